@@ -1,0 +1,44 @@
+# Every target makes the virtual environment it needs. PYTHON=python3.12 make test takes another.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := OMP_NUM_THREADS=1 $(BIN)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check lab notebooks bench clean
+
+demo: .venv/core.stamp  ## frames to flow to LOSO training to report, on the built-in faces
+	$(RUN)/hmrm demo
+
+test: .venv/dev.stamp  ## everything that continuous integration runs
+	$(MAKE) check
+
+check: .venv/dev.stamp  ## format, lint, types, import rules, tests, notebooks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(RUN)/python -m pytest
+
+lab: .venv/dev.stamp  ## JupyterLab on the first notebook
+	$(RUN)/jupyter lab notebooks/00_quickstart.ipynb
+
+notebooks: .venv/dev.stamp  ## execute all notebooks and compare their marked outputs
+	$(RUN)/python -m pytest --nbval-lax notebooks
+
+bench: .venv/dev.stamp  ## the performance claims, each a ratio measured in one run
+	$(RUN)/python benchmarks/selective_scan.py
+	$(RUN)/python benchmarks/folds.py
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/core.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) --editable ".[jupyter,dev]"
+	touch $@ .venv/core.stamp

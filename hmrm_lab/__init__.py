@@ -1,0 +1,26 @@
+"""hmrm-lab: micro-expression recognition with HMRM, measured honestly.
+
+Frames become faces, faces become flow, flow becomes tokens, tokens become logits, logits become
+predictions, and every number, table and picture is computed from the predictions:
+
+    datasets      clips: procedural faces, or recordings; or ready-made flow maps
+    faces         regions of a face, from its landmarks
+    flow          optical flow from onset to apex, strain, normalisation
+    preparation   the three above in one step: clips to motion maps, cached
+    augment       MotionMix, and flips and shifts that know what they do to vectors
+    models        Grained Mamba, region fusion, HMRM, and the systems it is compared with
+    training      the one classifier loop and the multi-scale loss
+    evaluation    leave-one-subject-out, epoch rules, pooled metrics with intervals
+    reporting     figures, tables and the HTML report
+    studies       whole experiments; `cli` is their command line
+
+Each line imports only from lines above it. Beneath all of them lie `config`, `registry`,
+`errors`, `records` and `store`.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("hmrm-lab")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "0.0.0"

@@ -1,0 +1,1 @@
+"""Augmentation of motion maps while training."""

@@ -1,0 +1,67 @@
+"""Flip, shift, zoom and turn of motion maps, with what each does to the vectors themselves."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+U, V = 0, 1
+
+
+def flip(maps: Tensor) -> Tensor:
+    """Mirror the face: columns are reversed and u changes its sign.
+
+    Shapes
+    ------
+    maps : (B, 3, H, W), order (u, v, strain), motion centred on zero
+    """
+    mirrored = maps.flip(-1)
+    mirrored[:, U] *= -1
+    return mirrored
+
+
+def shift(maps: Tensor, right_px: int, down_px: int) -> Tensor:
+    """Move all maps by whole pixels; the border is repeated. (B, C, H, W)."""
+    height, width = maps.shape[-2:]
+    reach = max(abs(right_px), abs(down_px))
+    padded = F.pad(maps, (reach,) * 4, mode="replicate")
+    top, left = reach - down_px, reach - right_px
+    return padded[..., top : top + height, left : left + width]
+
+
+def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg: float) -> Tensor:
+    """A random mirror image, shift, zoom and turn for each map.
+
+    Zooming stretches the vectors and turning turns them, as it would had the face been so.
+
+    Shapes
+    ------
+    maps : (B, 3, H, W), order (u, v, strain)
+    """
+    if flips:
+        mirrored = torch.rand(len(maps), device=maps.device) < 0.5
+        maps = torch.where(mirrored[:, None, None, None], flip(maps), maps)
+    if shift_px == 0 and scale == 0 and rotate_deg == 0:
+        return maps
+    zoom = 1 + scale * _symmetric(maps)
+    angle = math.radians(rotate_deg) * _symmetric(maps)
+    cos, sin = angle.cos(), angle.sin()
+    size = maps.shape[-1]
+    offset = [(2 * shift_px / size * _symmetric(maps)) for _ in range(2)]
+    rows = [
+        torch.stack([cos / zoom, sin / zoom, offset[0]], dim=1),
+        torch.stack([-sin / zoom, cos / zoom, offset[1]], dim=1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, dim=1), list(maps.shape), align_corners=False)
+    moved = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    if rotate_deg == 0:
+        return moved
+    c, s = cos[:, None, None], sin[:, None, None]
+    u, v, strain = moved.unbind(1)
+    return torch.stack([c * u - s * v, s * u + c * v, strain], dim=1)
+
+
+def _symmetric(maps: Tensor) -> Tensor:
+    """Uniform numbers in -1..1, one per map."""
+    return 2 * torch.rand(len(maps), device=maps.device, dtype=maps.dtype) - 1

@@ -1,0 +1,244 @@
+"""Frozen settings of one experiment; every default is the paper's, its section in the comment.
+
+`load_config` stacks, later wins: paper defaults, the system's own recipe, the preset, the preset's
+section for this system, and the overrides of the command line.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.registry import Registry, datasets, first_problem, flows, systems
+
+PRESETS = Path(__file__).parent / "presets"
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Component(Section):
+    """A registered builder by name; all other keys are options of that builder."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class DataConfig(Component):
+    name: str = "synthetic"
+
+
+class FlowConfig(Component):
+    name: str = "tvl1"  # 4.4.1, model M1; the learnt GRU-AOFE of 3.1.1 is not built yet
+
+
+class InputConfig(Section):
+    """What a system sees of a flow map."""
+
+    channels: tuple[Literal["u", "v", "strain", "magnitude"], ...] = ("u", "v", "strain")
+    normalise: Literal["none", "median_rms"] = "none"
+
+
+class ModelConfig(Component):
+    name: str = "hmrm"
+
+
+class AugmentConfig(Section):
+    """Changes made to training clips, drawn anew in every step."""
+
+    motionmix: Fraction = 0.5  # 3.1.2; share of a batch, the text gives none
+    mix_lambda: tuple[Fraction, Fraction] = (1.0, 1.0)  # 3.1.2 swaps; (a, b) draws a blend (3)
+    mix_regions: tuple[Literal["eyes", "mouth"], ...] = ("eyes", "mouth")  # 3.1.2
+    flip: bool = False  # mirrors the face; the sign of u changes with it
+    shift_px: Annotated[int, Field(ge=0, le=7)] = 0
+    scale: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # zoom drawn from 1 +- scale
+    rotate_deg: Annotated[float, Field(ge=0, le=45)] = 0.0
+
+
+class LossConfig(Section):
+    """MS-WCE (3.4)."""
+
+    scale_weights: tuple[float, ...] = (1.0, 1.0, 1.0)  # fused, coarse, fine; 3.4, pre-defined
+    learn_scale_weights: bool = False  # 3.4, learnable
+    gamma: Annotated[float, Field(ge=0)] = 2.0  # 3.4, focal-style; the exponent is not in the text
+    class_weight_power: Fraction = 0.0  # weight of class c is (n / n_c) ** power, mean 1
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class TrainingConfig(Section):
+    epochs: Annotated[int, Field(ge=1)] = 1000  # 4.2
+    batch: Annotated[int, Field(ge=1)] = 64  # not in the text
+    optimizer: Literal["adamw", "adam"] = "adamw"  # 4.2
+    lr: Annotated[float, Field(gt=0)] = 5e-4  # 4.2
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01  # 4.2
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights, per step
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0  # 0: gradients are not clipped
+
+
+class EvaluationConfig(Section):
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    epoch_rule: Literal["last", "inner_subjects", "oracle_test"] = "last"
+    readout: Literal["fused", "mean"] = "fused"  # the fused head, or the mean over all heads
+    tta_flip: bool = False
+    tta_shift_px: Annotated[int, Field(ge=0, le=3)] = 0
+    control: Literal["none", "shuffled_labels"] = "none"
+
+
+class ExperimentConfig(Section):
+    """Everything that decides the numbers of a run. Where the data lie is not part of it."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "run"
+    data: DataConfig = DataConfig()
+    flow: FlowConfig = FlowConfig()
+    input: InputConfig = InputConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that name these settings; the name of the run is left out."""
+        settings = self.model_dump(mode="json", exclude={"name"})
+        canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def load_config(
+    preset: str = "default",
+    *,
+    system: str | None = None,
+    data: str | None = None,
+    overrides: Iterable[str] = (),
+    name: str | None = None,
+) -> ExperimentConfig:
+    """The complete settings of one run, builder defaults included.
+
+    `overrides` are `key=value` strings such as `training.lr=1e-3` or `flow.name=farneback`.
+    The builders must have been imported; `ConfigError` names what does not exist.
+    """
+    layers = read_preset(preset)
+    of_system = layers.pop("systems", {})
+    changes = [parse_override(text) for text in overrides]
+    for path, chosen in ((["model", "name"], system), (["data", "name"], data)):
+        if chosen is not None:
+            changes.append((path, chosen))
+    chosen_system = next(
+        (value for path, value in reversed(changes) if path == ["model", "name"]),
+        layers.get("model", {}).get("name", "hmrm"),
+    )
+    recipe = systems[chosen_system].recipe
+    settings = _merge(_merge(_merge({}, recipe), layers), of_system.get(chosen_system, {}))
+    for path, value in changes:
+        _assign(settings, path, value)
+    settings.setdefault("name", name or chosen_system)
+    if name:
+        settings["name"] = name
+    return _complete(settings)
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset as nested tables: a shipped name, or the path of a TOML file."""
+    path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
+    if not path.is_file():
+        if name.endswith(".toml"):
+            raise ConfigError("no such preset file", where=path, mend="check the path")
+        raise unknown_name("preset", name, preset_names())
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}", where=path, mend="correct that line") from None
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """`training.lr=1e-3` as (["training", "lr"], 0.001); values are TOML, bare words are text."""
+    key, equals, value = text.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ConfigError(f"override '{text}' is not key=value", mend="write training.lr=1e-3")
+    try:
+        return path, tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path, value.strip()
+
+
+def _complete(settings: dict[str, Any]) -> ExperimentConfig:
+    """Validate, and fill in the options of the three builders."""
+    config = _validate(settings)
+    kinds: tuple[tuple[str, Component, Registry], ...] = (
+        ("data", config.data, datasets),
+        ("flow", config.flow, flows),
+        ("model", config.model, systems),
+    )
+    complete = {
+        section: {"name": part.name, **registry[part.name].complete(part.options)}
+        for section, part, registry in kinds
+    }
+    return _validate({**settings, **complete})
+
+
+def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:
+    _refuse_unknown(settings, ExperimentConfig, ())
+    try:
+        return ExperimentConfig.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(first_problem(error), mend="correct this value") from None
+
+
+def _refuse_unknown(
+    settings: Mapping[str, Any], section: type[BaseModel], path: tuple[str, ...]
+) -> None:
+    for key, value in settings.items():
+        known = section.model_fields
+        if key not in known:
+            if section.model_config.get("extra") == "allow":
+                continue
+            raise unknown_name(
+                "setting", ".".join((*path, key)), (".".join((*path, name)) for name in known)
+            )
+        inner = known[key].annotation
+        if isinstance(value, Mapping) and isinstance(inner, type) and issubclass(inner, BaseModel):
+            _refuse_unknown(value, inner, (*path, key))
+
+
+def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in above.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _assign(settings: dict[str, Any], path: list[str], value: Any) -> None:
+    *tables, key = path
+    for table in tables:
+        below = settings.setdefault(table, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"'{table}' is not a table", mend=f"set '{table}' itself")
+        settings[table] = dict(below)
+        settings = settings[table]
+    settings[key] = value

@@ -1,0 +1,128 @@
+"""Procedural faces that stand in for the licensed recordings.
+
+A subject is a face geometry and a painted picture; a clip warps that picture by the displacement
+fields of the action units of its class. Nothing is estimated, so that every clip knows its exact
+flow and landmarks. The classes are as unequal as in the MEGC 2019 composite, and so are the
+numbers of clips of the subjects.
+"""
+
+import numpy as np
+
+from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks, subject_rng
+from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
+from hmrm_lab.datasets.synthetic.recipes import Habit, write_script
+from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.records import CLASSES, Clip, ClipKey
+from hmrm_lab.registry import datasets
+
+__all__ = ["RenderedFrames", "read_clips", "synthetic", "write_clips"]
+
+COMPOSITE_COUNTS = (250, 109, 83)
+"""Negative, positive and surprise clips of the MEGC 2019 composite (See et al., 2019, Table I)."""
+
+FPS = 100.0
+_CAST, _HABIT, _CLIP = 3, 5, 6  # streams of random numbers
+
+
+@datasets.register("synthetic", source="procedural")
+def synthetic(
+    *,
+    subjects: int = 24,
+    clips: int = 156,
+    difficulty: float = 0.5,
+    frames: int = 16,
+    seed: int = 0,
+) -> list[Clip]:
+    """Clips of procedural faces, the same for the same arguments.
+
+    Parameters
+    ----------
+    subjects, clips
+        How many people, and how many clips of all of them together.
+    difficulty
+        0 for strong and undisturbed movements, 1 for weak ones among noise and distractors.
+    frames
+        The length of each clip, 12 at least.
+    seed
+        Names the faces and the movements.
+
+    Returns
+    -------
+    list[Clip]
+        In order of subject; `frames` of each is a `RenderedFrames`.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its range.
+    """
+    _check(subjects, clips, difficulty, frames, seed)
+    rng = np.random.default_rng(np.random.SeedSequence([seed, _CAST]))
+    labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), _class_counts(clips)))
+    cast = np.repeat(np.arange(subjects), _clips_per_subject(subjects, clips, rng))
+    made: list[Clip] = []
+    taken: dict[tuple[int, int], int] = {}
+    for number, (subject, label) in enumerate(zip(cast.tolist(), labels.tolist(), strict=True)):
+        taken[subject, label] = take = taken.get((subject, label), 0) + 1
+        script = write_script(
+            label,
+            neutral_landmarks(seed, subject),
+            Habit.draw(subject_rng(seed, subject, _HABIT)),
+            np.random.default_rng(np.random.SeedSequence([seed, _CLIP, number])),
+            frames=frames,
+            difficulty=difficulty,
+        )
+        person = f"s{subject + 1:02d}"
+        made.append(
+            Clip(
+                key=ClipKey("synthetic", person, f"{person}_{CLASSES[label][:3]}_{take:02d}"),
+                label=label,
+                frames=RenderedFrames(seed, subject, number, script),
+                onset=script.onset,
+                apex=script.apex,
+                offset=script.offset,
+                fps=FPS,
+            )
+        )
+    return made
+
+
+def _check(subjects: int, clips: int, difficulty: float, frames: int, seed: int) -> None:
+    for name, value, least in (
+        ("subjects", subjects, 2),
+        ("clips", clips, max(subjects, 2)),
+        ("frames", frames, 12),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise ConfigError(
+                f"the synthetic data set cannot have {name}={value}",
+                mend=f"give {name} of at least {least}",
+            )
+    if not 0 <= difficulty <= 1:
+        raise ConfigError(
+            f"the synthetic data set cannot have difficulty={difficulty}",
+            mend="give a difficulty from 0 to 1",
+        )
+
+
+def _class_counts(clips: int) -> list[int]:
+    """Clips of each class, in the shares of the composite."""
+    return _apportioned(clips, np.array(COMPOSITE_COUNTS, dtype=float))
+
+
+def _clips_per_subject(subjects: int, clips: int, rng: np.random.Generator) -> list[int]:
+    """One clip for everybody, and the others unequally, as the people of real sets have them."""
+    rank = (np.arange(subjects) + 0.5) / subjects
+    shares = rng.permutation(rank**1.5)
+    return [1 + extra for extra in _apportioned(clips - subjects, shares)]
+
+
+def _apportioned(total: int, shares: np.ndarray) -> list[int]:
+    """Whole numbers in these shares that add up to the total, by largest remainders."""
+    exact = total * shares / shares.sum()
+    whole = np.floor(exact).astype(int)
+    order = np.argsort(whole - exact, kind="stable")
+    whole[order[: total - int(whole.sum())]] += 1
+    return [int(count) for count in whole]

@@ -1,0 +1,133 @@
+"""Exact motion of a face: where each point of the neutral face is in each frame.
+
+The forward map of frame t is `phi_t(x) = P_t(x + d_t(x))`: the skin moves by a sum of smooth
+bumps, d_t, and the head then by a similarity, P_t. Flow and landmarks follow without estimation:
+
+    flow_ij(y) = phi_j(phi_i^-1(y)) - y        landmarks_t = phi_t(neutral landmarks)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrm_lab.datasets.synthetic.geometry import CENTRE_PX, SIZE_PX, Floats, floats
+
+TOLERANCE_PX = 1e-4
+_ITERATIONS = 40
+REACH_PX = 12.0  # no point moves farther, so that a bump's box widened by it holds its support
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """All that moves in one clip.
+
+    A bump pushes the skin about its centre along its vector, by `(1 - r^2)^3` where r is the
+    distance from the centre in radii, and not at all beyond r = 1.
+
+    Shapes
+    ------
+    bumps : (K, 6) float32, columns (x, y, radius_x, radius_y, push_x, push_y) in pixels
+    weights : (T, K) float32, how much of each bump is present in each frame
+    pose : (T, 4) float32, columns (shift_x_px, shift_y_px, angle_rad, log_scale)
+    """
+
+    bumps: Floats
+    weights: Floats
+    pose: Floats
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def displacement(self, points_px: Floats, frame: int) -> Floats:
+        """d_t at any points of the neutral face: (n, 2) to (n, 2)."""
+        moved = np.zeros_like(points_px)
+        for bump, weight in zip(self.bumps, self.weights[frame], strict=True):
+            if weight != 0:
+                height = _bump(points_px[:, 0], points_px[:, 1], bump)
+                moved += height[:, None] * (weight * bump[4:6])
+        return moved
+
+    def forward(self, points_px: Floats, frame: int) -> Floats:
+        """phi_t: where points of the neutral face are in this frame, (n, 2) to (n, 2)."""
+        matrix, offset = self._similarity(frame)
+        skin = points_px + self.displacement(points_px, frame)
+        return (skin @ matrix.T + offset).astype(np.float32)
+
+    def neutral_grid(self, frame: int) -> Floats:
+        """phi_t^-1 at every pixel: the point of the neutral face seen there.
+
+        The fixed point x = P_t^-1(y) - d_t(x), to `TOLERANCE_PX`.
+
+        Shapes
+        ------
+        returns : (2, 224, 224) float32, order (x, y)
+        """
+        matrix, offset = self._similarity(frame)
+        pixels = _pixels()
+        skin = np.tensordot(np.linalg.inv(matrix), pixels - offset[:, None, None], axes=1)
+        skin = skin.astype(np.float32)
+        neutral = skin.copy()
+        for _ in range(_ITERATIONS):
+            following = skin - self._displacement_on_grid(neutral, frame)
+            change = float(np.abs(following - neutral).max())
+            neutral = following
+            if change < TOLERANCE_PX:
+                return neutral
+        raise ArithmeticError("the motion folds the face, so that it has no inverse")
+
+    def flow(self, source: int, target: int) -> Floats:
+        """The displacement of every pixel of frame `source` on its way to frame `target`.
+
+        Shapes
+        ------
+        returns : (2, 224, 224) float32, order (u, v), pixels
+        """
+        neutral = self.neutral_grid(source)
+        matrix, offset = self._similarity(target)
+        skin = neutral + self._displacement_on_grid(neutral, target)
+        there = np.tensordot(matrix, skin, axes=1) + offset[:, None, None]
+        return (there - _pixels()).astype(np.float32)
+
+    def _displacement_on_grid(self, points_px: Floats, frame: int) -> Floats:
+        """d_t at a grid that the motion has bent a little: (2, H, W) to (2, H, W).
+
+        Each bump is computed in its own box only.
+        """
+        moved = np.zeros_like(points_px)
+        for bump, weight in zip(self.bumps, self.weights[frame], strict=True):
+            box = _box(bump)
+            if weight != 0 and box is not None:
+                height = _bump(points_px[0][box], points_px[1][box], bump) * weight
+                moved[0][box] += height * bump[4]
+                moved[1][box] += height * bump[5]
+        return moved
+
+    def _similarity(self, frame: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The head's pose about the centre of the crop: y = matrix @ x + offset."""
+        shift_x, shift_y, angle, log_scale = map(float, self.pose[frame])
+        cosine, sine = np.exp(log_scale) * np.cos(angle), np.exp(log_scale) * np.sin(angle)
+        matrix = np.array([[cosine, -sine], [sine, cosine]])
+        centre = np.full(2, CENTRE_PX)
+        return matrix, centre - matrix @ centre + (shift_x, shift_y)
+
+
+def _bump(x_px: Floats, y_px: Floats, bump: Floats) -> Floats:
+    distance = ((x_px - bump[0]) / bump[2]) ** 2 + ((y_px - bump[1]) / bump[3]) ** 2
+    rest = np.maximum(1 - distance, 0)
+    return floats(rest * rest * rest)
+
+
+def _box(bump: Floats) -> tuple[slice, slice] | None:
+    """Rows and columns of the pixels that a bump can reach; None where it misses the frame."""
+    low = np.floor(bump[:2] - bump[2:4] - REACH_PX).astype(int).clip(0, SIZE_PX)
+    high = np.ceil(bump[:2] + bump[2:4] + REACH_PX).astype(int).clip(0, SIZE_PX)
+    if (high <= low).any():
+        return None
+    return slice(low[1], high[1]), slice(low[0], high[0])
+
+
+def _pixels() -> Floats:
+    """The coordinates of every pixel: (2, 224, 224) float32, order (x, y)."""
+    rows, columns = np.mgrid[:SIZE_PX, :SIZE_PX].astype(np.float32)
+    return np.stack([columns, rows])

@@ -1,0 +1,186 @@
+"""What happens in one clip: which units fire, how strongly and when, and what disturbs them.
+
+`difficulty` never changes which numbers are drawn, only what they are scaled by, so that a clip
+of one seed is the same event at every difficulty, weaker and more disturbed as it grows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hmrm_lab.datasets.synthetic.action_units import CORE, DISTRACTORS, STRAY, unit_bumps
+from hmrm_lab.datasets.synthetic.geometry import SIZE_PX, Floats, floats
+from hmrm_lab.datasets.synthetic.motion import Motion
+
+Track = tuple[Floats, Floats]  # bumps (K, 6) and their course (T,)
+
+
+@dataclass(frozen=True, eq=False)
+class Script:
+    """One clip before it is rendered.
+
+    Shapes
+    ------
+    gain : (T,) float32, the brightness of each frame
+    """
+
+    motion: Motion
+    onset: int
+    apex: int
+    offset: int
+    units: tuple[str, ...]  # the action units of the class that fire
+    peak_px: float  # the farthest that these units push any point
+    gain: Floats
+    noise_level: float  # standard deviation of the sensor noise in 8-bit levels
+
+
+@dataclass(frozen=True, eq=False)
+class Habit:
+    """How one person moves: preferred variants of each class, lopsidedness, strength."""
+
+    preference: tuple[np.ndarray, ...]
+    lean: float
+    vigour: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "Habit":
+        preference = tuple(rng.dirichlet(np.full(len(variants), 1.5)) for variants in CORE)
+        return cls(preference, float(rng.normal(0, 0.15)), float(rng.random()))
+
+
+def write_script(
+    label: int,
+    landmarks: Floats,
+    habit: Habit,
+    rng: np.random.Generator,
+    *,
+    frames: int,
+    difficulty: float,
+) -> Script:
+    """Draw one clip of this class for this subject."""
+    onset, apex, offset = _key_frames(rng, frames)
+    units = CORE[label][rng.choice(len(CORE[label]), p=habit.preference[label])]
+    core = [_unit(name, landmarks, habit, rng) for name in units]
+    strays = [
+        scaled(
+            _unit(STRAY[rng.integers(len(STRAY))], landmarks, habit, rng),
+            float(rng.uniform(0.3, 1.0)) * difficulty * STRAY_SHARE,
+        )
+        for _ in range(STRAYS)
+    ]
+    peak_px = _peak_px(0.7 * rng.beta(1.6, 1.8) + 0.3 * habit.vigour, difficulty)
+    strength = peak_px / farthest_px(np.concatenate(core))
+    tracks = [
+        (scaled(bumps, strength), _course(rng, frames, onset, apex, offset))
+        for bumps in (*core, *strays)
+    ]
+    tracks += _distractors(landmarks, rng, frames, difficulty)
+    tracks += _drift(rng, frames, difficulty)
+    return Script(
+        motion=_merged(tracks, _pose(rng, frames, difficulty)),
+        onset=onset,
+        apex=apex,
+        offset=offset,
+        units=units,
+        peak_px=peak_px,
+        gain=(1 + (0.003 + 0.015 * difficulty) * _wander(rng, frames, 1)[:, 0]).astype(np.float32),
+        noise_level=float(rng.uniform(0.8, 1.2)) * (0.8 + 2.6 * difficulty),
+    )
+
+
+STRAYS = 3
+STRAY_SHARE = 2.2
+"""The strongest stray unit at difficulty 1, in shares of the units of the clip's class."""
+
+
+def scaled(bumps: Floats, strength: float) -> Floats:
+    """The same bumps with pushes this many times as long."""
+    return (bumps * floats([1, 1, 1, 1, strength, strength])).astype(np.float32)
+
+
+def farthest_px(bumps: Floats) -> float:
+    """The longest displacement of these bumps together, over every second pixel."""
+    rows, columns = np.mgrid[0:SIZE_PX:2, 0:SIZE_PX:2].astype(np.float32)
+    points = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    still = np.zeros((1, 4), dtype=np.float32)
+    motion = Motion(bumps, np.ones((1, len(bumps)), dtype=np.float32), still)
+    return float(np.linalg.norm(motion.displacement(points, 0), axis=1).max())
+
+
+def _peak_px(level: float, difficulty: float) -> float:
+    """From a level in 0..1 to pixels: 1.6-3 px when easy, 0.5-1.1 px when hard."""
+    weakest = 1.6 ** (1 - difficulty) * 0.5**difficulty
+    strongest = 3.0 ** (1 - difficulty) * 1.1**difficulty
+    return float(weakest + level * (strongest - weakest))
+
+
+def _unit(name: str, landmarks: Floats, habit: Habit, rng: np.random.Generator) -> Floats:
+    """A unit with its own strength and lopsidedness."""
+    lean = habit.lean + rng.normal(0, 0.25)
+    strength = float(rng.uniform(0.6, 1.0))
+    return scaled(unit_bumps(name, landmarks, np.exp(lean), np.exp(-lean)), strength)
+
+
+def _key_frames(rng: np.random.Generator, frames: int) -> tuple[int, int, int]:
+    onset = int(rng.integers(0, 3))
+    offset = frames - 1 - int(rng.integers(0, 3))
+    apex = onset + round(float(rng.uniform(0.35, 0.65)) * (offset - onset))
+    return onset, apex, offset
+
+
+def _course(rng: np.random.Generator, frames: int, onset: int, apex: int, offset: int) -> Floats:
+    """Intensity over time: 0 until the onset, 1 at the apex, a remainder from the offset on."""
+    haste, remainder = rng.uniform(0.8, 1.5), rng.uniform(0, 0.25)
+    times = np.arange(frames)
+    rise = np.clip((times - onset) / (apex - onset), 0, 1)
+    fall = np.clip((times - apex) / (offset - apex), 0, 1)
+    rising = (0.5 - 0.5 * np.cos(np.pi * rise)) ** haste
+    return (rising * (1 - (1 - remainder) * (0.5 - 0.5 * np.cos(np.pi * fall)))).astype(np.float32)
+
+
+def _wander(rng: np.random.Generator, frames: int, count: int) -> Floats:
+    """Slow, smooth changes of about unit size: (T, count)."""
+    harmonics = np.arange(1, 4)[:, None, None]
+    times = np.linspace(0, 1, frames)[None, :, None]
+    size = np.clip(rng.normal(0, 1, (3, 1, count)), -2, 2) / harmonics
+    phase = rng.uniform(0, 2 * np.pi, (3, 1, count))
+    return floats((size * np.sin(1.5 * np.pi * harmonics * times + phase)).sum(axis=0))
+
+
+def _pose(rng: np.random.Generator, frames: int, difficulty: float) -> Floats:
+    """The head's similarity in each frame: (T, 4), as in `motion.Motion`."""
+    easy = floats([0.12, 0.12, 0.0006, 0.0004])
+    hard = floats([0.70, 0.70, 0.0040, 0.0030])
+    return (_wander(rng, frames, 4) * (easy + difficulty * (hard - easy))).astype(np.float32)
+
+
+def _distractors(
+    landmarks: Floats, rng: np.random.Generator, frames: int, difficulty: float
+) -> list[Track]:
+    """Short movements without an expression, each present in some clips only."""
+    tracks: list[Track] = []
+    for name in DISTRACTORS:
+        present, size = rng.random() < 0.45, float(rng.uniform(0.4, 1.0))
+        middle, width = rng.uniform(0, frames), rng.uniform(1.0, 2.5)
+        if present:
+            pulse = np.exp(-0.5 * ((np.arange(frames) - middle) / width) ** 2)
+            reach = size * (0.2 + 1.4 * difficulty) * (1.4 if name == "blink" else 1.0)
+            tracks.append((scaled(unit_bumps(name, landmarks), reach), pulse.astype(np.float32)))
+    return tracks
+
+
+def _drift(rng: np.random.Generator, frames: int, difficulty: float) -> list[Track]:
+    """What a turn of the head leaves after alignment: broad bumps that come and go."""
+    count = 6
+    places = rng.uniform(20, 204, (count, 2))
+    radii = rng.uniform(55, 110, (count, 2))
+    pushes = rng.normal(0, 0.05 + 0.30 * difficulty, (count, 2)).clip(-1, 1)
+    bumps = np.concatenate([places, radii, pushes], axis=1).astype(np.float32)
+    courses = _wander(rng, frames, count)
+    return [(bumps[k : k + 1], courses[:, k]) for k in range(count)]
+
+
+def _merged(tracks: list[Track], pose: Floats) -> Motion:
+    bumps = np.concatenate([bumps for bumps, _ in tracks])
+    weights = [np.repeat(course[:, None], len(bumps), axis=1) for bumps, course in tracks]
+    return Motion(bumps, np.concatenate(weights, axis=1), pose)

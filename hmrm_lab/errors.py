@@ -1,0 +1,58 @@
+"""Typed errors: one clear sentence each, with the exit status that the command line returns."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class HmrmError(Exception):
+    """The work failed for a reason that we understand. Exit status 1."""
+
+    exit_status = 1
+
+
+class InputError(HmrmError):
+    """The input or the arguments are wrong. Exit status 2.
+
+    The message reads `<where>, row <row>: <problem>; <mend>`.
+    """
+
+    exit_status = 2
+
+    def __init__(
+        self, problem: str, *, mend: str, where: Path | str | None = None, row: int | None = None
+    ) -> None:
+        place = ", row ".join(str(part) for part in (where, row) if part is not None)
+        super().__init__(f"{place}: {problem}; {mend}" if place else f"{problem}; {mend}")
+        self.problem, self.mend, self.where, self.row = problem, mend, where, row
+
+    def __reduce__(
+        self,
+    ) -> tuple[object, ...]:  # keyword arguments survive the way between processes
+        return _rebuild, (type(self), self.problem, self.mend, self.where, self.row)
+
+
+class ConfigError(InputError):
+    """A setting has an unknown name or a value outside its range."""
+
+
+class IncompleteRunError(HmrmError):
+    """A run folder lacks folds, so that no figure may be computed from it."""
+
+
+class DivergedError(HmrmError):
+    """A training produced a loss that is not finite."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a name that does not exist, with the nearest one that does."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    mend = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known) or 'none'}"
+    return ConfigError(f"unknown {kind} '{name}'", mend=mend)
+
+
+def _rebuild(
+    kind: type[InputError], problem: str, mend: str, where: Path | str | None, row: int | None
+) -> InputError:
+    return kind(problem, mend=mend, where=where, row=row)

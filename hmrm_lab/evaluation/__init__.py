@@ -1,0 +1,1 @@
+"""Evaluation: splits, epoch rules, leave-one-subject-out, metrics, intervals, cost."""

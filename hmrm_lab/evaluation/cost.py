@@ -1,0 +1,44 @@
+"""Parameters and FLOPs of a system for one motion map."""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@runtime_checkable
+class ElementwiseWork(Protocol):
+    """A module whose work is not in matrix products, and that says how much it is."""
+
+    def elementwise_flops(self, tokens: int) -> int: ...
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def count_flops(model: nn.Module, channels: int, size: int) -> int:
+    """Floating point operations for one map, a multiply-add counted as two.
+
+    Matrix products, convolutions and attention are counted by torch, the selective scan by its
+    own formula. Norms, activations and pooling are left out, as is usual.
+    """
+    elementwise = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        nonlocal elementwise
+        if isinstance(module, ElementwiseWork):
+            elementwise += module.elementwise_flops(inputs[0].numel() // inputs[0].shape[-1])
+
+    hooks = [module.register_forward_hook(count) for module in model.modules()]
+    was_training = model.training
+    model.eval()
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        model(torch.zeros(1, channels, size, size))
+    model.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return int(counter.get_total_flops()) + elementwise

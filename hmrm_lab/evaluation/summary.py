@@ -1,0 +1,115 @@
+"""A run's figures, computed from its predictions and from nothing else."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import IncompleteRunError
+from hmrm_lab.evaluation.epoch_rules import PEEKING
+from hmrm_lab.evaluation.metrics import (
+    METRICS,
+    confusion_by_person,
+    confusion_of,
+    f1_per_class,
+    uf1_mean_over_folds,
+)
+from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, pooled
+from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, Predictions
+from hmrm_lab.store import RunFolder
+
+DIGITS = 6
+
+
+def collect_predictions(run: RunFolder) -> Predictions:
+    """All finished units in one table, ordered by data set, subject, clip and seed."""
+    rows = [row for unit in run.units() for row in unit["predictions"]]
+    if not rows:
+        raise IncompleteRunError(f"{run.path} holds no finished fold; run the same command again")
+    table = pd.DataFrame(rows)[list(PREDICTION_COLUMNS)]
+    order = ["dataset", "subject", "clip", "seed"]
+    return Predictions(table.sort_values(order, kind="stable").reset_index(drop=True))
+
+
+def collect_history(run: RunFolder) -> pd.DataFrame:
+    """Training loss per epoch: columns fold, seed, epoch, loss."""
+    rows = [
+        (unit["fold"], unit["seed"], epoch, loss)
+        for unit in run.units()
+        for epoch, loss in enumerate(unit["losses"], start=1)
+    ]
+    return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
+
+
+def summarise_run(run: RunFolder) -> dict[str, Any]:
+    """The content of `metrics.json`: the same folds give the same bytes, whenever computed."""
+    config, data = run.config(), run.data()
+    predictions = collect_predictions(run)
+    expected = data["folds"] * len(config.evaluation.seeds)
+    done = len(predictions.table[["fold", "seed"]].drop_duplicates())
+    return {
+        "system": config.model.name,
+        "data": config.data.name,
+        "flow": flow_of(config, data),
+        "epoch_rule": config.evaluation.epoch_rule,
+        "peeking": config.evaluation.epoch_rule in PEEKING,
+        "control": config.evaluation.control,
+        "units_done": done,
+        "units_expected": expected,
+        "complete": done == expected,
+        **summarise(predictions),
+    }
+
+
+def summarise(predictions: Predictions) -> dict[str, Any]:
+    """Pooled metrics with intervals, for the whole and for each data set."""
+    names = sorted(predictions.table["dataset"].unique())
+    parts = {name: predictions.only(name) for name in names} if len(names) > 1 else {}
+    return {
+        "seeds": predictions.seeds,
+        "all": _figures(predictions),
+        "datasets": {name: _figures(part) for name, part in parts.items()},
+    }
+
+
+def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
+    """The flow method, or what is known of maps that came ready-made."""
+    return config.flow.name if data["unit"] == "px" else "as published"
+
+
+def stamp(metrics: dict[str, Any]) -> str:
+    """The words that stand under every table and figure: rule, folds, control, completeness."""
+    words = [f"epoch rule {metrics['epoch_rule']}"]
+    if metrics["peeking"]:
+        words.append("PEEKS AT THE TEST SUBJECT: not comparable with honest results")
+    if metrics["control"] != "none":
+        words.append(f"CONTROL: {metrics['control'].replace('_', ' ')}")
+    words.append(f"{metrics['all']['subjects']} subjects, {len(metrics['seeds'])} seed(s)")
+    if not metrics["complete"]:
+        words.append(f"INCOMPLETE: {metrics['units_done']} of {metrics['units_expected']} folds")
+    return "; ".join(words)
+
+
+def _figures(predictions: Predictions) -> dict[str, Any]:
+    persons, seeds, counts = confusion_by_person(predictions)
+    by_seed = counts.sum(0)  # (S, K, K)
+    total = confusion_of(predictions)
+    return {
+        "clips": int(by_seed[0].sum()),
+        "subjects": len(persons),
+        **{name: round(pooled(predictions, name), DIGITS) for name in METRICS},
+        **{f"{name}_interval": _rounded(bootstrap_interval(predictions, name)) for name in METRICS},
+        "interval": f"{LEVEL:.0%} percentile bootstrap over subjects, {RESAMPLES} resamples",
+        "per_seed": {
+            str(seed): {name: round(float(m(c)), DIGITS) for name, m in METRICS.items()}
+            for seed, c in zip(seeds, by_seed, strict=True)
+        },
+        "f1": dict(zip(CLASSES, _rounded(f1_per_class(by_seed).mean(0)), strict=True)),
+        "confusion": total.tolist(),
+        "uf1_mean_over_folds_not_comparable": round(uf1_mean_over_folds(predictions), DIGITS),
+    }
+
+
+def _rounded(values: Iterable[float]) -> list[float]:
+    return [round(float(value), DIGITS) for value in values]

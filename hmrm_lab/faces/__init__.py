@@ -1,0 +1,1 @@
+"""Faces: regions from landmarks."""

@@ -1,0 +1,47 @@
+"""Per-clip normalisation of motion maps. No statistic of one clip ever reaches another."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmrm_lab.records import Floats
+
+
+def normalise_maps(maps: Floats, method: Literal["none", "median_rms"]) -> Floats:
+    """Put every map on a scale of its own.
+
+    `median_rms` takes the median of u and of v away (head motion, or the unknown zero of 8-bit
+    maps) and divides both by their common RMS (intensity); strain is divided by its own RMS.
+
+    Shapes
+    ------
+    maps : (n, 3, H, W), order (u, v, strain)
+    """
+    if method == "none":
+        return maps
+    flow = maps[:, :2] - np.median(maps[:, :2], axis=(2, 3), keepdims=True)
+    strain = maps[:, 2:]
+    return np.concatenate([flow / _rms(flow), strain / _rms(strain)], axis=1).astype(np.float32)
+
+
+def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
+    """The channels that a system asked for; magnitude is that of the (u, v) given.
+
+    Shapes
+    ------
+    maps : (B, 3, H, W), order (u, v, strain)
+    returns : (B, C, H, W)
+    """
+    u, v, strain = maps.unbind(1)
+    planes = {"u": u, "v": v, "strain": strain}
+    if "magnitude" in channels:
+        planes["magnitude"] = torch.sqrt(u**2 + v**2)
+    return torch.stack([planes[name] for name in channels], dim=1)
+
+
+def _rms(values: Floats) -> Floats:
+    """Root mean square per map; a map without any motion is left as it is."""
+    rms = np.sqrt(np.mean(values**2, axis=(1, 2, 3), keepdims=True))
+    return np.where(rms > 1e-6, rms, 1.0).astype(np.float32)

@@ -1,0 +1,121 @@
+"""HMRM (paper 3, Figure 1): Grained Mamba over regions and sub-regions, fused, classified."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hmrm_lab.models.grained_mamba import GrainedMambaEncoder
+from hmrm_lab.models.region_fusion import (
+    CORE_REGIONS,
+    MAP_SIDE,
+    SUB_REGIONS,
+    WINDOW,
+    RegionConcatenation,
+    RegionFusion,
+    split_regions,
+)
+from hmrm_lab.records import CLASSES
+from hmrm_lab.registry import systems
+
+
+@systems.register("hmrm", source="HMRM: Hybrid Motion and Region-fused Mamba")
+class HMRM(nn.Module):
+    """Motion map to logits at three scales: fused, coarse (core regions), fine (sub-regions).
+
+    Defaults are the paper's where it gives a value, and plain ones where it does not.
+
+    Shapes
+    ------
+    maps : (B, C, H, H), H = `size`, a multiple of 28
+    returns : (B, 3, K); K = 3 classes; scale order fused, coarse, fine
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        *,
+        width: int = 192,  # 4.2
+        depth: int = 4,  # 4.2
+        state: int = 16,  # 4.2
+        expand: int = 2,
+        tokens: Literal["pixels", "windows"] = "pixels",  # Algorithm 1; decision 0003
+        coarse_kernel: int = 3,
+        fine_kernel: int = 3,
+        heads: int = 4,
+        fusion: Literal["attention", "none"] = "attention",  # "none" is ablation M3
+        ffn_ratio: float = 0.0,
+        layer_scale: float = 1.0,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        pixel = channels * (size // MAP_SIDE) ** 2
+
+        def encoder(regions: int, kernel: int) -> RegionEncoder:
+            mamba = GrainedMambaEncoder(
+                width,
+                depth=depth,
+                state=state,
+                kernel=kernel,
+                expand=expand,
+                ffn_ratio=ffn_ratio,
+                layer_scale=layer_scale,
+                drop_path=drop_path,
+            )
+            return RegionEncoder(mamba, regions=regions, pixel=pixel, width=width, tokens=tokens)
+
+        self.coarse_encoder = encoder(CORE_REGIONS, coarse_kernel)
+        self.fine_encoder = encoder(CORE_REGIONS * SUB_REGIONS, fine_kernel)
+        self.fusion = (
+            RegionFusion(width, heads=heads, dropout=dropout)
+            if fusion == "attention"
+            else RegionConcatenation()
+        )
+        self.dropout = nn.Dropout(dropout)
+        core, sub = CORE_REGIONS * width, CORE_REGIONS * SUB_REGIONS * width
+        self.fused_head = nn.Linear(core + sub, len(CLASSES))
+        self.coarse_head = nn.Linear(core, len(CLASSES))
+        self.fine_head = nn.Linear(sub, len(CLASSES))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        coarse_windows, fine_windows = split_regions(maps)
+        coarse = self.coarse_encoder(coarse_windows)  # (B, 4, D)
+        fine = self.fine_encoder(fine_windows)  # (B, 16, D)
+        logits = [
+            self.fused_head(self.dropout(self.fusion(coarse, fine))),
+            self.coarse_head(self.dropout(coarse.flatten(1))),
+            self.fine_head(self.dropout(fine.flatten(1))),
+        ]
+        return torch.stack(logits, dim=1)
+
+
+class RegionEncoder(nn.Module):
+    """One vector per region, from either reading of "token" (decision 0003).
+
+    `pixels`: the 49 pixels of a region are its sequence, and their mean is its vector, as in
+    Algorithm 1. `windows`: a region is one token, and the sequence runs over the regions.
+
+    Shapes
+    ------
+    windows : (B, R, 49, C)
+    returns : (B, R, D)
+    """
+
+    def __init__(
+        self, mamba: GrainedMambaEncoder, *, regions: int, pixel: int, width: int, tokens: str
+    ) -> None:
+        super().__init__()
+        self.per_pixel = tokens == "pixels"
+        length, features = (WINDOW**2, pixel) if self.per_pixel else (regions, WINDOW**2 * pixel)
+        self.embed = nn.Linear(features, width)
+        self.place = nn.Parameter(0.02 * torch.randn(length, width))
+        self.mamba = mamba
+
+    def forward(self, windows: Tensor) -> Tensor:
+        if not self.per_pixel:
+            return self.mamba(self.embed(windows.flatten(2)) + self.place)
+        batch, regions = windows.shape[:2]
+        tokens = self.embed(windows.flatten(0, 1)) + self.place  # (B R, 49, D)
+        return self.mamba(tokens).mean(1).reshape(batch, regions, -1)

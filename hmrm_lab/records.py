@@ -1,0 +1,150 @@
+"""The three records that travel from frames to tables: `Clip`, `FlowSet`, `Predictions`."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+CLASSES = ("negative", "positive", "surprise")
+CHANNELS = ("u", "v", "strain")
+MASKS = ("eyes", "mouth")
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+class ClipKey(NamedTuple):
+    """A clip's identity. Subject ids collide between data sets, so a person is the first two."""
+
+    dataset: str
+    subject: str
+    clip: str
+
+    @property
+    def person(self) -> str:
+        return f"{self.dataset}/{self.subject}"
+
+
+class Frames(Protocol):
+    """A sequence of images, read or rendered when asked for: (H, W, 3) uint8, RGB."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One recording of one micro-expression. Onset, apex and offset index into `frames`."""
+
+    key: ClipKey
+    label: int
+    frames: Frames
+    onset: int
+    apex: int
+    offset: int
+    fps: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlowSet:
+    """Onset-to-apex motion of many clips.
+
+    Shapes
+    ------
+    maps : (n, 3, H, W) float32, order (u, v, strain); u and v in `unit`
+    labels : (n,) int64, 0 negative, 1 positive, 2 surprise
+    masks : (n, 2, H, W) bool, order (eyes, mouth) from landmarks; None where the data set has
+        no landmarks, and a template takes their place
+    """
+
+    maps: Floats
+    labels: Ints
+    keys: tuple[ClipKey, ...]
+    masks: NDArray[np.bool_] | None = None
+    unit: str = "px"
+
+    def __post_init__(self) -> None:
+        n = len(self.keys)
+        if self.maps.ndim != 4 or self.maps.shape[:2] != (n, len(CHANNELS)):
+            raise ValueError(f"maps must be ({n}, 3, H, W), not {self.maps.shape}")
+        if self.labels.shape != (n,):
+            raise ValueError(f"labels must be ({n},), not {self.labels.shape}")
+        if self.masks is not None and self.masks.shape != (n, len(MASKS), *self.maps.shape[2:]):
+            raise ValueError(f"masks do not fit the maps: {self.masks.shape}")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def persons(self) -> tuple[str, ...]:
+        """`dataset/subject` of every clip."""
+        return tuple(key.person for key in self.keys)
+
+    def take(self, indices: Sequence[int] | Ints) -> "FlowSet":
+        """The clips at these positions, copied, so that nothing of the others comes along."""
+        rows = np.asarray(indices, dtype=np.int64)
+        return replace(
+            self,
+            maps=self.maps[rows].copy(),
+            labels=self.labels[rows].copy(),
+            keys=tuple(self.keys[row] for row in rows),
+            masks=None if self.masks is None else self.masks[rows].copy(),
+        )
+
+    def with_labels(self, labels: Ints) -> "FlowSet":
+        return replace(self, labels=labels)
+
+    def fingerprint(self) -> str:
+        """A digest of every value, order included."""
+        digest = hashlib.sha256(self.unit.encode())
+        for key in self.keys:
+            digest.update("\0".join(key).encode())
+        for array in (self.maps, self.labels, self.masks):
+            if array is not None:
+                digest.update(repr((array.shape, array.dtype.str)).encode())
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
+PREDICTION_COLUMNS = (
+    *("dataset", "subject", "clip", "fold", "seed", "epoch", "truth", "prediction"),
+    *PROBABILITIES,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """One row per clip and seed: the only source of every metric.
+
+    Columns: `PREDICTION_COLUMNS`. `fold` is the held-out `dataset/subject`, `epoch` the number of
+    epochs behind the prediction. Logs of other programs may lack probabilities (NaN).
+    """
+
+    table: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        missing = [name for name in PREDICTION_COLUMNS if name not in self.table.columns]
+        if missing:
+            raise ValueError(f"predictions lack the columns {missing}")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted(int(seed) for seed in self.table["seed"].unique())
+
+    @property
+    def persons(self) -> pd.Series:
+        """`dataset/subject` of every row."""
+        return self.table["dataset"] + "/" + self.table["subject"]
+
+    def only(self, dataset: str) -> "Predictions":
+        """The rows of one data set."""
+        return Predictions(self.table[self.table["dataset"] == dataset].reset_index(drop=True))

@@ -1,0 +1,98 @@
+"""One registry: data sets, flow estimators and systems are builders found by name.
+
+A builder takes plain keyword arguments with defaults; its signature is the list of its options,
+so that `--set model.width=64` is checked against the very function that will be called.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from hmrm_lab.errors import ConfigError, unknown_name
+
+Recipe = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered builder with its recipe: the settings under which its authors trained it."""
+
+    kind: str
+    name: str
+    build: Callable[..., Any]
+    recipe: Recipe = field(default_factory=dict)
+    source: str = ""
+
+    @cached_property
+    def options(self) -> type[BaseModel]:
+        """A model of the builder's keyword arguments."""
+        fields: dict[str, Any] = {
+            name: (parameter.annotation, parameter.default)
+            for name, parameter in inspect.signature(self.build).parameters.items()
+            if parameter.default is not inspect.Parameter.empty
+        }
+        config = ConfigDict(extra="forbid", frozen=True)
+        return create_model(f"{self.name}_options", __config__=config, **fields)
+
+    @property
+    def needs_root(self) -> bool:
+        """Whether the builder reads a folder that the user must name."""
+        return "root" in inspect.signature(self.build).parameters
+
+    def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with the builder's defaults filled in, or a `ConfigError`."""
+        for name in options:
+            if name not in self.options.model_fields:
+                raise unknown_name(
+                    f"option of {self.kind} '{self.name}'", name, self.options.model_fields
+                )
+        try:
+            return self.options(**options).model_dump(mode="json")
+        except ValidationError as error:
+            raise ConfigError(
+                f"{self.kind} '{self.name}': {first_problem(error)}", mend="correct this value"
+            ) from None
+
+
+class Registry:
+    """The builders of one kind, by name."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+
+    def register(
+        self, name: str, *, recipe: Recipe | None = None, source: str = ""
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorate a builder. A second builder under the same name is a programming error."""
+
+        def decorate(build: Callable[..., Any]) -> Callable[..., Any]:
+            if name in self._entries:
+                raise ValueError(f"{self.kind} '{name}' is registered twice")
+            self._entries[name] = Entry(self.kind, name, build, recipe or {}, source)
+            return build
+
+        return decorate
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            raise unknown_name(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._entries))
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first complaint of pydantic as `a.b: what is wrong`."""
+    detail = error.errors()[0]
+    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']} (given: {detail['input']!r})"
+
+
+datasets = Registry("data set")
+flows = Registry("flow estimator")
+systems = Registry("system")

@@ -1,0 +1,76 @@
+"""What the machine has and lacks, each with what it is needed for."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from hmrm_lab.preparation import cache_folder
+
+OPTIONAL = {
+    "mamba_ssm": "CUDA kernels of the selective scan; the torch loop is used without it",
+    "dlib": "68 landmarks of recorded faces (extra: faces)",
+    "jupyterlab": "notebooks (extra: jupyter)",
+    "papermill": "headless notebooks (extra: jupyter)",
+    "playwright": "browser tests (extra: browser)",
+}
+
+Check = dict[str, str]
+
+
+def examine() -> list[Check]:
+    """One line per thing: name, state (ok, missing, failed) and detail."""
+    checks = [_python(), _check("torch", "ok", torch.__version__), _threads(), _cuda(), _cache()]
+    checks += [_optional(name, purpose) for name, purpose in OPTIONAL.items()]
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    checks.append(
+        _check("chromium", "ok", chromium)
+        if chromium
+        else _check("chromium", "missing", "browser tests and image export")
+    )
+    return checks
+
+
+def _check(name: str, state: str, detail: str) -> Check:
+    return {"name": name, "state": state, "detail": detail}
+
+
+def _python() -> Check:
+    state = "ok" if sys.version_info >= (3, 11) else "failed"
+    return _check("python", state, f"{platform.python_version()} on {platform.machine()}")
+
+
+def _threads() -> Check:
+    cores = os.cpu_count() or 1
+    return _check("cores", "ok", f"{cores}; `hmrm run` starts one process of one thread for each")
+
+
+def _cuda() -> Check:
+    if torch.cuda.is_available():
+        return _check("cuda", "ok", torch.cuda.get_device_name(0))
+    return _check("cuda", "missing", "nothing needs it; training takes the CPU")
+
+
+def _cache() -> Check:
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            free_gb = shutil.disk_usage(folder).free / 1e9
+    except OSError as error:
+        return _check("cache", "failed", f"{folder}: {error.strerror}; set HMRM_CACHE to a folder")
+    return _check("cache", "ok", f"{_short(folder)}, {free_gb:.0f} GB free")
+
+
+def _optional(name: str, purpose: str) -> Check:
+    found = importlib.util.find_spec(name) is not None
+    return _check(name, "ok" if found else "missing", "" if found else purpose)
+
+
+def _short(folder: Path) -> str:
+    return os.path.relpath(folder)

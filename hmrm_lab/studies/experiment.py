@@ -1,0 +1,131 @@
+"""One experiment from settings to report: data, flow, folds, figures."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.evaluation.cost import count_flops, count_parameters
+from hmrm_lab.evaluation.loso import run_loso
+from hmrm_lab.evaluation.splits import leave_one_subject_out
+from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
+from hmrm_lab.preparation import load_flowset
+from hmrm_lab.records import CLASSES, FlowSet
+from hmrm_lab.store import RunFolder, to_json, write_atomic
+from hmrm_lab.training.trainer import build_model
+
+PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
+
+
+class Watcher(Protocol):
+    """Told how far a stage is: `watch("flow", 3, 156)`."""
+
+    def __call__(self, stage: str, done: int, total: int, /) -> None: ...
+
+
+def run_experiment(
+    config: ExperimentConfig,
+    *,
+    root: Path | None = None,
+    out: Path = Path("runs"),
+    jobs: int = 1,
+    device: str = "cpu",
+    watch: Watcher = lambda stage, done, total: None,
+    flowset: FlowSet | None = None,
+) -> RunFolder:
+    """Run, or go on with, the experiment that these settings name, and compute its figures.
+
+    Finished folds are never computed again; with all of them there, nothing is trained. Nothing
+    is written before the data have been read and found usable.
+    """
+    if flowset is None:
+        flowset = load_flowset(config, root, jobs=jobs, on_progress=_stage(watch, "flow"))
+    data = _describe(config, flowset)
+    run = RunFolder.of(config, out)
+    run.begin(config, data, describe_environment(sys.argv))
+    progress = _stage(watch, f"{config.model.name}: folds")
+    run_loso(config, flowset, run, jobs=jobs, device=device, on_progress=progress)
+    write_figures(run)
+    return run
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have."""
+    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+        raise ConfigError(f"no device '{device}' here", mend="use --device cpu; see `hmrm doctor`")
+
+
+def write_figures(run: RunFolder) -> None:
+    """Compute `predictions.csv`, `history.csv` and `metrics.json` from the folds."""
+    metrics = summarise_run(run)
+    write_atomic(run.path / "predictions.csv", collect_predictions(run).table.to_csv(index=False))
+    write_atomic(run.path / "history.csv", collect_history(run).to_csv(index=False))
+    write_atomic(run.path / "metrics.json", to_json(metrics))
+
+
+def describe_environment(command: list[str]) -> dict[str, Any]:
+    """Machine, versions and command, for the record."""
+    return {
+        "command": " ".join(["hmrm", *command[1:]]),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "revision": _revision(),
+    }
+
+
+def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
+    """What a run records of its data and of its system's cost."""
+    folds = leave_one_subject_out(flowset)
+    size, channels = flowset.maps.shape[-1], len(config.input.channels)
+    model = build_model(config, size)
+    counts = np.bincount(flowset.labels, minlength=len(CLASSES)).tolist()
+    return {
+        "fingerprint": flowset.fingerprint(),
+        "clips": len(flowset),
+        "classes": dict(zip(CLASSES, counts, strict=True)),
+        "folds": len(folds),
+        "map_size": size,
+        "unit": flowset.unit,
+        "parameters": count_parameters(model),
+        "flops": count_flops(model, channels, size),
+    }
+
+
+def _stage(watch: Watcher, stage: str) -> Callable[[int, int], None]:
+    return lambda done, total: watch(stage, done, total)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.processor()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _revision() -> str:
+    """The commit of the checkout that this package lies in, if it lies in one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "unknown"

@@ -1,0 +1,69 @@
+"""Multi-Scale Weighted Cross-Entropy (paper 3.4)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MSWCE(nn.Module):
+    """`L = - sum_i sum_s w_s (1 - p_is)^gamma log p_is`, averaged over clips.
+
+    `p_is` is the probability of the true class at scale `s`. Weights are pre-defined or learnt; a
+    learnt set keeps its sum (softmax), else zero would be the best answer. Class weights and label
+    smoothing are options beside the paper.
+
+    Shapes
+    ------
+    logits : (B, S, K), S scales
+    labels : (B,)
+    returns : ()
+    """
+
+    def __init__(
+        self,
+        scale_weights: tuple[float, ...],
+        *,
+        gamma: float = 0.0,
+        learn_scale_weights: bool = False,
+        class_weights: Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.fixed: Tensor
+        self.class_weights: Tensor | None
+        weights = torch.tensor(scale_weights, dtype=torch.float32)
+        self.total = float(weights.sum())
+        self.learnt = nn.Parameter(weights.clamp_min(1e-6).log()) if learn_scale_weights else None
+        self.register_buffer("fixed", weights)
+        self.register_buffer("class_weights", class_weights)
+        self.gamma = gamma
+        self.label_smoothing = label_smoothing
+
+    @property
+    def scale_weights(self) -> Tensor:
+        """The w_s in force. (S,)"""
+        return self.fixed if self.learnt is None else self.total * self.learnt.softmax(0)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        scales, classes = logits.shape[1:]
+        log_p = F.log_softmax(logits, dim=-1)  # (B, S, K)
+        target = F.one_hot(labels, classes).to(log_p)
+        smooth = target * (1 - self.label_smoothing) + self.label_smoothing / classes
+        entropy = -(smooth[:, None] * log_p).sum(-1)  # (B, S)
+        if self.gamma:
+            entropy = entropy * (1 - (target[:, None] * log_p).sum(-1).exp()) ** self.gamma
+        if self.class_weights is not None:
+            entropy = entropy * self.class_weights[labels][:, None]
+        return (entropy * self.scale_weights[:scales]).sum(1).mean()
+
+
+def balance_classes(labels: Tensor, classes: int, power: float) -> Tensor | None:
+    """Class weights `(n / n_c) ** power` of the training clips, with mean 1 over the clips.
+
+    None at power 0. A class without clips gets weight 0.
+    """
+    if power == 0:
+        return None
+    counts = torch.bincount(labels, minlength=classes).float()
+    weights = torch.where(counts > 0, (len(labels) / counts.clamp_min(1)) ** power, 0.0)
+    return weights / weights[labels].mean()

@@ -1,0 +1,60 @@
+"""What all tests share: one thread, a cache of their own, small data."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch; two threads are slower than one here
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hmrm_lab.datasets
+import hmrm_lab.flow
+import hmrm_lab.models  # noqa: F401  registers everything
+from hmrm_lab.config import ExperimentConfig, load_config
+from hmrm_lab.records import ClipKey, FlowSet
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cache for the session, never the user's."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("HMRM_CACHE", str(folder))
+
+
+@pytest.fixture
+def real_flowmaps() -> Path:
+    """The published flow maps, where HMRM_REALDATA names them."""
+    root = Path(os.environ.get("HMRM_REALDATA", "../shared/data")) / "megc2019-flowmaps"
+    if not root.is_dir():
+        pytest.skip("the published flow maps are not here; name their parent in HMRM_REALDATA")
+    return root
+
+
+@pytest.fixture
+def toy_flowset() -> FlowSet:
+    return make_flowset()
+
+
+def make_flowset(subjects: int = 4, per_subject: int = 6, size: int = 28, seed: int = 0) -> FlowSet:
+    """Maps in which each class moves another part of the face, and noise."""
+    rng = np.random.default_rng(seed)
+    n = subjects * per_subject
+    labels = np.arange(n, dtype=np.int64) % 3
+    maps = rng.normal(0, 0.3, (n, 3, size, size)).astype(np.float32)
+    for row, label in enumerate(labels):
+        top = size * label // 3
+        maps[row, :, top : top + size // 3, size // 4 : -size // 4] += 1.5
+    keys = tuple(
+        ClipKey("toy", f"s{row // per_subject + 1:02d}", f"clip{row:03d}") for row in range(n)
+    )
+    return FlowSet(maps, labels, keys)
+
+
+def quick_config(system: str = "hmrm", *overrides: str) -> ExperimentConfig:
+    """The smoke preset with these changes."""
+    return load_config("smoke", system=system, overrides=overrides)

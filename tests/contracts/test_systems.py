@@ -1,0 +1,80 @@
+"""What every registered system must do; a new one is tested by being registered."""
+
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+
+from hmrm_lab.config import ExperimentConfig, load_config
+from hmrm_lab.records import CLASSES
+from hmrm_lab.registry import systems
+from hmrm_lab.store import to_toml
+from hmrm_lab.training.trainer import build_model, fit
+
+SYSTEMS = list(systems)
+
+
+def maps_of(config: ExperimentConfig, clips: int = 5) -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.randn(clips, len(config.input.channels), 28, 28)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_shape_and_finite(system: str) -> None:
+    config = quick_config(system)
+    logits = build_model(config, 28)(maps_of(config))
+    assert logits.ndim == 3
+    assert logits.shape[::2] == (5, len(CLASSES))
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("preset", ["smoke", "default"])
+def test_every_parameter_gets_a_gradient(preset: str, system: str) -> None:
+    config = load_config(preset, system=system)
+    model = build_model(config, 28).eval()
+    logits = model(maps_of(config))
+    (logits * torch.randn_like(logits)).sum().backward()
+    dead = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
+    assert not dead
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_overfits_eight_clips(system: str) -> None:
+    config = quick_config(
+        system,
+        "training.epochs=150",
+        "training.lr=5e-3",
+        "augment.motionmix=0",
+        "model.dropout=0",
+    )
+    eight = make_flowset(subjects=2, per_subject=4)
+    assert (fit(config, eight, seed=0).classify(eight).argmax(1) == eight.labels).all()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_same_seed_same_probabilities(system: str) -> None:
+    flowset = make_flowset()
+    first, second = (fit(quick_config(system), flowset, seed=7) for _ in range(2))
+    assert (first.classify(flowset) == second.classify(flowset)).all()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_config_round_trip(system: str) -> None:
+    import tomllib
+
+    config = load_config("default", system=system)
+    tables = tomllib.loads(to_toml(config.model_dump(mode="json")))
+    assert ExperimentConfig.model_validate(tables) == config
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_cuda_gives_what_the_cpu_gives(system: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    config = quick_config(system)
+    model, maps = build_model(config, 28).eval(), maps_of(config)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.cuda()(maps.cuda()).cpu(), model.cpu()(maps), atol=1e-4, rtol=1e-3
+        )

@@ -1,0 +1,141 @@
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hmrm_lab.datasets.flowmaps import flowmaps
+from hmrm_lab.datasets.protocols import megc2019
+from hmrm_lab.errors import InputError
+
+
+def write_tree(root: Path, rows: list[str] | None = None) -> Path:
+    """Three clips of two subjects in the published layout, blank in the file name and all."""
+    if rows is None:
+        rows = ["casme2,sub01,EP01,1", "casme2,sub01,EP02,0", "smic,s1,a,2"]
+    (root / "maps").mkdir(parents=True)
+    (root / "labels.csv").write_text("\n".join(["dataset,sub,filename_o,label", *rows]) + "\n")
+    rng = np.random.default_rng(0)
+    for row in ("sub01_EP01 ", "sub01_EP02", "s1_a "):
+        image = rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)
+        cv2.imwrite(str(root / "maps" / f"{row}.png"), image)
+    return root
+
+
+def test_layout_and_channel_order(tmp_path: Path) -> None:
+    flowset = flowmaps(write_tree(tmp_path))
+    assert flowset.maps.shape == (3, 3, 28, 28)
+    assert flowset.labels.tolist() == [1, 0, 2]
+    assert flowset.persons == ("casme2/sub01", "casme2/sub01", "smic/s1")
+    blue, green, red = cv2.split(cv2.imread(str(tmp_path / "maps" / "sub01_EP01 .png")))
+    assert flowset.maps[0] == pytest.approx(np.stack([red, green, blue]) / 255, abs=1e-6)
+    assert flowset.unit == "relative"
+
+
+def truncate(root: Path) -> None:
+    file = root / "maps" / "sub01_EP01 .png"
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def resize(root: Path) -> None:
+    cv2.imwrite(str(root / "maps" / "s1_a .png"), np.zeros((32, 28, 3), np.uint8))
+
+
+def grey(root: Path) -> None:
+    cv2.imwrite(str(root / "maps" / "s1_a .png"), np.zeros((28, 28), np.uint8))
+
+
+def sixteen_bit(root: Path) -> None:
+    cv2.imwrite(str(root / "maps" / "s1_a .png"), np.zeros((28, 28, 3), np.uint16))
+
+
+def text_as_png(root: Path) -> None:
+    (root / "maps" / "s1_a .png").write_text("not an image")
+
+
+def remove(root: Path) -> None:
+    (root / "maps" / "s1_a .png").unlink()
+
+
+def no_labels(root: Path) -> None:
+    (root / "labels.csv").unlink()
+
+
+def binary_labels(root: Path) -> None:
+    (root / "labels.csv").write_bytes(b"dataset,sub,filename_o,label\n\xff\xfe,a,b,0\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (truncate, ["sub01_EP01 .png", "row 2", "cut off", "copy the file again"]),
+        (resize, ["s1_a .png", "(32, 28, 3)", "28x28"]),
+        (grey, ["s1_a .png", "8-bit RGB"]),
+        (sixteen_bit, ["s1_a .png", "uint16"]),
+        (text_as_png, ["s1_a .png", "not a PNG"]),
+        (remove, ["labels.csv", "row 4", "no map 's1_a.png'", "remove the row"]),
+        (no_labels, ["no labels.csv"]),
+        (binary_labels, ["labels.csv", "not a text file"]),
+    ],
+)
+def test_a_damaged_tree_is_one_sentence(tmp_path: Path, damage, words: list[str]) -> None:
+    write_tree(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(InputError) as caught:
+        flowmaps(tmp_path)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["casme2,sub01,EP01,3"], ["row 2", "label '3' is outside 0..2", "2 surprise"]),
+        (["casme2,sub01,EP01,"], ["row 2", "label ''"]),
+        (["casme2,sub01,EP01,1"] * 2, ["row 3", "listed twice", "row 2", "remove one"]),
+        (["casme2,../up,EP01,1"], ["row 2", "sub '../up' is not a name"]),
+        (["casme2,sub01,,1"], ["row 2", "filename_o ''"]),
+        ([], ["no clips"]),
+    ],
+)
+def test_a_bad_row_is_one_sentence(tmp_path: Path, rows: list[str], words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        flowmaps(write_tree(tmp_path, rows))
+    for word in ["labels.csv", *words]:
+        assert word in str(caught.value)
+
+
+def test_missing_folder_and_missing_column(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        flowmaps(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"no labels\.csv"):
+        flowmaps(tmp_path)
+    (tmp_path / "labels.csv").write_text("dataset,sub,label\n")
+    with pytest.raises(InputError, match="no column filename_o"):
+        flowmaps(tmp_path)
+
+
+def test_the_official_list_keeps_its_rules() -> None:
+    """Counts of the paper's 4.1, and the two CASME II clips that the challenge left out."""
+    official = megc2019()
+    assert len(official) == 442
+    assert len({key.person for key in official}) == 68
+    assert Counter(official.values()) == {0: 250, 1: 109, 2: 83}
+    by_set = Counter((key.dataset, label) for key, label in official.items())
+    assert [by_set["casme2", c] for c in range(3)] == [88, 32, 25]
+    assert [by_set["smic", c] for c in range(3)] == [70, 51, 43]
+    assert [by_set["samm", c] for c in range(3)] == [92, 26, 15]
+    absent = {("casme2", "sub04", "EP12_01f"), ("casme2", "sub05", "EP09_05f")}
+    assert not absent & set(official)
+    assert all(len(key.subject) == 3 for key in official if key.dataset == "samm")
+
+
+@pytest.mark.realdata
+def test_the_published_maps_agree_with_the_official_list(real_flowmaps: Path) -> None:
+    flowset = flowmaps(real_flowmaps)
+    assert len(flowset) == 309
+    assert len(set(flowset.persons)) == 40
+    official = megc2019()
+    ours = dict(zip(flowset.keys, flowset.labels.tolist(), strict=True))
+    assert ours == {key: official[key] for key in ours}

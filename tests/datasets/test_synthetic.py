@@ -1,0 +1,296 @@
+"""The procedural data set: who is in it, that its truth is true, and that it survives the disk."""
+
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hmrm_lab.datasets.synthetic import RenderedFrames, read_clips, synthetic, write_clips
+from hmrm_lab.datasets.synthetic.action_units import UNITS, unit_bumps
+from hmrm_lab.datasets.synthetic.geometry import MIRROR, mirrored, template
+from hmrm_lab.datasets.synthetic.recipes import farthest_px
+from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.records import CLASSES, Clip
+from hmrm_lab.registry import datasets
+
+SMALL = {"subjects": 2, "clips": 6, "frames": 12}
+
+
+def rendered(clip: Clip) -> RenderedFrames:
+    assert isinstance(clip.frames, RenderedFrames)
+    return clip.frames
+
+
+def sampled(field: np.ndarray, points_px: np.ndarray) -> np.ndarray:
+    """A field (2, H, W) at points (n, 2), by bilinear interpolation."""
+    where = np.ascontiguousarray(points_px[None].astype(np.float32))
+    return np.stack([cv2.remap(part, where, None, cv2.INTER_LINEAR)[0] for part in field], axis=1)
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Clip]:
+    return synthetic(**SMALL)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "count", "classes"),
+    [(24, 156, [88, 39, 29]), (68, 442, [250, 109, 83]), (5, 5, [3, 1, 1])],
+)
+def test_counts_follow_the_composite(subjects: int, count: int, classes: list[int]) -> None:
+    made = synthetic(subjects=subjects, clips=count)
+    per_class = Counter(clip.label for clip in made)
+    assert [per_class[label] for label in range(3)] == classes
+    per_subject = Counter(clip.key.subject for clip in made)
+    assert len(per_subject) == subjects
+    assert len({clip.key for clip in made}) == count
+    if count > subjects:
+        assert min(per_subject.values()) <= 2
+        assert max(per_subject.values()) >= 12
+
+
+def test_clips_are_named_and_ordered_like_recordings(clips: list[Clip]) -> None:
+    for clip in clips:
+        assert clip.key.dataset == "synthetic"
+        assert clip.key.clip.startswith(f"{clip.key.subject}_{CLASSES[clip.label][:3]}_")
+        assert 0 <= clip.onset < clip.apex < clip.offset < len(clip.frames) == 12
+
+
+def test_registered_with_its_defaults() -> None:
+    entry = datasets["synthetic"]
+    assert entry.build is synthetic
+    assert entry.complete({"clips": 30}) == {
+        "subjects": 24,
+        "clips": 30,
+        "difficulty": 0.5,
+        "frames": 16,
+        "seed": 0,
+    }
+
+
+def test_same_seed_same_pixels_and_another_seed_others(clips: list[Clip]) -> None:
+    again, other = synthetic(**SMALL), synthetic(**SMALL, seed=1)
+    assert [clip.key for clip in again] == [clip.key for clip in clips]
+    np.testing.assert_array_equal(again[3].frames[5], clips[3].frames[5])
+    assert (other[3].frames[5] != clips[3].frames[5]).mean() > 0.5
+
+
+def test_frames_do_not_depend_on_the_order_of_access(clips: list[Clip]) -> None:
+    forwards = [clips[0].frames[k] for k in range(4)]
+    backwards = [clips[0].frames[k] for k in (3, 2, 1, 0)]
+    np.testing.assert_array_equal(forwards, backwards[::-1])
+    np.testing.assert_array_equal(clips[0].frames[-1], clips[0].frames[11])
+    with pytest.raises(IndexError):
+        clips[0].frames[12]
+
+
+def test_frames_are_images_with_texture_and_noise(clips: list[Clip]) -> None:
+    frame = clips[0].frames[0]
+    assert frame.shape == (224, 224, 3)
+    assert frame.dtype == np.uint8
+    cheek = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[100:150, 60:160].astype(np.float32)
+    assert (cheek - cv2.GaussianBlur(cheek, (0, 0), 4)).std() > 2
+    noise = frame - rendered(clips[0]).clean(0)
+    assert noise.std() == pytest.approx(rendered(clips[0]).script.noise_level, rel=0.1)
+
+
+@pytest.mark.parametrize("difficulty", [0.0, 1.0])
+def test_flow_leads_from_each_pixel_to_its_match(difficulty: float) -> None:
+    """The apex, fetched back along the exact flow, is the onset up to interpolation."""
+    for clip in synthetic(**SMALL, difficulty=difficulty):
+        frames = rendered(clip)
+        onset = frames.clean(clip.onset) / frames.script.gain[clip.onset]
+        apex = frames.clean(clip.apex) / frames.script.gain[clip.apex]
+        flow = frames.flow(clip.onset, clip.apex)
+        rows, columns = np.mgrid[:224, :224].astype(np.float32)
+        back = cv2.remap(apex, columns + flow[0], rows + flow[1], cv2.INTER_CUBIC)
+        inner = (slice(8, -8), slice(8, -8))
+        still, moved = np.abs(apex - onset)[inner].mean(), np.abs(back - onset)[inner].mean()
+        assert moved < 0.45 * still
+
+
+def test_flow_agrees_with_the_landmarks() -> None:
+    for clip in synthetic(**SMALL, difficulty=1.0):
+        frames = rendered(clip)
+        for source, target in ((clip.onset, clip.apex), (clip.apex, clip.offset)):
+            start, end = frames.landmarks(source), frames.landmarks(target)
+            step = sampled(frames.flow(source, target), start)
+            np.testing.assert_allclose(start + step, end, atol=0.02)
+            assert np.abs(end - start).max() > 0.1
+
+
+def test_flow_to_itself_is_zero_and_back_undoes_forth(clips: list[Clip]) -> None:
+    frames, onset, apex = rendered(clips[1]), clips[1].onset, clips[1].apex
+    assert np.abs(frames.flow(apex, apex)).max() < 5e-4
+    forth, back = frames.flow(onset, apex), frames.flow(apex, onset)
+    assert forth.shape == (2, 224, 224)
+    assert forth.dtype == np.float32
+    pixels = np.stack(np.mgrid[20:200:9, 20:200:9][::-1], axis=-1).reshape(-1, 2)
+    there = pixels + sampled(forth, pixels)
+    np.testing.assert_allclose(there + sampled(back, there), pixels, atol=0.02)
+
+
+def test_difficulty_weakens_movements_and_adds_noise() -> None:
+    grades = [synthetic(**SMALL, difficulty=value) for value in (0.0, 0.5, 1.0)]
+    for easy, middle, hard in zip(*grades, strict=True):
+        scripts = [rendered(clip).script for clip in (easy, middle, hard)]
+        assert 3.0 >= scripts[0].peak_px > scripts[1].peak_px > scripts[2].peak_px >= 0.5
+        assert scripts[0].noise_level < scripts[1].noise_level < scripts[2].noise_level
+        assert scripts[0].units == scripts[1].units == scripts[2].units
+        assert (easy.onset, easy.apex, easy.offset) == (hard.onset, hard.apex, hard.offset)
+
+
+def test_peak_is_reached_at_the_apex_and_nowhere_before_the_onset() -> None:
+    """Easy clips have no stray units, so that the class's own units make up the motion."""
+    for clip in synthetic(**SMALL, difficulty=0.0):
+        script = rendered(clip).script
+        own = sum(len(unit_bumps(name, template())) for name in script.units)
+        weights, bumps = script.motion.weights[:, :own], script.motion.bumps[:own]
+        assert (weights[: clip.onset + 1] == 0).all()
+        assert (weights[clip.apex] == 1).all()
+        assert (weights.argmax(axis=0) == clip.apex).all()
+        assert farthest_px(bumps) == pytest.approx(script.peak_px, rel=1e-3)
+
+
+def test_classes_move_what_their_units_name() -> None:
+    """Brows fall or rise and lip corners rise, as the mean over easy clips of a class."""
+    moves: dict[int, list[np.ndarray]] = {0: [], 1: [], 2: []}
+    for clip in synthetic(subjects=6, clips=60, difficulty=0.0):
+        frames = rendered(clip)
+        step = frames.landmarks(clip.apex) - frames.landmarks(clip.onset)
+        moves[clip.label].append(step - step[27:31].mean(axis=0))
+    negative, positive, surprise = (np.mean(moves[label], axis=0) for label in range(3))
+    assert negative[[20, 21, 22, 23], 1].mean() > 0.2
+    assert positive[[48, 54], 1].mean() < -0.4
+    assert surprise[17:27, 1].mean() < -0.5
+
+
+@pytest.mark.parametrize("name", sorted(UNITS))
+def test_units_are_symmetric_and_about_one_pixel(name: str) -> None:
+    face = template()
+    assert 0.5 < farthest_px(unit_bumps(name, face)) < 1.7
+    bumps, other = unit_bumps(name, face, 1.0, 0.5), unit_bumps(name, face, 0.5, 1.0)
+    flip = np.float32([-1, 1, 1, 1, -1, 1])
+    mirror = other * flip + np.float32([224, 0, 0, 0, 0, 0])
+    order = np.lexsort(bumps.T.round(3)), np.lexsort(mirror.T.round(3))
+    np.testing.assert_allclose(bumps[order[0]], mirror[order[1]], atol=1e-4)
+
+
+def test_template_is_its_own_mirror_image() -> None:
+    assert sorted(MIRROR) == list(range(68))
+    np.testing.assert_allclose(mirrored(template()), template())
+    assert np.isfinite(template()).all()
+
+
+def test_clips_travel_between_processes_without_pixels(clips: list[Clip]) -> None:
+    packed = pickle.dumps(clips[2])
+    assert len(packed) < 10_000
+    copy: Clip = pickle.loads(packed)
+    assert copy.key == clips[2].key
+    np.testing.assert_array_equal(copy.frames[copy.apex], clips[2].frames[clips[2].apex])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"difficulty": 1.1}, "difficulty"),
+        ({"difficulty": float("nan")}, "difficulty"),
+        ({"subjects": 1}, "subjects"),
+        ({"subjects": 24, "clips": 23}, "clips"),
+        ({"frames": 11}, "frames"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_values_out_of_range_are_refused(arguments: dict[str, float], name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        synthetic(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def written(clips: list[Clip], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("clips")
+    assert write_clips(clips[:3], root) == root / "clips.csv"
+    return root
+
+
+def test_round_trip_on_disk(clips: list[Clip], written: Path) -> None:
+    back = read_clips(written)
+    assert len(back) == 3
+    for clip, copy in zip(clips[:3], back, strict=True):
+        assert (copy.key, copy.label, copy.fps) == (clip.key, clip.label, clip.fps)
+        assert (copy.onset, copy.apex, copy.offset) == (clip.onset, clip.apex, clip.offset)
+        assert len(copy.frames) == len(clip.frames)
+        np.testing.assert_array_equal(copy.frames[7], clip.frames[7])
+        points = copy.frames.landmarks(7)  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(points, rendered(clip).landmarks(7))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("subject,clip", "person,clip", "subject"),
+        ("_01,", "_77,", r"clips\.csv, row 2.*no images"),
+        ("negative,", "anger,", r"clips\.csv, row \d.*anger.*negative, positive, surprise"),
+        (",100.0", ",fast", r"row 2.*fps is 'fast'"),
+        (",100.0", ",0", r"row 2.*fps is '0'"),
+    ],
+)
+def test_a_bad_list_is_refused_by_row(
+    written: Path, tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    text = (written / "clips.csv").read_text()
+    assert before in text
+    for subject in {clip.key.subject for clip in read_clips(written)}:
+        (tmp_path / subject).symlink_to(written / subject)
+    (tmp_path / "clips.csv").write_text(text.replace(before, after))
+    with pytest.raises(InputError, match=message):
+        read_clips(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [("5,3,9", "do not fit"), ("0,3,12", "do not fit"), ("0,x,9", "apex is 'x'")],
+)
+def test_key_frames_must_lie_in_the_clip(tmp_path: Path, numbers: str, message: str) -> None:
+    folder = tmp_path / "s01" / "a"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        cv2.imwrite(str(folder / f"{number:03d}.png"), np.zeros((8, 8, 3), np.uint8))
+    header = "subject,clip,label,onset,apex,offset,fps\n"
+    (tmp_path / "clips.csv").write_text(f"{header}s01,a,positive,{numbers},200\n")
+    with pytest.raises(InputError, match=message):
+        read_clips(tmp_path)
+    row = "s01,a,positive,0,3,9,200\n"
+    (tmp_path / "clips.csv").write_text(header + row)
+    assert read_clips(tmp_path)[0].fps == 200
+    (tmp_path / "clips.csv").write_text(header + row + row)
+    with pytest.raises(InputError, match=r"row 3.*in row 2 already"):
+        read_clips(tmp_path)
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"clips\.csv: no list"):
+        read_clips(tmp_path)
+    folder = tmp_path / "s01" / "a"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"{number:03d}.png").write_bytes(b"not an image")
+    (tmp_path / "clips.csv").write_text(
+        "subject,clip,label,onset,apex,offset,fps\ns01,a,surprise,0,1,2,30\n"
+    )
+    frames = read_clips(tmp_path)[0].frames
+    with pytest.raises(InputError, match=r"001\.png: not an image"):
+        frames[1]
+    with pytest.raises(InputError, match=r"landmarks\.npy: no landmarks"):
+        frames.landmarks(0)  # type: ignore[attr-defined]
+    (folder / "landmarks.npy").write_bytes(b"")
+    with pytest.raises(InputError, match=r"landmarks\.npy: not a NumPy array"):
+        frames.landmarks(0)  # type: ignore[attr-defined]
+    np.save(folder / "landmarks.npy", np.zeros((2, 68, 2), np.float32))
+    with pytest.raises(InputError, match=r"shape \(2, 68, 2\)"):
+        frames.landmarks(0)  # type: ignore[attr-defined]
+    (tmp_path / "clips.csv").write_text("")
+    with pytest.raises(InputError, match=r"clips\.csv: not a table"):
+        read_clips(tmp_path)

@@ -1,0 +1,37 @@
+import pytest
+import torch
+from torch import nn
+
+from hmrm_lab.evaluation.cost import count_flops, count_parameters
+from hmrm_lab.models.hmrm import HMRM
+
+
+def test_a_linear_layer_by_hand() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 28 * 28, 5))
+    assert count_flops(model, 3, 28) == 2 * 3 * 28 * 28 * 5
+    assert count_parameters(model) == (3 * 28 * 28 + 1) * 5
+
+
+def test_frozen_numbers_do_not_count() -> None:
+    model = nn.Linear(2, 2).requires_grad_(False)
+    assert count_parameters(model) == 0
+
+
+def test_the_scan_is_counted_and_grows_with_the_state() -> None:
+    small, large = (
+        count_flops(HMRM(3, 28, width=8, depth=1, state=state, heads=2), 3, 28) for state in (4, 8)
+    )
+    inner, pixels, directions = 16, 20 * 49, 2
+    read_out, selection = 2 * inner * 4, 2 * inner * 2 * 4  # <C, h>; the columns of B and C
+    scan = 5 * inner * 4
+    assert large - small == pytest.approx(directions * pixels * (read_out + selection + scan))
+
+
+def test_counting_leaves_the_model_as_it_was() -> None:
+    model = HMRM(3, 28, width=8, depth=1, heads=2)
+    model.train()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    count_flops(model, 3, 28)
+    assert model.training
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())

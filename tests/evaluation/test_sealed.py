@@ -1,0 +1,124 @@
+"""Nothing of the held-out subject reaches the training: proven by poisoning it."""
+
+import numpy as np
+import pytest
+from conftest import make_flowset, quick_config
+
+from hmrm_lab.evaluation import epoch_rules
+from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
+from hmrm_lab.evaluation.loso import Unit, run_unit, shuffle_labels, unit_seed
+from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
+from hmrm_lab.records import FlowSet
+from hmrm_lab.registry import systems
+
+HONEST = ["last", "inner_subjects"]
+
+
+def poison(flowset: FlowSet, fold: Fold) -> FlowSet:
+    """Other pixels and other labels for the held-out clips, nothing else."""
+    maps, labels = flowset.maps.copy(), flowset.labels.copy()
+    maps[fold.test] = 100 * np.random.default_rng(9).normal(size=maps[fold.test].shape)
+    labels[fold.test] = (labels[fold.test] + 1) % 3
+    return FlowSet(maps, labels, flowset.keys, flowset.masks, flowset.unit)
+
+
+def answer(flowset: FlowSet, rule: str, system: str) -> tuple[Answer, Fold]:
+    fold = leave_one_subject_out(flowset)[1]
+    config = quick_config(system, "augment.motionmix=0.5", f"evaluation.epoch_rule={rule}")
+    task = Task(config, flowset.take(fold.train), lambda: flowset.take(fold.test), seed=3)
+    return RULES[rule](task), fold
+
+
+@pytest.mark.parametrize("system", list(systems))
+@pytest.mark.parametrize("rule", HONEST)
+def test_poisoned_held_out_clips_leave_the_weights_as_they_are(rule: str, system: str) -> None:
+    flowset = make_flowset(subjects=5)
+    clean, fold = answer(flowset, rule, system)
+    poisoned, _ = answer(poison(flowset, fold), rule, system)
+    assert clean.epoch == poisoned.epoch
+    pairs = zip(
+        clean.fitted.model.state_dict().values(),
+        poisoned.fitted.model.state_dict().values(),
+        strict=True,
+    )
+    assert all((ours == theirs).all() for ours, theirs in pairs)
+    assert not np.allclose(clean.probabilities, poisoned.probabilities)
+
+
+def test_the_poison_is_strong_enough_to_be_noticed_if_it_leaked() -> None:
+    """The same check on poisoned *training* clips fails, so it can fail."""
+    flowset = make_flowset(subjects=5)
+    fold = leave_one_subject_out(flowset)[1]
+    clean, _ = answer(flowset, "last", "hmrm")
+    spoilt, _ = answer(poison(flowset, Fold("x", fold.test, fold.train[:1])), "last", "hmrm")
+    weights, others = (a.fitted.model.state_dict()["fused_head.weight"] for a in (clean, spoilt))
+    assert (weights != others).any()
+
+
+@pytest.mark.parametrize("rule", HONEST)
+def test_test_clips_are_handed_out_after_the_last_training_step(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flowset = make_flowset(subjects=5)
+    fold = leave_one_subject_out(flowset)[0]
+    events: list[str] = []
+    real_fit = epoch_rules.fit
+
+    def fit(*arguments, **settings):
+        fitted = real_fit(*arguments, **settings)
+        events.append("trained")
+        return fitted
+
+    def unseal() -> FlowSet:
+        events.append("unsealed")
+        return flowset.take(fold.test)
+
+    monkeypatch.setattr(epoch_rules, "fit", fit)
+    config = quick_config("ststnet", f"evaluation.epoch_rule={rule}")
+    RULES[rule](Task(config, flowset.take(fold.train), unseal, seed=0))
+    assert events.count("unsealed") == 1
+    assert events[-1] == "unsealed"
+
+
+def test_the_oracle_does_peek() -> None:
+    """On labels that mean nothing, looking at the test subject every epoch pays."""
+    rng = np.random.default_rng(0)
+    flowset = make_flowset(subjects=5, per_subject=9)
+    noise = FlowSet(
+        rng.normal(size=flowset.maps.shape).astype(np.float32),
+        rng.permutation(flowset.labels),
+        flowset.keys,
+    )
+    hits = {}
+    for rule in ("last", "oracle_test"):
+        config = quick_config(
+            "ststnet", f"evaluation.epoch_rule={rule}", "training.epochs=30", "training.lr=1e-2"
+        )
+        hits[rule] = sum(
+            row["truth"] == row["prediction"]
+            for fold in leave_one_subject_out(noise)
+            for row in run_unit(config, noise, Unit(fold, 0))["predictions"]
+        )
+    assert hits["oracle_test"] >= hits["last"] + 5
+
+
+def test_partners_of_a_unit_are_never_the_held_out_person() -> None:
+    flowset = make_flowset(subjects=4)
+    config = quick_config("hmrm", "augment.motionmix=1.0", "training.epochs=3")
+    for fold in leave_one_subject_out(flowset):
+        partners = run_unit(config, flowset, Unit(fold, 0))["motionmix_partners"]
+        assert fold.name not in partners
+        assert len(partners) == 3
+
+
+def test_shuffling_keeps_the_classes_and_moves_the_labels() -> None:
+    flowset = make_flowset(subjects=6)
+    shuffled = shuffle_labels(flowset, 0)
+    assert sorted(shuffled.labels) == sorted(flowset.labels)
+    assert (shuffled.labels != flowset.labels).mean() > 0.3
+    assert (shuffled.maps == flowset.maps).all()
+
+
+def test_units_have_seeds_of_their_own() -> None:
+    seeds = {unit_seed(f"toy/s{s}", k) for s in range(50) for k in range(10)}
+    assert len(seeds) == 500

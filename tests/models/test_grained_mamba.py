@@ -1,0 +1,95 @@
+import pytest
+import torch
+
+from hmrm_lab.models.grained_mamba import (
+    BidirectionalScan,
+    GrainedMambaBlock,
+    GrainedMambaEncoder,
+    Residual,
+)
+
+
+def make_block(**changes: float) -> GrainedMambaBlock:
+    settings = {"state": 4, "kernel": 3, "expand": 2, "ffn_ratio": 0.0}
+    settings |= {"layer_scale": 1.0, "drop_path": 0.0, **changes}
+    return GrainedMambaBlock(8, **settings)
+
+
+def test_backward_branch_is_the_forward_branch_on_the_flipped_sequence() -> None:
+    """With the same weights in both directions, flipping the input flips the output."""
+    torch.manual_seed(0)
+    scan = BidirectionalScan(6, state=4, kernel=3)
+    for weights in scan.parameters():
+        axis = 1 if weights is scan.conv_weight else 0
+        first, second = weights.data.unbind(axis)
+        second.copy_(first)
+    x = torch.randn(2, 5, 6)
+    torch.testing.assert_close(scan(x.flip(1)), scan(x).flip(1))
+
+
+def test_both_directions_reach_every_token() -> None:
+    torch.manual_seed(0)
+    scan = BidirectionalScan(4, state=4, kernel=2)
+    x = torch.randn(1, 7, 4, requires_grad=True)
+    for token in (0, 3, 6):
+        (gradient,) = torch.autograd.grad(scan(x)[0, token].sum(), x)
+        assert (gradient[0].abs().sum(-1) > 0).all()
+
+
+def test_convolution_is_torchs() -> None:
+    torch.manual_seed(0)
+    scan = BidirectionalScan(5, state=2, kernel=4)
+    x = torch.randn(2, 3, 9, 5)  # both directions, (2, B, L, D)
+    for direction in range(2):
+        weight = scan.conv_weight[:, direction, 0, 0].T[:, None]  # (D, 1, K)
+        expected = torch.nn.functional.conv1d(
+            torch.nn.functional.pad(x[direction].mT, (3, 0)),
+            weight,
+            scan.conv_bias[direction, 0, 0],
+            groups=5,
+        ).mT
+        torch.testing.assert_close(scan._convolve(x)[direction], expected)
+
+
+def test_steps_start_in_mambas_range() -> None:
+    scan = BidirectionalScan(512, state=2, kernel=2)
+    steps = torch.nn.functional.softplus(scan.dt_bias)
+    assert steps.min() >= 0.99e-3
+    assert steps.max() <= 1.01e-1
+
+
+def test_a_block_without_scale_is_the_identity() -> None:
+    block = make_block(layer_scale=0.0, ffn_ratio=2.0)
+    tokens = torch.randn(2, 5, 8)
+    torch.testing.assert_close(block(tokens), tokens)
+
+
+@pytest.mark.parametrize("length", [1, 4, 16, 49])
+@pytest.mark.parametrize("kernel", [1, 4])
+def test_encoder_shapes_and_gradients(length: int, kernel: int) -> None:
+    encoder = GrainedMambaEncoder(8, depth=2, state=4, kernel=kernel, ffn_ratio=2)
+    tokens = torch.randn(3, length, 8)
+    y = encoder(tokens)
+    assert y.shape == tokens.shape
+    (y * torch.randn_like(y)).sum().backward()
+    without = [
+        name
+        for name, p in encoder.named_parameters()
+        if p.grad is None or not p.grad.isfinite().all()
+    ]
+    assert not without
+
+
+def test_elementwise_flops_are_a_count_by_hand() -> None:
+    scan = BidirectionalScan(6, state=4, kernel=3)
+    assert scan.elementwise_flops(10) == 2 * 10 * 6 * (2 * 3 + 5 * 4)
+
+
+def test_dropped_branches_keep_their_mean() -> None:
+    torch.manual_seed(0)
+    residual = Residual(3, layer_scale=1.0, drop_path=0.4)
+    tokens, branch = torch.zeros(20_000, 1, 3), torch.ones(20_000, 1, 3)
+    out = residual(tokens, branch).detach()[:, 0, 0]
+    assert out.unique().tolist() == pytest.approx([0, 1 / 0.6])
+    assert out.mean() == pytest.approx(1, abs=0.02)
+    assert (residual.eval()(tokens, branch) == 1).all()

@@ -1,0 +1,103 @@
+import pytest
+from pydantic import ValidationError
+
+from hmrm_lab.config import ExperimentConfig, load_config, parse_override, preset_names
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.registry import systems
+from hmrm_lab.store import RunFolder, to_toml
+
+
+def test_the_paper_preset_is_the_papers_values() -> None:
+    config = load_config("paper")
+    assert config.model.options["width"] == 192
+    assert config.model.options["depth"] == 4
+    assert config.model.options["state"] == 16
+    assert (config.training.epochs, config.training.lr) == (1000, 5e-4)
+    assert (config.training.optimizer, config.training.weight_decay) == ("adamw", 0.01)
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("system", list(systems))
+def test_every_preset_fits_every_system(preset: str, system: str) -> None:
+    assert load_config(preset, system=system).model.name == system
+
+
+def test_layers_later_wins() -> None:
+    recipe = load_config("paper", system="ststnet")
+    assert recipe.training.lr == 5e-5
+    preset = load_config("default", system="ststnet")
+    assert preset.training.lr != recipe.training.lr
+    assert load_config("default", system="ststnet", overrides=["training.lr=1"]).training.lr == 1
+
+
+def test_system_by_override_takes_its_recipe() -> None:
+    config = load_config("paper", overrides=["model.name=ststnet"])
+    assert config.training.batch == 256
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("training.lr=1e-3", ["training", "lr"], 1e-3),
+        ("flow.name=tvl1", ["flow", "name"], "tvl1"),
+        ("evaluation.seeds=[1, 2]", ["evaluation", "seeds"], [1, 2]),
+        ("augment.flip=true", ["augment", "flip"], True),
+        ("name = 'a=b'", ["name"], "a=b"),
+    ],
+)
+def test_overrides_are_toml_values(text: str, path: list[str], value: object) -> None:
+    assert parse_override(text) == (path, value)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.epoch=3", "did you mean 'training.epochs'"),
+        ("model.widht=3", "did you mean 'width'"),
+        ("flow.name=tvl2", "did you mean 'tvl1'"),
+        ("model.name=hmrn", "did you mean 'hmrm'"),
+        ("data.name=flowmap", "did you mean 'flowmaps'"),
+        ("training.epochs=many", "training.epochs"),
+        ("training.epochs=0", "greater than or equal to 1"),
+        ("model.width=wide", "width"),
+        ("training.lr", "not key=value"),
+        ("training=3", "training"),
+        ("name.inner=3", "name"),
+        ("name=../up", "pattern"),
+    ],
+)
+def test_a_mistyped_override_is_one_sentence(override: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=r".+") as caught:
+        load_config("default", overrides=[override])
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'default'"):
+        load_config("defualt")
+    with pytest.raises(ConfigError, match="no such preset file"):
+        load_config("absent.toml")
+
+
+def test_digest_names_the_settings_not_the_run() -> None:
+    base = load_config("default")
+    assert load_config("default", name="other").digest() == base.digest()
+    assert load_config("default", overrides=["training.lr=0.1"]).digest() != base.digest()
+    assert load_config("default", overrides=["model.width=128"]).digest() != base.digest()
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        load_config("default").training.lr = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_settings_survive_the_run_folder(preset: str, tmp_path) -> None:
+    config = load_config(preset)
+    (tmp_path / "config.toml").write_text(to_toml(config.model_dump(mode="json")))
+    assert RunFolder.open(tmp_path).config() == config
+
+
+def test_defaults_alone_are_valid() -> None:
+    assert ExperimentConfig().evaluation.epoch_rule == "last"

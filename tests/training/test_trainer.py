@@ -1,0 +1,101 @@
+from itertools import pairwise
+
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+
+from hmrm_lab.errors import DivergedError
+from hmrm_lab.records import FlowSet
+from hmrm_lab.training.trainer import WeightAverage, classify, fit
+
+
+def weights_of(fitted) -> torch.Tensor:
+    return torch.cat([p.flatten() for p in fitted.model.state_dict().values()])
+
+
+def test_same_seed_same_weights_and_the_callers_dice_are_untouched(toy_flowset: FlowSet) -> None:
+    config = quick_config()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = fit(config, toy_flowset, seed=1)
+    torch.testing.assert_close(torch.rand(3), expected)
+    torch.testing.assert_close(
+        weights_of(first), weights_of(fit(config, toy_flowset, seed=1)), rtol=0, atol=0
+    )
+    assert not torch.equal(weights_of(first), weights_of(fit(config, toy_flowset, seed=2)))
+
+
+def test_a_short_training_learns_what_is_plain_to_see() -> None:
+    config = quick_config("hmrm", "training.epochs=25", "training.lr=3e-3", "augment.motionmix=0")
+    train, test = make_flowset(seed=0), make_flowset(seed=1)
+    fitted = fit(config, train, seed=0)
+    assert fitted.losses[-1] < 0.5 * fitted.losses[0]
+    assert (fitted.classify(test).argmax(1) == test.labels).mean() > 0.9
+
+
+def test_losses_of_a_tiny_run_are_pinned(toy_flowset: FlowSet) -> None:
+    """A change here means that training changed: say so under "Numbers changed"."""
+    losses = fit(quick_config("hmrm", "training.epochs=4"), toy_flowset, seed=0).losses
+    assert losses == pytest.approx(PINNED, rel=1e-3)
+
+
+PINNED = [1.442347, 1.036881, 0.777163, 0.510085]
+
+
+def test_partners_come_from_the_training_clips(toy_flowset: FlowSet) -> None:
+    fitted = fit(quick_config("hmrm", "augment.motionmix=1.0"), toy_flowset.take(range(12)), seed=0)
+    assert set(fitted.partners) <= {"toy/s01", "toy/s02"}
+    assert fitted.partners
+
+
+def test_probabilities_of_a_clip_do_not_depend_on_its_company(toy_flowset: FlowSet) -> None:
+    fitted = fit(quick_config("ststnet"), toy_flowset, seed=0)
+    together = fitted.classify(toy_flowset)
+    for row in (0, 7):
+        alone = fitted.classify(toy_flowset.take([row]))[0]
+        assert alone == pytest.approx(together[row], abs=1e-6)
+    assert together.sum(1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_views_are_averaged(toy_flowset: FlowSet) -> None:
+    fitted = fit(quick_config(), toy_flowset, seed=0)
+    once = classify(fitted.model, quick_config(), toy_flowset)
+    views = quick_config("hmrm", "evaluation.tta_flip=true", "evaluation.tta_shift_px=1")
+    assert abs(classify(fitted.model, views, toy_flowset) - once).max() > 1e-6
+
+
+def test_divergence_is_an_error(toy_flowset: FlowSet) -> None:
+    config = quick_config("hmrm", "training.lr=1e30", "training.epochs=20")
+    with pytest.raises(DivergedError, match=r"lower training\.lr"):
+        fit(config, toy_flowset, seed=0)
+
+
+def test_the_average_of_weights_follows_slowly() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(0.0)
+    average = WeightAverage(model, decay=0.5)
+    model.weight.data.fill_(1.0)
+    average.update(model)
+    assert average.model.weight.item() == pytest.approx(1 - 2 / 11)  # warm-up: (1 + 1) / (10 + 1)
+    for _ in range(50):
+        average.update(model)
+    assert average.model.weight.item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_warm_up_and_cosine(toy_flowset: FlowSet) -> None:
+    from hmrm_lab.config import TrainingConfig
+    from hmrm_lab.training.trainer import _schedule
+
+    training = TrainingConfig(epochs=10, schedule="cosine", warmup_epochs=2)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = _schedule(training, optimizer, steps=5, epochs=10)
+    rates = []
+    for _ in range(50):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[30] == pytest.approx(0.5)
+    assert all(later < earlier for earlier, later in pairwise(rates[10:]))
