@@ -18,16 +18,18 @@ check: .venv/dev.stamp  ## format, lint, types, import rules, tests, notebooks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(RUN)/python -m pytest
+	$(MAKE) notebooks
 
 lab: .venv/dev.stamp  ## JupyterLab on the first notebook
 	$(RUN)/jupyter lab notebooks/00_quickstart.ipynb
 
-notebooks: .venv/dev.stamp  ## execute all notebooks and compare their marked outputs
+notebooks: .venv/dev.stamp  ## execute all notebooks; compare their marked outputs
 	$(RUN)/python -m pytest --nbval-lax notebooks
 
 bench: .venv/dev.stamp  ## the performance claims, each a ratio measured in one run
 	$(RUN)/python benchmarks/selective_scan.py
 	$(RUN)/python benchmarks/folds.py
+	$(RUN)/python benchmarks/synthetic.py
 
 clean:
 	rm -rf .venv

@@ -121,6 +121,9 @@ class ExperimentConfig(Section):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+COMPONENTS: dict[str, Registry] = {"data": datasets, "flow": flows, "model": systems}
+
+
 def load_config(
     preset: str = "default",
     *,
@@ -134,23 +137,18 @@ def load_config(
     `overrides` are `key=value` strings such as `training.lr=1e-3` or `flow.name=farneback`.
     The builders must have been imported; `ConfigError` names what does not exist.
     """
-    layers = read_preset(preset)
-    of_system = layers.pop("systems", {})
+    layer = read_preset(preset)
+    of_systems = layer.pop("systems", {})
     changes = [parse_override(text) for text in overrides]
-    for path, chosen in ((["model", "name"], system), (["data", "name"], data)):
-        if chosen is not None:
-            changes.append((path, chosen))
-    chosen_system = next(
-        (value for path, value in reversed(changes) if path == ["model", "name"]),
-        layers.get("model", {}).get("name", "hmrm"),
-    )
-    recipe = systems[chosen_system].recipe
-    settings = _merge(_merge(_merge({}, recipe), layers), of_system.get(chosen_system, {}))
+    changes += [(["model", "name"], system)] if system else []
+    changes += [(["data", "name"], data)] if data else []
+    chosen = {part: _chosen_name(part, layer, changes) for part in COMPONENTS}
+    layer = _without_other_builders(layer, chosen)
+    of_system = of_systems.get(chosen["model"], {})
+    settings = _merge(_merge(systems[chosen["model"]].recipe, layer), of_system)
     for path, value in changes:
         _assign(settings, path, value)
-    settings.setdefault("name", name or chosen_system)
-    if name:
-        settings["name"] = name
+    settings["name"] = name or settings.get("name", chosen["model"])
     return _complete(settings)
 
 
@@ -186,16 +184,30 @@ def parse_override(text: str) -> tuple[list[str], Any]:
 def _complete(settings: dict[str, Any]) -> ExperimentConfig:
     """Validate, and fill in the options of the three builders."""
     config = _validate(settings)
-    kinds: tuple[tuple[str, Component, Registry], ...] = (
-        ("data", config.data, datasets),
-        ("flow", config.flow, flows),
-        ("model", config.model, systems),
-    )
+    parts: dict[str, Component] = {name: getattr(config, name) for name in COMPONENTS}
     complete = {
-        section: {"name": part.name, **registry[part.name].complete(part.options)}
-        for section, part, registry in kinds
+        name: {"name": part.name, **COMPONENTS[name][part.name].complete(part.options)}
+        for name, part in parts.items()
     }
     return _validate({**settings, **complete})
+
+
+def _chosen_name(
+    part: str, layer: Mapping[str, Any], changes: Iterable[tuple[list[str], Any]]
+) -> str:
+    """The builder that the last word on it names: override, preset, default."""
+    default: Component = ExperimentConfig.model_fields[part].default
+    names = [value for path, value in changes if path == [part, "name"]]
+    return str([layer.get(part, {}).get("name", default.name), *names][-1])
+
+
+def _without_other_builders(layer: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
+    """A preset's options for a builder say nothing about another that takes its place."""
+    kept = dict(layer)
+    for part, name in chosen.items():
+        if kept.get(part, {}).get("name", name) != name:
+            kept[part] = {"name": name}
+    return kept
 
 
 def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:

@@ -17,6 +17,7 @@ from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.records import ClipKey, FlowSet
 
 torch.set_num_threads(1)
+BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +28,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def real_flowmaps() -> Path:
-    """The published flow maps, where HMRM_REALDATA names them."""
-    root = Path(os.environ.get("HMRM_REALDATA", "../shared/data")) / "megc2019-flowmaps"
+def real_data() -> Path:
+    """Published data: the folder that HMRM_REALDATA names, or shared/data beside the checkout."""
+    root = Path(os.environ.get("HMRM_REALDATA", BESIDE))
     if not root.is_dir():
-        pytest.skip("the published flow maps are not here; name their parent in HMRM_REALDATA")
+        pytest.skip("no published data here; name their folder in HMRM_REALDATA")
     return root
 
 

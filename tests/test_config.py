@@ -30,6 +30,14 @@ def test_layers_later_wins() -> None:
     assert load_config("default", system="ststnet", overrides=["training.lr=1"]).training.lr == 1
 
 
+def test_options_of_a_preset_stay_with_the_builder_they_were_meant_for() -> None:
+    assert load_config("smoke").data.options["subjects"] == 4
+    assert load_config("smoke", data="flowmaps").data.options == {}
+    assert load_config("smoke", overrides=["flow.name=tvl1"]).flow.options["warps"] == 5
+    both = load_config("smoke", overrides=["flow.warps=3", "flow.name=tvl1"])
+    assert both.flow.options["warps"] == 3
+
+
 def test_system_by_override_takes_its_recipe() -> None:
     config = load_config("paper", overrides=["model.name=ststnet"])
     assert config.training.batch == 256

@@ -5,8 +5,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
-from pathlib import Path
 
 import torch
 
@@ -57,20 +55,14 @@ def _cuda() -> Check:
 
 
 def _cache() -> Check:
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            free_gb = shutil.disk_usage(folder).free / 1e9
-    except OSError as error:
-        return _check("cache", "failed", f"{folder}: {error.strerror}; set HMRM_CACHE to a folder")
-    return _check("cache", "ok", f"{_short(folder)}, {free_gb:.0f} GB free")
+    folder = cache_folder().absolute()
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(place, os.W_OK):
+        return _check("cache", "failed", f"{place} is not writable; set HMRM_CACHE to a folder")
+    free_gb = shutil.disk_usage(place).free / 1e9
+    return _check("cache", "ok", f"{cache_folder()}, {free_gb:.0f} GB free")
 
 
 def _optional(name: str, purpose: str) -> Check:
     found = importlib.util.find_spec(name) is not None
     return _check(name, "ok" if found else "missing", "" if found else purpose)
-
-
-def _short(folder: Path) -> str:
-    return os.path.relpath(folder)

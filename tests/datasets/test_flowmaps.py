@@ -132,8 +132,8 @@ def test_the_official_list_keeps_its_rules() -> None:
 
 
 @pytest.mark.realdata
-def test_the_published_maps_agree_with_the_official_list(real_flowmaps: Path) -> None:
-    flowset = flowmaps(real_flowmaps)
+def test_the_published_maps_agree_with_the_official_list(real_data: Path) -> None:
+    flowset = flowmaps(real_data / "megc2019-flowmaps")
     assert len(flowset) == 309
     assert len(set(flowset.persons)) == 40
     official = megc2019()

@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -73,11 +72,8 @@ def test_no_file_and_no_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-def test_ststnets_published_log_scores_as_it_should() -> None:
-    log = Path(os.environ.get("HMRM_REALDATA", "../shared/data")) / "ststnet_published_log.txt"
-    if not log.is_file():
-        pytest.skip("STSTNet's published log is not here; name its folder in HMRM_REALDATA")
-    scores = summarise(read_predictions(log))
+def test_ststnets_published_log_scores_as_it_should(real_data: Path) -> None:
+    scores = summarise(read_predictions(real_data / "ststnet_published_log.txt"))
     parts = [scores["all"], *(scores["datasets"][d] for d in ("smic", "casme2", "samm"))]
     assert [round(part["uf1"], 4) for part in parts] == [0.7353, 0.6801, 0.8382, 0.6588]
     assert [round(part["uar"], 4) for part in parts] == [0.7186, 0.6703, 0.8190, 0.6415]

@@ -8,10 +8,11 @@ numbers of clips of the subjects.
 
 import numpy as np
 
-from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks, subject_rng
+from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
 from hmrm_lab.datasets.synthetic.recipes import Habit, write_script
 from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
+from hmrm_lab.datasets.synthetic.streams import Stream, generator
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.records import CLASSES, Clip, ClipKey
 from hmrm_lab.registry import datasets
@@ -22,7 +23,6 @@ COMPOSITE_COUNTS = (250, 109, 83)
 """Negative, positive and surprise clips of the MEGC 2019 composite (See et al., 2019, Table I)."""
 
 FPS = 100.0
-_CAST, _HABIT, _CLIP = 3, 5, 6  # streams of random numbers
 
 
 @datasets.register("synthetic", source="procedural")
@@ -58,7 +58,7 @@ def synthetic(
         If a value is out of its range.
     """
     _check(subjects, clips, difficulty, frames, seed)
-    rng = np.random.default_rng(np.random.SeedSequence([seed, _CAST]))
+    rng = generator(seed, Stream.CAST)
     labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), _class_counts(clips)))
     cast = np.repeat(np.arange(subjects), _clips_per_subject(subjects, clips, rng))
     made: list[Clip] = []
@@ -68,8 +68,8 @@ def synthetic(
         script = write_script(
             label,
             neutral_landmarks(seed, subject),
-            Habit.draw(subject_rng(seed, subject, _HABIT)),
-            np.random.default_rng(np.random.SeedSequence([seed, _CLIP, number])),
+            Habit.draw(generator(seed, Stream.HABIT, subject)),
+            generator(seed, Stream.SCRIPT, number),
             frames=frames,
             difficulty=difficulty,
         )

@@ -13,19 +13,14 @@ from numpy.typing import NDArray
 from hmrm_lab.datasets.synthetic import features, skin
 from hmrm_lab.datasets.synthetic.geometry import Floats, floats, subject_landmarks
 from hmrm_lab.datasets.synthetic.painting import blend, blob, noise, region
+from hmrm_lab.datasets.synthetic.streams import Stream, generator
 from hmrm_lab.datasets.synthetic.traits import Traits, draw_traits
-
-_FACE, _STYLE = 1, 2  # streams of random numbers, one for the geometry and one for the looks
-
-
-def subject_rng(seed: int, subject: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence([seed, stream, subject]))
 
 
 @lru_cache(maxsize=512)
 def neutral_landmarks(seed: int, subject: int) -> Floats:
     """The 68 landmarks of this subject at rest: (68, 2) float32, read-only."""
-    landmarks = subject_landmarks(subject_rng(seed, subject, _FACE))
+    landmarks = subject_landmarks(generator(seed, Stream.GEOMETRY, subject))
     landmarks.setflags(write=False)
     return landmarks
 
@@ -38,7 +33,7 @@ def neutral_texture(seed: int, subject: int) -> Floats:
     ------
     returns : (S, S, 3) float32, RGB in 0..255, on the canvas of `painting`; read-only
     """
-    rng = subject_rng(seed, subject, _STYLE)
+    rng = generator(seed, Stream.LOOKS, subject)
     picture = paint_face(neutral_landmarks(seed, subject), draw_traits(rng), rng)
     picture.setflags(write=False)
     return picture

@@ -10,8 +10,7 @@ from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks, neutral_te
 from hmrm_lab.datasets.synthetic.geometry import Floats
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE
 from hmrm_lab.datasets.synthetic.recipes import Script
-
-_SENSOR = 4  # the stream of random numbers of the sensor noise
+from hmrm_lab.datasets.synthetic.streams import Stream, key
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +36,8 @@ class RenderedFrames:
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         frame = self._position(index)
         scene = self.clean(frame)
-        key = np.random.SeedSequence([self.seed, _SENSOR, self.clip, frame])
-        rng = np.random.Generator(np.random.SFC64(key))
+        seed = key(self.seed, Stream.SENSOR, self.clip, frame)
+        rng = np.random.Generator(np.random.SFC64(seed))
         grain = rng.standard_normal(scene.shape, dtype=np.float32)
         scene += grain * np.float32(self.script.noise_level)
         return np.asarray(cv2.convertScaleAbs(np.maximum(scene, 0)), dtype=np.uint8)

@@ -1,0 +1,244 @@
+"""`hmrm`: the command line. Results on standard output, progress and complaints on standard error.
+
+Exit status: 0 done, 1 the work failed, 2 the input or the arguments are wrong.
+Heavy imports wait until a command needs them, so that `hmrm --help` is quick.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hmrm_lab.errors import HmrmError
+
+app = typer.Typer(
+    help="Micro-expression recognition with HMRM: frames to flow to an honest LOSO table.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
+Data = Annotated[str | None, typer.Option(help="Data set: synthetic or flowmaps.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
+Systems = Annotated[list[str] | None, typer.Option("--system", help="System; repeatable.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Setting, key=value; repeatable.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for run folders.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")]
+Device = Annotated[str, typer.Option(help="cpu, or cuda (then use --jobs 1).")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Control = Annotated[str, typer.Option(help="none, or shuffled-labels: nothing is there to learn.")]
+Rule = Annotated[
+    str | None, typer.Option(help="last, inner_subjects, or oracle_test (peeks; stamped).")
+]
+
+
+@app.command()
+def run(
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
+    system: Systems = None,
+    overrides: Overrides = None,
+    epoch_rule: Rule = None,
+    control: Control = "none",
+    name: Annotated[str | None, typer.Option(help="Name of the run; else the system's.")] = None,
+    out: Out = Path("runs"),
+    jobs: Jobs = 0,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Leave-one-subject-out evaluation. Started again, it goes on where it was.
+
+    Several --system are evaluated on the same folds and shown side by side.
+    """
+    changes = [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
+    changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
+    _evaluate(
+        preset,
+        systems=system or ["hmrm"],
+        data=data,
+        root=root,
+        overrides=[*(overrides or []), *changes],
+        name=name,
+        out=out,
+        jobs=jobs,
+        device=device,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs"),
+    jobs: Jobs = 0,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """From frames to report on the built-in synthetic faces: HMRM, with STSTNet beside it."""
+    _evaluate(
+        "demo",
+        systems=["hmrm", "ststnet"],
+        data=None,
+        root=None,
+        overrides=overrides or [],
+        name=None,
+        out=out / "demo",
+        jobs=jobs,
+        device="cpu",
+        as_json=as_json,
+    )
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; the first one in depth.")],
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="HTML file; else RUN/report.html.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute the figures of finished folds again and write the HTML report."""
+    from hmrm_lab.preparation import load_flowset
+    from hmrm_lab.registry import datasets
+    from hmrm_lab.reporting.report import write_report
+    from hmrm_lab.store import RunFolder
+    from hmrm_lab.studies.experiment import write_figures
+
+    folders = [RunFolder.open(path) for path in runs]
+    for folder in folders:
+        write_figures(folder)
+    config = folders[0].config()
+    readable = root is not None or not datasets[config.data.name].needs_root
+    flowset = load_flowset(config, root) if readable else None
+    page = write_report(folders, out or folders[0].path / "report.html", flowset)
+    _show_runs(folders, page, as_json)
+
+
+@app.command()
+def score(
+    log: Annotated[Path, typer.Argument(help="predictions.csv, MEGC log, or STSTNet log.")],
+    as_json: Json = False,
+) -> None:
+    """UF1, UAR and accuracy of a log of predictions, pooled over all folds."""
+    from hmrm_lab.evaluation.logs import read_predictions
+    from hmrm_lab.evaluation.summary import summarise
+    from hmrm_lab.reporting.tables import render_text, scores_table
+
+    scores = summarise(read_predictions(log))
+    _print_result(scores, render_text(scores_table(scores)), as_json)
+
+
+@app.command()
+def flow(
+    onset: Annotated[Path, typer.Argument(help="Image of the onset frame.")],
+    apex: Annotated[Path, typer.Argument(help="Image of the apex frame.")],
+    method: Annotated[str, typer.Option(help="tvl1, farneback or dis.")] = "tvl1",
+    out: Annotated[
+        Path | None, typer.Option(help="Flow file to write: .flo, .pfm or 16-bit .png.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Colour-wheel PNG to write (direction as hue).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Optical flow between two frames."""
+    from hmrm_lab.studies.flow_pair import flow_between
+
+    result = flow_between(onset, apex, method=method, out=out, picture=picture)
+    text = "\n".join(f"{name:>14}  {value}" for name, value in result.items())
+    _print_result(result, text, as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What this machine has, what is missing, and what that would be needed for."""
+    from hmrm_lab.studies.doctor import examine
+
+    checks = examine()
+    marks = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
+    lines = [f"{marks[c['state']]}  {c['name']:<24} {c['detail']}" for c in checks]
+    _print_result({"checks": checks}, "\n".join(lines), as_json)
+    if any(check["state"] == "failed" for check in checks):
+        raise typer.Exit(1)
+
+
+def _evaluate(
+    preset: str,
+    *,
+    systems: list[str],
+    data: str | None,
+    root: Path | None,
+    overrides: list[str],
+    name: str | None,
+    out: Path,
+    jobs: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Evaluate each system on the same maps, then write the report of the first."""
+    from hmrm_lab.config import load_config
+    from hmrm_lab.preparation import load_flowset
+    from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.reporting.report import write_report
+    from hmrm_lab.studies.experiment import check_device, run_experiment
+
+    check_device(device)
+    configs = [
+        load_config(preset, system=system, data=data, overrides=overrides, name=name)
+        for system in systems
+    ]
+    processes = jobs or os.cpu_count() or 1
+    with ProgressBars() as bars:
+        flowset = load_flowset(configs[0], root, jobs=processes, on_progress=bars.stage("flow"))
+        folders = [
+            run_experiment(
+                config,
+                root=root,
+                out=out,
+                jobs=processes,
+                device=device,
+                watch=bars,
+                flowset=flowset,
+            )
+            for config in configs
+        ]
+    page = write_report(folders, folders[0].path / "report.html", flowset)
+    _show_runs(folders, page, as_json)
+
+
+def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
+    from hmrm_lab.reporting.tables import render_text, results_table
+
+    runs = [
+        {"run": str(folder.path), "metrics": folder.metrics(), "data": folder.data()}
+        for folder in folders
+    ]
+    text = f"{render_text(results_table(folders))}\n\nreport  {page}"
+    _print_result({"runs": runs, "report": str(page)}, text, as_json)
+
+
+def _print_result(result: dict[str, Any], text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(result, indent=2) if as_json else text)
+
+
+def main() -> None:
+    """The entry point: typed errors become one sentence and their exit status."""
+    try:
+        app()
+    except HmrmError as error:
+        typer.echo(f"hmrm: {error}", err=True)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        typer.echo("hmrm: stopped; the same command goes on from the finished folds", err=True)
+        sys.exit(130)
+    except OSError as error:
+        typer.echo(
+            f"hmrm: {error.filename or ''}: {error.strerror}; what was finished is safe", err=True
+        )
+        sys.exit(1)

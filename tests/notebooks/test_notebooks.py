@@ -1,0 +1,111 @@
+"""Notebooks: their form, and that they run."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LARGEST_BYTES = 1_000_000
+LONGEST_CELL = 15
+CHECKED = "# NBVAL_CHECK_OUTPUT"
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def notebook(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return json.loads(request.param.read_text(encoding="utf-8"))
+
+
+def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def source(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+def test_there_are_notebooks() -> None:
+    assert [path.name for path in NOTEBOOKS][:1] == ["00_quickstart.ipynb"]
+
+
+def test_one_cell_of_plain_parameters(notebook: dict[str, Any]) -> None:
+    tagged = [c for c in code_cells(notebook) if "parameters" in c["metadata"].get("tags", [])]
+    assert len(tagged) == 1
+    assert tagged[0] is code_cells(notebook)[0]
+    for line in source(tagged[0]).splitlines():
+        assert re.fullmatch(r"\w+ = (\"[^\"]*\"|-?[\d.]+|True|False)(  # .*)?", line), line
+
+
+def test_cells_are_short_and_hold_no_program(notebook: dict[str, Any]) -> None:
+    for cell in code_cells(notebook):
+        text = source(cell)
+        assert len(text.splitlines()) <= LONGEST_CELL, text
+        assert not re.search(r"^\s*(class|def|async def|try|while) ?", text, re.MULTILINE), text
+
+
+def test_nothing_of_one_machine(notebook: dict[str, Any]) -> None:
+    text = json.dumps(notebook)
+    assert not re.search(r"(?<![\w.:/])/(home|root|tmp|work|Users|mnt|opt)/|[A-Z]:\\\\", text)
+
+
+def test_committed_without_state(notebook: dict[str, Any]) -> None:
+    assert "widgets" not in notebook["metadata"]
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    for cell in code_cells(notebook):
+        assert bool(cell["outputs"]) == source(cell).startswith(CHECKED)
+
+
+def test_it_opens_with_what_the_reader_will_see_and_ends_with_a_question(
+    notebook: dict[str, Any],
+) -> None:
+    first, last = notebook["cells"][0], notebook["cells"][-1]
+    assert first["cell_type"] == last["cell_type"] == "markdown"
+    assert "You will see" in source(first)
+    assert "?" in source(last)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_it_is_small(path: Path) -> None:
+    assert path.stat().st_size < LARGEST_BYTES
+
+
+@pytest.mark.notebook
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_it_runs_in_the_smoke_profile(path: Path, tmp_path: Path) -> None:
+    papermill = pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
+    out = tmp_path / path.name
+    papermill.execute_notebook(
+        path, out, parameters={"profile": "smoke"}, cwd=tmp_path, progress_bar=False
+    )
+    assert out.stat().st_size < LARGEST_BYTES
+    errors = [o for c in code_cells(json.loads(out.read_text())) for o in c["outputs"]]
+    assert not [o for o in errors if o["output_type"] == "error" or o.get("name") == "stderr"]
+
+
+@pytest.mark.notebook
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"profile": "smok"}, "did you mean 'smoke'"),
+        ({"system": "hmrn"}, "did you mean 'hmrm'"),
+        ({"seed": "one"}, "evaluation.seeds"),
+    ],
+)
+def test_a_mistyped_parameter_is_refused_in_the_first_cell(
+    parameters: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    papermill = pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
+    with pytest.raises(papermill.PapermillExecutionError, match=message):
+        papermill.execute_notebook(
+            ROOT / "notebooks" / "00_quickstart.ipynb",
+            tmp_path / "out.ipynb",
+            parameters=parameters,
+            cwd=tmp_path,
+            progress_bar=False,
+        )
+    assert not (tmp_path / "runs").exists()

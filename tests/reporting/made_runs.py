@@ -1,0 +1,82 @@
+"""Run folders with predictions made up for the test; nothing is trained."""
+
+from pathlib import Path
+
+import numpy as np
+from conftest import make_flowset, quick_config
+
+from hmrm_lab.evaluation.splits import leave_one_subject_out
+from hmrm_lab.records import CLASSES, PROBABILITIES, ClipKey, FlowSet
+from hmrm_lab.store import RunFolder
+from hmrm_lab.studies.experiment import write_figures
+
+ENVIRONMENT = {
+    "command": "hmrm run --preset smoke",
+    "python": "3.11",
+    "system": "Linux",
+    "processor": "2 x cpu",
+    "packages": {"torch": "2.13"},
+    "revision": "abc",
+}
+
+
+def two_sets() -> FlowSet:
+    """Two data sets whose subjects bear the same names."""
+    first, second = make_flowset(subjects=3), make_flowset(subjects=2, seed=1)
+    keys = tuple(ClipKey("other", key.subject, key.clip) for key in second.keys)
+    return FlowSet(
+        np.concatenate([first.maps, second.maps]),
+        np.concatenate([first.labels, second.labels]),
+        first.keys + keys,
+    )
+
+
+def make_run(
+    out: Path,
+    flowset: FlowSet,
+    *overrides: str,
+    system: str = "hmrm",
+    right: float = 0.6,
+    unfinished: int = 0,
+) -> RunFolder:
+    """A run in which a clip is right with probability `right`; the last folds may be missing."""
+    config = quick_config(system, *overrides)
+    run = RunFolder.of(config, out)
+    folds = leave_one_subject_out(flowset)
+    data = {
+        "fingerprint": flowset.fingerprint(),
+        "clips": len(flowset),
+        "classes": dict.fromkeys(CLASSES, len(flowset) // 3),
+        "folds": len(folds),
+        "map_size": 28,
+        "unit": flowset.unit,
+        "parameters": 19305,
+        "flops": 402560,
+    }
+    run.begin(config, data, ENVIRONMENT)
+    rng = np.random.default_rng(0)
+    for fold in folds[: len(folds) - unfinished]:
+        for seed in config.evaluation.seeds:
+            rows = [_row(flowset, index, fold.name, seed, right, rng) for index in fold.test]
+            unit = {"fold": fold.name, "seed": seed, "losses": [1.0, 0.5], "predictions": rows}
+            run.write_unit(fold.name, seed, unit)
+    write_figures(run)
+    return run
+
+
+def _row(
+    flowset: FlowSet, index: int, fold: str, seed: int, right: float, rng: np.random.Generator
+) -> dict[str, object]:
+    truth = int(flowset.labels[index])
+    guess = truth if rng.random() < right else (truth + 1) % 3
+    scores = rng.dirichlet([1, 1, 1])
+    scores[[guess, scores.argmax()]] = scores[[scores.argmax(), guess]]
+    return {
+        **flowset.keys[index]._asdict(),
+        "fold": fold,
+        "seed": seed,
+        "epoch": 2,
+        "truth": truth,
+        "prediction": guess,
+        **dict(zip(PROBABILITIES, scores.tolist(), strict=True)),
+    }

@@ -1,0 +1,236 @@
+"""The command line as a person meets it: words, files and exit status."""
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from datasets.test_flowmaps import truncate, write_tree
+
+from hmrm_lab import cli
+
+SMOKE = ["--preset", "smoke", "--jobs", "1"]
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def hmrm(*arguments: object, cwd: Path) -> Done:
+    """The entry point in this process, as a shell would see it."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", ["hmrm", *map(str, arguments)])
+        patch.chdir(cwd)
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def files_under(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def flowmaps_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four subjects with six clips each, in the published layout."""
+    root = tmp_path_factory.mktemp("flowmaps")
+    (root / "maps").mkdir()
+    rng = np.random.default_rng(0)
+    rows = ["dataset,sub,filename_o,label"]
+    for subject in range(4):
+        for clip in range(6):
+            image = rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)
+            cv2.imwrite(str(root / "maps" / f"s{subject}_c{clip} .png"), image)
+            rows.append(f"toy,s{subject},c{clip},{clip % 3}")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def test_run_ends_with_table_and_report_and_goes_on(tmp_path: Path, flowmaps_tree: Path) -> None:
+    command = ["run", *SMOKE, "--data", "flowmaps", "--root", flowmaps_tree]
+    command += ["--system", "hmrm", "--system", "ststnet", "--out", tmp_path / "runs"]
+    first = hmrm(*command, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "hmrm" in first.stdout
+    assert "ststnet" in first.stdout
+    page = Path(first.stdout.split("report  ")[-1].strip())
+    assert page.is_file()
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("folds/*.json")}
+    assert len(before) == 8
+    again = hmrm(*command, "--json", cwd=tmp_path)
+    after = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("folds/*.json")}
+    assert after == before
+    result = json.loads(again.stdout)
+    assert [run["metrics"]["system"] for run in result["runs"]] == ["hmrm", "ststnet"]
+    assert all(run["metrics"]["complete"] for run in result["runs"])
+
+
+def test_peeking_is_stamped_everywhere(tmp_path: Path, flowmaps_tree: Path) -> None:
+    done = hmrm(
+        *("run", *SMOKE, "--data", "flowmaps", "--root", flowmaps_tree, "--system", "ststnet"),
+        *("--epoch-rule", "oracle_test", "--out", tmp_path),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "PEEK" in done.stdout
+    folder = next(tmp_path.glob("ststnet-*"))
+    assert json.loads((folder / "metrics.json").read_text())["peeking"] is True
+    assert "PEEK" in (folder / "report.html").read_text().upper()
+
+
+def test_report_is_made_again(tmp_path: Path, flowmaps_tree: Path) -> None:
+    arguments = ["--data", "flowmaps", "--root", flowmaps_tree, "--system", "ststnet"]
+    hmrm("run", *SMOKE, *arguments, "--out", tmp_path, cwd=tmp_path)
+    folder = next(tmp_path.glob("ststnet-*"))
+    metrics = (folder / "metrics.json").read_bytes()
+    for name in ("metrics.json", "report.html"):
+        (folder / name).unlink()
+    done = hmrm("report", folder, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "metrics.json").read_bytes() == metrics
+    assert (folder / "report.html").is_file()
+
+
+BAD = {
+    "missing folder": (["--data", "flowmaps", "--root", "absent"], ["absent", "no such folder"]),
+    "no root": (["--data", "flowmaps"], ["--root"]),
+    "root for the embedded set": (["--data", "synthetic", "--root", "."], ["takes no --root"]),
+    "unknown system": (["--system", "hmrn"], ["unknown system 'hmrn'", "did you mean 'hmrm'"]),
+    "unknown data": (["--data", "flowmap"], ["did you mean 'flowmaps'"]),
+    "mistyped override": (["--set", "training.epoch=3"], ["did you mean 'training.epochs'"]),
+    "no override": (["--set", "training.epochs"], ["not key=value"]),
+    "unknown preset": (["--preset", "smok"], ["did you mean 'smoke'"]),
+    "unknown rule": (["--epoch-rule", "best"], ["epoch_rule"]),
+    "unknown device": (["--device", "tpu"], ["no device 'tpu'"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments_are_one_sentence_and_write_nothing(case: str, tmp_path: Path) -> None:
+    arguments, words = BAD[case]
+    done = hmrm("run", *SMOKE, "--out", "runs", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert files_under(tmp_path) == []
+
+
+def test_bad_data_is_one_sentence_and_writes_nothing(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "data")
+    truncate(root)
+    before = files_under(tmp_path)
+    done = hmrm("run", *SMOKE, "--data", "flowmaps", "--root", root, "--out", "runs", cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "sub01_EP01 .png, row 2" in done.stderr
+    assert files_under(tmp_path) == before
+
+
+def test_one_subject_with_all_clips(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, ["casme2,sub01,EP01,1", "casme2,sub01,EP02,0"])
+    done = hmrm("run", *SMOKE, "--data", "flowmaps", "--root", root, "--out", "runs", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "at least two subjects" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_flow_writes_what_was_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 1.5)
+    cv2.imwrite(str(tmp_path / "onset.png"), image)
+    cv2.imwrite(str(tmp_path / "apex.png"), np.roll(image, 1, axis=1))
+    done = hmrm(
+        *("flow", "onset.png", "apex.png", "--method", "dis", "--out", "flow.flo"),
+        *("--picture", "flow.png", "--json"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["mean_px"] == pytest.approx(1.0, abs=0.2)
+    assert (tmp_path / "flow.flo").stat().st_size == 12 + 8 * 64 * 64
+    assert cv2.imread(str(tmp_path / "flow.png")).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["absent.png", "absent.png"], "no such image"),
+        (["text.png", "text.png"], "not a readable image"),
+        (["grey.png", "grey.png"], "three channels"),
+        (["deep.png", "deep.png"], "8 bit"),
+        (["ok.png", "small.png"], "differ in size"),
+        (["ok.png", "ok.png", "--method", "tvl"], "did you mean 'tvl1'"),
+        (["ok.png", "ok.png", "--out", "a.npy"], "unknown flow file"),
+        (["ok.png", "ok.png", "--picture", "a.bmp"], "name a .png file"),
+    ],
+)
+def test_flow_refuses_in_one_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "text.png").write_text("text")
+    cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((32, 32), np.uint8))
+    cv2.imwrite(str(tmp_path / "deep.png"), np.zeros((32, 32, 3), np.uint16))
+    cv2.imwrite(str(tmp_path / "ok.png"), np.zeros((32, 32, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((24, 32, 3), np.uint8))
+    before = files_under(tmp_path)
+    done = hmrm("flow", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert files_under(tmp_path) == before
+
+
+def test_score(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("a s1\nc1 0 0\nc2 1 1\nb s1\nc1 2 2\nc2 0 1\n")
+    done = hmrm("score", "log.txt", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "UF1" in done.stdout
+    scores = json.loads(hmrm("score", "log.txt", "--json", cwd=tmp_path).stdout)
+    assert scores["all"]["uf1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3, abs=1e-6)
+    assert set(scores["datasets"]) == {"a", "b"}
+    assert hmrm("score", "absent.txt", cwd=tmp_path).returncode == 2
+
+
+def test_doctor(tmp_path: Path) -> None:
+    done = hmrm("doctor", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    states = {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
+    assert states["torch"] == states["python"] == states["cache"] == "ok"
+    assert "torch" in hmrm("doctor", cwd=tmp_path).stdout
+
+
+def test_help_and_usage(tmp_path: Path) -> None:
+    assert hmrm("--help", cwd=tmp_path).returncode == 0
+    assert hmrm("run", "--no-such-option", cwd=tmp_path).returncode == 2
+
+
+def test_the_installed_command_keeps_to_the_exit_status(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("hmrm")), "score", "absent.txt"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "hmrm: absent.txt: no such file; check the path\n"
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "runs/x")
+
+    monkeypatch.setattr("hmrm_lab.config.load_config", full)
+    done = hmrm("run", *SMOKE, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "No space left on device; what was finished is safe" in done.stderr
