@@ -1,6 +1,7 @@
 """One experiment from settings to report: data, flow, folds, figures."""
 
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -73,8 +74,9 @@ def write_figures(run: RunFolder) -> None:
 
 def describe_environment(command: list[str]) -> dict[str, Any]:
     """Machine, versions and command, for the record."""
+    typed = Path(command[0]).name == "hmrm"
     return {
-        "command": " ".join(["hmrm", *command[1:]]),
+        "command": shlex.join(["hmrm", *command[1:]]) if typed else "run_experiment, from Python",
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": _processor(),

@@ -1,0 +1,1 @@
+"""Reporting: pure figure functions, tables, and the HTML report."""

@@ -1,0 +1,5 @@
+"""Interactive parts for notebooks: thin controllers over the picture functions of `hmrm_lab`."""
+
+from hmrm_widgets.flow_explorer import FlowExplorer
+
+__all__ = ["FlowExplorer"]
