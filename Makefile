@@ -29,6 +29,7 @@ notebooks: .venv/dev.stamp  ## execute all notebooks; compare their marked outpu
 bench: .venv/dev.stamp  ## the performance claims, each a ratio measured in one run
 	$(RUN)/python benchmarks/selective_scan.py
 	$(RUN)/python benchmarks/folds.py
+	$(RUN)/python benchmarks/tokens.py
 	$(RUN)/python benchmarks/synthetic.py
 
 clean:

@@ -1,6 +1,6 @@
 """How the default recipe was chosen: inner folds of subjects, on each half of the subjects alone.
 
-    python benchmarks/choose_default.py ROOT [--pixels]
+    python benchmarks/choose_default.py ROOT [--pixels] [--system NAME]
 
 ROOT holds the published flow maps (`flowmaps`). The subjects are dealt into two halves. Within a
 half, every candidate, one change to the recipe each, is scored by subject-disjoint five-fold
@@ -15,7 +15,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 
 import hmrm_lab.datasets
@@ -25,6 +24,7 @@ from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.splits import inner_subject_folds
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet
+from hmrm_lab.training.process import settle_process
 from hmrm_lab.training.trainer import fit
 
 CANDIDATES = [
@@ -47,7 +47,8 @@ CANDIDATES = [
     ("hmrm", "training.lr=5e-4"),
     ("hmrm", "evaluation.tta_flip=false evaluation.tta_shift_px=0"),
     ("ststnet", ""),
-    ("ststnet", "training.epochs=80"),
+    ("ststnet", "training.epochs=120"),
+    ("ststnet", "training.lr=1e-3"),
 ]
 PIXELS = [("hmrm", "model.tokens=pixels model.width=32"), ("hmrm", "model.width=32")]
 FOLDS = 5
@@ -56,7 +57,7 @@ DEALS = (0, 1)
 
 def score(config: ExperimentConfig, half: FlowSet, deals: tuple[int, ...]) -> float:
     """UF1 of pooled counts, averaged over deals."""
-    torch.set_num_threads(1)
+    settle_process()
     scores = []
     for deal in deals:
         counts = np.zeros((3, 3), dtype=np.int64)
@@ -72,10 +73,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path)
     parser.add_argument("--pixels", action="store_true", help="pixel tokens, which take long")
+    parser.add_argument("--system", help="only the candidates of this system")
     options = parser.parse_args()
     flowset = load_flowset(load_config("default", data="flowmaps"), options.root)
     halves = [flowset.take(fold.test) for fold in inner_subject_folds(flowset, 2, 0)]
     candidates, deals = (PIXELS, DEALS[:1]) if options.pixels else (CANDIDATES, DEALS)
+    candidates = [one for one in candidates if options.system in (None, one[0])]
     configs = [
         load_config("default", system=system, data="flowmaps", overrides=changes.split())
         for system, changes in candidates

@@ -3,8 +3,11 @@
 import contextlib
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +82,33 @@ def test_run_ends_with_table_and_report_and_goes_on(tmp_path: Path, flowmaps_tre
     result = json.loads(again.stdout)
     assert [run["metrics"]["system"] for run in result["runs"]] == ["hmrm", "ststnet"]
     assert all(run["metrics"]["complete"] for run in result["runs"])
+
+
+@pytest.mark.parametrize("units_before", [1, 3])
+def test_killed_and_started_again_it_ends_with_the_same_bytes(
+    units_before: int, tmp_path: Path, flowmaps_tree: Path
+) -> None:
+    """SIGKILL while folds are being trained, by two processes, in the middle of a unit."""
+    arguments = ["run", "--preset", "smoke", "--data", "flowmaps", "--root", str(flowmaps_tree)]
+    arguments += ["--set", "training.epochs=20", "--set", "evaluation.seeds=[0,1]", "--out"]
+    whole = hmrm(*arguments, tmp_path / "whole", "--jobs", 2, cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    command = [str(Path(sys.executable).with_name("hmrm")), *arguments, "cut", "--jobs", "2"]
+    victim = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while len(list(tmp_path.glob("cut/*/folds/*.json"))) < units_before:
+        assert victim.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.wait()
+    assert len(list(tmp_path.glob("cut/*/folds/*.json"))) < 8
+    assert not list(tmp_path.glob("cut/*/metrics.json"))
+    again = hmrm(*arguments, tmp_path / "cut", "--jobs", 1, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    for name in ("metrics.json", "predictions.csv", "history.csv"):
+        first, second = (next(tmp_path.glob(f"{run}/*/{name}")) for run in ("whole", "cut"))
+        assert first.read_bytes() == second.read_bytes()
 
 
 def test_peeking_is_stamped_everywhere(tmp_path: Path, flowmaps_tree: Path) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 
 from hmrm_lab.config import ExperimentConfig
@@ -17,6 +16,7 @@ from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
 from hmrm_lab.records import PROBABILITIES, FlowSet
 from hmrm_lab.store import RunFolder
+from hmrm_lab.training.process import settle_process
 
 Progress = Callable[[int, int], None]
 
@@ -79,7 +79,7 @@ def run_unit(
     config: ExperimentConfig, flowset: FlowSet, unit: Unit, device: str = "cpu"
 ) -> dict[str, Any]:
     """Train on all subjects but one, then open the one that was sealed."""
-    torch.set_num_threads(1)
+    settle_process()
     started = time.perf_counter()
     train = flowset.take(unit.fold.train)
     if config.evaluation.control == "shuffled_labels":

@@ -30,8 +30,8 @@ class BidirectionalScan(nn.Module):
         g = DIRECTIONS
         self.conv_weight = nn.Parameter(_uniform((kernel, g, 1, 1, width), kernel))
         self.conv_bias = nn.Parameter(_uniform((g, 1, 1, width), kernel))
-        self.select = nn.Parameter(_uniform((g, 1, width, self.rank + 2 * state), width))
-        self.dt_weight = nn.Parameter(_uniform((g, 1, self.rank, width), self.rank))
+        self.select = nn.Parameter(_uniform((g, width, self.rank + 2 * state), width))
+        self.dt_weight = nn.Parameter(_uniform((g, self.rank, width), self.rank))
         self.dt_bias = nn.Parameter(_initial_dt_bias((g, 1, 1, width)))
         self.log_decay = nn.Parameter(
             torch.arange(1.0, state + 1).log().expand(g, 1, width, state).clone()
@@ -41,18 +41,19 @@ class BidirectionalScan(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         both = torch.stack([x, x.flip(-2)])  # (2, B, L, D)
         both = F.silu(self._convolve(both))
-        dt, B, C = (both @ self.select).split([self.rank, self.state, self.state], dim=-1)
-        dt = F.softplus(dt @ self.dt_weight + self.dt_bias)  # (2, B, L, D)
+        selected = _by_direction(both, self.select)
+        dt, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
+        dt = F.softplus(_by_direction(dt, self.dt_weight) + self.dt_bias)  # (2, B, L, D)
         forward, backward = scan_loop(both, dt, -self.log_decay.exp(), B, C, self.skip)
         return forward + backward.flip(-2)
 
     def elementwise_flops(self, tokens: int) -> int:
         """Operations outside matrix products, for `tokens` tokens of both directions.
 
-        Per channel a convolution; per channel and state the exponent, its exp, the decay of the
-        state and the drive with its sum. The read-out by C is a matrix product.
+        Per channel a convolution; per channel and state seven: the exponent, its exp, the decayed
+        state, the drive and their sum, and the read-out by C with its sum.
         """
-        return DIRECTIONS * tokens * self.width * (2 * self.kernel + 5 * self.state)
+        return DIRECTIONS * tokens * self.width * (2 * self.kernel + 7 * self.state)
 
     def _convolve(self, x: Tensor) -> Tensor:
         """Depth-wise causal convolution over tokens, as a sum of shifted copies."""
@@ -173,6 +174,11 @@ class FeedForward(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.residual(tokens, self.layers(tokens))
+
+
+def _by_direction(x: Tensor, weight: Tensor) -> Tensor:
+    """One matrix product per direction: (2, B, L, D) and (2, D, E) to (2, B, L, E)."""
+    return torch.bmm(x.flatten(1, 2), weight).unflatten(1, x.shape[1:3])
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:

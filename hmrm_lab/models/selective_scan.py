@@ -38,48 +38,58 @@ def scan_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip:
 def scan_loop(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
     """The same with `exp` inside the step and the backward pass written out.
 
-    Only the states are kept for the gradient; the decays are computed again.
+    States and decays are kept for the gradient: 2 L D N numbers for each sequence.
     """
     return _ScanLoop.apply(x, dt, A, B, C) + skip[..., None, :] * x
 
 
 class _ScanLoop(Function):
-    """Works token-first and channel-last, (L, ..., N, D): each step is one contiguous block."""
+    """Works token-first and channel-last, (L, ..., N, D): each step is one contiguous block.
+
+    A step reads and writes a handful of such blocks while they are in the cache, and never makes
+    a new one: that, and not arithmetic, is what the time goes into.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
         x, dt, A, B, C = _steps(x), _steps(dt), A.mT.contiguous(), _steps(B), _steps(C)
-        drive = dt * x
+        drive, y = dt * x, torch.empty_like(x)
         states = x.new_empty((*B.shape, x.shape[-1]))  # (L, ..., N, D)
+        decays, work = torch.empty_like(states), torch.empty_like(states[0])
         for t in range(len(x)):
-            torch.mul(drive[t, ..., None, :], B[t, ..., None], out=states[t])
+            state = torch.mul(drive[t, ..., None, :], B[t, ..., None], out=states[t])
             if t > 0:
-                states[t].addcmul_(torch.exp_(dt[t, ..., None, :] * A), states[t - 1])
-        ctx.save_for_backward(x, dt, A, B, C, states)
-        return _sequence(torch.matmul(C[..., None, :], states).squeeze(-2))
+                decay = torch.mul(dt[t, ..., None, :], A, out=decays[t]).exp_()
+                state.addcmul_(decay, states[t - 1])
+            torch.sum(torch.mul(state, C[t, ..., None], out=work), -2, out=y[t])
+        ctx.save_for_backward(x, dt, A, B, C, states, decays)
+        return _sequence(y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
-        x, dt, A, B, C, states = ctx.saved_tensors
-        grad_y = _steps(grads[0])
-        grad_A, grad_dt = torch.zeros_like(A), torch.zeros_like(dt)
-        grad_states = C[..., None] * grad_y[..., None, :]  # (L, ..., N, D)
-        for t in reversed(range(1, len(x))):
-            carried = torch.exp_(dt[t, ..., None, :] * A).mul_(grad_states[t])
-            grad_states[t - 1] += carried
-            carried *= states[t - 1]  # the gradient of the exponent dt A
-            grad_dt[t] = (carried * A).sum(-2)
-            grad_A += carried.mul_(dt[t, ..., None, :]).sum_to_size(A.shape)
-        grad_drive = torch.matmul(B[..., None, :], grad_states).squeeze(-2)
-        grad_B = torch.matmul(grad_states, (dt * x)[..., None]).squeeze(-1)
-        grad_C = torch.matmul(states, grad_y[..., None]).squeeze(-1)
+        x, dt, A, B, C, states, decays = ctx.saved_tensors
+        grad_y, drive = _steps(grads[0]), dt * x
+        grad_dt, grad_drive = torch.zeros_like(dt), torch.empty_like(x)
+        grad_B, grad_C = torch.empty_like(B), torch.empty_like(C)
+        grad_state, work = torch.empty_like(states[0]), torch.empty_like(states[0])
+        carried = torch.zeros_like(states[0])  # exp(dt A) dL/dh of the step behind
+        grad_A = torch.zeros_like(states[0])
+        for t in reversed(range(len(x))):
+            torch.mul(C[t, ..., None], grad_y[t, ..., None, :], out=grad_state).add_(carried)
+            torch.sum(torch.mul(grad_state, B[t, ..., None], out=work), -2, out=grad_drive[t])
+            torch.sum(torch.mul(grad_state, drive[t, ..., None, :], out=work), -1, out=grad_B[t])
+            torch.sum(torch.mul(states[t], grad_y[t, ..., None, :], out=work), -1, out=grad_C[t])
+            if t > 0:
+                torch.mul(decays[t], grad_state, out=carried)
+                torch.mul(carried, states[t - 1], out=work)  # the gradient of the exponent dt A
+                grad_A.addcmul_(work, dt[t, ..., None, :])
+                torch.sum(work.mul_(A), -2, out=grad_dt[t])
         grad_dt += grad_drive * x
-        grad_x = grad_drive * dt
         return (
-            _sequence(grad_x),
+            _sequence(grad_drive * dt),
             _sequence(grad_dt),
-            grad_A.mT,
+            grad_A.sum_to_size(A.shape).mT,
             _sequence(grad_B),
             _sequence(grad_C),
         )

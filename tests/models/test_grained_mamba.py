@@ -82,7 +82,7 @@ def test_encoder_shapes_and_gradients(length: int, kernel: int) -> None:
 
 def test_elementwise_flops_are_a_count_by_hand() -> None:
     scan = BidirectionalScan(6, state=4, kernel=3)
-    assert scan.elementwise_flops(10) == 2 * 10 * 6 * (2 * 3 + 5 * 4)
+    assert scan.elementwise_flops(10) == 2 * 10 * 6 * (2 * 3 + 7 * 4)
 
 
 def test_dropped_branches_keep_their_mean() -> None:
