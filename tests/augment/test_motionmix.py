@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from hmrm_lab.augment.motionmix import MotionMix, mix_motion, template_masks
-from hmrm_lab.faces.regions import reduce_masks, region_masks
 
 
 def make_mix(n: int = 12, **settings: object) -> MotionMix:
@@ -82,18 +81,3 @@ def test_template_masks_are_apart() -> None:
     assert mouth.any()
     assert not (eyes & mouth).any()
     assert np.argwhere(eyes).mean(0)[0] < 14 < np.argwhere(mouth).mean(0)[0]
-
-
-def test_landmark_masks_cover_their_landmarks() -> None:
-    rng = np.random.default_rng(0)
-    landmarks = rng.uniform(20, 200, (68, 2)).astype(np.float32)
-    landmarks[17:27, 1], landmarks[36:48, 1] = 60, rng.uniform(70, 90, 12)
-    landmarks[48:68] = rng.uniform(150, 180, (20, 2))
-    eyes, mouth = region_masks(landmarks, 224, 224)
-    for x, y in np.round(landmarks[48:68]).astype(int):
-        assert mouth[y, x]
-    for x, y in np.round(landmarks[36:48]).astype(int):
-        assert eyes[y, x]
-    small = reduce_masks(np.stack([eyes, mouth]), 28)
-    assert small.shape == (2, 28, 28)
-    assert small.mean() == pytest.approx(np.stack([eyes, mouth]).mean(), rel=0.2)
