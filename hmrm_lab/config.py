@@ -7,11 +7,12 @@ section for this system, and the overrides of the command line.
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.registry import Registry, datasets, first_problem, flows, systems
@@ -211,7 +212,7 @@ def _without_other_builders(layer: Mapping[str, Any], chosen: Mapping[str, str])
 
 
 def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:
-    _refuse_unknown(settings, ExperimentConfig, ())
+    _refuse_unknown(settings, ExperimentConfig)
     try:
         return ExperimentConfig.model_validate(settings)
     except ValidationError as error:
@@ -219,19 +220,31 @@ def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:
 
 
 def _refuse_unknown(
-    settings: Mapping[str, Any], section: type[BaseModel], path: tuple[str, ...]
+    settings: Mapping[str, Any], section: type[BaseModel], path: tuple[str, ...] = ()
 ) -> None:
     for key, value in settings.items():
         known = section.model_fields
         if key not in known:
             if section.model_config.get("extra") == "allow":
                 continue
-            raise unknown_name(
-                "setting", ".".join((*path, key)), (".".join((*path, name)) for name in known)
-            )
-        inner = known[key].annotation
-        if isinstance(value, Mapping) and isinstance(inner, type) and issubclass(inner, BaseModel):
+            raise unknown_name("setting", ".".join((*path, key)), _dotted_names(section, path))
+        inner = _section_of(known[key])
+        if inner and isinstance(value, Mapping):
             _refuse_unknown(value, inner, (*path, key))
+
+
+def _dotted_names(section: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
+    """Every setting below here, so that a forgotten `training.` is found as well."""
+    for name, field in section.model_fields.items():
+        yield ".".join((*path, name))
+        if inner := _section_of(field):
+            yield from _dotted_names(inner, (*path, name))
+
+
+def _section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The group of settings that a field holds, if it holds one."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

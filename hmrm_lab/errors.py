@@ -5,6 +5,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 
+LISTED = 12  # names in one sentence
+
+
 class HmrmError(Exception):
     """The work failed for a reason that we understand. Exit status 1."""
 
@@ -48,7 +51,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that does not exist, with the nearest one that does."""
     known = sorted(known)
     near = get_close_matches(name, known, n=1, cutoff=0.5)
-    mend = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known) or 'none'}"
+    listed = ", ".join(known[:LISTED]) + (", ..." if len(known) > LISTED else "")
+    mend = f"did you mean '{near[0]}'?" if near else f"known are {listed or 'none'}"
     return ConfigError(f"unknown {kind} '{name}'", mend=mend)
 
 

@@ -61,6 +61,7 @@ def test_overrides_are_toml_values(text: str, path: list[str], value: object) ->
     ("override", "words"),
     [
         ("training.epoch=3", "did you mean 'training.epochs'"),
+        ("epoch_rule=last", "did you mean 'evaluation.epoch_rule'"),
         ("model.widht=3", "did you mean 'width'"),
         ("flow.name=tvl2", "did you mean 'tvl1'"),
         ("model.name=hmrn", "did you mean 'hmrm'"),

@@ -85,7 +85,8 @@ def stamp(metrics: dict[str, Any]) -> str:
         words.append("PEEKS AT THE TEST SUBJECT: not comparable with honest results")
     if metrics["control"] != "none":
         words.append(f"CONTROL: {metrics['control'].replace('_', ' ')}")
-    words.append(f"{metrics['all']['subjects']} subjects, {len(metrics['seeds'])} seed(s)")
+    seeds = len(metrics["seeds"])
+    words.append(f"{metrics['all']['subjects']} subjects, {seeds} seed{'s' if seeds > 1 else ''}")
     if not metrics["complete"]:
         words.append(f"INCOMPLETE: {metrics['units_done']} of {metrics['units_expected']} folds")
     return "; ".join(words)

@@ -149,7 +149,7 @@ def _hover(clip: Mapping[Hashable, Any]) -> str:
     lines = [
         "/".join((clip["dataset"], clip["subject"], clip["clip"])),
         f"true {CLASSES[clip['truth']]}, predicted {CLASSES[clip['prediction']]}",
-        f"right under {round(clip['right'] * clip['seeds'])} of {clip['seeds']} seed(s)",
+        f"right under {round(clip['right'] * clip['seeds'])} of {clip['seeds']} seeds",
         f"this subject: {clip['accuracy']:.0%} of {clip['clips']} clip(s)",
     ]
     return "<br>".join(map(plain, lines))
