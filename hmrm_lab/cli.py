@@ -213,14 +213,20 @@ def _evaluate(
 
 
 def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
-    from hmrm_lab.reporting.tables import render_text, results_table
+    from hmrm_lab.reporting.tables import paired_differences, render_text, results_table
 
     runs = [
         {"run": str(folder.path), "metrics": folder.metrics(), "data": folder.data()}
         for folder in folders
     ]
-    text = f"{render_text(results_table(folders))}\n\nreport  {page}"
-    _print_result({"runs": runs, "report": str(page)}, text, as_json)
+    pairs = paired_differences(folders)
+    lines = [
+        f"{p['ours']} - {p['theirs']}: UF1 {p['difference']:+.3f} "
+        f"[{p['low']:+.3f}, {p['high']:+.3f}], paired by subject"
+        for p in pairs
+    ]
+    text = "\n".join([render_text(results_table(folders)), "", *lines, f"report  {page}"])
+    _print_result({"runs": runs, "paired": pairs, "report": str(page)}, text, as_json)
 
 
 def _print_result(result: dict[str, Any], text: str, as_json: bool) -> None:

@@ -82,6 +82,11 @@ def test_run_ends_with_table_and_report_and_goes_on(tmp_path: Path, flowmaps_tre
     result = json.loads(again.stdout)
     assert [run["metrics"]["system"] for run in result["runs"]] == ["hmrm", "ststnet"]
     assert all(run["metrics"]["complete"] for run in result["runs"])
+    ours, theirs = (run["metrics"]["all"]["uf1"] for run in result["runs"])
+    (pair,) = result["paired"]
+    assert pair["difference"] == pytest.approx(ours - theirs, abs=1e-5)
+    assert pair["low"] <= pair["difference"] <= pair["high"]
+    assert "hmrm - ststnet: UF1" in first.stdout
 
 
 @pytest.mark.parametrize("units_before", [1, 3])

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from hmrm_lab.evaluation.significance import paired_difference
+from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import CLASSES
 from hmrm_lab.store import RunFolder
 
@@ -27,6 +29,23 @@ def results_table(runs: Sequence[RunFolder]) -> pd.DataFrame:
     `UF1 high`). `Note` says what keeps a row from being compared: PEEKS, CONTROL, INCOMPLETE.
     """
     return pd.DataFrame([row for run in runs for row in _rows_of_run(run)])
+
+
+def paired_differences(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+    """UF1 of the first run minus that of each other on the same data, paired by subject.
+
+    Each has `ours`, `theirs`, `difference`, `low` and `high`: the 95 % bootstrap interval.
+    """
+    first, *others = runs
+    found = []
+    for other in others:
+        if other.data()["fingerprint"] != first.data()["fingerprint"]:
+            continue
+        ours, theirs = collect_predictions(first), collect_predictions(other)
+        difference, low, high = paired_difference(ours, theirs, "uf1")
+        names = {"ours": first.metrics()["system"], "theirs": other.metrics()["system"]}
+        found.append({**names, "difference": difference, "low": low, "high": high})
+    return found
 
 
 def scores_table(scores: Mapping[str, Any]) -> pd.DataFrame:
