@@ -54,8 +54,8 @@ def moved_face(face: Floats, field: Floats) -> TruePair:
 def facial_field(rng: np.random.Generator, kind: str, peak_px: float) -> Floats:
     """A `local` or a `smooth` field over a whole face: (2, 224, 224)."""
     if kind == "local":
-        count = int(rng.integers(2, 5))
-        return local_bumps(rng, FACE_PX, peak_px, count=count, radii=(10.0, 26.0))
+        count = int(rng.integers(3, 7))
+        return local_bumps(rng, FACE_PX, peak_px, count=count, radii=(12.0, 32.0))
     return smooth_field(rng, FACE_PX, peak_px, grain_px=75.0)
 
 

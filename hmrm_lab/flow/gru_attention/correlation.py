@@ -7,14 +7,15 @@ inner products is the inner product with the mean: pooling the volume is pooling
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CorrelationKind = Literal["all_pairs", "local"]
+CorrelationKind = Literal["auto", "all_pairs", "local"]
+MOST_CELLS = 4096  # beyond this `auto` spares the memory of all pairs
 LookUp = Callable[[Tensor], Tensor]
 
 
@@ -36,7 +37,7 @@ def sample(images: Tensor, where: Tensor, *, outside: str = "zeros") -> Tensor:
 
 
 class AllPairs:
-    """The 4D volume and its pyramid, pooled over the last two axes by 1, 2, 4, 8.
+    """The 4D volume and its pyramid, means over the last two axes by 1, 2, 4, 8.
 
     Shapes
     ------
@@ -46,26 +47,23 @@ class AllPairs:
     """
 
     def __init__(self, onset: Tensor, apex: Tensor, *, levels: int, radius: int) -> None:
-        batch, depth, height, width = onset.shape
-        scaled = onset.flatten(2) / math.sqrt(depth)
-        volume = scaled.mT @ apex.flatten(2)  # (B, H W, h w)
-        level = volume.view(-1, 1, *apex.shape[2:])  # (B H W, 1, h, w)
-        self.pyramid = [level]
-        for _ in range(levels - 1):
-            level = F.avg_pool2d(level, 2, ceil_mode=True)
-            self.pyramid.append(level)
-        self.shape = (batch, -1, height, width)
+        depth = onset.shape[1]
+        here = onset.flatten(2).mT / math.sqrt(depth)  # (B, H W, D)
+        self.pyramid = [
+            (here @ level.flatten(2)).unflatten(2, level.shape[2:])  # (B, H W, h, w)
+            for level in _pooled(apex, levels)
+        ]
         self.grid = pixel_grid(onset)
-        self.window = _window(radius, onset)
+        self.radius = radius
 
     def __call__(self, flow: Tensor) -> Tensor:
+        centre = self.grid + flow
         windows = []
         for number, level in enumerate(self.pyramid):
-            centre = _on_level(self.grid + flow, number).permute(0, 2, 3, 1).reshape(-1, 1, 1, 2)
-            windows.append(sample(level, centre + self.window).flatten(1))  # (B H W, side^2)
-        found = torch.cat(windows, dim=1)
-        batch, _, height, width = self.shape
-        return found.reshape(batch, height, width, -1).permute(0, 3, 1, 2).contiguous()
+            near = Window(_on_level(centre, number), self.radius, level.shape[2:])
+            values = level.flatten(2).gather(2, near.place.flatten(2)).view(near.place.shape)
+            windows.append(near.interpolated(values))
+        return torch.cat(windows, dim=1)
 
 
 class Local:
@@ -73,9 +71,7 @@ class Local:
 
     def __init__(self, onset: Tensor, apex: Tensor, *, levels: int, radius: int) -> None:
         self.onset = onset
-        self.pyramid = [apex]
-        for _ in range(levels - 1):
-            self.pyramid.append(F.avg_pool2d(self.pyramid[-1], 2, ceil_mode=True))
+        self.pyramid = list(_pooled(apex, levels))
         self.grid = pixel_grid(onset)
         self.radius = radius
 
@@ -124,9 +120,19 @@ class Warped:
 def correlation(
     kind: CorrelationKind, onset: Tensor, apex: Tensor, *, levels: int, radius: int
 ) -> LookUp:
-    """The volume of this kind, ready for look-ups."""
+    """The volume of this kind, ready for look-ups; `auto` takes the faster one that fits."""
+    if kind == "auto":
+        kind = "all_pairs" if onset.shape[2] * onset.shape[3] <= MOST_CELLS else "local"
     build = {"all_pairs": AllPairs, "local": Local}[kind]
     return build(onset, apex, levels=levels, radius=radius)
+
+
+def _pooled(features: Tensor, levels: int) -> Iterator[Tensor]:
+    """Means over squares of side 1, 2, 4, 8; what is left over at the edge is averaged too."""
+    for number in range(levels):
+        if number:
+            features = F.avg_pool2d(features, 2, ceil_mode=True)
+        yield features
 
 
 def _on_level(coordinates: Tensor, level: int) -> Tensor:
@@ -134,32 +140,47 @@ def _on_level(coordinates: Tensor, level: int) -> Tensor:
     return (coordinates + 0.5) / 2**level - 0.5
 
 
-def _window(radius: int, like: Tensor) -> Tensor:
-    """Offsets of a window, row by row: (1, side, side, 2), order (x, y)."""
-    steps = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
-    return torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)[None]
+class Window:
+    """Whole pixels about places between pixels, and the interpolation from them.
+
+    All points of a window share the fraction of their coordinates, so that values at whole
+    pixels, of a window wider by one, are interpolated once for all.
+
+    Shapes
+    ------
+    centre : (B, 2, H, W), order (x, y)
+    place : (B, H W, side + 1, side + 1), numbers of pixels of the map looked at
+    """
+
+    def __init__(self, centre: Tensor, radius: int, size: tuple[int, ...]) -> None:
+        rows, columns = size
+        corner = centre.detach().floor()
+        fraction = (centre - corner).flatten(2)[..., None, None]
+        self.across, self.down = fraction.unbind(1)  # each (B, H W, 1, 1)
+        self.shape = centre.shape[2:]
+        steps = torch.arange(-radius, radius + 2, device=centre.device)
+        whole = corner.flatten(2).long().unsqueeze(-1) + steps
+        x, y = whole.unbind(1)  # each (B, H W, side + 1)
+        x_held, y_held = x.clamp(0, columns - 1), y.clamp(0, rows - 1)
+        self.place = (y_held * columns).unsqueeze(-1) + x_held.unsqueeze(-2)
+        self.inside = (y == y_held).unsqueeze(-1) & (x == x_held).unsqueeze(-2)
+
+    def interpolated(self, values: Tensor) -> Tensor:
+        """(B, H W, side + 1, side + 1) to (B, side^2, H, W), order (dy, dx); 0 outside."""
+        values = values * self.inside
+        values = torch.lerp(values[..., :-1, :], values[..., 1:, :], self.down)
+        values = torch.lerp(values[..., :-1], values[..., 1:], self.across)
+        return values.flatten(2).mT.unflatten(2, self.shape)
 
 
 def _products(onset: Tensor, apex: Tensor, centre: Tensor, radius: int) -> Tensor:
-    """Inner products of each onset pixel with a window about its place in the apex.
-
-    All points of a window share the fraction of their coordinates, so that inner products at
-    whole pixels, of a window wider by one, are interpolated instead of features.
-    """
-    batch, depth, height, width = onset.shape
+    """Inner products of each onset pixel with a window about its place in the apex."""
+    batch, depth = onset.shape[:2]
     rows, columns = apex.shape[2:]
-    corner = centre.detach().floor()
-    across, down = (centre - corner).flatten(2).unsqueeze(-1).unsqueeze(-1).unbind(1)
-    steps = torch.arange(-radius, radius + 2, device=onset.device)
-    x = corner[:, 0].flatten(1).long().unsqueeze(-1) + steps  # (B, N, side + 1)
-    y = corner[:, 1].flatten(1).long().unsqueeze(-1) + steps
-    inside = ((y >= 0) & (y < rows)).unsqueeze(-1) & ((x >= 0) & (x < columns)).unsqueeze(-2)
-    place = y.clamp(0, rows - 1).unsqueeze(-1) * columns + x.clamp(0, columns - 1).unsqueeze(-2)
-    place = place + torch.arange(batch, device=onset.device).view(-1, 1, 1, 1) * (rows * columns)
-    near = apex.permute(0, 2, 3, 1).reshape(-1, depth).index_select(0, place.flatten())
-    here = onset.permute(0, 2, 3, 1).reshape(-1, 1, depth)
-    found = (near.view(len(here), -1, depth) * here).sum(dim=-1).view(inside.shape)
-    found = found * inside / math.sqrt(depth)
-    found = torch.lerp(found[..., :-1, :], found[..., 1:, :], down)
-    found = torch.lerp(found[..., :-1], found[..., 1:], across)  # (B, N, side, side)
-    return found.flatten(2).transpose(1, 2).reshape(batch, -1, height, width)
+    near = Window(centre, radius, (rows, columns))
+    first = torch.arange(batch, device=onset.device).view(-1, 1, 1, 1) * (rows * columns)
+    features = apex.permute(0, 2, 3, 1).reshape(-1, depth)
+    found = features.index_select(0, (near.place + first).flatten())  # (B H W window, D)
+    here = onset.permute(0, 2, 3, 1).reshape(-1, 1, depth) / math.sqrt(depth)
+    products = (found.view(len(here), -1, depth) * here).sum(dim=-1)
+    return near.interpolated(products.view(near.place.shape))

@@ -25,12 +25,12 @@ class Encoder(nn.Module):
 
     The same shape serves as the feature encoder, shared by both frames, and as the context
     encoder of the onset. It has no normalisation layers: the frames come normalised, and a frame
-    must not be described differently for what lies beside it in a batch. The frame is cut into
-    4 x 4 pixels first, since convolutions of few channels at full resolution are the slowest.
+    must not be described differently for what lies beside it in a batch. The frame comes cut into
+    4 x 4 pixels, since convolutions of few channels at full resolution are the slowest.
 
     Shapes
     ------
-    frames : (B, 3, H, W), zero mean and unit variance, sides divisible by 8
+    patches : (B, 48, H/4, W/4), of a frame of zero mean and unit variance
     returns : (B, fine, H/4, W/4) and (B, coarse, H/8, W/8)
     """
 
@@ -44,8 +44,7 @@ class Encoder(nn.Module):
         self.fine = nn.Conv2d(quarter, fine, 1)
         self.coarse = nn.Conv2d(eighth, coarse, 1)
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        patches = F.pixel_unshuffle(frames, PATCH)
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         quarter = self.at_quarter(F.relu(self.to_quarter(patches)))
         eighth = self.at_eighth(F.relu(self.to_eighth(quarter)))
         return self.fine(quarter), self.coarse(eighth)

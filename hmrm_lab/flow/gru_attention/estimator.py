@@ -14,11 +14,11 @@ from hmrm_lab.flow.gru_attention.correlation import (
     Warped,
     correlation,
 )
-from hmrm_lab.flow.gru_attention.encoder import Encoder
+from hmrm_lab.flow.gru_attention.encoder import PATCH, Encoder
 from hmrm_lab.flow.gru_attention.gradients import (
     CELL,
     LucasKanade,
-    bands,
+    detail,
     luminance,
     noise_level,
 )
@@ -35,17 +35,17 @@ class Scale:
 
     Shapes
     ------
-    onset_bands, apex_bands : (B, 2, 4 h, 4 w)
+    onset_detail, apex_detail : (B, 1, 4 h, 4 w)
     context : (B, C, h, w)
     noise : (B, 1, 1, 1)
     """
 
-    onset_bands: Tensor
-    apex_bands: Tensor
+    onset_detail: Tensor
+    apex_detail: Tensor
     context: Tensor
     look_up: LookUp
     noise: Tensor
-    band_px: int  # pixels of the frame to a pixel of the bands
+    detail_px: int  # pixels of the frame to a pixel of the details
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +74,14 @@ class GRUFlow(nn.Module):
     def __init__(
         self,
         *,
-        features: tuple[int, int] = (32, 48),
-        contexts: tuple[int, int] = (24, 32),
-        hidden: tuple[int, int] = (40, 24),
+        features: tuple[int, int] = (16, 32),
+        contexts: tuple[int, int] = (16, 32),
+        hidden: tuple[int, int] = (32, 16),
         context: int = 16,
+        motion: int = 32,
         levels: int = 4,
-        coarse_radius: int = 3,
-        fine_radius: int = 2,
+        coarse_radius: int = 2,
+        fine_radius: int = 1,
         windows: tuple[int, ...] = (0, 1, 3),
         iterations: tuple[int, int] = (2, 2),
         attention: AttentionKind = "steps",
@@ -92,6 +93,7 @@ class GRUFlow(nn.Module):
             "contexts": contexts,
             "hidden": hidden,
             "context": context,
+            "motion": motion,
             "levels": levels,
             "coarse_radius": coarse_radius,
             "fine_radius": fine_radius,
@@ -103,7 +105,7 @@ class GRUFlow(nn.Module):
         at_coarse, at_fine = hidden
         self.iterations, self.volume, self.context = iterations, volume, context
         self.levels, self.coarse_radius, self.fine_radius = levels, coarse_radius, fine_radius
-        self.feature_encoder = Encoder(widths=features, fine=16, coarse=48)
+        self.feature_encoder = Encoder(widths=features, fine=16, coarse=32)
         self.context_encoder = Encoder(
             widths=contexts, fine=context + at_fine, coarse=context + at_coarse
         )
@@ -112,6 +114,7 @@ class GRUFlow(nn.Module):
         self.coarse_update = Update(
             hidden=at_coarse,
             context=context,
+            motion=motion,
             correlation=levels * (2 * coarse_radius + 1) ** 2,
             steps=self.coarse_gradients.steps,
             evidence=self.coarse_gradients.features + 1,
@@ -120,6 +123,7 @@ class GRUFlow(nn.Module):
         self.fine_update = Update(
             hidden=at_fine,
             context=context,
+            motion=motion,
             correlation=(2 * fine_radius + 1) ** 2,
             steps=self.fine_gradients.steps,
             evidence=self.fine_gradients.features + 1,
@@ -170,25 +174,26 @@ class GRUFlow(nn.Module):
         frames = torch.cat([normalised(onset), normalised(apex)])
         grey = luminance(frames)
         noise = noise_level(grey).view(2, -1, 1, 1, 1).mean(dim=0)
-        fine_features, coarse_features = (f.chunk(2) for f in self.feature_encoder(frames))
-        fine_context, coarse_context = self.context_encoder(frames[: len(onset)])
+        patches = F.pixel_unshuffle(frames, PATCH)
+        fine_features, coarse_features = (f.chunk(2) for f in self.feature_encoder(patches))
+        fine_context, coarse_context = self.context_encoder(patches[: len(onset)])
         of_coarse, coarse_state = coarse_context.tensor_split([self.context], dim=1)
         of_fine, fine_state = fine_context.tensor_split([self.context], dim=1)
         coarse = Scale(
-            *bands(F.avg_pool2d(grey, 2)).chunk(2),
+            *detail(F.avg_pool2d(grey, 2)).chunk(2),
             context=F.relu(of_coarse),
             look_up=correlation(
                 self.volume, *coarse_features, levels=self.levels, radius=self.coarse_radius
             ),
             noise=noise / 2,  # a mean of four pixels
-            band_px=COARSE // CELL,
+            detail_px=COARSE // CELL,
         )
         fine = Scale(
-            *bands(grey).chunk(2),
+            *detail(grey).chunk(2),
             context=F.relu(of_fine),
             look_up=Warped(*fine_features, radius=self.fine_radius),
             noise=noise,
-            band_px=FINE // CELL,
+            detail_px=FINE // CELL,
         )
         return coarse, fine, coarse_state, fine_state
 
@@ -198,10 +203,10 @@ def _refine(
 ) -> tuple[Tensor, Tensor]:
     """One update at one scale; the new state joins the history.
 
-    The update counts in pixels of the scale's bands, flow in pixels of the frame.
+    The update counts in pixels of the scale's details, flow in pixels of the frame.
     """
-    here = flow / scale.band_px
-    steps, evidence = gradients(scale.onset_bands, scale.apex_bands, here, scale.noise)
+    here = flow / scale.detail_px
+    steps, evidence = gradients(scale.onset_detail, scale.apex_detail, here, scale.noise)
     loudness = torch.log(scale.noise + 1e-3).expand(-1, -1, *flow.shape[2:])
     state, change, attention = update(
         history,
@@ -212,7 +217,7 @@ def _refine(
         torch.cat([evidence, loudness], dim=1),
     )
     history.append(state)
-    return flow + change * scale.band_px, attention
+    return flow + change * scale.detail_px, attention
 
 
 def check_frames(onset: Tensor, apex: Tensor) -> None:

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.flow.gru_attention.correlation import pixel_grid, sample
+from hmrm_lab.flow.gru_attention.correlation import pixel_grid
 
 CELL = 4  # image pixels to a side of one cell of the flow
-BANDS = 2
 FARTHEST_PX = 3.0  # beyond this a linear model of the image says nothing
 _SLOW = 16
 
@@ -24,36 +23,24 @@ def luminance(frames: Tensor) -> Tensor:
     return frames.mean(dim=1, keepdim=True)
 
 
-def smooth(images: Tensor, *, spread: int = 1) -> Tensor:
-    """A binomial filter of five taps along both axes, `spread` pixels apart.
+def detail(grey: Tensor) -> Tensor:
+    """The picture a little smoothed, without what varies slowly, as lighting does.
 
-    Shapes
-    ------
-    images : (B, 1, H, W)
-    """
-    near, far = spread, 2 * spread
-    for _ in range(2):  # along the rows, then along the columns of the transposed
-        x = F.pad(images, (far, far, 0, 0), mode="replicate")
-        width = images.shape[3]
-        taps = [x[..., start : start + width] for start in (0, near, far, far + near, 2 * far)]
-        images = (taps[0] + taps[4] + 4 * (taps[1] + taps[3]) + 6 * taps[2]) / 16
-        images = images.transpose(2, 3)
-    return images
-
-
-def bands(grey: Tensor) -> Tensor:
-    """Two degrees of smoothing, without what varies slowly, as lighting does.
+    The smoothing is (1, 4, 6, 4, 1) along both axes: gradients need it in noise.
 
     Shapes
     ------
     grey : (B, 1, H, W)
-    returns : (B, 2, H, W)
+    returns : (B, 1, H, W)
     """
     slow = F.avg_pool2d(grey, _SLOW, ceil_mode=True, count_include_pad=False)
     slow = F.interpolate(slow, scale_factor=_SLOW, mode="bilinear", align_corners=False)
-    detail = grey - slow[..., : grey.shape[2], : grey.shape[3]]
-    mild = smooth(detail)
-    return torch.cat([mild, smooth(mild, spread=2)], dim=1)
+    x = F.pad(grey - slow[..., : grey.shape[2], : grey.shape[3]], (2, 2, 2, 2), mode="replicate")
+    for axis in (3, 2):
+        for _ in range(4):  # (1, 1) four times over
+            reach = x.shape[axis] - 1
+            x = x.narrow(axis, 0, reach) + x.narrow(axis, 1, reach)
+    return x / 256
 
 
 def noise_level(grey: Tensor) -> Tensor:
@@ -81,41 +68,36 @@ class LucasKanade(nn.Module):
 
     Shapes
     ------
-    onset, apex : (B, 2, H, W), `bands` of both frames at the scale of the update
-    flow : (B, 2, H/4, W/4), pixels of these bands
+    onset, apex : (B, 1, H, W), `detail` of both frames at the scale of the update
+    flow : (B, 2, H/4, W/4), pixels of these
     noise : (B, 1, 1, 1)
     returns : steps (B, K, 2, H/4, W/4) in pixels, and evidence (B, `features`, H/4, W/4);
-        K = 2 bands times the windows; a window is a cell averaged with its neighbours this often
+        K windows, each a cell averaged with its neighbours so many times
     """
 
     def __init__(self, *, windows: tuple[int, ...]) -> None:
         super().__init__()
         self.windows = windows
-        self.steps = BANDS * len(windows)
-        self.features = 3 * self.steps + 2 * BANDS
+        self.steps = len(windows)
+        self.features = 3 * self.steps + 2
         self.log_hold = nn.Parameter(torch.zeros(self.steps))
 
     def forward(
         self, onset: Tensor, apex: Tensor, flow: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        dense = F.interpolate(flow, scale_factor=CELL, mode="bilinear", align_corners=False)
-        where = (pixel_grid(dense) + dense).permute(0, 2, 3, 1)
-        warped = sample(apex, where, outside="border")
+        warped = warp(apex, flow)
         change = warped - onset
         slope_x, slope_y = _slopes(0.5 * (onset + warped))
-        products = torch.cat(
-            [
-                slope_x * slope_x,
-                slope_x * slope_y,
-                slope_y * slope_y,
-                slope_x * change,
-                slope_y * change,
-            ],
-            dim=1,
+        products = (
+            slope_x * slope_x,
+            slope_x * slope_y,
+            slope_y * slope_y,
+            slope_x * change,
+            slope_y * change,
         )
-        cells = F.avg_pool2d(products, CELL)
-        sums = torch.cat(list(_windowed(cells, self.windows)), dim=1)
-        xx, xy, yy, xt, yt = _by_product(sums, len(self.windows))  # each (B, K, h, w)
+        cells = torch.cat([F.avg_pool2d(product, CELL) for product in products], dim=1)
+        sums = torch.stack(list(_windowed(cells, self.windows)), dim=1)  # (B, K, 5, h, w)
+        xx, xy, yy, xt, yt = sums.unbind(2)
         hold = self.log_hold.exp().view(1, -1, 1, 1) * (noise**2 + 1e-4)
         xx, yy = xx + hold, yy + hold
         area = (xx * yy - xy * xy).clamp_min(1e-12)
@@ -126,12 +108,33 @@ class LucasKanade(nn.Module):
         return steps, torch.cat([squash(steps.flatten(1, 2)), trust, squash(left)], dim=1)
 
 
+def warp(images: Tensor, flow: Tensor) -> Tensor:
+    """Images looked up where each of their pixels moved, the border repeated.
+
+    Shapes
+    ------
+    images : (B, C, H, W)
+    flow : (B, 2, H/4, W/4), pixels of the images
+    """
+    height, width = images.shape[2:]
+    size = flow.new_tensor([width, height]).view(1, 2, 1, 1)
+    dense = F.interpolate(
+        flow * (2 / size), scale_factor=CELL, mode="bilinear", align_corners=False
+    )
+    still = (2 * pixel_grid(images) + 1) / size - 1
+    where = (still + dense).permute(0, 2, 3, 1)
+    return F.grid_sample(images, where, padding_mode="border", align_corners=False)
+
+
 def squash(values: Tensor) -> Tensor:
-    """Tells .01 from .02 and 5 from 10."""
-    return torch.asinh(values * 8) * 0.5
+    """`asinh(8 x) / 2`: tells .01 from .02 and 5 from 10. The library's own asinh is slow."""
+    size = values.abs() * 8
+    squared = size * size
+    return torch.log1p(size + squared / (1 + (squared + 1).sqrt())).copysign(values) * 0.5
 
 
 def _slopes(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Central differences along x and y, and half of one-sided ones at the edge."""
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     across = 0.5 * (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2])
     down = 0.5 * (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1])
@@ -139,20 +142,23 @@ def _slopes(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _windowed(cells: Tensor, windows: tuple[int, ...]) -> Iterator[Tensor]:
-    """Means over 3 x 3 cells, repeated so often: a few small means are faster than a large one."""
+    """Means over 3 x 3 cells, repeated so often; at the edge over those that are there."""
+    rows, columns = cells.shape[2:]
+    share = (_neighbours(rows, cells)[:, None] * _neighbours(columns, cells)).reciprocal()
     rounds = 0
     for wanted in windows:
         for _ in range(wanted - rounds):
-            cells = F.avg_pool2d(cells, 3, stride=1, padding=1, count_include_pad=False)
+            x = F.pad(cells, (1, 1, 1, 1))
+            x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
+            cells = (x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]) * share
         rounds = wanted
         yield cells
 
 
-def _by_product(sums: Tensor, windows: int) -> tuple[Tensor, ...]:
-    """(B, windows * 5 * bands, h, w) to five tensors (B, windows * bands, h, w)."""
-    batch, _, height, width = sums.shape
-    split = sums.view(batch, windows, 5, BANDS, height, width).transpose(1, 2)
-    return split.reshape(batch, 5, windows * BANDS, height, width).unbind(1)
+def _neighbours(count: int, like: Tensor) -> Tensor:
+    """How many cells of a row are within one of each: 2 at the ends, 3 between."""
+    places = torch.arange(count, device=like.device)
+    return ((places + 1).clamp_max(count - 1) - (places - 1).clamp_min(0) + 1).to(like.dtype)
 
 
 def _bounded(steps: Tensor) -> Tensor:

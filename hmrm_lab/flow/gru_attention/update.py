@@ -81,8 +81,8 @@ class MotionEncoder(nn.Module):
 
     def __init__(self, *, correlation: int, evidence: int, width: int) -> None:
         super().__init__()
-        self.of_correlation = nn.Conv2d(correlation, 32, 1)
-        self.joint = nn.Conv2d(32 + 2 + evidence, width, 3, padding=1)
+        self.of_correlation = nn.Conv2d(correlation, 16, 1)
+        self.joint = nn.Conv2d(16 + 2 + evidence, width, 3, padding=1)
 
     def forward(self, correlation: Tensor, flow: Tensor, evidence: Tensor) -> Tensor:
         found = F.relu(self.of_correlation(correlation))
@@ -112,14 +112,15 @@ class Update(nn.Module):
         *,
         hidden: int,
         context: int,
+        motion: int,
         correlation: int,
         steps: int,
         evidence: int,
         attention: AttentionKind,
     ) -> None:
         super().__init__()
-        self.motion = MotionEncoder(correlation=correlation, evidence=evidence, width=hidden)
-        self.gru = ConvGRU(hidden=hidden, inputs=context + hidden)
+        self.motion = MotionEncoder(correlation=correlation, evidence=evidence, width=motion)
+        self.gru = ConvGRU(hidden=hidden, inputs=context + motion)
         self.attention = AdditiveAttention(hidden=hidden, width=hidden // 2, kind=attention)
         self.output = nn.Conv2d(2 * hidden, 2 + steps + 1, 3, padding=1)
         nn.init.normal_(self.output.weight, std=1e-3)

@@ -19,8 +19,11 @@ def convex_upsample(flow: Tensor, weights: Tensor, factor: int) -> Tensor:
     batch, _, height, width = flow.shape
     share = weights.view(batch, 9, factor * factor, height, width).softmax(dim=1)
     padded = F.pad(flow, (1, 1, 1, 1), mode="replicate")
-    cells = F.unfold(padded, 3).view(batch, 2, 9, 1, height, width)
-    mixed = torch.stack([(share * cells[:, axis]).sum(dim=1) for axis in range(2)], dim=1)
+    mixed = flow.new_zeros(batch, 2, factor * factor, height, width)
+    for cell in range(9):
+        down, across = divmod(cell, 3)
+        neighbour = padded[:, :, None, down : down + height, across : across + width]
+        mixed = torch.addcmul(mixed, share[:, None, cell], neighbour)
     return F.pixel_shuffle(mixed.flatten(1, 2), factor)
 
 
@@ -38,9 +41,9 @@ class ConvexUpsampler(nn.Module):
         super().__init__()
         self.factor = factor
         self.weights = nn.Sequential(
-            nn.Conv2d(hidden, 48, 3, padding=1),
+            nn.Conv2d(hidden, 32, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(48, 9 * factor**2, 1),
+            nn.Conv2d(32, 9 * factor**2, 1),
         )
 
     def forward(self, flow: Tensor, hidden: Tensor) -> Tensor:
