@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,9 @@ class FlowReport:
 
     def by_size(self) -> pd.DataFrame:
         """Mean end-point error by the size of the true motion, over all pairs."""
-        columns = [name for name in self.pairs.columns if name.startswith("epe_") and "_to_" in name]
+        columns = [
+            name for name in self.pairs.columns if name.startswith("epe_") and "_to_" in name
+        ]
         return self.pairs.groupby("method", sort=False)[columns].mean()
 
     def summary(self) -> pd.DataFrame:
@@ -78,7 +81,8 @@ class FlowReport:
         present = set(self.pairs["method"])
         if not {method, "gru_attention"} <= present:
             return []
-        return [dict(row) for row in self.wins(against=method).reset_index().to_dict("records")]
+        table = self.wins(against=method).reset_index()
+        return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def evaluate(
@@ -140,7 +144,7 @@ def errors_of(estimate_px: Floats, truth_px: Floats) -> dict[str, float]:
     distance = np.hypot(*(estimate - truth))
     size = np.hypot(*truth)
     found = {"epe_px": float(distance.mean()), "angle_deg": float(_angle(estimate, truth).mean())}
-    for low, high in zip(SIZES_PX[:-1], SIZES_PX[1:], strict=True):
+    for low, high in pairwise(SIZES_PX):
         inside = (size >= low) & (size < high)
         mean = float(distance[inside].mean()) if inside.any() else np.nan
         found[f"epe_{low:g}_to_{high:g}"] = mean

@@ -16,7 +16,6 @@ from hmrm_lab.datasets.flow_truth import PairSource, TruePair
 from hmrm_lab.datasets.flow_truth.pairs import degrade
 from hmrm_lab.errors import DivergedError
 from hmrm_lab.flow.checkpoint import History, TrainingState, read_checkpoint, write_checkpoint
-from hmrm_lab.flow.gru_attention import GRUFlow
 from hmrm_lab.flow.gru_attention.weights import save_weights
 from hmrm_lab.flow.schedules import Preset, Stage, learning_rate
 

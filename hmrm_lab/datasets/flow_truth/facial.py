@@ -34,7 +34,7 @@ class FacialPairs:
     motion_px: tuple[float, float] = (0.05, 4.0)
 
     def __call__(self, rng: np.random.Generator) -> TruePair:
-        face = self.faces[rng.integers(len(self.faces))]
+        face = self.faces[int(rng.integers(len(self.faces)))]
         peak_px = float(np.exp(rng.uniform(*np.log(self.motion_px))))
         if rng.random() < 0.5:
             count = int(rng.integers(1, 6))

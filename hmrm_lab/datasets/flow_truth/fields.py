@@ -25,7 +25,7 @@ def local_bumps(
     field = np.zeros((2, size, size), np.float32)
     for _ in range(count):
         centre = rng.uniform(0.08 * size, 0.92 * size, 2).astype(np.float32)
-        radius = np.exp(rng.uniform(*np.log(radii), 2)).astype(np.float32)
+        radius = np.exp(rng.uniform(np.log(radii[0]), np.log(radii[1]), 2)).astype(np.float32)
         away = (grid - centre[:, None, None]) / radius[:, None, None]
         height = np.exp(-0.5 * (away[0] ** 2 + away[1] ** 2))
         push = rng.normal(size=2).astype(np.float32)
@@ -34,10 +34,12 @@ def local_bumps(
 
 
 def smooth_field(rng: np.random.Generator, size: int, peak_px: float, *, grain_px: float) -> Floats:
-    """Low-passed noise over the whole frame, the longest vector of which is `peak_px`: (2, S, S)."""
+    """Low-passed noise over the whole frame with a longest vector of `peak_px`: (2, S, S)."""
     cells = max(4, round(size / grain_px) + 3)
     coarse = rng.standard_normal((cells, cells, 2)).astype(np.float32)
-    fine = cv2.resize(coarse, None, fx=size / (cells - 3), fy=size / (cells - 3), interpolation=cv2.INTER_CUBIC)
+    fine = cv2.resize(
+        coarse, None, fx=size / (cells - 3), fy=size / (cells - 3), interpolation=cv2.INTER_CUBIC
+    )
     start = (fine.shape[0] - size) // 2
     field = fine[start : start + size, start : start + size].transpose(2, 0, 1)
     return scaled_to(np.ascontiguousarray(field), peak_px)

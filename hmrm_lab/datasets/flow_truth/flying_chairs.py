@@ -66,5 +66,7 @@ def _read_split(path: Path) -> list[str]:
     lines = path.read_text(encoding="ascii", errors="replace").split()
     for row, mark in enumerate(lines, start=1):
         if mark not in _MARKS.values():
-            raise InputError(f"'{mark}' is neither 1 nor 2", where=path, row=row, mend="fetch it again")
+            raise InputError(
+                f"'{mark}' is neither 1 nor 2", where=path, row=row, mend="fetch it again"
+            )
     return lines

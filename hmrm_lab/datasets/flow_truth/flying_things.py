@@ -13,7 +13,10 @@ from typing import Literal
 from hmrm_lab.datasets.flow_truth.stored import PairFiles, need_folder
 from hmrm_lab.errors import InputError
 
-_DIRECTIONS = {"into_future": ("OpticalFlowIntoFuture", 1), "into_past": ("OpticalFlowIntoPast", -1)}
+_DIRECTIONS = {
+    "into_future": ("OpticalFlowIntoFuture", 1),
+    "into_past": ("OpticalFlowIntoPast", -1),
+}
 
 
 def flying_things(

@@ -63,7 +63,9 @@ def _chairs(root: Path) -> list[PairFiles]:
     data = [*root.glob("data/*_flow.flo"), *root.glob("FlyingChairs_release/data/*_flow.flo")]
     names = [flow.name.removesuffix("_flow.flo") for flow in sorted(data)]
     return [
-        PairFiles(name, flow.with_name(f"{name}_img1.ppm"), flow.with_name(f"{name}_img2.ppm"), flow)
+        PairFiles(
+            name, flow.with_name(f"{name}_img1.ppm"), flow.with_name(f"{name}_img2.ppm"), flow
+        )
         for name, flow in zip(names, sorted(data), strict=True)
     ]
 

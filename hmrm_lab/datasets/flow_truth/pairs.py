@@ -43,7 +43,9 @@ def with_noise(frame: Floats, sigma: float, rng: np.random.Generator) -> NDArray
     return as_bytes(frame + rng.standard_normal(frame.shape, dtype=np.float32) * np.float32(sigma))
 
 
-def degrade(pair: TruePair, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def degrade(
+    pair: TruePair, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """What two exposures may differ in, drawn at random: light, blur and noise.
 
     Noise is absent in an eighth of the pairs and else log-uniform in .15..5 levels of 255; now and

@@ -87,9 +87,9 @@ def render(
     fields : (2, H, W) float32, pixels, the flow of each layer on the grid of the onset
     """
     height, width = fields[0].shape[1:]
-    grid = (pixel_grid(SCALE * height, SCALE * width) + 0.5) / SCALE - 0.5
+    grid: Floats = (pixel_grid(SCALE * height, SCALE * width) + 0.5) / np.float32(SCALE) - 0.5
     still, _ = _composite(layers, outlines, [grid] * len(layers), turn)
-    there = [grid + _enlarged(field) for field in fields]
+    there: list[Floats] = [grid + _enlarged(field) for field in fields]
     moved, masks = _composite(layers, outlines, there, turn)
     masks = [_reduced(mask) for mask in masks]
     return TruePair(_reduced(moved), _reduced(still), join_layers(fields, masks))
@@ -121,20 +121,18 @@ def _on_canvas(place_px: Floats, turn: Floats | None) -> Floats:
 
 
 def _look_up(image: Floats, where: Floats) -> Floats:
-    return cv2.remap(
-        image, where[0], where[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
+    return cv2.remap(image, where[0], where[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def _enlarged(field: Floats) -> Floats:
-    planes = [cv2.resize(p, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_LINEAR) for p in field]
+    planes = [
+        cv2.resize(p, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_LINEAR) for p in field
+    ]
     return np.stack(planes)
 
 
 def _reduced(image: Floats) -> Floats:
-    return cv2.resize(
-        image, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA
-    )
+    return cv2.resize(image, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA)
 
 
 def _outline(rng: np.random.Generator, canvas: int) -> Floats:

@@ -57,7 +57,7 @@ class StoredPairs:
         return len(self.files)
 
     def __call__(self, rng: np.random.Generator) -> TruePair:
-        files = self.files[rng.integers(len(self.files))]
+        files = self.files[int(rng.integers(len(self.files)))]
         return _cropped(files, self.crop, rng) if self.crop else files.read()
 
 

@@ -29,7 +29,7 @@ def coloured_noise(rng: np.random.Generator, side: int) -> Floats:
 
 
 def dead_leaves(rng: np.random.Generator, side: int) -> Floats:
-    """Shapes that cover one another, each of a colour or a texture of its own: (S, S, 3), 0..255."""
+    """Shapes that cover one another, each of its own colour or texture: (S, S, 3), 0..255."""
     picture = coloured_noise(rng, side)
     grain = coloured_noise(rng, side) - 128
     palette = rng.uniform(10, 245, (6, 3))
@@ -55,7 +55,14 @@ def shape_mask(rng: np.random.Generator, side: int, radius: float) -> Floats:
         axes = (radius * rng.uniform(0.4, 1.0, 2) + 1).astype(int)
         middle = (int(centre[0]), int(centre[1]))
         cv2.ellipse(
-            mask, middle, (int(axes[0]), int(axes[1])), rng.uniform(0, 180), 0, 360, 255, -1,
+            mask,
+            middle,
+            (int(axes[0]), int(axes[1])),
+            rng.uniform(0, 180),
+            0,
+            360,
+            255,
+            -1,
             cv2.LINE_AA,
         )
     else:
@@ -77,8 +84,9 @@ def patch_of(picture: Floats, rng: np.random.Generator, side: int) -> Floats:
     zoom = float(np.exp(rng.uniform(np.log(0.8), np.log(2.5))))
     zoom = max(zoom, side / min(height, width))
     reach = side / zoom / 2
-    x, y = rng.uniform(reach, max(width - reach, reach + 1e-3)), rng.uniform(
-        reach, max(height - reach, reach + 1e-3)
+    x, y = (
+        rng.uniform(reach, max(width - reach, reach + 1e-3)),
+        rng.uniform(reach, max(height - reach, reach + 1e-3)),
     )
     turn = np.deg2rad(90 * rng.integers(4) + rng.normal(0, 8))
     cosine, sine = np.cos(turn) / zoom, np.sin(turn) / zoom
@@ -109,7 +117,7 @@ def procedural_pictures(seed: int, count: int, side: int = 512) -> list[Floats]:
 
 def draw_texture(rng: np.random.Generator, side: int, pictures: Sequence[Floats]) -> Floats:
     """A patch of one of the pictures, its colours changed: (S, S, 3), 0..255."""
-    found = patch_of(pictures[rng.integers(len(pictures))], rng, side)
+    found = patch_of(pictures[int(rng.integers(len(pictures)))], rng, side)
     if rng.random() < 0.3:
         gain, offset = rng.uniform(0.4, 1.2), rng.uniform(-30, 30)
         found = np.clip((found - 128) * np.float32(gain) + np.float32(128 + offset), 0, 255)

@@ -1,9 +1,9 @@
 """Correlation of onset and apex features (3.1.1): every pixel with every pixel, or near ones only.
 
-The first two give the same values. `AllPairs` computes the whole volume once, as the paper and RAFT (Teed
-and Deng 2020) do, and reads windows from it; its memory grows with the square of the pixels.
-`Local` computes the windows that are asked for and nothing else. They agree because a mean of
-inner products is the inner product with the mean: pooling the volume is pooling the apex.
+The first two give the same values. `AllPairs` computes the whole volume once, as the paper and
+RAFT (Teed and Deng 2020) do, and reads windows from it; its memory grows with the square of the
+pixels. `Local` computes the windows that are asked for and nothing else. They agree because a mean
+of inner products is the inner product with the mean: pooling the volume is pooling the apex.
 """
 
 import math
@@ -123,7 +123,7 @@ def correlation(
     """The volume of this kind, ready for look-ups; `auto` takes the faster one that fits."""
     if kind == "auto":
         kind = "all_pairs" if onset.shape[2] * onset.shape[3] <= MOST_CELLS else "local"
-    build = {"all_pairs": AllPairs, "local": Local}[kind]
+    build = AllPairs if kind == "all_pairs" else Local
     return build(onset, apex, levels=levels, radius=radius)
 
 

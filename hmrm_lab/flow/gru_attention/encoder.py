@@ -1,5 +1,6 @@
 """The encoders of GRU-AOFE (3.1.1): a small residual network, to 1/4 and to 1/8 of the frame."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,8 +14,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        with torch.no_grad():
+            for parameter in self.second.parameters():
+                parameter.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.second(F.relu(self.first(x))))

@@ -35,13 +35,12 @@ class Scale:
 
     Shapes
     ------
-    onset_detail, apex_detail : (B, 1, 4 h, 4 w)
+    details : of onset and apex, each (B, 1, 4 h, 4 w)
     context : (B, C, h, w)
     noise : (B, 1, 1, 1)
     """
 
-    onset_detail: Tensor
-    apex_detail: Tensor
+    details: tuple[Tensor, ...]
     context: Tensor
     look_up: LookUp
     noise: Tensor
@@ -158,7 +157,9 @@ class GRUFlow(nn.Module):
         flows: list[Tensor] = []
         history = [torch.tanh(state)]
         for _ in range(at_coarse):
-            flow, attention = _refine(self.coarse_update, self.coarse_gradients, coarse, flow, history)
+            flow, attention = _refine(
+                self.coarse_update, self.coarse_gradients, coarse, flow, history
+            )
             if keep:
                 flows.append(_enlarged(flow, COARSE)[..., :height, :width])
         flow, passed = _enlarged(flow, 2), _enlarged(history[-1], 2)
@@ -180,7 +181,7 @@ class GRUFlow(nn.Module):
         of_coarse, coarse_state = coarse_context.tensor_split([self.context], dim=1)
         of_fine, fine_state = fine_context.tensor_split([self.context], dim=1)
         coarse = Scale(
-            *detail(F.avg_pool2d(grey, 2)).chunk(2),
+            details=detail(F.avg_pool2d(grey, 2)).chunk(2),
             context=F.relu(of_coarse),
             look_up=correlation(
                 self.volume, *coarse_features, levels=self.levels, radius=self.coarse_radius
@@ -189,7 +190,7 @@ class GRUFlow(nn.Module):
             detail_px=COARSE // CELL,
         )
         fine = Scale(
-            *detail(grey).chunk(2),
+            details=detail(grey).chunk(2),
             context=F.relu(of_fine),
             look_up=Warped(*fine_features, radius=self.fine_radius),
             noise=noise,
@@ -206,7 +207,7 @@ def _refine(
     The update counts in pixels of the scale's details, flow in pixels of the frame.
     """
     here = flow / scale.detail_px
-    steps, evidence = gradients(scale.onset_detail, scale.apex_detail, here, scale.noise)
+    steps, evidence = gradients(*scale.details, here, scale.noise)
     loudness = torch.log(scale.noise + 1e-3).expand(-1, -1, *flow.shape[2:])
     state, change, attention = update(
         history,
@@ -231,13 +232,14 @@ def check_frames(onset: Tensor, apex: Tensor) -> None:
         raise InputError(f"frames of shape {tuple(onset.shape)}", mend="give (B, 3, H, W) RGB")
     if not (onset.is_floating_point() and apex.is_floating_point()):
         raise InputError(f"frames of type {onset.dtype}", mend="divide 8-bit levels by 255")
+    if not torch.isfinite(onset.sum() + apex.sum()):
+        raise InputError("frames with levels that are not finite", mend="give levels in 0..1")
 
 
 def normalised(frames: Tensor) -> Tensor:
     """Each frame at zero mean and unit variance, so that exposure is no motion."""
-    mean = frames.mean(dim=(1, 2, 3), keepdim=True)
-    spread = frames.std(dim=(1, 2, 3), keepdim=True)
-    return (frames - mean) / (spread + FAINTEST)
+    variance, mean = torch.var_mean(frames, dim=(1, 2, 3), keepdim=True)
+    return (frames - mean) / (variance.sqrt() + FAINTEST)
 
 
 def padded(frames: Tensor) -> Tensor:

@@ -123,8 +123,9 @@ class Update(nn.Module):
         self.gru = ConvGRU(hidden=hidden, inputs=context + motion)
         self.attention = AdditiveAttention(hidden=hidden, width=hidden // 2, kind=attention)
         self.output = nn.Conv2d(2 * hidden, 2 + steps + 1, 3, padding=1)
-        nn.init.normal_(self.output.weight, std=1e-3)
-        nn.init.zeros_(self.output.bias)
+        with torch.no_grad():  # begins as the mean of the steps
+            for parameter in self.output.parameters():
+                parameter.mul_(0.01)
 
     def forward(
         self,

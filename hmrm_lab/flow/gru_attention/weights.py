@@ -45,13 +45,18 @@ def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
             f"not readable as weights ({error})", where=path, mend="copy or train them again"
         ) from None
     try:
-        network = GRUFlow(**{**settings, **changes})
+        network = GRUFlow(**{**_tuples(settings), **changes})
         network.load_state_dict(tensors)
-    except (TypeError, RuntimeError):
+    except (TypeError, AttributeError, RuntimeError):
         raise InputError(
             "these are no weights of GRU-AOFE", where=path, mend="give a file of `pretrain`"
         ) from None
     return network.eval()
+
+
+def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
 
 
 def _state(network: GRUFlow) -> dict[str, Tensor]:
