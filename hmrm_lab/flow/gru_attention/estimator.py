@@ -238,8 +238,9 @@ def check_frames(onset: Tensor, apex: Tensor) -> None:
 
 def normalised(frames: Tensor) -> Tensor:
     """Each frame at zero mean and unit variance, so that exposure is no motion."""
-    variance, mean = torch.var_mean(frames, dim=(1, 2, 3), keepdim=True)
-    return (frames - mean) / (variance.sqrt() + FAINTEST)
+    centred = frames - frames.mean(dim=(1, 2, 3), keepdim=True)
+    spread = (centred * centred).mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return centred / (spread + FAINTEST)
 
 
 def padded(frames: Tensor) -> Tensor:

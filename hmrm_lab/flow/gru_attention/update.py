@@ -61,10 +61,12 @@ class AdditiveAttention(nn.Module):
     def _over_steps(self, history: list[Tensor]) -> tuple[Tensor, Tensor]:
         query = self.of_state(history[-1])
         score = self.score.view(1, -1, 1, 1)
-        energies = [(torch.tanh(query + self.of_key(key)) * score).sum(dim=1) for key in history]
-        alpha = torch.stack(energies, dim=1).softmax(dim=1)  # (B, T, h, w)
-        weighted = [alpha[:, j : j + 1] * key for j, key in enumerate(history)]
-        return torch.stack(weighted).sum(dim=0), alpha
+        energies = [F.conv2d(torch.tanh(query + self.of_key(key)), score) for key in history]
+        alpha = torch.cat(energies, dim=1).softmax(dim=1)  # (B, T, h, w)
+        attended = alpha[:, :1] * history[0]
+        for j, key in enumerate(history[1:], start=1):
+            attended = torch.addcmul(attended, alpha[:, j : j + 1], key)
+        return attended, alpha
 
     def _over_space(self, state: Tensor) -> tuple[Tensor, Tensor]:
         regions = F.adaptive_avg_pool2d(state, self.GRID)
@@ -125,7 +127,8 @@ class Update(nn.Module):
         self.output = nn.Conv2d(2 * hidden, 2 + steps + 1, 3, padding=1)
         with torch.no_grad():  # begins as the mean of the steps
             for parameter in self.output.parameters():
-                parameter.mul_(0.01)
+                parameter.zero_()
+        nn.init.normal_(self.output.weight, std=1e-3)
 
     def forward(
         self,
