@@ -1,6 +1,6 @@
 """What each pre-training learns from: the procedural mixture, or the published sets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,12 @@ import numpy as np
 
 from hmrm_lab.datasets.flow_truth import PairSource, ProceduralPairs, TruePair
 from hmrm_lab.datasets.flow_truth.facial import FacialPairs, face_pictures
+from hmrm_lab.datasets.flow_truth.flying_chairs import flying_chairs
+from hmrm_lab.datasets.flow_truth.flying_things import flying_things
+from hmrm_lab.datasets.flow_truth.stored import StoredPairs
 from hmrm_lab.datasets.flow_truth.textures import procedural_pictures
 from hmrm_lab.errors import InputError
+from hmrm_lab.flow.schedules import Preset
 from hmrm_lab.records import Floats
 
 TRAINING_SEED = 20_000  # of pictures and people; evaluation draws its own from other seeds
@@ -61,6 +65,42 @@ def _bounded(picture: Floats) -> Floats:
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def sources_for(size: int, photographs: Path | None = None) -> Mapping[str, PairSource]:
-    """The sources of the presets that need no download."""
-    return {"procedural": procedural_mixture(size, photographs=photographs)}
+def sources_for(
+    preset: Preset,
+    *,
+    chairs: Path | None = None,
+    things: Path | None = None,
+    photographs: Path | None = None,
+) -> dict[str, PairSource]:
+    """The source of every stage of a preset.
+
+    Parameters
+    ----------
+    chairs, things
+        The roots of FlyingChairs and FlyingThings3D, for presets that learn from them.
+    photographs
+        A folder of pictures that join the drawn ones of the procedural scenes.
+
+    Raises
+    ------
+    InputError
+        If a stage needs a root that is not named.
+    """
+    needed = {stage.data for stage in preset.stages}
+    sources: dict[str, PairSource] = {}
+    if "procedural" in needed:
+        sources["procedural"] = procedural_mixture(preset.crop[0], photographs=photographs)
+    if "flying_chairs" in needed:
+        files = flying_chairs(_named(chairs, "FlyingChairs", preset))
+        sources["flying_chairs"] = StoredPairs(files, preset.crop)
+    if "flying_things" in needed:
+        sources["flying_things"] = StoredPairs(
+            flying_things(_named(things, "FlyingThings3D", preset)), preset.crop
+        )
+    return sources
+
+
+def _named(root: Path | None, name: str, preset: Preset) -> Path:
+    if root is None:
+        raise InputError(f"preset '{preset.name}' learns from {name}", mend="name its folder")
+    return root
