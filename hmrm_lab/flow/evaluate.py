@@ -68,21 +68,27 @@ class FlowReport:
         cells = counted.groupby(level=CELL, sort=False)
         return cells.sum().assign(pairs=cells.size())
 
+    def as_text(self) -> str:
+        """The tables to print."""
+        tables = [self.table(), self.by_size(), self.summary()]
+        if {"tvl1", "gru_attention"} <= set(self.pairs["method"]):
+            tables.insert(1, self.wins())
+        return "\n\n".join(table.to_string(float_format="{:.4f}".format) for table in tables)
+
     def as_json(self) -> dict[str, object]:
-        """The tables as plain values."""
-        cells = self.table().reset_index()
+        """The tables as plain values; what was not measured is None."""
         return {
-            "cells": cells.to_dict("records"),
+            "cells": _records(self.table()),
             "wins_against_tvl1": self._wins_against("tvl1"),
-            "methods": self.summary().reset_index().to_dict("records"),
+            "by_size": _records(self.by_size()),
+            "methods": _records(self.summary()),
         }
 
     def _wins_against(self, method: str) -> list[dict[str, object]]:
         present = set(self.pairs["method"])
         if not {method, "gru_attention"} <= present:
             return []
-        table = self.wins(against=method).reset_index()
-        return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+        return _records(self.wins(against=method))
 
 
 def evaluate(
@@ -149,6 +155,13 @@ def errors_of(estimate_px: Floats, truth_px: Floats) -> dict[str, float]:
         mean = float(distance[inside].mean()) if inside.any() else np.nan
         found[f"epe_{low:g}_to_{high:g}"] = mean
     return found
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """A row each as names and values of the standard library."""
+    plain = table.reset_index().astype(object)
+    rows = plain.where(plain.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def _angle(estimate: Floats, truth: Floats) -> Floats:

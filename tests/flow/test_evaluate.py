@@ -69,7 +69,17 @@ def test_a_report(tmp_path: Path) -> None:
     wins = report.wins("zero", against="farneback")
     assert wins[["wins", "losses", "pairs"]].to_numpy().tolist() in ([[1, 0, 1]], [[0, 0, 1]])
     assert (report.summary()["parameters"] == 0).all()
-    json.dumps(report.as_json())
+    content = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    assert content["by_size"][0]["epe_5_to_20"] is None
+    assert "farneback" in report.as_text()
+
+
+def test_the_learnt_flow_beside_the_classics() -> None:
+    report = evaluate(methods=["gru_attention", "tvl1"], sets=["scenes"], pairs=1, noises=[2.0])
+    assert len(report.as_json()["wins_against_tvl1"]) == 3
+    assert report.summary().loc["gru_attention", "parameters"] > 100_000
+    assert report.summary().loc["tvl1", "parameters"] == 0
+    assert "wins" in report.as_text()
 
 
 def test_unknown_names() -> None:
