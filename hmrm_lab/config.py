@@ -45,7 +45,7 @@ class DataConfig(Component):
 
 
 class FlowConfig(Component):
-    name: str = "tvl1"  # 4.4.1, model M1; the learnt GRU-AOFE of 3.1.1 is not built yet
+    name: str = "tvl1"  # 4.4.1, model M1; decision 0002 says why not yet GRU-AOFE (3.1.1)
 
 
 class InputConfig(Section):

@@ -48,13 +48,16 @@ class ProgressBars:
         self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        """Say how far a stage is; a `total` of 0 means that nobody knows."""
         if self._console.is_terminal:
+            total_known = total or None
             if stage not in self._tasks:
-                self._tasks[stage] = self._bars.add_task(stage, total=total)
-            self._bars.update(self._tasks[stage], completed=done, total=total)
+                self._tasks[stage] = self._bars.add_task(stage, total=total_known)
+            self._bars.update(self._tasks[stage], completed=done, total=total_known)
         elif done == total or time.monotonic() - self._spoke > QUIET_SECONDS:
             self._spoke = time.monotonic()
-            print(f"{stage}: {done} of {total}", file=sys.stderr, flush=True)
+            of = f" of {total}" if total else ""
+            print(f"{stage}: {done}{of}", file=sys.stderr, flush=True)
 
     def stage(self, name: str) -> Callable[[int, int], None]:
         return lambda done, total: self(name, done, total)

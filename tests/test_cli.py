@@ -230,6 +230,27 @@ def test_flow_refuses_in_one_sentence(tmp_path: Path, arguments: list[str], word
     assert files_under(tmp_path) == before
 
 
+def test_flow_eval_measures_and_refuses(tmp_path: Path) -> None:
+    few = ["flow-eval", "--pairs", "1", "--set-of-pairs", "faces", "--method"]
+    done = hmrm(*few, "dis", "--method", "farneback", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(done.stdout)["cells"]
+    assert len(cells) == 6 * 4  # motions and noises
+    assert all(cell["dis"] < cell["zero"] for cell in cells if cell["noise"] == 0)
+    assert "did you mean 'dis'" in hmrm(*few, "diss", cwd=tmp_path).stderr
+    assert hmrm("flow-eval", "absent", "--method", "dis", cwd=tmp_path).returncode == 2
+
+
+def test_flow_train_refuses_what_it_cannot_do(tmp_path: Path) -> None:
+    unnamed = hmrm("flow-train", "out", "--preset", "paper", cwd=tmp_path)
+    assert unnamed.returncode == 2
+    assert "learns from FlyingChairs" in unnamed.stderr
+    assert (
+        "did you mean 'cpu'" in hmrm("flow-train", "out", "--preset", "cpus", cwd=tmp_path).stderr
+    )
+    assert files_under(tmp_path) == []
+
+
 def test_score(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text("a s1\nc1 0 0\nc2 1 1\nb s1\nc1 2 2\nc2 0 1\n")
     done = hmrm("score", "log.txt", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""The classical estimators, by OpenCV: TV-L1, Farneback and DIS."""
+"""The classical estimators, by OpenCV: TV-L1, Farneback, DIS and DeepFlow; and no motion at all."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +58,19 @@ def dis(*, finest_scale: int = 0) -> FlowEstimator:
     method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     method.setFinestScale(finest_scale)
     return GreyscaleFlow(lambda onset, apex: method.calc(onset, apex, None))
+
+
+@flows.register("deepflow", source="Weinzaepfel et al. 2013")
+def deepflow() -> FlowEstimator:
+    """DeepFlow as OpenCV has it, which is without deep matching: variational, coarse to fine."""
+    method = cv2.optflow.createOptFlow_DeepFlow()
+    return GreyscaleFlow(lambda onset, apex: method.calc(onset, apex, None))
+
+
+def no_motion(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats:
+    """The estimator that every other must beat; not registered, since no pipeline wants it."""
+    check_pairs(onset, apex)
+    return np.zeros((len(onset), 2, *onset.shape[1:3]), dtype=np.float32)
 
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -32,8 +32,9 @@ def check_pairs(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> None:
         )
     if onset.ndim != 4 or onset.shape[-1] != 3:
         raise InputError(f"frames of shape {onset.shape}", mend="give (B, H, W, 3) RGB images")
-    if onset.dtype != np.uint8 or apex.dtype != np.uint8:
-        raise InputError(f"frames of type {onset.dtype}", mend="convert them to 8 bit (uint8)")
+    for frames in (onset, apex):
+        if frames.dtype != np.uint8:
+            raise InputError(f"frames of type {frames.dtype}", mend="convert them to 8 bit (uint8)")
     if min(onset.shape[1:3]) < SMALLEST_SIDE:
         raise InputError(
             f"frames of {onset.shape[2]}x{onset.shape[1]} pixels",

@@ -1,0 +1,206 @@
+"""End-point error, angular error, time and parameters of every flow method, pair by pair."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.flow.classical import no_motion
+from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.gru_attention.builder import FrozenFlow
+from hmrm_lab.flow.trials import TRIALS, Trial, folder_trials
+from hmrm_lab.records import Floats
+from hmrm_lab.registry import flows
+
+METHODS = ("gru_attention", "tvl1", "farneback", "dis", "deepflow")
+ZERO = "zero"
+SIZES_PX = (0.0, 0.5, 1.0, 5.0, 20.0, np.inf)  # bounds of the motion sizes that are told apart
+CELL = ["group", "motion", "noise"]
+
+OnTrial = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class FlowReport:
+    """What was measured.
+
+    Parameters
+    ----------
+    pairs
+        One row for each pair and method: group, motion, noise, pair, method, epe_px, angle_deg,
+        ms, and `epe_<low>_<high>` by the size of the true motion.
+    parameters
+        Learnt parameters of each method; classical ones have none.
+    """
+
+    pairs: pd.DataFrame
+    parameters: Mapping[str, int]
+
+    def table(self) -> pd.DataFrame:
+        """Mean end-point error in pixels: a row for each cell, a column for each method."""
+        return self.pairs.pivot_table("epe_px", CELL, "method", sort=False)
+
+    def by_size(self) -> pd.DataFrame:
+        """Mean end-point error by the size of the true motion, over all pairs."""
+        columns = [
+            name for name in self.pairs.columns if name.startswith("epe_") and "_to_" in name
+        ]
+        return self.pairs.groupby("method", sort=False)[columns].mean()
+
+    def summary(self) -> pd.DataFrame:
+        """Each method over all pairs: errors, median time per pair, parameters."""
+        grouped = self.pairs.groupby("method", sort=False)
+        table = grouped.agg(
+            epe_px=("epe_px", "mean"), angle_deg=("angle_deg", "mean"), ms=("ms", "median")
+        )
+        return table.assign(parameters=pd.Series(self.parameters))
+
+    def wins(self, method: str = "gru_attention", against: str = "tvl1") -> pd.DataFrame:
+        """In how many pairs of each cell `method` has the smaller error; ties count for neither."""
+        errors = self.pairs.pivot_table("epe_px", [*CELL, "pair"], "method", sort=False)
+        first, second = errors[method], errors[against]
+        counted = pd.DataFrame({"wins": first < second, "losses": first > second})
+        cells = counted.groupby(level=CELL, sort=False)
+        return cells.sum().assign(pairs=cells.size())
+
+    def as_text(self) -> str:
+        """The tables to print."""
+        tables = [self.table(), self.by_size(), self.summary()]
+        if {"tvl1", "gru_attention"} <= set(self.pairs["method"]):
+            tables.insert(1, self.wins())
+        return "\n\n".join(table.to_string(float_format="{:.4f}".format) for table in tables)
+
+    def as_json(self) -> dict[str, object]:
+        """The tables as plain values; what was not measured is None."""
+        return {
+            "cells": _records(self.table()),
+            "wins_against_tvl1": self._wins_against("tvl1"),
+            "by_size": _records(self.by_size()),
+            "methods": _records(self.summary()),
+        }
+
+    def _wins_against(self, method: str) -> list[dict[str, object]]:
+        present = set(self.pairs["method"])
+        if not {method, "gru_attention"} <= present:
+            return []
+        return _records(self.wins(against=method))
+
+
+def evaluate(
+    *,
+    methods: Iterable[str] = METHODS,
+    sets: Iterable[str] = tuple(TRIALS),
+    folders: Iterable[Path] = (),
+    pairs: int = 10,
+    noises: Iterable[float] | None = None,
+    limit: int | None = None,
+    weights: str = "",
+    on_trial: OnTrial | None = None,
+) -> FlowReport:
+    """Measure methods on held-out pairs and on folders with ground truth.
+
+    All methods see a pair one after the other, so that they share what the machine is busy with.
+
+    Parameters
+    ----------
+    sets
+        Names in `TRIALS`: faces, scenes.
+    folders
+        Folders in the layout of Sintel, Middlebury or FlyingChairs.
+    pairs
+        Independent motion fields in each cell.
+    limit
+        The most pairs of one folder.
+    weights
+        A file of weights for `gru_attention` in place of those of the package.
+    on_trial
+        Called after every pair with the number of pairs so far.
+    """
+    estimators = _build(methods, weights)
+    options = {} if noises is None else {"noises": tuple(noises)}
+    streams = [_set(name)(pairs=pairs, **options) for name in sets]
+    streams += [folder_trials(folder, limit) for folder in folders]
+    rows: list[dict[str, object]] = []
+    count = 0
+    for stream in streams:
+        for trial in stream:
+            rows += [_measure(trial, name, method) for name, method in estimators.items()]
+            count += 1
+            if on_trial is not None:
+                on_trial(count)
+    return FlowReport(pd.DataFrame(rows), {n: _parameters(m) for n, m in estimators.items()})
+
+
+def errors_of(estimate_px: Floats, truth_px: Floats) -> dict[str, float]:
+    """End-point error, also by motion size, and angular error (Barron et al. 1994).
+
+    Shapes
+    ------
+    estimate_px, truth_px : (2, H, W); pixels whose truth is NaN do not count
+    """
+    known = np.isfinite(truth_px).all(axis=0)
+    estimate, truth = estimate_px[:, known], truth_px[:, known]
+    if truth.size == 0:
+        raise InputError("no pixel of this pair has a known motion", mend="leave the pair out")
+    distance = np.hypot(*(estimate - truth))
+    size = np.hypot(*truth)
+    found = {"epe_px": float(distance.mean()), "angle_deg": float(_angle(estimate, truth).mean())}
+    for low, high in pairwise(SIZES_PX):
+        inside = (size >= low) & (size < high)
+        mean = float(distance[inside].mean()) if inside.any() else np.nan
+        found[f"epe_{low:g}_to_{high:g}"] = mean
+    return found
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """A row each as names and values of the standard library."""
+    plain = table.reset_index().astype(object)
+    rows = plain.where(plain.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _angle(estimate: Floats, truth: Floats) -> Floats:
+    """Degrees between (u, v, 1) of both."""
+    inner = 1 + (estimate * truth).sum(axis=0)
+    lengths = np.sqrt((1 + (estimate**2).sum(axis=0)) * (1 + (truth**2).sum(axis=0)))
+    return np.rad2deg(np.arccos(np.clip(inner / lengths, -1, 1))).astype(np.float32)
+
+
+def _measure(trial: Trial, name: str, method: FlowEstimator) -> dict[str, object]:
+    start = time.perf_counter()
+    estimate = method(trial.onset[None], trial.apex[None])[0]
+    spent_ms = 1e3 * (time.perf_counter() - start)
+    return {
+        "group": trial.group,
+        "motion": trial.motion,
+        "noise": trial.noise,
+        "pair": trial.pair,
+        "method": name,
+        "ms": spent_ms,
+        **errors_of(estimate, trial.flow_px),
+    }
+
+
+def _build(methods: Iterable[str], weights: str) -> dict[str, FlowEstimator]:
+    estimators: dict[str, FlowEstimator] = {}
+    for name in methods:
+        options = {"weights": weights} if name == "gru_attention" and weights else {}
+        estimators[name] = flows[name].build(**options)
+    return {**estimators, ZERO: no_motion}
+
+
+def _set(name: str) -> Callable[..., Iterable[Trial]]:
+    if name not in TRIALS:
+        raise InputError(f"unknown set of pairs '{name}'", mend=f"known are {', '.join(TRIALS)}")
+    return TRIALS[name]
+
+
+def _parameters(method: FlowEstimator) -> int:
+    if not isinstance(method, FrozenFlow):
+        return 0
+    return sum(parameter.numel() for parameter in method.network.parameters())

@@ -1,0 +1,186 @@
+"""Correlation of onset and apex features (3.1.1): every pixel with every pixel, or near ones only.
+
+The first two give the same values. `AllPairs` computes the whole volume once, as the paper and
+RAFT (Teed and Deng 2020) do, and reads windows from it; its memory grows with the square of the
+pixels. `Local` computes the windows that are asked for and nothing else. They agree because a mean
+of inner products is the inner product with the mean: pooling the volume is pooling the apex.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CorrelationKind = Literal["auto", "all_pairs", "local"]
+MOST_CELLS = 4096  # beyond this `auto` spares the memory of all pairs
+LookUp = Callable[[Tensor], Tensor]
+
+
+def pixel_grid(like: Tensor) -> Tensor:
+    """The coordinates of every pixel: (1, 2, H, W), order (x, y)."""
+    height, width = like.shape[-2:]
+    rows = torch.arange(height, dtype=like.dtype, device=like.device)
+    columns = torch.arange(width, dtype=like.dtype, device=like.device)
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy"))[None]
+
+
+def sample(images: Tensor, where: Tensor, *, outside: str = "zeros") -> Tensor:
+    """Bilinear values of (B, C, H, W) at pixel coordinates (B, h, w, 2), order (x, y)."""
+    height, width = images.shape[-2:]
+    size = where.new_tensor([width, height])
+    return F.grid_sample(
+        images, (2 * where + 1) / size - 1, padding_mode=outside, align_corners=False
+    )
+
+
+class AllPairs:
+    """The 4D volume and its pyramid, means over the last two axes by 1, 2, 4, 8.
+
+    Shapes
+    ------
+    onset, apex : (B, D, H, W)
+    look-up : flow (B, 2, H, W) in pixels of the features to (B, levels * (2 radius + 1)^2, H, W),
+        order (level, dy, dx)
+    """
+
+    def __init__(self, onset: Tensor, apex: Tensor, *, levels: int, radius: int) -> None:
+        depth = onset.shape[1]
+        here = onset.flatten(2).mT / math.sqrt(depth)  # (B, H W, D)
+        self.pyramid = [
+            (here @ level.flatten(2)).unflatten(2, level.shape[2:])  # (B, H W, h, w)
+            for level in _pooled(apex, levels)
+        ]
+        self.grid = pixel_grid(onset)
+        self.radius = radius
+
+    def __call__(self, flow: Tensor) -> Tensor:
+        centre = self.grid + flow
+        windows = []
+        for number, level in enumerate(self.pyramid):
+            near = Window(_on_level(centre, number), self.radius, level.shape[2:])
+            values = level.flatten(2).gather(2, near.place.flatten(2)).view(near.place.shape)
+            windows.append(near.interpolated(values))
+        return torch.cat(windows, dim=1)
+
+
+class Local:
+    """The same windows, computed when asked for. Shapes as in `AllPairs`."""
+
+    def __init__(self, onset: Tensor, apex: Tensor, *, levels: int, radius: int) -> None:
+        self.onset = onset
+        self.pyramid = list(_pooled(apex, levels))
+        self.grid = pixel_grid(onset)
+        self.radius = radius
+
+    def __call__(self, flow: Tensor) -> Tensor:
+        centre = self.grid + flow
+        windows = [
+            _products(self.onset, level, _on_level(centre, number), self.radius)
+            for number, level in enumerate(self.pyramid)
+        ]
+        return torch.cat(windows, dim=1)
+
+
+class Warped:
+    """The windows of an apex warped by the flow, for the finer scale, as in PWC-Net.
+
+    A window here lies about where each of its own pixels moved, not about where its centre moved;
+    wherever the flow is constant that is the same, and it costs a tenth.
+
+    Shapes
+    ------
+    onset, apex : (B, D, H, W)
+    look-up : flow (B, 2, H, W) to (B, (2 radius + 1)^2, H, W), order (dy, dx)
+    """
+
+    def __init__(self, onset: Tensor, apex: Tensor, *, radius: int) -> None:
+        self.onset, self.apex = onset / math.sqrt(onset.shape[1]), apex
+        self.grid = pixel_grid(onset)
+        self.radius = radius
+
+    def __call__(self, flow: Tensor) -> Tensor:
+        height, width = flow.shape[2:]
+        warped = sample(self.apex, (self.grid + flow).permute(0, 2, 3, 1))
+        reach = self.radius
+        around = F.pad(warped, (reach, reach, reach, reach))
+        side = range(2 * reach + 1)
+        return torch.stack(
+            [
+                (self.onset * around[:, :, y : y + height, x : x + width]).sum(dim=1)
+                for y in side
+                for x in side
+            ],
+            dim=1,
+        )
+
+
+def correlation(
+    kind: CorrelationKind, onset: Tensor, apex: Tensor, *, levels: int, radius: int
+) -> LookUp:
+    """The volume of this kind, ready for look-ups; `auto` takes the faster one that fits."""
+    if kind == "auto":
+        kind = "all_pairs" if onset.shape[2] * onset.shape[3] <= MOST_CELLS else "local"
+    build = AllPairs if kind == "all_pairs" else Local
+    return build(onset, apex, levels=levels, radius=radius)
+
+
+def _pooled(features: Tensor, levels: int) -> Iterator[Tensor]:
+    """Means over squares of side 1, 2, 4, 8; what is left over at the edge is averaged too."""
+    for number in range(levels):
+        if number:
+            features = F.avg_pool2d(features, 2, ceil_mode=True)
+        yield features
+
+
+def _on_level(coordinates: Tensor, level: int) -> Tensor:
+    """Where a point lies on a map pooled `level` times by 2; pixel centres are whole numbers."""
+    return (coordinates + 0.5) / 2**level - 0.5
+
+
+class Window:
+    """Whole pixels about places between pixels, and the interpolation from them.
+
+    All points of a window share the fraction of their coordinates, so that values at whole
+    pixels, of a window wider by one, are interpolated once for all.
+
+    Shapes
+    ------
+    centre : (B, 2, H, W), order (x, y)
+    place : (B, H W, side + 1, side + 1), numbers of pixels of the map looked at
+    """
+
+    def __init__(self, centre: Tensor, radius: int, size: tuple[int, ...]) -> None:
+        rows, columns = size
+        corner = centre.detach().floor()
+        fraction = (centre - corner).flatten(2)[..., None, None]
+        self.across, self.down = fraction.unbind(1)  # each (B, H W, 1, 1)
+        self.shape = centre.shape[2:]
+        steps = torch.arange(-radius, radius + 2, device=centre.device)
+        whole = corner.flatten(2).long().unsqueeze(-1) + steps
+        x, y = whole.unbind(1)  # each (B, H W, side + 1)
+        x_held, y_held = x.clamp(0, columns - 1), y.clamp(0, rows - 1)
+        self.place = (y_held * columns).unsqueeze(-1) + x_held.unsqueeze(-2)
+        self.inside = (y == y_held).unsqueeze(-1) & (x == x_held).unsqueeze(-2)
+
+    def interpolated(self, values: Tensor) -> Tensor:
+        """(B, H W, side + 1, side + 1) to (B, side^2, H, W), order (dy, dx); 0 outside."""
+        values = values * self.inside
+        values = torch.lerp(values[..., :-1, :], values[..., 1:, :], self.down)
+        values = torch.lerp(values[..., :-1], values[..., 1:], self.across)
+        return values.flatten(2).mT.unflatten(2, self.shape)
+
+
+def _products(onset: Tensor, apex: Tensor, centre: Tensor, radius: int) -> Tensor:
+    """Inner products of each onset pixel with a window about its place in the apex."""
+    batch, depth = onset.shape[:2]
+    rows, columns = apex.shape[2:]
+    near = Window(centre, radius, (rows, columns))
+    first = torch.arange(batch, device=onset.device).view(-1, 1, 1, 1) * (rows * columns)
+    features = apex.permute(0, 2, 3, 1).reshape(-1, depth)
+    found = features.index_select(0, (near.place + first).flatten())  # (B H W window, D)
+    here = onset.permute(0, 2, 3, 1).reshape(-1, 1, depth) / math.sqrt(depth)
+    products = (found.view(len(here), -1, depth) * here).sum(dim=-1)
+    return near.interpolated(products.view(near.place.shape))

@@ -1,0 +1,52 @@
+"""The encoders of GRU-AOFE (3.1.1): a small residual network, to 1/4 and to 1/8 of the frame."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PATCH = 4
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions and their input; at the start it is the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        with torch.no_grad():
+            for parameter in self.second.parameters():
+                parameter.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class Encoder(nn.Module):
+    """One frame to features at two scales.
+
+    The same shape serves as the feature encoder, shared by both frames, and as the context
+    encoder of the onset. It has no normalisation layers: the frames come normalised, and a frame
+    must not be described differently for what lies beside it in a batch. The frame comes cut into
+    4 x 4 pixels, since convolutions of few channels at full resolution are the slowest.
+
+    Shapes
+    ------
+    patches : (B, 48, H/4, W/4), of a frame of zero mean and unit variance
+    returns : (B, fine, H/4, W/4) and (B, coarse, H/8, W/8)
+    """
+
+    def __init__(self, *, widths: tuple[int, int], fine: int, coarse: int) -> None:
+        super().__init__()
+        quarter, eighth = widths
+        self.to_quarter = nn.Conv2d(3 * PATCH**2, quarter, 3, padding=1)
+        self.at_quarter = ResidualBlock(quarter)
+        self.to_eighth = nn.Conv2d(quarter, eighth, 3, stride=2, padding=1)
+        self.at_eighth = ResidualBlock(eighth)
+        self.fine = nn.Conv2d(quarter, fine, 1)
+        self.coarse = nn.Conv2d(eighth, coarse, 1)
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        quarter = self.at_quarter(F.relu(self.to_quarter(patches)))
+        eighth = self.at_eighth(F.relu(self.to_eighth(quarter)))
+        return self.fine(quarter), self.coarse(eighth)

@@ -1,0 +1,63 @@
+"""Weights of GRU-AOFE on disk: safetensors, with the network's settings in the header."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.flow.gru_attention.estimator import GRUFlow
+from hmrm_lab.store import write_atomic_bytes
+
+SHIPPED = Path(__file__).parents[1] / "weights" / "gru_attention.safetensors"
+
+
+def save_weights(path: Path, network: GRUFlow) -> None:
+    """Write the weights and the settings that rebuild the network."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in _state(network).items()}
+    write_atomic_bytes(path, save(tensors, {"settings": json.dumps(network.settings)}))
+
+
+def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
+    """The network of a file, ready to estimate.
+
+    Parameters
+    ----------
+    changes
+        Settings of `GRUFlow` that do not change its weights: `iterations` and `volume`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut off, or holds another network.
+    """
+    if not path.is_file():
+        raise InputError("no such weights", where=path, mend="check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            settings = json.loads((file.metadata() or {}).get("settings", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"not readable as weights ({error})", where=path, mend="copy or train them again"
+        ) from None
+    try:
+        network = GRUFlow(**{**_tuples(settings), **changes})
+        network.load_state_dict(tensors)
+    except (TypeError, AttributeError, RuntimeError):
+        raise InputError(
+            "these are no weights of GRU-AOFE", where=path, mend="give a file of `pretrain`"
+        ) from None
+    return network.eval()
+
+
+def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+
+
+def _state(network: GRUFlow) -> dict[str, Tensor]:
+    return dict(network.state_dict())

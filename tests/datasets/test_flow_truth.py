@@ -1,0 +1,267 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hmrm_lab.datasets.flow_truth import ProceduralPairs, TruePair
+from hmrm_lab.datasets.flow_truth.facial import FacialPairs, clip_pair, face_pictures
+from hmrm_lab.datasets.flow_truth.fields import (
+    affine_field,
+    draw_field,
+    local_bumps,
+    pixel_grid,
+    smooth_field,
+)
+from hmrm_lab.datasets.flow_truth.files import write_flow
+from hmrm_lab.datasets.flow_truth.flying_chairs import SPLIT_FILE, flying_chairs
+from hmrm_lab.datasets.flow_truth.flying_things import flying_things
+from hmrm_lab.datasets.flow_truth.folders import find_pairs
+from hmrm_lab.datasets.flow_truth.pairs import degrade, with_noise
+from hmrm_lab.datasets.flow_truth.procedural import MARGIN_PX, SCALE, render
+from hmrm_lab.datasets.flow_truth.stored import StoredPairs
+from hmrm_lab.datasets.flow_truth.textures import dead_leaves, procedural_pictures
+from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.errors import InputError
+
+Floats = np.ndarray
+
+
+def unwarped(pair: TruePair) -> Floats:
+    """The apex looked up where the flow points: what the onset must be where nothing hides."""
+    where = pixel_grid(*pair.onset.shape[:2]) + pair.flow_px
+    return cv2.remap(pair.apex, where[0], where[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Floats]:
+    return procedural_pictures(0, 8, side=300)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_flow_is_exact(pictures: list[Floats], seed: int) -> None:
+    blurred = [cv2.GaussianBlur(picture, (0, 0), 3) for picture in pictures]
+    source = ProceduralPairs(blurred, 96, motion_px=(2.0, 6.0), large=0.0, layered=0.0, still=0.0)
+    pair = source(np.random.default_rng(seed))
+    inside = (slice(12, -12), slice(12, -12))
+    left = np.abs(unwarped(pair) - pair.onset)[inside]
+    assert left.mean() < 0.35
+    assert left.mean() < 0.25 * np.abs(pair.apex - pair.onset)[inside].mean() + 0.05
+
+
+def test_a_layer_hides_what_is_behind() -> None:
+    canvas = SCALE * (64 + 2 * MARGIN_PX)
+    ground = np.full((canvas, canvas, 3), 50, np.float32)
+    square = np.full((canvas, canvas, 3), 200, np.float32)
+    outline = np.zeros((canvas, canvas), np.float32)
+    edge = SCALE * MARGIN_PX
+    outline[edge + 40 : edge + 80, edge + 40 : edge + 80] = 1  # 20..40 px of the frame
+    still = np.zeros((2, 64, 64), np.float32)
+    moving = still + np.array([3, -2], np.float32)[:, None, None]
+    pair = render([ground, square], [outline], [still, moving])
+    assert pair.apex[20:40, 20:40].min() > 190
+    assert pair.apex[:18].max() < 60
+    where = np.argwhere(pair.onset[..., 0] > 125)
+    assert where.min(0).tolist() == [22, 17], "it comes from where its flow says"
+    assert where.max(0).tolist() == [41, 36]
+    assert (pair.flow_px[0, 23:41, 18:36] == 3).all()
+    assert (pair.flow_px[:, :20] == 0).all()
+
+
+def test_pairs_come_from_their_generator(pictures: list[Floats]) -> None:
+    for source in (ProceduralPairs(pictures, 64), FacialPairs(face_pictures(1, [0, 1]), 64)):
+        one, other, third = (source(np.random.default_rng(k)) for k in (5, 5, 6))
+        assert np.array_equal(one.onset, other.onset)
+        assert np.array_equal(one.flow_px, other.flow_px)
+        assert not np.array_equal(one.apex, third.apex)
+        assert one.onset.shape == (64, 64, 3)
+        assert one.flow_px.dtype == one.onset.dtype == np.float32
+        assert np.isfinite(one.flow_px).all()
+
+
+def test_motion_from_sub_pixel_to_twenty(pictures: list[Floats]) -> None:
+    source = ProceduralPairs(pictures, 64)
+    longest = [float(np.hypot(*source(np.random.default_rng(k)).flow_px).max()) for k in range(60)]
+    assert min(longest) < 0.2
+    assert 6 < max(longest) <= 20.01
+
+
+@pytest.mark.parametrize("draw", [affine_field, draw_field])
+def test_fields_have_their_length(draw) -> None:
+    for seed in range(8):
+        field = draw(np.random.default_rng(seed), 48, 2.5)
+        assert field.shape == (2, 48, 48)
+        assert field.dtype == np.float32
+        assert np.hypot(*field).max() == pytest.approx(2.5, rel=1e-4)
+
+
+def test_bumps_are_local_and_smooth_fields_are_not() -> None:
+    rng = np.random.default_rng(0)
+    bumps = np.hypot(*local_bumps(rng, 128, 1.0, count=1, radii=(5.0, 8.0)))
+    assert (bumps < 0.01).mean() > 0.7
+    smooth = smooth_field(rng, 128, 1.0, grain_px=60)
+    assert np.abs(np.diff(smooth, axis=1)).max() < 0.1
+    assert (np.hypot(*smooth) < 0.01).mean() < 0.05
+
+
+def test_noise_has_its_level() -> None:
+    grey = np.full((128, 128, 3), 120, np.float32)
+    rng = np.random.default_rng(0)
+    assert with_noise(grey, 4.0, rng).std() == pytest.approx(4.0, rel=0.05)
+    assert (with_noise(grey, 0.0, rng) == 120).all()
+
+
+def test_degrading_keeps_the_picture(pictures: list[Floats]) -> None:
+    pair = ProceduralPairs(pictures, 64)(np.random.default_rng(0))
+    for seed in range(12):
+        onset, apex = degrade(pair, np.random.default_rng(seed))
+        assert onset.dtype == apex.dtype == np.uint8
+        assert np.abs(onset.astype(float) - pair.onset).mean() < 8
+
+
+def test_a_clip_knows_its_flow() -> None:
+    clip = synthetic(subjects=2, clips=2, seed=3)[0]
+    pair = clip_pair(clip)
+    assert pair.flow_px.shape == (2, 224, 224)
+    inside = (slice(8, -8), slice(8, -8))
+    left = np.abs(unwarped(pair) - pair.onset)[inside].mean()
+    assert left < np.abs(pair.apex - pair.onset)[inside].mean()
+
+
+def test_leaves_have_edges() -> None:
+    picture = dead_leaves(np.random.default_rng(0), 128)
+    assert picture.shape == (128, 128, 3)
+    assert 0 <= picture.min() < picture.max() <= 255
+
+
+def frame(path: Path, level: int, size: tuple[int, int] = (24, 32)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((*size, 3), level, np.uint8))
+
+
+def field(path: Path, u: float, v: float = 0.0, size: tuple[int, int] = (24, 32)) -> None:
+    flow_px = np.zeros((2, *size), np.float32)
+    flow_px[0], flow_px[1] = u, v
+    write_flow(path, flow_px)
+
+
+@pytest.fixture
+def chairs(tmp_path: Path) -> Path:
+    root = tmp_path / "FlyingChairs_release"
+    for number in (1, 2, 3):
+        frame(root / "data" / f"{number:05d}_img1.ppm", number)
+        frame(root / "data" / f"{number:05d}_img2.ppm", 10 * number)
+        field(root / "data" / f"{number:05d}_flow.flo", number, -number)
+    (root / SPLIT_FILE).write_text("1\n2\n1\n")
+    return root
+
+
+def test_flying_chairs(chairs: Path) -> None:
+    training, validation = flying_chairs(chairs), flying_chairs(chairs.parent, "validation")
+    assert [item.name for item in training] == ["00001", "00003"]
+    assert [item.name for item in validation] == ["00002"]
+    pair = training[1].read()
+    assert (pair.onset == 3).all()
+    assert (pair.apex == 30).all()
+    assert (pair.flow_px == np.array([3, -3])[:, None, None]).all()
+    crop = StoredPairs(training, (16, 24))(np.random.default_rng(0))
+    assert crop.onset.shape == (16, 24, 3)
+    assert crop.flow_px.shape == (2, 16, 24)
+
+
+def test_flying_chairs_that_do_not_fit(chairs: Path) -> None:
+    with pytest.raises(InputError, match="crop less"):
+        StoredPairs(flying_chairs(chairs), (64, 64))(np.random.default_rng(0))
+    frame(chairs / "data" / "00003_img2.ppm", 0, (24, 30))
+    with pytest.raises(InputError, match="30x24 pixels"):
+        flying_chairs(chairs)[1].read()
+    (chairs / "data" / "00003_img2.ppm").write_bytes(b"P6 nothing")
+    with pytest.raises(InputError, match="not a readable image"):
+        flying_chairs(chairs)[1].read()
+    (chairs / "data" / "00001_flow.flo").write_bytes(b"PIEH")
+    with pytest.raises(InputError, match=r"not a \.flo"):
+        flying_chairs(chairs)[0].read()
+    (chairs / SPLIT_FILE).write_text("1\n2\n")
+    with pytest.raises(InputError, match="names 2 pairs, but 3"):
+        flying_chairs(chairs)
+    (chairs / SPLIT_FILE).write_text("1\nx\n1\n")
+    with pytest.raises(InputError, match="row 2"):
+        flying_chairs(chairs)
+    (chairs / SPLIT_FILE).unlink()
+    with pytest.raises(InputError, match=SPLIT_FILE):
+        flying_chairs(chairs)
+    with pytest.raises(InputError, match="no such folder"):
+        flying_chairs(chairs / "data")
+
+
+@pytest.fixture
+def things(tmp_path: Path) -> Path:
+    for camera, letter in (("left", "L"), ("right", "R")):
+        for number in (6, 7):
+            frame(
+                tmp_path
+                / "frames_cleanpass"
+                / "TRAIN"
+                / "A"
+                / "0000"
+                / camera
+                / f"{number:04d}.png",
+                number,
+            )
+            flow = tmp_path / "optical_flow" / "TRAIN" / "A" / "0000"
+            name = f"_{number:04d}_{letter}.pfm"
+            for direction, stem in (("into_future", "Future"), ("into_past", "Past")):
+                path = flow / direction / camera / f"OpticalFlowInto{stem}{name}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                field(path, number if stem == "Future" else -number)
+    return tmp_path
+
+
+def test_flying_things_in_both_directions(things: Path) -> None:
+    pairs = {item.name: item.read() for item in flying_things(things)}
+    assert sorted(pairs) == [
+        "A/0000/left/0006+",
+        "A/0000/left/0007-",
+        "A/0000/right/0006+",
+        "A/0000/right/0007-",
+    ]
+    ahead, back = pairs["A/0000/left/0006+"], pairs["A/0000/left/0007-"]
+    assert (ahead.onset == 6).all()
+    assert (ahead.apex == 7).all()
+    assert (ahead.flow_px[0] == 6).all()
+    assert (back.onset == 7).all()
+    assert (back.apex == 6).all()
+    assert (back.flow_px[0] == -7).all()
+
+
+def test_flying_things_that_are_not_there(things: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        flying_things(things, "TEST")
+    with pytest.raises(InputError, match="no such folder"):
+        flying_things(things, rendering="frames_finalpass")
+    stray = things / "optical_flow" / "TRAIN" / "A" / "0000" / "into_past" / "left" / "x.pfm"
+    stray.write_bytes(b"")
+    with pytest.raises(InputError, match="not named"):
+        flying_things(things)
+
+
+def test_folders_by_their_layout(tmp_path: Path, chairs: Path) -> None:
+    sintel, middlebury = tmp_path / "sintel", tmp_path / "middlebury"
+    for look in ("clean", "final"):
+        for number in (1, 2):
+            frame(sintel / "training" / look / "alley_1" / f"frame_{number:04d}.png", number)
+    field(sintel / "training" / "flow" / "alley_1" / "frame_0001.flo", 1.5)
+    for number in (10, 11):
+        frame(middlebury / "other-data" / "Venus" / f"frame{number}.png", number)
+    field(middlebury / "other-gt-flow" / "Venus" / "flow10.flo", 1e10)
+    names = [item.name for item in find_pairs(sintel)]
+    assert names == ["clean/alley_1/0001", "final/alley_1/0001"]
+    assert find_pairs(sintel / "training")[0].read().flow_px[0, 0, 0] == 1.5
+    venus = find_pairs(middlebury)
+    assert [item.name for item in venus] == ["Venus"]
+    assert np.isnan(venus[0].read().flow_px).all(), "Middlebury marks what is unknown by 1e9"
+    assert [item.name for item in find_pairs(chairs)] == ["00002"]
+    (chairs / SPLIT_FILE).unlink()
+    assert len(find_pairs(chairs)) == 3
+    with pytest.raises(InputError, match="laid out as"):
+        find_pairs(tmp_path / "nothing")

@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hmrm_lab.datasets.flow_truth.files import write_flow
+from hmrm_lab.errors import InputError
+from hmrm_lab.flow.evaluate import errors_of, evaluate
+from hmrm_lab.flow.trials import FACIAL, facial_trials, procedural_trials
+
+
+def test_errors_by_hand() -> None:
+    truth = np.zeros((2, 4, 4), np.float32)
+    truth[0, :, 2:] = 2.0
+    estimate = np.zeros_like(truth)
+    estimate[1] = 0.5
+    found = errors_of(estimate, truth)
+    far = np.hypot(2.0, 0.5)
+    assert found["epe_px"] == pytest.approx((0.5 + far) / 2)
+    assert found["epe_0_to_0.5"] == pytest.approx(0.5)
+    assert found["epe_1_to_5"] == pytest.approx(far)
+    assert np.isnan(found["epe_5_to_20"])
+    still = np.rad2deg(np.arccos(1 / np.sqrt(1.25)))
+    moving = np.rad2deg(np.arccos(1 / np.sqrt(1.25 * 5)))
+    assert found["angle_deg"] == pytest.approx((still + moving) / 2, rel=1e-4)
+
+
+def test_unknown_pixels_do_not_count() -> None:
+    truth = np.full((2, 4, 4), np.nan, np.float32)
+    with pytest.raises(InputError, match="known motion"):
+        errors_of(np.zeros_like(truth), truth)
+    truth[:, 0, 0] = 1.0
+    assert errors_of(np.zeros_like(truth), truth)["epe_px"] == pytest.approx(np.sqrt(2))
+
+
+def test_trials_are_what_they_say() -> None:
+    trials = list(facial_trials(pairs=2, noises=(0.0, 2.0)))
+    assert len(trials) == len(FACIAL) * 2 * 2
+    fields = {trial.flow_px.tobytes() for trial in trials}
+    assert len(fields) == len(FACIAL) * 2, "the same fields at every noise, each pair its own"
+    for trial in trials:
+        peak_px = float(trial.motion.split()[1])
+        assert np.hypot(*trial.flow_px).max() == pytest.approx(peak_px, rel=1e-3)
+    scenes = list(procedural_trials(pairs=1, noises=(0.0,)))
+    assert [float(np.hypot(*s.flow_px).max()) > 4 for s in scenes] == [False, False, True]
+
+
+def test_a_report(tmp_path: Path) -> None:
+    scene = tmp_path / "training" / "clean" / "alley"
+    scene.mkdir(parents=True)
+    picture = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8), (0, 0), 2
+    )
+    for number in (1, 2):
+        cv2.imwrite(str(scene / f"frame_{number:04d}.png"), picture)
+    write_flow(
+        tmp_path / "training" / "flow" / "alley" / "frame_0001.flo",
+        np.zeros((2, 48, 64), np.float32),
+    )
+    seen: list[int] = []
+    report = evaluate(
+        methods=["farneback", "dis"], sets=[], folders=[tmp_path], on_trial=seen.append
+    )
+    assert seen == [1]
+    assert list(report.table().columns) == ["farneback", "dis", "zero"]
+    assert report.table()["zero"].item() == 0
+    wins = report.wins("zero", against="farneback")
+    assert wins[["wins", "losses", "pairs"]].to_numpy().tolist() in ([[1, 0, 1]], [[0, 0, 1]])
+    assert (report.summary()["parameters"] == 0).all()
+    content = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    assert content["by_size"][0]["epe_5_to_20"] is None
+    assert "farneback" in report.as_text()
+
+
+def test_the_learnt_flow_beside_the_classics() -> None:
+    report = evaluate(methods=["gru_attention", "tvl1"], sets=["scenes"], pairs=1, noises=[2.0])
+    assert len(report.as_json()["wins_against_tvl1"]) == 3
+    assert report.summary().loc["gru_attention", "parameters"] > 100_000
+    assert report.summary().loc["tvl1", "parameters"] == 0
+    assert "wins" in report.as_text()
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(InputError, match="known are"):
+        evaluate(methods=[], sets=["films"])
+    with pytest.raises(InputError, match="flow estimator"):
+        evaluate(methods=["tvl2"], sets=[])

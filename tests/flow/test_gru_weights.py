@@ -1,0 +1,107 @@
+"""What the shipped weights promise."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hmrm_lab.datasets.flow_truth.facial import face_pictures, facial_field, moved_face
+from hmrm_lab.datasets.flow_truth.pairs import as_bytes, with_noise
+from hmrm_lab.datasets.flow_truth.textures import procedural_pictures
+from hmrm_lab.errors import InputError
+from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.gru_attention.weights import SHIPPED, load_weights, save_weights
+from hmrm_lab.registry import flows
+
+SEED = 40_000  # neither trained nor evaluated on
+
+
+@pytest.fixture(scope="module")
+def estimate() -> FlowEstimator:
+    return flows["gru_attention"].build()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    face = face_pictures(SEED, [0])[0][16:464:2, 16:464:2]
+    scenes = procedural_pictures(SEED, 2, side=224)
+    return [as_bytes(picture) for picture in (face, *scenes)]
+
+
+def test_the_file_is_small_and_has_a_card() -> None:
+    assert SHIPPED.stat().st_size < 10e6
+    card = SHIPPED.with_suffix(".md").read_text(encoding="utf-8")
+    for heading in ("Data", "Seed", "Command", "Results", "Licence"):
+        assert heading in card
+
+
+def test_an_identical_pair_does_not_move(
+    estimate: FlowEstimator, pictures: list[np.ndarray]
+) -> None:
+    for picture in pictures:
+        noisy = with_noise(picture.astype(np.float32), 2.0, np.random.default_rng(0))
+        for frame in (picture, noisy):
+            flow_px = estimate(frame[None], frame[None])
+            assert np.hypot(*flow_px[0]).max() < 0.05
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(1.06, 0.0), (0.94, 3.0), (1.0, 8.0), (1.0, -8.0)])
+def test_brightness_is_no_motion(
+    estimate: FlowEstimator, pictures: list[np.ndarray], gain: float, offset: float
+) -> None:
+    for picture in pictures:
+        brighter = as_bytes(picture.astype(np.float32) * gain + offset)
+        assert np.hypot(*estimate(picture[None], brighter[None])[0]).mean() < 0.1
+
+
+@pytest.mark.parametrize("kind", ["local", "smooth"])
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+def test_swapping_the_frames_negates_the_flow(
+    estimate: FlowEstimator, kind: str, noise: float
+) -> None:
+    rng = np.random.default_rng(5)
+    pair = moved_face(face_pictures(SEED, [1])[0], facial_field(rng, kind, 1.0))
+    onset, apex = (with_noise(frame, noise, rng)[None] for frame in (pair.onset, pair.apex))
+    there, back = estimate(onset, apex)[0], estimate(apex, onset)[0]
+    assert np.hypot(*(there + back)).mean() < 0.1
+    assert np.hypot(*(there - pair.flow_px)).mean() < np.hypot(*pair.flow_px).mean() / 2
+
+
+def test_batches_of_any_length(estimate: FlowEstimator) -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (10, 32, 40, 3)).astype(np.uint8)
+    flow_px = estimate(frames, frames[::-1])
+    assert flow_px.shape == (10, 2, 32, 40)
+    assert flow_px.dtype == np.float32
+    assert flow_px[9] == pytest.approx(estimate(frames[9:], frames[:1])[0], abs=1e-3)
+
+
+def test_weights_survive_the_disk(tmp_path: Path) -> None:
+    network = load_weights()
+    save_weights(tmp_path / "copy.safetensors", network)
+    again = load_weights(tmp_path / "copy.safetensors", iterations=(1, 1))
+    assert again.iterations == (1, 1)
+    for first, second in zip(network.parameters(), again.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_hostile_files(tmp_path: Path) -> None:
+    content = SHIPPED.read_bytes()
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(InputError, match="no such weights"):
+        load_weights(path)
+    for broken in (b"", b"no weights", content[: len(content) // 2], b"\xff" * 64):
+        path.write_bytes(broken)
+        with pytest.raises(InputError, match="not readable as weights"):
+            load_weights(path)
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(InputError, match="no weights of GRU-AOFE"):
+        load_weights(path)
+    save_file({"a": torch.zeros(2)}, path, metadata={"settings": '{"hiden": 3}'})
+    with pytest.raises(InputError, match="no weights of GRU-AOFE"):
+        load_weights(path)
+    save_file({"a": torch.zeros(2)}, path, metadata={"settings": "{"})
+    with pytest.raises(InputError, match="not readable as weights"):
+        load_weights(path)

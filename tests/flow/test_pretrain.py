@@ -1,0 +1,139 @@
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hmrm_lab.datasets.flow_truth import ProceduralPairs, TruePair
+from hmrm_lab.datasets.flow_truth.textures import procedural_pictures
+from hmrm_lab.errors import DivergedError, InputError
+from hmrm_lab.flow.gru_attention.weights import load_weights
+from hmrm_lab.flow.pretrain import CHECKPOINT, HISTORY, Feed, pretrain, sequence_loss
+from hmrm_lab.flow.schedules import PRESETS, Preset, Stage, find_preset, learning_rate
+
+TINY = Preset(
+    "tiny",
+    (Stage("procedural", 3, 2, replay=True), Stage("flying_chairs", 2, 2)),
+    crop=(64, 64),
+    checkpoint_every=2,
+)
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[str, ProceduralPairs]:
+    pictures = procedural_pictures(0, 4, side=200)
+    return {
+        "procedural": ProceduralPairs(pictures, 64),
+        "flying_chairs": ProceduralPairs(pictures, 64),
+    }
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+def kill_after(step: int):
+    def watch(now: int, _total: int, _loss: float) -> None:
+        if now == step:
+            raise Killed
+
+    return watch
+
+
+@pytest.mark.parametrize("killed_after", [1, 3, 4])
+def test_a_killed_run_ends_with_the_same_bytes(
+    tmp_path: Path, sources: dict[str, ProceduralPairs], killed_after: int
+) -> None:
+    whole = pretrain(TINY, tmp_path / "whole", sources, seed=3)
+    with pytest.raises(Killed):
+        pretrain(TINY, tmp_path / "cut", sources, seed=3, on_step=kill_after(killed_after))
+    torch.rand(5)  # the caller's random numbers must not matter
+    resumed = pretrain(TINY, tmp_path / "cut", sources, seed=3)
+    assert resumed.read_bytes() == whole.read_bytes()
+    histories = [(tmp_path / run / HISTORY).read_text() for run in ("whole", "cut")]
+    assert histories[0] == histories[1]
+    rows = list(csv.DictReader(histories[0].splitlines()))
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5]
+    assert load_weights(resumed).iterations == (2, 2)
+
+
+def test_a_checkpoint_belongs_to_its_run(
+    tmp_path: Path, sources: dict[str, ProceduralPairs]
+) -> None:
+    pretrain(TINY, tmp_path, sources, seed=3)
+    with pytest.raises(InputError, match="another preset or seed"):
+        pretrain(TINY, tmp_path, sources, seed=4)
+    content = (tmp_path / CHECKPOINT).read_bytes()
+    (tmp_path / CHECKPOINT).write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        pretrain(TINY, tmp_path, sources, seed=3)
+
+
+def test_the_network_learns(tmp_path: Path) -> None:
+    """The same four pairs again and again."""
+    pictures = procedural_pictures(1, 2, side=200)
+    source = ProceduralPairs(pictures, 64, motion_px=(0.5, 2.0), still=0.0, large=0.0)
+    pairs = [source(np.random.default_rng(k)) for k in range(4)]
+
+    def draw(rng: np.random.Generator) -> TruePair:
+        return pairs[rng.integers(4)]
+
+    losses: list[float] = []
+    preset = Preset("few", (Stage("procedural", 40, 4),), crop=(64, 64))
+    pretrain(preset, tmp_path, {"procedural": draw}, on_step=lambda *step: losses.append(step[2]))
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
+    def broken(rng: np.random.Generator) -> TruePair:
+        frame = rng.random((64, 64, 3)).astype(np.float32)
+        return TruePair(frame, frame, np.full((2, 64, 64), 1e30, np.float32))
+
+    preset = Preset("broken", (Stage("procedural", 1, 1),), crop=(64, 64))
+    with pytest.raises(DivergedError, match="step 1"):
+        pretrain(preset, tmp_path, {"procedural": broken})
+
+
+def test_the_loss_by_hand() -> None:
+    truth = torch.zeros(1, 2, 4, 4)
+    truth[:, 0] = 3.0
+    flow = truth.clone()
+    flow[:, 1] = 4.0
+    distance = math.sqrt(16 + 1e-4)
+    assert sequence_loss([flow], truth).item() == pytest.approx(distance / 3.08, rel=1e-5)
+    exact = 0.01 / 3.08
+    both = sequence_loss([flow, truth], truth, fade=0.5).item()
+    assert both == pytest.approx(exact + 0.5 * distance / 3.08, rel=1e-5)
+    truth[:, :, :2] = torch.nan
+    flow[:, :, :2] = 100.0
+    assert sequence_loss([flow], truth).item() == pytest.approx(distance / 3.08, rel=1e-5)
+
+
+def test_a_step_sees_what_its_number_says(sources: dict[str, ProceduralPairs]) -> None:
+    feed = Feed(TINY, sources, seed=0)
+    first = [feed(step) for step in range(5)]
+    again = [Feed(TINY, sources, seed=0)(step) for step in range(5)]
+    for one, other in zip(first, again, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not torch.equal(first[0].onset, Feed(TINY, sources, seed=1)(0).onset)
+    assert first[0].onset.shape == (2, 3, 64, 64)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    stage = Stage("procedural", 100, 8, peak_rate=1.0)
+    rates = [learning_rate(stage, step) for step in range(100)]
+    assert rates[4] == 1.0
+    assert rates[:5] == sorted(rates[:5])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[-1] < 0.01
+
+
+def test_presets() -> None:
+    paper = PRESETS["paper"]
+    assert [stage.data for stage in paper.stages] == ["flying_chairs", "flying_things"]
+    assert {stage.batch for stage in paper.stages} == {10}
+    assert paper.stage_of(100_000) == (paper.stages[1], 0)
+    with pytest.raises(InputError, match="did you mean 'paper'"):
+        find_preset("papr")

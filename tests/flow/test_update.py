@@ -1,0 +1,116 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from hmrm_lab.flow.gru_attention.gradients import LucasKanade, detail, noise_level, squash, warp
+from hmrm_lab.flow.gru_attention.update import AdditiveAttention, ConvGRU
+from hmrm_lab.flow.gru_attention.upsample import convex_upsample
+
+
+def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_attention_over_steps_is_its_formula() -> None:
+    attention = AdditiveAttention(hidden=4, width=3, kind="steps")
+    history = [seeded(1, 4, 3, 2, seed=k) for k in range(3)]
+    context, alpha = attention(history)
+    w_s, b_s = attention.of_state.weight[..., 0, 0], attention.of_state.bias
+    w_h = attention.of_key.weight[..., 0, 0]
+    for i in range(3):
+        for j in range(2):
+            states = [state[0, :, i, j] for state in history]
+            energies = torch.stack(
+                [attention.score @ torch.tanh(w_s @ states[-1] + b_s + w_h @ h) for h in states]
+            )
+            weights = energies.softmax(0)
+            mean = sum(w * h for w, h in zip(weights, states, strict=True))
+            assert torch.allclose(alpha[0, :, i, j], weights, atol=1e-6)
+            assert torch.allclose(context[0, :, i, j], mean, atol=1e-6)
+
+
+def test_attention_over_space_is_its_formula() -> None:
+    attention = AdditiveAttention(hidden=4, width=3, kind="space")
+    state = seeded(2, 4, 14, 21)
+    context, alpha = attention([state])
+    assert alpha.shape == (2, 49, 14, 21)
+    regions = F.adaptive_avg_pool2d(state, 7).flatten(2)[1]  # (D, J)
+    w_s, b_s = attention.of_state.weight[..., 0, 0], attention.of_state.bias
+    query = w_s @ state[1, :, 5, 11] + b_s
+    keys = attention.of_key.weight[..., 0, 0] @ regions
+    weights = (attention.score @ torch.tanh(query[:, None] + keys)).softmax(0)
+    assert torch.allclose(alpha[1, :, 5, 11], weights, atol=1e-6)
+    assert torch.allclose(context[1, :, 5, 11], regions @ weights, atol=1e-6)
+
+
+def test_a_gru_with_a_shut_gate_keeps_its_state() -> None:
+    gru = ConvGRU(hidden=3, inputs=2)
+    with torch.no_grad():
+        gru.gates.bias[:3] = -1e4
+    hidden = seeded(1, 3, 5, 5)
+    assert torch.equal(gru(hidden, seeded(1, 2, 5, 5, seed=1)), hidden)
+
+
+def test_convex_upsampling_by_hand() -> None:
+    flow = seeded(1, 2, 4, 3)
+    weights = torch.full((1, 9 * 4, 4, 3), -1e4)
+    weights.view(1, 9, 4, 4, 3)[:, 4] = 0  # all on the middle cell
+    assert torch.equal(convex_upsample(flow, weights, 2), F.interpolate(flow, scale_factor=2))
+    constant = torch.ones(1, 2, 4, 3) * 1.5
+    assert torch.allclose(convex_upsample(constant, seeded(1, 36, 4, 3), 2), torch.tensor(1.5))
+
+
+def test_convex_upsampling_is_the_naive_sum() -> None:
+    flow, weights = seeded(1, 2, 3, 4), seeded(1, 36, 3, 4, seed=1)
+    found = convex_upsample(flow, weights, 2)
+    share = weights.view(9, 2, 2, 3, 4).softmax(0)
+    padded = F.pad(flow, (1, 1, 1, 1), mode="replicate")[0]
+    for axis, y, x in [(0, 0, 0), (1, 3, 5), (0, 5, 7), (1, 2, 2)]:
+        row, column = y // 2, x // 2
+        cells = padded[axis, row : row + 3, column : column + 3].flatten()
+        expected = float(share[:, y % 2, x % 2, row, column] @ cells)
+        assert float(found[0, axis, y, x]) == pytest.approx(expected, abs=1e-6)
+
+
+def waves(size: int, shift: tuple[float, float]) -> torch.Tensor:
+    """A smooth picture, exactly shifted."""
+    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    x, y = columns - shift[0], rows - shift[1]
+    picture = torch.sin(x / 3.1) + torch.cos(y / 2.7) + torch.sin((x + y) / 4.3)
+    return picture[None, None].float()
+
+
+def test_lucas_kanade_finds_a_shift() -> None:
+    solver = LucasKanade(windows=(0, 1, 3))
+    onset, apex = waves(64, (0, 0)), waves(64, (0.3, -0.2))
+    still, quiet = torch.zeros(1, 2, 16, 16), torch.zeros(1, 1, 1, 1)
+    steps, evidence = solver(onset, apex, still, quiet)
+    assert steps.shape == (1, 3, 2, 16, 16)
+    assert evidence.shape == (1, solver.features, 16, 16)
+    inner = steps[0, 2, :, 3:-3, 3:-3].mean((1, 2))
+    assert inner.tolist() == pytest.approx([0.3, -0.2], abs=0.03)
+    there = torch.tensor([0.3, -0.2]).view(1, 2, 1, 1).expand(1, 2, 16, 16)
+    again, _ = solver(onset, apex, there, quiet)
+    assert again[0, 2, :, 3:-3, 3:-3].abs().mean() < 0.01
+
+
+def test_warping_by_nothing_is_nothing() -> None:
+    picture = seeded(2, 1, 16, 24)
+    assert torch.allclose(warp(picture, torch.zeros(2, 2, 4, 6)), picture, atol=1e-5)
+
+
+def test_slow_light_is_no_detail() -> None:
+    ramp = torch.linspace(0, 3, 96).expand(1, 1, 96, 96)
+    assert detail(ramp)[..., 20:-20, 20:-20].abs().max() < 0.05
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.1])
+def test_noise_is_measured_and_pictures_are_not(sigma: float) -> None:
+    picture = waves(96, (0, 0))
+    noisy = picture + sigma * seeded(1, 1, 96, 96)
+    assert float(noise_level(noisy)) == pytest.approx(sigma, rel=0.35)
+
+
+def test_squash_is_asinh() -> None:
+    values = torch.tensor([-20.0, -0.5, -1e-4, 0.0, 1e-4, 0.5, 20.0])
+    assert torch.allclose(squash(values), torch.asinh(8 * values) / 2, atol=1e-6)
