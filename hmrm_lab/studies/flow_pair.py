@@ -12,6 +12,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.flow.files import check_suffix, write_flow
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_colour import flow_to_rgb
+from hmrm_lab.reporting.pictures import png_bytes
 from hmrm_lab.store import write_atomic_bytes
 
 
@@ -32,8 +33,7 @@ def flow_between(
         write_flow(out, flow_px)
         written["flow"] = str(out)
     if picture is not None:
-        image = cv2.cvtColor(flow_to_rgb(flow_px), cv2.COLOR_RGB2BGR)
-        write_atomic_bytes(picture, cv2.imencode(".png", image)[1].tobytes())
+        write_atomic_bytes(picture, png_bytes(flow_to_rgb(flow_px)))
         written["picture"] = str(picture)
     return {
         "method": method,

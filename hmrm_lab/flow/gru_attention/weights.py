@@ -6,7 +6,6 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.gru_attention.estimator import GRUFlow
@@ -17,7 +16,8 @@ SHIPPED = Path(__file__).parents[1] / "weights" / "gru_attention.safetensors"
 
 def save_weights(path: Path, network: GRUFlow) -> None:
     """Write the weights and the settings that rebuild the network."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in _state(network).items()}
+    state = network.state_dict()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     write_atomic_bytes(path, save(tensors, {"settings": json.dumps(network.settings)}))
 
 
@@ -57,7 +57,3 @@ def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
     """JSON knows lists only."""
     return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
-
-
-def _state(network: GRUFlow) -> dict[str, Tensor]:
-    return dict(network.state_dict())
