@@ -250,7 +250,11 @@ def _evaluate(
     device: str,
     as_json: bool,
 ) -> None:
-    """Evaluate each system on the same maps, then write the report of the first."""
+    """Evaluate each system on the same folds, then write the report of the first.
+
+    The maps of all are read first: a recipe may ask for a flow of its own, and what is wrong with
+    the data shall be said before anything is written.
+    """
     from hmrm_lab.config import load_config
     from hmrm_lab.preparation import load_flowset
     from hmrm_lab.progress import ProgressBars
@@ -264,20 +268,17 @@ def _evaluate(
     ]
     processes = jobs or os.cpu_count() or 1
     with ProgressBars() as bars:
-        flowset = load_flowset(configs[0], root, jobs=processes, on_progress=bars.stage("flow"))
-        folders = [
-            run_experiment(
-                config,
-                root=root,
-                out=out,
-                jobs=processes,
-                device=device,
-                watch=bars,
-                flowset=flowset,
-            )
+        flowsets = [
+            load_flowset(config, root, jobs=processes, on_progress=bars.stage("flow"))
             for config in configs
         ]
-    page = write_report(folders, folders[0].path / "report.html", flowset)
+        folders = [
+            run_experiment(
+                config, out=out, jobs=processes, device=device, watch=bars, flowset=flowset
+            )
+            for config, flowset in zip(configs, flowsets, strict=True)
+        ]
+    page = write_report(folders, folders[0].path / "report.html", flowsets[0])
     _show_runs(folders, page, as_json)
 
 
@@ -310,7 +311,7 @@ def main() -> None:
         typer.echo(f"hmrm: {error}", err=True)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
-        typer.echo("hmrm: stopped; the same command goes on from the finished folds", err=True)
+        typer.echo("hmrm: stopped; the same command goes on from what is finished", err=True)
         sys.exit(130)
     except OSError as error:
         typer.echo(
