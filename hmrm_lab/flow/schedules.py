@@ -66,7 +66,7 @@ _LIST = (
         crop=(368, 496),
         checkpoint_every=1000,
     ),
-    Preset("cpu", (Stage("procedural", 5_800, 8, replay=True),), crop=(128, 128)),
+    Preset("cpu", (Stage("procedural", 9_000, 8, replay=True),), crop=(128, 128)),
     Preset("gpu", (Stage("procedural", 60_000, 32),), crop=(192, 192), checkpoint_every=1000),
 )
 PRESETS = {preset.name: preset for preset in _LIST}

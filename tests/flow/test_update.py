@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hmrm_lab.flow.gru_attention.gradients import LucasKanade, detail, noise_level, squash, warp
+from hmrm_lab.flow.gru_attention.gradients import (
+    GradientSteps,
+    gradient_products,
+    noise_level,
+    smoothed,
+    squash,
+    warp,
+)
 from hmrm_lab.flow.gru_attention.update import AdditiveAttention, ConvGRU
 from hmrm_lab.flow.gru_attention.upsample import convex_upsample
 
@@ -80,28 +87,45 @@ def waves(size: int, shift: tuple[float, float]) -> torch.Tensor:
     return picture[None, None].float()
 
 
-def test_lucas_kanade_finds_a_shift() -> None:
-    solver = LucasKanade(windows=(0, 1, 3))
+def test_every_step_finds_a_shift() -> None:
+    solver = GradientSteps(windows=(0, 2), smooth=2)
     onset, apex = waves(64, (0, 0)), waves(64, (0.3, -0.2))
     still, quiet = torch.zeros(1, 2, 16, 16), torch.zeros(1, 1, 1, 1)
-    steps, evidence = solver(onset, apex, still, quiet)
-    assert steps.shape == (1, 3, 2, 16, 16)
+    level = torch.zeros(1, 2, 16, 16)
+    steps, evidence = solver(onset, apex, still, quiet, level)
+    assert steps.shape == (1, 4, 2, 16, 16)
     assert evidence.shape == (1, solver.features, 16, 16)
-    inner = steps[0, 2, :, 3:-3, 3:-3].mean((1, 2))
-    assert inner.tolist() == pytest.approx([0.3, -0.2], abs=0.03)
+    inner = steps[0, 1:, :, 3:-3, 3:-3].mean((2, 3))
+    assert torch.allclose(inner, torch.tensor([0.3, -0.2]), atol=0.03)
     there = torch.tensor([0.3, -0.2]).view(1, 2, 1, 1).expand(1, 2, 16, 16)
-    again, _ = solver(onset, apex, there, quiet)
-    assert again[0, 2, :, 3:-3, 3:-3].abs().mean() < 0.01
+    again, _ = solver(onset, apex, there, quiet, level)
+    assert again[0, 1:, :, 3:-3, 3:-3].abs().mean() < 0.03
+
+
+def test_steps_end_at_the_truth() -> None:
+    """No evidence of a further step is left where the flow is right, under other light too."""
+    onset, apex = waves(64, (0, 0)), waves(64, (1.4, 0.9))
+    there = torch.tensor([1.4, 0.9]).view(1, 2, 1, 1).expand(1, 2, 16, 16)
+    brighter = smoothed(apex) + 0.5 + torch.linspace(-0.2, 0.2, 64)
+    for picture in (smoothed(apex), brighter):
+        products, change = gradient_products(smoothed(onset), picture, there)
+        assert change[..., 16:-16, 16:-16].abs().max() < 0.1
+        assert products[:, 3:, 4:-4, 4:-4].abs().max() < 0.02
+
+
+def test_what_left_the_frame_says_nothing() -> None:
+    onset, apex = seeded(1, 1, 32, 32), seeded(1, 1, 32, 32, seed=1)
+    away = torch.tensor([12.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
+    products, _ = gradient_products(onset, apex, away)
+    assert products[..., 5:].abs().max() == 0
+    assert products[..., :4].abs().min() > 0
 
 
 def test_warping_by_nothing_is_nothing() -> None:
     picture = seeded(2, 1, 16, 24)
-    assert torch.allclose(warp(picture, torch.zeros(2, 2, 4, 6)), picture, atol=1e-5)
-
-
-def test_slow_light_is_no_detail() -> None:
-    ramp = torch.linspace(0, 3, 96).expand(1, 1, 96, 96)
-    assert detail(ramp)[..., 20:-20, 20:-20].abs().max() < 0.05
+    warped, inside = warp(picture, torch.zeros(2, 2, 4, 6))
+    assert torch.allclose(warped, picture, atol=1e-5)
+    assert inside[..., 2:-2, 2:-2].min() == 1
 
 
 @pytest.mark.parametrize("sigma", [0.01, 0.1])

@@ -4,8 +4,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PATCH = 4
-
 
 class ResidualBlock(nn.Module):
     """Two convolutions and their input; at the start it is the identity."""
@@ -27,26 +25,26 @@ class Encoder(nn.Module):
 
     The same shape serves as the feature encoder, shared by both frames, and as the context
     encoder of the onset. It has no normalisation layers: the frames come normalised, and a frame
-    must not be described differently for what lies beside it in a batch. The frame comes cut into
-    4 x 4 pixels, since convolutions of few channels at full resolution are the slowest.
+    must not be described differently for what lies beside it in a batch. The first convolution goes
+    to 1/4 at once, since those of few channels at full resolution are the slowest.
 
     Shapes
     ------
-    patches : (B, 48, H/4, W/4), of a frame of zero mean and unit variance
+    frames : (B, 3, H, W), of zero mean and unit variance
     returns : (B, fine, H/4, W/4) and (B, coarse, H/8, W/8)
     """
 
     def __init__(self, *, widths: tuple[int, int], fine: int, coarse: int) -> None:
         super().__init__()
         quarter, eighth = widths
-        self.to_quarter = nn.Conv2d(3 * PATCH**2, quarter, 3, padding=1)
+        self.to_quarter = nn.Conv2d(3, quarter, 12, stride=4, padding=4)
         self.at_quarter = ResidualBlock(quarter)
         self.to_eighth = nn.Conv2d(quarter, eighth, 3, stride=2, padding=1)
         self.at_eighth = ResidualBlock(eighth)
         self.fine = nn.Conv2d(quarter, fine, 1)
         self.coarse = nn.Conv2d(eighth, coarse, 1)
 
-    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        quarter = self.at_quarter(F.relu(self.to_quarter(patches)))
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        quarter = self.at_quarter(F.relu(self.to_quarter(frames)))
         eighth = self.at_eighth(F.relu(self.to_eighth(quarter)))
         return self.fine(quarter), self.coarse(eighth)

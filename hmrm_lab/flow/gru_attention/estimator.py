@@ -14,13 +14,13 @@ from hmrm_lab.flow.gru_attention.correlation import (
     Warped,
     correlation,
 )
-from hmrm_lab.flow.gru_attention.encoder import PATCH, Encoder
+from hmrm_lab.flow.gru_attention.encoder import Encoder
 from hmrm_lab.flow.gru_attention.gradients import (
     CELL,
-    LucasKanade,
-    detail,
+    GradientSteps,
     luminance,
     noise_level,
+    smoothed,
 )
 from hmrm_lab.flow.gru_attention.update import AttentionKind, Update
 from hmrm_lab.flow.gru_attention.upsample import ConvexUpsampler
@@ -76,12 +76,13 @@ class GRUFlow(nn.Module):
         features: tuple[int, int] = (16, 32),
         contexts: tuple[int, int] = (16, 32),
         hidden: tuple[int, int] = (32, 16),
-        context: int = 16,
-        motion: int = 32,
+        context: int = 8,
+        motion: int = 24,
         levels: int = 4,
         coarse_radius: int = 2,
         fine_radius: int = 1,
-        windows: tuple[int, ...] = (0, 1, 3),
+        windows: tuple[int, ...] = (1,),
+        smooth: int = 2,
         iterations: tuple[int, int] = (2, 2),
         attention: AttentionKind = "steps",
         volume: CorrelationKind = "all_pairs",
@@ -97,6 +98,7 @@ class GRUFlow(nn.Module):
             "coarse_radius": coarse_radius,
             "fine_radius": fine_radius,
             "windows": windows,
+            "smooth": smooth,
             "iterations": iterations,
             "attention": attention,
             "volume": volume,
@@ -108,14 +110,15 @@ class GRUFlow(nn.Module):
         self.context_encoder = Encoder(
             widths=contexts, fine=context + at_fine, coarse=context + at_coarse
         )
-        self.coarse_gradients = LucasKanade(windows=windows)
-        self.fine_gradients = LucasKanade(windows=windows)
+        self.coarse_gradients = GradientSteps(windows=windows, smooth=smooth)
+        self.fine_gradients = GradientSteps(windows=windows, smooth=smooth)
         self.coarse_update = Update(
             hidden=at_coarse,
             context=context,
             motion=motion,
             correlation=levels * (2 * coarse_radius + 1) ** 2,
             steps=self.coarse_gradients.steps,
+            smooth=smooth,
             evidence=self.coarse_gradients.features + 1,
             attention=attention,
         )
@@ -125,6 +128,7 @@ class GRUFlow(nn.Module):
             motion=motion,
             correlation=(2 * fine_radius + 1) ** 2,
             steps=self.fine_gradients.steps,
+            smooth=smooth,
             evidence=self.fine_gradients.features + 1,
             attention=attention,
         )
@@ -172,16 +176,15 @@ class GRUFlow(nn.Module):
 
     def _describe(self, onset: Tensor, apex: Tensor) -> tuple[Scale, Scale, Tensor, Tensor]:
         """All that does not change from update to update: both scales and their first states."""
-        frames = torch.cat([normalised(onset), normalised(apex)])
+        frames = normalised(torch.cat([onset, apex]))
         grey = luminance(frames)
         noise = noise_level(grey).view(2, -1, 1, 1, 1).mean(dim=0)
-        patches = F.pixel_unshuffle(frames, PATCH)
-        fine_features, coarse_features = (f.chunk(2) for f in self.feature_encoder(patches))
-        fine_context, coarse_context = self.context_encoder(patches[: len(onset)])
+        fine_features, coarse_features = (f.chunk(2) for f in self.feature_encoder(frames))
+        fine_context, coarse_context = self.context_encoder(frames[: len(onset)])
         of_coarse, coarse_state = coarse_context.tensor_split([self.context], dim=1)
         of_fine, fine_state = fine_context.tensor_split([self.context], dim=1)
         coarse = Scale(
-            details=detail(F.avg_pool2d(grey, 2)).chunk(2),
+            details=smoothed(F.avg_pool2d(grey, 2)).chunk(2),
             context=F.relu(of_coarse),
             look_up=correlation(
                 self.volume, *coarse_features, levels=self.levels, radius=self.coarse_radius
@@ -190,7 +193,7 @@ class GRUFlow(nn.Module):
             detail_px=COARSE // CELL,
         )
         fine = Scale(
-            details=detail(grey).chunk(2),
+            details=smoothed(grey).chunk(2),
             context=F.relu(of_fine),
             look_up=Warped(*fine_features, radius=self.fine_radius),
             noise=noise,
@@ -200,14 +203,15 @@ class GRUFlow(nn.Module):
 
 
 def _refine(
-    update: Update, gradients: LucasKanade, scale: Scale, flow: Tensor, history: list[Tensor]
+    update: Update, gradients: GradientSteps, scale: Scale, flow: Tensor, history: list[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """One update at one scale; the new state joins the history.
 
     The update counts in pixels of the scale's details, flow in pixels of the frame.
     """
     here = flow / scale.detail_px
-    steps, evidence = gradients(*scale.details, here, scale.noise)
+    stiffness = update.stiffness(history[-1])
+    steps, evidence = gradients(*scale.details, here, scale.noise, stiffness)
     loudness = torch.log(scale.noise + 1e-3).expand(-1, -1, *flow.shape[2:])
     state, change, attention = update(
         history,
@@ -238,9 +242,8 @@ def check_frames(onset: Tensor, apex: Tensor) -> None:
 
 def normalised(frames: Tensor) -> Tensor:
     """Each frame at zero mean and unit variance, so that exposure is no motion."""
-    centred = frames - frames.mean(dim=(1, 2, 3), keepdim=True)
-    spread = (centred * centred).mean(dim=(1, 2, 3), keepdim=True).sqrt()
-    return centred / (spread + FAINTEST)
+    spread, mean = torch.std_mean(frames, dim=(1, 2, 3), correction=0, keepdim=True)
+    return (frames - mean) / (spread + FAINTEST)
 
 
 def padded(frames: Tensor) -> Tensor:

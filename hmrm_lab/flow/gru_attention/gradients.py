@@ -1,8 +1,9 @@
-"""Classical evidence for the updates: Lucas-Kanade steps, and how far they can be trusted.
+"""Classical evidence for the updates: steps from the gradients, and how far they can be trusted.
 
 A network that sees correlation alone learns that sub-pixel motion is none at all. Here the apex is
-warped by the current flow, products of gradients are pooled over windows, and each window gives
-its least-squares step (Lucas and Kanade 1981). The network sees them and mixes them.
+warped by the current flow and products of gradients are pooled over cells. Windows of cells give
+least-squares steps (Lucas and Kanade 1981); a few sweeps over the whole field give smooth ones
+(Horn and Schunck 1981). The network sees them all and mixes them.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.flow.gru_attention.correlation import pixel_grid
+from hmrm_lab.flow.gru_attention.smoothness import smooth_steps
 
 CELL = 4  # image pixels to a side of one cell of the flow
 FARTHEST_PX = 3.0  # beyond this a linear model of the image says nothing
@@ -23,19 +24,15 @@ def luminance(frames: Tensor) -> Tensor:
     return frames.mean(dim=1, keepdim=True)
 
 
-def detail(grey: Tensor) -> Tensor:
-    """The picture a little smoothed, without what varies slowly, as lighting does.
-
-    The smoothing is (1, 4, 6, 4, 1) along both axes: gradients need it in noise.
+def smoothed(grey: Tensor) -> Tensor:
+    """The picture after (1, 4, 6, 4, 1) along both axes: gradients need it in noise.
 
     Shapes
     ------
     grey : (B, 1, H, W)
     returns : (B, 1, H, W)
     """
-    slow = F.avg_pool2d(grey, _SLOW, ceil_mode=True, count_include_pad=False)
-    slow = F.interpolate(slow, scale_factor=_SLOW, mode="bilinear", align_corners=False)
-    x = F.pad(grey - slow[..., : grey.shape[2], : grey.shape[3]], (2, 2, 2, 2), mode="replicate")
+    x = F.pad(grey, (2, 2, 2, 2), mode="replicate")
     for axis in (3, 2):
         for _ in range(4):  # (1, 1) four times over
             reach = x.shape[axis] - 1
@@ -61,69 +58,105 @@ def noise_level(grey: Tensor) -> Tensor:
     return (level * (torch.pi / 2) ** 0.5 / 6).view(-1, 1, 1, 1)
 
 
-class LucasKanade(nn.Module):
-    """Steps of several windows at one scale.
+class GradientSteps(nn.Module):
+    """Steps of several windows, and of several degrees of smoothness, at one scale.
 
-    The weight that holds each step back grows with the noise, by a factor learnt per window.
+    What holds a step back, or makes it smooth, grows with the noise, by factors learnt for each.
 
     Shapes
     ------
-    onset, apex : (B, 1, H, W), `detail` of both frames at the scale of the update
+    onset, apex : (B, 1, H, W), `smoothed` frames at the scale of the update
     flow : (B, 2, H/4, W/4), pixels of these
     noise : (B, 1, 1, 1)
+    stiffness : (B, S, H/4, W/4), logarithm of what multiplies the smoothness of each cell
     returns : steps (B, K, 2, H/4, W/4) in pixels, and evidence (B, `features`, H/4, W/4);
-        K windows, each a cell averaged with its neighbours so many times
+        K counts the windows, each a cell averaged with its neighbours so many times, then the
+        degrees of smoothness
     """
 
-    def __init__(self, *, windows: tuple[int, ...]) -> None:
+    def __init__(self, *, windows: tuple[int, ...], smooth: int) -> None:
         super().__init__()
         self.windows = windows
-        self.steps = len(windows)
-        self.features = 3 * self.steps + 2
-        self.log_hold = nn.Parameter(torch.zeros(self.steps))
+        self.steps = len(windows) + smooth
+        self.features = 2 * self.steps + len(windows) + 2
+        self.log_hold = nn.Parameter(torch.zeros(len(windows)))
+        self.log_smooth = nn.Parameter(torch.arange(smooth) * 1.5 - 1.0)
 
     def forward(
-        self, onset: Tensor, apex: Tensor, flow: Tensor, noise: Tensor
+        self, onset: Tensor, apex: Tensor, flow: Tensor, noise: Tensor, stiffness: Tensor
     ) -> tuple[Tensor, Tensor]:
-        warped = warp(apex, flow)
-        change = warped - onset
-        slope_x, slope_y = _slopes(0.5 * (onset + warped))
-        products = (
-            slope_x * slope_x,
-            slope_x * slope_y,
-            slope_y * slope_y,
-            slope_x * change,
-            slope_y * change,
-        )
-        cells = torch.cat([F.avg_pool2d(product, CELL) for product in products], dim=1)
-        sums = torch.stack(list(_windowed(cells, self.windows)), dim=1)  # (B, K, 5, h, w)
+        products, change = gradient_products(onset, apex, flow)
+        sums = torch.stack(list(_windowed(products, self.windows)), dim=1)  # (B, K, 5, h, w)
         xx, xy, yy, xt, yt = sums.unbind(2)
         hold = self.log_hold.exp().view(1, -1, 1, 1) * (noise**2 + 1e-4)
         xx, yy = xx + hold, yy + hold
         area = (xx * yy - xy * xy).clamp_min(1e-12)
-        steps = torch.stack([xy * yt - yy * xt, xy * xt - xx * yt], dim=2) / area[:, :, None]
-        steps = _bounded(steps)
+        local = torch.stack([xy * yt - yy * xt, xy * xt - xx * yt], dim=2) / area[:, :, None]
         trust = torch.log(area / (xx + yy) / hold)
+        weight = (self.log_smooth.view(1, -1, 1, 1) + stiffness).exp() * (noise + 0.01)
+        steps = _bounded(torch.cat([local, smooth_steps(products, flow, weight)], dim=1))
         left = F.avg_pool2d(torch.cat([change.abs(), change], dim=1), CELL)
         return steps, torch.cat([squash(steps.flatten(1, 2)), trust, squash(left)], dim=1)
 
 
-def warp(images: Tensor, flow: Tensor) -> Tensor:
+def gradient_products(onset: Tensor, apex: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    """What the two frames say about a further step, each cell's mean; and their difference.
+
+    What varies slowly in the difference is light and is taken away; taken from each frame instead
+    it would not move with the picture, and the steps would end beside the truth. Pixels that left
+    the frame say nothing.
+
+    Shapes
+    ------
+    onset, apex : (B, 1, H, W)
+    flow : (B, 2, H/4, W/4), pixels
+    returns : (B, 5, H/4, W/4), order (xx, xy, yy, xt, yt), and (B, 1, H, W)
+    """
+    warped, inside = warp(apex, flow)
+    change = (warped - onset).mul_(inside)
+    change = change - _slow(change)
+    slope_x, slope_y = (slope.mul_(inside) for slope in _slopes(onset + warped, 0.25))
+    products = (
+        slope_x * slope_x,
+        slope_x * slope_y,
+        slope_y * slope_y,
+        slope_x * change,
+        slope_y * change,
+    )
+    return torch.cat([F.avg_pool2d(product, CELL) for product in products], dim=1), change
+
+
+def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     """Images looked up where each of their pixels moved, the border repeated.
 
     Shapes
     ------
     images : (B, C, H, W)
     flow : (B, 2, H/4, W/4), pixels of the images
+    returns : (B, C, H, W), and (B, 1, H, W), 1 where the place lies in the frame and else 0
     """
     height, width = images.shape[2:]
-    size = flow.new_tensor([width, height]).view(1, 2, 1, 1)
-    dense = F.interpolate(
-        flow * (2 / size), scale_factor=CELL, mode="bilinear", align_corners=False
-    )
-    still = (2 * pixel_grid(images) + 1) / size - 1
-    where = (still + dense).permute(0, 2, 3, 1)
-    return F.grid_sample(images, where, padding_mode="border", align_corners=False)
+    share = torch.cat([flow[:, :1] * (2 / width), flow[:, 1:] * (2 / height)], dim=1)
+    dense = F.interpolate(share, scale_factor=CELL, mode="bilinear", align_corners=False)
+    x = dense[:, 0] + _centres(width, flow)  # -1 at the left side of the frame, 1 at the right
+    y = dense[:, 1] + _centres(height, flow)[:, None]
+    edge = 1 - 2 / min(height, width)
+    inside = (torch.maximum(x.abs(), y.abs()) < edge).to(images.dtype)[:, None]
+    places = torch.stack([x, y], dim=-1)
+    return F.grid_sample(images, places, padding_mode="border", align_corners=False), inside
+
+
+def _centres(count: int, like: Tensor) -> Tensor:
+    """The middles of `count` pixels in -1..1."""
+    places = torch.arange(count, dtype=like.dtype, device=like.device)
+    return (2 * places + 1) / count - 1
+
+
+def _slow(images: Tensor) -> Tensor:
+    """What varies slowly in them, as lighting does."""
+    slow = F.avg_pool2d(images, _SLOW, ceil_mode=True, count_include_pad=False)
+    slow = F.interpolate(slow, scale_factor=_SLOW, mode="bilinear", align_corners=False)
+    return slow[..., : images.shape[2], : images.shape[3]]
 
 
 def squash(values: Tensor) -> Tensor:
@@ -133,12 +166,12 @@ def squash(values: Tensor) -> Tensor:
     return torch.log1p(size + squared / (1 + (squared + 1).sqrt())).copysign(values) * 0.5
 
 
-def _slopes(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Central differences along x and y, and half of one-sided ones at the edge."""
+def _slopes(images: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Differences of the neighbours along x and y, times `scale`; the border is repeated."""
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-    across = 0.5 * (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2])
-    down = 0.5 * (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1])
-    return across, down
+    across = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
+    down = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
+    return across.mul_(scale), down.mul_(scale)
 
 
 def _windowed(cells: Tensor, windows: tuple[int, ...]) -> Iterator[Tensor]:

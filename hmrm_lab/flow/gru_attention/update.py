@@ -117,6 +117,7 @@ class Update(nn.Module):
         motion: int,
         correlation: int,
         steps: int,
+        smooth: int,
         evidence: int,
         attention: AttentionKind,
     ) -> None:
@@ -125,8 +126,9 @@ class Update(nn.Module):
         self.gru = ConvGRU(hidden=hidden, inputs=context + motion)
         self.attention = AdditiveAttention(hidden=hidden, width=hidden // 2, kind=attention)
         self.output = nn.Conv2d(2 * hidden, 2 + steps + 1, 3, padding=1)
-        with torch.no_grad():  # begins as the mean of the steps
-            for parameter in self.output.parameters():
+        self.stiffness = nn.Conv2d(hidden, smooth, 1)
+        with torch.no_grad():  # begins as the mean of the steps, equally smooth everywhere
+            for parameter in [*self.output.parameters(), *self.stiffness.parameters()]:
                 parameter.zero_()
         nn.init.normal_(self.output.weight, std=1e-3)
 

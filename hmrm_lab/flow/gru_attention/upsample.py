@@ -23,7 +23,7 @@ def convex_upsample(flow: Tensor, weights: Tensor, factor: int) -> Tensor:
     for cell in range(9):
         down, across = divmod(cell, 3)
         neighbour = padded[:, :, None, down : down + height, across : across + width]
-        mixed = torch.addcmul(mixed, share[:, None, cell], neighbour)
+        mixed.addcmul_(share[:, None, cell], neighbour)
     return F.pixel_shuffle(mixed.flatten(1, 2), factor)
 
 
