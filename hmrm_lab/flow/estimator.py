@@ -1,9 +1,10 @@
 """What every optical flow method looks like from outside."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Floats
@@ -21,6 +22,19 @@ class FlowEstimator(Protocol):
     """
 
     def __call__(self, onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats: ...
+
+
+@runtime_checkable
+class LearntFlow(Protocol):
+    """An estimator whose network can be trained further.
+
+    Shapes
+    ------
+    network : onset and apex, each (B, 3, H, W) float RGB in 0..1, to (B, 2, H, W) pixels
+    """
+
+    @property
+    def network(self) -> nn.Module: ...
 
 
 def check_pairs(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> None:
