@@ -39,13 +39,28 @@ class Component(Section):
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
 
+    @property
+    def choice(self) -> dict[str, Any]:
+        """The builder's name and its options, without the settings that are not the builder's."""
+        beside = set(type(self).model_fields) - {"name"}
+        return self.model_dump(mode="json", exclude=beside)
+
 
 class DataConfig(Component):
     name: str = "synthetic"
 
 
 class FlowConfig(Component):
+    """The flow estimator, and whether it is trained further (decision 0009).
+
+    With `finetune` each fold trains a copy of a learnt flow together with its system, which takes
+    about 40 ms per clip and epoch on one core for frames of 112 px, and four times that for 224 px.
+    """
+
     name: str = "tvl1"  # 4.4.1, model M1; decision 0002 says why not yet GRU-AOFE (3.1.1)
+    finetune: bool = False  # 4.2 pre-trains and does not say that the flow is trained further
+    finetune_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1  # of training.lr
+    finetune_side_px: Annotated[int, Field(ge=56, le=224)] = 112  # frames are reduced to this
 
 
 class InputConfig(Section):
@@ -118,6 +133,8 @@ class ExperimentConfig(Section):
     def digest(self) -> str:
         """Sixteen hexadecimal digits that name these settings; the name of the run is left out."""
         settings = self.model_dump(mode="json", exclude={"name"})
+        if not self.flow.finetune:  # then the settings of fine-tuning decide nothing
+            settings["flow"] = self.flow.choice
         canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -186,11 +203,12 @@ def _complete(settings: dict[str, Any]) -> ExperimentConfig:
     """Validate, and fill in the options of the three builders."""
     config = _validate(settings)
     parts: dict[str, Component] = {name: getattr(config, name) for name in COMPONENTS}
-    complete = {
-        name: {"name": part.name, **COMPONENTS[name][part.name].complete(part.options)}
-        for name, part in parts.items()
-    }
-    return _validate({**settings, **complete})
+    return _validate({**settings, **{name: _filled(name, part) for name, part in parts.items()}})
+
+
+def _filled(name: str, part: Component) -> dict[str, Any]:
+    own = {key: getattr(part, key) for key in type(part).model_fields}
+    return {**own, **COMPONENTS[name][part.name].complete(part.options, beside=own)}
 
 
 def _chosen_name(

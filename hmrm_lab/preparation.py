@@ -8,6 +8,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,8 +22,9 @@ import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.config import ExperimentConfig, FlowConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.regions import reduce_masks, region_masks
+from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.flow.strain import motion_map
-from hmrm_lab.records import Clip, ClipKey, Floats, FlowSet
+from hmrm_lab.records import Clip, ClipKey, Floats, FlowSet, FramePairs
 from hmrm_lab.registry import datasets, flows
 from hmrm_lab.store import write_atomic_bytes
 
@@ -55,13 +57,19 @@ def load_flowset(
 
     `root` is the folder of the data; the embedded synthetic set has none.
     """
+    if config.flow.finetune:
+        learnt_network(config.flow)  # complains of a flow that cannot learn
     source = _open(config, root)
     if isinstance(source, FlowSet):
+        if config.flow.finetune:
+            require_frames(config, source)
         return source
     file = cache_folder() / f"{config.data.name}-{_content_key(config, source)}.npz"
     if file.is_file():
         return _read_cache(file)
     flowset = compute_flowset(source, config.flow, jobs=jobs, on_progress=on_progress)
+    if config.flow.finetune:
+        flowset = replace(flowset, frames=reduce_frames(source, config.flow.finetune_side_px))
     _write_cache(file, flowset)
     return flowset
 
@@ -109,6 +117,28 @@ def clip_motion(clip: Clip, flow: FlowConfig) -> tuple[Floats, NDArray[np.bool_]
     return motion, reduce_masks(masks, MAP_SIDE_PX)
 
 
+def reduce_frames(clips: list[Clip], side_px: int) -> FramePairs:
+    """Onset and apex of every clip as squares of `side_px`, whatever their crop."""
+    images, pixel = [], []
+    for clip in clips:
+        pair = [clip.frames[clip.onset], clip.frames[clip.apex]]
+        height, width = pair[0].shape[:2]
+        size = (side_px, side_px)
+        images.append([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pair])
+        pixel.append((width / side_px, height / side_px))
+    return FramePairs(np.array(images, dtype=np.uint8), np.array(pixel, dtype=np.float32))
+
+
+def require_frames(config: ExperimentConfig, flowset: FlowSet) -> FramePairs:
+    """The frames that a fine-tuned flow learns from, or an `InputError`."""
+    if flowset.frames is None:
+        raise InputError(
+            f"data set '{config.data.name}' has no frames to fine-tune a flow on",
+            mend="set flow.finetune=false, or take a data set of recordings",
+        )
+    return flowset.frames
+
+
 def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
     """What the data set's builder gives: ready-made maps, or clips."""
     entry = datasets[config.data.name]
@@ -125,7 +155,9 @@ def _content_key(config: ExperimentConfig, clips: list[Clip]) -> str:
     """What the maps depend on: the clips, the data set's options and the flow's."""
     digest = hashlib.sha256(f"format {CACHE_FORMAT}".encode())
     digest.update(json.dumps(config.data.model_dump(mode="json"), sort_keys=True).encode())
-    digest.update(json.dumps(config.flow.model_dump(mode="json"), sort_keys=True).encode())
+    digest.update(json.dumps(config.flow.choice, sort_keys=True).encode())
+    if config.flow.finetune:
+        digest.update(f"frames {config.flow.finetune_side_px}".encode())
     for clip in clips:
         digest.update(repr((*clip.key, clip.label, clip.onset, clip.apex)).encode())
     return digest.hexdigest()[:16]
@@ -140,6 +172,8 @@ def _write_cache(file: Path, flowset: FlowSet) -> None:
     }
     if flowset.masks is not None:
         arrays["masks"] = flowset.masks
+    if flowset.frames is not None:
+        arrays["frames"], arrays["pixel"] = flowset.frames.images, flowset.frames.pixel
     np.savez_compressed(buffer, **arrays)
     write_atomic_bytes(file, buffer.getvalue())
 
@@ -151,4 +185,5 @@ def _read_cache(file: Path) -> FlowSet:
             arrays["labels"],
             tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
             masks=arrays.get("masks"),
+            frames=FramePairs(arrays["frames"], arrays["pixel"]) if "frames" in arrays else None,
         )

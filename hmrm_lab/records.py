@@ -51,6 +51,33 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FramePairs:
+    """Onset and apex of many clips, all reduced to one size, for a flow that is still learning.
+
+    Shapes
+    ------
+    images : (n, 2, side, side, 3) uint8, RGB, order (onset, apex)
+    pixel : (n, 2) float32, width and height of one pixel here in pixels of the clip's crop
+    """
+
+    images: NDArray[np.uint8]
+    pixel: Floats
+
+    def __post_init__(self) -> None:
+        n, side = len(self.images), self.images.shape[2]
+        if self.images.shape != (n, 2, side, side, 3) or self.images.dtype != np.uint8:
+            raise ValueError(f"images must be (n, 2, side, side, 3) uint8: {self.images.shape}")
+        if self.pixel.shape != (n, 2):
+            raise ValueError(f"pixel must be ({n}, 2), not {self.pixel.shape}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: Ints) -> "FramePairs":
+        return FramePairs(self.images[rows].copy(), self.pixel[rows].copy())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FlowSet:
     """Onset-to-apex motion of many clips.
 
@@ -60,6 +87,7 @@ class FlowSet:
     labels : (n,) int64, 0 negative, 1 positive, 2 surprise
     masks : (n, 2, H, W) bool, order (eyes, mouth) from landmarks; None where the data set has
         no landmarks, and a template takes their place
+    frames : the pictures behind the maps, only where the flow is to be fine-tuned
     """
 
     maps: Floats
@@ -67,6 +95,7 @@ class FlowSet:
     keys: tuple[ClipKey, ...]
     masks: NDArray[np.bool_] | None = None
     unit: str = "px"
+    frames: FramePairs | None = None
 
     def __post_init__(self) -> None:
         n = len(self.keys)
@@ -76,6 +105,8 @@ class FlowSet:
             raise ValueError(f"labels must be ({n},), not {self.labels.shape}")
         if self.masks is not None and self.masks.shape != (n, len(MASKS), *self.maps.shape[2:]):
             raise ValueError(f"masks do not fit the maps: {self.masks.shape}")
+        if self.frames is not None and len(self.frames) != n:
+            raise ValueError(f"frames of {len(self.frames)} clips do not fit {n} maps")
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -94,6 +125,7 @@ class FlowSet:
             labels=self.labels[rows].copy(),
             keys=tuple(self.keys[row] for row in rows),
             masks=None if self.masks is None else self.masks[rows].copy(),
+            frames=None if self.frames is None else self.frames.take(rows),
         )
 
     def with_labels(self, labels: Ints) -> "FlowSet":
@@ -104,7 +136,8 @@ class FlowSet:
         digest = hashlib.sha256(self.unit.encode())
         for key in self.keys:
             digest.update("\0".join(key).encode())
-        for array in (self.maps, self.labels, self.masks):
+        pictures = () if self.frames is None else (self.frames.images, self.frames.pixel)
+        for array in (self.maps, self.labels, self.masks, *pictures):
             if array is not None:
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).tobytes())

@@ -5,7 +5,7 @@ so that `--set model.width=64` is checked against the very function that will be
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -43,12 +43,18 @@ class Entry:
         """Whether the builder reads a folder that the user must name."""
         return "root" in inspect.signature(self.build).parameters
 
-    def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options with the builder's defaults filled in, or a `ConfigError`."""
+    def complete(self, options: Mapping[str, Any], beside: Iterable[str] = ()) -> dict[str, Any]:
+        """The options with the builder's defaults filled in, or a `ConfigError`.
+
+        `beside` are names that stand in the same table and are not the builder's: a mistyped
+        option may have been meant for them.
+        """
         for name in options:
             if name not in self.options.model_fields:
                 raise unknown_name(
-                    f"option of {self.kind} '{self.name}'", name, self.options.model_fields
+                    f"option of {self.kind} '{self.name}'",
+                    name,
+                    [*self.options.model_fields, *beside],
                 )
         try:
             return self.options(**options).model_dump(mode="json")

@@ -4,8 +4,10 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch; two threads are slower than one here
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ import hmrm_lab.datasets
 import hmrm_lab.flow
 import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import ExperimentConfig, load_config
-from hmrm_lab.records import ClipKey, FlowSet
+from hmrm_lab.records import ClipKey, FlowSet, FramePairs
 
 torch.set_num_threads(1)
 BESIDE = Path(__file__).parents[2] / "shared" / "data"
@@ -56,6 +58,28 @@ def make_flowset(subjects: int = 4, per_subject: int = 6, size: int = 28, seed: 
     return FlowSet(maps, labels, keys)
 
 
+def make_framed_flowset(
+    subjects: int = 4, per_subject: int = 3, side: int = 32, seed: int = 0
+) -> FlowSet:
+    """Pictures of which each class moves another third by a pixel; the maps are noise."""
+    plain = make_flowset(subjects, per_subject, seed=seed)
+    rng = np.random.default_rng(seed)
+    images = np.empty((len(plain), 2, side, side, 3), np.uint8)
+    for pair, label in zip(images, plain.labels, strict=True):
+        blurred = cv2.GaussianBlur(rng.normal(size=(side, side, 3)), (0, 0), 1.5)
+        pair[:] = (127 + 40 * blurred / blurred.std()).clip(0, 255)
+        third = slice(side * label // 3, side * (label + 1) // 3)
+        pair[1, third] = np.roll(pair[0, third], 1, axis=1)
+    noise = rng.normal(size=plain.maps.shape).astype(np.float32)
+    pixel = np.full((len(plain), 2), 2.0, np.float32)
+    return replace(plain, maps=noise, frames=FramePairs(images, pixel))
+
+
 def quick_config(system: str = "hmrm", *overrides: str) -> ExperimentConfig:
     """The smoke preset with these changes."""
     return load_config("smoke", system=system, overrides=overrides)
+
+
+def tuned_config(*overrides: str) -> ExperimentConfig:
+    """The smoke preset with a flow that is trained together with HMRM."""
+    return quick_config("hmrm", "flow.name=gru_attention", "flow.finetune=true", *overrides)

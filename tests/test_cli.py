@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from datasets.test_flowmaps import truncate, write_tree
+from datasets.test_image_file import UNFIT, write_unfit
 
 from hmrm_lab import cli
 
@@ -116,6 +117,20 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(
         assert first.read_bytes() == second.read_bytes()
 
 
+def test_run_with_a_flow_that_is_fine_tuned(tmp_path: Path) -> None:
+    done = hmrm(
+        *("run", *SMOKE, "--data", "synthetic", "--system", "hmrm", "--out", "runs", "--json"),
+        *("--set", "flow.name=gru_attention", "--set", "flow.finetune=true"),
+        *("--set", "flow.finetune_side_px=56"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = json.loads(done.stdout)["runs"]
+    assert run["metrics"]["flow"] == "gru_attention, fine-tuned"
+    assert run["metrics"]["complete"]
+    assert len(list((tmp_path / "runs").glob("hmrm-*/folds/*.json"))) == 4
+
+
 def test_peeking_is_stamped_everywhere(tmp_path: Path, flowmaps_tree: Path) -> None:
     done = hmrm(
         *("run", *SMOKE, "--data", "flowmaps", "--root", flowmaps_tree, "--system", "ststnet"),
@@ -151,6 +166,10 @@ BAD = {
     "mistyped override": (["--set", "training.epoch=3"], ["did you mean 'training.epochs'"]),
     "no override": (["--set", "training.epochs"], ["not key=value"]),
     "unknown preset": (["--preset", "smok"], ["did you mean 'smoke'"]),
+    "a flow that cannot learn": (
+        ["--data", "synthetic", "--set", "flow.finetune=true"],
+        ["'dis' has nothing that could be fine-tuned", "flow.name=gru_attention"],
+    ),
     "unknown rule": (["--epoch-rule", "best"], ["epoch_rule"]),
     "unknown device": (["--device", "tpu"], ["no device 'tpu'"]),
 }
@@ -179,6 +198,18 @@ def test_bad_data_is_one_sentence_and_writes_nothing(tmp_path: Path) -> None:
     assert files_under(tmp_path) == before
 
 
+def test_maps_without_frames_cannot_fine_tune_a_flow(tmp_path: Path, flowmaps_tree: Path) -> None:
+    done = hmrm(
+        *("run", *SMOKE, "--data", "flowmaps", "--root", flowmaps_tree, "--out", "runs"),
+        *("--set", "flow.name=gru_attention", "--set", "flow.finetune=true"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "data set 'flowmaps' has no frames to fine-tune a flow on" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert files_under(tmp_path) == []
+
+
 def test_one_subject_with_all_clips(tmp_path: Path) -> None:
     root = write_tree(tmp_path, ["casme2,sub01,EP01,1", "casme2,sub01,EP02,0"])
     done = hmrm("run", *SMOKE, "--data", "flowmaps", "--root", root, "--out", "runs", cwd=tmp_path)
@@ -203,31 +234,54 @@ def test_flow_writes_what_was_asked_for(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "flow.png")).shape == (64, 64, 3)
 
 
+def refuse_flow(folder: Path, *arguments: str) -> str:
+    """The one sentence of a `hmrm flow` that is refused and leaves nothing behind."""
+    cv2.imwrite(str(folder / "ok.png"), np.zeros((32, 32, 3), np.uint8))
+    before = files_under(folder)
+    done = hmrm("flow", *arguments, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert files_under(folder) == before
+    return done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["absent.png", "absent.png"], "no such image"),
-        (["text.png", "text.png"], "not a readable image"),
-        (["grey.png", "grey.png"], "three channels"),
-        (["deep.png", "deep.png"], "8 bit"),
-        (["ok.png", "small.png"], "differ in size"),
+        (["absent.png", "absent.png"], "absent.png: no such image"),
+        ([".", "ok.png"], ".: a folder, not an image"),
+        (["ok.png", "small.png"], "small.png: onset (32x32 pixels) and apex (32x24) differ in"),
+        (["tiny.png", "tiny.png"], "tiny.png: a frame of 8x8 pixels; give at least 16x16"),
         (["ok.png", "ok.png", "--method", "tvl"], "did you mean 'tvl1'"),
         (["ok.png", "ok.png", "--out", "a.npy"], "unknown flow file"),
         (["ok.png", "ok.png", "--picture", "a.bmp"], "name a .png file"),
     ],
 )
 def test_flow_refuses_in_one_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
-    (tmp_path / "text.png").write_text("text")
-    cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((32, 32), np.uint8))
-    cv2.imwrite(str(tmp_path / "deep.png"), np.zeros((32, 32, 3), np.uint16))
-    cv2.imwrite(str(tmp_path / "ok.png"), np.zeros((32, 32, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((24, 32, 3), np.uint8))
-    before = files_under(tmp_path)
-    done = hmrm("flow", *arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert files_under(tmp_path) == before
+    cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((8, 8, 3), np.uint8))
+    assert words in refuse_flow(tmp_path, *arguments)
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_frames_that_are_none_are_refused(tmp_path: Path, name: str) -> None:
+    words = write_unfit(tmp_path, name)
+    for pair in ((name, "ok.png"), ("ok.png", name)):
+        said = refuse_flow(tmp_path, *pair, "--out", "a.flo", "--picture", "a.png")
+        assert f"{name}: " in said
+        assert words in said
+
+
+def test_a_cut_off_frame_is_all_that_the_shell_hears_of(tmp_path: Path) -> None:
+    """The libraries below us have ways of their own to complain."""
+    for name in ("cut60.png", "huge.png"):
+        words = write_unfit(tmp_path, name)
+        command = [str(Path(sys.executable).with_name("hmrm")), "flow", name, name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"hmrm: {name}: ")
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_flow_eval_measures_and_refuses(tmp_path: Path) -> None:

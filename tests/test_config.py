@@ -73,6 +73,10 @@ def test_overrides_are_toml_values(text: str, path: list[str], value: object) ->
         ("training=3", "training"),
         ("name.inner=3", "name"),
         ("name=../up", "pattern"),
+        ("flow.finetun=true", "did you mean 'finetune'"),
+        ("flow.finetune=perhaps", "flow.finetune"),
+        ("flow.finetune_lr_scale=0", "greater than 0"),
+        ("flow.finetune_side_px=20", "greater than or equal to 56"),
     ],
 )
 def test_a_mistyped_override_is_one_sentence(override: str, words: str) -> None:
@@ -94,6 +98,22 @@ def test_digest_names_the_settings_not_the_run() -> None:
     assert load_config("default", name="other").digest() == base.digest()
     assert load_config("default", overrides=["training.lr=0.1"]).digest() != base.digest()
     assert load_config("default", overrides=["model.width=128"]).digest() != base.digest()
+
+
+def test_settings_of_fine_tuning_name_a_run_only_where_it_happens() -> None:
+    base = load_config("default", overrides=["flow.name=gru_attention"])
+    assert not base.flow.finetune
+    without = [("flow.finetune_lr_scale=0.5",), ("flow.finetune=false", "flow.finetune_side_px=64")]
+    for overrides in without:
+        changed = load_config("default", overrides=["flow.name=gru_attention", *overrides])
+        assert changed.digest() == base.digest()
+    tuned = ["flow.name=gru_attention", "flow.finetune=true"]
+    digests = {
+        load_config("default", overrides=[*tuned, *more]).digest()
+        for more in ([], ["flow.finetune_lr_scale=0.5"], ["flow.finetune_side_px=64"])
+    }
+    assert len(digests | {base.digest()}) == 4
+    assert set(base.flow.choice) == {"name", *base.flow.options}
 
 
 def test_settings_are_frozen() -> None:

@@ -1,14 +1,22 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from conftest import quick_config
+from conftest import quick_config, tuned_config
+from datasets.test_flowmaps import write_tree
 
 from hmrm_lab import preparation
 from hmrm_lab.datasets.synthetic import read_clips, write_clips
 from hmrm_lab.errors import InputError
-from hmrm_lab.preparation import cache_folder, compute_flowset, load_clips, load_flowset
+from hmrm_lab.preparation import (
+    cache_folder,
+    compute_flowset,
+    load_clips,
+    load_flowset,
+    reduce_frames,
+)
 from hmrm_lab.records import FlowSet
 
 
@@ -87,3 +95,45 @@ def test_root_goes_with_the_data_sets_that_have_one(tmp_path: Path) -> None:
         load_flowset(quick_config("hmrm", "data.name=flowmaps"))
     with pytest.raises(InputError, match="takes no --root"):
         load_flowset(quick_config(), tmp_path)
+
+
+def test_a_flow_that_learns_gets_the_frames_as_well() -> None:
+    tuned = ("flow.name=gru_attention", "flow.finetune_side_px=64")
+    plain = load_flowset(quick_config("hmrm", *tuned))
+    config = quick_config("hmrm", *tuned, "flow.finetune=true")
+    made, cached = load_flowset(config), load_flowset(config)
+    assert plain.frames is None
+    assert made.frames is not None
+    assert same(made, cached)
+    assert not same(made, plain)
+    assert (made.maps == plain.maps).all()
+    assert made.frames.images.shape == (16, 2, 64, 64, 3)
+    assert (made.frames.pixel == 224 / 64).all()
+    onset = load_clips(config)[3]
+    reduced = cv2.resize(onset.frames[onset.onset], (64, 64), interpolation=cv2.INTER_AREA)
+    assert (made.frames.images[3, 0] == reduced).all()
+    few = made.take([3, 5])
+    assert (few.frames.images == made.frames.images[[3, 5]]).all()
+    assert not np.shares_memory(few.frames.images, made.frames.images)
+    other = load_flowset(quick_config("hmrm", *tuned[:1], "flow.finetune=true"))
+    assert other.frames.images.shape[2] == 112
+
+
+def test_crops_of_any_shape_become_squares() -> None:
+    config = quick_config("hmrm", "data.subjects=2", "data.clips=2")
+    clips = [
+        replace(clip, frames=[clip.frames[i][:200, :120] for i in range(len(clip.frames))])
+        for clip in load_clips(config)
+    ]
+    pairs = reduce_frames(clips, 80)
+    assert pairs.images.shape == (2, 2, 80, 80, 3)
+    assert pairs.pixel.tolist() == [[1.5, 2.5]] * 2
+
+
+def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'dis' has nothing that could be fine-tuned"):
+        load_flowset(quick_config("hmrm", "flow.finetune=true"))
+    root = write_tree(tmp_path / "maps")
+    with pytest.raises(InputError, match="data set 'flowmaps' has no frames to fine-tune a flow"):
+        load_flowset(tuned_config("data.name=flowmaps"), root)
+    assert not cache_folder().exists()

@@ -6,6 +6,7 @@
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -47,6 +48,12 @@ def mix_motion(own: Tensor, partner: Tensor, mask: Tensor, strength: Tensor) -> 
     return own + weight * (partner - own)
 
 
+class MapSource(Protocol):
+    """Maps by position: a tensor, or whatever computes them. (B,) int64 to (B, C, H, W)."""
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor: ...
+
+
 @dataclass
 class MotionMix:
     """Mixes training clips with partners of their class, and keeps account of who met whom.
@@ -56,12 +63,12 @@ class MotionMix:
 
     Shapes
     ------
-    maps : (n, C, H, W), the training clips
+    maps : (n, C, H, W), the training clips; or a source that computes them when asked
     labels : (n,)
     masks : (n, 2, H, W), bool, order (eyes, mouth)
     """
 
-    maps: Tensor
+    maps: MapSource
     labels: Tensor
     masks: Tensor
     share: float
@@ -79,17 +86,22 @@ class MotionMix:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """The clips at these positions, a share of them mixed. (B,) to (B, C, H, W)."""
-        own = self.maps[rows]
         if self.share == 0 or not self.regions:
-            return own
+            return self.maps[rows]
         partners = self._draw_partners(rows)
         chosen = torch.rand(len(rows)) < self.share
         pairs = zip(rows[chosen].tolist(), partners[chosen].tolist(), strict=True)
         self.provenance.update(pairs)
         low, high = self.strength
         strength = (low + (high - low) * torch.rand(len(rows))) * chosen
-        mask = self._mask[rows]
-        return mix_motion(own, self.maps[partners], mask, strength.to(own))
+        own, theirs = self._of_both(rows, torch.where(chosen.to(rows.device), partners, rows))
+        return mix_motion(own, theirs, self._mask[rows], strength.to(own))
+
+    def _of_both(self, rows: Tensor, partners: Tensor) -> tuple[Tensor, Tensor]:
+        """The maps of either side, each clip asked for once."""
+        clips, place = torch.cat([rows, partners]).unique(return_inverse=True)
+        own, theirs = self.maps[clips][place].chunk(2)
+        return own, theirs
 
     def _draw_partners(self, rows: Tensor) -> Tensor:
         """One clip of the same class for each, itself only where its class has no other."""

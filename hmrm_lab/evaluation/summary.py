@@ -75,7 +75,9 @@ def summarise(predictions: Predictions) -> dict[str, Any]:
 
 def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
     """The flow method, or what is known of maps that came ready-made."""
-    return config.flow.name if data["unit"] == "px" else "as published"
+    if data["unit"] != "px":
+        return "as published"
+    return f"{config.flow.name}, fine-tuned" if config.flow.finetune else config.flow.name
 
 
 def stamp(metrics: dict[str, Any]) -> str:

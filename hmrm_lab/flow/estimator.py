@@ -1,9 +1,10 @@
 """What every optical flow method looks like from outside."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Floats
@@ -23,20 +24,62 @@ class FlowEstimator(Protocol):
     def __call__(self, onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats: ...
 
 
+@runtime_checkable
+class LearntFlow(Protocol):
+    """An estimator whose network can be trained further.
+
+    Shapes
+    ------
+    network : onset and apex, each (B, 3, H, W) float RGB in 0..1, to (B, 2, H, W) pixels
+    """
+
+    @property
+    def network(self) -> nn.Module: ...
+
+
 def check_pairs(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> None:
     """Refuse what no estimator can take, with an `InputError` that says why."""
+    for frames in (onset, apex):
+        _check_frames(frames)
+    if len(onset) != len(apex):
+        raise InputError(
+            f"{len(onset)} onsets for {len(apex)} apexes", mend="give one apex for each onset"
+        )
     if onset.shape != apex.shape:
         raise InputError(
             f"onset {onset.shape[1:3]} and apex {apex.shape[1:3]} differ in size",
             mend="crop both frames alike",
         )
-    if onset.ndim != 4 or onset.shape[-1] != 3:
-        raise InputError(f"frames of shape {onset.shape}", mend="give (B, H, W, 3) RGB images")
-    for frames in (onset, apex):
-        if frames.dtype != np.uint8:
-            raise InputError(f"frames of type {frames.dtype}", mend="convert them to 8 bit (uint8)")
-    if min(onset.shape[1:3]) < SMALLEST_SIDE:
+
+
+def name_channels(shape: tuple[int, ...], channels: int) -> str:
+    """What frames of this shape are, if not RGB."""
+    kinds = {1: "grey frames (one channel)", 4: "frames with an alpha channel"}
+    return kinds.get(channels, f"frames of shape {tuple(shape)}")
+
+
+def _check_frames(frames: object) -> None:
+    """One side of the pairs on its own."""
+    if not isinstance(frames, np.ndarray):
         raise InputError(
-            f"frames of {onset.shape[2]}x{onset.shape[1]} pixels",
+            f"frames as {type(frames).__name__}", mend="give (B, H, W, 3) RGB as a numpy array"
+        )
+    shape, wanted = frames.shape, "give (B, H, W, 3) RGB images"
+    if frames.ndim == 3 and shape[-1] in (1, 3, 4):
+        raise InputError("one frame without a batch", mend=f"{wanted}: frame[None]")
+    if frames.ndim != 4 or shape[-1] != 3:
+        channels = {2: 1, 3: 1, 4: shape[-1]}.get(frames.ndim, 0)  # no last axis: grey
+        raise InputError(name_channels(shape, channels), mend=wanted)
+    if np.issubdtype(frames.dtype, np.floating):
+        finite = np.isfinite(frames).all()
+        problem = "floating-point frames" if finite else "frames with levels that are not finite"
+        raise InputError(problem, mend="scale them to 0..255 and convert them to 8 bit (uint8)")
+    if frames.dtype != np.uint8:
+        raise InputError(f"frames of type {frames.dtype}", mend="convert them to 8 bit (uint8)")
+    if len(frames) == 0:
+        raise InputError("no frames at all", mend="give at least one pair")
+    if min(frames.shape[1:3]) < SMALLEST_SIDE:
+        raise InputError(
+            f"frames of {frames.shape[2]}x{frames.shape[1]} pixels",
             mend=f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
         )

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from hmrm_lab.records import Floats
 
+STILL = 1e-6  # a map whose RMS is below this shows no motion
+
 
 def normalise_maps(maps: Floats, method: Literal["none", "median_rms"]) -> Floats:
     """Put every map on a scale of its own.
@@ -26,6 +28,21 @@ def normalise_maps(maps: Floats, method: Literal["none", "median_rms"]) -> Float
     return np.concatenate([flow / _rms(flow), strain / _rms(strain)], axis=1).astype(np.float32)
 
 
+def normalise_live(maps: Tensor, method: Literal["none", "median_rms"]) -> Tensor:
+    """`normalise_maps` for maps of a flow that is still learning: a gradient passes through."""
+    if method == "none":
+        return maps
+    median = maps[:, :2].flatten(2).quantile(0.5, dim=2)  # (B, 2)
+    flow, strain = maps[:, :2] - median[..., None, None], maps[:, 2:]
+    return torch.cat([flow / _live_rms(flow), strain / _live_rms(strain)], dim=1)
+
+
+def root(values: Tensor) -> Tensor:
+    """The square root. Its slope at 0 is taken to be 0, where that of torch is not finite."""
+    zero = values == 0
+    return values.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
+
+
 def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
     """The channels that a system asked for; magnitude is that of the (u, v) given.
 
@@ -37,11 +54,16 @@ def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
     u, v, strain = maps.unbind(1)
     planes = {"u": u, "v": v, "strain": strain}
     if "magnitude" in channels:
-        planes["magnitude"] = torch.sqrt(u**2 + v**2)
+        planes["magnitude"] = root(u**2 + v**2)
     return torch.stack([planes[name] for name in channels], dim=1)
 
 
 def _rms(values: Floats) -> Floats:
     """Root mean square per map; a map without any motion is left as it is."""
     rms = np.sqrt(np.mean(values**2, axis=(1, 2, 3), keepdims=True))
-    return np.where(rms > 1e-6, rms, 1.0).astype(np.float32)
+    return np.where(rms > STILL, rms, 1.0).astype(np.float32)
+
+
+def _live_rms(values: Tensor) -> Tensor:
+    rms = root((values**2).mean((1, 2, 3), keepdim=True))
+    return torch.where(rms > STILL, rms, 1.0)

@@ -18,10 +18,10 @@ from hmrm_lab.evaluation.cost import count_flops, count_parameters
 from hmrm_lab.evaluation.loso import run_loso
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
-from hmrm_lab.preparation import load_flowset
+from hmrm_lab.preparation import load_flowset, require_frames
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.store import RunFolder, to_json, write_atomic
-from hmrm_lab.training.trainer import build_model
+from hmrm_lab.training.trainer import build_learner
 
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
 
@@ -87,9 +87,11 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
 
 def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
     """What a run records of its data and of its system's cost."""
+    if config.flow.finetune:
+        require_frames(config, flowset)
     folds = leave_one_subject_out(flowset)
     size, channels = flowset.maps.shape[-1], len(config.input.channels)
-    model = build_model(config, size)
+    model = build_learner(config, size)
     counts = np.bincount(flowset.labels, minlength=len(CLASSES)).tolist()
     return {
         "fingerprint": flowset.fingerprint(),

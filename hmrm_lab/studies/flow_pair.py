@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
+from hmrm_lab.datasets.image_file import read_image
 from hmrm_lab.errors import InputError
+from hmrm_lab.flow.estimator import SMALLEST_SIDE
 from hmrm_lab.flow.files import check_suffix, write_flow
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_colour import flow_to_rgb
@@ -26,6 +27,7 @@ def flow_between(
     if picture is not None and picture.suffix != ".png":
         raise InputError(f"picture '{picture.name}' is not .png", mend="name a .png file")
     first, second = read_image(onset), read_image(apex)
+    _check_sizes(onset, first, apex, second)
     flow_px = estimator.build()(first[None], second[None])[0]
     length = np.hypot(*flow_px)
     written = {}
@@ -44,15 +46,23 @@ def flow_between(
     }
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit image as (H, W, 3) RGB, or an `InputError`."""
-    if not path.is_file():
-        raise InputError("no such image", where=path, mend="check the path")
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise InputError("not a readable image", where=path, mend="give a PNG, JPEG or BMP file")
-    if image.dtype != np.uint8:
-        raise InputError(f"image of type {image.dtype}", where=path, mend="convert it to 8 bit")
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise InputError("not a colour image of three channels", where=path, mend="save it as RGB")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+def _check_sizes(
+    onset: Path, first: NDArray[np.uint8], apex: Path, second: NDArray[np.uint8]
+) -> None:
+    """The complaints of `check_pairs`, with the name of the file."""
+    if min(first.shape[:2]) < SMALLEST_SIDE:
+        raise InputError(
+            f"a frame of {_size(first)} pixels",
+            where=onset,
+            mend=f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
+        )
+    if first.shape != second.shape:
+        raise InputError(
+            f"onset ({_size(first)} pixels) and apex ({_size(second)}) differ in size",
+            where=apex,
+            mend="crop both frames alike",
+        )
+
+
+def _size(image: NDArray[np.uint8]) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.augment.geometry import flip, jitter, shift
-from hmrm_lab.augment.motionmix import MotionMix, template_masks
+from hmrm_lab.augment.motionmix import MapSource, MotionMix, template_masks
 from hmrm_lab.config import EvaluationConfig, ExperimentConfig, TrainingConfig
 from hmrm_lab.errors import DivergedError
-from hmrm_lab.flow.normalise import normalise_maps, select_channels
+from hmrm_lab.flow.normalise import select_channels
 from hmrm_lab.records import CLASSES, Floats, FlowSet
 from hmrm_lab.registry import systems
+from hmrm_lab.training.finetune import map_source, parameter_groups, with_flow
 from hmrm_lab.training.losses import MSWCE, balance_classes
 
 Classifier = Callable[[FlowSet], Floats]
@@ -73,10 +75,10 @@ def _fit(
     on_epoch: EpochProbe | None,
 ) -> Fitted:
     labels = torch.from_numpy(train.labels).to(device)
-    mix = _motion_mix(config, train, labels, device)
-    model = build_model(config, train.maps.shape[-1]).to(device)
+    model = build_learner(config, train.maps.shape[-1]).to(device)
+    mix = _motion_mix(config, train, labels, map_source(config, model, train, device))
     loss_of = _loss(config, labels).to(device)
-    optimizer = _optimizer(config.training, [*model.parameters(), *loss_of.parameters()])
+    optimizer = _optimizer(config.training, parameter_groups(config, model, loss_of))
     steps = math.ceil(len(train) / config.training.batch)
     schedule = _schedule(config.training, optimizer, steps, epochs)
     averaged = WeightAverage(model, config.training.ema) if config.training.ema else None
@@ -110,13 +112,19 @@ def build_model(config: ExperimentConfig, size: int) -> nn.Module:
     return build(len(config.input.channels), size, **config.model.options)
 
 
+def build_learner(config: ExperimentConfig, size: int) -> nn.Module:
+    """All that a fold trains: the system, and the flow before it where that is fine-tuned."""
+    return with_flow(config, build_model(config, size), size)
+
+
 def classify(model: nn.Module, config: ExperimentConfig, flowset: FlowSet) -> Floats:
     """Probabilities (n, K), averaged over the views that the settings ask for."""
     device = next(model.parameters()).device
-    maps = torch.from_numpy(normalise_maps(flowset.maps, config.input.normalise)).to(device)
+    source = map_source(config, model, flowset, str(device))
     was_training = model.training
     model.eval()
     with torch.no_grad():
+        maps = source[torch.arange(len(flowset), device=device)]
         views = [
             _read_out(model(select_channels(view, config.input.channels)), config.evaluation)
             for view in _views(maps, config.evaluation)
@@ -144,8 +152,9 @@ class WeightAverage:
                 mean.copy_(new)
 
 
-def _motion_mix(config: ExperimentConfig, train: FlowSet, labels: Tensor, device: str) -> MotionMix:
-    maps = torch.from_numpy(normalise_maps(train.maps, config.input.normalise)).to(device)
+def _motion_mix(
+    config: ExperimentConfig, train: FlowSet, labels: Tensor, maps: MapSource
+) -> MotionMix:
     size = train.maps.shape[-1]
     masks = train.masks
     if masks is None:
@@ -153,7 +162,7 @@ def _motion_mix(config: ExperimentConfig, train: FlowSet, labels: Tensor, device
     return MotionMix(
         maps,
         labels,
-        torch.from_numpy(masks).to(device),
+        torch.from_numpy(masks).to(labels.device),
         share=config.augment.motionmix,
         strength=config.augment.mix_lambda,
         regions=config.augment.mix_regions,
@@ -182,9 +191,9 @@ def _loss(config: ExperimentConfig, labels: Tensor) -> MSWCE:
     )
 
 
-def _optimizer(training: TrainingConfig, parameters: list[nn.Parameter]) -> Optimizer:
+def _optimizer(training: TrainingConfig, groups: list[dict[str, Any]]) -> Optimizer:
     kind = {"adamw": AdamW, "adam": Adam}[training.optimizer]
-    return kind(parameters, lr=training.lr, weight_decay=training.weight_decay, fused=True)
+    return kind(groups, lr=training.lr, weight_decay=training.weight_decay, fused=True)
 
 
 def _schedule(training: TrainingConfig, optimizer: Optimizer, steps: int, epochs: int) -> LambdaLR:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import make_flowset, quick_config
+from conftest import make_flowset, make_framed_flowset, quick_config, tuned_config
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError, InputError
@@ -27,6 +27,34 @@ def test_the_numbers_do_not_depend_on_the_processes(tmp_path: Path) -> None:
     one = run(config, flowset, tmp_path / "one", jobs=1)
     two = run(config, flowset, tmp_path / "two", jobs=2)
     assert content(one) == content(two)
+
+
+def test_a_fine_tuned_flow_gives_the_same_bytes_with_any_processes_and_after_a_cut(
+    tmp_path: Path,
+) -> None:
+    flowset, config = make_framed_flowset(), tuned_config("augment.motionmix=0.5")
+    one = run(config, flowset, tmp_path / "one", jobs=1)
+    expected = content(one)
+    assert content(run(config, flowset, tmp_path / "two", jobs=2)) == expected
+    for file in sorted(one.folds.glob("*.json"))[1:]:
+        file.unlink()
+    assert content(run(config, flowset, tmp_path / "one")) == expected
+    assert one.metrics()["flow"] == "gru_attention, fine-tuned"
+    frozen = run(tuned_config("flow.finetune=false"), flowset, tmp_path)
+    assert one.data()["parameters"] > frozen.data()["parameters"]
+
+
+def test_a_fine_tuned_flow_under_the_rule_that_peeks(tmp_path: Path) -> None:
+    config = tuned_config("evaluation.epoch_rule=oracle_test", "training.epochs=3")
+    metrics = run(config, make_framed_flowset(subjects=2), tmp_path).metrics()
+    assert metrics["complete"]
+    assert metrics["peeking"]
+
+
+def test_nothing_is_written_where_there_are_no_frames_to_learn_from(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no frames to fine-tune a flow on"):
+        run(tuned_config(), make_flowset(), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("survivors", [0, 1, 3])

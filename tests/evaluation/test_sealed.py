@@ -1,17 +1,20 @@
 """Nothing of the held-out subject reaches the training: proven by poisoning it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from conftest import make_flowset, quick_config
+from conftest import make_flowset, make_framed_flowset, quick_config
 
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.loso import Unit, run_unit, shuffle_labels, unit_seed
 from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
-from hmrm_lab.records import FlowSet
+from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems
 
 HONEST = ["last", "inner_subjects"]
+TUNED = ("flow.name=gru_attention", "flow.finetune=true")
 
 
 def poison(flowset: FlowSet, fold: Fold) -> FlowSet:
@@ -19,12 +22,18 @@ def poison(flowset: FlowSet, fold: Fold) -> FlowSet:
     maps, labels = flowset.maps.copy(), flowset.labels.copy()
     maps[fold.test] = 100 * np.random.default_rng(9).normal(size=maps[fold.test].shape)
     labels[fold.test] = (labels[fold.test] + 1) % 3
-    return FlowSet(maps, labels, flowset.keys, flowset.masks, flowset.unit)
+    frames = flowset.frames
+    if frames is not None:
+        images = frames.images.copy()
+        images[fold.test] = np.random.default_rng(8).integers(0, 256, images[fold.test].shape)
+        frames = FramePairs(images, frames.pixel)
+    return replace(flowset, maps=maps, labels=labels, frames=frames)
 
 
-def answer(flowset: FlowSet, rule: str, system: str) -> tuple[Answer, Fold]:
+def answer(flowset: FlowSet, rule: str, system: str, *overrides: str) -> tuple[Answer, Fold]:
     fold = leave_one_subject_out(flowset)[1]
-    config = quick_config(system, "augment.motionmix=0.5", f"evaluation.epoch_rule={rule}")
+    settings = ("augment.motionmix=0.5", f"evaluation.epoch_rule={rule}", *overrides)
+    config = quick_config(system, *settings)
     task = Task(config, flowset.take(fold.train), lambda: flowset.take(fold.test), seed=3)
     return RULES[rule](task), fold
 
@@ -35,6 +44,31 @@ def test_poisoned_held_out_clips_leave_the_weights_as_they_are(rule: str, system
     flowset = make_flowset(subjects=5)
     clean, fold = answer(flowset, rule, system)
     poisoned, _ = answer(poison(flowset, fold), rule, system)
+    assert_sealed(clean, poisoned)
+
+
+@pytest.mark.parametrize(("rule", "system"), [("last", "ststnet"), *((r, "hmrm") for r in HONEST)])
+def test_poisoned_frames_leave_a_fine_tuned_flow_as_it_is(rule: str, system: str) -> None:
+    flowset = make_framed_flowset(subjects=5)
+    clean, fold = answer(flowset, rule, system, *TUNED)
+    poisoned, _ = answer(poison(flowset, fold), rule, system, *TUNED)
+    assert any(name.startswith("motion.network.") for name in clean.fitted.model.state_dict())
+    assert_sealed(clean, poisoned)
+
+
+def test_poisoned_training_frames_are_noticed() -> None:
+    flowset = make_framed_flowset(subjects=5)
+    clean, fold = answer(flowset, "last", "hmrm", *TUNED)
+    one = Fold("x", fold.test, fold.train[:1])
+    frames = poison(flowset, one).frames  # and labels as they were
+    spoilt, _ = answer(replace(flowset, frames=frames), "last", "hmrm", *TUNED)
+    name = "motion.network.pass_up.weight"
+    weights, others = (a.fitted.model.state_dict()[name] for a in (clean, spoilt))
+    assert (weights != others).any()
+
+
+def assert_sealed(clean: Answer, poisoned: Answer) -> None:
+    """The same weights to the last bit, and other answers for other clips."""
     assert clean.epoch == poisoned.epoch
     pairs = zip(
         clean.fitted.model.state_dict().values(),

@@ -2,7 +2,6 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.errors import InputError
 from hmrm_lab.flow.strain import motion_map, optical_strain
 from hmrm_lab.registry import flows
 
@@ -40,21 +39,6 @@ def test_no_motion_and_batches(name: str) -> None:
     assert np.abs(batch[0]).mean() < 0.05
     alone = estimate(second[None], moved(second, 1.0, 0.0)[None])
     assert batch[1] == pytest.approx(alone[0], abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("onset", "apex", "words"),
-    [
-        (np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 32, 40, 3), np.uint8), "differ in size"),
-        (np.zeros((1, 32, 32), np.uint8), np.zeros((1, 32, 32), np.uint8), "RGB"),
-        (np.zeros((1, 32, 32, 4), np.uint8), np.zeros((1, 32, 32, 4), np.uint8), "RGB"),
-        (np.zeros((1, 32, 32, 3)), np.zeros((1, 32, 32, 3)), "8 bit"),
-        (np.zeros((1, 8, 32, 3), np.uint8), np.zeros((1, 8, 32, 3), np.uint8), "32x8 pixels"),
-    ],
-)
-def test_what_no_estimator_takes(onset: np.ndarray, apex: np.ndarray, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        flows["dis"].build()(onset, apex)
 
 
 def grid(size: int = 32) -> tuple[np.ndarray, np.ndarray]:

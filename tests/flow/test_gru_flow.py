@@ -72,24 +72,6 @@ def test_every_parameter_learns(attention: str) -> None:
     assert not silent
 
 
-@pytest.mark.parametrize(
-    ("onset", "apex", "words"),
-    [
-        (torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 40), "differ in shape"),
-        (torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32), "RGB"),
-        (torch.zeros(1, 4, 32, 32), torch.zeros(1, 4, 32, 32), "RGB"),
-        (torch.zeros(3, 32, 32), torch.zeros(3, 32, 32), "RGB"),
-        (torch.zeros(1, 3, 32, 32).byte(), torch.zeros(1, 3, 32, 32).byte(), "by 255"),
-        (torch.full((1, 3, 32, 32), torch.nan), torch.zeros(1, 3, 32, 32), "not finite"),
-    ],
-)
-def test_what_it_refuses(
-    network: GRUFlow, onset: torch.Tensor, apex: torch.Tensor, words: str
-) -> None:
-    with pytest.raises(InputError, match=words):
-        network(onset, apex)
-
-
 def test_no_update_is_refused(network: GRUFlow) -> None:
     with pytest.raises(InputError, match="iterations"):
         network(frames(1, 32, 32), frames(1, 32, 32), iterations=(0, 0))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrm_lab.errors import InputError
+from hmrm_lab.flow.estimator import name_channels
 from hmrm_lab.flow.gru_attention.correlation import (
     CorrelationKind,
     LookUp,
@@ -227,17 +228,26 @@ def _refine(
 
 def check_frames(onset: Tensor, apex: Tensor) -> None:
     """Refuse what the network cannot take, with an `InputError` that says why."""
+    for frames in (onset, apex):
+        if not isinstance(frames, Tensor):
+            raise InputError(
+                f"frames as {type(frames).__name__}", mend="give (B, 3, H, W) RGB as a tensor"
+            )
     if onset.shape != apex.shape:
         raise InputError(
             f"onset {tuple(onset.shape)} and apex {tuple(apex.shape)} differ in shape",
             mend="crop both frames alike",
         )
     if onset.ndim != 4 or onset.shape[1] != 3:
-        raise InputError(f"frames of shape {tuple(onset.shape)}", mend="give (B, 3, H, W) RGB")
-    if not (onset.is_floating_point() and apex.is_floating_point()):
-        raise InputError(f"frames of type {onset.dtype}", mend="divide 8-bit levels by 255")
-    if not torch.isfinite(onset.sum() + apex.sum()):
-        raise InputError("frames with levels that are not finite", mend="give levels in 0..1")
+        channels = onset.shape[1] if onset.ndim == 4 else 0
+        raise InputError(name_channels(onset.shape, channels), mend="give (B, 3, H, W) RGB")
+    if onset.numel() == 0:
+        raise InputError(f"frames of shape {tuple(onset.shape)}", mend="give at least one pixel")
+    for frames in (onset, apex):
+        if not frames.is_floating_point():
+            raise InputError(f"frames of type {frames.dtype}", mend="divide 8-bit levels by 255")
+        if not torch.isfinite(frames.sum()):
+            raise InputError("frames with levels that are not finite", mend="give levels in 0..1")
 
 
 def normalised(frames: Tensor) -> Tensor:
