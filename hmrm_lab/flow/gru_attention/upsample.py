@@ -1,6 +1,5 @@
 """Learnt convex upsampling (Teed and Deng 2020): each pixel is a mean of nine coarse ones."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
