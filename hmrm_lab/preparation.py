@@ -39,6 +39,13 @@ class LandmarkedFrames(Protocol):
     def landmarks(self, index: int) -> Floats: ...
 
 
+@runtime_checkable
+class IdentifiedFrames(Protocol):
+    """Frames from files, which may be other ones under the same settings."""
+
+    def identity(self, index: int) -> str: ...
+
+
 def cache_folder() -> Path:
     """`$HMRM_CACHE`, or `data/cache` where the command runs."""
     return Path(os.environ.get("HMRM_CACHE", "data/cache"))
@@ -79,7 +86,9 @@ def compute_flowset(
     jobs: int = 1,
     on_progress: Progress | None = None,
 ) -> FlowSet:
-    """Flow, strain and masks of every clip; `jobs` processes."""
+    """Flow, strain and masks of every clip; `jobs` processes. Every clip must have its apex."""
+    for clip in clips:
+        _ = clip.known_apex  # said before hours of work, not after
     pool = Parallel(n_jobs=jobs, return_as="generator")
     maps, masks = [], []
     for clip_map, clip_masks in pool(delayed(clip_motion)(clip, flow) for clip in clips):
@@ -100,7 +109,7 @@ def clip_motion(clip: Clip, flow: FlowConfig) -> tuple[Floats, NDArray[np.bool_]
     """One clip's motion map (3, 28, 28) and region masks (2, 28, 28), if it has landmarks."""
     cv2.setNumThreads(1)
     estimate = flows[flow.name].build(**flow.options)
-    onset, apex = clip.frames[clip.onset], clip.frames[clip.apex]
+    onset, apex = clip.frames[clip.onset], clip.frames[clip.known_apex]
     flow_px = estimate(onset[None], apex[None])
     motion = motion_map(flow_px, MAP_SIDE_PX)[0]
     if not isinstance(clip.frames, LandmarkedFrames):
@@ -128,6 +137,9 @@ def _content_key(config: ExperimentConfig, clips: list[Clip]) -> str:
     digest.update(json.dumps(config.flow.model_dump(mode="json"), sort_keys=True).encode())
     for clip in clips:
         digest.update(repr((*clip.key, clip.label, clip.onset, clip.apex)).encode())
+        if isinstance(clip.frames, IdentifiedFrames):
+            for index in (clip.onset, clip.known_apex):
+                digest.update(clip.frames.identity(index).encode())
     return digest.hexdigest()[:16]
 
 
