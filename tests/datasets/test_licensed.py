@@ -75,7 +75,7 @@ def test_a_clip_of_casme2_in_full(tmp_path: Path) -> None:
     image = clip.frames[clip.onset]
     assert image.shape == (12, 16, 3)
     assert image.dtype == np.uint8
-    assert image[0, -1, 0] > image[0, 0, 0] + 100
+    assert image.std() > 20
 
 
 HEADERS = {

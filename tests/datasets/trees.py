@@ -61,7 +61,7 @@ def write_table(path: Path, rows: Iterable[Sequence[Any]], *, above: int = 0) ->
 def write_frames(
     folder: Path, numbers: Iterable[int], name: str = "img{}.jpg", size: tuple[int, int] = (16, 12)
 ) -> None:
-    """Images with these numbers; the first three differ in brightness."""
+    """Images with these numbers; the first three differ."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, number in enumerate(numbers):
         path = folder / name.format(number)
@@ -70,10 +70,11 @@ def write_frames(
 
 @cache
 def image_bytes(suffix: str, step: int = 0, size: tuple[int, int] = (16, 12)) -> bytes:
-    """A moving gradient of width and height `size`."""
-    across = np.linspace(0, 200, size[0], dtype=np.uint8) + 20 * step
-    image = np.broadcast_to(across[None, :, None], (size[1], size[0], 3))
-    return cv2.imencode(suffix, np.ascontiguousarray(image))[1].tobytes()
+    """A wave of width and height `size` that moves to the right by two pixels a step."""
+    down, across = np.mgrid[: size[1], : size[0]]
+    wave = 120 + 60 * np.sin((across - 2 * step) / 3) + 40 * np.cos(down / 4)
+    image = np.repeat(wave[..., None], 3, axis=2).astype(np.uint8)
+    return cv2.imencode(suffix, image)[1].tobytes()
 
 
 def casme2_rows(first: int = 46) -> Rows:
