@@ -18,13 +18,17 @@ from typing import Any
 import openpyxl
 from defusedxml import ElementTree as SafeTree
 from defusedxml.common import DefusedXmlException
+from openpyxl.utils import range_boundaries
 
+from hmrm_lab.datasets.findings import shown
 from hmrm_lab.errors import InputError
 
 HEADER_ROWS = 60  # how far down the header may be
 LONGEST_TEXT = 200  # characters of one cell
 LARGEST_BYTES = 32 * 2**20  # of the file, and of all that is packed in a workbook
 MOST_ROWS = 20_000
+MOST_COLUMNS = 200
+LARGEST_MERGE = 100_000  # cells
 DELIMITERS = (",", ";", "\t")
 
 Columns = Mapping[str, Sequence[str]]
@@ -91,7 +95,7 @@ def read_coding(path: Path, columns: Columns) -> CodingTable:
     wanted = ", ".join(f"'{columns[field][0]}'" for field in missing)
     raise InputError(
         f"no column {wanted}" if best[1] else "no header with the columns of this data set",
-        where=path,
+        where=shown(path),
         row=best[0] or None,
         mend=f"needed are {', '.join(columns[field][0] for field in _needed(columns))}",
     )
@@ -108,17 +112,21 @@ def _needed(columns: Columns) -> list[str]:
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
-        raise InputError("no such coding file", where=path, mend="check its name")
+        raise InputError("no such coding file", where=shown(path), mend="check its name")
     if path.suffix.lower() not in (".xlsx", ".csv"):
         raise InputError(
-            f"a coding file of type '{path.suffix}'", where=path, mend="save it as .xlsx or .csv"
+            f"a coding file of type '{path.suffix}'",
+            where=shown(path),
+            mend="save it as .xlsx or .csv",
         )
     size = path.stat().st_size
     if size == 0:
-        raise InputError("the coding file is empty", where=path, mend="copy it again")
+        raise InputError("the coding file is empty", where=shown(path), mend="copy it again")
     if size > LARGEST_BYTES:
         raise InputError(
-            f"{size / 2**20:.0f} MiB are no coding file", where=path, mend="give the right file"
+            f"{size / 2**20:.0f} MiB are no coding file",
+            where=shown(path),
+            mend="give the right file",
         )
 
 
@@ -127,14 +135,16 @@ def _text(path: Path) -> list[Grid]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError("not UTF-8 text", where=path, mend="save it as CSV UTF-8") from None
+        raise InputError("not UTF-8 text", where=shown(path), mend="save it as CSV UTF-8") from None
     if "\0" in content:
-        raise InputError("not a text file", where=path, mend="save it as CSV UTF-8")
+        raise InputError("not a text file", where=shown(path), mend="save it as CSV UTF-8")
     lines = content.splitlines()
     try:
         return [list(csv.reader(lines, delimiter=sign)) for sign in DELIMITERS]
     except csv.Error as error:
-        raise InputError(f"not a table ({error})", where=path, mend="save it again") from None
+        raise InputError(
+            f"not a table ({error})", where=shown(path), mend="save it again"
+        ) from None
 
 
 def _workbook(path: Path) -> Iterator[Grid]:
@@ -160,7 +170,7 @@ BROKEN = (
 def _no_workbook(path: Path, error: Exception) -> InputError:
     return InputError(
         f"not a readable workbook ({type(error).__name__})",
-        where=path,
+        where=shown(path),
         mend="open it in a spreadsheet program and save it as .xlsx or .csv",
     )
 
@@ -171,29 +181,50 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > LARGEST_BYTES:
                 raise InputError(
-                    "unpacks to more than a coding file holds", where=path, mend="copy it again"
+                    "unpacks to more than a coding file holds",
+                    where=shown(path),
+                    mend="copy it again",
                 )
             for member in archive.infolist():
                 if member.filename.endswith((".xml", ".rels")):
                     with archive.open(member) as part:
-                        for _ in SafeTree.iterparse(part, forbid_dtd=True):
-                            pass
+                        for _, element in SafeTree.iterparse(part, forbid_dtd=True):
+                            _check_merge(path, element)
     except DefusedXmlException:
         raise InputError(
             "declares XML entities, which a coding file never needs",
-            where=path,
+            where=shown(path),
             mend="do not open it; get the file again from its source",
         ) from None
     except BROKEN as error:
         raise _no_workbook(path, error) from None
 
 
+def _check_merge(path: Path, element: ET.Element) -> None:
+    """Refuse areas so large that spreadsheet code would fill the memory with their cells."""
+    if not element.tag.endswith("}mergeCell"):
+        return
+    left, top, right, bottom = (int(edge or 0) for edge in range_boundaries(element.get("ref", "")))
+    if (right - left + 1) * (bottom - top + 1) > LARGEST_MERGE:
+        raise InputError(
+            f"the cells {element.get('ref')} are merged",
+            where=shown(path),
+            mend="split them and save it",
+        )
+
+
 def _grid(page: Any, path: Path) -> Grid:
     if page.max_row > MOST_ROWS:
         raise InputError(
             f"sheet '{page.title}' has {page.max_row} rows",
-            where=path,
+            where=shown(path),
             mend=f"a coding file has at most {MOST_ROWS}; remove empty rows below the table",
+        )
+    if page.max_column > MOST_COLUMNS:
+        raise InputError(
+            f"sheet '{page.title}' has {page.max_column} columns",
+            where=shown(path),
+            mend=f"a coding file has at most {MOST_COLUMNS}; remove empty columns beside the table",
         )
     grid = [list(cells) for cells in page.iter_rows(values_only=True)]
     for area in page.merged_cells.ranges:
@@ -223,7 +254,7 @@ def _refuse_twins(
         if len(places) > 1:
             raise InputError(
                 f"two columns are called '{cells[places[0]]}'",
-                where=path,
+                where=shown(path),
                 row=row,
                 mend="rename or remove one of them",
             )
@@ -242,7 +273,9 @@ def _table(path: Path, grid: Grid, header: int, at: Mapping[str, int]) -> Coding
         if any(fields.values()) or odd:
             rows.append(Row(number, fields, odd))
     if not rows:
-        raise InputError("lists no clips", where=path, row=header + 1, mend="copy the file again")
+        raise InputError(
+            "lists no clips", where=shown(path), row=header + 1, mend="copy the file again"
+        )
     spelt = {field.rstrip("?"): str(grid[header][column]) for field, column in at.items()}
     return CodingTable(path, tuple(rows), spelt)
 

@@ -102,6 +102,7 @@ def survey(source: Source, root: Path, *, coding: str = "", images: str = "") ->
         if clip is not None:
             clips.append(clip)
             rows[clip.key] = record.row
+    findings.sort(key=lambda one: one.row or 0)
     if not clips:
         raise first_error(findings, root, table.path)
     return Survey(

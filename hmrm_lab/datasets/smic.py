@@ -72,7 +72,8 @@ def smic(root: Path, *, coding: str = "", images: str = "") -> Survey:
     where = shown(table or root)
     clips: list[Clip] = []
     rows: dict[ClipKey, int | None] = {}
-    for record, place in _records(tree, base, intervals, findings, where):
+    records = _records(tree, base, intervals, findings, where)
+    for record, place in records:
         clip, remarks = make_clip(record, place, tree, base, where=where, fps=FPS)
         findings += remarks
         if clip is not None:
@@ -80,7 +81,7 @@ def smic(root: Path, *, coding: str = "", images: str = "") -> Survey:
             rows[clip.key] = record.row
     if not clips:
         raise first_error(findings, root, table)
-    return Survey(FACTS.name, root, table, len(intervals), clips, findings, {}, rows)
+    return Survey(FACTS.name, root, table, len(records), clips, findings, {}, rows)
 
 
 def clip_id(text: str) -> tuple[str, str, str, int]:

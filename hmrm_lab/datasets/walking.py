@@ -55,7 +55,7 @@ class Tree:
 
     def inside(self, path: Path) -> Path:
         """The same path, or an `OutsideError` if links lead it out of the root."""
-        if not path.resolve().is_relative_to(self.root.resolve()):
+        if self._leads_out(path):
             raise OutsideError(
                 "leads out of the root of the data set",
                 where=shown(path),
@@ -69,12 +69,16 @@ class Tree:
             self._frames[folder] = self._read_frames(folder)
         return self._frames[folder]
 
+    def _leads_out(self, path: Path) -> bool:
+        real = Path(os.path.realpath(path))  # unlike resolve, it bears a link to itself
+        return not real.is_relative_to(os.path.realpath(self.root))
+
     def _list(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._folders:
             found: dict[str, list[str]] = {}
             if folder.is_dir():
                 for entry in sorted(os.scandir(self.inside(folder)), key=lambda entry: entry.name):
-                    if entry.is_dir():
+                    if Path(entry.path).is_dir():  # False for a link to itself
                         found.setdefault(loose(entry.name), []).append(entry.name)
             self._folders[folder] = found
         return self._folders[folder]
@@ -87,7 +91,7 @@ class Tree:
         for entry in files:
             path = Path(entry.path)
             number = NUMBER.search(path.stem)
-            if entry.is_symlink() and not path.resolve().is_relative_to(self.root.resolve()):
+            if entry.is_symlink() and self._leads_out(path):
                 outside.append(shown(path))
             elif number is None:
                 unnumbered.append(shown(entry.name))

@@ -64,7 +64,7 @@ def class_rows(audit: Audit) -> list[Cells]:
 
 def subject_rows(audit: Audit) -> list[Cells]:
     """Clips of each subject, by class in the order of `CLASSES`; the header first."""
-    rows: list[Cells] = [("subject", "usable", "expected")]
+    rows: list[Cells] = [("subject (negative/positive/surprise)", "usable", "expected")]
     for one in audit.subjects:
         expected = _slashed(one.expected) if one.expected else "-"
         mark = " !" if one.expected and one.expected != one.found else ""
@@ -79,7 +79,7 @@ def closing(audit: Audit) -> list[str]:
     listed = f" of {facts.listed}" if facts.listed else ""
     depth = "decoded" if audit.deep else "looked at by header and end (--deep decodes them)"
     return [
-        f"rows       {survey.rows}{listed} in {shown(survey.coding or survey.root)}",
+        f"listed     {survey.rows}{listed} in {shown(survey.coding or survey.root)}",
         *([f"not used   {shown(others)}"] if others else []),
         f"frames     {audit.frames} {depth}",
         f"request    {facts.request}",
