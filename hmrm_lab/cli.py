@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hmrm_lab import cli_data
 from hmrm_lab.errors import HmrmError
 
 app = typer.Typer(
@@ -21,9 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_data.app, name="data")
 
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
-Data = Annotated[str | None, typer.Option(help="Data set: synthetic or flowmaps.")]
+Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
 Systems = Annotated[list[str] | None, typer.Option("--system", help="System; repeatable.")]
 Overrides = Annotated[

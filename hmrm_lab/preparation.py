@@ -41,6 +41,13 @@ class LandmarkedFrames(Protocol):
     def landmarks(self, index: int) -> Floats: ...
 
 
+@runtime_checkable
+class IdentifiedFrames(Protocol):
+    """Frames from files, which may be other ones under the same settings."""
+
+    def identity(self, index: int) -> str: ...
+
+
 def cache_folder() -> Path:
     """`$HMRM_CACHE`, or `data/cache` where the command runs."""
     return Path(os.environ.get("HMRM_CACHE", "data/cache"))
@@ -87,7 +94,9 @@ def compute_flowset(
     jobs: int = 1,
     on_progress: Progress | None = None,
 ) -> FlowSet:
-    """Flow, strain and masks of every clip; `jobs` processes."""
+    """Flow, strain and masks of every clip; `jobs` processes. Every clip must have its apex."""
+    for clip in clips:
+        _ = clip.known_apex  # said before hours of work, not after
     pool = Parallel(n_jobs=jobs, return_as="generator")
     maps, masks = [], []
     for clip_map, clip_masks in pool(delayed(clip_motion)(clip, flow) for clip in clips):
@@ -108,7 +117,7 @@ def clip_motion(clip: Clip, flow: FlowConfig) -> tuple[Floats, NDArray[np.bool_]
     """One clip's motion map (3, 28, 28) and region masks (2, 28, 28), if it has landmarks."""
     cv2.setNumThreads(1)
     estimate = flows[flow.name].build(**flow.options)
-    onset, apex = clip.frames[clip.onset], clip.frames[clip.apex]
+    onset, apex = clip.frames[clip.onset], clip.frames[clip.known_apex]
     flow_px = estimate(onset[None], apex[None])
     motion = motion_map(flow_px, MAP_SIDE_PX)[0]
     if not isinstance(clip.frames, LandmarkedFrames):
@@ -121,7 +130,7 @@ def reduce_frames(clips: list[Clip], side_px: int) -> FramePairs:
     """Onset and apex of every clip as squares of `side_px`, whatever their crop."""
     images, pixel = [], []
     for clip in clips:
-        pair = [clip.frames[clip.onset], clip.frames[clip.apex]]
+        pair = [clip.frames[clip.onset], clip.frames[clip.known_apex]]
         height, width = pair[0].shape[:2]
         size = (side_px, side_px)
         images.append([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pair])
@@ -160,6 +169,9 @@ def _content_key(config: ExperimentConfig, clips: list[Clip]) -> str:
         digest.update(f"frames {config.flow.finetune_side_px}".encode())
     for clip in clips:
         digest.update(repr((*clip.key, clip.label, clip.onset, clip.apex)).encode())
+        if isinstance(clip.frames, IdentifiedFrames):
+            for index in (clip.onset, clip.known_apex):
+                digest.update(clip.frames.identity(index).encode())
     return digest.hexdigest()[:16]
 
 

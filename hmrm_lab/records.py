@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hmrm_lab.errors import InputError
+
 CLASSES = ("negative", "positive", "surprise")
 CHANNELS = ("u", "v", "strain")
 MASKS = ("eyes", "mouth")
@@ -39,15 +41,28 @@ class Frames(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One recording of one micro-expression. Onset, apex and offset index into `frames`."""
+    """One recording of one micro-expression. Onset, apex and offset index into `frames`.
+
+    The apex is None where nobody has marked it, or where its mark cannot be right.
+    """
 
     key: ClipKey
     label: int
     frames: Frames
     onset: int
-    apex: int
+    apex: int | None
     offset: int
     fps: float
+
+    @property
+    def known_apex(self) -> int:
+        """The apex, or an `InputError` where there is none."""
+        if self.apex is None:
+            raise InputError(
+                f"clip {'/'.join(self.key)} has no apex",
+                mend="spot the apex first (`hmrm prepare`)",
+            )
+        return self.apex
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -135,8 +135,8 @@ class FlowExplorer(w.VBox):
         """Fit frame and method to the chosen clip: its apex, and the method as before if it can."""
         clip = self._clips[self.clip.value]
         with self.frame.hold_trait_notifications():
-            self.frame.min, self.frame.max = clip.onset, clip.apex
-            self.frame.value = clip.apex
+            self.frame.min, self.frame.max = clip.onset, clip.known_apex
+            self.frame.value = clip.known_apex
         exact = [EXACT] if isinstance(clip.frames, KnownMotion) else []
         names = [*self._estimators, *exact]
         before = self.method.value
@@ -147,7 +147,7 @@ class FlowExplorer(w.VBox):
         """Face, motion and caption for the state of the controls."""
         number, frame, method = self.clip.value, self.frame.value, self.method.value
         clip = self._clips[number]
-        flow, at_apex = (self._seen_flow(number, at, method) for at in (frame, clip.apex))
+        flow, at_apex = (self._seen_flow(number, at, method) for at in (frame, clip.known_apex))
         onset = self._image(number, clip.onset)
         factor = self.magnification.value
         face = magnified(onset, flow, factor) if factor > 1 else self._image(number, frame)
@@ -162,7 +162,7 @@ class FlowExplorer(w.VBox):
             scale=ARROW_SHARPNESS if mode == "quiver" else 1,
         )
         words = [
-            f"Frame {frame} (onset {clip.onset}, apex {clip.apex}):"
+            f"Frame {frame} (onset {clip.onset}, apex {clip.known_apex}):"
             f" {1000 * (frame - clip.onset) / clip.fps:.0f} ms after the onset.",
             f"Flow by {_plain(method)}: longest vector {longest_px(flow):.2f} px.",
             f"Scale: {100 * strain:.1f} % strain." if mode == "strain" else f"Scale: {top:.2f} px.",

@@ -64,8 +64,8 @@ def clip_pair(clip: Clip) -> TruePair:
     frames = clip.frames
     if not isinstance(frames, RenderedFrames):
         raise TypeError("only synthetic clips know their exact flow")
-    onset, apex = frames.clean(clip.onset), frames.clean(clip.apex)
-    return TruePair(onset, apex, frames.flow(clip.onset, clip.apex))
+    onset, apex = frames.clean(clip.onset), frames.clean(clip.known_apex)
+    return TruePair(onset, apex, frames.flow(clip.onset, clip.known_apex))
 
 
 def _part(face: Floats, rng: np.random.Generator, size: int) -> Floats:

@@ -78,7 +78,7 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
             points = [clip.frames.landmarks(number) for number in range(len(clip.frames))]
             np.save(folder / "landmarks.npy", np.stack(points))
         label = CLASSES[clip.label]
-        rows.append((*clip.key[1:], label, clip.onset, clip.apex, clip.offset, clip.fps))
+        rows.append((*clip.key[1:], label, clip.onset, clip.known_apex, clip.offset, clip.fps))
     path = root / LIST_NAME
     pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(path, index=False)
     return path

@@ -1,0 +1,236 @@
+"""The audit of a recorded data set: what is there, what is missing, and what can be used.
+
+Nothing is written. Of a frame only the header and the end of the file are read, unless the audit is
+deep: then every frame from onset to offset is decoded.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hmrm_lab.datasets.findings import KINDS, Finding, Survey, first_error, shown
+from hmrm_lab.datasets.images import RecordedFrames, measure_image, read_image
+from hmrm_lab.datasets.recordings import RECORDINGS, Facts
+from hmrm_lab.errors import InputError, unknown_name
+from hmrm_lab.records import CLASSES, Clip
+
+Counts = tuple[int, ...]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SubjectCount:
+    """Clips per class of one subject; `expected` where there is an official list."""
+
+    dataset: str
+    subject: str
+    found: Counts
+    expected: Counts | None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The verdict on a data set.
+
+    `clips` are the usable ones. `frames` is how many images were looked at.
+    """
+
+    facts: Facts
+    survey: Survey
+    clips: list[Clip]
+    findings: list[Finding]
+    subjects: list[SubjectCount]
+    frames: int
+    deep: bool
+
+    @property
+    def found(self) -> Counts:
+        return _counts(clip.label for clip in self.clips)
+
+    @property
+    def without_apex(self) -> int:
+        return sum(clip.apex is None for clip in self.clips)
+
+    @property
+    def lost(self) -> list[Finding]:
+        """What cost a clip that the protocol would have."""
+        return [one for one in self.findings if one.left_out and one.kind != "protocol"]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every expected clip is usable."""
+        expected = self.facts.expected()
+        if expected is not None:
+            return {clip.key: clip.label for clip in self.clips} == expected
+        return not self.lost and self.found == (self.facts.counts or self.found)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        total = f" of {sum(self.facts.counts)}" if self.facts.counts else ""
+        state = "complete" if self.complete else "usable, but not complete"
+        spot = f"; {self.without_apex} need an apex (`hmrm prepare`)" if self.without_apex else ""
+        one = len({clip.key.person for clip in self.clips}) == 1
+        alone = "; one subject only, and leave-one-subject-out needs two" if one else ""
+        return f"{state}: {len(self.clips)}{total} clips{spot}{alone}"
+
+
+def audit(
+    name: str,
+    root: Path,
+    *,
+    coding: str = "",
+    images: str = "",
+    deep: bool = False,
+    on_progress: Progress | None = None,
+) -> Audit:
+    """Look at everything of a data set that a run would read.
+
+    Parameters
+    ----------
+    coding, images
+        The coding file and the folder of images below the root, where there are several.
+    deep
+        Decode the frames, which takes minutes, instead of reading their headers.
+
+    Raises
+    ------
+    InputError
+        If there is no such data set, the root or the coding file is wrong, or no clip is usable.
+    """
+    if name not in RECORDINGS:
+        raise unknown_name("recorded data set", name, RECORDINGS)
+    recording = RECORDINGS[name]
+    options = {key: value for key, value in (("coding", coding), ("images", images)) if value}
+    if options and name == "composite":
+        raise InputError(
+            "the composite takes no --coding or --images", mend="check its parts one by one"
+        )
+    survey = recording.survey(root, **options)
+    clips: list[Clip] = []
+    findings = list(survey.findings)
+    frames = 0
+    for done, clip in enumerate(survey.clips, start=1):
+        remarks = _look(clip, survey, deep=deep)
+        frames += clip.offset - clip.onset + 1
+        findings += remarks
+        if not any(remark.left_out for remark in remarks):
+            clips.append(clip)
+        if on_progress:
+            on_progress(done, len(survey.clips))
+    if not clips:
+        raise first_error(findings, root, survey.coding)
+    return Audit(
+        recording.facts, survey, clips, findings, _subjects(recording.facts, clips), frames, deep
+    )
+
+
+def as_dict(result: Audit) -> dict[str, Any]:
+    """The audit for JSON."""
+    facts, survey = result.facts, result.survey
+    return {
+        "dataset": facts.name,
+        "title": facts.title,
+        "root": shown(survey.root),
+        "coding": shown(survey.coding) if survey.coding else None,
+        "verdict": result.verdict,
+        "complete": result.complete,
+        "usable": len(result.clips),
+        "without_apex": result.without_apex,
+        "classes": _named(result.found),
+        "expected_classes": _named(facts.counts) if facts.counts else None,
+        "rows": survey.rows,
+        "expected_rows": facts.listed,
+        "other_emotions": survey.other_classes,
+        "subjects": [
+            {
+                "dataset": one.dataset,
+                "subject": shown(one.subject),
+                "classes": _named(one.found),
+                "expected": _named(one.expected) if one.expected else None,
+            }
+            for one in result.subjects
+        ],
+        "findings": [
+            {
+                "kind": one.kind,
+                "left_out": one.left_out,
+                "where": one.where,
+                "row": one.row,
+                "clip": shown("/".join(one.clip)) if one.clip else None,
+                "problem": one.problem,
+                "mend": one.mend,
+            }
+            for one in result.findings
+        ],
+        "frames": result.frames,
+        "deep": result.deep,
+        "request": facts.request,
+    }
+
+
+def by_kind(findings: list[Finding]) -> dict[str, list[Finding]]:
+    """The findings in the order of `KINDS`, without the empty kinds."""
+    return {
+        kind: found for kind in KINDS if (found := [one for one in findings if one.kind == kind])
+    }
+
+
+def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
+    """What the files of a clip's frames show."""
+    assert isinstance(clip.frames, RecordedFrames)
+    row = survey.row_of.get(clip.key)
+    sizes: dict[int, tuple[int, int]] = {}
+    broken: dict[int, InputError] = {}
+    for index in range(clip.onset, clip.offset + 1):
+        path = clip.frames.paths[index]
+        try:
+            sizes[index] = read_image(path).shape[1::-1] if deep else measure_image(path)
+        except InputError as error:
+            broken[index] = error
+    needed = {clip.onset} if clip.apex is None else {clip.onset, clip.apex}
+    remarks = []
+    if broken:
+        first = broken[min(needed & broken.keys() or broken)]
+        more = f" (and {len(broken) - 1} more of this clip)" if len(broken) > 1 else ""
+        where, problem = str(first.where), f"{first.problem}{more}"
+        costs = bool(needed & broken.keys()) or not sizes
+        remarks.append(
+            Finding("unreadable", problem, first.mend, where, row, clip.key, left_out=costs)
+        )
+    if len(set(sizes.values())) > 1:
+        usual = Counter(sizes.values()).most_common(1)[0][0]
+        odd = next(index for index, size in sizes.items() if size != usual)
+        problem = "{}x{} pixels, but the clip has {}x{}".format(*sizes[odd], *usual)
+        where = shown(clip.frames.paths[odd])
+        costs = len({sizes[index] for index in needed if index in sizes}) > 1
+        mend = "crop all frames of a clip to one size"
+        remarks.append(Finding("sizes", problem, mend, where, row, clip.key, left_out=costs))
+    return remarks
+
+
+def _subjects(facts: Facts, clips: list[Clip]) -> list[SubjectCount]:
+    expected = facts.expected()
+    people = {(clip.key.dataset, clip.key.subject) for clip in clips}
+    people |= {(key.dataset, key.subject) for key in expected or {}}
+    return [
+        SubjectCount(
+            *person,
+            _counts(clip.label for clip in clips if clip.key[:2] == person),
+            None
+            if expected is None
+            else _counts(label for key, label in expected.items() if key[:2] == person),
+        )
+        for person in sorted(people)
+    ]
+
+
+def _counts(labels: Any) -> Counts:
+    counted = Counter(labels)
+    return tuple(counted[label] for label in range(len(CLASSES)))
+
+
+def _named(counts: Counts) -> dict[str, int]:
+    return dict(zip(CLASSES, counts, strict=True))

@@ -1,0 +1,90 @@
+"""What a data set on disk turned out to be: its clips, and everything found on the way."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.records import Clip, ClipKey
+
+KINDS = {
+    "row": "rows that cannot be read",
+    "label": "unknown labels",
+    "duplicate": "clips listed twice",
+    "folder": "clips without a folder",
+    "outside": "paths that lead out of the root",
+    "frames": "frames missing",
+    "unreadable": "frames unreadable",
+    "sizes": "frames of unequal size",
+    "onset_is_apex": "onset = apex",
+    "apex_outside": "apex outside onset..offset",
+    "apex_missing": "no apex given",
+    "offset": "offset wrong",
+    "protocol": "left out by the protocol",
+    "naming": "names that differ",
+}
+"""Every kind of finding, in words."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be, with its place and its mend.
+
+    `left_out` says that it cost a clip; otherwise the clip is there and this is a remark on it.
+    """
+
+    kind: str
+    problem: str
+    mend: str
+    where: str
+    row: int | None = None
+    clip: ClipKey | None = None
+    left_out: bool = True
+
+    def error(self) -> InputError:
+        """The same as an exception."""
+        return InputError(self.problem, mend=self.mend, where=self.where, row=self.row)
+
+    def __str__(self) -> str:
+        return str(self.error())
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The clips of a data set and the findings, before any image was opened.
+
+    `other_classes` counts rows of emotions that are none of the three classes.
+    """
+
+    dataset: str
+    root: Path
+    coding: Path | None
+    rows: int
+    clips: list[Clip]
+    findings: list[Finding]
+    other_classes: dict[str, int] = field(default_factory=dict)
+    row_of: dict[ClipKey, int | None] = field(default_factory=dict)
+
+
+def shown(path: Path | str) -> str:
+    """A path as text that can be printed and written, whatever bytes its name holds."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def first_error(findings: Sequence[Finding], root: Path, coding: Path | None) -> InputError:
+    """Why there is no clip at all."""
+    costly = [finding for finding in findings if finding.left_out]
+    if not costly:
+        return InputError(
+            "no clips of the three classes",
+            where=shown(coding or root),
+            mend="check that the coding file is that of this data set",
+        )
+    first = costly[0]
+    return InputError(
+        f"not one usable clip; the first of {len(costly)} problems is: {first.problem}",
+        mend=first.mend,
+        where=first.where,
+        row=first.row,
+    )

@@ -1,0 +1,93 @@
+"""The recorded data sets by name: what is known of each, and how it is surveyed."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, wraps
+from pathlib import Path
+
+from hmrm_lab.datasets.findings import Survey, shown
+from hmrm_lab.datasets.protocols import megc2019
+from hmrm_lab.errors import InputError
+from hmrm_lab.records import Clip, ClipKey
+from hmrm_lab.registry import datasets
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set before its files are seen.
+
+    Parameters
+    ----------
+    official
+        Whether its clips are on the list of MEGC 2019.
+    counts, listed
+        Clips per class, and rows of all emotions, that it holds when complete.
+    """
+
+    name: str
+    title: str
+    request: str
+    official: bool = False
+    counts: tuple[int, int, int] | None = None
+    listed: int | None = None
+
+    def expected(self) -> dict[ClipKey, int] | None:
+        """The clips of the official list, where there is one."""
+        if not self.official:
+            return None
+        return megc2019() if self.name == "composite" else official_clips(self.name)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A registered data set of recordings: its facts, and how it is surveyed."""
+
+    facts: Facts
+    survey: Callable[..., Survey]
+
+
+RECORDINGS: dict[str, Recording] = {}
+
+
+def recordings(
+    facts: Facts, *, source: str
+) -> Callable[[Callable[..., Survey]], Callable[..., list[Clip]]]:
+    """Decorate a survey: it is registered for `hmrm data check`, and its clips as a data set."""
+
+    def decorate(find: Callable[..., Survey]) -> Callable[..., list[Clip]]:
+        @wraps(find)
+        def build(root: Path, **options: str) -> list[Clip]:
+            return clips_of(find(root, **options))
+
+        RECORDINGS[facts.name] = Recording(facts, find)
+        datasets.register(facts.name, source=source)(build)
+        return build
+
+    return decorate
+
+
+@cache
+def official_clips(dataset: str) -> dict[ClipKey, int]:
+    """The clips of one data set on the list of MEGC 2019."""
+    return {key: label for key, label in megc2019().items() if key.dataset == dataset}
+
+
+def clips_of(found: Survey) -> list[Clip]:
+    """The clips of a survey; a line of the log says how many were left out."""
+    lost = sum(finding.left_out for finding in found.findings if finding.kind != "protocol")
+    if lost:
+        log.warning(
+            "%s: clips left out: %d; `hmrm data check %s --root %s` says why",
+            *(found.dataset, lost, found.dataset, shown(found.root)),
+        )
+    return found.clips
+
+
+def check_root(root: Path, title: str) -> None:
+    if not root.is_dir():
+        raise InputError(
+            "no such folder", where=shown(root), mend=f"give the folder of {title} with --root"
+        )

@@ -1,0 +1,219 @@
+"""SMIC-HS (Li et al., 2013): 164 clips at 100 fps. Nobody has marked an apex.
+
+```
+ROOT/HS/s01/micro/positive/s01_po_01/image000123.bmp ...     (or below SMIC_all_cropped/)
+ROOT/SMIC-HS-E/s01/s1_po_01/image000123.bmp ...              the long videos around them
+ROOT/SMIC-HS-E_annotation.xlsx                               onset and offset; the latter need it
+```
+The folders say which clips there are. Ids are written s1_ne_01 or s01_ne_01; here they always have
+two digits. A row may hold two or three expressions (Onset2F, Onset3F): in the long videos the later
+ones are the clips that follow in number and have no folder of their own.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hmrm_lab.datasets.clips import Record, make_clip, whole
+from hmrm_lab.datasets.coding import Row, read_coding
+from hmrm_lab.datasets.findings import Finding, Survey, first_error, shown
+from hmrm_lab.datasets.licensed import coding_files
+from hmrm_lab.datasets.recordings import Facts, check_root, recordings
+from hmrm_lab.datasets.walking import Tree
+from hmrm_lab.errors import InputError
+from hmrm_lab.records import CLASSES, Clip, ClipKey
+
+FACTS = Facts(
+    "smic",
+    "SMIC-HS",
+    "Center for Machine Vision and Signal Analysis, University of Oulu",
+    official=True,
+    counts=(70, 51, 43),
+    listed=164,
+)
+FPS = 100.0
+CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
+PATTERNS = ("SMIC-HS-E_annotation", "SMIC-HS", "annotation")
+BASES = ("HS", "SMIC_all_cropped/HS", "SMIC_all_raw/HS", "SMIC-HS-E", "HS_long/SMIC-HS-E", ".")
+COLUMNS = {
+    "subject": ("Subject",),
+    "clip": ("Filename",),
+    "onset": ("OnsetF", "Onset"),
+    "offset": ("OffsetF", "Offset"),
+    **{
+        f"{name}{nth}?": (f"{name.capitalize()}{nth}F",)
+        for nth in (2, 3)
+        for name in ("onset", "offset")
+    },
+}
+MEND = "name it like s01_ne_01, or remove it"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Onset and offset of one expression, as the table has them."""
+
+    row: int
+    onset: str
+    offset: str
+
+
+Intervals = dict[str, list[Interval]]
+
+
+@recordings(FACTS, source="Li et al. 2013")
+def smic(root: Path, *, coding: str = "", images: str = "") -> Survey:
+    """The clips of SMIC-HS below `root`, every one without an apex."""
+    check_root(root, FACTS.title)
+    tree = Tree(root)
+    findings: list[Finding] = []
+    table, intervals = _read_intervals(tree, coding, findings)
+    base = _base(tree, images)
+    where = shown(table or root)
+    clips: list[Clip] = []
+    rows: dict[ClipKey, int | None] = {}
+    records = _records(tree, base, intervals, findings, where)
+    for record, place in records:
+        clip, remarks = make_clip(record, place, tree, base, where=where, fps=FPS)
+        findings += remarks
+        if clip is not None:
+            clips.append(clip)
+            rows[clip.key] = record.row
+    if not clips:
+        raise first_error(findings, root, table)
+    return Survey(FACTS.name, root, table, len(records), clips, findings, {}, rows)
+
+
+def clip_id(text: str) -> tuple[str, str, str, int]:
+    """s01_ne_02 from s1_ne_2: the id, subject, class and number; or `ValueError`."""
+    parts = re.fullmatch(r"s0*(\d+)_(ne|po|sur)_0*(\d+)", text.strip().lower())
+    if parts is None:
+        raise ValueError(f"'{shown(text)}' is not an id like s01_ne_01")
+    subject, code, number = f"s{int(parts[1]):02d}", parts[2], int(parts[3])
+    return f"{subject}_{code}_{number:02d}", subject, CODES[code], number
+
+
+def _base(tree: Tree, named: str) -> Path:
+    names = (named,) if named else BASES
+    for name in names:
+        base = tree.root if name == "." else tree.find(tree.root, tuple(name.split("/")))
+        if base and _folders(tree, base, r"s\d+"):
+            return base
+    raise InputError(
+        "no folder of images of SMIC-HS",
+        where=shown(tree.root),
+        mend="expected is HS/s01/micro/positive/s01_po_01",
+    )
+
+
+def _records(
+    tree: Tree, base: Path, intervals: Intervals, findings: list[Finding], where: str
+) -> list[tuple[Record, tuple[str, ...]]]:
+    """Every clip of the tree with its place below the base."""
+    found: dict[str, tuple[Record, tuple[str, ...]]] = {}
+    for place in _places(tree, base):
+        try:
+            name, subject, label, number = clip_id(place[-1])
+        except ValueError as error:
+            findings.append(Finding("naming", str(error), MEND, shown("/".join(place))))
+            continue
+        key, folder = ClipKey(FACTS.name, subject, name), "/".join(map(shown, place))
+        problem, mend = "", "move the folder to where its name says"
+        if len(place) == 4 and place[2].lower() != label:
+            problem = f"{name} lies among the {place[2]} clips"
+        elif clip_id(f"{place[0]}_ne_1")[1] != subject:
+            problem = f"{name} lies in the folder of {place[0]}"
+        elif name in found:
+            problem, mend = f"{name} is there twice", "remove one of the folders"
+        if problem:
+            kind = "duplicate" if "twice" in problem else "label"
+            findings.append(Finding(kind, problem, mend, folder, clip=key))
+            continue
+        whole_folder = len(place) == 4
+        for nth, part in enumerate(_parts(tree, base, place, intervals.get(name), whole_folder)):
+            later = f"{subject}_{name.split('_')[1]}_{number + nth:02d}"
+            record = Record(
+                ClipKey(FACTS.name, subject, later), place[-1], CLASSES.index(label), label,
+                part.row or None, part.onset, None, part.offset,
+            )  # fmt: skip
+            found.setdefault(later, (record, place))
+        if not whole_folder and name not in intervals:
+            problem = f"{name} is not in the table, and its folder is longer than the clip"
+            findings.append(Finding("row", problem, "add its row", where, clip=key))
+    return list(found.values())
+
+
+def _parts(
+    tree: Tree,
+    base: Path,
+    place: tuple[str, ...],
+    intervals: list[Interval] | None,
+    whole_folder: bool,
+) -> list[Interval]:
+    """The expressions in a folder: those of the table; of a cut clip, the one that is in it."""
+    if not whole_folder:
+        return intervals or []
+    numbers = tree.frames(base.joinpath(*place)).numbers
+    for part in intervals or []:
+        if whole(part.onset) in numbers and whole(part.offset) in numbers:
+            return [part]
+    first, last = (numbers[0], numbers[-1]) if numbers else (0, 0)
+    return [Interval(0, str(first), str(last))]
+
+
+def _places(tree: Tree, base: Path) -> list[tuple[str, ...]]:
+    """Paths of clip folders below the base, in both layouts."""
+    places: list[tuple[str, ...]] = []
+    for subject in _folders(tree, base, r"s\d+"):
+        if _folders(tree, base / subject, "micro"):
+            micro = _folders(tree, base / subject, "micro")[0]
+            for label in _folders(tree, base / subject / micro, "|".join(CLASSES)):
+                inside = _folders(tree, base / subject / micro / label, ".*")
+                places += [(subject, micro, label, clip) for clip in inside]
+        else:
+            places += [(subject, clip) for clip in _folders(tree, base / subject, "s.*")]
+    return places
+
+
+def _folders(tree: Tree, folder: Path, pattern: str) -> list[str]:
+    tree.inside(folder)
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_dir() and re.fullmatch(pattern, path.name.lower(), re.DOTALL)
+    )
+
+
+def _read_intervals(
+    tree: Tree, named: str, findings: list[Finding]
+) -> tuple[Path | None, Intervals]:
+    """Onsets and offsets by clip id; none where there is no table."""
+    files = [tree.root / named] if named else coding_files(tree, PATTERNS)
+    if not files:
+        return None, {}
+    table = read_coding(tree.inside(files[0]), COLUMNS)
+    intervals: Intervals = {}
+    for row in table.rows:
+        try:
+            name = _row_id(row)
+        except ValueError as error:
+            where = shown(table.path)
+            findings.append(Finding("row", str(error), "correct this row", where, row.number))
+            continue
+        if name in intervals:
+            problem, mend = f"{name} is listed twice", "remove one of the rows"
+            where = shown(table.path)
+            findings.append(Finding("duplicate", problem, mend, where, row.number, left_out=False))
+            continue
+        given = [(row[f"onset{nth}"], row[f"offset{nth}"]) for nth in ("", 2, 3)]
+        intervals[name] = [Interval(row.number, a, b) for a, b in given if a]
+    return table.path, intervals
+
+
+def _row_id(row: Row) -> str:
+    for field in ("subject", "clip", "onset", "offset"):
+        if field in row.odd:
+            raise ValueError(f"the {field} is {row.odd[field]}; it must be plain text or a number")
+    if not row["subject"]:
+        raise ValueError("the subject is empty")
+    return clip_id(row["clip"])[0]

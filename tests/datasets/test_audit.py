@@ -1,0 +1,176 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import trees
+from test_cli import Done, files_under, hmrm
+
+from hmrm_lab.datasets.audit import Audit, audit
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def composite_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trees.write_composite(tmp_path_factory.mktemp("composite"))
+
+
+def check(name: str, root: Path, *options: object) -> Done:
+    return hmrm("data", "check", name, "--root", root, *options, cwd=root)
+
+
+def test_a_complete_composite(composite_root: Path) -> None:
+    result = audit("composite", composite_root)
+    assert result.complete
+    assert result.found == (250, 109, 83)
+    assert len(result.subjects) == 68
+    assert all(one.found == one.expected for one in result.subjects)
+    assert result.verdict == "complete: 442 of 442 clips; 166 need an apex (`hmrm prepare`)"
+
+
+def test_the_command_prints_counts_and_writes_nothing(composite_root: Path) -> None:
+    before = files_under(composite_root)
+    done = check("casme2", composite_root / "casme2")
+    assert done.returncode == 0, done.stderr
+    assert "complete: 145 of 145 clips" in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["negative", "88", "88"] in lines
+    assert ["casme2/sub01", "2/1/0", "2/1/0"] in lines
+    assert ["not", "used", "others", "1"] in lines
+    assert "http://casme.psych.ac.cn" in done.stdout
+    assert files_under(composite_root) == before
+
+
+def test_json_is_one_object(composite_root: Path) -> None:
+    done = check("samm", composite_root / "samm", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["complete"] is True
+    assert result["usable"] == 133
+    assert result["without_apex"] == 2
+    assert result["classes"] == {"negative": 92, "positive": 26, "surprise": 15}
+    assert [one["row"] for one in result["findings"]] == [119, 126]
+    assert {one["kind"] for one in result["findings"]} == {"apex_outside"}
+
+
+def test_the_page(tmp_path: Path) -> None:
+    rows = trees.casme2_rows()[:3]
+    rows[1][-1] = SCRIPT
+    root = trees.write_casme2(tmp_path / "data", rows)
+    page = tmp_path / "audit.html"
+    done = check("casme2", root, "--html", page)
+    assert done.returncode == 0, done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "usable, but not complete: 2 of 145 clips" in text
+    assert "unknown emotion" in text
+    assert SCRIPT not in text
+    assert "http" not in text.replace("http-equiv", "").replace("http://casme.psych.ac.cn", "")
+
+
+def broken(root: Path, name: str, content: bytes) -> Audit:
+    """The audit of two clips, one frame of the first one replaced."""
+    trees.write_casme2(root, trees.casme2_rows()[:2])
+    (root / "Cropped" / "sub01" / "EP02_01f" / name).write_bytes(content)
+    return audit("casme2", root)
+
+
+@pytest.mark.parametrize(("number", "left_out"), [(46, True), (47, False), (48, True)])
+def test_an_unreadable_frame(tmp_path: Path, number: int, left_out: bool) -> None:
+    result = broken(tmp_path, f"reg_img{number}.jpg", b"")
+    (finding,) = result.findings
+    assert (finding.kind, finding.left_out, finding.row) == ("unreadable", left_out, 2)
+    assert finding.problem == "an empty file"
+    assert finding.where.endswith(f"reg_img{number}.jpg")
+    assert len(result.clips) == (1 if left_out else 2)
+
+
+@pytest.mark.parametrize(("number", "left_out"), [(46, True), (47, False)])
+def test_frames_of_unequal_size(tmp_path: Path, number: int, left_out: bool) -> None:
+    content = trees.image_bytes(".jpg", size=(20, 12))
+    result = broken(tmp_path, f"reg_img{number}.jpg", content)
+    (finding,) = result.findings
+    assert (finding.kind, finding.left_out) == ("sizes", left_out)
+    assert finding.problem == "20x12 pixels, but the clip has 16x12"
+
+
+def test_deep_decodes(tmp_path: Path) -> None:
+    """A PNG whose header and end are whole, and whose middle is not."""
+    trees.write_casme2(tmp_path, trees.casme2_rows()[:2], name="img{}.png")
+    path = tmp_path / "Cropped" / "sub01" / "EP02_01f" / "img48.png"
+    content = bytearray(path.read_bytes())
+    content[45:-16] = bytes(len(content) - 61)
+    path.write_bytes(content)
+    assert audit("casme2", tmp_path).findings == []
+    (finding,) = audit("casme2", tmp_path, deep=True).findings
+    assert (finding.kind, finding.left_out) == ("unreadable", True)
+
+
+def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:
+    assert broken(tmp_path, "reg_img48.jpg", trees.image_bytes(".png")).findings == []
+
+
+def test_one_subject_is_not_enough_for_loso(tmp_path: Path) -> None:
+    root = trees.write_casme2(tmp_path, trees.casme2_rows()[:2])
+    assert "leave-one-subject-out needs two" in audit("casme2", root).verdict
+
+
+def test_a_thousand_findings_do_not_flood_the_terminal(tmp_path: Path) -> None:
+    rows = [
+        *trees.casme2_rows()[:2],
+        *([1, f"X{n}", *trees.casme2_rows()[0][2:]] for n in range(99)),
+    ]
+    root = trees.write_casme2(tmp_path, rows[:2])
+    trees.write_table(root / "CASME2-coding-20140508.xlsx", [trees.CASME2_HEADER, *rows])
+    done = check("casme2", root)
+    assert "... and 94 more" in done.stdout
+    assert len(done.stdout.splitlines()) < 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["casme2", "--root", "absent"], "no such folder"),
+        (["casme2", "--root", "."], "no coding file of CASME II"),
+        (["casme", "--root", "."], "did you mean 'casme"),
+        (["flowmaps", "--root", "."], "unknown recorded data set 'flowmaps'"),
+        (["casme2", "--root", ".", "--coding", "x.xlsx"], "no such coding file"),
+        (["casme2", "--root", ".", "--coding", "../x.xlsx"], "leads out of the root"),
+        (["composite", "--root", ".", "--images", "x"], "takes no --coding or --images"),
+        (["composite", "--root", "."], "no folder 'casme2'"),
+        (["smic", "--root", "."], "no folder of images of SMIC-HS"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = hmrm("data", "check", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert files_under(tmp_path) == []
+
+
+def test_a_run_refuses_clips_without_an_apex(composite_root: Path, tmp_path: Path) -> None:
+    root = composite_root / "smic"
+    done = hmrm("run", "--preset", "smoke", "--data", "smic", "--root", root, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "spot the apex first (`hmrm prepare`)" in done.stderr
+    assert files_under(tmp_path) == []
+
+
+def test_other_files_under_the_same_names_are_other_maps(tmp_path: Path) -> None:
+    from hmrm_lab.config import load_config
+    from hmrm_lab.preparation import load_flowset
+
+    rows = [row for row in trees.casme2_rows() if row[0] in (1, 2)][:4]
+    root = trees.write_casme2(tmp_path, rows)
+    for row in rows:
+        folder = root / "Cropped" / f"sub{row[0]:02d}" / row[1]
+        trees.write_frames(folder, range(46, 51), "reg_img{}.jpg", size=(48, 48))
+    config = load_config("smoke", data="casme2", overrides=["flow.name=dis"])
+    first = load_flowset(config, root)
+    path = root / "Cropped" / "sub01" / "EP02_01f" / "reg_img48.jpg"
+    path.write_bytes(trees.image_bytes(".jpg", step=0, size=(48, 48)))
+    os.utime(path, ns=(1, 1))
+    second = load_flowset(config, root)
+    assert first.fingerprint() != second.fingerprint()
