@@ -10,6 +10,7 @@ import datetime
 import re
 import xml.etree.ElementTree as ET
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +163,7 @@ def _workbook(path: Path) -> Iterator[Grid]:
 
 BROKEN = (
     *(zipfile.BadZipFile, ET.ParseError, KeyError, ValueError, TypeError, AttributeError),
-    *(IndexError, EOFError, OSError, NotImplementedError, RuntimeError),
+    *(IndexError, EOFError, OSError, NotImplementedError, RuntimeError, zlib.error),
 )
 """What a damaged workbook makes openpyxl raise."""
 

@@ -45,7 +45,10 @@ class RecordedFrames:
 def read_image(path: Path) -> NDArray[np.uint8]:
     """An image as (H, W, 3) uint8, RGB. `InputError` if it is damaged or too large."""
     measure_image(path)
-    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
     if image is None:
         raise InputError("not an image that OpenCV can read", where=shown(path), mend=AGAIN)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -2,11 +2,13 @@ import json
 import os
 from pathlib import Path
 
+import cv2
 import pytest
 import trees
 from test_cli import Done, files_under, hmrm
 
 from hmrm_lab.datasets.audit import Audit, audit
+from hmrm_lab.errors import InputError
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -104,6 +106,19 @@ def test_deep_decodes(tmp_path: Path) -> None:
     assert audit("casme2", tmp_path).findings == []
     (finding,) = audit("casme2", tmp_path, deep=True).findings
     assert (finding.kind, finding.left_out) == ("unreadable", True)
+
+
+def test_what_makes_opencv_raise_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise cv2.error("assertion failed")
+
+    root = trees.write_casme2(tmp_path, trees.casme2_rows()[:2])
+    (clip, _) = audit("casme2", root).clips
+    monkeypatch.setattr(cv2, "imdecode", refuse)
+    with pytest.raises(InputError, match=r"reg_img46\.jpg: not an image"):
+        clip.frames[clip.onset]
 
 
 def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:

@@ -107,6 +107,16 @@ def half_archive(root: Path) -> None:
     table(root).write_bytes(content[: len(content) // 2])
 
 
+def damaged_archive(root: Path) -> None:
+    """Nonsense in the packed bytes of the sheet."""
+    content = bytearray(table(root).read_bytes())
+    with zipfile.ZipFile(table(root)) as archive:
+        member = archive.getinfo("xl/worksheets/sheet1.xml")
+    start = member.header_offset + 30 + len(member.filename)
+    content[start : start + 40] = b"\xff" * 40
+    table(root).write_bytes(content)
+
+
 def other_archive(root: Path) -> None:
     with zipfile.ZipFile(table(root), "w") as archive:
         archive.writestr("readme.txt", "no workbook")
@@ -217,6 +227,7 @@ ERRORS: dict[str, tuple[Harm, str]] = {
     "text called .xlsx": (replace_table(b"Subject,Filename\n1,EP02_01f\n"), "not a readable work"),
     "empty workbook file": (replace_table(b""), "the coding file is empty"),
     "half a workbook": (half_archive, "not a readable workbook"),
+    "a damaged workbook": (damaged_archive, "not a readable workbook"),
     "an archive that is no workbook": (other_archive, "not a readable workbook"),
     "XML bomb": (bomb(LAUGHS), "declares XML entities"),
     "XML that reads a file": (bomb(EXTERNAL), "declares XML entities"),
