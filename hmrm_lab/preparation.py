@@ -6,7 +6,6 @@ This is where frames end: everything above works on a `FlowSet`.
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -24,7 +23,7 @@ from hmrm_lab.faces.regions import reduce_masks, region_masks
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.records import Clip, ClipKey, Floats, FlowSet
 from hmrm_lab.registry import datasets, flows
-from hmrm_lab.store import write_atomic_bytes
+from hmrm_lab.store import cache_folder, write_atomic_bytes
 
 MAP_SIDE_PX = 28  # as published flow maps have it
 CACHE_FORMAT = 1  # raise it when the same settings give other maps
@@ -37,11 +36,6 @@ class LandmarkedFrames(Protocol):
     """Frames that bring landmarks: (68, 2) float32, (x, y) pixels."""
 
     def landmarks(self, index: int) -> Floats: ...
-
-
-def cache_folder() -> Path:
-    """`$HMRM_CACHE`, or `data/cache` where the command runs."""
-    return Path(os.environ.get("HMRM_CACHE", "data/cache"))
 
 
 def load_flowset(

@@ -60,7 +60,7 @@ class Face:
 
 
 class FaceProvider(Protocol):
-    """Finds the face of a frame; the largest, if there are several; None if there is none.
+    """Finds the face of a frame; the surest, if there are several; None if there is none.
 
     Shapes
     ------
