@@ -43,5 +43,5 @@ clean:
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable ".[jupyter,dev]"
+	$(INSTALL) --editable ".[jupyter,faces,dev]"
 	touch $@ .venv/core.stamp

@@ -6,7 +6,6 @@ This is where frames end: everything above works on a `FlowSet`.
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.records import Clip, ClipKey, Floats, FlowSet, FramePairs
 from hmrm_lab.registry import datasets, flows
-from hmrm_lab.store import write_atomic_bytes
+from hmrm_lab.store import cache_folder, write_atomic_bytes
 
 MAP_SIDE_PX = 28  # as published flow maps have it
 CACHE_FORMAT = 1  # raise it when the same settings give other maps
@@ -46,11 +45,6 @@ class IdentifiedFrames(Protocol):
     """Frames from files, which may be other ones under the same settings."""
 
     def identity(self, index: int) -> str: ...
-
-
-def cache_folder() -> Path:
-    """`$HMRM_CACHE`, or `data/cache` where the command runs."""
-    return Path(os.environ.get("HMRM_CACHE", "data/cache"))
 
 
 def load_flowset(

@@ -1,4 +1,4 @@
-"""One registry: data sets, flow estimators and systems are builders found by name.
+"""One registry: data sets, face providers, flow estimators and systems are builders found by name.
 
 A builder takes plain keyword arguments with defaults; its signature is the list of its options,
 so that `--set model.width=64` is checked against the very function that will be called.
@@ -100,5 +100,6 @@ def first_problem(error: ValidationError) -> str:
 
 
 datasets = Registry("data set")
+providers = Registry("face provider")
 flows = Registry("flow estimator")
 systems = Registry("system")

@@ -23,6 +23,11 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 
 
+def cache_folder() -> Path:
+    """`$HMRM_CACHE`, or `data/cache` where the command runs."""
+    return Path(os.environ.get("HMRM_CACHE", "data/cache"))
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Write all of the file or nothing: a temporary neighbour, flushed, then renamed."""
     write_atomic_bytes(path, text.encode("utf-8"))

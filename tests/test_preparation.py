@@ -10,14 +10,9 @@ from datasets.test_flowmaps import write_tree
 from hmrm_lab import preparation
 from hmrm_lab.datasets.synthetic import read_clips, write_clips
 from hmrm_lab.errors import InputError
-from hmrm_lab.preparation import (
-    cache_folder,
-    compute_flowset,
-    load_clips,
-    load_flowset,
-    reduce_frames,
-)
+from hmrm_lab.preparation import compute_flowset, load_clips, load_flowset, reduce_frames
 from hmrm_lab.records import FlowSet
+from hmrm_lab.store import cache_folder
 
 
 @pytest.fixture(autouse=True)

@@ -1,1 +1,5 @@
-"""Faces: regions from landmarks."""
+"""Faces: detection, landmarks, alignment, regions, apex. Importing this registers the providers."""
+
+from hmrm_lab.faces import cached, dlib68, mtcnn, template
+
+__all__ = ["cached", "dlib68", "mtcnn", "template"]

@@ -4,9 +4,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.faces.face import EYE_OF_IMAGE_LEFT, EYE_OF_IMAGE_RIGHT, box_around
 from hmrm_lab.records import Floats
 
-BROWS, EYES, MOUTH = slice(17, 27), slice(36, 48), slice(48, 68)
+BROWS, NOSE, EYES, MOUTH = slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
+PARTS = {
+    "brow_left": slice(17, 22),
+    "brow_right": slice(22, 27),
+    "eye_left": EYE_OF_IMAGE_LEFT,
+    "eye_right": EYE_OF_IMAGE_RIGHT,
+    "nose": NOSE,
+    "mouth": MOUTH,
+}
+"""The landmarks of each part of the face; left and right are those of the image."""
 MARGIN = 0.10  # of the distance between the outer eye corners
 
 
@@ -21,6 +31,42 @@ def region_masks(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_
     margin = round(MARGIN * float(np.linalg.norm(landmarks[45] - landmarks[36])))
     eyes = np.concatenate([landmarks[BROWS], landmarks[EYES]])
     return np.stack([_hull(p, height, width, margin) for p in (eyes, landmarks[MOUTH])])
+
+
+def part_masks(landmarks: Floats, height: int, width: int) -> dict[str, NDArray[np.bool_]]:
+    """Each of `PARTS` alone: the convex hull of its landmarks, widened by the same margin.
+
+    Shapes
+    ------
+    landmarks : (68, 2), (x, y) pixels
+    returns : (height, width) bool for each name
+    """
+    margin = round(MARGIN * float(np.linalg.norm(landmarks[45] - landmarks[36])))
+    return {name: _hull(landmarks[p], height, width, margin) for name, p in PARTS.items()}
+
+
+def core_regions(landmarks: Floats) -> Floats:
+    """The four core regions of paper 3.3: periocular and perioral, left and right of the nose.
+
+    The boxes meet in the point that lies, across, in the middle of the nose's ridge and, down,
+    halfway between the eyes and the mouth; outwards they reach as far as brows, eyes and mouth
+    do, and by the margin of the masks beyond. The face is upright (see `align`).
+
+    Shapes
+    ------
+    landmarks : (68, 2), (x, y) pixels
+    returns : (4, 4), left, top, right, bottom in pixels; order top-left, top-right, bottom-left,
+        bottom-right
+    """
+    margin = MARGIN * float(np.linalg.norm(landmarks[45] - landmarks[36]))
+    features = np.concatenate([landmarks[part] for part in (BROWS, EYES, MOUTH)])
+    left, top, right, bottom = box_around(features) + margin * np.array([-1, -1, 1, 1])
+    x = float(landmarks[27:31, 0].mean())
+    y = float(landmarks[EYES, 1].mean() + landmarks[MOUTH, 1].mean()) / 2
+    return np.array(
+        [(left, top, x, y), (x, top, right, y), (left, y, x, bottom), (x, y, right, bottom)],
+        dtype=np.float32,
+    )
 
 
 def reduce_masks(masks: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:

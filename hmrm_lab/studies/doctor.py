@@ -8,11 +8,12 @@ import sys
 
 import torch
 
-from hmrm_lab.preparation import cache_folder
+from hmrm_lab.store import cache_folder
 
 OPTIONAL = {
     "mamba_ssm": "CUDA kernels of the selective scan; the torch loop is used without it",
     "dlib": "68 landmarks of recorded faces (extra: faces)",
+    "mtcnn": "weights for five points of recorded faces (extra: faces)",
     "jupyterlab": "notebooks (extra: jupyter)",
     "papermill": "headless notebooks (extra: jupyter)",
     "playwright": "browser tests (extra: browser)",

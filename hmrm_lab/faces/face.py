@@ -1,0 +1,95 @@
+"""One found face, and what everything that finds faces looks like from outside."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.records import Floats
+
+Fallback = Literal["none", "neighbour", "template"]
+
+EYE_OF_IMAGE_LEFT, EYE_OF_IMAGE_RIGHT = slice(36, 42), slice(42, 48)
+NOSE_TIP, MOUTH_CORNER_LEFT, MOUTH_CORNER_RIGHT = 30, 48, 54
+SMALLEST_SIDE = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """A face in one frame.
+
+    Shapes
+    ------
+    box : (4,) float32, left, top, right, bottom in pixels; may reach beyond the frame
+    points : (68, 2) float32 in iBUG 300-W numbering, or (5, 2) in the order eye, eye, nose tip,
+        mouth corner, mouth corner, left in the image before right; (x, y) in pixels
+
+    Parameters
+    ----------
+    score
+        How sure the provider is, on a scale of its own; 0 for a face that was not detected.
+    provider
+        The name of what gave the face.
+    fallback
+        `none` if the face was detected in this very frame, `neighbour` if it was taken over from
+        another frame, `template` if it is the mean face.
+    from_frame
+        The frame that a neighbour's face was taken from.
+    """
+
+    box: Floats
+    points: Floats
+    score: float
+    provider: str
+    fallback: Fallback = "none"
+    from_frame: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.box.shape != (4,) or self.points.shape not in {(68, 2), (5, 2)}:
+            raise ValueError(f"a face of box {self.box.shape} and points {self.points.shape}")
+
+    def five(self) -> Floats:
+        """Eye centres, nose tip and mouth corners: (5, 2)."""
+        return self.points if len(self.points) == 5 else five_points(self.points)
+
+    def taken_from(self, frame: int) -> "Face":
+        """The same face where another frame had none."""
+        return replace(self, score=0.0, fallback="neighbour", from_frame=frame)
+
+
+class FaceProvider(Protocol):
+    """Finds the face of a frame; the surest, if there are several; None if there is none.
+
+    Shapes
+    ------
+    frame : (H, W, 3), uint8, RGB
+    """
+
+    def __call__(self, frame: NDArray[np.uint8], /) -> Face | None: ...
+
+
+def five_points(landmarks: Floats) -> Floats:
+    """MTCNN's five points from the 68 landmarks: (68, 2) to (5, 2)."""
+    eyes = [landmarks[eye].mean(axis=0) for eye in (EYE_OF_IMAGE_LEFT, EYE_OF_IMAGE_RIGHT)]
+    rest = landmarks[[NOSE_TIP, MOUTH_CORNER_LEFT, MOUTH_CORNER_RIGHT]]
+    return np.concatenate([eyes, rest]).astype(np.float32)
+
+
+def box_around(points: Floats) -> Floats:
+    """The smallest box that holds the points: (n, 2) to (4,)."""
+    return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float32)
+
+
+def check_frame(frame: NDArray[np.uint8]) -> None:
+    """Refuse what no provider can take, with an `InputError` that says why."""
+    if frame.ndim != 3 or frame.shape[-1] != 3:
+        raise InputError(f"a frame of shape {frame.shape}", mend="give an (H, W, 3) RGB image")
+    if frame.dtype != np.uint8:
+        raise InputError(f"a frame of type {frame.dtype}", mend="convert it to 8 bit (uint8)")
+    if min(frame.shape[:2]) < SMALLEST_SIDE:
+        raise InputError(
+            f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels",
+            mend=f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
+        )

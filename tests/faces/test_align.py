@@ -1,0 +1,157 @@
+"""Similarities, the canonical crop, and landmarks that are carried along."""
+
+import cv2
+import numpy as np
+import pytest
+
+from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.errors import InputError
+from hmrm_lab.faces.align import AlignedFrames, align_clip, crop_similarity, warp
+from hmrm_lab.faces.face import Face, box_around, five_points
+from hmrm_lab.faces.regions import core_regions, part_masks
+from hmrm_lab.faces.similarity import Similarity, fit_similarity
+from hmrm_lab.faces.template import (
+    CROP_PX,
+    EYES_PX,
+    dense_landmarks,
+    face_in_box,
+    mean_face,
+    scale_pixels,
+)
+from hmrm_lab.faces.track import FaceTrack, find_faces
+
+Floats = np.ndarray
+
+
+def similarity(angle: float, scale: float, shift: tuple[float, float]) -> Similarity:
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    return Similarity(np.array([[cosine, -sine], [sine, cosine]]), np.array(shift))
+
+
+@pytest.mark.parametrize("angle", [-2.9, -0.4, 0.0, 1.7])
+@pytest.mark.parametrize("scale", [0.2, 1.0, 3.5])
+@pytest.mark.parametrize("count", [2, 5, 68])
+def test_a_known_similarity_is_recovered(angle: float, scale: float, count: int) -> None:
+    truth = similarity(angle, scale, (31.0, -12.5))
+    points = np.random.default_rng(count).uniform(0, 200, (count, 2)).astype(np.float32)
+    found = fit_similarity(points, truth.points(points))
+    assert np.allclose(found.matrix(), truth.matrix(), atol=1e-3)
+    assert found.angle == pytest.approx(angle, abs=1e-5)
+    assert found.scale == pytest.approx(scale, rel=1e-5)
+    back = found.inverse().points(found.points(points))
+    assert np.allclose(back, points, atol=1e-3)
+
+
+def test_no_other_similarity_is_closer() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 200, (12, 2)).astype(np.float32)
+    target = similarity(0.3, 1.2, (5, 5)).points(points) + rng.normal(0, 6, (12, 2))
+    best = fit_similarity(points, target)
+
+    def miss(map_: Similarity) -> float:
+        return float(((map_.points(points) - target) ** 2).sum())
+
+    for _ in range(200):
+        turned, scaled = rng.normal(0, 0.01), 1 + rng.normal(0, 0.01)
+        nudged = best.linear @ similarity(turned, scaled, (0, 0)).linear
+        other = Similarity(nudged, best.shift + rng.normal(0, 0.5, 2))
+        assert miss(other) >= miss(best) - 1e-3
+
+
+def test_mirrored_points_are_not_mirrored_back() -> None:
+    points = mean_face()
+    assert np.linalg.det(fit_similarity(points, points * (-1, 1)).linear) > 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, 7.0])
+def test_points_without_a_similarity_are_refused(bad: float) -> None:
+    with pytest.raises(InputError, match="landmarks"):
+        fit_similarity(np.full((5, 2), bad), mean_face()[:5])
+
+
+def test_eyes_of_any_face_go_to_their_places() -> None:
+    landmarks = similarity(0.25, 1.7, (90, 40)).points(mean_face())
+    for points in (landmarks, five_points(landmarks)):
+        for size in (112, CROP_PX):
+            there = crop_similarity(face_of(points), size).points(points)
+            eyes = (there if len(points) == 5 else five_points(there))[:2]
+            expected = scale_pixels(CROP_PX, size).points(np.array(EYES_PX))
+            assert np.allclose(eyes, expected, atol=0.01)
+
+
+def test_five_points_stand_for_a_whole_face() -> None:
+    landmarks = similarity(-0.2, 0.8, (10, 60)).points(mean_face())
+    assert np.allclose(dense_landmarks(face_of(five_points(landmarks))), landmarks, atol=0.01)
+    assert np.array_equal(dense_landmarks(face_of(landmarks)), landmarks)
+
+
+def test_a_face_fits_its_box() -> None:
+    face = face_in_box(np.array([100, 50, 180, 400], dtype=np.float32))
+    assert face.box == pytest.approx(box_around(face.points))
+    assert face.box[[0, 2]] == pytest.approx([100, 180], abs=0.01)
+    assert (face.box[1] + face.box[3]) / 2 == pytest.approx(225, abs=0.01)
+
+
+def test_a_turned_clip_comes_back_upright() -> None:
+    """Dots painted on the landmarks of a turned face land where the landmarks are carried."""
+    landmarks = similarity(0.3, 1.4, (60, 20)).points(mean_face())
+    frame = np.zeros((420, 400, 3), np.uint8)
+    dots = [36, 45, 30, 48, 54]
+    for x, y in landmarks[dots]:
+        cv2.circle(frame, (round(x * 16), round(y * 16)), 48, (255,) * 3, -1, cv2.LINE_AA, 4)
+    to_crop = crop_similarity(face_of(landmarks))
+    crop = warp(frame, to_crop)
+    rows, columns = np.mgrid[:CROP_PX, :CROP_PX]
+    for x, y in to_crop.points(landmarks)[dots]:
+        near = (np.hypot(columns - x, rows - y) < 6) * crop[..., 0].astype(float)
+        centre = (near * columns).sum() / near.sum(), (near * rows).sum() / near.sum()
+        assert centre == pytest.approx((x, y), abs=0.25)
+
+
+def test_a_clip_is_aligned_by_its_onset_alone() -> None:
+    clip = synthetic(subjects=2, clips=2, seed=3)[0]
+    faces = {n: face_of(clip.frames.landmarks(n)) for n in (clip.onset, clip.apex)}
+    aligned = align_clip(clip, FaceTrack(faces))
+    assert isinstance(aligned.frames, AlignedFrames)
+    assert len(aligned.frames) == len(clip.frames)
+    assert aligned.frames[0].shape == (CROP_PX, CROP_PX, 3)
+    eyes = five_points(aligned.frames.landmarks(clip.onset))[:2]
+    assert np.allclose(eyes, EYES_PX, atol=0.01)
+    moved = aligned.frames.landmarks(clip.apex) - aligned.frames.landmarks(clip.onset)
+    before = clip.frames.landmarks(clip.apex) - clip.frames.landmarks(clip.onset)
+    assert np.allclose(moved, before @ aligned.frames.to_crop.linear.T, atol=1e-3), "motion stays"
+    with pytest.raises(KeyError, match="not looked for"):
+        aligned.frames.landmarks(clip.offset)
+
+
+def test_parts_lie_where_the_face_has_them() -> None:
+    clip = synthetic(subjects=2, clips=2, seed=3)[0]
+    aligned = align_clip(clip, find_faces(clip.frames, exact_faces(clip), only=[clip.onset]))
+    landmarks = aligned.frames.landmarks(clip.onset)
+    centres = {
+        name: np.argwhere(mask).mean(axis=0)[::-1]
+        for name, mask in part_masks(landmarks, CROP_PX, CROP_PX).items()
+    }
+    assert centres["eye_left"] == pytest.approx(EYES_PX[0], abs=4)
+    assert centres["eye_right"] == pytest.approx(EYES_PX[1], abs=4)
+    assert centres["brow_left"][1] < centres["eye_left"][1] < centres["nose"][1]
+    assert centres["nose"][1] < centres["mouth"][1]
+    assert centres["nose"][0] == pytest.approx(112, abs=8)
+    regions = core_regions(landmarks)
+    for name, region in (("eye_left", 0), ("eye_right", 1), ("brow_left", 0), ("brow_right", 1)):
+        left, top, right, bottom = regions[region]
+        assert left < centres[name][0] < right
+        assert top < centres[name][1] < bottom
+    for corner, region in ((48, 2), (54, 3)):
+        left, top, right, bottom = regions[region]
+        assert left < landmarks[corner, 0] < right
+        assert top < landmarks[corner, 1] < bottom
+    assert (regions[0, 2:] == regions[3, :2]).all(), "the four meet in one point"
+
+
+def exact_faces(clip: object) -> object:
+    return lambda frame: face_of(clip.frames.landmarks(clip.onset))
+
+
+def face_of(points: Floats) -> Face:
+    return Face(box_around(points), points.astype(np.float32), 1.0, "test")

@@ -1,0 +1,75 @@
+"""Every way in which a frame without a detected face gets one, and that each is reported."""
+
+from collections.abc import Collection
+
+import numpy as np
+import pytest
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.faces.face import Face, box_around
+from hmrm_lab.faces.template import face_in_frame, mean_face
+from hmrm_lab.faces.track import find_faces
+
+
+class Numbered:
+    """Frames that carry their number in every pixel."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return np.full((100, 140, 3), index, np.uint8)
+
+
+class Blinking:
+    """Finds a face, shifted by the frame's number, in these frames only."""
+
+    def __init__(self, seen: Collection[int]) -> None:
+        self.seen = seen
+
+    def __call__(self, frame: np.ndarray, /) -> Face | None:
+        number = int(frame[0, 0, 0])
+        points = mean_face(100) + np.float32(number)
+        return Face(box_around(points), points, 0.9, "test") if number in self.seen else None
+
+
+def test_detected_frames_keep_their_own_face() -> None:
+    track = find_faces(Numbered(4), Blinking(range(4)))
+    assert track.counts() == {"none": 4, "neighbour": 0, "template": 0}
+    for number in range(4):
+        assert np.array_equal(track[number].points, mean_face(100) + number)
+        assert track[number].from_frame is None
+
+
+def test_the_nearest_detected_frame_steps_in() -> None:
+    track = find_faces(Numbered(9), Blinking({2, 6}))
+    sources = [track[n].from_frame for n in range(9)]
+    assert sources == [2, 2, None, 2, 2, 6, None, 6, 6], "of two equally near, the earlier"
+    assert np.array_equal(track[5].points, track[6].points)
+    assert track[5].score == 0
+    assert track.counts() == {"none": 2, "neighbour": 7, "template": 0}
+
+
+def test_without_any_detection_the_mean_face_steps_in() -> None:
+    track = find_faces(Numbered(3), Blinking(()))
+    assert track.counts() == {"none": 0, "neighbour": 0, "template": 3}
+    assert np.array_equal(track[1].points, face_in_frame(100, 140).points)
+    assert track[1].provider == "template"
+    assert track[1].points[:, 0].mean() == pytest.approx(69.5, abs=1)
+
+
+def test_the_report_has_a_row_for_each_frame() -> None:
+    report = find_faces(Numbered(5), Blinking({1}), only=[3, 1]).report()
+    assert report["frame"].tolist() == [1, 3]
+    assert report["fallback"].tolist() == ["none", "neighbour"]
+    assert report["provider"].tolist() == ["test", "test"]
+    assert report["from_frame"].isna().tolist() == [True, False]
+    assert report["from_frame"][1] == 1
+
+
+def test_a_clip_without_frames_is_refused() -> None:
+    with pytest.raises(InputError, match="without frames"):
+        find_faces(Numbered(0), Blinking(()))
