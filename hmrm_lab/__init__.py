@@ -4,7 +4,7 @@ Frames become faces, faces become flow, flow becomes tokens, tokens become logit
 predictions, and every number, table and picture is computed from the predictions:
 
     datasets      clips: procedural faces, or recordings; or ready-made flow maps
-    faces         regions of a face, from its landmarks
+    faces         detection, landmarks, alignment, regions, apex
     flow          optical flow from onset to apex, strain, normalisation
     preparation   the three above in one step: clips to motion maps, cached
     augment       MotionMix, and flips and shifts that know what they do to vectors

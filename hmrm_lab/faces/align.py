@@ -1,7 +1,7 @@
 """Alignment: one similarity for a whole clip, from its onset frame to the canonical crop.
 
-A transform of each frame's own would put the detector's jitter, which is as large as a
-micro-expression, into the motion.
+A transform of each frame's own would put the detector's jitter into the motion: about .6 pixels
+a frame on the built-in faces, whose expressions peak at 1.4 pixels (decision 0010).
 """
 
 from dataclasses import dataclass, replace
