@@ -271,7 +271,13 @@ def _evaluate(
     processes = jobs or os.cpu_count() or 1
     with ProgressBars() as bars:
         flowsets = [
-            load_flowset(config, root, jobs=processes, on_progress=bars.stage("flow"))
+            load_flowset(
+                config,
+                root,
+                jobs=processes,
+                on_faces=bars.stage("faces"),
+                on_progress=bars.stage("flow"),
+            )
             for config in configs
         ]
         folders = [

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from hmrm_lab.errors import ConfigError, unknown_name
-from hmrm_lab.registry import Registry, datasets, first_problem, flows, systems
+from hmrm_lab.registry import Registry, datasets, first_problem, flows, providers, systems
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -48,6 +48,13 @@ class Component(Section):
 
 class DataConfig(Component):
     name: str = "synthetic"
+
+
+class FacesConfig(Component):
+    """How recordings become crops. Data sets that bring their own landmarks need none of it."""
+
+    name: str = "dlib"  # 4.2: 68 landmarks align
+    apex: Literal["annotated", "spotted"] = "annotated"  # spotted where it is not annotated
 
 
 class FlowConfig(Component):
@@ -122,6 +129,7 @@ class ExperimentConfig(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "run"
     data: DataConfig = DataConfig()
+    faces: FacesConfig = FacesConfig()
     flow: FlowConfig = FlowConfig()
     input: InputConfig = InputConfig()
     model: ModelConfig = ModelConfig()
@@ -139,7 +147,12 @@ class ExperimentConfig(Section):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-COMPONENTS: dict[str, Registry] = {"data": datasets, "flow": flows, "model": systems}
+COMPONENTS: dict[str, Registry] = {
+    "data": datasets,
+    "faces": providers,
+    "flow": flows,
+    "model": systems,
+}
 
 
 def load_config(
@@ -200,7 +213,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
 
 
 def _complete(settings: dict[str, Any]) -> ExperimentConfig:
-    """Validate, and fill in the options of the three builders."""
+    """Validate, and fill in the options of the builders."""
     config = _validate(settings)
     parts: dict[str, Component] = {name: getattr(config, name) for name in COMPONENTS}
     return _validate({**settings, **{name: _filled(name, part) for name, part in parts.items()}})

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import hmrm_lab.datasets
+import hmrm_lab.faces
 import hmrm_lab.flow
 import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import ExperimentConfig, load_config

@@ -7,7 +7,7 @@ import pytest
 from conftest import quick_config, tuned_config
 from datasets.test_flowmaps import write_tree
 
-from hmrm_lab import preparation
+import hmrm_lab.preparation.flowset as flowset_module
 from hmrm_lab.datasets.synthetic import read_clips, write_clips
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import compute_flowset, load_clips, load_flowset, reduce_frames
@@ -41,7 +41,7 @@ def test_frames_become_maps_in_pixels_with_masks() -> None:
 
 def test_the_second_time_is_read_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_flowset(quick_config())
-    monkeypatch.setattr(preparation, "compute_flowset", lambda *_, **__: pytest.fail("computed"))
+    monkeypatch.setattr(flowset_module, "compute_flowset", lambda *_, **__: pytest.fail("computed"))
     assert same(load_flowset(quick_config()), first)
 
 

@@ -48,7 +48,8 @@ def run_experiment(
     is written before the data have been read and found usable.
     """
     if flowset is None:
-        flowset = load_flowset(config, root, jobs=jobs, on_progress=_stage(watch, "flow"))
+        faces, flow = _stage(watch, "faces"), _stage(watch, "flow")
+        flowset = load_flowset(config, root, jobs=jobs, on_faces=faces, on_progress=flow)
     data = _describe(config, flowset)
     run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))

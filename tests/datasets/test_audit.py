@@ -165,14 +165,6 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, arguments: list[str], wor
     assert files_under(tmp_path) == []
 
 
-def test_a_run_refuses_clips_without_an_apex(composite_root: Path, tmp_path: Path) -> None:
-    root = composite_root / "smic"
-    done = hmrm("run", "--preset", "smoke", "--data", "smic", "--root", root, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "spot the apex first (`hmrm prepare`)" in done.stderr
-    assert files_under(tmp_path) == []
-
-
 def test_other_files_under_the_same_names_are_other_maps(tmp_path: Path) -> None:
     from hmrm_lab.config import load_config
     from hmrm_lab.preparation import load_flowset

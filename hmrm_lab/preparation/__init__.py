@@ -1,0 +1,9 @@
+"""Clips to motion maps: faces, flow, strain, region masks; every step cached by its content.
+
+This is where frames end: everything above works on a `FlowSet`.
+"""
+
+from hmrm_lab.preparation.flowset import compute_flowset, load_clips, load_flowset
+from hmrm_lab.preparation.pairs import reduce_frames, require_frames
+
+__all__ = ["compute_flowset", "load_clips", "load_flowset", "reduce_frames", "require_frames"]

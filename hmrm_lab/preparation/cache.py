@@ -1,0 +1,43 @@
+"""Arrays on disk under a name that is a digest of all that they depend on."""
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hmrm_lab.store import cache_folder, write_atomic_bytes
+
+Arrays = dict[str, Any]
+
+
+def digest_of(*parts: object) -> str:
+    """Twenty-four hexadecimal digits of the text of these parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{part}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:24]
+
+
+def cache_file(kind: str, name: str) -> Path:
+    """Where arrays of this kind and digest lie; a folder holds a 256th of them."""
+    return cache_folder() / kind / name[:2] / f"{name}.npz"
+
+
+def write_arrays(file: Path, arrays: Arrays, *, compress: bool = False) -> None:
+    """Whole or not at all; the same arrays are the same bytes."""
+    buffer = io.BytesIO()
+    save = np.savez_compressed if compress else np.savez
+    save(buffer, **arrays)
+    write_atomic_bytes(file, buffer.getvalue())
+
+
+def read_arrays(file: Path) -> Arrays | None:
+    """The arrays of a file; None if it is missing or damaged, so that they are made anew."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None

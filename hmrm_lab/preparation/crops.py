@@ -1,0 +1,199 @@
+"""Recordings to crops: the face of each clip found and cut out upright, its apex known.
+
+A crop file holds onset and apex in the canonical crop, the onset's landmarks, and how both were
+come by. It depends on the frames and on the settings of `faces`, not on the flow.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import hmrm_lab.faces  # noqa: F401  registers the providers
+from hmrm_lab.config import FacesConfig
+from hmrm_lab.errors import InputError
+from hmrm_lab.faces.align import align_clip
+from hmrm_lab.faces.apex import spot_apex
+from hmrm_lab.faces.face import FaceProvider
+from hmrm_lab.faces.track import FaceTrack, find_faces
+from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
+from hmrm_lab.preparation.motion import IdentifiedFrames
+from hmrm_lab.preparation.work import Progress, make_missing, no_progress
+from hmrm_lab.records import Clip, ClipKey, Floats
+from hmrm_lab.registry import providers
+
+FORMAT = 1  # raise it when the same settings give other crops
+LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
+
+
+@dataclass(frozen=True)
+class CroppedFrames:
+    """Onset and apex of a prepared clip, read when asked for: (224, 224, 3) uint8, RGB."""
+
+    file: Path
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        crops: NDArray[np.uint8] = self._arrays()["crops"]
+        return crops[index]
+
+    def landmarks(self, index: int) -> Floats:
+        """The onset's landmarks: (68, 2), pixels. The apex is seen in the onset's crop."""
+        landmarks: Floats = self._arrays()["landmarks"]
+        return landmarks
+
+    def identity(self, index: int) -> str:
+        return f"{self.file.stem}[{index}]"
+
+    def _arrays(self) -> Arrays:
+        arrays = read_arrays(self.file)
+        if arrays is None:
+            raise InputError("no readable crop", where=self.file, mend="run `hmrm prepare` again")
+        return arrays
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What became of one clip.
+
+    Parameters
+    ----------
+    clip
+        Onset 0 and apex 1 of `CroppedFrames`; None if the clip had to be left out.
+    face
+        `none` if the onset's face was detected, else the fall-back: `neighbour` or `template`.
+    apex
+        `annotated`, `spotted`, or `guessed` where nothing seemed to move.
+    apex_frame
+        Its number in the recording.
+    problem
+        One sentence on why the clip was left out.
+    """
+
+    key: ClipKey
+    clip: Clip | None
+    face: str = ""
+    apex: str = ""
+    apex_frame: int = -1
+    problem: str = ""
+
+
+def crop_clips(
+    clips: Sequence[Clip],
+    faces: FacesConfig,
+    *,
+    jobs: int = 1,
+    on_progress: Progress = no_progress,
+) -> list[Crop]:
+    """The crops of many clips; those not yet in the cache are made by `jobs` processes.
+
+    Raises
+    ------
+    InputError
+        If the provider of faces cannot be built, or not one clip is usable.
+    """
+    files = [_file_of(clip, faces) for clip in clips]
+    crops = [_stored(clip, file) for clip, file in zip(clips, files, strict=True)]
+    if None in crops:
+        _provider(faces.model_dump_json())  # complains before hours of work, not after
+    arguments = [(clip, file, faces) for clip, file in zip(clips, files, strict=True)]
+    results = make_missing(crops, _make, arguments, jobs=jobs, on_progress=on_progress)
+    if clips and all(crop.clip is None for crop in results):
+        raise InputError(
+            f"not one of {len(clips)} clips is usable; the first: {results[0].problem}",
+            mend="see `hmrm data check`",
+        )
+    return results
+
+
+def count_crops(crops: Sequence[Crop]) -> dict[str, dict[str, int]]:
+    """How faces and apexes were come by, and how many clips were left out."""
+    usable = [crop for crop in crops if crop.clip is not None]
+    faces, apexes = (Counter(getattr(crop, name) for crop in usable) for name in ("face", "apex"))
+    return {
+        "clips": {"usable": len(usable), "left out": len(crops) - len(usable)},
+        "faces": {
+            "detected": faces["none"],
+            "neighbour": faces["neighbour"],
+            "template": faces["template"],
+        },
+        "apexes": {name: apexes[name] for name in ("annotated", "spotted", "guessed")},
+    }
+
+
+def _make(clip: Clip, file: Path, faces: FacesConfig) -> Crop:
+    """Cut one clip out and keep the result; what is wrong with it leaves it out."""
+    cv2.setNumThreads(1)
+    try:
+        write_arrays(file, _cut(clip, faces))
+    except InputError as error:
+        return Crop(clip.key, None, problem=str(error))
+    crop = _stored(clip, file)
+    if crop is None:
+        raise InputError("a crop that cannot be read back", where=file, mend="check the disk")
+    return crop
+
+
+def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
+    track = _find(clip, _provider(faces.model_dump_json()))
+    aligned = align_clip(clip, track)
+    landmarks = aligned.frames.landmarks(clip.onset)  # type: ignore[attr-defined]
+    apex, how, frames, curve = clip.apex, "annotated", np.empty(0, int), np.empty(0, np.float32)
+    if apex is None or faces.apex == "spotted":
+        found = spot_apex(aligned.frames, landmarks, clip.onset, clip.offset)
+        apex, how = found.apex, "spotted" if found.spotted else "guessed"
+        frames, curve = found.frames, found.curve
+    return {
+        "crops": np.stack([aligned.frames[clip.onset], aligned.frames[apex]]),
+        "landmarks": landmarks.astype(np.float32),
+        "face": np.array(track[clip.onset].fallback),
+        "apex": np.array(how),
+        "apex_frame": np.array(apex),
+        "curve_frames": frames,
+        "curve": curve,
+    }
+
+
+def _find(clip: Clip, provider: FaceProvider) -> FaceTrack:
+    """The onset's face; other frames are looked at only where it shows none."""
+    track = find_faces(clip.frames, provider, only=[clip.onset])
+    if track[clip.onset].fallback == "none":
+        return track
+    spread = np.linspace(clip.onset, clip.offset, LOOKED_AT).round().astype(int).tolist()
+    return find_faces(clip.frames, provider, only=spread)
+
+
+def _stored(clip: Clip, file: Path) -> Crop | None:
+    """The crop of the cache, if it is there and whole."""
+    arrays = read_arrays(file) if file.is_file() else None
+    if arrays is None:
+        return None
+    prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)
+    face, apex = str(arrays["face"]), str(arrays["apex"])
+    return Crop(clip.key, prepared, face, apex, int(arrays["apex_frame"]))
+
+
+def _file_of(clip: Clip, faces: FacesConfig) -> Path:
+    marks = (*clip.key, clip.onset, clip.apex, clip.offset)
+    numbers = range(clip.onset, clip.offset + 1)
+    frames = clip.frames
+    if isinstance(frames, IdentifiedFrames):
+        content = [frames.identity(number) for number in numbers]
+    else:
+        content = [frames[number].tobytes().hex() for number in numbers]
+    return cache_file("crops", digest_of(FORMAT, faces.model_dump_json(), marks, *content))
+
+
+@lru_cache(maxsize=2)
+def _provider(settings: str) -> FaceProvider:
+    """Built once in a process."""
+    faces = FacesConfig.model_validate_json(settings)
+    provider: FaceProvider = providers[faces.name].build(**faces.options)
+    return provider

@@ -1,0 +1,192 @@
+"""The motion maps of a data set: read from the cache, or computed clip by clip."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import hmrm_lab.datasets  # noqa: F401  registers the data sets
+from hmrm_lab.config import ExperimentConfig, FlowConfig
+from hmrm_lab.errors import InputError
+from hmrm_lab.flow.motion import learnt_network
+from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
+from hmrm_lab.preparation.crops import crop_clips
+from hmrm_lab.preparation.motion import (
+    IdentifiedFrames,
+    LandmarkedFrames,
+    Motion,
+    clip_motion,
+    flow_identity,
+)
+from hmrm_lab.preparation.pairs import reduce_frames, require_frames
+from hmrm_lab.preparation.work import Progress, make_missing, no_progress
+from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs
+from hmrm_lab.registry import datasets
+from hmrm_lab.store import cache_folder
+
+FORMAT = 2  # raise it when the same settings give other maps
+
+log = logging.getLogger(__name__)
+
+
+def load_flowset(
+    config: ExperimentConfig,
+    root: Path | None = None,
+    *,
+    jobs: int = 1,
+    on_faces: Progress = no_progress,
+    on_progress: Progress = no_progress,
+) -> FlowSet:
+    """The motion maps of the data set that the settings name, computed where needed.
+
+    Parameters
+    ----------
+    root
+        The folder of the data; the embedded synthetic set has none.
+    on_faces, on_progress
+        Called as faces are cut out of recordings, and as flow is computed.
+    """
+    if config.flow.finetune:
+        learnt_network(config.flow)  # complains of a flow that cannot learn
+    source = _open(config, root)
+    if isinstance(source, FlowSet):
+        if config.flow.finetune:
+            require_frames(config, source)
+        return source
+    clips = _with_faces(source, config, jobs, on_faces)
+    file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"
+    stored = _read(file)
+    if stored is not None:
+        return stored
+    flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=on_progress)
+    if config.flow.finetune:
+        flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
+    _write(file, flowset)
+    return flowset
+
+
+def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip] | None:
+    """The clips behind the maps, or None where the data set has maps only."""
+    source = _open(config, root)
+    return None if isinstance(source, FlowSet) else source
+
+
+def compute_flowset(
+    clips: Sequence[Clip],
+    flow: FlowConfig,
+    *,
+    jobs: int = 1,
+    on_progress: Progress = no_progress,
+) -> FlowSet:
+    """Flow, strain and masks of every clip; `jobs` processes. Every clip must have its apex.
+
+    Clips from files are cached one by one, so that an interrupted computation goes on.
+    """
+    for clip in clips:
+        _ = clip.known_apex  # said before hours of work, not after
+    files = _files_of(clips, flow)
+    stored = [_stored(file) for file in files]
+    arguments = [(clip, flow, file) for clip, file in zip(clips, files, strict=True)]
+    motions = make_missing(stored, _make, arguments, jobs=jobs, on_progress=on_progress)
+    known = [masks for _, masks in motions if masks is not None]
+    return FlowSet(
+        np.stack([maps for maps, _ in motions]),
+        np.array([clip.label for clip in clips], dtype=np.int64),
+        tuple(clip.key for clip in clips),
+        masks=np.stack(known) if len(known) == len(clips) else None,
+    )
+
+
+def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
+    """What the data set's builder gives: ready-made maps, or clips."""
+    entry = datasets[config.data.name]
+    if entry.needs_root and root is None:
+        raise InputError(f"data set '{entry.name}' lies in a folder", mend="name it with --root")
+    if root is not None and not entry.needs_root:
+        raise InputError(f"data set '{entry.name}' takes no --root", mend="leave --root out")
+    where = {"root": root} if entry.needs_root else {}
+    source: FlowSet | list[Clip] = entry.build(**where, **config.data.options)
+    return source
+
+
+def _with_faces(
+    clips: list[Clip], config: ExperimentConfig, jobs: int, on_progress: Progress
+) -> list[Clip]:
+    """The clips in the canonical crop; those that bring landmarks are in it already."""
+    if all(isinstance(clip.frames, LandmarkedFrames) for clip in clips):
+        return clips
+    crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=on_progress)
+    lost = sum(crop.clip is None for crop in crops)
+    if lost:
+        log.warning(
+            "%s: clips left out: %d; `hmrm prepare %s` says why",
+            *(config.data.name, lost, config.data.name),
+        )
+    return [crop.clip for crop in crops if crop.clip is not None]
+
+
+def _files_of(clips: Sequence[Clip], flow: FlowConfig) -> list[Path | None]:
+    """Where the motion of each clip is kept; None for clips that are drawn and not read."""
+    identity = flow_identity(flow)
+    return [
+        cache_file("motion", digest_of(FORMAT, identity, _content(clip)))
+        if isinstance(clip.frames, IdentifiedFrames)
+        else None
+        for clip in clips
+    ]
+
+
+def _make(clip: Clip, flow: FlowConfig, file: Path | None) -> Motion:
+    maps, masks = clip_motion(clip, flow)
+    if file is not None:
+        write_arrays(file, {"maps": maps, **({} if masks is None else {"masks": masks})})
+    return maps, masks
+
+
+def _stored(file: Path | None) -> Motion | None:
+    arrays = read_arrays(file) if file is not None and file.is_file() else None
+    return None if arrays is None else (arrays["maps"], arrays.get("masks"))
+
+
+def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
+    """What the maps depend on: the clips, the data set's options and the flow's."""
+    frames = config.flow.finetune_side_px if config.flow.finetune else None
+    data = config.data.model_dump_json()
+    contents = [f"{clip.label} {_content(clip)}" for clip in clips]
+    return digest_of(FORMAT, data, flow_identity(config.flow), frames, *contents)[:16]
+
+
+def _content(clip: Clip) -> str:
+    """Which two frames of which clip."""
+    marks = (clip.onset, clip.known_apex)
+    frames = clip.frames
+    known = [frames.identity(n) for n in marks] if isinstance(frames, IdentifiedFrames) else []
+    return repr((*clip.key, *marks, *known))
+
+
+def _write(file: Path, flowset: FlowSet) -> None:
+    arrays: Arrays = {
+        "maps": flowset.maps,
+        "labels": flowset.labels,
+        "keys": np.array(flowset.keys),
+    }
+    if flowset.masks is not None:
+        arrays["masks"] = flowset.masks
+    if flowset.frames is not None:
+        arrays["frames"], arrays["pixel"] = flowset.frames.images, flowset.frames.pixel
+    write_arrays(file, arrays, compress=True)
+
+
+def _read(file: Path) -> FlowSet | None:
+    arrays = read_arrays(file) if file.is_file() else None
+    if arrays is None:
+        return None
+    return FlowSet(
+        arrays["maps"],
+        arrays["labels"],
+        tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
+        masks=arrays.get("masks"),
+        frames=FramePairs(arrays["frames"], arrays["pixel"]) if "frames" in arrays else None,
+    )
