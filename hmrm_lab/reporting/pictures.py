@@ -8,7 +8,7 @@ import numpy as np
 
 from hmrm_lab.flow.strain import optical_strain
 from hmrm_lab.records import Floats
-from hmrm_lab.reporting.flow_colour import Image, flow_to_rgb
+from hmrm_lab.reporting.flow_colour import UNKNOWN, Image, flow_to_rgb
 
 Mode = Literal["colour", "quiver", "strain"]
 
@@ -17,6 +17,8 @@ ARROW_REACH = 1.6  # the longest arrow, in steps
 ARROW_COLOUR, ARROW_RIM = (255, 214, 64), (20, 20, 20)
 JPEG_QUALITY = 92
 BLANK = 232  # the grey behind arrows without a frame
+OUTERMOST = 0.999  # a share of the pixels ends the scale of strain and error
+MID_GREY = 128  # no difference
 INVERSIONS = 6  # fixed-point steps from flow of the onset to flow seen from the moved place
 
 
@@ -52,7 +54,8 @@ def flow_picture(
     if mode == "colour":
         return _enlarged(flow_to_rgb(flow_px, max_px=max_px), scale)
     if mode == "strain":
-        return _enlarged(_strain_picture(known, max_strain), scale)
+        top = max_strain or strain_peak(known)
+        return _enlarged(heat_picture(optical_strain(known[None])[0], top), scale)
     top = max_px or longest_px(known)
     ground = np.full((*flow_px.shape[1:], 3), BLANK, np.uint8) if frame is None else frame
     return _with_arrows(_enlarged(ground, scale), known, top, scale)
@@ -64,8 +67,47 @@ def longest_px(flow_px: Floats) -> float:
 
 
 def strain_peak(flow_px: Floats) -> float:
-    """The largest optical strain, outliers (one pixel in a thousand) left out."""
-    return float(np.quantile(optical_strain(np.nan_to_num(flow_px)[None])[0], 0.999))
+    """The largest optical strain, outliers left out."""
+    return outermost(optical_strain(np.nan_to_num(flow_px)[None])[0])
+
+
+def outermost(values: Floats) -> float:
+    """The largest of these, one in a thousand left out; what is not known does not count."""
+    return float(np.nanquantile(values, OUTERMOST))
+
+
+def error_px(estimate_px: Floats, truth_px: Floats) -> Floats:
+    """The end-point error of every pixel: the distance between two fields, (H, W), pixels."""
+    return np.asarray(np.hypot(*(estimate_px - truth_px)), dtype=np.float32)
+
+
+def heat_picture(values: Floats, high: float, low: float = 0.0) -> Image:
+    """Numbers as colours from dark blue (`low`) to yellow (`high`); what is not finite is grey.
+
+    Shapes
+    ------
+    values : (H, W)
+    returns : (H, W, 3), uint8, RGB
+    """
+    known = np.isfinite(values)
+    share = (np.where(known, values, low) - low) / ((high - low) or 1.0)
+    levels = (255 * share.clip(0, 1)).astype(np.uint8)
+    coloured = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
+    picture: Image = np.where(known[..., None], coloured, np.uint8(UNKNOWN))
+    return picture
+
+
+def difference_picture(onset: Image, apex: Image, gain: float) -> Image:
+    """Apex minus onset, `gain` times as strong: mid-grey is no change, brighter is brighter.
+
+    Shapes
+    ------
+    onset, apex : (H, W, 3), uint8, RGB
+    returns : (H, W, 3), uint8, grey
+    """
+    change = (apex.astype(np.float32) - onset.astype(np.float32)).mean(axis=2)
+    levels = np.clip(np.rint(MID_GREY + gain * change), 0, 255).astype(np.uint8)
+    return np.repeat(levels[..., None], 3, axis=2)
 
 
 def magnified(onset: Image, flow_px: Floats, factor: float) -> Image:
@@ -117,14 +159,6 @@ def _enlarged(image: Image, scale: int) -> Image:
         return image
     large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     return np.asarray(large, dtype=np.uint8)
-
-
-def _strain_picture(flow_px: Floats, max_strain: float | None) -> Image:
-    strain = optical_strain(flow_px[None])[0]
-    top = max_strain or strain_peak(flow_px) or 1.0
-    levels = (255 * (strain / top).clip(0, 1)).astype(np.uint8)
-    coloured = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)
-    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _with_arrows(ground: Image, flow_px: Floats, top: float, scale: int) -> Image:
