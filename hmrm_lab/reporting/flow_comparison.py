@@ -8,7 +8,7 @@ from plotly import graph_objects as go
 
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.flow_figures import ARROW_SHARPNESS, TITLES
+from hmrm_lab.reporting.flow_figures import TITLES
 from hmrm_lab.reporting.panels import Bar, Legend, image_panel, panel_grid
 from hmrm_lab.reporting.pictures import (
     Mode,
@@ -23,6 +23,8 @@ from hmrm_lab.reporting.style import plain
 
 REGION_GAP = 4  # cells between the maps of two regions
 REGIONS_PX = 460
+ARROW_STEP_PX = 20  # wider than in a large picture
+QUALITY = 80  # of small pictures, many of which make a notebook large
 
 
 def frames_figure(frames: Mapping[str, Image], title: str, *, caption: str = "") -> go.Figure:
@@ -32,7 +34,7 @@ def frames_figure(frames: Mapping[str, Image], title: str, *, caption: str = "")
     ------
     frames : each (H, W, 3), uint8, RGB
     """
-    panels = [image_panel(frame) for frame in frames.values()]
+    panels = [_small(frame) for frame in frames.values()]
     return panel_grid(panels, [plain(name) for name in frames], title, caption=caption, row_px=260)
 
 
@@ -52,13 +54,14 @@ def flow_gallery_figure(
     """
     first = _first(fields)
     top, strain = longest_px(first), strain_peak(first)
-    scale = ARROW_SHARPNESS if mode == "quiver" else 1
-    panels = [
-        image_panel(
-            flow_picture(
-                field, mode, frame=frame, max_px=top or None, max_strain=strain or None, scale=scale
-            ),
-            scale=scale,
+    pictures = [
+        flow_picture(
+            field,
+            mode,
+            frame=frame,
+            max_px=top or None,
+            max_strain=strain or None,
+            arrow_step_px=ARROW_STEP_PX,
         )
         for field in fields.values()
     ]
@@ -70,14 +73,16 @@ def flow_gallery_figure(
     longest = {
         "colour": f"Full saturation is {top:.2f} px; longer vectors are darker.",
         "quiver": f"The longest arrow of the first picture stands for {top:.2f} px.",
-        "strain": "The colours end at the strain of the first picture.",
+        "strain": "The colours end at the peak of the first picture; what is above is yellow too.",
     }[mode]
-    headings = [
-        f"<b>{plain(name)}</b><br>longest {longest_px(field):.2f} px"
-        for name, field in fields.items()
-    ]
+    headings = [f"<b>{plain(name)}</b><br>{_most(field, mode)}" for name, field in fields.items()]
     return panel_grid(
-        panels, headings, TITLES[mode], legend=legend, caption=f"{longest}\n{caption}", row_px=260
+        [_small(picture) for picture in pictures],
+        headings,
+        TITLES[mode],
+        legend=legend,
+        caption=f"{longest}\n{caption}",
+        row_px=260,
     )
 
 
@@ -97,7 +102,7 @@ def error_figure(fields: Mapping[str, Floats], truth_px: Floats, *, caption: str
     ]
     scale = "One scale for all. One pixel in a thousand lies beyond it and is yellow too."
     return panel_grid(
-        [image_panel(heat_picture(error, top)) for error in errors.values()],
+        [_small(heat_picture(error, top)) for error in errors.values()],
         headings,
         "End-point error: the distance between estimate and truth",
         legend=Bar("error (px)", 0.0, top),
@@ -134,7 +139,7 @@ def attention_figure(weights: Floats, names: Sequence[str] = (), *, caption: str
         if len(names) != count:
             raise ValueError(f"{len(names)} names for {count} maps of attention")
         return panel_grid(
-            [image_panel(heat_picture(share, high, low)) for share in weights],
+            [_small(heat_picture(share, high, low)) for share in weights],
             [
                 f"<b>{plain(name)}</b><br>mean {share.mean():.3f}"
                 for name, share in zip(names, weights, strict=True)
@@ -153,6 +158,16 @@ def attention_figure(weights: Floats, names: Sequence[str] = (), *, caption: str
         caption=f"{equal}\n{caption}",
         row_px=REGIONS_PX,
     )
+
+
+def _most(field: Floats, mode: Mode) -> str:
+    if mode == "strain":
+        return f"peak {100 * strain_peak(field):.1f} %"
+    return f"longest {longest_px(field):.2f} px"
+
+
+def _small(picture: Image) -> go.Image:
+    return image_panel(picture, quality=QUALITY)
 
 
 def _mosaic(weights: Floats) -> Floats:

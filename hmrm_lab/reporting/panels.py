@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.reporting.flow_colour import Image, colour_wheel
-from hmrm_lab.reporting.pictures import image_uri
+from hmrm_lab.reporting.flow_colour import Image, wheel_picture
+from hmrm_lab.reporting.pictures import JPEG_QUALITY, image_uri
 from hmrm_lab.reporting.style import finish
 
-WHEEL_PX = 200
+WHEEL_PX = 144
 HEADING_PX = 38  # two lines above each picture
 BAR_PX = 90  # right of the pictures
 
@@ -29,11 +28,16 @@ class Bar:
 Legend = Literal["wheel"] | Bar | None
 
 
-def image_panel(picture: Image, kind: Literal["png", "jpeg"] = "jpeg", scale: int = 1) -> go.Image:
+def image_panel(
+    picture: Image,
+    kind: Literal["png", "jpeg"] = "jpeg",
+    scale: int = 1,
+    quality: int = JPEG_QUALITY,
+) -> go.Image:
     """A picture whose axes count pixels of the frame."""
     step = 1 / scale
     return go.Image(
-        source=image_uri(picture, kind),
+        source=image_uri(picture, kind, quality),
         x0=step / 2 - 0.5,
         y0=step / 2 - 0.5,
         dx=step,
@@ -100,12 +104,8 @@ def panel_grid(
 
 def add_wheel(figure: go.Figure, *, row: int, col: int) -> None:
     """The legend of the colour code, in a cell of its own."""
-    wheel = colour_wheel(WHEEL_PX)
-    outside = np.hypot(*(np.indices(wheel.shape[:2]) - (WHEEL_PX - 1) / 2)) > WHEEL_PX / 2
-    see_through = np.dstack([wheel, np.where(outside, 0, 255).astype(np.uint8)])
-    figure.add_trace(
-        go.Image(source=image_uri(see_through, "png"), hoverinfo="skip"), row=row, col=col
-    )
+    wheel = go.Image(source=image_uri(wheel_picture(WHEEL_PX), "png"), hoverinfo="skip")
+    figure.add_trace(wheel, row=row, col=col)
     figure.update_xaxes(visible=False, constrain="domain", row=row, col=col)
     figure.update_yaxes(visible=False, constrain="domain", row=row, col=col)
 

@@ -13,6 +13,7 @@ from hmrm_lab.reporting.flow_colour import UNKNOWN, Image, flow_to_rgb
 Mode = Literal["colour", "quiver", "strain"]
 
 ARROW_STEP_PX = 12
+ARROW_ROWS = 11  # at least, however small the field is
 ARROW_REACH = 1.6  # the longest arrow, in steps
 ARROW_COLOUR, ARROW_RIM = (255, 214, 64), (20, 20, 20)
 JPEG_QUALITY = 92
@@ -30,6 +31,7 @@ def flow_picture(
     max_px: float | None = None,
     max_strain: float | None = None,
     scale: int = 1,
+    arrow_step_px: int = ARROW_STEP_PX,
 ) -> Image:
     """Draw a flow field.
 
@@ -43,6 +45,8 @@ def flow_picture(
         of the field if not given.
     scale
         Pixels of the picture per pixel of the flow.
+    arrow_step_px
+        From arrow to arrow, in pixels of the flow; a small field has them closer.
 
     Shapes
     ------
@@ -58,7 +62,7 @@ def flow_picture(
         return _enlarged(heat_picture(optical_strain(known[None])[0], top), scale)
     top = max_px or longest_px(known)
     ground = np.full((*flow_px.shape[1:], 3), BLANK, np.uint8) if frame is None else frame
-    return _with_arrows(_enlarged(ground, scale), known, top, scale)
+    return _with_arrows(_enlarged(ground, scale), known, top, scale, arrow_step_px)
 
 
 def longest_px(flow_px: Floats) -> float:
@@ -142,15 +146,15 @@ def png_bytes(image: Image) -> bytes:
     return bytes(cv2.imencode(".png", cv2.cvtColor(image, code))[1].tobytes())
 
 
-def jpeg_bytes(image: Image) -> bytes:
+def jpeg_bytes(image: Image, quality: int = JPEG_QUALITY) -> bytes:
     """An RGB image as JPEG: a noisy frame takes a fifth of its PNG."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1].tobytes())
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes())
 
 
-def image_uri(image: Image, kind: Literal["png", "jpeg"]) -> str:
+def image_uri(image: Image, kind: Literal["png", "jpeg"], quality: int = JPEG_QUALITY) -> str:
     """An image as a `data:` address."""
-    content = png_bytes(image) if kind == "png" else jpeg_bytes(image)
+    content = png_bytes(image) if kind == "png" else jpeg_bytes(image, quality)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -161,13 +165,13 @@ def _enlarged(image: Image, scale: int) -> Image:
     return np.asarray(large, dtype=np.uint8)
 
 
-def _with_arrows(ground: Image, flow_px: Floats, top: float, scale: int) -> Image:
+def _with_arrows(ground: Image, flow_px: Floats, top: float, scale: int, step_px: int) -> Image:
     """Arrows on a grid, each the mean motion of its cell; motion below 5 % of `top` is a dot."""
-    picture = np.ascontiguousarray(ground)
+    picture = ground.copy()
     if top <= 0:
         return picture
     height, width = flow_px.shape[1:]
-    step = min(ARROW_STEP_PX, max(height // 14, 1))
+    step = min(step_px, max(height // ARROW_ROWS, 1))
     cells = cv2.resize(
         flow_px.transpose(1, 2, 0), (width // step, height // step), interpolation=cv2.INTER_AREA
     )

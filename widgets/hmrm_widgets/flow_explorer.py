@@ -90,13 +90,14 @@ class FlowExplorer(w.VBox):
         )
         self.method = w.Dropdown(description="Flow method", style=WIDE)
         self.frame = w.IntSlider(description="Frame", style=WIDE)
-        self.update = w.SelectionSlider(
-            options=[(NO_UPDATES, 0)], description="Iteration", style=WIDE, disabled=True
-        )
+        self.update = w.Dropdown(description="Iteration", style=WIDE)
         self.magnification = w.IntSlider(
             value=1, min=1, max=20, description="Magnify motion", style=WIDE
         )
-        self.display = w.ToggleButtons(options=DISPLAYS, description="Show", style=WIDE)
+        self.display = w.ToggleButtons(
+            options=DISPLAYS, description="Show", style={**WIDE, "button_width": "9em"}
+        )
+        self.display.layout = w.Layout(width="max-content", max_width="100%")
         self.steady = w.Checkbox(
             value=False, description="Take head motion (the median) away", indent=False
         )

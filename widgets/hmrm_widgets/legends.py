@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from hmrm_lab.reporting.flow_colour import colour_wheel
+from hmrm_lab.reporting.flow_colour import wheel_picture
 from hmrm_lab.reporting.pictures import heat_picture, png_bytes
 
 WHEEL_PX = 96
@@ -16,7 +16,7 @@ def legend_bytes(display: str) -> bytes:
     """A PNG: the wheel for `colour`, a bar with the most on top for `strain` and `error`; none for
     arrows."""
     if display == "colour":
-        return png_bytes(colour_wheel(WHEEL_PX))
+        return png_bytes(wheel_picture(WHEEL_PX))
     if display == "quiver":
         return b""
     height, width = BAR_PX
