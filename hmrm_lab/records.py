@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hmrm_lab.errors import InputError
+from hmrm_lab.errors import InputError, unknown_name
 
 CLASSES = ("negative", "positive", "surprise")
 CHANNELS = ("u", "v", "strain")
@@ -90,6 +90,16 @@ class FramePairs:
 
     def take(self, rows: Ints) -> "FramePairs":
         return FramePairs(self.images[rows].copy(), self.pixel[rows].copy())
+
+
+def clips_of(clips: Sequence[Clip], expression: str) -> list[Clip]:
+    """The clips of one class, in their order; an `InputError` if there is none."""
+    if expression not in CLASSES:
+        raise unknown_name("expression", expression, CLASSES)
+    chosen = [clip for clip in clips if CLASSES[clip.label] == expression]
+    if not chosen:
+        raise InputError(f"none of these clips is {expression}", mend="choose another expression")
+    return chosen
 
 
 @dataclass(frozen=True, slots=True, eq=False)

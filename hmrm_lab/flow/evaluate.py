@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -121,19 +121,25 @@ def evaluate(
     on_trial
         Called after every pair with the number of pairs so far.
     """
-    estimators = _build(methods, weights)
     options = {} if noises is None else {"noises": tuple(noises)}
     streams = [_set(name)(pairs=pairs, **options) for name in sets]
     streams += [folder_trials(folder, limit) for folder in folders]
+    return evaluate_trials(chain.from_iterable(streams), _build(methods, weights), on_trial)
+
+
+def evaluate_trials(
+    trials: Iterable[Trial],
+    estimators: Mapping[str, FlowEstimator],
+    on_trial: OnTrial | None = None,
+) -> FlowReport:
+    """Measure estimators, and the zero flow beside them, on these pairs."""
+    everyone = {**estimators, ZERO: no_motion}
     rows: list[dict[str, object]] = []
-    count = 0
-    for stream in streams:
-        for trial in stream:
-            rows += [_measure(trial, name, method) for name, method in estimators.items()]
-            count += 1
-            if on_trial is not None:
-                on_trial(count)
-    return FlowReport(pd.DataFrame(rows), {n: _parameters(m) for n, m in estimators.items()})
+    for count, trial in enumerate(trials, start=1):
+        rows += [_measure(trial, name, method) for name, method in everyone.items()]
+        if on_trial is not None:
+            on_trial(count)
+    return FlowReport(pd.DataFrame(rows), {n: _parameters(m) for n, m in everyone.items()})
 
 
 def errors_of(estimate_px: Floats, truth_px: Floats) -> dict[str, float]:
@@ -191,7 +197,7 @@ def _build(methods: Iterable[str], weights: str) -> dict[str, FlowEstimator]:
     for name in methods:
         options = {"weights": weights} if name == "gru_attention" and weights else {}
         estimators[name] = flows[name].build(**options)
-    return {**estimators, ZERO: no_motion}
+    return estimators
 
 
 def _set(name: str) -> Callable[..., Iterable[Trial]]:

@@ -12,10 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.flow_truth import ProceduralPairs, TruePair
-from hmrm_lab.datasets.flow_truth.facial import face_pictures, facial_field, moved_face
+from hmrm_lab.datasets.flow_truth.facial import (
+    clip_pair,
+    face_pictures,
+    facial_field,
+    moved_face,
+)
 from hmrm_lab.datasets.flow_truth.folders import find_pairs
 from hmrm_lab.datasets.flow_truth.pairs import with_noise
 from hmrm_lab.datasets.flow_truth.textures import procedural_pictures
+from hmrm_lab.records import Clip
 
 HELD_OUT_SEED = 30_000
 PEOPLE, PICTURES = 10, 12
@@ -46,11 +52,19 @@ class Trial:
 
 
 def facial_trials(
-    pairs: int = 10, noises: Sequence[float] = NOISES, seed: int = HELD_OUT_SEED
+    pairs: int = 10,
+    noises: Sequence[float] = NOISES,
+    seed: int = HELD_OUT_SEED,
+    motions: Sequence[tuple[str, float]] = FACIAL,
 ) -> Iterator[Trial]:
-    """Held-out synthetic people under local and smooth motion of .5, 1 and 2 px."""
+    """Held-out synthetic people under local and smooth motion of .5, 1 and 2 px.
+
+    `motions` may name some of `FACIAL` only; their pairs stay the same.
+    """
     faces = face_pictures(seed, range(min(PEOPLE, pairs)))
     for column, (kind, peak_px) in enumerate(FACIAL):
+        if (kind, peak_px) not in motions:
+            continue
         motion = f"{kind} {peak_px:g} px"
         for number in range(pairs):
             field = facial_field(_rng(seed, _PAIR, column, number), kind, peak_px)
@@ -69,6 +83,18 @@ def procedural_trials(
         for number in range(pairs):
             pair = source(_rng(seed, _PAIR, 100 + row, number))
             yield from _noisy(pair, "scenes", motion, number, noises, (seed, 100 + row))
+
+
+def clip_trials(
+    clips: Sequence[Clip], noises: Sequence[float] = NOISES, seed: int = HELD_OUT_SEED
+) -> Iterator[Trial]:
+    """Onset and apex of synthetic clips, with this noise in place of the camera's.
+
+    Unlike the other sets the two frames also differ a little in light, as recordings do.
+    """
+    for number, clip in enumerate(clips):
+        pair = clip_pair(clip)
+        yield from _noisy(pair, "clips", "onset to apex", number, noises, (seed, 200))
 
 
 def folder_trials(root: Path, limit: int | None = None) -> Iterator[Trial]:

@@ -9,14 +9,24 @@ from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import CLASSES
+from hmrm_lab.reporting.flow_comparison import (
+    attention_figure,
+    error_figure,
+    flow_gallery_figure,
+    frames_figure,
+)
 from hmrm_lab.reporting.flow_figures import flow_figure, hard_cases_figure
 from hmrm_lab.reporting.style import BLUE, INK, ORANGE, VERMILLION, finish, plain
 from hmrm_lab.reporting.subject_strip import subject_strip_figure
 from hmrm_lab.reporting.tables import ALL
 
 __all__ = [
+    "attention_figure",
     "confusion_figure",
+    "error_figure",
     "flow_figure",
+    "flow_gallery_figure",
+    "frames_figure",
     "hard_cases_figure",
     "metrics_interval_figure",
     "subject_strip_figure",

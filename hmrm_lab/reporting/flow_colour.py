@@ -66,6 +66,13 @@ def colour_wheel(size: int) -> Image:
     return flow_to_rgb(flow, max_px=1.0)
 
 
+def wheel_picture(size: int) -> Image:
+    """The legend for paper of any colour: (size, size, 4), uint8, RGBA, clear around the disc."""
+    wheel = colour_wheel(size)
+    outside = np.hypot(*(np.indices(wheel.shape[:2]) - (size - 1) / 2)) > size / 2
+    return np.dstack([wheel, np.where(outside, 0, 255).astype(np.uint8)])
+
+
 def _hue(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
     """The fully saturated colour of each direction. (H, W) twice to (H, W, 3), 0..1."""
     wheel = _wheel()

@@ -1,19 +1,18 @@
 """Figures of motion: one flow field, and the clips that a system gets wrong."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmrm_lab.records import CLASSES, PROBABILITIES, ClipKey, Floats, FlowSet, Predictions
-from hmrm_lab.reporting.flow_colour import Image, colour_wheel
+from hmrm_lab.reporting.flow_colour import Image
+from hmrm_lab.reporting.panels import Bar, add_bar, add_wheel, image_panel, panel_grid
 from hmrm_lab.reporting.pictures import (
     Mode,
     enlarged_flow,
     flow_picture,
-    image_uri,
     longest_px,
     strain_peak,
 )
@@ -25,7 +24,6 @@ TITLES = {
     "strain": "Optical strain",
 }
 ARROW_SHARPNESS = 2  # picture pixels per pixel of the frame
-WHEEL_PX = 200
 CARD_PX = 112  # a 28x28 map enlarged fourfold
 CARDS_PER_ROW = 4
 
@@ -59,9 +57,9 @@ def flow_figure(
     top = max_px or longest_px(flow_px)
     scale = ARROW_SHARPNESS if mode == "quiver" else 1
     picture = flow_picture(flow_px, mode, frame=frame, max_px=max_px, scale=scale)
-    panels = [_image(picture, "jpeg" if mode == "quiver" else "png", scale)]
+    panels = [image_panel(picture, "jpeg" if mode == "quiver" else "png", scale)]
     if frame is not None:
-        panels.insert(0, _image(frame, "jpeg"))
+        panels.insert(0, image_panel(frame))
     columns = [1.0] * len(panels) + ([0.35] if mode == "colour" else [])
     figure = make_subplots(cols=len(columns), column_widths=columns, horizontal_spacing=0.05)
     for column, panel in enumerate(panels, start=1):
@@ -71,12 +69,12 @@ def flow_figure(
     figure.update_yaxes(title="y (px)", row=1, col=1)
     words = f"Longest vector {longest_px(flow_px):.2f} px."
     if mode == "colour":
-        _add_wheel(figure, row=1, col=len(columns))
+        add_wheel(figure, row=1, col=len(columns))
         words += f" Full saturation {top:.2f} px."
     elif mode == "quiver":
         words += f" The longest arrow stands for {top:.2f} px."
     else:
-        _add_strain_bar(figure, strain_peak(flow_px))
+        add_bar(figure, Bar("strain (%)", 0.0, 100 * strain_peak(flow_px)))
     return finish(
         figure,
         TITLES[mode],
@@ -120,95 +118,24 @@ def hard_cases_figure(
         return message_figure(
             title, "No clip is wrong, or the log holds no probabilities.", caption=caption
         )
-    rows = -(-len(cases) // CARDS_PER_ROW)
-    figure = make_subplots(
-        rows=rows,
-        cols=CARDS_PER_ROW + 1,  # the last one holds the legend
-        column_widths=[1.0] * CARDS_PER_ROW + [0.6],
-        horizontal_spacing=0.02,
-        vertical_spacing=0.24 / rows,
-        subplot_titles=_headings(cases),
-    )
-    for number, case in enumerate(cases):
-        picture = flow_picture(enlarged_flow(case.flow, CARD_PX), "colour")
-        row, column = divmod(number, CARDS_PER_ROW)
-        figure.add_trace(_image(picture, "jpeg"), row=row + 1, col=column + 1)
-    figure.update_traces(hoverinfo="skip", hovertemplate=None)
-    figure.update_xaxes(visible=False, constrain="domain")
-    figure.update_yaxes(visible=False, constrain="domain")
-    figure.update_annotations(font_size=11)
-    _add_wheel(figure, row=1, col=CARDS_PER_ROW + 1)
+    pictures = [flow_picture(enlarged_flow(case.flow, CARD_PX), "colour") for case in cases]
     scale = (
         "Onset-to-apex flow: hue is direction (wheel), saturation is length. The median motion"
         " (the head's) is taken away; the longest vector of each map has full saturation."
         " Per cent: mean probability of the wrong class."
     )
-    return finish(
-        figure,
+    return panel_grid(
+        [image_panel(picture) for picture in pictures],
+        [_heading(case) for case in cases],
         title,
+        legend="wheel",
         caption=f"{scale}\n{caption}",
-        height=190 * rows,
-        least_width=760,
-        most_width=980,
-        left=8,
-        top=84,
-        bottom=8,
+        columns=CARDS_PER_ROW,
+        row_px=190,
     )
-
-
-def _image(picture: Image, kind: Literal["png", "jpeg"], scale: int = 1) -> go.Image:
-    """A picture whose axes count pixels of the frame."""
-    step = 1 / scale
-    return go.Image(
-        source=image_uri(picture, kind),
-        x0=step / 2 - 0.5,
-        y0=step / 2 - 0.5,
-        dx=step,
-        dy=step,
-        zsmooth="fast",
-        hovertemplate="x %{x:.0f} px, y %{y:.0f} px<extra></extra>",
-    )
-
-
-def _headings(cases: list[HardCase]) -> list[str]:
-    """One heading for each cell of the grid, row by row; the legend's cells have none."""
-    headings = [_heading(case) for case in cases]
-    for row in range(-(-len(cases) // CARDS_PER_ROW)):
-        headings.insert((row + 1) * CARDS_PER_ROW + row, "")
-    return headings
 
 
 def _heading(case: HardCase) -> str:
     words = f"{CLASSES[case.truth]} → <b>{CLASSES[case.prediction]}</b> {case.probability:.0%}"
     subject, clip = case.key.subject, case.key.clip
     return f"{words}<br>{plain(clip if clip.startswith(subject) else f'{subject} {clip}')}"
-
-
-def _add_wheel(figure: go.Figure, *, row: int, col: int) -> None:
-    """The legend of the colour code, in a cell of its own."""
-    wheel = colour_wheel(WHEEL_PX)
-    outside = np.hypot(*(np.indices(wheel.shape[:2]) - (WHEEL_PX - 1) / 2)) > WHEEL_PX / 2
-    see_through = np.dstack([wheel, np.where(outside, 0, 255).astype(np.uint8)])
-    figure.add_trace(
-        go.Image(source=image_uri(see_through, "png"), hoverinfo="skip"), row=row, col=col
-    )
-    figure.update_xaxes(visible=False, constrain="domain", row=row, col=col)
-    figure.update_yaxes(visible=False, constrain="domain", row=row, col=col)
-
-
-def _add_strain_bar(figure: go.Figure, peak: float) -> None:
-    """A colour bar needs a trace that has colours; this one has a single invisible point."""
-    figure.add_scatter(
-        x=[None],
-        y=[None],
-        mode="markers",
-        showlegend=False,
-        marker={
-            "color": [0],
-            "cmin": 0,
-            "cmax": 100 * peak,
-            "colorscale": "Cividis",
-            "showscale": True,
-            "colorbar": {"title": {"text": "strain (%)"}, "thickness": 14, "len": 0.9},
-        },
-    )

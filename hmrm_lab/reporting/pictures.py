@@ -8,15 +8,18 @@ import numpy as np
 
 from hmrm_lab.flow.strain import optical_strain
 from hmrm_lab.records import Floats
-from hmrm_lab.reporting.flow_colour import Image, flow_to_rgb
+from hmrm_lab.reporting.flow_colour import UNKNOWN, Image, flow_to_rgb
 
 Mode = Literal["colour", "quiver", "strain"]
 
 ARROW_STEP_PX = 12
+ARROW_ROWS = 11  # at least, however small the field is
 ARROW_REACH = 1.6  # the longest arrow, in steps
 ARROW_COLOUR, ARROW_RIM = (255, 214, 64), (20, 20, 20)
 JPEG_QUALITY = 92
 BLANK = 232  # the grey behind arrows without a frame
+OUTERMOST = 0.999  # a share of the pixels ends the scale of strain and error
+MID_GREY = 128  # no difference
 INVERSIONS = 6  # fixed-point steps from flow of the onset to flow seen from the moved place
 
 
@@ -28,6 +31,7 @@ def flow_picture(
     max_px: float | None = None,
     max_strain: float | None = None,
     scale: int = 1,
+    arrow_step_px: int = ARROW_STEP_PX,
 ) -> Image:
     """Draw a flow field.
 
@@ -41,6 +45,8 @@ def flow_picture(
         of the field if not given.
     scale
         Pixels of the picture per pixel of the flow.
+    arrow_step_px
+        From arrow to arrow, in pixels of the flow; a small field has them closer.
 
     Shapes
     ------
@@ -52,10 +58,11 @@ def flow_picture(
     if mode == "colour":
         return _enlarged(flow_to_rgb(flow_px, max_px=max_px), scale)
     if mode == "strain":
-        return _enlarged(_strain_picture(known, max_strain), scale)
+        top = max_strain or strain_peak(known)
+        return _enlarged(heat_picture(optical_strain(known[None])[0], top), scale)
     top = max_px or longest_px(known)
     ground = np.full((*flow_px.shape[1:], 3), BLANK, np.uint8) if frame is None else frame
-    return _with_arrows(_enlarged(ground, scale), known, top, scale)
+    return _with_arrows(_enlarged(ground, scale), known, top, scale, arrow_step_px)
 
 
 def longest_px(flow_px: Floats) -> float:
@@ -64,8 +71,47 @@ def longest_px(flow_px: Floats) -> float:
 
 
 def strain_peak(flow_px: Floats) -> float:
-    """The largest optical strain, outliers (one pixel in a thousand) left out."""
-    return float(np.quantile(optical_strain(np.nan_to_num(flow_px)[None])[0], 0.999))
+    """The largest optical strain, outliers left out."""
+    return outermost(optical_strain(np.nan_to_num(flow_px)[None])[0])
+
+
+def outermost(values: Floats) -> float:
+    """The largest of these, one in a thousand left out; what is not known does not count."""
+    return float(np.nanquantile(values, OUTERMOST))
+
+
+def error_px(estimate_px: Floats, truth_px: Floats) -> Floats:
+    """The end-point error of every pixel: the distance between two fields, (H, W), pixels."""
+    return np.asarray(np.hypot(*(estimate_px - truth_px)), dtype=np.float32)
+
+
+def heat_picture(values: Floats, high: float, low: float = 0.0) -> Image:
+    """Numbers as colours from dark blue (`low`) to yellow (`high`); what is not finite is grey.
+
+    Shapes
+    ------
+    values : (H, W)
+    returns : (H, W, 3), uint8, RGB
+    """
+    known = np.isfinite(values)
+    share = (np.where(known, values, low) - low) / ((high - low) or 1.0)
+    levels = (255 * share.clip(0, 1)).astype(np.uint8)
+    coloured = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
+    picture: Image = np.where(known[..., None], coloured, np.uint8(UNKNOWN))
+    return picture
+
+
+def difference_picture(onset: Image, apex: Image, gain: float) -> Image:
+    """Apex minus onset, `gain` times as strong: mid-grey is no change, brighter is brighter.
+
+    Shapes
+    ------
+    onset, apex : (H, W, 3), uint8, RGB
+    returns : (H, W, 3), uint8, grey
+    """
+    change = (apex.astype(np.float32) - onset.astype(np.float32)).mean(axis=2)
+    levels = np.clip(np.rint(MID_GREY + gain * change), 0, 255).astype(np.uint8)
+    return np.repeat(levels[..., None], 3, axis=2)
 
 
 def magnified(onset: Image, flow_px: Floats, factor: float) -> Image:
@@ -100,15 +146,15 @@ def png_bytes(image: Image) -> bytes:
     return bytes(cv2.imencode(".png", cv2.cvtColor(image, code))[1].tobytes())
 
 
-def jpeg_bytes(image: Image) -> bytes:
+def jpeg_bytes(image: Image, quality: int = JPEG_QUALITY) -> bytes:
     """An RGB image as JPEG: a noisy frame takes a fifth of its PNG."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1].tobytes())
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes())
 
 
-def image_uri(image: Image, kind: Literal["png", "jpeg"]) -> str:
+def image_uri(image: Image, kind: Literal["png", "jpeg"], quality: int = JPEG_QUALITY) -> str:
     """An image as a `data:` address."""
-    content = png_bytes(image) if kind == "png" else jpeg_bytes(image)
+    content = png_bytes(image) if kind == "png" else jpeg_bytes(image, quality)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -119,21 +165,13 @@ def _enlarged(image: Image, scale: int) -> Image:
     return np.asarray(large, dtype=np.uint8)
 
 
-def _strain_picture(flow_px: Floats, max_strain: float | None) -> Image:
-    strain = optical_strain(flow_px[None])[0]
-    top = max_strain or strain_peak(flow_px) or 1.0
-    levels = (255 * (strain / top).clip(0, 1)).astype(np.uint8)
-    coloured = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)
-    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def _with_arrows(ground: Image, flow_px: Floats, top: float, scale: int) -> Image:
+def _with_arrows(ground: Image, flow_px: Floats, top: float, scale: int, step_px: int) -> Image:
     """Arrows on a grid, each the mean motion of its cell; motion below 5 % of `top` is a dot."""
-    picture = np.ascontiguousarray(ground)
+    picture = ground.copy()
     if top <= 0:
         return picture
     height, width = flow_px.shape[1:]
-    step = min(ARROW_STEP_PX, max(height // 14, 1))
+    step = min(step_px, max(height // ARROW_ROWS, 1))
     cells = cv2.resize(
         flow_px.transpose(1, 2, 0), (width // step, height // step), interpolation=cv2.INTER_AREA
     )

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from hmrm_lab.datasets.flow_truth.files import write_flow
+from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.evaluate import errors_of, evaluate
-from hmrm_lab.flow.trials import FACIAL, facial_trials, procedural_trials
+from hmrm_lab.flow.evaluate import errors_of, evaluate, evaluate_trials
+from hmrm_lab.flow.trials import FACIAL, clip_trials, facial_trials, procedural_trials
+from hmrm_lab.registry import flows
 
 
 def test_errors_by_hand() -> None:
@@ -45,6 +47,27 @@ def test_trials_are_what_they_say() -> None:
         assert np.hypot(*trial.flow_px).max() == pytest.approx(peak_px, rel=1e-3)
     scenes = list(procedural_trials(pairs=1, noises=(0.0,)))
     assert [float(np.hypot(*s.flow_px).max()) > 4 for s in scenes] == [False, False, True]
+
+
+def test_some_motions_are_the_same_pairs_as_in_all() -> None:
+    chosen = list(facial_trials(pairs=1, noises=(1.0,), motions=[("smooth", 0.5)]))
+    everyone = {trial.motion: trial for trial in facial_trials(pairs=1, noises=(1.0,))}
+    assert [trial.motion for trial in chosen] == ["smooth 0.5 px"]
+    np.testing.assert_array_equal(chosen[0].apex, everyone["smooth 0.5 px"].apex)
+
+
+def test_clips_are_measured_with_the_noise_that_is_asked_for() -> None:
+    clip = synthetic(subjects=2, clips=2)[0]
+    clean, noisy = clip_trials([clip], noises=(0.0, 4.0))
+    np.testing.assert_array_equal(clean.flow_px, clip.frames.flow(clip.onset, clip.apex))
+    spread = (noisy.onset.astype(float) - clean.onset)[clean.onset.min(2) > 20].std()
+    assert spread == pytest.approx(4, rel=0.1)
+    report = evaluate_trials([clean, noisy], {"dis": flows["dis"].build()})
+    table = report.table()
+    assert table.index.tolist() == [("clips", "onset to apex", noise) for noise in (0.0, 4.0)]
+    assert set(table) == {"dis", "zero"}
+    assert table["dis"].iloc[0] < table["dis"].iloc[1]
+    assert table["zero"].nunique() == 1
 
 
 def test_a_report(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hmrm_lab.reporting.figures import (
     subject_strip_figure,
     training_curves_figure,
 )
-from hmrm_lab.reporting.flow_colour import colour_wheel, flow_to_rgb
+from hmrm_lab.reporting.flow_colour import colour_wheel, flow_to_rgb, wheel_picture
 from hmrm_lab.reporting.flow_figures import hard_cases
 from hmrm_lab.reporting.pictures import flow_picture, longest_px, magnified, strain_peak
 from hmrm_lab.reporting.tables import results_table
@@ -66,6 +66,9 @@ def test_the_wheel_is_its_own_legend() -> None:
     assert wheel[32, 32].tolist() == [255, 255, 255]
     np.testing.assert_array_equal(wheel[32, 64], flow_to_rgb(uniform(1, 0), max_px=1)[0, 0])
     assert wheel[0, 0].tolist() == [255, 255, 255]
+    clear = wheel_picture(65)
+    np.testing.assert_array_equal(clear[..., :3], wheel)
+    assert (clear[0, 0, 3], clear[32, 32, 3], clear[32, 64, 3]) == (0, 255, 255)
 
 
 def test_magnified_motion_goes_as_far_as_asked() -> None:
@@ -85,6 +88,9 @@ def test_pictures_show_their_flow(mode: str) -> None:
     assert picture.shape == (96, 128, 3)
     still = flow_picture(np.zeros_like(flow), mode, frame=frame, scale=2)
     assert (picture != still).any()
+    untouched = frame.copy()
+    flow_picture(flow, mode, frame=frame)
+    np.testing.assert_array_equal(frame, untouched)
     top = {"max_px": 10 * longest_px(flow), "max_strain": 10 * strain_peak(flow)}
     assert (flow_picture(flow, mode, frame=frame, scale=2, **top) != picture).any()
 

@@ -3,21 +3,42 @@ import time
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
+from hmrm_lab.flow.gru_attention import GRUFlow
+from hmrm_lab.flow.gru_attention.builder import FrozenFlow
 from hmrm_lab.records import Clip, ClipKey
+from hmrm_lab.registry import flows
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 
 from hmrm_widgets import FlowExplorer
 
-CONTROLS = ("clip", "method", "frame", "magnification", "display", "steady")
+CONTROLS = ("clip", "method", "frame", "update", "magnification", "display", "steady")
 
 
 @pytest.fixture
 def explorer() -> FlowExplorer:
     return FlowExplorer(synthetic(subjects=2, clips=4), methods=("dis", "farneback"))
+
+
+@pytest.fixture
+def learnt() -> FlowExplorer:
+    """With a network that has learnt nothing, so that no test rests on the shipped weights."""
+    torch.manual_seed(0)
+    network = FrozenFlow(GRUFlow(iterations=(1, 2)).eval(), 1, "cpu")
+    clips = [plain_clip(), *synthetic(subjects=2, clips=2)]
+    explorer = FlowExplorer(clips, {"gru": network, "dis": flows["dis"].build()})
+    explorer.clip.value = 1
+    return explorer
+
+
+def plain_clip() -> Clip:
+    """A clip that does not know its motion."""
+    frames = list(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8))
+    return Clip(ClipKey("d", "s", "c"), 0, frames, onset=0, apex=2, offset=2, fps=100.0)
 
 
 def pixels(content: bytes) -> np.ndarray:
@@ -45,6 +66,7 @@ def test_the_onset_does_not_move(explorer: FlowExplorer) -> None:
         ("method", "farneback"),
         ("display", "quiver"),
         ("display", "strain"),
+        ("display", "error"),
         ("steady", True),
         ("clip", 2),
     ],
@@ -79,9 +101,76 @@ def test_exact_flow_is_offered_where_frames_know_it_and_has_no_error(
     assert "end-point error" in explorer.caption.value
     explorer.method.value = "exact"
     assert "end-point error" not in explorer.caption.value
-    plain = [np.zeros((32, 32, 3), np.uint8)] * 3
-    recorded = Clip(ClipKey("d", "s", "c"), 0, plain, onset=0, apex=2, offset=2, fps=100.0)
-    assert "exact" not in FlowExplorer([recorded], methods=("dis",)).method.options
+    assert "exact" not in FlowExplorer([plain_clip()], methods=("dis",)).method.options
+
+
+def test_errors_are_shown_where_the_motion_is_known(learnt: FlowExplorer) -> None:
+    learnt.display.value = "error"
+    assert "Yellow is an error of" in learnt.caption.value
+    learnt.method.value = "exact"
+    assert "no error" in learnt.caption.value
+    assert (pixels(learnt.motion.value) == pixels(learnt.motion.value)[0, 0]).all()
+    learnt.clip.value = 0
+    assert "error" not in dict(learnt.display.options).values()
+    assert (learnt.display.value, learnt.method.value) == ("colour", "gru")
+    assert "error" not in learnt.caption.value
+    assert learnt.motion.value
+
+
+def test_the_error_is_shown_on_the_scale_of_the_apex(learnt: FlowExplorer) -> None:
+    learnt.display.value = "error"
+    scale = learnt.caption.value.partition("Yellow")[2]
+    learnt.frame.value = learnt.frame.min + 1
+    assert learnt.caption.value.partition("Yellow")[2] == scale
+
+
+def test_iterations_can_be_chosen_where_there_are_any(learnt: FlowExplorer) -> None:
+    assert not learnt.update.disabled
+    assert [name for name, _ in learnt.update.options] == [
+        "1/8, update 1",
+        "1/4, update 1",
+        "1/4, update 2",
+    ]
+    assert learnt.update.label == "1/4, update 2", "it opens with the result"
+    assert "after 1/4, update 2" in learnt.caption.value
+    last, face = learnt.motion.value, learnt.face.value
+    learnt.update.value = 0
+    assert learnt.motion.value != last
+    assert "after 1/8, update 1" in learnt.caption.value
+    learnt.magnification.value = 9
+    assert learnt.face.value != face
+    learnt.update.value = 2
+    assert learnt.motion.value == last
+
+
+@pytest.mark.parametrize("method", ["dis", "exact"])
+def test_the_iteration_control_rests_for_other_methods(learnt: FlowExplorer, method: str) -> None:
+    learnt.update.value = 0
+    learnt.method.value = method
+    assert learnt.update.disabled
+    assert learnt.update.label == "none"
+    assert "after" not in learnt.caption.value.partition("Flow by")[2]
+    learnt.method.value = "gru"
+    assert not learnt.update.disabled
+    assert learnt.update.label == "1/4, update 2"
+
+
+def test_an_iteration_stays_chosen_with_another_frame_or_clip(learnt: FlowExplorer) -> None:
+    learnt.update.value = 1
+    learnt.frame.value = learnt.frame.min + 1
+    learnt.clip.value = 2
+    assert learnt.update.value == 1
+
+
+def test_the_legend_is_of_the_display(explorer: FlowExplorer) -> None:
+    shapes = {}
+    for display in ("colour", "strain", "error"):
+        explorer.display.value = display
+        shapes[display] = pixels(explorer.legend.value).shape
+        assert explorer.legend.layout.display == ""
+    assert shapes["strain"] == shapes["error"] != shapes["colour"]
+    explorer.display.value = "quiver"
+    assert explorer.legend.layout.display == "none"
 
 
 def test_the_frame_slider_fits_every_clip(explorer: FlowExplorer) -> None:

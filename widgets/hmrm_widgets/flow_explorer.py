@@ -1,7 +1,7 @@
-"""Look at the motion of a clip, frame by frame and method by method."""
+"""Look at the motion of a clip: frame by frame, method by method, update by update."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,24 +10,32 @@ import numpy as np
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.errors import HmrmError
+from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.gru_attention.builder import FrozenFlow
+from hmrm_lab.flow.gru_attention.steps import flow_steps, update_names
 from hmrm_lab.records import CLASSES, Clip, Floats
 from hmrm_lab.registry import flows
-from hmrm_lab.reporting.flow_colour import Image, colour_wheel
+from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import (
+    error_px,
     flow_picture,
+    heat_picture,
     jpeg_bytes,
     longest_px,
     magnified,
+    outermost,
     png_bytes,
     strain_peak,
 )
+from hmrm_widgets.legends import legend_bytes
 
 EXACT = "exact"
 DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
-KEPT_FLOWS = 128  # fields in memory; 400 kB each at 224x224
+ERROR = ("Error", "error")  # where the exact motion is known
+NO_UPDATES = "none"  # of a method that answers at once
+KEPT_FLOWS = 64  # estimates in memory; 400 kB for each field at 224x224
 KEPT_FRAMES = 64
 ARROW_SHARPNESS = 2  # picture pixels per pixel of a frame
-WHEEL_PX = 96
 WIDE = {"description_width": "8em"}
 
 
@@ -39,33 +47,40 @@ class KnownMotion(Protocol):
 
 
 class FlowExplorer(w.VBox):
-    """Controls for clip, frame, method and display above the moving face and its flow.
+    """Controls for clip, frame, method, update and display above the moving face and its flow.
 
-    The views are pictures in `ipywidgets.Image`: a redraw sends two small pictures and no figure
+    The views are pictures in `ipywidgets.Image`: a redraw sends small pictures and no figure
     state, works alike in JupyterLab and Voila, and leaves nothing of size in a saved notebook,
     where a plotly FigureWidget would leave five megabytes.
 
     Colours are scaled to the apex of the chosen clip and method, so that the frames of one clip
-    can be compared. A wrong input is told below the views, an error in the program shows its
-    traceback there; the views are emptied in both cases, as they would be of another state.
+    and the updates of one method can be compared. A wrong input is told below the views, an error
+    in the program shows its traceback there; the views are emptied in both cases, as they would
+    be of another state.
 
     Parameters
     ----------
     clips
         The clips to choose from, one at least.
     methods
-        Names of registered flow estimators. The exact flow is offered as well where a clip
-        knows it.
+        Names of registered flow estimators, or estimators by the names to show. The exact flow is
+        offered as well where a clip knows it.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], methods: Sequence[str] = ("dis", "farneback", "tvl1")
+        self,
+        clips: Sequence[Clip],
+        methods: Sequence[str] | Mapping[str, FlowEstimator] = ("dis", "farneback", "tvl1"),
     ) -> None:
         if not clips:
             raise ValueError("the explorer needs at least one clip")
         self._clips = list(clips)
-        self._estimators = {name: flows[name].build() for name in methods}
-        self._flow = lru_cache(KEPT_FLOWS)(self._compute_flow)
+        self._estimators: dict[str, FlowEstimator] = (
+            dict(methods)
+            if isinstance(methods, Mapping)
+            else {name: flows[name].build() for name in methods}
+        )
+        self._flows = lru_cache(KEPT_FLOWS)(self._compute_flows)
         self._image = lru_cache(KEPT_FRAMES)(self._read_image)
         self.clip = w.Dropdown(
             options=[(_title(clip), number) for number, clip in enumerate(self._clips)],
@@ -75,10 +90,14 @@ class FlowExplorer(w.VBox):
         )
         self.method = w.Dropdown(description="Flow method", style=WIDE)
         self.frame = w.IntSlider(description="Frame", style=WIDE)
+        self.update = w.Dropdown(description="Iteration", style=WIDE)
         self.magnification = w.IntSlider(
             value=1, min=1, max=20, description="Magnify motion", style=WIDE
         )
-        self.display = w.ToggleButtons(options=DISPLAYS, description="Show", style=WIDE)
+        self.display = w.ToggleButtons(
+            options=DISPLAYS, description="Show", style={**WIDE, "button_width": "9em"}
+        )
+        self.display.layout = w.Layout(width="max-content", max_width="100%")
         self.steady = w.Checkbox(
             value=False, description="Take head motion (the median) away", indent=False
         )
@@ -86,38 +105,37 @@ class FlowExplorer(w.VBox):
         view = w.Layout(width="22rem", max_width="100%", object_fit="contain")
         self.face = w.Image(format="jpeg", layout=view)
         self.motion = w.Image(format="png", layout=view)
-        self.wheel = w.Image(format="png", value=png_bytes(colour_wheel(WHEEL_PX)))
-        self.wheel.layout = w.Layout(width=f"{WHEEL_PX}px", object_fit="contain")
+        self.legend = w.Image(format="png", layout=w.Layout(object_fit="contain"))
         self.caption, self.problem, self.trace = w.HTML(), w.HTML(), w.Output()
-        self._changing_clip = False
+        self._adjusting = False
         super().__init__(
             [
                 _row(self.clip, self.method),
-                _row(self.frame, self.magnification),
-                _row(self.display, self.steady),
-                _row(self.face, self.motion, self.wheel),
+                _row(self.frame, self.update),
+                _row(self.display),
+                _row(self.magnification, self.steady),
+                _row(self.face, self.motion, self.legend),
                 self.caption,
                 self.problem,
                 self.trace,
             ]
         )
-        self._offer_clip()
+        self._offer()
         self._show(*self._render())
-        self.clip.observe(self._on_clip, "value")
-        for control in (self.method, self.frame, self.magnification, self.display, self.steady):
+        for control in (
+            self.clip,
+            self.method,
+            self.frame,
+            self.update,
+            self.magnification,
+            self.display,
+            self.steady,
+        ):
             control.observe(self._on_change, "value")
 
-    def _on_clip(self, change: dict[str, Any]) -> None:
-        self._changing_clip = True
-        try:
-            self._offer_clip()
-        finally:
-            self._changing_clip = False
-        self._on_change(change)
-
-    def _on_change(self, _: dict[str, Any]) -> None:
-        """Redraw, or say why not."""
-        if self._changing_clip:
+    def _on_change(self, change: dict[str, Any]) -> None:
+        """Fit the controls to each other and redraw, or say why not."""
+        if self._adjusting:
             return
         if not self.caption.value:  # the last one failed
             self.trace.clear_output()
@@ -125,76 +143,141 @@ class FlowExplorer(w.VBox):
         views: tuple[bytes, bytes, str] = (b"", b"", "")
         with self.trace:  # a callback's traceback is lost otherwise
             try:
+                self._offer(new_clip=change["owner"] is self.clip)
                 views = self._render()
             except HmrmError as error:
                 self.problem.value = f"<p role='alert'><b>Cannot show this:</b> {_plain(error)}</p>"
             finally:
                 self._show(*views)
 
+    def _offer(self, *, new_clip: bool = True) -> None:
+        """Offer what the chosen clip and method can do; keep what was chosen where it still is."""
+        self._adjusting = True
+        try:
+            if new_clip:
+                self._offer_clip()
+            self._offer_updates()
+        finally:
+            self._adjusting = False
+
     def _offer_clip(self) -> None:
-        """Fit frame and method to the chosen clip: its apex, and the method as before if it can."""
+        """The frames of the clip, its apex first, and what needs the exact motion."""
         clip = self._clips[self.clip.value]
         with self.frame.hold_trait_notifications():
             self.frame.min, self.frame.max = clip.onset, clip.known_apex
             self.frame.value = clip.known_apex
-        exact = [EXACT] if isinstance(clip.frames, KnownMotion) else []
-        names = [*self._estimators, *exact]
-        before = self.method.value
-        self.method.options = names
-        self.method.value = before if before in names else names[0]
+        known = isinstance(clip.frames, KnownMotion)
+        _set_options(self.method, [*self._estimators, *([EXACT] if known else [])])
+        _set_options(self.display, [*DISPLAYS, *([ERROR] if known else [])])
+
+    def _offer_updates(self) -> None:
+        """The updates of the method, the last one first; none where it has none."""
+        estimator = self._estimators.get(self.method.value)
+        names = update_names(estimator) if isinstance(estimator, FrozenFlow) else (NO_UPDATES,)
+        options = [(name, number) for number, name in enumerate(names)]
+        if list(self.update.options) != options:
+            self.update.options = options
+            self.update.value = len(names) - 1
+        self.update.disabled = len(names) == 1
 
     def _render(self) -> tuple[bytes, bytes, str]:
         """Face, motion and caption for the state of the controls."""
-        number, frame, method = self.clip.value, self.frame.value, self.method.value
-        clip = self._clips[number]
-        flow, at_apex = (self._seen_flow(number, at, method) for at in (frame, clip.known_apex))
-        onset = self._image(number, clip.onset)
-        factor = self.magnification.value
-        face = magnified(onset, flow, factor) if factor > 1 else self._image(number, frame)
+        frame, factor = self.frame.value, self.magnification.value
+        onset = self._image(self.clip.value, self._chosen().onset)
+        flow = self._seen_flow(frame)
+        face = magnified(onset, flow, factor) if factor > 1 else self._image(self.clip.value, frame)
+        motion, scale = self._motion_picture(onset)
+        words = [*self._words(flow), scale]
+        if factor > 1:
+            words.append(f"The face is the onset moved {factor} times as far as measured.")
+        return jpeg_bytes(face), png_bytes(motion), " ".join(words)
+
+    def _motion_picture(self, onset: Image) -> tuple[Image, str]:
+        """What `display` asks for, and the scale of its colours in words."""
+        mode, frame, apex = self.display.value, self.frame.value, self._chosen().known_apex
+        if mode == "error" and self.method.value == EXACT:
+            return heat_picture(self._error(frame), 1.0), "The exact flow has no error."
+        if mode == "error":
+            top = outermost(self._error(apex, last=True))
+            picture = heat_picture(self._error(frame), top)
+            return picture, f"Yellow is an error of {top:.2f} px or more, dark blue is none."
+        at_apex = self._seen_flow(apex, last=True)
         top, strain = longest_px(at_apex), strain_peak(at_apex)
-        mode = self.display.value
-        motion = flow_picture(
-            flow,
+        picture = flow_picture(
+            self._seen_flow(frame),
             mode,
             frame=onset,
             max_px=top or None,
             max_strain=strain or None,
             scale=ARROW_SHARPNESS if mode == "quiver" else 1,
         )
+        words = {
+            "colour": f"Full saturation is {top:.2f} px.",
+            "quiver": f"The longest arrow at the apex stands for {top:.2f} px.",
+            "strain": f"Yellow is {100 * strain:.1f} % strain or more, dark blue is none.",
+        }
+        return picture, words[mode]
+
+    def _words(self, flow: Floats) -> list[str]:
+        clip, frame, method = self._chosen(), self.frame.value, self.method.value
+        updates = f" after {self.update.label}" if not self.update.disabled else ""
         words = [
             f"Frame {frame} (onset {clip.onset}, apex {clip.known_apex}):"
             f" {1000 * (frame - clip.onset) / clip.fps:.0f} ms after the onset.",
-            f"Flow by {_plain(method)}: longest vector {longest_px(flow):.2f} px.",
-            f"Scale: {100 * strain:.1f} % strain." if mode == "strain" else f"Scale: {top:.2f} px.",
+            f"Flow by {_plain(method)}{updates}: longest vector {longest_px(flow):.2f} px.",
         ]
         if method != EXACT and isinstance(clip.frames, KnownMotion):
-            error = np.hypot(
-                *(self._flow(number, frame, method) - self._flow(number, frame, EXACT))
-            )
-            words.append(f"Mean end-point error {error.mean():.3f} px.")
-        if factor > 1:
-            words.append(f"The face is the onset moved {factor} times as far as measured.")
-        return jpeg_bytes(face), png_bytes(motion), " ".join(words)
+            whole = ", head motion included" if self.steady.value else ""
+            words.append(f"Mean end-point error{whole}: {self._error(frame).mean():.3f} px.")
+        return words
 
     def _show(self, face: bytes, motion: bytes, caption: str) -> None:
         self.face.value, self.motion.value, self.caption.value = face, motion, caption
-        self.wheel.layout.display = "" if self.display.value == "colour" else "none"
+        legend = legend_bytes(self.display.value) if motion else b""
+        self.legend.value, self.legend.layout.display = legend, "" if legend else "none"
 
-    def _seen_flow(self, number: int, frame: int, method: str) -> Floats:
-        flow = self._flow(number, frame, method)
+    def _chosen(self) -> Clip:
+        return self._clips[self.clip.value]
+
+    def _seen_flow(self, frame: int, *, last: bool = False) -> Floats:
+        """The flow to a frame after the chosen update or the last, without the head's motion if
+        so chosen."""
+        flow = self._flow(frame, last=last)
         if self.steady.value:
             return flow - np.median(flow, axis=(1, 2), keepdims=True)
         return flow
 
-    def _compute_flow(self, number: int, frame: int, method: str) -> Floats:
+    def _error(self, frame: int, *, last: bool = False) -> Floats:
+        truth = self._flows(self.clip.value, frame, EXACT)[0]
+        return error_px(self._flow(frame, last=last), truth)
+
+    def _flow(self, frame: int, *, last: bool) -> Floats:
+        fields = self._flows(self.clip.value, frame, self.method.value)
+        return fields[-1 if last else self.update.value]
+
+    def _compute_flows(self, number: int, frame: int, method: str) -> Floats:
+        """The flow after each update: (T, 2, H, W), T = 1 for a method without."""
         clip = self._clips[number]
         if method == EXACT and isinstance(clip.frames, KnownMotion):
-            return clip.frames.flow(clip.onset, frame)
+            return clip.frames.flow(clip.onset, frame)[None]
+        estimator = self._estimators[method]
         first, second = self._image(number, clip.onset), self._image(number, frame)
-        return self._estimators[method](first[None], second[None])[0]
+        if isinstance(estimator, FrozenFlow):
+            return flow_steps(estimator, first, second).flows_px
+        return estimator(first[None], second[None])
 
     def _read_image(self, number: int, frame: int) -> Image:
         return self._clips[number].frames[frame]
+
+
+def _set_options(control: w.Dropdown | w.ToggleButtons, options: list[Any]) -> None:
+    """Offer these; what was chosen stays if it still is among them, or else it is the first."""
+    if list(control.options) == options:
+        return
+    before = control.value
+    control.options = options
+    values = [option[1] if isinstance(option, tuple) else option for option in options]
+    control.value = before if before in values else values[0]
 
 
 def _row(*children: w.Widget) -> w.HBox:
