@@ -73,6 +73,18 @@ def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip]
     return None if isinstance(source, FlowSet) else source
 
 
+def recorded_clips(config: ExperimentConfig, root: Path) -> list[Clip]:
+    """The clips of a data set of recordings; an `InputError` if it is no such set."""
+    source = _open(config, root)
+    if isinstance(source, FlowSet) or all(
+        isinstance(clip.frames, LandmarkedFrames) for clip in source
+    ):
+        raise InputError(
+            f"data set '{config.data.name}' needs no preparation", mend="run it as it is"
+        )
+    return source
+
+
 def compute_flowset(
     clips: Sequence[Clip],
     flow: FlowConfig,

@@ -59,7 +59,7 @@ def write_table(path: Path, rows: Iterable[Sequence[Any]], *, above: int = 0) ->
 
 
 def write_frames(
-    folder: Path, numbers: Iterable[int], name: str = "img{}.jpg", size: tuple[int, int] = (16, 12)
+    folder: Path, numbers: Iterable[int], name: str = "img{}.jpg", size: tuple[int, int] = (32, 24)
 ) -> None:
     """Images with these numbers; the first three differ."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def write_frames(
 
 
 @cache
-def image_bytes(suffix: str, step: int = 0, size: tuple[int, int] = (16, 12)) -> bytes:
+def image_bytes(suffix: str, step: int = 0, size: tuple[int, int] = (32, 24)) -> bytes:
     """A wave of width and height `size` that moves to the right by two pixels a step."""
     down, across = np.mgrid[: size[1], : size[0]]
     wave = 120 + 60 * np.sin((across - 2 * step) / 3) + 40 * np.cos(down / 4)

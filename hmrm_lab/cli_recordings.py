@@ -1,0 +1,54 @@
+"""`hmrm prepare`: recordings made ready for a run."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def prepare(
+    name: Annotated[
+        str, typer.Argument(help="casme2, smic, samm, composite, casme3, mmew or fourdme.")
+    ],
+    root: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    preset: Annotated[str, typer.Option(help="Whose faces and flow; a run has its own.")] = (
+        "default"
+    ),
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Setting such as faces.name=mtcnn; repeatable."),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="HTML page to write, to look over every clip.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted."""
+    from hmrm_lab import models  # noqa: F401  registers the systems
+    from hmrm_lab.config import load_config
+    from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.studies.prepare import prepare as make_ready
+
+    config = load_config(preset, data=name, overrides=overrides or ())
+    with ProgressBars() as bars:
+        facts = make_ready(config, root, jobs=jobs or os.cpu_count() or 1, sheet=sheet, watch=bars)
+    typer.echo(json.dumps(facts, indent=2) if as_json else _as_text(facts))
+
+
+def _as_text(facts: dict[str, Any]) -> str:
+    """A line for each fact; clips that were left out below, one line each."""
+    shown = {
+        name: ", ".join(f"{count} {kind}" for kind, count in value.items())
+        if isinstance(value, dict)
+        else value
+        for name, value in facts.items()
+        if name != "left out"
+    }
+    lines = [f"{name:>13}  {value}" for name, value in shown.items()]
+    lost = [f"  {one['clip']}: {one['why']}" for one in facts["left out"]]
+    return "\n".join([*lines, *(["left out:", *lost] if lost else [])])

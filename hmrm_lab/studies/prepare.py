@@ -1,0 +1,65 @@
+"""Recordings made ready for a run: faces, apex frames, flow and strain, and what became of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips
+from hmrm_lab.preparation.flowset import compute_flowset, recorded_clips
+from hmrm_lab.records import FlowSet
+from hmrm_lab.reporting.contact_sheet import write_contact_sheet
+from hmrm_lab.store import cache_folder
+
+Stage = Callable[[str, int, int], None]
+
+
+def prepare(
+    config: ExperimentConfig,
+    root: Path,
+    *,
+    jobs: int = 1,
+    sheet: Path | None = None,
+    watch: Stage = lambda stage, done, total: None,
+) -> dict[str, Any]:
+    """Fill the cache for a data set of recordings, and say what was found.
+
+    What is in the cache is not made again, so that an interrupted preparation goes on.
+
+    Parameters
+    ----------
+    sheet
+        An HTML page to write, with every crop, its landmarks and its motion.
+
+    Raises
+    ------
+    InputError
+        If the data set is not one of recordings, or not one clip of it is usable.
+    """
+    clips = recorded_clips(config, root)
+    crops = crop_clips(
+        clips, config.faces, jobs=jobs, on_progress=lambda *state: watch("faces", *state)
+    )
+    usable = [crop.clip for crop in crops if crop.clip is not None]
+    flowset = compute_flowset(
+        usable, config.flow, jobs=jobs, on_progress=lambda *state: watch("flow", *state)
+    )
+    if sheet is not None:
+        write_contact_sheet(sheet, config.data.name, crops, flowset)
+    return _facts(config, crops, flowset, sheet)
+
+
+def _facts(
+    config: ExperimentConfig, crops: list[Crop], flowset: FlowSet, sheet: Path | None
+) -> dict[str, Any]:
+    people = {key.person for key in flowset.keys}
+    return {
+        "data": config.data.name,
+        "subjects": len(people),
+        **count_crops(crops),
+        "faces by": config.faces.name,
+        "flow by": config.flow.name,
+        "left out": [{"clip": "/".join(c.key), "why": c.problem} for c in crops if c.problem],
+        "cache": str(cache_folder()),
+        **({} if sheet is None else {"contact sheet": str(sheet)}),
+    }

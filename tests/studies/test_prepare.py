@@ -1,0 +1,174 @@
+"""Recordings end to end: check, prepare, run, on trees in each data set's layout."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import quick_config
+from datasets import trees
+from test_cli import Done, hmrm
+
+from hmrm_lab.preparation import load_clips
+
+TEMPLATE = ("--set", "faces.name=template", "--set", "flow.name=dis")
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "casme2": trees.write_casme2,
+    "smic": trees.write_smic,
+    "samm": trees.write_samm,
+    "composite": trees.write_composite,
+    "casme3": trees.write_casme3,
+    "mmew": trees.write_mmew,
+    "fourdme": trees.write_fourdme,
+}
+MAIN = "from hmrm_lab.cli import main; main()"
+USABLE = {
+    "casme2": 145, "smic": 164, "samm": 133, "composite": 442, "casme3": 3, "mmew": 3, "fourdme": 3,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HMRM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def prepared(name: str, root: Path, *more: object, cwd: Path) -> Done:
+    return hmrm("prepare", name, "--root", root, "--jobs", 1, "--json", *more, cwd=cwd)
+
+
+def write_faces(root: Path, subjects: int = 2) -> Path:
+    """Synthetic people in the layout of CASME II, the face beside the middle of a wider frame."""
+    known = load_clips(quick_config("hmrm", f"data.subjects={subjects}", "data.clips=6"))
+    assert known is not None
+    rows, official = [], trees.casme2_rows()
+    for number, clip in enumerate(known):
+        subject = (2, 17)[int(clip.key.subject[1:]) % 2]
+        row = next(r for r in official if r[0] == subject and r[-1] != "others" and r not in rows)
+        row[3:6] = [1 + clip.onset, 1 + clip.apex, 1 + clip.offset]
+        rows.append(row)
+        folder = root / "Cropped" / f"sub{subject:02d}" / row[1]
+        folder.mkdir(parents=True)
+        for index in range(len(clip.frames)):
+            wide = cv2.copyMakeBorder(
+                clip.frames[index], 30, 60, 90, 20 + number, cv2.BORDER_REPLICATE
+            )
+            image = cv2.cvtColor(wide, cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(folder / f"reg_img{1 + index}.jpg"), image)
+    trees.write_table(root / "CASME2-coding-20140508.xlsx", [trees.CASME2_HEADER, *rows])
+    return root
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*.npz")}
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name not in ("smic", "samm")])
+def test_check_prepare_run(name: str, tmp_path: Path) -> None:
+    root = WRITERS[name](tmp_path / name)
+    checked = hmrm("data", "check", name, "--root", root, "--json", cwd=tmp_path)
+    assert checked.returncode == 0
+    done = prepared(name, root, *TEMPLATE, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["clips"] == {"usable": USABLE[name], "left out": 0}
+    assert facts["faces"] == {"detected": 0, "neighbour": 0, "template": USABLE[name]}
+    assert sum(facts["apexes"].values()) == USABLE[name]
+    if name == "composite":
+        assert facts["subjects"] == 68
+        assert facts["apexes"]["annotated"] == 442 - 164 - 2
+        return  # its run is that of the others, for longer
+    if facts["subjects"] > 5:
+        return
+    system = ("--preset", "smoke", "--system", "ststnet", "--jobs", 1)
+    ran = hmrm("run", "--data", name, "--root", root, *TEMPLATE, *system, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "faces:" not in ran.stderr  # nothing was left to prepare
+    assert "flow:" not in ran.stderr
+
+
+def test_faces_are_found_and_looked_over(tmp_path: Path) -> None:
+    pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
+    root = write_faces(tmp_path / "faces")
+    sheet = tmp_path / "sheet.html"
+    done = prepared("casme2", root, "--set", "flow.name=dis", "--sheet", sheet, cwd=tmp_path)
+    facts = json.loads(done.stdout)
+    assert facts["faces"]["detected"] == facts["clips"]["usable"] == 6
+    assert facts["apexes"] == {"annotated": 6, "spotted": 0, "guessed": 0}
+    page = sheet.read_text(encoding="utf-8")
+    assert page.count("<section") == 6
+    assert page.count("data:image/jpeg") == 18
+    assert "http" not in page
+
+
+def test_a_damaged_frame_costs_its_clip_and_is_named(tmp_path: Path) -> None:
+    root = trees.write_fourdme(tmp_path / "4dme")
+    frame = root / "gray_micro" / "S01" / "S01_a_1" / "10.jpg"
+    frame.write_bytes(b"")
+    done = prepared("fourdme", root, *TEMPLATE, "--sheet", tmp_path / "s.html", cwd=tmp_path)
+    facts = json.loads(done.stdout)
+    assert facts["clips"] == {"usable": 2, "left out": 1}
+    assert "10.jpg" in facts["left out"][0]["why"]
+    assert "left out: " in (tmp_path / "s.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["synthetic", "--root", "."], "takes no --root"),
+        (["flowmaps", "--root", "."], "no "),
+        (["casme2", "--root", "nowhere"], "no such folder"),
+        (["casme4", "--root", "."], "did you mean 'casme3'"),
+        (["casme2", "--root", ".", "--set", "faces.name=dlip"], "dlib"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = hmrm("prepare", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_killed_at_any_point_it_goes_on_to_the_same_cache(tmp_path: Path, cache: Path) -> None:
+    root = trees.write_mmew(tmp_path / "mmew")
+    prepared("mmew", root, *TEMPLATE, cwd=tmp_path)
+    whole = contents(cache)
+    assert len(whole) == 6
+    rng = random.Random(0)
+    command = [sys.executable, "-c", MAIN, "prepare", "mmew", "--root", str(root)]
+    for attempt in range(3):
+        for file in cache.rglob("*.npz"):
+            file.unlink()
+        process = subprocess.Popen(
+            [*command, "--jobs", "1", *TEMPLATE],
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        deadline, wanted = time.monotonic() + 60, rng.randrange(6)
+        while len(list(cache.rglob("*.npz"))) < wanted and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert prepared("mmew", root, *TEMPLATE, cwd=tmp_path).returncode == 0
+        assert contents(cache) == whole, attempt
+
+
+def test_the_apex_of_a_prepared_clip_shows_what_moved(tmp_path: Path) -> None:
+    root = write_faces(tmp_path / "faces")
+    prepared("casme2", root, *TEMPLATE, cwd=tmp_path)
+    from hmrm_lab.config import load_config
+    from hmrm_lab.preparation import load_flowset
+
+    config = load_config("smoke", data="casme2", overrides=["faces.name=template", "flow.name=dis"])
+    flowset = load_flowset(config, root)
+    assert np.hypot(flowset.maps[:, 0], flowset.maps[:, 1]).max(axis=(1, 2)).min() > 0.1
+    assert flowset.masks is not None
