@@ -93,7 +93,7 @@ def test_frames_of_unequal_size(tmp_path: Path, number: int, left_out: bool) -> 
     result = broken(tmp_path, f"reg_img{number}.jpg", content)
     (finding,) = result.findings
     assert (finding.kind, finding.left_out) == ("sizes", left_out)
-    assert finding.problem == "20x12 pixels, but the clip has 16x12"
+    assert finding.problem == "20x12 pixels, but the clip has 32x24"
 
 
 def test_deep_decodes(tmp_path: Path) -> None:

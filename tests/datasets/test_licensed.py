@@ -73,7 +73,7 @@ def test_a_clip_of_casme2_in_full(tmp_path: Path) -> None:
     assert (clip.onset, clip.apex, clip.offset) == (16, 29, 56)
     assert clip.frames.paths[clip.known_apex].name == "reg_img59.jpg"
     image = clip.frames[clip.onset]
-    assert image.shape == (12, 16, 3)
+    assert image.shape == (24, 32, 3)
     assert image.dtype == np.uint8
     assert image.std() > 20
 
