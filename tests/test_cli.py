@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from datasets.test_flowmaps import truncate, write_tree
-from datasets.test_image_file import UNFIT, write_unfit
+from datasets.test_images import UNFIT, write_unfit
 
 from hmrm_lab import cli
 
@@ -248,7 +248,7 @@ def refuse_flow(folder: Path, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["absent.png", "absent.png"], "absent.png: no such image"),
+        (["absent.png", "absent.png"], "absent.png: no such frame"),
         ([".", "ok.png"], ".: a folder, not an image"),
         (["ok.png", "small.png"], "small.png: onset (32x32 pixels) and apex (32x24) differ in"),
         (["tiny.png", "tiny.png"], "tiny.png: a frame of 8x8 pixels; give at least 16x16"),

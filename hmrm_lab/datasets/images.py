@@ -17,9 +17,10 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 MOST_PIXELS = 40_000_000
 LARGEST_BYTES = 256 * 2**20
 END_BYTES = 4096  # how far before the end a file's last mark may be
-AGAIN = "copy the file again from the data set"
+AGAIN = "copy the file again"
 
 PNG, JPEG, BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
+CHANNELS = {1: "a grey image (one channel)", 4: "an image with an alpha channel"}
 SIZES_OF_JPEG = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame header
 
 
@@ -44,13 +45,29 @@ class RecordedFrames:
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """An image as (H, W, 3) uint8, RGB. `InputError` if it is damaged or too large."""
-    measure_image(path)
-    try:
-        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError("not an image that OpenCV can read", where=shown(path), mend=AGAIN)
+    image = _decoded(path, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """An image that is 8-bit RGB already, as (H, W, 3) uint8.
+
+    Raises
+    ------
+    InputError
+        As `read_image`, and if the image is grey, has an alpha channel or has other than 8 bits
+        per channel: nothing is converted, since which levels are to be kept is not ours to guess.
+    """
+    if path.is_dir():
+        raise InputError("a folder, not an image", where=shown(path), mend="name one frame of it")
+    image = _decoded(path, cv2.IMREAD_UNCHANGED)
+    depth, channels = image.dtype.itemsize * 8, 1 if image.ndim == 2 else image.shape[2]
+    kind = "" if channels == 3 else CHANNELS.get(channels, f"an image of {channels} channels")
+    if depth != 8:
+        kind = f"a {depth}-bit image"
+    if kind:
+        mend = "save it as RGB with 8 bits per channel"
+        raise InputError(kind, where=shown(path), mend=mend)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
@@ -87,6 +104,17 @@ def measure_image(path: Path) -> tuple[int, int]:
     if not whole:
         raise InputError("the image is cut off", where=shown(path), mend=AGAIN)
     return width, height
+
+
+def _decoded(path: Path, flag: int) -> NDArray[np.generic]:
+    measure_image(path)
+    try:
+        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flag)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise InputError("not an image that OpenCV can read", where=shown(path), mend=AGAIN)
+    return np.asarray(image)
 
 
 def _measure(file: BinaryIO, size: int) -> tuple[int, int] | None:
