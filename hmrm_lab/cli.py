@@ -198,7 +198,8 @@ def flow_eval(
 @app.command("flow-train")
 def flow_train(
     out: Annotated[Path, typer.Argument(help="Folder of checkpoint, losses and weights.")],
-    preset: Annotated[str, typer.Option(help="cpu, gpu or paper.")] = "cpu",
+    preset: Annotated[str, typer.Option(help="cpu, brief, gpu or paper.")] = "cpu",
+    attention: Annotated[str, typer.Option(help="steps or space (3.1.1).")] = "steps",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     chairs: Annotated[Path | None, typer.Option(help="FlyingChairs (preset paper).")] = None,
     things: Annotated[Path | None, typer.Option(help="FlyingThings3D (preset paper).")] = None,
@@ -213,7 +214,7 @@ def flow_train(
     from hmrm_lab.studies.experiment import check_device
 
     check_device(device)
-    schedule = find_preset(preset)
+    schedule = find_preset(preset, attention)
     sources = sources_for(schedule, chairs=chairs, things=things, photographs=photographs)
     with ProgressBars() as bars:
         weights = pretrain(

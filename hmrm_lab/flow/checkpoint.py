@@ -36,7 +36,7 @@ class TrainingState:
         """A network of this seed before its first step; the caller's random state is left alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = GRUFlow()
+            network = GRUFlow(attention=preset.attention)
         network.to(device)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=0.0, weight_decay=preset.weight_decay

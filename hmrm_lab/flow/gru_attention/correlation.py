@@ -7,7 +7,7 @@ of inner products is the inner product with the mean: pooling the volume is pool
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -49,21 +49,16 @@ class AllPairs:
     def __init__(self, onset: Tensor, apex: Tensor, *, levels: int, radius: int) -> None:
         depth = onset.shape[1]
         here = onset.flatten(2).mT / math.sqrt(depth)  # (B, H W, D)
-        self.pyramid = [
-            (here @ level.flatten(2)).unflatten(2, level.shape[2:])  # (B, H W, h, w)
-            for level in _pooled(apex, levels)
-        ]
+        pyramid = list(_pooled(apex, levels))
+        self.sizes = [tuple(level.shape[2:]) for level in pyramid]
+        self.volume = here @ torch.cat([level.flatten(2) for level in pyramid], dim=2)
         self.grid = pixel_grid(onset)
         self.radius = radius
 
     def __call__(self, flow: Tensor) -> Tensor:
-        centre = self.grid + flow
-        windows = []
-        for number, level in enumerate(self.pyramid):
-            near = Window(_on_level(centre, number), self.radius, level.shape[2:])
-            values = level.flatten(2).gather(2, near.place.flatten(2)).view(near.place.shape)
-            windows.append(near.interpolated(values))
-        return torch.cat(windows, dim=1)
+        near = Window(self.grid + flow, self.radius, self.sizes)
+        values = self.volume.gather(2, near.place.flatten(2)).view(near.place.shape)
+        return near.interpolated(values)
 
 
 class Local:
@@ -78,7 +73,7 @@ class Local:
     def __call__(self, flow: Tensor) -> Tensor:
         centre = self.grid + flow
         windows = [
-            _products(self.onset, level, _on_level(centre, number), self.radius)
+            _products(self.onset, level, centre, number, self.radius)
             for number, level in enumerate(self.pyramid)
         ]
         return torch.cat(windows, dim=1)
@@ -135,50 +130,58 @@ def _pooled(features: Tensor, levels: int) -> Iterator[Tensor]:
         yield features
 
 
-def _on_level(coordinates: Tensor, level: int) -> Tensor:
-    """Where a point lies on a map pooled `level` times by 2; pixel centres are whole numbers."""
-    return (coordinates + 0.5) / 2**level - 0.5
-
-
 class Window:
-    """Whole pixels about places between pixels, and the interpolation from them.
+    """Whole pixels about places between pixels, on several levels, and the interpolation.
 
     All points of a window share the fraction of their coordinates, so that values at whole
     pixels, of a window wider by one, are interpolated once for all.
 
+    Parameters
+    ----------
+    sizes
+        Rows and columns of the map at each level, from level `first` on; the maps lie one behind
+        the other.
+
     Shapes
     ------
-    centre : (B, 2, H, W), order (x, y)
-    place : (B, H W, side + 1, side + 1), numbers of pixels of the map looked at
+    centre : (B, 2, H, W), order (x, y), at level 0
+    place : (B, H W, L, side + 1, side + 1), numbers of pixels of the maps
     """
 
-    def __init__(self, centre: Tensor, radius: int, size: tuple[int, ...]) -> None:
-        rows, columns = size
-        corner = centre.detach().floor()
-        fraction = (centre - corner).flatten(2)[..., None, None]
-        self.across, self.down = fraction.unbind(1)  # each (B, H W, 1, 1)
+    def __init__(
+        self, centre: Tensor, radius: int, sizes: Sequence[tuple[int, ...]], first: int = 0
+    ) -> None:
+        rows, columns = torch.tensor(sizes, device=centre.device).unbind(1)
+        behind = (rows * columns).cumsum(0) - rows * columns
+        scale = 2.0 ** -torch.arange(first, first + len(sizes), device=centre.device)
+        there = (centre.flatten(2)[..., None] + 0.5) * scale - 0.5  # pixel centres are whole
+        corner = there.detach().floor()
+        fraction = (there - corner)[..., None, None]
+        self.across, self.down = fraction.unbind(1)  # each (B, H W, L, 1, 1)
         self.shape = centre.shape[2:]
         steps = torch.arange(-radius, radius + 2, device=centre.device)
-        whole = corner.flatten(2).long().unsqueeze(-1) + steps
-        x, y = whole.unbind(1)  # each (B, H W, side + 1)
-        x_held, y_held = x.clamp(0, columns - 1), y.clamp(0, rows - 1)
-        self.place = (y_held * columns).unsqueeze(-1) + x_held.unsqueeze(-2)
+        whole = corner.long()[..., None] + steps
+        x, y = whole.unbind(1)  # each (B, H W, L, side + 1)
+        x_held = torch.minimum(x.clamp_min(0), columns[:, None] - 1)
+        y_held = torch.minimum(y.clamp_min(0), rows[:, None] - 1)
+        row = y_held * columns[:, None] + behind[:, None]
+        self.place = row.unsqueeze(-1) + x_held.unsqueeze(-2)
         self.inside = (y == y_held).unsqueeze(-1) & (x == x_held).unsqueeze(-2)
 
     def interpolated(self, values: Tensor) -> Tensor:
-        """(B, H W, side + 1, side + 1) to (B, side^2, H, W), order (dy, dx); 0 outside."""
+        """(B, H W, L, side + 1, side + 1) to (B, L side^2, H, W), order (L, dy, dx); 0 outside."""
         values = values * self.inside
         values = torch.lerp(values[..., :-1, :], values[..., 1:, :], self.down)
         values = torch.lerp(values[..., :-1], values[..., 1:], self.across)
         return values.flatten(2).mT.unflatten(2, self.shape)
 
 
-def _products(onset: Tensor, apex: Tensor, centre: Tensor, radius: int) -> Tensor:
+def _products(onset: Tensor, apex: Tensor, centre: Tensor, level: int, radius: int) -> Tensor:
     """Inner products of each onset pixel with a window about its place in the apex."""
     batch, depth = onset.shape[:2]
     rows, columns = apex.shape[2:]
-    near = Window(centre, radius, (rows, columns))
-    first = torch.arange(batch, device=onset.device).view(-1, 1, 1, 1) * (rows * columns)
+    near = Window(centre, radius, [(rows, columns)], level)
+    first = torch.arange(batch, device=onset.device).view(-1, 1, 1, 1, 1) * (rows * columns)
     features = apex.permute(0, 2, 3, 1).reshape(-1, depth)
     found = features.index_select(0, (near.place + first).flatten())  # (B H W window, D)
     here = onset.permute(0, 2, 3, 1).reshape(-1, 1, depth) / math.sqrt(depth)

@@ -252,8 +252,9 @@ def check_frames(onset: Tensor, apex: Tensor) -> None:
 
 def normalised(frames: Tensor) -> Tensor:
     """Each frame at zero mean and unit variance, so that exposure is no motion."""
-    spread, mean = torch.std_mean(frames, dim=(1, 2, 3), correction=0, keepdim=True)
-    return (frames - mean) / (spread + FAINTEST)
+    centred = frames - frames.mean(dim=(1, 2, 3), keepdim=True)
+    spread = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return centred.div_(spread + FAINTEST)
 
 
 def padded(frames: Tensor) -> Tensor:

@@ -96,7 +96,8 @@ class GradientSteps(nn.Module):
         weight = (self.log_smooth.view(1, -1, 1, 1) + stiffness).exp() * (noise + 0.01)
         steps = _bounded(torch.cat([local, smooth_steps(products, flow, weight)], dim=1))
         left = F.avg_pool2d(torch.cat([change.abs(), change], dim=1), CELL)
-        return steps, torch.cat([squash(steps.flatten(1, 2)), trust, squash(left)], dim=1)
+        lengths = squash(torch.cat([steps.flatten(1, 2), left], dim=1))
+        return steps, torch.cat([lengths[:, :-2], trust, lengths[:, -2:]], dim=1)
 
 
 def gradient_products(onset: Tensor, apex: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,22 +177,12 @@ def _slopes(images: Tensor, scale: float) -> tuple[Tensor, Tensor]:
 
 def _windowed(cells: Tensor, windows: tuple[int, ...]) -> Iterator[Tensor]:
     """Means over 3 x 3 cells, repeated so often; at the edge over those that are there."""
-    rows, columns = cells.shape[2:]
-    share = (_neighbours(rows, cells)[:, None] * _neighbours(columns, cells)).reciprocal()
     rounds = 0
     for wanted in windows:
         for _ in range(wanted - rounds):
-            x = F.pad(cells, (1, 1, 1, 1))
-            x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
-            cells = (x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]) * share
+            cells = F.avg_pool2d(cells, 3, stride=1, padding=1, count_include_pad=False)
         rounds = wanted
         yield cells
-
-
-def _neighbours(count: int, like: Tensor) -> Tensor:
-    """How many cells of a row are within one of each: 2 at the ends, 3 between."""
-    places = torch.arange(count, device=like.device)
-    return ((places + 1).clamp_max(count - 1) - (places - 1).clamp_min(0) + 1).to(like.dtype)
 
 
 def _bounded(steps: Tensor) -> Tensor:

@@ -36,20 +36,26 @@ def smooth_steps(products: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
 
 
 def _sweep(data: Tensor, flow: Tensor, weight: Tensor, step: Tensor | None) -> Tensor:
-    """`_SWEEPS` rounds at one level; steps (B, 2 S, h, w), all u before all v."""
+    """`_SWEEPS` rounds at one level; steps (B, 2 S, h, w), all u before all v.
+
+    Where the mean of the neighbours is m, a cell's solution is `w + d = M m + r`, with
+    `M = weight (A + weight)^-1` and `r = w - (A + weight)^-1 (weight w + b)`.
+    """
     xx, xy, yy, xt, yt = data.split(1, dim=1)
+    here_u, here_v = flow.split(1, dim=1)
     xx, yy = xx + weight, yy + weight
-    area = xx * yy - xy * xy
-    to_u, across, to_v = yy / area, -xy / area, xx / area
-    pull_u, pull_v = to_u * xt + across * yt, across * xt + to_v * yt
+    share = torch.addcmul(xx * yy, xy, xy, value=-1).reciprocal()
+    to_u, across, to_v = yy * share, xy * share, xx * share  # of the inverse; across is negative
+    pull_u, pull_v = torch.addcmul(xt, weight, here_u), torch.addcmul(yt, weight, here_v)
+    rest_u = torch.addcmul(torch.addcmul(here_u, to_u, pull_u, value=-1), across, pull_v)
+    rest_v = torch.addcmul(torch.addcmul(here_v, to_v, pull_v, value=-1), across, pull_u)
     to_u, across, to_v = to_u * weight, across * weight, to_v * weight
-    smooth = weight.shape[1]
-    here = flow.repeat_interleave(smooth, dim=1)
+    here = flow.repeat_interleave(weight.shape[1], dim=1)
     total = here if step is None else here + step
     for _ in range(_SWEEPS):
-        near = F.avg_pool2d(total, 3, stride=1, padding=1, count_include_pad=False) - here
-        near_u, near_v = near.tensor_split(2, dim=1)
-        step_u = to_u * near_u + across * near_v - pull_u
-        step_v = across * near_u + to_v * near_v - pull_v
-        total = here + torch.cat([step_u, step_v], dim=1)
+        near = F.avg_pool2d(total, 3, stride=1, padding=1, count_include_pad=False)
+        u, v = near.tensor_split(2, dim=1)
+        total_u = torch.addcmul(torch.addcmul(rest_u, to_u, u), across, v, value=-1)
+        total_v = torch.addcmul(torch.addcmul(rest_v, to_v, v), across, u, value=-1)
+        total = torch.cat([total_u, total_v], dim=1)
     return total - here

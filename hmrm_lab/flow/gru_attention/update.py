@@ -61,8 +61,9 @@ class AdditiveAttention(nn.Module):
     def _over_steps(self, history: list[Tensor]) -> tuple[Tensor, Tensor]:
         query = self.of_state(history[-1])
         score = self.score.view(1, -1, 1, 1)
-        energies = [F.conv2d(torch.tanh(query + self.of_key(key)), score) for key in history]
-        alpha = torch.cat(energies, dim=1).softmax(dim=1)  # (B, T, h, w)
+        keys = self.of_key(torch.cat(history)).unflatten(0, (len(history), -1))
+        energies = F.conv2d(torch.tanh(query + keys).flatten(0, 1), score)
+        alpha = torch.cat(energies.chunk(len(history)), dim=1).softmax(dim=1)  # (B, T, h, w)
         attended = alpha[:, :1] * history[0]
         for j, key in enumerate(history[1:], start=1):
             attended = torch.addcmul(attended, alpha[:, j : j + 1], key)
