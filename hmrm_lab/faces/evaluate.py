@@ -94,19 +94,17 @@ def tracks_table(tracks: Mapping[str, FaceTrack], truth: FaceTrack) -> pd.DataFr
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def crop_steps_px(track: FaceTrack, size_px: int = CROP_PX) -> Floats:
+def crop_steps_px(track: FaceTrack, size_px: int = CROP_PX) -> pd.Series:
     """How far the crop's middle moves from frame to frame if each frame has a crop of its own.
 
-    Shapes
-    ------
-    returns : (n - 1,) for a track of n frames, pixels of the crop
+    In pixels of the crop, under the number of the later frame.
     """
     middle = np.full((1, 2), (size_px - 1) / 2, dtype=np.float32)
     crops = [crop_similarity(face, size_px) for face in track.faces.values()]
     places = np.concatenate([crop.inverse().points(middle) for crop in crops])
     scales = np.array([crop.scale for crop in crops[1:]])
     steps = np.linalg.norm(np.diff(places, axis=0), axis=1) * scales
-    return np.asarray(steps, dtype=np.float32)
+    return pd.Series(steps, index=list(track.faces)[1:], name="step (px)")
 
 
 def movement_px(clip: Clip) -> float:

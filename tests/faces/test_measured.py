@@ -87,7 +87,9 @@ def test_a_table_of_tracks(clip: Clip) -> None:
 def test_a_crop_of_each_frame_moves_as_the_points_do() -> None:
     shifts = np.float32([[0, 0], [3, 0], [3, 4]])
     track = FaceTrack({n: face_of(2 * mean_face() + shift) for n, shift in enumerate(shifts)})
-    assert crop_steps_px(track) == pytest.approx([1.5, 2.0], abs=1e-3), "in pixels of the crop"
+    steps = crop_steps_px(track)
+    assert steps.tolist() == pytest.approx([1.5, 2.0], abs=1e-3), "in pixels of the crop"
+    assert steps.index.tolist() == [1, 2]
 
 
 def test_the_curve_of_a_recording_is_that_of_its_crop(clip: Clip) -> None:
