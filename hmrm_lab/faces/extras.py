@@ -48,6 +48,8 @@ def installed_providers(names: Iterable[str]) -> tuple[dict[str, FaceProvider], 
     ------
     ConfigError
         If a name is not that of a provider, or a provider cannot be built without options.
+    InputError
+        If not one of them can be built here.
     """
     built: dict[str, FaceProvider] = {}
     lacking: dict[str, str] = {}
@@ -59,4 +61,8 @@ def installed_providers(names: Iterable[str]) -> tuple[dict[str, FaceProvider], 
             raise
         except InputError as error:
             lacking[name] = str(error)
+    if not built:
+        raise InputError(
+            " and ".join(["no face provider", *lacking.values()]), mend="or add 'template'"
+        )
     return built, lacking

@@ -73,6 +73,17 @@ def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip]
     return None if isinstance(source, FlowSet) else source
 
 
+def require_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip]:
+    """The clips of the data set, or an `InputError` where it has maps only, or none."""
+    clips = load_clips(config, root)
+    if not clips:
+        raise InputError(
+            f"data set '{config.data.name}' has no clips",
+            mend="take 'synthetic' or a data set of recordings",
+        )
+    return clips
+
+
 def compute_flowset(
     clips: Sequence[Clip],
     flow: FlowConfig,

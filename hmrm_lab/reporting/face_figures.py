@@ -25,8 +25,10 @@ from hmrm_lab.reporting.style import (
 
 NOISE_UNIT = "difference (noise = 1)"
 SYMBOLS = ("circle", "square", "diamond")  # in the order of `records.CLASSES`
-ROW_PX = 260
+ROW_PX = {1: 380, 2: 320, 3: 260}  # by columns
+FULL_ROW_PX = 210
 SHOWN_PX = 250  # the width of one picture
+QUALITY = 75  # of pictures, many of which make a notebook large
 
 
 def faces_figure(
@@ -41,17 +43,19 @@ def faces_figure(
     if not pictures:
         raise ValueError("no picture to show")
     columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
+    rows, row_px = -(-len(pictures) // columns), ROW_PX.get(columns, FULL_ROW_PX)
     figure = make_subplots(
         rows=rows,
         cols=columns,
         horizontal_spacing=0.02,
-        vertical_spacing=30 / (rows * ROW_PX) if rows > 1 else 0.0,
+        vertical_spacing=30 / (rows * row_px) if rows > 1 else 0.0,
         subplot_titles=[plain(name) for name in pictures],
     )
     for number, picture in enumerate(pictures.values()):
         row, column = divmod(number, columns)
-        panel = go.Image(source=image_uri(picture, "jpeg"), zsmooth="fast", hoverinfo="skip")
+        panel = go.Image(
+            source=image_uri(picture, "jpeg", QUALITY), zsmooth="fast", hoverinfo="skip"
+        )
         figure.add_trace(panel, row=row + 1, col=column + 1)
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False, constrain="domain")
@@ -60,7 +64,7 @@ def faces_figure(
         figure,
         title,
         caption=caption,
-        height=ROW_PX * rows,
+        height=row_px * rows,
         least_width=190 * columns,
         most_width=SHOWN_PX * columns + 24,
         left=8,
@@ -82,9 +86,10 @@ def apex_curve_figure(
         showlegend=False,
         hovertemplate="frame %{x}: %{y:.2f}<extra></extra>",
     )
-    _mark_apexes(figure, curve, truth)
+    _mark_apexes(figure, curve, truth, VERMILLION, GREEN)
     words = "" if curve.spotted else "The curve has no peak: the apex is a guess."
-    return _by_frame(figure, "Apex curve: all parts, smoothed", NOISE_UNIT, f"{words}\n{caption}")
+    title = "Apex curve: all parts, smoothed"
+    return _by_frame(figure, title, NOISE_UNIT, f"{words}\n{caption}", legend_rows=1)
 
 
 def part_curves_figure(
@@ -101,7 +106,7 @@ def part_curves_figure(
             line={"color": part_colour(name), "dash": "dot" if name.endswith("right") else "solid"},
             hovertemplate="frame %{x}: %{y:.2f}",
         )
-    _mark_apexes(figure, curve, truth)
+    _mark_apexes(figure, curve, truth, INK, INK)  # the parts have the other colours
     return _by_frame(figure, "Apex curve: each part alone", NOISE_UNIT, caption)
 
 
@@ -181,12 +186,14 @@ def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     )
 
 
-def _mark_apexes(figure: go.Figure, curve: ApexCurve, truth: int | None) -> None:
+def _mark_apexes(
+    figure: go.Figure, curve: ApexCurve, truth: int | None, spotted_in: str, truth_in: str
+) -> None:
     """Vertical lines over the height of what is drawn, with entries in the legend."""
     top = max(float(np.max(trace.y)) for trace in figure.data)
-    marks = [("spotted apex", curve.apex, VERMILLION, "dash")]
+    marks = [("spotted apex", curve.apex, spotted_in, "dash")]
     if truth is not None:
-        marks.append(("true apex", truth, GREEN, "solid"))
+        marks.append(("true apex", truth, truth_in, "solid"))
     for name, frame, colour, dash in marks:
         figure.add_scatter(
             x=[frame, frame],

@@ -1,5 +1,6 @@
 """A frame with what was found in it drawn over: landmarks, parts, core regions."""
 
+import math
 from collections.abc import Collection
 from typing import Literal, get_args
 
@@ -22,7 +23,8 @@ PART_COLOURS = {"brow": ORANGE, "eye": BLUE, "nose": GREEN, "mouth": VERMILLION}
 POINT_COLOUR, RIM = (255, 214, 64), (20, 20, 20)
 CORE_COLOUR = (255, 255, 255)
 TINT = 0.35
-SIDE_PX = 448  # small frames are enlarged to about this, so that lines are fine
+DOT = 0.013  # radius of a landmark, of the distance between the outer eye corners
+SIDE_PX = 448  # small frames are enlarged to this or more, so that lines are fine
 
 
 def face_picture(frame: Image, landmarks: Floats, layers: Collection[Layer] = LAYERS[:1]) -> Image:
@@ -34,28 +36,30 @@ def face_picture(frame: Image, landmarks: Floats, layers: Collection[Layer] = LA
     ------
     frame : (H, W, 3), uint8, RGB
     landmarks : (68, 2), pixels of the frame
-    returns : (k H, k W, 3), uint8, RGB, k a whole number that makes the longer side about 448
+    returns : (k H, k W, 3), uint8, RGB, k the smallest whole number that
+        makes the longer side 448 or more
     """
     unknown = set(layers) - set(LAYERS)
     if unknown:
         raise ValueError(f"no such layers: {sorted(unknown)}; known are {LAYERS}")
-    scale = max(1, round(SIDE_PX / max(frame.shape[:2])))
+    scale = math.ceil(SIDE_PX / max(frame.shape[:2]))
     picture = np.asarray(
         cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), dtype=np.uint8
     )
     points = scale * (landmarks + 0.5) - 0.5
     line = max(1, round(max(picture.shape[:2]) / SIDE_PX))
+    dot = max(1, round(DOT * float(np.linalg.norm(points[45] - points[36]))))
     if "parts" in layers:
         picture = _with_parts(picture, points, line)
     if "core" in layers:
         for outline in core_outlines(points):
             corners = np.round(outline).astype(np.int32)
-            cv2.polylines(picture, [corners], True, RIM, 3 * line, cv2.LINE_AA)
-            cv2.polylines(picture, [corners], True, CORE_COLOUR, line, cv2.LINE_AA)
+            cv2.polylines(picture, [corners], True, RIM, 4 * line, cv2.LINE_AA)
+            cv2.polylines(picture, [corners], True, CORE_COLOUR, 2 * line, cv2.LINE_AA)
     if "landmarks" in layers:
         for x, y in np.round(points).astype(int).tolist():
-            cv2.circle(picture, (x, y), 3 * line, RIM, -1, cv2.LINE_AA)
-            cv2.circle(picture, (x, y), 2 * line, POINT_COLOUR, -1, cv2.LINE_AA)
+            cv2.circle(picture, (x, y), dot + 1, RIM, -1, cv2.LINE_AA)
+            cv2.circle(picture, (x, y), dot, POINT_COLOUR, -1, cv2.LINE_AA)
     return picture
 
 

@@ -100,15 +100,15 @@ def png_bytes(image: Image) -> bytes:
     return bytes(cv2.imencode(".png", cv2.cvtColor(image, code))[1].tobytes())
 
 
-def jpeg_bytes(image: Image) -> bytes:
+def jpeg_bytes(image: Image, quality: int = JPEG_QUALITY) -> bytes:
     """An RGB image as JPEG: a noisy frame takes a fifth of its PNG."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1].tobytes())
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes())
 
 
-def image_uri(image: Image, kind: Literal["png", "jpeg"]) -> str:
+def image_uri(image: Image, kind: Literal["png", "jpeg"], quality: int = JPEG_QUALITY) -> str:
     """An image as a `data:` address."""
-    content = png_bytes(image) if kind == "png" else jpeg_bytes(image)
+    content = png_bytes(image) if kind == "png" else jpeg_bytes(image, quality)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 

@@ -138,8 +138,12 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     built, lacking = installed_providers(["dlib", "template"])
     assert list(built) == ["template"]
     assert "pip install 'hmrm-lab[faces]'" in lacking["dlib"]
+    with pytest.raises(InputError, match=r"dlib-bin.* not installed.*add 'template'"):
+        installed_providers(["dlib"])
 
 
 def test_a_mistyped_provider_is_no_missing_one() -> None:
     with pytest.raises(ConfigError, match="did you mean 'dlib'"):
         installed_providers(["dlob"])
+    with pytest.raises(InputError, match=r"no face provider; .*'template'"):
+        installed_providers([])

@@ -88,24 +88,47 @@ def test_it_runs_in_the_smoke_profile(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.notebook
 @pytest.mark.filterwarnings("default")
+def test_faces_and_apex_needs_no_detector(tmp_path: Path) -> None:
+    papermill = pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
+    papermill.execute_notebook(
+        ROOT / "notebooks" / "01_faces_and_apex.ipynb",
+        tmp_path / "out.ipynb",
+        parameters={"faces": "template", "sample": 4},
+        cwd=tmp_path,
+        progress_bar=False,
+    )
+
+
+@pytest.mark.notebook
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
-    ("parameters", "message"),
+    ("name", "parameters", "message"),
     [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"system": "hmrn"}, "did you mean 'hmrm'"),
-        ({"seed": "one"}, "evaluation.seeds"),
+        ("00_quickstart", {"profile": "smok"}, "did you mean 'smoke'"),
+        ("00_quickstart", {"system": "hmrn"}, "did you mean 'hmrm'"),
+        ("00_quickstart", {"seed": "one"}, "evaluation.seeds"),
+        ("01_faces_and_apex", {"profile": "smok"}, "did you mean 'smoke'"),
+        ("01_faces_and_apex", {"data": "synthetik"}, "did you mean 'synthetic'"),
+        ("01_faces_and_apex", {"data": "casme2"}, "lies in a folder"),
+        ("01_faces_and_apex", {"faces": "dlob"}, "did you mean 'dlib'"),
+        ("01_faces_and_apex", {"seed": "one"}, "data set 'synthetic': seed"),
     ],
 )
 def test_a_mistyped_parameter_is_refused_in_the_first_cell(
-    parameters: dict[str, str], message: str, tmp_path: Path
+    name: str, parameters: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     papermill = pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
     with pytest.raises(papermill.PapermillExecutionError, match=message):
         papermill.execute_notebook(
-            ROOT / "notebooks" / "00_quickstart.ipynb",
+            ROOT / "notebooks" / f"{name}.ipynb",
             tmp_path / "out.ipynb",
             parameters=parameters,
             cwd=tmp_path,
             progress_bar=False,
         )
     assert not (tmp_path / "runs").exists()
+    done = code_cells(json.loads((tmp_path / "out.ipynb").read_text(encoding="utf-8")))
+    failed = [
+        index for index, cell in enumerate(done) if cell["metadata"]["papermill"]["exception"]
+    ]
+    assert failed == [2], "the one after the parameters and those injected"

@@ -70,8 +70,11 @@ class ClipStepper(w.VBox):
         self.frame = w.IntSlider(
             description="Frame", style=WIDE, layout=w.Layout(width="26em", max_width="100%")
         )
-        self.play = w.Play(description="Play", interval=PLAY_MS, repeat=True)
-        w.link((self.play, "value"), (self.frame, "value"))
+        self.play = w.ToggleButton(description="Play", icon="play", layout=w.Layout(width="8em"))
+        self.timer = w.Play(interval=PLAY_MS, repeat=True)  # its own buttons have no names
+        self.timer.layout.display = "none"
+        w.link((self.timer, "value"), (self.frame, "value"))
+        w.link((self.timer, "playing"), (self.play, "value"))
         self.landmarks, self.parts, self.core, self.crop = (
             w.Checkbox(value=on, description=words, indent=False, layout=w.Layout(width="auto"))
             for on, words in (
@@ -89,7 +92,7 @@ class ClipStepper(w.VBox):
         super().__init__(
             [
                 _row(self.clip, self.provider),
-                _row(self.frame, self.play),
+                _row(self.frame, self.play, self.timer, gap="1em"),
                 _row(self.landmarks, self.parts, self.core, self.crop, gap="2em"),
                 _row(self.face, self.curve),
                 self.caption,
@@ -128,7 +131,7 @@ class ClipStepper(w.VBox):
             names, before = self._names(clip), self.provider.value
             self.provider.options = names
             self.provider.value = before if before in names else names[0]
-            for control in (self.play, self.frame):
+            for control in (self.timer, self.frame):
                 with control.hold_trait_notifications():
                     control.min, control.max = clip.onset, clip.offset
                     control.value = clip.onset
@@ -156,7 +159,7 @@ class ClipStepper(w.VBox):
             f" {1000 * (frame - clip.onset) / clip.fps:.0f} ms after the onset.",
             f"Face by {_plain(face.provider)}: {HOW[face.fallback].format(face.from_frame)}."
             if face.provider != EXACT
-            else "The exact landmarks.",
+            else "Landmarks that came with the clip.",
         ]
         if self.parts.value:
             words += [f"{_swatch(colour)} {name}" for name, colour in PART_COLOURS.items()]
