@@ -10,7 +10,13 @@ from datasets.test_flowmaps import write_tree
 import hmrm_lab.preparation.flowset as flowset_module
 from hmrm_lab.datasets.synthetic import read_clips, write_clips
 from hmrm_lab.errors import InputError
-from hmrm_lab.preparation import compute_flowset, load_clips, load_flowset, reduce_frames
+from hmrm_lab.preparation import (
+    compute_flowset,
+    load_clips,
+    load_flowset,
+    reduce_frames,
+    require_clips,
+)
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import cache_folder
 
@@ -132,3 +138,10 @@ def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_computed(tmp_pa
     with pytest.raises(InputError, match="data set 'flowmaps' has no frames to fine-tune a flow"):
         load_flowset(tuned_config("data.name=flowmaps"), root)
     assert not cache_folder().exists()
+
+
+def test_a_notebook_that_needs_clips_is_told_where_there_are_none(tmp_path: Path) -> None:
+    write_tree(tmp_path)
+    with pytest.raises(InputError, match="'flowmaps' has no clips; take 'synthetic'"):
+        require_clips(quick_config("hmrm", "data.name=flowmaps"), tmp_path)
+    assert require_clips(quick_config("hmrm"))

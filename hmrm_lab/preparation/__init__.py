@@ -3,7 +3,19 @@
 This is where frames end: everything above works on a `FlowSet`.
 """
 
-from hmrm_lab.preparation.flowset import compute_flowset, load_clips, load_flowset
+from hmrm_lab.preparation.flowset import (
+    compute_flowset,
+    load_clips,
+    load_flowset,
+    require_clips,
+)
 from hmrm_lab.preparation.pairs import reduce_frames, require_frames
 
-__all__ = ["compute_flowset", "load_clips", "load_flowset", "reduce_frames", "require_frames"]
+__all__ = [
+    "compute_flowset",
+    "load_clips",
+    "load_flowset",
+    "reduce_frames",
+    "require_clips",
+    "require_frames",
+]

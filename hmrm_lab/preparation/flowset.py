@@ -10,12 +10,12 @@ import numpy as np
 import hmrm_lab.datasets  # noqa: F401  registers the data sets
 from hmrm_lab.config import ExperimentConfig, FlowConfig
 from hmrm_lab.errors import InputError
+from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
 from hmrm_lab.preparation.crops import crop_clips
 from hmrm_lab.preparation.motion import (
     IdentifiedFrames,
-    LandmarkedFrames,
     Motion,
     clip_motion,
     flow_identity,
@@ -83,6 +83,17 @@ def recorded_clips(config: ExperimentConfig, root: Path) -> list[Clip]:
             f"data set '{config.data.name}' needs no preparation", mend="run it as it is"
         )
     return source
+
+
+def require_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip]:
+    """The clips of the data set, or an `InputError` where it has maps only, or none."""
+    clips = load_clips(config, root)
+    if not clips:
+        raise InputError(
+            f"data set '{config.data.name}' has no clips",
+            mend="take 'synthetic' or a data set of recordings",
+        )
+    return clips
 
 
 def compute_flowset(

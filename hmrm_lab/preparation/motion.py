@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.config import FlowConfig
 from hmrm_lab.faces.regions import reduce_masks, region_masks
+from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.estimator import FlowEstimator, LearntFlow
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.preparation.cache import digest_of
@@ -20,13 +21,6 @@ from hmrm_lab.registry import flows
 MAP_SIDE_PX = 28  # as published flow maps have it
 
 Motion = tuple[Floats, NDArray[np.bool_] | None]
-
-
-@runtime_checkable
-class LandmarkedFrames(Protocol):
-    """Frames that bring landmarks: (68, 2) float32, (x, y) pixels."""
-
-    def landmarks(self, index: int) -> Floats: ...
 
 
 @runtime_checkable

@@ -88,6 +88,19 @@ def test_it_runs_in_the_smoke_profile(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.notebook
 @pytest.mark.filterwarnings("default")
+def test_faces_and_apex_needs_no_detector(tmp_path: Path) -> None:
+    papermill = pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
+    papermill.execute_notebook(
+        ROOT / "notebooks" / "01_faces_and_apex.ipynb",
+        tmp_path / "out.ipynb",
+        parameters={"faces": "template", "sample": 4},
+        cwd=tmp_path,
+        progress_bar=False,
+    )
+
+
+@pytest.mark.notebook
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
@@ -99,6 +112,11 @@ def test_it_runs_in_the_smoke_profile(path: Path, tmp_path: Path) -> None:
         ("02_flow", {"methods": "dis tvl"}, "did you mean 'tvl1'"),
         ("02_flow", {"weights": "mine.safetensors"}, "no such weights"),
         ("02_flow", {"seed": "one"}, "data set 'synthetic': seed"),
+        ("01_faces_and_apex", {"profile": "smok"}, "did you mean 'smoke'"),
+        ("01_faces_and_apex", {"data": "synthetik"}, "did you mean 'synthetic'"),
+        ("01_faces_and_apex", {"data": "casme2"}, "lies in a folder"),
+        ("01_faces_and_apex", {"faces": "dlob"}, "did you mean 'dlib'"),
+        ("01_faces_and_apex", {"seed": "one"}, "data set 'synthetic': seed"),
     ],
 )
 def test_a_mistyped_parameter_is_refused_in_the_first_cell(

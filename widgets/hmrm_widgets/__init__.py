@@ -1,5 +1,6 @@
 """Interactive parts for notebooks: thin controllers over the picture functions of `hmrm_lab`."""
 
+from hmrm_widgets.clip_stepper import ClipStepper
 from hmrm_widgets.flow_explorer import FlowExplorer
 
-__all__ = ["FlowExplorer"]
+__all__ = ["ClipStepper", "FlowExplorer"]

@@ -1,0 +1,151 @@
+"""Faces and apexes held against what is known of a clip: landmarks, crops, the spotted frame."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.faces.align import align_clip, crop_similarity
+from hmrm_lab.faces.apex import ApexCurve, spot_apex
+from hmrm_lab.faces.face import Face, FaceProvider
+from hmrm_lab.faces.template import CROP_PX, dense_landmarks
+from hmrm_lab.faces.track import FaceTrack, LandmarkedFrames, find_faces, known_faces
+from hmrm_lab.records import CLASSES, Clip, Floats
+
+
+@runtime_checkable
+class KnownMotion(Protocol):
+    """Frames whose exact flow is known: (2, H, W) float32, pixels."""
+
+    def flow(self, source: int, target: int) -> Floats: ...
+
+
+def reference_track(
+    clip: Clip, provider: FaceProvider | None = None, *, only: Iterable[int] | None = None
+) -> FaceTrack:
+    """The faces from onset to offset, or of `only` these frames: exact where the frames bring
+    landmarks, else found.
+
+    Raises
+    ------
+    InputError
+        If the frames bring no landmarks and there is no provider to find them.
+    """
+    numbers = range(clip.onset, clip.offset + 1) if only is None else only
+    if isinstance(clip.frames, LandmarkedFrames):
+        return known_faces(clip.frames, numbers)
+    if provider is None:
+        raise InputError(
+            f"clip {'/'.join(clip.key)} brings no landmarks",
+            mend="name a face provider, such as dlib",
+        )
+    return find_faces(clip.frames, provider, only=numbers)
+
+
+def clip_curve(clip: Clip, track: FaceTrack) -> ApexCurve:
+    """The apex of a clip and what it was read from.
+
+    Frames that bring landmarks are looked at as they are, others in the crop of the onset's face,
+    as preparation does it.
+    """
+    landmarks = dense_landmarks(track[clip.onset])
+    if isinstance(clip.frames, LandmarkedFrames):
+        return spot_apex(clip.frames, landmarks, clip.onset, clip.offset)
+    crop = align_clip(clip, track).frames
+    there = crop_similarity(track[clip.onset]).points(landmarks)
+    return spot_apex(crop, there, clip.onset, clip.offset)
+
+
+def distance_percent(face: Face, truth: Face) -> tuple[float, float]:
+    """Mean distance of the five points, and of the 68, from the true ones.
+
+    In per cent of the true distance between the eyes. A face of five points lends itself the mean
+    face for the 68.
+    """
+    five, dense = truth.five(), dense_landmarks(truth)
+    eyes = float(np.linalg.norm(five[1] - five[0]))
+    pairs = ((face.five(), five), (dense_landmarks(face), dense))
+    few, many = (float(np.linalg.norm(a - b, axis=1).mean()) for a, b in pairs)
+    return 100 * few / eyes, 100 * many / eyes
+
+
+def tracks_table(tracks: Mapping[str, FaceTrack], truth: FaceTrack) -> pd.DataFrame:
+    """One row per track: how its faces were come by, and how far they lie from the true ones.
+
+    Columns: `detected`, `neighbour` and `template` count frames; `five` and `dense` are means of
+    `distance_percent` over the frames of `truth`, `worst` the largest of `dense`.
+    """
+    rows = {}
+    for name, track in tracks.items():
+        found = FaceTrack({frame: track[frame] for frame in truth.faces})
+        counts = found.counts()
+        distances = [distance_percent(found[n], face) for n, face in truth.faces.items()]
+        five, dense = np.array(distances).T
+        rows[name] = {
+            "detected": counts["none"],
+            "neighbour": counts["neighbour"],
+            "template": counts["template"],
+            "five": float(five.mean()),
+            "dense": float(dense.mean()),
+            "worst": float(dense.max()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def crop_steps_px(track: FaceTrack, size_px: int = CROP_PX) -> pd.Series:
+    """How far the crop's middle moves from frame to frame if each frame has a crop of its own.
+
+    In pixels of the crop, under the number of the later frame.
+    """
+    middle = np.full((1, 2), (size_px - 1) / 2, dtype=np.float32)
+    crops = [crop_similarity(face, size_px) for face in track.faces.values()]
+    places = np.concatenate([crop.inverse().points(middle) for crop in crops])
+    scales = np.array([crop.scale for crop in crops[1:]])
+    steps = np.linalg.norm(np.diff(places, axis=0), axis=1) * scales
+    return pd.Series(steps, index=list(track.faces)[1:], name="step (px)")
+
+
+def movement_px(clip: Clip) -> float:
+    """The longest vector from onset to apex without the median, which is the head's; NaN where
+    the motion is not known."""
+    if clip.apex is None or not isinstance(clip.frames, KnownMotion):
+        return float("nan")
+    flow = clip.frames.flow(clip.onset, clip.apex)
+    return float(np.hypot(*(flow - np.median(flow, axis=(1, 2), keepdims=True))).max())
+
+
+def apex_table(clips: Sequence[Clip], provider: FaceProvider | None = None) -> pd.DataFrame:
+    """The spotted apex of each clip beside the true one and the middle frame.
+
+    Columns: `subject`, `clip`, `class`; `apex`, `spotted`, `middle` are frame numbers; `error` and
+    `middle_error` are frames after the true apex (before it, if negative), missing where the apex
+    is not known; `strength_px` is `movement_px`, `peak` the height of the curve.
+
+    Parameters
+    ----------
+    provider
+        Looks at the onset of clips that bring no landmarks.
+    """
+    rows = []
+    for clip in clips:
+        curve = clip_curve(clip, reference_track(clip, provider, only=[clip.onset]))
+        middle = (clip.onset + clip.offset) // 2
+        rows.append(
+            {
+                "subject": clip.key.subject,
+                "clip": clip.key.clip,
+                "class": CLASSES[clip.label],
+                "apex": clip.apex,
+                "spotted": curve.apex,
+                "middle": middle,
+                "error": None if clip.apex is None else curve.apex - clip.apex,
+                "middle_error": None if clip.apex is None else middle - clip.apex,
+                "strength_px": movement_px(clip),
+                "peak": float(curve.curve.max()),
+            }
+        )
+    names = ["subject", "clip", "class", "apex", "spotted", "middle", "error", "middle_error"]
+    table = pd.DataFrame(rows, columns=[*names, "strength_px", "peak"])
+    return table.astype(dict.fromkeys(names[3:], "Int64"))

@@ -1,0 +1,149 @@
+"""Faces and apexes held against the truth."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import hmrm_lab.faces  # noqa: F401  registers the providers
+from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.faces.align import AlignedFrames, crop_similarity
+from hmrm_lab.faces.evaluate import (
+    apex_table,
+    clip_curve,
+    crop_steps_px,
+    distance_percent,
+    movement_px,
+    reference_track,
+    tracks_table,
+)
+from hmrm_lab.faces.extras import installed_providers, not_installed
+from hmrm_lab.faces.face import Face, box_around
+from hmrm_lab.faces.template import mean_face
+from hmrm_lab.faces.track import FaceTrack, find_faces, known_faces
+from hmrm_lab.records import Clip
+from hmrm_lab.registry import providers
+
+
+def face_of(points: np.ndarray) -> Face:
+    return Face(box_around(points), points.astype(np.float32), 1.0, "by hand")
+
+
+class Pixels:
+    """A clip's frames without what is known of them."""
+
+    def __init__(self, frames: object) -> None:
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return self.frames[index]
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return synthetic(subjects=2, clips=4)[0]
+
+
+def recorded(clip: Clip) -> Clip:
+    return replace(clip, frames=Pixels(clip.frames))
+
+
+def test_known_landmarks_are_taken_as_they_are(clip: Clip) -> None:
+    track = reference_track(clip)
+    assert list(track.faces) == list(range(clip.onset, clip.offset + 1))
+    np.testing.assert_array_equal(track[clip.apex].points, clip.frames.landmarks(clip.apex))
+    assert set(track.report()["provider"]) == {"exact"}
+
+
+def test_others_need_a_provider(clip: Clip) -> None:
+    with pytest.raises(InputError, match="brings no landmarks; name a face provider"):
+        reference_track(recorded(clip))
+    track = reference_track(recorded(clip), providers["template"].build())
+    assert track.counts()["template"] == clip.offset - clip.onset + 1
+
+
+def test_distance_is_in_per_cent_of_the_distance_between_the_eyes() -> None:
+    truth = face_of(mean_face())  # its eyes are 84 pixels apart
+    shifted = face_of(mean_face() + np.float32([8.4, 0]))
+    assert distance_percent(shifted, truth) == pytest.approx((10, 10), abs=1e-3)
+    five = face_of(truth.five() + np.float32([0, 4.2]))
+    assert distance_percent(five, truth) == pytest.approx((5, 5), abs=0.01)
+
+
+def test_a_table_of_tracks(clip: Clip) -> None:
+    truth = reference_track(clip)
+    found = find_faces(clip.frames, providers["template"].build())
+    table = tracks_table({"exact": truth, "template": found}, truth)
+    frames = len(truth.faces)
+    assert table.loc["exact"].tolist() == [frames, 0, 0, 0, 0, 0]
+    assert table.loc["template", ["detected", "template"]].tolist() == [0, frames]
+    assert 0 < table.loc["template", "dense"] <= table.loc["template", "worst"]
+
+
+def test_a_crop_of_each_frame_moves_as_the_points_do() -> None:
+    shifts = np.float32([[0, 0], [3, 0], [3, 4]])
+    track = FaceTrack({n: face_of(2 * mean_face() + shift) for n, shift in enumerate(shifts)})
+    steps = crop_steps_px(track)
+    assert steps.tolist() == pytest.approx([1.5, 2.0], abs=1e-3), "in pixels of the crop"
+    assert steps.index.tolist() == [1, 2]
+
+
+def test_the_curve_of_a_recording_is_that_of_its_crop(clip: Clip) -> None:
+    track = reference_track(clip)
+    frames = AlignedFrames(clip.frames, crop_similarity(track[clip.onset]), track)
+    by_hand = clip_curve(replace(clip, frames=frames), known_faces(frames, [clip.onset]))
+    found = clip_curve(recorded(clip), track)
+    np.testing.assert_allclose(found.curve, by_hand.curve, rtol=1e-5)
+    assert found.apex == by_hand.apex
+
+
+def test_errors_are_frames_after_the_true_apex(clip: Clip) -> None:
+    early = replace(clip, apex=clip.onset + 1)
+    unknown = replace(clip, apex=None)
+    table = apex_table([clip, early, unknown])
+    assert table["spotted"].nunique() == 1
+    assert table["error"][1] == table["spotted"][1] - (clip.onset + 1)
+    assert table["middle_error"][0] == (clip.onset + clip.offset) // 2 - clip.apex
+    assert table[["apex", "error", "middle_error"]].iloc[2].isna().all()
+    assert table["strength_px"].isna().tolist() == [False, False, True]
+    assert (table["peak"] > 0).all()
+
+
+def test_the_table_finds_faces_where_it_must(clip: Clip) -> None:
+    table = apex_table([recorded(clip)], providers["template"].build())
+    assert clip.onset < table["spotted"][0] < clip.offset
+    assert table["strength_px"].isna().all()
+    assert len(apex_table([])) == 0
+
+
+def test_movement_is_without_the_head(clip: Clip) -> None:
+    class Moving(Pixels):
+        def flow(self, source: int, target: int) -> np.ndarray:
+            flow = np.full((2, 8, 8), 3.0, np.float32)
+            flow[:, 2, 2] += (0.3, 0.4)
+            return flow
+
+    assert movement_px(replace(clip, frames=Moving([]))) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: object) -> object:
+        raise not_installed("dlib-bin")
+
+    monkeypatch.setattr("hmrm_lab.faces.dlib68._models", absent)
+    built, lacking = installed_providers(["dlib", "template"])
+    assert list(built) == ["template"]
+    assert "pip install 'hmrm-lab[faces]'" in lacking["dlib"]
+    with pytest.raises(InputError, match=r"dlib-bin.* not installed.*add 'template'"):
+        installed_providers(["dlib"])
+
+
+def test_a_mistyped_provider_is_no_missing_one() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'dlib'"):
+        installed_providers(["dlob"])
+    with pytest.raises(InputError, match=r"no face provider; .*'template'"):
+        installed_providers([])

@@ -1,0 +1,212 @@
+"""Step through a clip: its frames, what was found in them, and the apex curve."""
+
+import html
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import ipywidgets as w
+
+from hmrm_lab.errors import HmrmError
+from hmrm_lab.faces.align import align_clip, crop_similarity
+from hmrm_lab.faces.apex import ApexCurve
+from hmrm_lab.faces.evaluate import clip_curve, reference_track
+from hmrm_lab.faces.face import Face, FaceProvider
+from hmrm_lab.faces.template import dense_landmarks
+from hmrm_lab.faces.track import EXACT, FaceTrack, LandmarkedFrames, find_faces
+from hmrm_lab.records import CLASSES, Clip
+from hmrm_lab.reporting.curve_svg import curve_svg
+from hmrm_lab.reporting.face_pictures import PART_COLOURS, Layer, face_picture
+from hmrm_lab.reporting.flow_colour import Image
+from hmrm_lab.reporting.pictures import jpeg_bytes
+
+KEPT_TRACKS = 16  # found faces and their curves in memory
+KEPT_FRAMES = 64
+PLAY_MS = 250  # from frame to frame; a micro-expression is over too soon for the eye
+WIDE = {"description_width": "8em"}
+HOW = {
+    "none": "detected",
+    "neighbour": "not detected; taken over from frame {}",
+    "template": "not detected; the mean face",
+}
+
+
+class ClipStepper(w.VBox):
+    """Controls for clip, face provider and frame above the face and the apex curve.
+
+    The face is a picture in `ipywidgets.Image` and the curve a small SVG: a redraw sends no
+    figure state and leaves nothing of size in a saved notebook. A wrong input is told below the
+    views, an error in the program shows its traceback there; the views are emptied in both cases.
+
+    Parameters
+    ----------
+    clips
+        The clips to choose from, one at least.
+    providers
+        What finds faces, by the names to show. The exact landmarks are offered as well where a
+        clip brings them.
+
+    Raises
+    ------
+    ValueError
+        If there is no clip, or neither exact landmarks nor a provider for one of them.
+    """
+
+    def __init__(
+        self, clips: Sequence[Clip], providers: Mapping[str, FaceProvider] | None = None
+    ) -> None:
+        self._clips, self._providers = list(clips), dict(providers or {})
+        if not self._clips or any(not self._names(clip) for clip in self._clips):
+            raise ValueError("the stepper needs a clip, and a face provider where it has no faces")
+        self._found = lru_cache(KEPT_TRACKS)(self._find)
+        self._image = lru_cache(KEPT_FRAMES)(self._read_image)
+        self.clip = w.Dropdown(
+            options=[(_title(clip), number) for number, clip in enumerate(self._clips)],
+            description="Clip",
+            style=WIDE,
+            layout=w.Layout(width="26em"),
+        )
+        self.provider = w.Dropdown(description="Faces by", style=WIDE)
+        self.frame = w.IntSlider(
+            description="Frame", style=WIDE, layout=w.Layout(width="26em", max_width="100%")
+        )
+        self.play = w.ToggleButton(description="Play", icon="play", layout=w.Layout(width="8em"))
+        self.timer = w.Play(interval=PLAY_MS, repeat=True)  # its own buttons have no names
+        self.timer.layout.display = "none"
+        w.link((self.timer, "value"), (self.frame, "value"))
+        w.link((self.timer, "playing"), (self.play, "value"))
+        self.landmarks, self.parts, self.core, self.crop = (
+            w.Checkbox(value=on, description=words, indent=False, layout=w.Layout(width="auto"))
+            for on, words in (
+                (True, "68 landmarks"),
+                (False, "Parts"),
+                (False, "Core regions"),
+                (False, "Canonical crop"),
+            )
+        )
+        self.face = w.Image(format="jpeg")
+        self.face.layout = w.Layout(width="22rem", max_width="100%", object_fit="contain")
+        self.curve = w.HTML(layout=w.Layout(width="29rem", max_width="100%", margin="0 0 0 1rem"))
+        self.caption, self.problem, self.trace = w.HTML(), w.HTML(), w.Output()
+        self._adjusting = False
+        super().__init__(
+            [
+                _row(self.clip, self.provider),
+                _row(self.frame, self.play, self.timer, gap="1em"),
+                _row(self.landmarks, self.parts, self.core, self.crop, gap="2em"),
+                _row(self.face, self.curve),
+                self.caption,
+                self.problem,
+                self.trace,
+            ]
+        )
+        self._offer()
+        self._show(*self._render())
+        for control in (self.clip, self.provider, self.frame, *self._toggles()):
+            control.observe(self._on_change, "value")
+
+    def _on_change(self, change: dict[str, Any]) -> None:
+        """Fit the controls to the clip and redraw, or say why not."""
+        if self._adjusting:
+            return
+        if not self.caption.value:  # the last one failed
+            self.trace.clear_output()
+        self.problem.value = ""
+        views: tuple[bytes, str, str] = (b"", "", "")
+        with self.trace:  # a callback's traceback is lost otherwise
+            try:
+                if change["owner"] is self.clip:
+                    self._offer()
+                views = self._render()
+            except HmrmError as error:
+                self.problem.value = f"<p role='alert'><b>Cannot show this:</b> {_plain(error)}</p>"
+            finally:
+                self._show(*views)
+
+    def _offer(self) -> None:
+        """Fit provider and frames to the chosen clip; it opens at its onset."""
+        clip = self._chosen()
+        self._adjusting = True
+        try:
+            names, before = self._names(clip), self.provider.value
+            self.provider.options = names
+            self.provider.value = before if before in names else names[0]
+            for control in (self.timer, self.frame):
+                with control.hold_trait_notifications():
+                    control.min, control.max = clip.onset, clip.offset
+                    control.value = clip.onset
+        finally:
+            self._adjusting = False
+
+    def _render(self) -> tuple[bytes, str, str]:
+        """Face, curve and caption for the state of the controls."""
+        number, frame, clip = self.clip.value, self.frame.value, self._chosen()
+        track, _, curve = self._found(number, self.provider.value)
+        image = self._image(number, self.provider.value, frame, self.crop.value)
+        points = dense_landmarks(track[frame])
+        if self.crop.value:
+            points = crop_similarity(track[clip.onset]).points(points)
+        names: tuple[Layer, ...] = ("landmarks", "parts", "core")
+        toggles = (self.landmarks, self.parts, self.core)
+        layers = [name for name, on in zip(names, toggles, strict=True) if on.value]
+        picture = face_picture(image, points, layers)
+        return jpeg_bytes(picture), curve_svg(curve, frame, clip.apex), self._words(track[frame])
+
+    def _words(self, face: Face) -> str:
+        clip, frame = self._chosen(), self.frame.value
+        words = [
+            f"Frame {frame} (onset {clip.onset}, offset {clip.offset}):"
+            f" {1000 * (frame - clip.onset) / clip.fps:.0f} ms after the onset.",
+            f"Face by {_plain(face.provider)}: {HOW[face.fallback].format(face.from_frame)}."
+            if face.provider != EXACT
+            else "Landmarks that came with the clip.",
+        ]
+        if self.parts.value:
+            words += [f"{_swatch(colour)} {name}" for name, colour in PART_COLOURS.items()]
+        return " ".join(words)
+
+    def _show(self, face: bytes, curve: str, caption: str) -> None:
+        self.face.value, self.curve.value, self.caption.value = face, curve, caption
+
+    def _names(self, clip: Clip) -> list[str]:
+        """What can find the faces of a clip."""
+        exact = [EXACT] if isinstance(clip.frames, LandmarkedFrames) else []
+        return [*exact, *self._providers]
+
+    def _chosen(self) -> Clip:
+        return self._clips[self.clip.value]
+
+    def _toggles(self) -> tuple[w.Checkbox, ...]:
+        return self.landmarks, self.parts, self.core, self.crop
+
+    def _find(self, number: int, provider: str) -> tuple[FaceTrack, Clip, ApexCurve]:
+        """The faces from onset to offset, the clip cut out by them, and its curve."""
+        clip = self._clips[number]
+        numbers = range(clip.onset, clip.offset + 1)
+        track = (
+            reference_track(clip)
+            if provider == EXACT
+            else find_faces(clip.frames, self._providers[provider], only=numbers)
+        )
+        return track, align_clip(clip, track), clip_curve(clip, track)
+
+    def _read_image(self, number: int, provider: str, frame: int, crop: bool) -> Image:
+        clip = self._found(number, provider)[1] if crop else self._clips[number]
+        return clip.frames[frame]
+
+
+def _swatch(colour: str) -> str:
+    return f"<span style='color:{colour}' aria-hidden='true'>&#9632;</span>"
+
+
+def _row(*children: w.Widget, gap: str = "0") -> w.HBox:
+    layout = w.Layout(flex_flow="row wrap", align_items="center", grid_gap=gap)
+    return w.HBox(children, layout=layout)
+
+
+def _title(clip: Clip) -> str:
+    return f"{clip.key.subject} · {clip.key.clip} ({CLASSES[clip.label]})"
+
+
+def _plain(text: object) -> str:
+    return html.escape(str(text))
