@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab import cli_data
+from hmrm_lab import cli_data, cli_predict
 from hmrm_lab.errors import HmrmError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cli_data.app, name="data")
+app.command()(cli_predict.predict)
 
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
 Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
