@@ -27,7 +27,7 @@ def main() -> None:
         for jobs, taken in times.items():
             with tempfile.TemporaryDirectory() as out:
                 started = time.perf_counter()
-                run_experiment(config, out=Path(out), jobs=jobs, flowset=flowset)
+                run_experiment(config, out=Path(out), jobs=jobs, flowset=flowset, final_model=False)
                 if turn:
                     taken.append(time.perf_counter() - started)
     one, many = statistics.median(times[1]), statistics.median(times[cores])

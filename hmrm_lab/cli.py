@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab import cli_data, cli_recordings
+from hmrm_lab import cli_data, cli_flow, cli_predict, cli_recordings
 from hmrm_lab.errors import HmrmError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_data.app, name="data")
 app.command()(cli_recordings.prepare)
+app.command()(cli_predict.predict)
 
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
 Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
@@ -137,95 +138,9 @@ def score(
     _print_result(scores, render_text(scores_table(scores)), as_json)
 
 
-@app.command()
-def flow(
-    onset: Annotated[Path, typer.Argument(help="Image of the onset frame.")],
-    apex: Annotated[Path, typer.Argument(help="Image of the apex frame.")],
-    method: Annotated[
-        str, typer.Option(help="tvl1, farneback, dis, deepflow or gru_attention.")
-    ] = "tvl1",
-    out: Annotated[
-        Path | None, typer.Option(help="Flow file to write: .flo, .pfm or 16-bit .png.")
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Colour-wheel PNG to write (direction as hue).")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Optical flow between two frames."""
-    from hmrm_lab.studies.flow_pair import flow_between
-
-    result = flow_between(onset, apex, method=method, out=out, picture=picture)
-    text = "\n".join(f"{name:>14}  {value}" for name, value in result.items())
-    _print_result(result, text, as_json)
-
-
-@app.command("flow-eval")
-def flow_eval(
-    folders: Annotated[
-        list[Path] | None, typer.Argument(help="Sintel, Middlebury or FlyingChairs folders.")
-    ] = None,
-    method: Annotated[
-        list[str] | None, typer.Option(help="Flow method; repeatable. Else all of them.")
-    ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set-of-pairs", help="faces or scenes; repeatable.")
-    ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Motion fields in each cell.")] = 10,
-    limit: Annotated[int | None, typer.Option(min=1, help="The most pairs of a folder.")] = None,
-    weights: Annotated[str, typer.Option(help="Other weights for gru_attention.")] = "",
-    as_json: Json = False,
-) -> None:
-    """End-point and angular error, time and size of every flow method on held-out pairs."""
-    from hmrm_lab.flow.evaluate import METHODS, evaluate
-    from hmrm_lab.flow.trials import TRIALS
-    from hmrm_lab.progress import ProgressBars
-
-    chosen_sets = sets if sets is not None else ([] if folders else list(TRIALS))
-    with ProgressBars() as bars:
-        measured = evaluate(
-            methods=method or METHODS,
-            sets=chosen_sets,
-            folders=folders or [],
-            pairs=pairs,
-            limit=limit,
-            weights=weights,
-            on_trial=lambda done: bars("pairs", done, 0),
-        )
-    _print_result(measured.as_json(), measured.as_text(), as_json)
-
-
-@app.command("flow-train")
-def flow_train(
-    out: Annotated[Path, typer.Argument(help="Folder of checkpoint, losses and weights.")],
-    preset: Annotated[str, typer.Option(help="cpu, brief, gpu or paper.")] = "cpu",
-    attention: Annotated[str, typer.Option(help="steps or space (3.1.1).")] = "steps",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    chairs: Annotated[Path | None, typer.Option(help="FlyingChairs (preset paper).")] = None,
-    things: Annotated[Path | None, typer.Option(help="FlyingThings3D (preset paper).")] = None,
-    photographs: Annotated[Path | None, typer.Option(help="Pictures for the scenes.")] = None,
-    device: Device = "cpu",
-) -> None:
-    """Pre-train the learnt flow. Started again, it goes on from its checkpoint."""
-    from hmrm_lab.flow.curriculum import sources_for
-    from hmrm_lab.flow.pretrain import pretrain
-    from hmrm_lab.flow.schedules import find_preset
-    from hmrm_lab.progress import ProgressBars
-    from hmrm_lab.studies.experiment import check_device
-
-    check_device(device)
-    schedule = find_preset(preset, attention)
-    sources = sources_for(schedule, chairs=chairs, things=things, photographs=photographs)
-    with ProgressBars() as bars:
-        weights = pretrain(
-            schedule,
-            out,
-            sources,
-            seed=seed,
-            device=device,
-            on_step=lambda step, steps, loss: bars("steps", step, steps),
-        )
-    typer.echo(f"weights  {weights}")
+app.command()(cli_flow.flow)
+app.command("flow-eval")(cli_flow.flow_eval)
+app.command("flow-train")(cli_flow.flow_train)
 
 
 @app.command()

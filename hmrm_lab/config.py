@@ -64,7 +64,7 @@ class FlowConfig(Component):
     about 40 ms per clip and epoch on one core for frames of 112 px, and four times that for 224 px.
     """
 
-    name: str = "tvl1"  # 4.4.1, model M1; decision 0002 says why not yet GRU-AOFE (3.1.1)
+    name: str = "gru_attention"  # 3.1.1; "tvl1" is model M1 (4.4.1)
     finetune: bool = False  # 4.2 pre-trains and does not say that the flow is trained further
     finetune_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1  # of training.lr
     finetune_side_px: Annotated[int, Field(ge=56, le=224)] = 112  # frames are reduced to this

@@ -7,6 +7,7 @@ runs/<name>-<digest8>/
     data.json          fingerprint of the flow maps, clips per class, folds expected
     folds/<fold>.seed<k>.json
     predictions.csv  history.csv  metrics.json  report.html
+    model.safetensors  trained on all clips, for new recordings; no figure rests on it
 ```
 """
 

@@ -113,6 +113,12 @@ def crop_clips(
     return results
 
 
+def crop_clip(clip: Clip, faces: FacesConfig) -> Crop:
+    """The crop of one clip; what is wrong with it is raised as `InputError`."""
+    file = _file_of(clip, faces)
+    return _stored(clip, file) or _keep(clip, file, _cut(clip, faces))
+
+
 def count_crops(crops: Sequence[Crop]) -> dict[str, dict[str, int]]:
     """How faces and apexes were come by, and how many clips were left out."""
     usable = [crop for crop in crops if crop.clip is not None]
@@ -132,9 +138,14 @@ def _make(clip: Clip, file: Path, faces: FacesConfig) -> Crop:
     """Cut one clip out and keep the result; what is wrong with it leaves it out."""
     cv2.setNumThreads(1)
     try:
-        write_arrays(file, _cut(clip, faces))
+        arrays = _cut(clip, faces)
     except InputError as error:
         return Crop(clip.key, None, problem=str(error))
+    return _keep(clip, file, arrays)
+
+
+def _keep(clip: Clip, file: Path, arrays: Arrays) -> Crop:
+    write_arrays(file, arrays)
     crop = _stored(clip, file)
     if crop is None:
         raise InputError("a crop that cannot be read back", where=file, mend="check the disk")

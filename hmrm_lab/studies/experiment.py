@@ -21,6 +21,7 @@ from hmrm_lab.evaluation.summary import collect_history, collect_predictions, su
 from hmrm_lab.preparation import load_flowset, require_frames
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.store import RunFolder, to_json, write_atomic
+from hmrm_lab.studies.final_model import write_final_model
 from hmrm_lab.training.trainer import build_learner
 
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
@@ -41,11 +42,13 @@ def run_experiment(
     device: str = "cpu",
     watch: Watcher = lambda stage, done, total: None,
     flowset: FlowSet | None = None,
+    final_model: bool = True,
 ) -> RunFolder:
     """Run, or go on with, the experiment that these settings name, and compute its figures.
 
     Finished folds are never computed again; with all of them there, nothing is trained. Nothing
-    is written before the data have been read and found usable.
+    is written before the data have been read and found usable. `final_model` trains once more on
+    all clips, for `hmrm predict`; no figure depends on it.
     """
     if flowset is None:
         faces, flow = _stage(watch, "faces"), _stage(watch, "flow")
@@ -56,6 +59,8 @@ def run_experiment(
     progress = _stage(watch, f"{config.model.name}: folds")
     run_loso(config, flowset, run, jobs=jobs, device=device, on_progress=progress)
     write_figures(run)
+    if final_model:
+        write_final_model(run, flowset, device=device)
     return run
 
 

@@ -1,0 +1,40 @@
+"""`hmrm predict`: one recording of one's own, and what a run's system makes of it."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Frame = typer.Option(min=0, help="Frame number, counted from 0.")
+
+
+def predict(
+    clip: Annotated[Path, typer.Argument(help="Folder of frames, or a video file.")],
+    run: Annotated[
+        Path | None, typer.Option(help="Run folder; else the newest below runs/ with a model.")
+    ] = None,
+    onset: Annotated[int, Frame] = 0,
+    apex: Annotated[int | None, typer.Option(min=0, help="Else it is spotted.")] = None,
+    offset: Annotated[int | None, typer.Option(min=0, help="Else the last frame.")] = None,
+    faces: Annotated[
+        str | None, typer.Option(help="dlib, mtcnn, or template for clips cropped to the face.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write; else NAME.hmrm.png where you are.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Class probabilities of one recording, what they are worth, and the regions behind them."""
+    from hmrm_lab.reporting.prediction import check_png, prediction_text, write_prediction
+    from hmrm_lab.studies.predict import find_run, predict_recording
+
+    target = check_png(picture or Path(f"{clip.resolve().stem}.hmrm.png"))
+    result = predict_recording(
+        clip, find_run(run), onset=onset, apex=apex, offset=offset, provider=faces
+    )
+    written = write_prediction(result, target)
+    facts = {**result.as_dict(), "picture": str(written)}
+    typer.echo(json.dumps(facts, indent=2) if as_json else prediction_text(result, written))

@@ -1,0 +1,69 @@
+"""Which regions drive a prediction: hold each one still, and see how the probability falls.
+
+Nothing is asked of the system but its answers (Zeiler and Fergus 2014), so that every system can
+be looked into alike. What is found is what moved the system, not what moved the face.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrm_lab.records import Floats, FlowSet
+
+GRID = 4  # rows and columns of sub-regions (3.3)
+LEAST_FALL = 0.01  # falls that together are smaller have no shares: no region decides alone
+
+
+def grid_masks(size: int) -> NDArray[np.bool_]:
+    """The sixteen sub-regions of paper 3.3 as masks, row by row: (16, size, size)."""
+    row_of = np.arange(size) * GRID // size
+    cell = row_of[:, None] * GRID + row_of[None, :]
+    return np.asarray(cell[None] == np.arange(GRID**2)[:, None, None])
+
+
+def hold_still(motion: Floats, masks: NDArray[np.bool_]) -> Floats:
+    """The map once per mask, the motion inside taken away.
+
+    Flow inside becomes the map's median, which is the head's motion, and strain becomes 0.
+
+    Shapes
+    ------
+    motion : (3, H, W), order (u, v, strain)
+    masks : (R, H, W)
+    returns : (R, 3, H, W)
+    """
+    u, v = np.median(motion[:2], axis=(1, 2))
+    still = np.array([u, v, 0.0], dtype=np.float32)[:, None, None]
+    return np.where(masks[:, None], still, motion[None]).astype(np.float32)
+
+
+def occlusion_falls(
+    classify: Callable[[FlowSet], Floats], clip: FlowSet, masks: NDArray[np.bool_]
+) -> Floats:
+    """How far the probability of the predicted class falls with each region held still: (R,).
+
+    A negative number is a region that speaks against the prediction.
+
+    Parameters
+    ----------
+    clip
+        One clip.
+    """
+    winner = int(classify(clip)[0].argmax())
+    count = len(masks)
+    held = FlowSet(
+        np.concatenate([clip.maps, hold_still(clip.maps[0], masks)]),
+        np.zeros(count + 1, dtype=np.int64),
+        clip.keys * (count + 1),
+        unit=clip.unit,
+    )
+    believed = classify(held)[:, winner]
+    return np.asarray(believed[0] - believed[1:], dtype=np.float32)
+
+
+def shares_of(falls: Floats) -> Floats:
+    """Falls as shares that sum to 1; those below 0 left out, all 0 if they are next to none."""
+    falling = falls.clip(min=0)
+    total = float(falling.sum())
+    return (falling / total if total >= LEAST_FALL else np.zeros_like(falling)).astype(np.float32)

@@ -1,0 +1,191 @@
+"""A prediction as text and as one picture: regions on the face, motion beside it, probabilities."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.occlusion import GRID
+from hmrm_lab.evaluation.prediction import REGIONS, RecordingPrediction
+from hmrm_lab.records import CLASSES
+from hmrm_lab.reporting.flow_colour import Image
+from hmrm_lab.reporting.pictures import enlarged_flow, flow_picture, longest_px, png_bytes
+from hmrm_lab.reporting.style import CLASS_COLOURS, VERMILLION
+from hmrm_lab.store import write_atomic_bytes
+
+SCALE = 2  # picture pixels per pixel of the crop
+GAP = 24
+TITLE_PX, BAR_PX, LINE_PX = 92, 30, 22
+LABEL_PX = 110  # left of the bars
+DARKEST = 0.7  # how much of the colour covers the region with the largest share
+LEAST_LABEL = 0.05  # smaller shares are not written on the face
+FEW_REGIONS = 3  # named in words
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+BLACK, GREY, WHITE = (25, 25, 25), (100, 106, 115), (255, 255, 255)
+NO_REGION = "no region alone: holding any one of them still hardly changes the answer"
+
+
+def check_png(path: Path) -> Path:
+    """The path of a picture, or an `InputError` if it is of another kind than .png."""
+    if path.suffix.lower() != ".png":
+        raise InputError(f"picture '{path.name}' is not .png", mend="name a .png file")
+    return path
+
+
+def write_prediction(prediction: RecordingPrediction, path: Path) -> Path:
+    """Write the picture of a prediction; returns its path. Only .png is written."""
+    write_atomic_bytes(check_png(path), png_bytes(prediction_picture(prediction)))
+    return path
+
+
+def prediction_text(prediction: RecordingPrediction, picture: Path) -> str:
+    """The same for a terminal."""
+    order = prediction.probabilities.argsort()[::-1]
+    lines = [(CLASSES[k], _percent(prediction.probabilities[k])) for k in order]
+    lines += [
+        ("face", f"{prediction.face} ({prediction.provider})"),
+        ("frames", _frames_words(prediction)),
+        ("driven by", _drive_words(prediction)),
+        ("parts", _part_words(prediction)),
+        ("run", prediction.run),
+        ("picture", str(picture)),
+    ]
+    facts = "\n".join(f"{name:>10}  {value}" for name, value in lines)
+    return "\n".join([facts, "", *prediction.caveats])
+
+
+def prediction_picture(prediction: RecordingPrediction) -> Image:
+    """Face with its regions shaded, motion as arrows, probabilities, and what they are worth.
+
+    Shapes
+    ------
+    returns : (H, W, 3) uint8, RGB
+    """
+    side = SCALE * prediction.apex_image.shape[0]
+    width = 2 * side + 3 * GAP
+    notes = [line for text in prediction.caveats for line in _wrapped(text, width - 2 * GAP, 0.5)]
+    bars = TITLE_PX + side + GAP
+    foot = bars + BAR_PX * len(CLASSES) + GAP
+    page = np.full((foot + LINE_PX * len(notes) + GAP // 2, width, 3), 255, dtype=np.uint8)
+    name = Path(prediction.recording).resolve().name
+    sure = _percent(prediction.probabilities[prediction.winner])
+    _write(page, f"{CLASSES[prediction.winner]}  {sure}", (GAP, 34), 0.9, thickness=2)
+    _write(page, f"{name}: {_frames_words(prediction)}", (GAP, 60), 0.5, colour=GREY)
+    moved = prediction.motion[:2]
+    moved = moved - np.median(moved, axis=(1, 2), keepdims=True)
+    decided = prediction.cell_shares.any()
+    left = "Apex: share of each region in the answer" if decided else "Apex: no region decides"
+    longest = f"{longest_px(moved):.2f} px"
+    right = f"Onset: motion to the apex, median taken away, longest arrow {longest}"
+    for place, (title, panel) in enumerate(
+        [
+            (left, shaded_regions(prediction)),
+            (
+                right,
+                flow_picture(
+                    enlarged_flow(moved, side // SCALE),
+                    "quiver",
+                    frame=prediction.onset_image,
+                    scale=SCALE,
+                ),
+            ),
+        ]
+    ):
+        x = GAP + place * (side + GAP)
+        _write(page, title, (x, TITLE_PX - 8), 0.5)
+        page[TITLE_PX : TITLE_PX + side, x : x + side] = panel
+    for row, (label, value) in enumerate(zip(CLASSES, prediction.probabilities, strict=True)):
+        _draw_bar(page, label, float(value), CLASS_COLOURS[row], bars + row * BAR_PX)
+    for row, line in enumerate(notes):
+        _write(page, line, (GAP, foot + row * LINE_PX + 14), 0.5, colour=GREY)
+    return page
+
+
+def shaded_regions(prediction: RecordingPrediction) -> Image:
+    """The apex in grey, each sub-region covered by as much colour as it has a share."""
+    grey = cv2.cvtColor(prediction.apex_image, cv2.COLOR_RGB2GRAY)
+    large = cv2.resize(grey, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
+    face = cv2.cvtColor(large, cv2.COLOR_GRAY2RGB).astype(np.float32)
+    shares = prediction.cell_shares
+    cover = DARKEST * shares / (shares.max() or 1.0)
+    cell = face.shape[0] // GRID
+    corners = [(number // GRID * cell, number % GRID * cell) for number in range(GRID**2)]
+    for (top, left), strength in zip(corners, cover, strict=True):
+        region = face[top : top + cell, left : left + cell]
+        region += strength * (np.array(_rgb(VERMILLION), dtype=np.float32) - region)
+    picture = np.ascontiguousarray(face.clip(0, 255).astype(np.uint8))
+    for step in range(1, GRID):
+        cv2.line(picture, (step * cell, 0), (step * cell, face.shape[0]), WHITE, 1)
+        cv2.line(picture, (0, step * cell), (face.shape[1], step * cell), WHITE, 1)
+    for (top, left), share in zip(corners, shares, strict=True):
+        if share >= LEAST_LABEL:
+            place = (left + 8, top + cell - 10)
+            _write(picture, _percent(share), place, 0.55, colour=BLACK, thickness=4)
+            _write(picture, _percent(share), place, 0.55, colour=WHITE)
+    return picture
+
+
+def _draw_bar(page: Image, label: str, value: float, colour: str, top: int) -> None:
+    left, full = GAP + LABEL_PX, page.shape[1] - 2 * GAP - LABEL_PX - 60
+    right = left + max(1, round(value * full))
+    _write(page, label, (GAP, top + 17), 0.55)
+    cv2.rectangle(page, (left, top + 2), (left + full, top + 20), (232, 234, 237), cv2.FILLED)
+    cv2.rectangle(page, (left, top + 2), (right, top + 20), _rgb(colour), cv2.FILLED)
+    _write(page, _percent(value), (left + full + 10, top + 17), 0.55)
+
+
+def _write(
+    page: Image,
+    text: str,
+    at: tuple[int, int],
+    size: float,
+    *,
+    colour: tuple[int, int, int] = BLACK,
+    thickness: int = 1,
+) -> None:
+    """OpenCV's letters are those of ASCII; others become question marks."""
+    shown = text.encode("ascii", "replace").decode("ascii")
+    cv2.putText(page, shown, at, FONT, size, colour, thickness, cv2.LINE_AA)
+
+
+def _wrapped(text: str, width_px: int, size: float) -> list[str]:
+    """Lines that fit, broken between words."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and cv2.getTextSize(longer, FONT, size, 1)[0][0] > width_px:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _frames_words(prediction: RecordingPrediction) -> str:
+    return (
+        f"onset {prediction.onset}, apex {prediction.apex} ({prediction.apex_is}), "
+        f"offset {prediction.offset} of {prediction.frames}"
+    )
+
+
+def _drive_words(prediction: RecordingPrediction) -> str:
+    shares = prediction.cell_shares
+    if not shares.any():
+        return NO_REGION
+    most = shares.argsort()[::-1][:FEW_REGIONS]
+    return "; ".join(f"{REGIONS[k]} {_percent(shares[k])}" for k in most if shares[k] > 0)
+
+
+def _part_words(prediction: RecordingPrediction) -> str:
+    falls = sorted(prediction.part_falls.items(), key=lambda part: -part[1])
+    words = [f"{name.replace('_', ' ')} {100 * fall:+.0f}" for name, fall in falls]
+    return ", ".join(words) + " (points lost when it is held still)"
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,232 @@
+"""One recording of one's own through a run's system: face, apex, flow, probabilities, regions."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hmrm_lab.config import ExperimentConfig, FacesConfig
+from hmrm_lab.datasets.video import open_recording
+from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.calibration import calibration_words
+from hmrm_lab.evaluation.occlusion import grid_masks, occlusion_falls
+from hmrm_lab.evaluation.prediction import RecordingPrediction
+from hmrm_lab.evaluation.summary import collect_predictions, stamp
+from hmrm_lab.faces.regions import part_masks, reduce_masks
+from hmrm_lab.preparation import compute_flowset, reduce_frames
+from hmrm_lab.preparation.crops import Crop, crop_clip
+from hmrm_lab.preparation.motion import MAP_SIDE_PX
+from hmrm_lab.records import Clip, ClipKey, FlowSet
+from hmrm_lab.registry import providers
+from hmrm_lab.store import RunFolder
+from hmrm_lab.training.finetune import FineTuned
+from hmrm_lab.training.model_file import MODEL_NAME, load_model
+from hmrm_lab.training.trainer import Fitted
+
+LONGEST_S = 1.0  # micro-expressions last up to half a second; coders differ
+NAME = "recording"
+
+
+def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
+    """The run of this folder, or the newest below `runs` with a model, HMRM's before others.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it has no model.
+    """
+    if path is None:
+        known = [RunFolder(file.parent) for file in runs.rglob(MODEL_NAME)]
+        usable = [run for run in known if run.config_file.is_file()]
+        if not usable:
+            raise InputError(
+                "no run with a model here",
+                where=runs,
+                mend="make one with `hmrm demo`, or name a run with --run",
+            )
+        return max(usable, key=_rank)
+    run = RunFolder.open(path)
+    if not (run.path / MODEL_NAME).is_file():
+        control = run.config().evaluation.control != "none"
+        raise InputError(
+            "a control run keeps no model" if control else "this run has no model",
+            where=path,
+            mend="name another run"
+            if control
+            else "give its `hmrm run` command again, which adds one; finished folds are kept",
+        )
+    return run
+
+
+def predict_recording(
+    path: Path,
+    run: RunFolder,
+    *,
+    onset: int = 0,
+    apex: int | None = None,
+    offset: int | None = None,
+    provider: str | None = None,
+) -> RecordingPrediction:
+    """Class probabilities of a recording with what they rest on and what they are worth.
+
+    Parameters
+    ----------
+    onset, apex, offset
+        Frame numbers from 0; the apex is spotted, and the offset the last frame, if not given.
+    provider
+        Of faces; the run's if not given.
+
+    Raises
+    ------
+    InputError
+        If the recording, the frame numbers or the run's model cannot be used, or no face is found.
+    """
+    config = run.config()
+    _check_input(config, run)
+    fitted = load_model(run.path / MODEL_NAME, config, MAP_SIDE_PX)
+    recording = open_recording(path)
+    count = len(recording.frames)
+    last = count - 1 if offset is None else offset
+    _check_marks(path, onset, apex, last, count)
+    clip = Clip(
+        ClipKey(NAME, "unknown", path.resolve().stem),
+        0,
+        recording.frames,
+        onset,
+        apex,
+        last,
+        recording.fps,
+    )
+    faces = _faces(config, provider)
+    crop = crop_clip(clip, faces)
+    face = _face_of(crop, faces, path)
+    assert crop.clip is not None
+    flowset = compute_flowset([crop.clip], config.flow)
+    if config.flow.finetune:
+        pairs = reduce_frames([crop.clip], config.flow.finetune_side_px)
+        flowset = replace(flowset, frames=pairs)
+    fitted, flowset = settle_flow(fitted, flowset)
+    probabilities = fitted.classify(flowset)[0]
+    parts = part_masks(crop.clip.frames.landmarks(0), *crop.clip.frames[0].shape[:2])  # type: ignore[attr-defined]
+    small = reduce_masks(np.stack(list(parts.values())), MAP_SIDE_PX)
+    part_falls = occlusion_falls(fitted.classify, flowset, small)
+    apex_is = "given" if crop.apex == "annotated" else crop.apex
+    return RecordingPrediction(
+        recording=str(path),
+        run=str(run.path),
+        probabilities=probabilities,
+        frames=count,
+        fps=recording.fps,
+        onset=onset,
+        apex=crop.apex_frame,
+        offset=last,
+        face=face,
+        provider=faces.name,
+        apex_is=apex_is,
+        onset_image=crop.clip.frames[0],
+        apex_image=crop.clip.frames[1],
+        motion=flowset.maps[0],
+        cell_falls=occlusion_falls(fitted.classify, flowset, grid_masks(MAP_SIDE_PX)),
+        part_falls={name: float(fall) for name, fall in zip(parts, part_falls, strict=True)},
+        caveats=(
+            calibration_words(collect_predictions(run), float(probabilities.max())),
+            *_caveats(config, run, clip, apex_is),
+        ),
+    )
+
+
+def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
+    """A fine-tuned flow is applied once, so that the maps behind the answer can be looked at.
+
+    The answers are the same. Without fine-tuning nothing changes.
+    """
+    if not isinstance(fitted.model, FineTuned) or flowset.frames is None:
+        return fitted, flowset
+    frames = flowset.frames
+    with torch.no_grad():
+        maps = fitted.model.motion(torch.from_numpy(frames.images), torch.from_numpy(frames.pixel))
+    seen = replace(flowset, maps=maps.numpy().astype(np.float32), frames=None)
+    return replace(fitted, model=fitted.model.system), seen
+
+
+def _rank(run: RunFolder) -> tuple[bool, int]:
+    return run.config().model.name == "hmrm", (run.path / MODEL_NAME).stat().st_mtime_ns
+
+
+def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
+    """Refuse a run whose maps a recording cannot give."""
+    data = run.data()
+    if data["map_size"] != MAP_SIDE_PX:
+        raise InputError(
+            f"its maps have {data['map_size']} pixels a side; a recording gives {MAP_SIDE_PX}",
+            where=run.path,
+            mend="name another run",
+        )
+    if data["unit"] != "px" and config.input.normalise == "none":
+        raise InputError(
+            "its maps have no unit and are not normalised; flow in pixels means nothing to it",
+            where=run.path,
+            mend="run it with --set input.normalise=median_rms",
+        )
+
+
+def _check_marks(path: Path, onset: int, apex: int | None, offset: int, count: int) -> None:
+    """Onset, apex and offset in this order, all within the recording."""
+    middle = onset + 1 if apex is None else apex
+    if not 0 <= onset < middle <= offset < count:
+        spoken = "" if apex is None else f", apex {apex}"
+        raise InputError(
+            f"onset {onset}{spoken} and offset {offset} do not fit {count} frames",
+            where=path,
+            mend="count frames from 0, onset before apex, apex not after offset",
+        )
+
+
+def _faces(config: ExperimentConfig, provider: str | None) -> FacesConfig:
+    """The run's settings of faces, or the defaults of another provider."""
+    if provider is None or provider == config.faces.name:
+        return config.faces.model_copy(update={"apex": "annotated"})
+    options = providers[provider].complete({})
+    return FacesConfig.model_validate({"name": provider, **options})
+
+
+def _face_of(crop: Crop, faces: FacesConfig, path: Path) -> str:
+    """How the face was come by; none at all is refused unless none was to be looked for."""
+    if crop.face == "template" and faces.name != "template":
+        raise InputError(
+            "no face found",
+            where=path,
+            mend="film the face from the front, or give --faces template if it fills the frames",
+        )
+    return "detected" if crop.face == "none" else crop.face
+
+
+def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str) -> list[str]:
+    """What else has to be said of this prediction."""
+    said = []
+    if config.data.name == "synthetic":
+        said.append(
+            "The system has learnt from drawn faces only: the prediction says nothing about people."
+        )
+    if run.data()["unit"] != "px":
+        said.append(
+            f"The run learnt from ready-made maps; here the flow is {config.flow.name}, which may "
+            "be another one."
+        )
+    said.append(
+        "The system has seen every subject of the run: on a clip of one of them it is not tested."
+    )
+    said.append("It knows three classes and no neutral face: it names one of them in any case.")
+    if apex_is == "guessed":
+        said.append("Nothing seems to move between onset and offset; the apex is a guess.")
+    seconds = (clip.offset - clip.onset) / clip.fps if clip.fps else 0.0
+    if seconds > LONGEST_S:
+        said.append(
+            f"The part looked at lasts {seconds:.1f} s, a micro-expression at most half a second: "
+            "mark it with --onset and --offset."
+        )
+    metrics = run.metrics()
+    if metrics["peeking"] or not metrics["complete"]:
+        said.append(f"Of the run: {stamp(metrics)}.")
+    return said

@@ -1,0 +1,77 @@
+"""A trained system on disk: safetensors, with the digest of its settings and its classes beside it.
+
+A fine-tuned flow is part of the learner and lies in the same file.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import InputError
+from hmrm_lab.records import CLASSES
+from hmrm_lab.store import write_atomic_bytes
+from hmrm_lab.training.trainer import Fitted, build_learner
+
+MODEL_NAME = "model.safetensors"
+KEY = "hmrm"
+AGAIN = "delete the file and run the same command again; finished folds are kept"
+
+
+def save_model(path: Path, fitted: Fitted) -> None:
+    """Write weights and buffers, whole or not at all."""
+    state = fitted.model.state_dict()
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    header = {**_identity(fitted.config), "epochs": len(fitted.losses)}
+    write_atomic_bytes(path, save(tensors, {KEY: json.dumps(header)}))
+
+
+def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
+    """The system of a file, ready to classify maps of `size` pixels.
+
+    Raises
+    ------
+    InputError
+        If the file is cut off, or is of other settings, classes or shapes, or not all finite.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = _header(file.metadata())
+            tensors: dict[str, Tensor] = {
+                name: file.get_tensor(name)
+                for name in file.keys()  # noqa: SIM118
+            }
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"not readable as a model ({error})", where=path, mend=AGAIN) from None
+    for name, value in _identity(config).items():
+        if header.get(name) != value:
+            raise InputError(f"the model of a run with other {name}", where=path, mend=AGAIN)
+    model = build_learner(config, size)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError:
+        raise InputError(
+            "these weights do not fit the system of the run", where=path, mend=AGAIN
+        ) from None
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise InputError("a model with weights that are not finite", where=path, mend=AGAIN)
+    return Fitted(model.eval(), config)
+
+
+def _identity(config: ExperimentConfig) -> dict[str, Any]:
+    """What a model must have been trained with."""
+    return {"settings": config.digest(), "classes": list(CLASSES)}
+
+
+def _header(metadata: dict[str, str] | None) -> dict[str, Any]:
+    """One entry, so that the same model is the same bytes: safetensors does not sort them."""
+    try:
+        header = json.loads((metadata or {}).get(KEY, "{}"))
+    except json.JSONDecodeError:
+        return {}
+    return header if isinstance(header, dict) else {}

@@ -1,0 +1,58 @@
+"""Regions held still: a planted region is found, and shares are shares."""
+
+import numpy as np
+import pytest
+from conftest import make_flowset
+
+from hmrm_lab.evaluation.occlusion import grid_masks, hold_still, occlusion_falls, shares_of
+from hmrm_lab.records import FlowSet
+
+
+def test_the_grid_covers_every_pixel_once_row_by_row() -> None:
+    masks = grid_masks(28)
+    assert masks.shape == (16, 28, 28)
+    assert (masks.sum(0) == 1).all()
+    assert masks[6, 7:14, 14:21].all()
+
+
+def test_a_region_is_held_at_the_motion_of_the_head() -> None:
+    motion = make_flowset().maps[0] + np.array([3, -2, 0], np.float32)[:, None, None]
+    masks = grid_masks(28)
+    held = hold_still(motion, masks)
+    u, v = np.median(motion[:2], axis=(1, 2))
+    for one, mask in zip(held, masks, strict=True):
+        assert (one[:, mask] == np.array([u, v, 0], np.float32)[:, None]).all()
+        assert (one[:, ~mask] == motion[:, ~mask]).all()
+
+
+def planted(flowset: FlowSet) -> np.ndarray:
+    """Answers that rest on sub-region 9 (for) and 2 (against) alone."""
+    energy = (flowset.maps[:, :2] ** 2).sum(1)
+    masks = grid_masks(28)
+    score = energy[:, masks[9]].mean(1) - 0.5 * energy[:, masks[2]].mean(1)
+    win = 1 / (1 + np.exp(-score))
+    return np.stack([(1 - win) / 2, win, (1 - win) / 2], axis=1)
+
+
+def moving(*regions: int) -> FlowSet:
+    clip = make_flowset().take([0])
+    masks = grid_masks(28)
+    maps = np.zeros_like(clip.maps)
+    for region in regions:
+        maps[0][:, masks[region]] = 1.0
+    return FlowSet(maps, clip.labels, clip.keys)
+
+
+def test_a_planted_region_is_found() -> None:
+    falls = occlusion_falls(planted, moving(9, 2, 5), grid_masks(28))
+    assert falls.argmax() == 9
+    assert falls[2] < 0
+    assert np.abs(np.delete(falls, [9, 2])).max() < 1e-6
+    shares = shares_of(falls)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[9] == pytest.approx(1)
+
+
+def test_shares_sum_to_1_or_are_all_0() -> None:
+    assert shares_of(np.array([0.3, -0.2, 0.1], np.float32)) == pytest.approx([0.75, 0, 0.25])
+    assert not shares_of(np.array([0.004, -0.2, 0.001], np.float32)).any()

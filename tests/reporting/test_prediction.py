@@ -1,0 +1,83 @@
+"""The picture and the words of a prediction made up for the test."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.prediction import REGIONS, RecordingPrediction
+from hmrm_lab.reporting.prediction import (
+    NO_REGION,
+    prediction_picture,
+    prediction_text,
+    shaded_regions,
+    write_prediction,
+)
+
+GREYS = np.full((224, 224, 3), 128, np.uint8)
+
+
+def made(**changes: object) -> RecordingPrediction:
+    falls = np.full(16, -0.01, np.float32)
+    falls[[5, 14]] = 0.3, 0.1
+    prediction = RecordingPrediction(
+        recording="my clip.mp4",
+        run="runs/demo/hmrm-12345678",
+        probabilities=np.array([0.1, 0.2, 0.7], np.float32),
+        frames=40,
+        fps=30.0,
+        onset=0,
+        apex=12,
+        offset=39,
+        face="detected",
+        provider="dlib",
+        apex_is="spotted",
+        onset_image=GREYS,
+        apex_image=GREYS,
+        motion=np.random.default_rng(0).normal(size=(3, 28, 28)).astype(np.float32),
+        cell_falls=falls,
+        part_falls={"mouth": 0.3, "eye_left": -0.02},
+        caveats=("In this run such predictions were right in 55 % of 40 clips.", "Words. " * 40),
+    )
+    return replace(prediction, **changes)
+
+
+def test_the_picture_is_a_png_of_two_faces_bars_and_words(tmp_path: Path) -> None:
+    path = write_prediction(made(), tmp_path / "out" / "clip.png")
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    picture = cv2.imread(str(path))
+    assert picture.shape[1] == 2 * 448 + 3 * 24
+    plain = prediction_picture(made(caveats=("Short.",)))
+    assert plain.shape[0] < picture.shape[0] < 1000
+
+
+def test_regions_are_shaded_by_their_share() -> None:
+    shaded = shaded_regions(made()).astype(int)
+    middle = [shaded[112 * (n // 4) + 40, 112 * (n % 4) + 56] for n in range(16)]
+    change = [np.abs(colour - 128).sum() for colour in middle]
+    assert np.argsort(change)[-2:].tolist() == [14, 5]
+    assert sum(value > 0 for value in change) == 2
+    assert made().cell_shares.sum() == pytest.approx(1)
+
+
+def test_the_words_name_the_regions_and_what_the_numbers_are_worth() -> None:
+    text = prediction_text(made(), Path("clip.png"))
+    assert text.splitlines()[0].split() == ["surprise", "70", "%"]
+    assert f"{REGIONS[5]} 75 %; {REGIONS[14]} 25 %" in text
+    assert "onset 0, apex 12 (spotted), offset 39 of 40" in text
+    assert "mouth +30, eye left -2" in text
+    assert "right in 55 % of 40 clips" in text
+    assert NO_REGION in prediction_text(made(cell_falls=np.zeros(16, np.float32)), Path("x.png"))
+
+
+def test_names_beyond_ascii_and_stillness_can_be_drawn() -> None:
+    still = made(recording="Übung.mov", motion=np.zeros((3, 28, 28), np.float32))
+    assert prediction_picture(still).shape == prediction_picture(made()).shape
+
+
+def test_only_png_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"name a \.png file"):
+        write_prediction(made(), tmp_path / "clip.jpg")

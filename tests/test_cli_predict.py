@@ -1,0 +1,76 @@
+"""`hmrm predict` as a person meets it, after `hmrm demo`."""
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+from conftest import quick_config
+from test_cli import hmrm
+
+from hmrm_lab.preparation import load_clips
+from hmrm_lab.records import CLASSES
+
+SMALL = ("data.subjects=2", "data.clips=6", "training.epochs=2", "flow.name=dis")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `hmrm demo` has run, with a video beside it."""
+    here = tmp_path_factory.mktemp("here")
+    changes = [word for change in SMALL for word in ("--set", change)]
+    done = hmrm("demo", "--jobs", 1, *changes, cwd=here)
+    assert done.returncode == 0, done.stderr
+    clips = load_clips(quick_config("hmrm", "data.seed=3", "data.subjects=2", "data.clips=2"))
+    assert clips is not None
+    writer = cv2.VideoWriter(
+        str(here / "face.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 100, (224, 224)
+    )
+    for number in range(len(clips[0].frames)):
+        writer.write(cv2.cvtColor(clips[0].frames[number], cv2.COLOR_RGB2BGR))
+    writer.release()
+    return here
+
+
+def test_demo_leaves_a_run_that_predicts(folder: Path) -> None:
+    done = hmrm("predict", "face.avi", "--faces", "template", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "runs/demo/hmrm-" in done.stdout  # and not STSTNet's, which is newer
+    assert "nothing about people" in done.stdout
+    assert (folder / "face.hmrm.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_is_one_object(folder: Path) -> None:
+    (run,) = (folder / "runs" / "demo").glob("ststnet-*")
+    done = hmrm(
+        *("predict", "face.avi", "--faces", "template", "--run", run, "--apex", 5),
+        *("--picture", "sub/p.png", "--json"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert sum(seen["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert seen["prediction"] in CLASSES
+    assert (seen["frames"]["apex"], seen["frames"]["apex_is"]) == (5, "given")
+    assert len(seen["regions"]) == 16
+    assert seen["run"] == str(run)
+    assert seen["caveats"]
+    assert (folder / seen["picture"]).is_file()
+
+
+def test_wrong_input_is_one_sentence_and_status_2(folder: Path, tmp_path: Path) -> None:
+    (folder / "notes.txt").write_text("words")
+    for arguments, words in [
+        (("absent.mp4",), "no such recording; give a folder"),
+        (("notes.txt",), "'.txt' is no suffix of a video"),
+        (("face.avi", "--run", "absent"), "not a run folder"),
+        (("face.avi", "--faces", "template", "--apex", 900), "do not fit"),
+        (("face.avi", "--faces", "tempalte"), "did you mean 'template'?"),
+        (("face.avi", "--faces", "template", "--picture", "p.jpg"), "name a .png file"),
+    ]:
+        done = hmrm("predict", *arguments, cwd=folder)
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    lost = hmrm("predict", folder / "face.avi", cwd=tmp_path)
+    assert (lost.returncode, "make one with `hmrm demo`" in lost.stderr) == (2, True)
