@@ -14,9 +14,9 @@ from joblib import Parallel, delayed
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
+from hmrm_lab.process import settle_process
 from hmrm_lab.records import PROBABILITIES, FlowSet
 from hmrm_lab.store import RunFolder
-from hmrm_lab.training.process import settle_process
 
 Progress = Callable[[int, int], None]
 

@@ -18,6 +18,7 @@ from hmrm_lab.errors import DivergedError
 from hmrm_lab.flow.checkpoint import History, TrainingState, read_checkpoint, write_checkpoint
 from hmrm_lab.flow.gru_attention.weights import save_weights
 from hmrm_lab.flow.schedules import Preset, Stage, learning_rate
+from hmrm_lab.process import keep_memory
 
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "loss.csv"
@@ -67,6 +68,7 @@ def pretrain(
     DivergedError
         If a loss is not finite.
     """
+    keep_memory()
     state = TrainingState.begin(preset, seed, device)
     if (out / CHECKPOINT).is_file():
         read_checkpoint(out / CHECKPOINT, state)

@@ -2,10 +2,10 @@
 
 from hmrm_lab.evaluation.loso import unit_seed
 from hmrm_lab.evaluation.summary import collect_predictions
+from hmrm_lab.process import settle_process
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import RunFolder
 from hmrm_lab.training.model_file import MODEL_NAME, save_model
-from hmrm_lab.training.process import settle_process
 from hmrm_lab.training.trainer import fit
 
 ALL_CLIPS = "all clips"  # in place of a fold's name

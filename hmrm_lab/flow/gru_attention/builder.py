@@ -12,6 +12,7 @@ from hmrm_lab.flow.estimator import FlowEstimator, check_pairs
 from hmrm_lab.flow.gru_attention.correlation import CorrelationKind
 from hmrm_lab.flow.gru_attention.estimator import GRUFlow
 from hmrm_lab.flow.gru_attention.weights import SHIPPED, load_weights
+from hmrm_lab.process import keep_memory
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import flows
 
@@ -37,6 +38,7 @@ def gru_attention(
     batch
         How many pairs go through the network at once.
     """
+    keep_memory()
     network = load_weights(
         Path(weights) if weights else SHIPPED,
         iterations=(coarse_iterations, fine_iterations),

@@ -1,6 +1,7 @@
-"""How a process that trains is set up: one thread, and memory that is kept for the next step."""
+"""How a process that computes is set up: one thread, and memory that is kept for the next step."""
 
 import ctypes
+from functools import cache
 
 import torch
 
@@ -11,11 +12,19 @@ LARGE = 2**30
 def settle_process() -> None:
     """Call once in a process before it trains; calling it again changes nothing.
 
-    Two threads are slower than one on models of this size. And glibc hands blocks of a megabyte,
-    which every step makes by the hundred, back to the system and fetches them anew, which costs
-    more than the arithmetic on them; here it keeps them.
+    Two threads are slower than one on models of this size.
     """
     torch.set_num_threads(1)
+    keep_memory()
+
+
+@cache
+def keep_memory() -> None:
+    """Keep freed memory for the next step.
+
+    glibc hands blocks of a megabyte, which every step makes by the hundred, back to the system and
+    fetches them anew, which costs more than the arithmetic on them.
+    """
     try:
         malloc = ctypes.CDLL("libc.so.6")
     except OSError:  # another C library, with other habits
