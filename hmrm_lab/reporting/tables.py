@@ -7,7 +7,7 @@ import pandas as pd
 
 from hmrm_lab.evaluation.significance import paired_difference
 from hmrm_lab.evaluation.summary import collect_predictions
-from hmrm_lab.records import CLASSES
+from hmrm_lab.records import CLASSES, Predictions
 from hmrm_lab.store import RunFolder
 
 ALL = "all"
@@ -32,20 +32,34 @@ def results_table(runs: Sequence[RunFolder]) -> pd.DataFrame:
 
 
 def paired_differences(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
-    """UF1 of the first run minus that of each other on the same data, paired by subject.
+    """UF1 of the first run minus that of each other on the same clips, paired by subject.
 
-    Each has `ours`, `theirs`, `difference`, `low` and `high`: the 95 % bootstrap interval.
+    Each has `ours`, `theirs`, `difference`, `low` and `high`: the 95 % bootstrap interval. The
+    maps may differ, as those of two flow methods do; the clips and their labels may not.
     """
     first, *others = runs
     found = []
     for other in others:
-        if other.data()["fingerprint"] != first.data()["fingerprint"]:
-            continue
         ours, theirs = collect_predictions(first), collect_predictions(other)
+        if _clips(ours) != _clips(theirs):
+            continue
         difference, low, high = paired_difference(ours, theirs, "uf1")
-        names = {"ours": first.metrics()["system"], "theirs": other.metrics()["system"]}
+        names = dict(zip(("ours", "theirs"), _told_apart(first, other), strict=True))
         found.append({**names, "difference": difference, "low": low, "high": high})
     return found
+
+
+def _clips(predictions: Predictions) -> set[tuple[object, ...]]:
+    columns = predictions.table[["dataset", "subject", "clip", "truth"]]
+    return set(columns.itertuples(index=False, name=None))
+
+
+def _told_apart(first: RunFolder, other: RunFolder) -> tuple[str, str]:
+    """The systems' names; with their flow, if that is all in which they differ."""
+    names = [run.metrics()["system"] for run in (first, other)]
+    if names[0] == names[1]:
+        names = [f"{run.metrics()['system']} on {run.config().flow.name}" for run in (first, other)]
+    return names[0], names[1]
 
 
 def scores_table(scores: Mapping[str, Any]) -> pd.DataFrame:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from hmrm_lab.evaluation.summary import collect_predictions, summarise
 from hmrm_lab.records import FlowSet
 from hmrm_lab.reporting.tables import (
     display_table,
+    paired_differences,
     render_text,
     results_table,
     scores_table,
@@ -114,3 +116,23 @@ def test_scores_have_the_f1_of_every_class(tmp_path: Path) -> None:
     mean = sum(row[f"F1 {name}"] for name in ("negative", "positive", "surprise")) / 3
     assert row["UF1"] == pytest.approx(mean, abs=1e-6)
     assert "F1 surprise" in render_text(scores_table(scores))
+
+
+def test_runs_on_the_same_clips_are_paired(tmp_path: Path, toy_flowset: FlowSet) -> None:
+    ours = make_run(tmp_path, toy_flowset, "flow.name=dis", right=0.9)
+    moved = replace(toy_flowset, maps=toy_flowset.maps + 1)  # the same clips by another flow
+    theirs = make_run(tmp_path, moved, "flow.name=farneback", right=0.4)
+    system = make_run(tmp_path, toy_flowset, "flow.name=dis", system="ststnet", right=0.4)
+    by_flow, by_system = paired_differences([ours, theirs, system])
+    assert (by_flow["ours"], by_flow["theirs"]) == ("hmrm on dis", "hmrm on farneback")
+    assert (by_system["ours"], by_system["theirs"]) == ("hmrm", "ststnet")
+    figures = [run.metrics()["all"]["uf1"] for run in (ours, theirs)]
+    assert by_flow["difference"] == pytest.approx(figures[0] - figures[1])
+    assert by_flow["low"] < by_flow["difference"] < by_flow["high"]
+
+
+def test_runs_on_other_clips_or_labels_are_not(tmp_path: Path, toy_flowset: FlowSet) -> None:
+    ours = make_run(tmp_path, toy_flowset)
+    relabelled = replace(toy_flowset, labels=(toy_flowset.labels + 1) % 3)
+    others = [make_run(tmp_path / str(n), f) for n, f in enumerate((relabelled, two_sets()))]
+    assert paired_differences([ours, *others]) == []
