@@ -105,7 +105,7 @@ def test_faces_are_found_and_looked_over(tmp_path: Path) -> None:
     page = sheet.read_text(encoding="utf-8")
     assert page.count("<section") == 6
     assert page.count("data:image/jpeg") == 18
-    assert "http" not in page
+    assert "http:" not in page and "https:" not in page
 
 
 def test_a_damaged_frame_costs_its_clip_and_is_named(tmp_path: Path) -> None:
