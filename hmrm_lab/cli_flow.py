@@ -9,6 +9,8 @@ import typer
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
+DRAWN_EVERY = 50  # steps
+
 
 def flow(
     onset: Annotated[Path, typer.Argument(help="Image of the onset frame.")],
@@ -67,7 +69,7 @@ def flow_eval(
 
 
 def flow_train(
-    out: Annotated[Path, typer.Argument(help="Folder of checkpoint, losses and weights.")],
+    out: Annotated[Path, typer.Argument(help="Folder of checkpoint, curves and weights.")],
     preset: Annotated[str, typer.Option(help="cpu, brief, gpu or paper.")] = "cpu",
     attention: Annotated[str, typer.Option(help="steps or space (3.1.1).")] = "steps",
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -76,25 +78,28 @@ def flow_train(
     photographs: Annotated[Path | None, typer.Option(help="Pictures for the scenes.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Pre-train the learnt flow. Started again, it goes on from its checkpoint."""
+    """Pre-train the learnt flow. Started again, it goes on from its checkpoint.
+
+    OUT/loss.html shows the curves while it runs.
+    """
     from hmrm_lab.flow.curriculum import sources_for
-    from hmrm_lab.flow.pretrain import pretrain
+    from hmrm_lab.flow.pretrain import HISTORY, pretrain
     from hmrm_lab.flow.schedules import find_preset
     from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.reporting.loss_page import write_loss_page
     from hmrm_lab.studies.experiment import check_device
 
     check_device(device)
     schedule = find_preset(preset, attention)
     sources = sources_for(schedule, chairs=chairs, things=things, photographs=photographs)
     with ProgressBars() as bars:
-        weights = pretrain(
-            schedule,
-            out,
-            sources,
-            seed=seed,
-            device=device,
-            on_step=lambda step, steps, loss: bars("steps", step, steps),
-        )
+
+        def tell(step: int, steps: int, loss: float) -> None:
+            bars("steps", step, steps)
+            if step % DRAWN_EVERY == 0 or step == steps:
+                write_loss_page(out / HISTORY, out / "loss.html", steps)
+
+        weights = pretrain(schedule, out, sources, seed=seed, device=device, on_step=tell)
     typer.echo(f"weights  {weights}")
 
 

@@ -6,6 +6,7 @@ notebook. Ink and colours are those of `style`, readable on light and dark paper
 
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.reporting.style import BLUE, GREEN, INK, ORANGE, VERMILLION
+from hmrm_lab.reporting.svg import line, text
 
 WIDTH, HEIGHT = 460, 200
 LEFT, RIGHT, TOP, BOTTOM = 34, 12, 42, 38
@@ -28,16 +29,16 @@ def curve_svg(curve: ApexCurve, frame: int, truth: int | None = None) -> str:
     now = dict(points).get(frame, 0.0)
     every = -(-(last - first + 1) // MOST_TICKS)
     parts = [
-        _line(LEFT, y(0), WIDTH - RIGHT, y(0), INK, 1),
-        _line(LEFT, TOP, LEFT, y(0), INK, 1),
-        *(_text(x(n), y(0) + 16, str(n)) for n in range(first, last + 1, every)),
-        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "frame"),
-        _text(LEFT - 6, TOP + 4, f"{top:.1f}", "end"),
-        _text(LEFT - 6, y(0) + 4, "0", "end"),
-        _line(x(curve.apex), TOP, x(curve.apex), y(0), VERMILLION, 2, "6 4"),
+        line(LEFT, y(0), WIDTH - RIGHT, y(0), INK, 1),
+        line(LEFT, TOP, LEFT, y(0), INK, 1),
+        *(text(x(n), y(0) + 16, str(n)) for n in range(first, last + 1, every)),
+        text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "frame"),
+        text(LEFT - 6, TOP + 4, f"{top:.1f}", "end"),
+        text(LEFT - 6, y(0) + 4, "0", "end"),
+        line(x(curve.apex), TOP, x(curve.apex), y(0), VERMILLION, 2, "6 4"),
     ]
     if truth is not None:
-        parts.append(_line(x(truth), TOP, x(truth), y(0), GREEN, 2))
+        parts.append(line(x(truth), TOP, x(truth), y(0), GREEN, 2))
     parts += [
         f'<polyline points="{path}" fill="none" stroke="{BLUE}" stroke-width="2"/>',
         f'<circle cx="{x(frame):.1f}" cy="{y(now):.1f}" r="6" fill="{ORANGE}"/>',
@@ -60,17 +61,5 @@ def _legend(curve: ApexCurve, frame: int, truth: int | None) -> list[str]:
     for place, (colour, words) in enumerate(entries):
         left = LEFT + 130 * place
         parts.append(f'<rect x="{left}" y="9" width="10" height="10" fill="{colour}"/>')
-        parts.append(_text(left + 15, 18, words, "start"))
+        parts.append(text(left + 15, 18, words, "start"))
     return parts
-
-
-def _line(
-    x1: float, y1: float, x2: float, y2: float, colour: str, width: int, dashes: str = ""
-) -> str:
-    dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
-    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-    return f'<line {ends} stroke="{colour}" stroke-width="{width}"{dashed}/>'
-
-
-def _text(x: float, y: float, words: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
