@@ -39,14 +39,18 @@ def main() -> None:
         milliseconds(learnt, trials[0])
     print(f"{platform.processor() or platform.machine()}, one thread, medians")
     print(f"{'noise':>6}  {'TV-L1':>9}  {'GRU-AOFE':>9}  ratio")
-    for noise in NOISES:
-        turns = [
+    turns = {
+        noise: [
             (milliseconds(classical, trial), milliseconds(learnt, trial))
             for trial in trials
             if trial.noise == noise
         ]
-        slow, fast = (statistics.median(taken) for taken in zip(*turns, strict=True))
-        print(f"{noise:>6g}  {slow:6.1f} ms  {fast:6.1f} ms  {slow / fast:5.1f}")
+        for noise in NOISES
+    }
+    everything = [pair for pairs in turns.values() for pair in pairs]
+    for noise, pairs in {**turns, "all": everything}.items():
+        slow, fast = (statistics.median(taken) for taken in zip(*pairs, strict=True))
+        print(f"{noise!s:>6}  {slow:6.1f} ms  {fast:6.1f} ms  {slow / fast:5.1f}")
 
 
 if __name__ == "__main__":

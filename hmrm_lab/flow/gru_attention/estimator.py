@@ -23,7 +23,7 @@ from hmrm_lab.flow.gru_attention.gradients import (
     noise_level,
     smoothed,
 )
-from hmrm_lab.flow.gru_attention.update import AttentionKind, Update
+from hmrm_lab.flow.gru_attention.update import AttentionKind, Update, tanh
 from hmrm_lab.flow.gru_attention.upsample import ConvexUpsampler
 
 COARSE, FINE = 8, 4  # pixels of the frame to a cell of the flow
@@ -160,7 +160,7 @@ class GRUFlow(nn.Module):
         coarse, fine, state, fine_state = self._describe(padded(onset), padded(apex))
         flow = torch.zeros_like(state[:, :2])
         flows: list[Tensor] = []
-        history = [torch.tanh(state)]
+        history = [tanh(state)]
         for _ in range(at_coarse):
             flow, attention = _refine(
                 self.coarse_update, self.coarse_gradients, coarse, flow, history
@@ -168,7 +168,7 @@ class GRUFlow(nn.Module):
             if keep:
                 flows.append(_enlarged(flow, COARSE)[..., :height, :width])
         flow, passed = _enlarged(flow, 2), _enlarged(history[-1], 2)
-        history = [torch.tanh(self.pass_up(torch.cat([passed, fine_state], dim=1)))]
+        history = [tanh(self.pass_up(torch.cat([passed, fine_state], dim=1)))]
         for number in range(at_fine):
             flow, attention = _refine(self.fine_update, self.fine_gradients, fine, flow, history)
             if keep or number == at_fine - 1:
