@@ -30,6 +30,8 @@ bench: .venv/dev.stamp  ## the performance claims, each a ratio measured in one 
 	$(RUN)/python benchmarks/selective_scan.py
 	$(RUN)/python benchmarks/folds.py
 	$(RUN)/python benchmarks/tokens.py
+	$(RUN)/python benchmarks/flow.py
+	$(RUN)/python benchmarks/prepare.py
 	$(RUN)/python benchmarks/synthetic.py
 
 clean:
