@@ -34,10 +34,13 @@ def write_arrays(file: Path, arrays: Arrays, *, compress: bool = False) -> None:
     write_atomic_bytes(file, buffer.getvalue())
 
 
-def read_arrays(file: Path) -> Arrays | None:
-    """The arrays of a file; None if it is missing or damaged, so that they are made anew."""
+def read_arrays(file: Path, *names: str) -> Arrays | None:
+    """The arrays of a file, or `names` of them; None if it is missing or damaged.
+
+    What is damaged is thus made anew.
+    """
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return {name: arrays[name] for name in names or arrays.files}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None

@@ -55,7 +55,9 @@ class CroppedFrames:
     def _arrays(self) -> Arrays:
         arrays = read_arrays(self.file)
         if arrays is None:
-            raise InputError("no readable crop", where=self.file, mend="run `hmrm prepare` again")
+            raise InputError(
+                "no readable crop", where=self.file, mend="delete the file; it is made anew"
+            )
         return arrays
 
 
@@ -183,7 +185,7 @@ def _find(clip: Clip, provider: FaceProvider) -> FaceTrack:
 
 def _stored(clip: Clip, file: Path) -> Crop | None:
     """The crop of the cache, if it is there and whole."""
-    arrays = read_arrays(file) if file.is_file() else None
+    arrays = read_arrays(file, "face", "apex", "apex_frame") if file.is_file() else None
     if arrays is None:
         return None
     prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)

@@ -7,7 +7,6 @@ neither aliases nor meets an edge. All coordinates are pixels of the 224 x 224 c
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicSpline
 
 from hmrm_lab.datasets.synthetic.geometry import SIZE_PX, Floats, floats
 
@@ -58,6 +57,8 @@ def curve(points_px: ArrayLike, samples: int = 40, closed: bool = False) -> Floa
     points = np.concatenate([points, points[:1]]) if closed else points
     steps = np.sqrt(np.linalg.norm(np.diff(points, axis=0), axis=1))  # centripetal: no overshoot
     knots = np.concatenate([[0], np.cumsum(steps)])
+    from scipy.interpolate import CubicSpline  # takes longer to import than most commands to run
+
     spline = CubicSpline(knots, points, bc_type="periodic" if closed else "natural")
     return np.asarray(spline(np.linspace(0, knots[-1], samples)), dtype=np.float32)
 
