@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,13 @@ class Frames(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
+
+
+@runtime_checkable
+class KnownMotion(Protocol):
+    """Frames whose exact flow is known: (2, H, W) float32, pixels."""
+
+    def flow(self, source: int, target: int) -> Floats: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def recordings(
     def decorate(find: Callable[..., Survey]) -> Callable[..., list[Clip]]:
         @wraps(find)
         def build(root: Path, **options: str) -> list[Clip]:
-            return clips_of(find(root, **options))
+            return usable_clips(find(root, **options))
 
         RECORDINGS[facts.name] = Recording(facts, find)
         datasets.register(facts.name, source=source)(build)
@@ -75,7 +75,7 @@ def official_clips(dataset: str) -> dict[ClipKey, int]:
     return {key: label for key, label in megc2019().items() if key.dataset == dataset}
 
 
-def clips_of(found: Survey) -> list[Clip]:
+def usable_clips(found: Survey) -> list[Clip]:
     """The clips of a survey; a line of the log says how many were left out."""
     lost = sum(finding.left_out for finding in found.findings if finding.kind != "protocol")
     if lost:

@@ -1,7 +1,6 @@
 """Faces and apexes held against what is known of a clip: landmarks, crops, the spotted frame."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -12,14 +11,7 @@ from hmrm_lab.faces.apex import ApexCurve, spot_apex
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.template import CROP_PX, dense_landmarks
 from hmrm_lab.faces.track import FaceTrack, LandmarkedFrames, find_faces, known_faces
-from hmrm_lab.records import CLASSES, Clip, Floats
-
-
-@runtime_checkable
-class KnownMotion(Protocol):
-    """Frames whose exact flow is known: (2, H, W) float32, pixels."""
-
-    def flow(self, source: int, target: int) -> Floats: ...
+from hmrm_lab.records import CLASSES, Clip, KnownMotion
 
 
 def reference_track(

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import ipywidgets as w
 import numpy as np
@@ -13,7 +13,7 @@ from hmrm_lab.errors import HmrmError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.gru_attention.builder import FrozenFlow
 from hmrm_lab.flow.gru_attention.steps import flow_steps, update_names
-from hmrm_lab.records import CLASSES, Clip, Floats
+from hmrm_lab.records import CLASSES, Clip, Floats, KnownMotion
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import (
@@ -37,13 +37,6 @@ KEPT_FLOWS = 64  # estimates in memory; 400 kB for each field at 224x224
 KEPT_FRAMES = 64
 ARROW_SHARPNESS = 2  # picture pixels per pixel of a frame
 WIDE = {"description_width": "8em"}
-
-
-@runtime_checkable
-class KnownMotion(Protocol):
-    """Frames whose exact flow is known: (2, H, W) float32, pixels."""
-
-    def flow(self, source: int, target: int) -> Floats: ...
 
 
 class FlowExplorer(w.VBox):
