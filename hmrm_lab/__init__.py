@@ -15,7 +15,7 @@ predictions, and every number, table and picture is computed from the prediction
     studies       whole experiments; `cli` is their command line
 
 Each line imports only from lines above it. Beneath all of them lie `config`, `registry`,
-`errors`, `records`, `store` and `process`.
+`errors`, `records`, `store`, `tensors` and `process`.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -4,7 +4,6 @@ Exit status: 0 done, 1 the work failed, 2 the input or the arguments are wrong.
 Heavy imports wait until a command needs them, so that `hmrm --help` is quick.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from hmrm_lab import cli_data, cli_flow, cli_predict, cli_recordings
+from hmrm_lab.cli_shared import Json, show
 from hmrm_lab.errors import HmrmError
 
 app = typer.Typer(
@@ -36,7 +36,6 @@ Overrides = Annotated[
 Out = Annotated[Path, typer.Option(help="Folder for run folders.")]
 Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")]
 Device = Annotated[str, typer.Option(help="cpu, or cuda (then use --jobs 1).")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Control = Annotated[str, typer.Option(help="none, or shuffled-labels: nothing is there to learn.")]
 Rule = Annotated[
     str | None, typer.Option(help="last, inner_subjects, or oracle_test (peeks; stamped).")
@@ -135,7 +134,7 @@ def score(
     from hmrm_lab.reporting.tables import render_text, scores_table
 
     scores = summarise(read_predictions(log))
-    _print_result(scores, render_text(scores_table(scores)), as_json)
+    show(scores, render_text(scores_table(scores)), as_json)
 
 
 app.command()(cli_flow.flow)
@@ -151,7 +150,7 @@ def doctor(as_json: Json = False) -> None:
     checks = examine()
     marks = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
     lines = [f"{marks[c['state']]}  {c['name']:<24} {c['detail']}" for c in checks]
-    _print_result({"checks": checks}, "\n".join(lines), as_json)
+    show({"checks": checks}, "\n".join(lines), as_json)
     if any(check["state"] == "failed" for check in checks):
         raise typer.Exit(1)
 
@@ -221,11 +220,7 @@ def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
         for p in pairs
     ]
     text = "\n".join([render_text(results_table(folders)), "", *lines, f"report  {page}"])
-    _print_result({"runs": runs, "paired": pairs, "report": str(page)}, text, as_json)
-
-
-def _print_result(result: dict[str, Any], text: str, as_json: bool) -> None:
-    typer.echo(json.dumps(result, indent=2) if as_json else text)
+    show({"runs": runs, "paired": pairs, "report": str(page)}, text, as_json)
 
 
 def main() -> None:

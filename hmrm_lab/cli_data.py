@@ -1,10 +1,11 @@
 """`hmrm data`: licensed data sets on your own disk. Nothing is downloaded."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from hmrm_lab.cli_shared import Json, show
 
 app = typer.Typer(
     help="Licensed data sets: are they complete, and what can be used?",
@@ -28,9 +29,7 @@ def check(
     images: Annotated[str, typer.Option(help="Folder of images below the root.")] = "",
     deep: Annotated[bool, typer.Option("--deep", help="Decode every frame.")] = False,
     html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Clips found against clips expected, all that is wrong with file and row, and the verdict."""
     from hmrm_lab.datasets.audit import as_dict, audit
@@ -43,4 +42,4 @@ def check(
         )
     if html:
         write_audit_page(result, html)
-    typer.echo(json.dumps(as_dict(result), indent=2) if as_json else audit_text(result))
+    show(as_dict(result), audit_text(result), as_json)

@@ -1,13 +1,13 @@
 """`hmrm flow`, `flow-eval` and `flow-train`: optical flow, its evaluation, its pre-training."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from hmrm_lab.cli_shared import Json, show
+
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 DRAWN_EVERY = 50  # steps
 
@@ -31,7 +31,7 @@ def flow(
 
     result = flow_between(onset, apex, method=method, out=out, picture=picture)
     text = "\n".join(f"{name:>14}  {value}" for name, value in result.items())
-    _show(result, text, as_json)
+    show(result, text, as_json)
 
 
 def flow_eval(
@@ -65,7 +65,7 @@ def flow_eval(
             weights=weights,
             on_trial=lambda done: bars("pairs", done, 0),
         )
-    _show(measured.as_json(), measured.as_text(), as_json)
+    show(measured.as_json(), measured.as_text(), as_json)
 
 
 def flow_train(
@@ -101,7 +101,3 @@ def flow_train(
 
         weights = pretrain(schedule, out, sources, seed=seed, device=device, on_step=tell)
     typer.echo(f"weights  {weights}")
-
-
-def _show(result: dict[str, Any], text: str, as_json: bool) -> None:
-    typer.echo(json.dumps(result, indent=2) if as_json else text)

@@ -1,10 +1,11 @@
 """`hmrm predict`: one recording of one's own, and what a run's system makes of it."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from hmrm_lab.cli_shared import Json, show
 
 Frame = typer.Option(min=0, help="Frame number, counted from 0.")
 
@@ -23,9 +24,7 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write; else NAME.hmrm.png where you are.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Class probabilities of one recording, what they are worth, and the regions behind them."""
     from hmrm_lab.reporting.prediction import check_png, prediction_text, write_prediction
@@ -37,4 +36,4 @@ def predict(
     )
     written = write_prediction(result, target)
     facts = {**result.as_dict(), "picture": str(written)}
-    typer.echo(json.dumps(facts, indent=2) if as_json else prediction_text(result, written))
+    show(facts, prediction_text(result, written), as_json)

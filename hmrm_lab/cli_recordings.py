@@ -1,11 +1,12 @@
 """`hmrm prepare`: recordings made ready for a run."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from hmrm_lab.cli_shared import Json, show
 
 
 def prepare(
@@ -24,9 +25,7 @@ def prepare(
         Path | None, typer.Option(help="HTML page to write, to look over every clip.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted."""
     from hmrm_lab import models  # noqa: F401  registers the systems
@@ -37,7 +36,7 @@ def prepare(
     config = load_config(preset, data=name, overrides=overrides or ())
     with ProgressBars() as bars:
         facts = make_ready(config, root, jobs=jobs or os.cpu_count() or 1, sheet=sheet, watch=bars)
-    typer.echo(json.dumps(facts, indent=2) if as_json else _as_text(facts))
+    show(facts, _as_text(facts), as_json)
 
 
 def _as_text(facts: dict[str, Any]) -> str:

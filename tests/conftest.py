@@ -84,3 +84,16 @@ def quick_config(system: str = "hmrm", *overrides: str) -> ExperimentConfig:
 def tuned_config(*overrides: str) -> ExperimentConfig:
     """The smoke preset with a flow that is trained together with HMRM."""
     return quick_config("hmrm", "flow.name=gru_attention", "flow.finetune=true", *overrides)
+
+
+class Pixels:
+    """A clip's frames without what is known of them."""
+
+    def __init__(self, frames: object) -> None:
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return self.frames[index]

@@ -11,7 +11,6 @@ sub04/EP12_01f is "/", and that of sub05/EP09_05f is its onset; the official lis
 import re
 from pathlib import Path
 
-from hmrm_lab.datasets.clips import Record
 from hmrm_lab.datasets.findings import Survey
 from hmrm_lab.datasets.licensed import (
     FRAMES,
@@ -41,10 +40,6 @@ def subject_id(text: str) -> str:
     return f"sub{int(number[1]):02d}"
 
 
-def place(record: Record) -> tuple[str, ...]:
-    return record.key.subject, record.clip
-
-
 SOURCE = Source(
     FACTS,
     patterns=("CASME2-coding", "CASME2_coding", "CASME2label", "coding"),
@@ -64,7 +59,6 @@ SOURCE = Source(
     fps=200.0,
     bases=("Cropped", "CASME2-RAW", "CASME2_RAW_selected", "CASME2_RAW", "RAW", "."),
     subject=subject_id,
-    place=place,
     left_out={
         ("sub04", "EP12_01f"): "the table gives no apex ('/')",
         ("sub05", "EP09_05f"): "onset and apex are the same frame",

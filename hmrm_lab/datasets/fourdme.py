@@ -11,7 +11,6 @@ repression"): it is taken if both are of one class, and left out as one outside 
 import re
 from pathlib import Path
 
-from hmrm_lab.datasets.clips import Record
 from hmrm_lab.datasets.findings import Survey
 from hmrm_lab.datasets.licensed import (
     FRAMES,
@@ -42,10 +41,6 @@ def classify(text: str, classes: Classes) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def place(record: Record) -> tuple[str, ...]:
-    return record.key.subject, record.clip
-
-
 SOURCE = Source(
     FACTS,
     patterns=("4DME_Labelling_Micro", "4DME"),
@@ -64,7 +59,6 @@ SOURCE = Source(
     fps=60.0,
     bases=("gray_micro", ".", "gray_micro_crop"),
     subject=lambda text: text,
-    place=place,
     classify=classify,
 )
 

@@ -56,7 +56,7 @@ class Source:
     fps: float
     bases: tuple[str, ...]
     subject: Callable[[str], str]
-    place: Callable[[Record], tuple[str, ...]]
+    place: Callable[[Record], tuple[str, ...]] = lambda record: (record.key.subject, record.clip)
     clip: Callable[[Record], str] = lambda record: record.clip
     classify: Callable[[str, Classes], int | None] | None = None
     trimmed: bool = False

@@ -12,7 +12,6 @@ here without an apex.
 import re
 from pathlib import Path
 
-from hmrm_lab.datasets.clips import Record
 from hmrm_lab.datasets.findings import Survey
 from hmrm_lab.datasets.licensed import (
     FRAMES,
@@ -41,10 +40,6 @@ def subject_id(text: str) -> str:
     return text.zfill(3)
 
 
-def place(record: Record) -> tuple[str, ...]:
-    return record.key.subject, record.clip
-
-
 SOURCE = Source(
     FACTS,
     patterns=("SAMM_Micro_FACS_Codes", "Micro_FACS_Codes", "SAMM"),
@@ -63,7 +58,6 @@ SOURCE = Source(
     fps=200.0,
     bases=(".", "SAMM", "SAMM_CROP"),
     subject=subject_id,
-    place=place,
 )
 
 

@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.gru_attention import GRUFlow
 from hmrm_lab.flow.schedules import Preset
-from hmrm_lab.store import write_atomic, write_atomic_bytes
+from hmrm_lab.store import write_atomic
+from hmrm_lab.tensors import read_tensors, write_tensors
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 COLUMNS = ("step", "loss", "epe_px", "learning_rate")
@@ -63,21 +62,15 @@ def write_checkpoint(path: Path, state: TrainingState) -> None:
     for name, parameter in state.network.named_parameters():
         moments = state.optimizer.state[parameter]
         tensors |= {f"{moment}.{name}": moments[moment] for moment in MOMENTS}
-    content = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"step": str(state.step), "run": state.identity()}
-    write_atomic_bytes(path, save(content, metadata))
+    write_tensors(path, tensors, metadata)
 
 
 def read_checkpoint(path: Path, state: TrainingState) -> None:
     """Bring the state to where the checkpoint was written."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"not a readable checkpoint ({error})", where=path, mend="delete it to start anew"
-        ) from None
+    metadata, tensors = read_tensors(
+        path, problem="not a readable checkpoint", mend="delete it to start anew"
+    )
     if metadata.get("run") != state.identity():
         raise InputError(
             "a checkpoint of another preset or seed", where=path, mend="choose another folder"

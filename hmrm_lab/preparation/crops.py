@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,24 +42,24 @@ class CroppedFrames:
         return 2
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        crops: NDArray[np.uint8] = self._arrays()["crops"]
+        crops: NDArray[np.uint8] = self._array("crops")
         return crops[index]
 
     def landmarks(self, index: int) -> Floats:
         """The onset's landmarks: (68, 2), pixels. The apex is seen in the onset's crop."""
-        landmarks: Floats = self._arrays()["landmarks"]
+        landmarks: Floats = self._array("landmarks")
         return landmarks
 
     def identity(self, index: int) -> str:
         return f"{self.file.stem}[{index}]"
 
-    def _arrays(self) -> Arrays:
-        arrays = read_arrays(self.file)
+    def _array(self, name: str) -> Any:
+        arrays = read_arrays(self.file, name)
         if arrays is None:
             raise InputError(
                 "no readable crop", where=self.file, mend="delete the file; it is made anew"
             )
-        return arrays
+        return arrays[name]
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _find(clip: Clip, provider: FaceProvider) -> FaceTrack:
 
 def _stored(clip: Clip, file: Path) -> Crop | None:
     """The crop of the cache, if it is there and whole."""
-    arrays = read_arrays(file, "face", "apex", "apex_frame") if file.is_file() else None
+    arrays = read_arrays(file, "face", "apex", "apex_frame")
     if arrays is None:
         return None
     prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)

@@ -76,9 +76,7 @@ def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip]
 def recorded_clips(config: ExperimentConfig, root: Path) -> list[Clip]:
     """The clips of a data set of recordings; an `InputError` if it is no such set."""
     source = _open(config, root)
-    if isinstance(source, FlowSet) or all(
-        isinstance(clip.frames, LandmarkedFrames) for clip in source
-    ):
+    if isinstance(source, FlowSet) or _cropped(source):
         raise InputError(
             f"data set '{config.data.name}' needs no preparation", mend="run it as it is"
         )
@@ -137,8 +135,8 @@ def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
 def _with_faces(
     clips: list[Clip], config: ExperimentConfig, jobs: int, on_progress: Progress
 ) -> list[Clip]:
-    """The clips in the canonical crop; those that bring landmarks are in it already."""
-    if all(isinstance(clip.frames, LandmarkedFrames) for clip in clips):
+    """The clips in the canonical crop."""
+    if _cropped(clips):
         return clips
     crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=on_progress)
     lost = sum(crop.clip is None for crop in crops)
@@ -148,6 +146,11 @@ def _with_faces(
             *(config.data.name, lost, config.data.name),
         )
     return [crop.clip for crop in crops if crop.clip is not None]
+
+
+def _cropped(clips: list[Clip]) -> bool:
+    """Whether they are in the canonical crop already, as clips that bring landmarks are."""
+    return all(isinstance(clip.frames, LandmarkedFrames) for clip in clips)
 
 
 def _files_of(clips: Sequence[Clip], flow: FlowConfig) -> list[Path | None]:
@@ -169,7 +172,7 @@ def _make(clip: Clip, flow: FlowConfig, file: Path | None) -> Motion:
 
 
 def _stored(file: Path | None) -> Motion | None:
-    arrays = read_arrays(file) if file is not None and file.is_file() else None
+    arrays = read_arrays(file) if file is not None else None
     return None if arrays is None else (arrays["maps"], arrays.get("masks"))
 
 
@@ -203,7 +206,7 @@ def _write(file: Path, flowset: FlowSet) -> None:
 
 
 def _read(file: Path) -> FlowSet | None:
-    arrays = read_arrays(file) if file.is_file() else None
+    arrays = read_arrays(file)
     if arrays is None:
         return None
     return FlowSet(

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.preparation.crops import Crop
 from hmrm_lab.records import CLASSES, Clip, Floats, FlowSet
 from hmrm_lab.reporting.flow_colour import colour_wheel, flow_to_rgb
+from hmrm_lab.reporting.pages import render_page
 from hmrm_lab.reporting.pictures import image_uri
 from hmrm_lab.store import write_atomic
 
@@ -39,15 +39,9 @@ def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: 
             sorted(crops, key=lambda crop: crop.key), key=lambda crop: crop.key.person
         )
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hmrm_lab.reporting", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     lost = sum(crop.clip is None for crop in crops)
-    page = environment.get_template("contact_sheet.html.j2").render(
+    page = render_page(
+        "contact_sheet.html.j2",
         title=title,
         people=people,
         usable=len(crops) - lost,

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import jinja2
-
 from hmrm_lab.datasets.audit import Audit, Counts, by_kind
 from hmrm_lab.datasets.findings import KINDS, shown
 from hmrm_lab.records import CLASSES
+from hmrm_lab.reporting.pages import render_page
 from hmrm_lab.store import write_atomic
 
 SHOWN_PER_KIND = 5  # on a terminal; the page and --json have them all
@@ -31,14 +30,8 @@ def audit_text(audit: Audit) -> str:
 
 def write_audit_page(audit: Audit, file: Path) -> Path:
     """Write the audit as one page that needs no network."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hmrm_lab.reporting", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("data_audit.html.j2").render(
+    page = render_page(
+        "data_audit.html.j2",
         title=audit.facts.title,
         root=shown(audit.survey.root),
         verdict=audit.verdict,

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -22,6 +21,7 @@ from hmrm_lab.reporting.figures import (
     subject_strip_figure,
     training_curves_figure,
 )
+from hmrm_lab.reporting.pages import render_page
 from hmrm_lab.reporting.tables import ALL, display_table, note, results_table
 from hmrm_lab.store import RunFolder, write_atomic
 
@@ -66,14 +66,8 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
     table = results_table(runs)
     words = display_table(table)
     shown = _first_columns(words)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hmrm_lab.reporting", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         metrics=metrics,
         stamp=stamp(metrics),
         note=note(metrics),

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES
-from hmrm_lab.store import write_atomic_bytes
+from hmrm_lab.tensors import read_tensors, write_tensors
 from hmrm_lab.training.trainer import Fitted, build_learner
 
 MODEL_NAME = "model.safetensors"
@@ -25,10 +22,8 @@ AGAIN = "delete the file and run the same command again; finished folds are kept
 
 def save_model(path: Path, fitted: Fitted) -> None:
     """Write weights and buffers, whole or not at all."""
-    state = fitted.model.state_dict()
-    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
     header = {**_identity(fitted.config), "epochs": len(fitted.losses)}
-    write_atomic_bytes(path, save(tensors, {KEY: json.dumps(header)}))
+    write_tensors(path, fitted.model.state_dict(), {KEY: json.dumps(header)})
 
 
 def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
@@ -39,15 +34,8 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
     InputError
         If the file is cut off, or is of other settings, classes or shapes, or not all finite.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = _header(file.metadata())
-            tensors: dict[str, Tensor] = {
-                name: file.get_tensor(name)
-                for name in file.keys()  # noqa: SIM118
-            }
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"not readable as a model ({error})", where=path, mend=AGAIN) from None
+    metadata, tensors = read_tensors(path, problem="not readable as a model", mend=AGAIN)
+    header = _header(metadata)
     for name, value in _identity(config).items():
         if header.get(name) != value:
             raise InputError(f"the model of a run with other {name}", where=path, mend=AGAIN)
@@ -68,10 +56,10 @@ def _identity(config: ExperimentConfig) -> dict[str, Any]:
     return {"settings": config.digest(), "classes": list(CLASSES)}
 
 
-def _header(metadata: dict[str, str] | None) -> dict[str, Any]:
+def _header(metadata: dict[str, str]) -> dict[str, Any]:
     """One entry, so that the same model is the same bytes: safetensors does not sort them."""
     try:
-        header = json.loads((metadata or {}).get(KEY, "{}"))
+        header = json.loads(metadata.get(KEY, "{}"))
     except json.JSONDecodeError:
         return {}
     return header if isinstance(header, dict) else {}

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import Pixels
 
 import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.datasets.synthetic import synthetic
@@ -28,19 +29,6 @@ from hmrm_lab.registry import providers
 
 def face_of(points: np.ndarray) -> Face:
     return Face(box_around(points), points.astype(np.float32), 1.0, "by hand")
-
-
-class Pixels:
-    """A clip's frames without what is known of them."""
-
-    def __init__(self, frames: object) -> None:
-        self.frames = frames
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        return self.frames[index]
 
 
 @pytest.fixture(scope="module")

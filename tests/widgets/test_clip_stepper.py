@@ -4,6 +4,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from conftest import Pixels
 
 import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.datasets.synthetic import synthetic
@@ -18,19 +19,6 @@ pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 from hmrm_widgets import ClipStepper
 
 CONTROLS = ("clip", "provider", "frame", "play", "landmarks", "parts", "core", "crop")
-
-
-class Pixels:
-    """A clip's frames without what is known of them."""
-
-    def __init__(self, frames: object) -> None:
-        self.frames = frames
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        return self.frames[index]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Step through a clip: its frames, what was found in them, and the apex curve."""
 
-import html
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -14,11 +13,12 @@ from hmrm_lab.faces.evaluate import clip_curve, reference_track
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.template import dense_landmarks
 from hmrm_lab.faces.track import EXACT, FaceTrack, LandmarkedFrames, find_faces
-from hmrm_lab.records import CLASSES, Clip
+from hmrm_lab.records import Clip
 from hmrm_lab.reporting.curve_svg import curve_svg
 from hmrm_lab.reporting.face_pictures import PART_COLOURS, Layer, face_picture
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import jpeg_bytes
+from hmrm_widgets.parts import plain, row, title
 
 KEPT_TRACKS = 16  # found faces and their curves in memory
 KEPT_FRAMES = 64
@@ -61,7 +61,7 @@ class ClipStepper(w.VBox):
         self._found = lru_cache(KEPT_TRACKS)(self._find)
         self._image = lru_cache(KEPT_FRAMES)(self._read_image)
         self.clip = w.Dropdown(
-            options=[(_title(clip), number) for number, clip in enumerate(self._clips)],
+            options=[(title(clip), number) for number, clip in enumerate(self._clips)],
             description="Clip",
             style=WIDE,
             layout=w.Layout(width="26em"),
@@ -91,10 +91,10 @@ class ClipStepper(w.VBox):
         self._adjusting = False
         super().__init__(
             [
-                _row(self.clip, self.provider),
-                _row(self.frame, self.play, self.timer, gap="1em"),
-                _row(self.landmarks, self.parts, self.core, self.crop, gap="2em"),
-                _row(self.face, self.curve),
+                row(self.clip, self.provider),
+                row(self.frame, self.play, self.timer, gap="1em"),
+                row(self.landmarks, self.parts, self.core, self.crop, gap="2em"),
+                row(self.face, self.curve),
                 self.caption,
                 self.problem,
                 self.trace,
@@ -119,7 +119,7 @@ class ClipStepper(w.VBox):
                     self._offer()
                 views = self._render()
             except HmrmError as error:
-                self.problem.value = f"<p role='alert'><b>Cannot show this:</b> {_plain(error)}</p>"
+                self.problem.value = f"<p role='alert'><b>Cannot show this:</b> {plain(error)}</p>"
             finally:
                 self._show(*views)
 
@@ -157,7 +157,7 @@ class ClipStepper(w.VBox):
         words = [
             f"Frame {frame} (onset {clip.onset}, offset {clip.offset}):"
             f" {1000 * (frame - clip.onset) / clip.fps:.0f} ms after the onset.",
-            f"Face by {_plain(face.provider)}: {HOW[face.fallback].format(face.from_frame)}."
+            f"Face by {plain(face.provider)}: {HOW[face.fallback].format(face.from_frame)}."
             if face.provider != EXACT
             else "Landmarks that came with the clip.",
         ]
@@ -197,16 +197,3 @@ class ClipStepper(w.VBox):
 
 def _swatch(colour: str) -> str:
     return f"<span style='color:{colour}' aria-hidden='true'>&#9632;</span>"
-
-
-def _row(*children: w.Widget, gap: str = "0") -> w.HBox:
-    layout = w.Layout(flex_flow="row wrap", align_items="center", grid_gap=gap)
-    return w.HBox(children, layout=layout)
-
-
-def _title(clip: Clip) -> str:
-    return f"{clip.key.subject} · {clip.key.clip} ({CLASSES[clip.label]})"
-
-
-def _plain(text: object) -> str:
-    return html.escape(str(text))

@@ -1,6 +1,5 @@
 """Look at the motion of a clip: frame by frame, method by method, update by update."""
 
-import html
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,7 +12,7 @@ from hmrm_lab.errors import HmrmError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.gru_attention.builder import FrozenFlow
 from hmrm_lab.flow.gru_attention.steps import flow_steps, update_names
-from hmrm_lab.records import CLASSES, Clip, Floats, KnownMotion
+from hmrm_lab.records import Clip, Floats, KnownMotion
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import (
@@ -28,11 +27,13 @@ from hmrm_lab.reporting.pictures import (
     strain_peak,
 )
 from hmrm_widgets.legends import legend_bytes
+from hmrm_widgets.parts import plain, row, title
 
 EXACT = "exact"
 DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
 ERROR = ("Error", "error")  # where the exact motion is known
 NO_UPDATES = "none"  # of a method that answers at once
+
 KEPT_FLOWS = 64  # estimates in memory; 400 kB for each field at 224x224
 KEPT_FRAMES = 64
 ARROW_SHARPNESS = 2  # picture pixels per pixel of a frame
@@ -76,7 +77,7 @@ class FlowExplorer(w.VBox):
         self._flows = lru_cache(KEPT_FLOWS)(self._compute_flows)
         self._image = lru_cache(KEPT_FRAMES)(self._read_image)
         self.clip = w.Dropdown(
-            options=[(_title(clip), number) for number, clip in enumerate(self._clips)],
+            options=[(title(clip), number) for number, clip in enumerate(self._clips)],
             description="Clip",
             style=WIDE,
             layout=w.Layout(width="26em"),
@@ -103,11 +104,11 @@ class FlowExplorer(w.VBox):
         self._adjusting = False
         super().__init__(
             [
-                _row(self.clip, self.method),
-                _row(self.frame, self.update),
-                _row(self.display),
-                _row(self.magnification, self.steady),
-                _row(self.face, self.motion, self.legend),
+                row(self.clip, self.method),
+                row(self.frame, self.update),
+                row(self.display),
+                row(self.magnification, self.steady),
+                row(self.face, self.motion, self.legend),
                 self.caption,
                 self.problem,
                 self.trace,
@@ -139,7 +140,7 @@ class FlowExplorer(w.VBox):
                 self._offer(new_clip=change["owner"] is self.clip)
                 views = self._render()
             except HmrmError as error:
-                self.problem.value = f"<p role='alert'><b>Cannot show this:</b> {_plain(error)}</p>"
+                self.problem.value = f"<p role='alert'><b>Cannot show this:</b> {plain(error)}</p>"
             finally:
                 self._show(*views)
 
@@ -217,7 +218,7 @@ class FlowExplorer(w.VBox):
         words = [
             f"Frame {frame} (onset {clip.onset}, apex {clip.known_apex}):"
             f" {1000 * (frame - clip.onset) / clip.fps:.0f} ms after the onset.",
-            f"Flow by {_plain(method)}{updates}: longest vector {longest_px(flow):.2f} px.",
+            f"Flow by {plain(method)}{updates}: longest vector {longest_px(flow):.2f} px.",
         ]
         if method != EXACT and isinstance(clip.frames, KnownMotion):
             whole = ", head motion included" if self.steady.value else ""
@@ -271,15 +272,3 @@ def _set_options(control: w.Dropdown | w.ToggleButtons, options: list[Any]) -> N
     control.options = options
     values = [option[1] if isinstance(option, tuple) else option for option in options]
     control.value = before if before in values else values[0]
-
-
-def _row(*children: w.Widget) -> w.HBox:
-    return w.HBox(children, layout=w.Layout(flex_flow="row wrap", align_items="center"))
-
-
-def _title(clip: Clip) -> str:
-    return f"{clip.key.subject} · {clip.key.clip} ({CLASSES[clip.label]})"
-
-
-def _plain(text: object) -> str:
-    return html.escape(str(text))

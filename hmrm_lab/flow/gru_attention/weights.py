@@ -4,21 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.gru_attention.estimator import GRUFlow
-from hmrm_lab.store import write_atomic_bytes
+from hmrm_lab.tensors import read_tensors, write_tensors
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "gru_attention.safetensors"
 
 
 def save_weights(path: Path, network: GRUFlow) -> None:
     """Write the weights and the settings that rebuild the network."""
-    state = network.state_dict()
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    write_atomic_bytes(path, save(tensors, {"settings": json.dumps(network.settings)}))
+    write_tensors(path, network.state_dict(), {"settings": json.dumps(network.settings)})
 
 
 def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
@@ -36,14 +31,12 @@ def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
     """
     if not path.is_file():
         raise InputError("no such weights", where=path, mend="check the path")
+    problem, mend = "not readable as weights", "copy or train them again"
+    metadata, tensors = read_tensors(path, problem=problem, mend=mend)
     try:
-        with safe_open(path, framework="pt") as file:
-            settings = json.loads((file.metadata() or {}).get("settings", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"not readable as weights ({error})", where=path, mend="copy or train them again"
-        ) from None
+        settings = json.loads(metadata.get("settings", "null"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{problem} ({error})", where=path, mend=mend) from None
     try:
         network = GRUFlow(**{**_tuples(settings), **changes})
         network.load_state_dict(tensors)

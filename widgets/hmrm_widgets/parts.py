@@ -1,0 +1,22 @@
+"""What the widgets that show clips have in common."""
+
+import html
+
+import ipywidgets as w
+
+from hmrm_lab.records import CLASSES, Clip
+
+
+def row(*children: w.Widget, gap: str = "0") -> w.HBox:
+    """Controls side by side, on further lines where there is no room."""
+    layout = w.Layout(flex_flow="row wrap", align_items="center", grid_gap=gap)
+    return w.HBox(children, layout=layout)
+
+
+def title(clip: Clip) -> str:
+    return f"{clip.key.subject} · {clip.key.clip} ({CLASSES[clip.label]})"
+
+
+def plain(text: object) -> str:
+    """Text that no browser takes for markup."""
+    return html.escape(str(text))
