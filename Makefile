@@ -45,5 +45,5 @@ clean:
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable ".[jupyter,faces,dev]"
+	$(INSTALL) --editable ".[jupyter,faces,cluster,curves,dev]"
 	touch $@ .venv/core.stamp

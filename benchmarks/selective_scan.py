@@ -9,7 +9,8 @@ import time
 
 import torch
 
-from hmrm_lab.models.selective_scan import scan_loop, scan_reference
+from hmrm_lab.models.selective_scan.loop import scan_loop
+from hmrm_lab.models.selective_scan.reference import scan_reference
 
 SHAPES = [(64, 128, 16, 16), (64, 384, 16, 16), (256, 384, 4, 16), (64, 384, 49, 16)]
 ROUNDS = 5

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.selective_scan import scan_loop
+from hmrm_lab.models.selective_scan import selective_scan
 
 DIRECTIONS = 2  # forward, backward
 DT_RANGE = (1e-3, 1e-1)  # of Mamba's initialisation
@@ -44,7 +44,7 @@ class BidirectionalScan(nn.Module):
         selected = _by_direction(both, self.select)
         dt, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
         dt = F.softplus(_by_direction(dt, self.dt_weight) + self.dt_bias)  # (2, B, L, D)
-        forward, backward = scan_loop(both, dt, -self.log_decay.exp(), B, C, self.skip)
+        forward, backward = selective_scan(both, dt, -self.log_decay.exp(), B, C, self.skip)
         return forward + backward.flip(-2)
 
     def elementwise_flops(self, tokens: int) -> int:

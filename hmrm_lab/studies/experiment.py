@@ -15,6 +15,7 @@ import torch
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.cost import count_flops, count_parameters
+from hmrm_lab.evaluation.executors import processes
 from hmrm_lab.evaluation.loso import run_loso
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
@@ -57,7 +58,7 @@ def run_experiment(
     run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))
     progress = _stage(watch, f"{config.model.name}: folds")
-    run_loso(config, flowset, run, jobs=jobs, device=device, on_progress=progress)
+    run_loso(config, flowset, run, execute=processes(jobs), device=device, on_progress=progress)
     write_figures(run)
     if final_model:
         write_final_model(run, flowset, device=device)

@@ -1,7 +1,7 @@
 """The model that a run leaves for new recordings: trained on all clips, part of no figure."""
 
-from hmrm_lab.evaluation.loso import unit_seed
 from hmrm_lab.evaluation.summary import collect_predictions
+from hmrm_lab.evaluation.unit import unit_seed
 from hmrm_lab.process import settle_process
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import RunFolder

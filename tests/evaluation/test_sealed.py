@@ -8,8 +8,8 @@ from conftest import make_flowset, make_framed_flowset, quick_config
 
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
-from hmrm_lab.evaluation.loso import Unit, run_unit, shuffle_labels, unit_seed
 from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
+from hmrm_lab.evaluation.unit import Unit, run_unit, shuffle_labels, unit_seed
 from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hmrm_lab.models.selective_scan import scan_loop, scan_reference
+from hmrm_lab.models.selective_scan.loop import scan_loop
+from hmrm_lab.models.selective_scan.reference import scan_reference
 
 SCANS = [scan_reference, scan_loop]
 

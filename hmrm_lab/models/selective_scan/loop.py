@@ -1,19 +1,4 @@
-"""The selective scan of Mamba (paper 3.2; Gu and Dao 2023), as one recurrence over tokens.
-
-    h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t        y_t = <C_t, h_t> + D x_t
-
-`A` is learned and fixed; `dt`, `B` and `C` depend on the input. The state `A` is discretised by
-zero-order hold and the input by `dt B`, as in Mamba. `scan_reference` is to be read,
-`scan_loop` to be used; both give the same values and gradients.
-
-Shapes
-------
-x, dt : (..., L, D); dt > 0
-A : (D, N), or (..., D, N) with leading axes that broadcast against those of x; A < 0
-B, C : (..., L, N)
-skip : (D,) or (..., D), the D of the equation
-returns : (..., L, D)
-"""
+"""The same in plain torch, with `exp` inside the step and the backward pass written out."""
 
 from typing import Any
 
@@ -23,20 +8,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 
-def scan_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
-    """The recurrence written out over materialised (..., L, D, N) tensors; slow and plain."""
-    decay = torch.exp(dt[..., None] * A[..., None, :, :])  # (..., L, D, N)
-    drive = (dt * x)[..., None] * B[..., None, :]  # (..., L, D, N)
-    state = torch.zeros_like(drive[..., 0, :, :])  # (..., D, N)
-    outputs = []
-    for t in range(x.shape[-2]):
-        state = decay[..., t, :, :] * state + drive[..., t, :, :]
-        outputs.append((state * C[..., t, None, :]).sum(-1))  # (..., D)
-    return torch.stack(outputs, dim=-2) + skip[..., None, :] * x
-
-
 def scan_loop(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
-    """The same with `exp` inside the step and the backward pass written out.
+    """Shapes as in `selective_scan`, forward in time.
 
     States and decays are kept for the gradient: 2 L D N numbers for each sequence.
     """

@@ -1,0 +1,90 @@
+"""The unit of work: one fold under one seed, trained and answered, whatever process does it."""
+
+import hashlib
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
+from hmrm_lab.evaluation.splits import Fold
+from hmrm_lab.process import settle_process
+from hmrm_lab.records import PROBABILITIES, FlowSet
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One fold under one seed."""
+
+    fold: Fold
+    seed: int
+
+
+def run_unit(
+    config: ExperimentConfig, flowset: FlowSet, unit: Unit, device: str = "cpu"
+) -> dict[str, Any]:
+    """Train on all subjects but one, then open the one that was sealed."""
+    settle_process()
+    started = time.perf_counter()
+    train = flowset.take(unit.fold.train)
+    if config.evaluation.control == "shuffled_labels":
+        train = shuffle_labels(train, unit.seed)
+    task = Task(
+        config,
+        train,
+        unseal=lambda: flowset.take(unit.fold.test),
+        seed=unit_seed(unit.fold.name, unit.seed),
+        device=device,
+    )
+    answer = RULES[config.evaluation.epoch_rule](task)
+    return _record(unit, answer, flowset.take(unit.fold.test), time.perf_counter() - started)
+
+
+def unit_seed(fold: str, seed: int) -> int:
+    """A seed of its own for every fold and seed, whatever the order of work."""
+    return int.from_bytes(hashlib.sha256(f"{fold}\0{seed}".encode()).digest()[:4])
+
+
+def shuffle_labels(train: FlowSet, seed: int) -> FlowSet:
+    """The control: training labels permuted among the clips, so that there is nothing to learn."""
+    order = np.random.default_rng([seed, len(train)]).permutation(len(train))
+    return train.with_labels(train.labels[order])
+
+
+def _record(unit: Unit, answer: Answer, test: FlowSet, seconds: float) -> dict[str, Any]:
+    rows = [
+        {
+            "dataset": key.dataset,
+            "subject": key.subject,
+            "clip": key.clip,
+            "fold": unit.fold.name,
+            "seed": unit.seed,
+            "epoch": answer.epoch,
+            "truth": int(truth),
+            "prediction": int(p.argmax()),
+            **{name: round(float(value), 6) for name, value in zip(PROBABILITIES, p, strict=True)},
+        }
+        for key, truth, p in zip(test.keys, test.labels, answer.probabilities, strict=True)
+    ]
+    return {
+        "fold": unit.fold.name,
+        "seed": unit.seed,
+        "predictions": rows,
+        "losses": [round(loss, 6) for loss in answer.fitted.losses],
+        "motionmix_partners": list(answer.fitted.partners),
+        "seconds": round(seconds, 3),
+        "peak_mb": _peak_mb(),
+        "process": os.getpid(),
+    }
+
+
+def _peak_mb() -> float:
+    """Peak memory of this process so far."""
+    import resource
+
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, 1)
