@@ -1,5 +1,6 @@
 """Parameters and FLOPs of a system for one motion map."""
 
+import copy
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -32,13 +33,10 @@ def count_flops(model: nn.Module, channels: int, size: int) -> int:
         if isinstance(module, ElementwiseWork):
             elementwise += module.elementwise_flops(inputs[0].numel() // inputs[0].shape[-1])
 
-    hooks = [module.register_forward_hook(count) for module in model.modules()]
-    was_training = model.training
-    model.eval()
+    shadow = copy.deepcopy(model).to("meta").eval()  # shapes alone, and no fused operators
+    for module in shadow.modules():
+        module.register_forward_hook(count)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        model(torch.zeros(1, channels, size, size))
-    model.train(was_training)
-    for hook in hooks:
-        hook.remove()
+        shadow(torch.zeros(1, channels, size, size, device="meta"))
     return int(counter.get_total_flops()) + elementwise

@@ -6,46 +6,60 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.selective_scan import selective_scan
+from hmrm_lab.models.fused_block import fused_bidirectional_scan
+from hmrm_lab.models.linear import Linear
+from hmrm_lab.models.selective_scan import Backend, choose_backend, selective_scan
 
 DIRECTIONS = 2  # forward, backward
 DT_RANGE = (1e-3, 1e-1)  # of Mamba's initialisation
 
 
 class BidirectionalScan(nn.Module):
-    """Convolution, SiLU and selective SSM of both directions, each with its own weights.
+    """Convolution, SiLU and selective SSM of both directions, each with its own weights; gated.
 
-    The backward branch sees the flipped sequence; both run in one scan.
+    The backward branch sees the flipped sequence. Both branches are added, and multiplied with
+    SiLU of the gate. Where `scan` chooses the fused backend, all of it is one operator.
 
     Shapes
     ------
-    x : (B, L, D)
-    returns : (B, L, D), the sum of both branches
+    xz : (B, L, 2 D), tokens and their gates
+    returns : (B, L, D)
     """
 
-    def __init__(self, width: int, *, state: int, kernel: int) -> None:
+    def __init__(self, width: int, *, state: int, kernel: int, scan: Backend = "auto") -> None:
         super().__init__()
-        self.width, self.state, self.kernel = width, state, kernel
+        self.width, self.state, self.kernel, self.scan = width, state, kernel, scan
         self.rank = math.ceil(width / 16)
         g = DIRECTIONS
-        self.conv_weight = nn.Parameter(_uniform((kernel, g, 1, 1, width), kernel))
-        self.conv_bias = nn.Parameter(_uniform((g, 1, 1, width), kernel))
+        self.conv_weight = nn.Parameter(_uniform((g, kernel, width), kernel))
+        self.conv_bias = nn.Parameter(_uniform((g, width), kernel))
         self.select = nn.Parameter(_uniform((g, width, self.rank + 2 * state), width))
         self.dt_weight = nn.Parameter(_uniform((g, self.rank, width), self.rank))
-        self.dt_bias = nn.Parameter(_initial_dt_bias((g, 1, 1, width)))
+        self.dt_bias = nn.Parameter(_initial_dt_bias((g, width)))
         self.log_decay = nn.Parameter(
-            torch.arange(1.0, state + 1).log().expand(g, 1, width, state).clone()
+            torch.arange(1.0, state + 1).log().expand(g, width, state).clone()
         )  # A = -exp(log_decay); S4D-real initialisation
-        self.skip = nn.Parameter(torch.ones(g, 1, width))
+        self.skip = nn.Parameter(torch.ones(g, width))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, xz: Tensor) -> Tensor:
+        if choose_backend(self.scan, xz) != "fused":
+            return self._step_by_step(xz)
+        A = -self.log_decay.exp().mT
+        conv = self.conv_weight, self.conv_bias
+        return fused_bidirectional_scan(
+            xz, *conv, self.select, self.dt_weight, self.dt_bias, A, self.skip
+        )
+
+    def _step_by_step(self, xz: Tensor) -> Tensor:
+        x, z = xz.chunk(2, dim=-1)
         both = torch.stack([x, x.flip(-2)])  # (2, B, L, D)
         both = F.silu(self._convolve(both))
         selected = _by_direction(both, self.select)
         dt, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
-        dt = F.softplus(_by_direction(dt, self.dt_weight) + self.dt_bias)  # (2, B, L, D)
-        forward, backward = selective_scan(both, dt, -self.log_decay.exp(), B, C, self.skip)
-        return forward + backward.flip(-2)
+        dt = F.softplus(_by_direction(dt, self.dt_weight) + self.dt_bias[:, None, None])
+        A, skip = -self.log_decay.exp()[:, None], self.skip[:, None]
+        forward, backward = selective_scan(both, dt, A, B, C, skip, backend=self.scan)
+        return (forward + backward.flip(-2)) * F.silu(z)
 
     def elementwise_flops(self, tokens: int) -> int:
         """Operations outside matrix products, for `tokens` tokens of both directions.
@@ -59,8 +73,9 @@ class BidirectionalScan(nn.Module):
         """Depth-wise causal convolution over tokens, as a sum of shifted copies."""
         length = x.shape[-2]
         padded = F.pad(x, (0, 0, self.kernel - 1, 0))
-        shifts = (padded[..., k : k + length, :] * w for k, w in enumerate(self.conv_weight))
-        return sum(shifts, start=self.conv_bias)
+        taps = self.conv_weight[:, :, None, None].unbind(1)  # each (2, 1, 1, D)
+        shifts = (padded[..., k : k + length, :] * tap for k, tap in enumerate(taps))
+        return sum(shifts, start=self.conv_bias[:, None, None])
 
 
 class GrainedMambaBlock(nn.Module):
@@ -82,13 +97,14 @@ class GrainedMambaBlock(nn.Module):
         ffn_ratio: float,
         layer_scale: float,
         drop_path: float,
+        scan: Backend = "auto",
     ) -> None:
         super().__init__()
         inner = expand * width
         self.norm = nn.LayerNorm(width)
-        self.project_in = nn.Linear(width, 2 * inner)
-        self.scan = BidirectionalScan(inner, state=state, kernel=kernel)
-        self.project_out = nn.Linear(inner, width)
+        self.project_in = Linear(width, 2 * inner)
+        self.scan = BidirectionalScan(inner, state=state, kernel=kernel, scan=scan)
+        self.project_out = Linear(inner, width)
         self.residual = Residual(width, layer_scale=layer_scale, drop_path=drop_path)
         self.feed_forward = (
             FeedForward(width, ratio=ffn_ratio, layer_scale=layer_scale, drop_path=drop_path)
@@ -97,8 +113,8 @@ class GrainedMambaBlock(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        x, gate = self.project_in(self.norm(tokens)).chunk(2, dim=-1)
-        tokens = self.residual(tokens, self.project_out(self.scan(x) * F.silu(gate)))
+        mixed = self.scan(self.project_in(self.norm(tokens)))
+        tokens = self.residual(tokens, self.project_out(mixed))
         return self.feed_forward(tokens)
 
 
@@ -122,6 +138,7 @@ class GrainedMambaEncoder(nn.Module):
         ffn_ratio: float = 0.0,
         layer_scale: float = 1.0,
         drop_path: float = 0.0,
+        scan: Backend = "auto",
     ) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
@@ -134,6 +151,7 @@ class GrainedMambaEncoder(nn.Module):
                     ffn_ratio=ffn_ratio,
                     layer_scale=layer_scale,
                     drop_path=drop_path * (layer + 1) / depth,
+                    scan=scan,
                 )
                 for layer in range(depth)
             )
@@ -168,7 +186,7 @@ class FeedForward(nn.Module):
         super().__init__()
         hidden = round(ratio * width)
         self.layers = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+            nn.LayerNorm(width), Linear(width, hidden), nn.GELU(), Linear(hidden, width)
         )
         self.residual = Residual(width, layer_scale=layer_scale, drop_path=drop_path)
 

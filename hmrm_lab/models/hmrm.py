@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.grained_mamba import GrainedMambaEncoder
+from hmrm_lab.models.linear import Linear
 from hmrm_lab.models.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
@@ -15,6 +16,7 @@ from hmrm_lab.models.region_fusion import (
     RegionFusion,
     split_regions,
 )
+from hmrm_lab.models.selective_scan import Backend
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import systems
 
@@ -49,6 +51,7 @@ class HMRM(nn.Module):
         layer_scale: float = 1.0,
         dropout: float = 0.0,
         drop_path: float = 0.0,
+        scan: Backend = "auto",
     ) -> None:
         super().__init__()
         pixel = channels * (size // MAP_SIDE) ** 2
@@ -63,6 +66,7 @@ class HMRM(nn.Module):
                 ffn_ratio=ffn_ratio,
                 layer_scale=layer_scale,
                 drop_path=drop_path,
+                scan=scan,
             )
             return RegionEncoder(mamba, regions=regions, pixel=pixel, width=width, tokens=tokens)
 
@@ -109,7 +113,7 @@ class RegionEncoder(nn.Module):
         super().__init__()
         self.per_pixel = tokens == "pixels"
         length, features = (WINDOW**2, pixel) if self.per_pixel else (regions, WINDOW**2 * pixel)
-        self.embed = nn.Linear(features, width)
+        self.embed = Linear(features, width)
         self.place = nn.Parameter(0.02 * torch.randn(length, width))
         self.mamba = mamba
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hmrm_lab.models.linear import Linear
+
 CORE_REGIONS = 4  # top-left, top-right, bottom-left, bottom-right
 SUB_REGIONS = 4  # per core region, in the same order
 WINDOW = 7  # 4.2: a 7x7 window; a 28x28 map has 4x4 of them
@@ -62,14 +64,33 @@ class RegionFusion(nn.Module):
         regions = CORE_REGIONS * (1 + SUB_REGIONS)
         self.place = nn.Parameter(0.02 * torch.randn(regions, width))
         self.norm = nn.LayerNorm(width)
-        self.attention = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
+        self.attention = SelfAttention(width, heads=heads, dropout=dropout)
         self.norm_out = nn.LayerNorm(width)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         vectors = torch.cat([coarse, fine], dim=1) + self.place  # (B, 20, D)
-        queries = self.norm(vectors)
-        fused, _ = self.attention(queries, queries, queries, need_weights=False)
+        fused = self.attention(self.norm(vectors))
         return self.norm_out(vectors + fused).flatten(1)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017), dropout on its weights. (B, R, D)."""
+
+    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.project_in = Linear(width, 3 * width)
+        self.project_out = Linear(width, width)
+        nn.init.xavier_uniform_(self.project_in.weight)  # as in torch's own module
+        nn.init.zeros_(self.project_in.bias)
+        nn.init.zeros_(self.project_out.bias)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        split = self.project_in(vectors).unflatten(-1, (3, self.heads, -1))
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, heads, R, D / heads)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
+        return self.project_out(mixed.transpose(1, 2).flatten(2))
 
 
 class RegionConcatenation(nn.Module):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from hmrm_lab.models import fused_block
 from hmrm_lab.models.grained_mamba import (
     BidirectionalScan,
     GrainedMambaBlock,
@@ -20,17 +21,16 @@ def test_backward_branch_is_the_forward_branch_on_the_flipped_sequence() -> None
     torch.manual_seed(0)
     scan = BidirectionalScan(6, state=4, kernel=3)
     for weights in scan.parameters():
-        axis = 1 if weights is scan.conv_weight else 0
-        first, second = weights.data.unbind(axis)
+        first, second = weights.data
         second.copy_(first)
-    x = torch.randn(2, 5, 6)
+    x = torch.randn(2, 5, 12)
     torch.testing.assert_close(scan(x.flip(1)), scan(x).flip(1))
 
 
 def test_both_directions_reach_every_token() -> None:
     torch.manual_seed(0)
     scan = BidirectionalScan(4, state=4, kernel=2)
-    x = torch.randn(1, 7, 4, requires_grad=True)
+    x = torch.randn(1, 7, 8, requires_grad=True)
     for token in (0, 3, 6):
         (gradient,) = torch.autograd.grad(scan(x)[0, token].sum(), x)
         assert (gradient[0].abs().sum(-1) > 0).all()
@@ -41,11 +41,11 @@ def test_convolution_is_torchs() -> None:
     scan = BidirectionalScan(5, state=2, kernel=4)
     x = torch.randn(2, 3, 9, 5)  # both directions, (2, B, L, D)
     for direction in range(2):
-        weight = scan.conv_weight[:, direction, 0, 0].T[:, None]  # (D, 1, K)
+        weight = scan.conv_weight[direction].T[:, None]  # (D, 1, K)
         expected = torch.nn.functional.conv1d(
             torch.nn.functional.pad(x[direction].mT, (3, 0)),
             weight,
-            scan.conv_bias[direction, 0, 0],
+            scan.conv_bias[direction],
             groups=5,
         ).mT
         torch.testing.assert_close(scan._convolve(x)[direction], expected)
@@ -62,6 +62,47 @@ def test_a_block_without_scale_is_the_identity() -> None:
     block = make_block(layer_scale=0.0, ffn_ratio=2.0)
     tokens = torch.randn(2, 5, 8)
     torch.testing.assert_close(block(tokens), tokens)
+
+
+@pytest.mark.parametrize(
+    ("batch", "length", "width", "state", "kernel"),
+    [(1, 1, 1, 1, 1), (3, 4, 17, 5, 2), (2, 16, 64, 16, 3), (2, 49, 33, 16, 5), (5, 2, 48, 3, 7)],
+)
+def test_one_operator_is_the_steps_with_every_gradient(
+    batch: int, length: int, width: int, state: int, kernel: int
+) -> None:
+    torch.manual_seed(length)
+    fused = BidirectionalScan(width, state=state, kernel=kernel, scan="fused")
+    steps = BidirectionalScan(width, state=state, kernel=kernel, scan="reference").double()
+    steps.load_state_dict(fused.state_dict())
+    xz = torch.randn(batch, length, 2 * width)
+    weights = torch.randn(batch, length, width)
+    results = []
+    for scan in (fused, steps):
+        tokens = xz.to(scan.skip.dtype).requires_grad_()
+        y = scan(tokens)
+        loss = (y * weights).sum()
+        results.append([y.detach(), *torch.autograd.grad(loss, [tokens, *scan.parameters()])])
+    for ours, exact in zip(*results, strict=True):
+        assert (ours - exact).abs().max() <= 1e-5 * exact.abs().max() + 1e-12
+
+
+def test_the_operator_refuses_other_widths() -> None:
+    with pytest.raises(ValueError, match="10 channels, not 2 x 6"):
+        BidirectionalScan(6, state=4, kernel=3)(torch.randn(2, 5, 10))
+
+
+def test_torch_sees_the_operator() -> None:
+    """Shapes without data, autograd, and export, as `torch.library` checks them."""
+    scan = BidirectionalScan(6, state=4, kernel=3)
+    xz = torch.randn(2, 5, 12, requires_grad=True)
+    weights = (scan.conv_weight, scan.conv_bias, scan.select, scan.dt_weight, scan.dt_bias)
+    A = (-scan.log_decay.exp().mT).detach().requires_grad_()
+    torch.library.opcheck(fused_block._forward, (xz, *weights, A, scan.skip))
+    program = torch.export.export(make_block(), (torch.randn(2, 5, 8),))
+    assert any("hmrm.bidirectional_scan" in str(node.target) for node in program.graph.nodes)
+    compiled = torch.compile(scan, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(xz), scan(xz))
 
 
 @pytest.mark.parametrize("length", [1, 4, 16, 49])

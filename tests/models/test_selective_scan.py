@@ -1,15 +1,22 @@
 """The scan against a naive loop, a closed form, and itself under the other implementation."""
 
 import math
+from random import Random
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.models import kernels
+from hmrm_lab.models.selective_scan import choose_backend, selective_scan
+from hmrm_lab.models.selective_scan.fused import fused_scan
 from hmrm_lab.models.selective_scan.loop import scan_loop
 from hmrm_lab.models.selective_scan.reference import scan_reference
 
 SCANS = [scan_reference, scan_loop]
+FAST = ["loop", "fused"]
 
 
 def draw(
@@ -91,28 +98,100 @@ def test_loop_passes_gradcheck() -> None:
     assert torch.autograd.gradcheck(scan_loop, draw((2,), 4, 3, 2))
 
 
-def test_float32_is_close_to_float64_at_working_size() -> None:
-    torch.manual_seed(2)
-    exact = draw((4,), 49, 32, 16)
-    single = [tensor.detach().float() for tensor in exact]
-    reference = scan_reference(*exact).detach()
-    error = (scan_loop(*single) - reference).abs().max() / reference.abs().max()
-    assert error < 1e-6
+def random_case(number: int) -> tuple[list[Tensor], tuple[bool, ...]]:
+    """Arguments in float64 and directions; every tenth has one token, and odd widths are usual."""
+    random = Random(number)
+    directions = random.choice([1, 2])
+    lead = (directions, random.randint(1, 4))
+    length = 1 if number % 10 == 0 else random.choice([2, 3, 7, 16, 20, 49])
+    width, state = random.choice([1, 3, 17, 64, 130]), random.choice([1, 2, 5, 16])
+    torch.manual_seed(number)
+    shared = random.choice([(), (directions, 1), lead])
+    arguments = draw(lead, length, width, state, shared)
+    reverse = tuple(random.choice([False, True]) for _ in range(directions))
+    if number % 3 == 0:  # the same numbers, laid out otherwise
+        arguments = [a.detach().mT.contiguous().mT if a.ndim > 1 else a for a in arguments]
+    return [a.detach() for a in arguments], reverse
 
 
-def test_strided_input_gives_the_same() -> None:
-    torch.manual_seed(3)
-    arguments = [tensor.detach() for tensor in draw((2,), 6, 4, 3)]
-    x = arguments[0].mT.contiguous().mT
-    assert not x.is_contiguous()
-    torch.testing.assert_close(scan_loop(x, *arguments[1:]), scan_loop(*arguments))
+@pytest.mark.parametrize("backend", FAST)
+def test_a_hundred_random_shapes_agree_with_float64(backend: str) -> None:
+    for number in range(100):
+        arguments, reverse = random_case(number)
+        single = [a.float().requires_grad_() for a in arguments]
+        exact = [a.detach().double().requires_grad_() for a in single]
+        y = selective_scan(*single, reverse=reverse, backend=backend)
+        truth = selective_scan(*exact, reverse=reverse, backend="reference")
+        weights = torch.randn(y.shape)
+        assert (y - truth).abs().max() <= 1e-6 * truth.abs().max(), number
+        gradients = torch.autograd.grad((y * weights).sum(), single)
+        true_gradients = torch.autograd.grad((truth * weights).sum(), exact)
+        for ours, theirs in zip(gradients, true_gradients, strict=True):
+            assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max() + 1e-12, number
 
 
-def test_the_scan_is_causal() -> None:
+@pytest.mark.parametrize("backend", [*FAST, "reference", "auto"])
+def test_backwards_is_forwards_over_flipped_tokens(backend: str) -> None:
+    torch.manual_seed(5)
+    arguments = [a.detach().float() for a in draw((2, 3), 6, 4, 3, (2, 1))]
+    x, dt, A, B, C, skip = arguments
+    turned = (x.flip(-2), dt.flip(-2), A, B.flip(-2), C.flip(-2), skip)
+    backwards = selective_scan(*arguments, reverse=True, backend=backend)
+    torch.testing.assert_close(selective_scan(*turned, backend=backend).flip(-2), backwards)
+    forwards = selective_scan(*arguments, backend=backend)
+    both = selective_scan(*arguments, reverse=(False, True), backend=backend)
+    torch.testing.assert_close(both, torch.stack([forwards[0], backwards[1]]))
+
+
+def test_long_steps_forget_and_never_overflow() -> None:
+    """exp(dt A) underflows to nothing; states stay what the last token made of them."""
+    x, B, C = torch.ones(1, 3, 2), torch.ones(1, 3, 4), torch.ones(1, 3, 4)
+    dt, A = torch.full((1, 3, 2), 50.0), torch.full((2, 4), -30.0)
+    y = selective_scan(x, dt, A, B, C, torch.zeros(2), backend="fused")
+    torch.testing.assert_close(y, torch.full_like(y, 50.0 * 4))
+
+
+def test_machine_code_exponentials_are_exact() -> None:
+    """To a few units in the last place of float32, over all that a training can meet."""
+    x = np.linspace(-87, 87, 200_001, dtype=np.float32)
+    functions = {
+        kernels.softplus: np.logaddexp(0, x.astype(np.float64)),
+        kernels.sigmoid: 1 / (1 + np.exp(-x.astype(np.float64))),
+    }
+    for function, exact in functions.items():
+        ours = np.array([function(value) for value in x[::100]])
+        np.testing.assert_allclose(ours, exact[::100], rtol=5e-7)
+    ours = np.array([kernels.exp(value) for value in x[x <= 0][::100]])
+    np.testing.assert_allclose(ours, np.exp(x[x <= 0][::100].astype(np.float64)), rtol=3e-7)
+
+
+def test_torch_sees_the_scan() -> None:
+    torch.manual_seed(6)
+    x, dt, A, B, C, skip = (a.detach().float() for a in draw((4,), 3, 5, 2, (4,)))
+    arguments = [a.requires_grad_() for a in (x, dt, A.mT.contiguous(), B, C, skip)]
+    torch.library.opcheck(fused_scan, (*arguments, [False, True, True, False]))
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    x, dt, A, B, C, skip = (a.detach().float() for a in draw((4,), 3, 5, 2, (4,)))
+    with pytest.raises(ValueError, match="do not go with x"):
+        fused_scan(x, dt, A.mT, B[:, :2], C, skip, [False] * 4)
+
+
+def test_the_backend_follows_the_tensor() -> None:
+    assert choose_backend("auto", torch.zeros(1)) == "fused"
+    assert choose_backend("auto", torch.zeros(1, dtype=torch.float64)) == "loop"
+    assert choose_backend("auto", torch.zeros(1, device="meta")) == "loop"
+    with pytest.raises(ConfigError, match="float32 on the CPU"):
+        choose_backend("fused", torch.zeros(1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("backend", [*FAST, "reference"])
+def test_the_scan_is_causal(backend: str) -> None:
     torch.manual_seed(4)
-    arguments = [tensor.detach() for tensor in draw((), 8, 3, 4)]
-    before = scan_loop(*arguments)
+    arguments = [tensor.detach().float() for tensor in draw((), 8, 3, 4)]
+    before = selective_scan(*arguments, backend=backend)
     arguments[0][5:] += 1
-    after = scan_loop(*arguments)
-    torch.testing.assert_close(after[:5], before[:5])
+    after = selective_scan(*arguments, backend=backend)
+    assert torch.equal(after[:5], before[:5])
     assert (after[5:] - before[5:]).abs().min() > 0

@@ -8,21 +8,24 @@ zero-order hold and the input by `dt B`, as in Mamba.
 Backends, all of one recurrence; values and gradients agree up to rounding:
 
     reference   written out in torch; to be read, and what the others are measured against
-    loop        plain torch, a few cache-sized steps; any device, any floating type
+    loop        plain torch, cache-sized steps; any device, any floating type
+    fused       machine code over channels (numba); float32 on the CPU
+    auto        the fastest that the tensor at hand allows
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.models.selective_scan.fused import fused_scan
 from hmrm_lab.models.selective_scan.loop import scan_loop
 from hmrm_lab.models.selective_scan.reference import scan_reference
 
-Backend = Literal["auto", "reference", "loop"]
-Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-SCANS: dict[str, Scan] = {"reference": scan_reference, "loop": scan_loop}
+Backend = Literal["auto", "reference", "loop", "fused"]
+Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Sequence[bool]], Tensor]
 
 
 def selective_scan(
@@ -39,7 +42,7 @@ def selective_scan(
     """Scan every sequence over its tokens.
 
     `reverse` runs from the last token to the first; a tuple says so for each entry of the first
-    axis of x.
+    axis of x, such as the two directions.
 
     Shapes
     ------
@@ -48,22 +51,84 @@ def selective_scan(
     B, C : (..., L, N)
     skip : (D,) or (..., D), the D of the equation
     returns : (..., L, D)
+
+    Raises
+    ------
+    ConfigError
+        If the backend that is named cannot compute this tensor.
     """
-    scan = SCANS[choose_backend(backend, x)]
-    if reverse is False:
-        return scan(x, dt, A, B, C, skip)
-    x, dt, B, C = (_turn(tensor, reverse) for tensor in (x, dt, B, C))
-    return _turn(scan(x, dt, A, B, C, skip), reverse)
+    name = choose_backend(backend, x)
+    turns = (reverse,) * (len(x) if x.ndim > 2 else 1) if isinstance(reverse, bool) else reverse
+    if name in WITHOUT_DIRECTION:
+        x, dt, B, C = (_turn(tensor, turns) for tensor in (x, dt, B, C))
+        return _turn(WITHOUT_DIRECTION[name](x, dt, A, B, C, skip), turns)
+    return _flat(fused_scan, x, dt, A, B, C, skip, turns)
 
 
 def choose_backend(backend: Backend, x: Tensor) -> str:
-    """The backend that `auto` takes for a tensor, or the one that is named."""
-    return "loop" if backend == "auto" else backend
+    """The backend that is named, or the fastest one for this tensor.
+
+    Raises `ConfigError` where the named one cannot compute it.
+    """
+    fits_fused = x.device.type == "cpu" and x.dtype == torch.float32
+    if backend == "auto":
+        return "fused" if fits_fused else "loop"
+    if backend == "fused" and not fits_fused:
+        raise ConfigError(
+            f"the fused scan computes float32 on the CPU, not {x.dtype} on {x.device}",
+            mend="use scan=auto",
+        )
+    return backend
 
 
-def _turn(values: Tensor, reverse: bool | tuple[bool, ...]) -> Tensor:
-    """Flip the token axis, of all sequences or of the named entries of the first axis."""
-    if isinstance(reverse, bool):
-        return values.flip(-2) if reverse else values
-    pairs = zip(values, reverse, strict=True)
+WITHOUT_DIRECTION = {"reference": scan_reference, "loop": scan_loop}
+
+
+def _turn(values: Tensor, turns: tuple[bool, ...]) -> Tensor:
+    """Flip the token axis of the named entries of the first axis."""
+    if not any(turns):
+        return values
+    if all(turns):
+        return values.flip(-2)
+    pairs = zip(values, turns, strict=True)
     return torch.stack([value.flip(-2) if turned else value for value, turned in pairs])
+
+
+def _flat(
+    scan: Scan,
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    skip: Tensor,
+    turns: tuple[bool, ...],
+) -> Tensor:
+    """Call a scan of S sequences in G groups, each group with an A and a direction of its own."""
+    lead, (length, width), states = x.shape[:-2], x.shape[-2:], A.shape[-1]
+    varying = max(
+        (d + 1 for w in (A[..., 0], skip) for d in _varying(w.shape[:-1], lead)), default=0
+    )
+    depth = max(varying, 1 if len(set(turns)) > 1 else 0)  # leading axes that make a group
+    groups = lead[:depth]
+    own = (1,) * (len(lead) - depth)
+    A = A.expand(*groups, *own, width, states).reshape(-1, width, states)
+    skip = skip.expand(*groups, *own, width).reshape(-1, width)
+    repeats = len(A) // len(turns) if depth else 1
+    reverse = [turn for turn in turns for _ in range(repeats)] if depth else [turns[0]]
+    y = scan(
+        x.reshape(-1, length, width),
+        dt.expand_as(x).reshape(-1, length, width),
+        A.mT,
+        B.expand(*lead, length, states).reshape(-1, length, states),
+        C.expand(*lead, length, states).reshape(-1, length, states),
+        skip,
+        reverse,
+    )
+    return y.reshape(x.shape)
+
+
+def _varying(shape: Sequence[int], lead: Sequence[int]) -> list[int]:
+    """The leading axes of x along which a weight is not the same everywhere."""
+    offset = len(lead) - len(shape)
+    return [offset + axis for axis, size in enumerate(shape) if size > 1]
