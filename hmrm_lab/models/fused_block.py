@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hmrm_lab.models import kernels
-from hmrm_lab.models.linear import multiply
+from hmrm_lab.models.layers import multiply
 from hmrm_lab.models.selective_scan.fused import to_array
 
 Tensors = tuple[Tensor, ...]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.grained_mamba import GrainedMambaEncoder
-from hmrm_lab.models.linear import Linear
+from hmrm_lab.models.layers import Dropout, Linear
 from hmrm_lab.models.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
@@ -77,7 +77,7 @@ class HMRM(nn.Module):
             if fusion == "attention"
             else RegionConcatenation()
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         core, sub = CORE_REGIONS * width, CORE_REGIONS * SUB_REGIONS * width
         self.fused_head = nn.Linear(core + sub, len(CLASSES))
         self.coarse_head = nn.Linear(core, len(CLASSES))

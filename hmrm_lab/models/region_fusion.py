@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.linear import Linear
+from hmrm_lab.models.layers import Dropout, Linear
 
 CORE_REGIONS = 4  # top-left, top-right, bottom-left, bottom-right
 SUB_REGIONS = 4  # per core region, in the same order
@@ -78,7 +78,8 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
+        self.dropout = Dropout(dropout)
         self.project_in = Linear(width, 3 * width)
         self.project_out = Linear(width, width)
         nn.init.xavier_uniform_(self.project_in.weight)  # as in torch's own module
@@ -88,8 +89,8 @@ class SelfAttention(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         split = self.project_in(vectors).unflatten(-1, (3, self.heads, -1))
         queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, heads, R, D / heads)
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
+        weights = (queries @ keys.mT / queries.shape[-1] ** 0.5).softmax(-1)  # (B, heads, R, R)
+        mixed = self.dropout(weights) @ values
         return self.project_out(mixed.transpose(1, 2).flatten(2))
 
 

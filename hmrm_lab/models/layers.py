@@ -1,7 +1,8 @@
-"""Linear layers through oneDNN where torch has it.
+"""Layers of torch's with the same meaning, and faster on the CPU.
 
-In float32 its matrix products take half the time of MKL's on processors that MKL does not favour,
-and are as exact (`benchmarks/linear.py`); elsewhere these are torch's own layers.
+Linear layers go through oneDNN where torch has it: in float32 its matrix products take half the
+time of MKL's on processors that MKL does not favour, and are as exact. Dropout draws uniform
+numbers, in a quarter of the time of Bernoulli's. `benchmarks/layers.py` measures both.
 """
 
 from typing import Any
@@ -23,6 +24,16 @@ class Linear(nn.Linear):
             output: Tensor = _OneDnnLinear.apply(input, self.weight, self.bias)
             return output
         return F.linear(input, self.weight, self.bias)
+
+
+class Dropout(nn.Dropout):
+    """`nn.Dropout`, faster. Any shape."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return input
+        kept = torch.rand_like(input) >= self.p
+        return input * kept / (1 - self.p)
 
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:

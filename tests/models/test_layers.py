@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hmrm_lab.models.linear import Linear, multiply
+from hmrm_lab.models.layers import Dropout, Linear, multiply
+from hmrm_lab.models.region_fusion import SelfAttention
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (5, 3), (2, 7, 3), (64, 16, 3)])
@@ -36,3 +37,26 @@ def test_frozen_input_and_other_types() -> None:
 def test_products_of_views(dtype: torch.dtype) -> None:
     left, right = torch.randn(7, 4, dtype=dtype).mT, torch.randn(5, 7, dtype=dtype).mT
     torch.testing.assert_close(multiply(left, right), left @ right)
+
+
+def test_dropout_keeps_the_mean_and_its_share() -> None:
+    torch.manual_seed(0)
+    layer = Dropout(0.3)
+    x = torch.ones(200, 500, requires_grad=True)
+    y = layer(x)
+    assert y.detach().unique().tolist() == pytest.approx([0, 1 / 0.7])
+    assert y.mean().item() == pytest.approx(1, abs=0.01)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    assert torch.equal(layer.eval()(x), x)
+
+
+def test_attention_is_torchs() -> None:
+    torch.manual_seed(0)
+    ours = SelfAttention(8, heads=2, dropout=0.5).eval()
+    theirs = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    theirs.in_proj_weight.data.copy_(ours.project_in.weight)
+    theirs.in_proj_bias.data.copy_(ours.project_in.bias)
+    theirs.out_proj.load_state_dict(ours.project_out.state_dict())
+    vectors = torch.randn(3, 20, 8)
+    torch.testing.assert_close(ours(vectors), theirs(vectors, vectors, vectors)[0])
