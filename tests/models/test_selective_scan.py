@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models import kernels
+from hmrm_lab.models import vector_math
 from hmrm_lab.models.selective_scan import choose_backend, selective_scan
 from hmrm_lab.models.selective_scan.fused import fused_scan
 from hmrm_lab.models.selective_scan.loop import scan_loop
@@ -155,13 +155,13 @@ def test_machine_code_exponentials_are_exact() -> None:
     """To a few units in the last place of float32, over all that a training can meet."""
     x = np.linspace(-87, 87, 200_001, dtype=np.float32)
     functions = {
-        kernels.softplus: np.logaddexp(0, x.astype(np.float64)),
-        kernels.sigmoid: 1 / (1 + np.exp(-x.astype(np.float64))),
+        vector_math.softplus: np.logaddexp(0, x.astype(np.float64)),
+        vector_math.sigmoid: 1 / (1 + np.exp(-x.astype(np.float64))),
     }
     for function, exact in functions.items():
         ours = np.array([function(value) for value in x[::100]])
         np.testing.assert_allclose(ours, exact[::100], rtol=5e-7)
-    ours = np.array([kernels.exp(value) for value in x[x <= 0][::100]])
+    ours = np.array([vector_math.exp(value) for value in x[x <= 0][::100]])
     np.testing.assert_allclose(ours, np.exp(x[x <= 0][::100].astype(np.float64)), rtol=3e-7)
 
 
