@@ -9,26 +9,43 @@ from typing import Self
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 QUIET_SECONDS = 5.0
 
 
+class Note(ProgressColumn):
+    """What the stage says of itself; else the time that is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = TimeRemainingColumn()
+
+    def render(self, task: Task) -> Text:
+        note = task.fields.get("note")
+        return Text(note, style="progress.remaining") if note else self._left.render(task)
+
+
 class ProgressBars:
-    """One bar per stage; call it as `bars(stage, done, total)`."""
+    """One bar per stage; call it as `bars(stage, done, total)`, or with a note in words.
+
+    A part of a whole counts: 2.5 of 40 moves the bar, and is shown as 2.
+    """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[count]}", style="progress.download"),
+            Note(),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -47,17 +64,17 @@ class ProgressBars:
     ) -> None:
         self._bars.stop()
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: float, total: int, note: str = "") -> None:
         """Say how far a stage is; a `total` of 0 means that nobody knows."""
+        count = f"{int(done)} of {total}" if total else str(int(done))
         if self._console.is_terminal:
-            total_known = total or None
             if stage not in self._tasks:
-                self._tasks[stage] = self._bars.add_task(stage, total=total_known)
-            self._bars.update(self._tasks[stage], completed=done, total=total_known)
+                self._tasks[stage] = self._bars.add_task(stage, total=None, count=count, note=note)
+            task = self._tasks[stage]
+            self._bars.update(task, completed=done, total=total or None, count=count, note=note)
         elif done == total or time.monotonic() - self._spoke > QUIET_SECONDS:
             self._spoke = time.monotonic()
-            of = f" of {total}" if total else ""
-            print(f"{stage}: {done}{of}", file=sys.stderr, flush=True)
+            print(", ".join(filter(None, [f"{stage}: {count}", note])), file=sys.stderr, flush=True)
 
     def stage(self, name: str) -> Callable[[int, int], None]:
         return lambda done, total: self(name, done, total)

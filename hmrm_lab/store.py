@@ -6,6 +6,7 @@ runs/<name>-<digest8>/
     environment.json   machine, versions, command
     data.json          fingerprint of the flow maps, clips per class, folds expected
     folds/<fold>.seed<k>.json
+    running/           of units in work: how far they are, and a checkpoint to go on from
     predictions.csv  history.csv  metrics.json  report.html
     model.safetensors  trained on all clips, for new recordings; no figure rests on it
 ```
@@ -91,6 +92,11 @@ class RunFolder:
     @property
     def folds(self) -> Path:
         return self.path / "folds"
+
+    @property
+    def running(self) -> Path:
+        """What is in work: how far it is, and a checkpoint to go on from."""
+        return self.path / "running"
 
     def begin(
         self, config: ExperimentConfig, data: dict[str, Any], environment: dict[str, Any]

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.evaluation.desk import Desk
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.splits import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet
-from hmrm_lab.training.trainer import Classifier, Fitted, fit
+from hmrm_lab.training.trainer import Classifier, EpochProbe, Fitted, fit
 
 INNER_FOLDS = 4  # the first of four: a quarter of the training subjects is held back
 
@@ -35,53 +36,64 @@ class Answer:
 
 @dataclass(frozen=True)
 class Task:
-    """One fold to be learnt. `unseal` hands out the test clips."""
+    """One fold to be learnt. `unseal` hands out the test clips; `desk` keeps what is half done."""
 
     config: ExperimentConfig
     train: FlowSet
     unseal: Callable[[], FlowSet]
     seed: int
     device: str = "cpu"
+    desk: Desk | None = None
+
+    def fit(
+        self,
+        train: FlowSet,
+        *,
+        stage: str = "",
+        epochs: int | None = None,
+        probe: EpochProbe | None = None,
+    ) -> Fitted:
+        """A training of this fold; one that another follows has the name of its stage."""
+        return fit(
+            self.config,
+            train,
+            seed=self.seed,
+            epochs=epochs,
+            device=self.device,
+            probe=probe,
+            checkpoint=self.desk.checkpoint(stage) if self.desk else None,
+        )
 
 
 def last(task: Task) -> Answer:
-    fitted = fit(task.config, task.train, seed=task.seed, device=task.device)
+    fitted = task.fit(task.train)
     return Answer(fitted, len(fitted.losses), fitted.classify(task.unseal()))
 
 
 def inner_subjects(task: Task) -> Answer:
     inner = next(inner_subject_folds(task.train, INNER_FOLDS, task.seed))
     held_back = task.train.take(inner.test)
-    scores: list[float] = []
 
-    def score(epoch: int, classify: Classifier) -> None:
-        scores.append(_uf1(classify(held_back), held_back))
+    def score(classify: Classifier) -> float:
+        return _uf1(classify(held_back), held_back)
 
-    fit(
-        task.config,
-        task.train.take(inner.train),
-        seed=task.seed,
-        device=task.device,
-        on_epoch=score,
-    )
-    best = int(np.argmax(scores)) + 1
-    fitted = fit(task.config, task.train, seed=task.seed, epochs=best, device=task.device)
+    tried = task.fit(task.train.take(inner.train), stage="inner", probe=score)
+    best = int(np.argmax(tried.probes)) + 1
+    fitted = task.fit(task.train, epochs=best)
     return Answer(fitted, best, fitted.classify(task.unseal()))
 
 
 def oracle_test(task: Task) -> Answer:
     test = task.unseal()
-    best_hits, best_epoch, best = -1, 0, np.empty(0, dtype=np.float32)
 
-    def peek(epoch: int, classify: Classifier) -> None:
-        nonlocal best_hits, best_epoch, best
-        probabilities = classify(test)
-        hits = int((probabilities.argmax(1) == test.labels).sum())
-        if hits > best_hits:
-            best_hits, best_epoch, best = hits, epoch, probabilities
+    def peek(classify: Classifier) -> list[list[float]]:
+        probabilities: list[list[float]] = classify(test).tolist()
+        return probabilities
 
-    fitted = fit(task.config, task.train, seed=task.seed, device=task.device, on_epoch=peek)
-    return Answer(fitted, best_epoch, best)
+    fitted = task.fit(task.train, probe=peek)
+    seen = np.array(fitted.probes, dtype=np.float32)  # (epochs, n, K)
+    best = int((seen.argmax(-1) == test.labels).sum(-1).argmax())
+    return Answer(fitted, best + 1, seen[best])
 
 
 RULES: dict[str, Callable[[Task], Answer]] = {

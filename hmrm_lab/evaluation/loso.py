@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.evaluation.curves import write_curves
+from hmrm_lab.evaluation.desk import Desk
 from hmrm_lab.evaluation.executors import Executor, in_process
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.evaluation.unit import Unit, run_unit
@@ -35,8 +37,12 @@ def run_loso(
     done = len(units) - len(missing)
     if on_progress:
         on_progress(done, len(units))
-    for unit, result in execute(partial(run_unit, config, flowset, device=device), missing):
+    for unit, result in execute(
+        partial(run_unit, config, flowset, device=device, run=run), missing
+    ):
         run.write_unit(unit.fold.name, unit.seed, result)
+        Desk(run, unit.fold.name, unit.seed).clear()
+        write_curves(run, result)
         done += 1
         if on_progress:
             on_progress(done, len(units))

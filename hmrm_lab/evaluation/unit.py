@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.evaluation.desk import Desk
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.splits import Fold
 from hmrm_lab.process import settle_process
 from hmrm_lab.records import PROBABILITIES, FlowSet
+from hmrm_lab.store import RunFolder
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,18 @@ class Unit:
 
 
 def run_unit(
-    config: ExperimentConfig, flowset: FlowSet, unit: Unit, device: str = "cpu"
+    config: ExperimentConfig,
+    flowset: FlowSet,
+    unit: Unit,
+    device: str = "cpu",
+    *,
+    run: RunFolder | None = None,
 ) -> dict[str, Any]:
-    """Train on all subjects but one, then open the one that was sealed."""
+    """Train on all subjects but one, then open the one that was sealed.
+
+    In the folder of the run, if it sees it, it says how far it is, and goes on from where an
+    earlier process was cut off.
+    """
     settle_process()
     started = time.perf_counter()
     train = flowset.take(unit.fold.train)
@@ -39,6 +50,7 @@ def run_unit(
         unseal=lambda: flowset.take(unit.fold.test),
         seed=unit_seed(unit.fold.name, unit.seed),
         device=device,
+        desk=Desk(run, unit.fold.name, unit.seed) if run and run.path.is_dir() else None,
     )
     answer = RULES[config.evaluation.epoch_rule](task)
     return _record(unit, answer, flowset.take(unit.fold.test), time.perf_counter() - started)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,15 +23,10 @@ from hmrm_lab.preparation import load_flowset, require_frames
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.store import RunFolder, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
-from hmrm_lab.training.trainer import build_learner
+from hmrm_lab.studies.watching import Watcher, watching
+from hmrm_lab.training.learner import build_learner
 
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
-
-
-class Watcher(Protocol):
-    """Told how far a stage is: `watch("flow", 3, 156)`."""
-
-    def __call__(self, stage: str, done: int, total: int, /) -> None: ...
 
 
 def run_experiment(
@@ -41,7 +36,7 @@ def run_experiment(
     out: Path = Path("runs"),
     jobs: int = 1,
     device: str = "cpu",
-    watch: Watcher = lambda stage, done, total: None,
+    watch: Watcher = lambda stage, done, total, note="": None,
     flowset: FlowSet | None = None,
     final_model: bool = True,
 ) -> RunFolder:
@@ -57,8 +52,8 @@ def run_experiment(
     data = _describe(config, flowset)
     run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))
-    progress = _stage(watch, f"{config.model.name}: folds")
-    run_loso(config, flowset, run, execute=processes(jobs), device=device, on_progress=progress)
+    with watching(run, watch, f"{config.model.name}: folds"):
+        run_loso(config, flowset, run, execute=processes(jobs), device=device)
     write_figures(run)
     if final_model:
         write_final_model(run, flowset, device=device)

@@ -13,7 +13,8 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES
 from hmrm_lab.tensors import read_tensors, write_tensors
-from hmrm_lab.training.trainer import Fitted, build_learner
+from hmrm_lab.training.learner import build_learner
+from hmrm_lab.training.trainer import Fitted
 
 MODEL_NAME = "model.safetensors"
 KEY = "hmrm"

@@ -8,7 +8,8 @@ from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import systems
 from hmrm_lab.store import to_toml
-from hmrm_lab.training.trainer import build_model, fit
+from hmrm_lab.training.learner import build_model
+from hmrm_lab.training.trainer import fit
 
 SYSTEMS = list(systems)
 

@@ -22,8 +22,9 @@ from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import find_run, predict_recording, settle_flow
+from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.model_file import MODEL_NAME, load_model
-from hmrm_lab.training.trainer import build_model, classify, fit
+from hmrm_lab.training.trainer import classify, fit
 
 FIGURES = ("metrics.json", "predictions.csv", "history.csv")
 

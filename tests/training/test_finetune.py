@@ -15,7 +15,8 @@ from hmrm_lab.flow.gru_attention.weights import save_weights
 from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.records import FlowSet
 from hmrm_lab.training.finetune import FineTuned, map_source, parameter_groups
-from hmrm_lab.training.trainer import Fitted, build_learner, fit
+from hmrm_lab.training.learner import build_learner
+from hmrm_lab.training.trainer import Fitted, fit
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.errors import DivergedError
 from hmrm_lab.records import FlowSet
-from hmrm_lab.training.trainer import WeightAverage, classify, fit
+from hmrm_lab.training.learner import WeightAverage, _schedule
+from hmrm_lab.training.trainer import classify, fit
 
 
 def weights_of(fitted) -> torch.Tensor:
@@ -85,7 +86,6 @@ def test_the_average_of_weights_follows_slowly() -> None:
 
 def test_warm_up_and_cosine(toy_flowset: FlowSet) -> None:
     from hmrm_lab.config import TrainingConfig
-    from hmrm_lab.training.trainer import _schedule
 
     training = TrainingConfig(epochs=10, schedule="cosine", warmup_epochs=2)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

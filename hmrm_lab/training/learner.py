@@ -1,0 +1,179 @@
+"""What a training holds between two epochs: model, average, loss, optimizer, schedule, dice."""
+
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+import hmrm_lab.models  # noqa: F401  registers the systems
+from hmrm_lab.augment.geometry import jitter
+from hmrm_lab.augment.motionmix import MapSource, MotionMix, template_masks
+from hmrm_lab.config import ExperimentConfig, TrainingConfig
+from hmrm_lab.flow.normalise import select_channels
+from hmrm_lab.records import CLASSES, FlowSet
+from hmrm_lab.registry import systems
+from hmrm_lab.training.finetune import map_source, parameter_groups, with_flow
+from hmrm_lab.training.losses import MSWCE, balance_classes
+
+
+@dataclass(eq=False)
+class Learner:
+    """A training between two epochs.
+
+    `losses` and `probes` have an entry for every epoch done: the mean training loss, and what was
+    asked of the model then.
+    """
+
+    config: ExperimentConfig
+    model: nn.Module
+    averaged: "WeightAverage | None"
+    loss_of: MSWCE
+    optimizer: Optimizer
+    schedule: LambdaLR
+    mix: MotionMix
+    losses: list[float] = field(default_factory=list)
+    probes: list[Any] = field(default_factory=list)
+
+    @classmethod
+    def begin(
+        cls, config: ExperimentConfig, train: FlowSet, *, epochs: int, device: str
+    ) -> "Learner":
+        """Before the first epoch; weights are drawn from torch's random state."""
+        labels = torch.from_numpy(train.labels).to(device)
+        model = build_learner(config, train.maps.shape[-1]).to(device)
+        mix = _motion_mix(config, train, labels, map_source(config, model, train, device))
+        loss_of = _loss(config, labels).to(device)
+        optimizer = _optimizer(config.training, parameter_groups(config, model, loss_of))
+        steps = math.ceil(len(train) / config.training.batch)
+        schedule = _schedule(config.training, optimizer, steps, epochs)
+        averaged = WeightAverage(model, config.training.ema) if config.training.ema else None
+        return cls(config, model, averaged, loss_of, optimizer, schedule, mix)
+
+    @property
+    def answering(self) -> nn.Module:
+        """The model that is asked: the averaged one, if there is one."""
+        return self.averaged.model if self.averaged else self.model
+
+    def run_epoch(self) -> float:
+        """One pass over the clips in an order drawn anew; returns the mean loss."""
+        self.model.train()
+        labels, count = self.mix.labels, len(self.mix.labels)
+        total = torch.zeros((), device=labels.device)
+        for rows in torch.randperm(count).to(labels.device).split(self.config.training.batch):
+            total += self.step(rows) * len(rows)
+        return total.item() / count
+
+    def step(self, rows: Tensor) -> Tensor:
+        """Learn from the clips at these positions; returns their loss."""
+        loss = self.loss_of(
+            self.model(_augmented(self.config, self.mix, rows)), self.mix.labels[rows]
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.training.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.averaged:
+            self.averaged.update(self.model)
+        return loss.detach()
+
+
+def build_model(config: ExperimentConfig, size: int) -> nn.Module:
+    """The system of the settings, untrained, for maps of `size` pixels."""
+    build = systems[config.model.name].build
+    return build(len(config.input.channels), size, **config.model.options)
+
+
+def build_learner(config: ExperimentConfig, size: int) -> nn.Module:
+    """All that a fold trains: the system, and the flow before it where that is fine-tuned."""
+    return with_flow(config, build_model(config, size), size)
+
+
+class WeightAverage:
+    """An exponential moving average of weights and buffers, with a short warm-up."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.decay, self.step = decay, 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        self.step += 1
+        decay = min(self.decay, (1 + self.step) / (10 + self.step))
+        pairs = list(zip(_values(self.model), _values(model), strict=True))
+        floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        means, new = zip(*floating, strict=True)
+        torch._foreach_lerp_(means, new, 1 - decay)
+        for count, now in pairs:
+            if not count.is_floating_point():
+                count.copy_(now)
+
+
+def _values(model: nn.Module) -> list[Tensor]:
+    return list(model.state_dict().values())
+
+
+def _motion_mix(
+    config: ExperimentConfig, train: FlowSet, labels: Tensor, maps: MapSource
+) -> MotionMix:
+    size = train.maps.shape[-1]
+    masks = train.masks
+    if masks is None:
+        masks = np.broadcast_to(template_masks(size), (len(train), 2, size, size)).copy()
+    return MotionMix(
+        maps,
+        labels,
+        torch.from_numpy(masks).to(labels.device),
+        share=config.augment.motionmix,
+        strength=config.augment.mix_lambda,
+        regions=config.augment.mix_regions,
+    )
+
+
+def _augmented(config: ExperimentConfig, mix: MotionMix, rows: Tensor) -> Tensor:
+    augment = config.augment
+    maps = jitter(
+        mix(rows),
+        flips=augment.flip,
+        shift_px=augment.shift_px,
+        scale=augment.scale,
+        rotate_deg=augment.rotate_deg,
+    )
+    return select_channels(maps, config.input.channels)
+
+
+def _loss(config: ExperimentConfig, labels: Tensor) -> MSWCE:
+    return MSWCE(
+        config.loss.scale_weights,
+        gamma=config.loss.gamma,
+        learn_scale_weights=config.loss.learn_scale_weights,
+        class_weights=balance_classes(labels, len(CLASSES), config.loss.class_weight_power),
+        label_smoothing=config.loss.label_smoothing,
+    )
+
+
+def _optimizer(training: TrainingConfig, groups: list[dict[str, Any]]) -> Optimizer:
+    kind = {"adamw": AdamW, "adam": Adam}[training.optimizer]
+    return kind(groups, lr=training.lr, weight_decay=training.weight_decay, fused=True)
+
+
+def _schedule(training: TrainingConfig, optimizer: Optimizer, steps: int, epochs: int) -> LambdaLR:
+    """Linear warm-up, then constant or half a cosine down to zero, per step."""
+    warmup, total = training.warmup_epochs * steps, epochs * steps
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        if training.schedule == "constant":
+            return 1.0
+        progress = (step - warmup) / max(1, total - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    return LambdaLR(optimizer, factor)
