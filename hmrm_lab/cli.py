@@ -1,6 +1,7 @@
 """`hmrm`: the command line. Results on standard output, progress and complaints on standard error.
 
-Exit status: 0 done, 1 the work failed, 2 the input or the arguments are wrong.
+Exit status: 0 done, 1 the work failed, 2 the input or the arguments are wrong, 130 stopped by
+Ctrl-C, 143 by SIGTERM.
 Heavy imports wait until a command needs them, so that `hmrm --help` is quick.
 """
 
@@ -12,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from hmrm_lab import cli_data, cli_flow, cli_predict, cli_recordings
-from hmrm_lab.cli_shared import Json, show
-from hmrm_lab.errors import HmrmError
+from hmrm_lab.cli_shared import Json, show, stoppable
+from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
 
 app = typer.Typer(
     help="Micro-expression recognition with HMRM: frames to flow to an honest LOSO table.",
@@ -34,8 +35,18 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Setting, key=value; repeatable.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for run folders.")]
-Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")]
-Device = Annotated[str, typer.Option(help="cpu, or cuda (then use --jobs 1).")]
+Jobs = Annotated[
+    int,
+    typer.Option(min=0, help="Processes of one thread; 0: one per core, or per CUDA device."),
+]
+Devices = Annotated[str, typer.Option(help="cpu, or cuda:0,cuda:1: folds are dealt round these.")]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="processes of this machine, or dask (docs/cluster.md).")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Dask scheduler, tcp://HOST:8786; else a local cluster of --jobs processes."),
+]
 Control = Annotated[str, typer.Option(help="none, or shuffled-labels: nothing is there to learn.")]
 Rule = Annotated[
     str | None, typer.Option(help="last, inner_subjects, or oracle_test (peeks; stamped).")
@@ -54,12 +65,15 @@ def run(
     name: Annotated[str | None, typer.Option(help="Name of the run; else the system's.")] = None,
     out: Out = Path("runs"),
     jobs: Jobs = 0,
-    device: Device = "cpu",
+    devices: Devices = "cpu",
+    executor: ExecutorName = "processes",
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Leave-one-subject-out evaluation. Started again, it goes on where it was.
 
-    Several --system are evaluated on the same folds and shown side by side.
+    Several --system are evaluated on the same folds and shown side by side. A fold that fails does
+    not stop the others; the exit status is 1 then, and the same command tries it again.
     """
     changes = [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
@@ -72,7 +86,9 @@ def run(
         name=name,
         out=out,
         jobs=jobs,
-        device=device,
+        devices=devices,
+        executor=executor,
+        scheduler=scheduler,
         as_json=as_json,
     )
 
@@ -94,7 +110,9 @@ def demo(
         name=None,
         out=out / "demo",
         jobs=jobs,
-        device="cpu",
+        devices="cpu",
+        executor="processes",
+        scheduler=None,
         as_json=as_json,
     )
 
@@ -165,7 +183,9 @@ def _evaluate(
     name: str | None,
     out: Path,
     jobs: int,
-    device: str,
+    devices: str,
+    executor: str,
+    scheduler: str | None,
     as_json: bool,
 ) -> None:
     """Evaluate each system on the same folds, then write the report of the first.
@@ -177,33 +197,53 @@ def _evaluate(
     from hmrm_lab.preparation import load_flowset
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.report import write_report
-    from hmrm_lab.studies.experiment import check_device, run_experiment
+    from hmrm_lab.studies.experiment import run_experiment
+    from hmrm_lab.studies.places import (
+        count_jobs,
+        end_preparation_workers,
+        open_executor,
+        parse_devices,
+    )
 
-    check_device(device)
+    places = parse_devices(devices)
     configs = [
         load_config(preset, system=system, data=data, overrides=overrides, name=name)
         for system in systems
     ]
-    processes = jobs or os.cpu_count() or 1
-    with ProgressBars() as bars:
+    cores = os.cpu_count() or 1
+    processes = count_jobs(jobs, places, cores)
+    with (
+        open_executor(executor, jobs=processes, devices=places, scheduler=scheduler) as execute,
+        ProgressBars() as bars,
+    ):
         flowsets = [
             load_flowset(
                 config,
                 root,
-                jobs=processes,
+                jobs=jobs or cores,
                 on_faces=bars.stage("faces"),
                 on_progress=bars.stage("flow"),
             )
             for config in configs
         ]
+        end_preparation_workers()
         folders = [
             run_experiment(
-                config, out=out, jobs=processes, device=device, watch=bars, flowset=flowset
+                config, out=out, devices=places, execute=execute, watch=bars, flowset=flowset
             )
             for config, flowset in zip(configs, flowsets, strict=True)
         ]
     page = write_report(folders, folders[0].path / "report.html", flowsets[0])
     _show_runs(folders, page, as_json)
+    _tell_failures(folders)
+
+
+def _tell_failures(folders: list[Any]) -> None:
+    from hmrm_lab.evaluation.summary import describe_failures
+
+    told = [said for folder in folders if (said := describe_failures(folder))]
+    if told:
+        raise FailedFoldsError(f"{'; '.join(told)}; the same command tries them again")
 
 
 def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
@@ -219,6 +259,11 @@ def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
         f"[{p['low']:+.3f}, {p['high']:+.3f}], paired by subject"
         for p in pairs
     ]
+    lines += [
+        f"{run['run']} is INCOMPLETE, and is not paired with other runs"
+        for run in runs
+        if len(runs) > 1 and not run["metrics"]["complete"]
+    ]
     text = "\n".join([render_text(results_table(folders)), "", *lines, f"report  {page}"])
     show({"runs": runs, "paired": pairs, "report": str(page)}, text, as_json)
 
@@ -226,15 +271,34 @@ def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
 def main() -> None:
     """The entry point: typed errors become one sentence and their exit status."""
     try:
-        app()
+        with stoppable():
+            _run_app()
+    except Stopped as stop:
+        _say("stopped", stop, "what is finished is kept")
+        sys.exit(stop.exit_status)
+    except DiskFullError as error:
+        _say(str(error), error, "what was finished is safe")
+        sys.exit(1)
     except HmrmError as error:
         typer.echo(f"hmrm: {error}", err=True)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        typer.echo("hmrm: stopped; the same command goes on from what is finished", err=True)
-        sys.exit(130)
     except OSError as error:
         typer.echo(
             f"hmrm: {error.filename or ''}: {error.strerror}; what was finished is safe", err=True
         )
         sys.exit(1)
+
+
+def _run_app() -> None:
+    try:
+        app()
+    except OSError as error:
+        from hmrm_lab.store import refuse_full_disk
+
+        refuse_full_disk(error, Path(error.filename or "."))
+        raise
+
+
+def _say(problem: str, error: BaseException, otherwise: str) -> None:
+    kept = ", ".join(getattr(error, "__notes__", [])) or otherwise
+    typer.echo(f"hmrm: {problem}; {kept}; the same command goes on", err=True)

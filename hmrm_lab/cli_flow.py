@@ -87,7 +87,7 @@ def flow_train(
     from hmrm_lab.flow.schedules import find_preset
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.loss_page import write_loss_page
-    from hmrm_lab.studies.experiment import check_device
+    from hmrm_lab.studies.places import check_device
 
     check_device(device)
     schedule = find_preset(preset, attention)

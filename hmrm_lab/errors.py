@@ -46,6 +46,22 @@ class DivergedError(HmrmError):
     """A training produced a loss that is not finite."""
 
 
+class DiskFullError(HmrmError):
+    """A file could not be written for want of space."""
+
+
+class FailedFoldsError(HmrmError):
+    """Folds of a run failed; the others are finished."""
+
+
+class Stopped(BaseException):
+    """The person, or the queue, ended the command. A `BaseException`, so that nothing keeps it."""
+
+    def __init__(self, exit_status: int) -> None:
+        super().__init__("stopped")
+        self.exit_status = exit_status
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that does not exist, with the nearest one that does."""
     known = sorted(known)

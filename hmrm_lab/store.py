@@ -5,24 +5,31 @@ runs/<name>-<digest8>/
     config.toml        the complete settings
     environment.json   machine, versions, command
     data.json          fingerprint of the flow maps, clips per class, folds expected
-    folds/<fold>.seed<k>.json
+    folds/<fold>.seed<k>.json    written once, never replaced
+    failed/<fold>.seed<k>.json   why it is not there; gone as soon as it is
     running/           of units in work: how far they are, and a checkpoint to go on from
     predictions.csv  history.csv  metrics.json  report.html
     model.safetensors  trained on all clips, for new recordings; no figure rests on it
 ```
 """
 
+import errno
 import json
 import os
-import tempfile
+import shutil
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import InputError
+from hmrm_lab.errors import DiskFullError, InputError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 def cache_folder() -> Path:
@@ -36,17 +43,64 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def write_atomic_bytes(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    """The same for bytes. Raises `DiskFullError` where there is no room."""
+    with _neighbour(path, content) as temporary:
+        temporary.replace(path)
+
+
+def write_once(path: Path, text: str) -> bool:
+    """Write all of the file unless it is there; False if somebody was first, whose file stays."""
+    if path.exists():
+        return False
+    with _neighbour(path, text.encode("utf-8")) as temporary:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            temporary.replace(path)  # a disk without links: the last of two equal files stays
+    return True
+
+
+@contextmanager
+def _neighbour(path: Path, content: bytes) -> Iterator[Path]:
+    """A flushed file with a name of its own beside `path`, gone at the end."""
+    temporary = path.parent / f".{token_hex(8)}.part"
     try:
-        with os.fdopen(handle, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        yield temporary
+        temporary.unlink(missing_ok=True)
+        _flush_folder(path.parent)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        refuse_full_disk(error, path.parent)
         raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let the name of a new file outlive a power cut."""
+    if os.name == "nt":  # which opens no folders, and flushes names by itself
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def refuse_full_disk(error: BaseException, folder: Path) -> None:
+    """Raise a `DiskFullError` that names the folder, if that is what `error` means."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        while not folder.exists():
+            folder = folder.parent
+        free = shutil.disk_usage(folder).free / 2**20
+        raise DiskFullError(f"{folder}: the disk is full ({free:.1f} MiB free)") from None
 
 
 def to_json(value: Any) -> str:
@@ -137,8 +191,26 @@ class RunFolder:
     def has_unit(self, fold: str, seed: int) -> bool:
         return self.unit_file(fold, seed).is_file()
 
-    def write_unit(self, fold: str, seed: int, content: dict[str, Any]) -> None:
-        write_atomic(self.unit_file(fold, seed), to_json(content))
+    def write_unit(self, fold: str, seed: int, content: dict[str, Any]) -> bool:
+        """Keep a finished unit, and forget its failure; False if another writer was first."""
+        first = write_once(self.unit_file(fold, seed), to_json(content))
+        self.failed_file(fold, seed).unlink(missing_ok=True)
+        return first
+
+    def failed_file(self, fold: str, seed: int) -> Path:
+        return self.path / "failed" / self.unit_file(fold, seed).name
+
+    def write_failure(self, fold: str, seed: int, content: dict[str, Any]) -> None:
+        """Keep why a unit failed, unless somebody else has finished it."""
+        if not self.has_unit(fold, seed):
+            write_atomic(
+                self.failed_file(fold, seed), to_json({"fold": fold, "seed": seed, **content})
+            )
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Why units are missing, in a fixed order; empty if none has failed."""
+        files = sorted((self.path / "failed").glob("*.json"))
+        return [read_json(file) for file in files if not (self.folds / file.name).is_file()]
 
     def units(self) -> Iterator[dict[str, Any]]:
         """Every finished unit in a fixed order."""

@@ -171,7 +171,9 @@ BAD = {
         ["'dis' has nothing that could be fine-tuned", "flow.name=gru_attention"],
     ),
     "unknown rule": (["--epoch-rule", "best"], ["epoch_rule"]),
-    "unknown device": (["--device", "tpu"], ["no device 'tpu'"]),
+    "unknown device": (["--devices", "tpu"], ["no device 'tpu'"]),
+    "unknown executor": (["--executor", "dusk"], ["did you mean 'dask'"]),
+    "a scheduler of nothing": (["--scheduler", "tcp://a:1"], ["add --executor dask"]),
 }
 
 

@@ -1,12 +1,18 @@
+import errno
 import json
+import os
+import stat
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from hmrm_lab.config import load_config
-from hmrm_lab.errors import InputError
-from hmrm_lab.store import RunFolder, read_json, to_json, write_atomic
+from hmrm_lab.errors import DiskFullError, InputError
+from hmrm_lab.store import RunFolder, read_json, to_json, write_atomic, write_once
+
+WRITERS = 32
+UNITS = int(os.environ.get("HMRM_STRESS_UNITS", "60"))  # `make stress-test` takes 1000
 
 
 def write_many(path: str, text: str) -> None:
@@ -68,3 +74,95 @@ def test_json_is_canonical_and_refuses_nan() -> None:
     assert to_json({"b": 1, "a": 2}) == to_json(json.loads('{"a": 2, "b": 1}'))
     with pytest.raises(ValueError, match="JSON compliant"):
         to_json({"a": float("nan")})
+
+
+def write_units(path: str, writer: int) -> list[int]:
+    """Half of the units are this writer's own, half are every writer's. Who wrote each, at last?"""
+    run, wins = RunFolder(Path(path)), 0
+    for unit in range(UNITS):
+        fold = f"all/{unit}" if unit % 2 else f"{writer}/{unit}"
+        wins += run.write_unit(fold, 0, {"fold": fold, "writer": writer, "pad": "x" * 2000})
+        seen = read_json(run.unit_file(fold, 0))["writer"]
+        again = run.write_unit(fold, 0, {"fold": fold, "writer": -1})
+        assert not again
+        assert read_json(run.unit_file(fold, 0))["writer"] == seen
+    return [wins]
+
+
+def test_of_many_writers_none_is_lost_none_counts_twice_none_is_unreadable(tmp_path: Path) -> None:
+    with get_context("spawn").Pool(WRITERS) as pool:
+        wins = pool.starmap(write_units, [(str(tmp_path), writer) for writer in range(WRITERS)], 1)
+    own, shared = WRITERS * ((UNITS + 1) // 2), UNITS // 2
+    units = list(RunFolder(tmp_path).units())
+    assert len(units) == len({unit["fold"] for unit in units}) == own + shared
+    assert sum(won for (won,) in wins) == own + shared
+    assert all(unit["pad"] == "x" * 2000 for unit in units)
+    assert not [path for path in (tmp_path / "folds").iterdir() if path.suffix != ".json"]
+
+
+def test_the_first_writer_of_a_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.json"
+    assert write_once(file, "first")
+    assert not write_once(file, "second")
+    monkeypatch.setattr(Path, "exists", lambda self: False)  # both looked at the same moment
+    assert not write_once(file, "second")
+    assert file.read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_disk_without_links_takes_units_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert write_once(tmp_path / "a.json", "first")
+    assert not write_once(tmp_path / "a.json", "second")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["first"]
+
+
+def test_files_have_the_mode_of_the_mask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "a", "x")
+        write_once(tmp_path / "b", "x")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
+
+
+def test_a_file_and_its_name_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed, really = [], os.fsync
+
+    def watch(handle: int) -> None:
+        flushed.append(stat.S_ISDIR(os.fstat(handle).st_mode))
+        really(handle)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    write_atomic(tmp_path / "a", "x")
+    write_once(tmp_path / "b", "x")
+    assert flushed == [False, True, False, True]
+
+
+def test_no_room_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_atomic(tmp_path / "a", "old")
+    monkeypatch.setattr(os, "fsync", full)
+    for write in (write_atomic, write_once):
+        with pytest.raises(DiskFullError, match=r": the disk is full \(\d+\.\d MiB free\)$"):
+            write(tmp_path / ("a" if write is write_atomic else "b"), "new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_a_failure_is_forgotten_with_success(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    why = {"kind": "memory", "reason": "much", "attempts": 2}
+    run.write_failure("a/b", 0, why)
+    assert run.failures() == [{"fold": "a/b", "seed": 0, **why}]
+    run.write_unit("a/b", 0, {"fold": "a/b"})
+    run.write_failure("a/b", 0, why)  # by another command, later
+    assert run.failures() == []
+    assert not run.failed_file("a/b", 0).exists()

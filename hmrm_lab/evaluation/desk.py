@@ -107,8 +107,7 @@ def read_status(run: RunFolder) -> RunStatus:
         if status and path.stem not in finished and _alive(status):
             in_work.append(status)
     expected = run.data()["folds"] * len(run.config().evaluation.seeds)
-    failed = {path.stem for path in (run.path / "failed").glob("*.json")} - finished
-    return RunStatus(len(finished), len(failed), expected, tuple(in_work))
+    return RunStatus(len(finished), len(run.failures()), expected, tuple(in_work))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """A run's figures, computed from its predictions and from nothing else."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,13 +21,15 @@ from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, Predictions
 from hmrm_lab.store import RunFolder
 
 DIGITS = 6
+REASONS = 3  # in one sentence
 
 
 def collect_predictions(run: RunFolder) -> Predictions:
     """All finished units in one table, ordered by data set, subject, clip and seed."""
     rows = [row for unit in run.units() for row in unit["predictions"]]
     if not rows:
-        raise IncompleteRunError(f"{run.path} holds no finished fold; run the same command again")
+        why = describe_failures(run) or f"{run.path} holds no finished fold"
+        raise IncompleteRunError(f"{why}; run the same command again")
     table = pd.DataFrame(rows)[list(PREDICTION_COLUMNS)]
     order = ["dataset", "subject", "clip", "seed"]
     return Predictions(table.sort_values(order, kind="stable").reset_index(drop=True))
@@ -57,6 +60,7 @@ def summarise_run(run: RunFolder) -> dict[str, Any]:
         "control": config.evaluation.control,
         "units_done": done,
         "units_expected": expected,
+        "units_failed": len(run.failures()),
         "complete": done == expected,
         **summarise(predictions),
     }
@@ -90,8 +94,26 @@ def stamp(metrics: dict[str, Any]) -> str:
     seeds = len(metrics["seeds"])
     words.append(f"{metrics['all']['subjects']} subjects, {seeds} seed{'s' if seeds > 1 else ''}")
     if not metrics["complete"]:
-        words.append(f"INCOMPLETE: {metrics['units_done']} of {metrics['units_expected']} folds")
+        done = f"INCOMPLETE: {metrics['units_done']} of {metrics['units_expected']} folds"
+        failed = metrics.get("units_failed", 0)
+        words.append(f"{done}, {failed} failed" if failed else done)
     return "; ".join(words)
+
+
+def describe_failures(run: RunFolder) -> str:
+    """How many folds failed and why, each reason once; empty if none did."""
+    failures = run.failures()
+    if not failures:
+        return ""
+    config, data = run.config(), run.data()
+    total = data["folds"] * len(config.evaluation.seeds)
+    reasons = Counter(f"{failure['kind']}: {failure['reason']}" for failure in failures)
+    told = [f"{reason} ({count} x)" for reason, count in reasons.most_common(REASONS)]
+    more = [f"{len(reasons) - REASONS} other reasons"] if len(reasons) > REASONS else []
+    return (
+        f"{len(failures)} of {total} folds failed ({', '.join([*told, *more])}), see "
+        f"{run.path / 'failed'}"
+    )
 
 
 def _figures(predictions: Predictions) -> dict[str, Any]:

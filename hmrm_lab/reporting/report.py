@@ -12,7 +12,12 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from hmrm_lab.evaluation.metrics import uf1
-from hmrm_lab.evaluation.summary import collect_history, collect_predictions, stamp
+from hmrm_lab.evaluation.summary import (
+    collect_history,
+    collect_predictions,
+    describe_failures,
+    stamp,
+)
 from hmrm_lab.records import CLASSES, FlowSet, Predictions
 from hmrm_lab.reporting.figures import (
     confusion_figure,
@@ -71,7 +76,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         metrics=metrics,
         stamp=stamp(metrics),
         note=note(metrics),
-        warnings=_warnings(metrics),
+        warnings=_warnings(metrics, describe_failures(first)),
         remarks=_remarks(metrics),
         others=[(run.path.name, note(run.metrics())) for run in runs[1:] if note(run.metrics())],
         rules=RULES,
@@ -94,7 +99,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
     )
 
 
-def _warnings(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]]:
     """What a reader must know before any number: heading and sentence."""
     found = []
     if metrics["peeking"]:
@@ -119,8 +124,10 @@ def _warnings(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
             (
                 "This run is incomplete",
                 f"Only {metrics['units_done']} of {metrics['units_expected']} folds are finished."
-                " The numbers cover a part of the subjects. Start the same command again: it goes"
-                " on where it stopped.",
+                + (f" {failures}." if failures else "")
+                + " The numbers cover a part of the trainings, and are paired with no other run."
+                " Start the same command again: it goes on where it stopped, and tries again what"
+                " failed.",
             )
         )
     return found

@@ -35,9 +35,12 @@ def paired_differences(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
     """UF1 of the first run minus that of each other on the same clips, paired by subject.
 
     Each has `ours`, `theirs`, `difference`, `low` and `high`: the 95 % bootstrap interval. The
-    maps may differ, as those of two flow methods do; the clips and their labels may not.
+    maps may differ, as those of two flow methods do; the clips and their labels may not. An
+    incomplete run is not compared: the folds that it lacks are seldom a fair sample.
     """
-    first, *others = runs
+    first, *others = [run for run in runs if run is runs[0] or run.metrics()["complete"]]
+    if not first.metrics()["complete"]:
+        return []
     found = []
     for other in others:
         ours, theirs = collect_predictions(first), collect_predictions(other)
@@ -156,7 +159,11 @@ def note(metrics: Mapping[str, Any]) -> str:
     if metrics["control"] != "none":
         words.append("CONTROL")
     if not metrics["complete"]:
-        words.append(f"INCOMPLETE {metrics['units_done']}/{metrics['units_expected']}")
+        failed = metrics.get("units_failed", 0)
+        words.append(
+            f"INCOMPLETE {metrics['units_done']}/{metrics['units_expected']}"
+            + (f" ({failed} failed)" if failed else "")
+        )
     return ", ".join(words)
 
 

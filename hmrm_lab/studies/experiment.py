@@ -4,18 +4,16 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.cost import count_flops, count_parameters
-from hmrm_lab.evaluation.executors import processes
+from hmrm_lab.evaluation.executors import Executor, processes
 from hmrm_lab.evaluation.loso import run_loso
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
@@ -35,7 +33,8 @@ def run_experiment(
     root: Path | None = None,
     out: Path = Path("runs"),
     jobs: int = 1,
-    device: str = "cpu",
+    devices: Sequence[str] = ("cpu",),
+    execute: Executor | None = None,
     watch: Watcher = lambda stage, done, total, note="": None,
     flowset: FlowSet | None = None,
     final_model: bool = True,
@@ -44,7 +43,10 @@ def run_experiment(
 
     Finished folds are never computed again; with all of them there, nothing is trained. Nothing
     is written before the data have been read and found usable. `final_model` trains once more on
-    all clips, for `hmrm predict`; no figure depends on it.
+    all clips, for `hmrm predict`, once no fold is missing; no figure depends on it.
+
+    The folds are computed by `jobs` processes dealt round the `devices`, or wherever `execute`
+    says. Those that fail do not stop the others: see `RunFolder.failures`.
     """
     if flowset is None:
         faces, flow = _stage(watch, "faces"), _stage(watch, "flow")
@@ -53,17 +55,11 @@ def run_experiment(
     run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))
     with watching(run, watch, f"{config.model.name}: folds"):
-        run_loso(config, flowset, run, execute=processes(jobs), device=device)
+        run_loso(config, flowset, run, execute=execute or processes(jobs, devices))
     write_figures(run)
-    if final_model:
-        write_final_model(run, flowset, device=device)
+    if final_model and run.metrics()["complete"]:
+        write_final_model(run, flowset, device=devices[0])
     return run
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that this machine does not have."""
-    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-        raise ConfigError(f"no device '{device}' here", mend="use --device cpu; see `hmrm doctor`")
 
 
 def write_figures(run: RunFolder) -> None:

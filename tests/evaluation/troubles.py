@@ -1,0 +1,69 @@
+"""Units that fail in known ways, for workers of every kind: imported there by its name."""
+
+import errno
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from conftest import make_flowset
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import DivergedError, InputError
+from hmrm_lab.evaluation import unit as units
+from hmrm_lab.records import FlowSet
+
+MARKS = "HMRM_TEST_MARKS"  # a folder where units leave how often they were tried
+SUBJECTS = 8
+
+
+def eight_subjects() -> FlowSet:
+    return make_flowset(subjects=SUBJECTS, per_subject=3)
+
+
+def troubled(
+    config: ExperimentConfig, flowset: FlowSet, unit: units.Unit, device: str = "cpu"
+) -> dict[str, Any]:
+    """s01 diverges; s02 (memory) and s03 (killed) fail once; s04 is always killed; s05 raises."""
+    turn = _turn(unit)
+    match unit.fold.name:
+        case "toy/s01":
+            raise DivergedError("the loss is nan in epoch 1; lower training.lr")
+        case "toy/s02" if turn == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        case "toy/s03" if turn == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "toy/s04":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "toy/s05":
+            raise ZeroDivisionError("nobody\nexpected this")
+    return units.run_unit(config, flowset, unit, device)
+
+
+def fatal(*_: object) -> dict[str, Any]:
+    raise InputError("no unit can do this", mend="change the settings")
+
+
+def full_disk(*_: object) -> dict[str, Any]:
+    raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+
+
+def where(unit: units.Unit, device: str) -> dict[str, Any]:
+    return {
+        "device": device,
+        "process": os.getpid(),
+        "threads": [torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]],
+    }
+
+
+def turns() -> dict[str, int]:
+    """How often each fold was tried."""
+    return {f.name: len(f.read_text()) for f in Path(os.environ[MARKS]).iterdir()}
+
+
+def _turn(unit: units.Unit) -> int:
+    mark = Path(os.environ[MARKS]) / unit.fold.name.replace("/", "-")
+    with mark.open("a") as file:
+        file.write("x")
+    return len(mark.read_text())
