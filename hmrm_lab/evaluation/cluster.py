@@ -27,7 +27,7 @@ from hmrm_lab.process import ONE_THREAD
 
 PATIENCE = "5s"  # until the scheduler answers
 LOCAL = {
-    "distributed.scheduler.allowed-failures": 1,  # a unit may lose its worker once
+    "distributed.scheduler.allowed-failures": 0,  # the second attempt is made alone, at the end
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds nothing but its own unit
     "distributed.worker.memory.terminate": False,
     "distributed.worker.memory.pause": False,
@@ -121,8 +121,8 @@ def _outcome(future: "Future[Any]") -> Outcome:
     try:
         outcome: Outcome = future.result()
     except KilledWorker as error:
-        deaths = error.allowed_failures + 1
-        return Failure(CRASHED, f"its worker died {deaths} times", attempts=deaths)
+        times = "" if error.allowed_failures == 0 else f" {error.allowed_failures + 1} times"
+        return Failure(CRASHED, f"the worker died{times}")
     except CancelledError as error:
         raise HmrmError(GONE) from error
     return outcome
