@@ -1,10 +1,13 @@
-"""Ctrl-C, SIGTERM and SIGKILL, given to a real command at work on two processes."""
+"""Accidents of a real command: Ctrl-C, SIGTERM, SIGKILL, a full disk, a twin in its folder."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -49,3 +52,55 @@ def test_a_stopped_command_ends_at_once_and_leaves_no_process(
     assert last.endswith(" of 2000 folds are kept; the same command goes on")
     assert int(last.split()[2]) >= len(kept)
     assert "Traceback" not in said
+
+
+def start(out: Path, cwd: Path, *more: str) -> "subprocess.Popen[str]":
+    command = [HMRM, "run", "--preset", "smoke", "--system", "ststnet", "--jobs", "1", *more]
+    return subprocess.Popen([*command, "--out", out], cwd=cwd, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_commands_fill_one_folder(tmp_path: Path) -> None:
+    both = [start(tmp_path / "runs", tmp_path) for _ in range(2)]
+    for one in both:
+        _, said = one.communicate(timeout=120)
+        assert one.returncode == 0, said
+    (run,) = (tmp_path / "runs").iterdir()
+    assert json.loads((run / "metrics.json").read_text())["complete"]
+    assert not list(run.rglob("*.part"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.call(mount, stderr=subprocess.DEVNULL):
+        pytest.skip("no disk can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_keeps_what_is_there_and_the_same_command_goes_on(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    seeds = ("--set", "evaluation.seeds=[0, 1, 2, 3, 4, 5, 6, 7]")
+    full = start(small_disk, tmp_path, *seeds)
+    _, said = full.communicate(timeout=120)
+    assert full.returncode == 1
+    (run,) = small_disk.iterdir()
+    before = {file: file.read_bytes() for file in (run / "folds").iterdir()}
+    assert 0 < len(before) < 32
+    assert all(json.loads(content)["predictions"] for content in before.values())
+    last = said.splitlines()[-1]
+    assert last.startswith(f"hmrm: {run}")
+    assert "the disk is full (0.0 MiB free)" in last
+    assert last.endswith(f"; {len(before)} of 32 folds are kept; the same command goes on")
+    assert "Traceback" not in said
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    again = start(small_disk, tmp_path, *seeds)
+    assert again.communicate(timeout=120) and again.returncode == 0
+    assert json.loads((run / "metrics.json").read_text())["complete"]
+    assert {file: file.read_bytes() for file in before} == before

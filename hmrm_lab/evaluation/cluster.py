@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -27,12 +27,12 @@ from hmrm_lab.process import ONE_THREAD
 
 PATIENCE = "5s"  # until the scheduler answers
 LOCAL = {
-    "distributed.scheduler.allowed-failures": 1,  # a unit may lose its worker once
+    "distributed.scheduler.allowed-failures": 0,  # the second attempt is made alone, at the end
     "distributed.scheduler.worker-saturation": 1.0,  # a worker holds nothing but its own unit
     "distributed.worker.memory.terminate": False,
     "distributed.worker.memory.pause": False,
 }
-GONE = "the Dask scheduler is gone"
+GONE = "the Dask scheduler is gone; the folds that are finished are kept, the same command goes on"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class DaskWorkers:
         try:
             self.client.register_plugin(_Ship(name, work), name=name)
         except OSError as error:
-            raise HmrmError(f"{GONE} ({error})") from None
+            raise HmrmError(GONE) from error
         except Exception as error:
             raise HmrmError(
                 f"a Dask worker could not take the work ({error}); install the same version of"
@@ -62,7 +62,7 @@ class DaskWorkers:
             for future in as_completed(list(futures)):
                 yield futures.pop(future), _outcome(future)
         finally:
-            if self.client.status == "running":
+            with suppress(OSError, CancelledError):  # where nobody is left to be told
                 self.client.cancel(list(futures), force=True)
                 self.client.unregister_worker_plugin(name)
 
@@ -81,6 +81,7 @@ def open_dask(address: str | None, *, jobs: int, device: str) -> Iterator[DaskWo
         with _local_cluster(jobs) as cluster, Client(cluster) as client:
             yield DaskWorkers(client, device)
         return
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it tells in tracebacks
     try:
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:  # a timeout is an OSError
@@ -121,9 +122,9 @@ def _outcome(future: "Future[Any]") -> Outcome:
     try:
         outcome: Outcome = future.result()
     except KilledWorker as error:
-        deaths = error.allowed_failures + 1
-        return Failure(CRASHED, f"its worker died {deaths} times", attempts=deaths)
-    except CancelledError as error:
+        times = "" if error.allowed_failures == 0 else f" {error.allowed_failures + 1} times"
+        return Failure(CRASHED, f"the worker died{times}")
+    except (CancelledError, OSError) as error:
         raise HmrmError(GONE) from error
     return outcome
 

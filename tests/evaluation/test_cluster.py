@@ -47,11 +47,10 @@ def test_workers_that_die_cost_nothing_but_their_own_fold(
         folder = run(tmp_path / "dask", dask)
     diverged, killed, raised = folder.failures()
     assert (diverged["fold"], diverged["kind"], diverged["attempts"]) == ("toy/s01", "diverged", 1)
-    assert (killed["fold"], killed["reason"]) == ("toy/s04", "its worker died 2 times")
+    assert (killed["fold"], killed["kind"], killed["attempts"]) == ("toy/s04", "crashed", 2)
+    assert killed["reason"] == "the worker died"
     assert (raised["fold"], raised["attempts"]) == ("toy/s05", 2)
-    tried = troubles.turns()
-    # More often where a worker died before its last result was fetched.
-    assert all(tried[f"toy-s0{number}"] >= 2 for number in (2, 3, 4, 5))
+    assert troubles.turns()["toy-s03"] >= 2
     assert len({unit["process"] for unit in folder.units()}) > 1
     assert content(run(tmp_path / "dask", dask)) == content(run(tmp_path / "here"))
 
