@@ -29,13 +29,8 @@ lab: .venv/dev.stamp  ## JupyterLab on the first notebook
 notebooks: .venv/dev.stamp  ## execute all notebooks; compare their marked outputs
 	$(RUN)/python -m pytest --nbval-lax notebooks
 
-bench: .venv/dev.stamp  ## the performance claims, each a ratio measured in one run
-	$(RUN)/python benchmarks/selective_scan.py
-	$(RUN)/python benchmarks/folds.py
-	$(RUN)/python benchmarks/tokens.py
-	$(RUN)/python benchmarks/flow.py
-	$(RUN)/python benchmarks/prepare.py
-	$(RUN)/python benchmarks/synthetic.py
+bench: .venv/dev.stamp  ## the performance claims, each measured in one run
+	$(RUN)/hmrm bench
 
 clean:
 	rm -rf .venv

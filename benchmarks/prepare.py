@@ -9,15 +9,14 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import platform
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
+from harness import Level, Ratio, Result, Side, alternate, main, rounds_of, timed
 
 from hmrm_lab.config import FacesConfig, FlowConfig
 from hmrm_lab.datasets.images import RecordedFrames
@@ -27,7 +26,8 @@ from hmrm_lab.preparation.crops import crop_clips
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import flows
 
-CLIPS, ALL, ROUNDS = 48, 442, 3
+CLIPS, MANY, ALL = 48, 144, 442
+FEW = 3  # of each, if it shall be quick
 FLOW = FlowConfig()
 FACES = FacesConfig(name="template")
 
@@ -49,54 +49,64 @@ class Recorded:
         return replace(clip, frames=RecordedFrames(tuple(paths)), onset=0, apex=1, offset=1)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def prepared(clips: list[Clip]) -> list[Clip]:
     return [crop.clip for crop in crop_clips(clips, FACES) if crop.clip is not None]
 
 
-def fresh_cache(folder: str) -> None:
+def fresh_cache(folder: Path) -> None:
     """Later caches are empty, but the crops stay where the clips point to."""
     os.environ["HMRM_CACHE"] = tempfile.mkdtemp(dir=folder)
 
 
-def main() -> None:
+def measure(options: Namespace) -> Iterator[Result]:
     cv2.setNumThreads(1)
+    rounds = rounds_of(options, 3)
+    sizes = (FEW, FEW, FEW) if options.quick else (CLIPS, MANY, ALL)
     with tempfile.TemporaryDirectory() as folder:
         fresh_cache(folder)
-        known = synthetic()
-        clips = [
-            Recorded(Path(folder) / str(n)).write(clip) for n, clip in enumerate(known[:CLIPS])
-        ]
-        crops = prepared(clips)
-        estimate = flows[FLOW.name].build()
-        pairs = [(clip.frames[0][None], clip.frames[1][None]) for clip in crops]
-        bare, whole, one, two = [], [], [], []
-        for _ in range(ROUNDS):
-            bare.append(seconds(lambda: [estimate(*pair) for pair in pairs]))
-            fresh_cache(folder)
-            whole.append(seconds(lambda: compute_flowset(crops, FLOW)))
-        many = [
-            replace(clip, key=clip.key._replace(clip=f"{clip.key.clip}_{n}"))
-            for n in range(-(-ALL // CLIPS))
-            for clip in clips
-        ][:ALL]
-        compute_flowset(crops, FLOW, jobs=2)  # the processes start
-        for _ in range(ROUNDS):
-            for jobs, spent in ((1, one), (2, two)):
-                fresh_cache(folder)
-                spent.append(seconds(lambda jobs=jobs: run(many[:144], jobs)))
-        run(many, 2)
-        again = min(seconds(lambda: run(many, 1)) for _ in range(ROUNDS))
-    share = statistics.median(bare) / statistics.median(whole)
-    print(platform.processor() or platform.machine())
-    print(f"throughput against the bare flow method, faces cached: {share:.2f}")
-    print(f"two processes against one: {statistics.median(one) / statistics.median(two):.2f}")
-    print(f"a finished preparation of {ALL} clips again: {again:.2f} s")
+        yield from _measured(Path(folder), *sizes, rounds)
+
+
+def _measured(folder: Path, few: int, many: int, total: int, rounds: int) -> Iterator[Result]:
+    known = synthetic()[:few]
+    clips = [Recorded(folder / str(n)).write(clip) for n, clip in enumerate(known)]
+    crops = prepared(clips)
+    estimate = flows[FLOW.name].build()
+    pairs = [(clip.frames[0][None], clip.frames[1][None]) for clip in crops]
+    sides = {
+        "preparation": _afresh(folder, lambda: compute_flowset(crops, FLOW)),
+        "flow alone": timed(lambda: [estimate(*pair) for pair in pairs]),
+    }
+    taken = alternate(sides, rounds)
+    what = f"{few} clips whose faces are cached"
+    yield Ratio("preparation to its flow", what, *taken, *taken.values())
+    copies = [
+        replace(clip, key=clip.key._replace(clip=f"{clip.key.clip}_{n}"))
+        for n in range(-(-total // few))
+        for clip in clips
+    ][:total]
+    sides = {
+        "one process": _afresh(folder, lambda: run(copies[:many], 1)),
+        "two processes": _afresh(folder, lambda: run(copies[:many], 2)),
+    }
+    taken = alternate(sides, rounds)
+    what = f"{many} clips from frames to maps, workers already started"
+    yield Ratio("preparation: two processes to one", what, *taken, *taken.values())
+    run(copies, 2)
+    again = alternate({"again": timed(lambda: run(copies, 1))}, rounds)["again"]
+    what = f"a finished preparation of {total} clips, read again"
+    yield Level("preparation once more", what, "s", again)
+
+
+def _afresh(folder: Path, work: Callable[[], object]) -> Side:
+    """Work that finds an empty cache; emptying it is not counted."""
+    side = timed(work)
+
+    def cold() -> float:
+        fresh_cache(folder)
+        return side()
+
+    return cold
 
 
 def run(clips: list[Clip], jobs: int) -> None:
@@ -105,4 +115,4 @@ def run(clips: list[Clip], jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -1,19 +1,40 @@
-"""How much faster is the loop than the reference scan? Forward and backward, one thread."""
+"""How much faster are the scans than the reference? Forward and backward, one thread."""
 
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import statistics
-import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 
 import torch
+from harness import Ratio, alternate, at_least, main, rounds_of, timed
 
-from hmrm_lab.models.selective_scan.loop import scan_loop
-from hmrm_lab.models.selective_scan.reference import scan_reference
+from hmrm_lab.models.selective_scan import Backend, selective_scan
 
 SHAPES = [(64, 128, 16, 16), (64, 384, 16, 16), (256, 384, 4, 16), (64, 384, 49, 16)]
-ROUNDS = 5
+SMALLEST = [(2, 8, 3, 4)]
+BACKENDS: tuple[Backend, ...] = ("reference", "loop", "fused")
+BOUNDS = {  # of the fused scan, by the side it is compared with
+    "reference": {(64, 384, 16, 16): 20, (256, 384, 4, 16): 20, (64, 384, 49, 16): 150},
+    "loop": dict.fromkeys(SHAPES[1:], 5),
+}
+
+
+def measure(options: Namespace) -> Iterator[Ratio]:
+    torch.set_num_threads(1)
+    for shape in SMALLEST if options.quick else SHAPES:
+        arguments = draw(*shape)
+        sides = {name: timed(_work(name, arguments)) for name in BACKENDS}
+        taken = alternate(sides, rounds_of(options, 5))
+        for slow, fast in (("reference", "loop"), ("reference", "fused"), ("loop", "fused")):
+            claimed = BOUNDS[slow].get(shape) if fast == "fused" else None
+            yield Ratio(
+                f"scan {'x'.join(map(str, shape))}: {fast} to {slow}",
+                "selective scan, forward and backward, shape B x D x L x N",
+                *(slow, fast, taken[slow], taken[fast]),
+                bound=at_least(claimed) if claimed else None,
+            )
 
 
 def draw(batch: int, width: int, length: int, state: int) -> list[torch.Tensor]:
@@ -28,26 +49,9 @@ def draw(batch: int, width: int, length: int, state: int) -> list[torch.Tensor]:
     return [tensor.requires_grad_() for tensor in tensors]
 
 
-def seconds(scan, arguments: list[torch.Tensor]) -> float:
-    started = time.perf_counter()
-    torch.autograd.grad(scan(*arguments).sum(), arguments)
-    return time.perf_counter() - started
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    print(f"{'B, D, L, N':>20}  {'reference':>10}  {'loop':>10}  ratio")
-    for shape in SHAPES:
-        arguments = draw(*shape)
-        times: dict[object, list[float]] = {scan_reference: [], scan_loop: []}
-        for turn in range(ROUNDS + 1):
-            for scan, taken in times.items():
-                elapsed = seconds(scan, arguments)
-                if turn:  # the first warms up
-                    taken.append(elapsed)
-        slow, fast = (statistics.median(taken) for taken in times.values())
-        print(f"{shape!s:>20}  {1e3 * slow:7.1f} ms  {1e3 * fast:7.1f} ms  {slow / fast:5.1f}")
+def _work(backend: Backend, arguments: list[torch.Tensor]) -> Callable[[], object]:
+    return lambda: torch.autograd.grad(selective_scan(*arguments, backend=backend).sum(), arguments)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

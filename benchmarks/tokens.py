@@ -4,37 +4,33 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import statistics
-import time
+from argparse import Namespace
+from collections.abc import Iterator
 
 import torch
+from harness import Ratio, alternate, main, rounds_of, timed
 
 from hmrm_lab.models.hmrm import HMRM
 
-BATCH, WIDTH, ROUNDS = 64, 32, 5
+BATCH, WIDTH = 64, 32
+SMALL_BATCH, SMALL_WIDTH = 2, 8
 
 
-def seconds(model: HMRM, maps: torch.Tensor) -> float:
-    started = time.perf_counter()
-    model(maps).square().mean().backward()
-    return time.perf_counter() - started
-
-
-def main() -> None:
+def measure(options: Namespace) -> Iterator[Ratio]:
     torch.set_num_threads(1)
-    maps = torch.randn(BATCH, 3, 28, 28)
+    batch, width = (SMALL_BATCH, SMALL_WIDTH) if options.quick else (BATCH, WIDTH)
+    maps = torch.randn(batch, 3, 28, 28)
     models = {
-        kind: HMRM(3, 28, width=WIDTH, depth=1, tokens=kind) for kind in ("windows", "pixels")
+        kind: HMRM(3, 28, width=width, depth=1, tokens=kind) for kind in ("pixels", "windows")
     }
-    times: dict[str, list[float]] = {kind: [] for kind in models}
-    for turn in range(ROUNDS + 1):
-        for kind, model in models.items():
-            elapsed = seconds(model, maps)
-            if turn:  # the first warms up
-                times[kind].append(elapsed)
-    windows, pixels = (1e3 * statistics.median(times[kind]) for kind in models)
-    print(f"windows {windows:.0f} ms, pixels {pixels:.0f} ms, ratio {pixels / windows:.0f}")
+    sides = {
+        kind: timed(lambda model=model: model(maps).square().mean().backward())
+        for kind, model in models.items()
+    }
+    taken = alternate(sides, rounds_of(options, 5))
+    what = f"forward and backward of HMRM, width {width}, depth 1, batch {batch}"
+    yield Ratio("windows to pixels", what, *taken, *taken.values())
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

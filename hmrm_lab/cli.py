@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab import cli_data, cli_flow, cli_predict, cli_recordings
+from hmrm_lab import cli_bench, cli_data, cli_flow, cli_predict, cli_recordings
 from hmrm_lab.cli_shared import Json, show, stoppable
 from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 app.command()(cli_recordings.prepare)
 app.command()(cli_predict.predict)
+app.command()(cli_bench.bench)
 
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
 Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]

@@ -1,0 +1,81 @@
+"""How much faster is a training step of HMRM than with the other scans? One thread.
+
+Each side is a process of its own, since how memory is kept is settled once in a process. A plain
+side is torch as it comes; ours is as a fold trains. "memory kept" gives the other side our memory
+settings as well, so that only the model's code differs.
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+
+import torch
+from children import Child, serve
+from harness import Ratio, Side, alternate, at_least, main, rounds_of, timed
+
+from hmrm_lab.models.hmrm import HMRM
+from hmrm_lab.process import settle_process
+from hmrm_lab.records import CLASSES
+
+BATCH, SETTINGS = 128, {"width": 192, "depth": 4}
+SMALL_BATCH, SMALL = 2, {"width": 8, "depth": 1}
+BOUNDS = {"reference": 25.0, "loop": 3.5}
+SIDES = ("plain", "kept")
+
+
+def measure(options: Namespace) -> Iterator[Ratio]:
+    if options.side:
+        kept, scan = options.side.split(":")
+        serve(step(scan, settled=kept == "kept", quick=options.quick))
+        return
+    for scan, claimed in BOUNDS.items():
+        for kept in SIDES:
+            with _child(f"{kept}:{scan}", options) as slow, _child("kept:auto", options) as fast:
+                taken = alternate({"slow": slow, "fast": fast}, rounds_of(options, 5))
+            bounded = kept == "plain" and not options.quick
+            yield Ratio(
+                f"training step: ours to {scan}{', memory kept' if kept == 'kept' else ''}",
+                "one training step of HMRM, 20 tokens, "
+                + (
+                    "width 8, depth 1, batch 2"
+                    if options.quick
+                    else "width 192, depth 4, batch 128"
+                ),
+                *(scan, "ours", taken["slow"], taken["fast"]),
+                bound=at_least(claimed) if bounded else None,
+            )
+
+
+def step(scan: str, *, settled: bool, quick: bool) -> Side:
+    """Forward, loss, backward and the optimizer's step on fixed random maps."""
+    torch.set_num_threads(1)
+    if settled:
+        settle_process()
+    torch.manual_seed(0)
+    settings, batch = (SMALL, SMALL_BATCH) if quick else (SETTINGS, BATCH)
+    model = HMRM(3, 28, tokens="windows", scan=scan, **settings).train()
+    maps, labels = torch.randn(batch, 3, 28, 28), torch.arange(batch) % len(CLASSES)
+    optimizer = torch.optim.AdamW(model.parameters())
+
+    def train() -> None:
+        optimizer.zero_grad()
+        scales = model(maps).unbind(1)
+        sum(torch.nn.functional.cross_entropy(logits, labels) for logits in scales).backward()
+        optimizer.step()
+
+    return timed(train)
+
+
+def _child(side: str, options: Namespace) -> Child:
+    return Child(__file__, "--side", side, *(["--quick"] if options.quick else []))
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--side", help="only serve as this side")
+
+
+if __name__ == "__main__":
+    main(measure, _arguments)
