@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.store import RunFolder
+from hmrm_lab.store import RunFolder, refuse_full_disk
 from hmrm_lab.training.checkpoint import EVERY_SECONDS, Checkpoint
 
 TELL_SECONDS = 0.5
@@ -65,10 +65,19 @@ class Desk:
             "host": socket.gethostname(),
             "updated": now,
         }
-        self.status_file.parent.mkdir(parents=True, exist_ok=True)
+        self._write(json.dumps(status))
+
+    def _write(self, status: str) -> None:
+        """Replace the status, without a flush: it is read only while the machine is up."""
         beside = self.status_file.with_suffix(f".{os.getpid()}.part")
-        beside.write_text(json.dumps(status), encoding="utf-8")
-        beside.replace(self.status_file)
+        try:
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(status, encoding="utf-8")
+            beside.replace(self.status_file)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            refuse_full_disk(error, beside.parent)
+            raise
 
 
 @dataclass(frozen=True)

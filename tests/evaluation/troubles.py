@@ -13,6 +13,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DivergedError, InputError
 from hmrm_lab.evaluation import unit as units
 from hmrm_lab.records import FlowSet
+from hmrm_lab.store import RunFolder
 
 MARKS = "HMRM_TEST_MARKS"  # a folder where units leave how often they were tried
 SUBJECTS = 8
@@ -23,7 +24,12 @@ def eight_subjects() -> FlowSet:
 
 
 def troubled(
-    config: ExperimentConfig, flowset: FlowSet, unit: units.Unit, device: str = "cpu"
+    config: ExperimentConfig,
+    flowset: FlowSet,
+    unit: units.Unit,
+    device: str = "cpu",
+    *,
+    run: RunFolder | None = None,
 ) -> dict[str, Any]:
     """s01 diverges; s02 (memory) and s03 (killed) fail once; s04 is always killed; s05 raises."""
     turn = _turn(unit)
@@ -38,14 +44,14 @@ def troubled(
             os.kill(os.getpid(), signal.SIGKILL)
         case "toy/s05":
             raise ZeroDivisionError("nobody\nexpected this")
-    return units.run_unit(config, flowset, unit, device)
+    return units.run_unit(config, flowset, unit, device, run=run)
 
 
-def fatal(*_: object) -> dict[str, Any]:
+def fatal(*_: object, **__: object) -> dict[str, Any]:
     raise InputError("no unit can do this", mend="change the settings")
 
 
-def full_disk(*_: object) -> dict[str, Any]:
+def full_disk(*_: object, **__: object) -> dict[str, Any]:
     raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
 
 
