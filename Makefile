@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := OMP_NUM_THREADS=1 $(BIN)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check stress-test lab notebooks bench clean
+.PHONY: demo test check stress-test kill-test lab notebooks bench clean
 
 demo: .venv/core.stamp  ## frames to flow to LOSO training to report, on the built-in faces
 	$(RUN)/hmrm demo
@@ -22,6 +22,9 @@ check: .venv/dev.stamp  ## format, lint, types, import rules, tests, notebooks
 
 stress-test: .venv/dev.stamp  ## 32 processes write 1,000 units each into one run folder
 	HMRM_STRESS_UNITS=1000 $(RUN)/python -m pytest tests/test_store.py -k many_writers
+
+kill-test: .venv/dev.stamp  ## a run is killed 221 times, and goes on: about half an hour on two cores
+	HMRM_KILLS=200 $(RUN)/python -m pytest tests/test_killed.py
 
 lab: .venv/dev.stamp  ## JupyterLab on the first notebook
 	$(RUN)/jupyter lab notebooks/00_quickstart.ipynb

@@ -139,6 +139,8 @@ class FlowSet:
             raise ValueError(f"masks do not fit the maps: {self.masks.shape}")
         if self.frames is not None and len(self.frames) != n:
             raise ValueError(f"frames of {len(self.frames)} clips do not fit {n} maps")
+        # Sums over strided memory round otherwise: computed and loaded maps must be laid out alike.
+        object.__setattr__(self, "maps", np.ascontiguousarray(self.maps))
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -17,9 +17,10 @@ import errno
 import json
 import os
 import shutil
+import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -30,6 +31,7 @@ from hmrm_lab.errors import DiskFullError, InputError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+ABANDONED_S = 86400.0  # nobody takes so long to write a file
 
 
 def cache_folder() -> Path:
@@ -81,6 +83,14 @@ def _neighbour(path: Path, content: bytes) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         refuse_full_disk(error, path.parent)
         raise
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers left half written when they were killed, long enough ago."""
+    for part in folder.rglob("*.part"):
+        with suppress(FileNotFoundError):  # whoever wrote it removes it at this moment
+            if time.time() - part.stat().st_mtime > ABANDONED_S:
+                part.unlink()
 
 
 def _flush_folder(folder: Path) -> None:
@@ -163,6 +173,7 @@ class RunFolder:
                 where=self.path,
                 mend="choose another --out, or delete this folder",
             )
+        _sweep(self.path)
         if not self.config_file.is_file():
             write_atomic(self.path / "environment.json", to_json(environment))
             write_atomic(known, to_json(data))

@@ -166,3 +166,14 @@ def test_a_failure_is_forgotten_with_success(tmp_path: Path) -> None:
     run.write_failure("a/b", 0, why)  # by another command, later
     assert run.failures() == []
     assert not run.failed_file("a/b", 0).exists()
+
+
+def test_what_killed_writers_left_is_swept_up_another_day(tmp_path: Path) -> None:
+    run = RunFolder.of(load_config("smoke"), tmp_path)
+    old, new = run.folds / ".old.part", run.running / ".new.part"
+    for part in (old, new):
+        part.parent.mkdir(parents=True)
+        part.write_text("{")
+    os.utime(old, (0, 0))
+    run.begin(load_config("smoke"), {"fingerprint": "x"}, {})
+    assert new.exists() and not old.exists()

@@ -59,7 +59,7 @@ def _do_missing(
     again = []
     on_progress(_count(run, units), len(units))
     # Asked for one by one: another command may be filling the same folder.
-    missing = (unit for unit in units if not run.has_unit(unit.fold.name, unit.seed))
+    missing = (unit for unit in units if not _done(run, unit))
     with closing(execute(work, missing)) as outcomes:
         for unit, outcome in outcomes:
             _keep(run, unit, outcome)
@@ -81,6 +81,13 @@ def _keep(run: RunFolder, unit: Unit, outcome: Outcome) -> None:
     run.write_unit(unit.fold.name, unit.seed, outcome)
     Desk(run, unit.fold.name, unit.seed).clear()
     write_curves(run, outcome)
+
+
+def _done(run: RunFolder, unit: Unit) -> bool:
+    """Whether the unit is there; then its desk is cleared of what a kill had left."""
+    if done := run.has_unit(unit.fold.name, unit.seed):
+        Desk(run, unit.fold.name, unit.seed).clear()
+    return done
 
 
 def _count(run: RunFolder, units: list[Unit]) -> int:

@@ -1,0 +1,67 @@
+"""`hmrm` with a checkpoint after every epoch, killed at a chosen point: `killable.py [ARGUMENT]...`
+
+`HMRM_TEST_KILL` names the point as `module attribute N moment`: the N-th call in this process kills
+the process group `before` or `after` it is made, or in its `middle`, for calls that write bytes.
+"""
+
+import os
+import signal
+import sys
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from hmrm_lab import cli
+from hmrm_lab.evaluation import loso, unit
+from hmrm_lab.evaluation.desk import Desk
+
+KILL = "HMRM_TEST_KILL"
+
+
+def hasty(*arguments: Any, **options: Any) -> dict[str, Any]:
+    """A unit of work as ever, but for its checkpoints; imported by its name in workers."""
+    unit.Desk = partial(Desk, every_s=0.0)
+    return unit_as_ever(*arguments, **options)
+
+
+def die() -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
+def arm(module: str, attribute: str, number: str, moment: str) -> None:
+    """Let the call kill this process and all that it has started."""
+    *path, name = attribute.split(".")
+    owner: Any = import_module(module)
+    for part in path:
+        owner = getattr(owner, part)
+    original = getattr(owner, name)
+    calls = 0
+
+    def armed(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        fatal = calls == int(number)
+        if fatal and moment == "middle":
+            place, content = arguments
+            arguments = place, content[: len(content) // 2]
+        if fatal and moment == "before":
+            die()
+        result = original(*arguments, **options)
+        if fatal:
+            if moment == "middle":
+                result.__enter__()
+            die()
+        return result
+
+    setattr(owner, name, armed)
+
+
+unit_as_ever = unit.run_unit
+if __name__ == "__main__":
+    from evaluation.killable import hasty as by_name  # not `__main__`, which workers do not have
+
+    loso.run_unit = by_name
+    if point := os.environ.get(KILL):
+        arm(*point.split())
+    sys.argv[0] = "hmrm"
+    cli.main()
