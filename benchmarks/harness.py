@@ -9,6 +9,7 @@ import os
 import platform
 import statistics
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ Side = Callable[[], float]
 """Does its work once and returns how many seconds it took."""
 
 PACKAGES = ("torch", "numba", "numpy")
+WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -170,24 +172,24 @@ def show(document: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(document, indent=2))
         return
     facts = {name: value for name, value in document["machine"].items() if value is not None}
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    print("medians; in brackets the lowest and the highest round", end="\n\n")
+    print(textwrap.fill(", ".join(f"{name} {value}" for name, value in facts.items()), WIDTH))
+    print("Medians; in brackets the lowest and the highest round.", end="\n\n")
     print("\n".join(line_of(result) for result in document["results"]))
 
 
 def line_of(result: Mapping[str, Any]) -> str:
-    """One row of the table."""
+    """A figure with its bound, and what it was made of below it."""
     if result["kind"] in ("skipped", "failed"):
-        return f"{result['name']:<46}  {result['kind']}: {result['why']}"
+        return f"{result['name']}\n    {result['kind']}: {result['why']}"
     unit = "x" if result["kind"] == "ratio" else f" {result['unit']}"
     low, value, high = (f"{result[part]:.3g}" for part in ("low", "value", "high"))
     claim = ""
     if result["bound"] is not None:
         verdict = "met" if result["met"] else "MISSED"
         claim = f"{result['sense']} {result['bound']:g}: {verdict}"
+    row = f"{result['name']:<54} {value + unit:>9} {f'[{low}, {high}]':<16} {claim}".rstrip()
     sides = " / ".join(f"{side['name']} {_duration(side['median_s'])}" for side in result["sides"])
-    row = f"{result['name']:<46}  {value + unit:>12} {f'[{low}, {high}]':<18} {claim:<20} {sides}"
-    return row.rstrip()
+    return f"{row}\n    {sides or result['what']}"
 
 
 def _told(results: Iterable[Result]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""How much faster are the scans than the reference? Forward and backward, one thread."""
+"""How much faster are the scans than the reference? Forward and backward, one thread.
+
+And how far is the fastest from the arithmetic that no scan can do without?
+"""
 
 import os
 
@@ -8,7 +11,8 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 
 import torch
-from harness import Ratio, alternate, at_least, main, rounds_of, timed
+from harness import Ratio, alternate, at_least, at_most, main, rounds_of, timed
+from microkernel import microkernel
 
 from hmrm_lab.models.selective_scan import Backend, selective_scan
 
@@ -19,6 +23,7 @@ BOUNDS = {  # of the fused scan, by the side it is compared with
     "reference": {(64, 384, 16, 16): 20, (256, 384, 4, 16): 20, (64, 384, 49, 16): 150},
     "loop": dict.fromkeys(SHAPES[1:], 5),
 }
+SHARE = 0.6  # of the speed of the bare arithmetic
 
 
 def measure(options: Namespace) -> Iterator[Ratio]:
@@ -26,6 +31,7 @@ def measure(options: Namespace) -> Iterator[Ratio]:
     for shape in SMALLEST if options.quick else SHAPES:
         arguments = draw(*shape)
         sides = {name: timed(_work(name, arguments)) for name in BACKENDS}
+        sides["arithmetic"] = timed(microkernel(*shape))
         taken = alternate(sides, rounds_of(options, 5))
         for slow, fast in (("reference", "loop"), ("reference", "fused"), ("loop", "fused")):
             claimed = BOUNDS[slow].get(shape) if fast == "fused" else None
@@ -35,6 +41,12 @@ def measure(options: Namespace) -> Iterator[Ratio]:
                 *(slow, fast, taken[slow], taken[fast]),
                 bound=at_least(claimed) if claimed else None,
             )
+        yield Ratio(
+            f"scan {'x'.join(map(str, shape))}: bare arithmetic to fused",
+            "as many exponentials and multiply-adds on rows that stay in the first cache",
+            *("fused", "arithmetic", taken["fused"], taken["arithmetic"]),
+            bound=at_most(1 / SHARE) if claimed else None,
+        )
 
 
 def draw(batch: int, width: int, length: int, state: int) -> list[torch.Tensor]:
