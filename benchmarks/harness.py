@@ -119,13 +119,18 @@ def alternate(sides: Mapping[str, Side], rounds: int, *, warm: int = 1) -> dict[
     return taken
 
 
-def timed(work: Callable[[], object]) -> Side:
-    """A side of this work."""
+def timed(work: Callable[[], object], *, for_s: float = 0.0) -> Side:
+    """A side of this work: its mean over as many calls in a row as fill `for_s`, one at least.
+
+    A single short call would mostly measure how cold the caches are after the other sides.
+    """
 
     def side() -> float:
-        started = time.perf_counter()
-        work()
-        return time.perf_counter() - started
+        started, calls = time.perf_counter(), 0
+        while not calls or time.perf_counter() - started < for_s:
+            work()
+            calls += 1
+        return (time.perf_counter() - started) / calls
 
     return side
 

@@ -45,7 +45,9 @@ def _backward(
     reverse: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     scan = (x, dt, A, B, C, skip)
-    g_x, g_dt, g_A, g_B, g_C, g_skip = grads = [torch.zeros(t.shape) for t in scan]
+    g_x, g_dt, g_B, g_C = (torch.empty(tensor.shape) for tensor in (x, dt, B, C))
+    g_A, g_skip = torch.zeros(A.shape), torch.zeros(skip.shape)
+    grads = (g_x, g_dt, g_A, g_B, g_C, g_skip)
     kernels.scan_backward(_scan(*scan), np.array(reverse), to_array(grad_y), _scan(*grads))
     return g_x, g_dt, g_A, g_B, g_C, g_skip
 
