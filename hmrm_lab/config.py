@@ -190,9 +190,30 @@ def read_preset(name: str) -> dict[str, Any]:
         if name.endswith(".toml"):
             raise ConfigError("no such preset file", where=path, mend="check the path")
         raise unknown_name("preset", name, preset_names())
+    return _read_toml(path)
+
+
+def read_config(path: Path) -> ExperimentConfig:
+    """The complete settings that a run has left."""
+    tables = _read_toml(path)
+    if not tables:
+        raise ConfigError("an empty file", where=path, mend="delete the folder and run it again")
+    try:
+        return ExperimentConfig.model_validate(tables)
+    except ValidationError as error:
+        raise ConfigError(
+            f"not the settings of a run ({error.error_count()} of them missing or wrong)",
+            where=path,
+            mend="take a run folder that `hmrm run` of this version made",
+        ) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError("nested too deeply", where=path, mend="write it flatter") from None
+    except ValueError as error:  # no text, no TOML, or a number beyond all bounds
         raise ConfigError(f"not TOML: {error}", where=path, mend="correct that line") from None
 
 

@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ from secrets import token_hex
 from typing import Any
 from urllib.parse import quote
 
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config import ExperimentConfig, read_config
 from hmrm_lab.errors import DiskFullError, InputError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -118,10 +117,18 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
+def parse_json(text: str) -> Any:
+    """`json.loads`, for which whatever is wrong with a text is a `ValueError`."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise InputError(
             f"not readable as JSON ({error})", where=path, mend="delete the file; it is made anew"
         ) from None
@@ -180,9 +187,7 @@ class RunFolder:
             write_atomic(self.config_file, to_toml(config.model_dump(mode="json")))
 
     def config(self) -> ExperimentConfig:
-        return ExperimentConfig.model_validate(
-            tomllib.loads(self.config_file.read_text(encoding="utf-8"))
-        )
+        return read_config(self.config_file)
 
     def data(self) -> dict[str, Any]:
         return dict(read_json(self.path / "data.json"))

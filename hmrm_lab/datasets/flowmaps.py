@@ -58,7 +58,11 @@ def _read_labels(table: Path) -> Iterator[Row]:
         problem = f"not a text file ({error})"
         raise InputError(problem, where=table, mend="save it as UTF-8") from None
     reader = csv.DictReader(lines)
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+    try:
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+    except csv.Error as error:
+        problem = f"not a table ({error})"
+        raise InputError(problem, where=table, mend="save it as CSV") from None
     if missing:
         raise InputError(
             f"no column {', '.join(missing)}", where=table, mend=f"needed: {', '.join(COLUMNS)}"
@@ -130,4 +134,7 @@ def _decode(path: Path) -> np.ndarray | None:
     content = path.read_bytes()
     if not content.startswith(b"\x89PNG\r\n\x1a\n") or b"IEND" not in content[-16:]:
         return None
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None

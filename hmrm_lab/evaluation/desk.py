@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.store import RunFolder, refuse_full_disk
+from hmrm_lab.store import RunFolder, parse_json, refuse_full_disk
 from hmrm_lab.training.checkpoint import EVERY_SECONDS, Checkpoint
 
 TELL_SECONDS = 0.5
@@ -122,7 +122,7 @@ def read_status(run: RunFolder) -> RunStatus:
 def _read(path: Path) -> dict[str, Any] | None:
     """A status; None if it goes away, or is none, at this moment."""
     try:
-        status = json.loads(path.read_text(encoding="utf-8"))
+        status = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return status if isinstance(status, dict) and "epochs_per_s" in status else None

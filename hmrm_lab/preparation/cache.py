@@ -41,6 +41,7 @@ def read_arrays(file: Path, *names: str) -> Arrays | None:
     """
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names or arrays.files}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            found = {name: arrays[name] for name in names or arrays.files}
+    except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile):
         return None
+    return found if all(isinstance(array, np.ndarray) for array in found.values()) else None

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import FlowSet
+from hmrm_lab.store import parse_json
 from hmrm_lab.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Checkpoint:
         if self.path.is_file():
             try:
                 header, tensors = read_tensors(self.path, problem="", mend="")
-                story = json.loads(header.get("training", "{}"))
+                story = parse_json(header.get("training", "{}"))
             except (InputError, ValueError):
                 return
             if story.get("identity") == self._identity and fits(tensors, learner):

@@ -12,6 +12,7 @@ import torch
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES
+from hmrm_lab.store import parse_json
 from hmrm_lab.tensors import read_tensors, write_tensors
 from hmrm_lab.training.learner import build_learner
 from hmrm_lab.training.trainer import Fitted
@@ -60,7 +61,7 @@ def _identity(config: ExperimentConfig) -> dict[str, Any]:
 def _header(metadata: dict[str, str]) -> dict[str, Any]:
     """One entry, so that the same model is the same bytes: safetensors does not sort them."""
     try:
-        header = json.loads(metadata.get(KEY, "{}"))
-    except json.JSONDecodeError:
+        header = parse_json(metadata.get(KEY, "{}"))
+    except ValueError:
         return {}
     return header if isinstance(header, dict) else {}

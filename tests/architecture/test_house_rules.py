@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "numpy", "pandas", "numba", "cv2", "sklearn", "matplotlib", "plotly", "joblib"}
+PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
+LOADERS = {"joblib.load", "pd.read_pickle", "pandas.read_pickle", "yaml.load", "eval", "exec"}
 SOURCES = sorted([*ROOT.glob("hmrm_lab/**/*.py"), *ROOT.glob("widgets/hmrm_widgets/**/*.py")])
+PROGRAMS = [*SOURCES, *sorted(ROOT.glob("benchmarks/*.py"))]
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -22,24 +26,66 @@ def test_modules_explain_themselves_and_stay_small(path: Path) -> None:
     assert len(text.splitlines()) <= 330
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=names(SOURCES))
+@pytest.mark.parametrize("path", PROGRAMS, ids=names(PROGRAMS))
 def test_nothing_loads_pickles(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    assert loaders(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("import pickle", "import dill as d", "from pickle import loads", "import marshal"),
+        *("torch.load(f)", "torch.load(f, weights_only=False)", "np.load(f)", "numpy.load(f)"),
+        *("np.load(f, allow_pickle=True)", "joblib.load(f)", "pd.read_pickle(f)", "eval(text)"),
+        *("yaml.load(f)", "exec(text)", "import shelve", "from joblib import load"),
+    ],
+)
+def test_what_loads_pickles_is_found(line: str) -> None:
+    assert loaders(line)
+    assert not loaders("torch.load(f, weights_only=True); np.load(f, allow_pickle=False)")
+
+
+def loaders(text: str) -> list[str]:
+    """What in a program could run what a file says."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            assert not {alias.name for alias in node.names} & {"pickle", "dill", "shelve"}
-        if not isinstance(node, ast.Call):
-            continue
-        called = ast.unparse(node.func)
-        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        if called == "torch.load":
-            assert given.get("weights_only") == "True"
-        if called == "np.load":
-            assert given.get("allow_pickle") == "False"
+            modules = {alias.name.partition(".")[0] for alias in node.names}
+            found += [ast.unparse(node)] if modules & PICKLERS else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            dangerous = node.module.partition(".")[0] in PICKLERS or whole & LOADERS
+            found += [ast.unparse(node)] if dangerous else []
+        if isinstance(node, ast.Call) and not _harmless(node):
+            found.append(ast.unparse(node))
+    return found
 
 
-def test_help_does_not_import_torch() -> None:
-    program = "import sys, hmrm_lab.cli; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+def _harmless(call: ast.Call) -> bool:
+    called = ast.unparse(call.func)
+    given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+    if called == "torch.load":
+        return given.get("weights_only") == "True"
+    if called in ("np.load", "numpy.load"):
+        return given.get("allow_pickle") == "False"
+    return called not in LOADERS
+
+
+@pytest.mark.parametrize(
+    "command", ["", "run", "demo", "predict", "prepare", "bench", "data check"]
+)
+def test_help_imports_nothing_heavy(command: str) -> None:
+    program = (
+        "import sys, hmrm_lab, hmrm_lab.cli\n"
+        f"sys.argv = ['hmrm', *{command.split()!r}, '--help']\n"
+        "try:\n    hmrm_lab.cli.main()\nexcept SystemExit:\n    pass\n"
+        f"sys.exit(', '.join(sorted({HEAVY!r} & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage: hmrm" in done.stdout
 
 
 def test_every_decision_is_listed() -> None:

@@ -82,7 +82,10 @@ def _pfm_bytes(flow_px: Floats) -> bytes:
 
 
 def _read_png(path: Path) -> Floats:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
     if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError("not a 16-bit RGB flow image", where=path, mend="write it with write_flow")
     flow = (image[..., :0:-1].astype(np.float32) - PNG_ZERO) * PNG_STEP_PX  # BGR: (valid, v, u)

@@ -65,7 +65,10 @@ def read_frame(path: Path) -> Floats:
     """An image as (H, W, 3) float32, RGB in 0..255, or an `InputError`."""
     if not path.is_file():
         raise InputError("no such image", where=path, mend="unpack the data set again")
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
     if image is None:
         raise InputError("not a readable image", where=path, mend="unpack the data set again")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32)

@@ -3,6 +3,7 @@
 Any recordings in this layout can be read, with or without a `landmarks.npy` beside the images.
 """
 
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from hmrm_lab.records import CLASSES, Clip, ClipKey
 
 LIST_NAME = "clips.csv"
 COLUMNS = ("subject", "clip", "label", "onset", "apex", "offset", "fps")
+LONGEST_HEADER = 10_000  # bytes
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -33,7 +35,10 @@ class ImageFrames:
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         path = self.paths[index]
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        try:
+            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        except cv2.error:
+            image = None
         if image is None:
             raise InputError(
                 "not an image that OpenCV can read", mend="replace this file", where=path
@@ -48,8 +53,8 @@ class ImageFrames:
                 "no landmarks for this clip", mend="detect them or write this file", where=path
             )
         try:
-            every = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError):
+            every = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError):
             raise InputError(
                 "not a NumPy array", mend="write it with numpy.save", where=path
             ) from None
@@ -96,6 +101,13 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
     path = Path(root) / LIST_NAME
     if not path.is_file():
         raise InputError("no list of clips here", mend="give the folder that holds it", where=path)
+    with path.open("rb") as file:
+        if len(file.readline(LONGEST_HEADER)) == LONGEST_HEADER:
+            raise InputError(
+                "not a table (its first line has no end)",
+                mend=f"give the columns {', '.join(COLUMNS)}",
+                where=path,
+            )
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.gru_attention.estimator import GRUFlow
+from hmrm_lab.store import parse_json
 from hmrm_lab.tensors import read_tensors, write_tensors
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "gru_attention.safetensors"
@@ -34,8 +35,8 @@ def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
     problem, mend = "not readable as weights", "copy or train them again"
     metadata, tensors = read_tensors(path, problem=problem, mend=mend)
     try:
-        settings = json.loads(metadata.get("settings", "null"))
-    except json.JSONDecodeError as error:
+        settings = parse_json(metadata.get("settings", "null"))
+    except ValueError as error:
         raise InputError(f"{problem} ({error})", where=path, mend=mend) from None
     try:
         network = GRUFlow(**{**_tuples(settings), **changes})

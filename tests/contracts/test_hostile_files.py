@@ -1,0 +1,229 @@
+"""Files made to do harm, at every place where files are read: none is run, each is one sentence.
+
+Every payload goes to every reader, under the name that the reader expects.
+"""
+
+import io
+import json
+import pickle
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+
+from hmrm_lab.config import load_config
+from hmrm_lab.datasets.coding import read_coding
+from hmrm_lab.datasets.flow_truth.files import read_flow
+from hmrm_lab.datasets.flow_truth.stored import read_frame
+from hmrm_lab.datasets.flowmaps import flowmaps
+from hmrm_lab.datasets.images import read_image
+from hmrm_lab.datasets.licensed import FRAMES
+from hmrm_lab.datasets.synthetic.folders import ImageFrames, read_clips
+from hmrm_lab.datasets.video import open_recording
+from hmrm_lab.errors import HmrmError, InputError
+from hmrm_lab.evaluation.desk import read_status
+from hmrm_lab.evaluation.logs import read_predictions
+from hmrm_lab.faces.joblib_arrays import read_arrays as read_joblib
+from hmrm_lab.flow.gru_attention.weights import load_weights
+from hmrm_lab.preparation.cache import read_arrays
+from hmrm_lab.store import RunFolder
+from hmrm_lab.training.checkpoint import Checkpoint
+from hmrm_lab.training.learner import Learner
+from hmrm_lab.training.model_file import load_model
+
+
+class Harm:
+    """Whoever unpickles this leaves a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def torch_zip(harm: Harm) -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"model": harm}, buffer)
+    return buffer.getvalue()
+
+
+def object_array(harm: Harm) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([harm], dtype=object), allow_pickle=True)
+    return buffer.getvalue()
+
+
+def object_arrays(harm: Harm) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, maps=np.array([harm], dtype=object))
+    return buffer.getvalue()
+
+
+def safetensors(header: dict[str, Any], data: bytes = b"", length: int | None = None) -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def tensor(begin: int, end: int, *shape: int) -> dict[str, Any]:
+    return {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+
+
+DEEP, LONG = 100_000, 10_000
+PAYLOADS: dict[str, Callable[[Harm], bytes]] = {
+    "pickle": pickle.dumps,
+    "old pickle": lambda harm: pickle.dumps(harm, protocol=0),
+    "torch.save": torch_zip,
+    "npy of objects": object_array,
+    "npz of objects": object_arrays,
+    "npy of a petabyte": lambda _: (
+        b"\x93NUMPY\x01\x00\x76\x00"
+        + b"{'descr': '<f4', 'fortran_order': False, 'shape': (250000000000000,), }".ljust(117)
+        + b"\n"
+    ),
+    "safetensors with an endless header": lambda _: safetensors({}, length=2**63 - 1),
+    "safetensors of a petabyte": lambda _: safetensors({"a": tensor(0, 2**50, 2**24, 2**24)}),
+    "safetensors that overlap": lambda _: safetensors(
+        {"a": tensor(0, 8, 2), "b": tensor(4, 12, 2)}, bytes(12)
+    ),
+    "safetensors with deep JSON": lambda _: safetensors(
+        {"__metadata__": dict.fromkeys(("hmrm", "settings", "training"), "[" * DEEP)}
+    ),
+    "deep JSON": lambda _: b"[" * DEEP,
+    "deep objects": lambda _: b'{"a":' * DEEP,
+    "deep TOML": lambda _: b"a = " + b"[" * DEEP,
+    "a number of many digits": lambda _: b'{"a": ' + b"9" * LONG + b"}",
+    "a TOML number of many digits": lambda _: b"a = " + b"9" * LONG,
+    "no text": lambda _: b"\xff\xfe\x00\x00" * 100,
+    "zeros": lambda _: bytes(4096),
+    "nothing": lambda _: b"",
+    "one endless line": lambda _: b"a," * 100_000,
+    "an open quote": lambda _: b'"' + b"a\n" * LONG,
+    "flo of a petabyte": lambda _: b"PIEH" + struct.pack("<ii", 2**24, 2**24),
+    "pfm of less than nothing": lambda _: b"PF\n-5 -5\n-1.0\n" + bytes(100),
+    "a PNG with a huge header": lambda _: (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I4sIIBBBBBI", 13, b"IHDR", 2**30, 2**30, 8, 2, 0, 0, 0, 0)
+        + b"\x00\x00\x00\x00IEND\xaeB`\x82"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Where the payload goes below a folder, and who reads it there.
+
+    `forgiving` readers take what they cannot read for absent, and say so by None.
+    """
+
+    name: str
+    read: Callable[[Path], object]
+    forgiving: bool = False
+
+
+def run_file(name: str, read: Callable[[RunFolder], object]) -> Reader:
+    """A file of a run folder that is whole otherwise."""
+
+    def read_it(place: Path) -> object:
+        run = RunFolder(place)
+        if not run.config_file.exists():
+            begin_run(run)
+        return read(run)
+
+    return Reader(name, read_it, forgiving=name.startswith("running/"))
+
+
+def begin_run(run: RunFolder) -> None:
+    run.begin(quick_config(), {"fingerprint": "x", "folds": 1}, {})
+
+
+def take_up(place: Path) -> None:
+    """A training that would go on from the file, and begins anew instead."""
+    flowset = make_flowset(subjects=2)
+    learner = Learner.begin(quick_config(), flowset, epochs=2, device="cpu")
+    Checkpoint(place / "c.safetensors").begin(learner, flowset, seed=0, epochs=2)
+    assert learner.losses == []
+
+
+def take_status(run: RunFolder) -> None:
+    assert read_status(run).in_work == ()
+
+
+READERS = {
+    "model": Reader(
+        "m.safetensors", lambda at: load_model(at / "m.safetensors", quick_config(), 28)
+    ),
+    "weights of the flow": Reader("w.safetensors", lambda at: load_weights(at / "w.safetensors")),
+    "checkpoint": Reader("c.safetensors", take_up, forgiving=True),
+    "cache": Reader("c.npz", lambda at: read_arrays(at / "c.npz"), forgiving=True),
+    "landmarks": Reader("landmarks.npy", lambda at: ImageFrames((at / "0.png",)).landmarks(0)),
+    "networks of joblib": Reader("a.lz4", lambda at: read_joblib((at / "a.lz4").open("rb"), at)),
+    "flo": Reader("f.flo", lambda at: read_flow(at / "f.flo")),
+    "pfm": Reader("f.pfm", lambda at: read_flow(at / "f.pfm")),
+    "png flow": Reader("f.png", lambda at: read_flow(at / "f.png")),
+    "workbook": Reader("c.xlsx", lambda at: read_coding(at / "c.xlsx", FRAMES)),
+    "coding as text": Reader("c.csv", lambda at: read_coding(at / "c.csv", FRAMES)),
+    "list of clips": Reader("clips.csv", read_clips),
+    "list of maps": Reader("labels.csv", flowmaps),
+    "frame of a list": Reader("0.png", lambda at: ImageFrames((at / "0.png",))[0]),
+    "frame of a truth": Reader("0.ppm", lambda at: read_frame(at / "0.ppm")),
+    "frame": Reader("f.jpg", lambda at: read_image(at / "f.jpg")),
+    "video": Reader("v.mp4", lambda at: open_recording(at / "v.mp4")),
+    "preset": Reader("p.toml", lambda at: load_config(str(at / "p.toml"))),
+    "log of predictions": Reader("log.csv", lambda at: read_predictions(at / "log.csv")),
+    "unit": run_file("folds/a@b.seed0.json", lambda run: list(run.units())),
+    "failure": run_file("failed/a@b.seed0.json", lambda run: run.failures()),
+    "data of a run": run_file("data.json", begin_run),
+    "settings of a run": run_file("config.toml", lambda run: run.config()),
+    "status": run_file("running/a@b.seed0.json", take_status),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_it_is_not_run_and_one_sentence(tmp_path: Path, reader: str, payload: str) -> None:
+    mark, known, place = tmp_path / "mark", READERS[reader], tmp_path / "place"
+    if (reader, payload) == ("preset", "nothing"):
+        pytest.skip("an empty preset is one that changes nothing")
+    content = PAYLOADS[payload](Harm(mark))
+    hostile = place / known.name
+    hostile.parent.mkdir(parents=True)
+    if reader in ("unit", "failure", "status"):
+        begin_run(RunFolder(place))
+    hostile.write_bytes(content)
+    try:
+        answer = known.read(place)
+    except HmrmError as error:
+        assert not known.forgiving
+        assert len(str(error).splitlines()) == 1 and len(str(error)) < 1000
+    else:
+        assert known.forgiving and answer is None
+    assert not mark.exists()
+    assert hostile.read_bytes() == content
+
+
+def test_the_payloads_do_harm_where_they_are_run(tmp_path: Path) -> None:
+    for number, name in enumerate(("pickle", "old pickle")):
+        mark = tmp_path / str(number)
+        pickle.loads(PAYLOADS[name](Harm(mark)))
+        assert mark.exists()
+    mark = tmp_path / "torch"
+    torch.load(io.BytesIO(torch_zip(Harm(mark))), weights_only=False)
+    assert mark.exists()
+    mark = tmp_path / "numpy"
+    np.load(io.BytesIO(object_array(Harm(mark))), allow_pickle=True)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc/passwd", "..\\outside"])
+def test_a_list_of_clips_cannot_lead_out_of_its_folder(tmp_path: Path, name: str) -> None:
+    rows = ["subject,clip,label,onset,apex,offset,fps", f"{name},c,negative,0,1,2,100", ""]
+    (tmp_path / "clips.csv").write_text("\n".join(rows))
+    with pytest.raises(InputError):
+        read_clips(tmp_path)
