@@ -345,4 +345,5 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("hmrm_lab.config.load_config", full)
     done = hmrm("run", *SMOKE, cwd=tmp_path)
     assert done.returncode == 1
-    assert "No space left on device; what was finished is safe" in done.stderr
+    assert "the disk is full" in done.stderr
+    assert "what was finished is safe; the same command goes on" in done.stderr

@@ -76,7 +76,8 @@ def test_failed_units_are_recorded_and_the_others_go_on(
     assert "troubles.py" in raised["traceback"]
     assert diverged["traceback"] is None
     tried = troubles.turns()
-    assert [tried[f"toy-s0{number}"] for number in range(1, 9)] == [1, 2, 2, 2, 2, 1, 1, 1]
+    counts = [len(tried[f"toy-s0{number}"]) for number in range(1, 9)]
+    assert counts == [1, 2, 2, 2, 2, 1, 1, 1]
     assert not (folder.path / "model.safetensors").exists()
     assert "INCOMPLETE: 5 of 8 folds, 3 failed" in stamp(folder.metrics())
     assert note(folder.metrics()) == "INCOMPLETE 5/8 (3 failed)"

@@ -10,10 +10,12 @@ Backends, all of one recurrence; values and gradients agree up to rounding:
     reference   written out in torch; to be read, and what the others are measured against
     loop        plain torch, cache-sized steps; any device, any floating type
     fused       machine code over channels (numba); float32 on the CPU
+    cuda        the same operator on a GPU (Triton); float32 on CUDA devices
     auto        the fastest that the tensor at hand allows
 """
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -24,7 +26,7 @@ from hmrm_lab.models.selective_scan.fused import fused_scan
 from hmrm_lab.models.selective_scan.loop import scan_loop
 from hmrm_lab.models.selective_scan.reference import scan_reference
 
-Backend = Literal["auto", "reference", "loop", "fused"]
+Backend = Literal["auto", "reference", "loop", "fused", "cuda"]
 Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Sequence[bool]], Tensor]
 
 
@@ -70,17 +72,25 @@ def choose_backend(backend: Backend, x: Tensor) -> str:
 
     Raises `ConfigError` where the named one cannot compute it.
     """
-    fits_fused = x.device.type == "cpu" and x.dtype == torch.float32
     if backend == "auto":
-        return "fused" if fits_fused else "loop"
-    if backend == "fused" and not fits_fused:
+        return next((name for name in OPERATORS if _fits(name, x)), "loop")
+    if backend in OPERATORS and not _fits(backend, x):
         raise ConfigError(
-            f"the fused scan computes float32 on the CPU, not {x.dtype} on {x.device}",
+            f"the {backend} scan computes float32 on {OPERATORS[backend]}, not {x.dtype} on"
+            f" {x.device}",
             mend="use scan=auto",
         )
     return backend
 
 
+def _fits(name: str, x: Tensor) -> bool:
+    if name == "cuda" and not (x.is_cuda and find_spec("triton")):
+        return False
+    return x.device.type == DEVICES[name] and x.dtype == torch.float32
+
+
+DEVICES = {"fused": "cpu", "cuda": "cuda"}
+OPERATORS = {"fused": "the CPU", "cuda": "CUDA devices with Triton"}
 WITHOUT_DIRECTION = {"reference": scan_reference, "loop": scan_loop}
 
 

@@ -1,7 +1,7 @@
-"""The scan as one operator of torch, computed by a machine-code kernel over channels.
+"""The scan as one operator of torch: machine code on the CPU, Triton on CUDA devices; float32.
 
 Registered through `torch.library`, so that autograd, `torch.compile` and `torch.export` see one
-operator. Float32 on the CPU.
+operator.
 """
 
 from typing import Any
@@ -50,6 +50,21 @@ def _backward(
     grads = (g_x, g_dt, g_A, g_B, g_C, g_skip)
     kernels.scan_backward(_scan(*scan), np.array(reverse), to_array(grad_y), _scan(*grads))
     return g_x, g_dt, g_A, g_B, g_C, g_skip
+
+
+@fused_scan.register_kernel("cuda")
+def _(*arguments: Any) -> Tensor:
+    from hmrm_lab.models.selective_scan import triton_scan  # needs Triton
+
+    _check(*arguments)
+    return triton_scan.forward(*arguments)
+
+
+@_backward.register_kernel("cuda")
+def _(*arguments: Any) -> tuple[Tensor, ...]:
+    from hmrm_lab.models.selective_scan import triton_scan
+
+    return triton_scan.backward(*arguments)
 
 
 @fused_scan.register_fake

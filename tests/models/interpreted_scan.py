@@ -1,0 +1,47 @@
+"""The Triton kernels in Triton's interpreter on the CPU, against float64: `interpreted_scan.py N`.
+
+A process of its own, because Triton decides at its import whether it interprets.
+"""
+
+import os
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import sys
+from typing import Any
+
+import torch
+from models.test_selective_scan import check_agreement, random_case
+from torch import Tensor
+
+from hmrm_lab.models.selective_scan import _flat, triton_scan
+
+
+class Interpreted(torch.autograd.Function):
+    """What `fused.py` registers for CUDA devices, on the CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> Tensor:
+        *tensors, ctx.reverse = arguments
+        ctx.save_for_backward(*tensors)
+        return triton_scan.forward(*tensors, ctx.reverse)
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+        return (*triton_scan.backward(grad_y, *ctx.saved_tensors, ctx.reverse), None)
+
+
+def main(count: int) -> None:
+    for number in range(count):
+        triton_scan.LARGEST_ROOM = 1 if number % 2 else 2**30  # sequences in turns, or at once
+        arguments, reverse = random_case(number, longest=7)
+        check_agreement(
+            lambda *tensors, turns=reverse: _flat(Interpreted.apply, *tensors, turns),
+            arguments,
+            reverse,
+        )
+        print(number, flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
