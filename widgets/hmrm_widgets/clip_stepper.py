@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 import ipywidgets as w
 
-from hmrm_lab.errors import HmrmError
 from hmrm_lab.faces.align import align_clip, crop_similarity
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.faces.evaluate import clip_curve, reference_track
@@ -19,6 +18,7 @@ from hmrm_lab.reporting.face_pictures import PART_COLOURS, Layer, face_picture
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import jpeg_bytes
 from hmrm_widgets.parts import plain, row, title
+from hmrm_widgets.viewer import Viewer
 
 KEPT_TRACKS = 16  # found faces and their curves in memory
 KEPT_FRAMES = 64
@@ -31,12 +31,17 @@ HOW = {
 }
 
 
-class ClipStepper(w.VBox):
+class Views(NamedTuple):
+    face: bytes
+    curve: str
+    caption: str
+
+
+class ClipStepper(Viewer):
     """Controls for clip, face provider and frame above the face and the apex curve.
 
     The face is a picture in `ipywidgets.Image` and the curve a small SVG: a redraw sends no
-    figure state and leaves nothing of size in a saved notebook. A wrong input is told below the
-    views, an error in the program shows its traceback there; the views are emptied in both cases.
+    figure state and leaves nothing of size in a saved notebook.
 
     Parameters
     ----------
@@ -87,59 +92,30 @@ class ClipStepper(w.VBox):
         self.face = w.Image(format="jpeg")
         self.face.layout = w.Layout(width="22rem", max_width="100%", object_fit="contain")
         self.curve = w.HTML(layout=w.Layout(width="29rem", max_width="100%", margin="0 0 0 1rem"))
-        self.caption, self.problem, self.trace = w.HTML(), w.HTML(), w.Output()
-        self._adjusting = False
-        super().__init__(
-            [
-                row(self.clip, self.provider),
-                row(self.frame, self.play, self.timer, gap="1em"),
-                row(self.landmarks, self.parts, self.core, self.crop, gap="2em"),
-                row(self.face, self.curve),
-                self.caption,
-                self.problem,
-                self.trace,
-            ]
-        )
-        self._offer()
-        self._show(*self._render())
-        for control in (self.clip, self.provider, self.frame, *self._toggles()):
-            control.observe(self._on_change, "value")
+        self.caption = w.HTML()
+        rows = [
+            row(self.clip, self.provider),
+            row(self.frame, self.play, self.timer, gap="1em"),
+            row(*self._toggles(), gap="2em"),
+            row(self.face, self.curve),
+            self.caption,
+        ]
+        super().__init__(rows, [self.clip, self.provider, self.frame, *self._toggles()])
 
-    def _on_change(self, change: dict[str, Any]) -> None:
-        """Fit the controls to the clip and redraw, or say why not."""
-        if self._adjusting:
-            return
-        if not self.caption.value:  # the last one failed
-            self.trace.clear_output()
-        self.problem.value = ""
-        views: tuple[bytes, str, str] = (b"", "", "")
-        with self.trace:  # a callback's traceback is lost otherwise
-            try:
-                if change["owner"] is self.clip:
-                    self._offer()
-                views = self._render()
-            except HmrmError as error:
-                self.problem.value = f"<p role='alert'><b>Cannot show this:</b> {plain(error)}</p>"
-            finally:
-                self._show(*views)
-
-    def _offer(self) -> None:
+    def fit(self, changed: w.Widget | None) -> None:
         """Fit provider and frames to the chosen clip; it opens at its onset."""
+        if changed is not None and changed is not self.clip:
+            return
         clip = self._chosen()
-        self._adjusting = True
-        try:
-            names, before = self._names(clip), self.provider.value
-            self.provider.options = names
-            self.provider.value = before if before in names else names[0]
-            for control in (self.timer, self.frame):
-                with control.hold_trait_notifications():
-                    control.min, control.max = clip.onset, clip.offset
-                    control.value = clip.onset
-        finally:
-            self._adjusting = False
+        names, before = self._names(clip), self.provider.value
+        self.provider.options = names
+        self.provider.value = before if before in names else names[0]
+        for control in (self.timer, self.frame):
+            with control.hold_trait_notifications():
+                control.min, control.max = clip.onset, clip.offset
+                control.value = clip.onset
 
-    def _render(self) -> tuple[bytes, str, str]:
-        """Face, curve and caption for the state of the controls."""
+    def render(self) -> Views:
         number, frame, clip = self.clip.value, self.frame.value, self._chosen()
         track, _, curve = self._found(number, self.provider.value)
         image = self._image(number, self.provider.value, frame, self.crop.value)
@@ -150,7 +126,11 @@ class ClipStepper(w.VBox):
         toggles = (self.landmarks, self.parts, self.core)
         layers = [name for name, on in zip(names, toggles, strict=True) if on.value]
         picture = face_picture(image, points, layers)
-        return jpeg_bytes(picture), curve_svg(curve, frame, clip.apex), self._words(track[frame])
+        words = self._words(track[frame])
+        return Views(jpeg_bytes(picture), curve_svg(curve, frame, clip.apex), words)
+
+    def show(self, views: Views | None) -> None:
+        self.face.value, self.curve.value, self.caption.value = views or Views(b"", "", "")
 
     def _words(self, face: Face) -> str:
         clip, frame = self._chosen(), self.frame.value
@@ -164,9 +144,6 @@ class ClipStepper(w.VBox):
         if self.parts.value:
             words += [f"{_swatch(colour)} {name}" for name, colour in PART_COLOURS.items()]
         return " ".join(words)
-
-    def _show(self, face: bytes, curve: str, caption: str) -> None:
-        self.face.value, self.curve.value, self.caption.value = face, curve, caption
 
     def _names(self, clip: Clip) -> list[str]:
         """What can find the faces of a clip."""

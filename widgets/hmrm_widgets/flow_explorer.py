@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets as w
 import numpy as np
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
-from hmrm_lab.errors import HmrmError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.gru_attention.builder import FrozenFlow
 from hmrm_lab.flow.gru_attention.steps import flow_steps, update_names
@@ -28,6 +27,7 @@ from hmrm_lab.reporting.pictures import (
 )
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row, title
+from hmrm_widgets.viewer import Viewer
 
 EXACT = "exact"
 DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
@@ -40,7 +40,13 @@ ARROW_SHARPNESS = 2  # picture pixels per pixel of a frame
 WIDE = {"description_width": "8em"}
 
 
-class FlowExplorer(w.VBox):
+class Views(NamedTuple):
+    face: bytes
+    motion: bytes
+    caption: str
+
+
+class FlowExplorer(Viewer):
     """Controls for clip, frame, method, update and display above the moving face and its flow.
 
     The views are pictures in `ipywidgets.Image`: a redraw sends small pictures and no figure
@@ -48,9 +54,7 @@ class FlowExplorer(w.VBox):
     where a plotly FigureWidget would leave five megabytes.
 
     Colours are scaled to the apex of the chosen clip and method, so that the frames of one clip
-    and the updates of one method can be compared. A wrong input is told below the views, an error
-    in the program shows its traceback there; the views are emptied in both cases, as they would
-    be of another state.
+    and the updates of one method can be compared.
 
     Parameters
     ----------
@@ -100,59 +104,23 @@ class FlowExplorer(w.VBox):
         self.face = w.Image(format="jpeg", layout=view)
         self.motion = w.Image(format="png", layout=view)
         self.legend = w.Image(format="png", layout=w.Layout(object_fit="contain"))
-        self.caption, self.problem, self.trace = w.HTML(), w.HTML(), w.Output()
-        self._adjusting = False
-        super().__init__(
-            [
-                row(self.clip, self.method),
-                row(self.frame, self.update),
-                row(self.display),
-                row(self.magnification, self.steady),
-                row(self.face, self.motion, self.legend),
-                self.caption,
-                self.problem,
-                self.trace,
-            ]
-        )
-        self._offer()
-        self._show(*self._render())
-        for control in (
-            self.clip,
-            self.method,
-            self.frame,
-            self.update,
-            self.magnification,
-            self.display,
-            self.steady,
-        ):
-            control.observe(self._on_change, "value")
+        self.caption = w.HTML()
+        rows = [
+            row(self.clip, self.method),
+            row(self.frame, self.update),
+            row(self.display),
+            row(self.magnification, self.steady),
+            row(self.face, self.motion, self.legend),
+            self.caption,
+        ]
+        choices = (self.clip, self.method, self.update, self.display)
+        super().__init__(rows, [*choices, self.frame, self.magnification, self.steady])
 
-    def _on_change(self, change: dict[str, Any]) -> None:
-        """Fit the controls to each other and redraw, or say why not."""
-        if self._adjusting:
-            return
-        if not self.caption.value:  # the last one failed
-            self.trace.clear_output()
-        self.problem.value = ""
-        views: tuple[bytes, bytes, str] = (b"", b"", "")
-        with self.trace:  # a callback's traceback is lost otherwise
-            try:
-                self._offer(new_clip=change["owner"] is self.clip)
-                views = self._render()
-            except HmrmError as error:
-                self.problem.value = f"<p role='alert'><b>Cannot show this:</b> {plain(error)}</p>"
-            finally:
-                self._show(*views)
-
-    def _offer(self, *, new_clip: bool = True) -> None:
+    def fit(self, changed: w.Widget | None) -> None:
         """Offer what the chosen clip and method can do; keep what was chosen where it still is."""
-        self._adjusting = True
-        try:
-            if new_clip:
-                self._offer_clip()
-            self._offer_updates()
-        finally:
-            self._adjusting = False
+        if changed is None or changed is self.clip:
+            self._offer_clip()
+        self._offer_updates()
 
     def _offer_clip(self) -> None:
         """The frames of the clip, its apex first, and what needs the exact motion."""
@@ -174,8 +142,7 @@ class FlowExplorer(w.VBox):
             self.update.value = len(names) - 1
         self.update.disabled = len(names) == 1
 
-    def _render(self) -> tuple[bytes, bytes, str]:
-        """Face, motion and caption for the state of the controls."""
+    def render(self) -> Views:
         frame, factor = self.frame.value, self.magnification.value
         onset = self._image(self.clip.value, self._chosen().onset)
         flow = self._seen_flow(frame)
@@ -184,7 +151,12 @@ class FlowExplorer(w.VBox):
         words = [*self._words(flow), scale]
         if factor > 1:
             words.append(f"The face is the onset moved {factor} times as far as measured.")
-        return jpeg_bytes(face), png_bytes(motion), " ".join(words)
+        return Views(jpeg_bytes(face), png_bytes(motion), " ".join(words))
+
+    def show(self, views: Views | None) -> None:
+        self.face.value, self.motion.value, self.caption.value = views or Views(b"", b"", "")
+        legend = legend_bytes(self.display.value) if views else b""
+        self.legend.value, self.legend.layout.display = legend, "" if legend else "none"
 
     def _motion_picture(self, onset: Image) -> tuple[Image, str]:
         """What `display` asks for, and the scale of its colours in words."""
@@ -224,11 +196,6 @@ class FlowExplorer(w.VBox):
             whole = ", head motion included" if self.steady.value else ""
             words.append(f"Mean end-point error{whole}: {self._error(frame).mean():.3f} px.")
         return words
-
-    def _show(self, face: bytes, motion: bytes, caption: str) -> None:
-        self.face.value, self.motion.value, self.caption.value = face, motion, caption
-        legend = legend_bytes(self.display.value) if motion else b""
-        self.legend.value, self.legend.layout.display = legend, "" if legend else "none"
 
     def _chosen(self) -> Clip:
         return self._clips[self.clip.value]
