@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from hmrm_lab import cli_bench, cli_data, cli_flow, cli_predict, cli_recordings
-from hmrm_lab.cli_shared import Json, show, stoppable
+from hmrm_lab.cli_shared import Json, show
 from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
+from hmrm_lab.studies.stopping import stoppable
 
 app = typer.Typer(
     help="Micro-expression recognition with HMRM: frames to flow to an honest LOSO table.",

@@ -137,4 +137,13 @@ def _alive(status: dict[str, Any]) -> bool:
         return False
     except PermissionError:  # it is there, and another user's
         return True
-    return True
+    return not _ended(status["process"])
+
+
+def _ended(process: int) -> bool:
+    """Whether a process that Linux still lists has ended, and only its parent has not heard."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # another system, or it is gone at this moment
+        return False
+    return told.rpartition(")")[2].split()[0] in ("Z", "X")

@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -128,3 +130,14 @@ def test_tensorboard_can_read_the_curves(run: RunFolder) -> None:
     read = [(event.step, event.value) for event in events.Scalars("training loss")]
     assert [step for step, _ in read] == list(range(1, len(unit["losses"]) + 1))
     assert [value for _, value in read] == pytest.approx(unit["losses"])
+
+
+def test_a_process_that_has_ended_and_nobody_asked_for_is_dead(run: RunFolder) -> None:
+    run.unit_file("toy/s01", 0).unlink()
+    child = subprocess.Popen([sys.executable, "-S", "-c", ""], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.read()  # until it ends
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    write_status(run, "toy/s01", process=child.pid)
+    assert read_status(run).in_work == ()
+    child.communicate()
