@@ -10,9 +10,10 @@ Every variant is an ordinary run under its own settings: one that is finished is
 whoever began it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hmrm_lab.config import ExperimentConfig, override, parse_override
 from hmrm_lab.errors import ConfigError
@@ -37,6 +38,13 @@ PAPER = (
     Variant("M2", "no MotionMix", ("augment.motionmix=0",)),
     Variant("M3", "no region fusion", ("model.fusion=none",)),
 )
+COMPONENTS = {
+    "flow.name": "flow {}",
+    "augment.motionmix": "MotionMix {}",
+    "model.fusion": "fusion {}",
+    "model.width": "width {}",
+    "model.depth": "depth {}",
+}  # what a board switches, and how it is told
 FIXED = ("data.", "evaluation.seeds", "evaluation.control", "model.name")  # else nothing is paired
 
 
@@ -48,6 +56,21 @@ class Ablation:
     configs: dict[str, ExperimentConfig]
     words: dict[str, str]
     left_out: dict[str, str]
+    ready_made: bool = False  # the data are maps, and not recordings
+
+    @property
+    def full_config(self) -> ExperimentConfig:
+        return self.configs[self.full]
+
+    def settings_of(self, variant: Variant) -> ExperimentConfig:
+        """The full model with the variant's overrides, but for a flow where there is none."""
+        return _changed(self.full_config, variant, self.ready_made)
+
+    def name_of(self, config: ExperimentConfig) -> str | None:
+        """The variant that has these settings already."""
+        digest = config.digest()
+        names = (name for name, known in self.configs.items() if known.digest() == digest)
+        return next(names, None)
 
 
 def plan_ablation(
@@ -68,19 +91,19 @@ def plan_ablation(
     """
     ready_made = load_clips(config, root) is None
     base = _changed(config, full, ready_made)
-    plan = Ablation(full.name, {full.name: base}, {full.name: full.words}, {})
+    plan = Ablation(full.name, {full.name: base}, {full.name: full.words}, {}, ready_made)
     for variant in variants:
         if variant.name in plan.words:
             raise ConfigError(f"two variants are named '{variant.name}'", mend="rename one")
         plan.words[variant.name] = variant.words
-        changed = _changed(base, variant, ready_made)
-        same = [name for name, known in plan.configs.items() if known.digest() == changed.digest()]
+        changed = plan.settings_of(variant)
+        same = plan.name_of(changed)
         if ready_made and all(_chooses_flow(text) for text in variant.overrides):
             plan.left_out[variant.name] = (
                 f"the maps of '{config.data.name}' come ready-made: there is no flow to choose"
             )
         elif same:
-            plan.left_out[variant.name] = f"in this recipe it is the same as {same[0]}"
+            plan.left_out[variant.name] = f"in this recipe it is the same as {same}"
         else:
             plan.configs[variant.name] = changed
     return plan
@@ -107,6 +130,35 @@ def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:
     """The variants that have figures already, complete or not."""
     folders = {name: RunFolder.of(config, out) for name, config in plan.configs.items()}
     return {name: run for name, run in folders.items() if (run.path / "metrics.json").is_file()}
+
+
+def component_values(config: ExperimentConfig) -> dict[str, Any]:
+    """The setting of every component that there is in this recipe."""
+    tables = config.model_dump(mode="json")
+    paths = [key.split(".") for key in COMPONENTS]
+    return {f"{table}.{key}": tables[table][key] for table, key in paths if key in tables[table]}
+
+
+def own_variant(name: str, full: ExperimentConfig, values: Mapping[str, Any]) -> Variant:
+    """The variant that has these components, told by what it changes in the full model."""
+    before = component_values(full)
+    changed = {key: value for key, value in values.items() if value != before[key]}
+    words = ", ".join(COMPONENTS[key].format(value) for key, value in changed.items())
+    return Variant(name, words, tuple(f"{key}={value}" for key, value in changed.items()))
+
+
+def variants_in(plan: Ablation, out: Path) -> list[Variant]:
+    """Variants of other runs in this folder that differ from the full model in components alone."""
+    full = plan.full_config
+    found: dict[str, Variant] = {}
+    for file in sorted(out.glob("*/config.toml")):
+        config = RunFolder(file.parent).config()
+        if config.model.name != full.model.name or plan.name_of(config):
+            continue
+        variant = own_variant(f"own {len(found) + 1}", full, component_values(config))
+        if plan.settings_of(variant).digest() == config.digest():
+            found.setdefault(config.digest(), variant)
+    return list(found.values())
 
 
 def _changed(config: ExperimentConfig, variant: Variant, ready_made: bool) -> ExperimentConfig:

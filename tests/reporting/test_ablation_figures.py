@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from hmrm_lab.reporting.ablation_figures import forest_figure
+from hmrm_lab.reporting.ablation_figures import forest_figure, power_figure
 
 NAN = math.nan
 COLUMNS = (
@@ -47,3 +47,18 @@ def test_nothing_to_compare_is_said() -> None:
     figure = forest_figure(table(FULL))
     assert not figure.data
     assert "no variant to compare" in figure.layout.annotations[0].text
+
+
+def test_power_with_its_claims() -> None:
+    power = pd.DataFrame(
+        {
+            "True difference": [0.0, 0.1],
+            "Mean UF1 difference": [0.0, 0.11],
+            "Found": [0.04, 0.7],
+            "Studies": [50, 50],
+        }
+    )
+    figure = power_figure(power, clips=145, claims={"M1": 0.05, "<M2>": 0.03})
+    assert list(figure.data[0].y) == [0.04, 0.7]
+    assert [a.text for a in figure.layout.annotations if a.name == "claim"] == ["&lt;M2&gt;", "M1"]
+    assert "145 clips" in figure.layout.title.text

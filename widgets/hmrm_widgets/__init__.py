@@ -1,6 +1,7 @@
 """Interactive parts for notebooks: thin controllers over the picture functions of `hmrm_lab`."""
 
+from hmrm_widgets.ablation_board import AblationBoard
 from hmrm_widgets.clip_stepper import ClipStepper
 from hmrm_widgets.flow_explorer import FlowExplorer
 
-__all__ = ["ClipStepper", "FlowExplorer"]
+__all__ = ["AblationBoard", "ClipStepper", "FlowExplorer"]

@@ -1,8 +1,10 @@
 """What the widgets that show clips have in common."""
 
 import html
+from typing import Any
 
 import ipywidgets as w
+from plotly import graph_objects as go
 
 from hmrm_lab.records import CLASSES, Clip
 
@@ -20,3 +22,9 @@ def title(clip: Clip) -> str:
 def plain(text: object) -> str:
     """Text that no browser takes for markup."""
     return html.escape(str(text))
+
+
+def figure_output(figure: go.Figure) -> dict[str, Any]:
+    """A figure for `Output.outputs`; a FigureWidget would leave 5 MB in a saved notebook."""
+    bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json()}
+    return {"output_type": "display_data", "data": bundle, "metadata": {}}
