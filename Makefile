@@ -46,5 +46,5 @@ clean:
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable ".[jupyter,faces,cluster,curves,dev]"
+	$(INSTALL) --editable ".[jupyter,faces,cluster,curves,sweep,dev]"
 	touch $@ .venv/core.stamp

@@ -20,6 +20,7 @@ from hmrm_lab.registry import Registry, datasets, first_problem, flows, provider
 PRESETS = Path(__file__).parent / "presets"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Changes = list[tuple[list[str], Any]]  # of `parse_override`
 
 
 class Section(BaseModel):
@@ -177,9 +178,18 @@ def load_config(
     layer = _without_other_builders(layer, chosen)
     of_system = of_systems.get(chosen["model"], {})
     settings = _merge(_merge(systems[chosen["model"]].recipe, layer), of_system)
-    for path, value in changes:
-        _assign(settings, path, value)
+    _assign(settings, changes)
     settings["name"] = name or settings.get("name", chosen["model"])
+    return _complete(settings)
+
+
+def override(config: ExperimentConfig, overrides: Iterable[str]) -> ExperimentConfig:
+    """The same settings with changes; another flow, say, comes with its own options."""
+    changes = [parse_override(text) for text in overrides]
+    layer = config.model_dump(mode="json")
+    chosen = {part: _chosen_name(part, layer, changes) for part in COMPONENTS}
+    settings = _without_other_builders(layer, chosen)
+    _assign(settings, changes)
     return _complete(settings)
 
 
@@ -245,9 +255,7 @@ def _filled(name: str, part: Component) -> dict[str, Any]:
     return {**own, **COMPONENTS[name][part.name].complete(part.options, beside=own)}
 
 
-def _chosen_name(
-    part: str, layer: Mapping[str, Any], changes: Iterable[tuple[list[str], Any]]
-) -> str:
+def _chosen_name(part: str, layer: Mapping[str, Any], changes: Changes) -> str:
     """The builder that the last word on it names: override, preset, default."""
     default: Component = ExperimentConfig.model_fields[part].default
     names = [value for path, value in changes if path == [part, "name"]]
@@ -310,12 +318,13 @@ def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _assign(settings: dict[str, Any], path: list[str], value: Any) -> None:
-    *tables, key = path
-    for table in tables:
-        below = settings.setdefault(table, {})
-        if not isinstance(below, dict):
-            raise ConfigError(f"'{table}' is not a table", mend=f"set '{table}' itself")
-        settings[table] = dict(below)
-        settings = settings[table]
-    settings[key] = value
+def _assign(settings: dict[str, Any], changes: Changes) -> None:
+    for (*tables, key), value in changes:
+        place = settings
+        for table in tables:
+            below = place.setdefault(table, {})
+            if not isinstance(below, dict):
+                raise ConfigError(f"'{table}' is not a table", mend=f"set '{table}' itself")
+            place[table] = dict(below)
+            place = place[table]
+        place[key] = value

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from hmrm_lab.config import ExperimentConfig, load_config, parse_override, preset_names
+from hmrm_lab.config import ExperimentConfig, load_config, override, parse_override, preset_names
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.registry import systems
 from hmrm_lab.store import RunFolder, to_toml
@@ -130,3 +130,13 @@ def test_settings_survive_the_run_folder(preset: str, tmp_path) -> None:
 
 def test_defaults_alone_are_valid() -> None:
     assert ExperimentConfig().evaluation.epoch_rule == "last"
+
+
+def test_changes_of_complete_settings() -> None:
+    config = load_config("smoke", overrides=["model.width=32"])
+    changed = override(config, ["flow.name=tvl1", "training.epochs=3"])
+    assert (changed.flow.options["warps"], changed.training.epochs) == (5, 3)
+    assert changed.model == config.model
+    assert override(config, []) == config
+    with pytest.raises(ConfigError, match=r"did you mean 'training\.epochs'"):
+        override(config, ["training.epoch=3"])

@@ -1,0 +1,142 @@
+"""The forest plot of an ablation: what each change costs, with its interval, against zero."""
+
+import math
+from typing import Any
+
+import pandas as pd
+from plotly import graph_objects as go
+
+from hmrm_lab.reporting.style import BLUE, INK, ORANGE, finish, message_figure, plain
+
+ROW_PX = 46
+CLAIM_SHIFT = 0.24  # of a row: the claim stands below our own
+TITLE = "What each change does to UF1"
+ROOM = 0.06  # of the width, beyond the outermost end
+
+
+def forest_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
+    """UF1 of each variant minus UF1 of the full model, with the 95 % interval paired by subject.
+
+    Left of the line the variant is worse than the full model. The hollow diamond is the difference
+    that the paper claims; it has no interval, for the paper gives none. A variant without figures
+    keeps its row and says why.
+
+    Parameters
+    ----------
+    table
+        As `ablation_table` gives it. The rows of the full model itself are left out.
+    """
+    rows = table[table["Model"].ne("") & ~_is_full(table)].to_dict("records")
+    if not rows:
+        return message_figure(TITLE, "There is no variant to compare yet.", caption=caption)
+    figure = go.Figure()
+    figure.add_vline(x=0, line={"color": INK, "width": 1.5, "dash": "dash"})
+    _add_ours(figure, rows)
+    _add_claims(figure, rows)
+    for place, row in enumerate(rows):
+        if math.isnan(row["Difference"]):
+            _add_reason(figure, place, str(row["Note"]))
+    names = [f"<b>{plain(row['Variant'])}</b><br>{plain(row['Model'])}" for row in rows]
+    return finish(
+        figure,
+        TITLE,
+        caption=caption,
+        height=ROW_PX * len(rows) + 30,
+        left=40 + 7 * max(len(str(row["Model"])) for row in rows),
+        top=70,
+        most_width=900,
+        showlegend=True,
+        xaxis={
+            "title": "UF1 minus UF1 of the full model (difference of scores from 0 to 1)",
+            "range": _reach(rows),
+            "tickformat": "+.2f",
+        },
+        yaxis={
+            "tickvals": list(range(len(rows))),
+            "ticktext": names,
+            "range": [len(rows) - 0.4, -0.6],
+            "ticks": "",
+            "showgrid": False,
+        },
+    )
+
+
+def _is_full(table: pd.DataFrame) -> "pd.Series[bool]":
+    """The row against which all others are measured: it has figures and no difference."""
+    return table["UF1"].notna() & table["Difference"].isna() & table["Note"].eq("")
+
+
+def _add_ours(figure: go.Figure, rows: list[dict[Any, Any]]) -> None:
+    known = [(n, row) for n, row in enumerate(rows) if not math.isnan(row["Difference"])]
+    if not known:
+        return
+    chosen = [row for _, row in known]
+    figure.add_scatter(
+        x=[row["Difference"] for row in chosen],
+        y=[place for place, _ in known],
+        error_x={
+            "array": [row["Difference high"] - row["Difference"] for row in chosen],
+            "arrayminus": [row["Difference"] - row["Difference low"] for row in chosen],
+            "thickness": 2,
+            "width": 6,
+        },
+        mode="markers",
+        marker={"color": BLUE, "size": 11},
+        name="ours, 95 % interval",
+        customdata=[
+            (
+                plain(row["Model"]),
+                row["Difference low"],
+                row["Difference high"],
+                row["p"],
+                row["p (Holm)"],
+            )
+            for row in chosen
+        ],
+        hovertemplate=(
+            "%{customdata[0]}<br>%{x:+.3f} [%{customdata[1]:+.3f}, %{customdata[2]:+.3f}]"
+            "<br>p %{customdata[3]:.3f}, corrected %{customdata[4]:.3f}<extra></extra>"
+        ),
+    )
+
+
+def _add_claims(figure: go.Figure, rows: list[dict[Any, Any]]) -> None:
+    known = [(n, row) for n, row in enumerate(rows) if not math.isnan(row["Paper difference"])]
+    if not known:
+        return
+    figure.add_scatter(
+        x=[row["Paper difference"] for _, row in known],
+        y=[place + CLAIM_SHIFT for place, _ in known],
+        mode="markers",
+        marker={
+            "color": ORANGE,
+            "symbol": "diamond-open",
+            "size": 10,
+            "line": {"width": 2, "color": ORANGE},
+        },
+        name="claimed by the paper, on CASME II",
+        hovertemplate="claimed by the paper: %{x:+.3f}<extra></extra>",
+    )
+
+
+def _add_reason(figure: go.Figure, place: int, note: str) -> None:
+    """Why a row has no point of ours; beside the line, where it hides nothing."""
+    figure.add_annotation(
+        x=0,
+        y=place - 0.12,
+        text=plain(note or "the full model has no figures yet"),
+        showarrow=False,
+        xanchor="left",
+        xshift=8,
+        font={"size": 11},
+        name="reason",
+    )
+
+
+def _reach(rows: list[dict[Any, Any]]) -> list[float]:
+    """From the outermost end on either side, zero always among them."""
+    columns = ("Difference low", "Difference high", "Difference", "Paper difference")
+    ends = [row[name] for row in rows for name in columns if not math.isnan(row[name])]
+    low, high = min([*ends, -0.05]), max([*ends, 0.05])
+    room = ROOM * (high - low)
+    return [low - room, high + room]

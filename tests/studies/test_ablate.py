@@ -1,0 +1,92 @@
+"""Ablations: what is run, what is left out, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+from conftest import quick_config
+
+from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.reporting.ablation_table import ablation_table
+from hmrm_lab.studies.ablate import (
+    PAPER,
+    Variant,
+    finished_runs,
+    plan_ablation,
+    run_ablation,
+)
+
+QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
+
+
+def test_the_papers_variants_differ_from_the_full_model_in_one_thing_each() -> None:
+    plan = plan_ablation(quick_config("hmrm"))
+    assert list(plan.configs) == ["M4", "M1", "M2", "M3"]
+    full = plan.configs["M4"]
+    assert (full.flow.name, full.augment.motionmix) == ("gru_attention", 0.5)
+    assert full.model.options["fusion"] == "attention"
+    changed = {
+        name: [
+            part for part in type(full).model_fields if getattr(config, part) != getattr(full, part)
+        ]
+        for name, config in plan.configs.items()
+    }
+    assert changed == {"M4": [], "M1": ["flow"], "M2": ["augment"], "M3": ["model"]}
+    assert plan.left_out == {}
+
+
+def test_ready_made_maps_leave_the_flow_out(real_data: Path) -> None:
+    plan = plan_ablation(quick_config("hmrm", "data.name=flowmaps"), root=maps_of(real_data))
+    assert list(plan.configs) == ["M4", "M2", "M3"]
+    assert "ready-made" in plan.left_out["M1"]
+    assert plan.words["M1"], "left out visibly"
+
+
+def maps_of(real_data: Path) -> Path:
+    return real_data / "megc2019-flowmaps"
+
+
+def test_what_changes_nothing_is_left_out() -> None:
+    plan = plan_ablation(quick_config("hmrm", "augment.motionmix=0"))
+    assert plan.left_out == {"M2": "in this recipe it is the same as M4"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("model.fusio=none",), "did you mean 'fusion'"),
+        (("flow.name=tvl",), "did you mean 'tvl1'"),
+        (("data.clips=9",), "changes data.clips"),
+        (("evaluation.seeds=[1]",), "changes evaluation.seeds"),
+        (("model.name=ststnet",), "changes model.name"),
+        (("depth",), "not key=value"),
+    ],
+)
+def test_a_variant_that_cannot_be_compared_is_refused(
+    overrides: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan_ablation(quick_config("hmrm"), [Variant("X", "x", overrides)])
+
+
+def test_two_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two variants are named 'M2'"):
+        plan_ablation(quick_config("hmrm"), [PAPER[1], PAPER[1]])
+
+
+def test_it_runs_and_takes_up_finished_runs(tmp_path: Path) -> None:
+    deeper = Variant("deep", "two blocks", ("model.depth=2",))
+    full = Variant("M4", "all components")  # on the quick flow of the smoke preset
+    plan = plan_ablation(quick_config("hmrm", *QUICK), [PAPER[2], deeper], full=full)
+    assert finished_runs(plan, tmp_path) == {}
+    runs = run_ablation(plan, out=tmp_path)
+    assert list(runs) == ["M4", "M3", "deep"]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
+    assert len(before) == 3 * 2
+    again = run_ablation(plan, out=tmp_path)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
+    assert {n: r.path for n, r in again.items()} == {n: r.path for n, r in runs.items()}
+    assert list(finished_runs(plan, tmp_path)) == ["M4", "M3", "deep"]
+    table = ablation_table(plan.words, runs)
+    assert table["UF1"].notna().all()
+    with pytest.raises(InputError, match="unknown part 'casme'"):
+        ablation_table(plan.words, runs, part="casme")
