@@ -2,5 +2,6 @@
 
 from hmrm_widgets.clip_stepper import ClipStepper
 from hmrm_widgets.flow_explorer import FlowExplorer
+from hmrm_widgets.loso_monitor import LosoMonitor
 
-__all__ = ["ClipStepper", "FlowExplorer"]
+__all__ = ["ClipStepper", "FlowExplorer", "LosoMonitor"]
