@@ -114,6 +114,7 @@ class TrainingConfig(Section):
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights, per step
     clip_norm: Annotated[float, Field(ge=0)] = 0.0  # 0: gradients are not clipped
+    cuda_graphs: bool = False  # record a step once and replay it; on CUDA devices alone
 
 
 class EvaluationConfig(Section):

@@ -4,7 +4,8 @@
 runs/<name>-<digest8>/
     config.toml        the complete settings
     environment.json   machine, versions, command
-    data.json          fingerprint of the flow maps, clips per class, folds expected
+    data.json          fingerprint of the flow maps, clips per class, folds expected and whom
+                       each holds out
     folds/<fold>.seed<k>.json    written once, never replaced
     failed/<fold>.seed<k>.json   why it is not there; gone as soon as it is
     running/           of units in work: how far they are, and a checkpoint to go on from

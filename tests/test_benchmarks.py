@@ -80,3 +80,26 @@ def test_an_unknown_benchmark_is_one_sentence() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("hmrm: unknown benchmark 'selective_scam'; did you mean")
+
+
+def test_moves_of_a_control_are_timed_each_and_staying_is_no_move() -> None:
+    widgets = pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
+    from widgets import moves
+
+    slider, seen = widgets.IntSlider(value=3), []
+    slider.observe(lambda change: seen.append(change["new"]), "value")
+    taken = moves(slider, [3, 4, 4, 5])
+    assert seen == [4, 5]
+    assert len(taken) == 2
+    assert min(taken) > 0
+
+
+def test_every_redraw_has_a_bound(capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
+    subprocess.run([HMRM, "bench", "widgets", "--quick", "--json"], check=True)
+    results = json.loads(capfd.readouterr().out)["results"]
+    names = " ".join(result["name"] for result in results)
+    assert "FlowExplorer" in names
+    assert "ClipStepper" in names
+    assert {(result["kind"], result["unit"]) for result in results} == {("level", "ms")}
+    assert {result["bound"] for result in results} == {30, 100}

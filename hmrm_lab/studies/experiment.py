@@ -96,6 +96,7 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
         "clips": len(flowset),
         "classes": dict(zip(CLASSES, counts, strict=True)),
         "folds": len(folds),
+        "held_out": {fold.name: len(fold.test) for fold in folds},
         "map_size": size,
         "unit": flowset.unit,
         "parameters": count_parameters(model),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Protocol
 
-from hmrm_lab.evaluation.desk import RunStatus, read_status
+from hmrm_lab.evaluation.desk import read_status
 from hmrm_lab.store import RunFolder
 
 POLL_SECONDS = 1.0
@@ -18,6 +18,16 @@ class Watcher(Protocol):
     """
 
     def __call__(self, stage: str, done: float, total: int, note: str = "", /) -> None: ...
+
+
+class Speed(Protocol):
+    """How fast a run is, and how long it will take."""
+
+    @property
+    def epochs_per_s(self) -> float: ...
+
+    @property
+    def seconds_left(self) -> float | None: ...
 
 
 @contextmanager
@@ -33,7 +43,7 @@ def watching(run: RunFolder, watch: Watcher, stage: str) -> Iterator[None]:
         thread.join()
 
 
-def describe(status: RunStatus) -> str:
+def describe(status: Speed) -> str:
     """`31 epochs/s, 1 min 20 s left`; empty while nothing is in work."""
     left = status.seconds_left
     if left is None:

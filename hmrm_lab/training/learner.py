@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +16,15 @@ import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.augment.geometry import jitter
 from hmrm_lab.augment.motionmix import MapSource, MotionMix, template_masks
 from hmrm_lab.config import ExperimentConfig, TrainingConfig
+from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.normalise import select_channels
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.training.finetune import map_source, parameter_groups, with_flow
+from hmrm_lab.training.graphs import RecordedGradients
 from hmrm_lab.training.losses import MSWCE, balance_classes
+
+Gradients = Callable[[Tensor, Tensor], Tensor]  # of a batch, set in place; returns its loss
 
 
 @dataclass(eq=False)
@@ -37,6 +42,7 @@ class Learner:
     optimizer: Optimizer
     schedule: LambdaLR
     mix: MotionMix
+    gradients: "Gradients"
     losses: list[float] = field(default_factory=list)
     probes: list[Any] = field(default_factory=list)
 
@@ -53,7 +59,8 @@ class Learner:
         steps = math.ceil(len(train) / config.training.batch)
         schedule = _schedule(config.training, optimizer, steps, epochs)
         averaged = WeightAverage(model, config.training.ema) if config.training.ema else None
-        return cls(config, model, averaged, loss_of, optimizer, schedule, mix)
+        gradients = _gradients(config.training, model, loss_of, device)
+        return cls(config, model, averaged, loss_of, optimizer, schedule, mix, gradients)
 
     @property
     def answering(self) -> nn.Module:
@@ -71,18 +78,14 @@ class Learner:
 
     def step(self, rows: Tensor) -> Tensor:
         """Learn from the clips at these positions; returns their loss."""
-        loss = self.loss_of(
-            self.model(_augmented(self.config, self.mix, rows)), self.mix.labels[rows]
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = self.gradients(_augmented(self.config, self.mix, rows), self.mix.labels[rows])
         if self.config.training.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
         self.optimizer.step()
         self.schedule.step()
         if self.averaged:
             self.averaged.update(self.model)
-        return loss.detach()
+        return loss
 
 
 def build_model(config: ExperimentConfig, size: int) -> nn.Module:
@@ -147,6 +150,22 @@ def _augmented(config: ExperimentConfig, mix: MotionMix, rows: Tensor) -> Tensor
         rotate_deg=augment.rotate_deg,
     )
     return select_channels(maps, config.input.channels)
+
+
+def _gradients(
+    training: TrainingConfig, model: nn.Module, loss_of: MSWCE, device: str
+) -> Gradients:
+    """Recorded where the settings ask for it, else as torch comes."""
+    parameters = [*model.parameters(), *loss_of.parameters()]
+    gradients = RecordedGradients(lambda maps, labels: loss_of(model(maps), labels), parameters)
+    if not training.cuda_graphs:
+        return gradients.as_it_is
+    if not device.startswith("cuda"):
+        raise ConfigError(
+            f"training.cuda_graphs needs a CUDA device, not {device}",
+            mend="give --devices cuda, or leave the setting out",
+        )
+    return gradients
 
 
 def _loss(config: ExperimentConfig, labels: Tensor) -> MSWCE:

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import torch
-from models.test_selective_scan import check_agreement, random_case
+from models.scan_cases import check_agreement, random_case
 from torch import Tensor
 
 from hmrm_lab.models.selective_scan import _flat, triton_scan

@@ -1,17 +1,11 @@
 """The scan against a naive loop, a closed form, and itself under the other implementation."""
 
 import math
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
 import torch
+from models.scan_cases import check_agreement, draw, random_case
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
@@ -23,23 +17,6 @@ from hmrm_lab.models.selective_scan.reference import scan_reference
 
 SCANS = [scan_reference, scan_loop]
 FAST = ["loop", "fused"]
-
-
-def draw(
-    lead: tuple[int, ...], length: int, width: int, state: int, shared: tuple[int, ...] = ()
-) -> list[Tensor]:
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, dtype=torch.float64)
-
-    tensors = (
-        normal(*lead, length, width),
-        torch.nn.functional.softplus(normal(*lead, length, width)),
-        -torch.rand(*shared, width, state, dtype=torch.float64) - 0.1,
-        normal(*lead, length, state),
-        normal(*lead, length, state),
-        normal(*shared, width),
-    )
-    return [tensor.requires_grad_() for tensor in tensors]
 
 
 def naive(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
@@ -104,22 +81,6 @@ def test_loop_passes_gradcheck() -> None:
     assert torch.autograd.gradcheck(scan_loop, draw((2,), 4, 3, 2))
 
 
-def random_case(number: int, longest: int = 49) -> tuple[list[Tensor], tuple[bool, ...]]:
-    """Arguments in float64 and directions; every tenth has one token, and odd widths are usual."""
-    random = Random(number)
-    directions = random.choice([1, 2])
-    lead = (directions, random.randint(1, 4))
-    length = 1 if number % 10 == 0 else min(random.choice([2, 3, 7, 16, 20, 49]), longest)
-    width, state = random.choice([1, 3, 17, 64, 130]), random.choice([1, 2, 5, 16])
-    torch.manual_seed(number)
-    shared = random.choice([(), (directions, 1), lead])
-    arguments = draw(lead, length, width, state, shared)
-    reverse = tuple(random.choice([False, True]) for _ in range(directions))
-    if number % 3 == 0:  # the same numbers, laid out otherwise
-        arguments = [a.detach().mT.contiguous().mT if a.ndim > 1 else a for a in arguments]
-    return [a.detach() for a in arguments], reverse
-
-
 @pytest.mark.parametrize("backend", FAST)
 def test_a_hundred_random_shapes_agree_with_float64(backend: str) -> None:
     for number in range(100):
@@ -131,52 +92,6 @@ def test_a_hundred_random_shapes_agree_with_float64(backend: str) -> None:
             arguments,
             reverse,
         )
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_hundred_random_shapes_agree_on_a_gpu_twice_alike() -> None:
-    for number in range(100):
-        arguments, reverse = random_case(number)
-        scan = partial(selective_scan, reverse=reverse, backend="cuda")
-        first = check_agreement(scan, arguments, reverse, device="cuda")
-        again = check_agreement(scan, arguments, reverse, device="cuda")
-        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-
-
-def test_the_kernels_for_a_gpu_agree_in_the_interpreter() -> None:
-    pytest.importorskip("triton", reason="Triton has no interpreter on this machine")
-    program = Path(__file__).with_name("interpreted_scan.py")
-    environment = {**os.environ, "PYTHONPATH": str(program.parents[1])}
-    done = subprocess.run(
-        [sys.executable, program, "30"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == [str(number) for number in range(30)]
-
-
-def check_agreement(
-    scan: Callable[..., Tensor],
-    arguments: list[Tensor],
-    reverse: tuple[bool, ...],
-    device: str = "cpu",
-) -> list[Tensor]:
-    """Values and gradients in float32, which must be those of the reference in float64."""
-    single = [a.float().to(device).requires_grad_() for a in arguments]
-    exact = [a.detach().double().requires_grad_() for a in single]
-    y = scan(*single)
-    truth = selective_scan(*exact, reverse=reverse, backend="reference")
-    weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(device)
-    assert (y - truth).abs().max() <= 1e-6 * truth.abs().max()
-    gradients = torch.autograd.grad((y * weights).sum(), single)
-    true_gradients = torch.autograd.grad((truth * weights).sum(), exact)
-    for ours, theirs in zip(gradients, true_gradients, strict=True):
-        assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max() + 1e-12
-    return [y.detach(), *gradients]
 
 
 @pytest.mark.parametrize("backend", [*FAST, "reference", "auto"])
@@ -233,6 +148,8 @@ def test_the_backend_follows_the_tensor() -> None:
     assert choose_backend("auto", torch.zeros(1, device="meta")) == "loop"
     with pytest.raises(ConfigError, match="float32 on CUDA devices"):
         choose_backend("cuda", torch.zeros(1))
+    with pytest.raises(ConfigError, match="float32 on CUDA devices"):
+        choose_backend("mamba_ssm", torch.zeros(1))
     with pytest.raises(ConfigError, match="float32 on the CPU"):
         choose_backend("fused", torch.zeros(1, dtype=torch.float64))
 

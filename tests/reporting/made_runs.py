@@ -48,6 +48,7 @@ def make_run(
         "clips": len(flowset),
         "classes": dict.fromkeys(CLASSES, len(flowset) // 3),
         "folds": len(folds),
+        "held_out": {fold.name: len(fold.test) for fold in folds},
         "map_size": 28,
         "unit": flowset.unit,
         "parameters": 19305,

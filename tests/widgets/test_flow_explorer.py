@@ -173,6 +173,62 @@ def test_the_legend_is_of_the_display(explorer: FlowExplorer) -> None:
     assert explorer.legend.layout.display == "none"
 
 
+def test_arrows_are_drawn_on_a_photograph_and_sent_as_one(explorer: FlowExplorer) -> None:
+    assert (explorer.motion.format, explorer.motion.size) == ("png", (224, 224))
+    explorer.display.value = "quiver"
+    assert (explorer.motion.format, explorer.motion.size) == ("jpeg", (224, 224))
+    assert pixels(explorer.motion.value).shape == (448, 448, 3)
+
+
+def test_a_point_of_the_flow_can_be_read(explorer: FlowExplorer) -> None:
+    assert explorer.reading.value == ""
+    face, motion = explorer.face.value, explorer.motion.value
+    explorer.method.value = "exact"
+    clip = synthetic(subjects=2, clips=4)[0]
+    u, v = clip.frames.flow(clip.onset, clip.apex)[:, 150, 90]
+    explorer.motion.point = (90, 150)
+    assert "Column 90, row 150" in explorer.reading.value
+    assert f"Flow by exact: u {u:+.2f} px, v {v:+.2f} px" in explorer.reading.value
+    assert explorer.face.point == pytest.approx((90 + u, 150 + v))
+    explorer.method.value = "dis"
+    assert "Flow by dis" in explorer.reading.value
+    assert f"Exact flow: u {u:+.2f} px, v {v:+.2f} px" in explorer.reading.value
+    assert "px apart" in explorer.reading.value
+    assert (explorer.face.value, explorer.motion.value) == (face, motion)
+
+
+def test_the_reading_follows_the_controls(explorer: FlowExplorer) -> None:
+    explorer.motion.point = (90, 150)
+    seen = [explorer.reading.value]
+    for control, value in (("steady", True), ("frame", 3), ("clip", 2)):
+        getattr(explorer, control).value = value
+        assert explorer.reading.value not in seen
+        seen.append(explorer.reading.value)
+    explorer.motion.point = None
+    assert (explorer.reading.value, explorer.face.point) == ("", None)
+
+
+def test_the_cross_on_a_magnified_face_goes_as_far_as_the_face(explorer: FlowExplorer) -> None:
+    explorer.motion.point = (90, 150)
+    near = np.subtract(explorer.face.point, (90, 150))
+    explorer.magnification.value = 10
+    assert np.subtract(explorer.face.point, (90, 150)) == pytest.approx(10 * near, rel=1e-4)
+
+
+def test_a_point_outside_the_next_clip_is_let_go(learnt: FlowExplorer) -> None:
+    learnt.motion.point = (90, 150)
+    learnt.clip.value = 0
+    assert (learnt.motion.point, learnt.motion.size) == (None, (32, 32))
+    assert not learnt.problem.value
+
+
+def test_the_views_say_what_they_show(explorer: FlowExplorer) -> None:
+    assert explorer.motion.label == "Colour wheel: flow by dis"
+    explorer.display.value = "strain"
+    assert explorer.motion.label == "Strain: flow by dis"
+    assert explorer.face.label == f"Face, frame {explorer.frame.value}"
+
+
 def test_the_frame_slider_fits_every_clip(explorer: FlowExplorer) -> None:
     for number, clip in enumerate(synthetic(subjects=2, clips=4)):
         explorer.clip.value = number
@@ -220,8 +276,11 @@ def test_an_input_error_is_told_and_gone_with_the_next_frame() -> None:
     explorer = FlowExplorer([spoilt_clip(error)], methods=("dis",))
     explorer.frame.value = 1
     assert "img_&lt;1&gt;.jpg: cut off; copy it again" in explorer.problem.value
+    explorer.motion.point = (3, 3)
     assert (explorer.face.value, explorer.motion.value) == (b"", b"")
+    assert (explorer.reading.value, explorer.face.point) == ("", None)
     explorer.frame.value = 2
+    assert "Column 3, row 3" in explorer.reading.value
     assert not explorer.problem.value
     assert explorer.motion.value
 

@@ -103,6 +103,11 @@ class AblationBoard(Viewer):
         self.redraw()
         return any(state.going for state in self._states().values())
 
+    def close(self) -> None:
+        """Take the board away; the runs go on."""
+        self._poll.end()
+        super().close()
+
     def fit(self, changed: w.Widget | None) -> None:
         """Do what a button asked for."""
         asked, self._asked = self._asked, None

@@ -15,13 +15,12 @@ from hmrm_lab.faces.track import EXACT, FaceTrack, LandmarkedFrames, find_faces
 from hmrm_lab.records import Clip
 from hmrm_lab.reporting.curve_svg import curve_svg
 from hmrm_lab.reporting.face_pictures import PART_COLOURS, Layer, face_picture
-from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import jpeg_bytes
 from hmrm_widgets.parts import plain, row, title
 from hmrm_widgets.viewer import Viewer
 
 KEPT_TRACKS = 16  # found faces and their curves in memory
-KEPT_FRAMES = 64
+KEPT_PICTURES = 128  # of 30 kB
 PLAY_MS = 250  # from frame to frame; a micro-expression is over too soon for the eye
 WIDE = {"description_width": "8em"}
 HOW = {
@@ -64,7 +63,7 @@ class ClipStepper(Viewer):
         if not self._clips or any(not self._names(clip) for clip in self._clips):
             raise ValueError("the stepper needs a clip, and a face provider where it has no faces")
         self._found = lru_cache(KEPT_TRACKS)(self._find)
-        self._image = lru_cache(KEPT_FRAMES)(self._read_image)
+        self._picture = lru_cache(KEPT_PICTURES)(self._draw)
         self.clip = w.Dropdown(
             options=[(title(clip), number) for number, clip in enumerate(self._clips)],
             description="Clip",
@@ -116,18 +115,14 @@ class ClipStepper(Viewer):
                 control.value = clip.onset
 
     def render(self) -> Views:
-        number, frame, clip = self.clip.value, self.frame.value, self._chosen()
-        track, _, curve = self._found(number, self.provider.value)
-        image = self._image(number, self.provider.value, frame, self.crop.value)
-        points = dense_landmarks(track[frame])
-        if self.crop.value:
-            points = crop_similarity(track[clip.onset]).points(points)
+        number, provider, frame = self.clip.value, self.provider.value, self.frame.value
+        track, _, curve = self._found(number, provider)
         names: tuple[Layer, ...] = ("landmarks", "parts", "core")
         toggles = (self.landmarks, self.parts, self.core)
-        layers = [name for name, on in zip(names, toggles, strict=True) if on.value]
-        picture = face_picture(image, points, layers)
-        words = self._words(track[frame])
-        return Views(jpeg_bytes(picture), curve_svg(curve, frame, clip.apex), words)
+        layers = tuple(name for name, on in zip(names, toggles, strict=True) if on.value)
+        face = self._picture(number, provider, frame, layers, self.crop.value)
+        svg = curve_svg(curve, frame, self._chosen().apex)
+        return Views(face, svg, self._words(track[frame]))
 
     def show(self, views: Views | None) -> None:
         self.face.value, self.curve.value, self.caption.value = views or Views(b"", "", "")
@@ -167,9 +162,17 @@ class ClipStepper(Viewer):
         )
         return track, align_clip(clip, track), clip_curve(clip, track)
 
-    def _read_image(self, number: int, provider: str, frame: int, crop: bool) -> Image:
-        clip = self._found(number, provider)[1] if crop else self._clips[number]
-        return clip.frames[frame]
+    def _draw(
+        self, number: int, provider: str, frame: int, layers: tuple[Layer, ...], crop: bool
+    ) -> bytes:
+        """A frame, whole or cut out, with what was found in it drawn over: a JPEG."""
+        clip = self._clips[number]
+        track, cropped, _ = self._found(number, provider)
+        points = dense_landmarks(track[frame])
+        if not crop:
+            return jpeg_bytes(face_picture(clip.frames[frame], points, layers))
+        points = crop_similarity(track[clip.onset]).points(points)
+        return jpeg_bytes(face_picture(cropped.frames[frame], points, layers))
 
 
 def _swatch(colour: str) -> str:

@@ -1,19 +1,15 @@
 """Look at the motion of a clip: frame by frame, method by method, update by update."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import ipywidgets as w
 import numpy as np
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.gru_attention.builder import FrozenFlow
-from hmrm_lab.flow.gru_attention.steps import flow_steps, update_names
-from hmrm_lab.records import Clip, Floats, KnownMotion
-from hmrm_lab.registry import flows
+from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.flow_colour import Image
+from hmrm_lab.reporting.flow_point import point_words, vector_at
 from hmrm_lab.reporting.pictures import (
     error_px,
     flow_picture,
@@ -25,17 +21,14 @@ from hmrm_lab.reporting.pictures import (
     png_bytes,
     strain_peak,
 )
+from hmrm_widgets.clip_flows import EXACT, ClipFlows
+from hmrm_widgets.flow_canvas import FlowCanvas
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row, title
 from hmrm_widgets.viewer import Viewer
 
-EXACT = "exact"
 DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
 ERROR = ("Error", "error")  # where the exact motion is known
-NO_UPDATES = "none"  # of a method that answers at once
-
-KEPT_FLOWS = 64  # estimates in memory; 400 kB for each field at 224x224
-KEPT_FRAMES = 64
 ARROW_SHARPNESS = 2  # picture pixels per pixel of a frame
 WIDE = {"description_width": "8em"}
 
@@ -43,15 +36,29 @@ WIDE = {"description_width": "8em"}
 class Views(NamedTuple):
     face: bytes
     motion: bytes
+    format: str  # of the motion
+    size: tuple[int, int]  # columns and rows
     caption: str
+    reading: "Reading"
+
+
+class Reading(NamedTuple):
+    """What is known of the chosen point, and where on the face it is by now."""
+
+    words: str
+    place: tuple[float, float] | None
+
+
+NO_READING = Reading("", None)
 
 
 class FlowExplorer(Viewer):
     """Controls for clip, frame, method, update and display above the moving face and its flow.
 
-    The views are pictures in `ipywidgets.Image`: a redraw sends small pictures and no figure
-    state, works alike in JupyterLab and Voila, and leaves nothing of size in a saved notebook,
-    where a plotly FigureWidget would leave five megabytes.
+    The views are pictures on a canvas: a redraw sends small pictures and no figure state, works
+    alike in JupyterLab and Voila, and leaves nothing of size in a saved notebook, where a plotly
+    FigureWidget would leave five megabytes. A click on the flow, or the arrow keys, choose a point
+    of the onset; its motion is told below, and a cross on the face shows where it has gone.
 
     Colours are scaled to the apex of the chosen clip and method, so that the frames of one clip
     and the updates of one method can be compared.
@@ -72,16 +79,9 @@ class FlowExplorer(Viewer):
     ) -> None:
         if not clips:
             raise ValueError("the explorer needs at least one clip")
-        self._clips = list(clips)
-        self._estimators: dict[str, FlowEstimator] = (
-            dict(methods)
-            if isinstance(methods, Mapping)
-            else {name: flows[name].build() for name in methods}
-        )
-        self._flows = lru_cache(KEPT_FLOWS)(self._compute_flows)
-        self._image = lru_cache(KEPT_FRAMES)(self._read_image)
+        self._flows = ClipFlows(clips, methods)
         self.clip = w.Dropdown(
-            options=[(title(clip), number) for number, clip in enumerate(self._clips)],
+            options=[(title(clip), number) for number, clip in enumerate(self._flows.clips)],
             description="Clip",
             style=WIDE,
             layout=w.Layout(width="26em"),
@@ -100,42 +100,46 @@ class FlowExplorer(Viewer):
             value=False, description="Take head motion (the median) away", indent=False
         )
         self.steady.layout = w.Layout(width="auto", margin="0 0 0 2em")
-        view = w.Layout(width="22rem", max_width="100%", object_fit="contain")
-        self.face = w.Image(format="jpeg", layout=view)
-        self.motion = w.Image(format="png", layout=view)
+        view = w.Layout(width="22rem", max_width="100%", align_self="flex-start")
+        self.face = FlowCanvas(format="jpeg", layout=view)
+        self.motion = FlowCanvas(pointing=True, layout=view)
         self.legend = w.Image(format="png", layout=w.Layout(object_fit="contain"))
-        self.caption = w.HTML()
+        self.caption, self.reading = w.HTML(), w.HTML()
         rows = [
             row(self.clip, self.method),
             row(self.frame, self.update),
             row(self.display),
             row(self.magnification, self.steady),
             row(self.face, self.motion, self.legend),
+            self.reading,
             self.caption,
         ]
         choices = (self.clip, self.method, self.update, self.display)
         super().__init__(rows, [*choices, self.frame, self.magnification, self.steady])
+        self.motion.observe(self._on_point, "point")
 
     def fit(self, changed: w.Widget | None) -> None:
         """Offer what the chosen clip and method can do; keep what was chosen where it still is."""
         if changed is None or changed is self.clip:
             self._offer_clip()
         self._offer_updates()
+        columns, rows = self._size()
+        point = self.motion.point
+        if point and not (point[0] < columns and point[1] < rows):
+            self.motion.point = None
 
     def _offer_clip(self) -> None:
         """The frames of the clip, its apex first, and what needs the exact motion."""
-        clip = self._clips[self.clip.value]
+        clip = self._chosen()
         with self.frame.hold_trait_notifications():
             self.frame.min, self.frame.max = clip.onset, clip.known_apex
             self.frame.value = clip.known_apex
-        known = isinstance(clip.frames, KnownMotion)
-        _set_options(self.method, [*self._estimators, *([EXACT] if known else [])])
-        _set_options(self.display, [*DISPLAYS, *([ERROR] if known else [])])
+        _set_options(self.method, self._flows.methods(self.clip.value))
+        _set_options(self.display, [*DISPLAYS, *([ERROR] if self._known() else [])])
 
     def _offer_updates(self) -> None:
         """The updates of the method, the last one first; none where it has none."""
-        estimator = self._estimators.get(self.method.value)
-        names = update_names(estimator) if isinstance(estimator, FrozenFlow) else (NO_UPDATES,)
+        names = self._flows.updates(self.method.value)
         options = [(name, number) for number, name in enumerate(names)]
         if list(self.update.options) != options:
             self.update.options = options
@@ -144,19 +148,58 @@ class FlowExplorer(Viewer):
 
     def render(self) -> Views:
         frame, factor = self.frame.value, self.magnification.value
-        onset = self._image(self.clip.value, self._chosen().onset)
+        onset = self._image(self._chosen().onset)
         flow = self._seen_flow(frame)
-        face = magnified(onset, flow, factor) if factor > 1 else self._image(self.clip.value, frame)
+        face = magnified(onset, flow, factor) if factor > 1 else self._image(frame)
         motion, scale = self._motion_picture(onset)
+        arrows = self.display.value == "quiver"  # on a face, of which a PNG is large and slow
         words = [*self._words(flow), scale]
         if factor > 1:
             words.append(f"The face is the onset moved {factor} times as far as measured.")
-        return Views(jpeg_bytes(face), png_bytes(motion), " ".join(words))
+        return Views(
+            face=jpeg_bytes(face),
+            motion=jpeg_bytes(motion) if arrows else png_bytes(motion),
+            format="jpeg" if arrows else "png",
+            size=self._size(),
+            caption=" ".join(words),
+            reading=self._read_point(),
+        )
 
     def show(self, views: Views | None) -> None:
-        self.face.value, self.motion.value, self.caption.value = views or Views(b"", b"", "")
+        shown = views or Views(b"", b"", "png", (1, 1), "", NO_READING)
+        display, method = self.display.label, self.method.value
+        self.face.picture(shown.face, "jpeg", shown.size, f"Face, frame {self.frame.value}")
+        self.motion.picture(shown.motion, shown.format, shown.size, f"{display}: flow by {method}")
+        self.caption.value = shown.caption
         legend = legend_bytes(self.display.value) if views else b""
         self.legend.value, self.legend.layout.display = legend, "" if legend else "none"
+        self._show_reading(shown.reading)
+
+    def _on_point(self, _: object) -> None:
+        """The reading alone: the pictures stay as they are."""
+        if self.motion.value and not self._adjusting:
+            with self.trace:
+                self._show_reading(self._read_point())
+
+    def _show_reading(self, reading: Reading) -> None:
+        self.reading.value, self.face.point = reading
+
+    def _read_point(self) -> Reading:
+        """The motion at the chosen point of the onset, and the exact one where it is known."""
+        if self.motion.point is None:
+            return NO_READING
+        frame, method = self.frame.value, self.method.value
+        column, row = (int(place) for place in self.motion.point)
+        fields = {f"Flow by {method}": self._seen_flow(frame)}
+        if method != EXACT and self._known():
+            fields["Exact flow"] = self._seen(self._flows.exact(self.clip.value, frame))
+        words = [f"Column {column}, row {row} of the onset.", *point_words(fields, (column, row))]
+        factor = self.magnification.value
+        flow = self._flow(frame) if factor == 1 else self._seen_flow(frame)
+        u, v = vector_at(flow, (column, row))
+        place = (column + factor * u, row + factor * v) if np.isfinite(u + v) else None
+        words.append("The cross on the face shows where this point of the skin is now.")
+        return Reading(f"<p role='status'>{'<br>'.join(map(plain, words))}</p>", place)
 
     def _motion_picture(self, onset: Image) -> tuple[Image, str]:
         """What `display` asks for, and the scale of its colours in words."""
@@ -168,7 +211,8 @@ class FlowExplorer(Viewer):
             picture = heat_picture(self._error(frame), top)
             return picture, f"Yellow is an error of {top:.2f} px or more, dark blue is none."
         at_apex = self._seen_flow(apex, last=True)
-        top, strain = longest_px(at_apex), strain_peak(at_apex)
+        top = longest_px(at_apex)
+        strain = strain_peak(at_apex) if mode == "strain" else 0.0
         picture = flow_picture(
             self._seen_flow(frame),
             mode,
@@ -192,43 +236,41 @@ class FlowExplorer(Viewer):
             f" {1000 * (frame - clip.onset) / clip.fps:.0f} ms after the onset.",
             f"Flow by {plain(method)}{updates}: longest vector {longest_px(flow):.2f} px.",
         ]
-        if method != EXACT and isinstance(clip.frames, KnownMotion):
+        if method != EXACT and self._known():
             whole = ", head motion included" if self.steady.value else ""
             words.append(f"Mean end-point error{whole}: {self._error(frame).mean():.3f} px.")
         return words
 
     def _chosen(self) -> Clip:
-        return self._clips[self.clip.value]
+        return self._flows.clips[self.clip.value]
+
+    def _known(self) -> bool:
+        return self._flows.knows_motion(self.clip.value)
+
+    def _image(self, frame: int) -> Image:
+        return self._flows.image(self.clip.value, frame)
 
     def _seen_flow(self, frame: int, *, last: bool = False) -> Floats:
         """The flow to a frame after the chosen update or the last, without the head's motion if
         so chosen."""
-        flow = self._flow(frame, last=last)
+        return self._seen(self._flow(frame, last=last))
+
+    def _seen(self, flow: Floats) -> Floats:
         if self.steady.value:
             return flow - np.median(flow, axis=(1, 2), keepdims=True)
         return flow
 
+    def _size(self) -> tuple[int, int]:
+        """Columns and rows."""
+        height, width = self._image(self._chosen().onset).shape[:2]
+        return width, height
+
     def _error(self, frame: int, *, last: bool = False) -> Floats:
-        truth = self._flows(self.clip.value, frame, EXACT)[0]
-        return error_px(self._flow(frame, last=last), truth)
+        return error_px(self._flow(frame, last=last), self._flows.exact(self.clip.value, frame))
 
-    def _flow(self, frame: int, *, last: bool) -> Floats:
-        fields = self._flows(self.clip.value, frame, self.method.value)
+    def _flow(self, frame: int, *, last: bool = False) -> Floats:
+        fields = self._flows.fields(self.clip.value, frame, self.method.value)
         return fields[-1 if last else self.update.value]
-
-    def _compute_flows(self, number: int, frame: int, method: str) -> Floats:
-        """The flow after each update: (T, 2, H, W), T = 1 for a method without."""
-        clip = self._clips[number]
-        if method == EXACT and isinstance(clip.frames, KnownMotion):
-            return clip.frames.flow(clip.onset, frame)[None]
-        estimator = self._estimators[method]
-        first, second = self._image(number, clip.onset), self._image(number, frame)
-        if isinstance(estimator, FrozenFlow):
-            return flow_steps(estimator, first, second).flows_px
-        return estimator(first[None], second[None])
-
-    def _read_image(self, number: int, frame: int) -> Image:
-        return self._clips[number].frames[frame]
 
 
 def _set_options(control: w.Dropdown | w.ToggleButtons, options: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the widgets that show clips have in common."""
+"""What the widgets have in common."""
 
 import html
 from typing import Any

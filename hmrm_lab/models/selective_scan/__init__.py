@@ -11,6 +11,7 @@ Backends, all of one recurrence; values and gradients agree up to rounding:
     loop        plain torch, cache-sized steps; any device, any floating type
     fused       machine code over channels (numba); float32 on the CPU
     cuda        the same operator on a GPU (Triton); float32 on CUDA devices
+    mamba_ssm   the kernel of the package mamba-ssm; float32 on CUDA devices, never chosen by auto
     auto        the fastest that the tensor at hand allows
 """
 
@@ -24,9 +25,10 @@ from torch import Tensor
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.selective_scan.fused import fused_scan
 from hmrm_lab.models.selective_scan.loop import scan_loop
+from hmrm_lab.models.selective_scan.mamba_ssm import mamba_ssm_scan
 from hmrm_lab.models.selective_scan.reference import scan_reference
 
-Backend = Literal["auto", "reference", "loop", "fused", "cuda"]
+Backend = Literal["auto", "reference", "loop", "fused", "cuda", "mamba_ssm"]
 Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Sequence[bool]], Tensor]
 
 
@@ -64,7 +66,8 @@ def selective_scan(
     if name in WITHOUT_DIRECTION:
         x, dt, B, C = (_turn(tensor, turns) for tensor in (x, dt, B, C))
         return _turn(WITHOUT_DIRECTION[name](x, dt, A, B, C, skip), turns)
-    return _flat(fused_scan, x, dt, A, B, C, skip, turns)
+    flat = mamba_ssm_scan if name == "mamba_ssm" else fused_scan
+    return _flat(flat, x, dt, A, B, C, skip, turns)
 
 
 def choose_backend(backend: Backend, x: Tensor) -> str:
@@ -73,10 +76,10 @@ def choose_backend(backend: Backend, x: Tensor) -> str:
     Raises `ConfigError` where the named one cannot compute it.
     """
     if backend == "auto":
-        return next((name for name in OPERATORS if _fits(name, x)), "loop")
-    if backend in OPERATORS and not _fits(backend, x):
+        return next((name for name in AUTOMATIC if _fits(name, x)), "loop")
+    if backend in DEVICES and not _fits(backend, x):
         raise ConfigError(
-            f"the {backend} scan computes float32 on {OPERATORS[backend]}, not {x.dtype} on"
+            f"the {backend} scan computes float32 on {PLACES[backend]}, not {x.dtype} on"
             f" {x.device}",
             mend="use scan=auto",
         )
@@ -89,8 +92,13 @@ def _fits(name: str, x: Tensor) -> bool:
     return x.device.type == DEVICES[name] and x.dtype == torch.float32
 
 
-DEVICES = {"fused": "cpu", "cuda": "cuda"}
-OPERATORS = {"fused": "the CPU", "cuda": "CUDA devices with Triton"}
+AUTOMATIC = ("fused", "cuda")
+DEVICES = {"fused": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}
+PLACES = {
+    "fused": "the CPU",
+    "cuda": "CUDA devices with Triton",
+    "mamba_ssm": "CUDA devices",
+}
 WITHOUT_DIRECTION = {"reference": scan_reference, "loop": scan_loop}
 
 

@@ -5,6 +5,8 @@ for a while; sums over sequences and blocks are taken by torch, in a fixed order
 additions, so that the same input gives the same gradients. Float32.
 """
 
+from functools import lru_cache
+
 import torch
 import triton
 import triton.language as tl
@@ -163,4 +165,10 @@ def _launch(x: Tensor, A: Tensor) -> tuple[tuple[int, int], tuple[int, ...]]:
 
 
 def _turned(reverse: list[bool], x: Tensor) -> Tensor:
-    return torch.tensor(reverse, dtype=torch.int32, device=x.device)
+    return _on_device(tuple(reverse), x.device)
+
+
+@lru_cache
+def _on_device(reverse: tuple[bool, ...], device: torch.device) -> Tensor:
+    """Copied once: a copy from the host cannot be part of a recorded step."""
+    return torch.tensor(reverse, dtype=torch.int32, device=device)

@@ -1,0 +1,102 @@
+"""Recorded steps: by a stand-in for the recorder, and on a GPU where there is one."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+from torch import Tensor, nn
+
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.training import learner
+from hmrm_lab.training.graphs import FIRST_AS_IT_IS, RecordedGradients
+from hmrm_lab.training.trainer import Fitted, fit
+
+
+class Recorder:
+    """Does recorded work again on the memory that it had when it was recorded, as a graph does."""
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self.parameters, self.recorded, self.replayed = parameters, 0, 0
+
+    def __call__(self, work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+        self.recorded += 1
+        loss = work()
+        places = [parameter.grad for parameter in self.parameters]
+
+        def replay() -> None:
+            self.replayed += 1
+            loss.copy_(work())
+            for place, parameter in zip(places, self.parameters, strict=True):
+                place.copy_(parameter.grad)
+
+        return replay, loss
+
+
+def test_gradients_are_those_of_a_plain_backward_pass() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    recorder = Recorder(list(model.parameters()))
+    step = RecordedGradients(
+        lambda maps, labels: nn.functional.cross_entropy(model(maps), labels),
+        list(model.parameters()),
+        recorder,
+    )
+    for turn in range(3 * FIRST_AS_IT_IS):
+        for size in (5, 2):  # as the last batch of an epoch is smaller
+            maps, labels = torch.randn(size, 3), torch.randint(0, 2, (size,))
+            loss = step(maps, labels)
+            found = [parameter.grad.clone() for parameter in model.parameters()]
+            expected = nn.functional.cross_entropy(model(maps), labels)
+            gradients = torch.autograd.grad(expected, list(model.parameters()))
+            assert torch.equal(loss, expected.detach()), turn
+            assert all(torch.equal(a, b) for a, b in zip(found, gradients, strict=True)), turn
+            with torch.no_grad():  # as an optimizer does: the next step starts elsewhere
+                for parameter, gradient in zip(model.parameters(), found, strict=True):
+                    parameter.sub_(gradient, alpha=0.1)
+    assert recorder.recorded == 2
+    assert recorder.replayed == 4 * FIRST_AS_IT_IS
+
+
+def test_a_training_does_not_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No dice inside the model: a stand-in that records by doing draws more often than a graph."""
+    quiet = ("model.dropout=0", "model.drop_path=0", "training.epochs=6", "training.batch=7")
+    config, flowset = quick_config("hmrm", *quiet), make_flowset()
+    plain = fit(config, flowset, seed=0)
+
+    def recorded(_: object, model: nn.Module, loss_of: nn.Module, device: str) -> RecordedGradients:
+        parameters = [*model.parameters(), *loss_of.parameters()]
+        return RecordedGradients(
+            lambda maps, labels: loss_of(model(maps), labels), parameters, Recorder(parameters)
+        )
+
+    monkeypatch.setattr(learner, "_gradients", recorded)
+    assert fit(config, flowset, seed=0).losses == plain.losses
+    assert same_weights(fit(config, flowset, seed=0), plain)
+
+
+def test_without_a_gpu_it_is_refused() -> None:
+    config = quick_config("ststnet", "training.cuda_graphs=true")
+    with pytest.raises(ConfigError, match="needs a CUDA device, not cpu; give --devices cuda"):
+        fit(config, make_flowset(), seed=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_recorded_steps_learn_the_same_on_a_gpu() -> None:
+    quiet = ("model.dropout=0", "model.drop_path=0", "training.epochs=8", "training.batch=7")
+    plain, recorded = (
+        fit(
+            quick_config("hmrm", *quiet, f"training.cuda_graphs={str(on).lower()}"),
+            make_flowset(),
+            seed=0,
+            device="cuda",
+        )
+        for on in (False, True)
+    )
+    assert recorded.losses == pytest.approx(plain.losses, rel=1e-4)
+
+
+def same_weights(ours: Fitted, theirs: Fitted) -> bool:
+    pairs = zip(ours.model.state_dict().values(), theirs.model.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)

@@ -1,0 +1,188 @@
+"""Watch a leave-one-subject-out that runs in a process of its own; start, stop and resume it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import HmrmError
+from hmrm_lab.evaluation.arriving import ArrivalReader, Arrived
+from hmrm_lab.reporting.loso_progress import (
+    confusion_cells,
+    loss_curves,
+    progress_bar,
+    subject_cells,
+)
+from hmrm_lab.studies.background import BackgroundRun, RunState
+from hmrm_lab.studies.watching import describe
+from hmrm_widgets.parts import plain, row
+from hmrm_widgets.viewer import Viewer
+
+RARELY = 5  # times `poll_s`: how often it looks while nobody works on the run
+WORDS = {
+    "absent": "Not started",
+    "waiting": "Waits for its turn",
+    "preparing": "Reading the data, computing flow",
+    "running": "Running",
+    "stopped": "Stopped; what is finished is kept",
+    "failed": "Failed",
+    "complete": "Complete",
+}
+
+
+class LosoMonitor(Viewer):
+    """Progress, held-out subjects, training curves and predictions of one run, as they arrive.
+
+    The run has a process of its own: the kernel stays free, and neither closing this widget nor the
+    end of the kernel stops the run. Where an event loop is running, as in a notebook, it looks at
+    the run folder every `poll_s` seconds; elsewhere call `update`.
+
+    Parameters
+    ----------
+    config, root, out, jobs
+        As `BackgroundRun.start` takes them.
+    poll_s
+        Seconds between two looks while the run is going.
+
+    Attributes
+    ----------
+    run
+        The handle on the run.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        *,
+        root: Path | None = None,
+        out: Path = Path("runs"),
+        jobs: int = 1,
+        poll_s: float = 1.0,
+    ) -> None:
+        self.run = BackgroundRun.of(config, out)
+        self._start = lambda: BackgroundRun.start(config, root=root, out=out, jobs=jobs)
+        self._reader = ArrivalReader(self.run.folder)
+        self._fault: BaseException | None = None
+        self._poll_s = poll_s
+        self._timer: asyncio.Task[None] | None = None
+        self.start = w.Button(description="Start", icon="play")
+        self.stop = w.Button(description="Stop", icon="stop", tooltip="What is finished is kept")
+        self.bar, self.subjects, self.curves, self.confusion, self.failure = (
+            w.HTML(layout=w.Layout(max_width="100%")) for _ in range(5)
+        )
+        for view in (self.curves, self.confusion):
+            view.layout.width = "360px"
+        rows = [
+            row(self.start, self.stop, gap="0.5em"),
+            self.bar,
+            self.failure,
+            self.subjects,
+            row(self.curves, self.confusion, gap="0 1em"),
+        ]
+        super().__init__(rows, [])
+        self.start.on_click(lambda _: self._do(self._start))
+        self.stop.on_click(lambda _: self._do(self.run.stop))
+        self._look_on()
+
+    def update(self) -> RunState:
+        """Look at the run now. What goes wrong is shown in the widget, and raised."""
+        self._fault = None
+        self.redraw()
+        if self._fault:
+            raise self._fault
+        return self._state
+
+    def wait(self, timeout_s: float | None = None) -> RunState:
+        """Keep looking until nobody works on the run, or `timeout_s` seconds are over."""
+        end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
+        while (state := self.update()).going and time.monotonic() < end:
+            time.sleep(min(self._poll_s, max(0.0, end - time.monotonic())))
+        return state
+
+    def close(self) -> None:
+        """Take the widget away; the run goes on."""
+        if self._timer:
+            self._timer.cancel()
+        super().close()
+
+    def render(self) -> tuple[str, ...]:
+        try:
+            self._state, arrived = self.run.state(), self._reader.read()
+            views = progress_bar(self._state.progress, _words(self._state)), self._failure()
+            return *views, *(self._pictures(arrived) if arrived else ("", "", ""))
+        except Exception as fault:
+            self._fault = fault
+            raise
+
+    def show(self, views: tuple[str, ...] | None) -> None:
+        parts = (self.bar, self.failure, self.subjects, self.curves, self.confusion)
+        for part, view in zip(parts, views or [""] * len(parts), strict=True):
+            part.value = view
+        state = self._state
+        begun = state.phase in ("stopped", "failed") or (state.going and state.done > 0)
+        self.start.description = "Resume" if begun else "Start"
+        self.start.disabled = state.going or state.phase == "complete"
+        self.stop.disabled = not state.going
+
+    def _pictures(self, arrived: Arrived) -> tuple[str, str, str]:
+        """Subjects, curves and confusion."""
+        curves = loss_curves(arrived) if arrived.finished or arrived.in_work else ""
+        confusion = ""
+        if arrived.uf1 is not None:
+            confusion = confusion_cells(arrived.counts.sum(0), self._score(arrived))
+        return subject_cells(arrived.folds), curves, confusion
+
+    def _score(self, arrived: Arrived) -> str:
+        """UF1 with what it rests on; an interval only where every fold is there."""
+        if self._state.phase != "complete":
+            return f"UF1 {arrived.uf1:.3f} so far: not a result yet. {arrived.stamp}"
+        low, high = self.run.folder.metrics()["all"]["uf1_interval"]
+        return f"UF1 {arrived.uf1:.3f} [{low:.3f}, {high:.3f}]. {arrived.stamp}"
+
+    def _failure(self) -> str:
+        if self._state.phase != "failed":
+            return ""
+        return f"<p role='alert'><b>Failed:</b> {plain(self._state.problem)}</p>"
+
+    def _do(self, action: Callable[[], Any]) -> None:
+        """What a button asks for, and a look at what came of it."""
+        with self.trace:  # a callback's traceback is lost otherwise
+            try:
+                action()
+            except HmrmError as error:
+                self.redraw()
+                self.problem.value = f"<p role='alert'><b>Cannot do this:</b> {plain(error)}</p>"
+            else:
+                self._look_on()
+                self.update()
+
+    def _look_on(self) -> None:
+        """Let the timer run, where there is a loop for it."""
+        if self._timer is None or self._timer.done():
+            self._timer = _in_loop(self._poll)
+
+    async def _poll(self) -> None:
+        """Look every `poll_s` seconds, more rarely while nobody works; a fault ends it, shown."""
+        while True:
+            await asyncio.sleep(self._poll_s * (1 if self._state.going else RARELY))
+            self.update()
+
+
+def _words(state: RunState) -> str:
+    """`Running: 3 of 40 folds, 31 epochs/s, 1 min 20 s left`."""
+    folds = f"{state.done} of {state.expected} folds" if state.expected else ""
+    failed = f"{state.failed} failed" if state.failed else ""
+    parts = [part for part in (state.note, folds, failed, describe(state)) if part]
+    return f"{WORDS[state.phase]}{': ' if parts else ''}{', '.join(parts)}"
+
+
+def _in_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> "asyncio.Task[None] | None":
+    """A task of the running event loop; None where there is none."""
+    try:
+        return asyncio.get_running_loop().create_task(work())
+    except RuntimeError:
+        return None
