@@ -3,6 +3,7 @@
 from hmrm_widgets.ablation_board import AblationBoard
 from hmrm_widgets.clip_stepper import ClipStepper
 from hmrm_widgets.flow_explorer import FlowExplorer
+from hmrm_widgets.heatmap_explorer import HeatmapExplorer
 from hmrm_widgets.loso_monitor import LosoMonitor
 
-__all__ = ["AblationBoard", "ClipStepper", "FlowExplorer", "LosoMonitor"]
+__all__ = ["AblationBoard", "ClipStepper", "FlowExplorer", "HeatmapExplorer", "LosoMonitor"]
