@@ -121,6 +121,10 @@ def test_faces_and_apex_needs_no_detector(tmp_path: Path) -> None:
         ("01_faces_and_apex", {"data": "casme2"}, "lies in a folder"),
         ("01_faces_and_apex", {"faces": "dlob"}, "did you mean 'dlib'"),
         ("01_faces_and_apex", {"seed": "one"}, "data set 'synthetic': seed"),
+        ("08_results", {"profile": "smok"}, "did you mean 'smoke'"),
+        ("08_results", {"systems": "hmrm ststnt"}, "did you mean 'ststnet'"),
+        ("08_results", {"data": "flowmap"}, "did you mean 'flowmaps'"),
+        ("08_results", {"seeds": "one"}, "evaluation.seeds"),
     ],
 )
 def test_a_mistyped_parameter_is_refused_in_the_first_cell(
