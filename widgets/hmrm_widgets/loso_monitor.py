@@ -1,7 +1,6 @@
 """Watch a leave-one-subject-out that runs in a process of its own; start, stop and resume it."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from hmrm_lab.reporting.loso_progress import (
     progress_bar,
     subject_cells,
 )
-from hmrm_lab.studies.background import BackgroundRun, RunState
+from hmrm_lab.studies.background import BackgroundRun, RunState, watched
 from hmrm_lab.studies.watching import describe
 from hmrm_widgets.parts import plain, row
 from hmrm_widgets.viewer import Viewer
@@ -96,12 +95,9 @@ class LosoMonitor(Viewer):
             raise self._fault
         return self._state
 
-    def wait(self, timeout_s: float | None = None) -> RunState:
-        """Keep looking until nobody works on the run, or `timeout_s` seconds are over."""
-        end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
-        while (state := self.update()).going and time.monotonic() < end:
-            time.sleep(min(self._poll_s, max(0.0, end - time.monotonic())))
-        return state
+    def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> RunState:
+        """Keep looking as `BackgroundRun.wait` does; the kernel does nothing else meanwhile."""
+        return watched(self.update, self._poll_s, timeout_s, folds)
 
     def close(self) -> None:
         """Take the widget away; the run goes on."""
