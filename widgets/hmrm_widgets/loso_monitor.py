@@ -109,7 +109,7 @@ class LosoMonitor(Viewer):
         try:
             self._state, arrived = self.run.state(), self._reader.read()
             views = progress_bar(self._state.progress, _words(self._state)), self._failure()
-            return *views, *(self._pictures(arrived) if arrived else ("", "", ""))
+            return *views, *self._pictures(arrived)
         except Exception as fault:
             self._fault = fault
             raise
@@ -125,19 +125,15 @@ class LosoMonitor(Viewer):
         self.stop.disabled = not state.going
 
     def _pictures(self, arrived: Arrived) -> tuple[str, str, str]:
-        """Subjects, curves and confusion."""
+        """Subjects, curves and confusion: what there is of them."""
+        subjects = subject_cells(arrived.folds) if arrived.folds else ""
         curves = loss_curves(arrived) if arrived.finished or arrived.in_work else ""
-        confusion = ""
-        if arrived.uf1 is not None:
-            confusion = confusion_cells(arrived.counts.sum(0), self._score(arrived))
-        return subject_cells(arrived.folds), curves, confusion
-
-    def _score(self, arrived: Arrived) -> str:
-        """UF1 with what it rests on; an interval only where every fold is there."""
-        if self._state.phase != "complete":
-            return f"UF1 {arrived.uf1:.3f} so far: not a result yet. {arrived.stamp}"
-        low, high = self.run.folder.metrics()["all"]["uf1_interval"]
-        return f"UF1 {arrived.uf1:.3f} [{low:.3f}, {high:.3f}]. {arrived.stamp}"
+        score = arrived.score
+        if self._state.phase == "complete":
+            low, high = self.run.folder.metrics()["all"]["uf1_interval"]
+            score += f"; 95 % interval [{low:.3f}, {high:.3f}]"
+        confusion = confusion_cells(arrived.counts.sum(0), score) if arrived.finished else ""
+        return subjects, curves, confusion
 
     def _failure(self) -> str:
         if self._state.phase != "failed":
