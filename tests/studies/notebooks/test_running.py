@@ -102,7 +102,7 @@ def test_ctrl_c_ends_the_kernel_and_its_children(tmp_path: Path) -> None:
     command.send_signal(signal.SIGINT)
     _, complaint = command.communicate(timeout=60)
     assert command.returncode == 130
-    assert complaint.startswith("hmrm: stopped")
+    assert complaint == "hmrm: stopped; 0 of 1 notebooks are finished\n"
     for pid in map(int, (tmp_path / "pids").read_text().split()):
         wait_for(lambda pid=pid: not is_running(pid))
     assert not (tmp_path / "out").exists()
@@ -122,6 +122,17 @@ def is_running(pid: int) -> bool:
         return False
     stat = Path(f"/proc/{pid}/stat")
     return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_a_notebook_is_not_replaced_by_its_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_notebook(tmp_path / "made.ipynb")
+    before = path.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert hmrm(monkeypatch, "notebooks", "run", "made.ipynb", "--out", ".") == 2
+    assert "would replace the notebook" in capsys.readouterr().err
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["00", "0", "00_quickstart", "00_quickstart.ipynb"])
