@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from hmrm_lab.cli_shared import Json, show
-from hmrm_lab.errors import ConfigError, HmrmError
+from hmrm_lab.errors import ConfigError, HmrmError, Stopped
 
 app = typer.Typer(
     help="The notebooks: execute them into a folder of pages, or check them.",
@@ -77,30 +77,33 @@ def run(
 ) -> None:
     """Execute notebooks with these parameters, as executed copies and as HTML pages.
 
-    Stops for nothing: a notebook that fails does not keep the others from being executed. The exit
-    status is 1 if anything went wrong in one of them, also in a widget, a callback, a thread or a
-    child process, or if it printed on standard error.
+    They run where the command runs, each in a kernel of its own. One that fails does not keep the
+    others from being executed. The exit status is 1 if anything went wrong in one of them, also in
+    a widget, a callback, a thread or a child process, or if it printed on standard error.
     """
-    from hmrm_lab.studies.notebooks.execution import execute, require_extra
+    from hmrm_lab.studies.notebooks.execution import execute_each, require_extra
     from hmrm_lab.studies.notebooks.finding import find_notebooks
-    from hmrm_lab.studies.notebooks.pages import INDEX, write_index
+    from hmrm_lab.studies.notebooks.pages import INDEX
     from hmrm_lab.studies.notebooks.parameters import read_parameters
 
     require_extra()
-    chosen = find_notebooks(names or [])
     pairs = [*(given or []), *([f"profile={profile}"] if profile is not None else [])]
     values = dict(_split(pair) for pair in pairs)
-    parameters = [read_parameters(notebook, values) for notebook in chosen]
+    chosen = [(found, read_parameters(found, values)) for found in find_notebooks(names or [])]
     folder = out or Path("runs", "notebooks", time.strftime("%Y%m%d-%H%M%S"))
-    done = []
-    for notebook, chosen_values in zip(chosen, parameters, strict=True):
-        done.append(execute(notebook, folder, chosen_values))
-        write_index(folder)
-        state = "ok" if done[-1].ok else "FAILED"
-        typer.echo(f"{state:<8}{done[-1].seconds:5.1f} s  {notebook.name}", err=True)
-    lines = [str(execution.page) for execution in done]
-    result = {"notebooks": [e.as_dict() for e in done], "out": str(folder)}
-    show(result, "\n".join([*lines, str(folder / INDEX)]), as_json)
+    done: list[Any] = []
+    try:
+        for execution in execute_each(chosen, folder):
+            done.append(execution)
+            state = "ok" if execution.ok else "FAILED"
+            typer.echo(f"{state:<8}{execution.seconds:5.1f} s  {execution.name}", err=True)
+    except Stopped as stop:
+        typer.echo(f"hmrm: stopped; {len(done)} of {len(chosen)} notebooks are finished", err=True)
+        raise typer.Exit(stop.exit_status) from None
+    result = {"notebooks": [execution.as_dict() for execution in done], "out": str(folder)}
+    show(
+        result, "\n".join(str(page) for page in [*(e.page for e in done), folder / INDEX]), as_json
+    )
     failed = [execution.sentence() for execution in done if not execution.ok]
     if failed:
         raise HmrmError("; ".join(failed))

@@ -8,6 +8,7 @@ Imports papermill, which is in the extra `jupyter`.
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.log import logger
 
+from hmrm_lab.errors import Stopped
 from hmrm_lab.studies.notebooks import watch
 from hmrm_lab.studies.notebooks.faults import Fault, first_line, name_error, told_by
 
@@ -122,6 +124,35 @@ class WatchfulClient(PapermillNotebookClient):
             return f"it ended by itself, with status {status}"
         name = signal.Signals(-status).name
         return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[None]:
+    """Ctrl-C and SIGTERM as `KeyboardInterrupt` inside, and as `Stopped` outside.
+
+    asyncio keeps any other exception for the task that it happens to run at that moment.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        if heard:
+            os._exit(128 + number)
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(128 + heard[0]) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Warnings(logging.Handler):

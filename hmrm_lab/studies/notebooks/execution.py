@@ -7,15 +7,16 @@ that all cells are completed; and it writes its copy piece by piece.
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hmrm_lab.errors import InputError
 from hmrm_lab.store import write_atomic
 from hmrm_lab.studies.notebooks.faults import Fault, describe, first_line, name_error, read_reports
 from hmrm_lab.studies.notebooks.finding import FAILED, SUFFIX, Notebook, require_package
-from hmrm_lab.studies.notebooks.pages import strip_widgets, write_page
+from hmrm_lab.studies.notebooks.pages import strip_widgets, write_index, write_page
 from hmrm_lab.studies.notebooks.parameters import Value, check_parameters
 from hmrm_lab.studies.notebooks.watch import REPORTS
 
@@ -63,6 +64,16 @@ class Execution:
         }
 
 
+def execute_each(
+    chosen: Iterable[tuple[Notebook, Mapping[str, Value]]], out: Path
+) -> Iterator[Execution]:
+    """Execute notebooks one after the other; the index of `out` grows with them."""
+    for notebook, parameters in chosen:
+        done = execute(notebook, out, parameters)
+        write_index(out)
+        yield done
+
+
 def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> Execution:
     """Execute a notebook where the command runs, and write its copy and its page into `out`.
 
@@ -75,11 +86,15 @@ def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> E
     ConfigError
         For a parameter that the notebook does not have, or of another type.
     InputError
-        If the extra `jupyter` is not installed, or the file is no notebook.
+        If the extra `jupyter` is not installed, the file is no notebook, or `out` is its folder.
     """
     require_extra()
     import nbformat
 
+    if out.resolve() == notebook.path.parent.resolve():
+        raise InputError(
+            "the executed copy would replace the notebook", where=out, mend="choose another folder"
+        )
     values = check_parameters(notebook, parameters)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
@@ -106,10 +121,10 @@ def _execute_in(
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
 
-    from hmrm_lab.studies.notebooks.engine import ENGINE, heard_warnings
+    from hmrm_lab.studies.notebooks.engine import ENGINE, heard_warnings, stopped_at_once
 
     part, faults = scratch / f"part{SUFFIX}", list[Fault]()
-    with heard_warnings(faults):
+    with heard_warnings(faults), stopped_at_once():
         try:
             papermill.execute_notebook(
                 _braced(notebook.path),

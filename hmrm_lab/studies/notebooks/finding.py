@@ -32,7 +32,7 @@ class Notebook:
 
         try:
             return nbformat.read(self.path, as_version=4)
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
             raise InputError(
                 "this is no notebook", where=self.path, mend="open it in JupyterLab to see why"
             ) from error
@@ -58,7 +58,7 @@ class Notebook:
 
 def notebooks_folder() -> Path:
     """The notebooks of the checkout, or those installed with the package."""
-    return _CHECKOUT if _CHECKOUT.is_dir() else _INSTALLED
+    return _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 
 
 def all_notebooks() -> list[Notebook]:

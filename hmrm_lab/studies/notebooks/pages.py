@@ -3,6 +3,7 @@
 Nothing is loaded from a network. plotly's program, 5 MB, lies beside the pages once.
 """
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ FIGURE = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLOTLY = "plotly.min.js"
 INDEX = "index.html"
+CONFIG = {"responsive": True, "displayModeBar": False}
 TEMPLATES = Path(__file__).parent
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!\w+:|#)([^)\s]+)\)")
 
@@ -51,11 +53,11 @@ def write_page(content: Any, page: Path, *, title: str) -> Path:
             cell.source = _LINK.sub(_relinked, cell.source)
     shown.metadata["title"] = title
     exporter = HTMLExporter(template_file=str(TEMPLATES / "executed.html.j2"))
-    html, _ = exporter.from_notebook_node(shown, {"plotly": PLOTLY if figures else ""})
+    text, _ = exporter.from_notebook_node(shown, {"plotly": PLOTLY if figures else ""})
     if figures and not (page.parent / PLOTLY).exists():
         program = files("plotly").joinpath("package_data", PLOTLY).read_bytes()
         write_atomic_bytes(page.parent / PLOTLY, program)
-    write_atomic(page, html)
+    write_atomic(page, text)
     return page
 
 
@@ -68,8 +70,8 @@ def write_index(folder: Path) -> Path:
         undefined=jinja2.StrictUndefined,
     )
     entries = [_entry(copy) for copy in copies]
-    html = environment.get_template("gallery.html.j2").render(entries=entries)
-    write_atomic(folder / INDEX, html)
+    text = environment.get_template("gallery.html.j2").render(entries=entries)
+    write_atomic(folder / INDEX, text)
     return folder / INDEX
 
 
@@ -96,10 +98,11 @@ def _figure(figure: dict[str, Any], name: str) -> str:
     style += f"min-width:{meta['least_width']}px;" if meta.get("least_width") else ""
     style += f"max-width:{meta['most_width']}px;" if meta.get("most_width") else ""
     given = json.dumps([figure["data"], layout]).replace("<", "\\u003c")
+    title = (layout.get("title") or {}).get("text") or "Figure"
     return (
-        f'<div style="overflow-x:auto"><div id="{name}" style="{style}"></div></div>'
-        f'<script>Plotly.newPlot("{name}", ...{given}, {{responsive: true, displaylogo: false}})'
-        "</script>"
+        f'<div style="overflow-x:auto" role="group" aria-label="{html.escape(title)}">'
+        f'<div id="{name}" style="{style}"></div></div>'
+        f'<script>Plotly.newPlot("{name}", ...{given}, {json.dumps(CONFIG)})</script>'
     )
 
 

@@ -5,8 +5,9 @@ papermill itself only warns of a name that the notebook does not have, and runs 
 
 import ast
 from collections.abc import Mapping
+from pathlib import Path
 
-from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.errors import ConfigError, InputError, unknown_name
 from hmrm_lab.studies.notebooks.finding import Notebook
 
 Value = str | int | float | bool
@@ -19,7 +20,7 @@ def parameters_of(notebook: Notebook) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for cell in notebook.content.cells:
         if TAGS & set(cell.metadata.get("tags", [])):
-            values |= _assigned(cell.source)
+            values |= _assigned(cell.source, notebook.path)
     return values
 
 
@@ -48,9 +49,17 @@ def _known(notebook: Notebook, given: Mapping[str, object]) -> dict[str, Value]:
     return defaults
 
 
-def _assigned(source: str) -> dict[str, Value]:
+def _assigned(source: str, path: Path) -> dict[str, Value]:
+    try:
+        nodes = ast.parse(source).body
+    except SyntaxError as error:
+        raise InputError(
+            f"the cell of parameters cannot be read: {error.msg}",
+            where=path,
+            mend="let it hold plain assignments",
+        ) from error
     found = {}
-    for node in ast.parse(source).body:
+    for node in nodes:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=written):
                 value = _literal(ast.unparse(written))
