@@ -5,7 +5,7 @@ PROFILE ?= smoke
 RUN := OMP_NUM_THREADS=1 $(BIN)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check stress-test kill-test lab notebooks gallery bench clean
+.PHONY: demo test check browser-test stress-test kill-test lab notebooks gallery bench clean
 
 demo: .venv/core.stamp  ## frames to flow to LOSO training to report, on the built-in faces
 	$(RUN)/hmrm demo
@@ -20,6 +20,9 @@ check: .venv/dev.stamp  ## format, lint, types, import rules, tests, notebooks
 	$(BIN)/lint-imports
 	$(RUN)/python -m pytest
 	$(MAKE) notebooks
+
+browser-test: .venv/dev.stamp  ## the widgets in JupyterLab and Voila, in headless chromium
+	$(RUN)/python -m pytest tests/browser
 
 stress-test: .venv/dev.stamp  ## 32 processes write 1,000 units each into one run folder
 	HMRM_STRESS_UNITS=1000 $(RUN)/python -m pytest tests/test_store.py -k many_writers
@@ -50,5 +53,5 @@ clean:
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable ".[jupyter,faces,cluster,curves,sweep,dev]"
+	$(INSTALL) --editable ".[jupyter,faces,browser,cluster,curves,sweep,dev]"
 	touch $@ .venv/core.stamp

@@ -16,6 +16,7 @@ from hmrm_lab.records import Clip
 from hmrm_lab.reporting.curve_svg import curve_svg
 from hmrm_lab.reporting.face_pictures import PART_COLOURS, Layer, face_picture
 from hmrm_lab.reporting.pictures import jpeg_bytes
+from hmrm_widgets.accessible import Picture
 from hmrm_widgets.parts import plain, row, title
 from hmrm_widgets.viewer import Viewer
 
@@ -88,7 +89,7 @@ class ClipStepper(Viewer):
                 (False, "Canonical crop"),
             )
         )
-        self.face = w.Image(format="jpeg")
+        self.face = Picture("The face at the chosen frame", format="jpeg")
         self.face.layout = w.Layout(width="22rem", max_width="100%", object_fit="contain")
         self.curve = w.HTML(layout=w.Layout(width="29rem", max_width="100%", margin="0 0 0 1rem"))
         self.caption = w.HTML()

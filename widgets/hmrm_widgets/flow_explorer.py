@@ -21,6 +21,7 @@ from hmrm_lab.reporting.pictures import (
     png_bytes,
     strain_peak,
 )
+from hmrm_widgets.accessible import Picture
 from hmrm_widgets.clip_flows import EXACT, ClipFlows
 from hmrm_widgets.flow_canvas import FlowCanvas
 from hmrm_widgets.legends import legend_bytes
@@ -103,7 +104,9 @@ class FlowExplorer(Viewer):
         view = w.Layout(width="22rem", max_width="100%", align_self="flex-start")
         self.face = FlowCanvas(format="jpeg", layout=view)
         self.motion = FlowCanvas(pointing=True, layout=view)
-        self.legend = w.Image(format="png", layout=w.Layout(object_fit="contain"))
+        self.legend = Picture(
+            "The colours of the motion", format="png", layout=w.Layout(object_fit="contain")
+        )
         self.caption, self.reading = w.HTML(), w.HTML()
         rows = [
             row(self.clip, self.method),

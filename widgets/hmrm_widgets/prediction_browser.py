@@ -24,6 +24,7 @@ from hmrm_lab.reporting.pictures import (
 )
 from hmrm_lab.reporting.probability_svg import probability_svg
 from hmrm_lab.store import RunFolder
+from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row
 from hmrm_widgets.viewer import Viewer
@@ -91,9 +92,11 @@ class PredictionBrowser(Viewer):
         self.display.layout = w.Layout(width="max-content", max_width="100%")
         self.count = w.HTML()
         view = w.Layout(width="18rem", max_width="100%", object_fit="contain")
-        self.motion = w.Image(format="png", layout=view)
-        self.legend = w.Image(format="png", layout=w.Layout(object_fit="contain"))
-        self.faces = w.Image(format="jpeg")
+        self.motion = Picture("The motion that was given", format="png", layout=view)
+        self.legend = Picture(
+            "The colours of the motion", format="png", layout=w.Layout(object_fit="contain")
+        )
+        self.faces = Picture("The face at onset and apex", format="jpeg")
         self.faces.layout = w.Layout(width="32rem", max_width="100%", object_fit="contain")
         self.bars = w.HTML(layout=w.Layout(width="27rem", max_width="100%", margin="0 0 0 1rem"))
         self.caption = w.HTML()
