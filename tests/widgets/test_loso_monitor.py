@@ -68,9 +68,8 @@ def test_the_result_of_a_complete_run_has_its_interval(tmp_path: Path) -> None:
     monitor = monitor_of(tmp_path)
     figures = monitor.run.folder.metrics()["all"]
     low, high = figures["uf1_interval"]
-    assert (
-        f"UF1 {figures['uf1']:.3f} [{low:.3f}, {high:.3f}]. epoch rule" in monitor.confusion.value
-    )
+    assert f"UF1 {figures['uf1']:.3f}. epoch rule last" in monitor.confusion.value
+    assert f"95 % interval [{low:.3f}, {high:.3f}]" in monitor.confusion.value
     assert "so far" not in monitor.confusion.value
     assert (monitor.start.disabled, monitor.stop.disabled) == (True, True)
 

@@ -1,7 +1,6 @@
 """Watch a leave-one-subject-out that runs in a process of its own; start, stop and resume it."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from hmrm_lab.reporting.loso_progress import (
     progress_bar,
     subject_cells,
 )
-from hmrm_lab.studies.background import BackgroundRun, RunState
+from hmrm_lab.studies.background import BackgroundRun, RunState, watched
 from hmrm_lab.studies.watching import describe
 from hmrm_widgets.parts import plain, row
 from hmrm_widgets.viewer import Viewer
@@ -96,12 +95,9 @@ class LosoMonitor(Viewer):
             raise self._fault
         return self._state
 
-    def wait(self, timeout_s: float | None = None) -> RunState:
-        """Keep looking until nobody works on the run, or `timeout_s` seconds are over."""
-        end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
-        while (state := self.update()).going and time.monotonic() < end:
-            time.sleep(min(self._poll_s, max(0.0, end - time.monotonic())))
-        return state
+    def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> RunState:
+        """Keep looking as `BackgroundRun.wait` does; the kernel does nothing else meanwhile."""
+        return watched(self.update, self._poll_s, timeout_s, folds)
 
     def close(self) -> None:
         """Take the widget away; the run goes on."""
@@ -113,7 +109,7 @@ class LosoMonitor(Viewer):
         try:
             self._state, arrived = self.run.state(), self._reader.read()
             views = progress_bar(self._state.progress, _words(self._state)), self._failure()
-            return *views, *(self._pictures(arrived) if arrived else ("", "", ""))
+            return *views, *self._pictures(arrived)
         except Exception as fault:
             self._fault = fault
             raise
@@ -129,19 +125,15 @@ class LosoMonitor(Viewer):
         self.stop.disabled = not state.going
 
     def _pictures(self, arrived: Arrived) -> tuple[str, str, str]:
-        """Subjects, curves and confusion."""
+        """Subjects, curves and confusion: what there is of them."""
+        subjects = subject_cells(arrived.folds) if arrived.folds else ""
         curves = loss_curves(arrived) if arrived.finished or arrived.in_work else ""
-        confusion = ""
-        if arrived.uf1 is not None:
-            confusion = confusion_cells(arrived.counts.sum(0), self._score(arrived))
-        return subject_cells(arrived.folds), curves, confusion
-
-    def _score(self, arrived: Arrived) -> str:
-        """UF1 with what it rests on; an interval only where every fold is there."""
-        if self._state.phase != "complete":
-            return f"UF1 {arrived.uf1:.3f} so far: not a result yet. {arrived.stamp}"
-        low, high = self.run.folder.metrics()["all"]["uf1_interval"]
-        return f"UF1 {arrived.uf1:.3f} [{low:.3f}, {high:.3f}]. {arrived.stamp}"
+        score = arrived.score
+        if self._state.phase == "complete":
+            low, high = self.run.folder.metrics()["all"]["uf1_interval"]
+            score += f"; 95 % interval [{low:.3f}, {high:.3f}]"
+        confusion = confusion_cells(arrived.counts.sum(0), score) if arrived.finished else ""
+        return subjects, curves, confusion
 
     def _failure(self) -> str:
         if self._state.phase != "failed":
