@@ -34,6 +34,8 @@ def source(cell: dict[str, Any]) -> str:
 
 def test_there_are_notebooks() -> None:
     assert [path.name for path in NOTEBOOKS][:1] == ["00_quickstart.ipynb"]
+    numbers = [path.name.partition("_")[0] for path in NOTEBOOKS]
+    assert len(numbers) == len(set(numbers))
 
 
 def test_one_cell_of_plain_parameters(notebook: dict[str, Any]) -> None:
@@ -60,7 +62,11 @@ def test_nothing_of_one_machine(notebook: dict[str, Any]) -> None:
 def test_committed_without_state(notebook: dict[str, Any]) -> None:
     assert "widgets" not in notebook["metadata"]
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert len(ids) == len(set(ids))
     for cell in code_cells(notebook):
+        assert cell["outputs"] or cell["execution_count"] is None
+        assert not [out for out in cell["outputs"] if out.get("name") == "stderr"]
         assert bool(cell["outputs"]) == source(cell).startswith(CHECKED)
 
 
@@ -71,6 +77,12 @@ def test_it_opens_with_what_the_reader_will_see_and_ends_with_a_question(
     assert first["cell_type"] == last["cell_type"] == "markdown"
     assert "You will see" in source(first)
     assert "?" in source(last)
+
+
+def test_links_lead_somewhere(notebook: dict[str, Any]) -> None:
+    text = "\n".join(source(c) for c in notebook["cells"] if c["cell_type"] == "markdown")
+    targets = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", text)
+    assert not [target for target in targets if not (ROOT / "notebooks" / target).exists()]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])

@@ -27,6 +27,7 @@ from hmrm_lab.studies.notebooks.faults import Fault, first_line, name_error, tol
 
 ENGINE = "hmrm"
 EXPECTS_STDERR = "expects-stderr"  # the tag of a cell that may print there
+KERNEL_STDERR = "stderr"  # a file for what the kernel says before and after its cells
 QUIET_S = 0.3  # nothing more is heard: the last words of threads and processes are in
 IOPUB_TIMEOUT_S = 60
 
@@ -43,7 +44,7 @@ class WatchfulEngine(NBClientEngine):
         env = {name: text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
         env[watch.FILE] = str(scratch / watch.REPORTS)
         env.setdefault("OMP_NUM_THREADS", "1")
-        with (scratch / "stderr").open("w") as stderr:
+        with (scratch / KERNEL_STDERR).open("w") as stderr:
             return client.execute(env=env, stderr=stderr)
 
 

@@ -14,7 +14,14 @@ from typing import Any
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.store import write_atomic
-from hmrm_lab.studies.notebooks.faults import Fault, describe, first_line, name_error, read_reports
+from hmrm_lab.studies.notebooks.faults import (
+    Fault,
+    describe,
+    first_line,
+    name_error,
+    read_reports,
+    told_by,
+)
 from hmrm_lab.studies.notebooks.finding import FAILED, SUFFIX, Notebook, require_package
 from hmrm_lab.studies.notebooks.pages import strip_widgets, write_index, write_page
 from hmrm_lab.studies.notebooks.parameters import Value, check_parameters
@@ -121,7 +128,12 @@ def _execute_in(
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
 
-    from hmrm_lab.studies.notebooks.engine import ENGINE, heard_warnings, stopped_at_once
+    from hmrm_lab.studies.notebooks.engine import (
+        ENGINE,
+        KERNEL_STDERR,
+        heard_warnings,
+        stopped_at_once,
+    )
 
     part, faults = scratch / f"part{SUFFIX}", list[Fault]()
     with heard_warnings(faults), stopped_at_once():
@@ -138,9 +150,12 @@ def _execute_in(
         except papermill.PapermillExecutionError as error:
             if not faults:
                 faults.append(Fault("cell", name_error(error.ename, error.evalue)))
-        except (NoSuchKernel, RuntimeError) as error:  # one is nbclient's for a kernel that died
-            if not faults:
-                faults.append(Fault("kernel", str(error)))
+        except NoSuchKernel as error:
+            faults.append(Fault("start", str(error)))
+        except RuntimeError as error:  # nbclient's for a kernel that died: in a cell, or before
+            if not any(fault.kind == "kernel" for fault in faults):
+                said = told_by((scratch / KERNEL_STDERR).read_text(errors="replace"))
+                faults.append(Fault("start", f"{error}: {said}"))
     content = Notebook(part).content
     content.metadata.papermill |= {"input_path": notebook.path.name, "output_path": ""}
     sources = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CAUSES = {  # of several faults of a notebook the first of these is the one told
+    "start": "there is no kernel",
     "kernel": "the kernel died",
     "cell": "",
     "callback": "in a widget or a callback",

@@ -1,5 +1,6 @@
 """Whatever goes wrong in a notebook turns `hmrm notebooks run` red and is told in a sentence."""
 
+import os
 from pathlib import Path
 
 import nbformat
@@ -71,6 +72,22 @@ def test_a_fault_is_told(
     states = [cell.metadata["papermill"]["status"] for cell in cells]
     stops = kind in ("cell", "kernel")
     assert states[1:] == (["failed", "pending"] if stops else ["completed", "completed"])
+
+
+def test_a_kernel_that_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_notebook(tmp_path / "made.ipynb")
+    (tmp_path / "ipykernel").mkdir()
+    (tmp_path / "ipykernel" / "__init__.py").write_text("raise ImportError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert hmrm(monkeypatch, "notebooks", "run", path, "--out", tmp_path / "out") == 1
+    complaint = capsys.readouterr().err.splitlines()[-1]
+    assert complaint.startswith("hmrm: made, there is no kernel: ")
+    assert complaint.endswith(": ImportError: broken")
+    path.write_text(path.read_text().replace('"python3"', '"nosuch"'))
+    assert hmrm(monkeypatch, "notebooks", "run", path, "--out", tmp_path / "out") == 1
+    assert "there is no kernel: No such kernel named nosuch" in capsys.readouterr().err
 
 
 def test_nothing_is_told_of_a_notebook_without_faults(
