@@ -1,10 +1,11 @@
 # Every target makes the virtual environment it needs. PYTHON=python3.12 make test takes another.
 PYTHON ?= python3
 BIN := .venv/bin
+PROFILE ?= smoke
 RUN := OMP_NUM_THREADS=1 $(BIN)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check stress-test kill-test lab notebooks bench clean
+.PHONY: demo test check browser-test stress-test kill-test lab notebooks gallery bench clean
 
 demo: .venv/core.stamp  ## frames to flow to LOSO training to report, on the built-in faces
 	$(RUN)/hmrm demo
@@ -20,6 +21,9 @@ check: .venv/dev.stamp  ## format, lint, types, import rules, tests, notebooks
 	$(RUN)/python -m pytest
 	$(MAKE) notebooks
 
+browser-test: .venv/dev.stamp  ## the widgets in JupyterLab and Voila, in headless chromium
+	$(RUN)/python -m pytest tests/browser
+
 stress-test: .venv/dev.stamp  ## 32 processes write 1,000 units each into one run folder
 	HMRM_STRESS_UNITS=1000 $(RUN)/python -m pytest tests/test_store.py -k many_writers
 
@@ -29,8 +33,11 @@ kill-test: .venv/dev.stamp  ## a run is killed 221 times, and goes on: about hal
 lab: .venv/dev.stamp  ## JupyterLab on the first notebook
 	$(RUN)/jupyter lab notebooks/00_quickstart.ipynb
 
-notebooks: .venv/dev.stamp  ## execute all notebooks; compare their marked outputs
-	$(RUN)/python -m pytest --nbval-lax notebooks
+notebooks: .venv/dev.stamp  ## execute all notebooks as they stand; compare their marked outputs
+	$(RUN)/hmrm notebooks check
+
+gallery: .venv/dev.stamp  ## the executed notebooks as pages: build/gallery/index.html
+	$(RUN)/hmrm notebooks run --out build/gallery --profile $(PROFILE)
 
 bench: .venv/dev.stamp  ## the performance claims, each measured in one run
 	$(RUN)/hmrm bench
@@ -46,5 +53,5 @@ clean:
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable ".[jupyter,faces,cluster,curves,sweep,dev]"
+	$(INSTALL) --editable ".[jupyter,faces,browser,cluster,curves,sweep,dev]"
 	touch $@ .venv/core.stamp

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab import cli_bench, cli_data, cli_flow, cli_predict, cli_recordings
+from hmrm_lab import cli_bench, cli_data, cli_flow, cli_notebooks, cli_predict, cli_recordings
 from hmrm_lab.cli_shared import Json, show
 from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
 from hmrm_lab.studies.stopping import stoppable
@@ -24,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cli_data.app, name="data")
+app.add_typer(cli_notebooks.app, name="notebooks")
 app.command()(cli_recordings.prepare)
 app.command()(cli_predict.predict)
 app.command()(cli_bench.bench)

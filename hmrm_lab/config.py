@@ -175,21 +175,18 @@ def load_config(
     changes = [parse_override(text) for text in overrides]
     changes += [(["model", "name"], system)] if system else []
     changes += [(["data", "name"], data)] if data else []
-    chosen = {part: _chosen_name(part, layer, changes) for part in COMPONENTS}
-    layer = _without_other_builders(layer, chosen)
-    of_system = of_systems.get(chosen["model"], {})
-    settings = _merge(_merge(systems[chosen["model"]].recipe, layer), of_system)
+    model = _chosen_name("model", layer, changes)
+    layer = _without_other_builders(layer, changes)
+    settings = _merge(_merge(systems[model].recipe, layer), of_systems.get(model, {}))
     _assign(settings, changes)
-    settings["name"] = name or settings.get("name", chosen["model"])
+    settings["name"] = name or settings.get("name", model)
     return _complete(settings)
 
 
 def override(config: ExperimentConfig, overrides: Iterable[str]) -> ExperimentConfig:
     """The same settings with changes; another flow, say, comes with its own options."""
     changes = [parse_override(text) for text in overrides]
-    layer = config.model_dump(mode="json")
-    chosen = {part: _chosen_name(part, layer, changes) for part in COMPONENTS}
-    settings = _without_other_builders(layer, chosen)
+    settings = _without_other_builders(config.model_dump(mode="json"), changes)
     _assign(settings, changes)
     return _complete(settings)
 
@@ -263,10 +260,11 @@ def _chosen_name(part: str, layer: Mapping[str, Any], changes: Changes) -> str:
     return str([layer.get(part, {}).get("name", default.name), *names][-1])
 
 
-def _without_other_builders(layer: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
+def _without_other_builders(layer: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
     """A preset's options for a builder say nothing about another that takes its place."""
     kept = dict(layer)
-    for part, name in chosen.items():
+    for part in COMPONENTS:
+        name = _chosen_name(part, layer, changes)
         if kept.get(part, {}).get("name", name) != name:
             kept[part] = {"name": name}
     return kept

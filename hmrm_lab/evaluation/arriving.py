@@ -24,6 +24,7 @@ class FoldProgress:
     fold: str  # data set/subject; empty where an older run does not say who waits
     state: State
     share: float  # of the epochs of all seeds that are trained, 0 to 1
+    clips: int = 0  # held out
     right: int = 0  # clips answered right, over the seeds that are done
     answered: int = 0
     reason: str = ""  # of a failure
@@ -45,12 +46,32 @@ class Arrived:
     finished: tuple[Points, ...]
     in_work: tuple[Points, ...]
     epochs: int
-    stamp: str  # epoch rule, control, folds
+    stamp: str  # epoch rule, control, folds; empty before the run has begun
 
     @property
     def uf1(self) -> float | None:
         """UF1 of what has arrived, the mean over seeds; None before the first fold is done."""
         return float(uf1(self.counts).mean()) if len(self.counts) else None
+
+    @property
+    def score(self) -> str:
+        """UF1 with what it rests on. Of an incomplete run it is no result."""
+        if self.uf1 is None:
+            return "No fold is done yet."
+        so_far = "" if self.done == self.expected else " so far: not a result yet"
+        return f"UF1 {self.uf1:.3f}{so_far}. {self.stamp}"
+
+
+NOTHING = Arrived(
+    folds=(),
+    done=0,
+    expected=0,
+    counts=np.zeros((0, len(CLASSES), len(CLASSES)), np.int64),
+    finished=(),
+    in_work=(),
+    epochs=1,
+    stamp="",
+)
 
 
 class ArrivalReader:
@@ -65,10 +86,10 @@ class ArrivalReader:
         self._units: dict[str, dict[str, Any]] = {}
         self._seen: dict[str, dict[int, float]] = {}
 
-    def read(self) -> Arrived | None:
-        """None before the run has begun."""
+    def read(self) -> Arrived:
+        """What is there now: `NOTHING` before the run has begun."""
         if not self.run.config_file.is_file():
-            return None
+            return NOTHING
         config, data, status = self.run.config(), self.run.data(), read_status(self.run)
         self._read_units()
         units = list(self._units.values())
@@ -76,12 +97,14 @@ class ArrivalReader:
         shares = {
             (one["fold"], one["seed"]): one["epoch"] / one["epochs"] for one in status.in_work
         }
-        names = [*data.get("held_out", ()), *(unit["fold"] for unit in units)]
+        held_out = data.get("held_out", {})  # older runs do not say it
+        names = [*held_out, *(unit["fold"] for unit in units)]
         names += [fold for fold, _ in (*failures, *shares)]
         seeds = config.evaluation.seeds
         folds = [
             _progress(
                 name,
+                held_out.get(name, 0),
                 [unit for unit in units if unit["fold"] == name],
                 [shares[name, seed] for seed in seeds if (name, seed) in shares],
                 [failures[name, seed] for seed in seeds if (name, seed) in failures],
@@ -121,6 +144,7 @@ class ArrivalReader:
 
 def _progress(
     name: str,
+    clips: int,
     units: list[dict[str, Any]],
     shares: list[float],
     failures: list[dict[str, Any]],
@@ -136,6 +160,7 @@ def _progress(
         fold=name,
         state=state,
         share=(len(units) + sum(shares)) / seeds,
+        clips=clips,
         right=sum(row["truth"] == row["prediction"] for row in rows),
         answered=len(rows),
         reason="; ".join(sorted({f"{one['kind']}: {one['reason']}" for one in failures})),

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -22,7 +23,7 @@ from hmrm_lab.studies.queue import Place, Worker, guard
 
 Phase = Literal["absent", "waiting", "preparing", "running", "stopped", "failed", "complete"]
 GOING: tuple[Phase, ...] = ("waiting", "preparing", "running")
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 NOTHING = RunStatus(done=0, failed=0, expected=0, in_work=())
 
 _children: list["subprocess.Popen[bytes]"] = []  # to be asked for when they have ended
@@ -87,8 +88,10 @@ class BackgroundRun:
         Raises
         ------
         InputError
-            On systems without file locks (Windows).
+            For a negative number of jobs, and on systems without file locks (Windows).
         """
+        if jobs < 0:
+            raise InputError(f"{jobs} jobs", mend="take one or more, or 0 for one per core")
         run = cls.of(config, out)
         place = run._place
         with guard(place.folder):
@@ -130,12 +133,9 @@ class BackgroundRun:
             raise InputError(f"{self.folder.path} is run {where}", mend="stop it there")
         os.kill(worker.process, signal.SIGTERM)
 
-    def wait(self, timeout_s: float | None = None) -> RunState:
-        """The state when nobody works on it any more, or after `timeout_s` seconds."""
-        end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
-        while (state := self.state()).going and time.monotonic() < end:
-            time.sleep(LOOK_SECONDS)
-        return state
+    def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> RunState:
+        """The state when nobody works on it any more, or earlier: see `watched`."""
+        return watched(self.state, LOOK_SECONDS, timeout_s, folds)
 
     def _worker(self) -> Worker | None:
         """The process that `start` has started, here or elsewhere, if it lives."""
@@ -178,6 +178,19 @@ class BackgroundRun:
     def _has_figures(self) -> bool:
         file = self.folder.path / "metrics.json"
         return file.is_file() and bool(self.folder.metrics()["complete"])
+
+
+def watched(
+    look: Callable[[], RunState], every_s: float, timeout_s: float | None, folds: int | None
+) -> RunState:
+    """Look until nobody works on the run, `folds` of it are done, or `timeout_s` are over."""
+    end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
+    while (state := look()).going and (folds is None or state.done < folds):
+        left = end - time.monotonic()
+        if left <= 0:
+            break
+        time.sleep(min(every_s, left))
+    return state
 
 
 def _command(place: Place, root: Path | None, jobs: int) -> list[str]:

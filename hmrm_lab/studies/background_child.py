@@ -8,6 +8,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from hmrm_lab.errors import HmrmError, Stopped
@@ -20,12 +21,17 @@ TELL_SECONDS = 0.5
 
 def main(folder: str, name: str, root: str, jobs: str, lock: str) -> int:
     """0 if the run is complete, 1 if it failed, 143 if it was stopped."""
+    place, data = Place(Path(folder), name), Path(root) if root else None
+    return attend(place, lock, lambda: work(place, data, int(jobs)))
+
+
+def attend(place: Place, lock: str, work: Callable[[], str]) -> int:
+    """Do the work when its turn comes, and say how it ended; the exit status of the process."""
     os.set_inheritable(int(lock), False)  # no process but this one shall hold it
-    place = Place(Path(folder), name)
     try:
         with stoppable():
             wait_for_turn(place)
-            problem = work(place, Path(root) if root else None, int(jobs))
+            problem = work()
     except Stopped as stop:
         place.say(ended="stopped")
         return stop.exit_status

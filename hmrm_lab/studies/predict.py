@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from hmrm_lab.config import ExperimentConfig, FacesConfig
-from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.calibration import calibration_words
 from hmrm_lab.evaluation.occlusion import grid_masks, occlusion_falls
@@ -17,15 +16,15 @@ from hmrm_lab.faces.regions import part_masks, reduce_masks
 from hmrm_lab.preparation import compute_flowset, reduce_frames
 from hmrm_lab.preparation.crops import Crop, crop_clip
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
-from hmrm_lab.records import Clip, ClipKey, FlowSet
+from hmrm_lab.records import Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.store import RunFolder
+from hmrm_lab.studies.own_clip import recording_clip
 from hmrm_lab.training.finetune import FineTuned
 from hmrm_lab.training.model_file import MODEL_NAME, load_model
 from hmrm_lab.training.trainer import Fitted
 
 LONGEST_S = 1.0  # micro-expressions last up to half a second; coders differ
-NAME = "recording"
 
 
 def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
@@ -85,19 +84,7 @@ def predict_recording(
     config = run.config()
     _check_input(config, run)
     fitted = load_model(run.path / MODEL_NAME, config, MAP_SIDE_PX)
-    recording = open_recording(path)
-    count = len(recording.frames)
-    last = count - 1 if offset is None else offset
-    _check_marks(path, onset, apex, last, count)
-    clip = Clip(
-        ClipKey(NAME, "unknown", path.resolve().stem),
-        0,
-        recording.frames,
-        onset,
-        apex,
-        last,
-        recording.fps,
-    )
+    clip = recording_clip(path, onset=onset, apex=apex, offset=offset)
     faces = _faces(config, provider)
     crop = crop_clip(clip, faces)
     face = _face_of(crop, faces, path)
@@ -116,11 +103,11 @@ def predict_recording(
         recording=str(path),
         run=str(run.path),
         probabilities=probabilities,
-        frames=count,
-        fps=recording.fps,
+        frames=len(clip.frames),
+        fps=clip.fps,
         onset=onset,
         apex=crop.apex_frame,
-        offset=last,
+        offset=clip.offset,
         face=face,
         provider=faces.name,
         apex_is=apex_is,
@@ -168,18 +155,6 @@ def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
             "its maps have no unit and are not normalised; flow in pixels means nothing to it",
             where=run.path,
             mend="run it with --set input.normalise=median_rms",
-        )
-
-
-def _check_marks(path: Path, onset: int, apex: int | None, offset: int, count: int) -> None:
-    """Onset, apex and offset in this order, all within the recording."""
-    middle = onset + 1 if apex is None else apex
-    if not 0 <= onset < middle <= offset < count:
-        spoken = "" if apex is None else f", apex {apex}"
-        raise InputError(
-            f"onset {onset}{spoken} and offset {offset} do not fit {count} frames",
-            where=path,
-            mend="count frames from 0, onset before apex, apex not after offset",
         )
 
 

@@ -8,7 +8,7 @@ from conftest import make_flowset, quick_config
 from evaluation.test_desk import write_status
 from reporting.made_runs import make_run
 
-from hmrm_lab.evaluation.arriving import ArrivalReader, FoldProgress
+from hmrm_lab.evaluation.arriving import NOTHING, ArrivalReader, FoldProgress
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.store import RunFolder
 
@@ -26,37 +26,37 @@ def run(tmp_path: Path) -> RunFolder:
 
 def test_every_held_out_subject_has_its_state(run: RunFolder) -> None:
     arrived = ArrivalReader(run).read()
-    assert arrived
     assert arrived.folds == (
-        FoldProgress("toy/s01", "done", 1.0, right=6, answered=6),
-        FoldProgress("toy/s02", "done", 1.0, right=6, answered=6),
-        FoldProgress("toy/s03", "in work", 0.25),
-        FoldProgress("toy/s04", "failed", 0.0, reason="diverged: the loss is nan"),
-        FoldProgress("toy/s05", "waiting", 0.0),
+        FoldProgress("toy/s01", "done", 1.0, 6, right=6, answered=6),
+        FoldProgress("toy/s02", "done", 1.0, 6, right=6, answered=6),
+        FoldProgress("toy/s03", "in work", 0.25, 6),
+        FoldProgress("toy/s04", "failed", 0.0, 6, reason="diverged: the loss is nan"),
+        FoldProgress("toy/s05", "waiting", 0.0, 6),
     )
     assert (arrived.done, arrived.expected) == (2, 5)
     assert "INCOMPLETE: 2 of 5 folds, 1 failed" in arrived.stamp
+    assert arrived.score == f"UF1 1.000 so far: not a result yet. {arrived.stamp}"
 
 
 def test_nothing_has_arrived_before_the_run_begins(tmp_path: Path) -> None:
-    assert ArrivalReader(RunFolder.of(quick_config(), tmp_path)).read() is None
+    assert ArrivalReader(RunFolder.of(quick_config(), tmp_path)).read() == NOTHING
+    assert NOTHING.score == "No fold is done yet."
 
 
 def test_what_has_arrived_in_the_end_is_the_result(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_flowset(), "evaluation.seeds=[0, 1]", right=0.6)
     arrived, metrics = ArrivalReader(run).read(), run.metrics()
-    assert arrived
     assert arrived.counts.shape == (2, 3, 3)
     assert arrived.counts.sum(0).tolist() == metrics["all"]["confusion"]
     assert arrived.uf1 == pytest.approx(metrics["all"]["uf1"], abs=1e-6)
     assert arrived.stamp == stamp(metrics)
+    assert arrived.score == f"UF1 {arrived.uf1:.3f}. {arrived.stamp}"
 
 
 def test_a_fold_is_done_when_all_its_seeds_are(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_flowset(), "evaluation.seeds=[0, 1]")
     run.unit_file("toy/s02", 1).unlink()
     arrived = ArrivalReader(run).read()
-    assert arrived
     assert [fold.state for fold in arrived.folds] == ["done", "waiting", "done", "done"]
     assert (arrived.folds[1].share, arrived.folds[1].answered) == (0.5, 6)
 
@@ -66,12 +66,10 @@ def test_the_curve_of_a_fold_in_work_grows_with_every_look(run: RunFolder) -> No
     reader.read()
     write_status(run, "toy/s03", epoch=17, loss=0.7)
     arrived = reader.read()
-    assert arrived
     assert arrived.in_work == ([(15, 0.8), (17, 0.7)],)
     assert arrived.finished == ([(1, 1.0), (2, 0.5)],) * 2
     write_status(run, "toy/s03", epoch=1, loss=1.1)  # a second training of the same unit
     arrived = reader.read()
-    assert arrived
     assert arrived.in_work == ([(1, 1.1)],)
 
 
@@ -93,7 +91,6 @@ def test_an_older_run_that_does_not_say_who_waits(run: RunFolder) -> None:
     data = {key: value for key, value in run.data().items() if key != "held_out"}
     (run.path / "data.json").write_text(json.dumps(data))
     arrived = ArrivalReader(run).read()
-    assert arrived
     assert len(arrived.folds) == 5
     assert [fold.fold for fold in arrived.folds[-2:]] == ["toy/s04", ""]
 
@@ -103,6 +100,5 @@ def test_before_the_first_answer_there_is_no_score(tmp_path: Path) -> None:
     for file in run.folds.glob("*.json"):
         file.unlink()
     arrived = ArrivalReader(run).read()
-    assert arrived
     assert arrived.uf1 is None
     assert {fold.state for fold in arrived.folds} == {"waiting"}

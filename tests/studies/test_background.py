@@ -44,7 +44,7 @@ def test_cut_off_twice_it_ends_in_the_figures_of_a_run_here(tmp_path: Path) -> N
 
     run = BackgroundRun.start(CONFIG, out=out)
     assert run.state().phase == "preparing"
-    state = until(run, lambda state: state.done >= 1)
+    state = run.wait(LONG_S, folds=1)
     assert (state.phase, state.expected) == ("running", 4)
     assert state.progress >= state.done / 4
     os.kill(run._worker().process, signal.SIGKILL)
@@ -131,6 +131,19 @@ def test_a_process_on_another_machine_is_not_signalled(
     monkeypatch.setattr(run, "_worker", lambda: queue.Worker(os.getpid(), "elsewhere", 1))
     with pytest.raises(InputError, match="is run on elsewhere; stop it there"):
         run.stop()
+
+
+def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = BackgroundRun.of(CONFIG, tmp_path)
+    going = RunState("running", 1, 0, 4, 0.3, 2.0, 9.0)
+    monkeypatch.setattr(run, "state", lambda: going)
+    assert run.wait(0.05) == run.wait(folds=1) == going
+
+
+def test_jobs_are_not_negative(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="-1 jobs; take one or more"):
+        BackgroundRun.start(CONFIG, out=tmp_path / "runs", jobs=-1)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_stopping_what_does_not_go_is_nothing(tmp_path: Path) -> None:

@@ -157,6 +157,12 @@ def test_an_error_of_the_program_is_not_swallowed(clips: list[Clip]) -> None:
     assert stepper.face.value == b""
 
 
+def test_clips_may_have_names_and_no_known_rate(clips: list[Clip]) -> None:
+    stepper = ClipStepper({"mine": replace(clips[0], fps=0.0)})
+    assert stepper.clip.label == "mine"
+    assert "0 frames after the onset" in stepper.caption.value
+
+
 def test_it_needs_clips_and_faces(clips: list[Clip]) -> None:
     with pytest.raises(ValueError, match="needs a clip"):
         ClipStepper([])

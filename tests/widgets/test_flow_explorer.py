@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -295,6 +296,13 @@ def test_an_error_of_the_program_is_not_swallowed() -> None:
 def test_an_unknown_method_is_refused_at_once() -> None:
     with pytest.raises(InputError, match="did you mean 'dis'"):
         FlowExplorer(synthetic(subjects=2, clips=4), methods=("diss",))
+
+
+def test_clips_may_have_names_and_no_known_rate() -> None:
+    clip = replace(plain_clip(), fps=0.0)
+    explorer = FlowExplorer({"mine": clip, "again": clip}, methods=("dis",))
+    assert [name for name, _ in explorer.clip.options] == ["mine", "again"]
+    assert "2 frames after the onset" in explorer.caption.value
 
 
 def test_it_needs_a_clip() -> None:

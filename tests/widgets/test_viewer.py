@@ -7,6 +7,7 @@ from hmrm_lab.errors import InputError
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 
 import ipywidgets as w
+from hmrm_widgets.accessible import Names, Picture
 from hmrm_widgets.viewer import Viewer
 
 
@@ -30,6 +31,17 @@ class Halves(Viewer):
 
     def show(self, views: str | None) -> None:
         self.view.value = views or ""
+
+
+class Gallery(Viewer):
+    """Shows pictures that never change."""
+
+    def __init__(self, pictures: list[w.Widget]) -> None:
+        super().__init__([w.HBox(pictures)], [])
+
+    def render(self) -> None: ...
+
+    def show(self, views: None) -> None: ...
 
 
 def test_it_shows_what_the_controls_say() -> None:
@@ -64,3 +76,12 @@ def test_a_fault_empties_the_views_and_is_not_swallowed() -> None:
     assert halves.view.value == ""
     halves.number.value = 2
     assert halves.view.value == "4.000"
+
+
+def test_pictures_at_any_depth_have_words() -> None:
+    face, flow = Picture("The face"), Picture("The flow")
+    (names,) = [
+        part for part in Gallery([face, w.VBox([flow])]).children if isinstance(part, Names)
+    ]
+    assert names.pictures == {face.mark: "The face", flow.mark: "The flow"}
+    assert face.mark != flow.mark

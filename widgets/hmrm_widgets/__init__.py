@@ -3,6 +3,17 @@
 from hmrm_widgets.ablation_board import AblationBoard
 from hmrm_widgets.clip_stepper import ClipStepper
 from hmrm_widgets.flow_explorer import FlowExplorer
+from hmrm_widgets.heatmap_explorer import HeatmapExplorer
 from hmrm_widgets.loso_monitor import LosoMonitor
+from hmrm_widgets.motionmix_studio import MotionMixStudio
+from hmrm_widgets.prediction_browser import PredictionBrowser
 
-__all__ = ["AblationBoard", "ClipStepper", "FlowExplorer", "LosoMonitor"]
+__all__ = [
+    "AblationBoard",
+    "ClipStepper",
+    "FlowExplorer",
+    "HeatmapExplorer",
+    "LosoMonitor",
+    "MotionMixStudio",
+    "PredictionBrowser",
+]

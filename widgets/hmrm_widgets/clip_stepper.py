@@ -16,7 +16,8 @@ from hmrm_lab.records import Clip
 from hmrm_lab.reporting.curve_svg import curve_svg
 from hmrm_lab.reporting.face_pictures import PART_COLOURS, Layer, face_picture
 from hmrm_lab.reporting.pictures import jpeg_bytes
-from hmrm_widgets.parts import plain, row, title
+from hmrm_widgets.accessible import Picture
+from hmrm_widgets.parts import named_clips, plain, row, since_onset
 from hmrm_widgets.viewer import Viewer
 
 KEPT_TRACKS = 16  # found faces and their curves in memory
@@ -45,7 +46,7 @@ class ClipStepper(Viewer):
     Parameters
     ----------
     clips
-        The clips to choose from, one at least.
+        The clips to choose from, one at least; or clips by the names to show.
     providers
         What finds faces, by the names to show. The exact landmarks are offered as well where a
         clip brings them.
@@ -57,15 +58,18 @@ class ClipStepper(Viewer):
     """
 
     def __init__(
-        self, clips: Sequence[Clip], providers: Mapping[str, FaceProvider] | None = None
+        self,
+        clips: Sequence[Clip] | Mapping[str, Clip],
+        providers: Mapping[str, FaceProvider] | None = None,
     ) -> None:
-        self._clips, self._providers = list(clips), dict(providers or {})
+        titles, self._clips = named_clips(clips)
+        self._providers = dict(providers or {})
         if not self._clips or any(not self._names(clip) for clip in self._clips):
             raise ValueError("the stepper needs a clip, and a face provider where it has no faces")
         self._found = lru_cache(KEPT_TRACKS)(self._find)
         self._picture = lru_cache(KEPT_PICTURES)(self._draw)
         self.clip = w.Dropdown(
-            options=[(title(clip), number) for number, clip in enumerate(self._clips)],
+            options=[(name, number) for number, name in enumerate(titles)],
             description="Clip",
             style=WIDE,
             layout=w.Layout(width="26em"),
@@ -88,7 +92,7 @@ class ClipStepper(Viewer):
                 (False, "Canonical crop"),
             )
         )
-        self.face = w.Image(format="jpeg")
+        self.face = Picture("The face at the chosen frame", format="jpeg")
         self.face.layout = w.Layout(width="22rem", max_width="100%", object_fit="contain")
         self.curve = w.HTML(layout=w.Layout(width="29rem", max_width="100%", margin="0 0 0 1rem"))
         self.caption = w.HTML()
@@ -131,7 +135,7 @@ class ClipStepper(Viewer):
         clip, frame = self._chosen(), self.frame.value
         words = [
             f"Frame {frame} (onset {clip.onset}, offset {clip.offset}):"
-            f" {1000 * (frame - clip.onset) / clip.fps:.0f} ms after the onset.",
+            f" {since_onset(clip, frame)} after the onset.",
             f"Face by {plain(face.provider)}: {HOW[face.fallback].format(face.from_frame)}."
             if face.provider != EXACT
             else "Landmarks that came with the clip.",

@@ -21,10 +21,11 @@ from hmrm_lab.reporting.pictures import (
     png_bytes,
     strain_peak,
 )
+from hmrm_widgets.accessible import Picture
 from hmrm_widgets.clip_flows import EXACT, ClipFlows
 from hmrm_widgets.flow_canvas import FlowCanvas
 from hmrm_widgets.legends import legend_bytes
-from hmrm_widgets.parts import plain, row, title
+from hmrm_widgets.parts import named_clips, plain, row, since_onset
 from hmrm_widgets.viewer import Viewer
 
 DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
@@ -66,7 +67,7 @@ class FlowExplorer(Viewer):
     Parameters
     ----------
     clips
-        The clips to choose from, one at least.
+        The clips to choose from, one at least; or clips by the names to show.
     methods
         Names of registered flow estimators, or estimators by the names to show. The exact flow is
         offered as well where a clip knows it.
@@ -74,14 +75,15 @@ class FlowExplorer(Viewer):
 
     def __init__(
         self,
-        clips: Sequence[Clip],
+        clips: Sequence[Clip] | Mapping[str, Clip],
         methods: Sequence[str] | Mapping[str, FlowEstimator] = ("dis", "farneback", "tvl1"),
     ) -> None:
         if not clips:
             raise ValueError("the explorer needs at least one clip")
-        self._flows = ClipFlows(clips, methods)
+        names, listed = named_clips(clips)
+        self._flows = ClipFlows(listed, methods)
         self.clip = w.Dropdown(
-            options=[(title(clip), number) for number, clip in enumerate(self._flows.clips)],
+            options=[(name, number) for number, name in enumerate(names)],
             description="Clip",
             style=WIDE,
             layout=w.Layout(width="26em"),
@@ -103,7 +105,9 @@ class FlowExplorer(Viewer):
         view = w.Layout(width="22rem", max_width="100%", align_self="flex-start")
         self.face = FlowCanvas(format="jpeg", layout=view)
         self.motion = FlowCanvas(pointing=True, layout=view)
-        self.legend = w.Image(format="png", layout=w.Layout(object_fit="contain"))
+        self.legend = Picture(
+            "The colours of the motion", format="png", layout=w.Layout(object_fit="contain")
+        )
         self.caption, self.reading = w.HTML(), w.HTML()
         rows = [
             row(self.clip, self.method),
@@ -233,7 +237,7 @@ class FlowExplorer(Viewer):
         updates = f" after {self.update.label}" if not self.update.disabled else ""
         words = [
             f"Frame {frame} (onset {clip.onset}, apex {clip.known_apex}):"
-            f" {1000 * (frame - clip.onset) / clip.fps:.0f} ms after the onset.",
+            f" {since_onset(clip, frame)} after the onset.",
             f"Flow by {plain(method)}{updates}: longest vector {longest_px(flow):.2f} px.",
         ]
         if method != EXACT and self._known():

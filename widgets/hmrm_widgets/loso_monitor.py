@@ -1,7 +1,6 @@
 """Watch a leave-one-subject-out that runs in a process of its own; start, stop and resume it."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from hmrm_lab.reporting.loso_progress import (
     progress_bar,
     subject_cells,
 )
-from hmrm_lab.studies.background import BackgroundRun, RunState
+from hmrm_lab.studies.background import BackgroundRun, RunState, watched
 from hmrm_lab.studies.watching import describe
 from hmrm_widgets.parts import plain, row
 from hmrm_widgets.viewer import Viewer
@@ -67,11 +66,12 @@ class LosoMonitor(Viewer):
         self._start = lambda: BackgroundRun.start(config, root=root, out=out, jobs=jobs)
         self._reader = ArrivalReader(self.run.folder)
         self._fault: BaseException | None = None
+        self._refusal = ""
         self._poll_s = poll_s
         self._timer: asyncio.Task[None] | None = None
         self.start = w.Button(description="Start", icon="play")
         self.stop = w.Button(description="Stop", icon="stop", tooltip="What is finished is kept")
-        self.bar, self.subjects, self.curves, self.confusion, self.failure = (
+        self.bar, self.subjects, self.curves, self.confusion, self.alert = (
             w.HTML(layout=w.Layout(max_width="100%")) for _ in range(5)
         )
         for view in (self.curves, self.confusion):
@@ -79,7 +79,7 @@ class LosoMonitor(Viewer):
         rows = [
             row(self.start, self.stop, gap="0.5em"),
             self.bar,
-            self.failure,
+            self.alert,
             self.subjects,
             row(self.curves, self.confusion, gap="0 1em"),
         ]
@@ -96,12 +96,9 @@ class LosoMonitor(Viewer):
             raise self._fault
         return self._state
 
-    def wait(self, timeout_s: float | None = None) -> RunState:
-        """Keep looking until nobody works on the run, or `timeout_s` seconds are over."""
-        end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
-        while (state := self.update()).going and time.monotonic() < end:
-            time.sleep(min(self._poll_s, max(0.0, end - time.monotonic())))
-        return state
+    def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> RunState:
+        """Keep looking as `BackgroundRun.wait` does; the kernel does nothing else meanwhile."""
+        return watched(self.update, self._poll_s, timeout_s, folds)
 
     def close(self) -> None:
         """Take the widget away; the run goes on."""
@@ -112,14 +109,14 @@ class LosoMonitor(Viewer):
     def render(self) -> tuple[str, ...]:
         try:
             self._state, arrived = self.run.state(), self._reader.read()
-            views = progress_bar(self._state.progress, _words(self._state)), self._failure()
-            return *views, *(self._pictures(arrived) if arrived else ("", "", ""))
+            views = progress_bar(self._state.progress, _words(self._state)), self._alert()
+            return *views, *self._pictures(arrived)
         except Exception as fault:
             self._fault = fault
             raise
 
     def show(self, views: tuple[str, ...] | None) -> None:
-        parts = (self.bar, self.failure, self.subjects, self.curves, self.confusion)
+        parts = (self.bar, self.alert, self.subjects, self.curves, self.confusion)
         for part, view in zip(parts, views or [""] * len(parts), strict=True):
             part.value = view
         state = self._state
@@ -129,36 +126,34 @@ class LosoMonitor(Viewer):
         self.stop.disabled = not state.going
 
     def _pictures(self, arrived: Arrived) -> tuple[str, str, str]:
-        """Subjects, curves and confusion."""
+        """Subjects, curves and confusion: what there is of them."""
+        subjects = subject_cells(arrived.folds) if arrived.folds else ""
         curves = loss_curves(arrived) if arrived.finished or arrived.in_work else ""
-        confusion = ""
-        if arrived.uf1 is not None:
-            confusion = confusion_cells(arrived.counts.sum(0), self._score(arrived))
-        return subject_cells(arrived.folds), curves, confusion
+        score = arrived.score
+        if self._state.phase == "complete":
+            low, high = self.run.folder.metrics()["all"]["uf1_interval"]
+            score += f"; 95 % interval [{low:.3f}, {high:.3f}]"
+        confusion = confusion_cells(arrived.counts.sum(0), score) if arrived.finished else ""
+        return subjects, curves, confusion
 
-    def _score(self, arrived: Arrived) -> str:
-        """UF1 with what it rests on; an interval only where every fold is there."""
-        if self._state.phase != "complete":
-            return f"UF1 {arrived.uf1:.3f} so far: not a result yet. {arrived.stamp}"
-        low, high = self.run.folder.metrics()["all"]["uf1_interval"]
-        return f"UF1 {arrived.uf1:.3f} [{low:.3f}, {high:.3f}]. {arrived.stamp}"
-
-    def _failure(self) -> str:
+    def _alert(self) -> str:
+        """What a button could not do, or why the run failed; empty if neither."""
+        if self._refusal:
+            return f"<p role='alert'><b>Cannot do this:</b> {plain(self._refusal)}</p>"
         if self._state.phase != "failed":
             return ""
         return f"<p role='alert'><b>Failed:</b> {plain(self._state.problem)}</p>"
 
     def _do(self, action: Callable[[], Any]) -> None:
         """What a button asks for, and a look at what came of it."""
+        self._refusal = ""
         with self.trace:  # a callback's traceback is lost otherwise
             try:
                 action()
             except HmrmError as error:
-                self.redraw()
-                self.problem.value = f"<p role='alert'><b>Cannot do this:</b> {plain(error)}</p>"
-            else:
-                self._look_on()
-                self.update()
+                self._refusal = str(error)
+            self._look_on()
+            self.update()
 
     def _look_on(self) -> None:
         """Let the timer run, where there is a loop for it."""

@@ -1,6 +1,7 @@
 """What the widgets have in common."""
 
 import html
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets as w
@@ -17,6 +18,19 @@ def row(*children: w.Widget, gap: str = "0") -> w.HBox:
 
 def title(clip: Clip) -> str:
     return f"{clip.key.subject} · {clip.key.clip} ({CLASSES[clip.label]})"
+
+
+def named_clips(clips: Sequence[Clip] | Mapping[str, Clip]) -> tuple[list[str], list[Clip]]:
+    """The names to show and the clips; those without names of their own have their titles."""
+    if isinstance(clips, Mapping):
+        return list(clips), list(clips.values())
+    return [title(clip) for clip in clips], list(clips)
+
+
+def since_onset(clip: Clip, frame: int) -> str:
+    """How long after the onset a frame is: in frames where their rate is not known."""
+    count = frame - clip.onset
+    return f"{1000 * count / clip.fps:.0f} ms" if clip.fps else f"{count} frames"
 
 
 def plain(text: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import ipywidgets as w
 
 from hmrm_lab.errors import HmrmError
+from hmrm_widgets.accessible import VIEWER, Names, pictures_in
 from hmrm_widgets.parts import plain
 
 
@@ -32,7 +33,8 @@ class Viewer(w.VBox):
     def __init__(self, rows: Sequence[w.Widget], controls: Iterable[w.Widget]) -> None:
         self.problem, self.trace = w.HTML(), w.Output()
         self._adjusting, self._crashed = False, False
-        super().__init__([*rows, self.problem, self.trace])
+        super().__init__([*rows, self.problem, self.trace, Names(pictures_in(rows))])
+        self.add_class(VIEWER)
         with self.adjusting():
             self.fit(None)
         self.show(self.render())

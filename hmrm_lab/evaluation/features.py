@@ -1,0 +1,139 @@
+"""What a trained system makes of a clip before its last layer, and how to look at it.
+
+Features of two models do not share a space: the folds of a leave-one-subject-out cannot be drawn
+in one picture. Everything here takes one model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.manifold import TSNE
+from torch import Tensor, nn
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.flow.normalise import select_channels
+from hmrm_lab.records import Floats, FlowSet, Ints
+from hmrm_lab.training.finetune import map_source
+from hmrm_lab.training.trainer import Fitted
+
+PERPLEXITY = 30.0  # the usual value; about how many neighbours a point has
+FEWEST = 4  # clips in a picture
+NEIGHBOURS = 5
+
+
+def features_of(model: nn.Module, maps: Tensor) -> Floats:
+    """What the answering layer reads: the input of the linear layer that gives the first logits.
+
+    For HMRM these are the 20 fused vectors, one after the other; for STSTNet its pooled streams.
+    The model answers as in a test, without dropout, and is left in the mode that it was in.
+
+    Shapes
+    ------
+    maps : (B, C, H, H), normalised, with the channels of the model
+    returns : (B, F)
+
+    Raises
+    ------
+    InputError
+        If no linear layer gives the logits, so that nothing is known of what lies before them.
+    """
+    calls: list[tuple[Tensor, Tensor]] = []
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        calls.append((inputs[0], output))
+
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    hooks = [layer.register_forward_hook(keep) for layer in linear]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            first = model(maps)[:, 0]
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    for given, answer in reversed(calls):
+        if answer.shape == first.shape and torch.equal(answer, first):
+            return given.cpu().numpy().astype(np.float32)
+    raise InputError(
+        f"{type(model).__name__} has no linear layer that gives its answer",
+        mend="look at another system",
+    )
+
+
+def clip_features(fitted: Fitted, flowset: FlowSet) -> Floats:
+    """The features of these clips, one row per clip, without views at test time. (n, F)."""
+    device = next(fitted.model.parameters()).device
+    source = map_source(fitted.config, fitted.model, flowset, str(device))
+    with torch.no_grad():
+        maps = source[torch.arange(len(flowset), device=device)]
+    return features_of(fitted.model, select_channels(maps, fitted.config.input.channels))
+
+
+def embed(features: Floats, *, perplexity: float = PERPLEXITY, seed: int = 0) -> Floats:
+    """Two numbers per clip by t-SNE (van der Maaten and Hinton 2008), begun from the two main axes.
+
+    Near points were near before. How far apart clusters lie, and how large they are, means nothing.
+    The perplexity is bounded by a third of the other clips.
+
+    Shapes
+    ------
+    features : (n, F)
+    returns : (n, 2)
+
+    Raises
+    ------
+    InputError
+        If there are fewer than four clips, or all have the same features.
+    """
+    count = len(features)
+    if count < FEWEST:
+        raise InputError(f"{count} clips are too few for t-SNE", mend=f"take {FEWEST} or more")
+    if (features == features[0]).all():
+        raise InputError("all clips have the same features", mend="look at another model")
+    bounded = min(perplexity, (count - 1) / 3)
+    tsne = TSNE(perplexity=bounded, init="pca", random_state=seed)
+    return np.asarray(tsne.fit_transform(features), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Company:
+    """The share of a clip's nearest clips that are of its class, and what chance would give."""
+
+    share: float
+    chance: float
+
+
+def nearest_company(
+    features: Floats, labels: Ints, *, of: Ints, among: Ints, neighbours: int = NEIGHBOURS
+) -> Company:
+    """How much the nearest of the clips `among` agree in class with each of the clips `of`.
+
+    A number where a picture persuades: Euclidean distance between all features, before t-SNE. A
+    clip is no neighbour of its own. Chance is the share of its class among the others.
+
+    Shapes
+    ------
+    features : (n, F)
+    labels : (n,)
+    of, among : positions
+
+    Raises
+    ------
+    InputError
+        If either side is empty, or `among` has no clip to spare.
+    """
+    if not len(of) or len(among) < 2:
+        raise InputError("no clips to compare", mend="take more subjects")
+    points = torch.from_numpy(features)
+    distance = torch.cdist(points[of], points[among]).numpy().astype(np.float64)
+    same = labels[of][:, None] == labels[among]  # (of, among)
+    itself = of[:, None] == among
+    distance[itself] = np.inf
+    others = (~itself).sum(1)
+    count = min(neighbours, int(others.min()))
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, :count]
+    chance = (same & ~itself).sum(1) / others
+    return Company(float(np.take_along_axis(same, nearest, axis=1).mean()), float(chance.mean()))

@@ -1,0 +1,181 @@
+"""A recording of one's own before any system sees it: marked, face found, cut out, apex spotted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.datasets.video import open_recording
+from hmrm_lab.errors import InputError
+from hmrm_lab.faces.align import AlignedFrames, align_clip
+from hmrm_lab.faces.apex import ApexCurve
+from hmrm_lab.faces.evaluate import clip_curve, reference_track
+from hmrm_lab.faces.face import Face, FaceProvider
+from hmrm_lab.faces.similarity import fit_similarity
+from hmrm_lab.faces.track import FaceTrack, find_faces
+from hmrm_lab.records import Clip, ClipKey
+
+NAME = "recording"  # in place of a data set
+SCENE_PX = 300
+SCENE_EYES = ((105.0, 132.0), (185.0, 144.0))  # a little tilted, not quite in the middle
+DRAWN_NAME = "drawn_face.avi"
+QUALITY = 98  # per cent; lower ones leave noise where nothing moves
+
+
+@dataclass(frozen=True, eq=False)
+class OwnClip:
+    """What is known of a recording.
+
+    Parameters
+    ----------
+    recorded
+        The recording as it is. Its apex is the given one, or else the spotted one.
+    upright
+        The same, cut out to the canonical crop by the onset's face.
+    track
+        The face of each frame from onset to offset.
+    curve
+        What the spotted apex was read from.
+    apex_is
+        `given`, `spotted`, or `guessed` where nothing seemed to move.
+    """
+
+    recorded: Clip
+    upright: Clip
+    track: FaceTrack
+    curve: ApexCurve
+    apex_is: str
+
+
+def recording_clip(
+    path: Path, *, onset: int = 0, apex: int | None = None, offset: int | None = None
+) -> Clip:
+    """A recording as a clip of nobody known; its class is not known either and stands as 0.
+
+    Parameters
+    ----------
+    onset, apex, offset
+        Frame numbers from 0; the apex may stay open, and the offset is else the last frame.
+
+    Raises
+    ------
+    InputError
+        If the recording cannot be read, or the frame numbers do not fit it.
+    """
+    recording = open_recording(path)
+    count = len(recording.frames)
+    last = count - 1 if offset is None else offset
+    _check_marks(path, onset, apex, last, count)
+    key = ClipKey(NAME, "unknown", path.resolve().stem)
+    return Clip(key, 0, recording.frames, onset, apex, last, recording.fps)
+
+
+def chosen_recording(
+    path: str, folder: Path, seed: int, *, onset: int, apex: int, offset: int
+) -> tuple[Path, Clip]:
+    """The recording that a notebook's parameters name, and where it lies.
+
+    Parameters
+    ----------
+    path
+        A video or a folder of frames. If empty, a drawn face is written below `folder`; `seed`
+        tells which.
+    apex, offset
+        As for `recording_clip`; negative to leave them open.
+
+    Raises
+    ------
+    InputError
+        As `recording_clip` does, or if a mark is no frame number.
+    """
+    for name, value in (("onset", onset), ("apex", apex), ("offset", offset)):
+        if not isinstance(value, int):
+            raise InputError(f"{name} '{value}' is no frame number", mend="count frames from 0")
+    place = Path(path) if path else write_drawn_recording(folder / DRAWN_NAME, seed)
+    ends = {"apex": apex if apex >= 0 else None, "offset": offset if offset >= 0 else None}
+    return place, recording_clip(place, onset=onset, **ends)
+
+
+def find_own_clip(clip: Clip, provider: FaceProvider, *, trust: bool = False) -> OwnClip:
+    """Find the faces of a clip from onset to offset, cut it out, and spot its apex if it has none.
+
+    Parameters
+    ----------
+    trust
+        Go on if no face is found, with the mean face in the middle of the frames.
+
+    Raises
+    ------
+    InputError
+        If no face is found.
+    """
+    track = find_faces(clip.frames, provider, only=range(clip.onset, clip.offset + 1))
+    if not track.counts()["none"] and not trust:
+        raise InputError(
+            f"no face found in any of {len(track.faces)} frames",
+            where=clip.key.clip,
+            mend="film the face from the front, or name 'template' if it fills the frames",
+        )
+    curve = clip_curve(clip, track)
+    apex_is = "given" if clip.apex is not None else "spotted" if curve.spotted else "guessed"
+    recorded = replace(clip, apex=curve.apex) if clip.apex is None else clip
+    return OwnClip(recorded, align_clip(recorded, track), track, curve, apex_is)
+
+
+def remembering(provider: FaceProvider) -> Callable[[NDArray[np.uint8]], Face | None]:
+    """A provider that looks at the same frame once only."""
+    known: dict[bytes, Face | None] = {}
+
+    def find(frame: NDArray[np.uint8]) -> Face | None:
+        key = blake2b(frame.tobytes()).digest()
+        if key not in known:
+            known[key] = provider(frame)
+        return known[key]
+
+    return find
+
+
+def write_drawn_recording(path: Path, seed: int = 0) -> Path:
+    """Write a video of a drawn face, tilted in a larger picture, as a camera might see it.
+
+    Returns
+    -------
+    Path
+        That of the video, an .avi of JPEG frames.
+
+    Raises
+    ------
+    InputError
+        If the video cannot be written.
+    """
+    clip = synthetic(subjects=2, clips=2, seed=seed)[0]
+    track = reference_track(clip)
+    scene = fit_similarity(track[clip.onset].five()[:2], np.array(SCENE_EYES, dtype=np.float32))
+    frames = AlignedFrames(clip.frames, scene, track, SCENE_PX)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    code = cv2.VideoWriter_fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(path), code, clip.fps, (SCENE_PX, SCENE_PX))
+    writer.set(cv2.VIDEOWRITER_PROP_QUALITY, QUALITY)
+    for number in range(len(frames)):
+        writer.write(cv2.cvtColor(frames[number], cv2.COLOR_RGB2BGR))
+    writer.release()
+    if not path.is_file():
+        raise InputError("cannot be written", where=path, mend="free space or rights")
+    return path
+
+
+def _check_marks(path: Path, onset: int, apex: int | None, offset: int, count: int) -> None:
+    """Onset, apex and offset in this order, all within the recording."""
+    middle = onset + 1 if apex is None else apex
+    if not 0 <= onset < middle <= offset < count:
+        spoken = "" if apex is None else f", apex {apex}"
+        raise InputError(
+            f"onset {onset}{spoken} and offset {offset} do not fit {count} frames",
+            where=path,
+            mend="count frames from 0, onset before apex, apex not after offset",
+        )

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+from torch import nn
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.features import clip_features, embed, features_of, nearest_company
+from hmrm_lab.registry import systems
+from hmrm_lab.training.trainer import fit
+
+WIDTH = 16
+
+
+def hmrm(**options: object) -> nn.Module:
+    torch.manual_seed(0)
+    return systems["hmrm"].build(3, 28, width=WIDTH, depth=1, tokens="windows", **options)
+
+
+def test_of_hmrm_they_are_what_the_fused_head_reads() -> None:
+    model, maps = hmrm(dropout=0.4), torch.randn(5, 3, 28, 28)
+    features = features_of(model, maps)
+    assert features.shape == (5, 20 * WIDTH)
+    assert model.training, "left as it was"
+    logits = model.eval()(maps)[:, 0]
+    np.testing.assert_allclose(
+        model.fused_head(torch.from_numpy(features)).detach(), logits.detach(), atol=1e-5
+    )
+
+
+def test_of_ststnet_they_are_its_pooled_streams() -> None:
+    model, maps = systems["ststnet"].build(3, 28).eval(), torch.randn(4, 3, 28, 28)
+    with torch.no_grad():
+        expected = model.streams(maps)
+    np.testing.assert_allclose(features_of(model, maps), expected, atol=1e-6)
+
+
+def test_no_hook_is_left_behind() -> None:
+    model = hmrm()
+    features_of(model, torch.randn(2, 3, 28, 28))
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+class NoHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.only = nn.Conv2d(3, 3, 28)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return self.only(maps)[:, None, :, 0, 0]
+
+
+def test_a_system_without_such_a_layer_is_refused() -> None:
+    with pytest.raises(InputError, match="NoHead has no linear layer"):
+        features_of(NoHead(), torch.randn(2, 3, 28, 28))
+
+
+def test_features_of_clips_go_with_what_is_classified() -> None:
+    flowset = make_flowset()
+    fitted = fit(quick_config("hmrm"), flowset, seed=0)
+    features = torch.from_numpy(clip_features(fitted, flowset))
+    answers = fitted.model.fused_head(features).softmax(-1).detach().numpy()
+    np.testing.assert_allclose(answers, fitted.classify(flowset), atol=1e-5)
+
+
+def clouds(n: int = 12, apart: float = 20.0) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(n, dtype=np.int64) % 3
+    noise = np.random.default_rng(0).normal(size=(n, 6))
+    return (noise + apart * np.eye(6)[labels]).astype(np.float32), labels
+
+
+def test_tsne_keeps_neighbours_and_repeats_itself() -> None:
+    features, labels = clouds(30)
+    points = embed(features, seed=1)
+    assert points.shape == (30, 2)
+    everyone = np.arange(30)
+    assert nearest_company(points, labels, of=everyone, among=everyone, neighbours=3).share == 1
+    np.testing.assert_array_equal(points, embed(features, seed=1))
+
+
+def test_tsne_of_four_clips_is_possible_and_of_three_is_not() -> None:
+    features, _ = clouds(4)
+    assert np.isfinite(embed(features)).all()
+    with pytest.raises(InputError, match="3 clips are too few"):
+        embed(features[:3])
+    with pytest.raises(InputError, match="the same features"):
+        embed(np.ones((5, 3), np.float32))
+
+
+def test_company_of_separate_clouds_and_of_none() -> None:
+    features, labels = clouds(12)
+    everyone = np.arange(12)
+    company = nearest_company(features, labels, of=everyone, among=everyone, neighbours=3)
+    assert company.share == 1
+    assert company.chance == pytest.approx(3 / 11), "three of the eleven others"
+    one = nearest_company(features, labels, of=np.array([0]), among=np.array([1, 2, 4]))
+    assert (one.share, one.chance) == (0, 0)
+    with pytest.raises(InputError, match="no clips to compare"):
+        nearest_company(features, labels, of=everyone[:0], among=everyone)

@@ -1,0 +1,223 @@
+"""Explore a sweep over two settings: the heatmap, and what lies behind each of its cells."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ipywidgets as w
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.arriving import Arrived
+from hmrm_lab.reporting.loso_progress import confusion_cells, loss_curves, progress_bar
+from hmrm_lab.reporting.sweep_figures import (
+    CAPTION,
+    DARK_ENOUGH,
+    cells_by_place,
+    hover_words,
+    score_range,
+    shade,
+    share_of,
+)
+from hmrm_lab.studies.background import RunState
+from hmrm_lab.studies.background_sweep import BackgroundSweep
+from hmrm_lab.studies.cells import Cell, cells_table
+from hmrm_lab.studies.sweep import Sweep, grid
+from hmrm_widgets.heat_grid import HeatGrid, Look, Place
+from hmrm_widgets.parts import plain, row
+from hmrm_widgets.polling import Poll
+from hmrm_widgets.viewer import Viewer
+
+WIDE = {"description_width": "6em"}
+EMPTY = Look("·", "not done yet", "transparent", "#747b86")
+
+
+class Views(NamedTuple):
+    progress: str
+    going: bool
+    complete: bool
+    looks: dict[Place, Look]
+    cell: str
+    curves: str
+    confusion: str
+
+
+class HeatmapExplorer(Viewer):
+    """Two sliders and a grid of buttons choose a cell; below stands what was trained for it.
+
+    `Start` sweeps what is missing in a process of its own, which outlives the notebook; cells are
+    filled as they arrive.
+
+    Parameters
+    ----------
+    sweep
+        The sweep whose cells are shown.
+    values
+        Two settings and their values, rows first, such as
+        `{"model.depth": [2, 4], "model.width": [64, 128]}`.
+    root, jobs
+        Folder of the data, and processes that train at the same time, for `Start`.
+
+    Raises
+    ------
+    InputError
+        If there are not two settings.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        values: Mapping[str, Sequence[Any]],
+        *,
+        root: Path | None = None,
+        jobs: int = 1,
+    ) -> None:
+        if len(values) != 2:
+            raise InputError(
+                f"a heatmap shows two settings, not {len(values)}",
+                mend="name two with their values",
+            )
+        self._sweep, self._root, self._jobs = sweep, root, jobs
+        self._names = list(values)
+        self._points = {tuple(point.values()): point for point in grid(values)}
+        self._background = BackgroundSweep(sweep, list(self._points.values()))
+        self._cells: dict[Place, Cell] = {}
+        rows, columns = ((_short(name), list(of)) for name, of in values.items())
+        self.row, self.column = (
+            w.SelectionSlider(options=of, description=name, style=WIDE)
+            for name, of in (rows, columns)
+        )
+        self.button = w.Button(icon="play", layout=w.Layout(width="12em"))
+        self.progress, self.cell, self.curves, self.confusion = (w.HTML() for _ in range(4))
+        for view in (self.curves, self.confusion):
+            view.layout = w.Layout(width="360px", max_width="100%")
+        self.grid = HeatGrid(rows, columns, self._choose)
+        self._poll = Poll(self.update)
+        lines = [
+            row(self.button, self.progress, gap="1em"),
+            self.grid,
+            row(self.row, self.column),
+            self.cell,
+            row(self.curves, self.confusion, gap="0 1em"),
+        ]
+        super().__init__(lines, [self.row, self.column])
+        self.button.on_click(self.redraw)
+        self._poll.begin()
+
+    def update(self) -> bool:
+        """Look what has arrived; whether the sweep is going."""
+        self.redraw()
+        return self._background.state().going
+
+    def close(self) -> None:
+        """Take the explorer away; the sweep goes on."""
+        self._poll.end()
+        super().close()
+
+    def fit(self, changed: w.Widget | None) -> None:
+        """Do what the button asks for."""
+        if changed is not self.button:
+            return
+        if self._background.state().going:
+            self._background.stop()
+        else:
+            self._background.start(root=self._root, jobs=self._jobs)
+            self._poll.begin()
+
+    def render(self) -> Views:
+        state = self._background.state()
+        self._read_cells()
+        chosen = self._cells.get(self._chosen())
+        return Views(
+            progress_bar(state.progress, _words(state)),
+            state.going,
+            state.phase == "complete",
+            self._looks(),
+            self._describe(chosen),
+            _curves(chosen) if chosen and not chosen.problem else "",
+            _confusion(chosen) if chosen and not chosen.problem else "",
+        )
+
+    def show(self, views: Views | None) -> None:
+        if views is None:
+            for part in (self.progress, self.cell, self.curves, self.confusion):
+                part.value = ""
+            self.grid.show(dict.fromkeys(self._points, EMPTY), self._chosen())
+            return
+        self.progress.value, self.cell.value = views.progress, views.cell
+        self.curves.value, self.confusion.value = views.curves, views.confusion
+        self.button.description = "Stop the sweep" if views.going else "Start the sweep"
+        self.button.icon = "stop" if views.going else "play"
+        self.button.disabled = views.complete
+        self.grid.show(views.looks, self._chosen())
+
+    def _chosen(self) -> Place:
+        return self.row.value, self.column.value
+
+    def _choose(self, place: Place) -> None:
+        """The sliders follow the button of a cell."""
+        with self.adjusting():
+            self.row.value, self.column.value = place
+        self.redraw()
+
+    def _read_cells(self) -> None:
+        """A cell never changes, and is read once."""
+        for place, point in self._points.items():
+            if place not in self._cells and (cell := self._sweep.cell(point)):
+                self._cells[place] = cell
+
+    def _looks(self) -> dict[Place, Look]:
+        table = cells_table(self._cells.values())
+        low, high = score_range(table)
+        records = cells_by_place(table, *self._names)
+        looks = {}
+        for place in self._points:
+            record = records.get(place)
+            if record is None:
+                looks[place] = EMPTY
+            elif math.isnan(record["UF1"]):
+                looks[place] = Look("none", hover_words(record), "transparent", "#747b86")
+            else:
+                share = share_of(record["UF1"], low, high)
+                letters = "#ffffff" if share >= DARK_ENOUGH else "#10202c"
+                number = f"{record['UF1']:.3f}".lstrip("0")
+                looks[place] = Look(number, hover_words(record), shade(share), letters)
+        return looks
+
+    def _describe(self, cell: Cell | None) -> str:
+        pairs = zip(self._names, self._chosen(), strict=True)
+        heading = ", ".join(f"{_short(name)} {value}" for name, value in pairs)
+        if cell is None:
+            return f"<b>{plain(heading)}</b>: not done yet."
+        if cell.problem:
+            return f"<b>{plain(heading)}</b>: no score; {plain(cell.problem)}."
+        low, high = cell.interval
+        groups = cell.groups().round({"UF1": 3, "Seconds": 1}).to_html(index=False, border=0)
+        return (
+            f"<b>{plain(heading)}</b>: UF1 {cell.score:.3f} [{low:.3f}, {high:.3f}],"
+            f" {cell.record['parameters']:,} parameters, {cell.seconds:.0f} s."
+            f"<br>{plain(cell.caption())}.{groups}"
+        )
+
+
+def _words(state: RunState) -> str:
+    words = f"{state.done} of {state.expected} settings, {state.phase}. {CAPTION}"
+    return f"{words} {state.problem or state.note}".strip()
+
+
+def _curves(cell: Cell) -> str:
+    curves = tuple(
+        [(epoch, loss) for epoch, loss in enumerate(unit["losses"], start=1)]
+        for unit in cell.record["units"]
+    )
+    count = len(curves)
+    epochs = max(map(len, curves))
+    return loss_curves(Arrived((), count, count, cell.confusion[None], curves, (), epochs, ""))
+
+
+def _confusion(cell: Cell) -> str:
+    return confusion_cells(cell.confusion, cell.caption())
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2].replace("_", " ").capitalize()

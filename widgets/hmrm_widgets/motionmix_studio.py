@@ -1,0 +1,188 @@
+"""Mix two clips by hand: regions, strength, and what comes out."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import ipywidgets as w
+import numpy as np
+from numpy.typing import NDArray
+
+import hmrm_lab.flow  # noqa: F401  registers the estimators
+from hmrm_lab.augment.account import join_masks, mix_pair
+from hmrm_lab.augment.crop_motion import crop_motion, steadied
+from hmrm_lab.augment.motionmix import template_masks
+from hmrm_lab.errors import InputError
+from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.records import CLASSES, MASKS, Clip, Floats, FlowSet
+from hmrm_lab.registry import flows
+from hmrm_lab.reporting.flow_colour import Image
+from hmrm_lab.reporting.motionmix_figures import mix_pictures, scale_of, scale_words
+from hmrm_lab.reporting.pictures import jpeg_bytes
+from hmrm_widgets.legends import legend_bytes
+from hmrm_widgets.parts import plain, row
+from hmrm_widgets.viewer import Viewer
+
+REGIONS = (("Eyes", ("eyes",)), ("Mouth", ("mouth",)), ("Both", MASKS))
+DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
+MAP, CROP = "map", "crop"
+HEADINGS = {"A": "Clip A", "B": "Clip B", "mask": "Mask M of A", "mixture": "Mixture"}
+KEPT_CROPS = 32  # 800 kB for each at 224x224
+WIDE = {"description_width": "6em"}
+
+
+class Motion(NamedTuple):
+    """Shapes: map (3, h, h), masks (2, h, h), frame (h, h, 3)."""
+
+    map: Floats
+    masks: NDArray[np.bool_]
+    frame: Image | None
+
+
+class Views(NamedTuple):
+    pictures: dict[str, bytes]
+    caption: str
+
+
+class MotionMixStudio(Viewer):
+    """Controls for two clips of one class, regions and lambda above A, B, mask and mixture.
+
+    The mask is that of clip A, whose label and face the mixture keeps.
+
+    Parameters
+    ----------
+    flowset
+        The motion maps to choose from, as they were computed.
+    clips
+        The clips behind the maps, in the same order. With them the mixture can also be shown at
+        crop resolution, arrows over the face.
+    estimator
+        The flow at crop resolution; DIS if not given.
+
+    Raises
+    ------
+    ValueError
+        If no two clips are of one class, or the clips are not those of the maps.
+    """
+
+    def __init__(
+        self,
+        flowset: FlowSet,
+        clips: Sequence[Clip] = (),
+        estimator: FlowEstimator | None = None,
+    ) -> None:
+        if len(np.unique(flowset.labels)) == len(flowset):
+            raise ValueError("the studio needs two clips of one class")
+        if clips and tuple(clip.key for clip in clips) != flowset.keys:
+            raise ValueError("the clips are not those of the maps")
+        self._flowset, self._clips = flowset, list(clips)
+        self._estimator = estimator or flows["dis"].build()
+        self._crop = lru_cache(KEPT_CROPS)(self._read_crop)
+        self.first = w.Dropdown(
+            options=[(self._title(number), number) for number in range(len(flowset))],
+            value=next(n for n in range(len(flowset)) if self._partners(n)),
+            description="Clip A",
+            style=WIDE,
+            layout=w.Layout(width="26em"),
+        )
+        self.second = w.Dropdown(description="Clip B", style=WIDE, layout=w.Layout(width="26em"))
+        self.regions = w.ToggleButtons(
+            options=REGIONS,
+            value=MASKS,
+            description="Regions",
+            style={**WIDE, "button_width": "6em"},
+        )
+        self.strength = w.FloatSlider(
+            value=1.0, min=0.0, max=1.0, step=0.05, description="λ (share of B)", style=WIDE
+        )
+        self.display = w.ToggleButtons(
+            options=DISPLAYS, description="Show", style={**WIDE, "button_width": "8em"}
+        )
+        self.grain = w.Dropdown(
+            options=[("map that a system sees", MAP), *([("crop", CROP)] if clips else [])],
+            description="Resolution",
+            style=WIDE,
+        )
+        self.steady = w.Checkbox(
+            value=True, description="Take head motion (the median) away", indent=False
+        )
+        self.steady.layout = w.Layout(width="auto")
+        self.regions.layout = self.display.layout = w.Layout(width="max-content", max_width="100%")
+        layout = w.Layout(width="14rem", max_width="100%", object_fit="contain")
+        self.pictures = {name: w.Image(format="jpeg", layout=layout) for name in HEADINGS}
+        self.legend = w.Image(format="png", layout=w.Layout(object_fit="contain"))
+        self.caption = w.HTML()
+        cards = [
+            w.VBox([w.HTML(f"<b>{HEADINGS[name]}</b>"), picture])
+            for name, picture in self.pictures.items()
+        ]
+        rows = [
+            row(self.first, self.second),
+            row(self.regions, self.strength, gap="1em"),
+            row(self.display, self.grain, gap="1em"),
+            self.steady,
+            row(*cards, self.legend, gap="0.5em"),
+            self.caption,
+        ]
+        choices = (self.first, self.second, self.regions, self.display, self.grain)
+        super().__init__(rows, [*choices, self.strength, self.steady])
+
+    def fit(self, changed: w.Widget | None) -> None:
+        """Offer as B the other clips of A's class; keep B where it still is one."""
+        if changed is not None and changed is not self.first:
+            return
+        before, partners = self.second.value, self._partners(self.first.value)
+        self.second.options = [(self._title(number), number) for number in partners]
+        if partners:
+            self.second.value = before if before in partners else partners[0]
+        self.second.disabled = not partners
+
+    def render(self) -> Views:
+        if self.second.value is None:
+            raise InputError(
+                f"{self._title(self.first.value)} is the only clip of its class, so MotionMix"
+                " leaves it as it is",
+                mend="choose another clip A",
+            )
+        own, partner = self._motion(self.first.value), self._motion(self.second.value)
+        mask = join_masks(own.masks, self.regions.value)
+        mixed = mix_pair(own.map, partner.map, mask, self.strength.value)
+        mode = self.display.value
+        frames = own.frame, partner.frame
+        drawn = mix_pictures(own.map, partner.map, mask, mixed, mode, frames=frames)
+        unit = "px" if self._flowset.unit == "px" else "of the map's own unit"
+        words = [
+            f"λ = {self.strength.value:.2f}: inside the mask ({mask.mean():.0%} of the map) the"
+            f" mixture holds {self.strength.value:.0%} of B's motion, outside it is A.",
+            f"Label: {CLASSES[self._flowset.labels[self.first.value]]}.",
+            scale_words(mode, scale_of(own.map, partner.map), unit),
+        ]
+        return Views({name: jpeg_bytes(p) for name, p in drawn.items()}, " ".join(words))
+
+    def show(self, views: Views | None) -> None:
+        for name, picture in self.pictures.items():
+            picture.value = views.pictures[name] if views else b""
+        self.caption.value = plain(views.caption) if views else ""
+        legend = legend_bytes(self.display.value) if views else b""
+        self.legend.value, self.legend.layout.display = legend, "" if legend else "none"
+
+    def _title(self, number: int) -> str:
+        key = self._flowset.keys[number]
+        return f"{key.subject} · {key.clip} ({CLASSES[self._flowset.labels[number]]})"
+
+    def _partners(self, number: int) -> list[int]:
+        """The other clips of the same class."""
+        labels = self._flowset.labels
+        return [int(n) for n in np.flatnonzero(labels == labels[number]) if n != number]
+
+    def _motion(self, number: int) -> Motion:
+        motion = self._crop(number) if self.grain.value == CROP else self._map(number)
+        return motion._replace(map=steadied(motion.map)) if self.steady.value else motion
+
+    def _map(self, number: int) -> Motion:
+        masks, maps = self._flowset.masks, self._flowset.maps
+        template = template_masks(maps.shape[-1])
+        return Motion(maps[number], template if masks is None else masks[number], None)
+
+    def _read_crop(self, number: int) -> Motion:
+        return Motion(*crop_motion(self._clips[number], self._estimator))
