@@ -88,11 +88,18 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.project_out.bias)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        split = self.project_in(vectors).unflatten(-1, (3, self.heads, -1))
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, heads, R, D / heads)
-        weights = (queries @ keys.mT / queries.shape[-1] ** 0.5).softmax(-1)  # (B, heads, R, R)
+        weights, values = self._weigh(vectors)
         mixed = self.dropout(weights) @ values
         return self.project_out(mixed.transpose(1, 2).flatten(2))
+
+    def weights(self, vectors: Tensor) -> Tensor:
+        """What each region takes from each, (B, heads, R, R): rows add up to one."""
+        return self._weigh(vectors)[0]
+
+    def _weigh(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        split = self.project_in(vectors).unflatten(-1, (3, self.heads, -1))
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, heads, R, D / heads)
+        return (queries @ keys.mT / queries.shape[-1] ** 0.5).softmax(-1), values
 
 
 class RegionConcatenation(nn.Module):
