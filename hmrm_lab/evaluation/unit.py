@@ -85,10 +85,12 @@ def _record(
         }
         for key, truth, p in zip(test.keys, test.labels, answer.probabilities, strict=True)
     ]
+    looks = {} if answer.looks is None else {"looks": answer.looks.tolist()}
     return {
         "fold": unit.fold.name,
         "seed": unit.seed,
         "predictions": rows,
+        **looks,
         "losses": [round(loss, 6) for loss in answer.fitted.losses],
         "motionmix_partners": list(answer.fitted.partners),
         "seconds": round(seconds, 3),

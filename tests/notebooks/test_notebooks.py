@@ -160,6 +160,10 @@ def test_faces_and_apex_needs_no_detector(tmp_path: Path, monkeypatch: pytest.Mo
         ("08_results", {"systems": "hmrm ststnt"}, "did you mean 'ststnet'"),
         ("08_results", {"data": "flowmap"}, "did you mean 'flowmaps'"),
         ("08_results", {"seeds": "one"}, "evaluation.seeds"),
+        ("09_honest_numbers", {"profile": "smok"}, "did you mean 'smoke'"),
+        ("09_honest_numbers", {"system": "ststnt"}, "did you mean 'ststnet'"),
+        ("09_honest_numbers", {"data": "flowmap"}, "did you mean 'flowmaps'"),
+        ("09_honest_numbers", {"epochs": "many"}, "training.epochs"),
     ],
 )
 def test_a_mistyped_parameter_is_refused_in_the_first_cell(
