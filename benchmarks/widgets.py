@@ -35,13 +35,12 @@ def measure(options: Namespace) -> Iterator[Level | Skipped]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     try:
-        import hmrm_widgets
+        import hmrm_widgets  # noqa: F401
     except ModuleNotFoundError as error:
         yield Skipped("widgets", f"the extra 'jupyter' is not installed: no {error.name}")
         return
-    for name, redraws in WIDGETS.items():
-        if hasattr(hmrm_widgets, name):
-            yield from redraws(rounds_of(options, 3))
+    for redraws in WIDGETS:
+        yield from redraws(rounds_of(options, 3))
 
 
 def flow_explorer(rounds: int) -> Iterator[Level]:
@@ -188,18 +187,17 @@ def _level(name: str, what: str, taken: list[float], bound: Bound) -> Level:
     return Level(name, f"{what}; median of {len(taken)} moves", "ms", taken, bound)
 
 
-WIDGETS: dict[str, Callable[[int], Iterator[Level]]] = {
-    "FlowExplorer": flow_explorer,
-    "ClipStepper": clip_stepper,
-    "MotionMixStudio": motionmix_studio,
-    "ScanPlayground": scan_playground,
-    "RegionInspector": region_inspector,
-    "PredictionBrowser": prediction_browser,
-    "LosoMonitor": loso_monitor,
-    "AblationBoard": ablation_board,
-    "HeatmapExplorer": heatmap_explorer,
-}
-"""By the name of the widget."""
+WIDGETS: tuple[Callable[[int], Iterator[Level]], ...] = (
+    flow_explorer,
+    clip_stepper,
+    motionmix_studio,
+    scan_playground,
+    region_inspector,
+    prediction_browser,
+    loso_monitor,
+    ablation_board,
+    heatmap_explorer,
+)
 
 
 if __name__ == "__main__":
