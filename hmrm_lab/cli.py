@@ -5,7 +5,6 @@ Ctrl-C, 143 by SIGTERM.
 Heavy imports wait until a command needs them, so that `hmrm --help` is quick.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -201,7 +200,9 @@ def _evaluate(
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.report import write_report
     from hmrm_lab.studies.experiment import run_experiment
+    from hmrm_lab.studies.final_model import write_final_model
     from hmrm_lab.studies.places import (
+        count_cores,
         count_jobs,
         end_preparation_workers,
         open_executor,
@@ -213,7 +214,7 @@ def _evaluate(
         load_config(preset, system=system, data=data, overrides=overrides, name=name)
         for system in systems
     ]
-    cores = os.cpu_count() or 1
+    cores = count_cores()
     processes = count_jobs(jobs, places, cores)
     with (
         open_executor(executor, jobs=processes, devices=places, scheduler=scheduler) as execute,
@@ -232,12 +233,21 @@ def _evaluate(
         end_preparation_workers()
         folders = [
             run_experiment(
-                config, out=out, devices=places, execute=execute, watch=bars, flowset=flowset
+                config,
+                out=out,
+                devices=places,
+                execute=execute,
+                watch=bars,
+                flowset=flowset,
+                final_model=False,
             )
             for config, flowset in zip(configs, flowsets, strict=True)
         ]
     page = write_report(folders, folders[0].path / "report.html", flowsets[0])
     _show_runs(folders, page, as_json)
+    with ProgressBars() as bars:  # the figures are out; the model for `predict` comes last
+        for folder, flowset in zip(folders, flowsets, strict=True):
+            write_final_model(folder, flowset, device=places[0], watch=bars)
     _tell_failures(folders)
 
 

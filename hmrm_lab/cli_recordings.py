@@ -1,6 +1,5 @@
 """`hmrm prepare`: recordings made ready for a run."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,11 +30,12 @@ def prepare(
     from hmrm_lab import models  # noqa: F401  registers the systems
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.studies.places import count_cores
     from hmrm_lab.studies.prepare import prepare as make_ready
 
     config = load_config(preset, data=name, overrides=overrides or ())
     with ProgressBars() as bars:
-        facts = make_ready(config, root, jobs=jobs or os.cpu_count() or 1, sheet=sheet, watch=bars)
+        facts = make_ready(config, root, jobs=jobs or count_cores(), sheet=sheet, watch=bars)
     show(facts, _as_text(facts), as_json)
 
 

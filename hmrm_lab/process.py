@@ -1,6 +1,7 @@
 """How a process that computes is set up: one thread, and memory that is kept for the next step."""
 
 import ctypes
+import gc
 import os
 import signal
 import threading
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -27,13 +29,36 @@ ONE_THREAD = dict.fromkeys(
 )  # the environment of a worker
 
 
-def settle_process() -> None:
-    """Call once in a process before it trains; calling it again changes nothing.
+def settle_process(device: str = "cpu") -> None:
+    """Call in a process before it trains; calling it again changes nothing.
 
-    Two threads are slower than one on models of this size.
+    Two threads are slower than one on models of this size. Kernels of our own, and recorded steps,
+    go to the current CUDA device, which is therefore the one that is named.
     """
     torch.set_num_threads(1)
     keep_memory()
+    if device.startswith("cuda"):
+        torch.cuda.set_device(torch.device(device))
+
+
+def release_memory(device: str) -> None:
+    """Give back what torch holds of a CUDA device and does not use."""
+    if device.startswith("cuda"):
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def is_alive(process: int) -> bool | None:
+    """Whether a process of this machine lives; None where a system does not say (Windows)."""
+    if os.name == "nt":
+        return None
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is there, and another user's
+        return True
+    return not _ended(process)
 
 
 @cache
@@ -49,6 +74,15 @@ def keep_memory() -> None:
         return
     malloc.mallopt(M_MMAP_THRESHOLD, LARGE)
     malloc.mallopt(M_TRIM_THRESHOLD, LARGE)
+
+
+def _ended(process: int) -> bool:
+    """Whether a process that Linux still lists has ended, and only its parent has not heard."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # another system, or it is gone at this moment
+        return False
+    return told.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
 def settle_worker(parent: int) -> None:

@@ -181,6 +181,13 @@ class RunFolder:
                 where=self.path,
                 mend="choose another --out, or delete this folder",
             )
+        before = read_json(known).get("device") if known.is_file() else None
+        if before and before != data.get("device", before):
+            raise InputError(
+                f"this run began on {before}, which rounds differently from {data['device']}",
+                where=self.path,
+                mend=f"go on with --devices {before}, or choose another --out",
+            )
         _sweep(self.path)
         if not self.config_file.is_file():
             write_atomic(self.path / "environment.json", to_json(environment))
@@ -227,7 +234,15 @@ class RunFolder:
     def failures(self) -> list[dict[str, Any]]:
         """Why units are missing, in a fixed order; empty if none has failed."""
         files = sorted((self.path / "failed").glob("*.json"))
-        return [read_json(file) for file in files if not (self.folds / file.name).is_file()]
+        notes = [self._failure(file) for file in files if not (self.folds / file.name).is_file()]
+        return [note for note in notes if note]
+
+    def _failure(self, file: Path) -> dict[str, Any] | None:
+        """A note; None if somebody has finished the unit at this moment."""
+        try:
+            return dict(parse_json(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
 
     def units(self) -> Iterator[dict[str, Any]]:
         """Every finished unit in a fixed order."""

@@ -177,3 +177,20 @@ def test_what_killed_writers_left_is_swept_up_another_day(tmp_path: Path) -> Non
     os.utime(old, (0, 0))
     run.begin(load_config("smoke"), {"fingerprint": "x"}, {})
     assert new.exists() and not old.exists()
+
+
+def test_a_note_that_goes_away_meanwhile_is_none(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_failure("toy/s01", 0, {"kind": "crashed"})
+    run.failed_file("toy/s02", 0).symlink_to(tmp_path / "gone")  # listed, and not to be read
+    assert [note["fold"] for note in run.failures()] == ["toy/s01"]
+
+
+def test_a_run_stays_on_one_kind_of_device(tmp_path: Path) -> None:
+    config = load_config("smoke")
+    run = RunFolder.of(config, tmp_path)
+    data = {"fingerprint": "f", "device": "cpu"}
+    run.begin(config, data, {})
+    with pytest.raises(InputError, match="began on cpu, which rounds differently from cuda; go on"):
+        run.begin(config, {**data, "device": "cuda"}, {})
+    run.begin(config, data, {})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hmrm_lab.process import is_alive
 from hmrm_lab.store import RunFolder, parse_json, refuse_full_disk
 from hmrm_lab.training.checkpoint import EVERY_SECONDS, Checkpoint
 
@@ -129,21 +130,6 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _alive(status: dict[str, Any]) -> bool:
-    if status["host"] != socket.gethostname():
-        return bool(time.time() - status["updated"] < SILENCE_SECONDS)
-    try:
-        os.kill(status["process"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is there, and another user's
-        return True
-    return not _ended(status["process"])
-
-
-def _ended(process: int) -> bool:
-    """Whether a process that Linux still lists has ended, and only its parent has not heard."""
-    try:
-        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # another system, or it is gone at this moment
-        return False
-    return told.rpartition(")")[2].split()[0] in ("Z", "X")
+    known = is_alive(status["process"]) if status["host"] == socket.gethostname() else None
+    recent = time.time() - status["updated"] < SILENCE_SECONDS
+    return bool(recent if known is None else known)

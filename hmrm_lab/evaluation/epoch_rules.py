@@ -19,7 +19,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.desk import Desk
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.splits import inner_subject_folds
-from hmrm_lab.records import Floats, FlowSet
+from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.training.trainer import Classifier, EpochProbe, Fitted, fit
 
 INNER_FOLDS = 4  # the first of four: a quarter of the training subjects is held back
@@ -27,11 +27,15 @@ INNER_FOLDS = 4  # the first of four: a quarter of the training subjects is held
 
 @dataclass(frozen=True)
 class Answer:
-    """What a rule settles on: the trained system, its epoch and its probabilities (n, K)."""
+    """What a rule settles on: the trained system, its epoch and its probabilities (n, K).
+
+    A rule that peeks tells what it saw: the class named for each test clip after every epoch.
+    """
 
     fitted: Fitted
     epoch: int
     probabilities: Floats
+    looks: Ints | None = None  # (epochs, n)
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,9 @@ def oracle_test(task: Task) -> Answer:
 
     fitted = task.fit(task.train, probe=peek)
     seen = np.array(fitted.probes, dtype=np.float32)  # (epochs, n, K)
-    best = int((seen.argmax(-1) == test.labels).sum(-1).argmax())
-    return Answer(fitted, best + 1, seen[best])
+    guesses = seen.argmax(-1)
+    best = int((guesses == test.labels).sum(-1).argmax())
+    return Answer(fitted, best + 1, seen[best], looks=guesses)
 
 
 RULES: dict[str, Callable[[Task], Answer]] = {

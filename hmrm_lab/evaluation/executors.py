@@ -1,7 +1,6 @@
 """Where units of work are computed: in this process, or in several of this machine.
 
 An executor is given the work and the units, and hands back outcomes as they come, in any order.
-`alone` is for a second attempt: one unit, in a process that has done nothing before.
 """
 
 import os
@@ -16,13 +15,17 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoo
 
 from hmrm_lab.evaluation.failures import CRASHED, Failure, Outcome, Work, attempt
 from hmrm_lab.evaluation.unit import Unit
-from hmrm_lab.process import ONE_THREAD, interrupts_held, settle_worker
+from hmrm_lab.process import ONE_THREAD, interrupts_held, release_memory, settle_worker
 
 Outcomes = Generator[tuple[Unit, Outcome], None, None]
 
 
 class Executor(Protocol):
-    """Computes units. Closing the generator ends what is still at work."""
+    """Computes units. Closing the generator ends what is still at work.
+
+    `alone` is for a second attempt: in a process that has done nothing before, or on whichever
+    worker of a cluster is free.
+    """
 
     def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes: ...
 
@@ -40,6 +43,7 @@ class InProcess:
             yield unit, attempt(work, unit, self.device)
 
     def alone(self, work: Work, unit: Unit) -> Outcome:
+        release_memory(self.device)  # the other process shares the card with this one
         return _alone(work, unit, self.device)
 
 
@@ -93,20 +97,32 @@ def _deal(work: Work, units: Iterable[Unit], devices: Sequence[str]) -> Outcomes
     at_work: dict[Future[Outcome], tuple[_Lane, str, Unit]] = {}
 
     def give(lane: _Lane, device: str, unit: Unit) -> None:
+        try:
+            future = lane.submit(unit)
+        except BrokenProcessPool:  # it died while it had nothing to do
+            give(replace(lane, device), device, unit)
+            return
+        at_work[future] = lane, device, unit
+
+    def replace(lane: _Lane, device: str) -> _Lane:
+        lanes.discard(lane)
+        lane.kill()
+        return begin(device)
+
+    def begin(device: str) -> _Lane:
+        lane = _Lane(work, device)
         lanes.add(lane)
-        at_work[lane.submit(unit)] = lane, device, unit
+        return lane
 
     try:
         for device, unit in zip(devices, islice(waiting, len(devices)), strict=False):
-            give(_Lane(work, device), device, unit)
+            give(begin(device), device, unit)
         while at_work:
             for future in wait(at_work, return_when=FIRST_COMPLETED).done:
                 lane, device, unit = at_work.pop(future)
                 outcome, died = _outcome(future)
                 if died:
-                    lanes.discard(lane)
-                    lane.kill()
-                    lane = _Lane(work, device)
+                    lane = replace(lane, device)
                 for following in islice(waiting, 1):
                     give(lane, device, following)
                 yield unit, outcome

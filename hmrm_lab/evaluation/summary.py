@@ -91,8 +91,8 @@ def stamp(metrics: dict[str, Any]) -> str:
         words.append("PEEKS AT THE TEST SUBJECT: not comparable with honest results")
     if metrics["control"] != "none":
         words.append(f"CONTROL: {metrics['control'].replace('_', ' ')}")
-    seeds = len(metrics["seeds"])
-    words.append(f"{metrics['all']['subjects']} subjects, {seeds} seed{'s' if seeds > 1 else ''}")
+    subjects, seeds = metrics["all"]["subjects"], len(metrics["seeds"])
+    words.append(f"{_several(subjects, 'subject')}, {_several(seeds, 'seed')}")
     if not metrics["complete"]:
         done = f"INCOMPLETE: {metrics['units_done']} of {metrics['units_expected']} folds"
         failed = metrics.get("units_failed", 0)
@@ -134,6 +134,10 @@ def _figures(predictions: Predictions) -> dict[str, Any]:
         "confusion": total.tolist(),
         "uf1_mean_over_folds_not_comparable": round(uf1_mean_over_folds(predictions), DIGITS),
     }
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _rounded(values: Iterable[float]) -> list[float]:

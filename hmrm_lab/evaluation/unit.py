@@ -39,7 +39,7 @@ def run_unit(
     In the folder of the run, if it sees it, it says how far it is, and goes on from where an
     earlier process was cut off.
     """
-    settle_process()
+    settle_process(device)
     started = time.perf_counter()
     train = flowset.take(unit.fold.train)
     if config.evaluation.control == "shuffled_labels":
@@ -53,7 +53,8 @@ def run_unit(
         desk=Desk(run, unit.fold.name, unit.seed) if run and run.path.is_dir() else None,
     )
     answer = RULES[config.evaluation.epoch_rule](task)
-    return _record(unit, answer, flowset.take(unit.fold.test), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return _record(unit, answer, flowset.take(unit.fold.test), seconds, device)
 
 
 def unit_seed(fold: str, seed: int) -> int:
@@ -67,7 +68,9 @@ def shuffle_labels(train: FlowSet, seed: int) -> FlowSet:
     return train.with_labels(train.labels[order])
 
 
-def _record(unit: Unit, answer: Answer, test: FlowSet, seconds: float) -> dict[str, Any]:
+def _record(
+    unit: Unit, answer: Answer, test: FlowSet, seconds: float, device: str
+) -> dict[str, Any]:
     rows = [
         {
             "dataset": key.dataset,
@@ -82,20 +85,25 @@ def _record(unit: Unit, answer: Answer, test: FlowSet, seconds: float) -> dict[s
         }
         for key, truth, p in zip(test.keys, test.labels, answer.probabilities, strict=True)
     ]
+    looks = {} if answer.looks is None else {"looks": answer.looks.tolist()}
     return {
         "fold": unit.fold.name,
         "seed": unit.seed,
         "predictions": rows,
+        **looks,
         "losses": [round(loss, 6) for loss in answer.fitted.losses],
         "motionmix_partners": list(answer.fitted.partners),
         "seconds": round(seconds, 3),
         "peak_mb": _peak_mb(),
         "process": os.getpid(),
+        "device": device,
     }
 
 
-def _peak_mb() -> float:
-    """Peak memory of this process so far."""
+def _peak_mb() -> float | None:
+    """Peak memory of this process so far; None on Windows, which does not tell."""
+    if sys.platform == "win32":
+        return None
     import resource
 
     scale = 2**20 if sys.platform == "darwin" else 2**10

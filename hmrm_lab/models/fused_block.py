@@ -33,7 +33,7 @@ def _forward(
     u = torch.empty(2, batch, length, width)
     kernels.convolve_forward(_convolution(xz, conv_weight, conv_bias), u.numpy())
     selected = torch.stack([multiply(u[g].flatten(0, 1), select[g]) for g in range(2)])
-    selected = selected.view(2, batch, length, -1)
+    selected = selected.view(2, batch, length, select.shape[2])
     y, out = torch.empty(batch, length, width), torch.empty(batch, length, width)
     gated = _gated(u, selected, dt_weight, dt_bias, A, skip, xz)
     kernels.gated_scan_forward(gated, y.numpy(), out.numpy())

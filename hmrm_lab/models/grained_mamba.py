@@ -1,6 +1,7 @@
 """Grained Mamba Encoder (paper 3.2, Figure 3): bidirectional Mamba blocks over face tokens."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,25 @@ from hmrm_lab.models.selective_scan import Backend, choose_backend, selective_sc
 
 DIRECTIONS = 2  # forward, backward
 DT_RANGE = (1e-3, 1e-1)  # of Mamba's initialisation
+
+
+class ScanInputs(NamedTuple):
+    """The arguments of `selective_scan`, forward then backward, which sees the tokens reversed.
+
+    Shapes
+    ------
+    x, dt : (2, B, L, D)
+    A : (2, 1, D, N)
+    B, C : (2, B, L, N)
+    skip : (2, 1, D)
+    """
+
+    x: Tensor
+    dt: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    skip: Tensor
 
 
 class BidirectionalScan(nn.Module):
@@ -52,14 +72,18 @@ class BidirectionalScan(nn.Module):
 
     def _step_by_step(self, xz: Tensor) -> Tensor:
         x, z = xz.chunk(2, dim=-1)
+        forward, backward = selective_scan(*self.scan_inputs(x), backend=self.scan)
+        return (forward + backward.flip(-2)) * F.silu(z)
+
+    def scan_inputs(self, x: Tensor) -> ScanInputs:
+        """What both scans are given of the tokens, (B, L, D): this is the selection."""
         both = torch.stack([x, x.flip(-2)])  # (2, B, L, D)
         both = F.silu(self._convolve(both))
         selected = _by_direction(both, self.select)
         dt, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
         dt = F.softplus(_by_direction(dt, self.dt_weight) + self.dt_bias[:, None, None])
         A, skip = -self.log_decay.exp()[:, None], self.skip[:, None]
-        forward, backward = selective_scan(both, dt, A, B, C, skip, backend=self.scan)
-        return (forward + backward.flip(-2)) * F.silu(z)
+        return ScanInputs(both, dt, A, B, C, skip)
 
     def elementwise_flops(self, tokens: int) -> int:
         """Operations outside matrix products, for `tokens` tokens of both directions.

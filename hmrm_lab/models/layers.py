@@ -13,6 +13,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+TINY = 1e-30  # with p = 1 nothing is kept, and nothing is divided by zero
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
@@ -33,7 +34,7 @@ class Dropout(nn.Dropout):
         if not self.training or self.p == 0:
             return input
         kept = torch.rand_like(input) >= self.p
-        return input * kept / (1 - self.p)
+        return input * kept / max(1 - self.p, TINY)
 
 
 def multiply(left: Tensor, right: Tensor) -> Tensor:
@@ -64,4 +65,5 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _fits(tensor: Tensor) -> bool:
-    return ONEDNN and tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    plain = tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    return ONEDNN and plain and tensor.ndim > 1 and tensor.numel() > 0

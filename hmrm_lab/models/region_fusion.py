@@ -30,16 +30,17 @@ def split_regions(maps: Tensor) -> tuple[Tensor, Tensor]:
     patch = maps.shape[-1] // MAP_SIDE
     fine = _windows(F.pixel_unshuffle(maps, patch), 4)  # (B, 16, 49, P C), row by row
     coarse = _windows(F.pixel_unshuffle(F.avg_pool2d(maps, 2), patch), 2)  # (B, 4, 49, P C)
-    return coarse, fine[:, _BY_CORE_REGION]
+    return coarse, _by_core_region(fine)
 
 
-_BY_CORE_REGION = torch.tensor(
-    [
-        (2 * (core // 2) + sub // 2) * 4 + 2 * (core % 2) + sub % 2
-        for core in range(CORE_REGIONS)
-        for sub in range(SUB_REGIONS)
-    ]
-)
+def _by_core_region(fine: Tensor) -> Tensor:
+    """16 windows, row by row, as four of each core region.
+
+    The place of a window is two bits for its row and two for its column; the first bit of each
+    says which core region it is in.
+    """
+    bits = fine.unflatten(1, (2, 2, 2, 2))
+    return bits.transpose(2, 3).flatten(1, 4)
 
 
 def _windows(planes: Tensor, side: int) -> Tensor:
@@ -87,11 +88,18 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.project_out.bias)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        split = self.project_in(vectors).unflatten(-1, (3, self.heads, -1))
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, heads, R, D / heads)
-        weights = (queries @ keys.mT / queries.shape[-1] ** 0.5).softmax(-1)  # (B, heads, R, R)
+        weights, values = self._weigh(vectors)
         mixed = self.dropout(weights) @ values
         return self.project_out(mixed.transpose(1, 2).flatten(2))
+
+    def weights(self, vectors: Tensor) -> Tensor:
+        """What each region takes from each, (B, heads, R, R): rows add up to one."""
+        return self._weigh(vectors)[0]
+
+    def _weigh(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        split = self.project_in(vectors).unflatten(-1, (3, self.heads, -1))
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, heads, R, D / heads)
+        return (queries @ keys.mT / queries.shape[-1] ** 0.5).softmax(-1), values
 
 
 class RegionConcatenation(nn.Module):

@@ -79,6 +79,7 @@ def loss_curves(arrived: Arrived) -> str:
             *_axes(last, top),
             path(arrived.finished, BLUE, 1.2, opacity),
             path(arrived.in_work, ORANGE, 3, 1),
+            *(_end(points, last, top) for points in arrived.in_work if points),
             *_key(LEFT, BLUE, f"{done} finished"),
             *_key(LEFT + 110, ORANGE, f"{going} in work"),
         ],
@@ -167,6 +168,13 @@ def _stroke(points: Points, last: int, top: float) -> str:
         for epoch, loss in points
     ]
     return f"M{places[0]}L{' '.join(places[1:] or places)}"
+
+
+def _end(points: Points, last: int, top: float) -> str:
+    """Where a training is now."""
+    epoch, loss = points[-1]
+    y = TOP + (1 - loss / top) * (HEIGHT - BOTTOM - TOP)
+    return f'<circle cx="{_x(epoch, last):.0f}" cy="{y:.0f}" r="4" fill="{ORANGE}"/>'
 
 
 def _x(epoch: int, last: int) -> float:

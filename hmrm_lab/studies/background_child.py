@@ -62,10 +62,10 @@ def work(place: Place, root: Path | None, jobs: int) -> str:
     from hmrm_lab.evaluation.summary import describe_failures
     from hmrm_lab.preparation import load_flowset
     from hmrm_lab.studies.experiment import run_experiment
-    from hmrm_lab.studies.places import count_jobs, end_preparation_workers
+    from hmrm_lab.studies.places import count_cores, count_jobs, end_preparation_workers
 
     config = read_config(place.settings)
-    processes = count_jobs(jobs, ("cpu",), os.cpu_count() or 1)
+    processes = count_jobs(jobs, ("cpu",), count_cores())
     told = 0.0
 
     def tell(stage: str, done: int, total: int) -> None:

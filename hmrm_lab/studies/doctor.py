@@ -9,6 +9,7 @@ import sys
 import torch
 
 from hmrm_lab.store import cache_folder
+from hmrm_lab.studies.places import count_cores
 
 OPTIONAL = {
     "mamba_ssm": "CUDA kernels of the selective scan; the torch loop is used without it",
@@ -45,7 +46,7 @@ def _python() -> Check:
 
 
 def _threads() -> Check:
-    cores = os.cpu_count() or 1
+    cores = count_cores()
     return _check("cores", "ok", f"{cores}; `hmrm run` starts one process of one thread for each")
 
 

@@ -21,7 +21,7 @@ from hmrm_lab.preparation import load_flowset, require_frames
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.store import RunFolder, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
-from hmrm_lab.studies.watching import Watcher, watching
+from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
 from hmrm_lab.training.learner import build_learner
 
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
@@ -35,7 +35,7 @@ def run_experiment(
     jobs: int = 1,
     devices: Sequence[str] = ("cpu",),
     execute: Executor | None = None,
-    watch: Watcher = lambda stage, done, total, note="": None,
+    watch: Watcher = UNWATCHED,
     flowset: FlowSet | None = None,
     final_model: bool = True,
 ) -> RunFolder:
@@ -51,23 +51,29 @@ def run_experiment(
     if flowset is None:
         faces, flow = _stage(watch, "faces"), _stage(watch, "flow")
         flowset = load_flowset(config, root, jobs=jobs, on_faces=faces, on_progress=flow)
-    data = _describe(config, flowset)
+    data = {**_describe(config, flowset), "device": devices[0].partition(":")[0]}
     run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))
     with watching(run, watch, f"{config.model.name}: folds"):
         run_loso(config, flowset, run, execute=execute or processes(jobs, devices))
     write_figures(run)
-    if final_model and run.metrics()["complete"]:
-        write_final_model(run, flowset, device=devices[0])
+    if final_model:
+        write_final_model(run, flowset, device=devices[0], watch=watch)
     return run
 
 
 def write_figures(run: RunFolder) -> None:
-    """Compute `predictions.csv`, `history.csv` and `metrics.json` from the folds."""
-    metrics = summarise_run(run)
-    write_atomic(run.path / "predictions.csv", collect_predictions(run).table.to_csv(index=False))
-    write_atomic(run.path / "history.csv", collect_history(run).to_csv(index=False))
-    write_atomic(run.path / "metrics.json", to_json(metrics))
+    """Compute `predictions.csv`, `history.csv` and `metrics.json` from the folds.
+
+    Once more if folds came meanwhile, so that of two commands the slower leaves nothing older.
+    """
+    known: set[str] = set()
+    while known != (known := {path.name for path in run.folds.glob("*.json")}):
+        metrics = summarise_run(run)
+        predictions = collect_predictions(run).table.to_csv(index=False)
+        write_atomic(run.path / "predictions.csv", predictions)
+        write_atomic(run.path / "history.csv", collect_history(run).to_csv(index=False))
+        write_atomic(run.path / "metrics.json", to_json(metrics))
 
 
 def describe_environment(command: list[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 import torch
+from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
 from hmrm_lab.errors import ConfigError, unknown_name
@@ -30,6 +31,11 @@ def check_device(device: str) -> None:
     """Refuse a device that this machine does not have."""
     if not _is_here(device):
         raise ConfigError(f"no device '{device}' here", mend="take cpu; see `hmrm doctor`")
+
+
+def count_cores() -> int:
+    """Those that this process may use: of a shared machine not all."""
+    return int(cpu_count())
 
 
 def count_jobs(jobs: int, devices: tuple[str, ...], cores: int) -> int:

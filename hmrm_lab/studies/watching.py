@@ -20,6 +20,12 @@ class Watcher(Protocol):
     def __call__(self, stage: str, done: float, total: int, note: str = "", /) -> None: ...
 
 
+def _nobody(stage: str, done: float, total: int, note: str = "", /) -> None: ...
+
+
+UNWATCHED: Watcher = _nobody
+
+
 class Speed(Protocol):
     """How fast a run is, and how long it will take."""
 

@@ -1,9 +1,11 @@
 """Where a training that was cut off goes on: its whole state at the end of an epoch.
 
 Safetensors with a JSON header; nothing in the file is ever run. A file that is damaged, or of other
-settings, clips or seed, is as good as none: the training begins anew, and only time is lost.
+settings, clips, seed or kind of device, is as good as none: the training begins anew, and only time
+is lost.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from hmrm_lab.tensors import read_tensors, write_tensors
 if TYPE_CHECKING:
     from hmrm_lab.training.learner import Learner
 
-FORM = 1  # of the file; another number makes old files useless
+FORM = 2  # of the file; another number makes old files useless
 EVERY_SECONDS = 10.0
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 Tell = Callable[[int, int, float], None]  # epochs done, epochs in all, loss
@@ -51,12 +53,16 @@ class Checkpoint:
             "clips": train.fingerprint(),
             "seed": seed,
             "epochs": epochs,
+            "device": learner.mix.labels.device.type,
+            "torch": torch.__version__,
         }
         self._written = time.monotonic()
         if self.path.is_file():
             try:
                 header, tensors = read_tensors(self.path, problem="", mend="")
-                story = parse_json(header.get("training", "{}"))
+                if header.get("digest") != _digest(header.get("training", ""), tensors):
+                    return
+                story = parse_json(header["training"])
             except (InputError, ValueError):
                 return
             if story.get("identity") == self._identity and fits(tensors, learner):
@@ -77,8 +83,19 @@ class Checkpoint:
             "schedule": learner.schedule.state_dict(),
             "averaged": learner.averaged.step if learner.averaged else 0,
         }
-        write_tensors(self.path, state_of(learner), {"training": json.dumps(story)})
+        text, tensors = json.dumps(story), state_of(learner)
+        header = {"training": text, "digest": _digest(text, tensors)}
+        write_tensors(self.path, tensors, header)
         self._written = time.monotonic()
+
+
+def _digest(story: str, tensors: dict[str, Tensor]) -> str:
+    """Of every byte that a training would go on from."""
+    digest = hashlib.sha256(story.encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def state_of(learner: "Learner") -> dict[str, Tensor]:

@@ -59,7 +59,7 @@ class Learner:
         steps = math.ceil(len(train) / config.training.batch)
         schedule = _schedule(config.training, optimizer, steps, epochs)
         averaged = WeightAverage(model, config.training.ema) if config.training.ema else None
-        gradients = _gradients(config.training, model, loss_of, device)
+        gradients = _gradients(config, model, loss_of, device)
         return cls(config, model, averaged, loss_of, optimizer, schedule, mix, gradients)
 
     @property
@@ -153,13 +153,18 @@ def _augmented(config: ExperimentConfig, mix: MotionMix, rows: Tensor) -> Tensor
 
 
 def _gradients(
-    training: TrainingConfig, model: nn.Module, loss_of: MSWCE, device: str
+    config: ExperimentConfig, model: nn.Module, loss_of: MSWCE, device: str
 ) -> Gradients:
     """Recorded where the settings ask for it, else as torch comes."""
     parameters = [*model.parameters(), *loss_of.parameters()]
     gradients = RecordedGradients(lambda maps, labels: loss_of(model(maps), labels), parameters)
-    if not training.cuda_graphs:
+    if not config.training.cuda_graphs:
         return gradients.as_it_is
+    if config.flow.finetune:
+        raise ConfigError(
+            "training.cuda_graphs records the system alone, and flow.finetune trains the flow too",
+            mend="leave one of them out",
+        )
     if not device.startswith("cuda"):
         raise ConfigError(
             f"training.cuda_graphs needs a CUDA device, not {device}",

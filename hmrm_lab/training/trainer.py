@@ -36,6 +36,10 @@ class Fitted:
     partners: tuple[str, ...] = ()
     probes: list[Any] = field(default_factory=list)
 
+    def inputs(self, flowset: FlowSet) -> Tensor:
+        """What the model is given of these clips, without any change: (n, C, H, W)."""
+        return select_channels(_maps(self.model, self.config, flowset), self.config.input.channels)
+
     def classify(self, flowset: FlowSet) -> Floats:
         """Probabilities (n, K) of clips, each on its own: no statistic is shared among them."""
         return classify(self.model, self.config, flowset)
@@ -91,18 +95,24 @@ def _one_epoch(learner: Learner, probe: EpochProbe | None) -> None:
 
 def classify(model: nn.Module, config: ExperimentConfig, flowset: FlowSet) -> Floats:
     """Probabilities (n, K), averaged over the views that the settings ask for."""
-    device = next(model.parameters()).device
-    source = map_source(config, model, flowset, str(device))
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        maps = source[torch.arange(len(flowset), device=device)]
+        maps = _maps(model, config, flowset)
         views = [
             _read_out(model(select_channels(view, config.input.channels)), config.evaluation)
             for view in _views(maps, config.evaluation)
         ]
     model.train(was_training)
     return torch.stack(views).mean(0).cpu().numpy().astype(np.float32)
+
+
+@torch.no_grad()
+def _maps(model: nn.Module, config: ExperimentConfig, flowset: FlowSet) -> Tensor:
+    """The normalised maps (n, 3, H, W) of these clips, on the device of the model."""
+    device = next(model.parameters()).device
+    source = map_source(config, model, flowset, str(device))
+    return source[torch.arange(len(flowset), device=device)]
 
 
 def _read_out(logits: Tensor, evaluation: EvaluationConfig) -> Tensor:

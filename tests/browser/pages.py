@@ -16,7 +16,7 @@ from playwright.sync_api import (
 )
 from shown import Shown
 
-ANSWER_MS = 30_000  # a redraw, on a slow machine with other work
+ANSWER_MS = 60_000  # a redraw, on a slow machine with other work
 BEGUN_MS = 120_000  # a kernel starts and imports everything
 expect.set_options(timeout=ANSWER_MS)
 ELSEWHERE = re.compile(r"^https?://(?!127\.0\.0\.1)")
@@ -94,6 +94,10 @@ def wait_idle(page: Page) -> None:
 
 
 def keep_screenshot(what: Locator, name: str) -> None:
-    """Where HMRM_SCREENSHOTS names a folder."""
-    if folder := os.environ.get("HMRM_SCREENSHOTS"):
-        what.screenshot(path=Path(folder) / f"{name}.png")
+    """Where HMRM_SCREENSHOTS names a folder; on a page so high that nothing is cut off."""
+    folder, size = os.environ.get("HMRM_SCREENSHOTS"), what.page.viewport_size
+    if not folder or not size:
+        return
+    what.page.set_viewport_size({"width": size["width"], "height": 2400})
+    what.screenshot(path=Path(folder) / f"{name}.png")
+    what.page.set_viewport_size(size)

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 STARTED_S = 60.0
+TESTS = Path(__file__).parents[1]
 
 LAB = (
     "jupyterlab",
@@ -70,8 +71,13 @@ def homes(home: Path) -> dict[str, str]:
         "JUPYTERLAB_SETTINGS_DIR": "settings",
         "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         "IPYTHONDIR": "ipython",
+        "HMRM_CACHE": "cache",
     }
-    return {name: str(home / folder) for name, folder in folders.items()}
+    path = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **{name: str(home / folder) for name, folder in folders.items()},
+        "PYTHONPATH": os.pathsep.join(path),  # runs that are made up for tests
+    }
 
 
 def quiet_lab(home: Path) -> None:

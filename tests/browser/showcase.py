@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["combobox", "slider", "button", "checkbox", "radio", "spinbutton", "textbox"]
+Role = Literal["combobox", "slider", "button", "checkbox", "listbox", "radio", "spinbutton"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,22 @@ class Showcase:
     flows: dict[str, tuple[Step, ...]]
 
 
-CLIPS = "from hmrm_lab.datasets.synthetic import synthetic\nclips = synthetic(subjects=2, clips=4)"
+SETUP = """
+from pathlib import Path
+from tempfile import mkdtemp
+
+from conftest import quick_config
+from reporting.made_runs import make_run, two_sets
+
+from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.preparation import compute_flowset
+
+out = Path(mkdtemp())
+clips = synthetic(subjects=2, clips=4)
+maps = two_sets()
+made = make_run(out, maps)
+quick = quick_config("hmrm", "training.epochs=3", "data.subjects=2", "data.clips=6")
+"""
 
 SHOWCASES = {
     "FlowExplorer": Showcase(
@@ -113,6 +128,80 @@ SHOWCASES = {
             ),
         },
     ),
+    "MotionMixStudio": Showcase(
+        "MotionMixStudio(compute_flowset(clips, quick.flow), clips)",
+        {
+            "share of B by key": (
+                press("slider", "λ (share of B)", "Home", "λ = 0.00", draws=False),
+                press("slider", "λ (share of B)", "End", "λ = 1.00"),
+                press("slider", "λ (share of B)", "ArrowLeft", "λ = 0.95"),
+            ),
+            "regions by click": (
+                click("button", "Both", draws=False),
+                click("button", "Eyes"),
+                click("button", "Mouth"),
+            ),
+            "displays by click": (
+                click("button", "Strain", "strain", draws=False),
+                click("button", "Arrows", "arrow"),
+                click("button", "Colour wheel", "saturation"),
+            ),
+            "at crop resolution": (
+                press("combobox", "Resolution", "Home", draws=False),
+                press("combobox", "Resolution", "End"),
+                click("checkbox", "Take head motion (the median) away"),
+            ),
+        },
+    ),
+    "PredictionBrowser": Showcase(
+        "PredictionBrowser([made], maps)",
+        {
+            "answers by key": (
+                press("listbox", "Answer", "Home", "held-out fold", draws=False),
+                press("listbox", "Answer", "ArrowDown", "held-out fold"),
+                press("listbox", "Answer", "End", "held-out fold"),
+            ),
+            "filters": (
+                choose("Answers", "any", "30 of 30 answers", draws=False),
+                choose("Answers", "wrong", " 0 right"),
+                choose("Data set", "other", " 0 right", draws=False),
+                choose("Subject", "other/s02", " 0 right", draws=False),
+                choose("Subject", "any", draws=False),
+                choose("Data set", "any", draws=False),
+                choose("Answers", "any", "30 of 30 answers", draws=False),
+            ),
+            "displays by click": (
+                click("button", "Strain", "Yellow is a strain", draws=False),
+                click("button", "Arrows", "longest arrow"),
+                click("button", "Colour wheel", "Full saturation"),
+            ),
+        },
+    ),
+    "AblationBoard": Showcase(
+        "AblationBoard(quick, out=out)",
+        {
+            "switches by key": (
+                choose("Flow", "dis", draws=False),
+                press("slider", "MotionMix share", "Home", "MotionMix 0", draws=False),
+                press("slider", "MotionMix share", "ArrowRight", "MotionMix 0.1", draws=False),
+                press("combobox", "Width", "End", "width 384", draws=False),
+                press("combobox", "Width", "Home", draws=False),
+                press("combobox", "Width", "ArrowDown", "width 32", draws=False),
+                press("combobox", "Depth", "End", "depth 12", draws=False),
+            ),
+            "fusion by click": (
+                choose("Depth", "12", "depth 12", draws=False),
+                click("button", "none", "fusion none", draws=False),
+                click("button", "attention", draws=False),
+            ),
+        },
+    ),
+    "LosoMonitor": Showcase(
+        "LosoMonitor(quick, out=out / 'watched')",
+        {
+            "a run from start to end": (click("button", "Start", "Complete: 2 of 2 folds"),),
+        },
+    ),
 }
 
 
@@ -125,4 +214,4 @@ def cells() -> list[str]:
         "widget"
         for name, case in SHOWCASES.items()
     ]
-    return [CLIPS, *shown]
+    return [SETUP, *shown]

@@ -49,11 +49,15 @@ REACH = """(root) => {
   return root.contains(here);
 }"""
 
-TOO_WIDE = """(root) => Array.from(root.querySelectorAll("*")).filter((e) => {
-  const box = e.getBoundingClientRect();
-  return box.width && box.right > document.documentElement.clientWidth + 1
-    && !e.closest(".js-plotly-plot, .scrolls");
-}).map((e) => e.outerHTML.slice(0, 150))"""
+TOO_WIDE = """(root) => {
+  const scrolls = (e) => e !== root && (
+    ["auto", "scroll"].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  return Array.from(root.querySelectorAll("*")).filter((e) => {
+    const box = e.getBoundingClientRect();
+    return box.width && box.right > document.documentElement.clientWidth + 1
+      && !scrolls(e.parentElement);
+  }).map((e) => e.outerHTML.slice(0, 150));
+}"""
 
 
 @dataclass
@@ -82,7 +86,7 @@ class Shown:
 
     def unreached_by_tab(self) -> list[str]:
         """The controls that the Tab key passes by on its way through the widget."""
-        self.root.evaluate(f"(root) => ({REACHABLE})(root)[0].focus()")
+        self.root.evaluate(f"(root) => ({REACHABLE})(root)[0]?.focus()")
         while self.root.evaluate(REACH):
             self.page.keyboard.press("Tab")
         return list(self.root.evaluate(UNREACHED))

@@ -6,7 +6,7 @@ pytest.importorskip("playwright", reason="no playwright; pip install 'hmrm-lab[b
 
 from collections.abc import Iterator
 
-from pages import WatchedPage, choose_from_menu, keep_screenshot
+from pages import BEGUN_MS, WatchedPage, choose_from_menu, keep_screenshot
 from playwright.sync_api import expect
 from showcase import SHOWCASES, Step
 from shown import Shown
@@ -41,7 +41,7 @@ def test_a_flow(watched: WatchedPage, name: str, flow: str) -> None:
     for step in SHOWCASES[name].flows[flow]:
         before = widget.pictures()
         take(widget, step)
-        expect(widget.root).to_contain_text(step.says)
+        expect(widget.root).to_contain_text(step.says, timeout=BEGUN_MS)
         if step.draws:
             widget.wait_for_other_pictures(before)
     expect(widget.root.get_by_role("alert")).to_have_count(0)

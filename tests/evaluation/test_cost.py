@@ -25,6 +25,14 @@ def test_the_scan_is_counted_and_grows_with_the_state() -> None:
     assert large - small == directions * pixels * (selection + scan)
 
 
+def test_it_matters_not_which_scan_is_named() -> None:
+    counts = {
+        count_flops(HMRM(3, 28, width=8, depth=1, heads=2, scan=name), 3, 28)
+        for name in ("auto", "reference", "loop", "fused", "cuda", "mamba_ssm")
+    }
+    assert len(counts) == 1
+
+
 def test_counting_leaves_the_model_as_it_was() -> None:
     model = HMRM(3, 28, width=8, depth=1, heads=2)
     model.train()

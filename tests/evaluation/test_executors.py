@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from conftest import quick_config
 from evaluation import troubles
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from reporting.made_runs import make_run
 
 from hmrm_lab.errors import DiskFullError, IncompleteRunError, InputError
-from hmrm_lab.evaluation import loso
+from hmrm_lab.evaluation import executors, loso
 from hmrm_lab.evaluation.executors import InProcess, Processes, processes
 from hmrm_lab.evaluation.failures import CRASHED, MEMORY, failure_of
 from hmrm_lab.evaluation.splits import Fold
@@ -58,6 +59,26 @@ def test_units_are_dealt_round_the_devices() -> None:
     homes = {(outcome["process"], outcome["device"]) for _, outcome in found}
     assert sorted(device for _, device in homes) == ["a", "b"]
     assert all(outcome["threads"] == [1, "1"] for _, outcome in found)
+
+
+def test_a_worker_that_dies_with_nothing_to_do_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nobody = np.empty(0, np.int64)
+    units = [Unit(Fold(f"toy/{number}", nobody, nobody), 0) for number in range(6)]
+    submit, dead = executors._Lane.submit, []
+
+    def found_dead(lane: executors._Lane, unit: Unit) -> object:
+        if unit.fold.name == "toy/4" and not dead:
+            dead.append(lane)
+            raise BrokenProcessPool("a process in the process pool was terminated abruptly")
+        return submit(lane, unit)
+
+    monkeypatch.setattr(executors._Lane, "submit", found_dead)
+    found = list(processes(2)(troubles.where, units))
+    assert sorted(unit.fold.name for unit, _ in found) == [unit.fold.name for unit in units]
+    assert len({outcome["process"] for _, outcome in found}) == 3
+    assert len(dead) == 1
 
 
 def test_failed_units_are_recorded_and_the_others_go_on(

@@ -39,6 +39,19 @@ def test_products_of_views(dtype: torch.dtype) -> None:
     torch.testing.assert_close(multiply(left, right), left @ right)
 
 
+@pytest.mark.parametrize("shape", [(3,), (0, 3), (2, 0, 3)])
+def test_a_single_vector_and_nothing_at_all(shape: tuple[int, ...]) -> None:
+    layer, x = Linear(3, 5), torch.randn(shape, requires_grad=True)
+    y = layer(x)
+    torch.testing.assert_close(y, torch.nn.functional.linear(x, layer.weight, layer.bias))
+    y.sum().backward()
+    assert x.grad.shape == shape
+
+
+def test_dropout_of_everything() -> None:
+    assert torch.equal(Dropout(1.0)(torch.ones(4, 5)), torch.zeros(4, 5))
+
+
 def test_dropout_keeps_the_mean_and_its_share() -> None:
     torch.manual_seed(0)
     layer = Dropout(0.3)

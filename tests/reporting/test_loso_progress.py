@@ -80,6 +80,8 @@ def test_the_curves_go_from_the_highest_loss_down() -> None:
     (done, going) = (node.attrib["d"] for node in well_formed(page).iter("path"))
     assert done == "M52,30L342,95"  # from the top to half the height, from side to side
     assert going.startswith("M52,")
+    (now,) = well_formed(page).iter("circle")
+    assert (now.attrib["cx"], now.attrib["cy"]) == ("52", "62")  # three quarters of the highest
     assert labels(page) == ["Training loss by epoch, 1 finished trainings and 1 in work"]
 
 

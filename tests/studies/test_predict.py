@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from hmrm_lab.config import FacesConfig
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
-from hmrm_lab.errors import InputError
+from hmrm_lab.errors import DivergedError, HmrmError, InputError
 from hmrm_lab.evaluation.occlusion import grid_masks, hold_still
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
@@ -120,6 +120,24 @@ def test_the_model_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     run_experiment(config, out=tmp_path, flowset=flowset)
     monkeypatch.setattr("hmrm_lab.studies.final_model.fit", lambda *_, **__: pytest.fail("again"))
     run_experiment(config, out=tmp_path, flowset=flowset)
+
+
+def test_a_model_that_fails_leaves_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise DivergedError("the loss is nan in epoch 1; lower training.lr")
+
+    config, flowset = quick_config(), make_flowset()
+    with monkeypatch.context() as patch:
+        patch.setattr("hmrm_lab.studies.final_model.fit", diverge)
+        with pytest.raises(HmrmError, match=r"failed \(diverged: the loss is nan.*are kept"):
+            run_experiment(config, out=tmp_path, flowset=flowset)
+    run = RunFolder.of(config, tmp_path)
+    assert run.metrics()["complete"]
+    run_experiment(config, out=tmp_path, flowset=flowset)
+    assert (run.path / MODEL_NAME).is_file()
+    assert not list(run.running.iterdir())
 
 
 def test_a_fine_tuned_flow_is_applied_once_and_answers_alike() -> None:

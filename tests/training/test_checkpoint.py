@@ -107,10 +107,26 @@ def damage(how: str, file: Path) -> None:
     elif how == "another shape":
         name = next(iter(tensors))
         write_tensors(file, tensors | {name: torch.zeros(1, 1, 1)}, header)
+    elif how == "another value":
+        write_tensors(file, tensors | {"exp_avg.0": tensors["exp_avg.0"] + 1e-3}, header)
+    elif how == "another kind of number":
+        write_tensors(file, tensors | {"random.cpu": tensors["random.cpu"].float()}, header)
+    elif how == "a story of nothing":
+        write_tensors(file, tensors, {**header, "training": "[1]"})
 
 
 @pytest.mark.parametrize(
-    "how", ["cut off", "a pickle", "no story", "a tensor is missing", "another shape"]
+    "how",
+    [
+        "cut off",
+        "a pickle",
+        "no story",
+        "a story of nothing",
+        "a tensor is missing",
+        "another shape",
+        "another value",
+        "another kind of number",
+    ],
 )
 def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path, how: str) -> None:
     config, train, file = (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import make_flowset, quick_config
+from conftest import make_flowset, make_framed_flowset, quick_config, tuned_config
 from torch import Tensor, nn
 
 from hmrm_lab.errors import ConfigError
@@ -79,6 +79,12 @@ def test_without_a_gpu_it_is_refused() -> None:
     config = quick_config("ststnet", "training.cuda_graphs=true")
     with pytest.raises(ConfigError, match="needs a CUDA device, not cpu; give --devices cuda"):
         fit(config, make_flowset(), seed=0)
+
+
+def test_a_flow_that_learns_too_is_refused() -> None:
+    config = tuned_config("training.cuda_graphs=true")
+    with pytest.raises(ConfigError, match=r"flow\.finetune trains the flow too; leave one"):
+        fit(config, make_framed_flowset(), seed=0)
 
 
 @pytest.mark.gpu

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from conftest import make_flowset, quick_config
@@ -57,6 +58,15 @@ def test_probabilities_of_a_clip_do_not_depend_on_its_company(toy_flowset: FlowS
         alone = fitted.classify(toy_flowset.take([row]))[0]
         assert alone == pytest.approx(together[row], abs=1e-6)
     assert together.sum(1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_inputs_are_what_the_model_answers_to(toy_flowset: FlowSet) -> None:
+    fitted = fit(quick_config(), toy_flowset, seed=0, epochs=1)
+    inputs = fitted.inputs(toy_flowset)
+    assert inputs.shape == (len(toy_flowset), 3, 28, 28)
+    with torch.no_grad():
+        answers = fitted.model(inputs).softmax(-1)[:, 0].numpy()
+    np.testing.assert_allclose(answers, fitted.classify(toy_flowset), atol=1e-6)
 
 
 def test_views_are_averaged(toy_flowset: FlowSet) -> None:

@@ -84,13 +84,19 @@ def test_the_buttons_start_and_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert done == [{"root": tmp_path, "out": tmp_path, "jobs": 2}, "stop"]
 
 
-def test_what_a_button_may_not_do_is_said(tmp_path: Path) -> None:
+def test_what_a_button_may_not_do_is_said_until_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monitor = monitor_of(tmp_path, unfinished=1)
     write_status(monitor.run.folder, "toy/s04")
     monitor.update()
     monitor.stop.click()
-    assert "by a command of its own; stop it there" in monitor.problem.value
+    monitor.update()
+    assert "by a command of its own; stop it there" in monitor.alert.value
     assert monitor.subjects.value
+    monkeypatch.setattr(BackgroundRun, "stop", lambda run: None)
+    monitor.stop.click()
+    assert monitor.alert.value == ""
 
 
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
@@ -98,7 +104,7 @@ def test_a_failed_run_says_why(tmp_path: Path) -> None:
     monitor.run._place.folder.mkdir()
     monitor.run._place.say(ended="failed", problem="the loss is <nan>")
     assert monitor.update().phase == "failed"
-    assert "the loss is &lt;nan&gt;" in monitor.failure.value
+    assert "the loss is &lt;nan&gt;" in monitor.alert.value
     assert monitor.start.description == "Resume"
 
 

@@ -7,6 +7,8 @@ from hmrm_widgets.heatmap_explorer import HeatmapExplorer
 from hmrm_widgets.loso_monitor import LosoMonitor
 from hmrm_widgets.motionmix_studio import MotionMixStudio
 from hmrm_widgets.prediction_browser import PredictionBrowser
+from hmrm_widgets.region_inspector import RegionInspector
+from hmrm_widgets.scan_playground import ScanPlayground
 
 __all__ = [
     "AblationBoard",
@@ -16,4 +18,6 @@ __all__ = [
     "LosoMonitor",
     "MotionMixStudio",
     "PredictionBrowser",
+    "RegionInspector",
+    "ScanPlayground",
 ]

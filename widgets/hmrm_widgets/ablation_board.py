@@ -85,7 +85,9 @@ class AblationBoard(Viewer):
         given = () if not self._plan.ready_made else ("flow.name",)
         self.switches = ComponentSwitches(self._plan.full_config, given)
         self.queue = w.Button(description="Queue this", icon="plus", button_style="primary")
-        self.choice, self.table, self.plot = w.HTML(), w.HTML(), w.Output()
+        self.choice, self.plot = w.HTML(), w.Output()
+        self.table = w.HTML(tabbable=True)  # the arrow keys scroll it where the page is narrow
+        self.table.layout = w.Layout(max_width="100%", overflow="auto")
         self.runs = RunRows(self._act)
         self._poll = Poll(self.update)
         rows = [

@@ -66,11 +66,12 @@ class LosoMonitor(Viewer):
         self._start = lambda: BackgroundRun.start(config, root=root, out=out, jobs=jobs)
         self._reader = ArrivalReader(self.run.folder)
         self._fault: BaseException | None = None
+        self._refusal = ""
         self._poll_s = poll_s
         self._timer: asyncio.Task[None] | None = None
         self.start = w.Button(description="Start", icon="play")
         self.stop = w.Button(description="Stop", icon="stop", tooltip="What is finished is kept")
-        self.bar, self.subjects, self.curves, self.confusion, self.failure = (
+        self.bar, self.subjects, self.curves, self.confusion, self.alert = (
             w.HTML(layout=w.Layout(max_width="100%")) for _ in range(5)
         )
         for view in (self.curves, self.confusion):
@@ -78,7 +79,7 @@ class LosoMonitor(Viewer):
         rows = [
             row(self.start, self.stop, gap="0.5em"),
             self.bar,
-            self.failure,
+            self.alert,
             self.subjects,
             row(self.curves, self.confusion, gap="0 1em"),
         ]
@@ -108,14 +109,14 @@ class LosoMonitor(Viewer):
     def render(self) -> tuple[str, ...]:
         try:
             self._state, arrived = self.run.state(), self._reader.read()
-            views = progress_bar(self._state.progress, _words(self._state)), self._failure()
+            views = progress_bar(self._state.progress, _words(self._state)), self._alert()
             return *views, *self._pictures(arrived)
         except Exception as fault:
             self._fault = fault
             raise
 
     def show(self, views: tuple[str, ...] | None) -> None:
-        parts = (self.bar, self.failure, self.subjects, self.curves, self.confusion)
+        parts = (self.bar, self.alert, self.subjects, self.curves, self.confusion)
         for part, view in zip(parts, views or [""] * len(parts), strict=True):
             part.value = view
         state = self._state
@@ -135,22 +136,24 @@ class LosoMonitor(Viewer):
         confusion = confusion_cells(arrived.counts.sum(0), score) if arrived.finished else ""
         return subjects, curves, confusion
 
-    def _failure(self) -> str:
+    def _alert(self) -> str:
+        """What a button could not do, or why the run failed; empty if neither."""
+        if self._refusal:
+            return f"<p role='alert'><b>Cannot do this:</b> {plain(self._refusal)}</p>"
         if self._state.phase != "failed":
             return ""
         return f"<p role='alert'><b>Failed:</b> {plain(self._state.problem)}</p>"
 
     def _do(self, action: Callable[[], Any]) -> None:
         """What a button asks for, and a look at what came of it."""
+        self._refusal = ""
         with self.trace:  # a callback's traceback is lost otherwise
             try:
                 action()
             except HmrmError as error:
-                self.redraw()
-                self.problem.value = f"<p role='alert'><b>Cannot do this:</b> {plain(error)}</p>"
-            else:
-                self._look_on()
-                self.update()
+                self._refusal = str(error)
+            self._look_on()
+            self.update()
 
     def _look_on(self) -> None:
         """Let the timer run, where there is a loop for it."""

@@ -19,6 +19,7 @@ from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.motionmix_figures import mix_pictures, scale_of, scale_words
 from hmrm_lab.reporting.pictures import jpeg_bytes
+from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row
 from hmrm_widgets.viewer import Viewer
@@ -109,8 +110,12 @@ class MotionMixStudio(Viewer):
         self.steady.layout = w.Layout(width="auto")
         self.regions.layout = self.display.layout = w.Layout(width="max-content", max_width="100%")
         layout = w.Layout(width="14rem", max_width="100%", object_fit="contain")
-        self.pictures = {name: w.Image(format="jpeg", layout=layout) for name in HEADINGS}
-        self.legend = w.Image(format="png", layout=w.Layout(object_fit="contain"))
+        self.pictures = {
+            name: Picture(words, format="jpeg", layout=layout) for name, words in HEADINGS.items()
+        }
+        self.legend = Picture(
+            "The colours of the motion", format="png", layout=w.Layout(object_fit="contain")
+        )
         self.caption = w.HTML()
         cards = [
             w.VBox([w.HTML(f"<b>{HEADINGS[name]}</b>"), picture])

@@ -62,7 +62,8 @@ def selective_scan(
         If the backend that is named cannot compute this tensor.
     """
     name = choose_backend(backend, x)
-    turns = (reverse,) * (len(x) if x.ndim > 2 else 1) if isinstance(reverse, bool) else reverse
+    entries = max(1, len(x)) if x.ndim > 2 else 1
+    turns = (reverse,) * entries if isinstance(reverse, bool) else reverse
     if name in WITHOUT_DIRECTION:
         x, dt, B, C = (_turn(tensor, turns) for tensor in (x, dt, B, C))
         return _turn(WITHOUT_DIRECTION[name](x, dt, A, B, C, skip), turns)
@@ -75,6 +76,8 @@ def choose_backend(backend: Backend, x: Tensor) -> str:
 
     Raises `ConfigError` where the named one cannot compute it.
     """
+    if x.is_meta and backend in DEVICES:  # shapes alone, which need no kernel
+        return "loop"
     if backend == "auto":
         return next((name for name in AUTOMATIC if _fits(name, x)), "loop")
     if backend in DEVICES and not _fits(backend, x):

@@ -20,7 +20,7 @@ LARGEST_ROOM = 2**30  # bytes for the states of a backward pass; more sequences 
 def _forward(
     x, dt, A, B, C, skip, reverse, y, per_group, L, D, N, NP: tl.constexpr, BD: tl.constexpr
 ):
-    s = tl.program_id(0)
+    s = tl.program_id(0).to(tl.int64)
     g = s // per_group
     d = tl.program_id(1) * BD + tl.arange(0, BD)
     n = tl.arange(0, NP)
@@ -44,7 +44,7 @@ def _backward(
     x, dt, A, B, C, skip, reverse, grad_y, states, g_x, g_dt, g_A, g_B, g_C, g_skip,
     per_group, S, L, D, N, NP: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    s, block = tl.program_id(0), tl.program_id(1)
+    s, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
     g = s // per_group
     d = block * BD + tl.arange(0, BD)
     n = tl.arange(0, NP)
@@ -61,6 +61,7 @@ def _backward(
         x_t, dt_t = tl.load(x + at * D + d, in_d, 0.0), tl.load(dt + at * D + d, in_d, 0.0)
         b = tl.load(B + at * N + n, in_n, 0.0)
         h = tl.exp(dt_t[None, :] * decay_rate) * h + b[:, None] * (dt_t * x_t)[None, :]
+    tl.debug_barrier()  # other threads of the program may read what these have stored
     carried = tl.zeros((NP, BD), tl.float32)
     sum_A, sum_skip = tl.zeros((NP, BD), tl.float32), tl.zeros((BD,), tl.float32)
     for back in range(L):
