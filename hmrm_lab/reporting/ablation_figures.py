@@ -15,7 +15,7 @@ TITLE = "What each change does to UF1"
 ROOM = 0.06  # of the width, beyond the outermost end
 
 
-def forest_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
+def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -> go.Figure:
     """UF1 of each variant minus UF1 of the full model, with the 95 % interval paired by subject.
 
     Left of the line the variant is worse than the full model. The hollow diamond is the difference
@@ -25,9 +25,11 @@ def forest_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     Parameters
     ----------
     table
-        As `ablation_table` gives it. The rows of the full model itself are left out.
+        As `ablation_table` gives it.
+    full
+        The variant that all others are compared with: it is the line, and has no row.
     """
-    rows = table[table["Model"].ne("") & ~_is_full(table)].to_dict("records")
+    rows = table[table["Variant"] != full].to_dict("records")
     if not rows:
         return message_figure(TITLE, "There is no variant to compare yet.", caption=caption)
     figure = go.Figure()
@@ -60,11 +62,6 @@ def forest_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
             "showgrid": False,
         },
     )
-
-
-def _is_full(table: pd.DataFrame) -> "pd.Series[bool]":
-    """The row against which all others are measured: it has figures and no difference."""
-    return table["UF1"].notna() & table["Difference"].isna() & table["Note"].eq("")
 
 
 def _add_ours(figure: go.Figure, rows: list[dict[Any, Any]]) -> None:

@@ -43,6 +43,14 @@ def test_a_row_without_figures_says_why_and_is_no_markup() -> None:
     assert "&lt;fusion&gt;" in figure.layout.yaxis.ticktext[0]
 
 
+def test_the_full_model_has_no_row_even_where_it_has_no_figures_yet() -> None:
+    unfinished = ("M4", "all components", NAN, NAN, NAN, NAN, NAN, NAN, NAN, "not run yet")
+    figure = forest_figure(table(unfinished, WAITING))
+    assert len(figure.layout.yaxis.ticktext) == 1
+    named = forest_figure(table(FULL, WORSE), full="M2")
+    assert named.layout.yaxis.ticktext == ("<b>M4</b><br>all components",)
+
+
 def test_nothing_to_compare_is_said() -> None:
     figure = forest_figure(table(FULL))
     assert not figure.data

@@ -22,7 +22,7 @@ from hmrm_lab.studies.ablate import (
 )
 from hmrm_lab.studies.background import BackgroundRun, RunState
 from hmrm_widgets.component_switches import ComponentSwitches
-from hmrm_widgets.parts import figure_output, plain, row
+from hmrm_widgets.parts import figure_output, plain, row, table_html
 from hmrm_widgets.polling import Poll
 from hmrm_widgets.run_rows import RunRows
 from hmrm_widgets.viewer import Viewer
@@ -79,6 +79,7 @@ class AblationBoard(Viewer):
         self._plan = plan_ablation(config, self._variants, root=root)
         self._add(variants_in(self._plan, out))
         self._asked: str | None = None
+        self._going = False
         self._version: tuple[object, ...] = ()
         self._results: tuple[str, tuple[dict[str, Any], ...]] = ("", ())
         given = () if not self._plan.ready_made else ("flow.name",)
@@ -102,8 +103,9 @@ class AblationBoard(Viewer):
 
     def update(self) -> bool:
         """Look how the runs are; whether one of them is going."""
+        self._going = False
         self.redraw()
-        return any(state.going for state in self._states().values())
+        return self._going
 
     def close(self) -> None:
         """Take the board away; the runs go on."""
@@ -124,8 +126,9 @@ class AblationBoard(Viewer):
 
     def render(self) -> Views:
         words = {name: self._plan.words[name] for name in self._plan.configs}
-        table, figure = self._table_and_figure()
-        return Views(self._describe_choice(), self._states(), words, table, figure)
+        states = self._states()
+        self._going = any(state.going for state in states.values())  # as shown
+        return Views(self._describe_choice(), states, words, *self._table_and_figure())
 
     def show(self, views: Views | None) -> None:
         if views is None:
@@ -191,8 +194,8 @@ class AblationBoard(Viewer):
             plan.words, runs, full=plan.full, part=self._part, left_out=plan.left_out
         )
         caption = ablation_caption(runs, full=plan.full, part=self._part)
-        words = ablation_words(table).to_html(index=False, border=0, escape=True)
-        return words, (figure_output(forest_figure(table, caption=caption)),)
+        figure = forest_figure(table, full=plan.full, caption=caption)
+        return table_html(ablation_words(table)), (figure_output(figure),)
 
 
 def _age(run: RunFolder) -> tuple[str, int]:

@@ -24,7 +24,7 @@ from hmrm_lab.studies.background_sweep import BackgroundSweep
 from hmrm_lab.studies.cells import Cell, cells_table
 from hmrm_lab.studies.sweep import Sweep, grid
 from hmrm_widgets.heat_grid import HeatGrid, Look, Place
-from hmrm_widgets.parts import plain, row
+from hmrm_widgets.parts import plain, row, table_html
 from hmrm_widgets.polling import Poll
 from hmrm_widgets.viewer import Viewer
 
@@ -82,6 +82,7 @@ class HeatmapExplorer(Viewer):
         self._points = {tuple(point.values()): point for point in grid(values)}
         self._background = BackgroundSweep(sweep, list(self._points.values()))
         self._cells: dict[Place, Cell] = {}
+        self._going = False
         rows, columns = ((_short(name), list(of)) for name, of in values.items())
         self.row, self.column = (
             w.SelectionSlider(options=of, description=name, style=WIDE)
@@ -106,8 +107,9 @@ class HeatmapExplorer(Viewer):
 
     def update(self) -> bool:
         """Look what has arrived; whether the sweep is going."""
+        self._going = False
         self.redraw()
-        return self._background.state().going
+        return self._going
 
     def close(self) -> None:
         """Take the explorer away; the sweep goes on."""
@@ -126,6 +128,7 @@ class HeatmapExplorer(Viewer):
 
     def render(self) -> Views:
         state = self._background.state()
+        self._going = state.going  # what is shown, so that the last look shows the end
         self._read_cells()
         chosen = self._cells.get(self._chosen())
         return Views(
@@ -192,7 +195,7 @@ class HeatmapExplorer(Viewer):
         if cell.problem:
             return f"<b>{plain(heading)}</b>: no score; {plain(cell.problem)}."
         low, high = cell.interval
-        groups = cell.groups().round({"UF1": 3, "Seconds": 1}).to_html(index=False, border=0)
+        groups = table_html(cell.groups().round({"UF1": 3, "Seconds": 1}))
         return (
             f"<b>{plain(heading)}</b>: UF1 {cell.score:.3f} [{low:.3f}, {high:.3f}],"
             f" {cell.record['parameters']:,} parameters, {cell.seconds:.0f} s."

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets as w
+import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.records import CLASSES, Clip
@@ -36,6 +37,14 @@ def since_onset(clip: Clip, frame: int) -> str:
 def plain(text: object) -> str:
     """Text that no browser takes for markup."""
     return html.escape(str(text))
+
+
+def table_html(table: pd.DataFrame) -> str:
+    """A table that scrolls where it is wider than the page, its headings above their columns."""
+    text = table.to_html(index=False, border=0, escape=True, justify="left")
+    style = "border-collapse:separate;border-spacing:12px 0;white-space:nowrap"
+    styled = text.replace("<table", f'<table style="{style}"', 1)
+    return f'<div style="overflow-x:auto">{styled}</div>'
 
 
 def figure_output(figure: go.Figure) -> dict[str, Any]:
