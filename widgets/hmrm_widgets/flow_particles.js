@@ -54,6 +54,7 @@ function render({ model, el }) {
   slider.value = String(model.get("shown"));
   const frame = document.createElement("label");
   const reading = document.createElement("output");
+  reading.setAttribute("aria-hidden", "true"); // the slider says it itself
   frame.append("Frame ", slider, reading);
   const box = document.createElement("input");
   box.type = "checkbox";
