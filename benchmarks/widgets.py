@@ -8,15 +8,25 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 from harness import Bound, Level, Skipped, at_most, main, rounds_of
 
+import hmrm_lab.models  # noqa: F401  registers the systems that presets name
+from hmrm_lab.config import load_config
 from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.preparation import load_clips, load_flowset
+from hmrm_lab.store import RunFolder
+from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.studies.sweep import Sweep, grid, run_cells
 
 REDRAW, REMEMBERED = at_most(100), at_most(30)  # ms
 
@@ -29,9 +39,8 @@ def measure(options: Namespace) -> Iterator[Level | Skipped]:
     except ModuleNotFoundError as error:
         yield Skipped("widgets", f"the extra 'jupyter' is not installed: no {error.name}")
         return
-    rounds = rounds_of(options, 3)
-    yield from flow_explorer(rounds)
-    yield from clip_stepper(rounds)
+    for redraws in WIDGETS:
+        yield from redraws(rounds_of(options, 3))
 
 
 def flow_explorer(rounds: int) -> Iterator[Level]:
@@ -48,10 +57,8 @@ def flow_explorer(rounds: int) -> Iterator[Level]:
     steps = [*range(explorer.frame.min, explorer.frame.max + 1)] * rounds
     for name, display in explorer.display.options:
         explorer.display.value = display
-        moves(explorer.frame, steps[: len(frames) + 1])
-        what = f"{name.lower()}, every frame seen before"
         taken = moves(explorer.frame, steps)
-        yield _level(f"FlowExplorer, known flow, {display}", what, taken, REMEMBERED)
+        yield _level(f"FlowExplorer, known flow, {display}", name.lower(), taken, REMEMBERED)
     points = [(10 * n % 224, 7 * n % 224) for n in range(1, 1 + 10 * rounds)]
     taken = moves(explorer.motion, points, trait="point")
     yield _level("FlowExplorer, point", "the motion of a point is read", taken, REMEMBERED)
@@ -73,20 +80,124 @@ def clip_stepper(rounds: int) -> Iterator[Level]:
     yield _level("ClipStepper, known frame", "every frame seen before", again, REMEMBERED)
 
 
+def motionmix_studio(rounds: int) -> Iterator[Level]:
+    """The slider of lambda, at the grain of a system's maps and over the face."""
+    from hmrm_widgets import MotionMixStudio
+
+    config = load_config("smoke", data="synthetic")
+    studio = MotionMixStudio(load_flowset(config), load_clips(config))
+    shares = [n / 20 for n in range(20)] * rounds
+    for name, grain in studio.grain.options:
+        studio.grain.value = grain
+        taken = moves(studio.strength, shares)
+        yield _level(f"MotionMixStudio, lambda, {grain}", name, taken, REDRAW)
+
+
+def scan_playground(rounds: int) -> Iterator[Level]:
+    """The slider of the decay."""
+    from hmrm_widgets import ScanPlayground
+
+    taken = moves(ScanPlayground().decay, [n / 10 for n in range(1, 21)] * rounds)
+    yield _level("ScanPlayground, decay", "stems and matrix", taken, REDRAW)
+
+
+def region_inspector(rounds: int) -> Iterator[Level]:
+    """One region after the other, over the face."""
+    from hmrm_widgets import RegionInspector
+
+    config = load_config("smoke", data="synthetic")
+    inspector = RegionInspector(load_flowset(config), load_clips(config))
+    inspector.grain.value = "sub"
+    regions = [value for _, value in inspector.region.options] * rounds
+    taken = moves(inspector.region, regions)
+    yield _level("RegionInspector, region", "face, motion and order", taken, REDRAW)
+
+
+def prediction_browser(rounds: int) -> Iterator[Level]:
+    """One answer of a run after the other."""
+    from hmrm_widgets import PredictionBrowser
+
+    config = load_config("smoke", data="synthetic")
+    with _trained() as (run, _):
+        browser = PredictionBrowser([run], load_flowset(config), load_clips(config))
+        answers = [value for _, value in browser.answer.options] * rounds
+        taken = moves(browser.answer, answers)
+    yield _level("PredictionBrowser, next answer", "map, faces and bars", taken, REDRAW)
+
+
+def loso_monitor(rounds: int) -> Iterator[Level]:
+    """A look at the folder of a run, as its timer takes one every second."""
+    from hmrm_widgets import LosoMonitor
+
+    with _trained() as (run, folder):
+        monitor = LosoMonitor(run.config(), out=folder)
+        taken = [_milliseconds(monitor.update) for _ in range(5 * rounds)]
+    yield _level("LosoMonitor, one look", "a finished run of four subjects", taken, REDRAW)
+
+
+def ablation_board(rounds: int) -> Iterator[Level]:
+    """A switch of the components, before anything is run."""
+    from hmrm_widgets import AblationBoard
+
+    with tempfile.TemporaryDirectory() as folder:
+        board = AblationBoard(load_config("smoke", data="synthetic"), out=Path(folder))
+        taken = moves(board.switches.width, [*board.switches.width.options] * rounds)
+    yield _level("AblationBoard, width", "names and states of all runs", taken, REDRAW)
+
+
+def heatmap_explorer(rounds: int) -> Iterator[Level]:
+    """From one cell of a sweep to the next."""
+    from hmrm_widgets import HeatmapExplorer
+
+    config = load_config("smoke", data="synthetic", overrides=["training.epochs=1"])
+    flowset = load_flowset(config)
+    values = {"model.depth": (1,), "model.width": (8, 16)}
+    with tempfile.TemporaryDirectory() as folder:
+        sweep = Sweep.of(config, flowset, Path(folder))
+        run_cells(sweep, flowset, grid(values))
+        explorer = HeatmapExplorer(sweep, values)
+        taken = moves(explorer.column, [16, 8] * 5 * rounds)
+    yield _level("HeatmapExplorer, next cell", "curves and confusion", taken, REDRAW)
+
+
 def moves(control: object, values: Iterable[object], *, trait: str = "value") -> list[float]:
     """Milliseconds of each move of a control to the next value; one that it has is no move."""
-    taken = []
-    for value in values:
-        if getattr(control, trait) == value:
-            continue
-        started = time.perf_counter()
-        setattr(control, trait, value)
-        taken.append(1e3 * (time.perf_counter() - started))
-    return taken
+    return [
+        _milliseconds(lambda value=value: setattr(control, trait, value))
+        for value in values
+        if getattr(control, trait) != value
+    ]
+
+
+def _milliseconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return 1e3 * (time.perf_counter() - started)
+
+
+@contextmanager
+def _trained() -> Iterator[tuple[RunFolder, Path]]:
+    """A short run on the built-in faces, and the folder that it lies in."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_config("smoke", data="synthetic", overrides=["training.epochs=1"])
+        yield run_experiment(config, out=Path(folder), final_model=False), Path(folder)
 
 
 def _level(name: str, what: str, taken: list[float], bound: Bound) -> Level:
     return Level(name, f"{what}; median of {len(taken)} moves", "ms", taken, bound)
+
+
+WIDGETS: tuple[Callable[[int], Iterator[Level]], ...] = (
+    flow_explorer,
+    clip_stepper,
+    motionmix_studio,
+    scan_playground,
+    region_inspector,
+    prediction_browser,
+    loso_monitor,
+    ablation_board,
+    heatmap_explorer,
+)
 
 
 if __name__ == "__main__":

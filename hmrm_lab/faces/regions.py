@@ -83,4 +83,9 @@ def _hull(points: Floats, height: int, width: int, margin: int) -> NDArray[np.bo
     hull = cv2.convexHull(np.round(points).astype(np.int32))
     cv2.fillConvexPoly(mask, hull, 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
-    return cv2.dilate(mask, disc).astype(bool)
+    left, top, wide, high = cv2.boundingRect(hull)
+    below, right = max(top + high + margin, 0), max(left + wide + margin, 0)
+    near = mask[max(top - margin, 0) : below, max(left - margin, 0) : right]
+    if near.size:  # the rest of a large frame cannot be reached
+        near[:] = cv2.dilate(near, disc)
+    return mask.astype(bool)

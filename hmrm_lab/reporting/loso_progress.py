@@ -22,7 +22,7 @@ MOST_POINTS = 2500  # of all curves together
 LEAST_POINTS = 2
 NAME_LETTERS = 9
 COLOURS = {"waiting": INK, "in work": ORANGE, "done": BLUE, "failed": VERMILLION}
-TICKS = 5
+MOST_TICKS = 8
 BARS = "Orange bar: epochs trained. Blue bar: clips of this subject answered right."
 
 
@@ -54,7 +54,8 @@ def subject_cells(folds: Sequence[FoldProgress]) -> str:
     return (
         f'<div role="group" aria-label="Held-out subjects: {", ".join(counts)}"'
         f' style="display:flex;flex-wrap:wrap;gap:4px;max-width:{2 * WIDTH}px">'
-        f"{''.join(parts)}</div><small>{BARS}</small>"
+        f"{''.join(parts)}</div>"
+        f'<small style="display:block;line-height:1.4">{BARS}</small>'
     )
 
 
@@ -149,11 +150,18 @@ def _axes(last: int, top: float) -> Iterator[str]:
     yield line(LEFT, TOP, LEFT, floor, INK, 1)
     yield text(LEFT - 6, TOP + 8, f"{top:.2g}", "end")
     yield text(LEFT - 6, floor + 4, "0", "end")
-    for epoch in sorted({round(1 + (last - 1) * n / TICKS) for n in range(TICKS + 1)}):
+    for epoch in _ticks(last):
         yield text(_x(epoch, last), floor + 16, str(epoch))
     yield text((LEFT + end) / 2, HEIGHT - 6, "epoch")
     middle = (TOP + floor) / 2
     yield f'<g transform="rotate(-90 12 {middle})">{text(12, middle, "training loss")}</g>'
+
+
+def _ticks(last: int) -> list[int]:
+    """The first epoch, and the multiples of a round step."""
+    steps = (digit * 10**power for power in range(9) for digit in (1, 2, 5))
+    step = next(step for step in steps if last / step <= MOST_TICKS)
+    return sorted({1, *range(step, last + 1, step)})
 
 
 def _key(x: float, colour: str, words: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 from hmrm_lab.evaluation.arriving import Arrived, FoldProgress
 from hmrm_lab.reporting.loso_progress import (
@@ -83,6 +84,22 @@ def test_the_curves_go_from_the_highest_loss_down() -> None:
     (now,) = well_formed(page).iter("circle")
     assert (now.attrib["cx"], now.attrib["cy"]) == ("52", "62")  # three quarters of the highest
     assert labels(page) == ["Training loss by epoch, 1 finished trainings and 1 in work"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ticks"),
+    [
+        (1, "1"),
+        (2, "1 2"),
+        (8, "1 2 3 4 5 6 7 8"),
+        (24, "1 5 10 15 20"),
+        (60, "1 10 20 30 40 50 60"),
+    ],
+)
+def test_epochs_are_marked_at_round_numbers(epochs: int, ticks: str) -> None:
+    page = loss_curves(arrived(finished=([(epochs, 1.0)],), in_work=(), epochs=epochs))
+    texts = [node.text for node in well_formed(page).iter("text") if node.attrib["y"] == "176.0"]
+    assert " ".join(texts) == ticks
 
 
 def test_many_long_curves_stay_light() -> None:

@@ -52,7 +52,7 @@ def test_only_known_formats() -> None:
         FlowCanvas().picture(b"", "gif", (1, 1), "")
 
 
-@pytest.mark.parametrize("script", ["flow_canvas.js"])
+@pytest.mark.parametrize("script", ["flow_canvas.js", "flow_particles.js"])
 def test_scripts_are_checked_and_load_nothing(script: str) -> None:
     text = (FOLDER / script).read_text(encoding="utf-8")
     assert text.startswith("// @ts-check")

@@ -3,6 +3,7 @@
 from hmrm_widgets.ablation_board import AblationBoard
 from hmrm_widgets.clip_stepper import ClipStepper
 from hmrm_widgets.flow_explorer import FlowExplorer
+from hmrm_widgets.flow_particles import FlowParticles
 from hmrm_widgets.heatmap_explorer import HeatmapExplorer
 from hmrm_widgets.loso_monitor import LosoMonitor
 from hmrm_widgets.motionmix_studio import MotionMixStudio
@@ -14,6 +15,7 @@ __all__ = [
     "AblationBoard",
     "ClipStepper",
     "FlowExplorer",
+    "FlowParticles",
     "HeatmapExplorer",
     "LosoMonitor",
     "MotionMixStudio",

@@ -41,6 +41,7 @@ function render({ model, el }) {
   const canvas = document.createElement("canvas");
   const hint = document.createElement("p");
   el.classList.add("hmrm-canvas");
+  el.dataset.lmSuppressShortcuts = "true"; // keys are for the cross, not for the notebook
   hint.textContent = HINT;
   hint.id = `hmrm-hint-${Math.random().toString(36).slice(2)}`;
   el.append(canvas, hint);
@@ -131,7 +132,7 @@ function render({ model, el }) {
     const step = STEPS[event.key];
     if (!model.get("pointing") || (!step && event.key !== "Escape")) return;
     event.preventDefault();
-    event.stopPropagation(); // the notebook would move to another cell
+    event.stopPropagation();
     if (!step) {
       put(null);
       return;

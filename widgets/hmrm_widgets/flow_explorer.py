@@ -18,7 +18,6 @@ from hmrm_lab.reporting.pictures import (
     longest_px,
     magnified,
     outermost,
-    png_bytes,
     strain_peak,
 )
 from hmrm_widgets.accessible import Picture
@@ -37,7 +36,6 @@ WIDE = {"description_width": "8em"}
 class Views(NamedTuple):
     face: bytes
     motion: bytes
-    format: str  # of the motion
     size: tuple[int, int]  # columns and rows
     caption: str
     reading: "Reading"
@@ -156,24 +154,22 @@ class FlowExplorer(Viewer):
         flow = self._seen_flow(frame)
         face = magnified(onset, flow, factor) if factor > 1 else self._image(frame)
         motion, scale = self._motion_picture(onset)
-        arrows = self.display.value == "quiver"  # on a face, of which a PNG is large and slow
         words = [*self._words(flow), scale]
         if factor > 1:
             words.append(f"The face is the onset moved {factor} times as far as measured.")
         return Views(
             face=jpeg_bytes(face),
-            motion=jpeg_bytes(motion) if arrows else png_bytes(motion),
-            format="jpeg" if arrows else "png",
+            motion=jpeg_bytes(motion),  # a PNG is larger and slower by far
             size=self._size(),
             caption=" ".join(words),
             reading=self._read_point(),
         )
 
     def show(self, views: Views | None) -> None:
-        shown = views or Views(b"", b"", "png", (1, 1), "", NO_READING)
+        shown = views or Views(b"", b"", (1, 1), "", NO_READING)
         display, method = self.display.label, self.method.value
         self.face.picture(shown.face, "jpeg", shown.size, f"Face, frame {self.frame.value}")
-        self.motion.picture(shown.motion, shown.format, shown.size, f"{display}: flow by {method}")
+        self.motion.picture(shown.motion, "jpeg", shown.size, f"{display}: flow by {method}")
         self.caption.value = shown.caption
         legend = legend_bytes(self.display.value) if views else b""
         self.legend.value, self.legend.layout.display = legend, "" if legend else "none"

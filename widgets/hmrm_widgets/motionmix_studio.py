@@ -17,8 +17,15 @@ from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.records import CLASSES, MASKS, Clip, Floats, FlowSet
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.motionmix_figures import mix_pictures, scale_of, scale_words
-from hmrm_lab.reporting.pictures import jpeg_bytes
+from hmrm_lab.reporting.motionmix_figures import (
+    Scale,
+    mask_picture,
+    motion_picture,
+    outlined,
+    scale_of,
+    scale_words,
+)
+from hmrm_lab.reporting.pictures import Mode, jpeg_bytes
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row
@@ -28,6 +35,7 @@ REGIONS = (("Eyes", ("eyes",)), ("Mouth", ("mouth",)), ("Both", MASKS))
 DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
 MAP, CROP = "map", "crop"
 HEADINGS = {"A": "Clip A", "B": "Clip B", "mask": "Mask M of A", "mixture": "Mixture"}
+KEPT_STILLS = 8
 KEPT_CROPS = 32  # 800 kB for each at 224x224
 WIDE = {"description_width": "6em"}
 
@@ -38,6 +46,16 @@ class Motion(NamedTuple):
     map: Floats
     masks: NDArray[np.bool_]
     frame: Image | None
+
+
+class Still(NamedTuple):
+    """Both clips and their pictures, without the mixture."""
+
+    own: Motion
+    partner: Motion
+    mask: NDArray[np.bool_]
+    scale: Scale
+    pictures: dict[str, bytes]
 
 
 class Views(NamedTuple):
@@ -79,6 +97,7 @@ class MotionMixStudio(Viewer):
         self._flowset, self._clips = flowset, list(clips)
         self._estimator = estimator or flows["dis"].build()
         self._crop = lru_cache(KEPT_CROPS)(self._read_crop)
+        self._still = lru_cache(KEPT_STILLS)(self._draw_still)
         self.first = w.Dropdown(
             options=[(self._title(number), number) for number in range(len(flowset))],
             value=next(n for n in range(len(flowset)) if self._partners(n)),
@@ -94,10 +113,10 @@ class MotionMixStudio(Viewer):
             style={**WIDE, "button_width": "6em"},
         )
         self.strength = w.FloatSlider(
-            value=1.0, min=0.0, max=1.0, step=0.05, description="λ (share of B)", style=WIDE
+            value=1.0, min=0.0, max=1.0, step=0.05, description="Share λ", style=WIDE
         )
         self.display = w.ToggleButtons(
-            options=DISPLAYS, description="Show", style={**WIDE, "button_width": "8em"}
+            options=DISPLAYS, description="Show", style={**WIDE, "button_width": "9em"}
         )
         self.grain = w.Dropdown(
             options=[("map that a system sees", MAP), *([("crop", CROP)] if clips else [])],
@@ -149,20 +168,19 @@ class MotionMixStudio(Viewer):
                 " leaves it as it is",
                 mend="choose another clip A",
             )
-        own, partner = self._motion(self.first.value), self._motion(self.second.value)
-        mask = join_masks(own.masks, self.regions.value)
-        mixed = mix_pair(own.map, partner.map, mask, self.strength.value)
-        mode = self.display.value
-        frames = own.frame, partner.frame
-        drawn = mix_pictures(own.map, partner.map, mask, mixed, mode, frames=frames)
+        mode, strength = self.display.value, self.strength.value
+        state = (self.first.value, self.second.value, self.regions.value, mode)
+        own, partner, mask, scale, still = self._still(*state, self.grain.value, self.steady.value)
+        mixed = mix_pair(own.map, partner.map, mask, strength)
+        mixture = outlined(motion_picture(mixed, mode, scale, own.frame), mask)
         unit = "px" if self._flowset.unit == "px" else "of the map's own unit"
         words = [
-            f"λ = {self.strength.value:.2f}: inside the mask ({mask.mean():.0%} of the map) the"
-            f" mixture holds {self.strength.value:.0%} of B's motion, outside it is A.",
+            f"λ = {strength:.2f}: inside the mask ({mask.mean():.0%} of the map) the"
+            f" mixture holds {strength:.0%} of B's motion, outside it is A.",
             f"Label: {CLASSES[self._flowset.labels[self.first.value]]}.",
-            scale_words(mode, scale_of(own.map, partner.map), unit),
+            scale_words(mode, scale, unit),
         ]
-        return Views({name: jpeg_bytes(p) for name, p in drawn.items()}, " ".join(words))
+        return Views({**still, "mixture": jpeg_bytes(mixture)}, " ".join(words))
 
     def show(self, views: Views | None) -> None:
         for name, picture in self.pictures.items():
@@ -180,9 +198,28 @@ class MotionMixStudio(Viewer):
         labels = self._flowset.labels
         return [int(n) for n in np.flatnonzero(labels == labels[number]) if n != number]
 
-    def _motion(self, number: int) -> Motion:
-        motion = self._crop(number) if self.grain.value == CROP else self._map(number)
-        return motion._replace(map=steadied(motion.map)) if self.steady.value else motion
+    def _draw_still(
+        self,
+        first: int,
+        second: int,
+        regions: tuple[str, ...],
+        mode: Mode,
+        grain: str,
+        steady: bool,
+    ) -> Still:
+        """All that lambda does not change."""
+        motions = [self._crop(n) if grain == CROP else self._map(n) for n in (first, second)]
+        if steady:
+            motions = [motion._replace(map=steadied(motion.map)) for motion in motions]
+        own, partner = motions
+        mask, scale = join_masks(own.masks, regions), scale_of(own.map, partner.map)
+        pictures = {
+            "A": outlined(motion_picture(own.map, mode, scale, own.frame), mask),
+            "B": outlined(motion_picture(partner.map, mode, scale, partner.frame), mask),
+            "mask": mask_picture(mask, own.frame),
+        }
+        drawn = {name: jpeg_bytes(picture) for name, picture in pictures.items()}
+        return Still(own, partner, mask, scale, drawn)
 
     def _map(self, number: int) -> Motion:
         masks, maps = self._flowset.masks, self._flowset.maps

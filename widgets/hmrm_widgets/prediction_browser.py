@@ -212,12 +212,12 @@ class PredictionBrowser(Viewer):
         }
         words = [
             f"<b>{plain('/'.join(key))}</b>: held-out fold {plain(answer['fold'])},",
-            f"seed {answer['seed']}, model of epoch {answer['epoch']}.",
+            f"seed {answer['seed']}, model of epoch {answer['epoch']};",
             f"{plain(self._stamps[self.run.value])}.<br>",
             "Motion from onset to apex, the median taken away.",
             scale[self.display.value],
         ]
-        faces = "Below it: onset (left) and apex."
+        faces = "Below the motion: onset (left) and apex."
         return [*words, faces if self._faces(key) else "The data set has no frames to show."]
 
     def _count_words(self, total: int) -> str:

@@ -22,7 +22,7 @@ from hmrm_widgets.parts import plain, row
 from hmrm_widgets.viewer import Viewer
 
 GRAINS = (("4 core regions", "core"), ("16 sub-regions", "sub"))
-TOKENS = (("Regions", "windows"), ("Pixels of the region", "pixels"))
+TOKENS = (("Whole regions", "windows"), ("Its pixels", "pixels"))
 GROUNDS = (("Face", "face"), ("Motion map", "map"))
 KEPT_FRAMES = 32
 ENLARGED = 16  # picture pixels for each cell of a region
@@ -167,7 +167,7 @@ class RegionInspector(Viewer):
 
 def _buttons(options: Sequence[tuple[str, str]], description: str) -> w.ToggleButtons:
     buttons = w.ToggleButtons(
-        options=options, description=description, style={**WIDE, "button_width": "11em"}
+        options=options, description=description, style={**WIDE, "button_width": "9em"}
     )
     buttons.layout = w.Layout(width="max-content", max_width="100%")
     return buttons
