@@ -11,7 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab import cli_bench, cli_data, cli_flow, cli_notebooks, cli_predict, cli_recordings
+from hmrm_lab import (
+    cli_bench,
+    cli_data,
+    cli_flow,
+    cli_notebooks,
+    cli_predict,
+    cli_recordings,
+    cli_studies,
+)
 from hmrm_lab.cli_shared import Json, show
 from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
 from hmrm_lab.studies.stopping import stoppable
@@ -28,6 +36,8 @@ app.add_typer(cli_notebooks.app, name="notebooks")
 app.command()(cli_recordings.prepare)
 app.command()(cli_predict.predict)
 app.command()(cli_bench.bench)
+app.command()(cli_studies.ablate)
+app.command()(cli_studies.sweep)
 
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
 Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]

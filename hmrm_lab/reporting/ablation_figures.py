@@ -1,6 +1,7 @@
 """The forest plot of an ablation: what each change costs, with its interval, against zero."""
 
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from hmrm_lab.reporting.style import BLUE, INK, ORANGE, finish, message_figure, 
 ROW_PX = 46
 CLAIM_SHIFT = 0.24  # of a row: the claim stands below our own
 TITLE = "What each change does to UF1"
+REASON_COLUMNS = 40
 ROOM = 0.06  # of the width, beyond the outermost end
 
 
@@ -118,14 +120,16 @@ def _add_claims(figure: go.Figure, rows: list[dict[Any, Any]]) -> None:
 
 
 def _add_reason(figure: go.Figure, place: int, note: str) -> None:
-    """Why a row has no point of ours; beside the line, where it hides nothing."""
+    """Why a row has no point of ours; at the right, above where its claim would lie."""
+    words = note or "the full model has no figures yet"
     figure.add_annotation(
-        x=0,
+        x=1,
+        xref="paper",
         y=place - 0.12,
-        text=plain(note or "the full model has no figures yet"),
+        text="<br>".join(map(plain, textwrap.wrap(words, REASON_COLUMNS))),
         showarrow=False,
-        xanchor="left",
-        xshift=8,
+        xanchor="right",
+        align="right",
         font={"size": 11},
         name="reason",
     )

@@ -1,0 +1,122 @@
+"""`hmrm ablate` and `hmrm sweep`: the studies of the paper's section 4.4."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hmrm_lab.cli_shared import Json, show
+from hmrm_lab.errors import ConfigError
+
+Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
+Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Setting of all models, key=value; repeatable.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for run folders.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Processes of one thread; 0: one per core.")]
+
+
+def ablate(
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
+    overrides: Overrides = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME:key=value,key=value; repeatable. Else M1 to M3 of the paper."),
+    ] = None,
+    part: Annotated[str, typer.Option(help="One data set of several, such as casme2.")] = "all",
+    out: Out = Path("runs"),
+    jobs: Jobs = 0,
+    as_json: Json = False,
+) -> None:
+    """HMRM without one component at a time, each against the full model, paired by subject."""
+    from hmrm_lab.config import load_config
+    from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.reporting.ablation_table import (
+        ablation_caption,
+        ablation_table,
+        ablation_words,
+    )
+    from hmrm_lab.studies.ablate import PAPER, plan_ablation, run_ablation
+
+    config = load_config(preset, data=data, overrides=overrides or [])
+    variants = [_variant(text) for text in variant] if variant else PAPER
+    plan = plan_ablation(config, variants, root=root)
+    with ProgressBars() as bars:
+        runs = run_ablation(plan, root=root, out=out, jobs=_processes(jobs), watch=bars)
+    table = ablation_table(plan.words, runs, part=part, left_out=plan.left_out)
+    caption = ablation_caption(runs, part=part)
+    text = f"{ablation_words(table).to_string(index=False)}\n\n{caption}"
+    show({"caption": caption, "variants": _records(table)}, text, as_json)
+
+
+def sweep(
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
+    overrides: Overrides = None,
+    widths: Annotated[str, typer.Option(help="Values of model.width.")] = "64 128 192 256 320 384",
+    depths: Annotated[str, typer.Option(help="Values of model.depth.")] = "2 4 6 8 10 12",
+    out: Out = Path("runs"),
+    jobs: Jobs = 0,
+    as_json: Json = False,
+) -> None:
+    """Width by depth, scored on inner folds of half of the subjects: no test result."""
+    from hmrm_lab.config import load_config
+    from hmrm_lab.preparation import load_flowset
+    from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.reporting.tables import display_table
+    from hmrm_lab.studies.cells import NOT_A_TEST, cells_table
+    from hmrm_lab.studies.places import end_preparation_workers
+    from hmrm_lab.studies.sweep import Sweep, grid, run_cells, whole_numbers
+
+    config = load_config(preset, data=data, overrides=overrides or [])
+    values = {
+        "model.depth": whole_numbers("depths", depths),
+        "model.width": whole_numbers("widths", widths),
+    }
+    processes = _processes(jobs)
+    with ProgressBars() as bars:
+        flowset = load_flowset(
+            config,
+            root,
+            jobs=processes,
+            on_faces=bars.stage("faces"),
+            on_progress=bars.stage("flow"),
+        )
+        end_preparation_workers()
+        found, points = Sweep.of(config, flowset, out), grid(values)
+        run_cells(found, flowset, points, jobs=processes, on_progress=bars.stage("settings"))
+    table = cells_table(cell for point in points if (cell := found.cell(point)))
+    idle = [] if table["Note"].any() else ["Note"]
+    words = display_table(table.sort_values("UF1", ascending=False)).drop(columns=idle)
+    text = words.to_string(index=False)
+    result = {"sweep": str(found.folder), "what": NOT_A_TEST, "cells": _records(table)}
+    show(result, f"{text}\n\n{NOT_A_TEST}. Kept in {found.folder}", as_json)
+
+
+def _variant(text: str) -> Any:
+    from hmrm_lab.studies.ablate import Variant
+
+    name, colon, changes = text.partition(":")
+    if not colon or not name.strip() or not changes.strip():
+        raise ConfigError(
+            f"variant '{text}' is not NAME:key=value", mend="write thin:model.width=32"
+        )
+    overrides = tuple(change.strip() for change in changes.split(","))
+    return Variant(name.strip(), ", ".join(overrides), overrides)
+
+
+def _processes(jobs: int) -> int:
+    from hmrm_lab.studies.places import count_cores, count_jobs
+
+    return count_jobs(jobs, ("cpu",), count_cores())
+
+
+def _records(table: Any) -> list[dict[str, Any]]:
+    """Rows as JSON has them: null where there is no figure."""
+    return list(json.loads(table.to_json(orient="records")))

@@ -1,0 +1,55 @@
+"""`hmrm ablate` and `hmrm sweep` as a person meets them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_cli import hmrm
+
+QUICK = ("--preset", "smoke", "--jobs", 1, "--set", "training.epochs=1", "--set", "data.clips=8")
+
+
+def test_ablate_with_variants_of_ones_own(tmp_path: Path) -> None:
+    thin = ("--variant", "thin:model.width=8,augment.motionmix=0")
+    done = hmrm("ablate", *QUICK, *thin, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    full, changed = json.loads(done.stdout)["variants"]
+    assert (full["Variant"], changed["Variant"]) == ("M4", "thin")
+    assert changed["Model"] == "model.width=8, augment.motionmix=0"
+    assert changed["Difference"] == pytest.approx(changed["UF1"] - full["UF1"], abs=1e-6)
+    assert full["Difference"] is None
+    words = hmrm("ablate", *QUICK, *thin, cwd=tmp_path)
+    assert "UF1 minus full" in words.stdout
+    assert "epoch rule last" in words.stdout
+    assert len(list((tmp_path / "runs").glob("hmrm-*"))) == 2, "finished runs are taken up"
+
+
+def test_sweep_says_that_it_is_no_result(tmp_path: Path) -> None:
+    grid = ("--widths", "8 16", "--depths", "1")
+    done = hmrm("sweep", *QUICK, *grid, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not a test result" in done.stdout
+    record = json.loads(hmrm("sweep", *QUICK, *grid, "--json", cwd=tmp_path).stdout)
+    assert [cell["model.width"] for cell in record["cells"]] == [8, 16]
+    assert len(list((tmp_path / record["sweep"] / "cells").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ablate", "--preset", "smok"), "did you mean 'smoke'"),
+        (("ablate", *QUICK, "--variant", "thin"), "not NAME:key=value"),
+        (("ablate", *QUICK, "--variant", "x:model.widht=8"), "did you mean 'width'"),
+        (("ablate", *QUICK, "--variant", "x:data.clips=9"), "changes data.clips"),
+        (("sweep", *QUICK, "--widths", "8 wide"), "widths: '8 wide' are not whole numbers"),
+        (("sweep", *QUICK, "--set", "evaluation.epoch_rule=oracle_test"), "peeks best"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    arguments: tuple[object, ...], message: str, tmp_path: Path
+) -> None:
+    done = hmrm(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
