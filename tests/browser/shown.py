@@ -59,6 +59,10 @@ TOO_WIDE = """(root) => {
   }).map((e) => e.outerHTML.slice(0, 150));
 }"""
 
+CUT_OFF = """(root) => Array.from(root.querySelectorAll("label, button")).filter(
+  (e) => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1
+).map((e) => e.textContent)"""
+
 
 @dataclass
 class Shown:
@@ -94,6 +98,10 @@ class Shown:
     def too_wide(self) -> list[str]:
         """What reaches beyond the right edge of the page."""
         return list(self.root.evaluate(TOO_WIDE))
+
+    def cut_off(self) -> list[str]:
+        """The words on labels and buttons that end in an ellipsis."""
+        return list(self.root.evaluate(CUT_OFF))
 
     def axe_findings(self) -> list[str]:
         """Serious and critical findings of axe-core in the widget."""

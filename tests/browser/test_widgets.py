@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from pages import BEGUN_MS, WatchedPage, choose_from_menu, keep_screenshot
 from playwright.sync_api import expect
-from showcase import SHOWCASES, Step
+from showcase import SHOWCASES
 from shown import Shown
+from steps import Step
 
 pytest_plugins = ["stage"]
 pytestmark = pytest.mark.browser
@@ -65,6 +66,12 @@ def test_its_controls_have_names_and_the_tab_key_reaches_them(
     widget = watched.widget(name)
     assert widget.nameless_controls() == []
     assert widget.unreached_by_tab() == []
+
+
+@on("lab_page", "phone_page")
+@every_widget
+def test_no_words_of_a_control_are_cut_off(watched: WatchedPage, name: str) -> None:
+    assert watched.widget(name).cut_off() == []
 
 
 @on(*PAGES)

@@ -37,7 +37,7 @@ MAP, CROP = "map", "crop"
 HEADINGS = {"A": "Clip A", "B": "Clip B", "mask": "Mask M of A", "mixture": "Mixture"}
 KEPT_STILLS = 8
 KEPT_CROPS = 32  # 800 kB for each at 224x224
-WIDE = {"description_width": "6em"}
+WIDE = {"description_width": "8em"}
 
 
 class Motion(NamedTuple):

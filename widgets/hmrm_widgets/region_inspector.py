@@ -17,6 +17,7 @@ from hmrm_lab.reporting.region_figures import (
     token_grid_html,
     token_order,
 )
+from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row
 from hmrm_widgets.viewer import Viewer
@@ -77,12 +78,17 @@ class RegionInspector(Viewer):
         )
         self.steady.layout = w.Layout(width="auto")
         layout = w.Layout(width="20rem", max_width="100%", object_fit="contain")
-        self.face = w.Image(format="jpeg", layout=layout)
-        self.motion = w.Image(
-            format="png", layout=w.Layout(width="14rem", max_width="100%", object_fit="contain")
+        self.face = Picture("The regions, and the order of the scan", format="jpeg", layout=layout)
+        self.motion = Picture(
+            "The motion inside the region",
+            format="png",
+            layout=w.Layout(width="14rem", max_width="100%", object_fit="contain"),
         )
-        self.legend = w.Image(
-            format="png", value=legend_bytes("colour"), layout=w.Layout(object_fit="contain")
+        self.legend = Picture(
+            "The colours of the motion",
+            format="png",
+            value=legend_bytes("colour"),
+            layout=w.Layout(object_fit="contain"),
         )
         self.order, self.caption = w.HTML(), w.HTML()
         rows = [

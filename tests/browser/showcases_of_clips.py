@@ -1,0 +1,139 @@
+"""Widgets that show clips, motion and tokens."""
+
+from steps import Showcase, choose, click, press
+
+CLIPS = {
+    "FlowExplorer": Showcase(
+        "FlowExplorer(clips, methods=('dis', 'farneback'))",
+        {
+            "frames by key": (
+                press("slider", "Frame", "Home", "longest vector 0.00 px", draws=False),
+                press("slider", "Frame", "ArrowRight", "10 ms after the onset"),
+                press("slider", "Frame", "End", "Flow by"),
+            ),
+            "method by key": (
+                press("combobox", "Flow method", "Home", "Flow by dis", draws=False),
+                press("combobox", "Flow method", "ArrowDown", "Flow by farneback"),
+                press("combobox", "Flow method", "End", "Flow by exact"),
+            ),
+            "displays by click": (
+                choose("Flow method", "dis", "Flow by dis", draws=False),
+                click("button", "Strain", "% strain", draws=False),
+                click("button", "Arrows", "longest arrow"),
+                click("button", "Error", "is an error of"),
+                click("button", "Colour wheel", "Full saturation"),
+            ),
+            "magnified motion": (
+                press("slider", "Magnify motion", "Home", draws=False),
+                press("slider", "Magnify motion", "End", "moved 20 times"),
+                press("slider", "Magnify motion", "Home"),
+            ),
+            "head motion taken away": (
+                click("checkbox", "Take head motion (the median) away"),
+                press("checkbox", "Take head motion (the median) away", "Space"),
+            ),
+            "another clip": (
+                choose("Clip", "s01 · s01_neg_01 (negative)", draws=False),
+                choose("Clip", "s02 · s02_sur_01 (surprise)", "Frame"),
+            ),
+        },
+    ),
+    "ClipStepper": Showcase(
+        "ClipStepper(clips)",
+        {
+            "frames by key": (
+                press("slider", "Frame", "Home", " 0 ms after the onset", draws=False),
+                press("slider", "Frame", "ArrowRight", " 10 ms after the onset"),
+                press("slider", "Frame", "ArrowRight", " 20 ms after the onset"),
+                press("slider", "Frame", "Home", " 0 ms after the onset"),
+            ),
+            "layers by click": (
+                click("checkbox", "68 landmarks"),
+                click("checkbox", "Parts", "brow"),
+                click("checkbox", "Core regions"),
+                click("checkbox", "Canonical crop"),
+            ),
+            "layers by key": (
+                press("checkbox", "68 landmarks", "Space"),
+                press("checkbox", "Core regions", "Space"),
+            ),
+            "another clip": (
+                choose("Clip", "s01 · s01_neg_01 (negative)", draws=False),
+                choose("Clip", "s02 · s02_sur_01 (surprise)", "Frame"),
+            ),
+            "it plays": (
+                press("slider", "Frame", "Home", " 0 ms after the onset", draws=False),
+                click("button", "Play", " 20 ms after the onset"),
+                click("button", "Play", draws=False),
+            ),
+        },
+    ),
+    "MotionMixStudio": Showcase(
+        "MotionMixStudio(compute_flowset(clips, quick.flow), clips)",
+        {
+            "share of B by key": (
+                press("slider", "λ (share of B)", "Home", "λ = 0.00", draws=False),
+                press("slider", "λ (share of B)", "End", "λ = 1.00"),
+                press("slider", "λ (share of B)", "ArrowLeft", "λ = 0.95"),
+            ),
+            "regions by click": (
+                click("button", "Both", draws=False),
+                click("button", "Eyes"),
+                click("button", "Mouth"),
+            ),
+            "displays by click": (
+                click("button", "Strain", "strain", draws=False),
+                click("button", "Arrows", "arrow"),
+                click("button", "Colour wheel", "saturation"),
+            ),
+            "at crop resolution": (
+                press("combobox", "Resolution", "Home", draws=False),
+                press("combobox", "Resolution", "End"),
+                click("checkbox", "Take head motion (the median) away"),
+            ),
+        },
+    ),
+    "RegionInspector": Showcase(
+        "RegionInspector(compute_flowset(clips, quick.flow), clips)",
+        {
+            "regions by key": (
+                click("button", "4 core regions", " of 4 (", draws=False),
+                press("combobox", "Region", "Home", "The region is token 0 of 4", draws=False),
+                press("combobox", "Region", "ArrowDown", "The region is token 1 of 4"),
+            ),
+            "grain and tokens by click": (
+                click("button", "4 core regions", " of 4 (", draws=False),
+                click("button", "16 sub-regions", "The region is token 0 of 16"),
+                click("button", "Pixels of the region", "sequence of 49 tokens"),
+                click("button", "Regions", "The region is token 0 of 16"),
+            ),
+            "face and map": (
+                click("button", "Motion map", draws=False),
+                click("button", "Face"),
+                click("checkbox", "Take head motion (the median) away"),
+            ),
+        },
+    ),
+    "ScanPlayground": Showcase(
+        "ScanPlayground()",
+        {
+            "decay by key": (
+                press("slider", "Decay (-A)", "Home", draws=False),
+                press("slider", "Decay (-A)", "ArrowRight", "a memory halves in"),
+                press("slider", "Decay (-A)", "End", "a memory halves in"),
+            ),
+            "attended token by key": (
+                press("slider", "Attend to token", "Home", "Token 0 writes", draws=False),
+                press("slider", "its dt, times", "Home", draws=False),
+                press("slider", "its dt, times", "End", "Token 0 writes"),
+                press("slider", "Attend to token", "End", "Token 11 writes"),
+            ),
+            "input and direction by click": (
+                click("button", "Every token", draws=False),
+                click("button", "One impulse"),
+                click("button", "Backward"),
+                click("button", "Forward"),
+            ),
+        },
+    ),
+}
