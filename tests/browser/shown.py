@@ -59,9 +59,12 @@ TOO_WIDE = """(root) => {
   }).map((e) => e.outerHTML.slice(0, 150));
 }"""
 
-CUT_OFF = """(root) => Array.from(root.querySelectorAll("label, button")).filter(
-  (e) => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1
-).map((e) => e.textContent)"""
+CUT_OFF = """(root) => Array.from(root.querySelectorAll("label, button")).filter((e) => {
+  const words = document.createRange(), style = getComputedStyle(e);
+  words.selectNodeContents(e);
+  const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return e.checkVisibility() && words.getBoundingClientRect().width > room + 1;
+}).map((e) => e.textContent)"""
 
 
 @dataclass
