@@ -68,6 +68,24 @@ CLIPS = {
             ),
         },
     ),
+    "FlowParticles": Showcase(
+        "FlowParticles(clips[0], clips[0].frames.flow(clips[0].onset, clips[0].apex), 'exact')",
+        {
+            "frames by key": (
+                press("slider", "Frame", "Home", "Flow: exact", draws=False),
+                press("slider", "Frame", "ArrowRight"),
+                press("slider", "Frame", "End"),
+            ),
+            "particles by click": (
+                click("checkbox", "Particles"),
+                click("checkbox", "Particles"),
+            ),
+            "play and pause": (
+                click("button", "Play the particles", "Pause"),
+                click("button", "Pause the particles", "Play", draws=False),
+            ),
+        },
+    ),
     "MotionMixStudio": Showcase(
         "MotionMixStudio(compute_flowset(clips, quick.flow), clips)",
         {

@@ -63,7 +63,7 @@ CUT_OFF = """(root) => Array.from(root.querySelectorAll("label, button")).filter
   const words = document.createRange(), style = getComputedStyle(e);
   words.selectNodeContents(e);
   const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-  return e.checkVisibility() && words.getBoundingClientRect().width > room + 1;
+  return e.clientWidth && e.checkVisibility() && words.getBoundingClientRect().width > room + 1;
 }).map((e) => e.textContent)"""
 
 

@@ -204,7 +204,8 @@ class HeatmapExplorer(Viewer):
 
 
 def _words(state: RunState) -> str:
-    words = f"{state.done} of {state.expected} settings, {state.phase}. {CAPTION}"
+    phase = "not going" if state.phase == "absent" else state.phase
+    words = f"{state.done} of {state.expected} settings, {phase}. {CAPTION}"
     return f"{words} {state.problem or state.note}".strip()
 
 
