@@ -90,9 +90,9 @@ CLIPS = {
         "MotionMixStudio(compute_flowset(clips, quick.flow), clips)",
         {
             "share of B by key": (
-                press("slider", "λ (share of B)", "Home", "λ = 0.00", draws=False),
-                press("slider", "λ (share of B)", "End", "λ = 1.00"),
-                press("slider", "λ (share of B)", "ArrowLeft", "λ = 0.95"),
+                press("slider", "Share λ", "Home", "λ = 0.00", draws=False),
+                press("slider", "Share λ", "End", "λ = 1.00"),
+                press("slider", "Share λ", "ArrowLeft", "λ = 0.95"),
             ),
             "regions by click": (
                 click("button", "Both", draws=False),
@@ -122,8 +122,8 @@ CLIPS = {
             "grain and tokens by click": (
                 click("button", "4 core regions", " of 4 (", draws=False),
                 click("button", "16 sub-regions", "The region is token 0 of 16"),
-                click("button", "Pixels of the region", "sequence of 49 tokens"),
-                click("button", "Regions", "The region is token 0 of 16"),
+                click("button", "Its pixels", "sequence of 49 tokens"),
+                click("button", "Whole regions", "The region is token 0 of 16"),
             ),
             "face and map": (
                 click("button", "Motion map", draws=False),
