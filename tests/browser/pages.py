@@ -23,8 +23,6 @@ ELSEWHERE = re.compile(r"^https?://(?!127\.0\.0\.1)")
 
 NOISE = {
     r"cdn\.jsdelivr\.net": "Voila's page asks for an icon font that nobody serves in tests",
-    r"ResizeObserver loop": "a browser's remark on its own layout",
-    r"preload assets": "Voila looks for nbextensions of old notebooks",
 }
 """Console errors that are not ours, each with its reason."""
 

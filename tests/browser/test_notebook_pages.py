@@ -3,6 +3,7 @@
 import pytest
 
 pytest.importorskip("playwright", reason="no playwright; pip install 'hmrm-lab[browser]'")
+pytest.importorskip("nbformat", reason="the extra 'jupyter' is not installed")
 
 from collections.abc import Iterator
 from pathlib import Path
