@@ -92,6 +92,8 @@ class HeatmapExplorer(Viewer):
         self.progress, self.cell, self.curves, self.confusion = (w.HTML() for _ in range(4))
         for view in (self.curves, self.confusion):
             view.layout = w.Layout(width="360px", max_width="100%")
+        self.cell.layout = w.Layout(max_width="100%", overflow="auto")
+        self.cell.tabbable = True  # the arrow keys scroll its table where the page is narrow
         self.grid = HeatGrid(rows, columns, self._choose)
         self._poll = Poll(self.update)
         lines = [
