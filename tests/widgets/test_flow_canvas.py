@@ -59,3 +59,4 @@ def test_scripts_are_checked_and_load_nothing(script: str) -> None:
     assert "export default { render }" in text
     for reach in ("import ", "fetch(", "http:", "https:", "eval(", "innerHTML"):
         assert reach not in text
+    assert "lmSuppressShortcuts" in text, "JupyterLab would take the arrow keys"

@@ -41,7 +41,7 @@ function render({ model, el }) {
   const canvas = document.createElement("canvas");
   const hint = document.createElement("p");
   el.classList.add("hmrm-canvas");
-  el.dataset.lmSuppressShortcuts = "true"; // keys are for the cross, not for the notebook
+  canvas.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes the arrow keys
   hint.textContent = HINT;
   hint.id = `hmrm-hint-${Math.random().toString(36).slice(2)}`;
   el.append(canvas, hint);

@@ -66,7 +66,9 @@ function render({ model, el }) {
   const caption = document.createElement("p");
   caption.textContent = model.get("caption");
   el.classList.add("hmrm-particles");
-  el.dataset.lmSuppressShortcuts = "true"; // keys are for the controls, not for the notebook
+  for (const control of [button, slider, box]) {
+    control.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes the arrow keys
+  }
   el.append(canvas, controls, caption);
 
   /** @type {ImageBitmap[]} */
