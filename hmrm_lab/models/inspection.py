@@ -34,6 +34,15 @@ class Inside:
     attention: Tensor | None
     scans: dict[str, ScanInputs]
 
+    @property
+    def known_attention(self) -> Tensor:
+        """The attention, or an `InputError` where there is none."""
+        if self.attention is None:
+            raise InputError(
+                "this model has no fusion attention", mend="take one with model.fusion=attention"
+            )
+        return self.attention
+
 
 def look_inside(model: nn.Module, maps: Tensor) -> Inside:
     """Let the model read these maps, without dropout and without a gradient, and keep what it did.

@@ -96,6 +96,10 @@ def test_attention_weights_are_those_that_mix() -> None:
 
 
 def test_what_has_no_attention_or_no_scan() -> None:
-    assert look_inside(make_model(fusion="none"), maps()).attention is None
+    inside = look_inside(make_model(fusion="none"), maps())
+    assert inside.attention is None
+    with pytest.raises(InputError, match="no fusion attention; take one with"):
+        _ = inside.known_attention
+    assert look_inside(make_model(), maps()).known_attention.shape == (BATCH, 4, 20, 20)
     with pytest.raises(InputError, match="no scan and no attention"):
         look_inside(STSTNet(3, 28), maps())

@@ -146,6 +146,7 @@ def test_faces_and_apex_needs_no_detector(tmp_path: Path, monkeypatch: pytest.Mo
         ("04_grained_mamba", {"profile": "smok"}, "did you mean 'smoke'"),
         ("04_grained_mamba", {"data": "synthetik"}, "did you mean 'synthetic'"),
         ("04_grained_mamba", {"epochs": -1}, "training.epochs"),
+        ("04_grained_mamba", {"run": "nowhere"}, "not a run folder"),
         ("01_faces_and_apex", {"profile": "smok"}, "did you mean 'smoke'"),
         ("01_faces_and_apex", {"data": "synthetik"}, "did you mean 'synthetic'"),
         ("01_faces_and_apex", {"data": "casme2"}, "lies in a folder"),
