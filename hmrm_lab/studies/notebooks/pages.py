@@ -54,9 +54,8 @@ def write_page(content: Any, page: Path, *, title: str) -> Path:
     shown.metadata["title"] = title
     exporter = HTMLExporter(template_file=str(TEMPLATES / "executed.html.j2"))
     text, _ = exporter.from_notebook_node(shown, {"plotly": PLOTLY if figures else ""})
-    if figures and not (page.parent / PLOTLY).exists():
-        program = files("plotly").joinpath("package_data", PLOTLY).read_bytes()
-        write_atomic_bytes(page.parent / PLOTLY, program)
+    if figures:
+        _write_program(page.parent / PLOTLY)
     write_atomic(page, text)
     return page
 
@@ -104,6 +103,13 @@ def _figure(figure: dict[str, Any], name: str) -> str:
         f'<div id="{name}" style="{style}"></div></div>'
         f'<script>Plotly.newPlot("{name}", ...{given}, {json.dumps(CONFIG)})</script>'
     )
+
+
+def _write_program(file: Path) -> None:
+    """plotly's program, unless it is there already from the same version."""
+    program = files("plotly").joinpath("package_data", PLOTLY).read_bytes()
+    if not file.exists() or file.read_bytes() != program:
+        write_atomic_bytes(file, program)
 
 
 def _relinked(link: re.Match[str]) -> str:
