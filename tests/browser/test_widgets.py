@@ -107,3 +107,19 @@ def test_axe_finds_nothing_serious_in_the_dark_theme(dark_page: WatchedPage, nam
     widget = dark_page.widget(name)
     keep_screenshot(widget.root, f"{name}-dark")
     assert widget.axe_findings() == []
+
+
+@on("lab_page", "voila_page")
+def test_a_point_is_chosen_by_click_and_moved_by_key(watched: WatchedPage) -> None:
+    widget = watched.widget("FlowExplorer")
+    motion = widget.root.get_by_role("application")
+    before = widget.pictures()
+    motion.click(position={"x": 1, "y": 1})
+    expect(widget.root).to_contain_text("Column 0, row 0 of the onset.")
+    widget.wait_for_other_pictures(before)
+    motion.press("ArrowDown")
+    expect(widget.root).to_contain_text("Column 0, row 1 of the onset.")
+    motion.press("Shift+ArrowRight")
+    expect(widget.root).to_contain_text("Column 10, row 1 of the onset.")
+    motion.press("Escape")
+    expect(widget.root).not_to_contain_text("of the onset.")
