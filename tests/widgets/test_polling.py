@@ -28,6 +28,20 @@ def test_it_looks_until_nothing_more_will_come() -> None:
     assert looks == answers
 
 
+def test_it_may_go_on_more_rarely() -> None:
+    looks: list[int] = []
+
+    async def notebook() -> None:
+        poll = Poll(lambda: bool(looks.append(1)), every_s=0.005, idle_s=0.05)
+        poll.begin()
+        await asyncio.sleep(0.3)
+        assert poll.going
+        poll.end()
+
+    asyncio.run(notebook())
+    assert 2 <= len(looks) <= 7
+
+
 def test_it_ends_when_it_is_told_to() -> None:
     looks: list[int] = []
 

@@ -1,7 +1,6 @@
 """Watch a leave-one-subject-out that runs in a process of its own; start, stop and resume it."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from hmrm_lab.reporting.loso_progress import (
 from hmrm_lab.studies.background import BackgroundRun, RunState, watched
 from hmrm_lab.studies.watching import describe
 from hmrm_widgets.parts import plain, row
+from hmrm_widgets.polling import Poll
 from hmrm_widgets.viewer import Viewer
 
 RARELY = 5  # times `poll_s`: how often it looks while nobody works on the run
@@ -68,7 +68,7 @@ class LosoMonitor(Viewer):
         self._fault: BaseException | None = None
         self._refusal = ""
         self._poll_s = poll_s
-        self._timer: asyncio.Task[None] | None = None
+        self._poll = Poll(lambda: self.update().going, poll_s, idle_s=RARELY * poll_s)
         self.start = w.Button(description="Start", icon="play")
         self.stop = w.Button(description="Stop", icon="stop", tooltip="What is finished is kept")
         self.bar, self.subjects, self.curves, self.confusion, self.alert = (
@@ -86,7 +86,7 @@ class LosoMonitor(Viewer):
         super().__init__(rows, [])
         self.start.on_click(lambda _: self._do(self._start))
         self.stop.on_click(lambda _: self._do(self.run.stop))
-        self._look_on()
+        self._poll.begin()
 
     def update(self) -> RunState:
         """Look at the run now. What goes wrong is shown in the widget, and raised."""
@@ -102,8 +102,7 @@ class LosoMonitor(Viewer):
 
     def close(self) -> None:
         """Take the widget away; the run goes on."""
-        if self._timer:
-            self._timer.cancel()
+        self._poll.end()
         super().close()
 
     def render(self) -> tuple[str, ...]:
@@ -152,18 +151,8 @@ class LosoMonitor(Viewer):
                 action()
             except HmrmError as error:
                 self._refusal = str(error)
-            self._look_on()
-            self.update()
-
-    def _look_on(self) -> None:
-        """Let the timer run, where there is a loop for it."""
-        if self._timer is None or self._timer.done():
-            self._timer = _in_loop(self._poll)
-
-    async def _poll(self) -> None:
-        """Look every `poll_s` seconds, more rarely while nobody works; a fault ends it, shown."""
-        while True:
-            await asyncio.sleep(self._poll_s * (1 if self._state.going else RARELY))
+            self._poll.end()  # it may be resting
+            self._poll.begin()
             self.update()
 
 
@@ -173,11 +162,3 @@ def _words(state: RunState) -> str:
     failed = f"{state.failed} failed" if state.failed else ""
     parts = [part for part in (state.note, folds, failed, describe(state)) if part]
     return f"{WORDS[state.phase]}{': ' if parts else ''}{', '.join(parts)}"
-
-
-def _in_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> "asyncio.Task[None] | None":
-    """A task of the running event loop; None where there is none."""
-    try:
-        return asyncio.get_running_loop().create_task(work())
-    except RuntimeError:
-        return None

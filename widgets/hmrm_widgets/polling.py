@@ -7,20 +7,31 @@ EVERY_SECONDS = 1.0
 
 
 class Poll:
-    """Calls `look` every second on the loop of the notebook, while `look` says that more will come.
+    """Calls `look` on the loop of the notebook: every so often while it says that more will come.
 
     It looks between cells, never while one runs. Where there is no loop, in a script or a test,
-    nothing is polled, and whoever made the widget calls `update` by hand.
+    nothing is polled, and whoever made the widget calls `update` by hand. A fault in `look` ends
+    the polling, and the loop tells of it.
+
+    Parameters
+    ----------
+    look
+        Whether more will come soon.
+    every_s
+        Seconds between two looks while it does.
+    idle_s
+        The same while nothing comes; 0 looks no more.
     """
 
-    def __init__(self, look: Callable[[], bool], every_s: float = EVERY_SECONDS) -> None:
-        self._look, self._every_s = look, every_s
+    def __init__(
+        self, look: Callable[[], bool], every_s: float = EVERY_SECONDS, idle_s: float = 0.0
+    ) -> None:
+        self._look, self._every_s, self._idle_s = look, every_s, idle_s
         self._next: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         """Look again after a while; if that is arranged already, nothing changes."""
-        if self._next is None and (loop := _running_loop()):
-            self._next = loop.call_later(self._every_s, self._tick)
+        self._arrange(self._every_s)
 
     def end(self) -> None:
         """Look no more."""
@@ -34,8 +45,13 @@ class Poll:
 
     def _tick(self) -> None:
         self._next = None
-        if self._look():
-            self.begin()
+        wait_s = self._every_s if self._look() else self._idle_s
+        if wait_s:
+            self._arrange(wait_s)
+
+    def _arrange(self, wait_s: float) -> None:
+        if self._next is None and (loop := _running_loop()):
+            self._next = loop.call_later(wait_s, self._tick)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
