@@ -52,7 +52,7 @@ def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -
         most_width=900,
         showlegend=True,
         xaxis={
-            "title": "UF1 minus UF1 of the full model (difference of scores from 0 to 1)",
+            "title": "UF1 minus that of the full model",
             "range": _reach(rows),
             "tickformat": "+.2f",
         },

@@ -153,7 +153,7 @@ def matrix_svg(matrix: Floats) -> str:
     side = (MATRIX_PX - LEFT - RIGHT) / length
     parts = [
         f'<rect x="{LEFT + k * side:.1f}" y="{TOP + t * side:.1f}" width="{side - 1:.1f}"'
-        f' height="{side - 1:.1f}" fill="{_signed(float(value) / top)}">'
+        f' height="{side - 1:.1f}" {_signed(float(value) / top)}>'
         f"<title>from {k} to {t}: {value:.3f}</title></rect>"
         for (t, k), value in np.ndenumerate(matrix)
     ]
@@ -205,14 +205,9 @@ def _across(token: float, length: int) -> float:
 
 
 def _signed(share: float) -> str:
-    """-1..1 as a colour of `SIGNED`."""
-    end = SIGNED[2][1] if share > 0 else SIGNED[0][1]
-    ends = [
-        [int(str(colour)[place : place + 2], 16) for place in (1, 3, 5)]
-        for colour in (SIGNED[1][1], end)
-    ]
-    mixed = [round(zero + abs(share) * (full - zero)) for zero, full in zip(*ends, strict=True)]
-    return "#" + "".join(f"{part:02x}" for part in mixed)
+    """-1..1 as the fill of a cell, through which the page shows at zero, be it light or dark."""
+    colour = VERMILLION if share > 0 else BLUE
+    return f'fill="{colour}" fill-opacity="{abs(share):.3f}" stroke="{INK}" stroke-opacity="0.3"'
 
 
 def _svg(parts: list[str], width: int, height: int, words: str) -> str:

@@ -15,7 +15,7 @@ from hmrm_lab.reporting.scan_figures import (
     trace_figure,
     trace_svg,
 )
-from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE
+from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
 
 L = 6
 
@@ -82,9 +82,9 @@ def test_the_matrix_svg_tells_its_numbers_and_signs() -> None:
         *("from 0 to 0: 1.000", "from 1 to 0: -1.000"),
         *("from 0 to 1: 0.000", "from 1 to 1: 0.500"),
     ]
-    fills = [cell.attrib["fill"] for cell in cells]
-    assert fills[0] == "#d55e00"
-    assert fills[1] == "#2a87d0"
-    assert fills[2] == "#f4f4f4"
+    fills = [(cell.attrib["fill"], float(cell.attrib["fill-opacity"])) for cell in cells]
+    assert fills[0] == (VERMILLION, 1)
+    assert fills[1][0] == BLUE
+    assert fills[2][1] == 0
     assert len(set(fills)) == 4
     assert "NaN" not in matrix_svg(np.zeros((2, 2), np.float32))
