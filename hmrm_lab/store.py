@@ -240,7 +240,7 @@ class RunFolder:
     def _failure(self, file: Path) -> dict[str, Any] | None:
         """A note; None if somebody has finished the unit at this moment."""
         try:
-            return dict(parse_json(file.read_text(encoding="utf-8")))
+            return dict(read_json(file))
         except FileNotFoundError:
             return None
 

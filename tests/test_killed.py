@@ -20,6 +20,7 @@ SETTINGS = ("evaluation.epoch_rule=inner_subjects", "data.subjects=5", "training
 RANDOM_KILLS = int(os.environ.get("HMRM_KILLS", "4"))
 STORE, DESK, FILES_OUT = "hmrm_lab.store", "hmrm_lab.evaluation.desk", "hmrm_lab.tensors"
 LOSO, EXPERIMENT = "hmrm_lab.evaluation.loso", "hmrm_lab.studies.experiment"
+FINAL = "hmrm_lab.studies.final_model"
 OFTEN = (  # where a result could be lost or torn
     f"{STORE} _neighbour 6 middle",
     f"{STORE} Path.hardlink_to 1 before",
@@ -27,7 +28,7 @@ OFTEN = (  # where a result could be lost or torn
     f"{FILES_OUT} write_atomic_bytes 2 after",
     f"{LOSO} Desk.clear 2 before",
     f"{EXPERIMENT} write_atomic 2 before",
-    f"{EXPERIMENT} write_final_model 1 before",
+    f"{FINAL} write_final_model 1 before",
 )
 SELDOM = (
     f"{STORE} _neighbour 1 middle",
@@ -43,7 +44,7 @@ SELDOM = (
     f"{EXPERIMENT} run_loso 1 before",
     f"{EXPERIMENT} write_figures 1 before",
     f"{EXPERIMENT} write_atomic 3 after",
-    f"{EXPERIMENT} write_final_model 1 after",
+    f"{FINAL} write_final_model 1 after",
 )
 AIMED = OFTEN + (SELDOM if len(OFTEN) < RANDOM_KILLS else ())
 

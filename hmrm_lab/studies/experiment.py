@@ -67,7 +67,7 @@ def write_figures(run: RunFolder) -> None:
 
     Once more if folds came meanwhile, so that of two commands the slower leaves nothing older.
     """
-    known: set[str] = set()
+    known: set[str] | None = None
     while known != (known := {path.name for path in run.folds.glob("*.json")}):
         metrics = summarise_run(run)
         predictions = collect_predictions(run).table.to_csv(index=False)

@@ -8,6 +8,7 @@ import pytest
 from conftest import make_flowset
 from evaluation.test_desk import write_status
 from reporting.made_runs import make_run
+from widgets.loops import in_loop
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.studies.background import BackgroundRun
@@ -139,7 +140,7 @@ def test_the_timer_looks_by_itself_until_the_widget_is_closed(tmp_path: Path) ->
         monitor.close()
         assert not monitor._poll.going
 
-    asyncio.run(watch())
+    in_loop(watch)
 
 
 def test_a_fault_in_the_timer_does_not_vanish(
@@ -154,7 +155,7 @@ def test_a_fault_in_the_timer_does_not_vanish(
         assert isinstance(told[0]["exception"], ZeroDivisionError)
         assert not monitor._poll.going
 
-    asyncio.run(watch())
+    in_loop(watch)
 
 
 def test_waiting_ends_with_the_run_or_the_patience(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from widgets.loops import apart, in_loop
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 
@@ -24,7 +25,7 @@ def test_it_looks_until_nothing_more_will_come() -> None:
         await asyncio.sleep(0.2)
         assert not poll.going
 
-    asyncio.run(notebook())
+    in_loop(notebook)
     assert looks == answers
 
 
@@ -38,7 +39,7 @@ def test_it_may_go_on_more_rarely() -> None:
         assert poll.going
         poll.end()
 
-    asyncio.run(notebook())
+    in_loop(notebook)
     assert 2 <= len(looks) <= 7
 
 
@@ -51,11 +52,11 @@ def test_it_ends_when_it_is_told_to() -> None:
         poll.end()
         await asyncio.sleep(0.06)
 
-    asyncio.run(notebook())
+    in_loop(notebook)
     assert looks == []
 
 
 def test_without_a_loop_nothing_is_polled() -> None:
     poll = Poll(lambda: True)
-    poll.begin()
+    apart(poll.begin)
     assert not poll.going
