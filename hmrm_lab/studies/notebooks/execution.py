@@ -116,8 +116,8 @@ def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> E
 
 
 def require_extra() -> None:
-    """Raise an `InputError` unless papermill and nbconvert are there."""
-    for package in ("papermill", "nbconvert", "ipykernel"):
+    """Raise an `InputError` unless what executes and shows notebooks is there."""
+    for package in ("papermill", "nbconvert", "ipykernel", "latex2mathml"):
         require_package(package, "jupyter")
 
 

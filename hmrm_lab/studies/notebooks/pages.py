@@ -16,6 +16,7 @@ import jinja2
 
 from hmrm_lab.store import write_atomic, write_atomic_bytes
 from hmrm_lab.studies.notebooks.finding import FAILED, SUFFIX, Notebook
+from hmrm_lab.studies.notebooks.formulas import with_mathml
 from hmrm_lab.studies.notebooks.parameters import parameters_of
 
 FIGURE = "application/vnd.plotly.v1+json"
@@ -40,7 +41,8 @@ def strip_widgets(content: Any) -> None:
 def write_page(content: Any, page: Path, *, title: str) -> Path:
     """Write an executed notebook as HTML, and plotly's program beside it if it has figures.
 
-    Links to other notebooks lead to their pages; links to files that are not there become text.
+    Links to other notebooks lead to their pages; links to files that are not there become text;
+    formulas become MathML.
     """
     from nbconvert import HTMLExporter
 
@@ -50,7 +52,7 @@ def write_page(content: Any, page: Path, *, title: str) -> Path:
         output.data = {"text/html": _figure(output.data[FIGURE], f"figure-{number}")}
     for cell in shown.cells:
         if cell.cell_type == "markdown":
-            cell.source = _LINK.sub(_relinked, cell.source)
+            cell.source = with_mathml(_LINK.sub(_relinked, cell.source))
     shown.metadata["title"] = title
     exporter = HTMLExporter(template_file=str(TEMPLATES / "executed.html.j2"))
     text, _ = exporter.from_notebook_node(shown, {"plotly": PLOTLY if figures else ""})
