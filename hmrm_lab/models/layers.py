@@ -1,8 +1,8 @@
-"""Layers of torch's with the same meaning, and faster on the CPU.
+"""Layers of torch's with the same meaning, and never slower on the CPU.
 
-Linear layers go through oneDNN where torch has it: in float32 its matrix products take half the
-time of MKL's on processors that MKL does not favour, and are as exact. Dropout draws uniform
-numbers, in a quarter of the time of Bernoulli's. `benchmarks/layers.py` measures both.
+Linear layers go through oneDNN where torch has it: in float32 its matrix products are as exact as
+MKL's, and faster on processors that MKL does not favour. Dropout draws uniform numbers, which is
+faster than Bernoulli's. `benchmarks/layers.py` measures both.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_li
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, faster. (..., in) to (..., out)."""
+    """`nn.Linear` by oneDNN. (..., in) to (..., out)."""
 
     def forward(self, input: Tensor) -> Tensor:
         if _fits(input):
