@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from conftest import make_flowset
 from evaluation.test_desk import write_status
+from loops import in_loop
 from reporting.made_runs import make_run
-from widgets.loops import in_loop
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.studies.background import BackgroundRun

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from widgets.loops import apart, in_loop
+from loops import apart, in_loop
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 
