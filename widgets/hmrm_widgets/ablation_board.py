@@ -23,9 +23,8 @@ from hmrm_lab.studies.ablate import (
 from hmrm_lab.studies.background import BackgroundRun, RunState
 from hmrm_widgets.component_switches import ComponentSwitches
 from hmrm_widgets.parts import figure_output, plain, row, table_html
-from hmrm_widgets.polling import Poll
+from hmrm_widgets.polling import PolledViewer
 from hmrm_widgets.run_rows import RunRows
-from hmrm_widgets.viewer import Viewer
 
 
 class Views(NamedTuple):
@@ -36,7 +35,7 @@ class Views(NamedTuple):
     figure: tuple[dict[str, Any], ...]
 
 
-class AblationBoard(Viewer):
+class AblationBoard(PolledViewer):
     """Switches for the components above the runs that they make, and the table and plot of these.
 
     `Queue this` starts the run of the switches in a process of its own; further ones wait for it.
@@ -79,7 +78,6 @@ class AblationBoard(Viewer):
         self._plan = plan_ablation(config, self._variants, root=root)
         self._add(variants_in(self._plan, out))
         self._asked: str | None = None
-        self._going = False
         self._version: tuple[object, ...] = ()
         self._results: tuple[str, tuple[dict[str, Any], ...]] = ("", ())
         given = () if not self._plan.ready_made else ("flow.name",)
@@ -89,7 +87,6 @@ class AblationBoard(Viewer):
         self.table = w.HTML(tabbable=True)  # the arrow keys scroll it where the page is narrow
         self.table.layout = w.Layout(max_width="100%", overflow="auto")
         self.runs = RunRows(self._act)
-        self._poll = Poll(self.update)
         rows = [
             self.switches,
             row(self.queue, self.choice, gap="1em"),
@@ -99,18 +96,6 @@ class AblationBoard(Viewer):
         ]
         super().__init__(rows, self.switches.controls.values())
         self.queue.on_click(self.redraw)
-        self._poll.begin()
-
-    def update(self) -> bool:
-        """Look how the runs are; whether one of them is going."""
-        self._going = False
-        self.redraw()
-        return self._going
-
-    def close(self) -> None:
-        """Take the board away; the runs go on."""
-        self._poll.end()
-        super().close()
 
     def fit(self, changed: w.Widget | None) -> None:
         """Do what a button asked for."""

@@ -25,8 +25,7 @@ from hmrm_lab.studies.cells import Cell, cells_table
 from hmrm_lab.studies.sweep import Sweep, grid
 from hmrm_widgets.heat_grid import HeatGrid, Look, Place
 from hmrm_widgets.parts import plain, row, table_html
-from hmrm_widgets.polling import Poll
-from hmrm_widgets.viewer import Viewer
+from hmrm_widgets.polling import PolledViewer
 
 WIDE = {"description_width": "6em"}
 EMPTY = Look("·", "not done yet", "transparent", "#747b86")
@@ -42,7 +41,7 @@ class Views(NamedTuple):
     confusion: str
 
 
-class HeatmapExplorer(Viewer):
+class HeatmapExplorer(PolledViewer):
     """Two sliders and a grid of buttons choose a cell; below stands what was trained for it.
 
     `Start` sweeps what is missing in a process of its own, which outlives the notebook; cells are
@@ -82,7 +81,6 @@ class HeatmapExplorer(Viewer):
         self._points = {tuple(point.values()): point for point in grid(values)}
         self._background = BackgroundSweep(sweep, list(self._points.values()))
         self._cells: dict[Place, Cell] = {}
-        self._going = False
         rows, columns = ((_short(name), list(of)) for name, of in values.items())
         self.row, self.column = (
             w.SelectionSlider(options=of, description=name, style=WIDE)
@@ -95,7 +93,6 @@ class HeatmapExplorer(Viewer):
         self.cell.layout = w.Layout(max_width="100%", overflow="auto")
         self.cell.tabbable = True  # the arrow keys scroll its table where the page is narrow
         self.grid = HeatGrid(rows, columns, self._choose)
-        self._poll = Poll(self.update)
         lines = [
             row(self.button, self.progress, gap="1em"),
             self.grid,
@@ -105,18 +102,6 @@ class HeatmapExplorer(Viewer):
         ]
         super().__init__(lines, [self.row, self.column])
         self.button.on_click(self.redraw)
-        self._poll.begin()
-
-    def update(self) -> bool:
-        """Look what has arrived; whether the sweep is going."""
-        self._going = False
-        self.redraw()
-        return self._going
-
-    def close(self) -> None:
-        """Take the explorer away; the sweep goes on."""
-        self._poll.end()
-        super().close()
 
     def fit(self, changed: w.Widget | None) -> None:
         """Do what the button asks for."""

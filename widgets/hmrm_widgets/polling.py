@@ -1,7 +1,11 @@
 """Looking again from time to time, while other processes work."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+
+import ipywidgets as w
+
+from hmrm_widgets.viewer import Viewer
 
 EVERY_SECONDS = 1.0
 
@@ -52,6 +56,31 @@ class Poll:
     def _arrange(self, wait_s: float) -> None:
         if self._next is None and (loop := _running_loop()):
             self._next = loop.call_later(wait_s, self._tick)
+
+
+class PolledViewer(Viewer):
+    """A viewer of work that other processes do: it redraws by itself while that goes on.
+
+    `render` sets `_going` to what it shows, so that the last look shows the end; whoever starts
+    the work calls `_poll.begin`.
+    """
+
+    def __init__(self, rows: Sequence[w.Widget], controls: Iterable[w.Widget]) -> None:
+        self._going = False
+        self._poll = Poll(self.update)
+        super().__init__(rows, controls)
+        self._poll.begin()
+
+    def update(self) -> bool:
+        """Look what has arrived; whether the work goes on."""
+        self._going = False
+        self.redraw()
+        return self._going
+
+    def close(self) -> None:
+        """Take the widget away; the work goes on."""
+        self._poll.end()
+        super().close()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
