@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from hmrm_lab.cards import Card
 from hmrm_lab.errors import ConfigError, unknown_name
 
 Recipe = Mapping[str, Mapping[str, Any]]
@@ -26,6 +27,7 @@ class Entry:
     build: Callable[..., Any]
     recipe: Recipe = field(default_factory=dict)
     source: str = ""
+    card: Card | None = None
 
     @cached_property
     def options(self) -> type[BaseModel]:
@@ -72,14 +74,19 @@ class Registry:
         self._entries: dict[str, Entry] = {}
 
     def register(
-        self, name: str, *, recipe: Recipe | None = None, source: str = ""
+        self,
+        name: str,
+        *,
+        recipe: Recipe | None = None,
+        source: str = "",
+        card: Card | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorate a builder. A second builder under the same name is a programming error."""
 
         def decorate(build: Callable[..., Any]) -> Callable[..., Any]:
             if name in self._entries:
                 raise ValueError(f"{self.kind} '{name}' is registered twice")
-            self._entries[name] = Entry(self.kind, name, build, recipe or {}, source)
+            self._entries[name] = Entry(self.kind, name, build, recipe or {}, source, card)
             return build
 
         return decorate

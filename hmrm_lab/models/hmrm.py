@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from hmrm_lab.cards import Card
 from hmrm_lab.models.grained_mamba import GrainedMambaEncoder
 from hmrm_lab.models.layers import Dropout, Linear
 from hmrm_lab.models.region_fusion import (
@@ -20,8 +21,19 @@ from hmrm_lab.models.selective_scan import Backend
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import systems
 
+CARD = Card(
+    takes="flow maps",
+    citation="HMRM: Hybrid Motion and Region-fused Mamba",
+    fidelity="adapted",
+    departures=(
+        "formulas that the publication lacks are derived (docs/paper-map.md)",
+        "the default preset reads a region as one token, the paper preset its pixels"
+        " (decision 0003)",
+    ),
+)
 
-@systems.register("hmrm", source="HMRM: Hybrid Motion and Region-fused Mamba")
+
+@systems.register("hmrm", source="HMRM: Hybrid Motion and Region-fused Mamba", card=CARD)
 class HMRM(nn.Module):
     """Motion map to logits at three scales: fused, coarse (core regions), fine (sub-regions).
 

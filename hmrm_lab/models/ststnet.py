@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from hmrm_lab.cards import Card
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Recipe, systems
 
@@ -22,7 +23,16 @@ RECIPE: Recipe = {
 }
 
 
-@systems.register("ststnet", recipe=RECIPE, source="Liong et al. 2019")
+CARD = Card(
+    takes="flow maps",
+    citation="Liong et al., Shallow Triple Stream Three-dimensional CNN (STSTNet) for"
+    " Micro-expression Recognition, FG 2019",
+    fidelity="faithful",
+    departures=("the three streams are one convolution with as many filters: the same function",),
+)
+
+
+@systems.register("ststnet", recipe=RECIPE, source="Liong et al. 2019", card=CARD)
 class STSTNet(nn.Module):
     """Three shallow streams side by side and one linear layer.
 
