@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hmrm_lab.models.kernels import Array
-from hmrm_lab.models.vector_math import ZERO, compiled, exp, f32
+from hmrm_lab.models.selective_scan.blocks import Array
+from hmrm_lab.models.vector_math import ZERO, compiled, exp2, f32
 
 ROWS = 9
 
@@ -21,7 +21,7 @@ def forward(rounds: int, rows: Array) -> None:
     b, c = f32(0.5), f32(0.25)
     for _ in range(rounds):
         for d in range(len(dt)):
-            h_d = exp(dt[d] * A[d]) * h[d] + drive[d] * b
+            h_d = exp2(dt[d] * A[d]) * h[d] + drive[d] * b
             h[d] = h_d
             y[d] += h_d * c
 
@@ -34,7 +34,7 @@ def backward(rounds: int, rows: Array) -> np.float32:
     b, c, grad_b, grad_c = f32(0.5), f32(0.25), ZERO, ZERO
     for _ in range(rounds):
         for d in range(len(dt)):
-            decay, before = exp(dt[d] * A[d]), h[d]
+            decay, before = exp2(dt[d] * A[d]), h[d]
             after = decay * before + drive[d] * b
             h[d] = after
             grad_h = carried[d] + c * grad_y[d]

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmrm_lab.models import kernels
-from hmrm_lab.models.layers import multiply
-from hmrm_lab.models.selective_scan.fused import to_array
+from hmrm_lab.models import machine_code
+from hmrm_lab.models.selective_scan.fused import add_scan, differentiate_scan, to_array
 
 Tensors = tuple[Tensor, ...]
+
+
+DIRECTIONS = (False, True)  # whether it runs from the last token to the first
 
 
 @torch.library.custom_op("hmrm::bidirectional_scan", mutates_args=(), device_types="cpu")
@@ -27,17 +29,18 @@ def _forward(
     dt_bias: Tensor,
     A: Tensor,
     skip: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """As `fused_bidirectional_scan`; returns what the backward pass needs as well."""
     batch, length, width = xz.shape[0], xz.shape[1], conv_bias.shape[1]
     u = torch.empty(2, batch, length, width)
-    kernels.convolve_forward(_convolution(xz, conv_weight, conv_bias), u.numpy())
-    selected = torch.stack([multiply(u[g].flatten(0, 1), select[g]) for g in range(2)])
-    selected = selected.view(2, batch, length, select.shape[2])
-    y, out = torch.empty(batch, length, width), torch.empty(batch, length, width)
-    gated = _gated(u, selected, dt_weight, dt_bias, A, skip, xz)
-    kernels.gated_scan_forward(gated, y.numpy(), out.numpy())
-    return out, u, selected, y
+    machine_code.convolve_forward(_convolution(xz, conv_weight, conv_bias), u.numpy())
+    selected = torch.bmm(u.flatten(1, 2), select)
+    dt = torch.bmm(selected[..., : dt_weight.shape[1]], dt_weight)
+    machine_code.steps_forward(dt.numpy(), to_array(dt_bias))
+    y, out = torch.zeros(batch, length, width), torch.empty(batch, length, width)
+    add_scan(_scan(u, selected, dt, A, skip), DIRECTIONS, y)
+    machine_code.gate_forward(to_array(xz), y.numpy(), out.numpy())
+    return out, u, selected, dt, y
 
 
 @torch.library.custom_op("hmrm::bidirectional_scan_backward", mutates_args=(), device_types="cpu")
@@ -45,6 +48,7 @@ def _backward(
     grad_out: Tensor,
     u: Tensor,
     selected: Tensor,
+    dt: Tensor,
     y: Tensor,
     xz: Tensor,
     conv_weight: Tensor,
@@ -55,26 +59,29 @@ def _backward(
     A: Tensor,
     skip: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    g_u, g_selected, g_xz = (torch.empty(t.shape) for t in (u, selected, xz))
-    weights = (conv_weight, conv_bias, dt_weight, dt_bias, A, skip)
-    g_conv, g_conv_bias, g_dt, g_dt_bias, g_A, g_skip = (torch.zeros(t.shape) for t in weights)
-    kernels.gated_scan_backward(
-        _gated(u, selected, dt_weight, dt_bias, A, skip, xz),
-        y.numpy(),
-        to_array(grad_out),
-        _gated(g_u, g_selected, g_dt, g_dt_bias, g_A, g_skip, g_xz),
+    g_xz, g_y = torch.empty(xz.shape), torch.empty(y.shape)
+    weights = (conv_weight, conv_bias, dt_bias)
+    g_conv, g_conv_bias, g_dt_bias = (torch.zeros(t.shape) for t in weights)
+    machine_code.gate_backward(
+        to_array(xz), y.numpy(), to_array(grad_out), g_xz.numpy(), g_y.numpy()
     )
-    g_select = torch.empty(select.shape)
-    for g in range(2):
-        rows, g_rows, g_picked = (t[g].flatten(0, 1) for t in (u, g_u, g_selected))
-        g_select[g] = multiply(rows.mT, g_picked)
-        g_rows += multiply(g_picked, select[g].mT)
-    kernels.convolve_backward(
+    scan = _scan(u, selected, dt, A, skip)
+    g_u, g_dt, g_A, g_B, g_C, g_skip = differentiate_scan(scan, DIRECTIONS, g_y)
+    g_u, g_dt = g_u.view(2, -1, g_u.shape[-1]), g_dt.view(dt.shape)
+    machine_code.steps_backward(dt.numpy(), g_dt.numpy(), g_dt_bias.numpy())
+    factors = selected[..., : dt_weight.shape[1]]
+    g_dt_weight = torch.bmm(factors.mT, g_dt)
+    g_factors = torch.bmm(g_dt, dt_weight.mT)
+    rows = (*factors.shape[:2], -1)
+    g_selected = torch.cat([g_factors, g_B.view(rows), g_C.view(rows)], dim=-1)
+    g_select = torch.bmm(u.flatten(1, 2).mT, g_selected)
+    g_u += torch.bmm(g_selected, select.mT)
+    machine_code.convolve_backward(
         _convolution(xz, conv_weight, conv_bias),
-        g_u.numpy(),
+        g_u.view(u.shape).numpy(),
         _convolution(g_xz, g_conv, g_conv_bias),
     )
-    return g_xz, g_conv, g_conv_bias, g_select, g_dt, g_dt_bias, g_A, g_skip
+    return g_xz, g_conv, g_conv_bias, g_select, g_dt_weight, g_dt_bias, g_A, g_skip
 
 
 def fused_bidirectional_scan(
@@ -104,15 +111,24 @@ def fused_bidirectional_scan(
 
 
 @_forward.register_fake
-def _(xz: Tensor, conv_weight: Tensor, conv_bias: Tensor, select: Tensor, *_: Tensor) -> Tensors:
+def _(
+    xz: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    select: Tensor,
+    *_: Tensor,
+) -> Tensors:
     batch, length, width = xz.shape[0], xz.shape[1], conv_bias.shape[1]
-    shapes = (batch, length, width), (2, batch, length, width), (2, batch, length, select.shape[2])
-    out, u, selected = (xz.new_empty(shape) for shape in shapes)
-    return out, u, selected, torch.empty_like(out)
+    rows = batch * length
+    shapes = (2, batch, length, width), (2, rows, select.shape[2]), (2, rows, width)
+    out = xz.new_empty(batch, length, width)
+    return out, *(xz.new_empty(shape) for shape in shapes), torch.empty_like(out)
 
 
 @_backward.register_fake
-def _(grad_out: Tensor, u: Tensor, selected: Tensor, y: Tensor, *arguments: Tensor) -> Tensors:
+def _(
+    grad_out: Tensor, u: Tensor, selected: Tensor, dt: Tensor, y: Tensor, *arguments: Tensor
+) -> Tensors:
     return tuple(torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in arguments)
 
 
@@ -129,9 +145,15 @@ def _differentiate(ctx: Any, grad_out: Tensor, *_: Tensor) -> Tensors:
 _forward.register_autograd(_differentiate, setup_context=_save)
 
 
-def _convolution(*tensors: Tensor) -> kernels.Convolution:
-    return kernels.Convolution(*map(to_array, tensors))
+def _scan(u: Tensor, selected: Tensor, dt: Tensor, A: Tensor, skip: Tensor) -> Tensors:
+    """The arguments of both scans, one after the other."""
+    sequences, length, states = u.shape[0] * u.shape[1], u.shape[2], A.shape[1]
+    at_C = selected.shape[-1] - states
+    B, C = selected[..., at_C - states : at_C], selected[..., at_C:]
+    flat = (t.reshape(sequences, length, -1) for t in (u, dt, B, C))
+    x, steps, B, C = flat
+    return x, steps, A, B, C, skip
 
 
-def _gated(*tensors: Tensor) -> kernels.GatedScan:
-    return kernels.GatedScan(*map(to_array, tensors))
+def _convolution(*tensors: Tensor) -> machine_code.Convolution:
+    return machine_code.Convolution(*map(to_array, tensors))

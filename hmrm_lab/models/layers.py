@@ -37,11 +37,6 @@ class Dropout(nn.Dropout):
         return input * kept / max(1 - self.p, TINY)
 
 
-def multiply(left: Tensor, right: Tensor) -> Tensor:
-    """The matrix product of (M, K) and (K, N), for code that writes its own backward pass."""
-    return _onednn(left, right.mT) if _fits(left) else left @ right
-
-
 class _OneDnnLinear(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -14,39 +14,75 @@ f32 = np.float32
 LOG2_E = f32(1.4426950408889634)
 LN_2_HIGH, LN_2_LOW = f32(0.693359375), f32(-2.12194440e-4)  # their sum is ln 2
 ROUND = f32(1.5 * 2**23)  # adding it rounds to a whole number, which the low bits then hold
-SMALLEST = f32(-87.0)  # exp of less is no normal number
+SMALLEST = f32(-126.0)  # two to the power of less is no normal number
 ZERO, ONE, TWO = f32(0.0), f32(1.0), f32(2.0)
 
 
-def compiled(function: Callable[..., Any], *, reorder: bool = True) -> Any:
+def compiled(function: Callable[..., Any], *, reorder: bool = True, inside: bool = False) -> Any:
     """Products may be fused and sums taken in any order; nothing else is loosened."""
     flags = {"contract", "reassoc", "nsz"} if reorder else {"contract"}
-    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(function)
+    jit = numba.njit(
+        cache=True, nogil=True, error_model="numpy", fastmath=flags, forceinline=inside
+    )
+    return jit(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compiled into whatever calls it."""
+    return compiled(function, inside=True)
+
+
+def _fraction(f: np.float32) -> np.float32:
+    """2^f - 1 for |f| <= 1/2, to 2e-9: the polynomial of least greatest error, fitted here."""
+    p = f32(1.5353361959569156e-4)
+    p = p * f + f32(1.3398873852565885e-3)
+    p = p * f + f32(9.61843691766262e-3)
+    p = p * f + f32(5.5503323674201965e-2)
+    p = p * f + f32(2.4022647738456726e-1)
+    p = p * f + f32(6.931471824645996e-1)
+    return f32(p * f)
+
+
+def _scale(p: np.float32, shifted: np.float32) -> np.float32:
+    """p 2^n, where `shifted` is n + ROUND: n is added to the exponent."""
+    n = np.int32(f32(shifted).view(np.int32) << np.int32(23))
+    return np.int32(f32(p).view(np.int32) + n).view(np.float32)
+
+
+def _split(x: np.float32) -> tuple[np.float32, np.float32]:
+    """x log2 e for x <= 0, as a whole number + ROUND, and the power of the rest less 1."""
+    x = max(x, SMALLEST * LN_2_HIGH)
+    shifted = f32(x * LOG2_E + ROUND)
+    n = shifted - ROUND
+    rest = x - n * LN_2_HIGH
+    return shifted, fraction((rest - n * LN_2_LOW) * LOG2_E)
+
+
+# Reordering would cancel the rounding by `ROUND`, hence it is off in these.
+fraction, scale, split = (compiled(f, reorder=False) for f in (_fraction, _scale, _split))
+
+
+def _exp2(x: np.float32) -> np.float32:
+    """2^x for x <= 0 to about one unit in the last place, in operations that vectorise."""
+    x = max(x, SMALLEST)
+    shifted = f32(x + ROUND)
+    return scale(ONE + fraction(x - (shifted - ROUND)), shifted)
 
 
 def _exp(x: np.float32) -> np.float32:
-    """exp(x) for x <= 0 to about one unit in the last place, in operations that vectorise.
-
-    x = n ln 2 + r; exp(r) is the polynomial of Cephes (expf), and n is added to its exponent.
-    Reordering would cancel the rounding by `ROUND`, hence it is off here.
-    """
-    x = max(x, SMALLEST)
-    shifted = f32(x * LOG2_E + ROUND)
-    n = shifted - ROUND
-    r = x - n * LN_2_HIGH
-    r = r - n * LN_2_LOW
-    p = f32(1.9875691500e-4)
-    p = p * r + f32(1.3981999507e-3)
-    p = p * r + f32(8.3334519073e-3)
-    p = p * r + f32(4.1665795894e-2)
-    p = p * r + f32(1.6666665459e-1)
-    p = p * r + f32(5.0000001201e-1)
-    p = f32(p * r * r + r + ONE)
-    exponent = np.int32(shifted.view(np.int32) << np.int32(23))
-    return np.int32(p.view(np.int32) + exponent).view(np.float32)
+    """exp(x) for x <= 0, likewise."""
+    shifted, rest = split(x)
+    return scale(ONE + rest, shifted)
 
 
-exp = compiled(_exp, reorder=False)
+def _complement(x: np.float32) -> np.float32:
+    """1 - exp(-x) for x >= 0, exact for small values too."""
+    shifted, rest = split(-x)
+    whole = scale(ONE, shifted)
+    return (ONE - whole) - whole * rest
+
+
+exp2, exp, complement = (compiled(f, reorder=False) for f in (_exp2, _exp, _complement))
 
 
 @compiled

@@ -125,8 +125,14 @@ def test_machine_code_exponentials_are_exact() -> None:
     for function, exact in functions.items():
         ours = np.array([function(value) for value in x[::100]])
         np.testing.assert_allclose(ours, exact[::100], rtol=5e-7)
-    ours = np.array([vector_math.exp(value) for value in x[x <= 0][::100]])
-    np.testing.assert_allclose(ours, np.exp(x[x <= 0][::100].astype(np.float64)), rtol=3e-7)
+    below = x[x <= 0][::100]
+    powers = {vector_math.exp: np.exp, vector_math.exp2: np.exp2}
+    for function, exact in powers.items():
+        ours = np.array([function(value) for value in below])
+        np.testing.assert_allclose(ours, exact(below.astype(np.float64)), rtol=3e-7)
+    small = np.geomspace(1e-9, 80, 2000, dtype=np.float32)
+    ours = np.array([vector_math.complement(value) for value in small])
+    np.testing.assert_allclose(ours, -np.expm1(-small.astype(np.float64)), rtol=5e-7)
 
 
 def test_torch_sees_the_scan() -> None:

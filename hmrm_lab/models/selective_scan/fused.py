@@ -4,13 +4,18 @@ Registered through `torch.library`, so that autograd, `torch.compile` and `torch
 operator.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from hmrm_lab.models import kernels
+from hmrm_lab.models.selective_scan import machine_code
+from hmrm_lab.models.selective_scan.blocks import Array, Room, Scan, make_room
+
+Tensors = tuple[Tensor, ...]
 
 
 @torch.library.custom_op("hmrm::selective_scan", mutates_args=(), device_types="cpu")
@@ -28,8 +33,8 @@ def fused_scan(
     returns : (S, L, D)
     """
     _check(x, dt, A, B, C, skip, reverse)
-    y = torch.empty(x.shape)
-    kernels.scan_forward(_scan(x, dt, A, B, C, skip), np.array(reverse), y.numpy())
+    y = torch.zeros(x.shape)
+    add_scan((x, dt, A, B, C, skip), reverse, y)
     return y
 
 
@@ -44,12 +49,8 @@ def _backward(
     skip: Tensor,
     reverse: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    scan = (x, dt, A, B, C, skip)
-    g_x, g_dt, g_B, g_C = (torch.empty(tensor.shape) for tensor in (x, dt, B, C))
-    g_A, g_skip = torch.zeros(A.shape), torch.zeros(skip.shape)
-    grads = (g_x, g_dt, g_A, g_B, g_C, g_skip)
-    kernels.scan_backward(_scan(*scan), np.array(reverse), to_array(grad_y), _scan(*grads))
-    return g_x, g_dt, g_A, g_B, g_C, g_skip
+    grads = differentiate_scan((x, dt, A, B, C, skip), reverse, grad_y)
+    return grads[0], grads[1], grads[2], grads[3], grads[4], grads[5]
 
 
 @fused_scan.register_kernel("cuda")
@@ -93,11 +94,50 @@ def _differentiate(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
 fused_scan.register_autograd(_differentiate, setup_context=_save)
 
 
-def _scan(*tensors: Tensor) -> kernels.Scan:
-    return kernels.Scan(*map(to_array, tensors))
+def add_scan(scan: Tensors, reverse: Sequence[bool], y: Tensor) -> None:
+    """Add the scans of S sequences to y (S', L, D), which S' divides, in turn."""
+    arguments = _arrays(_even(scan))
+    machine_code.scan_forward(arguments, np.array(reverse), _room(arguments), y.numpy())
 
 
-def to_array(tensor: Tensor) -> kernels.Array:
+def differentiate_scan(scan: Tensors, reverse: Sequence[bool], grad_y: Tensor) -> Tensors:
+    """The gradients of the arguments of `add_scan`, of its y (S', L, D)."""
+    even = _even(scan)
+    arguments = _arrays(even)
+    x, dt, A, B, C, skip = even
+    into = [torch.empty(tensor.shape) for tensor in (x, dt, A)]
+    into += [torch.zeros(B.shape), torch.zeros(C.shape), torch.empty(skip.shape)]
+    machine_code.scan_backward(
+        arguments, np.array(reverse), _room(arguments), to_array(grad_y), _arrays(into)
+    )
+    states = scan[2].shape[1]
+    g_x, g_dt, g_A, g_B, g_C, g_skip = into
+    if states != A.shape[1]:
+        g_A, g_B, g_C = (
+            g_A[:, :states].clone(),
+            g_B[..., :states].clone(),
+            g_C[..., :states].clone(),
+        )
+    return g_x, g_dt, g_A, g_B, g_C, g_skip
+
+
+def _even(scan: Tensors) -> Tensors:
+    """The machine code goes two states at a time: an odd number gets one that nothing drives."""
+    x, dt, A, B, C, skip = scan
+    if A.shape[1] % 2:
+        A, B, C = F.pad(A, (0, 0, 0, 1)), F.pad(B, (0, 1)), F.pad(C, (0, 1))
+    return x, dt, A, B, C, skip
+
+
+def _arrays(tensors: Sequence[Tensor]) -> Scan:
+    return Scan(*map(to_array, tensors))
+
+
+def _room(scan: Scan) -> Room:
+    return make_room(scan.x.shape[1], scan.A.shape[1], scan.x.shape[2])
+
+
+def to_array(tensor: Tensor) -> Array:
     """The memory of a tensor, copied only where it is not contiguous."""
     return tensor.detach().contiguous().numpy()
 
