@@ -75,7 +75,7 @@ def _backward(
     rows = (*factors.shape[:2], -1)
     g_selected = torch.cat([g_factors, g_B.view(rows), g_C.view(rows)], dim=-1)
     g_select = torch.bmm(u.flatten(1, 2).mT, g_selected)
-    g_u += torch.bmm(g_selected, select.mT)
+    g_u.baddbmm_(g_selected, select.mT)
     machine_code.convolve_backward(
         _convolution(xz, conv_weight, conv_bias),
         g_u.view(u.shape).numpy(),

@@ -1,7 +1,7 @@
 """Layers of torch's with the same meaning, and never slower on the CPU.
 
-Linear layers go through oneDNN where torch has it: in float32 its matrix products are as exact as
-MKL's, and faster on processors that MKL does not favour. Dropout draws uniform numbers, which is
+Linear layers and the gradients of their input go through oneDNN where torch has it: in float32 its
+matrix products are as exact as MKL's, and faster on processors that MKL does not favour. Dropout draws uniform numbers, which is
 faster than Bernoulli's. `benchmarks/layers.py` measures both.
 """
 
@@ -50,7 +50,9 @@ class _OneDnnLinear(Function):
         x, weight = ctx.saved_tensors
         rows, grad_rows = x.flatten(0, -2), grad.flatten(0, -2)
         grad_x = _onednn(grad, weight.mT) if ctx.needs_input_grad[0] else None
-        return grad_x, _onednn(grad_rows.mT, rows.mT), grad_rows.sum(0) if ctx.has_bias else None
+        # oneDNN would copy both of these to turn them round.
+        grad_weight = grad_rows.mT @ rows
+        return grad_x, grad_weight, grad_rows.sum(0) if ctx.has_bias else None
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
