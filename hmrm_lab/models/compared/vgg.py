@@ -12,8 +12,8 @@ VGG16 = (2, 2, 3, 3, 3)  # convolutions of each stage: configuration D
 VGG19 = (2, 2, 4, 4, 4)  # configuration E
 
 NORMALISED = (
-    "batch normalisation after each convolution, without which it does not learn from random"
-    " weights (option batch_norm)"
+    "batch normalisation after each convolution (option batch_norm), without which it learns next"
+    " to nothing from random weights in the few steps of a fold"
 )
 
 
