@@ -1,6 +1,9 @@
 """CapsuleNet (Van Quang et al., FG 2019): a residual network, then capsules that agree."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
@@ -70,7 +73,13 @@ class CapsuleNet(nn.Module):
     """
 
     def __init__(
-        self, channels: int, size: int, *, side: Side = SIDE, width: Width = 0.25, routings: int = 3
+        self,
+        channels: int,
+        size: int,
+        *,
+        side: Side = SIDE,
+        width: Width = 0.25,
+        routings: Annotated[int, Field(ge=1)] = 3,
     ) -> None:
         super().__init__()
         self.side = side

@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from hmrm_lab.config import load_config
+from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.cost import count_parameters
 from hmrm_lab.models.compared.efficientnet_b0 import EfficientNetB0
 from hmrm_lab.models.compared.googlenet import GoogLeNet
 from hmrm_lab.models.compared.pictures import begin_as_he, count_filters, enlarge
 from hmrm_lab.models.compared.residual import ResNet
 from hmrm_lab.models.compared.vgg import VGG, VGG16, VGG19
+from hmrm_lab.registry import systems
 
 IMAGENET = (3, 1000)  # channels and classes
 PUBLISHED: dict[str, tuple[Callable[[], nn.Module], int]] = {
@@ -61,3 +64,17 @@ def test_first_weights_keep_the_size_of_what_goes_backwards(groups: int) -> None
     assert given.grad is not None
     assert given.grad[..., 2:-2, 2:-2].square().mean().item() == pytest.approx(1, rel=0.15)
     assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("system", ["capsulenet", "geme", "googlenet", "resnet18", "vgg16"])
+@pytest.mark.parametrize("side", [32, 33, 50, 63, 64])
+def test_maps_may_be_enlarged_to_any_side(side: int, system: str) -> None:
+    with torch.device("meta"):
+        model = systems[system].build(3, 28, side=side, width=0.125).eval()
+        assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
+
+
+@pytest.mark.parametrize("option", ["side=16", "width=0", "width=1.5", "dropout=1"])
+def test_impossible_options_are_refused(option: str) -> None:
+    with pytest.raises(ConfigError, match=option.partition("=")[0]):
+        load_config("default", system="vgg16", overrides=[f"model.{option}"])
