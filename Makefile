@@ -5,7 +5,7 @@ PROFILE ?= smoke
 RUN := OMP_NUM_THREADS=1 $(BIN)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check browser-test stress-test kill-test lab notebooks gallery bench clean
+.PHONY: demo test check browser-test stress-test kill-test lab notebooks gallery cards bench clean
 
 demo: .venv/core.stamp  ## frames to flow to LOSO training to report, on the built-in faces
 	$(RUN)/hmrm demo
@@ -38,6 +38,9 @@ notebooks: .venv/dev.stamp  ## execute all notebooks as they stand; compare thei
 
 gallery: .venv/dev.stamp  ## the executed notebooks as pages: build/gallery/index.html
 	$(RUN)/hmrm notebooks run --out build/gallery --profile $(PROFILE)
+
+cards: .venv/dev.stamp  ## docs/systems.md anew, from the cards of the systems
+	$(RUN)/python -m hmrm_lab.reporting.system_cards > docs/systems.md
 
 bench: .venv/dev.stamp  ## the performance claims, each measured in one run
 	$(RUN)/hmrm bench

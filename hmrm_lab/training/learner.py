@@ -56,7 +56,7 @@ class Learner:
         mix = _motion_mix(config, train, labels, map_source(config, model, train, device))
         loss_of = _loss(config, labels).to(device)
         optimizer = _optimizer(config.training, parameter_groups(config, model, loss_of))
-        steps = math.ceil(len(train) / config.training.batch)
+        steps = len(split_batches(labels, config.training.batch))
         schedule = _schedule(config.training, optimizer, steps, epochs)
         averaged = WeightAverage(model, config.training.ema) if config.training.ema else None
         gradients = _gradients(config, model, loss_of, device)
@@ -72,7 +72,8 @@ class Learner:
         self.model.train()
         labels, count = self.mix.labels, len(self.mix.labels)
         total = torch.zeros((), device=labels.device)
-        for rows in torch.randperm(count).to(labels.device).split(self.config.training.batch):
+        order = torch.randperm(count).to(labels.device)
+        for rows in split_batches(order, self.config.training.batch):
             total += self.step(rows) * len(rows)
         return total.item() / count
 
@@ -86,6 +87,18 @@ class Learner:
         if self.averaged:
             self.averaged.update(self.model)
         return loss
+
+
+def split_batches(order: Tensor, size: int) -> list[Tensor]:
+    """Batches of `size`, the last with what is left; a single clip left joins the batch before it.
+
+    Batch normalisation has nothing to compare a single clip with.
+    """
+    batches = list(order.split(size))
+    if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
+        *batches, last, single = batches
+        batches.append(torch.cat([last, single]))
+    return batches
 
 
 def build_model(config: ExperimentConfig, size: int) -> nn.Module:

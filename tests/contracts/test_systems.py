@@ -1,5 +1,8 @@
 """What every registered system must do; a new one is tested by being registered."""
 
+import tomllib
+
+import numpy as np
 import pytest
 import torch
 from conftest import make_flowset, quick_config
@@ -41,15 +44,19 @@ def test_every_parameter_gets_a_gradient(preset: str, system: str) -> None:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_overfits_eight_clips(system: str) -> None:
-    config = quick_config(
-        system,
-        "training.epochs=150",
-        "training.lr=5e-3",
-        "augment.motionmix=0",
-        "model.dropout=0",
-    )
+    plain = ["training.epochs=60", "training.lr=5e-3", "training.schedule=cosine"]
+    still = ["model.dropout=0"] if "dropout" in systems[system].options.model_fields else []
+    config = quick_config(system, "augment.motionmix=0", *plain, *still)
     eight = make_flowset(subjects=2, per_subject=4)
     assert (fit(config, eight, seed=0).classify(eight).argmax(1) == eight.labels).all()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_single_clip_left_over_is_no_trouble(system: str) -> None:
+    """Batch normalisation has nothing to compare one clip with once its map is 1x1."""
+    small = ["model.side=32"] if "side" in systems[system].options.model_fields else []
+    config = quick_config(system, "training.epochs=1", "training.batch=4", *small)
+    assert np.isfinite(fit(config, make_flowset(subjects=1, per_subject=5), seed=0).losses).all()
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -61,11 +68,19 @@ def test_same_seed_same_probabilities(system: str) -> None:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_config_round_trip(system: str) -> None:
-    import tomllib
-
     config = load_config("default", system=system)
     tables = tomllib.loads(to_toml(config.model_dump(mode="json")))
     assert ExperimentConfig.model_validate(tables) == config
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_card_says_whose_it_is_and_what_is_not(system: str) -> None:
+    card = systems[system].card
+    assert card is not None
+    assert systems[system].source
+    assert card.citation.strip()
+    assert all(text.strip() for text in card.departures)
+    assert card.departures or card.fidelity == "faithful"
 
 
 @pytest.mark.gpu

@@ -24,6 +24,20 @@ def test_claims_are_those_of_the_paper() -> None:
     assert claimed("hmrm", "M2", "casme2") == {"uf1": 0.9207, "uar": 0.9324}
     assert claimed("hmrm", "full", "casme2") == claimed("hmrm", "M4", "casme2")
     assert claimed("hmrm", "M9", "casme2") == {}
+    assert claimed("ststnet") == {"uf1": 0.7353, "uar": 0.7605}
+    assert claimed("htnet", data="samm") == {"uf1": 0.8131, "uar": 0.8124}
+
+
+def test_claims_of_compared_systems_are_whole_and_flagged() -> None:
+    table = published().query("system != 'hmrm'")
+    sizes = table.groupby("system").size()
+    assert (sizes == 4 * 2).all()  # composite and three sets; UF1 and UAR
+    assert len(sizes) == 10
+    peeking = table[table["note"].str.contains("best test epoch")]
+    assert set(peeking["system"]) == {"capsulenet", "htnet"}
+    precision = table[table["note"].str.contains("macro precision")]
+    assert set(precision["system"] + precision["metric"]) == {"ststnetuar"}
+    assert len(precision) == 4
 
 
 def test_figures_differences_and_tests(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.errors import DivergedError
 from hmrm_lab.records import FlowSet
-from hmrm_lab.training.learner import WeightAverage, _schedule
+from hmrm_lab.training.learner import WeightAverage, _schedule, split_batches
 from hmrm_lab.training.trainer import classify, fit
 
 
@@ -43,6 +43,16 @@ def test_losses_of_a_tiny_run_are_pinned(toy_flowset: FlowSet) -> None:
 
 
 PINNED = [2.026547, 1.418829, 1.153388, 0.868297]
+
+
+@pytest.mark.parametrize(
+    ("clips", "size", "lengths"),
+    [(9, 4, [4, 5]), (10, 4, [4, 4, 2]), (8, 4, [4, 4]), (5, 8, [5]), (1, 4, [1]), (3, 1, [1] * 3)],
+)
+def test_no_clip_is_left_alone(clips: int, size: int, lengths: list[int]) -> None:
+    batches = split_batches(torch.arange(clips), size)
+    assert [len(batch) for batch in batches] == lengths
+    assert torch.cat(batches).tolist() == list(range(clips))
 
 
 def test_partners_come_from_the_training_clips(toy_flowset: FlowSet) -> None:

@@ -1,0 +1,40 @@
+"""ResNet18 (He et al., CVPR 2016) on motion maps."""
+
+from hmrm_lab.cards import Card
+from hmrm_lab.models.compared.pictures import (
+    ENLARGED,
+    FROM_SCRATCH,
+    NARROW,
+    PLAIN,
+    SIDE,
+    Dropped,
+    OnMaps,
+    Side,
+    Width,
+)
+from hmrm_lab.models.compared.residual import ResNet
+from hmrm_lab.records import CLASSES
+from hmrm_lab.registry import systems
+
+CARD = Card(
+    takes="flow maps",
+    citation="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
+    fidelity="adapted",
+    departures=(ENLARGED, NARROW, FROM_SCRATCH),
+)
+
+
+@systems.register("resnet18", recipe=PLAIN, source="He et al. 2016", card=CARD)
+def resnet18(
+    channels: int, size: int, *, side: Side = SIDE, width: Width = 0.25, dropout: Dropped = 0.0
+) -> OnMaps:
+    """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
+    network = ResNet(
+        channels,
+        len(CLASSES),
+        blocks=(2, 2, 2, 2),
+        bottleneck=False,
+        width=width,
+        dropout=dropout,
+    )
+    return OnMaps(network, side)
