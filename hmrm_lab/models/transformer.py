@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.layers import Dropout, Linear
 
 
@@ -26,7 +27,7 @@ class Attention(nn.Module):
         qkv_bias: bool = True,
     ) -> None:
         super().__init__()
-        inner = heads * (width // heads)
+        inner = width_of_heads(width, heads)
         self.heads, self.drop_key = heads, drop_key
         self.project_in = Linear(width, 3 * inner, bias=qkv_bias)
         self.project_out = Linear(inner, width)
@@ -55,6 +56,16 @@ class Attention(nn.Module):
             hidden = torch.rand_like(logits) < self.drop_key
             logits = logits.masked_fill(hidden, -1e4)  # finite: all keys of a query may be hidden
         return logits.softmax(-1)
+
+
+def width_of_heads(width: int, heads: int) -> int:
+    """The largest width up to this one that the heads divide; a `ConfigError` if it is zero."""
+    if not 1 <= heads <= width:
+        raise ConfigError(
+            f"{heads} heads do not fit into a width of {width}",
+            mend="take at least one head, and a width that is no smaller than the heads",
+        )
+    return width // heads * heads
 
 
 class TransformerBlock(nn.Module):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from hmrm_lab.config import load_config
+from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.cost import count_parameters
 from hmrm_lab.models.compared.frl_dgt import FRLDGT
 from hmrm_lab.models.compared.htnet import HTNet
@@ -220,3 +221,20 @@ def test_tokens_of_the_perceptron_are_core_regions_and_then_sub_regions() -> Non
     core_alone = RegionMLP(1, 28, regions="core").tokens(maps)
     sub_alone = RegionMLP(1, 28, regions="sub").tokens(maps)
     assert torch.equal(torch.cat([core_alone, sub_alone], 1), tokens)
+
+
+@pytest.mark.parametrize(
+    ("system", "override", "message"),
+    [
+        ("htnet", "model.heads=400", "400 heads do not fit into a width of 36"),
+        ("mfdan", "model.heads=0", "0 heads do not fit"),
+        ("slstt", "model.frames=0", "frames: Input should be greater than or equal to 1"),
+        ("htnet", "model.attention=all", "attention"),
+        ("mlp", "model.regions=some", "regions"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_sentence(
+    system: str, override: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_model(load_config("default", system=system, overrides=[override]), 28)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from hmrm_lab.cards import Card
 from hmrm_lab.models.compared.plain_recipe import PLAIN
 from hmrm_lab.models.layers import Dropout, Linear
-from hmrm_lab.models.transformer import TransformerBlock, patches
+from hmrm_lab.models.transformer import TransformerBlock, patches, width_of_heads
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Recipe, systems
 
@@ -65,7 +65,9 @@ class MFDAN(nn.Module):
             nn.Sequential(nn.LayerNorm(width), Linear(width, width), nn.GELU(), Dropout(dropout))
             for _ in range(levels)
         )
-        self.guides = nn.ModuleList(Linear(width, 2 * width) for _ in range(levels))
+        self.guides = nn.ModuleList(
+            Linear(width, 2 * width_of_heads(width, heads)) for _ in range(levels)
+        )
         self.layers = nn.ModuleList(
             TransformerBlock(width, heads=heads, dropout=dropout, drop_key=drop_key)
             for _ in range(levels)

@@ -1,8 +1,9 @@
 """SLSTT: a vision transformer on long-term flow and an aggregator over time (Zhang et al. 2022)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
@@ -54,7 +55,7 @@ class SLSTT(nn.Module):
         width: int = 64,
         depth: int = 3,
         heads: int = 4,
-        frames: int = 3,
+        frames: Annotated[int, Field(ge=1)] = 3,
         aggregator: Literal["lstm", "mean"] = "lstm",
         dropout: float = 0.1,
     ) -> None:
