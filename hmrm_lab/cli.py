@@ -37,6 +37,7 @@ app.command()(cli_recordings.prepare)
 app.command()(cli_predict.predict)
 app.command()(cli_bench.bench)
 app.command()(cli_studies.ablate)
+app.command()(cli_studies.effects)
 app.command()(cli_studies.sweep)
 
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]

@@ -1,13 +1,18 @@
-"""`hmrm ablate` and `hmrm sweep`: the studies of the paper's section 4.4."""
+"""`hmrm ablate`, `hmrm sweep` and `hmrm effects`: studies of one recipe (paper 4.4)."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hmrm_lab.cli_shared import Json, show
 from hmrm_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hmrm_lab.config import ExperimentConfig
+    from hmrm_lab.studies.sweep import Point, Sweep
 
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
 Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
@@ -67,18 +72,70 @@ def sweep(
 ) -> None:
     """Width by depth, scored on inner folds of half of the subjects: no test result."""
     from hmrm_lab.config import load_config
-    from hmrm_lab.preparation import load_flowset
-    from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.tables import display_table
     from hmrm_lab.studies.cells import NOT_A_TEST, cells_table
-    from hmrm_lab.studies.places import end_preparation_workers
-    from hmrm_lab.studies.sweep import Sweep, grid, run_cells, whole_numbers
+    from hmrm_lab.studies.sweep import grid, whole_numbers
 
     config = load_config(preset, data=data, overrides=overrides or [])
     values = {
         "model.depth": whole_numbers("depths", depths),
         "model.width": whole_numbers("widths", widths),
     }
+    points = grid(values)
+    found = _swept(config, points, root=root, out=out, jobs=jobs)
+    table = cells_table(cell for point in points if (cell := found.cell(point)))
+    idle = [] if table["Note"].any() else ["Note"]
+    words = display_table(table.sort_values("UF1", ascending=False)).drop(columns=idle)
+    text = words.to_string(index=False)
+    result = {"sweep": str(found.folder), "what": NOT_A_TEST, "cells": _records(table)}
+    show(result, f"{text}\n\n{NOT_A_TEST}. Kept in {found.folder}", as_json)
+
+
+def effects(
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
+    overrides: Overrides = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME:key=value,key=value; repeatable. Else a list of thirty changes."),
+    ] = None,
+    out: Out = Path("runs"),
+    jobs: Jobs = 0,
+    as_json: Json = False,
+) -> None:
+    """What moves the number: one change to HMRM's recipe at a time, on half of the subjects."""
+    from hmrm_lab.config import load_config
+    from hmrm_lab.reporting.effects_table import effects_words
+    from hmrm_lab.studies.cells import NOT_A_TEST
+    from hmrm_lab.studies.effects import BASE, CHANGES, plan_effects
+
+    config = load_config(preset, data=data, overrides=overrides or [])
+    changes = [_variant(text) for text in variant] if variant else CHANGES
+    plan = plan_effects(config, changes)
+    found = _swept(config, list(plan.points.values()), root=root, out=out, jobs=jobs)
+    table = plan.table(found)
+    cell = found.cell(plan.points[BASE])
+    caption = cell.caption() if cell and not cell.problem else NOT_A_TEST
+    text = f"{effects_words(table).to_string(index=False)}\n\n{caption}. Kept in {found.folder}"
+    result = {"sweep": str(found.folder), "what": caption, "changes": _records(table)}
+    show(result, text, as_json)
+
+
+def _swept(
+    config: "ExperimentConfig",
+    points: "Sequence[Point]",
+    *,
+    root: Path | None,
+    out: Path,
+    jobs: int,
+) -> "Sweep":
+    """The sweep of this recipe with a cell for every point, those made that were missing."""
+    from hmrm_lab.preparation import load_flowset
+    from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.studies.places import end_preparation_workers
+    from hmrm_lab.studies.sweep import Sweep, run_cells
+
     processes = _processes(jobs)
     with ProgressBars() as bars:
         flowset = load_flowset(
@@ -89,14 +146,9 @@ def sweep(
             on_progress=bars.stage("flow"),
         )
         end_preparation_workers()
-        found, points = Sweep.of(config, flowset, out), grid(values)
+        found = Sweep.of(config, flowset, out)
         run_cells(found, flowset, points, jobs=processes, on_progress=bars.stage("settings"))
-    table = cells_table(cell for point in points if (cell := found.cell(point)))
-    idle = [] if table["Note"].any() else ["Note"]
-    words = display_table(table.sort_values("UF1", ascending=False)).drop(columns=idle)
-    text = words.to_string(index=False)
-    result = {"sweep": str(found.folder), "what": NOT_A_TEST, "cells": _records(table)}
-    show(result, f"{text}\n\n{NOT_A_TEST}. Kept in {found.folder}", as_json)
+    return found
 
 
 def _variant(text: str) -> Any:

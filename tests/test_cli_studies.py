@@ -1,4 +1,4 @@
-"""`hmrm ablate` and `hmrm sweep` as a person meets them."""
+"""`hmrm ablate`, `hmrm effects` and `hmrm sweep` as a person meets them."""
 
 import json
 from pathlib import Path
@@ -34,6 +34,19 @@ def test_sweep_says_that_it_is_no_result(tmp_path: Path) -> None:
     assert len(list((tmp_path / record["sweep"] / "cells").iterdir())) == 2
 
 
+def test_effects_are_read_on_inner_folds(tmp_path: Path) -> None:
+    changes = ("--variant", "thin:model.width=8", "--variant", "same:model.width=16")
+    done = hmrm("effects", *QUICK, *changes, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not a test result" in done.stdout
+    assert "the same as recipe" in done.stdout
+    record = json.loads(hmrm("effects", *QUICK, *changes, "--json", cwd=tmp_path).stdout)
+    recipe, thin, same = record["changes"]
+    assert thin["Difference"] == pytest.approx(thin["UF1"] - recipe["UF1"], abs=1e-6)
+    assert same["UF1"] is None
+    assert len(list((tmp_path / record["sweep"] / "cells").iterdir())) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -41,6 +54,7 @@ def test_sweep_says_that_it_is_no_result(tmp_path: Path) -> None:
         (("ablate", *QUICK, "--variant", "thin"), "not NAME:key=value"),
         (("ablate", *QUICK, "--variant", "x:model.widht=8"), "did you mean 'width'"),
         (("ablate", *QUICK, "--variant", "x:data.clips=9"), "changes data.clips"),
+        (("effects", *QUICK, "--variant", "x:data.clips=9"), "cannot vary data.clips"),
         (("sweep", *QUICK, "--widths", "8 wide"), "widths: '8 wide' are not whole numbers"),
         (("sweep", *QUICK, "--set", "evaluation.epoch_rule=oracle_test"), "peeks best"),
     ],

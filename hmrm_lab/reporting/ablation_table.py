@@ -79,13 +79,15 @@ def ablation_words(table: pd.DataFrame) -> pd.DataFrame:
     """The table to be read: figures rounded, intervals behind them, a dash where there is none."""
     words = pd.DataFrame({"Variant": table["Variant"], "Model": table["Model"]})
     for name in ("UF1", "UAR"):
-        words[f"{name} [95 %]"] = [_interval(row, name, "") for row in _rows(table)]
-    words["UF1 minus full [95 %]"] = [_interval(row, "Difference", "+") for row in _rows(table)]
+        words[f"{name} [95 %]"] = [interval_words(row, name, "") for row in _rows(table)]
+    words["UF1 minus full [95 %]"] = [
+        interval_words(row, "Difference", "+") for row in _rows(table)
+    ]
     for name in ("p", "p (Holm)"):
-        words[name] = [_number(value, "") for value in table[name]]
+        words[name] = [number_words(value, "") for value in table[name]]
     for name in CLAIMS:
         sign = "+" if name == "Paper difference" else ""
-        words[name] = [_number(value, sign) for value in table[name]]
+        words[name] = [number_words(value, sign) for value in table[name]]
     if table["Note"].any():
         words["Note"] = table["Note"]
     return words
@@ -154,12 +156,14 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _interval(row: dict[str, Any], name: str, sign: str) -> str:
+def interval_words(row: dict[str, Any], name: str, sign: str) -> str:
+    """`0.712 [0.655, 0.770]` from the columns `name`, `name low` and `name high`."""
     if math.isnan(row[name]):
         return NONE
     low, high = (f"{row[f'{name} {end}']:{sign}.3f}" for end in ("low", "high"))
     return f"{row[name]:{sign}.3f} [{low}, {high}]"
 
 
-def _number(value: float, sign: str) -> str:
+def number_words(value: float, sign: str) -> str:
+    """Three decimals, or a dash for NaN; `sign` is + where zero means no difference."""
     return NONE if math.isnan(value) else f"{value:{sign}.3f}"

@@ -41,7 +41,10 @@ PAPER_GRID = {
 }  # Figure 7
 GROUPS = 5
 DEAL = 0  # of the two halves
-SWEPT = ("input.", "model.", "augment.", "loss.", "training.")
+SWEPT = (
+    *("input.", "model.", "augment.", "loss.", "training."),
+    *("evaluation.readout", "evaluation.tta_"),  # how a trained model is asked
+)
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,7 @@ class Sweep:
 
     def config(self, point: Point) -> ExperimentConfig:
         """The recipe with these settings, or a `ConfigError`."""
-        for key in point:
-            if not key.startswith(SWEPT) or key == "model.name":
-                raise ConfigError(
-                    f"a sweep cannot vary {key}",
-                    mend=f"it varies settings of {', '.join(part[:-1] for part in SWEPT)}",
-                )
-        return override(self.base, [f"{key}={value}" for key, value in point.items()])
+        return changed(self.base, point)
 
     def file(self, point: Point) -> Path:
         return self.folder / "cells" / f"{self.config(point).digest()}.json"
@@ -82,6 +79,17 @@ class Sweep:
         """What this setting scores, if it has been tried."""
         file = self.file(point)
         return Cell(dict(point), read_json(file)) if file.is_file() else None
+
+
+def changed(recipe: ExperimentConfig, point: Point) -> ExperimentConfig:
+    """The recipe with these settings; a `ConfigError` for what a sweep may not vary."""
+    for key in point:
+        if not key.startswith(SWEPT) or key == "model.name":
+            raise ConfigError(
+                f"a sweep cannot vary {key}",
+                mend=f"it varies settings of {', '.join(part.rstrip('._') for part in SWEPT)}",
+            )
+    return override(recipe, [f"{key}={value}" for key, value in point.items()])
 
 
 def grid(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

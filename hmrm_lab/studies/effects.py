@@ -1,0 +1,116 @@
+"""What moves the number: one change to HMRM's recipe at a time, on the development subjects.
+
+    effects = plan_effects(load_config("default", data="flowmaps"))
+    sweep = Sweep.of(effects.recipe, flowset)
+    run_cells(sweep, flowset, list(effects.points.values()), jobs=2)
+    table = effects.table(sweep)
+
+Every change is a cell of an ordinary sweep (decision 0013): no leave-one-subject-out score is
+looked at, and what has been tried is not trained again. A change that helps here may be taken into
+the recipe; the other half of the subjects can then say whether it was luck.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.records import Predictions
+from hmrm_lab.reporting.effects_table import effects_table, ensemble
+from hmrm_lab.studies.ablate import Variant
+from hmrm_lab.studies.sweep import Point, Sweep, changed
+
+BASE = "recipe"
+ENSEMBLE = "mean of seeds"
+
+
+def _change(name: str, *overrides: str) -> Variant:
+    return Variant(name, ", ".join(overrides), overrides)
+
+
+CHANGES = (
+    _change("raw maps", "input.normalise=none"),
+    _change("normalised maps", "input.normalise=median_rms"),
+    _change("u and v alone", 'input.channels=["u", "v"]'),
+    _change("strain for magnitude", 'input.channels=["u", "v", "strain"]'),
+    _change("strain beside magnitude", 'input.channels=["u", "v", "strain", "magnitude"]'),
+    _change("no MotionMix", "augment.motionmix=0"),
+    _change("MotionMix for all", "augment.motionmix=1"),
+    _change("MotionMix blended", "augment.mix_lambda=[0.3, 1.0]"),
+    _change("no flip", "augment.flip=false", "evaluation.tta_flip=false"),
+    _change("no shift", "augment.shift_px=0", "evaluation.tta_shift_px=0"),
+    _change("no zoom, no turn", "augment.scale=0", "augment.rotate_deg=0"),
+    _change("one view answers", "evaluation.tta_flip=false", "evaluation.tta_shift_px=0"),
+    _change("fused head answers", "evaluation.readout=fused"),
+    _change("fused head alone", "loss.scale_weights=[1, 0, 0]", "evaluation.readout=fused"),
+    _change("classes as they come", "loss.class_weight_power=0"),
+    _change("classes alike", "loss.class_weight_power=1"),
+    _change("focal 1", "loss.gamma=1"),
+    _change("focal 2", "loss.gamma=2"),
+    _change("no smoothing", "loss.label_smoothing=0"),
+    _change("width 32", "model.width=32"),
+    _change("width 128", "model.width=128"),
+    _change("depth 2", "model.depth=2"),
+    _change("depth 4", "model.depth=4"),
+    _change("pixel tokens", "model.tokens=pixels"),
+    _change("no fusion", "model.fusion=none"),
+    _change("no feed-forward", "model.ffn_ratio=0"),
+    _change("no dropout", "model.dropout=0"),
+    _change("no drop path", "model.drop_path=0"),
+    _change("no averaged weights", "training.ema=0"),
+    _change("half the epochs", "training.epochs=12"),
+    _change("twice the epochs", "training.epochs=48"),
+    _change("the paper's rate", "training.lr=5e-4"),
+    _change("constant rate", "training.schedule=constant"),
+)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The changes of a study by name: their words, their settings, and why others are left out."""
+
+    recipe: ExperimentConfig
+    words: dict[str, str]
+    points: dict[str, Point]
+    left_out: dict[str, str]
+
+    def table(self, sweep: Sweep) -> pd.DataFrame:
+        """`effects_table` of what has been tried so far, and the seeds' mean as one change more."""
+        answers: dict[str, Predictions] = {}
+        words, notes = dict(self.words), dict(self.left_out)
+        for name, point in self.points.items():
+            cell = sweep.cell(point)
+            if cell is None or cell.problem:
+                notes[name] = cell.problem if cell else "not tried yet"
+            else:
+                answers[name] = cell.predictions
+        seeds = self.recipe.evaluation.seeds
+        if BASE in answers and len(seeds) > 1:
+            words[ENSEMBLE] = f"probabilities of {len(seeds)} seeds averaged"
+            answers[ENSEMBLE] = ensemble(answers[BASE])
+        return effects_table(words, answers, base=BASE, notes=notes)
+
+
+def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES) -> Effects:
+    """The settings of a study; nothing is trained.
+
+    What changes nothing in this recipe, and what another change does already, is left out visibly.
+    Raises `ConfigError` for a setting that does not exist or that a sweep may not vary, and for two
+    changes of one name.
+    """
+    plan = Effects(recipe, {BASE: "as it is"}, {BASE: {}}, {})
+    names = {recipe.digest(): BASE}
+    for change in changes:
+        if change.name in (*plan.words, ENSEMBLE):
+            raise ConfigError(f"two changes are named '{change.name}'", mend="rename one")
+        point = dict(text.split("=", 1) for text in change.overrides)
+        digest = changed(recipe, point).digest()
+        plan.words[change.name] = change.words
+        if digest in names:
+            plan.left_out[change.name] = f"the same as {names[digest]}"
+        else:
+            plan.points[change.name] = point
+            names[digest] = change.name
+    return plan
