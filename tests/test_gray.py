@@ -9,8 +9,9 @@ import pytest
 from conftest import make_clip_flowset, make_flowset, quick_config
 from datasets.test_flowmaps import write_tree
 from safetensors.torch import load_file
+from test_cli import hmrm
 
-import hmrm_lab.preparation.flowset as flowset_module
+import hmrm_lab.preparation.gray as gray_module
 from hmrm_lab.config import FacesConfig
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
@@ -62,10 +63,11 @@ def test_only_systems_of_clips_get_them(monkeypatch: pytest.MonkeyPatch) -> None
     assert made.clips.shape == (4, LENGTH, SIDE_PX, SIDE_PX)
     assert (made.maps == plain.maps).all()
     assert made.fingerprint() != plain.fingerprint()
+    assert len(list(cache_folder().glob("synthetic-*.npz"))) == 2  # the maps once, and the clips
     few = made.take([3, 1])
     assert (few.clips == made.clips[[3, 1]]).all()
     assert not np.shares_memory(few.clips, made.clips)
-    monkeypatch.setattr(flowset_module, "gray_clips", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr(gray_module, "gray_clips", lambda *_, **__: pytest.fail("made again"))
     assert load_flowset(config).fingerprint() == made.fingerprint()
     clip = load_clips(config)[1]
     first = cv2.cvtColor(clip.frames[clip.onset], cv2.COLOR_RGB2GRAY)
@@ -169,3 +171,21 @@ def test_clips_must_fit_the_maps() -> None:
     flowset = make_clip_flowset(subjects=2)
     with pytest.raises(ValueError, match="clips must be"):
         replace(flowset, clips=flowset.clips[:-1])
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--system", "lbp_top"], "data set 'flowmaps' has no frames, and system 'lbp_top' takes"),
+        (["--system", "svm", "--set", "augment.motionmix=.5"], "no use for augment.motionmix;"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_one_sentence(
+    more: list[str], sentence: str, tmp_path: Path
+) -> None:
+    root = write_tree(tmp_path / "maps")
+    done = hmrm("run", "--data", "flowmaps", "--root", root, *more, cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()

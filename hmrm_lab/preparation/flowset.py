@@ -14,7 +14,7 @@ from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
 from hmrm_lab.preparation.crops import crop_clips
-from hmrm_lab.preparation.gray import gray_clips, gray_identity, no_frames, wants_gray
+from hmrm_lab.preparation.gray import load_gray, no_frames, wants_gray
 from hmrm_lab.preparation.motion import (
     IdentifiedFrames,
     Motion,
@@ -59,20 +59,18 @@ def load_flowset(
             raise no_frames(config)
         return source
     clips = _with_faces(source, config, jobs, on_faces)
-    whole = _whole_clips(source, clips) if wants_gray(config) else []
-    faces = None if _cropped(source) else config.faces
-    gray = [gray_identity(clip, faces) for clip in whole]
-    file = cache_folder() / f"{config.data.name}-{_content_key(config, clips, gray)}.npz"
-    stored = _read(file)
-    if stored is not None:
-        return stored
-    flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=on_progress)
-    if config.flow.finetune:
-        flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
-    if whole:
-        made = gray_clips(whole, faces, jobs=jobs, on_progress=on_faces)
-        flowset = replace(flowset, clips=made)
-    _write(file, flowset)
+    file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"
+    flowset = _read(file)
+    if flowset is None:
+        flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=on_progress)
+        if config.flow.finetune:
+            flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
+        _write(file, flowset)
+    if wants_gray(config):
+        faces = None if _cropped(source) else config.faces
+        whole = _whole_clips(source, clips)
+        gray = load_gray(config.data, whole, faces, jobs=jobs, on_progress=on_faces)
+        flowset = replace(flowset, clips=gray)
     return flowset
 
 
@@ -191,12 +189,12 @@ def _stored(file: Path | None) -> Motion | None:
     return None if arrays is None else (arrays["maps"], arrays.get("masks"))
 
 
-def _content_key(config: ExperimentConfig, clips: Sequence[Clip], gray: Sequence[str]) -> str:
+def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
     """What the maps depend on: the clips, the data set's options and the flow's."""
     frames = config.flow.finetune_side_px if config.flow.finetune else None
     data = config.data.model_dump_json()
     contents = [f"{clip.label} {_content(clip)}" for clip in clips]
-    return digest_of(FORMAT, data, flow_identity(config.flow), frames, *contents, *gray)[:16]
+    return digest_of(FORMAT, data, flow_identity(config.flow), frames, *contents)[:16]
 
 
 def _content(clip: Clip) -> str:
@@ -217,8 +215,6 @@ def _write(file: Path, flowset: FlowSet) -> None:
         arrays["masks"] = flowset.masks
     if flowset.frames is not None:
         arrays["frames"], arrays["pixel"] = flowset.frames.images, flowset.frames.pixel
-    if flowset.clips is not None:
-        arrays["clips"] = flowset.clips
     write_arrays(file, arrays, compress=True)
 
 
@@ -232,5 +228,4 @@ def _read(file: Path) -> FlowSet | None:
         tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
         masks=arrays.get("masks"),
         frames=FramePairs(arrays["frames"], arrays["pixel"]) if "frames" in arrays else None,
-        clips=arrays.get("clips"),
     )

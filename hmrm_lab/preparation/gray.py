@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.config import ExperimentConfig, FacesConfig
+from hmrm_lab.config import DataConfig, ExperimentConfig, FacesConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation.cache import cache_file, digest_of, read_arrays, write_arrays
 from hmrm_lab.preparation.crops import aligned_frames
@@ -20,6 +20,7 @@ from hmrm_lab.preparation.motion import IdentifiedFrames
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, FlowSet
 from hmrm_lab.registry import systems
+from hmrm_lab.store import cache_folder
 
 FORMAT = 1  # raise it when the same frames give other clips
 LENGTH = 16  # frames
@@ -48,6 +49,28 @@ def no_frames(config: ExperimentConfig) -> InputError:
         " clips",
         mend=f"take one of the systems for flow maps ({', '.join(usable)}), or data with frames",
     )
+
+
+def load_gray(
+    data: DataConfig,
+    clips: Sequence[Clip],
+    faces: FacesConfig | None,
+    *,
+    jobs: int = 1,
+    on_progress: Progress = no_progress,
+) -> Gray:
+    """`gray_clips` of a data set. Drawn clips are kept all in one file, under its settings."""
+    if all(isinstance(clip.frames, IdentifiedFrames) for clip in clips):
+        return gray_clips(clips, faces, jobs=jobs, on_progress=on_progress)
+    known = digest_of(data.model_dump_json(), *(gray_identity(clip, faces) for clip in clips))
+    file = cache_folder() / f"{data.name}-clips-{known[:16]}.npz"
+    arrays = read_arrays(file, "gray")
+    if arrays is not None and arrays["gray"].shape == (len(clips), LENGTH, SIDE_PX, SIDE_PX):
+        stored: Gray = arrays["gray"]
+        return stored
+    made = gray_clips(clips, faces, jobs=jobs, on_progress=on_progress)
+    write_arrays(file, {"gray": made}, compress=True)
+    return made
 
 
 def gray_clips(
