@@ -8,14 +8,15 @@ predictions, and every number, table and picture is computed from the prediction
     flow          optical flow from onset to apex, strain, normalisation
     preparation   the three above in one step: clips to motion maps, cached
     augment       MotionMix, and flips and shifts that know what they do to vectors
-    models        Grained Mamba, region fusion, HMRM, and the systems it is compared with
-    training      the one classifier loop and the multi-scale loss
+    models        Grained Mamba, region fusion, HMRM, and the systems it is compared with, networks
+                  and others
+    training      the one classifier loop and the multi-scale loss; what is fitted in one step
     evaluation    leave-one-subject-out, epoch rules, pooled metrics with intervals
     reporting     figures, tables and the HTML report
     studies       whole experiments; `cli` is their command line
 
-Each line imports only from lines above it. Beneath all of them lie `config`, `registry`,
-`errors`, `records`, `store`, `tensors` and `process`.
+Each line imports only from lines above it. Beneath all of them lie `config`, `overrides`,
+`registry`, `cards`, `errors`, `records`, `dealing`, `store`, `tensors` and `process`.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -14,9 +14,14 @@ class Card:
     `faithful`: every layer and setting as published. `adapted`: the published design, changed
     where `departures` says. `sketch`: the publication leaves so much open that results are never
     to be shown as its authors'.
+
+    An `estimator` is no network trained in epochs, but is fitted in one step. `needs` are the
+    channels of `input.channels` that it cannot do without, in this order; empty if any will do.
     """
 
     takes: Input
     citation: str
     fidelity: Fidelity
     departures: tuple[str, ...] = ()
+    estimator: bool = False
+    needs: tuple[str, ...] = ()

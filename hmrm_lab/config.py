@@ -15,12 +15,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.overrides import (
+    Changes,
+    assign,
+    names_in,
+    names_of,
+    parse_override,
+    refuse_channels,
+    refuse_idle,
+    without_idle,
+)
 from hmrm_lab.registry import Registry, datasets, first_problem, flows, providers, systems
 
 PRESETS = Path(__file__).parent / "presets"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Changes = list[tuple[list[str], Any]]  # of `parse_override`
 
 
 class Section(BaseModel):
@@ -177,8 +186,10 @@ def load_config(
     changes += [(["data", "name"], data)] if data else []
     model = _chosen_name("model", layer, changes)
     layer = _without_other_builders(layer, changes)
-    settings = _merge(_merge(systems[model].recipe, layer), of_systems.get(model, {}))
-    _assign(settings, changes)
+    entry, own = systems[model], of_systems.get(model, {})
+    refuse_idle(entry, [*names_in(own), *names_of(changes)])
+    settings = _merge(_merge(entry.recipe, without_idle(entry, layer)), own)
+    assign(settings, changes)
     settings["name"] = name or settings.get("name", model)
     return _complete(settings)
 
@@ -187,7 +198,11 @@ def override(config: ExperimentConfig, overrides: Iterable[str]) -> ExperimentCo
     """The same settings with changes; another flow, say, comes with its own options."""
     changes = [parse_override(text) for text in overrides]
     settings = _without_other_builders(config.model_dump(mode="json"), changes)
-    _assign(settings, changes)
+    entry = systems[_chosen_name("model", settings, changes)]
+    refuse_idle(entry, names_of(changes))
+    if entry.name != config.model.name:
+        settings = without_idle(entry, settings)
+    assign(settings, changes)
     return _complete(settings)
 
 
@@ -229,21 +244,10 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
-def parse_override(text: str) -> tuple[list[str], Any]:
-    """`training.lr=1e-3` as (["training", "lr"], 0.001); values are TOML, bare words are text."""
-    key, equals, value = text.partition("=")
-    path = key.strip().split(".")
-    if not equals or not all(path):
-        raise ConfigError(f"override '{text}' is not key=value", mend="write training.lr=1e-3")
-    try:
-        return path, tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        return path, value.strip()
-
-
 def _complete(settings: dict[str, Any]) -> ExperimentConfig:
     """Validate, and fill in the options of the builders."""
     config = _validate(settings)
+    refuse_channels(systems[config.model.name], config.input.channels)
     parts: dict[str, Component] = {name: getattr(config, name) for name in COMPONENTS}
     return _validate({**settings, **{name: _filled(name, part) for name, part in parts.items()}})
 
@@ -315,15 +319,3 @@ def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
-
-
-def _assign(settings: dict[str, Any], changes: Changes) -> None:
-    for (*tables, key), value in changes:
-        place = settings
-        for table in tables:
-            below = place.setdefault(table, {})
-            if not isinstance(below, dict):
-                raise ConfigError(f"'{table}' is not a table", mend=f"set '{table}' itself")
-            place[table] = dict(below)
-            place = place[table]
-        place[key] = value

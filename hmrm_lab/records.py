@@ -120,6 +120,7 @@ class FlowSet:
     masks : (n, 2, H, W) bool, order (eyes, mouth) from landmarks; None where the data set has
         no landmarks, and a template takes their place
     frames : the pictures behind the maps, only where the flow is to be fine-tuned
+    clips : (n, T, S, S) uint8, gray, from onset to offset, only where a system takes clips
     """
 
     maps: Floats
@@ -128,6 +129,7 @@ class FlowSet:
     masks: NDArray[np.bool_] | None = None
     unit: str = "px"
     frames: FramePairs | None = None
+    clips: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.keys)
@@ -139,6 +141,8 @@ class FlowSet:
             raise ValueError(f"masks do not fit the maps: {self.masks.shape}")
         if self.frames is not None and len(self.frames) != n:
             raise ValueError(f"frames of {len(self.frames)} clips do not fit {n} maps")
+        if self.clips is not None and (self.clips.ndim != 4 or len(self.clips) != n):
+            raise ValueError(f"clips must be ({n}, T, S, S), not {self.clips.shape}")
         # Sums over strided memory round otherwise: computed and loaded maps must be laid out alike.
         object.__setattr__(self, "maps", np.ascontiguousarray(self.maps))
 
@@ -160,6 +164,7 @@ class FlowSet:
             keys=tuple(self.keys[row] for row in rows),
             masks=None if self.masks is None else self.masks[rows].copy(),
             frames=None if self.frames is None else self.frames.take(rows),
+            clips=None if self.clips is None else self.clips[rows].copy(),
         )
 
     def with_labels(self, labels: Ints) -> "FlowSet":
@@ -171,7 +176,7 @@ class FlowSet:
         for key in self.keys:
             digest.update("\0".join(key).encode())
         pictures = () if self.frames is None else (self.frames.images, self.frames.pixel)
-        for array in (self.maps, self.labels, self.masks, *pictures):
+        for array in (self.maps, self.labels, self.masks, *pictures, self.clips):
             if array is not None:
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).tobytes())

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from hmrm_lab.cards import Card
+from hmrm_lab.cards import Card, Input
 from hmrm_lab.errors import ConfigError, unknown_name
 
 Recipe = Mapping[str, Mapping[str, Any]]
@@ -44,6 +44,16 @@ class Entry:
     def needs_root(self) -> bool:
         """Whether the builder reads a folder that the user must name."""
         return "root" in inspect.signature(self.build).parameters
+
+    @property
+    def is_estimator(self) -> bool:
+        """Whether this system is fitted in one step, without epochs."""
+        return self.card is not None and self.card.estimator
+
+    @property
+    def takes(self) -> Input:
+        """What a system is given of a clip."""
+        return "flow maps" if self.card is None else self.card.takes
 
     def complete(self, options: Mapping[str, Any], beside: Iterable[str] = ()) -> dict[str, Any]:
         """The options with the builder's defaults filled in, or a `ConfigError`.

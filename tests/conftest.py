@@ -76,6 +76,22 @@ def make_framed_flowset(
     return replace(plain, maps=noise, frames=FramePairs(images, pixel))
 
 
+def make_clip_flowset(
+    subjects: int = 4, per_subject: int = 3, frames: int = 8, side: int = 50, seed: int = 0
+) -> FlowSet:
+    """Gray clips of a texture of which each class moves another third; the maps show it as well."""
+    plain = make_flowset(subjects, per_subject, seed=seed)
+    rng = np.random.default_rng(seed)
+    clips = np.empty((len(plain), frames, side, side), np.uint8)
+    for clip, label in zip(clips, plain.labels, strict=True):
+        texture = cv2.GaussianBlur(rng.normal(size=(side, side)), (0, 0), 1.5)
+        clip[:] = (127 + 40 * texture / texture.std()).clip(0, 255)
+        third = slice(side * label // 3, side * (label + 1) // 3)
+        for time in range(frames):
+            clip[time, third] = np.roll(clip[0, third], time // 2, axis=1)
+    return replace(plain, clips=clips)
+
+
 def quick_config(system: str = "hmrm", *overrides: str) -> ExperimentConfig:
     """The smoke preset with these changes."""
     return load_config("smoke", system=system, overrides=overrides)

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hmrm_lab.config import EvaluationConfig
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.desk import read_status
-from hmrm_lab.evaluation.epoch_rules import PEEKING
+from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import CLASSES, Ints
@@ -119,10 +119,12 @@ class ArrivalReader:
             done=len(units),
             expected=data["folds"] * len(seeds),
             counts=_counts(units),
-            finished=tuple(list(enumerate(unit["losses"], start=1)) for unit in units),
+            finished=tuple(
+                list(enumerate(unit["losses"], start=1)) for unit in units if unit["losses"]
+            ),
             in_work=self._curves_in_work(status.in_work),
             epochs=config.training.epochs,
-            stamp=_stamp(config.evaluation, units, data["folds"], len(failures)),
+            stamp=_stamp(config, units, data["folds"], len(failures)),
         )
 
     def _read_units(self) -> None:
@@ -167,14 +169,14 @@ def _progress(
     )
 
 
-def _stamp(rules: EvaluationConfig, units: list[dict[str, Any]], folds: int, failed: int) -> str:
+def _stamp(config: ExperimentConfig, units: list[dict[str, Any]], folds: int, failed: int) -> str:
     """As under every table and figure, for the units that are there."""
-    expected = folds * len(rules.seeds)
+    expected = folds * len(config.evaluation.seeds)
     return stamp(
         {
-            "epoch_rule": rules.epoch_rule,
-            "peeking": rules.epoch_rule in PEEKING,
-            "control": rules.control,
+            "epoch_rule": rule_of(config),
+            "peeking": rule_of(config) in PEEKING,
+            "control": config.evaluation.control,
             "all": {"subjects": len({unit["fold"] for unit in units})},
             "seeds": sorted({unit["seed"] for unit in units}),
             "complete": len(units) == expected,

@@ -7,12 +7,31 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.training.learner import build_learner
+from hmrm_lab.training.one_step import has_epochs
+
 
 @runtime_checkable
 class ElementwiseWork(Protocol):
     """A module whose work is not in matrix products, and that says how much it is."""
 
     def elementwise_flops(self, tokens: int) -> int: ...
+
+
+def cost_of(config: ExperimentConfig, size: int) -> dict[str, int | None]:
+    """`parameters` and `flops` for maps of `size` pixels.
+
+    None for a system that is no network: what a support vector machine holds grows with the
+    training clips, and is no number of parameters.
+    """
+    if not has_epochs(config):
+        return {"parameters": None, "flops": None}
+    model = build_learner(config, size)
+    return {
+        "parameters": count_parameters(model),
+        "flops": count_flops(model, len(config.input.channels), size),
+    }
 
 
 def count_parameters(model: nn.Module) -> int:

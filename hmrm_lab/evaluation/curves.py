@@ -16,8 +16,8 @@ def tensorboard_installed() -> bool:
 
 
 def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:
-    """`RUN/tensorboard/<unit>/`: the loss of every epoch of its last training."""
-    if not tensorboard_installed():
+    """`RUN/tensorboard/<unit>/`: the loss of every epoch of its last training, if it had any."""
+    if not tensorboard_installed() or not unit["losses"]:
         return
     from torch.utils.tensorboard import SummaryWriter
 

@@ -6,6 +6,9 @@
 `oracle_test`     the epoch that does best on the test subject itself, as much of the literature
                   does. It peeks: its numbers cannot be reached on a person never seen.
 
+A system that is fitted in one step has no epochs, so that nothing is there to choose or to peek at:
+every rule gives the answers of `last`, and the run says that its rule is `none`.
+
 A rule gets the training clips and a function that hands out the test clips. Only `oracle_test`
 calls that function before training has ended.
 """
@@ -20,6 +23,7 @@ from hmrm_lab.evaluation.desk import Desk
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.splits import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet, Ints
+from hmrm_lab.training.one_step import has_epochs
 from hmrm_lab.training.trainer import Classifier, EpochProbe, Fitted, fit
 
 INNER_FOLDS = 4  # the first of four: a quarter of the training subjects is held back
@@ -75,6 +79,8 @@ def last(task: Task) -> Answer:
 
 
 def inner_subjects(task: Task) -> Answer:
+    if not has_epochs(task.config):
+        return last(task)
     inner = next(inner_subject_folds(task.train, INNER_FOLDS, task.seed))
     held_back = task.train.take(inner.test)
 
@@ -88,6 +94,8 @@ def inner_subjects(task: Task) -> Answer:
 
 
 def oracle_test(task: Task) -> Answer:
+    if not has_epochs(task.config):
+        return last(task)
     test = task.unseal()
 
     def peek(classify: Classifier) -> list[list[float]]:
@@ -107,6 +115,12 @@ RULES: dict[str, Callable[[Task], Answer]] = {
     "oracle_test": oracle_test,
 }
 PEEKING = frozenset({"oracle_test"})
+NO_RULE = "none"  # of a system without epochs
+
+
+def rule_of(config: ExperimentConfig) -> str:
+    """The rule that has decided which epoch answers; `none` where there are no epochs."""
+    return config.evaluation.epoch_rule if has_epochs(config) else NO_RULE
 
 
 def _uf1(probabilities: Floats, flowset: FlowSet) -> float:

@@ -64,7 +64,18 @@ def features_of(model: nn.Module, maps: Tensor) -> Floats:
 
 
 def clip_features(fitted: Fitted, flowset: FlowSet) -> Floats:
-    """The features of these clips, one row per clip, without views at test time. (n, F)."""
+    """The features of these clips, one row per clip, without views at test time. (n, F).
+
+    Raises
+    ------
+    InputError
+        If the system is no network: it has no layers to look at.
+    """
+    if not isinstance(fitted.model, nn.Module):
+        raise InputError(
+            f"system '{fitted.config.model.name}' is no network and has no layers",
+            mend="look at another system",
+        )
     device = next(fitted.model.parameters()).device
     source = map_source(fitted.config, fitted.model, flowset, str(device))
     with torch.no_grad():

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from hmrm_lab.records import Floats, FlowSet
 
+Gray = NDArray[np.uint8]
+
 GRID = 4  # rows and columns of sub-regions (3.3)
 LEAST_FALL = 0.01  # falls that together are smaller have no shares: no region decides alone
 
@@ -38,6 +40,23 @@ def hold_still(motion: Floats, masks: NDArray[np.bool_]) -> Floats:
     return np.where(masks[:, None], still, motion[None]).astype(np.float32)
 
 
+def hold_clips_still(clip: Gray, masks: NDArray[np.bool_]) -> Gray:
+    """The gray clip once per mask, the pixels inside as they are in its first frame.
+
+    Shapes
+    ------
+    clip : (T, S, S)
+    masks : (R, H, W), enlarged to the pixels of the clip
+    returns : (R, T, S, S)
+    """
+    rows, columns = (
+        np.arange(side) * cells // side
+        for side, cells in zip(clip.shape[1:], masks.shape[1:], strict=True)
+    )
+    large = masks[:, rows[:, None], columns[None]]
+    return np.where(large[:, None], clip[:1], clip[None])
+
+
 def occlusion_falls(
     classify: Callable[[FlowSet], Floats], clip: FlowSet, masks: NDArray[np.bool_]
 ) -> Floats:
@@ -57,6 +76,9 @@ def occlusion_falls(
         np.zeros(count + 1, dtype=np.int64),
         clip.keys * (count + 1),
         unit=clip.unit,
+        clips=None
+        if clip.clips is None
+        else np.concatenate([clip.clips, hold_clips_still(clip.clips[0], masks)]),
     )
     believed = classify(held)[:, winner]
     return np.asarray(believed[0] - believed[1:], dtype=np.float32)

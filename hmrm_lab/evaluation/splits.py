@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hmrm_lab.dealing import deal_persons
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import FlowSet, Ints
 
@@ -34,26 +35,6 @@ def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
 
 
 def inner_subject_folds(flowset: FlowSet, folds: int, seed: int) -> Iterator[Fold]:
-    """Subject-disjoint folds of training clips, for choosing epochs and hyper-parameters.
-
-    Persons are dealt out at random, the one with most clips first, each to the fold that has
-    fewest clips, so that folds are of similar size.
-    """
-    persons = np.array(flowset.persons)
-    names, counts = np.unique(persons, return_counts=True)
-    if len(names) < folds:
-        raise InputError(
-            f"{len(names)} subjects cannot be dealt to {folds} inner folds",
-            mend="take more subjects or fewer folds",
-        )
-    shuffled = np.random.default_rng(seed).permutation(len(names))
-    order = shuffled[np.argsort(-counts[shuffled], kind="stable")]
-    sizes = np.zeros(folds, dtype=int)
-    groups: list[list[str]] = [[] for _ in range(folds)]
-    for index in order:
-        smallest = int(sizes.argmin())
-        groups[smallest].append(names[index])
-        sizes[smallest] += counts[index]
-    for number, group in enumerate(groups):
-        held_out = np.isin(persons, group)
+    """Subject-disjoint folds of training clips, for choosing epochs and hyper-parameters."""
+    for number, held_out in enumerate(deal_persons(flowset.persons, folds, seed)):
         yield Fold(f"inner{number}", np.flatnonzero(~held_out), np.flatnonzero(held_out))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError
-from hmrm_lab.evaluation.epoch_rules import PEEKING
+from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.metrics import (
     METRICS,
     confusion_by_person,
@@ -18,6 +18,7 @@ from hmrm_lab.evaluation.metrics import (
 )
 from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, pooled
 from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, Predictions
+from hmrm_lab.registry import systems
 from hmrm_lab.store import RunFolder
 
 DIGITS = 6
@@ -55,8 +56,8 @@ def summarise_run(run: RunFolder) -> dict[str, Any]:
         "system": config.model.name,
         "data": config.data.name,
         "flow": flow_of(config, data),
-        "epoch_rule": config.evaluation.epoch_rule,
-        "peeking": config.evaluation.epoch_rule in PEEKING,
+        "epoch_rule": rule_of(config),
+        "peeking": rule_of(config) in PEEKING,
         "control": config.evaluation.control,
         "units_done": done,
         "units_expected": expected,
@@ -78,7 +79,9 @@ def summarise(predictions: Predictions) -> dict[str, Any]:
 
 
 def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
-    """The flow method, or what is known of maps that came ready-made."""
+    """The flow method, or what is known of maps that came ready-made; none of clips."""
+    if systems[config.model.name].takes == "clip":
+        return "none (clips)"
     if data["unit"] != "px":
         return "as published"
     return f"{config.flow.name}, fine-tuned" if config.flow.finetune else config.flow.name
@@ -86,7 +89,8 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
 
 def stamp(metrics: dict[str, Any]) -> str:
     """The words that stand under every table and figure: rule, folds, control, completeness."""
-    words = [f"epoch rule {metrics['epoch_rule']}"]
+    rule = metrics["epoch_rule"]
+    words = ["no epochs, fitted in one step" if rule == NO_RULE else f"epoch rule {rule}"]
     if metrics["peeking"]:
         words.append("PEEKS AT THE TEST SUBJECT: not comparable with honest results")
     if metrics["control"] != "none":

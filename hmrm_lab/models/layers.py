@@ -1,8 +1,9 @@
 """Layers of torch's with the same meaning, and never slower on the CPU.
 
-Linear layers and the gradients of their input go through oneDNN where torch has it: in float32 its
-matrix products are as exact as MKL's, and faster on processors that MKL does not favour. Dropout draws uniform numbers, which is
-faster than Bernoulli's. `benchmarks/layers.py` measures both.
+Linear layers and the gradients of what they are given go through oneDNN where torch has it: in
+float32 its products are as exact as MKL's, and faster on processors that MKL does not favour.
+Dropout draws uniform numbers, which is faster than Bernoulli's. `benchmarks/layers.py` measures
+both.
 """
 
 from typing import Any

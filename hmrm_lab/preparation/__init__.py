@@ -9,13 +9,17 @@ from hmrm_lab.preparation.flowset import (
     load_flowset,
     require_clips,
 )
+from hmrm_lab.preparation.gray import gray_clips, require_gray, wants_gray
 from hmrm_lab.preparation.pairs import reduce_frames, require_frames
 
 __all__ = [
     "compute_flowset",
+    "gray_clips",
     "load_clips",
     "load_flowset",
     "reduce_frames",
     "require_clips",
     "require_frames",
+    "require_gray",
+    "wants_gray",
 ]

@@ -155,6 +155,11 @@ def _keep(clip: Clip, file: Path, arrays: Arrays) -> Crop:
     return crop
 
 
+def aligned_frames(clip: Clip, faces: FacesConfig) -> Clip:
+    """The clip with all its frames in the canonical crop of its onset."""
+    return align_clip(clip, _find(clip, _provider(faces.model_dump_json())))
+
+
 def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
     track = _find(clip, _provider(faces.model_dump_json()))
     aligned = align_clip(clip, track)

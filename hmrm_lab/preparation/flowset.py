@@ -14,6 +14,7 @@ from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
 from hmrm_lab.preparation.crops import crop_clips
+from hmrm_lab.preparation.gray import load_gray, no_frames, wants_gray
 from hmrm_lab.preparation.motion import (
     IdentifiedFrames,
     Motion,
@@ -54,16 +55,22 @@ def load_flowset(
     if isinstance(source, FlowSet):
         if config.flow.finetune:
             require_frames(config, source)
+        if wants_gray(config):
+            raise no_frames(config)
         return source
     clips = _with_faces(source, config, jobs, on_faces)
     file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"
-    stored = _read(file)
-    if stored is not None:
-        return stored
-    flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=on_progress)
-    if config.flow.finetune:
-        flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
-    _write(file, flowset)
+    flowset = _read(file)
+    if flowset is None:
+        flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=on_progress)
+        if config.flow.finetune:
+            flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
+        _write(file, flowset)
+    if wants_gray(config):
+        faces = None if _cropped(source) else config.faces
+        whole = _whole_clips(source, clips)
+        gray = load_gray(config.data, whole, faces, jobs=jobs, on_progress=on_faces)
+        flowset = replace(flowset, clips=gray)
     return flowset
 
 
@@ -146,6 +153,12 @@ def _with_faces(
             *(config.data.name, lost, config.data.name),
         )
     return [crop.clip for crop in crops if crop.clip is not None]
+
+
+def _whole_clips(source: list[Clip], usable: list[Clip]) -> list[Clip]:
+    """The clips with all their frames, of which a crop has kept onset and apex."""
+    known = {clip.key: clip for clip in source}
+    return [known[clip.key] for clip in usable]
 
 
 def _cropped(clips: list[Clip]) -> bool:

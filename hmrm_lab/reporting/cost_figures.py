@@ -47,7 +47,7 @@ def cost_figure(
     kinds = rows["Note"].str.partition(" ")[0].str.strip(",").replace("", "honest")
     for kind in [kind for kind in KINDS if (kinds == kind).any()]:
         for column, (name, _) in enumerate(PANELS, start=1):
-            points = _points(rows[kinds == kind], name, kind)
+            points = _points(rows[(kinds == kind) & rows[name].notna()], name, kind)
             points.showlegend = column == 1
             figure.add_trace(points, row=1, col=column)
     for name, count in published.items():
@@ -65,18 +65,21 @@ def cost_figure(
             col=1,
         )
     for column, (name, title) in enumerate(PANELS, start=1):
-        counts = [*rows[name], *(published.values() if column == 1 else ())]
+        counts = [*rows[name].dropna(), *(published.values() if column == 1 else ())]
         axis = {"type": "log", "range": _decades(counts), "dtick": 1, "exponentformat": "SI"}
         figure.update_xaxes(title=title, **axis, row=1, col=column)
     figure.update_yaxes(range=[0, 1])
     figure.update_yaxes(title="UF1 (higher is better)", row=1, col=1)
     rules = ", ".join(sorted(rows["Epoch rule"].unique()))
     folds = "-".join(map(str, sorted({rows["Subjects"].min(), rows["Subjects"].max()})))
+    bare = rows.loc[rows["Parameters"].isna(), "System"].unique()
+    left_out = f"Not drawn, as no networks: {', '.join(map(plain, bare))}. " if len(bare) else ""
     dotted = "Dotted: parameters as their authors give them; no score is theirs. "
     return finish(
         figure,
         "What accuracy costs",
-        caption=f"Bars: 95 % interval over subjects. {dotted if published else ''}{CONVENTION}\n"
+        caption=f"Bars: 95 % interval over subjects. {left_out}{dotted if published else ''}"
+        f"{CONVENTION}\n"
         f"epoch rule {rules}; {folds} subjects (folds)\n{caption}",
         height=320,
         top=70,
@@ -88,7 +91,7 @@ def cost_figure(
 
 def _decades(counts: Iterable[float]) -> list[int]:
     """The whole decades round these, with room for a name beside the last."""
-    logs = [log10(count) for count in counts]
+    logs = [log10(count) for count in counts] or [3.0]
     return [floor(min(logs)), ceil(max(logs) + 0.3)]
 
 

@@ -100,9 +100,19 @@ def training_curves_figure(history: pd.DataFrame, *, caption: str = "") -> go.Fi
     Parameters
     ----------
     history
-        Columns fold, seed, epoch, loss, as `collect_history` gives them.
+        Columns fold, seed, epoch, loss, as `collect_history` gives them; no rows for a system that
+        is fitted in one step, of which the title says that there is nothing to draw.
     """
     figure = go.Figure()
+    if history.empty:
+        return finish(
+            figure,
+            "No training loss: fitted in one step",
+            caption=caption,
+            height=120,
+            xaxis={"visible": False},
+            yaxis={"visible": False},
+        )
     for (fold, seed), curve in history.groupby(["fold", "seed"]):
         epochs, losses = _thinned(curve["epoch"], curve["loss"])
         figure.add_scatter(

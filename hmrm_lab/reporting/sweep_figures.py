@@ -140,6 +140,11 @@ def cells_by_place(
     return {(record[row], record[column]): record for record in records}
 
 
+def parameters_in_words(count: float | None) -> str:
+    """`, 1,683 parameters`; nothing for a system that is no network."""
+    return "" if count is None or pd.isna(count) else f", {int(count):,} parameters"
+
+
 def hover_words(record: Mapping[str, Any] | None) -> str:
     """Score, interval, seeds, seconds and parameters of a cell, a line each."""
     if record is None:
@@ -150,7 +155,7 @@ def hover_words(record: Mapping[str, Any] | None) -> str:
         [
             f"UF1 {record['UF1']:.3f} [{record['UF1 low']:.3f}, {record['UF1 high']:.3f}]",
             f"{record['Seeds']} seed{'s' if record['Seeds'] > 1 else ''},"
-            f" {record['Seconds']:.0f} s, {record['Parameters']:,} parameters",
+            f" {record['Seconds']:.0f} s{parameters_in_words(record['Parameters'])}",
         ]
     )
 

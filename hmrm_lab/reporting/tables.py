@@ -13,6 +13,8 @@ from hmrm_lab.store import RunFolder
 ALL = "all"
 SHARED = ("Data", "Flow", "Epoch rule", "Seeds")  # said once above a text table if all rows agree
 LONG = ("Run", "Control", "Complete")  # a text table says these in its notes
+COUNTS = ("Parameters", "FLOPs")
+NOT_APPLICABLE = "–"
 SHORT = {"Subjects": "Subj.", "Parameters": "Params", "Epoch rule": "Rule"}
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -27,8 +29,10 @@ def results_table(runs: Sequence[RunFolder]) -> pd.DataFrame:
 
     Figures are numbers, the ends of an interval have columns of their own (`UF1 low`,
     `UF1 high`). `Note` says what keeps a row from being compared: PEEKS, CONTROL, INCOMPLETE.
+    A system that is no network has no number of parameters and no FLOPs (`pd.NA`).
     """
-    return pd.DataFrame([row for run in runs for row in _rows_of_run(run)])
+    table = pd.DataFrame([row for run in runs for row in _rows_of_run(run)])
+    return table.astype(dict.fromkeys(COUNTS, "Int64")) if len(table) else table
 
 
 def paired_differences(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
@@ -188,7 +192,9 @@ def _f1(figures: Mapping[str, Any]) -> dict[str, float]:
 def _in_words(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name in ("Parameters", "FLOPs"):
+    if name in COUNTS:
+        if pd.isna(value):  # type: ignore[call-overload]
+            return NOT_APPLICABLE
         return _rounded_count(int(str(value)))
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 

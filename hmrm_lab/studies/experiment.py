@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.evaluation.cost import count_flops, count_parameters
+from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.executors import Executor, processes
 from hmrm_lab.evaluation.loso import run_loso
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
-from hmrm_lab.preparation import load_flowset, require_frames
+from hmrm_lab.preparation import load_flowset, require_frames, require_gray, wants_gray
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.store import RunFolder, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
 from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
-from hmrm_lab.training.learner import build_learner
 
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
 
@@ -93,9 +92,10 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
     """What a run records of its data and of its system's cost."""
     if config.flow.finetune:
         require_frames(config, flowset)
+    if wants_gray(config):
+        require_gray(config, flowset)
     folds = leave_one_subject_out(flowset)
-    size, channels = flowset.maps.shape[-1], len(config.input.channels)
-    model = build_learner(config, size)
+    size = flowset.maps.shape[-1]
     counts = np.bincount(flowset.labels, minlength=len(CLASSES)).tolist()
     return {
         "fingerprint": flowset.fingerprint(),
@@ -105,8 +105,7 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
         "held_out": {fold.name: len(fold.test) for fold in folds},
         "map_size": size,
         "unit": flowset.unit,
-        "parameters": count_parameters(model),
-        "flops": count_flops(model, channels, size),
+        **cost_of(config, size),
     }
 
 

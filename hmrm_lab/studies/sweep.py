@@ -24,14 +24,13 @@ from joblib import Parallel, delayed
 
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError, DivergedError, InputError
-from hmrm_lab.evaluation.cost import count_parameters
-from hmrm_lab.evaluation.epoch_rules import PEEKING
+from hmrm_lab.evaluation.cost import cost_of
+from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
 from hmrm_lab.evaluation.splits import inner_subject_folds
 from hmrm_lab.evaluation.unit import Unit, run_unit
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import read_json, to_json, write_once
 from hmrm_lab.studies.cells import Cell
-from hmrm_lab.training.learner import build_model
 
 Point = Mapping[str, Any]  # settings by name, such as {"model.width": 64, "model.depth": 4}
 
@@ -160,8 +159,8 @@ def make_cell(sweep: Sweep, half: FlowSet, point: Point) -> Cell:
     config = sweep.config(point)
     record: dict[str, Any] = {
         "settings": dict(point),
-        "parameters": count_parameters(build_model(config, half.maps.shape[-1])),
-        "epoch_rule": config.evaluation.epoch_rule,
+        "parameters": cost_of(config, half.maps.shape[-1])["parameters"],
+        "epoch_rule": rule_of(config),
         "control": config.evaluation.control,
         "units": [],
         "problem": "",

@@ -1,6 +1,7 @@
 """A trained system on disk: safetensors, with the digest of its settings and its classes beside it.
 
-A fine-tuned flow is part of the learner and lies in the same file.
+A network's weights, or the support vectors and what else an estimator has learnt. A fine-tuned flow
+is part of the learner and lies in the same file.
 """
 
 import json
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
@@ -15,6 +17,7 @@ from hmrm_lab.records import CLASSES
 from hmrm_lab.store import parse_json
 from hmrm_lab.tensors import read_tensors, write_tensors
 from hmrm_lab.training.learner import build_learner
+from hmrm_lab.training.one_step import build_estimator, has_epochs
 from hmrm_lab.training.trainer import Fitted
 
 MODEL_NAME = "model.safetensors"
@@ -41,7 +44,7 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
     for name, value in _identity(config).items():
         if header.get(name) != value:
             raise InputError(f"the model of a run with other {name}", where=path, mend=AGAIN)
-    model = build_learner(config, size)
+    model = build_learner(config, size) if has_epochs(config) else build_estimator(config)
     try:
         model.load_state_dict(tensors)
     except RuntimeError:
@@ -50,7 +53,7 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
         ) from None
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise InputError("a model with weights that are not finite", where=path, mend=AGAIN)
-    return Fitted(model.eval(), config)
+    return Fitted(model.eval() if isinstance(model, nn.Module) else model, config)
 
 
 def _identity(config: ExperimentConfig) -> dict[str, Any]:

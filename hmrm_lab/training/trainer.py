@@ -13,10 +13,12 @@ from hmrm_lab.augment.geometry import flip, shift
 from hmrm_lab.config import EvaluationConfig, ExperimentConfig
 from hmrm_lab.errors import DivergedError
 from hmrm_lab.flow.normalise import select_channels
+from hmrm_lab.models.estimator import Estimator
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.learner import Learner
+from hmrm_lab.training.one_step import answer, fit_estimator, has_epochs, inputs_of
 
 Classifier = Callable[[FlowSet], Floats]
 EpochProbe = Callable[[Classifier], Any]
@@ -27,21 +29,26 @@ class Fitted:
     """A trained system with the story of its training.
 
     `losses` has the mean training loss of every epoch and `probes` what the probe found after it;
-    `partners` are the persons whose motion was mixed into other clips.
+    `partners` are the persons whose motion was mixed into other clips. An estimator has none of
+    them.
     """
 
-    model: nn.Module
+    model: nn.Module | Estimator
     config: ExperimentConfig
     losses: list[float] = field(default_factory=list)
     partners: tuple[str, ...] = ()
     probes: list[Any] = field(default_factory=list)
 
     def inputs(self, flowset: FlowSet) -> Tensor:
-        """What the model is given of these clips, without any change: (n, C, H, W)."""
+        """What the model is given of these clips, without any change: (n, C, H, W), or clips."""
+        if not isinstance(self.model, nn.Module):
+            return torch.from_numpy(inputs_of(self.config, flowset))
         return select_channels(_maps(self.model, self.config, flowset), self.config.input.channels)
 
     def classify(self, flowset: FlowSet) -> Floats:
         """Probabilities (n, K) of clips, each on its own: no statistic is shared among them."""
+        if not isinstance(self.model, nn.Module):
+            return answer(self.model, self.config, flowset)
         return classify(self.model, self.config, flowset)
 
 
@@ -62,8 +69,12 @@ def fit(
     `probe(classify)` is called after each epoch, which is how an epoch rule looks at a model on the
     way; it must draw no random numbers, and answers with what JSON can hold.
 
+    A system without epochs is fitted in one step: nothing is probed, nothing is half done.
+
     Raises `DivergedError` as soon as the loss is not finite.
     """
+    if not has_epochs(config):
+        return Fitted(fit_estimator(config, train, seed=seed), config)
     count = epochs or config.training.epochs
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)

@@ -15,6 +15,7 @@ from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import fit
 
 SYSTEMS = list(systems)
+NETWORKS = [name for name in SYSTEMS if not systems[name].is_estimator]  # others: test_estimators
 
 
 def maps_of(config: ExperimentConfig, clips: int = 5) -> torch.Tensor:
@@ -22,7 +23,7 @@ def maps_of(config: ExperimentConfig, clips: int = 5) -> torch.Tensor:
     return torch.randn(clips, len(config.input.channels), 28, 28)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", NETWORKS)
 def test_shape_and_finite(system: str) -> None:
     config = quick_config(system)
     logits = build_model(config, 28)(maps_of(config))
@@ -31,7 +32,7 @@ def test_shape_and_finite(system: str) -> None:
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", NETWORKS)
 @pytest.mark.parametrize("preset", ["smoke", "default"])
 def test_every_parameter_gets_a_gradient(preset: str, system: str) -> None:
     config = load_config(preset, system=system)
@@ -42,7 +43,7 @@ def test_every_parameter_gets_a_gradient(preset: str, system: str) -> None:
     assert not dead
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", NETWORKS)
 def test_overfits_eight_clips(system: str) -> None:
     plain = ["training.epochs=60", "training.lr=5e-3", "training.schedule=cosine"]
     still = ["model.dropout=0"] if "dropout" in systems[system].options.model_fields else []
@@ -51,7 +52,7 @@ def test_overfits_eight_clips(system: str) -> None:
     assert (fit(config, eight, seed=0).classify(eight).argmax(1) == eight.labels).all()
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", NETWORKS)
 def test_a_single_clip_left_over_is_no_trouble(system: str) -> None:
     """Batch normalisation has nothing to compare one clip with once its map is 1x1."""
     small = ["model.side=32"] if "side" in systems[system].options.model_fields else []
@@ -59,7 +60,7 @@ def test_a_single_clip_left_over_is_no_trouble(system: str) -> None:
     assert np.isfinite(fit(config, make_flowset(subjects=1, per_subject=5), seed=0).losses).all()
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", NETWORKS)
 def test_same_seed_same_probabilities(system: str) -> None:
     flowset = make_flowset()
     first, second = (fit(quick_config(system), flowset, seed=7) for _ in range(2))
@@ -84,7 +85,7 @@ def test_card_says_whose_it_is_and_what_is_not(system: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", NETWORKS)
 def test_cuda_gives_what_the_cpu_gives(system: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from reporting.made_runs import make_run, two_sets
 
@@ -44,3 +45,15 @@ def test_a_table_without_runs_is_refused(tmp_path: Path) -> None:
     table = results_table([make_run(tmp_path, two_sets())])
     with pytest.raises(ValueError, match="no whole run"):
         cost_figure(table[table["Part"] != "all"])
+
+
+def test_what_is_no_network_has_no_place_and_is_named(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, two_sets(), system=name) for name in ("hmrm", "svm")]
+    table = results_table(runs)
+    table.loc[table["System"] == "svm", ["Parameters", "FLOPs"]] = pd.NA
+    figure = cost_figure(table)
+    assert [list(trace.x) for trace in figure.data] == [[19305], [402560]]
+    words = " ".join(note.text for note in figure.layout.annotations).replace("<br>", " ")
+    assert "Not drawn, as no networks: svm." in words
+    alone = cost_figure(table[table["System"] == "svm"])
+    assert [list(trace.x) for trace in alone.data] == [[], []]

@@ -183,6 +183,15 @@ def test_curves_have_a_line_per_fold_and_their_median(tmp_path: Path) -> None:
     assert "the stamp" in words_of(figure)
 
 
+def test_a_system_fitted_in_one_step_has_no_curve() -> None:
+    figure = training_curves_figure(
+        pd.DataFrame(columns=["fold", "seed", "epoch", "loss"]), caption="the stamp"
+    )
+    assert not figure.data
+    assert "fitted in one step" in figure.layout.title.text
+    assert "the stamp" in words_of(figure)
+
+
 def test_curves_of_a_real_history(tmp_path: Path, toy_flowset: FlowSet) -> None:
     figure = training_curves_figure(collect_history(make_run(tmp_path, toy_flowset)))
     assert len(figure.data) == 4 + 1

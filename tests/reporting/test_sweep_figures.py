@@ -60,6 +60,12 @@ def test_hovering_tells_score_seeds_seconds_and_parameters() -> None:
     assert words == "UF1 0.750 [0.600, 0.800]\n1 seed, 3 s, 19,305 parameters"
 
 
+def test_hovering_tells_no_parameters_where_there_are_none() -> None:
+    words = hover_words({**table().iloc[1].to_dict(), "Parameters": None})
+    assert "parameters" not in words
+    assert " s" in words
+
+
 def test_colours_run_from_the_lowest_to_the_highest() -> None:
     assert score_range(table()) == (0.5, 0.75)
     assert score_range(table().head(1)) == pytest.approx((0.45, 0.55))

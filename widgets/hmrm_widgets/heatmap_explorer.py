@@ -15,6 +15,7 @@ from hmrm_lab.reporting.sweep_figures import (
     DARK_ENOUGH,
     cells_by_place,
     hover_words,
+    parameters_in_words,
     score_range,
     shade,
     share_of,
@@ -185,7 +186,7 @@ class HeatmapExplorer(PolledViewer):
         groups = table_html(cell.groups().round({"UF1": 3, "Seconds": 1}))
         return (
             f"<b>{plain(heading)}</b>: UF1 {cell.score:.3f} [{low:.3f}, {high:.3f}],"
-            f" {cell.record['parameters']:,} parameters, {cell.seconds:.0f} s."
+            f" {cell.seconds:.0f} s{parameters_in_words(cell.record['parameters'])}."
             f"<br>{plain(cell.caption())}.{groups}"
         )
 

@@ -1,0 +1,43 @@
+"""Systems that are fitted in one step: what they are given, and what they answer."""
+
+import numpy as np
+import torch
+
+import hmrm_lab.models  # noqa: F401  registers the systems
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.flow.normalise import normalise_maps, select_channels
+from hmrm_lab.models.estimator import Estimator, Inputs
+from hmrm_lab.preparation import require_gray
+from hmrm_lab.records import Floats, FlowSet
+from hmrm_lab.registry import systems
+
+
+def has_epochs(config: ExperimentConfig) -> bool:
+    """Whether the system of the settings is a network, trained epoch by epoch."""
+    return not systems[config.model.name].is_estimator
+
+
+def build_estimator(config: ExperimentConfig) -> Estimator:
+    """The system of the settings, not fitted yet."""
+    estimator: Estimator = systems[config.model.name].build(**config.model.options)
+    return estimator
+
+
+def fit_estimator(config: ExperimentConfig, train: FlowSet, *, seed: int) -> Estimator:
+    """Fit on these clips. The same clips, settings and seed give the same result."""
+    estimator = build_estimator(config)
+    estimator.fit(inputs_of(config, train), train.labels, train.persons, seed=seed)
+    return estimator
+
+
+def answer(estimator: Estimator, config: ExperimentConfig, flowset: FlowSet) -> Floats:
+    """Probabilities (n, K) of clips, each on its own."""
+    return estimator.probabilities(inputs_of(config, flowset)).astype(np.float32)
+
+
+def inputs_of(config: ExperimentConfig, flowset: FlowSet) -> Inputs:
+    """What the system is given: (n, C, H, W) normalised maps, or (n, T, S, S) gray clips."""
+    if systems[config.model.name].takes == "clip":
+        return require_gray(config, flowset)
+    maps = torch.from_numpy(normalise_maps(flowset.maps, config.input.normalise))
+    return select_channels(maps, config.input.channels).numpy()

@@ -1,0 +1,191 @@
+"""What every system must do that is fitted in one step; a new one is tested by being registered."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_clip_flowset, quick_config
+
+from hmrm_lab.config import override
+from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
+from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
+from hmrm_lab.models.estimator import Estimator
+from hmrm_lab.records import FlowSet
+from hmrm_lab.registry import systems
+from hmrm_lab.training.learner import build_model
+from hmrm_lab.training.model_file import load_model, save_model
+from hmrm_lab.training.one_step import build_estimator
+from hmrm_lab.training.trainer import fit
+
+ESTIMATORS = [name for name in systems if systems[name].is_estimator]
+CLIP_SYSTEMS = [name for name in ESTIMATORS if systems[name].takes == "clip"]
+each = pytest.mark.parametrize("system", ESTIMATORS)
+
+
+@pytest.fixture(scope="module")
+def clips() -> FlowSet:
+    return make_clip_flowset()
+
+
+def poison(flowset: FlowSet, rows: np.ndarray, *, labels: bool = True) -> FlowSet:
+    """Other maps, other pixels and, if asked for, other labels for these clips."""
+    rng = np.random.default_rng(9)
+    maps, pixels, truth = flowset.maps.copy(), flowset.clips.copy(), flowset.labels.copy()
+    maps[rows] = 100 * rng.normal(size=maps[rows].shape)
+    pixels[rows] = rng.integers(0, 256, pixels[rows].shape)
+    truth[rows] = (truth[rows] + 1) % 3 if labels else truth[rows]
+    return replace(flowset, maps=maps, clips=pixels, labels=truth)
+
+
+def answer(flowset: FlowSet, fold: Fold, system: str, rule: str = "last") -> Answer:
+    config = quick_config(system, f"evaluation.epoch_rule={rule}")
+    task = Task(config, flowset.take(fold.train), lambda: flowset.take(fold.test), seed=3)
+    return RULES[rule](task)
+
+
+def same_state(first: Answer, second: Answer) -> bool:
+    ours, theirs = (a.fitted.model.state_dict() for a in (first, second))
+    return all(
+        ours[name].shape == theirs[name].shape and torch.equal(ours[name], theirs[name])
+        for name in ours
+    )
+
+
+def test_the_card_tells_networks_from_estimators() -> None:
+    for name in systems:
+        if name in ESTIMATORS:
+            assert isinstance(build_estimator(quick_config(name)), Estimator)
+        else:
+            assert isinstance(build_model(quick_config(name), 28), torch.nn.Module)
+
+
+@each
+def test_poisoned_held_out_clips_leave_all_that_is_learnt_as_it_is(
+    system: str, clips: FlowSet
+) -> None:
+    fold = leave_one_subject_out(clips)[1]
+    clean = answer(clips, fold, system)
+    poisoned = answer(poison(clips, fold.test), fold, system)
+    assert same_state(clean, poisoned)
+    assert not np.allclose(clean.probabilities, poisoned.probabilities)
+    spoilt = answer(poison(clips, fold.train[:1]), fold, system)
+    assert not same_state(clean, spoilt)  # so that the poison would be noticed if it leaked
+
+
+@each
+def test_same_seed_same_probabilities_that_sum_to_one(system: str, clips: FlowSet) -> None:
+    first, second = (fit(quick_config(system), clips, seed=7).classify(clips) for _ in range(2))
+    assert (first == second).all()
+    assert first.shape == (len(clips), 3)
+    assert first.dtype == np.float32
+    np.testing.assert_allclose(first.sum(1), 1, atol=1e-5)
+
+
+@each
+def test_a_clip_is_answered_by_itself(system: str, clips: FlowSet) -> None:
+    fitted = fit(quick_config(system), clips, seed=0)
+    together = fitted.classify(clips)[2:4]
+    np.testing.assert_allclose(fitted.classify(clips.take([2, 3])), together, atol=1e-6)
+    np.testing.assert_allclose(fitted.classify(clips.take([3]))[0], together[1], atol=1e-6)
+
+
+@each
+def test_what_was_learnt_comes_back_from_disk(system: str, clips: FlowSet, tmp_path: Path) -> None:
+    config = quick_config(system)
+    fitted = fit(config, clips, seed=0)
+    save_model(tmp_path / "m.safetensors", fitted)
+    again = load_model(tmp_path / "m.safetensors", config, 28)
+    assert (again.classify(clips) == fitted.classify(clips)).all()
+
+
+def test_a_model_of_other_shapes_is_refused() -> None:
+    estimator = build_estimator(quick_config("svm"))
+    with pytest.raises(RuntimeError, match="are not"):
+        estimator.load_state_dict({})
+    flowset = make_clip_flowset()
+    state = fit(quick_config("svm"), flowset, seed=0).model.state_dict()
+    with pytest.raises(RuntimeError, match="mean is"):
+        estimator.load_state_dict(state | {"mean": torch.zeros(3)})
+
+
+@each
+@pytest.mark.parametrize("rule", ["inner_subjects", "oracle_test"])
+def test_no_rule_has_an_epoch_to_choose(rule: str, system: str, clips: FlowSet) -> None:
+    fold = leave_one_subject_out(clips)[0]
+    last, chosen = answer(clips, fold, system), answer(clips, fold, system, rule)
+    assert (last.probabilities == chosen.probabilities).all()
+    assert (last.epoch, chosen.epoch, chosen.looks) == (0, 0, None)
+
+
+@each
+def test_it_learns_what_is_plain_to_see(system: str) -> None:
+    flowset = make_clip_flowset(subjects=4, per_subject=6)
+    fold = leave_one_subject_out(flowset)[0]
+    guesses = answer(flowset, fold, system).probabilities.argmax(1)
+    assert (guesses == flowset.labels[fold.test]).mean() >= 0.5
+
+
+@each
+@pytest.mark.parametrize("classes", [1, 2])
+def test_a_fold_may_lack_classes(classes: int, system: str, clips: FlowSet) -> None:
+    few = clips.take(np.flatnonzero(clips.labels < classes))
+    answers = fit(quick_config(system), few, seed=0).classify(clips)
+    assert (answers[:, classes:] < 1e-6).all()
+    np.testing.assert_allclose(answers.sum(1), 1, atol=1e-5)
+
+
+@each
+def test_one_person_is_enough_to_learn_from(system: str, clips: FlowSet) -> None:
+    alone = clips.take(np.flatnonzero(np.array(clips.persons) == clips.persons[0]))
+    assert np.isfinite(fit(quick_config(system), alone, seed=0).classify(clips)).all()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["augment.motionmix=0.5", "training.epochs=3", "loss.gamma=1", "evaluation.tta_flip=true"],
+)
+def test_settings_without_a_use_are_refused(setting: str) -> None:
+    name = setting.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"'svm' is fitted in one step: .* no use for {name};"):
+        quick_config("svm", setting)
+    with pytest.raises(ConfigError, match=f"no use for {name};"):
+        override(quick_config("hmrm"), ["model.name=svm", "input.normalise=none", setting])
+
+
+def test_a_flow_cannot_be_fine_tuned_through_it() -> None:
+    with pytest.raises(ConfigError, match=r"no use for flow\.finetune"):
+        quick_config("svm", "flow.name=gru_attention", "flow.finetune=true")
+    tuned = quick_config("hmrm", "flow.name=gru_attention", "flow.finetune=true")
+    assert not override(tuned, ["model.name=svm"]).flow.finetune
+
+
+def test_presets_for_all_systems_leave_it_as_it_is(tmp_path: Path) -> None:
+    preset = tmp_path / "own.toml"
+    preset.write_text("[training]\nepochs = 3\n[augment]\nmotionmix = 0.3\n")
+    from hmrm_lab.config import load_config
+
+    assert load_config(str(preset), system="hmrm").training.epochs == 3
+    assert load_config(str(preset), system="svm").augment.motionmix == 0
+    preset.write_text("[systems.svm.training]\nepochs = 3\n")
+    with pytest.raises(ConfigError, match=r"no use for training\.epochs"):
+        load_config(str(preset), system="svm")
+
+
+@pytest.mark.parametrize("system", CLIP_SYSTEMS)
+def test_clips_are_what_a_system_of_clips_needs(system: str, clips: FlowSet) -> None:
+    with pytest.raises(InputError, match=r"has no frames.*svm.*or data with frames"):
+        fit(quick_config(system), replace(clips, clips=None), seed=0)
+    with pytest.raises(ConfigError, match=r"takes clips, not flow maps.*input\.normalise"):
+        quick_config(system, "input.normalise=none")
+    other = replace(clips, maps=clips.maps + 1)
+    ours, theirs = (fit(quick_config(system), some, seed=0) for some in (clips, other))
+    assert (ours.classify(clips) == theirs.classify(other)).all()
+
+
+def test_channels_that_a_system_cannot_do_without() -> None:
+    with pytest.raises(ConfigError, match="'bi_woof' reads the channels u, v, strain, not u, v;"):
+        quick_config("bi_woof", "input.channels=['u', 'v']")
+    assert quick_config("svm", "input.channels=['u', 'v']").input.channels == ("u", "v")

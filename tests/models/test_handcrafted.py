@@ -1,0 +1,329 @@
+"""Descriptors against patterns made by hand, and the support vector machine against its library."""
+
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import make_flowset
+from sklearn.svm import SVC
+
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.models.handcrafted import nested_svm
+from hmrm_lab.models.handcrafted.bi_woof import weighted_orientations
+from hmrm_lab.models.handcrafted.clbp_top import completed_planes
+from hmrm_lab.models.handcrafted.described import remembered
+from hmrm_lab.models.handcrafted.lbp import (
+    PLANES,
+    UNIFORM,
+    Radii,
+    block_histograms,
+    pattern_codes,
+    uniform_labels,
+)
+from hmrm_lab.models.handcrafted.lbp_top import three_planes
+from hmrm_lab.models.handcrafted.mdmo import main_directions
+from hmrm_lab.models.handcrafted.nested_svm import (
+    PAIRS,
+    NestedSVM,
+    couple,
+    macro_f1,
+    standardise_by,
+)
+from hmrm_lab.models.handcrafted.stlbp_ip import line_codes, projected_patterns
+
+XY = PLANES[0]
+ONE = Radii(1, 1)
+
+
+def spot(bright: list[tuple[int, int]]) -> np.ndarray:
+    """A 3 x 3 picture of 10 with these places at 90, in the middle frame of three."""
+    clip = np.full((3, 3, 3), 10, np.float32)
+    for row, column in bright:
+        clip[1, row, column] = 90
+    return clip
+
+
+@pytest.mark.parametrize(
+    ("bright", "code"),
+    [
+        ([(1, 2)], 0b00000001),
+        ([(0, 1)], 0b00000100),
+        ([(1, 0)], 0b00010000),
+        ([(2, 1)], 0b01000000),
+        ([(0, 1), (2, 1)], 0b01000100),
+    ],
+)
+def test_a_bright_neighbour_sets_its_bit(bright: list[tuple[int, int]], code: int) -> None:
+    clip = spot(bright)
+    clip[1, 1, 1] = 70  # above what interpolation makes of one bright neighbour: 66
+    assert pattern_codes(clip, XY, ONE).tolist() == [[[code]]]
+
+
+def test_an_even_surface_sets_all_bits_and_a_peak_none() -> None:
+    flat = np.full((5, 6, 7), 123, np.float32)
+    for plane in PLANES:
+        assert (pattern_codes(flat, plane, ONE) == 255).all()
+    assert (pattern_codes(spot([(1, 1)]), XY, ONE) == 0).all()
+
+
+def test_diagonal_neighbours_are_interpolated() -> None:
+    clip = spot([(0, 2)])
+    near = 1 - np.sqrt(0.5)  # the point at 45 degrees is so far from the corner, in both directions
+    edge = ((1 - near) ** 2 * 90 + 2 * near * (1 - near) * 10) / (1 - near**2)
+    clip[1, 1, 1] = edge - 0.5  # the middle has a share in the point as well
+    assert pattern_codes(clip, XY, ONE).item() == 0b00000010
+    clip[1, 1, 1] = edge + 0.5
+    assert pattern_codes(clip, XY, ONE).item() == 0
+
+
+def test_a_quarter_turn_moves_the_code_by_two_places() -> None:
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 256, (3, 9, 9)).astype(np.float32)
+    codes = pattern_codes(clip, XY, ONE)
+    turned = pattern_codes(np.rot90(clip, axes=(1, 2)).copy(), XY, ONE)
+    expected = np.rot90(codes, axes=(1, 2))
+    assert (turned == ((expected << 2) & 255 | expected >> 6)).all()
+
+
+def test_planes_through_time_are_those_of_the_turned_clip() -> None:
+    rng = np.random.default_rng(1)
+    clip = rng.integers(0, 256, (7, 8, 9)).astype(np.float32)
+    swapped = np.ascontiguousarray(clip.transpose(1, 0, 2))  # (T, Y, X) to (Y, T, X)
+    assert (
+        pattern_codes(clip, PLANES[1], ONE).transpose(1, 0, 2) == pattern_codes(swapped, XY, ONE)
+    ).all()
+
+
+def test_codes_agree_with_a_naive_loop() -> None:
+    rng = np.random.default_rng(2)
+    clip = rng.integers(0, 256, (7, 8, 8)).astype(np.float32)
+    radii, (up, right) = Radii(2, 1), PLANES[2]
+    codes = pattern_codes(clip, (up, right), radii)
+    for place in [(1, 2, 2), (3, 4, 5), (5, 5, 2)]:
+        expected = 0
+        for point in range(8):
+            at = np.array(place, float)
+            at[up] -= radii.along(up) * np.sin(np.pi * point / 4)
+            at[right] += radii.along(right) * np.cos(np.pi * point / 4)
+            low = np.floor(at + 1e-9).astype(int)
+            value = 0.0
+            for corner in np.ndindex(2, 2, 2):
+                weight = np.prod(1 - np.abs(at - (low + corner)))
+                if weight > 1e-6:
+                    value += weight * clip[tuple(low + corner)]
+            expected |= (value >= clip[place] - 1e-3) << point
+        assert codes[place[0] - 1, place[1] - 2, place[2] - 2] == expected
+
+
+def test_uniform_patterns_are_58_and_one_label_for_the_rest() -> None:
+    labels = uniform_labels()
+    assert labels.max() == UNIFORM - 1 == 58
+    assert np.bincount(labels)[:58].tolist() == [1] * 58
+    assert labels[0] == 0
+    assert labels[0b00001110] != 58
+    assert labels[0b10000001] != 58  # once round: the first and the last place are neighbours
+    assert labels[0b00001010] == 58
+
+
+def test_histograms_are_shares_of_each_block() -> None:
+    labels = np.zeros((2, 4, 4), np.int64)
+    labels[:, :2, 2:] = 1
+    labels[1, 2:, :2] = 2
+    found = block_histograms(labels, 3, 2)
+    assert found.tolist() == [[[1, 0, 0], [0, 1, 0]], [[0.5, 0, 0.5], [1, 0, 0]]]
+    with pytest.raises(ConfigError, match="5 blocks a side do not fit 4 x 4"):
+        block_histograms(labels, 3, 5)
+
+
+def test_clip_descriptions_have_their_lengths_and_see_motion() -> None:
+    rng = np.random.default_rng(0)
+    still = np.repeat(rng.integers(0, 256, (1, 50, 50)), 8, axis=0).astype(np.uint8)
+    moving = np.stack([np.roll(frame, t, axis=1) for t, frame in enumerate(still)])
+    for describe, length in (
+        (partial(three_planes, blocks=5, radius=1, radius_t=2), 3 * 25 * 59),
+        (partial(completed_planes, blocks=5, radius=1, radius_t=2), 25 * (6 * 59 + 2)),
+        (partial(projected_patterns, blocks=5, radius_t=1), 25 * 4 * 59),
+    ):
+        ours, theirs = describe(still), describe(moving)
+        assert ours.shape == (length,)
+        assert not np.allclose(ours, theirs)
+        assert (remembered(describe)(still) == ours).all()
+        assert (remembered(describe)(still) == ours).all()
+
+
+def test_a_still_clip_has_one_pattern_of_motion_and_of_projections() -> None:
+    still = np.repeat(np.random.default_rng(3).integers(0, 256, (1, 50, 50)), 8, axis=0)
+    found = projected_patterns(still.astype(np.uint8), blocks=5, radius_t=1).reshape(-1, 59)
+    assert (found[:, uniform_labels()[255]] == 1).all()  # differences from the first frame are 0
+
+
+def test_patterns_of_lines() -> None:
+    line = np.zeros((1, 9), np.float32)
+    line[0, 4] = 5
+    assert line_codes(line).item() == 0
+    line[0, 5] = 5  # the first step to the right
+    assert line_codes(line).item() == 1
+    line[0, 3] = 5  # the first step to the left comes last
+    assert line_codes(line).item() == 0b10000001
+    with pytest.raises(ConfigError, match="8 pixels is too small"):
+        line_codes(line[:, :8])
+
+
+def test_completed_patterns_tell_what_signs_do_not() -> None:
+    """Twice the contrast at half the picture: the same signs, other magnitudes."""
+    rng = np.random.default_rng(4)
+    clip = 128 + rng.normal(0, 10, (6, 20, 20)).round()
+    strong = clip.copy()
+    strong[:, :10] = 128 + 2 * (clip[:, :10] - 128)
+    inner = (slice(None), slice(0, 1))
+    signs, others = (
+        three_planes(one.astype(np.uint8), blocks=4, radius=1, radius_t=1).reshape(3, 4, 4, -1)
+        for one in (clip, strong)
+    )
+    assert (signs[inner] == others[inner]).all()
+    ours, theirs = (
+        completed_planes(one.astype(np.uint8), blocks=4, radius=1, radius_t=1)
+        for one in (clip, strong)
+    )
+    magnitudes = slice(16 * 59, 2 * 16 * 59)
+    assert not np.allclose(ours[magnitudes], theirs[magnitudes])
+
+
+def test_a_constant_flow_fills_one_bin_of_every_block() -> None:
+    motion = np.zeros((3, 28, 28), np.float32)
+    motion[0], motion[1], motion[2] = 3.0, 4.0, 0.5
+    found = weighted_orientations(motion, blocks=4, bins=8).reshape(16, 8)
+    expected = np.zeros(8)
+    expected[1] = 49 * 5 * 0.5  # 53 degrees: the second bin; 49 pixels of length 5, strain .5
+    np.testing.assert_allclose(found, np.tile(expected, (16, 1)), rtol=1e-6)
+
+
+def test_strain_weighs_blocks_and_length_weighs_pixels() -> None:
+    motion = np.zeros((3, 28, 28), np.float32)
+    motion[0, :14], motion[1, 14:] = 1.0, -2.0
+    motion[2, :, :14] = 1.0
+    found = weighted_orientations(motion, blocks=2, bins=4).reshape(2, 2, 4)
+    assert found[0, 0].tolist() == [196, 0, 0, 0]
+    assert found[1, 0].tolist() == [0, 0, 0, 392]
+    assert not found[:, 1].any()
+
+
+def test_the_main_direction_outvotes_a_longer_flow() -> None:
+    motion = np.zeros((2, 12, 12), np.float32)
+    motion[0] = 1.0  # everywhere to the right
+    motion[1, ::3, ::3] = -9.0  # one pixel in nine far upwards
+    motion[0, ::3, ::3] = 0.0
+    motion[:, 6:, 6:] = 0.0
+    motion[1, 6:, 6:] = 2.0  # one region downwards, twice as long
+    found = main_directions(motion, grid=2, bins=8).reshape(2, 2, 2)
+    np.testing.assert_allclose(found[0, 0], [0.5, 0], atol=1e-6)
+    np.testing.assert_allclose(found[1, 1], [0, 1], atol=1e-6)
+    assert not main_directions(np.zeros((2, 12, 12)), grid=6, bins=8).any()
+
+
+def test_directions_either_side_of_a_half_turn_are_neighbours() -> None:
+    motion = np.zeros((2, 6, 6), np.float32)
+    motion[0] = -1.0
+    motion[1, ::2], motion[1, 1::2] = 0.05, -0.05
+    np.testing.assert_allclose(main_directions(motion, grid=1, bins=8), [-1, 0], atol=1e-6)
+
+
+def toy(per_subject: int = 9) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    flowset = make_flowset(subjects=5, per_subject=per_subject)
+    features = flowset.maps[:, :, ::4, ::4].reshape(len(flowset), -1)
+    noise = np.random.default_rng(5).normal(0, 2, features.shape)
+    return (features + noise).astype(np.float32), flowset.labels, flowset.persons
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+def test_machines_of_pairs_decide_as_the_library_does(kernel: str) -> None:
+    features, labels, persons = toy()
+    svm = NestedSVM(kernel)
+    choice = svm.fit(features, labels, persons, seed=0)
+    mean, scale = standardise_by(features)
+    points = ((features - mean) / scale).astype(np.float32).astype(np.float64)
+    length = points.shape[1]
+    first, second = PAIRS[1]
+    rows = (labels == first) | (labels == second)
+    gamma = choice.width / length
+    cost = choice.cost if kernel == "rbf" else choice.cost / length
+    theirs = SVC(C=cost, kernel=kernel, gamma=gamma, class_weight="balanced")
+    theirs.fit(points[rows], labels[rows])
+    kept = svm.fitted
+    ours = svm._kernel(points, kept["support"], choice.width) @ kept["coefficients"]
+    difference = ours[:, 1] + kept["intercepts"][1] + theirs.decision_function(points)
+    if kernel == "rbf":
+        assert np.abs(difference).max() < 0.01
+    assert ((ours[:, 1] + kept["intercepts"][1] > 0) == (theirs.predict(points) == first)).all()
+
+
+def test_persons_are_never_on_both_sides_of_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels, persons = toy()
+    names = np.array(persons)
+    seen = []
+    real = nested_svm.deal_persons
+
+    def dealt(*arguments):
+        for held_back in real(*arguments):
+            seen.append(held_back)
+            yield held_back
+
+    monkeypatch.setattr(nested_svm, "deal_persons", dealt)
+    NestedSVM("linear").fit(features, labels, persons, seed=3)
+    assert len(seen) == 5
+    assert (np.sum(seen, axis=0) == 1).all()
+    for held_back in seen:
+        assert not set(names[held_back]) & set(names[~held_back])
+
+
+def test_held_back_persons_are_not_in_the_standardisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels, persons = toy()
+    rows = []
+    real = nested_svm.standardise_by
+    monkeypatch.setattr(
+        nested_svm, "standardise_by", lambda some: (rows.append(len(some)), real(some))[1]
+    )
+    NestedSVM("linear").fit(features, labels, persons, seed=0)
+    assert rows == [36] * 5 + [45]
+
+
+def test_the_choice_follows_the_held_back_persons() -> None:
+    """What tells classes apart within a person only is not chosen for."""
+    rng = np.random.default_rng(0)
+    persons = tuple(f"toy/s{row // 12}" for row in range(72))
+    labels = np.arange(72) % 3
+    signal = np.eye(3)[labels] * 2 + rng.normal(0, 1, (72, 3))
+    good = NestedSVM("rbf").fit(signal.astype(np.float32), labels, persons, seed=0)
+    nothing = rng.normal(size=(72, 3)).astype(np.float32)
+    bad = NestedSVM("rbf").fit(nothing, labels, persons, seed=0)
+    assert good.score > 0.6 > bad.score
+    assert good.slope > bad.slope
+
+
+def test_coupled_probabilities() -> None:
+    none = couple(np.zeros((1, 3)), np.array([True, True, True]), 1.0)
+    np.testing.assert_allclose(none, [[1 / 3] * 3])
+    first = couple(np.array([[9.0, 9.0, 0.0]]), np.array([True, True, True]), 1.0)
+    assert first.argmax() == 0
+    assert first[0, 1] == pytest.approx(first[0, 2])
+    absent = couple(np.array([[2.0, 0.0, 0.0]]), np.array([True, True, False]), 1.0)
+    won = 1 / (1 + np.exp(-2.0))  # of two classes, the logistic probability itself
+    np.testing.assert_allclose(absent, [[won, 1 - won, 0]], atol=1e-9)
+    sharper = couple(np.array([[1.0, 1.0, 0.0]]), np.array([True, True, True]), 4.0)
+    assert sharper.max() > couple(np.array([[1.0, 1.0, 0.0]]), np.ones(3, bool), 1.0).max()
+
+
+def test_macro_f1_counts_classes_alike() -> None:
+    assert macro_f1(np.array([0, 0, 1, 2]), np.array([0, 0, 1, 2])) == 1
+    assert macro_f1(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])) == pytest.approx(6 / 7 / 3)
+
+
+def test_a_feature_that_never_changes_does_no_harm() -> None:
+    features, labels, persons = toy()
+    features[:, 0] = 7
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svm = NestedSVM("linear")
+        svm.fit(features, labels, persons, seed=0)
+        assert np.isfinite(svm.probabilities(features)).all()
