@@ -1,5 +1,6 @@
 """Results as tables: numbers in a DataFrame, and that DataFrame as text, CSV, LaTeX or HTML."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from hmrm_lab.records import CLASSES, Predictions
 from hmrm_lab.store import RunFolder
 
 ALL = "all"
+NONE = "–"
 SHARED = ("Data", "Flow", "Epoch rule", "Seeds")  # said once above a text table if all rows agree
 LONG = ("Run", "Control", "Complete")  # a text table says these in its notes
 SHORT = {"Subjects": "Subj.", "Parameters": "Params", "Epoch rule": "Rule"}
@@ -122,9 +124,9 @@ def to_latex(table: pd.DataFrame) -> str:
     lines = [
         f"\\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
         r"\toprule",
-        _latex_row(words.columns.tolist()),
+        latex_row(words.columns.tolist()),
         r"\midrule",
-        *(_latex_row(row) for row in words.to_numpy().tolist()),
+        *(latex_row(row) for row in words.to_numpy().tolist()),
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -189,22 +191,25 @@ def _in_words(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in ("Parameters", "FLOPs"):
-        return _rounded_count(int(str(value)))
+        return count_words(value if isinstance(value, int | float) else None)
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _rounded_count(count: int) -> str:
-    """19305 as 19.3k."""
+def count_words(count: float | None) -> str:
+    """19305 as 19.3k; a dash for what cannot be counted."""
+    if count is None or math.isnan(count):
+        return NONE
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
             return f"{count / size:.3g}{sign}"
-    return str(count)
+    return f"{count:.0f}"
 
 
 def _says_nothing(column: "pd.Series[str]") -> bool:
     return bool(column.isin(["", ALL]).all())
 
 
-def _latex_row(cells: Sequence[str]) -> str:
+def latex_row(cells: Sequence[str]) -> str:
+    """Cells of a `tabular`, with what LaTeX would take for its own escaped."""
     escaped = ("".join(LATEX_SPECIAL.get(sign, sign) for sign in cell) for cell in cells)
     return " & ".join(escaped) + r" \\"

@@ -27,7 +27,9 @@ class Fitted:
     """A trained system with the story of its training.
 
     `losses` has the mean training loss of every epoch and `probes` what the probe found after it;
-    `partners` are the persons whose motion was mixed into other clips.
+    `partners` are the persons whose motion was mixed into other clips, and `statistics` those
+    whose clips stand behind a number by which inputs are normalised: none where every map is put
+    on a scale of its own, as here.
     """
 
     model: nn.Module
@@ -35,6 +37,7 @@ class Fitted:
     losses: list[float] = field(default_factory=list)
     partners: tuple[str, ...] = ()
     probes: list[Any] = field(default_factory=list)
+    statistics: tuple[str, ...] = ()
 
     def inputs(self, flowset: FlowSet) -> Tensor:
         """What the model is given of these clips, without any change: (n, C, H, W)."""
