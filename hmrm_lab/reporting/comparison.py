@@ -137,6 +137,11 @@ def parameter_statement(table: pd.DataFrame, ours: str) -> str:
     return " ".join(told)
 
 
+def p_words(p_value: float) -> str:
+    """0.032, or < 0.001."""
+    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
+
+
 def _times(ratio: float) -> str:
     return f"{ratio:.2g} times" if ratio < 10 else f"{ratio:,.0f} times"
 

@@ -8,6 +8,7 @@ import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.ranks import LEVEL, Ranking
+from hmrm_lab.reporting.comparison import p_words
 from hmrm_lab.reporting.style import (
     BLUE,
     GREEN,
@@ -20,6 +21,8 @@ from hmrm_lab.reporting.style import (
 )
 
 ROW_PX = 27
+TOP = 88  # room for a legend of two lines
+LEAST_WIDTH = 540
 LETTER_PX = 7.4
 SCORES = "UF1 with 95 % interval over subjects"
 PEEKING = "How much does peeking add?"
@@ -101,6 +104,7 @@ def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
         mode="markers",
         marker={"color": BLUE, "size": 11},
         name="mean rank",
+        cliponaxis=False,
         hovertemplate="mean rank %{x:.2f}<extra></extra>",
     )
     step = 0.055 * count
@@ -125,7 +129,7 @@ def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
     )
     told = (
         f"Over {', '.join(ranking.sets)}. Friedman's test by permutation: p "
-        f"{ranking.p_value:.3f}. Nemenyi's critical difference at {LEVEL:.0%}: "
+        f"{p_words(ranking.p_value)}. Nemenyi's critical difference at {LEVEL:.0%}: "
         f"{ranking.critical_difference:.2f} ranks, for {count} systems on {len(ranking.sets)} data "
         "sets. Few data sets tell little apart: a bar is no proof that systems are equal."
     )
@@ -135,13 +139,15 @@ def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
         caption=f"{told}\n{caption}",
         height=ROW_PX * (count + 1) + 20,
         left=_room(ranking.names),
-        top=70,
+        top=TOP,
+        least_width=LEAST_WIDTH,
         most_width=900,
         showlegend=True,
         xaxis={
             "title": "Mean rank (1 is best)",
             "range": [0.6, count + 0.6 + step * (len(ranking.groups) + 1)],
             "tickvals": _ticks(count),
+            "tickangle": 0,
         },
         yaxis=_rows_axis(ranking.names, top=-1.4),
     )
@@ -185,10 +191,10 @@ def parameters_figure(table: pd.DataFrame, *, ours: str, caption: str = "") -> g
         "exponentformat": "SI",
         "range": [
             math.floor(min(logs)),
-            max(logs) + 0.35 * (max(logs) - math.floor(min(logs)) + 1),
+            max(logs) + 0.5,
         ],
     }
-    return _finish(figure, rows, PARAMETERS, caption, span)
+    return _finish(figure, rows, PARAMETERS, caption, span, right=72)
 
 
 def _kind(row: dict[str, Any], own: dict[str, Any] | None) -> str:
@@ -247,7 +253,13 @@ def _ranked(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _finish(
-    figure: go.Figure, rows: list[dict[str, Any]], title: str, caption: str, xaxis: dict[str, Any]
+    figure: go.Figure,
+    rows: list[dict[str, Any]],
+    title: str,
+    caption: str,
+    xaxis: dict[str, Any],
+    *,
+    right: int = 24,
 ) -> go.Figure:
     names = [f"{row['System']}{' (sketch)' if row['Fidelity'] == 'sketch' else ''}" for row in rows]
     return finish(
@@ -256,7 +268,9 @@ def _finish(
         caption=caption,
         height=ROW_PX * len(rows) + 24,
         left=_room(names),
-        top=70,
+        right=right,
+        top=TOP,
+        least_width=LEAST_WIDTH,
         most_width=900,
         showlegend=True,
         xaxis=xaxis,
@@ -280,5 +294,5 @@ def _room(names: Iterable[str]) -> int:
 
 
 def _ticks(count: int) -> list[int]:
-    step = 1 if count <= 10 else 2 if count <= 20 else 5
+    step = 1 if count <= 6 else 2 if count <= 10 else 5
     return sorted({1, *range(step, count + 1, step)})

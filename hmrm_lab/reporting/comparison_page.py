@@ -110,7 +110,7 @@ def render_comparison(outcome: Outcome, table: pd.DataFrame) -> str:
         "scores": scores_figure(table, caption=told),
         "peeking": peeking_figure(table, caption=told),
         "ranks": ranks_figure(ranking_over_sets(table), caption=told),
-        "parameters": parameters_figure(table, ours=OURS, caption=CONVENTION),
+        "parameters": parameters_figure(table, ours=OURS, caption=told),
     }
     runs = [run for of_kind in outcome.runs.values() for run in of_kind.values()]
     ranked = int(table["Rank"].notna().sum())
@@ -148,7 +148,10 @@ def _shown(title: str, words: pd.DataFrame, table: pd.DataFrame | None = None) -
 def _warnings(outcome: Outcome) -> list[tuple[str, str]]:
     """What went wrong, one line for each."""
     return [
-        (f"{name} failed or is incomplete", f"{reason}. The same command tries it again.")
+        (
+            "{} ({}) failed or is incomplete".format(*name.rsplit(", ", 1)),
+            f"{reason}. The same command tries it again.",
+        )
         for name, reason in outcome.problems.items()
     ]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hmrm_lab.reporting.comparison import METRICS, SKETCH, parts_of
+from hmrm_lab.reporting.comparison import METRICS, SKETCH, p_words, parts_of
 from hmrm_lab.reporting.published import claims_of
 from hmrm_lab.reporting.tables import ALL, NONE, count_words, latex_row
 
@@ -19,18 +19,19 @@ def result_words(table: pd.DataFrame) -> pd.DataFrame:
     rows = _rows(table)
     words = {
         "#": [NONE if math.isnan(row["Rank"]) else f"{row['Rank']:.0f}" for row in rows],
-        "System": [str(row["System"]) for row in rows],
-        "Fidelity": [str(row["Fidelity"]) for row in rows],
-        "Takes": [str(row["Takes"]) for row in rows],
-        **{f"{name} [95 %]": [_interval(row, name) for row in rows] for name in CHECKED},
+        **{name: [str(row[name]) for row in rows] for name in ("System", "Fidelity", "Takes")},
+        "UF1 [95 %]": [_interval(row, "UF1") for row in rows],
         "Minus best [95 %]": [_interval(row, "Difference", "+") for row in rows],
-        "p (Holm)": [_number(row["p (Holm)"]) for row in rows],
+        "p (Holm)": [
+            NONE if math.isnan(row["p (Holm)"]) else p_words(row["p (Holm)"]) for row in rows
+        ],
     }
     for name, sign in (("Oracle UF1", ""), ("Peeking adds", "+"), ("Null UF1", "")):
         if name in table:
             words[name] = [_number(row[name], sign) for row in rows]
     if table["Claimed UF1"].notna().any():
         words["Claimed UF1"] = [_number(row["Claimed UF1"]) for row in rows]
+    words |= {f"{name} [95 %]": [_interval(row, name) for row in rows] for name in ("UAR", "ACC")}
     if (table["Note"] != "").any():
         words["Note"] = [str(row["Note"]) for row in rows]
     return pd.DataFrame(words)
