@@ -21,8 +21,8 @@ from hmrm_lab.reporting.style import (
 )
 
 ROW_PX = 27
-TOP = 88  # room for a legend of two lines
-LEAST_WIDTH = 540
+TOP = 106  # room for a legend of three lines, as on a narrow screen
+LEAST_WIDTH = 430
 LETTER_PX = 7.4
 SCORES = "UF1 with 95 % interval over subjects"
 PEEKING = "How much does peeking add?"
