@@ -68,8 +68,8 @@ def compare(
             watch=bars,
         )
         outcome = run_comparison(plan, root=root, runs=runs, jobs=processes, watch=bars)
-    files = write_comparison(outcome, out or plan.folder(runs))
     table = comparison_table(outcome)
+    files = write_comparison(outcome, table, out or plan.folder(runs))
     left = [f"{name} is left out: it {why}" for name, why in plan.left_out.items()]
     text = "\n".join(
         [

@@ -3,7 +3,16 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from hmrm_lab.evaluation.findings import FAULT, Check, Records, key_of, listed, no_data, verdict
+from hmrm_lab.evaluation.findings import (
+    FAULT,
+    Check,
+    Records,
+    folds_of,
+    key_of,
+    listed,
+    no_data,
+    verdict,
+)
 from hmrm_lab.records import PROBABILITIES
 
 ROUNDING = 1e-4  # of probabilities that were written with six digits
@@ -40,9 +49,11 @@ def _wrong_units(records: Records) -> Iterator[str]:
 def _wrong_clips(records: Records, answered: set[tuple[str, str, str]]) -> Iterator[str]:
     if records.flowset is None:
         return
+    there = folds_of(records)  # of a missing fold one line is enough
     known = {tuple(key) for key in records.flowset.keys}
+    due = {tuple(key) for key in records.flowset.keys if key.person in there}
     yield from (f"{'/'.join(key)} is not in the data" for key in sorted(answered - known))
-    yield from (f"{'/'.join(key)} is not answered" for key in sorted(known - answered))
+    yield from (f"{'/'.join(key)} is not answered" for key in sorted(due - answered))
 
 
 def check_truth(records: Records) -> Check:

@@ -98,11 +98,11 @@ def parts_of(table: pd.DataFrame) -> list[str]:
 def ranking_over_sets(table: pd.DataFrame) -> Ranking | str:
     """Mean ranks over the data sets; or why there are none."""
     parts = parts_of(table)
-    rows = table[table["Rank"].notna()]
+    scored = [f"{part} UF1" for part in parts]
+    rows = table[table["Rank"].notna()].dropna(subset=scored)
     if told := enough(max(len(parts), 1), len(rows)):
         return told
-    scores = rows[[f"{part} UF1" for part in parts]].to_numpy().T
-    return rank_systems(rows["System"].tolist(), parts, scores)
+    return rank_systems(rows["System"].tolist(), parts, rows[scored].to_numpy().T)
 
 
 def parameter_statement(table: pd.DataFrame, ours: str) -> str:
@@ -176,6 +176,8 @@ def _beside(outcome: Outcome, name: str, honest: RunFolder | None) -> dict[str, 
         if kind not in outcome.runs:
             continue
         run = outcome.complete(kind).get(name)
+        if run and kind == ORACLE and not run.metrics()["peeking"]:
+            run = None  # a system without epochs has nothing to choose from
         figures: dict[str, Any] = {"uf1": NAN, "uf1_interval": (NAN, NAN)}
         if run:
             figures = run.metrics()["all"]

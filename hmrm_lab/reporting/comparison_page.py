@@ -10,6 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from hmrm_lab.config import ModelConfig
+from hmrm_lab.evaluation.epoch_rules import RULES
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.comparison import (
@@ -18,7 +19,6 @@ from hmrm_lab.reporting.comparison import (
     ORACLE,
     SKETCH,
     Outcome,
-    comparison_table,
     parameter_statement,
     parts_of,
     ranking_over_sets,
@@ -57,9 +57,11 @@ NOTE = (
 )
 
 
-def write_comparison(outcome: Outcome, folder: Path) -> dict[str, Path]:
-    """Write `comparison.csv`, `.tex`, `.json` and `.html`; their paths by suffix."""
-    table = comparison_table(outcome)
+def write_comparison(outcome: Outcome, table: pd.DataFrame, folder: Path) -> dict[str, Path]:
+    """Write `comparison.csv`, `.tex`, `.json` and `.html`; their paths by suffix.
+
+    `table` is that of the outcome (`comparison_table`).
+    """
     contents = {
         "csv": to_csv(table),
         "tex": comparison_latex(table, protocol(outcome)),
@@ -74,12 +76,13 @@ def write_comparison(outcome: Outcome, folder: Path) -> dict[str, Path]:
 
 def protocol(outcome: Outcome) -> str:
     """The stamp of the honest runs: rule, folds, seeds, flow."""
-    runs = outcome.complete(HONEST)
-    if not runs:
+    known = [run.metrics() for run in outcome.complete(HONEST).values()]
+    if not known:
         return f"data {outcome.data}; no complete run"
-    metrics = next(iter(runs.values())).metrics()
-    flow = f"flow {metrics['flow']}"
-    return f"data {outcome.data}; {flow}; {stamp(metrics)}; the same clips and folds for all"
+    ruled = [metrics for metrics in known if metrics["epoch_rule"] in RULES]
+    flows = ", ".join(dict.fromkeys(str(metrics["flow"]) for metrics in ruled or known))
+    told = stamp((ruled or known)[0])
+    return f"data {outcome.data}; flow {flows}; {told}; the same clips and folds for all"
 
 
 def comparison_record(outcome: Outcome, table: pd.DataFrame) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from hmrm_lab.reporting.comparison import METRICS, SKETCH, p_words, parts_of
 from hmrm_lab.reporting.published import claims_of
-from hmrm_lab.reporting.tables import ALL, NONE, count_words, latex_row
+from hmrm_lab.reporting.tables import ALL, count_words, latex_row
 
 SIGNIFICANT = 0.05
+NONE = "–"
 CHECKED = ("UF1", "UAR", "ACC")
 
 

@@ -12,7 +12,6 @@ from hmrm_lab.records import CLASSES, Predictions
 from hmrm_lab.store import RunFolder
 
 ALL = "all"
-NONE = "–"
 SHARED = ("Data", "Flow", "Epoch rule", "Seeds")  # said once above a text table if all rows agree
 LONG = ("Run", "Control", "Complete")  # a text table says these in its notes
 SHORT = {"Subjects": "Subj.", "Parameters": "Params", "Epoch rule": "Rule"}
@@ -133,6 +132,11 @@ def to_latex(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def count_words(count: float) -> str:
+    """19305 as 19.3k; a dash for NaN, where there is nothing to count."""
+    return "–" if math.isnan(count) else _rounded_count(round(count))
+
+
 def _rows_of_run(run: RunFolder) -> Iterator[dict[str, Any]]:
     metrics, data = run.metrics(), run.data()
     for part, figures in _parts(metrics):
@@ -191,18 +195,16 @@ def _in_words(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in ("Parameters", "FLOPs"):
-        return count_words(value if isinstance(value, int | float) else None)
+        return _rounded_count(int(str(value)))
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def count_words(count: float | None) -> str:
-    """19305 as 19.3k; a dash for what cannot be counted."""
-    if count is None or math.isnan(count):
-        return NONE
+def _rounded_count(count: int) -> str:
+    """19305 as 19.3k."""
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= size:
             return f"{count / size:.3g}{sign}"
-    return f"{count:.0f}"
+    return str(count)
 
 
 def _says_nothing(column: "pd.Series[str]") -> bool:

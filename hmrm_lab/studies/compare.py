@@ -2,7 +2,8 @@
 
     plan = plan_comparison(data="flowmaps", root=Path("maps"), oracle=True)
     outcome = run_comparison(plan, root=Path("maps"), runs=Path("runs"), jobs=2)
-    write_comparison(outcome, plan.folder(Path("runs")))      # hmrm_lab.reporting.comparison_page
+    table = comparison_table(outcome)                             # hmrm_lab.reporting.comparison
+    write_comparison(outcome, table, plan.folder(Path("runs")))   # ... .comparison_page
 
 Each system keeps its own recipe and nothing else of its own. Each result is an ordinary run under
 its own settings: what is finished is not run again, whoever began it.

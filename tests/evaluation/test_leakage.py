@@ -245,6 +245,12 @@ def test_a_peeking_run_is_told_to_be_one_by_design() -> None:
     assert checks["epoch rule"].endswith("a leak by design")
 
 
+def test_a_system_without_epochs_has_none_to_peek_at() -> None:
+    records = peeking(clean_records(0))
+    units = [{**unit, "losses": []} for unit in records.units]
+    assert "epoch rule" not in states(replace(records, units=units))
+
+
 def test_what_older_runs_did_not_record_is_not_checkable() -> None:
     records = clean_records(0)
     lost = ("training_persons", "training_digest", "motionmix_partners", "normalisation_persons")

@@ -247,6 +247,16 @@ def test_figures_show_what_the_table_holds(tmp_path: Path) -> None:
     assert "Nemenyi" in " ".join(a.text for a in ranks.layout.annotations)
 
 
+def test_a_system_without_epochs_has_no_oracle(tmp_path: Path) -> None:
+    outcome = outcome_of(tmp_path, make_flowset(size=8), (HONEST, ORACLE))
+    run = outcome.runs[ORACLE]["vectors"]
+    changed = run.metrics() | {"epoch_rule": "none", "peeking": False}
+    (run.path / "metrics.json").write_text(to_json(changed))
+    table = comparison_table(outcome).set_index("System")
+    assert table["Oracle UF1"].isna().tolist() == [name == "vectors" for name in table.index]
+    assert len([t for t in peeking_figure(table.reset_index()).data if t.name == "gap"]) == 3
+
+
 def test_figures_say_why_they_are_empty(tmp_path: Path) -> None:
     table = comparison_table(outcome_of(tmp_path, make_flowset(size=8)))
     assert "--oracle" in peeking_figure(table).layout.annotations[0].text.replace("<br>", " ")
@@ -263,8 +273,8 @@ def test_the_files_hold_the_table_and_load_nothing(tmp_path: Path) -> None:
     monkey = Entry("system", "<b>bad</b>", guess)
     systems._entries["<b>bad</b>"] = monkey
     try:
-        files = write_comparison(outcome, tmp_path / "page")
         table = comparison_table(outcome)
+        files = write_comparison(outcome, table, tmp_path / "page")
     finally:
         del systems._entries["<b>bad</b>"]
     rows = list(csv.DictReader(io.StringIO(files["csv"].read_text())))
