@@ -71,6 +71,7 @@ def compare(
     table = comparison_table(outcome)
     files = write_comparison(outcome, table, out or plan.folder(runs))
     left = [f"{name} is left out: it {why}" for name, why in plan.left_out.items()]
+    left += [f"{text}: no use for {', '.join(names)}" for text, names in plan.unused.items()]
     text = "\n".join(
         [
             *(result_words(table).to_string(index=False), "", protocol(outcome), *left),

@@ -27,13 +27,15 @@ NAN = math.nan
 class Outcome:
     """The runs of a comparison by kind and system; why systems lack some of them.
 
-    `left_out` takes no part by its nature; `problems` says what went wrong, by `system, kind`.
+    `left_out` takes no part by its nature; `problems` says what went wrong, by `system, kind`;
+    `unused` names the systems that have no use for a setting that was asked for.
     """
 
     data: str
     runs: dict[str, dict[str, RunFolder]]
     left_out: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:

@@ -94,6 +94,7 @@ def comparison_record(outcome: Outcome, table: pd.DataFrame) -> dict[str, Any]:
         "systems": json.loads(table.to_json(orient="records")),
         "left_out": outcome.left_out,
         "problems": outcome.problems,
+        "unused_settings": outcome.unused,
         "over_data_sets": {"none": ranking} if isinstance(ranking, str) else asdict(ranking),
         "parameters": parameter_statement(table, OURS),
         "flops": CONVENTION,
@@ -161,6 +162,10 @@ def _warnings(outcome: Outcome) -> list[tuple[str, str]]:
 
 def _remarks(outcome: Outcome, table: pd.DataFrame) -> list[tuple[str, str]]:
     found = [(f"{name} is left out", f"It {why}.") for name, why in outcome.left_out.items()]
+    found += [
+        (f"{setting} is not for all", f"No use for it have {', '.join(names)}.")
+        for setting, names in outcome.unused.items()
+    ]
     if outcome.data == "synthetic":
         found.append(
             (

@@ -37,11 +37,15 @@ CHANGES = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """The settings of every run, by kind and then by system; why systems are left out."""
+    """The settings of every run, by kind and then by system; why systems are left out.
+
+    `unused` says which systems have no use for a setting that was asked for.
+    """
 
     data: str
     configs: dict[str, dict[str, ExperimentConfig]]
     left_out: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, list[str]] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Eight hexadecimal digits that name the settings of all runs together."""
@@ -93,10 +97,13 @@ def plan_comparison(
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
     shared = load_config(preset, data=data, overrides=_of_all(changes))
     _refuse_dishonest(shared)
-    chosen = {
-        name: _with_shared(load_config(preset, system=name, data=data, overrides=changes), shared)
-        for name in dict.fromkeys(systems or registered)
-    }
+    names = list(dict.fromkeys(systems or registered))
+    unused = _without_use(preset, data, names, changes)
+    chosen = {}
+    for name in names:
+        own = [text for text in changes if name not in unused.get(text, [])]
+        config = load_config(preset, system=name, data=data, overrides=own)
+        chosen[name] = _with_shared(config, shared)
     load_flowset(
         shared,
         root,
@@ -119,7 +126,7 @@ def plan_comparison(
         kind: {name: override(config, CHANGES[kind]) for name, config in kept.items()}
         for kind in kinds
     }
-    return Comparison(shared.data.name, configs, left_out)
+    return Comparison(shared.data.name, configs, left_out, unused)
 
 
 def run_comparison(
@@ -134,7 +141,8 @@ def run_comparison(
 
     A system that fails does not stop the others: `problems` says what happened to it.
     """
-    outcome = Outcome(plan.data, {kind: {} for kind in plan.configs}, dict(plan.left_out))
+    nothing: dict[str, dict[str, RunFolder]] = {kind: {} for kind in plan.configs}
+    outcome = Outcome(plan.data, nothing, dict(plan.left_out), unused=plan.unused)
     for kind, configs in plan.configs.items():
         for name, config in configs.items():
             try:
@@ -163,7 +171,7 @@ def finished_comparison(plan: Comparison, runs: Path) -> Outcome:
         }
         for kind, configs in plan.configs.items()
     }
-    return Outcome(plan.data, found, dict(plan.left_out))
+    return Outcome(plan.data, found, dict(plan.left_out), unused=plan.unused)
 
 
 def takes_of(system: str) -> str:
@@ -175,6 +183,32 @@ def takes_of(system: str) -> str:
 def _of_all(changes: Iterable[str]) -> list[str]:
     """The changes that are no option of one system."""
     return [text for text in changes if not text.strip().startswith("model.")]
+
+
+def _without_use(
+    preset: str, data: str | None, names: list[str], changes: list[str]
+) -> dict[str, list[str]]:
+    """Changes that some of the systems refuse, and by whom; one that all refuse is an error."""
+    refused: dict[str, list[str]] = {}
+    for name in names:
+        try:
+            load_config(preset, system=name, data=data, overrides=changes)
+        except ConfigError:
+            for text in changes:
+                if not _accepts(preset, data, name, text):
+                    refused.setdefault(text, []).append(name)
+    for text, by in refused.items():
+        if by == names:
+            load_config(preset, system=names[0], data=data, overrides=[text])
+    return refused
+
+
+def _accepts(preset: str, data: str | None, name: str, change: str) -> bool:
+    try:
+        load_config(preset, system=name, data=data, overrides=[change])
+    except ConfigError:
+        return False
+    return True
 
 
 def _with_shared(config: ExperimentConfig, shared: ExperimentConfig) -> ExperimentConfig:

@@ -93,9 +93,17 @@ def test_frames_are_needed_only_by_those_that_take_them(
     assert all(takes_of(name) == MAPS for name in plan.configs[HONEST])
     with pytest.raises(ConfigError, match="nothing to compare: watcher takes a clip"):
         plan_comparison("smoke", data="flowmaps", root=maps, systems=["watcher"])
-    with_frames = plan_comparison("smoke", overrides=QUICK)
+    with_frames = plan_comparison("smoke", systems=["watcher", "hmrm"], overrides=QUICK)
     assert "watcher" in with_frames.configs[HONEST]
     assert with_frames.left_out == {}
+
+
+def test_a_setting_that_some_have_no_use_for_is_told() -> None:
+    changes = ["model.width=8", *QUICK]
+    plan = plan_comparison("smoke", systems=["hmrm", "ststnet"], overrides=changes)
+    assert plan.unused == {"model.width=8": ["ststnet"]}
+    assert plan.configs[HONEST]["hmrm"].model.options["width"] == 8
+    assert {config.training.epochs for config in plan.configs[HONEST].values()} == {1}
 
 
 @pytest.mark.parametrize(
