@@ -13,6 +13,7 @@ import typer
 
 from hmrm_lab import (
     cli_bench,
+    cli_compare,
     cli_data,
     cli_flow,
     cli_notebooks,
@@ -33,12 +34,12 @@ app = typer.Typer(
 )
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_notebooks.app, name="notebooks")
-app.command()(cli_recordings.prepare)
-app.command()(cli_predict.predict)
-app.command()(cli_bench.bench)
-app.command()(cli_studies.ablate)
-app.command()(cli_studies.effects)
-app.command()(cli_studies.sweep)
+for command in (
+    *(cli_recordings.prepare, cli_predict.predict, cli_bench.bench),
+    *(cli_studies.ablate, cli_studies.effects, cli_studies.sweep),
+    *(cli_compare.compare, cli_compare.audit),
+):
+    app.command()(command)
 
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
 Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]

@@ -1,7 +1,7 @@
 """The three records that travel from frames to tables: `Clip`, `FlowSet`, `Predictions`."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -181,6 +181,12 @@ class FlowSet:
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def digest_of_keys(keys: Iterable[ClipKey]) -> str:
+    """Sixteen hexadecimal digits that name a set of clips, in whatever order they come."""
+    lines = sorted("\0".join(key) for key in keys)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)

@@ -1,6 +1,9 @@
-"""Parameters and FLOPs of a system for one motion map."""
+"""What a system costs: parameters, FLOPs for one motion map, and the time of an answer."""
 
 import copy
+import time
+from collections.abc import Callable
+from statistics import median
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -8,8 +11,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.training.learner import build_learner
 from hmrm_lab.training.one_step import has_epochs
+
+ANSWERS = 5  # timed, of which the median counts
 
 
 @runtime_checkable
@@ -59,3 +65,19 @@ def count_flops(model: nn.Module, channels: int, size: int) -> int:
     with counter, torch.no_grad():
         shadow(torch.zeros(1, channels, size, size, device="meta"))
     return int(counter.get_total_flops()) + elementwise
+
+
+def time_inference(classify: Callable[[FlowSet], Floats], clips: FlowSet) -> float:
+    """Milliseconds for the answer to one clip that is given alone, from its map on.
+
+    The median of `ANSWERS`, after one that is not counted. It belongs to the machine, to what
+    else ran on it, and to the views that the recipe averages at test time.
+    """
+    alone = clips.take([0])
+    classify(alone)
+    seconds = []
+    for _ in range(ANSWERS):
+        started = time.perf_counter()
+        classify(alone)
+        seconds.append(time.perf_counter() - started)
+    return 1e3 * median(seconds)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.evaluation.cost import time_inference
 from hmrm_lab.evaluation.desk import Desk
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.splits import Fold
 from hmrm_lab.process import settle_process
-from hmrm_lab.records import PROBABILITIES, FlowSet
+from hmrm_lab.records import PROBABILITIES, FlowSet, digest_of_keys
 from hmrm_lab.store import RunFolder
 
 
@@ -54,7 +55,16 @@ def run_unit(
     )
     answer = RULES[config.evaluation.epoch_rule](task)
     seconds = time.perf_counter() - started
-    return _record(unit, answer, flowset.take(unit.fold.test), seconds, device)
+    test = flowset.take(unit.fold.test)
+    costs = {
+        "seconds": round(seconds, 3),
+        "inference_ms": round(time_inference(answer.fitted.classify, test), 4),
+        "peak_mb": _peak_mb(),
+    }
+    account = _account(config, train, answer)
+    return (
+        _record(unit, answer, test) | account | costs | {"process": os.getpid(), "device": device}
+    )
 
 
 def unit_seed(fold: str, seed: int) -> int:
@@ -68,9 +78,19 @@ def shuffle_labels(train: FlowSet, seed: int) -> FlowSet:
     return train.with_labels(train.labels[order])
 
 
-def _record(
-    unit: Unit, answer: Answer, test: FlowSet, seconds: float, device: str
-) -> dict[str, Any]:
+def _account(config: ExperimentConfig, train: FlowSet, answer: Answer) -> dict[str, Any]:
+    """Whose clips had a part in the training: what an audit reads."""
+    return {
+        "training_persons": sorted(set(train.persons)),
+        "training_clips": len(train),
+        "training_digest": digest_of_keys(train.keys),
+        "motionmix_partners": list(answer.fitted.partners),
+        "normalisation": config.input.normalise,
+        "normalisation_persons": sorted(answer.fitted.statistics),
+    }
+
+
+def _record(unit: Unit, answer: Answer, test: FlowSet) -> dict[str, Any]:
     rows = [
         {
             "dataset": key.dataset,
@@ -92,11 +112,6 @@ def _record(
         "predictions": rows,
         **looks,
         "losses": [round(loss, 6) for loss in answer.fitted.losses],
-        "motionmix_partners": list(answer.fitted.partners),
-        "seconds": round(seconds, 3),
-        "peak_mb": _peak_mb(),
-        "process": os.getpid(),
-        "device": device,
     }
 
 

@@ -35,3 +35,10 @@ def claimed(system: str, variant: str = FULL, data: str = "all") -> dict[str, fl
     chosen = (table["system"] == system) & (table["variant"] == variant) & (table["data"] == data)
     rows = table[chosen]
     return dict(zip(rows["metric"], rows["value"].astype(float), strict=True))
+
+
+def claims_of(system: str, variant: str = FULL) -> pd.DataFrame:
+    """Every claim for a system, on whatever data, with its note and source."""
+    table = _claims()
+    chosen = (table["system"] == system) & (table["variant"] == variant)
+    return table[chosen].reset_index(drop=True)

@@ -1,6 +1,5 @@
 """The HTML report: one page that needs no network, no server and no kernel."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from hmrm_lab.evaluation.metrics import uf1
@@ -26,7 +24,7 @@ from hmrm_lab.reporting.figures import (
     subject_strip_figure,
     training_curves_figure,
 )
-from hmrm_lab.reporting.pages import render_page
+from hmrm_lab.reporting.pages import figure_box, render_page
 from hmrm_lab.reporting.tables import ALL, display_table, note, results_table
 from hmrm_lab.store import RunFolder, write_atomic
 
@@ -86,10 +84,10 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         columns=list(shown.columns),
         rows=shown.to_numpy().tolist(),
         flagged=(words["Note"] != "").tolist(),
-        intervals=_markup(metrics_interval_figure(table)),
-        confusions=[_markup(confusion_figure(metrics, part)) for part in _parts(metrics)],
-        strip=_markup(subject_strip_figure(predictions, caption=stamp(metrics))),
-        curves=_markup(training_curves_figure(collect_history(first), caption=stamp(metrics))),
+        intervals=figure_box(metrics_interval_figure(table)),
+        confusions=[figure_box(confusion_figure(metrics, part)) for part in _parts(metrics)],
+        strip=figure_box(subject_strip_figure(predictions, caption=stamp(metrics))),
+        curves=figure_box(training_curves_figure(collect_history(first), caption=stamp(metrics))),
         hard=_hard_cases(predictions, flowset, metrics),
         run=first.path.name,
         settings=first.config_file.read_text(encoding="utf-8"),
@@ -181,18 +179,4 @@ def _hard_cases(
 ) -> Markup | None:
     if flowset is None:
         return None
-    return _markup(hard_cases_figure(predictions, flowset, caption=stamp(metrics)))
-
-
-def _markup(figure: go.Figure) -> Markup:
-    """A figure as a box with its JSON, which the script of the page draws."""
-    meta = figure.layout.meta
-    widths = f"min-width:{meta['least_width']}px;" if meta["least_width"] else ""
-    widths += f"max-width:{meta['most_width']}px;" if meta["most_width"] else ""
-    content = json.dumps(json.loads(figure.to_json())).replace("<", "\\u003c")
-    title = figure.layout.title.text
-    return Markup(
-        '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
-        '<div class="plot" style="height:{}px;{}">'
-        '<script type="application/json">{}</script></div></div>'
-    ).format(title, figure.layout.height, widths, Markup(content))  # noqa: S704  "<" is escaped above
+    return figure_box(hard_cases_figure(predictions, flowset, caption=stamp(metrics)))

@@ -1,5 +1,6 @@
 """Results as tables: numbers in a DataFrame, and that DataFrame as text, CSV, LaTeX or HTML."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -126,13 +127,18 @@ def to_latex(table: pd.DataFrame) -> str:
     lines = [
         f"\\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
         r"\toprule",
-        _latex_row(words.columns.tolist()),
+        latex_row(words.columns.tolist()),
         r"\midrule",
-        *(_latex_row(row) for row in words.to_numpy().tolist()),
+        *(latex_row(row) for row in words.to_numpy().tolist()),
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def count_words(count: float) -> str:
+    """19305 as 19.3k; a dash for NaN, where there is nothing to count."""
+    return NOT_APPLICABLE if math.isnan(count) else _rounded_count(round(count))
 
 
 def _rows_of_run(run: RunFolder) -> Iterator[dict[str, Any]]:
@@ -211,6 +217,7 @@ def _says_nothing(column: "pd.Series[str]") -> bool:
     return bool(column.isin(["", ALL]).all())
 
 
-def _latex_row(cells: Sequence[str]) -> str:
+def latex_row(cells: Sequence[str]) -> str:
+    """Cells of a `tabular`, with what LaTeX would take for its own escaped."""
     escaped = ("".join(LATEX_SPECIAL.get(sign, sign) for sign in cell) for cell in cells)
     return " & ".join(escaped) + r" \\"

@@ -29,8 +29,9 @@ class Fitted:
     """A trained system with the story of its training.
 
     `losses` has the mean training loss of every epoch and `probes` what the probe found after it;
-    `partners` are the persons whose motion was mixed into other clips. An estimator has none of
-    them.
+    `partners` are the persons whose motion was mixed into other clips, and `statistics` those
+    whose clips stand behind a number by which inputs are normalised: none where every map is put
+    on a scale of its own. An estimator has neither losses nor partners.
     """
 
     model: nn.Module | Estimator
@@ -38,6 +39,7 @@ class Fitted:
     losses: list[float] = field(default_factory=list)
     partners: tuple[str, ...] = ()
     probes: list[Any] = field(default_factory=list)
+    statistics: tuple[str, ...] = ()
 
     def inputs(self, flowset: FlowSet) -> Tensor:
         """What the model is given of these clips, without any change: (n, C, H, W), or clips."""
@@ -74,7 +76,8 @@ def fit(
     Raises `DivergedError` as soon as the loss is not finite.
     """
     if not has_epochs(config):
-        return Fitted(fit_estimator(config, train, seed=seed), config)
+        fitted = fit_estimator(config, train, seed=seed)
+        return Fitted(fitted, config, statistics=tuple(sorted(set(train.persons))))
     count = epochs or config.training.epochs
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)

@@ -72,7 +72,19 @@ def _harmless(call: ast.Call) -> bool:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "demo", "predict", "prepare", "bench", "data check", "notebooks run"]
+    "command",
+    [
+        "",
+        "run",
+        "demo",
+        "predict",
+        "prepare",
+        "bench",
+        "compare",
+        "audit",
+        "data check",
+        "notebooks run",
+    ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     program = (

@@ -1,8 +1,13 @@
+import time
+
+import numpy as np
 import torch
+from conftest import make_flowset
 from torch import nn
 
-from hmrm_lab.evaluation.cost import count_flops, count_parameters
+from hmrm_lab.evaluation.cost import ANSWERS, count_flops, count_parameters, time_inference
 from hmrm_lab.models.hmrm import HMRM
+from hmrm_lab.records import Floats, FlowSet
 
 
 def test_a_linear_layer_by_hand() -> None:
@@ -41,3 +46,16 @@ def test_counting_leaves_the_model_as_it_was() -> None:
     assert model.training
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_an_answer_is_timed_for_one_clip_alone_without_the_first() -> None:
+    asked: list[int] = []
+
+    def classify(clips: FlowSet) -> Floats:
+        asked.append(len(clips))
+        time.sleep(0.25 if len(asked) == 1 else 0.004)
+        return np.zeros((len(clips), 3), np.float32)
+
+    found = time_inference(classify, make_flowset())
+    assert asked == [1] * (ANSWERS + 1)
+    assert 4 <= found < 200

@@ -1,0 +1,107 @@
+"""`hmrm compare` and `hmrm audit`: all systems in one harness, and whether a run leaks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hmrm_lab.cli_shared import Json, show
+
+Root = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
+Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
+Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Setting of all systems, key=value; repeatable.")
+]
+Rule = Annotated[str | None, typer.Option(help="last or inner_subjects: the one that ranks.")]
+
+
+def compare(
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
+    systems: Annotated[
+        str, typer.Option(help="Names with commas between; else all that take these data.")
+    ] = "",
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many; else the preset's.")] = None,
+    epoch_rule: Rule = None,
+    overrides: Overrides = None,
+    oracle: Annotated[bool, typer.Option("--oracle", help="Run the rule that peeks, too.")] = False,
+    null: Annotated[bool, typer.Option("--null", help="Run on shuffled labels, too.")] = False,
+    runs: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the comparison; else RUNS/compare-...")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one per core.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """All systems under one protocol, ranked by honest UF1, as CSV, LaTeX, JSON and a page.
+
+    Each keeps its own recipe; data, flow, folds, seeds and epoch rule are the same. Finished runs
+    are taken up. A system that fails does not stop the others; the exit status is 1 then.
+    """
+    from hmrm_lab.errors import FailedFoldsError
+    from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.reporting.comparison import comparison_table
+    from hmrm_lab.reporting.comparison_page import (
+        comparison_record,
+        protocol,
+        write_comparison,
+    )
+    from hmrm_lab.reporting.comparison_words import result_words
+    from hmrm_lab.studies.compare import plan_comparison, run_comparison
+    from hmrm_lab.studies.places import count_cores, count_jobs
+
+    processes = count_jobs(jobs, ("cpu",), count_cores())
+    with ProgressBars() as bars:
+        plan = plan_comparison(
+            preset,
+            data=data,
+            root=root,
+            systems=[name.strip() for name in systems.split(",") if name.strip()],
+            seeds=seeds,
+            epoch_rule=epoch_rule,
+            overrides=overrides or [],
+            oracle=oracle,
+            null=null,
+            jobs=processes,
+            watch=bars,
+        )
+        outcome = run_comparison(plan, root=root, runs=runs, jobs=processes, watch=bars)
+    table = comparison_table(outcome)
+    files = write_comparison(outcome, table, out or plan.folder(runs))
+    left = [f"{name} is left out: it {why}" for name, why in plan.left_out.items()]
+    left += [f"{text}: no use for {', '.join(names)}" for text, names in plan.unused.items()]
+    text = "\n".join(
+        [
+            *(result_words(table).to_string(index=False), "", protocol(outcome), *left),
+            *(f"{suffix:<5} {path}" for suffix, path in files.items()),
+        ]
+    )
+    record = comparison_record(outcome, table)
+    show({**record, "files": {k: str(path) for k, path in files.items()}}, text, as_json)
+    if outcome.problems:
+        told = "; ".join(f"{name}: {why}" for name, why in outcome.problems.items())
+        raise FailedFoldsError(f"{told}; the same command tries them again")
+
+
+def audit(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Did anything of a test subject reach the training? Exit status 1 if a leak is found.
+
+    Nothing is trained. LEAK: it did. FAULT: the records contradict themselves or the data, which is
+    no leak, and ends with 1 as well. The rule oracle_test is a leak by design.
+    """
+    from hmrm_lab.store import RunFolder
+    from hmrm_lab.studies.audit import as_dict, audit_run, found_wrong
+
+    folder = RunFolder.open(run)
+    checks = audit_run(folder, root)
+    name, state = (max(len(getattr(c, part)) for c in checks) for part in ("name", "state"))
+    lines = [f"{c.state:<{state}}  {c.name:<{name}}  {c.why}" for c in checks]
+    show(as_dict(folder, checks), "\n".join(lines), as_json)
+    if found_wrong(checks):
+        raise typer.Exit(1)

@@ -1,0 +1,312 @@
+"""The leak audit: every kind of leak that is put in is found, and clean runs raise nothing."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import make_flowset, quick_config
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.evaluation.duplicates import exact_twins, near_twins
+from hmrm_lab.evaluation.findings import FAULT, LEAK, OK, UNKNOWN, Records
+from hmrm_lab.evaluation.leakage import audit_records
+from hmrm_lab.evaluation.splits import leave_one_subject_out
+from hmrm_lab.records import PROBABILITIES, ClipKey, FlowSet, digest_of_keys
+from hmrm_lab.studies.audit import check_copies
+
+Fields = dict[str, Any]
+
+
+def random_flowset(seed: int) -> FlowSet:
+    """Two data sets whose people bear the same names; from 4 to 12 people of 1 to 5 clips."""
+    rng = np.random.default_rng(seed)
+    keys = [
+        ClipKey(f"set{person % 2}", f"{person // 2 + 1:03d}", f"clip{clip}")
+        for person in range(rng.integers(4, 13))
+        for clip in range(rng.integers(1, 6))
+    ]
+    maps = rng.normal(size=(len(keys), 3, 12, 12)).astype(np.float32)
+    return FlowSet(maps, rng.integers(0, 3, len(keys)), tuple(keys))
+
+
+def clean_records(seed: int, rule: str = "last") -> Records:
+    """What an honest run of two seeds leaves, with answers drawn at random."""
+    flowset, rng = random_flowset(seed), np.random.default_rng(seed)
+    config = quick_config(
+        "hmrm", "evaluation.seeds=[0, 1]", f"evaluation.epoch_rule={rule}", "training.epochs=3"
+    )
+    folds = leave_one_subject_out(flowset)
+    units = []
+    for fold in folds:
+        for number in config.evaluation.seeds:
+            train = flowset.take(fold.train)
+            epochs = 3 if rule == "last" else int(rng.integers(1, 4))
+            scores = rng.dirichlet([1, 1, 1], len(fold.test)).round(6)
+            units.append(
+                {
+                    "fold": fold.name,
+                    "seed": number,
+                    "losses": [1.0] * epochs,
+                    "training_persons": sorted(set(train.persons)),
+                    "training_clips": len(train),
+                    "training_digest": digest_of_keys(train.keys),
+                    "motionmix_partners": sorted(set(train.persons))[:2],
+                    "normalisation": "none",
+                    "normalisation_persons": [],
+                    "predictions": [
+                        {
+                            **flowset.keys[row]._asdict(),
+                            "fold": fold.name,
+                            "seed": number,
+                            "epoch": epochs,
+                            "truth": int(flowset.labels[row]),
+                            "prediction": int(p.argmax()),
+                            **dict(zip(PROBABILITIES, p.tolist(), strict=True)),
+                        }
+                        for row, p in zip(fold.test, scores, strict=True)
+                    ],
+                }
+            )
+    data = {
+        "fingerprint": flowset.fingerprint(),
+        "held_out": {fold.name: len(fold.test) for fold in folds},
+    }
+    return Records(config, units, data, f"run-{config.digest()[:8]}", flowset)
+
+
+def states(records: Records) -> dict[str, str]:
+    checks = [*audit_records(records), *check_copies(records.flowset)]
+    return {check.name: check.state for check in checks if check.state != OK}
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_clean_splits_raise_nothing(seed: int) -> None:
+    assert states(clean_records(seed, ["last", "inner_subjects"][seed % 2])) == {}
+
+
+def stranger_in_a_fold(units: list[Fields]) -> None:
+    units[0]["predictions"].append(units[2]["predictions"].pop())
+
+
+def trained_on_itself(units: list[Fields]) -> None:
+    units[0]["training_persons"].append(units[0]["fold"])
+
+
+def one_clip_of_its_own(units: list[Fields]) -> None:
+    units[3]["training_clips"] += 1
+    units[3]["training_digest"] = "0" * 16
+
+
+def mixed_with_itself(units: list[Fields]) -> None:
+    units[1]["motionmix_partners"].append(units[1]["fold"])
+
+
+def mixed_with_a_stranger(units: list[Fields]) -> None:
+    units[1]["motionmix_partners"].append("other/007")
+
+
+def scaled_by_the_test_clips(units: list[Fields]) -> None:
+    units[0]["normalisation_persons"] = [*units[0]["training_persons"], units[0]["fold"]]
+
+
+def kept_looks(units: list[Fields]) -> None:
+    units[0]["looks"] = [[0]]
+
+
+def stopped_at_the_best_epoch(units: list[Fields]) -> None:
+    for row in units[2]["predictions"]:
+        row["epoch"] = 2
+
+
+def other_lengths_of_training(units: list[Fields]) -> None:
+    units[2]["losses"] = units[2]["losses"][:2]
+    stopped_at_the_best_epoch(units)
+
+
+def an_epoch_for_each_clip(units: list[Fields]) -> None:
+    unit = max(units, key=lambda unit: len(unit["predictions"]))
+    unit["predictions"][0]["epoch"] = 1
+
+
+def doubled_clip(units: list[Fields]) -> None:
+    units[0]["predictions"].append(dict(units[0]["predictions"][0]))
+
+
+def missing_clip(units: list[Fields]) -> None:
+    max(units, key=lambda unit: len(unit["predictions"]))["predictions"].pop()
+
+
+def missing_fold(units: list[Fields]) -> None:
+    units.pop()
+
+
+def other_truth(units: list[Fields]) -> None:
+    row = units[0]["predictions"][0]
+    row["truth"] = (row["truth"] + 1) % 3
+
+
+def seed_of_ones_choice(units: list[Fields]) -> None:
+    for unit in units[1::2]:
+        unit["seed"] = 7
+        for row in unit["predictions"]:
+            row["seed"] = 7
+
+
+def too_probable(units: list[Fields]) -> None:
+    units[0]["predictions"][0]["p_negative"] += 0.5
+
+
+def changed_answer(units: list[Fields]) -> None:
+    row = units[0]["predictions"][0]
+    row["prediction"] = int(np.argmin([row[name] for name in PROBABILITIES]))
+
+
+IN_UNITS: list[tuple[Callable[[list[Fields]], None], str, str]] = [
+    (stranger_in_a_fold, "held-out subjects", LEAK),
+    (trained_on_itself, "subjects in training", LEAK),
+    (one_clip_of_its_own, "clips in training", LEAK),
+    (mixed_with_itself, "augmentation partners", LEAK),
+    (mixed_with_a_stranger, "augmentation partners", LEAK),
+    (scaled_by_the_test_clips, "normalisation", LEAK),
+    (kept_looks, "epoch rule", LEAK),
+    (stopped_at_the_best_epoch, "epochs", LEAK),
+    (other_lengths_of_training, "epochs", LEAK),
+    (an_epoch_for_each_clip, "epochs", LEAK),
+    (doubled_clip, "missing and doubled clips", FAULT),
+    (missing_clip, "missing and doubled clips", FAULT),
+    (missing_fold, "missing and doubled clips", FAULT),
+    (other_truth, "labels", FAULT),
+    (seed_of_ones_choice, "seeds", FAULT),
+    (too_probable, "probabilities", FAULT),
+    (changed_answer, "probabilities", FAULT),
+]
+
+
+@pytest.mark.parametrize(
+    ("inject", "name", "state"), IN_UNITS, ids=lambda x: getattr(x, "__name__", "")
+)
+def test_what_is_put_into_the_folds_is_found(
+    inject: Callable[[list[Fields]], None], name: str, state: str
+) -> None:
+    for seed in range(3):
+        records = clean_records(seed)
+        units = copy.deepcopy(list(records.units))
+        inject(units)
+        found = states(replace(records, units=units))
+        assert found[name] == state
+        allowed = {name, "missing and doubled clips"}  # who moves a clip leaves a gap
+        assert set(found) <= allowed
+
+
+def peeking(records: Records) -> Records:
+    return replace(records, config=settings("evaluation.epoch_rule=oracle_test"))
+
+
+def renamed_folder(records: Records) -> Records:
+    return replace(records, folder="run-00000000")
+
+
+def one_person_under_two_names(records: Records) -> Records:
+    held_out = {**records.data["held_out"], "set0/1": 1}
+    return replace(records, data={**records.data, "held_out": held_out})
+
+
+def other_data(records: Records) -> Records:
+    assert records.flowset is not None
+    maps = records.flowset.maps.copy()
+    maps[0, 0, 0, 0] += 1
+    return replace(records, flowset=replace(records.flowset, maps=maps))
+
+
+def settings(*overrides: str) -> ExperimentConfig:
+    return quick_config("hmrm", "evaluation.seeds=[0, 1]", "training.epochs=3", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "state"),
+    [
+        (peeking, "epoch rule", LEAK),
+        (renamed_folder, "settings", FAULT),
+        (one_person_under_two_names, "subject names", LEAK),
+        (other_data, "data", FAULT),
+    ],
+)
+def test_what_is_put_elsewhere_is_found(
+    change: Callable[[Records], Records], name: str, state: str
+) -> None:
+    assert states(change(clean_records(1)))[name] == state
+
+
+def test_a_peeking_run_is_told_to_be_one_by_design() -> None:
+    checks = {check.name: check.why for check in audit_records(peeking(clean_records(0)))}
+    assert checks["epoch rule"].endswith("a leak by design")
+
+
+def test_a_system_without_epochs_has_none_to_peek_at() -> None:
+    records = peeking(clean_records(0))
+    units = [{**unit, "losses": []} for unit in records.units]
+    assert "epoch rule" not in states(replace(records, units=units))
+
+
+def test_what_older_runs_did_not_record_is_not_checkable() -> None:
+    records = clean_records(0)
+    lost = ("training_persons", "training_digest", "motionmix_partners", "normalisation_persons")
+    units = [{k: v for k, v in unit.items() if k not in lost} for unit in records.units]
+    found = states(replace(records, units=units))
+    assert found == dict.fromkeys(
+        ("subjects in training", "clips in training", "augmentation partners", "normalisation"),
+        UNKNOWN,
+    )
+
+
+def test_without_the_data_only_the_data_are_not_checkable() -> None:
+    found = states(replace(clean_records(0), flowset=None))
+    names = ("clips in training", "labels", "data", "equal clips", "nearly equal clips")
+    assert found == dict.fromkeys(names, UNKNOWN)
+
+
+def with_a_copy(change: Callable[[np.ndarray], np.ndarray], own: bool = False) -> FlowSet:
+    """The first person's first clip once more, as a clip of the last person or of the first."""
+    flowset = make_flowset(subjects=5)
+    maps = flowset.maps.copy()
+    maps[1 if own else -1] = change(maps[0])
+    return replace(flowset, maps=maps)
+
+
+def test_a_copied_clip_is_found() -> None:
+    copied = with_a_copy(lambda clip: clip)
+    assert [twins.second.subject for twins in exact_twins(copied)] == ["s05"]
+    assert near_twins(copied) == []
+    assert states(replace(clean_records(0), flowset=copied))["equal clips"] == LEAK
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda clip: clip * 1.3,
+        lambda clip: clip + 0.2,
+        lambda clip: (clip * 40).round() / 40,
+        lambda clip: clip + np.random.default_rng(1).normal(0, 0.05, clip.shape),
+    ],
+    ids=["stronger", "shifted", "coarser", "noisy"],
+)
+def test_a_copy_that_was_changed_is_found(change: Callable[[np.ndarray], np.ndarray]) -> None:
+    copied = with_a_copy(change)
+    assert exact_twins(copied) == []
+    assert [(t.first.subject, t.second.subject) for t in near_twins(copied)] == [("s01", "s05")]
+
+
+def test_copies_of_ones_own_and_maps_without_motion_are_no_leak() -> None:
+    assert exact_twins(with_a_copy(lambda clip: clip, own=True)) == []
+    still = replace(make_flowset(), maps=np.zeros_like(make_flowset().maps))
+    assert exact_twins(still) == near_twins(still) == []
+
+
+def test_published_maps_hold_no_copies(real_data: Any) -> None:
+    from hmrm_lab.datasets.flowmaps import flowmaps
+
+    checks = check_copies(flowmaps(real_data / "megc2019-flowmaps"))
+    assert [check.state for check in checks] == [OK, OK]

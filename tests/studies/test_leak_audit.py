@@ -1,0 +1,171 @@
+"""The audit of run folders: one that was trained, one that peeks, and folders that were changed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import make_flowset, quick_config
+from reporting.made_runs import make_run
+from test_cli import hmrm
+
+from hmrm_lab.evaluation.findings import FAULT, LEAK, OK, UNKNOWN
+from hmrm_lab.evaluation.summary import collect_predictions
+from hmrm_lab.records import Predictions
+from hmrm_lab.store import RunFolder
+from hmrm_lab.studies import audit as audit_module
+from hmrm_lab.studies.audit import as_dict, audit_run, check_normaliser, found_wrong, judge_control
+from hmrm_lab.studies.experiment import run_experiment
+
+QUICK = ("training.epochs=2", "data.subjects=3", "data.clips=9")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, its control, and a run that peeks; never changed by a test."""
+    out = tmp_path_factory.mktemp("trained")
+    for change in ("last", "oracle_test"):
+        config = quick_config("hmrm", *QUICK, f"evaluation.epoch_rule={change}")
+        run_experiment(config, out=out, final_model=False)
+    control = quick_config("hmrm", *QUICK, "evaluation.control=shuffled_labels")
+    run_experiment(control, out=out, final_model=False)
+    return out
+
+
+def folder(out: Path, *overrides: str) -> RunFolder:
+    return RunFolder.of(quick_config("hmrm", *QUICK, *overrides), out)
+
+
+def test_an_honest_run_passes_every_check(trained: Path) -> None:
+    checks = audit_run(folder(trained))
+    assert [(check.name, check.why) for check in checks if check.state != OK] == []
+    assert len({check.name for check in checks}) == len(checks) > 15
+    told = {check.name: check.why for check in checks}
+    assert "mixed" in told["augmentation partners"]
+    assert told["shuffled-label control"].startswith("at chance")
+    assert not found_wrong(checks)
+    assert as_dict(folder(trained), checks)["leaks"] == 0
+
+
+def test_a_run_that_peeks_is_a_leak_by_design(trained: Path) -> None:
+    checks = audit_run(folder(trained, "evaluation.epoch_rule=oracle_test"))
+    assert [check.name for check in checks if check.state == LEAK] == ["epoch rule"]
+    states = {check.name: check.state for check in checks}
+    assert states["shuffled-label control"] == UNKNOWN, "a peeking run has a control of its own"
+
+
+def copied(trained: Path, to: Path) -> RunFolder:
+    source, target = folder(trained), folder(to)
+    for file in source.path.rglob("*"):
+        if file.is_file():
+            place = target.path / file.relative_to(source.path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(file.read_bytes())
+    return target
+
+
+def change_unit(run: RunFolder, change: Callable[[dict[str, Any]], None]) -> None:
+    file = sorted(run.folds.glob("*.json"))[0]
+    unit = json.loads(file.read_text(encoding="utf-8"))
+    change(unit)
+    file.write_text(json.dumps(unit), encoding="utf-8")
+
+
+def test_changed_labels_fit_neither_data_nor_figures(trained: Path, tmp_path: Path) -> None:
+    run = copied(trained, tmp_path)
+
+    def relabel(unit: dict[str, Any]) -> None:
+        for row in unit["predictions"]:
+            row["truth"] = (row["truth"] + 1) % 3
+
+    change_unit(run, relabel)
+    states = {check.name: check.state for check in audit_run(run)}
+    assert states["figures"] == states["labels"] == FAULT
+
+
+def test_a_training_with_the_held_out_person_is_found(trained: Path, tmp_path: Path) -> None:
+    run = copied(trained, tmp_path)
+    change_unit(run, lambda unit: unit["training_persons"].append(unit["fold"]))
+    assert {c.name for c in audit_run(run) if c.state == LEAK} == {"subjects in training"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda unit: unit.pop("predictions"),
+        lambda unit: unit.update(seed="0"),
+        lambda unit: unit["predictions"][0].update(truth=7),
+        lambda unit: unit["predictions"][0].pop("p_negative"),
+        lambda unit: unit.update(training_persons=3),
+        lambda unit: unit["predictions"].clear(),
+    ],
+)
+def test_what_is_no_record_is_refused_in_a_sentence(
+    change: Callable[[dict[str, Any]], None], trained: Path, tmp_path: Path
+) -> None:
+    run = copied(trained, tmp_path)
+    change_unit(run, change)
+    done = hmrm("audit", run.path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "not the record of a fold" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_control_above_chance_is_a_leak(tmp_path: Path) -> None:
+    right, chance = (
+        make_run(tmp_path, make_flowset(subjects=8), system=name, right=share)
+        for name, share in (("hmrm", 0.8), ("ststnet", 0.34))
+    )
+    assert judge_control(collect_predictions(right)).state == LEAK
+    assert judge_control(collect_predictions(chance)).state == OK
+
+
+def test_controls_that_know_nothing_seldom_alarm() -> None:
+    rng = np.random.default_rng(0)
+    table = Predictions(collect_table(rng.integers(0, 3, 60), rng.integers(0, 3, 60))).table
+    states = [
+        judge_control(Predictions(table.assign(prediction=rng.integers(0, 3, len(table))))).state
+        for _ in range(30)
+    ]
+    assert states == [OK] * 30
+
+
+def collect_table(truth: np.ndarray, guess: np.ndarray) -> Any:
+    import pandas as pd
+
+    rows = len(truth)
+    return pd.DataFrame(
+        {
+            "dataset": "toy",
+            "subject": [f"s{row // 6}" for row in range(rows)],
+            "clip": [f"c{row}" for row in range(rows)],
+            "fold": [f"toy/s{row // 6}" for row in range(rows)],
+            "seed": 0,
+            "epoch": 1,
+            "truth": truth,
+            "prediction": guess,
+            **dict.fromkeys(("p_negative", "p_positive", "p_surprise"), 1 / 3),
+        }
+    )
+
+
+def test_a_normalisation_over_all_clips_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    flowset, config = make_flowset(), quick_config("hmrm")
+    assert check_normaliser(config, flowset).state == OK
+    monkeypatch.setattr(audit_module, "normalise_maps", lambda maps, method: maps - maps.mean(0))
+    assert check_normaliser(config, flowset).state == LEAK
+
+
+def test_the_command(trained: Path, tmp_path: Path) -> None:
+    fine = hmrm("audit", folder(trained).path, cwd=tmp_path)
+    assert fine.returncode == 0, fine.stdout
+    assert "epoch rule" in fine.stdout
+    peeking = folder(trained, "evaluation.epoch_rule=oracle_test").path
+    done = hmrm("audit", peeking, "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    record = json.loads(done.stdout)
+    assert record["leaks"] == 1
+    assert {check["state"] for check in record["checks"]} <= {OK, LEAK, UNKNOWN}
+    assert hmrm("audit", tmp_path / "nothing", cwd=tmp_path).returncode == 2
