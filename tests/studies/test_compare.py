@@ -17,7 +17,6 @@ from hmrm_lab.studies.compare import (
     finished_comparison,
     plan_comparison,
     run_comparison,
-    takes_of,
 )
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
@@ -90,7 +89,7 @@ def test_frames_are_needed_only_by_those_that_take_them(
     plan = plan_comparison("smoke", data="flowmaps", root=maps)
     assert plan.left_out["watcher"] == "takes a clip, and 'flowmaps' has no frames"
     assert {*plan.left_out, *plan.configs[HONEST]} == set(systems)
-    assert all(takes_of(name) == MAPS for name in plan.configs[HONEST])
+    assert all(systems[name].takes == MAPS for name in plan.configs[HONEST])
     with pytest.raises(ConfigError, match="nothing to compare: watcher takes a clip"):
         plan_comparison("smoke", data="flowmaps", root=maps, systems=["watcher"])
     with_frames = plan_comparison("smoke", systems=["watcher", "hmrm"], overrides=QUICK)
