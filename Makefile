@@ -18,7 +18,8 @@ check: .venv/dev.stamp  ## format, lint, types, import rules, tests, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile
+	$(RUN)/python -m pytest -m alone
 	$(MAKE) notebooks
 
 browser-test: .venv/dev.stamp  ## the widgets in JupyterLab and Voila, in headless chromium

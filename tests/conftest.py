@@ -20,7 +20,24 @@ from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.records import ClipKey, FlowSet, FramePairs
 
 torch.set_num_threads(1)
-BESIDE = Path(__file__).parents[2] / "shared" / "data"
+HERE = Path(__file__).parent
+BESIDE = HERE.parents[1] / "shared" / "data"
+ALONE = (
+    *(
+        "browser/",
+        "evaluation/test_executors.py",
+        "studies/notebooks/",
+        "studies/test_background.py",
+    ),
+    *("studies/test_queue.py", "test_killed.py", "test_stopping.py", "test_store.py"),
+)  # they start, watch and kill processes, and look at the clock
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE) and str(item.path.relative_to(HERE)).startswith(ALONE):
+            item.add_marker("alone")
 
 
 @pytest.fixture(autouse=True)
