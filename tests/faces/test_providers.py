@@ -138,6 +138,9 @@ class Trap:
     def __reduce__(self) -> tuple[object, ...]:
         return exec, ("raise RuntimeError('it was called')",)
 
+    def __repr__(self) -> str:  # names tests alike in every process
+        return "Trap()"
+
 
 @pytest.mark.parametrize(
     "value",
