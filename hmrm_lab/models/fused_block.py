@@ -67,12 +67,12 @@ def _backward(
     )
     scan = _scan(u, selected, dt, A, skip)
     g_u, g_dt, g_A, g_B, g_C, g_skip = differentiate_scan(scan, DIRECTIONS, g_y)
-    g_u, g_dt = g_u.view(2, -1, g_u.shape[-1]), g_dt.view(dt.shape)
+    g_u, g_dt = g_u.view(dt.shape), g_dt.view(dt.shape)
     machine_code.steps_backward(dt.numpy(), g_dt.numpy(), g_dt_bias.numpy())
     factors = selected[..., : dt_weight.shape[1]]
     g_dt_weight = torch.bmm(factors.mT, g_dt)
     g_factors = torch.bmm(g_dt, dt_weight.mT)
-    rows = (*factors.shape[:2], -1)
+    rows = (*factors.shape[:2], A.shape[1])
     g_selected = torch.cat([g_factors, g_B.view(rows), g_C.view(rows)], dim=-1)
     g_select = torch.bmm(u.flatten(1, 2).mT, g_selected)
     g_u.baddbmm_(g_selected, select.mT)
@@ -104,8 +104,7 @@ def fused_bidirectional_scan(
     A : (2, N, D), the transpose of the equation's
     returns : (B, L, D)
     """
-    if xz.shape[2] != 2 * conv_bias.shape[1]:  # the kernels do not look at their bounds
-        raise ValueError(f"{xz.shape[2]} channels, not 2 x {conv_bias.shape[1]}")
+    _check(xz, conv_weight, conv_bias, select, dt_weight, dt_bias, A, skip)
     out: Tensor = _forward(xz, conv_weight, conv_bias, select, dt_weight, dt_bias, A, skip)[0]
     return out
 
@@ -145,13 +144,33 @@ def _differentiate(ctx: Any, grad_out: Tensor, *_: Tensor) -> Tensors:
 _forward.register_autograd(_differentiate, setup_context=_save)
 
 
+def _check(xz: Tensor, conv_weight: Tensor, *others: Tensor) -> None:
+    """The kernels do not look at their bounds."""
+    width, taps = xz.shape[2] // 2, conv_weight.shape[1]
+    states, rank = others[-2].shape[1], others[2].shape[1]
+    expected = (
+        (*xz.shape[:2], 2 * width),
+        (2, taps, width),
+        (2, width),
+        (2, width, rank + 2 * states),
+        (2, rank, width),
+        (2, width),
+        (2, states, width),
+        (2, width),
+    )
+    shapes = tuple(tuple(tensor.shape) for tensor in (xz, conv_weight, *others))
+    if shapes != expected:
+        raise ValueError(f"shapes {shapes} do not go together: {expected}")
+
+
 def _scan(u: Tensor, selected: Tensor, dt: Tensor, A: Tensor, skip: Tensor) -> Tensors:
     """The arguments of both scans, one after the other."""
     sequences, length, states = u.shape[0] * u.shape[1], u.shape[2], A.shape[1]
+    width = u.shape[3]
     at_C = selected.shape[-1] - states
     B, C = selected[..., at_C - states : at_C], selected[..., at_C:]
-    flat = (t.reshape(sequences, length, -1) for t in (u, dt, B, C))
-    x, steps, B, C = flat
+    x, steps = (t.reshape(sequences, length, width) for t in (u, dt))
+    B, C = (t.reshape(sequences, length, states) for t in (B, C))
     return x, steps, A, B, C, skip
 
 

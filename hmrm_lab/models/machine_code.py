@@ -21,6 +21,8 @@ from hmrm_lab.models.vector_math import (
     softplus,
 )
 
+COMPILED_IN = "4b06d276"  # as in `selective_scan.machine_code`
+
 
 class Convolution(NamedTuple):
     """xz (B, L, 2 D), whose first D channels are convolved; weight (2, K, D); bias (2, D)."""

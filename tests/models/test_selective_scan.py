@@ -1,6 +1,8 @@
 """The scan against a naive loop, a closed form, and itself under the other implementation."""
 
 import math
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,14 @@ from models.scan_cases import check_agreement, draw, random_case
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.models import machine_code as block_code
 from hmrm_lab.models import vector_math
-from hmrm_lab.models.selective_scan import choose_backend, selective_scan
+from hmrm_lab.models.selective_scan import (
+    blocks,
+    choose_backend,
+    machine_code,
+    selective_scan,
+)
 from hmrm_lab.models.selective_scan.fused import fused_scan
 from hmrm_lab.models.selective_scan.loop import scan_loop
 from hmrm_lab.models.selective_scan.reference import scan_reference
@@ -169,3 +177,23 @@ def test_the_scan_is_causal(backend: str) -> None:
     after = selective_scan(*arguments, backend=backend)
     assert torch.equal(after[:5], before[:5])
     assert (after[5:] - before[5:]).abs().min() > 0
+
+
+def test_machine_code_is_compiled_anew_when_what_it_calls_changes() -> None:
+    """numba compares the time of one file alone, hence a line in it that follows the others."""
+    folder = Path(blocks.__file__).parent
+    inside = (folder / "blocks.py", folder.parent / "vector_math.py")
+    digest = sha256(b"".join(file.read_bytes() for file in inside)).hexdigest()[:8]
+    assert machine_code.COMPILED_IN == block_code.COMPILED_IN == digest
+
+
+@pytest.mark.parametrize("sizes", [(0, 3, 5), (2, 0, 5)])
+def test_no_sequences_and_no_tokens_are_nothing_to_do(sizes: tuple[int, int, int]) -> None:
+    sequences, length, width = sizes
+    x = torch.zeros(sequences, length, width, requires_grad=True)
+    B = torch.zeros(sequences, length, 4)
+    A, skip = -torch.ones(1, 4, width, requires_grad=True), torch.ones(1, width)
+    y = fused_scan(x, torch.ones_like(x), A, B, B, skip, [False])
+    (grad,) = torch.autograd.grad(y.sum(), A)
+    assert y.shape == sizes
+    assert not grad.any()

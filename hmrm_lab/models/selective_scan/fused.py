@@ -32,7 +32,6 @@ def fused_scan(
     skip : (G, D)
     returns : (S, L, D)
     """
-    _check(x, dt, A, B, C, skip, reverse)
     y = torch.zeros(x.shape)
     add_scan((x, dt, A, B, C, skip), reverse, y)
     return y
@@ -57,7 +56,7 @@ def _backward(
 def _(*arguments: Any) -> Tensor:
     from hmrm_lab.models.selective_scan import triton_scan  # needs Triton
 
-    _check(*arguments)
+    _check(arguments[:6], arguments[6])
     return triton_scan.forward(*arguments)
 
 
@@ -96,12 +95,18 @@ fused_scan.register_autograd(_differentiate, setup_context=_save)
 
 def add_scan(scan: Tensors, reverse: Sequence[bool], y: Tensor) -> None:
     """Add the scans of S sequences to y (S', L, D), which S' divides, in turn."""
+    _check(scan, reverse)
+    if not scan[0].numel():
+        return
     arguments = _arrays(_even(scan))
     machine_code.scan_forward(arguments, np.array(reverse), _room(arguments), y.numpy())
 
 
 def differentiate_scan(scan: Tensors, reverse: Sequence[bool], grad_y: Tensor) -> Tensors:
     """The gradients of the arguments of `add_scan`, of its y (S', L, D)."""
+    _check(scan, reverse)
+    if not scan[0].numel():
+        return tuple(torch.zeros(tensor.shape) for tensor in scan)
     even = _even(scan)
     arguments = _arrays(even)
     x, dt, A, B, C, skip = even
@@ -142,10 +147,9 @@ def to_array(tensor: Tensor) -> Array:
     return tensor.detach().contiguous().numpy()
 
 
-def _check(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, reverse: list[bool]
-) -> None:
+def _check(scan: Tensors, reverse: Sequence[bool]) -> None:
     """The kernels do not look at their bounds."""
+    x, dt, A, B, C, skip = scan
     (sequences, length, width), groups, states = x.shape, len(reverse), A.shape[1]
     expected = (
         (sequences, length, width),
@@ -155,5 +159,5 @@ def _check(
         (groups, width),
     )
     shapes = tuple(tuple(tensor.shape) for tensor in (dt, A, B, C, skip))
-    if shapes != expected or sequences % groups:
+    if shapes != expected or not groups or sequences % groups:
         raise ValueError(f"shapes {shapes} do not go with x {tuple(x.shape)}, {groups} groups")
