@@ -76,7 +76,7 @@ def assert_sealed(clean: Answer, poisoned: Answer) -> None:
         strict=True,
     )
     assert all((ours == theirs).all() for ours, theirs in pairs)
-    assert not np.allclose(clean.probabilities, poisoned.probabilities)
+    assert (clean.probabilities != poisoned.probabilities).any()
 
 
 def test_the_poison_is_strong_enough_to_be_noticed_if_it_leaked() -> None:
