@@ -208,7 +208,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, *, ratio: float, layer_scale: float, drop_path: float) -> None:
         super().__init__()
-        hidden = round(ratio * width)
+        hidden = max(1, round(ratio * width))
         self.layers = nn.Sequential(
             nn.LayerNorm(width), Linear(width, hidden), nn.GELU(), Linear(hidden, width)
         )

@@ -1,13 +1,15 @@
 """HMRM (paper 3, Figure 1): Grained Mamba over regions and sub-regions, fused, classified."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
 from hmrm_lab.models.grained_mamba import GrainedMambaEncoder
 from hmrm_lab.models.layers import Dropout, Linear
+from hmrm_lab.models.options import Dropped, Features, Heads, Layers
 from hmrm_lab.models.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
@@ -20,6 +22,8 @@ from hmrm_lab.models.region_fusion import (
 from hmrm_lab.models.selective_scan import Backend
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import systems
+
+Kernel = Annotated[int, Field(ge=1, le=WINDOW**2)]  # no longer than the tokens of a region
 
 CARD = Card(
     takes="flow maps",
@@ -50,19 +54,19 @@ class HMRM(nn.Module):
         channels: int,
         size: int,
         *,
-        width: int = 192,  # 4.2
-        depth: int = 4,  # 4.2
-        state: int = 16,  # 4.2
-        expand: int = 2,
+        width: Features = 192,  # 4.2
+        depth: Layers = 4,  # 4.2
+        state: Annotated[int, Field(ge=1, le=256)] = 16,  # 4.2
+        expand: Annotated[int, Field(ge=1, le=8)] = 2,
         tokens: Literal["pixels", "windows"] = "pixels",  # Algorithm 1; decision 0003
-        coarse_kernel: int = 3,
-        fine_kernel: int = 3,
-        heads: int = 4,
+        coarse_kernel: Kernel = 3,
+        fine_kernel: Kernel = 3,
+        heads: Heads = 4,
         fusion: Literal["attention", "none"] = "attention",  # "none" is ablation M3
-        ffn_ratio: float = 0.0,
-        layer_scale: float = 1.0,
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
+        ffn_ratio: Annotated[float, Field(ge=0, le=16)] = 0.0,
+        layer_scale: Annotated[float, Field(ge=0, le=1)] = 1.0,
+        dropout: Dropped = 0.0,
+        drop_path: Dropped = 0.0,
         scan: Backend = "auto",
     ) -> None:
         super().__init__()

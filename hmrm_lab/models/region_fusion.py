@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.layers import Dropout, Linear
 
 CORE_REGIONS = 4  # top-left, top-right, bottom-left, bottom-right
@@ -79,6 +80,11 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
         super().__init__()
+        if width % heads:
+            raise ConfigError(
+                f"a width of {width} cannot be shared out among {heads} heads",
+                mend="set model.width to a multiple of model.heads",
+            )
         self.heads = heads
         self.dropout = Dropout(dropout)
         self.project_in = Linear(width, 3 * width)

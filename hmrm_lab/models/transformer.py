@@ -83,7 +83,7 @@ class TransformerBlock(nn.Module):
         activation: Callable[[], nn.Module] = nn.GELU,
     ) -> None:
         super().__init__()
-        hidden = int(width * ffn_ratio)
+        hidden = max(1, int(width * ffn_ratio))
         self.norm = nn.LayerNorm(width)
         self.attention = Attention(
             width, heads=heads, dropout=dropout, drop_key=drop_key, qkv_bias=qkv_bias

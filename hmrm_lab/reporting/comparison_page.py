@@ -198,8 +198,10 @@ def _costs_note(table: pd.DataFrame) -> str:
     where = f" on {known[0]}" if len(known) == 1 else ""
     return (
         f"{CONVENTION} Training: mean wall time of a fold{where}, while other folds may run beside"
-        " it. Answer: median milliseconds for one clip given alone, from its map on, with the views"
-        " that the recipe averages; a dash where the run is older than this measurement."
+        " it. Answer: median milliseconds for one clip given alone, from its map on"
+        " (systems that take clips: from the gray clip on, so without flow), with the views that"
+        " the recipe averages. Training of those systems computes the description of a clip once"
+        " per process, not in every fold. A dash where the run is older than this measurement."
     )
 
 

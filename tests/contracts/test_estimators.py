@@ -138,9 +138,13 @@ def test_a_fold_may_lack_classes(classes: int, system: str, clips: FlowSet) -> N
 
 
 @each
-def test_one_person_is_enough_to_learn_from(system: str, clips: FlowSet) -> None:
+def test_one_person_is_enough_to_learn_from(system: str, clips: FlowSet, tmp_path: Path) -> None:
     alone = clips.take(np.flatnonzero(np.array(clips.persons) == clips.persons[0]))
-    assert np.isfinite(fit(quick_config(system), alone, seed=0).classify(clips)).all()
+    fitted = fit(quick_config(system), alone, seed=0)
+    assert np.isfinite(fitted.classify(clips)).all()
+    save_model(tmp_path / "m.safetensors", fitted)  # though nothing could be chosen
+    again = load_model(tmp_path / "m.safetensors", fitted.config, 28)
+    assert (again.classify(clips) == fitted.classify(clips)).all()
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 import time
 
 import numpy as np
+import pytest
 import torch
-from conftest import make_flowset
+from conftest import make_clip_flowset, make_flowset, quick_config
 from torch import nn
 
 from hmrm_lab.evaluation.cost import ANSWERS, count_flops, count_parameters, time_inference
+from hmrm_lab.models.handcrafted import lbp
 from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.records import Floats, FlowSet
+from hmrm_lab.training.trainer import fit
 
 
 def test_a_linear_layer_by_hand() -> None:
@@ -59,3 +62,25 @@ def test_an_answer_is_timed_for_one_clip_alone_without_the_first() -> None:
     found = time_inference(classify, make_flowset())
     assert asked == [1] * (ANSWERS + 1)
     assert 4 <= found < 200
+
+
+@pytest.mark.parametrize("system", ["lbp_top", "clbp_top", "stlbp_ip"])
+def test_a_clip_is_described_anew_in_every_answer_that_is_timed(
+    system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = make_clip_flowset(subjects=2)
+    fitted = fit(quick_config(system), clips, seed=0)
+    described: list[int] = []
+
+    def counting(pixels: tuple[int, ...], margins: tuple[int, int, int]) -> None:
+        described.append(len(pixels))
+
+    monkeypatch.setattr(lbp, "check_size", counting)  # asked once for every pattern on a plane
+    fitted.classify(clips.take([0]))
+    assert not described  # remembered from the training
+    assert time_inference(fitted.classify, clips) > 0
+    assert described
+    assert len(described) % (ANSWERS + 1) == 0
+    count = len(described)
+    fitted.classify(clips.take([0]))
+    assert len(described) == count  # and the memory is in use again

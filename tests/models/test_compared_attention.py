@@ -226,8 +226,8 @@ def test_tokens_of_the_perceptron_are_core_regions_and_then_sub_regions() -> Non
 @pytest.mark.parametrize(
     ("system", "override", "message"),
     [
-        ("htnet", "model.heads=400", "400 heads do not fit into a width of 36"),
-        ("mfdan", "model.heads=0", "0 heads do not fit"),
+        ("htnet", "model.heads=64", "64 heads do not fit into a width of 36"),
+        ("hmrm", "model.heads=3", "64 cannot be shared out among 3 heads"),
         ("slstt", "model.frames=0", "frames: Input should be greater than or equal to 1"),
         ("htnet", "model.attention=all", "attention"),
         ("mlp", "model.regions=some", "regions"),

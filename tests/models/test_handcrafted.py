@@ -12,7 +12,6 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.handcrafted import nested_svm
 from hmrm_lab.models.handcrafted.bi_woof import weighted_orientations
 from hmrm_lab.models.handcrafted.clbp_top import completed_planes
-from hmrm_lab.models.handcrafted.described import remembered
 from hmrm_lab.models.handcrafted.lbp import (
     PLANES,
     UNIFORM,
@@ -31,6 +30,7 @@ from hmrm_lab.models.handcrafted.nested_svm import (
     standardise_by,
 )
 from hmrm_lab.models.handcrafted.stlbp_ip import line_codes, projected_patterns
+from hmrm_lab.models.remembered import remembered
 
 XY = PLANES[0]
 ONE = Radii(1, 1)
@@ -166,8 +166,16 @@ def test_patterns_of_lines() -> None:
     assert line_codes(line).item() == 1
     line[0, 3] = 5  # the first step to the left comes last
     assert line_codes(line).item() == 0b10000001
-    with pytest.raises(ConfigError, match="8 pixels is too small"):
-        line_codes(line[:, :8])
+
+
+def test_blocks_that_do_not_fit_are_refused_in_one_sentence() -> None:
+    clip, motion = np.zeros((8, 50, 50), np.uint8), np.zeros((3, 28, 28), np.float32)
+    with pytest.raises(ConfigError, match="6 blocks of at least 9 pixels a side do not fit 50 x"):
+        projected_patterns(clip, blocks=6, radius_t=1)
+    with pytest.raises(ConfigError, match=r"40 blocks a side .* 28 x 28 .* smaller model\.blocks"):
+        weighted_orientations(motion, blocks=40, bins=8)
+    with pytest.raises(ConfigError, match=r"29 blocks a side .* smaller model\.grid"):
+        main_directions(motion[:2], grid=29, bins=8)
 
 
 def test_completed_patterns_tell_what_signs_do_not() -> None:

@@ -79,7 +79,7 @@ class CapsuleNet(nn.Module):
         *,
         side: Side = SIDE,
         width: Width = 0.25,
-        routings: Annotated[int, Field(ge=1)] = 3,
+        routings: Annotated[int, Field(ge=1, le=64)] = 3,
     ) -> None:
         super().__init__()
         self.side = side

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from hmrm_lab.cards import Card
 from hmrm_lab.models.compared.plain_recipe import PLAIN
 from hmrm_lab.models.layers import Dropout, Linear
+from hmrm_lab.models.options import Dropped, Features, Heads, Layers
 from hmrm_lab.models.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
 from hmrm_lab.models.transformer import TransformerBlock, patches
 from hmrm_lab.records import CLASSES
@@ -48,11 +49,11 @@ class FRLDGT(nn.Module):
         channels: int,
         size: int,
         *,
-        width: int = 64,
-        depth: int = 1,
-        heads: int = 4,
-        filters: int = 16,
-        dropout: float = 0.1,
+        width: Features = 64,
+        depth: Layers = 1,
+        heads: Heads = 4,
+        filters: Features = 16,
+        dropout: Dropped = 0.1,
     ) -> None:
         super().__init__()
         self.patch = size // PATCHES

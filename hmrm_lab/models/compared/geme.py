@@ -8,7 +8,6 @@ from hmrm_lab.models.compared.pictures import (
     FROM_SCRATCH,
     PLAIN,
     SIDE,
-    Dropped,
     Side,
     Width,
     begin_as_he,
@@ -17,6 +16,7 @@ from hmrm_lab.models.compared.pictures import (
 )
 from hmrm_lab.models.compared.residual import STAGES, STEM, pooled_stem, stage
 from hmrm_lab.models.layers import Dropout
+from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Recipe, systems
 

@@ -10,7 +10,6 @@ from hmrm_lab.models.compared.pictures import (
     NARROW,
     PLAIN,
     SIDE,
-    Dropped,
     OnMaps,
     Side,
     Width,
@@ -19,6 +18,7 @@ from hmrm_lab.models.compared.pictures import (
     count_filters,
 )
 from hmrm_lab.models.layers import Dropout
+from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import systems
 

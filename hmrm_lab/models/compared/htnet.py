@@ -5,13 +5,15 @@ between two levels a convolution across blocks that halves the map. In NesT a bl
 of tokens from level to level; here that number is one as published (decision 0014).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
 from hmrm_lab.models.layers import Linear
+from hmrm_lab.models.options import Dropped, Features, Heads, Layers
 from hmrm_lab.models.transformer import TransformerBlock, blocks_of, from_blocks, patches
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Recipe, systems
@@ -74,12 +76,12 @@ class HTNet(nn.Module):
         channels: int,
         size: int,
         *,
-        width: int = 256,  # twice and four times that at the levels above
-        heads: int = 3,  # likewise
-        repeats: tuple[int, int, int] = (2, 2, 10),
-        ffn_ratio: float = 4.0,
+        width: Features = 256,  # twice and four times that at the levels above
+        heads: Heads = 3,  # likewise
+        repeats: tuple[Layers, Layers, Layers] = (2, 2, 10),
+        ffn_ratio: Annotated[float, Field(gt=0, le=16)] = 4.0,
         attention: Literal["published", "areas"] = "published",
-        dropout: float = 0.0,
+        dropout: Dropped = 0.0,
     ) -> None:
         super().__init__()
         self.patch = size // SIDE

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from hmrm_lab.cards import Card
 from hmrm_lab.models.compared.plain_recipe import PLAIN
 from hmrm_lab.models.layers import Dropout, Linear
+from hmrm_lab.models.options import Dropped, Features, Heads, Layers
 from hmrm_lab.models.transformer import TransformerBlock, patches, width_of_heads
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Recipe, systems
@@ -49,11 +50,11 @@ class MFDAN(nn.Module):
         channels: int,
         size: int,
         *,
-        width: int = 64,
-        levels: int = 3,
-        heads: int = 4,
-        drop_key: float = 0.2,
-        dropout: float = 0.1,
+        width: Features = 64,
+        levels: Layers = 3,
+        heads: Heads = 4,
+        drop_key: Dropped = 0.2,
+        dropout: Dropped = 0.1,
     ) -> None:
         super().__init__()
         self.patch, self.heads = size // PATCHES, heads

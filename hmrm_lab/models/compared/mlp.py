@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
 from hmrm_lab.models.layers import Dropout, Linear
+from hmrm_lab.models.options import Dropped, Features
 from hmrm_lab.models.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
@@ -73,10 +74,10 @@ class RegionMLP(nn.Module):
         channels: int,
         size: int,
         *,
-        width: int = 32,
-        hidden: int = 64,
+        width: Features = 32,
+        hidden: Features = 64,
         regions: Literal["core", "sub", "both"] = "both",
-        dropout: float = 0.4,
+        dropout: Dropped = 0.4,
     ) -> None:
         super().__init__()
         self.regions = regions

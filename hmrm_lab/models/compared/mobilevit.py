@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from hmrm_lab.cards import Card
 from hmrm_lab.models.compared.plain_recipe import PLAIN
 from hmrm_lab.models.layers import Dropout
+from hmrm_lab.models.options import Dropped, Features, Layers
 from hmrm_lab.models.transformer import TransformerBlock
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Recipe, systems
@@ -15,6 +16,8 @@ STRIDES = (2, 2, 1)  # of stages 3 to 5
 EXPANSION = 2
 PATCH = 2
 HEADS = 4
+
+Filters = tuple[Features, Features, Features, Features, Features, Features, Features]
 
 RECIPE: Recipe = PLAIN
 
@@ -47,10 +50,14 @@ class MobileViT(nn.Module):
         channels: int,
         size: int,
         *,
-        filters: tuple[int, int, int, int, int, int, int] = (16, 16, 24, 48, 64, 80, 320),
-        widths: tuple[int, int, int] = (64, 80, 96),  # of the transformers in stages 3 to 5
-        depths: tuple[int, int, int] = (2, 4, 3),  # likewise
-        dropout: float = 0.1,
+        filters: Filters = (16, 16, 24, 48, 64, 80, 320),
+        widths: tuple[Features, Features, Features] = (
+            64,
+            80,
+            96,
+        ),  # of the transformers in stages 3 to 5
+        depths: tuple[Layers, Layers, Layers] = (2, 4, 3),  # likewise
+        dropout: Dropped = 0.1,
     ) -> None:
         super().__init__()
         self.side = 16 * max(1, round(size / 14))  # 32 for maps of 28

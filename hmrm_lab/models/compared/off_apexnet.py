@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
-from hmrm_lab.models.compared.pictures import Dropped
 from hmrm_lab.models.layers import Dropout, Linear
+from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Recipe, systems
 

@@ -16,7 +16,6 @@ from hmrm_lab.registry import Recipe
 
 Side = Annotated[int, Field(ge=32, le=448)]  # pixels of the enlarged map
 Width = Annotated[float, Field(gt=0, le=1)]  # share of the published filters
-Dropped = Annotated[float, Field(ge=0, lt=1)]  # share of the features that dropout takes away
 
 SIDE = 56  # twice the map: the last features of a network that halves five times are 2x2
 EIGHT = 8  # filters are counted in eights, as EfficientNet does, and as a processor reads them

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hmrm_lab.cards import Card
 from hmrm_lab.models.compared.plain_recipe import PLAIN
 from hmrm_lab.models.layers import Linear
+from hmrm_lab.models.options import Dropped, Features, Heads, Layers
 from hmrm_lab.models.transformer import TransformerBlock, patches
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Recipe, systems
@@ -52,12 +53,12 @@ class SLSTT(nn.Module):
         channels: int,
         size: int,
         *,
-        width: int = 64,
-        depth: int = 3,
-        heads: int = 4,
-        frames: Annotated[int, Field(ge=1)] = 3,
+        width: Features = 64,
+        depth: Layers = 3,
+        heads: Heads = 4,
+        frames: Annotated[int, Field(ge=1, le=64)] = 3,
         aggregator: Literal["lstm", "mean"] = "lstm",
-        dropout: float = 0.1,
+        dropout: Dropped = 0.1,
     ) -> None:
         super().__init__()
         self.patch, self.frames = size // PATCHES, frames

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
+from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Recipe, systems
 
@@ -50,7 +51,7 @@ class STSTNet(nn.Module):
     returns : (B, 1, K); K = 3 classes
     """
 
-    def __init__(self, channels: int, size: int, *, dropout: float = 0.5) -> None:
+    def __init__(self, channels: int, size: int, *, dropout: Dropped = 0.5) -> None:
         super().__init__()
         filters = sum(STREAMS)
         side = (size + 1) // 3 + 1  # after padding by 2 and pooling by 3

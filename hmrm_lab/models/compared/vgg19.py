@@ -7,12 +7,12 @@ from hmrm_lab.models.compared.pictures import (
     NARROW,
     PLAIN,
     SIDE,
-    Dropped,
     OnMaps,
     Side,
     Width,
 )
 from hmrm_lab.models.compared.vgg import NORMALISED, VGG, VGG19
+from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import systems
 

@@ -7,7 +7,9 @@ import numpy as np
 from hmrm_lab.cards import Card
 from hmrm_lab.models.estimator import Estimator, Inputs
 from hmrm_lab.models.handcrafted.described import DescribedSVM
+from hmrm_lab.models.handcrafted.grid import block_numbers
 from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
+from hmrm_lab.models.options import Bins, Blocks, InnerFolds
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import Recipe, systems
 
@@ -32,7 +34,7 @@ CARD = Card(
 
 
 @systems.register("bi_woof", recipe=RECIPE, source="Liong et al. 2018", card=CARD)
-def bi_woof(*, blocks: int = 5, bins: int = 8, inner_folds: int = 5) -> Estimator:
+def bi_woof(*, blocks: Blocks = 5, bins: Bins = 8, inner_folds: InnerFolds = 5) -> Estimator:
     """Directions of flow in `blocks` x `blocks` histograms of `bins`, in a linear SVM."""
     describe = partial(weighted_orientations, blocks=blocks, bins=bins)
     return DescribedSVM(describe, NestedSVM("linear", inner_folds=inner_folds))
@@ -54,8 +56,7 @@ def weighted_orientations(motion: Inputs, *, blocks: int, bins: int) -> Floats:
     height, width = u.shape
     angle = np.arctan2(v, u) % (2 * np.pi)
     direction = np.minimum((angle * bins / (2 * np.pi)).astype(np.int64), bins - 1)
-    rows, columns = (np.arange(side) * blocks // side for side in (height, width))
-    block = rows[:, None] * blocks + columns[None]
+    block = block_numbers(height, width, blocks)
     places, total = (block * bins + direction).ravel(), blocks**2 * bins
     local = np.bincount(places, np.hypot(u, v).ravel(), total).reshape(-1, bins)
     strains = np.bincount(block.ravel(), strain.ravel(), blocks**2)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.models.handcrafted.grid import block_numbers
 from hmrm_lab.records import Floats, Ints
 
 POINTS = 8
@@ -104,13 +105,7 @@ def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:
     returns : (blocks, blocks, count) float32, each block sums to 1
     """
     _, height, width = labels.shape
-    if blocks > min(height, width):
-        raise ConfigError(
-            f"{blocks} blocks a side do not fit {width} x {height} pixels",
-            mend="set fewer model.blocks",
-        )
-    rows, columns = (np.arange(side) * blocks // side for side in (height, width))
-    block = rows[:, None] * blocks + columns[None]
+    block = block_numbers(height, width, blocks)
     counts = np.bincount((block[None] * count + labels).ravel(), minlength=blocks**2 * count)
     table = counts.reshape(blocks, blocks, count)
     return (table / table.sum(-1, keepdims=True)).astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hmrm_lab.cards import Card
 from hmrm_lab.models.estimator import Estimator, Inputs
-from hmrm_lab.models.handcrafted.described import DescribedSVM, remembered
+from hmrm_lab.models.handcrafted.described import DescribedSVM
 from hmrm_lab.models.handcrafted.lbp import (
     PLANES,
     UNIFORM,
@@ -16,6 +16,8 @@ from hmrm_lab.models.handcrafted.lbp import (
     uniform_labels,
 )
 from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
+from hmrm_lab.models.options import Blocks, InnerFolds, Radius
+from hmrm_lab.models.remembered import remembered
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import Recipe, systems
 
@@ -38,7 +40,7 @@ CARD = Card(
 
 @systems.register("lbp_top", recipe=RECIPE, source="Zhao and Pietikainen 2007", card=CARD)
 def lbp_top(
-    *, blocks: int = 5, radius: int = 1, radius_t: int = 2, inner_folds: int = 5
+    *, blocks: Blocks = 5, radius: Radius = 1, radius_t: Radius = 2, inner_folds: InnerFolds = 5
 ) -> Estimator:
     """Uniform patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
     describe = partial(three_planes, blocks=blocks, radius=radius, radius_t=radius_t)

@@ -7,7 +7,9 @@ import numpy as np
 from hmrm_lab.cards import Card
 from hmrm_lab.models.estimator import Estimator, Inputs
 from hmrm_lab.models.handcrafted.described import DescribedSVM
+from hmrm_lab.models.handcrafted.grid import block_numbers
 from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
+from hmrm_lab.models.options import Bins, Blocks, InnerFolds
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import Recipe, systems
 
@@ -34,7 +36,7 @@ CARD = Card(
 
 
 @systems.register("mdmo", recipe=RECIPE, source="Liu et al. 2016", card=CARD)
-def mdmo(*, grid: int = 6, bins: int = 8, inner_folds: int = 5) -> Estimator:
+def mdmo(*, grid: Blocks = 6, bins: Bins = 8, inner_folds: InnerFolds = 5) -> Estimator:
     """The main flow of `grid` x `grid` regions, in a support vector machine."""
     describe = partial(main_directions, grid=grid, bins=bins)
     return DescribedSVM(describe, NestedSVM("rbf", inner_folds=inner_folds))
@@ -55,8 +57,7 @@ def main_directions(motion: Inputs, *, grid: int, bins: int) -> Floats:
     height, width = u.shape
     turns = np.arctan2(v, u) / (2 * np.pi) + 0.5 / bins
     direction = (np.floor(turns * bins).astype(np.int64)) % bins
-    rows, columns = (np.arange(side) * grid // side for side in (height, width))
-    region = rows[:, None] * grid + columns[None]
+    region = block_numbers(height, width, grid, option="model.grid")
     places, total = (region * bins + direction).ravel(), grid**2 * bins
     counts, sums_u, sums_v = (
         np.bincount(places, weights, total).reshape(-1, bins)

@@ -26,6 +26,7 @@ PAIRS = tuple(combinations(range(len(CLASSES)), 2))
 COSTS = (0.3, 1.0, 3.0, 10.0, 30.0)
 WIDTHS = (0.03, 0.1, 0.3, 1.0, 3.0)  # gamma times the number of features
 SLOPES = np.geomspace(0.25, 16.0, 13)
+UNJUDGED = -1.0  # in the place of a macro F1, where no person could be held back
 ABSENT = -30.0  # log probability of a class that no training clip has
 NAMES = ("mean", "scale", "support", "coefficients", "intercepts", "present", "choice")
 
@@ -37,7 +38,7 @@ class Choice:
     cost: float
     width: float
     slope: float
-    score: float = float("nan")
+    score: float = UNJUDGED
 
 
 class NestedSVM:

@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 
 from hmrm_lab.cards import Card
-from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.estimator import Estimator, Inputs
-from hmrm_lab.models.handcrafted.described import DescribedSVM, remembered
+from hmrm_lab.models.handcrafted.described import DescribedSVM
+from hmrm_lab.models.handcrafted.grid import check_blocks
 from hmrm_lab.models.handcrafted.lbp import (
     TIE,
     UNIFORM,
@@ -20,6 +20,8 @@ from hmrm_lab.models.handcrafted.lbp import (
     uniform_labels,
 )
 from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
+from hmrm_lab.models.options import Blocks, InnerFolds, Radius
+from hmrm_lab.models.remembered import remembered
 from hmrm_lab.records import Floats, Ints
 from hmrm_lab.registry import Recipe, systems
 
@@ -43,7 +45,7 @@ CARD = Card(
 
 
 @systems.register("stlbp_ip", recipe=RECIPE, source="Huang et al. 2015", card=CARD)
-def stlbp_ip(*, blocks: int = 5, radius_t: int = 1, inner_folds: int = 5) -> Estimator:
+def stlbp_ip(*, blocks: Blocks = 5, radius_t: Radius = 1, inner_folds: InnerFolds = 5) -> Estimator:
     """Patterns of the projections of `blocks` x `blocks` of a clip, in a linear SVM."""
     describe = partial(projected_patterns, blocks=blocks, radius_t=radius_t)
     return DescribedSVM(remembered(describe), NestedSVM("linear", inner_folds=inner_folds))
@@ -57,6 +59,8 @@ def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
     the projections make one after the other, frames by pixels.
     """
     volume = np.asarray(clip, dtype=np.float32)
+    _, height, width = volume.shape
+    check_blocks(height, width, blocks, least=2 * max(STEPS) + 1)
     moved = volume - volume[:1]
     found = []
     for strip in np.array_split(moved, blocks, axis=1):
@@ -69,11 +73,6 @@ def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
 def line_codes(lines: Floats) -> Ints:
     """The one-dimensional pattern of every pixel but four at each end: (T, W) to (T, W - 8)."""
     reach = max(STEPS)
-    if lines.shape[1] <= 2 * reach:
-        raise ConfigError(
-            f"a block of {lines.shape[1]} pixels is too small for a pattern that reaches {reach}",
-            mend="set fewer model.blocks",
-        )
     end = lines.shape[1] - reach
     centre = lines[:, reach:end]
     return codes_of(lines[:, reach + n : end + n] >= centre - TIE for n in STEPS)

@@ -8,6 +8,7 @@ from hmrm_lab.cards import Card
 from hmrm_lab.models.estimator import Estimator, Inputs
 from hmrm_lab.models.handcrafted.described import DescribedSVM
 from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
+from hmrm_lab.models.options import InnerFolds
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import Recipe, systems
 
@@ -30,7 +31,7 @@ CARD = Card(
 
 @systems.register("svm", recipe=RECIPE, source="Cortes and Vapnik 1995", card=CARD)
 def svm(
-    *, kernel: Literal["rbf", "linear"] = "rbf", inner_folds: int = 5, balanced: bool = True
+    *, kernel: Literal["rbf", "linear"] = "rbf", inner_folds: InnerFolds = 5, balanced: bool = True
 ) -> Estimator:
     """All values of the maps, standardised on the training clips, in a support vector machine."""
     return DescribedSVM(flattened, NestedSVM(kernel, inner_folds=inner_folds, balanced=balanced))

@@ -1,0 +1,89 @@
+"""No number that a person sets for a system ends in anything but a refusal or a working system."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_clip_flowset, quick_config
+from test_cli import SMOKE, hmrm
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.registry import systems
+from hmrm_lab.training.learner import build_model
+from hmrm_lab.training.trainer import fit
+
+WHOLE = (-1, 0, 1, 7, 10**9)
+BROKEN = (-0.5, 0.0, 1e-9, 0.99, 1.5, 1e9, float("nan"), float("inf"))
+REFUSED = {-1, -0.5, 10**9, 1e9, float("inf")}  # by every option but where more is the same
+
+
+def numbers_of(system: str) -> list[tuple[str, object]]:
+    """Every option that is a number, or some numbers, with each of the values to try."""
+    found: list[tuple[str, object]] = []
+    for name, value in quick_config(system).model.options.items():
+        if isinstance(value, (list, tuple)):
+            found += [(name, [number] * len(value)) for number in WHOLE]
+        elif isinstance(value, float):
+            found += [(name, number) for number in BROKEN]
+        elif isinstance(value, int) and not isinstance(value, bool):
+            found += [(name, number) for number in WHOLE]
+    return found
+
+
+def works(config: ExperimentConfig) -> bool:
+    if systems[config.model.name].is_estimator:
+        clips = make_clip_flowset(subjects=2, per_subject=2)
+        return bool((fit(config, clips, seed=0).classify(clips) >= 0).all())
+    maps = torch.randn(2, len(config.input.channels), 28, 28)
+    with torch.no_grad():
+        return bool(build_model(config, 28)(maps).isfinite().all())
+
+
+@pytest.mark.parametrize("system", list(systems))
+def test_a_number_is_refused_or_works(system: str) -> None:
+    for name, value in numbers_of(system):
+        number = value[0] if isinstance(value, list) else value
+        try:
+            config = quick_config(system, f"model.{name}={value}")
+            assert works(config), (name, value)
+        except ConfigError as error:
+            assert "\n" not in str(error)
+        else:
+            assert number not in REFUSED or name == "inner_folds", (name, value)
+
+
+@pytest.mark.parametrize(
+    ("system", "setting"),
+    [
+        ("mlp", "dropout=1.5"),
+        ("mlp", "hidden=0"),
+        ("mfdan", "drop_key=2"),
+        ("mfdan", "levels=0"),
+        ("htnet", "repeats=[0, 0, 0]"),
+        ("frl_dgt", "filters=0"),
+        ("svm", "inner_folds=1"),
+        ("bi_woof", "blocks=0"),
+        ("lbp_top", "radius=0"),
+        ("mdmo", "bins=0"),
+    ],
+)
+def test_what_was_once_taken_is_refused_with_its_name(system: str, setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"system '{system}': {setting.partition('=')[0]}"):
+        quick_config(system, f"model.{setting}")
+
+
+def test_a_width_that_heads_do_not_divide_is_refused_when_the_model_is_built() -> None:
+    with pytest.raises(ConfigError, match=r"width of 7 .* 4 heads; set model\.width to a multiple"):
+        build_model(quick_config("hmrm", "model.width=7"), 28)
+    assert works(quick_config("hmrm", "model.width=7", "model.fusion=none"))
+
+
+@pytest.mark.parametrize(("system", "grid"), [("mdmo", 0), ("mdmo", 40), ("hmrm", 3)])
+def test_a_run_ends_with_status_2_and_one_sentence(system: str, grid: int, tmp_path: Path) -> None:
+    option = "grid" if system == "mdmo" else "heads"
+    done = hmrm("run", *SMOKE, "--system", system, "--set", f"model.{option}={grid}", cwd=tmp_path)
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if line.startswith("hmrm: ")]
+    assert len(said) == 1
+    assert f"model.{option}" in said[0] or f"{option}: Input should" in said[0]
