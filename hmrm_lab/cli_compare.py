@@ -73,7 +73,7 @@ def compare(
     left = [f"{name} is left out: it {why}" for name, why in plan.left_out.items()]
     left += [f"{text}: no use for {', '.join(names)}" for text, names in plan.unused.items()]
     if names := without_oracle(outcome):
-        left.append(f"no oracle for all. {no_oracle_words(names)}")
+        left.append(f"no oracle run for some. {no_oracle_words(names)}")
     text = "\n".join(
         [
             *(result_words(table).to_string(index=False), "", protocol(outcome), *left),

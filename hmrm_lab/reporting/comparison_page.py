@@ -170,7 +170,7 @@ def _remarks(outcome: Outcome, table: pd.DataFrame) -> list[tuple[str, str]]:
         for setting, names in outcome.unused.items()
     ]
     if names := without_oracle(outcome):
-        found.append(("No oracle for all", no_oracle_words(names)))
+        found.append(("No oracle run for some", no_oracle_words(names)))
     if outcome.data == "synthetic":
         found.append(
             (
