@@ -42,13 +42,13 @@ def compare(
     """
     from hmrm_lab.errors import FailedFoldsError
     from hmrm_lab.progress import ProgressBars
-    from hmrm_lab.reporting.comparison import comparison_table
+    from hmrm_lab.reporting.comparison import comparison_table, without_oracle
     from hmrm_lab.reporting.comparison_page import (
         comparison_record,
         protocol,
         write_comparison,
     )
-    from hmrm_lab.reporting.comparison_words import result_words
+    from hmrm_lab.reporting.comparison_words import no_oracle_words, result_words
     from hmrm_lab.studies.compare import plan_comparison, run_comparison
     from hmrm_lab.studies.places import count_cores, count_jobs
 
@@ -72,6 +72,8 @@ def compare(
     files = write_comparison(outcome, table, out or plan.folder(runs))
     left = [f"{name} is left out: it {why}" for name, why in plan.left_out.items()]
     left += [f"{text}: no use for {', '.join(names)}" for text, names in plan.unused.items()]
+    if names := without_oracle(outcome):
+        left.append(f"no oracle run for some. {no_oracle_words(names)}")
     text = "\n".join(
         [
             *(result_words(table).to_string(index=False), "", protocol(outcome), *left),

@@ -98,7 +98,7 @@ def effects(
     overrides: Overrides = None,
     variant: Annotated[
         list[str] | None,
-        typer.Option(help="NAME:key=value,key=value; repeatable. Else a list of thirty changes."),
+        typer.Option(help="NAME:key=value,key=value; repeatable. Else a list of single changes."),
     ] = None,
     out: Out = Path("runs"),
     jobs: Jobs = 0,
@@ -152,6 +152,7 @@ def _swept(
 
 
 def _variant(text: str) -> Any:
+    from hmrm_lab.overrides import split_overrides
     from hmrm_lab.studies.ablate import Variant
 
     name, colon, changes = text.partition(":")
@@ -159,7 +160,7 @@ def _variant(text: str) -> Any:
         raise ConfigError(
             f"variant '{text}' is not NAME:key=value", mend="write thin:model.width=32"
         )
-    overrides = tuple(change.strip() for change in changes.split(","))
+    overrides = tuple(split_overrides(changes))
     return Variant(name.strip(), ", ".join(overrides), overrides)
 
 

@@ -33,6 +33,28 @@ def parse_override(text: str) -> tuple[list[str], Any]:
         return path, value.strip()
 
 
+def split_overrides(text: str) -> list[str]:
+    """`a.b=1,a.c=[1, 2]` as `a.b=1` and `a.c=[1, 2]`: split at commas outside brackets and quotes.
+
+    The last may be left open; whoever reads its value says what is wrong with it.
+    """
+    parts, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        elif sign in "[{":
+            depth += 1
+        elif sign in "]}":
+            depth -= 1
+        elif sign == "," and depth <= 0:
+            parts.append("")
+            continue
+        parts[-1] += sign
+    return [part.strip() for part in parts]
+
+
 def assign(settings: dict[str, Any], changes: Changes) -> None:
     """Put every change in its place in nested tables."""
     for (*tables, key), value in changes:

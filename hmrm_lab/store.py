@@ -240,9 +240,12 @@ class RunFolder:
     def _failure(self, file: Path) -> dict[str, Any] | None:
         """A note; None if somebody has finished the unit at this moment."""
         try:
-            return dict(read_json(file))
+            note = read_json(file)
         except FileNotFoundError:
             return None
+        if not isinstance(note, dict):
+            raise InputError("not the note of a failure", where=file, mend="delete the file")
+        return note
 
     def units(self) -> Iterator[dict[str, Any]]:
         """Every finished unit in a fixed order."""

@@ -55,6 +55,8 @@ def test_effects_are_read_on_inner_folds(tmp_path: Path) -> None:
         (("ablate", *QUICK, "--variant", "x:model.widht=8"), "did you mean 'width'"),
         (("ablate", *QUICK, "--variant", "x:data.clips=9"), "changes data.clips"),
         (("effects", *QUICK, "--variant", "x:data.clips=9"), "cannot vary data.clips"),
+        (("effects", *QUICK, "--variant", "x:training.lr"), "'training.lr' is not key=value"),
+        (("effects", *QUICK, "--variant", 'x:input.channels=["u","w"]'), "input.channels"),
         (("sweep", *QUICK, "--widths", "8 wide"), "widths: '8 wide' are not whole numbers"),
         (("sweep", *QUICK, "--set", "evaluation.epoch_rule=oracle_test"), "peeks best"),
     ],

@@ -3,6 +3,7 @@ from pydantic import ValidationError
 
 from hmrm_lab.config import ExperimentConfig, load_config, override, parse_override, preset_names
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.overrides import split_overrides
 from hmrm_lab.registry import systems
 from hmrm_lab.store import RunFolder, to_toml
 
@@ -55,6 +56,20 @@ def test_system_by_override_takes_its_recipe() -> None:
 )
 def test_overrides_are_toml_values(text: str, path: list[str], value: object) -> None:
     assert parse_override(text) == (path, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a.b=1, a.c=2", ["a.b=1", "a.c=2"]),
+        ('a.b=["u","v"],a.c=2', ['a.b=["u","v"]', "a.c=2"]),
+        ("a.b=[[1, 2], [3]],a.c='x,]y'", ["a.b=[[1, 2], [3]]", "a.c='x,]y'"]),
+        ("a.b={c = 1, d = 2},,a.e=]", ["a.b={c = 1, d = 2}", "", "a.e=]"]),
+        ("a.b=[1,a.c=2", ["a.b=[1,a.c=2"]),
+    ],
+)
+def test_overrides_are_split_outside_brackets_and_quotes(text: str, parts: list[str]) -> None:
+    assert split_overrides(text) == parts
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from hmrm_lab.evaluation.consistency import (
     check_seeds,
     check_truth,
 )
-from hmrm_lab.evaluation.epoch_rules import PEEKING
+from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.findings import (
+    FAULT,
     LEAK,
     OK,
     Check,
@@ -130,8 +131,9 @@ def check_normalisation(records: Records) -> Check:
 
 
 def check_epoch_rule(records: Records) -> Check:
-    rule = records.config.evaluation.epoch_rule
-    if not any(unit.get("losses") or unit.get("looks") for unit in records.units):
+    """No test clip had a say in which epoch answers."""
+    rule = rule_of(records.config)
+    if rule == NO_RULE:
         return Check("epoch rule", OK, "fitted in one step: there is no epoch to choose")
     if rule in PEEKING:
         why = f"{rule} chooses the epoch on the test subject: a leak by design"
@@ -141,12 +143,16 @@ def check_epoch_rule(records: Records) -> Check:
         for unit in records.units
         if unit.get("looks")
     ]
+    if not looks and (lacking := _without_losses(records)):
+        return unrecorded("epoch rule", lacking, records)
     return verdict("epoch rule", LEAK, looks, f"{rule}: no test clip is asked before the end")
 
 
 def check_epochs(records: Records) -> Check:
     """The epochs behind the answers are what the rule allows."""
-    rule, limit = records.config.evaluation.epoch_rule, records.config.training.epochs
+    rule, limit = rule_of(records.config), records.config.training.epochs
+    if rule == NO_RULE:
+        return _check_no_epochs(records)
     wrong = []
     ends = Counter(row["epoch"] for unit in records.units for row in unit["predictions"])
     for unit in records.units:
@@ -162,6 +168,8 @@ def check_epochs(records: Records) -> Check:
             wrong.append(f"fold {unit['fold']} answers from epoch {epochs[-1]} of {limit}")
     if rule == "last" and len(ends) > 1 and not wrong:
         wrong.append(f"folds end after {listed(sorted(ends))} epochs, and the rule is last")
+    if not wrong and (lacking := _without_losses(records)):
+        return unrecorded("epochs", lacking, records)
     return verdict("epochs", LEAK, wrong, f"as the rule {rule} allows ({listed(sorted(ends))})")
 
 
@@ -181,6 +189,21 @@ CHECKS: tuple[Callable[[Records], Check], ...] = (
     check_digest,
     check_fingerprint,
 )
+
+
+def _check_no_epochs(records: Records) -> Check:
+    wrong = [
+        f"fold {unit['fold']} answers from epoch {row['epoch']} of a system that has none"
+        for unit in records.units
+        for row in unit["predictions"]
+        if row["epoch"]
+    ]
+    return verdict("epochs", FAULT, wrong, "fitted in one step: there are none")
+
+
+def _without_losses(records: Records) -> int:
+    """How many units of a network do not say how its epochs went."""
+    return sum(not unit.get("losses") for unit in records.units)
 
 
 def _plain_name(subject: str) -> str:

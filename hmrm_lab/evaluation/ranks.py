@@ -23,8 +23,8 @@ ROUNDING = 1e-9
 class Ranking:
     """Systems by mean rank, best first.
 
-    `groups` are pairs of places (first, last), each a largest group of neighbours that do not
-    differ by the critical difference. `p_value` is that of Friedman's test.
+    `groups` are pairs of places (first, last), each a largest group of neighbours whose mean ranks
+    differ by less than the critical difference. `p_value` is that of Friedman's test.
     """
 
     names: tuple[str, ...]
@@ -50,8 +50,8 @@ def enough(sets: int, systems: int) -> str:
 def rank_systems(names: Sequence[str], sets: Sequence[str], scores: ArrayLike) -> Ranking:
     """Rank systems within each data set, the highest score first, and average the ranks.
 
-    The p-value of Friedman's statistic is the share of `PERMUTATIONS` random rankings within
-    the data sets that reach it: exact for few data sets, where chi squared is not.
+    The p-value of Friedman's statistic is estimated: the share of `PERMUTATIONS` random rankings
+    within the data sets that reach it. Chi squared, its usual approximation, needs many data sets.
 
     Shapes
     ------
@@ -101,7 +101,7 @@ def _spread(means: Doubles) -> Doubles:
 def _groups(means: Doubles, gap: float) -> tuple[tuple[int, int], ...]:
     found: list[tuple[int, int]] = []
     for first, mean in enumerate(means):
-        last = int(np.flatnonzero(means <= mean + gap + ROUNDING)[-1])
+        last = int(np.flatnonzero(means < mean + gap - ROUNDING)[-1])
         if last > first and not (found and found[-1][1] >= last):
             found.append((first, last))
     return tuple(found)

@@ -49,6 +49,11 @@ class Outcome:
         return {name: run for name, run in runs.items() if run.metrics()["complete"]}
 
 
+def without_oracle(outcome: Outcome) -> list[str]:
+    """The systems that have no epochs to choose from, where the rule that peeks was asked for."""
+    return [name for name in outcome.names if ORACLE in outcome.runs and systems[name].is_estimator]
+
+
 def comparison_table(outcome: Outcome) -> pd.DataFrame:
     """One row per system, the best honest UF1 first; those without figures stand last.
 
@@ -56,7 +61,7 @@ def comparison_table(outcome: Outcome) -> pd.DataFrame:
     (`UF1 low`, `UF1 high`); `<data set> UF1` and so on are of a part. `Difference` is UF1 minus
     that of the best, paired by subject; `p` that of the paired permutation test, `p (Holm)` the
     same, corrected for all comparisons with the best. `Peeking adds` is the UF1 of the oracle rule
-    minus that of the honest one; no other column rests on it.
+    minus that of the honest one; no other column rests on it, and what has no epochs has neither.
 
     Counts that a system does not have, such as the parameters of a nearest neighbour, are NaN.
     """
@@ -178,8 +183,6 @@ def _beside(outcome: Outcome, name: str, honest: RunFolder | None) -> dict[str, 
         if kind not in outcome.runs:
             continue
         run = outcome.complete(kind).get(name)
-        if run and kind == ORACLE and not run.metrics()["peeking"]:
-            run = None  # a system without epochs has nothing to choose from
         figures: dict[str, Any] = {"uf1": NAN, "uf1_interval": (NAN, NAN)}
         if run:
             figures = run.metrics()["all"]
@@ -214,12 +217,14 @@ def _machine(run: RunFolder, units: list[dict[str, Any]]) -> str:
 
 
 def _claims(name: str, run: RunFolder | None) -> dict[str, Any]:
-    """What is claimed on the same data: the composite of MEGC 2019, or one of its sets."""
+    """What is claimed on the same data: the composite of MEGC 2019, or one data set."""
     found: dict[str, Any] = {"Claimed UF1": NAN, "Claimed UAR": NAN, "Claim": ""}
     if run is None:
         return found
     sets = _sets_of(run)
-    where = ALL if len(sets) > 1 and sets <= COMPOSITE else next(iter(sets))
+    if len(sets) > 1 and not sets <= COMPOSITE:
+        return found
+    where = ALL if len(sets) > 1 else min(sets)
     claims = claims_of(name)
     rows = claims[claims["data"] == where]
     for metric, title in (("uf1", "Claimed UF1"), ("uar", "Claimed UAR")):
@@ -262,7 +267,7 @@ def _note(outcome: Outcome, name: str) -> str:
         if f"{name}, {kind}" in outcome.problems
     ]
     run = outcome.runs[HONEST].get(name)
-    state = [note(run.metrics())] if run else ["FAILED" if told else "not run yet"]
+    state = [note(run.metrics())] if run else ["FAILED"]
     return "; ".join(filter(None, [*state, *told]))
 
 

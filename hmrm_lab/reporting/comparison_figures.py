@@ -53,11 +53,10 @@ def peeking_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     """Honest and oracle UF1 of every system, and the gap between them as a bar."""
     rows = [row for row in _ranked(table) if not math.isnan(row.get("Oracle UF1", math.nan))]
     if not rows:
-        return message_figure(
-            PEEKING,
-            "The oracle rule was not run; hmrm compare --oracle runs it beside the honest one.",
-            caption=caption,
-        )
+        told = "The oracle rule was not run; hmrm compare --oracle runs it beside the honest one."
+        if "Oracle UF1" in table:
+            told = "No system has a complete run under the oracle rule."
+        return message_figure(PEEKING, told, caption=caption)
     figure = go.Figure()
     for place, row in enumerate(rows):
         figure.add_scatter(
@@ -131,7 +130,8 @@ def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
         f"Over {', '.join(ranking.sets)}. Friedman's test by permutation: p "
         f"{p_words(ranking.p_value)}. Nemenyi's critical difference at {LEVEL:.0%}: "
         f"{ranking.critical_difference:.2f} ranks, for {count} systems on {len(ranking.sets)} data "
-        "sets. Few data sets tell little apart: a bar is no proof that systems are equal."
+        "sets, taken as independent blocks, which the data sets of one jointly trained composite "
+        "are not. Few data sets tell little apart: a bar is no proof that systems are equal."
     )
     return finish(
         figure,

@@ -22,6 +22,7 @@ from hmrm_lab.reporting.comparison import (
     parameter_statement,
     parts_of,
     ranking_over_sets,
+    without_oracle,
 )
 from hmrm_lab.reporting.comparison_figures import (
     parameters_figure,
@@ -36,6 +37,7 @@ from hmrm_lab.reporting.comparison_words import (
     data_sets,
     lead,
     machines,
+    no_oracle_words,
     part_words,
     result_words,
 )
@@ -95,6 +97,7 @@ def comparison_record(outcome: Outcome, table: pd.DataFrame) -> dict[str, Any]:
         "left_out": outcome.left_out,
         "problems": outcome.problems,
         "unused_settings": outcome.unused,
+        "without_oracle": without_oracle(outcome),
         "over_data_sets": {"none": ranking} if isinstance(ranking, str) else asdict(ranking),
         "parameters": parameter_statement(table, OURS),
         "flops": CONVENTION,
@@ -166,6 +169,8 @@ def _remarks(outcome: Outcome, table: pd.DataFrame) -> list[tuple[str, str]]:
         (f"{setting} is not for all", f"No use for it have {', '.join(names)}.")
         for setting, names in outcome.unused.items()
     ]
+    if names := without_oracle(outcome):
+        found.append(("No oracle run for some", no_oracle_words(names)))
     if outcome.data == "synthetic":
         found.append(
             (

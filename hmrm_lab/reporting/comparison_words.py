@@ -93,6 +93,11 @@ def machines(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in dict.fromkeys(table["Machine"]) if name]
 
 
+def no_oracle_words(names: Iterable[str]) -> str:
+    """Why there is a dash under the oracle rule."""
+    return f"Fitted in one step, without epochs to choose from: {', '.join(names)}."
+
+
 def lead(table: pd.DataFrame) -> list[str]:
     """What the table says, in sentences computed from it."""
     ranked = table[table["Rank"].notna()]

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig, override
-from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.chance import p_value, permuted_uf1
 from hmrm_lab.evaluation.duplicates import BITS, Twins, exact_twins, near_twins
 from hmrm_lab.evaluation.findings import (
@@ -30,12 +29,12 @@ from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.evaluation.summary import collect_predictions, summarise_run
 from hmrm_lab.flow.normalise import normalise_maps
 from hmrm_lab.preparation import load_flowset
-from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, FlowSet, Predictions
+from hmrm_lab.records import FlowSet, Predictions
 from hmrm_lab.registry import datasets
-from hmrm_lab.store import RunFolder, parse_json, read_json, to_json
+from hmrm_lab.store import RunFolder, parse_json, to_json
+from hmrm_lab.studies.audit_files import read_data, read_figures, read_units
 
 ALARM = 0.001  # a control that beats chance by as much is no accident
-TEXTS = ("dataset", "subject", "clip", "fold")
 SHUFFLED = "shuffled_labels"
 
 
@@ -56,7 +55,7 @@ def audit_run(run: RunFolder, root: Path | None = None) -> list[Check]:
     config = run.config()
     readable = root is not None or not datasets[config.data.name].needs_root
     flowset = load_flowset(config, root) if readable else None
-    records = Records(config, read_units(run), run.data(), run.path.name, flowset)
+    records = Records(config, read_units(run), read_data(run), run.path.name, flowset)
     return [
         *audit_records(records),
         *check_copies(flowset),
@@ -69,14 +68,6 @@ def audit_run(run: RunFolder, root: Path | None = None) -> list[Check]:
 def found_wrong(checks: Sequence[Check]) -> bool:
     """Whether anything is a leak or a fault."""
     return any(check.state in (LEAK, FAULT) for check in checks)
-
-
-def read_units(run: RunFolder) -> list[dict[str, Any]]:
-    """The files of the finished folds, each of the form that a run writes."""
-    files = sorted(run.folds.glob("*.json"))
-    if not files:
-        raise InputError("no finished fold", where=run.path, mend="run it first")
-    return [_unit(file) for file in files]
 
 
 def check_copies(flowset: FlowSet | None) -> list[Check]:
@@ -137,7 +128,7 @@ def check_figures(run: RunFolder) -> Check:
     name = "figures"
     if not (run.path / "metrics.json").is_file():
         return Check(name, UNKNOWN, "they were not computed yet; `hmrm report` computes them")
-    shown, due = run.metrics(), parse_json(to_json(summarise_run(run)))
+    shown, due = read_figures(run), parse_json(to_json(summarise_run(run)))
     wrong = [
         f"{key} in metrics.json does not follow from the folds"
         for key in due
@@ -155,48 +146,6 @@ def as_dict(run: RunFolder, checks: Sequence[Check]) -> dict[str, Any]:
         "not_checkable": sum(check.state == UNKNOWN for check in checks),
         "checks": [{"name": c.name, "state": c.state, "why": c.why} for c in checks],
     }
-
-
-def _unit(file: Path) -> dict[str, Any]:
-    unit = read_json(file)
-    if not _is_unit(unit):
-        raise InputError(
-            "not the record of a fold", where=file, mend="delete the file; it is made anew"
-        )
-    return dict(unit)
-
-
-def _is_unit(unit: Any) -> bool:
-    return (
-        isinstance(unit, dict)
-        and isinstance(unit.get("fold"), str)
-        and type(unit.get("seed")) is int
-        and isinstance(unit.get("predictions"), list)
-        and len(unit["predictions"]) > 0
-        and all(map(_is_row, unit["predictions"]))
-        and all(
-            isinstance(unit.get(name, []), list)
-            for name in (
-                "losses",
-                "training_persons",
-                "motionmix_partners",
-                "normalisation_persons",
-            )
-        )
-    )
-
-
-def _is_row(row: Any) -> bool:
-    return (
-        isinstance(row, dict)
-        and all(isinstance(row.get(name), str) for name in TEXTS)
-        and all(
-            isinstance(row.get(name), int | float)
-            for name in PREDICTION_COLUMNS
-            if name not in TEXTS
-        )
-        and all(row[name] in range(len(CLASSES)) for name in ("truth", "prediction"))
-    )
 
 
 def _told(twins: Twins) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import hmrm_lab.models  # noqa: F401  registers the systems
-from hmrm_lab.config import ExperimentConfig, load_config, override
+from hmrm_lab.config import ExperimentConfig, load_config, override, parse_override
 from hmrm_lab.errors import ConfigError, DiskFullError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
 from hmrm_lab.evaluation.failures import failure_of
@@ -26,6 +26,7 @@ from hmrm_lab.reporting.comparison import HONEST, NULL, ORACLE, Outcome
 from hmrm_lab.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
+from hmrm_lab.training.one_step import has_epochs
 
 MAPS = "flow maps"
 CHANGES = {
@@ -83,18 +84,20 @@ def plan_comparison(
     epoch_rule
         An honest one; else that of the preset.
     oracle, null
-        Run each system under the rule that peeks, and on shuffled labels, too.
+        Run each system under the rule that peeks, if it has epochs, and on shuffled labels, too.
 
     Raises
     ------
     ConfigError
-        For names that do not exist, a rule that peeks, or no system that takes these data.
+        For names that do not exist, a rule that peeks, a system named by a setting, or no system
+        that takes these data.
     InputError
         If the data cannot be read.
     """
     changes = list(overrides)
     changes += [f"evaluation.seeds={list(range(seeds))}"] if seeds else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
+    _refuse_system(changes)
     shared = load_config(preset, data=data, overrides=_of_all(changes))
     _refuse_dishonest(shared)
     names = list(dict.fromkeys(systems or registered))
@@ -123,7 +126,11 @@ def plan_comparison(
         raise ConfigError(f"there is nothing to compare: {reasons}", mend="name other --systems")
     kinds = [HONEST, *([ORACLE] if oracle else []), *([NULL] if null else [])]
     configs = {
-        kind: {name: override(config, CHANGES[kind]) for name, config in kept.items()}
+        kind: {
+            name: override(config, CHANGES[kind])
+            for name, config in kept.items()
+            if kind != ORACLE or has_epochs(config)
+        }
         for kind in kinds
     }
     return Comparison(shared.data.name, configs, left_out, unused)
@@ -159,19 +166,6 @@ def run_comparison(
             if told := describe_failures(run):
                 outcome.problems[f"{name}, {kind}"] = told
     return outcome
-
-
-def finished_comparison(plan: Comparison, runs: Path) -> Outcome:
-    """What of it there is already."""
-    found = {
-        kind: {
-            name: run
-            for name, config in configs.items()
-            if ((run := RunFolder.of(config, runs)).path / "metrics.json").is_file()
-        }
-        for kind, configs in plan.configs.items()
-    }
-    return Outcome(plan.data, found, dict(plan.left_out), unused=plan.unused)
 
 
 def _of_all(changes: Iterable[str]) -> list[str]:
@@ -212,6 +206,11 @@ def _with_shared(config: ExperimentConfig, shared: ExperimentConfig) -> Experime
     )
     common = {name: getattr(shared, name) for name in ("data", "faces", "flow")}
     return config.model_copy(update={**common, "evaluation": evaluation})
+
+
+def _refuse_system(changes: Iterable[str]) -> None:
+    if any(parse_override(text)[0] == ["model", "name"] for text in changes):
+        raise ConfigError("model.name is no setting of all systems", mend="name them in --systems")
 
 
 def _refuse_dishonest(config: ExperimentConfig) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config import ExperimentConfig, parse_override
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.effects_table import effects_table, ensemble
@@ -60,8 +60,8 @@ CHANGES = (
     _change("no dropout", "model.dropout=0"),
     _change("no drop path", "model.drop_path=0"),
     _change("no averaged weights", "training.ema=0"),
-    _change("half the epochs", "training.epochs=12"),
-    _change("twice the epochs", "training.epochs=48"),
+    _change("12 epochs", "training.epochs=12"),
+    _change("48 epochs", "training.epochs=48"),
     _change("the paper's rate", "training.lr=5e-4"),
     _change("constant rate", "training.schedule=constant"),
 )
@@ -97,15 +97,15 @@ def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES)
     """The settings of a study; nothing is trained.
 
     What changes nothing in this recipe, and what another change does already, is left out visibly.
-    Raises `ConfigError` for a setting that does not exist or that a sweep may not vary, and for two
-    changes of one name.
+    Raises `ConfigError` for what is not key=value, for a setting that does not exist or that a
+    sweep may not vary, and for two changes of one name.
     """
     plan = Effects(recipe, {BASE: "as it is"}, {BASE: {}}, {})
     names = {recipe.digest(): BASE}
     for change in changes:
         if change.name in (*plan.words, ENSEMBLE):
             raise ConfigError(f"two changes are named '{change.name}'", mend="rename one")
-        point = dict(text.split("=", 1) for text in change.overrides)
+        point = dict(_setting(text) for text in change.overrides)
         digest = changed(recipe, point).digest()
         plan.words[change.name] = change.words
         if digest in names:
@@ -114,3 +114,9 @@ def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES)
             plan.points[change.name] = point
             names[digest] = change.name
     return plan
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """The name of a setting and its value as it was written, or a `ConfigError`."""
+    path, _ = parse_override(text)
+    return ".".join(path), text.partition("=")[2].strip()

@@ -246,9 +246,33 @@ def test_a_peeking_run_is_told_to_be_one_by_design() -> None:
 
 
 def test_a_system_without_epochs_has_none_to_peek_at() -> None:
-    records = peeking(clean_records(0))
+    records = one_step(clean_records(0))
+    checks = {check.name: check for check in audit_records(records)}
+    for name in ("epoch rule", "epochs"):
+        assert checks[name].state == OK
+        assert checks[name].why.startswith("fitted in one step")
+    records.units[0]["predictions"][0]["epoch"] = 2  # type: ignore[index]
+    assert states(records)["epochs"] == FAULT
+
+
+def one_step(records: Records) -> Records:
+    """The same answers as those of a support vector machine."""
+    config = quick_config("svm", "evaluation.seeds=[0, 1]")
+    units = [
+        {**unit, "losses": [], "predictions": [{**row, "epoch": 0} for row in unit["predictions"]]}
+        for unit in records.units
+    ]
+    return replace(records, config=config, units=units)
+
+
+def test_a_network_without_records_of_its_epochs_is_not_checkable() -> None:
+    records = clean_records(0)
     units = [{**unit, "losses": []} for unit in records.units]
-    assert "epoch rule" not in states(replace(records, units=units))
+    found = states(replace(records, units=units))
+    assert found == {"epoch rule": UNKNOWN, "epochs": UNKNOWN}
+    kept_looks(units)
+    assert states(replace(records, units=units))["epoch rule"] == LEAK
+    assert states(peeking(replace(records, units=units)))["epoch rule"] == LEAK
 
 
 def test_what_older_runs_did_not_record_is_not_checkable() -> None:

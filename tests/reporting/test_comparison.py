@@ -14,6 +14,7 @@ from conftest import make_flowset
 from made_runs import make_run, two_sets
 
 from hmrm_lab.cards import Card
+from hmrm_lab.evaluation import ranks
 from hmrm_lab.evaluation.ranks import LEAST_SETS, nemenyi, rank_systems
 from hmrm_lab.evaluation.significance import holm, permutation_test
 from hmrm_lab.evaluation.summary import collect_predictions
@@ -29,6 +30,7 @@ from hmrm_lab.reporting.comparison import (
     parameter_statement,
     parts_of,
     ranking_over_sets,
+    without_oracle,
 )
 from hmrm_lab.reporting.comparison_figures import (
     parameters_figure,
@@ -36,7 +38,7 @@ from hmrm_lab.reporting.comparison_figures import (
     ranks_figure,
     scores_figure,
 )
-from hmrm_lab.reporting.comparison_page import write_comparison
+from hmrm_lab.reporting.comparison_page import render_comparison, write_comparison
 from hmrm_lab.reporting.comparison_words import lead, result_words
 from hmrm_lab.store import RunFolder, read_json, to_json
 
@@ -189,6 +191,19 @@ def test_claims_stand_beside_the_same_data_alone(
     assert samm["Claimed UF1"].iloc[0] == 0.8
 
 
+def test_no_claim_is_on_other_data_sets_together(tmp_path: Path) -> None:
+    composite = three_sets()
+    keys = tuple(
+        key._replace(dataset="own") if key.dataset == "smic" else key for key in composite.keys
+    )
+    mixed = FlowSet(composite.maps, composite.labels, keys)
+    for name, flowset in (("mixed", mixed), ("elsewhere", two_sets())):
+        run = make_run(tmp_path / name, flowset)
+        row = comparison_table(Outcome("x", {HONEST: {"hmrm": run}})).iloc[0]
+        assert math.isnan(row["Claimed UF1"])
+        assert row["Claim"] == ""
+
+
 def test_ranks_over_data_sets(tmp_path: Path) -> None:
     table = comparison_table(outcome_of(tmp_path, three_sets()))
     assert sorted(parts_of(table)) == ["casme2", "samm", "smic"]
@@ -211,13 +226,17 @@ def test_the_critical_difference_is_that_of_demsar(count: int, q: float) -> None
     assert nemenyi(count, 10) == pytest.approx(q * math.sqrt(count * (count + 1) / 60), abs=2e-3)
 
 
-def test_groups_and_the_test_of_friedman() -> None:
+def test_groups_and_the_test_of_friedman(monkeypatch: pytest.MonkeyPatch) -> None:
     names, sets = ["a", "b", "c", "d"], [f"set{n}" for n in range(12)]
     clear = np.tile([0.9, 0.8, 0.3, 0.2], (12, 1))
     ranking = rank_systems(names, sets, clear)
     assert ranking.ranks == (1, 2, 3, 4)
     assert ranking.p_value < 0.001
     assert ranking.groups == ((0, 1), (1, 2), (2, 3)), "1 apart, and the difference is 1.35"
+    with monkeypatch.context() as patched:
+        patched.setattr(ranks, "nemenyi", lambda systems, sets: 1.0)
+        touching = rank_systems(names, sets, clear)
+    assert touching.groups == (), "systems differ from the critical difference on"
     equal = rank_systems(names, sets, np.ones((12, 4)))
     assert equal.p_value == 1
     assert equal.groups == ((0, 3),)
@@ -243,15 +262,26 @@ def test_figures_show_what_the_table_holds(tmp_path: Path) -> None:
     assert "guess (sketch)" in peeking.layout.yaxis.ticktext
     counts = {trace.name: trace for trace in parameters_figure(table, ours="hmrm").data}
     assert sum(len(trace.x) for trace in counts.values()) == 3, "one has none to count"
-    ranks = ranks_figure(ranking_over_sets(table))
-    assert "Nemenyi" in " ".join(a.text for a in ranks.layout.annotations)
+    diagram = ranks_figure(ranking_over_sets(table))
+    told = " ".join(a.text for a in diagram.layout.annotations).replace("<br>", " ")
+    assert "Nemenyi" in told
+    assert (
+        "independent blocks, which the data sets of one jointly trained composite are not" in told
+    )
 
 
-def test_a_system_without_epochs_has_no_oracle(tmp_path: Path) -> None:
+def test_a_system_without_epochs_has_no_oracle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outcome = outcome_of(tmp_path, make_flowset(size=8), (HONEST, ORACLE))
-    run = outcome.runs[ORACLE]["vectors"]
-    changed = run.metrics() | {"epoch_rule": "none", "peeking": False}
-    (run.path / "metrics.json").write_text(to_json(changed))
+    assert without_oracle(outcome) == []
+    card = Card("flow maps", "Vapnik 1995", "adapted", estimator=True)
+    monkeypatch.setitem(systems._entries, "vectors", Entry("system", "vectors", guess, card=card))
+    del outcome.runs[ORACLE]["vectors"]
+    assert without_oracle(outcome) == ["vectors"]
+    assert without_oracle(Outcome("x", {HONEST: outcome.runs[HONEST]})) == []
+    page = render_comparison(outcome, comparison_table(outcome))
+    assert "without epochs to choose from: vectors." in page
     table = comparison_table(outcome).set_index("System")
     assert table["Oracle UF1"].isna().tolist() == [name == "vectors" for name in table.index]
     assert len([t for t in peeking_figure(table.reset_index()).data if t.name == "gap"]) == 3

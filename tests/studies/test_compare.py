@@ -14,7 +14,6 @@ from hmrm_lab.registry import Entry, systems
 from hmrm_lab.reporting.comparison import HONEST, NULL, ORACLE, comparison_table
 from hmrm_lab.studies.compare import (
     MAPS,
-    finished_comparison,
     plan_comparison,
     run_comparison,
 )
@@ -69,9 +68,15 @@ def test_all_systems_share_all_but_their_recipes() -> None:
     assert {config.evaluation.epoch_rule for config in honest.values()} == {"last"}
     assert honest["ststnet"].training.optimizer == "adam", "the recipe is the system's own"
     for name, config in honest.items():
-        oracle, null = (plan.configs[kind][name].evaluation for kind in (ORACLE, NULL))
-        assert oracle == config.evaluation.model_copy(update={"epoch_rule": "oracle_test"})
-        assert null == config.evaluation.model_copy(update={"control": "shuffled_labels"})
+        oracle, null = (plan.configs[kind].get(name) for kind in (ORACLE, NULL))
+        assert (oracle is None) == systems[name].is_estimator, "it would be the same training again"
+        if oracle:
+            peeks = config.evaluation.model_copy(update={"epoch_rule": "oracle_test"})
+            assert oracle.evaluation == peeks
+        assert null
+        assert null.evaluation == config.evaluation.model_copy(
+            update={"control": "shuffled_labels"}
+        )
 
 
 def test_the_name_of_the_folder_follows_the_settings() -> None:
@@ -113,6 +118,7 @@ def test_a_setting_that_some_have_no_use_for_is_told() -> None:
         ({"epoch_rule": "lats"}, "epoch_rule"),
         ({"overrides": ["evaluation.control=shuffled_labels"]}, "cannot be ranked"),
         ({"overrides": ["training.epoch=1"]}, "did you mean 'training.epochs'"),
+        ({"overrides": ["model.name=svm"], "systems": ["mlp"]}, "name them in --systems"),
         ({"overrides": ["model.widht=8"], "systems": ["hmrm"]}, "did you mean 'width'"),
     ],
 )
@@ -137,16 +143,14 @@ def test_a_failing_system_stops_no_other_and_is_shown(more_systems: None, tmp_pa
 
 def test_finished_runs_are_taken_up(tmp_path: Path) -> None:
     plan = plan_comparison("smoke", systems=["ststnet"], overrides=QUICK, oracle=True, null=True)
-    assert finished_comparison(plan, tmp_path).runs == {HONEST: {}, ORACLE: {}, NULL: {}}
     outcome = run_comparison(plan, runs=tmp_path)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert len(files) == 3 * 2
     again = run_comparison(plan, runs=tmp_path)
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
-    for found in (again, finished_comparison(plan, tmp_path)):
-        assert {k: {n: run.path for n, run in runs.items()} for k, runs in found.runs.items()} == {
-            k: {n: run.path for n, run in runs.items()} for k, runs in outcome.runs.items()
-        }
+    assert {k: {n: run.path for n, run in runs.items()} for k, runs in again.runs.items()} == {
+        k: {n: run.path for n, run in runs.items()} for k, runs in outcome.runs.items()
+    }
     row = comparison_table(outcome).iloc[0]
     assert row["Peeking adds"] == pytest.approx(row["Oracle UF1"] - row["UF1"])
     assert row["Answer ms"] > 0

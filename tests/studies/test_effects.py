@@ -36,6 +36,19 @@ def test_every_change_is_one_of_the_default_recipe() -> None:
         assert config.evaluation.seeds == recipe.evaluation.seeds
 
 
+def test_a_change_may_be_a_list() -> None:
+    channels = Variant("strain", "", ('input.channels=["u","v","strain"]', " training.lr = 1e-3"))
+    point = plan_effects(quick_config("hmrm"), [channels]).points["strain"]
+    config = changed(quick_config("hmrm"), point)
+    assert config.input.channels == ("u", "v", "strain")
+    assert config.training.lr == 1e-3
+
+
+def test_the_page_counts_the_changes() -> None:
+    page = Path(__file__).parents[2] / "docs" / "studies" / "effects.md"
+    assert f"at a time, {len(CHANGES)} of them" in page.read_text(encoding="utf-8")
+
+
 def test_figures_of_a_study(tmp_path: Path) -> None:
     flowset = make_flowset(subjects=8, per_subject=3)
     plan = plan_effects(quick_config("hmrm", "training.epochs=1", "evaluation.seeds=[0, 1]"), FEW)
@@ -82,6 +95,7 @@ def test_the_mean_of_seeds_is_one_answer() -> None:
         ([Variant("thin", "", ("model.widht=8",))], "did you mean 'width'"),
         ([Variant("other", "", ("data.clips=9",))], "cannot vary data.clips"),
         ([Variant("seeds", "", ("evaluation.seeds=[7]",))], "cannot vary evaluation.seeds"),
+        ([Variant("rate", "", ("training.lr",))], "'training.lr' is not key=value"),
         ([FEW[0], FEW[0]], "two changes are named 'narrow'"),
         ([Variant(BASE, "", ("model.width=8",))], "two changes are named 'recipe'"),
     ],

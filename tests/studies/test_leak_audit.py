@@ -11,6 +11,7 @@ from conftest import make_flowset, quick_config
 from reporting.made_runs import make_run
 from test_cli import hmrm
 
+from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.findings import FAULT, LEAK, OK, UNKNOWN
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import Predictions
@@ -92,24 +93,81 @@ def test_a_training_with_the_held_out_person_is_found(trained: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "told"),
     [
-        lambda unit: unit.pop("predictions"),
-        lambda unit: unit.update(seed="0"),
-        lambda unit: unit["predictions"][0].update(truth=7),
-        lambda unit: unit["predictions"][0].pop("p_negative"),
-        lambda unit: unit.update(training_persons=3),
-        lambda unit: unit["predictions"].clear(),
+        (lambda unit: unit.pop("predictions"), "no predictions"),
+        (lambda unit: unit["predictions"].clear(), "no predictions"),
+        (lambda unit: unit["predictions"].append([]), "a prediction is no table"),
+        (lambda unit: unit.update(fold=3), "'fold'"),
+        (lambda unit: unit.update(seed="0"), "'seed'"),
+        (lambda unit: unit["predictions"][0].update(truth=7), "'truth'"),
+        (lambda unit: unit["predictions"][0].update(prediction=1.0), "'prediction'"),
+        (lambda unit: unit["predictions"][0].update(prediction=True), "'prediction'"),
+        (lambda unit: unit["predictions"][0].update(subject=[]), "'subject'"),
+        (lambda unit: unit["predictions"][0].pop("p_negative"), "'p_negative'"),
+        (lambda unit: unit.update(training_persons=3), "'training_persons'"),
+        (lambda unit: unit["motionmix_partners"].append([]), "'motionmix_partners'"),
+        (lambda unit: unit["normalisation_persons"].append({}), "'normalisation_persons'"),
+        (lambda unit: unit.pop("training_clips"), "'training_clips'"),
+        (lambda unit: unit.update(training_digest=3), "'training_digest'"),
+        (lambda unit: unit.update(losses={}), "'losses'"),
     ],
 )
 def test_what_is_no_record_is_refused_in_a_sentence(
-    change: Callable[[dict[str, Any]], None], trained: Path, tmp_path: Path
+    change: Callable[[dict[str, Any]], None], told: str, trained: Path, tmp_path: Path
 ) -> None:
     run = copied(trained, tmp_path)
     change_unit(run, change)
+    with pytest.raises(InputError, match=r"seed0\.json: not the record of a fold: ") as caught:
+        audit_run(run)
+    assert told in str(caught.value)
+    assert str(caught.value).endswith("; delete the file; it is made anew")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("data.json", None, "the file is missing"),
+        ("data.json", "[", "not readable as JSON"),
+        ("data.json", "[]", "it is no table"),
+        ("data.json", "{}", "'fingerprint' is no text"),
+        ("data.json", '{"fingerprint": "a", "unit": "px"}', "'folds' is no number"),
+        (
+            "data.json",
+            '{"fingerprint": "a", "unit": "px", "folds": 3, "held_out": []}',
+            "'held_out' does not",
+        ),
+        (
+            "data.json",
+            '{"fingerprint": "a", "unit": "px", "folds": 3, "held_out": {"toy/s1": []}}',
+            "'held_out' does not",
+        ),
+        ("metrics.json", "3", "not the figures of a run"),
+        ("failed/x.json", "3", "not the note of a failure"),
+    ],
+)
+def test_other_damaged_files_are_refused_in_a_sentence(
+    name: str, content: str | None, told: str, trained: Path, tmp_path: Path
+) -> None:
+    run = copied(trained, tmp_path)
+    file = run.path / name
+    if content is None:
+        file.unlink()
+    else:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=told) as caught:
+        audit_run(run)
+    assert caught.value.where == file
+    assert "delete the" in caught.value.mend
+
+
+def test_the_command_ends_with_a_damaged_record(trained: Path, tmp_path: Path) -> None:
+    run = copied(trained, tmp_path)
+    (run.path / "data.json").unlink()
     done = hmrm("audit", run.path, cwd=tmp_path)
     assert done.returncode == 2
-    assert "not the record of a fold" in done.stderr
+    assert "data.json: the file is missing" in done.stderr
     assert "Traceback" not in done.stderr
 
 
