@@ -5,12 +5,27 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.compared.pictures import begin_as_he, conv_norm, count_filters
+from hmrm_lab.cards import Card
+from hmrm_lab.models.compared.pictures import (
+    ENLARGED,
+    FROM_SCRATCH,
+    NARROW,
+    begin_as_he,
+    conv_norm,
+    count_filters,
+)
 from hmrm_lab.models.layers import Dropout
 
 STEM = 64  # filters of the first convolution
 STAGES = (64, 128, 256, 512)
 EXPANSION = 4  # of a bottleneck: its output has as many times the filters of its inside
+
+CARD = Card(
+    takes="flow maps",
+    citation="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
+    fidelity="adapted",
+    departures=(ENLARGED, NARROW, FROM_SCRATCH),
+)
 
 
 class ResNet(nn.Module):

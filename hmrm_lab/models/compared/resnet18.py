@@ -1,27 +1,16 @@
 """ResNet18 (He et al., CVPR 2016) on motion maps."""
 
-from hmrm_lab.cards import Card
 from hmrm_lab.models.compared.pictures import (
-    ENLARGED,
-    FROM_SCRATCH,
-    NARROW,
     PLAIN,
     SIDE,
     OnMaps,
     Side,
     Width,
 )
-from hmrm_lab.models.compared.residual import ResNet
+from hmrm_lab.models.compared.residual import CARD, ResNet
 from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import systems
-
-CARD = Card(
-    takes="flow maps",
-    citation="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
-    fidelity="adapted",
-    departures=(ENLARGED, NARROW, FROM_SCRATCH),
-)
 
 
 @systems.register("resnet18", recipe=PLAIN, source="He et al. 2016", card=CARD)

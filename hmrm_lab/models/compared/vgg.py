@@ -2,7 +2,14 @@
 
 from torch import Tensor, nn
 
-from hmrm_lab.models.compared.pictures import begin_as_he, count_filters
+from hmrm_lab.cards import Card
+from hmrm_lab.models.compared.pictures import (
+    ENLARGED,
+    FROM_SCRATCH,
+    NARROW,
+    begin_as_he,
+    count_filters,
+)
 from hmrm_lab.models.layers import Dropout, Linear
 
 STAGES = (64, 128, 256, 512, 512)  # filters; each stage ends with a pooling that halves the map
@@ -14,6 +21,14 @@ VGG19 = (2, 2, 4, 4, 4)  # configuration E
 NORMALISED = (
     "batch normalisation after each convolution (option batch_norm), without which it learns next"
     " to nothing from random weights in the few steps of a fold"
+)
+
+CARD = Card(
+    takes="flow maps",
+    citation="Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image"
+    " Recognition, ICLR 2015",
+    fidelity="adapted",
+    departures=(ENLARGED, NARROW, FROM_SCRATCH, NORMALISED),
 )
 
 

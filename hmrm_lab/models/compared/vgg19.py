@@ -1,28 +1,16 @@
 """VGG19 (Simonyan and Zisserman, ICLR 2015) on motion maps."""
 
-from hmrm_lab.cards import Card
 from hmrm_lab.models.compared.pictures import (
-    ENLARGED,
-    FROM_SCRATCH,
-    NARROW,
     PLAIN,
     SIDE,
     OnMaps,
     Side,
     Width,
 )
-from hmrm_lab.models.compared.vgg import NORMALISED, VGG, VGG19
+from hmrm_lab.models.compared.vgg import CARD, VGG, VGG19
 from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import systems
-
-CARD = Card(
-    takes="flow maps",
-    citation="Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image"
-    " Recognition, ICLR 2015",
-    fidelity="adapted",
-    departures=(ENLARGED, NARROW, FROM_SCRATCH, NORMALISED),
-)
 
 
 @systems.register("vgg19", recipe=PLAIN, source="Simonyan and Zisserman 2015", card=CARD)

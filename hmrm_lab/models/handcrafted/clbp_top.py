@@ -6,7 +6,7 @@ import numpy as np
 
 from hmrm_lab.cards import Card
 from hmrm_lab.models.estimator import Estimator, Inputs
-from hmrm_lab.models.handcrafted.described import DescribedSVM
+from hmrm_lab.models.handcrafted.described import OF_CLIPS, described_clips
 from hmrm_lab.models.handcrafted.lbp import (
     PLANES,
     TIE,
@@ -17,13 +17,9 @@ from hmrm_lab.models.handcrafted.lbp import (
     points_round,
     uniform_labels,
 )
-from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
 from hmrm_lab.models.options import Blocks, InnerFolds, Radius
-from hmrm_lab.models.remembered import remembered
 from hmrm_lab.records import Floats
-from hmrm_lab.registry import Recipe, systems
-
-RECIPE: Recipe = {"augment": {"motionmix": 0.0}}
+from hmrm_lab.registry import systems
 
 CARD = Card(
     takes="clip",
@@ -41,13 +37,13 @@ CARD = Card(
 )
 
 
-@systems.register("clbp_top", recipe=RECIPE, source="Guo et al. 2010", card=CARD)
+@systems.register("clbp_top", recipe=OF_CLIPS, source="Guo et al. 2010", card=CARD)
 def clbp_top(
     *, blocks: Blocks = 5, radius: Radius = 1, radius_t: Radius = 2, inner_folds: InnerFolds = 5
 ) -> Estimator:
     """Completed patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
     describe = partial(completed_planes, blocks=blocks, radius=radius, radius_t=radius_t)
-    return DescribedSVM(remembered(describe), NestedSVM("linear", inner_folds=inner_folds))
+    return described_clips(describe, inner_folds)
 
 
 def completed_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 
 from hmrm_lab.cards import Card
 from hmrm_lab.models.estimator import Estimator, Inputs
-from hmrm_lab.models.handcrafted.described import DescribedSVM
+from hmrm_lab.models.handcrafted.described import OF_CLIPS, described_clips
 from hmrm_lab.models.handcrafted.lbp import (
     PLANES,
     UNIFORM,
@@ -15,13 +15,9 @@ from hmrm_lab.models.handcrafted.lbp import (
     pattern_codes,
     uniform_labels,
 )
-from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
 from hmrm_lab.models.options import Blocks, InnerFolds, Radius
-from hmrm_lab.models.remembered import remembered
 from hmrm_lab.records import Floats
-from hmrm_lab.registry import Recipe, systems
-
-RECIPE: Recipe = {"augment": {"motionmix": 0.0}}
+from hmrm_lab.registry import systems
 
 CARD = Card(
     takes="clip",
@@ -38,13 +34,13 @@ CARD = Card(
 )
 
 
-@systems.register("lbp_top", recipe=RECIPE, source="Zhao and Pietikainen 2007", card=CARD)
+@systems.register("lbp_top", recipe=OF_CLIPS, source="Zhao and Pietikainen 2007", card=CARD)
 def lbp_top(
     *, blocks: Blocks = 5, radius: Radius = 1, radius_t: Radius = 2, inner_folds: InnerFolds = 5
 ) -> Estimator:
     """Uniform patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
     describe = partial(three_planes, blocks=blocks, radius=radius, radius_t=radius_t)
-    return DescribedSVM(remembered(describe), NestedSVM("linear", inner_folds=inner_folds))
+    return described_clips(describe, inner_folds)
 
 
 def three_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 
 from hmrm_lab.cards import Card
 from hmrm_lab.models.estimator import Estimator, Inputs
-from hmrm_lab.models.handcrafted.described import DescribedSVM
+from hmrm_lab.models.handcrafted.described import OF_CLIPS, described_clips
 from hmrm_lab.models.handcrafted.grid import check_blocks
 from hmrm_lab.models.handcrafted.lbp import (
     TIE,
@@ -19,13 +19,10 @@ from hmrm_lab.models.handcrafted.lbp import (
     pattern_codes,
     uniform_labels,
 )
-from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
 from hmrm_lab.models.options import Blocks, InnerFolds, Radius
-from hmrm_lab.models.remembered import remembered
 from hmrm_lab.records import Floats, Ints
-from hmrm_lab.registry import Recipe, systems
+from hmrm_lab.registry import systems
 
-RECIPE: Recipe = {"augment": {"motionmix": 0.0}}
 STEPS = (1, 2, 3, 4, -4, -3, -2, -1)  # of the one-dimensional pattern: once round its pixel
 
 CARD = Card(
@@ -44,11 +41,11 @@ CARD = Card(
 )
 
 
-@systems.register("stlbp_ip", recipe=RECIPE, source="Huang et al. 2015", card=CARD)
+@systems.register("stlbp_ip", recipe=OF_CLIPS, source="Huang et al. 2015", card=CARD)
 def stlbp_ip(*, blocks: Blocks = 5, radius_t: Radius = 1, inner_folds: InnerFolds = 5) -> Estimator:
     """Patterns of the projections of `blocks` x `blocks` of a clip, in a linear SVM."""
     describe = partial(projected_patterns, blocks=blocks, radius_t=radius_t)
-    return DescribedSVM(remembered(describe), NestedSVM("linear", inner_folds=inner_folds))
+    return described_clips(describe, inner_folds)
 
 
 def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
