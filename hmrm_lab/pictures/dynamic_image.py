@@ -38,9 +38,10 @@ def rank_weights(length: int) -> NDArray[np.float64]:
     ------
     returns : (T,)
     """
-    time = np.arange(1, length + 1)
+    time = np.arange(1, length + 1, dtype=np.float64)
     summands = (2 * time - length - 1) / time
-    return np.cumsum(summands[::-1])[::-1]
+    weights: NDArray[np.float64] = summands[::-1].cumsum()[::-1]
+    return weights
 
 
 def slope_weights(length: int) -> NDArray[np.float64]:
@@ -50,4 +51,4 @@ def slope_weights(length: int) -> NDArray[np.float64]:
     ------
     returns : (T,), odd in time
     """
-    return 2.0 * np.arange(1, length + 1) - length - 1
+    return 2 * np.arange(1, length + 1, dtype=np.float64) - length - 1
