@@ -83,7 +83,9 @@ class FlowConfig(Component):
 class InputConfig(Section):
     """What a system sees of a flow map."""
 
-    channels: tuple[Literal["u", "v", "strain", "magnitude"], ...] = ("u", "v", "strain")
+    channels: tuple[
+        Literal["u", "v", "strain", "magnitude", "onset", "apex", "dynamic_image", "mesti"], ...
+    ] = ("u", "v", "strain")
     normalise: Literal["none", "median_rms"] = "none"
 
 
