@@ -109,7 +109,7 @@ class AMMSM(nn.Module):
         ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
         magnifier: Literal["unet", "none"] = "unet",
         magnifier_width: Features = 8,
-        price: Price = 0.5,  # of an open gate, in units of a map's RMS
+        price: Price = 1.0,  # of an open gate, in units of a map's RMS
         spatial: bool = True,
         spatial_width: Width = 0.25,
         width: Features = 32,  # of the first stage; twice that from stage to stage
@@ -202,7 +202,7 @@ def ammsm_temporal(
     ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
     magnifier: Literal["unet", "none"] = "unet",
     magnifier_width: Features = 8,
-    price: Price = 0.5,
+    price: Price = 1.0,
     width: Features = 32,
     depths: Depths = (2, 2, 2, 2),
     expand: Annotated[int, Field(ge=1, le=8)] = 2,
