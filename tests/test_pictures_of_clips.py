@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_flowset, quick_config
+from conftest import make_flowset, quick_config, with_pictures
 from datasets.test_flowmaps import write_tree
 
 from hmrm_lab.augment.geometry import flip, jitter
@@ -17,7 +17,7 @@ from hmrm_lab.evaluation.occlusion import grid_masks, hide_in_pictures
 from hmrm_lab.flow.normalise import select_channels
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.preparation.pictures import clip_pictures, standardise
-from hmrm_lab.records import PICTURES, FlowSet
+from hmrm_lab.records import PICTURES
 from hmrm_lab.registry import systems
 from hmrm_lab.sections import PICTURE_SIDE_PX
 from hmrm_lab.store import cache_folder
@@ -34,12 +34,6 @@ MESTI = ("input.channels=['mesti']", "augment.motionmix=0")
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HMRM_CACHE", str(tmp_path / "cache"))
-
-
-def with_pictures(flowset: FlowSet) -> FlowSet:
-    rng = np.random.default_rng(0)
-    shape = (len(flowset), len(PICTURES), PICTURE_SIDE_PX, PICTURE_SIDE_PX)
-    return replace(flowset, pictures=rng.normal(size=shape).astype(np.float32))
 
 
 def test_pictures_come_with_the_settings_that_name_them_and_are_kept() -> None:

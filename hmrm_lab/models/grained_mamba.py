@@ -55,7 +55,7 @@ class BidirectionalScan(nn.Module):
         self.conv_bias = nn.Parameter(_uniform((g, width), kernel))
         self.select = nn.Parameter(_uniform((g, width, self.rank + 2 * state), width))
         self.dt_weight = nn.Parameter(_uniform((g, self.rank, width), self.rank))
-        self.dt_bias = nn.Parameter(_initial_dt_bias((g, width)))
+        self.dt_bias = nn.Parameter(initial_dt_bias((g, width)))
         self.log_decay = nn.Parameter(
             torch.arange(1.0, state + 1).log().expand(g, width, state).clone()
         )  # A = -exp(log_decay); S4D-real initialisation
@@ -228,7 +228,7 @@ def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
     return torch.empty(shape).uniform_(-bound, bound)
 
 
-def _initial_dt_bias(shape: tuple[int, ...]) -> Tensor:
+def initial_dt_bias(shape: tuple[int, ...]) -> Tensor:
     """The bias under which softplus gives steps spread evenly, in the logarithm, over DT_RANGE."""
     low, high = (math.log(bound) for bound in DT_RANGE)
     dt = torch.exp(torch.empty(shape).uniform_(low, high))

@@ -13,6 +13,7 @@ from hmrm_lab.augment.motionmix import MapSource
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.flow.motion import MotionFromFrames, learnt_network
 from hmrm_lab.flow.normalise import normalise_live
+from hmrm_lab.models.multi_task import forward_tasks
 from hmrm_lab.preparation import require_frames
 from hmrm_lab.records import FlowSet
 from hmrm_lab.training.inputs import all_channels
@@ -32,6 +33,10 @@ class FineTuned(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         logits: Tensor = self.system(maps)
         return logits
+
+    def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor | float]:
+        """The system's logits with its extra loss, if it has one."""
+        return forward_tasks(self.system, maps)
 
 
 class LiveMaps:

@@ -18,6 +18,7 @@ from hmrm_lab.augment.motionmix import MapSource, MotionMix, template_masks
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.normalise import select_channels
+from hmrm_lab.models.multi_task import forward_tasks
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.sections import TrainingConfig
@@ -170,9 +171,17 @@ def _augmented(config: ExperimentConfig, mix: MotionMix, rows: Tensor) -> Tensor
 def _gradients(
     config: ExperimentConfig, model: nn.Module, loss_of: MSWCE, device: str
 ) -> Gradients:
-    """Recorded where the settings ask for it, else as torch comes."""
+    """Recorded where the settings ask for it, else as torch comes.
+
+    The loss is that of the answer, and what a network with a second task adds to it.
+    """
     parameters = [*model.parameters(), *loss_of.parameters()]
-    gradients = RecordedGradients(lambda maps, labels: loss_of(model(maps), labels), parameters)
+
+    def loss_of_batch(maps: Tensor, labels: Tensor) -> Tensor:
+        logits, extra = forward_tasks(model, maps)
+        return loss_of(logits, labels) + extra
+
+    gradients = RecordedGradients(loss_of_batch, parameters)
     if not config.training.cuda_graphs:
         return gradients.as_it_is
     if config.flow.finetune:

@@ -1,0 +1,5 @@
+"""AMMSM: adaptive motion magnification and sparse Mamba. A file for each box of its figures."""
+
+from hmrm_lab.models.ammsm import ammsm
+
+__all__ = ["ammsm"]

@@ -1,0 +1,90 @@
+"""Motion magnification (AMMSM, Figure 2): a U-Net says where flow is magnified (decision 0017)."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hmrm_lab.models.compared.pictures import conv_norm
+
+DEEPEST = 4  # times smaller: a map's side is a multiple of it
+
+
+class Magnified(NamedTuple):
+    """Shapes: flow (B, 2, S, S) and gate (B, 1, S, S) in 0..1."""
+
+    flow: Tensor
+    gate: Tensor
+
+
+class Magnifier(nn.Module):
+    """`OF_mag = alpha * gate * OF`, the gate by a U-Net that reads the flow and alpha.
+
+    Direction stays as it is; motion is enlarged up to alpha times, or suppressed down to none.
+
+    Shapes
+    ------
+    flow : (B, 2, S, S), order (u, v), each map of RMS 1; S a multiple of 4
+    """
+
+    def __init__(self, *, width: int) -> None:
+        super().__init__()
+        self.unet = UNet(3, 1, width=width)
+
+    def forward(self, flow: Tensor, alpha: float) -> Magnified:
+        factor = torch.full_like(flow[:, :1], math.log2(alpha))
+        gate = self.unet(torch.cat([flow, factor], dim=1)).sigmoid()
+        return Magnified(alpha * gate * flow, gate)
+
+
+def magnification_loss(flow: Tensor, magnified: Magnified, alpha: float, price: float) -> Tensor:
+    """`mean |alpha OF - OF_mag|`, and a price on every open gate, without which all would open.
+
+    Its least value has the gate open where the mean of |u| and |v| is above `price`, whatever alpha
+    is, and closed elsewhere. Without motion nothing is owed, so that the price is all.
+
+    Shapes
+    ------
+    flow : (B, 2, S, S), as the magnifier was given it
+    returns : ()
+    """
+    missing = (alpha * flow - magnified.flow).abs().mean()
+    return missing + alpha * price * magnified.gate.mean()
+
+
+class UNet(nn.Module):
+    """Two levels down, two up, with what was seen on the way down beside (Ronneberger et al. 2015).
+
+    Shapes
+    ------
+    maps : (B, `channels`, S, S), S a multiple of 4
+    returns : (B, `out`, S, S)
+    """
+
+    def __init__(self, channels: int, out: int, *, width: int) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(
+            [_twice(channels, width), _twice(width, 2 * width), _twice(2 * width, 4 * width)]
+        )
+        self.enlarge = nn.ModuleList(
+            nn.ConvTranspose2d(2 * filters, filters, 2, stride=2) for filters in (2 * width, width)
+        )
+        self.up = nn.ModuleList([_twice(4 * width, 2 * width), _twice(2 * width, width)])
+        self.pool = nn.MaxPool2d(2)
+        self.head = nn.Conv2d(width, out, kernel_size=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        features = self.down[0](maps.contiguous(memory_format=torch.channels_last))
+        beside = []
+        for level in self.down[1:]:
+            beside.append(features)
+            features = level(self.pool(features))
+        for enlarge, level in zip(self.enlarge, self.up, strict=True):
+            features = level(torch.cat([beside.pop(), enlarge(features)], dim=1))
+        answer: Tensor = self.head(features)
+        return answer
+
+
+def _twice(given: int, filters: int) -> nn.Sequential:
+    return nn.Sequential(conv_norm(given, filters, 3), conv_norm(filters, filters, 3))

@@ -1,0 +1,187 @@
+"""State space duality of Mamba-2 (Dao and Gu, ICML 2024): a scan whose decay is one number a head.
+
+    h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t^T        y_t = C_t h_t + D x_t
+
+The same recurrence is a product with a matrix, `y = (C B^T * decay) (dt x)`, where `decay[i, j]` is
+what is left at i of what came in at j <= i. Backends; values and gradients agree up to rounding:
+
+    reference   the recurrence, step by step; to be read, any floating type
+    chunked     matrices within chunks of tokens, the recurrence between them; any floating type
+    mamba_ssm   the kernel of the package mamba-ssm; float32 on CUDA devices, never chosen by auto
+    auto        chunked
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.models.grained_mamba import initial_dt_bias
+from hmrm_lab.models.layers import Linear
+from hmrm_lab.models.selective_scan.mamba_ssm import INSTALL
+
+SsdBackend = Literal["auto", "reference", "chunked", "mamba_ssm"]
+
+CHUNK = 32  # tokens: matrices of this side are larger than the states they save on a CPU
+
+
+def ssd(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    skip: Tensor,
+    *,
+    backend: SsdBackend = "auto",
+    chunk: int = CHUNK,
+) -> Tensor:
+    """Scan every sequence from its first token to its last.
+
+    Shapes
+    ------
+    x : (S, L, H, P), S sequences of L tokens, H heads of P channels
+    dt : (S, L, H); dt >= 0
+    A : (H,); A < 0
+    B, C : (S, L, N), shared by all heads
+    skip : (H,), the D of the equation
+    returns : (S, L, H, P)
+
+    Raises
+    ------
+    ConfigError
+        If the backend that is named cannot compute this tensor.
+    """
+    if backend == "mamba_ssm":
+        return _mamba_ssm(x, dt, A, B, C, skip, chunk)
+    if backend == "reference":
+        return ssd_reference(x, dt, A, B, C, skip)
+    return ssd_chunked(x, dt, A, B, C, skip, chunk)
+
+
+def ssd_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
+    """The equation as it stands. Shapes as in `ssd`."""
+    state = x.new_zeros(len(x), *x.shape[2:], B.shape[-1])  # (S, H, P, N)
+    outputs = []
+    for t in range(x.shape[1]):
+        decay = torch.exp(dt[:, t] * A)[..., None, None]
+        drive = (dt[:, t, :, None] * x[:, t])[..., None] * B[:, t, None, None]
+        state = decay * state + drive
+        outputs.append((state * C[:, t, None, None]).sum(-1))
+    return torch.stack(outputs, dim=1) + skip[:, None] * x
+
+
+def ssd_chunked(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, chunk: int = CHUNK
+) -> Tensor:
+    """Shapes as in `ssd`. Chunks are as equal as they can be, and no longer than `chunk`.
+
+    Exponents are added up in float64: the difference of two long sums would lose in float32 what
+    the recurrence keeps.
+    """
+    length, count = x.shape[1], -(-x.shape[1] // chunk)
+    parts = (_in_chunks(part, count) for part in (dt[..., None] * x, dt * A, B, C))
+    drive, exponent, B_, C_ = parts  # (S, c, Q, ...); what is filled up has no drive and no decay
+    drive = drive.transpose(2, 3)  # (S, c, H, Q, P)
+    total = exponent.double().transpose(2, 3).cumsum(-1)  # (S, c, H, Q)
+    within = _decay_matrix(total).to(x.dtype) * (C_ @ B_.mT)[:, :, None]
+    y = within @ drive
+    if count > 1:
+        left = (total[..., -1:] - total).exp().to(x.dtype)  # at the end of the chunk
+        given = B_.mT[:, :, None] @ (left[..., None] * drive)  # (S, c, H, N, P)
+        since = total.exp().to(x.dtype)  # of what the chunk began with
+        before = _states_before(given, since[..., -1])
+        y = y + since[..., None] * (C_[:, :, None] @ before)
+    return y.transpose(2, 3).flatten(1, 2)[:, :length] + skip[:, None] * x
+
+
+def _in_chunks(values: Tensor, count: int) -> Tensor:
+    """(S, L, ...) to (S, count, Q, ...), zeros after the last token."""
+    size = -(-values.shape[1] // count)
+    missing = size * count - values.shape[1]
+    padded = F.pad(values, (0, 0) * (values.ndim - 2) + (0, missing)) if missing else values
+    return padded.unflatten(1, (count, size))
+
+
+def _decay_matrix(total: Tensor) -> Tensor:
+    """exp of the exponents after j up to i, 0 for j > i. (..., Q) to (..., Q, Q)."""
+    size = total.shape[-1]
+    ahead = torch.ones(size, size, dtype=torch.bool, device=total.device).triu(1)
+    return (total[..., :, None] - total[..., None, :]).masked_fill(ahead, -torch.inf).exp()
+
+
+def _states_before(given: Tensor, decay: Tensor) -> Tensor:
+    """The state that each chunk begins with.
+
+    Shapes
+    ------
+    given : (S, c, H, N, P), what each chunk adds
+    decay : (S, c, H), what each leaves of the state before it
+    """
+    states = [torch.zeros_like(given[:, 0])]
+    for number in range(given.shape[1] - 1):
+        states.append(decay[:, number, :, None, None] * states[-1] + given[:, number])
+    return torch.stack(states, dim=1)
+
+
+def _mamba_ssm(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, chunk: int
+) -> Tensor:
+    if not x.is_cuda or x.dtype != torch.float32:
+        raise ConfigError(
+            f"mamba_ssm computes float32 on CUDA devices, not {x.dtype} on {x.device}",
+            mend="use ssd=auto",
+        )
+    try:
+        from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
+    except ImportError as error:  # without its compiled part it does not import either
+        raise ConfigError(
+            f"ssd=mamba_ssm needs the package mamba-ssm ({error})",
+            mend=f"{INSTALL}, or use ssd=auto",
+        ) from None
+    y: Tensor = mamba_chunk_scan_combined(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
+    return y
+
+
+class SSD(nn.Module):
+    """Mamba-2's layer round the scan, without its convolution: the block has one over the map.
+
+    Shapes
+    ------
+    tokens : (S, L, D)
+    returns : (S, L, D)
+    """
+
+    def __init__(
+        self, width: int, *, expand: int, head: int, state: int, reverse: bool, backend: SsdBackend
+    ) -> None:
+        super().__init__()
+        inner = expand * width
+        if inner % head:
+            raise ConfigError(
+                f"heads of {head} channels do not divide the {inner} of a scan",
+                mend="take a model.width whose multiple by model.expand model.head divides",
+            )
+        self.heads, self.reverse, self.backend = inner // head, reverse, backend
+        self.parts = [inner, inner, state, state, self.heads]
+        self.project_in = Linear(width, sum(self.parts))
+        self.dt_bias = nn.Parameter(initial_dt_bias((self.heads,)))
+        self.log_decay = nn.Parameter(torch.empty(self.heads).uniform_(1, 16).log())  # as Mamba-2
+        self.skip = nn.Parameter(torch.ones(self.heads))
+        self.norm = nn.RMSNorm(inner)
+        self.project_out = Linear(inner, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        projected = self.project_in(tokens.flip(1) if self.reverse else tokens)
+        gate, x, B, C, dt = projected.split(self.parts, dim=-1)
+        x, dt = F.silu(x).unflatten(-1, (self.heads, -1)), F.softplus(dt + self.dt_bias)
+        A = -self.log_decay.exp()
+        y = ssd(x, dt, A, F.silu(B), F.silu(C), self.skip, backend=self.backend).flatten(2)
+        mixed = self.project_out(self.norm(y * F.silu(gate)))
+        return mixed.flip(1) if self.reverse else mixed
+
+    def elementwise_flops(self, tokens: int) -> int:
+        """Operations outside matrix products: difference, exponential and product of each decay."""
+        return 3 * tokens * self.heads * min(tokens, CHUNK)

@@ -1,0 +1,165 @@
+"""Temporal stream (AMMSM, Figure 2): magnified flow to tokens, four stages of SSSD blocks."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from hmrm_lab.models.ammsm.sparse_activation import (
+    Selection,
+    halve_motion,
+    motion_of_tokens,
+    select_moving,
+)
+from hmrm_lab.models.ammsm.ssd import SsdBackend
+from hmrm_lab.models.ammsm.sssd_block import SSSDBlock, to_map, to_tokens
+from hmrm_lab.models.layers import Linear
+from hmrm_lab.models.transformer import TransformerBlock, patches
+
+SIDES = (14, 7, 4, 2)  # tokens along a side, stage by stage
+ATTENTIVE = 2  # so many of the last stages end in self-attention
+HEAD = 32  # channels of a head of self-attention
+
+
+class TemporalStream(nn.Module):
+    """From flow to the vector that is classified.
+
+    `halves` are the stages up to the fusion of the streams, and those after it.
+
+    Shapes
+    ------
+    flow : (B, 2, S, S), S a multiple of 14
+    tokens : (B, side^2, width), twice the width from stage to stage
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        width: int,
+        depths: Sequence[int],
+        expand: int,
+        head: int,
+        state: int,
+        ffn_ratio: float,
+        dropout: float,
+        backend: SsdBackend,
+    ) -> None:
+        super().__init__()
+        self.patch = size // SIDES[0]
+        self.widths = [width * 2**number for number in range(len(SIDES))]
+        self.embed = Linear(2 * self.patch**2, width)
+        self.place = nn.Parameter(0.02 * torch.randn(SIDES[0] ** 2, width))
+        self.stages = nn.ModuleList(
+            Stage(
+                self.widths[number],
+                side,
+                depths[number],
+                attentive=number >= len(SIDES) - ATTENTIVE,
+                expand=expand,
+                head=head,
+                state=state,
+                ffn_ratio=ffn_ratio,
+                dropout=dropout,
+                backend=backend,
+            )
+            for number, side in enumerate(SIDES)
+        )
+        self.halvings = nn.ModuleList(
+            Halving(self.widths[number], self.widths[number + 1], SIDES[number])
+            for number in range(len(SIDES) - 1)
+        )
+        self.norm = nn.LayerNorm(self.widths[-1])
+
+    def begin(self, flow: Tensor) -> Tensor:
+        """Patches as tokens. (B, 2, S, S) to (B, 196, width)."""
+        return self.embed(patches(flow, self.patch)) + self.place
+
+    def run(self, stages: range, tokens: Tensor, selections: Sequence[Selection]) -> Tensor:
+        """These stages, each but the first behind the halving that leads to it."""
+        for number in stages:
+            if number:
+                tokens = self.halvings[number - 1](tokens)
+            tokens = self.stages[number](tokens, selections[number])
+        return tokens
+
+    def end(self, tokens: Tensor) -> Tensor:
+        """The mean of the last tokens. (B, 4, D) to (B, D)."""
+        return self.norm(tokens).mean(1)
+
+
+def select_tokens(flow: Tensor, ratios: Sequence[float]) -> list[Selection]:
+    """The tokens that each stage keeps, by the flow that the stream reads. (B, 2, S, S)."""
+    motions = [motion_of_tokens(flow, SIDES[0])]
+    for _ in pairwise(SIDES):
+        motions.append(halve_motion(motions[-1]))
+    return [
+        select_moving(motion.flatten(1), ratio)
+        for motion, ratio in zip(motions, ratios, strict=True)
+    ]
+
+
+class Stage(nn.Module):
+    """Blocks on one map of tokens. Scans turn round from block to block. (B, side^2, D).
+
+    An attentive stage ends in self-attention over all of its tokens in place of a block.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        side: int,
+        depth: int,
+        *,
+        attentive: bool,
+        expand: int,
+        head: int,
+        state: int,
+        ffn_ratio: float,
+        dropout: float,
+        backend: SsdBackend,
+    ) -> None:
+        super().__init__()
+        sparse = depth - 1 if attentive else depth
+        self.blocks = nn.ModuleList(
+            SSSDBlock(
+                width,
+                side,
+                expand=expand,
+                head=head,
+                state=state,
+                ffn_ratio=ffn_ratio,
+                dropout=dropout,
+                reverse=number % 2 == 1,
+                backend=backend,
+            )
+            for number in range(sparse)
+        )
+        self.attention = nn.Sequential(*_attention(width, ffn_ratio, dropout, attentive))
+
+    def forward(self, tokens: Tensor, selection: Selection) -> Tensor:
+        for block in self.blocks:
+            tokens = block(tokens, selection)
+        return self.attention(tokens)
+
+
+def _attention(
+    width: int, ffn_ratio: float, dropout: float, attentive: bool
+) -> Iterator[TransformerBlock]:
+    if attentive:
+        heads = max(1, width // HEAD)
+        yield TransformerBlock(width, heads=heads, ffn_ratio=ffn_ratio, dropout=dropout)
+
+
+class Halving(nn.Module):
+    """Norm and 3x3 convolution of stride 2. (B, side^2, D) to (B, ceil(side / 2)^2, E)."""
+
+    def __init__(self, width: int, width_out: int, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.norm = nn.LayerNorm(width)
+        self.convolve = nn.Conv2d(width, width_out, 3, stride=2, padding=1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return to_tokens(self.convolve(to_map(self.norm(tokens), self.side)))
