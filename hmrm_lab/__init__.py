@@ -6,7 +6,8 @@ predictions, and every number, table and picture is computed from the prediction
     datasets      clips: procedural faces, or recordings; or ready-made flow maps
     faces         detection, landmarks, alignment, regions, apex
     flow          optical flow from onset to apex, strain, normalisation
-    preparation   the three above in one step: clips to motion maps, cached
+    pictures      a clip as one picture: dynamic image, MESTI
+    preparation   the four above in one step: clips to motion maps, cached
     augment       MotionMix, and flips and shifts that know what they do to vectors
     models        Grained Mamba, region fusion, HMRM, and the systems it is compared with, networks
                   and others

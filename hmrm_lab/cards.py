@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Input = Literal["flow maps", "apex frame", "clip"]
+Input = Literal["flow maps", "pictures", "flow maps and onset", "clip"]
 Fidelity = Literal["faithful", "adapted", "sketch"]
 
 

@@ -20,6 +20,9 @@ def prepare(
         list[str] | None,
         typer.Option("--set", help="Setting such as faces.name=mtcnn; repeatable."),
     ] = None,
+    systems: Annotated[
+        str, typer.Option(help="Names with commas between: what they take of the frames, too.")
+    ] = "",
     sheet: Annotated[
         Path | None, typer.Option(help="HTML page to write, to look over every clip.")
     ] = None,
@@ -34,8 +37,18 @@ def prepare(
     from hmrm_lab.studies.prepare import prepare as make_ready
 
     config = load_config(preset, data=name, overrides=overrides or ())
+    names = [name.strip() for name in systems.split(",") if name.strip()]
+    shared = [text for text in overrides or () if text.startswith(("faces.", "flow."))]
+    others = [load_config(preset, system=one, data=name, overrides=shared) for one in names]
     with ProgressBars() as bars:
-        facts = make_ready(config, root, jobs=jobs or count_cores(), sheet=sheet, watch=bars)
+        facts = make_ready(
+            config,
+            root,
+            systems=others,
+            jobs=jobs or count_cores(),
+            sheet=sheet,
+            watch=bars,
+        )
     show(facts, _as_text(facts), as_json)
 
 

@@ -1,4 +1,4 @@
-"""Frozen settings of one experiment; every default is the paper's, its section in the comment.
+"""Frozen settings of one experiment, put together of their sections.
 
 `load_config` stacks, later wins: paper defaults, the system's own recipe, the preset, the preset's
 section for this system, and the overrides of the command line.
@@ -9,9 +9,9 @@ import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from hmrm_lab.errors import ConfigError, unknown_name
@@ -25,116 +25,23 @@ from hmrm_lab.overrides import (
     refuse_idle,
     without_idle,
 )
+from hmrm_lab.records import PICTURES
 from hmrm_lab.registry import Registry, datasets, first_problem, flows, providers, systems
+from hmrm_lab.sections import (
+    AugmentConfig,
+    Component,
+    DataConfig,
+    EvaluationConfig,
+    FacesConfig,
+    FlowConfig,
+    InputConfig,
+    LossConfig,
+    ModelConfig,
+    Section,
+    TrainingConfig,
+)
 
 PRESETS = Path(__file__).parent / "presets"
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Component(Section):
-    """A registered builder by name; all other keys are options of that builder."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    name: str
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
-
-    @property
-    def choice(self) -> dict[str, Any]:
-        """The builder's name and its options, without the settings that are not the builder's."""
-        beside = set(type(self).model_fields) - {"name"}
-        return self.model_dump(mode="json", exclude=beside)
-
-
-class DataConfig(Component):
-    name: str = "synthetic"
-
-
-class FacesConfig(Component):
-    """How recordings become crops. Data sets that bring their own landmarks need none of it."""
-
-    name: str = "dlib"  # 4.2: 68 landmarks align
-    apex: Literal["annotated", "spotted"] = "annotated"  # spotted where it is not annotated
-
-
-class FlowConfig(Component):
-    """The flow estimator, and whether it is trained further (decision 0009).
-
-    With `finetune` each fold trains a copy of a learnt flow together with its system, which takes
-    about 40 ms per clip and epoch on one core for frames of 112 px, and four times that for 224 px.
-    """
-
-    name: str = "gru_attention"  # 3.1.1; "tvl1" is model M1 (4.4.1)
-    finetune: bool = False  # 4.2 pre-trains and does not say that the flow is trained further
-    finetune_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1  # of training.lr
-    finetune_side_px: Annotated[int, Field(ge=56, le=224)] = 112  # frames are reduced to this
-
-
-class InputConfig(Section):
-    """What a system sees of a flow map."""
-
-    channels: tuple[
-        Literal["u", "v", "strain", "magnitude", "onset", "apex", "dynamic_image", "mesti"], ...
-    ] = ("u", "v", "strain")
-    normalise: Literal["none", "median_rms"] = "none"
-
-
-class ModelConfig(Component):
-    name: str = "hmrm"
-
-
-class AugmentConfig(Section):
-    """Changes made to training clips, drawn anew in every step."""
-
-    motionmix: Fraction = 0.5  # 3.1.2; share of a batch, the text gives none
-    mix_lambda: tuple[Fraction, Fraction] = (1.0, 1.0)  # 3.1.2 swaps; (a, b) draws a blend (3)
-    mix_regions: tuple[Literal["eyes", "mouth"], ...] = ("eyes", "mouth")  # 3.1.2
-    flip: bool = False  # mirrors the face; the sign of u changes with it
-    shift_px: Annotated[int, Field(ge=0, le=7)] = 0
-    scale: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # zoom drawn from 1 +- scale
-    rotate_deg: Annotated[float, Field(ge=0, le=45)] = 0.0
-
-
-class LossConfig(Section):
-    """MS-WCE (3.4)."""
-
-    scale_weights: tuple[float, ...] = (1.0, 1.0, 1.0)  # fused, coarse, fine; 3.4, pre-defined
-    learn_scale_weights: bool = False  # 3.4, learnable
-    gamma: Annotated[float, Field(ge=0)] = 2.0  # 3.4, focal-style; the exponent is not in the text
-    class_weight_power: Fraction = 0.0  # weight of class c is (n / n_c) ** power, mean 1
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-
-
-class TrainingConfig(Section):
-    epochs: Annotated[int, Field(ge=1)] = 1000  # 4.2
-    batch: Annotated[int, Field(ge=1)] = 64  # not in the text
-    optimizer: Literal["adamw", "adam"] = "adamw"  # 4.2
-    lr: Annotated[float, Field(gt=0)] = 5e-4  # 4.2
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01  # 4.2
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights, per step
-    clip_norm: Annotated[float, Field(ge=0)] = 0.0  # 0: gradients are not clipped
-    cuda_graphs: bool = False  # record a step once and replay it; on CUDA devices alone
-
-
-class EvaluationConfig(Section):
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    epoch_rule: Literal["last", "inner_subjects", "oracle_test"] = "last"
-    readout: Literal["fused", "mean"] = "fused"  # the fused head, or the mean over all heads
-    tta_flip: bool = False
-    tta_shift_px: Annotated[int, Field(ge=0, le=3)] = 0
-    control: Literal["none", "shuffled_labels"] = "none"
 
 
 class ExperimentConfig(Section):
@@ -155,7 +62,8 @@ class ExperimentConfig(Section):
         """Sixteen hexadecimal digits that name these settings; the name of the run is left out."""
         settings = self.model_dump(mode="json", exclude={"name"})
         if not self.flow.finetune:  # then the settings of fine-tuning decide nothing
-            settings["flow"] = self.flow.choice
+            both = {} if self.flow.phases == "rise" else {"phases": self.flow.phases}
+            settings["flow"] = self.flow.choice | both
         canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -250,8 +158,28 @@ def _complete(settings: dict[str, Any]) -> ExperimentConfig:
     """Validate, and fill in the options of the builders."""
     config = _validate(settings)
     refuse_channels(systems[config.model.name], config.input.channels)
+    _refuse_mixtures(config)
     parts: dict[str, Component] = {name: getattr(config, name) for name in COMPONENTS}
     return _validate({**settings, **{name: _filled(name, part) for name, part in parts.items()}})
+
+
+def _refuse_mixtures(config: ExperimentConfig) -> None:
+    """A `ConfigError` for settings that are right alone and cannot go together."""
+    pictures = [name for name in config.input.channels if name in PICTURES]
+    if pictures and config.augment.motionmix:
+        raise ConfigError(
+            f"MotionMix exchanges flow, and input.channels names the picture {pictures[0]}",
+            mend="set augment.motionmix=0",
+        )
+    if pictures and config.flow.finetune:
+        raise ConfigError(
+            f"a flow is not fine-tuned beside the picture {pictures[0]}",
+            mend="set flow.finetune=false",
+        )
+    if config.flow.phases == "both" and config.flow.finetune:
+        raise ConfigError(
+            "fine-tuning knows onset and apex alone", mend="leave flow.phases or flow.finetune out"
+        )
 
 
 def _filled(name: str, part: Component) -> dict[str, Any]:

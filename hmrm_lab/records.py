@@ -14,6 +14,7 @@ from hmrm_lab.errors import InputError, unknown_name
 CLASSES = ("negative", "positive", "surprise")
 CHANNELS = ("u", "v", "strain")
 MASKS = ("eyes", "mouth")
+PICTURES = ("onset", "apex", "dynamic_image", "mesti")
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -121,6 +122,7 @@ class FlowSet:
         no landmarks, and a template takes their place
     frames : the pictures behind the maps, only where the flow is to be fine-tuned
     clips : (n, T, S, S) uint8, gray, from onset to offset, only where a system takes clips
+    pictures : (n, 4, S, S) float32, gray, order `PICTURES`, only where a system takes pictures
     """
 
     maps: Floats
@@ -130,6 +132,7 @@ class FlowSet:
     unit: str = "px"
     frames: FramePairs | None = None
     clips: NDArray[np.uint8] | None = None
+    pictures: Floats | None = None
 
     def __post_init__(self) -> None:
         n = len(self.keys)
@@ -143,6 +146,8 @@ class FlowSet:
             raise ValueError(f"frames of {len(self.frames)} clips do not fit {n} maps")
         if self.clips is not None and (self.clips.ndim != 4 or len(self.clips) != n):
             raise ValueError(f"clips must be ({n}, T, S, S), not {self.clips.shape}")
+        if self.pictures is not None and self.pictures.shape[:2] != (n, len(PICTURES)):
+            raise ValueError(f"pictures must be ({n}, 4, S, S), not {self.pictures.shape}")
         # Sums over strided memory round otherwise: computed and loaded maps must be laid out alike.
         object.__setattr__(self, "maps", np.ascontiguousarray(self.maps))
 
@@ -165,6 +170,7 @@ class FlowSet:
             masks=None if self.masks is None else self.masks[rows].copy(),
             frames=None if self.frames is None else self.frames.take(rows),
             clips=None if self.clips is None else self.clips[rows].copy(),
+            pictures=None if self.pictures is None else self.pictures[rows].copy(),
         )
 
     def with_labels(self, labels: Ints) -> "FlowSet":
@@ -175,8 +181,8 @@ class FlowSet:
         digest = hashlib.sha256(self.unit.encode())
         for key in self.keys:
             digest.update("\0".join(key).encode())
-        pictures = () if self.frames is None else (self.frames.images, self.frames.pixel)
-        for array in (self.maps, self.labels, self.masks, *pictures, self.clips):
+        pairs = () if self.frames is None else (self.frames.images, self.frames.pixel)
+        for array in (self.maps, self.labels, self.masks, *pairs, self.clips, self.pictures):
             if array is not None:
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).tobytes())

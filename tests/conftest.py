@@ -17,7 +17,8 @@ import hmrm_lab.faces
 import hmrm_lab.flow
 import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import ExperimentConfig, load_config
-from hmrm_lab.records import ClipKey, FlowSet, FramePairs
+from hmrm_lab.records import PICTURES, ClipKey, FlowSet, FramePairs
+from hmrm_lab.sections import PICTURE_SIDE_PX
 
 torch.set_num_threads(1)
 HERE = Path(__file__).parent
@@ -74,6 +75,13 @@ def make_flowset(subjects: int = 4, per_subject: int = 6, size: int = 28, seed: 
         ClipKey("toy", f"s{row // per_subject + 1:02d}", f"clip{row:03d}") for row in range(n)
     )
     return FlowSet(maps, labels, keys)
+
+
+def with_pictures(flowset: FlowSet, seed: int = 0) -> FlowSet:
+    """The same clips with pictures of noise, for systems that read some."""
+    rng = np.random.default_rng(seed)
+    shape = (len(flowset), len(PICTURES), PICTURE_SIDE_PX, PICTURE_SIDE_PX)
+    return replace(flowset, pictures=rng.normal(size=shape).astype(np.float32))
 
 
 def make_framed_flowset(

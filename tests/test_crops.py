@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from conftest import quick_config
 
-from hmrm_lab.config import FacesConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import count_crops, crop_clips
 from hmrm_lab.records import Clip
+from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import cache_folder
 
 TEMPLATE = FacesConfig(name="template")

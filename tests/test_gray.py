@@ -11,8 +11,7 @@ from datasets.test_flowmaps import write_tree
 from safetensors.torch import load_file
 from test_cli import hmrm
 
-import hmrm_lab.preparation.gray as gray_module
-from hmrm_lab.config import FacesConfig
+import hmrm_lab.preparation.clipwise as clipwise
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
@@ -21,10 +20,12 @@ from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.faces.align import align_clip
 from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.faces.track import FaceTrack
-from hmrm_lab.preparation import gray_clips, load_clips, load_flowset
-from hmrm_lab.preparation.gray import LENGTH, SIDE_PX, resample
+from hmrm_lab.preparation import load_clips, load_flowset
+from hmrm_lab.preparation.clipwise import make_all
+from hmrm_lab.preparation.gray import GRAY, LENGTH, SIDE_PX, resample
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.reporting.tables import display_table, results_table
+from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import predict_recording
@@ -67,12 +68,12 @@ def test_only_systems_of_clips_get_them(monkeypatch: pytest.MonkeyPatch) -> None
     few = made.take([3, 1])
     assert (few.clips == made.clips[[3, 1]]).all()
     assert not np.shares_memory(few.clips, made.clips)
-    monkeypatch.setattr(gray_module, "gray_clips", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr(clipwise, "make_all", lambda *_, **__: pytest.fail("made again"))
     assert load_flowset(config).fingerprint() == made.fingerprint()
     clip = load_clips(config)[1]
-    first = cv2.cvtColor(clip.frames[clip.onset], cv2.COLOR_RGB2GRAY)
+    first = cv2.cvtColor(clip.frames[clip.onset], cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(first, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
-    assert (made.clips[1, 0] == small).all()
+    assert (made.clips[1, 0] == small.round()).all()
 
 
 def test_recordings_are_aligned_and_kept_one_by_one(tmp_path: Path) -> None:
@@ -80,13 +81,13 @@ def test_recordings_are_aligned_and_kept_one_by_one(tmp_path: Path) -> None:
     root = write_clips([drawn], tmp_path / "faces").parent
     frames = open_recording(root / drawn.key.subject / drawn.key.clip).frames
     read = [replace(drawn, frames=frames)]
-    assert (gray_clips(read, None) == gray_clips([drawn], None)).all()
+    assert (make_all(GRAY, read, None) == make_all(GRAY, [drawn], None)).all()
     (kept,) = (cache_folder() / "gray").rglob("*.npz")
     template = FacesConfig(name="template")
-    gray_clips(read, template)  # another place of the face is another clip
+    make_all(GRAY, read, template)  # another place of the face is another clip
     assert len(list((cache_folder() / "gray").rglob("*.npz"))) == 2
     kept.write_bytes(b"half a fi")
-    assert (gray_clips(read, None) == gray_clips([drawn], None)).all()
+    assert (make_all(GRAY, read, None) == make_all(GRAY, [drawn], None)).all()
 
 
 def test_a_face_beside_the_middle_is_brought_to_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,7 @@ def test_a_face_beside_the_middle_is_brought_to_its_place(monkeypatch: pytest.Mo
         for at in (points, points + np.array([80, 0], np.float32))
     )
     monkeypatch.setattr("hmrm_lab.preparation.crops._provider", lambda _: lambda frame: moved)
-    (aligned,) = gray_clips([replace(drawn, frames=wide)], FacesConfig(name="template"))
+    (aligned,) = make_all(GRAY, [replace(drawn, frames=wide)], FacesConfig(name="template"))
     onset = align_clip(drawn, FaceTrack({drawn.onset: face})).frames[drawn.onset]
     small = cv2.resize(
         cv2.cvtColor(onset, cv2.COLOR_RGB2GRAY), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA

@@ -1,4 +1,7 @@
-"""Flip, shift, zoom and turn of motion maps, with what each does to the vectors themselves."""
+"""Flip, shift, zoom and turn of motion maps, with what each does to the vectors themselves.
+
+Channels behind u and v, strain and pictures, have no direction: they are moved and nothing more.
+"""
 
 import math
 
@@ -14,7 +17,7 @@ def flip(maps: Tensor) -> Tensor:
 
     Shapes
     ------
-    maps : (B, 3, H, W), order (u, v, strain), motion centred on zero
+    maps : (B, C, H, W), u and v first, motion centred on zero
     """
     mirrored = maps.flip(-1)
     mirrored[:, U] *= -1
@@ -37,7 +40,7 @@ def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg
 
     Shapes
     ------
-    maps : (B, 3, H, W), order (u, v, strain)
+    maps : (B, C, H, W), u and v first
     """
     if flips:
         mirrored = torch.rand(len(maps), device=maps.device) < 0.5
@@ -58,8 +61,9 @@ def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg
     if rotate_deg == 0:
         return moved
     c, s = cos[:, None, None], sin[:, None, None]
-    u, v, strain = moved.unbind(1)
-    return torch.stack([c * u - s * v, s * u + c * v, strain], dim=1)
+    u, v = moved[:, U], moved[:, V]
+    turned = torch.stack([c * u - s * v, s * u + c * v], dim=1)
+    return torch.cat([turned, moved[:, V + 1 :]], dim=1)
 
 
 def _symmetric(maps: Tensor) -> Tensor:

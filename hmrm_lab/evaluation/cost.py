@@ -37,7 +37,7 @@ def cost_of(config: ExperimentConfig, size: int) -> dict[str, int | None]:
     model = build_learner(config, size)
     return {
         "parameters": count_parameters(model),
-        "flops": count_flops(model, len(config.input.channels), size),
+        "flops": count_flops(model, len(config.input.channels), config.input.side(size)),
     }
 
 

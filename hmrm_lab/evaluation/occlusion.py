@@ -49,12 +49,28 @@ def hold_clips_still(clip: Gray, masks: NDArray[np.bool_]) -> Gray:
     masks : (R, H, W), enlarged to the pixels of the clip
     returns : (R, T, S, S)
     """
+    return np.where(_enlarge(masks, clip.shape[1:])[:, None], clip[:1], clip[None])
+
+
+def hide_in_pictures(pictures: Floats, masks: NDArray[np.bool_]) -> Floats:
+    """The pictures once per mask, 0 inside: their mean, or no change.
+
+    Shapes
+    ------
+    pictures : (P, S, S)
+    masks : (R, H, W), enlarged to the pixels of the pictures
+    returns : (R, P, S, S)
+    """
+    hidden = _enlarge(masks, pictures.shape[1:])[:, None]
+    return np.where(hidden, np.float32(0), pictures[None])
+
+
+def _enlarge(masks: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Masks (R, H, W) with each cell repeated, as (R, *shape)."""
     rows, columns = (
-        np.arange(side) * cells // side
-        for side, cells in zip(clip.shape[1:], masks.shape[1:], strict=True)
+        np.arange(side) * cells // side for side, cells in zip(shape, masks.shape[1:], strict=True)
     )
-    large = masks[:, rows[:, None], columns[None]]
-    return np.where(large[:, None], clip[:1], clip[None])
+    return masks[:, rows[:, None], columns[None]]
 
 
 def occlusion_falls(
@@ -79,6 +95,9 @@ def occlusion_falls(
         clips=None
         if clip.clips is None
         else np.concatenate([clip.clips, hold_clips_still(clip.clips[0], masks)]),
+        pictures=None
+        if clip.pictures is None
+        else np.concatenate([clip.pictures, hide_in_pictures(clip.pictures[0], masks)]),
     )
     believed = classify(held)[:, winner]
     return np.asarray(believed[0] - believed[1:], dtype=np.float32)

@@ -17,7 +17,7 @@ from hmrm_lab.evaluation.metrics import (
     uf1_mean_over_folds,
 )
 from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, pooled
-from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, Predictions
+from hmrm_lab.records import CLASSES, PICTURES, PREDICTION_COLUMNS, Predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.store import RunFolder
 
@@ -82,9 +82,14 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
     """The flow method, or what is known of maps that came ready-made; none of clips."""
     if systems[config.model.name].takes == "clip":
         return "none (clips)"
+    if set(config.input.channels) <= set(PICTURES):
+        return f"none ({', '.join(config.input.channels)})"
     if data["unit"] != "px":
         return "as published"
-    return f"{config.flow.name}, fine-tuned" if config.flow.finetune else config.flow.name
+    words = [config.flow.name]
+    words += ["fine-tuned"] if config.flow.finetune else []
+    words += ["both phases"] if config.flow.phases == "both" else []
+    return ", ".join(words)
 
 
 def stamp(metrics: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmrm_lab.records import Floats
+from hmrm_lab.records import CHANNELS, PICTURES, Floats
 
 STILL = 1e-6  # a map whose RMS is below this shows no motion
 
@@ -48,13 +48,12 @@ def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
 
     Shapes
     ------
-    maps : (B, 3, H, W), order (u, v, strain)
+    maps : (B, 3, H, W), order (u, v, strain); or (B, 7, H, W) with `PICTURES` behind them
     returns : (B, C, H, W)
     """
-    u, v, strain = maps.unbind(1)
-    planes = {"u": u, "v": v, "strain": strain}
+    planes = dict(zip((*CHANNELS, *PICTURES), maps.unbind(1), strict=False))
     if "magnitude" in channels:
-        planes["magnitude"] = root(u**2 + v**2)
+        planes["magnitude"] = root(planes["u"] ** 2 + planes["v"] ** 2)
     return torch.stack([planes[name] for name in channels], dim=1)
 
 

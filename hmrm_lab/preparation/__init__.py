@@ -9,17 +9,21 @@ from hmrm_lab.preparation.flowset import (
     load_flowset,
     require_clips,
 )
-from hmrm_lab.preparation.gray import gray_clips, require_gray, wants_gray
 from hmrm_lab.preparation.pairs import reduce_frames, require_frames
+from hmrm_lab.preparation.whole_clips import (
+    frames_for,
+    require_frames_for,
+    with_whole_clips,
+)
 
 __all__ = [
     "compute_flowset",
-    "gray_clips",
+    "frames_for",
     "load_clips",
     "load_flowset",
     "reduce_frames",
     "require_clips",
     "require_frames",
-    "require_gray",
-    "wants_gray",
+    "require_frames_for",
+    "with_whole_clips",
 ]

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hmrm_lab.faces  # noqa: F401  registers the providers
-from hmrm_lab.config import FacesConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_clip
 from hmrm_lab.faces.apex import spot_apex
@@ -27,6 +26,7 @@ from hmrm_lab.preparation.motion import IdentifiedFrames
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, ClipKey, Floats
 from hmrm_lab.registry import providers
+from hmrm_lab.sections import FacesConfig
 
 FORMAT = 1  # raise it when the same settings give other crops
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
@@ -120,6 +120,15 @@ def crop_clip(clip: Clip, faces: FacesConfig) -> Crop:
     """The crop of one clip; what is wrong with it is raised as `InputError`."""
     file = _file_of(clip, faces)
     return _stored(clip, file) or _keep(clip, file, _cut(clip, faces))
+
+
+def whole_clips(clips: Sequence[Clip], crops: Sequence[Crop]) -> list[Clip]:
+    """The usable clips with all their frames, and the apex that their crops have."""
+    return [
+        replace(clip, apex=crop.apex_frame)
+        for clip, crop in zip(clips, crops, strict=True)
+        if crop.clip is not None
+    ]
 
 
 def count_crops(crops: Sequence[Crop]) -> dict[str, dict[str, int]]:

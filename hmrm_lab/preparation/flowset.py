@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 import hmrm_lab.datasets  # noqa: F401  registers the data sets
-from hmrm_lab.config import ExperimentConfig, FlowConfig
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
-from hmrm_lab.preparation.crops import crop_clips
-from hmrm_lab.preparation.gray import load_gray, no_frames, wants_gray
+from hmrm_lab.preparation.crops import crop_clips, whole_clips
 from hmrm_lab.preparation.motion import (
     IdentifiedFrames,
     Motion,
@@ -22,9 +21,15 @@ from hmrm_lab.preparation.motion import (
     flow_identity,
 )
 from hmrm_lab.preparation.pairs import reduce_frames, require_frames
+from hmrm_lab.preparation.whole_clips import (
+    frames_for,
+    no_frames,
+    with_whole_clips,
+)
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs
 from hmrm_lab.registry import datasets
+from hmrm_lab.sections import FlowConfig
 from hmrm_lab.store import cache_folder
 
 FORMAT = 2  # raise it when the same settings give other maps
@@ -55,10 +60,10 @@ def load_flowset(
     if isinstance(source, FlowSet):
         if config.flow.finetune:
             require_frames(config, source)
-        if wants_gray(config):
+        if frames_for(config):
             raise no_frames(config)
         return source
-    clips = _with_faces(source, config, jobs, on_faces)
+    clips, whole = _with_faces(source, config, jobs, on_faces)
     file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"
     flowset = _read(file)
     if flowset is None:
@@ -66,12 +71,10 @@ def load_flowset(
         if config.flow.finetune:
             flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
         _write(file, flowset)
-    if wants_gray(config):
-        faces = None if _cropped(source) else config.faces
-        whole = _whole_clips(source, clips)
-        gray = load_gray(config.data, whole, faces, jobs=jobs, on_progress=on_faces)
-        flowset = replace(flowset, clips=gray)
-    return flowset
+    if not frames_for(config):
+        return flowset
+    faces = None if _cropped(source) else config.faces
+    return with_whole_clips(config, flowset, whole, faces, jobs=jobs, on_progress=on_faces)
 
 
 def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip] | None:
@@ -141,10 +144,13 @@ def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
 
 def _with_faces(
     clips: list[Clip], config: ExperimentConfig, jobs: int, on_progress: Progress
-) -> list[Clip]:
-    """The clips in the canonical crop."""
+) -> tuple[list[Clip], list[Clip]]:
+    """The usable clips in the canonical crop, of which a crop has kept onset and apex; and whole.
+
+    The apex of either is the one that counts, be it annotated or spotted.
+    """
     if _cropped(clips):
-        return clips
+        return clips, clips
     crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=on_progress)
     lost = sum(crop.clip is None for crop in crops)
     if lost:
@@ -152,13 +158,7 @@ def _with_faces(
             "%s: clips left out: %d; `hmrm prepare %s` says why",
             *(config.data.name, lost, config.data.name),
         )
-    return [crop.clip for crop in crops if crop.clip is not None]
-
-
-def _whole_clips(source: list[Clip], usable: list[Clip]) -> list[Clip]:
-    """The clips with all their frames, of which a crop has kept onset and apex."""
-    known = {clip.key: clip for clip in source}
-    return [known[clip.key] for clip in usable]
+    return [crop.clip for crop in crops if crop.clip is not None], whole_clips(clips, crops)
 
 
 def _cropped(clips: list[Clip]) -> bool:

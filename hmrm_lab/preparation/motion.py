@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
-from hmrm_lab.config import FlowConfig
 from hmrm_lab.faces.regions import reduce_masks, region_masks
 from hmrm_lab.faces.track import LandmarkedFrames
+from hmrm_lab.flow.dual_phase import combine
 from hmrm_lab.flow.estimator import FlowEstimator, LearntFlow
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.preparation.cache import digest_of
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.registry import flows
+from hmrm_lab.sections import FlowConfig
 
 MAP_SIDE_PX = 28  # as published flow maps have it
 
@@ -40,6 +41,17 @@ def clip_motion(clip: Clip, flow: FlowConfig) -> Motion:
         return motion, None
     masks = region_masks(clip.frames.landmarks(clip.onset), *onset.shape[:2])
     return motion, reduce_masks(masks, MAP_SIDE_PX)
+
+
+def dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
+    """A clip's motion map (3, 28, 28) of both phases, to the apex and back (decision 0018)."""
+    cv2.setNumThreads(1)
+    onset, apex, offset = (
+        clip.frames[number][None] for number in (clip.onset, clip.known_apex, clip.offset)
+    )
+    estimator = _estimator(_settings(flow))
+    combined = combine(estimator(onset, apex)[0], estimator(apex, offset)[0])
+    return motion_map(combined[None], MAP_SIDE_PX)[0]
 
 
 def flow_identity(flow: FlowConfig) -> str:

@@ -20,7 +20,7 @@ from hmrm_lab.errors import ConfigError, DiskFullError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
 from hmrm_lab.evaluation.failures import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
-from hmrm_lab.preparation import load_clips, load_flowset
+from hmrm_lab.preparation import frames_for, load_clips, load_flowset
 from hmrm_lab.registry import systems as registered
 from hmrm_lab.reporting.comparison import HONEST, NULL, ORACLE, Outcome
 from hmrm_lab.store import RunFolder, refuse_full_disk
@@ -28,7 +28,6 @@ from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
 from hmrm_lab.training.one_step import has_epochs
 
-MAPS = "flow maps"
 CHANGES = {
     HONEST: (),
     ORACLE: ("evaluation.epoch_rule=oracle_test",),
@@ -116,9 +115,9 @@ def plan_comparison(
     )
     no_frames = load_clips(shared, root) is None
     left_out = {
-        name: f"takes a {registered[name].takes}, and '{shared.data.name}' has no frames"
-        for name in chosen
-        if no_frames and registered[name].takes != MAPS
+        name: f"takes {frames_for(config)}, and '{shared.data.name}' has no frames"
+        for name, config in chosen.items()
+        if no_frames and frames_for(config)
     }
     kept = {name: config for name, config in chosen.items() if name not in left_out}
     if not kept:

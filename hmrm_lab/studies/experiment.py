@@ -17,7 +17,7 @@ from hmrm_lab.evaluation.executors import Executor, processes
 from hmrm_lab.evaluation.loso import run_loso
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
-from hmrm_lab.preparation import load_flowset, require_frames, require_gray, wants_gray
+from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.store import RunFolder, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
@@ -92,8 +92,7 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
     """What a run records of its data and of its system's cost."""
     if config.flow.finetune:
         require_frames(config, flowset)
-    if wants_gray(config):
-        require_gray(config, flowset)
+    require_frames_for(config, flowset)
     folds = leave_one_subject_out(flowset)
     size = flowset.maps.shape[-1]
     counts = np.bincount(flowset.labels, minlength=len(CLASSES)).tolist()

@@ -6,18 +6,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hmrm_lab.config import ExperimentConfig, FacesConfig
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.calibration import calibration_words
 from hmrm_lab.evaluation.occlusion import grid_masks, occlusion_falls
 from hmrm_lab.evaluation.prediction import RecordingPrediction
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.faces.regions import part_masks, reduce_masks
-from hmrm_lab.preparation import compute_flowset, gray_clips, reduce_frames, wants_gray
+from hmrm_lab.preparation import compute_flowset, reduce_frames, with_whole_clips
 from hmrm_lab.preparation.crops import Crop, crop_clip
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
 from hmrm_lab.records import Clip, FlowSet
 from hmrm_lab.registry import providers
+from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import RunFolder
 from hmrm_lab.studies.own_clip import recording_clip
 from hmrm_lab.training.finetune import FineTuned
@@ -93,8 +94,8 @@ def predict_recording(
     if config.flow.finetune:
         pairs = reduce_frames([crop.clip], config.flow.finetune_side_px)
         flowset = replace(flowset, frames=pairs)
-    if wants_gray(config):
-        flowset = replace(flowset, clips=gray_clips([clip], faces))
+    whole = replace(clip, apex=crop.apex_frame)
+    flowset = with_whole_clips(config, flowset, [whole], faces)
     fitted, flowset = settle_flow(fitted, flowset)
     probabilities = fitted.classify(flowset)[0]
     parts = part_masks(crop.clip.frames.landmarks(0), *crop.clip.frames[0].shape[:2])  # type: ignore[attr-defined]

@@ -1,12 +1,13 @@
 """Recordings made ready for a run: faces, apex frames, flow and strain, and what became of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips
+from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips, whole_clips
 from hmrm_lab.preparation.flowset import compute_flowset, recorded_clips
+from hmrm_lab.preparation.whole_clips import with_whole_clips
 from hmrm_lab.records import FlowSet
 from hmrm_lab.reporting.contact_sheet import write_contact_sheet
 from hmrm_lab.store import cache_folder
@@ -18,6 +19,7 @@ def prepare(
     config: ExperimentConfig,
     root: Path,
     *,
+    systems: Sequence[ExperimentConfig] = (),
     jobs: int = 1,
     sheet: Path | None = None,
     watch: Stage = lambda stage, done, total: None,
@@ -28,6 +30,8 @@ def prepare(
 
     Parameters
     ----------
+    systems
+        Settings of systems whose pictures or gray clips are to be made as well, on the same crops.
     sheet
         An HTML page to write, with every crop, its landmarks and its motion.
 
@@ -44,6 +48,16 @@ def prepare(
     flowset = compute_flowset(
         usable, config.flow, jobs=jobs, on_progress=lambda *state: watch("flow", *state)
     )
+    whole = whole_clips(clips, crops)
+    for one in (config, *systems):
+        with_whole_clips(
+            one,
+            flowset,
+            whole,
+            config.faces,
+            jobs=jobs,
+            on_progress=lambda *state: watch("whole clips", *state),
+        )
     if sheet is not None:
         write_contact_sheet(sheet, config.data.name, crops, flowset)
     return _facts(config, crops, flowset, sheet)

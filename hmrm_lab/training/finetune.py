@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from hmrm_lab.augment.motionmix import MapSource
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.flow.motion import MotionFromFrames, learnt_network
-from hmrm_lab.flow.normalise import normalise_live, normalise_maps
+from hmrm_lab.flow.normalise import normalise_live
 from hmrm_lab.models.multi_task import forward_tasks
 from hmrm_lab.preparation import require_frames
 from hmrm_lab.records import FlowSet
+from hmrm_lab.training.inputs import all_channels
 
 
 class FineTuned(nn.Module):
@@ -67,7 +68,7 @@ def map_source(
     """Normalised maps of these clips by position: stored ones, or by the model's own flow."""
     if isinstance(model, FineTuned):
         return LiveMaps(config, model.motion, flowset, device)
-    return torch.from_numpy(normalise_maps(flowset.maps, config.input.normalise)).to(device)
+    return all_channels(config, flowset).to(device)
 
 
 def parameter_groups(

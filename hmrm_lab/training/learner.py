@@ -15,12 +15,13 @@ from torch.optim.lr_scheduler import LambdaLR
 import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.augment.geometry import jitter
 from hmrm_lab.augment.motionmix import MapSource, MotionMix, template_masks
-from hmrm_lab.config import ExperimentConfig, TrainingConfig
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.normalise import select_channels
 from hmrm_lab.models.multi_task import forward_tasks
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.registry import systems
+from hmrm_lab.sections import TrainingConfig
 from hmrm_lab.training.finetune import map_source, parameter_groups, with_flow
 from hmrm_lab.training.graphs import RecordedGradients
 from hmrm_lab.training.losses import MSWCE, balance_classes
@@ -103,9 +104,10 @@ def split_batches(order: Tensor, size: int) -> list[Tensor]:
 
 
 def build_model(config: ExperimentConfig, size: int) -> nn.Module:
-    """The system of the settings, untrained, for maps of `size` pixels."""
+    """The system of the settings, untrained, for clips whose maps have `size` pixels a side."""
     build = systems[config.model.name].build
-    return build(len(config.input.channels), size, **config.model.options)
+    channels = len(config.input.channels)
+    return build(channels, config.input.side(size), **config.model.options)
 
 
 def build_learner(config: ExperimentConfig, size: int) -> nn.Module:

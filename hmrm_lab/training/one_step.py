@@ -1,15 +1,15 @@
 """Systems that are fitted in one step: what they are given, and what they answer."""
 
 import numpy as np
-import torch
 
 import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.flow.normalise import normalise_maps, select_channels
+from hmrm_lab.flow.normalise import select_channels
 from hmrm_lab.models.estimator import Estimator, Inputs
-from hmrm_lab.preparation import require_gray
+from hmrm_lab.preparation import require_frames_for
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.registry import systems
+from hmrm_lab.training.inputs import all_channels
 
 
 def has_epochs(config: ExperimentConfig) -> bool:
@@ -38,6 +38,7 @@ def answer(estimator: Estimator, config: ExperimentConfig, flowset: FlowSet) -> 
 def inputs_of(config: ExperimentConfig, flowset: FlowSet) -> Inputs:
     """What the system is given: (n, C, H, W) normalised maps, or (n, T, S, S) gray clips."""
     if systems[config.model.name].takes == "clip":
-        return require_gray(config, flowset)
-    maps = torch.from_numpy(normalise_maps(flowset.maps, config.input.normalise))
-    return select_channels(maps, config.input.channels).numpy()
+        require_frames_for(config, flowset)
+        assert flowset.clips is not None
+        return flowset.clips
+    return select_channels(all_channels(config, flowset), config.input.channels).numpy()

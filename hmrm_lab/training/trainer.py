@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.augment.geometry import flip, shift
-from hmrm_lab.config import EvaluationConfig, ExperimentConfig
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DivergedError
 from hmrm_lab.flow.normalise import select_channels
 from hmrm_lab.models.estimator import Estimator
 from hmrm_lab.records import Floats, FlowSet
+from hmrm_lab.sections import EvaluationConfig
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.learner import Learner

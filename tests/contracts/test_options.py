@@ -35,7 +35,8 @@ def works(config: ExperimentConfig) -> bool:
     if systems[config.model.name].is_estimator:
         clips = make_clip_flowset(subjects=2, per_subject=2)
         return bool((fit(config, clips, seed=0).classify(clips) >= 0).all())
-    maps = torch.randn(2, len(config.input.channels), 28, 28)
+    side = config.input.side(28)
+    maps = torch.randn(2, len(config.input.channels), side, side)
     with torch.no_grad():
         return bool(build_model(config, 28)(maps).isfinite().all())
 

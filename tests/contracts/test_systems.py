@@ -5,7 +5,7 @@ import tomllib
 import numpy as np
 import pytest
 import torch
-from conftest import make_flowset, quick_config
+from conftest import make_flowset, quick_config, with_pictures
 
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.records import CLASSES
@@ -20,7 +20,8 @@ NETWORKS = [name for name in SYSTEMS if not systems[name].is_estimator]  # other
 
 def maps_of(config: ExperimentConfig, clips: int = 5) -> torch.Tensor:
     torch.manual_seed(0)
-    return torch.randn(clips, len(config.input.channels), 28, 28)
+    side = config.input.side(28)
+    return torch.randn(clips, len(config.input.channels), side, side)
 
 
 @pytest.mark.parametrize("system", NETWORKS)
@@ -48,7 +49,7 @@ def test_overfits_eight_clips(system: str) -> None:
     plain = ["training.epochs=60", "training.lr=5e-3", "training.schedule=cosine"]
     still = ["model.dropout=0"] if "dropout" in systems[system].options.model_fields else []
     config = quick_config(system, "augment.motionmix=0", *plain, *still)
-    eight = make_flowset(subjects=2, per_subject=4)
+    eight = with_pictures(make_flowset(subjects=2, per_subject=4))
     assert (fit(config, eight, seed=0).classify(eight).argmax(1) == eight.labels).all()
 
 
@@ -57,12 +58,13 @@ def test_a_single_clip_left_over_is_no_trouble(system: str) -> None:
     """Batch normalisation has nothing to compare one clip with once its map is 1x1."""
     small = ["model.side=32"] if "side" in systems[system].options.model_fields else []
     config = quick_config(system, "training.epochs=1", "training.batch=4", *small)
-    assert np.isfinite(fit(config, make_flowset(subjects=1, per_subject=5), seed=0).losses).all()
+    five = with_pictures(make_flowset(subjects=1, per_subject=5))
+    assert np.isfinite(fit(config, five, seed=0).losses).all()
 
 
 @pytest.mark.parametrize("system", NETWORKS)
 def test_same_seed_same_probabilities(system: str) -> None:
-    flowset = make_flowset()
+    flowset = with_pictures(make_flowset())
     first, second = (fit(quick_config(system), flowset, seed=7) for _ in range(2))
     assert (first.classify(flowset) == second.classify(flowset)).all()
 

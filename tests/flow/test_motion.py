@@ -6,13 +6,13 @@ import pytest
 import torch
 from conftest import make_flowset, make_framed_flowset
 
-from hmrm_lab.config import FlowConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow import motion
 from hmrm_lab.flow.motion import MotionFromFrames, learnt_network, motion_maps
 from hmrm_lab.flow.normalise import normalise_live, normalise_maps, root, select_channels
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.registry import flows
+from hmrm_lab.sections import FlowConfig
 
 GRU = FlowConfig(name="gru_attention")
 

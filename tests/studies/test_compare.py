@@ -13,7 +13,6 @@ from hmrm_lab.errors import ConfigError, DivergedError
 from hmrm_lab.registry import Entry, systems
 from hmrm_lab.reporting.comparison import HONEST, NULL, ORACLE, comparison_table
 from hmrm_lab.studies.compare import (
-    MAPS,
     plan_comparison,
     run_comparison,
 )
@@ -92,10 +91,10 @@ def test_frames_are_needed_only_by_those_that_take_them(
 ) -> None:
     maps = real_data / "megc2019-flowmaps"
     plan = plan_comparison("smoke", data="flowmaps", root=maps)
-    assert plan.left_out["watcher"] == "takes a clip, and 'flowmaps' has no frames"
+    assert plan.left_out["watcher"] == "takes clips, and 'flowmaps' has no frames"
     assert {*plan.left_out, *plan.configs[HONEST]} == set(systems)
-    assert all(systems[name].takes == MAPS for name in plan.configs[HONEST])
-    with pytest.raises(ConfigError, match="nothing to compare: watcher takes a clip"):
+    assert all(systems[name].takes == "flow maps" for name in plan.configs[HONEST])
+    with pytest.raises(ConfigError, match="nothing to compare: watcher takes clips"):
         plan_comparison("smoke", data="flowmaps", root=maps, systems=["watcher"])
     with_frames = plan_comparison("smoke", systems=["watcher", "hmrm"], overrides=QUICK)
     assert "watcher" in with_frames.configs[HONEST]

@@ -172,3 +172,14 @@ def test_the_apex_of_a_prepared_clip_shows_what_moved(tmp_path: Path) -> None:
     flowset = load_flowset(config, root)
     assert np.hypot(flowset.maps[:, 0], flowset.maps[:, 1]).max(axis=(1, 2)).min() > 0.1
     assert flowset.masks is not None
+
+
+def test_what_systems_take_of_all_frames_is_made_as_well(tmp_path: Path) -> None:
+    root = write_faces(tmp_path / "faces")
+    done = prepared("casme2", root, *TEMPLATE, "--systems", "lbp_top", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    kept = contents(tmp_path / "cache")
+    assert sum(name.startswith("gray/") for name in kept) == 6
+    wrong = prepared("casme2", root, *TEMPLATE, "--systems", "lbp_tip", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "did you mean 'lbp_top'" in wrong.stderr

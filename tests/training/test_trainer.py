@@ -105,7 +105,7 @@ def test_the_average_of_weights_follows_slowly() -> None:
 
 
 def test_warm_up_and_cosine(toy_flowset: FlowSet) -> None:
-    from hmrm_lab.config import TrainingConfig
+    from hmrm_lab.sections import TrainingConfig
 
     training = TrainingConfig(epochs=10, schedule="cosine", warmup_epochs=2)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

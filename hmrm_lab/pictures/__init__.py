@@ -1,0 +1,1 @@
+"""One picture of a clip: the dynamic image, and MESTI, which keeps what rises and falls again."""

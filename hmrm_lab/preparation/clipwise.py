@@ -1,0 +1,118 @@
+"""What is made of all frames of a clip, one clip at a time, and kept under what it depends on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrm_lab.preparation.cache import cache_file, digest_of, read_arrays, write_arrays
+from hmrm_lab.preparation.crops import aligned_frames
+from hmrm_lab.preparation.motion import IdentifiedFrames
+from hmrm_lab.preparation.work import Progress, make_missing, no_progress
+from hmrm_lab.records import Clip
+from hmrm_lab.sections import DataConfig, FacesConfig
+from hmrm_lab.store import cache_folder
+
+Made = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one array is made of a clip in the canonical crop.
+
+    Parameters
+    ----------
+    kind
+        Its name in the cache.
+    shape
+        Of the array; a file with another one is made anew.
+    depends_on
+        All that the result depends on beside the frames, the marks and the place of the face.
+    make
+        Of a clip from onset to offset; a function of a module, for other processes.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    depends_on: tuple[object, ...]
+    make: Callable[[Clip], Made]
+
+
+def load_all(
+    recipe: Recipe,
+    data: DataConfig,
+    clips: Sequence[Clip],
+    faces: FacesConfig | None,
+    *,
+    jobs: int = 1,
+    on_progress: Progress = no_progress,
+) -> Made:
+    """`make_all` of a data set. What is made of drawn clips is kept in one file, all together."""
+    if all(isinstance(clip.frames, IdentifiedFrames) for clip in clips):
+        return make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
+    known = digest_of(data.model_dump_json(), *(identity(recipe, clip, faces) for clip in clips))
+    file = cache_folder() / f"{data.name}-{recipe.kind}-{known[:16]}.npz"
+    stored = _stored(file, recipe.kind, (len(clips), *recipe.shape))
+    if stored is not None:
+        return stored
+    made = make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
+    write_arrays(file, {recipe.kind: made}, compress=True)
+    return made
+
+
+def make_all(
+    recipe: Recipe,
+    clips: Sequence[Clip],
+    faces: FacesConfig | None,
+    *,
+    jobs: int = 1,
+    on_progress: Progress = no_progress,
+) -> Made:
+    """The arrays of all clips, one upon the other, made by `jobs` processes.
+
+    Those of clips from files are cached one by one, so that an interrupted computation goes on.
+
+    Parameters
+    ----------
+    faces
+        How faces are found in recordings; None for clips that are in the canonical crop already.
+    """
+    files = [
+        cache_file(recipe.kind, identity(recipe, clip, faces))
+        if isinstance(clip.frames, IdentifiedFrames)
+        else None
+        for clip in clips
+    ]
+    stored = [_stored(file, recipe.kind, recipe.shape) for file in files]
+    arguments = [(recipe, clip, faces, file) for clip, file in zip(clips, files, strict=True)]
+    return np.stack(make_missing(stored, _make, arguments, jobs=jobs, on_progress=on_progress))
+
+
+def identity(recipe: Recipe, clip: Clip, faces: FacesConfig | None) -> str:
+    """A digest of all that a result depends on: every frame, the face's place, the recipe."""
+    marks = (*clip.key, clip.onset, clip.apex, clip.offset)
+    numbers = range(clip.onset, clip.offset + 1)
+    frames = clip.frames
+    known = [frames.identity(n) for n in numbers] if isinstance(frames, IdentifiedFrames) else []
+    crop = faces.model_dump_json() if faces else "as it is"
+    return digest_of(*recipe.depends_on, crop, marks, *known)
+
+
+def _make(recipe: Recipe, clip: Clip, faces: FacesConfig | None, file: Path | None) -> Made:
+    cv2.setNumThreads(1)
+    made = recipe.make(clip if faces is None else aligned_frames(clip, faces))
+    if file is not None:
+        write_arrays(file, {recipe.kind: made})
+    return made
+
+
+def _stored(file: Path | None, name: str, shape: tuple[int, ...]) -> Made | None:
+    arrays = read_arrays(file, name) if file is not None else None
+    if arrays is None or arrays[name].shape != shape:
+        return None
+    stored: Made = arrays[name]
+    return stored

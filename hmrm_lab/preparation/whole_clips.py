@@ -1,0 +1,90 @@
+"""What needs more frames than onset and apex: gray clips, pictures, motion of both phases."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import InputError
+from hmrm_lab.preparation.clipwise import Recipe, load_all
+from hmrm_lab.preparation.gray import GRAY
+from hmrm_lab.preparation.motion import MAP_SIDE_PX, dual_phase_maps, flow_identity
+from hmrm_lab.preparation.pictures import PICTURED
+from hmrm_lab.preparation.work import Progress, no_progress
+from hmrm_lab.records import CHANNELS, PICTURES, Clip, FlowSet
+from hmrm_lab.registry import systems
+from hmrm_lab.sections import FacesConfig, FlowConfig
+
+FORMAT = 1  # raise it when the same frames give other motion of both phases
+
+
+def wants_gray(config: ExperimentConfig) -> bool:
+    """Whether the system of the settings is given clips."""
+    return systems[config.model.name].takes == "clip"
+
+
+def frames_for(config: ExperimentConfig) -> str:
+    """What these settings need more frames for than onset and apex; empty if nothing."""
+    needs = ["clips"] if wants_gray(config) else []
+    needs += [name for name in config.input.channels if name in PICTURES]
+    needs += ["flow from apex to offset"] if config.flow.phases == "both" else []
+    return ", ".join(needs)
+
+
+def require_frames_for(config: ExperimentConfig, flowset: FlowSet) -> None:
+    """An `InputError` if the flow set lacks what these settings need frames for.
+
+    Ready-made maps do; of which phases maps are that came from frames they do not tell.
+    """
+    lacks_gray = wants_gray(config) and flowset.clips is None
+    lacks_pictures = config.input.has_pictures and flowset.pictures is None
+    if lacks_gray or lacks_pictures:
+        raise no_frames(config)
+
+
+def no_frames(config: ExperimentConfig) -> InputError:
+    """The error for settings that need frames, on data that have maps alone."""
+    usable = [name for name in systems if systems[name].takes == "flow maps"]
+    return InputError(
+        f"data set '{config.data.name}' has no frames, and system '{config.model.name}' takes"
+        f" {frames_for(config)}",
+        mend=f"take one of the systems for flow maps ({', '.join(usable)}), or data with frames",
+    )
+
+
+def with_whole_clips(
+    config: ExperimentConfig,
+    flowset: FlowSet,
+    clips: Sequence[Clip],
+    faces: FacesConfig | None,
+    *,
+    jobs: int = 1,
+    on_progress: Progress = no_progress,
+) -> FlowSet:
+    """The flow set with all that these settings ask for beside onset-apex flow.
+
+    Parameters
+    ----------
+    clips
+        The clips of the flow set with all their frames and a known apex.
+    faces
+        How faces are found in recordings; None for clips that are in the canonical crop already.
+    """
+    found = partial(load_all, jobs=jobs, on_progress=on_progress)
+    if config.flow.phases == "both":
+        maps = found(_of_both_phases(config.flow), config.data, clips, faces)
+        flowset = replace(flowset, maps=maps)
+    if wants_gray(config):
+        flowset = replace(flowset, clips=found(GRAY, config.data, clips, faces))
+    if config.input.has_pictures:
+        flowset = replace(flowset, pictures=found(PICTURED, config.data, clips, faces))
+    return flowset
+
+
+def _of_both_phases(flow: FlowConfig) -> Recipe:
+    return Recipe(
+        "phases",
+        (len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX),
+        (FORMAT, flow_identity(flow)),
+        partial(dual_phase_maps, flow=flow),
+    )
