@@ -77,9 +77,9 @@ def make_flowset(subjects: int = 4, per_subject: int = 6, size: int = 28, seed: 
     return FlowSet(maps, labels, keys)
 
 
-def with_pictures(flowset: FlowSet) -> FlowSet:
-    """The same clips, each with four pictures of noise beside its map."""
-    rng = np.random.default_rng(0)
+def with_pictures(flowset: FlowSet, seed: int = 0) -> FlowSet:
+    """The same clips with pictures of noise, for systems that read some."""
+    rng = np.random.default_rng(seed)
     shape = (len(flowset), len(PICTURES), PICTURE_SIDE_PX, PICTURE_SIDE_PX)
     return replace(flowset, pictures=rng.normal(size=shape).astype(np.float32))
 

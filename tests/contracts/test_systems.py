@@ -58,9 +58,8 @@ def test_a_single_clip_left_over_is_no_trouble(system: str) -> None:
     """Batch normalisation has nothing to compare one clip with once its map is 1x1."""
     small = ["model.side=32"] if "side" in systems[system].options.model_fields else []
     config = quick_config(system, "training.epochs=1", "training.batch=4", *small)
-    assert np.isfinite(
-        fit(config, with_pictures(make_flowset(subjects=1, per_subject=5)), seed=0).losses
-    ).all()
+    five = with_pictures(make_flowset(subjects=1, per_subject=5))
+    assert np.isfinite(fit(config, five, seed=0).losses).all()
 
 
 @pytest.mark.parametrize("system", NETWORKS)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import make_flowset, make_framed_flowset, quick_config
+from conftest import make_flowset, make_framed_flowset, quick_config, with_pictures
 
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
@@ -27,12 +27,17 @@ def poison(flowset: FlowSet, fold: Fold) -> FlowSet:
         images = frames.images.copy()
         images[fold.test] = np.random.default_rng(8).integers(0, 256, images[fold.test].shape)
         frames = FramePairs(images, frames.pixel)
-    return replace(flowset, maps=maps, labels=labels, frames=frames)
+    pictures = flowset.pictures
+    if pictures is not None:
+        pictures = pictures.copy()
+        pictures[fold.test] = 100 * np.random.default_rng(7).normal(size=pictures[fold.test].shape)
+    return replace(flowset, maps=maps, labels=labels, frames=frames, pictures=pictures)
 
 
 def answer(flowset: FlowSet, rule: str, system: str, *overrides: str) -> tuple[Answer, Fold]:
     fold = leave_one_subject_out(flowset)[1]
-    settings = ("augment.motionmix=0.5", f"evaluation.epoch_rule={rule}", *overrides)
+    mixed = 0.0 if quick_config(system).input.has_pictures else 0.5  # pictures cannot be mixed
+    settings = (f"augment.motionmix={mixed}", f"evaluation.epoch_rule={rule}", *overrides)
     config = quick_config(system, *settings)
     task = Task(config, flowset.take(fold.train), lambda: flowset.take(fold.test), seed=3)
     return RULES[rule](task), fold
@@ -41,7 +46,7 @@ def answer(flowset: FlowSet, rule: str, system: str, *overrides: str) -> tuple[A
 @pytest.mark.parametrize("system", [name for name in systems if not systems[name].is_estimator])
 @pytest.mark.parametrize("rule", HONEST)
 def test_poisoned_held_out_clips_leave_the_weights_as_they_are(rule: str, system: str) -> None:
-    flowset = make_flowset(subjects=5)
+    flowset = with_pictures(make_flowset(subjects=5))
     clean, fold = answer(flowset, rule, system)
     poisoned, _ = answer(poison(flowset, fold), rule, system)
     assert_sealed(clean, poisoned)

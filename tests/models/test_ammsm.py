@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hmrm_lab.config import load_config
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.evaluation.cost import count_flops
 from hmrm_lab.models.ammsm.ammsm import AMMSM
 from hmrm_lab.models.ammsm.choice import ALPHA_RANGE, RATIO_RANGE, draw_choice
 from hmrm_lab.models.ammsm.inspection import magnified, surviving_tokens
@@ -216,6 +217,13 @@ def test_attention_ends_the_last_two_stages_in_place_of_a_block() -> None:
     assert [len(stage.blocks) for stage in stages] == [1, 2, 2, 0]
     assert [len(stage.attention) for stage in stages] == [0, 0, 1, 1]
     assert [stage.blocks[1].mix[1].reverse for stage in stages[1:3]] == [True, True]
+
+
+def test_fewer_tokens_are_less_work() -> None:
+    few, many = (count_flops(model(ratios=(r,) * 4), 3, 28) for r in (0.25, 1.0))
+    assert few < 0.8 * many
+    stage = model(magnifier="none", spatial=False)
+    assert count_flops(stage, 3, 28) < few
 
 
 def test_no_sparsity_selects_all_in_order() -> None:

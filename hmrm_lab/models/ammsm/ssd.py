@@ -165,7 +165,8 @@ class SSD(nn.Module):
                 mend="take a model.width whose multiple by model.expand model.head divides",
             )
         self.heads, self.reverse, self.backend = inner // head, reverse, backend
-        self.parts = [inner, inner, state, state, self.heads]
+        self.scanned = [inner, state, state]  # x, B, C
+        self.parts = [inner, sum(self.scanned), self.heads]  # gate, what is scanned, dt
         self.project_in = Linear(width, sum(self.parts))
         self.dt_bias = nn.Parameter(initial_dt_bias((self.heads,)))
         self.log_decay = nn.Parameter(torch.empty(self.heads).uniform_(1, 16).log())  # as Mamba-2
@@ -175,10 +176,11 @@ class SSD(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         projected = self.project_in(tokens.flip(1) if self.reverse else tokens)
-        gate, x, B, C, dt = projected.split(self.parts, dim=-1)
-        x, dt = F.silu(x).unflatten(-1, (self.heads, -1)), F.softplus(dt + self.dt_bias)
+        gate, scanned, dt = projected.split(self.parts, dim=-1)
+        x, B, C = F.silu(scanned).split(self.scanned, dim=-1)
+        x, dt = x.unflatten(-1, (self.heads, -1)), F.softplus(dt + self.dt_bias)
         A = -self.log_decay.exp()
-        y = ssd(x, dt, A, F.silu(B), F.silu(C), self.skip, backend=self.backend).flatten(2)
+        y = ssd(x, dt, A, B, C, self.skip, backend=self.backend).flatten(2)
         mixed = self.project_out(self.norm(y * F.silu(gate)))
         return mixed.flip(1) if self.reverse else mixed
 
