@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.models.remembered import described_anew
 from hmrm_lab.records import Floats, FlowSet
-from hmrm_lab.training.learner import build_learner
+from hmrm_lab.training.learner import build_learner, without_own_weights
 from hmrm_lab.training.one_step import has_epochs
 
 ANSWERS = 5  # timed, of which the median counts
@@ -34,7 +34,7 @@ def cost_of(config: ExperimentConfig, size: int) -> dict[str, int | None]:
     """
     if not has_epochs(config):
         return {"parameters": None, "flops": None}
-    model = build_learner(config, size)
+    model = build_learner(without_own_weights(config), size)
     return {
         "parameters": count_parameters(model),
         "flops": count_flops(model, len(config.input.channels), config.input.side(size)),

@@ -115,6 +115,13 @@ def build_learner(config: ExperimentConfig, size: int) -> nn.Module:
     return with_flow(config, build_model(config, size), size)
 
 
+def without_own_weights(config: ExperimentConfig) -> ExperimentConfig:
+    """The settings of a model whose weights come from elsewhere: a user's file is not asked for."""
+    if not config.model.options.get("weights"):
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": ""})})
+
+
 class WeightAverage:
     """An exponential moving average of weights and buffers, with a short warm-up."""
 

@@ -16,7 +16,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES
 from hmrm_lab.store import parse_json
 from hmrm_lab.tensors import read_tensors, write_tensors
-from hmrm_lab.training.learner import build_learner
+from hmrm_lab.training.learner import build_learner, without_own_weights
 from hmrm_lab.training.one_step import build_estimator, has_epochs
 from hmrm_lab.training.trainer import Fitted
 
@@ -44,7 +44,8 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
     for name, value in _identity(config).items():
         if header.get(name) != value:
             raise InputError(f"the model of a run with other {name}", where=path, mend=AGAIN)
-    model = build_learner(config, size) if has_epochs(config) else build_estimator(config)
+    blank = without_own_weights(config)
+    model = build_learner(blank, size) if has_epochs(config) else build_estimator(config)
     try:
         model.load_state_dict(tensors)
     except RuntimeError:

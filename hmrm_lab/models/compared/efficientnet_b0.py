@@ -3,10 +3,11 @@
 from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
+from hmrm_lab.models.compared.own_weights import OwnWeights, load_own
 from hmrm_lab.models.compared.pictures import (
     ENLARGED,
-    FROM_SCRATCH,
     NARROW,
+    OR_OWN_WEIGHTS,
     PLAIN,
     SIDE,
     OnMaps,
@@ -16,6 +17,7 @@ from hmrm_lab.models.compared.pictures import (
     conv_norm,
     count_filters,
 )
+from hmrm_lab.models.compared.published_names import efficientnet_name
 from hmrm_lab.models.layers import Dropout
 from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
@@ -41,7 +43,7 @@ CARD = Card(
     departures=(
         ENLARGED,
         NARROW,
-        FROM_SCRATCH,
+        OR_OWN_WEIGHTS,
         "no stochastic depth; batch normalisation averages over ten steps, not over a hundred,"
         " because a fold has few",
     ),
@@ -50,10 +52,18 @@ CARD = Card(
 
 @systems.register("efficientnet_b0", recipe=PLAIN, source="Tan and Le 2019", card=CARD)
 def efficientnet_b0(
-    channels: int, size: int, *, side: Side = SIDE, width: Width = 0.25, dropout: Dropped = 0.2
+    channels: int,
+    size: int,
+    *,
+    side: Side = SIDE,
+    width: Width = 0.25,
+    dropout: Dropped = 0.2,
+    weights: OwnWeights = "",
 ) -> OnMaps:
     """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    return OnMaps(EfficientNetB0(channels, len(CLASSES), width=width, dropout=dropout), side)
+    network = EfficientNetB0(channels, len(CLASSES), width=width, dropout=dropout)
+    load_own(network, weights, efficientnet_name)
+    return OnMaps(network, side)
 
 
 class EfficientNetB0(nn.Module):

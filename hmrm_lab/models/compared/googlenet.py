@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
+from hmrm_lab.models.compared.own_weights import OwnWeights, load_own
 from hmrm_lab.models.compared.pictures import (
     ENLARGED,
-    FROM_SCRATCH,
     NARROW,
+    OR_OWN_WEIGHTS,
     PLAIN,
     SIDE,
     OnMaps,
@@ -17,6 +18,7 @@ from hmrm_lab.models.compared.pictures import (
     conv_norm,
     count_filters,
 )
+from hmrm_lab.models.compared.published_names import googlenet_name
 from hmrm_lab.models.layers import Dropout
 from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
@@ -43,7 +45,7 @@ CARD = Card(
     departures=(
         ENLARGED,
         NARROW,
-        FROM_SCRATCH,
+        OR_OWN_WEIGHTS,
         "without the two auxiliary heads",
         "batch normalisation after each convolution in place of local response normalisation, and"
         " 3x3 in place of 5x5, as in the widely used version of 6,624,904 parameters",
@@ -53,10 +55,18 @@ CARD = Card(
 
 @systems.register("googlenet", recipe=PLAIN, source="Szegedy et al. 2015", card=CARD)
 def googlenet(
-    channels: int, size: int, *, side: Side = SIDE, width: Width = 0.25, dropout: Dropped = 0.4
+    channels: int,
+    size: int,
+    *,
+    side: Side = SIDE,
+    width: Width = 0.25,
+    dropout: Dropped = 0.4,
+    weights: OwnWeights = "",
 ) -> OnMaps:
     """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    return OnMaps(GoogLeNet(channels, len(CLASSES), width=width, dropout=dropout), side)
+    network = GoogLeNet(channels, len(CLASSES), width=width, dropout=dropout)
+    load_own(network, weights, googlenet_name)
+    return OnMaps(network, side)
 
 
 class GoogLeNet(nn.Module):

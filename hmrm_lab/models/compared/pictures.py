@@ -40,6 +40,10 @@ ENLARGED = (
 )
 NARROW = "a quarter of the published filters (option width), so that it trains on a CPU"
 FROM_SCRATCH = "trained from random weights, by a plain recipe, without pictures before"
+OR_OWN_WEIGHTS = (
+    f"{FROM_SCRATCH}, unless option weights names a safetensors file of your own; it must be of the"
+    " same width, and its last layers are not taken"
+)
 
 
 class OnMaps(nn.Module):

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from hmrm_lab.cards import Card
 from hmrm_lab.models.compared.pictures import (
     ENLARGED,
-    FROM_SCRATCH,
     NARROW,
+    OR_OWN_WEIGHTS,
     begin_as_he,
     conv_norm,
     count_filters,
@@ -24,7 +24,7 @@ CARD = Card(
     takes="flow maps",
     citation="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
     fidelity="adapted",
-    departures=(ENLARGED, NARROW, FROM_SCRATCH),
+    departures=(ENLARGED, NARROW, OR_OWN_WEIGHTS),
 )
 
 

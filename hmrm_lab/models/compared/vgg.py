@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from hmrm_lab.cards import Card
 from hmrm_lab.models.compared.pictures import (
     ENLARGED,
-    FROM_SCRATCH,
     NARROW,
+    OR_OWN_WEIGHTS,
     begin_as_he,
     count_filters,
 )
@@ -28,7 +28,7 @@ CARD = Card(
     citation="Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image"
     " Recognition, ICLR 2015",
     fidelity="adapted",
-    departures=(ENLARGED, NARROW, FROM_SCRATCH, NORMALISED),
+    departures=(ENLARGED, NARROW, OR_OWN_WEIGHTS, NORMALISED),
 )
 
 

@@ -1,5 +1,6 @@
 """VGG16 (Simonyan and Zisserman, ICLR 2015) on motion maps."""
 
+from hmrm_lab.models.compared.own_weights import OwnWeights, load_own
 from hmrm_lab.models.compared.pictures import (
     PLAIN,
     SIDE,
@@ -7,6 +8,7 @@ from hmrm_lab.models.compared.pictures import (
     Side,
     Width,
 )
+from hmrm_lab.models.compared.published_names import same_name
 from hmrm_lab.models.compared.vgg import CARD, VGG, VGG16
 from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
@@ -22,6 +24,7 @@ def vgg16(
     width: Width = 0.25,
     dropout: Dropped = 0.5,
     batch_norm: bool = True,
+    weights: OwnWeights = "",
 ) -> OnMaps:
     """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
     network = VGG(
@@ -33,4 +36,5 @@ def vgg16(
         dropout=dropout,
         batch_norm=batch_norm,
     )
+    load_own(network, weights, same_name)
     return OnMaps(network, side)

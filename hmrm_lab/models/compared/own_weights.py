@@ -1,0 +1,123 @@
+"""Weights that a user brings along, such as ImageNet's: option `weights` of networks for pictures.
+
+A setting names the file and what was in it, `PATH@sha256:DIGITS`: the digits are added when the
+settings are read, so that they are part of a run's name, and a file that has changed since is
+refused. A trained model brings its weights itself and asks for the file no more.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import AfterValidator
+from torch import Tensor, nn
+
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.models.compared.published_names import Renaming
+from hmrm_lab.tensors import read_tensors
+
+COLOURS = 3
+DIGITS = 16
+PINNED = re.compile(rf"@sha256:[0-9a-f]{{{DIGITS}}}$")
+HEADS = ("head.", "classifier.")  # what tells classes apart is left as it was drawn
+COUNTER = "num_batches_tracked"  # no number of it is used
+
+FITTING = (
+    "take weights of this very network: model.width=1 for published ones, and for a VGG"
+    " model.batch_norm as in the file"
+)
+
+
+def pin(weights: str) -> str:
+    """`PATH@sha256:DIGITS` for a path; what is pinned already, or empty, stays as it is."""
+    if not weights or PINNED.search(weights):
+        return weights
+    path = Path(weights).expanduser()
+    return f"{path}@sha256:{_digits(path)}"
+
+
+OwnWeights = Annotated[str, AfterValidator(pin)]
+
+
+def load_own(network: nn.Module, weights: str, rename: Renaming) -> None:
+    """Put the tensors of a safetensors file in place of the drawn ones; nothing for an empty name.
+
+    Tensors are named as in the network, or as `rename` knows them. The last layers, which tell
+    classes apart, are left as drawn: for a VGG all three linear ones. A first convolution for three
+    colours has its mean over them for each channel of ours, times 3 / C, so that what comes out
+    keeps its size.
+
+    Raises
+    ------
+    ConfigError
+        If the file has changed since the settings were read, or the first tensor that lacks,
+        is left over, does not fit, or is not finite.
+    """
+    if not weights:
+        return
+    path = Path(PINNED.sub("", weights))
+    if PINNED.search(weights) and pin(str(path)) != weights:
+        raise ConfigError(
+            "this file of weights has changed since the run began",
+            where=path,
+            mend="bring the old file back, or set model.weights anew",
+        )
+    _, tensors = read_tensors(
+        path, problem="not readable as safetensors", mend="save the state dict with safetensors"
+    )
+    drawn = {name: value for name, value in network.state_dict().items() if _wanted(name)}
+    given = _placed(tensors, drawn, rename)
+    first = next(name for name, value in drawn.items() if value.ndim == 4)
+    for place, value in drawn.items():
+        if place not in given:
+            raise ConfigError(f"no tensor for {place}", where=path, mend=FITTING)
+        name, tensor = given[place]
+        fitting = _for_channels(tensor, value.shape[1]) if place == first else tensor
+        if fitting.shape != value.shape:
+            sizes = f"{tuple(tensor.shape)}, and {place} is {tuple(value.shape)}"
+            raise ConfigError(f"tensor {name} is {sizes}", where=path, mend=FITTING)
+        if not bool(torch.isfinite(fitting).all()):
+            raise ConfigError(f"tensor {name} is not finite", where=path, mend="take a sound file")
+        with torch.no_grad():
+            value.copy_(fitting)
+    if left := [name for place, (name, _) in given.items() if place not in drawn]:
+        raise ConfigError(f"tensor {left[0]} has no place here", where=path, mend=FITTING)
+
+
+def _placed(
+    tensors: dict[str, Tensor], drawn: dict[str, Tensor], rename: Renaming
+) -> dict[str, tuple[str, Tensor]]:
+    """Where each tensor goes, with its name in the file; without the last layers."""
+    found = {}
+    for name, tensor in tensors.items():
+        ours = name.removeprefix("network.")  # as a trained model has them
+        place = ours if ours in drawn else rename(ours)
+        if _wanted(place):
+            found[place] = name, tensor
+    return found
+
+
+def _wanted(name: str) -> bool:
+    return not name.startswith(HEADS) and not name.endswith(COUNTER)
+
+
+def _for_channels(tensor: Tensor, channels: int) -> Tensor:
+    """(D, 3, k, k) to (D, C, k, k): each channel the mean over the colours, times 3 / C."""
+    if tensor.ndim != 4 or tensor.shape[1] != COLOURS or channels == COLOURS:
+        return tensor
+    mean = tensor.mean(1, keepdim=True) * (COLOURS / channels)
+    return mean.expand(-1, channels, -1, -1)
+
+
+def _digits(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+    except OSError as error:
+        raise ConfigError(
+            f"no readable file of weights ({error.strerror})",
+            where=path,
+            mend="set model.weights to a safetensors file",
+        ) from None

@@ -1,0 +1,129 @@
+"""MEGANet (Nguyen et al., arXiv 2509.00056): a compact network that attends to gradients."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hmrm_lab.cards import Card
+from hmrm_lab.errors import InputError
+from hmrm_lab.models.compared.own_weights import OwnWeights, load_own
+from hmrm_lab.models.compared.pictures import (
+    PLAIN,
+    SIDE,
+    Side,
+    Width,
+    begin_as_he,
+    conv_norm,
+    count_filters,
+    enlarge,
+)
+from hmrm_lab.models.compared.published_names import same_name
+from hmrm_lab.models.compared.residual import Residual
+from hmrm_lab.models.gradient_attention import GradientAttention
+from hmrm_lab.models.layers import Dropout
+from hmrm_lab.models.options import Dropped
+from hmrm_lab.records import CLASSES
+from hmrm_lab.registry import systems
+
+STAGES = (64, 128, 256)  # filters at width 1
+
+CARD = Card(
+    takes="flow maps",
+    citation="Nguyen et al., MESTI-MEGANet: Micro-expression Spatio-Temporal Image and"
+    " Micro-expression Gradient Attention Networks for Micro-expression Recognition,"
+    " arXiv 2509.00056, 2025",
+    fidelity="sketch",
+    departures=(
+        "known to us in words alone: that it attends to gradients; stages, filters and the form of"
+        " the attention are of our choice (decision 0019)",
+        "reads flow maps by default, so that it runs on all data; the paper reads MESTI pictures",
+        f"what it is given is enlarged to {SIDE} pixels (option side)",
+        "trained from random weights, by a plain recipe, unless option weights names a safetensors"
+        " file of your own",
+    ),
+)
+
+
+@systems.register("meganet", recipe=PLAIN, source="Nguyen et al. 2025", card=CARD)
+class MEGANet(nn.Module):
+    """A stem and three residual stages that halve the map, each followed by gradient attention.
+
+    Shapes
+    ------
+    maps : (B, C, H, H) of any `size`
+    returns : (B, 1, K); K = 3 classes
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        *,
+        side: Side = SIDE,
+        width: Width = 0.25,
+        attention: Literal["gradient", "none"] = "gradient",
+        dropout: Dropped = 0.2,
+        weights: OwnWeights = "",
+    ) -> None:
+        super().__init__()
+        self.side = side
+        filters = [count_filters(count, width) for count in STAGES]
+        self.stem = conv_norm(channels, filters[0], 3, stride=2)
+        given = [filters[0], *filters[:-1]]
+        self.stages = nn.ModuleList(
+            Residual(before, after, stride=2 if place else 1, bottleneck=False)
+            for place, (before, after) in enumerate(zip(given, filters, strict=True))
+        )
+        attends = attention == "gradient"
+        self.attention = nn.ModuleList(
+            GradientAttention() if attends else nn.Identity() for _ in STAGES
+        )
+        self.dropout = Dropout(dropout)
+        self.head = nn.Linear(filters[-1], len(CLASSES))
+        begin_as_he(self)
+        load_own(self, weights, same_name)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        features = self.stem(enlarge(maps, self.side))
+        for stage, attend in zip(self.stages, self.attention, strict=True):
+            features = attend(stage(features))
+        logits: Tensor = self.head(self.dropout(features.mean((2, 3))))
+        return logits[:, None]
+
+
+@torch.no_grad()
+def attention_maps(model: nn.Module, pictures: Tensor) -> Tensor:
+    """Where MEGANet attends, from 0 to 1: the mean of its three maps, in the size of the first.
+
+    Read without dropout and with the averages of batch normalisation, whatever mode it is in.
+
+    Shapes
+    ------
+    pictures : (B, C, H, H), as the model is given them
+    returns : (B, h, w), h = w = side / 2
+
+    Raises
+    ------
+    InputError
+        If the model is no MEGANet, or one without attention.
+    """
+    blocks = [block for block in model.modules() if isinstance(block, GradientAttention)]
+    if not isinstance(model, MEGANet) or not blocks:
+        raise InputError(
+            "this model has no gradient attention",
+            mend="take meganet with model.attention=gradient",
+        )
+    was_training = model.training
+    model.eval()
+    maps: list[Tensor] = []
+    features = model.stem(enlarge(pictures, model.side))
+    for stage, attend in zip(model.stages, blocks, strict=True):
+        features = stage(features)
+        maps.append(attend.weights(features))
+        features = attend(features)
+    model.train(was_training)
+    shape = maps[0].shape[-2:]
+    same = [F.interpolate(one, shape, mode="bilinear", align_corners=False) for one in maps]
+    return torch.stack(same).mean(0)[:, 0]

@@ -1,0 +1,207 @@
+"""A user's own weights: where each tensor goes, and what is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.evaluation.cost import cost_of
+from hmrm_lab.models.compared.own_weights import pin
+from hmrm_lab.registry import systems
+from hmrm_lab.training.learner import build_model
+from hmrm_lab.training.model_file import load_model, save_model
+from hmrm_lab.training.trainer import fit
+
+TAKING = [name for name in systems if "weights" in systems[name].options.model_fields]
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+NARROW = ("model.width=0.125", "model.side=32")
+BOTTLENECK, BASIC = (3, 4, 6, 3), (2, 2, 2, 2)
+
+
+def network(system: str, channels: int = 3, **options: object) -> nn.Module:
+    model = systems[system].build(channels, 28, **{"width": 0.125, **options})
+    return model.network if hasattr(model, "network") else model
+
+
+def other_values(module: nn.Module) -> dict[str, Tensor]:
+    """A state dict of the same shapes, in which no two tensors are alike."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.rand(value.shape, generator=generator) if value.ndim else value
+        for name, value in module.state_dict().items()
+    }
+
+
+def is_head(name: str) -> bool:
+    return name.startswith(("head.", "classifier."))
+
+
+def normalised(conv: str, norm: str) -> Iterator[str]:
+    yield f"{conv}.weight"
+    yield from (f"{norm}.{name}" for name in NORM)
+
+
+def resnet(blocks: tuple[int, ...], convolutions: int) -> Iterator[str]:
+    yield from normalised("conv1", "bn1")
+    for layer, count in enumerate(blocks, start=1):
+        for block in range(count):
+            place = f"layer{layer}.{block}"
+            for k in range(1, convolutions + 1):
+                yield from normalised(f"{place}.conv{k}", f"{place}.bn{k}")
+            if block == 0 and (layer > 1 or convolutions == 3):
+                yield from normalised(f"{place}.downsample.0", f"{place}.downsample.1")
+    yield from ("fc.weight", "fc.bias")
+
+
+def efficientnet() -> Iterator[str]:
+    yield from normalised("features.0.0", "features.0.1")
+    for stage, count in enumerate((1, 2, 2, 3, 3, 4, 1), start=1):
+        for block in range(count):
+            place, k = f"features.{stage}.{block}.block", 0
+            for _ in range(1 if stage == 1 else 2):
+                yield from normalised(f"{place}.{k}.0", f"{place}.{k}.1")
+                k += 1
+            yield from (f"{place}.{k}.{fc}.{w}" for fc in ("fc1", "fc2") for w in NORM[:2])
+            yield from normalised(f"{place}.{k + 1}.0", f"{place}.{k + 1}.1")
+    yield from normalised("features.8.0", "features.8.1")
+    yield from ("classifier.1.weight", "classifier.1.bias")
+
+
+def googlenet() -> Iterator[str]:
+    for k in (1, 2, 3):
+        yield from normalised(f"conv{k}.conv", f"conv{k}.bn")
+    for name in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"):
+        for branch in ("branch1", "branch2.0", "branch2.1", "branch3.0", "branch3.1", "branch4.1"):
+            yield from normalised(f"inception{name}.{branch}.conv", f"inception{name}.{branch}.bn")
+    yield from ("fc.weight", "fc.bias")
+
+
+TORCHVISION = {
+    "resnet18": lambda: resnet(BASIC, 2),
+    "resnet50": lambda: resnet(BOTTLENECK, 3),
+    "efficientnet_b0": efficientnet,
+    "googlenet": googlenet,
+}
+
+
+def test_the_networks_for_pictures_take_weights() -> None:
+    assert {"efficientnet_b0", "googlenet", "resnet18", "resnet50", "vgg16", "vgg19"} <= set(TAKING)
+
+
+@pytest.mark.parametrize("system", TAKING)
+def test_own_names_come_back(system: str, tmp_path: Path) -> None:
+    given = other_values(network(system))
+    save_file(given, tmp_path / "w.safetensors")
+    torch.manual_seed(3)
+    drawn = network(system).state_dict()
+    torch.manual_seed(3)
+    loaded = network(system, weights=str(tmp_path / "w.safetensors")).state_dict()
+    for name, value in loaded.items():
+        expected = drawn if is_head(name) or name.endswith("num_batches_tracked") else given
+        assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize("system", TORCHVISION)
+def test_published_names_find_their_place(system: str, tmp_path: Path) -> None:
+    """Both state dicts are in the order of the layers, which a safetensors file loses."""
+    given = other_values(network(system))
+    published = dict(zip(TORCHVISION[system](), given.values(), strict=True))
+    save_file(published, tmp_path / "w.safetensors")
+    loaded = network(system, weights=str(tmp_path / "w.safetensors")).state_dict()
+    for name, value in loaded.items():
+        if not is_head(name):
+            assert torch.equal(value, given[name]), name
+
+
+def test_auxiliary_heads_are_left_out(tmp_path: Path) -> None:
+    given = other_values(network("googlenet"))
+    save_file({**given, "aux1.fc1.weight": torch.ones(2, 2)}, tmp_path / "w.safetensors")
+    network("googlenet", weights=str(tmp_path / "w.safetensors"))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_colours_become_channels_without_a_change_of_size(channels: int, tmp_path: Path) -> None:
+    given = other_values(network("resnet18"))
+    save_file(given, tmp_path / "w.safetensors")
+    loaded = network("resnet18", channels, weights=str(tmp_path / "w.safetensors"))
+    gray = torch.rand(2, 1, 40, 40)
+    colours, ours = gray.expand(-1, 3, -1, -1), gray.expand(-1, channels, -1, -1)
+    expected = nn.functional.conv2d(colours, given["stem.0.0.weight"])
+    torch.testing.assert_close(
+        nn.functional.conv2d(ours, loaded.stem[0][0].weight), expected, rtol=1e-4, atol=1e-3
+    )
+
+
+def refused(tmp_path: Path, tensors: dict[str, Tensor], **options: object) -> str:
+    save_file(tensors, tmp_path / "w.safetensors")
+    with pytest.raises(ConfigError) as caught:
+        network("resnet18", weights=str(tmp_path / "w.safetensors"), **options)
+    assert str(tmp_path / "w.safetensors") in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    given = other_values(network("resnet18"))
+    wide = refused(tmp_path, given, width=0.25)
+    assert "tensor stem.0.0.weight is (8, 3, 7, 7), and stem.0.0.weight is (16, 3, 7, 7)" in wide
+    assert "model.width=1" in wide
+    without = {name: value for name, value in given.items() if name != "stages.2.1.body.0.0.weight"}
+    assert "no tensor for stages.2.1.body.0.0.weight" in refused(tmp_path, without)
+    deeper = {**given, "layer1.2.conv1.weight": torch.ones(8, 8, 3, 3)}
+    assert "tensor layer1.2.conv1.weight has no place here" in refused(tmp_path, deeper)
+    odd = {**given, "stem.0.1.bias": torch.full((8,), torch.nan)}
+    assert "tensor stem.0.1.bias is not finite" in refused(tmp_path, odd)
+
+
+def test_what_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"no weights")
+    with pytest.raises(InputError, match="not readable as safetensors"):
+        network("vgg16", weights=str(tmp_path / "w.safetensors"))
+
+
+def narrow(path: Path, *overrides: str) -> ExperimentConfig:
+    return quick_config("resnet18", f"model.weights={path}", *NARROW, *overrides)
+
+
+def test_settings_name_the_file_and_what_was_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "my weights.safetensors"
+    given = other_values(network("resnet18"))
+    save_file(given, path)
+    config = narrow(path)
+    pinned = config.model.options["weights"]
+    assert pinned.startswith(f"{path}@sha256:")
+    assert narrow(pinned) == config, "pinned once is pinned for good"
+    assert torch.equal(
+        build_model(config, 28).network.stages[0][0].body[0][0].weight,
+        given["stages.0.0.body.0.0.weight"],
+    )
+    save_file({**given, "stem.0.1.bias": torch.ones(8)}, path)
+    assert narrow(path).digest() != config.digest()
+    with pytest.raises(ConfigError, match="has changed since the run began"):
+        build_model(config, 28)
+
+
+def test_no_file_and_no_name(tmp_path: Path) -> None:
+    assert pin("") == ""
+    with pytest.raises(ConfigError, match="no readable file of weights"):
+        narrow(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match="not readable as safetensors"):
+        network("resnet18", weights=str(tmp_path / "none.safetensors"))
+
+
+def test_a_trained_model_needs_the_file_no_more(tmp_path: Path) -> None:
+    path, flowset = tmp_path / "w.safetensors", make_flowset(subjects=2, per_subject=4)
+    save_file(other_values(network("resnet18")), path)
+    config = narrow(path, "training.epochs=1")
+    fitted = fit(config, flowset, seed=0)
+    save_model(tmp_path / "m", fitted)
+    path.unlink()
+    again = load_model(tmp_path / "m", config, 28)
+    assert (again.classify(flowset) == fitted.classify(flowset)).all()
+    assert cost_of(config, 28) == cost_of(quick_config("resnet18", *NARROW), 28)

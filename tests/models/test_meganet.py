@@ -1,0 +1,133 @@
+"""MEGANet and its gradient attention."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+from torch.nn import functional as F
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.models.gradient_attention import GradientAttention, gradient_size
+from hmrm_lab.models.meganet import MEGANet, attention_maps
+from hmrm_lab.registry import systems
+from hmrm_lab.training.learner import build_model
+from hmrm_lab.training.trainer import fit
+
+SOBEL = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+
+
+def pictures(count: int = 2, channels: int = 3, size: int = 28) -> torch.Tensor:
+    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_gradient_is_sobels() -> None:
+    maps = pictures()
+    kernels = torch.stack([SOBEL, SOBEL.T])[:, None]
+    singly = F.pad(maps, (1, 1, 1, 1), mode="replicate").reshape(-1, 1, 30, 30)
+    both = F.conv2d(singly, kernels).reshape(2, 3, 2, 28, 28)
+    expected = both.square().sum(2).mean(1, keepdim=True).sqrt()
+    torch.testing.assert_close(gradient_size(maps), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_gradient_of_a_plane_is_its_slope() -> None:
+    y, x = torch.meshgrid(torch.arange(9.0), torch.arange(9.0), indexing="ij")
+    plane = (3 * x + 4 * y + 7)[None, None]
+    inner = gradient_size(plane)[..., 1:-1, 1:-1]
+    torch.testing.assert_close(inner, torch.full((1, 1, 7, 7), 5.0))
+
+
+def test_what_is_flat_has_a_finite_gradient() -> None:
+    flat = torch.ones(2, 3, 8, 8, requires_grad=True)
+    GradientAttention()(flat).sum().backward()
+    assert flat.grad is not None
+    assert flat.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("factor", [0.01, 100])
+def test_attention_does_not_depend_on_the_strength_of_the_picture(factor: float) -> None:
+    block, maps = GradientAttention(), pictures()
+    torch.testing.assert_close(
+        block.weights(factor * maps), block.weights(maps), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_attention_multiplies_by_one_to_two() -> None:
+    block, maps = GradientAttention(), pictures()
+    factor = 1 + block.weights(maps)
+    assert ((factor > 1) & (factor < 2)).all()
+    torch.testing.assert_close(block(maps), maps * factor)
+
+
+def test_attention_falls_on_the_edge_when_it_is_for_edges() -> None:
+    block = GradientAttention()
+    with torch.no_grad():
+        block.weigh.weight.fill_(0.2)
+        block.weigh.bias.fill_(-3)
+    maps = torch.zeros(1, 2, 28, 28)
+    maps[..., 20:] = 1
+    weights = block.weights(maps)[0, 0, 14]
+    assert weights.argmax().item() in range(17, 23)
+    assert weights[:14].max() < 0.1 < 0.9 < weights.max()
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 56), (5, 28)])
+@pytest.mark.parametrize("attention", ["gradient", "none"])
+def test_any_channels_and_both_sizes(attention: str, channels: int, size: int) -> None:
+    model = MEGANet(channels, size, attention=attention).eval()
+    assert model(pictures(2, channels, size)).shape == (2, 1, 3)
+
+
+def test_the_ablation_takes_the_attention_and_nothing_else() -> None:
+    whole, without = (MEGANet(3, 28, attention=kind).state_dict() for kind in ("gradient", "none"))
+    gone = set(whole) - set(without)
+    assert gone == {f"attention.{k}.weigh.{name}" for k in range(3) for name in ("weight", "bias")}
+    assert set(without) < set(whole)
+
+
+@pytest.mark.parametrize("side", [32, 33, 50, 224])
+def test_maps_may_be_enlarged_to_any_side(side: int) -> None:
+    with torch.device("meta"):
+        model = systems["meganet"].build(3, 28, side=side, width=0.125).eval()
+        assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
+
+
+def test_attention_over_the_face_is_what_the_model_used() -> None:
+    model, given = MEGANet(3, 28), pictures()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    seen: list[torch.Tensor] = []
+    hooks = [
+        block.weigh.register_forward_hook(lambda _, __, out: seen.append(out.sigmoid()))
+        for block in model.attention
+    ]
+    model.eval()(given)
+    for hook in hooks:
+        hook.remove()
+    maps = attention_maps(model.train(), given)
+    assert model.training
+    assert maps.shape == (2, 28, 28)
+    expected = sum(F.interpolate(one, (28, 28), mode="bilinear") for one in seen) / 3
+    torch.testing.assert_close(maps, expected[:, 0])
+    after = model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert [one.shape[-1] for one in seen] == [28, 14, 7]
+
+
+@pytest.mark.parametrize("setting", ["model.attention=none", ""])
+def test_what_has_no_attention_is_refused(setting: str) -> None:
+    config = quick_config("meganet", setting) if setting else quick_config("ststnet")
+    with pytest.raises(InputError, match="no gradient attention"):
+        attention_maps(build_model(config, 28), pictures())
+
+
+def test_it_learns_where_its_attention_learns_too() -> None:
+    flowset = make_flowset(subjects=2, per_subject=6)
+    fitted = fit(quick_config("meganet", "training.epochs=12"), flowset, seed=0)
+    torch.manual_seed(0)
+    begun = build_model(fitted.config, 28)
+    moved = [
+        not torch.equal(ours.weigh.weight, theirs.weigh.weight)
+        for ours, theirs in zip(fitted.model.attention, begun.attention, strict=True)
+    ]
+    assert all(moved)
+    assert all(late < early for early, late in pairwise(fitted.losses[::4]))
