@@ -20,6 +20,7 @@ from hmrm_lab import (
     cli_predict,
     cli_recordings,
     cli_studies,
+    cli_sweep,
 )
 from hmrm_lab.cli_shared import Json, show
 from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
@@ -36,7 +37,7 @@ app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_notebooks.app, name="notebooks")
 for command in (
     *(cli_recordings.prepare, cli_predict.predict, cli_bench.bench),
-    *(cli_studies.ablate, cli_studies.effects, cli_studies.sweep),
+    *(cli_studies.ablate, cli_studies.effects, cli_sweep.sweep),
     *(cli_compare.compare, cli_compare.audit),
 ):
     app.command()(command)

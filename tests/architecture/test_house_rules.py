@@ -82,6 +82,7 @@ def _harmless(call: ast.Call) -> bool:
         "bench",
         "compare",
         "audit",
+        "sweep",
         "data check",
         "notebooks run",
     ],
