@@ -164,10 +164,14 @@ def _search(
 
 def _words(table: "pd.DataFrame") -> str:
     """The table for a terminal, best first; a note only where there is one."""
+    from hmrm_lab.reporting.sweep_figures import value_words
     from hmrm_lab.reporting.tables import display_table
 
     idle = [] if table["Note"].any() else ["Note"]
-    words = display_table(table.sort_values("UF1", ascending=False, kind="stable"))
+    names = [str(name) for name in table if "." in str(name)]
+    settings = {name: table[name].map(value_words) for name in names}
+    ordered = table.assign(**settings).sort_values("UF1", ascending=False, kind="stable")
+    words = display_table(ordered)
     front = int(table["Front"].sum()) if "Front" in table else 0
     told = f"\n\nPareto front of UF1 (up) and parameters (down): {front} settings" if front else ""
     return f"{words.drop(columns=idle).to_string(index=False)}{told}"

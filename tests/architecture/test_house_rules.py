@@ -83,6 +83,7 @@ def _harmless(call: ast.Call) -> bool:
         "compare",
         "audit",
         "sweep",
+        "evolve",
         "data check",
         "notebooks run",
     ],
