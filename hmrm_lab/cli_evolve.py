@@ -1,6 +1,7 @@
 """`hmrm evolve`: the evolutionary search of AMMSM over magnification and sparsity."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,7 +111,7 @@ def _range(name: str, text: str) -> "Range":
     found = parse_space([f"{name}={text}"])[name]
     if not isinstance(found, Range):
         raise ConfigError(f"--{name} '{text}' is not a range", mend=FORM)
-    return found
+    return replace(found, low=float(found.low), high=float(found.high))
 
 
 def _words(found: "Evolved") -> str:

@@ -29,6 +29,7 @@ def test_evolve_ends_with_a_run(tmp_path: Path) -> None:
     record = json.loads(hmrm("evolve", *SMALL, "--unseal", "--json", cwd=tmp_path).stdout)
     assert record["command"] in done.stdout, "the same winner"
     assert len(record["trials"]) == 6
+    assert any(trial["alpha"] % 1 for trial in record["trials"]), "1..16 is more than whole factors"
     best = max(record["trials"], key=lambda trial: (trial["UF1"], -trial["Cross-entropy"]))
     assert record["winner"]["model.alpha"] == best["alpha"]
     assert record["winner"]["model.ratios"] == [best[f"ratio {n}"] for n in (1, 2, 3, 4)]

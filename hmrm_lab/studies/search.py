@@ -19,7 +19,7 @@ from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import FlowSet
 from hmrm_lab.studies.cells import cells_table, on_front
 from hmrm_lab.studies.journal import ask, finished, load_optuna, open_study, seed_of, tell
-from hmrm_lab.studies.space import Range, Space, chosen, refuse_empty
+from hmrm_lab.studies.space import Range, Space, chosen, in_kind, refuse_empty
 from hmrm_lab.studies.sweep import Point, Sweep, begin, make_cell
 from hmrm_lab.training.one_step import has_epochs
 
@@ -60,6 +60,7 @@ def search(
     there is a `Note` that says why.
     """
     load_optuna()
+    space = in_kind(space, sweep.base.model_dump(mode="json"))
     _check(sweep, space, sampler)
     half = begin(sweep, flowset)
     name = _name_of(space, seed, sampler, population)

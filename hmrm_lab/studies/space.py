@@ -10,7 +10,7 @@ model.tokens=pixels|regions    one of these values
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hmrm_lab.errors import ConfigError
@@ -27,6 +27,8 @@ DIGITS = 10  # of a number that steps lead to
 @dataclass(frozen=True)
 class Range:
     """Numbers from `low` to `high`, whole ones if all given are; `log`: even over their logarithm.
+
+    A search takes all numbers of a setting that is no whole number, however the ends are written.
 
     With a `step`: low, low + step and so on, up to `high` at most.
     """
@@ -103,6 +105,25 @@ def grid_values(space: Space) -> dict[str, tuple[Any, ...]]:
         listed = of_setting.values() if isinstance(of_setting, Range) else of_setting
         values[name] = tuple(dict.fromkeys(listed))
     return values
+
+
+def in_kind(space: Space, settings: Mapping[str, Any]) -> dict[str, Range | Sequence[Any]]:
+    """The space with ranges of whole ends taken for all numbers where the setting is a fraction.
+
+    `settings` are nested tables; `model.dropout=0..1` means more than 0 and 1.
+    """
+    return {
+        name: replace(values, low=float(values.low), high=float(values.high))
+        if isinstance(values, Range) and isinstance(_value_at(settings, name), float)
+        else values
+        for name, values in space.items()
+    }
+
+
+def _value_at(settings: Any, name: str) -> Any:
+    for key in name.split("."):
+        settings = settings.get(key) if isinstance(settings, Mapping) else None
+    return settings
 
 
 def suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:

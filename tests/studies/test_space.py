@@ -3,7 +3,7 @@
 import pytest
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.studies.space import Range, chosen, grid_values, parse_space, suggest
+from hmrm_lab.studies.space import Range, chosen, grid_values, in_kind, parse_space, suggest
 
 
 def test_ranges_and_values() -> None:
@@ -42,6 +42,15 @@ def test_a_grid_takes_values_and_steps() -> None:
     }
     with pytest.raises(ConfigError, match=r"cannot try all numbers of model\.depth; give a step"):
         grid_values(parse_space(["model.depth=1..4"]))
+
+
+def test_whole_ends_of_a_fraction_are_a_range_of_fractions() -> None:
+    space = parse_space(["model.dropout=0..1", "model.width=8..16", "model.tokens=a|b"])
+    kinds = in_kind(space, {"model": {"dropout": 0.4, "width": 64, "tokens": "a"}})
+    assert not kinds["model.dropout"].whole
+    assert kinds["model.width"].whole
+    assert kinds["model.tokens"] == ("a", "b")
+    assert in_kind(space, {}) == space
 
 
 @pytest.mark.parametrize(
