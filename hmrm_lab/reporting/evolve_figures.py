@@ -60,6 +60,7 @@ def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = 
             "overlaying": "y",
             "side": "right",
             "rangemode": "tozero",
+            "tickmode": "auto",
             "showgrid": False,
         },
     )
