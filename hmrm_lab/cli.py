@@ -15,13 +15,15 @@ from hmrm_lab import (
     cli_bench,
     cli_compare,
     cli_data,
+    cli_evolve,
     cli_flow,
     cli_notebooks,
     cli_predict,
     cli_recordings,
     cli_studies,
+    cli_sweep,
 )
-from hmrm_lab.cli_shared import Json, show
+from hmrm_lab.cli_shared import Json, load_maps, show
 from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
 from hmrm_lab.studies.stopping import stoppable
 
@@ -36,7 +38,7 @@ app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_notebooks.app, name="notebooks")
 for command in (
     *(cli_recordings.prepare, cli_predict.predict, cli_bench.bench),
-    *(cli_studies.ablate, cli_studies.effects, cli_studies.sweep),
+    *(cli_studies.ablate, cli_studies.effects, cli_sweep.sweep, cli_evolve.evolve),
     *(cli_compare.compare, cli_compare.audit),
 ):
     app.command()(command)
@@ -208,7 +210,6 @@ def _evaluate(
     the data shall be said before anything is written.
     """
     from hmrm_lab.config import load_config
-    from hmrm_lab.preparation import load_flowset
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.report import write_report
     from hmrm_lab.studies.experiment import run_experiment
@@ -216,7 +217,6 @@ def _evaluate(
     from hmrm_lab.studies.places import (
         count_cores,
         count_jobs,
-        end_preparation_workers,
         open_executor,
         parse_devices,
     )
@@ -232,17 +232,7 @@ def _evaluate(
         open_executor(executor, jobs=processes, devices=places, scheduler=scheduler) as execute,
         ProgressBars() as bars,
     ):
-        flowsets = [
-            load_flowset(
-                config,
-                root,
-                jobs=jobs or cores,
-                on_faces=bars.stage("faces"),
-                on_progress=bars.stage("flow"),
-            )
-            for config in configs
-        ]
-        end_preparation_workers()
+        flowsets = [load_maps(config, root, jobs or cores, bars) for config in configs]
         folders = [
             run_experiment(
                 config,

@@ -1,18 +1,12 @@
-"""`hmrm ablate`, `hmrm sweep` and `hmrm effects`: studies of one recipe (paper 4.4)."""
+"""`hmrm ablate` and `hmrm effects`: studies of one recipe (paper 4.4)."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab.cli_shared import Json, show
+from hmrm_lab.cli_shared import Json, count_processes, load_maps, records, show
 from hmrm_lab.errors import ConfigError
-
-if TYPE_CHECKING:
-    from hmrm_lab.config import ExperimentConfig
-    from hmrm_lab.studies.sweep import Point, Sweep
 
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
 Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
@@ -52,43 +46,11 @@ def ablate(
     variants = [_variant(text) for text in variant] if variant else PAPER
     plan = plan_ablation(config, variants, root=root)
     with ProgressBars() as bars:
-        runs = run_ablation(plan, root=root, out=out, jobs=_processes(jobs), watch=bars)
+        runs = run_ablation(plan, root=root, out=out, jobs=count_processes(jobs), watch=bars)
     table = ablation_table(plan.words, runs, part=part, left_out=plan.left_out)
     caption = ablation_caption(runs, part=part)
     text = f"{ablation_words(table).to_string(index=False)}\n\n{caption}"
-    show({"caption": caption, "variants": _records(table)}, text, as_json)
-
-
-def sweep(
-    preset: Preset = "default",
-    data: Data = None,
-    root: Root = None,
-    overrides: Overrides = None,
-    widths: Annotated[str, typer.Option(help="Values of model.width.")] = "64 128 192 256 320 384",
-    depths: Annotated[str, typer.Option(help="Values of model.depth.")] = "2 4 6 8 10 12",
-    out: Out = Path("runs"),
-    jobs: Jobs = 0,
-    as_json: Json = False,
-) -> None:
-    """Width by depth, scored on inner folds of half of the subjects: no test result."""
-    from hmrm_lab.config import load_config
-    from hmrm_lab.reporting.tables import display_table
-    from hmrm_lab.studies.cells import NOT_A_TEST, cells_table
-    from hmrm_lab.studies.sweep import grid, whole_numbers
-
-    config = load_config(preset, data=data, overrides=overrides or [])
-    values = {
-        "model.depth": whole_numbers("depths", depths),
-        "model.width": whole_numbers("widths", widths),
-    }
-    points = grid(values)
-    found = _swept(config, points, root=root, out=out, jobs=jobs)
-    table = cells_table(cell for point in points if (cell := found.cell(point)))
-    idle = [] if table["Note"].any() else ["Note"]
-    words = display_table(table.sort_values("UF1", ascending=False)).drop(columns=idle)
-    text = words.to_string(index=False)
-    result = {"sweep": str(found.folder), "what": NOT_A_TEST, "cells": _records(table)}
-    show(result, f"{text}\n\n{NOT_A_TEST}. Kept in {found.folder}", as_json)
+    show({"caption": caption, "variants": records(table)}, text, as_json)
 
 
 def effects(
@@ -106,49 +68,26 @@ def effects(
 ) -> None:
     """What moves the number: one change to HMRM's recipe at a time, on half of the subjects."""
     from hmrm_lab.config import load_config
+    from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.effects_table import effects_words
     from hmrm_lab.studies.cells import NOT_A_TEST
     from hmrm_lab.studies.effects import BASE, CHANGES, plan_effects
+    from hmrm_lab.studies.sweep import Sweep, run_cells
 
     config = load_config(preset, data=data, overrides=overrides or [])
     changes = [_variant(text) for text in variant] if variant else CHANGES
     plan = plan_effects(config, changes)
-    found = _swept(config, list(plan.points.values()), root=root, out=out, jobs=jobs)
+    points, processes = list(plan.points.values()), count_processes(jobs)
+    with ProgressBars() as bars:
+        flowset = load_maps(config, root, processes, bars)
+        found = Sweep.of(config, flowset, out)
+        run_cells(found, flowset, points, jobs=processes, on_progress=bars.stage("settings"))
     table = plan.table(found)
     cell = found.cell(plan.points[BASE])
     caption = cell.caption() if cell and not cell.problem else NOT_A_TEST
     text = f"{effects_words(table).to_string(index=False)}\n\n{caption}. Kept in {found.folder}"
-    result = {"sweep": str(found.folder), "what": caption, "changes": _records(table)}
+    result = {"sweep": str(found.folder), "what": caption, "changes": records(table)}
     show(result, text, as_json)
-
-
-def _swept(
-    config: "ExperimentConfig",
-    points: "Sequence[Point]",
-    *,
-    root: Path | None,
-    out: Path,
-    jobs: int,
-) -> "Sweep":
-    """The sweep of this recipe with a cell for every point, those made that were missing."""
-    from hmrm_lab.preparation import load_flowset
-    from hmrm_lab.progress import ProgressBars
-    from hmrm_lab.studies.places import end_preparation_workers
-    from hmrm_lab.studies.sweep import Sweep, run_cells
-
-    processes = _processes(jobs)
-    with ProgressBars() as bars:
-        flowset = load_flowset(
-            config,
-            root,
-            jobs=processes,
-            on_faces=bars.stage("faces"),
-            on_progress=bars.stage("flow"),
-        )
-        end_preparation_workers()
-        found = Sweep.of(config, flowset, out)
-        run_cells(found, flowset, points, jobs=processes, on_progress=bars.stage("settings"))
-    return found
 
 
 def _variant(text: str) -> Any:
@@ -162,14 +101,3 @@ def _variant(text: str) -> Any:
         )
     overrides = tuple(split_overrides(changes))
     return Variant(name.strip(), ", ".join(overrides), overrides)
-
-
-def _processes(jobs: int) -> int:
-    from hmrm_lab.studies.places import count_cores, count_jobs
-
-    return count_jobs(jobs, ("cpu",), count_cores())
-
-
-def _records(table: Any) -> list[dict[str, Any]]:
-    """Rows as JSON has them: null where there is no figure."""
-    return list(json.loads(table.to_json(orient="records")))

@@ -34,6 +34,40 @@ def test_sweep_says_that_it_is_no_result(tmp_path: Path) -> None:
     assert len(list((tmp_path / record["sweep"] / "cells").iterdir())) == 2
 
 
+def test_a_search_of_two_aims_and_its_outer_score(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+    over = ("--space", "model.width=8..16:8", "--space", "model.tokens=windows|pixels")
+    search = ("--sampler", "nsga2", "--trials", 3, "--population", 2)
+    done = hmrm("sweep", *QUICK, *over, *search, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Pareto front of UF1 (up) and parameters (down)" in done.stdout
+    assert "Outer score" not in done.stdout
+    command = ("sweep", *QUICK, *over, *search, "--unseal")
+    record = json.loads(hmrm(*command, "--json", cwd=tmp_path).stdout)
+    assert [cell["Trial"] for cell in record["cells"]] == [1, 2, 3], "the trials are taken up"
+    best = max(record["cells"], key=lambda cell: cell["UF1"])
+    outer = record["outer"]
+    assert outer["settings"] == {name: best[name] for name in ("model.width", "model.tokens")}
+    assert record["outer_score_seen"] == outer["seen"] == 1
+    metrics = json.loads((tmp_path / outer["run"] / "metrics.json").read_text())
+    assert outer["parts"]["all subjects"] == metrics["all"]
+    again = hmrm(*command, cwd=tmp_path)
+    assert "outer score seen 1 time; after the first look it is no longer unseen" in again.stdout
+    assert "other half, had no say                     UF1" in again.stdout
+    assert outer["first_look"] in again.stdout
+
+
+def test_a_grid_of_other_settings(tmp_path: Path) -> None:
+    over = ("--space", "augment.flip=true|false", "--space", 'input.channels=["u"]|["u", "v"]')
+    record = json.loads(hmrm("sweep", *QUICK, *over, "--json", cwd=tmp_path).stdout)
+    assert [(cell["augment.flip"], cell["input.channels"]) for cell in record["cells"]] == [
+        *((True, '["u"]'), (True, '["u", "v"]')),
+        *((False, '["u"]'), (False, '["u", "v"]')),
+    ]
+    assert record["cells"][0]["Parameters"] < record["cells"][1]["Parameters"]
+    assert record["outer_score_seen"] == 0
+
+
 def test_effects_are_read_on_inner_folds(tmp_path: Path) -> None:
     changes = ("--variant", "thin:model.width=8", "--variant", "same:model.width=16")
     done = hmrm("effects", *QUICK, *changes, cwd=tmp_path)
@@ -58,6 +92,12 @@ def test_effects_are_read_on_inner_folds(tmp_path: Path) -> None:
         (("effects", *QUICK, "--variant", "x:training.lr"), "'training.lr' is not key=value"),
         (("effects", *QUICK, "--variant", 'x:input.channels=["u","w"]'), "input.channels"),
         (("sweep", *QUICK, "--widths", "8 wide"), "widths: '8 wide' are not whole numbers"),
+        (("sweep", *QUICK, "--sampler", "tpr"), "did you mean 'tpe'"),
+        (("sweep", *QUICK, "--trials", 3), "a grid tries every combination"),
+        (("sweep", *QUICK, "--space", "model.width=8..16"), "a grid cannot try all numbers"),
+        (("sweep", *QUICK, "--space", "model.width"), "says too little"),
+        (("sweep", *QUICK, "--space", "model.widht=8|16"), "did you mean 'width'"),
+        (("sweep", *QUICK, "--space", "a=1|2", "--widths", "8"), "name two spaces"),
         (("sweep", *QUICK, "--set", "evaluation.epoch_rule=oracle_test"), "peeks best"),
     ],
 )

@@ -85,13 +85,15 @@ def search_history_figure(history: pd.DataFrame, *, caption: str = "") -> go.Fig
     Parameters
     ----------
     history
-        As `search` gives it: columns Trial, UF1, Best, and the settings by name.
+        As `search` gives it: columns Trial, UF1, Best, and the settings by name; with two aims
+        also Parameters and Front.
     """
     title = "Search, trial by trial"
     scored = history[history["UF1"].notna()]
     if scored.empty:
         return message_figure(title, "No trial has a score yet.", caption=CAPTION)
-    names = [name for name in history.columns if name not in ("Trial", "UF1", "Best")]
+    figures = ("Trial", "UF1", "Best", "Parameters", "Front", "Note")
+    names = [name for name in history.columns if name not in figures]
     words = [
         "<br>".join(f"{plain(_short(name))} {value_words(row[name])}" for name in names)
         for _, row in scored.iterrows()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.metrics import confusion, confusion_of, uf1
 from hmrm_lab.evaluation.significance import bootstrap_interval, pooled
 from hmrm_lab.evaluation.summary import stamp, summarise
@@ -91,6 +92,27 @@ class Cell:
 def cells_table(cells: Iterable[Cell]) -> pd.DataFrame:
     """One row per cell: its settings by name, UF1 with its interval, and what it cost."""
     return pd.DataFrame([_row(cell) for cell in cells])
+
+
+def on_front(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether a row is on the Pareto front of UF1 (up) and Parameters (down).
+
+    No other row is better in one of the two and at least as good in the other. A row without a
+    score is not on it.
+    """
+    score, cost = table["UF1"].to_numpy(float), table["Parameters"].to_numpy(float)
+    no_worse = (score >= score[:, None]) & (cost <= cost[:, None])  # [i, j]: j beside i
+    better = (score > score[:, None]) | (cost < cost[:, None])
+    front = ~(no_worse & better).any(axis=1) & ~np.isnan(score)
+    return pd.Series(front, index=table.index)
+
+
+def best_cell(cells: Iterable[Cell]) -> Cell:
+    """The one with the highest score, the first of equals; an `HmrmError` if none has a score."""
+    scored = [cell for cell in cells if not cell.problem]
+    if not scored:
+        raise HmrmError("no setting has a score: every training failed")
+    return max(scored, key=lambda cell: cell.score)
 
 
 def _row(cell: Cell) -> dict[str, Any]:

@@ -1,36 +1,35 @@
-"""A search by Optuna's tree-structured Parzen estimator, where a grid would be too large.
+"""A search by Optuna, where a grid would be too large.
+
+`tpe`     the tree-structured Parzen estimator; it looks for the highest UF1.
+`nsga2`   an evolutionary search with two aims, UF1 up and parameters down.
 
 It proposes settings, and a sweep scores them on the development subjects alone: the same cells as
-those of a grid, kept the same way. The extra `sweep` brings Optuna.
+those of a grid, kept the same way.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from joblib import Parallel, delayed
 
-from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import FlowSet
-from hmrm_lab.studies.sweep import Sweep, begin, make_cell
+from hmrm_lab.studies.cells import cells_table, on_front
+from hmrm_lab.studies.journal import ask, finished, load_optuna, open_study, seed_of, tell
+from hmrm_lab.studies.space import Range, Space, chosen, in_kind, refuse_empty
+from hmrm_lab.studies.sweep import Point, Sweep, begin, make_cell
+from hmrm_lab.training.one_step import has_epochs
 
 if TYPE_CHECKING:
     import optuna
 
+AIMS = {"tpe": ("maximize",), "nsga2": ("maximize", "minimize")}  # UF1, parameters
 RANDOM_TRIALS = 10
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers from `low` to `high`, whole ones if both are; `log`: even over their logarithm."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-Space = Mapping[str, Range | Sequence[Any]]  # a range, or the values to choose from, by setting
+POPULATION = 16
+PROBLEM = "problem"  # why a trial has no score
 
 
 def search(
@@ -39,100 +38,138 @@ def search(
     space: Space,
     *,
     trials: int,
+    sampler: str = "tpe",
     seed: int = 0,
     random_trials: int = RANDOM_TRIALS,
+    population: int = POPULATION,
+    jobs: int = 1,
     on_trial: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Try settings until there are `trials` in the journal; every trial, in order.
 
-    A search that was cut off goes on: trials in the journal count. The first `random_trials` are
-    drawn blindly; from then on the proposals depend on what came before. A setting that was tried
+    A search that was cut off goes on: trials in the journal count. The first `random_trials` of
+    `tpe`, or the first `population` of `nsga2`, are drawn blindly; from then on the proposals
+    depend on what came before, of which `jobs` are trained at a time. A setting that was tried
     before is not trained again.
 
     Returns
     -------
-    One row per trial: `Trial` from 1, the settings, `UF1`, and `Best`, the best UF1 so far. A
-    training that diverged has no UF1.
+    One row per trial: `Trial` from 1, the settings, `UF1`, and `Best`, the best UF1 so far; with
+    `nsga2` also `Parameters`, and `Front`: whether no other trial is better in one aim and as good
+    in the other. A training that diverged, or settings that do not go together, have no UF1; then
+    there is a `Note` that says why.
     """
-    engine = _optuna()
-    _check(sweep, space)
+    load_optuna()
+    space = in_kind(space, sweep.base.model_dump(mode="json"))
+    _check(sweep, space, sampler)
     half = begin(sweep, flowset)
-    study = _study(engine, sweep, space, seed, random_trials)
-    done = len(_finished(study))
-    on_trial(done, trials)
+    name = _name_of(space, seed, sampler, population)
+    study = open_study(sweep.folder / "optuna.journal", name, AIMS[sampler])
+    on_trial(len(finished(study)), trials)
 
-    def objective(trial: "optuna.Trial") -> float:
-        point = {name: _suggest(trial, name, values) for name, values in space.items()}
-        cell = sweep.cell(point) or make_cell(sweep, half, point)
-        if cell.problem:
-            raise engine.TrialPruned(cell.problem)
-        return cell.score
+    def proposer(answers: int) -> Any:
+        return _sampler(sampler, seed_of(seed, answers), random_trials, population)
 
-    def tell(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
-        on_trial(len(_finished(study)), trials)
+    with Parallel(n_jobs=max(1, jobs), return_as="generator") as pool:
+        while (done := len(finished(study))) < trials:
+            batch = ask(study, space, min(max(1, jobs), trials - done), proposer)
+            answers = pool(delayed(_answer)(sweep, half, point) for _, point in batch)
+            for (trial, _), (values, problem) in zip(batch, answers, strict=True):
+                if problem:
+                    trial.set_user_attr(PROBLEM, problem)
+                tell(trial, study, None if problem else values[: len(AIMS[sampler])])
+                on_trial(len(finished(study)), trials)
+    return _history(study, space, sampler)
 
-    if done < trials:
-        study.optimize(objective, n_trials=trials - done, callbacks=[tell])
-    return _history(study, list(space))
+
+def points_of(history: pd.DataFrame, space: Space) -> list[dict[str, Any]]:
+    """The settings that were tried and can be, each once, in the order of the trials."""
+    rows = history if "Note" not in history else history[history["Note"] == ""]
+    records = rows[list(space)].astype(object).to_dict("records")
+    points = [{str(name): value for name, value in record.items()} for record in records]
+    return list({_identity(point): point for point in points}.values())
 
 
-def _optuna() -> Any:
+def trials_table(sweep: Sweep, history: pd.DataFrame, space: Space) -> pd.DataFrame:
+    """Every trial with the figures of its cell, as `cells_table` has them."""
+    empty = {"UF1 low": math.nan, "UF1 high": math.nan, "Parameters": math.nan}
+    points = points_of(history, space)
+    cells = [cell for point in points if (cell := sweep.cell(point))]
+    known = cells_table(cells).drop(columns=[*space, "UF1", "Note"], errors="ignore")
+    rows = dict(zip(map(_identity, points), known.to_dict("records"), strict=True))
+    tried = history.drop(columns=["Best", "Parameters", "Note"], errors="ignore")
+    table = pd.DataFrame(
+        [
+            {**dict(empty, Seeds=0, Seconds=0.0), **rows.get(_identity(point), {})}
+            for point in tried[list(space)].astype(object).to_dict("records")
+        ]
+    )
+    joined = pd.concat([tried.reset_index(drop=True), table], axis=1)
+    return joined.assign(Note=history["Note"].to_numpy() if "Note" in history else "")
+
+
+def _identity(point: Mapping[Any, Any]) -> str:
+    return repr(sorted(point.items()))
+
+
+def _answer(sweep: Sweep, half: FlowSet, point: Point) -> tuple[tuple[float, ...], str]:
+    """UF1 and parameters of a setting, and why there are none; made here unless it was tried."""
     try:
-        import optuna
-    except ImportError:
-        raise InputError(
-            "the search needs Optuna", mend="install the extra: pip install 'hmrm-lab[sweep]'"
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+        cell = sweep.cell(point) or make_cell(sweep, half, point)
+    except ConfigError as error:  # two values that are good, and do not go together
+        return (), str(error)
+    if cell.problem:
+        return (), cell.problem
+    return (cell.score, float(cell.record["parameters"] or 0)), ""
 
 
-def _check(sweep: Sweep, space: Space) -> None:
+def _check(sweep: Sweep, space: Space, sampler: str) -> None:
     """Refuse what no trial could use, before the first."""
+    if sampler not in AIMS:
+        raise unknown_name("sampler", sampler, AIMS)
     if not space:
         raise ConfigError("nothing to search over", mend="name a setting and its range")
+    if sampler == "nsga2" and not has_epochs(sweep.base):
+        raise ConfigError(
+            f"system '{sweep.base.model.name}' has no parameters to be counted",
+            mend="search with --sampler tpe",
+        )
     for name, values in space.items():
+        refuse_empty(name, values)
         ends = (values.low, values.high) if isinstance(values, Range) else tuple(values)
-        if not ends or (isinstance(values, Range) and not values.low < values.high):
-            raise ConfigError(f"the range of {name} is empty", mend="give low < high, or values")
         for end in ends:
             sweep.config({name: end})
 
 
-def _study(
-    engine: Any, sweep: Sweep, space: Space, seed: int, random_trials: int
-) -> "optuna.Study":
-    """The study of this space in the journal of the sweep. Going on draws other random numbers."""
-    backend = engine.storages.journal.JournalFileBackend(str(sweep.folder / "optuna.journal"))
-    name = hashlib.sha256(repr((sorted(space.items(), key=str), seed)).encode()).hexdigest()[:8]
-    study: optuna.Study = engine.create_study(
-        study_name=name,
-        storage=engine.storages.JournalStorage(backend),
-        direction="maximize",
-        load_if_exists=True,
-    )
-    study.sampler = engine.samplers.TPESampler(
-        seed=seed + len(study.trials), n_startup_trials=random_trials
-    )
-    return study
+def _name_of(space: Space, seed: int, sampler: str, population: int) -> str:
+    """A name for all that decides which proposals follow each other."""
+    rest = (population,) if sampler == "nsga2" else ()
+    told = repr((sorted(space.items(), key=str), seed, sampler, *rest))
+    return hashlib.sha256(told.encode()).hexdigest()[:8]
 
 
-def _suggest(trial: "optuna.Trial", name: str, values: Range | Sequence[Any]) -> Any:
-    if not isinstance(values, Range):
-        return trial.suggest_categorical(name, list(values))
-    if isinstance(values.low, int) and isinstance(values.high, int):
-        return trial.suggest_int(name, values.low, values.high, log=values.log)
-    return trial.suggest_float(name, values.low, values.high, log=values.log)
+def _sampler(name: str, seed: int, random_trials: int, population: int) -> Any:
+    samplers = load_optuna().samplers
+    if name == "nsga2":
+        return samplers.NSGAIISampler(population_size=population, seed=seed)
+    return samplers.TPESampler(seed=seed, n_startup_trials=random_trials)
 
 
-def _finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
-
-
-def _history(study: "optuna.Study", names: list[str]) -> pd.DataFrame:
-    trials = _finished(study)
-    table = pd.DataFrame(
-        [{**{name: t.params[name] for name in names}, "UF1": t.value} for t in trials]
-    )
-    table.insert(0, "Trial", range(1, len(trials) + 1))
-    return table.assign(UF1=table["UF1"].astype(float), Best=table["UF1"].astype(float).cummax())
+def _history(study: "optuna.Study", space: Space, sampler: str) -> pd.DataFrame:
+    rows = [
+        {
+            "Trial": number,
+            **chosen(trial, space),
+            "UF1": (trial.values or [None])[0],
+            "Parameters": (trial.values or [None])[-1],
+            "Note": str(trial.user_attrs.get(PROBLEM, "")),
+        }
+        for number, trial in enumerate(finished(study), start=1)
+    ]
+    table = pd.DataFrame(rows).astype({"UF1": float, "Parameters": float})
+    table = table.assign(Best=table["UF1"].cummax())
+    if not table["Note"].any():
+        table = table.drop(columns="Note")
+    if sampler == "nsga2":
+        return table.assign(Front=on_front(table))
+    return table.drop(columns="Parameters")

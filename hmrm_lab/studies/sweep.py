@@ -10,10 +10,12 @@ OUT/sweep-<digest8>/
     sweep.json             the recipe, the data, the subjects of the development half
     cells/<digest>.json    one setting: its answers and losses; written once, never replaced
     optuna.journal         what a search has tried
+    unsealed/<digest>.json     an outer score that was looked at; see `unseal`
 ```
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -59,11 +61,7 @@ class Sweep:
 
         Raises `ConfigError` for an epoch rule that looks at the subjects held out.
         """
-        if base.evaluation.epoch_rule in PEEKING:
-            raise ConfigError(
-                f"epoch rule {base.evaluation.epoch_rule} would choose what peeks best",
-                mend="take last or inner_subjects",
-            )
+        refuse_peeking(base)
         text = f"{base.digest()} {flowset.fingerprint()} {GROUPS} {DEAL}"
         return cls(base, out / f"sweep-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 
@@ -80,6 +78,15 @@ class Sweep:
         return Cell(dict(point), read_json(file)) if file.is_file() else None
 
 
+def refuse_peeking(recipe: ExperimentConfig) -> None:
+    """A `ConfigError` for an epoch rule that looks at the subjects held out."""
+    if recipe.evaluation.epoch_rule in PEEKING:
+        raise ConfigError(
+            f"epoch rule {recipe.evaluation.epoch_rule} would choose what peeks best",
+            mend="take last or inner_subjects",
+        )
+
+
 def changed(recipe: ExperimentConfig, point: Point) -> ExperimentConfig:
     """The recipe with these settings; a `ConfigError` for what a sweep may not vary."""
     for key in point:
@@ -88,7 +95,16 @@ def changed(recipe: ExperimentConfig, point: Point) -> ExperimentConfig:
                 f"a sweep cannot vary {key}",
                 mend=f"it varies settings of {', '.join(part.rstrip('._') for part in SWEPT)}",
             )
-    return override(recipe, [f"{key}={value}" for key, value in point.items()])
+    return override(recipe, overrides_of(point))
+
+
+def overrides_of(point: Point) -> list[str]:
+    """The settings as `--set` takes them."""
+    structured = (bool, list, tuple)  # whose Python form is no TOML
+    return [
+        f"{key}={json.dumps(value) if isinstance(value, structured) else value}"
+        for key, value in point.items()
+    ]
 
 
 def grid(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

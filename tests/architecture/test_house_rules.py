@@ -82,6 +82,8 @@ def _harmless(call: ast.Call) -> bool:
         "bench",
         "compare",
         "audit",
+        "sweep",
+        "evolve",
         "data check",
         "notebooks run",
     ],

@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import make_flowset, quick_config
 
-from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.errors import ConfigError, InputError, Stopped
 from hmrm_lab.records import FlowSet
 from hmrm_lab.studies import search as search_module
-from hmrm_lab.studies.search import Range, search
+from hmrm_lab.studies.cells import on_front
+from hmrm_lab.studies.search import Range, points_of, search
 from hmrm_lab.studies.sweep import Sweep
 
 SPACE = {"training.lr": Range(1e-4, 1e-1, log=True), "model.depth": (1, 2)}
@@ -20,8 +22,9 @@ class Scored:
 
     problem = ""
 
-    def __init__(self, score: float) -> None:
+    def __init__(self, score: float, parameters: int = 1) -> None:
         self.score = score
+        self.record = {"parameters": parameters}
 
 
 @pytest.fixture
@@ -100,3 +103,87 @@ def test_without_optuna(sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError, match="install the extra"):
         search(sweep, flowset, SPACE, trials=1)
+
+
+def cost_and_score(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scored:
+    """A wider model is better up to 200, and costs more; a deeper one only costs."""
+    width, depth = point["model.width"], point["model.depth"]
+    return Scored(min(width, 200) / 200, int(width * depth))
+
+
+def test_two_aims_give_a_front(
+    sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_module, "make_cell", cost_and_score)
+    space = {"model.width": Range(8, 400, step=8), "model.depth": (1, 2, 3)}
+    history = search(sweep, flowset, space, trials=40, sampler="nsga2", population=10, seed=2)
+    front = history[history["Front"]]
+    for _, row in front.iterrows():
+        no_worse = (history["UF1"] >= row["UF1"]) & (history["Parameters"] <= row["Parameters"])
+        better = (history["UF1"] > row["UF1"]) | (history["Parameters"] < row["Parameters"])
+        assert not (no_worse & better).any()
+    beaten = history[~history["Front"]]
+    assert len(beaten)
+    for _, row in beaten.iterrows():
+        no_worse = (front["UF1"] >= row["UF1"]) & (front["Parameters"] <= row["Parameters"])
+        assert no_worse.any()
+    assert (history["model.depth"].tail(20) == 1).mean() > 0.5, "a third, drawn blindly"
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_cut_off_it_proposes_what_it_would_have_proposed(
+    sampler: str, sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"model.width": Range(8, 400), "model.depth": (1, 2, 3)}
+    how = {"sampler": sampler, "population": 4, "random_trials": 4, "trials": 14}
+    calls = 0
+
+    def cut(*arguments: object) -> Scored:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise Stopped(143)
+        return cost_and_score(*arguments)
+
+    monkeypatch.setattr(search_module, "make_cell", cut)
+    with pytest.raises(Stopped):
+        search(sweep, flowset, space, **how)
+    resumed = search(sweep, flowset, space, **how)
+    assert calls == 15, "six answers, one cut off, and the other eight"
+    elsewhere = Sweep(sweep.base, sweep.folder.parent / "uninterrupted")
+    monkeypatch.setattr(search_module, "make_cell", cost_and_score)
+    assert resumed.equals(search(elsewhere, flowset, space, **how))
+
+
+def test_values_that_do_not_go_together_have_no_score(
+    sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fussy(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scored:
+        if point["model.depth"] == 2:
+            raise ConfigError("too deep for this width", mend="take another")
+        return Scored(0.5)
+
+    monkeypatch.setattr(search_module, "make_cell", fussy)
+    space = {"model.width": (8, 16), "model.depth": (1, 2)}
+    history = search(sweep, flowset, space, trials=8, sampler="nsga2", population=3)
+    deep = history["model.depth"] == 2
+    assert 0 < deep.sum() < 8
+    assert history["UF1"].isna().equals(deep)
+    assert history.loc[deep, "Note"].str.startswith("too deep").all()
+    assert not history.loc[deep, "Front"].any()
+    assert all(point["model.depth"] == 1 for point in points_of(history, space))
+
+
+def test_the_front_of_two_aims() -> None:
+    table = pd.DataFrame(
+        {"UF1": [0.5, 0.6, 0.6, 0.4, float("nan")], "Parameters": [10, 20, 30, 5, 1]}
+    )
+    assert on_front(table).tolist() == [True, True, False, True, False]
+
+
+def test_what_is_not_a_sampler(sweep: Sweep, flowset: FlowSet) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'nsga2'"):
+        search(sweep, flowset, SPACE, trials=1, sampler="nsga")
+    estimator = Sweep.of(quick_config("svm"), flowset, sweep.folder.parent)
+    with pytest.raises(ConfigError, match="no parameters to be counted"):
+        search(estimator, flowset, {"model.c": (1, 2)}, trials=1, sampler="nsga2")

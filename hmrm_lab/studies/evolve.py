@@ -1,0 +1,253 @@
+"""The evolutionary search of AMMSM: a magnification factor and a sparsity ratio for every stage.
+
+The publication names the search and shows what it found (its Figure 4); how it was done is ours
+(decision 0020). One super-network for every inner group of the development half is trained once;
+a choice is as fit as these networks are under it on the groups that they have not met; Optuna's
+NSGA-II breeds the next generation.
+
+```
+OUT/evolve-<digest8>/
+    sweep.json                   the recipe, the data, the subjects of the development half
+    supernets/<group>.seed<k>.safetensors    written once
+    optuna.journal               every choice that was tried
+    trials.csv  winner.json      computed from the journal
+```
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from joblib import Parallel
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.evaluation.unit import Unit
+from hmrm_lab.records import FlowSet
+from hmrm_lab.store import to_json, write_atomic
+from hmrm_lab.studies.journal import ask, finished, load_optuna, open_study, seed_of, tell
+from hmrm_lab.studies.space import Range, Space, chosen, refuse_empty
+from hmrm_lab.studies.supernet import (
+    Choice,
+    Fitness,
+    inner_units,
+    rate_choices,
+    super_recipe,
+    train_supernets,
+)
+from hmrm_lab.studies.sweep import DEAL, GROUPS, Sweep, begin, overrides_of
+from hmrm_lab.training.learner import split_batches
+
+if TYPE_CHECKING:
+    import optuna
+
+ALPHAS = Range(1.0, 16.0, log=True)
+RATIOS = Range(0.2, 1.0, step=0.05)
+POPULATION, GENERATIONS = 16, 12
+FINE_TUNING = 0.5  # share of a training that is left to the winner alone
+TIE = 1e-9  # below the distance of two different UF1, so that cross-entropy decides ties alone
+ALPHA_DIGITS = 2
+FITNESS = "fitness"  # of a trial in the journal: UF1 and cross-entropy
+
+Progress = Callable[[int, int], None]
+Rater = Callable[[Sequence[Choice]], Sequence[Fitness]]
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """What is searched: one recipe on one data set, the ranges, and how many are bred."""
+
+    sweep: Sweep  # its recipe is that of the super-networks
+    alphas: Range = ALPHAS
+    ratios: Range = RATIOS
+    population: int = POPULATION
+    generations: int = GENERATIONS
+    seed: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        recipe: ExperimentConfig,
+        flowset: FlowSet,
+        out: Path = Path("runs"),
+        **settings: Any,
+    ) -> "Evolution":
+        """The search of this recipe on these maps. Nothing is written.
+
+        Raises `ConfigError` for a system that cannot be searched, ranges that it does not take,
+        and an epoch rule that peeks.
+        """
+        base = super_recipe(recipe, flowset.maps.shape[-1])
+        text = f"{base.digest()} {flowset.fingerprint()} {GROUPS} {DEAL}"
+        folder = out / f"evolve-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        made = cls(Sweep(base, folder), **settings)
+        made._check()
+        return made
+
+    @cached_property
+    def space(self) -> Space:
+        stages = len(self.sweep.base.model.options["ratios"])
+        return {"alpha": self.alphas, **{f"ratio {n + 1}": self.ratios for n in range(stages)}}
+
+    def choice(self, values: dict[str, float]) -> Choice:
+        """The choice that the values of a trial name."""
+        alpha, *ratios = (values[name] for name in self.space)
+        return Choice(round(float(alpha), ALPHA_DIGITS), tuple(float(ratio) for ratio in ratios))
+
+    def _check(self) -> None:
+        if self.population < 2 or self.generations < 1:
+            raise ConfigError(
+                f"{self.generations} generations of {self.population} cannot be bred",
+                mend="take one of two at least",
+            )
+        for name, values in self.space.items():
+            refuse_empty(name, values)
+        stages = len(self.space) - 1
+        for alpha, ratio in (
+            (self.alphas.low, self.ratios.low),
+            (self.alphas.high, self.ratios.high),
+        ):
+            self.sweep.config(Choice(float(alpha), (float(ratio),) * stages).settings())
+
+
+@dataclass(frozen=True)
+class Evolved:
+    """What a search has found: every choice that was tried, in order, and the fittest.
+
+    `table` has a row per trial: Trial, Generation, alpha, `ratio 1` and so on, UF1,
+    Cross-entropy, and Best, the best UF1 so far.
+    """
+
+    evolution: Evolution
+    table: pd.DataFrame
+    winner: Choice
+    fitness: Fitness
+
+    def settings(self, clips: int, fine_tuning: float = FINE_TUNING) -> dict[str, Any]:
+        """The winner as settings of a run: a super-network first, then the winner alone.
+
+        `clips` are those of the data set, of which a fold trains nearly all; `fine_tuning` is the
+        share of the training steps that is left to the winner: 1 trains nothing else.
+        """
+        training = self.evolution.sweep.base.training
+        steps = training.epochs * len(split_batches(torch.arange(clips), training.batch))
+        return {
+            **self.winner.settings(),
+            "model.super_steps": round((1 - fine_tuning) * steps),
+        }
+
+
+def evolve(
+    evolution: Evolution,
+    flowset: FlowSet,
+    *,
+    jobs: int = 1,
+    on_supernets: Progress = lambda done, total: None,
+    on_trials: Progress = lambda done, total: None,
+) -> Evolved:
+    """Train the super-networks that are missing, and breed until all generations are there.
+
+    A search that was cut off goes on with the super-networks and the answers that it has, and
+    finds what it would have found. The other half of the subjects takes no part.
+    """
+    load_optuna()
+    half = begin(evolution.sweep, flowset)
+    units = inner_units(half, evolution.sweep.base.evaluation.seeds)
+    train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
+    study = open_study(evolution.sweep.folder / "optuna.journal", _name_of(evolution), ["maximize"])
+    breed(evolution, study, _rater(evolution, half, units, jobs), on_trials)
+    return evolved(evolution, study)
+
+
+def breed(evolution: Evolution, study: "optuna.Study", rate: Rater, on_trials: Progress) -> None:
+    """Ask for generations and tell how fit they are, until all are in the journal.
+
+    A choice that was rated before is not rated again.
+    """
+    total = evolution.population * evolution.generations
+    known = {evolution.choice(chosen(t, evolution.space)): _fitness_of(t) for t in finished(study)}
+    on_trials(len(finished(study)), total)
+
+    def breeder(answers: int) -> Any:
+        return load_optuna().samplers.NSGAIISampler(
+            population_size=evolution.population, seed=seed_of(evolution.seed, answers)
+        )
+
+    while (done := len(finished(study))) < total:
+        count = evolution.population - done % evolution.population
+        batch = ask(study, evolution.space, count, breeder)
+        choices = [evolution.choice(values) for _, values in batch]
+        new = [choice for choice in dict.fromkeys(choices) if choice not in known]
+        known |= dict(zip(new, rate(new) if new else [], strict=True))
+        for (trial, _), choice in zip(batch, choices, strict=True):
+            fitness = known[choice]
+            trial.set_user_attr(FITNESS, [fitness.uf1, fitness.cross_entropy])
+            tell(trial, study, [worth(fitness)])
+        on_trials(len(finished(study)), total)
+
+
+def worth(fitness: Fitness) -> float:
+    """One number to breed by: UF1; between equals, the lower cross-entropy.
+
+    UF1 of a few dozen clips has plateaus, on which nothing could be bred.
+    """
+    return fitness.uf1 + TIE * math.exp(-fitness.cross_entropy)
+
+
+def evolved(evolution: Evolution, study: "optuna.Study") -> Evolved:
+    """What the journal says."""
+    rows = []
+    for number, trial in enumerate(finished(study), start=1):
+        choice, fitness = evolution.choice(chosen(trial, evolution.space)), _fitness_of(trial)
+        rows.append(
+            {
+                "Trial": number,
+                "Generation": (number - 1) // evolution.population + 1,
+                **dict(zip(evolution.space, (choice.alpha, *choice.ratios), strict=True)),
+                "UF1": fitness.uf1,
+                "Cross-entropy": fitness.cross_entropy,
+            }
+        )
+    table = pd.DataFrame(rows)
+    best = max(finished(study), key=lambda trial: worth(_fitness_of(trial)))
+    return Evolved(
+        evolution,
+        table.assign(Best=table["UF1"].cummax()),
+        evolution.choice(chosen(best, evolution.space)),
+        _fitness_of(best),
+    )
+
+
+def keep_evolved(found: Evolved, settings: Mapping[str, Any]) -> None:
+    """Write `trials.csv`, and `winner.json` with the settings of a run."""
+    folder = found.evolution.sweep.folder
+    record = {
+        "settings": dict(settings),
+        "overrides": overrides_of(settings),
+        "uf1": found.fitness.uf1,
+        "cross_entropy": found.fitness.cross_entropy,
+        "trials": len(found.table),
+    }
+    write_atomic(folder / "trials.csv", found.table.to_csv(index=False))
+    write_atomic(folder / "winner.json", to_json(record))
+
+
+def _rater(evolution: Evolution, half: FlowSet, units: Sequence[Unit], jobs: int) -> Rater:
+    pool = Parallel(n_jobs=max(1, min(jobs, len(units))))
+    return lambda choices: rate_choices(evolution.sweep, half, units, choices, pool)
+
+
+def _fitness_of(trial: "optuna.trial.FrozenTrial") -> Fitness:
+    return Fitness(*trial.user_attrs[FITNESS])
+
+
+def _name_of(evolution: Evolution) -> str:
+    """A name for all that decides which choices follow each other; more generations go on."""
+    told = repr((evolution.alphas, evolution.ratios, evolution.population, evolution.seed))
+    return hashlib.sha256(told.encode()).hexdigest()[:8]

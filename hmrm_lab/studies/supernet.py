@@ -1,0 +1,188 @@
+"""Weight-shared super-networks: trained once for all choices, then asked under each.
+
+A system can be searched if its network has `choose` and its options are, among others, `alpha`,
+`ratios` and `super_steps`: in so many training passes both are drawn at random, so that the same
+weights serve every choice (decision 0020).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from hmrm_lab.config import ExperimentConfig, override
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.evaluation.metrics import METRICS, confusion
+from hmrm_lab.evaluation.splits import inner_subject_folds
+from hmrm_lab.evaluation.unit import Unit, shuffle_labels, unit_seed
+from hmrm_lab.process import settle_process
+from hmrm_lab.records import Floats, FlowSet
+from hmrm_lab.registry import systems
+from hmrm_lab.studies.sweep import GROUPS, Sweep, refuse_peeking
+from hmrm_lab.training.learner import build_learner
+from hmrm_lab.training.model_file import load_model, save_model
+from hmrm_lab.training.trainer import fit
+
+SEARCHED = ("alpha", "ratios", "super_steps")  # options of a system that can be searched
+EVERY_STEP = 10**7  # more than any training has
+LEAST = 1e-6  # probability, as answers are rounded elsewhere
+
+
+@runtime_checkable
+class Searched(Protocol):
+    """A network that can be asked under one choice after another, without training in between."""
+
+    def choose(self, alpha: float, ratios: tuple[float, ...]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A magnification factor, and the sparsity ratio of every stage."""
+
+    alpha: float
+    ratios: tuple[float, ...]
+
+    def settings(self) -> dict[str, Any]:
+        """The choice as settings of a system."""
+        return {"model.alpha": self.alpha, "model.ratios": list(self.ratios)}
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """How well a choice does on the groups held out: pooled UF1, and cross-entropy in nats."""
+
+    uf1: float
+    cross_entropy: float
+
+
+def super_recipe(recipe: ExperimentConfig, size: int) -> ExperimentConfig:
+    """The recipe by which super-networks are trained: every step draws a choice.
+
+    A `ConfigError` for a system that cannot be searched, and for an epoch rule that peeks.
+    """
+    refuse_peeking(recipe)
+    entry = systems[recipe.model.name]
+    fields = entry.options.model_fields
+    if not set(SEARCHED) <= set(fields):
+        raise ConfigError(
+            f"system '{entry.name}' has no {', '.join(SEARCHED)} to search over",
+            mend="take one that has, such as ammsm",
+        )
+    if recipe.flow.finetune:
+        raise ConfigError(
+            "a super-network cannot train the flow as well", mend="leave flow.finetune out"
+        )
+    start = Choice(fields["alpha"].default, tuple(fields["ratios"].default))
+    changes = [f"{name}={value}" for name, value in start.settings().items()]
+    made = override(recipe, [*changes, f"model.super_steps={EVERY_STEP}"])
+    if not isinstance(build_learner(made, size), Searched):
+        raise ConfigError(
+            f"the network of system '{entry.name}' cannot choose", mend="give it a method `choose`"
+        )
+    return made
+
+
+def inner_units(half: FlowSet, seeds: Sequence[int]) -> list[Unit]:
+    """A super-network each: the groups of the development half, dealt anew by every seed."""
+    groups = min(GROUPS, len(set(half.persons)))
+    return [Unit(fold, seed) for seed in seeds for fold in inner_subject_folds(half, groups, seed)]
+
+
+def supernet_file(sweep: Sweep, unit: Unit) -> Path:
+    return sweep.folder / "supernets" / f"{unit.fold.name}.seed{unit.seed}.safetensors"
+
+
+def train_supernets(
+    sweep: Sweep,
+    half: FlowSet,
+    units: Sequence[Unit],
+    *,
+    jobs: int = 1,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Train the super-networks that are not there yet, `jobs` at a time.
+
+    Each is kept as soon as it is done. Raises `DivergedError` if one does.
+    """
+    missing = [unit for unit in units if not supernet_file(sweep, unit).is_file()]
+    done = len(units) - len(missing)
+    on_progress(done, len(units))
+    pool = Parallel(n_jobs=max(1, min(jobs, len(missing))), return_as="generator_unordered")
+    for _ in pool(
+        delayed(_train)(
+            sweep.base,
+            half.take(unit.fold.train),
+            unit.fold.name,
+            unit.seed,
+            supernet_file(sweep, unit),
+        )
+        for unit in missing
+    ):
+        done += 1
+        on_progress(done, len(units))
+
+
+def rate_choices(
+    sweep: Sweep,
+    half: FlowSet,
+    units: Sequence[Unit],
+    choices: Sequence[Choice],
+    pool: Parallel,
+) -> list[Fitness]:
+    """How well every choice does, all groups and seeds together, without training."""
+    held_out = [half.take(unit.fold.test) for unit in units]
+    answers = pool(
+        delayed(_answer)(sweep.base, supernet_file(sweep, unit), clips, choices)
+        for unit, clips in zip(units, held_out, strict=True)
+    )
+    by_unit = list(answers)  # of (choices, n, K)
+    return [
+        _fitness(units, held_out, [answer[number] for answer in by_unit])
+        for number in range(len(choices))
+    ]
+
+
+def _train(config: ExperimentConfig, train: FlowSet, name: str, seed: int, file: Path) -> None:
+    """Train a super-network on all groups but one, whose clips are not here, and keep it."""
+    settle_process()
+    if config.evaluation.control == "shuffled_labels":
+        train = shuffle_labels(train, seed)
+    save_model(file, fit(config, train, seed=unit_seed(name, seed)))
+
+
+def _answer(
+    config: ExperimentConfig, file: Path, clips: FlowSet, choices: Sequence[Choice]
+) -> list[Floats]:
+    """Probabilities (n, K) of these clips under every choice."""
+    settle_process()
+    fitted = load_model(file, config, clips.maps.shape[-1])
+    network = fitted.model
+    if not isinstance(network, Searched):
+        raise TypeError(f"{type(network).__name__} cannot choose")
+    answers = []
+    for choice in choices:
+        network.choose(choice.alpha, choice.ratios)
+        answers.append(fitted.classify(clips))
+    return answers
+
+
+def _fitness(
+    units: Sequence[Unit], held_out: Sequence[FlowSet], probabilities: Sequence[Floats]
+) -> Fitness:
+    scores = []
+    for seed in sorted({unit.seed for unit in units}):
+        chosen = [n for n, unit in enumerate(units) if unit.seed == seed]
+        truth = np.concatenate([held_out[n].labels for n in chosen])
+        answers = np.concatenate([probabilities[n].argmax(1) for n in chosen]).astype(np.int64)
+        scores.append(float(METRICS["uf1"](confusion(truth, answers))))
+    true = np.concatenate(
+        [
+            p[np.arange(len(p)), clips.labels]
+            for p, clips in zip(probabilities, held_out, strict=True)
+        ]
+    )
+    entropy = -float(np.log(true.clip(LEAST, 1).astype(np.float64)).mean())
+    return Fitness(float(np.mean(scores)), entropy)

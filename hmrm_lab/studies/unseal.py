@@ -1,0 +1,158 @@
+"""The outer score of the setting that a sweep has chosen: looked at on request, and counted.
+
+The development half has taken part in the choice, so that the leave-one-subject-out score of all
+subjects is a little too good. The other half had no say: its score, from the same predictions, is
+told beside it (decision 0013). Every look at another setting is one more choice that the outer
+score may enter, which is why the looks are counted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hmrm_lab.errors import FailedFoldsError
+from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, stamp, summarise
+from hmrm_lab.records import FlowSet, Predictions
+from hmrm_lab.store import RunFolder, read_json, to_json, write_once
+from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.studies.sweep import Sweep
+from hmrm_lab.studies.watching import UNWATCHED, Watcher
+
+ALL = "all subjects"
+OTHER = "other half, had no say"
+DEVELOPMENT = "development half, took part in the choice"
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The outer score of one setting, and how often such a score has been looked at.
+
+    `seen` counts the settings of this sweep whose outer score has been looked at, this one
+    included, and `seen_of_data` those of all sweeps beside it on the same data. `first_look` is
+    when this one was seen first, in UTC; `again`: it had been seen before.
+    """
+
+    settings: Mapping[str, Any]
+    run: RunFolder
+    parts: Mapping[str, Mapping[str, Any]]  # figures as those of a run, by whom they rest on
+    seen: int
+    seen_of_data: int
+    first_look: str
+    again: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "settings": dict(self.settings),
+            "run": str(self.run.path),
+            "parts": {name: dict(figures) for name, figures in self.parts.items()},
+            "seen": self.seen,
+            "seen_in_all_sweeps_of_these_data": self.seen_of_data,
+            "first_look": self.first_look,
+            "again": self.again,
+            "note": self.caveat(),
+        }
+
+    def caveat(self) -> str:
+        """How often it was looked at, and what that means."""
+        times = f"{self.seen} time{'' if self.seen == 1 else 's'}"
+        words = [f"outer score seen {times}; after the first look it is no longer unseen"]
+        if self.seen_of_data > self.seen:
+            words.append(f"with other sweeps of these data here: {self.seen_of_data} times")
+        if self.again:
+            words.append(f"this setting was seen first on {self.first_look}, and is counted once")
+        return "; ".join(words)
+
+    def as_text(self) -> str:
+        """Score and count, a line each."""
+        names = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        width = max(map(len, self.parts))
+        return "\n".join(
+            [
+                f"Outer score (leave-one-subject-out, {stamp(self.run.metrics())}) of {names}",
+                *(f"  {name:<{width}}  {_figures(part)}" for name, part in self.parts.items()),
+                f"{self.caveat()}.",
+                f"run  {self.run.path}",
+            ]
+        )
+
+
+def unseal(
+    sweep: Sweep,
+    flowset: FlowSet,
+    settings: Mapping[str, Any],
+    *,
+    jobs: int = 1,
+    watch: Watcher = UNWATCHED,
+) -> Outer:
+    """Run leave-one-subject-out with these settings on all subjects, and look at its score.
+
+    It is the run that `hmrm run` makes of the same settings, beside the folder of the sweep, and
+    it goes on where it was. The look is written down once every fold is there, and before a score
+    is handed out. Raises `FailedFoldsError`, and counts nothing, if folds are missing.
+    """
+    config, out = sweep.config(settings), sweep.folder.parent
+    run = run_experiment(
+        config, out=out, jobs=jobs, watch=watch, flowset=flowset, final_model=False
+    )
+    if not run.metrics()["complete"]:
+        raise FailedFoldsError(
+            f"{describe_failures(run) or f'{run.path} lacks folds'};"
+            " the outer score stays sealed until no fold is missing"
+        )
+    record = {
+        "settings": dict(settings),
+        "run": run.path.name,
+        "looked": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    file = sweep.folder / "unsealed" / f"{config.digest()}.json"
+    first = write_once(file, to_json(record))
+    halves = read_json(sweep.folder / "sweep.json")
+    predictions = collect_predictions(run)
+    return Outer(
+        settings,
+        run,
+        {
+            ALL: _summary(predictions),
+            OTHER: _summary(_of(predictions, halves["other_subjects"])),
+            DEVELOPMENT: _summary(_of(predictions, halves["development_subjects"])),
+        },
+        seen=count_looks(sweep.folder),
+        seen_of_data=_count_looks_at(halves["fingerprint"], out),
+        first_look=read_json(file)["looked"],
+        again=not first,
+    )
+
+
+def count_looks(folder: Path) -> int:
+    """How many settings of a sweep have had their outer score looked at."""
+    return len(list((folder / "unsealed").glob("*.json")))
+
+
+def _count_looks_at(fingerprint: str, out: Path) -> int:
+    """The same for all sweeps of these data in a folder of runs, each setting once."""
+    looks = set()
+    for file in sorted(out.glob("*/unsealed/*.json")):
+        about = file.parents[1] / "sweep.json"
+        if about.is_file() and read_json(about)["fingerprint"] == fingerprint:
+            looks.add(file.name)
+    return len(looks)
+
+
+def _of(predictions: Predictions, persons: list[str]) -> Predictions:
+    table = predictions.table[predictions.persons.isin(persons)]
+    return Predictions(table.reset_index(drop=True))
+
+
+def _summary(predictions: Predictions) -> dict[str, Any]:
+    figures: dict[str, Any] = summarise(predictions)["all"]
+    return figures
+
+
+def _figures(part: Mapping[str, Any]) -> str:
+    low, high = part["uf1_interval"]
+    return (
+        f"UF1 {part['uf1']:.3f} [{low:.3f}, {high:.3f}], UAR {part['uar']:.3f};"
+        f" {part['clips']} clips of {part['subjects']} subjects"
+    )

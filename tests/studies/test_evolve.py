@@ -1,0 +1,246 @@
+"""The evolutionary search: it finds what was planted, goes on where it was, and stays sealed."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_flowset, quick_config
+from searched_toy import BEST, NAME, distance, registered
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import ConfigError, Stopped
+from hmrm_lab.records import FlowSet
+from hmrm_lab.store import read_json
+from hmrm_lab.studies import supernet
+from hmrm_lab.studies.evolve import (
+    Evolution,
+    Evolved,
+    breed,
+    evolve,
+    evolved,
+    keep_evolved,
+    worth,
+)
+from hmrm_lab.studies.space import Range, grid_values
+from hmrm_lab.studies.supernet import Choice, Fitness
+from hmrm_lab.studies.sweep import development_half
+
+optuna = pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+
+
+@pytest.fixture(autouse=True)
+def toys() -> Iterator[None]:
+    with registered():
+        yield
+
+
+@pytest.fixture
+def flowset() -> FlowSet:
+    return make_flowset(subjects=8, per_subject=3)
+
+
+def toy_config(*overrides: str) -> ExperimentConfig:
+    return quick_config(NAME, "training.epochs=6", "training.lr=0.05", *overrides)
+
+
+def planted(choices: Sequence[Choice]) -> list[Fitness]:
+    """UF1 in steps of a tenth, so that cross-entropy has to lead over its plateaus."""
+    return [Fitness(round(1 - distance(choice), 1), distance(choice)) for choice in choices]
+
+
+def searched(evolution: Evolution) -> Evolved:
+    study = optuna.create_study(direction="maximize")
+    breed(evolution, study, planted, lambda done, total: None)
+    return evolved(evolution, study)
+
+
+def drawn(budget: int, seed: int) -> list[Choice]:
+    rng = np.random.default_rng(seed)
+    alphas = np.exp(rng.uniform(0, np.log(16), budget))
+    ratios = rng.uniform(0.2, 1, (budget, 4))
+    return [Choice(float(a), tuple(map(float, r))) for a, r in zip(alphas, ratios, strict=True)]
+
+
+def test_it_finds_what_was_planted_and_beats_chance(flowset: FlowSet, tmp_path: Path) -> None:
+    gaps, by_chance = [], []
+    for seed in range(5):
+        evolution = Evolution.of(toy_config(), flowset, tmp_path, seed=seed)
+        found = searched(evolution)
+        assert len(found.table) == 16 * 12
+        gaps.append(distance(found.winner))
+        by_chance.append(min(map(distance, drawn(16 * 12, seed))))
+        assert found.fitness == planted([found.winner])[0]
+    assert np.median(gaps) < 0.05
+    assert np.median(gaps) < 0.6 * np.median(by_chance)
+
+
+def test_generations_get_better(flowset: FlowSet, tmp_path: Path) -> None:
+    found = searched(Evolution.of(toy_config(), flowset, tmp_path))
+    means = found.table.groupby("Generation")["Cross-entropy"].mean()
+    assert means.index.tolist() == list(range(1, 13))
+    assert means.iloc[-3:].mean() < 0.7 * means.iloc[0]
+    assert found.table["Best"].is_monotonic_increasing
+    grid = grid_values({"ratio": Range(0.2, 1.0, step=0.05)})["ratio"]
+    assert set(found.table["ratio 3"]) <= set(grid), "no dust of added steps"
+
+
+def test_of_equals_the_one_with_the_lower_cross_entropy_is_fitter() -> None:
+    assert worth(Fitness(0.5, 0.2)) > worth(Fitness(0.5, 0.3))
+    assert worth(Fitness(0.5 + 1e-6, 5.0)) > worth(Fitness(0.5, 0.1))
+
+
+def test_real_super_networks_lead_to_the_planted_choice(flowset: FlowSet, tmp_path: Path) -> None:
+    evolution = Evolution.of(
+        toy_config("evaluation.seeds=[0, 1]"), flowset, tmp_path, population=6, generations=4
+    )
+    found = evolve(evolution, flowset)
+    gaps = [
+        distance(Choice(row["alpha"], tuple(row.iloc[3:7]))) for _, row in found.table.iterrows()
+    ]
+    assert distance(found.winner) == pytest.approx(min(gaps))
+    order = found.table["Cross-entropy"].corr(pd.Series(gaps), method="spearman")
+    assert order > 0.99, "the networks tell near from far, although no step was trained for one"
+    assert found.fitness.uf1 == found.table["UF1"].max() == found.table["Best"].iloc[-1]
+    assert len(list((evolution.sweep.folder / "supernets").iterdir())) == 4 * 2
+    before = {p: p.stat().st_mtime_ns for p in (evolution.sweep.folder / "supernets").iterdir()}
+    more = evolve(Evolution(evolution.sweep, population=6, generations=5), flowset)
+    assert more.table.head(24).equals(found.table)
+    assert len(more.table) == 30
+    assert before == {p: p.stat().st_mtime_ns for p in before}, "trained once"
+
+
+def test_fitness_is_that_of_the_answers_given_under_the_choice(
+    flowset: FlowSet, tmp_path: Path
+) -> None:
+    """A naive loop over the stored networks gives the same numbers."""
+    from hmrm_lab.evaluation.metrics import confusion, uf1
+    from hmrm_lab.training.model_file import load_model
+
+    evolution = Evolution.of(toy_config(), flowset, tmp_path, population=2, generations=1)
+    found = evolve(evolution, flowset)
+    half = development_half(flowset)
+    row = found.table.iloc[1]
+    truth, answers, entropies = [], [], []
+    for unit in supernet.inner_units(half, (0,)):
+        file = supernet.supernet_file(evolution.sweep, unit)
+        fitted = load_model(file, evolution.sweep.base, 28)
+        fitted.model.choose(row["alpha"], tuple(row.iloc[3:7]))
+        for position in unit.fold.test:
+            clip = half.take([position])
+            probabilities = fitted.classify(clip)[0]
+            truth.append(int(clip.labels[0]))
+            answers.append(int(probabilities.argmax()))
+            entropies.append(-np.log(probabilities[truth[-1]]))
+    assert len(truth) == len(half)
+    assert row["UF1"] == pytest.approx(float(uf1(confusion(np.array(truth), np.array(answers)))))
+    assert row["Cross-entropy"] == pytest.approx(np.mean(entropies), rel=1e-4)
+
+
+def test_cut_off_it_finds_what_it_would_have_found(
+    flowset: FlowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = {"population": 4, "generations": 3}
+    whole = evolve(Evolution.of(toy_config(), flowset, tmp_path / "whole", **size), flowset)
+    evolution = Evolution.of(toy_config(), flowset, tmp_path / "cut", **size)
+    rated: list[Choice] = []
+
+    def cut(unused: object, half: object, units: object, choices: list[Choice], pool: object):
+        if len(rated) >= 8:
+            raise Stopped(143)
+        rated.extend(choices)
+        return real(unused, half, units, choices, pool)
+
+    real = supernet.rate_choices
+    monkeypatch.setattr("hmrm_lab.studies.evolve.rate_choices", cut)
+    with pytest.raises(Stopped):
+        evolve(evolution, flowset)
+    monkeypatch.undo()
+    told: list[tuple[int, int]] = []
+    resumed = evolve(evolution, flowset, on_trials=lambda done, total: told.append((done, total)))
+    assert told[0] == (8, 12)
+    assert resumed.table.equals(whole.table)
+    assert resumed.winner == whole.winner
+
+
+def test_nothing_of_the_other_half_or_of_the_held_out_group_reaches_training(
+    flowset: FlowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = development_half(flowset)
+    trained: list[set[str]] = []
+
+    def spy(config: ExperimentConfig, train: FlowSet, **how: object) -> object:
+        trained.append(set(train.persons))
+        return real(config, train, **how)
+
+    real = supernet.fit
+    monkeypatch.setattr(supernet, "fit", spy)
+    size = {"population": 2, "generations": 2}
+    clean = evolve(Evolution.of(toy_config(), flowset, tmp_path, **size), flowset)
+    units = supernet.inner_units(half, (0,))
+    assert len(trained) == len(units) == 4
+    for persons, unit in zip(trained, units, strict=True):
+        held_out = {half.persons[row] for row in unit.fold.test}
+        assert held_out
+        assert persons == set(half.persons) - held_out
+    others = ~np.isin(flowset.persons, half.persons)
+    poisoned = FlowSet(
+        np.where(others[:, None, None, None], np.float32(np.nan), flowset.maps),
+        np.where(others, (flowset.labels + 1) % 3, flowset.labels),
+        flowset.keys,
+    )
+    dirty = evolve(Evolution.of(toy_config(), poisoned, tmp_path, **size), poisoned)
+    assert dirty.evolution.sweep.folder != clean.evolution.sweep.folder
+    assert dirty.table.equals(clean.table)
+
+
+def test_the_held_out_group_changes_no_weight(flowset: FlowSet, tmp_path: Path) -> None:
+    half = development_half(flowset)
+    evolution = Evolution.of(toy_config(), flowset, tmp_path / "clean")
+    unit = supernet.inner_units(half, (0,))[0]
+    supernet.train_supernets(evolution.sweep, half, [unit])
+    weights = supernet.supernet_file(evolution.sweep, unit).read_bytes()
+    maps = half.maps.copy()
+    maps[unit.fold.test] = np.nan
+    poisoned = FlowSet(maps, half.labels, half.keys)
+    elsewhere = Evolution.of(toy_config(), flowset, tmp_path / "dirty")
+    supernet.train_supernets(elsewhere.sweep, poisoned, [unit])
+    assert supernet.supernet_file(elsewhere.sweep, unit).read_bytes() == weights
+
+
+def test_the_winner_as_settings_of_a_run(flowset: FlowSet, tmp_path: Path) -> None:
+    evolution = Evolution.of(toy_config("training.batch=10"), flowset, tmp_path)
+    found = Evolved(evolution, searched(evolution).table, BEST, Fitness(0.5, 0.7))
+    settings = found.settings(clips=24)
+    assert settings == {
+        "model.alpha": 4.0,
+        "model.ratios": [0.4, 0.7, 0.3, 0.8],
+        "model.super_steps": 6 * 3 // 2,
+    }
+    assert found.settings(24, 1.0)["model.super_steps"] == 0
+    keep_evolved(found, settings)
+    record = read_json(evolution.sweep.folder / "winner.json")
+    assert toy_config(*record["overrides"]).model.options == {
+        "alpha": 4.0,
+        "ratios": [0.4, 0.7, 0.3, 0.8],
+        "super_steps": 9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("system", "settings", "message"),
+    [
+        ("hmrm", {}, "has no alpha, ratios, super_steps"),
+        ("mute_toy", {}, "cannot choose"),
+        (NAME, {"alphas": Range(2.0, 1.0)}, "range of alpha is empty"),
+        (NAME, {"generations": 0}, "cannot be bred"),
+    ],
+)
+def test_what_cannot_be_searched(
+    system: str, settings: dict[str, object], message: str, flowset: FlowSet, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Evolution.of(quick_config(system), flowset, tmp_path, **settings)
+    with pytest.raises(ConfigError, match="peeks best"):
+        Evolution.of(toy_config("evaluation.epoch_rule=oracle_test"), flowset, tmp_path)
