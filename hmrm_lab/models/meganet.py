@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.cards import Card
+from hmrm_lab.cards import Card, Input
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.compared.own_weights import OwnWeights, load_own
 from hmrm_lab.models.compared.pictures import (
@@ -25,28 +25,46 @@ from hmrm_lab.models.gradient_attention import GradientAttention
 from hmrm_lab.models.layers import Dropout
 from hmrm_lab.models.options import Dropped
 from hmrm_lab.records import CLASSES
-from hmrm_lab.registry import systems
+from hmrm_lab.registry import Recipe, systems
 
 STAGES = (64, 128, 256)  # filters at width 1
 
-CARD = Card(
-    takes="flow maps",
-    citation="Nguyen et al., MESTI-MEGANet: Micro-expression Spatio-Temporal Image and"
-    " Micro-expression Gradient Attention Networks for Micro-expression Recognition,"
-    " arXiv 2509.00056, 2025",
-    fidelity="sketch",
-    departures=(
-        "known to us in words alone: that it attends to gradients; stages, filters and the form of"
-        " the attention are of our choice (decision 0019)",
-        "reads flow maps by default, so that it runs on all data; the paper reads MESTI pictures",
-        f"what it is given is enlarged to {SIDE} pixels (option side)",
-        "trained from random weights, by a plain recipe, unless option weights names a safetensors"
-        " file of your own",
+ON_MESTI: Recipe = {**PLAIN, "input": {"channels": ["mesti"]}}
+
+
+def _card(takes: Input, given: str) -> Card:
+    return Card(
+        takes=takes,
+        citation="Nguyen et al., MESTI-MEGANet: Micro-expression Spatio-Temporal Image and"
+        " Micro-expression Gradient Attention Networks for Micro-expression Recognition,"
+        " arXiv 2509.00056, 2025",
+        fidelity="sketch",
+        departures=(
+            "known to us in words alone: that it attends to gradients; stages, filters and the form"
+            " of the attention are of our choice (decision 0019)",
+            given,
+            "trained from random weights, by a plain recipe, unless option weights names a"
+            " safetensors file of your own",
+        ),
+    )
+
+
+@systems.register(
+    "meganet_mesti",
+    recipe=ON_MESTI,
+    source="Nguyen et al. 2025",
+    card=_card("pictures", "reads our MESTI, which is derived as well (decision 0018)"),
+)
+@systems.register(
+    "meganet",
+    recipe=PLAIN,
+    source="Nguyen et al. 2025",
+    card=_card(
+        "flow maps",
+        f"reads flow maps, enlarged from 28 to {SIDE} pixels (option side), where the paper reads"
+        " MESTI: system meganet_mesti",
     ),
 )
-
-
-@systems.register("meganet", recipe=PLAIN, source="Nguyen et al. 2025", card=CARD)
 class MEGANet(nn.Module):
     """A stem and three residual stages that halve the map, each followed by gradient attention.
 
