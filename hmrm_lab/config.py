@@ -44,6 +44,10 @@ from hmrm_lab.sections import (
 PRESETS = Path(__file__).parent / "presets"
 
 
+LATER = {"flow.phases": "rise", "augment.mixup": 0.0, "training.pretrain_epochs": 0}
+"""Settings that came later: runs from before have the digest of those that leave them alone."""
+
+
 class ExperimentConfig(Section):
     """Everything that decides the numbers of a run. Where the data lie is not part of it."""
 
@@ -62,8 +66,11 @@ class ExperimentConfig(Section):
         """Sixteen hexadecimal digits that name these settings; the name of the run is left out."""
         settings = self.model_dump(mode="json", exclude={"name"})
         if not self.flow.finetune:  # then the settings of fine-tuning decide nothing
-            both = {} if self.flow.phases == "rise" else {"phases": self.flow.phases}
-            settings["flow"] = self.flow.choice | both
+            settings["flow"] = {**self.flow.choice, "phases": self.flow.phases}
+        for name, before in LATER.items():
+            section, key = name.split(".")
+            if settings[section][key] == before:
+                del settings[section][key]
         canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

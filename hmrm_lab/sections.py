@@ -76,6 +76,10 @@ class InputConfig(Section):
     def has_pictures(self) -> bool:
         return not set(PICTURES).isdisjoint(self.channels)
 
+    @property
+    def reads_flow(self) -> bool:
+        return not set(self.channels) <= set(PICTURES)
+
     def side(self, map_side_px: int) -> int:
         """Pixels a side of what a system is given, where maps have so many."""
         return PICTURE_SIDE_PX if self.has_pictures else map_side_px
@@ -91,6 +95,7 @@ class AugmentConfig(Section):
     motionmix: Fraction = 0.5  # 3.1.2; share of a batch, the text gives none
     mix_lambda: tuple[Fraction, Fraction] = (1.0, 1.0)  # 3.1.2 swaps; (a, b) draws a blend (3)
     mix_regions: tuple[Literal["eyes", "mouth"], ...] = ("eyes", "mouth")  # 3.1.2
+    mixup: Annotated[float, Field(ge=0, le=8)] = 0.0  # alpha of its Beta distribution; 0: none
     flip: bool = False  # mirrors the face; the sign of u changes with it
     shift_px: Annotated[int, Field(ge=0, le=7)] = 0
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # zoom drawn from 1 +- scale
@@ -115,6 +120,7 @@ class TrainingConfig(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01  # 4.2
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    pretrain_epochs: Annotated[int, Field(ge=0)] = 0  # on the built-in faces, before the data
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights, per step
     clip_norm: Annotated[float, Field(ge=0)] = 0.0  # 0: gradients are not clipped
     cuda_graphs: bool = False  # record a step once and replay it; on CUDA devices alone

@@ -17,7 +17,7 @@ from hmrm_lab.evaluation.metrics import (
     uf1_mean_over_folds,
 )
 from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, pooled
-from hmrm_lab.records import CLASSES, PICTURES, PREDICTION_COLUMNS, Predictions
+from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, Predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.store import RunFolder
 
@@ -82,7 +82,7 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
     """The flow method, or what is known of maps that came ready-made; none of clips."""
     if systems[config.model.name].takes == "clip":
         return "none (clips)"
-    if set(config.input.channels) <= set(PICTURES):
+    if not config.input.reads_flow:
         return f"none ({', '.join(config.input.channels)})"
     if data["unit"] != "px":
         return "as published"

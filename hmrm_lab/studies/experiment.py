@@ -22,6 +22,7 @@ from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.store import RunFolder, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
 from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
+from hmrm_lab.training.pretrained import pretrained_weights
 
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
 
@@ -50,6 +51,9 @@ def run_experiment(
     if flowset is None:
         faces, flow = _stage(watch, "faces"), _stage(watch, "flow")
         flowset = load_flowset(config, root, jobs=jobs, on_faces=faces, on_progress=flow)
+    if config.training.pretrain_epochs:
+        for seed in config.evaluation.seeds:  # once, and not by every process
+            pretrained_weights(config, seed, flowset.maps.shape[-1])
     data = {**_describe(config, flowset), "device": devices[0].partition(":")[0]}
     run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))

@@ -2,18 +2,20 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.augment.geometry import jitter
+from hmrm_lab.augment.mixup import mix_clips
 from hmrm_lab.augment.motionmix import MapSource, MotionMix, template_masks
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
@@ -50,11 +52,19 @@ class Learner:
 
     @classmethod
     def begin(
-        cls, config: ExperimentConfig, train: FlowSet, *, epochs: int, device: str
+        cls,
+        config: ExperimentConfig,
+        train: FlowSet,
+        *,
+        epochs: int,
+        device: str,
+        weights: Mapping[str, Tensor] | None = None,
     ) -> "Learner":
-        """Before the first epoch; weights are drawn from torch's random state."""
+        """Before the first epoch, with these weights, or such as torch's random state draws."""
         labels = torch.from_numpy(train.labels).to(device)
         model = build_learner(config, train.maps.shape[-1]).to(device)
+        if weights is not None:
+            model.load_state_dict(weights)
         mix = _motion_mix(config, train, labels, map_source(config, model, train, device))
         loss_of = _loss(config, labels).to(device)
         optimizer = _optimizer(config.training, parameter_groups(config, model, loss_of))
@@ -81,7 +91,12 @@ class Learner:
 
     def step(self, rows: Tensor) -> Tensor:
         """Learn from the clips at these positions; returns their loss."""
-        loss = self.gradients(_augmented(self.config, self.mix, rows), self.mix.labels[rows])
+        maps, labels = _augmented(self.config, self.mix, rows), self.mix.labels[rows]
+        if self.config.augment.mixup:
+            targets = F.one_hot(labels, len(CLASSES)).to(maps)
+            maps, labels, partners = mix_clips(maps, targets, self.config.augment.mixup)
+            self.mix.provenance.update(zip(rows.tolist(), rows[partners].tolist(), strict=True))
+        loss = self.gradients(maps, labels)
         if self.config.training.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
         self.optimizer.step()

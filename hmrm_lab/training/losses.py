@@ -15,7 +15,7 @@ class MSWCE(nn.Module):
     Shapes
     ------
     logits : (B, S, K), S scales
-    labels : (B,)
+    labels : (B,), or (B, K) probabilities of clips that are mixed
     returns : ()
     """
 
@@ -47,13 +47,16 @@ class MSWCE(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         scales, classes = logits.shape[1:]
         log_p = F.log_softmax(logits, dim=-1)  # (B, S, K)
-        target = F.one_hot(labels, classes).to(log_p)
+        target = (F.one_hot(labels, classes) if labels.ndim == 1 else labels).to(log_p)
         smooth = target * (1 - self.label_smoothing) + self.label_smoothing / classes
         entropy = -(smooth[:, None] * log_p).sum(-1)  # (B, S)
         if self.gamma:
             entropy = entropy * (1 - (target[:, None] * log_p).sum(-1).exp()) ** self.gamma
         if self.class_weights is not None:
-            entropy = entropy * self.class_weights[labels][:, None]
+            weights = (
+                self.class_weights[labels] if labels.ndim == 1 else target @ self.class_weights
+            )
+            entropy = entropy * weights[:, None]
         return (entropy * self.scale_weights[:scales]).sum(1).mean()
 
 

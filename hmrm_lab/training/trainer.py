@@ -20,6 +20,7 @@ from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.learner import Learner
 from hmrm_lab.training.one_step import answer, fit_estimator, has_epochs, inputs_of
+from hmrm_lab.training.pretrained import pretrained_weights
 
 Classifier = Callable[[FlowSet], Floats]
 EpochProbe = Callable[[Classifier], Any]
@@ -80,9 +81,11 @@ def fit(
         fitted = fit_estimator(config, train, seed=seed)
         return Fitted(fitted, config, statistics=tuple(sorted(set(train.persons))))
     count = epochs or config.training.epochs
+    before = config.training.pretrain_epochs
+    weights = pretrained_weights(config, seed, train.maps.shape[-1]) if before else None
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        learner = Learner.begin(config, train, epochs=count, device=device)
+        learner = Learner.begin(config, train, epochs=count, device=device, weights=weights)
         if checkpoint:
             checkpoint.begin(learner, train, seed=seed, epochs=count)
         while len(learner.losses) < count:

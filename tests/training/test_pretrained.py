@@ -1,0 +1,78 @@
+"""Weights learnt on drawn faces before the data: the same for every fold, kept, and no more."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+
+import hmrm_lab.training.pretrained as pretrained
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.store import cache_folder
+from hmrm_lab.training.trainer import fit
+
+FIRST = ("training.pretrain_epochs=3", "input.normalise=median_rms")
+
+
+@pytest.fixture(autouse=True)
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Toy maps in place of drawn faces; a name for every time that they were asked for."""
+    monkeypatch.setenv("HMRM_CACHE", str(tmp_path / "cache"))
+    asked: list[str] = []
+
+    def load(config: ExperimentConfig) -> object:
+        asked.append(config.data.name)
+        return make_flowset(seed=5)
+
+    monkeypatch.setattr(pretrained, "load_flowset", load)
+    return asked
+
+
+def test_a_training_begins_with_what_was_learnt_before(drawn: list[str]) -> None:
+    config = quick_config("mlp", *FIRST, "training.epochs=1", "training.lr=1e-30")
+    clips = make_flowset(seed=1)
+    model = fit(config, clips, seed=0).model
+    before = fit(pretrained.drawn_settings(config), make_flowset(seed=5), seed=0)
+    assert before.config.training.epochs == 3
+    for name, value in before.model.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value)
+    assert drawn == ["synthetic"]
+
+
+def test_it_is_made_once_for_a_seed_and_again_if_lost(drawn: list[str]) -> None:
+    config, clips = quick_config("mlp", *FIRST), make_flowset(seed=1)
+    answers = [fit(config, clips, seed=0).classify(clips) for _ in range(2)]
+    assert (answers[0] == answers[1]).all()
+    assert len(drawn) == 1
+    fit(config, clips, seed=1)
+    assert len(drawn) == 2
+    for file in (cache_folder() / "pretrained").iterdir():
+        file.write_bytes(b"half")
+    assert (fit(config, clips, seed=0).classify(clips) == answers[0]).all()
+    assert len(drawn) == 3
+
+
+def test_the_data_have_no_part_in_it(drawn: list[str]) -> None:
+    config = quick_config("mlp", *FIRST)
+    fit(config, make_flowset(seed=1), seed=0)
+    fit(config, make_flowset(seed=2), seed=0)
+    assert len(drawn) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("input.normalise=none",), "set input.normalise=median_rms"),
+        (("flow.finetune=true",), "leave training.pretrain_epochs or flow.finetune out"),
+    ],
+)
+def test_what_cannot_be_is_refused(overrides: tuple[str, ...], message: str) -> None:
+    config = quick_config("mlp", *FIRST, *overrides)
+    with pytest.raises(ConfigError, match=message):
+        fit(config, make_flowset(), seed=0)
+
+
+def test_maps_of_another_size_are_refused() -> None:
+    with pytest.raises(ConfigError, match="maps of 28 pixels, the data 56"):
+        fit(quick_config("resnet18", *FIRST), make_flowset(size=56), seed=0)
