@@ -44,7 +44,12 @@ from hmrm_lab.sections import (
 PRESETS = Path(__file__).parent / "presets"
 
 
-LATER = {"flow.phases": "rise", "augment.mixup": 0.0, "training.pretrain_epochs": 0}
+LATER = {
+    "flow.phases": "rise",
+    "augment.mixup": 0.0,
+    "training.pretrain_epochs": 0,
+    "training.bfloat16": False,
+}
 """Settings that came later: runs from before have the digest of those that leave them alone."""
 
 

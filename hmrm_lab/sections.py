@@ -123,6 +123,7 @@ class TrainingConfig(Section):
     pretrain_epochs: Annotated[int, Field(ge=0)] = 0  # on the built-in faces, before the data
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights, per step
     clip_norm: Annotated[float, Field(ge=0)] = 0.0  # 0: gradients are not clipped
+    bfloat16: bool = False  # products of linear layers, where the processor has them (0012)
     cuda_graphs: bool = False  # record a step once and replay it; on CUDA devices alone
 
 

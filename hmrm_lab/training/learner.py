@@ -20,6 +20,7 @@ from hmrm_lab.augment.motionmix import MapSource, MotionMix, template_masks
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.normalise import select_channels
+from hmrm_lab.models.layers import in_bfloat16
 from hmrm_lab.models.multi_task import forward_tasks
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.registry import systems
@@ -127,7 +128,8 @@ def build_model(config: ExperimentConfig, size: int) -> nn.Module:
 
 def build_learner(config: ExperimentConfig, size: int) -> nn.Module:
     """All that a fold trains: the system, and the flow before it where that is fine-tuned."""
-    return with_flow(config, build_model(config, size), size)
+    learner = with_flow(config, build_model(config, size), size)
+    return in_bfloat16(learner) if config.training.bfloat16 else learner
 
 
 def without_own_weights(config: ExperimentConfig) -> ExperimentConfig:

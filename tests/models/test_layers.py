@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from conftest import quick_config
+from torch import nn
 
-from hmrm_lab.models.layers import Dropout, Linear
+from hmrm_lab.models.layers import Dropout, Linear, in_bfloat16
 from hmrm_lab.models.region_fusion import SelfAttention
+from hmrm_lab.training.learner import WeightAverage, build_learner
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (5, 3), (2, 7, 3), (64, 16, 3)])
@@ -67,3 +70,39 @@ def test_attention_is_torchs() -> None:
     theirs.out_proj.load_state_dict(ours.project_out.state_dict())
     vectors = torch.randn(3, 20, 8)
     torch.testing.assert_close(ours(vectors), theirs(vectors, vectors, vectors)[0])
+
+
+def test_products_in_bfloat16_are_near_and_parameters_stay() -> None:
+    torch.manual_seed(0)
+    exact, rounded = Linear(96, 40), Linear(96, 40)
+    rounded.load_state_dict(exact.state_dict())
+    in_bfloat16(nn.Sequential(rounded))
+    one, two = (torch.randn(3, 7, 96).requires_grad_() for _ in range(2))
+    two.data.copy_(one.data)
+    handed_in = torch.randn(3, 7, 40)
+    first, second = exact(one), rounded(two)
+    first.backward(handed_in)
+    second.backward(handed_in)
+    assert second.dtype == rounded.weight.dtype == torch.float32
+    for near, true in (
+        (second, first),
+        (two.grad, one.grad),
+        (rounded.weight.grad, exact.weight.grad),
+        (rounded.bias.grad, exact.bias.grad),
+    ):
+        apart = (near - true).norm() / true.norm()
+        assert apart < 0.01
+    assert not torch.equal(second, first)
+    assert torch.equal(rounded.bias.grad, exact.bias.grad)
+
+
+def test_a_setting_puts_all_linear_layers_of_a_training_in_bfloat16() -> None:
+    plain, short = (
+        build_learner(quick_config("hmrm", f"training.bfloat16={value}"), 28)
+        for value in ("false", "true")
+    )
+    layers = [layer for layer in short.modules() if isinstance(layer, Linear)]
+    assert layers and all(layer.rounds for layer in layers)
+    assert not any(layer.rounds for layer in plain.modules() if isinstance(layer, Linear))
+    averaged = WeightAverage(short, 0.9).model
+    assert all(layer.rounds for layer in averaged.modules() if isinstance(layer, Linear))
