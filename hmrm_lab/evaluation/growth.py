@@ -11,12 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.normalise import normalise_maps
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.records import CLASSES, Clip, Floats, KnownMotion
 
 MOVING = 0.5  # of the face's largest motion
 LEAST = 1e-6  # length below which flow is no motion
+STEADY = 0.5  # share of the places that are taken for head alone
+ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,37 @@ class Growth:
 def moving_region(clip: Clip, side: int) -> NDArray[np.bool_]:
     """Where the face moves by itself, as its action units do: (side, side).
 
-    By the exact flow from onset to apex, less its median (the head's): the places with over half of
-    the largest motion. `InputError` for a clip whose exact flow nobody knows.
+    By the exact flow from onset to apex, less that of the head: the places with over half of the
+    largest motion. `InputError` for a clip whose exact flow nobody knows.
     """
     if not isinstance(clip.frames, KnownMotion):
         raise InputError(
             f"nobody knows the exact flow of clip {'/'.join(clip.key)}",
             mend="take the data set 'synthetic'",
         )
-    exact = motion_map(clip.frames.flow(clip.onset, clip.known_apex)[None], side)
-    length = np.linalg.norm(normalise_maps(exact, "median_rms")[0, :2], axis=0)
+    exact = motion_map(clip.frames.flow(clip.onset, clip.known_apex)[None], side)[0, :2]
+    length = np.linalg.norm(without_head(exact), axis=0)
     return np.asarray(length > MOVING * length.max())
+
+
+def without_head(flow: Floats) -> Floats:
+    """Flow less the affine motion of the half of the places that fit it best (least trimmed squares).
+
+    Shapes
+    ------
+    flow : (2, S, S)
+    returns : the same
+    """
+    rows, columns = np.indices(flow.shape[1:]).reshape(2, -1) / flow.shape[-1]
+    places = np.stack([np.ones_like(rows), columns, rows], axis=1)  # (S^2, 3)
+    motion = flow.reshape(2, -1).T.astype(np.float64)  # (S^2, 2)
+    left = motion - np.median(motion, axis=0)
+    for _ in range(ROUNDS):
+        misfit = np.linalg.norm(left, axis=1)
+        steady = misfit <= np.quantile(misfit, STEADY)
+        head, *_ = np.linalg.lstsq(places[steady], motion[steady])
+        left = motion - places @ head
+    return np.asarray(left.T.reshape(flow.shape), dtype=np.float32)
 
 
 def growth_of(flow: Floats, magnified: Floats, moving: NDArray[np.bool_]) -> Growth:

@@ -5,7 +5,7 @@ import pytest
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.growth import growth_of, growth_table, moving_region
+from hmrm_lab.evaluation.growth import growth_of, growth_table, moving_region, without_head
 from hmrm_lab.records import Clip, ClipKey
 
 
@@ -37,8 +37,18 @@ def test_a_drawn_face_moves_where_its_action_units_are() -> None:
         rows = np.flatnonzero(moving.any(1))
         assert 0.01 < moving.mean() < 0.3
         if "pos" in clip.key.clip:
-            assert rows.min() > 12, "cheeks and mouth corners, below the eyes"
+            assert rows.min() > 10, "cheeks and mouth corners, below the eyes"
     assert moving_region(clips[0], 56).shape == (56, 56)
+
+
+def test_the_head_is_taken_away_and_the_expression_stays() -> None:
+    rows, columns = np.indices((28, 28))
+    head = np.stack([0.3 + 0.02 * columns - 0.01 * rows, -0.5 + 0.01 * columns + 0.02 * rows])
+    brow = np.zeros((2, 28, 28))
+    brow[1, 6:10, 4:12] = -1.0
+    left = without_head((head + brow).astype(np.float32))
+    np.testing.assert_allclose(left, brow, atol=1e-5)
+    assert not without_head(np.zeros((2, 28, 28), np.float32)).any()
 
 
 def test_a_row_for_every_clip() -> None:
