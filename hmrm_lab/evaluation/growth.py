@@ -50,7 +50,7 @@ def moving_region(clip: Clip, side: int) -> NDArray[np.bool_]:
 
 
 def without_head(flow: Floats) -> Floats:
-    """Flow less the affine motion of the half of the places that fit it best (least trimmed squares).
+    """Flow less the affine motion that half of the places fit best (least trimmed squares).
 
     Shapes
     ------
