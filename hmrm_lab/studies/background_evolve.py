@@ -4,9 +4,9 @@
 """
 
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hmrm_lab.config import read_config
 from hmrm_lab.errors import InputError
@@ -27,6 +27,9 @@ from hmrm_lab.studies.journal import finished, is_worked_on, load_optuna, read_s
 from hmrm_lab.studies.queue import Place
 from hmrm_lab.studies.space import Range
 
+if TYPE_CHECKING:
+    import optuna
+
 LOOK_SECONDS = 0.2
 MODULE = "hmrm_lab.studies.background_evolve"
 
@@ -39,11 +42,13 @@ class Look(NamedTuple):
     by_command: bool  # a process works on it that nobody has started here
 
 
-@dataclass(frozen=True)
 class BackgroundEvolution:
     """A handle on an evolutionary search, be it started here or by `hmrm evolve`."""
 
-    evolution: Evolution
+    def __init__(self, evolution: Evolution) -> None:
+        self.evolution = evolution
+        self._read_bytes = 0  # of the journal
+        self._kept: tuple[optuna.Study | None, Evolved | None] = None, None
 
     def start(self, *, root: Path | None = None, jobs: int = 1) -> None:
         """Search on in a process of its own; nothing if that is going, or done."""
@@ -68,14 +73,14 @@ class BackgroundEvolution:
 
         `done` and `expected` of the state count trials.
         """
-        folder, total = self.evolution.sweep.folder, self._total
-        study = read_study(folder / JOURNAL, name_of(self.evolution))
-        done = len(finished(study)) if study else 0
+        study, found = self._read()
+        total = self.evolution.population * self.evolution.generations
+        done = len(found.table) if found else 0
         state = self._study.state(min(done, total), total)
         by_command = study is not None and not state.going and is_worked_on(study)
         if by_command:
             state = replace(state, phase="running")
-        return Look(state, evolved(self.evolution, study) if study and done else None, by_command)
+        return Look(state, found, by_command)
 
     def state(self) -> RunState:
         return self.look().state
@@ -84,9 +89,16 @@ class BackgroundEvolution:
         """The state when nobody works on it any more, or after `timeout_s` seconds."""
         return watched(self.state, LOOK_SECONDS, timeout_s, None)
 
-    @property
-    def _total(self) -> int:
-        return self.evolution.population * self.evolution.generations
+    def _read(self) -> "tuple[optuna.Study | None, Evolved | None]":
+        """What the journal holds, read anew only where it has grown."""
+        file = self.evolution.sweep.folder / JOURNAL
+        size = file.stat().st_size if file.is_file() else 0
+        if size != self._read_bytes:
+            study = read_study(file, name_of(self.evolution))
+            any_answer = study is not None and bool(finished(study))
+            found = evolved(self.evolution, study) if study and any_answer else None
+            self._kept, self._read_bytes = (study, found), size
+        return self._kept
 
     @property
     def _study(self) -> BackgroundStudy:

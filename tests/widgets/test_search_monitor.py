@@ -98,6 +98,20 @@ def test_a_search_by_command_is_seen_and_cannot_be_stopped_here(evolution: Evolu
     assert monitor.button.disabled
 
 
+def test_waiting_looks_until_nobody_works_on_it(
+    evolution: Evolution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = SearchMonitor(evolution)
+    look = monitor.search.look()
+    going = look._replace(state=replace(look.state, phase="running"))
+    monkeypatch.setattr(monitor.search, "look", lambda: going)
+    assert monitor.wait(timeout_s=0.01).phase == "running"
+    monkeypatch.undo()
+    bred(evolution, generations=3)
+    assert monitor.wait().phase == "complete"
+    assert "Fittest of 12 trials" in monitor.best.value
+
+
 def test_the_button_starts_and_stops(
     evolution: Evolution, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,10 +9,11 @@ from hmrm_lab.reporting.evolve_figures import CAPTION, FITTEST, choices_figure, 
 from hmrm_lab.reporting.loso_progress import progress_bar
 from hmrm_lab.reporting.sweep_figures import search_history_figure
 from hmrm_lab.reporting.tables import display_table
+from hmrm_lab.studies.background import RunState, watched
 from hmrm_lab.studies.background_evolve import BackgroundEvolution, Look
 from hmrm_lab.studies.evolve import Evolution, Evolved
 from hmrm_widgets.parts import figure_output, plain, row, table_html
-from hmrm_widgets.polling import PolledViewer
+from hmrm_widgets.polling import EVERY_SECONDS, PolledViewer
 
 MOST = 40  # of the fittest that can be drawn
 LISTED = 5  # of them in the table
@@ -47,13 +48,19 @@ class SearchMonitor(PolledViewer):
         The search: one recipe on one data set, in its folder.
     root, jobs
         Folder of the data, and processes that train at the same time, for `Start`.
+
+    Attributes
+    ----------
+    search
+        The handle on the search.
     """
 
     def __init__(self, evolution: Evolution, *, root: Path | None = None, jobs: int = 1) -> None:
-        self._background = BackgroundEvolution(evolution)
+        self.search = BackgroundEvolution(evolution)
         self._root, self._jobs = root, jobs
-        self._version: tuple[int, int] | None = None
         self._results: tuple[str, str, Outputs] = ("", "", ())
+        self._choices: Outputs = ()
+        self._version = 0, 0  # trials that results were computed of, and choices drawn
         self.button = w.Button(icon="play", layout=w.Layout(width="12em"))
         self.count = w.IntSlider(
             value=FITTEST,
@@ -77,18 +84,22 @@ class SearchMonitor(PolledViewer):
         super().__init__(rows, [self.count])
         self.button.on_click(self.redraw)
 
+    def wait(self, timeout_s: float | None = None) -> RunState:
+        """Keep looking while somebody works on it; the kernel does nothing else meanwhile."""
+        return watched(self._watch, EVERY_SECONDS, timeout_s, None)
+
     def fit(self, changed: w.Widget | None) -> None:
         """Do what the button asks for."""
         if changed is not self.button:
             return
-        if self._background.state().going:
-            self._background.stop()
+        if self.search.state().going:
+            self.search.stop()
         else:
-            self._background.start(root=self._root, jobs=self._jobs)
+            self.search.start(root=self._root, jobs=self._jobs)
             self._poll.begin()
 
     def render(self) -> Views:
-        look = self._background.look()
+        look = self.search.look()
         state = look.state
         self._going = state.phase != "complete"  # a command may go on where nobody works
         enabled = self._going and not look.by_command
@@ -103,22 +114,24 @@ class SearchMonitor(PolledViewer):
         self.button.description, self.button.disabled = shown.button, not shown.enabled
         self.button.icon = "stop" if shown.button.startswith("Stop") else "play"
 
-    def _results_of(self, found: Evolved | None) -> tuple[str, str, Outputs]:
-        """Computed anew only when trials have arrived, or others are to be drawn."""
-        version = len(found.table) if found else 0, self.count.value
-        if version != self._version:
-            self._results = self._compute(found) if found else ("", "", ())
-            self._version = version
-        return self._results
+    def _watch(self) -> RunState:
+        self.update()
+        return self.search.state()
 
-    def _compute(self, found: Evolved) -> tuple[str, str, Outputs]:
-        listed = fittest(found.table, LISTED).drop(columns="Best")
-        figures = (
-            choices_figure(found.table, count=self.count.value),
-            search_history_figure(found.table),
-        )
-        table = table_html(display_table(listed))
-        return _best_words(found), table, tuple(map(figure_output, figures))
+    def _results_of(self, found: Evolved | None) -> tuple[str, str, Outputs]:
+        """Best, table and figures, computed anew only when trials or another count have come."""
+        if found is None:
+            return "", "", ()
+        version = len(found.table), self.count.value
+        if version[0] != self._version[0]:
+            listed = fittest(found.table, LISTED).drop(columns="Best")
+            history = figure_output(search_history_figure(found.table))
+            self._results = _best_words(found), table_html(display_table(listed)), (history,)
+        if version != self._version:
+            self._choices = (figure_output(choices_figure(found.table, count=self.count.value)),)
+            self._version = version
+        best, table, outputs = self._results
+        return best, table, (*self._choices, *outputs)
 
 
 def _words(look: Look) -> str:
