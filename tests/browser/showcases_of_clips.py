@@ -120,9 +120,9 @@ CLIPS = {
                 press("slider", "Factor alpha", "End", "With alpha 16.00"),
             ),
             "scale and ground by click": (
-                click("button", "4 times", "Full colour is 4 times", draws=False),
-                click("button", "16 times", "Full colour is 16 times"),
-                click("button", "1 time", "Full colour is 1 times"),
+                click("button", "4×", "Full colour is 4×", draws=False),
+                click("button", "16×", "Full colour is 16×"),
+                click("button", "1×", "Full colour is 1×"),
                 click("button", "Face"),
                 click("button", "Magnified flow"),
             ),

@@ -15,6 +15,7 @@ from hmrm_lab.models.ammsm.inspection import magnified, surviving_tokens
 from hmrm_lab.records import CLASSES, Clip, FlowSet, KnownMotion
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.magnified_figures import (
+    GATE,
     MagnifiedClip,
     magnified_pictures,
     survivors_picture,
@@ -27,7 +28,7 @@ from hmrm_widgets.parts import plain, row
 from hmrm_widgets.viewer import Viewer
 
 HEADINGS = {"original": "Flow", "magnified": "Magnified flow", "gate": "Gate"}
-SCALES = (("1 time", 1.0), ("4 times", 4.0), ("16 times", 16.0))
+SCALES = (("1×", 1.0), ("4×", 4.0), ("16×", 16.0))
 GROUNDS = (("Magnified flow", "flow"), ("Face", "face"))
 OCTAVES = 4  # of the factor's slider: 1 to 16
 KEPT_FACES = 32
@@ -100,7 +101,7 @@ class MagnifierStudio(Viewer):
             style=WIDE,
             layout=w.Layout(**SLIDER),
         )
-        self.scale = _buttons(SCALES, "Full colour at", "6em")
+        self.scale = _buttons(SCALES, "Full colour at", "4em")
         self.scale.value = 4.0
         self.together = w.Checkbox(
             value=len(set(ratios)) == 1, description="One ratio for all stages", indent=False
@@ -120,7 +121,7 @@ class MagnifierStudio(Viewer):
         ]
         self.ground = _buttons(GROUNDS if clips else GROUNDS[:1], "Tokens over", "9em")
         self.pictures = {
-            name: Picture(words, format="png", layout=_sized("12rem"))
+            name: Picture(words, format="png", layout=_sized("10rem"))
             for name, words in HEADINGS.items()
         }
         self.legend = Picture(
@@ -206,9 +207,8 @@ class MagnifierStudio(Viewer):
 
     def _scale_words(self) -> str:
         return (
-            f"Full colour is {self.scale.value:.0f} times the longest vector of the flow; longer"
-            " ones are darkened. Gate: dark blue is closed, yellow is open. Framed: tokens that a"
-            " stage keeps."
+            f"Full colour is {self.scale.value:.0f}× the longest vector of the flow; longer ones are"
+            f" darkened. {GATE} Framed: tokens that a stage keeps."
         )
 
     def _read_onset(self, number: int) -> Image:
