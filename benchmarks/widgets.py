@@ -27,8 +27,9 @@ from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.sweep import Sweep, grid, run_cells
+from hmrm_lab.training.trainer import fit
 
-REDRAW, REMEMBERED = at_most(100), at_most(30)  # ms
+REDRAW, REMEMBERED, NEWS = at_most(100), at_most(30), at_most(250)  # ms
 
 
 def measure(options: Namespace) -> Iterator[Level | Skipped]:
@@ -111,6 +112,45 @@ def region_inspector(rounds: int) -> Iterator[Level]:
     regions = [value for _, value in inspector.region.options] * rounds
     taken = moves(inspector.region, regions)
     yield _level("RegionInspector, region", "face, motion and order", taken, REDRAW)
+
+
+def magnifier_studio(rounds: int) -> Iterator[Level]:
+    """The slider of the factor, and that of all ratios."""
+    from hmrm_widgets import MagnifierStudio
+
+    config = load_config("smoke", system="ammsm", data="synthetic")
+    flowset = load_flowset(config)
+    studio = MagnifierStudio(fit(config, flowset, seed=0), flowset, load_clips(config))
+    taken = moves(studio.alpha, [2 ** (n / 4) for n in range(16)] * rounds)
+    yield _level("MagnifierStudio, alpha", "flow, gate and four stages", taken, REDRAW)
+    taken = moves(studio.ratios[0], [n / 20 for n in range(1, 21)] * rounds)
+    yield _level("MagnifierStudio, ratio", "one ratio for all stages", taken, REDRAW)
+
+
+def search_monitor(rounds: int) -> Iterator[Level]:
+    """Opened on the journal of a whole search, and then the slider of how many are drawn."""
+    from hmrm_widgets import SearchMonitor
+
+    from hmrm_lab.studies.evolve import JOURNAL, Evolution, breed, name_of
+    from hmrm_lab.studies.journal import open_study
+    from hmrm_lab.studies.supernet import Fitness
+
+    config = load_config("smoke", system="ammsm_temporal", data="synthetic")
+    with tempfile.TemporaryDirectory() as folder:
+        evolution = Evolution.of(config, load_flowset(config), Path(folder))
+        evolution.sweep.folder.mkdir()
+        study = open_study(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
+        breed(
+            evolution,
+            study,
+            lambda choices: [Fitness(1 / choice.alpha, choice.alpha) for choice in choices],
+            lambda done, total: None,
+        )
+        opened = [_milliseconds(lambda: SearchMonitor(evolution)) for _ in range(5 * rounds)]
+        monitor = SearchMonitor(evolution)
+        taken = moves(monitor.count, [*range(1, 20)] * rounds)
+    yield _level("SearchMonitor, 192 new trials", "journal, figures and table", opened, NEWS)
+    yield _level("SearchMonitor, fittest drawn", "figures and table", taken, REDRAW)
 
 
 def prediction_browser(rounds: int) -> Iterator[Level]:
@@ -197,6 +237,8 @@ WIDGETS: tuple[Callable[[int], Iterator[Level]], ...] = (
     loso_monitor,
     ablation_board,
     heatmap_explorer,
+    magnifier_studio,
+    search_monitor,
 )
 
 

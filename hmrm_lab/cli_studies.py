@@ -22,17 +22,21 @@ def ablate(
     preset: Preset = "default",
     data: Data = None,
     root: Root = None,
+    system: Annotated[str, typer.Option(help="System whose components are changed.")] = "hmrm",
     overrides: Overrides = None,
     variant: Annotated[
         list[str] | None,
-        typer.Option(help="NAME:key=value,key=value; repeatable. Else M1 to M3 of the paper."),
+        typer.Option(
+            help="NAME:key=value,key=value; repeatable. Else those known of hmrm (M1 to M3 of the"
+            " paper), ammsm and ammsm_temporal."
+        ),
     ] = None,
     part: Annotated[str, typer.Option(help="One data set of several, such as casme2.")] = "all",
     out: Out = Path("runs"),
     jobs: Jobs = 0,
     as_json: Json = False,
 ) -> None:
-    """HMRM without one component at a time, each against the full model, paired by subject."""
+    """A system without one component at a time, each against the full model, paired by subject."""
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.ablation_table import (
@@ -40,17 +44,20 @@ def ablate(
         ablation_table,
         ablation_words,
     )
-    from hmrm_lab.studies.ablate import PAPER, plan_ablation, run_ablation
+    from hmrm_lab.studies.ablate import plan_ablation, run_ablation
 
-    config = load_config(preset, data=data, overrides=overrides or [])
-    variants = [_variant(text) for text in variant] if variant else PAPER
+    config = load_config(preset, data=data, system=system, overrides=overrides or [])
+    variants = [_variant(text) for text in variant] if variant else None
     plan = plan_ablation(config, variants, root=root)
     with ProgressBars() as bars:
         runs = run_ablation(plan, root=root, out=out, jobs=count_processes(jobs), watch=bars)
-    table = ablation_table(plan.words, runs, part=part, left_out=plan.left_out)
-    caption = ablation_caption(runs, part=part)
+    whose: dict[str, Any] = {"full": plan.full, "system": config.model.name, "part": part}
+    table = ablation_table(plan.words, runs, left_out=plan.left_out, **whose)
+    caption = ablation_caption(runs, **whose)
     text = f"{ablation_words(table).to_string(index=False)}\n\n{caption}"
-    show({"caption": caption, "variants": records(table)}, text, as_json)
+    show(
+        {"system": config.model.name, "caption": caption, "variants": records(table)}, text, as_json
+    )
 
 
 def effects(

@@ -24,6 +24,23 @@ def test_ablate_with_variants_of_ones_own(tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").glob("hmrm-*"))) == 2, "finished runs are taken up"
 
 
+def test_ablate_another_system(tmp_path: Path) -> None:
+    small = ("--set", "model.width=16", "--set", "data.subjects=2")
+    other = ("--system", "ammsm_temporal", *small)
+    all_tokens = ("--variant", "all tokens:model.ratios=[1,1,1,1]")
+    done = hmrm("ablate", *QUICK, *other, *all_tokens, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["system"] == "ammsm_temporal"
+    assert [row["Variant"] for row in record["variants"]] == ["full", "all tokens"]
+    assert record["variants"][1]["Difference"] is not None
+    assert "paper" not in record["caption"]
+    assert len(list((tmp_path / "runs").glob("ammsm_temporal-*"))) == 2
+    words = hmrm("ablate", *QUICK, *other, *all_tokens, cwd=tmp_path)
+    assert "UF1 minus full" in words.stdout
+    assert "Paper" not in words.stdout, "it claims nothing of this"
+
+
 def test_sweep_says_that_it_is_no_result(tmp_path: Path) -> None:
     grid = ("--widths", "8 16", "--depths", "1")
     done = hmrm("sweep", *QUICK, *grid, cwd=tmp_path)
@@ -88,6 +105,8 @@ def test_effects_are_read_on_inner_folds(tmp_path: Path) -> None:
         (("ablate", *QUICK, "--variant", "thin"), "not NAME:key=value"),
         (("ablate", *QUICK, "--variant", "x:model.widht=8"), "did you mean 'width'"),
         (("ablate", *QUICK, "--variant", "x:data.clips=9"), "changes data.clips"),
+        (("ablate", *QUICK, "--system", "amsm"), "did you mean 'ammsm'"),
+        (("ablate", *QUICK, "--system", "ststnet"), "nobody has listed the components"),
         (("effects", *QUICK, "--variant", "x:data.clips=9"), "cannot vary data.clips"),
         (("effects", *QUICK, "--variant", "x:training.lr"), "'training.lr' is not key=value"),
         (("effects", *QUICK, "--variant", 'x:input.channels=["u","w"]'), "input.channels"),

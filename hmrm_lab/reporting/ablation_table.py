@@ -22,6 +22,7 @@ from hmrm_lab.store import RunFolder
 
 CLAIMED_ON = "casme2"  # Table 3 of the paper
 NONE = "–"
+CLAIM = "The paper's claims are on CASME II, epoch rule not stated."
 CLAIMS = ("Paper UF1", "Paper UAR", "Paper difference")
 
 
@@ -30,6 +31,7 @@ def ablation_table(
     runs: Mapping[str, RunFolder],
     *,
     full: str = "M4",
+    system: str = "hmrm",
     part: str = ALL,
     left_out: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
@@ -46,13 +48,16 @@ def ablation_table(
         What each variant is, by its name.
     runs
         The runs that there are, by the name of their variant.
+    system
+        What is ablated: the claims beside the figures are those for it.
     part
         `all`, or one data set of the runs, such as the one that the paper ablates on.
     left_out
         Why a variant has no run and will have none.
 
     Columns `Paper ...` are claims on CASME II by the paper, whose flow, data and epoch rule are
-    not ours: they are to be read beside the figures and not against them.
+    not ours: they are to be read beside the figures and not against them. Where it claims nothing
+    about these variants they are empty.
     """
     complete = {name: run for name, run in runs.items() if run.metrics()["complete"]}
     predictions = {name: _part_of(run, part) for name, run in complete.items()}
@@ -63,7 +68,7 @@ def ablation_table(
                 "Model": model,
                 **_figures(predictions.get(name)),
                 **_difference(predictions.get(name), predictions.get(full), is_full=name == full),
-                **_claims(name, full),
+                **_claims(system, name, full),
                 "Note": (left_out or {}).get(name) or _note(runs.get(name)),
                 "Run": runs[name].path.name if name in runs else "",
             }
@@ -76,7 +81,10 @@ def ablation_table(
 
 
 def ablation_words(table: pd.DataFrame) -> pd.DataFrame:
-    """The table to be read: figures rounded, intervals behind them, a dash where there is none."""
+    """The table to be read: figures rounded, intervals behind them, a dash where there is none.
+
+    Claims have no columns where there are none at all.
+    """
     words = pd.DataFrame({"Variant": table["Variant"], "Model": table["Model"]})
     for name in ("UF1", "UAR"):
         words[f"{name} [95 %]"] = [interval_words(row, name, "") for row in _rows(table)]
@@ -85,7 +93,7 @@ def ablation_words(table: pd.DataFrame) -> pd.DataFrame:
     ]
     for name in ("p", "p (Holm)"):
         words[name] = [number_words(value, "") for value in table[name]]
-    for name in CLAIMS:
+    for name in (claim for claim in CLAIMS if table[claim].notna().any()):
         sign = "+" if name == "Paper difference" else ""
         words[name] = [number_words(value, sign) for value in table[name]]
     if table["Note"].any():
@@ -93,15 +101,17 @@ def ablation_words(table: pd.DataFrame) -> pd.DataFrame:
     return words
 
 
-def ablation_caption(runs: Mapping[str, RunFolder], *, full: str = "M4", part: str = ALL) -> str:
-    """Epoch rule, folds, and what is ours and what is claimed."""
-    claim = "The paper's claims are on CASME II, epoch rule not stated."
+def ablation_caption(
+    runs: Mapping[str, RunFolder], *, full: str = "M4", system: str = "hmrm", part: str = ALL
+) -> str:
+    """Epoch rule, folds, and what is ours and what is claimed, where anything is."""
+    claim = [CLAIM] if claimed(system, full, CLAIMED_ON) else []
     if full not in runs:
-        return f"The full model has not been run yet. {claim}"
+        return " ".join(["The full model has not been run yet.", *claim])
     metrics = runs[full].metrics()
     figures = metrics["all"] if part == ALL else metrics["datasets"].get(part, metrics["all"])
     ours = f"Ours on {metrics['data']}{'' if part == ALL else f', {part} alone'}"
-    return f"{ours}: {stamp({**metrics, 'all': figures})}.\n{claim}"
+    return "\n".join([f"{ours}: {stamp({**metrics, 'all': figures})}.", *claim])
 
 
 def _part_of(run: RunFolder, part: str) -> Predictions:
@@ -141,8 +151,8 @@ def _difference(
     return dict(zip(names, (*found, test.p_value, math.nan), strict=True))
 
 
-def _claims(name: str, full: str) -> dict[str, float]:
-    theirs, best = claimed("hmrm", name, CLAIMED_ON), claimed("hmrm", full, CLAIMED_ON)
+def _claims(system: str, name: str, full: str) -> dict[str, float]:
+    theirs, best = claimed(system, name, CLAIMED_ON), claimed(system, full, CLAIMED_ON)
     gap = theirs["uf1"] - best["uf1"] if theirs and best and name != full else math.nan
     values = (theirs.get("uf1", math.nan), theirs.get("uar", math.nan), gap)
     return dict(zip(CLAIMS, values, strict=True))

@@ -37,7 +37,8 @@ def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = 
     for place, name in enumerate(ratios):
         _add_dots(figure, best, name, place, colour=BLUE, axis="y", told=place == 0)
     _add_dots(figure, best, "alpha", len(ratios), colour=ORANGE, axis="y2", told=True)
-    said = f"The {len(best)} fittest of {len(table)} trials; ringed: the winner. {CAPTION}"
+    how_many = f"{len(best)} fittest" if len(best) > 1 else "fittest"
+    said = f"The {how_many} of {len(table)} trials; ringed: the winner. {CAPTION}"
     names = [f"stage {name.rpartition(' ')[2]}" for name in ratios]
     return finish(
         figure,
@@ -45,7 +46,7 @@ def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = 
         caption=said + (f"\n{caption}" if caption else ""),
         height=280,
         right=64,
-        top=70,
+        top=96,
         most_width=800,
         showlegend=True,
         xaxis={

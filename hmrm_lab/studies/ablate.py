@@ -1,10 +1,12 @@
 """Ablations: the same recipe with one component changed, on the same folds (paper 4.4, Table 3).
 
+`ABLATIONS` names the components of HMRM and AMMSM; of any other system one names one's own.
+
 A variant is a list of overrides and nothing else, so that whatever `--set` can say can be ablated:
 
     plan = plan_ablation(load_config("default"))
     runs = run_ablation(plan, out=Path("runs"), jobs=2)
-    table = ablation_table(plan.words, runs)       # hmrm_lab.reporting.ablation_table
+    table = ablation_table(plan.words, runs, full=plan.full)    # hmrm_lab.reporting.ablation_table
 
 Every variant is an ordinary run under its own settings: one that is finished is not run again,
 whoever began it.
@@ -38,6 +40,25 @@ PAPER = (
     Variant("M2", "no MotionMix", ("augment.motionmix=0",)),
     Variant("M3", "no region fusion", ("model.fusion=none",)),
 )
+WHOLE = Variant("full", "all components")
+TEMPORAL = (
+    Variant("no magnifier", "the flow as it is", ("model.magnifier=none",)),
+    Variant("fixed alpha", "alpha 4, not searched", ("model.alpha=4",)),
+    Variant("no sparsity", "all tokens in all stages", ("model.ratios=[1,1,1,1]",)),
+    Variant(
+        "no search",
+        "alpha 4, half of the tokens, no super-network",
+        ("model.alpha=4", "model.ratios=[0.5,0.5,0.5,0.5]", "model.super_steps=0"),
+    ),
+)
+FACELESS = Variant("no spatial stream", "the face is not read", ("model.spatial=false",))
+ABLATIONS: dict[str, tuple[Variant, tuple[Variant, ...] | None]] = {
+    "hmrm": (FULL, PAPER),
+    "ammsm": (WHOLE, (*TEMPORAL, FACELESS)),
+    "ammsm_temporal": (WHOLE, TEMPORAL),
+}
+"""By system the full model and the variants that are ablated if none are named."""
+
 COMPONENTS = {
     "flow.name": "flow {}",
     "augment.motionmix": "MotionMix {}",
@@ -75,20 +96,31 @@ class Ablation:
 
 def plan_ablation(
     config: ExperimentConfig,
-    variants: Sequence[Variant] = PAPER,
+    variants: Sequence[Variant] | None = None,
     *,
-    full: Variant = FULL,
+    full: Variant | None = None,
     root: Path | None = None,
 ) -> Ablation:
     """The settings of an ablation of this recipe; nothing is trained.
+
+    `variants` and `full` are those of `ABLATIONS` if not given; a system that is not there is
+    ablated as it is, by variants of one's own.
 
     Each variant is the full model with the variant's overrides on top. Where the data are
     ready-made maps there is no flow to be chosen: what only chooses one is left out, and so is
     what changes nothing in this recipe. `left_out` says which and why.
 
-    Raises `ConfigError` for a setting that does not exist, for two variants of one name, and for
-    a change of the data, of the seeds or of the system, after which nothing could be paired.
+    Raises `ConfigError` for a setting that does not exist, for two variants of one name, for
+    a change of the data, of the seeds or of the system, after which nothing could be paired, and
+    where no variant is given of a system whose components are not known.
     """
+    whole, known = ABLATIONS.get(config.model.name, (WHOLE, None))
+    full, variants = full or whole, known if variants is None else variants
+    if variants is None:
+        raise ConfigError(
+            f"nobody has listed the components of '{config.model.name}'",
+            mend="name variants of your own: --variant NAME:key=value",
+        )
     ready_made = load_clips(config, root) is None
     base = _changed(config, full, ready_made)
     plan = Ablation(full.name, {full.name: base}, {full.name: full.words}, {}, ready_made)

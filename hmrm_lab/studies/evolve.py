@@ -53,6 +53,7 @@ POPULATION, GENERATIONS = 16, 12
 FINE_TUNING = 0.5  # share of a training that is left to the winner alone
 TIE = 1e-9  # below the distance of two different UF1, so that cross-entropy decides ties alone
 ALPHA_DIGITS = 2
+JOURNAL = "optuna.journal"
 FITNESS = "fitness"  # of a trial in the journal: UF1 and cross-entropy
 
 Progress = Callable[[int, int], None]
@@ -160,7 +161,7 @@ def evolve(
     half = begin(evolution.sweep, flowset)
     units = inner_units(half, evolution.sweep.base.evaluation.seeds)
     train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
-    study = open_study(evolution.sweep.folder / "optuna.journal", _name_of(evolution), ["maximize"])
+    study = open_study(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
     breed(evolution, study, _rater(evolution, half, units, jobs), on_trials)
     return evolved(evolution, study)
 
@@ -201,7 +202,7 @@ def worth(fitness: Fitness) -> float:
 
 
 def evolved(evolution: Evolution, study: "optuna.Study") -> Evolved:
-    """What the journal says."""
+    """What the journal says, which must hold an answer."""
     rows = []
     for number, trial in enumerate(finished(study), start=1):
         choice, fitness = evolution.choice(chosen(trial, evolution.space)), _fitness_of(trial)
@@ -238,6 +239,12 @@ def keep_evolved(found: Evolved, settings: Mapping[str, Any]) -> None:
     write_atomic(folder / "winner.json", to_json(record))
 
 
+def name_of(evolution: Evolution) -> str:
+    """A name for all that decides which choices follow each other; more generations go on."""
+    told = repr((evolution.alphas, evolution.ratios, evolution.population, evolution.seed))
+    return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
 def _rater(evolution: Evolution, half: FlowSet, units: Sequence[Unit], jobs: int) -> Rater:
     pool = Parallel(n_jobs=max(1, min(jobs, len(units))))
     return lambda choices: rate_choices(evolution.sweep, half, units, choices, pool)
@@ -245,9 +252,3 @@ def _rater(evolution: Evolution, half: FlowSet, units: Sequence[Unit], jobs: int
 
 def _fitness_of(trial: "optuna.trial.FrozenTrial") -> Fitness:
     return Fitness(*trial.user_attrs[FITNESS])
-
-
-def _name_of(evolution: Evolution) -> str:
-    """A name for all that decides which choices follow each other; more generations go on."""
-    told = repr((evolution.alphas, evolution.ratios, evolution.population, evolution.seed))
-    return hashlib.sha256(told.encode()).hexdigest()[:8]

@@ -36,15 +36,31 @@ def load_optuna() -> Any:
 def open_study(file: Path, name: str, directions: Sequence[str]) -> "optuna.Study":
     """The study of this name in the journal. Proposals that nobody works on any more come first."""
     engine = load_optuna()
-    backend = engine.storages.journal.JournalFileBackend(str(file))
     study: optuna.Study = engine.create_study(
         study_name=name,
-        storage=engine.storages.JournalStorage(backend),
+        storage=_storage(file),
         directions=list(directions),
         load_if_exists=True,
     )
     _take_up(study)
     return study
+
+
+def read_study(file: Path, name: str) -> "optuna.Study | None":
+    """The study as it is, whoever works on it; None if there is none. Nothing is written."""
+    if not file.is_file():
+        return None
+    storage = _storage(file)
+    if name not in {study.study_name for study in storage.get_all_studies()}:
+        return None
+    study: optuna.Study = load_optuna().load_study(study_name=name, storage=storage)
+    return study
+
+
+def is_worked_on(study: "optuna.Study") -> bool:
+    """Whether a living process has proposed something that has no answer yet."""
+    running = load_optuna().trial.TrialState.RUNNING
+    return any(not _is_left(trial) for trial in study.get_trials(False, (running,)))
 
 
 def finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
@@ -76,6 +92,11 @@ def tell(trial: "optuna.Trial", study: "optuna.Study", values: Sequence[float] |
 def seed_of(seed: int, answers: int) -> int:
     """A seed for the proposals that follow so many answers."""
     return int(np.random.SeedSequence([seed, answers]).generate_state(1)[0])
+
+
+def _storage(file: Path) -> Any:
+    engine = load_optuna()
+    return engine.storages.JournalStorage(engine.storages.journal.JournalFileBackend(str(file)))
 
 
 def _ask(study: "optuna.Study", space: Space) -> tuple["optuna.Trial", dict[str, Any]]:

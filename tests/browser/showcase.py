@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from conftest import quick_config
+from browser.made_magnifier import searched, trained_magnifier
 from browser.made_sweep import DEPTHS_AND_WIDTHS, swept
 from reporting.made_runs import make_run, two_sets
 

@@ -111,6 +111,36 @@ CLIPS = {
             ),
         },
     ),
+    "MagnifierStudio": Showcase(
+        "MagnifierStudio(*trained_magnifier(clips), clips)",
+        {
+            "factor by key": (
+                press("slider", "Factor alpha", "Home", "With alpha 1.00", draws=False),
+                press("slider", "Factor alpha", "ArrowRight", "With alpha 1.19"),
+                press("slider", "Factor alpha", "End", "With alpha 16.00"),
+            ),
+            "scale and ground by click": (
+                click("button", "4×", "Full colour is 4×", draws=False),
+                click("button", "16×", "Full colour is 16×"),
+                click("button", "1×", "Full colour is 1×"),
+                click("button", "Face"),
+                click("button", "Magnified flow"),
+            ),
+            "ratios by key": (
+                press("slider", "Ratio, stage 1", "Home", "Stage 1: 10 of 196", draws=False),
+                press("slider", "Ratio, stage 1", "End", "Stage 4: 4 of 4"),
+                click("checkbox", "One ratio for all stages", draws=False),
+                press("slider", "Ratio, stage 3", "Home", "Stage 3: 1 of 16"),
+                press("slider", "Ratio, stage 4", "Home", "Stage 4: 1 of 4"),
+                press("slider", "Ratio, stage 2", "Home", "Stage 2: 3 of 49"),
+                click("checkbox", "One ratio for all stages", "Stage 4: 4 of 4"),
+            ),
+            "another clip": (
+                choose("Clip", "s01 · s01_neg_01 (negative)", draws=False),
+                choose("Clip", "s02 · s02_sur_01 (surprise)"),
+            ),
+        },
+    ),
     "RegionInspector": Showcase(
         "RegionInspector(compute_flowset(clips, quick.flow), clips)",
         {

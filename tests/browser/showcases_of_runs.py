@@ -63,4 +63,17 @@ RUNS = {
             ),
         },
     ),
+    "SearchMonitor": Showcase(
+        "SearchMonitor(searched(out))",
+        {
+            "fittest by key": (
+                press("slider", "Fittest drawn", "Home", "the winner", draws=False),
+                press("slider", "Fittest drawn", "End", "the winner"),
+                press("slider", "Fittest drawn", "Home", "the winner"),
+            ),
+            "the search to its end": (
+                click("button", "Start the search", "8 of 8 trials, complete"),
+            ),
+        },
+    ),
 }

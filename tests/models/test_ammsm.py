@@ -118,7 +118,7 @@ def test_surviving_tokens_lie_where_the_magnified_motion_is(size: int) -> None:
     survivors = surviving_tokens(net, maps(size))
     assert [mask.shape[1:] for mask in survivors] == [(side, side) for side in SIDES]
     assert [int(mask[0].sum()) for mask in survivors] == [49, 25, 12, 4]
-    motion = motion_of_tokens(magnified(net, maps(size), 4.0), 14)[:, 0]
+    motion = motion_of_tokens(magnified(net, maps(size), 4.0).flow, 14)[:, 0]
     assert motion[survivors[0]].min(0).values > 0
     for clip in range(3):
         kept = survivors[0][clip]
@@ -186,7 +186,7 @@ def test_the_logits_of_both_tasks_are_those_of_one() -> None:
 
 def test_without_a_magnifier_the_flow_itself_is_read() -> None:
     net = model(magnifier="none")
-    assert torch.equal(magnified(net, maps(), 8.0), maps()[:, :2])
+    assert torch.equal(magnified(net, maps(), 8.0).flow, maps()[:, :2])
     before = net(maps())
     net.choose(8.0, net.choice.ratios)
     assert torch.equal(net(maps()), before)

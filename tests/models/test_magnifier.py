@@ -7,8 +7,8 @@ from conftest import quick_config
 
 from hmrm_lab.config import FlowConfig
 from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.evaluation.growth import growth_of, moving_region
 from hmrm_lab.flow.normalise import normalise_maps
-from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.models.ammsm.inspection import magnified
 from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, UNet, magnification_loss
 from hmrm_lab.preparation.motion import MAP_SIDE_PX, clip_motion
@@ -75,15 +75,7 @@ def test_after_a_training_moving_regions_are_magnified_more_on_faces_not_seen() 
     model = fit(config, flowset.take(np.flatnonzero(seen_before)), seed=0).model
     held_out = np.flatnonzero(~seen_before)
     flow = torch.from_numpy(normalise_maps(found[held_out], "median_rms")[:, :2])
-    growth = magnified(model, flow, 4.0).norm(dim=1) / flow.norm(dim=1).clamp_min(1e-6)
-    moving = torch.from_numpy(np.stack([moves(clips[row]) for row in held_out]))
-    assert 0.02 < moving.float().mean() < 0.3
-    inside, outside = growth[moving].mean(), growth[~moving].mean()
-    assert inside >= 1.5 * outside, (inside, outside)
-
-
-def moves(clip: object) -> np.ndarray:
-    """Where the exact flow, less that of the whole head, is over half of its largest. (28, 28)"""
-    exact = motion_map(clip.frames.flow(clip.onset, clip.known_apex)[None], MAP_SIDE_PX)
-    length = np.linalg.norm(normalise_maps(exact, "median_rms")[0, :2], axis=0)
-    return length > 0.5 * length.max()
+    moving = np.stack([moving_region(clips[row], MAP_SIDE_PX) for row in held_out])
+    assert 0.02 < moving.mean() < 0.3
+    growth = growth_of(flow.numpy(), magnified(model, flow, 4.0).flow.numpy(), moving)
+    assert growth.ratio >= 1.5, growth

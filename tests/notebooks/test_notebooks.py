@@ -165,6 +165,12 @@ def test_faces_and_apex_needs_no_detector(tmp_path: Path, monkeypatch: pytest.Mo
         ("09_honest_numbers", {"system": "ststnt"}, "did you mean 'ststnet'"),
         ("09_honest_numbers", {"data": "flowmap"}, "did you mean 'flowmaps'"),
         ("09_honest_numbers", {"epochs": "many"}, "training.epochs"),
+        ("11_ammsm", {"profile": "smok"}, "did you mean 'smoke'"),
+        ("11_ammsm", {"data": "synthetik"}, "did you mean 'synthetic'"),
+        ("11_ammsm", {"data": "flowmaps"}, "lies in a folder"),
+        ("11_ammsm", {"epochs": -1}, "training.epochs"),
+        ("11_ammsm", {"rate": "fast"}, "training.lr"),
+        ("11_ammsm", {"seed": "one"}, "evaluation.seeds"),
     ],
 )
 def test_a_mistyped_parameter_is_refused_in_the_first_cell(

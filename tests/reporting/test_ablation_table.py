@@ -66,6 +66,16 @@ def test_figures_differences_and_tests(tmp_path: Path) -> None:
     assert "claims are on CASME II" in caption
 
 
+def test_nothing_is_claimed_of_another_system(tmp_path: Path) -> None:
+    runs = {"full": make_run(tmp_path, make_flowset(subjects=3))}
+    whose = {"full": "full", "system": "ammsm"}
+    table = ablation_table({"full": "all components"}, runs, **whose)
+    assert table[["Paper UF1", "Paper UAR", "Paper difference"]].isna().all(axis=None)
+    assert not [name for name in ablation_words(table) if name.startswith("Paper")]
+    assert "paper" not in ablation_caption(runs, **whose)
+    assert ablation_caption({}, **whose) == "The full model has not been run yet."
+
+
 def test_what_is_missing_or_incomplete_has_no_figures(tmp_path: Path) -> None:
     flowset = make_flowset(subjects=3)
     runs = {

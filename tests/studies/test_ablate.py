@@ -6,6 +6,7 @@ import pytest
 from conftest import quick_config
 
 from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.registry import systems
 from hmrm_lab.reporting.ablation_table import ablation_table
 from hmrm_lab.studies.ablate import (
     PAPER,
@@ -32,6 +33,42 @@ def test_the_papers_variants_differ_from_the_full_model_in_one_thing_each() -> N
     }
     assert changed == {"M4": [], "M1": ["flow"], "M2": ["augment"], "M3": ["model"]}
     assert plan.left_out == {}
+
+
+def test_ammsm_is_taken_apart_into_what_a_search_has_found_and_what_it_reads() -> None:
+    found = ("model.alpha=8", "model.ratios=[0.3,0.5,0.7,0.9]", "model.super_steps=4")
+    plan = plan_ablation(quick_config("ammsm", *found))
+    full = plan.full_config.model.options
+    assert plan.full == "full"
+    changed = {
+        name: {k: v for k, v in config.model.options.items() if v != full[k]}
+        for name, config in plan.configs.items()
+    }
+    own = systems["ammsm"].complete({})
+    assert changed == {
+        "full": {},
+        "no magnifier": {"magnifier": "none"},
+        "fixed alpha": {"alpha": own["alpha"]},
+        "no sparsity": {"ratios": [1.0, 1.0, 1.0, 1.0]},
+        "no search": {"alpha": own["alpha"], "ratios": own["ratios"], "super_steps": 0},
+        "no spatial stream": {"spatial": False},
+    }
+
+
+def test_what_was_never_searched_cannot_be_missed() -> None:
+    plan = plan_ablation(quick_config("ammsm_temporal"))
+    assert list(plan.configs) == ["full", "no magnifier", "no sparsity"]
+    same = "in this recipe it is the same as full"
+    assert plan.left_out == {"fixed alpha": same, "no search": same}
+
+
+def test_of_a_system_whose_components_are_not_known_one_names_ones_own() -> None:
+    config = quick_config("ststnet")
+    with pytest.raises(ConfigError, match="nobody has listed the components of 'ststnet'"):
+        plan_ablation(config)
+    slow = Variant("slow", "a tenth of the rate", ("training.lr=1e-4",))
+    assert list(plan_ablation(config, [slow]).configs) == ["full", "slow"]
+    assert list(plan_ablation(config, []).configs) == ["full"]
 
 
 def test_ready_made_maps_leave_the_flow_out(real_data: Path) -> None:

@@ -4,20 +4,22 @@ import torch
 from torch import Tensor
 
 from hmrm_lab.models.ammsm.ammsm import AMMSM
+from hmrm_lab.models.ammsm.choice import Choice
+from hmrm_lab.models.ammsm.magnifier import Magnified
 from hmrm_lab.models.ammsm.temporal_stream import SIDES, select_tokens
 
 
 @torch.no_grad()
-def surviving_tokens(model: AMMSM, maps: Tensor) -> list[Tensor]:
-    """True where a stage keeps a token, under the alpha and the ratios that the model has.
+def surviving_tokens(model: AMMSM, maps: Tensor, choice: Choice | None = None) -> list[Tensor]:
+    """True where a stage keeps a token, under this choice or else the one that the model has.
 
     Shapes
     ------
     maps : (B, C, S, S), as the model is given them
     returns : four of (B, side, side), side = 14, 7, 4, 2
     """
-    flow = magnified(model, maps, model.choice.alpha)
-    selections = select_tokens(flow, model.choice.ratios)
+    chosen = choice or model.choice
+    selections = select_tokens(magnified(model, maps, chosen.alpha).flow, chosen.ratios)
     return [
         selection.mask().unflatten(1, (side, side))
         for selection, side in zip(selections, SIDES, strict=True)
@@ -25,17 +27,19 @@ def surviving_tokens(model: AMMSM, maps: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def magnified(model: AMMSM, maps: Tensor, alpha: float) -> Tensor:
-    """The flow that the temporal stream would read with this alpha, as in a test.
+def magnified(model: AMMSM, maps: Tensor, alpha: float) -> Magnified:
+    """The flow that the temporal stream would read with this alpha, and the gate, as in a test.
+
+    Without a magnifier that is the flow itself, and every gate is open.
 
     Shapes
     ------
     maps : (B, C, S, S), as the model is given them
-    returns : (B, 2, S, S), order (u, v); the flow itself where the model has no magnifier
+    returns : flow (B, 2, S, S), order (u, v), and gate (B, 1, S, S)
     """
     was_training = model.training
     model.eval()
     try:
-        return model.magnify(maps[:, :2], alpha).flow
+        return model.magnify(maps[:, :2], alpha)
     finally:
         model.train(was_training)

@@ -1,0 +1,68 @@
+"""Growth inside and outside the regions that move."""
+
+import numpy as np
+import pytest
+
+from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.growth import growth_of, growth_table, moving_region, without_head
+from hmrm_lab.records import Clip, ClipKey
+
+
+def test_growth_is_a_mean_of_quotients_of_lengths() -> None:
+    flow = np.zeros((2, 2, 4, 4), np.float32)
+    flow[:, 0], flow[:, 1] = 3.0, -4.0
+    flow[0, :, 3, 3] = 0.0  # no motion grows to none
+    times = np.ones((2, 1, 4, 4), np.float32)
+    times[:, :, :2], times[1, :, 0, 0] = 3.0, 5.0
+    moving = np.zeros((2, 4, 4), bool)
+    moving[:, :2] = True
+    growth = growth_of(flow, times * flow, moving)
+    assert growth.inside == pytest.approx((15 * 3 + 5) / 16)
+    assert growth.outside == pytest.approx(15 / 16)
+    assert growth.ratio == pytest.approx(growth.inside / growth.outside)
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_there_must_be_an_inside_and_an_outside(everywhere: bool) -> None:
+    flow = np.ones((1, 2, 4, 4), np.float32)
+    with pytest.raises(ValueError, match="inside and outside"):
+        growth_of(flow, flow, np.full((1, 4, 4), everywhere))
+
+
+def test_a_drawn_face_moves_where_its_action_units_are() -> None:
+    clips = synthetic(subjects=2, clips=6)
+    for clip in clips:
+        moving = moving_region(clip, 28)
+        rows = np.flatnonzero(moving.any(1))
+        assert 0.01 < moving.mean() < 0.3
+        if "pos" in clip.key.clip:
+            assert rows.min() > 10, "cheeks and mouth corners, below the eyes"
+    assert moving_region(clips[0], 56).shape == (56, 56)
+
+
+def test_the_head_is_taken_away_and_the_expression_stays() -> None:
+    rows, columns = np.indices((28, 28))
+    head = np.stack([0.3 + 0.02 * columns - 0.01 * rows, -0.5 + 0.01 * columns + 0.02 * rows])
+    brow = np.zeros((2, 28, 28))
+    brow[1, 6:10, 4:12] = -1.0
+    left = without_head((head + brow).astype(np.float32))
+    np.testing.assert_allclose(left, brow, atol=1e-5)
+    assert not without_head(np.zeros((2, 28, 28), np.float32)).any()
+
+
+def test_a_row_for_every_clip() -> None:
+    clips = synthetic(subjects=2, clips=4)
+    flow = np.random.default_rng(0).normal(size=(4, 2, 28, 28)).astype(np.float32)
+    moving = np.stack([moving_region(clip, 28) for clip in clips])
+    table = growth_table(clips, flow, np.where(moving[:, None], 3.0, 1.5) * flow)
+    assert table["Clip"].tolist() == [clip.key.clip for clip in clips]
+    assert table["Ratio"].tolist() == pytest.approx([2.0] * 4)
+    assert table["Share"].tolist() == pytest.approx(moving.mean((1, 2)).tolist())
+
+
+def test_recordings_have_no_exact_flow() -> None:
+    frames = [np.zeros((8, 8, 3), np.uint8)] * 3
+    clip = Clip(ClipKey("toy", "s01", "a"), 0, frames, 0, 1, 2, 200.0)
+    with pytest.raises(InputError, match="nobody knows the exact flow of clip toy/s01/a"):
+        moving_region(clip, 28)

@@ -1,0 +1,84 @@
+"""An evolutionary search in a process of its own, and one that others work on."""
+
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import make_flowset, quick_config
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.preparation import load_flowset
+from hmrm_lab.studies.background_evolve import BackgroundEvolution
+from hmrm_lab.studies.evolve import JOURNAL, Evolution, breed, name_of
+from hmrm_lab.studies.journal import PROCESS, open_study
+from hmrm_lab.studies.supernet import Choice, Fitness
+
+pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+
+SIZE = {"population": 3, "generations": 2}
+SMALL = ("training.epochs=1", "data.subjects=4", "data.clips=8", "model.width=8", "model.head=8")
+
+
+def rate(choices: list[Choice]) -> list[Fitness]:
+    return [Fitness(1 / choice.alpha, choice.alpha) for choice in choices]
+
+
+@pytest.fixture
+def evolution(tmp_path: Path) -> Evolution:
+    config = quick_config("ammsm_temporal", *SMALL)
+    return Evolution.of(config, make_flowset(), tmp_path, **SIZE)
+
+
+def bred(evolution: Evolution, generations: int) -> object:
+    evolution.sweep.folder.mkdir(parents=True, exist_ok=True)
+    study = open_study(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
+    breed(replace(evolution, generations=generations), study, rate, lambda done, total: None)
+    return study
+
+
+def test_in_a_process_of_its_own(tmp_path: Path) -> None:
+    config = quick_config("ammsm_temporal", *SMALL)
+    evolution = Evolution.of(config, load_flowset(config), tmp_path, seed=3, **SIZE)
+    background = BackgroundEvolution(evolution)
+    assert background.state().phase == "absent"
+    background.start()
+    assert background.state().going
+    state = background.wait(120)
+    assert (state.phase, state.done, state.expected) == ("complete", 6, 6), state.problem
+    found = background.look().found
+    assert len(found.table) == 6
+    assert (evolution.sweep.folder / "winner.json").is_file()
+    background.start()  # nothing is left to do
+    assert not background.state().going
+    background.stop()  # nothing is going
+
+
+def test_what_is_there_is_seen_without_a_word_written(evolution: Evolution) -> None:
+    background = BackgroundEvolution(evolution)
+    assert background.look().found is None
+    assert not evolution.sweep.folder.exists()
+    bred(evolution, generations=1)
+    before = (evolution.sweep.folder / JOURNAL).read_bytes()
+    look = background.look()
+    assert (look.state.phase, look.state.done, look.state.expected) == ("stopped", 3, 6)
+    assert look.found.winner.alpha == look.found.table["alpha"].min()
+    assert (evolution.sweep.folder / JOURNAL).read_bytes() == before
+    other = BackgroundEvolution(replace(evolution, seed=1)).look()
+    assert other.found is None, "of another seed there is nothing"
+
+
+def test_a_command_works_on_it(evolution: Evolution) -> None:
+    study = bred(evolution, generations=1)
+    trial = study.ask()
+    trial.set_user_attr(PROCESS, [socket.gethostname(), os.getppid()])
+    look = BackgroundEvolution(evolution).look()
+    assert look.by_command
+    assert look.state.phase == "running"
+    with pytest.raises(InputError, match="by a command of its own; stop it there"):
+        BackgroundEvolution(evolution).stop()
+    BackgroundEvolution(evolution).start()
+    assert not (evolution.sweep.folder.parent / ".background").exists(), "not started twice"
+    trial.set_user_attr(PROCESS, [socket.gethostname(), 2**22 + 1])  # no such process
+    assert not BackgroundEvolution(evolution).look().by_command
