@@ -17,29 +17,11 @@ from pathlib import Path
 from hmrm_lab.config import ExperimentConfig, override, parse_override
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import frames_for, load_clips
+from hmrm_lab.preparation.inputs import INPUTS
 from hmrm_lab.reporting.inputs_table import Cell, InputsFound
 from hmrm_lab.studies.harness import harness, read_maps, run_each, seeds_and_rule
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
-
-@dataclass(frozen=True)
-class Input:
-    """What an input is in words, and the overrides that make a network read it."""
-
-    words: str
-    overrides: tuple[str, ...]
-
-
-FLOW = 'input.channels=["u","v","strain"]'
-INPUTS = {
-    "apex": Input("apex frame", ("flow.phases=rise", 'input.channels=["apex"]')),
-    "flow": Input("onset-apex flow", ("flow.phases=rise", FLOW)),
-    "dual_phase": Input("dual-phase flow", ("flow.phases=both", FLOW)),
-    "dynamic_image": Input(
-        "dynamic image", ("flow.phases=rise", 'input.channels=["dynamic_image"]')
-    ),
-    "mesti": Input("MESTI", ("flow.phases=rise", 'input.channels=["mesti"]')),
-}
 NETWORKS = ("vgg19", "resnet50", "efficientnet_b0", "meganet")
 STUDIED = (["input", "channels"], ["flow", "phases"])  # what a user must not set beside
 

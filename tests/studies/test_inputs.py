@@ -9,6 +9,7 @@ import pytest
 from test_cli import hmrm
 
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.preparation.inputs import INPUTS
 from hmrm_lab.reporting.inputs_figures import inputs_figure
 from hmrm_lab.reporting.inputs_table import (
     InputsFound,
@@ -18,7 +19,7 @@ from hmrm_lab.reporting.inputs_table import (
     inputs_words,
     paired_words,
 )
-from hmrm_lab.studies.inputs import INPUTS, NETWORKS, Inputs, plan_inputs, run_inputs
+from hmrm_lab.studies.inputs import NETWORKS, Inputs, plan_inputs, run_inputs
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
 TWO = {"systems": ["ststnet"], "inputs": ["apex", "mesti"]}
