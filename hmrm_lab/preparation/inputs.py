@@ -16,7 +16,7 @@ from hmrm_lab.pictures.kept import SIDE_PX, kept, moving_pixels
 from hmrm_lab.pictures.mesti import mesti
 from hmrm_lab.preparation.gray import LENGTH, even_frames, gray_frame
 from hmrm_lab.preparation.pictures import standardise
-from hmrm_lab.records import Clip, Floats, KnownMotion
+from hmrm_lab.records import PICTURES, Clip, Floats, FlowSet, KnownMotion
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,30 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
         "dynamic_image": dynamic_image(frames),
         "mesti": mesti(frames),
     }
+
+
+def given(flowset: FlowSet, number: int, both: FlowSet | None = None) -> dict[str, Floats]:
+    """Every input of one clip as networks are given it: maps of 28 px, pictures of 56.
+
+    Without pictures in the flow set, which data without frames never have, flow alone.
+
+    Parameters
+    ----------
+    both
+        The same clips with flow of both phases, if there are such maps.
+
+    Shapes
+    ------
+    flow, dual_phase : (2, h, h), in the unit of the maps, the median motion taken away
+    apex, dynamic_image, mesti : (S, S), RMS 1
+    """
+    found = {"flow": _steadied(flowset.maps[number, :2])}
+    if both is not None:
+        found["dual_phase"] = _steadied(both.maps[number, :2])
+    if flowset.pictures is not None:
+        pictures = zip(PICTURES, flowset.pictures[number], strict=True)
+        found |= {name: picture for name, picture in pictures if name in INPUTS}
+    return {name: found[name] for name in INPUTS if name in found}
 
 
 def kept_of(seen: dict[str, Floats], clip: Clip) -> dict[str, float]:

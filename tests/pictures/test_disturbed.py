@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import Pixels
+from conftest import Pixels, make_flowset, with_pictures
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.pictures.disturbed import disturbed, remembering
 from hmrm_lab.pictures.kept import Condition, measure, rise_and_fall, rising_clips
-from hmrm_lab.preparation.inputs import INPUTS, kept_of, look_at
+from hmrm_lab.preparation.inputs import INPUTS, given, kept_of, look_at
 from hmrm_lab.records import CLASSES, Clip, ClipKey
 from hmrm_lab.registry import flows
 
@@ -78,3 +78,14 @@ def test_flow_is_counted_where_the_face_moves() -> None:
     assert kept_of({"flow": truth}, clip)["flow"] > 6
     assert kept_of({"flow": np.ones_like(truth)}, clip)["flow"] == pytest.approx(1)
     assert kept_of({"flow": truth}, even_clip()) == {}
+
+
+def test_what_networks_are_given_of_a_clip() -> None:
+    maps = make_flowset(2, 3)
+    assert list(given(maps, 1)) == ["flow"], "of data without frames"
+    pictured = with_pictures(maps)
+    found = given(pictured, 1, both=maps)
+    assert list(found) == list(INPUTS)
+    assert (found["mesti"] == pictured.pictures[1, 3]).all()  # type: ignore[index]
+    assert np.abs(np.median(found["flow"], axis=(1, 2))).max() == pytest.approx(0, abs=1e-6)
+    assert np.ptp(found["flow"][0] - maps.maps[1, 0]) == pytest.approx(0, abs=1e-6)
