@@ -10,13 +10,13 @@ from plotly import graph_objects as go
 
 from hmrm_lab.preparation.inputs import INPUTS
 from hmrm_lab.records import Floats
-from hmrm_lab.reporting.face_figures import faces_figure
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.panels import Bar, image_panel, panel_grid
 from hmrm_lab.reporting.pictures import flow_picture, heat_picture, outermost
 from hmrm_lab.reporting.style import finish, plain
 
 SIDE_PX = 224
+QUALITY = 80
 SIGNED = ("apex", "dynamic_image", "mesti")
 REACH = 3.0  # of a signed picture, in its own RMS: there its colours are full
 BELOW, ZERO, ABOVE = (42, 135, 208), (244, 244, 244), (213, 94, 0)  # as SIGNED of scans
@@ -73,10 +73,18 @@ def gallery_figure(
 ) -> go.Figure:
     """The inputs of one clip, each under its name and what it keeps, where that is known."""
     headings = {
-        name: f"{INPUTS[name].words}{f', {kept[name]:.1f} times' if kept else ''}" for name in seen
+        name: f"{INPUTS[name].words}{f'<br>{kept[name]:.1f} times' if kept else ''}"
+        for name in seen
     }
-    pictures = {headings[name]: picture for name, picture in gallery_pictures(seen).items()}
-    return faces_figure(pictures, title, columns=5, caption=f"{COLOURS_TOLD}\n{caption}")
+    pictures = gallery_pictures(seen)
+    return panel_grid(
+        [image_panel(picture, quality=QUALITY) for picture in pictures.values()],
+        [headings[name] for name in pictures],
+        title,
+        legend="wheel",
+        caption=f"{COLOURS_TOLD}\n{caption}",
+        columns=5,
+    )
 
 
 def kept_table(kept: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
@@ -148,7 +156,7 @@ def attention_figure(
     ]
     pictures = [*(_fitted(ground) for ground in grounds), *over]
     return panel_grid(
-        [image_panel(picture, quality=80) for picture in pictures],
+        [image_panel(picture, quality=QUALITY) for picture in pictures],
         [*map(plain, headings), *("attention" for _ in over)],
         "Where MEGANet attends",
         legend=Bar("attention", low, high),

@@ -97,19 +97,16 @@ def inputs_words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired_words(table: pd.DataFrame) -> pd.DataFrame:
-    """MESTI against each other input of the same network; empty where nothing could be paired."""
+    """MESTI against each other input of the same network; no rows where nothing could be paired."""
+    rows = [row for row in _rows(table) if not math.isnan(row["p"])]
     return pd.DataFrame(
-        [
-            {
-                "Network": row["System"],
-                "MESTI minus": row["Input"],
-                "UF1 [95 %]": interval_words(row, "Difference", "+"),
-                "p": number_words(row["p"], ""),
-                "p (Holm)": number_words(row["p (Holm)"], ""),
-            }
-            for row in _rows(table)
-            if not math.isnan(row["p"])
-        ]
+        {
+            "Network": [row["System"] for row in rows],
+            "MESTI minus": [row["Input"] for row in rows],
+            "UF1 [95 %]": [interval_words(row, "Difference", "+") for row in rows],
+            "p": [number_words(row["p"], "") for row in rows],
+            "p (Holm)": [number_words(row["p (Holm)"], "") for row in rows],
+        }
     )
 
 

@@ -165,6 +165,11 @@ def test_faces_and_apex_needs_no_detector(tmp_path: Path, monkeypatch: pytest.Mo
         ("09_honest_numbers", {"system": "ststnt"}, "did you mean 'ststnet'"),
         ("09_honest_numbers", {"data": "flowmap"}, "did you mean 'flowmaps'"),
         ("09_honest_numbers", {"epochs": "many"}, "training.epochs"),
+        ("12_mesti_meganet", {"profile": "smok"}, "did you mean 'smoke'"),
+        ("12_mesti_meganet", {"networks": "vgg19 meganot"}, "did you mean 'meganet'"),
+        ("12_mesti_meganet", {"data": "flowmaps"}, "lies in a folder"),
+        ("12_mesti_meganet", {"seeds": "one"}, "evaluation.seeds"),
+        ("12_mesti_meganet", {"epochs": "many"}, "training.epochs"),
     ],
 )
 def test_a_mistyped_parameter_is_refused_in_the_first_cell(

@@ -47,8 +47,8 @@ def test_both_flows_have_one_scale() -> None:
 def test_each_input_stands_under_its_name_with_what_it_keeps() -> None:
     figure = gallery_figure(seen(), "One clip", kept=dict.fromkeys(seen(), 2.5), caption="<b>")
     words = [note.text for note in figure.layout.annotations]
-    assert "MESTI, 2.5 times" in words
-    assert len(figure.data) == 4
+    assert "MESTI<br>2.5 times" in words
+    assert len(figure.data) == 4 + 1, "the inputs and the colour wheel"
     assert "&lt;b&gt;" in words[-1]
     plain = [note.text for note in gallery_figure(seen(), "One clip").layout.annotations]
     assert "apex frame" in plain
