@@ -150,7 +150,7 @@ def main() -> None:
 
 
 def _as_clip(frames: RenderedFrames) -> Clip:
-    key = ClipKey("drawn", f"face {frames.subject}", "rises and falls")
+    key = ClipKey("drawn", f"face {frames.subject}", "still head")
     script = frames.script
     label = frames.clip % len(CLASSES)
     return Clip(key, label, frames, script.onset, script.apex, script.offset, FPS)

@@ -164,8 +164,8 @@ CLIPS = {
                 press("slider", "Light drifts by (%)", "End", "drifts by 10 %"),
             ),
             "another clip": (
-                choose("Clip", "face 0 · rises and falls (negative)", draws=False),
-                choose("Clip", "face 2 · rises and falls (surprise)", "where the face moves"),
+                choose("Clip", "face 0 · still head (negative)", draws=False),
+                choose("Clip", "face 2 · still head (surprise)", "where the face moves"),
                 choose("Clip", "s01 · s01_neg_01 (negative)", "where the face moves"),
             ),
         },

@@ -32,7 +32,7 @@ def pictures(gallery: InputGallery) -> dict[str, bytes]:
 
 
 def kept(gallery: InputGallery, name: str) -> float:
-    return float(gallery.headings[name].value.split(", ")[1].removesuffix(" times"))
+    return float(gallery.headings[name].value.split("<br>")[1].removesuffix(" times"))
 
 
 def test_it_opens_with_all_inputs_undisturbed(gallery: InputGallery) -> None:

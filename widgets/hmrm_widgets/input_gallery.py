@@ -20,8 +20,8 @@ from hmrm_widgets.parts import named_clips, plain, row
 from hmrm_widgets.viewer import Viewer
 
 KEPT_CLIPS = 4  # their frames in memory: 150 kB for each frame of a crop
-WIDE = {"description_width": "9em"}
-SLIDER = {"width": "26em", "max_width": "100%"}
+WIDE = {"description_width": "11em"}
+SLIDER = {"width": "28em", "max_width": "100%"}
 
 
 class Views(NamedTuple):
@@ -76,9 +76,8 @@ class InputGallery(Viewer):
         self.caption = w.HTML()
         cards = [w.VBox([self.headings[name], self.cards[name]]) for name in INPUTS]
         rows = [
-            self.clip,
-            row(self.noise, self.drift),
-            row(*cards, self.legend, gap="0.75em"),
+            row(w.VBox([self.clip, self.noise, self.drift]), self.legend, gap="2em"),
+            row(*cards, gap="0.5em"),
             self.caption,
         ]
         super().__init__(rows, [self.clip, self.noise, self.drift])
@@ -90,7 +89,7 @@ class InputGallery(Viewer):
         )
         kept = kept_of(seen, self._clips[self.clip.value])
         headings = {
-            name: f"<b>{given.words}</b>{f', {kept[name]:.1f} times' if kept else ''}"
+            name: f"<b>{given.words}</b>{f'<br>{kept[name]:.1f} times' if kept else ''}"
             for name, given in INPUTS.items()
         }
         pictures = {name: jpeg_bytes(picture) for name, picture in gallery_pictures(seen).items()}
@@ -119,7 +118,7 @@ class InputGallery(Viewer):
 
 
 def _card(words: str) -> Picture:
-    layout = w.Layout(width="12rem", max_width="100%", object_fit="contain")
+    layout = w.Layout(width="9.75rem", max_width="100%", object_fit="contain")
     return Picture(f"The clip as {words}", format="jpeg", layout=layout)
 
 
@@ -130,7 +129,7 @@ def _slider(description: str, most: float, step: float) -> w.FloatSlider:
         max=most,
         step=step,
         description=description,
-        readout_format="g",
+        readout_format=".1f",
         style=WIDE,
         layout=w.Layout(**SLIDER),
     )
