@@ -23,6 +23,7 @@ from harness import Bound, Level, Skipped, at_most, main, rounds_of
 import hmrm_lab.models  # noqa: F401  registers the systems that presets name
 from hmrm_lab.config import load_config
 from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.pictures.kept import rising_clips
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
@@ -153,6 +154,16 @@ def search_monitor(rounds: int) -> Iterator[Level]:
     yield _level("SearchMonitor, fittest drawn", "figures and table", taken, REDRAW)
 
 
+def input_gallery(rounds: int) -> Iterator[Level]:
+    """The slider of the noise: all inputs of a clip anew, two flows among them."""
+    from hmrm_widgets import InputGallery
+
+    gallery = InputGallery(rising_clips())
+    gallery.drift.value = 3.0
+    taken = moves(gallery.noise, [n / 2 for n in range(1, 13)] * rounds)
+    yield _level("InputGallery, noise", "five inputs of 16 frames, flow by dis", taken, REDRAW)
+
+
 def prediction_browser(rounds: int) -> Iterator[Level]:
     """One answer of a run after the other."""
     from hmrm_widgets import PredictionBrowser
@@ -233,6 +244,7 @@ WIDGETS: tuple[Callable[[int], Iterator[Level]], ...] = (
     motionmix_studio,
     scan_playground,
     region_inspector,
+    input_gallery,
     prediction_browser,
     loso_monitor,
     ablation_board,

@@ -39,7 +39,7 @@ app.add_typer(cli_notebooks.app, name="notebooks")
 for command in (
     *(cli_recordings.prepare, cli_predict.predict, cli_bench.bench),
     *(cli_studies.ablate, cli_studies.effects, cli_sweep.sweep, cli_evolve.evolve),
-    *(cli_compare.compare, cli_compare.audit),
+    *(cli_compare.compare, cli_compare.inputs, cli_compare.audit),
 ):
     app.command()(command)
 

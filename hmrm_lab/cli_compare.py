@@ -1,11 +1,11 @@
-"""`hmrm compare` and `hmrm audit`: all systems in one harness, and whether a run leaks."""
+"""`hmrm compare`, `hmrm inputs`, `hmrm audit`: systems in one harness, and whether a run leaks."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hmrm_lab.cli_shared import Json, show
+from hmrm_lab.cli_shared import Json, count_processes, show
 
 Root = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
 Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
@@ -50,15 +50,14 @@ def compare(
     )
     from hmrm_lab.reporting.comparison_words import no_oracle_words, result_words
     from hmrm_lab.studies.compare import plan_comparison, run_comparison
-    from hmrm_lab.studies.places import count_cores, count_jobs
 
-    processes = count_jobs(jobs, ("cpu",), count_cores())
+    processes = count_processes(jobs)
     with ProgressBars() as bars:
         plan = plan_comparison(
             preset,
             data=data,
             root=root,
-            systems=[name.strip() for name in systems.split(",") if name.strip()],
+            systems=_names(systems),
             seeds=seeds,
             epoch_rule=epoch_rule,
             overrides=overrides or [],
@@ -87,6 +86,71 @@ def compare(
         raise FailedFoldsError(f"{told}; the same command tries them again")
 
 
+def inputs(
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
+    systems: Annotated[
+        str, typer.Option(help="Names with commas between; else the paper's networks and MEGANet.")
+    ] = "",
+    inputs: Annotated[
+        str,
+        typer.Option(help="Of apex, flow, dual_phase, dynamic_image, mesti, commas between."),
+    ] = "",
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many; else the preset's.")] = None,
+    overrides: Overrides = None,
+    runs: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one per core.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Each input on each network (MESTI-MEGANet): what a system is given of a clip, compared.
+
+    The folds, and the recipe of a network, are the same for all of its inputs. Finished runs are
+    taken up. One that fails does not stop the others; the exit status is 1 then.
+    """
+    from hmrm_lab.errors import FailedFoldsError
+    from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.reporting.inputs_table import (
+        NOTE,
+        TEST_NOTE,
+        inputs_caption,
+        inputs_record,
+        inputs_remarks,
+        inputs_table,
+        inputs_words,
+        paired_words,
+        write_inputs,
+    )
+    from hmrm_lab.studies.inputs import plan_inputs, run_inputs
+
+    processes = count_processes(jobs)
+    with ProgressBars() as bars:
+        plan = plan_inputs(
+            preset,
+            data=data,
+            root=root,
+            systems=_names(systems),
+            inputs=_names(inputs),
+            seeds=seeds,
+            overrides=overrides or [],
+            jobs=processes,
+            watch=bars,
+        )
+        found = run_inputs(plan, root=root, runs=runs, jobs=processes, watch=bars)
+    table = inputs_table(found)
+    files = write_inputs(found, table, plan.folder(runs))
+    tests = paired_words(table)
+    lines = [inputs_words(table).to_string(index=False), "", inputs_caption(found), NOTE]
+    lines += ["", tests.to_string(index=False), TEST_NOTE] if len(tests) else []
+    lines += [*inputs_remarks(found), *(f"{suffix:<5} {path}" for suffix, path in files.items())]
+    record = inputs_record(found, table)
+    written = {suffix: str(path) for suffix, path in files.items()}
+    show({**record, "files": written}, "\n".join(lines), as_json)
+    if found.problems:
+        told = "; ".join(f"{on}, {what}: {why}" for (on, what), why in found.problems.items())
+        raise FailedFoldsError(f"{told}; the same command tries them again")
+
+
 def audit(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     root: Root = None,
@@ -107,3 +171,7 @@ def audit(
     show(as_dict(folder, checks), "\n".join(lines), as_json)
     if found_wrong(checks):
         raise typer.Exit(1)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

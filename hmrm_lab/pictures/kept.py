@@ -20,10 +20,11 @@ from hmrm_lab.datasets.synthetic.recipes import Script, farthest_px, scaled
 from hmrm_lab.pictures.dynamic_image import dynamic_image, slope_weights
 from hmrm_lab.pictures.mesti import mesti
 from hmrm_lab.pictures.pooling import pool
-from hmrm_lab.records import Floats
+from hmrm_lab.records import CLASSES, Clip, ClipKey, Floats
 
 SIDE_PX = 112
 FRAMES = 16
+FPS = 100.0
 PEAK_PX = 1.5  # the farthest that a point of the face moves, in the crop of 224 px
 MOVING = 0.5  # a pixel moves if it goes this share of the farthest
 
@@ -85,6 +86,11 @@ def rise_and_fall(number: int, condition: Condition) -> RenderedFrames:
     return RenderedFrames(0, number, number, script)
 
 
+def rising_clips(condition: Condition = CONDITIONS["undisturbed"]) -> list[Clip]:
+    """One such clip of each class, of three faces."""
+    return [_as_clip(rise_and_fall(number, condition)) for number in range(len(CLASSES))]
+
+
 def gray(frames: RenderedFrames) -> NDArray[np.uint8]:
     """The frames from onset to offset as (T, 112, 112) uint8."""
     numbers = range(frames.script.onset, frames.script.offset + 1)
@@ -141,6 +147,13 @@ def main() -> None:
             sys.stdout.write(f"| | {' | '.join(row)} |\n|{' --- |' * (len(row) + 1)}\n")
         cells = " | ".join(f"{ratio:.2f}" for ratio in row.values())
         sys.stdout.write(f"| {name} | {cells} |\n")
+
+
+def _as_clip(frames: RenderedFrames) -> Clip:
+    key = ClipKey("drawn", f"face {frames.subject}", "still head")
+    script = frames.script
+    label = frames.clip % len(CLASSES)
+    return Clip(key, label, frames, script.onset, script.apex, script.offset, FPS)
 
 
 def _twelve(condition: Condition) -> list[RenderedFrames]:

@@ -81,6 +81,7 @@ def _harmless(call: ast.Call) -> bool:
         "prepare",
         "bench",
         "compare",
+        "inputs",
         "audit",
         "sweep",
         "evolve",

@@ -184,4 +184,20 @@ CLIPS = {
             ),
         },
     ),
+    "InputGallery": Showcase(
+        "InputGallery([*rising_clips(), *clips])",
+        {
+            "noise and drift by key": (
+                press("slider", "Noise (8-bit levels)", "Home", "Noise of 0 levels", draws=False),
+                press("slider", "Light drifts by (%)", "Home", "drifts by 0 %", draws=False),
+                press("slider", "Noise (8-bit levels)", "ArrowRight", "Noise of 0.5 levels"),
+                press("slider", "Light drifts by (%)", "End", "drifts by 10 %"),
+            ),
+            "another clip": (
+                choose("Clip", "face 0 · still head (negative)", draws=False),
+                choose("Clip", "face 2 · still head (surprise)", "where the face moves"),
+                choose("Clip", "s01 · s01_neg_01 (negative)", "where the face moves"),
+            ),
+        },
+    ),
 }

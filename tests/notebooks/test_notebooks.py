@@ -171,6 +171,11 @@ def test_faces_and_apex_needs_no_detector(tmp_path: Path, monkeypatch: pytest.Mo
         ("11_ammsm", {"epochs": -1}, "training.epochs"),
         ("11_ammsm", {"rate": "fast"}, "training.lr"),
         ("11_ammsm", {"seed": "one"}, "evaluation.seeds"),
+        ("12_mesti_meganet", {"profile": "smok"}, "did you mean 'smoke'"),
+        ("12_mesti_meganet", {"networks": "vgg19 meganot"}, "did you mean 'meganet'"),
+        ("12_mesti_meganet", {"data": "flowmaps"}, "lies in a folder"),
+        ("12_mesti_meganet", {"seeds": "one"}, "evaluation.seeds"),
+        ("12_mesti_meganet", {"epochs": "many"}, "training.epochs"),
     ],
 )
 def test_a_mistyped_parameter_is_refused_in_the_first_cell(

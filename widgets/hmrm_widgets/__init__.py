@@ -5,6 +5,7 @@ from hmrm_widgets.clip_stepper import ClipStepper
 from hmrm_widgets.flow_explorer import FlowExplorer
 from hmrm_widgets.flow_particles import FlowParticles
 from hmrm_widgets.heatmap_explorer import HeatmapExplorer
+from hmrm_widgets.input_gallery import InputGallery
 from hmrm_widgets.loso_monitor import LosoMonitor
 from hmrm_widgets.magnifier_studio import MagnifierStudio
 from hmrm_widgets.motionmix_studio import MotionMixStudio
@@ -19,6 +20,7 @@ __all__ = [
     "FlowExplorer",
     "FlowParticles",
     "HeatmapExplorer",
+    "InputGallery",
     "LosoMonitor",
     "MagnifierStudio",
     "MotionMixStudio",

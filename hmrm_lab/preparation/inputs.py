@@ -1,0 +1,114 @@
+"""What a network can be given of a clip: the inputs that are compared, and how each looks.
+
+After Nguyen et al. (arXiv 2509.00056), who compare the apex frame, optical flow and the dynamic
+image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). Decision 0018.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrm_lab.flow.dual_phase import combine
+from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.pictures.dynamic_image import dynamic_image
+from hmrm_lab.pictures.kept import SIDE_PX, kept, moving_pixels
+from hmrm_lab.pictures.mesti import mesti
+from hmrm_lab.preparation.gray import LENGTH, even_frames, gray_frame
+from hmrm_lab.preparation.pictures import standardise
+from hmrm_lab.records import PICTURES, Clip, Floats, FlowSet, KnownMotion
+
+
+@dataclass(frozen=True)
+class Input:
+    """What an input is in words, and the overrides that make a network read it."""
+
+    words: str
+    overrides: tuple[str, ...]
+
+
+RISE, MAPS = "flow.phases=rise", 'input.channels=["u","v","strain"]'
+INPUTS = {
+    "apex": Input("apex frame", (RISE, 'input.channels=["apex"]')),
+    "flow": Input("onset-apex flow", (RISE, MAPS)),
+    "dual_phase": Input("dual-phase flow", ("flow.phases=both", MAPS)),
+    "dynamic_image": Input("dynamic image", (RISE, 'input.channels=["dynamic_image"]')),
+    "mesti": Input("MESTI", (RISE, 'input.channels=["mesti"]')),
+}
+
+
+def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
+    """Every input of one clip in the canonical crop, by the names of `INPUTS`.
+
+    Flows are at crop resolution and pictures of `kept.SIDE_PX`, larger than networks are given
+    them, and for the eye.
+
+    Shapes
+    ------
+    flow, dual_phase : (2, H, W), pixels, the median motion taken away
+    apex, dynamic_image, mesti : (S, S), RMS 1
+    """
+    onset, apex, offset = (
+        clip.frames[number][None] for number in (clip.onset, clip.known_apex, clip.offset)
+    )
+    rise, fall = estimator(onset, apex)[0], estimator(apex, offset)[0]
+    frames = even_frames(clip, LENGTH, SIDE_PX)
+    return {
+        "apex": standardise(gray_frame(clip, clip.known_apex, SIDE_PX)),
+        "flow": _steadied(rise),
+        "dual_phase": _steadied(combine(rise, fall)),
+        "dynamic_image": dynamic_image(frames),
+        "mesti": mesti(frames),
+    }
+
+
+def given(flowset: FlowSet, number: int, both: FlowSet | None = None) -> dict[str, Floats]:
+    """Every input of one clip as networks are given it: maps of 28 px, pictures of 56.
+
+    Without pictures in the flow set, which data without frames never have, flow alone.
+
+    Parameters
+    ----------
+    both
+        The same clips with flow of both phases, if there are such maps.
+
+    Shapes
+    ------
+    flow, dual_phase : (2, h, h), in the unit of the maps, the median motion taken away
+    apex, dynamic_image, mesti : (S, S), RMS 1
+    """
+    found = {"flow": _steadied(flowset.maps[number, :2])}
+    if both is not None:
+        found["dual_phase"] = _steadied(both.maps[number, :2])
+    if flowset.pictures is not None:
+        pictures = zip(PICTURES, flowset.pictures[number], strict=True)
+        found |= {name: picture for name, picture in pictures if name in INPUTS}
+    return {name: found[name] for name in INPUTS if name in found}
+
+
+def kept_of(seen: dict[str, Floats], clip: Clip) -> dict[str, float]:
+    """How strong each input is where the face moves, divided by elsewhere (`kept`).
+
+    Empty where nobody knows where the face moves: the exact motion is known of drawn faces alone.
+
+    Parameters
+    ----------
+    seen
+        What `look_at` gives, of this clip or of one that was disturbed.
+    """
+    if not isinstance(clip.frames, KnownMotion):
+        return {}
+    truth = clip.frames.flow(clip.onset, clip.known_apex)
+    moving: dict[int, NDArray[np.bool_]] = {}
+    found = {}
+    for name, values in seen.items():
+        strength = np.hypot(*values) if values.ndim == 3 else values
+        side = len(strength)
+        if side not in moving:
+            moving[side] = moving_pixels(truth, side)
+        found[name] = kept(strength, moving[side])
+    return found
+
+
+def _steadied(flow_px: Floats) -> Floats:
+    return np.asarray(flow_px - np.median(flow_px, axis=(1, 2), keepdims=True), dtype=np.float32)

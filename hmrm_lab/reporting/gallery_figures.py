@@ -1,0 +1,170 @@
+"""The inputs of one clip side by side, the weights behind its pictures, and where MEGANet looks."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from plotly import graph_objects as go
+
+from hmrm_lab.preparation.inputs import INPUTS
+from hmrm_lab.records import Floats
+from hmrm_lab.reporting.flow_colour import Image
+from hmrm_lab.reporting.panels import Bar, image_panel, panel_grid
+from hmrm_lab.reporting.pictures import flow_picture, heat_picture, outermost
+from hmrm_lab.reporting.style import finish, plain
+
+SIDE_PX = 224
+QUALITY = 80
+SIGNED = ("apex", "dynamic_image", "mesti")
+REACH = 3.0  # of a signed picture, in its own RMS: there its colours are full
+BELOW, ZERO, ABOVE = (42, 135, 208), (244, 244, 244), (213, 94, 0)  # as SIGNED of scans
+GRAY_LEVELS = 50.0  # of the apex frame, for one RMS
+SHADE = 0.6  # share of the colour over the ground
+COLOURS_TOLD = (
+    "Flow: hue is direction, full colour the longest vector of both. Dynamic image and MESTI:"
+    " orange where a pixel counts as brighter, blue as darker, white where nothing changes."
+)
+
+
+def signed_picture(values: Floats) -> Image:
+    """A picture about zero: blue below, white at zero, orange above.
+
+    Shapes
+    ------
+    values : (S, S), RMS 1
+    returns : (224, 224, 3), uint8, RGB
+    """
+    share = (values / REACH).clip(-1, 1)[..., None]
+    ends = np.where(share < 0, BELOW, ABOVE)
+    colours = ZERO + np.abs(share) * (ends - np.array(ZERO))
+    return _fitted(np.rint(colours).astype(np.uint8))
+
+
+def gallery_pictures(seen: Mapping[str, Floats]) -> dict[str, Image]:
+    """Every input as a picture of 224 px, by its name; both flows have one scale.
+
+    Parameters
+    ----------
+    seen
+        As `look_at` gives it.
+    """
+    lengths = [outermost(np.hypot(*values)) for values in seen.values() if values.ndim == 3]
+    top = max(lengths, default=0.0) or None
+    drawn = {}
+    for name, values in seen.items():
+        if values.ndim == 3:
+            drawn[name] = _fitted(flow_picture(values, "colour", max_px=top))
+        elif name == "apex":
+            levels = np.rint(128 + GRAY_LEVELS * values).clip(0, 255).astype(np.uint8)
+            drawn[name] = _fitted(np.repeat(levels[..., None], 3, axis=2))
+        else:
+            drawn[name] = signed_picture(values)
+    return drawn
+
+
+def gallery_figure(
+    seen: Mapping[str, Floats],
+    title: str,
+    *,
+    kept: Mapping[str, float] | None = None,
+    caption: str = "",
+) -> go.Figure:
+    """The inputs of one clip, each under its name and what it keeps, where that is known."""
+    headings = {
+        name: f"{INPUTS[name].words}{f'<br>{kept[name]:.1f} times' if kept else ''}"
+        for name in seen
+    }
+    pictures = gallery_pictures(seen)
+    return panel_grid(
+        [image_panel(picture, quality=QUALITY) for picture in pictures.values()],
+        [headings[name] for name in pictures],
+        title,
+        legend="wheel",
+        caption=f"{COLOURS_TOLD}\n{caption}",
+        columns=5,
+    )
+
+
+def kept_table(kept: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """A row for each disturbance, a column for each input: what it keeps (`kept_of`)."""
+    table = pd.DataFrame({name: pd.Series(of) for name, of in kept.items()}).T
+    return table.rename(columns={name: given.words for name, given in INPUTS.items()})
+
+
+def weights_figure(weights: Mapping[str, NDArray[np.float64]], *, caption: str = "") -> go.Figure:
+    """What each frame counts for in a picture of the clip, by name; each scaled to RMS 1.
+
+    Shapes
+    ------
+    weights : each (T,)
+    """
+    figure = go.Figure()
+    for place, (name, values) in enumerate(weights.items()):
+        figure.add_scatter(
+            x=np.linspace(0, 100, len(values)),
+            y=(values / np.sqrt(np.mean(values**2))).round(4),
+            name=plain(name),
+            mode="lines+markers",
+            marker={"symbol": ("circle", "square", "diamond")[place % 3], "size": 8},
+            hovertemplate="%{x:.0f} % of the clip: %{y:.2f}",
+        )
+    return finish(
+        figure,
+        "What each frame counts for",
+        caption=caption,
+        height=280,
+        top=84,
+        most_width=760,
+        showlegend=True,
+        xaxis={"title": "Place in the clip (%; 0 onset, 100 offset)", "ticksuffix": " "},
+        yaxis={"title": "Weight (RMS 1)", "zeroline": True, "zerolinewidth": 1},
+    )
+
+
+def attention_picture(ground: Image, attention: Floats, low: float, high: float) -> Image:
+    """Attention over a face or a map, from dark blue (`low`) to yellow (`high`).
+
+    Shapes
+    ------
+    ground : (H, W, 3), uint8, RGB
+    attention : (h, w)
+    returns : (224, 224, 3), uint8, RGB
+    """
+    size = (SIDE_PX, SIDE_PX)
+    large = cv2.resize(attention, size, interpolation=cv2.INTER_CUBIC)
+    heat = heat_picture(np.asarray(large, dtype=np.float32), high, low)
+    mixed = (1 - SHADE) * _fitted(ground).astype(np.float32) + SHADE * heat
+    return np.rint(mixed).astype(np.uint8)
+
+
+def attention_figure(
+    grounds: Sequence[Image], attention: Floats, headings: Sequence[str], *, caption: str = ""
+) -> go.Figure:
+    """Each face or map, and below it the same with MEGANet's attention, all on one scale.
+
+    Shapes
+    ------
+    grounds : n of (H, W, 3), uint8, RGB
+    attention : (n, h, w), as `attention_maps` gives it
+    """
+    low, high = float(attention.min()), float(attention.max())
+    over = [
+        attention_picture(ground, one, low, high)
+        for ground, one in zip(grounds, attention, strict=True)
+    ]
+    pictures = [*(_fitted(ground) for ground in grounds), *over]
+    return panel_grid(
+        [image_panel(picture, quality=QUALITY) for picture in pictures],
+        [*map(plain, headings), *("attention" for _ in over)],
+        "Where MEGANet attends",
+        legend=Bar("attention", low, high),
+        columns=len(grounds),
+        caption=caption,
+    )
+
+
+def _fitted(picture: Image) -> Image:
+    large = cv2.resize(picture, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(large, dtype=np.uint8)

@@ -1,0 +1,91 @@
+"""Noise and drift upon a clip, and what its inputs keep then."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import Pixels, make_flowset, with_pictures
+
+import hmrm_lab.flow  # noqa: F401  registers the estimators
+from hmrm_lab.pictures.disturbed import disturbed, remembering
+from hmrm_lab.pictures.kept import Condition, measure, rise_and_fall, rising_clips
+from hmrm_lab.preparation.inputs import INPUTS, given, kept_of, look_at
+from hmrm_lab.records import CLASSES, Clip, ClipKey
+from hmrm_lab.registry import flows
+
+
+def even_clip(level: int = 100, frames: int = 11) -> Clip:
+    pixels = Pixels(np.full((frames, 40, 40, 3), level, np.uint8))
+    return Clip(ClipKey("toy", "s", "c"), 0, pixels, 0, 5, frames - 1, 100.0)
+
+
+def test_light_drifts_evenly() -> None:
+    frames = disturbed(even_clip(), drift=0.1).frames
+    assert [int(frames[n].mean()) for n in (0, 5, 10)] == [100, 105, 110]
+    assert (frames[-1] == frames[10]).all()
+
+
+def test_noise_is_as_strong_as_said_and_the_same_again() -> None:
+    frames = disturbed(even_clip(), noise=4).frames
+    first = frames[3].astype(float)
+    assert first.std() == pytest.approx(4, rel=0.05)
+    assert first.mean() == pytest.approx(100, abs=0.5)
+    assert (frames[3] == first).all()
+    assert not (frames[4] == first).all()
+
+
+def test_nothing_laid_upon_it_changes_nothing_and_levels_end_at_255() -> None:
+    clip = rising_clips()[0]
+    assert (disturbed(clip).frames[4] == clip.frames[4]).all()
+    assert (disturbed(even_clip(250), drift=1.0).frames[10] == 255).all()
+
+
+def test_frames_are_read_once() -> None:
+    read: list[int] = []
+
+    class Counted(Pixels):
+        def __getitem__(self, index: int, /) -> np.ndarray:
+            read.append(index)
+            return super().__getitem__(index)
+
+    clip = even_clip()
+    frames = remembering(replace(clip, frames=Counted(clip.frames)))
+    assert (frames.frames[2] == frames.frames[2]).all()
+    assert read == [2]
+
+
+def test_there_is_one_rising_clip_of_each_class() -> None:
+    clips = rising_clips()
+    assert [clip.label for clip in clips] == list(range(len(CLASSES)))
+    assert (clips[1].frames[7] == rise_and_fall(1, Condition())[7]).all()
+
+
+def test_the_gallery_keeps_what_the_measurement_says() -> None:
+    """The same disturbance, drawn anew: the figures of decision 0018 come out again."""
+    clip = rising_clips()[1]
+    measured = measure([rise_and_fall(1, Condition(noise=2, drift=0.03))])
+    seen = look_at(disturbed(clip, noise=2, drift=0.03), flows["dis"].build())
+    found = kept_of(seen, clip)
+    assert list(found) == list(INPUTS)
+    assert found["mesti"] == pytest.approx(measured["MESTI"], rel=0.1)
+    assert found["dynamic_image"] == pytest.approx(measured["dynamic image"], rel=0.1)
+    assert found["apex"] < 1.5, "a face looks the same where it moves"
+
+
+def test_flow_is_counted_where_the_face_moves() -> None:
+    clip = rising_clips()[2]
+    truth = clip.frames.flow(clip.onset, clip.known_apex)  # type: ignore[attr-defined]
+    assert kept_of({"flow": truth}, clip)["flow"] > 6
+    assert kept_of({"flow": np.ones_like(truth)}, clip)["flow"] == pytest.approx(1)
+    assert kept_of({"flow": truth}, even_clip()) == {}
+
+
+def test_what_networks_are_given_of_a_clip() -> None:
+    maps = make_flowset(2, 3)
+    assert list(given(maps, 1)) == ["flow"], "of data without frames"
+    pictured = with_pictures(maps)
+    found = given(pictured, 1, both=maps)
+    assert list(found) == list(INPUTS)
+    assert (found["mesti"] == pictured.pictures[1, 3]).all()  # type: ignore[index]
+    assert np.abs(np.median(found["flow"], axis=(1, 2))).max() == pytest.approx(0, abs=1e-6)
+    assert np.ptp(found["flow"][0] - maps.maps[1, 0]) == pytest.approx(0, abs=1e-6)
