@@ -207,8 +207,8 @@ class MagnifierStudio(Viewer):
 
     def _scale_words(self) -> str:
         return (
-            f"Full colour is {self.scale.value:.0f}× the longest vector of the flow; longer ones are"
-            f" darkened. {GATE} Framed: tokens that a stage keeps."
+            f"Full colour is {self.scale.value:.0f}× the longest vector of the flow; longer ones"
+            f" are darkened. {GATE} Framed: tokens that a stage keeps."
         )
 
     def _read_onset(self, number: int) -> Image:
