@@ -18,7 +18,6 @@ from hmrm_lab.reporting.style import finish, plain
 SIDE_PX = 224
 ROW_PX = 176
 QUALITY = 80
-SIGNED = ("apex", "dynamic_image", "mesti")
 REACH = 3.0  # of a signed picture, in its own RMS: there its colours are full
 BELOW, ZERO, ABOVE = (42, 135, 208), (244, 244, 244), (213, 94, 0)  # as SIGNED of scans
 GRAY_LEVELS = 50.0  # of the apex frame, for one RMS
