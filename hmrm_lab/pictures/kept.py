@@ -44,8 +44,9 @@ class Condition:
     left: float = 0.0
 
 
+UNDISTURBED = Condition()
 CONDITIONS: Mapping[str, Condition] = {
-    "undisturbed": Condition(),
+    "undisturbed": UNDISTURBED,
     "noise": Condition(noise=2),
     "light drifts by 3 %": Condition(drift=0.03),
     "noise and drift": Condition(noise=2, drift=0.03),
@@ -86,9 +87,9 @@ def rise_and_fall(number: int, condition: Condition) -> RenderedFrames:
     return RenderedFrames(0, number, number, script)
 
 
-def rising_clips(condition: Condition = CONDITIONS["undisturbed"]) -> list[Clip]:
-    """One such clip of each class, of three faces."""
-    return [_as_clip(rise_and_fall(number, condition)) for number in range(len(CLASSES))]
+def rising_clips(condition: Condition = UNDISTURBED, count: int = len(CLASSES)) -> list[Clip]:
+    """Such clips of as many faces, one class after the other."""
+    return [_as_clip(rise_and_fall(number, condition)) for number in range(count)]
 
 
 def gray(frames: RenderedFrames) -> NDArray[np.uint8]:

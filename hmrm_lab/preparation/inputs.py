@@ -1,22 +1,28 @@
 """What a network can be given of a clip: the inputs that are compared, and how each looks.
 
 After Nguyen et al. (arXiv 2509.00056), who compare the apex frame, optical flow and the dynamic
-image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). Decision 0018.
+image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). Decision 0018, of which
+`python -m hmrm_lab.preparation.inputs` prints the second table.
 """
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+import hmrm_lab.flow  # noqa: F401  registers the estimators
+from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.flow.dual_phase import combine
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.pictures.dynamic_image import dynamic_image
-from hmrm_lab.pictures.kept import SIDE_PX, kept, moving_pixels
+from hmrm_lab.pictures.kept import CONDITIONS, SIDE_PX, kept, moving_pixels, rising_clips
 from hmrm_lab.pictures.mesti import mesti
 from hmrm_lab.preparation.gray import LENGTH, even_frames, gray_frame
 from hmrm_lab.preparation.pictures import standardise
 from hmrm_lab.records import PICTURES, Clip, Floats, FlowSet, KnownMotion
+from hmrm_lab.registry import flows
 
 
 @dataclass(frozen=True)
@@ -112,3 +118,28 @@ def kept_of(seen: dict[str, Floats], clip: Clip) -> dict[str, float]:
 
 def _steadied(flow_px: Floats) -> Floats:
     return np.asarray(flow_px - np.median(flow_px, axis=(1, 2), keepdims=True), dtype=np.float32)
+
+
+def measure(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float]:
+    """The geometric mean over drawn clips of what each input keeps."""
+    logs = [[np.log(k) for k in kept_of(look_at(c, estimator), c).values()] for c in clips]
+    means = np.exp(np.mean(logs, axis=0))
+    return dict(zip(INPUTS, map(float, means), strict=True))
+
+
+def main() -> None:
+    """One row for each kind of clips, as Markdown."""
+    estimator = flows["dis"].build()
+    casts = {name: rising_clips(condition, 12) for name, condition in CONDITIONS.items()}
+    for difficulty in (0.0, 0.5, 1.0):
+        drawn = synthetic(subjects=8, clips=24, difficulty=difficulty)
+        casts[f"data set `synthetic`, difficulty {difficulty:g}"] = drawn
+    heads = " | ".join(known.words for known in INPUTS.values())
+    sys.stdout.write(f"| | {heads} |\n|{' --- |' * (len(INPUTS) + 1)}\n")
+    for name, cast in casts.items():
+        cells = " | ".join(f"{ratio:.2f}" for ratio in measure(cast, estimator).values())
+        sys.stdout.write(f"| {name} | {cells} |\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -16,14 +16,14 @@ from hmrm_lab.reporting.pictures import flow_picture, heat_picture, outermost
 from hmrm_lab.reporting.style import finish, plain
 
 SIDE_PX = 224
+ROW_PX = 176
 QUALITY = 80
-SIGNED = ("apex", "dynamic_image", "mesti")
 REACH = 3.0  # of a signed picture, in its own RMS: there its colours are full
 BELOW, ZERO, ABOVE = (42, 135, 208), (244, 244, 244), (213, 94, 0)  # as SIGNED of scans
 GRAY_LEVELS = 50.0  # of the apex frame, for one RMS
 SHADE = 0.6  # share of the colour over the ground
 COLOURS_TOLD = (
-    "Flow: hue is direction, full colour the longest vector of both. Dynamic image and MESTI:"
+    "Flow: hue is direction, full colour the longest vectors of both. Dynamic image and MESTI:"
     " orange where a pixel counts as brighter, blue as darker, white where nothing changes."
 )
 
@@ -51,11 +51,11 @@ def gallery_pictures(seen: Mapping[str, Floats]) -> dict[str, Image]:
         As `look_at` gives it.
     """
     lengths = [outermost(np.hypot(*values)) for values in seen.values() if values.ndim == 3]
-    top = max(lengths, default=0.0) or None
+    top = max(lengths, default=0.0) or 1.0
     drawn = {}
     for name, values in seen.items():
         if values.ndim == 3:
-            drawn[name] = _fitted(flow_picture(values, "colour", max_px=top))
+            drawn[name] = _fitted(flow_picture(_shortened(values, top), "colour", max_px=top))
         elif name == "apex":
             levels = np.rint(128 + GRAY_LEVELS * values).clip(0, 255).astype(np.uint8)
             drawn[name] = _fitted(np.repeat(levels[..., None], 3, axis=2))
@@ -84,6 +84,7 @@ def gallery_figure(
         legend="wheel",
         caption=f"{COLOURS_TOLD}\n{caption}",
         columns=5,
+        row_px=ROW_PX,
     )
 
 
@@ -163,6 +164,12 @@ def attention_figure(
         columns=len(grounds),
         caption=caption,
     )
+
+
+def _shortened(flow_px: Floats, top: float) -> Floats:
+    """No vector longer than `top`, beyond which the colour code grows dark."""
+    length = np.hypot(*flow_px)
+    return np.asarray(flow_px * np.minimum(1, top / np.maximum(length, top)), dtype=np.float32)
 
 
 def _fitted(picture: Image) -> Image:

@@ -7,9 +7,11 @@ import pytest
 from conftest import Pixels, make_flowset, with_pictures
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
+from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.pictures.disturbed import disturbed, remembering
 from hmrm_lab.pictures.kept import Condition, measure, rise_and_fall, rising_clips
 from hmrm_lab.preparation.inputs import INPUTS, given, kept_of, look_at
+from hmrm_lab.preparation.inputs import measure as measure_inputs
 from hmrm_lab.records import CLASSES, Clip, ClipKey
 from hmrm_lab.registry import flows
 
@@ -89,3 +91,11 @@ def test_what_networks_are_given_of_a_clip() -> None:
     assert (found["mesti"] == pictured.pictures[1, 3]).all()  # type: ignore[index]
     assert np.abs(np.median(found["flow"], axis=(1, 2))).max() == pytest.approx(0, abs=1e-6)
     assert np.ptp(found["flow"][0] - maps.maps[1, 0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_flow_leads_where_the_head_moves_and_mesti_where_it_is_still() -> None:
+    dis = flows["dis"].build()
+    still = measure_inputs(rising_clips(Condition(noise=2, drift=0.03)), dis)
+    assert still["mesti"] > still["dual_phase"] > still["flow"] > still["dynamic_image"]
+    moving = measure_inputs(synthetic(subjects=3, clips=6), dis)
+    assert min(moving["flow"], moving["dual_phase"]) > 1.3 * moving["mesti"]
