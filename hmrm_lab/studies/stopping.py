@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from hmrm_lab.errors import Stopped
 
 
+def say_nothing(told: threading.ExceptHookArgs) -> None:
+    """What threads of a pool say whose workers are gone, once the end has been told."""
+
+
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Ctrl-C and SIGTERM end what is inside in order; a second one ends it at once."""
@@ -22,6 +26,7 @@ def stoppable() -> Iterator[None]:
         if heard:
             os._exit(128 + number)
         heard = True
+        threading.excepthook = say_nothing
         raise Stopped(128 + number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

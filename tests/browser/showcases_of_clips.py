@@ -130,9 +130,11 @@ CLIPS = {
                 press("slider", "Ratio, stage 1", "Home", "Stage 1: 10 of 196", draws=False),
                 press("slider", "Ratio, stage 1", "End", "Stage 4: 4 of 4"),
                 click("checkbox", "One ratio for all stages", draws=False),
+                press("slider", "Ratio, stage 1", "Home", "Stage 1: 10 of 196"),  # all move now
                 press("slider", "Ratio, stage 3", "Home", "Stage 3: 1 of 16"),
                 press("slider", "Ratio, stage 4", "Home", "Stage 4: 1 of 4"),
                 press("slider", "Ratio, stage 2", "Home", "Stage 2: 3 of 49"),
+                press("slider", "Ratio, stage 1", "End", "Stage 1: 196 of 196"),
                 click("checkbox", "One ratio for all stages", "Stage 4: 4 of 4"),
             ),
             "another clip": (

@@ -57,6 +57,7 @@ class WatchfulClient(PapermillNotebookClient):
         super().__init__(*args, iopub_timeout=IOPUB_TIMEOUT_S, **kwargs)
         self.extra_arguments = [f"--ext={watch.__name__}"]
         self._cells: dict[str, Any] = {}
+        self._printed: dict[int | None, tuple[str, Fault | None]] = {}
 
     @contextmanager
     def setup_kernel(self, **kwargs: Any) -> Iterator[None]:
@@ -117,7 +118,17 @@ class WatchfulClient(PapermillNotebookClient):
             reason = name_error(content["ename"], content["evalue"])
             self.faults.append(_fault("callback", reason, cell))
         elif content.get("name") == "stderr" and not _expects_stderr(cell):
-            self.faults.append(_fault("stderr", told_by(content["text"]), cell))
+            self._hear_printed(content["text"], cell)
+
+    def _hear_printed(self, text: str, cell: Any) -> None:
+        """A traceback may arrive in pieces: a cell has one fault, told by all that it printed."""
+        key = None if cell is None else cell.execution_count
+        before, known = self._printed.get(key, ("", None))
+        if known is not None and known in self.faults:
+            self.faults.remove(known)
+        fault = _fault("stderr", told_by(before + text), cell)
+        self._printed[key] = before + text, fault
+        self.faults.append(fault)
 
     def _cause_of_death(self) -> str:
         status = self.km.provisioner.process.poll() if self.km else None
