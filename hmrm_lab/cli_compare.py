@@ -13,6 +13,9 @@ Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, o
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Setting of all systems, key=value; repeatable.")
 ]
+Seeds = Annotated[int | None, typer.Option(min=1, help="How many; else the preset's.")]
+Runs = Annotated[Path, typer.Option(help="Folder for run folders.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Processes; 0: one per core.")]
 Rule = Annotated[str | None, typer.Option(help="last or inner_subjects: the one that ranks.")]
 
 
@@ -23,16 +26,16 @@ def compare(
     systems: Annotated[
         str, typer.Option(help="Names with commas between; else all that take these data.")
     ] = "",
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many; else the preset's.")] = None,
+    seeds: Seeds = None,
     epoch_rule: Rule = None,
     overrides: Overrides = None,
     oracle: Annotated[bool, typer.Option("--oracle", help="Run the rule that peeks, too.")] = False,
     null: Annotated[bool, typer.Option("--null", help="Run on shuffled labels, too.")] = False,
-    runs: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    runs: Runs = Path("runs"),
     out: Annotated[
         Path | None, typer.Option(help="Folder for the comparison; else RUNS/compare-...")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one per core.")] = 0,
+    jobs: Jobs = 0,
     as_json: Json = False,
 ) -> None:
     """All systems under one protocol, ranked by honest UF1, as CSV, LaTeX, JSON and a page.
@@ -97,10 +100,10 @@ def inputs(
         str,
         typer.Option(help="Of apex, flow, dual_phase, dynamic_image, mesti, commas between."),
     ] = "",
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many; else the preset's.")] = None,
+    seeds: Seeds = None,
     overrides: Overrides = None,
-    runs: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one per core.")] = 0,
+    runs: Runs = Path("runs"),
+    jobs: Jobs = 0,
     as_json: Json = False,
 ) -> None:
     """Each input on each network (MESTI-MEGANet): what a system is given of a clip, compared.
