@@ -50,6 +50,7 @@ class Task:
     train: FlowSet
     unseal: Callable[[], FlowSet]
     seed: int
+    run_seed: int | None = None  # that folds have in common; else `seed`
     device: str = "cpu"
     desk: Desk | None = None
 
@@ -66,6 +67,7 @@ class Task:
             self.config,
             train,
             seed=self.seed,
+            run_seed=self.run_seed,
             epochs=epochs,
             device=self.device,
             probe=probe,

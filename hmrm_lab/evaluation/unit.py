@@ -50,6 +50,7 @@ def run_unit(
         train,
         unseal=lambda: flowset.take(unit.fold.test),
         seed=unit_seed(unit.fold.name, unit.seed),
+        run_seed=unit.seed,
         device=device,
         desk=Desk(run, unit.fold.name, unit.seed) if run and run.path.is_dir() else None,
     )

@@ -45,6 +45,7 @@ def write_final_model(
             config,
             flowset,
             seed=unit_seed(ALL_CLIPS, seed),
+            run_seed=seed,
             epochs=round(folds.median()),
             device=device,
             checkpoint=checkpoint,

@@ -150,7 +150,7 @@ def _train(config: ExperimentConfig, train: FlowSet, name: str, seed: int, file:
     settle_process()
     if config.evaluation.control == "shuffled_labels":
         train = shuffle_labels(train, seed)
-    save_model(file, fit(config, train, seed=unit_seed(name, seed)))
+    save_model(file, fit(config, train, seed=unit_seed(name, seed), run_seed=seed))
 
 
 def _answer(

@@ -61,6 +61,7 @@ def fit(
     train: FlowSet,
     *,
     seed: int,
+    run_seed: int | None = None,
     epochs: int | None = None,
     device: str = "cpu",
     probe: EpochProbe | None = None,
@@ -75,14 +76,19 @@ def fit(
 
     A system without epochs is fitted in one step: nothing is probed, nothing is half done.
 
+    Folds that share a `run_seed` begin with the same pre-trained weights, where there are any; it
+    is `seed` if not given.
+
     Raises `DivergedError` as soon as the loss is not finite.
     """
     if not has_epochs(config):
         fitted = fit_estimator(config, train, seed=seed)
         return Fitted(fitted, config, statistics=tuple(sorted(set(train.persons))))
     count = epochs or config.training.epochs
-    before = config.training.pretrain_epochs
-    weights = pretrained_weights(config, seed, train.maps.shape[-1]) if before else None
+    weights = None
+    if config.training.pretrain_epochs:
+        first = seed if run_seed is None else run_seed
+        weights = pretrained_weights(config, first, train.maps.shape[-1])
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
         learner = Learner.begin(config, train, epochs=count, device=device, weights=weights)

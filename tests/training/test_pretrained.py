@@ -10,6 +10,7 @@ import hmrm_lab.training.pretrained as pretrained
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.store import cache_folder
+from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.training.trainer import fit
 
 FIRST = ("training.pretrain_epochs=3", "input.normalise=median_rms")
@@ -51,6 +52,13 @@ def test_it_is_made_once_for_a_seed_and_again_if_lost(drawn: list[str]) -> None:
         file.write_bytes(b"half")
     assert (fit(config, clips, seed=0).classify(clips) == answers[0]).all()
     assert len(drawn) == 3
+
+
+def test_all_folds_of_a_seed_share_it(drawn: list[str], tmp_path: Path) -> None:
+    config = quick_config("mlp", *FIRST, "evaluation.seeds=[0, 1]")
+    run = run_experiment(config, out=tmp_path / "runs", flowset=make_flowset(seed=1))
+    assert run.metrics()["complete"]
+    assert len(drawn) == 2, "once for each seed: no fold and no final model made its own"
 
 
 def test_the_data_have_no_part_in_it(drawn: list[str]) -> None:
