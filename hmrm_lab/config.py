@@ -49,6 +49,7 @@ LATER = {
     "augment.mixup": 0.0,
     "training.pretrain_epochs": 0,
     "training.bfloat16": False,
+    "model.weights": "",
 }
 """Settings that came later: runs from before have the digest of those that leave them alone."""
 
@@ -74,7 +75,7 @@ class ExperimentConfig(Section):
             settings["flow"] = {**self.flow.choice, "phases": self.flow.phases}
         for name, before in LATER.items():
             section, key = name.split(".")
-            if settings[section][key] == before:
+            if settings[section].get(key) == before:
                 del settings[section][key]
         canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

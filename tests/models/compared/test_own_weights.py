@@ -9,7 +9,7 @@ from conftest import make_flowset, quick_config
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.models.compared.own_weights import pin
@@ -185,6 +185,11 @@ def test_settings_name_the_file_and_what_was_in_it(tmp_path: Path) -> None:
     assert narrow(path).digest() != config.digest()
     with pytest.raises(ConfigError, match="has changed since the run began"):
         build_model(config, 28)
+
+
+def test_a_run_without_a_file_is_that_of_before_there_were_any() -> None:
+    plain = load_config("default", system="resnet18", data="flowmaps")
+    assert plain.digest() == "27bde07f4d7b2b73", "a finished run would not be found again"
 
 
 def test_no_file_and_no_name(tmp_path: Path) -> None:
