@@ -45,7 +45,11 @@ def evolve(
         typer.Option(min=0, max=1, help="Share of a training left to the winner alone."),
     ] = 0.5,
     unseal: Annotated[
-        bool, typer.Option(help="Then run the winner on all subjects. Looks are counted.")
+        bool,
+        typer.Option(
+            help="Then run the winner, and the recipe as it was, on all subjects. Looks are"
+            " counted."
+        ),
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
     jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread; 0: one per core.")] = 0,

@@ -28,7 +28,7 @@ def ablate(
         list[str] | None,
         typer.Option(
             help="NAME:key=value,key=value; repeatable. Else those known of hmrm (M1 to M3 of the"
-            " paper), ammsm and ammsm_temporal."
+            " paper), ammsm, ammsm_temporal, meganet and meganet_mesti."
         ),
     ] = None,
     part: Annotated[str, typer.Option(help="One data set of several, such as casme2.")] = "all",

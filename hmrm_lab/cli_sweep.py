@@ -64,7 +64,10 @@ def sweep(
     ] = None,
     unseal: Annotated[
         bool,
-        typer.Option(help="Then run the best setting on all subjects. Looks are counted."),
+        typer.Option(
+            help="Then run the best setting, and the recipe as it was, on all subjects. Looks are"
+            " counted."
+        ),
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
     jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread; 0: one per core.")] = 0,

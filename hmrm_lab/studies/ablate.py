@@ -1,6 +1,6 @@
 """Ablations: the same recipe with one component changed, on the same folds (paper 4.4, Table 3).
 
-`ABLATIONS` names the components of HMRM and AMMSM; of any other system one names one's own.
+`ABLATIONS` names the components of HMRM, AMMSM and MEGANet; those of others one names oneself.
 
 A variant is a list of overrides and nothing else, so that whatever `--set` can say can be ablated:
 
@@ -52,10 +52,13 @@ TEMPORAL = (
     ),
 )
 FACELESS = Variant("no spatial stream", "the face is not read", ("model.spatial=false",))
+ATTENTION = Variant("no attention", "no attention from image gradients", ("model.attention=none",))
 ABLATIONS: dict[str, tuple[Variant, tuple[Variant, ...] | None]] = {
     "hmrm": (FULL, PAPER),
     "ammsm": (WHOLE, (*TEMPORAL, FACELESS)),
     "ammsm_temporal": (WHOLE, TEMPORAL),
+    "meganet": (WHOLE, (ATTENTION,)),
+    "meganet_mesti": (WHOLE, (ATTENTION,)),
 }
 """By system the full model and the variants that are ablated if none are named."""
 

@@ -3,7 +3,8 @@
 The development half has taken part in the choice, so that the leave-one-subject-out score of all
 subjects is a little too good. The other half had no say: its score, from the same predictions, is
 told beside it (decision 0013). Every look at another setting is one more choice that the outer
-score may enter, which is why the looks are counted.
+score may enter, which is why the looks are counted. What the search has gained is the difference to
+the recipe that it began with, paired by subject; that one was not chosen, and is not counted.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import FailedFoldsError
+from hmrm_lab.evaluation.significance import paired_difference, permutation_test
 from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, stamp, summarise
 from hmrm_lab.records import FlowSet, Predictions
 from hmrm_lab.store import RunFolder, read_json, to_json, write_once
@@ -37,6 +40,7 @@ class Outer:
     settings: Mapping[str, Any]
     run: RunFolder
     parts: Mapping[str, Mapping[str, Any]]  # figures as those of a run, by whom they rest on
+    gains: Mapping[str, Mapping[str, float]]  # UF1 less that of the recipe; empty if it is that
     seen: int
     seen_of_data: int
     first_look: str
@@ -47,6 +51,7 @@ class Outer:
             "settings": dict(self.settings),
             "run": str(self.run.path),
             "parts": {name: dict(figures) for name, figures in self.parts.items()},
+            "gains": {name: dict(gain) for name, gain in self.gains.items()},
             "seen": self.seen,
             "seen_in_all_sweeps_of_these_data": self.seen_of_data,
             "first_look": self.first_look,
@@ -72,6 +77,8 @@ class Outer:
             [
                 f"Outer score (leave-one-subject-out, {stamp(self.run.metrics())}) of {names}",
                 *(f"  {name:<{width}}  {_figures(part)}" for name, part in self.parts.items()),
+                *(["less that of the recipe as it was, paired by subject:"] if self.gains else []),
+                *(f"  {name:<{width}}  {_gained(gain)}" for name, gain in self.gains.items()),
                 f"{self.caveat()}.",
                 f"run  {self.run.path}",
             ]
@@ -89,18 +96,25 @@ def unseal(
     """Run leave-one-subject-out with these settings on all subjects, and look at its score.
 
     It is the run that `hmrm run` makes of the same settings, beside the folder of the sweep, and
-    it goes on where it was. The look is written down once every fold is there, and before a score
-    is handed out. Raises `FailedFoldsError`, and counts nothing, if folds are missing.
+    it goes on where it was; so is that of the recipe without them, which it is compared with. The
+    look is written down once every fold is there, and before a score is handed out. Raises
+    `FailedFoldsError`, and counts nothing, if folds are missing.
     """
     config, out = sweep.config(settings), sweep.folder.parent
-    run = run_experiment(
-        config, out=out, jobs=jobs, watch=watch, flowset=flowset, final_model=False
-    )
-    if not run.metrics()["complete"]:
-        raise FailedFoldsError(
-            f"{describe_failures(run) or f'{run.path} lacks folds'};"
-            " the outer score stays sealed until no fold is missing"
+
+    def complete_run(of: ExperimentConfig) -> RunFolder:
+        run = run_experiment(
+            of, out=out, jobs=jobs, watch=watch, flowset=flowset, final_model=False
         )
+        if not run.metrics()["complete"]:
+            raise FailedFoldsError(
+                f"{describe_failures(run) or f'{run.path} lacks folds'};"
+                " the outer score stays sealed until no fold is missing"
+            )
+        return run
+
+    run = complete_run(config)
+    before = None if config.digest() == sweep.base.digest() else complete_run(sweep.base)
     record = {
         "settings": dict(settings),
         "run": run.path.name,
@@ -109,15 +123,13 @@ def unseal(
     file = sweep.folder / "unsealed" / f"{config.digest()}.json"
     first = write_once(file, to_json(record))
     halves = read_json(sweep.folder / "sweep.json")
-    predictions = collect_predictions(run)
+    ours = _by_half(collect_predictions(run), halves)
+    theirs = _by_half(collect_predictions(before), halves) if before else {}
     return Outer(
         settings,
         run,
-        {
-            ALL: _summary(predictions),
-            OTHER: _summary(_of(predictions, halves["other_subjects"])),
-            DEVELOPMENT: _summary(_of(predictions, halves["development_subjects"])),
-        },
+        {name: _summary(predictions) for name, predictions in ours.items()},
+        {name: _gain(ours[name], predictions) for name, predictions in theirs.items()},
         seen=count_looks(sweep.folder),
         seen_of_data=_count_looks_at(halves["fingerprint"], out),
         first_look=read_json(file)["looked"],
@@ -140,6 +152,14 @@ def _count_looks_at(fingerprint: str, out: Path) -> int:
     return len(looks)
 
 
+def _by_half(predictions: Predictions, halves: Mapping[str, Any]) -> dict[str, Predictions]:
+    return {
+        ALL: predictions,
+        OTHER: _of(predictions, halves["other_subjects"]),
+        DEVELOPMENT: _of(predictions, halves["development_subjects"]),
+    }
+
+
 def _of(predictions: Predictions, persons: list[str]) -> Predictions:
     table = predictions.table[predictions.persons.isin(persons)]
     return Predictions(table.reset_index(drop=True))
@@ -148,6 +168,17 @@ def _of(predictions: Predictions, persons: list[str]) -> Predictions:
 def _summary(predictions: Predictions) -> dict[str, Any]:
     figures: dict[str, Any] = summarise(predictions)["all"]
     return figures
+
+
+def _gain(ours: Predictions, theirs: Predictions) -> dict[str, float]:
+    difference, low, high = paired_difference(ours, theirs, "uf1")
+    p_value = permutation_test(ours, theirs).p_value
+    return {"difference": difference, "low": low, "high": high, "p_value": p_value}
+
+
+def _gained(gain: Mapping[str, float]) -> str:
+    interval = f"[{gain['low']:+.3f}, {gain['high']:+.3f}]"
+    return f"UF1 {gain['difference']:+.3f} {interval}, p {gain['p_value']:.3f}"
 
 
 def _figures(part: Mapping[str, Any]) -> str:

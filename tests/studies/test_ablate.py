@@ -62,6 +62,13 @@ def test_what_was_never_searched_cannot_be_missed() -> None:
     assert plan.left_out == {"fixed alpha": same, "no search": same}
 
 
+@pytest.mark.parametrize("system", ["meganet", "meganet_mesti"])
+def test_meganet_is_ablated_by_its_attention(system: str) -> None:
+    plan = plan_ablation(quick_config(system))
+    attention = [config.model.options["attention"] for config in plan.configs.values()]
+    assert (list(plan.configs), attention) == (["full", "no attention"], ["gradient", "none"])
+
+
 def test_of_a_system_whose_components_are_not_known_one_names_ones_own() -> None:
     config = quick_config("ststnet")
     with pytest.raises(ConfigError, match="nobody has listed the components of 'ststnet'"):

@@ -44,6 +44,24 @@ def test_it_is_the_run_that_hmrm_run_makes(sweep: Sweep, flowset: FlowSet) -> No
     assert json.loads(json.dumps(outer.as_dict()))["seen"] == 1
 
 
+def test_what_the_search_gained_is_paired_with_the_recipe(sweep: Sweep, flowset: FlowSet) -> None:
+    outer = unseal(sweep, flowset, {"training.lr": 0.02, "training.epochs": 12})
+    before = RunFolder.of(sweep.base, sweep.folder.parent)
+    assert outer.gains[ALL]["difference"] == pytest.approx(
+        outer.parts[ALL]["uf1"] - before.metrics()["all"]["uf1"], abs=2e-6
+    )
+    assert outer.gains[ALL]["difference"] != 0
+    assert set(outer.gains) == set(outer.parts)
+    for gain in outer.gains.values():
+        assert gain["low"] <= gain["difference"] <= gain["high"]
+        assert 0 < gain["p_value"] <= 1
+    assert outer.seen == 1, "the recipe was not chosen"
+    assert "less that of the recipe as it was" in outer.as_text()
+    unchanged = unseal(sweep, flowset, {})
+    assert not unchanged.gains
+    assert "recipe as it was" not in unchanged.as_text()
+
+
 def test_looks_are_counted_each_setting_once(sweep: Sweep, flowset: FlowSet) -> None:
     first = unseal(sweep, flowset, {"training.lr": 0.01})
     assert (first.seen, first.again) == (1, False)
