@@ -2,7 +2,7 @@
 
 After Nguyen et al. (arXiv 2509.00056), who compare the apex frame, optical flow and the dynamic
 image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). Decision 0018, of which
-`python -m hmrm_lab.preparation.inputs` prints the second table.
+`python -m hmrm_lab.preparation.inputs` prints the last two tables.
 """
 
 import sys
@@ -127,8 +127,21 @@ def measure(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float]
     return dict(zip(INPUTS, map(float, means), strict=True))
 
 
+def likeness(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float]:
+    """The mean cosine between flows of drawn clips and the exact one from onset to apex."""
+    found: dict[str, list[float]] = {"flow": [], "dual_phase": []}
+    for clip in clips:
+        if isinstance(clip.frames, KnownMotion):
+            seen = look_at(clip, estimator)
+            exact = _steadied(clip.frames.flow(clip.onset, clip.known_apex))
+            for name, cosines in found.items():
+                lengths = np.linalg.norm(exact) * np.linalg.norm(seen[name])
+                cosines.append(float((exact * seen[name]).sum() / lengths))
+    return {name: float(np.mean(cosines)) for name, cosines in found.items()}
+
+
 def main() -> None:
-    """One row for each kind of clips, as Markdown."""
+    """What is kept, and how near flows are to the exact one, as Markdown."""
     estimator = flows["dis"].build()
     casts = {name: rising_clips(condition, 12) for name, condition in CONDITIONS.items()}
     for difficulty in (0.0, 0.5, 1.0):
@@ -139,6 +152,13 @@ def main() -> None:
     for name, cast in casts.items():
         cells = " | ".join(f"{ratio:.2f}" for ratio in measure(cast, estimator).values())
         sys.stdout.write(f"| {name} | {cells} |\n")
+    sys.stdout.write(f"\n| | {INPUTS['flow'].words} | {INPUTS['dual_phase'].words} |\n")
+    sys.stdout.write("| --- | --- | --- |\n")
+    for name in ("gru_attention", "dis"):
+        for difficulty in (0.0, 0.5):
+            drawn = synthetic(subjects=6, clips=12, difficulty=difficulty)
+            cells = " | ".join(f"{c:.3f}" for c in likeness(drawn, flows[name].build()).values())
+            sys.stdout.write(f"| {name}, difficulty {difficulty:g} | {cells} |\n")
 
 
 if __name__ == "__main__":

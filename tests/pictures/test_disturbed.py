@@ -10,7 +10,7 @@ import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.pictures.disturbed import disturbed, remembering
 from hmrm_lab.pictures.kept import Condition, measure, rise_and_fall, rising_clips
-from hmrm_lab.preparation.inputs import INPUTS, given, kept_of, look_at
+from hmrm_lab.preparation.inputs import INPUTS, given, kept_of, likeness, look_at
 from hmrm_lab.preparation.inputs import measure as measure_inputs
 from hmrm_lab.records import CLASSES, Clip, ClipKey
 from hmrm_lab.registry import flows
@@ -80,6 +80,12 @@ def test_flow_is_counted_where_the_face_moves() -> None:
     assert kept_of({"flow": truth}, clip)["flow"] > 6
     assert kept_of({"flow": np.ones_like(truth)}, clip)["flow"] == pytest.approx(1)
     assert kept_of({"flow": truth}, even_clip()) == {}
+
+
+def test_both_flows_of_a_face_on_a_still_head_are_like_the_exact_one() -> None:
+    likely = likeness([rising_clips()[2], even_clip()], flows["dis"].build())
+    assert list(likely) == ["flow", "dual_phase"]
+    assert all(0.9 < cosine <= 1 for cosine in likely.values())
 
 
 def test_what_networks_are_given_of_a_clip() -> None:
