@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
+from joblib import Parallel
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGE = 2**30
@@ -91,6 +93,12 @@ def settle_worker(parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     settle_process()
+
+
+def workers(jobs: int, return_as: str = "list") -> Parallel:
+    """A pool of processes that end with this one; a single one is this one itself."""
+    theirs: dict[str, Any] = {"initializer": settle_worker, "initargs": (os.getpid(),)}
+    return Parallel(n_jobs=max(1, jobs), return_as=return_as, **theirs if jobs > 1 else {})
 
 
 @contextmanager

@@ -54,6 +54,39 @@ def test_a_stopped_command_ends_at_once_and_leaves_no_process(
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_sweep_leaves_no_process_and_keeps_its_cells(
+    tmp_path: Path, signal_number: signal.Signals
+) -> None:
+    widths = " ".join(map(str, range(8, 328, 8)))
+    command = [HMRM, "sweep", "--preset", "smoke", "--jobs", "2", "--widths", widths]
+    with subprocess.Popen(
+        [*command, "--depths", "1"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        try:
+            while not list(tmp_path.glob("runs/*/cells/*.json")):
+                assert running.poll() is None, running.stderr.read()
+                time.sleep(0.01)
+            family = psutil.Process(running.pid).children(recursive=True)
+            assert len(family) >= 2
+            if signal_number == signal.SIGINT:  # a terminal tells the whole group
+                os.killpg(running.pid, signal_number)
+            else:
+                running.send_signal(signal_number)
+            _, said = running.communicate(timeout=60)
+            _, alive = psutil.wait_procs(family, timeout=GENEROUS_S)
+            assert alive == []
+        finally:
+            running.kill()
+    assert "Traceback" not in said
+    for cell in tmp_path.glob("runs/*/cells/*.json"):
+        json.loads(cell.read_text())
+
+
 def start(out: Path, cwd: Path, *more: str) -> "subprocess.Popen[str]":
     command = [HMRM, "run", "--preset", "smoke", "--system", "ststnet", "--jobs", "1", *more]
     return subprocess.Popen([*command, "--out", out], cwd=cwd, stderr=subprocess.PIPE, text=True)

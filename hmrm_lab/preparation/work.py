@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed
+from joblib import delayed
+
+from hmrm_lab.process import workers
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -25,7 +27,7 @@ def make_missing(
     results = list(stored)
     missing = [number for number, result in enumerate(stored) if result is None]
     done = len(stored) - len(missing)
-    pool = Parallel(n_jobs=max(1, min(jobs, len(missing))), return_as="generator")
+    pool = workers(min(jobs, len(missing)), "generator")
     made = pool(delayed(make)(*arguments[number]) for number in missing)
     for number, result in zip(missing, made, strict=True):
         results[number] = result

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from joblib import Parallel
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.unit import Unit
+from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import to_json, write_atomic
 from hmrm_lab.studies.journal import ask, finished, load_optuna, open_study, seed_of, tell
@@ -246,7 +246,7 @@ def name_of(evolution: Evolution) -> str:
 
 
 def _rater(evolution: Evolution, half: FlowSet, units: Sequence[Unit], jobs: int) -> Rater:
-    pool = Parallel(n_jobs=max(1, min(jobs, len(units))))
+    pool = workers(min(jobs, len(units)))
     return lambda choices: rate_choices(evolution.sweep, half, units, choices, pool)
 
 

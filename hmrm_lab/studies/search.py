@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
 from hmrm_lab.studies.cells import cells_table, on_front
 from hmrm_lab.studies.journal import ask, finished, load_optuna, open_study, seed_of, tell
@@ -70,7 +71,7 @@ def search(
     def proposer(answers: int) -> Any:
         return _sampler(sampler, seed_of(seed, answers), random_trials, population)
 
-    with Parallel(n_jobs=max(1, jobs), return_as="generator") as pool:
+    with workers(jobs, "generator") as pool:
         while (done := len(finished(study))) < trials:
             batch = ask(study, space, min(max(1, jobs), trials - done), proposer)
             answers = pool(delayed(_answer)(sweep, half, point) for _, point in batch)

@@ -18,7 +18,7 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.metrics import METRICS, confusion
 from hmrm_lab.evaluation.splits import inner_subject_folds
 from hmrm_lab.evaluation.unit import Unit, shuffle_labels, unit_seed
-from hmrm_lab.process import settle_process
+from hmrm_lab.process import settle_process, workers
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.studies.sweep import GROUPS, Sweep, refuse_peeking
@@ -110,7 +110,7 @@ def train_supernets(
     missing = [unit for unit in units if not supernet_file(sweep, unit).is_file()]
     done = len(units) - len(missing)
     on_progress(done, len(units))
-    pool = Parallel(n_jobs=max(1, min(jobs, len(missing))), return_as="generator_unordered")
+    pool = workers(min(jobs, len(missing)), "generator_unordered")
     for _ in pool(
         delayed(_train)(
             sweep.base,

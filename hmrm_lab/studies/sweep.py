@@ -22,7 +22,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError, DivergedError, InputError
@@ -30,6 +30,7 @@ from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
 from hmrm_lab.evaluation.splits import inner_subject_folds
 from hmrm_lab.evaluation.unit import Unit, run_unit
+from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import read_json, to_json, write_once
 from hmrm_lab.studies.cells import Cell
@@ -148,7 +149,7 @@ def run_cells(
     missing = [point for point, file in zip(points, files, strict=True) if not file.is_file()]
     done = len(points) - len(missing)
     on_progress(done, len(points))
-    pool = Parallel(n_jobs=max(1, min(jobs, len(missing))), return_as="generator_unordered")
+    pool = workers(min(jobs, len(missing)), "generator_unordered")
     for _ in pool(delayed(make_cell)(sweep, half, point) for point in missing):
         done += 1
         on_progress(done, len(points))

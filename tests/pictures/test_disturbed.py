@@ -94,7 +94,7 @@ def test_what_networks_are_given_of_a_clip() -> None:
     pictured = with_pictures(maps)
     found = given(pictured, 1, both=maps)
     assert list(found) == list(INPUTS)
-    assert (found["mesti"] == pictured.pictures[1, 3]).all()  # type: ignore[index]
+    assert (found["mesti"] == pictured.pictures[1, 3]).all()
     assert np.abs(np.median(found["flow"], axis=(1, 2))).max() == pytest.approx(0, abs=1e-6)
     assert np.ptp(found["flow"][0] - maps.maps[1, 0]) == pytest.approx(0, abs=1e-6)
 
