@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.preparation.cache import digest_of
@@ -56,6 +56,8 @@ def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
     training = config.training.model_copy(
         update={"epochs": config.training.pretrain_epochs, "pretrain_epochs": 0}
     )
+    if config.model.options.get("super_steps"):  # a super-network is one of the data themselves
+        config = override(config, ["model.super_steps=0"])
     data = DataConfig.model_validate({"name": DRAWN, **datasets[DRAWN].complete({})})
     return config.model_copy(update={"data": data, "training": training, "name": "pretrained"})
 

@@ -54,6 +54,18 @@ def test_it_is_made_once_for_a_seed_and_again_if_lost(drawn: list[str]) -> None:
     assert len(drawn) == 3
 
 
+def test_a_super_network_draws_its_steps_from_the_data_alone() -> None:
+    steps = ("model.super_steps=4", "training.epochs=3", "training.batch=8")
+    clips = make_flowset(seed=1, subjects=2, per_subject=4)
+    with_it, without = (
+        fit(quick_config("ammsm_temporal", *steps, *more), clips, seed=0).model.state_dict()[
+            "steps"
+        ]
+        for more in (FIRST, ())
+    )
+    assert with_it == without == 3, "a step an epoch; those before did not count"
+
+
 def test_all_folds_of_a_seed_share_it(drawn: list[str], tmp_path: Path) -> None:
     config = quick_config("mlp", *FIRST, "evaluation.seeds=[0, 1]")
     run = run_experiment(config, out=tmp_path / "runs", flowset=make_flowset(seed=1))
