@@ -90,7 +90,9 @@ def evolve(
         sweep = evolution.sweep
         page = sweep.folder / "choices.html"
         write_atomic(page, choices_figure(found.table).to_html(include_plotlyjs=True))
-        outer = look(sweep, flowset, settings, jobs=processes, watch=bars) if unseal else None
+        outer = None
+        if unseal:
+            outer = look(sweep, flowset, settings, recipe=config, jobs=processes, watch=bars)
     command = _command(preset, data, root, system, [*(overrides or []), *overrides_of(settings)])
     result = {
         "sweep": str(sweep.folder),

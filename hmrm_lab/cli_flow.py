@@ -17,7 +17,7 @@ def flow(
     apex: Annotated[Path, typer.Argument(help="Image of the apex frame.")],
     method: Annotated[
         str, typer.Option(help="tvl1, farneback, dis, deepflow or gru_attention.")
-    ] = "tvl1",
+    ] = "gru_attention",
     out: Annotated[
         Path | None, typer.Option(help="Flow file to write: .flo, .pfm or 16-bit .png.")
     ] = None,

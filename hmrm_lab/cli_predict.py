@@ -13,7 +13,10 @@ Frame = typer.Option(min=0, help="Frame number, counted from 0.")
 def predict(
     clip: Annotated[Path, typer.Argument(help="Folder of frames, or a video file.")],
     run: Annotated[
-        Path | None, typer.Option(help="Run folder; else the newest below runs/ with a model.")
+        Path | None,
+        typer.Option(
+            help="Run folder; else the newest of HMRM below runs/ with a model, else of any system."
+        ),
     ] = None,
     onset: Annotated[int, Frame] = 0,
     apex: Annotated[int | None, typer.Option(min=0, help="Else it is spotted.")] = None,

@@ -76,8 +76,8 @@ def sweep(
     """Settings tried on inner folds of half of the subjects: no test result.
 
     Width by depth, as Figure 7, unless --space names other settings. Started again, it goes on
-    where it was. --unseal looks at the outer score of the best setting, and says how many times
-    that of this sweep has been looked at.
+    where it was. --unseal looks at the outer score of the best setting, and says of how many
+    settings of this sweep the outer score has been looked at.
     """
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars

@@ -9,6 +9,8 @@ import pytest
 from searched_toy import NAME, registered
 from test_cli import hmrm
 
+from hmrm_lab.config import read_config
+
 pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
 
 QUICK = ("--preset", "smoke", "--jobs", 1, "--set", "data.clips=12")
@@ -34,6 +36,10 @@ def test_evolve_ends_with_a_run(tmp_path: Path) -> None:
     assert record["winner"]["model.alpha"] == best["alpha"]
     assert record["winner"]["model.ratios"] == [best[f"ratio {n}"] for n in (1, 2, 3, 4)]
     assert record["outer_score_seen"] == record["outer"]["seen"] == 1
+    against = [path for path in tmp_path.glob("runs/*-*/config.toml") if "sweep" not in str(path)]
+    steps = sorted(read_config(path).model.options["super_steps"] for path in against)
+    assert steps == [0, record["winner"]["model.super_steps"]], "the recipe itself, and the winner"
+    assert "all subjects" in record["outer"]["gains"]
     folder = tmp_path / record["sweep"]
     for name in ("trials.csv", "winner.json", "choices.html", "sweep.json"):
         assert (folder / name).is_file()

@@ -17,6 +17,9 @@ published:
 - **faithful**: every layer and setting as published
 - **adapted**: the published design, changed where its departures say
 - **sketch**: the publication leaves so much open that a result is never its authors'
+
+Options have the values of the preset `paper`; `default`, `demo` and `smoke` change some of them
+(`hmrm_lab/presets/`).
 """
 COLUMNS = ("System", "Takes", "How near", "Published as")
 

@@ -12,11 +12,14 @@ from hmrm_lab.store import cache_folder
 from hmrm_lab.studies.places import count_cores
 
 OPTIONAL = {
-    "mamba_ssm": "CUDA kernels of the selective scan; the torch loop is used without it",
+    "mamba_ssm": "model.scan=mamba_ssm on a GPU; nothing else needs it",
     "dlib": "68 landmarks of recorded faces (extra: faces)",
     "mtcnn": "weights for five points of recorded faces (extra: faces)",
     "jupyterlab": "notebooks (extra: jupyter)",
     "papermill": "headless notebooks (extra: jupyter)",
+    "optuna": "searches over settings (extra: sweep)",
+    "distributed": "runs on a cluster (extra: cluster)",
+    "tensorboard": "loss curves while a run goes on (extra: curves)",
     "playwright": "browser tests (extra: browser)",
 }
 

@@ -90,14 +90,16 @@ def unseal(
     flowset: FlowSet,
     settings: Mapping[str, Any],
     *,
+    recipe: ExperimentConfig | None = None,
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
 ) -> Outer:
     """Run leave-one-subject-out with these settings on all subjects, and look at its score.
 
     It is the run that `hmrm run` makes of the same settings, beside the folder of the sweep, and
-    it goes on where it was; so is that of the recipe without them, which it is compared with. The
-    look is written down once every fold is there, and before a score is handed out. Raises
+    it goes on where it was; so is that of the recipe without them, which it is compared with:
+    `recipe`, or else that of the sweep, which need not be one that anybody would run. The look is
+    written down once every fold is there, and before a score is handed out. Raises
     `FailedFoldsError`, and counts nothing, if folds are missing.
     """
     config, out = sweep.config(settings), sweep.folder.parent
@@ -114,7 +116,8 @@ def unseal(
         return run
 
     run = complete_run(config)
-    before = None if config.digest() == sweep.base.digest() else complete_run(sweep.base)
+    recipe = recipe or sweep.base
+    before = None if config.digest() == recipe.digest() else complete_run(recipe)
     record = {
         "settings": dict(settings),
         "run": run.path.name,

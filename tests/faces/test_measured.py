@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import Pixels
 
@@ -14,9 +15,11 @@ from hmrm_lab.faces.evaluate import (
     apex_table,
     clip_curve,
     crop_steps_px,
+    detection_table,
     distance_percent,
     movement_px,
     reference_track,
+    spotted_within,
     tracks_table,
 )
 from hmrm_lab.faces.extras import installed_providers, not_installed
@@ -135,3 +138,20 @@ def test_a_mistyped_provider_is_no_missing_one() -> None:
         installed_providers(["dlob"])
     with pytest.raises(InputError, match=r"no face provider; .*'template'"):
         installed_providers([])
+
+
+def test_counts_of_clips_are_added_and_distances_averaged() -> None:
+    clips = synthetic(subjects=2, clips=4)
+    by = {"template": providers["template"].build()}
+    single = [detection_table([clip], by).loc["template"] for clip in clips]
+    table = detection_table(clips, by).loc["template"]
+    frames = sum(len({clip.onset, clip.known_apex, clip.offset}) for clip in clips)
+    assert (table["detected"], table["template"]) == (0, frames)
+    assert table["dense"] == pytest.approx(np.mean([row["dense"] for row in single]))
+    assert table["worst"] == max(row["worst"] for row in single) > table["dense"] > 0
+
+
+def test_shares_of_clips_whose_apex_is_near() -> None:
+    table = pd.DataFrame({"error": [0, 1, -2, -1], "middle_error": [3, 0, 1, -5]})
+    assert spotted_within(table) == {"spotted": 0.75, "middle": 0.5}
+    assert spotted_within(table, 2)["spotted"] == 1

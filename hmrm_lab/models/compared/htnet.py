@@ -45,8 +45,8 @@ CARD = Card(
         "reads the map as it is; the authors rearrange it into four 14 x 14 crops round detected"
         " landmarks, in 8-bit values",
         "clips are shuffled in every epoch, and the epoch is not chosen on the test subject",
-        "presets smoke, demo and default take a narrower network, other epochs and rates;"
-        " preset paper keeps the published 256, 512 and 1024 and the published recipe",
+        "presets smoke, demo and default take a narrower network and other epochs, demo and default"
+        " other rates; preset paper keeps the published 256, 512 and 1024 and the published recipe",
         "attention='areas' is ours: the published blocks hold one token each (decision 0014)",
     ),
 )
