@@ -9,6 +9,21 @@ import numpy as np
 from hmrm_lab.records import Floats
 
 
+def dual_phase(rise: Floats, fall: Floats) -> Floats:
+    """The movement of a face that both phases agree on: `combine`, of flow less that of the head.
+
+    A head that moves on would be a difference of the phases everywhere, and drown what they share.
+    Its motion is taken for the median of each phase, which is gone from the result.
+
+    Shapes
+    ------
+    rise, fall : (..., 2, H, W), onset to apex and apex to offset, pixels
+    returns : (..., 2, H, W) float32, pixels
+    """
+    steady = (flow - np.median(flow, axis=(-2, -1), keepdims=True) for flow in (rise, fall))
+    return combine(*steady)
+
+
 def combine(rise: Floats, fall: Floats) -> Floats:
     """The movement that both phases of a clip agree on.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.flow.dual_phase import combine
+from hmrm_lab.flow.dual_phase import dual_phase
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.pictures.dynamic_image import dynamic_image
 from hmrm_lab.pictures.kept import CONDITIONS, SIDE_PX, kept, moving_pixels, rising_clips
@@ -62,7 +62,7 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
     return {
         "apex": standardise(gray_frame(clip, clip.known_apex, SIDE_PX)),
         "flow": _steadied(rise),
-        "dual_phase": _steadied(combine(rise, fall)),
+        "dual_phase": dual_phase(rise, fall),
         "dynamic_image": dynamic_image(frames),
         "mesti": mesti(frames),
     }

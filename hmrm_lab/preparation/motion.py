@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.faces.regions import reduce_masks, region_masks
 from hmrm_lab.faces.track import LandmarkedFrames
-from hmrm_lab.flow.dual_phase import combine
+from hmrm_lab.flow.dual_phase import dual_phase
 from hmrm_lab.flow.estimator import FlowEstimator, LearntFlow
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.preparation.cache import digest_of
@@ -50,7 +50,7 @@ def dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
         clip.frames[number][None] for number in (clip.onset, clip.known_apex, clip.offset)
     )
     estimator = _estimator(_settings(flow))
-    combined = combine(estimator(onset, apex)[0], estimator(apex, offset)[0])
+    combined = dual_phase(estimator(onset, apex)[0], estimator(apex, offset)[0])
     return motion_map(combined[None], MAP_SIDE_PX)[0]
 
 

@@ -15,7 +15,7 @@ from hmrm_lab.records import CHANNELS, PICTURES, Clip, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.sections import FacesConfig, FlowConfig
 
-FORMAT = 1  # raise it when the same frames give other motion of both phases
+FORMAT = 2  # raise it when the same frames give other motion of both phases
 
 
 def wants_gray(config: ExperimentConfig) -> bool:

@@ -43,8 +43,12 @@ PAPER = (
 WHOLE = Variant("full", "all components")
 TEMPORAL = (
     Variant("no magnifier", "the flow as it is", ("model.magnifier=none",)),
-    Variant("fixed alpha", "alpha 4, not searched", ("model.alpha=4",)),
-    Variant("no sparsity", "all tokens in all stages", ("model.ratios=[1,1,1,1]",)),
+    Variant("fixed alpha", "alpha 4 in every step", ("model.alpha=4", "model.super_steps=0")),
+    Variant(
+        "no sparsity",
+        "all tokens in all stages and steps",
+        ("model.ratios=[1,1,1,1]", "model.super_steps=0"),
+    ),
     Variant(
         "no search",
         "alpha 4, half of the tokens, no super-network",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.flow.dual_phase import combine
+from hmrm_lab.flow.dual_phase import combine, dual_phase
 
 
 def field(seed: int, scale: float = 1.0, size: int = 24) -> np.ndarray:
@@ -35,6 +35,15 @@ def test_nothing_moves() -> None:
 def test_what_goes_on_the_same_way_is_no_rise_and_fall() -> None:
     drift = field(0)
     assert (combine(drift, drift) == 0).all()
+
+
+def test_a_head_that_moves_on_does_not_drown_the_face() -> None:
+    """Half a pixel there and back, and a head that goes a pixel in each phase."""
+    movement = np.zeros((2, 24, 24), np.float32)
+    movement[0, 4:8, 4:12] = 0.5
+    head = np.float32([1, -0.5])[:, None, None]
+    assert dual_phase(movement + head, head - movement) == pytest.approx(movement, abs=1e-6)
+    assert np.abs(combine(movement + head, head - movement)).max() < 0.25
 
 
 @pytest.mark.parametrize("phase", [0, 1])

@@ -48,8 +48,8 @@ def test_ammsm_is_taken_apart_into_what_a_search_has_found_and_what_it_reads() -
     assert changed == {
         "full": {},
         "no magnifier": {"magnifier": "none"},
-        "fixed alpha": {"alpha": own["alpha"]},
-        "no sparsity": {"ratios": [1.0, 1.0, 1.0, 1.0]},
+        "fixed alpha": {"alpha": own["alpha"], "super_steps": 0},
+        "no sparsity": {"ratios": [1.0, 1.0, 1.0, 1.0], "super_steps": 0},
         "no search": {"alpha": own["alpha"], "ratios": own["ratios"], "super_steps": 0},
         "no spatial stream": {"spatial": False},
     }

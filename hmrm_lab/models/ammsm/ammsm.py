@@ -51,7 +51,7 @@ def _recipe(*channels: str) -> Recipe:
             "epochs": 20,
             "batch": 32,
             "optimizer": "adamw",
-            "lr": 1e-3,
+            "lr": 2e-3,
             "weight_decay": 0.05,
             "schedule": "cosine",
             "warmup_epochs": 2,

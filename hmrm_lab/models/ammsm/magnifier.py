@@ -1,6 +1,5 @@
 """Motion magnification (AMMSM, Figure 2): a U-Net says where flow is magnified (decision 0017)."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -19,9 +18,11 @@ class Magnified(NamedTuple):
 
 
 class Magnifier(nn.Module):
-    """`OF_mag = alpha * gate * OF`, the gate by a U-Net that reads the flow and alpha.
+    """`OF_mag = alpha * gate * OF`, the gate by a U-Net that reads the flow.
 
     Direction stays as it is; motion is enlarged up to alpha times, or suppressed down to none.
+    Where is the gate's to say, how much is alpha's: by the loss the best gate is the same for every
+    alpha, and a network that has met one alpha can be asked for another.
 
     Shapes
     ------
@@ -30,11 +31,10 @@ class Magnifier(nn.Module):
 
     def __init__(self, *, width: int) -> None:
         super().__init__()
-        self.unet = UNet(3, 1, width=width)
+        self.unet = UNet(2, 1, width=width)
 
     def forward(self, flow: Tensor, alpha: float) -> Magnified:
-        factor = torch.full_like(flow[:, :1], math.log2(alpha))
-        gate = self.unet(torch.cat([flow, factor], dim=1)).sigmoid()
+        gate = self.unet(flow).sigmoid()
         return Magnified(alpha * gate * flow, gate)
 
 
