@@ -50,6 +50,18 @@ def views(studio: MagnifierStudio) -> tuple[bytes, ...]:
     )
 
 
+def test_it_opens_with_a_choice_beyond_its_sliders(flowset: FlowSet, fitted: Fitted) -> None:
+    before = fitted.model.choice
+    fitted.model.choose(32.0, (0.02, 0.5, 0.5, 1.0))
+    try:
+        studio = MagnifierStudio(fitted, flowset)
+        assert studio.alpha.value == pytest.approx(32)
+        assert studio.ratios[0].value == pytest.approx(0.02)
+        assert "4 of 196" in studio.counts[0].value
+    finally:
+        fitted.model.choose(before.alpha, before.ratios)
+
+
 def test_it_opens_with_the_choice_of_the_model(studio: MagnifierStudio) -> None:
     assert studio.alpha.value == pytest.approx(4)
     assert [slider.value for slider in studio.ratios] == [0.5] * 4

@@ -1,5 +1,6 @@
 """Turn AMMSM's factor and ratios by hand: what is magnified, and which tokens are kept."""
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,7 +31,8 @@ from hmrm_widgets.viewer import Viewer
 HEADINGS = {"original": "Flow", "magnified": "Magnified flow", "gate": "Gate"}
 SCALES = (("1×", 1.0), ("4×", 4.0), ("16×", 16.0))
 GROUNDS = (("Magnified flow", "flow"), ("Face", "face"))
-OCTAVES = 4  # of the factor's slider: 1 to 16
+OCTAVES = 4  # of the factor's slider: 1 to 16, unless the model has more
+LEAST = 0.05  # ratio of a slider, likewise
 KEPT_FACES = 32
 WIDE = {"description_width": "8em"}
 SLIDER = {"width": "24em", "max_width": "100%"}
@@ -94,7 +96,7 @@ class MagnifierStudio(Viewer):
             value=alpha,
             base=2,
             min=0,
-            max=OCTAVES,
+            max=max(OCTAVES, math.ceil(math.log2(alpha))),
             step=0.25,
             description="Factor alpha",
             readout_format=".2f",
@@ -110,7 +112,7 @@ class MagnifierStudio(Viewer):
         self.ratios = [
             w.FloatSlider(
                 value=ratio,
-                min=0.05,
+                min=min(LEAST, *ratios),
                 max=1,
                 step=0.05,
                 description=f"Ratio, stage {number}",
