@@ -96,9 +96,14 @@ def settle_worker(parent: int) -> None:
 
 
 def workers(jobs: int, return_as: str = "list") -> Parallel:
-    """A pool of processes that end with this one; a single one is this one itself."""
+    """A pool of processes that end with this one; a single one is this one itself.
+
+    Arrays are handed over whole: as memory-mapped files they could not be written to.
+    """
+    if jobs <= 1:
+        return Parallel(n_jobs=1, return_as=return_as)
     theirs: dict[str, Any] = {"initializer": settle_worker, "initargs": (os.getpid(),)}
-    return Parallel(n_jobs=max(1, jobs), return_as=return_as, **theirs if jobs > 1 else {})
+    return Parallel(n_jobs=jobs, return_as=return_as, max_nbytes=None, **theirs)
 
 
 @contextmanager

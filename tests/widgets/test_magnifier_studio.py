@@ -80,7 +80,7 @@ def test_it_opens_with_the_choice_of_the_model(studio: MagnifierStudio) -> None:
 @pytest.mark.parametrize(
     ("control", "value", "changed"),
     [
-        ("alpha", 8.0, (False, True, True, *[True] * 4)),
+        ("alpha", 8.0, (False, True, False, *[True] * 4)),
         ("scale", 16.0, (True, True, False, *[True] * 4)),
         ("clip", 1, (True, True, True, *[True] * 4)),
         ("ground", "face", (False, False, False, *[True] * 4)),
