@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.errors import ConfigError, MixtureError, unknown_name
 from hmrm_lab.overrides import (
     Changes,
     assign,
@@ -129,6 +129,16 @@ def override(config: ExperimentConfig, overrides: Iterable[str]) -> ExperimentCo
     return _complete(settings)
 
 
+def check_settings(overrides: Iterable[str]) -> None:
+    """A `ConfigError` for names and values that no section has, whatever the system.
+
+    The options of builders are not looked at.
+    """
+    settings: dict[str, Any] = {}
+    assign(settings, [parse_override(text) for text in overrides])
+    _validate(settings)
+
+
 def read_preset(name: str) -> dict[str, Any]:
     """A preset as nested tables: a shipped name, or the path of a TOML file."""
     path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
@@ -171,27 +181,30 @@ def _complete(settings: dict[str, Any]) -> ExperimentConfig:
     """Validate, and fill in the options of the builders."""
     config = _validate(settings)
     refuse_channels(systems[config.model.name], config.input.channels)
-    _refuse_mixtures(config)
     parts: dict[str, Component] = {name: getattr(config, name) for name in COMPONENTS}
-    return _validate({**settings, **{name: _filled(name, part) for name, part in parts.items()}})
+    filled = {name: _filled(name, part) for name, part in parts.items()}
+    config = _validate({**settings, **filled})
+    _refuse_mixtures(config)  # last, so that all else is known to be right where it is raised
+    return config
 
 
 def _refuse_mixtures(config: ExperimentConfig) -> None:
-    """A `ConfigError` for settings that are right alone and cannot go together."""
+    """A `MixtureError` for settings that are right alone and cannot go together."""
     pictures = [name for name in config.input.channels if name in PICTURES]
     if pictures and config.augment.motionmix:
-        raise ConfigError(
+        raise MixtureError(
             f"MotionMix exchanges flow, and input.channels names the picture {pictures[0]}",
             mend="set augment.motionmix=0",
         )
     if pictures and config.flow.finetune:
-        raise ConfigError(
+        raise MixtureError(
             f"a flow is not fine-tuned beside the picture {pictures[0]}",
             mend="set flow.finetune=false",
         )
     if config.flow.phases == "both" and config.flow.finetune:
-        raise ConfigError(
-            "fine-tuning knows onset and apex alone", mend="leave flow.phases or flow.finetune out"
+        raise MixtureError(
+            "fine-tuning knows onset and apex alone, and flow.phases is both",
+            mend="set flow.finetune=false",
         )
 
 

@@ -38,6 +38,10 @@ class ConfigError(InputError):
     """A setting has an unknown name or a value outside its range."""
 
 
+class MixtureError(ConfigError):
+    """Settings that are right alone and cannot go together; the mend is `set key=value`."""
+
+
 class IncompleteRunError(HmrmError):
     """A run folder lacks folds, so that no figure may be computed from it."""
 

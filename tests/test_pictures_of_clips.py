@@ -117,7 +117,7 @@ def test_any_system_of_maps_takes_a_picture_instead(system: str) -> None:
     [
         (("input.channels=['mesti']", "augment.motionmix=0.5"), "set augment.motionmix=0"),
         ((*MESTI, "flow.finetune=true"), "set flow.finetune=false"),
-        (("flow.phases=both", "flow.finetune=true"), "leave flow.phases or flow.finetune out"),
+        (("flow.phases=both", "flow.finetune=true"), "set flow.finetune=false"),
         (("input.channels=['mestu']",), "input.channels"),
     ],
 )

@@ -87,7 +87,8 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
     if data["unit"] != "px":
         return "as published"
     words = [config.flow.name]
-    words += ["fine-tuned"] if config.flow.finetune else []
+    trained = not systems[config.model.name].is_estimator  # an estimator leaves its flow alone
+    words += ["fine-tuned"] if config.flow.finetune and trained else []
     words += ["both phases"] if config.flow.phases == "both" else []
     return ", ".join(words)
 

@@ -73,7 +73,8 @@ def plan_comparison(
     ----------
     systems
         Names; without any, all that are registered. Those that take frames where the data have
-        none are left out, and `left_out` says so.
+        none, or whose own settings cannot go together with those asked for, are left out, and
+        `left_out` says so.
     seeds
         How many, counted from 0; else those of the preset.
     epoch_rule
@@ -94,7 +95,8 @@ def plan_comparison(
     shared, chosen, unused = plan.shared, plan.configs, plan.unused
     read_maps(shared, root, jobs, watch)
     no_frames = load_clips(shared, root) is None
-    left_out = {
+    left_out = {name: f"refuses these settings: {why}" for name, why in plan.left_out.items()}
+    left_out |= {
         name: f"takes {frames_for(config)}, and '{shared.data.name}' has no frames"
         for name, config in chosen.items()
         if no_frames and frames_for(config)

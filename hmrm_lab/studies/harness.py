@@ -1,34 +1,48 @@
 """What studies of several systems share: one protocol, own recipes, failures that stop no other."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import hmrm_lab.models  # noqa: F401  registers the systems
-from hmrm_lab.config import ExperimentConfig, load_config, parse_override
-from hmrm_lab.errors import ConfigError, DiskFullError
+from hmrm_lab.config import (
+    ExperimentConfig,
+    check_settings,
+    load_config,
+    override,
+    parse_override,
+)
+from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
 from hmrm_lab.evaluation.failures import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
+from hmrm_lab.overrides import without_idle
 from hmrm_lab.preparation import load_flowset
+from hmrm_lab.registry import systems
+from hmrm_lab.sections import FlowConfig
 from hmrm_lab.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.watching import Watcher
 
 Name = TypeVar("Name")
+SHARED = ("data", "faces", "flow", "evaluation")
+SOME = ("hmrm", "augment.motionmix=0")  # a system, and what lets it take any input
 
 
 @dataclass(frozen=True)
 class Harness:
     """The settings that all systems share, and those of each.
 
-    `unused` says which systems have no use for a setting that was asked for.
+    `unused` says which systems have no use for a setting that was asked for, `left_out` why a
+    system has no settings: those asked for cannot go together with its own.
     """
 
     shared: ExperimentConfig
     configs: dict[str, ExperimentConfig]
     unused: dict[str, list[str]]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def harness(
@@ -43,16 +57,28 @@ def harness(
     """
     if any(parse_override(text)[0] == ["model", "name"] for text in changes):
         raise ConfigError("model.name is no setting of all systems", mend="name them in --systems")
-    of_all = [text for text in changes if not text.strip().startswith("model.")]
-    shared = load_config(preset, data=data, overrides=of_all)
+    check_settings(changes)
+    of_all = [text for text in changes if parse_override(text)[0][0] in SHARED]
+    some, unmixed = SOME
+    shared = load_config(preset, system=some, data=data, overrides=[unmixed, *of_all])
     _refuse_dishonest(shared)
     unused = _without_use(preset, data, names, changes)
-    configs = {}
+    found = Harness(shared, {}, unused)
     for name in names:
         own = [text for text in changes if name not in unused.get(text, [])]
-        config = load_config(preset, system=name, data=data, overrides=own)
-        configs[name] = _with_shared(config, shared)
-    return Harness(shared, configs, unused)
+        try:
+            config = load_config(preset, system=name, data=data, overrides=own)
+            found.configs[name] = _with_shared(config, shared)
+        except MixtureError as error:
+            found.left_out[name] = reason_of(error)
+    return found
+
+
+def reason_of(error: ConfigError) -> str:
+    """Why something is left out: what it would take to run it is told where a setting does it."""
+    if isinstance(error, MixtureError):
+        return f"{error.problem} (run it with --{error.mend})"
+    return error.problem
 
 
 def read_maps(shared: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher) -> None:
@@ -107,33 +133,49 @@ def _without_use(
     """Changes that some of the systems refuse, and by whom; one that all refuse is an error."""
     refused: dict[str, list[str]] = {}
     for name in names:
-        try:
-            load_config(preset, system=name, data=data, overrides=changes)
-        except ConfigError:
-            for text in changes:
-                if not _accepts(preset, data, name, text):
-                    refused.setdefault(text, []).append(name)
+        accepts = partial(_accepts, preset, data, name)
+        for text in _refused(accepts, changes):
+            refused.setdefault(text, []).append(name)
     for text, by in refused.items():
         if by == list(names):
             load_config(preset, system=names[0], data=data, overrides=[text])
     return refused
 
 
-def _accepts(preset: str, data: str | None, name: str, change: str) -> bool:
+def _refused(accepts: Callable[[list[str]], bool], changes: Sequence[str]) -> list[str]:
+    """The changes that must go: refused alone, and beside all that are accepted."""
+    if accepts(list(changes)):
+        return []
+    refused = [text for text in changes if not accepts([text])]
+    for text in list(refused):
+        others = [other for other in refused if other != text]
+        if accepts([change for change in changes if change not in others]):
+            refused = others
+    return refused
+
+
+def _accepts(preset: str, data: str | None, name: str, changes: list[str]) -> bool:
+    """Whether a system takes these changes; those that go together with others only, too."""
     try:
-        load_config(preset, system=name, data=data, overrides=[change])
+        load_config(preset, system=name, data=data, overrides=changes)
+    except MixtureError:
+        return True
     except ConfigError:
         return False
     return True
 
 
 def _with_shared(config: ExperimentConfig, shared: ExperimentConfig) -> ExperimentConfig:
-    """The system's recipe on the data, faces, flow and evaluation that all have in common."""
+    """The system's recipe on the data, faces, flow and evaluation that all have in common.
+
+    Raises `MixtureError` where the two cannot go together.
+    """
     evaluation = config.evaluation.model_copy(
         update={"seeds": shared.evaluation.seeds, "epoch_rule": shared.evaluation.epoch_rule}
     )
-    common = {name: getattr(shared, name) for name in ("data", "faces", "flow")}
-    return config.model_copy(update={**common, "evaluation": evaluation})
+    tables = without_idle(systems[config.model.name], {"flow": shared.flow.model_dump()})
+    common = {"data": shared.data, "faces": shared.faces, "flow": FlowConfig(**tables["flow"])}
+    return override(config.model_copy(update={**common, "evaluation": evaluation}), [])
 
 
 def _refuse_dishonest(config: ExperimentConfig) -> None:

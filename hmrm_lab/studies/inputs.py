@@ -19,7 +19,7 @@ from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import frames_for, load_clips
 from hmrm_lab.preparation.inputs import INPUTS
 from hmrm_lab.reporting.inputs_table import Cell, InputsFound
-from hmrm_lab.studies.harness import harness, read_maps, run_each, seeds_and_rule
+from hmrm_lab.studies.harness import harness, read_maps, reason_of, run_each, seeds_and_rule
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 NETWORKS = ("vgg19", "resnet50", "efficientnet_b0", "meganet")
@@ -93,10 +93,13 @@ def plan_inputs(
     for system in names:
         for name in wanted:
             cell = (system, name)
+            if system in known.left_out:
+                plan.left_out[cell] = known.left_out[system]
+                continue
             try:
                 config = override(known.configs[system], INPUTS[name].overrides)
             except ConfigError as error:
-                plan.left_out[cell] = str(error)
+                plan.left_out[cell] = reason_of(error)
                 continue
             if no_frames and (needs := frames_for(config)):
                 plan.left_out[cell] = f"it takes {needs}, and '{plan.data}' has no frames"
