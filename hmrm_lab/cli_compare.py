@@ -43,7 +43,6 @@ def compare(
     Each keeps its own recipe; data, flow, folds, seeds and epoch rule are the same. Finished runs
     are taken up. A system that fails does not stop the others; the exit status is 1 then.
     """
-    from hmrm_lab.errors import FailedFoldsError
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.comparison import comparison_table, without_oracle
     from hmrm_lab.reporting.comparison_page import (
@@ -53,6 +52,7 @@ def compare(
     )
     from hmrm_lab.reporting.comparison_words import no_oracle_words, result_words
     from hmrm_lab.studies.compare import plan_comparison, run_comparison
+    from hmrm_lab.studies.harness import refuse_failures
 
     processes = count_processes(jobs)
     with ProgressBars() as bars:
@@ -84,9 +84,7 @@ def compare(
     )
     record = comparison_record(outcome, table)
     show({**record, "files": {k: str(path) for k, path in files.items()}}, text, as_json)
-    if outcome.problems:
-        told = "; ".join(f"{name}: {why}" for name, why in outcome.problems.items())
-        raise FailedFoldsError(f"{told}; the same command tries them again")
+    refuse_failures(outcome.problems)
 
 
 def inputs(
@@ -111,7 +109,6 @@ def inputs(
     The folds, and the recipe of a network, are the same for all of its inputs. Finished runs are
     taken up. One that fails does not stop the others; the exit status is 1 then.
     """
-    from hmrm_lab.errors import FailedFoldsError
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.inputs_table import (
         NOTE,
@@ -124,6 +121,7 @@ def inputs(
         paired_words,
         write_inputs,
     )
+    from hmrm_lab.studies.harness import refuse_failures
     from hmrm_lab.studies.inputs import plan_inputs, run_inputs
 
     processes = count_processes(jobs)
@@ -149,9 +147,7 @@ def inputs(
     record = inputs_record(found, table)
     written = {suffix: str(path) for suffix, path in files.items()}
     show({**record, "files": written}, "\n".join(lines), as_json)
-    if found.problems:
-        told = "; ".join(f"{on}, {what}: {why}" for (on, what), why in found.problems.items())
-        raise FailedFoldsError(f"{told}; the same command tries them again")
+    refuse_failures({f"{on}, {what}": why for (on, what), why in found.problems.items()})
 
 
 def audit(

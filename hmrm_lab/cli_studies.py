@@ -36,7 +36,11 @@ def ablate(
     jobs: Jobs = 0,
     as_json: Json = False,
 ) -> None:
-    """A system without one component at a time, each against the full model, paired by subject."""
+    """A system without one component at a time, each against the full model, paired by subject.
+
+    With variants of your own the full model is the recipe as it stands, its flow included. A
+    variant that fails does not stop the others; the exit status is 1 then.
+    """
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.ablation_table import (
@@ -44,20 +48,25 @@ def ablate(
         ablation_table,
         ablation_words,
     )
-    from hmrm_lab.studies.ablate import plan_ablation, run_ablation
+    from hmrm_lab.studies.ablate import WHOLE, plan_ablation, run_ablation
+    from hmrm_lab.studies.harness import refuse_failures
 
     config = load_config(preset, data=data, system=system, overrides=overrides or [])
     variants = [_variant(text) for text in variant] if variant else None
-    plan = plan_ablation(config, variants, root=root)
+    full = WHOLE if variants else None  # the recipe as it was asked for
+    plan = plan_ablation(config, variants, full=full, root=root, asked=overrides or [], part=part)
     with ProgressBars() as bars:
-        runs = run_ablation(plan, root=root, out=out, jobs=count_processes(jobs), watch=bars)
+        ran = run_ablation(plan, root=root, out=out, jobs=count_processes(jobs), watch=bars)
     whose: dict[str, Any] = {"full": plan.full, "system": config.model.name, "part": part}
-    table = ablation_table(plan.words, runs, left_out=plan.left_out, **whose)
-    caption = ablation_caption(runs, **whose)
+    table = ablation_table(
+        plan.words, ran.runs, left_out=plan.left_out, problems=ran.problems, **whose
+    )
+    caption = ablation_caption(ran.runs, **whose)
     text = f"{ablation_words(table).to_string(index=False)}\n\n{caption}"
     show(
         {"system": config.model.name, "caption": caption, "variants": records(table)}, text, as_json
     )
+    refuse_failures(ran.problems)
 
 
 def effects(

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from test_cli import hmrm
 
+from hmrm_lab.studies import harness
+
 QUICK = ("--preset", "smoke", "--jobs", 1, "--set", "training.epochs=1", "--set", "data.clips=8")
 
 
@@ -14,14 +16,46 @@ def test_ablate_with_variants_of_ones_own(tmp_path: Path) -> None:
     done = hmrm("ablate", *QUICK, *thin, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     full, changed = json.loads(done.stdout)["variants"]
-    assert (full["Variant"], changed["Variant"]) == ("M4", "thin")
+    assert (full["Variant"], changed["Variant"]) == ("full", "thin")
     assert changed["Model"] == "model.width=8, augment.motionmix=0"
     assert changed["Difference"] == pytest.approx(changed["UF1"] - full["UF1"], abs=1e-6)
     assert full["Difference"] is None
     words = hmrm("ablate", *QUICK, *thin, cwd=tmp_path)
     assert "UF1 minus full" in words.stdout
-    assert "epoch rule last" in words.stdout
+    assert "flow dis: epoch rule last" in words.stdout, "that of the preset, as it stands"
     assert len(list((tmp_path / "runs").glob("hmrm-*"))) == 2, "finished runs are taken up"
+
+
+def test_ablate_shows_what_there_is_and_fails_with_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = harness.run_experiment
+
+    def failing(config, **options):  # type: ignore[no-untyped-def]
+        if config.model.options["width"] == 8:
+            raise ArithmeticError("nothing so thin")
+        return honest(config, **options)
+
+    monkeypatch.setattr(harness, "run_experiment", failing)
+    variants = ("--variant", "thin:model.width=8", "--variant", "unmixed:augment.motionmix=0")
+    done = hmrm("ablate", *QUICK, *variants, "--set", "data.subjects=2", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "thin: " in done.stderr
+    assert "nothing so thin" in done.stderr
+    full, thin, unmixed = json.loads(done.stdout)["variants"]
+    assert thin["UF1"] is None
+    assert "FAILED" in thin["Note"]
+    assert unmixed["Difference"] == pytest.approx(unmixed["UF1"] - full["UF1"], abs=1e-6)
+
+
+def test_ablate_refuses_before_it_trains(tmp_path: Path) -> None:
+    lost = hmrm("ablate", *QUICK, "--set", "flow.name=farneback", cwd=tmp_path)
+    assert lost.returncode == 2
+    assert "flow.name=farneback would be lost" in lost.stderr
+    part = hmrm("ablate", *QUICK, "--part", "casme", cwd=tmp_path)
+    assert part.returncode == 2
+    assert "unknown part 'casme'" in part.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_ablate_another_system(tmp_path: Path) -> None:

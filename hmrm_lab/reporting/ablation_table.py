@@ -34,6 +34,7 @@ def ablation_table(
     system: str = "hmrm",
     part: str = ALL,
     left_out: Mapping[str, str] | None = None,
+    problems: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """One row per variant, in the order of `words`; a variant without a run has no figures.
 
@@ -54,6 +55,8 @@ def ablation_table(
         `all`, or one data set of the runs, such as the one that the paper ablates on.
     left_out
         Why a variant has no run and will have none.
+    problems
+        What went wrong with a variant, whether it has left a run or not.
 
     Columns `Paper ...` are claims on CASME II by the paper, whose flow, data and epoch rule are
     not ours: they are to be read beside the figures and not against them. Where it claims nothing
@@ -69,7 +72,8 @@ def ablation_table(
                 **_figures(predictions.get(name)),
                 **_difference(predictions.get(name), predictions.get(full), is_full=name == full),
                 **_claims(system, name, full),
-                "Note": (left_out or {}).get(name) or _note(runs.get(name)),
+                "Note": (left_out or {}).get(name)
+                or _note(runs.get(name), (problems or {}).get(name, "")),
                 "Run": runs[name].path.name if name in runs else "",
             }
             for name, model in words.items()
@@ -104,13 +108,15 @@ def ablation_words(table: pd.DataFrame) -> pd.DataFrame:
 def ablation_caption(
     runs: Mapping[str, RunFolder], *, full: str = "M4", system: str = "hmrm", part: str = ALL
 ) -> str:
-    """Epoch rule, folds, and what is ours and what is claimed, where anything is."""
+    """Flow, epoch rule, folds, and what is ours and what is claimed, where anything is."""
     claim = [CLAIM] if claimed(system, full, CLAIMED_ON) else []
     if full not in runs:
-        return " ".join(["The full model has not been run yet.", *claim])
+        return " ".join(["There are no figures of the full model yet.", *claim])
     metrics = runs[full].metrics()
     figures = metrics["all"] if part == ALL else metrics["datasets"].get(part, metrics["all"])
+    flow = str(metrics["flow"])
     ours = f"Ours on {metrics['data']}{'' if part == ALL else f', {part} alone'}"
+    ours += "" if flow.startswith("none") else f", flow {flow}"
     return "\n".join([f"{ours}: {stamp({**metrics, 'all': figures})}.", *claim])
 
 
@@ -158,8 +164,10 @@ def _claims(system: str, name: str, full: str) -> dict[str, float]:
     return dict(zip(CLAIMS, values, strict=True))
 
 
-def _note(run: RunFolder | None) -> str:
-    return "not run yet" if run is None else note(run.metrics())
+def _note(run: RunFolder | None, problem: str) -> str:
+    if run is None:
+        return f"FAILED; {problem}" if problem else "not run yet"
+    return "; ".join(filter(None, [note(run.metrics()), problem]))
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

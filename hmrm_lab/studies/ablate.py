@@ -5,24 +5,26 @@
 A variant is a list of overrides and nothing else, so that whatever `--set` can say can be ablated:
 
     plan = plan_ablation(load_config("default"))
-    runs = run_ablation(plan, out=Path("runs"), jobs=2)
-    table = ablation_table(plan.words, runs, full=plan.full)    # hmrm_lab.reporting.ablation_table
+    ran = run_ablation(plan, out=Path("runs"), jobs=2)
+    table = ablation_table(plan.words, ran.runs, full=plan.full)  # in hmrm_lab.reporting
 
 Every variant is an ordinary run under its own settings: one that is finished is not run again,
 whoever began it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hmrm_lab.config import ExperimentConfig, override, parse_override
-from hmrm_lab.errors import ConfigError
-from hmrm_lab.preparation import load_clips
+from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.preparation import load_clips, load_flowset
+from hmrm_lab.records import Clip
+from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.store import RunFolder
-from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.watching import Watcher
+from hmrm_lab.studies.harness import Ran, run_each
+from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def plan_ablation(
     *,
     full: Variant | None = None,
     root: Path | None = None,
+    asked: Iterable[str] = (),
+    part: str = ALL,
 ) -> Ablation:
     """The settings of an ablation of this recipe; nothing is trained.
 
@@ -117,9 +121,13 @@ def plan_ablation(
     ready-made maps there is no flow to be chosen: what only chooses one is left out, and so is
     what changes nothing in this recipe. `left_out` says which and why.
 
+    `asked` are the changes that a user has made to the recipe, and `part` the data set that the
+    table will be of.
+
     Raises `ConfigError` for a setting that does not exist, for two variants of one name, for
-    a change of the data, of the seeds or of the system, after which nothing could be paired, and
-    where no variant is given of a system whose components are not known.
+    a change of the data, of the seeds or of the system, after which nothing could be paired, where
+    no variant is given of a system whose components are not known, where the full model has
+    another flow than `asked`, and for a part that the data lack.
     """
     whole, known = ABLATIONS.get(config.model.name, (WHOLE, None))
     full, variants = full or whole, known if variants is None else variants
@@ -128,8 +136,16 @@ def plan_ablation(
             f"nobody has listed the components of '{config.model.name}'",
             mend="name variants of your own: --variant NAME:key=value",
         )
-    ready_made = load_clips(config, root) is None
+    clips = load_clips(config, root)
+    ready_made = clips is None
     base = _changed(config, full, ready_made)
+    lost = [text for text in asked if _chooses_flow(text)] if base.flow != config.flow else []
+    if lost:
+        raise ConfigError(
+            f"{full.name} has flow {base.flow.name} of its own, so that {lost[0]} would be lost",
+            mend="leave it out, or name variants of your own: --variant NAME:key=value",
+        )
+    _refuse_part(part, config, clips, root)
     plan = Ablation(full.name, {full.name: base}, {full.name: full.words}, {}, ready_made)
     for variant in variants:
         if variant.name in plan.words:
@@ -154,15 +170,21 @@ def run_ablation(
     root: Path | None = None,
     out: Path = Path("runs"),
     jobs: int = 1,
-    watch: Watcher = lambda stage, done, total, note="": None,
-) -> dict[str, RunFolder]:
-    """Run what is missing of every variant, the full model first; the run folders by variant."""
-    runs = {}
-    for name, config in plan.configs.items():
-        runs[name] = run_experiment(
-            config, root=root, out=out, jobs=jobs, watch=watch, final_model=False
-        )
-    return runs
+    watch: Watcher = UNWATCHED,
+) -> Ran[str]:
+    """Run what is missing of every variant, the full model first; the run folders by variant.
+
+    A variant that fails does not stop the others: `problems` says what happened to it.
+    """
+    system = plan.full_config.model.name
+    return run_each(
+        plan.configs,
+        root=root,
+        runs=out,
+        jobs=jobs,
+        watch=watch,
+        label=lambda name: f"{system}, {name}",
+    )
 
 
 def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:
@@ -198,6 +220,17 @@ def variants_in(plan: Ablation, out: Path) -> list[Variant]:
         if plan.settings_of(variant).digest() == config.digest():
             found.setdefault(config.digest(), variant)
     return list(found.values())
+
+
+def _refuse_part(
+    part: str, config: ExperimentConfig, clips: Sequence[Clip] | None, root: Path | None
+) -> None:
+    if part == ALL:
+        return
+    keys = load_flowset(config, root).keys if clips is None else [clip.key for clip in clips]
+    names = sorted({key.dataset for key in keys})
+    if part not in names:
+        raise unknown_name("part", part, [ALL, *names])
 
 
 def _changed(config: ExperimentConfig, variant: Variant, ready_made: bool) -> ExperimentConfig:

@@ -12,6 +12,7 @@ its own settings: what is finished is not run again, whoever began it.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hmrm_lab.config import ExperimentConfig, override
@@ -132,7 +133,14 @@ def run_comparison(
     nothing: dict[str, dict[str, RunFolder]] = {kind: {} for kind in plan.configs}
     outcome = Outcome(plan.data, nothing, dict(plan.left_out), unused=plan.unused)
     for kind, configs in plan.configs.items():
-        ran = run_each(configs, root=root, runs=runs, jobs=jobs, watch=watch)
+        suffix = "" if kind == HONEST else f", {kind}"
+        ran = run_each(
+            configs, root=root, runs=runs, jobs=jobs, watch=watch, label=partial(_labelled, suffix)
+        )
         outcome.runs[kind].update(ran.runs)
         outcome.problems.update({f"{name}, {kind}": why for name, why in ran.problems.items()})
     return outcome
+
+
+def _labelled(suffix: str, name: str) -> str:
+    return f"{name}{suffix}"

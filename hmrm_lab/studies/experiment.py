@@ -38,12 +38,14 @@ def run_experiment(
     watch: Watcher = UNWATCHED,
     flowset: FlowSet | None = None,
     final_model: bool = True,
+    label: str = "",
 ) -> RunFolder:
     """Run, or go on with, the experiment that these settings name, and compute its figures.
 
     Finished folds are never computed again; with all of them there, nothing is trained. Nothing
     is written before the data have been read and found usable. `final_model` trains once more on
-    all clips, for `hmrm predict`, once no fold is missing; no figure depends on it.
+    all clips, for `hmrm predict`, once no fold is missing; no figure depends on it. `label` names
+    the run where its progress is shown, in place of its system.
 
     The folds are computed by `jobs` processes dealt round the `devices`, or wherever `execute`
     says. Those that fail do not stop the others: see `RunFolder.failures`.
@@ -57,7 +59,7 @@ def run_experiment(
     data = {**_describe(config, flowset), "device": devices[0].partition(":")[0]}
     run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))
-    with watching(run, watch, f"{config.model.name}: folds"):
+    with watching(run, watch, f"{label or config.model.name}: folds"):
         run_loso(config, flowset, run, execute=execute or processes(jobs, devices))
     write_figures(run)
     if final_model:

@@ -14,7 +14,7 @@ from hmrm_lab.config import (
     override,
     parse_override,
 )
-from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError
+from hmrm_lab.errors import ConfigError, DiskFullError, FailedFoldsError, MixtureError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
 from hmrm_lab.evaluation.failures import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
@@ -99,6 +99,11 @@ class Ran(Generic[Name]):
     runs: dict[Name, RunFolder] = field(default_factory=dict)
     problems: dict[Name, str] = field(default_factory=dict)
 
+    def without_failures(self) -> dict[Name, RunFolder]:
+        """The runs, or a `FailedFoldsError` that tells all that went wrong."""
+        refuse_failures({str(name): why for name, why in self.problems.items()})
+        return self.runs
+
 
 def run_each(
     configs: Mapping[Name, ExperimentConfig],
@@ -107,13 +112,23 @@ def run_each(
     runs: Path,
     jobs: int,
     watch: Watcher,
+    label: Callable[[Name], str] = str,
 ) -> Ran[Name]:
-    """Run what is missing of each. One that fails does not stop the others."""
+    """Run what is missing of each. One that fails does not stop the others.
+
+    `label` says how the progress of a run is told from that of the others.
+    """
     ran = Ran[Name]()
     for name, config in configs.items():
         try:
             run = run_experiment(
-                config, root=root, out=runs, jobs=jobs, watch=watch, final_model=False
+                config,
+                root=root,
+                out=runs,
+                jobs=jobs,
+                watch=watch,
+                final_model=False,
+                label=label(name),
             )
         except DiskFullError:
             raise
@@ -125,6 +140,13 @@ def run_each(
         if told := describe_failures(run):
             ran.problems[name] = told
     return ran
+
+
+def refuse_failures(problems: Mapping[str, str]) -> None:
+    """A `FailedFoldsError` if there are any, for when all that could be done is done."""
+    if problems:
+        told = "; ".join(f"{name}: {why}" for name, why in problems.items())
+        raise FailedFoldsError(f"{told}; the same command tries them again")
 
 
 def _without_use(

@@ -122,7 +122,14 @@ def run_inputs(
     watch: Watcher = UNWATCHED,
 ) -> InputsFound:
     """Run what is missing; a cell that fails does not stop the others, and `problems` says why."""
-    ran = run_each(plan.configs, root=root, runs=runs, jobs=jobs, watch=watch)
+    ran = run_each(
+        plan.configs,
+        root=root,
+        runs=runs,
+        jobs=jobs,
+        watch=watch,
+        label=lambda cell: f"{cell[0]}, {INPUTS[cell[1]].words}",
+    )
     return InputsFound(
         data=plan.data,
         systems=plan.systems,

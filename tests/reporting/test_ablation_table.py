@@ -62,7 +62,7 @@ def test_figures_differences_and_tests(tmp_path: Path) -> None:
     assert words["UF1 minus full [95 %]"].iloc[1].startswith("-0.")
     assert "nan" not in words.to_string()
     caption = ablation_caption(runs)
-    assert "epoch rule last" in caption
+    assert "flow dis: epoch rule last" in caption
     assert "claims are on CASME II" in caption
 
 
@@ -73,7 +73,7 @@ def test_nothing_is_claimed_of_another_system(tmp_path: Path) -> None:
     assert table[["Paper UF1", "Paper UAR", "Paper difference"]].isna().all(axis=None)
     assert not [name for name in ablation_words(table) if name.startswith("Paper")]
     assert "paper" not in ablation_caption(runs, **whose)
-    assert ablation_caption({}, **whose) == "The full model has not been run yet."
+    assert ablation_caption({}, **whose) == "There are no figures of the full model yet."
 
 
 def test_what_is_missing_or_incomplete_has_no_figures(tmp_path: Path) -> None:
@@ -87,7 +87,14 @@ def test_what_is_missing_or_incomplete_has_no_figures(tmp_path: Path) -> None:
     assert table["Note"].tolist() == ["", "INCOMPLETE 2/3", "no fusion here"]
     nothing = ablation_table(WORDS, {})
     assert nothing["Note"].tolist() == ["not run yet"] * 3
-    assert "not been run yet" in ablation_caption({})
+    assert "no figures of the full model" in ablation_caption({})
+    problems = {"M2": "1 of 3 folds failed", "M3": "no memory"}
+    failed = ablation_table(WORDS, runs, problems=problems)
+    assert failed["Note"].tolist() == [
+        "",
+        "INCOMPLETE 2/3; 1 of 3 folds failed",
+        "FAILED; no memory",
+    ]
 
 
 def test_one_data_set_of_several(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 from conftest import quick_config
 
-from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.errors import ConfigError, FailedFoldsError, InputError
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.ablation_table import ablation_table
+from hmrm_lab.studies import harness
 from hmrm_lab.studies.ablate import (
     PAPER,
+    WHOLE,
     Variant,
     finished_runs,
     plan_ablation,
@@ -117,16 +119,58 @@ def test_two_of_one_name_are_refused() -> None:
         plan_ablation(quick_config("hmrm"), [PAPER[1], PAPER[1]])
 
 
+def test_a_flow_that_was_asked_for_is_not_lost() -> None:
+    asked = ["flow.name=farneback"]
+    config = quick_config("hmrm", *asked)
+    with pytest.raises(ConfigError, match=r"M4 has flow gru_attention .* flow.name=farneback"):
+        plan_ablation(config, asked=asked)
+    thin = Variant("thin", "", ("model.width=8",))
+    plan = plan_ablation(config, [thin], full=WHOLE, asked=asked)
+    assert {config.flow.name for config in plan.configs.values()} == {"farneback"}
+    same = ["flow.name=gru_attention"]
+    assert len(plan_ablation(quick_config("hmrm", *same), asked=same).configs) == 4
+
+
+def test_a_part_that_the_data_lack_is_told_before_anything_is_trained(real_data: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown part 'casme2'; known are all, synthetic"):
+        plan_ablation(quick_config("hmrm"), part="casme2")
+    config, root = quick_config("hmrm", "data.name=flowmaps"), maps_of(real_data)
+    with pytest.raises(ConfigError, match="did you mean 'casme2'"):
+        plan_ablation(config, root=root, part="casme")
+    assert plan_ablation(config, root=root, part="casme2").configs
+
+
+def test_a_variant_that_fails_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, shown = harness.run_experiment, []
+
+    def failing(config, **options):  # type: ignore[no-untyped-def]
+        if config.model.options["depth"] == 2:
+            raise ArithmeticError("no depth today")
+        return honest(config, **options)
+
+    monkeypatch.setattr(harness, "run_experiment", failing)
+    variants = [Variant("deep", "", ("model.depth=2",)), Variant("thin", "", ("model.width=8",))]
+    plan = plan_ablation(quick_config("hmrm", *QUICK), variants, full=WHOLE)
+    ran = run_ablation(plan, out=tmp_path, watch=lambda stage, *_: shown.append(stage))
+    assert list(ran.runs) == ["full", "thin"]
+    assert "no depth today" in ran.problems["deep"]
+    assert {"hmrm, full: folds", "hmrm, thin: folds"} <= set(shown)
+    with pytest.raises(FailedFoldsError, match=r"deep: .*no depth today"):
+        ran.without_failures()
+
+
 def test_it_runs_and_takes_up_finished_runs(tmp_path: Path) -> None:
     deeper = Variant("deep", "two blocks", ("model.depth=2",))
     full = Variant("M4", "all components")  # on the quick flow of the smoke preset
     plan = plan_ablation(quick_config("hmrm", *QUICK), [PAPER[2], deeper], full=full)
     assert finished_runs(plan, tmp_path) == {}
-    runs = run_ablation(plan, out=tmp_path)
+    runs = run_ablation(plan, out=tmp_path).without_failures()
     assert list(runs) == ["M4", "M3", "deep"]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert len(before) == 3 * 2
-    again = run_ablation(plan, out=tmp_path)
+    again = run_ablation(plan, out=tmp_path).runs
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert {n: r.path for n, r in again.items()} == {n: r.path for n, r in runs.items()}
     assert list(finished_runs(plan, tmp_path)) == ["M4", "M3", "deep"]
