@@ -127,12 +127,20 @@ def test_what_cannot_go_together_is_refused(overrides: tuple[str, ...], message:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "what"), [(MESTI, "takes mesti"), (("flow.phases=both",), "from apex to offset")]
+    ("overrides", "what", "mend"),
+    [
+        (MESTI, "takes mesti", "leave input.channels out"),
+        (("flow.phases=both",), "from apex to offset", "leave flow.phases out"),
+        ((*MESTI, "flow.phases=both"), "takes mesti", "leave input.channels and flow.phases out"),
+    ],
 )
-def test_maps_alone_are_refused(tmp_path: Path, overrides: tuple[str, ...], what: str) -> None:
+def test_maps_alone_are_refused(
+    tmp_path: Path, overrides: tuple[str, ...], what: str, mend: str
+) -> None:
     root = write_tree(tmp_path / "maps")
     config = quick_config("resnet18", "data.name=flowmaps", *overrides)
-    with pytest.raises(InputError, match=f"'flowmaps' has no frames.*{what}.*hmrm"):
+    told = f"'flowmaps' has no frames.*{what}.*; {mend}, or take data with frames"
+    with pytest.raises(InputError, match=told):
         load_flowset(config, root)
     if overrides == MESTI:
         with pytest.raises(InputError, match="has no frames"):

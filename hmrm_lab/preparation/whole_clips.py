@@ -45,10 +45,15 @@ def require_frames_for(config: ExperimentConfig, flowset: FlowSet) -> None:
 def no_frames(config: ExperimentConfig) -> InputError:
     """The error for settings that need frames, on data that have maps alone."""
     usable = [name for name in systems if systems[name].takes == "flow maps"]
+    mend = f"take one of the systems for flow maps ({', '.join(usable)}), or data with frames"
+    if config.model.name in usable:  # then it is a setting that needs them
+        asked = ["input.channels"] if config.input.has_pictures else []
+        asked += ["flow.phases"] if config.flow.phases == "both" else []
+        mend = f"leave {' and '.join(asked)} out, or take data with frames"
     return InputError(
         f"data set '{config.data.name}' has no frames, and system '{config.model.name}' takes"
         f" {frames_for(config)}",
-        mend=f"take one of the systems for flow maps ({', '.join(usable)}), or data with frames",
+        mend=mend,
     )
 
 
