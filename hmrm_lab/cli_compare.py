@@ -51,6 +51,7 @@ def compare(
         write_comparison,
     )
     from hmrm_lab.reporting.comparison_words import no_oracle_words, result_words
+    from hmrm_lab.reporting.tables import unused_words
     from hmrm_lab.studies.compare import plan_comparison, run_comparison
     from hmrm_lab.studies.harness import refuse_failures
 
@@ -73,7 +74,7 @@ def compare(
     table = comparison_table(outcome)
     files = write_comparison(outcome, table, out or plan.folder(runs))
     left = [f"{name} is left out: it {why}" for name, why in plan.left_out.items()]
-    left += [f"{text}: no use for {', '.join(names)}" for text, names in plan.unused.items()]
+    left += [f"{text}: {unused_words(names)}" for text, names in plan.unused.items()]
     if names := without_oracle(outcome):
         left.append(f"no oracle run for some. {no_oracle_words(names)}")
     text = "\n".join(

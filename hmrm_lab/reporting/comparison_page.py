@@ -42,7 +42,7 @@ from hmrm_lab.reporting.comparison_words import (
 )
 from hmrm_lab.reporting.cost_figures import CONVENTION
 from hmrm_lab.reporting.pages import figure_box, render_page
-from hmrm_lab.reporting.tables import to_csv
+from hmrm_lab.reporting.tables import to_csv, unused_words
 from hmrm_lab.sections import ModelConfig
 from hmrm_lab.store import to_json, write_atomic
 
@@ -166,7 +166,7 @@ def _warnings(outcome: Outcome) -> list[tuple[str, str]]:
 def _remarks(outcome: Outcome, table: pd.DataFrame) -> list[tuple[str, str]]:
     found = [(f"{name} is left out", f"It {why}.") for name, why in outcome.left_out.items()]
     found += [
-        (f"{setting} is not for all", f"No use for it have {', '.join(names)}.")
+        (f"{setting} is not for all", f"{unused_words(names)}.")
         for setting, names in outcome.unused.items()
     ]
     if names := without_oracle(outcome):

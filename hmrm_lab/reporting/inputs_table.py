@@ -14,7 +14,7 @@ from hmrm_lab.evaluation.significance import holm, paired_difference, permutatio
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.reporting.ablation_table import interval_words, number_words
 from hmrm_lab.reporting.inputs_figures import inputs_figure
-from hmrm_lab.reporting.tables import note, to_csv
+from hmrm_lab.reporting.tables import note, to_csv, unused_words
 from hmrm_lab.store import RunFolder, to_json, write_atomic
 
 Cell = tuple[str, str]  # system, input
@@ -126,7 +126,7 @@ def inputs_remarks(found: InputsFound) -> list[str]:
     """What is missing and why, each reason once; settings that some had no use for."""
     told = [f"{cells}: left out, {why}" for why, cells in _by_reason(found.left_out, found).items()]
     told += [f"{cells}: FAILED, {why}" for why, cells in _by_reason(found.problems, found).items()]
-    return told + [f"{text}: no use for {', '.join(of)}" for text, of in found.unused.items()]
+    return told + [f"{text}: {unused_words(of)}" for text, of in found.unused.items()]
 
 
 def inputs_record(found: InputsFound, table: pd.DataFrame) -> dict[str, Any]:

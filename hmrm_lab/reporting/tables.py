@@ -136,6 +136,11 @@ def to_latex(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def unused_words(systems: Sequence[str]) -> str:
+    """`svm, lbp_top have no use for it`, of a setting that was asked for."""
+    return f"{', '.join(systems)} {'has' if len(systems) == 1 else 'have'} no use for it"
+
+
 def count_words(count: float) -> str:
     """19305 as 19.3k; a dash for NaN, where there is nothing to count."""
     return NOT_APPLICABLE if math.isnan(count) else _rounded_count(round(count))

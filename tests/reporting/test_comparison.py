@@ -300,6 +300,7 @@ def test_the_files_hold_the_table_and_load_nothing(tmp_path: Path) -> None:
     outcome = outcome_of(tmp_path, three_sets(), (HONEST, ORACLE, NULL))
     outcome.left_out["watcher"] = "takes a clip, and these data have none"
     outcome.problems["<b>bad</b>, honest"] = "a <script> that is none"
+    outcome.unused["model.width=8"] = ["mlp"]
     monkey = Entry("system", "<b>bad</b>", guess)
     systems._entries["<b>bad</b>"] = monkey
     try:
@@ -314,6 +315,7 @@ def test_the_files_hold_the_table_and_load_nothing(tmp_path: Path) -> None:
     assert record["systems"][0]["System"] == rows[0]["System"]
     assert record["systems"][-1]["UF1"] is None
     assert record["left_out"]["watcher"]
+    assert "mlp has no use for it." in files["html"].read_text(encoding="utf-8")
     assert set(record["runs"]) == {HONEST, ORACLE, NULL}
     latex = files["tex"].read_text()
     assert latex.count(r"\\") == len(table) + 1

@@ -54,7 +54,9 @@ def test_a_system_that_cannot_read_an_input_is_left_out_and_says_why() -> None:
     plan = plan_inputs("smoke", systems=["hmrm", "ammsm", "ststnet"], overrides=QUICK)
     assert ("hmrm", "flow") in plan.configs
     assert "MotionMix exchanges flow" in plan.left_out["hmrm", "mesti"]
-    assert "reads the channels u, v, onset" in plan.left_out["ammsm", "flow"]
+    assert plan.left_out["hmrm", "mesti"].endswith("(run it with --set augment.motionmix=0)")
+    own = plan.left_out["ammsm", "flow"]
+    assert own == "system 'ammsm' reads the channels u, v, onset, not u, v, strain"
     assert {name for system, name in plan.configs if system == "ststnet"} == set(INPUTS)
 
 
@@ -108,6 +110,24 @@ def test_finished_runs_are_taken_up(made: tuple[Inputs, InputsFound, Path]) -> N
     again = run_inputs(plan, runs=folder)
     assert files == {path: path.stat().st_mtime_ns for path in folder.glob("*/folds/*.json")}
     assert again.runs.keys() == found.runs.keys()
+
+
+def test_progress_tells_the_inputs_of_a_network_apart(
+    made: tuple[Inputs, InputsFound, Path],
+) -> None:
+    plan, _, folder = made
+    shown: list[str] = []
+    run_inputs(plan, runs=folder, watch=lambda stage, *_: shown.append(stage))
+    assert {"ststnet, apex frame: folds", "ststnet, MESTI: folds"} <= set(shown)
+
+
+def test_who_has_no_use_for_a_setting_is_told() -> None:
+    unused = {"training.epochs=1": ["lbp_top"], "model.width=8": ["svm", "mdmo"]}
+    found = InputsFound("synthetic", (), {}, {}, unused=unused)
+    assert inputs_remarks(found) == [
+        "training.epochs=1: lbp_top has no use for it",
+        "model.width=8: svm, mdmo have no use for it",
+    ]
 
 
 def test_a_cell_that_fails_stops_no_other(
