@@ -14,7 +14,7 @@ from hmrm_lab.evaluation.significance import holm, paired_difference, permutatio
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.reporting.ablation_table import interval_words, number_words
 from hmrm_lab.reporting.inputs_figures import inputs_figure
-from hmrm_lab.reporting.tables import note, to_csv, unused_words
+from hmrm_lab.reporting.tables import count_words, note, to_csv, unused_words
 from hmrm_lab.store import RunFolder, to_json, write_atomic
 
 Cell = tuple[str, str]  # system, input
@@ -25,7 +25,8 @@ NAN = math.nan
 DIFFERENCE = ("Difference", "Difference low", "Difference high", "p")
 NOTE = (
     "Intervals: 95 % bootstrap over subjects. * the highest of its row, which the interval may"
-    " not tell from others."
+    " not tell from others. Pictures have 56 px a side and flow 28: networks without a fixed side"
+    " grow with them, and shifts in pixels reach half as far on pictures."
 )
 TEST_NOTE = (
     "MESTI minus the other input on the same network, paired by subject. p: permutation test that"
@@ -62,7 +63,8 @@ def inputs_table(found: InputsFound) -> pd.DataFrame:
     `UF1`, `UAR` and `ACC` have 95 % bootstrap intervals over subjects (`UF1 low`, `UF1 high`);
     `Best` marks the highest UF1 of each system. `Difference` is UF1 with MESTI minus UF1 with this
     input on the same system, paired by subject; `p` that of the paired permutation test, `p (Holm)`
-    the same, corrected for all comparisons in the table. What has no complete run has no figures.
+    the same, corrected for all comparisons in the table. What has no complete run has no figures,
+    and what is no network no number of `Parameters`.
     """
     complete = found.complete
     rows = [
@@ -71,6 +73,7 @@ def inputs_table(found: InputsFound) -> pd.DataFrame:
             "Input": words,
             **_scores(complete.get((system, name))),
             "Best": False,
+            "Parameters": _parameters(complete.get((system, name))),
             **_difference(system, name, complete),
             "p (Holm)": NAN,
             "Note": _note(found, (system, name)),
@@ -88,11 +91,17 @@ def inputs_table(found: InputsFound) -> pd.DataFrame:
 
 
 def inputs_words(table: pd.DataFrame) -> pd.DataFrame:
-    """UF1 with intervals to be read: a row for each network, a column for each input."""
+    """UF1 with intervals to be read: a row for each network, a column for each input.
+
+    `Parameters` are those of the network, from its fewest to its most.
+    """
     rows: dict[str, dict[str, str]] = {}
     for row in _rows(table):
         words = interval_words(row, "UF1", "") + (BEST if row["Best"] else "")
         rows.setdefault(row["System"], {"Network": row["System"]})[row["Input"]] = words
+    for system, counts in table.groupby("System")["Parameters"]:
+        ends = dict.fromkeys(count_words(count) for count in (counts.min(), counts.max()))
+        rows[str(system)]["Parameters"] = " to ".join(ends)
     return pd.DataFrame(list(rows.values()))
 
 
@@ -164,6 +173,11 @@ def _scores(run: RunFolder | None) -> dict[str, float]:
         low, high = figures.get(f"{metric}_interval", (NAN, NAN))
         scores[f"{name} low"], scores[f"{name} high"] = low, high
     return scores
+
+
+def _parameters(run: RunFolder | None) -> float:
+    count = run.data().get("parameters") if run else None
+    return NAN if count is None else float(count)
 
 
 def _difference(system: str, name: str, complete: Mapping[Cell, RunFolder]) -> dict[str, float]:

@@ -97,6 +97,8 @@ def test_the_table_is_that_of_the_runs(made: tuple[Inputs, InputsFound, Path]) -
     gap = table.loc["MESTI", "UF1"] - table.loc["apex frame", "UF1"]
     assert table.loc["apex frame", "Difference"] == pytest.approx(gap, abs=1e-5)
     assert math.isnan(table.loc["MESTI", "p"])
+    weights = [found.runs["ststnet", name].data()["parameters"] for name in ("apex", "mesti")]
+    assert table["Parameters"].tolist() == weights
     assert inputs_caption(found).endswith(
         "epoch rule last; 2 subjects, 1 seed; the same clips and folds for all"
     )
@@ -153,21 +155,21 @@ def test_a_cell_that_fails_stops_no_other(
     assert "apex frame: FAILED" in inputs_remarks(found)[0]
 
 
-SCORED = {"UF1": 0.6, "UF1 low": 0.5, "UF1 high": 0.7, "Best": False}
+SCORED = {"UF1": 0.6, "UF1 low": 0.5, "UF1 high": 0.7, "Best": False, "Parameters": 1683.0}
 
 
 def test_words_and_figure() -> None:
     rows = [
         {"System": "a", "Input": "flow", **SCORED},
-        {"System": "a", "Input": "MESTI", **SCORED, "UF1": 0.65, "Best": True},
+        {"System": "a", "Input": "MESTI", **SCORED, "UF1": 0.65, "Best": True, "Parameters": 4995},
         {"System": "<b>", "Input": "flow", **SCORED},
         {"System": "<b>", "Input": "MESTI", **dict.fromkeys(SCORED, math.nan), "Best": False},
     ]
     table = pd.DataFrame(rows)
     words = inputs_words(table)
     assert words.to_numpy().tolist() == [
-        ["a", "0.600 [0.500, 0.700]", "0.650 [0.500, 0.700] *"],
-        ["<b>", "0.600 [0.500, 0.700]", "–"],
+        ["a", "0.600 [0.500, 0.700]", "0.650 [0.500, 0.700] *", "1.68k to 5k"],
+        ["<b>", "0.600 [0.500, 0.700]", "–", "1.68k"],
     ]
     figure = inputs_figure(table, caption="epoch rule last")
     flow, mesti = figure.data
