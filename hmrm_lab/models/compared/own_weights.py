@@ -22,6 +22,7 @@ COLOURS = 3
 DIGITS = 16
 PINNED = re.compile(rf"@sha256:[0-9a-f]{{{DIGITS}}}$")
 HEADS = ("head.", "classifier.")  # what tells classes apart is left as it was drawn
+BIAS = re.compile(r"features\.(\d+)\.bias$")  # of a VGG's convolution, or of its normalisation
 COUNTER = "num_batches_tracked"  # no number of it is used
 
 FITTING = (
@@ -47,7 +48,8 @@ def load_own(network: nn.Module, weights: str, rename: Renaming) -> None:
     Tensors are named as in the network, or as `rename` knows them. The last layers, which tell
     classes apart, are left as drawn: for a VGG all three linear ones. A first convolution for three
     colours has its mean over them for each channel of ours, times 3 / C, so that what comes out
-    keeps its size.
+    keeps its size. A bias before batch normalisation, as torchvision's VGGs have, is taken off the
+    running mean, which comes to the same.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def load_own(network: nn.Module, weights: str, rename: Renaming) -> None:
         path, problem="not readable as safetensors", mend="save the state dict with safetensors"
     )
     drawn = {name: value for name, value in network.state_dict().items() if _wanted(name)}
-    given = _placed(tensors, drawn, rename)
+    given = _without_cancelled(_placed(tensors, drawn, rename), drawn)
     first = next(name for name, value in drawn.items() if value.ndim == 4)
     for place, value in drawn.items():
         if place not in given:
@@ -96,6 +98,28 @@ def _placed(
         place = ours if ours in drawn else rename(ours)
         if _wanted(place):
             found[place] = name, tensor
+    return found
+
+
+def _without_cancelled(
+    given: dict[str, tuple[str, Tensor]], drawn: dict[str, Tensor]
+) -> dict[str, tuple[str, Tensor]]:
+    """Biases of convolutions that a network has no place for, taken off the mean behind them.
+
+    (x + b) - m is x - (m - b); in training the mean is the batch's own and b cancels.
+    """
+    found = dict(given)
+    for place, (_, bias) in given.items():
+        layer = BIAS.match(place)
+        if layer is None or place in drawn:
+            continue
+        mean = f"features.{int(layer[1]) + 1}.running_mean"
+        name, value = given.get(mean, ("", None))
+        _, weight = given.get(f"features.{layer[1]}.weight", ("", None))
+        if value is None or weight is None or weight.ndim != 4 or value.shape != bias.shape:
+            continue
+        found[mean] = name, value.double() - bias.double()
+        del found[place]
     return found
 
 

@@ -43,7 +43,7 @@ def googlenet_name(name: str) -> str:
 
 
 def same_name(name: str) -> str:
-    """VGG is counted alike in both, and MEGANet is published nowhere."""
+    """VGG's layers are counted alike in both, and MEGANet is published nowhere."""
     return name
 
 

@@ -79,7 +79,7 @@ class VGG(nn.Module):
 
 
 def _convolution(given: int, filters: int, batch_norm: bool) -> list[nn.Module]:
-    """A bias before batch normalisation would do nothing."""
+    """A bias before batch normalisation would do nothing; published ones join its mean."""
     layers: list[nn.Module] = [nn.Conv2d(given, filters, 3, padding=1, bias=not batch_norm)]
     if batch_norm:
         layers.append(nn.BatchNorm2d(filters))

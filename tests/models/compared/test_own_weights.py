@@ -1,5 +1,6 @@
 """A user's own weights: where each tensor goes, and what is refused."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,12 +83,33 @@ def googlenet() -> Iterator[str]:
     yield from ("fc.weight", "fc.bias")
 
 
+def vgg19(batch_norm: bool) -> Iterator[str]:
+    """As torchvision's `vgg19` and `vgg19_bn`: every convolution has a bias."""
+    k = 0
+    for convolutions in (2, 2, 4, 4, 4):
+        for _ in range(convolutions):
+            yield from (f"features.{k}.weight", f"features.{k}.bias")
+            if batch_norm:
+                yield from (f"features.{k + 1}.{name}" for name in NORM)
+            k += 3 if batch_norm else 2
+        k += 1  # a pooling
+    yield from (f"classifier.{k}.{name}" for k in (0, 3, 6) for name in NORM[:2])
+
+
 TORCHVISION = {
-    "resnet18": lambda: resnet(BASIC, 2),
-    "resnet50": lambda: resnet(BOTTLENECK, 3),
-    "efficientnet_b0": efficientnet,
-    "googlenet": googlenet,
+    "resnet18": ("resnet18", {}, lambda: resnet(BASIC, 2)),
+    "resnet50": ("resnet50", {}, lambda: resnet(BOTTLENECK, 3)),
+    "efficientnet_b0": ("efficientnet_b0", {}, efficientnet),
+    "googlenet": ("googlenet", {}, googlenet),
+    "vgg19": ("vgg19", {"batch_norm": False}, lambda: vgg19(False)),
+    "vgg19_bn": ("vgg19", {"batch_norm": True}, lambda: vgg19(True)),
 }
+
+
+def before_norm(name: str, names: set[str]) -> bool:
+    """Whether it is the bias of a convolution that a batch normalisation follows."""
+    found = re.fullmatch(r"features\.(\d+)\.bias", name)
+    return found is not None and f"features.{int(found[1]) + 1}.running_mean" in names
 
 
 def test_the_networks_for_pictures_take_weights() -> None:
@@ -107,16 +129,50 @@ def test_own_names_come_back(system: str, tmp_path: Path) -> None:
         assert torch.equal(value, expected[name]), name
 
 
-@pytest.mark.parametrize("system", TORCHVISION)
-def test_published_names_find_their_place(system: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("published", TORCHVISION)
+def test_published_names_find_their_place(published: str, tmp_path: Path) -> None:
     """Both state dicts are in the order of the layers, which a safetensors file loses."""
-    given = other_values(network(system))
-    published = dict(zip(TORCHVISION[system](), given.values(), strict=True))
-    save_file(published, tmp_path / "w.safetensors")
-    loaded = network(system, weights=str(tmp_path / "w.safetensors")).state_dict()
+    system, options, names_of = TORCHVISION[published]
+    names = list(names_of())
+    given = other_values(network(system, **options))
+    extra = [name for name in names if before_norm(name, set(names))]
+    assert len(extra) == (16 if published == "vgg19_bn" else 0)
+    rest = [name for name in names if name not in extra]
+    tensors = dict(zip(rest, given.values(), strict=True))
+    for name in extra:
+        tensors[name] = torch.zeros(len(tensors[name.replace("bias", "weight")]))
+    save_file(tensors, tmp_path / "w.safetensors")
+    loaded = network(system, weights=str(tmp_path / "w.safetensors"), **options).state_dict()
     for name, value in loaded.items():
         if not is_head(name):
             assert torch.equal(value, given[name]), name
+
+
+def test_a_bias_before_batch_norm_is_taken_off_its_mean(tmp_path: Path) -> None:
+    """The reference has the layers of torchvision's `vgg16_bn`, an eighth as wide."""
+    layers: list[nn.Module] = []
+    given = 3
+    for filters, count in zip((8, 16, 32, 64, 64), (2, 2, 3, 3, 3), strict=True):
+        for _ in range(count):
+            layers += [nn.Conv2d(given, filters, 3, padding=1), nn.BatchNorm2d(filters), nn.ReLU()]
+            given = filters
+        layers.append(nn.MaxPool2d(2))
+    reference = nn.Sequential(*layers)
+    reference.load_state_dict(other_values(reference))
+    state = {f"features.{name}": value for name, value in reference.state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors")
+    loaded = network("vgg16", weights=str(tmp_path / "w.safetensors"))
+    pictures = torch.randn(4, 3, 64, 64)
+    for training in (False, True):
+        with torch.no_grad():
+            expected = reference.train(training)(pictures)
+            found = loaded.features.train(training)(pictures)
+        assert float(expected.std()) > 0
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    odd = {**state, "features.0.bias": torch.ones(3)}
+    save_file(odd, tmp_path / "w.safetensors")
+    with pytest.raises(ConfigError, match=r"tensor features\.0\.bias has no place here"):
+        network("vgg16", weights=str(tmp_path / "w.safetensors"))
 
 
 def test_auxiliary_heads_are_left_out(tmp_path: Path) -> None:
