@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.preparation.cache import cache_file, digest_of, read_arrays, write_arrays
-from hmrm_lab.preparation.crops import aligned_frames
+from hmrm_lab.preparation.crops import aligned_frames, crop_identity
 from hmrm_lab.preparation.motion import IdentifiedFrames
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip
@@ -31,7 +31,7 @@ class Recipe:
     shape
         Of the array; a file with another one is made anew.
     depends_on
-        All that the result depends on beside the frames, the marks and the place of the face.
+        All that the result depends on beside the frames, the marks and the canonical crop.
     make
         Of a clip from onset to offset; a function of a module, for other processes.
     """
@@ -93,12 +93,12 @@ def make_all(
 
 
 def identity(recipe: Recipe, clip: Clip, faces: FacesConfig | None) -> str:
-    """A digest of all that a result depends on: every frame, the face's place, the recipe."""
+    """A digest of all that a result depends on: every frame, the crop, the recipe."""
     marks = (*clip.key, clip.onset, clip.apex, clip.offset)
     numbers = range(clip.onset, clip.offset + 1)
     frames = clip.frames
     known = [frames.identity(n) for n in numbers] if isinstance(frames, IdentifiedFrames) else []
-    crop = faces.model_dump_json() if faces else "as it is"
+    crop = crop_identity(faces) if faces else "as it is"
     return digest_of(*recipe.depends_on, crop, marks, *known)
 
 

@@ -164,6 +164,11 @@ def _keep(clip: Clip, file: Path, arrays: Arrays) -> Crop:
     return crop
 
 
+def crop_identity(faces: FacesConfig) -> str:
+    """What the place of a face in given frames depends on."""
+    return f"{FORMAT} {faces.model_dump_json()}"
+
+
 def aligned_frames(clip: Clip, faces: FacesConfig) -> Clip:
     """The clip with all its frames in the canonical crop of its onset."""
     return align_clip(clip, _find(clip, _provider(faces.model_dump_json())))

@@ -15,6 +15,7 @@ from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
 from hmrm_lab.preparation.crops import crop_clips, whole_clips
 from hmrm_lab.preparation.motion import (
+    FORMAT,
     IdentifiedFrames,
     Motion,
     clip_motion,
@@ -31,8 +32,6 @@ from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs
 from hmrm_lab.registry import datasets
 from hmrm_lab.sections import FlowConfig
 from hmrm_lab.store import cache_folder
-
-FORMAT = 2  # raise it when the same settings give other maps
 
 log = logging.getLogger(__name__)
 

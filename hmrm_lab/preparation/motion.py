@@ -20,6 +20,7 @@ from hmrm_lab.registry import flows
 from hmrm_lab.sections import FlowConfig
 
 MAP_SIDE_PX = 28  # as published flow maps have it
+FORMAT = 2  # raise it when the same frames and settings give other maps
 
 Motion = tuple[Floats, NDArray[np.bool_] | None]
 

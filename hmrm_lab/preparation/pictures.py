@@ -10,6 +10,7 @@ import numpy as np
 from hmrm_lab.pictures.dynamic_image import dynamic_image
 from hmrm_lab.pictures.mesti import mesti
 from hmrm_lab.preparation.clipwise import Recipe
+from hmrm_lab.preparation.gray import FORMAT as GRAY_FORMAT
 from hmrm_lab.preparation.gray import LENGTH, even_frames, gray_frame
 from hmrm_lab.records import PICTURES, Clip, Floats
 from hmrm_lab.sections import PICTURE_SIDE_PX
@@ -37,6 +38,6 @@ def standardise(picture: Floats) -> Floats:
 PICTURED = Recipe(
     "pictures",
     (len(PICTURES), PICTURE_SIDE_PX, PICTURE_SIDE_PX),
-    (FORMAT, LENGTH, PICTURE_SIDE_PX),
+    (FORMAT, GRAY_FORMAT, LENGTH, PICTURE_SIDE_PX),
     clip_pictures,
 )

@@ -8,6 +8,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation.clipwise import Recipe, load_all
 from hmrm_lab.preparation.gray import GRAY
+from hmrm_lab.preparation.motion import FORMAT as MAP_FORMAT
 from hmrm_lab.preparation.motion import MAP_SIDE_PX, dual_phase_maps, flow_identity
 from hmrm_lab.preparation.pictures import PICTURED
 from hmrm_lab.preparation.work import Progress, no_progress
@@ -90,6 +91,6 @@ def _of_both_phases(flow: FlowConfig) -> Recipe:
     return Recipe(
         "phases",
         (len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX),
-        (FORMAT, flow_identity(flow)),
+        (FORMAT, MAP_FORMAT, flow_identity(flow)),
         partial(dual_phase_maps, flow=flow),
     )

@@ -1,0 +1,94 @@
+"""What is made of all frames: what it is kept under, and what a damaged frame costs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import quick_config
+from test_crops import TEMPLATE, Plain
+
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.preparation import clipwise, compute_flowset, crops, load_clips, whole_clips
+from hmrm_lab.preparation.clipwise import identity
+from hmrm_lab.preparation.gray import GRAY
+from hmrm_lab.preparation.pictures import PICTURED
+from hmrm_lab.preparation.whole_clips import with_whole_clips
+from hmrm_lab.records import Clip, FlowSet
+
+FEW = ("data.subjects=2", "data.clips=4", "flow.name=dis")
+BOTH = (*FEW, "flow.phases=both", "input.channels=['mesti']", "augment.motionmix=0")
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HMRM_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Clip]:
+    known = load_clips(quick_config("hmrm", *FEW))
+    assert known is not None
+    return [replace(clip, frames=Plain(clip.frames, clip.key.clip)) for clip in known]
+
+
+def of_both_phases(*overrides: str) -> clipwise.Recipe:
+    return whole_clips._of_both_phases(quick_config("hmrm", *FEW, *overrides).flow)
+
+
+CHANGED: dict[str, Callable[[Clip], Clip]] = {
+    "onset": lambda clip: replace(clip, onset=clip.onset + 1),
+    "apex": lambda clip: replace(clip, apex=clip.known_apex - 1),
+    "offset": lambda clip: replace(clip, offset=clip.offset - 1),
+    "key": lambda clip: replace(clip, key=clip.key._replace(clip="another")),
+    "frames": lambda clip: replace(clip, frames=Plain(clip.frames, "others")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_another_clip_has_another_name(change: str, clips: list[Clip]) -> None:
+    other = CHANGED[change](clips[0])
+    assert identity(GRAY, other, TEMPLATE) != identity(GRAY, clips[0], TEMPLATE)
+    assert identity(GRAY, replace(clips[0]), TEMPLATE) == identity(GRAY, clips[0], TEMPLATE)
+
+
+def test_another_recipe_flow_or_face_has_another_name(clips: list[Clip]) -> None:
+    known = [
+        (GRAY, TEMPLATE),
+        (GRAY, None),
+        (GRAY, TEMPLATE.model_copy(update={"apex": "spotted"})),
+        (PICTURED, TEMPLATE),
+        (of_both_phases(), TEMPLATE),
+        (of_both_phases("flow.name=farneback"), TEMPLATE),
+    ]
+    assert len({identity(recipe, clips[0], faces) for recipe, faces in known}) == len(known)
+
+
+def test_another_format_of_what_lies_below_has_another_name(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = (GRAY, PICTURED, of_both_phases())
+    before = [identity(recipe, clips[0], TEMPLATE) for recipe in recipes]
+    uncut = identity(GRAY, clips[0], None)
+    monkeypatch.setattr(crops, "FORMAT", crops.FORMAT + 1)
+    after = [identity(recipe, clips[0], TEMPLATE) for recipe in recipes]
+    assert not set(before) & set(after)
+    assert identity(GRAY, clips[0], None) == uncut, "nothing was cut out of it"
+    monkeypatch.setattr(whole_clips, "MAP_FORMAT", whole_clips.MAP_FORMAT + 1)
+    assert identity(of_both_phases(), clips[0], TEMPLATE) != after[-1]
+
+
+def test_what_recordings_gave_is_read_again(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = quick_config("resnet18", *BOTH)
+    flowset = compute_flowset(clips, config.flow)
+    made = whole(config, flowset, clips)
+    monkeypatch.setattr(clipwise, "_make", lambda *_: pytest.fail("made again"))
+    assert whole(config, flowset, clips).fingerprint() == made.fingerprint()
+    with pytest.raises(pytest.fail.Exception, match="made again"):
+        whole(config, flowset, [replace(clip, offset=clip.offset - 1) for clip in clips])
+
+
+def whole(config: ExperimentConfig, flowset: FlowSet, clips: list[Clip]) -> FlowSet:
+    return with_whole_clips(config, flowset, clips, TEMPLATE)
