@@ -1,14 +1,17 @@
 """What is made of all frames: what it is kept under, and what a damaged frame costs."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
+import numpy as np
 import pytest
 from conftest import quick_config
 from test_crops import TEMPLATE, Plain
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import clipwise, compute_flowset, crops, load_clips, whole_clips
 from hmrm_lab.preparation.clipwise import identity
 from hmrm_lab.preparation.gray import GRAY
@@ -17,7 +20,8 @@ from hmrm_lab.preparation.whole_clips import with_whole_clips
 from hmrm_lab.records import Clip, FlowSet
 
 FEW = ("data.subjects=2", "data.clips=4", "flow.name=dis")
-BOTH = (*FEW, "flow.phases=both", "input.channels=['mesti']", "augment.motionmix=0")
+MESTI = ("input.channels=['mesti']", "augment.motionmix=0")
+BOTH = (*FEW, "flow.phases=both", *MESTI)
 
 
 @pytest.fixture(autouse=True)
@@ -91,4 +95,63 @@ def test_what_recordings_gave_is_read_again(
 
 
 def whole(config: ExperimentConfig, flowset: FlowSet, clips: list[Clip]) -> FlowSet:
-    return with_whole_clips(config, flowset, clips, TEMPLATE)
+    made, lost = with_whole_clips(config, flowset, clips, TEMPLATE)
+    assert not lost
+    return made
+
+
+@dataclass(frozen=True)
+class Scratched(Plain):
+    """One frame cannot be read."""
+
+    at: int
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        if index == self.at:
+            raise InputError("an empty file", where=f"img{index}.jpg", mend="copy it again")
+        return super().__getitem__(index)
+
+
+def scratched(clip: Clip, at: int) -> Clip:
+    return replace(clip, frames=Scratched(clip.frames, f"{clip.key.clip}, scratched", at))
+
+
+def test_a_damaged_frame_costs_its_clip_where_it_is_looked_at(clips: list[Clip]) -> None:
+    both = quick_config("resnet18", *FEW, "flow.phases=both")
+    mesti = quick_config("resnet18", *FEW, *MESTI)
+    flowset = compute_flowset(clips, both.flow)
+    sound, _ = with_whole_clips(mesti, flowset, clips, TEMPLATE)
+    first, second, *rest = clips
+    known = [scratched(first, first.offset), scratched(second, second.onset + 1), *rest]
+    made, lost = with_whole_clips(mesti, flowset, known, TEMPLATE)
+    assert list(lost) == [first.key, second.key]
+    assert str(lost[second.key]) == f"img{second.onset + 1}.jpg: an empty file; copy it again"
+    assert made.fingerprint() == sound.take([2, 3]).fingerprint(), "the others keep their maps"
+    phases, lost = with_whole_clips(both, flowset, known, TEMPLATE)
+    assert list(lost) == [first.key], "it looks at onset, apex and offset"
+    assert len(phases) == 3
+    again, lost = with_whole_clips(quick_config("resnet18", *BOTH), flowset, known, TEMPLATE)
+    assert set(lost) == {first.key, second.key}
+    assert again.pictures is not None
+    assert (again.pictures == made.pictures).all()
+    assert (again.maps == phases.maps[1:]).all()
+
+
+def test_not_one_usable_clip_is_an_error(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = quick_config("resnet18", *BOTH)
+    flowset = compute_flowset(clips, config.flow)
+    known = [scratched(clip, clip.offset) for clip in clips]
+    words = "not one of 4 clips is usable for mesti, flow from apex to offset; the first: img"
+    with pytest.raises(InputError, match=words):
+        with_whole_clips(config, flowset, known, TEMPLATE)
+    with pytest.raises(InputError, match=r"^img\d+.jpg: an empty file; copy it again$"):
+        with_whole_clips(config, flowset.take([0]), known[:1], TEMPLATE)
+    monkeypatch.setattr(crops, "_provider", lambda _: fail("no such provider"))
+    with pytest.raises(InputError, match=r"^no such provider"):
+        with_whole_clips(config, flowset, clips, TEMPLATE)
+
+
+def fail(problem: str) -> NoReturn:
+    raise InputError(problem, mend="take another")

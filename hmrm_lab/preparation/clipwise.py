@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.errors import InputError
 from hmrm_lab.preparation.cache import cache_file, digest_of, read_arrays, write_arrays
-from hmrm_lab.preparation.crops import aligned_frames, crop_identity
+from hmrm_lab.preparation.crops import aligned_frames, crop_identity, require_provider
 from hmrm_lab.preparation.motion import IdentifiedFrames
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip
@@ -18,6 +19,8 @@ from hmrm_lab.sections import DataConfig, FacesConfig
 from hmrm_lab.store import cache_folder
 
 Made = NDArray[Any]
+Outcome = Made | InputError
+"""What was made of a clip, or why it could not be: a frame that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def load_all(
     *,
     jobs: int = 1,
     on_progress: Progress = no_progress,
-) -> Made:
+) -> list[Outcome]:
     """`make_all` of a data set. What is made of drawn clips is kept in one file, all together."""
     if all(isinstance(clip.frames, IdentifiedFrames) for clip in clips):
         return make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
@@ -58,9 +61,11 @@ def load_all(
     file = cache_folder() / f"{data.name}-{recipe.kind}-{known[:16]}.npz"
     stored = _stored(file, recipe.kind, (len(clips), *recipe.shape))
     if stored is not None:
-        return stored
+        return list(stored)
     made = make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
-    write_arrays(file, {recipe.kind: made}, compress=True)
+    arrays = [one for one in made if not isinstance(one, InputError)]
+    if len(arrays) == len(made):
+        write_arrays(file, {recipe.kind: np.stack(arrays)}, compress=True)
     return made
 
 
@@ -71,15 +76,20 @@ def make_all(
     *,
     jobs: int = 1,
     on_progress: Progress = no_progress,
-) -> Made:
-    """The arrays of all clips, one upon the other, made by `jobs` processes.
+) -> list[Outcome]:
+    """The array of each clip, made by `jobs` processes, or why there is none.
 
-    Those of clips from files are cached one by one, so that an interrupted computation goes on.
+    Arrays of clips from files are cached one by one, so that an interrupted computation goes on.
 
     Parameters
     ----------
     faces
         How faces are found in recordings; None for clips that are in the canonical crop already.
+
+    Raises
+    ------
+    InputError
+        If the provider of faces cannot be built.
     """
     files = [
         cache_file(recipe.kind, identity(recipe, clip, faces))
@@ -88,8 +98,10 @@ def make_all(
         for clip in clips
     ]
     stored = [_stored(file, recipe.kind, recipe.shape) for file in files]
+    if faces is not None and any(one is None for one in stored):
+        require_provider(faces)
     arguments = [(recipe, clip, faces, file) for clip, file in zip(clips, files, strict=True)]
-    return np.stack(make_missing(stored, _make, arguments, jobs=jobs, on_progress=on_progress))
+    return make_missing(stored, _make, arguments, jobs=jobs, on_progress=on_progress)
 
 
 def identity(recipe: Recipe, clip: Clip, faces: FacesConfig | None) -> str:
@@ -102,9 +114,12 @@ def identity(recipe: Recipe, clip: Clip, faces: FacesConfig | None) -> str:
     return digest_of(*recipe.depends_on, crop, marks, *known)
 
 
-def _make(recipe: Recipe, clip: Clip, faces: FacesConfig | None, file: Path | None) -> Made:
+def _make(recipe: Recipe, clip: Clip, faces: FacesConfig | None, file: Path | None) -> Outcome:
     cv2.setNumThreads(1)
-    made = recipe.make(clip if faces is None else aligned_frames(clip, faces))
+    try:
+        made = recipe.make(clip if faces is None else aligned_frames(clip, faces))
+    except InputError as error:
+        return error
     if file is not None:
         write_arrays(file, {recipe.kind: made})
     return made

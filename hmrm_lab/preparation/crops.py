@@ -105,7 +105,7 @@ def crop_clips(
     files = [_file_of(clip, faces) for clip in clips]
     crops = [_stored(clip, file) for clip, file in zip(clips, files, strict=True)]
     if None in crops:
-        _provider(faces.model_dump_json())  # complains before hours of work, not after
+        require_provider(faces)
     arguments = [(clip, file, faces) for clip, file in zip(clips, files, strict=True)]
     results = make_missing(crops, _make, arguments, jobs=jobs, on_progress=on_progress)
     if clips and all(crop.clip is None for crop in results):
@@ -162,6 +162,11 @@ def _keep(clip: Clip, file: Path, arrays: Arrays) -> Crop:
     if crop is None:
         raise InputError("a crop that cannot be read back", where=file, mend="check the disk")
     return crop
+
+
+def require_provider(faces: FacesConfig) -> None:
+    """An `InputError` if it cannot be built: before hours of work, not after."""
+    _provider(faces.model_dump_json())
 
 
 def crop_identity(faces: FacesConfig) -> str:

@@ -46,6 +46,8 @@ def load_flowset(
 ) -> FlowSet:
     """The motion maps of the data set that the settings name, computed where needed.
 
+    Clips that are not usable for these settings are left out; the log tells.
+
     Parameters
     ----------
     root
@@ -73,7 +75,10 @@ def load_flowset(
     if not frames_for(config):
         return flowset
     faces = None if _cropped(source) else config.faces
-    return with_whole_clips(config, flowset, whole, faces, jobs=jobs, on_progress=on_faces)
+    flowset, lost = with_whole_clips(config, flowset, whole, faces, jobs=jobs, on_progress=on_faces)
+    for key, error in lost.items():
+        log.warning("%s: left out, no %s of it: %s", "/".join(key), frames_for(config), error)
+    return flowset
 
 
 def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip] | None:

@@ -1,20 +1,26 @@
 """What needs more frames than onset and apex: gray clips, pictures, motion of both phases."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.preparation.clipwise import Recipe, load_all
+from hmrm_lab.preparation.clipwise import Outcome, Recipe, load_all
 from hmrm_lab.preparation.gray import GRAY
 from hmrm_lab.preparation.motion import FORMAT as MAP_FORMAT
 from hmrm_lab.preparation.motion import MAP_SIDE_PX, dual_phase_maps, flow_identity
 from hmrm_lab.preparation.pictures import PICTURED
 from hmrm_lab.preparation.work import Progress, no_progress
-from hmrm_lab.records import CHANNELS, PICTURES, Clip, FlowSet
+from hmrm_lab.records import CHANNELS, PICTURES, Clip, ClipKey, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.sections import FacesConfig, FlowConfig
+
+Lost = dict[ClipKey, InputError]
+"""Clips that are left out, and why."""
 
 FORMAT = 2  # raise it when the same frames give other motion of both phases
 
@@ -66,8 +72,10 @@ def with_whole_clips(
     *,
     jobs: int = 1,
     on_progress: Progress = no_progress,
-) -> FlowSet:
+) -> tuple[FlowSet, Lost]:
     """The flow set with all that these settings ask for beside onset-apex flow.
+
+    A clip of which a frame that this takes cannot be read is left out.
 
     Parameters
     ----------
@@ -75,16 +83,47 @@ def with_whole_clips(
         The clips of the flow set with all their frames and a known apex.
     faces
         How faces are found in recordings; None for clips that are in the canonical crop already.
+
+    Raises
+    ------
+    InputError
+        If not one clip is usable.
     """
+    made: dict[str, list[Any]] = {}  # outcomes by field
     found = partial(load_all, jobs=jobs, on_progress=on_progress)
     if config.flow.phases == "both":
-        maps = found(_of_both_phases(config.flow), config.data, clips, faces)
-        flowset = replace(flowset, maps=maps)
+        made["maps"] = found(_of_both_phases(config.flow), config.data, clips, faces)
     if wants_gray(config):
-        flowset = replace(flowset, clips=found(GRAY, config.data, clips, faces))
+        made["clips"] = found(GRAY, config.data, clips, faces)
     if config.input.has_pictures:
-        flowset = replace(flowset, pictures=found(PICTURED, config.data, clips, faces))
-    return flowset
+        made["pictures"] = found(PICTURED, config.data, clips, faces)
+    lost = _lost(flowset, made)
+    if len(lost) == len(flowset):
+        raise _none_usable(list(lost.values()), frames_for(config))
+    kept = [row for row, key in enumerate(flowset.keys) if key not in lost]
+    arrays: dict[str, Any] = {
+        name: np.stack([of[row] for row in kept]) for name, of in made.items()
+    }
+    return replace(flowset.take(kept) if lost else flowset, **arrays), lost
+
+
+def _lost(flowset: FlowSet, made: Mapping[str, Sequence[Outcome]]) -> Lost:
+    """The clips of which not all could be made; of several reasons the first."""
+    lost: Lost = {}
+    for outcomes in made.values():
+        for key, outcome in zip(flowset.keys, outcomes, strict=True):
+            if isinstance(outcome, InputError):
+                lost.setdefault(key, outcome)
+    return lost
+
+
+def _none_usable(errors: Sequence[InputError], needs: str) -> InputError:
+    if len(errors) == 1:
+        return errors[0]
+    return InputError(
+        f"not one of {len(errors)} clips is usable for {needs}; the first: {errors[0]}",
+        mend="see `hmrm data check`",
+    )
 
 
 def _of_both_phases(flow: FlowConfig) -> Recipe:

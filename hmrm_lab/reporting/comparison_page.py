@@ -42,7 +42,7 @@ from hmrm_lab.reporting.comparison_words import (
 )
 from hmrm_lab.reporting.cost_figures import CONVENTION
 from hmrm_lab.reporting.pages import figure_box, render_page
-from hmrm_lab.reporting.tables import to_csv, unused_words
+from hmrm_lab.reporting.tables import clips_words, to_csv, unused_words
 from hmrm_lab.sections import ModelConfig
 from hmrm_lab.store import to_json, write_atomic
 
@@ -78,13 +78,14 @@ def write_comparison(outcome: Outcome, table: pd.DataFrame, folder: Path) -> dic
 
 def protocol(outcome: Outcome) -> str:
     """The stamp of the honest runs: rule, folds, seeds, flow."""
-    known = [run.metrics() for run in outcome.complete(HONEST).values()]
+    runs = outcome.complete(HONEST).values()
+    known = [run.metrics() for run in runs]
     if not known:
         return f"data {outcome.data}; no complete run"
     ruled = [metrics for metrics in known if metrics["epoch_rule"] in RULES]
     flows = ", ".join(dict.fromkeys(str(metrics["flow"]) for metrics in ruled or known))
     told = stamp((ruled or known)[0])
-    return f"data {outcome.data}; flow {flows}; {told}; the same clips and folds for all"
+    return f"data {outcome.data}; flow {flows}; {told}; {clips_words(runs)}"
 
 
 def comparison_record(outcome: Outcome, table: pd.DataFrame) -> dict[str, Any]:

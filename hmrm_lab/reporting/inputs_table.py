@@ -14,7 +14,7 @@ from hmrm_lab.evaluation.significance import holm, paired_difference, permutatio
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.reporting.ablation_table import interval_words, number_words
 from hmrm_lab.reporting.inputs_figures import inputs_figure
-from hmrm_lab.reporting.tables import count_words, note, to_csv, unused_words
+from hmrm_lab.reporting.tables import clips_words, count_words, note, to_csv, unused_words
 from hmrm_lab.store import RunFolder, to_json, write_atomic
 
 Cell = tuple[str, str]  # system, input
@@ -23,6 +23,7 @@ BEST = " *"
 BOTH = ", both phases"  # a column of its own says so
 NAN = math.nan
 DIFFERENCE = ("Difference", "Difference low", "Difference high", "p")
+UNPAIRED = "other clips than MESTI: not paired"
 NOTE = (
     "Intervals: 95 % bootstrap over subjects. * the highest of its row, which the interval may"
     " not tell from others. Pictures have 56 px a side and flow 28: networks without a fixed side"
@@ -64,7 +65,8 @@ def inputs_table(found: InputsFound) -> pd.DataFrame:
     `Best` marks the highest UF1 of each system. `Difference` is UF1 with MESTI minus UF1 with this
     input on the same system, paired by subject; `p` that of the paired permutation test, `p (Holm)`
     the same, corrected for all comparisons in the table. What has no complete run has no figures,
-    and what is no network no number of `Parameters`.
+    what is no network no number of `Parameters`, and what is on other clips than MESTI no
+    difference; `Note` says so.
     """
     complete = found.complete
     rows = [
@@ -86,6 +88,11 @@ def inputs_table(found: InputsFound) -> pd.DataFrame:
     best = table.groupby("System")["UF1"].transform("max")
     table["Best"] = table["UF1"].notna() & (table["UF1"] == best)
     tested = table["p"].notna()
+    pairs = [_pair(system, name, complete) for system in found.systems for name in found.words]
+    unpaired = ~tested & pd.Series([pair is not None for pair in pairs], dtype=bool)
+    table.loc[unpaired, "Note"] = table.loc[unpaired, "Note"].map(
+        lambda told: "; ".join(filter(None, [told, UNPAIRED]))
+    )
     table.loc[tested, "p (Holm)"] = holm(table.loc[tested, "p"].tolist())
     return table
 
@@ -121,14 +128,15 @@ def paired_words(table: pd.DataFrame) -> pd.DataFrame:
 
 def inputs_caption(found: InputsFound) -> str:
     """The stamp of the runs: data, flow, epoch rule, subjects, seeds."""
-    known = [run.metrics() for run in found.complete.values()]
+    runs = found.complete.values()
+    known = [run.metrics() for run in runs]
     if not known:
         return f"data {found.data}; no complete run"
     ruled = [metrics for metrics in known if metrics["epoch_rule"] in RULES]
     flows = {str(metrics["flow"]).removesuffix(BOTH) for metrics in known}
     flow = "".join(f"flow {name}; " for name in sorted(flows) if not name.startswith("none"))
     told = stamp((ruled or known)[0])
-    return f"data {found.data}; {flow}{told}; the same clips and folds for all"
+    return f"data {found.data}; {flow}{told}; {clips_words(runs)}"
 
 
 def inputs_remarks(found: InputsFound) -> list[str]:
@@ -181,13 +189,24 @@ def _parameters(run: RunFolder | None) -> float:
 
 
 def _difference(system: str, name: str, complete: Mapping[Cell, RunFolder]) -> dict[str, float]:
-    pair = [complete.get(cell) for cell in ((system, TESTED), (system, name))]
-    if name == TESTED or pair[0] is None or pair[1] is None:
+    pair = _pair(system, name, complete)
+    if pair is None:
         return dict.fromkeys(DIFFERENCE, NAN)
-    ours, theirs = (collect_predictions(run) for run in pair if run)
-    found = paired_difference(ours, theirs, "uf1")
-    test = permutation_test(ours, theirs, "uf1")
+    ours, theirs = (collect_predictions(run) for run in pair)
+    try:
+        found = paired_difference(ours, theirs, "uf1")
+        test = permutation_test(ours, theirs, "uf1")
+    except ValueError:  # of other clips: the note says so
+        return dict.fromkeys(DIFFERENCE, NAN)
     return dict(zip(DIFFERENCE, (*found, test.p_value), strict=True))
+
+
+def _pair(
+    system: str, name: str, complete: Mapping[Cell, RunFolder]
+) -> tuple[RunFolder, RunFolder] | None:
+    """The runs of MESTI and of another input that are to be compared."""
+    ours, theirs = complete.get((system, TESTED)), complete.get((system, name))
+    return None if name == TESTED or ours is None or theirs is None else (ours, theirs)
 
 
 def _note(found: InputsFound, cell: Cell) -> str:

@@ -1,7 +1,7 @@
 """Results as tables: numbers in a DataFrame, and that DataFrame as text, CSV, LaTeX or HTML."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -55,6 +55,17 @@ def paired_differences(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
         names = dict(zip(("ours", "theirs"), _told_apart(first, other), strict=True))
         found.append({**names, "difference": difference, "low": low, "high": high})
     return found
+
+
+def clips_words(runs: Iterable[RunFolder]) -> str:
+    """Whether these runs are on the same clips.
+
+    A damaged frame costs a clip where that frame is looked at; onset-apex flow looks at two.
+    """
+    known = {frozenset(_clips(collect_predictions(run))) for run in runs}
+    if len(known) > 1:
+        return "NOT the same clips for all: others are not paired"
+    return "the same clips and folds for all"
 
 
 def _clips(predictions: Predictions) -> set[tuple[object, ...]]:

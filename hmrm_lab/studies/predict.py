@@ -95,7 +95,7 @@ def predict_recording(
         pairs = reduce_frames([crop.clip], config.flow.finetune_side_px)
         flowset = replace(flowset, frames=pairs)
     whole = replace(clip, apex=crop.apex_frame)
-    flowset = with_whole_clips(config, flowset, [whole], faces)
+    flowset, _ = with_whole_clips(config, flowset, [whole], faces)
     fitted, flowset = settle_flow(fitted, flowset)
     probabilities = fitted.classify(flowset)[0]
     parts = part_masks(crop.clip.frames.landmarks(0), *crop.clip.frames[0].shape[:2])  # type: ignore[attr-defined]

@@ -1,14 +1,15 @@
 """Recordings made ready for a run: faces, apex frames, flow and strain, and what became of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips, whole_clips
 from hmrm_lab.preparation.flowset import compute_flowset, recorded_clips
-from hmrm_lab.preparation.whole_clips import with_whole_clips
-from hmrm_lab.records import FlowSet
+from hmrm_lab.preparation.whole_clips import frames_for, with_whole_clips
+from hmrm_lab.records import ClipKey
 from hmrm_lab.reporting.contact_sheet import write_contact_sheet
 from hmrm_lab.store import cache_folder
 
@@ -32,6 +33,7 @@ def prepare(
     ----------
     systems
         Settings of systems whose pictures or gray clips are to be made as well, on the same crops.
+        A clip that one of them cannot take counts as left out, with what it lacks for a reason.
     sheet
         An HTML page to write, with every crop, its landmarks and its motion.
 
@@ -49,8 +51,9 @@ def prepare(
         usable, config.flow, jobs=jobs, on_progress=lambda *state: watch("flow", *state)
     )
     whole = whole_clips(clips, crops)
+    lost: dict[ClipKey, str] = {}
     for one in (config, *systems):
-        with_whole_clips(
+        _, left_out = with_whole_clips(
             one,
             flowset,
             whole,
@@ -58,15 +61,19 @@ def prepare(
             jobs=jobs,
             on_progress=lambda *state: watch("whole clips", *state),
         )
+        for key, error in left_out.items():
+            lost.setdefault(key, f"no {frames_for(one)} of it: {error}")
+    crops = [
+        replace(crop, clip=None, problem=lost[crop.key]) if crop.key in lost else crop
+        for crop in crops
+    ]
     if sheet is not None:
         write_contact_sheet(sheet, config.data.name, crops, flowset)
-    return _facts(config, crops, flowset, sheet)
+    return _facts(config, crops, sheet)
 
 
-def _facts(
-    config: ExperimentConfig, crops: list[Crop], flowset: FlowSet, sheet: Path | None
-) -> dict[str, Any]:
-    people = {key.person for key in flowset.keys}
+def _facts(config: ExperimentConfig, crops: list[Crop], sheet: Path | None) -> dict[str, Any]:
+    people = {crop.key.person for crop in crops if crop.clip is not None}
     return {
         "data": config.data.name,
         "subjects": len(people),

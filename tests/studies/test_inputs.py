@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from test_cli import hmrm
 
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.preparation import load_flowset
 from hmrm_lab.preparation.inputs import INPUTS
 from hmrm_lab.reporting.inputs_figures import inputs_figure
 from hmrm_lab.reporting.inputs_table import (
@@ -19,9 +21,11 @@ from hmrm_lab.reporting.inputs_table import (
     inputs_words,
     paired_words,
 )
+from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.inputs import NETWORKS, Inputs, plan_inputs, run_inputs
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
+DIFFERENCES = ["Difference", "Difference low", "Difference high", "p", "p (Holm)"]
 TWO = {"systems": ["ststnet"], "inputs": ["apex", "mesti"]}
 
 
@@ -153,6 +157,23 @@ def test_a_cell_that_fails_stops_no_other(
     assert table.loc["MESTI", "Best"]
     assert not table.loc["apex frame", "Best"]
     assert "apex frame: FAILED" in inputs_remarks(found)[0]
+
+
+def test_runs_on_other_clips_are_not_paired(
+    made: tuple[Inputs, InputsFound, Path], tmp_path: Path
+) -> None:
+    """As where a frame is damaged that one input looks at, and MESTI does not."""
+    plan, found, _ = made
+    config = plan.configs["ststnet", "apex"]
+    fewer = load_flowset(config).take(range(5))
+    run = run_experiment(config, out=tmp_path, flowset=fewer, final_model=False)
+    other = replace(found, runs={**found.runs, ("ststnet", "apex"): run})
+    table = inputs_table(other).set_index("Input")
+    assert table.loc["apex frame", "Note"] == "other clips than MESTI: not paired"
+    assert table.loc["apex frame", DIFFERENCES].isna().all()
+    assert table.loc["MESTI", "Note"] == inputs_table(found)["Note"].iloc[1] == ""
+    assert not len(paired_words(inputs_table(other)))
+    assert inputs_caption(other).endswith("; NOT the same clips for all: others are not paired")
 
 
 SCORED = {"UF1": 0.6, "UF1 low": 0.5, "UF1 high": 0.7, "Best": False, "Parameters": 1683.0}

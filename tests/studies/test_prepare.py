@@ -16,7 +16,9 @@ from conftest import quick_config
 from datasets import trees
 from test_cli import Done, hmrm
 
-from hmrm_lab.preparation import load_clips
+from hmrm_lab.config import load_config
+from hmrm_lab.preparation import load_clips, load_flowset
+from hmrm_lab.preparation.crops import LOOKED_AT
 
 TEMPLATE = ("--set", "faces.name=template", "--set", "flow.name=dis")
 WRITERS: dict[str, Callable[[Path], Path]] = {
@@ -119,6 +121,33 @@ def test_a_damaged_frame_costs_its_clip_and_is_named(tmp_path: Path) -> None:
     assert "left out: " in (tmp_path / "s.html").read_text(encoding="utf-8")
 
 
+def test_a_frame_that_flow_does_not_look_at_costs_a_clip_of_what_takes_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_faces(tmp_path / "faces")
+    clip = (load_clips(load_config("smoke", data="casme2"), root) or [])[0]
+    looked_at = {*np.linspace(clip.onset, clip.offset, LOOKED_AT).round().astype(int), clip.apex}
+    between = min(set(range(clip.onset, clip.offset)) - looked_at)
+    frame = clip.frames.paths[between]  # type: ignore[attr-defined]
+    frame.write_bytes(frame.read_bytes()[:200])
+    done = prepared("casme2", root, *TEMPLATE, cwd=tmp_path)
+    assert json.loads(done.stdout)["clips"] == {"usable": 6, "left out": 0}
+    taking = ("--systems", "lbp_top", "--sheet", tmp_path / "s.html")
+    facts = json.loads(prepared("casme2", root, *TEMPLATE, *taking, cwd=tmp_path).stdout)
+    assert facts["clips"] == {"usable": 5, "left out": 1}
+    (lost,) = facts["left out"]
+    assert lost["clip"] == "/".join(clip.key)
+    assert lost["why"].startswith("no clips of it: ")
+    assert f"{frame.name}: the image is cut off" in lost["why"]
+    assert "no clips of it" in (tmp_path / "s.html").read_text(encoding="utf-8")
+    smoke = ("--preset", "smoke", "--system", "lbp_top", "--jobs", 1)
+    ran = hmrm("run", "--data", "casme2", "--root", root, *TEMPLATE, *smoke, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert f"{'/'.join(clip.key)}: left out, no clips of it: " in caplog.text
+    (file,) = (tmp_path / "runs").glob("*/data.json")
+    assert json.loads(file.read_text(encoding="utf-8"))["clips"] == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -165,9 +194,6 @@ def test_killed_at_any_point_it_goes_on_to_the_same_cache(tmp_path: Path, cache:
 def test_the_apex_of_a_prepared_clip_shows_what_moved(tmp_path: Path) -> None:
     root = write_faces(tmp_path / "faces")
     prepared("casme2", root, *TEMPLATE, cwd=tmp_path)
-    from hmrm_lab.config import load_config
-    from hmrm_lab.preparation import load_flowset
-
     config = load_config("smoke", data="casme2", overrides=["faces.name=template", "flow.name=dis"])
     flowset = load_flowset(config, root)
     assert np.hypot(flowset.maps[:, 0], flowset.maps[:, 1]).max(axis=(1, 2)).min() > 0.1
