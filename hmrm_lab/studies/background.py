@@ -19,7 +19,8 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.desk import RunStatus, read_status
 from hmrm_lab.store import RunFolder, to_toml, write_atomic
-from hmrm_lab.studies.queue import Place, Worker, guard
+from hmrm_lab.studies.locks import Worker, guard, holder
+from hmrm_lab.studies.queue import Place
 
 Phase = Literal["absent", "waiting", "preparing", "running", "stopped", "failed", "complete"]
 GOING: tuple[Phase, ...] = ("waiting", "preparing", "running")
@@ -139,10 +140,7 @@ class BackgroundRun:
 
     def _worker(self) -> Worker | None:
         """The process that `start` has started, here or elsewhere, if it lives."""
-        if not self._place.lock.is_file():
-            return None
-        with guard(self._place.folder):
-            return self._place.worker()
+        return holder(self._place.lock)
 
     def _state(self, worker: Worker | None) -> RunState:
         _ask_for_children()

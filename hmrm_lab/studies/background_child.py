@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hmrm_lab.errors import HmrmError, Stopped
-from hmrm_lab.studies.queue import Place, guard
+from hmrm_lab.studies.locks import guard
+from hmrm_lab.studies.queue import Place
 from hmrm_lab.studies.stopping import stoppable
 
 QUEUE_SECONDS = 0.5

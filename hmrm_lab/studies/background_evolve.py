@@ -16,6 +16,7 @@ from hmrm_lab.studies.background_child import attend
 from hmrm_lab.studies.background_study import BackgroundStudy, read_plan
 from hmrm_lab.studies.evolve import (
     JOURNAL,
+    LOCK,
     Evolution,
     Evolved,
     evolve,
@@ -23,7 +24,8 @@ from hmrm_lab.studies.evolve import (
     keep_evolved,
     name_of,
 )
-from hmrm_lab.studies.journal import finished, is_worked_on, load_optuna, read_study
+from hmrm_lab.studies.journal import finished, load_optuna, read_study
+from hmrm_lab.studies.locks import holder
 from hmrm_lab.studies.queue import Place
 from hmrm_lab.studies.space import Range
 
@@ -69,7 +71,7 @@ class BackgroundEvolution:
         self._study.stop()
 
     def look(self) -> Look:
-        """What the journal says at this moment; nothing is written.
+        """What the journal and the lock say at this moment; neither is changed.
 
         `done` and `expected` of the state count trials.
         """
@@ -77,9 +79,9 @@ class BackgroundEvolution:
         total = self.evolution.population * self.evolution.generations
         done = len(found.table) if found else 0
         state = self._study.state(min(done, total), total)
-        by_command = study is not None and not state.going and is_worked_on(study)
+        by_command = not state.going and holder(self.evolution.sweep.folder / LOCK) is not None
         if by_command:
-            state = replace(state, phase="running")
+            state = replace(state, phase="running" if study else "preparing", problem="", note="")
         return Look(state, found, by_command)
 
     def state(self) -> RunState:

@@ -16,7 +16,8 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.store import read_json, to_json, to_toml, write_atomic
 from hmrm_lab.studies.background import Phase, RunState
-from hmrm_lab.studies.queue import FOLDER, Place, Worker, guard
+from hmrm_lab.studies.locks import Worker, guard, holder
+from hmrm_lab.studies.queue import FOLDER, Place
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,7 @@ class BackgroundStudy:
         )
 
     def _worker(self) -> Worker | None:
-        place = self.place
-        if not place.lock.is_file():
-            return None
-        with guard(place.folder):
-            return place.worker()
+        return holder(self.place.lock)
 
 
 def plan_file(place: Place) -> Path:

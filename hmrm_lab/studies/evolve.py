@@ -10,6 +10,7 @@ OUT/evolve-<digest8>/
     sweep.json                   the recipe, the data, the subjects of the development half
     supernets/<group>.seed<k>.safetensors    written once
     optuna.journal               every choice that was tried
+    search.lock                  held by the process that works on it
     trials.csv  winner.json      computed from the journal
 ```
 """
@@ -32,6 +33,7 @@ from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import to_json, write_atomic
 from hmrm_lab.studies.journal import ask, finished, load_optuna, open_study, seed_of, tell
+from hmrm_lab.studies.locks import held
 from hmrm_lab.studies.space import Range, Space, chosen, refuse_empty
 from hmrm_lab.studies.supernet import (
     Choice,
@@ -53,7 +55,7 @@ POPULATION, GENERATIONS = 16, 12
 FINE_TUNING = 0.5  # share of a training that is left to the winner alone
 TIE = 1e-9  # below the distance of two different UF1, so that cross-entropy decides ties alone
 ALPHA_DIGITS = 2
-JOURNAL = "optuna.journal"
+JOURNAL, LOCK = "optuna.journal", "search.lock"
 FITNESS = "fitness"  # of a trial in the journal: UF1 and cross-entropy
 
 Progress = Callable[[int, int], None]
@@ -155,15 +157,17 @@ def evolve(
     """Train the super-networks that are missing, and breed until all generations are there.
 
     A search that was cut off goes on with the super-networks and the answers that it has, and
-    finds what it would have found. The other half of the subjects takes no part.
+    finds what it would have found. The other half of the subjects takes no part. `InputError` where
+    another process works in the same folder.
     """
     load_optuna()
     half = begin(evolution.sweep, flowset)
     units = inner_units(half, evolution.sweep.base.evaluation.seeds)
-    train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
-    study = open_study(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
-    breed(evolution, study, _rater(evolution, half, units, jobs), on_trials)
-    return evolved(evolution, study)
+    with held(evolution.sweep.folder / LOCK):
+        train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
+        study = open_study(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
+        breed(evolution, study, _rater(evolution, half, units, jobs), on_trials)
+        return evolved(evolution, study)
 
 
 def breed(evolution: Evolution, study: "optuna.Study", rate: Rater, on_trials: Progress) -> None:

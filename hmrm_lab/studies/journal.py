@@ -57,12 +57,6 @@ def read_study(file: Path, name: str) -> "optuna.Study | None":
     return study
 
 
-def is_worked_on(study: "optuna.Study") -> bool:
-    """Whether a living process has proposed something that has no answer yet."""
-    running = load_optuna().trial.TrialState.RUNNING
-    return any(not _is_left(trial) for trial in study.get_trials(False, (running,)))
-
-
 def finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
     """Trials with an answer, in their order; those that have no score are among them."""
     return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]

@@ -9,35 +9,22 @@ OUT/.background/
     <run>.log     what it prints
 ```
 
-A lock of the operating system, not a process id, says whether a process lives: the lock goes when
-its process goes, however that ends, and no other process can be taken for it. The process is born
-with the lock, so that two starts never make two processes. Linux and macOS have such locks.
+A lock says whether a process lives (`locks`). The process is born with it, so that two starts never
+make two processes.
 """
 
-import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hmrm_lab.errors import InputError
-from hmrm_lab.store import RunFolder, parse_json, read_json, to_json, write_atomic
+from hmrm_lab.store import RunFolder, read_json, to_json, write_atomic
+from hmrm_lab.studies.locks import Worker, read_worker, try_lock, worker_of, write_worker
 
 FOLDER = ".background"
-
-
-@dataclass(frozen=True)
-class Worker:
-    """The process of a run, and its number in the queue."""
-
-    process: int
-    host: str
-    number: int
 
 
 @dataclass(frozen=True)
@@ -76,13 +63,7 @@ class Place:
 
     def worker(self) -> Worker | None:
         """The living process of this run; None if there is none. Call it under the guard."""
-        if not self.lock.is_file():
-            return None
-        handle = os.open(self.lock, os.O_RDWR)
-        try:
-            return None if _try_lock(handle) else _read(handle)
-        finally:
-            os.close(handle)
+        return worker_of(self.lock)
 
     def ahead(self) -> list[str]:
         """The living runs that were started before this one. Call it under the guard."""
@@ -103,11 +84,11 @@ class Place:
         phase = "waiting" if self.ahead() else "preparing"
         handle = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            if not _try_lock(handle):
+            if not try_lock(handle):
                 raise RuntimeError(f"{self.name} is run already")
-            numbers = [_number(lock) for lock in self.folder.glob("*.lock")]
+            numbers = [read_worker(lock).number for lock in self.folder.glob("*.lock")]
             mine = Worker(0, socket.gethostname(), max(numbers) + 1)
-            _write(handle, mine)
+            write_worker(handle, mine)
             self.say(phase=phase)
             with self.log.open("wb") as log:
                 process = subprocess.Popen(
@@ -119,60 +100,10 @@ class Place:
                     start_new_session=True,
                     env=_environment(),
                 )
-            _write(handle, Worker(process.pid, mine.host, mine.number))
+            write_worker(handle, Worker(process.pid, mine.host, mine.number))
         finally:
             os.close(handle)  # the process has its own, and with it the lock
         return process
-
-
-@contextmanager
-def guard(folder: Path) -> Iterator[None]:
-    """One at a time looks at the locks of this folder, for the moment that this takes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / "guard", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        _lock(handle, wait=True)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        _lock(handle, wait=False)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _lock(handle: int, *, wait: bool) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        raise InputError(
-            "runs in the background need Linux or macOS", mend="use `hmrm run`, or run_experiment"
-        ) from None
-    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-
-
-def _write(handle: int, worker: Worker) -> None:
-    text = json.dumps(vars(worker)).encode()
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, text, 0)
-
-
-def _read(handle: int) -> Worker:
-    return _parse(os.pread(handle, 4096, 0).decode())
-
-
-def _number(lock: Path) -> int:
-    return _parse(lock.read_text(encoding="utf-8")).number
-
-
-def _parse(text: str) -> Worker:
-    """What a lock says; an empty one belongs to a process that nobody knows yet."""
-    known: Mapping[str, Any] = parse_json(text) if text else {}
-    return Worker(known.get("process", 0), known.get("host", ""), known.get("number", 0))
 
 
 def _environment() -> dict[str, str]:

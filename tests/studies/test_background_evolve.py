@@ -1,7 +1,5 @@
 """An evolutionary search in a process of its own, and one that others work on."""
 
-import os
-import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +9,9 @@ from conftest import make_flowset, quick_config
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.studies.background_evolve import BackgroundEvolution
-from hmrm_lab.studies.evolve import JOURNAL, Evolution, breed, name_of
-from hmrm_lab.studies.journal import PROCESS, open_study
+from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
+from hmrm_lab.studies.journal import open_study
+from hmrm_lab.studies.locks import held
 from hmrm_lab.studies.supernet import Choice, Fitness
 
 pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
@@ -70,15 +69,24 @@ def test_what_is_there_is_seen_without_a_word_written(evolution: Evolution) -> N
 
 
 def test_a_command_works_on_it(evolution: Evolution) -> None:
-    study = bred(evolution, generations=1)
-    trial = study.ask()
-    trial.set_user_attr(PROCESS, [socket.gethostname(), os.getppid()])
-    look = BackgroundEvolution(evolution).look()
-    assert look.by_command
-    assert look.state.phase == "running"
-    with pytest.raises(InputError, match="by a command of its own; stop it there"):
-        BackgroundEvolution(evolution).stop()
-    BackgroundEvolution(evolution).start()
-    assert not (evolution.sweep.folder.parent / ".background").exists(), "not started twice"
-    trial.set_user_attr(PROCESS, [socket.gethostname(), 2**22 + 1])  # no such process
-    assert not BackgroundEvolution(evolution).look().by_command
+    """Whatever it is at, and whoever it was that left a proposal without an answer."""
+    bred(evolution, generations=1).ask()
+    background = BackgroundEvolution(evolution)
+    assert not background.look().by_command
+    with held(evolution.sweep.folder / LOCK):
+        look = background.look()
+        assert look.by_command
+        assert look.state.phase == "running"
+        with pytest.raises(InputError, match="by a command of its own; stop it there"):
+            background.stop()
+        background.start()
+        assert not (evolution.sweep.folder.parent / ".background").exists(), "not started twice"
+    look = background.look()
+    assert (look.by_command, look.state.phase) == (False, "stopped")
+
+
+def test_a_command_trains_super_networks(evolution: Evolution) -> None:
+    with held(evolution.sweep.folder / LOCK):
+        look = BackgroundEvolution(evolution).look()
+    assert (look.by_command, look.state.phase, look.found) == (True, "preparing", None)
+    assert BackgroundEvolution(evolution).state().phase == "absent"

@@ -1,5 +1,7 @@
 """The evolutionary search: it finds what was planted, goes on where it was, and stays sealed."""
 
+import os
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from conftest import make_flowset, quick_config
 from searched_toy import BEST, NAME, distance, registered
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import ConfigError, Stopped
+from hmrm_lab.errors import ConfigError, InputError, Stopped
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import read_json
 from hmrm_lab.studies import supernet
@@ -162,6 +164,25 @@ def test_cut_off_it_finds_what_it_would_have_found(
     assert told[0] == (8, 12)
     assert resumed.table.equals(whole.table)
     assert resumed.winner == whole.winner
+
+
+def test_a_second_process_is_kept_off_while_the_first_works(
+    flowset: FlowSet, tmp_path: Path
+) -> None:
+    """While super-networks are trained, and while choices are rated."""
+    evolution = Evolution.of(toy_config(), flowset, tmp_path, population=2, generations=2)
+    refusals: list[str] = []
+
+    def intrude(done: int, total: int) -> None:
+        with pytest.raises(InputError) as refused:
+            evolve(evolution, flowset)
+        refusals.append(str(refused.value))
+
+    evolve(evolution, flowset, on_supernets=intrude, on_trials=intrude)
+    assert len(refusals) == (4 + 1) + (2 + 1)
+    who = f"process {os.getpid()} on {socket.gethostname()} works in {evolution.sweep.folder}"
+    assert set(refusals) == {f"{who}; wait until it has ended, or stop it there"}
+    evolve(evolution, flowset)  # and let go
 
 
 def test_nothing_of_the_other_half_or_of_the_held_out_group_reaches_training(

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hmrm_lab.studies import queue
-from hmrm_lab.studies.queue import Place, guard
+from hmrm_lab.studies.locks import guard
+from hmrm_lab.studies.queue import Place
 
 WAITS = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
 Launch = Callable[[Place], "subprocess.Popen[bytes]"]
@@ -109,7 +110,7 @@ def test_it_imports_what_this_process_imports(
 
 def test_the_guard_lets_one_in_at_a_time(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from hmrm_lab.studies.queue import guard\n"
+        "import sys, time; from pathlib import Path; from hmrm_lab.studies.locks import guard\n"
         "with guard(Path(sys.argv[1])): print(time.time())"
     )
     with guard(tmp_path):

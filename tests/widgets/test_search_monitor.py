@@ -1,8 +1,6 @@
 """The monitor of an evolutionary search: trials arrive, and the buttons do what they say."""
 
 import asyncio
-import os
-import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +10,9 @@ from loops import in_loop
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.studies.background_evolve import BackgroundEvolution
-from hmrm_lab.studies.evolve import JOURNAL, Evolution, breed, name_of
-from hmrm_lab.studies.journal import PROCESS, open_study
+from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
+from hmrm_lab.studies.journal import open_study
+from hmrm_lab.studies.locks import held
 from hmrm_lab.studies.supernet import Choice, Fitness
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
@@ -90,12 +89,17 @@ def test_how_many_are_drawn(evolution: Evolution) -> None:
 
 
 def test_a_search_by_command_is_seen_and_cannot_be_stopped_here(evolution: Evolution) -> None:
-    study = bred(evolution, generations=1)
-    trial = study.ask()
-    trial.set_user_attr(PROCESS, [socket.gethostname(), os.getppid()])
-    monitor = SearchMonitor(evolution)
-    assert "4 of 12 trials, running by a command" in monitor.progress.value
-    assert monitor.button.disabled
+    with held(evolution.sweep.folder / LOCK):
+        monitor = SearchMonitor(evolution)
+        assert "0 of 12 trials, training super-networks by a command" in monitor.progress.value
+        assert monitor.button.disabled
+        bred(evolution, generations=1)
+        monitor.update()
+        assert "4 of 12 trials, running by a command" in monitor.progress.value
+        assert monitor.button.disabled
+    monitor.update()
+    assert "4 of 12 trials, stopped" in monitor.progress.value
+    assert not monitor.button.disabled
 
 
 def test_waiting_looks_until_nobody_works_on_it(
