@@ -32,7 +32,15 @@ from hmrm_lab.evaluation.unit import Unit
 from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import to_json, write_atomic
-from hmrm_lab.studies.journal import ask, finished, load_optuna, open_study, seed_of, tell
+from hmrm_lab.studies.journal import (
+    ask,
+    finished,
+    load_optuna,
+    nsga2,
+    open_study,
+    seed_of,
+    tell,
+)
 from hmrm_lab.studies.locks import held
 from hmrm_lab.studies.space import Range, Space, chosen, refuse_empty
 from hmrm_lab.studies.supernet import (
@@ -179,10 +187,8 @@ def breed(evolution: Evolution, study: "optuna.Study", rate: Rater, on_trials: P
     known = {evolution.choice(chosen(t, evolution.space)): _fitness_of(t) for t in finished(study)}
     on_trials(len(finished(study)), total)
 
-    def breeder(answers: int) -> Any:
-        return load_optuna().samplers.NSGAIISampler(
-            population_size=evolution.population, seed=seed_of(evolution.seed, answers)
-        )
+    def breeder(number: int) -> Any:
+        return nsga2(evolution.population, seed_of(evolution.seed, number))
 
     while (done := len(finished(study))) < total:
         count = evolution.population - done % evolution.population

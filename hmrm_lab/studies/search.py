@@ -19,7 +19,17 @@ from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
 from hmrm_lab.studies.cells import cells_table, on_front
-from hmrm_lab.studies.journal import ask, finished, load_optuna, open_study, seed_of, tell
+from hmrm_lab.studies.journal import (
+    ask,
+    batch_start,
+    finished,
+    load_optuna,
+    nsga2,
+    open_study,
+    seed_of,
+    tell,
+)
+from hmrm_lab.studies.locks import held
 from hmrm_lab.studies.space import Range, Space, chosen, in_kind, refuse_empty
 from hmrm_lab.studies.sweep import Point, Sweep, begin, make_cell
 from hmrm_lab.training.one_step import has_epochs
@@ -50,8 +60,9 @@ def search(
 
     A search that was cut off goes on: trials in the journal count. The first `random_trials` of
     `tpe`, or the first `population` of `nsga2`, are drawn blindly; from then on the proposals
-    depend on what came before, of which `jobs` are trained at a time. A setting that was tried
-    before is not trained again.
+    depend on what came before, of which `jobs` are trained at a time: with other `jobs` it goes on
+    with other proposals. A setting that was tried before is not trained again. `InputError` where
+    another process works on the same search.
 
     Returns
     -------
@@ -65,21 +76,23 @@ def search(
     _check(sweep, space, sampler)
     half = begin(sweep, flowset)
     name = _name_of(space, seed, sampler, population)
-    study = open_study(sweep.folder / "optuna.journal", name, AIMS[sampler])
-    on_trial(len(finished(study)), trials)
+    with held(sweep.folder / f"search-{name}.lock"):
+        study = open_study(sweep.folder / "optuna.journal", name, AIMS[sampler])
+        on_trial(len(finished(study)), trials)
 
-    def proposer(answers: int) -> Any:
-        return _sampler(sampler, seed_of(seed, answers), random_trials, population)
+        def proposer(number: int) -> Any:
+            return _sampler(sampler, seed_of(seed, number), random_trials, population)
 
-    with workers(jobs, "generator") as pool:
-        while (done := len(finished(study))) < trials:
-            batch = ask(study, space, min(max(1, jobs), trials - done), proposer)
-            answers = pool(delayed(_answer)(sweep, half, point) for _, point in batch)
-            for (trial, _), (values, problem) in zip(batch, answers, strict=True):
-                if problem:
-                    trial.set_user_attr(PROBLEM, problem)
-                tell(trial, study, None if problem else values[: len(AIMS[sampler])])
-                on_trial(len(finished(study)), trials)
+        with workers(jobs, "generator") as pool:
+            while (done := len(finished(study))) < trials:
+                room = max(1, jobs - (done - batch_start(study)))
+                batch = ask(study, space, min(room, trials - done), proposer)
+                answers = pool(delayed(_answer)(sweep, half, point) for _, point in batch)
+                for (trial, _), (values, problem) in zip(batch, answers, strict=True):
+                    if problem:
+                        trial.set_user_attr(PROBLEM, problem)
+                    tell(trial, study, None if problem else values[: len(AIMS[sampler])])
+                    on_trial(len(finished(study)), trials)
     return _history(study, space, sampler)
 
 
@@ -150,10 +163,9 @@ def _name_of(space: Space, seed: int, sampler: str, population: int) -> str:
 
 
 def _sampler(name: str, seed: int, random_trials: int, population: int) -> Any:
-    samplers = load_optuna().samplers
     if name == "nsga2":
-        return samplers.NSGAIISampler(population_size=population, seed=seed)
-    return samplers.TPESampler(seed=seed, n_startup_trials=random_trials)
+        return nsga2(population, seed)
+    return load_optuna().samplers.TPESampler(seed=seed, n_startup_trials=random_trials)
 
 
 def _history(study: "optuna.Study", space: Space, sampler: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ OUT/sweep-<digest8>/
     sweep.json             the recipe, the data, the subjects of the development half
     cells/<digest>.json    one setting: its answers and losses; written once, never replaced
     optuna.journal         what a search has tried
+    search-<digest8>.lock  held by the process that works on it
     unsealed/<digest>.json     an outer score that was looked at; see `unseal`
 ```
 """

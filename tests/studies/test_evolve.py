@@ -15,7 +15,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError, InputError, Stopped
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import read_json
-from hmrm_lab.studies import supernet
+from hmrm_lab.studies import space, supernet
 from hmrm_lab.studies.evolve import (
     Evolution,
     Evolved,
@@ -25,6 +25,7 @@ from hmrm_lab.studies.evolve import (
     keep_evolved,
     worth,
 )
+from hmrm_lab.studies.journal import finished, open_study
 from hmrm_lab.studies.space import Range, grid_values
 from hmrm_lab.studies.supernet import Choice, Fitness
 from hmrm_lab.studies.sweep import development_half
@@ -164,6 +165,50 @@ def test_cut_off_it_finds_what_it_would_have_found(
     assert told[0] == (8, 12)
     assert resumed.table.equals(whole.table)
     assert resumed.winner == whole.winner
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        *([8], [12], [20]),  # in a trial, and between two of them, drawn blindly
+        *([33], [47]),  # in a later child, and in a grandchild
+        *([22], [42], [62]),  # in the first of a generation, which has chosen its parents
+        [8, 3, 6, 17, 1, 12],  # again and again
+    ],
+)
+def test_cut_off_while_it_proposes_it_finds_what_it_would_have_found(
+    cuts: list[int], flowset: FlowSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial has five values; `cuts` count those that are drawn until the process ends."""
+    evolution = Evolution.of(toy_config(), flowset, tmp_path, population=4, generations=4)
+
+    def bred(folder: Path) -> pd.DataFrame:
+        folder.mkdir(exist_ok=True)
+        study = open_study(folder / "optuna.journal", "search", ["maximize"])
+        breed(evolution, study, planted, lambda done, total: None)
+        return evolved(evolution, study).table
+
+    real = space._suggest
+    for cut in cuts:
+        left = iter(range(cut))
+
+        def draw(*arguments: object, left: Iterator[int] = left) -> object:
+            if next(left, None) is None:
+                raise Stopped(143)
+            return real(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(space, "_suggest", draw)
+            with pytest.raises(Stopped):
+                bred(tmp_path / "cut")
+    resumed = bred(tmp_path / "cut")
+    assert resumed.equals(bred(tmp_path / "whole"))
+    assert len(resumed.drop_duplicates(list(evolution.space))) > 10, "each has draws of its own"
+    generations = [
+        trial.system_attrs["NSGAIISampler:generation"]
+        for trial in finished(open_study(tmp_path / "cut/optuna.journal", "search", ["maximize"]))
+    ]
+    assert generations == [number // 4 for number in range(16)]
 
 
 def test_a_second_process_is_kept_off_while_the_first_works(

@@ -1,5 +1,6 @@
 """The search: it learns from its trials, goes on where it was, and refuses what it cannot use."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.errors import ConfigError, InputError, Stopped
+from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
 from hmrm_lab.studies import search as search_module
+from hmrm_lab.studies import space
 from hmrm_lab.studies.cells import on_front
 from hmrm_lab.studies.search import Range, points_of, search
 from hmrm_lab.studies.sweep import Sweep
@@ -153,6 +156,72 @@ def test_cut_off_it_proposes_what_it_would_have_proposed(
     elsewhere = Sweep(sweep.base, sweep.folder.parent / "uninterrupted")
     monkeypatch.setattr(search_module, "make_cell", cost_and_score)
     assert resumed.equals(search(elsewhere, flowset, space, **how))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+@pytest.mark.parametrize("cut_at", [3, 9, 16, 19, 25])
+def test_cut_off_while_it_proposes(
+    sampler: str,
+    cut_at: int,
+    sweep: Sweep,
+    flowset: FlowSet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between two values of a trial, and between two trials that are trained at a time."""
+    scope = {"model.width": Range(8, 400), "model.depth": (1, 2, 3)}
+    how = {"sampler": sampler, "population": 4, "random_trials": 4, "trials": 14, "jobs": 4}
+    left = iter(range(cut_at))
+
+    def cut(*arguments: object) -> object:
+        if next(left, None) is None:
+            raise Stopped(143)
+        return real(*arguments)
+
+    real = space._suggest
+    monkeypatch.setattr(search_module, "make_cell", cost_and_score)
+    monkeypatch.setattr(search_module, "workers", lambda jobs, return_as: workers(1, return_as))
+    with monkeypatch.context() as patched:
+        patched.setattr(space, "_suggest", cut)
+        with pytest.raises(Stopped):
+            search(sweep, flowset, scope, **how)
+    resumed = search(sweep, flowset, scope, **how)
+    elsewhere = Sweep(sweep.base, sweep.folder.parent / "uninterrupted")
+    assert resumed.equals(search(elsewhere, flowset, scope, **how))
+
+
+@pytest.mark.parametrize("answered", [1, 2, 5, 7])
+def test_cut_off_amid_those_that_are_trained_at_a_time(
+    answered: int, sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = {"model.width": Range(8, 400), "model.depth": (1, 2, 3)}
+    how = {"sampler": "tpe", "random_trials": 3, "trials": 12, "jobs": 4}
+
+    def stop(done: int, total: int) -> None:
+        if done == answered:
+            raise Stopped(143)
+
+    monkeypatch.setattr(search_module, "make_cell", cost_and_score)
+    monkeypatch.setattr(search_module, "workers", lambda jobs, return_as: workers(1, return_as))
+    with pytest.raises(Stopped):
+        search(sweep, flowset, scope, **how, on_trial=stop)
+    resumed = search(sweep, flowset, scope, **how)
+    elsewhere = Sweep(sweep.base, sweep.folder.parent / "uninterrupted")
+    assert resumed.equals(search(elsewhere, flowset, scope, **how))
+
+
+def test_one_process_works_on_a_search(
+    sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def intrude(done: int, total: int) -> None:
+        with pytest.raises(InputError, match=f"process {os.getpid()} on .+ works in"):
+            search(sweep, flowset, SPACE, trials=1)
+        refused.append(done)
+
+    refused: list[int] = []
+    monkeypatch.setattr(search_module, "make_cell", lambda *_: Scored(0.5))
+    search(sweep, flowset, SPACE, trials=1, on_trial=intrude)
+    assert refused == [0, 1]
+    assert len(search(sweep, flowset, SPACE, trials=2)) == 2
 
 
 def test_values_that_do_not_go_together_have_no_score(
