@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hmrm_lab.cli_shared import Json, count_processes, load_maps, records, show
-from hmrm_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from hmrm_lab.studies.evolve import Evolved
     from hmrm_lab.studies.space import Range
 
 SHOWN = 10
+RUNS = Path("runs")  # where `hmrm run` keeps runs as well
 
 
 def evolve(
@@ -51,7 +51,7 @@ def evolve(
             " counted."
         ),
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = RUNS,
     jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread; 0: one per core.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -67,16 +67,19 @@ def evolve(
     from hmrm_lab.store import write_atomic
     from hmrm_lab.studies.evolve import Evolution, keep_evolved
     from hmrm_lab.studies.evolve import evolve as breed
+    from hmrm_lab.studies.journal import load_optuna
     from hmrm_lab.studies.sweep import overrides_of
     from hmrm_lab.studies.unseal import count_looks
     from hmrm_lab.studies.unseal import unseal as look
 
-    ranges = {"alphas": _range("alpha", alpha), "ratios": _range("ratio", ratio)}
+    bred = {"population": population, "generations": generations, "seed": seed}
+    ranges = {"alphas": _range("--alpha", alpha), "ratios": _range("--ratio", ratio)}
     config = load_config(preset, data=data, system=system, overrides=overrides or [])
+    load_optuna()
+    Evolution.check(config, **ranges, **bred)
     processes = count_processes(jobs)
     with ProgressBars() as bars:
         flowset = load_maps(config, root, processes, bars)
-        bred = {"population": population, "generations": generations, "seed": seed}
         evolution = Evolution.of(config, flowset, out, **ranges, **bred)
         found = breed(
             evolution,
@@ -93,7 +96,8 @@ def evolve(
         outer = None
         if unseal:
             outer = look(sweep, flowset, settings, recipe=config, jobs=processes, watch=bars)
-    command = _command(preset, data, root, system, [*(overrides or []), *overrides_of(settings)])
+    overridden = [*(overrides or []), *overrides_of(settings)]
+    command = _command(preset, data, root, system, out, overridden)
     result = {
         "sweep": str(sweep.folder),
         "what": CAPTION,
@@ -111,12 +115,10 @@ def evolve(
     show(result, f"{text}\n\n{outer.as_text()}" if outer else text, as_json)
 
 
-def _range(name: str, text: str) -> "Range":
-    from hmrm_lab.studies.space import FORM, Range, parse_space
+def _range(option: str, text: str) -> "Range":
+    from hmrm_lab.studies.space import parse_range
 
-    found = parse_space([f"{name}={text}"])[name]
-    if not isinstance(found, Range):
-        raise ConfigError(f"--{name} '{text}' is not a range", mend=FORM)
+    found = parse_range(option, text)
     return replace(found, low=float(found.low), high=float(found.high))
 
 
@@ -130,10 +132,11 @@ def _words(found: "Evolved") -> str:
 
 
 def _command(
-    preset: str, data: str | None, root: Path | None, system: str, overrides: list[str]
+    preset: str, data: str | None, root: Path | None, system: str, out: Path, overrides: list[str]
 ) -> str:
     """The run of the winner: a super-network first, then the winner alone."""
     words: list[Any] = ["hmrm", "run", "--preset", preset, "--system", system]
     words += ["--data", data] if data else []
     words += ["--root", root] if root else []
+    words += ["--out", out] if out != RUNS else []
     return shlex.join(str(word) for word in [*words, *(w for o in overrides for w in ("--set", o))])

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,14 +49,22 @@ def test_evolve_ends_with_a_run(tmp_path: Path) -> None:
     again = hmrm(*words[1:], "--set", "data.clips=12", "--json", "--jobs", 1, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["runs"][0]["run"] == record["outer"]["run"], "that very run"
+    assert "--out" not in words
+
+
+def test_the_run_of_the_winner_goes_where_the_search_is(tmp_path: Path) -> None:
+    record = json.loads(hmrm("evolve", *SMALL, "--out", "my runs", "--json", cwd=tmp_path).stdout)
+    words = shlex.split(record["command"])
+    assert words[words.index("--out") + 1] == "my runs"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--system", "hmrm", *QUICK), "no alpha, ratios, super_steps"),
-        ((*SMALL, "--alpha", "1|2"), "--alpha '1|2' is not a range"),
-        ((*SMALL, "--ratio", "1..0.2"), "range of ratio is empty"),
+        ((*SMALL, "--alpha", "1|2"), "--alpha '1|2' is not a range; write LOW..HIGH, "),
+        ((*SMALL, "--alpha", "1..x"), "--alpha: 'x' is not a number; write LOW..HIGH, "),
+        ((*SMALL, "--ratio", "1..0.2"), "range of --ratio is empty; give low < high"),
         ((*SMALL, "--set", "model.alpah=3"), "did you mean 'alpha'"),
     ],
 )
@@ -67,3 +76,36 @@ def test_what_is_wrong_is_one_sentence(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--system", "hmrm"), "no alpha, ratios, super_steps"),
+        (("--alpha", "1..99:log"), "less than or equal to 64"),
+        (("--ratio", "0.5..1:0.6"), "step of --ratio does not fit"),
+    ],
+)
+def test_it_is_told_before_flow_is_computed(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "hmrm_lab.cli_evolve.load_maps", lambda *_: pytest.fail("flow was computed")
+    )
+    done = hmrm("evolve", *QUICK, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_without_optuna_it_is_told_before_flow_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.setattr(
+        "hmrm_lab.cli_evolve.load_maps", lambda *_: pytest.fail("flow was computed")
+    )
+    done = hmrm("evolve", *SMALL, cwd=tmp_path)
+    assert "install the extra" in done.stderr

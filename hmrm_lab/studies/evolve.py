@@ -29,6 +29,7 @@ import torch
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.unit import Unit
+from hmrm_lab.preparation.motion import MAP_SIDE_PX
 from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
 from hmrm_lab.store import to_json, write_atomic
@@ -100,6 +101,11 @@ class Evolution:
         made = cls(Sweep(base, folder), **settings)
         made._check()
         return made
+
+    @classmethod
+    def check(cls, recipe: ExperimentConfig, **settings: Any) -> None:
+        """Refuse what `of` would refuse, before there are maps."""
+        cls(Sweep(super_recipe(recipe, MAP_SIDE_PX), Path()), **settings)._check()
 
     @cached_property
     def space(self) -> Space:

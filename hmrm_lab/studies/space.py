@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import optuna
 
 FORM = "write key=low..high, key=low..high:log, key=low..high:step or key=a|b|c"
+RANGE_FORM = "write LOW..HIGH, LOW..HIGH:log or LOW..HIGH:STEP"
 RANGE = re.compile(r"(?P<low>[^|:]+?)\.\.(?P<high>[^|:]+)(?::(?P<how>[^|:]*))?")
 DIGITS = 10  # of a number that steps lead to
 
@@ -76,6 +77,14 @@ def parse_space(texts: Iterable[str]) -> dict[str, Range | Sequence[Any]]:
     return space
 
 
+def parse_range(name: str, text: str) -> Range:
+    """The range that was typed for this setting; a `ConfigError` for anything else."""
+    found = RANGE.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(f"{name} '{text}' is not a range", mend=RANGE_FORM)
+    return _range(name, **found.groupdict())
+
+
 def refuse_empty(name: str, values: Range | Sequence[Any]) -> None:
     """A `ConfigError` for a range or a choice in which there is nothing."""
     if not isinstance(values, Range):
@@ -83,7 +92,7 @@ def refuse_empty(name: str, values: Range | Sequence[Any]) -> None:
             raise ConfigError(f"the range of {name} is empty", mend="give low < high, or values")
         return
     if not values.low < values.high:
-        raise ConfigError(f"the range of {name} is empty", mend="give low < high, or values")
+        raise ConfigError(f"the range of {name} is empty", mend="give low < high")
     if values.log and (values.low <= 0 or values.step):
         raise ConfigError(
             f"{name} has no even logarithms", mend="give a low end above 0, and no step"
@@ -164,7 +173,7 @@ def _range(name: str, low: str, high: str, how: str | None) -> Range:
 def _number(name: str, text: str) -> float:
     value = parse_override(f"number={text}")[1]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{name}: '{text.strip()}' is not a number", mend=FORM)
+        raise ConfigError(f"{name}: '{text.strip()}' is not a number", mend=RANGE_FORM)
     return value
 
 
