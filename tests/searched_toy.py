@@ -26,6 +26,9 @@ def distance(choice: Choice) -> float:
 class Toy(nn.Module):
     """The mean of each third of the map; the more the choice is off, the less do they differ."""
 
+    alpha_range = 1.0, 16.0
+    ratio_range = 0.2, 1.0
+
     def __init__(
         self,
         channels: int,

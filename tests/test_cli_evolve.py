@@ -82,7 +82,7 @@ def test_what_is_wrong_is_one_sentence(
     ("arguments", "message"),
     [
         (("--system", "hmrm"), "no alpha, ratios, super_steps"),
-        (("--alpha", "1..99:log"), "less than or equal to 64"),
+        (("--alpha", "1..99:log"), "ammsm draw from 1 to 16; search within"),
         (("--ratio", "0.5..1:0.6"), "step of --ratio does not fit"),
     ],
 )

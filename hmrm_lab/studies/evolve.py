@@ -49,6 +49,7 @@ from hmrm_lab.studies.supernet import (
     Fitness,
     inner_units,
     rate_choices,
+    searched_network,
     super_recipe,
     train_supernets,
 )
@@ -99,13 +100,13 @@ class Evolution:
         text = f"{base.digest()} {flowset.fingerprint()} {GROUPS} {DEAL}"
         folder = out / f"evolve-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         made = cls(Sweep(base, folder), **settings)
-        made._check()
+        made._check(flowset.maps.shape[-1])
         return made
 
     @classmethod
     def check(cls, recipe: ExperimentConfig, **settings: Any) -> None:
         """Refuse what `of` would refuse, before there are maps."""
-        cls(Sweep(super_recipe(recipe, MAP_SIDE_PX), Path()), **settings)._check()
+        cls(Sweep(super_recipe(recipe, MAP_SIDE_PX), Path()), **settings)._check(MAP_SIDE_PX)
 
     @cached_property
     def space(self) -> Space:
@@ -117,7 +118,7 @@ class Evolution:
         alpha, *ratios = (values[name] for name in self.space)
         return Choice(round(float(alpha), ALPHA_DIGITS), tuple(float(ratio) for ratio in ratios))
 
-    def _check(self) -> None:
+    def _check(self, size: int) -> None:
         if self.population < 2 or self.generations < 1:
             raise ConfigError(
                 f"{self.generations} generations of {self.population} cannot be bred",
@@ -125,12 +126,18 @@ class Evolution:
             )
         for name, values in self.space.items():
             refuse_empty(name, values)
-        stages = len(self.space) - 1
-        for alpha, ratio in (
-            (self.alphas.low, self.ratios.low),
-            (self.alphas.high, self.ratios.high),
-        ):
-            self.sweep.config(Choice(float(alpha), (float(ratio),) * stages).settings())
+        drawn = searched_network(self.sweep.base, size)
+        self._refuse_undrawn("alpha", self.alphas, *drawn.alpha_range)
+        self._refuse_undrawn("the ratios", self.ratios, *drawn.ratio_range)
+
+    def _refuse_undrawn(self, name: str, values: Range, low: float, high: float) -> None:
+        """A `ConfigError` for choices that no step of a super-network was made for."""
+        if values.low < low or values.high > high:
+            raise ConfigError(
+                f"{name} cannot be searched from {values.low:g} to {values.high:g}, for"
+                f" super-networks of {self.sweep.base.model.name} draw from {low:g} to {high:g}",
+                mend="search within what they draw",
+            )
 
 
 @dataclass(frozen=True)

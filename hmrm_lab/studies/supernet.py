@@ -1,6 +1,6 @@
 """Weight-shared super-networks: trained once for all choices, then asked under each.
 
-A system can be searched if its network has `choose` and its options are, among others, `alpha`,
+A system can be searched if its network is `Searched` and its options are, among others, `alpha`,
 `ratios` and `super_steps`: in so many training passes both are drawn at random, so that the same
 weights serve every choice (decision 0020).
 """
@@ -33,7 +33,14 @@ LEAST = 1e-6  # probability, as answers are rounded elsewhere
 
 @runtime_checkable
 class Searched(Protocol):
-    """A network that can be asked under one choice after another, without training in between."""
+    """A network that can be asked under one choice after another, without training in between.
+
+    It says from where to where factor and ratios are drawn while it is a super-network: what lies
+    beyond, nothing was trained for.
+    """
+
+    alpha_range: tuple[float, float]
+    ratio_range: tuple[float, float]
 
     def choose(self, alpha: float, ratios: tuple[float, ...]) -> None: ...
 
@@ -78,11 +85,19 @@ def super_recipe(recipe: ExperimentConfig, size: int) -> ExperimentConfig:
     start = Choice(fields["alpha"].default, tuple(fields["ratios"].default))
     changes = [f"{name}={value}" for name, value in start.settings().items()]
     made = override(recipe, [*changes, f"model.super_steps={EVERY_STEP}"])
-    if not isinstance(build_learner(made, size), Searched):
-        raise ConfigError(
-            f"the network of system '{entry.name}' cannot choose", mend="give it a method `choose`"
-        )
+    searched_network(made, size)
     return made
+
+
+def searched_network(recipe: ExperimentConfig, size: int) -> Searched:
+    """The network of this recipe, untrained; a `ConfigError` if it cannot be searched."""
+    network = build_learner(recipe, size)
+    if not isinstance(network, Searched):
+        raise ConfigError(
+            f"the network of system '{recipe.model.name}' cannot choose",
+            mend="give it what hmrm_lab.studies.supernet.Searched has",
+        )
+    return network
 
 
 def inner_units(half: FlowSet, seeds: Sequence[int]) -> list[Unit]:

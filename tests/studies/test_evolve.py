@@ -301,6 +301,10 @@ def test_the_winner_as_settings_of_a_run(flowset: FlowSet, tmp_path: Path) -> No
         ("mute_toy", {}, "cannot choose"),
         (NAME, {"alphas": Range(2.0, 1.0)}, "range of alpha is empty"),
         (NAME, {"generations": 0}, "cannot be bred"),
+        (NAME, {"alphas": Range(1.0, 16.5)}, "alpha cannot be searched from 1 to 16.5, for super-"),
+        (NAME, {"ratios": Range(0.1, 1.0)}, "searched_toy draw from 0.2 to 1; search within"),
+        ("ammsm_temporal", {"ratios": Range(0.1, 0.9)}, "ammsm_temporal draw from 0.2 to 1"),
+        ("ammsm_temporal", {"alphas": Range(0.5, 4.0)}, "ammsm_temporal draw from 1 to 16"),
     ],
 )
 def test_what_cannot_be_searched(

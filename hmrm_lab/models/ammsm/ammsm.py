@@ -1,6 +1,6 @@
 """AMMSM: motion is magnified where it matters, and read where it moves (Liu et al. 2025)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -8,7 +8,16 @@ from torch import Tensor, nn
 
 from hmrm_lab.cards import Card
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.ammsm.choice import STAGES, Alpha, Choice, Ratios, draw_choice, make_choice
+from hmrm_lab.models.ammsm.choice import (
+    ALPHA_RANGE,
+    RATIO_RANGE,
+    STAGES,
+    Alpha,
+    Choice,
+    Ratios,
+    draw_choice,
+    make_choice,
+)
 from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, magnification_loss
 from hmrm_lab.models.ammsm.spatial_stream import SpatialStream
 from hmrm_lab.models.ammsm.ssd import SsdBackend
@@ -98,6 +107,8 @@ class AMMSM(nn.Module):
     returns : (B, 1, K); K = 3 classes
     """
 
+    alpha_range: ClassVar[tuple[float, float]] = ALPHA_RANGE  # what a super-network draws
+    ratio_range: ClassVar[tuple[float, float]] = RATIO_RANGE
     steps: Tensor
 
     def __init__(
