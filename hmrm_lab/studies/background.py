@@ -91,8 +91,7 @@ class BackgroundRun:
         InputError
             For a negative number of jobs, and on systems without file locks (Windows).
         """
-        if jobs < 0:
-            raise InputError(f"{jobs} jobs", mend="take one or more, or 0 for one per core")
+        refuse_negative(jobs)
         run = cls.of(config, out)
         place = run._place
         with guard(place.folder):
@@ -176,6 +175,12 @@ class BackgroundRun:
     def _has_figures(self) -> bool:
         file = self.folder.path / "metrics.json"
         return file.is_file() and bool(self.folder.metrics()["complete"])
+
+
+def refuse_negative(jobs: int) -> None:
+    """An `InputError` for a number of processes below 0."""
+    if jobs < 0:
+        raise InputError(f"{jobs} jobs", mend="take one or more, or 0 for one per core")
 
 
 def watched(

@@ -10,11 +10,16 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hmrm_lab.errors import HmrmError, Stopped
 from hmrm_lab.studies.locks import guard
 from hmrm_lab.studies.queue import Place
 from hmrm_lab.studies.stopping import stoppable
+
+if TYPE_CHECKING:
+    from hmrm_lab.config import ExperimentConfig
+    from hmrm_lab.records import FlowSet
 
 QUEUE_SECONDS = 0.5
 TELL_SECONDS = 0.5
@@ -61,12 +66,22 @@ def work(place: Place, root: Path | None, jobs: int) -> str:
     """What is wrong with the folds that failed; empty if none did."""
     from hmrm_lab.config import read_config
     from hmrm_lab.evaluation.summary import describe_failures
-    from hmrm_lab.preparation import load_flowset
     from hmrm_lab.studies.experiment import run_experiment
-    from hmrm_lab.studies.places import count_cores, count_jobs, end_preparation_workers
+    from hmrm_lab.studies.places import count_cores, count_jobs
 
     config = read_config(place.settings)
     processes = count_jobs(jobs, ("cpu",), count_cores())
+    flowset = load_maps(place, config, root, processes)
+    place.say(phase="running")
+    run = run_experiment(config, out=place.folder.parent, jobs=processes, flowset=flowset)
+    return describe_failures(run)
+
+
+def load_maps(place: Place, config: "ExperimentConfig", root: Path | None, jobs: int) -> "FlowSet":
+    """The maps of these settings, computed by so many processes where needed; it says how far."""
+    from hmrm_lab.preparation import load_flowset
+    from hmrm_lab.studies.places import end_preparation_workers
+
     told = 0.0
 
     def tell(stage: str, done: int, total: int) -> None:
@@ -78,14 +93,12 @@ def work(place: Place, root: Path | None, jobs: int) -> str:
     flowset = load_flowset(
         config,
         root,
-        jobs=processes,
+        jobs=jobs,
         on_faces=lambda done, total: tell("faces", done, total),
         on_progress=lambda done, total: tell("flow", done, total),
     )
     end_preparation_workers()
-    place.say(phase="running")
-    run = run_experiment(config, out=place.folder.parent, jobs=processes, flowset=flowset)
-    return describe_failures(run)
+    return flowset
 
 
 def _ahead(place: Place) -> list[str]:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hmrm_lab.config import read_config
 from hmrm_lab.errors import InputError
-from hmrm_lab.preparation import load_flowset
-from hmrm_lab.studies.background import RunState, watched
-from hmrm_lab.studies.background_child import attend
+from hmrm_lab.studies.background import RunState, refuse_negative, watched
+from hmrm_lab.studies.background_child import attend, load_maps
 from hmrm_lab.studies.background_study import BackgroundStudy, read_plan
 from hmrm_lab.studies.evolve import (
     JOURNAL,
@@ -26,6 +25,7 @@ from hmrm_lab.studies.evolve import (
 )
 from hmrm_lab.studies.journal import finished, load_optuna, read_study
 from hmrm_lab.studies.locks import holder
+from hmrm_lab.studies.places import count_cores, count_jobs
 from hmrm_lab.studies.queue import Place
 from hmrm_lab.studies.space import Range
 
@@ -53,7 +53,11 @@ class BackgroundEvolution:
         self._kept: tuple[optuna.Study | None, Evolved | None] = None, None
 
     def start(self, *, root: Path | None = None, jobs: int = 1) -> None:
-        """Search on in a process of its own; nothing if that is going, or done."""
+        """Search on in a process of its own; nothing if that is going, or done.
+
+        `jobs` are its processes; 0 is one per core, and a negative number an `InputError`.
+        """
+        refuse_negative(jobs)
         load_optuna()
         look = self.look()
         if look.by_command or look.state.phase == "complete":
@@ -117,7 +121,8 @@ def _work(place: Place, root: Path | None, jobs: int) -> str:
     import hmrm_lab.models  # noqa: F401  registers the systems
 
     config = read_config(place.settings)
-    flowset = load_flowset(config, root, jobs=jobs)
+    processes = count_jobs(jobs, ("cpu",), count_cores())
+    flowset = load_maps(place, config, root, processes)
     plan = read_plan(place)
     ranges = {name: Range(**plan.pop(name)) for name in ("alphas", "ratios")}
     evolution = Evolution.of(config, flowset, place.folder.parent, **ranges, **plan)
@@ -130,7 +135,7 @@ def _work(place: Place, root: Path | None, jobs: int) -> str:
         else:
             place.say(phase="running")
 
-    found = evolve(evolution, flowset, jobs=jobs, on_supernets=tell)
+    found = evolve(evolution, flowset, jobs=processes, on_supernets=tell)
     keep_evolved(found, found.settings(len(flowset)))
     return ""
 

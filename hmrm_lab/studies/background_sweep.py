@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from hmrm_lab.config import read_config
-from hmrm_lab.preparation import load_flowset
-from hmrm_lab.studies.background import RunState, watched
-from hmrm_lab.studies.background_child import attend
+from hmrm_lab.studies.background import RunState, refuse_negative, watched
+from hmrm_lab.studies.background_child import attend, load_maps
 from hmrm_lab.studies.background_study import BackgroundStudy, read_plan
+from hmrm_lab.studies.places import count_cores, count_jobs
 from hmrm_lab.studies.queue import Place
 from hmrm_lab.studies.sweep import Point, Sweep, run_cells
 
@@ -29,7 +29,11 @@ class BackgroundSweep:
     points: Sequence[Point]
 
     def start(self, *, root: Path | None = None, jobs: int = 1) -> None:
-        """Score what is missing in a process of its own; nothing if that is going already."""
+        """Score what is missing in a process of its own; nothing if that is going already.
+
+        `jobs` are its processes; 0 is one per core, and a negative number an `InputError`.
+        """
+        refuse_negative(jobs)
         if self.missing():  # a mistyped setting is told here, and not in the log of a process
             plan = {"points": [dict(point) for point in self.points]}
             self._study.start(self.sweep.base, plan, root=root, jobs=jobs)
@@ -71,13 +75,14 @@ def _work(place: Place, root: Path | None, jobs: int) -> str:
     import hmrm_lab.models  # noqa: F401  registers the systems
 
     config = read_config(place.settings)
+    processes = count_jobs(jobs, ("cpu",), count_cores())
     points = read_plan(place)["points"]
-    flowset = load_flowset(config, root, jobs=jobs)
+    flowset = load_maps(place, config, root, processes)
     sweep = Sweep.of(config, flowset, place.folder.parent)
     if sweep.folder.name != place.name:
         return "the data have changed since this sweep began; begin another"
     place.say(phase="running")
-    run_cells(sweep, flowset, points, jobs=jobs)
+    run_cells(sweep, flowset, points, jobs=processes)
     return ""
 
 

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from conftest import make_flowset, quick_config
 
-from hmrm_lab.errors import InputError
+from hmrm_lab.errors import InputError, Stopped
 from hmrm_lab.preparation import load_flowset
+from hmrm_lab.studies import background_evolve, places
+from hmrm_lab.studies.background_child import load_maps
 from hmrm_lab.studies.background_evolve import BackgroundEvolution
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
 from hmrm_lab.studies.journal import open_study
 from hmrm_lab.studies.locks import held
+from hmrm_lab.studies.queue import Place
 from hmrm_lab.studies.supernet import Choice, Fitness
 
 pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
@@ -52,6 +55,45 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     background.start()  # nothing is left to do
     assert not background.state().going
     background.stop()  # nothing is going
+
+
+def test_no_number_of_processes_is_one_per_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = quick_config("ammsm_temporal", *SMALL)
+    evolution = Evolution.of(config, load_flowset(config), tmp_path, **SIZE)
+    used: list[int] = []
+
+    def note(*_: object, jobs: int, **__: object) -> None:
+        used.append(jobs)
+        raise Stopped(143)
+
+    monkeypatch.setattr(Place, "launch", lambda place, command: used.append(int(command[-1])))
+    monkeypatch.setattr(background_evolve, "count_cores", lambda: 7)
+    monkeypatch.setattr(background_evolve, "evolve", note)
+    background = BackgroundEvolution(evolution)
+    background.start(jobs=0)
+    with pytest.raises(Stopped):
+        background_evolve._work(background._study.place, None, used[0])
+    assert used == [0, 7]
+    with pytest.raises(InputError, match="-1 jobs; take one or more, or 0"):
+        background.start(jobs=-1)
+
+
+def test_it_says_how_far_flow_is_and_lets_its_workers_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, seen = Place(tmp_path, "search"), []
+
+    def load(config: object, root: object, *, jobs: int, on_faces: object, on_progress: object):
+        on_progress(3, 8)
+        seen.append((jobs, place.said()["phase"], place.said()["note"]))
+        return "maps"
+
+    monkeypatch.setattr("hmrm_lab.preparation.load_flowset", load)
+    monkeypatch.setattr(places, "end_preparation_workers", lambda: seen.append("ended"))
+    assert load_maps(place, None, None, 2) == "maps"
+    assert seen == [(2, "preparing", "flow of 3 of 8 clips"), "ended"]
 
 
 def test_what_is_there_is_seen_without_a_word_written(evolution: Evolution) -> None:
