@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,6 +115,21 @@ def permutation_test(
     extreme = int((np.abs(differences) >= abs(found) - ROUNDING).sum())
     p_value = extreme / len(swaps) if exact else (extreme + 1) / (len(swaps) + 1)
     return PairedTest(found, p_value, len(swaps), exact)
+
+
+class Paired(NamedTuple):
+    """Ours minus theirs on the same persons: the difference, its interval, and its p-value."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def paired_test(ours: Predictions, theirs: Predictions, metric: str = "uf1") -> Paired:
+    """`paired_difference` with the p-value of `permutation_test`; `ValueError` where they raise."""
+    found = paired_difference(ours, theirs, metric)
+    return Paired(*found, permutation_test(ours, theirs, metric).p_value)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

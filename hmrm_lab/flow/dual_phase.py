@@ -6,6 +6,7 @@ combined optical flow. Its formula is not public; decision 0018 derives this one
 
 import numpy as np
 
+from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.records import Floats
 
 
@@ -20,8 +21,7 @@ def dual_phase(rise: Floats, fall: Floats) -> Floats:
     rise, fall : (..., 2, H, W), onset to apex and apex to offset, pixels
     returns : (..., 2, H, W) float32, pixels
     """
-    steady = (flow - np.median(flow, axis=(-2, -1), keepdims=True) for flow in (rise, fall))
-    return combine(*steady)
+    return combine(without_median(rise), without_median(fall))
 
 
 def combine(rise: Floats, fall: Floats) -> Floats:

@@ -11,6 +11,18 @@ from hmrm_lab.records import CHANNELS, PICTURES, Floats
 STILL = 1e-6  # a map whose RMS is below this shows no motion
 
 
+def without_median(flow: Floats) -> Floats:
+    """Flow less its median: what is left of it without the motion of the head.
+
+    Shapes
+    ------
+    flow : (..., 2, H, W)
+    returns : the same
+    """
+    left: Floats = flow - np.median(flow, axis=(-2, -1), keepdims=True)
+    return left
+
+
 def normalise_maps(maps: Floats, method: Literal["none", "median_rms"]) -> Floats:
     """Put every map on a scale of its own.
 
@@ -23,7 +35,7 @@ def normalise_maps(maps: Floats, method: Literal["none", "median_rms"]) -> Float
     """
     if method == "none":
         return maps
-    flow = maps[:, :2] - np.median(maps[:, :2], axis=(2, 3), keepdims=True)
+    flow = without_median(maps[:, :2])
     strain = maps[:, 2:]
     return np.concatenate([flow / _rms(flow), strain / _rms(strain)], axis=1).astype(np.float32)
 

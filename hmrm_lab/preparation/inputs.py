@@ -16,6 +16,7 @@ import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.flow.dual_phase import dual_phase
 from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.pictures.dynamic_image import dynamic_image
 from hmrm_lab.pictures.kept import CONDITIONS, SIDE_PX, kept, moving_pixels, rising_clips
 from hmrm_lab.pictures.mesti import mesti
@@ -61,7 +62,7 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
     frames = even_frames(clip, LENGTH, SIDE_PX)
     return {
         "apex": standardise(gray_frame(clip, clip.known_apex, SIDE_PX)),
-        "flow": _steadied(rise),
+        "flow": without_median(rise),
         "dual_phase": dual_phase(rise, fall),
         "dynamic_image": dynamic_image(frames),
         "mesti": mesti(frames),
@@ -83,9 +84,9 @@ def given(flowset: FlowSet, number: int, both: FlowSet | None = None) -> dict[st
     flow, dual_phase : (2, h, h), in the unit of the maps, the median motion taken away
     apex, dynamic_image, mesti : (S, S), RMS 1
     """
-    found = {"flow": _steadied(flowset.maps[number, :2])}
+    found = {"flow": without_median(flowset.maps[number, :2])}
     if both is not None:
-        found["dual_phase"] = _steadied(both.maps[number, :2])
+        found["dual_phase"] = without_median(both.maps[number, :2])
     if flowset.pictures is not None:
         pictures = zip(PICTURES, flowset.pictures[number], strict=True)
         found |= {name: picture for name, picture in pictures if name in INPUTS}
@@ -116,10 +117,6 @@ def kept_of(seen: dict[str, Floats], clip: Clip) -> dict[str, float]:
     return found
 
 
-def _steadied(flow_px: Floats) -> Floats:
-    return np.asarray(flow_px - np.median(flow_px, axis=(1, 2), keepdims=True), dtype=np.float32)
-
-
 def measure(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float]:
     """The geometric mean over drawn clips of what each input keeps."""
     logs = [[np.log(k) for k in kept_of(look_at(c, estimator), c).values()] for c in clips]
@@ -133,7 +130,7 @@ def likeness(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float
     for clip in clips:
         if isinstance(clip.frames, KnownMotion):
             seen = look_at(clip, estimator)
-            exact = _steadied(clip.frames.flow(clip.onset, clip.known_apex))
+            exact = without_median(clip.frames.flow(clip.onset, clip.known_apex))
             for name, cosines in found.items():
                 lengths = np.linalg.norm(exact) * np.linalg.norm(seen[name])
                 cosines.append(float((exact * seen[name]).sum() / lengths))

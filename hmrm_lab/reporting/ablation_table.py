@@ -10,8 +10,7 @@ from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.evaluation.significance import (
     bootstrap_interval,
     holm,
-    paired_difference,
-    permutation_test,
+    paired_test,
     pooled,
 )
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
@@ -147,14 +146,13 @@ def _difference(
     if predictions is None or full is None or is_full:
         return dict.fromkeys(names, math.nan)
     try:
-        found = paired_difference(predictions, full, "uf1")
-        test = permutation_test(predictions, full, "uf1")
+        found = paired_test(predictions, full)
     except ValueError as error:
         raise InputError(
             f"a variant cannot be compared with the full model: {error}",
             mend="run both on the same data under the same seeds",
         ) from None
-    return dict(zip(names, (*found, test.p_value, math.nan), strict=True))
+    return dict(zip(names, (*found, math.nan), strict=True))
 
 
 def _claims(system: str, name: str, full: str) -> dict[str, float]:

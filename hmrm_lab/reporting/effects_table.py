@@ -9,8 +9,7 @@ import pandas as pd
 from hmrm_lab.evaluation.significance import (
     bootstrap_interval,
     holm,
-    paired_difference,
-    permutation_test,
+    paired_test,
     pooled,
 )
 from hmrm_lab.records import PROBABILITIES, Predictions
@@ -88,7 +87,6 @@ def _row(
     row["UF1"] = pooled(answers[name], "uf1")
     row["UF1 low"], row["UF1 high"] = bootstrap_interval(answers[name], "uf1")
     if name != base and base in answers:
-        found = paired_difference(answers[name], answers[base], "uf1")
-        row["Difference"], row["Difference low"], row["Difference high"] = found
-        row["p"] = permutation_test(answers[name], answers[base], "uf1").p_value
+        found = paired_test(answers[name], answers[base])
+        row["Difference"], row["Difference low"], row["Difference high"], row["p"] = found
     return row

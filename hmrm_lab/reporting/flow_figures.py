@@ -6,6 +6,7 @@ import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
+from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.records import CLASSES, PROBABILITIES, ClipKey, Floats, FlowSet, Predictions
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.panels import Bar, add_bar, add_wheel, image_panel, panel_grid
@@ -102,8 +103,7 @@ def hard_cases(predictions: Predictions, flowset: FlowSet, count: int = 8) -> li
             continue
         if key not in places:
             raise ValueError(f"the flow maps hold no clip {'/'.join(key)}")
-        flow = flowset.maps[places[key], :2]
-        flow = flow - np.median(flow, axis=(1, 2), keepdims=True)
+        flow = without_median(flowset.maps[places[key], :2])
         cases.append(HardCase(key, truth, guess, float(probabilities[guess]), flow))
     return sorted(cases, key=lambda case: (-case.probability, case.key))[:count]
 

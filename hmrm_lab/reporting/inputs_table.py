@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hmrm_lab.evaluation.epoch_rules import RULES
-from hmrm_lab.evaluation.significance import holm, paired_difference, permutation_test
+from hmrm_lab.evaluation.significance import holm, paired_test
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.reporting.ablation_table import interval_words, number_words
 from hmrm_lab.reporting.inputs_figures import inputs_figure
@@ -70,29 +70,12 @@ def inputs_table(found: InputsFound) -> pd.DataFrame:
     """
     complete = found.complete
     rows = [
-        {
-            "System": system,
-            "Input": words,
-            **_scores(complete.get((system, name))),
-            "Best": False,
-            "Parameters": _parameters(complete.get((system, name))),
-            **_difference(system, name, complete),
-            "p (Holm)": NAN,
-            "Note": _note(found, (system, name)),
-            "Run": complete[system, name].path.name if (system, name) in complete else "",
-        }
-        for system in found.systems
-        for name, words in found.words.items()
+        _row(found, (system, name), complete) for system in found.systems for name in found.words
     ]
     table = pd.DataFrame(rows)
     best = table.groupby("System")["UF1"].transform("max")
     table["Best"] = table["UF1"].notna() & (table["UF1"] == best)
     tested = table["p"].notna()
-    pairs = [_pair(system, name, complete) for system in found.systems for name in found.words]
-    unpaired = ~tested & pd.Series([pair is not None for pair in pairs], dtype=bool)
-    table.loc[unpaired, "Note"] = table.loc[unpaired, "Note"].map(
-        lambda told: "; ".join(filter(None, [told, UNPAIRED]))
-    )
     table.loc[tested, "p (Holm)"] = holm(table.loc[tested, "p"].tolist())
     return table
 
@@ -188,25 +171,35 @@ def _parameters(run: RunFolder | None) -> float:
     return NAN if count is None else float(count)
 
 
-def _difference(system: str, name: str, complete: Mapping[Cell, RunFolder]) -> dict[str, float]:
-    pair = _pair(system, name, complete)
-    if pair is None:
-        return dict.fromkeys(DIFFERENCE, NAN)
-    ours, theirs = (collect_predictions(run) for run in pair)
-    try:
-        found = paired_difference(ours, theirs, "uf1")
-        test = permutation_test(ours, theirs, "uf1")
-    except ValueError:  # of other clips: the note says so
-        return dict.fromkeys(DIFFERENCE, NAN)
-    return dict(zip(DIFFERENCE, (*found, test.p_value), strict=True))
+def _row(found: InputsFound, cell: Cell, complete: Mapping[Cell, RunFolder]) -> dict[str, Any]:
+    (system, name), run = cell, complete.get(cell)
+    difference = _difference(system, name, complete)
+    told = [_note(found, cell), UNPAIRED if difference is None else ""]
+    return {
+        "System": system,
+        "Input": found.words[name],
+        **_scores(run),
+        "Best": False,
+        "Parameters": _parameters(run),
+        **(difference or dict.fromkeys(DIFFERENCE, NAN)),
+        "p (Holm)": NAN,
+        "Note": "; ".join(filter(None, told)),
+        "Run": run.path.name if run else "",
+    }
 
 
-def _pair(
+def _difference(
     system: str, name: str, complete: Mapping[Cell, RunFolder]
-) -> tuple[RunFolder, RunFolder] | None:
-    """The runs of MESTI and of another input that are to be compared."""
+) -> dict[str, float] | None:
+    """MESTI minus another input; no figures without both runs, None where their clips differ."""
     ours, theirs = complete.get((system, TESTED)), complete.get((system, name))
-    return None if name == TESTED or ours is None or theirs is None else (ours, theirs)
+    if name == TESTED or ours is None or theirs is None:
+        return dict.fromkeys(DIFFERENCE, NAN)
+    try:
+        paired = paired_test(collect_predictions(ours), collect_predictions(theirs))
+    except ValueError:
+        return None
+    return dict(zip(DIFFERENCE, paired, strict=True))
 
 
 def _note(found: InputsFound, cell: Cell) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.occlusion import GRID
 from hmrm_lab.evaluation.prediction import REGIONS, RecordingPrediction
+from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import enlarged_flow, flow_picture, longest_px, png_bytes
@@ -72,8 +73,7 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
     sure = _percent(prediction.probabilities[prediction.winner])
     _write(page, f"{CLASSES[prediction.winner]}  {sure}", (GAP, 34), 0.9, thickness=2)
     _write(page, f"{name}: {_frames_words(prediction)}", (GAP, 60), 0.5, colour=GREY)
-    moved = prediction.motion[:2]
-    moved = moved - np.median(moved, axis=(1, 2), keepdims=True)
+    moved = without_median(prediction.motion[:2])
     decided = prediction.cell_shares.any()
     left = "Apex: share of each region in the answer" if decided else "Apex: no region decides"
     longest = f"{longest_px(moved):.2f} px"

@@ -96,7 +96,7 @@ class Evolution:
         Raises `ConfigError` for a system that cannot be searched, ranges that it does not take,
         and an epoch rule that peeks.
         """
-        base = super_recipe(recipe, flowset.maps.shape[-1])
+        base = super_recipe(recipe)
         text = f"{base.digest()} {flowset.fingerprint()} {GROUPS} {DEAL}"
         folder = out / f"evolve-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         made = cls(Sweep(base, folder), **settings)
@@ -106,7 +106,7 @@ class Evolution:
     @classmethod
     def check(cls, recipe: ExperimentConfig, **settings: Any) -> None:
         """Refuse what `of` would refuse, before there are maps."""
-        cls(Sweep(super_recipe(recipe, MAP_SIDE_PX), Path()), **settings)._check(MAP_SIDE_PX)
+        cls(Sweep(super_recipe(recipe), Path()), **settings)._check(MAP_SIDE_PX)
 
     @cached_property
     def space(self) -> Space:
@@ -119,6 +119,7 @@ class Evolution:
         return Choice(round(float(alpha), ALPHA_DIGITS), tuple(float(ratio) for ratio in ratios))
 
     def _check(self, size: int) -> None:
+        drawn = searched_network(self.sweep.base, size)
         if self.population < 2 or self.generations < 1:
             raise ConfigError(
                 f"{self.generations} generations of {self.population} cannot be bred",
@@ -126,7 +127,6 @@ class Evolution:
             )
         for name, values in self.space.items():
             refuse_empty(name, values)
-        drawn = searched_network(self.sweep.base, size)
         self._refuse_undrawn("alpha", self.alphas, *drawn.alpha_range)
         self._refuse_undrawn("the ratios", self.ratios, *drawn.ratio_range)
 

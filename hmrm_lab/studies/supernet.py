@@ -65,10 +65,10 @@ class Fitness:
     cross_entropy: float
 
 
-def super_recipe(recipe: ExperimentConfig, size: int) -> ExperimentConfig:
+def super_recipe(recipe: ExperimentConfig) -> ExperimentConfig:
     """The recipe by which super-networks are trained: every step draws a choice.
 
-    A `ConfigError` for a system that cannot be searched, and for an epoch rule that peeks.
+    A `ConfigError` for a system whose options cannot be searched, and for an epoch rule that peeks.
     """
     refuse_peeking(recipe)
     entry = systems[recipe.model.name]
@@ -84,9 +84,7 @@ def super_recipe(recipe: ExperimentConfig, size: int) -> ExperimentConfig:
         )
     start = Choice(fields["alpha"].default, tuple(fields["ratios"].default))
     changes = [f"{name}={value}" for name, value in start.settings().items()]
-    made = override(recipe, [*changes, f"model.super_steps={EVERY_STEP}"])
-    searched_network(made, size)
-    return made
+    return override(recipe, [*changes, f"model.super_steps={EVERY_STEP}"])
 
 
 def searched_network(recipe: ExperimentConfig, size: int) -> Searched:

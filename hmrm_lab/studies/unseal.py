@@ -15,7 +15,7 @@ from typing import Any
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import FailedFoldsError
-from hmrm_lab.evaluation.significance import paired_difference, permutation_test
+from hmrm_lab.evaluation.significance import paired_test
 from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, stamp, summarise
 from hmrm_lab.records import FlowSet, Predictions
 from hmrm_lab.store import RunFolder, read_json, to_json, write_once
@@ -132,7 +132,7 @@ def unseal(
         settings,
         run,
         {name: _summary(predictions) for name, predictions in ours.items()},
-        {name: _gain(ours[name], predictions) for name, predictions in theirs.items()},
+        {name: paired_test(ours[name], theirs[name])._asdict() for name in theirs},
         seen=count_looks(sweep.folder),
         seen_of_data=_count_looks_at(halves["fingerprint"], out),
         first_look=read_json(file)["looked"],
@@ -171,12 +171,6 @@ def _of(predictions: Predictions, persons: list[str]) -> Predictions:
 def _summary(predictions: Predictions) -> dict[str, Any]:
     figures: dict[str, Any] = summarise(predictions)["all"]
     return figures
-
-
-def _gain(ours: Predictions, theirs: Predictions) -> dict[str, float]:
-    difference, low, high = paired_difference(ours, theirs, "uf1")
-    p_value = permutation_test(ours, theirs).p_value
-    return {"difference": difference, "low": low, "high": high, "p_value": p_value}
 
 
 def _gained(gain: Mapping[str, float]) -> str:
