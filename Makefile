@@ -18,7 +18,7 @@ check: .venv/dev.stamp  ## format, lint, types, import rules, tests, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(RUN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile
+	$(RUN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(RUN)/python -m pytest -m alone
 	$(MAKE) notebooks
 
@@ -29,7 +29,7 @@ stress-test: .venv/dev.stamp  ## 32 processes write 1,000 units each into one ru
 	HMRM_STRESS_UNITS=1000 $(RUN)/python -m pytest tests/test_store.py -k many_writers
 
 kill-test: .venv/dev.stamp  ## a run is killed 221 times, and goes on: about half an hour on two cores
-	HMRM_KILLS=200 $(RUN)/python -m pytest tests/test_killed.py
+	HMRM_KILLS=200 $(RUN)/python -m pytest tests/evaluation/test_killed.py
 
 lab: .venv/dev.stamp  ## JupyterLab on the first notebook
 	$(RUN)/jupyter lab notebooks/00_quickstart.ipynb

@@ -30,7 +30,7 @@ ALONE = (
         "studies/notebooks/",
         "studies/test_background.py",
     ),
-    *("studies/test_queue.py", "test_killed.py", "test_stopping.py", "test_store.py"),
+    *("studies/test_queue.py", "test_stopping.py", "test_store.py"),
 )  # they start, watch and kill processes, and look at the clock
 
 

@@ -13,8 +13,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn import config_context
-from sklearn.svm import SVC
 from torch import Tensor
 
 from hmrm_lab.dealing import deal_persons
@@ -139,6 +137,9 @@ class NestedSVM:
         return Choice(*self.grid[best], slope=slope, score=score)
 
     def _machines(self, kernel: Doubles, labels: Ints, cost: float) -> "_Machines":
+        from sklearn import config_context  # a second to import, which networks have no use for
+        from sklearn.svm import SVC
+
         coefficients = np.zeros((len(labels), len(PAIRS)))
         intercepts = np.zeros(len(PAIRS))
         for number, (first, second) in enumerate(PAIRS):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from evaluation import killable
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
 SETTINGS = ("evaluation.epoch_rule=inner_subjects", "data.subjects=5", "training.epochs=3")
 RANDOM_KILLS = int(os.environ.get("HMRM_KILLS", "4"))
