@@ -2,8 +2,9 @@
 
 Two processes against one, and against plain torch: one process, folds in turn, the reference scan
 or the loop scan, memory as torch comes. Every side is a fresh process; its imports and the reading
-of the maps are not counted, the start of its workers is. HMRM_REALDATA names the folder that holds
-megc2019-flowmaps. `--epochs` and `--subjects` make it shorter; no bound is claimed then.
+of the maps are not counted, the start of its workers is. The machine code is compiled before, as it
+is once on a machine. HMRM_REALDATA names the folder that holds megc2019-flowmaps. `--epochs` and
+`--subjects` make it shorter; no bound is claimed then.
 """
 
 import os
@@ -56,6 +57,7 @@ def measure(options: Namespace) -> Iterator[Result]:
             peaks.append(peak_mb / 2**10)
         return seconds
 
+    _run("one", Namespace(quick=True, epochs=None, subjects=None))  # compiles
     sides = {name: (lambda name=name: side(name)) for name in JOBS}
     taken = alternate(sides, rounds_of(options, 1), warm=0)
     what = "all folds of the default preset, one seed" + (", shortened" if reduced else "")
