@@ -28,8 +28,8 @@ browser-test: .venv/dev.stamp  ## the widgets in JupyterLab and Voila, in headle
 stress-test: .venv/dev.stamp  ## 32 processes write 1,000 units each into one run folder
 	HMRM_STRESS_UNITS=1000 $(RUN)/python -m pytest tests/test_store.py -k many_writers
 
-kill-test: .venv/dev.stamp  ## a run is killed 221 times, and goes on: about half an hour on two cores
-	HMRM_KILLS=200 $(RUN)/python -m pytest tests/evaluation/test_killed.py
+kill-test: .venv/dev.stamp  ## a run is killed at 221 points, and goes on: three quarters of an hour on two cores
+	HMRM_KILLS=200 $(RUN)/python -m pytest tests/evaluation/test_killed.py --numprocesses 2
 
 lab: .venv/dev.stamp  ## JupyterLab on the first notebook
 	$(RUN)/jupyter lab notebooks/00_quickstart.ipynb
