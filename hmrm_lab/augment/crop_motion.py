@@ -9,6 +9,7 @@ from hmrm_lab.augment.motionmix import template_masks
 from hmrm_lab.faces.regions import region_masks
 from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.flow.strain import optical_strain
 from hmrm_lab.records import Clip, Floats
 
@@ -46,5 +47,4 @@ def crop_motion(clip: Clip, estimator: FlowEstimator) -> CropMotion:
 
 def steadied(motion: Floats) -> Floats:
     """A motion map (3, H, W) without the median of u and of v, which is the head's motion."""
-    flow = motion[:2] - np.median(motion[:2], axis=(1, 2), keepdims=True)
-    return np.concatenate([flow, motion[2:]])
+    return np.concatenate([without_median(motion[:2]), motion[2:]])

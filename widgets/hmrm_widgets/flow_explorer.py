@@ -7,6 +7,7 @@ import ipywidgets as w
 import numpy as np
 
 from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.flow_point import point_words, vector_at
@@ -256,9 +257,7 @@ class FlowExplorer(Viewer):
         return self._seen(self._flow(frame, last=last))
 
     def _seen(self, flow: Floats) -> Floats:
-        if self.steady.value:
-            return flow - np.median(flow, axis=(1, 2), keepdims=True)
-        return flow
+        return without_median(flow) if self.steady.value else flow
 
     def _size(self) -> tuple[int, int]:
         """Columns and rows."""

@@ -11,6 +11,7 @@ import pandas as pd
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.faces.track import LandmarkedFrames
+from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.records import CLASSES, PROBABILITIES, Clip, ClipKey, Floats, FlowSet, Predictions
 from hmrm_lab.reporting.answers import ANY, ORDERS, OUTCOMES, answers_table
 from hmrm_lab.reporting.pictures import (
@@ -186,7 +187,7 @@ class PredictionBrowser(Viewer):
     def _motion(self, key: ClipKey) -> Floats:
         """The map without the motion of the head, at the size at which it is shown."""
         flow = self._flowset.maps[self._places[key], :2]
-        return enlarged_flow(flow - np.median(flow, axis=(1, 2), keepdims=True), MAP_PX)
+        return enlarged_flow(without_median(flow), MAP_PX)
 
     def _picture(self, key: ClipKey, motion: Floats) -> np.ndarray[Any, np.dtype[np.uint8]]:
         mode: Mode = self.display.value
