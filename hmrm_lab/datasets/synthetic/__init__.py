@@ -10,7 +10,7 @@ import numpy as np
 
 from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
-from hmrm_lab.datasets.synthetic.recipes import Habit, write_script
+from hmrm_lab.datasets.synthetic.recipes import Habit, with_blink, write_script
 from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
 from hmrm_lab.datasets.synthetic.streams import Stream, generator
 from hmrm_lab.errors import ConfigError
@@ -33,6 +33,7 @@ def synthetic(
     difficulty: float = 0.5,
     frames: int = 16,
     seed: int = 0,
+    blink_every: int = 0,
 ) -> list[Clip]:
     """Clips of procedural faces, the same for the same arguments.
 
@@ -46,6 +47,8 @@ def synthetic(
         The length of each clip, 12 at least.
     seed
         Names the faces and the movements.
+    blink_every
+        Each clip of this many has a blink of 100 to 300 ms; none if 0.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def synthetic(
     ConfigError
         If a value is out of its range.
     """
-    _check(subjects, clips, difficulty, frames, seed)
+    _check(subjects, clips, difficulty, frames, seed, blink_every)
     rng = generator(seed, Stream.CAST)
     labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), _class_counts(clips)))
     cast = np.repeat(np.arange(subjects), _clips_per_subject(subjects, clips, rng))
@@ -73,6 +76,9 @@ def synthetic(
             frames=frames,
             difficulty=difficulty,
         )
+        if blink_every and number % blink_every == 0:
+            rng = generator(seed, Stream.BLINK, number)
+            script = with_blink(script, neutral_landmarks(seed, subject), rng, FPS)
         person = f"s{subject + 1:02d}"
         made.append(
             Clip(
@@ -88,12 +94,15 @@ def synthetic(
     return made
 
 
-def _check(subjects: int, clips: int, difficulty: float, frames: int, seed: int) -> None:
+def _check(
+    subjects: int, clips: int, difficulty: float, frames: int, seed: int, blink_every: int
+) -> None:
     for name, value, least in (
         ("subjects", subjects, 2),
         ("clips", clips, max(subjects, 2)),
         ("frames", frames, 12),
         ("seed", seed, 0),
+        ("blink_every", blink_every, 0),
     ):
         if value < least:
             raise ConfigError(
