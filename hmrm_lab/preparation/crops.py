@@ -28,7 +28,7 @@ from hmrm_lab.records import Clip, ClipKey, Floats
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 
-FORMAT = 1  # raise it when the same settings give other crops
+FORMAT = 2  # raise it when the same settings give other crops
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
 
 
