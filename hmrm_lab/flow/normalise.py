@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmrm_lab.records import CHANNELS, PICTURES, Floats
+from hmrm_lab.records import CHANNELS, PICTURES, RELATIVE, Floats
 
 STILL = 1e-6  # a map whose RMS is below this shows no motion
 
@@ -23,11 +23,12 @@ def without_median(flow: Floats) -> Floats:
     return left
 
 
-def normalise_maps(maps: Floats, method: Literal["none", "median_rms"]) -> Floats:
+def normalise_maps(maps: Floats, method: Literal["none", "median_rms"], unit: str) -> Floats:
     """Put every map on a scale of its own.
 
     `median_rms` takes the median of u and of v away (head motion, or the unknown zero of 8-bit
-    maps) and divides both by their common RMS (intensity); strain is divided by its own RMS.
+    maps) and divides both by their common RMS (intensity); strain is divided by its own RMS. Of
+    `RELATIVE` maps u and v have no common scale: each is divided by its own RMS.
 
     Shapes
     ------
@@ -36,8 +37,9 @@ def normalise_maps(maps: Floats, method: Literal["none", "median_rms"]) -> Float
     if method == "none":
         return maps
     flow = without_median(maps[:, :2])
-    strain = maps[:, 2:]
-    return np.concatenate([flow / _rms(flow), strain / _rms(strain)], axis=1).astype(np.float32)
+    alike = [flow[:, :1], flow[:, 1:]] if unit == RELATIVE else [flow]  # of one scale
+    scaled = [part / _rms(part) for part in (*alike, maps[:, 2:])]
+    return np.concatenate(scaled, axis=1).astype(np.float32)
 
 
 def normalise_live(maps: Tensor, method: Literal["none", "median_rms"]) -> Tensor:

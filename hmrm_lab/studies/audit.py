@@ -87,8 +87,9 @@ def check_normaliser(config: ExperimentConfig, flowset: FlowSet | None) -> Check
     name, method = "normalisation by itself", config.input.normalise
     if flowset is None:
         return no_data(name)
-    together = normalise_maps(flowset.maps, method)
-    alone = [normalise_maps(flowset.maps[[row]], method)[0] for row in range(len(flowset))]
+    unit = flowset.unit
+    together = normalise_maps(flowset.maps, method, unit)
+    alone = [normalise_maps(flowset.maps[[row]], method, unit)[0] for row in range(len(flowset))]
     wrong = [
         f"{'/'.join(key)} changes with the clips beside it"
         for key, one, other in zip(flowset.keys, together, alone, strict=True)
