@@ -16,7 +16,7 @@ from hmrm_lab.faces.regions import part_masks, reduce_masks
 from hmrm_lab.preparation import compute_flowset, reduce_frames, with_whole_clips
 from hmrm_lab.preparation.crops import Crop, crop_clip
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
-from hmrm_lab.records import Clip, FlowSet
+from hmrm_lab.records import PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import RunFolder
@@ -30,6 +30,8 @@ LONGEST_S = 1.0  # micro-expressions last up to half a second; coders differ
 
 def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
     """The run of this folder, or the newest below `runs` with a model, HMRM's before others.
+
+    Those on published maps, which cannot answer for a recording, come last.
 
     Raises
     ------
@@ -140,8 +142,13 @@ def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
     return replace(fitted, model=fitted.model.system), seen
 
 
-def _rank(run: RunFolder) -> tuple[bool, int]:
-    return run.config().model.name == "hmrm", (run.path / MODEL_NAME).stat().st_mtime_ns
+def _rank(run: RunFolder) -> tuple[bool, bool, int]:
+    changed = (run.path / MODEL_NAME).stat().st_mtime_ns
+    return _reads_pixels(run), run.config().model.name == "hmrm", changed
+
+
+def _reads_pixels(run: RunFolder) -> bool:
+    return bool(run.data()["unit"] == PX)
 
 
 def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
@@ -153,11 +160,12 @@ def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
             where=run.path,
             mend="name another run",
         )
-    if data["unit"] != "px" and config.input.normalise == "none":
+    if not _reads_pixels(run) and config.input.reads_flow:
         raise InputError(
-            "its maps have no unit and are not normalised; flow in pixels means nothing to it",
+            "it was trained on published maps, whose u and v have a scale each; a recording has both"
+            " in pixels",
             where=run.path,
-            mend="run it with --set input.normalise=median_rms",
+            mend="name a run on recordings or on the built-in faces with --run",
         )
 
 
@@ -186,11 +194,6 @@ def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str)
     if config.data.name == "synthetic":
         said.append(
             "The system has learnt from drawn faces only: the prediction says nothing about people."
-        )
-    if run.data()["unit"] != "px":
-        said.append(
-            f"The run learnt from ready-made maps; here the flow is {config.flow.name}, which may "
-            "be another one."
         )
     said.append(
         "The system has seen every subject of the run: on a clip of one of them it is not tested."

@@ -4,7 +4,7 @@ import torch
 from conftest import make_flowset
 
 from hmrm_lab.flow.normalise import normalise_maps, select_channels
-from hmrm_lab.records import PX
+from hmrm_lab.records import PX, RELATIVE
 
 
 def test_median_and_rms() -> None:
@@ -23,6 +23,19 @@ def test_scale_and_offset_do_not_matter_but_direction_does() -> None:
         normal[:, :2], abs=1e-4
     )
     assert np.abs(normalise_maps(-maps, "median_rms", PX) - normal)[:, :2].max() > 1
+
+
+def test_channels_without_a_common_scale_have_one_each() -> None:
+    maps = make_flowset().maps
+    stretched = maps * np.array([3, 0.5, 7], np.float32)[:, None, None] + np.float32(0.25)
+    stretched[:, 2] -= np.float32(0.25)  # the zero of strain is known
+    normal = normalise_maps(maps, "median_rms", RELATIVE)
+    assert (normal**2).mean((2, 3)) == pytest.approx(1, abs=1e-4)
+    assert normalise_maps(stretched, "median_rms", RELATIVE) == pytest.approx(normal, abs=1e-4)
+    pixels = normalise_maps(maps, "median_rms", PX)
+    assert np.abs(normalise_maps(stretched, "median_rms", PX) - pixels).max() > 0.5
+    ratio = pixels[:, 0].std((1, 2)) / pixels[:, 1].std((1, 2))
+    assert ratio == pytest.approx(maps[:, 0].std((1, 2)) / maps[:, 1].std((1, 2)), rel=1e-3)
 
 
 def test_each_map_is_on_its_own() -> None:
