@@ -162,8 +162,8 @@ def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
         )
     if not _reads_pixels(run) and config.input.reads_flow:
         raise InputError(
-            "it was trained on published maps, whose u and v have a scale each; a recording has both"
-            " in pixels",
+            "it was trained on published maps, whose u and v have a scale each, and a recording has"
+            " both in pixels",
             where=run.path,
             mend="name a run on recordings or on the built-in faces with --run",
         )
