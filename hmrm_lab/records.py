@@ -15,6 +15,7 @@ CLASSES = ("negative", "positive", "surprise")
 CHANNELS = ("u", "v", "strain")
 MASKS = ("eyes", "mouth")
 PICTURES = ("onset", "apex", "dynamic_image", "mesti")
+PX, RELATIVE = "px", "relative"  # u and v on one scale; every channel of a map on one of its own
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -123,7 +124,9 @@ class FlowSet:
 
     Shapes
     ------
-    maps : (n, 3, H, W) float32, order (u, v, strain); u and v in `unit`
+    maps : (n, 3, H, W) float32, order (u, v, strain)
+    unit : `PX`, or `RELATIVE`, where u and v have no common scale: they have neither direction nor
+        magnitude before each is divided by its own RMS, and none of the face's after it
     labels : (n,) int64, 0 negative, 1 positive, 2 surprise
     masks : (n, 2, H, W) bool, order (eyes, mouth) from landmarks; None where the data set has
         no landmarks, and a template takes their place
@@ -139,7 +142,7 @@ class FlowSet:
     labels: Ints
     keys: tuple[ClipKey, ...]
     masks: NDArray[np.bool_] | None = None
-    unit: str = "px"
+    unit: str = PX
     inside: NDArray[np.bool_] | None = None
     outside_energy: Floats | None = None
     frames: FramePairs | None = None
@@ -150,6 +153,8 @@ class FlowSet:
         n = len(self.keys)
         if self.maps.ndim != 4 or self.maps.shape[:2] != (n, len(CHANNELS)):
             raise ValueError(f"maps must be ({n}, 3, H, W), not {self.maps.shape}")
+        if self.unit not in (PX, RELATIVE):
+            raise ValueError(f"unit must be {PX} or {RELATIVE}, not {self.unit}")
         if self.labels.shape != (n,):
             raise ValueError(f"labels must be ({n},), not {self.labels.shape}")
         if self.masks is not None and self.masks.shape != (n, len(MASKS), *self.maps.shape[2:]):
@@ -194,7 +199,8 @@ class FlowSet:
 
     def fingerprint(self) -> str:
         """A digest of every value, order included."""
-        digest = hashlib.sha256(self.unit.encode())
+        rule = " by channel" if self.unit == RELATIVE else ""  # of runs by a common RMS: refused
+        digest = hashlib.sha256(f"{self.unit}{rule}".encode())
         for key in self.keys:
             digest.update("\0".join(key).encode())
         pairs = () if self.frames is None else (self.frames.images, self.frames.pixel)

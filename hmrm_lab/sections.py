@@ -99,7 +99,7 @@ class AugmentConfig(Section):
     flip: bool = False  # mirrors the face; the sign of u changes with it
     shift_px: Annotated[int, Field(ge=0, le=7)] = 0
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # zoom drawn from 1 +- scale
-    rotate_deg: Annotated[float, Field(ge=0, le=45)] = 0.0
+    rotate_deg: Annotated[float, Field(ge=0, le=45)] = 0.0  # of maps in pixels alone
 
 
 class LossConfig(Section):

@@ -155,3 +155,25 @@ def test_changes_of_complete_settings() -> None:
     assert override(config, []) == config
     with pytest.raises(ConfigError, match=r"did you mean 'training\.epochs'"):
         override(config, ["training.epoch=3"])
+
+
+def test_published_maps_are_not_turned_and_need_a_zero_for_directions() -> None:
+    for system in ("hmrm", "mlp"):
+        assert load_config(system=system, data="synthetic").augment.rotate_deg == 5
+        assert load_config(system=system, data="flowmaps").augment.rotate_deg == 0
+    raw = "input.normalise=none"
+    still = ("augment.flip=false", "evaluation.tta_flip=false", 'input.channels=["u","v","strain"]')
+    refused = [
+        ("hmrm", ["augment.rotate_deg=5"], "would mix u and v"),
+        ("hmrm", [raw], "magnitude means nothing"),
+        ("hmrm", [raw, still[0], still[2]], "evaluation.tta_flip means nothing"),
+        ("hmrm", [raw, still[1], still[2]], "augment.flip means nothing"),
+        ("mdmo", [raw], "system 'mdmo' means nothing"),
+        ("bi_woof", [raw], "system 'bi_woof' means nothing"),
+    ]
+    for system, changes, words in refused:
+        with pytest.raises(ConfigError, match=words):
+            load_config(system=system, data="flowmaps", overrides=changes)
+        load_config(system=system, data="synthetic", overrides=changes)
+    for system, changes in (("hmrm", [raw, *still]), ("ststnet", []), ("svm", [raw])):
+        load_config(system=system, data="flowmaps", overrides=changes)

@@ -4,8 +4,9 @@
 root/labels.csv                dataset,sub,filename_o,label
 root/maps/<sub>_<clip> .png    8-bit RGB: red u, green v, blue strain (the blank is theirs)
 ```
-Each channel was scaled to 0..255 over its own map, so pixels, and the place of zero, are lost:
-`input.normalise = "median_rms"` puts the median at zero and the RMS at one again.
+Each channel was scaled to 0..255 over its own map, so pixels, the place of zero and the ratio of u
+to v are lost: `input.normalise = "median_rms"` puts the median at zero and the RMS of each channel
+at one. Directions and magnitudes are those of the channels so scaled, not of the face.
 """
 
 import csv
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, ClipKey, Floats, FlowSet
+from hmrm_lab.records import CLASSES, RELATIVE, ClipKey, Floats, FlowSet
 from hmrm_lab.registry import datasets
 
 COLUMNS = ("dataset", "sub", "filename_o", "label")
@@ -31,7 +32,7 @@ class Row:
     label: int
 
 
-@datasets.register("flowmaps", source="Liong et al. 2019; distributed with HTNet")
+@datasets.register("flowmaps", unit=RELATIVE, source="Liong et al. 2019; distributed with HTNet")
 def flowmaps(root: Path) -> FlowSet:
     """Read all maps. The first thing that is wrong raises `InputError` with file, row and mend."""
     if not root.is_dir():
@@ -44,7 +45,7 @@ def flowmaps(root: Path) -> FlowSet:
         )
     maps = np.stack([_read_map(root / "maps", row) for row in rows])
     labels = np.array([row.label for row in rows], dtype=np.int64)
-    return FlowSet(maps, labels, tuple(row.key for row in rows), unit="relative")
+    return FlowSet(maps, labels, tuple(row.key for row in rows), unit=RELATIVE)
 
 
 def _read_labels(table: Path) -> Iterator[Row]:

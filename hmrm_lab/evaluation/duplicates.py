@@ -49,7 +49,7 @@ def near_twins(flowset: FlowSet) -> list[Twins]:
     v correlate by `NEAR_CORRELATION` at least. So a copy is found that was compressed again, scaled
     or brightened, and two faces that smile alike are not.
     """
-    maps = normalise_maps(flowset.maps, "median_rms")[:, :2]
+    maps = normalise_maps(flowset.maps, "median_rms", flowset.unit, flowset.inside)[:, :2]
     hashes, moving = perceptual_hash(maps), _moving(flowset.maps)
     flat = _standardised(maps.reshape(len(maps), -1))
     return [

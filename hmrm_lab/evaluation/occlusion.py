@@ -92,6 +92,7 @@ def occlusion_falls(
         np.zeros(count + 1, dtype=np.int64),
         clip.keys * (count + 1),
         unit=clip.unit,
+        inside=None if clip.inside is None else np.repeat(clip.inside, count + 1, axis=0),
         clips=None
         if clip.clips is None
         else np.concatenate([clip.clips, hold_clips_still(clip.clips[0], masks)]),

@@ -35,8 +35,6 @@ from hmrm_lab.store import cache_folder
 
 log = logging.getLogger(__name__)
 
-OPTIONAL = ("masks", "inside", "outside_energy")  # of the arrays of a flow set
-
 
 def load_flowset(
     config: ExperimentConfig,
@@ -135,7 +133,7 @@ def compute_flowset(
         tuple(clip.key for clip in clips),
         masks=np.stack(known) if len(known) == len(clips) else None,
         inside=None if inside.all() else inside,
-        outside_energy=np.stack([motion.outside_energy for motion in motions]),
+        outside_energy=np.array([motion.outside_energy for motion in motions], dtype=np.float32),
     )
 
 
@@ -194,13 +192,17 @@ def _files_of(clips: Sequence[Clip], flow: FlowConfig) -> list[Path | None]:
 def _make(clip: Clip, flow: FlowConfig, file: Path | None) -> Motion:
     motion = clip_motion(clip, flow)
     if file is not None:
-        write_arrays(file, {k: v for k, v in motion._asdict().items() if v is not None})
+        known = {name: value for name, value in motion._asdict().items() if value is not None}
+        write_arrays(file, {name: np.asarray(value) for name, value in known.items()})
     return motion
 
 
 def _stored(file: Path | None) -> Motion | None:
     arrays = read_arrays(file) if file is not None else None
-    return None if arrays is None else Motion(**{"masks": None, **arrays})
+    if arrays is None:
+        return None
+    energy = float(arrays["outside_energy"])
+    return Motion(arrays["maps"], arrays.get("masks"), arrays["inside"], energy)
 
 
 def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
@@ -225,9 +227,8 @@ def _write(file: Path, flowset: FlowSet) -> None:
         "labels": flowset.labels,
         "keys": np.array(flowset.keys),
     }
-    for name in OPTIONAL:
-        if getattr(flowset, name) is not None:
-            arrays[name] = getattr(flowset, name)
+    optional = {name: getattr(flowset, name) for name in ("masks", "inside", "outside_energy")}
+    arrays |= {name: array for name, array in optional.items() if array is not None}
     if flowset.frames is not None:
         arrays["frames"], arrays["pixel"] = flowset.frames.images, flowset.frames.pixel
     write_arrays(file, arrays, compress=True)
@@ -241,6 +242,8 @@ def _read(file: Path) -> FlowSet | None:
         arrays["maps"],
         arrays["labels"],
         tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
-        **{name: arrays.get(name) for name in OPTIONAL},
+        masks=arrays.get("masks"),
+        inside=arrays.get("inside"),
+        outside_energy=arrays.get("outside_energy"),
         frames=FramePairs(arrays["frames"], arrays["pixel"]) if "frames" in arrays else None,
     )

@@ -87,8 +87,11 @@ def check_normaliser(config: ExperimentConfig, flowset: FlowSet | None) -> Check
     name, method = "normalisation by itself", config.input.normalise
     if flowset is None:
         return no_data(name)
-    together = normalise_maps(flowset.maps, method)
-    alone = [normalise_maps(flowset.maps[[row]], method)[0] for row in range(len(flowset))]
+    rows = [flowset.take([row]) for row in range(len(flowset))]
+    together, *alone = (
+        normalise_maps(one.maps, method, one.unit, one.inside) for one in (flowset, *rows)
+    )
+    alone = [one[0] for one in alone]
     wrong = [
         f"{'/'.join(key)} changes with the clips beside it"
         for key, one, other in zip(flowset.keys, together, alone, strict=True)

@@ -55,7 +55,7 @@ def run_experiment(
         flowset = load_flowset(config, root, jobs=jobs, on_faces=faces, on_progress=flow)
     if config.training.pretrain_epochs:
         for seed in config.evaluation.seeds:  # once, and not by every process
-            pretrained_weights(config, seed, flowset.maps.shape[-1])
+            pretrained_weights(config, seed, flowset.maps.shape[-1], flowset.unit)
     data = {**_describe(config, flowset), "device": devices[0].partition(":")[0]}
     run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))

@@ -13,10 +13,11 @@ from hmrm_lab.evaluation.occlusion import grid_masks, occlusion_falls
 from hmrm_lab.evaluation.prediction import RecordingPrediction
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.faces.regions import part_masks, reduce_masks
+from hmrm_lab.flow.strain import still_outside
 from hmrm_lab.preparation import compute_flowset, reduce_frames, with_whole_clips
 from hmrm_lab.preparation.crops import Crop, crop_clip
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
-from hmrm_lab.records import Clip, FlowSet
+from hmrm_lab.records import PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import RunFolder
@@ -30,6 +31,8 @@ LONGEST_S = 1.0  # micro-expressions last up to half a second; coders differ
 
 def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
     """The run of this folder, or the newest below `runs` with a model, HMRM's before others.
+
+    Those on published maps, which cannot answer for a recording, come last.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def predict_recording(
         cell_falls=occlusion_falls(fitted.classify, flowset, grid_masks(MAP_SIDE_PX)),
         part_falls={name: float(fall) for name, fall in zip(parts, part_falls, strict=True)},
         outside_share=crop.outside_share,
-        outside_energy=float(flowset.outside_energy[0]),
+        outside_energy=0.0 if flowset.outside_energy is None else float(flowset.outside_energy[0]),
         caveats=(
             calibration_words(collect_predictions(run), float(probabilities.max())),
             *_caveats(config, run, clip, apex_is),
@@ -138,12 +141,20 @@ def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
     frames = flowset.frames
     with torch.no_grad():
         maps = fitted.model.motion(torch.from_numpy(frames.images), torch.from_numpy(frames.pixel))
-    seen = replace(flowset, maps=maps.numpy().astype(np.float32), frames=None)
+    maps = maps.numpy().astype(np.float32)
+    if flowset.inside is not None:
+        maps = np.stack([still_outside(*pair) for pair in zip(maps, flowset.inside, strict=True)])
+    seen = replace(flowset, maps=maps, frames=None)
     return replace(fitted, model=fitted.model.system), seen
 
 
-def _rank(run: RunFolder) -> tuple[bool, int]:
-    return run.config().model.name == "hmrm", (run.path / MODEL_NAME).stat().st_mtime_ns
+def _rank(run: RunFolder) -> tuple[bool, bool, int]:
+    changed = (run.path / MODEL_NAME).stat().st_mtime_ns
+    return _reads_pixels(run), run.config().model.name == "hmrm", changed
+
+
+def _reads_pixels(run: RunFolder) -> bool:
+    return bool(run.data()["unit"] == PX)
 
 
 def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
@@ -155,11 +166,12 @@ def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
             where=run.path,
             mend="name another run",
         )
-    if data["unit"] != "px" and config.input.normalise == "none":
+    if not _reads_pixels(run) and config.input.reads_flow:
         raise InputError(
-            "its maps have no unit and are not normalised; flow in pixels means nothing to it",
+            "it was trained on published maps, whose u and v have a scale each, and a recording has"
+            " both in pixels",
             where=run.path,
-            mend="run it with --set input.normalise=median_rms",
+            mend="name a run on recordings or on the built-in faces with --run",
         )
 
 
@@ -188,11 +200,6 @@ def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str)
     if config.data.name == "synthetic":
         said.append(
             "The system has learnt from drawn faces only: the prediction says nothing about people."
-        )
-    if run.data()["unit"] != "px":
-        said.append(
-            f"The run learnt from ready-made maps; here the flow is {config.flow.name}, which may "
-            "be another one."
         )
     said.append(
         "The system has seen every subject of the run: on a clip of one of them it is not tested."

@@ -13,7 +13,7 @@ from torch import nn
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES
+from hmrm_lab.records import CLASSES, PX, RELATIVE
 from hmrm_lab.store import parse_json
 from hmrm_lab.tensors import read_tensors, write_tensors
 from hmrm_lab.training.learner import build_learner, without_own_weights
@@ -27,7 +27,7 @@ AGAIN = "delete the file and run the same command again; finished folds are kept
 
 def save_model(path: Path, fitted: Fitted) -> None:
     """Write weights and buffers, whole or not at all."""
-    header = {**_identity(fitted.config), "epochs": len(fitted.losses)}
+    header = {**_identity(fitted.config), "epochs": len(fitted.losses), "unit": fitted.unit}
     write_tensors(path, fitted.model.state_dict(), {KEY: json.dumps(header)})
 
 
@@ -44,6 +44,8 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
     for name, value in _identity(config).items():
         if header.get(name) != value:
             raise InputError(f"the model of a run with other {name}", where=path, mend=AGAIN)
+    if header.get("unit") not in (PX, RELATIVE):
+        raise InputError("a model that does not say the unit of its maps", where=path, mend=AGAIN)
     blank = without_own_weights(config)
     model = build_learner(blank, size) if has_epochs(config) else build_estimator(config)
     try:
@@ -54,7 +56,8 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
         ) from None
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise InputError("a model with weights that are not finite", where=path, mend=AGAIN)
-    return Fitted(model.eval() if isinstance(model, nn.Module) else model, config)
+    model = model.eval() if isinstance(model, nn.Module) else model
+    return Fitted(model, config, unit=header["unit"])
 
 
 def _identity(config: ExperimentConfig) -> dict[str, Any]:

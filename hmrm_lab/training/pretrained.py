@@ -4,6 +4,7 @@ They hang on settings and seed alone, and never on a clip of the data that a run
 the cache, and made anew where they are missing.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -20,13 +21,16 @@ from hmrm_lab.tensors import read_tensors, write_tensors
 DRAWN = "synthetic"
 
 
-def pretrained_weights(config: ExperimentConfig, seed: int, size: int) -> dict[str, Tensor]:
+def pretrained_weights(
+    config: ExperimentConfig, seed: int, size: int, unit: str
+) -> dict[str, Tensor]:
     """The system of the settings after `training.pretrain_epochs` on the built-in faces.
 
     Parameters
     ----------
-    size
-        Pixels a side of the maps that it is to go on with.
+    size, unit
+        Pixels a side of the maps that it is to go on with, and their unit. Drawn faces are
+        normalised as those are.
 
     Raises
     ------
@@ -34,11 +38,11 @@ def pretrained_weights(config: ExperimentConfig, seed: int, size: int) -> dict[s
         If maps of drawn faces are not like those that follow.
     """
     drawn = drawn_settings(config)
-    file = _file(drawn, seed)
+    file = _file(drawn, seed, unit)
     try:
         return read_tensors(file, problem="", mend="")[1]
     except InputError:  # missing, or damaged
-        return _make(drawn, seed, size, file)
+        return _make(drawn, seed, size, unit, file)
 
 
 def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
@@ -62,10 +66,12 @@ def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
     return config.model_copy(update={"data": data, "training": training, "name": "pretrained"})
 
 
-def _make(drawn: ExperimentConfig, seed: int, size: int, file: Path) -> dict[str, Tensor]:
+def _make(
+    drawn: ExperimentConfig, seed: int, size: int, unit: str, file: Path
+) -> dict[str, Tensor]:
     from hmrm_lab.training.trainer import fit  # which begins with what is made here
 
-    clips = load_flowset(drawn)
+    clips = replace(load_flowset(drawn), unit=unit)
     if clips.maps.shape[-1] != size:
         raise ConfigError(
             f"pre-training has maps of {clips.maps.shape[-1]} pixels, the data {size}",
@@ -76,5 +82,5 @@ def _make(drawn: ExperimentConfig, seed: int, size: int, file: Path) -> dict[str
     return weights
 
 
-def _file(drawn: ExperimentConfig, seed: int) -> Path:
-    return cache_folder() / "pretrained" / f"{digest_of(drawn.digest(), seed)}.safetensors"
+def _file(drawn: ExperimentConfig, seed: int, unit: str) -> Path:
+    return cache_folder() / "pretrained" / f"{digest_of(drawn.digest(), seed, unit)}.safetensors"

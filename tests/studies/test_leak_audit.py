@@ -212,7 +212,7 @@ def collect_table(truth: np.ndarray, guess: np.ndarray) -> Any:
 def test_a_normalisation_over_all_clips_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     flowset, config = make_flowset(), quick_config("hmrm")
     assert check_normaliser(config, flowset).state == OK
-    monkeypatch.setattr(audit_module, "normalise_maps", lambda maps, method: maps - maps.mean(0))
+    monkeypatch.setattr(audit_module, "normalise_maps", lambda maps, *_: maps - maps.mean(0))
     assert check_normaliser(config, flowset).state == LEAK
 
 

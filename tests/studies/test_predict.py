@@ -17,13 +17,13 @@ from hmrm_lab.errors import DivergedError, HmrmError, InputError
 from hmrm_lab.evaluation.occlusion import grid_masks, hold_still
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
-from hmrm_lab.records import Clip, ClipKey, FlowSet
+from hmrm_lab.records import RELATIVE, Clip, ClipKey, FlowSet
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import find_run, predict_recording, settle_flow
 from hmrm_lab.training.learner import build_model
-from hmrm_lab.training.model_file import MODEL_NAME, load_model
+from hmrm_lab.training.model_file import MODEL_NAME, load_model, save_model
 from hmrm_lab.training.trainer import classify, fit
 
 FIGURES = ("metrics.json", "predictions.csv", "history.csv")
@@ -220,13 +220,20 @@ def test_a_face_is_found_in_a_frame_larger_than_it(
     assert (seen.face, seen.provider) == ("detected", "dlib")
 
 
-def test_maps_without_a_unit_are_refused_unless_normalised(
+def test_a_model_of_published_maps_refuses_pixels_and_the_other_way_round(
     tmp_path: Path, held_out: tuple[Path, Clip]
 ) -> None:
-    relative = replace(make_flowset(), unit="relative")
-    raw = quick_config("hmrm", "input.normalise=none")
-    with pytest.raises(InputError, match="have no unit"):
-        predict_recording(held_out[0], run_experiment(raw, out=tmp_path, flowset=relative))
-    usable = run_experiment(quick_config(), out=tmp_path, flowset=relative)
-    seen = predict_recording(held_out[0], usable, provider="template")
-    assert any("ready-made maps" in words for words in seen.caveats)
+    pixels = make_flowset()
+    relative = replace(pixels, unit=RELATIVE)
+    for system in ("svm", "mlp"):
+        config = quick_config(system, *(["augment.rotate_deg=0"] if system == "mlp" else []))
+        run = run_experiment(config, out=tmp_path, flowset=relative)
+        with pytest.raises(InputError, match="u and v have a scale each"):
+            predict_recording(held_out[0], run)
+        for maps, others in ((relative, pixels), (pixels, relative)):
+            fitted = fit(config, maps, seed=0)
+            save_model(tmp_path / "model", fitted)
+            for model in (fitted, load_model(tmp_path / "model", config, 28)):
+                assert model.classify(maps).shape == (len(maps), 3)
+                with pytest.raises(InputError, match="was trained on maps in unit"):
+                    model.classify(others)

@@ -22,7 +22,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def header(**changes: object) -> dict[str, str]:
-    known = {"settings": quick_config().digest(), "classes": list(CLASSES)}
+    known = {"settings": quick_config().digest(), "classes": list(CLASSES), "unit": "px"}
     return {"hmrm": json.dumps({**known, **changes})}
 
 

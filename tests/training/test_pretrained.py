@@ -9,6 +9,7 @@ from conftest import make_flowset, quick_config
 import hmrm_lab.training.pretrained as pretrained
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.records import PX, RELATIVE
 from hmrm_lab.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.training.trainer import fit
@@ -96,3 +97,13 @@ def test_what_cannot_be_is_refused(overrides: tuple[str, ...], message: str) -> 
 def test_maps_of_another_size_are_refused() -> None:
     with pytest.raises(ConfigError, match="maps of 28 pixels, the data 56"):
         fit(quick_config("resnet18", *FIRST), make_flowset(size=56), seed=0)
+
+
+def test_drawn_faces_are_normalised_as_the_maps_that_follow(drawn: list[str]) -> None:
+    config = quick_config("mlp", *FIRST, "augment.rotate_deg=0")
+    pixels, relative, again = (
+        pretrained.pretrained_weights(config, 0, 28, unit) for unit in (PX, RELATIVE, PX)
+    )
+    assert len(drawn) == 2  # the third is read
+    different = [name for name in pixels if not torch.equal(pixels[name], relative[name])]
+    assert different and all(torch.equal(pixels[name], again[name]) for name in pixels)
