@@ -1,7 +1,8 @@
 """What a data set on disk turned out to be: its clips, and everything found on the way."""
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +66,18 @@ class Survey:
     findings: list[Finding]
     other_classes: dict[str, int] = field(default_factory=dict)
     row_of: dict[ClipKey, int | None] = field(default_factory=dict)
+
+    def remark(self, options: Mapping[str, str]) -> str:
+        """What `hmrm data check` finds, in one line with counts; empty if there is nothing."""
+        lost = sum(one.left_out for one in self.findings if one.kind != "protocol")
+        kinds = Counter(one.kind for one in self.findings if not one.left_out)
+        spotted = sum(clip.apex is None for clip in self.clips)
+        parts = [f"{spotted} of {len(self.clips)} clips have no apex (it is spotted)"] * (spotted > 0)
+        parts += [f"clips left out: {lost}"] * (lost > 0)
+        parts += [f"{words}: {kinds[kind]}" for kind, words in KINDS.items() if kinds[kind]]
+        check = " ".join(f"--{name} {value}" for name, value in {"root": self.root, **options}.items())
+        told = f"{self.dataset}: {', '.join(parts)}; `hmrm data check {self.dataset} {check}` names them"
+        return shown(told) if parts else ""
 
 
 def shown(path: Path | str) -> str:
