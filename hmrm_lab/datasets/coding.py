@@ -56,9 +56,7 @@ class Row:
 
     def __getitem__(self, field: str) -> str:
         if field in self.odd:
-            raise ValueError(
-                f"the {field} is {self.odd[field]}; it must be plain text or a number"
-            )
+            raise ValueError(f"the {field} is {self.odd[field]}; it must be plain text or a number")
         return self.fields.get(field, "")
 
 
@@ -148,11 +146,8 @@ def _longest(path: Path, tables: Mapping[str, CodingTable], header: int) -> Codi
     (name, longest), *others = (pair for pair in tables.items() if len(pair[1].rows) == most)
     for other, table in others:
         if [row.fields for row in table.rows] != [row.fields for row in longest.rows]:
-            raise InputError(
-                f"the sheets '{shown(name)}' and '{shown(other)}' both list {most} clips, and differ",
-                where=shown(path),
-                mend="remove one of them",
-            )
+            problem = f"the sheets '{name}' and '{other}' both list {most} clips, and differ"
+            raise InputError(problem, where=shown(path), mend="remove one of them")
     return longest
 
 
@@ -206,23 +201,22 @@ def _table(path: Path, sheet: Sheet, at: Mapping[str, int]) -> CodingTable:
 
 def _as_text(cell: Any) -> tuple[str, str]:
     """The text of a cell, and what is odd about it."""
-    if cell is None:
-        return "", ""
-    if isinstance(cell, Odd):
-        return "", cell.what
-    if isinstance(cell, datetime.date | datetime.time | datetime.timedelta):
-        return "", f"a date ({cell})"
-    if isinstance(cell, bool):
-        return "", f"a truth value ({cell})"
-    text = " ".join(str(cell).split())
-    if shown(text) != text:
-        return "", f"not UTF-8 text ({shown(text)})"
-    if len(text) > LONGEST_TEXT:
-        return "", f"{len(text)} characters long"
+    text = "" if cell is None else " ".join(str(cell).split())
+    odd = _oddity(cell, text)
     number = WHOLE.fullmatch(text)
-    if number:
-        return number[1], ""
-    for what, pattern in ODD.items():
-        if pattern.fullmatch(text.lower()):
-            return "", f"{what} ({text})"
-    return text, ""
+    return "" if odd else number[1] if number else text, odd
+
+
+def _oddity(cell: Any, text: str) -> str:
+    if isinstance(cell, Odd):
+        return cell.what
+    if isinstance(cell, datetime.date | datetime.time | datetime.timedelta):
+        return f"a date ({cell})"
+    if isinstance(cell, bool):
+        return f"a truth value ({cell})"
+    if shown(text) != text:
+        return f"not UTF-8 text ({shown(text)})"
+    if len(text) > LONGEST_TEXT:
+        return f"{len(text)} characters long"
+    known = (what for what, pattern in ODD.items() if pattern.fullmatch(text.lower()))
+    return next((f"{what} ({text})" for what in known), "")

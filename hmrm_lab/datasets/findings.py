@@ -69,15 +69,17 @@ class Survey:
 
     def remark(self, options: Mapping[str, str]) -> str:
         """What `hmrm data check` finds, in one line with counts; empty if there is nothing."""
-        lost = sum(one.left_out for one in self.findings if one.kind != "protocol")
         kinds = Counter(one.kind for one in self.findings if not one.left_out)
-        spotted = sum(clip.apex is None for clip in self.clips)
-        parts = [f"{spotted} of {len(self.clips)} clips have no apex (it is spotted)"] * (spotted > 0)
-        parts += [f"clips left out: {lost}"] * (lost > 0)
-        parts += [f"{words}: {kinds[kind]}" for kind, words in KINDS.items() if kinds[kind]]
-        check = " ".join(f"--{name} {value}" for name, value in {"root": self.root, **options}.items())
-        told = f"{self.dataset}: {', '.join(parts)}; `hmrm data check {self.dataset} {check}` names them"
-        return shown(told) if parts else ""
+        counts = {
+            "no usable apex (it is spotted)": sum(clip.apex is None for clip in self.clips),
+            "left out": sum(one.left_out and one.kind != "protocol" for one in self.findings),
+            **{words: kinds[kind] for kind, words in KINDS.items() if "apex" not in kind},
+        }
+        told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
+        given = {"root": self.root, **options}.items()
+        command = " ".join([self.dataset, *(f"--{name} {value}" for name, value in given if value)])
+        start = f"{self.dataset}, {len(self.clips)} clips"
+        return shown(f"{start}: {told}; see `hmrm data check {command}`") if told else ""
 
 
 def shown(path: Path | str) -> str:

@@ -13,7 +13,13 @@ from pathlib import Path
 
 from hmrm_lab.datasets.clips import Record, make_clip
 from hmrm_lab.datasets.coding import (
-    CodingTable, Columns, Row, class_of, data_set, read_coding, simple,
+    CodingTable,
+    Columns,
+    Row,
+    class_of,
+    data_set,
+    read_coding,
+    simple,
 )  # fmt: skip
 from hmrm_lab.datasets.findings import Finding, Survey, first_error, shown
 from hmrm_lab.datasets.recordings import RECORDINGS, Facts, check_root

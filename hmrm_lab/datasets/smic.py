@@ -4,7 +4,7 @@
 ROOT/HS/s01/micro/positive/s01_po_01/image000123.bmp ...     (or below SMIC_all_cropped/)
 ROOT/SMIC-HS-E/s01/s1_po_01/image000123.bmp ...              the long videos around them
 ROOT/SMIC-HS-E_annotation.xlsx                               onset and offset; the latter need it
-ROOT/smic_apex.csv                                           the same, with apexes that a program found
+ROOT/smic_apex.csv                                           the same, and apexes by a program
 ```
 The folders say which clips there are. Ids are written s1_ne_01 or s01_ne_01; here they always have
 two digits. A row may hold two or three expressions (Onset2F, Onset3F): in the long videos the later
@@ -46,11 +46,7 @@ COLUMNS = {
     "offset": ("OffsetF", "Offset", "offset_frame"),
     "emotion?": ("Emotion", "label"),
     **DATA_SET,
-    **{
-        f"{name}{nth}?": (f"{name.capitalize()}{nth}F",)
-        for nth in (2, 3)
-        for name in MARKS
-    },
+    **{f"{name}{nth}?": (f"{name.capitalize()}{nth}F",) for nth in (2, 3) for name in MARKS},
 }
 MEND = "name it like s01_ne_01, or remove it"
 
@@ -151,16 +147,26 @@ def _records(
             problem = f"{name} is not in the table, and its folder is longer than the clip"
             findings.append(Finding("row", problem, "add its row", where, clip=key))
     for name in sorted(intervals.keys() - found.keys()):
-        part, subject = intervals[name][0], clip_id(name)[1]
-        for record, place in list(found.values()):
-            numbers = tree.frames(base.joinpath(*place)).numbers
-            if record.key.subject == subject and {whole(part.onset), whole(part.offset)} <= {*numbers}:
-                found[name] = _record(name, part, place), place
-                break
+        part, key = intervals[name][0], ClipKey(FACTS.name, clip_id(name)[1], name)
+        place = _host(tree, base, key.subject, part, list(found.values()))
+        if place:
+            found[name] = _record(name, part, place), place
         else:
-            key = ClipKey(FACTS.name, subject, name)
             findings.append(Finding("folder", f"no folder of {name}", UNPACK, where, part.row, key))
     return [found[name] for name in sorted(found)]
+
+
+def _host(
+    tree: Tree,
+    base: Path,
+    subject: str,
+    part: Interval,
+    known: list[tuple[Record, tuple[str, ...]]],
+) -> tuple[str, ...]:
+    """The folder of another clip of the subject that holds these frames."""
+    wanted = {whole(part.onset), whole(part.offset)}
+    places = (place for record, place in known if record.key.subject == subject)
+    return next((p for p in places if wanted <= {*tree.frames(base.joinpath(*p)).numbers}), ())
 
 
 def _record(name: str, part: Interval, place: tuple[str, ...]) -> Record:
@@ -239,7 +245,7 @@ def _read_intervals(
             )
             continue
         meant = class_of(row["emotion"])
-        if meant not in (None, CLASSES.index(label)):
+        if meant is not None and CLASSES[meant] != label:
             problem = f"{CLASSES[meant]} in the table, but {name} is {label}"
             mend = "correct this row; the id is taken"
             findings.append(Finding("label", problem, mend, where, row.number, key, left_out=False))

@@ -285,10 +285,26 @@ def test_fourdme(tmp_path: Path) -> None:
     assert only(found).problem == "frames 1..5 stand for 30..34"
 
 
-def test_what_is_left_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_the_check_would_find_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     root = trees.write_casme3(tmp_path)
-    assert len(datasets["casme3"].build(root=root)) == 3
-    assert "casme3: clips left out: 1; `hmrm data check casme3 --root" in caplog.text
+    for _ in range(2):
+        assert len(datasets["casme3"].build(root=root)) == 3
+    rows = [[*row[:4], apex, *row[5:]] for row, apex in zip(trees.casme2_rows(), [None, 46, 48])]
+    root = trees.write_casme2(tmp_path / "a", rows)
+    assert [clip.apex for clip in datasets["casme2"].build(root=root, images="Cropped")] == [
+        *(None, None, 2),
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        "casme3, 3 clips: left out: 1, frames missing: 1; "
+        f"see `hmrm data check casme3 --root {tmp_path}`",
+        "casme2, 3 clips: no usable apex (it is spotted): 2; "
+        f"see `hmrm data check casme2 --root {root} --images Cropped`",
+    ]
+    caplog.clear()
+    datasets["casme2"].build(root=trees.write_casme2(tmp_path / "b", trees.casme2_rows()[:3]))
+    assert not caplog.records
 
 
 def test_the_composite_tells_what_it_lacks(tmp_path: Path) -> None:
