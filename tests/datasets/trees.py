@@ -55,7 +55,9 @@ def write_table(path: Path, rows: Iterable[Sequence[Any]], *, above: int = 0) ->
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
     if path.suffix == ".ods":
-        return write_ods(path, "".join(f"<table:table-row>{ods_cells(row)}</table:table-row>" for row in rows))
+        return write_ods(
+            path, "".join(f"<table:table-row>{ods_cells(row)}</table:table-row>" for row in rows)
+        )
     book = openpyxl.Workbook()
     for row in rows:
         book.active.append(row)
