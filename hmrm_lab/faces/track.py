@@ -3,23 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import Face, FaceProvider, box_around
 from hmrm_lab.faces.template import face_in_frame
-from hmrm_lab.records import Floats, Frames
+from hmrm_lab.records import Frames, LandmarkedFrames
 
 EXACT = "exact"
-
-
-@runtime_checkable
-class LandmarkedFrames(Protocol):
-    """Frames that bring landmarks: (68, 2) float32, (x, y) pixels."""
-
-    def landmarks(self, index: int) -> Floats: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from hmrm_lab.records import Clip, ClipKey, Floats
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 
-FORMAT = 1  # raise it when the same settings give other crops
+FORMAT = 2  # raise it when the same settings give other crops
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
 
 
@@ -49,6 +49,11 @@ class CroppedFrames:
         """The onset's landmarks: (68, 2), pixels. The apex is seen in the onset's crop."""
         landmarks: Floats = self._array("landmarks")
         return landmarks
+
+    def inside(self) -> NDArray[np.bool_]:
+        """Which pixels of the crop the recording shows: (224, 224)."""
+        inside: NDArray[np.bool_] = self._array("inside")
+        return inside
 
     def identity(self, index: int) -> str:
         return f"{self.file.stem}[{index}]"
@@ -76,6 +81,8 @@ class Crop:
         `annotated`, `spotted`, or `guessed` where nothing seemed to move.
     apex_frame
         Its number in the recording.
+    outside_share
+        Of the crop's area, what lies beyond the recording's frame.
     problem
         One sentence on why the clip was left out.
     """
@@ -85,6 +92,7 @@ class Crop:
     face: str = ""
     apex: str = ""
     apex_frame: int = -1
+    outside_share: float = 0.0
     problem: str = ""
 
 
@@ -191,6 +199,7 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
     return {
         "crops": np.stack([aligned.frames[clip.onset], aligned.frames[apex]]),
         "landmarks": landmarks.astype(np.float32),
+        "inside": aligned.frames.inside(),  # type: ignore[attr-defined]
         "face": np.array(track[clip.onset].fallback),
         "apex": np.array(how),
         "apex_frame": np.array(apex),
@@ -210,12 +219,13 @@ def _find(clip: Clip, provider: FaceProvider) -> FaceTrack:
 
 def _stored(clip: Clip, file: Path) -> Crop | None:
     """The crop of the cache, if it is there and whole."""
-    arrays = read_arrays(file, "face", "apex", "apex_frame")
+    arrays = read_arrays(file, "face", "apex", "apex_frame", "inside")
     if arrays is None:
         return None
     prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)
     face, apex = str(arrays["face"]), str(arrays["apex"])
-    return Crop(clip.key, prepared, face, apex, int(arrays["apex_frame"]))
+    outside = float(1 - arrays["inside"].mean())
+    return Crop(clip.key, prepared, face, apex, int(arrays["apex_frame"]), outside)
 
 
 def _file_of(clip: Clip, faces: FacesConfig) -> Path:

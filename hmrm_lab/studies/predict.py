@@ -119,6 +119,8 @@ def predict_recording(
         motion=flowset.maps[0],
         cell_falls=occlusion_falls(fitted.classify, flowset, grid_masks(MAP_SIDE_PX)),
         part_falls={name: float(fall) for name, fall in zip(parts, part_falls, strict=True)},
+        outside_share=crop.outside_share,
+        outside_energy=float(flowset.outside_energy[0]),
         caveats=(
             calibration_words(collect_predictions(run), float(probabilities.max())),
             *_caveats(config, run, clip, apex_is),
