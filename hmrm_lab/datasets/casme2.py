@@ -42,11 +42,11 @@ def subject_id(text: str) -> str:
 
 SOURCE = Source(
     FACTS,
-    patterns=("CASME2-coding", "CASME2_coding", "CASME2label", "coding"),
+    patterns=("CASME2-coding", "CASME2_coding", "CASME2label", "coding", "casme_apex"),
     columns={
         "subject": ("Subject",),
         "clip": ("Filename", "File name", "Clip"),
-        "emotion": ("Estimated Emotion", "Emotion"),
+        "emotion": ("Estimated Emotion", "Emotion", "label"),
         **FRAMES,
     },
     classes={

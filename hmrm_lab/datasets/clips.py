@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from hmrm_lab.datasets.coding import whole
 from hmrm_lab.datasets.findings import Finding, shown
 from hmrm_lab.datasets.images import RecordedFrames
 from hmrm_lab.datasets.walking import FrameList, OutsideError, Tree
@@ -13,6 +14,7 @@ from hmrm_lab.records import Clip, ClipKey
 Remark = Callable[..., Finding]
 UNPACK = "unpack the data set again, or remove the row"
 SPOT = "spot the apex (`hmrm prepare`), or correct the row"
+BLANK = ("", "/", "-", "-1", "?", "nan", "na", "n/a", "#n/a", "<na>", "none", "null")
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,12 @@ def _cut(
     fps: float,
     trimmed: bool,
 ) -> tuple[Clip | None, list[Finding]]:
-    onset, offset, apex = (whole(t) for t in (record.onset, record.offset, record.apex or ""))
-    if onset is None:
-        problem = f"the onset is '{record.onset}', not a frame number"
+    marks = {"onset": record.onset, "apex": record.apex or "", "offset": record.offset}
+    onset, apex, offset = (whole(text) for text in marks.values())
+    blank = [name for name, text in marks.items() if name != "onset" and text.lower() in BLANK]
+    bad = [name for name, text in marks.items() if whole(text) is None and name not in blank]
+    if onset is None or bad:
+        problem = f"the {bad[0]} is '{marks[bad[0]]}', not a frame number"
         return None, [*remarks, remark("row", problem, "correct this row")]
     numbers = _renumbered(frames, onset, offset)
     if numbers != frames.numbers:
@@ -197,8 +202,3 @@ def _oddities(frames: FrameList, folder: Path, remark: Remark) -> list[Finding]:
         problem = f"'{frames.unnumbered[0]}' in {shown(folder)} has no frame number"
         found.append(remark("naming", problem, "rename or remove it", left_out=False))
     return found
-
-
-def whole(text: str) -> int | None:
-    """A frame number, or None."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

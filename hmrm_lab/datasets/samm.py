@@ -46,7 +46,7 @@ SOURCE = Source(
     columns={
         "subject": ("Subject",),
         "clip": ("Filename", "File name"),
-        "emotion": ("Estimated Emotion", "Emotion"),
+        "emotion": ("Estimated Emotion", "Emotion", "label"),
         **FRAMES,
     },
     classes={

@@ -168,6 +168,7 @@ READERS = {
     "pfm": Reader("f.pfm", lambda at: read_flow(at / "f.pfm")),
     "png flow": Reader("f.png", lambda at: read_flow(at / "f.png")),
     "workbook": Reader("c.xlsx", lambda at: read_coding(at / "c.xlsx", FRAMES)),
+    "OpenDocument": Reader("c.ods", lambda at: read_coding(at / "c.ods", FRAMES)),
     "coding as text": Reader("c.csv", lambda at: read_coding(at / "c.csv", FRAMES)),
     "list of clips": Reader("clips.csv", read_clips),
     "list of maps": Reader("labels.csv", flowmaps),

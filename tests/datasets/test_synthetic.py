@@ -292,5 +292,5 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"shape \(2, 68, 2\)"):
         frames.landmarks(0)  # type: ignore[attr-defined]
     (tmp_path / "clips.csv").write_text("")
-    with pytest.raises(InputError, match=r"clips\.csv: not a table"):
+    with pytest.raises(InputError, match=r"clips\.csv: the file is empty"):
         read_clips(tmp_path)
