@@ -74,6 +74,8 @@ def fit(
     `probe(classify)` is called after each epoch, which is how an epoch rule looks at a model on the
     way; it must draw no random numbers, and answers with what JSON can hold.
 
+    `epochs` ends the training earlier, on the schedule of all `training.epochs`.
+
     A system without epochs is fitted in one step: nothing is probed, nothing is half done.
 
     Folds that share a `run_seed` begin with the same pre-trained weights, where there are any; it
@@ -91,7 +93,7 @@ def fit(
         weights = pretrained_weights(config, first, train.maps.shape[-1])
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        learner = Learner.begin(config, train, epochs=count, device=device, weights=weights)
+        learner = Learner.begin(config, train, device=device, weights=weights)
         if checkpoint:
             checkpoint.begin(learner, train, seed=seed, epochs=count)
         while len(learner.losses) < count:

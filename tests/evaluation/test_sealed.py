@@ -119,6 +119,29 @@ def test_test_clips_are_handed_out_after_the_last_training_step(
     assert events[-1] == "unsealed"
 
 
+def test_the_refit_of_inner_subjects_follows_the_schedule_that_was_scored() -> None:
+    """Bit for bit the whole training on all training clips, as it was after the chosen epoch."""
+    flowset = make_flowset(subjects=5)
+    cosine = ("training.schedule=cosine", "training.warmup_epochs=1", "training.epochs=5")
+    stopped = 0
+    for number in range(3):
+        settings = (*cosine, "training.ema=0.9", "evaluation.epoch_rule=inner_subjects")
+        config = quick_config("mlp", *settings)
+        train = flowset.take(leave_one_subject_out(flowset)[number].train)
+        found = RULES["inner_subjects"](Task(config, train, lambda: flowset, seed=number))
+        answers: list[np.ndarray] = []
+        whole = epoch_rules.fit(
+            config,
+            train,
+            seed=number,
+            probe=lambda classify, kept=answers: kept.append(classify(flowset)),
+        )
+        assert found.fitted.losses == whole.losses[: found.epoch]
+        assert (found.probabilities == answers[found.epoch - 1]).all()
+        stopped += found.epoch < 5
+    assert stopped, "no training ended early, so that nothing was shown"
+
+
 def test_the_oracle_does_peek() -> None:
     """On labels that mean nothing, looking at the test subject every epoch pays."""
     rng = np.random.default_rng(0)
