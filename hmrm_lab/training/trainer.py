@@ -20,7 +20,7 @@ from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.learner import Learner
 from hmrm_lab.training.one_step import answer, fit_estimator, has_epochs, inputs_of
-from hmrm_lab.training.pretrained import pretrained_weights
+from hmrm_lab.training.pretrained import pretrained_weights, seen_subjects
 
 Classifier = Callable[[FlowSet], Floats]
 EpochProbe = Callable[[Classifier], Any]
@@ -33,7 +33,8 @@ class Fitted:
     `losses` has the mean training loss of every epoch and `probes` what the probe found after it;
     `partners` are the persons whose motion was mixed into other clips, and `statistics` those
     whose clips stand behind a number by which inputs are normalised: none where every map is put
-    on a scale of its own. An estimator has neither losses nor partners.
+    on a scale of its own. An estimator has neither losses nor partners. `subjects` are those whose
+    recordings the weights have seen, also those behind the weights that the training began with.
     """
 
     model: nn.Module | Estimator
@@ -42,6 +43,7 @@ class Fitted:
     partners: tuple[str, ...] = ()
     probes: list[Any] = field(default_factory=list)
     statistics: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
 
     def inputs(self, flowset: FlowSet) -> Tensor:
         """What the model is given of these clips, without any change: (n, C, H, W), or clips."""
@@ -83,13 +85,16 @@ def fit(
 
     Raises `DivergedError` as soon as the loss is not finite.
     """
+    first = seed if run_seed is None else run_seed
     if not has_epochs(config):
         fitted = fit_estimator(config, train, seed=seed)
-        return Fitted(fitted, config, statistics=tuple(sorted(set(train.persons))))
+        people = tuple(sorted(set(train.persons)))
+        return Fitted(
+            fitted, config, statistics=people, subjects=seen_subjects(config, train, first)
+        )
     count = epochs or config.training.epochs
     weights = None
     if config.training.pretrain_epochs:
-        first = seed if run_seed is None else run_seed
         weights = pretrained_weights(config, first, train.maps.shape[-1])
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
@@ -103,7 +108,12 @@ def fit(
     learner.answering.eval()
     partners = {train.persons[partner] for _, partner in learner.mix.provenance}
     return Fitted(
-        learner.answering, config, learner.losses, tuple(sorted(partners)), learner.probes
+        learner.answering,
+        config,
+        learner.losses,
+        tuple(sorted(partners)),
+        learner.probes,
+        subjects=seen_subjects(config, train, first),
     )
 
 
