@@ -9,7 +9,7 @@ from conftest import make_flowset, make_framed_flowset, quick_config, with_pictu
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
-from hmrm_lab.evaluation.unit import Unit, run_unit, shuffle_labels, unit_seed
+from hmrm_lab.evaluation.unit import Unit, control_labels, run_unit, unit_seed
 from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems
 
@@ -175,10 +175,20 @@ def test_partners_of_a_unit_are_never_the_held_out_person() -> None:
 
 def test_shuffling_keeps_the_classes_and_moves_the_labels() -> None:
     flowset = make_flowset(subjects=6)
-    shuffled = shuffle_labels(flowset, 0)
-    assert sorted(shuffled.labels) == sorted(flowset.labels)
-    assert (shuffled.labels != flowset.labels).mean() > 0.3
-    assert (shuffled.maps == flowset.maps).all()
+    persons = np.array(flowset.persons)
+    kept = {}
+    for control in ("shuffled_labels", "shuffled_within_subjects"):
+        config = quick_config("hmrm", f"evaluation.control={control}")
+        shuffled = control_labels(config, flowset, 0)
+        assert sorted(shuffled.labels) == sorted(flowset.labels)
+        assert (shuffled.labels != flowset.labels).mean() > 0.3
+        assert (shuffled.maps == flowset.maps).all()
+        kept[control] = all(
+            sorted(shuffled.labels[persons == one]) == sorted(flowset.labels[persons == one])
+            for one in set(persons)
+        )
+    assert kept == {"shuffled_labels": False, "shuffled_within_subjects": True}
+    assert control_labels(quick_config(), flowset, 0) is flowset
 
 
 def test_units_have_seeds_of_their_own() -> None:

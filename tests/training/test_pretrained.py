@@ -9,6 +9,8 @@ from conftest import make_flowset, quick_config
 import hmrm_lab.training.pretrained as pretrained
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
+from hmrm_lab.preparation.motion import _estimator
 from hmrm_lab.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.training.trainer import fit
@@ -52,6 +54,27 @@ def test_it_is_made_once_for_a_seed_and_again_if_lost(drawn: list[str]) -> None:
         file.write_bytes(b"half")
     assert (fit(config, clips, seed=0).classify(clips) == answers[0]).all()
     assert len(drawn) == 3
+
+
+def test_it_belongs_to_the_very_flow_the_drawing_and_its_subjects(
+    drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, weights = make_flowset(seed=1), tmp_path / "flow.safetensors"
+    network = load_weights()
+    for seen in (["casme2/sub01"], [], None):
+        if seen is None:
+            with torch.no_grad():
+                next(network.parameters()).mul_(1.01)
+        save_weights(weights, network, subjects=seen or [])
+        _estimator.cache_clear()
+        config = quick_config("mlp", *FIRST, "flow.name=gru_attention", f"flow.weights={weights}")
+        fitted = fit(config, clips, seed=0)
+    assert len(drawn) == 2, "once for each network, whatever its file is called"
+    monkeypatch.setattr(pretrained, "DRAWING", 0)
+    fitted = fit(config, clips, seed=0)
+    assert len(drawn) == 3
+    assert fitted.subjects == ("toy/s01", "toy/s02", "toy/s03", "toy/s04")
+    assert pretrained.read_subjects(weights) == []
 
 
 def test_a_super_network_draws_its_steps_from_the_data_alone() -> None:
