@@ -88,7 +88,7 @@ def pretrained_weights(config: ExperimentConfig, seed: int, size: int) -> dict[s
 
 
 def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
-    """The settings of the pre-training."""
+    """The settings of the pre-training: on other people, where the data are drawn faces as well."""
     if config.input.normalise == "none" and config.input.reads_flow:
         raise ConfigError(
             "pre-training reads flow in pixels of drawn faces, which other maps need not have",
@@ -104,7 +104,8 @@ def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
     )
     if config.model.options.get("super_steps"):  # a super-network is one of the data themselves
         config = override(config, ["model.super_steps=0"])
-    data = DataConfig.model_validate({"name": DRAWN, **datasets[DRAWN].complete({})})
+    others = {"seed": config.data.options["seed"] + 1} if config.data.name == DRAWN else {}
+    data = DataConfig.model_validate({"name": DRAWN, **datasets[DRAWN].complete(others)})
     return config.model_copy(update={"data": data, "training": training, "name": "pretrained"})
 
 

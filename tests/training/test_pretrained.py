@@ -7,12 +7,13 @@ import torch
 from conftest import make_flowset, quick_config
 
 import hmrm_lab.training.pretrained as pretrained
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
 from hmrm_lab.preparation.motion import _estimator
 from hmrm_lab.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.training.pretrained import starting_weights
 from hmrm_lab.training.trainer import fit
 
 FIRST = ("training.pretrain_epochs=3", "input.normalise=median_rms")
@@ -73,8 +74,18 @@ def test_it_belongs_to_the_very_flow_the_drawing_and_its_subjects(
     monkeypatch.setattr(pretrained, "DRAWING", 0)
     fitted = fit(config, clips, seed=0)
     assert len(drawn) == 3
-    assert fitted.subjects == ("toy/s01", "toy/s02", "toy/s03", "toy/s04")
-    assert pretrained.read_subjects(weights) == []
+    people = [f"toy/s{number:02d}" for number in range(1, 5)]
+    assert fitted.subjects == tuple(sorted([*people, *(f"{one} of seed 1" for one in people)]))
+    (known,) = [one for one in starting_weights(config, "relative", 0)]
+    assert (known["setting"], len(known["subjects"])) == ("training.pretrain_epochs", 4)
+
+
+def test_drawn_faces_are_not_learnt_before_from_the_people_of_the_test() -> None:
+    for settings, seed in (((), 1), (("data.seed=4",), 5)):
+        drawn = pretrained.drawn_settings(quick_config("mlp", *FIRST, *settings))
+        assert drawn.data.options["seed"] == seed
+    maps = load_config("default", data="flowmaps", overrides=["training.pretrain_epochs=1"])
+    assert pretrained.drawn_settings(maps).data.options["seed"] == 0
 
 
 def test_a_super_network_draws_its_steps_from_the_data_alone() -> None:
