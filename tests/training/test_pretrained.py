@@ -76,7 +76,7 @@ def test_it_belongs_to_the_very_flow_the_drawing_and_its_subjects(
     assert len(drawn) == 3
     people = [f"toy/s{number:02d}" for number in range(1, 5)]
     assert fitted.subjects == tuple(sorted([*people, *(f"{one} of seed 1" for one in people)]))
-    (known,) = [one for one in starting_weights(config, "relative", 0)]
+    (known,) = starting_weights(config, "relative", 0)
     assert (known["setting"], len(known["subjects"])) == ("training.pretrain_epochs", 4)
 
 
