@@ -63,7 +63,7 @@ Scheduler = Annotated[
     str | None,
     typer.Option(help="Dask scheduler, tcp://HOST:8786; else a local cluster of --jobs processes."),
 ]
-Control = Annotated[str, typer.Option(help="none, or shuffled-labels: nothing is there to learn.")]
+Control = Annotated[str, typer.Option(help="none, shuffled-labels, or shuffled-within-subjects.")]
 Rule = Annotated[
     str | None, typer.Option(help="last, inner_subjects, or oracle_test (peeks; stamped).")
 ]
@@ -262,10 +262,16 @@ def _tell_failures(folders: list[Any]) -> None:
 
 
 def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
+    from hmrm_lab.evaluation.ledger import count_evaluations
     from hmrm_lab.reporting.tables import paired_differences, render_text, results_table
 
     runs = [
-        {"run": str(folder.path), "metrics": folder.metrics(), "data": folder.data()}
+        {
+            "run": str(folder.path),
+            "metrics": folder.metrics(),
+            "data": folder.data(),
+            "test_set_evaluations": count_evaluations(folder)._asdict(),
+        }
         for folder in folders
     ]
     pairs = paired_differences(folders)
@@ -279,7 +285,8 @@ def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
         for run in runs
         if len(runs) > 1 and not run["metrics"]["complete"]
     ]
-    text = "\n".join([render_text(results_table(folders)), "", *lines, f"report  {page}"])
+    lines += [f"{count_evaluations(folders[0])}", f"report  {page}"]
+    text = "\n".join([render_text(results_table(folders)), "", *lines])
     show({"runs": runs, "paired": pairs, "report": str(page)}, text, as_json)
 
 

@@ -31,6 +31,12 @@ def compare(
     overrides: Overrides = None,
     oracle: Annotated[bool, typer.Option("--oracle", help="Run the rule that peeks, too.")] = False,
     null: Annotated[bool, typer.Option("--null", help="Run on shuffled labels, too.")] = False,
+    null_within_subjects: Annotated[
+        bool,
+        typer.Option(
+            "--null-within-subjects", help="Run on labels shuffled within each subject, too."
+        ),
+    ] = False,
     runs: Runs = Path("runs"),
     out: Annotated[
         Path | None, typer.Option(help="Folder for the comparison; else RUNS/compare-...")
@@ -67,6 +73,7 @@ def compare(
             overrides=overrides or [],
             oracle=oracle,
             null=null,
+            null_within_subjects=null_within_subjects,
             jobs=processes,
             watch=bars,
         )

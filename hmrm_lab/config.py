@@ -50,6 +50,7 @@ LATER = {
     "training.pretrain_epochs": 0,
     "training.bfloat16": False,
     "model.weights": "",
+    "evaluation.same_person": [],
 }
 """Settings that came later: runs from before have the digest of those that leave them alone."""
 

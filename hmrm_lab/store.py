@@ -5,12 +5,13 @@ runs/<name>-<digest8>/
     config.toml        the complete settings
     environment.json   machine, versions, command
     data.json          fingerprint of the flow maps, clips per class, folds expected and whom
-                       each holds out
+                       each holds out, files of weights that it begins with and whom they have seen
     folds/<fold>.seed<k>.json    written once, never replaced
     failed/<fold>.seed<k>.json   why it is not there; gone as soon as it is
     running/           of units in work: how far they are, and a checkpoint to go on from
     predictions.csv  history.csv  metrics.json  report.html
     model.safetensors  trained on all clips, for new recordings; no figure rests on it
+runs/test_set_evaluations.csv    a row for each run that has asked a test set
 ```
 """
 

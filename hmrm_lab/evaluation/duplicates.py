@@ -30,15 +30,16 @@ class Twins:
 
 def exact_twins(flowset: FlowSet) -> list[Twins]:
     """Pairs of clips of different people whose maps agree in every byte."""
-    groups: dict[str, list[ClipKey]] = defaultdict(list)
+    groups: dict[str, list[int]] = defaultdict(list)
     for row in np.flatnonzero(_moving(flowset.maps)):
         digest = hashlib.sha256(flowset.maps[row].tobytes()).hexdigest()
-        groups[digest].append(flowset.keys[row])
+        groups[digest].append(int(row))
+    persons = flowset.persons
     return [
-        Twins(first, second, None)
-        for keys in groups.values()
-        for first, second in combinations(keys, 2)
-        if first.person != second.person
+        Twins(flowset.keys[first], flowset.keys[second], None)
+        for rows in groups.values()
+        for first, second in combinations(rows, 2)
+        if persons[first] != persons[second]
     ]
 
 

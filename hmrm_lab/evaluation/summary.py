@@ -9,6 +9,8 @@ import pandas as pd
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError
 from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
+from hmrm_lab.evaluation.findings import LEAK, OK, UNKNOWN
+from hmrm_lab.evaluation.leakage import judge_weights
 from hmrm_lab.evaluation.metrics import (
     METRICS,
     confusion_by_person,
@@ -23,6 +25,10 @@ from hmrm_lab.store import RunFolder
 
 DIGITS = 6
 REASONS = 3  # in one sentence
+WEIGHTS = {
+    LEAK: "WEIGHTS TRAINED ON TEST SUBJECTS: not comparable with honest results",
+    UNKNOWN: "WEIGHTS UNKNOWN: they may have been trained on test subjects",
+}
 
 
 def collect_predictions(run: RunFolder) -> Predictions:
@@ -59,6 +65,7 @@ def summarise_run(run: RunFolder) -> dict[str, Any]:
         "epoch_rule": rule_of(config),
         "peeking": rule_of(config) in PEEKING,
         "control": config.evaluation.control,
+        **weights_note(config, data),
         "units_done": done,
         "units_expected": expected,
         "units_failed": len(run.failures()),
@@ -93,12 +100,20 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
+def weights_note(config: ExperimentConfig, data: dict[str, Any]) -> dict[str, str]:
+    """`weights` of the figures: what the audit finds in them, where that is not all right."""
+    state = judge_weights(config, data).state
+    return {} if state == OK else {"weights": state}
+
+
 def stamp(metrics: dict[str, Any]) -> str:
     """The words that stand under every table and figure: rule, folds, control, completeness."""
     rule = metrics["epoch_rule"]
     words = ["no epochs, fitted in one step" if rule == NO_RULE else f"epoch rule {rule}"]
     if metrics["peeking"]:
         words.append("PEEKS AT THE TEST SUBJECT: not comparable with honest results")
+    if "weights" in metrics:
+        words.append(WEIGHTS[metrics["weights"]])
     if metrics["control"] != "none":
         words.append(f"CONTROL: {metrics['control'].replace('_', ' ')}")
     subjects, seeds = metrics["all"]["subjects"], len(metrics["seeds"])

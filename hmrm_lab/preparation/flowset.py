@@ -9,6 +9,7 @@ import numpy as np
 
 import hmrm_lab.datasets  # noqa: F401  registers the data sets
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_known
 from hmrm_lab.flow.motion import learnt_network
@@ -46,7 +47,8 @@ def load_flowset(
 ) -> FlowSet:
     """The motion maps of the data set that the settings name, computed where needed.
 
-    Clips that are not usable for these settings are left out; the log tells.
+    Subjects that the settings declare one person go by one name. Clips that are not usable for
+    these settings are left out; the log tells.
 
     Parameters
     ----------
@@ -55,6 +57,17 @@ def load_flowset(
     on_faces, on_progress
         Called as faces are cut out of recordings, and as flow is computed.
     """
+    flowset = _load(config, root, jobs, on_faces, on_progress)
+    return flowset.with_same_person(config.evaluation.same_person)
+
+
+def _load(
+    config: ExperimentConfig,
+    root: Path | None,
+    jobs: int,
+    on_faces: Progress,
+    on_progress: Progress,
+) -> FlowSet:
     if config.flow.finetune:
         learnt_network(config.flow)  # complains of a flow that cannot learn
     source = _open(config, root)
@@ -210,7 +223,7 @@ def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
     frames = config.flow.finetune_side_px if config.flow.finetune else None
     data = config.data.model_dump_json()
     contents = [f"{clip.label} {_content(clip)}" for clip in clips]
-    return digest_of(FORMAT, data, flow_identity(config.flow), frames, *contents)[:16]
+    return digest_of(FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents)[:16]
 
 
 def _content(clip: Clip) -> str:

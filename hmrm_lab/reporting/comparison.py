@@ -16,7 +16,8 @@ from hmrm_lab.reporting.published import claims_of
 from hmrm_lab.reporting.tables import ALL, count_words, note
 from hmrm_lab.store import RunFolder
 
-HONEST, ORACLE, NULL = "honest", "oracle", "null"
+HONEST, ORACLE = "honest", "oracle"
+NULL, NULL_WITHIN = "null", "null within subjects"
 METRICS = ("uf1", "uar", "acc")
 COMPOSITE = frozenset({"smic", "casme2", "samm"})  # the data of a claim on `all`
 SKETCH = "sketch"
@@ -179,7 +180,7 @@ def _scores(run: RunFolder | None) -> dict[str, float]:
 def _beside(outcome: Outcome, name: str, honest: RunFolder | None) -> dict[str, float]:
     """The rule that peeks and the control, where they were run."""
     found: dict[str, float] = {}
-    for kind, title in ((ORACLE, "Oracle"), (NULL, "Null")):
+    for kind, title in ((ORACLE, "Oracle"), (NULL, "Null"), (NULL_WITHIN, "Null within")):
         if kind not in outcome.runs:
             continue
         run = outcome.complete(kind).get(name)

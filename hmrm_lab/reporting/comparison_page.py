@@ -15,6 +15,7 @@ from hmrm_lab.registry import systems
 from hmrm_lab.reporting.comparison import (
     HONEST,
     NULL,
+    NULL_WITHIN,
     ORACLE,
     SKETCH,
     Outcome,
@@ -196,6 +197,11 @@ def _beside_note(outcome: Outcome) -> str:
         told += " Oracle: the epoch that does best on the test person; it peeks, and ranks nothing."
     if NULL in outcome.runs:
         told += " Null: trained on shuffled labels, so that what it scores is chance, or a leak."
+    if NULL_WITHIN in outcome.runs:
+        told += (
+            " Null within: trained on labels shuffled among the clips of each subject, so that it"
+            " knows no more than how often subjects show each class."
+        )
     return told
 
 

@@ -12,6 +12,7 @@ from hmrm_lab.reporting.tables import ALL, count_words, latex_row
 
 SIGNIFICANT = 0.05
 NONE = "–"
+BESIDE = {"Oracle UF1": "", "Peeking adds": "+", "Null UF1": "", "Null within UF1": ""}
 CHECKED = ("UF1", "UAR", "ACC")
 
 
@@ -27,7 +28,7 @@ def result_words(table: pd.DataFrame) -> pd.DataFrame:
             NONE if math.isnan(row["p (Holm)"]) else p_words(row["p (Holm)"]) for row in rows
         ],
     }
-    for name, sign in (("Oracle UF1", ""), ("Peeking adds", "+"), ("Null UF1", "")):
+    for name, sign in BESIDE.items():
         if name in table:
             words[name] = [_number(row[name], sign) for row in rows]
     if table["Claimed UF1"].notna().any():

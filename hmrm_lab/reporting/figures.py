@@ -41,6 +41,7 @@ MOST_POINTS = 150  # of one training curve
 KINDS = {
     "honest": (BLUE, "circle"),
     "PEEKS": (VERMILLION, "diamond-open"),
+    "WEIGHTS": (VERMILLION, "x-open"),
     "CONTROL": (INK, "square-open"),
     "INCOMPLETE": (ORANGE, "triangle-up-open"),
 }

@@ -9,6 +9,8 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from hmrm_lab.evaluation.findings import LEAK, UNKNOWN
+from hmrm_lab.evaluation.ledger import count_evaluations
 from hmrm_lab.evaluation.metrics import uf1
 from hmrm_lab.evaluation.summary import (
     collect_history,
@@ -34,6 +36,13 @@ RULES = {
     "inner_subjects": "the number of epochs is chosen on held-back training subjects",
     "none": "the system is fitted in one step, so that there is no epoch to choose",
     "oracle_test": "the epoch is chosen by looking at the test subject's own labels",
+}
+CONTROLS = {
+    "shuffled_labels": "The training labels were shuffled, so that there is nothing to learn."
+    " Whatever is scored here is chance, or a leak.",
+    "shuffled_within_subjects": "The training labels were shuffled among the clips of each"
+    " subject, so that there is nothing to learn but how often subjects show each class."
+    " Whatever is scored beyond that is chance, or a leak.",
 }
 SHOWN = ("Run", "Note", "System", "Data", "Flow", "Part")  # first; the notes say what these leave
 COMMON = ("Data", "Flow")
@@ -80,6 +89,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         others=[(run.path.name, note(run.metrics())) for run in runs[1:] if note(run.metrics())],
         rules=RULES,
         baseline=_majority_uf1(metrics),
+        evaluations=str(count_evaluations(first)),
         shared=_shared(words),
         columns=list(shown.columns),
         rows=shown.to_numpy().tolist(),
@@ -110,14 +120,16 @@ def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]
                 " high, and must not be compared with honest ones.",
             )
         )
-    if metrics["control"] == "shuffled_labels":
+    if metrics.get("weights") == LEAK:
         found.append(
             (
-                "This run is a control",
-                "The training labels were shuffled, so that there is nothing to learn. Whatever"
-                " is scored here is chance, or a leak.",
+                "This run begins with weights that have seen test subjects",
+                "Weights that the training begins with have been trained on people of the test:"
+                " `hmrm audit` names them. The numbers must not be compared with honest ones.",
             )
         )
+    if metrics["control"] != "none":
+        found.append(("This run is a control", CONTROLS[metrics["control"]]))
     if not metrics["complete"]:
         found.append(
             (
@@ -141,6 +153,14 @@ def _remarks(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
                 "Procedural faces",
                 "Nobody was recorded. The figures show that the whole way works, and how systems"
                 " compare where the truth is known; they say nothing about real recordings.",
+            )
+        )
+    if metrics.get("weights") == UNKNOWN:
+        found.append(
+            (
+                "Weights of unknown origin",
+                "A file of weights that the training begins with does not say whom it was trained"
+                " on. If test subjects are among them, the numbers are too high.",
             )
         )
     subjects = metrics["all"]["subjects"]

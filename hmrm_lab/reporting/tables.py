@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from hmrm_lab.evaluation.findings import LEAK
 from hmrm_lab.evaluation.significance import paired_difference
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import CLASSES, Predictions
@@ -29,7 +30,7 @@ def results_table(runs: Sequence[RunFolder]) -> pd.DataFrame:
     """One row per run, and one for each data set where a run rests on several.
 
     Figures are numbers, the ends of an interval have columns of their own (`UF1 low`,
-    `UF1 high`). `Note` says what keeps a row from being compared: PEEKS, CONTROL, INCOMPLETE.
+    `UF1 high`). `Note` says what keeps a row from being compared: PEEKS, WEIGHTS LEAK and so on.
     A system that is no network has no number of parameters and no FLOPs (`pd.NA`).
     """
     table = pd.DataFrame([row for run in runs for row in _rows_of_run(run)])
@@ -182,6 +183,8 @@ def note(metrics: Mapping[str, Any]) -> str:
     words = []
     if metrics["peeking"]:
         words.append("PEEKS")
+    if "weights" in metrics:
+        words.append("WEIGHTS LEAK" if metrics["weights"] == LEAK else "WEIGHTS UNKNOWN")
     if metrics["control"] != "none":
         words.append("CONTROL")
     if not metrics["complete"]:

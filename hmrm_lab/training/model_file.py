@@ -1,10 +1,9 @@
-"""A trained system on disk: safetensors, with the digest of its settings and its classes beside it.
+"""A trained system on disk: safetensors, with its settings' digest, classes and subjects beside it.
 
 A network's weights, or the support vectors and what else an estimator has learnt. A fine-tuned flow
 is part of the learner and lies in the same file.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,19 @@ from torch import nn
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES, PX, RELATIVE
-from hmrm_lab.store import parse_json
-from hmrm_lab.tensors import read_tensors, write_tensors
+from hmrm_lab.tensors import read_header, read_tensors, write_weights
 from hmrm_lab.training.learner import build_learner, without_own_weights
 from hmrm_lab.training.one_step import build_estimator, has_epochs
 from hmrm_lab.training.trainer import Fitted
 
 MODEL_NAME = "model.safetensors"
-KEY = "hmrm"
 AGAIN = "delete the file and run the same command again; finished folds are kept"
 
 
 def save_model(path: Path, fitted: Fitted) -> None:
     """Write weights and buffers, whole or not at all."""
-    header = {**_identity(fitted.config), "epochs": len(fitted.losses), "unit": fitted.unit}
-    write_tensors(path, fitted.model.state_dict(), {KEY: json.dumps(header)})
+    about = {**_identity(fitted.config), "epochs": len(fitted.losses), "unit": fitted.unit}
+    write_weights(path, fitted.model.state_dict(), subjects=fitted.subjects, **about)
 
 
 def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
@@ -40,7 +37,7 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
         If the file is cut off, or is of other settings, classes or shapes, or not all finite.
     """
     metadata, tensors = read_tensors(path, problem="not readable as a model", mend=AGAIN)
-    header = _header(metadata)
+    header = read_header(metadata)
     for name, value in _identity(config).items():
         if header.get(name) != value:
             raise InputError(f"the model of a run with other {name}", where=path, mend=AGAIN)
@@ -63,12 +60,3 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
 def _identity(config: ExperimentConfig) -> dict[str, Any]:
     """What a model must have been trained with."""
     return {"settings": config.digest(), "classes": list(CLASSES)}
-
-
-def _header(metadata: dict[str, str]) -> dict[str, Any]:
-    """One entry, so that the same model is the same bytes: safetensors does not sort them."""
-    try:
-        header = parse_json(metadata.get(KEY, "{}"))
-    except ValueError:
-        return {}
-    return header if isinstance(header, dict) else {}

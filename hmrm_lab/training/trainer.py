@@ -20,7 +20,7 @@ from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.learner import Learner
 from hmrm_lab.training.one_step import answer, fit_estimator, has_epochs, inputs_of
-from hmrm_lab.training.pretrained import pretrained_weights
+from hmrm_lab.training.pretrained import pretrained_weights, seen_subjects
 
 Classifier = Callable[[FlowSet], Floats]
 EpochProbe = Callable[[Classifier], Any]
@@ -34,6 +34,8 @@ class Fitted:
     `partners` are the persons whose motion was mixed into other clips, and `statistics` those
     whose clips stand behind a number by which inputs are normalised: none where every map is put
     on a scale of its own. An estimator has neither losses nor partners. `unit` is that of its maps.
+    `subjects` are those whose recordings the weights have seen, also those behind the weights that
+    the training began with.
     """
 
     model: nn.Module | Estimator
@@ -43,6 +45,7 @@ class Fitted:
     probes: list[Any] = field(default_factory=list)
     statistics: tuple[str, ...] = ()
     unit: str = PX
+    subjects: tuple[str, ...] = ()
 
     def inputs(self, flowset: FlowSet) -> Tensor:
         """What the model is given of these clips, without any change: (n, C, H, W), or clips."""
@@ -84,6 +87,8 @@ def fit(
     `probe(classify)` is called after each epoch, which is how an epoch rule looks at a model on the
     way; it must draw no random numbers, and answers with what JSON can hold.
 
+    `epochs` ends the training earlier, on the schedule of all `training.epochs`.
+
     A system without epochs is fitted in one step: nothing is probed, nothing is half done.
 
     Folds that share a `run_seed` begin with the same pre-trained weights, where there are any; it
@@ -92,17 +97,19 @@ def fit(
     Raises `DivergedError` as soon as the loss is not finite.
     """
     refuse_bent(config, train.unit)
+    first = seed if run_seed is None else run_seed
     if not has_epochs(config):
         fitted = fit_estimator(config, train, seed=seed)
-        return Fitted(fitted, config, statistics=tuple(sorted(set(train.persons))), unit=train.unit)
+        people = tuple(sorted(set(train.persons)))
+        subjects = seen_subjects(config, train, first)
+        return Fitted(fitted, config, statistics=people, unit=train.unit, subjects=subjects)
     count = epochs or config.training.epochs
     weights = None
     if config.training.pretrain_epochs:
-        first = seed if run_seed is None else run_seed
         weights = pretrained_weights(config, first, train.maps.shape[-1], train.unit)
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        learner = Learner.begin(config, train, epochs=count, device=device, weights=weights)
+        learner = Learner.begin(config, train, device=device, weights=weights)
         if checkpoint:
             checkpoint.begin(learner, train, seed=seed, epochs=count)
         while len(learner.losses) < count:
@@ -118,6 +125,7 @@ def fit(
         tuple(sorted(partners)),
         learner.probes,
         unit=train.unit,
+        subjects=seen_subjects(config, train, first),
     )
 
 

@@ -8,7 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.synthetic import RenderedFrames, read_clips, synthetic, write_clips
+from hmrm_lab.datasets.synthetic import (
+    DRAWING,
+    RenderedFrames,
+    read_clips,
+    synthetic,
+    write_clips,
+)
 from hmrm_lab.datasets.synthetic.action_units import UNITS, unit_bumps
 from hmrm_lab.datasets.synthetic.geometry import MIRROR, mirrored, template
 from hmrm_lab.datasets.synthetic.recipes import farthest_px
@@ -75,6 +81,28 @@ def test_same_seed_same_pixels_and_another_seed_others(clips: list[Clip]) -> Non
     assert [clip.key for clip in again] == [clip.key for clip in clips]
     np.testing.assert_array_equal(again[3].frames[5], clips[3].frames[5])
     assert (other[3].frames[5] != clips[3].frames[5]).mean() > 0.5
+
+
+DRAWN = {  # mean and deviation of the onset frame, mean difference to the apex, mean flow
+    1: [
+        [147.034, 42.459, 5.687, 0.730],
+        [146.629, 42.370, 3.883, 0.371],
+        [73.414, 51.823, 3.760, 0.407],
+        [73.664, 51.934, 2.843, 0.246],
+        [74.158, 52.284, 4.412, 0.584],
+        [73.073, 51.637, 4.206, 0.603],
+    ]
+}
+
+
+def test_what_is_drawn_belongs_to_the_version_of_the_drawing(clips: list[Clip]) -> None:
+    """If this fails, raise DRAWING, which names the caches, and pin the new figures here."""
+    figures = []
+    for clip in clips:
+        onset, apex = (clip.frames[n].astype(float) for n in (clip.onset, clip.apex))
+        flow = rendered(clip).flow(clip.onset, clip.apex)
+        figures.append([onset.mean(), onset.std(), abs(apex - onset).mean(), abs(flow).mean()])
+    np.testing.assert_allclose(figures, DRAWN[DRAWING], atol=0.005)
 
 
 def test_frames_do_not_depend_on_the_order_of_access(clips: list[Clip]) -> None:

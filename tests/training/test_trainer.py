@@ -134,7 +134,7 @@ def test_warm_up_and_cosine(toy_flowset: FlowSet) -> None:
 
     training = TrainingConfig(epochs=10, schedule="cosine", warmup_epochs=2)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = _schedule(training, optimizer, steps=5, epochs=10)
+    schedule = _schedule(training, optimizer, steps=5)
     rates = []
     for _ in range(50):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -144,3 +144,10 @@ def test_warm_up_and_cosine(toy_flowset: FlowSet) -> None:
     assert rates[10] == pytest.approx(1.0)
     assert rates[30] == pytest.approx(0.5)
     assert all(later < earlier for earlier, later in pairwise(rates[10:]))
+
+
+def test_a_training_that_ends_early_is_the_whole_one_up_to_there(toy_flowset: FlowSet) -> None:
+    config = quick_config("mlp", "training.epochs=6", "training.schedule=cosine")
+    whole = fit(config, toy_flowset, seed=0).losses
+    for epochs in (1, 4, 6):
+        assert fit(config, toy_flowset, seed=0, epochs=epochs).losses == whole[:epochs]

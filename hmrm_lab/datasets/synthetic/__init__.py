@@ -25,6 +25,9 @@ COMPOSITE_COUNTS = (250, 109, 83)
 
 FPS = 100.0
 
+DRAWING = 1
+"""Part of the name of every cache of drawn clips: raise it when the same arguments draw others."""
+
 
 @datasets.register("synthetic", source="procedural")
 def synthetic(
