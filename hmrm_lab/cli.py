@@ -159,16 +159,23 @@ def report(
 
 @app.command()
 def score(
-    log: Annotated[Path, typer.Argument(help="predictions.csv, MEGC log, or STSTNet log.")],
+    log: Annotated[Path, typer.Argument(help="Table, or log as MEGC, STSTNet and HTNet print it.")],
     as_json: Json = False,
 ) -> None:
-    """UF1, UAR and accuracy of a log of predictions, pooled over all folds."""
+    """UF1, UAR and accuracy of a log of predictions, pooled over all folds; says how it was read.
+
+    Columns of a table are found by the names in its header, in any order.
+    """
     from hmrm_lab.evaluation.logs import read_predictions
     from hmrm_lab.evaluation.summary import summarise
     from hmrm_lab.reporting.tables import render_text, scores_table
 
-    scores = summarise(read_predictions(log))
-    show(scores, render_text(scores_table(scores)), as_json)
+    predictions, told = read_predictions(log)
+    scores = summarise(predictions) | {"read_as": told}
+    text = "\n".join(
+        [render_text(scores_table(scores)), "", *(f"read as  {line}" for line in told)]
+    )
+    show(scores, text, as_json)
 
 
 app.command()(cli_flow.flow)
