@@ -127,6 +127,12 @@ def tuned_config(*overrides: str) -> ExperimentConfig:
     return quick_config("hmrm", "flow.name=gru_attention", "flow.finetune=true", *overrides)
 
 
+def grid_masks(size: int) -> np.ndarray:
+    """Sixteen regions that cover a map, row by row: (16, size, size)."""
+    row_of = np.arange(size) * 4 // size
+    return (row_of[:, None] * 4 + row_of)[None] == np.arange(16)[:, None, None]
+
+
 class Pixels:
     """A clip's frames without what is known of them."""
 
