@@ -89,7 +89,7 @@ def run(
     """Leave-one-subject-out evaluation. Started again, it goes on where it was.
 
     Several --system are evaluated on the same folds and shown side by side. A fold that fails does
-    not stop the others; the exit status is 1 then, and the same command tries it again.
+    not stop the others; the exit status is 1 then.
     """
     changes = [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
@@ -265,7 +265,7 @@ def _tell_failures(folders: list[Any]) -> None:
 
     told = [said for folder in folders if (said := describe_failures(folder))]
     if told:
-        raise FailedFoldsError(f"{'; '.join(told)}; the same command tries them again")
+        raise FailedFoldsError("; ".join(told))
 
 
 def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:

@@ -118,8 +118,9 @@ def make_clip_flowset(
 
 
 def quick_config(system: str = "hmrm", *overrides: str) -> ExperimentConfig:
-    """The smoke preset with these changes."""
-    return load_config("smoke", system=system, overrides=overrides)
+    """The settings of the smoke preset with these changes, and without its stamp."""
+    config = load_config("smoke", system=system, overrides=overrides)
+    return config.model_copy(update={"preset": "default"})
 
 
 def tuned_config(*overrides: str) -> ExperimentConfig:

@@ -174,6 +174,7 @@ def _stamp(config: ExperimentConfig, units: list[dict[str, Any]], folds: int, fa
     expected = folds * len(config.evaluation.seeds)
     return stamp(
         {
+            "preset": config.preset,
             "epoch_rule": rule_of(config),
             "peeking": rule_of(config) in PEEKING,
             "control": config.evaluation.control,

@@ -11,7 +11,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.calibration import calibration_words
 from hmrm_lab.evaluation.occlusion import occlusion_falls
 from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
-from hmrm_lab.evaluation.summary import collect_predictions, stamp
+from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.faces.regions import part_masks, reduce_masks
 from hmrm_lab.preparation import compute_flowset, reduce_frames, with_whole_clips
 from hmrm_lab.preparation.crops import Crop, crop_clip
@@ -206,6 +206,6 @@ def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str)
             "mark it with --onset and --offset."
         )
     metrics = run.metrics()
-    if metrics["peeking"] or not metrics["complete"]:
+    if metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]:
         said.append(f"Of the run: {stamp(metrics)}.")
     return said
