@@ -89,7 +89,7 @@ def run(
     """Leave-one-subject-out evaluation. Started again, it goes on where it was.
 
     Several --system are evaluated on the same folds and shown side by side. A fold that fails does
-    not stop the others; the exit status is 1 then, and the same command tries it again.
+    not stop the others; the exit status is 1 then.
     """
     changes = [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
@@ -159,16 +159,23 @@ def report(
 
 @app.command()
 def score(
-    log: Annotated[Path, typer.Argument(help="predictions.csv, MEGC log, or STSTNet log.")],
+    log: Annotated[Path, typer.Argument(help="Table, or log as MEGC, STSTNet and HTNet print it.")],
     as_json: Json = False,
 ) -> None:
-    """UF1, UAR and accuracy of a log of predictions, pooled over all folds."""
+    """UF1, UAR and accuracy of a log of predictions, pooled over all folds; says how it was read.
+
+    Columns of a table are found by the names in its header, in any order.
+    """
     from hmrm_lab.evaluation.logs import read_predictions
     from hmrm_lab.evaluation.summary import summarise
     from hmrm_lab.reporting.tables import render_text, scores_table
 
-    scores = summarise(read_predictions(log))
-    show(scores, render_text(scores_table(scores)), as_json)
+    predictions, told = read_predictions(log)
+    scores = summarise(predictions) | {"read_as": told}
+    text = "\n".join(
+        [render_text(scores_table(scores)), "", *(f"read as  {line}" for line in told)]
+    )
+    show(scores, text, as_json)
 
 
 app.command()(cli_flow.flow)
@@ -258,7 +265,7 @@ def _tell_failures(folders: list[Any]) -> None:
 
     told = [said for folder in folders if (said := describe_failures(folder))]
     if told:
-        raise FailedFoldsError(f"{'; '.join(told)}; the same command tries them again")
+        raise FailedFoldsError("; ".join(told))
 
 
 def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:

@@ -59,6 +59,7 @@ class ExperimentConfig(Section):
     """Everything that decides the numbers of a run. Where the data lie is not part of it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "run"
+    preset: str = "default"  # that the settings began with; figures of `smoke` are stamped
     data: DataConfig = DataConfig()
     faces: FacesConfig = FacesConfig()
     flow: FlowConfig = FlowConfig()
@@ -70,8 +71,8 @@ class ExperimentConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that name these settings; the name of the run is left out."""
-        settings = self.model_dump(mode="json", exclude={"name"})
+        """Sixteen hexadecimal digits for these settings, without the names of run and preset."""
+        settings = self.model_dump(mode="json", exclude={"name", "preset"})
         if not self.flow.finetune:  # then the settings of fine-tuning decide nothing
             settings["flow"] = {**self.flow.choice, "phases": self.flow.phases}
         for name, before in LATER.items():
@@ -117,6 +118,7 @@ def load_config(
         settings = _merge(settings, {"augment": {"rotate_deg": 0.0}})
     assign(settings, changes)
     settings["name"] = name or settings.get("name", model)
+    settings.setdefault("preset", Path(preset).stem)
     return _complete(settings)
 
 

@@ -143,6 +143,23 @@ def test_settings_survive_the_run_folder(preset: str, tmp_path) -> None:
     assert RunFolder.open(tmp_path).config() == config
 
 
+def test_the_preset_stays_known_and_names_no_settings(tmp_path) -> None:
+    smoke = load_config("smoke", overrides=["training.epochs=800", "data.subjects=30"])
+    assert override(smoke, ["training.lr=1e-3"]).preset == "smoke"
+    assert smoke.model_copy(update={"preset": "default"}).digest() == smoke.digest()
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\nepochs = 3\n")
+    assert load_config(str(path)).preset == "mine"
+    path.write_text(to_toml(smoke.model_dump(mode="json")))
+    assert load_config(str(path)).preset == "smoke", "settings that a run has left"
+    for change in (
+        lambda text: load_config(overrides=[text]),
+        lambda text: override(smoke, [text]),
+    ):
+        with pytest.raises(ConfigError, match="name it with --preset"):
+            change("preset=default")
+
+
 def test_defaults_alone_are_valid() -> None:
     assert ExperimentConfig().evaluation.epoch_rule == "last"
 

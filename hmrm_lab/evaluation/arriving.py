@@ -176,6 +176,7 @@ def _stamp(
     expected = data["folds"] * len(config.evaluation.seeds)
     return stamp(
         {
+            "preset": config.preset,
             "epoch_rule": rule_of(config),
             "peeking": rule_of(config) in PEEKING,
             "control": config.evaluation.control,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hmrm_lab.reporting.comparison import METRICS, SKETCH, p_words, parts_of
+from hmrm_lab.reporting.comparison import METRICS, SKETCH, has_smoke, p_words, parts_of
 from hmrm_lab.reporting.published import claims_of
 from hmrm_lab.reporting.tables import ALL, count_words, latex_row
 
@@ -104,6 +104,8 @@ def lead(table: pd.DataFrame) -> list[str]:
     ranked = table[table["Rank"].notna()]
     if ranked.empty:
         return ["No system has a complete run yet: there is nothing to rank."]
+    if has_smoke(ranked):
+        return [f"{len(ranked)} systems ran with the preset smoke: their order says nothing."]
     best = ranked.iloc[0]
     words = [
         f"Of {len(ranked)} system{'s' if len(ranked) > 1 else ''}, {best['System']} has the highest"

@@ -16,6 +16,7 @@ from hmrm_lab.evaluation.summary import (
     collect_history,
     collect_predictions,
     describe_failures,
+    is_smoke,
     stamp,
 )
 from hmrm_lab.records import CLASSES, FlowSet, Predictions
@@ -27,7 +28,7 @@ from hmrm_lab.reporting.figures import (
     training_curves_figure,
 )
 from hmrm_lab.reporting.pages import figure_box, render_page
-from hmrm_lab.reporting.tables import ALL, display_table, note, results_table
+from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
 from hmrm_lab.store import RunFolder, write_atomic
 
 FEW_SUBJECTS = 12
@@ -110,7 +111,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
 
 def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]]:
     """What a reader must know before any number: heading and sentence."""
-    found = []
+    found = [SMOKE_WARNING] if is_smoke(metrics) else []
     if metrics["peeking"]:
         found.append(
             (
@@ -135,10 +136,8 @@ def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]
             (
                 "This run is incomplete",
                 f"Only {metrics['units_done']} of {metrics['units_expected']} folds are finished."
-                + (f" {failures}." if failures else "")
-                + " The numbers cover a part of the trainings, and are paired with no other run."
-                " Start the same command again: it goes on where it stopped, and tries again what"
-                " failed.",
+                " The numbers cover a part of the trainings, and are paired with no other run."
+                f" {failures or 'Start the same command again: it goes on where it stopped'}.",
             )
         )
     return found

@@ -9,9 +9,9 @@ import torch
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.calibration import calibration_words
-from hmrm_lab.evaluation.occlusion import grid_masks, occlusion_falls
-from hmrm_lab.evaluation.prediction import RecordingPrediction
-from hmrm_lab.evaluation.summary import collect_predictions, stamp
+from hmrm_lab.evaluation.occlusion import occlusion_falls
+from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
+from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.faces.regions import part_masks, reduce_masks
 from hmrm_lab.flow.strain import still_outside
 from hmrm_lab.preparation import compute_flowset, reduce_frames, with_whole_clips
@@ -102,6 +102,7 @@ def predict_recording(
     fitted, flowset = settle_flow(fitted, flowset)
     probabilities = fitted.classify(flowset)[0]
     parts = part_masks(crop.clip.frames.landmarks(0), *crop.clip.frames[0].shape[:2])  # type: ignore[attr-defined]
+    parts[ELSEWHERE] = ~np.any(list(parts.values()), axis=0)
     small = reduce_masks(np.stack(list(parts.values())), MAP_SIDE_PX)
     part_falls = occlusion_falls(fitted.classify, flowset, small)
     apex_is = "given" if crop.apex == "annotated" else crop.apex
@@ -120,8 +121,8 @@ def predict_recording(
         onset_image=crop.clip.frames[0],
         apex_image=crop.clip.frames[1],
         motion=flowset.maps[0],
-        cell_falls=occlusion_falls(fitted.classify, flowset, grid_masks(MAP_SIDE_PX)),
         part_falls={name: float(fall) for name, fall in zip(parts, part_falls, strict=True)},
+        parts=parts,
         outside_share=crop.outside_share,
         outside_energy=0.0 if flowset.outside_energy is None else float(flowset.outside_energy[0]),
         caveats=(
@@ -214,6 +215,6 @@ def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str)
             "mark it with --onset and --offset."
         )
     metrics = run.metrics()
-    if metrics["peeking"] or not metrics["complete"]:
+    if metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]:
         said.append(f"Of the run: {stamp(metrics)}.")
     return said

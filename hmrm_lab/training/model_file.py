@@ -19,7 +19,7 @@ from hmrm_lab.training.one_step import build_estimator, has_epochs
 from hmrm_lab.training.trainer import Fitted
 
 MODEL_NAME = "model.safetensors"
-AGAIN = "delete the file and run the same command again; finished folds are kept"
+AGAIN = "delete the file and give the run's `hmrm run` command; finished folds are kept"
 
 
 def save_model(path: Path, fitted: Fitted) -> None:
@@ -52,7 +52,8 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
             "these weights do not fit the system of the run", where=path, mend=AGAIN
         ) from None
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise InputError("a model with weights that are not finite", where=path, mend=AGAIN)
+        mend = "name another run, or train with a lower training.lr"
+        raise InputError("a model with weights that are not finite", where=path, mend=mend)
     model = model.eval() if isinstance(model, nn.Module) else model
     return Fitted(model, config, unit=header["unit"])
 

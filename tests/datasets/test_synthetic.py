@@ -19,6 +19,7 @@ from hmrm_lab.datasets.synthetic.action_units import UNITS, unit_bumps
 from hmrm_lab.datasets.synthetic.geometry import MIRROR, mirrored, template
 from hmrm_lab.datasets.synthetic.recipes import farthest_px
 from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.records import CLASSES, Clip
 from hmrm_lab.registry import datasets
 
@@ -309,11 +310,13 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         "subject,clip,label,onset,apex,offset,fps\ns01,a,surprise,0,1,2,30\n"
     )
     frames = read_clips(tmp_path)[0].frames
+    assert not isinstance(frames, LandmarkedFrames)
+    with pytest.raises(InputError, match=r"001\.png: not a PNG"):
+        frames[1]
+    (folder / "landmarks.npy").write_bytes(b"")
+    frames = read_clips(tmp_path)[0].frames
     with pytest.raises(InputError, match=r"001\.png: not an image"):
         frames[1]
-    with pytest.raises(InputError, match=r"landmarks\.npy: no landmarks"):
-        frames.landmarks(0)  # type: ignore[attr-defined]
-    (folder / "landmarks.npy").write_bytes(b"")
     with pytest.raises(InputError, match=r"landmarks\.npy: not a NumPy array"):
         frames.landmarks(0)  # type: ignore[attr-defined]
     np.save(folder / "landmarks.npy", np.zeros((2, 68, 2), np.float32))

@@ -158,6 +158,7 @@ def test_the_statement_follows_from_the_table() -> None:
             "UF1 low": [0.7, 0.7, 0.7, 0.7, 0.4],
             "UF1 high": [0.9, 0.9, 0.9, 0.9, 0.6],
             "Parameters": [1e5, 1e7, 2e3, math.nan, 1e9],
+            "Note": "",
         }
     )
     told = parameter_statement(table, "ours")

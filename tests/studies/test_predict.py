@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import DivergedError, HmrmError, InputError
-from hmrm_lab.evaluation.occlusion import grid_masks, hold_still
+from hmrm_lab.evaluation.occlusion import hold_still
+from hmrm_lab.faces.regions import PARTS, reduce_masks
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.records import RELATIVE, Clip, ClipKey, FlowSet
@@ -70,11 +71,13 @@ def test_the_answer_is_that_of_the_model_on_the_map(
     assert seen.probabilities == pytest.approx(classify(model, run.config(), flowset)[0], abs=1e-6)
     assert seen.probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert (seen.apex, seen.apex_is, seen.face) == (clip.apex, "given", "template")
-    held = hold_still(flowset.maps[0], grid_masks(28)[7:8])
-    without = classify(model, run.config(), replace(flowset, maps=held))[0]
-    expected = seen.probabilities[seen.winner] - without[seen.winner]
-    assert seen.cell_falls[7] == pytest.approx(expected, abs=1e-6)
-    assert set(seen.part_falls) >= {"mouth", "brow_left"}
+    assert set(seen.part_falls) == {*PARTS, "elsewhere"}
+    assert (seen.parts["elsewhere"] == ~np.any([seen.parts[name] for name in PARTS], axis=0)).all()
+    for name in ("mouth", "elsewhere"):
+        held = hold_still(flowset.maps[0], reduce_masks(seen.parts[name][None], 28))
+        without = classify(model, run.config(), replace(flowset, maps=held))[0]
+        expected = seen.probabilities[seen.winner] - without[seen.winner]
+        assert seen.part_falls[name] == pytest.approx(expected, abs=1e-6)
     assert seen.caveats[0].startswith("In this run")
     assert any("nothing about people" in words for words in seen.caveats)
 
@@ -205,7 +208,7 @@ def test_no_face_is_refused(run: RunFolder, tmp_path: Path) -> None:
         predict_recording(tmp_path, run)
     still = predict_recording(tmp_path, run, provider="template")
     assert still.apex_is == "guessed"
-    assert not still.cell_shares.any()
+    assert not any(still.part_shares.values())
 
 
 def test_a_face_is_found_in_a_frame_larger_than_it(

@@ -15,12 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.coding import Row, class_of, find_name, read_coding, whole
+from hmrm_lab.datasets.images import RecordedFrames
 from hmrm_lab.datasets.synthetic.geometry import Floats
 from hmrm_lab.datasets.walking import check_name
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES, Clip, ClipKey, LandmarkedFrames
 
-LIST_NAME = "clips.csv"
+LIST_NAME, LANDMARKS = "clips.csv", "landmarks.npy"
 COLUMNS = ("subject", "clip", "label", "onset", "apex", "offset", "fps")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 Number = TypeVar("Number", int, float)
@@ -28,7 +29,7 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class ImageFrames:
-    """Images of a folder, read when asked for: (H, W, 3) uint8, RGB."""
+    """Images of a folder with landmarks, read when asked for: (H, W, 3) uint8, RGB."""
 
     paths: tuple[Path, ...]
 
@@ -49,7 +50,7 @@ class ImageFrames:
 
     def landmarks(self, index: int) -> Floats:
         """The landmarks of a frame from `landmarks.npy`: (68, 2) float32, order (x, y), pixels."""
-        path = self.paths[index].parent / "landmarks.npy"
+        path = self.paths[index].parent / LANDMARKS
         if not path.is_file():
             raise InputError(
                 "no landmarks for this clip", mend="detect them or write this file", where=path
@@ -83,7 +84,7 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
                 raise InputError("cannot be written", mend="free space or rights", where=path)
         if isinstance(clip.frames, LandmarkedFrames):
             points = [clip.frames.landmarks(number) for number in range(len(clip.frames))]
-            np.save(folder / "landmarks.npy", np.stack(points))
+            np.save(folder / LANDMARKS, np.stack(points))
         label = CLASSES[clip.label]
         rows.append((*clip.key[1:], label, clip.onset, clip.known_apex, clip.offset, clip.fps))
     path = root / LIST_NAME
@@ -92,7 +93,9 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
 
 
 def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
-    """The clips that `root/clips.csv` lists. Images are read when a frame is asked for.
+    """The clips that `root/clips.csv` lists, with landmarks where a folder has `landmarks.npy`.
+
+    Images are read when a frame is asked for.
 
     Raises
     ------
@@ -146,7 +149,7 @@ def _read_row(root: Path, row: Row, dataset: str) -> Clip:
     return Clip(
         key=ClipKey(dataset, folder.parent.name, folder.name),
         label=label,
-        frames=ImageFrames(images),
+        frames=ImageFrames(images) if (folder / LANDMARKS).is_file() else RecordedFrames(images),
         onset=onset,
         apex=apex,
         offset=offset,
