@@ -111,8 +111,8 @@ def test_too_many_and_too_large_are_refused(
     frames = [drawn(number) for number in range(5)]
     path = write_video(tmp_path / "clip.avi", frames)
     folder = write_folder(tmp_path / "clip", frames)
-    assert "more than 4 frames; cut the part" in refusal(path)
-    assert "more than 4 frames; cut the part" in refusal(folder)
+    assert "more than 4 frames; name the part" in refusal(path)
+    assert "more than 4 frames; name the part" in refusal(folder)
     monkeypatch.setattr(video_module, "MOST_FRAMES", 5)
     assert len(open_recording(path).frames) == len(open_recording(folder).frames) == 5
     monkeypatch.setattr(video_module, "MOST_PIXELS", 100)
@@ -127,9 +127,9 @@ def test_frames_of_several_sizes_are_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_put_in_order_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "clip", [drawn(0), drawn(1)])
     (folder / "img01.png").write_bytes((folder / "img1.png").read_bytes())
-    assert "more than one image with the number: 1" in refusal(folder)
+    assert "more than one image with the number 1: img1.png" in refusal(folder)
     (folder / "img01.png").rename(folder / "portrait.png")
     assert "an image without a number: portrait.png" in refusal(folder)
     (folder / "portrait.png").unlink()
     (folder / "img1.png").write_bytes(b"broken")
-    assert "img1.png: not a PNG, JPEG or BMP image" in refusal(folder)
+    assert "img1.png: not a PNG, JPEG, BMP, TIFF, WebP or PPM image" in refusal(folder)

@@ -3,6 +3,7 @@
 Any recordings in this layout can be read, with or without a `landmarks.npy` beside the images.
 """
 
+import logging
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,15 +14,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hmrm_lab.datasets.findings import shown
+from hmrm_lab.datasets.images import read_image
 from hmrm_lab.datasets.synthetic.geometry import Floats
 from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
+from hmrm_lab.datasets.walking import Tree, order_frames
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES, Clip, ClipKey
+
+log = logging.getLogger(__name__)
 
 LIST_NAME = "clips.csv"
 COLUMNS = ("subject", "clip", "label", "onset", "apex", "offset", "fps")
 LONGEST_HEADER = 10_000  # bytes
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,7 @@ class ImageFrames:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        path = self.paths[index]
-        try:
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        except cv2.error:
-            image = None
-        if image is None:
-            raise InputError(
-                "not an image that OpenCV can read", mend="replace this file", where=path
-            )
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return read_image(self.paths[index])
 
     def landmarks(self, index: int) -> Floats:
         """The landmarks of a frame from `landmarks.npy`: (68, 2) float32, order (x, y), pixels."""
@@ -76,9 +72,7 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(len(clip.frames)):
             image = cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2BGR)
-            path = folder / f"{number:03d}.png"
-            if not cv2.imwrite(str(path), image):
-                raise InputError("cannot be written", mend="free space or rights", where=path)
+            (folder / f"{number:03d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
         if isinstance(clip.frames, RenderedFrames):
             points = [clip.frames.landmarks(number) for number in range(len(clip.frames))]
             np.save(folder / "landmarks.npy", np.stack(points))
@@ -172,7 +166,10 @@ def _read_row(path: Path, row: int, record: dict[str, str], dataset: str) -> Cli
 def _images(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
-    return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))
+    images, note = order_frames(Tree(folder, follow_links=True).images(folder)[0])
+    if note:
+        log.warning("%s: %s", shown(folder), note)
+    return images
 
 
 def _number(path: Path, row: int, record: dict[str, str], name: str) -> float:
