@@ -64,7 +64,7 @@ def evolve(
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.evolve_figures import CAPTION, choices_figure
-    from hmrm_lab.store import write_atomic
+    from hmrm_lab.store import check_writable, write_atomic
     from hmrm_lab.studies.evolve import Evolution, keep_evolved
     from hmrm_lab.studies.evolve import evolve as breed
     from hmrm_lab.studies.journal import load_optuna
@@ -76,6 +76,7 @@ def evolve(
     ranges = {"alphas": _range("--alpha", alpha), "ratios": _range("--ratio", ratio)}
     config = load_config(preset, data=data, system=system, overrides=overrides or [])
     load_optuna()
+    check_writable(out)
     Evolution.check(config, **ranges, **bred)
     processes = count_processes(jobs)
     with ProgressBars() as bars:

@@ -81,6 +81,7 @@ def sweep(
     """
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.cells import NOT_A_TEST, best_cell
     from hmrm_lab.studies.sweep import Sweep
     from hmrm_lab.studies.unseal import count_looks
@@ -92,6 +93,7 @@ def sweep(
         raise ConfigError(
             "a grid tries every combination", mend="leave --trials out, or take --sampler tpe"
         )
+    check_writable(out)
     config = load_config(preset, data=data, system=system, overrides=overrides or [])
     over = _space(space, widths, depths)
     processes = count_processes(jobs)

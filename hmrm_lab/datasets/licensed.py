@@ -63,13 +63,22 @@ class Source:
     left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
-def survey(source: Source, root: Path, *, coding: str = "", images: str = "") -> Survey:
+def survey(
+    source: Source,
+    root: Path,
+    *,
+    coding: str = "",
+    images: str = "",
+    follow_links: bool = False,
+) -> Survey:
     """Everything that the coding file lists and the tree holds.
 
     Parameters
     ----------
     coding, images
         The coding file and the folder of images below the root, where there are several.
+    follow_links
+        Read what links lead to, although it lies outside of the root.
 
     Raises
     ------
@@ -77,7 +86,7 @@ def survey(source: Source, root: Path, *, coding: str = "", images: str = "") ->
         If the root or the coding file is wrong, or not one clip is usable.
     """
     check_root(root, source.facts.title)
-    tree = Tree(root)
+    tree = Tree(root, follow_links)
     path = find_coding(tree, source.facts, source.patterns, coding)
     table = read_coding(path, source.columns)
     findings: list[Finding] = []

@@ -19,7 +19,7 @@ from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import CLASSES, FlowSet
-from hmrm_lab.store import RunFolder, to_json, write_atomic
+from hmrm_lab.store import RunFolder, check_writable, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
 from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
 from hmrm_lab.training.pretrained import pretrained_weights
@@ -50,6 +50,8 @@ def run_experiment(
     The folds are computed by `jobs` processes dealt round the `devices`, or wherever `execute`
     says. Those that fail do not stop the others: see `RunFolder.failures`.
     """
+    run = RunFolder.of(config, out)
+    check_writable(run.path)
     if flowset is None:
         faces, flow = _stage(watch, "faces"), _stage(watch, "flow")
         flowset = load_flowset(config, root, jobs=jobs, on_faces=faces, on_progress=flow)
@@ -57,7 +59,6 @@ def run_experiment(
         for seed in config.evaluation.seeds:  # once, and not by every process
             pretrained_weights(config, seed, flowset.maps.shape[-1])
     data = {**_describe(config, flowset), "device": devices[0].partition(":")[0]}
-    run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))
     with watching(run, watch, f"{label or config.model.name}: folds"):
         run_loso(config, flowset, run, execute=execute or processes(jobs, devices))

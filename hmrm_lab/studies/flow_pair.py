@@ -14,7 +14,7 @@ from hmrm_lab.flow.files import check_suffix, write_flow
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_colour import flow_to_rgb
 from hmrm_lab.reporting.pictures import png_bytes
-from hmrm_lab.store import write_atomic_bytes
+from hmrm_lab.store import check_target, write_atomic_bytes
 
 
 def flow_between(
@@ -26,6 +26,7 @@ def flow_between(
         check_suffix(out)
     if picture is not None and picture.suffix != ".png":
         raise InputError(f"picture '{picture.name}' is not .png", mend="name a .png file")
+    check_target(out, picture)
     first, second = read_image(onset), read_image(apex)
     _check_sizes(onset, first, apex, second)
     flow_px = estimator.build()(first[None], second[None])[0]

@@ -4,6 +4,7 @@ Such a lock, not a process id, is to be trusted: it goes when its process goes, 
 and no other process can be taken for it. Linux and macOS have such locks.
 """
 
+import errno
 import json
 import os
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 from hmrm_lab.errors import InputError
 from hmrm_lab.store import parse_json
 
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 GUARD = "guard"  # of a folder, held for the moment in which somebody looks at its locks
 
 
@@ -123,7 +125,15 @@ def _lock(handle: int, *, wait: bool) -> None:
         raise InputError(
             "runs in the background need Linux or macOS", mend="use `hmrm run`, or run_experiment"
         ) from None
-    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise InputError(
+            f"this disk has no file locks ({error.strerror})",
+            mend="choose a folder on another disk, such as a local one",
+        ) from None
 
 
 def _parse(text: str) -> Worker:

@@ -20,7 +20,7 @@ from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.similarity import fit_similarity
 from hmrm_lab.faces.track import FaceTrack, find_faces
 from hmrm_lab.records import Clip, ClipKey
-from hmrm_lab.store import write_atomic_bytes
+from hmrm_lab.store import check_target, write_atomic_bytes
 
 NAME = "recording"  # in place of a data set
 SCENE_PX = 300
@@ -160,6 +160,7 @@ def write_drawn_recording(path: Path, seed: int = 0) -> Path:
     Path
         That of the video, an .avi of JPEG frames.
     """
+    check_target(path)
     clip = synthetic(subjects=2, clips=2, seed=seed)[0]
     track = reference_track(clip)
     scene = fit_similarity(track[clip.onset].five()[:2], np.array(SCENE_EYES, dtype=np.float32))

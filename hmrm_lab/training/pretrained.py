@@ -14,7 +14,7 @@ from hmrm_lab.preparation import load_flowset
 from hmrm_lab.preparation.cache import digest_of
 from hmrm_lab.registry import datasets
 from hmrm_lab.sections import DataConfig
-from hmrm_lab.store import cache_folder
+from hmrm_lab.store import cache_folder, check_cache
 from hmrm_lab.tensors import read_tensors, write_tensors
 
 DRAWN = "synthetic"
@@ -65,6 +65,7 @@ def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
 def _make(drawn: ExperimentConfig, seed: int, size: int, file: Path) -> dict[str, Tensor]:
     from hmrm_lab.training.trainer import fit  # which begins with what is made here
 
+    check_cache()
     clips = load_flowset(drawn)
     if clips.maps.shape[-1] != size:
         raise ConfigError(
