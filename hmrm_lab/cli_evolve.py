@@ -68,6 +68,7 @@ def evolve(
     from hmrm_lab.studies.evolve import Evolution, keep_evolved
     from hmrm_lab.studies.evolve import evolve as breed
     from hmrm_lab.studies.journal import load_optuna
+    from hmrm_lab.studies.locks import check_locks
     from hmrm_lab.studies.sweep import overrides_of
     from hmrm_lab.studies.unseal import count_looks
     from hmrm_lab.studies.unseal import unseal as look
@@ -77,6 +78,7 @@ def evolve(
     config = load_config(preset, data=data, system=system, overrides=overrides or [])
     load_optuna()
     check_writable(out)
+    check_locks(out)
     Evolution.check(config, **ranges, **bred)
     processes = count_processes(jobs)
     with ProgressBars() as bars:

@@ -48,9 +48,7 @@ def check_cache() -> None:
 def check_writable(*folders: Path, mend: str = "name another place") -> None:
     """Refuse folders that cannot be written or made, before the work for them is done."""
     for folder in folders:
-        place = folder.absolute()
-        while not os.path.lexists(place):
-            place = place.parent
+        place = nearest_folder(folder)
         try:
             with TemporaryFile(dir=place):
                 pass
@@ -58,6 +56,14 @@ def check_writable(*folders: Path, mend: str = "name another place") -> None:
             refuse_full_disk(error, place)
             problem = f"no file can be written here ({error.strerror})"
             raise InputError(problem, where=place, mend=mend) from None
+
+
+def nearest_folder(folder: Path) -> Path:
+    """The folder itself, or the first above it that is there."""
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    return place
 
 
 def check_target(*files: Path | None) -> None:
@@ -137,9 +143,7 @@ def _flush_folder(folder: Path) -> None:
 def refuse_full_disk(error: BaseException, folder: Path) -> None:
     """Raise a `DiskFullError` that names the folder, if that is what `error` means."""
     if isinstance(error, OSError) and error.errno in FULL:
-        while not folder.exists():
-            folder = folder.parent
-        free = shutil.disk_usage(folder).free / 2**20
+        free = shutil.disk_usage(nearest_folder(folder)).free / 2**20
         raise DiskFullError(f"{folder}: the disk is full ({free:.1f} MiB free)") from None
 
 

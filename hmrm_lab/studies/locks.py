@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.store import parse_json
+from hmrm_lab.store import nearest_folder, parse_json
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 GUARD = "guard"  # of a folder, held for the moment in which somebody looks at its locks
@@ -62,6 +63,13 @@ def held(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def check_locks(folder: Path) -> None:
+    """Refuse a disk without file locks, before the work in this folder begins."""
+    if find_spec("fcntl") is not None:
+        with TemporaryFile(dir=nearest_folder(folder)) as file:
+            try_lock(file.fileno())
 
 
 def holder(lock: Path) -> Worker | None:

@@ -281,7 +281,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         "subject,clip,label,onset,apex,offset,fps\ns01,a,surprise,0,1,2,30\n"
     )
     frames = read_clips(tmp_path)[0].frames
-    with pytest.raises(InputError, match=r"001\.png: not an image"):
+    with pytest.raises(InputError, match=r"001\.png: not a PNG"):
         frames[1]
     with pytest.raises(InputError, match=r"landmarks\.npy: no landmarks"):
         frames.landmarks(0)  # type: ignore[attr-defined]
