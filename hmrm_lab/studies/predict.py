@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.findings import shown
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.calibration import calibration_words
 from hmrm_lab.evaluation.occlusion import occlusion_falls
@@ -70,6 +71,7 @@ def predict_recording(
     apex: int | None = None,
     offset: int | None = None,
     provider: str | None = None,
+    follow_links: bool = False,
 ) -> RecordingPrediction:
     """Class probabilities of a recording with what they rest on and what they are worth.
 
@@ -79,6 +81,8 @@ def predict_recording(
         Frame numbers from 0; the apex is spotted, and the offset the last frame, if not given.
     provider
         Of faces; the run's if not given.
+    follow_links
+        Read frames that are links to files outside of their folder.
 
     Raises
     ------
@@ -88,7 +92,7 @@ def predict_recording(
     config = run.config()
     _check_input(config, run)
     fitted = load_model(run.path / MODEL_NAME, config, MAP_SIDE_PX)
-    clip = recording_clip(path, onset=onset, apex=apex, offset=offset)
+    clip = recording_clip(path, onset=onset, apex=apex, offset=offset, follow_links=follow_links)
     faces = _faces(config, provider)
     crop = crop_clip(clip, faces)
     face = _face_of(crop, faces, path)
@@ -107,7 +111,7 @@ def predict_recording(
     part_falls = occlusion_falls(fitted.classify, flowset, small)
     apex_is = "given" if crop.apex == "annotated" else crop.apex
     return RecordingPrediction(
-        recording=str(path),
+        recording=shown(path),
         run=str(run.path),
         probabilities=probabilities,
         frames=len(clip.frames),
@@ -206,6 +210,7 @@ def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str)
         "The system has seen every subject of the run: on a clip of one of them it is not tested."
     )
     said.append("It knows three classes and no neutral face: it names one of them in any case.")
+    said += [note] if (note := getattr(clip.frames, "note", "")) else []
     if apex_is == "guessed":
         said.append("Nothing seems to move between onset and offset; the apex is a guess.")
     seconds = (clip.offset - clip.onset) / clip.fps if clip.fps else 0.0
