@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.faces.face import Face, FaceProvider, check_frame
+from hmrm_lab.faces.face import Face, FaceProvider, check_frame, choose_face
 from hmrm_lab.faces.mtcnn_networks import Proposal, Refinement, load_networks
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import providers
@@ -57,13 +57,16 @@ class MtcnnFaces:
             return None
         squares = _squared(found.boxes)
         corrections, points, scores = self.output(_cut_out(frame, squares, 48))
-        best = int(scores.argmax())
-        if scores[best] < self.thresholds[2]:
-            return None
-        box = _corrected(squares, corrections.numpy())[best]
-        places = points[best].numpy().reshape(2, 5).T  # (5, 2), in sides of the square
-        pixels = squares[best, :2] + places * (squares[best, 2:] - squares[best, :2]) - 0.5
-        return Face(box, pixels.astype(np.float32), float(scores[best]), "mtcnn")
+        boxes = _corrected(squares, corrections.numpy())
+        places = points.numpy().reshape(-1, 2, 5).swapaxes(1, 2)  # (n, 5, 2), in sides of squares
+        corners, sides = squares[:, None, :2], squares[:, None, 2:] - squares[:, None, :2]
+        pixels = (corners + places * sides - 0.5).astype(np.float32)
+        faces = [
+            Face(boxes[k], pixels[k], float(scores[k]), "mtcnn")
+            for k in range(len(scores))
+            if scores[k] >= self.thresholds[2]
+        ]
+        return choose_face(faces, *frame.shape[:2])
 
     def _proposals(self, frame: NDArray[np.uint8]) -> Candidates:
         """Windows of all scales that may hold a face, as squares."""

@@ -17,7 +17,7 @@ from hmrm_lab.reporting.pictures import image_uri
 from hmrm_lab.store import write_atomic
 
 SIDE_PX, WHEEL_PX = 112, 56
-FACES = {"none": "", "neighbour": "face of another frame", "template": "no face found"}
+FACES = {"none": "", "neighbour": "face of another frame", "template": "mean face"}
 APEXES = {"annotated": "", "spotted": "apex spotted", "guessed": "apex guessed: nothing moves"}
 DOT, RIM = (255, 214, 64), (20, 20, 20)
 
@@ -66,6 +66,7 @@ def _cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
         (f"motion to {longest:.2f} px", image_uri(motion, "jpeg")),
     ]
     remarks = [text for text in (FACES[crop.face], APEXES[crop.apex]) if text]
+    remarks += [warning.sentence for warning in crop.warnings]
     return {
         "name": f"{clip.key.clip}, {CLASSES[clip.label]}",
         "problem": "",
