@@ -10,9 +10,9 @@ from hmrm_lab.cli_shared import Json, show
 
 def prepare(
     name: Annotated[
-        str, typer.Argument(help="casme2, smic, samm, composite, casme3, mmew or fourdme.")
+        str, typer.Argument(help="casme2, smic, samm, composite, casme3, mmew, fourdme; synthetic.")
     ],
-    root: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     preset: Annotated[str, typer.Option(help="Whose faces and flow; a run has its own.")] = (
         "default"
     ),

@@ -47,6 +47,13 @@ class KnownMotion(Protocol):
     def flow(self, source: int, target: int) -> Floats: ...
 
 
+@runtime_checkable
+class LandmarkedFrames(Protocol):
+    """Frames that bring landmarks: (68, 2) float32, (x, y) pixels."""
+
+    def landmarks(self, index: int) -> Floats: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Clip:
     """One recording of one micro-expression. Onset, apex and offset index into `frames`.
@@ -120,6 +127,9 @@ class FlowSet:
     labels : (n,) int64, 0 negative, 1 positive, 2 surprise
     masks : (n, 2, H, W) bool, order (eyes, mouth) from landmarks; None where the data set has
         no landmarks, and a template takes their place
+    inside : (n, H, W) bool, what of each crop its recording shows; the rest of the map has the
+        median motion, and no weight. None where all of every crop is shown
+    outside_energy : (n,) float32, share of the motion energy that was taken away there
     frames : the pictures behind the maps, only where the flow is to be fine-tuned
     clips : (n, T, S, S) uint8, gray, from onset to offset, only where a system takes clips
     pictures : (n, 4, S, S) float32, gray, order `PICTURES`, only where a system takes pictures
@@ -130,6 +140,8 @@ class FlowSet:
     keys: tuple[ClipKey, ...]
     masks: NDArray[np.bool_] | None = None
     unit: str = "px"
+    inside: NDArray[np.bool_] | None = None
+    outside_energy: Floats | None = None
     frames: FramePairs | None = None
     clips: NDArray[np.uint8] | None = None
     pictures: Floats | None = None
@@ -142,6 +154,8 @@ class FlowSet:
             raise ValueError(f"labels must be ({n},), not {self.labels.shape}")
         if self.masks is not None and self.masks.shape != (n, len(MASKS), *self.maps.shape[2:]):
             raise ValueError(f"masks do not fit the maps: {self.masks.shape}")
+        if self.inside is not None and self.inside.shape != (n, *self.maps.shape[2:]):
+            raise ValueError(f"what is inside does not fit the maps: {self.inside.shape}")
         if self.frames is not None and len(self.frames) != n:
             raise ValueError(f"frames of {len(self.frames)} clips do not fit {n} maps")
         if self.clips is not None and (self.clips.ndim != 4 or len(self.clips) != n):
@@ -168,6 +182,8 @@ class FlowSet:
             labels=self.labels[rows].copy(),
             keys=tuple(self.keys[row] for row in rows),
             masks=None if self.masks is None else self.masks[rows].copy(),
+            inside=None if self.inside is None else self.inside[rows].copy(),
+            outside_energy=None if self.outside_energy is None else self.outside_energy[rows],
             frames=None if self.frames is None else self.frames.take(rows),
             clips=None if self.clips is None else self.clips[rows].copy(),
             pictures=None if self.pictures is None else self.pictures[rows].copy(),
@@ -182,7 +198,8 @@ class FlowSet:
         for key in self.keys:
             digest.update("\0".join(key).encode())
         pairs = () if self.frames is None else (self.frames.images, self.frames.pixel)
-        for array in (self.maps, self.labels, self.masks, *pairs, self.clips, self.pictures):
+        arrays = (self.maps, self.labels, self.masks, self.inside, *pairs)
+        for array in (*arrays, self.clips, self.pictures):
             if array is not None:
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).tobytes())

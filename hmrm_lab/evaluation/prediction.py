@@ -33,6 +33,9 @@ class RecordingPrediction:
     cell_falls, part_falls
         How far the winner's probability falls with this sub-region, or this part of the face, held
         still; see `occlusion`.
+    outside_share, outside_energy
+        Of the crop's area and of its motion, what lies beyond the recording's frame and was left
+        out.
     caveats
         What the probabilities are worth, in sentences; the first is the run's calibration.
     warnings
@@ -63,6 +66,8 @@ class RecordingPrediction:
     motion: Floats
     cell_falls: Floats
     part_falls: dict[str, float]
+    outside_share: float
+    outside_energy: float
     caveats: tuple[str, ...]
     warnings: tuple[ClipWarning, ...] = ()
 
@@ -110,6 +115,8 @@ class RecordingPrediction:
                 "apex_is": self.apex_is,
             },
             "face": {"is": self.face, "provider": self.provider},
+            "outside_share": _rounded(self.outside_share),
+            "outside_energy": _rounded(self.outside_energy),
             "regions": [
                 {
                     "name": name,

@@ -69,7 +69,8 @@ class Face:
         """The same face in a picture of which its own is a part, `scale` times as large here."""
         box = (self.box.reshape(2, 2) / scale + shift_px).reshape(4).astype(np.float32)
         points = ((self.points + 0.5) / scale - 0.5 + shift_px).astype(np.float32)
-        return replace(self, box=box, points=points, others=())
+        others = tuple(other.placed(scale, shift_px) for other in self.others)
+        return replace(self, box=box, points=points, others=others)
 
     def taken_from(self, frame: int) -> "Face":
         """The same face where another frame had none."""

@@ -43,10 +43,21 @@ class MtcnnFaces:
     output: Refinement
     smallest_face: float
     thresholds: tuple[float, float, float]
+    border: float
 
     @torch.inference_mode()
     def __call__(self, frame: NDArray[np.uint8], /) -> Face | None:
         check_frame(frame)
+        face = self._search(frame)
+        pad = round(self.border * min(frame.shape[:2]))
+        if face is None and pad:  # a picture cut out tightly shows too little round the face
+            wide = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+            face = self._search(np.asarray(wide, dtype=np.uint8))
+            one = np.ones(2, dtype=np.float32)
+            face = face.placed(one, -pad * one) if face is not None else None
+        return face
+
+    def _search(self, frame: NDArray[np.uint8]) -> Face | None:
         found = self._proposals(frame)
         if len(found) == 0:
             return None
@@ -103,6 +114,7 @@ def mtcnn(
     proposal_threshold: float = 0.6,
     refinement_threshold: float = 0.7,
     output_threshold: float = 0.7,
+    border: float = 0.25,
 ) -> FaceProvider:
     """MTCNN with the weights of the package `mtcnn`, without its code.
 
@@ -112,6 +124,9 @@ def mtcnn(
         In shares of the frame's smaller side; smaller is slower.
     proposal_threshold, refinement_threshold, output_threshold
         The least score at which each of the networks lets a window pass.
+    border
+        Of the frame's smaller side: what is added on all sides, by repeating the border, where
+        the frame alone shows no face.
 
     Raises
     ------
@@ -120,8 +135,10 @@ def mtcnn(
     """
     if not 0 < smallest_face <= 1:
         raise ConfigError(f"smallest_face={smallest_face}", mend="give a share from 0 to 1")
+    if border < 0:
+        raise ConfigError(f"border={border}", mend="give 0 or more")
     thresholds = (proposal_threshold, refinement_threshold, output_threshold)
-    return MtcnnFaces(*load_networks(), smallest_face, thresholds)
+    return MtcnnFaces(*load_networks(), smallest_face, thresholds, border)
 
 
 def _as_input(images: NDArray[np.uint8]) -> Tensor:

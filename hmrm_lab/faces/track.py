@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -13,18 +12,11 @@ from numpy.typing import NDArray
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import SMALLEST_SIDE, Face, FaceProvider, box_around
 from hmrm_lab.faces.template import face_in_frame
-from hmrm_lab.records import Floats, Frames
+from hmrm_lab.records import Frames, LandmarkedFrames
 
 EXACT = "exact"
 AROUND = 0.5  # of a face's size, on every side of it: where the next frame is searched first
 FOLLOWED_PX = 240  # the larger side of this part, reduced; the face itself has half of it
-
-
-@runtime_checkable
-class LandmarkedFrames(Protocol):
-    """Frames that bring landmarks: (68, 2) float32, (x, y) pixels."""
-
-    def landmarks(self, index: int) -> Floats: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +110,7 @@ def _around(frame: NDArray[np.uint8], provider: FaceProvider, near: Face) -> Fac
     small = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
     face = provider(np.asarray(small, dtype=np.uint8))
     zoom = np.array([width / part.shape[1], height / part.shape[0]], dtype=np.float32)
-    return face.placed(zoom, low.astype(np.float32)) if face is not None else None
+    return replace(face, others=()).placed(zoom, low.astype(np.float32)) if face else None
 
 
 def find_faces(

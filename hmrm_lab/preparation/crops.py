@@ -36,7 +36,7 @@ from hmrm_lab.records import Clip, ClipKey, Floats
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 
-FORMAT = 1  # raise it when the same settings give other crops
+FORMAT = 2  # raise it when the same settings give other crops
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
 
 
@@ -57,6 +57,11 @@ class CroppedFrames:
         """The onset's landmarks: (68, 2), pixels. The apex is seen in the onset's crop."""
         landmarks: Floats = self._array("landmarks")
         return landmarks
+
+    def inside(self) -> NDArray[np.bool_]:
+        """Which pixels of the crop the recording shows: (224, 224)."""
+        inside: NDArray[np.bool_] = self._array("inside")
+        return inside
 
     def identity(self, index: int) -> str:
         return f"{self.file.stem}[{index}]"
@@ -84,6 +89,8 @@ class Crop:
         `annotated`, `spotted`, or `guessed` where nothing seemed to move.
     apex_frame
         Its number in the recording.
+    outside_share
+        Of the crop's area, what lies beyond the recording's frame.
     warnings
         Doubts about the clip; those about its offset count where that frame is used.
     problem
@@ -95,6 +102,7 @@ class Crop:
     face: str = ""
     apex: str = ""
     apex_frame: int = -1
+    outside_share: float = 0.0
     warnings: tuple[ClipWarning, ...] = ()
     problem: str = ""
 
@@ -207,10 +215,12 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
         apex, how = found.apex, "spotted" if found.spotted else "guessed"
         frames, curve = found.frames, found.curve
     seen = _look(replace(clip, apex=apex), aligned, provider, track)
-    warnings = [(w.code, w.frame, w.sentence) for w in frame_warnings(seen, landmarks)]
+    inside = aligned.frames.inside()  # type: ignore[attr-defined]
+    warnings = [(w.code, w.frame, w.sentence) for w in frame_warnings(seen, landmarks, inside)]
     return {
         "crops": np.stack([seen[0].crop, seen[1].crop]),
         "landmarks": landmarks.astype(np.float32),
+        "inside": inside,
         "face": np.array(track[clip.onset].fallback),
         "apex": np.array(how),
         "apex_frame": np.array(apex),
@@ -260,13 +270,16 @@ def _find(clip: Clip, provider: FaceProvider, number: int) -> FaceTrack:
 
 def _stored(clip: Clip, file: Path) -> Crop | None:
     """The crop of the cache, if it is there and whole."""
-    arrays = read_arrays(file, "face", "apex", "apex_frame", "warnings")
+    arrays = read_arrays(file, "face", "apex", "apex_frame", "inside", "warnings")
     if arrays is None:
         return None
     prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)
     face, apex = str(arrays["face"]), str(arrays["apex"])
+    outside = float(1 - arrays["inside"].mean())
     warnings = [ClipWarning(*map(str, row)) for row in arrays["warnings"]] + clip_warnings(clip)
-    return Crop(clip.key, prepared, face, apex, int(arrays["apex_frame"]), tuple(warnings))
+    return Crop(
+        clip.key, prepared, face, apex, int(arrays["apex_frame"]), outside, tuple(warnings)
+    )
 
 
 def _file_of(clip: Clip, faces: FacesConfig) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import hmrm_lab.datasets  # noqa: F401  registers the data sets
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.track import LandmarkedFrames
+from hmrm_lab.faces.align import align_known
 from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
 from hmrm_lab.preparation.crops import crop_clips, whole_clips
@@ -29,12 +29,14 @@ from hmrm_lab.preparation.whole_clips import (
 )
 from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
-from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs
+from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
 from hmrm_lab.registry import datasets
 from hmrm_lab.sections import FlowConfig
 from hmrm_lab.store import cache_folder
 
 log = logging.getLogger(__name__)
+
+OPTIONAL = ("masks", "inside", "outside_energy")  # of the arrays of a flow set
 
 
 def load_flowset(
@@ -75,7 +77,7 @@ def load_flowset(
         _write(file, flowset)
     if not frames_for(config):
         return flowset
-    faces = None if _cropped(source) else config.faces
+    faces = None if _landmarked(source) else config.faces
     flowset, lost = with_whole_clips(config, flowset, whole, faces, jobs=jobs, on_progress=on_faces)
     for key, error in lost.items():
         log.warning("%s: left out, no %s of it: %s", "/".join(key), frames_for(config), error)
@@ -88,10 +90,10 @@ def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip]
     return None if isinstance(source, FlowSet) else source
 
 
-def recorded_clips(config: ExperimentConfig, root: Path) -> list[Clip]:
+def recorded_clips(config: ExperimentConfig, root: Path | None) -> list[Clip]:
     """The clips of a data set of recordings; an `InputError` if it is no such set."""
     source = _open(config, root)
-    if isinstance(source, FlowSet) or _cropped(source):
+    if isinstance(source, FlowSet) or _landmarked(source):
         raise InputError(
             f"data set '{config.data.name}' needs no preparation", mend="run it as it is"
         )
@@ -126,17 +128,23 @@ def compute_flowset(
     stored = [_stored(file) for file in files]
     arguments = [(clip, flow, file) for clip, file in zip(clips, files, strict=True)]
     motions = make_missing(stored, _make, arguments, jobs=jobs, on_progress=on_progress)
-    known = [masks for _, masks in motions if masks is not None]
+    known = [motion.masks for motion in motions if motion.masks is not None]
+    inside = np.stack([motion.inside for motion in motions])
     return FlowSet(
-        np.stack([maps for maps, _ in motions]),
+        np.stack([motion.maps for motion in motions]),
         np.array([clip.label for clip in clips], dtype=np.int64),
         tuple(clip.key for clip in clips),
         masks=np.stack(known) if len(known) == len(clips) else None,
+        inside=None if inside.all() else inside,
+        outside_energy=np.stack([motion.outside_energy for motion in motions]),
     )
 
 
 def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
-    """What the data set's builder gives: ready-made maps, or clips."""
+    """What the data set's builder gives: ready-made maps, or clips.
+
+    Clips that bring their landmarks are in the canonical crop, as others will be.
+    """
     entry = datasets[config.data.name]
     if entry.needs_root and root is None:
         raise InputError(f"data set '{entry.name}' lies in a folder", mend="name it with --root")
@@ -144,7 +152,9 @@ def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
         raise InputError(f"data set '{entry.name}' takes no --root", mend="leave --root out")
     where = {"root": root} if entry.needs_root else {}
     source: FlowSet | list[Clip] = entry.build(**where, **config.data.options)
-    return source
+    if isinstance(source, FlowSet) or not _landmarked(source):
+        return source
+    return [align_known(clip) for clip in source]
 
 
 def _with_faces(
@@ -154,7 +164,7 @@ def _with_faces(
 
     The apex of either is the one that counts, be it annotated or spotted.
     """
-    if _cropped(clips):
+    if _landmarked(clips):
         return clips, clips
     crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=on_progress)
     lost = sum(crop.clip is None for crop in crops)
@@ -175,8 +185,8 @@ def _with_faces(
     return [crop.clip for crop in crops if crop.clip is not None], whole_clips(clips, crops)
 
 
-def _cropped(clips: list[Clip]) -> bool:
-    """Whether they are in the canonical crop already, as clips that bring landmarks are."""
+def _landmarked(clips: Sequence[Clip]) -> bool:
+    """Whether the clips bring their landmarks, so that no face has to be found."""
     return all(isinstance(clip.frames, LandmarkedFrames) for clip in clips)
 
 
@@ -192,15 +202,15 @@ def _files_of(clips: Sequence[Clip], flow: FlowConfig) -> list[Path | None]:
 
 
 def _make(clip: Clip, flow: FlowConfig, file: Path | None) -> Motion:
-    maps, masks = clip_motion(clip, flow)
+    motion = clip_motion(clip, flow)
     if file is not None:
-        write_arrays(file, {"maps": maps, **({} if masks is None else {"masks": masks})})
-    return maps, masks
+        write_arrays(file, {k: v for k, v in motion._asdict().items() if v is not None})
+    return motion
 
 
 def _stored(file: Path | None) -> Motion | None:
     arrays = read_arrays(file) if file is not None else None
-    return None if arrays is None else (arrays["maps"], arrays.get("masks"))
+    return None if arrays is None else Motion(**{"masks": None, **arrays})
 
 
 def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
@@ -225,8 +235,9 @@ def _write(file: Path, flowset: FlowSet) -> None:
         "labels": flowset.labels,
         "keys": np.array(flowset.keys),
     }
-    if flowset.masks is not None:
-        arrays["masks"] = flowset.masks
+    for name in OPTIONAL:
+        if getattr(flowset, name) is not None:
+            arrays[name] = getattr(flowset, name)
     if flowset.frames is not None:
         arrays["frames"], arrays["pixel"] = flowset.frames.images, flowset.frames.pixel
     write_arrays(file, arrays, compress=True)
@@ -240,6 +251,6 @@ def _read(file: Path) -> FlowSet | None:
         arrays["maps"],
         arrays["labels"],
         tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
-        masks=arrays.get("masks"),
+        **{name: arrays.get(name) for name in OPTIONAL},
         frames=FramePairs(arrays["frames"], arrays["pixel"]) if "frames" in arrays else None,
     )

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.faces.align import crop_similarity, warp
+from hmrm_lab.faces.align import crop_map, warp
 from hmrm_lab.faces.face import Face
 from hmrm_lab.faces.regions import part_masks
 from hmrm_lab.records import Clip, Floats
@@ -63,7 +63,9 @@ class SeenFrame:
     face: Face | None
 
 
-def frame_warnings(frames: Sequence[SeenFrame], landmarks: Floats) -> list[ClipWarning]:
+def frame_warnings(
+    frames: Sequence[SeenFrame], landmarks: Floats, inside: NDArray[np.bool_]
+) -> list[ClipWarning]:
     """The doubts about onset, apex and, if it is there, offset.
 
     What two of them do not have in common is said of the offset, if it is one of them.
@@ -71,6 +73,7 @@ def frame_warnings(frames: Sequence[SeenFrame], landmarks: Floats) -> list[ClipW
     Shapes
     ------
     landmarks : (68, 2), those of the onset, in its crop
+    inside : (H, W), what of the crop the recording shows
     """
     found = [warning for frame in frames for warning in _alone(frame)]
     found += _several(frames[0])
@@ -84,7 +87,7 @@ def frame_warnings(frames: Sequence[SeenFrame], landmarks: Floats) -> list[ClipW
             found.append(ClipWarning("cut", other.name, f"{text}: a cut lies between them."))
         else:
             changed = light + _sharpness((one, other), details)  # both look like motion
-            found += changed or _large_motion(one, other, landmarks)
+            found += changed or _large_motion(one, other, landmarks, inside)
     return found
 
 
@@ -170,23 +173,24 @@ def _detail_left(crop: NDArray[np.uint8], landmarks: Floats) -> float:
 def _same_face(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> bool:
     """Whether two faces look alike, each upright by its own points or where the onset has it."""
     sigma = FACE * _eyes_px(landmarks)
-    first, second = (warp(frame.whole, crop_similarity(frame.face)) for frame in (one, other))
+    first, second = (warp(frame.whole, crop_map(frame.face)) for frame in (one, other))
     return max(_alike(first, second, sigma), _alike(one.crop, other.crop, sigma)) >= ALIKE
 
 
 def _alike(one: NDArray[np.uint8], other: NDArray[np.uint8], sigma: float) -> float:
-    """The correlation of two crops without their margins; 1 where there is nothing to compare."""
+    """The correlation of two crops; 1 where there is nothing to compare."""
     views = []
     for crop in (one, other):
         grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        small = cv2.GaussianBlur(grey, (0, 0), sigma)
-        view = small[len(small) // 5 :, len(small) // 7 : -len(small) // 7].ravel()
+        view = cv2.GaussianBlur(grey, (0, 0), sigma).ravel()
         views.append(view - view.mean())
     lengths = float(np.linalg.norm(views[0]) * np.linalg.norm(views[1]))
     return float(views[0] @ views[1]) / lengths if lengths else 1.0
 
 
-def _large_motion(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarning]:
+def _large_motion(
+    one: SeenFrame, other: SeenFrame, landmarks: Floats, inside: NDArray[np.bool_]
+) -> list[ClipWarning]:
     """Motion of the face, without lids and head, too large for a micro-expression.
 
     By DIS, which follows large motion; the flow that a system is given need not.
@@ -199,6 +203,7 @@ def _large_motion(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[C
     scale = FLOW_PX / one.crop.shape[0]
     face = np.zeros(size, dtype=np.uint8)
     cv2.fillConvexPoly(face, cv2.convexHull(np.round(scale * landmarks).astype(np.int32)), 1)
+    face &= cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     parts = part_masks(scale * landmarks, *size)
     seen = flow[face.astype(bool) & ~parts["eye_left"] & ~parts["eye_right"]]
     if not len(seen):

@@ -115,6 +115,8 @@ def predict_recording(
         motion=np.zeros((len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX), np.float32),
         cell_falls=np.zeros(len(REGIONS), np.float32),
         part_falls={},
+        outside_share=crop.outside_share,
+        outside_energy=0.0,
         caveats=(),
         warnings=crop.warnings,
     )
@@ -137,6 +139,7 @@ def predict_recording(
         motion=flowset.maps[0],
         cell_falls=occlusion_falls(fitted.classify, flowset, grid_masks(MAP_SIDE_PX)),
         part_falls={name: float(fall) for name, fall in zip(parts, part_falls, strict=True)},
+        outside_energy=float(flowset.outside_energy[0]),
         caveats=(
             calibration_words(collect_predictions(run), float(probabilities.max())),
             *_caveats(config, run, apex_is),

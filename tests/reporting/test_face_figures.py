@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from plotly import graph_objects as go
 
+from hmrm_lab.faces.affine import Affine
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.faces.regions import core_regions
-from hmrm_lab.faces.similarity import Similarity
 from hmrm_lab.faces.template import mean_face
 from hmrm_lab.reporting.curve_svg import curve_svg
 from hmrm_lab.reporting.face_figures import (
@@ -94,7 +94,7 @@ def test_core_regions_turn_with_the_face() -> None:
     upright = core_outlines(mean_face())
     left, top, right, bottom = core_regions(mean_face())[0]
     np.testing.assert_allclose(upright[0, [0, 2]], [(left, top), (right, bottom)], atol=0.01)
-    turn = Similarity(np.array([[0.0, -1], [1, 0]]), np.array([224.0, 0]))
+    turn = Affine(np.array([[0.0, -1], [1, 0]]), np.array([224.0, 0]))
     turned = core_outlines(turn.points(mean_face()))
     np.testing.assert_allclose(
         turned.reshape(-1, 2), turn.points(upright.reshape(-1, 2)), atol=0.01

@@ -40,6 +40,8 @@ def made(**changes: object) -> RecordingPrediction:
         motion=np.random.default_rng(0).normal(size=(3, 28, 28)).astype(np.float32),
         cell_falls=falls,
         part_falls={"mouth": 0.3, "eye_left": -0.02},
+        outside_share=0.0,
+        outside_energy=0.0,
         caveats=("In this run such predictions were right in 55 % of 40 clips.", "Words. " * 40),
     )
     return replace(prediction, **changes)

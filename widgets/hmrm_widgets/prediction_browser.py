@@ -10,9 +10,17 @@ import pandas as pd
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
-from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.normalise import without_median
-from hmrm_lab.records import CLASSES, PROBABILITIES, Clip, ClipKey, Floats, FlowSet, Predictions
+from hmrm_lab.records import (
+    CLASSES,
+    PROBABILITIES,
+    Clip,
+    ClipKey,
+    Floats,
+    FlowSet,
+    LandmarkedFrames,
+    Predictions,
+)
 from hmrm_lab.reporting.answers import ANY, ORDERS, OUTCOMES, answers_table
 from hmrm_lab.reporting.pictures import (
     Mode,

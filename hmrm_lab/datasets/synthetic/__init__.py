@@ -10,6 +10,7 @@ import numpy as np
 
 from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
+from hmrm_lab.datasets.synthetic.guises import GuisedFrames, require_guise
 from hmrm_lab.datasets.synthetic.recipes import Habit, write_script
 from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
 from hmrm_lab.datasets.synthetic.streams import Stream, generator
@@ -33,6 +34,7 @@ def synthetic(
     difficulty: float = 0.5,
     frames: int = 16,
     seed: int = 0,
+    guise: str = "",
 ) -> list[Clip]:
     """Clips of procedural faces, the same for the same arguments.
 
@@ -46,11 +48,14 @@ def synthetic(
         The length of each clip, 12 at least.
     seed
         Names the faces and the movements.
+    guise
+        casme2, smic, samm or phone, for recordings like theirs; see `guises`. Else each frame is
+        224 x 224, and its landmarks and flow are known.
 
     Returns
     -------
     list[Clip]
-        In order of subject; `frames` of each is a `RenderedFrames`.
+        In order of subject; `frames` of each is a `RenderedFrames`, or a `GuisedFrames`.
 
     Raises
     ------
@@ -58,6 +63,7 @@ def synthetic(
         If a value is out of its range.
     """
     _check(subjects, clips, difficulty, frames, seed)
+    fps = require_guise(guise).fps if guise else FPS
     rng = generator(seed, Stream.CAST)
     labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), _class_counts(clips)))
     cast = np.repeat(np.arange(subjects), _clips_per_subject(subjects, clips, rng))
@@ -73,16 +79,17 @@ def synthetic(
             frames=frames,
             difficulty=difficulty,
         )
+        drawn = RenderedFrames(seed, subject, number, script)
         person = f"s{subject + 1:02d}"
         made.append(
             Clip(
                 key=ClipKey("synthetic", person, f"{person}_{CLASSES[label][:3]}_{take:02d}"),
                 label=label,
-                frames=RenderedFrames(seed, subject, number, script),
+                frames=GuisedFrames(drawn, guise, script.onset) if guise else drawn,
                 onset=script.onset,
                 apex=script.apex,
                 offset=script.offset,
-                fps=FPS,
+                fps=fps,
             )
         )
     return made

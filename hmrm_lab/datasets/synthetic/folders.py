@@ -14,9 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.synthetic.geometry import Floats
-from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, Clip, ClipKey
+from hmrm_lab.records import CLASSES, Clip, ClipKey, LandmarkedFrames
 
 LIST_NAME = "clips.csv"
 COLUMNS = ("subject", "clip", "label", "onset", "apex", "offset", "fps")
@@ -79,7 +78,7 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
             path = folder / f"{number:03d}.png"
             if not cv2.imwrite(str(path), image):
                 raise InputError("cannot be written", mend="free space or rights", where=path)
-        if isinstance(clip.frames, RenderedFrames):
+        if isinstance(clip.frames, LandmarkedFrames):
             points = [clip.frames.landmarks(number) for number in range(len(clip.frames))]
             np.save(folder / "landmarks.npy", np.stack(points))
         label = CLASSES[clip.label]

@@ -14,6 +14,7 @@ class Stream(IntEnum):
     SENSOR = 4
     HABIT = 5
     SCRIPT = 6
+    GUISE = 8
 
 
 def key(seed: int, stream: Stream, *place: int) -> np.random.SeedSequence:
