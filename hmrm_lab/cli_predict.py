@@ -26,7 +26,9 @@ def predict(
     ] = None,
     face: Annotated[
         int | None,
-        typer.Option(min=1, help="Which of several, from the left; else the largest in the middle."),
+        typer.Option(
+            min=1, help="Which of several, from the left; else the largest in the middle."
+        ),
     ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write; else NAME.hmrm.png where you are.")

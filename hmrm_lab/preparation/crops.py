@@ -277,9 +277,7 @@ def _stored(clip: Clip, file: Path) -> Crop | None:
     face, apex = str(arrays["face"]), str(arrays["apex"])
     outside = float(1 - arrays["inside"].mean())
     warnings = [ClipWarning(*map(str, row)) for row in arrays["warnings"]] + clip_warnings(clip)
-    return Crop(
-        clip.key, prepared, face, apex, int(arrays["apex_frame"]), outside, tuple(warnings)
-    )
+    return Crop(clip.key, prepared, face, apex, int(arrays["apex_frame"]), outside, tuple(warnings))
 
 
 def _file_of(clip: Clip, faces: FacesConfig) -> Path:

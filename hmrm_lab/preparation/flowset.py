@@ -22,12 +22,12 @@ from hmrm_lab.preparation.motion import (
     flow_identity,
 )
 from hmrm_lab.preparation.pairs import reduce_frames, require_frames
+from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.preparation.whole_clips import (
     frames_for,
     no_frames,
     with_whole_clips,
 )
-from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
 from hmrm_lab.registry import datasets

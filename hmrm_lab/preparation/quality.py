@@ -22,7 +22,7 @@ MEANINGLESS = frozenset({"no_face", "dark", "cut"})
 LONGEST_S = 0.6  # half a second (Yan et al. 2013), and a tenth for where coders put the marks
 BLACK = 24  # grey level that 95 % of the pixels of a black frame stay below
 DARK, DIM = 1 / 3, 0.8  # mean grey level, as a share of that of the brightest frame
-BLURRED = 0.83  # detail left after a blur of .048 eye distances; a sharp face loses more
+BLURRED = 0.79  # detail left after a blur of .048 eye distances; a sharp face has at most .70
 LESS_SHARP = 0.06  # more detail left than in another frame of the clip
 ALIKE = 0.85  # correlation of two faces, each in its own crop; the same one has at least .87
 LARGEST_MOTION = 0.10  # of the distance between the eyes, which is 63 mm on average
@@ -96,7 +96,9 @@ def clip_warnings(clip: Clip) -> list[ClipWarning]:
     seconds = (clip.offset - clip.onset) / clip.fps if clip.fps else 0.0
     if seconds <= LONGEST_S:
         return []
-    text = f"From onset to offset it lasts {seconds:.1f} s, a micro-expression at most half a second."
+    text = (
+        f"From onset to offset it lasts {seconds:.1f} s, a micro-expression at most half a second."
+    )
     return [ClipWarning("long", "", text)]
 
 
@@ -117,7 +119,9 @@ def _alone(frame: SeenFrame) -> list[ClipWarning]:
         found.append(ClipWarning("dark", frame.name, f"{_start(frame)} is nearly black."))
     if frame.face is None:
         found.append(
-            ClipWarning("no_face", frame.name, f"No face in the {frame.name}, frame {frame.number}.")
+            ClipWarning(
+                "no_face", frame.name, f"No face in the {frame.name}, frame {frame.number}."
+            )
         )
     return found
 
@@ -166,7 +170,9 @@ def _detail_left(crop: NDArray[np.uint8], landmarks: Floats) -> float:
         return 0.0
     fine = cv2.GaussianBlur(face, (0, 0), FINE * eyes_px)  # without the noise of the sensor
     coarse = cv2.GaussianBlur(fine, (0, 0), COARSE * eyes_px)
-    slopes = [sum(float(np.abs(np.diff(of, axis=k)).sum()) for k in (0, 1)) for of in (fine, coarse)]
+    slopes = [
+        sum(float(np.abs(np.diff(of, axis=k)).sum()) for k in (0, 1)) for of in (fine, coarse)
+    ]
     return slopes[1] / slopes[0] if slopes[0] else 0.0
 
 
