@@ -106,7 +106,11 @@ def test_each_doubt_is_named_and_what_makes_an_answer_meaningless(people: list[C
         (edited(one, onset=wall), ["no_face onset"], True),
         (edited(one, apex=wall), ["no_face apex"], True),
         (edited(one, offset=wall), ["no_face offset"], True),
-        (edited(one, apex=lambda _: other.frames[other.known_apex]), ["cut apex", "cut offset"], True),
+        (
+            edited(one, apex=lambda _: other.frames[other.known_apex]),
+            ["cut apex", "cut offset"],
+            True,
+        ),
         (edited(one, apex=blurred(2)), ["blurred apex", "blurred offset"], False),
         (everywhere, ["blurred onset", "blurred offset"], False),
         (grinning(one), ["large_motion apex", "large_motion offset"], False),

@@ -9,6 +9,7 @@ import pytest
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.prediction import REGIONS, RecordingPrediction
+from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.reporting.prediction import (
     NO_REGION,
     prediction_picture,
@@ -73,6 +74,25 @@ def test_the_words_name_the_regions_and_what_the_numbers_are_worth() -> None:
     assert "mouth +30, eye left -2" in text
     assert "right in 55 % of 40 clips" in text
     assert NO_REGION in prediction_text(made(cell_falls=np.zeros(16, np.float32)), Path("x.png"))
+
+
+def test_without_an_answer_the_reasons_stand_in_its_place() -> None:
+    nobody = made(
+        probabilities=np.full(3, np.nan, np.float32),
+        cell_falls=np.zeros(16, np.float32),
+        part_falls={},
+        caveats=(),
+        warnings=(ClipWarning("no_face", "onset", "No face in the onset, frame 0."),),
+    )
+    text = prediction_text(nobody, Path("clip.png"))
+    assert text.splitlines()[0].strip() == "no answer"
+    assert text.splitlines()[1].strip() == "warning  No face in the onset, frame 0."
+    assert "nan" not in text and "%" not in text
+    assert prediction_picture(nobody).shape[0] < prediction_picture(made()).shape[0]
+    several = ClipWarning("several_faces", "onset", "The onset, frame 0, shows 2 faces.")
+    doubted = made(warnings=(several,))
+    assert "shows 2 faces. --face takes another." in prediction_text(doubted, Path("clip.png"))
+    assert (prediction_picture(doubted) != 255).sum() > (prediction_picture(made()) != 255).sum()
 
 
 def test_names_beyond_ascii_and_stillness_can_be_drawn() -> None:
