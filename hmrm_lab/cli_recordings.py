@@ -59,7 +59,7 @@ def prepare(
 def _as_text(facts: dict[str, Any]) -> str:
     """A line for each fact; clips that were left out below, one line each."""
     shown = {
-        name: ", ".join(f"{count} {kind}" for kind, count in value.items())
+        name: ", ".join(f"{count} {kind}" for kind, count in value.items()) or "none"
         if isinstance(value, dict)
         else value
         for name, value in facts.items()

@@ -112,21 +112,26 @@ def chosen_recording(
     return place, recording_clip(place, onset=onset, apex=marked[0], offset=marked[1])
 
 
-def find_own_clip(clip: Clip, provider: FaceProvider, *, trust: bool = False) -> OwnClip:
+def find_own_clip(
+    clip: Clip, provider: FaceProvider, *, trust: bool = False, face: int = 0
+) -> OwnClip:
     """Find the faces of a clip from onset to offset, cut it out, and spot its apex if it has none.
 
     Parameters
     ----------
     trust
         Go on if no face is found, with the mean face in the middle of the frames.
+    face
+        Which one of several, from the left; 0 takes the largest nearest the middle.
 
     Raises
     ------
     InputError
-        If no face is found.
+        If no face is found, or fewer than `face`.
     """
     check_span(Path(clip.key.clip), clip.offset - clip.onset + 1)
-    track = find_faces(clip.frames, provider, only=range(clip.onset, clip.offset + 1))
+    numbers = range(clip.onset, clip.offset + 1)
+    track = find_faces(clip.frames, provider, only=numbers, number=face)
     if not track.counts()["none"] and not trust:
         raise InputError(
             f"no face found in any of {len(track.faces)} frames",
