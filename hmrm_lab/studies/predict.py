@@ -18,7 +18,7 @@ from hmrm_lab.flow.strain import still_outside
 from hmrm_lab.preparation import compute_flowset, frames_for, reduce_frames, with_whole_clips
 from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
-from hmrm_lab.records import CHANNELS, CLASSES, PX, FlowSet
+from hmrm_lab.records import CHANNELS, CLASSES, PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import RunFolder
@@ -219,7 +219,8 @@ def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str)
         "The system has seen every subject of the run: on a clip of one of them it is not tested."
     )
     said.append("It knows three classes and no neutral face: it names one of them in any case.")
-    said += [note] if (note := getattr(clip.frames, "note", "")) else []
+    note = getattr(clip.frames, "note", "")
+    said += [note] if note else []
     if apex_is == "guessed":
         said.append("Nothing seems to move between onset and offset; the apex is a guess.")
     metrics = run.metrics()
