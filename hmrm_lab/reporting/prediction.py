@@ -124,11 +124,13 @@ def shaded_parts(prediction: RecordingPrediction) -> Image:
     large = cv2.resize(grey, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
     face = cv2.cvtColor(large, cv2.COLOR_GRAY2RGB).astype(np.float32)
     shares = prediction.part_shares
-    most = max(shares.values()) or 1.0
+    most = max(shares.values(), default=0.0) or 1.0
     masks = {
         name: mask.repeat(SCALE, 0).repeat(SCALE, 1) for name, mask in prediction.parts.items()
     }
-    cover = np.max([DARKEST * shares[name] / most * mask for name, mask in masks.items()], axis=0)
+    cover = np.zeros(face.shape[:2], dtype=np.float32)
+    for name, mask in masks.items():
+        cover = np.maximum(cover, DARKEST * shares[name] / most * mask)
     face += cover[..., None] * (np.array(_rgb(VERMILLION)) - face)
     picture = np.ascontiguousarray(face.clip(0, 255).astype(np.uint8))
     for name, mask in masks.items():
