@@ -45,6 +45,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 
 LATER = {
+    "data.guise": "",
     "flow.phases": "rise",
     "augment.mixup": 0.0,
     "training.pretrain_epochs": 0,

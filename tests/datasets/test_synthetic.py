@@ -74,6 +74,7 @@ def test_registered_with_its_defaults() -> None:
         "difficulty": 0.5,
         "frames": 16,
         "seed": 0,
+        "guise": "",
     }
 
 
