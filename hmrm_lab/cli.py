@@ -5,6 +5,7 @@ Ctrl-C, 143 by SIGTERM.
 Heavy imports wait until a command needs them, so that `hmrm --help` is quick.
 """
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from hmrm_lab import (
     cli_studies,
     cli_sweep,
 )
-from hmrm_lab.cli_shared import Json, load_maps, show
+from hmrm_lab.cli_shared import FollowLinks, Json, load_maps, show
 from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
 from hmrm_lab.studies.stopping import stoppable
 
@@ -78,6 +79,7 @@ def run(
     overrides: Overrides = None,
     epoch_rule: Rule = None,
     control: Control = "none",
+    follow_links: FollowLinks = False,
     name: Annotated[str | None, typer.Option(help="Name of the run; else the system's.")] = None,
     out: Out = Path("runs"),
     jobs: Jobs = 0,
@@ -93,6 +95,7 @@ def run(
     """
     changes = [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
+    changes += ["data.follow_links=true"] if follow_links else []
     _evaluate(
         preset,
         systems=system or ["hmrm"],
@@ -144,10 +147,12 @@ def report(
     from hmrm_lab.preparation import load_flowset
     from hmrm_lab.registry import datasets
     from hmrm_lab.reporting.report import write_report
-    from hmrm_lab.store import RunFolder
+    from hmrm_lab.store import RunFolder, check_target, check_writable
     from hmrm_lab.studies.experiment import write_figures
 
     folders = [RunFolder.open(path) for path in runs]
+    check_writable(*runs)
+    check_target(out)
     for folder in folders:
         write_figures(folder)
     config = folders[0].config()
@@ -219,6 +224,7 @@ def _evaluate(
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.report import write_report
+    from hmrm_lab.store import RunFolder, check_writable
     from hmrm_lab.studies.experiment import run_experiment
     from hmrm_lab.studies.final_model import write_final_model
     from hmrm_lab.studies.places import (
@@ -233,6 +239,7 @@ def _evaluate(
         load_config(preset, system=system, data=data, overrides=overrides, name=name)
         for system in systems
     ]
+    check_writable(*(RunFolder.of(config, out).path for config in configs))
     cores = count_cores()
     processes = count_jobs(jobs, places, cores)
     with (
@@ -299,6 +306,8 @@ def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
 
 def main() -> None:
     """The entry point: typed errors become one sentence and their exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file may hold any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with stoppable():
             _run_app()

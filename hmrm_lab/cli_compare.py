@@ -58,9 +58,11 @@ def compare(
     )
     from hmrm_lab.reporting.comparison_words import no_oracle_words, result_words
     from hmrm_lab.reporting.tables import unused_words
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.compare import plan_comparison, run_comparison
     from hmrm_lab.studies.harness import refuse_failures
 
+    check_writable(runs, out or runs)
     processes = count_processes(jobs)
     with ProgressBars() as bars:
         plan = plan_comparison(
@@ -129,9 +131,11 @@ def inputs(
         paired_words,
         write_inputs,
     )
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.harness import refuse_failures
     from hmrm_lab.studies.inputs import plan_inputs, run_inputs
 
+    check_writable(runs)
     processes = count_processes(jobs)
     with ProgressBars() as bars:
         plan = plan_inputs(

@@ -46,6 +46,9 @@ PRESETS = Path(__file__).parent / "presets"
 
 LATER = {
     "data.guise": "",
+    "faces.face": 0,
+    "faces.search_px": 720,
+    "faces.border": 0.25,
     "flow.phases": "rise",
     "augment.mixup": 0.0,
     "training.pretrain_epochs": 0,

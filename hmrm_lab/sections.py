@@ -46,6 +46,9 @@ class FacesConfig(Component):
 
     name: str = "dlib"  # 4.2: 68 landmarks align
     apex: Literal["annotated", "spotted"] = "annotated"  # spotted where it is not annotated
+    face: Annotated[int, Field(ge=0)] = (
+        0  # from the left, from 1; 0: the largest nearest the middle
+    )
 
 
 class FlowConfig(Component):

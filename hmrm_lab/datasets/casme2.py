@@ -67,6 +67,6 @@ SOURCE = Source(
 
 
 @recordings(FACTS, source="Yan et al. 2014")
-def casme2(root: Path, *, coding: str = "", images: str = "") -> Survey:
+def casme2(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
     """The clips of CASME II below `root`; `images=CASME2-RAW` takes the uncropped frames."""
-    return survey(SOURCE, root, coding=coding, images=images)
+    return survey(SOURCE, root, coding=coding, images=images, follow_links=follow_links)

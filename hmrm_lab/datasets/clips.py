@@ -8,7 +8,7 @@ from pathlib import Path
 from hmrm_lab.datasets.coding import whole
 from hmrm_lab.datasets.findings import Finding, shown
 from hmrm_lab.datasets.images import RecordedFrames
-from hmrm_lab.datasets.walking import FrameList, OutsideError, Tree
+from hmrm_lab.datasets.walking import FOLLOW, FrameList, OutsideError, Tree
 from hmrm_lab.records import Clip, ClipKey
 
 Remark = Callable[..., Finding]
@@ -194,11 +194,16 @@ def _oddities(frames: FrameList, folder: Path, remark: Remark) -> list[Finding]:
     found = []
     if frames.outside:
         problem = f"{frames.outside[0]} leads out of the root"
-        found.append(remark("outside", problem, "copy the frames themselves below the root"))
+        mend = f"copy the frames themselves below the root, or {FOLLOW}"
+        found.append(remark("outside", problem, mend))
     if frames.twice:
         problem = f"frame {frames.twice[0]} is there twice in {shown(folder)}"
         found.append(remark("naming", problem, "remove one of the two", left_out=False))
     if frames.unnumbered:
         problem = f"'{frames.unnumbered[0]}' in {shown(folder)} has no frame number"
         found.append(remark("naming", problem, "rename or remove it", left_out=False))
+    if frames.disputed:
+        problem = f"the frames in {shown(folder)} are counted by the last number of their names"
+        mend = "nothing to mend, unless the other numbers count as well"
+        found.append(remark("naming", problem, mend, left_out=False))
     return found

@@ -73,13 +73,22 @@ class Source:
     left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
-def survey(source: Source, root: Path, *, coding: str = "", images: str = "") -> Survey:
+def survey(
+    source: Source,
+    root: Path,
+    *,
+    coding: str = "",
+    images: str = "",
+    follow_links: bool = False,
+) -> Survey:
     """Everything that the coding file lists and the tree holds.
 
     Parameters
     ----------
     coding, images
         The coding file and the folder of images below the root, where there are several.
+    follow_links
+        Read what links lead to, although it lies outside of the root.
 
     Raises
     ------
@@ -87,7 +96,7 @@ def survey(source: Source, root: Path, *, coding: str = "", images: str = "") ->
         If the root or the coding file is wrong, or not one clip is usable.
     """
     check_root(root, source.facts.title)
-    tree = Tree(root)
+    tree = Tree(root, follow_links)
     columns = {**source.columns, **DATA_SET}
     table = find_coding(tree, columns, source.patterns, coding)
     if table is None:

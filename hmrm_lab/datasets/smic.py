@@ -65,10 +65,10 @@ Intervals = dict[str, list[Interval]]
 
 
 @recordings(FACTS, source="Li et al. 2013")
-def smic(root: Path, *, coding: str = "", images: str = "") -> Survey:
+def smic(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
     """The clips of SMIC-HS below `root`, without an apex if the table has no column for it."""
     check_root(root, FACTS.title)
-    tree = Tree(root)
+    tree = Tree(root, follow_links)
     findings: list[Finding] = []
     table, intervals = _read_intervals(tree, coding, findings)
     base = _base(tree, images)

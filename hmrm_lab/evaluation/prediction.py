@@ -1,26 +1,31 @@
 """What a system makes of one recording: the record that texts, JSON and pictures are made from."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.occlusion import shares_of
+from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.records import CLASSES, Floats
 
 ELSEWHERE = "elsewhere"  # what is no part of the face: cheeks, forehead, background
+NO_ANSWER = "no answer"
 DIGITS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class RecordingPrediction:
-    """One recording, seen by the system of one run.
+    """One recording, seen by the system of one run, or the reasons why it was not asked.
 
     Parameters
     ----------
+    offset
+        None where no frame after the apex is needed.
     face
-        `detected`, `neighbour` (in another frame than the onset) or `template` (not looked for).
+        `detected`, `template` (not looked for) or `missing` (from the onset).
     apex_is
         `given`, `spotted`, or `guessed` where nothing seemed to move.
     part_falls
@@ -33,6 +38,9 @@ class RecordingPrediction:
         out.
     caveats
         What the probabilities are worth, in sentences; the first is the run's calibration.
+    warnings
+        Doubts about the recording. With a meaningless one there is no answer: the system is not
+        asked, and the probabilities are NaN.
 
     Shapes
     ------
@@ -49,7 +57,7 @@ class RecordingPrediction:
     fps: float
     onset: int
     apex: int
-    offset: int
+    offset: int | None
     face: str
     provider: str
     apex_is: str
@@ -61,10 +69,23 @@ class RecordingPrediction:
     outside_share: float
     outside_energy: float
     caveats: tuple[str, ...]
+    warnings: tuple[ClipWarning, ...] = ()
 
     @property
-    def winner(self) -> int:
-        return int(self.probabilities.argmax())
+    def answered(self) -> bool:
+        return not any(warning.meaningless for warning in self.warnings)
+
+    @property
+    def answer(self) -> str:
+        """The class with the highest probability, or `no answer`."""
+        return CLASSES[int(self.probabilities.argmax())] if self.answered else NO_ANSWER
+
+    def require(self) -> Self:
+        """The same, or an `HmrmError` with the reasons if there is no answer."""
+        if not self.answered:
+            reasons = " ".join(warning.sentence for warning in self.warnings)
+            raise HmrmError(f"{self.recording}: {NO_ANSWER}. {reasons}")
+        return self
 
     @property
     def part_shares(self) -> dict[str, float]:
@@ -76,11 +97,15 @@ class RecordingPrediction:
         """Plain values, for JSON."""
         return {
             "recording": self.recording,
-            "prediction": CLASSES[self.winner],
+            "answer": self.answered,
+            "prediction": self.answer if self.answered else None,
             "probabilities": {
                 name: _rounded(value)
                 for name, value in zip(CLASSES, self.probabilities, strict=True)
-            },
+            }
+            if self.answered
+            else None,
+            "warnings": [asdict(warning) for warning in self.warnings],
             "frames": {
                 "count": self.frames,
                 "fps": self.fps or None,

@@ -23,6 +23,7 @@ from hmrm_lab.preparation.motion import (
     flow_identity,
 )
 from hmrm_lab.preparation.pairs import reduce_frames, require_frames
+from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.preparation.whole_clips import (
     frames_for,
     no_frames,
@@ -182,6 +183,15 @@ def _with_faces(
         log.warning(
             "%s: clips left out: %d; `hmrm prepare %s` says why",
             *(config.data.name, lost, config.data.name),
+        )
+    used = crops if frames_for(config) else [crop.without_offset() for crop in crops]
+    doubts = count_warnings(crop.warnings for crop in used)
+    if doubts:
+        log.warning(
+            "%s: clips used with a warning: %s; the sheet of `hmrm prepare %s --sheet` shows them",
+            config.data.name,
+            ", ".join(f"{count} {code}" for code, count in doubts.items()),
+            config.data.name,
         )
     return [crop.clip for crop in crops if crop.clip is not None], whole_clips(clips, crops)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.calibration import ReliabilityBin
-from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
+from hmrm_lab.evaluation.prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
 from hmrm_lab.records import CLASSES, Floats
 from hmrm_lab.reporting.face_pictures import part_colour
 from hmrm_lab.reporting.style import (
@@ -32,14 +32,14 @@ def answers_figure(answers: Mapping[str, RecordingPrediction], *, caption: str =
     names = [plain(name) for name in answers]
     figure = go.Figure()
     for label, word in enumerate(CLASSES):
-        shares = [float(answer.probabilities[label]) for answer in answers.values()]
+        asked = [(answer, float(answer.probabilities[label])) for answer in answers.values()]
         figure.add_bar(
             y=names,
-            x=shares,
+            x=[share for _, share in asked],
             name=word,
             orientation="h",
             marker_color=CLASS_COLOURS[label],
-            text=[f"{share:.0%}" for share in shares],
+            text=[f"{share:.0%}" if answer.answered else NO_ANSWER for answer, share in asked],
             textposition="outside",
             cliponaxis=False,
             hovertemplate=f"{word}: %{{x:.1%}}<extra></extra>",
@@ -72,10 +72,9 @@ def parts_figure(prediction: RecordingPrediction, *, caption: str = "") -> go.Fi
         )
     )
     figure.add_vline(x=0, line={"color": INK, "width": 1})
-    answer = CLASSES[prediction.winner]
     return finish(
         figure,
-        f"What the answer '{answer}' rests on",
+        f"What the answer '{prediction.answer}' rests on",
         caption=f"Left of 0: without this part the system is surer of it.\n{caption}",
         height=40 + 34 * len(falls),
         left=110,
@@ -170,7 +169,7 @@ def answers_table(answers: Mapping[str, RecordingPrediction]) -> pd.DataFrame:
     """Answer, probabilities in per cent, and the frames behind them; one row for each answer."""
     rows = {
         name: {
-            "answer": CLASSES[answer.winner],
+            "answer": answer.answer,
             **{
                 f"{word} (%)": 100 * float(share)
                 for word, share in zip(CLASSES, answer.probabilities, strict=True)

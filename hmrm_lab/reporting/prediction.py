@@ -8,6 +8,7 @@ import numpy as np
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
 from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import enlarged_flow, flow_picture, longest_px, png_bytes
@@ -23,6 +24,11 @@ LEAST_LABEL = 0.05  # smaller shares are not written on the face
 FEW_PARTS = 3  # named in words
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BLACK, GREY, WHITE = (25, 25, 25), (100, 106, 115), (255, 255, 255)
+HINTS = {
+    "large_motion": "Mark a smaller one with --onset and --apex.",
+    "long": "Mark it with --onset and --offset.",
+    "several_faces": "--face takes another.",
+}
 NO_PART = "no part alone: holding any one of them still hardly changes the answer"
 
 
@@ -41,18 +47,20 @@ def write_prediction(prediction: RecordingPrediction, path: Path) -> Path:
 
 def prediction_text(prediction: RecordingPrediction, picture: Path) -> str:
     """The same for a terminal."""
-    order = prediction.probabilities.argsort()[::-1]
-    lines = [(CLASSES[k], _percent(prediction.probabilities[k])) for k in order]
+    lines = [("", prediction.answer)]
+    if prediction.answered:
+        order = prediction.probabilities.argsort()[::-1]
+        lines = [(CLASSES[k], _percent(prediction.probabilities[k])) for k in order]
+    lines += [("warning", _warning_words(warning)) for warning in prediction.warnings]
     lines += [
         ("face", f"{prediction.face} ({prediction.provider})"),
         ("frames", _frames_words(prediction)),
-        ("driven by", _drive_words(prediction)),
-        ("parts", _part_words(prediction)),
-        ("run", prediction.run),
-        ("picture", str(picture)),
     ]
+    if prediction.answered:
+        lines += [("driven by", _drive_words(prediction)), ("parts", _part_words(prediction))]
+    lines += [("run", prediction.run), ("picture", str(picture))]
     facts = "\n".join(f"{name:>10}  {value}" for name, value in lines)
-    return "\n".join([facts, "", *prediction.caveats])
+    return "\n".join([facts, "", *prediction.caveats]).rstrip()
 
 
 def prediction_picture(prediction: RecordingPrediction) -> Image:
@@ -64,19 +72,27 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
     """
     side = SCALE * prediction.apex_image.shape[0]
     width = 2 * side + 3 * GAP
-    notes = [line for text in prediction.caveats for line in _wrapped(text, width - 2 * GAP, 0.5)]
+    texts = [(_warning_words(warning), _rgb(VERMILLION)) for warning in prediction.warnings]
+    texts += [(text, GREY) for text in prediction.caveats]
+    notes = [
+        (line, colour) for text, colour in texts for line in _wrapped(text, width - 2 * GAP, 0.5)
+    ]
     bars = TITLE_PX + side + GAP
-    foot = bars + BAR_PX * len(CLASSES) + GAP
+    foot = bars + (BAR_PX * len(CLASSES) + GAP if prediction.answered else 0)
     page = np.full((foot + LINE_PX * len(notes) + GAP // 2, width, 3), 255, dtype=np.uint8)
     name = Path(prediction.recording).resolve().name
-    sure = _percent(prediction.probabilities[prediction.winner])
-    _write(page, f"{CLASSES[prediction.winner]}  {sure}", (GAP, 34), 0.9, thickness=2)
+    title = prediction.answer
+    if prediction.answered:
+        title += f"  {_percent(prediction.probabilities.max())}"
+    _write(page, title, (GAP, 34), 0.9, thickness=2)
     _write(page, f"{name}: {_frames_words(prediction)}", (GAP, 60), 0.5, colour=GREY)
     moved = without_median(prediction.motion[:2])
     decided = any(prediction.part_shares.values())
     left = "Apex: share of each part in the answer" if decided else "Apex: no part decides"
     longest = f"{longest_px(moved):.2f} px"
     right = f"Onset: motion to the apex, median taken away, longest arrow {longest}"
+    if not prediction.answered:
+        left, right = "Apex", "Onset"
     for place, (title, panel) in enumerate(
         [
             (left, shaded_parts(prediction)),
@@ -94,10 +110,11 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
         x = GAP + place * (side + GAP)
         _write(page, title, (x, TITLE_PX - 8), 0.5)
         page[TITLE_PX : TITLE_PX + side, x : x + side] = panel
-    for row, (label, value) in enumerate(zip(CLASSES, prediction.probabilities, strict=True)):
+    bar_values = zip(CLASSES, prediction.probabilities, strict=True) if prediction.answered else ()
+    for row, (label, value) in enumerate(bar_values):
         _draw_bar(page, label, float(value), CLASS_COLOURS[row], bars + row * BAR_PX)
-    for row, line in enumerate(notes):
-        _write(page, line, (GAP, foot + row * LINE_PX + 14), 0.5, colour=GREY)
+    for row, (line, colour) in enumerate(notes):
+        _write(page, line, (GAP, foot + row * LINE_PX + 14), 0.5, colour=colour)
     return page
 
 
@@ -165,10 +182,17 @@ def _wrapped(text: str, width_px: int, size: float) -> list[str]:
 
 
 def _frames_words(prediction: RecordingPrediction) -> str:
+    offset = "" if prediction.offset is None else f", offset {prediction.offset}"
     return (
-        f"onset {prediction.onset}, apex {prediction.apex} ({prediction.apex_is}), "
-        f"offset {prediction.offset} of {prediction.frames}"
+        f"onset {prediction.onset}, apex {prediction.apex} ({prediction.apex_is}){offset} "
+        f"of {prediction.frames}"
     )
+
+
+def _warning_words(warning: ClipWarning) -> str:
+    """The sentence, and the options that help."""
+    hint = HINTS.get(warning.code)
+    return f"{warning.sentence} {hint}" if hint else warning.sentence
 
 
 def _drive_words(prediction: RecordingPrediction) -> str:

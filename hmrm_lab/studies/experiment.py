@@ -20,7 +20,7 @@ from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import CLASSES, FlowSet, digest_of_keys
-from hmrm_lab.store import RunFolder, to_json, write_atomic
+from hmrm_lab.store import RunFolder, check_writable, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
 from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
 from hmrm_lab.training.pretrained import pretrained_weights, starting_weights
@@ -51,6 +51,9 @@ def run_experiment(
     The folds are computed by `jobs` processes dealt round the `devices`, or wherever `execute`
     says. Those that fail do not stop the others: see `RunFolder.failures`.
     """
+    run = RunFolder.of(config, out)
+    check_writable(run.path)
+    read_ledger(out)  # complains of a damaged one before the work, not after it
     if flowset is None:
         faces, flow = _stage(watch, "faces"), _stage(watch, "flow")
         flowset = load_flowset(config, root, jobs=jobs, on_faces=faces, on_progress=flow)
@@ -59,8 +62,6 @@ def run_experiment(
         for seed in config.evaluation.seeds:  # once, and not by every process
             pretrained_weights(config, seed, flowset.maps.shape[-1], flowset.unit)
     data = {**_describe(config, flowset), "device": devices[0].partition(":")[0]}
-    run = RunFolder.of(config, out)
-    read_ledger(out)  # complains of a damaged one before the work, not after it
     run.begin(config, data, describe_environment(sys.argv))
     try:
         with watching(run, watch, f"{label or config.model.name}: folds"):

@@ -69,6 +69,8 @@ def prepare(
         replace(crop, clip=None, problem=lost[crop.key]) if crop.key in lost else crop
         for crop in crops
     ]
+    if not any(frames_for(one) for one in (config, *systems)):
+        crops = [crop.without_offset() for crop in crops]
     if sheet is not None:
         write_contact_sheet(sheet, config.data.name, crops, flowset)
     return _facts(config, crops, flowset, sheet)

@@ -22,7 +22,7 @@ from hmrm_lab.preparation.motion import FORMAT, flow_identity
 from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.registry import datasets, systems
 from hmrm_lab.sections import DataConfig
-from hmrm_lab.store import cache_folder
+from hmrm_lab.store import cache_folder, check_cache
 from hmrm_lab.tensors import read_subjects, read_tensors, write_weights
 
 DRAWN = "synthetic"
@@ -118,6 +118,7 @@ def _make(
 ) -> dict[str, Tensor]:
     from hmrm_lab.training.trainer import fit  # which begins with what is made here
 
+    check_cache()
     flowset = load_flowset(drawn)
     clips = replace(flowset, unit=unit)
     if clips.maps.shape[-1] != size:

@@ -11,8 +11,12 @@ import openpyxl
 import pytest
 import trees
 
+from hmrm_lab.config import load_config
 from hmrm_lab.datasets.audit import audit
+from hmrm_lab.datasets.recordings import RECORDINGS
 from hmrm_lab.errors import InputError
+from hmrm_lab.preparation import load_clips
+from hmrm_lab.registry import datasets
 
 FIRST, APEX = "EP02_01f", 48
 TABLE = "CASME2-coding-20140508.xlsx"
@@ -297,9 +301,17 @@ SKIPS: dict[str, tuple[Harm, str, str]] = {
     "clip leads out": (clip_outside, "outside", "leads out of the root"),
     "frame leads out": (frame_outside, "outside", "leads out of the root"),
     "zero-byte apex": (write(b""), "unreadable", "an empty file"),
-    "text for an apex": (write(b"not an image"), "unreadable", "not a PNG, JPEG or BMP image"),
+    "text for an apex": (
+        write(b"not an image"),
+        "unreadable",
+        "not a PNG, JPEG, BMP, TIFF, WebP or PPM image",
+    ),
     "cut-off apex": (cut(APEX, 0.7), "unreadable", "the image is cut off"),
-    "cut off in its header": (cut(APEX, 0.02), "unreadable", "not a PNG, JPEG or BMP image"),
+    "cut off in its header": (
+        cut(APEX, 0.02),
+        "unreadable",
+        "not a PNG, JPEG, BMP, TIFF, WebP or PPM image",
+    ),
     "huge PNG": (write(png_header(100_000, 100_000)), "unreadable", "claims 100000x100000"),
     "huge BMP": (write(bmp_header(90_000, -90_000)), "unreadable", "claims 90000x90000"),
     "huge JPEG": (write(jpeg_header(65_000, 65_000)), "unreadable", "claims 65000x65000"),
@@ -369,6 +381,48 @@ def test_remarks(case: str, tmp_path: Path) -> None:
     assert len(result.clips) == 3
     (clip,) = (clip for clip in result.clips if clip.key.clip == FIRST)
     assert (clip.apex is None) == (case in WITHOUT_APEX)
+
+
+def images_outside(root: Path) -> None:
+    """All images are on another disk."""
+    disk = root.parent / "disk"
+    (root / "Cropped").rename(disk)
+    (root / "Cropped").symlink_to(disk)
+
+
+def test_links_are_followed_on_request(tmp_path: Path) -> None:
+    for number, harm in enumerate((clip_outside, frame_outside, table_outside, images_outside)):
+        (tmp_path / str(number)).mkdir()
+        root = tree(tmp_path / str(number))
+        harm(root)
+        result = audit("casme2", root, follow_links=True)
+        assert (len(result.clips), result.findings) == (3, [])
+        config = load_config("smoke", data="casme2", overrides=["data.follow_links=true"])
+        assert len(load_clips(config, root) or ()) == 3
+    with pytest.raises(InputError, match="leads out of the root"):
+        audit("casme2", root, follow_links=True, coding=f"../{TABLE}")
+    with pytest.raises(InputError, match="allow it with --follow-links"):
+        audit("casme2", root)
+    for name in RECORDINGS:
+        assert datasets[name].complete({"follow_links": True})["follow_links"]
+
+
+def two_counts(root: Path) -> None:
+    """Names whose whole order is not that of their last numbers."""
+    for path in list(frame(root).parent.iterdir()):
+        number = int(path.stem.removeprefix("reg_img"))
+        path.rename(path.with_name(f"{100 - number}_img{number}.jpg"))
+
+
+def test_names_of_two_orders_keep_their_last_number(tmp_path: Path) -> None:
+    root = tree(tmp_path)
+    two_counts(root)
+    result = audit("casme2", root)
+    (finding,) = result.findings
+    assert "are counted by the last number of their names" in finding.problem
+    assert (len(result.clips), finding.kind, finding.left_out) == (3, "naming", False)
+    (clip,) = (clip for clip in result.clips if clip.key.clip == FIRST)
+    assert clip.frames.paths[clip.apex or 0].stem == "52_img48"  # type: ignore[attr-defined]
 
 
 def test_strays_are_no_frames(tmp_path: Path) -> None:

@@ -316,7 +316,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         frames[1]
     (folder / "landmarks.npy").write_bytes(b"")
     frames = read_clips(tmp_path)[0].frames
-    with pytest.raises(InputError, match=r"001\.png: not an image"):
+    with pytest.raises(InputError, match=r"001\.png: not a PNG"):
         frames[1]
     with pytest.raises(InputError, match=r"landmarks\.npy: not a NumPy array"):
         frames.landmarks(0)  # type: ignore[attr-defined]

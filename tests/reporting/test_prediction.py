@@ -9,6 +9,7 @@ import pytest
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.prediction import RecordingPrediction
+from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.reporting.prediction import (
     NO_PART,
     prediction_picture,
@@ -75,6 +76,25 @@ def test_the_words_name_the_parts_and_what_the_numbers_are_worth() -> None:
     assert "right in 55 % of 40 clips" in text
     still = made(part_falls=dict.fromkeys(made().parts, 0.0))
     assert NO_PART in prediction_text(still, Path("x.png"))
+
+
+def test_without_an_answer_the_reasons_stand_in_its_place() -> None:
+    nobody = made(
+        probabilities=np.full(3, np.nan, np.float32),
+        part_falls={},
+        parts={},
+        caveats=(),
+        warnings=(ClipWarning("no_face", "onset", "No face in the onset, frame 0."),),
+    )
+    text = prediction_text(nobody, Path("clip.png"))
+    assert text.splitlines()[0].strip() == "no answer"
+    assert text.splitlines()[1].strip() == "warning  No face in the onset, frame 0."
+    assert "nan" not in text and "%" not in text
+    assert prediction_picture(nobody).shape[0] < prediction_picture(made()).shape[0]
+    several = ClipWarning("several_faces", "onset", "The onset, frame 0, shows 2 faces.")
+    doubted = made(warnings=(several,))
+    assert "shows 2 faces. --face takes another." in prediction_text(doubted, Path("clip.png"))
+    assert (prediction_picture(doubted) != 255).sum() > (prediction_picture(made()) != 255).sum()
 
 
 def test_names_beyond_ascii_and_stillness_can_be_drawn() -> None:

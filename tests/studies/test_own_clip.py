@@ -140,5 +140,5 @@ def test_too_short_a_clip(tmp_path: Path) -> None:
 
 def test_a_film_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "face.avi").mkdir()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="a folder, not a file"):
         write_drawn_recording(tmp_path / "face.avi")

@@ -18,7 +18,7 @@ from hmrm_lab.evaluation.occlusion import hold_still
 from hmrm_lab.faces.regions import PARTS, reduce_masks
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
-from hmrm_lab.records import RELATIVE, Clip, ClipKey, FlowSet
+from hmrm_lab.records import CLASSES, RELATIVE, Clip, ClipKey, FlowSet
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
@@ -73,10 +73,11 @@ def test_the_answer_is_that_of_the_model_on_the_map(
     assert (seen.apex, seen.apex_is, seen.face) == (clip.apex, "given", "template")
     assert set(seen.part_falls) == {*PARTS, "elsewhere"}
     assert (seen.parts["elsewhere"] == ~np.any([seen.parts[name] for name in PARTS], axis=0)).all()
+    winner = CLASSES.index(seen.answer)
     for name in ("mouth", "elsewhere"):
         held = hold_still(flowset.maps[0], reduce_masks(seen.parts[name][None], 28))
         without = classify(model, run.config(), replace(flowset, maps=held))[0]
-        expected = seen.probabilities[seen.winner] - without[seen.winner]
+        expected = seen.probabilities[winner] - without[winner]
         assert seen.part_falls[name] == pytest.approx(expected, abs=1e-6)
     assert seen.caveats[0].startswith("In this run")
     assert any("nothing about people" in words for words in seen.caveats)
@@ -103,7 +104,8 @@ def test_a_video_gives_nearly_the_same(run: RunFolder, held_out: tuple[Path, Cli
     of_folder = predict_recording(path, run, **marks, provider="template")
     there, here = (seen.motion[:2].ravel() for seen in (of_video, of_folder))
     assert np.corrcoef(there, here)[0, 1] > 0.8
-    assert any("mark it with --onset" in words for words in of_video.caveats)
+    assert [warning.code for warning in of_video.warnings] == ["long"]
+    assert not of_folder.warnings  # nobody knows how fast its frames are
 
 
 def test_no_figure_depends_on_the_model(tmp_path: Path) -> None:
@@ -200,15 +202,39 @@ def test_marks_that_do_not_fit_are_refused(
         predict_recording(held_out[0], run, provider="template", **marks)
 
 
-def test_no_face_is_refused(run: RunFolder, tmp_path: Path) -> None:
+def test_without_a_face_there_is_no_answer(run: RunFolder, tmp_path: Path) -> None:
     pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
     for number in range(3):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((120, 160, 3), 90, np.uint8))
-    with pytest.raises(InputError, match="no face found; film the face from the front"):
-        predict_recording(tmp_path, run)
-    still = predict_recording(tmp_path, run, provider="template")
+    nobody = predict_recording(tmp_path, run)
+    assert (nobody.answer, nobody.face) == ("no answer", "missing")
+    assert [(w.code, w.frame) for w in nobody.warnings] == [
+        ("no_face", "onset"),
+        ("no_face", "apex"),
+    ]
+    assert np.isnan(nobody.probabilities).all()
+    with pytest.raises(HmrmError, match=r"no answer\. No face in the onset, frame 0\."):
+        nobody.require()
+    still = predict_recording(tmp_path, run, provider="template").require()
     assert still.apex_is == "guessed"
     assert not any(still.part_shares.values())
+
+
+def test_nothing_after_a_given_apex_is_needed(
+    run: RunFolder, held_out: tuple[Path, Clip], tmp_path: Path
+) -> None:
+    path, clip = held_out
+    frames = sorted(path.glob("*.png"))
+    for frame in frames:
+        (tmp_path / frame.name).write_bytes(frame.read_bytes())
+    marks = {"onset": clip.onset, "apex": clip.apex, "provider": "template"}
+    whole = predict_recording(tmp_path, run, **marks)
+    assert whole.offset is None
+    damaged = tmp_path / frames[clip.offset].name
+    damaged.write_bytes(damaged.read_bytes()[:-40] + b"\0" * 28 + damaged.read_bytes()[-12:])
+    assert predict_recording(tmp_path, run, **marks).probabilities == pytest.approx(
+        whole.probabilities
+    )
 
 
 def test_a_face_is_found_in_a_frame_larger_than_it(

@@ -3,6 +3,7 @@
 Any recordings in this layout can be read, with or without a `landmarks.npy` beside the images.
 """
 
+import logging
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.coding import Row, class_of, find_name, read_coding, whole
-from hmrm_lab.datasets.images import RecordedFrames
+from hmrm_lab.datasets.findings import shown
+from hmrm_lab.datasets.images import RecordedFrames, read_image
 from hmrm_lab.datasets.synthetic.geometry import Floats
-from hmrm_lab.datasets.walking import check_name
+from hmrm_lab.datasets.walking import Tree, check_name, order_frames
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES, Clip, ClipKey, LandmarkedFrames
 
+log = logging.getLogger(__name__)
+
 LIST_NAME, LANDMARKS = "clips.csv", "landmarks.npy"
 COLUMNS = ("subject", "clip", "label", "onset", "apex", "offset", "fps")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 Number = TypeVar("Number", int, float)
 
 
@@ -37,16 +40,7 @@ class ImageFrames:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        path = self.paths[index]
-        try:
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        except cv2.error:
-            image = None
-        if image is None:
-            raise InputError(
-                "not an image that OpenCV can read", mend="replace this file", where=path
-            )
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return read_image(self.paths[index])
 
     def landmarks(self, index: int) -> Floats:
         """The landmarks of a frame from `landmarks.npy`: (68, 2) float32, order (x, y), pixels."""
@@ -79,9 +73,7 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(len(clip.frames)):
             image = cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2BGR)
-            path = folder / f"{number:03d}.png"
-            if not cv2.imwrite(str(path), image):
-                raise InputError("cannot be written", mend="free space or rights", where=path)
+            (folder / f"{number:03d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
         if isinstance(clip.frames, LandmarkedFrames):
             points = [clip.frames.landmarks(number) for number in range(len(clip.frames))]
             np.save(folder / LANDMARKS, np.stack(points))
@@ -160,7 +152,10 @@ def _read_row(root: Path, row: Row, dataset: str) -> Clip:
 def _images(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
-    return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))
+    images, note = order_frames(Tree(folder, follow_links=True).images(folder)[0])
+    if note:
+        log.warning("%s: %s", shown(folder), note)
+    return images
 
 
 def _number(row: Row, name: str, read: Callable[[str], Number | None]) -> Number:
