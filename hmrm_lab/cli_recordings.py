@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab.cli_shared import Json, show
+from hmrm_lab.cli_shared import FollowLinks, Json, show
 
 
 def prepare(
     name: Annotated[
-        str, typer.Argument(help="casme2, smic, samm, composite, casme3, mmew or fourdme.")
+        str, typer.Argument(help="casme2, smic, samm, composite, casme3, mmew, fourdme; synthetic.")
     ],
-    root: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     preset: Annotated[str, typer.Option(help="Whose faces and flow; a run has its own.")] = (
         "default"
     ),
@@ -23,6 +23,7 @@ def prepare(
     systems: Annotated[
         str, typer.Option(help="Names with commas between: what they take of the frames, too.")
     ] = "",
+    follow_links: FollowLinks = False,
     sheet: Annotated[
         Path | None, typer.Option(help="HTML page to write, to look over every clip.")
     ] = None,
@@ -33,12 +34,15 @@ def prepare(
     from hmrm_lab import models  # noqa: F401  registers the systems
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.store import check_target
     from hmrm_lab.studies.places import count_cores
     from hmrm_lab.studies.prepare import prepare as make_ready
 
-    config = load_config(preset, data=name, overrides=overrides or ())
+    check_target(sheet)
+    changes = [*(overrides or ()), *(["data.follow_links=true"] if follow_links else [])]
+    config = load_config(preset, data=name, overrides=changes)
     names = [name.strip() for name in systems.split(",") if name.strip()]
-    shared = [text for text in overrides or () if text.startswith(("faces.", "flow."))]
+    shared = [text for text in changes if text.startswith(("faces.", "flow."))]
     others = [load_config(preset, system=one, data=name, overrides=shared) for one in names]
     with ProgressBars() as bars:
         facts = make_ready(
@@ -55,7 +59,7 @@ def prepare(
 def _as_text(facts: dict[str, Any]) -> str:
     """A line for each fact; clips that were left out below, one line each."""
     shown = {
-        name: ", ".join(f"{count} {kind}" for kind, count in value.items())
+        name: ", ".join(f"{count} {kind}" for kind, count in value.items()) or "none"
         if isinstance(value, dict)
         else value
         for name, value in facts.items()

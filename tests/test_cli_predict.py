@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from conftest import quick_config
 from test_cli import hmrm
@@ -52,10 +53,39 @@ def test_json_is_one_object(folder: Path) -> None:
     assert sum(seen["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     assert seen["prediction"] in CLASSES
     assert (seen["frames"]["apex"], seen["frames"]["apex_is"]) == (5, "given")
-    assert len(seen["regions"]) == 16
+    most = max(seen["driven_by"], key=seen["driven_by"].get)
+    assert seen["parts"][most] == max(seen["parts"].values())
     assert seen["run"] == str(run)
     assert seen["caveats"]
     assert (folder / seen["picture"]).is_file()
+
+
+def test_no_answer_is_status_1_and_says_why(folder: Path) -> None:
+    sound = cv2.VideoCapture(str(folder / "face.avi"))
+    writer = cv2.VideoWriter(
+        str(folder / "black.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 100, (224, 224)
+    )
+    writer.write(np.zeros((224, 224, 3), np.uint8))
+    for _ in range(10):
+        writer.write(sound.read()[1])
+    writer.release()
+    done = hmrm("predict", "black.avi", "--faces", "template", cwd=folder)
+    assert done.returncode == 1
+    assert done.stdout.split("\n")[0].strip() == "no answer"
+    assert "The onset, frame 0, is nearly black." in done.stdout
+    assert "%" not in done.stdout
+    done = hmrm("predict", "black.avi", "--faces", "template", "--json", cwd=folder)
+    assert done.returncode == 1
+    seen = json.loads(done.stdout)
+    assert (seen["answer"], seen["prediction"], seen["probabilities"]) == (False, None, None)
+    assert {warning["code"] for warning in seen["warnings"]} == {"dark", "no_face"}
+    assert all(warning["sentence"].endswith(".") for warning in seen["warnings"])
+    assert (folder / "black.hmrm.png").is_file()
+    later = ("--onset", "1", "--apex", "5", "--json")
+    done = hmrm("predict", "black.avi", "--faces", "template", *later, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert (seen["answer"], seen["warnings"], seen["frames"]["offset"]) == (True, [], None)
 
 
 def test_wrong_input_is_one_sentence_and_status_2(folder: Path, tmp_path: Path) -> None:

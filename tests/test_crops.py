@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from conftest import quick_config
 
+from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
+from hmrm_lab.faces.align import align_known
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import count_crops, crop_clips
 from hmrm_lab.records import Clip
@@ -129,9 +131,7 @@ def test_another_flow_keeps_the_faces(clips: list[Clip]) -> None:
 
 def test_a_turned_and_shrunk_face_comes_out_upright() -> None:
     pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
-    known = load_clips(quick_config("hmrm", "data.subjects=2", "data.clips=2"))
-    assert known is not None
-    clip = known[0]
+    clip = synthetic(subjects=2, clips=2)[0]
     turn = cv2.getRotationMatrix2D((112, 112), 12, 0.8)
     turn[:, 2] += (60, 30)
     frames = [
@@ -140,7 +140,7 @@ def test_a_turned_and_shrunk_face_comes_out_upright() -> None:
     ]
     (crop,) = crop_clips([replace(clip, frames=Plain(frames, "turned"))], FacesConfig())
     assert crop.face == "none"
-    exact = clip.frames.landmarks(clip.onset)
+    exact = align_known(clip).frames.landmarks(clip.onset)
     found = crop.clip.frames.landmarks(0)
     between_eyes = np.linalg.norm(exact[36:42].mean(0) - exact[42:48].mean(0))
     shape, true_shape = (points - points.mean(axis=0) for points in (found, exact))

@@ -7,11 +7,10 @@ from numpy.typing import NDArray
 
 from hmrm_lab.augment.motionmix import template_masks
 from hmrm_lab.faces.regions import region_masks
-from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.flow.strain import optical_strain
-from hmrm_lab.records import Clip, Floats
+from hmrm_lab.records import Clip, Floats, LandmarkedFrames
 
 
 class CropMotion(NamedTuple):

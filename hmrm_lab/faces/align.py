@@ -1,25 +1,35 @@
-"""Alignment: one similarity for a whole clip, from its onset frame to the canonical crop.
+"""Alignment: one affine map for a whole clip, from its onset frame to the canonical crop.
 
 A transform of each frame's own would put the detector's jitter into the motion: about .6 pixels
 a frame on the built-in faces, whose expressions peak at 1.4 pixels (decision 0010).
 """
 
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.faces.affine import Affine, fit_upright
 from hmrm_lab.faces.face import Face, five_points
-from hmrm_lab.faces.similarity import Similarity, fit_similarity
 from hmrm_lab.faces.template import CROP_PX, dense_landmarks, mean_face
-from hmrm_lab.faces.track import FaceTrack
-from hmrm_lab.records import Clip, Floats, Frames
+from hmrm_lab.faces.track import FaceTrack, known_faces
+from hmrm_lab.records import Clip, Floats, Frames, KnownMotion, LandmarkedFrames
+
+
+@runtime_checkable
+class FramesWithin(Protocol):
+    """Frames in a crop that may reach beyond the recording: what lies inside it, (H, W) bool."""
+
+    def inside(self) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class AlignedFrames:
     """Frames cut out and turned upright when asked for, with the landmarks carried along.
+
+    Without a track the frames bring landmarks of their own.
 
     Shapes
     ------
@@ -27,8 +37,8 @@ class AlignedFrames:
     """
 
     frames: Frames
-    to_crop: Similarity
-    track: FaceTrack
+    to_crop: Affine
+    track: FaceTrack | None = None
     size_px: int = CROP_PX
 
     def __len__(self) -> int:
@@ -45,13 +55,42 @@ class AlignedFrames:
         KeyError
             If this frame's face was not looked for.
         """
-        face = self.track[range(len(self))[index]]
-        return self.to_crop.points(dense_landmarks(face))
+        number = range(len(self))[index]
+        if self.track is not None:
+            return self.to_crop.points(dense_landmarks(self.track[number]))
+        assert isinstance(self.frames, LandmarkedFrames)
+        return self.to_crop.points(self.frames.landmarks(number))
+
+    def inside(self) -> NDArray[np.bool_]:
+        """Which pixels of the crop the recording shows: (size, size)."""
+        height, width = self.frames[0].shape[:2]
+        shown = np.full((height, width), 255, dtype=np.uint8)
+        size = (self.size_px, self.size_px)
+        crop = cv2.warpAffine(shown, self.to_crop.matrix(), size, flags=cv2.INTER_LINEAR)
+        return np.asarray(crop > 127)
 
 
-def crop_similarity(face: Face, size_px: int = CROP_PX) -> Similarity:
-    """From the frame to the canonical crop, by the centres of the eyes."""
-    return fit_similarity(face.five()[:2], five_points(mean_face(size_px))[:2])
+class AlignedKnownFrames(AlignedFrames):
+    """Aligned frames whose exact flow is known."""
+
+    def flow(self, source: int, target: int) -> Floats:
+        """The exact flow from one frame to another: (2, size, size) float32, pixels of the crop."""
+        assert isinstance(self.frames, KnownMotion)
+        flow = self.frames.flow(source, target).transpose(1, 2, 0) @ self.to_crop.linear.T
+        size = (self.size_px, self.size_px)
+        crop = cv2.warpAffine(
+            flow.astype(np.float32),
+            self.to_crop.matrix(),
+            size,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return np.asarray(crop.transpose(2, 0, 1), dtype=np.float32)
+
+
+def crop_map(face: Face, size_px: int = CROP_PX) -> Affine:
+    """From the frame to the canonical crop, by the eyes and the corners of the mouth."""
+    return fit_upright(face.five(), five_points(mean_face(size_px)))
 
 
 def align_clip(clip: Clip, track: FaceTrack, size_px: int = CROP_PX) -> Clip:
@@ -62,13 +101,19 @@ def align_clip(clip: Clip, track: FaceTrack, size_px: int = CROP_PX) -> Clip:
     track
         Faces of the clip, the onset's among them; see `track.find_faces`.
     """
-    to_crop = crop_similarity(track[clip.onset], size_px)
+    to_crop = crop_map(track[clip.onset], size_px)
     return replace(clip, frames=AlignedFrames(clip.frames, to_crop, track, size_px))
 
 
-def warp(
-    frame: NDArray[np.uint8], to_crop: Similarity, size_px: int = CROP_PX
-) -> NDArray[np.uint8]:
+def align_known(clip: Clip, size_px: int = CROP_PX) -> Clip:
+    """A clip that brings its landmarks in the canonical crop of its onset's face."""
+    assert isinstance(clip.frames, LandmarkedFrames)
+    to_crop = crop_map(known_faces(clip.frames, [clip.onset])[clip.onset], size_px)
+    kind = AlignedKnownFrames if isinstance(clip.frames, KnownMotion) else AlignedFrames
+    return replace(clip, frames=kind(clip.frames, to_crop, size_px=size_px))
+
+
+def warp(frame: NDArray[np.uint8], to_crop: Affine, size_px: int = CROP_PX) -> NDArray[np.uint8]:
     """The crop of a frame: (H, W, 3) to (size, size, 3). Beyond the frame its border repeats.
 
     A frame that shrinks is blurred first, by what keeps fine skin from turning into moire.

@@ -19,7 +19,7 @@ from hmrm_lab.faces.face import Face, FaceProvider, check_frame
 from hmrm_lab.registry import providers
 from hmrm_lab.store import cache_folder, read_json, write_atomic
 
-FORMAT = 1  # raise it when a provider with the same options gives other faces
+FORMAT = 2  # raise it when a provider with the same options gives other faces
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,7 @@ def cached(*, folder: str = "", inner: str = "") -> FaceProvider:
 def store_face(folder: Path, frame: NDArray[np.uint8], face: Face | None) -> Path:
     """Keep the face of a frame, or that it has none; returns the file."""
     file = face_file(folder, frame)
-    known: dict[str, Any] | None = None
-    if face is not None:
-        known = {
-            "box": face.box.tolist(),
-            "points": face.points.tolist(),
-            "score": face.score,
-            "provider": face.provider,
-            "fallback": face.fallback,
-            "from_frame": face.from_frame,
-        }
+    known = None if face is None else _plain(face)
     write_atomic(file, json.dumps(known, allow_nan=False) + "\n")
     return file
 
@@ -97,9 +88,26 @@ def _from_json(file: Path) -> Face | None:
     if known is None:
         return None
     try:
-        box, points = (np.array(known.pop(name), dtype=np.float32) for name in ("box", "points"))
-        return Face(box, points, **known)
+        return _face(known)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"not a stored face ({error})", where=file, mend="delete the file; it is made anew"
         ) from None
+
+
+def _plain(face: Face) -> dict[str, Any]:
+    return {
+        "box": face.box.tolist(),
+        "points": face.points.tolist(),
+        "score": face.score,
+        "provider": face.provider,
+        "fallback": face.fallback,
+        "from_frame": face.from_frame,
+        "others": [_plain(other) for other in face.others],
+    }
+
+
+def _face(known: dict[str, Any]) -> Face:
+    box, points = (np.array(known.pop(name), dtype=np.float32) for name in ("box", "points"))
+    others = tuple(_face(other) for other in known.pop("others"))
+    return Face(box, points, others=others, **known)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.faces.extras import file_of_package, not_installed
-from hmrm_lab.faces.face import Face, FaceProvider, check_frame
+from hmrm_lab.faces.face import Face, FaceProvider, check_frame, choose_face
 from hmrm_lab.registry import providers
 
+SMALLEST_SEARCH_PX = 80  # the detector's smallest face
 PREDICTOR = ("face_recognition_models", "models/shape_predictor_68_face_landmarks.dat")
 
 
@@ -29,27 +30,43 @@ class DlibFaces:
     margin: float
     upsampling: int
     threshold: float
+    search_px: int
 
     def __call__(self, frame: NDArray[np.uint8], /) -> Face | None:
         check_frame(frame)
-        pad = round(self.margin * min(frame.shape[:2]))
-        wide = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+        scale = min(1.0, self.search_px / min(frame.shape[:2]))
+        small = frame
+        if scale < 1:
+            small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        pad = round(self.margin * min(small.shape[:2]))
+        wide = _widened(small, pad)
+        boxes: Any = ()
         for times in range(self.upsampling + 1):
-            boxes, scores, _ = self.detector.run(wide, times, self.threshold)
-            if scores:
-                best = int(np.argmax(scores))
-                return self._face(wide, boxes[best], float(scores[best]), pad)
-        return None
+            if not boxes and (not times or min(small.shape[:2]) << times <= 1.5 * self.search_px):
+                boxes, scores, _ = self.detector.run(wide, times, self.threshold)
+        if not boxes:
+            return None
+        full_pad = round(pad / scale)
+        full = wide if scale == 1 else _widened(frame, full_pad)
+        found = []
+        for box, score in zip(boxes, scores, strict=True):
+            edges = np.array((box.left(), box.top(), box.right(), box.bottom()), dtype=np.float32)
+            edges = (edges - pad) / np.float32(scale)
+            there = type(box)(*np.round(edges + full_pad).astype(int).tolist())
+            parts = self.predictor(full, there).parts()
+            points = np.array([(part.x, part.y) for part in parts], dtype=np.float32)
+            found.append(Face(edges, points - full_pad, float(score), "dlib"))
+        return choose_face(found, *frame.shape[:2])
 
-    def _face(self, wide: NDArray[np.uint8], box: Any, score: float, pad: int) -> Face:
-        parts = self.predictor(wide, box).parts()
-        points = np.array([(part.x, part.y) for part in parts], dtype=np.float32)
-        edges = (box.left(), box.top(), box.right(), box.bottom())
-        return Face(np.array(edges, dtype=np.float32) - pad, points - pad, score, "dlib")
+
+def _widened(frame: NDArray[np.uint8], pad: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE))
 
 
 @providers.register("dlib", source="King 2009; Kazemi and Sullivan 2014; Sagonas et al. 2013")
-def dlib(*, margin: float = 0.25, upsampling: int = 1, threshold: float = 0.0) -> FaceProvider:
+def dlib(
+    *, margin: float = 0.25, upsampling: int = 1, threshold: float = 0.0, search_px: int = 720
+) -> FaceProvider:
     """dlib's detector and its 68-point predictor.
 
     Parameters
@@ -58,10 +75,13 @@ def dlib(*, margin: float = 0.25, upsampling: int = 1, threshold: float = 0.0) -
         Of the frame's smaller side, added on all sides by repeating the border, since the
         detector wants to see what is round a face, and cropped recordings show little of it.
     upsampling
-        How often the frame may be doubled until a face is found. The detector's own smallest
-        face is 80 pixels wide.
+        How often a frame may be doubled until a face is found, up to 1.5 times `search_px`. The
+        detector's own smallest face is 80 pixels wide.
     threshold
         The least score of a face; smaller finds more, false ones too.
+    search_px
+        Larger frames are reduced to this smaller side before faces are looked for, which takes
+        longer than all else; landmarks are placed in the frame as it is.
 
     Raises
     ------
@@ -70,7 +90,11 @@ def dlib(*, margin: float = 0.25, upsampling: int = 1, threshold: float = 0.0) -
     """
     if margin < 0 or upsampling < 0:
         raise ConfigError("margin and upsampling cannot be negative", mend="give 0 or more")
-    return DlibFaces(*_models(), margin, upsampling, threshold)
+    if search_px < SMALLEST_SEARCH_PX:
+        raise ConfigError(
+            f"search_px={search_px}", mend=f"give at least {SMALLEST_SEARCH_PX}, a face's width"
+        )
+    return DlibFaces(*_models(), margin, upsampling, threshold, search_px)
 
 
 @lru_cache(maxsize=1)

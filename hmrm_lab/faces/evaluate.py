@@ -12,12 +12,12 @@ import pandas as pd
 import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.align import align_clip, crop_similarity
+from hmrm_lab.faces.align import align_clip, crop_map
 from hmrm_lab.faces.apex import ApexCurve, spot_apex
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.template import CROP_PX, dense_landmarks
-from hmrm_lab.faces.track import FaceTrack, LandmarkedFrames, find_faces, known_faces
-from hmrm_lab.records import CLASSES, Clip, KnownMotion
+from hmrm_lab.faces.track import FaceTrack, find_faces, known_faces
+from hmrm_lab.records import CLASSES, Clip, KnownMotion, LandmarkedFrames
 from hmrm_lab.registry import providers
 
 
@@ -54,7 +54,7 @@ def clip_curve(clip: Clip, track: FaceTrack) -> ApexCurve:
     if is_crop and isinstance(clip.frames, LandmarkedFrames):
         return spot_apex(clip.frames, landmarks, clip.onset, clip.offset)
     crop = align_clip(clip, track).frames
-    there = crop_similarity(track[clip.onset]).points(landmarks)
+    there = crop_map(track[clip.onset]).points(landmarks)
     return spot_apex(crop, there, clip.onset, clip.offset)
 
 
@@ -100,7 +100,7 @@ def crop_steps_px(track: FaceTrack, size_px: int = CROP_PX) -> pd.Series:
     In pixels of the crop, under the number of the later frame.
     """
     middle = np.full((1, 2), (size_px - 1) / 2, dtype=np.float32)
-    crops = [crop_similarity(face, size_px) for face in track.faces.values()]
+    crops = [crop_map(face, size_px) for face in track.faces.values()]
     places = np.concatenate([crop.inverse().points(middle) for crop in crops])
     scales = np.array([crop.scale for crop in crops[1:]])
     steps = np.linalg.norm(np.diff(places, axis=0), axis=1) * scales

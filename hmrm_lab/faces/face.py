@@ -1,5 +1,6 @@
 """One found face, and what everything that finds faces looks like from outside."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -14,6 +15,8 @@ Fallback = Literal["none", "neighbour", "template"]
 EYE_OF_IMAGE_LEFT, EYE_OF_IMAGE_RIGHT = slice(36, 42), slice(42, 48)
 NOSE_TIP, MOUTH_CORNER_LEFT, MOUTH_CORNER_RIGHT = 30, 48, 54
 SMALLEST_SIDE = 16
+COMPARABLE = 0.5  # of the largest face's size; smaller ones are somebody in the background
+SURE = 0.3  # of the surest face's score; what is less sure is a pattern on a sleeve
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +40,8 @@ class Face:
         another frame, `template` if it is the mean face.
     from_frame
         The frame that a neighbour's face was taken from.
+    others
+        The other faces of the frame that are of comparable size.
     """
 
     box: Floats
@@ -45,6 +50,7 @@ class Face:
     provider: str
     fallback: Fallback = "none"
     from_frame: int | None = None
+    others: "tuple[Face, ...]" = ()
 
     def __post_init__(self) -> None:
         if self.box.shape != (4,) or self.points.shape not in {(68, 2), (5, 2)}:
@@ -54,13 +60,25 @@ class Face:
         """Eye centres, nose tip and mouth corners: (5, 2)."""
         return self.points if len(self.points) == 5 else five_points(self.points)
 
+    @property
+    def all_faces(self) -> "list[Face]":
+        """This face and the others of its frame, from left to right."""
+        return sorted((self, *self.others), key=lambda face: float(face.five()[:, 0].mean()))
+
+    def placed(self, scale: Floats, shift_px: Floats) -> "Face":
+        """The same face in a picture of which its own is a part, `scale` times as large here."""
+        box = (self.box.reshape(2, 2) / scale + shift_px).reshape(4).astype(np.float32)
+        points = ((self.points + 0.5) / scale - 0.5 + shift_px).astype(np.float32)
+        others = tuple(other.placed(scale, shift_px) for other in self.others)
+        return replace(self, box=box, points=points, others=others)
+
     def taken_from(self, frame: int) -> "Face":
         """The same face where another frame had none."""
         return replace(self, score=0.0, fallback="neighbour", from_frame=frame)
 
 
 class FaceProvider(Protocol):
-    """Finds the face of a frame; the surest, if there are several; None if there is none.
+    """Finds the face of a frame; None if there is none; see `choose_face` if there are several.
 
     Shapes
     ------
@@ -68,6 +86,29 @@ class FaceProvider(Protocol):
     """
 
     def __call__(self, frame: NDArray[np.uint8], /) -> Face | None: ...
+
+
+def choose_face(found: Iterable[Face], height: int, width: int) -> Face | None:
+    """The largest face nearest the middle of the frame, with the others of comparable size.
+
+    Size is the spread of the five points, which does not depend on what a detector takes for the
+    box of a face; it counts half in a corner of the frame. Of two detections with the centre of
+    one inside the other, the surer one counts.
+    """
+    faces: list[Face] = []
+    for face in sorted(found, key=lambda face: -face.score):
+        sure = not faces or face.score >= SURE * faces[0].score
+        if sure and not any(_contains(face, other) or _contains(other, face) for other in faces):
+            faces.append(face)
+    if not faces:
+        return None
+    places = np.stack([face.five().mean(axis=0) for face in faces])
+    sizes = np.array([face.five().std(axis=0).mean() for face in faces])
+    middle = np.array([width - 1, height - 1]) / 2
+    apart = np.linalg.norm(places - middle, axis=1) / np.linalg.norm(middle)
+    best = int((sizes * (1 - apart / 2)).argmax())
+    comparable = np.flatnonzero(sizes >= COMPARABLE * sizes.max())
+    return replace(faces[best], others=tuple(faces[k] for k in comparable if k != best))
 
 
 def five_points(landmarks: Floats) -> Floats:
@@ -80,6 +121,12 @@ def five_points(landmarks: Floats) -> Floats:
 def box_around(points: Floats) -> Floats:
     """The smallest box that holds the points: (n, 2) to (4,)."""
     return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float32)
+
+
+def _contains(face: Face, other: Face) -> bool:
+    """Whether the centre of the other face's box lies in this one's."""
+    centre = (other.box[:2] + other.box[2:]) / 2
+    return bool((face.box[:2] < centre).all() and (centre < face.box[2:]).all())
 
 
 def check_frame(frame: NDArray[np.uint8]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.faces.face import Face, FaceProvider, check_frame
+from hmrm_lab.faces.face import Face, FaceProvider, check_frame, choose_face
 from hmrm_lab.faces.mtcnn_networks import Proposal, Refinement, load_networks
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import providers
@@ -43,10 +43,21 @@ class MtcnnFaces:
     output: Refinement
     smallest_face: float
     thresholds: tuple[float, float, float]
+    border: float
 
     @torch.inference_mode()
     def __call__(self, frame: NDArray[np.uint8], /) -> Face | None:
         check_frame(frame)
+        face = self._search(frame)
+        pad = round(self.border * min(frame.shape[:2]))
+        if face is None and pad:  # a picture cut out tightly shows too little round the face
+            wide = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+            face = self._search(np.asarray(wide, dtype=np.uint8))
+            one = np.ones(2, dtype=np.float32)
+            face = face.placed(one, -pad * one) if face is not None else None
+        return face
+
+    def _search(self, frame: NDArray[np.uint8]) -> Face | None:
         found = self._proposals(frame)
         if len(found) == 0:
             return None
@@ -57,13 +68,16 @@ class MtcnnFaces:
             return None
         squares = _squared(found.boxes)
         corrections, points, scores = self.output(_cut_out(frame, squares, 48))
-        best = int(scores.argmax())
-        if scores[best] < self.thresholds[2]:
-            return None
-        box = _corrected(squares, corrections.numpy())[best]
-        places = points[best].numpy().reshape(2, 5).T  # (5, 2), in sides of the square
-        pixels = squares[best, :2] + places * (squares[best, 2:] - squares[best, :2]) - 0.5
-        return Face(box, pixels.astype(np.float32), float(scores[best]), "mtcnn")
+        boxes = _corrected(squares, corrections.numpy())
+        places = points.numpy().reshape(-1, 2, 5).swapaxes(1, 2)  # (n, 5, 2), in sides of squares
+        corners, sides = squares[:, None, :2], squares[:, None, 2:] - squares[:, None, :2]
+        pixels = (corners + places * sides - 0.5).astype(np.float32)
+        faces = [
+            Face(boxes[k], pixels[k], float(scores[k]), "mtcnn")
+            for k in range(len(scores))
+            if scores[k] >= self.thresholds[2]
+        ]
+        return choose_face(faces, *frame.shape[:2])
 
     def _proposals(self, frame: NDArray[np.uint8]) -> Candidates:
         """Windows of all scales that may hold a face, as squares."""
@@ -100,6 +114,7 @@ def mtcnn(
     proposal_threshold: float = 0.6,
     refinement_threshold: float = 0.7,
     output_threshold: float = 0.7,
+    border: float = 0.25,
 ) -> FaceProvider:
     """MTCNN with the weights of the package `mtcnn`, without its code.
 
@@ -109,6 +124,9 @@ def mtcnn(
         In shares of the frame's smaller side; smaller is slower.
     proposal_threshold, refinement_threshold, output_threshold
         The least score at which each of the networks lets a window pass.
+    border
+        Of the frame's smaller side: what is added on all sides, by repeating the border, where
+        the frame alone shows no face.
 
     Raises
     ------
@@ -117,8 +135,10 @@ def mtcnn(
     """
     if not 0 < smallest_face <= 1:
         raise ConfigError(f"smallest_face={smallest_face}", mend="give a share from 0 to 1")
+    if border < 0:
+        raise ConfigError(f"border={border}", mend="give 0 or more")
     thresholds = (proposal_threshold, refinement_threshold, output_threshold)
-    return MtcnnFaces(*load_networks(), smallest_face, thresholds)
+    return MtcnnFaces(*load_networks(), smallest_face, thresholds, border)
 
 
 def _as_input(images: NDArray[np.uint8]) -> Tensor:

@@ -11,15 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.synthetic.geometry import template as drawn_face
+from hmrm_lab.faces.affine import Affine, fit_upright
 from hmrm_lab.faces.face import Face, FaceProvider, box_around, check_frame, five_points
-from hmrm_lab.faces.similarity import Similarity, fit_similarity
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import providers
 
 CROP_PX = 224
-EYES_PX = ((70.0, 80.0), (154.0, 80.0))
-"""Where the centres of the eyes lie in a crop of 224 x 224, so that chin and brows are in it."""
 STRETCH = 1.2
+SIDE, ABOVE, BELOW = 0.84, 0.42, 1.55
+"""How far the crop reaches from the middle between the eyes, in distances between the eyes.
+
+Sidewards to the ends of the brows, upwards to just above them, downwards to the chin (which lies at
+1.63): the crop needs no more of a picture than a face cut out tightly shows (decision 0010).
+"""
+
+SHAPES = (0.8, 1.0)  # width by height of pictures that are cut out about a face
+
+
+def upright_face() -> Floats:
+    """The 68 landmarks of the mean face in its own proportions, 1 between the eyes' centres.
+
+    Shapes
+    ------
+    returns : (68, 2) float32, order (x, y), the origin between the eyes
+    """
+    face = drawn_face() * np.array([1, STRETCH], dtype=np.float32)
+    left, right = five_points(face)[:2]
+    upright: Floats = (face - (left + right) / 2) / (right[0] - left[0])
+    return upright
 
 
 def mean_face(size_px: int = CROP_PX) -> Floats:
@@ -29,16 +48,13 @@ def mean_face(size_px: int = CROP_PX) -> Floats:
     ------
     returns : (68, 2) float32, order (x, y), pixels
     """
-    face = drawn_face() * np.array([1, STRETCH], dtype=np.float32)
-    eyes = np.array(EYES_PX, dtype=np.float32)
-    placed = fit_similarity(five_points(face)[:2], eyes).points(face)
-    return scale_pixels(CROP_PX, size_px).points(placed)
+    return _filling(size_px, size_px)
 
 
-def scale_pixels(from_px: int, to_px: int) -> Similarity:
-    """From a square image of one size to another, a pixel's centre being a whole number."""
-    ratio = to_px / from_px
-    return Similarity(np.eye(2) * ratio, np.full(2, 0.5 * ratio - 0.5))
+def _filling(height: float, width: float) -> Floats:
+    """The mean face whose canonical crop is a picture of this size."""
+    scale = np.array([width / (2 * SIDE), height / (ABOVE + BELOW)])
+    return Affine(np.diag(scale), np.array([SIDE, ABOVE]) * scale - 0.5).points(upright_face())
 
 
 def dense_landmarks(face: Face) -> Floats:
@@ -46,25 +62,19 @@ def dense_landmarks(face: Face) -> Floats:
     if len(face.points) == 68:
         return face.points
     mean = mean_face()
-    return fit_similarity(five_points(mean), face.points).points(mean)
-
-
-def face_in_box(box: Floats) -> Face:
-    """The mean face, upright, as large as the box has room for, and in its middle."""
-    mean = mean_face()
-    left, top, right, bottom = box_around(mean)
-    scale = min((box[2] - box[0]) / (right - left), (box[3] - box[1]) / (bottom - top))
-    middle = np.array([(left + right) / 2, (top + bottom) / 2])
-    there = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
-    points = Similarity(np.eye(2) * scale, there - scale * middle).points(mean)
-    return Face(box_around(points), points, 0.0, "template", fallback="template")
+    return fit_upright(face.points, five_points(mean)).inverse().points(mean)
 
 
 def face_in_frame(height: int, width: int) -> Face:
-    """The mean face as the canonical crop has it, in the largest square in the frame's middle."""
-    side = min(height, width)
-    corner = np.array([(width - side) / 2, (height - side) / 2], dtype=np.float32)
-    points = mean_face(side) + corner
+    """The mean face whose canonical crop is as large as the frame and lies in its middle.
+
+    The crop is of the frame's shape if that is a face's, a square or a little higher.
+    """
+    shape = float(np.clip(width / height, *SHAPES))
+    high = min(height, width / shape)
+    wide = shape * high
+    corner = np.array([(width - wide) / 2, (height - high) / 2], dtype=np.float32)
+    points = _filling(high, wide) + corner
     return Face(box_around(points), points, 0.0, "template", fallback="template")
 
 

@@ -2,24 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
 
+import cv2
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.face import Face, FaceProvider, box_around
+from hmrm_lab.faces.face import SMALLEST_SIDE, Face, FaceProvider, box_around
 from hmrm_lab.faces.template import face_in_frame
-from hmrm_lab.records import Floats, Frames
+from hmrm_lab.records import Frames, LandmarkedFrames
 
 EXACT = "exact"
-
-
-@runtime_checkable
-class LandmarkedFrames(Protocol):
-    """Frames that bring landmarks: (68, 2) float32, (x, y) pixels."""
-
-    def landmarks(self, index: int) -> Floats: ...
+AROUND = 0.5  # of a face's size, on every side of it: where the next frame is searched first
+FOLLOWED_PX = 240  # the larger side of this part, reduced; the face itself has half of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +27,12 @@ class FaceTrack:
     ----------
     faces
         By frame number, in ascending order.
+    missing
+        The frames that show no face.
     """
 
     faces: dict[int, Face]
+    missing: frozenset[int] = frozenset()
 
     def __getitem__(self, frame: int) -> Face:
         if frame not in self.faces:
@@ -58,40 +58,102 @@ class FaceTrack:
         }
 
 
+def find_face(
+    frame: NDArray[np.uint8], provider: FaceProvider, *, near: Face | None = None, number: int = 0
+) -> Face | None:
+    """The face of a frame, or None.
+
+    Parameters
+    ----------
+    near
+        The same person's face in another frame: the place round it is searched first, and of
+        several faces elsewhere the nearest is taken.
+    number
+        Which face, counted from the left of the picture from 1; 0 leaves it to the provider.
+
+    Raises
+    ------
+    InputError
+        If there are fewer faces than `number`.
+    """
+    followed = near is not None and near.fallback == "none"
+    face = _around(frame, provider, near) if near is not None and followed else None
+    if face is not None:
+        return face
+    found = provider(frame)
+    if found is None:
+        return None
+    faces = found.all_faces
+    if near is not None and followed:
+        there = near.five().mean(axis=0)
+        found = min(faces, key=lambda face: np.linalg.norm(face.five().mean(axis=0) - there))
+    elif number > len(faces):
+        raise InputError(
+            f"face {number} is asked for, and the frame shows {len(faces)}",
+            mend="count the faces from the left, from 1",
+        )
+    elif number:
+        found = faces[number - 1]
+    return replace(found, others=tuple(face for face in faces if face is not found))
+
+
+def _around(frame: NDArray[np.uint8], provider: FaceProvider, near: Face) -> Face | None:
+    """The face in the part of the frame round another frame's face, reduced if it is large."""
+    reach = AROUND * float((near.box[2:] - near.box[:2]).max())
+    low = np.floor(near.box[:2] - reach).astype(int).clip(0)
+    high = np.ceil(near.box[2:] + reach).astype(int).clip(max=(frame.shape[1], frame.shape[0]))
+    part = frame[low[1] : high[1], low[0] : high[0]]
+    if min(part.shape[:2]) < SMALLEST_SIDE or part.shape == frame.shape:
+        return None
+    scale = min(1.0, FOLLOWED_PX / max(part.shape[:2]))
+    width, height = (max(round(scale * side), SMALLEST_SIDE) for side in part.shape[1::-1])
+    small = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+    face = provider(np.asarray(small, dtype=np.uint8))
+    zoom = np.array([width / part.shape[1], height / part.shape[0]], dtype=np.float32)
+    return replace(face, others=()).placed(zoom, low.astype(np.float32)) if face else None
+
+
 def find_faces(
-    frames: Frames, provider: FaceProvider, *, only: Iterable[int] | None = None
+    frames: Frames, provider: FaceProvider, *, only: Iterable[int] | None = None, number: int = 0
 ) -> FaceTrack:
-    """The face of every frame, or of `only` these.
+    """The face of every frame, or of `only` these, followed from one frame to the next.
 
     A frame without a detected face takes that of the nearest frame that has one, the earlier of
     two equally near; if no frame has one, all take the mean face in the middle of the frame. Each
     `Face` says which it was.
 
+    Parameters
+    ----------
+    number
+        Which face of the first frame that shows one; see `find_face`.
+
     Raises
     ------
     InputError
-        If there is no frame to look at.
+        If there is no frame to look at, or that frame shows fewer faces.
     """
-    numbers = range(len(frames)) if only is None else sorted(set(only))
-    if not numbers:
+    indices = range(len(frames)) if only is None else sorted(set(only))
+    if not indices:
         raise InputError("a clip without frames", mend="leave the clip out")
     seen: dict[int, Face | None] = {}
     sizes: dict[int, tuple[int, int]] = {}
-    for number in numbers:
-        frame = frames[number]
-        sizes[number] = (frame.shape[0], frame.shape[1])
-        seen[number] = provider(frame)
+    last: Face | None = None
+    for index in indices:
+        frame = frames[index]
+        sizes[index] = (frame.shape[0], frame.shape[1])
+        seen[index] = find_face(frame, provider, near=last, number=number)
+        last = seen[index] or last
     detected = {n: face for n, face in seen.items() if face is not None}
     track: dict[int, Face] = {}
-    for number, face in seen.items():
+    for index, face in seen.items():
         if face is not None:
-            track[number] = face
+            track[index] = face
         elif detected:
-            nearest = min(detected, key=lambda other: (abs(other - number), other))
-            track[number] = detected[nearest].taken_from(nearest)
+            nearest = min(detected, key=lambda other: (abs(other - index), other))
+            track[index] = detected[nearest].taken_from(nearest)
         else:
-            track[number] = face_in_frame(*sizes[number])
-    return FaceTrack(track)
+            track[index] = face_in_frame(*sizes[index])
+    return FaceTrack(track, frozenset(seen) - frozenset(detected))
 
 
 def known_faces(frames: LandmarkedFrames, numbers: Iterable[int]) -> FaceTrack:

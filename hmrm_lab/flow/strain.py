@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from hmrm_lab.records import Floats
 
@@ -22,19 +23,37 @@ def optical_strain(flow_px: Floats) -> Floats:
     return np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2).astype(np.float32)
 
 
-def motion_map(flow_px: Floats, size: int) -> Floats:
+def motion_map(flow_px: Floats, size: int, inside: NDArray[np.bool_] | None = None) -> Floats:
     """Flow and its strain as the (u, v, strain) maps that systems take.
 
     Strain is taken at full resolution; then all three are averaged over equal areas. The unit of
-    u and v stays the pixel of the crop.
+    u and v stays the pixel of the crop. What lies outside a recording has no part in an average;
+    a cell that lies there by more than half has the median flow of the others and no strain.
 
     Shapes
     ------
     flow_px : (B, 2, H, W), pixels
+    inside : (H, W), what the recording shows; all, if not given
     returns : (B, 3, size, size), float32
     """
     maps = np.concatenate([flow_px, optical_strain(flow_px)[:, None]], axis=1)
-    reduced = [
-        cv2.resize(m.transpose(1, 2, 0), (size, size), interpolation=cv2.INTER_AREA) for m in maps
-    ]
-    return np.stack(reduced).transpose(0, 3, 1, 2).astype(np.float32)
+    if inside is None or inside.all():
+        return np.stack([area_means(m, size) for m in maps])
+    share = area_means(inside[None].astype(np.float32), size)
+    seen = share[0] >= 0.5
+    reduced = np.stack([area_means(m * inside, size) for m in maps]) / np.maximum(share, 0.5)
+    return np.stack([still_outside(m, seen) for m in reduced])
+
+
+def still_outside(motion: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """A map (3, H, W) of which the cells outside have the median flow of the others, no strain."""
+    still = np.zeros(3, dtype=np.float32)
+    if inside.any():
+        still[:2] = np.median(motion[:2, inside], axis=1)
+    return np.where(inside, motion, still[:, None, None]).astype(np.float32)
+
+
+def area_means(maps: Floats, size: int) -> Floats:
+    """Averages over equal areas: (C, H, W) to (C, size, size)."""
+    reduced = cv2.resize(maps.transpose(1, 2, 0), (size, size), interpolation=cv2.INTER_AREA)
+    return reduced.reshape(size, size, -1).transpose(2, 0, 1).astype(np.float32)

@@ -19,8 +19,7 @@ Tensors = tuple[Tensor, ...]
 DIRECTIONS = (False, True)  # whether it runs from the last token to the first
 
 
-@torch.library.custom_op("hmrm::bidirectional_scan", mutates_args=(), device_types="cpu")
-def _forward(
+def _compute(
     xz: Tensor,
     conv_weight: Tensor,
     conv_bias: Tensor,
@@ -41,6 +40,11 @@ def _forward(
     add_scan(_scan(u, selected, dt, A, skip), DIRECTIONS, y)
     machine_code.gate_forward(to_array(xz), y.numpy(), out.numpy())
     return out, u, selected, dt, y
+
+
+_forward = torch.library.custom_op(
+    "hmrm::bidirectional_scan", _compute, mutates_args=(), device_types="cpu"
+)
 
 
 @torch.library.custom_op("hmrm::bidirectional_scan_backward", mutates_args=(), device_types="cpu")
@@ -105,7 +109,8 @@ def fused_bidirectional_scan(
     returns : (B, L, D)
     """
     _check(xz, conv_weight, conv_bias, select, dt_weight, dt_bias, A, skip)
-    out: Tensor = _forward(xz, conv_weight, conv_bias, select, dt_weight, dt_bias, A, skip)[0]
+    compute = _forward if torch.is_grad_enabled() else _compute  # an operator imports the compiler
+    out: Tensor = compute(xz, conv_weight, conv_bias, select, dt_weight, dt_bias, A, skip)[0]
     return out
 
 

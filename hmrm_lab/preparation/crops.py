@@ -17,18 +17,27 @@ from numpy.typing import NDArray
 
 import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.align import align_clip
+from hmrm_lab.faces.align import align_clip, warp
 from hmrm_lab.faces.apex import spot_apex
+from hmrm_lab.faces.cuts import is_black
 from hmrm_lab.faces.face import FaceProvider
-from hmrm_lab.faces.track import FaceTrack, find_faces
+from hmrm_lab.faces.track import FaceTrack, find_face, find_faces
 from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
 from hmrm_lab.preparation.motion import IdentifiedFrames
+from hmrm_lab.preparation.quality import (
+    ClipWarning,
+    SeenFrame,
+    clip_warnings,
+    count_warnings,
+    frame_warnings,
+)
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, ClipKey, Floats
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
+from hmrm_lab.store import check_cache
 
-FORMAT = 2  # raise it when the same settings give other crops
+FORMAT = 3  # raise it when the same settings give other crops
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
 
 
@@ -49,6 +58,11 @@ class CroppedFrames:
         """The onset's landmarks: (68, 2), pixels. The apex is seen in the onset's crop."""
         landmarks: Floats = self._array("landmarks")
         return landmarks
+
+    def inside(self) -> NDArray[np.bool_]:
+        """Which pixels of the crop the recording shows: (224, 224)."""
+        inside: NDArray[np.bool_] = self._array("inside")
+        return inside
 
     def identity(self, index: int) -> str:
         return f"{self.file.stem}[{index}]"
@@ -76,6 +90,10 @@ class Crop:
         `annotated`, `spotted`, or `guessed` where nothing seemed to move.
     apex_frame
         Its number in the recording.
+    outside_share
+        Of the crop's area, what lies beyond the recording's frame.
+    warnings
+        Doubts about the clip; those about its offset count where that frame is used.
     problem
         One sentence on why the clip was left out.
     """
@@ -85,7 +103,14 @@ class Crop:
     face: str = ""
     apex: str = ""
     apex_frame: int = -1
+    outside_share: float = 0.0
+    warnings: tuple[ClipWarning, ...] = ()
     problem: str = ""
+
+    def without_offset(self) -> "Crop":
+        """The same, for what takes no frame after the apex."""
+        kept = tuple(warning for warning in self.warnings if warning.frame != "offset")
+        return replace(self, warnings=kept)
 
 
 def crop_clips(
@@ -119,7 +144,10 @@ def crop_clips(
 def crop_clip(clip: Clip, faces: FacesConfig) -> Crop:
     """The crop of one clip; what is wrong with it is raised as `InputError`."""
     file = _file_of(clip, faces)
-    return _stored(clip, file) or _keep(clip, file, _cut(clip, faces))
+    if crop := _stored(clip, file):
+        return crop
+    check_cache()
+    return _keep(clip, file, _cut(clip, faces))
 
 
 def whole_clips(clips: Sequence[Clip], crops: Sequence[Crop]) -> list[Clip]:
@@ -143,6 +171,7 @@ def count_crops(crops: Sequence[Crop]) -> dict[str, dict[str, int]]:
             "template": faces["template"],
         },
         "apexes": {name: apexes[name] for name in ("annotated", "spotted", "guessed")},
+        "warnings": count_warnings(crop.warnings for crop in usable),
     }
 
 
@@ -176,11 +205,12 @@ def crop_identity(faces: FacesConfig) -> str:
 
 def aligned_frames(clip: Clip, faces: FacesConfig) -> Clip:
     """The clip with all its frames in the canonical crop of its onset."""
-    return align_clip(clip, _find(clip, _provider(faces.model_dump_json())))
+    return align_clip(clip, _find(clip, _provider(faces.model_dump_json()), faces.face))
 
 
 def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
-    track = _find(clip, _provider(faces.model_dump_json()))
+    provider = _provider(faces.model_dump_json())
+    track = _find(clip, provider, faces.face)
     aligned = align_clip(clip, track)
     landmarks = aligned.frames.landmarks(clip.onset)  # type: ignore[attr-defined]
     apex, how, frames, curve = clip.apex, "annotated", np.empty(0, int), np.empty(0, np.float32)
@@ -188,34 +218,70 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
         found = spot_apex(aligned.frames, landmarks, clip.onset, clip.offset)
         apex, how = found.apex, "spotted" if found.spotted else "guessed"
         frames, curve = found.frames, found.curve
+    seen = _look(replace(clip, apex=apex), aligned, provider, track)
+    inside = aligned.frames.inside()  # type: ignore[attr-defined]
+    warnings = [(w.code, w.frame, w.sentence) for w in frame_warnings(seen, landmarks, inside)]
     return {
-        "crops": np.stack([aligned.frames[clip.onset], aligned.frames[apex]]),
+        "crops": np.stack([seen[0].crop, seen[1].crop]),
         "landmarks": landmarks.astype(np.float32),
+        "inside": inside,
         "face": np.array(track[clip.onset].fallback),
         "apex": np.array(how),
         "apex_frame": np.array(apex),
         "curve_frames": frames,
         "curve": curve,
+        "warnings": np.array(warnings, dtype=np.str_).reshape(-1, 3),
     }
 
 
-def _find(clip: Clip, provider: FaceProvider) -> FaceTrack:
+def _look(clip: Clip, aligned: Clip, provider: FaceProvider, track: FaceTrack) -> list[SeenFrame]:
+    """Onset, apex and offset with their own faces; no offset if it cannot be read.
+
+    Who takes the offset is told of that then.
+    """
+    to_crop = aligned.frames.to_crop  # type: ignore[attr-defined]
+    onset = None if clip.onset in track.missing else track[clip.onset]
+    seen: list[SeenFrame] = []
+    marks = {"onset": clip.onset, "apex": clip.known_apex}
+    if clip.offset > clip.known_apex:
+        marks["offset"] = clip.offset
+    for name, number in marks.items():
+        try:
+            frame = clip.frames[number]
+        except InputError:
+            if name == "offset":
+                return seen
+            raise
+        if is_black(frame):
+            face = None
+        else:
+            face = onset if name == "onset" else find_face(frame, provider, near=onset)
+        seen.append(SeenFrame(name, number, frame, warp(frame, to_crop), face))
+    return seen
+
+
+def _find(clip: Clip, provider: FaceProvider, number: int) -> FaceTrack:
     """The onset's face; other frames are looked at only where it shows none."""
-    track = find_faces(clip.frames, provider, only=[clip.onset])
-    if track[clip.onset].fallback == "none":
+    track = find_faces(clip.frames, provider, only=[clip.onset], number=number)
+    if clip.onset not in track.missing:
         return track
-    spread = np.linspace(clip.onset, clip.offset, LOOKED_AT).round().astype(int).tolist()
-    return find_faces(clip.frames, provider, only=spread)
+    for other in np.linspace(clip.onset, clip.offset, LOOKED_AT).round().astype(int).tolist()[1:]:
+        face = find_face(clip.frames[other], provider, number=number)
+        if face is not None:
+            return FaceTrack({clip.onset: face.taken_from(other)}, track.missing)
+    return track
 
 
 def _stored(clip: Clip, file: Path) -> Crop | None:
     """The crop of the cache, if it is there and whole."""
-    arrays = read_arrays(file, "face", "apex", "apex_frame")
+    arrays = read_arrays(file, "face", "apex", "apex_frame", "inside", "warnings")
     if arrays is None:
         return None
     prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)
     face, apex = str(arrays["face"]), str(arrays["apex"])
-    return Crop(clip.key, prepared, face, apex, int(arrays["apex_frame"]))
+    outside = float(1 - arrays["inside"].mean())
+    warnings = [ClipWarning(*map(str, row)) for row in arrays["warnings"]] + clip_warnings(clip)
+    return Crop(clip.key, prepared, face, apex, int(arrays["apex_frame"]), outside, tuple(warnings))
 
 
 def _file_of(clip: Clip, faces: FacesConfig) -> Path:

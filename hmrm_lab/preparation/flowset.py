@@ -9,8 +9,9 @@ import numpy as np
 
 import hmrm_lab.datasets  # noqa: F401  registers the data sets
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.track import LandmarkedFrames
+from hmrm_lab.faces.align import align_known
 from hmrm_lab.flow.motion import learnt_network
 from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
 from hmrm_lab.preparation.crops import crop_clips, whole_clips
@@ -22,13 +23,14 @@ from hmrm_lab.preparation.motion import (
     flow_identity,
 )
 from hmrm_lab.preparation.pairs import reduce_frames, require_frames
+from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.preparation.whole_clips import (
     frames_for,
     no_frames,
     with_whole_clips,
 )
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
-from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs
+from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
 from hmrm_lab.registry import datasets
 from hmrm_lab.sections import FlowConfig
 from hmrm_lab.store import cache_folder
@@ -46,7 +48,8 @@ def load_flowset(
 ) -> FlowSet:
     """The motion maps of the data set that the settings name, computed where needed.
 
-    Clips that are not usable for these settings are left out; the log tells.
+    Subjects that the settings declare one person go by one name. Clips that are not usable for
+    these settings are left out; the log tells.
 
     Parameters
     ----------
@@ -55,6 +58,17 @@ def load_flowset(
     on_faces, on_progress
         Called as faces are cut out of recordings, and as flow is computed.
     """
+    flowset = _load(config, root, jobs, on_faces, on_progress)
+    return flowset.with_same_person(config.evaluation.same_person)
+
+
+def _load(
+    config: ExperimentConfig,
+    root: Path | None,
+    jobs: int,
+    on_faces: Progress,
+    on_progress: Progress,
+) -> FlowSet:
     if config.flow.finetune:
         learnt_network(config.flow)  # complains of a flow that cannot learn
     source = _open(config, root)
@@ -74,7 +88,7 @@ def load_flowset(
         _write(file, flowset)
     if not frames_for(config):
         return flowset
-    faces = None if _cropped(source) else config.faces
+    faces = None if _landmarked(source) else config.faces
     flowset, lost = with_whole_clips(config, flowset, whole, faces, jobs=jobs, on_progress=on_faces)
     for key, error in lost.items():
         log.warning("%s: left out, no %s of it: %s", "/".join(key), frames_for(config), error)
@@ -87,10 +101,10 @@ def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip]
     return None if isinstance(source, FlowSet) else source
 
 
-def recorded_clips(config: ExperimentConfig, root: Path) -> list[Clip]:
+def recorded_clips(config: ExperimentConfig, root: Path | None) -> list[Clip]:
     """The clips of a data set of recordings; an `InputError` if it is no such set."""
     source = _open(config, root)
-    if isinstance(source, FlowSet) or _cropped(source):
+    if isinstance(source, FlowSet) or _landmarked(source):
         raise InputError(
             f"data set '{config.data.name}' needs no preparation", mend="run it as it is"
         )
@@ -125,17 +139,23 @@ def compute_flowset(
     stored = [_stored(file) for file in files]
     arguments = [(clip, flow, file) for clip, file in zip(clips, files, strict=True)]
     motions = make_missing(stored, _make, arguments, jobs=jobs, on_progress=on_progress)
-    known = [masks for _, masks in motions if masks is not None]
+    known = [motion.masks for motion in motions if motion.masks is not None]
+    inside = np.stack([motion.inside for motion in motions])
     return FlowSet(
-        np.stack([maps for maps, _ in motions]),
+        np.stack([motion.maps for motion in motions]),
         np.array([clip.label for clip in clips], dtype=np.int64),
         tuple(clip.key for clip in clips),
         masks=np.stack(known) if len(known) == len(clips) else None,
+        inside=None if inside.all() else inside,
+        outside_energy=np.array([motion.outside_energy for motion in motions], dtype=np.float32),
     )
 
 
 def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
-    """What the data set's builder gives: ready-made maps, or clips."""
+    """What the data set's builder gives: ready-made maps, or clips.
+
+    Clips that bring their landmarks are in the canonical crop, as others will be.
+    """
     entry = datasets[config.data.name]
     if entry.needs_root and root is None:
         raise InputError(f"data set '{entry.name}' lies in a folder", mend="name it with --root")
@@ -143,7 +163,9 @@ def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
         raise InputError(f"data set '{entry.name}' takes no --root", mend="leave --root out")
     where = {"root": root} if entry.needs_root else {}
     source: FlowSet | list[Clip] = entry.build(**where, **config.data.options)
-    return source
+    if isinstance(source, FlowSet) or not _landmarked(source):
+        return source
+    return [align_known(clip) for clip in source]
 
 
 def _with_faces(
@@ -153,7 +175,7 @@ def _with_faces(
 
     The apex of either is the one that counts, be it annotated or spotted.
     """
-    if _cropped(clips):
+    if _landmarked(clips):
         return clips, clips
     crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=on_progress)
     lost = sum(crop.clip is None for crop in crops)
@@ -162,11 +184,20 @@ def _with_faces(
             "%s: clips left out: %d; `hmrm prepare %s` says why",
             *(config.data.name, lost, config.data.name),
         )
+    used = crops if frames_for(config) else [crop.without_offset() for crop in crops]
+    doubts = count_warnings(crop.warnings for crop in used)
+    if doubts:
+        log.warning(
+            "%s: clips used with a warning: %s; the sheet of `hmrm prepare %s --sheet` shows them",
+            config.data.name,
+            ", ".join(f"{count} {code}" for code, count in doubts.items()),
+            config.data.name,
+        )
     return [crop.clip for crop in crops if crop.clip is not None], whole_clips(clips, crops)
 
 
-def _cropped(clips: list[Clip]) -> bool:
-    """Whether they are in the canonical crop already, as clips that bring landmarks are."""
+def _landmarked(clips: Sequence[Clip]) -> bool:
+    """Whether the clips bring their landmarks, so that no face has to be found."""
     return all(isinstance(clip.frames, LandmarkedFrames) for clip in clips)
 
 
@@ -182,15 +213,19 @@ def _files_of(clips: Sequence[Clip], flow: FlowConfig) -> list[Path | None]:
 
 
 def _make(clip: Clip, flow: FlowConfig, file: Path | None) -> Motion:
-    maps, masks = clip_motion(clip, flow)
+    motion = clip_motion(clip, flow)
     if file is not None:
-        write_arrays(file, {"maps": maps, **({} if masks is None else {"masks": masks})})
-    return maps, masks
+        known = {name: value for name, value in motion._asdict().items() if value is not None}
+        write_arrays(file, {name: np.asarray(value) for name, value in known.items()})
+    return motion
 
 
 def _stored(file: Path | None) -> Motion | None:
     arrays = read_arrays(file) if file is not None else None
-    return None if arrays is None else (arrays["maps"], arrays.get("masks"))
+    if arrays is None:
+        return None
+    energy = float(arrays["outside_energy"])
+    return Motion(arrays["maps"], arrays.get("masks"), arrays["inside"], energy)
 
 
 def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
@@ -198,7 +233,7 @@ def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
     frames = config.flow.finetune_side_px if config.flow.finetune else None
     data = config.data.model_dump_json()
     contents = [f"{clip.label} {_content(clip)}" for clip in clips]
-    return digest_of(FORMAT, data, flow_identity(config.flow), frames, *contents)[:16]
+    return digest_of(FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents)[:16]
 
 
 def _content(clip: Clip) -> str:
@@ -215,8 +250,8 @@ def _write(file: Path, flowset: FlowSet) -> None:
         "labels": flowset.labels,
         "keys": np.array(flowset.keys),
     }
-    if flowset.masks is not None:
-        arrays["masks"] = flowset.masks
+    optional = {name: getattr(flowset, name) for name in ("masks", "inside", "outside_energy")}
+    arrays |= {name: array for name, array in optional.items() if array is not None}
     if flowset.frames is not None:
         arrays["frames"], arrays["pixel"] = flowset.frames.images, flowset.frames.pixel
     write_arrays(file, arrays, compress=True)
@@ -231,5 +266,7 @@ def _read(file: Path) -> FlowSet | None:
         arrays["labels"],
         tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
         masks=arrays.get("masks"),
+        inside=arrays.get("inside"),
+        outside_energy=arrays.get("outside_energy"),
         frames=FramePairs(arrays["frames"], arrays["pixel"]) if "frames" in arrays else None,
     )

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.faces.align import FramesWithin
 from hmrm_lab.preparation.clipwise import Recipe
 from hmrm_lab.records import Clip, Floats
 
-FORMAT = 2  # raise it when the same frames give other clips
+FORMAT = 3  # raise it when the same frames give other clips
 LENGTH = 16  # frames
 SIDE_PX = 112
 
@@ -41,8 +42,11 @@ def even_frames(clip: Clip, length: int, side_px: int) -> Floats:
 
 
 def gray_frame(clip: Clip, number: int, side_px: int) -> Floats:
-    """One frame as (side, side), gray levels 0 to 255."""
-    gray = cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    """One frame as (side, side), gray levels 0 to 255; beyond its recording nothing moves."""
+    frame = clip.frames[number]
+    if number != clip.onset and isinstance(clip.frames, FramesWithin):
+        frame = np.where(clip.frames.inside()[..., None], frame, clip.frames[clip.onset])
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(gray, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float32)
 

@@ -2,27 +2,46 @@
 
 import json
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
+from hmrm_lab.faces.align import FramesWithin
 from hmrm_lab.faces.regions import reduce_masks, region_masks
-from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.dual_phase import dual_phase
 from hmrm_lab.flow.estimator import FlowEstimator, LearntFlow
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.preparation.cache import digest_of
-from hmrm_lab.records import Clip, Floats
+from hmrm_lab.records import Clip, Floats, LandmarkedFrames
 from hmrm_lab.registry import flows
 from hmrm_lab.sections import FlowConfig
 
 MAP_SIDE_PX = 28  # as published flow maps have it
-FORMAT = 2  # raise it when the same frames and settings give other maps
+FORMAT = 3  # raise it when the same frames and settings give other maps
 
-Motion = tuple[Floats, NDArray[np.bool_] | None]
+
+class Motion(NamedTuple):
+    """What a flow set has of one clip.
+
+    Shapes
+    ------
+    maps : (3, 28, 28) float32, order (u, v, strain)
+    masks : (2, 28, 28) bool, eyes and mouth; None where the frames bring no landmarks
+    inside : (28, 28) bool, what of the crop the recording shows
+
+    Parameters
+    ----------
+    outside_energy
+        The share of the motion energy that lay beyond it.
+    """
+
+    maps: Floats
+    masks: NDArray[np.bool_] | None
+    inside: NDArray[np.bool_]
+    outside_energy: float
 
 
 @runtime_checkable
@@ -33,15 +52,42 @@ class IdentifiedFrames(Protocol):
 
 
 def clip_motion(clip: Clip, flow: FlowConfig) -> Motion:
-    """One clip's motion map (3, 28, 28) and region masks (2, 28, 28), if it has landmarks."""
+    """Motion map and region masks of one clip. What its recording does not show has no motion."""
     cv2.setNumThreads(1)
     onset, apex = clip.frames[clip.onset], clip.frames[clip.known_apex]
     flow_px = _estimator(_settings(flow))(onset[None], apex[None])
-    motion = motion_map(flow_px, MAP_SIDE_PX)[0]
-    if not isinstance(clip.frames, LandmarkedFrames):
-        return motion, None
-    masks = region_masks(clip.frames.landmarks(clip.onset), *onset.shape[:2])
-    return motion, reduce_masks(masks, MAP_SIDE_PX)
+    inside = inside_of(clip)
+    masks = None
+    if isinstance(clip.frames, LandmarkedFrames):
+        masks = region_masks(clip.frames.landmarks(clip.onset), *onset.shape[:2])
+        masks = reduce_masks(masks, MAP_SIDE_PX)
+    return Motion(
+        motion_map(flow_px, MAP_SIDE_PX, inside)[0],
+        masks,
+        reduce_masks(inside[None], MAP_SIDE_PX)[0],
+        outside_energy(flow_px[0], inside),
+    )
+
+
+def inside_of(clip: Clip) -> NDArray[np.bool_]:
+    """Which pixels of a clip's frames its recording shows: (H, W)."""
+    if isinstance(clip.frames, FramesWithin):
+        return clip.frames.inside()
+    return np.ones(clip.frames[clip.onset].shape[:2], dtype=bool)
+
+
+def head_motion(flow_px: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """The median of a flow within its recording: (2, H, W) to (2, 1, 1)."""
+    seen = flow_px[:, inside] if inside.any() else np.zeros((2, 1), dtype=np.float32)
+    return np.median(seen, axis=1).astype(np.float32)[:, None, None]
+
+
+def outside_energy(flow_px: Floats, inside: NDArray[np.bool_]) -> float:
+    """The share of a flow's energy, less that of the head's motion, that lies outside."""
+    if inside.all():
+        return 0.0
+    energy = np.square(flow_px - head_motion(flow_px, inside)).sum(0)
+    return float(energy[~inside].sum() / max(float(energy.sum()), 1e-12))
 
 
 def dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
@@ -51,8 +97,10 @@ def dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
         clip.frames[number][None] for number in (clip.onset, clip.known_apex, clip.offset)
     )
     estimator = _estimator(_settings(flow))
-    combined = dual_phase(estimator(onset, apex)[0], estimator(apex, offset)[0])
-    return motion_map(combined[None], MAP_SIDE_PX)[0]
+    inside = inside_of(clip)
+    phases = (estimator(onset, apex)[0], estimator(apex, offset)[0])
+    combined = dual_phase(*(np.where(inside, one, head_motion(one, inside)) for one in phases))
+    return motion_map(combined[None], MAP_SIDE_PX, inside)[0]
 
 
 def flow_identity(flow: FlowConfig) -> str:

@@ -17,8 +17,9 @@ from hmrm_lab.reporting.pictures import image_uri
 from hmrm_lab.store import write_atomic
 
 SIDE_PX, WHEEL_PX = 112, 56
-FACES = {"none": "", "neighbour": "face of another frame", "template": "no face found"}
+FACES = {"none": "", "neighbour": "face of another frame", "template": "mean face"}
 APEXES = {"annotated": "", "spotted": "apex spotted", "guessed": "apex guessed: nothing moves"}
+MUCH_OUTSIDE = 0.05  # of a crop's area
 DOT, RIM = (255, 214, 64), (20, 20, 20)
 
 
@@ -65,7 +66,10 @@ def _cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
         (f"apex, frame {crop.apex_frame}", image_uri(_small(clip.frames[1]), "jpeg")),
         (f"motion to {longest:.2f} px", image_uri(motion, "jpeg")),
     ]
-    remarks = [text for text in (FACES[crop.face], APEXES[crop.apex]) if text]
+    beyond = crop.outside_share
+    outside = f"{beyond:.0%} outside the picture" if beyond > MUCH_OUTSIDE else ""
+    remarks = [text for text in (FACES[crop.face], APEXES[crop.apex], outside) if text]
+    remarks += [warning.sentence for warning in crop.warnings]
     return {
         "name": f"{clip.key.clip}, {CLASSES[clip.label]}",
         "problem": "",

@@ -7,16 +7,18 @@ import numpy as np
 import torch
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.findings import shown
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.calibration import calibration_words
-from hmrm_lab.evaluation.occlusion import grid_masks, occlusion_falls
-from hmrm_lab.evaluation.prediction import RecordingPrediction
-from hmrm_lab.evaluation.summary import collect_predictions, stamp
+from hmrm_lab.evaluation.occlusion import occlusion_falls
+from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
+from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.faces.regions import part_masks, reduce_masks
-from hmrm_lab.preparation import compute_flowset, reduce_frames, with_whole_clips
-from hmrm_lab.preparation.crops import Crop, crop_clip
+from hmrm_lab.flow.strain import still_outside
+from hmrm_lab.preparation import compute_flowset, frames_for, reduce_frames, with_whole_clips
+from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
-from hmrm_lab.records import Clip, FlowSet
+from hmrm_lab.records import CHANNELS, CLASSES, PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import RunFolder
@@ -25,11 +27,11 @@ from hmrm_lab.training.finetune import FineTuned
 from hmrm_lab.training.model_file import MODEL_NAME, load_model
 from hmrm_lab.training.trainer import Fitted
 
-LONGEST_S = 1.0  # micro-expressions last up to half a second; coders differ
-
 
 def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
     """The run of this folder, or the newest below `runs` with a model, HMRM's before others.
+
+    Those on published maps, which cannot answer for a recording, come last.
 
     Raises
     ------
@@ -67,58 +69,86 @@ def predict_recording(
     apex: int | None = None,
     offset: int | None = None,
     provider: str | None = None,
+    follow_links: bool = False,
+    face: int = 0,
 ) -> RecordingPrediction:
     """Class probabilities of a recording with what they rest on and what they are worth.
+
+    Where they would mean nothing, as without a face in the onset, the system is not asked.
 
     Parameters
     ----------
     onset, apex, offset
         Frame numbers from 0; the apex is spotted, and the offset the last frame, if not given.
+        With a given apex nothing after it is read unless the run's system needs it.
     provider
         Of faces; the run's if not given.
+    follow_links
+        Read frames that are links to files outside of their folder.
+    face
+        Which one of several, counted from the left, from 1; 0 takes the largest nearest the middle.
 
     Raises
     ------
     InputError
-        If the recording, the frame numbers or the run's model cannot be used, or no face is found.
+        If the recording, the frame numbers, `face` or the run's model cannot be used.
     """
     config = run.config()
     _check_input(config, run)
     fitted = load_model(run.path / MODEL_NAME, config, MAP_SIDE_PX)
-    clip = recording_clip(path, onset=onset, apex=apex, offset=offset)
-    faces = _faces(config, provider)
+    whole = frames_for(config) or apex is None
+    last = offset if whole else offset or apex
+    clip = recording_clip(path, onset=onset, apex=apex, offset=last, follow_links=follow_links)
+    faces = _faces(config, provider, face)
     crop = crop_clip(clip, faces)
-    face = _face_of(crop, faces, path)
+    if not frames_for(config):
+        crop = crop.without_offset()
     assert crop.clip is not None
-    flowset = compute_flowset([crop.clip], config.flow)
-    if config.flow.finetune:
-        pairs = reduce_frames([crop.clip], config.flow.finetune_side_px)
-        flowset = replace(flowset, frames=pairs)
-    whole = replace(clip, apex=crop.apex_frame)
-    flowset, _ = with_whole_clips(config, flowset, [whole], faces)
-    fitted, flowset = settle_flow(fitted, flowset)
-    probabilities = fitted.classify(flowset)[0]
-    parts = part_masks(crop.clip.frames.landmarks(0), *crop.clip.frames[0].shape[:2])  # type: ignore[attr-defined]
-    small = reduce_masks(np.stack(list(parts.values())), MAP_SIDE_PX)
-    part_falls = occlusion_falls(fitted.classify, flowset, small)
+    missing = crop.face != "none" and faces.name != "template"
     apex_is = "given" if crop.apex == "annotated" else crop.apex
-    return RecordingPrediction(
-        recording=str(path),
+    seen = RecordingPrediction(
+        recording=shown(path),
         run=str(run.path),
-        probabilities=probabilities,
+        probabilities=np.full(len(CLASSES), np.nan, np.float32),
         frames=len(clip.frames),
         fps=clip.fps,
         onset=onset,
         apex=crop.apex_frame,
-        offset=clip.offset,
-        face=face,
+        offset=clip.offset if whole or offset else None,
+        face="missing" if missing else "detected" if crop.face == "none" else crop.face,
         provider=faces.name,
         apex_is=apex_is,
         onset_image=crop.clip.frames[0],
         apex_image=crop.clip.frames[1],
+        motion=np.zeros((len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX), np.float32),
+        part_falls={},
+        parts={},
+        outside_share=crop.outside_share,
+        outside_energy=0.0,
+        caveats=(),
+        warnings=crop.warnings,
+    )
+    if not seen.answered:
+        return seen
+    flowset = compute_flowset([crop.clip], config.flow)
+    if config.flow.finetune:
+        pairs = reduce_frames([crop.clip], config.flow.finetune_side_px)
+        flowset = replace(flowset, frames=pairs)
+    marked = replace(clip, apex=crop.apex_frame)
+    flowset, _ = with_whole_clips(config, flowset, [marked], faces)
+    fitted, flowset = settle_flow(fitted, flowset)
+    probabilities = fitted.classify(flowset)[0]
+    parts = part_masks(crop.clip.frames.landmarks(0), *crop.clip.frames[0].shape[:2])  # type: ignore[attr-defined]
+    parts[ELSEWHERE] = ~np.any(list(parts.values()), axis=0)
+    small = reduce_masks(np.stack(list(parts.values())), MAP_SIDE_PX)
+    part_falls = occlusion_falls(fitted.classify, flowset, small)
+    return replace(
+        seen,
+        probabilities=probabilities,
         motion=flowset.maps[0],
-        cell_falls=occlusion_falls(fitted.classify, flowset, grid_masks(MAP_SIDE_PX)),
         part_falls={name: float(fall) for name, fall in zip(parts, part_falls, strict=True)},
+        parts=parts,
+        outside_energy=0.0 if flowset.outside_energy is None else float(flowset.outside_energy[0]),
         caveats=(
             calibration_words(collect_predictions(run), float(probabilities.max())),
             *_caveats(config, run, clip, apex_is),
@@ -136,12 +166,20 @@ def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
     frames = flowset.frames
     with torch.no_grad():
         maps = fitted.model.motion(torch.from_numpy(frames.images), torch.from_numpy(frames.pixel))
-    seen = replace(flowset, maps=maps.numpy().astype(np.float32), frames=None)
+    maps = maps.numpy().astype(np.float32)
+    if flowset.inside is not None:
+        maps = np.stack([still_outside(*pair) for pair in zip(maps, flowset.inside, strict=True)])
+    seen = replace(flowset, maps=maps, frames=None)
     return replace(fitted, model=fitted.model.system), seen
 
 
-def _rank(run: RunFolder) -> tuple[bool, int]:
-    return run.config().model.name == "hmrm", (run.path / MODEL_NAME).stat().st_mtime_ns
+def _rank(run: RunFolder) -> tuple[bool, bool, int]:
+    changed = (run.path / MODEL_NAME).stat().st_mtime_ns
+    return _reads_pixels(run), run.config().model.name == "hmrm", changed
+
+
+def _reads_pixels(run: RunFolder) -> bool:
+    return bool(run.data()["unit"] == PX)
 
 
 def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
@@ -153,31 +191,21 @@ def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
             where=run.path,
             mend="name another run",
         )
-    if data["unit"] != "px" and config.input.normalise == "none":
+    if not _reads_pixels(run) and config.input.reads_flow:
         raise InputError(
-            "its maps have no unit and are not normalised; flow in pixels means nothing to it",
+            "it was trained on published maps, whose u and v have a scale each, and a recording has"
+            " both in pixels",
             where=run.path,
-            mend="run it with --set input.normalise=median_rms",
+            mend="name a run on recordings or on the built-in faces with --run",
         )
 
 
-def _faces(config: ExperimentConfig, provider: str | None) -> FacesConfig:
+def _faces(config: ExperimentConfig, provider: str | None, face: int) -> FacesConfig:
     """The run's settings of faces, or the defaults of another provider."""
     if provider is None or provider == config.faces.name:
-        return config.faces.model_copy(update={"apex": "annotated"})
+        return config.faces.model_copy(update={"apex": "annotated", "face": face})
     options = providers[provider].complete({})
-    return FacesConfig.model_validate({"name": provider, **options})
-
-
-def _face_of(crop: Crop, faces: FacesConfig, path: Path) -> str:
-    """How the face was come by; none at all is refused unless none was to be looked for."""
-    if crop.face == "template" and faces.name != "template":
-        raise InputError(
-            "no face found",
-            where=path,
-            mend="film the face from the front, or give --faces template if it fills the frames",
-        )
-    return "detected" if crop.face == "none" else crop.face
+    return FacesConfig.model_validate({"name": provider, "face": face, **options})
 
 
 def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str) -> list[str]:
@@ -187,24 +215,15 @@ def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str)
         said.append(
             "The system has learnt from drawn faces only: the prediction says nothing about people."
         )
-    if run.data()["unit"] != "px":
-        said.append(
-            f"The run learnt from ready-made maps; here the flow is {config.flow.name}, which may "
-            "be another one."
-        )
     said.append(
         "The system has seen every subject of the run: on a clip of one of them it is not tested."
     )
     said.append("It knows three classes and no neutral face: it names one of them in any case.")
+    note = getattr(clip.frames, "note", "")
+    said += [note] if note else []
     if apex_is == "guessed":
         said.append("Nothing seems to move between onset and offset; the apex is a guess.")
-    seconds = (clip.offset - clip.onset) / clip.fps if clip.fps else 0.0
-    if seconds > LONGEST_S:
-        said.append(
-            f"The part looked at lasts {seconds:.1f} s, a micro-expression at most half a second: "
-            "mark it with --onset and --offset."
-        )
     metrics = run.metrics()
-    if metrics["peeking"] or not metrics["complete"]:
+    if metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]:
         said.append(f"Of the run: {stamp(metrics)}.")
     return said

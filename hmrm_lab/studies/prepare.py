@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips, whole_clips
 from hmrm_lab.preparation.flowset import compute_flowset, recorded_clips
 from hmrm_lab.preparation.whole_clips import frames_for, with_whole_clips
-from hmrm_lab.records import ClipKey
+from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.reporting.contact_sheet import write_contact_sheet
 from hmrm_lab.store import cache_folder
 
@@ -18,7 +20,7 @@ Stage = Callable[[str, int, int], None]
 
 def prepare(
     config: ExperimentConfig,
-    root: Path,
+    root: Path | None,
     *,
     systems: Sequence[ExperimentConfig] = (),
     jobs: int = 1,
@@ -67,17 +69,39 @@ def prepare(
         replace(crop, clip=None, problem=lost[crop.key]) if crop.key in lost else crop
         for crop in crops
     ]
+    if not any(frames_for(one) for one in (config, *systems)):
+        crops = [crop.without_offset() for crop in crops]
     if sheet is not None:
         write_contact_sheet(sheet, config.data.name, crops, flowset)
-    return _facts(config, crops, sheet)
+    return _facts(config, crops, flowset, sheet)
 
 
-def _facts(config: ExperimentConfig, crops: list[Crop], sheet: Path | None) -> dict[str, Any]:
+def outside(crops: Sequence[Crop], flowset: FlowSet) -> dict[str, float]:
+    """What lies outside the recordings' frames, of the crops' area and of the energy of motion.
+
+    Medians over subjects, of the means over their clips.
+    """
+    assert flowset.outside_energy is not None  # of maps that were computed
+    energy = dict(zip(flowset.keys, flowset.outside_energy, strict=True))
+    rows = [
+        (crop.key.person, crop.outside_share, energy[crop.key])
+        for crop in crops
+        if crop.clip is not None
+    ]
+    table = pd.DataFrame(rows, columns=["subject", "outside_share", "outside_energy"])
+    medians = table.groupby("subject").mean().median()
+    return {str(name): round(float(value), 4) for name, value in medians.items()}
+
+
+def _facts(
+    config: ExperimentConfig, crops: list[Crop], flowset: FlowSet, sheet: Path | None
+) -> dict[str, Any]:
     people = {crop.key.person for crop in crops if crop.clip is not None}
     return {
         "data": config.data.name,
         "subjects": len(people),
         **count_crops(crops),
+        **outside(crops, flowset),
         "faces by": config.faces.name,
         "flow by": config.flow.name,
         "left out": [{"clip": "/".join(c.key), "why": c.problem} for c in crops if c.problem],

@@ -6,26 +6,24 @@ import pytest
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.align import AlignedFrames, align_clip, crop_similarity, warp
+from hmrm_lab.faces.affine import Affine, fit_similarity
+from hmrm_lab.faces.align import AlignedFrames, align_clip, crop_map, warp
 from hmrm_lab.faces.face import Face, box_around, five_points
 from hmrm_lab.faces.regions import core_regions, part_masks
-from hmrm_lab.faces.similarity import Similarity, fit_similarity
 from hmrm_lab.faces.template import (
     CROP_PX,
-    EYES_PX,
     dense_landmarks,
-    face_in_box,
+    face_in_frame,
     mean_face,
-    scale_pixels,
 )
 from hmrm_lab.faces.track import FaceTrack, find_faces
 
 Floats = np.ndarray
 
 
-def similarity(angle: float, scale: float, shift: tuple[float, float]) -> Similarity:
+def similarity(angle: float, scale: float, shift: tuple[float, float]) -> Affine:
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
-    return Similarity(np.array([[cosine, -sine], [sine, cosine]]), np.array(shift))
+    return Affine(np.array([[cosine, -sine], [sine, cosine]]), np.array(shift))
 
 
 @pytest.mark.parametrize("angle", [-2.9, -0.4, 0.0, 1.7])
@@ -48,13 +46,13 @@ def test_no_other_similarity_is_closer() -> None:
     target = similarity(0.3, 1.2, (5, 5)).points(points) + rng.normal(0, 6, (12, 2))
     best = fit_similarity(points, target)
 
-    def miss(map_: Similarity) -> float:
+    def miss(map_: Affine) -> float:
         return float(((map_.points(points) - target) ** 2).sum())
 
     for _ in range(200):
         turned, scaled = rng.normal(0, 0.01), 1 + rng.normal(0, 0.01)
         nudged = best.linear @ similarity(turned, scaled, (0, 0)).linear
-        other = Similarity(nudged, best.shift + rng.normal(0, 0.5, 2))
+        other = Affine(nudged, best.shift + rng.normal(0, 0.5, 2))
         assert miss(other) >= miss(best) - 1e-3
 
 
@@ -69,27 +67,44 @@ def test_points_without_a_similarity_are_refused(bad: float) -> None:
         fit_similarity(np.full((5, 2), bad), mean_face()[:5])
 
 
-def test_eyes_of_any_face_go_to_their_places() -> None:
-    landmarks = similarity(0.25, 1.7, (90, 40)).points(mean_face())
-    for points in (landmarks, five_points(landmarks)):
-        for size in (112, CROP_PX):
-            there = crop_similarity(face_of(points), size).points(points)
-            eyes = (there if len(points) == 5 else five_points(there))[:2]
-            expected = scale_pixels(CROP_PX, size).points(np.array(EYES_PX))
-            assert np.allclose(eyes, expected, atol=0.01)
+def test_eyes_and_mouth_of_any_face_go_to_their_places() -> None:
+    """However a face is turned, and a picture of it stretched."""
+    for stretch in (0.8, 1.0, 1.3):
+        landmarks = similarity(0.25, 1.7, (90, 40)).points(mean_face() * (1, stretch))
+        for points in (landmarks, five_points(landmarks)):
+            for size in (112, CROP_PX):
+                there = crop_map(face_of(points), size).points(points)
+                there = there if len(points) == 5 else five_points(there)
+                expected = five_points(mean_face(size))
+                assert np.allclose(there[:2], expected[:2], atol=0.01)
+                assert there[3:, 1].mean() == pytest.approx(expected[3:, 1].mean(), abs=0.01)
+
+
+def test_the_crop_needs_no_more_than_a_face_cut_out_tightly_shows() -> None:
+    """Brows to chin, and not the whole width; at the size that fills the crop."""
+    left, top, right, bottom = box_around(mean_face())
+    assert left < 0 and right > CROP_PX - 1, "ears are outside"
+    assert 0 < top < 12, "brows are inside"
+    assert CROP_PX - 1 < bottom < 1.06 * CROP_PX, "the chin's edge"
+    for height, width in ((224, 224), (340, 280), (300, 100), (1088, 2040)):
+        face = face_in_frame(height, width)
+        corners = crop_map(face).inverse().points(np.float32([(-0.5, -0.5), (223.5, 223.5)]))
+        assert (corners > -0.51).all() and (corners < np.array([width, height]) - 0.49).all()
+        assert np.ptp(corners, axis=0)[1] == pytest.approx(min(height, 1.25 * width), rel=0.02)
+
+
+def test_a_mouth_that_cannot_be_there_stretches_no_face_without_end() -> None:
+    five = five_points(mean_face())
+    for mouth_y in (five[0, 1] + 1, 4000.0):
+        five[3:, 1] = mouth_y
+        across, down = np.diag(crop_map(face_of(five)).linear)
+        assert across == pytest.approx(1) and 1 / 1.6 <= down <= 1.6 + 1e-9
 
 
 def test_five_points_stand_for_a_whole_face() -> None:
     landmarks = similarity(-0.2, 0.8, (10, 60)).points(mean_face())
     assert np.allclose(dense_landmarks(face_of(five_points(landmarks))), landmarks, atol=0.01)
     assert np.array_equal(dense_landmarks(face_of(landmarks)), landmarks)
-
-
-def test_a_face_fits_its_box() -> None:
-    face = face_in_box(np.array([100, 50, 180, 400], dtype=np.float32))
-    assert face.box == pytest.approx(box_around(face.points))
-    assert face.box[[0, 2]] == pytest.approx([100, 180], abs=0.01)
-    assert (face.box[1] + face.box[3]) / 2 == pytest.approx(225, abs=0.01)
 
 
 def test_a_turned_clip_comes_back_upright() -> None:
@@ -99,7 +114,7 @@ def test_a_turned_clip_comes_back_upright() -> None:
     dots = [36, 45, 30, 48, 54]
     for x, y in landmarks[dots]:
         cv2.circle(frame, (round(x * 16), round(y * 16)), 48, (255,) * 3, -1, cv2.LINE_AA, 4)
-    to_crop = crop_similarity(face_of(landmarks))
+    to_crop = crop_map(face_of(landmarks))
     crop = warp(frame, to_crop)
     rows, columns = np.mgrid[:CROP_PX, :CROP_PX]
     for x, y in to_crop.points(landmarks)[dots]:
@@ -116,7 +131,7 @@ def test_a_clip_is_aligned_by_its_onset_alone() -> None:
     assert len(aligned.frames) == len(clip.frames)
     assert aligned.frames[0].shape == (CROP_PX, CROP_PX, 3)
     eyes = five_points(aligned.frames.landmarks(clip.onset))[:2]
-    assert np.allclose(eyes, EYES_PX, atol=0.01)
+    assert np.allclose(eyes, five_points(mean_face())[:2], atol=0.01)
     moved = aligned.frames.landmarks(clip.apex) - aligned.frames.landmarks(clip.onset)
     before = clip.frames.landmarks(clip.apex) - clip.frames.landmarks(clip.onset)
     assert np.allclose(moved, before @ aligned.frames.to_crop.linear.T, atol=1e-3), "motion stays"
@@ -132,8 +147,9 @@ def test_parts_lie_where_the_face_has_them() -> None:
         name: np.argwhere(mask).mean(axis=0)[::-1]
         for name, mask in part_masks(landmarks, CROP_PX, CROP_PX).items()
     }
-    assert centres["eye_left"] == pytest.approx(EYES_PX[0], abs=4)
-    assert centres["eye_right"] == pytest.approx(EYES_PX[1], abs=4)
+    eyes = five_points(mean_face())[:2]
+    assert centres["eye_left"] == pytest.approx(eyes[0], abs=4)
+    assert centres["eye_right"] == pytest.approx(eyes[1], abs=4)
     assert centres["brow_left"][1] < centres["eye_left"][1] < centres["nose"][1]
     assert centres["nose"][1] < centres["mouth"][1]
     assert centres["nose"][0] == pytest.approx(112, abs=8)

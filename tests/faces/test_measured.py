@@ -10,7 +10,7 @@ from conftest import Pixels
 import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.faces.align import AlignedFrames, crop_similarity
+from hmrm_lab.faces.align import AlignedFrames, crop_map
 from hmrm_lab.faces.evaluate import (
     apex_table,
     clip_curve,
@@ -58,10 +58,11 @@ def test_others_need_a_provider(clip: Clip) -> None:
 
 
 def test_distance_is_in_per_cent_of_the_distance_between_the_eyes() -> None:
-    truth = face_of(mean_face())  # its eyes are 84 pixels apart
-    shifted = face_of(mean_face() + np.float32([8.4, 0]))
+    truth = face_of(mean_face())
+    eyes_px = np.ptp(truth.five()[:2, 0])
+    shifted = face_of(mean_face() + np.float32([0.1 * eyes_px, 0]))
     assert distance_percent(shifted, truth) == pytest.approx((10, 10), abs=1e-3)
-    five = face_of(truth.five() + np.float32([0, 4.2]))
+    five = face_of(truth.five() + np.float32([0, 0.05 * eyes_px]))
     assert distance_percent(five, truth) == pytest.approx((5, 5), abs=0.01)
 
 
@@ -85,7 +86,7 @@ def test_a_crop_of_each_frame_moves_as_the_points_do() -> None:
 
 def test_the_curve_of_a_recording_is_that_of_its_crop(clip: Clip) -> None:
     track = reference_track(clip)
-    frames = AlignedFrames(clip.frames, crop_similarity(track[clip.onset]), track)
+    frames = AlignedFrames(clip.frames, crop_map(track[clip.onset]), track)
     by_hand = clip_curve(replace(clip, frames=frames), known_faces(frames, [clip.onset]))
     found = clip_curve(recorded(clip), track)
     np.testing.assert_allclose(found.curve, by_hand.curve, rtol=1e-5)

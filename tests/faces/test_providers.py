@@ -97,7 +97,7 @@ def test_landmarks_beside_the_data(tmp_path: Path) -> None:
 
 def test_the_cache_has_a_folder_for_each_provider() -> None:
     providers["cached"].build(inner="template")(frame_of(3))
-    assert face_file(cache_folder() / "faces" / "template-1", frame_of(3)).is_file()
+    assert face_file(cache_folder() / "faces" / "template-2", frame_of(3)).is_file()
 
 
 @pytest.mark.parametrize("content", ["{}", "[1]", '{"box": [1], "points": [], "score": 1}', "{"])

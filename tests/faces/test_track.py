@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.face import Face, box_around
+from hmrm_lab.faces.face import Face, box_around, choose_face
 from hmrm_lab.faces.template import face_in_frame, mean_face
-from hmrm_lab.faces.track import find_faces
+from hmrm_lab.faces.track import find_face, find_faces
 
 
 class Numbered:
@@ -73,3 +73,54 @@ def test_the_report_has_a_row_for_each_frame() -> None:
 def test_a_clip_without_frames_is_refused() -> None:
     with pytest.raises(InputError, match="without frames"):
         find_faces(Numbered(0), Blinking(()))
+
+
+def face_at(x: float, y: float, size: float, score: float = 1.0) -> Face:
+    points = mean_face(100) * np.float32(size) + np.float32([x, y]) - 50 * np.float32(size)
+    return Face(box_around(points), points, score, "test")
+
+
+def test_the_largest_face_nearest_the_middle_is_taken() -> None:
+    for found, expected, others in (
+        ([face_at(150, 150, 1.0), face_at(450, 150, 1.2)], 1, 1),  # as far out, and larger
+        ([face_at(150, 150, 1.0), face_at(350, 150, 1.0)], 1, 1),  # as large, and nearer
+        ([face_at(150, 150, 1.2), face_at(350, 150, 0.5)], 0, 0),  # somebody in the background
+        ([face_at(300, 150, 1.0, 0.2), face_at(100, 150, 1.0)], 1, 0),  # a pattern, hardly sure
+        ([face_at(300, 150, 1.0), face_at(310, 160, 0.9, 0.9)], 0, 0),  # one face found twice
+    ):
+        chosen = choose_face(found, 300, 600)
+        assert chosen is not None
+        assert np.array_equal(chosen.points, found[expected].points)
+        assert len(chosen.others) == others
+    assert choose_face([], 300, 600) is None
+
+
+class Crowd:
+    """Two people side by side in frames that are large enough; one is seen in parts of them."""
+
+    def __init__(self) -> None:
+        self.widths: list[int] = []
+
+    def __call__(self, frame: np.ndarray, /) -> Face | None:
+        height, width = frame.shape[:2]
+        self.widths.append(width)
+        if width == 600:
+            return choose_face([face_at(150, 150, 1.0), face_at(400, 150, 1.1)], height, width)
+        return face_at(width / 2, height / 2, 0.5) if frame.any() else None
+
+
+def test_a_face_is_followed_in_a_part_of_the_frame() -> None:
+    crowd, frame = Crowd(), np.full((300, 600, 3), 9, np.uint8)
+    for number, x in ((0, 400), (1, 150), (2, 400)):
+        first = find_face(frame, crowd, number=number)
+        assert first is not None
+        assert first.five()[:, 0].mean() == pytest.approx(x, abs=3)
+        second = find_face(frame, crowd, near=first)
+        assert second is not None
+        assert crowd.widths[-1] < 300
+        assert second.five()[:, 0].mean() == pytest.approx(x, abs=6)
+    nowhere = find_face(frame * 0, crowd, near=face_at(150, 150, 1.0))  # not there: anywhere
+    assert nowhere is not None
+    assert nowhere.five()[:, 0].mean() == pytest.approx(150, abs=3)
+    with pytest.raises(InputError, match="face 3 is asked for, and the frame shows 2"):
+        find_face(frame, crowd, number=3)

@@ -96,18 +96,28 @@ def test_check_prepare_run(name: str, tmp_path: Path) -> None:
     assert "flow:" not in ran.stderr
 
 
-def test_faces_are_found_and_looked_over(tmp_path: Path) -> None:
+def test_faces_are_found_and_looked_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
     root = write_faces(tmp_path / "faces")
+    config = load_config("smoke", data="casme2", overrides=["flow.name=dis"])
+    clip = (load_clips(config, root) or [])[0]
+    onset = clip.frames.paths[clip.onset]  # type: ignore[attr-defined]
+    wall = np.random.default_rng(0).normal(150, 6, clip.frames[0].shape).astype(np.uint8)
+    cv2.imwrite(str(onset), wall)
     sheet = tmp_path / "sheet.html"
     done = prepared("casme2", root, "--set", "flow.name=dis", "--sheet", sheet, cwd=tmp_path)
     facts = json.loads(done.stdout)
-    assert facts["faces"]["detected"] == facts["clips"]["usable"] == 6
+    assert facts["clips"] == {"usable": 6, "left out": 0}
+    assert facts["faces"] == {"detected": 5, "neighbour": 1, "template": 0}
     assert facts["apexes"] == {"annotated": 6, "spotted": 0, "guessed": 0}
+    assert facts["warnings"] == {"no_face": 1}
     page = sheet.read_text(encoding="utf-8")
     assert page.count("<section") == 6
     assert page.count("data:image/jpeg") == 18
+    assert page.count(f"No face in the onset, frame {clip.onset}.") == 1
     assert "http:" not in page and "https:" not in page
+    load_flowset(config, root)
+    assert "casme2: clips used with a warning: 1 no_face; the sheet of" in caplog.text
 
 
 def test_a_damaged_frame_costs_its_clip_and_is_named(tmp_path: Path) -> None:

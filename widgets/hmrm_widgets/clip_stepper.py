@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import ipywidgets as w
 
-from hmrm_lab.faces.align import align_clip, crop_similarity
+from hmrm_lab.faces.align import align_clip, crop_map
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.faces.evaluate import clip_curve, reference_track
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.template import dense_landmarks
-from hmrm_lab.faces.track import EXACT, FaceTrack, LandmarkedFrames, find_faces
-from hmrm_lab.records import Clip
+from hmrm_lab.faces.track import EXACT, FaceTrack, find_faces
+from hmrm_lab.records import Clip, LandmarkedFrames
 from hmrm_lab.reporting.curve_svg import curve_svg
 from hmrm_lab.reporting.face_pictures import PART_COLOURS, Layer, face_picture
 from hmrm_lab.reporting.pictures import jpeg_bytes
@@ -175,7 +175,7 @@ class ClipStepper(Viewer):
         points = dense_landmarks(track[frame])
         if not crop:
             return jpeg_bytes(face_picture(clip.frames[frame], points, layers))
-        points = crop_similarity(track[clip.onset]).points(points)
+        points = crop_map(track[clip.onset]).points(points)
         return jpeg_bytes(face_picture(cropped.frames[frame], points, layers))
 
 

@@ -10,9 +10,17 @@ import pandas as pd
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
-from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.flow.normalise import without_median
-from hmrm_lab.records import CLASSES, PROBABILITIES, Clip, ClipKey, Floats, FlowSet, Predictions
+from hmrm_lab.records import (
+    CLASSES,
+    PROBABILITIES,
+    Clip,
+    ClipKey,
+    Floats,
+    FlowSet,
+    LandmarkedFrames,
+    Predictions,
+)
 from hmrm_lab.reporting.answers import ANY, ORDERS, OUTCOMES, answers_table
 from hmrm_lab.reporting.pictures import (
     Mode,
@@ -22,6 +30,7 @@ from hmrm_lab.reporting.pictures import (
     longest_px,
     png_bytes,
     strain_peak,
+    unit_words,
 )
 from hmrm_lab.reporting.probability_svg import probability_svg
 from hmrm_lab.store import RunFolder
@@ -205,11 +214,12 @@ class PredictionBrowser(Viewer):
         return jpeg_bytes(np.hstack([clip.frames[clip.onset], clip.frames[clip.apex]]))
 
     def _words(self, key: ClipKey, motion: Floats, answer: "pd.Series[Any]") -> list[str]:
-        unit = "px" if self._flowset.unit == "px" else "(published maps have no unit)"
+        unit = unit_words(self._flowset.unit)
         scale = {
             "colour": f"Full saturation is {longest_px(motion):.2f} {unit}.",
             "quiver": f"The longest arrow stands for {longest_px(motion):.2f} {unit}.",
-            "strain": f"Yellow is a strain of {strain_peak(motion):.3g}, dark blue is none.",
+            "strain": f"Yellow is a strain of {strain_peak(motion):.3g}"
+            f"{'' if unit == 'px' else f' {unit}'}, dark blue is none.",
         }
         words = [
             f"<b>{plain('/'.join(key))}</b>: held-out fold {plain(answer['fold'])},",

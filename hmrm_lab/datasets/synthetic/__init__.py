@@ -10,14 +10,23 @@ import numpy as np
 
 from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
+from hmrm_lab.datasets.synthetic.guises import GUISES, GuisedFrames, require_guise
 from hmrm_lab.datasets.synthetic.recipes import Habit, with_blink, write_script
-from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
+from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames
 from hmrm_lab.datasets.synthetic.streams import Stream, generator
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.records import CLASSES, Clip, ClipKey
 from hmrm_lab.registry import datasets
 
-__all__ = ["RenderedFrames", "read_clips", "synthetic", "write_clips"]
+__all__ = [
+    "DRAWING",
+    "GUISES",
+    "GuisedFrames",
+    "RenderedFrames",
+    "read_clips",
+    "synthetic",
+    "write_clips",
+]
 
 COMPOSITE_COUNTS = (250, 109, 83)
 """Negative, positive and surprise clips of the MEGC 2019 composite (See et al., 2019, Table I)."""
@@ -33,6 +42,7 @@ def synthetic(
     difficulty: float = 0.5,
     frames: int = 16,
     seed: int = 0,
+    guise: str = "",
     blink_every: int = 0,
 ) -> list[Clip]:
     """Clips of procedural faces, the same for the same arguments.
@@ -47,13 +57,16 @@ def synthetic(
         The length of each clip, 12 at least.
     seed
         Names the faces and the movements.
+    guise
+        casme2, smic, samm or phone, for recordings like theirs; see `guises`. Else each frame is
+        224 x 224, and its landmarks and flow are known.
     blink_every
         Each clip of this many has a blink of 100 to 300 ms; none if 0.
 
     Returns
     -------
     list[Clip]
-        In order of subject; `frames` of each is a `RenderedFrames`.
+        In order of subject; `frames` of each is a `RenderedFrames`, or a `GuisedFrames`.
 
     Raises
     ------
@@ -61,6 +74,7 @@ def synthetic(
         If a value is out of its range.
     """
     _check(subjects, clips, difficulty, frames, seed, blink_every)
+    fps = require_guise(guise).fps if guise else FPS
     rng = generator(seed, Stream.CAST)
     labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), _class_counts(clips)))
     cast = np.repeat(np.arange(subjects), _clips_per_subject(subjects, clips, rng))
@@ -77,18 +91,19 @@ def synthetic(
             difficulty=difficulty,
         )
         if blink_every and number % blink_every == 0:
-            rng = generator(seed, Stream.BLINK, number)
-            script = with_blink(script, neutral_landmarks(seed, subject), rng, FPS)
+            blink = generator(seed, Stream.BLINK, number)
+            script = with_blink(script, neutral_landmarks(seed, subject), blink, fps)
+        drawn = RenderedFrames(seed, subject, number, script)
         person = f"s{subject + 1:02d}"
         made.append(
             Clip(
                 key=ClipKey("synthetic", person, f"{person}_{CLASSES[label][:3]}_{take:02d}"),
                 label=label,
-                frames=RenderedFrames(seed, subject, number, script),
+                frames=GuisedFrames(drawn, guise, script.onset) if guise else drawn,
                 onset=script.onset,
                 apex=script.apex,
                 offset=script.offset,
-                fps=FPS,
+                fps=fps,
             )
         )
     return made

@@ -15,6 +15,7 @@ class Stream(IntEnum):
     HABIT = 5
     SCRIPT = 6
     BLINK = 7
+    GUISE = 8
 
 
 def key(seed: int, stream: Stream, *place: int) -> np.random.SeedSequence:

@@ -1,0 +1,232 @@
+"""Clips that a system should not be asked about: no face, dark, blurred, cut, or not that small.
+
+An answer rests on the motion between two frames. What makes this motion that of something else
+than one face leaves no answer (`MEANINGLESS`); the rest is a doubt that is shown beside it. The
+bounds are explained in decision 0010.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrm_lab.faces.align import crop_map, warp
+from hmrm_lab.faces.cuts import is_black
+from hmrm_lab.faces.face import Face
+from hmrm_lab.faces.regions import part_masks
+from hmrm_lab.records import Clip, Floats
+
+MEANINGLESS = frozenset({"no_face", "dark", "cut"})
+LONGEST_S = 0.6  # half a second (Yan et al. 2013), and a tenth for where coders put the marks
+DARK, DIM = 1 / 3, 0.8  # mean grey level, as a share of that of the brightest frame
+BLURRED = 0.79  # detail left after a blur of .048 eye distances; a sharp face has at most .70
+LESS_SHARP = 0.06  # more detail left than in another frame of the clip
+ALIKE = 0.85  # correlation of two faces, each in its own crop; the same one has at least .87
+LARGEST_MOTION = 0.10  # of the distance between the eyes, which is 63 mm on average
+FINE, COARSE, FACE = 0.024, 0.048, 0.036  # of the distance between the eyes: blurs
+FLOW_PX = 112  # side of the crops whose motion is looked at
+
+
+@dataclass(frozen=True)
+class ClipWarning:
+    """A doubt about a clip.
+
+    Parameters
+    ----------
+    code
+        Its kind, such as `no_face`.
+    frame
+        `onset`, `apex`, `offset`, or empty where it is none of them.
+    """
+
+    code: str
+    frame: str
+    sentence: str
+
+    @property
+    def meaningless(self) -> bool:
+        """Whether an answer would mean nothing."""
+        return self.code in MEANINGLESS
+
+
+@dataclass(frozen=True, eq=False)
+class SeenFrame:
+    """A frame that an answer rests on: the whole, its cut-out in the onset's crop, and its face."""
+
+    name: str
+    number: int
+    whole: NDArray[np.uint8]
+    crop: NDArray[np.uint8]
+    face: Face | None
+
+
+def frame_warnings(
+    frames: Sequence[SeenFrame], landmarks: Floats, inside: NDArray[np.bool_]
+) -> list[ClipWarning]:
+    """The doubts about onset, apex and, if it is there, offset.
+
+    What two of them do not have in common is said of the offset, if it is one of them.
+
+    Shapes
+    ------
+    landmarks : (68, 2), those of the onset, in its crop
+    inside : (H, W), what of the crop the recording shows
+    """
+    found = [warning for frame in frames for warning in _alone(frame)]
+    found += _several(frames[0])
+    left = [_detail_left(frame.crop, landmarks) for frame in frames]
+    for one, other, *details in zip(frames, frames[1:], left, left[1:], strict=False):
+        light = _light(one, other)
+        if one.face is None or other.face is None or any(w.meaningless for w in light):
+            found += light
+        elif not _same_face(one, other, landmarks):
+            text = f"The {one.name} and the {other.name} do not show the same face"
+            found.append(ClipWarning("cut", other.name, f"{text}: a cut lies between them."))
+        else:
+            changed = light + _sharpness((one, other), details)  # both look like motion
+            found += changed or _large_motion(one, other, landmarks, inside)
+    return found
+
+
+def clip_warnings(clip: Clip) -> list[ClipWarning]:
+    """The doubts that its marks give."""
+    seconds = (clip.offset - clip.onset) / clip.fps if clip.fps else 0.0
+    if seconds <= LONGEST_S:
+        return []
+    text = (
+        f"From onset to offset it lasts {seconds:.1f} s, a micro-expression at most half a second."
+    )
+    return [ClipWarning("long", "", text)]
+
+
+def count_warnings(clips: Iterable[Iterable[ClipWarning]]) -> dict[str, int]:
+    """How many clips have a warning of each kind."""
+    counts = Counter(code for found in clips for code in {warning.code for warning in found})
+    return dict(sorted(counts.items()))
+
+
+def _alone(frame: SeenFrame) -> list[ClipWarning]:
+    found = []
+    if is_black(frame.whole):
+        found.append(ClipWarning("dark", frame.name, f"{_start(frame)} is nearly black."))
+    if frame.face is None:
+        found.append(
+            ClipWarning(
+                "no_face", frame.name, f"No face in the {frame.name}, frame {frame.number}."
+            )
+        )
+    return found
+
+
+def _light(one: SeenFrame, other: SeenFrame) -> list[ClipWarning]:
+    """A frame that is much darker than another, as the first ones of a film that is faded in."""
+    darker, brighter = sorted((one, other), key=lambda frame: float(frame.whole[::4, ::4].mean()))
+    share = float(darker.whole[::4, ::4].mean()) / max(float(brighter.whole[::4, ::4].mean()), 1.0)
+    faces = one.face is not None and other.face is not None
+    if is_black(darker.whole) or share >= (DIM if faces else DARK):
+        return []
+    name = other.name if other.name == "offset" else darker.name
+    text = f"{_start(darker)} has {100 * share:.0f} % of the light of the {brighter.name}."
+    return [ClipWarning("dark" if share < DARK else "dim", name, text)]
+
+
+def _several(onset: SeenFrame) -> list[ClipWarning]:
+    faces = onset.face.all_faces if onset.face is not None else []
+    if len(faces) < 2:
+        return []
+    number = 1 + next(k for k, face in enumerate(faces) if face is onset.face)
+    text = f"{_start(onset)} shows {len(faces)} faces; number {number} from the left is taken."
+    return [ClipWarning("several_faces", onset.name, text)]
+
+
+def _sharpness(frames: tuple[SeenFrame, SeenFrame], left: list[float]) -> list[ClipWarning]:
+    """Blurred frames. Where one is sharper than the other, all edges seem to move."""
+    worse = frames[int(left[1] > left[0])]
+    if abs(left[1] - left[0]) > LESS_SHARP:
+        text = "is less sharp than the other one, which looks like motion"
+    elif min(left) > BLURRED:
+        text = "is blurred"
+    else:
+        return []
+    name = "offset" if frames[1].name == "offset" else worse.name
+    return [ClipWarning("blurred", name, f"{_start(worse)} {text}.")]
+
+
+def _detail_left(crop: NDArray[np.uint8], landmarks: Floats) -> float:
+    """How much of the slopes of a face is left after another blur: more, the less fine it was."""
+    eyes_px = _eyes_px(landmarks)
+    left, top, right, bottom = np.concatenate([landmarks.min(0), landmarks.max(0)]).astype(int)
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    face = grey[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
+    if min(face.shape) < 2:
+        return 0.0
+    fine = cv2.GaussianBlur(face, (0, 0), FINE * eyes_px)  # without the noise of the sensor
+    coarse = cv2.GaussianBlur(fine, (0, 0), COARSE * eyes_px)
+    slopes = [
+        sum(float(np.abs(np.diff(of, axis=k)).sum()) for k in (0, 1)) for of in (fine, coarse)
+    ]
+    return slopes[1] / slopes[0] if slopes[0] else 0.0
+
+
+def _same_face(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> bool:
+    """Whether two faces look alike, each upright by its own points or where the onset has it."""
+    assert one.face is not None and other.face is not None
+    sigma = FACE * _eyes_px(landmarks)
+    first, second = (
+        warp(whole, crop_map(face))
+        for whole, face in ((one.whole, one.face), (other.whole, other.face))
+    )
+    return max(_alike(first, second, sigma), _alike(one.crop, other.crop, sigma)) >= ALIKE
+
+
+def _alike(one: NDArray[np.uint8], other: NDArray[np.uint8], sigma: float) -> float:
+    """The correlation of two crops; 1 where there is nothing to compare."""
+    views = []
+    for crop in (one, other):
+        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        view = cv2.GaussianBlur(grey, (0, 0), sigma).ravel()
+        views.append(view - view.mean())
+    lengths = float(np.linalg.norm(views[0]) * np.linalg.norm(views[1]))
+    return float(views[0] @ views[1]) / lengths if lengths else 1.0
+
+
+def _large_motion(
+    one: SeenFrame, other: SeenFrame, landmarks: Floats, inside: NDArray[np.bool_]
+) -> list[ClipWarning]:
+    """Motion of the face, without lids and head, too large for a micro-expression.
+
+    By DIS, which follows large motion; the flow that a system is given need not.
+    """
+    pair = [cv2.cvtColor(frame.crop, cv2.COLOR_RGB2GRAY) for frame in (one, other)]
+    size = (FLOW_PX, FLOW_PX)
+    small = [cv2.resize(grey, size, interpolation=cv2.INTER_AREA) for grey in pair]
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = dis.calc(*small, None)
+    scale = FLOW_PX / one.crop.shape[0]
+    face = np.zeros(size, dtype=np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.round(scale * landmarks).astype(np.int32)), 1)
+    face &= cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    parts = part_masks(scale * landmarks, *size)
+    seen = flow[face.astype(bool) & ~parts["eye_left"] & ~parts["eye_right"]]
+    if not len(seen):
+        return []
+    lengths = np.linalg.norm(seen - np.median(seen, axis=0), axis=1)
+    share = float(np.quantile(lengths, 0.99)) / (scale * _eyes_px(landmarks))
+    if share <= LARGEST_MOTION:
+        return []
+    text = (
+        f"From {one.name} to {other.name} the face moves by {100 * share:.0f} % of the distance "
+        f"between the eyes; a micro-expression moves it by less than {100 * LARGEST_MOTION:.0f} %."
+    )
+    return [ClipWarning("large_motion", other.name, text)]
+
+
+def _eyes_px(landmarks: Floats) -> float:
+    return float(np.linalg.norm(landmarks[36:42].mean(axis=0) - landmarks[42:48].mean(axis=0)))
+
+
+def _start(frame: SeenFrame) -> str:
+    return f"The {frame.name}, frame {frame.number},"
