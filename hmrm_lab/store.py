@@ -54,7 +54,8 @@ def check_writable(*folders: Path, mend: str = "name another place") -> None:
             with TemporaryFile(dir=place):
                 pass
         except UnicodeEncodeError:
-            raise InputError("a name that is not UTF-8", where=ascii(str(folder)), mend=mend) from None
+            where = ascii(str(folder))
+            raise InputError("a name that is not UTF-8", where=where, mend=mend) from None
         except OSError as error:
             refuse_full_disk(error, place)
             problem = f"no file can be written here ({error.strerror})"

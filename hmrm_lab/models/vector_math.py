@@ -44,7 +44,8 @@ def _keep_elsewhere() -> None:
     """Keep machine code until this process ends; its children find it."""
     folder = mkdtemp(prefix="hmrm-numba-")
     atexit.register(rmtree, folder, ignore_errors=True)
-    numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"] = folder
+    os.environ["NUMBA_CACHE_DIR"] = folder
+    numba.config.reload_config()
     log.warning(
         "machine code is compiled anew, as neither the installation nor the home folder can be "
         "written; set NUMBA_CACHE_DIR to a folder that can"

@@ -108,8 +108,8 @@ def chosen_recording(
         if not isinstance(value, int):
             raise InputError(f"{name} '{value}' is no frame number", mend="count frames from 0")
     place = Path(path) if path else write_drawn_recording(folder / DRAWN_NAME, seed)
-    ends = {"apex": apex if apex >= 0 else None, "offset": offset if offset >= 0 else None}
-    return place, recording_clip(place, onset=onset, **ends)
+    peak, last = (mark if mark >= 0 else None for mark in (apex, offset))
+    return place, recording_clip(place, onset=onset, apex=peak, offset=last)
 
 
 def find_own_clip(clip: Clip, provider: FaceProvider, *, trust: bool = False) -> OwnClip:
