@@ -108,8 +108,8 @@ def chosen_recording(
         if not isinstance(value, int):
             raise InputError(f"{name} '{value}' is no frame number", mend="count frames from 0")
     place = Path(path) if path else write_drawn_recording(folder / DRAWN_NAME, seed)
-    marked = [mark if mark >= 0 else None for mark in (apex, offset)]
-    return place, recording_clip(place, onset=onset, apex=marked[0], offset=marked[1])
+    peak, last = (mark if mark >= 0 else None for mark in (apex, offset))
+    return place, recording_clip(place, onset=onset, apex=peak, offset=last)
 
 
 def find_own_clip(
