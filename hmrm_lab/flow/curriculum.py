@@ -53,7 +53,7 @@ def read_pictures(folder: Path) -> list[Floats]:
     files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise InputError("no pictures", where=folder, mend="name a folder of photographs")
-    return [_bounded(read_image(path).astype(np.float32)) for path in files]
+    return [_bounded(read_image(path)).astype(np.float32) for path in files]
 
 
 def _bounded(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
