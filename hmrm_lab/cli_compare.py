@@ -1,4 +1,4 @@
-"""`hmrm compare`, `hmrm inputs`, `hmrm audit`: systems in one harness, and whether a run leaks."""
+"""`hmrm compare`, `inputs`, `audit`, `score`: systems in one harness, leaks, and logs of others."""
 
 from pathlib import Path
 from typing import Annotated
