@@ -23,8 +23,8 @@ from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.store import check_target, write_atomic_bytes
 
 NAME = "recording"  # in place of a data set
-SCENE_PX = 300
-SCENE_EYES = ((105.0, 132.0), (185.0, 144.0))  # a little tilted, not quite in the middle
+SCENE_PX = 420
+SCENE_EYES = ((147.0, 185.0), (259.0, 202.0))  # a little tilted, not quite in the middle
 DRAWN_NAME = "drawn_face.avi"
 QUALITY = 98  # per cent; lower ones leave noise where nothing moves
 
