@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.faces.align import crop_map, warp
+from hmrm_lab.faces.apex import is_blink
 from hmrm_lab.faces.cuts import is_black
 from hmrm_lab.faces.face import Face
 from hmrm_lab.faces.regions import part_masks
@@ -88,6 +89,7 @@ def frame_warnings(
         else:
             changed = light + _sharpness((one, other), details)  # both look like motion
             found += changed or _large_motion(one, other, landmarks, inside)
+            found += _blink(one, other, landmarks)
     return found
 
 
@@ -222,6 +224,14 @@ def _large_motion(
         f"between the eyes; a micro-expression moves it by less than {100 * LARGEST_MOTION:.0f} %."
     )
     return [ClipWarning("large_motion", other.name, text)]
+
+
+def _blink(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarning]:
+    """An apex whose eyelids are closed, or open wider, and nothing else is as in the onset."""
+    if other.name != "apex" or not is_blink([one.crop, other.crop], landmarks, 0, 1):
+        return []
+    text = f"{_start(other)} shows a blink: the eyelids move, brows and mouth do not."
+    return [ClipWarning("blink", other.name, text)]
 
 
 def _eyes_px(landmarks: Floats) -> float:
