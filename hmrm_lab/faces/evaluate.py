@@ -52,9 +52,10 @@ def clip_curve(clip: Clip, track: FaceTrack) -> ApexCurve:
     crop of the onset's face, as preparation does it.
     """
     landmarks = dense_landmarks(track[clip.onset])
-    if isinstance(clip.frames, LandmarkedFrames):
-        if clip.frames[clip.onset].shape[:2] == (CROP_PX, CROP_PX):
-            return spot_apex(clip.frames, landmarks, clip.onset, clip.offset)
+    crop_size = (CROP_PX, CROP_PX)
+    landmarked = isinstance(clip.frames, LandmarkedFrames)
+    if landmarked and clip.frames[clip.onset].shape[:2] == crop_size:
+        return spot_apex(clip.frames, landmarks, clip.onset, clip.offset)
     crop = align_clip(clip, track).frames
     there = crop_map(track[clip.onset]).points(landmarks)
     return spot_apex(crop, there, clip.onset, clip.offset)

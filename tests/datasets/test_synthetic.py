@@ -108,6 +108,26 @@ def test_what_is_drawn_belongs_to_the_version_of_the_drawing(clips: list[Clip]) 
     np.testing.assert_allclose(figures, DRAWN[DRAWING], atol=0.005)
 
 
+def test_blinks_close_the_eyes_of_some_clips_and_leave_the_others() -> None:
+    plain, blinking = synthetic(**SMALL), synthetic(**SMALL, blink_every=3)
+    for number, (open_, clip) in enumerate(zip(plain, blinking, strict=True)):
+        frames, lids = rendered(clip), rendered(clip).script.motion.lids
+        assert (lids is not None) == (number % 3 == 0)
+        if lids is None:
+            np.testing.assert_array_equal(clip.frames[5], open_.frames[5])
+            continue
+        shut = int(lids.closing.argmax())
+        assert 0.7 < lids.closing[shut] <= 1
+        assert clip.onset - 1 <= shut <= clip.offset + 1
+        heights = []
+        for points in (frames.landmarks(shut), rendered(open_).landmarks(shut)):
+            heights += [np.ptp(points[part, 1]) for part in ([37, 41], [44, 46])]
+        assert max(heights[:2]) < 0.4 * min(heights[2:])
+        assert np.abs(frames.clean(shut) - rendered(open_).clean(shut))[150:].mean() < 0.2
+        skin = rendered(open_).landmarks(0)[[37, 44]].T - np.float32([[0], [1.5]])
+        np.testing.assert_allclose(lids.inverse(lids.forward(skin, shut), shut), skin, atol=1e-3)
+
+
 def test_frames_do_not_depend_on_the_order_of_access(clips: list[Clip]) -> None:
     forwards = [clips[0].frames[k] for k in range(4)]
     backwards = [clips[0].frames[k] for k in (3, 2, 1, 0)]
@@ -232,6 +252,7 @@ def test_clips_travel_between_processes_without_pixels(clips: list[Clip]) -> Non
         ({"subjects": 24, "clips": 23}, "clips"),
         ({"frames": 11}, "frames"),
         ({"seed": -1}, "seed"),
+        ({"blink_every": -1}, "blink_every"),
     ],
 )
 def test_values_out_of_range_are_refused(arguments: dict[str, float], name: str) -> None:

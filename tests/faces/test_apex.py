@@ -6,7 +6,7 @@ import pytest
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.apex import spot_apex
+from hmrm_lab.faces.apex import is_blink, spot_apex
 from hmrm_lab.faces.template import mean_face
 
 SEED_NOT_TUNED_ON = 14  # the constants of `apex` were chosen on seed 11
@@ -94,10 +94,37 @@ def test_frames_outside_the_clip_are_refused(onset: int, offset: int) -> None:
 
 
 def test_the_apex_of_procedural_clips_is_found_within_one_frame() -> None:
-    errors, middles = [], []
-    for clip in synthetic(seed=SEED_NOT_TUNED_ON)[::3]:
-        found = spot_apex(clip.frames, clip.frames.landmarks(clip.onset), clip.onset, clip.offset)
-        errors.append(abs(found.apex - clip.apex))
-        middles.append(abs((clip.onset + clip.offset) // 2 - clip.apex))
-    assert np.mean(np.array(errors) <= 1) >= 0.9
-    assert np.mean(errors) < 0.75 * np.mean(middles), "better than a guess at the middle"
+    for every, blinks in ((0, 0.0), (1, 1.0)):
+        errors, middles, recognised = [], [], []
+        for clip in synthetic(seed=SEED_NOT_TUNED_ON, blink_every=every)[::8]:
+            onset = clip.frames.landmarks(clip.onset)
+            found = spot_apex(clip.frames, onset, clip.onset, clip.offset)
+            errors.append(abs(found.apex - clip.apex))
+            middles.append(abs((clip.onset + clip.offset) // 2 - clip.apex))
+            recognised.append(bool(found.blinks))
+            assert found.cut is None
+        assert np.mean(np.array(errors) <= 1) >= 0.9
+        assert np.mean(errors) < 0.75 * np.mean(middles), "better than a guess at the middle"
+        assert np.mean(recognised) == blinks
+
+
+def test_closing_eyes_are_told_from_lids_that_move_with_the_brows() -> None:
+    blinking = synthetic(seed=SEED_NOT_TUNED_ON, blink_every=1)
+    strong = synthetic(seed=SEED_NOT_TUNED_ON, difficulty=0.0)
+    lids = [clip for clip in strong if {"AU5", "AU6", "AU7"} & set(clip.frames.script.units)]
+    shut = 0
+    for clip in blinking[:5]:
+        closing, at = clip.frames.script.motion.lids.closing, clip.frames.landmarks(clip.onset)
+        closed = int(closing[clip.onset + 1 : clip.offset].argmax()) + clip.onset + 1
+        if closing[clip.onset] < 0.1:
+            shut += 1
+            assert is_blink(clip.frames, at, clip.onset, closed)
+            found = spot_apex(clip.frames, at, clip.onset, clip.offset)
+            assert closed in found.blinks
+            assert found.blink == (found.apex in found.blinks)
+            assert not any(name.startswith("eye") for name in found.parts)
+    assert shut
+    for clip in lids[:3]:
+        at = clip.frames.landmarks(clip.onset)
+        assert not is_blink(clip.frames, at, clip.onset, clip.apex)
+        assert "eye_left" in spot_apex(clip.frames, at, clip.onset, clip.offset).parts
