@@ -5,6 +5,7 @@ Ctrl-C, 143 by SIGTERM.
 Heavy imports wait until a command needs them, so that `hmrm --help` is quick.
 """
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from hmrm_lab import (
     cli_studies,
     cli_sweep,
 )
-from hmrm_lab.cli_shared import Json, load_maps, show
+from hmrm_lab.cli_shared import FollowLinks, Json, load_maps, show
 from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
 from hmrm_lab.studies.stopping import stoppable
 
@@ -63,7 +64,7 @@ Scheduler = Annotated[
     str | None,
     typer.Option(help="Dask scheduler, tcp://HOST:8786; else a local cluster of --jobs processes."),
 ]
-Control = Annotated[str, typer.Option(help="none, or shuffled-labels: nothing is there to learn.")]
+Control = Annotated[str, typer.Option(help="none, shuffled-labels, or shuffled-within-subjects.")]
 Rule = Annotated[
     str | None, typer.Option(help="last, inner_subjects, or oracle_test (peeks; stamped).")
 ]
@@ -78,6 +79,7 @@ def run(
     overrides: Overrides = None,
     epoch_rule: Rule = None,
     control: Control = "none",
+    follow_links: FollowLinks = False,
     name: Annotated[str | None, typer.Option(help="Name of the run; else the system's.")] = None,
     out: Out = Path("runs"),
     jobs: Jobs = 0,
@@ -89,10 +91,11 @@ def run(
     """Leave-one-subject-out evaluation. Started again, it goes on where it was.
 
     Several --system are evaluated on the same folds and shown side by side. A fold that fails does
-    not stop the others; the exit status is 1 then, and the same command tries it again.
+    not stop the others; the exit status is 1 then.
     """
     changes = [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
+    changes += ["data.follow_links=true"] if follow_links else []
     _evaluate(
         preset,
         systems=system or ["hmrm"],
@@ -144,10 +147,12 @@ def report(
     from hmrm_lab.preparation import load_flowset
     from hmrm_lab.registry import datasets
     from hmrm_lab.reporting.report import write_report
-    from hmrm_lab.store import RunFolder
+    from hmrm_lab.store import RunFolder, check_target, check_writable
     from hmrm_lab.studies.experiment import write_figures
 
     folders = [RunFolder.open(path) for path in runs]
+    check_writable(*runs)
+    check_target(out)
     for folder in folders:
         write_figures(folder)
     config = folders[0].config()
@@ -159,16 +164,23 @@ def report(
 
 @app.command()
 def score(
-    log: Annotated[Path, typer.Argument(help="predictions.csv, MEGC log, or STSTNet log.")],
+    log: Annotated[Path, typer.Argument(help="Table, or log as MEGC, STSTNet and HTNet print it.")],
     as_json: Json = False,
 ) -> None:
-    """UF1, UAR and accuracy of a log of predictions, pooled over all folds."""
+    """UF1, UAR and accuracy of a log of predictions, pooled over all folds; says how it was read.
+
+    Columns of a table are found by the names in its header, in any order.
+    """
     from hmrm_lab.evaluation.logs import read_predictions
     from hmrm_lab.evaluation.summary import summarise
     from hmrm_lab.reporting.tables import render_text, scores_table
 
-    scores = summarise(read_predictions(log))
-    show(scores, render_text(scores_table(scores)), as_json)
+    predictions, told = read_predictions(log)
+    scores = summarise(predictions) | {"read_as": told}
+    text = "\n".join(
+        [render_text(scores_table(scores)), "", *(f"read as  {line}" for line in told)]
+    )
+    show(scores, text, as_json)
 
 
 app.command()(cli_flow.flow)
@@ -212,6 +224,7 @@ def _evaluate(
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.report import write_report
+    from hmrm_lab.store import RunFolder, check_writable
     from hmrm_lab.studies.experiment import run_experiment
     from hmrm_lab.studies.final_model import write_final_model
     from hmrm_lab.studies.places import (
@@ -226,6 +239,7 @@ def _evaluate(
         load_config(preset, system=system, data=data, overrides=overrides, name=name)
         for system in systems
     ]
+    check_writable(*(RunFolder.of(config, out).path for config in configs))
     cores = count_cores()
     processes = count_jobs(jobs, places, cores)
     with (
@@ -258,14 +272,20 @@ def _tell_failures(folders: list[Any]) -> None:
 
     told = [said for folder in folders if (said := describe_failures(folder))]
     if told:
-        raise FailedFoldsError(f"{'; '.join(told)}; the same command tries them again")
+        raise FailedFoldsError("; ".join(told))
 
 
 def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
+    from hmrm_lab.evaluation.ledger import count_evaluations
     from hmrm_lab.reporting.tables import paired_differences, render_text, results_table
 
     runs = [
-        {"run": str(folder.path), "metrics": folder.metrics(), "data": folder.data()}
+        {
+            "run": str(folder.path),
+            "metrics": folder.metrics(),
+            "data": folder.data(),
+            "test_set_evaluations": count_evaluations(folder)._asdict(),
+        }
         for folder in folders
     ]
     pairs = paired_differences(folders)
@@ -279,12 +299,15 @@ def _show_runs(folders: list[Any], page: Path, as_json: bool) -> None:
         for run in runs
         if len(runs) > 1 and not run["metrics"]["complete"]
     ]
-    text = "\n".join([render_text(results_table(folders)), "", *lines, f"report  {page}"])
+    lines += [f"{count_evaluations(folders[0])}", f"report  {page}"]
+    text = "\n".join([render_text(results_table(folders)), "", *lines])
     show({"runs": runs, "paired": pairs, "report": str(page)}, text, as_json)
 
 
 def main() -> None:
     """The entry point: typed errors become one sentence and their exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file may hold any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with stoppable():
             _run_app()

@@ -31,6 +31,12 @@ def compare(
     overrides: Overrides = None,
     oracle: Annotated[bool, typer.Option("--oracle", help="Run the rule that peeks, too.")] = False,
     null: Annotated[bool, typer.Option("--null", help="Run on shuffled labels, too.")] = False,
+    null_within_subjects: Annotated[
+        bool,
+        typer.Option(
+            "--null-within-subjects", help="Run on labels shuffled within each subject, too."
+        ),
+    ] = False,
     runs: Runs = Path("runs"),
     out: Annotated[
         Path | None, typer.Option(help="Folder for the comparison; else RUNS/compare-...")
@@ -52,9 +58,11 @@ def compare(
     )
     from hmrm_lab.reporting.comparison_words import no_oracle_words, result_words
     from hmrm_lab.reporting.tables import unused_words
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.compare import plan_comparison, run_comparison
     from hmrm_lab.studies.harness import refuse_failures
 
+    check_writable(runs, out or runs)
     processes = count_processes(jobs)
     with ProgressBars() as bars:
         plan = plan_comparison(
@@ -67,6 +75,7 @@ def compare(
             overrides=overrides or [],
             oracle=oracle,
             null=null,
+            null_within_subjects=null_within_subjects,
             jobs=processes,
             watch=bars,
         )
@@ -122,9 +131,11 @@ def inputs(
         paired_words,
         write_inputs,
     )
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.harness import refuse_failures
     from hmrm_lab.studies.inputs import plan_inputs, run_inputs
 
+    check_writable(runs)
     processes = count_processes(jobs)
     with ProgressBars() as bars:
         plan = plan_inputs(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hmrm_lab.cli_shared import Json, show
+from hmrm_lab.cli_shared import FollowLinks, Json, show
 
 app = typer.Typer(
     help="Licensed data sets: are they complete, and what can be used?",
@@ -28,6 +28,7 @@ def check(
     coding: Annotated[str, typer.Option(help="Coding file below the root, if several.")] = "",
     images: Annotated[str, typer.Option(help="Folder of images below the root.")] = "",
     deep: Annotated[bool, typer.Option("--deep", help="Decode every frame.")] = False,
+    follow_links: FollowLinks = False,
     html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -35,10 +36,18 @@ def check(
     from hmrm_lab.datasets.audit import as_dict, audit
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.data_audit import audit_text, write_audit_page
+    from hmrm_lab.store import check_target
 
+    check_target(html)
     with ProgressBars() as bars:
         result = audit(
-            name, root, coding=coding, images=images, deep=deep, on_progress=bars.stage("clips")
+            name,
+            root,
+            coding=coding,
+            images=images,
+            follow_links=follow_links,
+            deep=deep,
+            on_progress=bars.stage("clips"),
         )
     if html:
         write_audit_page(result, html)

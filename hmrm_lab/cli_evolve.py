@@ -64,10 +64,11 @@ def evolve(
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.evolve_figures import CAPTION, choices_figure
-    from hmrm_lab.store import write_atomic
+    from hmrm_lab.store import check_writable, write_atomic
     from hmrm_lab.studies.evolve import Evolution, keep_evolved
     from hmrm_lab.studies.evolve import evolve as breed
     from hmrm_lab.studies.journal import load_optuna
+    from hmrm_lab.studies.locks import check_locks
     from hmrm_lab.studies.sweep import overrides_of
     from hmrm_lab.studies.unseal import count_looks
     from hmrm_lab.studies.unseal import unseal as look
@@ -76,6 +77,8 @@ def evolve(
     ranges = {"alphas": _range("--alpha", alpha), "ratios": _range("--ratio", ratio)}
     config = load_config(preset, data=data, system=system, overrides=overrides or [])
     load_optuna()
+    check_writable(out)
+    check_locks(out)
     Evolution.check(config, **ranges, **bred)
     processes = count_processes(jobs)
     with ProgressBars() as bars:

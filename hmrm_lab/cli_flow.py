@@ -87,9 +87,12 @@ def flow_train(
     from hmrm_lab.flow.schedules import find_preset
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.loss_page import write_loss_page
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.places import check_device
+    from hmrm_lab.tensors import PROCEDURAL, UNKNOWN
 
     check_device(device)
+    check_writable(out)
     schedule = find_preset(preset, attention)
     sources = sources_for(schedule, chairs=chairs, things=things, photographs=photographs)
     with ProgressBars() as bars:
@@ -99,5 +102,13 @@ def flow_train(
             if step % DRAWN_EVERY == 0 or step == steps:
                 write_loss_page(out / HISTORY, out / "loss.html", steps)
 
-        weights = pretrain(schedule, out, sources, seed=seed, device=device, on_step=tell)
+        weights = pretrain(
+            schedule,
+            out,
+            sources,
+            seed=seed,
+            device=device,
+            subjects=[PROCEDURAL, *([UNKNOWN] if photographs else [])],
+            on_step=tell,
+        )
     typer.echo(f"weights  {weights}")

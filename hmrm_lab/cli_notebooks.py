@@ -81,6 +81,7 @@ def run(
     others from being executed. The exit status is 1 if anything went wrong in one of them, also in
     a widget, a callback, a thread or a child process, or if it printed on standard error.
     """
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.notebooks.execution import execute_each, require_extra
     from hmrm_lab.studies.notebooks.finding import find_notebooks
     from hmrm_lab.studies.notebooks.pages import INDEX
@@ -91,6 +92,7 @@ def run(
     values = dict(_split(pair) for pair in pairs)
     chosen = [(found, read_parameters(found, values)) for found in find_notebooks(names or [])]
     folder = out or Path("runs", "notebooks", time.strftime("%Y%m%d-%H%M%S"))
+    check_writable(folder)
     done: list[Any] = []
     try:
         for execution in execute_each(chosen, folder):

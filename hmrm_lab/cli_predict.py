@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hmrm_lab.cli_shared import Json, show
+from hmrm_lab.cli_shared import FollowLinks, Json, show
 
 Frame = typer.Option(min=0, help="Frame number, counted from 0.")
 
@@ -33,6 +33,7 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write; else NAME.hmrm.png where you are.")
     ] = None,
+    follow_links: FollowLinks = False,
     as_json: Json = False,
 ) -> None:
     """Class probabilities of one recording, what they are worth, and the regions behind them.
@@ -40,11 +41,20 @@ def predict(
     Exit status 1: no answer, as where onset or apex shows no face.
     """
     from hmrm_lab.reporting.prediction import check_png, prediction_text, write_prediction
+    from hmrm_lab.store import check_target
     from hmrm_lab.studies.predict import find_run, predict_recording
 
     target = check_png(picture or Path(f"{clip.resolve().stem}.hmrm.png"))
+    check_target(target)
     result = predict_recording(
-        clip, find_run(run), onset=onset, apex=apex, offset=offset, provider=faces, face=face or 0
+        clip,
+        find_run(run),
+        onset=onset,
+        apex=apex,
+        offset=offset,
+        provider=faces,
+        follow_links=follow_links,
+        face=face or 0,
     )
     written = write_prediction(result, target)
     facts = {**result.as_dict(), "picture": str(written)}

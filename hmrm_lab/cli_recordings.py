@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab.cli_shared import Json, show
+from hmrm_lab.cli_shared import FollowLinks, Json, show
 
 
 def prepare(
@@ -23,6 +23,7 @@ def prepare(
     systems: Annotated[
         str, typer.Option(help="Names with commas between: what they take of the frames, too.")
     ] = "",
+    follow_links: FollowLinks = False,
     sheet: Annotated[
         Path | None, typer.Option(help="HTML page to write, to look over every clip.")
     ] = None,
@@ -33,12 +34,15 @@ def prepare(
     from hmrm_lab import models  # noqa: F401  registers the systems
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.store import check_target
     from hmrm_lab.studies.places import count_cores
     from hmrm_lab.studies.prepare import prepare as make_ready
 
-    config = load_config(preset, data=name, overrides=overrides or ())
+    check_target(sheet)
+    changes = [*(overrides or ()), *(["data.follow_links=true"] if follow_links else [])]
+    config = load_config(preset, data=name, overrides=changes)
     names = [name.strip() for name in systems.split(",") if name.strip()]
-    shared = [text for text in overrides or () if text.startswith(("faces.", "flow."))]
+    shared = [text for text in changes if text.startswith(("faces.", "flow."))]
     others = [load_config(preset, system=one, data=name, overrides=shared) for one in names]
     with ProgressBars() as bars:
         facts = make_ready(

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
+FollowLinks = Annotated[
+    bool, typer.Option("--follow-links", help="Also read what links to other folders lead to.")
+]
+
 
 def show(result: dict[str, Any], text: str, as_json: bool) -> None:
     """The result for a program or for a person."""

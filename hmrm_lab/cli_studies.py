@@ -48,9 +48,11 @@ def ablate(
         ablation_table,
         ablation_words,
     )
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.ablate import WHOLE, plan_ablation, run_ablation
     from hmrm_lab.studies.harness import refuse_failures
 
+    check_writable(out)
     config = load_config(preset, data=data, system=system, overrides=overrides or [])
     variants = [_variant(text) for text in variant] if variant else None
     full = WHOLE if variants else None  # the recipe as it was asked for
@@ -86,10 +88,12 @@ def effects(
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
     from hmrm_lab.reporting.effects_table import effects_words
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.cells import NOT_A_TEST
     from hmrm_lab.studies.effects import BASE, CHANGES, plan_effects
     from hmrm_lab.studies.sweep import Sweep, run_cells
 
+    check_writable(out)
     config = load_config(preset, data=data, overrides=overrides or [])
     changes = [_variant(text) for text in variant] if variant else CHANGES
     plan = plan_effects(config, changes)

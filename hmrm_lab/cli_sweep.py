@@ -81,7 +81,9 @@ def sweep(
     """
     from hmrm_lab.config import load_config
     from hmrm_lab.progress import ProgressBars
+    from hmrm_lab.store import check_writable
     from hmrm_lab.studies.cells import NOT_A_TEST, best_cell
+    from hmrm_lab.studies.locks import check_locks
     from hmrm_lab.studies.sweep import Sweep
     from hmrm_lab.studies.unseal import count_looks
     from hmrm_lab.studies.unseal import unseal as look
@@ -92,6 +94,9 @@ def sweep(
         raise ConfigError(
             "a grid tries every combination", mend="leave --trials out, or take --sampler tpe"
         )
+    check_writable(out)
+    if sampler != "grid":
+        check_locks(out)
     config = load_config(preset, data=data, system=system, overrides=overrides or [])
     over = _space(space, widths, depths)
     processes = count_processes(jobs)

@@ -25,7 +25,7 @@ from hmrm_lab.overrides import (
     refuse_idle,
     without_idle,
 )
-from hmrm_lab.records import PICTURES
+from hmrm_lab.records import PICTURES, RELATIVE
 from hmrm_lab.registry import Registry, datasets, first_problem, flows, providers, systems
 from hmrm_lab.sections import (
     AugmentConfig,
@@ -53,6 +53,7 @@ LATER = {
     "training.pretrain_epochs": 0,
     "training.bfloat16": False,
     "model.weights": "",
+    "evaluation.same_person": [],
 }
 """Settings that came later: runs from before have the digest of those that leave them alone."""
 
@@ -61,6 +62,7 @@ class ExperimentConfig(Section):
     """Everything that decides the numbers of a run. Where the data lie is not part of it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "run"
+    preset: str = "default"  # that the settings began with; figures of `smoke` are stamped
     data: DataConfig = DataConfig()
     faces: FacesConfig = FacesConfig()
     flow: FlowConfig = FlowConfig()
@@ -72,8 +74,8 @@ class ExperimentConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that name these settings; the name of the run is left out."""
-        settings = self.model_dump(mode="json", exclude={"name"})
+        """Sixteen hexadecimal digits for these settings, without the names of run and preset."""
+        settings = self.model_dump(mode="json", exclude={"name", "preset"})
         if not self.flow.finetune:  # then the settings of fine-tuning decide nothing
             settings["flow"] = {**self.flow.choice, "phases": self.flow.phases}
         for name, before in LATER.items():
@@ -115,8 +117,11 @@ def load_config(
     entry, own = systems[model], of_systems.get(model, {})
     refuse_idle(entry, [*names_in(own), *names_of(changes)])
     settings = _merge(_merge(entry.recipe, without_idle(entry, layer)), own)
+    if datasets[_chosen_name("data", layer, changes)].unit == RELATIVE:
+        settings = _merge(settings, {"augment": {"rotate_deg": 0.0}})
     assign(settings, changes)
     settings["name"] = name or settings.get("name", model)
+    settings.setdefault("preset", Path(preset).stem)
     return _complete(settings)
 
 
@@ -187,8 +192,33 @@ def _complete(settings: dict[str, Any]) -> ExperimentConfig:
     parts: dict[str, Component] = {name: getattr(config, name) for name in COMPONENTS}
     filled = {name: _filled(name, part) for name, part in parts.items()}
     config = _validate({**settings, **filled})
+    refuse_bent(config, datasets[config.data.name].unit)
     _refuse_mixtures(config)  # last, so that all else is known to be right where it is raised
     return config
+
+
+def refuse_bent(config: ExperimentConfig, unit: str) -> None:
+    """A `MixtureError` for what would take u and v for one vector on maps of this unit."""
+    if unit != RELATIVE or not config.input.reads_flow:
+        return
+    scales = "published maps have a scale for each channel, and no zero"
+    if config.augment.rotate_deg:
+        raise MixtureError(
+            f"{scales}: augment.rotate_deg would mix u and v", mend="set augment.rotate_deg=0"
+        )
+    card = systems[config.model.name].card
+    users = {
+        "magnitude": "magnitude" in config.input.channels,
+        f"system '{config.model.name}'": card is not None and "u" in card.needs,
+        "augment.flip": config.augment.flip,
+        "evaluation.tta_flip": config.evaluation.tta_flip,
+    }
+    if config.input.normalise == "none" and any(users.values()):
+        user = next(name for name, uses in users.items() if uses)
+        raise MixtureError(
+            f"{scales}: {user} means nothing on them as they are",
+            mend="set input.normalise=median_rms",
+        )
 
 
 def _refuse_mixtures(config: ExperimentConfig) -> None:

@@ -27,6 +27,8 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     path = key.strip().split(".")
     if not equals or not all(path):
         raise ConfigError(f"override '{text}' is not key=value", mend="write training.lr=1e-3")
+    if path == ["preset"]:
+        raise ConfigError("preset is no setting", mend="name it with --preset")
     try:
         return path, tomllib.loads(f"value = {value.strip()}")["value"]
     except tomllib.TOMLDecodeError:

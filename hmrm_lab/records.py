@@ -1,8 +1,8 @@
 """The three records that travel from frames to tables: `Clip`, `FlowSet`, `Predictions`."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,13 +15,17 @@ CLASSES = ("negative", "positive", "surprise")
 CHANNELS = ("u", "v", "strain")
 MASKS = ("eyes", "mouth")
 PICTURES = ("onset", "apex", "dynamic_image", "mesti")
+PX, RELATIVE = "px", "relative"  # u and v on one scale; every channel of a map on one of its own
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
 class ClipKey(NamedTuple):
-    """A clip's identity. Subject ids collide between data sets, so a person is the first two."""
+    """A clip's identity. Subject ids collide between data sets, so a person is the first two.
+
+    Two of them can be declared one person: `FlowSet.with_same_person`.
+    """
 
     dataset: str
     subject: str
@@ -123,7 +127,9 @@ class FlowSet:
 
     Shapes
     ------
-    maps : (n, 3, H, W) float32, order (u, v, strain); u and v in `unit`
+    maps : (n, 3, H, W) float32, order (u, v, strain)
+    unit : `PX`, or `RELATIVE`, where u and v have no common scale: they have neither direction nor
+        magnitude before each is divided by its own RMS, and none of the face's after it
     labels : (n,) int64, 0 negative, 1 positive, 2 surprise
     masks : (n, 2, H, W) bool, order (eyes, mouth) from landmarks; None where the data set has
         no landmarks, and a template takes their place
@@ -133,23 +139,27 @@ class FlowSet:
     frames : the pictures behind the maps, only where the flow is to be fine-tuned
     clips : (n, T, S, S) uint8, gray, from onset to offset, only where a system takes clips
     pictures : (n, 4, S, S) float32, gray, order `PICTURES`, only where a system takes pictures
+    same_person : the name by which a subject goes who is in the data under several
     """
 
     maps: Floats
     labels: Ints
     keys: tuple[ClipKey, ...]
     masks: NDArray[np.bool_] | None = None
-    unit: str = "px"
+    unit: str = PX
     inside: NDArray[np.bool_] | None = None
     outside_energy: Floats | None = None
     frames: FramePairs | None = None
     clips: NDArray[np.uint8] | None = None
     pictures: Floats | None = None
+    same_person: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.keys)
         if self.maps.ndim != 4 or self.maps.shape[:2] != (n, len(CHANNELS)):
             raise ValueError(f"maps must be ({n}, 3, H, W), not {self.maps.shape}")
+        if self.unit not in (PX, RELATIVE):
+            raise ValueError(f"unit must be {PX} or {RELATIVE}, not {self.unit}")
         if self.labels.shape != (n,):
             raise ValueError(f"labels must be ({n},), not {self.labels.shape}")
         if self.masks is not None and self.masks.shape != (n, len(MASKS), *self.maps.shape[2:]):
@@ -170,8 +180,8 @@ class FlowSet:
 
     @property
     def persons(self) -> tuple[str, ...]:
-        """`dataset/subject` of every clip."""
-        return tuple(key.person for key in self.keys)
+        """`dataset/subject` of every clip; the first of them, for a person who has several."""
+        return tuple(self.same_person.get(key.person, key.person) for key in self.keys)
 
     def take(self, indices: Sequence[int] | Ints) -> "FlowSet":
         """The clips at these positions, copied, so that nothing of the others comes along."""
@@ -192,9 +202,24 @@ class FlowSet:
     def with_labels(self, labels: Ints) -> "FlowSet":
         return replace(self, labels=labels)
 
+    def with_same_person(self, groups: Iterable[Iterable[str]]) -> "FlowSet":
+        """The same clips, with the subjects (`dataset/subject`) of each group taken for one person.
+
+        Names of data sets that are not here are left aside. `ConfigError` for a name that a data
+        set here does not have.
+        """
+        names, sets = {key.person for key in self.keys}, {key.dataset for key in self.keys}
+        known = names_of_person(groups)
+        for name in sorted(known.keys() - names):
+            if name.partition("/")[0] in sets:
+                raise unknown_name("subject in evaluation.same_person", name, names)
+        here = {name: min(known[name] & names) for name in known.keys() & names}
+        return replace(self, same_person=here)
+
     def fingerprint(self) -> str:
         """A digest of every value, order included."""
-        digest = hashlib.sha256(self.unit.encode())
+        rule = " by channel" if self.unit == RELATIVE else ""  # of runs by a common RMS: refused
+        digest = hashlib.sha256(f"{self.unit}{rule}".encode())
         for key in self.keys:
             digest.update("\0".join(key).encode())
         pairs = () if self.frames is None else (self.frames.images, self.frames.pixel)
@@ -204,6 +229,15 @@ class FlowSet:
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def names_of_person(groups: Iterable[Iterable[str]]) -> dict[str, frozenset[str]]:
+    """For every name of a group all names of that person, those of groups that overlap included."""
+    found: dict[str, frozenset[str]] = {}
+    for group in groups:
+        whole = frozenset(group).union(*(found.get(name, frozenset()) for name in group))
+        found |= dict.fromkeys(whole, whole)
+    return found
 
 
 def digest_of_keys(keys: Iterable[ClipKey]) -> str:
@@ -223,8 +257,9 @@ PREDICTION_COLUMNS = (
 class Predictions:
     """One row per clip and seed: the only source of every metric.
 
-    Columns: `PREDICTION_COLUMNS`. `fold` is the held-out `dataset/subject`, `epoch` the number of
-    epochs behind the prediction. Logs of other programs may lack probabilities (NaN).
+    Columns: `PREDICTION_COLUMNS`. `fold` is the held-out `dataset/subject`, the first of them for a
+    person who has several; `epoch` is the number of epochs behind the prediction. Logs of other
+    programs may lack probabilities (NaN).
     """
 
     table: pd.DataFrame
@@ -243,8 +278,9 @@ class Predictions:
 
     @property
     def persons(self) -> pd.Series:
-        """`dataset/subject` of every row."""
-        return self.table["dataset"] + "/" + self.table["subject"]
+        """`dataset/subject` of every row, or of the subject in whose fold the same person is."""
+        own = self.table["dataset"] + "/" + self.table["subject"]
+        return self.table["fold"].where(self.table["fold"].isin(own), own)
 
     def only(self, dataset: str) -> "Predictions":
         """The rows of one data set."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from hmrm_lab.cards import Card, Input
 from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.records import PX
 
 Recipe = Mapping[str, Mapping[str, Any]]
 
@@ -28,6 +29,7 @@ class Entry:
     recipe: Recipe = field(default_factory=dict)
     source: str = ""
     card: Card | None = None
+    unit: str = PX  # of the maps of a data set
 
     @cached_property
     def options(self) -> type[BaseModel]:
@@ -90,13 +92,14 @@ class Registry:
         recipe: Recipe | None = None,
         source: str = "",
         card: Card | None = None,
+        unit: str = PX,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorate a builder. A second builder under the same name is a programming error."""
 
         def decorate(build: Callable[..., Any]) -> Callable[..., Any]:
             if name in self._entries:
                 raise ValueError(f"{self.kind} '{name}' is registered twice")
-            self._entries[name] = Entry(self.kind, name, build, recipe or {}, source, card)
+            self._entries[name] = Entry(self.kind, name, build, recipe or {}, source, card, unit)
             return build
 
         return decorate

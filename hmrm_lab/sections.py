@@ -9,6 +9,8 @@ from hmrm_lab.records import PICTURES
 PICTURE_SIDE_PX = 56  # twice a motion map, and half a gray clip
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+SubjectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]  # dataset/subject
+SamePerson = Annotated[tuple[SubjectName, ...], Field(min_length=2)]
 
 
 class Section(BaseModel):
@@ -102,7 +104,7 @@ class AugmentConfig(Section):
     flip: bool = False  # mirrors the face; the sign of u changes with it
     shift_px: Annotated[int, Field(ge=0, le=7)] = 0
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # zoom drawn from 1 +- scale
-    rotate_deg: Annotated[float, Field(ge=0, le=45)] = 0.0
+    rotate_deg: Annotated[float, Field(ge=0, le=45)] = 0.0  # of maps in pixels alone
 
 
 class LossConfig(Section):
@@ -136,4 +138,5 @@ class EvaluationConfig(Section):
     readout: Literal["fused", "mean"] = "fused"  # the fused head, or the mean over all heads
     tta_flip: bool = False
     tta_shift_px: Annotated[int, Field(ge=0, le=3)] = 0
-    control: Literal["none", "shuffled_labels"] = "none"
+    control: Literal["none", "shuffled_labels", "shuffled_within_subjects"] = "none"
+    same_person: tuple[SamePerson, ...] = ()  # subjects who are one: they are held out together

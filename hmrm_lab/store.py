@@ -5,12 +5,13 @@ runs/<name>-<digest8>/
     config.toml        the complete settings
     environment.json   machine, versions, command
     data.json          fingerprint of the flow maps, clips per class, folds expected and whom
-                       each holds out
+                       each holds out, files of weights that it begins with and whom they have seen
     folds/<fold>.seed<k>.json    written once, never replaced
     failed/<fold>.seed<k>.json   why it is not there; gone as soon as it is
     running/           of units in work: how far they are, and a checkpoint to go on from
     predictions.csv  history.csv  metrics.json  report.html
     model.safetensors  trained on all clips, for new recordings; no figure rests on it
+runs/test_set_evaluations.csv    a row for each run that has asked a test set
 ```
 """
 
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import quote
 
@@ -37,6 +39,41 @@ ABANDONED_S = 86400.0  # nobody takes so long to write a file
 def cache_folder() -> Path:
     """`$HMRM_CACHE`, or `data/cache` where the command runs."""
     return Path(os.environ.get("HMRM_CACHE", "data/cache"))
+
+
+def check_cache() -> None:
+    """Refuse a cache that cannot be written, before anything is made for it."""
+    check_writable(cache_folder(), mend="set HMRM_CACHE to a folder that can be written")
+
+
+def check_writable(*folders: Path, mend: str = "name another place") -> None:
+    """Refuse folders that cannot be written or made, before the work for them is done."""
+    for folder in folders:
+        place = nearest_folder(folder)
+        try:
+            with TemporaryFile(dir=place):
+                pass
+        except OSError as error:
+            refuse_full_disk(error, place)
+            problem = f"no file can be written here ({error.strerror})"
+            raise InputError(problem, where=place, mend=mend) from None
+
+
+def nearest_folder(folder: Path) -> Path:
+    """The folder itself, or the first above it that is there."""
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    return place
+
+
+def check_target(*files: Path | None) -> None:
+    """Refuse files that cannot be written, before the work for them is done."""
+    for file in files:
+        if file is not None and file.is_dir():
+            raise InputError("a folder, not a file", where=file, mend="name a file")
+        if file is not None:
+            check_writable(file.parent)
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -107,9 +144,7 @@ def _flush_folder(folder: Path) -> None:
 def refuse_full_disk(error: BaseException, folder: Path) -> None:
     """Raise a `DiskFullError` that names the folder, if that is what `error` means."""
     if isinstance(error, OSError) and error.errno in FULL:
-        while not folder.exists():
-            folder = folder.parent
-        free = shutil.disk_usage(folder).free / 2**20
+        free = shutil.disk_usage(nearest_folder(folder)).free / 2**20
         raise DiskFullError(f"{folder}: the disk is full ({free:.1f} MiB free)") from None
 
 

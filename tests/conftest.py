@@ -118,13 +118,20 @@ def make_clip_flowset(
 
 
 def quick_config(system: str = "hmrm", *overrides: str) -> ExperimentConfig:
-    """The smoke preset with these changes."""
-    return load_config("smoke", system=system, overrides=overrides)
+    """The settings of the smoke preset with these changes, and without its stamp."""
+    config = load_config("smoke", system=system, overrides=overrides)
+    return config.model_copy(update={"preset": "default"})
 
 
 def tuned_config(*overrides: str) -> ExperimentConfig:
     """The smoke preset with a flow that is trained together with HMRM."""
     return quick_config("hmrm", "flow.name=gru_attention", "flow.finetune=true", *overrides)
+
+
+def grid_masks(size: int) -> np.ndarray:
+    """Sixteen regions that cover a map, row by row: (16, size, size)."""
+    row_of = np.arange(size) * 4 // size
+    return (row_of[:, None] * 4 + row_of)[None] == np.arange(16)[:, None, None]
 
 
 class Pixels:

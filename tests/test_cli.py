@@ -189,6 +189,75 @@ def test_bad_arguments_are_one_sentence_and_write_nothing(case: str, tmp_path: P
     assert files_under(tmp_path) == []
 
 
+UNWRITABLE = (
+    *(
+        "run --preset smoke --out BAD",
+        "demo --out BAD",
+        "flow ok.png ok.png --method dis --out BAD.flo",
+    ),
+    *("compare --preset smoke --runs BAD", "compare --preset smoke --out BAD"),
+    *("inputs --preset smoke --runs BAD", "sweep --preset smoke --out BAD", "flow-train BAD"),
+    *("sweep --preset smoke --sampler tpe --out BAD", "evolve --preset smoke --out BAD"),
+    *("ablate --preset smoke --out BAD", "effects --preset smoke --out BAD"),
+    *("data check casme2 --root . --html BAD.html", "prepare casme2 --root . --sheet BAD.html"),
+    *("predict ok.png --picture BAD.png", "flow ok.png ok.png --method dis --picture BAD.png"),
+    *("notebooks run 01 --out BAD",),
+)
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2.imwrite(str(tmp_path / "ok.png"), np.zeros((32, 32, 3), np.uint8))
+    (tmp_path / "file").write_text("in the way")
+    for place in ("file/new", "/proc/new"):
+        for command in UNWRITABLE:
+            done = hmrm(*command.replace("BAD", place).split(), cwd=tmp_path)
+            assert (done.returncode, done.stdout) == (2, ""), command
+            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+            assert "no file can be written here" in done.stderr, (command, done.stderr)
+    monkeypatch.setenv("HMRM_CACHE", "/proc/new")
+    done = hmrm("run", *SMOKE, "--out", "runs", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "set HMRM_CACHE to a folder that can be written" in done.stderr
+    assert files_under(tmp_path) == ["file", "ok.png"]
+
+
+UNKEPT = """
+import os
+import numba.core.caching as caching
+for locator in caching.CacheImpl._locator_classes[1:]:
+    locator.from_function = classmethod(lambda *_: None)
+from hmrm_lab.models import vector_math
+folder = os.environ["NUMBA_CACHE_DIR"]
+assert os.path.isdir(folder)
+print(folder, vector_math.complement(vector_math.f32(0)))
+"""
+
+
+def test_machine_code_has_a_place_where_none_can_be_written(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNKEPT], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "set NUMBA_CACHE_DIR to a folder that can" in done.stderr
+    folder, value = done.stdout.split()
+    assert float(value) == 0
+    assert not Path(folder).exists()
+
+
+def test_notebooks_name_the_extra_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hmrm_lab.studies.notebooks.finding.find_spec", lambda name: None)
+    for command in ("list", "run 01"):
+        done = hmrm("notebooks", *command.split(), cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "pip install 'hmrm-lab[jupyter]'" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_bad_data_is_one_sentence_and_writes_nothing(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "data")
     truncate(root)
@@ -265,11 +334,10 @@ def test_flow_refuses_in_one_sentence(tmp_path: Path, arguments: list[str], word
     assert words in refuse_flow(tmp_path, *arguments)
 
 
-@pytest.mark.parametrize("name", UNFIT)
-def test_frames_that_are_none_are_refused(tmp_path: Path, name: str) -> None:
-    words = write_unfit(tmp_path, name)
-    for pair in ((name, "ok.png"), ("ok.png", name)):
-        said = refuse_flow(tmp_path, *pair, "--out", "a.flo", "--picture", "a.png")
+def test_frames_that_are_none_are_refused(tmp_path: Path) -> None:
+    for name in UNFIT:
+        words = write_unfit(tmp_path, name)
+        said = refuse_flow(tmp_path, "ok.png", name, "--out", "a.flo", "--picture", "a.png")
         assert f"{name}: " in said
         assert words in said
 

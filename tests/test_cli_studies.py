@@ -22,7 +22,7 @@ def test_ablate_with_variants_of_ones_own(tmp_path: Path) -> None:
     assert full["Difference"] is None
     words = hmrm("ablate", *QUICK, *thin, cwd=tmp_path)
     assert "UF1 minus full" in words.stdout
-    assert "flow dis: epoch rule last" in words.stdout, "that of the preset, as it stands"
+    assert "flow dis: SMOKE" in words.stdout, "the preset, as it stands"
     assert len(list((tmp_path / "runs").glob("hmrm-*"))) == 2, "finished runs are taken up"
 
 

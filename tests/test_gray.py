@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import make_clip_flowset, make_flowset, quick_config
+from conftest import grid_masks, make_clip_flowset, make_flowset, quick_config
 from datasets.test_flowmaps import write_tree
 from safetensors.torch import load_file
 from test_cli import hmrm
@@ -15,7 +15,7 @@ import hmrm_lab.preparation.clipwise as clipwise
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.occlusion import grid_masks, hold_clips_still
+from hmrm_lab.evaluation.occlusion import hold_clips_still
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.faces.align import align_clip
 from hmrm_lab.faces.face import Face, box_around
@@ -164,7 +164,7 @@ def test_a_recording_through_a_system_of_clips(tmp_path: Path) -> None:
         provider="template",
     )
     assert seen.probabilities.sum() == pytest.approx(1, abs=1e-5)
-    assert np.abs(seen.cell_falls).max() > 0
+    assert np.abs(list(seen.part_falls.values())).max() > 0
     assert set(load_file(run.path / MODEL_NAME)) >= {"support", "coefficients"}
 
 

@@ -9,7 +9,15 @@ import pytest
 
 from hmrm_lab.config import load_config
 from hmrm_lab.errors import DiskFullError, InputError
-from hmrm_lab.store import RunFolder, read_json, to_json, write_atomic, write_once
+from hmrm_lab.store import (
+    RunFolder,
+    check_target,
+    check_writable,
+    read_json,
+    to_json,
+    write_atomic,
+    write_once,
+)
 
 WRITERS = 32
 UNITS = int(os.environ.get("HMRM_STRESS_UNITS", "60"))  # `make stress-test` takes 1000
@@ -41,6 +49,22 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         write_atomic(file, "new \ud800")
     assert file.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    check_writable(tmp_path, tmp_path / "new" / "folder")
+    check_target(None, tmp_path / "new" / "page.html", tmp_path / "file")
+    for place in (tmp_path / "file" / "runs", tmp_path / "gone" / "runs", Path("/proc/runs")):
+        with pytest.raises(InputError, match=r"no file can be written here .+name another place"):
+            check_writable(tmp_path, place)
+        with pytest.raises(InputError, match="no file can be written here"):
+            check_target(place / "page.html")
+    with pytest.raises(InputError, match="a folder, not a file"):
+        check_target(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_names_of_units_do_not_collide(tmp_path: Path) -> None:

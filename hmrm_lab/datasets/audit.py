@@ -83,6 +83,7 @@ def audit(
     *,
     coding: str = "",
     images: str = "",
+    follow_links: bool = False,
     deep: bool = False,
     on_progress: Progress | None = None,
 ) -> Audit:
@@ -92,6 +93,8 @@ def audit(
     ----------
     coding, images
         The coding file and the folder of images below the root, where there are several.
+    follow_links
+        Read what links lead to, although it lies outside of the root.
     deep
         Decode the frames, which takes minutes, instead of reading their headers.
 
@@ -108,7 +111,7 @@ def audit(
         raise InputError(
             "the composite takes no --coding or --images", mend="check its parts one by one"
         )
-    survey = recording.survey(root, **options)
+    survey = recording.survey(root, follow_links=follow_links, **options)
     clips: list[Clip] = []
     findings = list(survey.findings)
     frames = 0

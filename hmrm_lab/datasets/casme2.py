@@ -42,11 +42,11 @@ def subject_id(text: str) -> str:
 
 SOURCE = Source(
     FACTS,
-    patterns=("CASME2-coding", "CASME2_coding", "CASME2label", "coding"),
+    patterns=("CASME2-coding", "CASME2_coding", "CASME2label", "coding", "casme_apex"),
     columns={
         "subject": ("Subject",),
         "clip": ("Filename", "File name", "Clip"),
-        "emotion": ("Estimated Emotion", "Emotion"),
+        "emotion": ("Estimated Emotion", "Emotion", "label"),
         **FRAMES,
     },
     classes={
@@ -67,6 +67,6 @@ SOURCE = Source(
 
 
 @recordings(FACTS, source="Yan et al. 2014")
-def casme2(root: Path, *, coding: str = "", images: str = "") -> Survey:
+def casme2(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
     """The clips of CASME II below `root`; `images=CASME2-RAW` takes the uncropped frames."""
-    return survey(SOURCE, root, coding=coding, images=images)
+    return survey(SOURCE, root, coding=coding, images=images, follow_links=follow_links)

@@ -74,6 +74,6 @@ SOURCE = Source(
 
 
 @recordings(FACTS, source="Li et al. 2023")
-def casme3(root: Path, *, coding: str = "", images: str = "") -> Survey:
+def casme3(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
     """The micro-expressions of part A of CAS(ME)^3 below `root`."""
-    return survey(SOURCE, root, coding=coding, images=images)
+    return survey(SOURCE, root, coding=coding, images=images, follow_links=follow_links)

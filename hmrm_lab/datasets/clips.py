@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from hmrm_lab.datasets.coding import whole
 from hmrm_lab.datasets.findings import Finding, shown
 from hmrm_lab.datasets.images import RecordedFrames
-from hmrm_lab.datasets.walking import FrameList, OutsideError, Tree
+from hmrm_lab.datasets.walking import FOLLOW, FrameList, OutsideError, Tree
 from hmrm_lab.records import Clip, ClipKey
 
 Remark = Callable[..., Finding]
 UNPACK = "unpack the data set again, or remove the row"
 SPOT = "spot the apex (`hmrm prepare`), or correct the row"
+BLANK = ("", "/", "-", "-1", "?", "nan", "na", "n/a", "#n/a", "<na>", "none", "null")
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,12 @@ def _cut(
     fps: float,
     trimmed: bool,
 ) -> tuple[Clip | None, list[Finding]]:
-    onset, offset, apex = (whole(t) for t in (record.onset, record.offset, record.apex or ""))
-    if onset is None:
-        problem = f"the onset is '{record.onset}', not a frame number"
+    marks = {"onset": record.onset, "apex": record.apex or "", "offset": record.offset}
+    onset, apex, offset = (whole(text) for text in marks.values())
+    blank = [name for name, text in marks.items() if name != "onset" and text.lower() in BLANK]
+    bad = [name for name, text in marks.items() if whole(text) is None and name not in blank]
+    if onset is None or bad:
+        problem = f"the {bad[0]} is '{marks[bad[0]]}', not a frame number"
         return None, [*remarks, remark("row", problem, "correct this row")]
     numbers = _renumbered(frames, onset, offset)
     if numbers != frames.numbers:
@@ -189,16 +194,16 @@ def _oddities(frames: FrameList, folder: Path, remark: Remark) -> list[Finding]:
     found = []
     if frames.outside:
         problem = f"{frames.outside[0]} leads out of the root"
-        found.append(remark("outside", problem, "copy the frames themselves below the root"))
+        mend = f"copy the frames themselves below the root, or {FOLLOW}"
+        found.append(remark("outside", problem, mend))
     if frames.twice:
         problem = f"frame {frames.twice[0]} is there twice in {shown(folder)}"
         found.append(remark("naming", problem, "remove one of the two", left_out=False))
     if frames.unnumbered:
         problem = f"'{frames.unnumbered[0]}' in {shown(folder)} has no frame number"
         found.append(remark("naming", problem, "rename or remove it", left_out=False))
+    if frames.disputed:
+        problem = f"the frames in {shown(folder)} are counted by the last number of their names"
+        mend = "nothing to mend, unless the other numbers count as well"
+        found.append(remark("naming", problem, mend, left_out=False))
     return found
-
-
-def whole(text: str) -> int | None:
-    """A frame number, or None."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -32,10 +32,12 @@ FOLDERS = {
 
 
 @recordings(FACTS, source="See et al. 2019")
-def composite(root: Path) -> Survey:
+def composite(root: Path, *, follow_links: bool = False) -> Survey:
     """The clips of the official list below `root`, in its order."""
     check_root(root, FACTS.title)
-    parts = [RECORDINGS[name].survey(_folder(root, name)) for name in FOLDERS]
+    parts = [
+        RECORDINGS[name].survey(_folder(root, name), follow_links=follow_links) for name in FOLDERS
+    ]
     official = megc2019()
     found = {clip.key: clip for part in parts for clip in part.clips}
     row_of = {key: row for part in parts for key, row in part.row_of.items()}

@@ -1,7 +1,8 @@
 """What a data set on disk turned out to be: its clips, and everything found on the way."""
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +66,20 @@ class Survey:
     findings: list[Finding]
     other_classes: dict[str, int] = field(default_factory=dict)
     row_of: dict[ClipKey, int | None] = field(default_factory=dict)
+
+    def remark(self, options: Mapping[str, str]) -> str:
+        """What `hmrm data check` finds, in one line with counts; empty if there is nothing."""
+        kinds = Counter(one.kind for one in self.findings if not one.left_out)
+        counts = {
+            "no usable apex (it is spotted)": sum(clip.apex is None for clip in self.clips),
+            "left out": sum(one.left_out and one.kind != "protocol" for one in self.findings),
+            **{words: kinds[kind] for kind, words in KINDS.items() if "apex" not in kind},
+        }
+        told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
+        given = {"root": self.root, **options}.items()
+        command = " ".join([self.dataset, *(f"--{name} {value}" for name, value in given if value)])
+        start = f"{self.dataset}, {len(self.clips)} clips"
+        return shown(f"{start}: {told}; see `hmrm data check {command}`") if told else ""
 
 
 def shown(path: Path | str) -> str:

@@ -64,6 +64,8 @@ SOURCE = Source(
 
 
 @recordings(FACTS, source="Li et al. 2023")
-def fourdme(root: Path, *, coding: str = "", images: str = "") -> Survey:
+def fourdme(
+    root: Path, *, coding: str = "", images: str = "", follow_links: bool = False
+) -> Survey:
     """The micro-expressions of 4DME's grey videos below `root`."""
-    return survey(SOURCE, root, coding=coding, images=images)
+    return survey(SOURCE, root, coding=coding, images=images, follow_links=follow_links)

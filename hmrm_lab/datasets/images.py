@@ -1,10 +1,14 @@
-"""Recorded frames: images that are looked at by their header before they are decoded."""
+"""The one reader of pictures: looked at by their header before they are decoded, and upright."""
 
+import io
+import os
+import re
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,22 +17,43 @@ from numpy.typing import NDArray
 from hmrm_lab.datasets.findings import shown
 from hmrm_lab.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 MOST_PIXELS = 40_000_000
 LARGEST_BYTES = 256 * 2**20
-END_BYTES = 4096  # how far before the end a file's last mark may be
+END_BYTES = 4096  # how far before the end a file's last mark is looked for first
 AGAIN = "copy the file again"
 
-PNG, JPEG, BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
-CHANNELS = {1: "a grey image (one channel)", 4: "an image with an alpha channel"}
+JPEG, JPEG_END, PNG_END = b"\xff\xd8\xff", b"\xff\xd9", b"IEND"
+PPM = re.compile(rb"P6\s(?:\s*#[^\n]*\n)*\s*(\d{1,9})\s+(\d{1,9})\s+(\d{1,5})\s")
+TIFF = {b"II*\0": "<", b"MM\0*": ">"}  # byte order
 SIZES_OF_JPEG = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame header
+EXIF, SCAN = 0xE1, 0xDA
+ANYTHING = b"\xaa" * 4096  # may follow the last pixel of a JPEG
+WIDTH, HEIGHT, OFFSETS, ORIENTATION, CHANNELS, COUNTS = 256, 257, 273, 274, 277, 279
+QUARTER_TURNS = (5, 6, 7, 8)
+Tags = dict[int, tuple[int, ...]]
+NUMBERS = {3: "H", 4: "I"}  # TIFF's types of whole numbers
+MOST_STRIPS = 2**16
+
+
+class Header(NamedTuple):
+    """What a picture says of itself. `whole` is whether nothing of the file is missing."""
+
+    width: int
+    height: int
+    whole: bool
+    alpha: bool = False
 
 
 @dataclass(frozen=True)
 class RecordedFrames:
-    """Images of a folder, read when asked for: (H, W, 3) uint8, RGB."""
+    """Images of a folder, read when asked for: (H, W, 3) uint8, RGB.
+
+    `note` says which order was taken where the names leave several possible.
+    """
 
     paths: tuple[Path, ...]
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -44,30 +69,31 @@ class RecordedFrames:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """An image as (H, W, 3) uint8, RGB. `InputError` if it is damaged or too large."""
-    image = _decoded(path, cv2.IMREAD_COLOR)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    """Read a picture as (H, W, 3) uint8, RGB, turned upright as its EXIF data say.
 
-
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An image that is 8-bit RGB already, as (H, W, 3) uint8.
+    A grey picture gets three equal channels.
 
     Raises
     ------
     InputError
-        As `read_image`, and if the image is grey, has an alpha channel or has other than 8 bits
-        per channel: nothing is converted, since which levels are to be kept is not ours to guess.
+        If it is missing, damaged, too large, partly transparent, or of other than 8 bits per
+        channel: which levels are to be kept is not ours to guess.
     """
-    if path.is_dir():
-        raise InputError("a folder, not an image", where=shown(path), mend="name one frame of it")
-    image = _decoded(path, cv2.IMREAD_UNCHANGED)
-    depth, channels = image.dtype.itemsize * 8, 1 if image.ndim == 2 else image.shape[2]
-    kind = "" if channels == 3 else CHANNELS.get(channels, f"an image of {channels} channels")
-    if depth != 8:
-        kind = f"a {depth}-bit image"
-    if kind:
-        mend = "save it as RGB with 8 bits per channel"
-        raise InputError(kind, where=shown(path), mend=mend)
+    header = _look(path)
+    content = path.read_bytes()
+    if content.startswith(JPEG):
+        content = _ended(content)
+    image = _decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None:
+        raise InputError("not an image that OpenCV can read", where=shown(path), mend=AGAIN)
+    if image.dtype != np.uint8:
+        problem, mend = f"a {8 * image.dtype.itemsize}-bit image", "save it with 8 bits per channel"
+        raise InputError(problem, where=shown(path), mend=mend)
+    if header.alpha:
+        every = _decode(content, cv2.IMREAD_UNCHANGED)
+        if every is not None and every.shape[2:] == (4,) and every[..., 3].min() < 255:
+            mend = "save it without an alpha channel"
+            raise InputError("partly transparent", where=shown(path), mend=mend)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
@@ -77,8 +103,15 @@ def measure_image(path: Path) -> tuple[int, int]:
     Raises
     ------
     InputError
-        If the file is missing, empty, cut off, no PNG, JPEG or BMP image, or too large.
+        If the file is missing, empty, cut off, too large, or no image of a known format.
     """
+    header = _look(path)
+    return header.width, header.height
+
+
+def _look(path: Path) -> Header:
+    if path.is_dir():
+        raise InputError("a folder, not an image", where=shown(path), mend="name one frame of it")
     if not path.is_file():
         raise InputError("no such frame", where=shown(path), mend=AGAIN)
     size = path.stat().st_size
@@ -88,70 +121,199 @@ def measure_image(path: Path) -> tuple[int, int]:
         raise InputError(f"{size / 2**20:.0f} MiB are no frame", where=shown(path), mend=AGAIN)
     with path.open("rb") as file:
         try:
-            sides = _measure(file, size)
-        except (struct.error, StopIteration):
-            sides = None
-        whole = sides is not None and _is_whole(file, size)
-    if sides is None:
-        raise InputError("not a PNG, JPEG or BMP image", where=shown(path), mend=AGAIN)
-    width, height = sides
-    if width < 1 or height < 1 or width * height > MOST_PIXELS:
+            head = file.read(8)
+            header = next(
+                (f(file, size) for mark, f in FORMATS.items() if head.startswith(mark)), None
+            )
+        except (struct.error, KeyError, ValueError):
+            header = None
+    if header is None:
+        problem = "not a PNG, JPEG, BMP, TIFF, WebP or PPM image"
+        raise InputError(problem, where=shown(path), mend=AGAIN)
+    if not _bounded(header.width, header.height):
         raise InputError(
-            f"its header claims {width}x{height} pixels",
+            f"its header claims {header.width}x{header.height} pixels",
             where=shown(path),
             mend=f"frames have at most {MOST_PIXELS // 10**6} million; {AGAIN}",
         )
-    if not whole:
+    if not header.whole:
         raise InputError("the image is cut off", where=shown(path), mend=AGAIN)
-    return width, height
+    return header
 
 
-def _decoded(path: Path, flag: int) -> NDArray[np.generic]:
-    measure_image(path)
+def _bounded(width: int, height: int) -> bool:
+    return width > 0 and height > 0 and width * height <= MOST_PIXELS
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back OpenCV's own complaints: ours says it in one sentence."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(0)
     try:
-        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flag)
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _decode(content: bytes, flag: int) -> NDArray[np.generic] | None:
+    try:
+        with quiet():
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     except cv2.error:
-        image = None
-    if image is None:
-        raise InputError("not an image that OpenCV can read", where=shown(path), mend=AGAIN)
-    return np.asarray(image)
+        return None
+    return None if image is None else np.asarray(image)
 
 
-def _measure(file: BinaryIO, size: int) -> tuple[int, int] | None:
-    head = file.read(32)
-    if head.startswith(PNG):
-        width, height = struct.unpack(">II", head[16:24])
-        return width, height
-    if head.startswith(BMP):
-        width, height = struct.unpack("<ii", head[18:26])
-        return width, abs(height)  # rows may run from the top
-    if head.startswith(JPEG):
-        return next(_jpeg_sizes(file, size))
-    return None
+def _png(file: BinaryIO, size: int) -> Header:
+    width, height, kind = struct.unpack(">IIxB", _at(file, 16, 10))
+    return Header(width, height, _has(file, size, PNG_END, 24), kind in (4, 6))
 
 
-def _jpeg_sizes(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
-    """Width and height of each frame header on the way through the segments."""
-    at = 2
-    while at < size:
-        file.seek(at)
-        mark, kind, length = struct.unpack(">BBH", file.read(4))
-        if mark != 0xFF:
-            return
-        if kind in SIZES_OF_JPEG:
-            height, width = struct.unpack(">xHH", file.read(5))
-            yield width, height
-        at += 1 if kind == 0xFF else 2 + length  # a marker may be padded
+def _ppm(file: BinaryIO, size: int) -> Header | None:
+    found = PPM.match(_at(file, 0, 256))
+    if found is None:
+        return None
+    width, height, most = map(int, found.groups())
+    return Header(width, height, size >= found.end() + width * height * (6 if most > 255 else 3))
 
 
-def _is_whole(file: BinaryIO, size: int) -> bool:
-    """Whether the last mark of the format is where it must be."""
+def _bmp(file: BinaryIO, size: int) -> Header:
+    """What the file claims to be long may be wrong; its rows must be there."""
+    head = _at(file, 0, 34)
+    claimed, start = struct.unpack("<I4xI", head[2:14])
+    width, height, bits, packed = struct.unpack("<ii2xHI", head[18:34])
+    rows = abs(height)  # they may run from the top
+    needed = claimed if packed in (1, 2) else start + (width * bits + 31) // 32 * 4 * rows
+    return Header(width, rows, size >= needed)
+
+
+def _webp(file: BinaryIO, size: int) -> Header | None:
+    head = _at(file, 0, 32)
+    if head[8:12] != b"WEBP":
+        return None
+    kind, whole = head[12:16], size >= 8 + int.from_bytes(head[4:8], "little")
+    if kind == b"VP8 ":
+        width, height = struct.unpack("<HH", head[26:30])
+        return Header(width & 0x3FFF, height & 0x3FFF, whole)
+    if kind == b"VP8L":
+        (bits,) = struct.unpack("<I", head[21:25])
+        return Header((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, whole, bool(bits >> 28 & 1))
+    width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+    return Header(width, height, whole, bool(head[20] & 0x10))
+
+
+def _tiff(file: BinaryIO, size: int) -> Header | None:
+    tags = _tags(file)
+    (width,), (height,), (channels,) = tags[WIDTH], tags[HEIGHT], tags.get(CHANNELS, (1,))
+    if channels > 4:
+        return None
+    strips = zip(tags.get(OFFSETS, ()), tags.get(COUNTS, ()), strict=False)
+    whole = all(start + count <= size for start, count in strips)
+    return Header(*_turned(width, height, tags), whole, channels in (2, 4))
+
+
+def _jpeg(file: BinaryIO, size: int) -> Header | None:
+    """The frame header and the orientation, on the way through the segments to the pixels."""
+    at, sides, tags = 2, None, Tags()
+    while len(mark := _at(file, at, 4)) == 4 and mark[0] == 0xFF and mark[1] != SCAN:
+        if mark[1] == 0xFF:  # a marker may be padded
+            at += 1
+            continue
+        (length,) = struct.unpack(">H", mark[2:])
+        if mark[1] in SIZES_OF_JPEG:
+            sides = struct.unpack(">xHH", _at(file, at + 4, 5))
+        elif mark[1] == EXIF and not tags:
+            tags = _exif(_at(file, at + 4, length))
+        at += 2 + length
+    if sides is None:
+        return None
+    height, width = sides
+    whole = mark[1:2] == bytes([SCAN]) and (
+        _has(file, size, JPEG_END, at)
+        or (_bounded(width, height) and _is_complete(_at(file, 0, size)))
+    )
+    return Header(*_turned(width, height, tags), whole)
+
+
+def _turned(width: int, height: int, tags: Tags) -> tuple[int, int]:
+    """The sides of a picture once it is upright."""
+    return (height, width) if tags.get(ORIENTATION, (1,))[0] in QUARTER_TURNS else (width, height)
+
+
+def _exif(segment: bytes) -> Tags:
+    """The tags of EXIF data; none where they are damaged, which a picture can do without."""
+    try:
+        return _tags(io.BytesIO(segment.removeprefix(b"Exif\0\0")))
+    except (struct.error, KeyError, ValueError):
+        return {}
+
+
+def _tags(file: BinaryIO) -> Tags:
+    """The whole numbers of the first directory of a TIFF file, or of EXIF data."""
     file.seek(0)
     head = file.read(8)
-    file.seek(max(0, size - END_BYTES))
-    end = file.read()
-    if head.startswith(PNG):
-        return b"IEND" in end
-    if head.startswith(JPEG):
-        return b"\xff\xd9" in end
-    return bool(size >= struct.unpack("<I", head[2:6])[0])
+    order = TIFF[head[:4]]
+    file.seek(struct.unpack(f"{order}I", head[4:])[0])
+    (count,) = struct.unpack(f"{order}H", file.read(2))
+    entries = file.read(12 * count)
+    found: Tags = {}
+    for at in range(0, len(entries) - 11, 12):
+        tag, kind, number = struct.unpack(f"{order}HHI", entries[at : at + 8])
+        if kind in NUMBERS and number <= MOST_STRIPS:
+            form = f"{order}{number}{NUMBERS[kind]}"
+            values = entries[at + 8 : at + 12]
+            if struct.calcsize(form) > 4:
+                file.seek(struct.unpack(f"{order}I", values)[0])
+                values = file.read(struct.calcsize(form))
+            found.setdefault(tag, struct.unpack(form, values[: struct.calcsize(form)]))
+    return found
+
+
+def _at(file: BinaryIO, place: int, length: int) -> bytes:
+    file.seek(place)
+    return file.read(length)
+
+
+def _has(file: BinaryIO, size: int, mark: bytes, start: int) -> bool:
+    """Whether the last mark of a format is there; cameras put films and notes behind it."""
+    end = max(start, size - END_BYTES)
+    return mark in _at(file, end, END_BYTES) or mark in _at(file, start, size)
+
+
+def _ended(content: bytes) -> bytes:
+    """A JPEG with its last mark, and without the filling behind it."""
+    return content.rstrip(b"\0\xff") + JPEG_END
+
+
+def _is_complete(content: bytes) -> bool:
+    """Whether a JPEG without its last mark has all pixels: whatever follows then changes none."""
+    cut = _ended(content)[:-2]
+    with _silence():
+        first, second = (
+            _decode(cut + filling + JPEG_END, cv2.IMREAD_COLOR) for filling in (b"", ANYTHING)
+        )
+    return first is not None and second is not None and np.array_equal(first, second)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep back what the decoder of JPEG, in C, writes to standard error."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+FORMATS = {
+    b"\x89PNG\r\n\x1a\n": _png,
+    JPEG: _jpeg,
+    b"BM": _bmp,
+    **dict.fromkeys(TIFF, _tiff),
+    b"RIFF": _webp,
+    b"P6": _ppm,
+}

@@ -12,9 +12,18 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hmrm_lab.datasets.clips import Record, make_clip
-from hmrm_lab.datasets.coding import CodingTable, Columns, Row, read_coding, simple
+from hmrm_lab.datasets.coding import (
+    CodingTable,
+    Columns,
+    Row,
+    class_of,
+    data_set,
+    read_coding,
+    simple,
+)  # fmt: skip
 from hmrm_lab.datasets.findings import Finding, Survey, first_error, shown
-from hmrm_lab.datasets.recordings import Facts, check_root
+from hmrm_lab.datasets.recordings import RECORDINGS, Facts, check_root
+from hmrm_lab.datasets.sheets import TEXTS, WORKBOOKS
 from hmrm_lab.datasets.walking import Tree, check_name, loose
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey
@@ -27,6 +36,7 @@ FRAMES: Columns = {
     "apex": ("ApexFrame", "Apex", "ApexF"),
     "offset": ("OffsetFrame", "Offset", "OffsetF"),
 }
+DATA_SET: Columns = {"dataset?": ("data", "dataset")}
 
 
 @dataclass(frozen=True)
@@ -63,13 +73,22 @@ class Source:
     left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
-def survey(source: Source, root: Path, *, coding: str = "", images: str = "") -> Survey:
+def survey(
+    source: Source,
+    root: Path,
+    *,
+    coding: str = "",
+    images: str = "",
+    follow_links: bool = False,
+) -> Survey:
     """Everything that the coding file lists and the tree holds.
 
     Parameters
     ----------
     coding, images
         The coding file and the folder of images below the root, where there are several.
+    follow_links
+        Read what links lead to, although it lies outside of the root.
 
     Raises
     ------
@@ -77,9 +96,11 @@ def survey(source: Source, root: Path, *, coding: str = "", images: str = "") ->
         If the root or the coding file is wrong, or not one clip is usable.
     """
     check_root(root, source.facts.title)
-    tree = Tree(root)
-    path = find_coding(tree, source.facts, source.patterns, coding)
-    table = read_coding(path, source.columns)
+    tree = Tree(root, follow_links)
+    columns = {**source.columns, **DATA_SET}
+    table = find_coding(tree, columns, source.patterns, coding)
+    if table is None:
+        raise _no_coding(root, source)
     findings: list[Finding] = []
     others: Counter[str] = Counter()
     records = _records(source, table, findings, others)
@@ -110,33 +131,47 @@ def survey(source: Source, root: Path, *, coding: str = "", images: str = "") ->
     )
 
 
-def find_coding(tree: Tree, facts: Facts, patterns: tuple[str, ...], named: str = "") -> Path:
-    """The coding file: the one that is named, or the first with such a name in the root."""
+def find_coding(
+    tree: Tree, columns: Columns, patterns: tuple[str, ...], named: str = ""
+) -> CodingTable | None:
+    """The coding file: the one that is named, or the first with such a name, if there is one.
+
+    They are looked for in the root and in its folders. Text called .txt may be no table.
+    """
     if named:
-        return tree.inside(tree.root / named)
-    found = coding_files(tree, patterns)
-    if found:
-        return tree.inside(found[0])
-    old = next((path for path in sorted(tree.root.iterdir()) if path.suffix.lower() == ".xls"), "")
-    if old:
-        raise InputError("an old workbook", where=shown(old), mend="save it as .xlsx or .csv")
-    raise InputError(
-        f"no coding file of {facts.title}",
-        where=shown(tree.root),
-        mend=f"put {patterns[0]}*.xlsx there; it comes with the data set",
-    )
-
-
-def coding_files(tree: Tree, patterns: tuple[str, ...]) -> list[Path]:
-    """Tables of such a name in the root or in a folder of it, the best name first."""
+        return read_coding(tree.inside(tree.root / named), columns)
     places = [tree.root, *sorted(path for path in tree.root.iterdir() if path.is_dir())]
     files = [
         path
+        for suffix in (*WORKBOOKS, *TEXTS)
         for place in places
         for path in sorted(place.iterdir())
-        if path.suffix.lower() in (".xlsx", ".csv") and not path.name.startswith(("~", "."))
+        if path.suffix.lower() == suffix and not path.name.startswith(("~", "."))
     ]
-    return [path for name in patterns for path in files if simple(name) in simple(path.stem)]
+    for path in (path for name in patterns for path in files if simple(name) in simple(path.stem)):
+        try:
+            return read_coding(tree.inside(path), columns)
+        except InputError:
+            if path.suffix.lower() != ".txt":
+                raise
+    return None
+
+
+def of_data_set(table: CodingTable, name: str) -> list[Row]:
+    """The rows of one data set, where a column tells of some that they are another's."""
+    others = RECORDINGS.keys() - {name}
+    return [row for row in table.rows if data_set(row.fields.get("dataset", "")) not in others]
+
+
+def _no_coding(root: Path, source: Source) -> InputError:
+    old = next((path for path in sorted(root.iterdir()) if path.suffix.lower() == ".xls"), "")
+    if old:
+        return InputError("an old workbook", where=shown(old), mend="save it as .xlsx or .csv")
+    return InputError(
+        f"no coding file of {source.facts.title}",
+        where=shown(root),
+        mend=f"put {source.patterns[0]}*.xlsx there; it comes with the data set",
+    )
 
 
 def find_base(tree: Tree, source: Source, records: list[Record], named: str = "") -> Path:
@@ -165,14 +200,16 @@ def _records(
     records: list[Record] = []
     seen: dict[ClipKey, int] = {}
     where = shown(table.path)
-    names = {(key.subject, loose(key.clip)): key for key in source.facts.expected() or {}}
-    for row in table.rows:
+    expected = source.facts.expected() or {}
+    names = {(key.subject, loose(key.clip)): key for key in expected}
+    people: dict[str, str] = {}
+    for row in of_data_set(table, source.facts.name):
         try:
             label = _label(source, row)
             if label is None:
                 others[row["emotion"].lower()] += 1
                 continue
-            record = _record(source, row, label)
+            record = _record(source, row, label, people)
         except (ValueError, LookupError) as error:
             kind = "label" if isinstance(error, LookupError) else "row"
             problem, mend = str(error.args[0]), "correct this row"
@@ -193,15 +230,20 @@ def _records(
             mend = "nothing to mend: the MEGC 2019 list leaves it out"
             findings.append(Finding("protocol", reason, mend, where, row.number, record.key))
             continue
+        if row["emotion"].isdigit() and expected.get(record.key) != label:
+            problem = f"the label {row['emotion']} is not that of the MEGC 2019 list"
+            mend = "name the emotion, or use 0 negative, 1 positive, 2 surprise"
+            findings.append(Finding("label", problem, mend, where, row.number, record.key))
+            continue
         records.append(record)
     return records
 
 
 def _label(source: Source, row: Row) -> int | None:
     """The class, None for an emotion outside the three, or `LookupError`."""
-    if "emotion" in row.odd:
-        raise ValueError(f"the emotion is {row.odd['emotion']}")
     text = row["emotion"].lower()
+    if source.facts.official and text.isdigit() and class_of(text) is not None:
+        return class_of(text)
     if source.classify:
         return source.classify(text, source.classes)
     if text not in source.classes:
@@ -214,13 +256,12 @@ def _label(source: Source, row: Row) -> int | None:
     return source.classes[text]
 
 
-def _record(source: Source, row: Row, label: int) -> Record:
-    for name in ("subject", "clip", "onset", "apex", "offset"):
-        if name in row.odd:
-            raise ValueError(f"the {name} is {row.odd[name]}; it must be plain text or a number")
+def _record(source: Source, row: Row, label: int, people: dict[str, str]) -> Record:
+    """The row in our words. A subject keeps its first spelling: S01 and s1 are one person."""
     check_name(row["subject"], "the subject")
     check_name(row["clip"], "the name of the clip")
     subject = source.subject(row["subject"])
+    subject = people.setdefault(loose(subject), subject)
     key = ClipKey(source.facts.name, subject, row["clip"])
     record = Record(
         key, row["clip"], label, row["emotion"].lower(), row.number,

@@ -67,6 +67,6 @@ SOURCE = Source(
 
 
 @recordings(FACTS, source="Ben et al. 2022")
-def mmew(root: Path, *, coding: str = "", images: str = "") -> Survey:
+def mmew(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
     """The micro-expressions of MMEW below `root`."""
-    return survey(SOURCE, root, coding=coding, images=images)
+    return survey(SOURCE, root, coding=coding, images=images, follow_links=follow_links)

@@ -60,7 +60,9 @@ def recordings(
     def decorate(find: Callable[..., Survey]) -> Callable[..., list[Clip]]:
         @wraps(find)
         def build(root: Path, **options: str) -> list[Clip]:
-            return usable_clips(find(root, **options))
+            found = find(root, **options)
+            _say_once(found.remark(options))
+            return found.clips
 
         RECORDINGS[facts.name] = Recording(facts, find)
         datasets.register(facts.name, source=source)(build)
@@ -75,15 +77,11 @@ def official_clips(dataset: str) -> dict[ClipKey, int]:
     return {key: label for key, label in megc2019().items() if key.dataset == dataset}
 
 
-def usable_clips(found: Survey) -> list[Clip]:
-    """The clips of a survey; a line of the log says how many were left out."""
-    lost = sum(finding.left_out for finding in found.findings if finding.kind != "protocol")
-    if lost:
-        log.warning(
-            "%s: clips left out: %d; `hmrm data check %s --root %s` says why",
-            *(found.dataset, lost, found.dataset, shown(found.root)),
-        )
-    return found.clips
+@cache
+def _say_once(remark: str) -> None:
+    """Log what there is to say of a data set, however often its clips are asked for."""
+    if remark:
+        log.warning(remark)
 
 
 def check_root(root: Path, title: str) -> None:

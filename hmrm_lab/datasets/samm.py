@@ -46,7 +46,7 @@ SOURCE = Source(
     columns={
         "subject": ("Subject",),
         "clip": ("Filename", "File name"),
-        "emotion": ("Estimated Emotion", "Emotion"),
+        "emotion": ("Estimated Emotion", "Emotion", "label"),
         **FRAMES,
     },
     classes={
@@ -62,6 +62,6 @@ SOURCE = Source(
 
 
 @recordings(FACTS, source="Davison et al. 2018")
-def samm(root: Path, *, coding: str = "", images: str = "") -> Survey:
+def samm(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
     """The clips of SAMM below `root`."""
-    return survey(SOURCE, root, coding=coding, images=images)
+    return survey(SOURCE, root, coding=coding, images=images, follow_links=follow_links)

@@ -4,20 +4,22 @@
 ROOT/HS/s01/micro/positive/s01_po_01/image000123.bmp ...     (or below SMIC_all_cropped/)
 ROOT/SMIC-HS-E/s01/s1_po_01/image000123.bmp ...              the long videos around them
 ROOT/SMIC-HS-E_annotation.xlsx                               onset and offset; the latter need it
+ROOT/smic_apex.csv                                           the same, and apexes by a program
 ```
 The folders say which clips there are. Ids are written s1_ne_01 or s01_ne_01; here they always have
 two digits. A row may hold two or three expressions (Onset2F, Onset3F): in the long videos the later
-ones are the clips that follow in number and have no folder of their own.
+ones are the clips that follow in number and have no folder of their own. A clip that has a row and
+no folder is looked for in the folders of its subject, by its frame numbers.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hmrm_lab.datasets.clips import Record, make_clip, whole
-from hmrm_lab.datasets.coding import Row, read_coding
+from hmrm_lab.datasets.clips import UNPACK, Record, make_clip
+from hmrm_lab.datasets.coding import Row, class_of, whole
 from hmrm_lab.datasets.findings import Finding, Survey, first_error, shown
-from hmrm_lab.datasets.licensed import coding_files
+from hmrm_lab.datasets.licensed import DATA_SET, find_coding, of_data_set
 from hmrm_lab.datasets.recordings import Facts, check_root, recordings
 from hmrm_lab.datasets.walking import Tree
 from hmrm_lab.errors import InputError
@@ -33,28 +35,29 @@ FACTS = Facts(
 )
 FPS = 100.0
 CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
-PATTERNS = ("SMIC-HS-E_annotation", "SMIC-HS", "annotation")
+PATTERNS = ("SMIC-HS-E_annotation", "SMIC-HS", "annotation", "SMIC_apex")
 BASES = ("HS", "SMIC_all_cropped/HS", "SMIC_all_raw/HS", "SMIC-HS-E", "HS_long/SMIC-HS-E", ".")
+MARKS = ("onset", "apex", "offset")
 COLUMNS = {
     "subject": ("Subject",),
-    "clip": ("Filename",),
-    "onset": ("OnsetF", "Onset"),
-    "offset": ("OffsetF", "Offset"),
-    **{
-        f"{name}{nth}?": (f"{name.capitalize()}{nth}F",)
-        for nth in (2, 3)
-        for name in ("onset", "offset")
-    },
+    "clip": ("Filename", "clip"),
+    "onset": ("OnsetF", "Onset", "onset_frame"),
+    "apex?": ("ApexF", "Apex", "apex_frame"),
+    "offset": ("OffsetF", "Offset", "offset_frame"),
+    "emotion?": ("Emotion", "label"),
+    **DATA_SET,
+    **{f"{name}{nth}?": (f"{name.capitalize()}{nth}F",) for nth in (2, 3) for name in MARKS},
 }
 MEND = "name it like s01_ne_01, or remove it"
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Onset and offset of one expression, as the table has them."""
+    """The frames of one expression, as the table has them; an apex of None if it has none."""
 
     row: int
     onset: str
+    apex: str | None
     offset: str
 
 
@@ -62,10 +65,10 @@ Intervals = dict[str, list[Interval]]
 
 
 @recordings(FACTS, source="Li et al. 2013")
-def smic(root: Path, *, coding: str = "", images: str = "") -> Survey:
-    """The clips of SMIC-HS below `root`, every one without an apex."""
+def smic(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
+    """The clips of SMIC-HS below `root`, without an apex if the table has no column for it."""
     check_root(root, FACTS.title)
-    tree = Tree(root)
+    tree = Tree(root, follow_links)
     findings: list[Finding] = []
     table, intervals = _read_intervals(tree, coding, findings)
     base = _base(tree, images)
@@ -132,15 +135,46 @@ def _records(
         whole_folder = len(place) == 4
         for nth, part in enumerate(_parts(tree, base, place, intervals.get(name), whole_folder)):
             later = f"{subject}_{name.split('_')[1]}_{number + nth:02d}"
-            record = Record(
-                ClipKey(FACTS.name, subject, later), place[-1], CLASSES.index(label), label,
-                part.row or None, part.onset, None, part.offset,
-            )  # fmt: skip
-            found.setdefault(later, (record, place))
+            found.setdefault(later, (_record(later, part, place), place))
+            if name in intervals and not part.row:
+                first = intervals[name][0]
+                problem = f"frames '{first.onset}'..'{first.offset}' are not those of {folder}"
+                mend = "correct this row; the whole folder is taken, without an apex"
+                findings.append(
+                    Finding("frames", problem, mend, where, first.row, key, left_out=False)
+                )
         if not whole_folder and name not in intervals:
             problem = f"{name} is not in the table, and its folder is longer than the clip"
             findings.append(Finding("row", problem, "add its row", where, clip=key))
-    return list(found.values())
+    for name in sorted(intervals.keys() - found.keys()):
+        part, key = intervals[name][0], ClipKey(FACTS.name, clip_id(name)[1], name)
+        place = _host(tree, base, key.subject, part, list(found.values()))
+        if place:
+            found[name] = _record(name, part, place), place
+        else:
+            findings.append(Finding("folder", f"no folder of {name}", UNPACK, where, part.row, key))
+    return [found[name] for name in sorted(found)]
+
+
+def _host(
+    tree: Tree,
+    base: Path,
+    subject: str,
+    part: Interval,
+    known: list[tuple[Record, tuple[str, ...]]],
+) -> tuple[str, ...]:
+    """The folder of another clip of the subject that holds these frames."""
+    wanted = {whole(part.onset), whole(part.offset)}
+    places = (place for record, place in known if record.key.subject == subject)
+    return next((p for p in places if wanted <= {*tree.frames(base.joinpath(*p)).numbers}), ())
+
+
+def _record(name: str, part: Interval, place: tuple[str, ...]) -> Record:
+    _, subject, label, _ = clip_id(name)
+    return Record(
+        ClipKey(FACTS.name, subject, name), place[-1], CLASSES.index(label), label,
+        part.row or None, part.onset, part.apex, part.offset,
+    )  # fmt: skip
 
 
 def _parts(
@@ -155,10 +189,13 @@ def _parts(
         return intervals or []
     numbers = tree.frames(base.joinpath(*place)).numbers
     for part in intervals or []:
-        if whole(part.onset) in numbers and whole(part.offset) in numbers:
+        onset, offset = whole(part.onset), whole(part.offset)
+        if onset in numbers and offset in numbers:
             return [part]
+        if onset is not None and offset is not None and offset - onset + 1 == len(numbers):
+            return [part]  # numbered anew
     first, last = (numbers[0], numbers[-1]) if numbers else (0, 0)
-    return [Interval(0, str(first), str(last))]
+    return [Interval(0, str(first), None, str(last))]
 
 
 def _places(tree: Tree, base: Path) -> list[tuple[str, ...]]:
@@ -187,33 +224,44 @@ def _folders(tree: Tree, folder: Path, pattern: str) -> list[str]:
 def _read_intervals(
     tree: Tree, named: str, findings: list[Finding]
 ) -> tuple[Path | None, Intervals]:
-    """Onsets and offsets by clip id; none where there is no table."""
-    files = [tree.root / named] if named else coding_files(tree, PATTERNS)
-    if not files:
+    """The expressions by clip id; none where there is no table."""
+    table = find_coding(tree, COLUMNS, PATTERNS, named)
+    if table is None:
         return None, {}
-    table = read_coding(tree.inside(files[0]), COLUMNS)
+    where = shown(table.path)
     intervals: Intervals = {}
-    for row in table.rows:
+    for row in of_data_set(table, FACTS.name):
         try:
-            name = _row_id(row)
+            name, label = _row_id(row)
+            given = [[row[f"{mark}{nth}"] for mark in MARKS] for nth in ("", 2, 3)]
         except ValueError as error:
-            where = shown(table.path)
             findings.append(Finding("row", str(error), "correct this row", where, row.number))
             continue
+        key = ClipKey(FACTS.name, clip_id(name)[1], name)
         if name in intervals:
             problem, mend = f"{name} is listed twice", "remove one of the rows"
-            where = shown(table.path)
-            findings.append(Finding("duplicate", problem, mend, where, row.number, left_out=False))
+            findings.append(
+                Finding("duplicate", problem, mend, where, row.number, key, left_out=False)
+            )
             continue
-        given = [(row[f"onset{nth}"], row[f"offset{nth}"]) for nth in ("", 2, 3)]
-        intervals[name] = [Interval(row.number, a, b) for a, b in given if a]
+        meant = class_of(row["emotion"])
+        if meant is not None and CLASSES[meant] != label:
+            problem = f"{CLASSES[meant]} in the table, but {name} is {label}"
+            mend = "correct this row; the id is taken"
+            findings.append(Finding("label", problem, mend, where, row.number, key, left_out=False))
+        intervals[name] = [
+            Interval(row.number, onset, apex if "apex" in table.fields else None, offset)
+            for nth, (onset, apex, offset) in enumerate(given)
+            if onset or nth == 0
+        ]
     return table.path, intervals
 
 
-def _row_id(row: Row) -> str:
-    for field in ("subject", "clip", "onset", "offset"):
-        if field in row.odd:
-            raise ValueError(f"the {field} is {row.odd[field]}; it must be plain text or a number")
+def _row_id(row: Row) -> tuple[str, str]:
+    """The clip's id and the class that it names, or `ValueError`."""
+    name, subject, label, _ = clip_id(row["clip"])
     if not row["subject"]:
         raise ValueError("the subject is empty")
-    return clip_id(row["clip"])[0]
+    if whole(row["subject"].lower().lstrip("sub")) not in (None, int(subject[1:])):
+        raise ValueError(f"the subject '{row['subject']}' is not that of {name}")
+    return name, label

@@ -1,12 +1,11 @@
 """A recording of one's own, from a folder of frames or a video file, as `Frames`.
 
 Videos are read by OpenCV, which is here already, has the decoders in its wheels on every platform
-and turns a phone's picture upright. They are decoded from the start, since jumping to a frame is
-not exact in every container; one frame at a time is in memory.
+and turns a phone's picture upright. Any frame may be asked for: a jump goes to the key frame before
+it, and the time at which a frame is shown tells which one was reached.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.findings import shown
-from hmrm_lab.datasets.images import MOST_PIXELS, SUFFIXES, RecordedFrames, measure_image
-from hmrm_lab.datasets.walking import Tree
+from hmrm_lab.datasets.images import MOST_PIXELS, SUFFIXES, RecordedFrames, measure_image, quiet
+from hmrm_lab.datasets.walking import Tree, order_frames
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Frames
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm")
-MOST_FRAMES = 2000
+MOST_FRAMES = 100_000
+MOST_COUNTED = 2000  # of a video whose packets do not tell when frames are shown
+MOST_SEARCHED = 2000  # for faces and an apex
 HEAD_BYTES = 16
+NEAR = 48  # frames; the way to a key frame is hardly shorter
+BACK_MS = (0.0, 2e3, 2e4)  # where the rate varies, OpenCV may come out behind the frame
+HIDING = ("VP80",)  # some of its packets are never shown
 GIVE = f"give a folder of numbered frames or a video ({', '.join(VIDEO_SUFFIXES)})"
 COPY = "copy the file again, or convert it to .mp4"
-SHORTER = f"cut the part around the expression out; at most {MOST_FRAMES} frames are read"
+CONVERT = "convert it with `ffmpeg -i IN.mp4 -c:v libx264 -crf 12 OUT.mp4`"
+SHORTER = "name the part with --onset and --offset, or cut it out"
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own complaints are kept back
 
 
 @dataclass(frozen=True)
@@ -37,14 +44,22 @@ class Recording:
 
 
 class VideoFrames:
-    """The frames of a video: (H, W, 3) uint8, RGB. Reading backwards begins at the start again."""
+    """The frames of a video, in any order: (H, W, 3) uint8, RGB. One is in memory.
 
-    def __init__(self, path: Path, count: int) -> None:
-        self.path, self.count = path, count
-        self._capture = _open(path)
-        self._next = 0
+    The next frame costs its decoding; a jump costs that of the frames since the last key frame.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._capture, self._next = _open(path), 0  # the number of the frame that follows
+        self._times: list[float] = []
+        if self._capture.grab():
+            self._times = _shown_times(path, self._capture.get(cv2.CAP_PROP_POS_MSEC))
+        self.most = MOST_FRAMES if self._times else MOST_COUNTED
+        self._numbers = {time: number for number, time in enumerate(self._times)}
+        self.count = self._count()
         self._kept = (-1, np.empty((0, 0, 3), dtype=np.uint8))
-        self._shape = self[0].shape
+        self._shape = self[0].shape if self.count else ()
 
     def __len__(self) -> int:
         return self.count
@@ -62,12 +77,11 @@ class VideoFrames:
         return f"{shown(path)}:{state.st_size}:{state.st_mtime_ns}[{index}]"
 
     def _read(self, number: int) -> NDArray[np.uint8]:
-        if number < self._next:
-            self._capture.release()
-            self._capture, self._next = _open(self.path), 0
+        if not self._next <= number < self._next + NEAR:
+            self._jump(number)
         picture = None
-        while self._next <= number and self._capture.grab():
-            self._next += 1
+        while self._next <= number and self._grab():
+            pass
         if self._next == number + 1:
             _, picture = self._capture.retrieve()
         if picture is None:
@@ -80,9 +94,42 @@ class VideoFrames:
             )
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
+    def _grab(self) -> bool:
+        """Decode the frame that follows, and note which it was; False at the end."""
+        if not self._capture.grab():
+            return False
+        time = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        self._next = 1 + (self._numbers.get(time, -1) if self._times else self._next)
+        return True
 
-def open_recording(path: Path) -> Recording:
-    """The frames of a folder, in order of their numbers, or of a video, from 2 to 2000.
+    def _jump(self, number: int) -> None:
+        """Go to this frame, or to one before it: to the first where the times do not tell."""
+        for back in BACK_MS if self._times else ():
+            self._capture.set(cv2.CAP_PROP_POS_MSEC, max(0.0, self._times[number] - back))
+            if self._grab() and 0 < self._next <= number + 1:
+                return
+        self._capture.release()
+        self._capture, self._next = _open(self.path), 0
+
+    def _count(self) -> int:
+        """How many frames there are: the last packets need not show one."""
+        self._jump(len(self._times) - 1)
+        count = self._next
+        while count <= self.most and self._grab():
+            count = max(count, self._next)
+        return count
+
+
+def open_recording(path: Path, *, follow_links: bool = False) -> Recording:
+    """Open a folder of frames, in the order of their names, or a video.
+
+    Frames are read when they are asked for. Of a folder all headers are read, of a video that can
+    be searched the packets, its first frame and its last ones.
+
+    Parameters
+    ----------
+    follow_links
+        Read frames of a folder that are links to files elsewhere.
 
     Raises
     ------
@@ -91,7 +138,7 @@ def open_recording(path: Path) -> Recording:
         sizes, or it is no recording at all.
     """
     if path.is_dir():
-        return Recording(_folder(path), 0.0)
+        return Recording(_folder(path, follow_links), 0.0)
     if not path.is_file():
         raise InputError("no such recording", where=shown(path), mend=GIVE)
     suffix = path.suffix.lower()
@@ -102,28 +149,33 @@ def open_recording(path: Path) -> Recording:
     return _video(path)
 
 
-def _folder(path: Path) -> RecordedFrames:
+def check_span(path: Path, frames: int) -> None:
+    """Refuse more frames than can be searched for faces and an apex."""
+    if frames > MOST_SEARCHED:
+        raise InputError(
+            f"{frames} frames to search; at most {MOST_SEARCHED}", where=shown(path), mend=SHORTER
+        )
+
+
+def _folder(path: Path, follow_links: bool) -> RecordedFrames:
     try:
-        found = Tree(path).frames(path)
+        images, outside = Tree(path, follow_links).images(path)
     except PermissionError:
         raise InputError("may not be read", where=shown(path), mend="change its rights") from None
-    for names, problem, mend in (
-        (found.unnumbered, "an image without a number", "number the frames, or move it away"),
-        (found.twice, "more than one image with the number", "leave one of them"),
-        (found.outside, "an image that is a link out of the folder", "copy the image itself"),
-    ):
-        if names:
-            raise InputError(f"{problem}: {names[0]}", where=shown(path), mend=mend)
-    _check_count(path, len(found.paths))
-    sides = [measure_image(frame) for frame in found.paths]
-    for frame, size in zip(found.paths, sides, strict=True):
+    if outside:
+        problem = f"an image that is a link out of the folder: {outside[0]}"
+        raise InputError(problem, where=shown(path), mend="copy the image, or add --follow-links")
+    _check_count(path, len(images), MOST_FRAMES)
+    ordered, note = order_frames(images)
+    sides = [measure_image(frame) for frame in ordered]
+    for frame, size in zip(ordered, sides, strict=True):
         if size != sides[0]:
             raise InputError(
                 f"{size[0]}x{size[1]} pixels, the first frame {sides[0][0]}x{sides[0][1]}",
                 where=shown(frame),
                 mend="give frames of one size",
             )
-    return RecordedFrames(found.paths)
+    return RecordedFrames(ordered, note)
 
 
 def _video(path: Path) -> Recording:
@@ -140,57 +192,71 @@ def _video(path: Path) -> Recording:
             mend=f"convert it to at most {MOST_PIXELS // 10**6} million pixels",
         )
     fps, claimed = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    count = 0  # what the header says of it is a guess in some containers
-    while count <= MOST_FRAMES and capture.grab():
-        count += 1
+    if _codec(capture) == "AV01" and not capture.grab():
+        raise InputError("this OpenCV cannot decode AV1", where=shown(path), mend=CONVERT)
     capture.release()
-    if 2 * count < min(claimed, MOST_FRAMES):
+    frames = VideoFrames(path)
+    if 2 * len(frames) < min(claimed, MOST_COUNTED):  # a guess in some containers
         raise InputError(
-            f"{count} of {claimed:.0f} frames can be decoded", where=shown(path), mend=COPY
+            f"{len(frames)} of {claimed:.0f} frames can be decoded", where=shown(path), mend=COPY
         )
-    _check_count(path, count)
-    return Recording(VideoFrames(path, count), fps if 1 <= fps <= 10_000 else 0.0)
+    _check_count(path, len(frames), frames.most)
+    return Recording(frames, fps if 1 <= fps <= 10_000 else 0.0)
 
 
-def _open(path: Path) -> cv2.VideoCapture:
+def _shown_times(path: Path, first: float) -> list[float]:
+    """When each frame is shown, in ms from the first on, without decoding; empty if nobody knows.
+
+    Packets before the first may be there for the decoder alone.
+    """
+    packets = _open(path, cv2.CAP_PROP_FORMAT, -1)
+    times: list[float] = []
+    while len(times) <= MOST_FRAMES and packets.grab():
+        times.append(packets.get(cv2.CAP_PROP_POS_MSEC))
+    known = sorted(set(times))
+    if first not in known or len(known) < len(times) or _codec(packets) in HIDING:
+        return []
+    return known[known.index(first) :]
+
+
+def _open(path: Path, *options: int) -> cv2.VideoCapture:
     """A video at its first frame. What the file is, is judged by its first bytes as well.
 
-    A playlist under the name of a video would have the decoder open other files.
+    A playlist under the name of a video would have the decoder open other files. OpenCV ends the
+    process at a name that is not UTF-8, and is given the open file by number.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    known = (
-        head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # MP4, QuickTime, 3GP
-        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
-        or head[:4] == b"\x1a\x45\xdf\xa3"  # Matroska, WebM
-    )
-    with _quiet():
-        capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG) if known else None
+        known = (
+            head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # MP4, MOV, 3GP
+            or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+            or head[:4] == b"\x1a\x45\xdf\xa3"  # Matroska, WebM
+        )
+        number = Path(f"/proc/self/fd/{file.fileno()}")
+        name = str(number if number.exists() else path.resolve())
+        if name != shown(name):
+            raise InputError("a name that is not UTF-8", where=shown(path), mend="rename it")
+        with quiet():
+            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, options) if known else None
     if capture is None or not capture.isOpened():
         raise InputError("not a video that OpenCV can read", where=shown(path), mend=COPY)
     return capture
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """OpenCV's own complaints are kept back: ours says it in one sentence."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(0)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+def _codec(capture: cv2.VideoCapture) -> str:
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    return code.to_bytes(4, "little").decode("latin-1").upper()
 
 
-def _check_count(path: Path, count: int) -> None:
+def _check_count(path: Path, count: int, most: int) -> None:
     if count == 0:
         raise InputError("no frames in it", where=shown(path), mend=GIVE)
     if count == 1:
         raise InputError(
             "only one frame, and motion takes two", where=shown(path), mend="give onset and apex"
         )
-    if count > MOST_FRAMES:
-        raise InputError(f"more than {MOST_FRAMES} frames", where=shown(path), mend=SHORTER)
+    if count > most:
+        raise InputError(f"more than {most} frames", where=shown(path), mend=SHORTER)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -2,25 +2,36 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, zip_longest
 from pathlib import Path
+from typing import Any
 
 from hmrm_lab.datasets.findings import shown
 from hmrm_lab.datasets.images import SUFFIXES
 from hmrm_lab.errors import InputError
 
 NUMBER = re.compile(r"(\d+)\D*$")
+FRACTION = re.compile(r"(?<!\d)(?<!\d[.,])(\d+[.,])(\d+)(?![.,]?\d)")
+CLOCK = re.compile(r"(?<!\d)(\d{1,2})((?:\D\d\d){1,2})\s*([ap])\.?m\b")
+
+FOLLOW = "allow it with --follow-links"
 
 
 @dataclass(frozen=True)
 class FrameList:
-    """The images of a folder in order of their numbers, and what was wrong in it."""
+    """The images of a folder in order of their last numbers, and what was wrong in it.
+
+    `disputed` says whether all numbers of the names would give another order.
+    """
 
     numbers: tuple[int, ...]
     paths: tuple[Path, ...]
     unnumbered: tuple[str, ...]
     twice: tuple[int, ...]
     outside: tuple[str, ...]
+    disputed: bool
 
 
 class OutsideError(InputError):
@@ -32,6 +43,7 @@ class Tree:
     """The folders below a root, each listed once."""
 
     root: Path
+    follow_links: bool = False
     _folders: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
     _frames: dict[Path, FrameList] = field(default_factory=dict)
 
@@ -59,7 +71,7 @@ class Tree:
             raise OutsideError(
                 "leads out of the root of the data set",
                 where=shown(path),
-                mend="put the files themselves below the root, or give the root that holds them",
+                mend=f"put the files themselves below the root, or {FOLLOW}",
             )
         return path
 
@@ -69,9 +81,17 @@ class Tree:
             self._frames[folder] = self._read_frames(folder)
         return self._frames[folder]
 
+    def images(self, folder: Path) -> tuple[list[Path], list[str]]:
+        """The images of a folder by name, and those that links lead out of the root."""
+        with os.scandir(folder) as entries:
+            files = sorted(Path(entry.path) for entry in entries if _is_image(entry))
+        outside = [path for path in files if path.is_symlink() and self._leads_out(path)]
+        return [path for path in files if path not in outside], [shown(path) for path in outside]
+
     def _leads_out(self, path: Path) -> bool:
-        real = Path(os.path.realpath(path))  # unlike resolve, it bears a link to itself
-        return not real.is_relative_to(os.path.realpath(self.root))
+        """Whether a path is outside of the root: after its links, or, if they may, before them."""
+        real = os.path.abspath if self.follow_links else os.path.realpath
+        return not Path(real(path)).is_relative_to(real(self.root))
 
     def _list(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._folders:
@@ -85,28 +105,95 @@ class Tree:
 
     def _read_frames(self, folder: Path) -> FrameList:
         numbered: dict[int, Path] = {}
-        unnumbered, twice, outside = [], [], []
-        with os.scandir(folder) as entries:
-            files = sorted((entry for entry in entries if _is_image(entry)), key=lambda e: e.name)
-        for entry in files:
-            path = Path(entry.path)
+        unnumbered, twice = [], []
+        files, outside = self.images(folder)
+        for path in files:
             number = NUMBER.search(path.stem)
-            if entry.is_symlink() and self._leads_out(path):
-                outside.append(shown(path))
-            elif number is None:
-                unnumbered.append(shown(entry.name))
+            if number is None:
+                unnumbered.append(shown(path.name))
             elif int(number[1]) in numbered:
                 twice.append(int(number[1]))
             else:
                 numbered[int(number[1])] = path
         order = sorted(numbered)
+        paths = tuple(numbered[number] for number in order)
+        disputed = not unnumbered and not twice and order_frames(paths)[0] != paths
         return FrameList(
-            tuple(order),
-            tuple(numbered[number] for number in order),
-            tuple(unnumbered),
-            tuple(twice),
-            tuple(outside),
+            tuple(order), paths, tuple(unnumbered), tuple(twice), tuple(outside), disputed
         )
+
+
+def order_frames(paths: Sequence[Path]) -> tuple[tuple[Path, ...], str]:
+    """Sort images by all numbers of their names, from left to right, as a person counts them.
+
+    Fractions, and times with am or pm, are understood. Where words decide between two names, the
+    last numbers do instead.
+
+    Returns
+    -------
+    paths, note
+        The note says which order was taken where another is possible, and else nothing.
+
+    Raises
+    ------
+    InputError
+        If an image has no number, or two have the same.
+    """
+    keys, notes = _natural_keys([path.stem.lower() for path in paths])
+    numbers, last = [key[1::2] for key in keys], [key[1::2][-1:] for key in keys]
+    order = sorted(range(len(paths)), key=keys.__getitem__)
+    by_last = sorted(order, key=last.__getitem__)
+    bare = [at for at in order if not numbers[at]]  # as the first of: img, img (1), img (2)
+    if len(bare) > 1 or (
+        bare and any(not str(key[0]).startswith(keys[bare[0]][0]) for key in keys)
+    ):
+        raise _disorder("an image without a number", paths[bare[-1]])
+    worded = any(_words_decide(keys[one], keys[two]) for one, two in pairwise(order))
+    followed = last if worded else numbers
+    for one, two in pairwise(sorted(order, key=followed.__getitem__)):
+        if followed[one] == followed[two]:
+            raise _disorder(f"more than one image with the number {followed[two][-1]}", paths[two])
+    if worded:
+        order, notes = by_last, ["sorted by the last number, as words differ", *notes]
+    elif sum(len(set(column)) > 1 for column in zip_longest(*filter(None, numbers))) > 1:
+        other = order != by_last and len({*map(tuple, last)}) == len(last)
+        notes = [f"sorted by all numbers{', not by the last alone' if other else ''}", *notes]
+    ordered = tuple(paths[at] for at in order)
+    if not notes:
+        return ordered, ""
+    ends = f"{shown(ordered[0].name)} to {shown(ordered[-1].name)}"
+    return ordered, f"Frames {ends}: {'; '.join(notes)}."
+
+
+def _natural_keys(stems: list[str]) -> tuple[list[list[Any]], list[str]]:
+    """Words and numbers of each name in turn; and how digits behind a point were understood."""
+    stems = [
+        CLOCK.sub(lambda at: f"{int(at[1]) % 12 + 12 * (at[3] == 'p'):02d}{at[2]}", stem)
+        for stem in stems
+    ]
+    found = [fraction[2] for stem in stems for fraction in FRACTION.finditer(stem)]
+    longest, notes = max(map(len, found), default=0), []
+    if any(len(digits) < longest for digits in found):
+        leading = any(len(digits) == longest and digits[0] == "0" for digits in found)
+        counted = not leading and any(len(digits) > 1 and digits[-1] == "0" for digits in found)
+        notes = [f"digits behind a point are {'counted' if counted else 'a fraction'}"]  # 1.9, 1.10
+        if not counted:  # 0.04, 0.5
+            stems = [
+                FRACTION.sub(lambda f: f[1] + f[2].ljust(longest, "0"), stem) for stem in stems
+            ]
+    parts = [re.split(r"(\d+)", stem) for stem in stems]
+    return [[int(p) if at % 2 else p for at, p in enumerate(part)] for part in parts], notes
+
+
+def _words_decide(one: list[Any], two: list[Any]) -> bool:
+    """Whether the first part in which two names differ is a word that is not the other's begin."""
+    at = next((at for at, (a, b) in enumerate(zip_longest(one, two)) if a != b), 1)
+    return at % 2 == 0 and at < len(two) and not two[at].startswith(one[at])
+
+
+def _disorder(problem: str, path: Path) -> InputError:
+    mend = "number the frames of one recording, or move this one away"
+    return InputError(f"{problem}: {shown(path.name)}", where=shown(path.parent), mend=mend)
 
 
 def loose(name: str) -> str:

@@ -9,7 +9,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.desk import read_status
 from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
 from hmrm_lab.evaluation.metrics import confusion, uf1
-from hmrm_lab.evaluation.summary import stamp
+from hmrm_lab.evaluation.summary import stamp, weights_note
 from hmrm_lab.records import CLASSES, Ints
 from hmrm_lab.store import RunFolder, read_json
 
@@ -124,7 +124,7 @@ class ArrivalReader:
             ),
             in_work=self._curves_in_work(status.in_work),
             epochs=config.training.epochs,
-            stamp=_stamp(config, units, data["folds"], len(failures)),
+            stamp=_stamp(config, units, data, len(failures)),
         )
 
     def _read_units(self) -> None:
@@ -169,14 +169,18 @@ def _progress(
     )
 
 
-def _stamp(config: ExperimentConfig, units: list[dict[str, Any]], folds: int, failed: int) -> str:
+def _stamp(
+    config: ExperimentConfig, units: list[dict[str, Any]], data: dict[str, Any], failed: int
+) -> str:
     """As under every table and figure, for the units that are there."""
-    expected = folds * len(config.evaluation.seeds)
+    expected = data["folds"] * len(config.evaluation.seeds)
     return stamp(
         {
+            "preset": config.preset,
             "epoch_rule": rule_of(config),
             "peeking": rule_of(config) in PEEKING,
             "control": config.evaluation.control,
+            **weights_note(config, data),
             "all": {"subjects": len({unit["fold"] for unit in units})},
             "seeds": sorted({unit["seed"] for unit in units}),
             "complete": len(units) == expected,

@@ -51,7 +51,8 @@ def _wrong_clips(records: Records, answered: set[tuple[str, str, str]]) -> Itera
         return
     there = folds_of(records)  # of a missing fold one line is enough
     known = {tuple(key) for key in records.flowset.keys}
-    due = {tuple(key) for key in records.flowset.keys if key.person in there}
+    pairs = zip(records.flowset.keys, records.flowset.persons, strict=True)
+    due = {tuple(key) for key, person in pairs if person in there}
     yield from (f"{'/'.join(key)} is not in the data" for key in sorted(answered - known))
     yield from (f"{'/'.join(key)} is not answered" for key in sorted(due - answered))
 

@@ -30,15 +30,16 @@ class Twins:
 
 def exact_twins(flowset: FlowSet) -> list[Twins]:
     """Pairs of clips of different people whose maps agree in every byte."""
-    groups: dict[str, list[ClipKey]] = defaultdict(list)
+    groups: dict[str, list[int]] = defaultdict(list)
     for row in np.flatnonzero(_moving(flowset.maps)):
         digest = hashlib.sha256(flowset.maps[row].tobytes()).hexdigest()
-        groups[digest].append(flowset.keys[row])
+        groups[digest].append(int(row))
+    persons = flowset.persons
     return [
-        Twins(first, second, None)
-        for keys in groups.values()
-        for first, second in combinations(keys, 2)
-        if first.person != second.person
+        Twins(flowset.keys[first], flowset.keys[second], None)
+        for rows in groups.values()
+        for first, second in combinations(rows, 2)
+        if persons[first] != persons[second]
     ]
 
 
@@ -49,7 +50,7 @@ def near_twins(flowset: FlowSet) -> list[Twins]:
     v correlate by `NEAR_CORRELATION` at least. So a copy is found that was compressed again, scaled
     or brightened, and two faces that smile alike are not.
     """
-    maps = normalise_maps(flowset.maps, "median_rms")[:, :2]
+    maps = normalise_maps(flowset.maps, "median_rms", flowset.unit, flowset.inside)[:, :2]
     hashes, moving = perceptual_hash(maps), _moving(flowset.maps)
     flat = _standardised(maps.reshape(len(maps), -1))
     return [

@@ -1,8 +1,8 @@
 """Which epoch's model answers for the held-out subject. The most consequential line of a paper.
 
 `last`            the model after the last epoch; nothing is chosen.
-`inner_subjects`  the number of epochs that does best on held-back *training* subjects; then all
-                  training clips are fitted for that many epochs.
+`inner_subjects`  the epoch that does best on held-back *training* subjects; then all training clips
+                  are fitted up to that epoch, on the same schedule of the learning rate.
 `oracle_test`     the epoch that does best on the test subject itself, as much of the literature
                   does. It peeks: its numbers cannot be reached on a person never seen.
 

@@ -5,8 +5,10 @@ Every check is a pure function of records, so that it can be tested with a leak 
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.consistency import (
     check_completeness,
     check_digest,
@@ -20,6 +22,7 @@ from hmrm_lab.evaluation.findings import (
     FAULT,
     LEAK,
     OK,
+    UNKNOWN,
     Check,
     Records,
     folds_of,
@@ -30,7 +33,9 @@ from hmrm_lab.evaluation.findings import (
     verdict,
     without,
 )
-from hmrm_lab.records import digest_of_keys
+from hmrm_lab.records import digest_of_keys, names_of_person
+from hmrm_lab.tensors import UNKNOWN as UNSTATED
+from hmrm_lab.training.pretrained import subject_names
 
 
 def audit_records(records: Records) -> list[Check]:
@@ -40,11 +45,12 @@ def audit_records(records: Records) -> list[Check]:
 
 def check_held_out(records: Records) -> Check:
     """Each fold answers for the one person that it holds out."""
+    known = names_of_person(records.config.evaluation.same_person)
     wrong = [
         f"fold {unit['fold']} answers for {person_of(row)}"
         for unit in records.units
         for row in unit["predictions"]
-        if person_of(row) != unit["fold"]
+        if person_of(row) not in known.get(unit["fold"], {unit["fold"]})
     ]
     fine = f"{len(folds_of(records))} folds, each with one person"
     return verdict("held-out subjects", LEAK, wrong, fine)
@@ -72,7 +78,8 @@ def check_training_clips(records: Records) -> Check:
         return no_data(name)
     wrong = []
     for unit in records.units:
-        keys = [key for key in records.flowset.keys if key.person != unit["fold"]]
+        pairs = zip(records.flowset.keys, records.flowset.persons, strict=True)
+        keys = [key for key, person in pairs if person != unit["fold"]]
         if (unit["training_clips"], unit["training_digest"]) != (len(keys), digest_of_keys(keys)):
             wrong.append(
                 f"fold {unit['fold']} was trained on {unit['training_clips']} clips that"
@@ -85,10 +92,10 @@ def check_subject_names(records: Records) -> Check:
     """No two people of a data set whose names differ in spelling alone: likely one person."""
     spellings: dict[tuple[str, str], set[str]] = defaultdict(set)
     for person in records.data.get("held_out", {}) or folds_of(records):
-        dataset, _, subject = person.partition("/")
-        spellings[dataset.casefold(), _plain_name(subject)].add(person)
+        spellings[_spelling(person)].add(person)
     wrong = [
-        f"{' and '.join(sorted(names))} look like one person in two folds"
+        f"{' and '.join(sorted(names))} look like one person in two folds; if they are, say so with"
+        " evaluation.same_person"
         for names in spellings.values()
         if len(names) > 1
     ]
@@ -173,11 +180,42 @@ def check_epochs(records: Records) -> Check:
     return verdict("epochs", LEAK, wrong, f"as the rule {rule} allows ({listed(sorted(ends))})")
 
 
+def check_weights(records: Records) -> Check:
+    """No weights that the training begins with have seen a test subject."""
+    return judge_weights(records.config, records.data, folds_of(records))
+
+
+def judge_weights(
+    config: ExperimentConfig, data: Mapping[str, Any], folds: Iterable[str] = ()
+) -> Check:
+    """The same from what `data.json` says; `folds` are those of a run that does not say whom it
+    holds out."""
+    name, known = "starting weights", names_of_person(config.evaluation.same_person)
+    brought = (config.model.options.get("weights"), config.flow.options.get("weights"))
+    if "weights" not in data and (any(brought) or config.training.pretrain_epochs):
+        return Check(name, UNKNOWN, "the run does not record whom they have seen; run it anew")
+    wrong, silent = [], []
+    for one in data.get("weights", []):
+        seen = set(map(_spelling, one["subjects"]))
+        silent += [one["setting"]] if UNSTATED in one["subjects"] else []
+        wrong += [
+            f"{one['setting']} ({one['file']}) has been trained on {fold}"
+            for fold in data.get("held_out", folds)
+            if not seen.isdisjoint(map(_spelling, subject_names(config, known.get(fold, {fold}))))
+        ]
+    unstated = [f"the file of {setting} does not say whom it has seen" for setting in silent]
+    if unstated and not wrong:
+        return Check(name, UNKNOWN, "; ".join(unstated))
+    fine = [f"{one['setting']}: no test subject" for one in data.get("weights", [])]
+    return verdict(name, LEAK, [*wrong, *unstated], ", ".join(fine) or "none: drawn at random")
+
+
 CHECKS: tuple[Callable[[Records], Check], ...] = (
     check_held_out,
     check_training_subjects,
     check_training_clips,
     check_subject_names,
+    check_weights,
     check_partners,
     check_normalisation,
     check_epoch_rule,
@@ -206,7 +244,8 @@ def _without_losses(records: Records) -> int:
     return sum(not unit.get("losses") for unit in records.units)
 
 
-def _plain_name(subject: str) -> str:
+def _spelling(person: str) -> tuple[str, str]:
     """A name without what spellings differ in: case, signs, and zeros before a number."""
-    words = re.findall(r"[^\W\d_]+|\d+", subject.casefold())
-    return " ".join(word.lstrip("0") or "0" for word in words) or subject
+    dataset, _, subject = person.casefold().partition("/")
+    words = re.findall(r"[^\W\d_]+|\d+", subject)
+    return dataset, " ".join(word.lstrip("0") or "0" for word in words) or subject

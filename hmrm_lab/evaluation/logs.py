@@ -1,129 +1,318 @@
-"""Predictions of other programs: our CSV, the MEGC log form, and STSTNet's published log."""
+"""Predictions of other programs: tables, printed lists of labels, and STSTNet's published log.
 
+The columns of a table are found by the names in its header, in any order; a table without one is
+read in the order of `ORDER`. Printed lists are those of STSTNet in Python (`Subject: ..`,
+`Predicted : [..]`, `Ground Truth : [..]`) and of HTNet, whose closing dictionary
+`{subject: {'pred': [..], 'truth': [..]}}` is read as well.
+"""
+
+import codecs
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, Predictions
+from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, PROBABILITIES, Predictions
 
 FORMS = (
-    "use our predictions.csv, rows `fold/clip, truth, prediction`, or STSTNet's log "
+    "use a table with the header `subject,clip,truth,prediction`, rows `fold/clip, truth, "
+    "prediction`, printed lists `Subject:`, `Predicted :`, `Ground Truth :`, or STSTNet's log "
     "(a line `dataset subject`, then `clip truth prediction`)"
 )
-Rows = list[tuple[int, str]]  # line number and text
-Scored = tuple[str, str, str, int, int]  # data set, subject, clip, truth, prediction
-LABELS = {str(index): index for index in range(len(CLASSES))}
+ORDER = ("dataset", "subject", "clip", "truth", "prediction")  # the last three, or more of it
+LABELS = {  # names of columns, in small letters and without signs; one of each kind must be there
+    "truth": (
+        *("truth", "truths", "label", "labels", "gt", "target", "targets", "true", "actual"),
+        *("groundtruth", "ytrue", "truelabel", "truelabels", "trueclass", "gtlabel", "y"),
+    ),
+    "prediction": (
+        *("prediction", "predictions", "pred", "preds", "predicted", "output", "outputs", "ypred"),
+        *("yhat", "predictedlabel", "predictedlabels", "predictedclass", "predlabel", "predclass"),
+    ),
+}
+FALLBACK = ("emotion", "class", "emotionclass")  # the truth, where no other column is
+OTHERS = {  # likewise; the first that is there counts
+    "dataset": ("dataset", "database", "data", "db"),
+    "subject": ("subject", "sub", "subj", "subjectid", "subid", "person", "participant", "fold"),
+    "clip": (
+        *("clip", "foldclip", "clipid", "filename", "file", "video", "videoname", "sample"),
+        *("material", "image", "imagename", "path", "name", "id"),
+    ),
+    "seed": ("seed",),
+    "epoch": ("epoch",),
+    **{name: (name.replace("_", ""),) for name in PROBABILITIES},
+}
+SEPARATORS = ",;\t|"
+NUMBER = re.compile(r"\d{1,9}(\.0*)?")
+WORDS = {
+    **{name[:length]: label for label, name in enumerate(CLASSES) for length in (3, None)},
+    **dict.fromkeys(("happiness", "happy", "joy"), 1),
+    **dict.fromkeys(("anger", "angry", "contempt", "disgust", "fear"), 0),
+    **dict.fromkeys(("sadness", "sad", "repression"), 0),
+}
+TOKEN = re.compile(
+    r"""(?<!this\ )\bsubject[ \t]*[:=][ \t]*(?P<subject>[^\s,;]+)
+    | ['"](?P<key>[^'"\n]+)['"]\s*:\s*\{
+    | (?P<best>\bbest\ )?\b(?:(?P<prediction>predicted|predictions?|preds?|y_pred)
+        | (?:ground[ _]?truth|truth|gt|y_true))['"]?\s*[:=]\s*
+        (?:[\w.]*\(\s*)?\[(?P<labels>[^\[\]]*)\]""",
+    re.IGNORECASE | re.VERBOSE,
+)
+PEEKS = "the best test epoch of each subject: PEEKS, not comparable with honest results"
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Predictions from any of the three forms, told apart by their first line."""
+class Row(NamedTuple):
+    """One prediction as written, with the line that it stands in."""
+
+    line: int
+    dataset: str
+    subject: str
+    clip: str
+    truth: str
+    prediction: str
+    others: dict[str, str]  # seed, epoch and probabilities, as far as they are known
+
+
+def read_predictions(path: Path) -> tuple[Predictions, list[str]]:
+    """Read the predictions of a log, and say in sentences how they were read.
+
+    Raises
+    ------
+    InputError
+        If the file has none of the known forms, or can be read in more than one way.
+    """
+    text = _text(path)
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    tokens = list(TOKEN.finditer(text))
+    if not lines:
+        raise InputError("an empty file", where=path, mend=FORMS)
+    first = lines[0][1].split()
+    if any(token["labels"] is not None for token in tokens):
+        rows, told = _printed(path, text, tokens)
+    elif len(first) == 2 and not _headed(first) and not any(map(_is_label, first)):
+        rows, told = list(_ststnet(path, lines)), "STSTNet's log: clip, truth, prediction"
+    else:
+        rows, told = _table(path, text, lines[0][1])
+    if not rows:
+        raise InputError("no predictions", where=path, mend=FORMS)
+    labels, classes = _labels(path, rows)
+    table = pd.DataFrame([{**row._asdict(), **row.others} for row in rows])
+    table["fold"] = table["dataset"] + "/" + table["subject"]
+    table[["truth", "prediction"]] = labels
+    for name in ("seed", "epoch"):
+        table[name] = [_whole(path, row.line, name, row.others.get(name, "0")) for row in rows]
+    table = table.reindex(columns=[*PREDICTION_COLUMNS, "line"])
+    for name in PROBABILITIES:
+        table[name] = pd.to_numeric(table[name], errors="coerce")
+    twice = table[table.duplicated(["dataset", "subject", "clip", "seed"])]
+    if len(twice):
+        clip = "/".join(twice.iloc[0][["dataset", "subject", "clip"]])
+        mend = "keep one prediction per clip and seed"
+        line = int(twice.iloc[0]["line"])
+        raise InputError(f"clip {clip} is predicted twice", where=path, row=line, mend=mend)
+    return Predictions(table.drop(columns="line")), [told, classes]
+
+
+def _text(path: Path) -> str:
     if not path.is_file():
         raise InputError("no such file", where=path, mend="check the path")
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # `>` of PowerShell
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         raise InputError("not a text file", where=path, mend=FORMS) from None
-    rows = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
-    if not rows:
-        raise InputError("an empty file", where=path, mend=FORMS)
-    first = rows[0][1]
-    if "truth" in first and "prediction" in first and first.startswith("dataset,"):
-        table = _read_own(path, lines)
-    elif "," in first:
-        table = _table(_read_megc(path, rows))
+
+
+def _table(path: Path, text: str, first: str) -> tuple[list[Row], str]:
+    """The rows of a table, whatever separates its columns."""
+    separator = max(SEPARATORS, key=first.count)
+    if separator not in first:
+        separator, text = "\t", "\n".join("\t".join(line.split()) for line in text.splitlines())
+    lines = list(_fields(path, text, separator)) or [(1, [""])]
+    header, count = lines[0][1], len(lines[0][1])
+    headed = _headed(header)
+    if headed:
+        del lines[0]
+    elif 3 <= count <= len(ORDER) and [*map(_is_label, header[-3:])] == [False, True, True]:
+        header = list(ORDER[-count:])
     else:
-        table = _table(_read_ststnet(path, rows))
-    return _checked(path, table)
+        raise InputError(
+            f"no header that names truth and prediction, and {count} columns",
+            where=path,
+            row=lines[0][0],
+            mend="write a first line such as `subject,clip,truth,prediction`",
+        )
+    place = _columns(path, header)
+    rows = []
+    for order, (line, fields) in enumerate(lines, 1):
+        if len(fields) != len(header):
+            problem = f"{len(fields)} fields, not {len(header)}"
+            raise InputError(problem, where=path, row=line, mend=FORMS)
+        rows.append(_row(path, line, order, {role: fields[at] for role, at in place.items()}))
+    told = "columns by the header: " if headed else "no header; columns in this order: "
+    told += ", ".join(f"{role} '{header[at]}'" if headed else role for role, at in place.items())
+    if headed and not any(row.subject for row in rows):
+        told += "; no subjects, so that intervals are over clips and not over subjects"
+        rows = [row._replace(subject=row.clip) for row in rows]
+    for row in rows:
+        if not row.subject or not row.clip:
+            mend = "name subject and clip in every row, such as sub01/EP02_01f"
+            problem = f"'{row.subject}/{row.clip}' is no fold/clip"
+            raise InputError(problem, where=path, row=row.line, mend=mend)
+    return rows, told
 
 
-def _read_own(path: Path, lines: list[str]) -> pd.DataFrame:
-    records = list(csv.DictReader(lines))
-    missing = [name for name in PREDICTION_COLUMNS if name not in records[0]] if records else []
-    if missing or not records:
-        raise InputError(f"no column {', '.join(missing)}", where=path, mend=FORMS)
-    for number, record in enumerate(records, start=2):
-        for name in ("truth", "prediction"):
-            record[name] = _label(path, number, record[name])
-        for name in ("seed", "epoch"):
-            record[name] = _whole(path, number, name, record[name])
-    table = pd.DataFrame(records)[list(PREDICTION_COLUMNS)]
-    for name in PREDICTION_COLUMNS[-len(CLASSES) :]:
-        table[name] = pd.to_numeric(table[name], errors="coerce")
-    return table
+def _fields(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The number and the fields of every line; blank rows may stand at the end only."""
+    reader = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
+    blank = 0
+    try:
+        for line in reader:
+            fields = [field.strip() for field in line]
+            if not any(fields):
+                blank = blank or reader.line_num
+            elif blank:
+                raise InputError("a blank row", where=path, row=blank, mend="remove it")
+            else:
+                yield reader.line_num, fields
+    except csv.Error as error:
+        raise InputError(f"no table ({error})", where=path, mend=FORMS) from None
 
 
-def _read_megc(path: Path, rows: Rows) -> Iterator[Scored]:
-    """Rows `fold/clip, truth, prediction`; a fold is `subject` or `dataset/subject`."""
-    for number, line in rows:
-        fields = [field.strip() for field in line.split(",")]
-        if len(fields) != 3:
-            raise InputError(f"{len(fields)} fields, not 3", where=path, row=number, mend=FORMS)
-        if number == 1 and not fields[1].isdigit():
-            continue  # a header
-        place, clip = fields[0].rpartition("/")[::2]
-        dataset, subject = place.rpartition("/")[::2]
-        if not subject or not clip:
-            raise InputError(f"'{fields[0]}' is no fold/clip", where=path, row=number, mend=FORMS)
-        yield dataset or "log", subject, clip, *_labels(path, number, fields[1:])
+def _row(path: Path, line: int, order: int, cells: dict[str, str]) -> Row:
+    """A row of a table; its subject is empty where neither column nor path names one."""
+    clip = cells.pop("clip", str(order))
+    subject = cells.pop("subject", None)
+    if subject is None:
+        subject, _, clip = clip.replace("\\", "/").rpartition("/")
+    dataset, _, subject = subject.rpartition("/")
+    dataset = cells.pop("dataset", dataset) or "log"
+    return Row(line, dataset, subject, clip, cells.pop("truth"), cells.pop("prediction"), cells)
 
 
-def _read_ststnet(path: Path, rows: Rows) -> Iterator[Scored]:
+def _columns(path: Path, header: list[str]) -> dict[str, int]:
+    """Where each role stands in a header; an `InputError` where that is open."""
+    plain = [_plain(name) for name in header]
+    place: dict[str, int] = {}
+    for role, names in OTHERS.items():
+        if known := [name for name in names if name in plain]:
+            place[role] = plain.index(known[0])
+    for role, names in LABELS.items():
+        found = [at for at, name in enumerate(plain) if name in names]
+        if not found and role == "truth":
+            found = [at for at, name in enumerate(plain) if name in FALLBACK]
+        if len(found) != 1:
+            which = " and ".join(repr(header[at]) for at in found)
+            problem = f"{which} may both be the {role}" if found else f"no column of the {role}"
+            raise InputError(problem, where=path, row=1, mend=f"name one column '{role}'")
+        place[role] = found[0]
+    return place
+
+
+def _headed(fields: Iterable[str]) -> bool:
+    """Whether one of the fields names a column of labels."""
+    return not {*LABELS["truth"], *LABELS["prediction"]}.isdisjoint(map(_plain, fields))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _ststnet(path: Path, lines: list[tuple[int, str]]) -> Iterator[Row]:
     dataset = subject = ""
-    for number, line in rows:
-        fields = re.split(r"\s+", line)
+    for number, line in lines:
+        fields = line.split()
         if len(fields) == 2:
             dataset, subject = fields
-        elif len(fields) == 3 and dataset:
-            yield dataset, subject, fields[0], *_labels(path, number, fields[1:])
+        elif len(fields) == 3:
+            clip, truth, prediction = fields
+            yield Row(number, dataset, subject, clip, truth, prediction, {})
         else:
-            raise InputError(f"'{line[:40]}' is not understood", where=path, row=number, mend=FORMS)
+            problem = f"{line.strip()[:40]!r} is not understood"
+            raise InputError(problem, where=path, row=number, mend=FORMS)
 
 
-def _labels(path: Path, number: int, fields: list[str]) -> tuple[int, int]:
-    truth, prediction = fields
-    return _label(path, number, truth), _label(path, number, prediction)
+def _printed(path: Path, text: str, tokens: list[re.Match[str]]) -> tuple[list[Row], str]:
+    """The lists that a program printed, or its closing dictionary; if both, they must agree."""
+    found: dict[str, list[dict[str, Any]]] = {"subject": [], "key": []}
+    entry: dict[str, Any] = {}
+    line, before = 1, 0
+    for token in tokens:
+        line, before = line + text.count("\n", before, token.start()), token.start()
+        if token["labels"] is None:
+            kind = "subject" if token["subject"] else "key"
+            entry = {"line": line, "name": token[kind]}
+            found[kind].append(entry)
+            continue
+        role = "prediction" if token["prediction"] else "truth"
+        if not entry or role in entry:
+            problem = f"a second list of the {role}" if entry else "labels of no subject"
+            mend = "give each `Subject: name` one list of either kind"
+            raise InputError(problem, where=path, row=line, mend=mend)
+        entry[role] = token["labels"].replace(",", " ").split()
+    printed, closing = (_listed(path, entries) for entries in found.values())
+    if printed and closing and {row[2:6] for row in printed} != {row[2:6] for row in closing}:
+        raise InputError("printed lists and a dictionary differ", where=path, mend="keep one")
+    told = f"{'printed lists' if printed else 'a dictionary'} of labels"
+    if not printed:
+        told += f"; if it is HTNet's, of {PEEKS}"
+    elif any(token["best"] for token in tokens):
+        told += f" under 'Best Predicted', {PEEKS}"
+    return printed or closing, told
 
 
-def _label(path: Path, number: int, text: str) -> int:
-    if text not in LABELS:
-        raise InputError(
-            f"label '{text}' is outside 0..{len(CLASSES) - 1}",
-            where=path,
-            row=number,
-            mend="use 0 negative, 1 positive, 2 surprise",
-        )
-    return LABELS[text]
+def _listed(path: Path, entries: list[dict[str, Any]]) -> list[Row]:
+    rows = []
+    for entry in entries:
+        lists = [entry.get(role, []) for role in ("truth", "prediction")]
+        if len(lists[0]) != len(lists[1]) or not lists[0]:
+            problem = f"{len(lists[0])} true labels and {len(lists[1])} predictions"
+            raise InputError(
+                f"subject {entry['name']!r} has {problem}",
+                where=path,
+                row=entry["line"],
+                mend="give both lists whole, or remove the subject",
+            )
+        dataset, _, subject = entry["name"].rpartition("/")
+        for number, (truth, prediction) in enumerate(zip(*lists, strict=True), 1):
+            clip = (dataset or "log", subject, str(number))
+            rows.append(Row(entry["line"], *clip, truth, prediction, {}))
+    return rows
 
 
-def _whole(path: Path, number: int, name: str, text: str) -> int:
-    if not text.isdigit():
-        raise InputError(f"{name} '{text}'", where=path, row=number, mend="use a whole number")
-    return int(text)
+def _labels(path: Path, rows: list[Row]) -> tuple[list[list[int]], str]:
+    """Truth and prediction of each row as class numbers, and how labels were read."""
+    written = sorted({text.strip("'\"") for row in rows for text in (row.truth, row.prediction)})
+    numbers = {text: int(float(text)) for text in written if NUMBER.fullmatch(text)}
+    used = set(numbers.values())
+    start = 1 if used >= {1, 2, 3} and 0 not in used else 0
+    names = {text: WORDS[_plain(text)] for text in written if _plain(text) in WORDS}
+    classes = names | {text: number - start for text, number in numbers.items()}
+    labels = [[classes.get(t.strip("'\""), -1) for t in (r.truth, r.prediction)] for r in rows]
+    for row, pair in zip(rows, labels, strict=True):
+        for text, label in zip((row.truth, row.prediction), pair, strict=True):
+            if not 0 <= label < len(CLASSES):
+                raise InputError(
+                    f"label {text[:40]!r} is outside {start}..{start + 2}, and no class",
+                    where=path,
+                    row=row.line,
+                    mend="use 0 negative, 1 positive, 2 surprise, or these words",
+                )
+    told = [f"{start + label} {name}" for label, name in enumerate(CLASSES) if numbers]
+    told += [f"'{text}' {CLASSES[label]}" for text, label in names.items()]
+    return labels, f"labels: {', '.join(told)}"
 
 
-def _table(rows: Iterator[Scored]) -> pd.DataFrame:
-    columns = ["dataset", "subject", "clip", "truth", "prediction"]
-    table = pd.DataFrame(list(rows), columns=columns)
-    table["fold"] = table["dataset"] + "/" + table["subject"]
-    table["seed"], table["epoch"] = 0, 0
-    for name in PREDICTION_COLUMNS[-len(CLASSES) :]:
-        table[name] = float("nan")
-    return table[list(PREDICTION_COLUMNS)]
+def _is_label(text: str) -> bool:
+    return bool(NUMBER.fullmatch(text)) or _plain(text) in WORDS
 
 
-def _checked(path: Path, table: pd.DataFrame) -> Predictions:
-    if table.empty:
-        raise InputError("no predictions", where=path, mend=FORMS)
-    twice = table.duplicated(["dataset", "subject", "clip", "seed"])
-    if twice.any():
-        row = table[twice].iloc[0]
-        raise InputError(
-            f"clip {row['dataset']}/{row['subject']}/{row['clip']} is predicted twice",
-            where=path,
-            mend="keep one prediction per clip and seed",
-        )
-    return Predictions(table.reset_index(drop=True))
+def _whole(path: Path, line: int, name: str, text: str) -> int:
+    if not NUMBER.fullmatch(text):
+        raise InputError(f"{name} '{text}'", where=path, row=line, mend="use a whole number")
+    return int(float(text))

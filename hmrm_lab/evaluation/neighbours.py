@@ -32,7 +32,8 @@ def nearest_neighbours(flowset: FlowSet) -> Neighbours:
         If all clips are of one subject.
     """
     leave_one_subject_out(flowset)  # refuses a single subject
-    maps = normalise_maps(flowset.maps, "median_rms").reshape(len(flowset), -1).astype(np.float64)
+    maps = normalise_maps(flowset.maps, "median_rms", flowset.unit, flowset.inside)
+    maps = maps.reshape(len(flowset), -1).astype(np.float64)
     squares = (maps**2).sum(1)
     distances = squares[:, None] + squares - 2 * maps @ maps.T  # (n, n)
     persons = np.array(flowset.persons)

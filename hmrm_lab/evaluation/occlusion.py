@@ -13,15 +13,7 @@ from hmrm_lab.records import Floats, FlowSet
 
 Gray = NDArray[np.uint8]
 
-GRID = 4  # rows and columns of sub-regions (3.3)
 LEAST_FALL = 0.01  # falls that together are smaller have no shares: no region decides alone
-
-
-def grid_masks(size: int) -> NDArray[np.bool_]:
-    """The sixteen sub-regions of paper 3.3 as masks, row by row: (16, size, size)."""
-    row_of = np.arange(size) * GRID // size
-    cell = row_of[:, None] * GRID + row_of[None, :]
-    return np.asarray(cell[None] == np.arange(GRID**2)[:, None, None])
 
 
 def hold_still(motion: Floats, masks: NDArray[np.bool_]) -> Floats:
@@ -92,6 +84,7 @@ def occlusion_falls(
         np.zeros(count + 1, dtype=np.int64),
         clip.keys * (count + 1),
         unit=clip.unit,
+        inside=None if clip.inside is None else np.repeat(clip.inside, count + 1, axis=0),
         clips=None
         if clip.clips is None
         else np.concatenate([clip.clips, hold_clips_still(clip.clips[0], masks)]),

@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import HmrmError
-from hmrm_lab.evaluation.occlusion import GRID, shares_of
+from hmrm_lab.evaluation.occlusion import shares_of
 from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.records import CLASSES, Floats
 
-ROWS = ("brow", "eye", "nose", "mouth")  # what lies there in the canonical crop
-COLUMNS = ("outer left", "inner left", "inner right", "outer right")  # of the image
-REGIONS = tuple(f"{row} row, {column}" for row in ROWS for column in COLUMNS)
+ELSEWHERE = "elsewhere"  # what is no part of the face: cheeks, forehead, background
 NO_ANSWER = "no answer"
 DIGITS = 4
 
@@ -30,9 +28,11 @@ class RecordingPrediction:
         `detected`, `template` (not looked for) or `missing` (from the onset).
     apex_is
         `given`, `spotted`, or `guessed` where nothing seemed to move.
-    cell_falls, part_falls
-        How far the winner's probability falls with this sub-region, or this part of the face, held
-        still; see `occlusion`.
+    part_falls
+        How far the winner's probability falls with this part of the face held still, or with
+        `ELSEWHERE`; see `occlusion`.
+    parts
+        Where each of them lies in the crop.
     outside_share, outside_energy
         Of the crop's area and of its motion, what lies beyond the recording's frame and was left
         out.
@@ -47,7 +47,7 @@ class RecordingPrediction:
     probabilities : (3,)
     onset_image, apex_image : (224, 224, 3) uint8, RGB, the canonical crop
     motion : (3, H, W), order (u, v, strain), pixels of the crop
-    cell_falls : (16,), row by row
+    parts : (224, 224) bool for each name
     """
 
     recording: str
@@ -64,8 +64,8 @@ class RecordingPrediction:
     onset_image: NDArray[np.uint8]
     apex_image: NDArray[np.uint8]
     motion: Floats
-    cell_falls: Floats
     part_falls: dict[str, float]
+    parts: dict[str, NDArray[np.bool_]]
     outside_share: float
     outside_energy: float
     caveats: tuple[str, ...]
@@ -88,13 +88,13 @@ class RecordingPrediction:
         return self
 
     @property
-    def cell_shares(self) -> Floats:
-        """(16,), summing to 1; all 0 where no region decides."""
-        return shares_of(self.cell_falls)
+    def part_shares(self) -> dict[str, float]:
+        """Share of each part in the answer, summing to 1; all 0 where no part decides."""
+        shares = shares_of(np.array(list(self.part_falls.values()), np.float32))
+        return dict(zip(self.part_falls, map(float, shares), strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        regions = zip(REGIONS, self.cell_falls, self.cell_shares, strict=True)
         return {
             "recording": self.recording,
             "answer": self.answered,
@@ -117,17 +117,7 @@ class RecordingPrediction:
             "face": {"is": self.face, "provider": self.provider},
             "outside_share": _rounded(self.outside_share),
             "outside_energy": _rounded(self.outside_energy),
-            "regions": [
-                {
-                    "name": name,
-                    "row": number // GRID,
-                    "column": number % GRID,
-                    "fall": _rounded(fall),
-                    "share": _rounded(share),
-                }
-                for number, (name, fall, share) in enumerate(regions)
-                if self.answered
-            ],
+            "driven_by": {name: _rounded(share) for name, share in self.part_shares.items()},
             "parts": {name: _rounded(fall) for name, fall in self.part_falls.items()},
             "run": self.run,
             "caveats": list(self.caveats),

@@ -1,7 +1,7 @@
 """A run's figures, computed from its predictions and from nothing else."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,8 @@ import pandas as pd
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError
 from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
+from hmrm_lab.evaluation.findings import LEAK, OK, UNKNOWN
+from hmrm_lab.evaluation.leakage import judge_weights
 from hmrm_lab.evaluation.metrics import (
     METRICS,
     confusion_by_person,
@@ -17,20 +19,24 @@ from hmrm_lab.evaluation.metrics import (
     uf1_mean_over_folds,
 )
 from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, pooled
-from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, Predictions
+from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, PX, Predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.store import RunFolder
 
 DIGITS = 6
 REASONS = 3  # in one sentence
+WEIGHTS = {
+    LEAK: "WEIGHTS TRAINED ON TEST SUBJECTS: not comparable with honest results",
+    UNKNOWN: "WEIGHTS UNKNOWN: they may have been trained on test subjects",
+}
 
 
 def collect_predictions(run: RunFolder) -> Predictions:
     """All finished units in one table, ordered by data set, subject, clip and seed."""
     rows = [row for unit in run.units() for row in unit["predictions"]]
     if not rows:
-        why = describe_failures(run) or f"{run.path} holds no finished fold"
-        raise IncompleteRunError(f"{why}; run the same command again")
+        begin = f"{run.path} holds no finished fold; give its `hmrm run` command"
+        raise IncompleteRunError(describe_failures(run) or begin)
     table = pd.DataFrame(rows)[list(PREDICTION_COLUMNS)]
     order = ["dataset", "subject", "clip", "seed"]
     return Predictions(table.sort_values(order, kind="stable").reset_index(drop=True))
@@ -53,12 +59,14 @@ def summarise_run(run: RunFolder) -> dict[str, Any]:
     expected = data["folds"] * len(config.evaluation.seeds)
     done = len(predictions.table[["fold", "seed"]].drop_duplicates())
     return {
+        "preset": config.preset,
         "system": config.model.name,
         "data": config.data.name,
         "flow": flow_of(config, data),
         "epoch_rule": rule_of(config),
         "peeking": rule_of(config) in PEEKING,
         "control": config.evaluation.control,
+        **weights_note(config, data),
         "units_done": done,
         "units_expected": expected,
         "units_failed": len(run.failures()),
@@ -84,7 +92,7 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
         return "none (clips)"
     if not config.input.reads_flow:
         return f"none ({', '.join(config.input.channels)})"
-    if data["unit"] != "px":
+    if data["unit"] != PX:
         return "as published"
     words = [config.flow.name]
     trained = not systems[config.model.name].is_estimator  # an estimator leaves its flow alone
@@ -93,12 +101,21 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
+def weights_note(config: ExperimentConfig, data: dict[str, Any]) -> dict[str, str]:
+    """`weights` of the figures: what the audit finds in them, where that is not all right."""
+    state = judge_weights(config, data).state
+    return {} if state == OK else {"weights": state}
+
+
 def stamp(metrics: dict[str, Any]) -> str:
-    """The words that stand under every table and figure: rule, folds, control, completeness."""
+    """The words that stand under every table and figure: rule, folds, what bars a comparison."""
     rule = metrics["epoch_rule"]
-    words = ["no epochs, fitted in one step" if rule == NO_RULE else f"epoch rule {rule}"]
+    words = ["SMOKE: a check of the installation, the numbers mean nothing"] * is_smoke(metrics)
+    words += ["no epochs, fitted in one step" if rule == NO_RULE else f"epoch rule {rule}"]
     if metrics["peeking"]:
         words.append("PEEKS AT THE TEST SUBJECT: not comparable with honest results")
+    if "weights" in metrics:
+        words.append(WEIGHTS[metrics["weights"]])
     if metrics["control"] != "none":
         words.append(f"CONTROL: {metrics['control'].replace('_', ' ')}")
     subjects, seeds = metrics["all"]["subjects"], len(metrics["seeds"])
@@ -110,8 +127,13 @@ def stamp(metrics: dict[str, Any]) -> str:
     return "; ".join(words)
 
 
+def is_smoke(metrics: Mapping[str, Any]) -> bool:
+    """Whether the settings began with the preset `smoke`, whose figures mean nothing."""
+    return metrics.get("preset") == "smoke"
+
+
 def describe_failures(run: RunFolder) -> str:
-    """How many folds failed and why, each reason once; empty if none did."""
+    """How many folds failed, why, and what helps, each once; empty if none did."""
     failures = run.failures()
     if not failures:
         return ""
@@ -122,8 +144,19 @@ def describe_failures(run: RunFolder) -> str:
     more = [f"{len(reasons) - REASONS} other reasons"] if len(reasons) > REASONS else []
     return (
         f"{len(failures)} of {total} folds failed ({', '.join([*told, *more])}), see "
-        f"{run.path / 'failed'}"
+        f"{run.path / 'failed'}; {'; '.join(dict.fromkeys(map(_advice, failures)))}"
     )
+
+
+def _advice(failure: Mapping[str, Any]) -> str:
+    """What helps against a failure: the same command only where it may end otherwise."""
+    if failure["kind"] == "diverged":
+        return "the same training would diverge again: lower training.lr or set training.clip_norm"
+    if failure["kind"] == "memory":
+        return "free memory or lower --jobs; the same command tries them again"
+    if failure.get("traceback"):
+        return "a traceback kept there is a fault of the program: report it"
+    return "the same command tries them again"
 
 
 def _figures(predictions: Predictions) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.evaluation.chance import permuted
 from hmrm_lab.evaluation.cost import time_inference
 from hmrm_lab.evaluation.desk import Desk
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
@@ -43,8 +44,7 @@ def run_unit(
     settle_process(device)
     started = time.perf_counter()
     train = flowset.take(unit.fold.train)
-    if config.evaluation.control == "shuffled_labels":
-        train = shuffle_labels(train, unit.seed)
+    train = control_labels(config, train, unit.seed)
     task = Task(
         config,
         train,
@@ -74,10 +74,18 @@ def unit_seed(fold: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{fold}\0{seed}".encode()).digest()[:4])
 
 
-def shuffle_labels(train: FlowSet, seed: int) -> FlowSet:
-    """The control: training labels permuted among the clips, so that there is nothing to learn."""
-    order = np.random.default_rng([seed, len(train)]).permutation(len(train))
-    return train.with_labels(train.labels[order])
+def control_labels(config: ExperimentConfig, train: FlowSet, seed: int) -> FlowSet:
+    """The training clips, in a control with labels permuted, so that there is nothing to learn.
+
+    Among all clips; or among those of each subject, whose most frequent class stays what it was.
+    """
+    rng = np.random.default_rng([seed, len(train)])
+    if config.evaluation.control == "shuffled_labels":
+        return train.with_labels(train.labels[rng.permutation(len(train))])
+    if config.evaluation.control == "shuffled_within_subjects":
+        subjects = np.unique(train.persons, return_inverse=True)[1]
+        return train.with_labels(permuted(train.labels, subjects, 1, rng)[0])
+    return train
 
 
 def _account(config: ExperimentConfig, train: FlowSet, answer: Answer) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Affine:
         """In radians, positive from the x axis to the y axis, which is clockwise on a screen."""
         return float(np.arctan2(self.linear[1, 0], self.linear[0, 0]))
 
-    def points(self, points: Floats) -> Floats:
+    def points(self, points: NDArray[np.floating]) -> Floats:
         """Where points go: (n, 2) to (n, 2)."""
         return (points @ self.linear.T + self.shift).astype(np.float32)
 

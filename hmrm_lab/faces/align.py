@@ -77,7 +77,15 @@ class AlignedKnownFrames(AlignedFrames):
         """The exact flow from one frame to another: (2, size, size) float32, pixels of the crop."""
         assert isinstance(self.frames, KnownMotion)
         flow = self.frames.flow(source, target).transpose(1, 2, 0) @ self.to_crop.linear.T
-        return warp(flow.astype(np.float32), self.to_crop, self.size_px).transpose(2, 0, 1)
+        size = (self.size_px, self.size_px)
+        crop = cv2.warpAffine(
+            flow.astype(np.float32),
+            self.to_crop.matrix(),
+            size,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return np.asarray(crop.transpose(2, 0, 1), dtype=np.float32)
 
 
 def crop_map(face: Face, size_px: int = CROP_PX) -> Affine:

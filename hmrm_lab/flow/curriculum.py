@@ -13,13 +13,13 @@ from hmrm_lab.datasets.flow_truth.flying_chairs import flying_chairs
 from hmrm_lab.datasets.flow_truth.flying_things import flying_things
 from hmrm_lab.datasets.flow_truth.stored import StoredPairs
 from hmrm_lab.datasets.flow_truth.textures import procedural_pictures
+from hmrm_lab.datasets.images import SUFFIXES, read_image
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.schedules import Preset
 from hmrm_lab.records import Floats
 
 TRAINING_SEED = 20_000  # of pictures and people; evaluation draws its own from other seeds
 STOCK, PEOPLE = 160, 24
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif")
 _LARGEST_SIDE = 900
 
 
@@ -49,12 +49,10 @@ def procedural_mixture(
 
 def read_pictures(folder: Path) -> list[Floats]:
     """Every picture of a folder as (H, W, 3) float32, RGB in 0..255."""
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    images = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in files]
-    pictures = [cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images if image is not None]
-    if not pictures:
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
         raise InputError("no pictures", where=folder, mend="name a folder of photographs")
-    return [_bounded(picture).astype(np.float32) for picture in pictures]
+    return [_bounded(read_image(path).astype(np.float32)) for path in files]
 
 
 def _bounded(picture: Floats) -> Floats:

@@ -4,9 +4,10 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrm_lab.records import CHANNELS, PICTURES, Floats
+from hmrm_lab.records import CHANNELS, PICTURES, RELATIVE, Floats
 
 STILL = 1e-6  # a map whose RMS is below this shows no motion
 
@@ -23,30 +24,45 @@ def without_median(flow: Floats) -> Floats:
     return left
 
 
-def normalise_maps(maps: Floats, method: Literal["none", "median_rms"]) -> Floats:
+def normalise_maps(
+    maps: Floats,
+    method: Literal["none", "median_rms"],
+    unit: str,
+    inside: NDArray[np.bool_] | None = None,
+) -> Floats:
     """Put every map on a scale of its own.
 
     `median_rms` takes the median of u and of v away (head motion, or the unknown zero of 8-bit
-    maps) and divides both by their common RMS (intensity); strain is divided by its own RMS.
+    maps) and divides both by their common RMS (intensity); strain is divided by its own RMS. Of
+    `RELATIVE` maps u and v have no common scale: each is divided by its own RMS.
 
     Shapes
     ------
     maps : (n, 3, H, W), order (u, v, strain)
+    inside : (n, H, W), cells that count in an RMS; the others have the median and count in none
     """
     if method == "none":
         return maps
     flow = without_median(maps[:, :2])
-    strain = maps[:, 2:]
-    return np.concatenate([flow / _rms(flow), strain / _rms(strain)], axis=1).astype(np.float32)
+    alike = [flow[:, :1], flow[:, 1:]] if unit == RELATIVE else [flow]  # of one scale
+    scaled = [part / _rms(part, inside) for part in (*alike, maps[:, 2:])]
+    return np.concatenate(scaled, axis=1).astype(np.float32)
 
 
-def normalise_live(maps: Tensor, method: Literal["none", "median_rms"]) -> Tensor:
-    """`normalise_maps` for maps of a flow that is still learning: a gradient passes through."""
+def normalise_live(
+    maps: Tensor, method: Literal["none", "median_rms"], inside: Tensor | None = None
+) -> Tensor:
+    """`normalise_maps` for maps of a flow that is still learning: a gradient passes through.
+
+    Cells outside may have any motion here; there is none in what is returned.
+    """
+    seen = torch.ones_like(maps[:, :1], dtype=torch.bool) if inside is None else inside[:, None]
     if method == "none":
-        return maps
-    median = maps[:, :2].flatten(2).quantile(0.5, dim=2)  # (B, 2)
-    flow, strain = maps[:, :2] - median[..., None, None], maps[:, 2:]
-    return torch.cat([flow / _live_rms(flow), strain / _live_rms(strain)], dim=1)
+        return maps * seen
+    known = maps[:, :2].masked_fill(~seen, torch.nan).flatten(2)
+    median = known.nanquantile(0.5, dim=2).nan_to_num()  # (B, 2)
+    flow, strain = (maps[:, :2] - median[..., None, None]) * seen, maps[:, 2:] * seen
+    return torch.cat([flow / _live_rms(flow, seen), strain / _live_rms(strain, seen)], dim=1)
 
 
 def root(values: Tensor) -> Tensor:
@@ -69,12 +85,16 @@ def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
     return torch.stack([planes[name] for name in channels], dim=1)
 
 
-def _rms(values: Floats) -> Floats:
+def _rms(values: Floats, inside: NDArray[np.bool_] | None) -> Floats:
     """Root mean square per map; a map without any motion is left as it is."""
-    rms = np.sqrt(np.mean(values**2, axis=(1, 2, 3), keepdims=True))
+    mean = np.mean(values**2, axis=(1, 2, 3), keepdims=True)
+    if inside is not None:
+        mean = mean / np.maximum(inside.mean(axis=(1, 2)), STILL)[:, None, None, None]
+    rms = np.sqrt(mean)
     return np.where(rms > STILL, rms, 1.0).astype(np.float32)
 
 
-def _live_rms(values: Tensor) -> Tensor:
-    rms = root((values**2).mean((1, 2, 3), keepdim=True))
+def _live_rms(values: Tensor, seen: Tensor) -> Tensor:
+    share = seen.to(values).mean((1, 2, 3), keepdim=True).clamp_min(STILL)
+    rms = root((values**2).mean((1, 2, 3), keepdim=True) / share)
     return torch.where(rms > STILL, rms, 1.0)

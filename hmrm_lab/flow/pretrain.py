@@ -4,7 +4,7 @@ What a step sees depends on the seed and the number of the step alone, and a che
 else; so a run that was killed and resumed ends with the same bytes as one that was not.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from hmrm_lab.flow.checkpoint import History, TrainingState, read_checkpoint, wr
 from hmrm_lab.flow.gru_attention.weights import save_weights
 from hmrm_lab.flow.schedules import Preset, Stage, learning_rate
 from hmrm_lab.process import keep_memory
+from hmrm_lab.tensors import PROCEDURAL
 
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "loss.csv"
@@ -43,6 +44,7 @@ def pretrain(
     *,
     seed: int = 0,
     device: str = "cpu",
+    subjects: Iterable[str] = (PROCEDURAL,),
     on_step: OnStep | None = None,
 ) -> Path:
     """Train a network, or go on where a killed run stopped.
@@ -53,6 +55,8 @@ def pretrain(
         The folder of the checkpoint, the loss of every step (CSV) and, at the end, the weights.
     sources
         Where the pairs of each stage come from, by the stage's `data`.
+    subjects
+        Whom the sources show, for the header of the weights.
     on_step
         Called after every step with its number, the number of all steps, and the loss.
 
@@ -83,7 +87,7 @@ def pretrain(
             on_step(state.step, preset.steps, loss)
         if state.step % preset.checkpoint_every == 0 or state.step == preset.steps:
             write_checkpoint(out / CHECKPOINT, state)
-    save_weights(out / WEIGHTS, state.averaged)
+    save_weights(out / WEIGHTS, state.averaged, subjects=subjects)
     return out / WEIGHTS
 
 

@@ -41,11 +41,16 @@ def motion_map(flow_px: Floats, size: int, inside: NDArray[np.bool_] | None = No
         return np.stack([area_means(m, size) for m in maps])
     share = area_means(inside[None].astype(np.float32), size)
     seen = share[0] >= 0.5
-    if not seen.any():
-        return np.zeros((len(maps), 3, size, size), dtype=np.float32)
     reduced = np.stack([area_means(m * inside, size) for m in maps]) / np.maximum(share, 0.5)
-    still = np.median(reduced[:, :, seen], axis=2) * np.array([1, 1, 0])
-    return np.where(seen, reduced, still[:, :, None, None]).astype(np.float32)
+    return np.stack([still_outside(m, seen) for m in reduced])
+
+
+def still_outside(motion: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """A map (3, H, W) of which the cells outside have the median flow of the others, no strain."""
+    still = np.zeros(3, dtype=np.float32)
+    if inside.any():
+        still[:2] = np.median(motion[:2, inside], axis=1)
+    return np.where(inside, motion, still[:, None, None]).astype(np.float32)
 
 
 def area_means(maps: Floats, size: int) -> Floats:

@@ -33,6 +33,8 @@ CARD = Card(
         "formulas that the publication lacks are derived (docs/paper-map.md)",
         "the default preset reads a region as one token, the paper preset its pixels"
         " (decision 0003)",
+        "on published maps u and v are scaled each by its own RMS before magnitude, and not turned"
+        " (decision 0001)",
     ),
 )
 

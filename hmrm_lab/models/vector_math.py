@@ -4,11 +4,19 @@ numba calls the scalar functions of the C library otherwise, and the fast-math f
 give vector ones are wrong by 25 to 99 % here.
 """
 
+import atexit
+import logging
+import os
 from collections.abc import Callable
+from functools import cache
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 import numba
 import numpy as np
+
+log = logging.getLogger(__name__)
 
 f32 = np.float32
 LOG2_E = f32(1.4426950408889634)
@@ -24,7 +32,24 @@ def compiled(function: Callable[..., Any], *, reorder: bool = True, inside: bool
     jit = numba.njit(
         cache=True, nogil=True, error_model="numpy", fastmath=flags, forceinline=inside
     )
-    return jit(function)
+    try:
+        return jit(function)
+    except RuntimeError:  # neither beside this file nor at home can it be kept
+        _keep_elsewhere()
+        return jit(function)
+
+
+@cache
+def _keep_elsewhere() -> None:
+    """Keep machine code until this process ends; its children find it."""
+    folder = mkdtemp(prefix="hmrm-numba-")
+    atexit.register(rmtree, folder, ignore_errors=True)
+    os.environ["NUMBA_CACHE_DIR"] = folder
+    numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
+    log.warning(
+        "machine code is compiled anew, as neither the installation nor the home folder can be "
+        "written; set NUMBA_CACHE_DIR to a folder that can"
+    )
 
 
 def inlined(function: Callable[..., Any]) -> Any:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation.cache import cache_file, digest_of, read_arrays, write_arrays
 from hmrm_lab.preparation.crops import aligned_frames, crop_identity, require_provider
@@ -57,7 +58,9 @@ def load_all(
     """`make_all` of a data set. What is made of drawn clips is kept in one file, all together."""
     if all(isinstance(clip.frames, IdentifiedFrames) for clip in clips):
         return make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
-    known = digest_of(data.model_dump_json(), *(identity(recipe, clip, faces) for clip in clips))
+    known = digest_of(
+        DRAWING, data.model_dump_json(), *(identity(recipe, clip, faces) for clip in clips)
+    )
     file = cache_folder() / f"{data.name}-{recipe.kind}-{known[:16]}.npz"
     stored = _stored(file, recipe.kind, (len(clips), *recipe.shape))
     if stored is not None:

@@ -35,6 +35,7 @@ from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, ClipKey, Floats
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
+from hmrm_lab.store import check_cache
 
 FORMAT = 2  # raise it when the same settings give other crops
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
@@ -143,7 +144,10 @@ def crop_clips(
 def crop_clip(clip: Clip, faces: FacesConfig) -> Crop:
     """The crop of one clip; what is wrong with it is raised as `InputError`."""
     file = _file_of(clip, faces)
-    return _stored(clip, file) or _keep(clip, file, _cut(clip, faces))
+    if crop := _stored(clip, file):
+        return crop
+    check_cache()
+    return _keep(clip, file, _cut(clip, faces))
 
 
 def whole_clips(clips: Sequence[Clip], crops: Sequence[Crop]) -> list[Clip]:

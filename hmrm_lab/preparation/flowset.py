@@ -9,6 +9,7 @@ import numpy as np
 
 import hmrm_lab.datasets  # noqa: F401  registers the data sets
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_known
 from hmrm_lab.flow.motion import learnt_network
@@ -36,8 +37,6 @@ from hmrm_lab.store import cache_folder
 
 log = logging.getLogger(__name__)
 
-OPTIONAL = ("masks", "inside", "outside_energy")  # of the arrays of a flow set
-
 
 def load_flowset(
     config: ExperimentConfig,
@@ -49,7 +48,8 @@ def load_flowset(
 ) -> FlowSet:
     """The motion maps of the data set that the settings name, computed where needed.
 
-    Clips that are not usable for these settings are left out; the log tells.
+    Subjects that the settings declare one person go by one name. Clips that are not usable for
+    these settings are left out; the log tells.
 
     Parameters
     ----------
@@ -58,6 +58,17 @@ def load_flowset(
     on_faces, on_progress
         Called as faces are cut out of recordings, and as flow is computed.
     """
+    flowset = _load(config, root, jobs, on_faces, on_progress)
+    return flowset.with_same_person(config.evaluation.same_person)
+
+
+def _load(
+    config: ExperimentConfig,
+    root: Path | None,
+    jobs: int,
+    on_faces: Progress,
+    on_progress: Progress,
+) -> FlowSet:
     if config.flow.finetune:
         learnt_network(config.flow)  # complains of a flow that cannot learn
     source = _open(config, root)
@@ -136,7 +147,7 @@ def compute_flowset(
         tuple(clip.key for clip in clips),
         masks=np.stack(known) if len(known) == len(clips) else None,
         inside=None if inside.all() else inside,
-        outside_energy=np.stack([motion.outside_energy for motion in motions]),
+        outside_energy=np.array([motion.outside_energy for motion in motions], dtype=np.float32),
     )
 
 
@@ -204,13 +215,17 @@ def _files_of(clips: Sequence[Clip], flow: FlowConfig) -> list[Path | None]:
 def _make(clip: Clip, flow: FlowConfig, file: Path | None) -> Motion:
     motion = clip_motion(clip, flow)
     if file is not None:
-        write_arrays(file, {k: v for k, v in motion._asdict().items() if v is not None})
+        known = {name: value for name, value in motion._asdict().items() if value is not None}
+        write_arrays(file, {name: np.asarray(value) for name, value in known.items()})
     return motion
 
 
 def _stored(file: Path | None) -> Motion | None:
     arrays = read_arrays(file) if file is not None else None
-    return None if arrays is None else Motion(**{"masks": None, **arrays})
+    if arrays is None:
+        return None
+    energy = float(arrays["outside_energy"])
+    return Motion(arrays["maps"], arrays.get("masks"), arrays["inside"], energy)
 
 
 def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
@@ -218,7 +233,7 @@ def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
     frames = config.flow.finetune_side_px if config.flow.finetune else None
     data = config.data.model_dump_json()
     contents = [f"{clip.label} {_content(clip)}" for clip in clips]
-    return digest_of(FORMAT, data, flow_identity(config.flow), frames, *contents)[:16]
+    return digest_of(FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents)[:16]
 
 
 def _content(clip: Clip) -> str:
@@ -235,9 +250,8 @@ def _write(file: Path, flowset: FlowSet) -> None:
         "labels": flowset.labels,
         "keys": np.array(flowset.keys),
     }
-    for name in OPTIONAL:
-        if getattr(flowset, name) is not None:
-            arrays[name] = getattr(flowset, name)
+    optional = {name: getattr(flowset, name) for name in ("masks", "inside", "outside_energy")}
+    arrays |= {name: array for name, array in optional.items() if array is not None}
     if flowset.frames is not None:
         arrays["frames"], arrays["pixel"] = flowset.frames.images, flowset.frames.pixel
     write_arrays(file, arrays, compress=True)
@@ -251,6 +265,8 @@ def _read(file: Path) -> FlowSet | None:
         arrays["maps"],
         arrays["labels"],
         tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
-        **{name: arrays.get(name) for name in OPTIONAL},
+        masks=arrays.get("masks"),
+        inside=arrays.get("inside"),
+        outside_energy=arrays.get("outside_energy"),
         frames=FramePairs(arrays["frames"], arrays["pixel"]) if "frames" in arrays else None,
     )

@@ -31,13 +31,17 @@ class Motion(NamedTuple):
     maps : (3, 28, 28) float32, order (u, v, strain)
     masks : (2, 28, 28) bool, eyes and mouth; None where the frames bring no landmarks
     inside : (28, 28) bool, what of the crop the recording shows
-    outside_energy : () float32, share of the motion energy that lay beyond it
+
+    Parameters
+    ----------
+    outside_energy
+        The share of the motion energy that lay beyond it.
     """
 
     maps: Floats
     masks: NDArray[np.bool_] | None
     inside: NDArray[np.bool_]
-    outside_energy: Floats
+    outside_energy: float
 
 
 @runtime_checkable
@@ -78,12 +82,12 @@ def head_motion(flow_px: Floats, inside: NDArray[np.bool_]) -> Floats:
     return np.median(seen, axis=1).astype(np.float32)[:, None, None]
 
 
-def outside_energy(flow_px: Floats, inside: NDArray[np.bool_]) -> Floats:
-    """The share of a flow's energy, less that of the head's motion, that lies outside: ()."""
+def outside_energy(flow_px: Floats, inside: NDArray[np.bool_]) -> float:
+    """The share of a flow's energy, less that of the head's motion, that lies outside."""
     if inside.all():
-        return np.float32(0)
+        return 0.0
     energy = np.square(flow_px - head_motion(flow_px, inside)).sum(0)
-    return np.float32(energy[~inside].sum() / max(float(energy.sum()), 1e-12))
+    return float(energy[~inside].sum() / max(float(energy.sum()), 1e-12))
 
 
 def dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:

@@ -178,8 +178,12 @@ def _detail_left(crop: NDArray[np.uint8], landmarks: Floats) -> float:
 
 def _same_face(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> bool:
     """Whether two faces look alike, each upright by its own points or where the onset has it."""
+    assert one.face is not None and other.face is not None
     sigma = FACE * _eyes_px(landmarks)
-    first, second = (warp(frame.whole, crop_map(frame.face)) for frame in (one, other))
+    first, second = (
+        warp(whole, crop_map(face))
+        for whole, face in ((one.whole, one.face), (other.whole, other.face))
+    )
     return max(_alike(first, second, sigma), _alike(one.crop, other.crop, sigma)) >= ALIKE
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from joblib import delayed
 
 from hmrm_lab.process import workers
+from hmrm_lab.store import check_cache
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -23,9 +24,17 @@ def make_missing(
     jobs: int,
     on_progress: Progress = no_progress,
 ) -> list[T]:
-    """What is stored, and `make(*arguments[n])` where `stored[n]` is None, in the given order."""
+    """What is stored, and `make(*arguments[n])` where `stored[n]` is None, in the given order.
+
+    Raises
+    ------
+    InputError
+        If something has to be made, and the cache cannot be written.
+    """
     results = list(stored)
     missing = [number for number, result in enumerate(stored) if result is None]
+    if missing:
+        check_cache()
     done = len(stored) - len(missing)
     pool = workers(min(jobs, len(missing)), "generator")
     made = pool(delayed(make)(*arguments[number]) for number in missing)

@@ -16,7 +16,8 @@ from hmrm_lab.reporting.published import claims_of
 from hmrm_lab.reporting.tables import ALL, count_words, note
 from hmrm_lab.store import RunFolder
 
-HONEST, ORACLE, NULL = "honest", "oracle", "null"
+HONEST, ORACLE = "honest", "oracle"
+NULL, NULL_WITHIN = "null", "null within subjects"
 METRICS = ("uf1", "uar", "acc")
 COMPOSITE = frozenset({"smic", "casme2", "samm"})  # the data of a claim on `all`
 SKETCH = "sketch"
@@ -96,6 +97,11 @@ def comparison_table(outcome: Outcome) -> pd.DataFrame:
     return table
 
 
+def has_smoke(table: pd.DataFrame) -> bool:
+    """Whether a row is of the preset `smoke`, so that nothing can be ranked."""
+    return bool(table["Note"].str.contains("SMOKE").any())
+
+
 def parts_of(table: pd.DataFrame) -> list[str]:
     """The data sets behind the whole, where there are several."""
     end = " ACC"  # the oracle rule and the control have none
@@ -104,6 +110,8 @@ def parts_of(table: pd.DataFrame) -> list[str]:
 
 def ranking_over_sets(table: pd.DataFrame) -> Ranking | str:
     """Mean ranks over the data sets; or why there are none."""
+    if has_smoke(table):
+        return "SMOKE: these runs rank nothing"
     parts = parts_of(table)
     scored = [f"{part} UF1" for part in parts]
     rows = table[table["Rank"].notna()].dropna(subset=scored)
@@ -115,10 +123,10 @@ def ranking_over_sets(table: pd.DataFrame) -> Ranking | str:
 def parameter_statement(table: pd.DataFrame, ours: str) -> str:
     """Our parameters against those of the systems whose UF1 lies within our interval.
 
-    Computed from the table; empty where we have no figures in it.
+    Computed from the table; empty where we have no figures in it, or such as mean nothing.
     """
     rows = table[table["Rank"].notna()].set_index("System")
-    if ours not in rows.index:
+    if ours not in rows.index or has_smoke(table):
         return ""
     size, low, high = (float(rows[name][ours]) for name in ("Parameters", "UF1 low", "UF1 high"))
     if math.isnan(size):
@@ -179,7 +187,7 @@ def _scores(run: RunFolder | None) -> dict[str, float]:
 def _beside(outcome: Outcome, name: str, honest: RunFolder | None) -> dict[str, float]:
     """The rule that peeks and the control, where they were run."""
     found: dict[str, float] = {}
-    for kind, title in ((ORACLE, "Oracle"), (NULL, "Null")):
+    for kind, title in ((ORACLE, "Oracle"), (NULL, "Null"), (NULL_WITHIN, "Null within")):
         if kind not in outcome.runs:
             continue
         run = outcome.complete(kind).get(name)

@@ -45,6 +45,9 @@ def scores_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     figure = go.Figure()
     _add_scores(figure, rows, "UF1", "measured", BLUE, "circle", intervals=True)
     _add_scores(figure, rows, "Null UF1", "shuffled labels", INK, "square-open")
+    _add_scores(
+        figure, rows, "Null within UF1", "shuffled within subjects", INK, "triangle-up-open"
+    )
     _add_scores(figure, rows, "Claimed UF1", "claimed by its authors", ORANGE, "diamond-open")
     return _finish(figure, rows, SCORES, caption, {"title": UF1, "range": [0, 1]})
 

@@ -10,11 +10,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from hmrm_lab.evaluation.epoch_rules import RULES
-from hmrm_lab.evaluation.summary import collect_predictions, stamp
+from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.comparison import (
     HONEST,
     NULL,
+    NULL_WITHIN,
     ORACLE,
     SKETCH,
     Outcome,
@@ -42,7 +43,7 @@ from hmrm_lab.reporting.comparison_words import (
 )
 from hmrm_lab.reporting.cost_figures import CONVENTION
 from hmrm_lab.reporting.pages import figure_box, render_page
-from hmrm_lab.reporting.tables import clips_words, to_csv, unused_words
+from hmrm_lab.reporting.tables import SMOKE_WARNING, clips_words, to_csv, unused_words
 from hmrm_lab.sections import ModelConfig
 from hmrm_lab.store import to_json, write_atomic
 
@@ -154,11 +155,12 @@ def _shown(title: str, words: pd.DataFrame, table: pd.DataFrame | None = None) -
 
 
 def _warnings(outcome: Outcome) -> list[tuple[str, str]]:
-    """What went wrong, one line for each."""
-    return [
+    """What bars a ranking, then what went wrong, one line for each."""
+    runs = outcome.runs[HONEST].values()
+    return [SMOKE_WARNING] * any(is_smoke(run.metrics()) for run in runs) + [
         (
             "{} ({}) failed or is incomplete".format(*name.rsplit(", ", 1)),
-            f"{reason}. The same command tries it again.",
+            f"{reason}.",
         )
         for name, reason in outcome.problems.items()
     ]
@@ -196,6 +198,11 @@ def _beside_note(outcome: Outcome) -> str:
         told += " Oracle: the epoch that does best on the test person; it peeks, and ranks nothing."
     if NULL in outcome.runs:
         told += " Null: trained on shuffled labels, so that what it scores is chance, or a leak."
+    if NULL_WITHIN in outcome.runs:
+        told += (
+            " Null within: trained on labels shuffled among the clips of each subject, so that it"
+            " knows no more than how often subjects show each class."
+        )
     return told
 
 

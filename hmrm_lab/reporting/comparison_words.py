@@ -6,12 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from hmrm_lab.reporting.comparison import METRICS, SKETCH, p_words, parts_of
+from hmrm_lab.reporting.comparison import METRICS, SKETCH, has_smoke, p_words, parts_of
 from hmrm_lab.reporting.published import claims_of
 from hmrm_lab.reporting.tables import ALL, count_words, latex_row
 
 SIGNIFICANT = 0.05
 NONE = "–"
+BESIDE = {"Oracle UF1": "", "Peeking adds": "+", "Null UF1": "", "Null within UF1": ""}
 CHECKED = ("UF1", "UAR", "ACC")
 
 
@@ -27,7 +28,7 @@ def result_words(table: pd.DataFrame) -> pd.DataFrame:
             NONE if math.isnan(row["p (Holm)"]) else p_words(row["p (Holm)"]) for row in rows
         ],
     }
-    for name, sign in (("Oracle UF1", ""), ("Peeking adds", "+"), ("Null UF1", "")):
+    for name, sign in BESIDE.items():
         if name in table:
             words[name] = [_number(row[name], sign) for row in rows]
     if table["Claimed UF1"].notna().any():
@@ -103,6 +104,8 @@ def lead(table: pd.DataFrame) -> list[str]:
     ranked = table[table["Rank"].notna()]
     if ranked.empty:
         return ["No system has a complete run yet: there is nothing to rank."]
+    if has_smoke(ranked):
+        return [f"{len(ranked)} systems ran with the preset smoke: their order says nothing."]
     best = ranked.iloc[0]
     words = [
         f"Of {len(ranked)} system{'s' if len(ranked) > 1 else ''}, {best['System']} has the highest"

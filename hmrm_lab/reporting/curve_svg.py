@@ -13,8 +13,8 @@ LEFT, RIGHT, TOP, BOTTOM = 34, 12, 42, 38
 MOST_TICKS = 16
 
 
-def curve_svg(curve: ApexCurve, frame: int, truth: int | None = None) -> str:
-    """The curve with the spotted apex, the true one where it is known, and the present frame."""
+def curve_svg(curve: ApexCurve, frame: int, annotated: int | None = None) -> str:
+    """Draw the curve with the spotted apex, the annotated one if any, and the present frame."""
     first, last = int(curve.frames[0]), int(curve.frames[-1])
     top = float(curve.curve.max(initial=0)) or 1.0
 
@@ -37,15 +37,15 @@ def curve_svg(curve: ApexCurve, frame: int, truth: int | None = None) -> str:
         text(LEFT - 6, y(0) + 4, "0", "end"),
         line(x(curve.apex), TOP, x(curve.apex), y(0), VERMILLION, 2, "6 4"),
     ]
-    if truth is not None:
-        parts.append(line(x(truth), TOP, x(truth), y(0), GREEN, 2))
+    if annotated is not None:
+        parts.append(line(x(annotated), TOP, x(annotated), y(0), GREEN, 2))
     parts += [
         f'<polyline points="{path}" fill="none" stroke="{BLUE}" stroke-width="2"/>',
         f'<circle cx="{x(frame):.1f}" cy="{y(now):.1f}" r="6" fill="{ORANGE}"/>',
-        *_legend(curve, frame, truth),
+        *_legend(curve, frame, annotated),
     ]
     words = f"Apex curve, frame {frame}, spotted apex {curve.apex}"
-    words += "" if truth is None else f", true apex {truth}"
+    words += "" if annotated is None else f", annotated apex {annotated}"
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}"'
         f' style="width:100%;max-width:{WIDTH}px" font-family="system-ui, sans-serif"'
@@ -53,10 +53,10 @@ def curve_svg(curve: ApexCurve, frame: int, truth: int | None = None) -> str:
     )
 
 
-def _legend(curve: ApexCurve, frame: int, truth: int | None) -> list[str]:
+def _legend(curve: ApexCurve, frame: int, annotated: int | None) -> list[str]:
     entries = [(ORANGE, f"frame {frame}"), (VERMILLION, f"spotted apex {curve.apex}")]
-    if truth is not None:
-        entries.append((GREEN, f"true apex {truth}"))
+    if annotated is not None:
+        entries.append((GREEN, f"annotated apex {annotated}"))
     parts = []
     for place, (colour, words) in enumerate(entries):
         left = LEFT + 130 * place

@@ -74,9 +74,9 @@ def faces_figure(
 
 
 def apex_curve_figure(
-    curve: ApexCurve, truth: int | None = None, *, caption: str = ""
+    curve: ApexCurve, annotated: int | None = None, *, caption: str = ""
 ) -> go.Figure:
-    """The curve that the apex was read from, with the spotted and, where known, the true apex."""
+    """The curve that the apex was read from, with the spotted and any annotated apex."""
     figure = go.Figure()
     figure.add_scatter(
         x=curve.frames,
@@ -86,14 +86,14 @@ def apex_curve_figure(
         showlegend=False,
         hovertemplate="frame %{x}: %{y:.2f}<extra></extra>",
     )
-    _mark_apexes(figure, curve, truth, VERMILLION, GREEN)
+    _mark_apexes(figure, curve, annotated, VERMILLION, GREEN)
     words = "" if curve.spotted else "The curve has no peak: the apex is a guess."
     title = "Apex curve: all parts, smoothed"
     return _by_frame(figure, title, NOISE_UNIT, f"{words}\n{caption}", legend_rows=1)
 
 
 def part_curves_figure(
-    curve: ApexCurve, truth: int | None = None, *, caption: str = ""
+    curve: ApexCurve, annotated: int | None = None, *, caption: str = ""
 ) -> go.Figure:
     """How far each part of the face differs from onset and offset, before smoothing."""
     figure = go.Figure()
@@ -106,7 +106,7 @@ def part_curves_figure(
             line={"color": part_colour(name), "dash": "dot" if name.endswith("right") else "solid"},
             hovertemplate="frame %{x}: %{y:.2f}",
         )
-    _mark_apexes(figure, curve, truth, INK, INK)  # the parts have the other colours
+    _mark_apexes(figure, curve, annotated, INK, INK)  # the parts have the other colours
     return _by_frame(figure, "Apex curve: each part alone", NOISE_UNIT, caption)
 
 
@@ -138,7 +138,7 @@ def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     title = "Where apex spotting errs"
     known = table.dropna(subset=["error"])
     if known.empty:
-        return message_figure(title, "No clip's true apex is known.", caption=caption)
+        return message_figure(title, "No clip has an annotated apex.", caption=caption)
     figure = make_subplots(cols=2, horizontal_spacing=0.14)
     for column, name, colour in (("error", "spotted", BLUE), ("middle_error", "middle frame", INK)):
         counts = known[column].astype(int).value_counts().sort_index()
@@ -187,13 +187,13 @@ def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
 
 
 def _mark_apexes(
-    figure: go.Figure, curve: ApexCurve, truth: int | None, spotted_in: str, truth_in: str
+    figure: go.Figure, curve: ApexCurve, annotated: int | None, spotted_in: str, annotated_in: str
 ) -> None:
     """Vertical lines over the height of what is drawn, with entries in the legend."""
     top = max(float(np.max(trace.y)) for trace in figure.data)
     marks = [("spotted apex", curve.apex, spotted_in, "dash")]
-    if truth is not None:
-        marks.append(("true apex", truth, truth_in, "solid"))
+    if annotated is not None:
+        marks.append(("annotated apex", annotated, annotated_in, "solid"))
     for name, frame, colour, dash in marks:
         figure.add_scatter(
             x=[frame, frame],

@@ -40,7 +40,9 @@ MOST_POINTS = 150  # of one training curve
 # What keeps a row from being compared, as `tables.note` words it: colour and symbol.
 KINDS = {
     "honest": (BLUE, "circle"),
+    "SMOKE": (INK, "x-open"),
     "PEEKS": (VERMILLION, "diamond-open"),
+    "WEIGHTS": (VERMILLION, "x-open"),
     "CONTROL": (INK, "square-open"),
     "INCOMPLETE": (ORANGE, "triangle-up-open"),
 }

@@ -19,6 +19,7 @@ from hmrm_lab.reporting.pictures import (
     heat_picture,
     longest_px,
     outermost,
+    unit_words,
 )
 from hmrm_lab.reporting.style import CLASS_COLOURS, INK, finish, plain
 
@@ -162,8 +163,8 @@ def blend_figure(mixtures: Mapping[float, Floats], *, unit: str = "px") -> go.Fi
 def scale_words(mode: Mode, scale: Scale, unit: str = "px") -> str:
     """What the colours or arrows of `mix_pictures` end at, in a sentence."""
     return {
-        "colour": f"Full saturation is {scale.longest:.2f} {unit}.",
-        "quiver": f"The longest arrow stands for {scale.longest:.2f} {unit}.",
+        "colour": f"Full saturation is {scale.longest:.2f} {unit_words(unit)}.",
+        "quiver": f"The longest arrow stands for {scale.longest:.2f} {unit_words(unit)}.",
         "strain": "Yellow is the strongest strain of both clips, dark blue is none.",
     }[mode]
 
@@ -220,7 +221,7 @@ def means_by_class_figure(
         list(means),
         "Mean map of each class",
         legend="wheel",
-        caption=f"Full saturation is {top:.2f} {unit}.\n{caption}",
+        caption=f"Full saturation is {top:.2f} {unit_words(unit)}.\n{caption}",
         columns=len(CLASSES),
     )
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.calibration import ReliabilityBin
-from hmrm_lab.evaluation.prediction import NO_ANSWER, REGIONS, RecordingPrediction
+from hmrm_lab.evaluation.prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
 from hmrm_lab.records import CLASSES, Floats
 from hmrm_lab.reporting.face_pictures import part_colour
 from hmrm_lab.reporting.style import (
@@ -66,7 +67,7 @@ def parts_figure(prediction: RecordingPrediction, *, caption: str = "") -> go.Fi
             y=[name.replace("_", " ") for name, _ in falls],
             x=[100 * fall for _, fall in falls],
             orientation="h",
-            marker_color=[part_colour(name) for name, _ in falls],
+            marker_color=[INK if name == ELSEWHERE else part_colour(name) for name, _ in falls],
             hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
         )
     )
@@ -141,17 +142,21 @@ def calibration_figure(
     )
 
 
-def motion_table(fields_px: Mapping[str, Floats]) -> pd.DataFrame:
+def motion_table(fields_px: Mapping[str, Floats], within: NDArray[np.bool_]) -> pd.DataFrame:
     """How much moves in each field: the head, which is the median, and what is left without it.
+
+    Only `within` counts, such as the parts of the face: the flow of a plain wall is noise.
 
     Shapes
     ------
     fields_px : (2, H, W) each, pixels
+    within : (H, W)
     """
     rows = {}
     for name, field in fields_px.items():
-        head = np.median(field, axis=(1, 2))
-        rest = np.hypot(*(field - head[:, None, None]))
+        inside = field[:, within]
+        head = np.median(inside, axis=1)
+        rest = np.hypot(*(inside - head[:, None]))
         rows[name] = {
             "head (px)": float(np.hypot(*head)),
             "mean without it (px)": float(rest.mean()),
@@ -177,15 +182,16 @@ def answers_table(answers: Mapping[str, RecordingPrediction]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def regions_table(prediction: RecordingPrediction) -> pd.DataFrame:
-    """The share of each sub-region in the answer, and what it loses without it; largest first."""
-    table = pd.DataFrame(
-        {
-            "share in the answer (%)": 100 * prediction.cell_shares.astype(np.float64),
-            "lost when held still (points)": 100 * prediction.cell_falls.astype(np.float64),
-        },
-        index=pd.Index(REGIONS, name="region"),
-    )
+def parts_table(prediction: RecordingPrediction) -> pd.DataFrame:
+    """The share of each part in the answer, and what the answer loses without it; largest first."""
+    rows = {
+        name.replace("_", " "): {
+            "share in the answer (%)": 100 * prediction.part_shares[name],
+            "lost when held still (points)": 100 * fall,
+        }
+        for name, fall in prediction.part_falls.items()
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("part")
     return table.sort_values("lost when held still (points)", ascending=False)
 
 

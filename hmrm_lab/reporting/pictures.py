@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from hmrm_lab.flow.strain import optical_strain
-from hmrm_lab.records import Floats
+from hmrm_lab.records import RELATIVE, Floats
 from hmrm_lab.reporting.flow_colour import UNKNOWN, Image, flow_to_rgb
 
 Mode = Literal["colour", "quiver", "strain"]
@@ -68,6 +68,13 @@ def flow_picture(
 def longest_px(flow_px: Floats) -> float:
     """The length of the longest vector."""
     return float(np.hypot(*np.nan_to_num(flow_px)).max(initial=0.0))
+
+
+def unit_words(unit: str) -> str:
+    """The unit behind a length; of published maps also what their colours do not show."""
+    if unit != RELATIVE:
+        return unit
+    return "of the map's own units (u and v have one each: hue and length are not the face's)"
 
 
 def strain_peak(flow_px: Floats) -> float:

@@ -1,4 +1,4 @@
-"""A prediction as text and as one picture: regions on the face, motion beside it, probabilities."""
+"""A prediction as text and as one picture: parts of the face, motion beside it, probabilities."""
 
 from pathlib import Path
 
@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.occlusion import GRID
-from hmrm_lab.evaluation.prediction import REGIONS, RecordingPrediction
+from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
 from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.records import CLASSES
@@ -20,9 +19,9 @@ SCALE = 2  # picture pixels per pixel of the crop
 GAP = 24
 TITLE_PX, BAR_PX, LINE_PX = 92, 30, 22
 LABEL_PX = 110  # left of the bars
-DARKEST = 0.7  # how much of the colour covers the region with the largest share
+DARKEST = 0.7  # how much of the colour covers the part with the largest share
 LEAST_LABEL = 0.05  # smaller shares are not written on the face
-FEW_REGIONS = 3  # named in words
+FEW_PARTS = 3  # named in words
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BLACK, GREY, WHITE = (25, 25, 25), (100, 106, 115), (255, 255, 255)
 HINTS = {
@@ -30,7 +29,7 @@ HINTS = {
     "long": "Mark it with --onset and --offset.",
     "several_faces": "--face takes another.",
 }
-NO_REGION = "no region alone: holding any one of them still hardly changes the answer"
+NO_PART = "no part alone: holding any one of them still hardly changes the answer"
 
 
 def check_png(path: Path) -> Path:
@@ -65,7 +64,7 @@ def prediction_text(prediction: RecordingPrediction, picture: Path) -> str:
 
 
 def prediction_picture(prediction: RecordingPrediction) -> Image:
-    """Face with its regions shaded, motion as arrows, probabilities, and what they are worth.
+    """Face with its parts shaded, motion as arrows, probabilities, and what they are worth.
 
     Shapes
     ------
@@ -88,15 +87,15 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
     _write(page, title, (GAP, 34), 0.9, thickness=2)
     _write(page, f"{name}: {_frames_words(prediction)}", (GAP, 60), 0.5, colour=GREY)
     moved = without_median(prediction.motion[:2])
-    decided = prediction.cell_shares.any()
-    left = "Apex: share of each region in the answer" if decided else "Apex: no region decides"
+    decided = any(prediction.part_shares.values())
+    left = "Apex: share of each part in the answer" if decided else "Apex: no part decides"
     longest = f"{longest_px(moved):.2f} px"
     right = f"Onset: motion to the apex, median taken away, longest arrow {longest}"
     if not prediction.answered:
         left, right = "Apex", "Onset"
     for place, (title, panel) in enumerate(
         [
-            (left, shaded_regions(prediction)),
+            (left, shaded_parts(prediction)),
             (
                 right,
                 flow_picture(
@@ -119,27 +118,33 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
     return page
 
 
-def shaded_regions(prediction: RecordingPrediction) -> Image:
-    """The apex in grey, each sub-region covered by as much colour as it has a share."""
+def shaded_parts(prediction: RecordingPrediction) -> Image:
+    """The apex in grey, each part covered by as much colour as it has a share."""
     grey = cv2.cvtColor(prediction.apex_image, cv2.COLOR_RGB2GRAY)
     large = cv2.resize(grey, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
     face = cv2.cvtColor(large, cv2.COLOR_GRAY2RGB).astype(np.float32)
-    shares = prediction.cell_shares
-    cover = DARKEST * shares / (shares.max() or 1.0)
-    cell = face.shape[0] // GRID
-    corners = [(number // GRID * cell, number % GRID * cell) for number in range(GRID**2)]
-    for (top, left), strength in zip(corners, cover, strict=True):
-        region = face[top : top + cell, left : left + cell]
-        region += strength * (np.array(_rgb(VERMILLION), dtype=np.float32) - region)
+    shares = prediction.part_shares
+    most = max(shares.values(), default=0.0) or 1.0
+    masks = {
+        name: mask.repeat(SCALE, 0).repeat(SCALE, 1) for name, mask in prediction.parts.items()
+    }
+    cover = np.zeros(face.shape[:2], dtype=np.float32)
+    for name, mask in masks.items():
+        cover = np.maximum(cover, DARKEST * shares[name] / most * mask)
+    face += cover[..., None] * (np.array(_rgb(VERMILLION)) - face)
     picture = np.ascontiguousarray(face.clip(0, 255).astype(np.uint8))
-    for step in range(1, GRID):
-        cv2.line(picture, (step * cell, 0), (step * cell, face.shape[0]), WHITE, 1)
-        cv2.line(picture, (0, step * cell), (face.shape[1], step * cell), WHITE, 1)
-    for (top, left), share in zip(corners, shares, strict=True):
-        if share >= LEAST_LABEL:
-            place = (left + 8, top + cell - 10)
-            _write(picture, _percent(share), place, 0.55, colour=BLACK, thickness=4)
-            _write(picture, _percent(share), place, 0.55, colour=WHITE)
+    for name, mask in masks.items():
+        place = (8, face.shape[0] - 10)
+        if name != ELSEWHERE and mask.any():
+            outline = cv2.findContours(
+                mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+            )
+            cv2.drawContours(picture, outline[0], -1, WHITE, 1)
+            rows, columns = np.nonzero(mask)
+            place = (round(columns.mean()) - 18, round(rows.mean()) + 6)
+        if shares[name] >= LEAST_LABEL:
+            _write(picture, _percent(shares[name]), place, 0.55, colour=BLACK, thickness=4)
+            _write(picture, _percent(shares[name]), place, 0.55, colour=WHITE)
     return picture
 
 
@@ -193,11 +198,9 @@ def _warning_words(warning: ClipWarning) -> str:
 
 
 def _drive_words(prediction: RecordingPrediction) -> str:
-    shares = prediction.cell_shares
-    if not shares.any():
-        return NO_REGION
-    most = shares.argsort()[::-1][:FEW_REGIONS]
-    return "; ".join(f"{REGIONS[k]} {_percent(shares[k])}" for k in most if shares[k] > 0)
+    shares = sorted(prediction.part_shares.items(), key=lambda part: -part[1])[:FEW_PARTS]
+    words = [f"{name.replace('_', ' ')} {_percent(share)}" for name, share in shares if share > 0]
+    return "; ".join(words) or NO_PART
 
 
 def _part_words(prediction: RecordingPrediction) -> str:

@@ -9,11 +9,14 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from hmrm_lab.evaluation.findings import LEAK, UNKNOWN
+from hmrm_lab.evaluation.ledger import count_evaluations
 from hmrm_lab.evaluation.metrics import uf1
 from hmrm_lab.evaluation.summary import (
     collect_history,
     collect_predictions,
     describe_failures,
+    is_smoke,
     stamp,
 )
 from hmrm_lab.records import CLASSES, FlowSet, Predictions
@@ -25,7 +28,7 @@ from hmrm_lab.reporting.figures import (
     training_curves_figure,
 )
 from hmrm_lab.reporting.pages import figure_box, render_page
-from hmrm_lab.reporting.tables import ALL, display_table, note, results_table
+from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
 from hmrm_lab.store import RunFolder, write_atomic
 
 FEW_SUBJECTS = 12
@@ -34,6 +37,13 @@ RULES = {
     "inner_subjects": "the number of epochs is chosen on held-back training subjects",
     "none": "the system is fitted in one step, so that there is no epoch to choose",
     "oracle_test": "the epoch is chosen by looking at the test subject's own labels",
+}
+CONTROLS = {
+    "shuffled_labels": "The training labels were shuffled, so that there is nothing to learn."
+    " Whatever is scored here is chance, or a leak.",
+    "shuffled_within_subjects": "The training labels were shuffled among the clips of each"
+    " subject, so that there is nothing to learn but how often subjects show each class."
+    " Whatever is scored beyond that is chance, or a leak.",
 }
 SHOWN = ("Run", "Note", "System", "Data", "Flow", "Part")  # first; the notes say what these leave
 COMMON = ("Data", "Flow")
@@ -80,6 +90,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         others=[(run.path.name, note(run.metrics())) for run in runs[1:] if note(run.metrics())],
         rules=RULES,
         baseline=_majority_uf1(metrics),
+        evaluations=str(count_evaluations(first)),
         shared=_shared(words),
         columns=list(shown.columns),
         rows=shown.to_numpy().tolist(),
@@ -100,7 +111,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
 
 def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]]:
     """What a reader must know before any number: heading and sentence."""
-    found = []
+    found = [SMOKE_WARNING] if is_smoke(metrics) else []
     if metrics["peeking"]:
         found.append(
             (
@@ -110,23 +121,23 @@ def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]
                 " high, and must not be compared with honest ones.",
             )
         )
-    if metrics["control"] == "shuffled_labels":
+    if metrics.get("weights") == LEAK:
         found.append(
             (
-                "This run is a control",
-                "The training labels were shuffled, so that there is nothing to learn. Whatever"
-                " is scored here is chance, or a leak.",
+                "This run begins with weights that have seen test subjects",
+                "Weights that the training begins with have been trained on people of the test:"
+                " `hmrm audit` names them. The numbers must not be compared with honest ones.",
             )
         )
+    if metrics["control"] != "none":
+        found.append(("This run is a control", CONTROLS[metrics["control"]]))
     if not metrics["complete"]:
         found.append(
             (
                 "This run is incomplete",
                 f"Only {metrics['units_done']} of {metrics['units_expected']} folds are finished."
-                + (f" {failures}." if failures else "")
-                + " The numbers cover a part of the trainings, and are paired with no other run."
-                " Start the same command again: it goes on where it stopped, and tries again what"
-                " failed.",
+                " The numbers cover a part of the trainings, and are paired with no other run."
+                f" {failures or 'Start the same command again: it goes on where it stopped'}.",
             )
         )
     return found
@@ -141,6 +152,14 @@ def _remarks(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
                 "Procedural faces",
                 "Nobody was recorded. The figures show that the whole way works, and how systems"
                 " compare where the truth is known; they say nothing about real recordings.",
+            )
+        )
+    if metrics.get("weights") == UNKNOWN:
+        found.append(
+            (
+                "Weights of unknown origin",
+                "A file of weights that the training begins with does not say whom it was trained"
+                " on. If test subjects are among them, the numbers are too high.",
             )
         )
     subjects = metrics["all"]["subjects"]

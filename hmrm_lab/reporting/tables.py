@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from hmrm_lab.evaluation.findings import LEAK
 from hmrm_lab.evaluation.significance import paired_difference
-from hmrm_lab.evaluation.summary import collect_predictions
+from hmrm_lab.evaluation.summary import collect_predictions, is_smoke
 from hmrm_lab.records import CLASSES, Predictions
 from hmrm_lab.store import RunFolder
 
@@ -17,6 +18,11 @@ LONG = ("Run", "Control", "Complete")  # a text table says these in its notes
 COUNTS = ("Parameters", "FLOPs")
 NOT_APPLICABLE = "–"
 SHORT = {"Subjects": "Subj.", "Parameters": "Params", "Epoch rule": "Rule"}
+SMOKE_WARNING = (
+    "SMOKE",
+    "The preset smoke checks an installation in seconds, with networks that have hardly learnt"
+    " anything. The numbers mean nothing and rank nothing.",
+)
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -29,7 +35,8 @@ def results_table(runs: Sequence[RunFolder]) -> pd.DataFrame:
     """One row per run, and one for each data set where a run rests on several.
 
     Figures are numbers, the ends of an interval have columns of their own (`UF1 low`,
-    `UF1 high`). `Note` says what keeps a row from being compared: PEEKS, CONTROL, INCOMPLETE.
+    `UF1 high`). `Note` says what keeps a row from being compared: SMOKE, PEEKS, WEIGHTS LEAK and so
+    on.
     A system that is no network has no number of parameters and no FLOPs (`pd.NA`).
     """
     table = pd.DataFrame([row for run in runs for row in _rows_of_run(run)])
@@ -179,9 +186,11 @@ def _rows_of_run(run: RunFolder) -> Iterator[dict[str, Any]]:
 
 def note(metrics: Mapping[str, Any]) -> str:
     """What keeps this run from being compared with honest ones; empty if nothing does."""
-    words = []
+    words = ["SMOKE"] if is_smoke(metrics) else []
     if metrics["peeking"]:
         words.append("PEEKS")
+    if "weights" in metrics:
+        words.append("WEIGHTS LEAK" if metrics["weights"] == LEAK else "WEIGHTS UNKNOWN")
     if metrics["control"] != "none":
         words.append("CONTROL")
     if not metrics["complete"]:

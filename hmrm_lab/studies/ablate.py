@@ -75,7 +75,9 @@ COMPONENTS = {
     "model.width": "width {}",
     "model.depth": "depth {}",
 }  # what a board switches, and how it is told
-FIXED = ("data.", "evaluation.seeds", "evaluation.control", "model.name")  # else nothing is paired
+FIXED = (
+    *("data.", "evaluation.seeds", "evaluation.control", "evaluation.same_person", "model.name"),
+)  # else nothing is paired
 
 
 @dataclass(frozen=True)

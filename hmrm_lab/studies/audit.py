@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig, override
-from hmrm_lab.evaluation.chance import p_value, permuted_uf1
+from hmrm_lab.evaluation.chance import Within, p_value, permuted_uf1
 from hmrm_lab.evaluation.duplicates import BITS, Twins, exact_twins, near_twins
 from hmrm_lab.evaluation.findings import (
     FAULT,
@@ -35,7 +35,8 @@ from hmrm_lab.store import RunFolder, parse_json, to_json
 from hmrm_lab.studies.audit_files import read_data, read_figures, read_units
 
 ALARM = 0.001  # a control that beats chance by as much is no accident
-SHUFFLED = "shuffled_labels"
+CONTROL = "shuffled-label control"
+CONTROLS: dict[str, Within] = {"shuffled_labels": "all", "shuffled_within_subjects": "subject"}
 
 
 def audit_run(run: RunFolder, root: Path | None = None) -> list[Check]:
@@ -87,8 +88,11 @@ def check_normaliser(config: ExperimentConfig, flowset: FlowSet | None) -> Check
     name, method = "normalisation by itself", config.input.normalise
     if flowset is None:
         return no_data(name)
-    together = normalise_maps(flowset.maps, method)
-    alone = [normalise_maps(flowset.maps[[row]], method)[0] for row in range(len(flowset))]
+    rows = [flowset.take([row]) for row in range(len(flowset))]
+    together, *alone = (
+        normalise_maps(one.maps, method, one.unit, one.inside) for one in (flowset, *rows)
+    )
+    alone = [one[0] for one in alone]
     wrong = [
         f"{'/'.join(key)} changes with the clips beside it"
         for key, one, other in zip(flowset.keys, together, alone, strict=True)
@@ -98,29 +102,34 @@ def check_normaliser(config: ExperimentConfig, flowset: FlowSet | None) -> Check
 
 
 def check_control(run: RunFolder, config: ExperimentConfig) -> Check:
-    """With shuffled training labels the same settings score as chance does."""
-    name = "shuffled-label control"
-    if config.evaluation.control == SHUFFLED:
-        control = run
-    else:
-        control = RunFolder.of(
-            override(config, [f"evaluation.control={SHUFFLED}"]), run.path.parent
-        )
-    if not any(control.folds.glob("*.json")):
+    """With shuffled training labels the same settings score as chance does.
+
+    A control within subjects may know how often people show each class, and chance does as well.
+    """
+    found = []
+    for control, within in CONTROLS.items():
+        shuffled = override(config, [f"evaluation.control={control}"])
+        beside = RunFolder.of(shuffled, run.path.parent)
+        own = run if config.evaluation.control == control else beside
+        if any(own.folds.glob("*.json")):
+            read_units(own)
+            found.append(judge_control(collect_predictions(own), within=within))
+    if not found:
         why = "there is none beside this run; `hmrm run ... --control shuffled-labels` makes it"
-        return Check(name, UNKNOWN, why)
-    read_units(control)
-    return judge_control(collect_predictions(control), name=name)
+        return Check(CONTROL, UNKNOWN, why)
+    state = LEAK if any(check.state == LEAK for check in found) else OK
+    return Check(CONTROL, state, "; ".join(check.why for check in found))
 
 
-def judge_control(predictions: Predictions, *, name: str = "shuffled-label control") -> Check:
+def judge_control(predictions: Predictions, *, within: Within = "all") -> Check:
     """Whether answers that cannot know anything score above chance."""
-    score, chance = pooled(predictions, "uf1"), permuted_uf1(predictions)
+    score, chance = pooled(predictions, "uf1"), permuted_uf1(predictions, within=within)
     p = p_value(chance, score)
     told = f"UF1 {score:.3f}, chance {chance.mean():.3f}, p {p:.4f}"
+    told += " (labels shuffled within each subject)" if within == "subject" else ""
     if p < ALARM:
-        return Check(name, LEAK, f"it scores above chance: {told}")
-    return Check(name, OK, f"at chance: {told}")
+        return Check(CONTROL, LEAK, f"it scores above chance: {told}")
+    return Check(CONTROL, OK, f"at chance: {told}")
 
 
 def check_figures(run: RunFolder) -> Check:

@@ -69,6 +69,9 @@ def _wrong_data(data: Any) -> str:
     held_out = data.get("held_out", {})
     if not isinstance(held_out, dict) or not all(map(_is_count, held_out.values())):
         return "'held_out' does not give the number of clips of each fold"
+    weights = data.get("weights", [])
+    if not isinstance(weights, list) or not all(map(_is_weights, weights)):
+        return "'weights' does not say whom each file has seen"
     return ""
 
 
@@ -120,6 +123,15 @@ def _wrong_row(row: Any) -> str:
         if told:
             return f"'{name}' of a prediction {told}"
     return ""
+
+
+def _is_weights(one: Any) -> bool:
+    """Whether it names a file of weights and the subjects that it has seen."""
+    if not isinstance(one, dict) or not isinstance(one.get("subjects"), list):
+        return False
+    return all(
+        isinstance(text, str) for text in (one.get("setting"), one.get("file"), *one["subjects"])
+    )
 
 
 def _is_count(value: Any) -> bool:

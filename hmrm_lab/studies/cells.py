@@ -80,6 +80,7 @@ class Cell:
             **summarise(self.predictions),
             "epoch_rule": self.record["epoch_rule"],
             "control": self.record["control"],
+            "preset": self.record.get("preset"),
             "peeking": False,
             "complete": True,
         }

@@ -19,7 +19,7 @@ from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.preparation import frames_for, load_clips
 from hmrm_lab.registry import systems as registered
-from hmrm_lab.reporting.comparison import HONEST, NULL, ORACLE, Outcome
+from hmrm_lab.reporting.comparison import HONEST, NULL, NULL_WITHIN, ORACLE, Outcome
 from hmrm_lab.store import RunFolder
 from hmrm_lab.studies.harness import harness, read_maps, run_each, seeds_and_rule
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
@@ -29,6 +29,7 @@ CHANGES = {
     HONEST: (),
     ORACLE: ("evaluation.epoch_rule=oracle_test",),
     NULL: ("evaluation.control=shuffled_labels",),
+    NULL_WITHIN: ("evaluation.control=shuffled_within_subjects",),
 }  # what each kind of run changes in the settings
 
 
@@ -65,6 +66,7 @@ def plan_comparison(
     overrides: Iterable[str] = (),
     oracle: bool = False,
     null: bool = False,
+    null_within_subjects: bool = False,
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
 ) -> Comparison:
@@ -80,8 +82,9 @@ def plan_comparison(
         How many, counted from 0; else those of the preset.
     epoch_rule
         An honest one; else that of the preset.
-    oracle, null
-        Run each system under the rule that peeks, if it has epochs, and on shuffled labels, too.
+    oracle, null, null_within_subjects
+        Run each system under the rule that peeks, if it has epochs; on labels shuffled among all
+        clips; and on labels shuffled among the clips of each subject, too.
 
     Raises
     ------
@@ -106,7 +109,8 @@ def plan_comparison(
     if not kept:
         reasons = "; ".join(f"{name} {why}" for name, why in left_out.items())
         raise ConfigError(f"there is nothing to compare: {reasons}", mend="name other --systems")
-    kinds = [HONEST, *([ORACLE] if oracle else []), *([NULL] if null else [])]
+    asked = {ORACLE: oracle, NULL: null, NULL_WITHIN: null_within_subjects}
+    kinds = [HONEST, *(kind for kind, wanted in asked.items() if wanted)]
     configs = {
         kind: {
             name: override(config, CHANGES[kind])

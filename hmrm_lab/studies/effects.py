@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig, parse_override
-from hmrm_lab.errors import ConfigError
+from hmrm_lab.errors import ConfigError, MixtureError
 from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.effects_table import effects_table, ensemble
 from hmrm_lab.studies.ablate import Variant
@@ -98,7 +98,8 @@ class Effects:
 def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES) -> Effects:
     """The settings of a study; nothing is trained.
 
-    What changes nothing in this recipe, and what another change does already, is left out visibly.
+    What changes nothing in this recipe, what another change does already, and what cannot go with
+    the recipe or its data, is left out visibly.
     Raises `ConfigError` for what is not key=value, for a setting that does not exist or that a
     sweep may not vary, and for two changes of one name.
     """
@@ -108,8 +109,12 @@ def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES)
         if change.name in (*plan.words, ENSEMBLE):
             raise ConfigError(f"two changes are named '{change.name}'", mend="rename one")
         point = dict(_setting(text) for text in change.overrides)
-        digest = changed(recipe, point).digest()
         plan.words[change.name] = change.words
+        try:
+            digest = changed(recipe, point).digest()
+        except MixtureError as error:
+            plan.left_out[change.name] = error.problem
+            continue
         if digest in names:
             plan.left_out[change.name] = f"the same as {names[digest]}"
         else:

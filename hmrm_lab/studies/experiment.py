@@ -14,15 +14,16 @@ import numpy as np
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.executors import Executor, processes
+from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.loso import run_loso
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
-from hmrm_lab.records import CLASSES, FlowSet
-from hmrm_lab.store import RunFolder, to_json, write_atomic
+from hmrm_lab.records import CLASSES, FlowSet, digest_of_keys
+from hmrm_lab.store import RunFolder, check_writable, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
 from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
-from hmrm_lab.training.pretrained import pretrained_weights
+from hmrm_lab.training.pretrained import pretrained_weights, starting_weights
 
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
 
@@ -50,17 +51,23 @@ def run_experiment(
     The folds are computed by `jobs` processes dealt round the `devices`, or wherever `execute`
     says. Those that fail do not stop the others: see `RunFolder.failures`.
     """
+    run = RunFolder.of(config, out)
+    check_writable(run.path)
+    read_ledger(out)  # complains of a damaged one before the work, not after it
     if flowset is None:
         faces, flow = _stage(watch, "faces"), _stage(watch, "flow")
         flowset = load_flowset(config, root, jobs=jobs, on_faces=faces, on_progress=flow)
+    flowset = flowset.with_same_person(config.evaluation.same_person)
     if config.training.pretrain_epochs:
         for seed in config.evaluation.seeds:  # once, and not by every process
-            pretrained_weights(config, seed, flowset.maps.shape[-1])
+            pretrained_weights(config, seed, flowset.maps.shape[-1], flowset.unit)
     data = {**_describe(config, flowset), "device": devices[0].partition(":")[0]}
-    run = RunFolder.of(config, out)
     run.begin(config, data, describe_environment(sys.argv))
-    with watching(run, watch, f"{label or config.model.name}: folds"):
-        run_loso(config, flowset, run, execute=execute or processes(jobs, devices))
+    try:
+        with watching(run, watch, f"{label or config.model.name}: folds"):
+            run_loso(config, flowset, run, execute=execute or processes(jobs, devices))
+    finally:
+        record_evaluation(run)
     write_figures(run)
     if final_model:
         write_final_model(run, flowset, device=devices[0], watch=watch)
@@ -71,7 +78,9 @@ def write_figures(run: RunFolder) -> None:
     """Compute `predictions.csv`, `history.csv` and `metrics.json` from the folds.
 
     Once more if folds came meanwhile, so that of two commands the slower leaves nothing older.
+    The run is added to the ledger of its folder if it is not there.
     """
+    record_evaluation(run)
     known: set[str] | None = None
     while known != (known := {path.name for path in run.folds.glob("*.json")}):
         metrics = summarise_run(run)
@@ -104,12 +113,14 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
     counts = np.bincount(flowset.labels, minlength=len(CLASSES)).tolist()
     return {
         "fingerprint": flowset.fingerprint(),
+        "test_set": digest_of_keys(flowset.keys),
         "clips": len(flowset),
         "classes": dict(zip(CLASSES, counts, strict=True)),
         "folds": len(folds),
         "held_out": {fold.name: len(fold.test) for fold in folds},
         "map_size": size,
         "unit": flowset.unit,
+        "weights": starting_weights(config, flowset.unit, config.evaluation.seeds[0]),
         **cost_of(config, size),
     }
 

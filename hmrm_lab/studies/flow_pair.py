@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
-from hmrm_lab.datasets.images import read_rgb
+from hmrm_lab.datasets.images import read_image
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import SMALLEST_SIDE
 from hmrm_lab.flow.files import check_suffix, write_flow
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_colour import flow_to_rgb
 from hmrm_lab.reporting.pictures import png_bytes
-from hmrm_lab.store import write_atomic_bytes
+from hmrm_lab.store import check_target, write_atomic_bytes
 
 
 def flow_between(
@@ -26,7 +26,8 @@ def flow_between(
         check_suffix(out)
     if picture is not None and picture.suffix != ".png":
         raise InputError(f"picture '{picture.name}' is not .png", mend="name a .png file")
-    first, second = read_rgb(onset), read_rgb(apex)
+    check_target(out, picture)
+    first, second = read_image(onset), read_image(apex)
     _check_sizes(onset, first, apex, second)
     flow_px = estimator.build()(first[None], second[None])[0]
     length = np.hypot(*flow_px)

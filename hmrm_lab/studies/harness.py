@@ -145,8 +145,7 @@ def run_each(
 def refuse_failures(problems: Mapping[str, str]) -> None:
     """A `FailedFoldsError` if there are any, for when all that could be done is done."""
     if problems:
-        told = "; ".join(f"{name}: {why}" for name, why in problems.items())
-        raise FailedFoldsError(f"{told}; the same command tries them again")
+        raise FailedFoldsError("; ".join(f"{name}: {why}" for name, why in problems.items()))
 
 
 def _without_use(

@@ -4,6 +4,7 @@ Such a lock, not a process id, is to be trusted: it goes when its process goes, 
 and no other process can be taken for it. Linux and macOS have such locks.
 """
 
+import errno
 import json
 import os
 import socket
@@ -12,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.store import parse_json
+from hmrm_lab.store import nearest_folder, parse_json
 
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 GUARD = "guard"  # of a folder, held for the moment in which somebody looks at its locks
 
 
@@ -60,6 +63,13 @@ def held(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def check_locks(folder: Path) -> None:
+    """Refuse a disk without file locks, before the work in this folder begins."""
+    if find_spec("fcntl") is not None:
+        with TemporaryFile(dir=nearest_folder(folder)) as file:
+            try_lock(file.fileno())
 
 
 def holder(lock: Path) -> Worker | None:
@@ -123,7 +133,15 @@ def _lock(handle: int, *, wait: bool) -> None:
         raise InputError(
             "runs in the background need Linux or macOS", mend="use `hmrm run`, or run_experiment"
         ) from None
-    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise InputError(
+            f"this disk has no file locks ({error.strerror})",
+            mend="choose a folder on another disk, such as a local one",
+        ) from None
 
 
 def _parse(text: str) -> Worker:

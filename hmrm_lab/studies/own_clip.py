@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.datasets.video import open_recording
+from hmrm_lab.datasets.video import check_span, open_recording
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.affine import fit_similarity
 from hmrm_lab.faces.align import AlignedFrames, align_clip
@@ -19,6 +20,7 @@ from hmrm_lab.faces.evaluate import clip_curve, reference_track
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.track import FaceTrack, find_faces
 from hmrm_lab.records import Clip, ClipKey
+from hmrm_lab.store import check_target, write_atomic_bytes
 
 NAME = "recording"  # in place of a data set
 SCENE_PX = 300
@@ -53,7 +55,12 @@ class OwnClip:
 
 
 def recording_clip(
-    path: Path, *, onset: int = 0, apex: int | None = None, offset: int | None = None
+    path: Path,
+    *,
+    onset: int = 0,
+    apex: int | None = None,
+    offset: int | None = None,
+    follow_links: bool = False,
 ) -> Clip:
     """A recording as a clip of nobody known; its class is not known either and stands as 0.
 
@@ -61,16 +68,20 @@ def recording_clip(
     ----------
     onset, apex, offset
         Frame numbers from 0; the apex may stay open, and the offset is else the last frame.
+    follow_links
+        As for `open_recording`.
 
     Raises
     ------
     InputError
         If the recording cannot be read, or the frame numbers do not fit it.
     """
-    recording = open_recording(path)
+    recording = open_recording(path, follow_links=follow_links)
     count = len(recording.frames)
     last = count - 1 if offset is None else offset
     _check_marks(path, onset, apex, last, count)
+    if apex is None:
+        check_span(path, last - onset + 1)
     key = ClipKey(NAME, "unknown", path.resolve().stem)
     return Clip(key, 0, recording.frames, onset, apex, last, recording.fps)
 
@@ -97,8 +108,8 @@ def chosen_recording(
         if not isinstance(value, int):
             raise InputError(f"{name} '{value}' is no frame number", mend="count frames from 0")
     place = Path(path) if path else write_drawn_recording(folder / DRAWN_NAME, seed)
-    ends = {"apex": apex if apex >= 0 else None, "offset": offset if offset >= 0 else None}
-    return place, recording_clip(place, onset=onset, **ends)
+    marked = [mark if mark >= 0 else None for mark in (apex, offset)]
+    return place, recording_clip(place, onset=onset, apex=marked[0], offset=marked[1])
 
 
 def find_own_clip(
@@ -118,6 +129,7 @@ def find_own_clip(
     InputError
         If no face is found, or fewer than `face`.
     """
+    check_span(Path(clip.key.clip), clip.offset - clip.onset + 1)
     numbers = range(clip.onset, clip.offset + 1)
     track = find_faces(clip.frames, provider, only=numbers, number=face)
     if not track.counts()["none"] and not trust:
@@ -152,25 +164,21 @@ def write_drawn_recording(path: Path, seed: int = 0) -> Path:
     -------
     Path
         That of the video, an .avi of JPEG frames.
-
-    Raises
-    ------
-    InputError
-        If the video cannot be written.
     """
+    check_target(path)
     clip = synthetic(subjects=2, clips=2, seed=seed)[0]
     track = reference_track(clip)
     scene = fit_similarity(track[clip.onset].five()[:2], np.array(SCENE_EYES, dtype=np.float32))
     frames = AlignedFrames(clip.frames, scene, track, SCENE_PX)
-    path.parent.mkdir(parents=True, exist_ok=True)
     code = cv2.VideoWriter_fourcc(*"MJPG")
-    writer = cv2.VideoWriter(str(path), code, clip.fps, (SCENE_PX, SCENE_PX))
-    writer.set(cv2.VIDEOWRITER_PROP_QUALITY, QUALITY)
-    for number in range(len(frames)):
-        writer.write(cv2.cvtColor(frames[number], cv2.COLOR_RGB2BGR))
-    writer.release()
-    if not path.is_file():
-        raise InputError("cannot be written", where=path, mend="free space or rights")
+    with TemporaryDirectory() as plain:  # OpenCV ends the process at a name that is not UTF-8
+        written = Path(plain, path.name)
+        writer = cv2.VideoWriter(str(written), code, clip.fps, (SCENE_PX, SCENE_PX))
+        writer.set(cv2.VIDEOWRITER_PROP_QUALITY, QUALITY)
+        for number in range(len(frames)):
+            writer.write(cv2.cvtColor(frames[number], cv2.COLOR_RGB2BGR))
+        writer.release()
+        write_atomic_bytes(path, written.read_bytes())
     return path
 
 

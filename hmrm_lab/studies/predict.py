@@ -7,16 +7,18 @@ import numpy as np
 import torch
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.findings import shown
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.calibration import calibration_words
-from hmrm_lab.evaluation.occlusion import grid_masks, occlusion_falls
-from hmrm_lab.evaluation.prediction import REGIONS, RecordingPrediction
-from hmrm_lab.evaluation.summary import collect_predictions, stamp
+from hmrm_lab.evaluation.occlusion import occlusion_falls
+from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
+from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.faces.regions import part_masks, reduce_masks
+from hmrm_lab.flow.strain import still_outside
 from hmrm_lab.preparation import compute_flowset, frames_for, reduce_frames, with_whole_clips
 from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
-from hmrm_lab.records import CHANNELS, CLASSES, FlowSet
+from hmrm_lab.records import CHANNELS, CLASSES, PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import RunFolder
@@ -28,6 +30,8 @@ from hmrm_lab.training.trainer import Fitted
 
 def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
     """The run of this folder, or the newest below `runs` with a model, HMRM's before others.
+
+    Those on published maps, which cannot answer for a recording, come last.
 
     Raises
     ------
@@ -65,6 +69,7 @@ def predict_recording(
     apex: int | None = None,
     offset: int | None = None,
     provider: str | None = None,
+    follow_links: bool = False,
     face: int = 0,
 ) -> RecordingPrediction:
     """Class probabilities of a recording with what they rest on and what they are worth.
@@ -78,6 +83,8 @@ def predict_recording(
         With a given apex nothing after it is read unless the run's system needs it.
     provider
         Of faces; the run's if not given.
+    follow_links
+        Read frames that are links to files outside of their folder.
     face
         Which one of several, counted from the left, from 1; 0 takes the largest nearest the middle.
 
@@ -90,7 +97,8 @@ def predict_recording(
     _check_input(config, run)
     fitted = load_model(run.path / MODEL_NAME, config, MAP_SIDE_PX)
     whole = frames_for(config) or apex is None
-    clip = recording_clip(path, onset=onset, apex=apex, offset=offset if whole else offset or apex)
+    last = offset if whole else offset or apex
+    clip = recording_clip(path, onset=onset, apex=apex, offset=last, follow_links=follow_links)
     faces = _faces(config, provider, face)
     crop = crop_clip(clip, faces)
     if not frames_for(config):
@@ -99,7 +107,7 @@ def predict_recording(
     missing = crop.face != "none" and faces.name != "template"
     apex_is = "given" if crop.apex == "annotated" else crop.apex
     seen = RecordingPrediction(
-        recording=str(path),
+        recording=shown(path),
         run=str(run.path),
         probabilities=np.full(len(CLASSES), np.nan, np.float32),
         frames=len(clip.frames),
@@ -113,8 +121,8 @@ def predict_recording(
         onset_image=crop.clip.frames[0],
         apex_image=crop.clip.frames[1],
         motion=np.zeros((len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX), np.float32),
-        cell_falls=np.zeros(len(REGIONS), np.float32),
         part_falls={},
+        parts={},
         outside_share=crop.outside_share,
         outside_energy=0.0,
         caveats=(),
@@ -131,18 +139,19 @@ def predict_recording(
     fitted, flowset = settle_flow(fitted, flowset)
     probabilities = fitted.classify(flowset)[0]
     parts = part_masks(crop.clip.frames.landmarks(0), *crop.clip.frames[0].shape[:2])  # type: ignore[attr-defined]
+    parts[ELSEWHERE] = ~np.any(list(parts.values()), axis=0)
     small = reduce_masks(np.stack(list(parts.values())), MAP_SIDE_PX)
     part_falls = occlusion_falls(fitted.classify, flowset, small)
     return replace(
         seen,
         probabilities=probabilities,
         motion=flowset.maps[0],
-        cell_falls=occlusion_falls(fitted.classify, flowset, grid_masks(MAP_SIDE_PX)),
         part_falls={name: float(fall) for name, fall in zip(parts, part_falls, strict=True)},
-        outside_energy=float(flowset.outside_energy[0]),
+        parts=parts,
+        outside_energy=0.0 if flowset.outside_energy is None else float(flowset.outside_energy[0]),
         caveats=(
             calibration_words(collect_predictions(run), float(probabilities.max())),
-            *_caveats(config, run, apex_is),
+            *_caveats(config, run, clip, apex_is),
         ),
     )
 
@@ -157,12 +166,20 @@ def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
     frames = flowset.frames
     with torch.no_grad():
         maps = fitted.model.motion(torch.from_numpy(frames.images), torch.from_numpy(frames.pixel))
-    seen = replace(flowset, maps=maps.numpy().astype(np.float32), frames=None)
+    maps = maps.numpy().astype(np.float32)
+    if flowset.inside is not None:
+        maps = np.stack([still_outside(*pair) for pair in zip(maps, flowset.inside, strict=True)])
+    seen = replace(flowset, maps=maps, frames=None)
     return replace(fitted, model=fitted.model.system), seen
 
 
-def _rank(run: RunFolder) -> tuple[bool, int]:
-    return run.config().model.name == "hmrm", (run.path / MODEL_NAME).stat().st_mtime_ns
+def _rank(run: RunFolder) -> tuple[bool, bool, int]:
+    changed = (run.path / MODEL_NAME).stat().st_mtime_ns
+    return _reads_pixels(run), run.config().model.name == "hmrm", changed
+
+
+def _reads_pixels(run: RunFolder) -> bool:
+    return bool(run.data()["unit"] == PX)
 
 
 def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
@@ -174,11 +191,12 @@ def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
             where=run.path,
             mend="name another run",
         )
-    if data["unit"] != "px" and config.input.normalise == "none":
+    if not _reads_pixels(run) and config.input.reads_flow:
         raise InputError(
-            "its maps have no unit and are not normalised; flow in pixels means nothing to it",
+            "it was trained on published maps, whose u and v have a scale each, and a recording has"
+            " both in pixels",
             where=run.path,
-            mend="run it with --set input.normalise=median_rms",
+            mend="name a run on recordings or on the built-in faces with --run",
         )
 
 
@@ -190,25 +208,22 @@ def _faces(config: ExperimentConfig, provider: str | None, face: int) -> FacesCo
     return FacesConfig.model_validate({"name": provider, "face": face, **options})
 
 
-def _caveats(config: ExperimentConfig, run: RunFolder, apex_is: str) -> list[str]:
+def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str) -> list[str]:
     """What else has to be said of this prediction."""
     said = []
     if config.data.name == "synthetic":
         said.append(
             "The system has learnt from drawn faces only: the prediction says nothing about people."
         )
-    if run.data()["unit"] != "px":
-        said.append(
-            f"The run learnt from ready-made maps; here the flow is {config.flow.name}, which may "
-            "be another one."
-        )
     said.append(
         "The system has seen every subject of the run: on a clip of one of them it is not tested."
     )
     said.append("It knows three classes and no neutral face: it names one of them in any case.")
+    note = getattr(clip.frames, "note", "")
+    said += [note] if note else []
     if apex_is == "guessed":
         said.append("Nothing seems to move between onset and offset; the apex is a guess.")
     metrics = run.metrics()
-    if metrics["peeking"] or not metrics["complete"]:
+    if metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]:
         said.append(f"Of the run: {stamp(metrics)}.")
     return said

@@ -81,6 +81,7 @@ def outside(crops: Sequence[Crop], flowset: FlowSet) -> dict[str, float]:
 
     Medians over subjects, of the means over their clips.
     """
+    assert flowset.outside_energy is not None  # of maps that were computed
     energy = dict(zip(flowset.keys, flowset.outside_energy, strict=True))
     rows = [
         (crop.key.person, crop.outside_share, energy[crop.key])
@@ -89,7 +90,7 @@ def outside(crops: Sequence[Crop], flowset: FlowSet) -> dict[str, float]:
     ]
     table = pd.DataFrame(rows, columns=["subject", "outside_share", "outside_energy"])
     medians = table.groupby("subject").mean().median()
-    return {name: round(float(value), 4) for name, value in medians.items()}
+    return {str(name): round(float(value), 4) for name, value in medians.items()}
 
 
 def _facts(

@@ -17,7 +17,7 @@ from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.metrics import METRICS, confusion
 from hmrm_lab.evaluation.splits import inner_subject_folds
-from hmrm_lab.evaluation.unit import Unit, shuffle_labels, unit_seed
+from hmrm_lab.evaluation.unit import Unit, control_labels, unit_seed
 from hmrm_lab.process import settle_process, workers
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.registry import systems
@@ -161,8 +161,7 @@ def rate_choices(
 def _train(config: ExperimentConfig, train: FlowSet, name: str, seed: int, file: Path) -> None:
     """Train a super-network on all groups but one, whose clips are not here, and keep it."""
     settle_process()
-    if config.evaluation.control == "shuffled_labels":
-        train = shuffle_labels(train, seed)
+    train = control_labels(config, train, seed)
     save_model(file, fit(config, train, seed=unit_seed(name, seed), run_seed=seed))
 
 

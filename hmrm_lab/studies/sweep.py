@@ -180,6 +180,7 @@ def make_cell(sweep: Sweep, half: FlowSet, point: Point) -> Cell:
         "parameters": cost_of(config, half.maps.shape[-1])["parameters"],
         "epoch_rule": rule_of(config),
         "control": config.evaluation.control,
+        "preset": config.preset,
         "units": [],
         "problem": "",
     }

@@ -1,10 +1,11 @@
-"""The outer score of the setting that a sweep has chosen: looked at on request, and counted.
+"""The outer score of the setting that a sweep has chosen: computed on request, and counted.
 
 The development half has taken part in the choice, so that the leave-one-subject-out score of all
 subjects is a little too good. The other half had no say: its score, from the same predictions, is
-told beside it (decision 0013). Every look at another setting is one more choice that the outer
-score may enter, which is why the looks are counted. What the search has gained is the difference to
-the recipe that it began with, paired by subject; that one was not chosen, and is not counted.
+told beside it (decision 0013). Every evaluation of another setting is one more choice that the
+outer score may enter, which is why they are counted: those of the sweep here, and all of its folder
+in the ledger of test-set evaluations. What the search has gained is the difference to the recipe
+that it began with, paired by subject; that one was not chosen, and does not count for the sweep.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import FailedFoldsError
+from hmrm_lab.evaluation.ledger import Evaluations, count_evaluations
 from hmrm_lab.evaluation.significance import paired_test
 from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, stamp, summarise
 from hmrm_lab.records import FlowSet, Predictions
@@ -33,7 +35,7 @@ class Outer:
     """The outer score of one setting, and how often such a score has been looked at.
 
     `seen` counts the settings of this sweep whose outer score has been looked at, this one
-    included, and `seen_of_data` those of all sweeps beside it on the same data. `first_look` is
+    included, and `evaluations` all evaluations of the test set from this folder. `first_look` is
     when this one was seen first, in UTC; `again`: it had been seen before.
     """
 
@@ -42,7 +44,7 @@ class Outer:
     parts: Mapping[str, Mapping[str, Any]]  # figures as those of a run, by whom they rest on
     gains: Mapping[str, Mapping[str, float]]  # UF1 less that of the recipe; empty if it is that
     seen: int
-    seen_of_data: int
+    evaluations: Evaluations
     first_look: str
     again: bool
 
@@ -53,7 +55,7 @@ class Outer:
             "parts": {name: dict(figures) for name, figures in self.parts.items()},
             "gains": {name: dict(gain) for name, gain in self.gains.items()},
             "seen": self.seen,
-            "seen_in_all_sweeps_of_these_data": self.seen_of_data,
+            "test_set_evaluations": self.evaluations._asdict(),
             "first_look": self.first_look,
             "again": self.again,
             "note": self.caveat(),
@@ -62,9 +64,10 @@ class Outer:
     def caveat(self) -> str:
         """How often it was looked at, and what that means."""
         times = f"{self.seen} time{'' if self.seen == 1 else 's'}"
-        words = [f"outer score seen {times}; after the first look it is no longer unseen"]
-        if self.seen_of_data > self.seen:
-            words.append(f"with other sweeps of these data here: {self.seen_of_data} times")
+        words = [
+            f"outer score seen {times}; after the first look it is no longer unseen",
+            str(self.evaluations),
+        ]
         if self.again:
             words.append(f"this setting was seen first on {self.first_look}, and is counted once")
         return "; ".join(words)
@@ -134,7 +137,7 @@ def unseal(
         {name: _summary(predictions) for name, predictions in ours.items()},
         {name: paired_test(ours[name], theirs[name])._asdict() for name in theirs},
         seen=count_looks(sweep.folder),
-        seen_of_data=_count_looks_at(halves["fingerprint"], out),
+        evaluations=count_evaluations(run),
         first_look=read_json(file)["looked"],
         again=not first,
     )
@@ -143,16 +146,6 @@ def unseal(
 def count_looks(folder: Path) -> int:
     """How many settings of a sweep have had their outer score looked at."""
     return len(list((folder / "unsealed").glob("*.json")))
-
-
-def _count_looks_at(fingerprint: str, out: Path) -> int:
-    """The same for all sweeps of these data in a folder of runs, each setting once."""
-    looks = set()
-    for file in sorted(out.glob("*/unsealed/*.json")):
-        about = file.parents[1] / "sweep.json"
-        if about.is_file() and read_json(about)["fingerprint"] == fingerprint:
-            looks.add(file.name)
-    return len(looks)
 
 
 def _by_half(predictions: Predictions, halves: Mapping[str, Any]) -> dict[str, Predictions]:

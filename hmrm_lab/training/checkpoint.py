@@ -24,7 +24,7 @@ from hmrm_lab.tensors import read_tensors, write_tensors
 if TYPE_CHECKING:
     from hmrm_lab.training.learner import Learner
 
-FORM = 2  # of the file; another number makes old files useless
+FORM = 3  # of the file; another number makes old files useless
 EVERY_SECONDS = 10.0
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 Tell = Callable[[int, int, float], None]  # epochs done, epochs in all, loss

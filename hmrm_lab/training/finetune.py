@@ -48,11 +48,15 @@ class LiveMaps:
         frames = require_frames(config, flowset)
         self.images = torch.from_numpy(frames.images).to(device)
         self.pixel = torch.from_numpy(frames.pixel).to(device)
+        inside = flowset.inside
+        self.inside = None if inside is None else torch.from_numpy(inside).to(device)
         self.motion = motion
         self.normalise = config.input.normalise
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        return normalise_live(self.motion(self.images[rows], self.pixel[rows]), self.normalise)
+        maps = self.motion(self.images[rows], self.pixel[rows])
+        inside = None if self.inside is None else self.inside[rows]
+        return normalise_live(maps, self.normalise, inside)
 
 
 def with_flow(config: ExperimentConfig, system: nn.Module, size: int) -> nn.Module:

@@ -18,7 +18,8 @@ def all_channels(config: ExperimentConfig, flowset: FlowSet) -> Tensor:
     returns : (n, 3, H, H), order (u, v, strain); if the settings name a picture (n, 7, S, S), with
         `PICTURES` behind them, and maps enlarged to the pictures' S pixels
     """
-    maps = torch.from_numpy(normalise_maps(flowset.maps, config.input.normalise))
+    method, inside = config.input.normalise, flowset.inside
+    maps = torch.from_numpy(normalise_maps(flowset.maps, method, flowset.unit, inside))
     if not config.input.has_pictures:
         return maps
     require_frames_for(config, flowset)

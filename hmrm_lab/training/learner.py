@@ -57,7 +57,6 @@ class Learner:
         config: ExperimentConfig,
         train: FlowSet,
         *,
-        epochs: int,
         device: str,
         weights: Mapping[str, Tensor] | None = None,
     ) -> "Learner":
@@ -70,7 +69,7 @@ class Learner:
         loss_of = _loss(config, labels).to(device)
         optimizer = _optimizer(config.training, parameter_groups(config, model, loss_of))
         steps = len(split_batches(labels, config.training.batch))
-        schedule = _schedule(config.training, optimizer, steps, epochs)
+        schedule = _schedule(config.training, optimizer, steps)
         averaged = WeightAverage(model, config.training.ema) if config.training.ema else None
         gradients = _gradients(config, model, loss_of, device)
         return cls(config, model, averaged, loss_of, optimizer, schedule, mix, gradients)
@@ -236,9 +235,9 @@ def _optimizer(training: TrainingConfig, groups: list[dict[str, Any]]) -> Optimi
     return kind(groups, lr=training.lr, weight_decay=training.weight_decay, fused=True)
 
 
-def _schedule(training: TrainingConfig, optimizer: Optimizer, steps: int, epochs: int) -> LambdaLR:
-    """Linear warm-up, then constant or half a cosine down to zero, per step."""
-    warmup, total = training.warmup_epochs * steps, epochs * steps
+def _schedule(training: TrainingConfig, optimizer: Optimizer, steps: int) -> LambdaLR:
+    """Linear warm-up, then constant or half a cosine down to zero; `steps` make an epoch."""
+    warmup, total = training.warmup_epochs * steps, training.epochs * steps
 
     def factor(step: int) -> float:
         if step < warmup:

@@ -1,10 +1,9 @@
-"""A trained system on disk: safetensors, with the digest of its settings and its classes beside it.
+"""A trained system on disk: safetensors, with its settings' digest, classes and subjects beside it.
 
 A network's weights, or the support vectors and what else an estimator has learnt. A fine-tuned flow
 is part of the learner and lies in the same file.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,20 @@ from torch import nn
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES
-from hmrm_lab.store import parse_json
-from hmrm_lab.tensors import read_tensors, write_tensors
+from hmrm_lab.records import CLASSES, PX, RELATIVE
+from hmrm_lab.tensors import read_header, read_tensors, write_weights
 from hmrm_lab.training.learner import build_learner, without_own_weights
 from hmrm_lab.training.one_step import build_estimator, has_epochs
 from hmrm_lab.training.trainer import Fitted
 
 MODEL_NAME = "model.safetensors"
-KEY = "hmrm"
-AGAIN = "delete the file and run the same command again; finished folds are kept"
+AGAIN = "delete the file and give the run's `hmrm run` command; finished folds are kept"
 
 
 def save_model(path: Path, fitted: Fitted) -> None:
     """Write weights and buffers, whole or not at all."""
-    header = {**_identity(fitted.config), "epochs": len(fitted.losses)}
-    write_tensors(path, fitted.model.state_dict(), {KEY: json.dumps(header)})
+    about = {**_identity(fitted.config), "epochs": len(fitted.losses), "unit": fitted.unit}
+    write_weights(path, fitted.model.state_dict(), subjects=fitted.subjects, **about)
 
 
 def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
@@ -40,10 +37,12 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
         If the file is cut off, or is of other settings, classes or shapes, or not all finite.
     """
     metadata, tensors = read_tensors(path, problem="not readable as a model", mend=AGAIN)
-    header = _header(metadata)
+    header = read_header(metadata)
     for name, value in _identity(config).items():
         if header.get(name) != value:
             raise InputError(f"the model of a run with other {name}", where=path, mend=AGAIN)
+    if header.get("unit") not in (PX, RELATIVE):
+        raise InputError("a model that does not say the unit of its maps", where=path, mend=AGAIN)
     blank = without_own_weights(config)
     model = build_learner(blank, size) if has_epochs(config) else build_estimator(config)
     try:
@@ -53,19 +52,12 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
             "these weights do not fit the system of the run", where=path, mend=AGAIN
         ) from None
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise InputError("a model with weights that are not finite", where=path, mend=AGAIN)
-    return Fitted(model.eval() if isinstance(model, nn.Module) else model, config)
+        mend = "name another run, or train with a lower training.lr"
+        raise InputError("a model with weights that are not finite", where=path, mend=mend)
+    model = model.eval() if isinstance(model, nn.Module) else model
+    return Fitted(model, config, unit=header["unit"])
 
 
 def _identity(config: ExperimentConfig) -> dict[str, Any]:
     """What a model must have been trained with."""
     return {"settings": config.digest(), "classes": list(CLASSES)}
-
-
-def _header(metadata: dict[str, str]) -> dict[str, Any]:
-    """One entry, so that the same model is the same bytes: safetensors does not sort them."""
-    try:
-        header = parse_json(metadata.get(KEY, "{}"))
-    except ValueError:
-        return {}
-    return header if isinstance(header, dict) else {}

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.augment.geometry import flip, shift
-from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import DivergedError
+from hmrm_lab.config import ExperimentConfig, refuse_bent
+from hmrm_lab.errors import DivergedError, InputError
 from hmrm_lab.flow.normalise import select_channels
 from hmrm_lab.models.estimator import Estimator
-from hmrm_lab.records import Floats, FlowSet
+from hmrm_lab.records import PX, Floats, FlowSet
 from hmrm_lab.sections import EvaluationConfig
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.learner import Learner
 from hmrm_lab.training.one_step import answer, fit_estimator, has_epochs, inputs_of
-from hmrm_lab.training.pretrained import pretrained_weights
+from hmrm_lab.training.pretrained import pretrained_weights, seen_subjects
 
 Classifier = Callable[[FlowSet], Floats]
 EpochProbe = Callable[[Classifier], Any]
@@ -33,7 +33,9 @@ class Fitted:
     `losses` has the mean training loss of every epoch and `probes` what the probe found after it;
     `partners` are the persons whose motion was mixed into other clips, and `statistics` those
     whose clips stand behind a number by which inputs are normalised: none where every map is put
-    on a scale of its own. An estimator has neither losses nor partners.
+    on a scale of its own. An estimator has neither losses nor partners. `unit` is that of its maps.
+    `subjects` are those whose recordings the weights have seen, also those behind the weights that
+    the training began with.
     """
 
     model: nn.Module | Estimator
@@ -42,18 +44,29 @@ class Fitted:
     partners: tuple[str, ...] = ()
     probes: list[Any] = field(default_factory=list)
     statistics: tuple[str, ...] = ()
+    unit: str = PX
+    subjects: tuple[str, ...] = ()
 
     def inputs(self, flowset: FlowSet) -> Tensor:
         """What the model is given of these clips, without any change: (n, C, H, W), or clips."""
+        self._refuse_unit(flowset)
         if not isinstance(self.model, nn.Module):
             return torch.from_numpy(inputs_of(self.config, flowset))
         return select_channels(_maps(self.model, self.config, flowset), self.config.input.channels)
 
     def classify(self, flowset: FlowSet) -> Floats:
         """Probabilities (n, K) of clips, each on its own: no statistic is shared among them."""
+        self._refuse_unit(flowset)
         if not isinstance(self.model, nn.Module):
             return answer(self.model, self.config, flowset)
         return classify(self.model, self.config, flowset)
+
+    def _refuse_unit(self, flowset: FlowSet) -> None:
+        if flowset.unit != self.unit:
+            raise InputError(
+                f"this model was trained on maps in unit '{self.unit}', these are '{flowset.unit}'",
+                mend="take a model that was trained on such maps",
+            )
 
 
 def fit(
@@ -74,6 +87,8 @@ def fit(
     `probe(classify)` is called after each epoch, which is how an epoch rule looks at a model on the
     way; it must draw no random numbers, and answers with what JSON can hold.
 
+    `epochs` ends the training earlier, on the schedule of all `training.epochs`.
+
     A system without epochs is fitted in one step: nothing is probed, nothing is half done.
 
     Folds that share a `run_seed` begin with the same pre-trained weights, where there are any; it
@@ -81,17 +96,20 @@ def fit(
 
     Raises `DivergedError` as soon as the loss is not finite.
     """
+    refuse_bent(config, train.unit)
+    first = seed if run_seed is None else run_seed
     if not has_epochs(config):
         fitted = fit_estimator(config, train, seed=seed)
-        return Fitted(fitted, config, statistics=tuple(sorted(set(train.persons))))
+        people = tuple(sorted(set(train.persons)))
+        subjects = seen_subjects(config, train, first)
+        return Fitted(fitted, config, statistics=people, unit=train.unit, subjects=subjects)
     count = epochs or config.training.epochs
     weights = None
     if config.training.pretrain_epochs:
-        first = seed if run_seed is None else run_seed
-        weights = pretrained_weights(config, first, train.maps.shape[-1])
+        weights = pretrained_weights(config, first, train.maps.shape[-1], train.unit)
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        learner = Learner.begin(config, train, epochs=count, device=device, weights=weights)
+        learner = Learner.begin(config, train, device=device, weights=weights)
         if checkpoint:
             checkpoint.begin(learner, train, seed=seed, epochs=count)
         while len(learner.losses) < count:
@@ -101,7 +119,13 @@ def fit(
     learner.answering.eval()
     partners = {train.persons[partner] for _, partner in learner.mix.provenance}
     return Fitted(
-        learner.answering, config, learner.losses, tuple(sorted(partners)), learner.probes
+        learner.answering,
+        config,
+        learner.losses,
+        tuple(sorted(partners)),
+        learner.probes,
+        unit=train.unit,
+        subjects=seen_subjects(config, train, first),
     )
 
 

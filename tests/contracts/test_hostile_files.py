@@ -146,7 +146,7 @@ def begin_run(run: RunFolder) -> None:
 def take_up(place: Path) -> None:
     """A training that would go on from the file, and begins anew instead."""
     flowset = make_flowset(subjects=2)
-    learner = Learner.begin(quick_config(), flowset, epochs=2, device="cpu")
+    learner = Learner.begin(quick_config(), flowset, device="cpu")
     Checkpoint(place / "c.safetensors").begin(learner, flowset, seed=0, epochs=2)
     assert learner.losses == []
 
@@ -168,6 +168,7 @@ READERS = {
     "pfm": Reader("f.pfm", lambda at: read_flow(at / "f.pfm")),
     "png flow": Reader("f.png", lambda at: read_flow(at / "f.png")),
     "workbook": Reader("c.xlsx", lambda at: read_coding(at / "c.xlsx", FRAMES)),
+    "OpenDocument": Reader("c.ods", lambda at: read_coding(at / "c.ods", FRAMES)),
     "coding as text": Reader("c.csv", lambda at: read_coding(at / "c.csv", FRAMES)),
     "list of clips": Reader("clips.csv", read_clips),
     "list of maps": Reader("labels.csv", flowmaps),

@@ -149,7 +149,7 @@ def test_a_thousand_findings_do_not_flood_the_terminal(tmp_path: Path) -> None:
         (["casme2", "--root", "."], "no coding file of CASME II"),
         (["casme", "--root", "."], "did you mean 'casme"),
         (["flowmaps", "--root", "."], "unknown recorded data set 'flowmaps'"),
-        (["casme2", "--root", ".", "--coding", "x.xlsx"], "no such coding file"),
+        (["casme2", "--root", ".", "--coding", "x.xlsx"], "x.xlsx: no such file"),
         (["casme2", "--root", ".", "--coding", "../x.xlsx"], "leads out of the root"),
         (["composite", "--root", ".", "--images", "x"], "takes no --coding or --images"),
         (["composite", "--root", "."], "no folder 'casme2'"),

@@ -74,9 +74,9 @@ def binary_labels(root: Path) -> None:
         (grey, ["s1_a .png", "8-bit RGB"]),
         (sixteen_bit, ["s1_a .png", "uint16"]),
         (text_as_png, ["s1_a .png", "not a PNG"]),
-        (remove, ["labels.csv", "row 4", "no map 's1_a.png'", "remove the row"]),
+        (remove, ["labels.csv", "row 4", "no map 's1_a.png'", "remove this row"]),
         (no_labels, ["no labels.csv"]),
-        (binary_labels, ["labels.csv", "not a text file"]),
+        (binary_labels, ["labels.csv", "row 2", "not UTF-8 text"]),
     ],
 )
 def test_a_damaged_tree_is_one_sentence(tmp_path: Path, damage, words: list[str]) -> None:
@@ -91,12 +91,12 @@ def test_a_damaged_tree_is_one_sentence(tmp_path: Path, damage, words: list[str]
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (["casme2,sub01,EP01,3"], ["row 2", "label '3' is outside 0..2", "2 surprise"]),
+        (["casme2,sub01,EP01,3"], ["row 2", "label '3' is none of 0 negative", "2 surprise"]),
         (["casme2,sub01,EP01,"], ["row 2", "label ''"]),
-        (["casme2,sub01,EP01,1"] * 2, ["row 3", "listed twice", "row 2", "remove one"]),
-        (["casme2,../up,EP01,1"], ["row 2", "sub '../up' is not a name"]),
-        (["casme2,sub01,,1"], ["row 2", "filename_o ''"]),
-        ([], ["no clips"]),
+        (["casme2,sub01,EP01,1"] * 2, ["row 3", "listed twice", "row 2", "remove this row"]),
+        (["casme2,../up,EP01,1"], ["row 2", "the subject '../up' is a path"]),
+        (["casme2,sub01,,1"], ["row 2", "the clip is empty"]),
+        ([], ["lists no clips"]),
     ],
 )
 def test_a_bad_row_is_one_sentence(tmp_path: Path, rows: list[str], words: list[str]) -> None:
@@ -112,7 +112,7 @@ def test_missing_folder_and_missing_column(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no labels\.csv"):
         flowmaps(tmp_path)
     (tmp_path / "labels.csv").write_text("dataset,sub,label\n")
-    with pytest.raises(InputError, match="no column filename_o"):
+    with pytest.raises(InputError, match="no column 'filename_o'"):
         flowmaps(tmp_path)
 
 

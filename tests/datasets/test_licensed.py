@@ -238,6 +238,70 @@ def test_smic_long_videos_with_two_expressions(tmp_path: Path) -> None:
     assert only(found).problem.startswith("s03_po_01 is not in the table")
 
 
+def test_smic_with_apexes(tmp_path: Path) -> None:
+    """The table that goes round: apexes, classes as numbers, and paths of somebody's disk."""
+    header = "data,subject,clip,label,onset_frame,apex_frame,offset_frame,onset_frame_path"
+    rows = [
+        "smic,3,s3_ne_02,0,105,107.0,110,smic/s03/image000105.jpg",
+        "smic,3,s3_ne_03,0,150,156.0,160,a row and no folder: its frames are in that of s3_ne_02",
+        "smic,3,s3_po_01,1,202,,208,no apex",
+        "smic,18.0,s18_sur_03,0.0,300,303,309,the published slip: the class is surprise",
+        "smic,4,s4_ne_01,0,105,107,110,no folder",
+        "smic,5,s3_sur_01,2,1,2,3,the subject is another's",
+        "smic,3,s3_sur_02,2,1.5,2,3,a fraction",
+        "samm,6,006_1_2,0,1,2,3,another data set",
+    ]
+    table = tmp_path / "SMIC_apex_all.csv"
+    table.write_text("\n".join([header, *rows]))
+    folders = {"s3_ne_02": (100, 200), "s3_po_01": (202, 209), "s18_sur_03": (300, 310)}
+    folders["s3_sur_02"] = (1, 9)
+    expected = {
+        "s03_ne_02": (0, 5, 7, 10),
+        "s03_ne_03": (0, 50, 56, 60),
+        "s03_po_01": (1, 0, None, 6),
+        "s18_sur_03": (2, 0, 3, 9),
+    }
+    for layout in ("SMIC-HS-E", "HS"):
+        for clip, (first, last) in folders.items():
+            micro = (
+                "micro",
+                {"ne": "negative", "po": "positive"}.get(clip.split("_")[1], "surprise"),
+            )
+            place = (
+                f"s{int(clip[1:].split('_')[0]):02d}",
+                *(micro if layout == "HS" else ()),
+                clip,
+            )
+            folder = tmp_path / layout / "/".join(place)
+            trees.write_frames(folder, range(first, last), "image{:06d}.bmp")
+        found = survey("smic", tmp_path, images=layout)
+        clips = {
+            name: (clip.label, clip.onset, clip.apex, clip.offset)
+            for name, clip in by_name(found).items()
+        }
+        whole_folder = {"s03_sur_02": (2, 0, None, 7)} if layout == "HS" else {}
+        assert clips == expected | whole_folder
+        told = {finding.row: finding.problem for finding in found.findings}
+        assert told == {
+            4: "no apex is given ('')",
+            5: "negative in the table, but s18_sur_03 is surprise",
+            6: "no folder of s04_ne_01",
+            7: "the subject '5' is not that of s03_sur_01",
+            8: "frames '1.5'..'3' are not those of s03/micro/surprise/s3_sur_02"
+            if layout == "HS"
+            else "the onset is '1.5', not a frame number",
+        }
+
+
+def test_smic_frames_that_were_numbered_anew(tmp_path: Path) -> None:
+    trees.write_frames(tmp_path / "HS/s03/micro/negative/s3_ne_02", range(1, 7), "{}.bmp")
+    (tmp_path / "smic_apex.tsv").write_text(
+        "subject\tclip\tonset_frame\tapex_frame\toffset_frame\n3\ts3_ne_02\t105\t107\t110\n"
+    )
+    (clip,) = survey("smic", tmp_path).clips
+    assert (clip.onset, clip.apex, clip.offset) == (0, 2, 5)
+
+
 def test_smic_folders_in_the_wrong_place(tmp_path: Path) -> None:
     root = trees.write_smic(tmp_path, list(trees.official("smic"))[:2])
     micro = root / "HS" / "s01" / "micro"
@@ -248,6 +312,16 @@ def test_smic_folders_in_the_wrong_place(tmp_path: Path) -> None:
     found = survey("smic", root)
     assert len(found.clips) == 2
     assert sorted(kinds(found)) == ["duplicate", "label", "label", "naming"]
+
+
+def test_casme3_through_pandas(tmp_path: Path) -> None:
+    """The clip's name holds its onset."""
+    root = trees.write_casme3(tmp_path)
+    next(root.glob("cas*.xlsx")).unlink()
+    rows = [["spNO.1", "b", "175.0", "178.0", "181.0", "4", 1, "happy"]]
+    trees.write_table(root / "casme3.csv", [trees.CASME3_HEADER, *rows])
+    (clip,) = survey("casme3", root).clips
+    assert (clip.key.clip, clip.onset, clip.apex, clip.offset) == ("b_175", 0, 2, 5)
 
 
 def test_casme3(tmp_path: Path) -> None:
@@ -274,6 +348,14 @@ def test_mmew(tmp_path: Path) -> None:
     assert kinds(found) == ["offset"]
 
 
+def test_one_person_written_in_two_ways(tmp_path: Path) -> None:
+    root = trees.write_fourdme(tmp_path)
+    rows = [["S01", "S01_a_1", "Positive", 10, 12, 14], ["s1", "S01_a_2", "Negative", 30, 32, 34]]
+    (path,) = root.glob("4DME*")
+    trees.write_table(path, [trees.FOURDME_HEADER[:6], *rows])
+    assert [clip.key.subject for clip in survey("fourdme", root).clips] == ["S01", "S01"]
+
+
 def test_fourdme(tmp_path: Path) -> None:
     found = survey("fourdme", trees.write_fourdme(tmp_path))
     assert [(c.key.clip, c.label, c.onset, c.apex, c.offset) for c in found.clips] == [
@@ -285,10 +367,27 @@ def test_fourdme(tmp_path: Path) -> None:
     assert only(found).problem == "frames 1..5 stand for 30..34"
 
 
-def test_what_is_left_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_the_check_would_find_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     root = trees.write_casme3(tmp_path)
-    assert len(datasets["casme3"].build(root=root)) == 3
-    assert "casme3: clips left out: 1; `hmrm data check casme3 --root" in caplog.text
+    for _ in range(2):
+        assert len(datasets["casme3"].build(root=root)) == 3
+    rows = trees.casme2_rows()[:3]
+    rows[0][4], rows[1][4] = None, 46
+    root = trees.write_casme2(tmp_path / "a", rows)
+    assert [clip.apex for clip in datasets["casme2"].build(root=root, images="Cropped")] == [
+        *(None, None, 2),
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        "casme3, 3 clips: left out: 1, frames missing: 1; "
+        f"see `hmrm data check casme3 --root {tmp_path}`",
+        "casme2, 3 clips: no usable apex (it is spotted): 2; "
+        f"see `hmrm data check casme2 --root {root} --images Cropped`",
+    ]
+    caplog.clear()
+    datasets["casme2"].build(root=trees.write_casme2(tmp_path / "b", trees.casme2_rows()[:3]))
+    assert not caplog.records
 
 
 def test_the_composite_tells_what_it_lacks(tmp_path: Path) -> None:

@@ -8,11 +8,18 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.synthetic import RenderedFrames, read_clips, synthetic, write_clips
+from hmrm_lab.datasets.synthetic import (
+    DRAWING,
+    RenderedFrames,
+    read_clips,
+    synthetic,
+    write_clips,
+)
 from hmrm_lab.datasets.synthetic.action_units import UNITS, unit_bumps
 from hmrm_lab.datasets.synthetic.geometry import MIRROR, mirrored, template
 from hmrm_lab.datasets.synthetic.recipes import farthest_px
 from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.faces.track import LandmarkedFrames
 from hmrm_lab.records import CLASSES, Clip
 from hmrm_lab.registry import datasets
 
@@ -67,6 +74,7 @@ def test_registered_with_its_defaults() -> None:
         "difficulty": 0.5,
         "frames": 16,
         "seed": 0,
+        "guise": "",
     }
 
 
@@ -75,6 +83,28 @@ def test_same_seed_same_pixels_and_another_seed_others(clips: list[Clip]) -> Non
     assert [clip.key for clip in again] == [clip.key for clip in clips]
     np.testing.assert_array_equal(again[3].frames[5], clips[3].frames[5])
     assert (other[3].frames[5] != clips[3].frames[5]).mean() > 0.5
+
+
+DRAWN = {  # mean and deviation of the onset frame, mean difference to the apex, mean flow
+    1: [
+        [147.034, 42.459, 5.687, 0.730],
+        [146.629, 42.370, 3.883, 0.371],
+        [73.414, 51.823, 3.760, 0.407],
+        [73.664, 51.934, 2.843, 0.246],
+        [74.158, 52.284, 4.412, 0.584],
+        [73.073, 51.637, 4.206, 0.603],
+    ]
+}
+
+
+def test_what_is_drawn_belongs_to_the_version_of_the_drawing(clips: list[Clip]) -> None:
+    """If this fails, raise DRAWING, which names the caches, and pin the new figures here."""
+    figures = []
+    for clip in clips:
+        onset, apex = (clip.frames[n].astype(float) for n in (clip.onset, clip.apex))
+        flow = rendered(clip).flow(clip.onset, clip.apex)
+        figures.append([onset.mean(), onset.std(), abs(apex - onset).mean(), abs(flow).mean()])
+    np.testing.assert_allclose(figures, DRAWN[DRAWING], atol=0.005)
 
 
 def test_frames_do_not_depend_on_the_order_of_access(clips: list[Clip]) -> None:
@@ -281,16 +311,18 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         "subject,clip,label,onset,apex,offset,fps\ns01,a,surprise,0,1,2,30\n"
     )
     frames = read_clips(tmp_path)[0].frames
-    with pytest.raises(InputError, match=r"001\.png: not an image"):
+    assert not isinstance(frames, LandmarkedFrames)
+    with pytest.raises(InputError, match=r"001\.png: not a PNG"):
         frames[1]
-    with pytest.raises(InputError, match=r"landmarks\.npy: no landmarks"):
-        frames.landmarks(0)  # type: ignore[attr-defined]
     (folder / "landmarks.npy").write_bytes(b"")
+    frames = read_clips(tmp_path)[0].frames
+    with pytest.raises(InputError, match=r"001\.png: not a PNG"):
+        frames[1]
     with pytest.raises(InputError, match=r"landmarks\.npy: not a NumPy array"):
         frames.landmarks(0)  # type: ignore[attr-defined]
     np.save(folder / "landmarks.npy", np.zeros((2, 68, 2), np.float32))
     with pytest.raises(InputError, match=r"shape \(2, 68, 2\)"):
         frames.landmarks(0)  # type: ignore[attr-defined]
     (tmp_path / "clips.csv").write_text("")
-    with pytest.raises(InputError, match=r"clips\.csv: not a table"):
+    with pytest.raises(InputError, match=r"clips\.csv: the file is empty"):
         read_clips(tmp_path)

@@ -1,9 +1,11 @@
 """Trees in the layout of each licensed data set, of tiny procedural images. They show nobody."""
 
+import zipfile
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
@@ -44,17 +46,54 @@ def official(dataset: str) -> dict[ClipKey, int]:
 
 
 def write_table(path: Path, rows: Iterable[Sequence[Any]], *, above: int = 0) -> Path:
-    """A workbook or CSV file, with lines of text above the header."""
+    """A workbook or text file, with lines of text above the header."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [["terms of use"]] * above + [list(row) for row in rows]
-    if path.suffix == ".csv":
-        lines = [",".join("" if cell is None else str(cell) for cell in row) for row in rows]
+    if path.suffix in (".csv", ".tsv", ".txt"):
+        sign = "," if path.suffix == ".csv" else "\t"
+        lines = [sign.join("" if cell is None else str(cell) for cell in row) for row in rows]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
+    if path.suffix == ".ods":
+        return write_ods(
+            path, "".join(f"<table:table-row>{ods_cells(row)}</table:table-row>" for row in rows)
+        )
     book = openpyxl.Workbook()
     for row in rows:
         book.active.append(row)
     book.save(path)
+    return path
+
+
+def ods_cells(row: Sequence[Any]) -> str:
+    cells = []
+    for cell in row:
+        if cell is None:
+            cells.append("<table:table-cell/>")
+        elif isinstance(cell, str):
+            kind, text = 'office:value-type="string"', escape(cell)
+            cells.append(f"<table:table-cell {kind}><text:p>{text}</text:p></table:table-cell>")
+        else:
+            kind = f'office:value-type="float" office:value="{cell}"'
+            cells.append(f"<table:table-cell {kind}><text:p>{cell}</text:p></table:table-cell>")
+    return "".join(cells)
+
+
+def write_ods(path: Path, *sheets: str, before: str = "") -> Path:
+    """An OpenDocument workbook of sheets that are given as XML."""
+    names = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for name in ("office", "table", "text")
+    )
+    tables = "".join(
+        f'<table:table table:name="Sheet{number}">{sheet}</table:table>'
+        for number, sheet in enumerate(sheets, start=1)
+    )
+    body = f"<office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body>"
+    content = f"<office:document-content {names}>{body}</office:document-content>"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("content.xml", f'<?xml version="1.0" encoding="UTF-8"?>{before}{content}')
     return path
 
 

@@ -166,4 +166,13 @@ def test_an_incomplete_run_is_paired_with_none(tmp_path: Path) -> None:
     write_figures(theirs)
     assert paired_differences([ours, theirs]) == paired_differences([theirs, ours]) == []
     assert describe_failures(theirs).startswith("1 of 16 folds failed (memory: much (1 x))")
+    for kind, traceback, advice in [
+        ("memory", None, "free memory or lower --jobs; the same command tries them again"),
+        ("diverged", None, "would diverge again: lower training.lr or set training.clip_norm"),
+        ("crashed", "Traceback", "a traceback kept there is a fault of the program: report it"),
+        ("crashed", None, "the same command tries them again"),
+    ]:
+        record = {"kind": kind, "reason": "much", "attempts": 2, "traceback": traceback}
+        theirs.write_failure("toy/s01", 1, record)
+        assert describe_failures(theirs).endswith(advice)
     assert json.loads((theirs.path / "metrics.json").read_text())["units_failed"] == 1

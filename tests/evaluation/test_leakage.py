@@ -11,8 +11,8 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.duplicates import exact_twins, near_twins
-from hmrm_lab.evaluation.findings import FAULT, LEAK, OK, UNKNOWN, Records
-from hmrm_lab.evaluation.leakage import audit_records
+from hmrm_lab.evaluation.findings import FAULT, LEAK, OK, UNKNOWN, Check, Records
+from hmrm_lab.evaluation.leakage import audit_records, judge_weights
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.records import PROBABILITIES, ClipKey, FlowSet, digest_of_keys
 from hmrm_lab.studies.audit import check_copies
@@ -238,6 +238,74 @@ def test_what_is_put_elsewhere_is_found(
     change: Callable[[Records], Records], name: str, state: str
 ) -> None:
     assert states(change(clean_records(1)))[name] == state
+
+
+def beginning_with(records: Records, *overrides: str, **subjects: list[str]) -> Check:
+    """The check of a run that began with these files, by the subjects that they have seen."""
+    weights = [
+        {"setting": f"{name}.weights", "file": "w.safetensors", "subjects": seen}
+        for name, seen in subjects.items()
+    ]
+    changed = replace(
+        records, config=settings(*overrides), data={**records.data, "weights": weights}
+    )
+    return next(check for check in audit_records(changed) if check.name == "starting weights")
+
+
+def test_weights_that_have_seen_a_test_subject_are_a_leak() -> None:
+    records = clean_records(1)  # of set0/001, set1/001 and so on
+    same = 'evaluation.same_person=[["set0/001", "elsewhere/9"]]'
+    cases: list[tuple[str, dict[str, list[str]], tuple[str, ...], str]] = [
+        (OK, {}, (), "none: drawn at random"),
+        (OK, {"flow": ["procedural"], "model": []}, (), "flow.weights: no test subject"),
+        (OK, {"model": ["set2/001", "set0/099", "set0"]}, (), "model.weights: no test subject"),
+        (LEAK, {"model": ["set0/001"]}, (), "model.weights (w.safetensors) has been trained on"),
+        (LEAK, {"flow": ["a/b", "SET0/1"]}, (), "flow.weights (w.safetensors) has been trained on"),
+        (UNKNOWN, {"model": ["unknown"]}, (), "the file of model.weights does not say whom"),
+        (UNKNOWN, {"model": ["unknown", "a/b"], "flow": []}, (), "does not say whom it has seen"),
+        (LEAK, {"model": ["unknown"], "flow": ["set0/001"]}, (), "file of model.weights does not"),
+        (OK, {"model": ["elsewhere/9"]}, (), "no test subject"),
+        (LEAK, {"model": ["elsewhere/9"]}, (same,), "has been trained on set0/001"),
+        (LEAK, {"model": ["set0/001 of seed 2"]}, ("data.seed=2",), "trained on set0/001"),
+        (OK, {"model": ["set0/001"]}, ("data.seed=2",), "drawn people of another seed"),
+    ]
+    for state, subjects, overrides, told in cases:
+        check = beginning_with(records, *overrides, **subjects)
+        assert check.state == state, (subjects, check)
+        assert told in check.why or told == "drawn people of another seed"
+
+
+def test_older_runs_do_not_say_whom_their_weights_have_seen() -> None:
+    records = clean_records(1)
+    for override, state in (
+        ("training.epochs=3", OK),
+        ("training.pretrain_epochs=2", UNKNOWN),
+        ("flow.weights=w.safetensors", UNKNOWN),
+    ):
+        config = settings("input.normalise=median_rms", "flow.name=gru_attention", override)
+        assert judge_weights(config, records.data).state == state
+
+
+def test_one_person_under_two_names_is_held_out_at_once() -> None:
+    pair = 'evaluation.same_person=[["set0/001", "set1/001"], ["set1/001", "away/1"]]'
+    records = clean_records(2)
+    config = settings(pair)
+    assert records.flowset is not None
+    flowset = records.flowset.with_same_person(config.evaluation.same_person)
+    folds = {fold.name: fold for fold in leave_one_subject_out(flowset)}
+    assert "set1/001" not in folds
+    held_out = {flowset.keys[row].person for row in folds["set0/001"].test}
+    assert held_out == {"set0/001", "set1/001"}
+    assert not held_out & {flowset.keys[row].person for row in folds["set0/001"].train}
+    assert len(folds) == len(set(records.flowset.persons)) - 1
+    copied = flowset.maps.copy()
+    first, second = (flowset.keys.index(ClipKey(f"set{n}", "001", "clip0")) for n in (0, 1))
+    copied[second] = copied[first]
+    states = [
+        [check.state for check in check_copies(replace(of, maps=copied))]
+        for of in (flowset, records.flowset)
+    ]
+    assert states == [[OK, OK], [LEAK, OK]], "copies of one's own are no leak"
 
 
 def test_a_peeking_run_is_told_to_be_one_by_design() -> None:

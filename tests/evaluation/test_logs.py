@@ -1,13 +1,24 @@
+"""Logs of other programs: what is understood scores right, what is open is refused."""
+
 import json
 from pathlib import Path
 
 import pytest
 from conftest import make_flowset, quick_config
+from typer.testing import CliRunner
 
+from hmrm_lab.cli import app
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.logs import read_predictions
 from hmrm_lab.evaluation.summary import summarise
 from hmrm_lab.studies.experiment import run_experiment
+
+TRUTH = [0, 0, 0, 0, 1, 1, 1, 2]
+ANSWERS = [0, 0, 0, 1, 1, 0, 2, 2]
+UF1, UAR = (0.75 + 0.4 + 2 / 3) / 3, (0.75 + 1 / 3 + 1) / 3
+PRECISION = (0.75 + 0.5 + 0.5) / 3  # what a table read with its columns exchanged gives for recall
+NAMES = ("negative", "Positive", "SURPRISE")
+EMOTIONS = ("Disgust", "happiness", "surprise")
 
 
 def write(folder: Path, text: str) -> Path:
@@ -16,64 +27,189 @@ def write(folder: Path, text: str) -> Path:
     return file
 
 
-def test_our_own_predictions_score_as_the_run_did(tmp_path: Path) -> None:
-    run = run_experiment(quick_config("ststnet"), out=tmp_path, flowset=make_flowset())
-    scores = summarise(read_predictions(run.path / "predictions.csv"))
-    assert scores["all"] == json.loads((run.path / "metrics.json").read_text())["all"]
+def table(header: str, row: str, *, comma: str = ",", names: tuple[object, ...] = (0, 1, 2)) -> str:
+    """A row per clip; `{s}`, `{c}`, `{t}` and `{p}` are subject, clip, truth and prediction."""
+    lines = [header] if header else []
+    for number, (truth, answer) in enumerate(zip(TRUTH, ANSWERS, strict=True)):
+        lines.append(
+            row.format(s=f"s{number // 4}", c=f"c{number}", t=names[truth], p=names[answer])
+        )
+    return "\n".join(line.replace(",", comma) for line in lines) + "\n"
 
 
-def test_ststnets_form(tmp_path: Path) -> None:
-    log = write(tmp_path, "casme2 sub01\nEP02_01f 1 1\nEP19_05f 0 2\n\nsmic s1\ns1_ne_01 0 0\n")
-    table = read_predictions(log).table
-    assert table["fold"].tolist() == ["casme2/sub01", "casme2/sub01", "smic/s1"]
-    assert table["prediction"].tolist() == [1, 2, 0]
+def printed(first: str, second: str, *, between: str = "", word: str = "Predicted    ") -> str:
+    """Two subjects; `first` and `second` say how a list is written."""
+    parts = ["lr=0.00005, epochs=800", "train"]
+    for subject, at in (("s01", slice(0, 4)), ("sub02", slice(4, 8))):
+        lists = [first.format(ANSWERS[at]), second.format(TRUTH[at])]
+        parts += [f"Subject: {subject} ", f"{word}: {lists[0]}", f"Ground Truth : {lists[1]}"]
+        parts += ["Evaluation until this subject: ", f"UF1: 0.5185 | UAR: nan{between}"]
+    return "\n".join([*parts, "Final Evaluation: ", "UF1: 0.7209 | UAR: 0.725", ""])
 
 
-@pytest.mark.parametrize("header", ["", "fold/clip, truth, prediction\n"])
-def test_megc_form(tmp_path: Path, header: str) -> None:
-    log = write(tmp_path, f"{header}casme2/sub01/EP02_01f, 1, 1\nsub02/EP01, 0, 2\n")
-    table = read_predictions(log).table
-    assert table["fold"].tolist() == ["casme2/sub01", "log/sub02"]
-    assert table["truth"].tolist() == [1, 0]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "an empty file"),
-        ("casme2 sub01\n", "no predictions"),
-        ("EP02_01f 1 1\n", "row 1: 'EP02_01f 1 1' is not understood"),
-        ("casme2 sub01\nEP02_01f 1 3\n", "row 2: label '3' is outside 0..2"),
-        ("casme2 sub01\nEP02_01f one 1\n", "label 'one'"),
-        ("a/b/c, 1, 1\na/b/c, 1, 2\n", "predicted twice"),
-        ("a/b/c, 1, 1\na/b/d, 1\n", "row 2: 2 fields, not 3"),
-        ("abc, 1, 1\n", "no fold/clip"),
-        ("dataset,truth,prediction\na,0,0\n", "no column"),
-        (
-            "dataset,subject,clip,fold,seed,epoch,truth,prediction,p_negative,p_positive,p_surprise\n"
-            "d,s,c,d/s,zero,1,0,0,,,\n",
-            "row 2: seed 'zero'",
-        ),
-    ],
+CLOSING = str(
+    {
+        "s01": {"pred": ANSWERS[:4], "truth": TRUTH[:4]},
+        "sub02": {"pred": ANSWERS[4:], "truth": TRUTH[4:]},
+    }
 )
-def test_a_bad_log_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(InputError) as caught:
-        read_predictions(write(tmp_path, text))
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+NUMPY = printed("{}", "{}").replace(",", "").replace("[0 0 0 1]", "[0 0\n 0 1]")
+SOUND = {  # what it is: its text and words of how it was read
+    "prediction first": (table("clip,prediction,truth", "{s}/{c},{p},{t}"), "truth 'truth'"),
+    "any case": (table("Clip,PRED,Ground Truth", "{s}/{c},{p},{t}"), "truth 'Ground Truth'"),
+    "scikit-learn": (table(",subject,y_true,y_pred", "7,{s},{t},{p}"), "truth 'y_true'"),
+    "no clips": (table("output,target,subject", "{p},{t},{s}"), "prediction 'output'"),
+    "labels alone": (table("gt,pred", "{t},{p}"), "intervals are over clips"),
+    "bare clips": (table("pred,label,file", "{p},{t},{c}"), "no subjects"),
+    "a fold": (table("fold,clip,truth,prediction", "d/{s},{c},{t},{p}"), "subject 'fold'"),
+    "MEB": (
+        table("dataset,subject,material,emotion,AUs,pred,label", "d,{s},{c},x,1+2,{p},{t}"),
+        "clip 'material'",
+    ),
+    "only an emotion": (
+        table("dataset,subject,material,emotion,prediction", "d,{s},{c},{t},{p}", names=EMOTIONS),
+        "'Disgust' negative",
+    ),
+    "quoted": (table("clip,prediction,truth", '"{s}/{c}", "{p}", "{t}"'), "truth 'truth'"),
+    "semicolons": (table("clip,prediction,truth", "{s}/{c},{p},{t}", comma=";"), "truth"),
+    "tabs": (table("clip,prediction,truth", "{s}/{c},{p},{t}", comma="\t"), "truth"),
+    "bars": (table("clip,prediction,truth", "{s}/{c},{p},{t}", comma=" | "), "truth"),
+    "blanks": (table("clip,prediction,truth", "{s}/{c},{p},{t}", comma="  "), "truth"),
+    "backslashes": (table("clip,prediction,truth", "d\\{s}\\{c},{p},{t}"), "truth"),
+    "floats": (table("s,subject,pred,gt", "x,{s},{p}.0,{t}.0"), "0 negative"),
+    "an empty end": (table("clip,pred,gt", "{s}/{c},{p},{t}") + ",,\n\n,,\n", "truth"),
+    "no header": (table("", "{s}/{c}, {t}, {p}"), "no header; columns in this order: clip, truth"),
+    "four columns": (table("", "{s},{c},{t},{p}"), "in this order: subject, clip, truth"),
+    "five columns": (table("", "d,{s},{c},{t},{p}"), "in this order: dataset, subject, clip"),
+    "labels from 1": (
+        table("clip,pred,gt", "{s}/{c},{p},{t}", names=(1, 2, 3)),
+        "labels: 1 negative, 2 positive, 3 surprise",
+    ),
+    "words": (table("clip,pred,gt", "{s}/{c},{p},{t}", names=NAMES), "'SURPRISE' surprise"),
+    "short words": (table("", "{s}/{c},{t},{p}", names=("neg", "pos", "sur")), "'neg' negative"),
+    "STSTNet": (
+        table("", "{c} {t} {p}").replace("c0", "d s0\nc0").replace("c4", "d s1\nc4"),
+        "STS",
+    ),
+    "STSTNet in Python": (printed("{}", "{}"), "printed lists"),
+    "NumPy": (NUMPY, "printed lists"),
+    "tensors": (printed("tensor({}, device='cuda:0')", "array({})"), "printed lists"),
+    "a logger": (printed("{}", "{}").replace("Subject", "INFO:root:Subject"), "printed lists"),
+    "HTNet": (printed("{}", "{}", word="Best Predicted    ") + CLOSING, "PEEKS"),
+    "a dictionary": (f"dic = {CLOSING}\n", "PEEKS"),
+    "JSON": (json.dumps(json.loads(CLOSING.replace("'", '"')), indent=1), "PEEKS"),
+}
 
 
-def test_no_file_and_no_text(tmp_path: Path) -> None:
+def test_what_is_sound_scores_right_and_says_how_it_was_read(tmp_path: Path) -> None:
+    for name, (text, words) in SOUND.items():
+        predictions, told = read_predictions(write(tmp_path, text))
+        scores = summarise(predictions)["all"]
+        assert scores["uf1"] == pytest.approx(UF1, abs=1e-6), name
+        assert scores["uar"] == pytest.approx(UAR, abs=1e-6) != PRECISION, name
+        assert words in "; ".join(told), name
+        subjects = 8 if "no subjects" in told[0] else 2
+        assert scores["subjects"] == subjects and scores["clips"] == len(TRUTH), name
+
+
+def test_the_places_of_clips(tmp_path: Path) -> None:
+    for text, fold in [
+        ("casme2/sub01/EP02_01f, 1, 1\n", "casme2/sub01"),
+        ("sub02/EP01, 0, 2\n", "log/sub02"),
+        ("dataset,subject,filename,pred,gt\nsmic,s01,s01_ne_01,0,0\n", "smic/s01"),
+        ("Subject: smic/s01\nPredicted : [0]\nGround Truth : [0]\n", "smic/s01"),
+        ("casme2 sub01\nEP02_01f 1 1\n\nEP19_05f 0 2\n", "casme2/sub01"),
+    ]:
+        assert set(read_predictions(write(tmp_path, text))[0].table["fold"]) == {fold}
+
+
+LINE = "a/b/c,1,1\n"
+HEAD = "subject,clip,truth,prediction\n"
+OPEN = {  # what is refused, and words of the sentence
+    "": "an empty file",
+    "casme2 sub01\n": "no predictions",
+    "clip,truth,prediction\n": "no predictions",
+    ",,\n": "no header",
+    "EP02_01f 1 1\n": "row 1: '/EP02_01f' is no fold/clip",
+    "casme2 sub01\nEP02_01f 1 3\n": "row 2: label '3' is outside 0..2",
+    "casme2 sub01\nEP02_01f one 1\n": "label 'one'",
+    "casme2 sub01\nEP02_01f 1 1 0.9\n": "row 2: 'EP02_01f 1 1 0.9' is not understood",
+    LINE + "a/b/c,1,2\n": "row 2: clip a/b/c is predicted twice",
+    LINE + "a/b/d,1\n": "row 2: 2 fields, not 3",
+    LINE + "\na/b/d,1,1\n": "row 2: a blank row",
+    LINE + ",,\na/b/d,1,1\n": "row 2: a blank row",
+    LINE + "a/b/d,,1\n": "row 2: label ''",
+    LINE + "a/b/d,0,nan\n": "row 2: label 'nan'",
+    LINE + "a/b/d,-1,0\n": "row 2: label '-1'",
+    LINE + "a/b/d,0.5,0\n": "row 2: label '0.5'",
+    LINE + "a/b/d,0,3\n": "row 2: label '3'",
+    LINE + "a/b/d,others,1\n": "row 2: label 'others'",
+    "0,1\n1,1\n": "no header that names truth and prediction, and 2 columns",
+    "0 1\n1 1\n": "and 2 columns",
+    "a,b,1,1,1\n": "no header",
+    "clip,annotator,model\na/b,1,1\n": "no header that names truth and prediction, and 3",
+    "clip,truth,model\na/b,1,1\n": "no column of the prediction",
+    "clip,pred,model\na/b,1,1\n": "no column of the truth",
+    "clip,truth,label,pred\na/b,1,1,0\n": "'truth' and 'label' may both be the truth",
+    "clip,truth,pred,output\na/b,1,1,0\n": "'pred' and 'output' may both be the prediction",
+    "clip,gt,pred\na/b,1,3\na/c,4,2\n": "row 3: label '4' is outside 1..3",
+    "clip,gt,pred\na/b,0,1\na/c,3,2\n": "row 3: label '3' is outside 0..2",
+    "clip,gt,pred\na/b,1,3\nc,2,1\n": "row 3: '/c' is no fold/clip",
+    HEAD + ",c,1,1\ns,d,1,1\n": "row 2: '/c' is no fold/clip",
+    HEAD + "s,,1,1\n": "row 2: 's/' is no fold/clip",
+    HEAD + "s,c,1,1\nt,c,0,1\ns,c,1,1\n": "row 4: clip log/s/c is predicted twice",
+    "subject,clip,seed,truth,prediction\ns,c,zero,1,1\n": "row 2: seed 'zero'",
+    "Predicted : [0]\nGround Truth : [0]\n": "row 1: labels of no subject",
+    "Subject: a\nPredicted : [0, 1]\nGround Truth : [0]\n": "row 1: subject 'a' has 1 true labels",
+    "Subject: a\nPredicted : [0]\nSubject: b\n": "row 1: subject 'a' has 0 true labels",
+    "Subject: a\nPredicted : [0]\nGround Truth : [0\n": "subject 'a' has 0 true labels",
+    "Subject: a\nPredicted : [0]\nPredicted : [1]\n": "row 3: a second list of the prediction",
+    "Subject: a\nPredicted : [0 ... 1]\nGround Truth : [0 1 1]\n": "row 1: label '...'",
+    CLOSING.replace("}}", "}, 's03': {'pred': [0, 1], 'tr"): "row 1: subject 's03' has 0 true",
+    CLOSING.replace("sub02", "s01"): "row 1: clip log/s01/1 is predicted twice",
+    2 * printed("{}", "{}"): "clip log/s01/1 is predicted twice",
+    printed("{}", "{}") + CLOSING.replace("[0, 0, 0, 1]", "[0, 0, 0, 0]"): "differ",
+}
+
+
+def test_what_is_open_is_one_sentence_with_its_place(tmp_path: Path) -> None:
+    for text, words in OPEN.items():
+        with pytest.raises(InputError) as caught:
+            read_predictions(write(tmp_path, text))
+        assert words in str(caught.value), text
+        assert "\n" not in str(caught.value), text
+
+
+def test_no_file_and_texts_of_other_encodings(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_predictions(tmp_path / "absent")
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "binary").write_bytes(b"a\xff\xfe\x00\x80")
     with pytest.raises(InputError, match="not a text file"):
         read_predictions(tmp_path / "binary")
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / encoding).write_bytes(LINE.encode(encoding))
+        assert len(read_predictions(tmp_path / encoding)[0]) == 1
+
+
+def test_the_command_says_how_it_read(tmp_path: Path) -> None:
+    log = write(tmp_path, SOUND["prediction first"][0])
+    answer = CliRunner().invoke(app, ["score", str(log)])
+    assert "read as  columns by the header: clip 'clip', truth 'truth'" in answer.stdout
+    found = json.loads(CliRunner().invoke(app, ["score", str(log), "--json"]).stdout)
+    assert found["read_as"][1] == "labels: 0 negative, 1 positive, 2 surprise"
+    assert found["all"]["uar"] == pytest.approx(UAR, abs=1e-6)
+
+
+def test_our_own_predictions_score_as_the_run_did(tmp_path: Path) -> None:
+    run = run_experiment(quick_config("ststnet"), out=tmp_path, flowset=make_flowset())
+    predictions, _ = read_predictions(run.path / "predictions.csv")
+    assert summarise(predictions)["all"] == run.metrics()["all"]
+    assert predictions.table["p_negative"].notna().all()
 
 
 @pytest.mark.realdata
 def test_ststnets_published_log_scores_as_it_should(real_data: Path) -> None:
-    scores = summarise(read_predictions(real_data / "ststnet_published_log.txt"))
+    scores = summarise(read_predictions(real_data / "ststnet_published_log.txt")[0])
     parts = [scores["all"], *(scores["datasets"][d] for d in ("smic", "casme2", "samm"))]
     assert [round(part["uf1"], 4) for part in parts] == [0.7353, 0.6801, 0.8382, 0.6588]
     assert [round(part["uar"], 4) for part in parts] == [0.7186, 0.6703, 0.8190, 0.6415]

@@ -2,17 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import make_flowset
+from conftest import grid_masks, make_flowset
 
-from hmrm_lab.evaluation.occlusion import grid_masks, hold_still, occlusion_falls, shares_of
+from hmrm_lab.evaluation.occlusion import hold_still, occlusion_falls, shares_of
 from hmrm_lab.records import FlowSet
-
-
-def test_the_grid_covers_every_pixel_once_row_by_row() -> None:
-    masks = grid_masks(28)
-    assert masks.shape == (16, 28, 28)
-    assert (masks.sum(0) == 1).all()
-    assert masks[6, 7:14, 14:21].all()
 
 
 def test_a_region_is_held_at_the_motion_of_the_head() -> None:

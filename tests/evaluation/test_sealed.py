@@ -9,7 +9,7 @@ from conftest import make_flowset, make_framed_flowset, quick_config, with_pictu
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
-from hmrm_lab.evaluation.unit import Unit, run_unit, shuffle_labels, unit_seed
+from hmrm_lab.evaluation.unit import Unit, control_labels, run_unit, unit_seed
 from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems
 
@@ -119,6 +119,29 @@ def test_test_clips_are_handed_out_after_the_last_training_step(
     assert events[-1] == "unsealed"
 
 
+def test_the_refit_of_inner_subjects_follows_the_schedule_that_was_scored() -> None:
+    """Bit for bit the whole training on all training clips, as it was after the chosen epoch."""
+    flowset = make_flowset(subjects=5)
+    cosine = ("training.schedule=cosine", "training.warmup_epochs=1", "training.epochs=5")
+    stopped = 0
+    for number in range(3):
+        settings = (*cosine, "training.ema=0.9", "evaluation.epoch_rule=inner_subjects")
+        config = quick_config("mlp", *settings)
+        train = flowset.take(leave_one_subject_out(flowset)[number].train)
+        found = RULES["inner_subjects"](Task(config, train, lambda: flowset, seed=number))
+        answers: list[np.ndarray] = []
+        whole = epoch_rules.fit(
+            config,
+            train,
+            seed=number,
+            probe=lambda classify, kept=answers: kept.append(classify(flowset)),
+        )
+        assert found.fitted.losses == whole.losses[: found.epoch]
+        assert (found.probabilities == answers[found.epoch - 1]).all()
+        stopped += found.epoch < 5
+    assert stopped, "no training ended early, so that nothing was shown"
+
+
 def test_the_oracle_does_peek() -> None:
     """On labels that mean nothing, looking at the test subject every epoch pays."""
     rng = np.random.default_rng(0)
@@ -152,10 +175,20 @@ def test_partners_of_a_unit_are_never_the_held_out_person() -> None:
 
 def test_shuffling_keeps_the_classes_and_moves_the_labels() -> None:
     flowset = make_flowset(subjects=6)
-    shuffled = shuffle_labels(flowset, 0)
-    assert sorted(shuffled.labels) == sorted(flowset.labels)
-    assert (shuffled.labels != flowset.labels).mean() > 0.3
-    assert (shuffled.maps == flowset.maps).all()
+    persons = np.array(flowset.persons)
+    kept = {}
+    for control in ("shuffled_labels", "shuffled_within_subjects"):
+        config = quick_config("hmrm", f"evaluation.control={control}")
+        shuffled = control_labels(config, flowset, 0)
+        assert sorted(shuffled.labels) == sorted(flowset.labels)
+        assert (shuffled.labels != flowset.labels).mean() > 0.3
+        assert (shuffled.maps == flowset.maps).all()
+        kept[control] = all(
+            sorted(shuffled.labels[persons == one]) == sorted(flowset.labels[persons == one])
+            for one in set(persons)
+        )
+    assert kept == {"shuffled_labels": False, "shuffled_within_subjects": True}
+    assert control_labels(quick_config(), flowset, 0) is flowset
 
 
 def test_units_have_seeds_of_their_own() -> None:

@@ -14,6 +14,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.gru_attention.weights import SHIPPED, load_weights, save_weights
 from hmrm_lab.registry import flows
+from hmrm_lab.tensors import PROCEDURAL, read_subjects
 
 SEED = 40_000  # neither trained nor evaluated on
 
@@ -80,7 +81,9 @@ def test_batches_of_any_length(estimate: FlowEstimator) -> None:
 
 def test_weights_survive_the_disk(tmp_path: Path) -> None:
     network = load_weights()
-    save_weights(tmp_path / "copy.safetensors", network)
+    save_weights(tmp_path / "copy.safetensors", network, subjects=["casme2/sub01"])
+    assert read_subjects(tmp_path / "copy.safetensors") == ["casme2/sub01"]
+    assert read_subjects(SHIPPED) == [PROCEDURAL]
     again = load_weights(tmp_path / "copy.safetensors", iterations=(1, 1))
     assert again.iterations == (1, 1)
     for first, second in zip(network.parameters(), again.parameters(), strict=True):
@@ -99,9 +102,7 @@ def test_hostile_files(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(2)}, path)
     with pytest.raises(InputError, match="no weights of GRU-AOFE"):
         load_weights(path)
-    save_file({"a": torch.zeros(2)}, path, metadata={"settings": '{"hiden": 3}'})
-    with pytest.raises(InputError, match="no weights of GRU-AOFE"):
-        load_weights(path)
-    save_file({"a": torch.zeros(2)}, path, metadata={"settings": "{"})
-    with pytest.raises(InputError, match="not readable as weights"):
-        load_weights(path)
+    for header in ('{"settings": {"hiden": 3}}', '{"settings": [1]}', "[]", "{", "[" * 10_000):
+        save_file({"a": torch.zeros(2)}, path, metadata={"hmrm": header})
+        with pytest.raises(InputError, match="no weights of GRU-AOFE"):
+            load_weights(path)

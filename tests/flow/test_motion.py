@@ -11,6 +11,7 @@ from hmrm_lab.flow import motion
 from hmrm_lab.flow.motion import MotionFromFrames, learnt_network, motion_maps
 from hmrm_lab.flow.normalise import normalise_live, normalise_maps, root, select_channels
 from hmrm_lab.flow.strain import motion_map
+from hmrm_lab.records import PX
 from hmrm_lab.registry import flows
 from hmrm_lab.sections import FlowConfig
 
@@ -42,7 +43,7 @@ def test_a_pixel_has_its_size_in_the_crop() -> None:
 def test_live_normalisation_agrees(method: str) -> None:
     maps = 5 + 3 * make_flowset().maps
     live = normalise_live(torch.from_numpy(maps), method).numpy()
-    assert live == pytest.approx(normalise_maps(maps, method), abs=1e-4)
+    assert live == pytest.approx(normalise_maps(maps, method, PX), abs=1e-4)
 
 
 def test_no_motion_has_finite_gradients() -> None:

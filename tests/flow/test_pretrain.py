@@ -12,6 +12,7 @@ from hmrm_lab.errors import DivergedError, InputError
 from hmrm_lab.flow.gru_attention.weights import load_weights
 from hmrm_lab.flow.pretrain import CHECKPOINT, HISTORY, Feed, pretrain, sequence_loss
 from hmrm_lab.flow.schedules import PRESETS, Preset, Stage, find_preset, learning_rate
+from hmrm_lab.tensors import read_subjects
 
 TINY = Preset(
     "tiny",
@@ -57,6 +58,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
     rows = list(csv.DictReader(histories[0].splitlines()))
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5]
     assert load_weights(resumed).iterations == (2, 2)
+    assert read_subjects(resumed) == ["procedural"]
 
 
 def test_a_checkpoint_belongs_to_its_run(

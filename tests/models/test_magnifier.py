@@ -12,7 +12,7 @@ from hmrm_lab.flow.normalise import normalise_maps
 from hmrm_lab.models.ammsm.inspection import magnified
 from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, UNet, magnification_loss
 from hmrm_lab.preparation.motion import MAP_SIDE_PX, clip_motion
-from hmrm_lab.records import FlowSet
+from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.training.trainer import fit
 
 
@@ -74,7 +74,7 @@ def test_after_a_training_moving_regions_are_magnified_more_on_faces_not_seen() 
     config = quick_config("ammsm_temporal", "model.magnifier_width=8", *plan)
     model = fit(config, flowset.take(np.flatnonzero(seen_before)), seed=0).model
     held_out = np.flatnonzero(~seen_before)
-    flow = torch.from_numpy(normalise_maps(found[held_out], "median_rms")[:, :2])
+    flow = torch.from_numpy(normalise_maps(found[held_out], "median_rms", PX)[:, :2])
     moving = np.stack([moving_region(clips[row], MAP_SIDE_PX) for row in held_out])
     assert 0.02 < moving.mean() < 0.3
     growth = growth_of(flow.numpy(), magnified(model, flow, 4.0).flow.numpy(), moving)

@@ -38,9 +38,10 @@ def make_run(
     system: str = "hmrm",
     right: float = 0.6,
     unfinished: int = 0,
+    preset: str = "default",
 ) -> RunFolder:
     """A run in which a clip is right with probability `right`; the last folds may be missing."""
-    config = quick_config(system, *overrides)
+    config = quick_config(system, *overrides).model_copy(update={"preset": preset})
     run = RunFolder.of(config, out)
     folds = leave_one_subject_out(flowset)
     data = {

@@ -24,6 +24,7 @@ from hmrm_lab.reporting import published as claims
 from hmrm_lab.reporting.comparison import (
     HONEST,
     NULL,
+    NULL_WITHIN,
     ORACLE,
     Outcome,
     comparison_table,
@@ -77,6 +78,7 @@ def outcome_of(
         HONEST: ((), 0.0),
         ORACLE: (("evaluation.epoch_rule=oracle_test",), 0.15),
         NULL: (("evaluation.control=shuffled_labels",), -0.3),
+        NULL_WITHIN: (("evaluation.control=shuffled_within_subjects",), -0.2),
     }
     runs: dict[str, dict[str, RunFolder]] = {kind: {} for kind in kinds}
     for kind in kinds:
@@ -156,6 +158,7 @@ def test_the_statement_follows_from_the_table() -> None:
             "UF1 low": [0.7, 0.7, 0.7, 0.7, 0.4],
             "UF1 high": [0.9, 0.9, 0.9, 0.9, 0.6],
             "Parameters": [1e5, 1e7, 2e3, math.nan, 1e9],
+            "Note": "",
         }
     )
     told = parameter_statement(table, "ours")
@@ -248,10 +251,13 @@ def test_groups_and_the_test_of_friedman(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_figures_show_what_the_table_holds(tmp_path: Path) -> None:
-    table = comparison_table(outcome_of(tmp_path, three_sets(), (HONEST, ORACLE, NULL)))
+    kinds = (HONEST, ORACLE, NULL, NULL_WITHIN)
+    table = comparison_table(outcome_of(tmp_path, three_sets(), kinds))
     scores = {trace.name: trace for trace in scores_figure(table).data}
     assert list(scores["measured"].x) == table["UF1"].tolist()
     assert list(scores["shuffled labels"].x) == table["Null UF1"].tolist()
+    assert list(scores["shuffled within subjects"].x) == table["Null within UF1"].tolist()
+    assert "Null within UF1" in result_words(table)
     peeking = peeking_figure(table)
     bars = [trace for trace in peeking.data if trace.name == "gap"]
     assert [tuple(bar.x) for bar in bars] == list(

@@ -114,9 +114,9 @@ def test_pictures_stand_side_by_side_under_their_names() -> None:
 def test_the_curve_marks_both_apexes(curve: ApexCurve) -> None:
     names = by_name(apex_curve_figure(curve, 4))
     assert list(names["spotted apex: 5"].x) == [5, 5]
-    assert list(names["true apex: 4"].x) == [4, 4]
+    assert list(names["annotated apex: 4"].x) == [4, 4]
     assert list(apex_curve_figure(curve).data[0].x) == [3, 4, 5, 6, 7]
-    assert not any("true" in name for name in by_name(apex_curve_figure(curve)))
+    assert not any("annotated" in name for name in by_name(apex_curve_figure(curve)))
 
 
 def test_a_guess_is_called_one(curve: ApexCurve) -> None:
@@ -129,7 +129,7 @@ def test_each_part_has_its_curve(curve: ApexCurve) -> None:
     np.testing.assert_array_equal(names["brow left"].y, curve.parts["brow_left"])
     assert names["brow left"].line.color == names["brow right"].line.color == ORANGE
     assert names["brow left"].line.dash != names["brow right"].line.dash
-    assert max(names["true apex: 4"].y) > max(names["brow left"].y)
+    assert max(names["annotated apex: 4"].y) > max(names["brow left"].y)
 
 
 def test_measurements_by_frame() -> None:
@@ -156,7 +156,7 @@ def test_where_motion_is_not_known_the_curve_stands_for_it(table: pd.DataFrame) 
 
 
 def test_without_a_true_apex_it_says_so(table: pd.DataFrame) -> None:
-    assert "No clip's true apex is known" in words_of(apex_errors_figure(table.iloc[3:]))
+    assert "No clip has an annotated apex" in words_of(apex_errors_figure(table.iloc[3:]))
 
 
 def test_the_drawn_curve_follows_the_frame(curve: ApexCurve) -> None:
@@ -165,10 +165,10 @@ def test_the_drawn_curve_follows_the_frame(curve: ApexCurve) -> None:
     places = [float(dot.get("cx")) for dot in dots]
     assert places == sorted(places)
     assert float(dots[1].get("cy")) < float(dots[0].get("cy")), "higher on the page at the peak"
-    assert "spotted apex 5, true apex 4" in drawn[0].get("aria-label")
+    assert "spotted apex 5, annotated apex 4" in drawn[0].get("aria-label")
     strokes = {line.get("stroke") for line in drawn[0].findall("line")}
     assert {VERMILLION, GREEN} <= strokes
-    assert "true" not in curve_svg(curve, 3)
+    assert "annotated" not in curve_svg(curve, 3)
 
 
 def test_a_still_or_single_frame_can_be_drawn() -> None:

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from reporting.test_prediction import made
@@ -11,7 +9,7 @@ from hmrm_lab.reporting.own_clip_figures import (
     calibration_figure,
     motion_table,
     parts_figure,
-    regions_table,
+    parts_table,
 )
 
 NAN = float("nan")
@@ -35,8 +33,8 @@ def test_each_answer_has_a_bar_for_each_class() -> None:
 
 def test_parts_are_sorted_by_what_they_carry() -> None:
     (bar,) = parts_figure(made()).data
-    assert bar.y == ("eye left", "mouth")
-    assert bar.x == pytest.approx((-2, 30))
+    assert bar.y == ("eye left", "elsewhere", "mouth")
+    assert bar.x == pytest.approx((-2, 10, 30))
 
 
 def test_the_answer_stands_among_those_of_the_run() -> None:
@@ -57,23 +55,23 @@ def test_tables_hold_what_the_figures_show() -> None:
     assert table.loc["mine", "answer"] == "surprise"
     assert table.loc["mine", "surprise (%)"] == pytest.approx(70)
     assert table.loc["mine", "apex"] == 12
-    regions = regions_table(made())
-    assert regions.index[0] == "eye row, inner left"
-    assert regions["share in the answer (%)"].tolist()[:2] == pytest.approx([75, 25])
-    assert regions["lost when held still (points)"].iloc[-1] == pytest.approx(-1)
-
-
-def test_no_region_decides() -> None:
-    still = replace(made(), cell_falls=np.zeros(16, np.float32))
-    assert (regions_table(still)["share in the answer (%)"] == 0).all()
+    parts = parts_table(made())
+    assert parts.index.tolist() == ["mouth", "elsewhere", "eye left"]
+    assert parts["share in the answer (%)"].tolist() == pytest.approx([75, 25, 0])
+    assert parts["lost when held still (points)"].iloc[-1] == pytest.approx(-2)
 
 
 def test_the_head_is_taken_from_the_motion() -> None:
     field = np.tile(np.float32([3, 4])[:, None, None], (1, 10, 10))
-    row = motion_table({"head": field}).loc["head"]
+    within = np.ones((10, 10), bool)
+    row = motion_table({"head": field}, within).loc["head"]
     assert row.tolist() == pytest.approx([5, 0, 0])
     field[0, 0, 0] += 100
-    row = motion_table({"and a hair": field}).loc["and a hair"]
+    row = motion_table({"and a hair": field}, within).loc["and a hair"]
     assert row["head (px)"] == pytest.approx(5)
     assert row["mean without it (px)"] == pytest.approx(1)
     assert row["99 % stay below (px)"] < 100
+    within[0, 0] = False
+    assert motion_table({"a wall": field}, within).loc["a wall"].tolist() == pytest.approx(
+        [5, 0, 0]
+    )

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.prediction import REGIONS, RecordingPrediction
+from hmrm_lab.evaluation.prediction import RecordingPrediction
 from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.reporting.prediction import (
-    NO_REGION,
+    NO_PART,
     prediction_picture,
     prediction_text,
-    shaded_regions,
+    shaded_parts,
     write_prediction,
 )
 
@@ -22,8 +22,9 @@ GREYS = np.full((224, 224, 3), 128, np.uint8)
 
 
 def made(**changes: object) -> RecordingPrediction:
-    falls = np.full(16, -0.01, np.float32)
-    falls[[5, 14]] = 0.3, 0.1
+    parts = {name: np.zeros((224, 224), bool) for name in ("mouth", "eye_left", "elsewhere")}
+    for row, mask in enumerate(parts.values()):
+        mask[80 * row : 80 * row + 60, 20:200] = True
     prediction = RecordingPrediction(
         recording="my clip.mp4",
         run="runs/demo/hmrm-12345678",
@@ -39,8 +40,8 @@ def made(**changes: object) -> RecordingPrediction:
         onset_image=GREYS,
         apex_image=GREYS,
         motion=np.random.default_rng(0).normal(size=(3, 28, 28)).astype(np.float32),
-        cell_falls=falls,
-        part_falls={"mouth": 0.3, "eye_left": -0.02},
+        part_falls={"mouth": 0.3, "eye_left": -0.02, "elsewhere": 0.1},
+        parts=parts,
         outside_share=0.0,
         outside_energy=0.0,
         caveats=("In this run such predictions were right in 55 % of 40 clips.", "Words. " * 40),
@@ -57,30 +58,31 @@ def test_the_picture_is_a_png_of_two_faces_bars_and_words(tmp_path: Path) -> Non
     assert plain.shape[0] < picture.shape[0] < 1000
 
 
-def test_regions_are_shaded_by_their_share() -> None:
-    shaded = shaded_regions(made()).astype(int)
-    middle = [shaded[112 * (n // 4) + 40, 112 * (n % 4) + 56] for n in range(16)]
-    change = [np.abs(colour - 128).sum() for colour in middle]
-    assert np.argsort(change)[-2:].tolist() == [14, 5]
-    assert sum(value > 0 for value in change) == 2
-    assert made().cell_shares.sum() == pytest.approx(1)
+def test_parts_are_shaded_by_their_share() -> None:
+    shaded = shaded_parts(made()).astype(int)
+    mouth, eye, elsewhere, between = (
+        np.abs(shaded[y, 60] - 128).sum() for y in (30, 200, 350, 140)
+    )
+    assert mouth > elsewhere > eye == between == 0
+    assert list(made().part_shares.values()) == pytest.approx([0.75, 0, 0.25])
 
 
-def test_the_words_name_the_regions_and_what_the_numbers_are_worth() -> None:
+def test_the_words_name_the_parts_and_what_the_numbers_are_worth() -> None:
     text = prediction_text(made(), Path("clip.png"))
     assert text.splitlines()[0].split() == ["surprise", "70", "%"]
-    assert f"{REGIONS[5]} 75 %; {REGIONS[14]} 25 %" in text
+    assert "driven by  mouth 75 %; elsewhere 25 %" in text
     assert "onset 0, apex 12 (spotted), offset 39 of 40" in text
-    assert "mouth +30, eye left -2" in text
+    assert "mouth +30, elsewhere +10, eye left -2" in text
     assert "right in 55 % of 40 clips" in text
-    assert NO_REGION in prediction_text(made(cell_falls=np.zeros(16, np.float32)), Path("x.png"))
+    still = made(part_falls=dict.fromkeys(made().parts, 0.0))
+    assert NO_PART in prediction_text(still, Path("x.png"))
 
 
 def test_without_an_answer_the_reasons_stand_in_its_place() -> None:
     nobody = made(
         probabilities=np.full(3, np.nan, np.float32),
-        cell_falls=np.zeros(16, np.float32),
         part_falls={},
+        parts={},
         caveats=(),
         warnings=(ClipWarning("no_face", "onset", "No face in the onset, frame 0."),),
     )

@@ -8,8 +8,12 @@ import pytest
 from conftest import make_flowset
 from reporting.made_runs import make_run, two_sets
 
+from hmrm_lab.evaluation.arriving import ArrivalReader
+from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.reporting.report import render_report, write_report
+from hmrm_lab.reporting.tables import note
+from hmrm_lab.studies.experiment import write_figures
 
 
 class Page(HTMLParser):
@@ -97,6 +101,13 @@ def test_an_honest_page_has_no_alarm(tmp_path: Path, toy_flowset: FlowSet) -> No
     [
         ("evaluation.epoch_rule=oracle_test", 0, "PEEKS", "This run peeks at the test subject"),
         ("evaluation.control=shuffled_labels", 0, "CONTROL", "This run is a control"),
+        (
+            "evaluation.control=shuffled_within_subjects",
+            0,
+            "CONTROL",
+            "This run is a control</strong><p>The training labels were shuffled among the clips of"
+            " each subject",
+        ),
         ("evaluation.epoch_rule=last", 2, "INCOMPLETE 2/4", "This run is incomplete"),
     ],
 )
@@ -106,9 +117,32 @@ def test_what_is_not_comparable_is_stamped(
     run = make_run(tmp_path, toy_flowset, override, unfinished=unfinished)
     html = render_report([run], toy_flowset)
     assert f'<span class="flag">{flag}</span>' in html
-    assert f'<div class="banner" role="note"><strong>{heading}</strong>' in html
+    assert f'<div class="banner" role="note"><strong>{heading}' in html
     assert '<tr class="flagged">' in html
     assert flag.split(maxsplit=1)[0] in Page(html).figures[0]["data"][0]["name"]
+
+
+@pytest.mark.parametrize(
+    ("subjects", "flag", "told"),
+    [
+        (["toy/s02"], "WEIGHTS LEAK", "begins with weights that have seen test subjects"),
+        (["unknown"], "WEIGHTS UNKNOWN", "Weights of unknown origin"),
+        (["toy/s9"], "", "trained on: toy/s9."),
+    ],
+)
+def test_weights_that_a_run_begins_with_are_stamped(
+    tmp_path: Path, toy_flowset: FlowSet, subjects: list[str], flag: str, told: str
+) -> None:
+    run = make_run(tmp_path, toy_flowset)
+    one = {"setting": "model.weights", "file": "w", "sha256": "ab" * 32, "subjects": subjects}
+    (run.path / "data.json").write_text(json.dumps({**run.data(), "weights": [one]}))
+    write_figures(run)
+    html = render_report([run], toy_flowset)
+    assert told in html
+    assert (f'<span class="flag">{flag}</span>' in html) == bool(flag)
+    assert note(run.metrics()) == flag
+    assert (flag.split(maxsplit=1)[0] if flag else "epoch") in stamp(run.metrics())
+    assert ArrivalReader(run).read().stamp == stamp(run.metrics())
 
 
 def test_a_flagged_run_beside_an_honest_one_is_stamped_too(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hmrm_lab.cards import Card
 from hmrm_lab.errors import ConfigError, DivergedError
 from hmrm_lab.registry import Entry, systems
-from hmrm_lab.reporting.comparison import HONEST, NULL, ORACLE, comparison_table
+from hmrm_lab.reporting.comparison import HONEST, NULL, NULL_WITHIN, ORACLE, comparison_table
 from hmrm_lab.studies.compare import (
     plan_comparison,
     run_comparison,
@@ -57,8 +57,10 @@ def more_systems(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_systems_share_all_but_their_recipes() -> None:
-    plan = plan_comparison("smoke", overrides=QUICK, seeds=2, oracle=True, null=True)
-    assert list(plan.configs) == [HONEST, ORACLE, NULL]
+    plan = plan_comparison(
+        "smoke", overrides=QUICK, seeds=2, oracle=True, null=True, null_within_subjects=True
+    )
+    assert list(plan.configs) == [HONEST, ORACLE, NULL, NULL_WITHIN]
     honest = plan.configs[HONEST]
     assert list(honest) == list(systems)
     for part in ("data", "faces", "flow"):
@@ -76,6 +78,8 @@ def test_all_systems_share_all_but_their_recipes() -> None:
         assert null.evaluation == config.evaluation.model_copy(
             update={"control": "shuffled_labels"}
         )
+        within = plan.configs[NULL_WITHIN][name].evaluation
+        assert within == null.evaluation.model_copy(update={"control": "shuffled_within_subjects"})
 
 
 def test_the_name_of_the_folder_follows_the_settings() -> None:

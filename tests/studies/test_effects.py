@@ -36,6 +36,12 @@ def test_every_change_is_one_of_the_default_recipe() -> None:
         assert config.evaluation.seeds == recipe.evaluation.seeds
 
 
+def test_what_published_maps_cannot_give_is_left_out_with_its_reason() -> None:
+    left_out = plan_effects(load_config("default", data="flowmaps")).left_out
+    assert "magnitude means nothing" in left_out.pop("raw maps")
+    assert left_out == {"normalised maps": "the same as recipe"}
+
+
 def test_a_change_may_be_a_list() -> None:
     channels = Variant("strain", "", ('input.channels=["u","v","strain"]', " training.lr = 1e-3"))
     point = plan_effects(quick_config("hmrm"), [channels]).points["strain"]

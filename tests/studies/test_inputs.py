@@ -169,9 +169,9 @@ def test_runs_on_other_clips_are_not_paired(
     run = run_experiment(config, out=tmp_path, flowset=fewer, final_model=False)
     other = replace(found, runs={**found.runs, ("ststnet", "apex"): run})
     table = inputs_table(other).set_index("Input")
-    assert table.loc["apex frame", "Note"] == "other clips than MESTI: not paired"
+    assert table.loc["apex frame", "Note"] == "SMOKE; other clips than MESTI: not paired"
     assert table.loc["apex frame", DIFFERENCES].isna().all()
-    assert table.loc["MESTI", "Note"] == inputs_table(found)["Note"].iloc[1] == ""
+    assert table.loc["MESTI", "Note"] == inputs_table(found)["Note"].iloc[1] == "SMOKE"
     assert not len(paired_words(inputs_table(other)))
     assert inputs_caption(other).endswith("; NOT the same clips for all: others are not paired")
 

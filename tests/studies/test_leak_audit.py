@@ -2,23 +2,30 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import make_flowset, quick_config
-from reporting.made_runs import make_run
+from reporting.made_runs import make_run, two_sets
 from test_cli import hmrm
 
-from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.findings import FAULT, LEAK, OK, UNKNOWN
+from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.evaluation.findings import FAULT, LEAK, OK, UNKNOWN, Records
+from hmrm_lab.evaluation.leakage import audit_records, judge_weights
 from hmrm_lab.evaluation.summary import collect_predictions
+from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
 from hmrm_lab.records import Predictions
+from hmrm_lab.reporting.tables import note
 from hmrm_lab.store import RunFolder
 from hmrm_lab.studies import audit as audit_module
 from hmrm_lab.studies.audit import as_dict, audit_run, check_normaliser, found_wrong, judge_control
+from hmrm_lab.studies.audit_files import read_data, read_units
 from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.tensors import PROCEDURAL
+from hmrm_lab.tensors import UNKNOWN as UNSTATED
 
 QUICK = ("training.epochs=2", "data.subjects=3", "data.clips=9")
 
@@ -55,6 +62,57 @@ def test_a_run_that_peeks_is_a_leak_by_design(trained: Path) -> None:
     assert [check.name for check in checks if check.state == LEAK] == ["epoch rule"]
     states = {check.name: check.state for check in checks}
     assert states["shuffled-label control"] == UNKNOWN, "a peeking run has a control of its own"
+
+
+def test_flow_weights_that_have_seen_a_test_subject_are_told_without_their_file(
+    tmp_path: Path,
+) -> None:
+    weights = tmp_path / "flow.safetensors"
+    found = {}
+    for subjects in (["synthetic/s02"], [UNSTATED], [PROCEDURAL]):
+        save_weights(weights, load_weights(), subjects=subjects)
+        flow = ("flow.name=gru_attention", f"flow.weights={weights}")
+        out = tmp_path / subjects[0].replace("/", "-")
+        run = run_experiment(quick_config("mlp", *QUICK, *flow), out=out, final_model=False)
+        weights.unlink()
+        data = run.data()["weights"]
+        assert [(one["setting"], one["subjects"]) for one in data] == [("flow.weights", subjects)]
+        assert len(data[0]["sha256"]) == 64
+        found[subjects[0]] = judge_weights(run.config(), run.data()).state, note(run.metrics())
+    assert found == {
+        "synthetic/s02": (LEAK, "WEIGHTS LEAK"),
+        UNSTATED: (UNKNOWN, "WEIGHTS UNKNOWN"),
+        PROCEDURAL: (OK, ""),
+    }
+
+
+def test_one_person_in_two_data_sets_is_one_fold_and_one_draw(tmp_path: Path) -> None:
+    flowset = two_sets()
+    pair = 'evaluation.same_person=[["toy/s01", "other/s01"]]'
+    config = quick_config("mlp", "training.epochs=1", pair)
+    run = run_experiment(config, out=tmp_path, flowset=flowset, final_model=False)
+    assert run.config() == config
+    metrics, predictions = run.metrics(), collect_predictions(run)
+    assert (metrics["complete"], metrics["units_expected"]) == (True, 4)
+    assert metrics["all"]["subjects"] == len(set(predictions.persons)) == 4
+    assert metrics["datasets"]["toy"]["subjects"] == 3, "alone he is himself"
+    apart = run_experiment(
+        quick_config("mlp", "training.epochs=1"), out=tmp_path, flowset=flowset, final_model=False
+    )
+    assert apart.metrics()["all"]["subjects"] == 5
+    known = flowset.with_same_person(config.evaluation.same_person)
+    records = Records(config, read_units(run), read_data(run), run.path.name, known)
+    assert [check for check in audit_records(records) if check.state != OK] == []
+    wrong = replace(records, config=quick_config("mlp", "training.epochs=1"))
+    assert {"held-out subjects"} <= {c.name for c in audit_records(wrong) if c.state == LEAK}
+    typo = quick_config("mlp", 'evaluation.same_person=[["toy/s01", "other/s1"], ["a/b", "c/d"]]')
+    with pytest.raises(ConfigError, match=r"unknown subject in evaluation\.same_person 'other/s1'"):
+        run_experiment(typo, out=tmp_path, flowset=flowset)
+    for text in ('["toy/s01"]', '[["toy/s01"]]', '[["toy", "other/s01"]]'):
+        with pytest.raises(ConfigError, match="same_person"):
+            quick_config("mlp", f"evaluation.same_person={text}")
+    bare = quick_config("mlp", "evaluation.same_person=[]")
+    assert bare.digest() == quick_config("mlp").digest() != config.digest()
 
 
 def copied(trained: Path, to: Path) -> RunFolder:
@@ -142,6 +200,11 @@ def test_what_is_no_record_is_refused_in_a_sentence(
             '{"fingerprint": "a", "unit": "px", "folds": 3, "held_out": {"toy/s1": []}}',
             "'held_out' does not",
         ),
+        (
+            "data.json",
+            '{"fingerprint": "a", "unit": "px", "folds": 3, "weights": [{"setting": "x"}]}',
+            "'weights' does not say",
+        ),
         ("metrics.json", "3", "not the figures of a run"),
         ("failed/x.json", "3", "not the note of a failure"),
     ],
@@ -180,6 +243,27 @@ def test_a_control_above_chance_is_a_leak(tmp_path: Path) -> None:
     assert judge_control(collect_predictions(chance)).state == OK
 
 
+def test_a_control_within_subjects_may_know_how_often_each_shows_a_class(tmp_path: Path) -> None:
+    """People of one class each, whom a system tells apart: within a subject there is nothing."""
+    flowset = make_flowset(subjects=9)
+    persons = np.unique(flowset.persons, return_inverse=True)[1]
+    one_class = flowset.with_labels(persons.astype(np.int64) % 3)
+    knowing = collect_predictions(make_run(tmp_path, one_class, right=0.9))
+    assert judge_control(knowing).state == LEAK
+    assert judge_control(knowing, within="subject").state == OK
+    mixed = collect_predictions(make_run(tmp_path, flowset, system="ststnet", right=0.9))
+    assert judge_control(mixed, within="subject").state == LEAK
+
+
+def test_the_audit_reads_every_control_beside_the_run(trained: Path, tmp_path: Path) -> None:
+    run = copied(trained, tmp_path)
+    within = "evaluation.control=shuffled_within_subjects"
+    run_experiment(quick_config("hmrm", *QUICK, within), out=tmp_path, final_model=False)
+    checks = {check.name: check for check in audit_run(run)}
+    assert checks["shuffled-label control"].state == OK
+    assert "(labels shuffled within each subject)" in checks["shuffled-label control"].why
+
+
 def test_controls_that_know_nothing_seldom_alarm() -> None:
     rng = np.random.default_rng(0)
     table = Predictions(collect_table(rng.integers(0, 3, 60), rng.integers(0, 3, 60))).table
@@ -212,7 +296,7 @@ def collect_table(truth: np.ndarray, guess: np.ndarray) -> Any:
 def test_a_normalisation_over_all_clips_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     flowset, config = make_flowset(), quick_config("hmrm")
     assert check_normaliser(config, flowset).state == OK
-    monkeypatch.setattr(audit_module, "normalise_maps", lambda maps, method: maps - maps.mean(0))
+    monkeypatch.setattr(audit_module, "normalise_maps", lambda maps, *_: maps - maps.mean(0))
     assert check_normaliser(config, flowset).state == LEAK
 
 

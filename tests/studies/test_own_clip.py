@@ -6,10 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
+import hmrm_lab.faces
+import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import Face
+from hmrm_lab.faces.regions import part_masks
 from hmrm_lab.faces.template import face_in_frame
+from hmrm_lab.registry import flows, providers
+from hmrm_lab.reporting.own_clip_figures import motion_table
 from hmrm_lab.studies.own_clip import (
     chosen_recording,
     find_own_clip,
@@ -58,6 +63,17 @@ def test_its_apex_is_spotted_or_given(video: Path) -> None:
     assert own.track.counts()["none"] == len(own.recorded.frames)
     given = find_own_clip(recording_clip(video, apex=3), found)
     assert (given.apex_is, given.recorded.apex) == ("given", 3)
+
+
+def test_the_default_recording_moves_more_than_its_noise(tmp_path: Path) -> None:
+    pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
+    _, clip = chosen_recording("", tmp_path, 1000, **OPEN)  # that of notebook 10
+    own = find_own_clip(clip, providers["dlib"].build())
+    first, second, apex = (own.upright.frames[n][None] for n in (0, 1, own.recorded.apex))
+    fields = {name: flows["dis"].build()(first, to)[0] for name, to in (("a", apex), ("n", second))}
+    parts = part_masks(own.upright.frames.landmarks(0), *first.shape[1:3])
+    moved = motion_table(fields, np.any(list(parts.values()), axis=0))["99 % stay below (px)"]
+    assert moved["a"] > 3 * moved["n"]
 
 
 def test_where_nothing_moves_the_apex_is_a_guess(tmp_path: Path) -> None:
@@ -124,5 +140,5 @@ def test_too_short_a_clip(tmp_path: Path) -> None:
 
 def test_a_film_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "face.avi").mkdir()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="a folder, not a file"):
         write_drawn_recording(tmp_path / "face.avi")

@@ -14,16 +14,17 @@ from safetensors.torch import load_file
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import DivergedError, HmrmError, InputError
-from hmrm_lab.evaluation.occlusion import grid_masks, hold_still
+from hmrm_lab.evaluation.occlusion import hold_still
+from hmrm_lab.faces.regions import PARTS, reduce_masks
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
-from hmrm_lab.records import CLASSES, Clip, ClipKey, FlowSet
+from hmrm_lab.records import CLASSES, RELATIVE, Clip, ClipKey, FlowSet
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import find_run, predict_recording, settle_flow
 from hmrm_lab.training.learner import build_model
-from hmrm_lab.training.model_file import MODEL_NAME, load_model
+from hmrm_lab.training.model_file import MODEL_NAME, load_model, save_model
 from hmrm_lab.training.trainer import classify, fit
 
 FIGURES = ("metrics.json", "predictions.csv", "history.csv")
@@ -70,12 +71,14 @@ def test_the_answer_is_that_of_the_model_on_the_map(
     assert seen.probabilities == pytest.approx(classify(model, run.config(), flowset)[0], abs=1e-6)
     assert seen.probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert (seen.apex, seen.apex_is, seen.face) == (clip.apex, "given", "template")
-    held = hold_still(flowset.maps[0], grid_masks(28)[7:8])
-    without = classify(model, run.config(), replace(flowset, maps=held))[0]
+    assert set(seen.part_falls) == {*PARTS, "elsewhere"}
+    assert (seen.parts["elsewhere"] == ~np.any([seen.parts[name] for name in PARTS], axis=0)).all()
     winner = CLASSES.index(seen.answer)
-    expected = seen.probabilities[winner] - without[winner]
-    assert seen.cell_falls[7] == pytest.approx(expected, abs=1e-6)
-    assert set(seen.part_falls) >= {"mouth", "brow_left"}
+    for name in ("mouth", "elsewhere"):
+        held = hold_still(flowset.maps[0], reduce_masks(seen.parts[name][None], 28))
+        without = classify(model, run.config(), replace(flowset, maps=held))[0]
+        expected = seen.probabilities[winner] - without[winner]
+        assert seen.part_falls[name] == pytest.approx(expected, abs=1e-6)
     assert seen.caveats[0].startswith("In this run")
     assert any("nothing about people" in words for words in seen.caveats)
 
@@ -214,7 +217,7 @@ def test_without_a_face_there_is_no_answer(run: RunFolder, tmp_path: Path) -> No
         nobody.require()
     still = predict_recording(tmp_path, run, provider="template").require()
     assert still.apex_is == "guessed"
-    assert not still.cell_shares.any()
+    assert not any(still.part_shares.values())
 
 
 def test_nothing_after_a_given_apex_is_needed(
@@ -246,13 +249,20 @@ def test_a_face_is_found_in_a_frame_larger_than_it(
     assert (seen.face, seen.provider) == ("detected", "dlib")
 
 
-def test_maps_without_a_unit_are_refused_unless_normalised(
+def test_a_model_of_published_maps_refuses_pixels_and_the_other_way_round(
     tmp_path: Path, held_out: tuple[Path, Clip]
 ) -> None:
-    relative = replace(make_flowset(), unit="relative")
-    raw = quick_config("hmrm", "input.normalise=none")
-    with pytest.raises(InputError, match="have no unit"):
-        predict_recording(held_out[0], run_experiment(raw, out=tmp_path, flowset=relative))
-    usable = run_experiment(quick_config(), out=tmp_path, flowset=relative)
-    seen = predict_recording(held_out[0], usable, provider="template")
-    assert any("ready-made maps" in words for words in seen.caveats)
+    pixels = make_flowset()
+    relative = replace(pixels, unit=RELATIVE)
+    for system in ("svm", "mlp"):
+        config = quick_config(system, *(["augment.rotate_deg=0"] if system == "mlp" else []))
+        run = run_experiment(config, out=tmp_path, flowset=relative)
+        with pytest.raises(InputError, match="u and v have a scale each"):
+            predict_recording(held_out[0], run)
+        for maps, others in ((relative, pixels), (pixels, relative)):
+            fitted = fit(config, maps, seed=0)
+            save_model(tmp_path / "model", fitted)
+            for model in (fitted, load_model(tmp_path / "model", config, 28)):
+                assert model.classify(maps).shape == (len(maps), 3)
+                with pytest.raises(InputError, match="was trained on maps in unit"):
+                    model.classify(others)

@@ -74,8 +74,9 @@ def test_looks_are_counted_each_setting_once(sweep: Sweep, flowset: FlowSet) -> 
     neighbour = Sweep.of(quick_config("hmrm", "training.epochs=1"), flowset, sweep.folder.parent)
     begin(neighbour, flowset)
     beside = unseal(neighbour, flowset, {"model.width": 8, "training.lr": 0.03})
-    assert (beside.seen, beside.seen_of_data) == (1, 3)
-    assert "with other sweeps of these data here: 3 times" in beside.caveat()
+    # three settings, and the recipes of both sweeps
+    assert (beside.seen, beside.evaluations) == (1, (5, 5))
+    assert "evaluated 5 times from this folder, under 5 settings" in beside.caveat()
 
 
 def test_looks_at_the_same_time_are_all_kept(

@@ -41,7 +41,9 @@ def test_the_gradient_reaches_every_parameter_of_the_flow(
     normalise: str, framed: FlowSet, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    save_weights(tmp_path / "new.safetensors", GRUFlow())  # has no unit that never answers
+    save_weights(
+        tmp_path / "new.safetensors", GRUFlow(), subjects=[]
+    )  # has no unit that never answers
     config = tuned_config(
         f"input.normalise={normalise}", f"flow.weights={tmp_path}/new.safetensors"
     )

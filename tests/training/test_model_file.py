@@ -1,6 +1,7 @@
 """A trained system on disk: what goes in comes out, and nothing else is taken."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES
+from hmrm_lab.tensors import PROCEDURAL, UNKNOWN, read_subjects, write_weights
+from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.model_file import load_model, save_model
 from hmrm_lab.training.trainer import fit
 
@@ -22,7 +25,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def header(**changes: object) -> dict[str, str]:
-    known = {"settings": quick_config().digest(), "classes": list(CLASSES)}
+    known = {"settings": quick_config().digest(), "classes": list(CLASSES), "unit": "px"}
     return {"hmrm": json.dumps({**known, **changes})}
 
 
@@ -49,6 +52,35 @@ def test_a_flow_that_was_fine_tuned_comes_with_it(tmp_path: Path) -> None:
     assert (again.classify(flowset) == fitted.classify(flowset)).all()
     moved = [name for name in load_file(tmp_path / "m") if name.startswith("motion.network.")]
     assert moved
+
+
+def test_a_model_says_whose_recordings_it_has_seen(tmp_path: Path) -> None:
+    """Those of its training, and those behind the weights that this began with."""
+    people = [f"toy/s{n:02d}" for n in range(1, 5)]
+    path, clips = tmp_path / "m.safetensors", make_flowset(per_subject=3)
+    learnt = ("flow.name=gru_attention",)
+    cases = {
+        "hmrm": (learnt, "px", [PROCEDURAL]),  # of the shipped flow
+        "svm": (learnt, "px", [PROCEDURAL]),
+        "mlp": ((), "px", []),
+        "ststnet": (learnt, "relative", []),  # maps came ready-made
+        "resnet18": ((f"model.weights={path}", "model.width=0.125"), "relative", ["a/b"]),
+    }
+    for system, (overrides, unit, more) in cases.items():
+        if more == ["a/b"]:
+            narrow = quick_config("resnet18", "model.width=0.125")
+            write_weights(path, build_model(narrow, 28).state_dict(), subjects=more)
+        epochs = () if system == "svm" else ("training.epochs=1",)
+        config = quick_config(system, *epochs, *overrides)
+        save_model(tmp_path / "m", fit(config, replace(clips, unit=unit), seed=0))
+        assert read_subjects(tmp_path / "m") == sorted([*people, *more]), system
+    other = quick_config("mlp", "training.epochs=1", "data.seed=3")
+    assert fit(other, clips, seed=0).subjects[0] == "toy/s01 of seed 3"
+    for metadata in (None, {"hmrm": "{"}, {"hmrm": '{"subjects": 3}'}, {"hmrm": "[]"}):
+        save_file({"a": torch.zeros(1)}, path, metadata)
+        assert read_subjects(path) == [UNKNOWN]
+    path.write_bytes(b"no weights")
+    assert read_subjects(path) == read_subjects(tmp_path / "none") == [UNKNOWN]
 
 
 def test_a_file_that_is_no_model_is_refused(saved: Path) -> None:

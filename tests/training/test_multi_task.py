@@ -54,7 +54,7 @@ def test_without_the_extra_loss_the_magnifier_of_a_deaf_network_stands_still() -
 def test_one_epoch_of_the_trainer_learns_both_tasks() -> None:
     torch.manual_seed(0)
     flowset = make_flowset()
-    begun = Learner.begin(quick_config("ammsm_temporal", *DEAF), flowset, epochs=1, device="cpu")
+    begun = Learner.begin(quick_config("ammsm_temporal", *DEAF), flowset, device="cpu")
     with torch.no_grad():
         begun.model.head.weight.zero_()
     before = {n: p.detach().clone() for n, p in begun.model.magnifier.named_parameters()}
@@ -109,6 +109,6 @@ def test_both_tasks_are_learnt_on_a_gpu(setting: str) -> None:
     config = quick_config("ammsm_temporal", *DEAF, "training.epochs=6", setting)
     torch.manual_seed(0)
     flowset = make_flowset()
-    begun = Learner.begin(config, flowset, epochs=6, device="cuda")
+    begun = Learner.begin(config, flowset, device="cuda")
     losses = [begun.run_epoch() for _ in range(6)]
     assert losses[-1] < losses[0]

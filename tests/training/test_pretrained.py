@@ -7,10 +7,14 @@ import torch
 from conftest import make_flowset, quick_config
 
 import hmrm_lab.training.pretrained as pretrained
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
+from hmrm_lab.preparation.motion import _estimator
+from hmrm_lab.records import PX, RELATIVE
 from hmrm_lab.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.training.pretrained import starting_weights
 from hmrm_lab.training.trainer import fit
 
 FIRST = ("training.pretrain_epochs=3", "input.normalise=median_rms")
@@ -52,6 +56,37 @@ def test_it_is_made_once_for_a_seed_and_again_if_lost(drawn: list[str]) -> None:
         file.write_bytes(b"half")
     assert (fit(config, clips, seed=0).classify(clips) == answers[0]).all()
     assert len(drawn) == 3
+
+
+def test_it_belongs_to_the_very_flow_the_drawing_and_its_subjects(
+    drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, weights = make_flowset(seed=1), tmp_path / "flow.safetensors"
+    network = load_weights()
+    for seen in (["casme2/sub01"], [], None):
+        if seen is None:
+            with torch.no_grad():
+                next(network.parameters()).mul_(1.01)
+        save_weights(weights, network, subjects=seen or [])
+        _estimator.cache_clear()
+        config = quick_config("mlp", *FIRST, "flow.name=gru_attention", f"flow.weights={weights}")
+        fitted = fit(config, clips, seed=0)
+    assert len(drawn) == 2, "once for each network, whatever its file is called"
+    monkeypatch.setattr(pretrained, "DRAWING", 0)
+    fitted = fit(config, clips, seed=0)
+    assert len(drawn) == 3
+    people = [f"toy/s{number:02d}" for number in range(1, 5)]
+    assert fitted.subjects == tuple(sorted([*people, *(f"{one} of seed 1" for one in people)]))
+    (known,) = starting_weights(config, "relative", 0)
+    assert (known["setting"], len(known["subjects"])) == ("training.pretrain_epochs", 4)
+
+
+def test_drawn_faces_are_not_learnt_before_from_the_people_of_the_test() -> None:
+    for settings, seed in (((), 1), (("data.seed=4",), 5)):
+        drawn = pretrained.drawn_settings(quick_config("mlp", *FIRST, *settings))
+        assert drawn.data.options["seed"] == seed
+    maps = load_config("default", data="flowmaps", overrides=["training.pretrain_epochs=1"])
+    assert pretrained.drawn_settings(maps).data.options["seed"] == 0
 
 
 def test_a_super_network_draws_its_steps_from_the_data_alone() -> None:
@@ -96,3 +131,13 @@ def test_what_cannot_be_is_refused(overrides: tuple[str, ...], message: str) -> 
 def test_maps_of_another_size_are_refused() -> None:
     with pytest.raises(ConfigError, match="maps of 28 pixels, the data 56"):
         fit(quick_config("resnet18", *FIRST), make_flowset(size=56), seed=0)
+
+
+def test_drawn_faces_are_normalised_as_the_maps_that_follow(drawn: list[str]) -> None:
+    config = quick_config("mlp", *FIRST, "augment.rotate_deg=0")
+    pixels, relative, again = (
+        pretrained.pretrained_weights(config, 0, 28, unit) for unit in (PX, RELATIVE, PX)
+    )
+    assert len(drawn) == 2  # the third is read
+    different = [name for name in pixels if not torch.equal(pixels[name], relative[name])]
+    assert different and all(torch.equal(pixels[name], again[name]) for name in pixels)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -5,9 +7,12 @@ import pytest
 import torch
 from conftest import make_flowset, quick_config
 
-from hmrm_lab.errors import DivergedError
-from hmrm_lab.records import FlowSet
+from hmrm_lab.errors import ConfigError, DivergedError
+from hmrm_lab.models.handcrafted.bi_woof import weighted_orientations
+from hmrm_lab.models.handcrafted.mdmo import main_directions
+from hmrm_lab.records import PX, RELATIVE, FlowSet
 from hmrm_lab.training.learner import WeightAverage, _schedule, split_batches
+from hmrm_lab.training.one_step import inputs_of
 from hmrm_lab.training.trainer import classify, fit
 
 
@@ -34,6 +39,26 @@ def test_a_short_training_learns_what_is_plain_to_see() -> None:
     fitted = fit(config, train, seed=0)
     assert fitted.losses[-1] < 0.5 * fitted.losses[0]
     assert (fitted.classify(test).argmax(1) == test.labels).mean() > 0.9
+
+
+def test_the_scale_of_a_channel_is_nothing_to_systems_on_published_maps() -> None:
+    maps = make_flowset()
+    other = replace(maps, maps=maps.maps * np.array([4, 1, 0.5], np.float32)[:, None, None])
+    features = {
+        "bi_woof": partial(weighted_orientations, blocks=5, bins=8),
+        "mdmo": partial(main_directions, grid=6, bins=8),
+    }
+    for system in ("svm", "bi_woof", "mdmo", "mlp", "hmrm", "resnet18"):
+        config = quick_config(system, "input.normalise=median_rms")
+        for unit in (RELATIVE, PX):
+            one, two = (inputs_of(config, replace(m, unit=unit)) for m in (maps, other))
+            describe = features.get(system, np.asarray)
+            ours, theirs = (np.stack([describe(clip) for clip in clips]) for clips in (one, two))
+            alike = np.abs(ours - theirs).max() < 1e-5 * np.abs(ours).max()
+            assert alike == (unit == RELATIVE), (system, unit)
+    turned = quick_config("hmrm", "augment.rotate_deg=5", "input.normalise=median_rms")
+    with pytest.raises(ConfigError, match="would mix u and v"):
+        fit(turned, replace(maps, unit=RELATIVE), seed=0)
 
 
 def test_losses_of_a_tiny_run_are_pinned(toy_flowset: FlowSet) -> None:
@@ -109,7 +134,7 @@ def test_warm_up_and_cosine(toy_flowset: FlowSet) -> None:
 
     training = TrainingConfig(epochs=10, schedule="cosine", warmup_epochs=2)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = _schedule(training, optimizer, steps=5, epochs=10)
+    schedule = _schedule(training, optimizer, steps=5)
     rates = []
     for _ in range(50):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -119,3 +144,10 @@ def test_warm_up_and_cosine(toy_flowset: FlowSet) -> None:
     assert rates[10] == pytest.approx(1.0)
     assert rates[30] == pytest.approx(0.5)
     assert all(later < earlier for earlier, later in pairwise(rates[10:]))
+
+
+def test_a_training_that_ends_early_is_the_whole_one_up_to_there(toy_flowset: FlowSet) -> None:
+    config = quick_config("mlp", "training.epochs=6", "training.schedule=cosine")
+    whole = fit(config, toy_flowset, seed=0).losses
+    for epochs in (1, 4, 6):
+        assert fit(config, toy_flowset, seed=0, epochs=epochs).losses == whole[:epochs]

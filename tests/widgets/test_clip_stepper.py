@@ -38,7 +38,7 @@ def pixels(content: bytes) -> np.ndarray:
 def test_it_opens_at_the_onset(stepper: ClipStepper, clips: list[Clip]) -> None:
     assert stepper.frame.value == stepper.timer.value == clips[0].onset
     assert pixels(stepper.face.value).shape == (448, 448, 3)
-    assert f"true apex {clips[0].apex}" in stepper.curve.value
+    assert f"annotated apex {clips[0].apex}" in stepper.curve.value
     assert "0 ms after the onset. Landmarks that came with the clip." in stepper.caption.value
 
 
@@ -109,7 +109,7 @@ def test_it_says_how_a_face_was_come_by(clips: list[Clip]) -> None:
     assert "Face by mine: detected." in stepper.caption.value
     stepper.frame.value += 2
     assert f"taken over from frame {recorded.onset}." in stepper.caption.value
-    assert "true apex" not in stepper.curve.value
+    assert "annotated apex" not in stepper.curve.value
 
 
 def test_parts_have_a_legend(stepper: ClipStepper) -> None:

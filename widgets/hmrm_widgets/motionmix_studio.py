@@ -173,12 +173,11 @@ class MotionMixStudio(Viewer):
         own, partner, mask, scale, still = self._still(*state, self.grain.value, self.steady.value)
         mixed = mix_pair(own.map, partner.map, mask, strength)
         mixture = outlined(motion_picture(mixed, mode, scale, own.frame), mask)
-        unit = "px" if self._flowset.unit == "px" else "of the map's own unit"
         words = [
             f"λ = {strength:.2f}: inside the mask ({mask.mean():.0%} of the map) the"
             f" mixture holds {strength:.0%} of B's motion, outside it is A.",
             f"Label: {CLASSES[self._flowset.labels[self.first.value]]}.",
-            scale_words(mode, scale, unit),
+            scale_words(mode, scale, self._flowset.unit),
         ]
         return Views({**still, "mixture": jpeg_bytes(mixture)}, " ".join(words))
 

@@ -30,6 +30,7 @@ from hmrm_lab.reporting.pictures import (
     longest_px,
     png_bytes,
     strain_peak,
+    unit_words,
 )
 from hmrm_lab.reporting.probability_svg import probability_svg
 from hmrm_lab.store import RunFolder
@@ -213,11 +214,12 @@ class PredictionBrowser(Viewer):
         return jpeg_bytes(np.hstack([clip.frames[clip.onset], clip.frames[clip.apex]]))
 
     def _words(self, key: ClipKey, motion: Floats, answer: "pd.Series[Any]") -> list[str]:
-        unit = "px" if self._flowset.unit == "px" else "(published maps have no unit)"
+        unit = unit_words(self._flowset.unit)
         scale = {
             "colour": f"Full saturation is {longest_px(motion):.2f} {unit}.",
             "quiver": f"The longest arrow stands for {longest_px(motion):.2f} {unit}.",
-            "strain": f"Yellow is a strain of {strain_peak(motion):.3g}, dark blue is none.",
+            "strain": f"Yellow is a strain of {strain_peak(motion):.3g}"
+            f"{'' if unit == 'px' else f' {unit}'}, dark blue is none.",
         }
         words = [
             f"<b>{plain('/'.join(key))}</b>: held-out fold {plain(answer['fold'])},",

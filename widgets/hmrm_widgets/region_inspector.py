@@ -8,7 +8,7 @@ import ipywidgets as w
 
 from hmrm_lab.augment.crop_motion import steadied
 from hmrm_lab.models.tokens import region_boxes, region_motion, region_names
-from hmrm_lab.records import CLASSES, Clip, Floats, FlowSet
+from hmrm_lab.records import CLASSES, RELATIVE, Clip, Floats, FlowSet
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import flow_picture, jpeg_bytes, longest_px, png_bytes
 from hmrm_lab.reporting.region_figures import (
@@ -145,12 +145,17 @@ class RegionInspector(Viewer):
 
     def _motion_words(self, motion: Floats) -> str:
         moved = region_motion(motion, self.grain.value, self.region.value)
-        unit = "px" if self._flowset.unit == "px" else "of the map's own unit"
+        if self._flowset.unit == RELATIVE:
+            return (
+                f"Motion inside: u is {moved.u:+.2f} and v {moved.v:+.2f} in the mean, each in its"
+                " own unit. Published maps have no directions and no lengths: the colours show"
+                " where something moves, and not whereto."
+            )
         return (
-            f"Motion inside: the mean vector has {moved.length:.2f} {unit} and points"
+            f"Motion inside: the mean vector has {moved.length:.2f} px and points"
             f" {moved.words} ({moved.direction:.0f}° clockwise from the right); the mean length"
             f" is {moved.mean_length:.2f}. Full saturation is the longest vector of the map,"
-            f" {longest_px(motion[:2]):.2f} {unit}."
+            f" {longest_px(motion[:2]):.2f} px."
         )
 
     def _motion(self) -> Floats:

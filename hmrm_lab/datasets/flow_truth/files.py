@@ -83,7 +83,7 @@ def _pfm_bytes(flow_px: Floats) -> bytes:
 
 def _read_png(path: Path) -> Floats:
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
     if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:

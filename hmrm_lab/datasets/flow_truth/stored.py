@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from hmrm_lab.datasets.flow_truth.files import read_flow
 from hmrm_lab.datasets.flow_truth.pairs import TruePair
+from hmrm_lab.datasets.images import read_image
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Floats
 
@@ -63,15 +63,7 @@ class StoredPairs:
 
 def read_frame(path: Path) -> Floats:
     """An image as (H, W, 3) float32, RGB in 0..255, or an `InputError`."""
-    if not path.is_file():
-        raise InputError("no such image", where=path, mend="unpack the data set again")
-    try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError("not a readable image", where=path, mend="unpack the data set again")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32)
+    return read_image(path).astype(np.float32)
 
 
 def need_folder(root: Path, *parts: str, of: str) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
-from hmrm_lab.datasets.synthetic.guises import GuisedFrames, require_guise
+from hmrm_lab.datasets.synthetic.guises import GUISES, GuisedFrames, require_guise
 from hmrm_lab.datasets.synthetic.recipes import Habit, write_script
 from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
 from hmrm_lab.datasets.synthetic.streams import Stream, generator
@@ -18,12 +18,15 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.records import CLASSES, Clip, ClipKey
 from hmrm_lab.registry import datasets
 
-__all__ = ["RenderedFrames", "read_clips", "synthetic", "write_clips"]
+__all__ = ["GUISES", "GuisedFrames", "RenderedFrames", "read_clips", "synthetic", "write_clips"]
 
 COMPOSITE_COUNTS = (250, 109, 83)
 """Negative, positive and surprise clips of the MEGC 2019 composite (See et al., 2019, Table I)."""
 
 FPS = 100.0
+
+DRAWING = 1
+"""Part of the name of every cache of drawn clips: raise it when the same arguments draw others."""
 
 
 @datasets.register("synthetic", source="procedural")

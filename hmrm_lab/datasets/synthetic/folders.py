@@ -3,29 +3,36 @@
 Any recordings in this layout can be read, with or without a `landmarks.npy` beside the images.
 """
 
+import logging
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hmrm_lab.datasets.coding import Row, class_of, find_name, read_coding, whole
+from hmrm_lab.datasets.findings import shown
+from hmrm_lab.datasets.images import RecordedFrames, read_image
 from hmrm_lab.datasets.synthetic.geometry import Floats
+from hmrm_lab.datasets.walking import Tree, check_name, order_frames
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES, Clip, ClipKey, LandmarkedFrames
 
-LIST_NAME = "clips.csv"
+log = logging.getLogger(__name__)
+
+LIST_NAME, LANDMARKS = "clips.csv", "landmarks.npy"
 COLUMNS = ("subject", "clip", "label", "onset", "apex", "offset", "fps")
-LONGEST_HEADER = 10_000  # bytes
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
 class ImageFrames:
-    """Images of a folder, read when asked for: (H, W, 3) uint8, RGB."""
+    """Images of a folder with landmarks, read when asked for: (H, W, 3) uint8, RGB."""
 
     paths: tuple[Path, ...]
 
@@ -33,20 +40,11 @@ class ImageFrames:
         return len(self.paths)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        path = self.paths[index]
-        try:
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        except cv2.error:
-            image = None
-        if image is None:
-            raise InputError(
-                "not an image that OpenCV can read", mend="replace this file", where=path
-            )
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return read_image(self.paths[index])
 
     def landmarks(self, index: int) -> Floats:
         """The landmarks of a frame from `landmarks.npy`: (68, 2) float32, order (x, y), pixels."""
-        path = self.paths[index].parent / "landmarks.npy"
+        path = self.paths[index].parent / LANDMARKS
         if not path.is_file():
             raise InputError(
                 "no landmarks for this clip", mend="detect them or write this file", where=path
@@ -75,12 +73,10 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(len(clip.frames)):
             image = cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2BGR)
-            path = folder / f"{number:03d}.png"
-            if not cv2.imwrite(str(path), image):
-                raise InputError("cannot be written", mend="free space or rights", where=path)
+            (folder / f"{number:03d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
         if isinstance(clip.frames, LandmarkedFrames):
             points = [clip.frames.landmarks(number) for number in range(len(clip.frames))]
-            np.save(folder / "landmarks.npy", np.stack(points))
+            np.save(folder / LANDMARKS, np.stack(points))
         label = CLASSES[clip.label]
         rows.append((*clip.key[1:], label, clip.onset, clip.known_apex, clip.offset, clip.fps))
     path = root / LIST_NAME
@@ -89,7 +85,9 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
 
 
 def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
-    """The clips that `root/clips.csv` lists. Images are read when a frame is asked for.
+    """The clips that `root/clips.csv` lists, with landmarks where a folder has `landmarks.npy`.
+
+    Images are read when a frame is asked for.
 
     Raises
     ------
@@ -100,92 +98,76 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
     path = Path(root) / LIST_NAME
     if not path.is_file():
         raise InputError("no list of clips here", mend="give the folder that holds it", where=path)
-    with path.open("rb") as file:
-        if len(file.readline(LONGEST_HEADER)) == LONGEST_HEADER:
-            raise InputError(
-                "not a table (its first line has no end)",
-                mend=f"give the columns {', '.join(COLUMNS)}",
-                where=path,
-            )
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"not a table ({error})", mend=f"give the columns {', '.join(COLUMNS)}", where=path
-        ) from None
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise InputError(
-            f"the columns {', '.join(missing)} are missing",
-            mend=f"give the columns {', '.join(COLUMNS)}",
-            where=path,
-        )
     clips: list[Clip] = []
     seen: dict[ClipKey, int] = {}
-    for row, record in enumerate(table.to_dict("records"), start=2):
-        clip = _read_row(path, row, {str(k): str(v) for k, v in record.items()}, dataset)
+    for row in read_coding(path, {name: (name,) for name in COLUMNS}).rows:
+        try:
+            clip = _read_row(path.parent, row, dataset)
+        except ValueError as error:
+            problem, mend = (*error.args, "correct this row")[:2]
+            raise InputError(problem, mend=mend, where=path, row=row.number) from None
         if clip.key in seen:
             raise InputError(
                 f"clip '{clip.key.clip}' of subject '{clip.key.subject}' is in row "
                 f"{seen[clip.key]} already",
                 mend="remove one of them",
                 where=path,
-                row=row,
+                row=row.number,
             )
-        seen[clip.key] = row
+        seen[clip.key] = row.number
         clips.append(clip)
     return clips
 
 
-def _read_row(path: Path, row: int, record: dict[str, str], dataset: str) -> Clip:
-    label = record["label"]
-    if label not in CLASSES:
-        raise InputError(
-            f"unknown label '{label}'", mend=f"use one of {', '.join(CLASSES)}", where=path, row=row
-        )
-    folder = path.parent / record["subject"] / record["clip"]
+def _read_row(root: Path, row: Row, dataset: str) -> Clip:
+    """The clip of a row under the names of its folders; `ValueError` with problem and mend."""
+    label = class_of(row["label"])
+    if label is None:
+        raise ValueError(f"unknown label '{row['label']}'", f"use one of {', '.join(CLASSES)}")
+    folder = root
+    for field in ("subject", "clip"):
+        check_name(row[field], f"the {field}")
+        names = [path.name for path in folder.glob("*") if path.is_dir()]
+        folder = folder / (find_name(row[field], names) or row[field])
     images = _images(folder)
     if not images:
-        raise InputError(
-            f"no images in '{folder}'", mend="add them or remove the row", where=path, row=row
-        )
-    onset, apex, offset = (int(_number(path, row, record, n)) for n in ("onset", "apex", "offset"))
-    if not 0 <= onset < apex <= offset < len(images):
-        raise InputError(
+        raise ValueError(f"no images in '{folder}'", "add them or remove the row")
+    onset, apex, offset = (_number(row, name, whole) for name in ("onset", "apex", "offset"))
+    if not onset < apex <= offset < len(images):
+        raise ValueError(
             f"onset {onset}, apex {apex} and offset {offset} do not fit {len(images)} images",
-            mend="count frames from 0, onset before apex, apex not after offset",
-            where=path,
-            row=row,
+            "count frames from 0, onset before apex, apex not after offset",
         )
     return Clip(
-        key=ClipKey(dataset, record["subject"], record["clip"]),
-        label=CLASSES.index(label),
-        frames=ImageFrames(images),
+        key=ClipKey(dataset, folder.parent.name, folder.name),
+        label=label,
+        frames=ImageFrames(images) if (folder / LANDMARKS).is_file() else RecordedFrames(images),
         onset=onset,
         apex=apex,
         offset=offset,
-        fps=_number(path, row, record, "fps"),
+        fps=_number(row, "fps", _rate),
     )
 
 
 def _images(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
-    return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))
+    images, note = order_frames(Tree(folder, follow_links=True).images(folder)[0])
+    if note:
+        log.warning("%s: %s", shown(folder), note)
+    return images
 
 
-def _number(path: Path, row: int, record: dict[str, str], name: str) -> float:
-    text = record[name]
-    whole = name != "fps"
+def _number(row: Row, name: str, read: Callable[[str], Number | None]) -> Number:
+    number = read(row[name])
+    if number is None:
+        mend = "give frames per second above 0" if name == "fps" else "give a frame number from 0"
+        raise ValueError(f"{name} is '{row[name]}'", mend)
+    return number
+
+
+def _rate(text: str) -> float | None:
     try:
-        value = int(text) if whole else float(text)
+        return rate if 0 < (rate := float(text)) < np.inf else None
     except ValueError:
-        value = -1
-    if not np.isfinite(value) or value < 0 or (not whole and value == 0):
-        raise InputError(
-            f"{name} is '{text}'",
-            mend="give a frame number from 0" if whole else "give frames per second above 0",
-            where=path,
-            row=row,
-        )
-    return value
+        return None

@@ -1,20 +1,19 @@
 """Weights of GRU-AOFE on disk: safetensors, with the network's settings in the header."""
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.gru_attention.estimator import GRUFlow
-from hmrm_lab.store import parse_json
-from hmrm_lab.tensors import read_tensors, write_tensors
+from hmrm_lab.tensors import read_header, read_tensors, write_weights
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "gru_attention.safetensors"
 
 
-def save_weights(path: Path, network: GRUFlow) -> None:
-    """Write the weights and the settings that rebuild the network."""
-    write_tensors(path, network.state_dict(), {"settings": json.dumps(network.settings)})
+def save_weights(path: Path, network: GRUFlow, *, subjects: Iterable[str]) -> None:
+    """Write the weights, the settings that rebuild the network, and whom it was trained on."""
+    write_weights(path, network.state_dict(), subjects=subjects, settings=network.settings)
 
 
 def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
@@ -32,14 +31,11 @@ def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
     """
     if not path.is_file():
         raise InputError("no such weights", where=path, mend="check the path")
-    problem, mend = "not readable as weights", "copy or train them again"
-    metadata, tensors = read_tensors(path, problem=problem, mend=mend)
+    metadata, tensors = read_tensors(
+        path, problem="not readable as weights", mend="copy or train them again"
+    )
     try:
-        settings = parse_json(metadata.get("settings", "null"))
-    except ValueError as error:
-        raise InputError(f"{problem} ({error})", where=path, mend=mend) from None
-    try:
-        network = GRUFlow(**{**_tuples(settings), **changes})
+        network = GRUFlow(**{**_tuples(read_header(metadata).get("settings")), **changes})
         network.load_state_dict(tensors)
     except (TypeError, AttributeError, RuntimeError):
         raise InputError(
@@ -48,6 +44,6 @@ def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
     return network.eval()
 
 
-def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
+def _tuples(settings: Any) -> dict[str, Any]:
     """JSON knows lists only."""
     return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}

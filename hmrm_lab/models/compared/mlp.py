@@ -26,7 +26,7 @@ RECIPE: Recipe = {
         "flip": True,
         "shift_px": 2,
         "scale": 0.1,
-        "rotate_deg": 5.0,
+        "rotate_deg": 5.0,  # left out on published maps
     },
     "loss": {"gamma": 0.0, "class_weight_power": 0.75, "label_smoothing": 0.1},
     "training": {
@@ -44,7 +44,10 @@ CARD = Card(
     takes="flow maps",
     citation="hmrm-lab: a perceptron over the regions of HMRM's Algorithm 1",
     fidelity="faithful",
-    departures=("a baseline of this project's own, of which nothing is published",),
+    departures=(
+        "a baseline of this project's own, of which nothing is published",
+        "on published maps u and v are scaled each by its own RMS before magnitude, and not turned",
+    ),
 )
 
 REGIONS = {

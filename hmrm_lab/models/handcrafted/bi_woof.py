@@ -27,6 +27,8 @@ CARD = Card(
         "maps of 28 pixels a side, not full faces",
         "the median flow is taken away and the RMS made 1: ready-made maps have lost their zero",
         "C of the linear SVM is chosen on training subjects; published is one value for all",
+        "on published maps u and v are scaled each by its own RMS: their directions and lengths"
+        " are not those of the face",
     ),
     estimator=True,
     needs=("u", "v", "strain"),

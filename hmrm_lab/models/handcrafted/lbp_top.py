@@ -27,7 +27,7 @@ CARD = Card(
     departures=(
         "clips are brought to their number of frames by linear interpolation; the baselines of the"
         " field use the temporal interpolation model",
-        "faces are aligned by their onset frame, by one similarity",
+        "faces are aligned by their onset frame, by one affine map",
         "C of the linear SVM is chosen on training subjects",
     ),
     estimator=True,

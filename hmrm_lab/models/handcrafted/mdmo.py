@@ -29,6 +29,8 @@ CARD = Card(
         "a region's flow is kept as (u, v) and not as length and angle, which tears directions"
         " apart at 180 degrees",
         "an RBF kernel, its width and C chosen on training subjects",
+        "on published maps u and v are scaled each by its own RMS: their directions"
+        " are not those of the face",
     ),
     estimator=True,
     needs=("u", "v"),

@@ -28,6 +28,7 @@ class Notebook:
     @cached_property
     def content(self) -> Any:
         """The notebook as nbformat reads it. Raises `InputError` if it is none."""
+        require_package("nbformat", "jupyter")
         import nbformat
 
         try:

@@ -1,0 +1,131 @@
+"""The ledger of test-set evaluations: a row for each run of a folder that has asked a test set.
+
+Whoever tries many settings on one test set chooses among them, wittingly or not. The ledger lies
+beside the run folders, is appended to and never rewritten; deleting a run removes no row.
+"""
+
+import csv
+import hashlib
+import io
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.epoch_rules import rule_of
+from hmrm_lab.store import RunFolder, refuse_full_disk
+
+LEDGER = "test_set_evaluations.csv"
+COLUMNS = (
+    *("when", "run", "settings", "data", "test_set", "clips", "system", "epoch_rule", "control"),
+    *("seeds", "command"),
+)
+KEY = ("run", "settings", "test_set")
+
+
+class Evaluations(NamedTuple):
+    """How many runs of a folder have evaluated one test set, and under how many settings."""
+
+    runs: int
+    settings: int
+
+    def __str__(self) -> str:
+        runs, settings = (
+            f"{count} {what}{'' if count == 1 else 's'}"
+            for count, what in ((self.runs, "time"), (self.settings, "setting"))
+        )
+        return f"this test set has been evaluated {runs} from this folder, under {settings}"
+
+
+def record_evaluation(run: RunFolder) -> None:
+    """Add a run that has a finished fold; a run that is in the ledger is not added again."""
+    if not any(run.folds.glob("*.json")):
+        return
+    config, data = run.config(), run.data()
+    row = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": run.path.name,
+        "settings": config.digest(),
+        "data": config.data.name,
+        "test_set": _test_set(run),
+        "clips": str(data["clips"]),
+        "system": config.model.name,
+        "epoch_rule": rule_of(config),
+        "control": config.evaluation.control,
+        "seeds": " ".join(map(str, config.evaluation.seeds)),
+        "command": hashlib.sha256(run.environment()["command"].encode()).hexdigest()[:8],
+    }
+    path = run.path.parent / LEDGER
+    try:
+        with path.open("a+", encoding="utf-8", newline="") as file:
+            _wait_for_lock(file)
+            file.seek(0)
+            known = file.read()
+            if not any(all(old[name] == row[name] for name in KEY) for old in _rows(path, known)):
+                file.write(_line(row, known))
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        refuse_full_disk(error, path.parent)
+        raise
+
+
+def count_evaluations(run: RunFolder) -> Evaluations:
+    """The evaluations of this run's test set that its folder's ledger holds."""
+    test_set = _test_set(run)
+    rows = [row for row in read_ledger(run.path.parent) if row["test_set"] == test_set]
+    return Evaluations(
+        len({(row["run"], row["settings"]) for row in rows}),
+        len({row["settings"] for row in rows}),
+    )
+
+
+def read_ledger(folder: Path) -> list[dict[str, str]]:
+    """The rows of a folder's ledger, none without one; an `InputError` if it is something else."""
+    path = folder / LEDGER
+    if not path.is_file():
+        return []
+    return _rows(path, path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _test_set(run: RunFolder) -> str:
+    """A digest of the clips; of their maps for older runs, which do not record it."""
+    data = run.data()
+    return str(data.get("test_set", data["fingerprint"]))
+
+
+def _rows(path: Path, text: str) -> list[dict[str, str]]:
+    reader = csv.DictReader(io.StringIO(text))
+    try:
+        rows = list(reader)
+        sound = not text or tuple(reader.fieldnames or ()) == COLUMNS
+    except csv.Error:
+        rows, sound = [], False
+    if not sound or any(None in row.values() for row in rows):
+        raise InputError("not a ledger of test-set evaluations", where=path, mend="move it away")
+    return rows
+
+
+def _line(row: dict[str, str], before: str) -> str:
+    """The row as text, with the header where nothing is before it."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    if not before:
+        writer.writeheader()
+    writer.writerow(row)
+    return buffer.getvalue()
+
+
+def _wait_for_lock(file: TextIO) -> None:
+    """Keep other processes off until the file is closed, where the system has such locks.
+
+    Without them two processes may write the same row, which is counted once all the same.
+    """
+    if find_spec("fcntl"):
+        import fcntl
+
+        with suppress(OSError):  # a disk without locks
+            fcntl.flock(file, fcntl.LOCK_EX)

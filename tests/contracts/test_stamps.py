@@ -1,0 +1,58 @@
+"""A run of the preset `smoke` is stamped wherever one that peeks would be."""
+
+from pathlib import Path
+
+import numpy as np
+from conftest import make_flowset
+from reporting.made_runs import make_run
+
+from hmrm_lab.evaluation.arriving import ArrivalReader
+from hmrm_lab.evaluation.summary import stamp
+from hmrm_lab.records import Clip, ClipKey
+from hmrm_lab.reporting.comparison import (
+    HONEST,
+    Outcome,
+    comparison_table,
+    parameter_statement,
+    ranking_over_sets,
+)
+from hmrm_lab.reporting.comparison_page import comparison_record, render_comparison
+from hmrm_lab.reporting.comparison_words import comparison_latex, lead, result_words
+from hmrm_lab.reporting.figures import confusion_figure, metrics_interval_figure
+from hmrm_lab.reporting.report import render_report
+from hmrm_lab.reporting.tables import render_text, results_table, to_csv, to_html, to_latex
+from hmrm_lab.studies.predict import _caveats
+
+PRESETS = ("smoke", "default")
+
+
+def test_smoke_is_stamped_everywhere_and_ranks_nothing(tmp_path: Path) -> None:
+    for preset in PRESETS:
+        flowset, out = make_flowset(), tmp_path / preset
+        runs = {
+            name: make_run(out, flowset, system=name, right=right, preset=preset)
+            for name, right in (("hmrm", 0.6), ("svm", 0.8), ("ststnet", 0.5))
+        }
+        run, metrics = runs["hmrm"], runs["hmrm"].metrics()
+        results, outcome = results_table(list(runs.values())), Outcome("toy", {HONEST: runs})
+        table = comparison_table(outcome)
+        clip = Clip(ClipKey("a", "b", "c"), 0, np.zeros((3, 8, 8, 3), np.uint8), 0, 1, 2, 25.0)
+        texts = {
+            "stamp": stamp(metrics),
+            "progress": ArrivalReader(run).read().stamp,
+            **{form.__name__: form(results) for form in (render_text, to_csv, to_html, to_latex)},
+            "report": render_report([run], None).partition("<h2>Terms")[0],
+            "interval": metrics_interval_figure(results).to_json(),
+            "confusion": confusion_figure(metrics).to_json(),
+            "page": render_comparison(outcome, table).partition("<script>")[0],
+            "record": str(comparison_record(outcome, table)),
+            "latex": comparison_latex(table, stamp(metrics)),
+            "words": result_words(table).to_string(),
+            "ranking": str(ranking_over_sets(table)),
+            "prediction": " ".join(_caveats(run.config(), run, clip, "given")),
+        }
+        for name, text in texts.items():
+            assert ("SMOKE" in text) == (preset == "smoke"), (preset, name)
+        best = "svm has the highest honest UF1"
+        assert (best in texts["page"]) == (best in lead(table)[0]) == (preset == "default")
+        assert bool(parameter_statement(table, "hmrm")) == (preset == "default")

@@ -1,0 +1,426 @@
+"""Tables as they go round: what is sound gives the clips that it means, the rest is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openpyxl
+import pytest
+import trees
+from openpyxl.styles import Font
+
+from hmrm_lab.datasets.findings import Survey
+from hmrm_lab.datasets.flowmaps import flowmaps
+from hmrm_lab.datasets.recordings import RECORDINGS
+from hmrm_lab.datasets.synthetic import read_clips
+from hmrm_lab.errors import InputError
+
+CLIPS = [("EP02_01f", 1, 0, 2, 4), ("EP19_05f", 0, 0, 2, 4), ("EP19_06f", 0, 0, 2, 4)]
+TEXT = """Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Estimated Emotion
+1,EP02_01f,46,48,50,happiness
+1,EP19_05f,46,48,50,disgust
+1,EP19_06f,46,48,50,repression
+"""
+GRID = [line.split(",") for line in TEXT.splitlines()]
+NUMBERS = [[int(cell) if cell.isdigit() else cell for cell in row] for row in GRID]
+FLOATS = [[float(cell) if isinstance(cell, int) else cell for cell in row] for row in NUMBERS]
+Content = str | bytes | Callable[[Path], None]
+LAUGHS = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>'
+EXTERNAL = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>'
+
+
+def with_sign(sign: str) -> str:
+    return TEXT.replace(",", sign)
+
+
+def quoted(sign: str) -> str:
+    return '"' + with_sign(sign).strip().replace("\n", '"\n"') + '"'
+
+
+def with_column(name: str, *values: str) -> str:
+    """One more column, in front."""
+    lines = zip((name, *values), TEXT.splitlines(), strict=True)
+    return "".join(f"{value},{line}\n" for value, line in lines)
+
+
+SOUND_TEXTS: dict[str, tuple[str, Content]] = {
+    "commas": ("a.csv", TEXT),
+    "semicolons": ("a.csv", with_sign(";")),
+    "semicolons and a hint for spreadsheets": ("a.csv", "sep=;\n" + with_sign(";")),
+    "tabs": ("a.tsv", with_sign("\t")),
+    "tabs in .txt": ("a.txt", with_sign("\t")),
+    "bars in .txt": ("a.txt", with_sign("|")),
+    "a suffix in capitals": ("a.CSV", TEXT),
+    "blanks after commas": ("a.csv", with_sign(", ")),
+    "blanks before quotes": ("a.csv", quoted('", "')),
+    "everything quoted": ("a.csv", quoted('","')),
+    "blanks that do not break": ("a.csv", with_sign("\xa0,\xa0")),
+    "an empty last row": ("a.csv", TEXT + ",,,,,\n"),
+    "a last row of blanks": ("a.csv", TEXT + " , ,\t, , ,\n"),
+    "an empty row between": ("a.csv", TEXT.replace("\n", "\n\n")),
+    "a separator at the end": ("a.csv", TEXT.replace("\n", ",\n")),
+    "lines of Windows": ("a.csv", TEXT.replace("\n", "\r\n")),
+    "lines of an old Mac": ("a.csv", TEXT.replace("\n", "\r")),
+    "a byte-order mark": ("a.csv", "\ufeff" + TEXT),
+    "Unicode text of a spreadsheet": ("a.txt", with_sign("\t").encode("utf-16")),
+    "the same, big-endian": ("a.txt", b"\xfe\xff" + with_sign("\t").encode("utf-16-be")),
+    "remarks in Chinese code": (
+        "a.csv",
+        with_column("\u5907\u6ce8", *["\u4f60"] * 3).encode("gbk"),
+    ),
+    "remarks in Latin code": ("a.csv", with_column("note", *["\xe9"] * 3).encode("latin-1")),
+    "remarks of two lines": ("a.csv", with_column("note", '"a\nb"', '"a, b"', '"a ""b"""')),
+    "an index of pandas": ("a.csv", with_column("", "0", "1", "2")),
+    "an unnamed column of pandas": ("a.csv", with_column("Unnamed: 0", "0.0", "1.0", "nan")),
+    "floats": ("a.csv", TEXT.replace("46", "46.0").replace("48", "48.0").replace("50", "50.0")),
+    "floats of two digits": ("a.csv", TEXT.replace("48", "48.00")),
+    "floats of six digits": ("a.csv", TEXT.replace("48", "48.000000")),
+    "decimal commas": ("a.csv", with_sign(";").replace("48", "48,0")),
+    "a float for a subject": ("a.csv", TEXT.replace("\n1,", "\n1.0,")),
+    "a subject with zeros": ("a.csv", TEXT.replace("\n1,", "\n001,")),
+    "a subject by its folder": ("a.csv", TEXT.replace("\n1,", "\nsub01,")),
+    "subjects in two ways": ("a.csv", TEXT.replace("\n1,", "\nSUB1,", 1)),
+    "clips without their zeros": ("a.csv", TEXT.replace("EP02_01f", "ep2_1f")),
+    "emotions in capitals": ("a.csv", TEXT.replace("happiness", " HAPPINESS ")),
+    "a header in another spelling": ("a.csv", TEXT.replace("Frame", "_frame").replace("S", "s")),
+    "text above the header": ("a.csv", "CASME II\n\nnot to be handed on\n" + TEXT),
+    "the composite's labels": (
+        "a.csv",
+        "data,subject,clip,label,onset_frame,apex_frame,offset_frame,onset_frame_path\n"
+        "casme2,sub01,EP02_01f,1,46,48,50,casme2/sub01/EP02_01f/img46.jpg\n"
+        "smic,20,s20_ne_01,0,1,2,3,smic/s20\nsamm,6,006_1_2,0,1,2,3,samm/006\n"
+        "CASME II,sub01,EP19_05f,0,46,48,50,x\ncasme2,1,EP19_06f,0.0,46.0,48.0,50.0,x\n",
+    ),
+    "rows of other data sets": (
+        "a.csv",
+        with_column("Dataset", *["CASME2"] * 3) + "SMIC,1,s1_ne_01,1,2,3,negative\n",
+    ),
+}
+
+
+def ods_rows(rows: list[list[object]]) -> str:
+    return "".join(f"<table:table-row>{trees.ods_cells(row)}</table:table-row>" for row in rows)
+
+
+NOTES = (
+    "<table:table-row><table:table-cell><text:p>Notes</text:p></table:table-cell></table:table-row>"
+)
+SOUND_ODS = {
+    "floats": [ods_rows(FLOATS)],
+    "a sheet of a million rows": [
+        ods_rows(NUMBERS) + '<table:table-row table:number-rows-repeated="1048572">'
+        '<table:table-cell table:number-columns-repeated="16384"/></table:table-row>'
+    ],
+    "cells that stand for many": [
+        ods_rows(NUMBERS).replace(
+            "<table:table-row>",
+            '<table:table-row><table:table-cell table:number-columns-repeated="3"/>',
+        )
+    ],
+    "a comment on a cell": [
+        ods_rows(NUMBERS).replace(
+            "<text:p>EP02_01f",
+            "<office:annotation><text:p>x</text:p></office:annotation>"
+            "<text:p>EP<text:span>02</text:span>_01f",
+        )
+    ],
+    "a header that is repeated on every page": [
+        f"<table:table-header-rows>{ods_rows(NUMBERS[:1])}</table:table-header-rows>"
+        f"<table:table-row-group>{ods_rows(NUMBERS[1:])}</table:table-row-group>"
+    ],
+    "notes in front": [NOTES, ods_rows(NUMBERS)],
+}
+
+
+def ods(*tables: str, before: str = "", keep: float = 1.0) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        content = trees.write_ods(path, *tables, before=before).read_bytes()
+        path.write_bytes(content[: int(keep * len(content))])
+
+    return write
+
+
+def sheets(
+    *grids: list[list[object]], far: bool = False, merge: str = ""
+) -> Callable[[Path], None]:
+    """A workbook of these sheets, with a format and no content in the last row and column."""
+
+    def write(path: Path) -> None:
+        book = openpyxl.Workbook()
+        book.remove(book.active)
+        for grid in grids:
+            page = book.create_sheet()
+            for row in grid:
+                page.append(row)
+            if merge:
+                page.merged_cells.add(merge)
+            if far:
+                page.cell(1_048_576, 16_384).font = Font(bold=True)
+                page.cell(30_000, 2).value = "  "
+                page.cell(1, 9_000).value = "far away"
+                page.merge_cells("A40:F42")
+        with path.open("wb") as file:
+            book.save(file)
+
+    return write
+
+
+LEGEND = [*NUMBERS[:1], [7, "EP00_00f", 1, 2, 3, "for example"]]
+SOUND_BOOKS = {
+    "numbers": sheets(NUMBERS),
+    "floats": sheets(FLOATS),
+    "text": sheets(GRID),
+    "cells far away": sheets(NUMBERS, far=True),
+    "notes in front": sheets([["Notes"], ["Subject", "who it is"]], NUMBERS),
+    "a legend in front": sheets(LEGEND, NUMBERS),
+    "a template in front": sheets(NUMBERS[:1], NUMBERS),
+    "an empty sheet in front": sheets([], NUMBERS),
+    "the same sheet twice": sheets(NUMBERS, NUMBERS),
+}
+
+
+SOUND = {
+    **SOUND_TEXTS,
+    **{f"{name} (.ods)": ("a.ods", ods(*tables)) for name, tables in SOUND_ODS.items()},
+    **{
+        f"{name} ({kind})": (f"a{kind}", write)
+        for name, write in SOUND_BOOKS.items()
+        for kind in (".xlsx", ".xlsm")
+    },
+}
+
+
+def put(root: Path, name: str, content: Content) -> Path:
+    """The only coding file of the data set."""
+    for old in root.glob("CASME2-coding*"):
+        old.unlink()
+    path = root / f"CASME2-coding-{name}"
+    if callable(content):
+        content(path)
+    else:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(root: Path, name: str, content: Content) -> Survey:
+    put(root, name, content)
+    return RECORDINGS["casme2"].survey(root)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return trees.write_casme2(tmp_path / "root", trees.casme2_rows()[:3])
+
+
+def test_a_sound_table_gives_its_clips(root: Path) -> None:
+    for case, (name, content) in SOUND.items():
+        found = read(root, name, content)
+        clips = [(c.key.clip, c.label, c.onset, c.apex, c.offset) for c in found.clips]
+        assert clips == CLIPS, case
+        assert {clip.key.subject for clip in found.clips} == {"sub01"}, case
+        assert found.findings == [], case
+
+
+def test_a_blank_apex_is_one_and_leaves_the_others(root: Path) -> None:
+    """As pandas writes them: the column becomes floats."""
+    floats = TEXT.replace("48", "48.0")
+    for blank in (
+        "",
+        " ",
+        "nan",
+        "NaN",
+        "NA",
+        "N/A",
+        "#N/A",
+        "<NA>",
+        "None",
+        "null",
+        "/",
+        "-",
+        "?",
+        "-1",
+    ):
+        found = read(root, "a.csv", floats.replace("48.0", blank, 1))
+        assert [clip.apex for clip in found.clips] == [None, 2, 2], blank
+        (finding,) = found.findings
+        assert (finding.kind, finding.row, finding.left_out) == ("apex_missing", 2, False), blank
+
+
+NO_FRAMES = (
+    *(
+        "48.5",
+        "48,5",
+        "48.000",
+        "48,000",
+        "1e2",
+        "4 8",
+        "48f",
+        "0x30",
+        "\uff14\uff18",
+        "--1",
+        "9" * 11,
+    ),
+    *("4.80E+01", "2014-05-08", "1900-02-17 00:00:00", "#REF!", "#VALUE!", "#####"),
+)
+NO_NAMES = (
+    *("2014-05-08", "5/8/2014", "2014/5/8", "8-May", "08-May-14", "May-08", "2014-05-08T00:00"),
+    *("1.00E+02", "#NAME?", "#DIV/0!", "..", "a/b", "EP02:01f", "\\\\x", "EP02_01g"),
+)
+REFUSED_CELLS = {
+    **dict.fromkeys(NO_NAMES, ("EP02_01f",)),
+    **dict.fromkeys(NO_FRAMES, ("46", "48", "50")),
+    **dict.fromkeys(("hapiness", "happy?", "3", "1.5", "4+R12", "nan"), ("happiness",)),
+}
+
+
+def test_a_cell_that_cannot_be_meant_costs_its_row_alone(root: Path) -> None:
+    for text, places in REFUSED_CELLS.items():
+        for place in places:
+            quoted = f'"{text}"'
+            found = read(root, "a.csv", TEXT.replace(place, quoted, 1))
+            assert [clip.key.clip for clip in found.clips] == ["EP19_05f", "EP19_06f"], (
+                text,
+                place,
+            )
+            (finding,) = found.findings
+            assert (finding.row, finding.left_out) == (2, True), (text, place)
+            assert finding.problem and finding.mend and "\n" not in str(finding)
+
+
+def test_a_row_that_cannot_be_meant_is_told(root: Path) -> None:
+    second = TEXT.splitlines()[1]
+    for line, words in {
+        "1.5,EP02_01f,46,48,50,happiness": "the subject '1.5' is not a number",
+        "1,EP02_01f,46,48,50,happiness,AU,4": "in a row of 8 cells below 6 columns",
+        "1,EP02_01f,46,48,0,50,0,happiness": "in a row of 8 cells below 6 columns",
+        "1,EP02_01f,,,,happiness": "the onset is ''",
+        ",EP02_01f,46,48,50,happiness": "the subject is empty",
+        "1,,46,48,50,happiness": "the name of the clip is empty",
+        "1,\udcff\udce9,46,48,50,happiness": r"not UTF-8 text (\xff\xe9)",
+        "1,EP19_05f,46,48,50,happiness": "EP19_05f is listed in row 2 already",
+        "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,happiness": "'Subject' is not a number",
+    }.items():  # fmt: skip
+        content = TEXT.replace(second, line).encode("utf-8", "surrogateescape")
+        found = read(root, "a.csv", content)
+        assert len(found.clips) == 2, line
+        assert words in str(found.findings[0]), line
+    numeric = TEXT.replace("Estimated Emotion", "label").replace("disgust", "0")
+    found = read(root, "a.csv", numeric.replace("happiness", "2").replace("repression", "0"))
+    assert [clip.label for clip in found.clips] == [0, 0]
+    assert "the label 2 is not that of the MEGC 2019 list" in str(found.findings[0])
+
+
+FULL = ods_rows(NUMBERS)
+
+
+def repeated(what: str, times: str) -> str:
+    kind = {"row": "rows", "cell": "columns"}[what]
+    start = f"<table:table-{what}"
+    return FULL.replace(start, f'{start} table:number-{kind}-repeated="{times}"')
+
+
+REFUSED_FILES: dict[str, tuple[str, Content, str]] = {
+    "text without a table": ("a.txt", "Please cite the paper.\n", "no coding file of CASME II"),
+    "a table of another type": ("a.json", TEXT, "no coding file of CASME II"),
+    "too many rows": ("a.csv", TEXT + "1,a,1,2,3,fear\n" * 20_000, "20004 rows; a list of clips"),
+    "no header": ("a.csv", TEXT.partition("\n")[2], "no header with the columns"),
+    "another separator": ("a.csv", with_sign("~"), "no header with the columns"),
+    "a column missing": ("a.csv", TEXT.replace("Apex", "Peak"), "row 1: no column 'ApexFrame'"),
+    "a column twice": ("a.csv", with_column("subject", *"123"), "two columns are called 'subject'"),
+    "no rows": ("a.csv", TEXT.partition("\n")[0], "row 1: lists no clips"),
+    "two sheets that differ": ("a.xlsx", sheets(NUMBERS, FLOATS[:3] + LEGEND[1:]), "and differ"),
+    "merged by the million": ("a.xlsx", sheets(NUMBERS, merge="A10:Z9000"), "A10:Z9000 are merged"),
+    "text called .ods": ("a.ods", TEXT, "not a readable workbook"),
+    "an archive without a sheet": ("a.ods", sheets(NUMBERS), "not a readable workbook"),
+    "OpenDocument cut off": ("a.ods", ods(FULL, keep=0.5), "not a readable workbook"),
+    "XML cut off": ("a.ods", ods(FULL + "<table:table-row>"), "not a readable workbook"),
+    "a bomb of entities": ("a.ods", ods(FULL, before=LAUGHS), "declares XML entities"),
+    "a file of this machine": ("a.ods", ods(FULL, before=EXTERNAL), "declares XML entities"),
+    "rows by the milliard": ("a.ods", ods(repeated("row", "1000000000")), "20001 rows"),
+    "columns by the milliard": ("a.ods", ods(repeated("cell", "1000000000")), "no column 'File"),
+    "rows that are no number": ("a.ods", ods(repeated("row", "many")), "not a readable workbook"),
+}  # fmt: skip
+
+
+def test_a_table_that_cannot_be_read_is_refused(root: Path) -> None:
+    for case, (name, content, words) in REFUSED_FILES.items():
+        with pytest.raises(InputError) as caught:
+            read(root, name, content)
+        assert words in str(caught.value), case
+        assert str(root) in str(caught.value) and "; " in str(caught.value), case
+        assert "\n" not in str(caught.value), case
+
+
+def test_a_note_in_text_does_not_hide_the_table(root: Path) -> None:
+    put(root, "a.ods", ods(FULL))
+    (root / "CASME2-coding-0.txt").write_text("Please cite the paper, and sign the form.\n")
+    assert len(RECORDINGS["casme2"].survey(root).clips) == 3
+
+
+def test_names_that_lost_their_zeros_in_a_list_of_maps(tmp_path: Path) -> None:
+    keys = [("samm", "006", "006_1_2"), ("smic", "s01", "s01_po_01"), ("own", "007", "01_a")]
+    (tmp_path / "maps").mkdir()
+    for _, subject, clip in keys:
+        image = np.full((28, 28, 3), 99, np.uint8)
+        cv2.imwrite(str(tmp_path / "maps" / f"{subject}_{clip} .png"), image)
+    rows = [(*key, label) for key, label in zip(keys, (0, 1, 2), strict=True)]
+    text = "dataset,sub,filename_o,label\n" + "".join(f"{a},{b},{c},{d}\n" for a, b, c, d in rows)
+    lost = text.replace(",006,", ",6,").replace(",s01,", ",s1,").replace(",007,", ",7,")
+    for case, content in {
+        "as published": text,
+        "another header": text.replace("sub,filename_o,l", "Subject,Filename,L"),
+        "semicolons": text.replace(",", ";"),
+        "blanks after commas": text.replace(",", ", "),
+        "an empty last row": text + ",,,\n",
+        "a last row of blanks": text + " , , , \n",
+        "subjects without zeros": lost,
+        "subjects as floats": lost.replace(",6,", ",6.0,").replace(",7,", ",7.0,"),
+        "clips without zeros": lost.replace("006_1_2", "6_1_2").replace("01_a", "1_a"),
+        "labels as floats": text.replace(",0\n", ",0.0\n").replace(",2\n", ",2.0\n"),
+        "labels in words": text.replace(",0\n", ",negative\n").replace(",2\n", ",Surprise\n"),
+        "data sets in capitals": text.replace("samm", "SAMM").replace("smic", "SMIC-HS"),
+        "an index of pandas": "".join(f"{n},{line}\n" for n, line in enumerate(text.splitlines())),
+        "a byte-order mark": "\ufeff" + text,
+        "lines of Windows": text.replace("\n", "\r\n"),
+    }.items():  # fmt: skip
+        (tmp_path / "labels.csv").write_bytes(content.encode())
+        flowset = flowmaps(tmp_path)
+        assert [tuple(key) for key in flowset.keys] == keys, case
+        assert flowset.labels.tolist() == [0, 1, 2], case
+    (tmp_path / "labels.csv").write_text(text + "samm,6,006_1_2,0\n")
+    with pytest.raises(
+        InputError, match=r"row 5: samm/006/006_1_2 is listed twice, first in row 2"
+    ):
+        flowmaps(tmp_path)
+    (tmp_path / "maps" / "6_6_1_2.png").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text(text.replace("006,006_1_2", "06,006_1_2"))
+    with pytest.raises(InputError, match=r"no map '06_006_1_2\.png'"):
+        flowmaps(tmp_path)  # two maps are as near
+
+
+def test_names_and_numbers_in_a_list_of_clips(tmp_path: Path) -> None:
+    folder = tmp_path / "007" / "01"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        (folder / f"{number:03d}.png").write_bytes(b"")
+    text = "subject,clip,label,onset,apex,offset,fps\n007,01,positive,0,3,9,200\n"
+    for case, content in {
+        "as written": text,
+        "through pandas": text.replace("007,01", "7,1").replace("0,3,9,200", "0.0,3.0,9.0,200.0"),
+        "an index and floats for names": "".join(
+            f",{line}\n" for line in text.replace("007,01", "7.0,1.0").splitlines()
+        ),
+        "semicolons and decimal commas": text.replace(",", ";").replace("3;9", "3,0;9,00"),
+        "another header": text.replace("subject,clip,label", "Subject, Clip ,LABEL"),
+        "the composite's label": text.replace("positive", "1"),
+        "an empty last row": text + ",,,,,,\n",
+    }.items():
+        (tmp_path / "clips.csv").write_text(content)
+        (clip,) = read_clips(tmp_path)
+        assert clip.key[1:] == ("007", "01"), case
+        assert (clip.label, clip.onset, clip.apex, clip.offset, clip.fps) == (1, 0, 3, 9, 200), case
+    for numbers in ("0,3.5,9,200", "0,,9,200", "-1,3,9,200", "0,3,9,nan", "0,3,9,inf", "0,3,9,-5"):
+        (tmp_path / "clips.csv").write_text(text.replace("0,3,9,200", numbers))
+        with pytest.raises(InputError, match="row 2"):
+            read_clips(tmp_path)
