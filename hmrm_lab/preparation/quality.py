@@ -91,6 +91,29 @@ def frame_warnings(
     return found
 
 
+def apex_warnings(apex: int, *, blink: bool, cut: int | None) -> list[ClipWarning]:
+    """The doubts about an apex that come from the frames around it.
+
+    Parameters
+    ----------
+    blink
+        Whether the eyelids close in it.
+    cut
+        The first frame that does not show the scene of the onset, if there is one.
+    """
+    found = []
+    if blink:
+        text = f"The eyelids close in the apex, frame {apex}: what moves may be a blink."
+        found.append(ClipWarning("blink", "apex", text))
+    if cut is not None and cut <= apex:
+        text = f"Frame {cut} is of another scene than the onset: a cut lies before the apex."
+        found.append(ClipWarning("cut", "apex", text))
+    elif cut is not None:
+        text = f"Frame {cut} is of another scene than the onset: a cut lies after the apex."
+        found.append(ClipWarning("cut", "offset", text))
+    return found
+
+
 def clip_warnings(clip: Clip) -> list[ClipWarning]:
     """The doubts that its marks give."""
     seconds = (clip.offset - clip.onset) / clip.fps if clip.fps else 0.0
