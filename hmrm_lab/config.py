@@ -45,6 +45,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 
 LATER = {
+    "data.guise": "",
     "faces.face": 0,
     "faces.search_px": 720,
     "faces.border": 0.25,

@@ -194,3 +194,9 @@ def test_published_maps_are_not_turned_and_need_a_zero_for_directions() -> None:
         load_config(system=system, data="synthetic", overrides=changes)
     for system, changes in (("hmrm", [raw, *still]), ("ststnet", []), ("svm", [raw])):
         load_config(system=system, data="flowmaps", overrides=changes)
+
+
+def test_settings_that_came_later_leave_old_runs_their_names() -> None:
+    """The digests of the first version with neither guises nor `same_person`."""
+    assert load_config("demo").digest() == "d8688bba8395c73e"
+    assert load_config("default", system="resnet18", data="flowmaps").digest() == "27bde07f4d7b2b73"

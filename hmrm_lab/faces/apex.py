@@ -9,15 +9,21 @@ of the difference: for small displacements both are linear in it,
 
 with (gx, gy) the slope of the onset frame and (u, v) affine in the place. Without this step the
 rule finds the largest head motion and not the expression.
+
+Where eyelids close, or the gaze moves, the eye openings change within a few frames by far more than
+brows and mouth do. A clip in which this happens is looked at without the eyelids: neither do they
+count, nor are they used to find the motion of the head. Frames of another scene are left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
+from hmrm_lab.faces.cuts import same_scene, to_grey
 from hmrm_lab.faces.regions import part_masks
 from hmrm_lab.records import Floats, Frames
 
@@ -25,6 +31,8 @@ BLUR = 0.024  # of the distance between the outer eye corners; sensor noise is f
 SMOOTHING = 0.06  # of the time from onset to offset
 STRIDE = 2  # every second pixel is enough to fit eight numbers
 REGISTRATIONS = 2  # of each frame to the onset
+LID_MOTION = 0.007  # of the distance between the outer eye corners; expressions stay below it
+ALONE = 3.0  # times as far as brows and mouth move
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +45,20 @@ class ApexCurve:
         A frame number. The peak of `curve`, or a guess where there is no peak.
     spotted
         Whether `curve` has a peak: not where the clip is still, or too short.
+    blink
+        Whether the eyelids close in the apex.
+    blinks
+        The frames in which they close.
+    cut
+        The first frame that does not show the scene of the onset, or is nearly black. The frames
+        that do not are left out.
 
     Shapes
     ------
     frames : (n,) int64, frame numbers from onset to offset
     curve : (n,) float32, smoothed difference of all regions, in units of the noise
-    parts : name of a region to (n,) float32, its difference before smoothing
+    parts : name of a region to (n,) float32, its difference before smoothing; without the eyes
+        where the eyelids close
     """
 
     apex: int
@@ -50,6 +66,9 @@ class ApexCurve:
     frames: np.ndarray
     curve: Floats
     parts: Mapping[str, Floats]
+    blink: bool = False
+    blinks: tuple[int, ...] = ()
+    cut: int | None = None
 
 
 def spot_apex(
@@ -83,36 +102,127 @@ def spot_apex(
             f"onset {onset} and offset {last} in a clip of {len(frames)} frames",
             mend="give two frames of the clip, the onset first",
         )
-    numbers = np.arange(onset, last + 1)
-    grey = _blurred(frames, landmarks, onset, last)
-    still = _without_head_motion(grey, landmarks)
-    masks = part_masks(landmarks, *grey.shape[1:])
+    every = np.arange(onset, last + 1)
+    pictures = [to_grey(frames[n]) for n in every]
+    seen = same_scene(pictures)
+    cut = None if seen.all() else onset + int(seen.argmin())
+    to_offset = to_offset and bool(seen[-1])
+    numbers = every[seen]
+    grey = _blurred([pictures[n] for n in np.flatnonzero(seen)], landmarks)
+    still, masks, closing = _without_blinks(grey, landmarks)
     parts = {name: _difference(still[:, m], to_offset) for name, m in masks.items() if m.any()}
-    if not parts:
-        raise InputError("landmarks that lie outside the frame", mend="detect the face again")
     curve = _smooth(np.sqrt(np.mean([part**2 for part in parts.values()], axis=0)))
     between = curve[1 : -1 if to_offset else None]
-    if between.max(initial=0) > 0:
-        return ApexCurve(onset + 1 + int(between.argmax()), True, numbers, curve, parts)
-    guess = last if len(numbers) == 2 else (onset + last) // 2
-    return ApexCurve(guess, False, numbers, curve, parts)
+    spotted = bool(between.max(initial=0) > 0)
+    choice = numbers if len(numbers) > 1 else every
+    apex = numbers[1 + between.argmax()] if spotted else choice[len(choice) // 2]
+    blinks = tuple(numbers[closing].tolist())
+    return ApexCurve(int(apex), spotted, numbers, curve, parts, apex in blinks, blinks, cut)
 
 
-def _blurred(frames: Frames, landmarks: Floats, onset: int, offset: int) -> Floats:
-    """Grey and without fine noise: (n, H, W)."""
-    sigma = BLUR * float(np.linalg.norm(landmarks[45] - landmarks[36]))
-    grey = [cv2.cvtColor(frames[n], cv2.COLOR_RGB2GRAY) for n in range(onset, offset + 1)]
-    return np.stack([cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma) for image in grey])
+def is_blink(
+    frames: Frames, landmarks: Floats, onset: int, apex: int, offset: int | None = None
+) -> bool:
+    """Whether the eyelids close in an apex that is given, while brows and mouth are still.
+
+    Parameters
+    ----------
+    landmarks
+        Of the onset frame: (68, 2), pixels.
+    offset
+        The last frame to look at; if it is not given, as long after the apex as the onset is
+        before it.
+    """
+    last = min(2 * apex - onset if offset is None else offset, len(frames) - 1)
+    grey = _blurred([to_grey(frames[n]) for n in range(onset, last + 1)], landmarks)
+    return bool(_without_blinks(grey, landmarks)[2][apex - onset])
 
 
-def _without_head_motion(grey: Floats, landmarks: Floats) -> Floats:
-    """Differences to the first frame that no motion of the head or light explains: (n, H, W)."""
+def _without_blinks(
+    grey: Floats, landmarks: Floats
+) -> tuple[Floats, dict[str, NDArray[np.bool_]], NDArray[np.bool_]]:
+    """Differences without head motion, the regions that count, and where the eyelids close.
+
+    Shapes
+    ------
+    returns : (n, H, W); name to (H, W); (n,)
+    """
+    masks = part_masks(landmarks, *grey.shape[1:])
+    if not any(mask.any() for mask in masks.values()):
+        raise InputError("landmarks that lie outside the frame", mend="detect the face again")
+    still = _without_head_motion(grey, landmarks)
+    openings = part_masks(landmarks, *grey.shape[1:], margin=0)
+    eyes = [openings["eye_left"], openings["eye_right"]]
+    lids = masks["eye_left"] | masks["eye_right"]
+    found, _ = _closing(still, grey[0], landmarks, eyes, [])
+    if found:
+        without = _without_head_motion(grey, landmarks, but=lids)
+        rest = {name: mask & ~lids for name, mask in masks.items()}
+        others = [rest[name] for name in ("brow_left", "brow_right", "mouth")]
+        found, closing = _closing(without, grey[0], landmarks, eyes, others)
+    return (without, rest, closing) if found else (still, masks, np.zeros(len(grey), dtype=bool))
+
+
+def _closing(
+    still: Floats,
+    onset: Floats,
+    landmarks: Floats,
+    eyes: Sequence[NDArray[np.bool_]],
+    others: Sequence[NDArray[np.bool_]],
+) -> tuple[bool, NDArray[np.bool_]]:
+    """Whether the eyes move alone at any time; the frames in which they close and open again, or
+    are not as in the onset: (n,).
+
+    A region moves by its mean difference over its mean slope, compared over 1, 2, 4, ... frames.
+    """
+    slope, least = np.hypot(*_slopes(onset)), LID_MOTION * _between_eyes_px(landmarks)
+    lids_px, rest_px = (
+        [still[:, m][:, ::STRIDE] / (slope[m].mean() + 1e-6) for m in masks if m.any()]
+        for masks in (eyes, others)
+    )
+
+    def alone(one: slice, other: slice) -> NDArray[np.bool_]:
+        lids, rest = (
+            [np.abs(region[one] - region[other]).mean(axis=1) for region in group]
+            for group in (lids_px, rest_px)
+        )
+        far = np.sum(lids, axis=0) / len(eyes)
+        return np.asarray((far > least) & (far > ALONE * np.max(rest, axis=0, initial=0)))
+
+    count = len(still)
+    before, after = np.zeros((2, count), dtype=bool)
+    for lag in 2 ** np.arange(int(np.log2(count)) + 1):
+        apart = alone(slice(lag, None), slice(0, count - lag))
+        before[lag:] |= apart
+        after[: count - lag] |= apart
+    unlike = alone(slice(None), slice(0, 1))
+    return bool((before | unlike).any()), (before & after) | unlike
+
+
+def _blurred(pictures: Sequence[NDArray[np.uint8]], landmarks: Floats) -> Floats:
+    """Without fine noise: (n, H, W)."""
+    sigma = BLUR * _between_eyes_px(landmarks)
+    return np.stack([cv2.GaussianBlur(p.astype(np.float32), (0, 0), sigma) for p in pictures])
+
+
+def _between_eyes_px(landmarks: Floats) -> float:
+    return float(np.linalg.norm(landmarks[45] - landmarks[36]))
+
+
+def _without_head_motion(
+    grey: Floats, landmarks: Floats, but: NDArray[np.bool_] | None = None
+) -> Floats:
+    """Differences to the first frame that no motion of the head or light explains: (n, H, W).
+
+    Pixels of `but`, (H, W), have no say in what the motion is.
+    """
     reference = grey[0]
     place = _affine_terms(*reference.shape)  # (3, H, W)
     explained = np.concatenate([*_moves(reference, place), _light(reference)])  # (8, H, W)
     face = np.zeros(reference.shape, dtype=np.uint8)
     cv2.fillConvexPoly(face, cv2.convexHull(np.round(landmarks).astype(np.int32)), 1)
-    inside = face[::STRIDE, ::STRIDE].astype(bool)
+    inside = face.astype(bool) if but is None else face.astype(bool) & ~but
+    inside = inside[::STRIDE, ::STRIDE]
     solve = np.linalg.pinv(explained[:, ::STRIDE, ::STRIDE][:, inside].T)  # (8, pixels)
     left = []
     for picture in grey:
@@ -134,10 +244,17 @@ def _affine_terms(height: int, width: int) -> Floats:
     return np.stack([np.ones_like(rows), columns, rows]).astype(np.float32)
 
 
+def _slopes(picture: Floats) -> tuple[Floats, Floats]:
+    """The change of a picture to the right and down, a pixel: two (H, W)."""
+    return (
+        cv2.Sobel(picture, cv2.CV_32F, 1, 0, scale=1 / 8),
+        cv2.Sobel(picture, cv2.CV_32F, 0, 1, scale=1 / 8),
+    )
+
+
 def _moves(picture: Floats, place: Floats) -> tuple[Floats, Floats]:
     """How the picture changes with each number of an affine motion: two (3, H, W)."""
-    across = cv2.Sobel(picture, cv2.CV_32F, 1, 0, scale=1 / 8)
-    down = cv2.Sobel(picture, cv2.CV_32F, 0, 1, scale=1 / 8)
+    across, down = _slopes(picture)
     return across * place, down * place
 
 

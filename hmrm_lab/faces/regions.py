@@ -33,16 +33,23 @@ def region_masks(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_
     return np.stack([_hull(p, height, width, margin) for p in (eyes, landmarks[MOUTH])])
 
 
-def part_masks(landmarks: Floats, height: int, width: int) -> dict[str, NDArray[np.bool_]]:
+def part_masks(
+    landmarks: Floats, height: int, width: int, margin: float = MARGIN
+) -> dict[str, NDArray[np.bool_]]:
     """Each of `PARTS` alone: the convex hull of its landmarks, widened by the same margin.
+
+    Parameters
+    ----------
+    margin
+        In shares of the distance between the outer eye corners.
 
     Shapes
     ------
     landmarks : (68, 2), (x, y) pixels
     returns : (height, width) bool for each name
     """
-    margin = round(MARGIN * float(np.linalg.norm(landmarks[45] - landmarks[36])))
-    return {name: _hull(landmarks[p], height, width, margin) for name, p in PARTS.items()}
+    margin_px = round(margin * float(np.linalg.norm(landmarks[45] - landmarks[36])))
+    return {name: _hull(landmarks[p], height, width, margin_px) for name, p in PARTS.items()}
 
 
 def core_regions(landmarks: Floats) -> Floats:

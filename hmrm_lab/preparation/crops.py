@@ -19,6 +19,7 @@ import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_clip, warp
 from hmrm_lab.faces.apex import spot_apex
+from hmrm_lab.faces.cuts import is_black
 from hmrm_lab.faces.face import FaceProvider
 from hmrm_lab.faces.track import FaceTrack, find_face, find_faces
 from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
@@ -29,7 +30,6 @@ from hmrm_lab.preparation.quality import (
     clip_warnings,
     count_warnings,
     frame_warnings,
-    is_black,
 )
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, ClipKey, Floats
@@ -37,7 +37,7 @@ from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import check_cache
 
-FORMAT = 2  # raise it when the same settings give other crops
+FORMAT = 3  # raise it when the same settings give other crops
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
 
 

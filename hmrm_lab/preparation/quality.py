@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.faces.align import crop_map, warp
+from hmrm_lab.faces.cuts import is_black
 from hmrm_lab.faces.face import Face
 from hmrm_lab.faces.regions import part_masks
 from hmrm_lab.records import Clip, Floats
 
 MEANINGLESS = frozenset({"no_face", "dark", "cut"})
 LONGEST_S = 0.6  # half a second (Yan et al. 2013), and a tenth for where coders put the marks
-BLACK = 24  # grey level that 95 % of the pixels of a black frame stay below
 DARK, DIM = 1 / 3, 0.8  # mean grey level, as a share of that of the brightest frame
 BLURRED = 0.79  # detail left after a blur of .048 eye distances; a sharp face has at most .70
 LESS_SHARP = 0.06  # more detail left than in another frame of the clip
@@ -129,11 +129,6 @@ def count_warnings(clips: Iterable[Iterable[ClipWarning]]) -> dict[str, int]:
     """How many clips have a warning of each kind."""
     counts = Counter(code for found in clips for code in {warning.code for warning in found})
     return dict(sorted(counts.items()))
-
-
-def is_black(frame: NDArray[np.uint8]) -> bool:
-    """Whether next to nothing is bright in it, so that no face needs to be looked for."""
-    return float(np.percentile(frame[::4, ::4].max(axis=2), 95)) < BLACK
 
 
 def _alone(frame: SeenFrame) -> list[ClipWarning]:

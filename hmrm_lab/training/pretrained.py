@@ -119,15 +119,15 @@ def _make(
     from hmrm_lab.training.trainer import fit  # which begins with what is made here
 
     check_cache()
-    clips = replace(load_flowset(drawn), unit=unit)
+    flowset = load_flowset(drawn)
+    clips = replace(flowset, unit=unit)
     if clips.maps.shape[-1] != size:
         raise ConfigError(
             f"pre-training has maps of {clips.maps.shape[-1]} pixels, the data {size}",
             mend="leave training.pretrain_epochs out",
         )
-    fitted = fit(drawn, clips, seed=seed)
-    weights: dict[str, Tensor] = fitted.model.state_dict()
-    write_weights(file, weights, subjects=fitted.subjects)
+    weights: dict[str, Tensor] = fit(drawn, clips, seed=seed).model.state_dict()
+    write_weights(file, weights, subjects=seen_subjects(drawn, flowset, seed))
     return weights
 
 

@@ -75,6 +75,7 @@ def test_registered_with_its_defaults() -> None:
         "frames": 16,
         "seed": 0,
         "guise": "",
+        "blink_every": 0,
     }
 
 

@@ -1,5 +1,6 @@
 """Weights learnt on drawn faces before the data: the same for every fold, kept, and no more."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from conftest import make_flowset, quick_config
 
 import hmrm_lab.training.pretrained as pretrained
-from hmrm_lab.config import ExperimentConfig, load_config
+from hmrm_lab.config import ExperimentConfig, load_config, override
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
 from hmrm_lab.preparation.motion import _estimator
@@ -77,8 +78,14 @@ def test_it_belongs_to_the_very_flow_the_drawing_and_its_subjects(
     assert len(drawn) == 3
     people = [f"toy/s{number:02d}" for number in range(1, 5)]
     assert fitted.subjects == tuple(sorted([*people, *(f"{one} of seed 1" for one in people)]))
-    (known,) = starting_weights(config, "relative", 0)
-    assert (known["setting"], len(known["subjects"])) == ("training.pretrain_epochs", 4)
+    own, before = starting_weights(config, "px", 0)
+    assert (own["setting"], own["subjects"]) == ("flow.weights", [])
+    assert (before["setting"], len(before["subjects"])) == ("training.pretrain_epochs", 4)
+    save_weights(weights, network, subjects=["casme2/sub01"])
+    monkeypatch.setattr(pretrained, "DRAWING", -1)
+    still = override(config, ["augment.rotate_deg=0"])  # it would mix u and v of such maps
+    published = fit(still, replace(clips, unit="relative"), seed=0)
+    assert "casme2/sub01" in published.subjects, "the flow of the drawn faces"
 
 
 def test_drawn_faces_are_not_learnt_before_from_the_people_of_the_test() -> None:

@@ -11,22 +11,27 @@ import numpy as np
 from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
 from hmrm_lab.datasets.synthetic.guises import GUISES, GuisedFrames, require_guise
-from hmrm_lab.datasets.synthetic.recipes import Habit, write_script
-from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
+from hmrm_lab.datasets.synthetic.recipes import Habit, with_blink, write_script
+from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames
 from hmrm_lab.datasets.synthetic.streams import Stream, generator
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.records import CLASSES, Clip, ClipKey
 from hmrm_lab.registry import datasets
 
-__all__ = ["GUISES", "GuisedFrames", "RenderedFrames", "read_clips", "synthetic", "write_clips"]
+__all__ = [
+    "DRAWING",
+    "GUISES",
+    "GuisedFrames",
+    "RenderedFrames",
+    "read_clips",
+    "synthetic",
+    "write_clips",
+]
 
 COMPOSITE_COUNTS = (250, 109, 83)
 """Negative, positive and surprise clips of the MEGC 2019 composite (See et al., 2019, Table I)."""
 
 FPS = 100.0
-
-DRAWING = 1
-"""Part of the name of every cache of drawn clips: raise it when the same arguments draw others."""
 
 
 @datasets.register("synthetic", source="procedural")
@@ -38,6 +43,7 @@ def synthetic(
     frames: int = 16,
     seed: int = 0,
     guise: str = "",
+    blink_every: int = 0,
 ) -> list[Clip]:
     """Clips of procedural faces, the same for the same arguments.
 
@@ -54,6 +60,8 @@ def synthetic(
     guise
         casme2, smic, samm or phone, for recordings like theirs; see `guises`. Else each frame is
         224 x 224, and its landmarks and flow are known.
+    blink_every
+        Each clip of this many has a blink of 100 to 300 ms; none if 0.
 
     Returns
     -------
@@ -65,7 +73,7 @@ def synthetic(
     ConfigError
         If a value is out of its range.
     """
-    _check(subjects, clips, difficulty, frames, seed)
+    _check(subjects, clips, difficulty, frames, seed, blink_every)
     fps = require_guise(guise).fps if guise else FPS
     rng = generator(seed, Stream.CAST)
     labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), _class_counts(clips)))
@@ -82,6 +90,9 @@ def synthetic(
             frames=frames,
             difficulty=difficulty,
         )
+        if blink_every and number % blink_every == 0:
+            blink = generator(seed, Stream.BLINK, number)
+            script = with_blink(script, neutral_landmarks(seed, subject), blink, fps)
         drawn = RenderedFrames(seed, subject, number, script)
         person = f"s{subject + 1:02d}"
         made.append(
@@ -98,12 +109,15 @@ def synthetic(
     return made
 
 
-def _check(subjects: int, clips: int, difficulty: float, frames: int, seed: int) -> None:
+def _check(
+    subjects: int, clips: int, difficulty: float, frames: int, seed: int, blink_every: int
+) -> None:
     for name, value, least in (
         ("subjects", subjects, 2),
         ("clips", clips, max(subjects, 2)),
         ("frames", frames, 12),
         ("seed", seed, 0),
+        ("blink_every", blink_every, 0),
     ):
         if value < least:
             raise ConfigError(

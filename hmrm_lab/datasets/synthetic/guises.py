@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from hmrm_lab.datasets.synthetic.appearance import neutral_texture
 from hmrm_lab.datasets.synthetic.geometry import CENTRE_PX, JAW, SIZE_PX, Floats, floats
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE
-from hmrm_lab.datasets.synthetic.rendering import RenderedFrames
+from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames
 from hmrm_lab.datasets.synthetic.streams import Stream, generator, key
 from hmrm_lab.errors import unknown_name
 
-FORMAT = 1  # raise it when a guise of the same clip looks otherwise
+FORMAT = DRAWING  # make it another when a guise alone looks otherwise
 STRETCH = 1.2  # a drawn face is a square crop; a head is higher than wide
 MARGIN_ABOVE, CUT_AT_SIDES = 0.06, 0.04  # of the box of the landmarks, in a picture cut out tightly
 DOME = (112.0, 40.0, 104.0, 74.0)  # centre and radii of the hair above the drawn picture, pixels

@@ -4,6 +4,8 @@ The forward map of frame t is `phi_t(x) = P_t(x + d_t(x))`: the skin moves by a 
 bumps, d_t, and the head then by a similarity, P_t. Flow and landmarks follow without estimation:
 
     flow_ij(y) = phi_j(phi_i^-1(y)) - y        landmarks_t = phi_t(neutral landmarks)
+
+In a blink the upper lids slide over the eyeballs before that (`Lids`).
 """
 
 from dataclasses import dataclass
@@ -15,7 +17,46 @@ from hmrm_lab.datasets.synthetic.geometry import CENTRE_PX, SIZE_PX, Floats, flo
 
 TOLERANCE_PX = 1e-4
 _ITERATIONS = 40
+LID_PX = 6.0  # of skin above the edge of an open eye that a blink stretches
+LASH_PX = 1.0  # the edge of the lid lies this much below the landmarks
 REACH_PX = 12.0  # no point moves farther, so that a bump's box widened by it holds its support
+
+
+@dataclass(frozen=True, eq=False)
+class Lids:
+    """Upper lids that come down over the eyeballs: skin from the crease to the lid's edge stretches
+    to the lower lid, and hides what lies there.
+
+    Shapes
+    ------
+    edges : (2, 3, n) float32, for each eye the places across of its edges and how far down the
+        upper and the lower lid lie there, in pixels of the neutral face
+    closing : (T,) float32, 0 open to 1 closed
+    """
+
+    edges: Floats
+    closing: Floats
+
+    def forward(self, points_px: Floats, frame: int) -> Floats:
+        """Where points of the open eyes, skin or eyeball, are in this frame: (2, ...)."""
+        return self._moved(points_px, frame, back=False)
+
+    def inverse(self, points_px: Floats, frame: int) -> Floats:
+        """The points of the open eyes that are seen at these in this frame: (2, ...)."""
+        return self._moved(points_px, frame, back=True)
+
+    def _moved(self, points_px: Floats, frame: int, *, back: bool) -> Floats:
+        x, y = points_px
+        for across, upper, lower in self.edges:
+            open_, shut = (np.interp(x, across, edge) for edge in (upper + LASH_PX, lower))
+            length = LID_PX * np.clip((shut - open_) / LID_PX, 0, 1)
+            edge = open_ + self.closing[frame] * (shut - open_).clip(0)
+            seen, there = (edge, open_) if back else (open_, edge)
+            crease = open_ - length
+            stretch = (there - crease) / np.maximum(seen - crease, TOLERANCE_PX)
+            lid = (x > across[0]) & (x < across[-1]) & (y > crease) & (y <= seen)
+            y = np.where(lid, crease + (y - crease) * stretch, y)
+        return floats([x, y])
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +76,7 @@ class Motion:
     bumps: Floats
     weights: Floats
     pose: Floats
+    lids: Lids | None = None
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -51,6 +93,8 @@ class Motion:
     def forward(self, points_px: Floats, frame: int) -> Floats:
         """phi_t: where points of the neutral face are in this frame, (n, 2) to (n, 2)."""
         matrix, offset = self._similarity(frame)
+        if self.lids is not None:
+            points_px = self.lids.forward(points_px.T, frame).T
         skin = points_px + self.displacement(points_px, frame)
         return (skin @ matrix.T + offset).astype(np.float32)
 
@@ -73,7 +117,7 @@ class Motion:
             change = float(np.abs(following - neutral).max())
             neutral = following
             if change < TOLERANCE_PX:
-                return neutral
+                return neutral if self.lids is None else self.lids.inverse(neutral, frame)
         raise ArithmeticError("the motion folds the face, so that it has no inverse")
 
     def flow(self, source: int, target: int) -> Floats:
@@ -84,6 +128,8 @@ class Motion:
         returns : (2, 224, 224) float32, order (u, v), pixels
         """
         neutral = self.neutral_grid(source)
+        if self.lids is not None:
+            neutral = self.lids.forward(neutral, target)
         matrix, offset = self._similarity(target)
         skin = neutral + self._displacement_on_grid(neutral, target)
         there = np.tensordot(matrix, skin, axes=1) + offset[:, None, None]

@@ -4,13 +4,14 @@
 of one seed is the same event at every difficulty, weaker and more disturbed as it grows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hmrm_lab.datasets.synthetic.action_units import CORE, DISTRACTORS, STRAY, unit_bumps
-from hmrm_lab.datasets.synthetic.geometry import SIZE_PX, Floats, floats
-from hmrm_lab.datasets.synthetic.motion import Motion
+from hmrm_lab.datasets.synthetic.geometry import EYE, MIRROR, SIZE_PX, Floats, floats
+from hmrm_lab.datasets.synthetic.motion import Lids, Motion
+from hmrm_lab.datasets.synthetic.painting import curve
 
 STRAYS = 3
 STRAY_SHARE = 2.2
@@ -19,6 +20,11 @@ STRAY_SHARE = 2.2
 With three of them, a small network trained on TV-L1 flow reaches a UF1 of about .75 at the default
 difficulty: enough to learn, and room to be better.
 """
+
+BLINK_S = (0.1, 0.3)
+"""How long a blink takes, from the first movement to the open eye."""
+CLOSING_SHARE = 0.35  # of this time; lids open more slowly than they close
+AROUND_PX = 1.5  # the skin about a closing eye moves this far
 
 Track = tuple[Floats, Floats]  # bumps (K, 6) and their course (T,)
 
@@ -94,6 +100,37 @@ def write_script(
         gain=(1 + (0.003 + 0.015 * difficulty) * _wander(rng, frames, 1)[:, 0]).astype(np.float32),
         noise_level=float(rng.uniform(0.8, 1.2)) * (0.8 + 2.6 * difficulty),
     )
+
+
+def with_blink(script: Script, landmarks: Floats, rng: np.random.Generator, fps: float) -> Script:
+    """The same clip in which both eyes close, fully or nearly, and open again.
+
+    They are closed farthest at some time between onset and offset.
+    """
+    motion = script.motion
+    shut, depth = rng.uniform(script.onset, script.offset), rng.uniform(0.75, 1.0)
+    length = rng.uniform(*BLINK_S) * fps
+    away = np.arange(len(motion)) - shut
+    away /= length * np.where(away < 0, CLOSING_SHARE, 1 - CLOSING_SHARE)
+    closing = floats(depth * (0.5 + 0.5 * np.cos(np.pi * away.clip(-1, 1))))
+    around = scaled(unit_bumps("blink", landmarks), AROUND_PX)
+    weights = np.repeat(closing[:, None], len(around), axis=1)
+    motion = Motion(
+        np.concatenate([motion.bumps, around]),
+        np.concatenate([motion.weights, weights], axis=1),
+        motion.pose,
+        Lids(np.stack([_lid_edges(landmarks), _lid_edges(landmarks[MIRROR])]), closing),
+    )
+    return replace(script, motion=motion)
+
+
+def _lid_edges(landmarks: Floats) -> Floats:
+    """The edges of one eye as it is painted: (3, n), as in `motion.Lids`."""
+    eye = landmarks[EYE]
+    upper, lower = curve(eye[:4]), curve(eye[[3, 4, 5, 0]])
+    across = np.linspace(eye[[0, 3], 0].min(), eye[[0, 3], 0].max(), len(upper), dtype=np.float32)
+    down = [np.interp(across, *line[np.argsort(line[:, 0])].T) for line in (upper, lower)]
+    return floats([across, *down])
 
 
 def scaled(bumps: Floats, strength: float) -> Floats:

@@ -12,6 +12,9 @@ from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE
 from hmrm_lab.datasets.synthetic.recipes import Script
 from hmrm_lab.datasets.synthetic.streams import Stream, key
 
+DRAWING = 1
+"""Part of the name of every cache of drawn clips: raise it when the same arguments draw others."""
+
 
 @dataclass(frozen=True, eq=False)
 class RenderedFrames:

@@ -14,6 +14,7 @@ class Stream(IntEnum):
     SENSOR = 4
     HABIT = 5
     SCRIPT = 6
+    BLINK = 7
     GUISE = 8
 
 
