@@ -40,7 +40,7 @@ app.add_typer(cli_notebooks.app, name="notebooks")
 for command in (
     *(cli_recordings.prepare, cli_predict.predict, cli_bench.bench),
     *(cli_studies.ablate, cli_studies.effects, cli_sweep.sweep, cli_evolve.evolve),
-    *(cli_compare.compare, cli_compare.inputs, cli_compare.audit),
+    *(cli_compare.compare, cli_compare.inputs, cli_compare.audit, cli_compare.score),
 ):
     app.command()(command)
 
@@ -160,27 +160,6 @@ def report(
     flowset = load_flowset(config, root) if readable else None
     page = write_report(folders, out or folders[0].path / "report.html", flowset)
     _show_runs(folders, page, as_json)
-
-
-@app.command()
-def score(
-    log: Annotated[Path, typer.Argument(help="Table, or log as MEGC, STSTNet and HTNet print it.")],
-    as_json: Json = False,
-) -> None:
-    """UF1, UAR and accuracy of a log of predictions, pooled over all folds; says how it was read.
-
-    Columns of a table are found by the names in its header, in any order.
-    """
-    from hmrm_lab.evaluation.logs import read_predictions
-    from hmrm_lab.evaluation.summary import summarise
-    from hmrm_lab.reporting.tables import render_text, scores_table
-
-    predictions, told = read_predictions(log)
-    scores = summarise(predictions) | {"read_as": told}
-    text = "\n".join(
-        [render_text(scores_table(scores)), "", *(f"read as  {line}" for line in told)]
-    )
-    show(scores, text, as_json)
 
 
 app.command()(cli_flow.flow)

@@ -1,4 +1,4 @@
-"""`hmrm compare`, `hmrm inputs`, `hmrm audit`: systems in one harness, and whether a run leaks."""
+"""`hmrm compare`, `inputs`, `audit`, `score`: systems in one harness, leaks, and logs of others."""
 
 from pathlib import Path
 from typing import Annotated
@@ -186,3 +186,23 @@ def audit(
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def score(
+    log: Annotated[Path, typer.Argument(help="Table, or log as MEGC, STSTNet and HTNet print it.")],
+    as_json: Json = False,
+) -> None:
+    """UF1, UAR and accuracy of a log of predictions, pooled over all folds; says how it was read.
+
+    Columns of a table are found by the names in its header, in any order.
+    """
+    from hmrm_lab.evaluation.logs import read_predictions
+    from hmrm_lab.evaluation.summary import summarise
+    from hmrm_lab.reporting.tables import render_text, scores_table
+
+    predictions, told = read_predictions(log)
+    scores = summarise(predictions) | {"read_as": told}
+    text = "\n".join(
+        [render_text(scores_table(scores)), "", *(f"read as  {line}" for line in told)]
+    )
+    show(scores, text, as_json)

@@ -46,9 +46,17 @@ class Frames(Protocol):
 
 @runtime_checkable
 class KnownMotion(Protocol):
-    """Frames whose exact flow is known: (2, H, W) float32, pixels."""
+    """Drawn frames.
+
+    Shapes
+    ------
+    flow : (2, H, W) float32, the exact one, pixels
+    clean : (H, W, 3) float32, a frame before the sensor, RGB in levels of 0..255
+    """
 
     def flow(self, source: int, target: int) -> Floats: ...
+
+    def clean(self, index: int) -> Floats: ...
 
 
 @runtime_checkable

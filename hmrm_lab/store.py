@@ -51,8 +51,12 @@ def check_writable(*folders: Path, mend: str = "name another place") -> None:
     for folder in folders:
         place = nearest_folder(folder)
         try:
+            str(folder).encode("utf-8")  # the curves of TensorBoard take no other name
             with TemporaryFile(dir=place):
                 pass
+        except UnicodeEncodeError:
+            where = ascii(str(folder))
+            raise InputError("a name that is not UTF-8", where=where, mend=mend) from None
         except OSError as error:
             refuse_full_disk(error, place)
             problem = f"no file can be written here ({error.strerror})"

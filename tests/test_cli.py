@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from datasets.test_flowmaps import truncate, write_tree
-from datasets.test_images import UNFIT, write_unfit
+from datasets.test_images import SOUND, UNFIT, write_unfit
 
 from hmrm_lab import cli
 
@@ -303,6 +303,16 @@ def test_flow_writes_what_was_asked_for(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["mean_px"] == pytest.approx(1.0, abs=0.2)
     assert (tmp_path / "flow.flo").stat().st_size == 12 + 8 * 64 * 64
     assert cv2.imread(str(tmp_path / "flow.png")).shape == (64, 64, 3)
+
+
+def test_flow_turns_pictures_upright(tmp_path: Path) -> None:
+    for name in ("plain.jpg", "portrait.jpg", "upside_down.jpg"):
+        content, upright = SOUND[name]
+        (tmp_path / name).write_bytes(content)
+        cv2.imwrite(str(tmp_path / "upright.png"), upright[..., ::-1])
+        done = hmrm("flow", name, "upright.png", "--method", "dis", "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["largest_px"] < 0.1
 
 
 def refuse_flow(folder: Path, *arguments: str) -> str:

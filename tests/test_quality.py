@@ -125,6 +125,7 @@ def test_each_doubt_is_named_and_what_makes_an_answer_meaningless(people: list[C
         assert codes(crop.without_offset()) == left
 
 
+<<<<<<< HEAD
 def test_an_apex_among_other_frames(people: list[Clip]) -> None:
     spotted = replace(people[0], apex=None)
     assert codes(cut(spotted)) == []
@@ -137,6 +138,20 @@ def test_an_apex_among_other_frames(people: list[Clip]) -> None:
         blinks = spot_apex(clip.frames, landmarks, clip.onset, clip.offset).blinks
         closed = blinks[len(blinks) // 2] - clip.onset
         assert codes(cut(replace(filmed(clip), apex=closed))) == ["blink apex"]
+=======
+def test_an_apex_on_a_blink_is_named() -> None:
+    """Closed eyes in the apex that is marked; the same clip with open eyes has no doubt."""
+    open_eyed = synthetic(subjects=4, clips=12, seed=12)
+    blinking = synthetic(subjects=4, clips=12, seed=12, blink_every=1)
+    checked = 0
+    for clip, plain in zip(blinking, open_eyed, strict=True):
+        closing = clip.frames.script.motion.lids.closing
+        if closing[clip.known_apex] - closing[clip.onset] > 0.8:
+            assert "blink apex" in codes(cut(filmed(clip)))
+            assert "blink apex" not in codes(cut(filmed(plain)))
+            checked += 1
+    assert checked
+>>>>>>> main
 
 
 def test_a_missing_face_is_borrowed_and_counted(people: list[Clip]) -> None:

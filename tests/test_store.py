@@ -64,6 +64,8 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> No
             check_target(place / "page.html")
     with pytest.raises(InputError, match="a folder, not a file"):
         check_target(tmp_path)
+    with pytest.raises(InputError, match=r"runs\\udce9': a name that is not UTF-8; name another"):
+        check_writable(tmp_path / os.fsdecode(b"runs\xe9"))
     assert sorted(tmp_path.rglob("*")) == before
 
 

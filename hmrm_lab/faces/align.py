@@ -71,21 +71,29 @@ class AlignedFrames:
 
 
 class AlignedKnownFrames(AlignedFrames):
-    """Aligned frames whose exact flow is known."""
+    """Aligned frames that were drawn."""
 
     def flow(self, source: int, target: int) -> Floats:
         """The exact flow from one frame to another: (2, size, size) float32, pixels of the crop."""
         assert isinstance(self.frames, KnownMotion)
         flow = self.frames.flow(source, target).transpose(1, 2, 0) @ self.to_crop.linear.T
-        size = (self.size_px, self.size_px)
+        return self._crop(flow).transpose(2, 0, 1)
+
+    def clean(self, index: int) -> Floats:
+        """A frame before the sensor: (size, size, 3) float32, RGB in levels of 0..255."""
+        assert isinstance(self.frames, KnownMotion)
+        return self._crop(self.frames.clean(index))
+
+    def _crop(self, values: NDArray[np.floating]) -> Floats:
+        size, matrix = (self.size_px, self.size_px), self.to_crop.matrix()
         crop = cv2.warpAffine(
-            flow.astype(np.float32),
-            self.to_crop.matrix(),
+            values.astype(np.float32),
+            matrix,
             size,
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        return np.asarray(crop.transpose(2, 0, 1), dtype=np.float32)
+        return np.asarray(crop, dtype=np.float32)
 
 
 def crop_map(face: Face, size_px: int = CROP_PX) -> Affine:

@@ -103,7 +103,7 @@ def spot_apex(
             mend="give two frames of the clip, the onset first",
         )
     every = np.arange(onset, last + 1)
-    pictures = [to_grey(frames[n]) for n in every]
+    pictures = [to_grey(frames[n]) for n in range(onset, last + 1)]
     seen = same_scene(pictures)
     cut = None if seen.all() else onset + int(seen.argmin())
     to_offset = to_offset and bool(seen[-1])
@@ -151,7 +151,8 @@ def _without_blinks(
     if not any(mask.any() for mask in masks.values()):
         raise InputError("landmarks that lie outside the frame", mend="detect the face again")
     still = _without_head_motion(grey, landmarks)
-    openings = part_masks(landmarks, *grey.shape[1:], margin=0)
+    height, width = grey.shape[1:]
+    openings = part_masks(landmarks, height, width, margin=0)
     eyes = [openings["eye_left"], openings["eye_right"]]
     lids = masks["eye_left"] | masks["eye_right"]
     found, _ = _closing(still, grey[0], landmarks, eyes, [])

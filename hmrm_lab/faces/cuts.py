@@ -1,7 +1,7 @@
 """Cuts, fades and dark frames: which frames of a clip show the scene of its first.
 
-Small pictures without slow shades are compared block by block, after the shift that fits best. The
-median over the blocks sees neither a smile nor a blink, which change some of them, nor light.
+Small pictures without slow shades are compared block by block, after the shift that fits best. Of
+the blocks those count that change least: a smile or a blink leaves many as they were, a cut none.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,10 @@ from hmrm_lab.records import Floats, Frames
 SIDE, SLACK, BLOCK = 64, 8, 12  # pixels of a small picture, of the largest shift, of a block
 SHADE = 6.0  # slower changes of brightness, in pixels of the small picture, are light
 FAINT = 0.03  # contrast that may be noise
-UNLIKE = 0.12  # 0 alike, 1 nothing in common; steps in a clip reach .02, another face begins at .14
+LEAST_CHANGED = 0.35  # of the blocks: what changes the others too is a cut
+UNLIKE = 0.10  # 0 alike, 1 nothing in common; a blink reaches .06, another face begins at .12
 ABOVE_STEPS = 8.0  # and this many times the median step
-STRANGE = 0.3  # from the first frame: what a dissolve reaches in small steps
+STRANGE = 0.2  # from the first frame: what a dissolve reaches in small steps
 BLACK = 24  # grey level that 95 % of the pixels of a black frame stay below
 
 
@@ -69,10 +70,14 @@ def _detail(picture: NDArray[np.uint8]) -> Floats:
 def _unlikeness(one: Floats, other: Floats) -> float:
     middle = one[SLACK:-SLACK, SLACK:-SLACK]
     fit = cv2.matchTemplate(other, middle, cv2.TM_CCOEFF_NORMED)
-    top, left = np.unravel_index(fit.argmax(), fit.shape)
-    there = other[top : top + len(middle), left : left + len(middle)]
-    energy = _blocks(middle**2 + there**2) + FAINT**2
-    return float(np.median(_blocks((middle - there) ** 2) / energy))
+    places = [(SLACK, SLACK), np.unravel_index(fit.argmax(), fit.shape)]  # eyes alone may pull it
+    there = [other[y : y + len(middle), x : x + len(middle)] for y, x in places]
+    return min(_changed(middle, part) for part in there)
+
+
+def _changed(one: Floats, other: Floats) -> float:
+    changes = _blocks((one - other) ** 2) / (_blocks(one**2 + other**2) + FAINT**2)
+    return float(np.quantile(changes, LEAST_CHANGED))
 
 
 def _blocks(values: Floats) -> Floats:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from hmrm_lab.datasets.flow_truth import PairSource, ProceduralPairs, TruePair
 from hmrm_lab.datasets.flow_truth.facial import FacialPairs, face_pictures
@@ -52,10 +53,10 @@ def read_pictures(folder: Path) -> list[Floats]:
     files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise InputError("no pictures", where=folder, mend="name a folder of photographs")
-    return [_bounded(read_image(path).astype(np.float32)) for path in files]
+    return [_bounded(read_image(path)).astype(np.float32) for path in files]
 
 
-def _bounded(picture: Floats) -> Floats:
+def _bounded(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     longest = max(picture.shape[:2])
     if longest <= _LARGEST_SIDE:
         return picture

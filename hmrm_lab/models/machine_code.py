@@ -21,7 +21,7 @@ from hmrm_lab.models.vector_math import (
     softplus,
 )
 
-COMPILED_IN = "27c4098a"  # as in `selective_scan.machine_code`
+COMPILED_IN = "14890c33"  # as in `selective_scan.machine_code`
 
 
 class Convolution(NamedTuple):

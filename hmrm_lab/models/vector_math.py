@@ -45,7 +45,7 @@ def _keep_elsewhere() -> None:
     folder = mkdtemp(prefix="hmrm-numba-")
     atexit.register(rmtree, folder, ignore_errors=True)
     os.environ["NUMBA_CACHE_DIR"] = folder
-    numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
+    numba.config.reload_config()
     log.warning(
         "machine code is compiled anew, as neither the installation nor the home folder can be "
         "written; set NUMBA_CACHE_DIR to a folder that can"

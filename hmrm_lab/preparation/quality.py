@@ -14,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.faces.align import crop_map, warp
+<<<<<<< HEAD
 from hmrm_lab.faces.cuts import is_black, to_grey, unlikeness
+=======
+from hmrm_lab.faces.apex import is_blink
+from hmrm_lab.faces.cuts import is_black
+>>>>>>> main
 from hmrm_lab.faces.face import Face
 from hmrm_lab.faces.regions import part_masks
 from hmrm_lab.records import Clip, Floats
@@ -88,6 +93,7 @@ def frame_warnings(
         else:
             changed = light + _sharpness((one, other), details)  # both look like motion
             found += changed or _large_motion(one, other, landmarks, inside)
+            found += _blink(one, other, landmarks)
     return found
 
 
@@ -223,6 +229,7 @@ def _large_motion(
     return [ClipWarning("large_motion", other.name, text)]
 
 
+<<<<<<< HEAD
 def _without_eyes(landmarks: Floats, side: int) -> NDArray[np.bool_]:
     """The face without its eyes, whose lids may close: (side, side)."""
     face = np.zeros((side, side), dtype=np.uint8)
@@ -240,6 +247,14 @@ def _large_flow(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Floats:
     """By DIS, which follows large motion; the flow that a system is given need not: (H, W, 2)."""
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(dis.calc(one, other, None), dtype=np.float32)
+=======
+def _blink(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarning]:
+    """An apex whose eyelids are closed, or open wider, and nothing else is as in the onset."""
+    if other.name != "apex" or not is_blink([one.crop, other.crop], landmarks, 0, 1):
+        return []
+    text = f"{_start(other)} shows a blink: the eyelids move, brows and mouth do not."
+    return [ClipWarning("blink", other.name, text)]
+>>>>>>> main
 
 
 def _eyes_px(landmarks: Floats) -> float:

@@ -25,6 +25,7 @@ FEW_PARTS = 3  # named in words
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BLACK, GREY, WHITE = (25, 25, 25), (100, 106, 115), (255, 255, 255)
 HINTS = {
+    "blink": "Mark another frame with --apex, or let it be spotted.",
     "large_motion": "Mark a smaller one with --onset and --apex.",
     "long": "Mark it with --onset and --offset.",
     "several_faces": "--face takes another.",

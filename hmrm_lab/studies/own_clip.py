@@ -23,8 +23,8 @@ from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.store import check_target, write_atomic_bytes
 
 NAME = "recording"  # in place of a data set
-SCENE_PX = 300
-SCENE_EYES = ((105.0, 132.0), (185.0, 144.0))  # a little tilted, not quite in the middle
+SCENE_PX = 420
+SCENE_EYES = ((147.0, 185.0), (259.0, 202.0))  # a little tilted, not quite in the middle
 DRAWN_NAME = "drawn_face.avi"
 QUALITY = 98  # per cent; lower ones leave noise where nothing moves
 
@@ -108,8 +108,8 @@ def chosen_recording(
         if not isinstance(value, int):
             raise InputError(f"{name} '{value}' is no frame number", mend="count frames from 0")
     place = Path(path) if path else write_drawn_recording(folder / DRAWN_NAME, seed)
-    marked = [mark if mark >= 0 else None for mark in (apex, offset)]
-    return place, recording_clip(place, onset=onset, apex=marked[0], offset=marked[1])
+    peak, last = (mark if mark >= 0 else None for mark in (apex, offset))
+    return place, recording_clip(place, onset=onset, apex=peak, offset=last)
 
 
 def find_own_clip(

@@ -119,6 +119,9 @@ def test_movement_is_without_the_head(clip: Clip) -> None:
             flow[:, 2, 2] += (0.3, 0.4)
             return flow
 
+        def clean(self, index: int) -> np.ndarray:
+            raise AssertionError("not looked at")
+
     assert movement_px(replace(clip, frames=Moving([]))) == pytest.approx(0.5, abs=1e-5)
 
 

@@ -8,9 +8,8 @@ import numpy as np
 from hmrm_lab.datasets.flow_truth.fields import draw_field, local_bumps, smooth_field
 from hmrm_lab.datasets.flow_truth.pairs import TruePair
 from hmrm_lab.datasets.flow_truth.procedural import MARGIN_PX, SCALE, render
-from hmrm_lab.datasets.synthetic import RenderedFrames
 from hmrm_lab.datasets.synthetic.appearance import neutral_texture
-from hmrm_lab.records import Clip, Floats
+from hmrm_lab.records import Clip, Floats, KnownMotion
 
 FACE_PX = 224
 
@@ -62,7 +61,7 @@ def facial_field(rng: np.random.Generator, kind: str, peak_px: float) -> Floats:
 def clip_pair(clip: Clip) -> TruePair:
     """Onset and apex of a synthetic clip before the sensor, with their exact flow."""
     frames = clip.frames
-    if not isinstance(frames, RenderedFrames):
+    if not isinstance(frames, KnownMotion):
         raise TypeError("only synthetic clips know their exact flow")
     onset, apex = frames.clean(clip.onset), frames.clean(clip.known_apex)
     return TruePair(onset, apex, frames.flow(clip.onset, clip.known_apex))

@@ -130,7 +130,7 @@ def _lid_edges(landmarks: Floats) -> Floats:
     upper, lower = curve(eye[:4]), curve(eye[[3, 4, 5, 0]])
     across = np.linspace(eye[[0, 3], 0].min(), eye[[0, 3], 0].max(), len(upper), dtype=np.float32)
     down = [np.interp(across, *line[np.argsort(line[:, 0])].T) for line in (upper, lower)]
-    return floats([across, *down])
+    return floats(np.stack([across, *down]))
 
 
 def scaled(bumps: Floats, strength: float) -> Floats:

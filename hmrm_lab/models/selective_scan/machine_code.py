@@ -28,7 +28,7 @@ from hmrm_lab.models.vector_math import ZERO, compiled, exp2, inlined
 
 # numba looks for changes only in the file of the function that is called. A test demands that this
 # line follows changes of `blocks` and `vector_math`.
-COMPILED_IN = "27c4098a"
+COMPILED_IN = "14890c33"
 
 
 @compiled
