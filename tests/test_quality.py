@@ -9,7 +9,6 @@ import pytest
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.apex import spot_apex
 from hmrm_lab.preparation.crops import Crop, crop_clip
 from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.records import Clip
@@ -125,20 +124,15 @@ def test_each_doubt_is_named_and_what_makes_an_answer_meaningless(people: list[C
         assert codes(crop.without_offset()) == left
 
 
-<<<<<<< HEAD
-def test_an_apex_among_other_frames(people: list[Clip]) -> None:
+def test_an_apex_is_spotted_among_other_frames(people: list[Clip]) -> None:
     spotted = replace(people[0], apex=None)
     assert codes(cut(spotted)) == []
     third = edited(replace(people[0], apex=3), apex=wall)
     crop = cut(replace(third, apex=None))  # the wall is no apex
     assert codes(crop) == ["interrupted"]
     assert crop.apex_frame != 3
-    for clip in synthetic(subjects=2, clips=2, seed=6, frames=24, blink_every=1):
-        landmarks = clip.frames.landmarks(clip.onset)  # type: ignore[attr-defined]
-        blinks = spot_apex(clip.frames, landmarks, clip.onset, clip.offset).blinks
-        closed = blinks[len(blinks) // 2] - clip.onset
-        assert codes(cut(replace(filmed(clip), apex=closed))) == ["blink apex"]
-=======
+
+
 def test_an_apex_on_a_blink_is_named() -> None:
     """Closed eyes in the apex that is marked; the same clip with open eyes has no doubt."""
     open_eyed = synthetic(subjects=4, clips=12, seed=12)
@@ -151,7 +145,6 @@ def test_an_apex_on_a_blink_is_named() -> None:
             assert "blink apex" not in codes(cut(filmed(plain)))
             checked += 1
     assert checked
->>>>>>> main
 
 
 def test_a_missing_face_is_borrowed_and_counted(people: list[Clip]) -> None:

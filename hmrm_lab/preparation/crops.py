@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_clip, warp
-from hmrm_lab.faces.apex import is_blink, spot_apex
+from hmrm_lab.faces.apex import spot_apex
 from hmrm_lab.faces.cuts import is_black
 from hmrm_lab.faces.face import FaceProvider
 from hmrm_lab.faces.track import FaceTrack, find_face, find_faces
@@ -27,10 +27,10 @@ from hmrm_lab.preparation.motion import IdentifiedFrames
 from hmrm_lab.preparation.quality import (
     ClipWarning,
     SeenFrame,
-    apex_warnings,
     clip_warnings,
     count_warnings,
     frame_warnings,
+    scene_warnings,
 )
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, ClipKey, Floats
@@ -39,7 +39,6 @@ from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import check_cache
 
 FORMAT = 3  # raise it when the same settings give other crops
-BETWEEN = 32  # frames from the onset to an annotated apex of one's own recording
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
 
 
@@ -144,15 +143,12 @@ def crop_clips(
 
 
 def crop_clip(clip: Clip, faces: FacesConfig) -> Crop:
-    """The crop of one clip; what is wrong with it is raised as `InputError`.
-
-    Frames from the onset to an annotated apex are looked at, too.
-    """
+    """The crop of one clip; what is wrong with it is raised as `InputError`."""
     file = _file_of(clip, faces)
     if crop := _stored(clip, file):
         return crop
     check_cache()
-    return _keep(clip, file, _cut(clip, faces, between=True))
+    return _keep(clip, file, _cut(clip, faces))
 
 
 def whole_clips(clips: Sequence[Clip], crops: Sequence[Crop]) -> list[Clip]:
@@ -213,7 +209,7 @@ def aligned_frames(clip: Clip, faces: FacesConfig) -> Clip:
     return align_clip(clip, _find(clip, _provider(faces.model_dump_json()), faces.face))
 
 
-def _cut(clip: Clip, faces: FacesConfig, *, between: bool = False) -> Arrays:
+def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
     provider = _provider(faces.model_dump_json())
     track = _find(clip, provider, faces.face)
     aligned = align_clip(clip, track)
@@ -224,9 +220,7 @@ def _cut(clip: Clip, faces: FacesConfig, *, between: bool = False) -> Arrays:
         found = spot_apex(aligned.frames, landmarks, clip.onset, clip.offset)
         apex, how = found.apex, "spotted" if found.spotted else "guessed"
         frames, curve = found.frames, found.curve
-        doubts = apex_warnings(apex, blink=found.blink, strange=found.cut)
-    elif between:
-        doubts = apex_warnings(apex, blink=_is_blink(aligned, apex, landmarks))
+        doubts = scene_warnings(found.cut)
     seen = _look(replace(clip, apex=apex), aligned, provider, track)
     inside = aligned.frames.inside()  # type: ignore[attr-defined]
     known = frame_warnings(seen, landmarks, inside)
@@ -243,13 +237,6 @@ def _cut(clip: Clip, faces: FacesConfig, *, between: bool = False) -> Arrays:
         "curve": curve,
         "warnings": np.array(warnings, dtype=np.str_).reshape(-1, 3),
     }
-
-
-def _is_blink(aligned: Clip, apex: int, landmarks: Floats) -> bool:
-    """Whether the eyelids close in an annotated apex, by some frames between the onset and it."""
-    numbers = np.unique(np.linspace(aligned.onset, apex, BETWEEN).round().astype(int)).tolist()
-    views = [aligned.frames[number] for number in numbers]
-    return is_blink(views, landmarks, 0, len(views) - 1, len(views) - 1)
 
 
 def _look(clip: Clip, aligned: Clip, provider: FaceProvider, track: FaceTrack) -> list[SeenFrame]:

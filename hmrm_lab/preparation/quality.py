@@ -14,12 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.faces.align import crop_map, warp
-<<<<<<< HEAD
-from hmrm_lab.faces.cuts import is_black, to_grey, unlikeness
-=======
 from hmrm_lab.faces.apex import is_blink
-from hmrm_lab.faces.cuts import is_black
->>>>>>> main
+from hmrm_lab.faces.cuts import is_black, to_grey, unlikeness
 from hmrm_lab.faces.face import Face
 from hmrm_lab.faces.regions import part_masks
 from hmrm_lab.records import Clip, Floats
@@ -97,24 +93,12 @@ def frame_warnings(
     return found
 
 
-def apex_warnings(apex: int, *, blink: bool, strange: int | None = None) -> list[ClipWarning]:
-    """The doubts about an apex that come from other frames.
-
-    Parameters
-    ----------
-    blink
-        Whether the eyelids close in the apex.
-    strange
-        The first frame that does not show the scene of the onset, or is black, if there is one.
-    """
-    found = []
-    if strange is not None:
-        text = f"Frame {strange} is black or of another scene; such frames were left out."
-        found.append(ClipWarning("interrupted", "", text))
-    if blink:
-        text = f"The eyelids close in the apex, frame {apex}: what moves may be a blink."
-        found.append(ClipWarning("blink", "apex", text))
-    return found
+def scene_warnings(strange: int | None) -> list[ClipWarning]:
+    """The doubt about the first frame that does not show the onset's scene, if there is one."""
+    if strange is None:
+        return []
+    text = f"Frame {strange} is black or of another scene; such frames were left out."
+    return [ClipWarning("interrupted", "", text)]
 
 
 def clip_warnings(clip: Clip) -> list[ClipWarning]:
@@ -229,7 +213,14 @@ def _large_motion(
     return [ClipWarning("large_motion", other.name, text)]
 
 
-<<<<<<< HEAD
+def _blink(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarning]:
+    """An apex whose eyelids are closed, or open wider, and nothing else is as in the onset."""
+    if other.name != "apex" or not is_blink([one.crop, other.crop], landmarks, 0, 1):
+        return []
+    text = f"{_start(other)} shows a blink: the eyelids move, brows and mouth do not."
+    return [ClipWarning("blink", other.name, text)]
+
+
 def _without_eyes(landmarks: Floats, side: int) -> NDArray[np.bool_]:
     """The face without its eyes, whose lids may close: (side, side)."""
     face = np.zeros((side, side), dtype=np.uint8)
@@ -247,14 +238,6 @@ def _large_flow(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Floats:
     """By DIS, which follows large motion; the flow that a system is given need not: (H, W, 2)."""
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(dis.calc(one, other, None), dtype=np.float32)
-=======
-def _blink(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarning]:
-    """An apex whose eyelids are closed, or open wider, and nothing else is as in the onset."""
-    if other.name != "apex" or not is_blink([one.crop, other.crop], landmarks, 0, 1):
-        return []
-    text = f"{_start(other)} shows a blink: the eyelids move, brows and mouth do not."
-    return [ClipWarning("blink", other.name, text)]
->>>>>>> main
 
 
 def _eyes_px(landmarks: Floats) -> float:
