@@ -19,7 +19,7 @@ from hmrm_lab.store import to_json, write_atomic
 HERE = Path(__file__).parent
 BENCHMARKS = (
     *("startup", "selective_scan", "training_step", "layers", "tokens", "folds", "loso"),
-    *("sparse_activation", "flow", "prepare", "synthetic", "gpu", "widgets"),
+    *("sparse_activation", "flow", "prepare", "predict", "synthetic", "gpu", "widgets"),
 )
 
 

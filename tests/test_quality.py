@@ -124,6 +124,15 @@ def test_each_doubt_is_named_and_what_makes_an_answer_meaningless(people: list[C
         assert codes(crop.without_offset()) == left
 
 
+def test_an_apex_is_spotted_among_other_frames(people: list[Clip]) -> None:
+    spotted = replace(people[0], apex=None)
+    assert codes(cut(spotted)) == []
+    third = edited(replace(people[0], apex=3), apex=wall)
+    crop = cut(replace(third, apex=None))  # the wall is no apex
+    assert codes(crop) == ["interrupted"]
+    assert crop.apex_frame != 3
+
+
 def test_an_apex_on_a_blink_is_named() -> None:
     """Closed eyes in the apex that is marked; the same clip with open eyes has no doubt."""
     open_eyed = synthetic(subjects=4, clips=12, seed=12)

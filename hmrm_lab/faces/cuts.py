@@ -46,6 +46,11 @@ def same_scene(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
     return seen
 
 
+def unlikeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """How unlike two pictures, (H, W), are: 0 alike, 1 nothing in common."""
+    return _unlikeness(_detail(one), _detail(other))
+
+
 def is_black(frame: NDArray[np.uint8]) -> bool:
     """Whether next to nothing is bright in a frame, (H, W, 3) or (H, W)."""
     brightest = np.atleast_3d(frame[::4, ::4]).max(axis=2)

@@ -30,6 +30,7 @@ from hmrm_lab.preparation.quality import (
     clip_warnings,
     count_warnings,
     frame_warnings,
+    scene_warnings,
 )
 from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, ClipKey, Floats
@@ -214,13 +215,17 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
     aligned = align_clip(clip, track)
     landmarks = aligned.frames.landmarks(clip.onset)  # type: ignore[attr-defined]
     apex, how, frames, curve = clip.apex, "annotated", np.empty(0, int), np.empty(0, np.float32)
+    doubts: list[ClipWarning] = []
     if apex is None or faces.apex == "spotted":
         found = spot_apex(aligned.frames, landmarks, clip.onset, clip.offset)
         apex, how = found.apex, "spotted" if found.spotted else "guessed"
         frames, curve = found.frames, found.curve
+        doubts = scene_warnings(found.cut)
     seen = _look(replace(clip, apex=apex), aligned, provider, track)
     inside = aligned.frames.inside()  # type: ignore[attr-defined]
-    warnings = [(w.code, w.frame, w.sentence) for w in frame_warnings(seen, landmarks, inside)]
+    known = frame_warnings(seen, landmarks, inside)
+    known += [] if any(w.meaningless and w.frame != "offset" for w in known) else doubts
+    warnings = [(w.code, w.frame, w.sentence) for w in known]
     return {
         "crops": np.stack([seen[0].crop, seen[1].crop]),
         "landmarks": landmarks.astype(np.float32),

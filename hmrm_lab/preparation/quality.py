@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.faces.align import crop_map, warp
 from hmrm_lab.faces.apex import is_blink
-from hmrm_lab.faces.cuts import is_black
+from hmrm_lab.faces.cuts import is_black, to_grey, unlikeness
 from hmrm_lab.faces.face import Face
 from hmrm_lab.faces.regions import part_masks
 from hmrm_lab.records import Clip, Floats
@@ -23,11 +23,11 @@ from hmrm_lab.records import Clip, Floats
 MEANINGLESS = frozenset({"no_face", "dark", "cut"})
 LONGEST_S = 0.6  # half a second (Yan et al. 2013), and a tenth for where coders put the marks
 DARK, DIM = 1 / 3, 0.8  # mean grey level, as a share of that of the brightest frame
-BLURRED = 0.79  # detail left after a blur of .048 eye distances; a sharp face has at most .70
-LESS_SHARP = 0.06  # more detail left than in another frame of the clip
-ALIKE = 0.85  # correlation of two faces, each in its own crop; the same one has at least .87
+BLURRED = 0.76  # detail left after a blur of .048 eye distances; a sharp face has at most .67
+LESS_SHARP = 0.04  # more detail left than in another frame of the clip, where .014 is usual
+UNLIKE, ALIKE = 0.03, 0.97  # blocks and correlation of two faces: the same one stays within one
 LARGEST_MOTION = 0.10  # of the distance between the eyes, which is 63 mm on average
-FINE, COARSE, FACE = 0.024, 0.048, 0.036  # of the distance between the eyes: blurs
+FINE, COARSE = 0.024, 0.048  # of the distance between the eyes: blurs
 FLOW_PX = 112  # side of the crops whose motion is looked at
 
 
@@ -83,7 +83,7 @@ def frame_warnings(
         light = _light(one, other)
         if one.face is None or other.face is None or any(w.meaningless for w in light):
             found += light
-        elif not _same_face(one, other, landmarks):
+        elif not _same_face(one, one.face, other, other.face):
             text = f"The {one.name} and the {other.name} do not show the same face"
             found.append(ClipWarning("cut", other.name, f"{text}: a cut lies between them."))
         else:
@@ -91,6 +91,14 @@ def frame_warnings(
             found += changed or _large_motion(one, other, landmarks, inside)
             found += _blink(one, other, landmarks)
     return found
+
+
+def scene_warnings(strange: int | None) -> list[ClipWarning]:
+    """The doubt about the first frame that does not show the onset's scene, if there is one."""
+    if strange is None:
+        return []
+    text = f"Frame {strange} is black or of another scene; such frames were left out."
+    return [ClipWarning("interrupted", "", text)]
 
 
 def clip_warnings(clip: Clip) -> list[ClipWarning]:
@@ -159,62 +167,41 @@ def _sharpness(frames: tuple[SeenFrame, SeenFrame], left: list[float]) -> list[C
 
 def _detail_left(crop: NDArray[np.uint8], landmarks: Floats) -> float:
     """How much of the slopes of a face is left after another blur: more, the less fine it was."""
-    eyes_px = _eyes_px(landmarks)
-    left, top, right, bottom = np.concatenate([landmarks.min(0), landmarks.max(0)]).astype(int)
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    face = grey[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
-    if min(face.shape) < 2:
-        return 0.0
-    fine = cv2.GaussianBlur(face, (0, 0), FINE * eyes_px)  # without the noise of the sensor
+    eyes_px, here = _eyes_px(landmarks), _without_eyes(landmarks, len(crop))
+    fine = cv2.GaussianBlur(to_grey(crop).astype(np.float32), (0, 0), FINE * eyes_px)  # no noise
     coarse = cv2.GaussianBlur(fine, (0, 0), COARSE * eyes_px)
-    slopes = [
-        sum(float(np.abs(np.diff(of, axis=k)).sum()) for k in (0, 1)) for of in (fine, coarse)
-    ]
+    slopes = [float(np.hypot(*np.gradient(view))[here].sum()) for view in (fine, coarse)]
     return slopes[1] / slopes[0] if slopes[0] else 0.0
 
 
-def _same_face(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> bool:
-    """Whether two faces look alike, each upright by its own points or where the onset has it."""
-    assert one.face is not None and other.face is not None
-    sigma = FACE * _eyes_px(landmarks)
-    first, second = (
-        warp(whole, crop_map(face))
-        for whole, face in ((one.whole, one.face), (other.whole, other.face))
-    )
-    return max(_alike(first, second, sigma), _alike(one.crop, other.crop, sigma)) >= ALIKE
+def _same_face(one: SeenFrame, face: Face, other: SeenFrame, other_face: Face) -> bool:
+    """Whether two faces, each upright by its own points, are alike once the motion is undone.
 
-
-def _alike(one: NDArray[np.uint8], other: NDArray[np.uint8], sigma: float) -> float:
-    """The correlation of two crops; 1 where there is nothing to compare."""
-    views = []
-    for crop in (one, other):
-        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        view = cv2.GaussianBlur(grey, (0, 0), sigma).ravel()
-        views.append(view - view.mean())
-    lengths = float(np.linalg.norm(views[0]) * np.linalg.norm(views[1]))
-    return float(views[0] @ views[1]) / lengths if lengths else 1.0
+    Blur changes their detail everywhere, teeth and lids change them strongly in some places: two
+    people do both.
+    """
+    first = _small(warp(one.whole, crop_map(face)))
+    second = _small(warp(other.whole, crop_map(other_face)))
+    rows, columns = np.mgrid[:FLOW_PX, :FLOW_PX].astype(np.float32)
+    flow = _large_flow(first, second)
+    places = columns + flow[..., 0], rows + flow[..., 1]
+    back = cv2.remap(second, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if unlikeness(first, np.asarray(back, dtype=np.uint8)) <= UNLIKE:
+        return True
+    views = [cv2.GaussianBlur(view.astype(np.float32), (0, 0), 3) for view in (first, second, back)]
+    return float(np.corrcoef([view.ravel() for view in views])[0, 1:].max()) >= ALIKE
 
 
 def _large_motion(
     one: SeenFrame, other: SeenFrame, landmarks: Floats, inside: NDArray[np.bool_]
 ) -> list[ClipWarning]:
-    """Motion of the face, without lids and head, too large for a micro-expression.
-
-    By DIS, which follows large motion; the flow that a system is given need not.
-    """
-    pair = [cv2.cvtColor(frame.crop, cv2.COLOR_RGB2GRAY) for frame in (one, other)]
-    size = (FLOW_PX, FLOW_PX)
-    small = [cv2.resize(grey, size, interpolation=cv2.INTER_AREA) for grey in pair]
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = dis.calc(*small, None)
-    scale = FLOW_PX / one.crop.shape[0]
-    face = np.zeros(size, dtype=np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(np.round(scale * landmarks).astype(np.int32)), 1)
-    face &= cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    parts = part_masks(scale * landmarks, *size)
-    seen = flow[face.astype(bool) & ~parts["eye_left"] & ~parts["eye_right"]]
-    if not len(seen):
+    """Motion of the face, without lids and head, too large for a micro-expression."""
+    scale, size = FLOW_PX / one.crop.shape[0], (FLOW_PX, FLOW_PX)
+    shown = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    here = _without_eyes(scale * landmarks, FLOW_PX) & shown.astype(bool)
+    if not here.any():
         return []
+    seen = _large_flow(_small(one.crop), _small(other.crop))[here]
     lengths = np.linalg.norm(seen - np.median(seen, axis=0), axis=1)
     share = float(np.quantile(lengths, 0.99)) / (scale * _eyes_px(landmarks))
     if share <= LARGEST_MOTION:
@@ -232,6 +219,25 @@ def _blink(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarn
         return []
     text = f"{_start(other)} shows a blink: the eyelids move, brows and mouth do not."
     return [ClipWarning("blink", other.name, text)]
+
+
+def _without_eyes(landmarks: Floats, side: int) -> NDArray[np.bool_]:
+    """The face without its eyes, whose lids may close: (side, side)."""
+    face = np.zeros((side, side), dtype=np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(np.round(landmarks).astype(np.int32)), 1)
+    parts = part_masks(landmarks, side, side)
+    return face.astype(bool) & ~parts["eye_left"] & ~parts["eye_right"]
+
+
+def _small(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    small = cv2.resize(to_grey(crop), (FLOW_PX, FLOW_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
+
+
+def _large_flow(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Floats:
+    """By DIS, which follows large motion; the flow that a system is given need not: (H, W, 2)."""
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(dis.calc(one, other, None), dtype=np.float32)
 
 
 def _eyes_px(landmarks: Floats) -> float:
