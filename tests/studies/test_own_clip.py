@@ -43,7 +43,7 @@ def nobody(frame: np.ndarray) -> Face | None:
 def test_a_drawn_face_is_filmed_in_a_larger_picture(video: Path) -> None:
     clip, drawn = recording_clip(video), synthetic(subjects=2, clips=2, seed=3)[0]
     assert (len(clip.frames), clip.fps) == (len(drawn.frames), drawn.fps)
-    assert clip.frames[0].shape == (300, 300, 3)
+    assert clip.frames[0].shape == (420, 420, 3)
     assert (clip.onset, clip.apex, clip.offset) == (0, None, len(drawn.frames) - 1)
     assert tuple(clip.key) == ("recording", "unknown", "face")
 
