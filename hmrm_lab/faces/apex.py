@@ -147,21 +147,22 @@ def _without_blinks(
     ------
     returns : (n, H, W); name to (H, W); (n,)
     """
-    masks = part_masks(landmarks, *grey.shape[1:])
+    height, width = grey.shape[1:]
+    masks = part_masks(landmarks, height, width)
     if not any(mask.any() for mask in masks.values()):
         raise InputError("landmarks that lie outside the frame", mend="detect the face again")
-    still = _without_head_motion(grey, landmarks)
-    height, width = grey.shape[1:]
     openings = part_masks(landmarks, height, width, margin=0)
     eyes = [openings["eye_left"], openings["eye_right"]]
     lids = masks["eye_left"] | masks["eye_right"]
-    found, _ = _closing(still, grey[0], landmarks, eyes, [])
-    if found:
+    rest = {name: mask & ~lids for name, mask in masks.items()}
+    others = [rest[name] for name in ("brow_left", "brow_right", "mouth")]
+    still = _without_head_motion(grey, landmarks)
+    if np.any(others) and _closing(still, grey[0], landmarks, eyes, [])[0]:
         without = _without_head_motion(grey, landmarks, but=lids)
-        rest = {name: mask & ~lids for name, mask in masks.items()}
-        others = [rest[name] for name in ("brow_left", "brow_right", "mouth")]
         found, closing = _closing(without, grey[0], landmarks, eyes, others)
-    return (without, rest, closing) if found else (still, masks, np.zeros(len(grey), dtype=bool))
+        if found:
+            return without, rest, closing
+    return still, masks, np.zeros(len(grey), dtype=bool)
 
 
 def _closing(

@@ -128,3 +128,13 @@ def test_closing_eyes_are_told_from_lids_that_move_with_the_brows() -> None:
         at = clip.frames.landmarks(clip.onset)
         assert not is_blink(clip.frames, at, clip.onset, clip.apex)
         assert "eye_left" in spot_apex(clip.frames, at, clip.onset, clip.offset).parts
+
+
+def test_eyes_alone_in_the_frame_are_all_that_is_looked_at() -> None:
+    clip = synthetic(subjects=2, clips=2, seed=SEED_NOT_TUNED_ON, blink_every=1)[0]
+    at = clip.frames.landmarks(0)
+    top, bottom = int(at[36:48, 1].min()), int(at[36:48, 1].max()) + 1
+    seen = [clip.frames[n][top:bottom] for n in range(len(clip.frames))]
+    found = spot_apex(Shown(seen), at - np.float32([0, top]))
+    assert found.spotted
+    assert found.blinks == ()
