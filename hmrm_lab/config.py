@@ -46,6 +46,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 LATER = {
     "data.guise": "",
+    "data.blink_every": 0,
     "faces.face": 0,
     "faces.search_px": 720,
     "faces.border": 0.25,
