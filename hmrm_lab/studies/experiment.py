@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import DiskFullError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.executors import Executor, processes
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
@@ -66,8 +68,10 @@ def run_experiment(
     try:
         with watching(run, watch, f"{label or config.model.name}: folds"):
             run_loso(config, flowset, run, execute=execute or processes(jobs, devices))
-    finally:
-        record_evaluation(run)
+    except BaseException:  # stopped or failed; its finished folds were evaluated all the same
+        with suppress(DiskFullError):  # which must not hide what ended the run
+            record_evaluation(run)
+        raise
     write_figures(run)
     if final_model:
         write_final_model(run, flowset, device=devices[0], watch=watch)
