@@ -97,7 +97,7 @@ def test_two_commands_fill_one_folder(tmp_path: Path) -> None:
     for one in both:
         _, said = one.communicate(timeout=120)
         assert one.returncode == 0, said
-    (run,) = (tmp_path / "runs").iterdir()
+    (run,) = (tmp_path / "runs").glob("ststnet-*")
     assert json.loads((run / "metrics.json").read_text())["complete"]
     assert not list(run.rglob("*.part"))
 
@@ -123,7 +123,7 @@ def test_a_full_disk_keeps_what_is_there_and_the_same_command_goes_on(
     full = start(small_disk, tmp_path, *seeds)
     _, said = full.communicate(timeout=120)
     assert full.returncode == 1
-    (run,) = small_disk.iterdir()
+    (run,) = small_disk.glob("ststnet-*")
     before = {file: file.read_bytes() for file in (run / "folds").iterdir()}
     assert 0 < len(before) < 32
     assert all(json.loads(content)["predictions"] for content in before.values())

@@ -25,6 +25,9 @@ FEW_PARTS = 3  # named in words
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BLACK, GREY, WHITE = (25, 25, 25), (100, 106, 115), (255, 255, 255)
 HINTS = {
+    "cut": "Mark a part without one with --onset and --offset.",
+    "dark": "Name another frame with --onset or --apex.",
+    "no_face": "Name another frame, or give --faces template if the face fills the frames.",
     "blink": "Mark another frame with --apex, or let it be spotted.",
     "large_motion": "Mark a smaller one with --onset and --apex.",
     "long": "Mark it with --onset and --offset.",

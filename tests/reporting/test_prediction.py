@@ -88,7 +88,7 @@ def test_without_an_answer_the_reasons_stand_in_its_place() -> None:
     )
     text = prediction_text(nobody, Path("clip.png"))
     assert text.splitlines()[0].strip() == "no answer"
-    assert text.splitlines()[1].strip() == "warning  No face in the onset, frame 0."
+    assert text.splitlines()[1].strip().startswith("warning  No face in the onset, frame 0. Name")
     assert "nan" not in text and "%" not in text
     assert prediction_picture(nobody).shape[0] < prediction_picture(made()).shape[0]
     several = ClipWarning("several_faces", "onset", "The onset, frame 0, shows 2 faces.")
