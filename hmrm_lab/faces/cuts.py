@@ -18,7 +18,7 @@ SHADE = 6.0  # slower changes of brightness, in pixels of the small picture, are
 FAINT = 0.03  # contrast that may be noise
 LEAST_CHANGED = 0.35  # of the blocks: what changes the others too is a cut
 UNLIKE = 0.10  # 0 alike, 1 nothing in common; a blink reaches .06, another face begins at .12
-ABOVE_STEPS = 8.0  # and this many times the median step
+ABOVE_STEPS = 8.0  # and this many times the median of the other steps
 STRANGE = 0.2  # from the first frame: what a dissolve reaches in small steps
 BLACK = 24  # grey level that 95 % of the pixels of a black frame stay below
 
@@ -34,7 +34,8 @@ def same_scene(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
     comes back."""
     details = [_detail(picture) for picture in pictures]
     steps = [_unlikeness(a, b) for a, b in pairwise(details)]
-    most = max(UNLIKE, min(STRANGE, ABOVE_STEPS * float(np.median(steps or [0]))))
+    usual = max(sorted(steps)[: len(steps) // 2], default=0.0)
+    most = max(UNLIKE, min(STRANGE, ABOVE_STEPS * usual))
     seen, last = np.zeros(len(pictures), dtype=bool), 0
     for number, picture in enumerate(pictures):
         step = (
