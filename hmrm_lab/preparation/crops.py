@@ -38,7 +38,7 @@ from hmrm_lab.registry import providers
 from hmrm_lab.sections import FacesConfig
 from hmrm_lab.store import check_cache
 
-FORMAT = 3  # raise it when the same settings give other crops
+FORMAT = 4  # raise it when the same settings give other crops
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
 
 
