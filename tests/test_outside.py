@@ -9,6 +9,7 @@ import torch
 from conftest import quick_config
 
 from hmrm_lab.datasets.synthetic import GUISES, GuisedFrames, synthetic
+from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_clip, align_known
 from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.faces.track import FaceTrack
@@ -97,6 +98,30 @@ def test_a_picture_without_its_right_side() -> None:
     assert (found.maps[0, 2][outside] == 0).all()
     first, later = (gray_frame(cut, number, 224) for number in (cut.onset, cut.apex))
     assert (first == later)[~inside].all() and (first != later)[inside].any()
+
+
+def test_what_is_outside_is_told_by_the_onset_alone() -> None:
+    """A frame that cannot be read before the onset costs nothing; nor is the onset read again."""
+
+    @dataclass(frozen=True)
+    class Counted(Cut):
+        read: list[int]
+
+        def __getitem__(self, index: int, /) -> np.ndarray:
+            if index == 0:
+                raise InputError("an empty file", mend="copy it again")
+            self.read.append(index)
+            return super().__getitem__(index)
+
+    clip = synthetic(subjects=2, clips=2, seed=3)[0]
+    assert clip.onset > 0
+    for width, again in ((112, 1), (224, 0)):
+        frames = Counted(clip.frames, width, [])
+        cut = align_known(replace(clip, frames=frames))
+        assert cut.frames.inside().all() == (width == 224)
+        for _ in range(3):
+            gray_frame(cut, cut.apex, 56)
+        assert frames.read.count(cut.onset) == 1 + 3 * again, "asked for once its size is known"
 
 
 def test_every_guise_holds_the_crop() -> None:

@@ -5,6 +5,7 @@ a frame on the built-in faces, whose expressions peak at 1.4 pixels (decision 00
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -29,7 +30,7 @@ class FramesWithin(Protocol):
 class AlignedFrames:
     """Frames cut out and turned upright when asked for, with the landmarks carried along.
 
-    Without a track the frames bring landmarks of their own.
+    Without a track the frames bring landmarks of their own. All are of the onset's size.
 
     Shapes
     ------
@@ -40,6 +41,7 @@ class AlignedFrames:
     to_crop: Affine
     track: FaceTrack | None = None
     size_px: int = CROP_PX
+    onset: int = 0
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -63,8 +65,11 @@ class AlignedFrames:
 
     def inside(self) -> NDArray[np.bool_]:
         """Which pixels of the crop the recording shows: (size, size)."""
-        height, width = self.frames[0].shape[:2]
-        shown = np.full((height, width), 255, dtype=np.uint8)
+        return self._inside
+
+    @cached_property
+    def _inside(self) -> NDArray[np.bool_]:
+        shown = np.full(self.frames[self.onset].shape[:2], 255, dtype=np.uint8)
         size = (self.size_px, self.size_px)
         crop = cv2.warpAffine(shown, self.to_crop.matrix(), size, flags=cv2.INTER_LINEAR)
         return np.asarray(crop > 127)
@@ -110,7 +115,7 @@ def align_clip(clip: Clip, track: FaceTrack, size_px: int = CROP_PX) -> Clip:
         Faces of the clip, the onset's among them; see `track.find_faces`.
     """
     to_crop = crop_map(track[clip.onset], size_px)
-    return replace(clip, frames=AlignedFrames(clip.frames, to_crop, track, size_px))
+    return replace(clip, frames=AlignedFrames(clip.frames, to_crop, track, size_px, clip.onset))
 
 
 def align_known(clip: Clip, size_px: int = CROP_PX) -> Clip:
@@ -118,7 +123,7 @@ def align_known(clip: Clip, size_px: int = CROP_PX) -> Clip:
     assert isinstance(clip.frames, LandmarkedFrames)
     to_crop = crop_map(known_faces(clip.frames, [clip.onset])[clip.onset], size_px)
     kind = AlignedKnownFrames if isinstance(clip.frames, KnownMotion) else AlignedFrames
-    return replace(clip, frames=kind(clip.frames, to_crop, size_px=size_px))
+    return replace(clip, frames=kind(clip.frames, to_crop, None, size_px, clip.onset))
 
 
 def warp(frame: NDArray[np.uint8], to_crop: Affine, size_px: int = CROP_PX) -> NDArray[np.uint8]:

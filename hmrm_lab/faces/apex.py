@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.cuts import same_scene, to_grey
-from hmrm_lab.faces.regions import part_masks
+from hmrm_lab.faces.regions import face_mask, part_masks
 from hmrm_lab.records import Floats, Frames
 
 BLUR = 0.024  # of the distance between the outer eye corners; sensor noise is finer than that
@@ -221,9 +221,8 @@ def _without_head_motion(
     reference = grey[0]
     place = _affine_terms(*reference.shape)  # (3, H, W)
     explained = np.concatenate([*_moves(reference, place), _light(reference)])  # (8, H, W)
-    face = np.zeros(reference.shape, dtype=np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(np.round(landmarks).astype(np.int32)), 1)
-    inside = face.astype(bool) if but is None else face.astype(bool) & ~but
+    face = face_mask(landmarks, *reference.shape)
+    inside = face if but is None else face & ~but
     inside = inside[::STRIDE, ::STRIDE]
     solve = np.linalg.pinv(explained[:, ::STRIDE, ::STRIDE][:, inside].T)  # (8, pixels)
     left = []

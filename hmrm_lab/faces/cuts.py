@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.records import Floats, Frames
+from hmrm_lab.records import Floats
 
 SIDE, SLACK, BLOCK = 64, 8, 12  # pixels of a small picture, of the largest shift, of a block
 SHADE = 6.0  # slower changes of brightness, in pixels of the small picture, are light
@@ -21,12 +21,6 @@ UNLIKE = 0.10  # 0 alike, 1 nothing in common; a blink reaches .06, another face
 ABOVE_STEPS = 8.0  # and this many times the median of the other steps
 STRANGE = 0.2  # from the first frame: what a dissolve reaches in small steps
 BLACK = 24  # grey level that 95 % of the pixels of a black frame stay below
-
-
-def find_cut(frames: Frames, onset: int, offset: int) -> int | None:
-    """The first frame after the onset that does not show its scene, or is nearly black."""
-    seen = same_scene([to_grey(frames[n]) for n in range(onset, offset + 1)])
-    return None if seen.all() else onset + int(seen.argmin())
 
 
 def same_scene(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:

@@ -52,6 +52,11 @@ def part_masks(
     return {name: _hull(landmarks[p], height, width, margin_px) for name, p in PARTS.items()}
 
 
+def face_mask(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_]:
+    """The convex hull of all landmarks: (68, 2) to (height, width) bool."""
+    return _hull(landmarks, height, width, 0)
+
+
 def core_regions(landmarks: Floats) -> Floats:
     """The four core regions of paper 3.3: periocular and perioral, left and right of the nose.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.datasets.synthetic.geometry import STRETCH
 from hmrm_lab.datasets.synthetic.geometry import template as drawn_face
 from hmrm_lab.faces.affine import Affine, fit_upright
 from hmrm_lab.faces.face import Face, FaceProvider, box_around, check_frame, five_points
@@ -17,7 +18,6 @@ from hmrm_lab.records import Floats
 from hmrm_lab.registry import providers
 
 CROP_PX = 224
-STRETCH = 1.2
 SIDE, ABOVE, BELOW = 0.84, 0.42, 1.55
 """How far the crop reaches from the middle between the eyes, in distances between the eyes.
 

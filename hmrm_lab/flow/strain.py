@@ -45,12 +45,18 @@ def motion_map(flow_px: Floats, size: int, inside: NDArray[np.bool_] | None = No
     return np.stack([still_outside(m, seen) for m in reduced])
 
 
+def head_motion(flow: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """The median of a flow within its recording: (2, H, W) to (2, 1, 1); 0 if it shows nothing."""
+    if not inside.any():
+        return np.zeros((2, 1, 1), dtype=np.float32)
+    return np.median(flow[:, inside], axis=1).astype(np.float32)[:, None, None]
+
+
 def still_outside(motion: Floats, inside: NDArray[np.bool_]) -> Floats:
-    """A map (3, H, W) of which the cells outside have the median flow of the others, no strain."""
-    still = np.zeros(3, dtype=np.float32)
-    if inside.any():
-        still[:2] = np.median(motion[:2, inside], axis=1)
-    return np.where(inside, motion, still[:, None, None]).astype(np.float32)
+    """A flow or a map, (2 or 3, H, W), that moves outside as the head does, and has no strain."""
+    still = np.zeros((len(motion), 1, 1), dtype=np.float32)
+    still[:2] = head_motion(motion[:2], inside)
+    return np.where(inside, motion, still).astype(np.float32)
 
 
 def area_means(maps: Floats, size: int) -> Floats:

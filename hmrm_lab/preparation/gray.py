@@ -44,8 +44,9 @@ def even_frames(clip: Clip, length: int, side_px: int) -> Floats:
 def gray_frame(clip: Clip, number: int, side_px: int) -> Floats:
     """One frame as (side, side), gray levels 0 to 255; beyond its recording nothing moves."""
     frame = clip.frames[number]
-    if number != clip.onset and isinstance(clip.frames, FramesWithin):
-        frame = np.where(clip.frames.inside()[..., None], frame, clip.frames[clip.onset])
+    inside = clip.frames.inside() if isinstance(clip.frames, FramesWithin) else None
+    if inside is not None and number != clip.onset and not inside.all():
+        frame = np.where(inside[..., None], frame, clip.frames[clip.onset])
     gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(gray, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float32)

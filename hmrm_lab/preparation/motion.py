@@ -13,7 +13,7 @@ from hmrm_lab.faces.align import FramesWithin
 from hmrm_lab.faces.regions import reduce_masks, region_masks
 from hmrm_lab.flow.dual_phase import dual_phase
 from hmrm_lab.flow.estimator import FlowEstimator, LearntFlow
-from hmrm_lab.flow.strain import motion_map
+from hmrm_lab.flow.strain import head_motion, motion_map, still_outside
 from hmrm_lab.preparation.cache import digest_of
 from hmrm_lab.records import Clip, Floats, LandmarkedFrames
 from hmrm_lab.registry import flows
@@ -76,12 +76,6 @@ def inside_of(clip: Clip) -> NDArray[np.bool_]:
     return np.ones(clip.frames[clip.onset].shape[:2], dtype=bool)
 
 
-def head_motion(flow_px: Floats, inside: NDArray[np.bool_]) -> Floats:
-    """The median of a flow within its recording: (2, H, W) to (2, 1, 1)."""
-    seen = flow_px[:, inside] if inside.any() else np.zeros((2, 1), dtype=np.float32)
-    return np.median(seen, axis=1).astype(np.float32)[:, None, None]
-
-
 def outside_energy(flow_px: Floats, inside: NDArray[np.bool_]) -> float:
     """The share of a flow's energy, less that of the head's motion, that lies outside."""
     if inside.all():
@@ -99,7 +93,7 @@ def dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
     estimator = _estimator(_settings(flow))
     inside = inside_of(clip)
     phases = (estimator(onset, apex)[0], estimator(apex, offset)[0])
-    combined = dual_phase(*(np.where(inside, one, head_motion(one, inside)) for one in phases))
+    combined = dual_phase(*(still_outside(one, inside) for one in phases))
     return motion_map(combined[None], MAP_SIDE_PX, inside)[0]
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from hmrm_lab.faces.align import crop_map, warp
 from hmrm_lab.faces.apex import is_blink
 from hmrm_lab.faces.cuts import is_black, to_grey, unlikeness
-from hmrm_lab.faces.face import Face
-from hmrm_lab.faces.regions import part_masks
+from hmrm_lab.faces.face import Face, five_points
+from hmrm_lab.faces.regions import face_mask, part_masks
 from hmrm_lab.records import Clip, Floats
 
 MEANINGLESS = frozenset({"no_face", "dark", "cut"})
@@ -223,10 +223,8 @@ def _blink(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarn
 
 def _without_eyes(landmarks: Floats, side: int) -> NDArray[np.bool_]:
     """The face without its eyes, whose lids may close: (side, side)."""
-    face = np.zeros((side, side), dtype=np.uint8)
-    cv2.fillConvexPoly(face, cv2.convexHull(np.round(landmarks).astype(np.int32)), 1)
     parts = part_masks(landmarks, side, side)
-    return face.astype(bool) & ~parts["eye_left"] & ~parts["eye_right"]
+    return face_mask(landmarks, side, side) & ~parts["eye_left"] & ~parts["eye_right"]
 
 
 def _small(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -241,7 +239,8 @@ def _large_flow(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Floats:
 
 
 def _eyes_px(landmarks: Floats) -> float:
-    return float(np.linalg.norm(landmarks[36:42].mean(axis=0) - landmarks[42:48].mean(axis=0)))
+    left, right = five_points(landmarks)[:2]
+    return float(np.linalg.norm(left - right))
 
 
 def _start(frame: SeenFrame) -> str:

@@ -7,13 +7,19 @@ import numpy as np
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.faces.apex import spot_apex
-from hmrm_lab.faces.cuts import find_cut
+from hmrm_lab.faces.cuts import same_scene, to_grey
 from hmrm_lab.faces.template import mean_face
 
 LATE, FLASH = 13, 4  # frames; the apexes of these clips lie between
 
 Frame = np.ndarray
 Change = Callable[[int, Frame], Frame]
+
+
+def find_cut(frames: list[Frame], onset: int, offset: int) -> int | None:
+    """The first frame that is of another scene, or dark."""
+    seen = same_scene([to_grey(frames[n]) for n in range(onset, offset + 1)])
+    return None if seen.all() else onset + int(seen.argmin())
 
 
 def after(number: int, change: Callable[[Frame], Frame]) -> Change:

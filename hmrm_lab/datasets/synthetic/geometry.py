@@ -11,6 +11,8 @@ Floats = NDArray[np.float32]
 
 SIZE_PX = 224
 CENTRE_PX = 112.0
+STRETCH = 1.2
+"""A drawn face is a square crop; a head is higher than wide."""
 
 JAW, BROW, NOSE_BRIDGE, NOSE_BASE = slice(0, 17), slice(17, 22), slice(27, 31), slice(31, 36)
 EYE, MOUTH, OUTER_LIP, INNER_LIP = slice(36, 42), slice(48, 68), slice(48, 60), slice(60, 68)

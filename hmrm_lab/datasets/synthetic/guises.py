@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.synthetic.appearance import neutral_texture
-from hmrm_lab.datasets.synthetic.geometry import CENTRE_PX, JAW, SIZE_PX, Floats, floats
+from hmrm_lab.datasets.synthetic.geometry import CENTRE_PX, JAW, SIZE_PX, STRETCH, Floats, floats
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE
 from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames
 from hmrm_lab.datasets.synthetic.streams import Stream, generator, key
 from hmrm_lab.errors import unknown_name
 
 FORMAT = DRAWING  # make it another when a guise alone looks otherwise
-STRETCH = 1.2  # a drawn face is a square crop; a head is higher than wide
 MARGIN_ABOVE, CUT_AT_SIDES = 0.06, 0.04  # of the box of the landmarks, in a picture cut out tightly
 DOME = (112.0, 40.0, 104.0, 74.0)  # centre and radii of the hair above the drawn picture, pixels
 
@@ -75,7 +74,8 @@ class GuisedFrames:
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         frame, guise = range(len(self))[index], GUISES[self.name]
         scene = _backdrop(self).copy()
-        scene[self._box()] = self._painted(self._box(), frame)
+        box = self._box()
+        scene[box] = self._painted(box, frame)
         scene *= self.drawn.script.gain[frame]
         if guise.gray:
             scene = np.repeat(scene.mean(axis=2, keepdims=True), 3, axis=2)
