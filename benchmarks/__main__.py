@@ -14,7 +14,7 @@ from typing import Any
 from harness import add_options, machine, show
 
 from hmrm_lab.errors import HmrmError, unknown_name
-from hmrm_lab.store import to_json, write_atomic
+from hmrm_lab.runtime.store import to_json, write_atomic
 
 HERE = Path(__file__).parent
 BENCHMARKS = (

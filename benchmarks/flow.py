@@ -17,7 +17,7 @@ from harness import Ratio, Side, alternate, main, rounds_of, timed
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.trials import Trial, facial_trials
+from hmrm_lab.flow.evaluate import Trial, facial_trials
 from hmrm_lab.registry import flows
 
 NOISES = (0.0, 1.0, 2.0)  # standard deviation in levels of 255

@@ -24,7 +24,7 @@ import hmrm_lab.datasets
 import hmrm_lab.flow
 import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import load_config
-from hmrm_lab.models.selective_scan import selective_scan
+from hmrm_lab.models.scan import selective_scan
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet
 from hmrm_lab.studies.experiment import run_experiment

@@ -25,10 +25,10 @@ from harness import Level, Ratio, Result, Skipped, alternate, at_least, at_most,
 import hmrm_lab.datasets
 import hmrm_lab.flow
 import hmrm_lab.models  # noqa: F401  registers everything
-from hmrm_lab import process
 from hmrm_lab.config import load_config
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet
+from hmrm_lab.runtime import processes
 from hmrm_lab.studies.experiment import run_experiment
 
 MAPS, NAME = "megc2019-flowmaps", "LOSO on flow maps"
@@ -79,7 +79,7 @@ def serve_once(options: Namespace) -> None:
     changes += [f"training.epochs={epochs}"] if epochs else []
     if options.side in PLAIN:
         changes.append(f"model.scan={options.side}")
-        process.keep_memory = lambda: None  # what `settle_process` would call
+        processes.keep_memory = lambda: None  # what `settle_process` would call
     config = load_config("default", system="hmrm", data="flowmaps", overrides=changes)
     flowset = _first(
         load_flowset(config, Path(os.environ["HMRM_REALDATA"]) / MAPS),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hmrm_lab.models.selective_scan.blocks import Array
+from hmrm_lab.models.scan.blocks import Array
 from hmrm_lab.models.vector_math import ZERO, compiled, exp2, f32
 
 ROWS = 9

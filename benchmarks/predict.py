@@ -33,7 +33,7 @@ import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import load_config
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.datasets.video import open_recording
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import predict_recording
 
@@ -45,7 +45,7 @@ ALONE = """
 import sys, time
 from pathlib import Path
 import hmrm_lab.cli, hmrm_lab.reporting.prediction, hmrm_lab.studies.predict, numba
-from hmrm_lab.cli_predict import predict
+from hmrm_lab.cli.predict import predict
 started = time.process_time()
 predict(Path(sys.argv[1]), Path(sys.argv[2]), faces="dlib", picture=Path(sys.argv[3]))
 print(time.process_time() - started)

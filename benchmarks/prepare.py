@@ -18,13 +18,13 @@ from pathlib import Path
 import cv2
 from harness import Level, Ratio, Result, Side, alternate, main, rounds_of, timed
 
+from hmrm_lab.config.sections import FacesConfig, FlowConfig
 from hmrm_lab.datasets.images import RecordedFrames
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation import compute_flowset
 from hmrm_lab.preparation.crops import crop_clips
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import flows
-from hmrm_lab.sections import FacesConfig, FlowConfig
 
 CLIPS, MANY, ALL = 48, 144, 442
 FEW = 3  # of each, if it shall be quick

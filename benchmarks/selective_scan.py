@@ -19,8 +19,8 @@ from harness import Ratio, Side, alternate, at_least, at_most, main, rounds_of, 
 from microkernel import microkernel
 from torch import Tensor
 
-from hmrm_lab.models.selective_scan import selective_scan
-from hmrm_lab.process import settle_process
+from hmrm_lab.models.scan import selective_scan
+from hmrm_lab.runtime.processes import settle_process
 
 SHAPES = [(64, 128, 16, 16), (64, 384, 16, 16), (256, 384, 4, 16), (64, 384, 49, 16)]
 SMALLEST = [(2, 8, 3, 4)]

@@ -12,7 +12,7 @@ from harness import Ratio, Side, alternate, at_most, main, rounds_of, timed
 
 from hmrm_lab.models.ammsm.sparse_activation import select_moving
 from hmrm_lab.models.ammsm.temporal_stream import Stage
-from hmrm_lab.process import settle_process
+from hmrm_lab.runtime.processes import settle_process
 
 STAGES = ((14, 32), (14, 64), (7, 64))  # tokens along a side, and width
 SMALLEST = ((4, 8),)

@@ -19,8 +19,8 @@ from harness import Ratio, Side, alternate, at_least, main, rounds_of, timed
 
 from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.models.layers import in_bfloat16
-from hmrm_lab.process import settle_process
 from hmrm_lab.records import CLASSES
+from hmrm_lab.runtime.processes import settle_process
 
 BATCH, SETTINGS = 128, {"width": 192, "depth": 4}
 SMALL_BATCH, SMALL = 2, {"width": 8, "depth": 1}

@@ -1,7 +1,7 @@
 """The three records that travel from frames to tables: `Clip`, `FlowSet`, `Predictions`."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -293,3 +293,33 @@ class Predictions:
     def only(self, dataset: str) -> "Predictions":
         """The rows of one data set."""
         return Predictions(self.table[self.table["dataset"] == dataset].reset_index(drop=True))
+
+
+def deal_persons(persons: Sequence[str], groups: int, seed: int) -> Iterator[NDArray[np.bool_]]:
+    """For each group, which of the clips are of its persons: (n,), every clip in one group.
+
+    Persons are dealt out at random, the one with most clips first, each to the group that has
+    fewest clips, so that groups are of similar size.
+
+    Raises
+    ------
+    InputError
+        If there are fewer persons than groups.
+    """
+    of_clips = np.array(persons)
+    names, counts = np.unique(of_clips, return_counts=True)
+    if len(names) < groups:
+        raise InputError(
+            f"{len(names)} subjects cannot be dealt to {groups} inner folds",
+            mend="take more subjects or fewer folds",
+        )
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    order = shuffled[np.argsort(-counts[shuffled], kind="stable")]
+    sizes = np.zeros(groups, dtype=int)
+    dealt: list[list[str]] = [[] for _ in range(groups)]
+    for index in order:
+        smallest = int(sizes.argmin())
+        dealt[smallest].append(names[index])
+        sizes[smallest] += counts[index]
+    for group in dealt:
+        yield np.isin(of_clips, group)

@@ -8,13 +8,36 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from hmrm_lab.cards import Card, Input
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import PX
+
+Input = Literal["flow maps", "pictures", "flow maps and onset", "clip"]
+Fidelity = Literal["faithful", "adapted", "sketch"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where a system comes from, and how near to it the one here is.
+
+    `faithful`: every layer and setting as published. `adapted`: the published design, changed
+    where `departures` says. `sketch`: the publication leaves so much open that results are never
+    to be shown as its authors'.
+
+    An `estimator` is no network trained in epochs, but is fitted in one step. `needs` are the
+    channels of `input.channels` that it cannot do without, in this order; empty if any will do.
+    """
+
+    takes: Input
+    citation: str
+    fidelity: Fidelity
+    departures: tuple[str, ...] = ()
+    estimator: bool = False
+    needs: tuple[str, ...] = ()
+
 
 Recipe = Mapping[str, Mapping[str, Any]]
 

@@ -17,8 +17,8 @@ import hmrm_lab.faces
 import hmrm_lab.flow
 import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import ExperimentConfig, load_config
+from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.records import PICTURES, ClipKey, FlowSet, FramePairs
-from hmrm_lab.sections import PICTURE_SIDE_PX
 
 torch.set_num_threads(1)
 HERE = Path(__file__).parent

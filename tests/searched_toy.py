@@ -7,8 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.cards import Card
-from hmrm_lab.registry import Entry, systems
+from hmrm_lab.registry import Card, Entry, systems
 from hmrm_lab.studies.supernet import Choice
 
 NAME = "searched_toy"

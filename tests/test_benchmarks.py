@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hmrm_lab import cli_bench
+from hmrm_lab.cli import notebooks
 
-BENCHMARKS = cli_bench.BENCHMARKS
+BENCHMARKS = notebooks.BENCHMARKS
 HMRM = str(Path(sys.executable).with_name("hmrm"))
 
 

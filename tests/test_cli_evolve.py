@@ -93,7 +93,7 @@ def test_it_is_told_before_flow_is_computed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "hmrm_lab.cli_evolve.load_maps", lambda *_: pytest.fail("flow was computed")
+        "hmrm_lab.cli.search.load_maps", lambda *_: pytest.fail("flow was computed")
     )
     done = hmrm("evolve", *QUICK, *arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -105,7 +105,7 @@ def test_without_optuna_it_is_told_before_flow_is_computed(
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.setattr(
-        "hmrm_lab.cli_evolve.load_maps", lambda *_: pytest.fail("flow was computed")
+        "hmrm_lab.cli.search.load_maps", lambda *_: pytest.fail("flow was computed")
     )
     done = hmrm("evolve", *SMALL, cwd=tmp_path)
     assert "install the extra" in done.stderr

@@ -2,10 +2,10 @@ import pytest
 from pydantic import ValidationError
 
 from hmrm_lab.config import ExperimentConfig, load_config, override, parse_override, preset_names
+from hmrm_lab.config.overrides import split_overrides
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.overrides import split_overrides
 from hmrm_lab.registry import systems
-from hmrm_lab.store import RunFolder, to_toml
+from hmrm_lab.runtime.store import RunFolder, to_toml
 
 
 def test_the_paper_preset_is_the_papers_values() -> None:

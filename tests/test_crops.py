@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from conftest import quick_config
 
+from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_known
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import count_crops, crop_clips
 from hmrm_lab.records import Clip
-from hmrm_lab.sections import FacesConfig
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 
 TEMPLATE = FacesConfig(name="template")
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from test_cli import hmrm
 
 import hmrm_lab.preparation.clipwise as clipwise
+from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
@@ -25,8 +26,7 @@ from hmrm_lab.preparation.clipwise import make_all
 from hmrm_lab.preparation.gray import GRAY, LENGTH, SIDE_PX, resample
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.reporting.tables import display_table, results_table
-from hmrm_lab.sections import FacesConfig
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import predict_recording
 from hmrm_lab.training.model_file import MODEL_NAME, load_model

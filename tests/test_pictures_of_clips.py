@@ -10,8 +10,8 @@ from conftest import grid_masks, make_flowset, quick_config, with_pictures
 from datasets.test_flowmaps import write_tree
 
 import hmrm_lab.preparation.clipwise as clipwise
-from hmrm_lab.augment.geometry import flip, jitter
 from hmrm_lab.config import load_config
+from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.occlusion import hide_in_pictures
@@ -20,11 +20,11 @@ from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.preparation.pictures import clip_pictures, standardise
 from hmrm_lab.records import PICTURES
 from hmrm_lab.registry import systems
-from hmrm_lab.sections import PICTURE_SIDE_PX
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import predict_recording
-from hmrm_lab.training.inputs import all_channels
+from hmrm_lab.training.augment.warps import flip, jitter
+from hmrm_lab.training.estimators import all_channels
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import fit
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import quick_config, tuned_config
 from datasets.test_flowmaps import write_tree
 
-import hmrm_lab.preparation.flowset as flowset_module
+import hmrm_lab.preparation.maps as flowset_module
 from hmrm_lab.datasets.synthetic import read_clips, write_clips
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import (
@@ -18,7 +18,7 @@ from hmrm_lab.preparation import (
     require_clips,
 )
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 
 
 @pytest.fixture(autouse=True)

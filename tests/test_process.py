@@ -5,7 +5,7 @@ import os
 import numpy as np
 from joblib import delayed
 
-from hmrm_lab.process import workers
+from hmrm_lab.runtime.processes import workers
 
 
 def add_one(large: np.ndarray) -> tuple[float, int]:

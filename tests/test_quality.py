@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
+from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation.crops import Crop, crop_clip
 from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.records import Clip
-from hmrm_lab.sections import FacesConfig
 
 pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
 

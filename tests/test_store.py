@@ -9,7 +9,7 @@ import pytest
 
 from hmrm_lab.config import load_config
 from hmrm_lab.errors import DiskFullError, InputError
-from hmrm_lab.store import (
+from hmrm_lab.runtime.store import (
     RunFolder,
     check_target,
     check_writable,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from hmrm_lab.datasets.coding import whole
-from hmrm_lab.datasets.findings import Finding, shown
 from hmrm_lab.datasets.images import RecordedFrames
+from hmrm_lab.datasets.recordings.coding import whole
+from hmrm_lab.datasets.recordings.findings import Finding, shown
 from hmrm_lab.datasets.walking import FOLLOW, FrameList, OutsideError, Tree
 from hmrm_lab.records import Clip, ClipKey
 

@@ -14,9 +14,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hmrm_lab.datasets.coding import Columns, Row, class_of, data_set, find_name, read_coding
-from hmrm_lab.datasets.findings import shown
-from hmrm_lab.datasets.protocols import megc2019
+from hmrm_lab.datasets.recordings.coding import (
+    Columns,
+    Row,
+    class_of,
+    data_set,
+    find_name,
+    read_coding,
+)
+from hmrm_lab.datasets.recordings.findings import shown
+from hmrm_lab.datasets.recordings.overview import megc2019
 from hmrm_lab.datasets.walking import check_name, loose
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES, RELATIVE, ClipKey, Floats, FlowSet

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.findings import shown
+from hmrm_lab.datasets.recordings.findings import shown
 from hmrm_lab.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.findings import shown
 from hmrm_lab.datasets.images import MOST_PIXELS, SUFFIXES, RecordedFrames, measure_image, quiet
+from hmrm_lab.datasets.recordings.findings import shown
 from hmrm_lab.datasets.walking import Tree, order_frames
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Frames

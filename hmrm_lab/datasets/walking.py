@@ -8,8 +8,8 @@ from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.datasets.findings import shown
 from hmrm_lab.datasets.images import SUFFIXES
+from hmrm_lab.datasets.recordings.findings import shown
 from hmrm_lab.errors import InputError
 
 NUMBER = re.compile(r"(\d+)\D*$")

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from hmrm_lab.evaluation.findings import (
+from hmrm_lab.evaluation.audit_findings import (
     FAULT,
     Check,
     Records,

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.models.remembered import described_anew
+from hmrm_lab.models.layers import described_anew
 from hmrm_lab.records import Floats, FlowSet
+from hmrm_lab.training.estimators import has_epochs
 from hmrm_lab.training.learner import build_learner, without_own_weights
-from hmrm_lab.training.one_step import has_epochs
 
 ANSWERS = 5  # timed, of which the median counts
 

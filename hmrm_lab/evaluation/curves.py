@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 
 
 @cache

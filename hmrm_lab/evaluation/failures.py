@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hmrm_lab.errors import DiskFullError, DivergedError, InputError
-from hmrm_lab.evaluation.unit import Unit
-from hmrm_lab.store import refuse_full_disk
+from hmrm_lab.evaluation.fold import Unit
+from hmrm_lab.runtime.store import refuse_full_disk
 
 DIVERGED, MEMORY, CRASHED = "diverged", "memory", "crashed"
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")

@@ -9,16 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.evaluation.consistency import (
-    check_completeness,
-    check_digest,
-    check_fingerprint,
-    check_probabilities,
-    check_seeds,
-    check_truth,
-)
-from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
-from hmrm_lab.evaluation.findings import (
+from hmrm_lab.evaluation.audit_findings import (
     FAULT,
     LEAK,
     OK,
@@ -33,8 +24,17 @@ from hmrm_lab.evaluation.findings import (
     verdict,
     without,
 )
+from hmrm_lab.evaluation.consistency import (
+    check_completeness,
+    check_digest,
+    check_fingerprint,
+    check_probabilities,
+    check_seeds,
+    check_truth,
+)
+from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
 from hmrm_lab.records import digest_of_keys, names_of_person
-from hmrm_lab.tensors import UNKNOWN as UNSTATED
+from hmrm_lab.runtime.tensors import UNKNOWN as UNSTATED
 from hmrm_lab.training.pretrained import subject_names
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, TextIO
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.epoch_rules import rule_of
-from hmrm_lab.store import RunFolder, refuse_full_disk
+from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 
 LEDGER = "test_set_evaluations.csv"
 COLUMNS = (

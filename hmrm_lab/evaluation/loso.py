@@ -12,13 +12,13 @@ from functools import partial
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, Stopped
 from hmrm_lab.evaluation.curves import write_curves
-from hmrm_lab.evaluation.desk import Desk
-from hmrm_lab.evaluation.executors import Executor, InProcess
 from hmrm_lab.evaluation.failures import Failure, Outcome
+from hmrm_lab.evaluation.fold import Unit, run_unit
+from hmrm_lab.evaluation.fold_progress import Desk
 from hmrm_lab.evaluation.splits import leave_one_subject_out
-from hmrm_lab.evaluation.unit import Unit, run_unit
+from hmrm_lab.evaluation.workers import Executor, InProcess
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 
 Progress = Callable[[int, int], None]
 HERE = InProcess()

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmrm_lab.dealing import deal_persons
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import FlowSet, Ints
+from hmrm_lab.records import FlowSet, Ints, deal_persons
 
 
 @dataclass(frozen=True)

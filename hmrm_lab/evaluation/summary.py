@@ -8,8 +8,8 @@ import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError
+from hmrm_lab.evaluation.audit_findings import LEAK, OK, UNKNOWN
 from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
-from hmrm_lab.evaluation.findings import LEAK, OK, UNKNOWN
 from hmrm_lab.evaluation.leakage import judge_weights
 from hmrm_lab.evaluation.metrics import (
     METRICS,
@@ -21,7 +21,7 @@ from hmrm_lab.evaluation.metrics import (
 from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, pooled
 from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, PX, Predictions
 from hmrm_lab.registry import systems
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 
 DIGITS = 6
 REASONS = 3  # in one sentence

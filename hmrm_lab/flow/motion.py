@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError, DivergedError
 from hmrm_lab.flow.estimator import LearntFlow
 from hmrm_lab.flow.normalise import root
 from hmrm_lab.registry import flows
-from hmrm_lab.sections import FlowConfig
 
 PAIRS_AT_ONCE = 8  # what they leave for the gradient is all that is in memory at a time
 

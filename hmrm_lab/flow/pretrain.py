@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.datasets.flow_truth import PairSource, TruePair
-from hmrm_lab.datasets.flow_truth.pairs import degrade
+from hmrm_lab.datasets.flow_pairs import PairSource, TruePair
+from hmrm_lab.datasets.flow_pairs.pairs import degrade
 from hmrm_lab.errors import DivergedError
-from hmrm_lab.flow.checkpoint import History, TrainingState, read_checkpoint, write_checkpoint
 from hmrm_lab.flow.gru_attention.weights import save_weights
 from hmrm_lab.flow.schedules import Preset, Stage, learning_rate
-from hmrm_lab.process import keep_memory
-from hmrm_lab.tensors import PROCEDURAL
+from hmrm_lab.flow.weight_files import History, TrainingState, read_checkpoint, write_checkpoint
+from hmrm_lab.runtime.processes import keep_memory
+from hmrm_lab.runtime.tensors import PROCEDURAL
 
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "loss.csv"

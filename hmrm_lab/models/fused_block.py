@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hmrm_lab.models import machine_code
-from hmrm_lab.models.selective_scan.fused import add_scan, differentiate_scan, to_array
+from hmrm_lab.models.scan.fused import add_scan, differentiate_scan, to_array
 
 Tensors = tuple[Tensor, ...]
 

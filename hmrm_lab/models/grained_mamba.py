@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from hmrm_lab.models.fused_block import fused_bidirectional_scan
 from hmrm_lab.models.layers import Linear
-from hmrm_lab.models.selective_scan import Backend, choose_backend, selective_scan
+from hmrm_lab.models.scan import Backend, choose_backend, selective_scan
 
 DIRECTIONS = 2  # forward, backward
 DT_RANGE = (1e-3, 1e-1)  # of Mamba's initialisation

@@ -6,10 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.cards import Card
 from hmrm_lab.models.grained_mamba import GrainedMambaEncoder
-from hmrm_lab.models.layers import Dropout, Linear
-from hmrm_lab.models.options import Dropped, Features, Heads, Layers
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
 from hmrm_lab.models.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
@@ -19,9 +17,9 @@ from hmrm_lab.models.region_fusion import (
     RegionFusion,
     split_regions,
 )
-from hmrm_lab.models.selective_scan import Backend
+from hmrm_lab.models.scan import Backend
 from hmrm_lab.records import CLASSES
-from hmrm_lab.registry import systems
+from hmrm_lab.registry import Card, systems
 
 Kernel = Annotated[int, Field(ge=1, le=WINDOW**2)]  # no longer than the tokens of a region
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.grained_mamba import BidirectionalScan, ScanInputs
 from hmrm_lab.models.region_fusion import SelfAttention
-from hmrm_lab.models.selective_scan.inside import scan_matrix
+from hmrm_lab.models.scan.inside import scan_matrix
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmrm_lab.models.selective_scan.blocks import Array
+from hmrm_lab.models.scan.blocks import Array
 from hmrm_lab.models.vector_math import (
     ZERO,
     compiled,

@@ -3,13 +3,14 @@
 This is where frames end: everything above works on a `FlowSet`.
 """
 
-from hmrm_lab.preparation.flowset import (
+from hmrm_lab.preparation.maps import (
     compute_flowset,
     load_clips,
     load_flowset,
+    reduce_frames,
     require_clips,
+    require_frames,
 )
-from hmrm_lab.preparation.pairs import reduce_frames, require_frames
 from hmrm_lab.preparation.whole_clips import (
     frames_for,
     require_frames_for,

@@ -3,12 +3,15 @@
 import hashlib
 import io
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from joblib import delayed
 
-from hmrm_lab.store import cache_folder, write_atomic_bytes
+from hmrm_lab.runtime.processes import workers
+from hmrm_lab.runtime.store import cache_folder, check_cache, write_atomic_bytes
 
 Arrays = dict[str, Any]
 
@@ -45,3 +48,40 @@ def read_arrays(file: Path, *names: str) -> Arrays | None:
     except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile):
         return None
     return found if all(isinstance(array, np.ndarray) for array in found.values()) else None
+
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tells nobody."""
+
+
+def make_missing(
+    stored: Sequence[T | None],
+    make: Callable[..., T],
+    arguments: Sequence[tuple[Any, ...]],
+    *,
+    jobs: int,
+    on_progress: Progress = no_progress,
+) -> list[T]:
+    """What is stored, and `make(*arguments[n])` where `stored[n]` is None, in the given order.
+
+    Raises
+    ------
+    InputError
+        If something has to be made, and the cache cannot be written.
+    """
+    results = list(stored)
+    missing = [number for number, result in enumerate(stored) if result is None]
+    if missing:
+        check_cache()
+    done = len(stored) - len(missing)
+    pool = workers(min(jobs, len(missing)), "generator")
+    made = pool(delayed(make)(*arguments[number]) for number in missing)
+    for number, result in zip(missing, made, strict=True):
+        results[number] = result
+        done += 1
+        on_progress(done, len(stored))
+    return [result for result in results if result is not None]

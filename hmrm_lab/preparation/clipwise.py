@@ -9,15 +9,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.config.sections import DataConfig, FacesConfig
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
-from hmrm_lab.preparation.cache import cache_file, digest_of, read_arrays, write_arrays
+from hmrm_lab.preparation.cache import (
+    Progress,
+    cache_file,
+    digest_of,
+    make_missing,
+    no_progress,
+    read_arrays,
+    write_arrays,
+)
 from hmrm_lab.preparation.crops import aligned_frames, crop_identity, require_provider
 from hmrm_lab.preparation.motion import IdentifiedFrames
-from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip
-from hmrm_lab.sections import DataConfig, FacesConfig
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 
 Made = NDArray[Any]
 Outcome = Made | InputError

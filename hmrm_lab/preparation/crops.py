@@ -16,13 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hmrm_lab.faces  # noqa: F401  registers the providers
+from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_clip, warp
-from hmrm_lab.faces.apex import spot_apex
-from hmrm_lab.faces.cuts import is_black
+from hmrm_lab.faces.apex import is_black, spot_apex
 from hmrm_lab.faces.face import FaceProvider
 from hmrm_lab.faces.track import FaceTrack, find_face, find_faces
-from hmrm_lab.preparation.cache import Arrays, cache_file, digest_of, read_arrays, write_arrays
+from hmrm_lab.preparation.cache import (
+    Arrays,
+    Progress,
+    cache_file,
+    digest_of,
+    make_missing,
+    no_progress,
+    read_arrays,
+    write_arrays,
+)
 from hmrm_lab.preparation.motion import IdentifiedFrames
 from hmrm_lab.preparation.quality import (
     ClipWarning,
@@ -32,11 +41,9 @@ from hmrm_lab.preparation.quality import (
     frame_warnings,
     scene_warnings,
 )
-from hmrm_lab.preparation.work import Progress, make_missing, no_progress
 from hmrm_lab.records import Clip, ClipKey, Floats
 from hmrm_lab.registry import providers
-from hmrm_lab.sections import FacesConfig
-from hmrm_lab.store import check_cache
+from hmrm_lab.runtime.store import check_cache
 
 FORMAT = 4  # raise it when the same settings give other crops
 LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
+from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.faces.align import FramesWithin
 from hmrm_lab.faces.regions import reduce_masks, region_masks
-from hmrm_lab.flow.dual_phase import dual_phase
-from hmrm_lab.flow.estimator import FlowEstimator, LearntFlow
+from hmrm_lab.flow.estimator import FlowEstimator, LearntFlow, dual_phase
 from hmrm_lab.flow.strain import head_motion, motion_map, still_outside
 from hmrm_lab.preparation.cache import digest_of
 from hmrm_lab.records import Clip, Floats, LandmarkedFrames
 from hmrm_lab.registry import flows
-from hmrm_lab.sections import FlowConfig
 
 MAP_SIDE_PX = 28  # as published flow maps have it
 FORMAT = 3  # raise it when the same frames and settings give other maps

@@ -7,13 +7,12 @@ ever reaches another.
 
 import numpy as np
 
-from hmrm_lab.pictures.dynamic_image import dynamic_image
-from hmrm_lab.pictures.mesti import mesti
+from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.preparation.clipwise import Recipe
+from hmrm_lab.preparation.dynamic_image import dynamic_image, mesti
 from hmrm_lab.preparation.gray import FORMAT as GRAY_FORMAT
 from hmrm_lab.preparation.gray import LENGTH, even_frames, gray_frame
 from hmrm_lab.records import PICTURES, Clip, Floats
-from hmrm_lab.sections import PICTURE_SIDE_PX
 
 FORMAT = 1  # raise it when the same frames give other pictures
 

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.faces.align import crop_map, warp
-from hmrm_lab.faces.apex import is_blink
-from hmrm_lab.faces.cuts import is_black, to_grey, unlikeness
+from hmrm_lab.faces.apex import is_black, is_blink, to_grey, unlikeness
 from hmrm_lab.faces.face import Face, five_points
 from hmrm_lab.faces.regions import face_mask, part_masks
 from hmrm_lab.records import Clip, Floats

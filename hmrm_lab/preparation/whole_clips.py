@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config.sections import FacesConfig, FlowConfig
 from hmrm_lab.errors import InputError
+from hmrm_lab.preparation.cache import Progress, no_progress
 from hmrm_lab.preparation.clipwise import Outcome, Recipe, load_all
 from hmrm_lab.preparation.gray import GRAY
 from hmrm_lab.preparation.motion import FORMAT as MAP_FORMAT
 from hmrm_lab.preparation.motion import MAP_SIDE_PX, dual_phase_maps, flow_identity
 from hmrm_lab.preparation.pictures import PICTURED
-from hmrm_lab.preparation.work import Progress, no_progress
 from hmrm_lab.records import CHANNELS, PICTURES, Clip, ClipKey, FlowSet
 from hmrm_lab.registry import systems
-from hmrm_lab.sections import FacesConfig, FlowConfig
 
 Lost = dict[ClipKey, InputError]
 """Clips that are left out, and why."""

@@ -17,7 +17,7 @@ from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.published import claimed
 from hmrm_lab.reporting.tables import ALL, note
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 
 CLAIMED_ON = "casme2"  # Table 3 of the paper
 NONE = "–"

@@ -14,7 +14,7 @@ from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.published import claims_of
 from hmrm_lab.reporting.tables import ALL, count_words, note
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 
 HONEST, ORACLE = "honest", "oracle"
 NULL, NULL_WITHIN = "null", "null within subjects"

@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from hmrm_lab.config.sections import ModelConfig
 from hmrm_lab.evaluation.epoch_rules import RULES
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.registry import systems
@@ -44,8 +45,7 @@ from hmrm_lab.reporting.comparison_words import (
 from hmrm_lab.reporting.cost_figures import CONVENTION
 from hmrm_lab.reporting.pages import figure_box, render_page
 from hmrm_lab.reporting.tables import SMOKE_WARNING, clips_words, to_csv, unused_words
-from hmrm_lab.sections import ModelConfig
-from hmrm_lab.store import to_json, write_atomic
+from hmrm_lab.runtime.store import to_json, write_atomic
 
 OURS = ModelConfig().name
 NO_MACHINE = {

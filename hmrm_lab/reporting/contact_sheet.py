@@ -14,7 +14,7 @@ from hmrm_lab.records import CLASSES, Clip, Floats, FlowSet
 from hmrm_lab.reporting.flow_colour import colour_wheel, flow_to_rgb
 from hmrm_lab.reporting.pages import render_page
 from hmrm_lab.reporting.pictures import image_uri
-from hmrm_lab.store import write_atomic
+from hmrm_lab.runtime.store import write_atomic
 
 SIDE_PX, WHEEL_PX = 112, 56
 FACES = {"none": "", "neighbour": "face of another frame", "template": "mean face"}

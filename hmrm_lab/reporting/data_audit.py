@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hmrm_lab.datasets.audit import Audit, Counts, by_kind
-from hmrm_lab.datasets.findings import KINDS, shown
+from hmrm_lab.datasets.recordings.findings import KINDS, shown
 from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.pages import render_page
-from hmrm_lab.store import write_atomic
+from hmrm_lab.runtime.store import write_atomic
 
 SHOWN_PER_KIND = 5  # on a terminal; the page and --json have them all
 Cells = Sequence[str]

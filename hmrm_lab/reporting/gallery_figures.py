@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from hmrm_lab.preparation.inputs import INPUTS
+from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.panels import Bar, image_panel, panel_grid

@@ -15,7 +15,7 @@ from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.reporting.ablation_table import interval_words, number_words
 from hmrm_lab.reporting.inputs_figures import inputs_figure
 from hmrm_lab.reporting.tables import clips_words, count_words, note, to_csv, unused_words
-from hmrm_lab.store import RunFolder, to_json, write_atomic
+from hmrm_lab.runtime.store import RunFolder, to_json, write_atomic
 
 Cell = tuple[str, str]  # system, input
 TESTED = "mesti"

@@ -10,7 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
-from hmrm_lab.evaluation.arriving import Arrived, FoldProgress, Points
+from hmrm_lab.evaluation.live_progress import Arrived, FoldProgress, Points
 from hmrm_lab.records import CLASSES, Ints
 from hmrm_lab.reporting.style import BLUE, GRID, INK, ORANGE, VERMILLION
 from hmrm_lab.reporting.svg import line, text

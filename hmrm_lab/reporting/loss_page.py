@@ -8,7 +8,7 @@ import pandas as pd
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.style import BLUE, GRID, INK, ORANGE
 from hmrm_lab.reporting.svg import line, text
-from hmrm_lab.store import write_atomic
+from hmrm_lab.runtime.store import write_atomic
 
 WIDTH, HEIGHT = 720, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 30, 40

@@ -13,7 +13,7 @@ from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import enlarged_flow, flow_picture, longest_px, png_bytes
 from hmrm_lab.reporting.style import CLASS_COLOURS, VERMILLION
-from hmrm_lab.store import write_atomic_bytes
+from hmrm_lab.runtime.store import write_atomic_bytes
 
 SCALE = 2  # picture pixels per pixel of the crop
 GAP = 24

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from hmrm_lab.evaluation.findings import LEAK, UNKNOWN
+from hmrm_lab.evaluation.audit_findings import LEAK, UNKNOWN
 from hmrm_lab.evaluation.ledger import count_evaluations
 from hmrm_lab.evaluation.metrics import uf1
 from hmrm_lab.evaluation.summary import (
@@ -29,7 +29,7 @@ from hmrm_lab.reporting.figures import (
 )
 from hmrm_lab.reporting.pages import figure_box, render_page
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
-from hmrm_lab.store import RunFolder, write_atomic
+from hmrm_lab.runtime.store import RunFolder, write_atomic
 
 FEW_SUBJECTS = 12
 RULES = {

@@ -6,7 +6,7 @@ import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.models.selective_scan.inside import ScanTrace
+from hmrm_lab.models.scan.inside import ScanTrace
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.style import BLUE, GREEN, INK, ORANGE, VERMILLION, finish, plain
 from hmrm_lab.reporting.svg import line, text

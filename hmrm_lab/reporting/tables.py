@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from hmrm_lab.evaluation.findings import LEAK
+from hmrm_lab.evaluation.audit_findings import LEAK
 from hmrm_lab.evaluation.significance import paired_difference
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke
 from hmrm_lab.records import CLASSES, Predictions
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 
 ALL = "all"
 SHARED = ("Data", "Flow", "Epoch rule", "Seeds")  # said once above a text table if all rows agree

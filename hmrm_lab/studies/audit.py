@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig, override
-from hmrm_lab.evaluation.chance import Within, p_value, permuted_uf1
-from hmrm_lab.evaluation.duplicates import BITS, Twins, exact_twins, near_twins
-from hmrm_lab.evaluation.findings import (
+from hmrm_lab.evaluation.audit_findings import (
     FAULT,
     LEAK,
     OK,
@@ -24,14 +22,16 @@ from hmrm_lab.evaluation.findings import (
     no_data,
     verdict,
 )
+from hmrm_lab.evaluation.duplicates import BITS, Twins, exact_twins, near_twins
 from hmrm_lab.evaluation.leakage import audit_records
+from hmrm_lab.evaluation.peeking import Within, p_value, permuted_uf1
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.evaluation.summary import collect_predictions, summarise_run
 from hmrm_lab.flow.normalise import normalise_maps
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet, Predictions
 from hmrm_lab.registry import datasets
-from hmrm_lab.store import RunFolder, parse_json, to_json
+from hmrm_lab.runtime.store import RunFolder, parse_json, to_json
 from hmrm_lab.studies.audit_files import read_data, read_figures, read_units
 
 ALARM = 0.001  # a control that beats chance by as much is no accident

@@ -10,7 +10,7 @@ from typing import Any
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, PROBABILITIES
-from hmrm_lab.store import RunFolder, read_json
+from hmrm_lab.runtime.store import RunFolder, read_json
 
 MADE_ANEW = "delete the file; it is made anew"
 RUN_ANEW = "delete the run folder and run it again"  # this file is written with the first fold only

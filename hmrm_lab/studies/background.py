@@ -17,8 +17,8 @@ from typing import Literal, cast
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.desk import RunStatus, read_status
-from hmrm_lab.store import RunFolder, to_toml, write_atomic
+from hmrm_lab.evaluation.fold_progress import RunStatus, read_status
+from hmrm_lab.runtime.store import RunFolder, to_toml, write_atomic
 from hmrm_lab.studies.locks import Worker, guard, holder
 from hmrm_lab.studies.queue import Place
 

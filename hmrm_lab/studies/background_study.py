@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.store import read_json, to_json, to_toml, write_atomic
+from hmrm_lab.runtime.store import read_json, to_json, to_toml, write_atomic
 from hmrm_lab.studies.background import Phase, RunState
 from hmrm_lab.studies.locks import Worker, guard, holder
 from hmrm_lab.studies.queue import FOLDER, Place

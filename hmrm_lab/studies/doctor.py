@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.places import count_cores
 
 OPTIONAL = {

@@ -2,11 +2,11 @@
 
 from hmrm_lab.errors import DiskFullError, HmrmError, InputError
 from hmrm_lab.evaluation.failures import failure_of
+from hmrm_lab.evaluation.fold import unit_seed
 from hmrm_lab.evaluation.summary import collect_predictions
-from hmrm_lab.evaluation.unit import unit_seed
-from hmrm_lab.process import settle_process
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import RunFolder, refuse_full_disk
+from hmrm_lab.runtime.processes import settle_process
+from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.model_file import MODEL_NAME, save_model

@@ -14,15 +14,15 @@ from hmrm_lab.config import (
     override,
     parse_override,
 )
+from hmrm_lab.config.overrides import without_idle
+from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError, DiskFullError, FailedFoldsError, MixtureError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
 from hmrm_lab.evaluation.failures import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
-from hmrm_lab.overrides import without_idle
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.registry import systems
-from hmrm_lab.sections import FlowConfig
-from hmrm_lab.store import RunFolder, refuse_full_disk
+from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.watching import Watcher
 

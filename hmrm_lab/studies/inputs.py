@@ -17,7 +17,7 @@ from pathlib import Path
 from hmrm_lab.config import ExperimentConfig, override, parse_override
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import frames_for, load_clips
-from hmrm_lab.preparation.inputs import INPUTS
+from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.reporting.inputs_table import Cell, InputsFound
 from hmrm_lab.studies.harness import harness, read_maps, reason_of, run_each, seeds_and_rule
 from hmrm_lab.studies.watching import UNWATCHED, Watcher

@@ -17,7 +17,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.store import nearest_folder, parse_json
+from hmrm_lab.runtime.store import nearest_folder, parse_json
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 GUARD = "guard"  # of a folder, held for the moment in which somebody looks at its locks

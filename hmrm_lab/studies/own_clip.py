@@ -20,7 +20,7 @@ from hmrm_lab.faces.evaluate import clip_curve, reference_track
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.track import FaceTrack, find_faces
 from hmrm_lab.records import Clip, ClipKey
-from hmrm_lab.store import check_target, write_atomic_bytes
+from hmrm_lab.runtime.store import check_target, write_atomic_bytes
 
 NAME = "recording"  # in place of a data set
 SCENE_PX = 420

@@ -9,7 +9,7 @@ from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
 from hmrm_lab.errors import ConfigError, unknown_name
-from hmrm_lab.evaluation.executors import Executor, processes
+from hmrm_lab.evaluation.workers import Executor, processes
 
 EXECUTORS = ("processes", "dask")
 
@@ -65,7 +65,7 @@ def open_executor(
             "--executor dask takes one device, the same for every worker",
             mend="start one worker per GPU, and give --devices cuda",
         )
-    from hmrm_lab.evaluation.cluster import open_dask
+    from hmrm_lab.evaluation.dask import open_dask
 
     with open_dask(scheduler, jobs=jobs, device=devices[0]) as executor:
         yield executor

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.datasets.findings import shown
+from hmrm_lab.config.sections import FacesConfig
+from hmrm_lab.datasets.recordings.findings import shown
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.calibration import calibration_words
 from hmrm_lab.evaluation.occlusion import occlusion_falls
@@ -20,8 +21,7 @@ from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
 from hmrm_lab.records import CHANNELS, CLASSES, PX, Clip, FlowSet
 from hmrm_lab.registry import providers
-from hmrm_lab.sections import FacesConfig
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.own_clip import recording_clip
 from hmrm_lab.training.finetune import FineTuned
 from hmrm_lab.training.model_file import MODEL_NAME, load_model

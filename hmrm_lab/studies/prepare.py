@@ -9,11 +9,11 @@ import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips, whole_clips
-from hmrm_lab.preparation.flowset import compute_flowset, recorded_clips
+from hmrm_lab.preparation.maps import compute_flowset, recorded_clips
 from hmrm_lab.preparation.whole_clips import frames_for, with_whole_clips
 from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.reporting.contact_sheet import write_contact_sheet
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 
 Stage = Callable[[str, int, int], None]
 

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hmrm_lab.store import RunFolder, read_json, to_json, write_atomic
+from hmrm_lab.runtime.store import RunFolder, read_json, to_json, write_atomic
 from hmrm_lab.studies.locks import Worker, read_worker, try_lock, worker_of, write_worker
 
 FOLDER = ".background"

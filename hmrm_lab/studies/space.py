@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hmrm_lab.config.overrides import parse_override
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.overrides import parse_override
 
 if TYPE_CHECKING:
     import optuna

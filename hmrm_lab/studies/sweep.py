@@ -29,11 +29,11 @@ from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError, DivergedError, InputError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
+from hmrm_lab.evaluation.fold import Unit, run_unit
 from hmrm_lab.evaluation.splits import inner_subject_folds
-from hmrm_lab.evaluation.unit import Unit, run_unit
-from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import read_json, to_json, write_once
+from hmrm_lab.runtime.processes import workers
+from hmrm_lab.runtime.store import read_json, to_json, write_once
 from hmrm_lab.studies.cells import Cell
 
 Point = Mapping[str, Any]  # settings by name, such as {"model.width": 64, "model.depth": 4}

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Protocol
 
-from hmrm_lab.evaluation.desk import read_status
-from hmrm_lab.store import RunFolder
+from hmrm_lab.evaluation.fold_progress import read_status
+from hmrm_lab.runtime.store import RunFolder
 
 POLL_SECONDS = 1.0
 

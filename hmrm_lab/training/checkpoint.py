@@ -18,8 +18,8 @@ from torch import Tensor
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import parse_json
-from hmrm_lab.tensors import read_tensors, write_tensors
+from hmrm_lab.runtime.store import parse_json
+from hmrm_lab.runtime.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from hmrm_lab.training.learner import Learner

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.augment.motionmix import MapSource
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.flow.motion import MotionFromFrames, learnt_network
 from hmrm_lab.flow.normalise import normalise_live
-from hmrm_lab.models.multi_task import forward_tasks
+from hmrm_lab.models.layers import forward_tasks
 from hmrm_lab.preparation import require_frames
 from hmrm_lab.records import FlowSet
-from hmrm_lab.training.inputs import all_channels
+from hmrm_lab.training.augment.motionmix import MapSource
+from hmrm_lab.training.estimators import all_channels
 
 
 class FineTuned(nn.Module):

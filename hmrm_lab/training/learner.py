@@ -14,17 +14,15 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 import hmrm_lab.models  # noqa: F401  registers the systems
-from hmrm_lab.augment.geometry import jitter
-from hmrm_lab.augment.mixup import mix_clips
-from hmrm_lab.augment.motionmix import MapSource, MotionMix, template_masks
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config.sections import TrainingConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.normalise import select_channels
-from hmrm_lab.models.layers import in_bfloat16
-from hmrm_lab.models.multi_task import forward_tasks
+from hmrm_lab.models.layers import forward_tasks, in_bfloat16
 from hmrm_lab.records import CLASSES, FlowSet
 from hmrm_lab.registry import systems
-from hmrm_lab.sections import TrainingConfig
+from hmrm_lab.training.augment.motionmix import MapSource, MotionMix, mix_clips, template_masks
+from hmrm_lab.training.augment.warps import jitter
 from hmrm_lab.training.finetune import map_source, parameter_groups, with_flow
 from hmrm_lab.training.graphs import RecordedGradients
 from hmrm_lab.training.losses import MSWCE, balance_classes

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from hmrm_lab.config import ExperimentConfig, override
+from hmrm_lab.config.sections import DataConfig
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.flow.gru_attention.weights import SHIPPED
@@ -21,9 +22,8 @@ from hmrm_lab.preparation.cache import digest_of
 from hmrm_lab.preparation.motion import FORMAT, flow_identity
 from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.registry import datasets, systems
-from hmrm_lab.sections import DataConfig
-from hmrm_lab.store import cache_folder, check_cache
-from hmrm_lab.tensors import read_subjects, read_tensors, write_weights
+from hmrm_lab.runtime.store import cache_folder, check_cache
+from hmrm_lab.runtime.tensors import read_subjects, read_tensors, write_weights
 
 DRAWN = "synthetic"
 

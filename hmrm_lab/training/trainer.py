@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.augment.geometry import flip, shift
 from hmrm_lab.config import ExperimentConfig, refuse_bent
+from hmrm_lab.config.sections import EvaluationConfig
 from hmrm_lab.errors import DivergedError, InputError
 from hmrm_lab.flow.normalise import select_channels
-from hmrm_lab.models.estimator import Estimator
+from hmrm_lab.models.layers import Estimator
 from hmrm_lab.records import PX, Floats, FlowSet
-from hmrm_lab.sections import EvaluationConfig
+from hmrm_lab.training.augment.warps import flip, shift
 from hmrm_lab.training.checkpoint import Checkpoint
+from hmrm_lab.training.estimators import answer, fit_estimator, has_epochs, inputs_of
 from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.learner import Learner
-from hmrm_lab.training.one_step import answer, fit_estimator, has_epochs, inputs_of
 from hmrm_lab.training.pretrained import pretrained_weights, seen_subjects
 
 Classifier = Callable[[FlowSet], Floats]

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from hmrm_lab.augment.account import (
+from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.faces.regions import region_masks
+from hmrm_lab.flow.strain import motion_map
+from hmrm_lab.records import Clip, ClipKey, FlowSet
+from hmrm_lab.registry import flows
+from hmrm_lab.training.augment.motionmix import MotionMix, template_masks
+from hmrm_lab.training.augment.provenance import (
     Mixtures,
     distance_table,
     draw_mixtures,
@@ -12,14 +19,7 @@ from hmrm_lab.augment.account import (
     mix_pair,
     provenance_table,
 )
-from hmrm_lab.augment.crop_motion import crop_motion, steadied
-from hmrm_lab.augment.motionmix import MotionMix, template_masks
-from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.errors import ConfigError
-from hmrm_lab.faces.regions import region_masks
-from hmrm_lab.flow.strain import motion_map
-from hmrm_lab.records import Clip, ClipKey, FlowSet
-from hmrm_lab.registry import flows
+from hmrm_lab.training.augment.warps import crop_motion, steadied
 
 RNG = np.random.default_rng(0)
 

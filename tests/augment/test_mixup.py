@@ -2,8 +2,8 @@ import torch
 from conftest import make_flowset, quick_config
 from torch.nn import functional as F
 
-from hmrm_lab.augment.mixup import mix_clips
 from hmrm_lab.config import load_config
+from hmrm_lab.training.augment.motionmix import mix_clips
 from hmrm_lab.training.losses import MSWCE
 from hmrm_lab.training.trainer import fit
 

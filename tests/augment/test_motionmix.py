@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmrm_lab.augment.motionmix import MotionMix, mix_motion, template_masks
+from hmrm_lab.training.augment.motionmix import MotionMix, mix_motion, template_masks
 
 
 def make_mix(n: int = 12, **settings: object) -> MotionMix:

@@ -12,12 +12,12 @@ from hmrm_lab.config import override
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
-from hmrm_lab.models.estimator import Estimator
+from hmrm_lab.models.layers import Estimator
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
+from hmrm_lab.training.estimators import build_estimator
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.model_file import load_model, save_model
-from hmrm_lab.training.one_step import build_estimator
 from hmrm_lab.training.trainer import fit
 
 ESTIMATORS = [name for name in systems if systems[name].is_estimator]

@@ -18,21 +18,21 @@ import torch
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import load_config
-from hmrm_lab.datasets.coding import read_coding
-from hmrm_lab.datasets.flow_truth.files import read_flow
-from hmrm_lab.datasets.flow_truth.stored import read_frame
+from hmrm_lab.datasets.flow_pairs.flow_files import read_flow
+from hmrm_lab.datasets.flow_pairs.stored import read_frame
 from hmrm_lab.datasets.flowmaps import flowmaps
 from hmrm_lab.datasets.images import read_image
-from hmrm_lab.datasets.licensed import FRAMES
+from hmrm_lab.datasets.recordings.coding import read_coding
+from hmrm_lab.datasets.recordings.reader import FRAMES
 from hmrm_lab.datasets.synthetic.folders import ImageFrames, read_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import HmrmError, InputError
-from hmrm_lab.evaluation.desk import read_status
-from hmrm_lab.evaluation.logs import read_predictions
+from hmrm_lab.evaluation.fold_progress import read_status
+from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.faces.joblib_arrays import read_arrays as read_joblib
 from hmrm_lab.flow.gru_attention.weights import load_weights
 from hmrm_lab.preparation.cache import read_arrays
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.learner import Learner
 from hmrm_lab.training.model_file import load_model

@@ -6,7 +6,7 @@ import numpy as np
 from conftest import make_flowset
 from reporting.made_runs import make_run
 
-from hmrm_lab.evaluation.arriving import ArrivalReader
+from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.reporting.comparison import (

@@ -10,7 +10,7 @@ from conftest import make_flowset, quick_config, with_pictures
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import systems
-from hmrm_lab.store import to_toml
+from hmrm_lab.runtime.store import to_toml
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import fit
 

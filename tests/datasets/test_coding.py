@@ -10,9 +10,9 @@ import pytest
 import trees
 from openpyxl.styles import Font
 
-from hmrm_lab.datasets.findings import Survey
 from hmrm_lab.datasets.flowmaps import flowmaps
-from hmrm_lab.datasets.recordings import RECORDINGS
+from hmrm_lab.datasets.recordings.findings import Survey
+from hmrm_lab.datasets.recordings.overview import RECORDINGS
 from hmrm_lab.datasets.synthetic import read_clips
 from hmrm_lab.errors import InputError
 

@@ -4,23 +4,25 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.flow_truth import ProceduralPairs, TruePair
-from hmrm_lab.datasets.flow_truth.facial import FacialPairs, clip_pair, face_pictures
-from hmrm_lab.datasets.flow_truth.fields import (
+from hmrm_lab.datasets.flow_pairs import ProceduralPairs, TruePair
+from hmrm_lab.datasets.flow_pairs.facial import FacialPairs, clip_pair, face_pictures
+from hmrm_lab.datasets.flow_pairs.flow_files import write_flow
+from hmrm_lab.datasets.flow_pairs.flying_chairs import SPLIT_FILE, flying_chairs
+from hmrm_lab.datasets.flow_pairs.flying_things import flying_things
+from hmrm_lab.datasets.flow_pairs.folders import find_pairs
+from hmrm_lab.datasets.flow_pairs.pairs import degrade, with_noise
+from hmrm_lab.datasets.flow_pairs.procedural import (
+    MARGIN_PX,
+    SCALE,
     affine_field,
     draw_field,
     local_bumps,
     pixel_grid,
+    render,
     smooth_field,
 )
-from hmrm_lab.datasets.flow_truth.files import write_flow
-from hmrm_lab.datasets.flow_truth.flying_chairs import SPLIT_FILE, flying_chairs
-from hmrm_lab.datasets.flow_truth.flying_things import flying_things
-from hmrm_lab.datasets.flow_truth.folders import find_pairs
-from hmrm_lab.datasets.flow_truth.pairs import degrade, with_noise
-from hmrm_lab.datasets.flow_truth.procedural import MARGIN_PX, SCALE, render
-from hmrm_lab.datasets.flow_truth.stored import StoredPairs
-from hmrm_lab.datasets.flow_truth.textures import dead_leaves, procedural_pictures
+from hmrm_lab.datasets.flow_pairs.stored import StoredPairs
+from hmrm_lab.datasets.flow_pairs.textures import dead_leaves, procedural_pictures
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import trees
 
-from hmrm_lab.datasets.findings import Finding, Survey
-from hmrm_lab.datasets.protocols import megc2019
-from hmrm_lab.datasets.recordings import RECORDINGS
+from hmrm_lab.datasets.recordings.findings import Finding, Survey
+from hmrm_lab.datasets.recordings.overview import RECORDINGS, megc2019
 from hmrm_lab.datasets.walking import loose
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey

@@ -12,15 +12,15 @@ from importlib import import_module
 from typing import Any
 
 from hmrm_lab import cli
-from hmrm_lab.evaluation import loso, unit
-from hmrm_lab.evaluation.desk import Desk
+from hmrm_lab.evaluation import fold, loso
+from hmrm_lab.evaluation.fold_progress import Desk
 
 KILL = "HMRM_TEST_KILL"
 
 
 def hasty(*arguments: Any, **options: Any) -> dict[str, Any]:
     """A unit of work as ever, but for its checkpoints; imported by its name in workers."""
-    unit.Desk = partial(Desk, every_s=0.0)
+    fold.Desk = partial(Desk, every_s=0.0)
     return unit_as_ever(*arguments, **options)
 
 
@@ -56,7 +56,7 @@ def arm(module: str, attribute: str, number: str, moment: str) -> None:
     setattr(owner, name, armed)
 
 
-unit_as_ever = unit.run_unit
+unit_as_ever = fold.run_unit
 if __name__ == "__main__":
     from evaluation.killable import hasty as by_name  # not `__main__`, which workers do not have
 

@@ -8,9 +8,9 @@ from conftest import make_flowset, quick_config
 from evaluation.test_desk import write_status
 from reporting.made_runs import make_run
 
-from hmrm_lab.evaluation.arriving import NOTHING, ArrivalReader, FoldProgress
+from hmrm_lab.evaluation.live_progress import NOTHING, ArrivalReader, FoldProgress
 from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 
 FAILURE = {"kind": "diverged", "reason": "the loss is nan", "attempts": 1, "traceback": None}
 
@@ -74,12 +74,12 @@ def test_the_curve_of_a_fold_in_work_grows_with_every_look(run: RunFolder) -> No
 
 
 def test_a_finished_unit_is_read_once(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hmrm_lab.evaluation import arriving
+    from hmrm_lab.evaluation import live_progress
 
     read: list[str] = []
-    as_ever = arriving.read_json
+    as_ever = live_progress.read_json
     monkeypatch.setattr(
-        arriving, "read_json", lambda path: (read.append(path.name), as_ever(path))[1]
+        live_progress, "read_json", lambda path: (read.append(path.name), as_ever(path))[1]
     )
     reader = ArrivalReader(run)
     for _ in range(3):

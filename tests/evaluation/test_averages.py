@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hmrm_lab.datasets.protocols import megc2019
-from hmrm_lab.evaluation.averages import POOLED, PRESENT, ZERO, fold_scores, three_averages
+from hmrm_lab.datasets.recordings.overview import megc2019
 from hmrm_lab.evaluation.metrics import uf1_mean_over_folds
-from hmrm_lab.evaluation.simulated import simulated_predictions
+from hmrm_lab.evaluation.significance import POOLED, PRESENT, ZERO, fold_scores, three_averages
+from hmrm_lab.evaluation.simulate import simulated_predictions
 from hmrm_lab.records import PREDICTION_COLUMNS, Predictions
 
 

@@ -4,12 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hmrm_lab.datasets.protocols import megc2019
+from hmrm_lab.datasets.recordings.overview import megc2019
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.evaluation.chance import p_value, peeking_null, permuted, permuted_uf1
-from hmrm_lab.evaluation.peeking import blind_looks, uf1_by_looks
+from hmrm_lab.evaluation.peeking import (
+    blind_looks,
+    p_value,
+    peeking_null,
+    permuted,
+    permuted_uf1,
+    uf1_by_looks,
+)
 from hmrm_lab.evaluation.significance import pooled
-from hmrm_lab.evaluation.simulated import simulated_predictions
+from hmrm_lab.evaluation.simulate import simulated_predictions
 from hmrm_lab.records import Predictions
 
 

@@ -10,8 +10,8 @@ from evaluation import troubles
 
 from hmrm_lab.errors import ConfigError, HmrmError
 from hmrm_lab.evaluation import loso
-from hmrm_lab.evaluation.executors import Executor
-from hmrm_lab.store import RunFolder
+from hmrm_lab.evaluation.workers import Executor
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies import places
 from hmrm_lab.studies.experiment import run_experiment
 
@@ -57,7 +57,7 @@ def test_workers_that_die_cost_nothing_but_their_own_fold(
 
 
 def test_what_dask_lacks_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hmrm_lab.evaluation.cluster.PATIENCE", "1s")
+    monkeypatch.setattr("hmrm_lab.evaluation.dask.PATIENCE", "1s")
     with (
         pytest.raises(ConfigError, match=rf"no Dask scheduler answers at '{ABSENT}'.*; start"),
         places.open_executor("dask", jobs=1, devices=("cpu",), scheduler=ABSENT),

@@ -7,7 +7,7 @@ from conftest import make_clip_flowset, make_flowset, quick_config
 from torch import nn
 
 from hmrm_lab.evaluation.cost import ANSWERS, count_flops, count_parameters, time_inference
-from hmrm_lab.models.handcrafted import lbp
+from hmrm_lab.models.handcrafted import lbp_top
 from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.training.trainer import fit
@@ -75,7 +75,7 @@ def test_a_clip_is_described_anew_in_every_answer_that_is_timed(
     def counting(pixels: tuple[int, ...], margins: tuple[int, int, int]) -> None:
         described.append(len(pixels))
 
-    monkeypatch.setattr(lbp, "check_size", counting)  # asked once for every pattern on a plane
+    monkeypatch.setattr(lbp_top, "check_size", counting)  # asked once for every pattern on a plane
     fitted.classify(clips.take([0]))
     assert not described  # remembered from the training
     assert time_inference(fitted.classify, clips) > 0

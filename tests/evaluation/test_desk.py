@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import make_flowset, quick_config
 
-from hmrm_lab.evaluation.desk import Desk, RunStatus, read_status
 from hmrm_lab.evaluation.epoch_rules import RULES, Task
-from hmrm_lab.store import RunFolder
+from hmrm_lab.evaluation.fold_progress import Desk, RunStatus, read_status
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.watching import describe, watching
 

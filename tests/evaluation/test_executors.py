@@ -9,15 +9,15 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from reporting.made_runs import make_run
 
 from hmrm_lab.errors import DiskFullError, IncompleteRunError, InputError
-from hmrm_lab.evaluation import executors, loso
-from hmrm_lab.evaluation.executors import InProcess, Processes, processes
+from hmrm_lab.evaluation import loso, workers
 from hmrm_lab.evaluation.failures import CRASHED, MEMORY, failure_of
+from hmrm_lab.evaluation.fold import Unit
 from hmrm_lab.evaluation.splits import Fold
 from hmrm_lab.evaluation.summary import describe_failures, stamp
-from hmrm_lab.evaluation.unit import Unit
+from hmrm_lab.evaluation.workers import InProcess, Processes, processes
 from hmrm_lab.reporting.report import render_report
 from hmrm_lab.reporting.tables import note, paired_differences
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 
 FILES = ("metrics.json", "predictions.csv", "history.csv")
@@ -66,15 +66,15 @@ def test_a_worker_that_dies_with_nothing_to_do_costs_nothing(
 ) -> None:
     nobody = np.empty(0, np.int64)
     units = [Unit(Fold(f"toy/{number}", nobody, nobody), 0) for number in range(6)]
-    submit, dead = executors._Lane.submit, []
+    submit, dead = workers._Lane.submit, []
 
-    def found_dead(lane: executors._Lane, unit: Unit) -> object:
+    def found_dead(lane: workers._Lane, unit: Unit) -> object:
         if unit.fold.name == "toy/4" and not dead:
             dead.append(lane)
             raise BrokenProcessPool("a process in the process pool was terminated abruptly")
         return submit(lane, unit)
 
-    monkeypatch.setattr(executors._Lane, "submit", found_dead)
+    monkeypatch.setattr(workers._Lane, "submit", found_dead)
     found = list(processes(2)(troubles.where, units))
     assert sorted(unit.fold.name for unit, _ in found) == [unit.fold.name for unit in units]
     assert len({outcome["process"] for _, outcome in found}) == 3

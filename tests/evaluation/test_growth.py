@@ -5,7 +5,7 @@ import pytest
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.growth import growth_of, growth_table, moving_region, without_head
+from hmrm_lab.evaluation.magnification import growth_of, growth_table, moving_region, without_head
 from hmrm_lab.records import Clip, ClipKey
 
 

@@ -18,7 +18,11 @@ TESTS = Path(__file__).parents[1]
 FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
 SETTINGS = ("evaluation.epoch_rule=inner_subjects", "data.subjects=5", "training.epochs=3")
 RANDOM_KILLS = int(os.environ.get("HMRM_KILLS", "4"))
-STORE, DESK, FILES_OUT = "hmrm_lab.store", "hmrm_lab.evaluation.desk", "hmrm_lab.tensors"
+STORE, DESK, FILES_OUT = (
+    "hmrm_lab.runtime.store",
+    "hmrm_lab.evaluation.fold_progress",
+    "hmrm_lab.runtime.tensors",
+)
 LOSO, EXPERIMENT = "hmrm_lab.evaluation.loso", "hmrm_lab.studies.experiment"
 FINAL = "hmrm_lab.studies.final_model"
 OFTEN = (  # where a result could be lost or torn

@@ -10,8 +10,8 @@ import pytest
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.evaluation.audit_findings import FAULT, LEAK, OK, UNKNOWN, Check, Records
 from hmrm_lab.evaluation.duplicates import exact_twins, near_twins
-from hmrm_lab.evaluation.findings import FAULT, LEAK, OK, UNKNOWN, Check, Records
 from hmrm_lab.evaluation.leakage import audit_records, judge_weights
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.records import PROBABILITIES, ClipKey, FlowSet, digest_of_keys

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from hmrm_lab.cli import app
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.logs import read_predictions
+from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.evaluation.summary import summarise
 from hmrm_lab.studies.experiment import run_experiment
 

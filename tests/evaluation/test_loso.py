@@ -8,7 +8,7 @@ from hmrm_lab.errors import IncompleteRunError, InputError
 from hmrm_lab.evaluation import loso
 from hmrm_lab.evaluation.summary import collect_predictions, stamp, summarise_run
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment, write_figures
 
 FILES = ("metrics.json", "predictions.csv", "history.csv")

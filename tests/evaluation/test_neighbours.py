@@ -5,7 +5,7 @@ import pytest
 from conftest import make_flowset
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.neighbours import nearest_neighbours
+from hmrm_lab.evaluation.features import nearest_neighbours
 from hmrm_lab.records import ClipKey, FlowSet
 
 

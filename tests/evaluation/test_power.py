@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.protocols import megc2019
-from hmrm_lab.evaluation.power import power_table, simulate
+from hmrm_lab.datasets.recordings.overview import megc2019
 from hmrm_lab.evaluation.significance import pooled
+from hmrm_lab.evaluation.simulate import power_table, simulate
 from hmrm_lab.records import ClipKey
 
 CLIPS = {ClipKey("toy", f"s{n // 6:02d}", f"c{n}"): n % 3 for n in range(120)}

@@ -8,8 +8,8 @@ from conftest import make_flowset, make_framed_flowset, quick_config, with_pictu
 
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
+from hmrm_lab.evaluation.fold import Unit, control_labels, run_unit, unit_seed
 from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
-from hmrm_lab.evaluation.unit import Unit, control_labels, run_unit, unit_seed
 from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems
 

@@ -11,9 +11,9 @@ from conftest import make_flowset
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DivergedError, InputError
-from hmrm_lab.evaluation import unit as units
+from hmrm_lab.evaluation import fold as units
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 
 MARKS = "HMRM_TEST_MARKS"  # a folder where units leave how often they were tried
 SUBJECTS = 8

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.faces.apex import spot_apex
-from hmrm_lab.faces.cuts import same_scene, to_grey
+from hmrm_lab.faces.apex import same_scene, spot_apex, to_grey
 from hmrm_lab.faces.template import mean_face
 
 LATE, FLASH = 13, 4  # frames; the apexes of these clips lie between

@@ -11,12 +11,12 @@ import pytest
 
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.faces import dlib68, extras, mtcnn_networks
-from hmrm_lab.faces.cached import CachedFaces, face_file, store_face
 from hmrm_lab.faces.face import Face
 from hmrm_lab.faces.joblib_arrays import read_arrays
+from hmrm_lab.faces.landmarks import CachedFaces, face_file, store_face
 from hmrm_lab.faces.template import face_in_frame
 from hmrm_lab.registry import providers
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 
 
 @pytest.mark.parametrize("name", ["dlib", "mtcnn"])

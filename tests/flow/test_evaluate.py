@@ -5,11 +5,18 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.flow_truth.files import write_flow
+from hmrm_lab.datasets.flow_pairs.flow_files import write_flow
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.evaluate import errors_of, evaluate, evaluate_trials
-from hmrm_lab.flow.trials import FACIAL, clip_trials, facial_trials, procedural_trials
+from hmrm_lab.flow.evaluate import (
+    FACIAL,
+    clip_trials,
+    errors_of,
+    evaluate,
+    evaluate_trials,
+    facial_trials,
+    procedural_trials,
+)
 from hmrm_lab.registry import flows
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hmrm_lab.datasets.flow_truth.facial import face_pictures, facial_field, moved_face
-from hmrm_lab.datasets.flow_truth.pairs import as_bytes, with_noise
-from hmrm_lab.datasets.flow_truth.textures import procedural_pictures
+from hmrm_lab.datasets.flow_pairs.facial import face_pictures, facial_field, moved_face
+from hmrm_lab.datasets.flow_pairs.pairs import as_bytes, with_noise
+from hmrm_lab.datasets.flow_pairs.textures import procedural_pictures
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.gru_attention.weights import SHIPPED, load_weights, save_weights
 from hmrm_lab.registry import flows
-from hmrm_lab.tensors import PROCEDURAL, read_subjects
+from hmrm_lab.runtime.tensors import PROCEDURAL, read_subjects
 
 SEED = 40_000  # neither trained nor evaluated on
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import make_flowset, make_framed_flowset
 
+from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow import motion
 from hmrm_lab.flow.motion import MotionFromFrames, learnt_network, motion_maps
@@ -13,7 +14,6 @@ from hmrm_lab.flow.normalise import normalise_live, normalise_maps, root, select
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.records import PX
 from hmrm_lab.registry import flows
-from hmrm_lab.sections import FlowConfig
 
 GRU = FlowConfig(name="gru_attention")
 

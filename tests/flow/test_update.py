@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from hmrm_lab.flow.gru_attention.encoder import convex_upsample
 from hmrm_lab.flow.gru_attention.gradients import (
     GradientSteps,
     gradient_products,
@@ -11,7 +12,6 @@ from hmrm_lab.flow.gru_attention.gradients import (
     warp,
 )
 from hmrm_lab.flow.gru_attention.update import AdditiveAttention, ConvGRU
-from hmrm_lab.flow.gru_attention.upsample import convex_upsample
 
 
 def seeded(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -14,7 +14,7 @@ import torch
 from models.scan_cases import check_agreement, random_case
 from torch import Tensor
 
-from hmrm_lab.models.selective_scan import _flat, triton_scan
+from hmrm_lab.models.scan import _flat, triton_scan
 
 
 class Interpreted(torch.autograd.Function):

@@ -6,7 +6,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from hmrm_lab.models.selective_scan import selective_scan
+from hmrm_lab.models.scan import selective_scan
 
 
 def draw(

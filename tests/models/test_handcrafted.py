@@ -12,15 +12,15 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.handcrafted import nested_svm
 from hmrm_lab.models.handcrafted.bi_woof import weighted_orientations
 from hmrm_lab.models.handcrafted.clbp_top import completed_planes
-from hmrm_lab.models.handcrafted.lbp import (
+from hmrm_lab.models.handcrafted.lbp_top import (
     PLANES,
     UNIFORM,
     Radii,
     block_histograms,
     pattern_codes,
+    three_planes,
     uniform_labels,
 )
-from hmrm_lab.models.handcrafted.lbp_top import three_planes
 from hmrm_lab.models.handcrafted.mdmo import main_directions
 from hmrm_lab.models.handcrafted.nested_svm import (
     PAIRS,
@@ -30,7 +30,7 @@ from hmrm_lab.models.handcrafted.nested_svm import (
     standardise_by,
 )
 from hmrm_lab.models.handcrafted.stlbp_ip import line_codes, projected_patterns
-from hmrm_lab.models.remembered import remembered
+from hmrm_lab.models.layers import remembered
 
 XY = PLANES[0]
 ONE = Radii(1, 1)

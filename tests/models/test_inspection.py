@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.models.compared.ststnet import STSTNet
 from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.models.inspection import look_inside, mixing_matrices, steps_by_region
+from hmrm_lab.models.networks.ststnet import STSTNet
 from hmrm_lab.models.region_fusion import SelfAttention
-from hmrm_lab.models.selective_scan import selective_scan
+from hmrm_lab.models.scan import selective_scan
 
 FINE = "fine_encoder.mamba.blocks.0.scan"
 BATCH = 2

@@ -7,7 +7,7 @@ from conftest import quick_config
 
 from hmrm_lab.config import FlowConfig
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.evaluation.growth import growth_of, moving_region
+from hmrm_lab.evaluation.magnification import growth_of, moving_region
 from hmrm_lab.flow.normalise import normalise_maps
 from hmrm_lab.models.ammsm.inspection import magnified
 from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, UNet, magnification_loss

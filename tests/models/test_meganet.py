@@ -8,8 +8,7 @@ from conftest import make_flowset, quick_config
 from torch.nn import functional as F
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.models.gradient_attention import GradientAttention, gradient_size
-from hmrm_lab.models.meganet import MEGANet, attention_maps
+from hmrm_lab.models.meganet import GradientAttention, MEGANet, attention_maps, gradient_size
 from hmrm_lab.registry import systems
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import fit

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.selective_scan import selective_scan
-from hmrm_lab.models.selective_scan.inside import closed_form_matrix, scan_matrix, trace_scan
+from hmrm_lab.models.scan import selective_scan
+from hmrm_lab.models.scan.inside import closed_form_matrix, scan_matrix, trace_scan
 
 L, D, N = 9, 3, 4
 

@@ -13,15 +13,9 @@ from torch import Tensor
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models import machine_code as block_code
 from hmrm_lab.models import vector_math
-from hmrm_lab.models.selective_scan import (
-    blocks,
-    choose_backend,
-    machine_code,
-    selective_scan,
-)
-from hmrm_lab.models.selective_scan.fused import fused_scan
-from hmrm_lab.models.selective_scan.loop import scan_loop
-from hmrm_lab.models.selective_scan.reference import scan_reference
+from hmrm_lab.models.scan import blocks, choose_backend, machine_code, selective_scan
+from hmrm_lab.models.scan.fused import fused_scan
+from hmrm_lab.models.scan.loop import scan_loop, scan_reference
 
 SCANS = [scan_reference, scan_loop]
 FAST = ["loop", "fused"]

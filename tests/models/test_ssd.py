@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.ammsm.ssd import CHUNK, SSD, ssd, ssd_chunked, ssd_reference
-from hmrm_lab.models.selective_scan import selective_scan
+from hmrm_lab.models.scan import selective_scan
 
 CHUNKS = (1, 4, 7, CHUNK)
 

@@ -8,10 +8,16 @@ from conftest import Pixels, make_flowset, with_pictures
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.pictures.disturbed import disturbed, remembering
-from hmrm_lab.pictures.kept import Condition, measure, rise_and_fall, rising_clips
-from hmrm_lab.preparation.inputs import INPUTS, given, kept_of, likeness, look_at
-from hmrm_lab.preparation.inputs import measure as measure_inputs
+from hmrm_lab.preparation.disturbed import (
+    Condition,
+    disturbed,
+    measure,
+    remembering,
+    rise_and_fall,
+    rising_clips,
+)
+from hmrm_lab.preparation.network_inputs import INPUTS, given, kept_of, likeness, look_at
+from hmrm_lab.preparation.network_inputs import measure as measure_inputs
 from hmrm_lab.records import CLASSES, Clip, ClipKey
 from hmrm_lab.registry import flows
 

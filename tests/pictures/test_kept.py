@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.pictures.kept import (
+from hmrm_lab.preparation.disturbed import (
     FRAMES,
     PEAK_PX,
     Condition,

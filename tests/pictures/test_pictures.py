@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.pictures.dynamic_image import dynamic_image, rank_weights, slope_weights
-from hmrm_lab.pictures.mesti import hump_weights, mesti
-from hmrm_lab.pictures.pooling import pool
+from hmrm_lab.preparation.dynamic_image import (
+    dynamic_image,
+    hump_weights,
+    mesti,
+    pool,
+    rank_weights,
+    slope_weights,
+)
 
 PICTURES = [dynamic_image, mesti]
 LENGTHS = [2, 3, 4, 7, 16, 61]

@@ -7,7 +7,7 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.evaluation.splits import leave_one_subject_out
 from hmrm_lab.records import CLASSES, PROBABILITIES, ClipKey, FlowSet
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import write_figures
 
 ENVIRONMENT = {

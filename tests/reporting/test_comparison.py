@@ -13,13 +13,12 @@ import pytest
 from conftest import make_flowset
 from made_runs import make_run, two_sets
 
-from hmrm_lab.cards import Card
 from hmrm_lab.evaluation import ranks
 from hmrm_lab.evaluation.ranks import LEAST_SETS, nemenyi, rank_systems
 from hmrm_lab.evaluation.significance import holm, permutation_test
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import ClipKey, FlowSet
-from hmrm_lab.registry import Entry, systems
+from hmrm_lab.registry import Card, Entry, systems
 from hmrm_lab.reporting import published as claims
 from hmrm_lab.reporting.comparison import (
     HONEST,
@@ -41,7 +40,7 @@ from hmrm_lab.reporting.comparison_figures import (
 )
 from hmrm_lab.reporting.comparison_page import render_comparison, write_comparison
 from hmrm_lab.reporting.comparison_words import lead, result_words
-from hmrm_lab.store import RunFolder, read_json, to_json
+from hmrm_lab.runtime.store import RunFolder, read_json, to_json
 
 RIGHT = {"hmrm": 0.8, "ststnet": 0.75, "guess": 0.4, "vectors": 0.6}
 

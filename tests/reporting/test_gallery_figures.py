@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.pictures.dynamic_image import rank_weights
-from hmrm_lab.pictures.mesti import hump_weights
+from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
 from hmrm_lab.reporting.gallery_figures import (
     ABOVE,
     BELOW,

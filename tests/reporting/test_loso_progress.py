@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hmrm_lab.evaluation.arriving import Arrived, FoldProgress
+from hmrm_lab.evaluation.live_progress import Arrived, FoldProgress
 from hmrm_lab.reporting.loso_progress import (
     confusion_cells,
     loss_curves,

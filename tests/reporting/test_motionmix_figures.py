@@ -8,8 +8,6 @@ import pandas as pd
 import pytest
 from plotly import graph_objects as go
 
-from hmrm_lab.augment.account import mix_pair
-from hmrm_lab.augment.motionmix import template_masks
 from hmrm_lab.reporting.motionmix_figures import (
     SIDE_PX,
     blend_figure,
@@ -23,6 +21,8 @@ from hmrm_lab.reporting.motionmix_figures import (
     outlined,
     scale_of,
 )
+from hmrm_lab.training.augment.motionmix import template_masks
+from hmrm_lab.training.augment.provenance import mix_pair
 
 MASK = template_masks(28).any(0)
 

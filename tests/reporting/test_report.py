@@ -8,7 +8,7 @@ import pytest
 from conftest import make_flowset
 from reporting.made_runs import make_run, two_sets
 
-from hmrm_lab.evaluation.arriving import ArrivalReader
+from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.reporting.report import render_report, write_report

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmrm_lab.models.selective_scan.inside import ScanTrace, trace_scan
+from hmrm_lab.models.scan.inside import ScanTrace, trace_scan
 from hmrm_lab.reporting.scan_figures import (
     impulse_figure,
     matrix_figure,

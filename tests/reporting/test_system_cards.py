@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from hmrm_lab.cards import Card
-from hmrm_lab.registry import Registry, systems
+from hmrm_lab.registry import Card, Registry, systems
 from hmrm_lab.reporting import system_cards
 from hmrm_lab.reporting.system_cards import cards_page
 

@@ -8,9 +8,8 @@ import torch
 from test_cli import hmrm
 from torch import Tensor, nn
 
-from hmrm_lab.cards import Card
 from hmrm_lab.errors import ConfigError, DivergedError
-from hmrm_lab.registry import Entry, systems
+from hmrm_lab.registry import Card, Entry, systems
 from hmrm_lab.reporting.comparison import HONEST, NULL, NULL_WITHIN, ORACLE, comparison_table
 from hmrm_lab.studies.compare import (
     plan_comparison,

@@ -14,7 +14,7 @@ from searched_toy import BEST, NAME, distance, registered
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError, InputError, Stopped
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import read_json
+from hmrm_lab.runtime.store import read_json
 from hmrm_lab.studies import space, supernet
 from hmrm_lab.studies.evolve import (
     Evolution,

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from hmrm_lab.config import override
+from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.summary import flow_of
-from hmrm_lab.sections import FlowConfig
 from hmrm_lab.studies.compare import plan_comparison
 from hmrm_lab.studies.harness import harness
 from hmrm_lab.studies.inputs import plan_inputs

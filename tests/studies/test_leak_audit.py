@@ -13,19 +13,19 @@ from reporting.made_runs import make_run, two_sets
 from test_cli import hmrm
 
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.evaluation.findings import FAULT, LEAK, OK, UNKNOWN, Records
+from hmrm_lab.evaluation.audit_findings import FAULT, LEAK, OK, UNKNOWN, Records
 from hmrm_lab.evaluation.leakage import audit_records, judge_weights
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
 from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.tables import note
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.runtime.tensors import PROCEDURAL
+from hmrm_lab.runtime.tensors import UNKNOWN as UNSTATED
 from hmrm_lab.studies import audit as audit_module
 from hmrm_lab.studies.audit import as_dict, audit_run, check_normaliser, found_wrong, judge_control
 from hmrm_lab.studies.audit_files import read_data, read_units
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.tensors import PROCEDURAL
-from hmrm_lab.tensors import UNKNOWN as UNSTATED
 
 QUICK = ("training.epochs=2", "data.subjects=3", "data.clips=9")
 

@@ -11,6 +11,7 @@ from conftest import make_flowset, make_framed_flowset, quick_config, tuned_conf
 from reporting.made_runs import make_run
 from safetensors.torch import load_file
 
+from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import DivergedError, HmrmError, InputError
@@ -19,8 +20,7 @@ from hmrm_lab.faces.regions import PARTS, reduce_masks
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.records import CLASSES, RELATIVE, Clip, ClipKey, FlowSet
-from hmrm_lab.sections import FacesConfig
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import find_run, predict_recording, settle_flow
 from hmrm_lab.training.learner import build_model

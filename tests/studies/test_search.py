@@ -9,8 +9,8 @@ import pytest
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.errors import ConfigError, InputError, Stopped
-from hmrm_lab.process import workers
 from hmrm_lab.records import FlowSet
+from hmrm_lab.runtime.processes import workers
 from hmrm_lab.studies import search as search_module
 from hmrm_lab.studies import space
 from hmrm_lab.studies.cells import on_front

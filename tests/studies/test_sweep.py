@@ -10,7 +10,7 @@ from conftest import make_flowset, quick_config
 from hmrm_lab.errors import ConfigError, DivergedError, InputError
 from hmrm_lab.evaluation.metrics import confusion_of, uf1
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import read_json
+from hmrm_lab.runtime.store import read_json
 from hmrm_lab.studies import background_sweep
 from hmrm_lab.studies import sweep as sweep_module
 from hmrm_lab.studies.background_sweep import BackgroundSweep

@@ -10,7 +10,7 @@ from conftest import make_flowset, quick_config
 from hmrm_lab.errors import FailedFoldsError
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import FlowSet
-from hmrm_lab.store import RunFolder, read_json
+from hmrm_lab.runtime.store import RunFolder, read_json
 from hmrm_lab.studies import unseal as unseal_module
 from hmrm_lab.studies.experiment import write_figures
 from hmrm_lab.studies.sweep import Sweep, begin

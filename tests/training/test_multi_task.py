@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from training.test_graphs import Recorder
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.models.multi_task import MultiTask, forward_tasks
+from hmrm_lab.models.layers import MultiTask, forward_tasks
 from hmrm_lab.training import learner
 from hmrm_lab.training.graphs import FIRST_AS_IT_IS, RecordedGradients
 from hmrm_lab.training.learner import Learner, build_learner, build_model

@@ -13,7 +13,7 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
 from hmrm_lab.preparation.motion import _estimator
 from hmrm_lab.records import PX, RELATIVE
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.training.pretrained import starting_weights
 from hmrm_lab.training.trainer import fit

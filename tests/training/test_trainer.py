@@ -11,8 +11,8 @@ from hmrm_lab.errors import ConfigError, DivergedError
 from hmrm_lab.models.handcrafted.bi_woof import weighted_orientations
 from hmrm_lab.models.handcrafted.mdmo import main_directions
 from hmrm_lab.records import PX, RELATIVE, FlowSet
+from hmrm_lab.training.estimators import inputs_of
 from hmrm_lab.training.learner import WeightAverage, _schedule, split_batches
-from hmrm_lab.training.one_step import inputs_of
 from hmrm_lab.training.trainer import classify, fit
 
 
@@ -130,7 +130,7 @@ def test_the_average_of_weights_follows_slowly() -> None:
 
 
 def test_warm_up_and_cosine(toy_flowset: FlowSet) -> None:
-    from hmrm_lab.sections import TrainingConfig
+    from hmrm_lab.config.sections import TrainingConfig
 
     training = TrainingConfig(epochs=10, schedule="cosine", warmup_epochs=2)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

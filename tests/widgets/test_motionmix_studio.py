@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation import compute_flowset
 from hmrm_lab.records import Clip, FlowSet
-from hmrm_lab.sections import FlowConfig
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 

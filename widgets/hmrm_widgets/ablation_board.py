@@ -11,7 +11,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.reporting.ablation_figures import forest_figure
 from hmrm_lab.reporting.ablation_table import ablation_caption, ablation_table, ablation_words
 from hmrm_lab.reporting.tables import ALL
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.ablate import (
     PAPER,
     Variant,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import ipywidgets as w
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.arriving import Arrived
+from hmrm_lab.evaluation.live_progress import Arrived
 from hmrm_lab.reporting.loso_progress import confusion_cells, loss_curves, progress_bar
 from hmrm_lab.reporting.sweep_figures import (
     CAPTION,

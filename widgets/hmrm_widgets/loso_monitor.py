@@ -8,7 +8,7 @@ import ipywidgets as w
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import HmrmError
-from hmrm_lab.evaluation.arriving import ArrivalReader, Arrived
+from hmrm_lab.evaluation.live_progress import ArrivalReader, Arrived
 from hmrm_lab.reporting.loso_progress import (
     confusion_cells,
     loss_curves,

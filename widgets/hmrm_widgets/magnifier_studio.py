@@ -9,7 +9,7 @@ import ipywidgets as w
 import torch
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.growth import growth_of, moving_region
+from hmrm_lab.evaluation.magnification import growth_of, moving_region
 from hmrm_lab.models.ammsm.ammsm import AMMSM
 from hmrm_lab.models.ammsm.choice import Choice, make_choice
 from hmrm_lab.models.ammsm.inspection import magnified, surviving_tokens

@@ -9,9 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
-from hmrm_lab.augment.account import join_masks, mix_pair
-from hmrm_lab.augment.crop_motion import crop_motion, steadied
-from hmrm_lab.augment.motionmix import template_masks
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.records import CLASSES, MASKS, Clip, Floats, FlowSet
@@ -26,6 +23,9 @@ from hmrm_lab.reporting.motionmix_figures import (
     scale_words,
 )
 from hmrm_lab.reporting.pictures import Mode, jpeg_bytes
+from hmrm_lab.training.augment.motionmix import template_masks
+from hmrm_lab.training.augment.provenance import join_masks, mix_pair
+from hmrm_lab.training.augment.warps import crop_motion, steadied
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row

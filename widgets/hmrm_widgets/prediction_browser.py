@@ -33,7 +33,7 @@ from hmrm_lab.reporting.pictures import (
     unit_words,
 )
 from hmrm_lab.reporting.probability_svg import probability_svg
-from hmrm_lab.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import ipywidgets as w
 
-from hmrm_lab.augment.crop_motion import steadied
 from hmrm_lab.models.tokens import region_boxes, region_motion, region_names
 from hmrm_lab.records import CLASSES, RELATIVE, Clip, Floats, FlowSet
 from hmrm_lab.reporting.flow_colour import Image
@@ -17,6 +16,7 @@ from hmrm_lab.reporting.region_figures import (
     token_grid_html,
     token_order,
 )
+from hmrm_lab.training.augment.warps import steadied
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.synthetic import features, skin
+from hmrm_lab.datasets.synthetic.action_units import Stream, generator
 from hmrm_lab.datasets.synthetic.geometry import Floats, floats, subject_landmarks
 from hmrm_lab.datasets.synthetic.painting import blend, blob, noise, region
-from hmrm_lab.datasets.synthetic.streams import Stream, generator
-from hmrm_lab.datasets.synthetic.traits import Traits, draw_traits
+from hmrm_lab.datasets.synthetic.recipes import Traits, draw_traits
 
 
 @lru_cache(maxsize=512)

@@ -19,7 +19,7 @@ from hmrm_lab.datasets.synthetic.painting import (
     stroke,
     window,
 )
-from hmrm_lab.datasets.synthetic.traits import Traits
+from hmrm_lab.datasets.synthetic.recipes import Traits
 
 _SIDES = (np.arange(68), MIRROR)
 _BLACK = colour(24, 16, 14)

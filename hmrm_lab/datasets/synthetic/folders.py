@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.coding import Row, class_of, find_name, read_coding, whole
-from hmrm_lab.datasets.findings import shown
 from hmrm_lab.datasets.images import RecordedFrames, read_image
+from hmrm_lab.datasets.recordings.coding import Row, class_of, find_name, read_coding, whole
+from hmrm_lab.datasets.recordings.findings import shown
 from hmrm_lab.datasets.synthetic.geometry import Floats
 from hmrm_lab.datasets.walking import Tree, check_name, order_frames
 from hmrm_lab.errors import InputError

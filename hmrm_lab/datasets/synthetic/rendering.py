@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.datasets.synthetic.action_units import Stream, key
 from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks, neutral_texture
 from hmrm_lab.datasets.synthetic.geometry import Floats
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE
 from hmrm_lab.datasets.synthetic.recipes import Script
-from hmrm_lab.datasets.synthetic.streams import Stream, key
 
 DRAWING = 1
 """Part of the name of every cache of drawn clips: raise it when the same arguments draw others."""

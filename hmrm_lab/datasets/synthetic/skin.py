@@ -15,7 +15,7 @@ from hmrm_lab.datasets.synthetic.painting import (
     noise,
     stroke,
 )
-from hmrm_lab.datasets.synthetic.traits import Traits
+from hmrm_lab.datasets.synthetic.recipes import Traits
 
 SIDES = (np.arange(68), MIRROR)
 """Index maps: a part is painted with the first, and again with the second on the other side."""

@@ -12,9 +12,9 @@ from hmrm_lab.flow.estimator import FlowEstimator, check_pairs
 from hmrm_lab.flow.gru_attention.correlation import CorrelationKind
 from hmrm_lab.flow.gru_attention.estimator import GRUFlow
 from hmrm_lab.flow.gru_attention.weights import SHIPPED, load_weights
-from hmrm_lab.process import keep_memory
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import flows
+from hmrm_lab.runtime.processes import keep_memory
 
 
 @flows.register("gru_attention", source="HMRM 3.1.1 (GRU-AOFE); pre-trained on procedural pairs")

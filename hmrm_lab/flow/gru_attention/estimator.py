@@ -15,7 +15,7 @@ from hmrm_lab.flow.gru_attention.correlation import (
     Warped,
     correlation,
 )
-from hmrm_lab.flow.gru_attention.encoder import Encoder
+from hmrm_lab.flow.gru_attention.encoder import ConvexUpsampler, Encoder
 from hmrm_lab.flow.gru_attention.gradients import (
     CELL,
     GradientSteps,
@@ -24,7 +24,6 @@ from hmrm_lab.flow.gru_attention.gradients import (
     smoothed,
 )
 from hmrm_lab.flow.gru_attention.update import AttentionKind, Update, tanh
-from hmrm_lab.flow.gru_attention.upsample import ConvexUpsampler
 
 COARSE, FINE = 8, 4  # pixels of the frame to a cell of the flow
 FAINTEST = 2 / 255  # a frame of less contrast than this shows nothing

@@ -6,7 +6,7 @@ from typing import Any
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.gru_attention.estimator import GRUFlow
-from hmrm_lab.tensors import read_header, read_tensors, write_weights
+from hmrm_lab.runtime.tensors import read_header, read_tensors, write_weights
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "gru_attention.safetensors"
 

@@ -6,7 +6,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.cards import Card
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.ammsm.choice import (
     ALPHA_RANGE,
@@ -22,11 +21,10 @@ from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, magnification_
 from hmrm_lab.models.ammsm.spatial_stream import SpatialStream
 from hmrm_lab.models.ammsm.ssd import SsdBackend
 from hmrm_lab.models.ammsm.temporal_stream import TemporalStream, select_tokens
-from hmrm_lab.models.compared.pictures import Width
-from hmrm_lab.models.layers import Dropout
-from hmrm_lab.models.options import Dropped, Features, Layers
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers
+from hmrm_lab.models.networks.pictures import Width
 from hmrm_lab.records import CLASSES
-from hmrm_lab.registry import Recipe, systems
+from hmrm_lab.registry import Card, Recipe, systems
 
 CITATION = (
     "Liu et al., AMMSM: Adaptive Motion Magnification and Sparse Mamba for Micro-Expression"

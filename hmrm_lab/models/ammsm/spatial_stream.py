@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from hmrm_lab.models.compared.pictures import begin_as_he, count_filters, enlarge
-from hmrm_lab.models.compared.residual import STAGES, STEM, pooled_stem, stage
 from hmrm_lab.models.layers import Linear
+from hmrm_lab.models.networks.pictures import begin_as_he, count_filters, enlarge
+from hmrm_lab.models.networks.resnet import STAGES, STEM, pooled_stem, stage
 
 SIDE = 56  # pixels: after stem and two stages the map is 7 x 7, as temporal tokens are then
 BLOCKS = 2  # of each stage of ResNet18

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.grained_mamba import initial_dt_bias
 from hmrm_lab.models.layers import Linear
-from hmrm_lab.models.selective_scan.mamba_ssm import INSTALL
+from hmrm_lab.models.scan.triton_scan import INSTALL
 
 SsdBackend = Literal["auto", "reference", "chunked", "mamba_ssm"]
 

@@ -4,10 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from hmrm_lab.cards import Card
-from hmrm_lab.models.estimator import Estimator, Inputs
 from hmrm_lab.models.handcrafted.described import OF_CLIPS, described_clips
-from hmrm_lab.models.handcrafted.lbp import (
+from hmrm_lab.models.handcrafted.lbp_top import (
     PLANES,
     TIE,
     UNIFORM,
@@ -17,9 +15,9 @@ from hmrm_lab.models.handcrafted.lbp import (
     points_round,
     uniform_labels,
 )
-from hmrm_lab.models.options import Blocks, InnerFolds, Radius
+from hmrm_lab.models.layers import Blocks, Estimator, InnerFolds, Inputs, Radius
 from hmrm_lab.records import Floats
-from hmrm_lab.registry import systems
+from hmrm_lab.registry import Card, systems
 
 CARD = Card(
     takes="clip",

@@ -1,23 +1,18 @@
 """LBP-TOP: local binary patterns on three planes through a clip (Zhao and Pietikainen 2007)."""
 
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from math import cos, floor, pi, sin
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hmrm_lab.cards import Card
-from hmrm_lab.models.estimator import Estimator, Inputs
-from hmrm_lab.models.handcrafted.described import OF_CLIPS, described_clips
-from hmrm_lab.models.handcrafted.lbp import (
-    PLANES,
-    UNIFORM,
-    Radii,
-    block_histograms,
-    pattern_codes,
-    uniform_labels,
-)
-from hmrm_lab.models.options import Blocks, InnerFolds, Radius
-from hmrm_lab.records import Floats
-from hmrm_lab.registry import systems
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.models.handcrafted.described import OF_CLIPS, block_numbers, described_clips
+from hmrm_lab.models.layers import Blocks, Estimator, InnerFolds, Inputs, Radius
+from hmrm_lab.records import Floats, Ints
+from hmrm_lab.registry import Card, systems
 
 CARD = Card(
     takes="clip",
@@ -52,3 +47,127 @@ def three_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Fl
         for plane in PLANES
     ]
     return np.concatenate([table.ravel() for table in tables])
+
+
+POINTS = 8
+UNIFORM = POINTS * (POINTS - 1) + 3  # labels
+TIE = 1e-3  # gray levels; interpolated points of an even surface differ from it by rounding
+T, Y, X = range(3)  # axes of a clip (T, H, W)
+PLANES = ((Y, X), (T, X), (T, Y))  # XY, XT, YT: up and right
+
+
+@dataclass(frozen=True)
+class Radii:
+    """How far the points are, in pixels and in frames."""
+
+    space: int
+    time: int
+
+    def along(self, axis: int) -> int:
+        return self.time if axis == T else self.space
+
+    @property
+    def margins(self) -> tuple[int, int, int]:
+        return self.time, self.space, self.space
+
+
+def points_round(
+    volume: Floats, plane: tuple[int, int], radii: Radii, margins: tuple[int, int, int]
+) -> Iterator[Floats]:
+    """The eight points round every pixel that has all of them, less the pixel itself.
+
+    The first lies along the plane's second axis, the others follow against the sense of a clock if
+    the first axis points down. Points between pixels are interpolated linearly.
+
+    Shapes
+    ------
+    volume : (T, H, W) float32
+    yields : (T - 2 mt, H - 2 my, W - 2 mx); m are the margins
+    """
+    check_size(volume.shape, margins)
+    up, right = plane
+    centre = _moved(volume, margins, (0, 0, 0))
+    for point in range(POINTS):
+        angle = 2 * pi * point / POINTS
+        place = [0.0, 0.0, 0.0]
+        place[up] = -radii.along(up) * sin(angle)
+        place[right] = radii.along(right) * cos(angle)
+        corners = _corners(place)
+        yield sum(w * _moved(volume, margins, at) for at, w in corners) - centre
+
+
+def pattern_codes(
+    volume: Floats,
+    plane: tuple[int, int],
+    radii: Radii,
+    margins: tuple[int, int, int] | None = None,
+) -> NDArray[np.int64]:
+    """The code 0..255 of every pixel within the margins; see `points_round`."""
+    differences = points_round(volume, plane, radii, margins or radii.margins)
+    return codes_of(difference >= -TIE for difference in differences)
+
+
+def codes_of(bits: Iterator[NDArray[np.bool_]]) -> NDArray[np.int64]:
+    """The number whose bits these are, the lowest first."""
+    code: NDArray[np.int64] = np.asarray(
+        sum(bit.astype(np.int64) << place for place, bit in enumerate(bits))
+    )
+    return code
+
+
+@lru_cache(maxsize=1)
+def uniform_labels() -> Ints:
+    """The label of every code, (256,): uniform ones 0..57 in their order, the others 58."""
+    labels = np.full(2**POINTS, UNIFORM - 1, dtype=np.int64)
+    known = 0
+    for code in range(2**POINTS):
+        bits = [code >> place & 1 for place in range(POINTS)]
+        if sum(bits[place] != bits[place - 1] for place in range(POINTS)) <= 2:
+            labels[code] = known
+            known += 1
+    return labels
+
+
+def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:
+    """How often each label is in each block of the last two axes, as shares of the block.
+
+    Shapes
+    ------
+    labels : (T, H, W), 0..count-1
+    returns : (blocks, blocks, count) float32, each block sums to 1
+    """
+    _, height, width = labels.shape
+    block = block_numbers(height, width, blocks)
+    counts = np.bincount((block[None] * count + labels).ravel(), minlength=blocks**2 * count)
+    table = counts.reshape(blocks, blocks, count)
+    return (table / table.sum(-1, keepdims=True)).astype(np.float32)
+
+
+def check_size(shape: tuple[int, ...], margins: tuple[int, int, int]) -> None:
+    """A `ConfigError` where not one pixel has all its points."""
+    if any(size <= 2 * margin for size, margin in zip(shape, margins, strict=True)):
+        raise ConfigError(
+            f"patterns that reach {' x '.join(map(str, margins))} do not fit a clip of"
+            f" {' x '.join(map(str, shape))} (frames x pixels)",
+            mend="set a smaller model.radius or model.radius_t",
+        )
+
+
+def _moved(volume: Floats, margins: tuple[int, int, int], by: tuple[int, int, int]) -> Floats:
+    """The inner part of the volume, `by` so much further along each axis."""
+    places = (
+        slice(margin + step, size - margin + step)
+        for size, margin, step in zip(volume.shape, margins, by, strict=True)
+    )
+    return volume[tuple(places)]
+
+
+def _corners(place: list[float]) -> list[tuple[tuple[int, int, int], float]]:
+    """The whole places round a place between pixels, each with its weight."""
+    corners: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
+    for value in place:
+        low = floor(value + 1e-9)
+        part = value - low
+        ways = [(low, 1.0)] if part < 1e-6 else [(low, 1 - part), (low + 1, part)]
+        corners = [((*at, step), w * share) for at, w in corners for step, share in ways]
+    return [((at[0], at[1], at[2]), weight) for at, weight in corners]

@@ -4,14 +4,11 @@ from functools import partial
 
 import numpy as np
 
-from hmrm_lab.cards import Card
-from hmrm_lab.models.estimator import Estimator, Inputs
-from hmrm_lab.models.handcrafted.described import DescribedSVM
-from hmrm_lab.models.handcrafted.grid import block_numbers
+from hmrm_lab.models.handcrafted.described import DescribedSVM, block_numbers
 from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
-from hmrm_lab.models.options import Bins, Blocks, InnerFolds
+from hmrm_lab.models.layers import Bins, Blocks, Estimator, InnerFolds, Inputs
 from hmrm_lab.records import Floats
-from hmrm_lab.registry import Recipe, systems
+from hmrm_lab.registry import Card, Recipe, systems
 
 RECIPE: Recipe = {
     "input": {"channels": ["u", "v"], "normalise": "median_rms"},

@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrm_lab.dealing import deal_persons
-from hmrm_lab.records import CLASSES, Floats, Ints
+from hmrm_lab.records import CLASSES, Floats, Ints, deal_persons
 
 Doubles = NDArray[np.float64]
 

@@ -4,11 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from hmrm_lab.cards import Card
-from hmrm_lab.models.estimator import Estimator, Inputs
-from hmrm_lab.models.handcrafted.described import OF_CLIPS, described_clips
-from hmrm_lab.models.handcrafted.grid import check_blocks
-from hmrm_lab.models.handcrafted.lbp import (
+from hmrm_lab.models.handcrafted.described import OF_CLIPS, check_blocks, described_clips
+from hmrm_lab.models.handcrafted.lbp_top import (
     TIE,
     UNIFORM,
     Radii,
@@ -19,9 +16,9 @@ from hmrm_lab.models.handcrafted.lbp import (
     pattern_codes,
     uniform_labels,
 )
-from hmrm_lab.models.options import Blocks, InnerFolds, Radius
+from hmrm_lab.models.layers import Blocks, Estimator, InnerFolds, Inputs, Radius
 from hmrm_lab.records import Floats, Ints
-from hmrm_lab.registry import systems
+from hmrm_lab.registry import Card, systems
 
 STEPS = (1, 2, 3, 4, -4, -3, -2, -1)  # of the one-dimensional pattern: once round its pixel
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from hmrm_lab.store import cache_folder
+from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.notebooks.finding import Notebook, require_package
 from hmrm_lab.studies.places import count_cores
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.store import write_atomic
+from hmrm_lab.runtime.store import write_atomic
 from hmrm_lab.studies.notebooks.faults import (
     Fault,
     describe,

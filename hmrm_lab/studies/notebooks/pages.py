@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 
-from hmrm_lab.store import write_atomic, write_atomic_bytes
+from hmrm_lab.runtime.store import write_atomic, write_atomic_bytes
 from hmrm_lab.studies.notebooks.finding import FAILED, SUFFIX, Notebook
 from hmrm_lab.studies.notebooks.formulas import with_mathml
 from hmrm_lab.studies.notebooks.parameters import parameters_of

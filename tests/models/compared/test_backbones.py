@@ -9,11 +9,11 @@ from torch import nn
 from hmrm_lab.config import load_config
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.cost import count_parameters
-from hmrm_lab.models.compared.efficientnet_b0 import EfficientNetB0
-from hmrm_lab.models.compared.googlenet import GoogLeNet
-from hmrm_lab.models.compared.pictures import begin_as_he, count_filters, enlarge
-from hmrm_lab.models.compared.residual import ResNet
-from hmrm_lab.models.compared.vgg import VGG, VGG16, VGG19
+from hmrm_lab.models.networks.efficientnet_b0 import EfficientNetB0
+from hmrm_lab.models.networks.googlenet import GoogLeNet
+from hmrm_lab.models.networks.pictures import begin_as_he, count_filters, enlarge
+from hmrm_lab.models.networks.resnet import ResNet
+from hmrm_lab.models.networks.vgg import VGG, VGG16, VGG19
 from hmrm_lab.registry import systems
 
 IMAGENET = (3, 1000)  # channels and classes

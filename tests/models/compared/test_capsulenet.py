@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hmrm_lab.models.compared.capsulenet import CapsuleNet, ClassCapsules, squash
+from hmrm_lab.models.networks.capsulenet import CapsuleNet, ClassCapsules, squash
 
 
 def test_squash_keeps_directions_and_bounds_lengths() -> None:

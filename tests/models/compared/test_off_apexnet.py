@@ -3,7 +3,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hmrm_lab.evaluation.cost import count_parameters
-from hmrm_lab.models.compared.off_apexnet import FILTERS, OffApexNet
+from hmrm_lab.models.networks.off_apexnet import FILTERS, OffApexNet
 
 
 def test_parameters_are_the_published_two_and_two_thirds_of_a_million() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.cost import cost_of
-from hmrm_lab.models.compared.own_weights import pin
+from hmrm_lab.models.networks.published_weights import pin
 from hmrm_lab.registry import systems
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.model_file import load_model, save_model

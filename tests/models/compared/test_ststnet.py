@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from hmrm_lab.evaluation.cost import count_parameters
-from hmrm_lab.models.compared.ststnet import STREAMS, STSTNet
+from hmrm_lab.models.networks.ststnet import STREAMS, STSTNet
 
 
 def test_parameter_count_is_the_published_one() -> None:

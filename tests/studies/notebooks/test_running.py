@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from made_notebooks import hmrm, make_notebook
 
-from hmrm_lab.cli_notebooks import join_pairs
+from hmrm_lab.cli.notebooks import join_pairs
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.studies.notebooks.finding import Notebook, all_notebooks, find_notebooks
 from hmrm_lab.studies.notebooks.parameters import parameters_of, read_parameters

@@ -1,0 +1,164 @@
+"""`hmrm notebooks`: execute them, with everything that goes wrong told; list them; check them."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from hmrm_lab.cli.shared import Json, show
+from hmrm_lab.errors import ConfigError, HmrmError, InputError, Stopped
+
+app = typer.Typer(
+    help="The notebooks: execute them into a folder of pages, or check them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="05, 05_loso, or a path; else all notebooks."),
+]
+
+
+@app.callback()
+def notebooks() -> None:
+    """The notebooks: execute them into a folder of pages, or check them."""
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Number, title and parameters of each notebook."""
+    from hmrm_lab.studies.notebooks.finding import all_notebooks
+    from hmrm_lab.studies.notebooks.parameters import parameters_of
+
+    found: list[dict[str, Any]] = [
+        {"name": n.name, "title": n.title, "see": n.promise, "parameters": parameters_of(n)}
+        for n in all_notebooks()
+    ]
+    lines = []
+    for entry in found:
+        values = "  ".join(f"{name}={value!r}" for name, value in entry["parameters"].items())
+        lines += [f"{entry['name']}: {entry['title']}", f"    {values}"]
+    show({"notebooks": found}, "\n".join(lines), as_json)
+
+
+class PairsCommand(TyperCommand):
+    """`-p KEY VALUE`, as papermill has it, is read as `-p KEY=VALUE`, like `--set`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, join_pairs(args))
+
+
+def join_pairs(args: list[str]) -> list[str]:
+    """The words of a command line with each key of `-p` and its value in one word."""
+    joined: list[str] = []
+    for word in args:
+        if joined[-2:-1] == ["-p"] and "=" not in joined[-1] and not word.startswith("--"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+@app.command(cls=PairsCommand)
+def run(
+    names: Names = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("-p", metavar="KEY VALUE", help="Value of a parameter; repeatable."),
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="The same as -p profile.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; else runs/notebooks/ and the time.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Execute notebooks with these parameters, as executed copies and as HTML pages.
+
+    They run where the command runs, each in a kernel of its own. One that fails does not keep the
+    others from being executed. The exit status is 1 if anything went wrong in one of them, also in
+    a widget, a callback, a thread or a child process, or if it printed on standard error.
+    """
+    from hmrm_lab.runtime.store import check_writable
+    from hmrm_lab.studies.notebooks.execution import execute_each, require_extra
+    from hmrm_lab.studies.notebooks.finding import find_notebooks
+    from hmrm_lab.studies.notebooks.pages import INDEX
+    from hmrm_lab.studies.notebooks.parameters import read_parameters
+
+    require_extra()
+    pairs = [*(given or []), *([f"profile={profile}"] if profile is not None else [])]
+    values = dict(_split(pair) for pair in pairs)
+    chosen = [(found, read_parameters(found, values)) for found in find_notebooks(names or [])]
+    folder = out or Path("runs", "notebooks", time.strftime("%Y%m%d-%H%M%S"))
+    check_writable(folder)
+    done: list[Any] = []
+    try:
+        for execution in execute_each(chosen, folder):
+            done.append(execution)
+            state = "ok" if execution.ok else "FAILED"
+            typer.echo(f"{state:<8}{execution.seconds:5.1f} s  {execution.name}", err=True)
+    except Stopped as stop:
+        typer.echo(f"hmrm: stopped; {len(done)} of {len(chosen)} notebooks are finished", err=True)
+        raise typer.Exit(stop.exit_status) from None
+    result = {"notebooks": [execution.as_dict() for execution in done], "out": str(folder)}
+    show(
+        result, "\n".join(str(page) for page in [*(e.page for e in done), folder / INDEX]), as_json
+    )
+    failed = [execution.sentence() for execution in done if not execution.ok]
+    if failed:
+        raise HmrmError("; ".join(failed))
+
+
+@app.command()
+def check(names: Names = None) -> None:
+    """Execute notebooks as they stand, and compare the marked outputs with the stored ones."""
+    from hmrm_lab.studies.notebooks.comparison import compare
+    from hmrm_lab.studies.notebooks.finding import find_notebooks
+
+    if not compare(find_notebooks(names or [])):
+        raise HmrmError("a cell failed, or printed something else than what is stored")
+
+
+def _split(pair: str) -> tuple[str, str]:
+    key, equals, value = pair.partition("=")
+    if not key or not equals:
+        raise ConfigError(f"'-p {pair}' has no value", mend="write -p KEY VALUE")
+    return key, value
+
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Benchmarks; else all.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One round of the smallest shapes.")
+    ] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of each side.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit status 1 if a bound is missed.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Speed and memory against what is claimed: sides in turn, medians. Needs a checkout."""
+    if not (BENCHMARKS / "__main__.py").is_file():
+        raise InputError(
+            "the benchmarks belong to a checkout and are not installed with the package",
+            mend="run `make bench` in a clone of the repository",
+        )
+    options: list[str] = []
+    for option, given in (("--quick", quick), ("--strict", strict), ("--json", as_json)):
+        options += [option] if given else []
+    for option, value in (("--rounds", rounds), ("--out", out)):
+        options += [] if value is None else [f"{option}={value}"]
+    command = [sys.executable, str(BENCHMARKS), *options, "--", *(names or [])]
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise typer.Exit(status)

@@ -1,0 +1,312 @@
+"""Frozen settings of one experiment, put together of their sections.
+
+`load_config` stacks, later wins: paper defaults, the system's own recipe, the preset, the preset's
+section for this system, and the overrides of the command line.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from hmrm_lab.config.overrides import (
+    Changes,
+    assign,
+    names_in,
+    names_of,
+    parse_override,
+    refuse_channels,
+    refuse_idle,
+    without_idle,
+)
+from hmrm_lab.config.sections import (
+    AugmentConfig,
+    Component,
+    DataConfig,
+    EvaluationConfig,
+    FacesConfig,
+    FlowConfig,
+    InputConfig,
+    LossConfig,
+    ModelConfig,
+    Section,
+    TrainingConfig,
+)
+from hmrm_lab.errors import ConfigError, MixtureError, unknown_name
+from hmrm_lab.records import PICTURES, RELATIVE
+from hmrm_lab.registry import Registry, datasets, first_problem, flows, providers, systems
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+LATER = {
+    "data.guise": "",
+    "data.blink_every": 0,
+    "faces.face": 0,
+    "faces.search_px": 720,
+    "faces.border": 0.25,
+    "flow.phases": "rise",
+    "augment.mixup": 0.0,
+    "training.pretrain_epochs": 0,
+    "training.bfloat16": False,
+    "model.weights": "",
+    "evaluation.same_person": [],
+}
+"""Settings that came later: runs from before have the digest of those that leave them alone."""
+
+
+class ExperimentConfig(Section):
+    """Everything that decides the numbers of a run. Where the data lie is not part of it."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "run"
+    preset: str = "default"  # that the settings began with; figures of `smoke` are stamped
+    data: DataConfig = DataConfig()
+    faces: FacesConfig = FacesConfig()
+    flow: FlowConfig = FlowConfig()
+    input: InputConfig = InputConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits for these settings, without the names of run and preset."""
+        settings = self.model_dump(mode="json", exclude={"name", "preset"})
+        if not self.flow.finetune:  # then the settings of fine-tuning decide nothing
+            settings["flow"] = {**self.flow.choice, "phases": self.flow.phases}
+        for name, before in LATER.items():
+            section, key = name.split(".")
+            if settings[section].get(key) == before:
+                del settings[section][key]
+        canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+COMPONENTS: dict[str, Registry] = {
+    "data": datasets,
+    "faces": providers,
+    "flow": flows,
+    "model": systems,
+}
+
+
+def load_config(
+    preset: str = "default",
+    *,
+    system: str | None = None,
+    data: str | None = None,
+    overrides: Iterable[str] = (),
+    name: str | None = None,
+) -> ExperimentConfig:
+    """The complete settings of one run, builder defaults included.
+
+    `overrides` are `key=value` strings such as `training.lr=1e-3` or `flow.name=farneback`.
+    The builders must have been imported; `ConfigError` names what does not exist.
+    """
+    layer = read_preset(preset)
+    of_systems = layer.pop("systems", {})
+    changes = [parse_override(text) for text in overrides]
+    changes += [(["model", "name"], system)] if system else []
+    changes += [(["data", "name"], data)] if data else []
+    model = _chosen_name("model", layer, changes)
+    layer = _without_other_builders(layer, changes)
+    entry, own = systems[model], of_systems.get(model, {})
+    refuse_idle(entry, [*names_in(own), *names_of(changes)])
+    settings = _merge(_merge(entry.recipe, without_idle(entry, layer)), own)
+    if datasets[_chosen_name("data", layer, changes)].unit == RELATIVE:
+        settings = _merge(settings, {"augment": {"rotate_deg": 0.0}})
+    assign(settings, changes)
+    settings["name"] = name or settings.get("name", model)
+    settings.setdefault("preset", Path(preset).stem)
+    return _complete(settings)
+
+
+def override(config: ExperimentConfig, overrides: Iterable[str]) -> ExperimentConfig:
+    """The same settings with changes; another flow, say, comes with its own options."""
+    changes = [parse_override(text) for text in overrides]
+    settings = _without_other_builders(config.model_dump(mode="json"), changes)
+    entry = systems[_chosen_name("model", settings, changes)]
+    refuse_idle(entry, names_of(changes))
+    if entry.name != config.model.name:
+        settings = without_idle(entry, settings)
+    assign(settings, changes)
+    return _complete(settings)
+
+
+def check_settings(overrides: Iterable[str]) -> None:
+    """A `ConfigError` for names and values that no section has, whatever the system.
+
+    The options of builders are not looked at.
+    """
+    settings: dict[str, Any] = {}
+    assign(settings, [parse_override(text) for text in overrides])
+    _validate(settings)
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset as nested tables: a shipped name, or the path of a TOML file."""
+    path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
+    if not path.is_file():
+        if name.endswith(".toml"):
+            raise ConfigError("no such preset file", where=path, mend="check the path")
+        raise unknown_name("preset", name, preset_names())
+    return _read_toml(path)
+
+
+def read_config(path: Path) -> ExperimentConfig:
+    """The complete settings that a run has left."""
+    tables = _read_toml(path)
+    if not tables:
+        raise ConfigError("an empty file", where=path, mend="delete the folder and run it again")
+    try:
+        return ExperimentConfig.model_validate(tables)
+    except ValidationError as error:
+        raise ConfigError(
+            f"not the settings of a run ({error.error_count()} of them missing or wrong)",
+            where=path,
+            mend="take a run folder that `hmrm run` of this version made",
+        ) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ConfigError("nested too deeply", where=path, mend="write it flatter") from None
+    except ValueError as error:  # no text, no TOML, or a number beyond all bounds
+        raise ConfigError(f"not TOML: {error}", where=path, mend="correct that line") from None
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def _complete(settings: dict[str, Any]) -> ExperimentConfig:
+    """Validate, and fill in the options of the builders."""
+    config = _validate(settings)
+    refuse_channels(systems[config.model.name], config.input.channels)
+    parts: dict[str, Component] = {name: getattr(config, name) for name in COMPONENTS}
+    filled = {name: _filled(name, part) for name, part in parts.items()}
+    config = _validate({**settings, **filled})
+    refuse_bent(config, datasets[config.data.name].unit)
+    _refuse_mixtures(config)  # last, so that all else is known to be right where it is raised
+    return config
+
+
+def refuse_bent(config: ExperimentConfig, unit: str) -> None:
+    """A `MixtureError` for what would take u and v for one vector on maps of this unit."""
+    if unit != RELATIVE or not config.input.reads_flow:
+        return
+    scales = "published maps have a scale for each channel, and no zero"
+    if config.augment.rotate_deg:
+        raise MixtureError(
+            f"{scales}: augment.rotate_deg would mix u and v", mend="set augment.rotate_deg=0"
+        )
+    card = systems[config.model.name].card
+    users = {
+        "magnitude": "magnitude" in config.input.channels,
+        f"system '{config.model.name}'": card is not None and "u" in card.needs,
+        "augment.flip": config.augment.flip,
+        "evaluation.tta_flip": config.evaluation.tta_flip,
+    }
+    if config.input.normalise == "none" and any(users.values()):
+        user = next(name for name, uses in users.items() if uses)
+        raise MixtureError(
+            f"{scales}: {user} means nothing on them as they are",
+            mend="set input.normalise=median_rms",
+        )
+
+
+def _refuse_mixtures(config: ExperimentConfig) -> None:
+    """A `MixtureError` for settings that are right alone and cannot go together."""
+    pictures = [name for name in config.input.channels if name in PICTURES]
+    if pictures and config.augment.motionmix:
+        raise MixtureError(
+            f"MotionMix exchanges flow, and input.channels names the picture {pictures[0]}",
+            mend="set augment.motionmix=0",
+        )
+    if pictures and config.flow.finetune:
+        raise MixtureError(
+            f"a flow is not fine-tuned beside the picture {pictures[0]}",
+            mend="set flow.finetune=false",
+        )
+    if config.flow.phases == "both" and config.flow.finetune:
+        raise MixtureError(
+            "fine-tuning knows onset and apex alone, and flow.phases is both",
+            mend="set flow.finetune=false",
+        )
+
+
+def _filled(name: str, part: Component) -> dict[str, Any]:
+    own = {key: getattr(part, key) for key in type(part).model_fields}
+    return {**own, **COMPONENTS[name][part.name].complete(part.options, beside=own)}
+
+
+def _chosen_name(part: str, layer: Mapping[str, Any], changes: Changes) -> str:
+    """The builder that the last word on it names: override, preset, default."""
+    default: Component = ExperimentConfig.model_fields[part].default
+    names = [value for path, value in changes if path == [part, "name"]]
+    return str([layer.get(part, {}).get("name", default.name), *names][-1])
+
+
+def _without_other_builders(layer: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
+    """A preset's options for a builder say nothing about another that takes its place."""
+    kept = dict(layer)
+    for part in COMPONENTS:
+        name = _chosen_name(part, layer, changes)
+        if kept.get(part, {}).get("name", name) != name:
+            kept[part] = {"name": name}
+    return kept
+
+
+def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:
+    _refuse_unknown(settings, ExperimentConfig)
+    try:
+        return ExperimentConfig.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(first_problem(error), mend="correct this value") from None
+
+
+def _refuse_unknown(
+    settings: Mapping[str, Any], section: type[BaseModel], path: tuple[str, ...] = ()
+) -> None:
+    for key, value in settings.items():
+        known = section.model_fields
+        if key not in known:
+            if section.model_config.get("extra") == "allow":
+                continue
+            raise unknown_name("setting", ".".join((*path, key)), _dotted_names(section, path))
+        inner = _section_of(known[key])
+        if inner and isinstance(value, Mapping):
+            _refuse_unknown(value, inner, (*path, key))
+
+
+def _dotted_names(section: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
+    """Every setting below here, so that a forgotten `training.` is found as well."""
+    for name, field in section.model_fields.items():
+        yield ".".join((*path, name))
+        if inner := _section_of(field):
+            yield from _dotted_names(inner, (*path, name))
+
+
+def _section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The group of settings that a field holds, if it holds one."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in above.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged

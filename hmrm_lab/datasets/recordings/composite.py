@@ -1,0 +1,95 @@
+"""The composite of MEGC 2019 (See et al., 2019): CASME II, SMIC-HS and SAMM by the official list.
+
+```
+ROOT/casme2/...   ROOT/smic/...   ROOT/samm/...      each as its own data set has it
+```
+442 clips of 68 subjects: 250 negative, 109 positive, 83 surprise. A clip that is not on the list is
+left out, and one that is on it and not found is reported.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from hmrm_lab.datasets.recordings import casme2, samm, smic
+from hmrm_lab.datasets.recordings.findings import Finding, Survey, shown
+from hmrm_lab.datasets.recordings.overview import (
+    RECORDINGS,
+    Facts,
+    check_root,
+    megc2019,
+    recordings,
+)
+from hmrm_lab.errors import InputError
+from hmrm_lab.records import CLASSES, Clip
+
+FACTS = Facts(
+    "composite",
+    "the MEGC 2019 composite",
+    "the three data sets are asked for one by one",
+    official=True,
+    counts=(250, 109, 83),
+)
+FOLDERS = {
+    casme2.FACTS.name: ("casme2", "CASME2", "CASMEII", "CASME II", "CASME_II"),
+    smic.FACTS.name: ("smic", "SMIC", "SMIC-HS", "SMIC_HS"),
+    samm.FACTS.name: ("samm", "SAMM"),
+}
+
+
+@recordings(FACTS, source="See et al. 2019")
+def composite(root: Path, *, follow_links: bool = False) -> Survey:
+    """The clips of the official list below `root`, in its order."""
+    check_root(root, FACTS.title)
+    parts = [
+        RECORDINGS[name].survey(_folder(root, name), follow_links=follow_links) for name in FOLDERS
+    ]
+    official = megc2019()
+    found = {clip.key: clip for part in parts for clip in part.clips}
+    row_of = {key: row for part in parts for key, row in part.row_of.items()}
+    clips: list[Clip] = []
+    findings = [finding for part in parts for finding in part.findings]
+    known = {finding.clip for finding in findings if finding.left_out}
+    for part in parts:
+        where = shown(part.coding or part.root)
+        missing = [
+            key
+            for key in official
+            if key.dataset == part.dataset and key not in found.keys() | known
+        ]
+        findings += [
+            Finding("folder", f"{'/'.join(key)} is on the official list and not here",
+                    "copy it again from the data set", where, clip=key)
+            for key in missing
+        ]  # fmt: skip
+        findings += [
+            Finding("protocol", f"{'/'.join(clip.key)} is not on the official list",
+                    "nothing to mend", where, row_of[clip.key], clip.key)
+            for clip in part.clips if clip.key not in official
+        ]  # fmt: skip
+    for key, label in official.items():
+        clip = found.get(key)
+        if clip is None:
+            continue
+        if clip.label != label:
+            problem = f"{CLASSES[clip.label]}, but {CLASSES[label]} on the official list"
+            mend = "take the coding file that came with the data set"
+            where = next(shown(p.coding or p.root) for p in parts if p.dataset == key.dataset)
+            findings.append(Finding("label", problem, mend, where, row_of[key], key))
+            continue
+        clips.append(clip)
+    return Survey(
+        *(FACTS.name, root, None, sum(part.rows for part in parts), clips, findings),
+        dict(sum((Counter(part.other_classes) for part in parts), Counter())),
+        row_of,
+    )
+
+
+def _folder(root: Path, name: str) -> Path:
+    for spelling in FOLDERS[name]:
+        if (root / spelling).is_dir():
+            return root / spelling
+    raise InputError(
+        f"no folder '{name}'",
+        where=shown(root),
+        mend=f"put {RECORDINGS[name].facts.title} there; the composite needs all three",
+    )

@@ -1,0 +1,155 @@
+"""Units of work on Dask: workers of other machines, or of a local cluster made for the command.
+
+The command alone writes into the run folder, so no disk has to be shared. Needs the extra
+`cluster`; see docs/cluster.md.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from uuid import uuid4
+
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster, Worker, as_completed
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from hmrm_lab.errors import ConfigError, HmrmError, Stopped
+from hmrm_lab.evaluation.failures import CRASHED, Failure, Outcome, Work, attempt
+from hmrm_lab.evaluation.fold import Unit
+from hmrm_lab.evaluation.workers import Outcomes
+from hmrm_lab.runtime.processes import ONE_THREAD
+
+PATIENCE = "5s"  # until the scheduler answers
+LOCAL = {
+    "distributed.scheduler.allowed-failures": 0,  # the second attempt is made alone, at the end
+    "distributed.scheduler.worker-saturation": 1.0,  # a worker holds nothing but its own unit
+    "distributed.worker.memory.terminate": False,
+    "distributed.worker.memory.pause": False,
+}
+GONE = "the Dask scheduler is gone; the folds that are finished are kept, the same command goes on"
+
+
+@dataclass(frozen=True)
+class DaskWorkers:
+    """An executor on the workers of a client."""
+
+    client: Client
+    device: str
+
+    def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes:
+        name = f"hmrm-{uuid4().hex}"
+        try:
+            self.client.register_plugin(_Ship(name, work), name=name)
+        except OSError as error:
+            raise HmrmError(GONE) from error
+        except Exception as error:
+            raise HmrmError(
+                f"a Dask worker could not take the work ({error}); install the same version of"
+                " hmrm-lab for every worker"
+            ) from error
+        futures: dict[Future[Any], Unit] = {}
+        try:
+            for number, unit in enumerate(units):
+                key = f"{name}-{number}"
+                task = self.client.submit(_do, name, unit, self.device, key=key, pure=False)
+                futures[task] = unit
+            for future in as_completed(list(futures)):
+                yield futures.pop(future), _outcome(future)
+        finally:
+            with suppress(OSError, CancelledError):  # where nobody is left to be told
+                self.client.cancel(list(futures), force=True)
+                self.client.unregister_worker_plugin(name)
+
+    def alone(self, work: Work, unit: Unit) -> Outcome:
+        ((_, outcome),) = self(work, [unit])
+        return outcome
+
+
+@contextmanager
+def open_dask(address: str | None, *, jobs: int, device: str) -> Iterator[DaskWorkers]:
+    """A client of the scheduler at `address`, or of a local cluster of `jobs` processes.
+
+    Raises `ConfigError` if nobody answers at the address.
+    """
+    if address is None:
+        with _local_cluster(jobs) as cluster, Client(cluster) as client:
+            yield DaskWorkers(client, device)
+        return
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it tells in tracebacks
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:  # a timeout is an OSError
+        raise ConfigError(
+            f"no Dask scheduler answers at '{address}' ({_first_line(error)})",
+            mend="start `dask scheduler` and give its address, tcp://HOST:8786",
+        ) from None
+    with client:
+        yield DaskWorkers(client, device)
+
+
+@contextmanager
+def _local_cluster(jobs: int) -> Iterator[LocalCluster]:
+    """Worker processes of this machine, killed at once when the command is stopped."""
+    with (
+        dask.config.set(LOCAL),
+        LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            memory_limit=None,
+            silence_logs=logging.CRITICAL,
+            env=ONE_THREAD,
+        ) as cluster,
+    ):
+        try:
+            yield cluster
+        except (KeyboardInterrupt, Stopped):
+            for nanny in cluster.workers.values():
+                if nanny.pid:
+                    os.kill(nanny.pid, signal.SIGKILL)
+            raise
+
+
+def _outcome(future: "Future[Any]") -> Outcome:
+    """What became of a unit; its data are let go on the worker with the future."""
+    try:
+        outcome: Outcome = future.result()
+    except KilledWorker as error:
+        times = "" if error.allowed_failures == 0 else f" {error.allowed_failures + 1} times"
+        return Failure(CRASHED, f"the worker died{times}")
+    except (CancelledError, OSError) as error:
+        raise HmrmError(GONE) from error
+    return outcome
+
+
+_shipped: dict[str, Work] = {}
+_one_at_a_time = Lock()  # random states are global: threads of one worker take turns
+
+
+class _Ship(WorkerPlugin):
+    """Brings the work, with all data in it, once to every worker, also to those that come later."""
+
+    def __init__(self, name: str, work: Work) -> None:
+        self.name, self.work = name, work
+
+    def setup(self, worker: Worker) -> None:
+        _shipped[self.name] = self.work
+
+    def teardown(self, worker: Worker) -> None:
+        _shipped.pop(self.name, None)
+
+
+def _do(name: str, unit: Unit, device: str) -> Outcome:
+    with _one_at_a_time:
+        return attempt(_shipped[name], unit, device)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,135 @@
+"""What lies on the desk while a unit is in work: how far it is, and a checkpoint to go on from.
+
+Both are files in `running/` of the run folder, so that another process, a notebook opened anew say,
+sees the state of a run that it did not start. Both go when the unit is done.
+"""
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hmrm_lab.runtime.processes import is_alive
+from hmrm_lab.runtime.store import RunFolder, parse_json, refuse_full_disk
+from hmrm_lab.training.checkpoint import EVERY_SECONDS, Checkpoint
+
+TELL_SECONDS = 0.5
+SILENCE_SECONDS = 600.0  # a process elsewhere that says nothing for so long is taken for dead
+
+
+@dataclass
+class Desk:
+    """The desk of one unit of a run."""
+
+    run: RunFolder
+    fold: str
+    seed: int
+    every_s: float = EVERY_SECONDS
+    _began: float = field(default_factory=time.time, init=False)
+    _told: float = field(default=0.0, init=False)
+    _first: int = field(default=-1, init=False)
+
+    @property
+    def status_file(self) -> Path:
+        return self.run.running / self.run.unit_file(self.fold, self.seed).name
+
+    def checkpoint(self, stage: str = "") -> Checkpoint:
+        """For one training of the unit; a stage is one that another training follows."""
+        return Checkpoint(self._file(stage), self.every_s, keep_end=bool(stage), tell=self._tell)
+
+    def clear(self) -> None:
+        for path in (self.status_file, self._file(""), self._file("inner")):
+            path.unlink(missing_ok=True)
+
+    def _file(self, stage: str) -> Path:
+        return self.status_file.with_suffix(f"{'.' + stage if stage else ''}.safetensors")
+
+    def _tell(self, done: int, epochs: int, loss: float) -> None:
+        """Say how far the training is, twice a second at most."""
+        now = time.time()
+        if self._first < 0 or done < self._first:  # this process began with a later epoch, or anew
+            self._first, self._began = done - 1, now if self._first >= 0 else self._began
+        if now - self._told < TELL_SECONDS and done < epochs:
+            return
+        self._told = now
+        status = {
+            "fold": self.fold,
+            "seed": self.seed,
+            "epoch": done,
+            "epochs": epochs,
+            "loss": round(loss, 6),
+            "epochs_per_s": (done - self._first) / max(now - self._began, 1e-3),
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+            "updated": now,
+        }
+        self._write(json.dumps(status))
+
+    def _write(self, status: str) -> None:
+        """Replace the status, without a flush: it is read only while the machine is up."""
+        beside = self.status_file.with_suffix(f".{os.getpid()}.part")
+        try:
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(status, encoding="utf-8")
+            beside.replace(self.status_file)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            refuse_full_disk(error, beside.parent)
+            raise
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far a run is. `in_work` has the status of each unit that a living process works on."""
+
+    done: int
+    failed: int
+    expected: int
+    in_work: tuple[dict[str, Any], ...]
+
+    @property
+    def epochs_per_s(self) -> float:
+        return float(sum(unit["epochs_per_s"] for unit in self.in_work))
+
+    @property
+    def folds(self) -> float:
+        """Folds done, with the share of those in work."""
+        return self.done + float(sum(unit["epoch"] / unit["epochs"] for unit in self.in_work))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What is left at the present speed; None while there is none."""
+        if not self.epochs_per_s:
+            return None
+        epochs = int(max(unit["epochs"] for unit in self.in_work))
+        return max(0.0, self.expected - self.failed - self.folds) * epochs / self.epochs_per_s
+
+
+def read_status(run: RunFolder) -> RunStatus:
+    """How far a run is, whoever works on it."""
+    finished = {path.stem for path in run.folds.glob("*.json")}
+    in_work = []
+    for path in sorted(run.running.glob("*.json")):
+        status = _read(path)
+        if status and path.stem not in finished and _alive(status):
+            in_work.append(status)
+    expected = run.data()["folds"] * len(run.config().evaluation.seeds)
+    return RunStatus(len(finished), len(run.failures()), expected, tuple(in_work))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A status; None if it goes away, or is none, at this moment."""
+    try:
+        status = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return status if isinstance(status, dict) and "epochs_per_s" in status else None
+
+
+def _alive(status: dict[str, Any]) -> bool:
+    known = is_alive(status["process"]) if status["host"] == socket.gethostname() else None
+    recent = time.time() - status["updated"] < SILENCE_SECONDS
+    return bool(recent if known is None else known)

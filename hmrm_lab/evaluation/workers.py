@@ -1,0 +1,159 @@
+"""Where units of work are computed: in this process, or in several of this machine.
+
+An executor is given the work and the units, and hands back outcomes as they come, in any order.
+"""
+
+import os
+import re
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
+
+from hmrm_lab.evaluation.failures import CRASHED, Failure, Outcome, Work, attempt
+from hmrm_lab.evaluation.fold import Unit
+from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, release_memory, settle_worker
+
+Outcomes = Generator[tuple[Unit, Outcome], None, None]
+
+
+class Executor(Protocol):
+    """Computes units. Closing the generator ends what is still at work.
+
+    `alone` is for a second attempt: in a process that has done nothing before, or on whichever
+    worker of a cluster is free.
+    """
+
+    def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes: ...
+
+    def alone(self, work: Work, unit: Unit) -> Outcome: ...
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """One unit after another, here."""
+
+    device: str = "cpu"
+
+    def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes:
+        for unit in units:
+            yield unit, attempt(work, unit, self.device)
+
+    def alone(self, work: Work, unit: Unit) -> Outcome:
+        release_memory(self.device)  # the other process shares the card with this one
+        return _alone(work, unit, self.device)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One process of one thread for each entry of `devices`, which names where it computes."""
+
+    devices: tuple[str, ...]
+
+    def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes:
+        return _deal(work, units, self.devices)
+
+    def alone(self, work: Work, unit: Unit) -> Outcome:
+        return _alone(work, unit, self.devices[0])
+
+
+def processes(jobs: int, devices: Sequence[str] = ("cpu",)) -> Executor:
+    """`jobs` processes, dealt round the devices; one at least for each device."""
+    count = max(jobs, len(devices))
+    if count == 1:
+        return InProcess(devices[0])
+    return Processes(tuple(devices[number % len(devices)] for number in range(count)))
+
+
+class _Lane:
+    """One worker process and its device. If the process dies, only its own unit is lost.
+
+    The work, with all data in it, travels once to every process, and not with the units.
+    """
+
+    def __init__(self, work: Work, device: str) -> None:
+        self._pool = ProcessPoolExecutor(
+            max_workers=1,
+            initializer=_start_worker,
+            initargs=(work, device, os.getpid()),
+            env=ONE_THREAD,
+        )
+
+    def submit(self, unit: Unit) -> "Future[Outcome]":
+        with interrupts_held():
+            future: Future[Outcome] = self._pool.submit(_do, unit)
+        return future
+
+    def kill(self) -> None:
+        self._pool.shutdown(wait=False, kill_workers=True)
+
+
+def _deal(work: Work, units: Iterable[Unit], devices: Sequence[str]) -> Outcomes:
+    waiting = iter(units)
+    lanes: set[_Lane] = set()
+    at_work: dict[Future[Outcome], tuple[_Lane, str, Unit]] = {}
+
+    def give(lane: _Lane, device: str, unit: Unit) -> None:
+        try:
+            future = lane.submit(unit)
+        except BrokenProcessPool:  # it died while it had nothing to do
+            give(replace(lane, device), device, unit)
+            return
+        at_work[future] = lane, device, unit
+
+    def replace(lane: _Lane, device: str) -> _Lane:
+        lanes.discard(lane)
+        lane.kill()
+        return begin(device)
+
+    def begin(device: str) -> _Lane:
+        lane = _Lane(work, device)
+        lanes.add(lane)
+        return lane
+
+    try:
+        for device, unit in zip(devices, islice(waiting, len(devices)), strict=False):
+            give(begin(device), device, unit)
+        while at_work:
+            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                lane, device, unit = at_work.pop(future)
+                outcome, died = _outcome(future)
+                if died:
+                    lane = replace(lane, device)
+                for following in islice(waiting, 1):
+                    give(lane, device, following)
+                yield unit, outcome
+    finally:
+        for lane in lanes:
+            lane.kill()
+
+
+def _alone(work: Work, unit: Unit, device: str) -> Outcome:
+    ((_, outcome),) = _deal(work, [unit], [device])
+    return outcome
+
+
+def _outcome(future: "Future[Outcome]") -> tuple[Outcome, bool]:
+    """What became of a unit, and whether its process died with it."""
+    try:
+        return future.result(), False
+    except BrokenProcessPool as error:
+        signs = re.search(r"exit codes of the workers are \{(.*?)\}", str(error))
+        how = signs[1] if signs and signs[1] else "no exit code"
+        return Failure(CRASHED, f"the process died ({how})"), True
+
+
+_worker: dict[str, tuple[Work, str]] = {}
+
+
+def _start_worker(work: Work, device: str, parent: int) -> None:
+    settle_worker(parent)
+    _worker["state"] = work, device
+
+
+def _do(unit: Unit) -> Outcome:
+    work, device = _worker["state"]
+    return attempt(work, unit, device)

@@ -1,0 +1,142 @@
+"""CapsuleNet (Van Quang et al., FG 2019): a residual network, then capsules that agree."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from hmrm_lab.models.networks.pictures import (
+    ENLARGED,
+    NARROW,
+    SIDE,
+    Side,
+    Width,
+    begin_as_he,
+    conv_norm,
+    count_filters,
+    enlarge,
+)
+from hmrm_lab.models.networks.resnet import STAGES, STEM, stage
+from hmrm_lab.records import CLASSES
+from hmrm_lab.registry import Card, Recipe, systems
+
+SHRINK = 8  # of the residual part; the authors' has no pooling after the first convolution
+FEATURES = 256
+KINDS, PRIMARY = 32, 8  # kinds of primary capsules, and their dimensions
+CLASS_DIMENSIONS = 16
+PUBLISHED_MAP, PUBLISHED_KERNEL = 28, 9  # what the kernels meet for a picture of 224 px
+SHARPNESS = 10.0  # lengths lie in 0..1, which a softmax could hardly tell apart
+TINY = 1e-8
+
+RECIPE: Recipe = {
+    "input": {"channels": ["u", "v", "strain"], "normalise": "median_rms"},
+    "augment": {"motionmix": 0.0},
+    "loss": {"gamma": 0.0},
+    "training": {
+        "epochs": 30,
+        "batch": 32,
+        "optimizer": "adam",
+        "lr": 1e-4,
+        "weight_decay": 0.0,
+        "schedule": "cosine",
+    },
+}
+
+CARD = Card(
+    takes="flow maps",
+    citation="Van Quang et al., CapsuleNet for Micro-Expression Recognition, FG 2019",
+    fidelity="adapted",
+    departures=(
+        ENLARGED + "; the paper reads the apex frame",
+        NARROW + "; kernels of the two convolutions after it keep their share of the map",
+        "trained from random weights; the authors' had learnt pictures and facial expressions",
+        "cross-entropy of the softmax over ten times the lengths, in place of the margin loss",
+        "the rate falls by a cosine, not by a tenth an epoch; the default preset takes 10 epochs at"
+        " 1e-3, the paper preset the published 30 at 1e-4",
+    ),
+)
+
+
+@systems.register("capsulenet", recipe=RECIPE, source="Van Quang et al. 2019", card=CARD)
+class CapsuleNet(nn.Module):
+    """ResNet18 to its third stage, two convolutions, primary capsules, one capsule per class.
+
+    The authors' kernels are 9x9 on a map of 28x28, which leaves 6x6 of each kind of capsule. On a
+    smaller map both the kernels and what they leave are smaller: 2x2 and 3x3 for 56 px.
+
+    Shapes
+    ------
+    maps : (B, C, H, H) of any `size`
+    returns : (B, 1, K), ten times the lengths of the class capsules
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        *,
+        side: Side = SIDE,
+        width: Width = 0.25,
+        routings: Annotated[int, Field(ge=1, le=64)] = 3,
+    ) -> None:
+        super().__init__()
+        self.side = side
+        stem, *filters = (count_filters(count, width) for count in (STEM, *STAGES[:3]))
+        features = count_filters(FEATURES, width)
+        shrunk = -(-side // SHRINK)
+        kernel = max(1, round(shrunk * PUBLISHED_KERNEL / PUBLISHED_MAP))
+        grid = (shrunk - 2 * kernel + 1) // 2 + 1
+        self.residual = nn.Sequential(
+            conv_norm(channels, stem, 7, stride=2),
+            stage(stem, filters[0], 2, stride=1),
+            stage(filters[0], filters[1], 2, stride=2),
+            stage(filters[1], filters[2], 2, stride=2),
+            nn.Conv2d(filters[2], features, kernel),
+            nn.ReLU(),
+        )
+        self.primary = nn.Conv2d(features, KINDS * PRIMARY, kernel, stride=2)
+        self.classes = ClassCapsules(KINDS * grid**2, routings)
+        begin_as_he(self)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        primary = self.primary(self.residual(enlarge(maps, self.side)))  # (B, 256, G, G)
+        capsules = squash(primary.permute(0, 2, 3, 1).unflatten(-1, (KINDS, PRIMARY)))
+        lengths = self.classes(capsules.flatten(1, 3)).norm(dim=-1)  # (B, K)
+        return SHARPNESS * lengths[:, None]
+
+
+class ClassCapsules(nn.Module):
+    """Routing by agreement (Sabour et al., NIPS 2017), Procedure 1.
+
+    Shapes
+    ------
+    capsules : (B, I, 8)
+    returns : (B, K, 16)
+    """
+
+    def __init__(self, capsules: int, routings: int) -> None:
+        super().__init__()
+        self.routings = routings
+        shape = (capsules, PRIMARY, len(CLASSES) * CLASS_DIMENSIONS)
+        self.weight = nn.Parameter(0.1 * torch.randn(shape))
+
+    def forward(self, capsules: Tensor) -> Tensor:
+        votes = torch.bmm(capsules.transpose(0, 1), self.weight)  # (I, B, K * 16)
+        votes = votes.unflatten(-1, (len(CLASSES), CLASS_DIMENSIONS)).transpose(0, 1)
+        agreed = votes.new_zeros(votes.shape[:3])  # (B, I, K)
+        for _ in range(self.routings - 1):
+            output = squash(_weighted(agreed, votes))
+            agreed = agreed + torch.einsum("bikd,bkd->bik", votes, output)
+        return squash(_weighted(agreed, votes))
+
+
+def _weighted(agreed: Tensor, votes: Tensor) -> Tensor:
+    """Votes (B, I, K, D), each capsule's shared out among the classes: (B, K, D)."""
+    return torch.einsum("bik,bikd->bkd", agreed.softmax(-1), votes)
+
+
+def squash(vectors: Tensor) -> Tensor:
+    """The same directions; lengths l become l^2 / (1 + l^2)."""
+    squared = vectors.square().sum(-1, keepdim=True)
+    return vectors * squared / (1 + squared) / (squared + TINY).sqrt()

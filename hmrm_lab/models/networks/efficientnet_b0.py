@@ -1,0 +1,151 @@
+"""EfficientNet-B0 (Tan and Le, ICML 2019) on motion maps."""
+
+from torch import Tensor, nn
+
+from hmrm_lab.models.layers import Dropout, Dropped
+from hmrm_lab.models.networks.pictures import (
+    ENLARGED,
+    NARROW,
+    OR_OWN_WEIGHTS,
+    PLAIN,
+    SIDE,
+    OnMaps,
+    Side,
+    Width,
+    begin_as_he,
+    conv_norm,
+    count_filters,
+)
+from hmrm_lab.models.networks.published_weights import OwnWeights, efficientnet_name, load_own
+from hmrm_lab.records import CLASSES
+from hmrm_lab.registry import Card, systems
+
+STEM, LAST = 32, 1280
+STAGES = (  # Table 1: expansion, filters, blocks, kernel, stride
+    (1, 16, 1, 3, 1),
+    (6, 24, 2, 3, 2),
+    (6, 40, 2, 5, 2),
+    (6, 80, 3, 3, 2),
+    (6, 112, 3, 5, 1),
+    (6, 192, 4, 5, 2),
+    (6, 320, 1, 3, 1),
+)
+SQUEEZE = 4  # a gate sees the filters through a quarter of those that enter its block
+
+CARD = Card(
+    takes="flow maps",
+    citation="Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,"
+    " ICML 2019",
+    fidelity="adapted",
+    departures=(
+        ENLARGED,
+        NARROW,
+        OR_OWN_WEIGHTS,
+        "no stochastic depth; batch normalisation averages over ten steps, not over a hundred,"
+        " because a fold has few",
+    ),
+)
+
+
+@systems.register("efficientnet_b0", recipe=PLAIN, source="Tan and Le 2019", card=CARD)
+def efficientnet_b0(
+    channels: int,
+    size: int,
+    *,
+    side: Side = SIDE,
+    width: Width = 0.25,
+    dropout: Dropped = 0.2,
+    weights: OwnWeights = "",
+) -> OnMaps:
+    """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
+    network = EfficientNetB0(channels, len(CLASSES), width=width, dropout=dropout)
+    load_own(network, weights, efficientnet_name)
+    return OnMaps(network, side)
+
+
+class EfficientNetB0(nn.Module):
+    """Stem, sixteen inverted bottlenecks, a 1x1 convolution, mean over the map, a linear layer.
+
+    Shapes
+    ------
+    pictures : (B, C, H, W), 32 px a side or more
+    returns : (B, `classes`)
+    """
+
+    def __init__(
+        self, channels: int, classes: int, *, width: float = 1.0, dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        given, last = count_filters(STEM, width), count_filters(LAST, width)
+        self.stem = conv_norm(channels, given, 3, stride=2, activation=nn.SiLU)
+        self.blocks = nn.Sequential()
+        for expansion, published, count, kernel, stride in STAGES:
+            filters = count_filters(published, width)
+            for place in range(count):
+                block = InvertedBottleneck(
+                    given, filters, expansion, kernel, stride=1 if place else stride
+                )
+                self.blocks.append(block)
+                given = filters
+        self.last = conv_norm(given, last, 1, activation=nn.SiLU)
+        self.dropout = Dropout(dropout)
+        self.head = nn.Linear(last, classes)
+        begin_as_he(self)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        features = self.last(self.blocks(self.stem(pictures))).mean((2, 3))
+        logits: Tensor = self.head(self.dropout(features))
+        return logits
+
+
+class InvertedBottleneck(nn.Module):
+    """Widen, convolve each filter on its own, gate, narrow; added to what came in, if it fits.
+
+    Shapes
+    ------
+    given : (B, `given`, H, W)
+    returns : (B, `filters`, H / stride, W / stride)
+    """
+
+    def __init__(
+        self, given: int, filters: int, expansion: int, kernel: int, *, stride: int
+    ) -> None:
+        super().__init__()
+        inside = given * expansion
+        self.body = nn.Sequential()
+        if expansion > 1:
+            self.body.append(conv_norm(given, inside, 1, activation=nn.SiLU))
+        self.body.extend(
+            [
+                conv_norm(inside, inside, kernel, stride=stride, groups=inside, activation=nn.SiLU),
+                Gate(inside, max(1, given // SQUEEZE)),
+                conv_norm(inside, filters, 1, activation=None),
+            ]
+        )
+        self.adds = stride == 1 and given == filters
+
+    def forward(self, given: Tensor) -> Tensor:
+        changed: Tensor = self.body(given)
+        return given + changed if self.adds else changed
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation: each filter is weighted by what all of them see on average.
+
+    Shapes
+    ------
+    given, returns : (B, `filters`, H, W)
+    """
+
+    def __init__(self, filters: int, squeezed: int) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(
+            nn.Conv2d(filters, squeezed, 1),
+            nn.SiLU(),
+            nn.Conv2d(squeezed, filters, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, given: Tensor) -> Tensor:
+        weights: Tensor = self.weigh(given.mean((2, 3), keepdim=True))
+        return given * weights

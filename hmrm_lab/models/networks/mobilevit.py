@@ -1,0 +1,158 @@
+"""MobileViT-XXS (Mehta and Rastegari, ICLR 2022), for maps of 28 px instead of 256."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers
+from hmrm_lab.models.networks.plain_recipe import PLAIN
+from hmrm_lab.models.transformer import TransformerBlock
+from hmrm_lab.records import CLASSES
+from hmrm_lab.registry import Card, Recipe, systems
+
+STRIDES = (2, 2, 1)  # of stages 3 to 5
+EXPANSION = 2
+PATCH = 2
+HEADS = 4
+
+Filters = tuple[Features, Features, Features, Features, Features, Features, Features]
+
+RECIPE: Recipe = PLAIN
+
+CARD = Card(
+    takes="flow maps",
+    citation="Mehta and Rastegari, MobileViT: Light-weight, General-purpose, and Mobile-friendly"
+    " Vision Transformer, ICLR 2022",
+    fidelity="adapted",
+    departures=(
+        "maps of 28 px are enlarged to 32; the stem and the last stage do not halve them, so that"
+        " the transformers see 8, 4 and 4 px along a side instead of 32, 16 and 8",
+        "three classes; trained from scratch, without ImageNet",
+        "recipe ours: the authors train 300 epochs on ImageNet",
+    ),
+)
+
+
+@systems.register("mobilevit", recipe=RECIPE, source="Mehta and Rastegari 2022", card=CARD)
+class MobileViT(nn.Module):
+    """Inverted residuals, and from the third stage on transformers between distant patches.
+
+    Shapes
+    ------
+    maps : (B, C, H, H), H = `size`
+    returns : (B, 1, K); K = 3 classes
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        *,
+        filters: Filters = (16, 16, 24, 48, 64, 80, 320),
+        widths: tuple[Features, Features, Features] = (
+            64,
+            80,
+            96,
+        ),  # of the transformers in stages 3 to 5
+        depths: tuple[Layers, Layers, Layers] = (2, 4, 3),  # likewise
+        dropout: Dropped = 0.1,
+    ) -> None:
+        super().__init__()
+        self.side = 16 * max(1, round(size / 14))  # 32 for maps of 28
+        stem, first, second, *later, last = filters  # the stem, five stages, the last layer
+        stages: list[nn.Module] = [
+            convolution(channels, stem, 3),
+            InvertedResidual(stem, first),
+            InvertedResidual(first, second, stride=2),
+            InvertedResidual(second, second),
+            InvertedResidual(second, second),
+        ]
+        before = second
+        for after, width, depth, stride in zip(later, widths, depths, STRIDES, strict=True):
+            stages += [
+                InvertedResidual(before, after, stride=stride),
+                MobileViTBlock(after, width, depth, dropout=dropout),
+            ]
+            before = after
+        self.stages = nn.Sequential(*stages, convolution(before, last, 1))
+        self.dropout = Dropout(dropout)
+        self.head = nn.Linear(last, len(CLASSES))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        larger = F.interpolate(maps, size=(self.side, self.side), mode="bilinear")
+        larger = larger.contiguous(memory_format=torch.channels_last)
+        features = self.stages(larger).mean((2, 3))  # (B, 320)
+        return self.head(self.dropout(features))[:, None]
+
+
+def convolution(
+    channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True
+) -> nn.Sequential:
+    """A convolution that keeps the size up to its stride, batch norm, and SiLU if `active`."""
+    return nn.Sequential(
+        nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(out),
+        nn.SiLU() if active else nn.Identity(),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """Wider, a depth-wise convolution, narrower again (Sandler et al., CVPR 2018). (B, C, H, W)."""
+
+    def __init__(self, channels: int, out: int, *, stride: int = 1) -> None:
+        super().__init__()
+        hidden = EXPANSION * channels
+        self.shortcut = stride == 1 and channels == out
+        self.layers = nn.Sequential(
+            convolution(channels, hidden, 1),
+            convolution(hidden, hidden, 3, stride=stride, groups=hidden),
+            convolution(hidden, out, 1, active=False),
+        )
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return grid + self.layers(grid) if self.shortcut else self.layers(grid)
+
+
+class MobileViTBlock(nn.Module):
+    """A pixel attends to the pixels at its own place in all other patches. (B, C, H, W).
+
+    Neighbours within a patch meet in the convolutions before and after, so that in the end every
+    pixel has seen every other.
+    """
+
+    def __init__(self, channels: int, width: int, depth: int, *, dropout: float) -> None:
+        super().__init__()
+        self.local = nn.Sequential(
+            convolution(channels, channels, 3),
+            nn.Conv2d(channels, width, 1, bias=False),
+        )
+        self.layers = nn.Sequential(
+            *(
+                TransformerBlock(
+                    width, heads=HEADS, ffn_ratio=2, dropout=dropout, activation=nn.SiLU
+                )
+                for _ in range(depth)
+            ),
+            nn.LayerNorm(width),
+        )
+        self.project = convolution(width, channels, 1)
+        self.fuse = convolution(2 * channels, channels, 3)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        features = self.local(grid)
+        distant = fold_places(self.layers(split_places(features)), features.shape[-1])
+        return self.fuse(torch.cat([grid, self.project(distant)], dim=1))
+
+
+def split_places(grid: Tensor) -> Tensor:
+    """One sequence per place within a patch. (B, D, H, H) to (4 B, (H / 2)^2, D)."""
+    half = grid.shape[-1] // PATCH
+    parts = grid.unflatten(3, (half, PATCH)).unflatten(2, (half, PATCH))  # (B, D, h, 2, w, 2)
+    return parts.permute(0, 3, 5, 2, 4, 1).flatten(3, 4).flatten(0, 2)
+
+
+def fold_places(sequences: Tensor, side: int) -> Tensor:
+    """The inverse of `split_places`."""
+    half = side // PATCH
+    parts = sequences.unflatten(1, (half, half)).unflatten(0, (-1, PATCH, PATCH))
+    return parts.permute(0, 5, 3, 1, 4, 2).flatten(4, 5).flatten(2, 3)

@@ -1,0 +1,154 @@
+"""The selective scan of Mamba (paper 3.2; Gu and Dao 2023), as one recurrence over tokens.
+
+    h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t        y_t = <C_t, h_t> + D x_t
+
+`A` is learned and fixed; `dt`, `B` and `C` depend on the input. The state `A` is discretised by
+zero-order hold and the input by `dt B`, as in Mamba.
+
+Backends, all of one recurrence; values and gradients agree up to rounding:
+
+    reference   written out in torch; to be read, and what the others are measured against
+    loop        plain torch, cache-sized steps; any device, any floating type
+    fused       machine code over channels (numba); float32 on the CPU
+    cuda        the same operator on a GPU (Triton); float32 on CUDA devices
+    mamba_ssm   the kernel of the package mamba-ssm; float32 on CUDA devices, never chosen by auto
+    auto        the fastest that the tensor at hand allows
+"""
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.models.scan.fused import fused_scan
+from hmrm_lab.models.scan.loop import scan_loop, scan_reference
+from hmrm_lab.models.scan.triton_scan import mamba_ssm_scan
+
+Backend = Literal["auto", "reference", "loop", "fused", "cuda", "mamba_ssm"]
+Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Sequence[bool]], Tensor]
+
+
+def selective_scan(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    skip: Tensor,
+    *,
+    reverse: bool | tuple[bool, ...] = False,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Scan every sequence over its tokens.
+
+    `reverse` runs from the last token to the first; a tuple says so for each entry of the first
+    axis of x, such as the two directions.
+
+    Shapes
+    ------
+    x, dt : (..., L, D); dt > 0
+    A : (D, N), or (..., D, N) with leading axes that broadcast against those of x; A < 0
+    B, C : (..., L, N)
+    skip : (D,) or (..., D), the D of the equation
+    returns : (..., L, D)
+
+    Raises
+    ------
+    ConfigError
+        If the backend that is named cannot compute this tensor.
+    """
+    name = choose_backend(backend, x)
+    entries = max(1, len(x)) if x.ndim > 2 else 1
+    turns = (reverse,) * entries if isinstance(reverse, bool) else reverse
+    if name in WITHOUT_DIRECTION:
+        x, dt, B, C = (_turn(tensor, turns) for tensor in (x, dt, B, C))
+        return _turn(WITHOUT_DIRECTION[name](x, dt, A, B, C, skip), turns)
+    flat = mamba_ssm_scan if name == "mamba_ssm" else fused_scan
+    return _flat(flat, x, dt, A, B, C, skip, turns)
+
+
+def choose_backend(backend: Backend, x: Tensor) -> str:
+    """The backend that is named, or the fastest one for this tensor.
+
+    Raises `ConfigError` where the named one cannot compute it.
+    """
+    if x.is_meta and backend in DEVICES:  # shapes alone, which need no kernel
+        return "loop"
+    if backend == "auto":
+        return next((name for name in AUTOMATIC if _fits(name, x)), "loop")
+    if backend in DEVICES and not _fits(backend, x):
+        raise ConfigError(
+            f"the {backend} scan computes float32 on {PLACES[backend]}, not {x.dtype} on"
+            f" {x.device}",
+            mend="use scan=auto",
+        )
+    return backend
+
+
+def _fits(name: str, x: Tensor) -> bool:
+    if name == "cuda" and not (x.is_cuda and find_spec("triton")):
+        return False
+    return x.device.type == DEVICES[name] and x.dtype == torch.float32
+
+
+AUTOMATIC = ("fused", "cuda")
+DEVICES = {"fused": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}
+PLACES = {
+    "fused": "the CPU",
+    "cuda": "CUDA devices with Triton",
+    "mamba_ssm": "CUDA devices",
+}
+WITHOUT_DIRECTION = {"reference": scan_reference, "loop": scan_loop}
+
+
+def _turn(values: Tensor, turns: tuple[bool, ...]) -> Tensor:
+    """Flip the token axis of the named entries of the first axis."""
+    if not any(turns):
+        return values
+    if all(turns):
+        return values.flip(-2)
+    pairs = zip(values, turns, strict=True)
+    return torch.stack([value.flip(-2) if turned else value for value, turned in pairs])
+
+
+def _flat(
+    scan: Scan,
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    skip: Tensor,
+    turns: tuple[bool, ...],
+) -> Tensor:
+    """Call a scan of S sequences in G groups, each group with an A and a direction of its own."""
+    lead, (length, width), states = x.shape[:-2], x.shape[-2:], A.shape[-1]
+    varying = max(
+        (d + 1 for w in (A[..., 0], skip) for d in _varying(w.shape[:-1], lead)), default=0
+    )
+    depth = max(varying, 1 if len(set(turns)) > 1 else 0)  # leading axes that make a group
+    groups = lead[:depth]
+    own = (1,) * (len(lead) - depth)
+    A = A.expand(*groups, *own, width, states).reshape(-1, width, states)
+    skip = skip.expand(*groups, *own, width).reshape(-1, width)
+    repeats = len(A) // len(turns) if depth else 1
+    reverse = [turn for turn in turns for _ in range(repeats)] if depth else [turns[0]]
+    y = scan(
+        x.reshape(-1, length, width),
+        dt.expand_as(x).reshape(-1, length, width),
+        A.mT,
+        B.expand(*lead, length, states).reshape(-1, length, states),
+        C.expand(*lead, length, states).reshape(-1, length, states),
+        skip,
+        reverse,
+    )
+    return y.reshape(x.shape)
+
+
+def _varying(shape: Sequence[int], lead: Sequence[int]) -> list[int]:
+    """The leading axes of x along which a weight is not the same everywhere."""
+    offset = len(lead) - len(shape)
+    return [offset + axis for axis, size in enumerate(shape) if size > 1]

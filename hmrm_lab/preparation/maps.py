@@ -1,0 +1,302 @@
+"""The motion maps of a data set: read from the cache, or computed clip by clip."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import hmrm_lab.datasets  # noqa: F401  registers the data sets
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config.sections import FlowConfig
+from hmrm_lab.datasets.synthetic import DRAWING
+from hmrm_lab.errors import InputError
+from hmrm_lab.faces.align import align_known
+from hmrm_lab.flow.motion import learnt_network
+from hmrm_lab.preparation.cache import (
+    Arrays,
+    Progress,
+    cache_file,
+    digest_of,
+    make_missing,
+    no_progress,
+    read_arrays,
+    write_arrays,
+)
+from hmrm_lab.preparation.crops import crop_clips, whole_clips
+from hmrm_lab.preparation.motion import (
+    FORMAT,
+    IdentifiedFrames,
+    Motion,
+    clip_motion,
+    flow_identity,
+)
+from hmrm_lab.preparation.quality import count_warnings
+from hmrm_lab.preparation.whole_clips import (
+    frames_for,
+    no_frames,
+    with_whole_clips,
+)
+from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
+from hmrm_lab.registry import datasets
+from hmrm_lab.runtime.store import cache_folder
+
+log = logging.getLogger(__name__)
+
+
+def load_flowset(
+    config: ExperimentConfig,
+    root: Path | None = None,
+    *,
+    jobs: int = 1,
+    on_faces: Progress = no_progress,
+    on_progress: Progress = no_progress,
+) -> FlowSet:
+    """The motion maps of the data set that the settings name, computed where needed.
+
+    Subjects that the settings declare one person go by one name. Clips that are not usable for
+    these settings are left out; the log tells.
+
+    Parameters
+    ----------
+    root
+        The folder of the data; the embedded synthetic set has none.
+    on_faces, on_progress
+        Called as faces are cut out of recordings, and as flow is computed.
+    """
+    flowset = _load(config, root, jobs, on_faces, on_progress)
+    return flowset.with_same_person(config.evaluation.same_person)
+
+
+def _load(
+    config: ExperimentConfig,
+    root: Path | None,
+    jobs: int,
+    on_faces: Progress,
+    on_progress: Progress,
+) -> FlowSet:
+    if config.flow.finetune:
+        learnt_network(config.flow)  # complains of a flow that cannot learn
+    source = _open(config, root)
+    if isinstance(source, FlowSet):
+        if config.flow.finetune:
+            require_frames(config, source)
+        if frames_for(config):
+            raise no_frames(config)
+        return source
+    clips, whole = _with_faces(source, config, jobs, on_faces)
+    file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"
+    flowset = _read(file)
+    if flowset is None:
+        flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=on_progress)
+        if config.flow.finetune:
+            flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
+        _write(file, flowset)
+    if not frames_for(config):
+        return flowset
+    faces = None if _landmarked(source) else config.faces
+    flowset, lost = with_whole_clips(config, flowset, whole, faces, jobs=jobs, on_progress=on_faces)
+    for key, error in lost.items():
+        log.warning("%s: left out, no %s of it: %s", "/".join(key), frames_for(config), error)
+    return flowset
+
+
+def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip] | None:
+    """The clips behind the maps, or None where the data set has maps only."""
+    source = _open(config, root)
+    return None if isinstance(source, FlowSet) else source
+
+
+def recorded_clips(config: ExperimentConfig, root: Path | None) -> list[Clip]:
+    """The clips of a data set of recordings; an `InputError` if it is no such set."""
+    source = _open(config, root)
+    if isinstance(source, FlowSet) or _landmarked(source):
+        raise InputError(
+            f"data set '{config.data.name}' needs no preparation", mend="run it as it is"
+        )
+    return source
+
+
+def require_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip]:
+    """The clips of the data set, or an `InputError` where it has maps only, or none."""
+    clips = load_clips(config, root)
+    if not clips:
+        raise InputError(
+            f"data set '{config.data.name}' has no clips",
+            mend="take 'synthetic' or a data set of recordings",
+        )
+    return clips
+
+
+def compute_flowset(
+    clips: Sequence[Clip],
+    flow: FlowConfig,
+    *,
+    jobs: int = 1,
+    on_progress: Progress = no_progress,
+) -> FlowSet:
+    """Flow, strain and masks of every clip; `jobs` processes. Every clip must have its apex.
+
+    Clips from files are cached one by one, so that an interrupted computation goes on.
+    """
+    for clip in clips:
+        _ = clip.known_apex  # said before hours of work, not after
+    files = _files_of(clips, flow)
+    stored = [_stored(file) for file in files]
+    arguments = [(clip, flow, file) for clip, file in zip(clips, files, strict=True)]
+    motions = make_missing(stored, _make, arguments, jobs=jobs, on_progress=on_progress)
+    known = [motion.masks for motion in motions if motion.masks is not None]
+    inside = np.stack([motion.inside for motion in motions])
+    return FlowSet(
+        np.stack([motion.maps for motion in motions]),
+        np.array([clip.label for clip in clips], dtype=np.int64),
+        tuple(clip.key for clip in clips),
+        masks=np.stack(known) if len(known) == len(clips) else None,
+        inside=None if inside.all() else inside,
+        outside_energy=np.array([motion.outside_energy for motion in motions], dtype=np.float32),
+    )
+
+
+def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
+    """What the data set's builder gives: ready-made maps, or clips.
+
+    Clips that bring their landmarks are in the canonical crop, as others will be.
+    """
+    entry = datasets[config.data.name]
+    if entry.needs_root and root is None:
+        raise InputError(f"data set '{entry.name}' lies in a folder", mend="name it with --root")
+    if root is not None and not entry.needs_root:
+        raise InputError(f"data set '{entry.name}' takes no --root", mend="leave --root out")
+    where = {"root": root} if entry.needs_root else {}
+    source: FlowSet | list[Clip] = entry.build(**where, **config.data.options)
+    if isinstance(source, FlowSet) or not _landmarked(source):
+        return source
+    return [align_known(clip) for clip in source]
+
+
+def _with_faces(
+    clips: list[Clip], config: ExperimentConfig, jobs: int, on_progress: Progress
+) -> tuple[list[Clip], list[Clip]]:
+    """The usable clips in the canonical crop, of which a crop has kept onset and apex; and whole.
+
+    The apex of either is the one that counts, be it annotated or spotted.
+    """
+    if _landmarked(clips):
+        return clips, clips
+    crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=on_progress)
+    lost = sum(crop.clip is None for crop in crops)
+    if lost:
+        log.warning(
+            "%s: clips left out: %d; `hmrm prepare %s` says why",
+            *(config.data.name, lost, config.data.name),
+        )
+    used = crops if frames_for(config) else [crop.without_offset() for crop in crops]
+    doubts = count_warnings(crop.warnings for crop in used)
+    if doubts:
+        log.warning(
+            "%s: clips used with a warning: %s; the sheet of `hmrm prepare %s --sheet` shows them",
+            config.data.name,
+            ", ".join(f"{count} {code}" for code, count in doubts.items()),
+            config.data.name,
+        )
+    return [crop.clip for crop in crops if crop.clip is not None], whole_clips(clips, crops)
+
+
+def _landmarked(clips: Sequence[Clip]) -> bool:
+    """Whether the clips bring their landmarks, so that no face has to be found."""
+    return all(isinstance(clip.frames, LandmarkedFrames) for clip in clips)
+
+
+def _files_of(clips: Sequence[Clip], flow: FlowConfig) -> list[Path | None]:
+    """Where the motion of each clip is kept; None for clips that are drawn and not read."""
+    identity = flow_identity(flow)
+    return [
+        cache_file("motion", digest_of(FORMAT, identity, _content(clip)))
+        if isinstance(clip.frames, IdentifiedFrames)
+        else None
+        for clip in clips
+    ]
+
+
+def _make(clip: Clip, flow: FlowConfig, file: Path | None) -> Motion:
+    motion = clip_motion(clip, flow)
+    if file is not None:
+        known = {name: value for name, value in motion._asdict().items() if value is not None}
+        write_arrays(file, {name: np.asarray(value) for name, value in known.items()})
+    return motion
+
+
+def _stored(file: Path | None) -> Motion | None:
+    arrays = read_arrays(file) if file is not None else None
+    if arrays is None:
+        return None
+    energy = float(arrays["outside_energy"])
+    return Motion(arrays["maps"], arrays.get("masks"), arrays["inside"], energy)
+
+
+def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
+    """What the maps depend on: the clips, the data set's options and the flow's."""
+    frames = config.flow.finetune_side_px if config.flow.finetune else None
+    data = config.data.model_dump_json()
+    contents = [f"{clip.label} {_content(clip)}" for clip in clips]
+    return digest_of(FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents)[:16]
+
+
+def _content(clip: Clip) -> str:
+    """Which two frames of which clip."""
+    marks = (clip.onset, clip.known_apex)
+    frames = clip.frames
+    known = [frames.identity(n) for n in marks] if isinstance(frames, IdentifiedFrames) else []
+    return repr((*clip.key, *marks, *known))
+
+
+def _write(file: Path, flowset: FlowSet) -> None:
+    arrays: Arrays = {
+        "maps": flowset.maps,
+        "labels": flowset.labels,
+        "keys": np.array(flowset.keys),
+    }
+    optional = {name: getattr(flowset, name) for name in ("masks", "inside", "outside_energy")}
+    arrays |= {name: array for name, array in optional.items() if array is not None}
+    if flowset.frames is not None:
+        arrays["frames"], arrays["pixel"] = flowset.frames.images, flowset.frames.pixel
+    write_arrays(file, arrays, compress=True)
+
+
+def _read(file: Path) -> FlowSet | None:
+    arrays = read_arrays(file)
+    if arrays is None:
+        return None
+    return FlowSet(
+        arrays["maps"],
+        arrays["labels"],
+        tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
+        masks=arrays.get("masks"),
+        inside=arrays.get("inside"),
+        outside_energy=arrays.get("outside_energy"),
+        frames=FramePairs(arrays["frames"], arrays["pixel"]) if "frames" in arrays else None,
+    )
+
+
+def reduce_frames(clips: list[Clip], side_px: int) -> FramePairs:
+    """Onset and apex of every clip as squares of `side_px`, whatever their crop."""
+    images, pixel = [], []
+    for clip in clips:
+        pair = [clip.frames[clip.onset], clip.frames[clip.known_apex]]
+        height, width = pair[0].shape[:2]
+        size = (side_px, side_px)
+        images.append([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pair])
+        pixel.append((width / side_px, height / side_px))
+    return FramePairs(np.array(images, dtype=np.uint8), np.array(pixel, dtype=np.float32))
+
+
+def require_frames(config: ExperimentConfig, flowset: FlowSet) -> FramePairs:
+    """The frames that a fine-tuned flow learns from, or an `InputError`."""
+    if flowset.frames is None:
+        raise InputError(
+            f"data set '{config.data.name}' has no frames to fine-tune a flow on",
+            mend="set flow.finetune=false, or take a data set of recordings",
+        )
+    return flowset.frames

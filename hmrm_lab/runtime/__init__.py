@@ -1,0 +1,1 @@
+"""Files, tensors, processes and progress."""

@@ -1,0 +1,148 @@
+"""What MotionMix did: one pair mixed, who met whom, how far mixtures lie from originals."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from hmrm_lab.errors import unknown_name
+from hmrm_lab.records import CLASSES, MASKS, Floats, FlowSet, Ints
+from hmrm_lab.training.augment.motionmix import MotionMix, mix_motion
+
+
+@dataclass(frozen=True, eq=False)
+class Mixtures:
+    """Mixed maps, with the positions of the clip and of its partner behind each.
+
+    Shapes
+    ------
+    maps : (n, C, H, W)
+    own, partners : (n,)
+    """
+
+    maps: Floats
+    own: Ints
+    partners: Ints
+
+
+def join_masks(masks: NDArray[np.bool_], regions: Iterable[str]) -> NDArray[np.bool_]:
+    """The cells of any of these regions.
+
+    Shapes
+    ------
+    masks : (2, H, W), bool, order (eyes, mouth)
+    returns : (H, W), bool
+
+    Raises
+    ------
+    ConfigError
+        If there is no such region.
+    """
+    regions = list(regions)
+    for name in regions:
+        if name not in MASKS:
+            raise unknown_name("region", name, MASKS)
+    return np.asarray(masks[[MASKS.index(name) for name in regions]].any(0))
+
+
+def mix_pair(own: Floats, partner: Floats, mask: NDArray[np.bool_], strength: float) -> Floats:
+    """`mix_motion` for a single pair.
+
+    Shapes
+    ------
+    own, partner : (C, H, W)
+    mask : (H, W), bool
+    strength : the lambda of the equation, 0..1
+    """
+    ours, theirs, where = (torch.from_numpy(array)[None] for array in (own, partner, mask))
+    mixed = mix_motion(ours, theirs, where, torch.tensor([strength], dtype=ours.dtype))
+    return np.asarray(mixed[0].numpy())
+
+
+def draw_mixtures(mix: MotionMix, *, seed: int) -> Mixtures:
+    """Mix every clip once, as a training would; a class of one clip has no mixture.
+
+    Its own account of provenance is left as it was, and so is the random state of the caller.
+    """
+    whole = replace(mix, share=1.0, provenance=set())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        maps = whole(torch.arange(len(mix.labels)))
+    pairs = np.array(sorted(whole.provenance), dtype=np.int64).reshape(-1, 2)
+    own, partners = pairs[pairs[:, 0] != pairs[:, 1]].T
+    return Mixtures(maps[torch.from_numpy(own)].numpy(), own, partners)
+
+
+def provenance_table(train: FlowSet, provenance: Iterable[tuple[int, int]]) -> pd.DataFrame:
+    """Who was mixed into whom: one row for each pair of clip and partner, in their order.
+
+    Columns: clip, person, class, and the same of the partner.
+    """
+    rows = [
+        {
+            "clip": train.keys[own].clip,
+            "person": train.persons[own],
+            "class": CLASSES[train.labels[own]],
+            "partner": train.keys[other].clip,
+            "partner's person": train.persons[other],
+            "partner's class": CLASSES[train.labels[other]],
+        }
+        for own, other in sorted(provenance)
+    ]
+    columns = ["clip", "person", "class", "partner", "partner's person", "partner's class"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def distance_table(maps: Floats, labels: Ints, mixtures: Mixtures) -> pd.DataFrame:
+    """How far originals and mixtures lie from the originals of their class and of the others.
+
+    The distance of two maps is the root mean square difference of their u and v. Columns:
+
+        kind      original or mixture
+        class     its class
+        own       to the nearest original of its class, itself and its two parents left out
+        other     to the nearest original of another class
+        moved     of a mixture: to the clip that it was made of
+
+    Where there is no such original, the distance is NaN.
+
+    Shapes
+    ------
+    maps : (n, C, H, W), order (u, v, ...)
+    labels : (n,)
+    """
+    count = len(maps)
+    parents = np.concatenate(
+        [
+            np.repeat(np.arange(count)[:, None], 2, axis=1),
+            np.stack([mixtures.own, mixtures.partners], axis=1),
+        ]
+    )
+    distances = _distances(np.concatenate([maps, mixtures.maps]), maps)
+    classes = labels[parents[:, 0]]
+    allied = classes[:, None] == labels[None, :]
+    related = (np.arange(count)[None, :, None] == parents[:, None, :]).any(2)
+    table = pd.DataFrame(
+        {
+            "kind": ["original"] * count + ["mixture"] * len(mixtures.maps),
+            "class": [CLASSES[label] for label in classes],
+            "own": _nearest(distances, allied & ~related),
+            "other": _nearest(distances, ~allied),
+        }
+    )
+    moved = distances[np.arange(len(distances)), parents[:, 0]]
+    return table.assign(moved=np.where(table["kind"] == "mixture", moved, np.nan))
+
+
+def _distances(maps: Floats, originals: Floats) -> Floats:
+    """Between every map and every original: (n, m)."""
+    flat, base = (m[:, :2].reshape(len(m), -1) for m in (maps, originals))
+    return np.stack([np.sqrt(np.mean((base - row) ** 2, axis=1)) for row in flat])
+
+
+def _nearest(distances: Floats, allowed: NDArray[np.bool_]) -> Floats:
+    nearest = np.where(allowed, distances, np.inf).min(axis=1)
+    return np.where(np.isfinite(nearest), nearest, np.nan).astype(np.float32)

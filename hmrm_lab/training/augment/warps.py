@@ -1,0 +1,117 @@
+"""Flip, shift, zoom and turn of motion maps, with what each does to the vectors themselves.
+
+Channels behind u and v, strain and pictures, have no direction: they are moved and nothing more.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from hmrm_lab.faces.regions import region_masks
+from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.flow.strain import optical_strain
+from hmrm_lab.records import Clip, Floats, LandmarkedFrames
+from hmrm_lab.training.augment.motionmix import template_masks
+
+U, V = 0, 1
+
+
+def flip(maps: Tensor) -> Tensor:
+    """Mirror the face: columns are reversed and u changes its sign.
+
+    Shapes
+    ------
+    maps : (B, C, H, W), u and v first, motion centred on zero
+    """
+    mirrored = maps.flip(-1)
+    mirrored[:, U] *= -1
+    return mirrored
+
+
+def shift(maps: Tensor, right_px: int, down_px: int) -> Tensor:
+    """Move all maps by whole pixels; the border is repeated. (B, C, H, W)."""
+    height, width = maps.shape[-2:]
+    reach = max(abs(right_px), abs(down_px))
+    padded = F.pad(maps, (reach,) * 4, mode="replicate")
+    top, left = reach - down_px, reach - right_px
+    return padded[..., top : top + height, left : left + width]
+
+
+def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg: float) -> Tensor:
+    """A random mirror image, shift, zoom and turn for each map.
+
+    Zooming stretches the vectors and turning turns them, as it would had the face been so.
+
+    Shapes
+    ------
+    maps : (B, C, H, W), u and v first
+    """
+    if flips:
+        mirrored = torch.rand(len(maps), device=maps.device) < 0.5
+        maps = torch.where(mirrored[:, None, None, None], flip(maps), maps)
+    if shift_px == 0 and scale == 0 and rotate_deg == 0:
+        return maps
+    zoom = 1 + scale * _symmetric(maps)
+    angle = math.radians(rotate_deg) * _symmetric(maps)
+    cos, sin = angle.cos(), angle.sin()
+    size = maps.shape[-1]
+    offset = [(2 * shift_px / size * _symmetric(maps)) for _ in range(2)]
+    rows = [
+        torch.stack([cos / zoom, sin / zoom, offset[0]], dim=1),
+        torch.stack([-sin / zoom, cos / zoom, offset[1]], dim=1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, dim=1), list(maps.shape), align_corners=False)
+    moved = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    if rotate_deg == 0:
+        return moved
+    c, s = cos[:, None, None], sin[:, None, None]
+    u, v = moved[:, U], moved[:, V]
+    turned = torch.stack([c * u - s * v, s * u + c * v], dim=1)
+    return torch.cat([turned, moved[:, V + 1 :]], dim=1)
+
+
+def _symmetric(maps: Tensor) -> Tensor:
+    """Uniform numbers in -1..1, one per map."""
+    return 2 * torch.rand(len(maps), device=maps.device, dtype=maps.dtype) - 1
+
+
+class CropMotion(NamedTuple):
+    """A clip as MotionMix needs it.
+
+    Shapes
+    ------
+    map : (3, H, W) float32, order (u, v, strain), pixels
+    masks : (2, H, W) bool, order (eyes, mouth)
+    onset : (H, W, 3), uint8, RGB
+    """
+
+    map: Floats
+    masks: NDArray[np.bool_]
+    onset: NDArray[np.uint8]
+
+
+def crop_motion(clip: Clip, estimator: FlowEstimator) -> CropMotion:
+    """Flow, strain and masks of a square crop at full resolution.
+
+    The masks are from the landmarks of the onset, or the template's where there are none. Raises
+    `InputError` for a clip without an apex.
+    """
+    onset, apex = clip.frames[clip.onset], clip.frames[clip.known_apex]
+    flow_px = estimator(onset[None], apex[None])
+    motion = np.concatenate([flow_px[0], optical_strain(flow_px)])
+    if isinstance(clip.frames, LandmarkedFrames):
+        masks = region_masks(clip.frames.landmarks(clip.onset), *onset.shape[:2])
+    else:
+        masks = template_masks(onset.shape[0])
+    return CropMotion(motion.astype(np.float32), masks, onset)
+
+
+def steadied(motion: Floats) -> Floats:
+    """A motion map (3, H, W) without the median of u and of v, which is the head's motion."""
+    return np.concatenate([without_median(motion[:2]), motion[2:]])
