@@ -21,7 +21,7 @@ import numpy as np
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.fold_progress import Desk
 from hmrm_lab.evaluation.metrics import confusion, uf1
-from hmrm_lab.evaluation.splits import inner_subject_folds
+from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.training.estimators import has_epochs
 from hmrm_lab.training.trainer import Classifier, EpochProbe, Fitted, fit

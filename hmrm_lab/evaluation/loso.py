@@ -7,13 +7,13 @@ more at the end.
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
+from typing import Any
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, Stopped
-from hmrm_lab.evaluation.curves import write_curves
-from hmrm_lab.evaluation.failures import Failure, Outcome
-from hmrm_lab.evaluation.fold import Unit, run_unit
+from hmrm_lab.evaluation.fold import Failure, Outcome, Unit, run_unit
 from hmrm_lab.evaluation.fold_progress import Desk
 from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.evaluation.workers import Executor, InProcess
@@ -92,3 +92,20 @@ def _done(run: RunFolder, unit: Unit) -> bool:
 
 def _count(run: RunFolder, units: list[Unit]) -> int:
     return sum(run.has_unit(unit.fold.name, unit.seed) for unit in units)
+
+
+@cache
+def tensorboard_installed() -> bool:
+    return find_spec("tensorboard") is not None
+
+
+def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:
+    """`RUN/tensorboard/<unit>/`: the loss of every epoch of its last training, if it had any."""
+    if not tensorboard_installed() or not unit["losses"]:
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    name = run.unit_file(unit["fold"], unit["seed"]).stem
+    with SummaryWriter(run.path / "tensorboard" / name) as writer:
+        for epoch, loss in enumerate(unit["losses"], start=1):
+            writer.add_scalar("training loss", loss, epoch)

@@ -7,7 +7,7 @@
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,38 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from hmrm_lab.errors import ConfigError, InputError, unknown_name
-from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
-from hmrm_lab.records import FlowSet
+from hmrm_lab.records import FlowSet, Ints, deal_persons
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Positions of the training and the held-out clips; `name` is the held-out person."""
+
+    name: str
+    train: Ints
+    test: Ints
+
+
+def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
+    """One fold per person, in the order of their names."""
+    persons = np.array(flowset.persons)
+    names = sorted(set(persons))
+    if len(names) < 2:
+        raise InputError(
+            f"all {len(flowset)} clips are of one subject ({', '.join(names)})",
+            mend="leave-one-subject-out needs at least two subjects",
+        )
+    return [
+        Fold(name, np.flatnonzero(persons != name), np.flatnonzero(persons == name))
+        for name in names
+    ]
+
+
+def inner_subject_folds(flowset: FlowSet, folds: int, seed: int) -> Iterator[Fold]:
+    """Subject-disjoint folds of training clips, for choosing epochs and hyper-parameters."""
+    for number, held_out in enumerate(deal_persons(flowset.persons, folds, seed)):
+        yield Fold(f"inner{number}", np.flatnonzero(~held_out), np.flatnonzero(held_out))
+
 
 LOSO = "loso"
 KINDS = (LOSO, "kfold:5", "holdout:samm", "folds.csv")

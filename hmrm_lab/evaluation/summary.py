@@ -8,7 +8,7 @@ import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError
-from hmrm_lab.evaluation.audit_findings import LEAK, OK, UNKNOWN
+from hmrm_lab.evaluation.consistency import LEAK, OK, UNKNOWN
 from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.leakage import judge_weights
 from hmrm_lab.evaluation.metrics import (

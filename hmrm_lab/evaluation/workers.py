@@ -13,8 +13,7 @@ from typing import Protocol
 
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
-from hmrm_lab.evaluation.failures import CRASHED, Failure, Outcome, Work, attempt
-from hmrm_lab.evaluation.fold import Unit
+from hmrm_lab.evaluation.fold import CRASHED, Failure, Outcome, Unit, Work, attempt
 from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, release_memory, settle_worker
 
 Outcomes = Generator[tuple[Unit, Outcome], None, None]

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hmrm_lab.evaluation.ranks import Ranking, enough, rank_systems
-from hmrm_lab.evaluation.significance import holm, paired_test
+from hmrm_lab.evaluation.significance import Ranking, enough, holm, paired_test, rank_systems
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.published import claims_of

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from plotly import graph_objects as go
 
-from hmrm_lab.evaluation.ranks import LEVEL, Ranking
+from hmrm_lab.evaluation.significance import RANK_LEVEL, Ranking
 from hmrm_lab.reporting.comparison import p_words
 from hmrm_lab.reporting.style import (
     BLUE,
@@ -131,7 +131,7 @@ def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
     )
     told = (
         f"Over {', '.join(ranking.sets)}. Friedman's test by permutation: p "
-        f"{p_words(ranking.p_value)}. Nemenyi's critical difference at {LEVEL:.0%}: "
+        f"{p_words(ranking.p_value)}. Nemenyi's critical difference at {RANK_LEVEL:.0%}: "
         f"{ranking.critical_difference:.2f} ranks, for {count} systems on {len(ranking.sets)} data "
         "sets, taken as independent blocks, which the data sets of one jointly trained composite "
         "are not. Few data sets tell little apart: a bar is no proof that systems are equal."

@@ -7,7 +7,7 @@ import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.metrics import Doubles
-from hmrm_lab.evaluation.peeking import look_counts
+from hmrm_lab.evaluation.simulate import look_counts
 from hmrm_lab.reporting.style import BLUE, GREEN, INK, ORANGE, VERMILLION, finish, plain
 
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)

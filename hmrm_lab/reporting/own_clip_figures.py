@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from hmrm_lab.evaluation.calibration import ReliabilityBin
-from hmrm_lab.evaluation.prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
+from hmrm_lab.evaluation.metrics import ReliabilityBin
+from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.face_pictures import part_colour
 from hmrm_lab.reporting.style import (

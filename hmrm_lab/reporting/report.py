@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from hmrm_lab.evaluation.audit_findings import LEAK, UNKNOWN
+from hmrm_lab.evaluation.consistency import LEAK, UNKNOWN
 from hmrm_lab.evaluation.ledger import count_evaluations
 from hmrm_lab.evaluation.metrics import uf1
 from hmrm_lab.evaluation.summary import (

@@ -17,8 +17,7 @@ from hmrm_lab.errors import DiskFullError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.loso import run_loso
-from hmrm_lab.evaluation.protocols import LOSO, Protocol, digest_of_folds, subjects_by_fold
-from hmrm_lab.evaluation.splits import Fold
+from hmrm_lab.evaluation.protocols import LOSO, Fold, Protocol, digest_of_folds, subjects_by_fold
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
 from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for

@@ -1,8 +1,7 @@
 """The model that a run leaves for new recordings: trained on all clips, part of no figure."""
 
 from hmrm_lab.errors import DiskFullError, HmrmError, InputError
-from hmrm_lab.evaluation.failures import failure_of
-from hmrm_lab.evaluation.fold import unit_seed
+from hmrm_lab.evaluation.fold import failure_of, unit_seed
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import settle_process

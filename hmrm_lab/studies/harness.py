@@ -18,7 +18,7 @@ from hmrm_lab.config.overrides import without_idle
 from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError, DiskFullError, FailedFoldsError, MixtureError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
-from hmrm_lab.evaluation.failures import failure_of
+from hmrm_lab.evaluation.fold import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.registry import systems

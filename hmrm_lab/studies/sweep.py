@@ -30,7 +30,7 @@ from hmrm_lab.errors import ConfigError, DivergedError, InputError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
 from hmrm_lab.evaluation.fold import Unit, run_unit
-from hmrm_lab.evaluation.splits import inner_subject_folds
+from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.runtime.store import read_json, to_json, write_once

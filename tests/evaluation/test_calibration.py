@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation.calibration import (
+from hmrm_lab.evaluation.metrics import (
     bin_of,
     calibration_words,
     expected_calibration_error,

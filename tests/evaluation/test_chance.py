@@ -6,16 +6,16 @@ import pytest
 
 from hmrm_lab.datasets.recordings.overview import megc2019
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.evaluation.peeking import (
+from hmrm_lab.evaluation.significance import pooled
+from hmrm_lab.evaluation.simulate import (
     blind_looks,
     p_value,
     peeking_null,
     permuted,
     permuted_uf1,
+    simulated_predictions,
     uf1_by_looks,
 )
-from hmrm_lab.evaluation.significance import pooled
-from hmrm_lab.evaluation.simulate import simulated_predictions
 from hmrm_lab.records import Predictions
 
 

@@ -5,7 +5,7 @@ from conftest import make_flowset, quick_config
 from torch import nn
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.features import clip_features, embed, features_of, nearest_company
+from hmrm_lab.evaluation.embedding import clip_features, embed, features_of, nearest_company
 from hmrm_lab.registry import systems
 from hmrm_lab.training.trainer import fit
 

@@ -11,10 +11,9 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation.audit_findings import FAULT, LEAK, OK, UNKNOWN, Check, Records
-from hmrm_lab.evaluation.duplicates import exact_twins, near_twins
-from hmrm_lab.evaluation.leakage import audit_records, judge_weights
-from hmrm_lab.evaluation.splits import leave_one_subject_out
+from hmrm_lab.evaluation.consistency import FAULT, LEAK, OK, UNKNOWN, Check, Records
+from hmrm_lab.evaluation.leakage import audit_records, exact_twins, judge_weights, near_twins
+from hmrm_lab.evaluation.protocols import leave_one_subject_out
 from hmrm_lab.records import ClipKey, FlowSet, digest_of_keys, probability_columns
 from hmrm_lab.studies.audit import check_copies
 

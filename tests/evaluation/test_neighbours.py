@@ -6,7 +6,7 @@ from conftest import make_flowset
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.features import nearest_neighbours
+from hmrm_lab.evaluation.embedding import nearest_neighbours
 from hmrm_lab.records import ClipKey, FlowSet
 
 

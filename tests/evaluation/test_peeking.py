@@ -7,7 +7,7 @@ from conftest import make_flowset, quick_config
 from hmrm_lab.datasets.recordings.overview import megc2019
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.metrics import confusion, uf1
-from hmrm_lab.evaluation.peeking import (
+from hmrm_lab.evaluation.simulate import (
     Looks,
     blind_looks,
     blind_uf1,

@@ -4,7 +4,7 @@ from conftest import make_flowset
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.splits import inner_subject_folds, leave_one_subject_out
+from hmrm_lab.evaluation.protocols import inner_subject_folds, leave_one_subject_out
 from hmrm_lab.records import ClipKey, FlowSet
 
 

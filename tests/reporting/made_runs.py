@@ -6,7 +6,7 @@ import numpy as np
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation.splits import leave_one_subject_out
+from hmrm_lab.evaluation.protocols import leave_one_subject_out
 from hmrm_lab.records import ClipKey, FlowSet, probability_columns
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import write_figures

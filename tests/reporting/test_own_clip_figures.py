@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from reporting.test_prediction import made
 
-from hmrm_lab.evaluation.calibration import ReliabilityBin
+from hmrm_lab.evaluation.metrics import ReliabilityBin
 from hmrm_lab.reporting.own_clip_figures import (
     answers_figure,
     answers_table,
