@@ -1,4 +1,4 @@
-"""What is there of a run while it is going: folds, predictions and curves, as they arrive."""
+"""Live progress of a run: the state of its folds, its predictions and curves so far."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,25 +19,25 @@ Points = list[tuple[int, float]]  # epoch, training loss
 
 @dataclass(frozen=True)
 class FoldProgress:
-    """One held-out subject, over all seeds."""
+    """One fold, over all seeds."""
 
-    fold: str  # data set/subject; empty where an older run does not say who waits
+    fold: str
     state: State
     share: float  # of the epochs of all seeds that are trained, 0 to 1
     clips: int = 0  # held out
-    right: int = 0  # clips answered right, over the seeds that are done
-    answered: int = 0
+    right: int = 0  # predicted correctly, over the seeds that are done
+    answered: int = 0  # predicted, likewise
     reason: str = ""  # of a failure
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """All that has arrived.
+    """The state of a run at one moment.
 
     Shapes
     ------
     classes : (K,), their names
-    counts : (S, K, K); true class by predicted class, for each seed that has answered
+    counts : (S, K, K); true class by predicted class, for each seed with a finished fold
     """
 
     folds: tuple[FoldProgress, ...]
@@ -52,12 +52,12 @@ class Arrived:
 
     @property
     def uf1(self) -> float | None:
-        """UF1 of what has arrived, the mean over seeds; None before the first fold is done."""
+        """UF1 so far, the mean over seeds; None before the first fold is done."""
         return float(uf1(self.counts).mean()) if len(self.counts) else None
 
     @property
     def score(self) -> str:
-        """UF1 with what it rests on. Of an incomplete run it is no result."""
+        """UF1 in words, with the stamp. Of an incomplete run it is no result."""
         if self.uf1 is None:
             return "No fold is done yet."
         so_far = "" if self.done == self.expected else " so far: not a result yet"
@@ -78,10 +78,10 @@ NOTHING = Arrived(
 
 
 class ArrivalReader:
-    """Reads a run folder again and again. A finished unit never changes, and is read once.
+    """Reads a run folder repeatedly. A finished fold never changes, and is read once.
 
-    Of a unit in work the folder tells the last epoch alone, so that its curve has the points that
-    this reader has seen.
+    The folder has only the last epoch of a fold in work, so that its curve has the points that this
+    reader has seen.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -90,7 +90,7 @@ class ArrivalReader:
         self._seen: dict[str, dict[int, float]] = {}
 
     def read(self) -> Arrived:
-        """What is there now: `NOTHING` before the run has begun."""
+        """Read the present state: `NOTHING` before the run has begun."""
         if not self.run.config_file.is_file():
             return NOTHING
         config, data, status = self.run.config(), self.run.data(), read_status(self.run)
@@ -100,23 +100,18 @@ class ArrivalReader:
         shares = {
             (one["fold"], one["seed"]): one["epoch"] / one["epochs"] for one in status.in_work
         }
-        held_out = data.get("held_out", {})  # older runs do not say it
-        names = [*held_out, *(unit["fold"] for unit in units)]
-        names += [fold for fold, _ in (*failures, *shares)]
         seeds = config.evaluation.seeds
         folds = [
             _progress(
                 name,
-                held_out.get(name, 0),
+                clips,
                 [unit for unit in units if unit["fold"] == name],
                 [shares[name, seed] for seed in seeds if (name, seed) in shares],
                 [failures[name, seed] for seed in seeds if (name, seed) in failures],
                 len(seeds),
             )
-            for name in sorted(set(names))
+            for name, clips in sorted(data["held_out"].items())
         ]
-        nameless = FoldProgress("", "waiting", 0.0)
-        folds += [nameless] * (data["folds"] - len(folds))
         return Arrived(
             folds=tuple(folds),
             done=len(units),
@@ -176,11 +171,12 @@ def _progress(
 def _stamp(
     config: ExperimentConfig, units: list[dict[str, Any]], data: dict[str, Any], failed: int
 ) -> str:
-    """As under every table and figure, for the units that are there."""
+    """The stamp of tables and figures, for the folds that are there."""
     expected = data["folds"] * len(config.evaluation.seeds)
     return stamp(
         {
             "preset": config.preset,
+            "protocol": config.evaluation.protocol,
             "epoch_rule": rule_of(config),
             "peeking": rule_of(config) in PEEKING,
             "control": config.evaluation.control,

@@ -1,7 +1,9 @@
-"""UF1, UAR and accuracy from pooled counts (MEGC 2019): the counts of all folds are summed first.
+"""UF1, UAR and accuracy from pooled counts (MEGC 2019), and the calibration of probabilities.
 
-Everything here is computed from `Predictions`; nothing averages over folds but the function
-that says so in its name.
+The counts of all folds are summed first; only functions that say so average over folds.
+Calibration (Guo et al. 2017): predictions are sorted into bins by the probability of the predicted
+class; the expected calibration error is the mean gap between that probability and the share that
+was right.
 """
 
 from dataclasses import dataclass
@@ -40,16 +42,17 @@ def recall_per_class(counts: NDArray[Any]) -> Doubles:
 
 
 def uf1(counts: NDArray[Any]) -> Doubles:
-    """Unweighted F1: the mean of the class-wise F1 of pooled counts."""
+    """Unweighted F1: the mean F1 over classes."""
     return np.asarray(f1_per_class(counts).mean(-1))
 
 
 def uar(counts: NDArray[Any]) -> Doubles:
-    """Unweighted average recall: the mean of the class-wise recall of pooled counts."""
+    """Unweighted average recall: the mean recall over classes."""
     return np.asarray(recall_per_class(counts).mean(-1))
 
 
 def accuracy(counts: NDArray[Any]) -> Doubles:
+    """Share of clips predicted correctly."""
     hits = np.trace(counts, axis1=-2, axis2=-1)
     return _ratio(hits, counts.sum((-2, -1)))
 
@@ -65,26 +68,26 @@ def confusion_of(predictions: Predictions) -> Ints:
 
 
 def confusion_by_person(predictions: Predictions) -> tuple[list[str], list[int], Ints]:
-    """Counts of each person under each seed.
+    """Counts of each subject under each seed.
 
     Shapes
     ------
-    returns : persons (P), seeds (S), counts (P, S, K, K)
+    returns : subjects (P), seeds (S), counts (P, S, K, K)
     """
     table = predictions.table
-    persons, person_index = np.unique(predictions.persons.to_numpy(str), return_inverse=True)
-    seeds, seed_index = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)
+    subjects, subject_rows = np.unique(predictions.persons.to_numpy(str), return_inverse=True)
+    seeds, seed_rows = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)
     k = len(predictions.classes)
-    counts = np.zeros((len(persons), len(seeds), k, k), dtype=np.int64)
+    counts = np.zeros((len(subjects), len(seeds), k, k), dtype=np.int64)
     truth, prediction = table["truth"].to_numpy(int), table["prediction"].to_numpy(int)
-    np.add.at(counts, (person_index, seed_index, truth, prediction), 1)
-    return persons.tolist(), seeds.tolist(), counts
+    np.add.at(counts, (subject_rows, seed_rows, truth, prediction), 1)
+    return subjects.tolist(), seeds.tolist(), counts
 
 
 def uf1_mean_over_folds(predictions: Predictions) -> float:
-    """The mean of per-fold UF1, a different number from the pooled one; shown for comparison.
+    """Average UF1 over folds, which is not the pooled UF1; shown for comparison.
 
-    As is usual where it is reported, classes that are absent from a fold are left out of its mean.
+    As usual where it is reported, classes absent from a fold are left out of its mean.
     """
     _, _, counts = confusion_by_person(predictions)
     per_class = f1_per_class(counts)  # (P, S, K)
@@ -102,7 +105,7 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
 
 BINS = 5
 BIN_ROUNDING = 1e-9  # 0.6 belongs to the bin that begins there
-FEW = 10  # predictions that say little
+FEW = 10  # predictions too few to judge by
 
 
 @dataclass(frozen=True)
@@ -120,32 +123,29 @@ class ReliabilityBin:
 
 
 def reliability(predictions: Predictions, bins: int = BINS) -> list[ReliabilityBin]:
-    """Equally wide bins from 0 to 1; the last one holds 1 as well. Rows without probabilities are
-    left out.
+    """Sort predictions into equally wide bins from 0 to 1, the last one with 1 included.
+
+    Rows without probabilities are left out.
     """
     table = predictions.table.dropna(subset=predictions.probabilities)
-    sure = table[predictions.probabilities].to_numpy(np.float64).max(axis=1)
+    winning = table[predictions.probabilities].to_numpy(np.float64).max(axis=1)
     right = (table["truth"] == table["prediction"]).to_numpy(np.float64)
-    place = _place(sure, bins)
-    return [
-        ReliabilityBin(
-            number / bins,
-            (number + 1) / bins,
-            int((place == number).sum()),
-            _mean_or_nan(sure[place == number]),
-            _mean_or_nan(right[place == number]),
-        )
-        for number in range(bins)
-    ]
+    numbers = _bin_numbers(winning, bins)
+    found = []
+    for number in range(bins):
+        here = numbers == number
+        means = [float(x[here].mean()) if here.any() else float("nan") for x in (winning, right)]
+        found.append(ReliabilityBin(number / bins, (number + 1) / bins, int(here.sum()), *means))
+    return found
 
 
 def bin_of(bins: list[ReliabilityBin], probability: float) -> ReliabilityBin:
-    """The bin that a prediction of this probability falls into."""
-    return bins[int(_place(np.array([probability]), len(bins))[0])]
+    """Find the bin of a prediction made with this probability."""
+    return bins[int(_bin_numbers(np.array([probability]), len(bins))[0])]
 
 
 def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
-    """The mean over predictions of their bin's |probability - share right|; NaN for none."""
+    """Average |probability - accuracy| over predictions; NaN for none."""
     filled = [part for part in bins if part.count]
     total = sum(part.count for part in filled)
     gaps = [part.count * abs(part.probability - part.accuracy) for part in filled]
@@ -153,7 +153,7 @@ def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
 
 
 def calibration_words(predictions: Predictions, probability: float) -> str:
-    """One or two sentences on what such a probability was worth among a run's unseen subjects."""
+    """Describe how often a run's predictions with such a probability were right, in sentences."""
     bins = reliability(predictions)
     alike = bin_of(bins, probability)
     span = f"{_percent(alike.low)} to {_percent(alike.high)}"
@@ -175,10 +175,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _place(probabilities: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
-    places = np.floor(probabilities * bins + BIN_ROUNDING).astype(np.int64)
-    return np.clip(places, 0, bins - 1)
-
-
-def _mean_or_nan(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+def _bin_numbers(probabilities: Doubles, bins: int) -> NDArray[np.int64]:
+    numbers = np.floor(probabilities * bins + BIN_ROUNDING).astype(np.int64)
+    return np.clip(numbers, 0, bins - 1)

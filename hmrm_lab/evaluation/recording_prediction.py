@@ -1,4 +1,9 @@
-"""What a system makes of one recording: the record that texts, JSON and pictures are made from."""
+"""The prediction for one recording, and the regions of the face that drive it.
+
+Regions are found by occlusion (Zeiler and Fergus 2014): each is held still, and the fall of the
+probability is measured. Only predictions are needed, so that every system can be examined alike.
+The result is what moved the system, not what moved the face.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,14 +16,106 @@ from hmrm_lab.errors import HmrmError
 from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.records import Floats, FlowSet
 
-ELSEWHERE = "elsewhere"  # what is no part of the face: cheeks, forehead, background
+Gray = NDArray[np.uint8]
+Masks = NDArray[np.bool_]
+
+LEAST_FALL = 0.01  # a smaller sum of falls has no shares: no region decides alone
+ELSEWHERE = "elsewhere"  # outside the named parts: cheeks, forehead, background
 NO_ANSWER = "no answer"
 DIGITS = 4
 
 
+def hold_still(motion: Floats, masks: Masks) -> Floats:
+    """Copy the map once per mask, with the motion inside taken away.
+
+    Flow inside becomes the map's median, which is the motion of the head, and strain becomes 0.
+
+    Shapes
+    ------
+    motion : (3, H, W), order (u, v, strain)
+    masks : (R, H, W)
+    returns : (R, 3, H, W)
+    """
+    u, v = np.median(motion[:2], axis=(1, 2))
+    still = np.array([u, v, 0.0], dtype=np.float32)[:, None, None]
+    return np.where(masks[:, None], still, motion[None]).astype(np.float32)
+
+
+def hold_clips_still(clip: Gray, masks: Masks) -> Gray:
+    """Copy the gray clip once per mask, with the pixels inside as in its first frame.
+
+    Shapes
+    ------
+    clip : (T, S, S)
+    masks : (R, H, W), enlarged to the pixels of the clip
+    returns : (R, T, S, S)
+    """
+    return np.where(_enlarge(masks, clip.shape[1:])[:, None], clip[:1], clip[None])
+
+
+def hide_in_pictures(pictures: Floats, masks: Masks) -> Floats:
+    """Copy the pictures once per mask, with 0 inside: their mean, or no change.
+
+    Shapes
+    ------
+    pictures : (P, S, S)
+    masks : (R, H, W), enlarged to the pixels of the pictures
+    returns : (R, P, S, S)
+    """
+    hidden = _enlarge(masks, pictures.shape[1:])[:, None]
+    return np.where(hidden, np.float32(0), pictures[None])
+
+
+def _enlarge(masks: Masks, shape: tuple[int, ...]) -> Masks:
+    """Masks (R, H, W) with each cell repeated, as (R, *shape)."""
+    rows, columns = (
+        np.arange(side) * cells // side for side, cells in zip(shape, masks.shape[1:], strict=True)
+    )
+    return masks[:, rows[:, None], columns[None]]
+
+
+def occlusion_falls(classify: Callable[[FlowSet], Floats], clip: FlowSet, masks: Masks) -> Floats:
+    """Measure the fall of the predicted class's probability with each region held still: (R,).
+
+    A negative number is a region that speaks against the prediction.
+
+    Parameters
+    ----------
+    clip
+        One clip.
+    """
+    winner = int(classify(clip)[0].argmax())
+    count = len(masks)
+
+    def beside(
+        one: NDArray[Any] | None, held: Callable[[Any, Masks], NDArray[Any]]
+    ) -> NDArray[Any] | None:
+        return None if one is None else np.concatenate([one, held(one[0], masks)])
+
+    held = FlowSet(
+        np.concatenate([clip.maps, hold_still(clip.maps[0], masks)]),
+        np.zeros(count + 1, dtype=np.int64),
+        clip.keys * (count + 1),
+        clip.classes,
+        unit=clip.unit,
+        inside=None if clip.inside is None else np.repeat(clip.inside, count + 1, axis=0),
+        clips=beside(clip.clips, hold_clips_still),
+        pictures=beside(clip.pictures, hide_in_pictures),
+    )
+    probabilities = classify(held)[:, winner]
+    return np.asarray(probabilities[0] - probabilities[1:], dtype=np.float32)
+
+
+def shares_of(falls: Floats) -> Floats:
+    """Turn falls into shares that sum to 1, without negative ones; all 0 for negligible falls."""
+    falling = falls.clip(min=0)
+    total = float(falling.sum())
+    return (falling / total if total >= LEAST_FALL else np.zeros_like(falling)).astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class RecordingPrediction:
-    """One recording, seen by the system of one run, or the reasons why it was not asked.
+    """The prediction of one run's system for one recording, or why there is none.
 
     Parameters
     ----------
@@ -29,18 +126,18 @@ class RecordingPrediction:
     apex_is
         `given`, `spotted`, or `guessed` where nothing seemed to move.
     part_falls
-        How far the winner's probability falls with this part of the face held still, or with
-        `ELSEWHERE`; see `occlusion`.
+        Fall of the predicted class's probability with this part of the face held still, or with
+        `ELSEWHERE`.
     parts
-        Where each of them lies in the crop.
+        Position of each part in the crop.
     outside_share, outside_energy
-        Of the crop's area and of its motion, what lies beyond the recording's frame and was left
-        out.
+        Share of the crop's area and of its motion that lies beyond the recording's frame and was
+        left out.
     caveats
-        What the probabilities are worth, in sentences; the first is the run's calibration.
+        Sentences on the worth of the probabilities; the first is the run's calibration.
     warnings
-        Doubts about the recording. With a meaningless one there is no answer: the system is not
-        asked, and the probabilities are NaN.
+        Doubts about the recording. With a meaningless one there is no prediction, and the
+        probabilities are NaN.
 
     Shapes
     ------
@@ -82,7 +179,7 @@ class RecordingPrediction:
         return self.classes[int(self.probabilities.argmax())] if self.answered else NO_ANSWER
 
     def require(self) -> Self:
-        """The same, or an `HmrmError` with the reasons if there is no answer."""
+        """Return the prediction, or raise an `HmrmError` with the reasons if there is none."""
         if not self.answered:
             reasons = " ".join(warning.sentence for warning in self.warnings)
             raise HmrmError(f"{self.recording}: {NO_ANSWER}. {reasons}")
@@ -90,22 +187,18 @@ class RecordingPrediction:
 
     @property
     def part_shares(self) -> dict[str, float]:
-        """Share of each part in the answer, summing to 1; all 0 where no part decides."""
+        """Share of each part in the prediction, summing to 1; all 0 where no part decides."""
         shares = shares_of(np.array(list(self.part_falls.values()), np.float32))
         return dict(zip(self.part_falls, map(float, shares), strict=True))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Convert to plain values, for JSON."""
+        probabilities = dict(zip(self.classes, self.probabilities, strict=True))
         return {
             "recording": self.recording,
             "answer": self.answered,
             "prediction": self.answer if self.answered else None,
-            "probabilities": {
-                name: _rounded(value)
-                for name, value in zip(self.classes, self.probabilities, strict=True)
-            }
-            if self.answered
-            else None,
+            "probabilities": _rounded(probabilities) if self.answered else None,
             "warnings": [asdict(warning) for warning in self.warnings],
             "frames": {
                 "count": self.frames,
@@ -116,107 +209,14 @@ class RecordingPrediction:
                 "apex_is": self.apex_is,
             },
             "face": {"is": self.face, "provider": self.provider},
-            "outside_share": _rounded(self.outside_share),
-            "outside_energy": _rounded(self.outside_energy),
-            "driven_by": {name: _rounded(share) for name, share in self.part_shares.items()},
-            "parts": {name: _rounded(fall) for name, fall in self.part_falls.items()},
+            "outside_share": round(float(self.outside_share), DIGITS),
+            "outside_energy": round(float(self.outside_energy), DIGITS),
+            "driven_by": _rounded(self.part_shares),
+            "parts": _rounded(self.part_falls),
             "run": self.run,
             "caveats": list(self.caveats),
         }
 
 
-def _rounded(value: float) -> float:
-    return round(float(value), DIGITS)
-
-
-Gray = NDArray[np.uint8]
-
-LEAST_FALL = 0.01  # falls that together are smaller have no shares: no region decides alone
-
-
-def hold_still(motion: Floats, masks: NDArray[np.bool_]) -> Floats:
-    """The map once per mask, the motion inside taken away.
-
-    Flow inside becomes the map's median, which is the head's motion, and strain becomes 0.
-
-    Shapes
-    ------
-    motion : (3, H, W), order (u, v, strain)
-    masks : (R, H, W)
-    returns : (R, 3, H, W)
-    """
-    u, v = np.median(motion[:2], axis=(1, 2))
-    still = np.array([u, v, 0.0], dtype=np.float32)[:, None, None]
-    return np.where(masks[:, None], still, motion[None]).astype(np.float32)
-
-
-def hold_clips_still(clip: Gray, masks: NDArray[np.bool_]) -> Gray:
-    """The gray clip once per mask, the pixels inside as they are in its first frame.
-
-    Shapes
-    ------
-    clip : (T, S, S)
-    masks : (R, H, W), enlarged to the pixels of the clip
-    returns : (R, T, S, S)
-    """
-    return np.where(_enlarge(masks, clip.shape[1:])[:, None], clip[:1], clip[None])
-
-
-def hide_in_pictures(pictures: Floats, masks: NDArray[np.bool_]) -> Floats:
-    """The pictures once per mask, 0 inside: their mean, or no change.
-
-    Shapes
-    ------
-    pictures : (P, S, S)
-    masks : (R, H, W), enlarged to the pixels of the pictures
-    returns : (R, P, S, S)
-    """
-    hidden = _enlarge(masks, pictures.shape[1:])[:, None]
-    return np.where(hidden, np.float32(0), pictures[None])
-
-
-def _enlarge(masks: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Masks (R, H, W) with each cell repeated, as (R, *shape)."""
-    rows, columns = (
-        np.arange(side) * cells // side for side, cells in zip(shape, masks.shape[1:], strict=True)
-    )
-    return masks[:, rows[:, None], columns[None]]
-
-
-def occlusion_falls(
-    classify: Callable[[FlowSet], Floats], clip: FlowSet, masks: NDArray[np.bool_]
-) -> Floats:
-    """How far the probability of the predicted class falls with each region held still: (R,).
-
-    A negative number is a region that speaks against the prediction.
-
-    Parameters
-    ----------
-    clip
-        One clip.
-    """
-    winner = int(classify(clip)[0].argmax())
-    count = len(masks)
-    held = FlowSet(
-        np.concatenate([clip.maps, hold_still(clip.maps[0], masks)]),
-        np.zeros(count + 1, dtype=np.int64),
-        clip.keys * (count + 1),
-        clip.classes,
-        unit=clip.unit,
-        inside=None if clip.inside is None else np.repeat(clip.inside, count + 1, axis=0),
-        clips=None
-        if clip.clips is None
-        else np.concatenate([clip.clips, hold_clips_still(clip.clips[0], masks)]),
-        pictures=None
-        if clip.pictures is None
-        else np.concatenate([clip.pictures, hide_in_pictures(clip.pictures[0], masks)]),
-    )
-    believed = classify(held)[:, winner]
-    return np.asarray(believed[0] - believed[1:], dtype=np.float32)
-
-
-def shares_of(falls: Floats) -> Floats:
-    """Falls as shares that sum to 1; those below 0 left out, all 0 if they are next to none."""
-    falling = falls.clip(min=0)
-    total = float(falling.sum())
-    return (falling / total if total >= LEAST_FALL else np.zeros_like(falling)).astype(np.float32)
+def _rounded(values: dict[str, Any]) -> dict[str, float]:
+    return {name: round(float(value), DIGITS) for name, value in values.items()}
