@@ -266,33 +266,22 @@ def _without_other_builders(layer: Mapping[str, Any], changes: Changes) -> dict[
 
 
 def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:
-    _refuse_unknown(settings, ExperimentConfig)
     try:
         return ExperimentConfig.model_validate(settings)
     except ValidationError as error:
+        for detail in error.errors():
+            if detail["type"] == "extra_forbidden":
+                name = ".".join(map(str, detail["loc"]))
+                raise unknown_name("setting", name, _dotted_names(ExperimentConfig)) from None
         raise ConfigError(first_problem(error), mend="correct this value") from None
 
 
-def _refuse_unknown(
-    settings: Mapping[str, Any], section: type[BaseModel], path: tuple[str, ...] = ()
-) -> None:
-    for key, value in settings.items():
-        known = section.model_fields
-        if key not in known:
-            if section.model_config.get("extra") == "allow":
-                continue
-            raise unknown_name("setting", ".".join((*path, key)), _dotted_names(section, path))
-        inner = _section_of(known[key])
-        if inner and isinstance(value, Mapping):
-            _refuse_unknown(value, inner, (*path, key))
-
-
-def _dotted_names(section: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
+def _dotted_names(section: type[BaseModel], before: str = "") -> Iterator[str]:
     """All dotted names in this section, so that a forgotten `training.` is found as well."""
     for name, field in section.model_fields.items():
-        yield ".".join((*path, name))
+        yield f"{before}{name}"
         if inner := _section_of(field):
-            yield from _dotted_names(inner, (*path, name))
+            yield from _dotted_names(inner, f"{before}{name}.")
 
 
 def _section_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -302,11 +291,8 @@ def _section_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in above.items():
-        below = merged.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[key] = _merge(below, value)
-        else:
-            merged[key] = value
+    merged = {**base, **above}
+    for key in base.keys() & above.keys():
+        if isinstance(base[key], Mapping) and isinstance(above[key], Mapping):
+            merged[key] = _merge(base[key], above[key])
     return merged

@@ -56,23 +56,36 @@ def summarise_run(run: RunFolder) -> dict[str, Any]:
     """Compute the content of `metrics.json`; the same folds always give the same bytes."""
     config, data = run.config(), run.data()
     predictions = collect_predictions(run)
-    expected = data["folds"] * len(config.evaluation.seeds)
     done = len(predictions.table[["fold", "seed"]].drop_duplicates())
     return {
-        "preset": config.preset,
         "system": config.model.name,
         "data": config.data.name,
         "flow": flow_of(config, data),
+        **stamp_fields(config, data, done=done, failed=len(run.failures())),
+        **summarise(predictions),
+    }
+
+
+def stamp_fields(
+    config: ExperimentConfig, data: dict[str, Any], *, done: int, failed: int
+) -> dict[str, Any]:
+    """List the settings and the counts of folds that `stamp` reads.
+
+    `weights` is the audit's finding on starting weights, where it is not OK.
+    """
+    weights = judge_weights(config, data).state
+    expected = data["folds"] * len(config.evaluation.seeds)
+    return {
+        "preset": config.preset,
         "protocol": config.evaluation.protocol,
         "epoch_rule": rule_of(config),
         "peeking": rule_of(config) in PEEKING,
         "control": config.evaluation.control,
-        **weights_note(config, data),
+        **({} if weights == OK else {"weights": weights}),
         "units_done": done,
         "units_expected": expected,
-        "units_failed": len(run.failures()),
+        "units_failed": failed,
         "complete": done == expected,
-        **summarise(predictions),
     }
 
 
@@ -100,12 +113,6 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
     words += ["fine-tuned"] if config.flow.finetune and trained else []
     words += ["both phases"] if config.flow.phases == "both" else []
     return ", ".join(words)
-
-
-def weights_note(config: ExperimentConfig, data: dict[str, Any]) -> dict[str, str]:
-    """The audit's finding on starting weights, as `weights` of the figures, unless it is OK."""
-    state = judge_weights(config, data).state
-    return {} if state == OK else {"weights": state}
 
 
 def stamp(metrics: dict[str, Any]) -> str:
