@@ -20,7 +20,7 @@ OK, LEAK, FAULT, UNKNOWN = "OK", "LEAK", "FAULT", "not checkable"
 NAMED = 3  # in one sentence
 ROUNDING = 1e-4  # of probabilities that were written with six digits
 
-Unit = Mapping[str, Any]
+Fields = Mapping[str, Any]
 Key = tuple[str, str, str]  # data set, subject, clip
 
 
@@ -41,7 +41,7 @@ class Records:
     """
 
     config: ExperimentConfig
-    units: Sequence[Unit]
+    units: Sequence[Fields]
     data: Mapping[str, Any]
     folder: str
     flowset: FlowSet | None = None
@@ -71,12 +71,12 @@ def folds_of(records: Records) -> set[str]:
     return {str(unit["fold"]) for unit in records.units}
 
 
-def held_out_by(records: Records, unit: Unit) -> set[str]:
+def held_out_by(records: Records, unit: Fields) -> set[str]:
     """Name the subjects of a fold: its own name, unless `data.json` names others."""
     return set(records.data.get("subjects_by_fold", {}).get(unit["fold"], [unit["fold"]]))
 
 
-def rows_of(records: Records) -> Iterator[tuple[Unit, Unit]]:
+def rows_of(records: Records) -> Iterator[tuple[Fields, Fields]]:
     """Pair each prediction with its fold."""
     return ((unit, row) for unit in records.units for row in unit["predictions"])
 
@@ -178,5 +178,5 @@ def check_fingerprint(records: Records) -> Check:
     return verdict("data", FAULT, wrong, f"the data of the run ({then[:8]})")
 
 
-def _key(row: Unit) -> Key:
+def _key(row: Fields) -> Key:
     return row["dataset"], row["subject"], row["clip"]

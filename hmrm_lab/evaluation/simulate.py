@@ -198,12 +198,12 @@ class Looks:
     ------
     guesses : (E, n)
     labels : (n,)
-    persons : (n,), `dataset/subject`
+    subjects : (n,), `dataset/subject`
     """
 
     guesses: Ints
     labels: Ints
-    persons: NDArray[np.str_]
+    subjects: NDArray[np.str_]
     classes: int
 
 
@@ -250,7 +250,7 @@ def peeked(looks: Looks, counts: Sequence[int]) -> Ints:
     if wrong:
         problem = f"{wrong[0]} test-set evaluations in {epochs} epochs"
         raise InputError(problem, mend=f"take 1 to {epochs}")
-    names, subject = np.unique(looks.persons, return_inverse=True)
+    names, subject = np.unique(looks.subjects, return_inverse=True)
     member = np.eye(len(names), dtype=np.float32)[subject]  # (n, P)
     hits = (looks.guesses == looks.labels).astype(np.float32) @ member  # (E, P)
     best = np.stack([epochs - count + hits[epochs - count :].argmax(0) for count in counts])
@@ -266,18 +266,18 @@ def uf1_by_looks(looks: Looks, counts: Sequence[int]) -> Doubles:
 
 
 def blind_looks(
-    labels: Ints, persons: NDArray[np.str_], epochs: int, rng: np.random.Generator
+    labels: Ints, subjects: NDArray[np.str_], epochs: int, rng: np.random.Generator
 ) -> Looks:
     """Simulate a model without knowledge: in every epoch, classes drawn by their frequency."""
     shares = np.bincount(labels) / len(labels)
     drawn = rng.random((epochs, len(labels)))
     guesses = np.searchsorted(shares.cumsum()[:-1], drawn, side="right")
-    return Looks(guesses, labels, persons, len(shares))
+    return Looks(guesses, labels, subjects, len(shares))
 
 
 def blind_uf1(
     labels: Ints,
-    persons: NDArray[np.str_],
+    subjects: NDArray[np.str_],
     counts: Sequence[int],
     *,
     draws: int = 20,
@@ -290,7 +290,7 @@ def blind_uf1(
     """
     rng = np.random.default_rng(seed)
     return np.stack(
-        [uf1_by_looks(blind_looks(labels, persons, max(counts), rng), counts) for _ in range(draws)]
+        [uf1_by_looks(blind_looks(labels, subjects, max(counts), rng), counts) for _ in range(draws)]
     )
 
 

@@ -111,5 +111,5 @@ def test_other_clips_are_refused(tmp_path: Path) -> None:
         "M4": make_run(tmp_path, make_flowset(subjects=3)),
         "M2": make_run(tmp_path, make_flowset(subjects=4), "augment.motionmix=0"),
     }
-    with pytest.raises(InputError, match="different persons"):
+    with pytest.raises(InputError, match="different subjects"):
         ablation_table(WORDS, runs)
