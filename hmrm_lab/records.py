@@ -344,7 +344,7 @@ class Predictions:
         return Predictions(self.table[self.table["dataset"] == dataset].reset_index(drop=True))
 
 
-def deal_persons(persons: Sequence[str], groups: int, seed: int) -> Iterator[NDArray[np.bool_]]:
+def deal_persons(subjects: Sequence[str], groups: int, seed: int) -> Iterator[NDArray[np.bool_]]:
     """Divide clips into groups by subject: for each group, whether a clip is in it, (n,).
 
     Subjects are drawn at random, those with most clips first, and each joins the group with fewest
@@ -355,7 +355,7 @@ def deal_persons(persons: Sequence[str], groups: int, seed: int) -> Iterator[NDA
     InputError
         If there are fewer subjects than groups.
     """
-    of_clips = np.array(persons)
+    of_clips = np.array(subjects)
     names, counts = np.unique(of_clips, return_counts=True)
     if len(names) < groups:
         raise InputError(

@@ -21,7 +21,7 @@ from hmrm_lab.records import FlowSet, Ints, deal_persons
 
 @dataclass(frozen=True)
 class Fold:
-    """Positions of the training and the held-out clips; `name` is the held-out person."""
+    """Positions of the training and the held-out clips; `name` is the held-out subject, if one."""
 
     name: str
     train: Ints
@@ -29,22 +29,22 @@ class Fold:
 
 
 def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
-    """One fold per person, in the order of their names."""
-    persons = np.array(flowset.persons)
-    names = sorted(set(persons))
+    """Make one fold per subject, in the order of their names."""
+    subjects = np.array(flowset.persons)
+    names = sorted(set(subjects))
     if len(names) < 2:
         raise InputError(
             f"all {len(flowset)} clips are of one subject ({', '.join(names)})",
             mend="leave-one-subject-out needs at least two subjects",
         )
     return [
-        Fold(name, np.flatnonzero(persons != name), np.flatnonzero(persons == name))
+        Fold(name, np.flatnonzero(subjects != name), np.flatnonzero(subjects == name))
         for name in names
     ]
 
 
 def inner_subject_folds(flowset: FlowSet, folds: int, seed: int) -> Iterator[Fold]:
-    """Subject-disjoint folds of training clips, for choosing epochs and hyper-parameters."""
+    """Make subject-disjoint folds of training clips, to choose epochs and hyper-parameters."""
     for number, held_out in enumerate(deal_persons(flowset.persons, folds, seed)):
         yield Fold(f"inner{number}", np.flatnonzero(~held_out), np.flatnonzero(held_out))
 

@@ -22,7 +22,7 @@ QUIET_SECONDS = 5.0
 
 
 class Note(ProgressColumn):
-    """What the stage says of itself; else the time that is left."""
+    """The note of a stage; without one the remaining time."""
 
     def __init__(self) -> None:
         super().__init__()
