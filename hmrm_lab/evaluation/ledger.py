@@ -65,7 +65,10 @@ def record_evaluation(run: RunFolder) -> None:
             file.seek(0)
             known = file.read()
             if not any(all(old[name] == row[name] for name in KEY) for old in _rows(path, known)):
-                file.write(_line(row, known))
+                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                if not known:
+                    writer.writeheader()
+                writer.writerow(row)
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:
@@ -101,16 +104,6 @@ def _rows(path: Path, text: str) -> list[dict[str, str]]:
     if not sound or any(None in row.values() for row in rows):
         raise InputError("not a ledger of test-set evaluations", where=path, mend="move it away")
     return rows
-
-
-def _line(row: dict[str, str], before: str) -> str:
-    """The row as text, with the header where nothing is before it."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    if not before:
-        writer.writeheader()
-    writer.writerow(row)
-    return buffer.getvalue()
 
 
 def _wait_for_lock(file: TextIO) -> None:

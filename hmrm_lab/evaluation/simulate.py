@@ -288,9 +288,9 @@ def blind_uf1(
     With one evaluation it is near 1/K for K classes: precision and recall of a class are both its
     share, and the shares add up to one.
     """
-    rng = np.random.default_rng(seed)
+    rng, epochs = np.random.default_rng(seed), max(counts)
     return np.stack(
-        [uf1_by_looks(blind_looks(labels, subjects, max(counts), rng), counts) for _ in range(draws)]
+        [uf1_by_looks(blind_looks(labels, subjects, epochs, rng), counts) for _ in range(draws)]
     )
 
 
