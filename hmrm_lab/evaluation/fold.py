@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Failure:
 
 Work = Callable[[Unit, str], dict[str, Any]]  # a fold and its device to the record of the fold
 Outcome = dict[str, Any] | Failure
+Outcomes = Generator[tuple[Unit, Outcome], None, None]  # of an executor, in any order
 
 
 def attempt(work: Work, unit: Unit, device: str) -> Outcome:

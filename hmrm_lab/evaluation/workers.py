@@ -5,7 +5,7 @@ An executor takes the work and the folds, and yields outcomes as they come, in a
 
 import os
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -13,10 +13,8 @@ from typing import Protocol
 
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
-from hmrm_lab.evaluation.fold import CRASHED, Failure, Outcome, Unit, Work, attempt
+from hmrm_lab.evaluation.fold import CRASHED, Failure, Outcome, Outcomes, Unit, Work, attempt
 from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, release_memory, settle_worker
-
-Outcomes = Generator[tuple[Unit, Outcome], None, None]
 
 
 class Executor(Protocol):
