@@ -1,6 +1,6 @@
 """UF1, UAR and accuracy from pooled counts (MEGC 2019), and the calibration of probabilities.
 
-The counts of all folds are summed first; only functions that say so average over folds.
+The counts of all folds are summed first; nothing here averages over folds.
 Calibration (Guo et al. 2017): predictions are sorted into bins by the probability of the predicted
 class; the expected calibration error is the mean gap between that probability and the share that
 was right.
@@ -82,18 +82,6 @@ def confusion_by_person(predictions: Predictions) -> tuple[list[str], list[int],
     truth, prediction = table["truth"].to_numpy(int), table["prediction"].to_numpy(int)
     np.add.at(counts, (subject_rows, seed_rows, truth, prediction), 1)
     return subjects.tolist(), seeds.tolist(), counts
-
-
-def uf1_mean_over_folds(predictions: Predictions) -> float:
-    """Average UF1 over folds, which is not the pooled UF1; shown for comparison.
-
-    As usual where it is reported, classes absent from a fold are left out of its mean.
-    """
-    _, _, counts = confusion_by_person(predictions)
-    per_class = f1_per_class(counts)  # (P, S, K)
-    present = counts.sum(-1) + counts.sum(-2) > 0
-    per_fold = (per_class * present).sum(-1) / present.sum(-1).clip(min=1)
-    return float(per_fold.mean())
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:

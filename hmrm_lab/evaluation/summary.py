@@ -14,11 +14,16 @@ from hmrm_lab.evaluation.leakage import judge_weights
 from hmrm_lab.evaluation.metrics import (
     METRICS,
     confusion_by_person,
-    confusion_of,
     f1_per_class,
-    uf1_mean_over_folds,
 )
-from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, pooled
+from hmrm_lab.evaluation.significance import (
+    LEVEL,
+    PRESENT,
+    RESAMPLES,
+    bootstrap_interval,
+    pooled,
+    three_averages,
+)
 from hmrm_lab.records import PX, Predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import RunFolder
@@ -172,7 +177,7 @@ def _advice(failure: Mapping[str, Any]) -> str:
 def _figures(predictions: Predictions) -> dict[str, Any]:
     subjects, seeds, counts = confusion_by_person(predictions)
     by_seed = counts.sum(0)  # (S, K, K)
-    total = confusion_of(predictions)
+    mean_over_folds = three_averages(predictions)[PRESENT]
     return {
         "clips": int(by_seed[0].sum()),
         "subjects": len(subjects),
@@ -184,8 +189,8 @@ def _figures(predictions: Predictions) -> dict[str, Any]:
             for seed, c in zip(seeds, by_seed, strict=True)
         },
         "f1": dict(zip(predictions.classes, _rounded(f1_per_class(by_seed).mean(0)), strict=True)),
-        "confusion": total.tolist(),
-        "uf1_mean_over_folds_not_comparable": round(uf1_mean_over_folds(predictions), DIGITS),
+        "confusion": by_seed.sum(0).tolist(),
+        "uf1_mean_over_folds_not_comparable": round(mean_over_folds, DIGITS),
     }
 
 
