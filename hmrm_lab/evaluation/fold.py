@@ -62,7 +62,7 @@ class Failure:
         return asdict(self)
 
 
-Work = Callable[[Unit, str], dict[str, Any]]  # a fold and its device to the record of the fold
+Work = Callable[[Unit, str], dict[str, Any]]  # from a fold and its device to its record
 Outcome = dict[str, Any] | Failure
 Outcomes = Generator[tuple[Unit, Outcome], None, None]  # of an executor, in any order
 

@@ -192,7 +192,8 @@ def _split_file(maps: FlowSet, name: str) -> list[Fold]:
 def _fold_of(maps: FlowSet, row: int, column: str, known: dict[str, str], path: Path) -> str:
     key = maps.keys[row]
     last = key.clip if column == "clip" else key.subject
-    names = ("/".join(key), last) if column == "clip" else (key.person, maps.persons[row], last)
+    subjects = (key.person, maps.persons[row], last)
+    names = ("/".join(key), last) if column == "clip" else subjects
     found = next((known[name] for name in names if name in known), None)
     if found is None:
         raise InputError(f"no fold for {column} {names[0]}", where=path, mend="add its row")

@@ -289,9 +289,8 @@ def blind_uf1(
     share, and the shares add up to one.
     """
     rng, epochs = np.random.default_rng(seed), max(counts)
-    return np.stack(
-        [uf1_by_looks(blind_looks(labels, subjects, epochs, rng), counts) for _ in range(draws)]
-    )
+    drawn = (blind_looks(labels, subjects, epochs, rng) for _ in range(draws))
+    return np.stack([uf1_by_looks(one, counts) for one in drawn])
 
 
 def look_counts(epochs: int) -> list[int]:
@@ -348,8 +347,8 @@ def peeking_null(looks: Looks, *, permutations: int = 200, seed: int = 0) -> Dou
     rng = np.random.default_rng(seed)
     together = np.zeros(len(looks.labels), dtype=np.int64)
     truths = permuted(looks.labels, together, permutations, rng)
-    epochs = [len(looks.guesses)]
-    return np.concatenate([uf1_by_looks(replace(looks, labels=one), epochs) for one in truths])
+    drawn = (replace(looks, labels=truth) for truth in truths)
+    return np.concatenate([uf1_by_looks(one, [len(looks.guesses)]) for one in drawn])
 
 
 def p_value(null: Doubles, observed: float) -> float:

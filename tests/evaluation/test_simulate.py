@@ -123,8 +123,10 @@ def test_the_145_clips_of_casme2_miss_most_of_what_the_paper_claims() -> None:
 
 
 def test_each_subject_gets_its_own_best_epoch_the_first_of_equals() -> None:
-    assert peeked(SMALL, [1, 2, 3]).tolist() == [[1, 2, 0, 1], [0, 2, 0, 1], [0, 1, 0, 1]]
-    looks = Looks(np.array([[0, 2], [2, 1]]), np.array([0, 1]), np.array(["t/a", "t/a"]), 3)
+    found = peeked(SMALL, [1, 2, 3])
+    assert found.tolist() == [[1, 2, 0, 1], [0, 2, 0, 1], [0, 1, 0, 1]]
+    guesses = np.array([[0, 2], [2, 1]])
+    looks = Looks(guesses, np.array([0, 1]), np.array(["t/a", "t/a"]), 3)
     assert peeked(looks, [2]).tolist() == [[0, 2]]
     for count in (0, 4):
         with pytest.raises(InputError, match=f"{count} test-set evaluations in 3 epochs"):
