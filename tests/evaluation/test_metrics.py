@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.evaluation.metrics import (
     accuracy,
     bin_of,

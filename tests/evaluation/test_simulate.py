@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import make_flowset, quick_config
 
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.significance import (
