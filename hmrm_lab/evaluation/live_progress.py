@@ -90,9 +90,9 @@ class ArrivalReader:
         units, failures = list(self._units.values()), self.run.failures()
         rows = [row for unit in units for row in unit["predictions"]]
         k = len(data["classes"])
-        subjects, seeds, counts = [], [], np.zeros((0, 0, k, k), np.int64)
-        if rows:
-            subjects, seeds, counts = confusion_by_person(Predictions.of_rows(rows))
+        nothing: tuple[list[str], list[int], Ints] = [], [], np.zeros((0, 0, k, k), np.int64)
+        predictions = Predictions.of_rows(rows) if rows else None
+        subjects, seeds, counts = confusion_by_person(predictions) if predictions else nothing
         metrics = {
             **stamp_fields(config, data, done=len(units), failed=len(failures)),
             "all": {"subjects": len(subjects)},

@@ -212,6 +212,7 @@ def three_averages(predictions: Predictions) -> dict[str, float]:
 LEAST_SETS = 3
 LEAST_SYSTEMS = 3
 RANK_ROUNDING = 1e-9
+RANK_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ def rank_systems(names: Sequence[str], sets: Sequence[str], scores: ArrayLike) -
 
 def nemenyi(systems: int, sets: int) -> float:
     """Compute Nemenyi's critical difference of mean ranks at 5 %."""
-    q = studentized_range.ppf(LEVEL, systems, np.inf) / np.sqrt(2)
+    q = studentized_range.ppf(1 - RANK_LEVEL, systems, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(systems * (systems + 1) / (6 * sets)))
 
 
