@@ -23,7 +23,9 @@ from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.faces.track import FaceTrack
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.preparation.clipwise import make_all
-from hmrm_lab.preparation.gray import GRAY, LENGTH, SIDE_PX, resample
+from hmrm_lab.preparation.gray import GRAY_SIDE_PX as SIDE_PX
+from hmrm_lab.preparation.gray import LENGTH, resample
+from hmrm_lab.preparation.whole_clips import GRAY
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.reporting.tables import display_table, results_table
 from hmrm_lab.runtime.store import cache_folder

@@ -14,9 +14,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import clipwise, compute_flowset, crops, load_clips, whole_clips
 from hmrm_lab.preparation.clipwise import identity
-from hmrm_lab.preparation.gray import GRAY
-from hmrm_lab.preparation.pictures import PICTURED
-from hmrm_lab.preparation.whole_clips import with_whole_clips
+from hmrm_lab.preparation.whole_clips import GRAY, PICTURED, with_whole_clips
 from hmrm_lab.records import Clip, FlowSet
 
 FEW = ("data.subjects=2", "data.clips=4", "flow.name=dis")

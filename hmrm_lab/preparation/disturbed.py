@@ -228,7 +228,3 @@ def _twelve(condition: Condition) -> list[RenderedFrames]:
 def _data_set(difficulty: float) -> list[RenderedFrames]:
     clips = synthetic(subjects=8, clips=24, difficulty=difficulty)
     return [clip.frames for clip in clips if isinstance(clip.frames, RenderedFrames)]
-
-
-if __name__ == "__main__":
-    main()

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.faces.align import FramesWithin
-from hmrm_lab.preparation.clipwise import Recipe
 from hmrm_lab.records import Clip, Floats
 
-FORMAT = 3  # raise it when the same frames give other clips
+GRAY_FORMAT = 3  # raise it when the same frames give other clips
 LENGTH = 16  # frames
-SIDE_PX = 112
+GRAY_SIDE_PX = 112
 
 Gray = NDArray[np.uint8]
 
@@ -52,9 +51,6 @@ def gray_frame(clip: Clip, number: int, side_px: int) -> Floats:
     return np.asarray(small, dtype=np.float32)
 
 
-def resample(clip: Clip, length: int = LENGTH, side_px: int = SIDE_PX) -> Gray:
+def resample(clip: Clip, length: int = LENGTH, side_px: int = GRAY_SIDE_PX) -> Gray:
     """`even_frames` in whole gray levels: (length, side, side) uint8."""
     return even_frames(clip, length, side_px).round().astype(np.uint8)
-
-
-GRAY = Recipe("gray", (LENGTH, SIDE_PX, SIDE_PX), (FORMAT, LENGTH, SIDE_PX), resample)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.flow.estimator import FlowEstimator, dual_phase
-from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.normalise import dual_phase, without_median
 from hmrm_lab.preparation.disturbed import CONDITIONS, SIDE_PX, kept, moving_pixels, rising_clips
 from hmrm_lab.preparation.dynamic_image import dynamic_image, mesti
 from hmrm_lab.preparation.gray import LENGTH, even_frames, gray_frame

@@ -8,13 +8,11 @@ ever reaches another.
 import numpy as np
 
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
-from hmrm_lab.preparation.clipwise import Recipe
 from hmrm_lab.preparation.dynamic_image import dynamic_image, mesti
-from hmrm_lab.preparation.gray import FORMAT as GRAY_FORMAT
 from hmrm_lab.preparation.gray import LENGTH, even_frames, gray_frame
 from hmrm_lab.records import PICTURES, Clip, Floats
 
-FORMAT = 1  # raise it when the same frames give other pictures
+PICTURE_FORMAT = 1  # raise it when the same frames give other pictures
 
 
 def clip_pictures(clip: Clip) -> Floats:
@@ -32,11 +30,3 @@ def standardise(picture: Floats) -> Floats:
     centred = picture - picture.mean()
     deviation = float(np.sqrt((centred**2).mean()))
     return np.asarray(centred / deviation if deviation > 0 else centred, dtype=np.float32)
-
-
-PICTURED = Recipe(
-    "pictures",
-    (len(PICTURES), PICTURE_SIDE_PX, PICTURE_SIDE_PX),
-    (FORMAT, GRAY_FORMAT, LENGTH, PICTURE_SIDE_PX),
-    clip_pictures,
-)

@@ -12,10 +12,11 @@ from hmrm_lab.config.sections import FacesConfig, FlowConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation.cache import Progress, no_progress
 from hmrm_lab.preparation.clipwise import Outcome, Recipe, load_all
-from hmrm_lab.preparation.gray import GRAY
+from hmrm_lab.preparation.gray import GRAY_FORMAT, GRAY_SIDE_PX, LENGTH, resample
 from hmrm_lab.preparation.motion import FORMAT as MAP_FORMAT
 from hmrm_lab.preparation.motion import MAP_SIDE_PX, dual_phase_maps, flow_identity
-from hmrm_lab.preparation.pictures import PICTURED
+from hmrm_lab.preparation.pictures import PICTURE_FORMAT, clip_pictures
+from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.records import CHANNELS, PICTURES, Clip, ClipKey, FlowSet
 from hmrm_lab.registry import systems
 
@@ -23,6 +24,15 @@ Lost = dict[ClipKey, InputError]
 """Clips that are left out, and why."""
 
 FORMAT = 2  # raise it when the same frames give other motion of both phases
+
+
+GRAY = Recipe("gray", (LENGTH, GRAY_SIDE_PX, GRAY_SIDE_PX), (GRAY_FORMAT, LENGTH, GRAY_SIDE_PX), resample)
+PICTURED = Recipe(
+    "pictures",
+    (len(PICTURES), PICTURE_SIDE_PX, PICTURE_SIDE_PX),
+    (PICTURE_FORMAT, GRAY_FORMAT, LENGTH, PICTURE_SIDE_PX),
+    clip_pictures,
+)
 
 
 def wants_gray(config: ExperimentConfig) -> bool:

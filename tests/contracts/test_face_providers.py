@@ -11,7 +11,7 @@ from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.template import dense_landmarks
 from hmrm_lab.registry import providers
 
-NEEDS = {"dlib": ("dlib", "face_recognition_models"), "mtcnn": ("mtcnn", "lz4")}
+NEEDS = {"dlib": ("dlib", "face_recognition_models")}
 OPTIONS = {"cached": {"inner": "template"}}
 
 

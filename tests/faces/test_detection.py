@@ -14,7 +14,7 @@ from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.faces.face import Face, FaceProvider, five_points
 from hmrm_lab.registry import providers
 
-for package in ("dlib", "face_recognition_models", "mtcnn", "lz4"):
+for package in ("dlib", "face_recognition_models"):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed (extra: faces)", allow_module_level=True)
 
