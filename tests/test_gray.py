@@ -11,21 +11,19 @@ from datasets.test_flowmaps import write_tree
 from safetensors.torch import load_file
 from test_cli import hmrm
 
-import hmrm_lab.preparation.clipwise as clipwise
+import hmrm_lab.preparation.whole_clips as clipwise
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.occlusion import hold_clips_still
 from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.faces.align import align_clip
+from hmrm_lab.faces.align import FaceTrack, align_clip
 from hmrm_lab.faces.face import Face, box_around
-from hmrm_lab.faces.track import FaceTrack
 from hmrm_lab.preparation import load_clips, load_flowset
-from hmrm_lab.preparation.clipwise import make_all
-from hmrm_lab.preparation.gray import GRAY_SIDE_PX as SIDE_PX
-from hmrm_lab.preparation.gray import LENGTH, resample
-from hmrm_lab.preparation.whole_clips import GRAY
+from hmrm_lab.preparation.dynamic_image import GRAY_SIDE_PX as SIDE_PX
+from hmrm_lab.preparation.dynamic_image import LENGTH, resample
+from hmrm_lab.preparation.whole_clips import GRAY, make_all
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.reporting.tables import display_table, results_table
 from hmrm_lab.runtime.store import cache_folder

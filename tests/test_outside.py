@@ -10,13 +10,11 @@ from conftest import quick_config
 
 from hmrm_lab.datasets.synthetic import GUISES, GuisedFrames, synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.align import align_clip, align_known
+from hmrm_lab.faces.align import FaceTrack, align_clip, align_known
 from hmrm_lab.faces.face import Face, box_around
-from hmrm_lab.faces.track import FaceTrack
-from hmrm_lab.flow.normalise import normalise_live, normalise_maps
-from hmrm_lab.flow.strain import motion_map, optical_strain
+from hmrm_lab.flow.motion_maps import motion_map, normalise_live, normalise_maps, optical_strain
 from hmrm_lab.preparation import compute_flowset
-from hmrm_lab.preparation.gray import gray_frame
+from hmrm_lab.preparation.dynamic_image import gray_frame
 from hmrm_lab.records import PX, Clip
 from hmrm_lab.studies.prepare import prepare
 

@@ -9,15 +9,15 @@ import torch
 from conftest import grid_masks, make_flowset, quick_config, with_pictures
 from datasets.test_flowmaps import write_tree
 
-import hmrm_lab.preparation.clipwise as clipwise
+import hmrm_lab.preparation.whole_clips as clipwise
 from hmrm_lab.config import load_config
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.occlusion import hide_in_pictures
-from hmrm_lab.flow.normalise import select_channels
+from hmrm_lab.flow.motion_maps import select_channels
 from hmrm_lab.preparation import load_clips, load_flowset
-from hmrm_lab.preparation.pictures import clip_pictures, standardise
+from hmrm_lab.preparation.dynamic_image import clip_pictures, standardise
 from hmrm_lab.records import PICTURES
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import cache_folder

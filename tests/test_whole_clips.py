@@ -12,9 +12,8 @@ from test_crops import TEMPLATE, Plain
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.preparation import clipwise, compute_flowset, crops, load_clips, whole_clips
-from hmrm_lab.preparation.clipwise import identity
-from hmrm_lab.preparation.whole_clips import GRAY, PICTURED, with_whole_clips
+from hmrm_lab.preparation import compute_flowset, crops, load_clips, whole_clips
+from hmrm_lab.preparation.whole_clips import GRAY, PICTURED, identity, with_whole_clips
 from hmrm_lab.records import Clip, FlowSet
 
 FEW = ("data.subjects=2", "data.clips=4", "flow.name=dis")
@@ -34,7 +33,7 @@ def clips() -> list[Clip]:
     return [replace(clip, frames=Plain(clip.frames, clip.key.clip)) for clip in known]
 
 
-def of_both_phases(*overrides: str) -> clipwise.Recipe:
+def of_both_phases(*overrides: str) -> whole_clips.Recipe:
     return whole_clips._of_both_phases(quick_config("hmrm", *FEW, *overrides).flow)
 
 
@@ -86,7 +85,7 @@ def test_what_recordings_gave_is_read_again(
     config = quick_config("resnet18", *BOTH)
     flowset = compute_flowset(clips, config.flow)
     made = whole(config, flowset, clips)
-    monkeypatch.setattr(clipwise, "_make", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(whole_clips, "_make", lambda *_: pytest.fail("made again"))
     assert whole(config, flowset, clips).fingerprint() == made.fingerprint()
     with pytest.raises(pytest.fail.Exception, match="made again"):
         whole(config, flowset, [replace(clip, offset=clip.offset - 1) for clip in clips])

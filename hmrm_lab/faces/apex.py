@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.regions import face_mask, part_masks
+from hmrm_lab.faces.landmarks import face_mask, part_masks
 from hmrm_lab.records import Floats, Frames
 
 SIDE, SLACK, BLOCK = 64, 8, 12  # pixels of a small picture, of the largest shift, of a block

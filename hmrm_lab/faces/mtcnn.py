@@ -94,7 +94,8 @@ def _networks() -> tuple[Proposal, Refinement, Refinement]:
         Refinement([(32, 3, 3), (64, 3, 3), (64, 3, 2), (128, 2, 0)], 1152, 256, points=5),
     )
     _, tensors = read_tensors(WEIGHTS, problem="unreadable weights", mend="install hmrm-lab again")
-    together = nn.ModuleDict(zip(("proposal", "refinement", "output"), networks, strict=True))
+    names = ("proposal", "refinement", "output")
+    together = nn.ModuleDict(dict(zip(names, networks, strict=True)))
     together.load_state_dict(tensors)
     together.requires_grad_(False).eval()
     return networks

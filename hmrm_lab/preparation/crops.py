@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.align import align_clip, warp
+from hmrm_lab.faces.align import FaceTrack, align_clip, find_face, find_faces, warp
 from hmrm_lab.faces.apex import is_black, spot_apex
 from hmrm_lab.faces.face import FaceProvider
-from hmrm_lab.faces.track import FaceTrack, find_face, find_faces
 from hmrm_lab.preparation.cache import (
     Arrays,
     Progress,
@@ -32,7 +31,7 @@ from hmrm_lab.preparation.cache import (
     read_arrays,
     write_arrays,
 )
-from hmrm_lab.preparation.motion import IdentifiedFrames
+from hmrm_lab.preparation.clip_motion import IdentifiedFrames
 from hmrm_lab.preparation.quality import (
     ClipWarning,
     SeenFrame,

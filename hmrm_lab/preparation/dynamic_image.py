@@ -5,10 +5,13 @@ step of gradient descent from d = 0 has a closed form, approximate rank pooling:
 the frames.
 """
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.records import Floats
+from hmrm_lab.config.sections import PICTURE_SIDE_PX
+from hmrm_lab.faces.align import FramesWithin
+from hmrm_lab.records import Clip, Floats
 
 
 def dynamic_image(frames: NDArray[np.generic]) -> Floats:
@@ -117,3 +120,67 @@ def hump_weights(length: int) -> NDArray[np.float64]:
     """
     time = np.arange(length, dtype=np.float64)
     return 6 * time * (length - 1 - time) - (length - 1) * (length - 2)
+
+
+GRAY_FORMAT = 3  # raise it when the same frames give other clips
+LENGTH = 16  # frames
+GRAY_SIDE_PX = 112
+
+Gray = NDArray[np.uint8]
+
+
+def even_frames(clip: Clip, length: int, side_px: int) -> Floats:
+    """The frames from onset to offset as (length, side, side), gray levels 0 to 255."""
+    times = np.linspace(clip.onset, clip.offset, length)
+    known: dict[int, Floats] = {}
+
+    def frame(number: int) -> Floats:
+        if number not in known:
+            known[number] = gray_frame(clip, number, side_px)
+        return known[number]
+
+    pictures = []
+    for time in times:
+        before = int(time)
+        part = np.float32(time - before)
+        picture = frame(before)
+        if part > 0:
+            picture = (1 - part) * picture + part * frame(before + 1)
+        pictures.append(picture)
+    return np.stack(pictures)
+
+
+def gray_frame(clip: Clip, number: int, side_px: int) -> Floats:
+    """One frame as (side, side), gray levels 0 to 255; beyond its recording nothing moves."""
+    frame = clip.frames[number]
+    inside = clip.frames.inside() if isinstance(clip.frames, FramesWithin) else None
+    if inside is not None and number != clip.onset and not inside.all():
+        frame = np.where(inside[..., None], frame, clip.frames[clip.onset])
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    small = cv2.resize(gray, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.float32)
+
+
+def resample(clip: Clip, length: int = LENGTH, side_px: int = GRAY_SIDE_PX) -> Gray:
+    """`even_frames` in whole gray levels: (length, side, side) uint8."""
+    return even_frames(clip, length, side_px).round().astype(np.uint8)
+
+
+PICTURE_FORMAT = 1  # raise it when the same frames give other pictures
+
+
+def clip_pictures(clip: Clip) -> Floats:
+    """The pictures of a clip in the canonical crop: (4, side, side), order `PICTURES`."""
+    frames = even_frames(clip, LENGTH, PICTURE_SIDE_PX)
+    onset, apex = (
+        standardise(gray_frame(clip, number, PICTURE_SIDE_PX))
+        for number in (clip.onset, clip.known_apex)
+    )
+    return np.stack([onset, apex, dynamic_image(frames), mesti(frames)]).astype(np.float32)
+
+
+def standardise(picture: Floats) -> Floats:
+    """Mean 0 and RMS 1; an even picture becomes 0."""
+    centred = picture - picture.mean()
+    deviation = float(np.sqrt((centred**2).mean()))
+    return np.asarray(centred / deviation if deviation > 0 else centred, dtype=np.float32)

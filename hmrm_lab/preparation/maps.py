@@ -14,7 +14,7 @@ from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_known
-from hmrm_lab.flow.motion import learnt_network
+from hmrm_lab.flow.motion_maps import learnt_network
 from hmrm_lab.preparation.cache import (
     Arrays,
     Progress,
@@ -25,14 +25,14 @@ from hmrm_lab.preparation.cache import (
     read_arrays,
     write_arrays,
 )
-from hmrm_lab.preparation.crops import crop_clips, whole_clips
-from hmrm_lab.preparation.motion import (
+from hmrm_lab.preparation.clip_motion import (
     FORMAT,
     IdentifiedFrames,
     Motion,
     clip_motion,
     flow_identity,
 )
+from hmrm_lab.preparation.crops import crop_clips, whole_clips
 from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.preparation.whole_clips import (
     frames_for,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hmrm_lab.faces.align import crop_map, warp
 from hmrm_lab.faces.apex import is_black, is_blink, to_grey, unlikeness
 from hmrm_lab.faces.face import Face, five_points
-from hmrm_lab.faces.regions import face_mask, part_masks
+from hmrm_lab.faces.landmarks import face_mask, part_masks
 from hmrm_lab.records import Clip, Floats
 
 MEANINGLESS = frozenset({"no_face", "dark", "cut"})

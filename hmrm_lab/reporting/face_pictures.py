@@ -7,10 +7,8 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-from hmrm_lab.faces.affine import fit_similarity
 from hmrm_lab.faces.face import five_points
-from hmrm_lab.faces.regions import core_regions, part_masks
-from hmrm_lab.faces.template import mean_face
+from hmrm_lab.faces.landmarks import core_regions, fit_similarity, mean_face, part_masks
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION

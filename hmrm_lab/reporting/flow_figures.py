@@ -6,7 +6,7 @@ import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.records import CLASSES, PROBABILITIES, ClipKey, Floats, FlowSet, Predictions
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.panels import Bar, add_bar, add_wheel, image_panel, panel_grid

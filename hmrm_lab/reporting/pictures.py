@@ -6,7 +6,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from hmrm_lab.flow.strain import optical_strain
+from hmrm_lab.flow.motion_maps import optical_strain
 from hmrm_lab.records import RELATIVE, Floats
 from hmrm_lab.reporting.flow_colour import UNKNOWN, Image, flow_to_rgb
 

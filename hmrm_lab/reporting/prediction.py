@@ -7,7 +7,7 @@ import numpy as np
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
-from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.flow_colour import Image

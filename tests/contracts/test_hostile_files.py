@@ -29,7 +29,7 @@ from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import HmrmError, InputError
 from hmrm_lab.evaluation.fold_progress import read_status
 from hmrm_lab.evaluation.other_programs import read_predictions
-from hmrm_lab.flow.gru_attention.weights import load_weights
+from hmrm_lab.flow.gru_attention import load_weights
 from hmrm_lab.preparation.cache import read_arrays
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.training.checkpoint import Checkpoint

@@ -19,7 +19,7 @@ from hmrm_lab.datasets.synthetic.action_units import UNITS, unit_bumps
 from hmrm_lab.datasets.synthetic.geometry import MIRROR, mirrored, template
 from hmrm_lab.datasets.synthetic.recipes import farthest_px
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.faces.track import LandmarkedFrames
+from hmrm_lab.faces.align import LandmarkedFrames
 from hmrm_lab.records import CLASSES, Clip
 from hmrm_lab.registry import datasets
 

@@ -6,17 +6,18 @@ import pytest
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.affine import Affine, fit_similarity
-from hmrm_lab.faces.align import AlignedFrames, align_clip, crop_map, warp
+from hmrm_lab.faces.align import AlignedFrames, FaceTrack, align_clip, crop_map, find_faces, warp
 from hmrm_lab.faces.face import Face, box_around, five_points
-from hmrm_lab.faces.regions import core_regions, part_masks
-from hmrm_lab.faces.template import (
+from hmrm_lab.faces.landmarks import (
     CROP_PX,
+    Affine,
+    core_regions,
     dense_landmarks,
     face_in_frame,
+    fit_similarity,
     mean_face,
+    part_masks,
 )
-from hmrm_lab.faces.track import FaceTrack, find_faces
 
 Floats = np.ndarray
 

@@ -7,7 +7,7 @@ import pytest
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.apex import is_blink, spot_apex
-from hmrm_lab.faces.template import mean_face
+from hmrm_lab.faces.landmarks import mean_face
 
 SEED_NOT_TUNED_ON = 14  # the constants of `apex` were chosen on seed 11
 

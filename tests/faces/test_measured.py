@@ -10,8 +10,7 @@ from conftest import Pixels
 import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.faces.align import AlignedFrames, crop_map
-from hmrm_lab.faces.evaluate import (
+from hmrm_lab.faces.accuracy import (
     apex_table,
     clip_curve,
     crop_steps_px,
@@ -22,10 +21,10 @@ from hmrm_lab.faces.evaluate import (
     spotted_within,
     tracks_table,
 )
-from hmrm_lab.faces.extras import installed_providers, not_installed
+from hmrm_lab.faces.align import AlignedFrames, FaceTrack, crop_map, find_faces, known_faces
+from hmrm_lab.faces.dlib68 import installed_providers, not_installed
 from hmrm_lab.faces.face import Face, box_around
-from hmrm_lab.faces.template import mean_face
-from hmrm_lab.faces.track import FaceTrack, find_faces, known_faces
+from hmrm_lab.faces.landmarks import mean_face
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import providers
 

@@ -8,9 +8,8 @@ import pytest
 
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.faces import dlib68
-from hmrm_lab.faces.face import Face
-from hmrm_lab.faces.landmarks import CachedFaces, face_file, store_face
-from hmrm_lab.faces.template import face_in_frame
+from hmrm_lab.faces.face import CachedFaces, Face, face_file, store_face
+from hmrm_lab.faces.landmarks import face_in_frame
 from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import cache_folder
 
@@ -26,7 +25,11 @@ def test_what_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_impossible_options_are_refused() -> None:
-    for name, options in (("dlib", {"margin": -1.0}), ("mtcnn", {"smallest_face": 0}), ("cached", {})):
+    for name, options in (
+        ("dlib", {"margin": -1.0}),
+        ("mtcnn", {"smallest_face": 0}),
+        ("cached", {}),
+    ):
         with pytest.raises(InputError):
             providers[name].build(**options)
 

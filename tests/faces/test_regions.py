@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.faces.regions import _hull, reduce_masks, region_masks
+from hmrm_lab.faces.landmarks import _hull, reduce_masks, region_masks
 
 
 def test_landmark_masks_cover_their_landmarks() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hmrm_lab.errors import InputError
+from hmrm_lab.faces.align import find_face, find_faces
 from hmrm_lab.faces.face import Face, box_around, choose_face
-from hmrm_lab.faces.template import face_in_frame, mean_face
-from hmrm_lab.faces.track import find_face, find_faces
+from hmrm_lab.faces.landmarks import face_in_frame, mean_face
 
 
 class Numbered:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.flow.strain import motion_map, optical_strain
+from hmrm_lab.flow.motion_maps import motion_map, optical_strain
 from hmrm_lab.registry import flows
 
 

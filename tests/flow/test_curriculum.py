@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.curriculum import procedural_mixture, read_pictures, sources_for
-from hmrm_lab.flow.schedules import PRESETS
+from hmrm_lab.flow.curriculum import PRESETS, procedural_mixture, read_pictures, sources_for
 
 
 def test_the_mixture_takes_photographs(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.flow.normalise import combine, dual_phase
+from hmrm_lab.flow.motion_maps import combine, dual_phase
 
 
 def field(seed: int, scale: float = 1.0, size: int = 24) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from hmrm_lab.datasets.flow_pairs.flow_files import write_flow
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.evaluate import (
+from hmrm_lab.flow.endpoint_error import (
     FACIAL,
     clip_trials,
     errors_of,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.gru_attention import GRUFlow
+from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,8 @@ import pytest
 import torch
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.gru_attention import GRUFlow
-from hmrm_lab.flow.gru_attention.builder import FrozenFlow
-from hmrm_lab.flow.gru_attention.steps import flow_steps, update_names
+from hmrm_lab.flow.gru_attention import FrozenFlow, flow_steps, update_names
+from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow
 
 
 def estimator(attention: str = "steps", iterations: tuple[int, int] = (2, 2)) -> FrozenFlow:

@@ -12,7 +12,7 @@ from hmrm_lab.datasets.flow_pairs.pairs import as_bytes, with_noise
 from hmrm_lab.datasets.flow_pairs.textures import procedural_pictures
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.gru_attention.weights import SHIPPED, load_weights, save_weights
+from hmrm_lab.flow.gru_attention import SHIPPED, load_weights, save_weights
 from hmrm_lab.registry import flows
 from hmrm_lab.runtime.tensors import PROCEDURAL, read_subjects
 

@@ -6,12 +6,19 @@ import pytest
 import torch
 from conftest import make_flowset, make_framed_flowset
 
+import hmrm_lab.flow.motion_maps as motion
 from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.flow import motion
-from hmrm_lab.flow.motion import MotionFromFrames, learnt_network, motion_maps
-from hmrm_lab.flow.normalise import normalise_live, normalise_maps, root, select_channels
-from hmrm_lab.flow.strain import motion_map
+from hmrm_lab.flow.motion_maps import (
+    MotionFromFrames,
+    learnt_network,
+    motion_map,
+    motion_maps,
+    normalise_live,
+    normalise_maps,
+    root,
+    select_channels,
+)
 from hmrm_lab.records import PX
 from hmrm_lab.registry import flows
 

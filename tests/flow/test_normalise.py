@@ -3,7 +3,7 @@ import pytest
 import torch
 from conftest import make_flowset
 
-from hmrm_lab.flow.normalise import normalise_maps, select_channels
+from hmrm_lab.flow.motion_maps import normalise_maps, select_channels
 from hmrm_lab.records import PX, RELATIVE
 
 

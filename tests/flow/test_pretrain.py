@@ -9,9 +9,9 @@ import torch
 from hmrm_lab.datasets.flow_pairs import ProceduralPairs, TruePair
 from hmrm_lab.datasets.flow_pairs.textures import procedural_pictures
 from hmrm_lab.errors import DivergedError, InputError
-from hmrm_lab.flow.gru_attention.weights import load_weights
+from hmrm_lab.flow.curriculum import PRESETS, Preset, Stage, find_preset, learning_rate
+from hmrm_lab.flow.gru_attention import load_weights
 from hmrm_lab.flow.pretrain import CHECKPOINT, HISTORY, Feed, pretrain, sequence_loss
-from hmrm_lab.flow.schedules import PRESETS, Preset, Stage, find_preset, learning_rate
 from hmrm_lab.runtime.tensors import read_subjects
 
 TINY = Preset(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hmrm_lab.flow.gru_attention.smoothness import smooth_steps
+from hmrm_lab.flow.gru_attention.gradients import smooth_steps
 
 
 def seeded(*shape: int, seed: int = 0) -> torch.Tensor:

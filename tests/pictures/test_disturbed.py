@@ -8,16 +8,20 @@ from conftest import Pixels, make_flowset, with_pictures
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.preparation.disturbed import (
+from hmrm_lab.preparation.network_inputs import (
+    INPUTS,
     Condition,
     disturbed,
-    measure,
+    given,
+    kept_of,
+    likeness,
+    look_at,
+    measure_pooling,
     remembering,
     rise_and_fall,
     rising_clips,
 )
-from hmrm_lab.preparation.network_inputs import INPUTS, given, kept_of, likeness, look_at
-from hmrm_lab.preparation.network_inputs import measure as measure_inputs
+from hmrm_lab.preparation.network_inputs import measure_pooling as measure_inputs
 from hmrm_lab.records import CLASSES, Clip, ClipKey
 from hmrm_lab.registry import flows
 
@@ -71,7 +75,7 @@ def test_there_is_one_rising_clip_of_each_class() -> None:
 def test_the_gallery_keeps_what_the_measurement_says() -> None:
     """The same disturbance, drawn anew: the figures of decision 0018 come out again."""
     clip = rising_clips()[1]
-    measured = measure([rise_and_fall(1, Condition(noise=2, drift=0.03))])
+    measured = measure_pooling([rise_and_fall(1, Condition(noise=2, drift=0.03))])
     seen = look_at(disturbed(clip, noise=2, drift=0.03), flows["dis"].build())
     found = kept_of(seen, clip)
     assert list(found) == list(INPUTS)

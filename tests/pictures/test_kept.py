@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.preparation.disturbed import (
+from hmrm_lab.preparation.network_inputs import (
     FRAMES,
     PEAK_PX,
     Condition,
     gray,
     kept,
-    measure,
+    measure_pooling,
     moving_pixels,
     rise_and_fall,
 )
@@ -18,7 +18,7 @@ CLIPS = range(3)  # one of each class
 
 
 def ratios(**disturbed: float) -> dict[str, float]:
-    return measure(rise_and_fall(number, Condition(**disturbed)) for number in CLIPS)
+    return measure_pooling(rise_and_fall(number, Condition(**disturbed)) for number in CLIPS)
 
 
 def test_the_movement_goes_back_to_where_it_began() -> None:

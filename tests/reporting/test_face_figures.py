@@ -10,10 +10,8 @@ import pandas as pd
 import pytest
 from plotly import graph_objects as go
 
-from hmrm_lab.faces.affine import Affine
 from hmrm_lab.faces.apex import ApexCurve
-from hmrm_lab.faces.regions import core_regions
-from hmrm_lab.faces.template import mean_face
+from hmrm_lab.faces.landmarks import Affine, core_regions, mean_face
 from hmrm_lab.reporting.curve_svg import curve_svg
 from hmrm_lab.reporting.face_figures import (
     apex_curve_figure,

@@ -16,9 +16,8 @@ from hmrm_lab.datasets.flow_pairs.folders import find_pairs
 from hmrm_lab.datasets.flow_pairs.pairs import with_noise
 from hmrm_lab.datasets.flow_pairs.textures import procedural_pictures
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.classical import no_motion
-from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.gru_attention.builder import FrozenFlow
+from hmrm_lab.flow.estimator import FlowEstimator, no_motion
+from hmrm_lab.flow.gru_attention import FrozenFlow
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.registry import flows
 

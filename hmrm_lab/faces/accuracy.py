@@ -1,6 +1,6 @@
 """Faces and apexes held against what is known of a clip: landmarks, crops, the spotted frame.
 
-`python -m hmrm_lab.faces.evaluate` prints what decision 0010 and the README say of built-in faces.
+`python -m hmrm_lab.faces.accuracy` prints what decision 0010 and the README say of built-in faces.
 """
 
 import sys
@@ -12,11 +12,10 @@ import pandas as pd
 import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.datasets.synthetic import GUISES, synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.align import align_clip, crop_map
+from hmrm_lab.faces.align import FaceTrack, align_clip, crop_map, find_faces, known_faces
 from hmrm_lab.faces.apex import ApexCurve, spot_apex
 from hmrm_lab.faces.face import Face, FaceProvider
-from hmrm_lab.faces.template import CROP_PX, dense_landmarks
-from hmrm_lab.faces.track import FaceTrack, find_faces, known_faces
+from hmrm_lab.faces.landmarks import CROP_PX, dense_landmarks
 from hmrm_lab.records import CLASSES, Clip, KnownMotion, LandmarkedFrames
 from hmrm_lab.registry import providers
 

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.faces.align import FramesWithin
-from hmrm_lab.faces.regions import reduce_masks, region_masks
+from hmrm_lab.faces.landmarks import reduce_masks, region_masks
 from hmrm_lab.flow.estimator import FlowEstimator, LearntFlow
-from hmrm_lab.flow.normalise import dual_phase
-from hmrm_lab.flow.strain import head_motion, motion_map, still_outside
+from hmrm_lab.flow.motion_maps import dual_phase, head_motion, motion_map, still_outside
 from hmrm_lab.preparation.cache import digest_of
 from hmrm_lab.records import Clip, Floats, LandmarkedFrames
 from hmrm_lab.registry import flows
