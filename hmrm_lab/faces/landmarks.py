@@ -1,4 +1,9 @@
-"""Affine maps of the plane, and the two that faces are laid over each other with."""
+"""68 landmarks (iBUG 300-W): the mean face, affine maps that align faces, face regions.
+
+The mean face is the symmetric template of the procedural faces, stretched downwards to the
+proportions of a head that is not yet cropped: the mouth lies 1.1 distances between the eyes below
+them. It was made without photographs.
+"""
 
 from dataclasses import dataclass
 
@@ -21,8 +26,26 @@ from hmrm_lab.faces.face import (
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import providers
 
-MOST_STRETCH = 1.6
-"""A face whose mouth seems to lie farther off than that is not stretched any more to fit."""
+MOST_STRETCH = 1.6  # of the distance from eyes to mouth, either way, to fit another face
+CROP_PX = 224
+SIDE, ABOVE, BELOW = 0.84, 0.42, 1.55
+"""Reach of the crop from the middle between the eyes, in distances between the eyes.
+
+Sidewards to the ends of the brows, upwards to just above them, downwards to the chin (which lies at
+1.63): the crop needs no more of a picture than a face cut out tightly shows (decision 0010).
+"""
+SHAPES = (0.8, 1.0)  # width by height of pictures that are cropped to a face
+BROWS, NOSE, EYES, MOUTH = slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
+PARTS = {
+    "brow_left": slice(17, 22),
+    "brow_right": slice(22, 27),
+    "eye_left": EYE_OF_IMAGE_LEFT,
+    "eye_right": EYE_OF_IMAGE_RIGHT,
+    "nose": NOSE,
+    "mouth": MOUTH,
+}
+"""The landmarks of each part of the face; left and right are those of the image."""
+MARGIN = 0.10  # of the distance between the outer eye corners
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +63,7 @@ class Affine:
 
     @property
     def scale(self) -> float:
-        """How much longer things become, on average over directions."""
+        """Factor on lengths, averaged over directions."""
         return float(np.sqrt(abs(np.linalg.det(self.linear))))
 
     @property
@@ -49,7 +72,7 @@ class Affine:
         return float(np.arctan2(self.linear[1, 0], self.linear[0, 0]))
 
     def points(self, points: NDArray[np.floating]) -> Floats:
-        """Where points go: (n, 2) to (n, 2)."""
+        """Map points: (n, 2) to (n, 2)."""
         return (points @ self.linear.T + self.shift).astype(np.float32)
 
     def inverse(self) -> "Affine":
@@ -62,7 +85,7 @@ class Affine:
 
 
 def fit_similarity(source: Floats, target: Floats) -> Affine:
-    """The similarity without reflection that brings points closest to others, in least squares.
+    """The least-squares similarity without reflection from points to points.
 
     Shapes
     ------
@@ -113,17 +136,6 @@ def fit_upright(face: Floats, target: Floats) -> Affine:
     return Affine(down.linear @ level.linear, down.points(level.shift[None])[0].astype(np.float64))
 
 
-CROP_PX = 224
-SIDE, ABOVE, BELOW = 0.84, 0.42, 1.55
-"""How far the crop reaches from the middle between the eyes, in distances between the eyes.
-
-Sidewards to the ends of the brows, upwards to just above them, downwards to the chin (which lies at
-1.63): the crop needs no more of a picture than a face cut out tightly shows (decision 0010).
-"""
-
-SHAPES = (0.8, 1.0)  # width by height of pictures that are cut out about a face
-
-
 def upright_face() -> Floats:
     """The 68 landmarks of the mean face in its own proportions, 1 between the eyes' centres.
 
@@ -138,12 +150,7 @@ def upright_face() -> Floats:
 
 
 def mean_face(size_px: int = CROP_PX) -> Floats:
-    """The 68 landmarks of the mean face in the canonical crop.
-
-    Shapes
-    ------
-    returns : (68, 2) float32, order (x, y), pixels
-    """
+    """The 68 landmarks of the mean face in the canonical crop: (68, 2) float32, (x, y) pixels."""
     return _filling(size_px, size_px)
 
 
@@ -154,7 +161,7 @@ def _filling(height: float, width: float) -> Floats:
 
 
 def dense_landmarks(face: Face) -> Floats:
-    """68 landmarks of any face: its own, or the mean face laid over its five points."""
+    """68 landmarks of any face: its own, or the mean face fitted to its five points."""
     if len(face.points) == 68:
         return face.points
     mean = mean_face()
@@ -174,51 +181,34 @@ def face_in_frame(height: int, width: int) -> Face:
     return Face(box_around(points), points, 0.0, "template", fallback="template")
 
 
-@dataclass(frozen=True)
-class TemplateFaces:
-    """A provider that looks at nothing but the size of the frame."""
-
-    def __call__(self, frame: NDArray[np.uint8], /) -> Face:
-        check_frame(frame)
-        return face_in_frame(*frame.shape[:2])
+def _template_face(frame: NDArray[np.uint8], /) -> Face:
+    check_frame(frame)
+    return face_in_frame(*frame.shape[:2])
 
 
 @providers.register("template", source="procedural")
 def template() -> FaceProvider:
     """The mean face in the middle of every frame, for clips that are cropped to the face."""
-    return TemplateFaces()
-
-
-BROWS, NOSE, EYES, MOUTH = slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
-PARTS = {
-    "brow_left": slice(17, 22),
-    "brow_right": slice(22, 27),
-    "eye_left": EYE_OF_IMAGE_LEFT,
-    "eye_right": EYE_OF_IMAGE_RIGHT,
-    "nose": NOSE,
-    "mouth": MOUTH,
-}
-"""The landmarks of each part of the face; left and right are those of the image."""
-MARGIN = 0.10  # of the distance between the outer eye corners
+    return _template_face
 
 
 def region_masks(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_]:
-    """Eyes with brows, and mouth: the convex hulls of their landmarks, widened by a margin.
+    """Eyes with brows, and mouth: the convex hulls of their landmarks, widened by `MARGIN`.
 
     Shapes
     ------
     landmarks : (68, 2), (x, y) pixels
     returns : (2, height, width), bool, order (eyes, mouth)
     """
-    margin = round(MARGIN * float(np.linalg.norm(landmarks[45] - landmarks[36])))
+    margin_px = round(MARGIN * eye_corners_px(landmarks))
     eyes = np.concatenate([landmarks[BROWS], landmarks[EYES]])
-    return np.stack([_hull(p, height, width, margin) for p in (eyes, landmarks[MOUTH])])
+    return np.stack([_hull(p, height, width, margin_px) for p in (eyes, landmarks[MOUTH])])
 
 
 def part_masks(
     landmarks: Floats, height: int, width: int, margin: float = MARGIN
 ) -> dict[str, NDArray[np.bool_]]:
-    """Each of `PARTS` alone: the convex hull of its landmarks, widened by the same margin.
+    """The widened convex hull of each of `PARTS`.
 
     Parameters
     ----------
@@ -230,13 +220,18 @@ def part_masks(
     landmarks : (68, 2), (x, y) pixels
     returns : (height, width) bool for each name
     """
-    margin_px = round(margin * float(np.linalg.norm(landmarks[45] - landmarks[36])))
+    margin_px = round(margin * eye_corners_px(landmarks))
     return {name: _hull(landmarks[p], height, width, margin_px) for name, p in PARTS.items()}
 
 
 def face_mask(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_]:
     """The convex hull of all landmarks: (68, 2) to (height, width) bool."""
     return _hull(landmarks, height, width, 0)
+
+
+def eye_corners_px(landmarks: Floats) -> float:
+    """The distance between the outer eye corners."""
+    return float(np.linalg.norm(landmarks[45] - landmarks[36]))
 
 
 def core_regions(landmarks: Floats) -> Floats:
@@ -252,7 +247,7 @@ def core_regions(landmarks: Floats) -> Floats:
     returns : (4, 4), left, top, right, bottom in pixels; order top-left, top-right, bottom-left,
         bottom-right
     """
-    margin = MARGIN * float(np.linalg.norm(landmarks[45] - landmarks[36]))
+    margin = MARGIN * eye_corners_px(landmarks)
     features = np.concatenate([landmarks[part] for part in (BROWS, EYES, MOUTH)])
     left, top, right, bottom = box_around(features) + margin * np.array([-1, -1, 1, 1])
     x = float(landmarks[27:31, 0].mean())
@@ -280,6 +275,6 @@ def _hull(points: Floats, height: int, width: int, margin: int) -> NDArray[np.bo
     left, top, wide, high = cv2.boundingRect(hull)
     below, right = max(top + high + margin, 0), max(left + wide + margin, 0)
     near = mask[max(top - margin, 0) : below, max(left - margin, 0) : right]
-    if near.size:  # the rest of a large frame cannot be reached
+    if near.size:  # dilating all of a large frame would be slow
         near[:] = cv2.dilate(near, disc)
     return mask.astype(bool)

@@ -1,4 +1,4 @@
-"""MTCNN (Zhang et al. 2016): windows at all scales, refined twice, to a box and five points.
+"""MTCNN (Zhang et al. 2016): windows at all scales, refined twice to a box and five points.
 
 Boxes are edges in pixels: a box from 0 to 12 covers the pixels 0 to 11, whose centres are the
 whole numbers, as everywhere in this project.
@@ -25,13 +25,11 @@ WEIGHTS = Path(__file__).with_name("weights") / "mtcnn.safetensors"
 WINDOW, STRIDE = 12, 2  # of P-Net
 ZOOM = 0.709  # from one scale to the next: half the area
 OVERLAPS = (0.5, 0.7, 0.7)  # of P-Net within a scale and over all scales, and of R-Net
-
-
 Layer = tuple[int, int, int]  # channels, side of the kernel, side of the pooling (0 for none)
 
 
 class Proposal(nn.Module):
-    """P-Net: for every window of 12 x 12, at a stride of 2, a box and the share of face.
+    """P-Net: a box and a score for every window of 12 x 12, at a stride of 2.
 
     Shapes
     ------
@@ -50,7 +48,7 @@ class Proposal(nn.Module):
 
 
 class Refinement(nn.Module):
-    """R-Net, and O-Net with five points besides.
+    """R-Net, and with `points` O-Net.
 
     Shapes
     ------
@@ -103,7 +101,7 @@ def _networks() -> tuple[Proposal, Refinement, Refinement]:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Boxes (n, 4) as left, top, right, bottom, and scores (n,), the surest first."""
+    """Boxes (n, 4) as left, top, right, bottom, and scores (n,), highest first."""
 
     boxes: Floats
     scores: Floats
@@ -114,7 +112,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class MtcnnFaces:
-    """The provider behind `mtcnn`."""
+    """The provider `mtcnn`."""
 
     proposal: Proposal
     refinement: Refinement
@@ -128,7 +126,7 @@ class MtcnnFaces:
         check_frame(frame)
         face = self._search(frame)
         pad = round(self.border * min(frame.shape[:2]))
-        if face is None and pad:  # a picture cut out tightly shows too little round the face
+        if face is None and pad:  # a tight crop shows too little of the surroundings
             wide = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
             face = self._search(np.asarray(wide, dtype=np.uint8))
             one = np.ones(2, dtype=np.float32)
@@ -141,7 +139,8 @@ class MtcnnFaces:
             return None
         corrections, _, scores = self.refinement(_cut_out(frame, found.boxes, 24))
         boxes = _corrected(found.boxes, corrections.numpy())
-        found = _suppress(*_above(boxes, scores, self.thresholds[1]), OVERLAPS[2])
+        sure = scores.numpy() > self.thresholds[1]
+        found = _suppress(boxes[sure], scores.numpy()[sure], OVERLAPS[2])
         if len(found) == 0:
             return None
         squares = _squared(found.boxes)
@@ -199,12 +198,12 @@ def mtcnn(
     Parameters
     ----------
     smallest_face
-        In shares of the frame's smaller side; smaller is slower.
+        In shares of the frame's smaller side; smaller values are slower.
     proposal_threshold, refinement_threshold, output_threshold
-        The least score at which each of the networks lets a window pass.
+        The least score at which each network lets a window pass.
     border
-        Of the frame's smaller side: what is added on all sides, by repeating the border, where
-        the frame alone shows no face.
+        Border added on all sides by repetition if no face was found, in shares of the frame's
+        smaller side.
     """
     if not 0 < smallest_face <= 1:
         raise ConfigError(f"smallest_face={smallest_face}", mend="give a share from 0 to 1")
@@ -220,7 +219,7 @@ def _as_input(images: NDArray[np.uint8]) -> Tensor:
 
 
 def _cut_out(frame: NDArray[np.uint8], boxes: Floats, side: int) -> Tensor:
-    """Each box as a square picture; what lies beyond the frame is grey."""
+    """Each box as a square picture; pixels beyond the frame are grey."""
     pictures = []
     for left, top, right, bottom in np.round(boxes).astype(int):
         width, height = max(right - left, 1), max(bottom - top, 1)
@@ -248,13 +247,8 @@ def _squared(boxes: Floats) -> Floats:
     return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
 
 
-def _above(boxes: Floats, scores: Tensor, threshold: float) -> tuple[Floats, Floats]:
-    kept = scores.numpy() > threshold
-    return boxes[kept], scores.numpy()[kept]
-
-
 def _suppress(boxes: Floats, scores: Floats, overlap: float) -> Candidates:
-    """Of boxes that share more than `overlap` of their union, the surest alone."""
+    """Suppress boxes that share more than `overlap` of their union with one of a higher score."""
     order = np.argsort(-scores, kind="stable")
     areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
     kept: list[int] = []

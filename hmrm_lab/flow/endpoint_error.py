@@ -1,4 +1,4 @@
-"""End-point error, angular error, time and parameters of every flow method, pair by pair."""
+"""Evaluation of flow methods: end-point error, angular error, time and parameters."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,11 +28,15 @@ FACIAL = tuple((kind, peak_px) for kind in ("local", "smooth") for peak_px in (0
 SCENES = ((0.2, 1.0), (1.0, 5.0), (5.0, 20.0))  # longest vector in pixels
 SCENE_PX = 224
 _PAIR, _GRAIN = 31, 32  # streams of random numbers
+METHODS = ("gru_attention", "tvl1", "farneback", "dis", "deepflow")
+ZERO = "zero"
+SIZES_PX = (0.0, 0.5, 1.0, 5.0, 20.0, np.inf)  # bounds of the classes of motion size
+CELL = ["group", "motion", "noise"]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One pair as estimators see it, with the truth beside it.
+    """One pair and its true flow.
 
     Shapes
     ------
@@ -55,9 +59,9 @@ def facial_trials(
     seed: int = HELD_OUT_SEED,
     motions: Sequence[tuple[str, float]] = FACIAL,
 ) -> Iterator[Trial]:
-    """Held-out synthetic people under local and smooth motion of .5, 1 and 2 px.
+    """Held-out synthetic faces under local and smooth motion of .5, 1 and 2 px.
 
-    `motions` may name some of `FACIAL` only; their pairs stay the same.
+    `motions` selects some of `FACIAL` without a change of their pairs.
     """
     faces = face_pictures(seed, range(min(PEOPLE, pairs)))
     for column, (kind, peak_px) in enumerate(FACIAL):
@@ -67,20 +71,20 @@ def facial_trials(
         for number in range(pairs):
             field = facial_field(_rng(seed, _PAIR, column, number), kind, peak_px)
             pair = moved_face(faces[number % len(faces)], field)
-            yield from _noisy(pair, "faces", motion, number, noises, (seed, column))
+            yield from _noisy(pair, "faces", motion, number, noises, seed, column)
 
 
 def procedural_trials(
     pairs: int = 10, noises: Sequence[float] = NOISES, seed: int = HELD_OUT_SEED
 ) -> Iterator[Trial]:
-    """Held-out layered scenes by the longest vector in them."""
+    """Held-out layered scenes, grouped by their longest vector."""
     pictures = procedural_pictures(seed, PICTURES)
     for row, motion_px in enumerate(SCENES):
         source = ProceduralPairs(pictures, SCENE_PX, motion_px, large=0.0, layered=0.7, still=0.0)
         motion = f"{motion_px[0]:g}-{motion_px[1]:g} px"
         for number in range(pairs):
             pair = source(_rng(seed, _PAIR, 100 + row, number))
-            yield from _noisy(pair, "scenes", motion, number, noises, (seed, 100 + row))
+            yield from _noisy(pair, "scenes", motion, number, noises, seed, 100 + row)
 
 
 def clip_trials(
@@ -88,15 +92,15 @@ def clip_trials(
 ) -> Iterator[Trial]:
     """Onset and apex of synthetic clips, with this noise in place of the camera's.
 
-    Unlike the other sets the two frames also differ a little in light, as recordings do.
+    Unlike in the other sets, light changes a little, as in recordings.
     """
     for number, clip in enumerate(clips):
         pair = clip_pair(clip)
-        yield from _noisy(pair, "clips", "onset to apex", number, noises, (seed, 200))
+        yield from _noisy(pair, "clips", "onset to apex", number, noises, seed, 200)
 
 
 def folder_trials(root: Path, limit: int | None = None) -> Iterator[Trial]:
-    """Pairs of a folder as they are, evenly taken where there are more than `limit`."""
+    """The pairs of a folder without added noise; at most `limit`, at even distances."""
     files = find_pairs(root)
     if limit is not None and len(files) > limit:
         files = [files[place] for place in np.linspace(0, len(files) - 1, limit).astype(int)]
@@ -118,10 +122,11 @@ def _noisy(
     motion: str,
     number: int,
     noises: Sequence[float],
-    key: tuple[int, int],
+    seed: int,
+    stream: int,
 ) -> Iterator[Trial]:
     for noise in noises:
-        rng = _rng(key[0], _GRAIN, key[1], number)  # the same grain, of another strength
+        rng = _rng(seed, _GRAIN, stream, number)  # the same pattern at every strength
         onset, apex = with_noise(pair.onset, noise, rng), with_noise(pair.apex, noise, rng)
         yield Trial(group, motion, noise, f"{number:03d}", onset, apex, pair.flow_px)
 
@@ -130,25 +135,17 @@ def _rng(*key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(list(key)))
 
 
-METHODS = ("gru_attention", "tvl1", "farneback", "dis", "deepflow")
-ZERO = "zero"
-SIZES_PX = (0.0, 0.5, 1.0, 5.0, 20.0, np.inf)  # bounds of the motion sizes that are told apart
-CELL = ["group", "motion", "noise"]
-
-OnTrial = Callable[[int], None]
-
-
 @dataclass(frozen=True, eq=False)
 class FlowReport:
-    """What was measured.
+    """Errors of every method on every pair.
 
     Parameters
     ----------
     pairs
         One row for each pair and method: group, motion, noise, pair, method, epe_px, angle_deg,
-        ms, and `epe_<low>_<high>` by the size of the true motion.
+        ms, and `epe_<low>_to_<high>` by the size of the true motion.
     parameters
-        Learnt parameters of each method; classical ones have none.
+        Number of learnt parameters of each method; 0 for classical ones.
     """
 
     pairs: pd.DataFrame
@@ -160,10 +157,8 @@ class FlowReport:
 
     def by_size(self) -> pd.DataFrame:
         """Mean end-point error by the size of the true motion, over all pairs."""
-        columns = [
-            name for name in self.pairs.columns if name.startswith("epe_") and "_to_" in name
-        ]
-        return self.pairs.groupby("method", sort=False)[columns].mean()
+        sizes = self.pairs.set_index("method").filter(like="_to_")
+        return sizes.groupby(level=0, sort=False).mean()
 
     def summary(self) -> pd.DataFrame:
         """Each method over all pairs: errors, median time per pair, parameters."""
@@ -174,7 +169,7 @@ class FlowReport:
         return table.assign(parameters=pd.Series(self.parameters))
 
     def wins(self, method: str = "gru_attention", against: str = "tvl1") -> pd.DataFrame:
-        """In how many pairs of each cell `method` has the smaller error; ties count for neither."""
+        """Number of pairs of each cell that each of two methods wins; a tie counts for neither."""
         errors = self.pairs.pivot_table("epe_px", [*CELL, "pair"], "method", sort=False)
         first, second = errors[method], errors[against]
         counted = pd.DataFrame({"wins": first < second, "losses": first > second})
@@ -183,25 +178,21 @@ class FlowReport:
 
     def as_text(self) -> str:
         """The tables to print."""
-        tables = [self.table(), self.by_size(), self.summary()]
-        if {"tvl1", "gru_attention"} <= set(self.pairs["method"]):
-            tables.insert(1, self.wins())
+        wins = [self.wins()] if self._both() else []
+        tables = [self.table(), *wins, self.by_size(), self.summary()]
         return "\n\n".join(table.to_string(float_format="{:.4f}".format) for table in tables)
 
     def as_json(self) -> dict[str, object]:
-        """The tables as plain values; what was not measured is None."""
+        """The tables as plain values; missing ones are None."""
         return {
             "cells": _records(self.table()),
-            "wins_against_tvl1": self._wins_against("tvl1"),
+            "wins_against_tvl1": _records(self.wins()) if self._both() else [],
             "by_size": _records(self.by_size()),
             "methods": _records(self.summary()),
         }
 
-    def _wins_against(self, method: str) -> list[dict[str, object]]:
-        present = set(self.pairs["method"])
-        if not {method, "gru_attention"} <= present:
-            return []
-        return _records(self.wins(against=method))
+    def _both(self) -> bool:
+        return {"tvl1", "gru_attention"} <= set(self.pairs["method"])
 
 
 def evaluate(
@@ -213,11 +204,11 @@ def evaluate(
     noises: Iterable[float] | None = None,
     limit: int | None = None,
     weights: str = "",
-    on_trial: OnTrial | None = None,
+    on_trial: Callable[[int], None] | None = None,
 ) -> FlowReport:
     """Measure methods on held-out pairs and on folders with ground truth.
 
-    All methods see a pair one after the other, so that they share what the machine is busy with.
+    All methods see a pair one after the other, so that other load on the machine affects all alike.
 
     Parameters
     ----------
@@ -230,22 +221,33 @@ def evaluate(
     limit
         The most pairs of one folder.
     weights
-        A file of weights for `gru_attention` in place of those of the package.
+        A file of weights for `gru_attention` (default: those of the package).
     on_trial
         Called after every pair with the number of pairs so far.
     """
     options = {} if noises is None else {"noises": tuple(noises)}
-    streams = [_set(name)(pairs=pairs, **options) for name in sets]
+    streams = []
+    for name in sets:
+        if name not in TRIALS:
+            known = f"known are {', '.join(TRIALS)}"
+            raise InputError(f"unknown set of pairs '{name}'", mend=known)
+        streams.append(TRIALS[name](pairs=pairs, **options))
     streams += [folder_trials(folder, limit) for folder in folders]
-    return evaluate_trials(chain.from_iterable(streams), _build(methods, weights), on_trial)
+    estimators = {
+        name: flows[name].build(
+            **({"weights": weights} if name == "gru_attention" and weights else {})
+        )
+        for name in methods
+    }
+    return evaluate_trials(chain.from_iterable(streams), estimators, on_trial)
 
 
 def evaluate_trials(
     trials: Iterable[Trial],
     estimators: Mapping[str, FlowEstimator],
-    on_trial: OnTrial | None = None,
+    on_trial: Callable[[int], None] | None = None,
 ) -> FlowReport:
-    """Measure estimators, and the zero flow beside them, on these pairs."""
+    """Measure estimators, and the zero flow, on these pairs."""
     everyone = {**estimators, ZERO: no_motion}
     rows: list[dict[str, object]] = []
     for count, trial in enumerate(trials, start=1):
@@ -277,7 +279,7 @@ def errors_of(estimate_px: Floats, truth_px: Floats) -> dict[str, float]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, object]]:
-    """A row each as names and values of the standard library."""
+    """The rows as names and plain values."""
     plain = table.reset_index().astype(object)
     rows = plain.where(plain.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
@@ -303,20 +305,6 @@ def _measure(trial: Trial, name: str, method: FlowEstimator) -> dict[str, object
         "ms": spent_ms,
         **errors_of(estimate, trial.flow_px),
     }
-
-
-def _build(methods: Iterable[str], weights: str) -> dict[str, FlowEstimator]:
-    estimators: dict[str, FlowEstimator] = {}
-    for name in methods:
-        options = {"weights": weights} if name == "gru_attention" and weights else {}
-        estimators[name] = flows[name].build(**options)
-    return estimators
-
-
-def _set(name: str) -> Callable[..., Iterable[Trial]]:
-    if name not in TRIALS:
-        raise InputError(f"unknown set of pairs '{name}'", mend=f"known are {', '.join(TRIALS)}")
-    return TRIALS[name]
 
 
 def _parameters(method: FlowEstimator) -> int:

@@ -1,4 +1,4 @@
-"""What every optical flow method looks like from outside."""
+"""The interface of optical flow methods, and the classical ones, by OpenCV."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,28 +42,24 @@ class LearntFlow(Protocol):
 
 
 def check_pairs(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> None:
-    """Refuse what no estimator can take, with an `InputError` that says why."""
-    for frames in (onset, apex):
-        _check_frames(frames)
+    """Raise an `InputError` for frames that no estimator can take."""
+    _check_frames(onset)
+    _check_frames(apex)
     if len(onset) != len(apex):
-        raise InputError(
-            f"{len(onset)} onsets for {len(apex)} apexes", mend="give one apex for each onset"
-        )
+        problem = f"{len(onset)} onsets for {len(apex)} apexes"
+        raise InputError(problem, mend="give one apex for each onset")
     if onset.shape != apex.shape:
-        raise InputError(
-            f"onset {onset.shape[1:3]} and apex {apex.shape[1:3]} differ in size",
-            mend="crop both frames alike",
-        )
+        problem = f"onset {onset.shape[1:3]} and apex {apex.shape[1:3]} differ in size"
+        raise InputError(problem, mend="crop both frames alike")
 
 
 def name_channels(shape: tuple[int, ...], channels: int) -> str:
-    """What frames of this shape are, if not RGB."""
+    """Describe frames that are not RGB."""
     kinds = {1: "grey frames (one channel)", 4: "frames with an alpha channel"}
     return kinds.get(channels, f"frames of shape {tuple(shape)}")
 
 
 def _check_frames(frames: object) -> None:
-    """One side of the pairs on its own."""
     if not isinstance(frames, np.ndarray):
         raise InputError(
             f"frames as {type(frames).__name__}", mend="give (B, H, W, 3) RGB as a numpy array"
@@ -94,14 +90,15 @@ GreyFlow = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Floats]
 
 @dataclass(frozen=True)
 class GreyscaleFlow:
-    """A method for one pair of grey images, applied to batches of colour pairs."""
+    """A method for a pair of grey images, applied to batches of colour pairs."""
 
     of_pair: GreyFlow
 
     def __call__(self, onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats:
         check_pairs(onset, apex)
         pairs = zip(onset, apex, strict=True)
-        fields = [self.of_pair(_grey(first), _grey(second)) for first, second in pairs]
+        grey = ([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair] for pair in pairs)
+        fields = [self.of_pair(*pair) for pair in grey]
         return np.stack(fields).transpose(0, 3, 1, 2).astype(np.float32)  # (B, 2, H, W)
 
 
@@ -140,16 +137,12 @@ def dis(*, finest_scale: int = 0) -> FlowEstimator:
 
 @flows.register("deepflow", source="Weinzaepfel et al. 2013")
 def deepflow() -> FlowEstimator:
-    """DeepFlow as OpenCV has it, which is without deep matching: variational, coarse to fine."""
+    """OpenCV's DeepFlow, without deep matching: variational, coarse to fine."""
     method = cv2.optflow.createOptFlow_DeepFlow()
     return GreyscaleFlow(lambda onset, apex: method.calc(onset, apex, None))
 
 
 def no_motion(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats:
-    """The estimator that every other must beat; not registered, since no pipeline wants it."""
+    """The zero flow, the baseline of evaluations; not registered, since no run would use it."""
     check_pairs(onset, apex)
     return np.zeros((len(onset), 2, *onset.shape[1:3]), dtype=np.float32)
-
-
-def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

@@ -1,4 +1,8 @@
-"""Optical strain: how much the skin deforms, whatever the head does as a whole."""
+"""Flow to motion maps (u, v, strain): strain, reduction, normalisation, dual-phase flow.
+
+`motion_maps` and `normalise_live` are `motion_map` and `normalise_maps` in torch, so that gradients
+pass from the maps to the flow network; a test compares them.
+"""
 
 from typing import Literal
 
@@ -14,6 +18,10 @@ from hmrm_lab.errors import ConfigError, DivergedError
 from hmrm_lab.flow.estimator import LearntFlow
 from hmrm_lab.records import CHANNELS, PICTURES, RELATIVE, Floats
 from hmrm_lab.registry import flows
+
+PAIRS_AT_ONCE = 8  # pairs whose activations are in memory at a time
+
+STILL = 1e-6  # a map whose RMS is below this shows no motion
 
 
 def optical_strain(flow_px: Floats) -> Floats:
@@ -33,16 +41,16 @@ def optical_strain(flow_px: Floats) -> Floats:
 
 
 def motion_map(flow_px: Floats, size: int, inside: NDArray[np.bool_] | None = None) -> Floats:
-    """Flow and its strain as the (u, v, strain) maps that systems take.
+    """Flow and its strain as maps (u, v, strain).
 
-    Strain is taken at full resolution; then all three are averaged over equal areas. The unit of
-    u and v stays the pixel of the crop. What lies outside a recording has no part in an average;
+    Strain is computed at full resolution; then all three are averaged over equal areas. The unit
+    of u and v stays the pixel of the crop. Pixels outside the recording do not count in an average;
     a cell that lies there by more than half has the median flow of the others and no strain.
 
     Shapes
     ------
     flow_px : (B, 2, H, W), pixels
-    inside : (H, W), what the recording shows; all, if not given
+    inside : (H, W), pixels within the recording (default: all)
     returns : (B, 3, size, size), float32
     """
     maps = np.concatenate([flow_px, optical_strain(flow_px)[:, None]], axis=1)
@@ -55,14 +63,14 @@ def motion_map(flow_px: Floats, size: int, inside: NDArray[np.bool_] | None = No
 
 
 def head_motion(flow: Floats, inside: NDArray[np.bool_]) -> Floats:
-    """The median of a flow within its recording: (2, H, W) to (2, 1, 1); 0 if it shows nothing."""
+    """The median of a flow within its recording, or 0: (2, H, W) to (2, 1, 1)."""
     if not inside.any():
         return np.zeros((2, 1, 1), dtype=np.float32)
     return np.median(flow[:, inside], axis=1).astype(np.float32)[:, None, None]
 
 
 def still_outside(motion: Floats, inside: NDArray[np.bool_]) -> Floats:
-    """A flow or a map, (2 or 3, H, W), that moves outside as the head does, and has no strain."""
+    """A flow or map, (2 or 3, H, W), with the head's motion and no strain outside."""
     still = np.zeros((len(motion), 1, 1), dtype=np.float32)
     still[:2] = head_motion(motion[:2], inside)
     return np.where(inside, motion, still).astype(np.float32)
@@ -74,17 +82,8 @@ def area_means(maps: Floats, size: int) -> Floats:
     return reduced.reshape(size, size, -1).transpose(2, 0, 1).astype(np.float32)
 
 
-STILL = 1e-6  # a map whose RMS is below this shows no motion
-
-
 def without_median(flow: Floats) -> Floats:
-    """Flow less its median: what is left of it without the motion of the head.
-
-    Shapes
-    ------
-    flow : (..., 2, H, W)
-    returns : the same
-    """
+    """Flow less its median, the motion of the head: (..., 2, H, W) to the same."""
     left: Floats = flow - np.median(flow, axis=(-2, -1), keepdims=True)
     return left
 
@@ -95,16 +94,16 @@ def normalise_maps(
     unit: str,
     inside: NDArray[np.bool_] | None = None,
 ) -> Floats:
-    """Put every map on a scale of its own.
+    """Normalise each map by itself; no statistic of one clip reaches another.
 
-    `median_rms` takes the median of u and of v away (head motion, or the unknown zero of 8-bit
+    `median_rms` subtracts the medians of u and of v (head motion, or the unknown zero of 8-bit
     maps) and divides both by their common RMS (intensity); strain is divided by its own RMS. Of
     `RELATIVE` maps u and v have no common scale: each is divided by its own RMS.
 
     Shapes
     ------
     maps : (n, 3, H, W), order (u, v, strain)
-    inside : (n, H, W), cells that count in an RMS; the others have the median and count in none
+    inside : (n, H, W), cells that count in an RMS; the others have the median
     """
     if method == "none":
         return maps
@@ -117,10 +116,7 @@ def normalise_maps(
 def normalise_live(
     maps: Tensor, method: Literal["none", "median_rms"], inside: Tensor | None = None
 ) -> Tensor:
-    """`normalise_maps` for maps of a flow that is still learning: a gradient passes through.
-
-    Cells outside may have any motion here; there is none in what is returned.
-    """
+    """`normalise_maps` in torch; any motion outside becomes 0."""
     seen = torch.ones_like(maps[:, :1], dtype=torch.bool) if inside is None else inside[:, None]
     if method == "none":
         return maps * seen
@@ -131,13 +127,13 @@ def normalise_live(
 
 
 def root(values: Tensor) -> Tensor:
-    """The square root. Its slope at 0 is taken to be 0, where that of torch is not finite."""
+    """The square root, with a gradient of 0 at 0, where that of torch is not finite."""
     zero = values == 0
     return values.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
 
 
 def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
-    """The channels that a system asked for; magnitude is that of the (u, v) given.
+    """The channels that a system takes; magnitude is that of the given (u, v).
 
     Shapes
     ------
@@ -166,10 +162,9 @@ def _live_rms(values: Tensor, seen: Tensor) -> Tensor:
 
 
 def dual_phase(rise: Floats, fall: Floats) -> Floats:
-    """The movement of a face that both phases agree on: `combine`, of flow less that of the head.
+    """`combine` of both phases less their medians, the motion of the head.
 
-    A head that moves on would be a difference of the phases everywhere, and drown what they share.
-    Its motion is taken for the median of each phase, which is gone from the result.
+    A head that moves on would be a difference of the phases everywhere.
 
     Shapes
     ------
@@ -180,13 +175,12 @@ def dual_phase(rise: Floats, fall: Floats) -> Floats:
 
 
 def combine(rise: Floats, fall: Floats) -> Floats:
-    """The movement that both phases of a clip agree on.
+    """The movement that both phases of a clip have in common.
 
-    A movement that falls back goes the way it came: with r the rise and b the fall turned round,
-    both are looks at one movement. What they share is s = (r + b) / 2, what they differ in
-    d = (r - b) / 2, and each pixel is s |s|^2 / (|s|^2 + |d|^2), which is r where b = r. The
-    larger the common movement against the difference, the more of it is kept: all of a movement
-    that goes back, a quarter of what one phase alone shows, nothing of what goes on the same way.
+    An expression relaxes the way it came. With r the onset-to-apex flow, b the reversed
+    apex-to-offset flow, s = (r + b) / 2 and d = (r - b) / 2, each pixel becomes
+    s |s|^2 / (|s|^2 + |d|^2): all of a movement that is reversed (b = r), a quarter of one that a
+    single phase shows, nothing of one that goes on the same way.
 
     Shapes
     ------
@@ -206,9 +200,6 @@ def combine(rise: Floats, fall: Floats) -> Floats:
     energy = common + difference
     share = np.divide(common, energy, out=np.zeros_like(energy), where=energy > 0)
     return (share * shared).astype(np.float32)
-
-
-PAIRS_AT_ONCE = 8  # what they leave for the gradient is all that is in memory at a time
 
 
 class MotionFromFrames(nn.Module):
@@ -241,7 +232,7 @@ class MotionFromFrames(nn.Module):
     def _maps(self, images: Tensor, pixel: Tensor) -> Tensor:
         onset, apex = (images.permute(1, 0, 4, 2, 3).float() / 255).unbind(0)  # (B, 3, side, side)
         flow = self.network(onset, apex)
-        if not flow.isfinite().all():  # the way back through such a look-up ends the process
+        if not flow.isfinite().all():  # the backward pass of such a look-up ends the process
             raise DivergedError(
                 "the flow is not finite; lower training.lr or flow.finetune_lr_scale"
             )
@@ -249,7 +240,7 @@ class MotionFromFrames(nn.Module):
 
 
 def learnt_network(flow: FlowConfig) -> nn.Module:
-    """A copy of the estimator's pre-trained network; `ConfigError` if it has none."""
+    """The estimator's pre-trained network; `ConfigError` if it has none."""
     estimator = flows[flow.name].build(**flow.options)
     if not isinstance(estimator, LearntFlow):
         raise ConfigError(

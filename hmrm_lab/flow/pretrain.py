@@ -1,10 +1,9 @@
-"""Pre-training of GRU-AOFE: the loss, the schedule, and a loop that can be killed at any time.
+"""Pre-training of GRU-AOFE: the loss, the batches, and a loop that can be killed at any time.
 
-What a step sees depends on the seed and the number of the step alone, and a checkpoint holds all
-else; so a run that was killed and resumed ends with the same bytes as one that was not.
+The batch of a step depends on the seed and the number of the step alone, and a checkpoint holds
+everything else; so a run that was killed and resumed ends with the same bytes as one that was not.
 """
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -26,8 +25,21 @@ from hmrm_lab.runtime.processes import keep_memory
 from hmrm_lab.runtime.store import write_atomic
 from hmrm_lab.runtime.tensors import PROCEDURAL, read_tensors, write_tensors
 
+CHECKPOINT = "checkpoint.safetensors"
+HISTORY = "loss.csv"
+WEIGHTS = "weights.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-COLUMNS = ("step", "loss", "epe_px", "learning_rate")
+_SCENES, _SENSOR = 21, 22  # streams of random numbers
+
+OnStep = Callable[[int, int, float], None]
+
+
+class Batch(NamedTuple):
+    """Shapes: frames (B, 3, H, W) in 0..1; flow_px (B, 2, H, W), NaN where it is not known."""
+
+    onset: Tensor
+    apex: Tensor
+    flow_px: Tensor
 
 
 @dataclass(eq=False)
@@ -43,42 +55,40 @@ class TrainingState:
 
     @classmethod
     def begin(cls, preset: Preset, seed: int, device: str) -> "TrainingState":
-        """A network of this seed before its first step; the caller's random state is left alone."""
+        """The state before the first step; the caller's random state does not change."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = GRUFlow(attention=preset.attention)
         network.to(device)
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=0.0, weight_decay=preset.weight_decay
-        )
+        decay = preset.weight_decay
+        optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=decay)
         averaged = deepcopy(network).requires_grad_(False)
         return cls(preset, seed, network, averaged, optimizer)
 
     @torch.no_grad()
     def average(self) -> None:
-        """Move the averaged weights towards the present ones; faster in the first steps."""
+        """Update the moving average of the weights, which is faster in the first steps."""
         keep = min(self.preset.averaging, (1 + self.step) / (10 + self.step))
         for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(now, 1 - keep)
 
     def identity(self) -> str:
-        """What two checkpoints of one run have in common."""
+        """Preset and seed, which all checkpoints of a run have in common."""
         return json.dumps({"preset": asdict(self.preset), "seed": self.seed}, sort_keys=True)
 
 
 def write_checkpoint(path: Path, state: TrainingState) -> None:
-    """One safetensors file, written whole or not at all."""
+    """Write weights, their average and the optimizer's moments to one safetensors file."""
     tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
     tensors |= {f"averaged.{name}": value for name, value in state.averaged.state_dict().items()}
     for name, parameter in state.network.named_parameters():
         moments = state.optimizer.state[parameter]
         tensors |= {f"{moment}.{name}": moments[moment] for moment in MOMENTS}
-    metadata = {"step": str(state.step), "run": state.identity()}
-    write_tensors(path, tensors, metadata)
+    write_tensors(path, tensors, {"step": str(state.step), "run": state.identity()})
 
 
 def read_checkpoint(path: Path, state: TrainingState) -> None:
-    """Bring the state to where the checkpoint was written."""
+    """Restore the state that was written."""
     metadata, tensors = read_tensors(
         path, problem="not a readable checkpoint", mend="delete it to start anew"
     )
@@ -86,57 +96,17 @@ def read_checkpoint(path: Path, state: TrainingState) -> None:
         raise InputError(
             "a checkpoint of another preset or seed", where=path, mend="choose another folder"
         )
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        part, name = key.split(".", 1)
+        parts.setdefault(part, {})[name] = value
     state.step = int(metadata["step"])
-    state.network.load_state_dict(_of(tensors, "network"))
-    state.averaged.load_state_dict(_of(tensors, "averaged"))
-    moments = {moment: _of(tensors, moment) for moment in MOMENTS}
+    state.network.load_state_dict(parts["network"])
+    state.averaged.load_state_dict(parts["averaged"])
     for name, parameter in state.network.named_parameters():
-        state.optimizer.state[parameter] = {
-            "exp_avg": moments["exp_avg"][name].to(parameter.device),
-            "exp_avg_sq": moments["exp_avg_sq"][name].to(parameter.device),
-            "step": moments["step"][name],
-        }
-
-
-def _of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(f"{part}."): value
-        for name, value in tensors.items()
-        if name.startswith(f"{part}.")
-    }
-
-
-class History:
-    """The loss of every step as CSV; what lies beyond the checkpoint is forgotten on resuming."""
-
-    def __init__(self, path: Path, *, done: int) -> None:
-        self.path = path
-        rows: list[list[str]] = []
-        if path.is_file() and done:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.reader(file))[1 : done + 1]
-        lines = [COLUMNS, *rows]
-        write_atomic(path, "".join(",".join(line) + "\n" for line in lines))
-
-    def append(self, step: int, loss: float, error_px: float, rate: float) -> None:
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            file.write(f"{step},{loss:.6f},{error_px:.6f},{rate:.3e}\n")
-
-
-CHECKPOINT = "checkpoint.safetensors"
-HISTORY = "loss.csv"
-WEIGHTS = "weights.safetensors"
-_SCENES, _SENSOR = 21, 22  # streams of random numbers
-
-OnStep = Callable[[int, int, float], None]
-
-
-class Batch(NamedTuple):
-    """Shapes: frames (B, 3, H, W) in 0..1; flow_px (B, 2, H, W), NaN where it is not known."""
-
-    onset: Tensor
-    apex: Tensor
-    flow_px: Tensor
+        moments = {moment: parts[moment][name] for moment in MOMENTS}
+        moments |= {m: moments[m].to(parameter.device) for m in ("exp_avg", "exp_avg_sq")}
+        state.optimizer.state[parameter] = moments
 
 
 def pretrain(
@@ -149,16 +119,16 @@ def pretrain(
     subjects: Iterable[str] = (PROCEDURAL,),
     on_step: OnStep | None = None,
 ) -> Path:
-    """Train a network, or go on where a killed run stopped.
+    """Train a network, or resume a run that was killed.
 
     Parameters
     ----------
     out
-        The folder of the checkpoint, the loss of every step (CSV) and, at the end, the weights.
+        Folder of the checkpoint, the loss of every step (CSV) and, at the end, the weights.
     sources
-        Where the pairs of each stage come from, by the stage's `data`.
+        Source of the pairs of each stage, by the stage's `data`.
     subjects
-        Whom the sources show, for the header of the weights.
+        The subjects that the sources show, for the header of the weights.
     on_step
         Called after every step with its number, the number of all steps, and the loss.
 
@@ -178,13 +148,15 @@ def pretrain(
     state = TrainingState.begin(preset, seed, device)
     if (out / CHECKPOINT).is_file():
         read_checkpoint(out / CHECKPOINT, state)
-    history = History(out / HISTORY, done=state.step)
+    _cut_history(out / HISTORY, state.step)
     feed = Feed(preset, sources, seed)
     while state.step < preset.steps:
         stage, within = preset.stage_of(state.step)
         batch = feed(state.step)
         loss, error_px = _train(state, stage, within, Batch(*(part.to(device) for part in batch)))
-        history.append(state.step, loss, error_px, learning_rate(stage, within))
+        rate = learning_rate(stage, within)
+        with (out / HISTORY).open("a", encoding="utf-8", newline="") as file:
+            file.write(f"{state.step},{loss:.6f},{error_px:.6f},{rate:.3e}\n")
         if on_step is not None:
             on_step(state.step, preset.steps, loss)
         if state.step % preset.checkpoint_every == 0 or state.step == preset.steps:
@@ -193,8 +165,14 @@ def pretrain(
     return out / WEIGHTS
 
 
+def _cut_history(path: Path, steps: int) -> None:
+    """The header and the rows up to the checkpoint; later steps are repeated."""
+    rows = path.read_text(encoding="utf-8").splitlines()[1 : steps + 1] if path.is_file() else []
+    write_atomic(path, "\n".join(["step,loss,epe_px,learning_rate", *rows]) + "\n")
+
+
 def _train(state: TrainingState, stage: Stage, within: int, batch: Batch) -> tuple[float, float]:
-    """One step; the state moves on by one."""
+    """One step; returns its loss and end-point error."""
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(stage, within)
     flows = state.network.unroll(batch.onset, batch.apex).flows
@@ -212,10 +190,10 @@ def _train(state: TrainingState, stage: Stage, within: int, batch: Batch) -> tup
 
 
 def sequence_loss(flows: list[Tensor], truth_px: Tensor, *, fade: float = 0.7) -> Tensor:
-    """Charbonnier distance of every intermediate flow, relative to how much moves.
+    """Charbonnier distance of every intermediate flow, relative to the RMS of the true motion.
 
-    Relative, since an error of .1 px is nothing in a pair that moves 8 px and everything in one
-    that moves .2 px; earlier flows weigh less by a factor `fade` each.
+    Relative, since an error of .1 px is small in a pair that moves 8 px and large in one that moves
+    .2 px. Each earlier flow weighs less by a factor `fade`.
 
     Shapes
     ------
@@ -238,8 +216,8 @@ def sequence_loss(flows: list[Tensor], truth_px: Tensor, *, fade: float = 0.7) -
 class Feed:
     """The batch of every step.
 
-    Half of a batch are new scenes and half are those of the step before, mirrored and with other
-    noise: a scene costs more to make than to learn from once.
+    With `Stage.replay` half of a batch are new scenes and half those of the step before, mirrored
+    and with other noise: drawing a scene takes longer than a step with it.
     """
 
     def __init__(self, preset: Preset, sources: Mapping[str, PairSource], seed: int) -> None:
@@ -248,25 +226,29 @@ class Feed:
 
     def __call__(self, step: int) -> Batch:
         stage, within = self.preset.stage_of(step)
-        fresh = (stage.batch + 1) // 2 if stage.replay else stage.batch
-        before = self._scenes(step - 1 if within else step)[: stage.batch - fresh]
-        scenes = self._scenes(step)[:fresh]
+        before = self._scenes(step - 1 if within else step)[: stage.batch - stage.new_scenes]
+        scenes = self._scenes(step)[: stage.new_scenes]
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, _SENSOR, step]))
         pairs = [*scenes, *(_mirrored(pair, rng) for pair in before)]
-        return _stacked(pairs, rng)
+        frames = [degrade(pair, rng) for pair in pairs]
+        onset, apex = (np.stack(side).transpose(0, 3, 1, 2) for side in zip(*frames, strict=True))
+        return Batch(
+            torch.from_numpy(onset).float() / 255,
+            torch.from_numpy(apex).float() / 255,
+            torch.from_numpy(np.stack([pair.flow_px for pair in pairs])),
+        )
 
     def _scenes(self, step: int) -> list[TruePair]:
         if self._last[0] != step:
             stage, _ = self.preset.stage_of(step)
-            count = (stage.batch + 1) // 2 if stage.replay else stage.batch
-            seeds = np.random.SeedSequence([self.seed, _SCENES, step]).spawn(count)
+            seeds = np.random.SeedSequence([self.seed, _SCENES, step]).spawn(stage.new_scenes)
             source = self.sources[stage.data]
             self._last = step, [source(np.random.default_rng(seed)) for seed in seeds]
         return self._last[1]
 
 
 def _mirrored(pair: TruePair, rng: np.random.Generator) -> TruePair:
-    """The pair seen in a mirror: left to right, upside down, or with its axes exchanged."""
+    """The pair mirrored: left to right, upside down, or with its axes exchanged."""
     onset, apex, flow = pair.onset, pair.apex, pair.flow_px
     kind = rng.integers(3)
     if kind == 0:
@@ -279,13 +261,3 @@ def _mirrored(pair: TruePair, rng: np.random.Generator) -> TruePair:
         onset, apex = onset.transpose(1, 0, 2), apex.transpose(1, 0, 2)
         flow = flow[::-1].transpose(0, 2, 1)
     return TruePair(*(np.ascontiguousarray(part) for part in (onset, apex, flow)))
-
-
-def _stacked(pairs: list[TruePair], rng: np.random.Generator) -> Batch:
-    frames = [degrade(pair, rng) for pair in pairs]
-    onset, apex = (np.stack(side).transpose(0, 3, 1, 2) for side in zip(*frames, strict=True))
-    return Batch(
-        torch.from_numpy(onset).float() / 255,
-        torch.from_numpy(apex).float() / 255,
-        torch.from_numpy(np.stack([pair.flow_px for pair in pairs])),
-    )

@@ -1,4 +1,7 @@
-"""GRU-AOFE, the learnt optical flow of HMRM (3.1.1). A file is a box of its figure."""
+"""GRU-AOFE, the learnt optical flow of HMRM (3.1.1): the registered estimator and its weights.
+
+The other files are the boxes of Figure 2; `gru_flow` is the whole network.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,20 +16,17 @@ from torch import Tensor
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator, check_pairs
 from hmrm_lab.flow.gru_attention.correlation import CorrelationKind
-from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow, Unrolled
+from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import flows
 from hmrm_lab.runtime.processes import keep_memory
 from hmrm_lab.runtime.tensors import read_header, read_tensors, write_weights
 
-__all__ = ["GRUFlow", "Unrolled"]
-
-
 SHIPPED = Path(__file__).parents[1] / "weights" / "gru_attention.safetensors"
 
 
 def save_weights(path: Path, network: GRUFlow, *, subjects: Iterable[str]) -> None:
-    """Write the weights, the settings that rebuild the network, and whom it was trained on."""
+    """Write the weights, the network's settings, and the subjects that it was trained on."""
     write_weights(path, network.state_dict(), subjects=subjects, settings=network.settings)
 
 
@@ -49,18 +49,15 @@ def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
         path, problem="not readable as weights", mend="copy or train them again"
     )
     try:
-        network = GRUFlow(**{**_tuples(read_header(metadata).get("settings")), **changes})
+        stored = read_header(metadata).get("settings").items()  # type: ignore[union-attr]
+        settings = {name: tuple(v) if isinstance(v, list) else v for name, v in stored}
+        network = GRUFlow(**{**settings, **changes})
         network.load_state_dict(tensors)
     except (TypeError, AttributeError, RuntimeError):
         raise InputError(
             "these are no weights of GRU-AOFE", where=path, mend="give a file of `pretrain`"
         ) from None
     return network.eval()
-
-
-def _tuples(settings: Any) -> dict[str, Any]:
-    """JSON knows lists only."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
 
 
 @flows.register("gru_attention", source="HMRM 3.1.1 (GRU-AOFE); pre-trained on procedural pairs")
@@ -78,11 +75,11 @@ def gru_attention(
     Parameters
     ----------
     weights
-        A file of weights; none takes those of the package.
+        A file of weights (default: those of the package).
     volume
-        How correlation is computed; the values are the same, memory is not.
+        How correlation is computed: with the same values, and different needs of memory.
     batch
-        How many pairs go through the network at once.
+        Number of pairs that go through the network at once.
     """
     keep_memory()
     network = load_weights(
@@ -103,11 +100,8 @@ class FrozenFlow:
 
     def __call__(self, onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats:
         check_pairs(onset, apex)
-        fields = [
-            self._estimate(onset[start : start + self.batch], apex[start : start + self.batch])
-            for start in range(0, len(onset), self.batch)
-        ]
-        return np.concatenate(fields)
+        parts = [slice(start, start + self.batch) for start in range(0, len(onset), self.batch)]
+        return np.concatenate([self._estimate(onset[part], apex[part]) for part in parts])
 
     @torch.inference_mode()
     def _estimate(self, onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats:
@@ -123,7 +117,7 @@ def as_tensor(frames: NDArray[np.uint8], device: str = "cpu") -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """The flow after every update, and what the last update attended to.
+    """The flow after every update, and the attention of the last update.
 
     Shapes
     ------
@@ -141,7 +135,7 @@ class Steps:
 
 
 def update_names(estimator: FrozenFlow) -> tuple[str, ...]:
-    """What the updates are called, in their order."""
+    """Names of the updates, in their order."""
     at_coarse, at_fine = estimator.network.iterations
     coarse = [f"1/8, update {number}" for number in range(1, at_coarse + 1)]
     return (*coarse, *(f"1/4, update {number}" for number in range(1, at_fine + 1)))
@@ -149,7 +143,7 @@ def update_names(estimator: FrozenFlow) -> tuple[str, ...]:
 
 @torch.inference_mode()
 def flow_steps(estimator: FrozenFlow, onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Steps:
-    """Estimate the motion of one pair and keep what came on the way.
+    """Estimate the motion of one pair and return every step.
 
     Shapes
     ------

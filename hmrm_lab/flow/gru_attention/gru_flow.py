@@ -1,6 +1,8 @@
 """GRU-AOFE: gated recurrent units with attention that estimate optical flow (3.1.1)."""
 
+import inspect
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,7 +33,7 @@ FAINTEST = 2 / 255  # a frame of less contrast than this shows nothing
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """What the updates at one scale look at.
+    """Inputs of the updates at one scale.
 
     Shapes
     ------
@@ -49,7 +51,7 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Unrolled:
-    """All that one estimation went through.
+    """All steps of one estimation.
 
     Shapes
     ------
@@ -88,21 +90,9 @@ class GRUFlow(nn.Module):
         volume: CorrelationKind = "all_pairs",
     ) -> None:
         super().__init__()
-        self.settings: dict[str, Any] = {
-            "features": features,
-            "contexts": contexts,
-            "hidden": hidden,
-            "context": context,
-            "motion": motion,
-            "levels": levels,
-            "coarse_radius": coarse_radius,
-            "fine_radius": fine_radius,
-            "windows": windows,
-            "smooth": smooth,
-            "iterations": iterations,
-            "attention": attention,
-            "volume": volume,
-        }
+        settings = locals()
+        names = inspect.signature(GRUFlow).parameters
+        self.settings: dict[str, Any] = {name: settings[name] for name in names}
         at_coarse, at_fine = hidden
         self.iterations, self.volume, self.context = iterations, volume, context
         self.levels, self.coarse_radius, self.fine_radius = levels, coarse_radius, fine_radius
@@ -112,26 +102,19 @@ class GRUFlow(nn.Module):
         )
         self.coarse_gradients = GradientSteps(windows=windows, smooth=smooth)
         self.fine_gradients = GradientSteps(windows=windows, smooth=smooth)
-        self.coarse_update = Update(
-            hidden=at_coarse,
+        update = partial(
+            Update,
             context=context,
             motion=motion,
-            correlation=levels * (2 * coarse_radius + 1) ** 2,
-            steps=self.coarse_gradients.steps,
-            smooth=smooth,
-            evidence=self.coarse_gradients.features + 1,
-            attention=attention,
-        )
-        self.fine_update = Update(
-            hidden=at_fine,
-            context=context,
-            motion=motion,
-            correlation=(2 * fine_radius + 1) ** 2,
             steps=self.fine_gradients.steps,
             smooth=smooth,
             evidence=self.fine_gradients.features + 1,
             attention=attention,
         )
+        self.coarse_update = update(
+            hidden=at_coarse, correlation=levels * (2 * coarse_radius + 1) ** 2
+        )
+        self.fine_update = update(hidden=at_fine, correlation=(2 * fine_radius + 1) ** 2)
         self.pass_up = nn.Conv2d(at_coarse + at_fine, at_fine, 1)
         self.upsampler = ConvexUpsampler(hidden=at_fine, factor=FINE)
 
@@ -175,7 +158,7 @@ class GRUFlow(nn.Module):
         return Unrolled(flows, attention)
 
     def _describe(self, onset: Tensor, apex: Tensor) -> tuple[Scale, Scale, Tensor, Tensor]:
-        """All that does not change from update to update: both scales and their first states."""
+        """Both scales, which do not change from update to update, and their first states."""
         frames = normalised(torch.cat([onset, apex]))
         grey = luminance(frames)
         noise = noise_level(grey).view(2, -1, 1, 1, 1).mean(dim=0)
@@ -226,7 +209,7 @@ def _refine(
 
 
 def check_frames(onset: Tensor, apex: Tensor) -> None:
-    """Refuse what the network cannot take, with an `InputError` that says why."""
+    """Raise an `InputError` for frames that the network cannot take."""
     for frames in (onset, apex):
         if not isinstance(frames, Tensor):
             raise InputError(
