@@ -1,10 +1,10 @@
 """Presets of GRU-AOFE's pre-training: stages, learning rates, and the pairs of each stage."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import cv2
 import numpy as np
@@ -165,7 +165,7 @@ def sources_for(
     InputError
         If a stage needs a root that is not named.
     """
-    published = {
+    published: dict[str, tuple[Callable[[Path], Any], Path | None, str]] = {
         "flying_chairs": (flying_chairs, chairs, "FlyingChairs"),
         "flying_things": (flying_things, things, "FlyingThings3D"),
     }

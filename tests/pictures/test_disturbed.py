@@ -1,29 +1,34 @@
-"""Noise and drift upon a clip, and what its inputs keep then."""
+"""Inputs beside each other: what noise and drifting light leave of a movement that is known."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from conftest import Pixels, make_flowset, with_pictures
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation.network_inputs import (
+    FRAMES,
     INPUTS,
+    PEAK_PX,
     Condition,
     disturbed,
     given,
+    kept,
     kept_of,
     likeness,
     look_at,
-    measure_pooling,
+    measure,
+    moving_pixels,
+    pooled,
     remembering,
-    rise_and_fall,
     rising_clips,
 )
-from hmrm_lab.preparation.network_inputs import measure_pooling as measure_inputs
-from hmrm_lab.records import CLASSES, Clip, ClipKey
+from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import flows
+
+look = partial(look_at, estimator=flows["dis"].build())
 
 
 def even_clip(level: int = 100, frames: int = 11) -> Clip:
@@ -31,25 +36,19 @@ def even_clip(level: int = 100, frames: int = 11) -> Clip:
     return Clip(ClipKey("toy", "s", "c"), 0, pixels, 0, 5, frames - 1, 100.0)
 
 
-def test_light_drifts_evenly() -> None:
+def test_noise_and_drift_are_as_strong_as_named_and_the_same_again() -> None:
     frames = disturbed(even_clip(), drift=0.1).frames
     assert [int(frames[n].mean()) for n in (0, 5, 10)] == [100, 105, 110]
     assert (frames[-1] == frames[10]).all()
-
-
-def test_noise_is_as_strong_as_said_and_the_same_again() -> None:
+    assert (disturbed(even_clip(250), drift=1.0).frames[10] == 255).all()
     frames = disturbed(even_clip(), noise=4).frames
     first = frames[3].astype(float)
     assert first.std() == pytest.approx(4, rel=0.05)
     assert first.mean() == pytest.approx(100, abs=0.5)
     assert (frames[3] == first).all()
     assert not (frames[4] == first).all()
-
-
-def test_nothing_laid_upon_it_changes_nothing_and_levels_end_at_255() -> None:
     clip = rising_clips()[0]
     assert (disturbed(clip).frames[4] == clip.frames[4]).all()
-    assert (disturbed(even_clip(250), drift=1.0).frames[10] == 255).all()
 
 
 def test_frames_are_read_once() -> None:
@@ -66,30 +65,46 @@ def test_frames_are_read_once() -> None:
     assert read == [2]
 
 
-def test_there_is_one_rising_clip_of_each_class() -> None:
+def test_the_movement_of_drawn_clips_returns_to_where_it_began() -> None:
     clips = rising_clips()
-    assert [clip.label for clip in clips] == list(range(len(CLASSES)))
-    assert (clips[1].frames[7] == rise_and_fall(1, Condition())[7]).all()
+    assert [clip.label for clip in clips] == [0, 1, 2]
+    frames, apex = clips[1].frames, clips[1].apex
+    assert np.abs(frames.flow(0, FRAMES - 1)).max() < 0.01
+    assert np.hypot(*frames.flow(0, apex)).max() == pytest.approx(PEAK_PX, rel=0.05)
+    left = rising_clips(Condition(left=0.5))[1].frames.flow(0, FRAMES - 1)
+    assert np.hypot(*left).max() == pytest.approx(PEAK_PX / 2, rel=0.05)
 
 
-def test_the_gallery_keeps_what_the_measurement_says() -> None:
-    """The same disturbance, drawn anew: the figures of decision 0018 come out again."""
-    clip = rising_clips()[1]
-    measured = measure_pooling([rise_and_fall(1, Condition(noise=2, drift=0.03))])
-    seen = look_at(disturbed(clip, noise=2, drift=0.03), flows["dis"].build())
-    found = kept_of(seen, clip)
-    assert list(found) == list(INPUTS)
-    assert found["mesti"] == pytest.approx(measured["MESTI"], rel=0.1)
-    assert found["dynamic_image"] == pytest.approx(measured["dynamic image"], rel=0.1)
-    assert found["apex"] < 1.5, "a face looks the same where it moves"
-
-
-def test_flow_is_counted_where_the_face_moves() -> None:
+def test_the_ratio_by_hand() -> None:
+    moving = np.array([[True, False], [False, False]])
+    assert kept(np.array([[-6, 1], [2, 2]], np.float32), moving) == pytest.approx(6 / 3**0.5)
+    flow = np.zeros((2, 224, 224), np.float32)
+    flow[:, 100:120, 40:80] = 1
+    still = moving_pixels(flow)
+    assert still.sum() == 10 * 20
+    assert (moving_pixels(flow + 3) == still).all(), "a moving head moves nothing of the face"
     clip = rising_clips()[2]
-    truth = clip.frames.flow(clip.onset, clip.known_apex)  # type: ignore[attr-defined]
+    truth = clip.frames.flow(clip.onset, clip.known_apex)
     assert kept_of({"flow": truth}, clip)["flow"] > 6
     assert kept_of({"flow": np.ones_like(truth)}, clip)["flow"] == pytest.approx(1)
     assert kept_of({"flow": truth}, even_clip()) == {}
+
+
+def test_mesti_keeps_what_the_dynamic_image_loses() -> None:
+    calm = measure(rising_clips(), pooled)
+    assert calm["MESTI"] == pytest.approx(calm["dynamic image"], rel=0.1)
+    assert calm["MESTI"] > 4
+    drifting = measure(rising_clips(Condition(noise=2, drift=0.03)), pooled)
+    assert drifting["MESTI"] > 2 * drifting["dynamic image"]
+    assert drifting["MESTI"] > 1.5 * drifting["apex less onset"]
+    assert drifting["slope"] < 1.5
+    for apex in (0.25, 0.75):
+        early = measure(rising_clips(Condition(noise=2, drift=0.03, apex=apex)), pooled)
+        assert early["MESTI"] > 1.5 * early["dynamic image"]
+    again = kept_of(look(disturbed(rising_clips()[1], noise=2, drift=0.03)), rising_clips()[1])
+    once = measure(rising_clips(Condition(noise=2, drift=0.03))[1:2], pooled)
+    assert again["mesti"] == pytest.approx(once["MESTI"], rel=0.1)
+    assert again["dynamic_image"] == pytest.approx(once["dynamic image"], rel=0.1)
 
 
 def test_both_flows_of_a_face_on_a_still_head_are_like_the_exact_one() -> None:
@@ -110,8 +125,8 @@ def test_what_networks_are_given_of_a_clip() -> None:
 
 
 def test_flow_leads_where_the_head_moves_and_mesti_where_it_is_still() -> None:
-    dis = flows["dis"].build()
-    still = measure_inputs(rising_clips(Condition(noise=2, drift=0.03)), dis)
+    still = measure(rising_clips(Condition(noise=2, drift=0.03)), look)
+    assert list(still) == list(INPUTS)
     assert still["mesti"] > still["dual_phase"] > still["flow"] > still["dynamic_image"]
-    moving = measure_inputs(synthetic(subjects=3, clips=6), dis)
+    moving = measure(synthetic(subjects=3, clips=6), look)
     assert min(moving["flow"], moving["dual_phase"]) > 1.3 * moving["mesti"]
