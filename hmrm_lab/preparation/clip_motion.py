@@ -1,7 +1,9 @@
 """One clip's motion: flow from onset to apex, strain, region masks."""
 
 import json
+from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
@@ -14,7 +16,7 @@ from hmrm_lab.faces.align import FramesWithin
 from hmrm_lab.faces.landmarks import reduce_masks, region_masks
 from hmrm_lab.flow.estimator import FlowEstimator, LearntFlow
 from hmrm_lab.flow.motion_maps import dual_phase, head_motion, motion_map, still_outside
-from hmrm_lab.preparation.cache import digest_of
+from hmrm_lab.preparation.cache import cache_file, digest_of
 from hmrm_lab.records import Clip, Floats, LandmarkedFrames
 from hmrm_lab.registry import flows
 
@@ -23,18 +25,18 @@ FORMAT = 3  # raise it when the same frames and settings give other maps
 
 
 class Motion(NamedTuple):
-    """What a flow set has of one clip.
+    """Motion of one clip, as a flow set holds it.
 
     Shapes
     ------
     maps : (3, 28, 28) float32, order (u, v, strain)
-    masks : (2, 28, 28) bool, eyes and mouth; None where the frames bring no landmarks
-    inside : (28, 28) bool, what of the crop the recording shows
+    masks : (2, 28, 28) bool, eyes and mouth; None for frames without landmarks
+    inside : (28, 28) bool, cells of the crop within the recording
 
     Parameters
     ----------
     outside_energy
-        The share of the motion energy that lay beyond it.
+        The share of the motion energy outside the recording.
     """
 
     maps: Floats
@@ -45,13 +47,24 @@ class Motion(NamedTuple):
 
 @runtime_checkable
 class IdentifiedFrames(Protocol):
-    """Frames from files, which may be other ones under the same settings."""
+    """Frames from files, whose content the settings do not determine."""
 
     def identity(self, index: int) -> str: ...
 
 
+def frame_identities(clip: Clip, numbers: Iterable[int]) -> list[str]:
+    """The identities of frames; empty for drawn clips, which the settings determine."""
+    frames = clip.frames
+    return [frames.identity(n) for n in numbers] if isinstance(frames, IdentifiedFrames) else []
+
+
+def file_for(kind: str, clip: Clip, digest: str) -> Path | None:
+    """The cache file for a clip; None for drawn clips, which are cached by data set."""
+    return cache_file(kind, digest) if isinstance(clip.frames, IdentifiedFrames) else None
+
+
 def clip_motion(clip: Clip, flow: FlowConfig) -> Motion:
-    """Motion map and region masks of one clip. What its recording does not show has no motion."""
+    """Motion map and region masks of one clip; there is no motion outside its recording."""
     cv2.setNumThreads(1)
     onset, apex = clip.frames[clip.onset], clip.frames[clip.known_apex]
     flow_px = _estimator(_settings(flow))(onset[None], apex[None])
@@ -69,7 +82,7 @@ def clip_motion(clip: Clip, flow: FlowConfig) -> Motion:
 
 
 def inside_of(clip: Clip) -> NDArray[np.bool_]:
-    """Which pixels of a clip's frames its recording shows: (H, W)."""
+    """The pixels of a clip's frames within its recording: (H, W)."""
     if isinstance(clip.frames, FramesWithin):
         return clip.frames.inside()
     return np.ones(clip.frames[clip.onset].shape[:2], dtype=bool)
@@ -84,7 +97,7 @@ def outside_energy(flow_px: Floats, inside: NDArray[np.bool_]) -> float:
 
 
 def dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
-    """A clip's motion map (3, 28, 28) of both phases, to the apex and back (decision 0018)."""
+    """A clip's motion map (3, 28, 28) of dual-phase flow (decision 0018)."""
     cv2.setNumThreads(1)
     onset, apex, offset = (
         clip.frames[number][None] for number in (clip.onset, clip.known_apex, clip.offset)
@@ -97,7 +110,7 @@ def dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
 
 
 def flow_identity(flow: FlowConfig) -> str:
-    """What a flow's results depend on: its options and, if it is learnt, its very weights."""
+    """Digest of the flow's options and, if it is learnt, its weights."""
     settings = _settings(flow)
     estimator = _estimator(settings)
     if not isinstance(estimator, LearntFlow):
@@ -112,7 +125,7 @@ def _settings(flow: FlowConfig) -> str:
 
 @lru_cache(maxsize=4)
 def _estimator(settings: str) -> FlowEstimator:
-    """Built once in a process: reading weights takes as long as using them."""
+    """Built once per process: reading weights takes as long as using them."""
     options = json.loads(settings)
     estimator: FlowEstimator = flows[options.pop("name")].build(**options)
     return estimator
