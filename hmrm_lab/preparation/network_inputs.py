@@ -210,7 +210,7 @@ def rising_clips(condition: Condition | None = None, count: int = len(CORE)) -> 
 def _rising_clip(number: int, condition: Condition) -> Clip:
     landmarks = neutral_landmarks(0, number)
     label = number % len(CORE)
-    units = CORE[label][number % 3]
+    units = [*CORE.values()][label][number % 3]
     bumps = np.concatenate([unit_bumps(name, landmarks) for name in units])
     bumps = scaled(bumps, PEAK_PX / farthest_px(bumps))
     time = np.linspace(0, 1, FRAMES)
@@ -233,7 +233,7 @@ def _rising_clip(number: int, condition: Condition) -> Clip:
     )
     frames = RenderedFrames(0, number, number, script)
     key = ClipKey("drawn", f"face {number}", "still head")
-    return Clip(key, label, frames, 0, apex, FRAMES - 1, FPS)
+    return Clip(key, label, frames, 0, apex, FRAMES - 1, FPS, tuple(CORE))
 
 
 def moving_pixels(flow_px: Floats, side_px: int = SIDE_PX) -> NDArray[np.bool_]:

@@ -97,7 +97,9 @@ def load_all(
     if all(isinstance(clip.frames, IdentifiedFrames) for clip in clips):
         return make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
     known = digest_of(
-        DRAWING, data.model_dump_json(), *(identity(recipe, clip, faces) for clip in clips)
+        DRAWING,
+        data.model_dump_json(exclude={"classes"}),
+        *(identity(recipe, clip, faces) for clip in clips),
     )
     file = cache_folder() / f"{data.name}-{recipe.kind}-{known[:16]}.npz"
     stored = _stored(file, recipe.kind, (len(clips), *recipe.shape))
@@ -246,9 +248,9 @@ def with_whole_clips(
         problem = f"not one of {len(lost)} clips is usable for {frames_for(config)}"
         raise InputError(f"{problem}; the first: {first}", mend="see `hmrm data check`")
     kept = [row for row, key in enumerate(flowset.keys) if key not in lost]
-    arrays: dict[str, Any] = {
-        name: np.stack([of[row] for row in kept]) for name, of in made.items()
-    }
+    arrays: dict[str, Any] = {}
+    for name, outcomes in made.items():
+        arrays[name] = np.stack([outcomes[row] for row in kept])  # type: ignore[misc]
     return replace(flowset.take(kept) if lost else flowset, **arrays), lost
 
 

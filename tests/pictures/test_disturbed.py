@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import Pixels, make_flowset, with_pictures
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation.network_inputs import (
     FRAMES,
@@ -33,7 +34,7 @@ look = partial(look_at, estimator=flows["dis"].build())
 
 def even_clip(level: int = 100, frames: int = 11) -> Clip:
     pixels = Pixels(np.full((frames, 40, 40, 3), level, np.uint8))
-    return Clip(ClipKey("toy", "s", "c"), 0, pixels, 0, 5, frames - 1, 100.0)
+    return Clip(ClipKey("toy", "s", "c"), 0, pixels, 0, 5, frames - 1, 100.0, classes=MEGC3.classes)
 
 
 def test_noise_and_drift_are_as_strong_as_named_and_the_same_again() -> None:
