@@ -34,7 +34,7 @@ def clips() -> list[Clip]:
 
 
 def of_both_phases(*overrides: str) -> whole_clips.Recipe:
-    return whole_clips._of_both_phases(quick_config("hmrm", *FEW, *overrides).flow)
+    return whole_clips._dual_phase(quick_config("hmrm", *FEW, *overrides).flow)
 
 
 CHANGED: dict[str, Callable[[Clip], Clip]] = {

@@ -1,6 +1,6 @@
-"""Faces and apexes held against what is known of a clip: landmarks, crops, the spotted frame.
+"""Accuracy of landmarks, crops and spotted apexes, on clips with known ones.
 
-`python -m hmrm_lab.faces.accuracy` prints what decision 0010 and the README say of built-in faces.
+`python -m hmrm_lab.faces.accuracy` prints the figures of decision 0010 for built-in faces.
 """
 
 import sys
@@ -19,19 +19,18 @@ from hmrm_lab.faces.landmarks import CROP_PX, dense_landmarks
 from hmrm_lab.records import Clip, KnownMotion, LandmarkedFrames
 from hmrm_lab.registry import providers
 
-SEEDS = (14, 15)  # no constant was chosen on their clips
+SEEDS = (14, 15)  # not used to choose any constant
 
 
 def reference_track(
     clip: Clip, provider: FaceProvider | None = None, *, only: Iterable[int] | None = None
 ) -> FaceTrack:
-    """The faces from onset to offset, or of `only` these frames: exact where the frames bring
-    landmarks, else found.
+    """The faces from onset to offset, or of `only` these frames: known or detected.
 
     Raises
     ------
     InputError
-        If the frames bring no landmarks and there is no provider to find them.
+        If the frames have no landmarks and there is no provider.
     """
     numbers = range(clip.onset, clip.offset + 1) if only is None else only
     if isinstance(clip.frames, LandmarkedFrames):
@@ -45,10 +44,10 @@ def reference_track(
 
 
 def clip_curve(clip: Clip, track: FaceTrack) -> ApexCurve:
-    """The apex of a clip and what it was read from.
+    """Spot the apex of a clip.
 
-    Frames that bring landmarks and are as large as a crop are looked at as they are, others in the
-    crop of the onset's face, as preparation does it.
+    Frames with landmarks that are as large as a crop are used unchanged, others in the crop of the
+    onset's face, as in preparation.
     """
     landmarks = dense_landmarks(track[clip.onset])
     crop_size = (CROP_PX, CROP_PX)
@@ -63,8 +62,8 @@ def clip_curve(clip: Clip, track: FaceTrack) -> ApexCurve:
 def distance_percent(face: Face, truth: Face) -> tuple[float, float]:
     """Mean distance of the five points, and of the 68, from the true ones.
 
-    In per cent of the true distance between the eyes. A face of five points lends itself the mean
-    face for the 68.
+    In per cent of the true distance between the eyes. For a face of five points, the 68 are those
+    of the mean face.
     """
     five, dense = truth.five(), dense_landmarks(truth)
     eyes = float(np.linalg.norm(five[1] - five[0]))
@@ -74,7 +73,7 @@ def distance_percent(face: Face, truth: Face) -> tuple[float, float]:
 
 
 def tracks_table(tracks: Mapping[str, FaceTrack], truth: FaceTrack) -> pd.DataFrame:
-    """One row per track: how its faces were come by, and how far they lie from the true ones.
+    """One row per track: how its faces were found, and their distances from the true ones.
 
     Columns: `detected`, `neighbour` and `template` count frames; `five` and `dense` are means of
     `distance_percent` over the frames of `truth`, `worst` the largest of `dense`.
@@ -82,22 +81,15 @@ def tracks_table(tracks: Mapping[str, FaceTrack], truth: FaceTrack) -> pd.DataFr
     rows = {}
     for name, track in tracks.items():
         found = FaceTrack({frame: track[frame] for frame in truth.faces})
-        counts = found.counts()
         distances = [distance_percent(found[n], face) for n, face in truth.faces.items()]
         five, dense = np.array(distances).T
-        rows[name] = {
-            "detected": counts["none"],
-            "neighbour": counts["neighbour"],
-            "template": counts["template"],
-            "five": float(five.mean()),
-            "dense": float(dense.mean()),
-            "worst": float(dense.max()),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
+        means = {"five": five.mean(), "dense": dense.mean(), "worst": dense.max()}
+        rows[name] = found.counts() | {name: float(mean) for name, mean in means.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename(columns={"none": "detected"})
 
 
 def crop_steps_px(track: FaceTrack, size_px: int = CROP_PX) -> pd.Series:
-    """How far the crop's middle moves from frame to frame if each frame has a crop of its own.
+    """Motion of the crop's middle from frame to frame if each frame has a crop of its own.
 
     In pixels of the crop, under the number of the later frame.
     """
@@ -110,8 +102,7 @@ def crop_steps_px(track: FaceTrack, size_px: int = CROP_PX) -> pd.Series:
 
 
 def movement_px(clip: Clip) -> float:
-    """The longest vector from onset to apex without the median, which is the head's; NaN where
-    the motion is not known."""
+    """The longest vector from onset to apex less the head's motion; NaN if it is not known."""
     if clip.apex is None or not isinstance(clip.frames, KnownMotion):
         return float("nan")
     flow = clip.frames.flow(clip.onset, clip.apex)

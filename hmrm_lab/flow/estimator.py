@@ -53,12 +53,6 @@ def check_pairs(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> None:
         raise InputError(problem, mend="crop both frames alike")
 
 
-def name_channels(shape: tuple[int, ...], channels: int) -> str:
-    """Describe frames that are not RGB."""
-    kinds = {1: "grey frames (one channel)", 4: "frames with an alpha channel"}
-    return kinds.get(channels, f"frames of shape {tuple(shape)}")
-
-
 def _check_frames(frames: object) -> None:
     if not isinstance(frames, np.ndarray):
         raise InputError(
@@ -68,8 +62,9 @@ def _check_frames(frames: object) -> None:
     if frames.ndim == 3 and shape[-1] in (1, 3, 4):
         raise InputError("one frame without a batch", mend=f"{wanted}: frame[None]")
     if frames.ndim != 4 or shape[-1] != 3:
+        kinds = {1: "grey frames (one channel)", 4: "frames with an alpha channel"}
         channels = {2: 1, 3: 1, 4: shape[-1]}.get(frames.ndim, 0)  # no last axis: grey
-        raise InputError(name_channels(shape, channels), mend=wanted)
+        raise InputError(kinds.get(channels, f"frames of shape {shape}"), mend=wanted)
     if np.issubdtype(frames.dtype, np.floating):
         finite = np.isfinite(frames).all()
         problem = "floating-point frames" if finite else "frames with levels that are not finite"

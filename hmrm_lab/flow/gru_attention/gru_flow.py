@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.estimator import name_channels
 from hmrm_lab.flow.gru_attention.correlation import (
     CorrelationKind,
     LookUp,
@@ -210,21 +209,11 @@ def _refine(
 
 def check_frames(onset: Tensor, apex: Tensor) -> None:
     """Raise an `InputError` for frames that the network cannot take."""
-    for frames in (onset, apex):
-        if not isinstance(frames, Tensor):
-            raise InputError(
-                f"frames as {type(frames).__name__}", mend="give (B, 3, H, W) RGB as a tensor"
-            )
     if onset.shape != apex.shape:
-        raise InputError(
-            f"onset {tuple(onset.shape)} and apex {tuple(apex.shape)} differ in shape",
-            mend="crop both frames alike",
-        )
-    if onset.ndim != 4 or onset.shape[1] != 3:
-        channels = onset.shape[1] if onset.ndim == 4 else 0
-        raise InputError(name_channels(onset.shape, channels), mend="give (B, 3, H, W) RGB")
-    if onset.numel() == 0:
-        raise InputError(f"frames of shape {tuple(onset.shape)}", mend="give at least one pixel")
+        shapes = f"onset {tuple(onset.shape)} and apex {tuple(apex.shape)}"
+        raise InputError(f"{shapes} differ in shape", mend="crop both frames alike")
+    if onset.ndim != 4 or onset.shape[1] != 3 or onset.numel() == 0:
+        raise InputError(f"frames of shape {tuple(onset.shape)}", mend="give (B, 3, H, W) RGB")
     for frames in (onset, apex):
         if not frames.is_floating_point():
             raise InputError(f"frames of type {frames.dtype}", mend="divide 8-bit levels by 255")
