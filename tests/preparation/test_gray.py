@@ -130,6 +130,9 @@ def test_regions_of_a_clip_are_held_as_in_its_first_frame() -> None:
     elsewhere = np.ones((8, 8), bool)
     elsewhere[2:4, 2:4] = False
     assert (held[0][:, elsewhere] == clip[:, elsewhere]).all()
+    flowset = make_clip_flowset(subjects=2)
+    with pytest.raises(ValueError, match="clips must be"):
+        replace(flowset, clips=flowset.clips[:-1])
 
 
 def test_a_run_has_no_epochs_no_parameters_and_says_so(tmp_path: Path) -> None:
@@ -169,25 +172,14 @@ def test_a_recording_through_a_system_of_clips(tmp_path: Path) -> None:
     assert set(load_file(run.path / MODEL_NAME)) >= {"support", "coefficients"}
 
 
-def test_clips_must_fit_the_maps() -> None:
-    flowset = make_clip_flowset(subjects=2)
-    with pytest.raises(ValueError, match="clips must be"):
-        replace(flowset, clips=flowset.clips[:-1])
-
-
-@pytest.mark.parametrize(
-    ("more", "sentence"),
-    [
+def test_what_cannot_be_run_is_one_sentence(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "maps")
+    for more, sentence in (
         (["--system", "lbp_top"], "data set 'flowmaps' has no frames, and system 'lbp_top' takes"),
         (["--system", "svm", "--set", "augment.motionmix=.5"], "no use for augment.motionmix;"),
-    ],
-)
-def test_what_cannot_be_run_is_said_in_one_sentence(
-    more: list[str], sentence: str, tmp_path: Path
-) -> None:
-    root = write_tree(tmp_path / "maps")
-    done = hmrm("run", "--data", "flowmaps", "--root", root, *more, cwd=tmp_path)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert not (tmp_path / "runs").exists()
+    ):
+        done = hmrm("run", "--data", "flowmaps", "--root", root, *more, cwd=tmp_path)
+        assert done.returncode == 2
+        assert sentence in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert not (tmp_path / "runs").exists()

@@ -59,9 +59,6 @@ def test_pictures_come_with_the_settings_that_name_them_and_are_kept(
     assert (few.pictures == made.pictures[[3, 1]]).all()
     with pytest.raises(ValueError, match="pictures must be"):
         replace(made, pictures=made.pictures[:, :2])
-
-
-def test_an_even_picture_has_nothing_to_show() -> None:
     assert (standardise(np.full((4, 4), 7, np.float32)) == 0).all()
 
 
@@ -114,39 +111,31 @@ def test_any_system_of_maps_takes_a_picture_instead(system: str) -> None:
     assert (fit(config, other, seed=0).classify(other) == answers).all(), "it saw the flow"
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
+def test_what_cannot_go_together_is_refused() -> None:
+    for overrides, message in (
         (("input.channels=['mesti']", "augment.motionmix=0.5"), "set augment.motionmix=0"),
         ((*MESTI, "flow.finetune=true"), "set flow.finetune=false"),
         (("flow.phases=both", "flow.finetune=true"), "set flow.finetune=false"),
         (("input.channels=['mestu']",), "input.channels"),
-    ],
-)
-def test_what_cannot_go_together_is_refused(overrides: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_config("default", system="hmrm", overrides=overrides)
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config("default", system="hmrm", overrides=overrides)
 
 
-@pytest.mark.parametrize(
-    ("overrides", "what", "mend"),
-    [
+def test_maps_alone_are_refused(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "maps")
+    for overrides, what, mend in (
         (MESTI, "takes mesti", "leave input.channels out"),
         (("flow.phases=both",), "from apex to offset", "leave flow.phases out"),
         ((*MESTI, "flow.phases=both"), "takes mesti", "leave input.channels and flow.phases out"),
-    ],
-)
-def test_maps_alone_are_refused(
-    tmp_path: Path, overrides: tuple[str, ...], what: str, mend: str
-) -> None:
-    root = write_tree(tmp_path / "maps")
-    config = quick_config("resnet18", "data.name=flowmaps", *overrides)
-    told = f"'flowmaps' has no frames.*{what}.*; {mend}, or take data with frames"
-    with pytest.raises(InputError, match=told):
-        load_flowset(config, root)
-    if overrides == MESTI:
-        with pytest.raises(InputError, match="has no frames"):
-            run_experiment(config, out=tmp_path / "runs", flowset=make_flowset())
+    ):
+        config = quick_config("resnet18", "data.name=flowmaps", *overrides)
+        words = f"'flowmaps' has no frames.*{what}.*; {mend}, or take data with frames"
+        with pytest.raises(InputError, match=words):
+            load_flowset(config, root)
+    with pytest.raises(InputError, match="has no frames"):
+        mesti = quick_config("resnet18", "data.name=flowmaps", *MESTI)
+        run_experiment(mesti, out=tmp_path / "runs", flowset=make_flowset())
 
 
 def test_settings_without_both_phases_keep_their_digest() -> None:
