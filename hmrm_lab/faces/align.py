@@ -221,7 +221,7 @@ class AlignedFrames:
         return self.to_crop.points(self.frames.landmarks(number))
 
     def inside(self) -> NDArray[np.bool_]:
-        """Which pixels of the crop lie within the recording: (size, size)."""
+        """The pixels of the crop within the recording: (size, size)."""
         return self._inside
 
     @cached_property

@@ -124,7 +124,7 @@ def farneback(
 
 @flows.register("dis", source="Kroeger et al. 2016")
 def dis(*, finest_scale: int = 0) -> FlowEstimator:
-    """Dense inverse search, medium preset; scale 0 is full resolution, as small motion wants it."""
+    """Dense inverse search, medium preset; scale 0 is full resolution, for small motion."""
     method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     method.setFinestScale(finest_scale)
     return GreyscaleFlow(lambda onset, apex: method.calc(onset, apex, None))

@@ -45,7 +45,7 @@ from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import check_cache
 
 FORMAT = 4  # raise it when the same settings give other crops
-LOOKED_AT = 8  # frames from onset to offset that are searched if the onset shows no face
+FRAMES_SEARCHED = 8  # frames from onset to offset that are searched if the onset shows no face
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
         apex, how = found.apex, "spotted" if found.spotted else "guessed"
         frames, curve = found.frames, found.curve
         scenes = scene_warnings(found.cut)
-    seen = _look(replace(clip, apex=apex), aligned, provider, track)
+    seen = _marked_frames(replace(clip, apex=apex), aligned, provider, track)
     inside = aligned.frames.inside()  # type: ignore[attr-defined]
     known = frame_warnings(seen, landmarks, inside)
     known += [] if any(w.meaningless and w.frame != "offset" for w in known) else scenes
@@ -242,7 +242,9 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
     }
 
 
-def _look(clip: Clip, aligned: Clip, provider: FaceProvider, track: FaceTrack) -> list[SeenFrame]:
+def _marked_frames(
+    clip: Clip, aligned: Clip, provider: FaceProvider, track: FaceTrack
+) -> list[SeenFrame]:
     """Onset, apex and offset with their own faces; no offset if it cannot be read.
 
     Inputs that use the offset report that error themselves.
@@ -272,7 +274,9 @@ def _find(clip: Clip, provider: FaceProvider, number: int) -> FaceTrack:
     track = find_faces(clip.frames, provider, only=[clip.onset], number=number)
     if clip.onset not in track.missing:
         return track
-    for other in np.linspace(clip.onset, clip.offset, LOOKED_AT).round().astype(int).tolist()[1:]:
+    for other in (
+        np.linspace(clip.onset, clip.offset, FRAMES_SEARCHED).round().astype(int).tolist()[1:]
+    ):
         face = find_face(clip.frames[other], provider, number=number)
         if face is not None:
             return FaceTrack({clip.onset: face.taken_from(other)}, track.missing)

@@ -237,7 +237,7 @@ def _rising_clip(number: int, condition: Condition) -> Clip:
 
 
 def moving_pixels(flow_px: Floats, side_px: int = SIDE_PX) -> NDArray[np.bool_]:
-    """Where a known flow (2, H, W), less that of the head, is over half of its longest."""
+    """Pixels whose known flow (2, H, W), less that of the head, is over half of its longest."""
     length = np.hypot(*without_median(flow_px))
     small = cv2.resize(length, (side_px, side_px), interpolation=cv2.INTER_AREA)
     return np.asarray(small > MOVING * small.max(), dtype=np.bool_)

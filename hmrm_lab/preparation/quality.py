@@ -27,7 +27,7 @@ LESS_SHARP = 0.04  # more detail left than in another frame of the clip, where .
 UNLIKE, ALIKE = 0.03, 0.97  # blocks and correlation of two faces: the same one stays within one
 LARGEST_MOTION = 0.10  # of the distance between the eyes, which is 63 mm on average
 FINE, COARSE = 0.024, 0.048  # of the distance between the eyes: blurs
-FLOW_PX = 112  # side of the crops whose motion is looked at
+FLOW_PX = 112  # side of the crops whose motion is measured
 
 
 @dataclass(frozen=True)

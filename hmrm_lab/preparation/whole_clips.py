@@ -53,7 +53,7 @@ Lost = dict[ClipKey, InputError]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an array is computed from a clip in the canonical crop.
+    """Computation of an array from a clip in the canonical crop.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""Classical evidence for the updates: steps from the gradients, and how far they can be trusted.
+"""Classical evidence for the updates: steps from image gradients, and their reliability.
 
-A network that sees correlation alone learns that sub-pixel motion is none at all. Here the apex is
-warped by the current flow and products of gradients are pooled over cells. Windows of cells give
-least-squares steps (Lucas and Kanade 1981); a few sweeps over the whole field give smooth ones
-(Horn and Schunck 1981). The network sees them all and mixes them.
+From correlation alone a network learns to ignore sub-pixel motion. Here the apex is warped by the
+current flow and products of gradients are pooled over cells. Windows of cells give least-squares
+steps (Lucas and Kanade 1981); a few sweeps over the whole field give smooth ones (Horn and Schunck
+1981). The network mixes them.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CELL = 4  # image pixels to a side of one cell of the flow
-FARTHEST_PX = 3.0  # beyond this a linear model of the image says nothing
+FARTHEST_PX = 3.0  # beyond this a linear model of the image is invalid
 _SLOW = 16
+_LEVELS, _SWEEPS = 4, 2  # of `smooth_steps`
 
 
 def luminance(frames: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ def noise_level(grey: Tensor) -> Tensor:
 class GradientSteps(nn.Module):
     """Steps of several windows, and of several degrees of smoothness, at one scale.
 
-    What holds a step back, or makes it smooth, grows with the noise, by factors learnt for each.
+    Damping and smoothness grow with the noise, by learnt factors.
 
     Shapes
     ------
@@ -100,11 +101,11 @@ class GradientSteps(nn.Module):
 
 
 def gradient_products(onset: Tensor, apex: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """What the two frames say about a further step, each cell's mean; and their difference.
+    """Products of gradients and of the change between the frames, as means of cells; the change.
 
-    What varies slowly in the difference is light and is taken away; taken from each frame instead
-    it would not move with the picture, and the steps would end beside the truth. Pixels that left
-    the frame say nothing.
+    The slowly varying part of the change is illumination and is subtracted; subtracted from each
+    frame instead it would not move with the picture, and bias the steps. Pixels that left the
+    frame do not count.
 
     Shapes
     ------
@@ -153,7 +154,7 @@ def _centres(count: int, like: Tensor) -> Tensor:
 
 
 def _slow(images: Tensor) -> Tensor:
-    """What varies slowly in them, as lighting does."""
+    """The slowly varying part of images, such as illumination."""
     slow = F.avg_pool2d(images, _SLOW, ceil_mode=True, count_include_pad=False)
     slow = F.interpolate(slow, scale_factor=_SLOW, mode="bilinear", align_corners=False)
     return slow[..., : images.shape[2], : images.shape[3]]
@@ -166,7 +167,7 @@ def cell_means(images: Tensor) -> Tensor:
 
 
 def squash(values: Tensor) -> Tensor:
-    """`asinh(8 x) / 2`: tells .01 from .02 and 5 from 10. The library's own asinh is slow."""
+    """`asinh(8 x) / 2`, which separates .01 from .02 and 5 from 10. torch's own asinh is slow."""
     size = values.abs() * 8
     squared = size * size
     return torch.log1p(size + squared / (1 + (squared + 1).sqrt())).copysign(values) * 0.5
@@ -195,11 +196,8 @@ def _bounded(steps: Tensor) -> Tensor:
     return steps * (FARTHEST_PX / length).clamp_max(1)
 
 
-_LEVELS, _SWEEPS = 4, 2
-
-
 def smooth_steps(products: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
-    """The steps that Horn and Schunck's energy asks for, by sweeps from coarse to fine.
+    """Minimise Horn and Schunck's energy of a step by sweeps from coarse to fine.
 
     The energy of a step d at flow w is `d' A d + 2 b' d + weight |w + d - neighbours|^2`, A and b
     of the products. Each sweep solves it cell by cell, neighbours held; each level of the pyramid
