@@ -79,15 +79,12 @@ def test_the_cache_has_a_folder_for_each_provider() -> None:
     assert face_file(cache_folder() / "faces" / "template-2", frame_of(3)).is_file()
 
 
-@pytest.mark.parametrize("content", ["{}", "[1]", '{"box": [1], "points": [], "score": 1}', "{"])
-def test_a_spoilt_file_is_named(tmp_path: Path, content: str) -> None:
+def test_a_spoilt_file_and_an_absent_folder_are_named(tmp_path: Path) -> None:
     file = store_face(tmp_path, frame_of(7), None)
-    file.write_text(content)
-    with pytest.raises(InputError, match=file.name):
-        CachedFaces(tmp_path, None)(frame_of(7))
-
-
-def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    for content in ("{}", "[1]", '{"box": [1], "points": [], "score": 1}', "{"):
+        file.write_text(content)
+        with pytest.raises(InputError, match=file.name):
+            CachedFaces(tmp_path, None)(frame_of(7))
     with pytest.raises(InputError, match="no such folder"):
         providers["cached"].build(folder=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="unknown face provider"):
