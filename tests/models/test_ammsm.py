@@ -9,16 +9,17 @@ from torch import Tensor
 from hmrm_lab.config import load_config
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.cost import count_flops
-from hmrm_lab.models.ammsm.ammsm import AMMSM
-from hmrm_lab.models.ammsm.choice import ALPHA_RANGE, RATIO_RANGE, draw_choice
-from hmrm_lab.models.ammsm.inspection import magnified, surviving_tokens
+from hmrm_lab.models.ammsm.ammsm import AMMSM, magnified, surviving_tokens
 from hmrm_lab.models.ammsm.sparse_activation import (
+    ALPHA_RANGE,
+    RATIO_RANGE,
     count_kept,
+    draw_choice,
     halve_motion,
     motion_of_tokens,
     select_moving,
 )
-from hmrm_lab.models.ammsm.sssd_block import SSSDBlock, to_map, to_tokens
+from hmrm_lab.models.ammsm.ssd import SSSDBlock, to_map, to_tokens
 from hmrm_lab.models.ammsm.temporal_stream import SIDES, select_tokens
 
 SMALL = {"width": 16, "magnifier_width": 4, "spatial_width": 0.1}

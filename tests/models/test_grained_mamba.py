@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from hmrm_lab.models import fused_block
-from hmrm_lab.models.grained_mamba import (
+from hmrm_lab.models.hmrm.grained_mamba import (
     BidirectionalScan,
     GrainedMambaBlock,
     GrainedMambaEncoder,
     Residual,
 )
+from hmrm_lab.models.hmrm.hmrm import fused_block
 
 
 def make_block(**changes: float) -> GrainedMambaBlock:

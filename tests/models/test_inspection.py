@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from hmrm_lab.models.hmrm.hmrm.hmrm import HMRM
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.models.hmrm import HMRM
-from hmrm_lab.models.inspection import look_inside, mixing_matrices, steps_by_region
+from hmrm_lab.models.hmrm.inspection import look_inside, mixing_matrices, steps_by_region
+from hmrm_lab.models.hmrm.region_fusion import SelfAttention
 from hmrm_lab.models.networks.ststnet import STSTNet
-from hmrm_lab.models.region_fusion import SelfAttention
 from hmrm_lab.models.scan import selective_scan
 
 FINE = "fine_encoder.mamba.blocks.0.scan"

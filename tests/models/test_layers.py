@@ -5,8 +5,8 @@ import torch
 from conftest import quick_config
 from torch import nn
 
+from hmrm_lab.models.hmrm.region_fusion import SelfAttention
 from hmrm_lab.models.layers import Dropout, Linear, in_bfloat16
-from hmrm_lab.models.region_fusion import SelfAttention
 from hmrm_lab.training.learner import WeightAverage, build_learner
 
 

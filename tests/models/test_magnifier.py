@@ -9,7 +9,7 @@ from hmrm_lab.config import FlowConfig
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.evaluation.magnification import growth_of, moving_region
 from hmrm_lab.flow.normalise import normalise_maps
-from hmrm_lab.models.ammsm.inspection import magnified
+from hmrm_lab.models.ammsm.ammsm import magnified
 from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, UNet, magnification_loss
 from hmrm_lab.preparation.motion import MAP_SIDE_PX, clip_motion
 from hmrm_lab.records import PX, FlowSet

@@ -1,8 +1,8 @@
 import pytest
 import torch
+from hmrm_lab.models.hmrm.hmrm.hmrm import HMRM
 
-from hmrm_lab.models.hmrm import HMRM
-from hmrm_lab.models.region_fusion import RegionConcatenation, RegionFusion, split_regions
+from hmrm_lab.models.hmrm.region_fusion import RegionConcatenation, RegionFusion, split_regions
 
 
 def test_sub_regions_follow_their_core_region() -> None:

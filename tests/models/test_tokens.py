@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.models.region_fusion import split_regions
-from hmrm_lab.models.tokens import (
+from hmrm_lab.models.hmrm.region_fusion import split_regions
+from hmrm_lab.models.hmrm.tokens import (
     region_boxes,
     region_mask,
     region_motion,

@@ -7,7 +7,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.ammsm.choice import (
+from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, magnification_loss
+from hmrm_lab.models.ammsm.sparse_activation import (
     ALPHA_RANGE,
     RATIO_RANGE,
     STAGES,
@@ -17,14 +18,43 @@ from hmrm_lab.models.ammsm.choice import (
     draw_choice,
     make_choice,
 )
-from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, magnification_loss
-from hmrm_lab.models.ammsm.spatial_stream import SpatialStream
 from hmrm_lab.models.ammsm.ssd import SsdBackend
-from hmrm_lab.models.ammsm.temporal_stream import TemporalStream, select_tokens
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers
-from hmrm_lab.models.networks.pictures import Width
+from hmrm_lab.models.ammsm.temporal_stream import SIDES, TemporalStream, select_tokens
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers, Linear
+from hmrm_lab.models.networks.pictures import Width, begin_as_he, count_filters, enlarge
+from hmrm_lab.models.networks.resnet import STAGES as FILTERS
+from hmrm_lab.models.networks.resnet import STEM, pooled_stem, stage
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
+
+ONSET_SIDE = 56  # pixels: after stem and two stages the map is 7 x 7, as temporal tokens are then
+BLOCKS = 2  # of each stage of ResNet18
+
+
+class SpatialStream(nn.Module):
+    """The face as it is, for the tokens of its motion.
+
+    Shapes
+    ------
+    onset : (B, 1, S, S)
+    returns : (B, 49, `out`), row by row
+    """
+
+    def __init__(self, out: int, *, width: float) -> None:
+        super().__init__()
+        stem, first, second = (count_filters(n, width) for n in (STEM, *FILTERS[:2]))
+        self.features = nn.Sequential(
+            pooled_stem(1, stem),
+            stage(stem, first, BLOCKS, stride=1),
+            stage(first, second, BLOCKS, stride=2),
+        )
+        self.project = Linear(second, out)
+        begin_as_he(self.features)
+
+    def forward(self, onset: Tensor) -> Tensor:
+        features = self.features(enlarge(onset, ONSET_SIDE))  # (B, F, 7, 7)
+        return self.project(features.movedim(1, 3).flatten(1, 2))
+
 
 CITATION = (
     "Liu et al., AMMSM: Adaptive Motion Magnification and Sparse Mamba for Micro-Expression"
@@ -242,3 +272,39 @@ def ammsm_temporal(
         super_steps=super_steps,
         ssd=ssd,
     )
+
+
+@torch.no_grad()
+def surviving_tokens(model: AMMSM, maps: Tensor, choice: Choice | None = None) -> list[Tensor]:
+    """True where a stage keeps a token, under this choice or else the one that the model has.
+
+    Shapes
+    ------
+    maps : (B, C, S, S), as the model is given them
+    returns : four of (B, side, side), side = 14, 7, 4, 2
+    """
+    chosen = choice or model.choice
+    selections = select_tokens(magnified(model, maps, chosen.alpha).flow, chosen.ratios)
+    return [
+        selection.mask().unflatten(1, (side, side))
+        for selection, side in zip(selections, SIDES, strict=True)
+    ]
+
+
+@torch.no_grad()
+def magnified(model: AMMSM, maps: Tensor, alpha: float) -> Magnified:
+    """The flow that the temporal stream would read with this alpha, and the gate, as in a test.
+
+    Without a magnifier that is the flow itself, and every gate is open.
+
+    Shapes
+    ------
+    maps : (B, C, S, S), as the model is given them
+    returns : flow (B, 2, S, S), order (u, v), and gate (B, 1, S, S)
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        return model.magnify(maps[:, :2], alpha)
+    finally:
+        model.train(was_training)

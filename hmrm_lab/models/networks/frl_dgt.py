@@ -3,10 +3,18 @@
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
+from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
+from hmrm_lab.models.layers import (
+    Dropout,
+    Dropped,
+    Features,
+    Heads,
+    Layers,
+    Linear,
+    TransformerBlock,
+    patches,
+)
 from hmrm_lab.models.networks.plain_recipe import PLAIN
-from hmrm_lab.models.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
-from hmrm_lab.models.transformer import TransformerBlock, patches
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 

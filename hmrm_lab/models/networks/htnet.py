@@ -11,8 +11,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import Dropped, Features, Heads, Layers, Linear
-from hmrm_lab.models.transformer import TransformerBlock, blocks_of, from_blocks, patches
+from hmrm_lab.models.layers import (
+    Dropped,
+    Features,
+    Heads,
+    Layers,
+    Linear,
+    TransformerBlock,
+    blocks_of,
+    from_blocks,
+    patches,
+)
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 

@@ -5,14 +5,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Linear
-from hmrm_lab.models.region_fusion import (
+from hmrm_lab.models.hmrm.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
     SUB_REGIONS,
     WINDOW,
     split_regions,
 )
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Linear
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers, TransformerBlock
 from hmrm_lab.models.networks.plain_recipe import PLAIN
-from hmrm_lab.models.transformer import TransformerBlock
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 

@@ -6,9 +6,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import Dropped, Features, Heads, Layers, Linear
+from hmrm_lab.models.layers import (
+    Dropped,
+    Features,
+    Heads,
+    Layers,
+    Linear,
+    TransformerBlock,
+    patches,
+)
 from hmrm_lab.models.networks.plain_recipe import PLAIN
-from hmrm_lab.models.transformer import TransformerBlock, patches
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hmrm_lab.models.scan import machine_code
-from hmrm_lab.models.scan.blocks import Array, Room, Scan, make_room
+from hmrm_lab.models.scan.vector_math import Array, Room, Scan, make_room
 
 Tensors = tuple[Tensor, ...]
 

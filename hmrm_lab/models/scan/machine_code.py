@@ -9,22 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from hmrm_lab.models.scan.blocks import (
+from hmrm_lab.models.scan.vector_math import (
     BLOCK,
     ONE_STEP,
+    ZERO,
     Array,
     Flags,
     Room,
     Scan,
     add_rows,
+    compiled,
+    exp2,
     give_gradients,
     give_weights,
+    inlined,
     load_gradient,
     load_tokens,
     load_weights,
     place,
 )
-from hmrm_lab.models.vector_math import ZERO, compiled, exp2, inlined
 
 # numba looks for changes only in the file of the function that is called. A test demands that this
 # line follows changes of `blocks` and `vector_math`.

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError, unknown_name
-from hmrm_lab.models.region_fusion import (
+from hmrm_lab.models.hmrm.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
     SUB_REGIONS,

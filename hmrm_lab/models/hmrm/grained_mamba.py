@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.fused_block import fused_bidirectional_scan
+from hmrm_lab.models.hmrm.fused_block import fused_bidirectional_scan
 from hmrm_lab.models.layers import Linear
 from hmrm_lab.models.scan import Backend, choose_backend, selective_scan
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.models.grained_mamba import BidirectionalScan, ScanInputs
-from hmrm_lab.models.region_fusion import SelfAttention
+from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, ScanInputs
+from hmrm_lab.models.hmrm.region_fusion import SelfAttention
 from hmrm_lab.models.scan.inside import scan_matrix
 
 

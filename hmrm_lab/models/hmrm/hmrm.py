@@ -6,9 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.grained_mamba import GrainedMambaEncoder
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
-from hmrm_lab.models.region_fusion import (
+from hmrm_lab.models.hmrm.grained_mamba import GrainedMambaEncoder
+from hmrm_lab.models.hmrm.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
     SUB_REGIONS,
@@ -17,6 +16,7 @@ from hmrm_lab.models.region_fusion import (
     RegionFusion,
     split_regions,
 )
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
 from hmrm_lab.models.scan import Backend
 from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, systems
