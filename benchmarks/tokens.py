@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import torch
 from harness import Ratio, alternate, main, rounds_of, timed
-from hmrm_lab.models.hmrm.hmrm.hmrm import HMRM
+
+from hmrm_lab.models.hmrm import HMRM
 
 BATCH, WIDTH = 64, 32
 SMALL_BATCH, SMALL_WIDTH = 2, 8

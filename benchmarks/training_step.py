@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import torch
 from children import Child, serve
 from harness import Ratio, Side, alternate, at_least, main, rounds_of, timed
-from hmrm_lab.models.hmrm.hmrm.hmrm import HMRM
 
+from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.models.layers import in_bfloat16
 from hmrm_lab.records import CLASSES
 from hmrm_lab.runtime.processes import settle_process

@@ -1,12 +1,11 @@
-"""Layers of torch's with the same meaning, and never slower on the CPU.
+"""Layers, attention blocks and option types that systems share.
 
-Linear layers and the gradients of what they are given go through oneDNN where torch has it: in
-float32 its products are as exact as MKL's, and faster on processors that MKL does not favour.
-Dropout draws uniform numbers, which is faster than Bernoulli's. `benchmarks/layers.py` measures
-both.
+`Linear` and `Dropout` have the meaning of torch's and are never slower on the CPU: products go
+through oneDNN where torch has it, as exact in float32 as MKL's and faster on processors that MKL
+does not favour; dropout draws uniform numbers, not Bernoulli's (`benchmarks/layers.py`).
 
-If asked for (`in_bfloat16`), linear layers round what they multiply to bfloat16 and add up in
-float32: twice as fast on processors that have such products, with three digits (decision 0012).
+After `in_bfloat16` linear layers multiply in bfloat16 and add up in float32: twice as fast on
+processors that have such products, with three digits (decision 0012).
 """
 
 import hashlib
@@ -29,7 +28,7 @@ from torch.nn import functional as F
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.records import Floats, Ints
 
-TINY = 1e-30  # with p = 1 nothing is kept, and nothing is divided by zero
+TINY = 1e-30  # no division by zero where p = 1
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
@@ -71,7 +70,7 @@ class _OneDnnLinear(Function):
         x, weight = ctx.saved_tensors
         rows, grad_rows = x.flatten(0, -2), grad.flatten(0, -2)
         grad_x = _onednn(grad, weight.mT) if ctx.needs_input_grad[0] else None
-        # oneDNN would copy both of these to turn them round.
+        # oneDNN would copy both of these to transpose them.
         grad_weight = grad_rows.mT @ rows
         return grad_x, grad_weight, grad_rows.sum(0) if ctx.has_bias else None
 
@@ -93,13 +92,15 @@ class _Bfloat16Linear(Function):
         rows, weight = ctx.saved_tensors
         grad_rows = grad.flatten(0, -2)
         short = grad_rows.bfloat16()
-        given = (short @ weight).to(grad.dtype).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (short @ weight).to(grad.dtype).view(ctx.shape)
         bias = grad_rows.sum(0) if ctx.has_bias else None
-        return given, (short.mT @ rows).to(grad.dtype), bias
+        return grad_x, (short.mT @ rows).to(grad.dtype), bias
 
 
 def in_bfloat16(model: nn.Module) -> nn.Module:
-    """The same model; its `Linear` layers multiply in bfloat16 from now on."""
+    """Let the `Linear` layers of a model multiply in bfloat16; returns the model."""
     for layer in model.modules():
         if isinstance(layer, Linear):
             layer.rounds = True
@@ -107,7 +108,7 @@ def in_bfloat16(model: nn.Module) -> nn.Module:
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (..., K) and weight (N, K) to (..., N)."""
+    """Multiply x (..., K) by weight (N, K) to (..., N)."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return product
 
@@ -223,9 +224,9 @@ def described_anew() -> Iterator[None]:
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017). (B, T, D) to (B, T, D).
 
-    Heads are `width // heads` wide, so that a width which heads do not divide loses the rest, as
-    in NesT. `drop_key` hides keys at random while training, before the softmax rather than after
-    it (DropKey, Li et al., CVPR 2023).
+    Heads are `width // heads` wide: of a width that they do not divide, the rest is unused, as in
+    NesT. `drop_key` hides keys at random while training, before the softmax (DropKey, Li et al.,
+    CVPR 2023). Dropout is on the weights, and on the output unless `drop_output` is off.
     """
 
     def __init__(
@@ -234,29 +235,31 @@ class Attention(nn.Module):
         *,
         heads: int,
         dropout: float = 0.0,
+        drop_output: bool = True,
         drop_key: float = 0.0,
         qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         inner = width_of_heads(width, heads)
-        self.heads, self.drop_key = heads, drop_key
+        self.heads, self.drop_key, self.drop_output = heads, drop_key, drop_output
         self.project_in = Linear(width, 3 * inner, bias=qkv_bias)
         self.project_out = Linear(inner, width)
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, guide: Tensor | None = None) -> Tensor:
-        """`guide` (B, heads, T, T) is added to the logits: knowledge of where to look."""
+        """Attend; `guide` (B, heads, T, T) is added to the logits."""
         queries, keys, values = self._split(tokens)
         weights = self.dropout(self._weigh(queries, keys, guide))
-        return self.dropout(self.project_out((weights @ values).transpose(1, 2).flatten(2)))
+        output: Tensor = self.project_out((weights @ values).transpose(1, 2).flatten(2))
+        return self.dropout(output) if self.drop_output else output
 
     def weights(self, tokens: Tensor, guide: Tensor | None = None) -> Tensor:
-        """What each token takes from each, (B, heads, T, T): rows add up to one."""
+        """Return how much each token takes from each, (B, heads, T, T): rows add up to one."""
         queries, keys, _ = self._split(tokens)
         return self._weigh(queries, keys, guide)
 
     def _split(self, tokens: Tensor) -> Tensor:
-        """Queries, keys and values. (3, B, heads, T, D / heads)."""
+        """Project to queries, keys and values. (3, B, heads, T, D / heads)."""
         return self.project_in(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def _weigh(self, queries: Tensor, keys: Tensor, guide: Tensor | None) -> Tensor:
@@ -270,7 +273,7 @@ class Attention(nn.Module):
 
 
 def width_of_heads(width: int, heads: int) -> int:
-    """The largest width up to this one that the heads divide; a `ConfigError` if it is zero."""
+    """Return the largest width up to this one that the heads divide, or raise `ConfigError`."""
     if not 1 <= heads <= width:
         raise ConfigError(
             f"{heads} heads do not fit into a width of {width}",
@@ -280,7 +283,7 @@ def width_of_heads(width: int, heads: int) -> int:
 
 
 class TransformerBlock(nn.Module):
-    """Attention and a feed-forward layer, each behind a norm and beside a shortcut. (B, T, D)."""
+    """Pre-norm attention and feed-forward layer, each with a shortcut. (B, T, D)."""
 
     def __init__(
         self,
@@ -314,12 +317,12 @@ class TransformerBlock(nn.Module):
 
 
 def patches(maps: Tensor, patch: int) -> Tensor:
-    """Non-overlapping patches, row by row. (B, C, H, H) to (B, (H / patch)^2, patch^2 C)."""
+    """Cut non-overlapping patches, row by row. (B, C, H, H) to (B, (H / patch)^2, patch^2 C)."""
     return nn.functional.unfold(maps, patch, stride=patch).mT
 
 
 def blocks_of(tokens: Tensor, side: int, blocks: int) -> Tensor:
-    """The tokens of each square block of a map as a sequence of their own.
+    """Make a sequence of the tokens of each square block of a map.
 
     Shapes
     ------
@@ -332,7 +335,7 @@ def blocks_of(tokens: Tensor, side: int, blocks: int) -> Tensor:
 
 
 def from_blocks(blocks_tokens: Tensor, side: int, blocks: int) -> Tensor:
-    """The inverse of `blocks_of`."""
+    """Invert `blocks_of`."""
     inner = side // blocks
     grid = blocks_tokens.unflatten(0, (-1, blocks, blocks)).unflatten(3, (inner, inner))
     return grid.transpose(2, 3).flatten(1, 4)

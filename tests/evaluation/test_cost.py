@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_clip_flowset, make_flowset, quick_config
-from hmrm_lab.models.hmrm.hmrm.hmrm import HMRM
 from torch import nn
 
 from hmrm_lab.evaluation.cost import ANSWERS, count_flops, count_parameters, time_inference
 from hmrm_lab.models.handcrafted import lbp_top
+from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.training.trainer import fit
 

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
+from hmrm_lab.models.hmrm import fused_block
 from hmrm_lab.models.hmrm.grained_mamba import (
     BidirectionalScan,
     GrainedMambaBlock,
     GrainedMambaEncoder,
     Residual,
 )
-from hmrm_lab.models.hmrm.hmrm import fused_block
 
 
 def make_block(**changes: float) -> GrainedMambaBlock:
@@ -87,34 +87,31 @@ def test_one_operator_is_the_steps_with_every_gradient(
         assert (ours - exact).abs().max() <= 1e-5 * exact.abs().max() + 1e-12
 
 
-def block_arguments(width: int = 6, state: int = 4) -> dict[str, torch.Tensor]:
-    scan = BidirectionalScan(width, state=state, kernel=3)
-    names = ("conv_weight", "conv_bias", "select", "dt_weight", "dt_bias", "skip")
-    A = -scan.log_decay.exp().mT
-    return {"A": A.detach(), **{name: getattr(scan, name).detach() for name in names}}
+def block_arguments(xz: torch.Tensor) -> dict[str, torch.Tensor]:
+    scan = BidirectionalScan(6, state=4, kernel=3)
+    names = ("conv_weight", "conv_bias", "select", "dt_weight", "dt_bias")
+    weights = {name: getattr(scan, name).detach() for name in names}
+    return {"xz": xz, **weights, "A": -scan.log_decay.exp().mT.detach(), "skip": scan.skip.detach()}
 
 
-@pytest.mark.parametrize(
-    ("name", "other"),
-    [
+def test_the_operator_refuses_shapes_that_do_not_fit() -> None:
+    """The machine code would read whatever lies behind."""
+    for name, other in (
         ("xz", torch.randn(2, 5, 10)),
         ("conv_weight", torch.randn(1, 3, 6)),
         ("dt_bias", torch.randn(2, 1)),
         ("A", -torch.ones(2, 8, 6)),
         ("A", -torch.ones(3, 4, 6)),
         ("skip", torch.ones(2, 5)),
-    ],
-)
-def test_the_operator_refuses_shapes_that_do_not_fit(name: str, other: torch.Tensor) -> None:
-    """The machine code would read whatever lies behind."""
-    arguments = {"xz": torch.randn(2, 5, 12), **block_arguments(), name: other}
-    with pytest.raises(ValueError, match="do not go together"):
-        fused_block.fused_bidirectional_scan(**arguments)
+    ):
+        arguments = {**block_arguments(torch.randn(2, 5, 12)), name: other}
+        with pytest.raises(ValueError, match="do not go together"):
+            fused_block.fused_bidirectional_scan(*arguments.values())
 
 
 def test_the_operator_has_nothing_to_do_without_clips() -> None:
     xz = torch.randn(0, 5, 12, requires_grad=True)
-    y = fused_block.fused_bidirectional_scan(xz, **block_arguments())
+    y = fused_block.fused_bidirectional_scan(*block_arguments(xz).values())
     y.sum().backward()
     assert y.shape == (0, 5, 6)
     assert xz.grad is not None and xz.grad.shape == xz.shape

@@ -5,7 +5,6 @@ import torch
 from conftest import quick_config
 from torch import nn
 
-from hmrm_lab.models.hmrm.region_fusion import SelfAttention
 from hmrm_lab.models.layers import Dropout, Linear, in_bfloat16
 from hmrm_lab.training.learner import WeightAverage, build_learner
 
@@ -59,17 +58,6 @@ def test_dropout_keeps_the_mean_and_its_share() -> None:
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())
     assert torch.equal(layer.eval()(x), x)
-
-
-def test_attention_is_torchs() -> None:
-    torch.manual_seed(0)
-    ours = SelfAttention(8, heads=2, dropout=0.5).eval()
-    theirs = torch.nn.MultiheadAttention(8, 2, batch_first=True)
-    theirs.in_proj_weight.data.copy_(ours.project_in.weight)
-    theirs.in_proj_bias.data.copy_(ours.project_in.bias)
-    theirs.out_proj.load_state_dict(ours.project_out.state_dict())
-    vectors = torch.randn(3, 20, 8)
-    torch.testing.assert_close(ours(vectors), theirs(vectors, vectors, vectors)[0])
 
 
 def test_products_in_bfloat16_are_near_and_parameters_stay() -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from hmrm_lab.models.hmrm.hmrm.hmrm import HMRM
 
+from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.models.hmrm.region_fusion import RegionConcatenation, RegionFusion, split_regions
 
 

@@ -1,6 +1,8 @@
 """AMMSM: motion is magnified where it matters, and read where it moves (Liu et al. 2025)."""
 
-from typing import Annotated, ClassVar, Literal
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -31,37 +33,12 @@ ONSET_SIDE = 56  # pixels: after stem and two stages the map is 7 x 7, as tempor
 BLOCKS = 2  # of each stage of ResNet18
 
 
-class SpatialStream(nn.Module):
-    """The face as it is, for the tokens of its motion.
-
-    Shapes
-    ------
-    onset : (B, 1, S, S)
-    returns : (B, 49, `out`), row by row
-    """
-
-    def __init__(self, out: int, *, width: float) -> None:
-        super().__init__()
-        stem, first, second = (count_filters(n, width) for n in (STEM, *FILTERS[:2]))
-        self.features = nn.Sequential(
-            pooled_stem(1, stem),
-            stage(stem, first, BLOCKS, stride=1),
-            stage(first, second, BLOCKS, stride=2),
-        )
-        self.project = Linear(second, out)
-        begin_as_he(self.features)
-
-    def forward(self, onset: Tensor) -> Tensor:
-        features = self.features(enlarge(onset, ONSET_SIDE))  # (B, F, 7, 7)
-        return self.project(features.movedim(1, 3).flatten(1, 2))
-
-
 CITATION = (
     "Liu et al., AMMSM: Adaptive Motion Magnification and Sparse Mamba for Micro-Expression"
     " Recognition, 2025"
 )
 FUSED_AFTER = 2  # stages of the temporal stream
-SUPER = "a super-network draws alpha and ratios anew in every step, which no recording can do"
+SUPER = "a super-network draws alpha and ratios in every step, which a CUDA graph cannot do"
 
 DEPARTURES = (
     "the magnifier's U-Net gives a gate: magnified flow is alpha times gate times flow, and an open"
@@ -106,6 +83,31 @@ def _card(*needs: str, departures: tuple[str, ...] = ()) -> Card:
     )
 
 
+class SpatialStream(nn.Module):
+    """Features of the onset frame for the temporal tokens.
+
+    Shapes
+    ------
+    onset : (B, 1, S, S)
+    returns : (B, 49, `out`), row by row
+    """
+
+    def __init__(self, out: int, *, width: float) -> None:
+        super().__init__()
+        stem, first, second = (count_filters(n, width) for n in (STEM, *FILTERS[:2]))
+        self.features = nn.Sequential(
+            pooled_stem(1, stem),
+            stage(stem, first, BLOCKS, stride=1),
+            stage(first, second, BLOCKS, stride=2),
+        )
+        self.project = Linear(second, out)
+        begin_as_he(self.features)
+
+    def forward(self, onset: Tensor) -> Tensor:
+        features = self.features(enlarge(onset, ONSET_SIDE))  # (B, F, 7, 7)
+        return self.project(features.movedim(1, 3).flatten(1, 2))
+
+
 @systems.register(
     "ammsm",
     recipe=_recipe("u", "v", "onset"),
@@ -123,11 +125,11 @@ def _card(*needs: str, departures: tuple[str, ...] = ()) -> Card:
 class AMMSM(nn.Module):
     """Magnifier, temporal stream on the magnified flow, spatial stream on the onset frame.
 
-    Both streams are added at the end of the second temporal stage, where both have a map of 7 x 7.
-    `spatial=False` is the ablation without the face: the onset is given, and not read.
+    Both streams are added after the second temporal stage, where both have a map of 7 x 7.
+    `spatial=False` is the ablation without the onset frame, which is given but not read.
 
-    In the first `super_steps` training passes alpha and ratios are drawn at random, so that the
-    weights serve all choices; then, and whenever the network answers, the `choice` holds.
+    In the first `super_steps` training steps alpha and ratios are drawn at random, so that the
+    weights serve all choices; afterwards, and in evaluation, `choice` holds.
 
     Shapes
     ------
@@ -186,7 +188,7 @@ class AMMSM(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def choose(self, alpha: float, ratios: tuple[float, ...]) -> None:
-        """Take this factor and these ratios from now on; a `ConfigError` if they cannot be."""
+        """Set the magnification factor and the ratios; raise `ConfigError` if out of range."""
         self.choice = make_choice(alpha, ratios)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -194,23 +196,23 @@ class AMMSM(nn.Module):
         return self._classify(maps, self.magnify(maps[:, :2], choice.alpha), choice)
 
     def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits, and what the magnification owes."""
+        """Return the logits and the loss of the magnification."""
         choice, flow = self._next_choice(), maps[:, :2]
-        seen = self.magnify(flow, choice.alpha)
-        logits = self._classify(maps, seen, choice)
+        motion = self.magnify(flow, choice.alpha)
+        logits = self._classify(maps, motion, choice)
         if self.magnifier is None:
             return logits, logits.new_zeros(())
-        return logits, magnification_loss(flow, seen, choice.alpha, self.price)
+        return logits, magnification_loss(flow, motion, choice.alpha, self.price)
 
     def magnify(self, flow: Tensor, alpha: float) -> Magnified:
-        """What the temporal stream reads of (B, 2, S, S): the flow itself without a magnifier."""
+        """Magnify flow (B, 2, S, S) for the temporal stream; unchanged without a magnifier."""
         if self.magnifier is None:
             return Magnified(flow, torch.ones_like(flow[:, :1]))
         return self.magnifier(flow, alpha)
 
-    def _classify(self, maps: Tensor, seen: Magnified, choice: Choice) -> Tensor:
-        selections = select_tokens(seen.flow, choice.ratios)
-        tokens = self.temporal.begin(seen.flow)
+    def _classify(self, maps: Tensor, motion: Magnified, choice: Choice) -> Tensor:
+        selections = select_tokens(motion.flow, choice.ratios)
+        tokens = self.temporal.begin(motion.flow)
         tokens = self.temporal.run(range(FUSED_AFTER), tokens, selections)  # (B, 49, 2 D)
         if self.spatial is not None:
             tokens = tokens + self.spatial(maps[:, 2:3])
@@ -218,7 +220,7 @@ class AMMSM(nn.Module):
         return self.head(self.dropout(self.temporal.end(tokens)))[:, None]
 
     def _next_choice(self) -> Choice:
-        """The choice that holds, or one drawn while this is a super-network in training."""
+        """Return the set choice, or a random one in the first steps of a super-network."""
         if not self.training or not self.super_steps:
             return self.choice
         if self.steps.is_cuda and torch.cuda.is_current_stream_capturing():
@@ -227,56 +229,29 @@ class AMMSM(nn.Module):
         return draw_choice() if int(self.steps) <= self.super_steps else self.choice
 
 
-@systems.register(
+def _fix_options(build: Callable[..., AMMSM], **fixed: Any) -> Callable[..., AMMSM]:
+    """Fix some options of a builder and remove them from its signature."""
+    signature = inspect.signature(build)
+    left = [value for name, value in signature.parameters.items() if name not in fixed]
+
+    def builder(*arguments: int, **options: Any) -> AMMSM:
+        return build(*arguments, **options, **fixed)
+
+    builder.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
+    return builder
+
+
+systems.register(
     "ammsm_temporal",
     recipe=_recipe("u", "v"),
     source="Liu et al. 2025",
     card=_card("u", "v", departures=("the temporal stream alone, for data without frames",)),
-)
-def ammsm_temporal(
-    channels: int,
-    size: int,
-    *,
-    alpha: Alpha = 4.0,
-    ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
-    magnifier: Literal["unet", "none"] = "unet",
-    magnifier_width: Features = 8,
-    price: Price = 1.0,
-    width: Features = 32,
-    depths: Depths = (2, 2, 2, 2),
-    expand: Annotated[int, Field(ge=1, le=8)] = 2,
-    head: Small = 32,
-    state: Small = 16,
-    ffn_ratio: Annotated[float, Field(ge=0, le=16)] = 2.0,
-    dropout: Dropped = 0.1,
-    super_steps: Steps = 0,
-    ssd: SsdBackend = "auto",
-) -> AMMSM:
-    """AMMSM without its spatial stream: maps (B, 2, S, S), order (u, v), to logits (B, 1, K)."""
-    return AMMSM(
-        channels,
-        size,
-        alpha=alpha,
-        ratios=ratios,
-        magnifier=magnifier,
-        magnifier_width=magnifier_width,
-        price=price,
-        spatial=False,
-        width=width,
-        depths=depths,
-        expand=expand,
-        head=head,
-        state=state,
-        ffn_ratio=ffn_ratio,
-        dropout=dropout,
-        super_steps=super_steps,
-        ssd=ssd,
-    )
+)(_fix_options(AMMSM, spatial=False, spatial_width=0.25))
 
 
 @torch.no_grad()
 def surviving_tokens(model: AMMSM, maps: Tensor, choice: Choice | None = None) -> list[Tensor]:
-    """True where a stage keeps a token, under this choice or else the one that the model has.
+    """Mark the tokens that each stage keeps, under this choice (default: the model's).
 
     Shapes
     ------
@@ -293,9 +268,9 @@ def surviving_tokens(model: AMMSM, maps: Tensor, choice: Choice | None = None) -
 
 @torch.no_grad()
 def magnified(model: AMMSM, maps: Tensor, alpha: float) -> Magnified:
-    """The flow that the temporal stream would read with this alpha, and the gate, as in a test.
+    """Magnify the flow of maps by this alpha, with the model in evaluation mode.
 
-    Without a magnifier that is the flow itself, and every gate is open.
+    Without a magnifier the flow is unchanged, and every gate is open.
 
     Shapes
     ------

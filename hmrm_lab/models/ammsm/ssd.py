@@ -1,17 +1,19 @@
-"""State space duality of Mamba-2 (Dao and Gu, ICML 2024): a scan whose decay is one number a head.
+"""SSSD block (AMMSM, Figure 3) and the scan in it: state space duality of Mamba-2.
+
+The scan (Dao and Gu, ICML 2024) has one decay for each head:
 
     h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t^T        y_t = C_t h_t + D x_t
 
-The same recurrence is a product with a matrix, `y = (C B^T * decay) (dt x)`, where `decay[i, j]` is
-what is left at i of what came in at j <= i. Backends; values and gradients agree up to rounding:
+It is also a product with a matrix, `y = (C B^T * decay) (dt x)`, where `decay[i, j]` is the share
+of input j <= i that remains at i. Backends; values and gradients agree up to rounding:
 
-    reference   the recurrence, step by step; to be read, any floating type
+    reference   the recurrence, step by step; any floating type
     chunked     matrices within chunks of tokens, the recurrence between them; any floating type
     mamba_ssm   the kernel of the package mamba-ssm; float32 on CUDA devices, never chosen by auto
     auto        chunked
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +23,11 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.ammsm.sparse_activation import Selection
 from hmrm_lab.models.hmrm.grained_mamba import initial_dt_bias
 from hmrm_lab.models.layers import Dropout, Linear
-from hmrm_lab.models.scan.triton_scan import INSTALL
+from hmrm_lab.models.scan.fused import INSTALL
 
 SsdBackend = Literal["auto", "reference", "chunked", "mamba_ssm"]
 
-CHUNK = 32  # tokens: matrices of this side are larger than the states they save on a CPU
+CHUNK = 32  # tokens of a chunk
 
 
 def ssd(
@@ -53,7 +55,7 @@ def ssd(
     Raises
     ------
     ConfigError
-        If the backend that is named cannot compute this tensor.
+        If the named backend cannot compute this tensor.
     """
     if backend == "mamba_ssm":
         return _mamba_ssm(x, dt, A, B, C, skip, chunk)
@@ -63,7 +65,7 @@ def ssd(
 
 
 def ssd_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
-    """The equation as it stands. Shapes as in `ssd`."""
+    """Compute the equation step by step. Shapes as in `ssd`."""
     state = x.new_zeros(len(x), *x.shape[2:], B.shape[-1])  # (S, H, P, N)
     outputs = []
     for t in range(x.shape[1]):
@@ -77,14 +79,13 @@ def ssd_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: 
 def ssd_chunked(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, chunk: int = CHUNK
 ) -> Tensor:
-    """Shapes as in `ssd`. Chunks are as equal as they can be, and no longer than `chunk`.
+    """Compute in chunks of equal length, at most `chunk` tokens. Shapes as in `ssd`.
 
-    Exponents are added up in float64: the difference of two long sums would lose in float32 what
-    the recurrence keeps.
+    Exponents are added up in float64, since differences of long sums lose precision in float32.
     """
     length, count = x.shape[1], -(-x.shape[1] // chunk)
     parts = (_in_chunks(part, count) for part in (dt[..., None] * x, dt * A, B, C))
-    drive, exponent, B_, C_ = parts  # (S, c, Q, ...); what is filled up has no drive and no decay
+    drive, exponent, B_, C_ = parts  # (S, c, Q, ...); padding has no drive and no decay
     drive = drive.transpose(2, 3)  # (S, c, H, Q, P)
     total = exponent.double().transpose(2, 3).cumsum(-1)  # (S, c, H, Q)
     within = _decay_matrix(total).to(x.dtype) * (C_ @ B_.mT)[:, :, None]
@@ -107,19 +108,19 @@ def _in_chunks(values: Tensor, count: int) -> Tensor:
 
 
 def _decay_matrix(total: Tensor) -> Tensor:
-    """exp of the exponents after j up to i, 0 for j > i. (..., Q) to (..., Q, Q)."""
+    """Compute the decay from j to i, 0 for j > i. (..., Q) to (..., Q, Q)."""
     size = total.shape[-1]
     ahead = torch.ones(size, size, dtype=torch.bool, device=total.device).triu(1)
     return (total[..., :, None] - total[..., None, :]).masked_fill(ahead, -torch.inf).exp()
 
 
 def _states_before(given: Tensor, decay: Tensor) -> Tensor:
-    """The state that each chunk begins with.
+    """Compute the state that each chunk begins with.
 
     Shapes
     ------
-    given : (S, c, H, N, P), what each chunk adds
-    decay : (S, c, H), what each leaves of the state before it
+    given : (S, c, H, N, P), added by each chunk
+    decay : (S, c, H), of the state before each chunk
     """
     states = [torch.zeros_like(given[:, 0])]
     for number in range(given.shape[1] - 1):
@@ -147,7 +148,7 @@ def _mamba_ssm(
 
 
 class SSD(nn.Module):
-    """Mamba-2's layer round the scan, without its convolution: the block has one over the map.
+    """Mamba-2's layer around the scan, without its convolution: the block has one over the map.
 
     Shapes
     ------
@@ -186,15 +187,14 @@ class SSD(nn.Module):
         return mixed.flip(1) if self.reverse else mixed
 
     def elementwise_flops(self, tokens: int) -> int:
-        """Operations outside matrix products: difference, exponential and product of each decay."""
+        """Count operations outside matrix products: three for each decay."""
         return 3 * tokens * self.heads * min(tokens, CHUNK)
 
 
 class SSSDBlock(nn.Module):
-    """All tokens meet their neighbours; the moving ones alone meet each other.
+    """Depth-wise convolution, SSD and feed-forward layer, each with a norm and a shortcut.
 
-    Every part stands behind a norm and beside a shortcut. Tokens that are not kept have the
-    convolution, and pass the SSD and the feed-forward layer by.
+    Tokens that are not kept have the convolution alone. `scan` are options of `SSD`.
 
     Shapes
     ------
@@ -207,20 +207,16 @@ class SSSDBlock(nn.Module):
         width: int,
         side: int,
         *,
-        expand: int,
-        head: int,
-        state: int,
         ffn_ratio: float,
         dropout: float,
-        reverse: bool,
-        backend: SsdBackend,
+        **scan: Any,
     ) -> None:
         super().__init__()
         hidden = max(1, round(ffn_ratio * width))
         self.local = LocalMixing(width, side)
         self.mix = nn.Sequential(
             nn.LayerNorm(width),
-            SSD(width, expand=expand, head=head, state=state, reverse=reverse, backend=backend),
+            SSD(width, **scan),
             Dropout(dropout),
         )
         self.feed_forward = nn.Sequential(
@@ -252,10 +248,10 @@ class LocalMixing(nn.Module):
 
 
 def to_map(tokens: Tensor, side: int) -> Tensor:
-    """(B, side^2, D) to (B, D, side, side), channels last in memory: nothing is copied."""
+    """View (B, side^2, D) as (B, D, side, side), channels last in memory."""
     return tokens.unflatten(1, (side, side)).movedim(3, 1)
 
 
 def to_tokens(features: Tensor) -> Tensor:
-    """The inverse of `to_map`."""
+    """Invert `to_map`."""
     return features.movedim(1, 3).flatten(1, 2)

@@ -1,8 +1,9 @@
-"""The inside of a Grained Mamba block as one operator of torch: convolution, selection, scan, gate.
+"""A Grained Mamba block's convolution, selection, scan and gate as one operator of torch.
 
-The same arithmetic as `BidirectionalScan` does step by step, with nothing copied between the two
-directions and every elementwise step done while its numbers are in the cache. Matrix products are
-torch's. Float32 on the CPU; registered through `torch.library`.
+It computes what `BidirectionalScan` computes step by step, without a copy between the directions.
+Matrix products are torch's, the rest is machine code (numba, one thread, float32) whose innermost
+loops run over channels. B sequences of L tokens have D channels; direction 1 runs from the last
+token to the first. Gradients of weights are added to what is there; all others are overwritten.
 """
 
 from typing import Any, NamedTuple
@@ -24,7 +25,9 @@ from hmrm_lab.models.scan.vector_math import (
     softplus,
 )
 
-COMPILED_IN = "14890c33"  # as in `selective_scan.machine_code`
+COMPILED_IN = "86023811"  # as in `scan.machine_code`
+DIRECTIONS = (False, True)  # whether it runs from the last token to the first
+Tensors = tuple[Tensor, ...]
 
 
 class Convolution(NamedTuple):
@@ -37,7 +40,7 @@ class Convolution(NamedTuple):
 
 @inlined
 def convolve_token(conv: Convolution, g: int, s: int, t: int, out: Array) -> None:
-    """One token of the causal depth-wise convolution; direction 1 runs against the stream."""
+    """Convolve one token, causal and depth-wise."""
     taps, width = conv.weight.shape[1:]
     out[:] = conv.bias[g]
     for k in range(taps):
@@ -50,7 +53,7 @@ def convolve_token(conv: Convolution, g: int, s: int, t: int, out: Array) -> Non
 
 @compiled
 def convolve_forward(conv: Convolution, u: Array) -> None:
-    """SiLU of the convolution of both directions, u (2, B, L, D)."""
+    """Compute SiLU of the convolution of both directions, u (2, B, L, D)."""
     for g in range(2):
         for s in range(u.shape[1]):
             for t in range(u.shape[2]):
@@ -62,7 +65,7 @@ def convolve_forward(conv: Convolution, u: Array) -> None:
 
 @compiled
 def convolve_backward(conv: Convolution, grad_u: Array, grad: Convolution) -> None:
-    """Of grad.xz only the first D channels are written."""
+    """Write the gradients of `convolve_forward`; of grad.xz only the first D channels."""
     taps, width = conv.weight.shape[1:]
     row = np.empty(width, f32)
     grad.xz[:, :, :width] = ZERO
@@ -86,7 +89,7 @@ def convolve_backward(conv: Convolution, grad_u: Array, grad: Convolution) -> No
 
 @compiled
 def steps_forward(dt: Array, bias: Array) -> None:
-    """softplus(dt + bias) in place of dt (2, rows, D); bias (2, D)."""
+    """Compute softplus(dt + bias) in place of dt (2, rows, D); bias (2, D)."""
     for g in range(2):
         for i in range(dt.shape[1]):
             row, b = dt[g, i], bias[g]
@@ -96,7 +99,7 @@ def steps_forward(dt: Array, bias: Array) -> None:
 
 @compiled
 def steps_backward(dt: Array, grad: Array, grad_bias: Array) -> None:
-    """The gradient of what the step was made of, in place of its own; softplus' = 1 - exp(-dt)."""
+    """Turn the gradient of dt into that of softplus' argument; softplus' = 1 - exp(-dt)."""
     for g in range(2):
         for i in range(dt.shape[1]):
             row, g_row, g_bias = dt[g, i], grad[g, i], grad_bias[g]
@@ -107,7 +110,7 @@ def steps_backward(dt: Array, grad: Array, grad_bias: Array) -> None:
 
 @compiled
 def gate_forward(xz: Array, y: Array, out: Array) -> None:
-    """y (B, L, D) times SiLU of the last D channels of xz."""
+    """Multiply y (B, L, D) by SiLU of the last D channels of xz."""
     for s in range(y.shape[0]):
         for t in range(y.shape[1]):
             y_t, out_t = y[s, t], out[s, t]
@@ -118,7 +121,7 @@ def gate_forward(xz: Array, y: Array, out: Array) -> None:
 
 @compiled
 def gate_backward(xz: Array, y: Array, grad_out: Array, grad_xz: Array, grad_y: Array) -> None:
-    """Of grad_xz only the last D channels are written."""
+    """Write the gradients of `gate_forward`; of grad_xz only the last D channels."""
     for s in range(y.shape[0]):
         for t in range(y.shape[1]):
             y_t, g_out, g_y = y[s, t], grad_out[s, t], grad_y[s, t]
@@ -126,12 +129,6 @@ def gate_backward(xz: Array, y: Array, grad_out: Array, grad_xz: Array, grad_y: 
             for d in range(len(y_t)):
                 g_y[d] = g_out[d] * (z[d] * sigmoid(z[d]))
                 g_z[d] = g_out[d] * y_t[d] * silu_slope(z[d])
-
-
-Tensors = tuple[Tensor, ...]
-
-
-DIRECTIONS = (False, True)  # whether it runs from the last token to the first
 
 
 def _compute(
@@ -144,7 +141,7 @@ def _compute(
     A: Tensor,
     skip: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """As `fused_bidirectional_scan`; returns what the backward pass needs as well."""
+    """Compute `fused_bidirectional_scan`, and what its backward pass needs."""
     batch, length, width = xz.shape[0], xz.shape[1], conv_bias.shape[1]
     u = torch.empty(2, batch, length, width)
     convolve_forward(_convolution(xz, conv_weight, conv_bias), u.numpy())
@@ -201,40 +198,26 @@ def _backward(
     return g_xz, g_conv, g_conv_bias, g_select, g_dt_weight, g_dt_bias, g_A, g_skip
 
 
-def fused_bidirectional_scan(
-    xz: Tensor,
-    conv_weight: Tensor,
-    conv_bias: Tensor,
-    select: Tensor,
-    dt_weight: Tensor,
-    dt_bias: Tensor,
-    A: Tensor,
-    skip: Tensor,
-) -> Tensor:
-    """Both directions of a block, added and gated.
+def fused_bidirectional_scan(xz: Tensor, *weights: Tensor) -> Tensor:
+    """Scan both directions of a block, add and gate them.
 
     Shapes
     ------
     xz : (B, L, 2 D), the projected tokens and their gates
-    conv_weight : (2, K, D); conv_bias, dt_bias, skip : (2, D)
-    select : (2, D, R + 2 N); dt_weight : (2, R, D)
-    A : (2, N, D), the transpose of the equation's
+    weights : conv_weight (2, K, D), conv_bias (2, D), select (2, D, R + 2 N), dt_weight (2, R, D),
+        dt_bias (2, D), A (2, N, D), the transpose of the equation's, skip (2, D)
     returns : (B, L, D)
+
+    Raises `ValueError` where shapes do not fit: the machine code checks no bounds.
     """
-    _check(xz, conv_weight, conv_bias, select, dt_weight, dt_bias, A, skip)
+    _check(xz, *weights)
     compute = _forward if torch.is_grad_enabled() else _compute  # an operator imports the compiler
-    out: Tensor = compute(xz, conv_weight, conv_bias, select, dt_weight, dt_bias, A, skip)[0]
+    out: Tensor = compute(xz, *weights)[0]
     return out
 
 
 @_forward.register_fake
-def _(
-    xz: Tensor,
-    conv_weight: Tensor,
-    conv_bias: Tensor,
-    select: Tensor,
-    *_: Tensor,
-) -> Tensors:
+def _(xz: Tensor, conv_weight: Tensor, conv_bias: Tensor, select: Tensor, *_: Tensor) -> Tensors:
     batch, length, width = xz.shape[0], xz.shape[1], conv_bias.shape[1]
     rows = batch * length
     shapes = (2, batch, length, width), (2, rows, select.shape[2]), (2, rows, width)
@@ -263,7 +246,6 @@ _forward.register_autograd(_differentiate, setup_context=_save)
 
 
 def _check(xz: Tensor, conv_weight: Tensor, *others: Tensor) -> None:
-    """The kernels do not look at their bounds."""
     width, taps = xz.shape[2] // 2, conv_weight.shape[1]
     states, rank = others[-2].shape[1], others[2].shape[1]
     expected = (
@@ -282,13 +264,11 @@ def _check(xz: Tensor, conv_weight: Tensor, *others: Tensor) -> None:
 
 
 def _scan(u: Tensor, selected: Tensor, dt: Tensor, A: Tensor, skip: Tensor) -> Tensors:
-    """The arguments of both scans, one after the other."""
-    sequences, length, states = u.shape[0] * u.shape[1], u.shape[2], A.shape[1]
-    width = u.shape[3]
-    at_C = selected.shape[-1] - states
-    B, C = selected[..., at_C - states : at_C], selected[..., at_C:]
-    x, steps = (t.reshape(sequences, length, width) for t in (u, dt))
-    B, C = (t.reshape(sequences, length, states) for t in (B, C))
+    """Lay the arguments of both scans one after the other."""
+    length, states, width = u.shape[2], A.shape[1], u.shape[3]
+    B, C = selected[..., -2 * states : -states], selected[..., -states:]
+    x, steps = (t.reshape(-1, length, width) for t in (u, dt))
+    B, C = (t.reshape(-1, length, states) for t in (B, C))
     return x, steps, A, B, C, skip
 
 

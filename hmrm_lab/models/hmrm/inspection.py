@@ -1,7 +1,6 @@
-"""Look into a trained HMRM: steps of its scans and weights of its attention.
+"""Read out a trained HMRM: steps of its scans and weights of its attention.
 
-Nothing here is on the way of a training: hooks are set for one pass and taken away again. What is
-read out says what was mixed, not why, and not that it helped.
+Hooks are set for one pass and removed. Weights show what was mixed, not why, nor that it helped.
 """
 
 from dataclasses import dataclass
@@ -13,13 +12,14 @@ from torch import Tensor, nn
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, ScanInputs
-from hmrm_lab.models.hmrm.region_fusion import SelfAttention
+from hmrm_lab.models.hmrm.region_fusion import RegionFusion
+from hmrm_lab.models.layers import Attention
 from hmrm_lab.models.scan.inside import scan_matrix
 
 
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """What happened in one pass.
+    """Scans and attention of one pass.
 
     `scans` has an entry for each block, by the name of its module, such as
     `fine_encoder.mamba.blocks.0.scan`; with pixel tokens its batch is that of all regions, B R.
@@ -36,7 +36,7 @@ class Inside:
 
     @property
     def known_attention(self) -> Tensor:
-        """The attention, or an `InputError` where there is none."""
+        """Return the attention, or raise `InputError` where there is none."""
         if self.attention is None:
             raise InputError(
                 "this model has no fusion attention", mend="take one with model.fusion=attention"
@@ -45,7 +45,7 @@ class Inside:
 
 
 def look_inside(model: nn.Module, maps: Tensor) -> Inside:
-    """Let the model read these maps, without dropout and without a gradient, and keep what it did.
+    """Run the model on maps, without dropout or gradient, and record its scans and attention.
 
     Shapes
     ------
@@ -54,43 +54,39 @@ def look_inside(model: nn.Module, maps: Tensor) -> Inside:
     Raises
     ------
     InputError
-        If the model has neither a scan nor attention.
+        If the model has neither a scan nor fusion attention.
     """
-    parts = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, (BidirectionalScan, SelfAttention))
-    }
+    parts: dict[str, BidirectionalScan | Attention] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, BidirectionalScan):
+            parts[name] = module
+        if isinstance(module, RegionFusion):
+            parts[name] = module.attention
     if not parts:
         raise InputError("this system has no scan and no attention", mend="take hmrm")
-    seen: dict[str, Tensor] = {}
-    hooks = [part.register_forward_pre_hook(partial(_keep, seen, n)) for n, part in parts.items()]
+    inputs: dict[str, Tensor] = {}
+    hooks = [part.register_forward_pre_hook(partial(_keep, inputs, n)) for n, part in parts.items()]
     was_training = model.training
     model.eval()
+    scans, attention = {}, None
     try:
         with torch.no_grad():
             model(maps)
-            scans = {
-                name: ScanInputs(*map(Tensor.detach, part.scan_inputs(_tokens(seen[name]))))
-                for name, part in parts.items()
-                if isinstance(part, BidirectionalScan)
-            }
-            weights = [
-                part.weights(seen[name])
-                for name, part in parts.items()
-                if isinstance(part, SelfAttention)
-            ]
+            for name, part in parts.items():
+                if isinstance(part, Attention):
+                    attention = part.weights(inputs[name])
+                else:
+                    tokens, _gates = inputs[name].chunk(2, dim=-1)
+                    scans[name] = ScanInputs(*map(Tensor.detach, part.scan_inputs(tokens)))
     finally:
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    return Inside(weights[0] if weights else None, scans)
+    return Inside(attention, scans)
 
 
 def steps_by_region(scan: ScanInputs, regions: int) -> Tensor:
-    """The mean dt at each region over clips and channels, in the order of the regions.
-
-    Pixel tokens are averaged over their region.
+    """Average dt over clips and channels, and over the pixel tokens of a region.
 
     Shapes
     ------
@@ -104,9 +100,9 @@ def steps_by_region(scan: ScanInputs, regions: int) -> Tensor:
 
 
 def mixing_matrices(scan: ScanInputs, row: int = 0) -> Tensor:
-    """What each token gives to each through the scan, forward and backward: (2, D, L, L).
+    """Compute what each token gives to each, forward and backward: (2, D, L, L).
 
-    `row` is the sequence of the batch. The gate and the layers around the scan are not in it.
+    `row` is the sequence of the batch. The gate and the layers around the scan are left out.
     """
     matrices = []
     for number, turned in enumerate((False, True)):
@@ -116,12 +112,7 @@ def mixing_matrices(scan: ScanInputs, row: int = 0) -> Tensor:
     return torch.stack(matrices)
 
 
-def _tokens(xz: Tensor) -> Tensor:
-    """The tokens without their gates."""
-    return xz.chunk(2, dim=-1)[0]
-
-
 def _keep(
-    seen: dict[str, Tensor], name: str, module: nn.Module, arguments: tuple[Any, ...]
+    inputs: dict[str, Tensor], name: str, module: nn.Module, arguments: tuple[Any, ...]
 ) -> None:
-    seen[name] = arguments[0]
+    inputs[name] = arguments[0]

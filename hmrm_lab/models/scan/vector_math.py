@@ -1,7 +1,11 @@
-"""Functions of one float32 number that numba turns into vector instructions.
+"""Machine code by numba: how it is compiled, vector functions, and the records a scan works on.
 
-numba calls the scalar functions of the C library otherwise, and the fast-math flags that would
-give vector ones are wrong by 25 to 99 % here.
+The functions take one float32 number and become vector instructions: numba would call the scalar
+functions of the C library, and its fast-math flags are wrong by 25 to 99 % here.
+
+A record holds rows of 64 channels and stays in the first cache. Rows of one record cannot overlap,
+so that a loop over channels is vectorised without a check. Two states lie side by side, since two
+together read half as much.
 """
 
 import atexit
@@ -29,21 +33,21 @@ ZERO, ONE, TWO = f32(0.0), f32(1.0), f32(2.0)
 
 
 def compiled(function: Callable[..., Any], *, reorder: bool = True, inside: bool = False) -> Any:
-    """Products may be fused and sums taken in any order; nothing else is loosened."""
+    """Compile: products may be fused and sums taken in any order; nothing else is loosened."""
     flags = {"contract", "reassoc", "nsz"} if reorder else {"contract"}
     jit = numba.njit(
         cache=True, nogil=True, error_model="numpy", fastmath=flags, forceinline=inside
     )
     try:
         return jit(function)
-    except RuntimeError:  # neither beside this file nor at home can it be kept
-        _keep_elsewhere()
+    except RuntimeError:  # neither beside this file nor at home can it be cached
+        _cache_elsewhere()
         return jit(function)
 
 
 @cache
-def _keep_elsewhere() -> None:
-    """Keep machine code until this process ends; its children find it."""
+def _cache_elsewhere() -> None:
+    """Cache machine code until this process ends; child processes use it."""
     folder = mkdtemp(prefix="hmrm-numba-")
     atexit.register(rmtree, folder, ignore_errors=True)
     os.environ["NUMBA_CACHE_DIR"] = folder
@@ -55,7 +59,7 @@ def _keep_elsewhere() -> None:
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Compiled into whatever calls it."""
+    """Compile into every caller."""
     return compiled(function, inside=True)
 
 
@@ -143,7 +147,7 @@ def silu_slope(x: np.float32) -> np.float32:
 Array: TypeAlias = NDArray[np.float32]
 Flags: TypeAlias = NDArray[np.bool_]
 
-BLOCK = 64  # channels that are worked on together
+BLOCK = 64  # channels of a record
 ROW, PAIR = (BLOCK,), (2, BLOCK)
 ONE_STEP = np.uintp(1)  # unsigned: a position is then known not to count from the end
 
@@ -152,7 +156,7 @@ TOKEN = np.dtype(
     [(name, f32, ROW) for name in ("x", "dt", "drive", "y", "grad_drive", "grad_step")]
     + [(name, f32, PAIR) for name in ("state", "decay")]
 )
-# `rate` is A log2 e; `carried` is the gradient of the state that is handed to the step before.
+# `rate` is A log2 e; `carried` is the gradient of the state, passed to the step before.
 STATES = np.dtype([(name, f32, PAIR) for name in ("A", "rate", "carried", "grad_A")])
 SKIP = np.dtype([(name, f32, ROW) for name in ("skip", "grad_skip")])
 
@@ -172,7 +176,7 @@ class Scan(NamedTuple):
     skip: Array
 
 
-class Room(NamedTuple):
+class Work(NamedTuple):
     """Records for one sequence and the weights of one group, in blocks of channels.
 
     tokens (blocks, L); states (blocks, N / 2); skip (blocks,). `back` counts the tokens down from
@@ -185,9 +189,9 @@ class Room(NamedTuple):
     back: NDArray[np.uintp]
 
 
-def make_room(length: int, states: int, width: int) -> Room:
+def make_work(length: int, states: int, width: int) -> Work:
     blocks = -(-width // BLOCK)
-    return Room(
+    return Work(
         _records(blocks * length, TOKEN).reshape(blocks, -1),
         _records(blocks * states // 2, STATES).reshape(blocks, -1),
         _records(blocks, SKIP),
@@ -196,19 +200,19 @@ def make_room(length: int, states: int, width: int) -> Room:
 
 
 def _records(count: int, kind: np.dtype[Any]) -> NDArray[Any]:
-    """Records whose rows begin where lines of the cache do, as memory of torch's does."""
+    """Allocate records that begin at a cache line, as torch's memory does."""
     return torch.empty(count * kind.itemsize, dtype=torch.uint8).numpy().view(kind)
 
 
 @inlined
 def place(step: int, length: int, reverse: bool) -> int:
-    """The token that is met at a step."""
+    """Return the token of a step."""
     return length - 1 - step if reverse else step
 
 
 @inlined
 def take(row: Array, block: int, values: Array) -> None:
-    """The values of a block, with zeros past their end."""
+    """Read the values of a block, with zeros past their end."""
     given = values[block * BLOCK : (block + 1) * BLOCK]
     for d in range(len(given)):
         row[d] = given[d]
@@ -218,19 +222,19 @@ def take(row: Array, block: int, values: Array) -> None:
 
 @inlined
 def give(row: Array, block: int, values: Array) -> None:
-    """Write what `take` takes."""
+    """Write the values of a block."""
     given = values[block * BLOCK : (block + 1) * BLOCK]
     for d in range(len(given)):
         given[d] = row[d]
 
 
 @compiled
-def load_weights(A: Array, skip: Array, room: Room) -> None:
-    for block in range(len(room.skip)):
-        take(room.skip[block].skip, block, skip)
-        room.skip[block].grad_skip[:] = ZERO
+def load_weights(A: Array, skip: Array, work: Work) -> None:
+    for block in range(len(work.skip)):
+        take(work.skip[block].skip, block, skip)
+        work.skip[block].grad_skip[:] = ZERO
         for n in range(len(A)):
-            states = room.states[block, n // 2]
+            states = work.states[block, n // 2]
             take(states.A[n % 2], block, A[n])
             for d in range(BLOCK):
                 states.rate[n % 2, d] = states.A[n % 2, d] * LOG2_E
@@ -238,12 +242,12 @@ def load_weights(A: Array, skip: Array, room: Room) -> None:
 
 
 @compiled
-def load_tokens(x: Array, dt: Array, reverse: bool, room: Room) -> None:
-    blocks, length = room.tokens.shape
+def load_tokens(x: Array, dt: Array, reverse: bool, work: Work) -> None:
+    blocks, length = work.tokens.shape
     for step in range(length):
         x_t, dt_t = x[place(step, length, reverse)], dt[place(step, length, reverse)]
         for block in range(blocks):
-            token, skip = room.tokens[block, step], room.skip[block].skip
+            token, skip = work.tokens[block, step], work.skip[block].skip
             take(token.x, block, x_t)
             take(token.dt, block, dt_t)
             for d in range(BLOCK):
@@ -252,23 +256,23 @@ def load_tokens(x: Array, dt: Array, reverse: bool, room: Room) -> None:
 
 
 @compiled
-def add_rows(room: Room, reverse: bool, y: Array) -> None:
-    blocks, length = room.tokens.shape
+def add_rows(work: Work, reverse: bool, y: Array) -> None:
+    blocks, length = work.tokens.shape
     for step in range(length):
         y_t = y[place(step, length, reverse)]
         for block in range(blocks):
-            token, row = room.tokens[block, step], y_t[block * BLOCK : (block + 1) * BLOCK]
+            token, row = work.tokens[block, step], y_t[block * BLOCK : (block + 1) * BLOCK]
             for d in range(len(row)):
                 row[d] += token.y[d]
 
 
 @compiled
-def load_gradient(grad_y: Array, reverse: bool, room: Room) -> None:
-    blocks, length = room.tokens.shape
+def load_gradient(grad_y: Array, reverse: bool, work: Work) -> None:
+    blocks, length = work.tokens.shape
     for step in range(length):
         gy = grad_y[place(step, length, reverse)]
         for block in range(blocks):
-            token = room.tokens[block, step]
+            token = work.tokens[block, step]
             take(token.y, block, gy)
             for d in range(BLOCK):
                 token.grad_drive[d] = ZERO
@@ -276,13 +280,13 @@ def load_gradient(grad_y: Array, reverse: bool, room: Room) -> None:
 
 
 @compiled
-def give_gradients(room: Room, reverse: bool, grad_x: Array, grad_dt: Array) -> None:
-    """What has been gathered of one sequence."""
-    blocks, length = room.tokens.shape
+def give_gradients(work: Work, reverse: bool, grad_x: Array, grad_dt: Array) -> None:
+    """Write the gradients of x and dt of one sequence; add up that of skip."""
+    blocks, length = work.tokens.shape
     for step in range(length):
         gx, gdt = grad_x[place(step, length, reverse)], grad_dt[place(step, length, reverse)]
         for block in range(blocks):
-            token, weights = room.tokens[block, step], room.skip[block]
+            token, weights = work.tokens[block, step], work.skip[block]
             for d in range(BLOCK):
                 gy, grad_drive = token.y[d], token.grad_drive[d]
                 weights.grad_skip[d] += gy * token.x[d]
@@ -293,8 +297,8 @@ def give_gradients(room: Room, reverse: bool, grad_x: Array, grad_dt: Array) -> 
 
 
 @compiled
-def give_weights(room: Room, grad_A: Array, grad_skip: Array) -> None:
-    for block in range(len(room.skip)):
-        give(room.skip[block].grad_skip, block, grad_skip)
+def give_weights(work: Work, grad_A: Array, grad_skip: Array) -> None:
+    for block in range(len(work.skip)):
+        give(work.skip[block].grad_skip, block, grad_skip)
         for n in range(len(grad_A)):
-            give(room.states[block, n // 2].grad_A[n % 2], block, grad_A[n])
+            give(work.states[block, n // 2].grad_A[n % 2], block, grad_A[n])
