@@ -26,7 +26,6 @@ from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers, Linear
 from hmrm_lab.models.networks.pictures import Width, begin_as_he, count_filters, enlarge
 from hmrm_lab.models.networks.resnet import STAGES as FILTERS
 from hmrm_lab.models.networks.resnet import STEM, pooled_stem, stage
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 ONSET_SIDE = 56  # pixels: after stem and two stages the map is 7 x 7, as temporal tokens are then
@@ -134,7 +133,7 @@ class AMMSM(nn.Module):
     Shapes
     ------
     maps : (B, C, S, S), order (u, v, onset), S = `size`, a multiple of 28
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     alpha_range: ClassVar[tuple[float, float]] = ALPHA_RANGE  # what a super-network draws
@@ -145,6 +144,7 @@ class AMMSM(nn.Module):
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         alpha: Alpha = 4.0,
         ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
@@ -184,7 +184,7 @@ class AMMSM(nn.Module):
             else None
         )
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(self.temporal.widths[-1], len(CLASSES))
+        self.head = nn.Linear(self.temporal.widths[-1], classes)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def choose(self, alpha: float, ratios: tuple[float, ...]) -> None:
