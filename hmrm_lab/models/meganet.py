@@ -9,23 +9,14 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.layers import Dropout, Dropped
-from hmrm_lab.models.networks.pictures import (
-    PLAIN,
-    SIDE,
-    Side,
-    Width,
-    begin_as_he,
-    conv_norm,
-    count_filters,
-    enlarge,
-)
-from hmrm_lab.models.networks.published_weights import OwnWeights, load_own, same_name
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
 from hmrm_lab.models.networks.resnet import Residual
 from hmrm_lab.registry import Card, Input, Recipe, systems
 
 STAGES = (64, 128, 256)  # filters at width 1
 
-ON_MESTI: Recipe = {**PLAIN, "input": {"channels": ["mesti"]}}
+ON_MESTI: Recipe = {**backbone.PICTURE_RECIPE, "input": {"channels": ["mesti"]}}
 
 
 def _card(takes: Input, given: str) -> Card:
@@ -53,12 +44,12 @@ def _card(takes: Input, given: str) -> Card:
 )
 @systems.register(
     "meganet",
-    recipe=PLAIN,
+    recipe=backbone.PICTURE_RECIPE,
     source="Nguyen et al. 2025",
     card=_card(
         "flow maps",
-        f"reads flow maps, enlarged from 28 to {SIDE} pixels (option side), where the paper reads"
-        " MESTI: system meganet_mesti",
+        f"reads flow maps, enlarged from 28 to {backbone.SIDE} px (option side), where the paper"
+        " reads MESTI: system meganet_mesti",
     ),
 )
 class MEGANet(nn.Module):
@@ -76,11 +67,11 @@ class MEGANet(nn.Module):
         size: int,
         classes: int,
         *,
-        side: Side = SIDE,
-        width: Width = 0.25,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.25,
         attention: Literal["gradient", "none"] = "gradient",
         dropout: Dropped = 0.2,
-        weights: OwnWeights = "",
+        weights: backbone.OwnWeights = "",
     ) -> None:
         super().__init__()
         self.side = side
@@ -98,14 +89,13 @@ class MEGANet(nn.Module):
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(filters[-1], classes)
         begin_as_he(self)
-        load_own(self, weights, same_name)
+        backbone.load_own(self, weights)
 
     def forward(self, maps: Tensor) -> Tensor:
         features = self.stem(enlarge(maps, self.side))
         for stage, attend in zip(self.stages, self.attention, strict=True):
             features = attend(stage(features))
-        logits: Tensor = self.head(self.dropout(features.mean((2, 3))))
-        return logits[:, None]
+        return self.head(self.dropout(features.mean((2, 3))))[:, None]
 
 
 @torch.no_grad()

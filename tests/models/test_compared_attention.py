@@ -7,13 +7,13 @@ from torch import nn
 from hmrm_lab.config import load_config
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.cost import count_parameters
-from hmrm_lab.models.layers import Attention, blocks_of, from_blocks, patches
 from hmrm_lab.models.networks.frl_dgt import FRLDGT
 from hmrm_lab.models.networks.htnet import HTNet
 from hmrm_lab.models.networks.mfdan import MFDAN
 from hmrm_lab.models.networks.mlp import RegionMLP
 from hmrm_lab.models.networks.mobilevit import MobileViT, fold_places, split_places
 from hmrm_lab.models.networks.slstt import SLSTT
+from hmrm_lab.models.transformer import Attention, blocks_of, from_blocks, patches
 from hmrm_lab.training.learner import build_model
 
 SMALL = {"width": 12, "repeats": (1, 1, 2)}

@@ -32,7 +32,8 @@ def test_a_hundred_random_shapes_agree_on_a_gpu_twice_alike() -> None:
 def test_the_kernels_for_a_gpu_agree_in_the_interpreter() -> None:
     pytest.importorskip("triton", reason="Triton has no interpreter on this machine")
     program = Path(__file__).with_name("interpreted_scan.py")
-    environment = {**os.environ, "PYTHONPATH": str(program.parents[1])}
+    folders = os.pathsep.join(map(str, program.parents[1:3]))
+    environment = {**os.environ, "PYTHONPATH": folders}
     done = subprocess.run(
         [sys.executable, program, "30"],
         env=environment,

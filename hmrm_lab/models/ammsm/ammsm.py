@@ -23,7 +23,7 @@ from hmrm_lab.models.ammsm.sparse_activation import (
 from hmrm_lab.models.ammsm.ssd import SsdBackend
 from hmrm_lab.models.ammsm.temporal_stream import SIDES, TemporalStream, select_tokens
 from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers, Linear
-from hmrm_lab.models.networks.pictures import Width, begin_as_he, count_filters, enlarge
+from hmrm_lab.models.networks.backbone import Width, begin_as_he, count_filters, enlarge, recipe
 from hmrm_lab.models.networks.resnet import STAGES as FILTERS
 from hmrm_lab.models.networks.resnet import STEM, pooled_stem, stage
 from hmrm_lab.registry import Card, Recipe, systems
@@ -56,20 +56,17 @@ Price = Annotated[float, Field(ge=0, le=64)]
 
 
 def _recipe(*channels: str) -> Recipe:
-    return {
-        "input": {"channels": list(channels), "normalise": "median_rms"},
-        "augment": {"motionmix": 0.0},
-        "loss": {"gamma": 0.0, "class_weight_power": 0.75},
-        "training": {
-            "epochs": 20,
-            "batch": 32,
-            "optimizer": "adamw",
-            "lr": 2e-3,
-            "weight_decay": 0.05,
-            "schedule": "cosine",
-            "warmup_epochs": 2,
-        },
-    }
+    return recipe(
+        *channels,
+        loss={"class_weight_power": 0.75},
+        epochs=20,
+        batch=32,
+        optimizer="adamw",
+        lr=2e-3,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup_epochs=2,
+    )
 
 
 def _card(*needs: str, departures: tuple[str, ...] = ()) -> Card:

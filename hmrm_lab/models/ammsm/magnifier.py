@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.networks.pictures import conv_norm
+from hmrm_lab.models.networks.backbone import conv_norm
 
 
 class Magnified(NamedTuple):

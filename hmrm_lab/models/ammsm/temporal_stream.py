@@ -14,7 +14,8 @@ from hmrm_lab.models.ammsm.sparse_activation import (
     select_moving,
 )
 from hmrm_lab.models.ammsm.ssd import SSSDBlock, to_map, to_tokens
-from hmrm_lab.models.layers import Linear, TransformerBlock, patches
+from hmrm_lab.models.layers import Linear
+from hmrm_lab.models.transformer import TransformerBlock, patches
 
 SIDES = (14, 7, 4, 2)  # tokens along a side, stage by stage
 ATTENTIVE = 2  # so many of the last stages end in self-attention

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, ScanInputs
 from hmrm_lab.models.hmrm.region_fusion import RegionFusion
-from hmrm_lab.models.layers import Attention
 from hmrm_lab.models.scan.inside import scan_matrix
+from hmrm_lab.models.transformer import Attention
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.layers import Attention
+from hmrm_lab.models.transformer import Attention
 
 CORE_REGIONS = 4  # top-left, top-right, bottom-left, bottom-right
 SUB_REGIONS = 4  # per core region, in the same order

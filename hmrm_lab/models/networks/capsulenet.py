@@ -6,19 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.networks.pictures import (
-    ENLARGED,
-    NARROW,
-    SIDE,
-    Side,
-    Width,
-    begin_as_he,
-    conv_norm,
-    count_filters,
-    enlarge,
-)
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
 from hmrm_lab.models.networks.resnet import STAGES, STEM, stage
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.registry import Card, systems
 
 SHRINK = 8  # of the residual part; the authors' has no pooling after the first convolution
 FEATURES = 256
@@ -28,27 +19,23 @@ PUBLISHED_MAP, PUBLISHED_KERNEL = 28, 9  # what the kernels meet for a picture o
 SHARPNESS = 10.0  # lengths lie in 0..1, which a softmax could hardly tell apart
 TINY = 1e-8
 
-RECIPE: Recipe = {
-    "input": {"channels": ["u", "v", "strain"], "normalise": "median_rms"},
-    "augment": {"motionmix": 0.0},
-    "loss": {"gamma": 0.0},
-    "training": {
-        "epochs": 30,
-        "batch": 32,
-        "optimizer": "adam",
-        "lr": 1e-4,
-        "weight_decay": 0.0,
-        "schedule": "cosine",
-    },
-}
+RECIPE = backbone.recipe(
+    *("u", "v", "strain"),
+    epochs=30,
+    batch=32,
+    optimizer="adam",
+    lr=1e-4,
+    weight_decay=0.0,
+    schedule="cosine",
+)
 
 CARD = Card(
     takes="flow maps",
     citation="Van Quang et al., CapsuleNet for Micro-Expression Recognition, FG 2019",
     fidelity="adapted",
     departures=(
-        ENLARGED + "; the paper reads the apex frame",
-        NARROW + "; kernels of the two convolutions after it keep their share of the map",
+        backbone.ENLARGED + "; the paper reads the apex frame",
+        backbone.NARROW + "; kernels of the two convolutions after it keep their share of the map",
         "trained from random weights; the authors' had learnt pictures and facial expressions",
         "cross-entropy of the softmax over ten times the lengths, in place of the margin loss",
         "the rate falls by a cosine, not by a tenth an epoch; the default preset takes 10 epochs at"
@@ -76,8 +63,8 @@ class CapsuleNet(nn.Module):
         size: int,
         classes: int,
         *,
-        side: Side = SIDE,
-        width: Width = 0.25,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.25,
         routings: Annotated[int, Field(ge=1, le=64)] = 3,
     ) -> None:
         super().__init__()

@@ -4,22 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
-from hmrm_lab.models.layers import (
-    Dropout,
-    Dropped,
-    Features,
-    Heads,
-    Layers,
-    Linear,
-    TransformerBlock,
-    patches,
-)
-from hmrm_lab.models.networks.plain_recipe import PLAIN
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
+from hmrm_lab.models.networks.backbone import MAP_RECIPE
+from hmrm_lab.models.transformer import TransformerBlock, patches
+from hmrm_lab.registry import Card, systems
 
 PATCHES = 4  # along a side of the full face
-
-RECIPE: Recipe = PLAIN
 
 CARD = Card(
     takes="flow maps",
@@ -36,7 +26,7 @@ CARD = Card(
 )
 
 
-@systems.register("frl_dgt", recipe=RECIPE, source="Zhai et al. 2023", card=CARD)
+@systems.register("frl_dgt", recipe=MAP_RECIPE, source="Zhai et al. 2023", card=CARD)
 class FRLDGT(nn.Module):
     """A displacement that learns with the classifier, then local, global and full-face fusion.
 

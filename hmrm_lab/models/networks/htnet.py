@@ -11,18 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import (
-    Dropped,
-    Features,
-    Heads,
-    Layers,
-    Linear,
-    TransformerBlock,
-    blocks_of,
-    from_blocks,
-    patches,
-)
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.models.layers import Dropped, Features, Heads, Layers, Linear
+from hmrm_lab.models.networks.backbone import recipe
+from hmrm_lab.models.transformer import TransformerBlock, blocks_of, from_blocks, patches
+from hmrm_lab.registry import Card, systems
 
 SIDE = 4  # tokens along a side: patches of 7 x 7 in a map of 28 x 28
 LEVELS = {
@@ -30,18 +22,15 @@ LEVELS = {
     "areas": ((4, 2), (2, 1), (2, 1)),
 }  # tokens and blocks along a side, at each level
 
-RECIPE: Recipe = {
-    "input": {"channels": ["u", "v", "strain"], "normalise": "none"},
-    "augment": {"motionmix": 0.0},
-    "loss": {"gamma": 0.0},
-    "training": {
-        "epochs": 800,
-        "batch": 256,
-        "optimizer": "adam",
-        "lr": 5e-5,
-        "weight_decay": 0.0,
-    },
-}
+RECIPE = recipe(
+    *("u", "v", "strain"),
+    normalise="none",
+    epochs=800,
+    batch=256,
+    optimizer="adam",
+    lr=5e-5,
+    weight_decay=0.0,
+)
 
 CARD = Card(
     takes="flow maps",

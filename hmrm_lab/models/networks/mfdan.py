@@ -3,24 +3,15 @@
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import (
-    Dropout,
-    Dropped,
-    Features,
-    Heads,
-    Layers,
-    Linear,
-    TransformerBlock,
-    patches,
-    width_of_heads,
-)
-from hmrm_lab.models.networks.plain_recipe import PLAIN
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
+from hmrm_lab.models.networks.backbone import MAP_RECIPE
+from hmrm_lab.models.transformer import TransformerBlock, patches, width_of_heads
 from hmrm_lab.registry import Card, Recipe, systems
 
 PATCHES = 4  # along a side
 
 RECIPE: Recipe = {
-    **PLAIN,
+    **MAP_RECIPE,
     "loss": {"gamma": 2.0, "class_weight_power": 0.0},  # focal, as the authors; exponent not public
 }
 

@@ -13,27 +13,22 @@ from hmrm_lab.models.hmrm.region_fusion import (
     split_regions,
 )
 from hmrm_lab.models.layers import Dropout, Dropped, Features, Linear
+from hmrm_lab.models.networks.backbone import recipe
 from hmrm_lab.registry import Card, Recipe, systems
 
 # HMRM's in the default preset, without what has no meaning here: what differs is the network
 RECIPE: Recipe = {
-    "input": {"channels": ["u", "v", "magnitude"], "normalise": "median_rms"},
-    "augment": {
-        "motionmix": 0.0,
-        "flip": True,
-        "shift_px": 2,
-        "scale": 0.1,
-        "rotate_deg": 5.0,  # left out on published maps
-    },
-    "loss": {"gamma": 0.0, "class_weight_power": 0.75, "label_smoothing": 0.1},
-    "training": {
-        "epochs": 24,
-        "batch": 64,
-        "lr": 2e-3,
-        "schedule": "cosine",
-        "warmup_epochs": 3,
-        "ema": 0.99,
-    },
+    **recipe(
+        *("u", "v", "magnitude"),
+        augment={"flip": True, "shift_px": 2, "scale": 0.1, "rotate_deg": 5.0},
+        loss={"class_weight_power": 0.75, "label_smoothing": 0.1},
+        epochs=24,
+        batch=64,
+        lr=2e-3,
+        schedule="cosine",
+        warmup_epochs=3,
+        ema=0.99,
+    ),
     "evaluation": {"tta_flip": True, "tta_shift_px": 1},
 }
 

@@ -4,24 +4,22 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropout, Dropped, Linear
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.models.networks.backbone import recipe
+from hmrm_lab.registry import Card, systems
 
 FILTERS = (6, 16)  # of the two convolutions of a stream
 KERNEL = 5
 HIDDEN = 1024
 
-RECIPE: Recipe = {
-    "input": {"channels": ["u", "v"], "normalise": "none"},
-    "augment": {"motionmix": 0.0},
-    "loss": {"gamma": 0.0},
-    "training": {
-        "epochs": 40,
-        "batch": 64,
-        "optimizer": "adam",
-        "lr": 1e-4,
-        "weight_decay": 0.0,
-    },
-}
+RECIPE = recipe(
+    *("u", "v"),
+    normalise="none",
+    epochs=40,
+    batch=64,
+    optimizer="adam",
+    lr=1e-4,
+    weight_decay=0.0,
+)
 
 CARD = Card(
     takes="flow maps",
@@ -71,5 +69,4 @@ class OffApexNet(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         features = self.streams(maps.contiguous(memory_format=torch.channels_last))
-        logits: Tensor = self.classifier(features)
-        return logits[:, None]
+        return self.classifier(features)[:, None]

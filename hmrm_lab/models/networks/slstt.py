@@ -6,21 +6,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import (
-    Dropped,
-    Features,
-    Heads,
-    Layers,
-    Linear,
-    TransformerBlock,
-    patches,
-)
-from hmrm_lab.models.networks.plain_recipe import PLAIN
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.models.layers import Dropped, Features, Heads, Layers, Linear
+from hmrm_lab.models.networks.backbone import MAP_RECIPE
+from hmrm_lab.models.transformer import TransformerBlock, patches
+from hmrm_lab.registry import Card, systems
 
 PATCHES = 4  # along a side
-
-RECIPE: Recipe = PLAIN
 
 CARD = Card(
     takes="flow maps",
@@ -38,7 +29,7 @@ CARD = Card(
 )
 
 
-@systems.register("slstt", recipe=RECIPE, source="Zhang et al. 2022", card=CARD)
+@systems.register("slstt", recipe=MAP_RECIPE, source="Zhang et al. 2022", card=CARD)
 class SLSTT(nn.Module):
     """Patches of each flow map meet in a transformer, the maps meet over time.
 

@@ -4,22 +4,20 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropped
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.models.networks.backbone import recipe
+from hmrm_lab.registry import Card, systems
 
 STREAMS = (3, 5, 8)  # filters of the three parallel streams
 
-RECIPE: Recipe = {
-    "input": {"channels": ["u", "v", "strain"], "normalise": "none"},
-    "augment": {"motionmix": 0.0},
-    "loss": {"gamma": 0.0},
-    "training": {
-        "epochs": 800,
-        "batch": 256,
-        "optimizer": "adam",
-        "lr": 5e-5,
-        "weight_decay": 0.0,
-    },
-}
+RECIPE = recipe(
+    *("u", "v", "strain"),
+    normalise="none",
+    epochs=800,
+    batch=256,
+    optimizer="adam",
+    lr=5e-5,
+    weight_decay=0.0,
+)
 
 
 CARD = Card(
