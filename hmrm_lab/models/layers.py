@@ -1,4 +1,4 @@
-"""Layers and option types that systems share.
+"""Layers, option types and the interface of estimators that systems share.
 
 `Linear` and `Dropout` have the meaning of torch's and are never slower on the CPU: products go
 through oneDNN where torch has it, as exact in float32 as MKL's and faster on processors that MKL
@@ -122,18 +122,17 @@ Inputs = NDArray[Any]
 
 @runtime_checkable
 class Estimator(Protocol):
-    """A system that learns from all training clips at once.
+    """A system that learns from all training clips at once, without epochs.
 
     Its builder takes the number of classes, and its settings as keyword arguments. `state_dict`
-    holds all that was learnt, as tensors, so that a fitted system is stored without any code in
-    the file.
+    holds everything learnt, as tensors.
 
     Shapes
     ------
     inputs : (n, C, H, W) float32 flow maps with the channels asked for, normalised, or
         (n, T, S, S) uint8 gray clips; the card says which
     labels : (n,)
-    persons : `dataset/subject` of each clip, for choices on other people than those learnt from
+    persons : `dataset/subject` of each clip, for choices on held-out subjects
     probabilities : (n, K) float32, each clip by itself
     """
 
@@ -144,78 +143,55 @@ class Estimator(Protocol):
     def state_dict(self) -> dict[str, Tensor]: ...
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take a fitted state over; `RuntimeError` if a tensor is missing or of another shape."""
+        """Load a fitted state; raise `RuntimeError` if a tensor is missing or of another shape."""
 
 
 Features = Annotated[int, Field(ge=1, le=1024)]  # numbers of a token, filters of a layer
 Layers = Annotated[int, Field(ge=1, le=64)]
-Heads = Annotated[int, Field(ge=1, le=64)]  # how many fit is for the width to say
-Dropped = Annotated[float, Field(ge=0, lt=1)]  # share that dropout and its like take away
+Heads = Annotated[int, Field(ge=1, le=64)]  # the width limits them further
+Dropped = Annotated[float, Field(ge=0, lt=1)]  # share that dropout removes
 
-Blocks = Annotated[int, Field(ge=1, le=448)]  # along a side; how many fit is for the map to say
+Blocks = Annotated[int, Field(ge=1, le=448)]  # along a side; the map limits them further
 Bins = Annotated[int, Field(ge=1, le=360)]  # of directions
 Radius = Annotated[int, Field(ge=1, le=448)]  # pixels or frames
-InnerFolds = Annotated[int, Field(ge=2)]  # groups of training persons, for choices among them
+InnerFolds = Annotated[int, Field(ge=2)]  # groups of training subjects
 
 
-@runtime_checkable
-class MultiTask(Protocol):
-    """A network with `forward` as every system has it, and this for its training.
+Descriptor = Callable[[Inputs], Floats]  # one clip's input to (F,) float32
+CACHED = 4096  # descriptors of clips kept in a process; 80 MB of the longest
 
-    It is one pass: the logits are those that `forward` gives, and the loss is of the same maps.
-
-    Shapes
-    ------
-    maps : (B, C, H, W)
-    returns : logits (B, scales, K), and the extra loss (), already weighted, a mean over clips
-    """
-
-    def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor | float]: ...
+_cached: "OrderedDict[str, Floats]" = OrderedDict()
+_bypassed: ContextVar[bool] = ContextVar("bypassed", default=False)
 
 
-def forward_tasks(network: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor | float]:
-    """The logits of any network, and its extra loss: 0 where it has none."""
-    if isinstance(network, MultiTask):
-        return network.forward_tasks(maps)
-    return network(maps), 0.0
+def cached_descriptor(describe: "partial[Floats]") -> Descriptor:
+    """Compute a descriptor once for each clip.
 
-
-Describe = Callable[[Inputs], Floats]  # one clip's input to (F,) float32
-REMEMBERED = 4096  # descriptions kept in a process; 80 MB of the longest
-
-_known: "OrderedDict[str, Floats]" = OrderedDict()
-_anew: ContextVar[bool] = ContextVar("anew", default=False)
-
-
-def remembered(describe: "partial[Floats]") -> Describe:
-    """The same description, computed once for a clip.
-
-    It is found by the clip's own pixels and by the settings, so that no fold can hand anything to
-    another.
+    It is found by the clip's own pixels and by the settings, so that nothing passes between folds.
     """
     settings = f"{describe.func.__qualname__} {sorted(describe.keywords.items())}"
 
     @wraps(describe.func)
-    def known(clip: Inputs) -> Floats:
-        if _anew.get():
+    def cached(clip: Inputs) -> Floats:
+        if _bypassed.get():
             return describe(clip)
         digest = hashlib.sha256(f"{settings} {clip.shape} {clip.dtype.str}".encode())
         digest.update(np.ascontiguousarray(clip).tobytes())
         name = digest.hexdigest()
-        if name not in _known:
-            _known[name] = describe(clip)
-            while len(_known) > REMEMBERED:
-                _known.popitem(last=False)
-        return _known[name]
+        if name not in _cached:
+            _cached[name] = describe(clip)
+            while len(_cached) > CACHED:
+                _cached.popitem(last=False)
+        return _cached[name]
 
-    return known
+    return cached
 
 
 @contextmanager
-def described_anew() -> Iterator[None]:
-    """Within it every description is computed, and none is kept: for timing."""
-    before = _anew.set(True)
+def bypass_cache() -> Iterator[None]:
+    """Compute every descriptor again and cache none, for timing."""
+    before = _bypassed.set(True)
     try:
         yield
     finally:
-        _anew.reset(before)
+        _bypassed.reset(before)

@@ -6,7 +6,7 @@ from conftest import quick_config
 from torch import nn
 
 from hmrm_lab.models.layers import Dropout, Linear, in_bfloat16
-from hmrm_lab.training.learner import WeightAverage, build_learner
+from hmrm_lab.training.learner import average_weights, build_learner
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (5, 3), (2, 7, 3), (64, 16, 3)])
@@ -92,5 +92,5 @@ def test_a_setting_puts_all_linear_layers_of_a_training_in_bfloat16() -> None:
     layers = [layer for layer in short.modules() if isinstance(layer, Linear)]
     assert layers and all(layer.rounds for layer in layers)
     assert not any(layer.rounds for layer in plain.modules() if isinstance(layer, Linear))
-    averaged = WeightAverage(short, 0.9).model
+    averaged = average_weights(short, 0.9).module
     assert all(layer.rounds for layer in averaged.modules() if isinstance(layer, Linear))

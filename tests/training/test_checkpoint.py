@@ -103,12 +103,16 @@ def damage(how: str, file: Path) -> None:
     elif how == "no story":
         write_tensors(file, tensors, {})
     elif how == "a tensor is missing":
-        write_tensors(file, {k: v for k, v in tensors.items() if k != "exp_avg.0"}, header)
+        write_tensors(
+            file, {k: v for k, v in tensors.items() if k != "optimizer.0.exp_avg"}, header
+        )
     elif how == "another shape":
         name = next(iter(tensors))
         write_tensors(file, tensors | {name: torch.zeros(1, 1, 1)}, header)
     elif how == "another value":
-        write_tensors(file, tensors | {"exp_avg.0": tensors["exp_avg.0"] + 1e-3}, header)
+        write_tensors(
+            file, tensors | {"optimizer.0.exp_avg": tensors["optimizer.0.exp_avg"] + 1e-3}, header
+        )
     elif how == "another kind of number":
         write_tensors(file, tensors | {"random.cpu": tensors["random.cpu"].float()}, header)
     elif how == "a story of nothing":

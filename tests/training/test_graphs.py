@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.training import learner
-from hmrm_lab.training.graphs import FIRST_AS_IT_IS, RecordedGradients
+from hmrm_lab.training.graphs import WARM_UP, RecordedGradients
 from hmrm_lab.training.trainer import Fitted, fit
 
 
@@ -42,7 +42,7 @@ def test_gradients_are_those_of_a_plain_backward_pass() -> None:
         list(model.parameters()),
         recorder,
     )
-    for turn in range(3 * FIRST_AS_IT_IS):
+    for turn in range(3 * WARM_UP):
         for size in (5, 2):  # as the last batch of an epoch is smaller
             maps, labels = torch.randn(size, 3), torch.randint(0, 2, (size,))
             loss = step(maps, labels)
@@ -55,7 +55,7 @@ def test_gradients_are_those_of_a_plain_backward_pass() -> None:
                 for parameter, gradient in zip(model.parameters(), found, strict=True):
                     parameter.sub_(gradient, alpha=0.1)
     assert recorder.recorded == 2
-    assert recorder.replayed == 4 * FIRST_AS_IT_IS
+    assert recorder.replayed == 4 * WARM_UP
 
 
 def test_a_training_does_not_notice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_a_training_does_not_notice(monkeypatch: pytest.MonkeyPatch) -> None:
             lambda maps, labels: loss_of(model(maps), labels), parameters, Recorder(parameters)
         )
 
-    monkeypatch.setattr(learner, "_gradients", recorded)
+    monkeypatch.setattr(learner, "gradients_of", recorded)
     assert fit(config, flowset, seed=0).losses == plain.losses
     assert same_weights(fit(config, flowset, seed=0), plain)
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from conftest import make_flowset, quick_config
 
-import hmrm_lab.training.pretrained as pretrained
 from hmrm_lab.config import ExperimentConfig, load_config, override
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
@@ -15,6 +14,7 @@ from hmrm_lab.preparation.motion import _estimator
 from hmrm_lab.records import PX, RELATIVE
 from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.training import pretrained, trainer
 from hmrm_lab.training.pretrained import starting_weights
 from hmrm_lab.training.trainer import fit
 
@@ -31,7 +31,7 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(config.data.name)
         return make_flowset(seed=5)
 
-    monkeypatch.setattr(pretrained, "load_flowset", load)
+    monkeypatch.setattr(trainer, "load_flowset", load)
     return asked
 
 
@@ -143,7 +143,7 @@ def test_maps_of_another_size_are_refused() -> None:
 def test_drawn_faces_are_normalised_as_the_maps_that_follow(drawn: list[str]) -> None:
     config = quick_config("mlp", *FIRST, "augment.rotate_deg=0")
     pixels, relative, again = (
-        pretrained.pretrained_weights(config, 0, 28, unit) for unit in (PX, RELATIVE, PX)
+        trainer.pretrained_weights(config, 0, 28, unit) for unit in (PX, RELATIVE, PX)
     )
     assert len(drawn) == 2  # the third is read
     different = [name for name in pixels if not torch.equal(pixels[name], relative[name])]

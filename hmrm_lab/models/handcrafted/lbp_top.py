@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.handcrafted.described import OF_CLIPS, block_numbers, described_clips
+from hmrm_lab.models.handcrafted.svm import linear_svm
 from hmrm_lab.models.layers import Blocks, Estimator, InnerFolds, Inputs, Radius
 from hmrm_lab.records import Floats, Ints
-from hmrm_lab.registry import Card, systems
+from hmrm_lab.registry import Card, Recipe, systems
+
+OF_CLIPS: Recipe = {"augment": {"motionmix": 0.0}}  # for systems that read no maps
 
 CARD = Card(
     takes="clip",
@@ -40,7 +42,7 @@ def lbp_top(
 ) -> Estimator:
     """Uniform patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
     describe = partial(three_planes, blocks=blocks, radius=radius, radius_t=radius_t)
-    return described_clips(describe, classes, inner_folds)
+    return linear_svm(describe, classes, inner_folds)
 
 
 def three_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:
@@ -131,6 +133,25 @@ def uniform_labels() -> Ints:
             labels[code] = known
             known += 1
     return labels
+
+
+def block_numbers(height: int, width: int, blocks: int, *, option: str = "model.blocks") -> Ints:
+    """The block of every pixel, row by row from 0: (`height`, `width`), 0..blocks^2 - 1."""
+    check_blocks(height, width, blocks, option=option)
+    rows, columns = (np.arange(side) * blocks // side for side in (height, width))
+    return np.asarray(rows[:, None] * blocks + columns[None], dtype=np.int64)
+
+
+def check_blocks(
+    height: int, width: int, blocks: int, *, option: str = "model.blocks", least: int = 1
+) -> None:
+    """A `ConfigError` that names `option` where a block has less than `least` pixels a side."""
+    if blocks * least > min(height, width):
+        of = "" if least == 1 else f" of at least {least} pixels"
+        raise ConfigError(
+            f"{blocks} blocks{of} a side do not fit {width} x {height} pixels",
+            mend=f"set a smaller {option}",
+        )
 
 
 def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:

@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from hmrm_lab.models.handcrafted.described import DescribedSVM, block_numbers
-from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
+from hmrm_lab.models.handcrafted.lbp_top import block_numbers
+from hmrm_lab.models.handcrafted.svm import NestedSVM
 from hmrm_lab.models.layers import Bins, Blocks, Estimator, InnerFolds, Inputs
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import Card, Recipe, systems
@@ -40,7 +40,7 @@ def mdmo(
 ) -> Estimator:
     """The main flow of `grid` x `grid` regions, in a support vector machine."""
     describe = partial(main_directions, grid=grid, bins=bins)
-    return DescribedSVM(describe, NestedSVM("rbf", classes, inner_folds=inner_folds))
+    return NestedSVM(describe, "rbf", classes, inner_folds=inner_folds)
 
 
 def main_directions(motion: Inputs, *, grid: int, bins: int) -> Floats:

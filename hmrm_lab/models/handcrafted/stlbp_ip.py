@@ -4,18 +4,20 @@ from functools import partial
 
 import numpy as np
 
-from hmrm_lab.models.handcrafted.described import OF_CLIPS, check_blocks, described_clips
 from hmrm_lab.models.handcrafted.lbp_top import (
+    OF_CLIPS,
     TIE,
     UNIFORM,
     Radii,
     T,
     X,
     block_histograms,
+    check_blocks,
     codes_of,
     pattern_codes,
     uniform_labels,
 )
+from hmrm_lab.models.handcrafted.svm import linear_svm
 from hmrm_lab.models.layers import Blocks, Estimator, InnerFolds, Inputs, Radius
 from hmrm_lab.records import Floats, Ints
 from hmrm_lab.registry import Card, systems
@@ -44,7 +46,7 @@ def stlbp_ip(
 ) -> Estimator:
     """Patterns of the projections of `blocks` x `blocks` of a clip, in a linear SVM."""
     describe = partial(projected_patterns, blocks=blocks, radius_t=radius_t)
-    return described_clips(describe, classes, inner_folds)
+    return linear_svm(describe, classes, inner_folds)
 
 
 def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
