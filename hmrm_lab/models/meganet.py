@@ -100,9 +100,9 @@ class MEGANet(nn.Module):
 
 @torch.no_grad()
 def attention_maps(model: nn.Module, pictures: Tensor) -> Tensor:
-    """Where MEGANet attends, from 0 to 1: the mean of its three maps, in the size of the first.
+    """Average the three attention maps of MEGANet, 0..1, in the size of the first.
 
-    Read without dropout and with the averages of batch normalisation, whatever mode it is in.
+    The model is evaluated in evaluation mode.
 
     Shapes
     ------
@@ -134,19 +134,14 @@ def attention_maps(model: nn.Module, pictures: Tensor) -> Tensor:
     return torch.stack(same).mean(0)[:, 0]
 
 
-KERNEL = 7  # pixels that one weight of the map looks at, along a side
-TINY = 1e-6  # under the root, whose slope at zero is not finite; and where nothing changes
+KERNEL = 7  # pixels along a side
+TINY = 1e-6  # keeps the root differentiable and the mean above zero
 
 
 class GradientAttention(nn.Module):
-    """Features times 1 + A, where A in 0..1 is read from the size of their gradient.
+    """Multiply features by 1 + A, A in 0..1 from the size of their gradient. (B, D, H, W).
 
-    That size is divided by its mean over the map, so that a weak picture gets the attention of a
-    strong one.
-
-    Shapes
-    ------
-    features, returns : (B, D, H, W)
+    That size is divided by its mean over the map, so that contrast has no influence.
     """
 
     def __init__(self) -> None:
@@ -159,21 +154,16 @@ class GradientAttention(nn.Module):
         return features * (1 + self.weights(features))
 
     def weights(self, features: Tensor) -> Tensor:
-        """The attention map A, (B, 1, H, W)."""
+        """Compute the attention map A, (B, 1, H, W)."""
         size = gradient_size(features)
         relative = size / (size.mean((2, 3), keepdim=True) + TINY)
         return torch.sigmoid(self.weigh(relative))
 
 
 def gradient_size(maps: Tensor) -> Tensor:
-    """The length of Sobel's gradient at each pixel, over all maps together (root mean square).
+    """Compute the length of Sobel's gradient, change per pixel, as the RMS over all maps.
 
-    Borders are continued by their own values, so that the edge of a map is no edge of the face.
-
-    Shapes
-    ------
-    maps : (B, D, H, W)
-    returns : (B, 1, H, W), change per pixel
+    Borders are replicated. (B, D, H, W) to (B, 1, H, W).
     """
     padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
     across = (padded[..., 2:] - padded[..., :-2]) / 2  # (B, D, H + 2, W)

@@ -118,7 +118,12 @@ def restore(learner: Learner, tensors: dict[str, Tensor], state: dict[str, Any])
     if learner.averaged:
         learner.averaged.load_state_dict(_part(tensors, "averaged"))
     numbers = [number for group in state["groups"] for number in group["params"]]
-    moments = {number: _part(tensors, f"optimizer.{number}") for number in numbers}
+    moments = {
+        number: {
+            name: value.clone() for name, value in _part(tensors, f"optimizer.{number}").items()
+        }
+        for number in numbers
+    }  # copies, for the file may be replaced
     learner.optimizer.load_state_dict({"state": moments, "param_groups": state["groups"]})
     learner.schedule.load_state_dict(state["schedule"])
     learner.mix.provenance.update((a, b) for a, b in tensors["mix.provenance"].tolist())

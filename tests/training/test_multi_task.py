@@ -21,7 +21,7 @@ def deaf(config: ExperimentConfig, size: int) -> nn.Module:
     return model.train()
 
 
-def gradients_of(model: nn.Module, maps: Tensor, labels: Tensor) -> dict[str, Tensor]:
+def gradients(model: nn.Module, maps: Tensor, labels: Tensor) -> dict[str, Tensor]:
     config = quick_config("ammsm_temporal", *DEAF)
     step = gradients_of(config, model, MSWCE((1.0,)), "cpu")
     step(maps, labels)
@@ -33,7 +33,7 @@ def test_the_extra_loss_alone_moves_the_magnifier() -> None:
     maps, labels = torch.randn(4, 2, 28, 28), torch.tensor([0, 1, 2, 0])
     config = quick_config("ammsm_temporal", *DEAF)
     model = deaf(config, 28)
-    found = gradients_of(model, maps, labels)
+    found = gradients(model, maps, labels)
     assert all(found[n].abs().any() for n in found if n.startswith("magnifier"))
     assert not any(found[n].abs().any() for n in found if n.startswith("temporal"))
     _, extra = model.forward_tasks(maps)

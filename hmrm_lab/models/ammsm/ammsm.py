@@ -23,7 +23,14 @@ from hmrm_lab.models.ammsm.sparse_activation import (
 from hmrm_lab.models.ammsm.ssd import SsdBackend
 from hmrm_lab.models.ammsm.temporal_stream import SIDES, TemporalStream, select_tokens
 from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers, Linear
-from hmrm_lab.models.networks.backbone import Width, begin_as_he, count_filters, enlarge, recipe
+from hmrm_lab.models.networks.backbone import (
+    ADAMW,
+    Width,
+    begin_as_he,
+    count_filters,
+    enlarge,
+    recipe,
+)
 from hmrm_lab.models.networks.resnet import STAGES as FILTERS
 from hmrm_lab.models.networks.resnet import STEM, pooled_stem, stage
 from hmrm_lab.registry import Card, Recipe, systems
@@ -61,11 +68,10 @@ def _recipe(*channels: str) -> Recipe:
         loss={"class_weight_power": 0.75},
         epochs=20,
         batch=32,
-        optimizer="adamw",
         lr=2e-3,
-        weight_decay=0.05,
         schedule="cosine",
         warmup_epochs=2,
+        **ADAMW,
     )
 
 
@@ -80,13 +86,7 @@ def _card(*needs: str, departures: tuple[str, ...] = ()) -> Card:
 
 
 class SpatialStream(nn.Module):
-    """Features of the onset frame for the temporal tokens.
-
-    Shapes
-    ------
-    onset : (B, 1, S, S)
-    returns : (B, 49, `out`), row by row
-    """
+    """Features of the onset frame, for the temporal tokens. (B, 1, S, S) to (B, 49, D)."""
 
     def __init__(self, out: int, *, width: float) -> None:
         super().__init__()
@@ -250,10 +250,7 @@ systems.register(
 def surviving_tokens(model: AMMSM, maps: Tensor, choice: Choice | None = None) -> list[Tensor]:
     """Mark the tokens that each stage keeps, under this choice (default: the model's).
 
-    Shapes
-    ------
-    maps : (B, C, S, S), as the model is given them
-    returns : four of (B, side, side), side = 14, 7, 4, 2
+    Shapes: maps (B, C, S, S) to four masks (B, side, side), side = 14, 7, 4, 2.
     """
     chosen = choice or model.choice
     selections = select_tokens(magnified(model, maps, chosen.alpha).flow, chosen.ratios)

@@ -51,13 +51,7 @@ def magnification_loss(flow: Tensor, magnified: Magnified, alpha: float, price: 
 
 
 class UNet(nn.Module):
-    """Two levels down and two up, with skip connections (Ronneberger et al. 2015).
-
-    Shapes
-    ------
-    maps : (B, `channels`, S, S), S a multiple of 4
-    returns : (B, `out`, S, S)
-    """
+    """U-Net of two levels (Ronneberger et al. 2015). (B, C, S, S) to (B, out, S, S)."""
 
     def __init__(self, channels: int, out: int, *, width: int) -> None:
         super().__init__()

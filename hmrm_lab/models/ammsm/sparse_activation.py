@@ -57,13 +57,7 @@ def draw_choice() -> Choice:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Which tokens of each map are kept, the same number of all.
-
-    Shapes
-    ------
-    kept : (B, k), positions of tokens in rising order: row by row over the face
-    tokens : how many there are of each map
-    """
+    """The kept tokens of each map: positions (B, k) in rising order, of `tokens` in all."""
 
     kept: Tensor
     tokens: int

@@ -115,13 +115,7 @@ def _decay_matrix(total: Tensor) -> Tensor:
 
 
 def _states_before(given: Tensor, decay: Tensor) -> Tensor:
-    """Compute the state that each chunk begins with.
-
-    Shapes
-    ------
-    given : (S, c, H, N, P), added by each chunk
-    decay : (S, c, H), of the state before each chunk
-    """
+    """Compute the state that each chunk begins with, from the parts they add (S, c, H, N, P)."""
     states = [torch.zeros_like(given[:, 0])]
     for number in range(given.shape[1] - 1):
         states.append(decay[:, number, :, None, None] * states[-1] + given[:, number])
@@ -148,13 +142,7 @@ def _mamba_ssm(
 
 
 class SSD(nn.Module):
-    """Mamba-2's layer around the scan, without its convolution: the block has one over the map.
-
-    Shapes
-    ------
-    tokens : (S, L, D)
-    returns : (S, L, D)
-    """
+    """Mamba-2's layer around the scan, without its convolution. (S, L, D)."""
 
     def __init__(
         self, width: int, *, expand: int, head: int, state: int, reverse: bool, backend: SsdBackend
@@ -194,12 +182,7 @@ class SSD(nn.Module):
 class SSSDBlock(nn.Module):
     """Depth-wise convolution, SSD and feed-forward layer, each with a norm and a shortcut.
 
-    Tokens that are not kept have the convolution alone. `scan` are options of `SSD`.
-
-    Shapes
-    ------
-    tokens : (B, side^2, D), row by row
-    returns : the same
+    Tokens (B, side^2, D) that are not kept have the convolution alone. `scan` are options of `SSD`.
     """
 
     def __init__(

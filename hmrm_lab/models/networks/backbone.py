@@ -54,15 +54,10 @@ def recipe(
     }
 
 
-PICTURE_RECIPE = recipe(
-    *("u", "v", "strain"),
-    epochs=12,
-    batch=32,
-    optimizer="adam",
-    lr=2e-3,
-    weight_decay=0.0,
-    schedule="cosine",
-)
+ADAM = {"optimizer": "adam", "weight_decay": 0.0}
+ADAMW = {"optimizer": "adamw", "weight_decay": 0.05}
+
+PICTURE_RECIPE = recipe("u", "v", "strain", epochs=12, batch=32, lr=2e-3, schedule="cosine", **ADAM)
 """For networks whose authors never trained them on motion maps."""
 MAP_RECIPE = recipe(
     *("u", "v", "strain"),
@@ -70,23 +65,16 @@ MAP_RECIPE = recipe(
     loss={"class_weight_power": 0.75},
     epochs=40,
     batch=64,
-    optimizer="adamw",
     lr=1e-3,
-    weight_decay=0.05,
     schedule="cosine",
     warmup_epochs=4,
+    **ADAMW,
 )
 """For systems whose authors' settings are not public, or were made for other input."""
 
 
 class OnMaps(nn.Module):
-    """A network for pictures that reads enlarged maps.
-
-    Shapes
-    ------
-    maps : (B, C, H, W)
-    returns : (B, 1, K); the network gives (B, K) for pictures (B, C, side, side)
-    """
+    """A network for pictures that reads enlarged maps. (B, C, H, W) to (B, 1, K)."""
 
     def __init__(self, network: nn.Module, side: int) -> None:
         super().__init__()
@@ -127,12 +115,10 @@ def conv_norm(
 
 @torch.no_grad()
 def begin_as_he(network: nn.Module) -> None:
-    """Draw the weights of convolutions as He et al. 2015 do for ReLU; biases begin at zero.
-
-    `fan_out` is counted within a group, which torch's own function does not do.
-    """
+    """Draw the weights of convolutions as He et al. 2015 do for ReLU; biases begin at zero."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
+            # Within a group, as torch's own function does not count it.
             fan_out = layer.out_channels // layer.groups * layer.weight[0, 0].numel()
             nn.init.normal_(layer.weight, std=(2 / fan_out) ** 0.5)
             if layer.bias is not None:
@@ -204,11 +190,10 @@ def register_backbone(
 def load_own(network: nn.Module, weights: str, rename: Renaming = str) -> None:
     """Load the tensors of a safetensors file into a network; no file for an empty name.
 
-    Tensors are named as in the network, or as `rename` translates them; torchvision's names are
-    translated one by one, since a safetensors file does not keep their order. The last layers stay
-    as drawn: for a VGG all three linear ones. A first convolution for three colours is averaged
-    over them and scaled by 3 / C, so that its output keeps its size. A bias before batch
-    normalisation, as torchvision's VGGs have, is subtracted from the running mean.
+    Tensors are named as in the network, or as torchvision names them and `rename` translates. The
+    last layers stay as drawn: for a VGG all three linear ones. A first convolution for three
+    colours is averaged over them, times 3 / C. A bias before batch normalisation, as torchvision's
+    VGGs have, is subtracted from the running mean.
 
     Raises
     ------

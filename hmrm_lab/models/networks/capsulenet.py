@@ -20,13 +20,7 @@ SHARPNESS = 10.0  # lengths lie in 0..1, which a softmax could hardly tell apart
 TINY = 1e-8
 
 RECIPE = backbone.recipe(
-    *("u", "v", "strain"),
-    epochs=30,
-    batch=32,
-    optimizer="adam",
-    lr=1e-4,
-    weight_decay=0.0,
-    schedule="cosine",
+    "u", "v", "strain", epochs=30, batch=32, lr=1e-4, schedule="cosine", **backbone.ADAM
 )
 
 CARD = Card(
@@ -48,8 +42,8 @@ CARD = Card(
 class CapsuleNet(nn.Module):
     """ResNet18 to its third stage, two convolutions, primary capsules, one capsule per class.
 
-    The authors' kernels are 9x9 on a map of 28x28, which leaves 6x6 of each kind of capsule. On a
-    smaller map both the kernels and what they leave are smaller: 2x2 and 3x3 for 56 px.
+    The authors' kernels are 9x9 on a map of 28x28, which leaves 6x6 capsules of each kind; on a
+    smaller map both are smaller: 2x2 and 3x3 for 56 px.
 
     Shapes
     ------
@@ -94,13 +88,7 @@ class CapsuleNet(nn.Module):
 
 
 class ClassCapsules(nn.Module):
-    """Routing by agreement (Sabour et al., NIPS 2017), Procedure 1.
-
-    Shapes
-    ------
-    capsules : (B, I, 8)
-    returns : (B, K, 16)
-    """
+    """Routing by agreement (Sabour et al., NIPS 2017, Procedure 1). (B, I, 8) to (B, K, 16)."""
 
     def __init__(self, capsules: int, classes: int, routings: int) -> None:
         super().__init__()
@@ -120,11 +108,11 @@ class ClassCapsules(nn.Module):
 
 
 def _weighted(agreed: Tensor, votes: Tensor) -> Tensor:
-    """Votes (B, I, K, D), each capsule's shared out among the classes: (B, K, D)."""
+    """Sum votes (B, I, K, D), weighted by their shares among the classes: (B, K, D)."""
     return torch.einsum("bik,bikd->bkd", agreed.softmax(-1), votes)
 
 
 def squash(vectors: Tensor) -> Tensor:
-    """The same directions; lengths l become l^2 / (1 + l^2)."""
+    """Change the lengths l of vectors to l^2 / (1 + l^2)."""
     squared = vectors.square().sum(-1, keepdim=True)
     return vectors * squared / (1 + squared) / (squared + TINY).sqrt()

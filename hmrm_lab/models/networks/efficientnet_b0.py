@@ -37,13 +37,7 @@ CARD = Card(
 
 
 class EfficientNetB0(nn.Module):
-    """Stem, sixteen inverted bottlenecks, a 1x1 convolution, mean over the map, a linear layer.
-
-    Shapes
-    ------
-    pictures : (B, C, H, W), 32 px a side or more
-    returns : (B, `classes`)
-    """
+    """Stem, sixteen inverted bottlenecks, 1x1 convolution, mean, linear. (B, C, H, W) to (B, K)."""
 
     def __init__(
         self, channels: int, classes: int, *, width: float = 1.0, dropout: float = 0.2
@@ -71,13 +65,7 @@ class EfficientNetB0(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """Widen, convolve each filter on its own, gate, narrow; added to what came in, if it fits.
-
-    Shapes
-    ------
-    given : (B, `given`, H, W)
-    returns : (B, `filters`, H / stride, W / stride)
-    """
+    """Widen, convolve depth-wise, gate, narrow; with a shortcut if shapes agree. (B, F, H, W)."""
 
     def __init__(
         self, given: int, filters: int, expansion: int, kernel: int, *, stride: int
@@ -102,12 +90,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class Gate(nn.Module):
-    """Squeeze and excitation: each filter is weighted by what all of them see on average.
-
-    Shapes
-    ------
-    given, returns : (B, `filters`, H, W)
-    """
+    """Squeeze and excitation: filters weighted by the means of all. (B, F, H, W)."""
 
     def __init__(self, filters: int, squeezed: int) -> None:
         super().__init__()

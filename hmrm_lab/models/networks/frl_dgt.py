@@ -28,10 +28,10 @@ CARD = Card(
 
 @systems.register("frl_dgt", recipe=MAP_RECIPE, source="Zhai et al. 2023", card=CARD)
 class FRLDGT(nn.Module):
-    """A displacement that learns with the classifier, then local, global and full-face fusion.
+    """A learnt displacement, then local, global and full-face fusion by attention.
 
-    Local: the four sub-regions of a core region attend to each other. Global: the four core
-    regions do, each as the mean of its sub-regions. Full face: the patches of the whole map do.
+    Local: among the four sub-regions of a core region. Global: among the four core regions, each
+    the mean of its sub-regions. Full face: among the patches of the whole map.
 
     Shapes
     ------
@@ -74,7 +74,7 @@ class FRLDGT(nn.Module):
         self.head = nn.Linear(2 * width, classes)
 
     def displacement(self, maps: Tensor) -> Tensor:
-        """The motion that the fusions read: the map and what was learnt to be added to it."""
+        """Add the learnt correction to a map."""
         return maps + self.correction(maps)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class FRLDGT(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Tokens are mixed by a linear layer first, and then attend to each other. (B, T, D)."""
+    """A linear layer across tokens, then attention among them. (B, T, D)."""
 
     def __init__(self, tokens: int, width: int, *, depth: int, heads: int, dropout: float) -> None:
         super().__init__()

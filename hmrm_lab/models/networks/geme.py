@@ -31,12 +31,9 @@ CARD = Card(
 
 @systems.register("geme", recipe=RECIPE, source="Nie et al. 2021", card=CARD)
 class GEME(nn.Module):
-    """Two streams of residual stages; after each, the second is added to the first through a 1x1.
+    """Two streams of residual stages; after each the second is added to the first by a 1x1.
 
-    Shapes
-    ------
-    maps : (B, C, H, H) of any `size`
-    returns : (B, 1, K); K = `classes`
+    Shapes: maps (B, C, H, H) of any `size` to logits (B, 1, K).
     """
 
     def __init__(

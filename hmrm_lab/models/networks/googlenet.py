@@ -40,13 +40,7 @@ CARD = Card(
 
 
 class GoogLeNet(nn.Module):
-    """Stem, nine inception blocks, mean over the map, one linear layer.
-
-    Shapes
-    ------
-    pictures : (B, C, H, W), 32 px a side or more
-    returns : (B, `classes`)
-    """
+    """Stem, nine inception blocks, mean over the map, linear layer. (B, C, H, W) to (B, K)."""
 
     def __init__(
         self, channels: int, classes: int, *, width: float = 1.0, dropout: float = 0.4
@@ -76,15 +70,9 @@ class GoogLeNet(nn.Module):
 
 
 class Inception(nn.Module):
-    """Four ways side by side: 1x1, 3x3, 3x3, and a pooling; the latter three with a 1x1 too.
+    """Four parallel ways: 1x1; 1x1 and 3x3, twice; pooling and 1x1. (B, F, H, W).
 
-    `published` has the filters of: the 1x1; the 3x3 and the 1x1 before it, which comes first; the
-    same for the other 3x3; the 1x1 after the pooling.
-
-    Shapes
-    ------
-    given : (B, `given`, H, W)
-    returns : (B, `filters`, H, W)
+    `published` has the filters of these convolutions, in this order.
     """
 
     def __init__(self, given: int, published: Branches, width: float) -> None:

@@ -1,4 +1,4 @@
-"""The baseline that a system with an idea has to beat: a perceptron over regions of the map."""
+"""The baseline: a perceptron over regions of the map."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ from hmrm_lab.models.layers import Dropout, Dropped, Features, Linear
 from hmrm_lab.models.networks.backbone import recipe
 from hmrm_lab.registry import Card, Recipe, systems
 
-# HMRM's in the default preset, without what has no meaning here: what differs is the network
+# HMRM's default preset without what has no meaning here
 RECIPE: Recipe = {
     **recipe(
         *("u", "v", "magnitude"),
@@ -51,12 +51,11 @@ REGIONS = {
 
 @systems.register("mlp", recipe=RECIPE, source="hmrm-lab", card=CARD)
 class RegionMLP(nn.Module):
-    """Each region through one layer with shared weights, all of them through another, an answer.
+    """A shared layer for each region, a layer for all of them, and a linear head.
 
     The regions are HMRM's: 4 core regions at half resolution, then 16 sub-regions, four of each
-    core region in turn. No region sees another before the second layer, which knows every region
-    by its place. The recipe is that of HMRM in the default preset without MotionMix and without
-    heads per granularity, chosen beforehand and not by trial.
+    core region in turn. The recipe is HMRM's default preset without MotionMix and without heads
+    per granularity, not tuned.
 
     Shapes
     ------
@@ -88,7 +87,7 @@ class RegionMLP(nn.Module):
         self.head = nn.Linear(hidden, classes)
 
     def tokens(self, maps: Tensor) -> Tensor:
-        """The regions as they are read. (B, R, 49 P C), R = 4, 16 or 20; P as `split_regions`."""
+        """Flatten the regions. (B, R, 49 P C), R = 4, 16 or 20; P as in `split_regions`."""
         coarse, fine = split_regions(maps)
         chosen = {"core": [coarse], "sub": [fine], "both": [coarse, fine]}[self.regions]
         return torch.cat(chosen, dim=1).flatten(2)

@@ -98,10 +98,9 @@ class InvertedResidual(nn.Module):
 
 
 class MobileViTBlock(nn.Module):
-    """A pixel attends to the pixels at its own place in all other patches. (B, C, H, W).
+    """Each pixel attends to the pixels at its position in all other patches. (B, C, H, W).
 
-    Neighbours within a patch meet in the convolutions before and after, so that in the end every
-    pixel has seen every other.
+    The convolutions before and after mix the pixels of a patch.
     """
 
     def __init__(self, channels: int, width: int, depth: int, *, dropout: float) -> None:
@@ -129,14 +128,14 @@ class MobileViTBlock(nn.Module):
 
 
 def split_places(grid: Tensor) -> Tensor:
-    """One sequence per place within a patch. (B, D, H, H) to (4 B, (H / 2)^2, D)."""
+    """Make a sequence of each position within a patch. (B, D, H, H) to (4 B, (H / 2)^2, D)."""
     half = grid.shape[-1] // PATCH
     parts = grid.unflatten(3, (half, PATCH)).unflatten(2, (half, PATCH))  # (B, D, h, 2, w, 2)
     return parts.permute(0, 3, 5, 2, 4, 1).flatten(3, 4).flatten(0, 2)
 
 
 def fold_places(sequences: Tensor, side: int) -> Tensor:
-    """The inverse of `split_places`."""
+    """Invert `split_places`."""
     half = side // PATCH
     parts = sequences.unflatten(1, (half, half)).unflatten(0, (-1, PATCH, PATCH))
     return parts.permute(0, 5, 3, 1, 4, 2).flatten(4, 5).flatten(2, 3)

@@ -24,13 +24,7 @@ CARD = Card(
 
 
 class ResNet(nn.Module):
-    """Stem, four stages that halve the map, mean over the map, one linear layer.
-
-    Shapes
-    ------
-    pictures : (B, C, H, W), 32 px a side or more
-    returns : (B, `classes`)
-    """
+    """Stem, four stages that halve the map, mean, linear layer. (B, C, H, W) to (B, K)."""
 
     def __init__(
         self,
@@ -81,14 +75,9 @@ def stage(
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions, or 1x1, 3x3, 1x1 as a bottleneck, with a shortcut.
+    """Two 3x3 convolutions, or 1x1, 3x3, 1x1 as a bottleneck, with a shortcut. (B, F, H, W).
 
-    The shortcut is the identity, or a 1x1 convolution where the shape changes.
-
-    Shapes
-    ------
-    given : (B, `given`, H, W)
-    returns : (B, `filters`, H / stride, W / stride), four times the filters for a bottleneck
+    The shortcut is a 1x1 convolution where the shape changes; a bottleneck has 4 F filters.
     """
 
     def __init__(self, given: int, filters: int, *, stride: int, bottleneck: bool) -> None:

@@ -31,11 +31,10 @@ CARD = Card(
 
 @systems.register("slstt", recipe=MAP_RECIPE, source="Zhang et al. 2022", card=CARD)
 class SLSTT(nn.Module):
-    """Patches of each flow map meet in a transformer, the maps meet over time.
+    """A transformer over the patches of each flow map, then an aggregator over time.
 
-    The short range is within a patch, which one layer reads whole; the long range is between
-    patches, by attention to a class token. The aggregator is an LSTM that answers with its last
-    state, or the mean.
+    The short range is within a patch, the long range between patches, by a class token. The
+    aggregator is an LSTM, read at its last state, or the mean.
 
     Shapes
     ------

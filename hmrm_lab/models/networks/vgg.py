@@ -28,13 +28,7 @@ CARD = Card(
 
 
 class VGG(nn.Module):
-    """A network as published with `batch_norm=False`.
-
-    Shapes
-    ------
-    pictures : (B, C, `side`, `side`)
-    returns : (B, `classes`)
-    """
+    """VGG, as published with `batch_norm=False`. (B, C, side, side) to (B, K)."""
 
     def __init__(
         self,
@@ -73,7 +67,7 @@ class VGG(nn.Module):
 
 
 def _convolution(given: int, filters: int, batch_norm: bool) -> list[nn.Module]:
-    """A bias before batch normalisation would do nothing; published ones join its mean."""
+    """Make a convolution and ReLU; a bias before batch normalisation would have no effect."""
     layers: list[nn.Module] = [nn.Conv2d(given, filters, 3, padding=1, bias=not batch_norm)]
     if batch_norm:
         layers.append(nn.BatchNorm2d(filters))
