@@ -127,26 +127,6 @@ def test_blocks_that_do_not_fit_are_refused_in_one_sentence() -> None:
         main_directions(motion[:2], grid=29, bins=8)
 
 
-def test_completed_patterns_tell_what_signs_do_not() -> None:
-    """Twice the contrast at half the picture: the same signs, other magnitudes."""
-    rng = np.random.default_rng(4)
-    clip = 128 + rng.normal(0, 10, (6, 20, 20)).round()
-    strong = clip.copy()
-    strong[:, :10] = 128 + 2 * (clip[:, :10] - 128)
-    inner = (slice(None), slice(0, 1))
-    signs, others = (
-        three_planes(one.astype(np.uint8), blocks=4, radius=1, radius_t=1).reshape(3, 4, 4, -1)
-        for one in (clip, strong)
-    )
-    assert (signs[inner] == others[inner]).all()
-    ours, theirs = (
-        completed_planes(one.astype(np.uint8), blocks=4, radius=1, radius_t=1)
-        for one in (clip, strong)
-    )
-    magnitudes = slice(16 * 59, 2 * 16 * 59)
-    assert not np.allclose(ours[magnitudes], theirs[magnitudes])
-
-
 def test_a_constant_flow_fills_one_bin_of_every_block() -> None:
     motion = np.zeros((3, 28, 28), np.float32)
     motion[0], motion[1], motion[2] = 3.0, 4.0, 0.5

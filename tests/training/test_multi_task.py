@@ -9,7 +9,7 @@ from training.test_graphs import Recorder
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.training.graphs import WARM_UP, RecordedGradients
 from hmrm_lab.training.learner import Learner, build_learner, build_model, gradients_of
-from hmrm_lab.training.losses import MSWCE, MultiTask, forward_tasks
+from hmrm_lab.training.losses import MSWCE, forward_tasks
 
 DEAF = ("model.dropout=0", "training.epochs=1")
 
@@ -42,14 +42,6 @@ def test_the_extra_loss_alone_moves_the_magnifier() -> None:
         torch.testing.assert_close(found[f"magnifier.{name}"], expected)
 
 
-def test_without_the_extra_loss_the_magnifier_of_a_deaf_network_stands_still() -> None:
-    torch.manual_seed(0)
-    maps, labels = torch.randn(4, 2, 28, 28), torch.tensor([0, 1, 2, 0])
-    model = deaf(quick_config("ammsm_temporal", *DEAF), 28)
-    nn.functional.cross_entropy(model(maps)[:, 0], labels).backward()
-    assert not any(p.grad.abs().any() for p in model.magnifier.parameters())
-
-
 def test_one_epoch_of_the_trainer_learns_both_tasks() -> None:
     torch.manual_seed(0)
     flowset = make_flowset()
@@ -60,16 +52,6 @@ def test_one_epoch_of_the_trainer_learns_both_tasks() -> None:
     loss = begun.run_epoch()
     assert loss > 1.5  # ln 3 of a head that says nothing, and the magnification
     assert all((p - before[n]).abs().any() for n, p in begun.model.magnifier.named_parameters())
-
-
-def test_networks_with_one_task_are_trained_as_before() -> None:
-    torch.manual_seed(0)
-    maps = torch.randn(4, 3, 28, 28)
-    model = build_model(quick_config("ststnet"), 28, 3).eval()
-    assert not isinstance(model, MultiTask)
-    logits, extra = forward_tasks(model, maps)
-    assert torch.equal(logits, model(maps))
-    assert extra == 0.0
 
 
 def test_the_second_task_is_kept_where_the_flow_is_fine_tuned() -> None:

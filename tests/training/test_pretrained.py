@@ -115,13 +115,6 @@ def test_all_folds_of_a_seed_share_it(drawn: list[str], tmp_path: Path) -> None:
     assert len(drawn) == 2, "once for each seed: no fold and no final model made its own"
 
 
-def test_the_data_have_no_part_in_it(drawn: list[str]) -> None:
-    config = quick_config("mlp", *FIRST)
-    fit(config, make_flowset(seed=1), seed=0)
-    fit(config, make_flowset(seed=2), seed=0)
-    assert len(drawn) == 1
-
-
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

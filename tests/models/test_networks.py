@@ -1,20 +1,167 @@
-"""Compared transformers and the perceptron: sizes, what attends to what, the order of tokens."""
+"""Compared networks: published sizes, what attends to what, the order of tokens."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from hmrm_lab.config import load_config
-from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.cost import count_parameters
+from hmrm_lab.models.networks.backbone import begin_as_he, count_filters, enlarge
+from hmrm_lab.models.networks.capsulenet import CapsuleNet, ClassCapsules, squash
+from hmrm_lab.models.networks.efficientnet_b0 import EfficientNetB0
 from hmrm_lab.models.networks.frl_dgt import FRLDGT
+from hmrm_lab.models.networks.googlenet import GoogLeNet
 from hmrm_lab.models.networks.htnet import HTNet
 from hmrm_lab.models.networks.mfdan import MFDAN
 from hmrm_lab.models.networks.mlp import RegionMLP
 from hmrm_lab.models.networks.mobilevit import MobileViT, fold_places, split_places
+from hmrm_lab.models.networks.off_apexnet import FILTERS, OffApexNet
+from hmrm_lab.models.networks.resnet import ResNet
 from hmrm_lab.models.networks.slstt import SLSTT
+from hmrm_lab.models.networks.ststnet import STREAMS, STSTNet
+from hmrm_lab.models.networks.vgg import VGG, VGG16, VGG19
 from hmrm_lab.models.transformer import Attention, blocks_of, from_blocks, patches
-from hmrm_lab.training.learner import build_model
+from hmrm_lab.registry import systems
+
+IMAGENET = (3, 1000)  # channels and classes
+PUBLISHED: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "VGG16": (lambda: VGG(*IMAGENET, convolutions=VGG16, side=224), 138_357_544),
+    "VGG19": (lambda: VGG(*IMAGENET, convolutions=VGG19, side=224), 143_667_240),
+    "ResNet18": (lambda: ResNet(*IMAGENET, blocks=(2, 2, 2, 2), bottleneck=False), 11_689_512),
+    "ResNet50": (lambda: ResNet(*IMAGENET, blocks=(3, 4, 6, 3), bottleneck=True), 25_557_032),
+    "EfficientNet-B0": (lambda: EfficientNetB0(*IMAGENET), 5_288_548),
+    "GoogLeNet": (lambda: GoogLeNet(*IMAGENET), 6_624_904),
+}
+
+
+def test_whole_networks_have_the_published_size() -> None:
+    for name, (build, parameters) in PUBLISHED.items():
+        with torch.device("meta"):
+            network = build()
+            assert network(torch.empty(2, 3, 224, 224)).shape == (2, 1000)
+        assert count_parameters(network) == parameters, name
+
+
+def test_filters_are_counted_in_eights() -> None:
+    assert [count_filters(count, 1.0) for count in (16, 24, 112, 1280)] == [16, 24, 112, 1280]
+    assert [count_filters(64, width) for width in (0.25, 0.3, 0.01)] == [16, 16, 8]
+
+
+def test_enlarging_keeps_what_is_constant_and_what_rises_evenly() -> None:
+    ramp = torch.arange(28.0).expand(1, 1, 28, 28)
+    larger = enlarge(ramp, 56)
+    assert larger.shape == (1, 1, 56, 56)
+    inner = larger[0, 0, 3, 1:-1]
+    torch.testing.assert_close(inner.diff(), torch.full((53,), 0.5))
+    torch.testing.assert_close(
+        enlarge(torch.full((1, 1, 28, 28), 3.0), 40), torch.full((1, 1, 40, 40), 3.0)
+    )
+
+
+@pytest.mark.parametrize("groups", [1, 64])
+def test_first_weights_keep_the_size_of_what_goes_backwards(groups: int) -> None:
+    """With half of the numbers cut off by ReLU, a gradient has as large a square as before."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(64, 64, 3, padding=1, groups=groups)
+    begin_as_he(layer)
+    given = torch.randn(8, 64, 16, 16, requires_grad=True)
+    arriving = torch.randn(8, 64, 16, 16) * (torch.rand(8, 64, 16, 16) < 0.5)
+    layer(given).backward(arriving)
+    assert given.grad is not None
+    assert given.grad[..., 2:-2, 2:-2].square().mean().item() == pytest.approx(1, rel=0.15)
+    assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("system", ["capsulenet", "geme", "googlenet", "resnet18", "vgg16"])
+@pytest.mark.parametrize("side", [32, 33, 50, 63, 64])
+def test_maps_may_be_enlarged_to_any_side(side: int, system: str) -> None:
+    with torch.device("meta"):
+        model = systems[system].build(3, 28, 3, side=side, width=0.125).eval()
+        assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
+
+
+def test_squash_keeps_directions_and_bounds_lengths() -> None:
+    torch.manual_seed(0)
+    vectors = 3 * torch.randn(50, 8)
+    squashed = squash(vectors)
+    lengths = vectors.norm(dim=1)
+    torch.testing.assert_close(squashed.norm(dim=1), lengths**2 / (1 + lengths**2))
+    torch.testing.assert_close(
+        torch.cosine_similarity(squashed, vectors), torch.ones(50), atol=1e-5, rtol=0
+    )
+    zero = torch.zeros(1, 8, requires_grad=True)
+    squash(zero).sum().backward()
+    assert zero.grad is not None
+    assert zero.grad.isfinite().all()
+
+
+def test_routing_is_procedure_one_written_out() -> None:
+    """Loops over clips, capsules and classes, as Sabour et al. 2017 write it."""
+    torch.manual_seed(0)
+    layer, capsules = ClassCapsules(5, 3, routings=3), 4 * torch.randn(2, 5, 8)
+    weight = layer.weight.detach().unflatten(-1, (3, 16))  # (I, 8, K, 16)
+    for row, clip in enumerate(capsules):
+        votes = [[clip[i] @ weight[i, :, k] for k in range(3)] for i in range(5)]
+        agreed = torch.zeros(5, 3)
+        for _ in range(3):
+            share = agreed.softmax(1)
+            output = [squash(sum(share[i, k] * votes[i][k] for i in range(5))) for k in range(3)]
+            change = [[votes[i][k] @ output[k] for k in range(3)] for i in range(5)]
+            agreed = agreed + torch.tensor(change)
+        torch.testing.assert_close(layer(capsules)[row], torch.stack(output))
+
+
+@pytest.mark.parametrize(("side", "kernel", "grid"), [(224, 9, 6), (112, 4, 4), (56, 2, 3)])
+def test_capsules_of_a_picture_are_the_published_ones(side: int, kernel: int, grid: int) -> None:
+    with torch.device("meta"):
+        model = CapsuleNet(3, 28, 3, side=side, width=1.0)
+        assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
+    assert model.primary.kernel_size == (kernel, kernel)
+    assert model.classes.weight.shape == (32 * grid**2, 8, 3 * 16)
+
+
+def test_parameters_are_the_published_two_and_two_thirds_of_a_million() -> None:
+    assert count_parameters(OffApexNet(2, 28, 3)) == 2_664_475
+
+
+def test_groups_are_two_streams_that_do_not_meet() -> None:
+    torch.manual_seed(0)
+    model = OffApexNet(2, 28, 3).eval()
+    maps = torch.randn(3, 2, 28, 28)
+    features = []
+    for channel in range(2):
+        stream = maps[:, channel : channel + 1]
+        for layer, filters in zip((model.streams[0], model.streams[3]), FILTERS, strict=True):
+            assert isinstance(layer, nn.Conv2d)
+            own = slice(channel * filters, (channel + 1) * filters)
+            stream = F.conv2d(stream, layer.weight[own], layer.bias[own], padding=2)
+            stream = F.max_pool2d(stream.relu(), 2)
+        features.append(stream.flatten(1))
+    torch.testing.assert_close(model.classifier(torch.cat(features, 1))[:, None], model(maps))
+
+
+def test_parameter_count_is_the_published_one() -> None:
+    assert count_parameters(STSTNet(3, 28, 3)) == 1683
+
+
+def test_one_convolution_is_three_parallel_streams() -> None:
+    torch.manual_seed(0)
+    model = STSTNet(3, 28, 3).eval()
+    conv, _, norm, pool, *_ = model.streams
+    assert isinstance(conv, nn.Conv2d)
+    maps = torch.randn(4, 3, 28, 28)
+    features, first = [], 0
+    for filters in STREAMS:
+        stream = nn.Conv2d(3, filters, kernel_size=3, padding=2)
+        stream.weight.data = conv.weight.data[first : first + filters]
+        stream.bias.data = conv.bias.data[first : first + filters]
+        features.append(stream(maps))
+        first += filters
+    pooled = nn.AvgPool2d(2)(pool(norm(torch.cat(features, 1).relu())))
+    torch.testing.assert_close(model.head(pooled.flatten(1))[:, None], model(maps))
+
 
 SMALL = {"width": 12, "repeats": (1, 1, 2)}
 
@@ -33,29 +180,6 @@ def test_htnet_has_the_published_parameters() -> None:
         published, areas = HTNet(3, 28, 3), HTNet(3, 28, 3, attention="areas")
     assert round(count_parameters(published) / 1e6, 1) == 139.6
     assert count_parameters(areas) == count_parameters(published) + 9
-
-
-def test_htnet_parameters_in_closed_form() -> None:
-    width, heads, repeats, channels = 18, 4, (1, 3, 2), 2
-    expected = channels * 49 * width + width  # patches
-    for level, count in enumerate(repeats):
-        d, h = width * 2**level, heads * 2**level
-        inner = h * (d // h)  # 16 of 18: what heads do not divide is lost
-        attention = 2 * d + 3 * d * inner + inner * d + d
-        feed_forward = 2 * d + 4 * d * d + 4 * d + 4 * d * d + d
-        expected += 1 + count * (attention + feed_forward)
-        if level < 2:
-            expected += 9 * d * 2 * d + 2 * d + 2 * 2 * d  # convolution, norm
-    expected += 2 * 4 * width + 3 * 4 * width + 3  # norm and head
-    model = HTNet(channels, 28, 3, width=width, heads=heads, repeats=repeats)
-    assert count_parameters(model) == expected
-
-
-def test_the_paper_preset_keeps_the_published_htnet() -> None:
-    config = load_config("paper", system="htnet")
-    with torch.device("meta"):
-        assert round(count_parameters(build_model(config, 28, 3)) / 1e6, 1) == 139.6
-    assert (config.training.epochs, config.training.batch, config.training.lr) == (800, 256, 5e-5)
 
 
 def queries_and_keys_matter(model: HTNet) -> bool:
@@ -87,18 +211,6 @@ def test_htnet_attends_within_areas() -> None:
         inner = layer.project_in.weight.shape[0] // 3
         assert layer.project_in.weight.grad[:inner].any()
     assert queries_and_keys_matter(small_htnet(attention="areas"))
-
-
-@pytest.mark.parametrize(("attention", "reached"), [("published", 1), ("areas", 4)])
-def test_first_level_of_htnet_stays_within_its_blocks(attention: str, reached: int) -> None:
-    level = small_htnet(attention=attention).levels[0]
-    tokens = torch.randn(1, 16, 12)
-    changed = tokens.clone()
-    changed[0, 0] += torch.randn(12)  # top left
-    moved = (level(changed) != level(tokens)).any(-1)[0].reshape(4, 4)
-    half = {1: 1, 4: 2}[reached]
-    assert moved[:half, :half].all()
-    assert moved.sum() == reached
 
 
 def test_blocks_and_patches_go_where_they_should() -> None:
@@ -221,20 +333,3 @@ def test_tokens_of_the_perceptron_are_core_regions_and_then_sub_regions() -> Non
     core_alone = RegionMLP(1, 28, regions="core").tokens(maps)
     sub_alone = RegionMLP(1, 28, regions="sub").tokens(maps)
     assert torch.equal(torch.cat([core_alone, sub_alone], 1), tokens)
-
-
-@pytest.mark.parametrize(
-    ("system", "override", "message"),
-    [
-        ("htnet", "model.heads=64", "64 heads do not fit into a width of 36"),
-        ("hmrm", "model.heads=3", "64 cannot be shared out among 3 heads"),
-        ("slstt", "model.frames=0", "frames: Input should be greater than or equal to 1"),
-        ("htnet", "model.attention=all", "attention"),
-        ("mlp", "model.regions=some", "regions"),
-    ],
-)
-def test_options_that_make_no_sense_are_one_sentence(
-    system: str, override: str, message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        build_model(load_config("default", system=system, overrides=[override]), 28, 3)
