@@ -42,16 +42,11 @@ def bi_woof(
 
 
 def weighted_orientations(motion: Inputs, *, blocks: int, bins: int) -> Floats:
-    """The histograms of one map.
+    """Compute the histograms of one map: (3, H, W), order (u, v, strain), to (blocks^2 * bins,).
 
     A pixel counts in its direction's bin by the length of its flow (the local weight); a block
-    counts by its mean strain (the global weight). Bin 0 begins at the direction of +u, and bins
-    follow towards +v, which is down.
-
-    Shapes
-    ------
-    motion : (3, H, W), order (u, v, strain)
-    returns : (blocks * blocks * bins,)
+    counts by its mean strain (the global weight). Bin 0 begins at +u, and bins follow towards +v,
+    which is down.
     """
     u, v, strain = np.asarray(motion, dtype=np.float64)
     height, width = u.shape

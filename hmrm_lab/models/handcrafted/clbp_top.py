@@ -51,7 +51,7 @@ def clbp_top(
 
 
 def completed_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:
-    """The histograms of one clip: (T, S, S) to (blocks * blocks * (3 * 2 * 59 + 2),).
+    """Compute the histograms of one clip: (T, S, S) to (blocks * blocks * (3 * 2 * 59 + 2),).
 
     Sign: whether a point is at least as bright as the pixel in the middle. Magnitude: whether it
     differs by at least the mean difference of this clip and plane. Centre: whether the pixel is at

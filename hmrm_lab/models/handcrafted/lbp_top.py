@@ -46,7 +46,7 @@ def lbp_top(
 
 
 def three_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:
-    """The histograms of one clip: (T, S, S) to (3 * blocks * blocks * 59,)."""
+    """Compute the histograms of one clip: (T, S, S) to (3 * blocks * blocks * 59,)."""
     volume = np.asarray(clip, dtype=np.float32)
     radii, labels = Radii(radius, radius_t), uniform_labels()
     tables = [
@@ -65,7 +65,7 @@ PLANES = ((Y, X), (T, X), (T, Y))  # XY, XT, YT: up and right
 
 @dataclass(frozen=True)
 class Radii:
-    """How far the points are, in pixels and in frames."""
+    """Distances of the points, in pixels and in frames."""
 
     space: int
     time: int
@@ -81,10 +81,10 @@ class Radii:
 def points_round(
     volume: Floats, plane: tuple[int, int], radii: Radii, margins: tuple[int, int, int]
 ) -> Iterator[Floats]:
-    """The eight points round every pixel that has all of them, less the pixel itself.
+    """Yield the differences of the eight points around every pixel that has all of them.
 
-    The first lies along the plane's second axis, the others follow against the sense of a clock if
-    the first axis points down. Points between pixels are interpolated linearly.
+    The first lies along the plane's second axis, the others follow counter-clockwise if the first
+    axis points down. Points between pixels are interpolated linearly.
 
     Shapes
     ------
@@ -109,13 +109,13 @@ def pattern_codes(
     radii: Radii,
     margins: tuple[int, int, int] | None = None,
 ) -> NDArray[np.int64]:
-    """The code 0..255 of every pixel within the margins; see `points_round`."""
+    """Compute the code 0..255 of every pixel within the margins; see `points_round`."""
     differences = points_round(volume, plane, radii, margins or radii.margins)
     return codes_of(difference >= -TIE for difference in differences)
 
 
 def codes_of(bits: Iterator[NDArray[np.bool_]]) -> NDArray[np.int64]:
-    """The number whose bits these are, the lowest first."""
+    """Combine bits to a number, the lowest first."""
     code: NDArray[np.int64] = np.asarray(
         sum(bit.astype(np.int64) << place for place, bit in enumerate(bits))
     )
@@ -124,7 +124,7 @@ def codes_of(bits: Iterator[NDArray[np.bool_]]) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=1)
 def uniform_labels() -> Ints:
-    """The label of every code, (256,): uniform ones 0..57 in their order, the others 58."""
+    """List the label of every code, (256,): uniform ones 0..57 in order, the others 58."""
     labels = np.full(2**POINTS, UNIFORM - 1, dtype=np.int64)
     known = 0
     for code in range(2**POINTS):
@@ -136,7 +136,7 @@ def uniform_labels() -> Ints:
 
 
 def block_numbers(height: int, width: int, blocks: int, *, option: str = "model.blocks") -> Ints:
-    """The block of every pixel, row by row from 0: (`height`, `width`), 0..blocks^2 - 1."""
+    """Number the block of every pixel, row by row: (`height`, `width`), 0..blocks^2 - 1."""
     check_blocks(height, width, blocks, option=option)
     rows, columns = (np.arange(side) * blocks // side for side in (height, width))
     return np.asarray(rows[:, None] * blocks + columns[None], dtype=np.int64)
@@ -145,7 +145,7 @@ def block_numbers(height: int, width: int, blocks: int, *, option: str = "model.
 def check_blocks(
     height: int, width: int, blocks: int, *, option: str = "model.blocks", least: int = 1
 ) -> None:
-    """A `ConfigError` that names `option` where a block has less than `least` pixels a side."""
+    """Raise `ConfigError` naming `option` where a block has less than `least` pixels a side."""
     if blocks * least > min(height, width):
         of = "" if least == 1 else f" of at least {least} pixels"
         raise ConfigError(
@@ -155,13 +155,7 @@ def check_blocks(
 
 
 def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:
-    """How often each label is in each block of the last two axes, as shares of the block.
-
-    Shapes
-    ------
-    labels : (T, H, W), 0..count-1
-    returns : (blocks, blocks, count) float32, each block sums to 1
-    """
+    """Compute the shares of labels in each block: (T, H, W) to (blocks, blocks, count) float32."""
     _, height, width = labels.shape
     block = block_numbers(height, width, blocks)
     counts = np.bincount((block[None] * count + labels).ravel(), minlength=blocks**2 * count)
@@ -170,7 +164,7 @@ def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:
 
 
 def check_size(shape: tuple[int, ...], margins: tuple[int, int, int]) -> None:
-    """A `ConfigError` where not one pixel has all its points."""
+    """Raise `ConfigError` where no pixel has all its points."""
     if any(size <= 2 * margin for size, margin in zip(shape, margins, strict=True)):
         raise ConfigError(
             f"patterns that reach {' x '.join(map(str, margins))} do not fit a clip of"
@@ -180,7 +174,7 @@ def check_size(shape: tuple[int, ...], margins: tuple[int, int, int]) -> None:
 
 
 def _moved(volume: Floats, margins: tuple[int, int, int], by: tuple[int, int, int]) -> Floats:
-    """The inner part of the volume, `by` so much further along each axis."""
+    """Shift the inner part of the volume along each axis."""
     places = (
         slice(margin + step, size - margin + step)
         for size, margin, step in zip(volume.shape, margins, by, strict=True)
@@ -189,7 +183,7 @@ def _moved(volume: Floats, margins: tuple[int, int, int], by: tuple[int, int, in
 
 
 def _corners(place: list[float]) -> list[tuple[tuple[int, int, int], float]]:
-    """The whole places round a place between pixels, each with its weight."""
+    """List the pixels around a position between pixels, each with its weight."""
     corners: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
     for value in place:
         low = floor(value + 1e-9)

@@ -44,15 +44,10 @@ def mdmo(
 
 
 def main_directions(motion: Inputs, *, grid: int, bins: int) -> Floats:
-    """The main flow of every region of one map, the longest of them made 1 long.
+    """Compute the main flow of every region: (2, H, W), order (u, v), to (grid^2 * 2,).
 
-    The main direction is the bin that most pixels are in, the first of equals; the main flow is
-    the mean over the pixels of that bin. A bin's middle, not its edge, lies at +u.
-
-    Shapes
-    ------
-    motion : (2, H, W), order (u, v)
-    returns : (grid * grid * 2,), row by row
+    It is the mean over the pixels of the most frequent direction; the longest is scaled to 1. The
+    middle of a bin, not its edge, lies at +u.
     """
     u, v = np.asarray(motion, dtype=np.float64)
     height, width = u.shape

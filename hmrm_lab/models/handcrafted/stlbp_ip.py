@@ -50,7 +50,7 @@ def stlbp_ip(
 
 
 def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
-    """The histograms of one clip: (T, S, S) to (blocks * blocks * 4 * 59,).
+    """Compute the histograms of one clip: (T, S, S) to (blocks * blocks * 4 * 59,).
 
     Each block of the difference images is projected on its rows and on its columns. Appearance:
     the pattern of the eight neighbours along a projection. Motion: the pattern on the picture that
@@ -69,7 +69,7 @@ def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
 
 
 def line_codes(lines: Floats) -> Ints:
-    """The one-dimensional pattern of every pixel but four at each end: (T, W) to (T, W - 8)."""
+    """Compute the pattern of every pixel of a line but four at each end: (T, W) to (T, W - 8)."""
     reach = max(STEPS)
     end = lines.shape[1] - reach
     centre = lines[:, reach:end]

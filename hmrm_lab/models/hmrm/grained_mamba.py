@@ -84,8 +84,8 @@ class BidirectionalScan(nn.Module):
     def elementwise_flops(self, tokens: int) -> int:
         """Count operations outside matrix products, for `tokens` tokens of both directions.
 
-        Per channel a convolution; per channel and state seven: the exponent, its exp, the decayed
-        state, the drive and their sum, and the read-out by C with its sum.
+        A convolution per channel; per channel and state the exponent, its exp, the decayed state,
+        the drive and their sum, and the read-out by C with its sum.
         """
         return DIRECTIONS * tokens * self.width * (2 * self.kernel + 7 * self.state)
 
@@ -99,13 +99,7 @@ class BidirectionalScan(nn.Module):
 
 
 class GrainedMambaBlock(nn.Module):
-    """Norm, gated bidirectional scan, residual; then, with `ffn_ratio`, a feed-forward layer.
-
-    Shapes
-    ------
-    tokens : (B, L, D)
-    returns : (B, L, D)
-    """
+    """Norm, gated bidirectional scan, residual; then, with `ffn_ratio`, a feed-forward layer."""
 
     def __init__(
         self,
@@ -139,14 +133,10 @@ class GrainedMambaBlock(nn.Module):
 
 
 class GrainedMambaEncoder(nn.Module):
-    """A stack of blocks and a final norm; `block` are options of `GrainedMambaBlock`.
+    """A stack of blocks and a final norm. (B, L, D) to (B, L, D).
 
-    `kernel` sets the grain of the convolutions; `drop_path` grows evenly to the last block.
-
-    Shapes
-    ------
-    tokens : (B, L, D)
-    returns : (B, L, D)
+    `block` are options of `GrainedMambaBlock`: `kernel` sets the grain of the convolutions.
+    `drop_path` grows evenly to the last block.
     """
 
     def __init__(self, width: int, *, depth: int, drop_path: float = 0.0, **block: Any) -> None:

@@ -86,12 +86,7 @@ def look_inside(model: nn.Module, maps: Tensor) -> Inside:
 
 
 def steps_by_region(scan: ScanInputs, regions: int) -> Tensor:
-    """Average dt over clips and channels, and over the pixel tokens of a region.
-
-    Shapes
-    ------
-    returns : (2, R), forward then backward
-    """
+    """Average dt over clips, channels, and pixel tokens of a region: (2, R), forward, backward."""
     forward, backward = scan.dt[0], scan.dt[1].flip(-2)  # each (B, L, D) or (B R, L, D)
     steps = torch.stack([forward, backward]).mean(-1)  # (2, B, L)
     if steps.shape[-1] == regions:

@@ -48,14 +48,7 @@ def _windows(planes: Tensor, side: int) -> Tensor:
 
 
 class RegionFusion(nn.Module):
-    """Multi-head self-attention across both granularities, then concatenation.
-
-    Shapes
-    ------
-    coarse : (B, 4, D)
-    fine : (B, 16, D)
-    returns : (B, 20 D)
-    """
+    """Self-attention across granularities, concatenated. (B, 4, D), (B, 16, D) to (B, 20 D)."""
 
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
         super().__init__()

@@ -47,12 +47,7 @@ def region_names(grain: str) -> list[str]:
 
 @cache
 def token_centres(grain: str) -> Floats:
-    """Compute the centre of every pixel token, in cells of a 28x28 map.
-
-    Shapes
-    ------
-    returns : (R, 49, 2), (x, y); regions and tokens in the order of the scan
-    """
+    """Compute the centres (x, y) of pixel tokens, in cells of a 28x28 map: (R, 49, 2)."""
     region_names(grain)  # refuses an unknown grain
     rows, columns = np.indices((MAP_SIDE, MAP_SIDE), dtype=np.float32) + 0.5
     coarse, fine = split_regions(torch.from_numpy(np.stack([columns, rows])[None]))

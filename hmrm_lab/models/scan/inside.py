@@ -1,4 +1,4 @@
-"""Inside the scan: what it computes is a matrix, and one channel of it can be laid open.
+"""The scan as a matrix, and the trace of a single channel.
 
 For given `dt`, `B` and `C` the scan is linear in x: `y = M x` with a lower-triangular M,
 
@@ -28,7 +28,7 @@ def scan_matrix(
     reverse: bool = False,
     backend: Backend = "auto",
 ) -> Tensor:
-    """The matrix of one sequence, read off the scan itself: one unit impulse for each token.
+    """Compute the matrix of one sequence by the scan of a unit impulse at each token.
 
     Shapes
     ------
@@ -46,7 +46,7 @@ def scan_matrix(
 def closed_form_matrix(
     dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, *, reverse: bool = False
 ) -> Tensor:
-    """The same by the formula, without any recurrence; shapes as in `scan_matrix`."""
+    """Compute `scan_matrix` by its formula, without recurrence."""
     if reverse:
         turned = closed_form_matrix(dt.flip(0), A, B.flip(0), C.flip(0), skip)
         return turned.flip(1, 2)
@@ -59,13 +59,9 @@ def closed_form_matrix(
 
 @dataclass(frozen=True, eq=False)
 class ScanTrace:
-    """One channel with one number of state, B = C = 1, token by token.
+    """One channel, one state, B = C = 1: x, dt, y (L,), states by direction (L,), matrix (L, L).
 
-    Shapes
-    ------
-    x, dt, y : (L,)
-    states : by direction (L,)
-    matrix : (L, L), `y = matrix x`
+    `y = matrix x`.
     """
 
     x: Tensor
@@ -80,16 +76,8 @@ def trace_scan(
 ) -> ScanTrace:
     """Scan one channel: `h_t = exp(-decay dt_t) h_{t-1} + dt_t x_t`, `y_t = h_t + skip x_t`.
 
-    Both directions are added, each with its own skip, as in the encoder's block.
-
-    Shapes
-    ------
-    x, dt : (L,); dt > 0
-
-    Raises
-    ------
-    ConfigError
-        If there is no such direction.
+    x, dt (L,), dt > 0. `both` adds the directions, each with its skip, as the encoder's block does.
+    Raises `ConfigError` if there is no such direction.
     """
     if direction not in DIRECTIONS:
         raise unknown_name("direction", direction, DIRECTIONS)
