@@ -2,11 +2,7 @@ import pytest
 import torch
 
 from hmrm_lab.models.hmrm import fused_block
-from hmrm_lab.models.hmrm.grained_mamba import (
-    BidirectionalScan,
-    GrainedMambaBlock,
-    Residual,
-)
+from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, GrainedMambaBlock, Residual
 
 
 def make_block(**changes: float) -> GrainedMambaBlock:

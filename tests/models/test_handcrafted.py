@@ -23,13 +23,7 @@ from hmrm_lab.models.handcrafted.lbp_top import (
 )
 from hmrm_lab.models.handcrafted.mdmo import main_directions
 from hmrm_lab.models.handcrafted.stlbp_ip import line_codes, projected_patterns
-from hmrm_lab.models.handcrafted.svm import (
-    NestedSVM,
-    couple,
-    macro_f1,
-    pairs_of,
-    standardise_by,
-)
+from hmrm_lab.models.handcrafted.svm import NestedSVM, couple, macro_f1, pairs_of, standardise_by
 from hmrm_lab.models.layers import cached_descriptor
 
 

@@ -186,22 +186,12 @@ class SSSDBlock(nn.Module):
     """
 
     def __init__(
-        self,
-        width: int,
-        side: int,
-        *,
-        ffn_ratio: float,
-        dropout: float,
-        **scan: Any,
+        self, width: int, side: int, *, ffn_ratio: float, dropout: float, **scan: Any
     ) -> None:
         super().__init__()
         hidden = max(1, round(ffn_ratio * width))
         self.local = LocalMixing(width, side)
-        self.mix = nn.Sequential(
-            nn.LayerNorm(width),
-            SSD(width, **scan),
-            Dropout(dropout),
-        )
+        self.mix = nn.Sequential(nn.LayerNorm(width), SSD(width, **scan), Dropout(dropout))
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width),
             Linear(width, hidden),

@@ -31,14 +31,7 @@ class TemporalStream(nn.Module):
     tokens : (B, side^2, width), twice the width from stage to stage
     """
 
-    def __init__(
-        self,
-        size: int,
-        *,
-        width: int,
-        depths: Sequence[int],
-        **block: Any,
-    ) -> None:
+    def __init__(self, size: int, *, width: int, depths: Sequence[int], **block: Any) -> None:
         super().__init__()
         self.patch = size // SIDES[0]
         self.widths = [width * 2**number for number in range(len(SIDES))]
@@ -94,15 +87,7 @@ class Stage(nn.Module):
     The last block of an attentive stage is self-attention over all of its tokens.
     """
 
-    def __init__(
-        self,
-        width: int,
-        side: int,
-        depth: int,
-        *,
-        attentive: bool,
-        **block: Any,
-    ) -> None:
+    def __init__(self, width: int, side: int, depth: int, *, attentive: bool, **block: Any) -> None:
         super().__init__()
         sparse = depth - 1 if attentive else depth
         self.blocks = nn.ModuleList(

@@ -8,12 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError, unknown_name
-from hmrm_lab.models.hmrm.region_fusion import (
-    CORE_REGIONS,
-    MAP_SIDE,
-    SUB_REGIONS,
-    split_regions,
-)
+from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, MAP_SIDE, SUB_REGIONS, split_regions
 from hmrm_lab.records import Floats
 
 GRAINS = {"core": CORE_REGIONS, "sub": CORE_REGIONS * SUB_REGIONS}

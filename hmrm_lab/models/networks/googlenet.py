@@ -85,10 +85,7 @@ class Inception(nn.Module):
             [
                 conv_norm(given, one, 1),
                 nn.Sequential(conv_norm(given, before, 1), conv_norm(before, three, 3)),
-                nn.Sequential(
-                    conv_norm(given, before_wide, 1),
-                    conv_norm(before_wide, wide, 3),
-                ),
+                nn.Sequential(conv_norm(given, before_wide, 1), conv_norm(before_wide, wide, 3)),
                 nn.Sequential(nn.MaxPool2d(3, 1, 1), conv_norm(given, pooled, 1)),
             ]
         )
@@ -120,10 +117,5 @@ def torchvision_name(name: str) -> str:
 
 
 backbone.register_backbone(
-    "googlenet",
-    GoogLeNet,
-    torchvision_name,
-    dropout=0.4,
-    source="Szegedy et al. 2015",
-    card=CARD,
+    "googlenet", GoogLeNet, torchvision_name, dropout=0.4, source="Szegedy et al. 2015", card=CARD
 )

@@ -79,10 +79,7 @@ class RegionMLP(nn.Module):
         pixels = WINDOW**2 * channels * (size // MAP_SIDE) ** 2
         self.embed = nn.Sequential(Linear(pixels, width), nn.GELU())
         self.mix = nn.Sequential(
-            Dropout(dropout),
-            Linear(REGIONS[regions] * width, hidden),
-            nn.GELU(),
-            Dropout(dropout),
+            Dropout(dropout), Linear(REGIONS[regions] * width, hidden), nn.GELU(), Dropout(dropout)
         )
         self.head = nn.Linear(hidden, classes)
 

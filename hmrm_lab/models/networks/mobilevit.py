@@ -106,8 +106,7 @@ class MobileViTBlock(nn.Module):
     def __init__(self, channels: int, width: int, depth: int, *, dropout: float) -> None:
         super().__init__()
         self.local = nn.Sequential(
-            convolution(channels, channels, 3),
-            nn.Conv2d(channels, width, 1, bias=False),
+            convolution(channels, channels, 3), nn.Conv2d(channels, width, 1, bias=False)
         )
         self.layers = nn.Sequential(
             *(

@@ -57,8 +57,7 @@ class ResNet(nn.Module):
 def pooled_stem(channels: int, filters: int) -> nn.Sequential:
     """Make a 7x7 convolution and a pooling; the map is a quarter as high and wide."""
     return nn.Sequential(
-        conv_norm(channels, filters, 7, stride=2),
-        nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+        conv_norm(channels, filters, 7, stride=2), nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
     )
 
 

@@ -61,7 +61,7 @@ class SLSTT(nn.Module):
         self.answer = nn.Parameter(torch.zeros(1, 1, width))
         self.place = nn.Parameter(0.02 * torch.randn(PATCHES**2 + 1, width))
         self.layers = nn.Sequential(
-            *(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(depth)),
+            *(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(depth))
         )
         self.norm = nn.LayerNorm(width)
         self.lstm = nn.LSTM(width, width, batch_first=True) if aggregator == "lstm" else None

@@ -28,11 +28,7 @@ from hmrm_lab.models.scan.loop import scan_loop, scan_reference
 
 Backend = Literal["auto", "reference", "loop", "fused", "cuda", "mamba_ssm"]
 DEVICES = {"fused": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}
-DEVICE_NAMES = {
-    "fused": "the CPU",
-    "cuda": "CUDA devices with Triton",
-    "mamba_ssm": "CUDA devices",
-}
+DEVICE_NAMES = {"fused": "the CPU", "cuda": "CUDA devices with Triton", "mamba_ssm": "CUDA devices"}
 ANY_DEVICE = {"reference": scan_reference, "loop": scan_loop}
 
 

@@ -172,10 +172,7 @@ def hand_back(
 
 @inlined
 def end(
-    token: Any,
-    states: Any,
-    b: tuple[np.float32, np.float32],
-    c: tuple[np.float32, np.float32],
+    token: Any, states: Any, b: tuple[np.float32, np.float32], c: tuple[np.float32, np.float32]
 ) -> tuple[np.float32, np.float32, np.float32, np.float32]:
     """As `hand_back`, of the first token, before which there is none."""
     grad_b0, grad_b1, grad_c0, grad_c1 = ZERO, ZERO, ZERO, ZERO
