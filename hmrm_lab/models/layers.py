@@ -38,11 +38,9 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.rounds:
-            rounded: Tensor = _Bfloat16Linear.apply(input, self.weight, self.bias)
-            return rounded
+            return _Bfloat16Linear.apply(input, self.weight, self.bias)
         if _fits(input):
-            output: Tensor = _OneDnnLinear.apply(input, self.weight, self.bias)
-            return output
+            return _OneDnnLinear.apply(input, self.weight, self.bias)
         return F.linear(input, self.weight, self.bias)
 
 
@@ -108,8 +106,7 @@ def in_bfloat16(model: nn.Module) -> nn.Module:
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply x (..., K) by weight (N, K) to (..., N)."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return product
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def _fits(tensor: Tensor) -> bool:

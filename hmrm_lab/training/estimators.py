@@ -20,8 +20,7 @@ def has_epochs(config: ExperimentConfig) -> bool:
 
 def build_estimator(config: ExperimentConfig, classes: int) -> Estimator:
     """Build the system of the settings for this number of classes, not fitted yet."""
-    estimator: Estimator = systems[config.model.name].build(classes, **config.model.options)
-    return estimator
+    return systems[config.model.name].build(classes, **config.model.options)
 
 
 def fit_estimator(config: ExperimentConfig, train: FlowSet, *, seed: int) -> Estimator:

@@ -73,8 +73,7 @@ class UNet(nn.Module):
             features = level(self.pool(features))
         for enlarge, level in zip(self.enlarge, self.up, strict=True):
             features = level(torch.cat([skipped.pop(), enlarge(features)], dim=1))
-        output: Tensor = self.head(features)
-        return output
+        return self.head(features)
 
 
 def _twice(given: int, filters: int) -> nn.Sequential:

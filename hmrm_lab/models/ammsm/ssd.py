@@ -137,8 +137,7 @@ def _mamba_ssm(
             f"ssd=mamba_ssm needs the package mamba-ssm ({error})",
             mend=f"{INSTALL}, or use ssd=auto",
         ) from None
-    y: Tensor = mamba_chunk_scan_combined(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
-    return y
+    return mamba_chunk_scan_combined(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
 
 
 class SSD(nn.Module):

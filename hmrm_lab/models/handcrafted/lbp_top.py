@@ -116,10 +116,7 @@ def pattern_codes(
 
 def codes_of(bits: Iterator[NDArray[np.bool_]]) -> NDArray[np.int64]:
     """Combine bits to a number, the lowest first."""
-    code: NDArray[np.int64] = np.asarray(
-        sum(bit.astype(np.int64) << place for place, bit in enumerate(bits))
-    )
-    return code
+    return np.asarray(sum(bit.astype(np.int64) << place for place, bit in enumerate(bits)))
 
 
 @lru_cache(maxsize=1)

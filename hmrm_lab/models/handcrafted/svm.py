@@ -280,5 +280,4 @@ def svm(
 
 def flatten(maps: Inputs) -> Floats:
     """Flatten (C, H, W) to (C * H * W,)."""
-    values: Floats = np.asarray(maps, dtype=np.float32).ravel()
-    return values
+    return np.asarray(maps, dtype=np.float32).ravel()

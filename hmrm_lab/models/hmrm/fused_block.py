@@ -212,8 +212,7 @@ def fused_bidirectional_scan(xz: Tensor, *weights: Tensor) -> Tensor:
     """
     _check(xz, *weights)
     compute = _forward if torch.is_grad_enabled() else _compute  # an operator imports the compiler
-    out: Tensor = compute(xz, *weights)[0]
-    return out
+    return compute(xz, *weights)[0]
 
 
 @_forward.register_fake
@@ -238,8 +237,7 @@ def _save(ctx: Any, inputs: Tensors, output: Tensors) -> None:
 
 
 def _differentiate(ctx: Any, grad_out: Tensor, *_: Tensor) -> Tensors:
-    grads: Tensors = _backward(grad_out, *ctx.saved_tensors)
-    return grads
+    return _backward(grad_out, *ctx.saved_tensors)
 
 
 _forward.register_autograd(_differentiate, setup_context=_save)

@@ -54,8 +54,8 @@ def recipe(
     }
 
 
-ADAM = {"optimizer": "adam", "weight_decay": 0.0}
-ADAMW = {"optimizer": "adamw", "weight_decay": 0.05}
+ADAM: dict[str, Any] = {"optimizer": "adam", "weight_decay": 0.0}
+ADAMW: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
 
 PICTURE_RECIPE = recipe("u", "v", "strain", epochs=12, batch=32, lr=2e-3, schedule="cosine", **ADAM)
 """For networks whose authors never trained them on motion maps."""
