@@ -27,7 +27,6 @@ WIDTHS = (0.03, 0.1, 0.3, 1.0, 3.0)  # gamma times the number of features
 SLOPES = np.geomspace(0.25, 16.0, 13)
 UNJUDGED = -1.0  # in place of a macro F1, with a single subject
 ABSENT = -30.0  # log probability of a class that no training clip has
-NAMES = ("mean", "scale", "support", "coefficients", "intercepts", "present", "choice")
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,16 @@ class NestedSVM:
         choice = self._choose(features, labels, subjects, seed)
         mean, scale = standardise_by(features)
         points = ((features - mean) / scale).astype(np.float32)
-        machines = self._machines(self._kernel(points, points, choice.width), labels, choice.cost)
-        used = np.flatnonzero(machines.coefficients.any(1))
+        kernel = self._kernel(points, points, choice.width)
+        coefficients, intercepts = self._machines(kernel, labels, choice.cost)
+        used = np.flatnonzero(coefficients.any(1))
         self.fitted = {
             "mean": mean,
             "scale": scale,
             "support": points[used],
-            "coefficients": machines.coefficients[used],
-            "intercepts": machines.intercepts,
-            "present": machines.present,
+            "coefficients": coefficients[used],
+            "intercepts": intercepts,
+            "present": np.isin(np.arange(self.classes), labels),
             "choice": np.array([choice.cost, choice.width, choice.slope, choice.score]),
         }
 
@@ -110,11 +110,9 @@ class NestedSVM:
         return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in self.fitted.items()}
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        if set(tensors) != set(NAMES):
-            raise RuntimeError(f"tensors {sorted(tensors)} are not {sorted(NAMES)}")
-        kept = {name: value.numpy() for name, value in tensors.items()}
-        vectors, length = kept["support"].shape if kept["support"].ndim == 2 else (-1, -1)
-        shapes = {
+        support = tensors.get("support", torch.empty(0))
+        vectors, length = support.shape if support.ndim == 2 else (-1, -1)
+        expected = {
             "mean": (length,),
             "scale": (length,),
             "support": (vectors, length),
@@ -123,10 +121,10 @@ class NestedSVM:
             "present": (self.classes,),
             "choice": (4,),
         }
-        for name, shape in shapes.items():
-            if kept[name].shape != shape:
-                raise RuntimeError(f"{name} is {kept[name].shape}, not {shape}")
-        self.fitted = kept
+        shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+        if shapes != expected:
+            raise RuntimeError(f"tensors {shapes} are not {expected}")
+        self.fitted = {name: value.numpy() for name, value in tensors.items()}
 
     def _choose(self, features: Floats, labels: Ints, subjects: Sequence[str], seed: int) -> Choice:
         """Choose the best of the grid on held-out subjects: score, likelihood, then order."""
@@ -146,14 +144,15 @@ class NestedSVM:
                 across = self._kernel(test, train, width)
                 for number, (cost, of) in enumerate(self.grid):
                     if of == width:
-                        m = self._machines(inside, known, cost)
-                        decisions[number, held_out] = across @ m.coefficients + m.intercepts
+                        coefficients, intercepts = self._machines(inside, known, cost)
+                        decisions[number, held_out] = across @ coefficients + intercepts
         tried = [_judge(d, present, labels) for d in decisions]
         best = max(range(len(tried)), key=lambda n: (tried[n][0], tried[n][1], -n))
         score, _, slope = tried[best]
         return Choice(*self.grid[best], slope=slope, score=score)
 
-    def _machines(self, kernel: Doubles, labels: Ints, cost: float) -> "_Machines":
+    def _machines(self, kernel: Doubles, labels: Ints, cost: float) -> tuple[Doubles, Doubles]:
+        """Fit a machine for each pair of classes: coefficients (n, pairs), intercepts (pairs,)."""
         from sklearn import config_context  # a second to import, which networks do without
         from sklearn.svm import SVC
 
@@ -170,7 +169,7 @@ class NestedSVM:
             # scikit-learn's decision is positive for the second class; ours for the first
             coefficients[rows[machine.support_], number] = -machine.dual_coef_[0]
             intercepts[number] = -machine.intercept_[0]
-        return _Machines(coefficients, intercepts, np.isin(np.arange(self.classes), labels))
+        return coefficients, intercepts
 
     def _kernel(self, ours: Floats, theirs: Floats, width: float) -> Doubles:
         """Compute the kernel matrix (n, m), float64."""
@@ -180,15 +179,6 @@ class NestedSVM:
             return products / a.shape[1]
         squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * products
         return np.asarray(np.exp(-width / a.shape[1] * squares.clip(min=0)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Machines:
-    """`coefficients` (n, pairs), `intercepts` (pairs,), `present` (K,): classes in training."""
-
-    coefficients: Doubles
-    intercepts: Doubles
-    present: NDArray[np.bool_]
 
 
 def pairs_of(classes: int) -> list[tuple[int, int]]:
