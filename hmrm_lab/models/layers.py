@@ -126,14 +126,14 @@ class Estimator(Protocol):
 
     Shapes
     ------
-    inputs : (n, C, H, W) float32 flow maps with the channels asked for, normalised, or
+    inputs : (n, C, H, W) float32 flow maps of the named channels, normalised, or
         (n, T, S, S) uint8 gray clips; the card says which
     labels : (n,)
-    persons : `dataset/subject` of each clip, for choices on held-out subjects
+    subjects : `dataset/subject` of each clip, for choices on held-out subjects
     probabilities : (n, K) float32, each clip by itself
     """
 
-    def fit(self, inputs: Inputs, labels: Ints, persons: Sequence[str], *, seed: int) -> None: ...
+    def fit(self, inputs: Inputs, labels: Ints, subjects: Sequence[str], *, seed: int) -> None: ...
 
     def probabilities(self, inputs: Inputs) -> Floats: ...
 

@@ -48,8 +48,8 @@ def _card(takes: Input, given: str) -> Card:
     source="Nguyen et al. 2025",
     card=_card(
         "flow maps",
-        f"reads flow maps, enlarged from 28 to {backbone.SIDE} px (option side), where the paper"
-        " reads MESTI: system meganet_mesti",
+        f"reads flow maps, enlarged from 28 to {backbone.SIDE} pixels (option side), where the"
+        " paper reads MESTI: system meganet_mesti",
     ),
 )
 class MEGANet(nn.Module):

@@ -222,14 +222,14 @@ def _judge(
         believed = couple(decisions, present, float(slope))
         of_truth = believed[np.arange(len(labels)), labels].clip(min=1e-6)
         tried.append((float(np.log(of_truth).mean()), float(slope), believed.argmax(1)))
-    likelihood, slope, answers = max(tried, key=lambda one: one[0])
-    return macro_f1(labels, answers, present.shape[-1]), likelihood, slope
+    likelihood, slope, predicted = max(tried, key=lambda one: one[0])
+    return macro_f1(labels, predicted, present.shape[-1]), likelihood, slope
 
 
-def macro_f1(labels: Ints, answers: Ints, classes: int) -> float:
+def macro_f1(labels: Ints, predicted: Ints, classes: int) -> float:
     """Average 2 TP / (2 TP + FP + FN) over classes; 0 for a class without clip or prediction."""
     counts = np.zeros((classes, classes))
-    np.add.at(counts, (labels, answers), 1)
+    np.add.at(counts, (labels, predicted), 1)
     met = counts.sum(0) + counts.sum(1)
     return float((2 * counts.diagonal() / np.maximum(met, 1)).mean())
 

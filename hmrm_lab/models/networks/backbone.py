@@ -208,7 +208,7 @@ def load_own(network: nn.Module, weights: str, rename: Renaming = str) -> None:
         raise ConfigError(
             "this file of weights has changed since the run began",
             where=path,
-            mend="bring the old file back, or set model.weights anew",
+            mend="restore the old file, or set model.weights again",
         )
     _, tensors = read_tensors(
         path, problem="not readable as safetensors", mend="save the state dict with safetensors"

@@ -15,7 +15,7 @@ SHRINK = 8  # of the residual part; the authors' has no pooling after the first 
 FEATURES = 256
 KINDS, PRIMARY = 32, 8  # kinds of primary capsules, and their dimensions
 CLASS_DIMENSIONS = 16
-PUBLISHED_MAP, PUBLISHED_KERNEL = 28, 9  # what the kernels meet for a picture of 224 px
+PUBLISHED_MAP, PUBLISHED_KERNEL = 28, 9  # for a picture of 224 px
 SHARPNESS = 10.0  # lengths lie in 0..1, which a softmax could hardly tell apart
 TINY = 1e-8
 

@@ -71,9 +71,9 @@ class SLSTT(nn.Module):
         shares = torch.arange(1, self.frames + 1, device=maps.device) / self.frames
         motion = maps[:, None] * shares[:, None, None, None]  # (B, T, C, H, H)
         tokens = self.embed(patches(motion.flatten(0, 1), self.patch))  # (B T, 16, D)
-        answers = self.answer.expand(len(tokens), 1, -1)
-        seen = self.layers(torch.cat([answers, tokens], dim=1) + self.place)
-        over_time = self.norm(seen[:, 0]).unflatten(0, (-1, self.frames))  # (B, T, D)
+        class_tokens = self.answer.expand(len(tokens), 1, -1)
+        encoded = self.layers(torch.cat([class_tokens, tokens], dim=1) + self.place)
+        over_time = self.norm(encoded[:, 0]).unflatten(0, (-1, self.frames))  # (B, T, D)
         if self.lstm is None:
             return self.head(over_time.mean(1))[:, None]
         return self.head(self.lstm(over_time)[0][:, -1])[:, None]
