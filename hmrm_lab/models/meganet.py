@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.models.layers import Dropout, Dropped
+from hmrm_lab.models.layers import Dropout, Dropped, evaluation_mode
 from hmrm_lab.models.networks import backbone
 from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
 from hmrm_lab.models.networks.resnet import Residual
@@ -120,15 +120,13 @@ def attention_maps(model: nn.Module, pictures: Tensor) -> Tensor:
             "this model has no gradient attention",
             mend="take meganet with model.attention=gradient",
         )
-    was_training = model.training
-    model.eval()
     maps: list[Tensor] = []
-    features = model.stem(enlarge(pictures, model.side))
-    for stage, attend in zip(model.stages, blocks, strict=True):
-        features = stage(features)
-        maps.append(attend.weights(features))
-        features = attend(features)
-    model.train(was_training)
+    with evaluation_mode(model):
+        features = model.stem(enlarge(pictures, model.side))
+        for stage, attend in zip(model.stages, blocks, strict=True):
+            features = stage(features)
+            maps.append(attend.weights(features))
+            features = attend(features)
     shape = maps[0].shape[-2:]
     same = [F.interpolate(one, shape, mode="bilinear", align_corners=False) for one in maps]
     return torch.stack(same).mean(0)[:, 0]

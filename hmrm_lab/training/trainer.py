@@ -13,7 +13,7 @@ from hmrm_lab.config import ExperimentConfig, refuse_bent
 from hmrm_lab.config.sections import EvaluationConfig
 from hmrm_lab.errors import ConfigError, DivergedError, InputError
 from hmrm_lab.flow.normalise import select_channels
-from hmrm_lab.models.layers import Estimator
+from hmrm_lab.models.layers import Estimator, evaluation_mode
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import PX, Floats, FlowSet
 from hmrm_lab.runtime.store import check_cache
@@ -190,15 +190,12 @@ def _run_epoch(learner: Learner, probe: EpochProbe | None) -> None:
 
 def classify(model: nn.Module, config: ExperimentConfig, flowset: FlowSet) -> Floats:
     """Classify clips: probabilities (n, K), averaged over the views of the settings."""
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         maps = _maps(model, config, flowset)
         views = [
             _read_out(model(select_channels(view, config.input.channels)), config.evaluation)
             for view in _views(maps, config.evaluation)
         ]
-    model.train(was_training)
     return torch.stack(views).mean(0).cpu().numpy().astype(np.float32)
 
 

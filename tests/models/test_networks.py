@@ -300,7 +300,7 @@ def test_flow_tells_mfdan_where_to_look() -> None:
 def test_tokens_of_the_perceptron_are_core_regions_and_then_sub_regions() -> None:
     row, column = torch.meshgrid(torch.arange(28), torch.arange(28), indexing="ij")
     place = 100.0 * (row // 7) + column // 7  # window (r, c) holds 100 r + c
-    tokens = RegionMLP(1, 28).tokens(place[None, None])
+    tokens = RegionMLP(1, 28, 3).tokens(place[None, None])
     assert tokens.shape == (1, 20, 49)
     windows = [100 * r + c for r, c in ((0, 0), (0, 1), (1, 0), (1, 1))]
     core = [200 * (r > 0) + 2 * (c > 0) for r, c in ((0, 0), (0, 1), (1, 0), (1, 1))]
@@ -309,6 +309,6 @@ def test_tokens_of_the_perceptron_are_core_regions_and_then_sub_regions() -> Non
     assert (tokens[0, 4:] == tokens[0, 4:, :1]).all(), "a sub-region is one window"
     assert tokens[0, :4, 0].tolist() == core, "a core region begins with its first window"
     maps = place[None, None]
-    core_alone = RegionMLP(1, 28, regions="core").tokens(maps)
-    sub_alone = RegionMLP(1, 28, regions="sub").tokens(maps)
+    core_alone = RegionMLP(1, 28, 3, regions="core").tokens(maps)
+    sub_alone = RegionMLP(1, 28, 3, regions="sub").tokens(maps)
     assert torch.equal(torch.cat([core_alone, sub_alone], 1), tokens)

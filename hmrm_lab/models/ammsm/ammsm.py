@@ -22,7 +22,7 @@ from hmrm_lab.models.ammsm.sparse_activation import (
 )
 from hmrm_lab.models.ammsm.ssd import SsdBackend
 from hmrm_lab.models.ammsm.temporal_stream import SIDES, TemporalStream, select_tokens
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers, Linear
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers, Linear, evaluation_mode
 from hmrm_lab.models.networks.backbone import (
     ADAMW,
     Width,
@@ -271,9 +271,5 @@ def magnified(model: AMMSM, maps: Tensor, alpha: float) -> Magnified:
     maps : (B, C, S, S), as the model is given them
     returns : flow (B, 2, S, S), order (u, v), and gate (B, 1, S, S)
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluation_mode(model):
         return model.magnify(maps[:, :2], alpha)
-    finally:
-        model.train(was_training)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, ScanInputs
 from hmrm_lab.models.hmrm.region_fusion import RegionFusion
+from hmrm_lab.models.layers import evaluation_mode
 from hmrm_lab.models.scan.inside import scan_matrix
 from hmrm_lab.models.transformer import Attention
 
@@ -66,11 +67,9 @@ def look_inside(model: nn.Module, maps: Tensor) -> Inside:
         raise InputError("this system has no scan and no attention", mend="take hmrm")
     inputs: dict[str, Tensor] = {}
     hooks = [part.register_forward_pre_hook(partial(_keep, inputs, n)) for n, part in parts.items()]
-    was_training = model.training
-    model.eval()
     scans, attention = {}, None
     try:
-        with torch.no_grad():
+        with evaluation_mode(model), torch.no_grad():
             model(maps)
             for name, part in parts.items():
                 if isinstance(part, Attention):
@@ -79,7 +78,6 @@ def look_inside(model: nn.Module, maps: Tensor) -> Inside:
                     tokens, _gates = inputs[name].chunk(2, dim=-1)
                     scans[name] = ScanInputs(*map(Tensor.detach, part.scan_inputs(tokens)))
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return Inside(attention, scans)
