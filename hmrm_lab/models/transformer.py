@@ -110,12 +110,9 @@ def patches(maps: Tensor, patch: int) -> Tensor:
 
 
 def blocks_of(tokens: Tensor, side: int, blocks: int) -> Tensor:
-    """Make a sequence of the tokens of each square block of a map.
+    """Make a sequence of the tokens of each of `blocks` x `blocks` blocks of a map.
 
-    Shapes
-    ------
-    tokens : (B, side^2, D), row by row; `blocks` of them along each side of the map
-    returns : (B blocks^2, (side / blocks)^2, D)
+    (B, side^2, D), row by row, to (B blocks^2, (side / blocks)^2, D).
     """
     inner = side // blocks
     grid = tokens.unflatten(1, (blocks, inner, blocks, inner))

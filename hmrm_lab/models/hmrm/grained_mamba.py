@@ -37,13 +37,8 @@ class ScanInputs(NamedTuple):
 class BidirectionalScan(nn.Module):
     """Convolution, SiLU and selective SSM of both directions, each with its own weights; gated.
 
-    The backward branch reads the flipped sequence. Both branches are added, and multiplied by
-    SiLU of the gate. With the fused backend all of it is one operator.
-
-    Shapes
-    ------
-    xz : (B, L, 2 D), tokens and their gates
-    returns : (B, L, D)
+    Tokens and gates (B, L, 2 D) to (B, L, D). The backward branch reads the flipped sequence. Both
+    branches are added, and multiplied by SiLU of the gate. The fused backend is one operator.
     """
 
     def __init__(self, width: int, *, state: int, kernel: int, scan: Backend = "auto") -> None:

@@ -12,21 +12,14 @@ import torch
 from torch import Tensor
 
 from hmrm_lab.errors import unknown_name
-from hmrm_lab.models.scan import Backend, selective_scan
+from hmrm_lab.models.scan import selective_scan
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
 def scan_matrix(
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    skip: Tensor,
-    *,
-    reverse: bool = False,
-    backend: Backend = "auto",
+    dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, *, reverse: bool = False
 ) -> Tensor:
     """Compute the matrix of one sequence by the scan of a unit impulse at each token.
 
@@ -39,7 +32,7 @@ def scan_matrix(
     impulses = torch.eye(length, dtype=dt.dtype, device=dt.device)[..., None]
     dt, B, C = (tensor.expand(length, *tensor.shape) for tensor in (dt, B, C))
     x = impulses.expand(length, length, width).contiguous()
-    y = selective_scan(x, dt, A, B, C, skip, reverse=reverse, backend=backend)
+    y = selective_scan(x, dt, A, B, C, skip, reverse=reverse)
     return y.permute(2, 1, 0)  # (impulse, token, channel) to (channel, token, impulse)
 
 
