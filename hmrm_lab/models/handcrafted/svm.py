@@ -121,9 +121,11 @@ class NestedSVM:
             "present": (self.classes,),
             "choice": (4,),
         }
-        shapes = {name: tuple(value.shape) for name, value in tensors.items()}
-        if shapes != expected:
-            raise RuntimeError(f"tensors {shapes} are not {expected}")
+        if set(tensors) != set(expected):
+            raise RuntimeError(f"tensors {sorted(tensors)} are not {sorted(expected)}")
+        for name, shape in expected.items():
+            if tuple(tensors[name].shape) != shape:
+                raise RuntimeError(f"{name} is {tuple(tensors[name].shape)}, not {shape}")
         self.fitted = {name: value.numpy() for name, value in tensors.items()}
 
     def _choose(self, features: Floats, labels: Ints, subjects: Sequence[str], seed: int) -> Choice:
