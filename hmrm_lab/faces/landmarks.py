@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.synthetic.geometry import STRETCH
-from hmrm_lab.datasets.synthetic.geometry import template as drawn_face
+from hmrm_lab.datasets.synthetic.motion import STRETCH
+from hmrm_lab.datasets.synthetic.motion import template as drawn_face
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import (
     EYE_OF_IMAGE_LEFT,

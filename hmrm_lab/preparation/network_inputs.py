@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import RenderedFrames, synthetic
 from hmrm_lab.datasets.synthetic.action_units import CORE, unit_bumps
-from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.motion import Motion
 from hmrm_lab.datasets.synthetic.recipes import Script, farthest_px, scaled
+from hmrm_lab.datasets.synthetic.rendering import neutral_landmarks
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import dual_phase, without_median
 from hmrm_lab.preparation.dynamic_image import (

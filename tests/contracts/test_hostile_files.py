@@ -18,8 +18,7 @@ import torch
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import load_config
-from hmrm_lab.datasets.flow_pairs.flow_files import read_flow
-from hmrm_lab.datasets.flow_pairs.stored import read_frame
+from hmrm_lab.datasets.flow_pairs.stored import read_flow, read_frame
 from hmrm_lab.datasets.flowmaps import flowmaps
 from hmrm_lab.datasets.images import read_image
 from hmrm_lab.datasets.recordings.coding import read_coding
@@ -145,7 +144,7 @@ def begin_run(run: RunFolder) -> None:
 def take_up(place: Path) -> None:
     """A training that would go on from the file, and begins anew instead."""
     flowset = make_flowset(subjects=2)
-    learner = Learner.begin(quick_config(), flowset, device="cpu")
+    learner = Learner(quick_config(), flowset, device="cpu")
     Checkpoint(place / "c.safetensors").begin(learner, flowset, seed=0, epochs=2)
     assert learner.losses == []
 

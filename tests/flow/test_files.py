@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.flow_pairs.flow_files import read_flow, write_flow
+from hmrm_lab.datasets.flow_pairs.stored import read_flow, write_flow
 from hmrm_lab.errors import InputError
 
 
