@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from hmrm_lab.reporting.comparison import METRICS, SKETCH, has_smoke, p_words, parts_of
-from hmrm_lab.reporting.published import claims_of
+from hmrm_lab.reporting.system_cards import claims_of
 from hmrm_lab.reporting.tables import ALL, count_words, latex_row
 
 SIGNIFICANT = 0.05

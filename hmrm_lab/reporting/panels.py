@@ -7,8 +7,7 @@ from typing import Literal
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.reporting.flow_colour import Image, wheel_picture
-from hmrm_lab.reporting.pictures import JPEG_QUALITY, image_uri
+from hmrm_lab.reporting.drawing import JPEG_QUALITY, Image, image_uri, wheel_picture
 from hmrm_lab.reporting.style import finish
 
 WHEEL_PX = 144

@@ -1,12 +1,15 @@
 """The HTML report: one page that needs no network, no server and no kernel."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from hmrm_lab.evaluation.audit_findings import LEAK, UNKNOWN
@@ -20,14 +23,8 @@ from hmrm_lab.evaluation.summary import (
     stamp,
 )
 from hmrm_lab.records import FlowSet, Predictions
-from hmrm_lab.reporting.figures import (
-    confusion_figure,
-    hard_cases_figure,
-    metrics_interval_figure,
-    subject_strip_figure,
-    training_curves_figure,
-)
-from hmrm_lab.reporting.pages import figure_box, render_page
+from hmrm_lab.reporting.plots.results import confusion_figure, metrics_interval_figure, subject_strip_figure, training_curves_figure
+from hmrm_lab.reporting.plots.optical_flow import hard_cases_figure
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
 from hmrm_lab.runtime.store import RunFolder, write_atomic
 
@@ -199,3 +196,29 @@ def _hard_cases(
     if flowset is None:
         return None
     return figure_box(hard_cases_figure(predictions, flowset, caption=stamp(metrics)))
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A template with its values; text is escaped, and a value that is missing is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hmrm_lab.reporting", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def figure_box(figure: go.Figure) -> Markup:
+    """A figure as a box with its JSON, which the script of the page draws."""
+    meta = figure.layout.meta
+    widths = f"min-width:{meta['least_width']}px;" if meta["least_width"] else ""
+    widths += f"max-width:{meta['most_width']}px;" if meta["most_width"] else ""
+    content = json.dumps(json.loads(figure.to_json())).replace("<", "\\u003c")
+    title = figure.layout.title.text
+    return Markup(
+        '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
+        '<div class="plot" style="height:{}px;{}">'
+        '<script type="application/json">{}</script></div></div>'
+    ).format(title, figure.layout.height, widths, Markup(content))  # noqa: S704  "<" is escaped above

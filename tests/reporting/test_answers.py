@@ -4,7 +4,7 @@ import pytest
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.records import PREDICTION_COLUMNS, Predictions
-from hmrm_lab.reporting.answers import answers_table, hard_answers_table
+from hmrm_lab.reporting.tables import answers_table, hard_answers_table
 
 
 def made(rows: list[tuple[str, str, int, int, float]], seed: int = 0) -> Predictions:

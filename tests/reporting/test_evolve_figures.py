@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from hmrm_lab.reporting.evolve_figures import choices_figure, fittest
+from hmrm_lab.reporting.plots.searches import choices_figure, fittest
 from hmrm_lab.reporting.style import BLUE, ORANGE
 
 

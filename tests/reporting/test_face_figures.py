@@ -14,16 +14,16 @@ from hmrm_lab.faces.affine import Affine
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.faces.regions import core_regions
 from hmrm_lab.faces.template import mean_face
-from hmrm_lab.reporting.curve_svg import curve_svg
-from hmrm_lab.reporting.face_figures import (
+from hmrm_lab.reporting.drawing import core_outlines, face_picture
+from hmrm_lab.reporting.plots.faces import (
     apex_curve_figure,
     apex_errors_figure,
     faces_figure,
     frame_lines_figure,
     part_curves_figure,
 )
-from hmrm_lab.reporting.face_pictures import core_outlines, face_picture
 from hmrm_lab.reporting.style import GREEN, ORANGE, VERMILLION
+from hmrm_lab.reporting.svg import curve_svg
 
 GREY = np.full((224, 224, 3), 120, np.uint8)
 

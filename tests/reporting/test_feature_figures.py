@@ -1,7 +1,7 @@
 import numpy as np
 from conftest import make_flowset
 
-from hmrm_lab.reporting.feature_figures import feature_figure
+from hmrm_lab.reporting.plots.results import feature_figure
 
 
 def test_classes_have_colours_and_held_out_clips_an_outline() -> None:

@@ -11,17 +11,18 @@ from reporting.made_runs import make_run, two_sets
 
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, stamp
 from hmrm_lab.records import PREDICTION_COLUMNS, FlowSet, Predictions
-from hmrm_lab.reporting.figures import (
-    confusion_figure,
-    flow_figure,
-    hard_cases_figure,
-    metrics_interval_figure,
-    subject_strip_figure,
-    training_curves_figure,
+from hmrm_lab.reporting.drawing import (
+    colour_wheel,
+    flow_picture,
+    flow_to_rgb,
+    longest_px,
+    magnified,
+    strain_peak,
+    wheel_picture,
 )
-from hmrm_lab.reporting.flow_colour import colour_wheel, flow_to_rgb, wheel_picture
-from hmrm_lab.reporting.flow_figures import hard_cases
-from hmrm_lab.reporting.pictures import flow_picture, longest_px, magnified, strain_peak
+from hmrm_lab.reporting.plots.optical_flow import hard_cases
+from hmrm_lab.reporting.plots.results import confusion_figure, metrics_interval_figure, subject_strip_figure, training_curves_figure
+from hmrm_lab.reporting.plots.optical_flow import flow_figure, hard_cases_figure
 from hmrm_lab.reporting.tables import results_table
 
 MODES = ("colour", "quiver", "strain")

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from plotly import graph_objects as go
 
-from hmrm_lab.reporting.flow_comparison import (
+from hmrm_lab.reporting.drawing import difference_picture, error_px, heat_picture, outermost
+from hmrm_lab.reporting.plots.optical_flow import (
     REGION_GAP,
     attention_figure,
     error_figure,
     flow_gallery_figure,
     frames_figure,
 )
-from hmrm_lab.reporting.pictures import difference_picture, error_px, heat_picture, outermost
 
 SIDE = 32
 DARK_BLUE, YELLOW = (0, 32, 76), (254, 232, 56)

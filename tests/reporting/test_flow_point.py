@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.reporting.flow_point import point_table, point_words, vector_at, vector_words
+from hmrm_lab.reporting.plots.optical_flow import point_table, point_words, vector_at, vector_words
 
 
 def field(u: float, v: float, at: tuple[int, int] = (3, 1)) -> np.ndarray:

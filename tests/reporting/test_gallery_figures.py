@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
-from hmrm_lab.reporting.gallery_figures import (
+from hmrm_lab.reporting.plots.input_pictures import (
     ABOVE,
     BELOW,
     ZERO,

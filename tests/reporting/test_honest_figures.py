@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hmrm_lab.reporting.honest_figures import distributions_figure, folds_figure, looks_figure
+from hmrm_lab.reporting.plots.honest import distributions_figure, folds_figure, looks_figure
 
 
 def test_looks_are_lines_and_draws_a_band() -> None:

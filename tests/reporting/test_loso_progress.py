@@ -7,12 +7,7 @@ import numpy as np
 import pytest
 
 from hmrm_lab.evaluation.live_progress import Arrived, FoldProgress
-from hmrm_lab.reporting.loso_progress import (
-    confusion_cells,
-    loss_curves,
-    progress_bar,
-    subject_cells,
-)
+from hmrm_lab.reporting.svg import confusion_cells, loss_curves, progress_bar, subject_cells
 
 FOLDS = (
     FoldProgress("toy/s01", "done", 1.0, right=2, answered=3),

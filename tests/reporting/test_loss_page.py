@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hmrm_lab.reporting.loss_page import log_curve_svg, write_loss_page
+from hmrm_lab.reporting.svg import log_curve_svg, write_loss_page
 
 
 def write_history(folder: Path, steps: int) -> Path:

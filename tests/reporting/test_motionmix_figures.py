@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from plotly import graph_objects as go
 
-from hmrm_lab.reporting.motionmix_figures import (
+from hmrm_lab.reporting.plots.mixtures import (
     SIDE_PX,
     blend_figure,
     distance_figure,

@@ -3,7 +3,7 @@ import pytest
 from reporting.test_prediction import made
 
 from hmrm_lab.evaluation.calibration import ReliabilityBin
-from hmrm_lab.reporting.own_clip_figures import (
+from hmrm_lab.reporting.plots.faces import (
     answers_figure,
     answers_table,
     calibration_figure,

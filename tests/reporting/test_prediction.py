@@ -10,7 +10,7 @@ import pytest
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.prediction import RecordingPrediction
 from hmrm_lab.preparation.quality import ClipWarning
-from hmrm_lab.reporting.prediction import (
+from hmrm_lab.reporting.recording_pages import (
     NO_PART,
     prediction_picture,
     prediction_text,

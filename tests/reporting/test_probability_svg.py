@@ -1,6 +1,6 @@
 import re
 
-from hmrm_lab.reporting.probability_svg import probability_svg
+from hmrm_lab.reporting.svg import probability_svg
 
 
 def test_bars_are_as_long_as_probabilities() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from plotly import graph_objects as go
 
-from hmrm_lab.reporting.region_figures import (
+from hmrm_lab.reporting.plots.region_tokens import (
     CELL_PX,
     REGION_LABELS,
     SIDE_PX,

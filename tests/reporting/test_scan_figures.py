@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hmrm_lab.models.scan.inside import ScanTrace, trace_scan
-from hmrm_lab.reporting.scan_figures import (
+from hmrm_lab.reporting.plots.region_tokens import (
     impulse_figure,
     matrix_figure,
     matrix_svg,

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from hmrm_lab.reporting.sweep_figures import (
+from hmrm_lab.reporting.plots.searches import (
     SHADES,
     heatmap_figure,
     hover_words,

@@ -9,9 +9,8 @@ import numpy as np
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.records import Clip, Floats
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.flow_point import point_words, vector_at
-from hmrm_lab.reporting.pictures import (
+from hmrm_lab.reporting.drawing import (
+    Image,
     error_px,
     flow_picture,
     heat_picture,
@@ -21,6 +20,7 @@ from hmrm_lab.reporting.pictures import (
     outermost,
     strain_peak,
 )
+from hmrm_lab.reporting.plots.optical_flow import point_words, vector_at
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.clip_flows import EXACT, ClipFlows
 from hmrm_widgets.flow_canvas import FlowCanvas

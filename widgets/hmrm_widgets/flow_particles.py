@@ -9,8 +9,7 @@ import numpy as np
 import traitlets as t
 
 from hmrm_lab.records import Clip, Floats
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.pictures import jpeg_bytes, outermost
+from hmrm_lab.reporting.drawing import Image, jpeg_bytes, outermost
 
 HERE = Path(__file__).parent
 GRID = 56  # cells along the longer side of the field that is sent

@@ -12,8 +12,8 @@ from hmrm_lab.preparation.disturbed import disturbed, remembering
 from hmrm_lab.preparation.network_inputs import INPUTS, kept_of, look_at
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import flows
-from hmrm_lab.reporting.gallery_figures import COLOURS_TOLD, gallery_pictures
-from hmrm_lab.reporting.pictures import jpeg_bytes
+from hmrm_lab.reporting.drawing import jpeg_bytes
+from hmrm_lab.reporting.plots.input_pictures import COLOURS_TOLD, gallery_pictures
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import named_clips, plain, row

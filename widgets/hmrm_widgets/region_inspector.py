@@ -8,9 +8,8 @@ import ipywidgets as w
 
 from hmrm_lab.models.tokens import region_boxes, region_motion, region_names
 from hmrm_lab.records import CLASSES, RELATIVE, Clip, Floats, FlowSet
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.pictures import flow_picture, jpeg_bytes, longest_px, png_bytes
-from hmrm_lab.reporting.region_figures import (
+from hmrm_lab.reporting.drawing import Image, flow_picture, jpeg_bytes, longest_px, png_bytes
+from hmrm_lab.reporting.plots.region_tokens import (
     region_picture,
     scan_path,
     token_grid_html,

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.reporting.flow_colour import Image, wheel_picture
-from hmrm_lab.reporting.pictures import image_uri
+from hmrm_lab.reporting.drawing import Image, image_uri, wheel_picture
 from hmrm_lab.reporting.style import (
     BLUE,
     INK,

@@ -1,14 +1,21 @@
 """Frames and flow as plain RGB arrays: what figures, the report and widgets show."""
 
 import base64
-from typing import Literal
+import math
+from collections.abc import Collection
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from hmrm_lab.faces.affine import fit_similarity
+from hmrm_lab.faces.face import five_points
+from hmrm_lab.faces.regions import core_regions, part_masks
+from hmrm_lab.faces.template import mean_face
 from hmrm_lab.flow.strain import optical_strain
 from hmrm_lab.records import RELATIVE, Floats
-from hmrm_lab.reporting.flow_colour import UNKNOWN, Image, flow_to_rgb
+from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
 
 Mode = Literal["colour", "quiver", "strain"]
 
@@ -193,3 +200,176 @@ def _with_arrows(ground: Image, flow_px: Floats, top: float, scale: int, step_px
         for colour, thickness in ((ARROW_RIM, 3), (ARROW_COLOUR, 1)):
             cv2.arrowedLine(picture, *ends, colour, thickness, cv2.LINE_AA, tipLength=0.35)
     return picture
+
+
+Image = NDArray[np.uint8]
+
+# Baker et al. 2011: the number of steps from each pure colour to the next; the eye tells some
+# hues apart better than others.
+STEPS = {"red": 15, "yellow": 6, "green": 4, "cyan": 11, "blue": 13, "magenta": 6}
+PURE = {
+    "red": (255, 0, 0),
+    "yellow": (255, 255, 0),
+    "green": (0, 255, 0),
+    "cyan": (0, 255, 255),
+    "blue": (0, 0, 255),
+    "magenta": (255, 0, 255),
+}
+BEYOND = 0.75  # flow longer than the scale is darkened by this factor
+UNKNOWN = 128  # grey of a pixel whose flow is not known
+
+
+def flow_to_rgb(flow_px: Floats, *, max_px: float | None = None) -> Image:
+    """Colour a flow field.
+
+    Parameters
+    ----------
+    flow_px
+        The flow; a pixel that is not finite becomes grey.
+    max_px
+        The length that gets full saturation; the longest vector of the field if not given.
+        Longer vectors are darkened, so that they can be told from it.
+
+    Shapes
+    ------
+    flow_px : (2, H, W), pixels, order (u, v); u to the right, v downwards
+    returns : (H, W, 3), uint8, RGB
+    """
+    known = np.isfinite(flow_px).all(0)
+    u, v = np.where(known, flow_px, 0.0).astype(np.float64)
+    length = np.hypot(u, v)
+    largest = float(length.max(initial=0.0)) if max_px is None else max_px
+    strength = length / largest if largest > 0 else np.zeros_like(length)
+    hue = _hue(u, v)
+    within = (strength <= 1 + 1e-9)[..., None]
+    shade = strength[..., None].clip(max=1)
+    colour = np.where(within, 1 - shade * (1 - hue), BEYOND * hue)
+    image: Image = np.round(255 * colour).astype(np.uint8)
+    image[~known] = UNKNOWN
+    return image
+
+
+def colour_wheel(size: int) -> Image:
+    """The legend: each point of a disc in the colour of the flow from the centre to that point.
+
+    Shapes
+    ------
+    returns : (size, size, 3), uint8, RGB; white around the disc
+    """
+    span = np.linspace(-1, 1, size, dtype=np.float32)
+    flow = np.stack(np.meshgrid(span, span))  # (2, size, size)
+    flow[:, np.hypot(*flow) > 1] = 0
+    return flow_to_rgb(flow, max_px=1.0)
+
+
+def wheel_picture(size: int) -> Image:
+    """The legend for paper of any colour: (size, size, 4), uint8, RGBA, clear around the disc."""
+    wheel = colour_wheel(size)
+    outside = np.hypot(*(np.indices(wheel.shape[:2]) - (size - 1) / 2)) > size / 2
+    return np.dstack([wheel, np.where(outside, 0, 255).astype(np.uint8)])
+
+
+def _hue(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The fully saturated colour of each direction. (H, W) twice to (H, W, 3), 0..1."""
+    wheel = _wheel()
+    position = (np.arctan2(-v, -u) / np.pi + 1) / 2 * (len(wheel) - 1)
+    below = np.floor(position).astype(np.int64)
+    above = (below + 1) % len(wheel)
+    share = (position - below)[..., None]
+    return (1 - share) * wheel[below] + share * wheel[above]
+
+
+def _wheel() -> NDArray[np.float64]:
+    """The colours around the circle. (55, 3), 0..1."""
+    pure = np.array(list(PURE.values()), dtype=np.float64) / 255
+    arcs = []
+    for start, end, steps in zip(pure, np.roll(pure, -1, axis=0), STEPS.values(), strict=True):
+        share = np.arange(steps)[:, None] / steps
+        arcs.append((1 - share) * start + share * end)
+    return np.concatenate(arcs)
+
+
+Layer = Literal["landmarks", "parts", "core"]
+LAYERS: tuple[Layer, ...] = get_args(Layer)
+
+PART_COLOURS = {"brow": ORANGE, "eye": BLUE, "nose": GREEN, "mouth": VERMILLION}
+"""By the first word of a part's name."""
+POINT_COLOUR, RIM = (255, 214, 64), (20, 20, 20)
+CORE_COLOUR = (255, 255, 255)
+TINT = 0.35
+DOT = 0.013  # radius of a landmark, of the distance between the outer eye corners
+SIDE_PX = 448  # small frames are enlarged to this or more, so that lines are fine
+
+
+def face_picture(frame: Image, landmarks: Floats, layers: Collection[Layer] = LAYERS[:1]) -> Image:
+    """Draw what was found over a frame.
+
+    Core regions stand upright in the face, however the head is tilted.
+
+    Shapes
+    ------
+    frame : (H, W, 3), uint8, RGB
+    landmarks : (68, 2), pixels of the frame
+    returns : (k H, k W, 3), uint8, RGB, k the smallest whole number that
+        makes the longer side 448 or more
+    """
+    unknown = set(layers) - set(LAYERS)
+    if unknown:
+        raise ValueError(f"no such layers: {sorted(unknown)}; known are {LAYERS}")
+    scale = math.ceil(SIDE_PX / max(frame.shape[:2]))
+    picture = np.asarray(
+        cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), dtype=np.uint8
+    )
+    points = scale * (landmarks + 0.5) - 0.5
+    line = max(1, round(max(picture.shape[:2]) / SIDE_PX))
+    dot = max(1, round(DOT * float(np.linalg.norm(points[45] - points[36]))))
+    if "parts" in layers:
+        picture = _with_parts(picture, points, line)
+    if "core" in layers:
+        for outline in core_outlines(points):
+            corners = np.round(outline).astype(np.int32)
+            cv2.polylines(picture, [corners], True, RIM, 4 * line, cv2.LINE_AA)
+            cv2.polylines(picture, [corners], True, CORE_COLOUR, 2 * line, cv2.LINE_AA)
+    if "landmarks" in layers:
+        for x, y in np.round(points).astype(int).tolist():
+            cv2.circle(picture, (x, y), dot + 1, RIM, -1, cv2.LINE_AA)
+            cv2.circle(picture, (x, y), dot, POINT_COLOUR, -1, cv2.LINE_AA)
+    return picture
+
+
+def core_outlines(landmarks: Floats) -> Floats:
+    """The corners of the four core regions of a face that may be tilted.
+
+    Shapes
+    ------
+    landmarks : (68, 2), pixels
+    returns : (4, 4, 2), pixels; regions in the order of `core_regions`, corners clockwise
+    """
+    upright = fit_similarity(five_points(landmarks)[:2], five_points(mean_face())[:2])
+    boxes = core_regions(upright.points(landmarks))
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
+    return upright.inverse().points(corners).reshape(4, 4, 2)
+
+
+def part_colour(name: str) -> str:
+    """The colour of a part, left and right alike."""
+    return PART_COLOURS[name.partition("_")[0]]
+
+
+def _with_parts(picture: Image, points: Floats, line: int) -> Image:
+    tinted = picture.astype(np.float32)
+    masks = part_masks(points, *picture.shape[:2])
+    for name, mask in masks.items():
+        tinted[mask] = (1 - TINT) * tinted[mask] + TINT * np.array(_rgb(part_colour(name)))
+    drawn = np.rint(tinted).astype(np.uint8)
+    for name, mask in masks.items():
+        edges, _ = cv2.findContours(
+            mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+        )
+        cv2.drawContours(drawn, edges, -1, _rgb(part_colour(name)), 2 * line, cv2.LINE_AA)
+    return drawn
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    """`#rrggbb` as three numbers."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

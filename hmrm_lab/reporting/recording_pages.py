@@ -1,18 +1,35 @@
 """A prediction as text and as one picture: parts of the face, motion beside it, probabilities."""
 
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from hmrm_lab.datasets.audit import Audit, Counts, by_kind
+from hmrm_lab.datasets.recordings.findings import KINDS, shown
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
 from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.preparation.crops import Crop
 from hmrm_lab.preparation.quality import ClipWarning
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.pictures import enlarged_flow, flow_picture, longest_px, png_bytes
+from hmrm_lab.records import Clip, Floats, FlowSet
+from hmrm_lab.reporting.drawing import (
+    Image,
+    colour_wheel,
+    enlarged_flow,
+    flow_picture,
+    flow_to_rgb,
+    image_uri,
+    longest_px,
+    png_bytes,
+)
+from hmrm_lab.reporting.report import render_page
 from hmrm_lab.reporting.style import CLASS_COLOURS, VERMILLION
-from hmrm_lab.runtime.store import write_atomic_bytes
+from hmrm_lab.runtime.store import write_atomic, write_atomic_bytes
 
 SCALE = 2  # picture pixels per pixel of the crop
 GAP = 24
@@ -219,3 +236,169 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
+
+
+SIDE_PX, WHEEL_PX = 112, 56
+FACES = {"none": "", "neighbour": "face of another frame", "template": "mean face"}
+APEXES = {"annotated": "", "spotted": "apex spotted", "guessed": "apex guessed: nothing moves"}
+MUCH_OUTSIDE = 0.05  # of a crop's area
+DOT, RIM = (255, 214, 64), (20, 20, 20)
+
+
+def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: FlowSet) -> Path:
+    """Write the page; it needs no network, and holds pictures of whoever was recorded.
+
+    Parameters
+    ----------
+    crops
+        Of all clips, those that were left out among them.
+    flowset
+        The motion of the usable ones.
+    """
+    motion = dict(zip(flowset.keys, flowset.maps, strict=True))
+    people = [
+        {"name": person, "clips": [_cell(crop, motion.get(crop.key)) for crop in group]}
+        for person, group in groupby(
+            sorted(crops, key=lambda crop: crop.key), key=lambda crop: crop.key.person
+        )
+    ]
+    lost = sum(crop.clip is None for crop in crops)
+    page = render_page(
+        "contact_sheet.html.j2",
+        title=title,
+        people=people,
+        usable=len(crops) - lost,
+        lost=lost,
+        side=SIDE_PX,
+        wheel=image_uri(colour_wheel(WHEEL_PX), "png"),
+    )
+    write_atomic(file, page + "\n")
+    return file
+
+
+def _cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
+    """What the page shows of one clip."""
+    if crop.clip is None or maps is None:
+        return {"name": crop.key.clip, "problem": crop.problem, "pictures": [], "remarks": []}
+    clip = crop.clip
+    longest = float(np.hypot(maps[0], maps[1]).max())
+    motion = cv2.resize(flow_to_rgb(maps[:2]), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST)
+    pictures = [
+        ("onset, landmarks", image_uri(_with_landmarks(clip), "jpeg")),
+        (f"apex, frame {crop.apex_frame}", image_uri(_small(clip.frames[1]), "jpeg")),
+        (f"motion to {longest:.2f} px", image_uri(motion, "jpeg")),
+    ]
+    beyond = crop.outside_share
+    outside = f"{beyond:.0%} outside the picture" if beyond > MUCH_OUTSIDE else ""
+    remarks = [text for text in (FACES[crop.face], APEXES[crop.apex], outside) if text]
+    remarks += [warning.sentence for warning in crop.warnings]
+    return {
+        "name": f"{clip.key.clip}, {clip.expression}",
+        "problem": "",
+        "pictures": pictures,
+        "remarks": remarks,
+    }
+
+
+def _with_landmarks(clip: Clip) -> NDArray[np.uint8]:
+    onset = clip.frames[0]
+    landmarks = clip.frames.landmarks(0)  # type: ignore[attr-defined]
+    picture = _small(onset)
+    for x, y in landmarks * (SIDE_PX / onset.shape[0]):
+        place = (round(float(x)), round(float(y)))
+        cv2.circle(picture, place, 2, RIM, -1, cv2.LINE_AA)
+        cv2.circle(picture, place, 1, DOT, -1, cv2.LINE_AA)
+    return picture
+
+
+def _small(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    small = cv2.resize(frame, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
+
+
+SHOWN_PER_KIND = 5  # on a terminal; the page and --json have them all
+Cells = Sequence[str]
+
+
+def audit_text(audit: Audit) -> str:
+    """The verdict, the counts, and the first findings of each kind."""
+    blocks = [
+        f"{audit.facts.title} in {shown(audit.survey.root)}\n{audit.verdict}",
+        _align(class_rows(audit)),
+        _align(subject_rows(audit)),
+    ]
+    for kind, found in by_kind(audit.findings).items():
+        lines = [f"  {one}" for one in found[:SHOWN_PER_KIND]]
+        more = len(found) - len(lines)
+        lines += [f"  ... and {more} more (--json or --html lists all)"] if more else []
+        blocks.append("\n".join([f"{KINDS[kind]}: {len(found)}", *lines]))
+    return "\n\n".join([*blocks, "\n".join(closing(audit))])
+
+
+def write_audit_page(audit: Audit, file: Path) -> Path:
+    """Write the audit as one page that needs no network."""
+    page = render_page(
+        "data_audit.html.j2",
+        title=audit.facts.title,
+        root=shown(audit.survey.root),
+        verdict=audit.verdict,
+        complete=audit.complete,
+        tables=[class_rows(audit), subject_rows(audit)],
+        findings=by_kind(audit.findings),
+        kinds=KINDS,
+        closing=closing(audit),
+    )
+    write_atomic(file, page + "\n")
+    return file
+
+
+def class_rows(audit: Audit) -> list[Cells]:
+    """Clips of each class, found and expected; the header first."""
+    counts = audit.facts.counts
+    rows: list[Cells] = [("class", "usable", "expected")]
+    for label, name in enumerate(audit.classes):
+        rows.append((name, str(audit.found[label]), str(counts[label]) if counts else "-"))
+    total = str(sum(counts)) if counts else "-"
+    return [*rows, ("all", str(len(audit.clips)), total)]
+
+
+def subject_rows(audit: Audit) -> list[Cells]:
+    """Clips of each subject, by class in their order; the header first."""
+    rows: list[Cells] = [(f"subject ({'/'.join(audit.classes)})", "usable", "expected")]
+    for one in audit.subjects:
+        expected = _slashed(one.expected) if one.expected else "-"
+        mark = " !" if one.expected and one.expected != one.found else ""
+        rows.append((shown(f"{one.dataset}/{one.subject}"), _slashed(one.found), expected + mark))
+    return rows
+
+
+def closing(audit: Audit) -> list[str]:
+    """What was read, and where the data come from."""
+    facts, survey = audit.facts, audit.survey
+    others = ", ".join(f"{name} {count}" for name, count in sorted(survey.other_classes.items()))
+    listed = f" of {facts.listed}" if facts.listed else ""
+    depth = "decoded" if audit.deep else "looked at by header and end (--deep decodes them)"
+    return [
+        f"listed     {survey.rows}{listed} in {shown(survey.coding or survey.root)}",
+        *([f"not used   {shown(others)}"] if others else []),
+        f"frames     {audit.frames} {depth}",
+        f"request    {facts.request}",
+    ]
+
+
+def _slashed(counts: Counts) -> str:
+    return "/".join(map(str, counts))
+
+
+def _align(rows: Iterable[Cells]) -> str:
+    """Columns under each other, the first to the left."""
+    rows = list(rows)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 
 from hmrm_lab.records import Floats, Ints
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.panels import Bar, Legend, image_panel, panel_grid
-from hmrm_lab.reporting.pictures import (
+from hmrm_lab.reporting.drawing import (
     BLANK,
+    Image,
     Mode,
     flow_picture,
     heat_picture,
@@ -21,6 +20,7 @@ from hmrm_lab.reporting.pictures import (
     outermost,
     unit_words,
 )
+from hmrm_lab.reporting.panels import Bar, Legend, image_panel, panel_grid
 from hmrm_lab.reporting.style import CLASS_COLOURS, INK, finish, plain
 
 SIDE_PX = 224
