@@ -23,8 +23,13 @@ from hmrm_lab.evaluation.summary import (
     stamp,
 )
 from hmrm_lab.records import FlowSet, Predictions
-from hmrm_lab.reporting.plots.results import confusion_figure, metrics_interval_figure, subject_strip_figure, training_curves_figure
 from hmrm_lab.reporting.plots.optical_flow import hard_cases_figure
+from hmrm_lab.reporting.plots.results import (
+    confusion_figure,
+    metrics_interval_figure,
+    subject_strip_figure,
+    training_curves_figure,
+)
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
 from hmrm_lab.runtime.store import RunFolder, write_atomic
 

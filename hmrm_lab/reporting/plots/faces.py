@@ -1,4 +1,4 @@
-"""Figures of faces and apexes: pure functions, data in, `plotly.graph_objects.Figure` out."""
+"""Figures of faces, of apexes, and of the prediction for one recording."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,8 @@ from hmrm_lab.evaluation.calibration import ReliabilityBin
 from hmrm_lab.evaluation.prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.records import Floats
-from hmrm_lab.reporting.drawing import Image, image_uri, part_colour
+from hmrm_lab.reporting.drawing import Image, part_colour
+from hmrm_lab.reporting.plots.kit import add_reference, image_panels
 from hmrm_lab.reporting.style import (
     BLUE,
     CLASS_COLOURS,
@@ -26,10 +27,6 @@ from hmrm_lab.reporting.style import (
 )
 
 NOISE_UNIT = "difference (noise = 1)"
-ROW_PX = {1: 380, 2: 320, 3: 260}  # by columns
-FULL_ROW_PX = 210
-SHOWN_PX = 250  # the width of one picture
-QUALITY = 75  # of pictures, many of which make a notebook large
 
 
 def faces_figure(
@@ -41,37 +38,8 @@ def faces_figure(
     ------
     pictures : each (H, W, 3), uint8, RGB; sizes may differ
     """
-    if not pictures:
-        raise ValueError("no picture to show")
-    columns = min(columns, len(pictures))
-    rows, row_px = -(-len(pictures) // columns), ROW_PX.get(columns, FULL_ROW_PX)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        horizontal_spacing=0.02,
-        vertical_spacing=30 / (rows * row_px) if rows > 1 else 0.0,
-        subplot_titles=[plain(name) for name in pictures],
-    )
-    for number, picture in enumerate(pictures.values()):
-        row, column = divmod(number, columns)
-        panel = go.Image(
-            source=image_uri(picture, "jpeg", QUALITY), zsmooth="fast", hoverinfo="skip"
-        )
-        figure.add_trace(panel, row=row + 1, col=column + 1)
-    figure.update_xaxes(visible=False, constrain="domain")
-    figure.update_yaxes(visible=False, constrain="domain")
-    figure.update_annotations(font_size=12)
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=row_px * rows,
-        least_width=190 * columns,
-        most_width=SHOWN_PX * columns + 24,
-        left=8,
-        top=72,
-        bottom=8,
-    )
+    names = [plain(name) for name in pictures]
+    return image_panels(list(pictures.values()), names, title, caption=caption, columns=columns)
 
 
 def apex_curve_figure(
@@ -141,38 +109,40 @@ def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     if known.empty:
         return message_figure(title, "No clip has an annotated apex.", caption=caption)
     figure = make_subplots(cols=2, horizontal_spacing=0.14)
-    for column, name, colour in (("error", "spotted", BLUE), ("middle_error", "middle frame", INK)):
+    for column, name, colour, pattern in (
+        ("error", "spotted", BLUE, ""),
+        ("middle_error", "middle frame", INK, "/"),
+    ):
         counts = known[column].astype(int).value_counts().sort_index()
         figure.add_bar(
             x=counts.index,
             y=counts,
             name=name,
-            marker={"color": colour, "pattern": {"shape": "" if colour == BLUE else "/"}},
+            marker={"color": colour, "pattern": {"shape": pattern}},
             hovertemplate="%{x} frames: %{y} clips",
             row=1,
             col=1,
         )
     exact = bool(known["strength_px"].notna().all())
-    strength = known["strength_px" if exact else "peak"]
     for label, name in enumerate(sorted(table["class"].unique())):
-        own = (known["class"] == name).to_numpy()
+        own = known[known["class"] == name]
         figure.add_scatter(
-            x=strength[own],
-            y=known["error"][own].astype(int),
+            x=own["strength_px" if exact else "peak"],
+            y=own["error"].astype(int),
             name=name,
             mode="markers",
             marker={"color": CLASS_COLOURS[label], "symbol": CLASS_SYMBOLS[label], "size": 8},
-            text=known["clip"][own].map(plain),
+            text=own["clip"].map(plain),
             hovertemplate="%{text}: %{y} frames",
             row=1,
             col=2,
         )
     words = "longest vector (px)" if exact else "height of the curve (noise = 1)"
-    errors = known["error"].astype(int)
-    figure.update_xaxes(title="error (frames)", dtick=_frame_ticks(errors), row=1, col=1)
+    frames = {"title": "error (frames)", "dtick": max(1, round(np.ptp(known["error"]) / 12))}
+    figure.update_xaxes(**frames, row=1, col=1)
     figure.update_yaxes(title="clips", rangemode="tozero", row=1, col=1)
     figure.update_xaxes(title=words, rangemode="tozero", row=1, col=2)
-    figure.update_yaxes(title="error (frames)", dtick=_frame_ticks(errors), row=1, col=2)
+    figure.update_yaxes(**frames, row=1, col=2)
     figure.add_hrect(y0=-1.5, y1=1.5, fillcolor=GREEN, opacity=0.12, line_width=0, row=1, col=2)
     explained = f"{len(known)} clips. Negative: too early. Green band: within one frame."
     return finish(
@@ -187,73 +157,35 @@ def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     )
 
 
-def _mark_apexes(
-    figure: go.Figure, curve: ApexCurve, annotated: int | None, spotted_in: str, annotated_in: str
-) -> None:
-    """Vertical lines over the height of what is drawn, with entries in the legend."""
-    top = max(float(np.max(trace.y)) for trace in figure.data)
-    marks = [("spotted apex", curve.apex, spotted_in, "dash")]
-    if annotated is not None:
-        marks.append(("annotated apex", annotated, annotated_in, "solid"))
-    for name, frame, colour, dash in marks:
-        figure.add_scatter(
-            x=[frame, frame],
-            y=[0, 1.05 * top],
-            name=f"{name}: {frame}",
-            mode="lines",
-            line={"color": colour, "dash": dash, "width": 2},
-            hoverinfo="skip",
-        )
-
-
-def _frame_ticks(errors: pd.Series) -> int:
-    """Frames from tick to tick, so that there are about a dozen of them."""
-    return max(1, round(float(errors.max() - errors.min()) / 12))
-
-
-def _by_frame(
-    figure: go.Figure, title: str, y_title: str, caption: str, *, legend_rows: int = 2
-) -> go.Figure:
-    figure.update_xaxes(title="frame", tickformat="d")
-    figure.update_yaxes(title=y_title, rangemode="tozero")
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=260,
-        least_width=480,
-        most_width=820,
-        top=60 + 20 * legend_rows,
-    )
-
-
 def answers_figure(answers: Mapping[str, RecordingPrediction], *, caption: str = "") -> go.Figure:
-    """The probabilities of the classes, one row of bars for each answer.
+    """The probabilities of the classes, one row of bars for each prediction.
 
     The dashed line is one over the number of classes: an answer without knowledge.
     """
-    names = [plain(name) for name in answers]
-    figure = go.Figure()
     classes = next(iter(answers.values())).classes
+    figure = go.Figure()
     for label, word in enumerate(classes):
-        asked = [(answer, float(answer.probabilities[label])) for answer in answers.values()]
+        shares = [float(answer.probabilities[label]) for answer in answers.values()]
         figure.add_bar(
-            y=names,
-            x=[share for _, share in asked],
+            y=[plain(name) for name in answers],
+            x=shares,
             name=word,
             orientation="h",
             marker_color=CLASS_COLOURS[label],
-            text=[f"{share:.0%}" if answer.answered else NO_ANSWER for answer, share in asked],
+            text=[
+                f"{share:.0%}" if answer.answered else NO_ANSWER
+                for answer, share in zip(answers.values(), shares, strict=True)
+            ],
             textposition="outside",
             cliponaxis=False,
             hovertemplate=f"{word}: %{{x:.1%}}<extra></extra>",
         )
-    figure.add_vline(x=1 / len(classes), line={"color": INK, "dash": "dash", "width": 1})
+    add_reference(figure, x=1 / len(classes), dash="dash", width=1)
     return finish(
         figure,
         "The answer",
         caption=f"Dashed: 1 / {len(classes)}, an answer without knowledge.\n{caption}",
-        height=60 + 90 * len(names),
+        height=60 + 90 * len(answers),
         top=78,
         left=120,
         most_width=760,
@@ -275,7 +207,7 @@ def parts_figure(prediction: RecordingPrediction, *, caption: str = "") -> go.Fi
             hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
         )
     )
-    figure.add_vline(x=0, line={"color": INK, "width": 1})
+    add_reference(figure, x=0, dash="solid", width=1)
     return finish(
         figure,
         f"What the answer '{prediction.answer}' rests on",
@@ -291,7 +223,7 @@ def parts_figure(prediction: RecordingPrediction, *, caption: str = "") -> go.Fi
 def calibration_figure(
     bins: Sequence[ReliabilityBin], probability: float, *, caption: str = ""
 ) -> go.Figure:
-    """How often a run was right, by how sure it was, and where this answer falls.
+    """How often a run was right, by its probability, and where this answer falls.
 
     Parameters
     ----------
@@ -319,19 +251,19 @@ def calibration_figure(
         width=[0.92 * (part.high - part.low) for part in filled],
         name="unseen subjects",
         marker_color=BLUE,
-        text=[_clips(part.count) for part in filled],
+        text=[f"{part.count} clip{'' if part.count == 1 else 's'}" for part in filled],
         textposition="outside",
         cliponaxis=False,
         customdata=[part.probability for part in filled],
         hovertemplate="mean probability %{customdata:.0%}, right in %{y:.0%}<extra></extra>",
     )
-    figure.add_vline(x=probability, line={"color": VERMILLION, "width": 3})
-    figure.add_scatter(  # a line of its own has no entry in the legend
-        x=[None],
-        y=[None],
+    figure.add_scatter(
+        x=[probability, probability],
+        y=[0, 1.12],
         mode="lines",
         name=f"this answer: {probability:.0%}",
         line={"color": VERMILLION, "width": 3},
+        hoverinfo="skip",
     )
     return finish(
         figure,
@@ -369,8 +301,8 @@ def motion_table(fields_px: Mapping[str, Floats], within: NDArray[np.bool_]) -> 
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def answers_table(answers: Mapping[str, RecordingPrediction]) -> pd.DataFrame:
-    """Answer, probabilities in per cent, and the frames behind them; one row for each answer."""
+def recordings_table(answers: Mapping[str, RecordingPrediction]) -> pd.DataFrame:
+    """Answer, probabilities in per cent, and the frames behind them; one row for each."""
     rows = {
         name: {
             "answer": answer.answer,
@@ -388,16 +320,47 @@ def answers_table(answers: Mapping[str, RecordingPrediction]) -> pd.DataFrame:
 
 def parts_table(prediction: RecordingPrediction) -> pd.DataFrame:
     """The share of each part in the answer, and what the answer loses without it; largest first."""
-    rows = {
-        name.replace("_", " "): {
-            "share in the answer (%)": 100 * prediction.part_shares[name],
-            "lost when held still (points)": 100 * fall,
+    table = pd.DataFrame(
+        {
+            "share in the answer (%)": prediction.part_shares,
+            "lost when held still (points)": prediction.part_falls,
         }
-        for name, fall in prediction.part_falls.items()
-    }
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("part")
+    )
+    table = (100 * table).loc[list(prediction.part_falls)].rename_axis("part")
+    table.index = table.index.str.replace("_", " ")
     return table.sort_values("lost when held still (points)", ascending=False)
 
 
-def _clips(count: int) -> str:
-    return f"{count} clip" if count == 1 else f"{count} clips"
+def _mark_apexes(
+    figure: go.Figure, curve: ApexCurve, annotated: int | None, spotted_in: str, annotated_in: str
+) -> None:
+    """Vertical lines over the height of the curves, with entries in the legend."""
+    top = max(float(np.max(trace.y)) for trace in figure.data)
+    marks = [("spotted apex", curve.apex, spotted_in, "dash")]
+    if annotated is not None:
+        marks.append(("annotated apex", annotated, annotated_in, "solid"))
+    for name, frame, colour, dash in marks:
+        figure.add_scatter(
+            x=[frame, frame],
+            y=[0, 1.05 * top],
+            name=f"{name}: {frame}",
+            mode="lines",
+            line={"color": colour, "dash": dash, "width": 2},
+            hoverinfo="skip",
+        )
+
+
+def _by_frame(
+    figure: go.Figure, title: str, y_title: str, caption: str, *, legend_rows: int = 2
+) -> go.Figure:
+    return finish(
+        figure,
+        title,
+        caption=caption,
+        height=260,
+        least_width=480,
+        most_width=820,
+        top=60 + 20 * legend_rows,
+        xaxis={"title": "frame", "tickformat": "d"},
+        yaxis={"title": y_title, "rangemode": "tozero"},
+    )

@@ -1,4 +1,4 @@
-"""The inputs of one clip side by side, the weights behind its pictures, and where MEGANet looks."""
+"""Figures of what networks are given: the inputs of a clip, magnified flow, attention, tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,29 @@ from plotly import graph_objects as go
 from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.drawing import (
+    WHITE,
     Image,
+    blended,
     enlarged_flow,
     flow_picture,
     heat_picture,
     longest_px,
-    outermost,
+    percentile_99_9,
+    resized,
+    rgb,
 )
-from hmrm_lab.reporting.panels import Bar, image_panel, panel_grid
-from hmrm_lab.reporting.style import finish, plain
+from hmrm_lab.reporting.plots.kit import Bar, add_line, image_panels
+from hmrm_lab.reporting.style import BLUE, VERMILLION, finish, plain
 
-SIDE_PX = 224
-ROW_PX = 176
-QUALITY = 80
+SIDE_PX = 224  # a token of every stage of AMMSM has a whole number of pixels
+ROW_PX = 190
 REACH = 3.0  # of a signed picture, in its own RMS: there its colours are full
-BELOW, ZERO, ABOVE = (42, 135, 208), (244, 244, 244), (213, 94, 0)  # as SIGNED of scans
+ZERO = (244, 244, 244)
 GRAY_LEVELS = 50.0  # of the apex frame, for one RMS
 SHADE = 0.6  # share of the colour over the ground
-COLOURS_TOLD = (
+DIMMED = 0.22  # brightness of what a stage does not keep
+GATE = "Gate: dark blue is closed (0), yellow is open (1)."
+INPUT_COLOURS = (
     "Flow: hue is direction, full colour the longest vectors of both. Dynamic image and MESTI:"
     " orange where a pixel counts as brighter, blue as darker, white where nothing changes."
 )
@@ -44,9 +49,9 @@ def signed_picture(values: Floats) -> Image:
     returns : (224, 224, 3), uint8, RGB
     """
     share = (values / REACH).clip(-1, 1)[..., None]
-    ends = np.where(share < 0, BELOW, ABOVE)
+    ends = np.where(share < 0, rgb(BLUE), rgb(VERMILLION))
     colours = ZERO + np.abs(share) * (ends - np.array(ZERO))
-    return _fitted(np.rint(colours).astype(np.uint8))
+    return resized(np.rint(colours).astype(np.uint8), SIDE_PX)
 
 
 def gallery_pictures(seen: Mapping[str, Floats]) -> dict[str, Image]:
@@ -57,15 +62,16 @@ def gallery_pictures(seen: Mapping[str, Floats]) -> dict[str, Image]:
     seen
         As `look_at` gives it.
     """
-    lengths = [outermost(np.hypot(*values)) for values in seen.values() if values.ndim == 3]
+    lengths = [percentile_99_9(np.hypot(*values)) for values in seen.values() if values.ndim == 3]
     top = max(lengths, default=0.0) or 1.0
     drawn = {}
     for name, values in seen.items():
-        if values.ndim == 3:
-            drawn[name] = _fitted(flow_picture(_shortened(values, top), "colour", max_px=top))
+        if values.ndim == 3:  # no vector longer than `top`, beyond which colours grow dark
+            flow = values * np.minimum(1, top / np.maximum(np.hypot(*values), top))
+            drawn[name] = resized(flow_picture(flow, "colour", max_px=top), SIDE_PX)
         elif name == "apex":
             levels = np.rint(128 + GRAY_LEVELS * values).clip(0, 255).astype(np.uint8)
-            drawn[name] = _fitted(np.repeat(levels[..., None], 3, axis=2))
+            drawn[name] = resized(np.repeat(levels[..., None], 3, axis=2), SIDE_PX)
         else:
             drawn[name] = signed_picture(values)
     return drawn
@@ -79,19 +85,13 @@ def gallery_figure(
     caption: str = "",
 ) -> go.Figure:
     """The inputs of one clip, each under its name and what it keeps, where that is known."""
-    headings = {
-        name: f"{INPUTS[name].words}{f'<br>{kept[name]:.1f} times' if kept else ''}"
-        for name in seen
-    }
-    pictures = gallery_pictures(seen)
-    return panel_grid(
-        [image_panel(picture, quality=QUALITY) for picture in pictures.values()],
-        [headings[name] for name in pictures],
+    return image_panels(
+        list(gallery_pictures(seen).values()),
+        [INPUTS[name].words + (f"<br>{kept[name]:.1f} times" if kept else "") for name in seen],
         title,
         legend="wheel",
-        caption=f"{COLOURS_TOLD}\n{caption}",
+        caption=f"{INPUT_COLOURS}\n{caption}",
         columns=5,
-        row_px=ROW_PX,
     )
 
 
@@ -109,15 +109,11 @@ def weights_figure(weights: Mapping[str, NDArray[np.float64]], *, caption: str =
     weights : each (T,)
     """
     figure = go.Figure()
-    for place, (name, values) in enumerate(weights.items()):
-        figure.add_scatter(
-            x=np.linspace(0, 100, len(values)),
-            y=(values / np.sqrt(np.mean(values**2))).round(4),
-            name=plain(name),
-            mode="lines+markers",
-            marker={"symbol": ("circle", "square", "diamond")[place % 3], "size": 8},
-            hovertemplate="%{x:.0f} % of the clip: %{y:.2f}",
-        )
+    for number, (name, values) in enumerate(weights.items()):
+        across = np.linspace(0, 100, len(values))
+        scaled = values / np.sqrt(np.mean(values**2))
+        hover = "%{x:.0f} % of the clip: %{y:.2f}"
+        add_line(figure, across, scaled, name, number, hovertemplate=hover, line_dash="solid")
     return finish(
         figure,
         "What each frame counts for",
@@ -131,23 +127,7 @@ def weights_figure(weights: Mapping[str, NDArray[np.float64]], *, caption: str =
     )
 
 
-def attention_picture(ground: Image, attention: Floats, low: float, high: float) -> Image:
-    """Attention over a face or a map, from dark blue (`low`) to yellow (`high`).
-
-    Shapes
-    ------
-    ground : (H, W, 3), uint8, RGB
-    attention : (h, w)
-    returns : (224, 224, 3), uint8, RGB
-    """
-    size = (SIDE_PX, SIDE_PX)
-    large = cv2.resize(attention, size, interpolation=cv2.INTER_CUBIC)
-    heat = heat_picture(np.asarray(large, dtype=np.float32), high, low)
-    mixed = (1 - SHADE) * _fitted(ground).astype(np.float32) + SHADE * heat
-    return np.rint(mixed).astype(np.uint8)
-
-
-def attention_figure(
+def meganet_attention_figure(
     grounds: Sequence[Image], attention: Floats, headings: Sequence[str], *, caption: str = ""
 ) -> go.Figure:
     """Each face or map, and below it the same with MEGANet's attention, all on one scale.
@@ -158,37 +138,22 @@ def attention_figure(
     attention : (n, h, w), as `attention_maps` gives it
     """
     low, high = float(attention.min()), float(attention.max())
+    bare = [resized(ground, SIDE_PX) for ground in grounds]
+    size = (SIDE_PX, SIDE_PX)
+    large = [cv2.resize(weights, size, interpolation=cv2.INTER_CUBIC) for weights in attention]
     over = [
-        attention_picture(ground, one, low, high)
-        for ground, one in zip(grounds, attention, strict=True)
+        blended(ground, heat_picture(weights, high, low), SHADE)
+        for ground, weights in zip(bare, large, strict=True)
     ]
-    pictures = [*(_fitted(ground) for ground in grounds), *over]
-    return panel_grid(
-        [image_panel(picture, quality=QUALITY) for picture in pictures],
+    return image_panels(
+        [*bare, *over],
         [*map(plain, headings), *("attention" for _ in over)],
         "Where MEGANet attends",
         legend=Bar("attention", low, high),
         columns=len(grounds),
         caption=caption,
+        row_px=220,
     )
-
-
-def _shortened(flow_px: Floats, top: float) -> Floats:
-    """No vector longer than `top`, beyond which the colour code grows dark."""
-    length = np.hypot(*flow_px)
-    return np.asarray(flow_px * np.minimum(1, top / np.maximum(length, top)), dtype=np.float32)
-
-
-def _fitted(picture: Image) -> Image:
-    large = cv2.resize(picture, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(large, dtype=np.uint8)
-
-
-TOKENS_PX = 224  # a token of every stage has a whole number of pixels
-DIMMED = 0.22  # brightness of what a stage does not keep
-RIM = (255, 255, 255)
-TOKENS_QUALITY = 85
-GATE = "Gate: dark blue is closed (0), yellow is open (1)."
 
 
 @dataclass(frozen=True)
@@ -215,10 +180,10 @@ def magnified_pictures(clip: MagnifiedClip, full: float) -> dict[str, Image]:
     times the longest vector of the original. Longer vectors are darkened.
     """
     top = full * longest_px(clip.flow) or None
-    gate = cv2.resize(clip.gate, (TOKENS_PX, TOKENS_PX), interpolation=cv2.INTER_LINEAR)
+    gate = cv2.resize(clip.gate, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)
     return {
-        "original": flow_picture(enlarged_flow(clip.flow, TOKENS_PX), "colour", max_px=top),
-        "magnified": flow_picture(enlarged_flow(clip.magnified, TOKENS_PX), "colour", max_px=top),
+        "original": flow_picture(enlarged_flow(clip.flow, SIDE_PX), "colour", max_px=top),
+        "magnified": flow_picture(enlarged_flow(clip.magnified, SIDE_PX), "colour", max_px=top),
         "gate": heat_picture(np.asarray(gate, np.float32), 1.0),
     }
 
@@ -226,39 +191,37 @@ def magnified_pictures(clip: MagnifiedClip, full: float) -> dict[str, Image]:
 def magnified_figure(
     clips: Mapping[str, MagnifiedClip], alpha: float, *, caption: str = ""
 ) -> go.Figure:
-    """A row for each clip: its face where there is one, the flow, the magnified flow, the gate.
+    """A row for each clip: its face where there is one, the flow, the magnified flow, the gate
+    (AMMSM, Figure 1).
 
     Parameters
     ----------
     clips
-        By what is written above the first picture of a row, such as the name of the class.
+        By the heading of the first picture of a row, such as the name of the class.
     alpha
         The factor; full saturation is so many times the longest vector of the original.
     """
     faces = all(clip.face is not None for clip in clips.values())
-    panels, headings = [], []
+    pictures, headings = [], []
     for name, clip in clips.items():
-        drawn = magnified_pictures(clip, alpha)
-        words = {"original": "flow", "magnified": f"magnified, alpha {alpha:g}", "gate": "gate"}
+        words = ["flow", f"magnified, alpha {alpha:g}", "gate"]
         if faces and clip.face is not None:
-            panels.append(image_panel(clip.face, quality=TOKENS_QUALITY))
-            headings.append(f"<b>{plain(name)}</b>, onset")
-        else:
-            words["original"] = f"<b>{plain(name)}</b>, flow"
-        panels += [image_panel(picture, quality=TOKENS_QUALITY) for picture in drawn.values()]
-        headings += list(words.values())
-    said = (
+            pictures.append(clip.face)
+            words.insert(0, "onset")
+        pictures += magnified_pictures(clip, alpha).values()
+        headings += [f"<b>{plain(name)}</b>, {words[0]}", *words[1:]]
+    scale = (
         "Hue is the direction of motion (wheel), saturation its length: full is"
         f" {alpha:g} times the longest vector of the flow before. {GATE}"
     )
-    return panel_grid(
-        panels,
+    return image_panels(
+        pictures,
         headings,
         "Motion magnified where it matters",
         legend="wheel",
-        caption=f"{said}\n{caption}",
-        columns=len(panels) // len(clips),
-        row_px=190,
+        caption=f"{scale}\n{caption}",
+        columns=len(pictures) // len(clips),
+        row_px=ROW_PX,
     )
 
 
@@ -271,17 +234,14 @@ def survivors_picture(ground: Image, kept: NDArray[np.bool_]) -> Image:
     kept : (side, side), `side` tokens in a row; at later stages these share the face evenly
     returns : (224, 224, 3), uint8, RGB
     """
-    picture = cv2.resize(ground, (TOKENS_PX, TOKENS_PX), interpolation=cv2.INTER_AREA)
-    side = len(kept)
-    ends = np.round(np.linspace(0, TOKENS_PX, side + 1)).astype(int).tolist()
-    lit = cv2.resize(
-        kept.astype(np.float32), (TOKENS_PX, TOKENS_PX), interpolation=cv2.INTER_NEAREST_EXACT
-    )
-    shown = (picture * (DIMMED + (1 - DIMMED) * lit[..., None])).astype(np.uint8)
+    lit = resized(kept.astype(np.uint8), SIDE_PX, cv2.INTER_NEAREST_EXACT)[..., None]
+    picture = resized(ground, SIDE_PX, cv2.INTER_AREA)
+    shown = (picture * (DIMMED + (1 - DIMMED) * lit)).astype(np.uint8)
+    ends = np.round(np.linspace(0, SIDE_PX, len(kept) + 1)).astype(int).tolist()
     for row, column in np.argwhere(kept).tolist():
         corners = (ends[column], ends[row]), (ends[column + 1] - 1, ends[row + 1] - 1)
-        cv2.rectangle(shown, *corners, RIM, 1)
-    return np.asarray(shown, dtype=np.uint8)
+        cv2.rectangle(shown, *corners, WHITE, 1)
+    return shown
 
 
 def survivors_figure(
@@ -292,7 +252,7 @@ def survivors_figure(
     Parameters
     ----------
     rows
-        By what is written above the first picture of a row, the kept tokens of every stage.
+        By the heading of the first picture of a row, the kept tokens of every stage.
     """
     pictures, headings = [], []
     for name, stages in rows.items():
@@ -300,11 +260,11 @@ def survivors_figure(
             words = f"stage {number}: {kept.sum()} of {kept.size}"
             headings.append(f"<b>{plain(name)}</b><br>{words}" if number == 1 else words)
             pictures.append(survivors_picture(ground, kept))
-    return panel_grid(
-        [image_panel(picture, quality=TOKENS_QUALITY) for picture in pictures],
+    return image_panels(
+        pictures,
         headings,
         "Tokens that survive each stage",
         caption=f"Framed: tokens that the stage keeps; what is dark passes it by.\n{caption}",
         columns=len(pictures) // len(rows),
-        row_px=190,
+        row_px=ROW_PX,
     )

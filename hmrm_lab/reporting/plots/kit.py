@@ -23,6 +23,8 @@ from hmrm_lab.reporting.style import (
     plain,
 )
 
+Side = Literal["left", "right"]
+
 LETTER_PX = 7.6
 ROOM = 0.06  # of the range, beyond the outermost end of an interval
 LEGEND_PX = {1: 70, 2: 70, 3: 92}  # above the plot, by entries of the legend; else `TALL_PX`
@@ -34,8 +36,6 @@ HEADING_PX = 38  # two lines above each picture
 PANEL_QUALITY = 80  # of JPEG: a notebook holds many pictures
 WHEEL_PX, BAR_PX = 144, 90
 
-SIGNED = ((0.0, BLUE), (0.5, "#f4f4f4"), (1.0, "#D55E00"))  # below zero, zero, above
-UNSIGNED = ((0.0, "#f4f4f4"), (1.0, "#D55E00"))
 LIGHT, DARK = "#ffffff", "#10202c"  # letters in cells
 
 
@@ -199,7 +199,7 @@ def add_reference(
     colour: str = INK,
     width: float = 1.5,
     at: float = 1.0,
-    side: Literal["left", "right"] = "left",
+    side: Side = "left",
     below: bool = False,
     **cell: int,
 ) -> None:
@@ -292,84 +292,6 @@ def write_cells(
             font={"color": INK if empty else LIGHT if share >= dark else DARK, "size": 13},
             name="empty" if empty else "cell",
         )
-
-
-def matrix_panels(
-    matrices: Mapping[str, NDArray[Any]],
-    title: str,
-    *,
-    labels: Sequence[str] = (),
-    x_title: str,
-    y_title: str,
-    unit: str,
-    hover: str,
-    columns: int = 3,
-    scale: Any = None,
-    caption: str = "",
-) -> go.Figure:
-    """Draw square matrices side by side on one scale of colours; row 0 is on top.
-
-    Parameters
-    ----------
-    matrices
-        By heading.
-    labels
-        Of the rows and columns (default: their numbers).
-    unit
-        Title of the colour bar.
-    hover
-        Template of what the pointer reads, of `%{x}`, `%{y}` and `%{z}`.
-    scale
-        Colours; by default blue, white and red about zero, or white to red if nothing is negative.
-    """
-    top = max(float(np.abs(matrix).max()) for matrix in matrices.values()) or 1.0
-    signed = any((matrix < 0).any() for matrix in matrices.values())
-    columns = min(columns, len(matrices))
-    rows = -(-len(matrices) // columns)
-    row_px = {1: 420, 2: 360}.get(columns, 270)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        horizontal_spacing=0.14 / columns if not labels else 0.12,
-        vertical_spacing=110 / (rows * row_px) if rows > 1 else 0.0,
-        subplot_titles=[plain(name) for name in matrices],
-    )
-    for number, matrix in enumerate(matrices.values()):
-        row, column = divmod(number, columns)
-        figure.add_heatmap(
-            z=matrix.round(4),
-            x=list(labels) or None,
-            y=list(labels) or None,
-            zmin=-top if signed else 0,
-            zmax=top,
-            colorscale=scale or [list(stop) for stop in (SIGNED if signed else UNSIGNED)],
-            showscale=number == 0,
-            colorbar={"title": {"text": unit}, "thickness": 14},
-            xgap=1,
-            ygap=1,
-            hovertemplate=f"{hover}<extra></extra>",
-            row=row + 1,
-            col=column + 1,
-        )
-        anchor = "x" if number == 0 else f"x{number + 1}"
-        figure.update_yaxes(scaleanchor=anchor, row=row + 1, col=column + 1)
-    small = {"size": 9} if labels else {}
-    figure.update_xaxes(title=x_title, ticks="", showgrid=False, constrain="domain", tickfont=small)
-    figure.update_yaxes(
-        autorange="reversed", ticks="", showgrid=False, constrain="domain", tickfont=small
-    )
-    figure.update_yaxes(title=y_title, col=1)
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=row_px * rows,
-        least_width=(340 if labels else 230) * columns + 20,
-        most_width=(450 if labels else 310) * columns + 100,
-        top=84,
-        right=70,
-        bottom=84 if labels else 52,
-    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""MotionMix drawn: two clips, the mask, their mixture; classes before and after."""
+"""Figures of MotionMix: two clips, the mask, their mixture; classes before and after."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,28 +12,32 @@ from plotly import graph_objects as go
 from hmrm_lab.records import Floats, Ints
 from hmrm_lab.reporting.drawing import (
     BLANK,
+    RIM,
     Image,
     Mode,
+    blended,
     flow_picture,
     heat_picture,
     longest_px,
-    outermost,
+    percentile_99_9,
+    resized,
+    rgb,
     unit_words,
 )
-from hmrm_lab.reporting.panels import Bar, Legend, image_panel, panel_grid
-from hmrm_lab.reporting.style import CLASS_COLOURS, INK, finish, plain
+from hmrm_lab.reporting.plots.kit import Bar, Legend, image_panels
+from hmrm_lab.reporting.style import CLASS_COLOURS, INK, VERMILLION, finish, plain
 
 SIDE_PX = 224
 CARD_PX = 112
+ROW_PX = 170
 ARROW_STEP_PX = 20
-TINT, MASK_COLOUR, OUTLINE = 0.5, (213, 94, 0), (20, 20, 20)
-QUALITY = 80  # of small pictures, many of which make a notebook large
+MASK_TINT = 0.5
 
 Faces = tuple[Image | None, Image | None]
 
 
 class Scale(NamedTuple):
-    """What the colours end at: the strongest of both clips, so that all pictures compare."""
+    """Where the colours end: at the strongest of both clips, so that all pictures compare."""
 
     longest: float
     strain: float
@@ -41,7 +45,7 @@ class Scale(NamedTuple):
 
 def scale_of(*maps: Floats) -> Scale:
     """The scale for maps (3, H, W) that are shown side by side."""
-    return Scale(max(longest_px(m[:2]) for m in maps), max(outermost(m[2]) for m in maps))
+    return Scale(max(longest_px(m[:2]) for m in maps), max(percentile_99_9(m[2]) for m in maps))
 
 
 def motion_picture(
@@ -55,32 +59,21 @@ def motion_picture(
     frame : (h, h, 3), uint8, RGB; drawn under arrows
     returns : (side, side, 3), uint8, RGB
     """
+    top = scale.longest or None
     if mode == "strain":
         return _squares(heat_picture(motion[2], scale.strain), side)
-    top = scale.longest or None
     if mode == "colour":
         return _squares(flow_picture(motion[:2], "colour", max_px=top), side)
-    flow = np.stack([_enlarged(plane, side) for plane in motion[:2]])
+    flow = [cv2.resize(part, (side, side), interpolation=cv2.INTER_NEAREST) for part in motion[:2]]
     ground = None if frame is None else _squares(frame, side)
-    return flow_picture(flow, mode, frame=ground, max_px=top, arrow_step_px=ARROW_STEP_PX)
+    return flow_picture(np.stack(flow), mode, frame=ground, max_px=top, arrow_step_px=ARROW_STEP_PX)
 
 
 def mask_picture(mask: NDArray[np.bool_], frame: Image | None = None, side: int = SIDE_PX) -> Image:
     """The mask in red over the frame, or over grey: (side, side, 3)."""
-    ground = np.full((*mask.shape, 3), BLANK, np.uint8) if frame is None else frame
-    inside = (1 - TINT) * ground + TINT * np.array(MASK_COLOUR)
-    picture = np.rint(np.where(mask[..., None], inside, ground)).astype(np.uint8)
+    picture = np.full((*mask.shape, 3), BLANK, np.uint8) if frame is None else frame.copy()
+    picture[mask] = blended(picture[mask], rgb(VERMILLION), MASK_TINT)
     return _squares(picture, side)
-
-
-def outlined(picture: Image, mask: NDArray[np.bool_]) -> Image:
-    """A picture with the border of the mask drawn in."""
-    height, width = picture.shape[:2]
-    large = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    edges, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    drawn = picture.copy()
-    cv2.drawContours(drawn, edges, -1, OUTLINE, max(1, width // SIDE_PX), cv2.LINE_AA)
-    return drawn
 
 
 def mix_pictures(
@@ -114,6 +107,16 @@ def mix_pictures(
     }
 
 
+def outlined(picture: Image, mask: NDArray[np.bool_]) -> Image:
+    """A picture with the border of the mask drawn in."""
+    height, width = picture.shape[:2]
+    large = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    edges, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    drawn = picture.copy()
+    cv2.drawContours(drawn, edges, -1, RIM, max(1, width // SIDE_PX), cv2.LINE_AA)
+    return drawn
+
+
 def mix_figure(
     own: Floats,
     partner: Floats,
@@ -127,14 +130,16 @@ def mix_figure(
 ) -> go.Figure:
     """A, B, mask and mixture side by side; shapes as in `mix_pictures`."""
     pictures = mix_pictures(own, partner, mask, mixed, mode, frames=frames)
-    words = {"A": "clip A", "B": "clip B", "mask": f"mask M, {mask.mean():.0%} of the map"}
-    headings = [words.get(name, f"<b>{name}</b>") for name in pictures]
     scale = scale_of(own, partner)
-    return panel_grid(
-        [image_panel(picture, quality=QUALITY) for picture in pictures.values()],
-        headings,
+    strain = (
+        Bar("strain (%)", 0, 100 * scale.strain) if unit == "px" else Bar("strain", 0, scale.strain)
+    )
+    legends: dict[Mode, Legend] = {"colour": "wheel", "quiver": None, "strain": strain}
+    return image_panels(
+        list(pictures.values()),
+        ["clip A", "clip B", f"mask M, {mask.mean():.0%} of the map", "<b>mixture</b>"],
         "MotionMix: the partner's motion inside the mask",
-        legend=_legend(mode, scale, unit),
+        legend=legends[mode],
         caption=f"{scale_words(mode, scale, unit)}\n{caption}",
         columns=4,
     )
@@ -148,20 +153,19 @@ def blend_figure(mixtures: Mapping[float, Floats], *, unit: str = "px") -> go.Fi
     mixtures : each (3, h, h)
     """
     scale = scale_of(*mixtures.values())
-    pictures = [motion_picture(m, "colour", scale) for m in mixtures.values()]
-    return panel_grid(
-        [image_panel(picture, quality=QUALITY) for picture in pictures],
+    return image_panels(
+        [motion_picture(mixture, "colour", scale) for mixture in mixtures.values()],
         [f"λ = {strength:g}" for strength in mixtures],
         "From A to the hard swap",
         legend="wheel",
         caption=scale_words("colour", scale, unit),
         columns=5,
-        row_px=170,
+        row_px=ROW_PX,
     )
 
 
 def scale_words(mode: Mode, scale: Scale, unit: str = "px") -> str:
-    """What the colours or arrows of `mix_pictures` end at, in a sentence."""
+    """Where the colours or arrows of `mix_pictures` end, in a sentence."""
     return {
         "colour": f"Full saturation is {scale.longest:.2f} {unit_words(unit)}.",
         "quiver": f"The longest arrow stands for {scale.longest:.2f} {unit_words(unit)}.",
@@ -179,19 +183,15 @@ def gallery_by_class_figure(
     rows
         For each class the heading and the map (C, H, W) of every card.
     """
-    cards = [
-        (f"{plain(name)}<br>{plain(text)}", m) for name, row in rows.items() for text, m in row
-    ]
-    columns = max(map(len, rows.values()))
-    pictures = [_squares(flow_picture(m[:2], "colour"), CARD_PX) for _, m in cards]
-    return panel_grid(
-        [image_panel(picture, quality=QUALITY) for picture in pictures],
+    cards = [(f"{plain(name)}<br>{plain(text)}", m) for name in rows for text, m in rows[name]]
+    return image_panels(
+        [_squares(flow_picture(m[:2], "colour"), CARD_PX) for _, m in cards],
         [heading for heading, _ in cards],
         title,
         legend="wheel",
         caption=f"The longest vector of each map has full saturation.\n{caption}",
-        columns=columns,
-        row_px=170,
+        columns=max(map(len, rows.values())),
+        row_px=ROW_PX,
     )
 
 
@@ -209,22 +209,20 @@ def means_by_class_figure(
     groups : by name the maps (n, C, H, W) and their labels (n,)
     """
     means = {
-        f"{word}<br>{len(maps[labels == label])} {plain(name)}": maps[labels == label, :2].mean(0)
+        f"{word}<br>{(labels == label).sum()} {plain(name)}": maps[labels == label, :2].mean(0)
         for name, (maps, labels) in groups.items()
         for label, word in enumerate(classes)
         if (labels == label).any()
     }
     top = max(longest_px(mean) for mean in means.values())
-    pictures = [
-        _squares(flow_picture(mean, "colour", max_px=top), CARD_PX) for mean in means.values()
-    ]
-    return panel_grid(
-        [image_panel(picture, quality=QUALITY) for picture in pictures],
+    return image_panels(
+        [_squares(flow_picture(mean, "colour", max_px=top), CARD_PX) for mean in means.values()],
         list(means),
         "Mean map of each class",
         legend="wheel",
         caption=f"Full saturation is {top:.2f} {unit_words(unit)}.\n{caption}",
         columns=len(classes),
+        row_px=220,
     )
 
 
@@ -238,20 +236,16 @@ def distance_figure(table: pd.DataFrame, *, unit: str = "px", caption: str = "")
     """
     figure = go.Figure()
     known = table.dropna(subset=["own", "other"])
-    for kind, symbol in (("original", "circle"), ("mixture", "x-thin")):
+    for kind, symbol, width in (("original", "circle", 0), ("mixture", "x-thin", 2)):
         for name, colour in zip(sorted(table["class"].unique()), CLASS_COLOURS, strict=False):
             rows = known[(known["kind"] == kind) & (known["class"] == name)]
+            line = {"color": colour, "width": width}
             figure.add_scatter(
                 x=rows["own"].round(3),
                 y=rows["other"].round(3),
                 name=f"{kind}, {name}",
                 mode="markers",
-                marker={
-                    "color": colour,
-                    "symbol": symbol,
-                    "size": 9,
-                    "line": {"color": colour, "width": 2 if symbol == "x-thin" else 0},
-                },
+                marker={"color": colour, "symbol": symbol, "size": 9, "line": line},
                 hovertemplate="own class %{x:.2f}<br>other class %{y:.2f}",
             )
     ends = [0.0, 1.1 * float(known[["own", "other"]].to_numpy().max(initial=0.0)) or 1.0]
@@ -270,21 +264,6 @@ def distance_figure(table: pd.DataFrame, *, unit: str = "px", caption: str = "")
     )
 
 
-def _legend(mode: Mode, scale: Scale, unit: str) -> Legend:
-    if mode == "strain":
-        return (
-            Bar("strain (%)", 0, 100 * scale.strain)
-            if unit == "px"
-            else Bar("strain", 0, scale.strain)
-        )
-    return "wheel" if mode == "colour" else None
-
-
 def _squares(picture: Image, side: int) -> Image:
     """Enlarged or reduced without smoothing, so that cells stay cells."""
-    return np.asarray(_enlarged(picture, side), dtype=np.uint8)
-
-
-def _enlarged(plane: NDArray[Any], side: int) -> NDArray[Any]:
-    large: NDArray[Any] = cv2.resize(plane, (side, side), interpolation=cv2.INTER_NEAREST)
-    return large
+    return resized(picture, side, cv2.INTER_NEAREST)

@@ -1,8 +1,7 @@
-"""Figures of motion: one flow field, and the clips that a system gets wrong."""
+"""Figures of motion: fields, methods side by side, errors, attention; readings at one point."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,21 +9,26 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.normalise import without_median
-from hmrm_lab.records import ClipKey, Floats, FlowSet, Predictions
+from hmrm_lab.records import Floats
 from hmrm_lab.reporting.drawing import (
     Image,
     Mode,
-    enlarged_flow,
     error_px,
     flow_picture,
     heat_picture,
     longest_px,
-    outermost,
+    percentile_99_9,
     strain_peak,
 )
-from hmrm_lab.reporting.panels import Bar, Legend, add_bar, add_wheel, image_panel, panel_grid
-from hmrm_lab.reporting.style import finish, message_figure, plain
+from hmrm_lab.reporting.plots.kit import (
+    Bar,
+    Legend,
+    add_bar,
+    add_wheel,
+    image_panel,
+    image_panels,
+)
+from hmrm_lab.reporting.style import finish, plain
 
 TITLES = {
     "colour": "Optical flow: hue is direction, saturation is length",
@@ -32,19 +36,25 @@ TITLES = {
     "strain": "Optical strain",
 }
 ARROW_SHARPNESS = 2  # picture pixels per pixel of the frame
-CARD_PX = 112  # a 28x28 map enlarged fourfold
-CARDS_PER_ROW = 4
+ARROW_STEP_PX = 20  # in small pictures
+ROW_PX = 260
+REGION_GAP = 4  # cells between the maps of two regions
+DIRECTIONS = (
+    *("the right", "the upper right", "the top", "the upper left"),
+    *("the left", "the lower left", "the bottom", "the lower right"),
+)
+STILL_PX = 0.005  # a length that is written as 0.00
 
 
-@dataclass(frozen=True)
-class HardCase:
-    """A wrong clip with what its system believed, averaged over seeds."""
+def frames_figure(frames: Mapping[str, Image], title: str, *, caption: str = "") -> go.Figure:
+    """Pictures side by side, each under its name.
 
-    key: ClipKey
-    truth: int
-    prediction: int
-    probability: float
-    flow: Floats  # (2, H, W), the median motion taken away
+    Shapes
+    ------
+    frames : each (H, W, 3), uint8, RGB
+    """
+    names = [plain(name) for name in frames]
+    return image_panels(list(frames.values()), names, title, caption=caption, row_px=ROW_PX)
 
 
 def flow_figure(
@@ -62,25 +72,25 @@ def flow_figure(
     frame : (H, W, 3), uint8, RGB
     flow_px : (2, H, W), pixels
     """
-    top = max_px or longest_px(flow_px)
     scale = ARROW_SHARPNESS if mode == "quiver" else 1
     picture = flow_picture(flow_px, mode, frame=frame, max_px=max_px, scale=scale)
     panels = [image_panel(picture, "jpeg" if mode == "quiver" else "png", scale)]
     if frame is not None:
         panels.insert(0, image_panel(frame))
-    columns = [1.0] * len(panels) + ([0.35] if mode == "colour" else [])
-    figure = make_subplots(cols=len(columns), column_widths=columns, horizontal_spacing=0.05)
+    widths = [1.0] * len(panels) + [0.35] * (mode == "colour")
+    figure = make_subplots(cols=len(widths), column_widths=widths, horizontal_spacing=0.05)
     for column, panel in enumerate(panels, start=1):
         figure.add_trace(panel, row=1, col=column)
     figure.update_xaxes(title="x (px)", constrain="domain", showgrid=False)
     figure.update_yaxes(constrain="domain", showgrid=False)
     figure.update_yaxes(title="y (px)", row=1, col=1)
-    words = f"Longest vector {longest_px(flow_px):.2f} px."
+    longest = longest_px(flow_px)
+    words = f"Longest vector {longest:.2f} px."
     if mode == "colour":
-        add_wheel(figure, row=1, col=len(columns))
-        words += f" Full saturation {top:.2f} px."
+        add_wheel(figure, row=1, col=len(widths))
+        words += f" Full saturation {max_px or longest:.2f} px."
     elif mode == "quiver":
-        words += f" The longest arrow stands for {top:.2f} px."
+        words += f" The longest arrow stands for {max_px or longest:.2f} px."
     else:
         add_bar(figure, Bar("strain (%)", 0.0, 100 * strain_peak(flow_px)))
     return finish(
@@ -91,79 +101,6 @@ def flow_figure(
         least_width=300 * len(panels) + 120,
         most_width=360 * len(panels) + 120,
     )
-
-
-def hard_cases(predictions: Predictions, flowset: FlowSet, count: int = 8) -> list[HardCase]:
-    """The clips most confidently wrong: mean probability over seeds, the worst first.
-
-    `ValueError` if the maps are of other clips than the predictions.
-    """
-    columns = predictions.probabilities
-    table = predictions.table.dropna(subset=columns)
-    believed = table.groupby(["dataset", "subject", "clip"])[["truth", *columns]].mean()
-    places = {key: place for place, key in enumerate(flowset.keys)}
-    cases = []
-    for row in believed.reset_index().to_dict("records"):
-        key, truth = ClipKey(row["dataset"], row["subject"], row["clip"]), int(row["truth"])
-        probabilities = np.array([row[name] for name in columns])
-        guess = int(probabilities.argmax())
-        if guess == truth:
-            continue
-        if key not in places:
-            raise ValueError(f"the flow maps hold no clip {'/'.join(key)}")
-        flow = without_median(flowset.maps[places[key], :2])
-        cases.append(HardCase(key, truth, guess, float(probabilities[guess]), flow))
-    return sorted(cases, key=lambda case: (-case.probability, case.key))[:count]
-
-
-def hard_cases_figure(
-    predictions: Predictions, flowset: FlowSet, count: int = 8, *, caption: str = ""
-) -> go.Figure:
-    """The flow maps of the clips most confidently wrong, each on a colour scale of its own."""
-    title = "Most confidently wrong"
-    cases = hard_cases(predictions, flowset, count)
-    if not cases:
-        return message_figure(
-            title, "No clip is wrong, or the log holds no probabilities.", caption=caption
-        )
-    pictures = [flow_picture(enlarged_flow(case.flow, CARD_PX), "colour") for case in cases]
-    scale = (
-        "Onset-to-apex flow: hue is direction (wheel), saturation is length. The median motion"
-        " (the head's) is taken away; the longest vector of each map has full saturation."
-        " Per cent: mean probability of the wrong class."
-    )
-    return panel_grid(
-        [image_panel(picture) for picture in pictures],
-        [_heading(case, predictions.classes) for case in cases],
-        title,
-        legend="wheel",
-        caption=f"{scale}\n{caption}",
-        columns=CARDS_PER_ROW,
-        row_px=190,
-    )
-
-
-def _heading(case: HardCase, classes: Sequence[str]) -> str:
-    words = f"{classes[case.truth]} → <b>{classes[case.prediction]}</b> {case.probability:.0%}"
-    subject, clip = case.key.subject, case.key.clip
-    return f"{words}<br>{plain(clip if clip.startswith(subject) else f'{subject} {clip}')}"
-
-
-REGION_GAP = 4  # cells between the maps of two regions
-REGIONS_PX = 460
-ARROW_STEP_PX = 20  # wider than in a large picture
-QUALITY = 80  # of small pictures, many of which make a notebook large
-
-
-def frames_figure(frames: Mapping[str, Image], title: str, *, caption: str = "") -> go.Figure:
-    """Pictures side by side, each under its name.
-
-    Shapes
-    ------
-    frames : each (H, W, 3), uint8, RGB
-    """
-    panels = [_small(frame) for frame in frames.values()]
-    return panel_grid(panels, [plain(name) for name in frames], title, caption=caption, row_px=260)
 
 
 def flow_gallery_figure(
@@ -180,37 +117,37 @@ def flow_gallery_figure(
     fields : each (2, H, W), pixels
     frame : (H, W, 3), uint8, RGB; drawn under arrows
     """
-    first = _first(fields)
+    if not fields:
+        raise ValueError("no motion field to show")
+    first = next(iter(fields.values()))
     top, strain = longest_px(first), strain_peak(first)
+    scale = {"max_px": top or None, "max_strain": strain or None}
     pictures = [
-        flow_picture(
-            field,
-            mode,
-            frame=frame,
-            max_px=top or None,
-            max_strain=strain or None,
-            arrow_step_px=ARROW_STEP_PX,
-        )
+        flow_picture(field, mode, frame=frame, arrow_step_px=ARROW_STEP_PX, **scale)
         for field in fields.values()
     ]
-    legend: Legend = {
-        "colour": "wheel",
-        "quiver": None,
-        "strain": Bar("strain (%)", 0.0, 100 * strain),
-    }[mode]
-    longest = {
-        "colour": f"Full saturation is {top:.2f} px; longer vectors are darker.",
-        "quiver": f"The longest arrow of the first picture stands for {top:.2f} px.",
-        "strain": "The colours end at the peak of the first picture; what is above is yellow too.",
-    }[mode]
-    headings = [f"<b>{plain(name)}</b><br>{_most(field, mode)}" for name, field in fields.items()]
-    return panel_grid(
-        [_small(picture) for picture in pictures],
-        headings,
+    headings = [
+        f"peak {100 * strain_peak(field):.1f} %"
+        if mode == "strain"
+        else f"longest {longest_px(field):.2f} px"
+        for field in fields.values()
+    ]
+    legends: dict[Mode, tuple[Legend, str]] = {
+        "colour": ("wheel", f"Full saturation is {top:.2f} px; longer vectors are darker."),
+        "quiver": (None, f"The longest arrow of the first picture stands for {top:.2f} px."),
+        "strain": (
+            Bar("strain (%)", 0.0, 100 * strain),
+            "The colours end at the peak of the first picture; what is above is yellow too.",
+        ),
+    }
+    legend, words = legends[mode]
+    return image_panels(
+        pictures,
+        _under_names(fields, headings),
         TITLES[mode],
         legend=legend,
-        caption=f"{longest}\n{caption}",
-        row_px=260,
+        caption=f"{words}\n{caption}",
+        row_px=ROW_PX,
     )
 
 
@@ -222,20 +159,18 @@ def error_figure(fields: Mapping[str, Floats], truth_px: Floats, *, caption: str
     fields : each (2, H, W), pixels
     truth_px : (2, H, W), pixels; a pixel whose truth is NaN is grey and does not count
     """
-    _first(fields)
-    errors = {name: error_px(field, truth_px) for name, field in fields.items()}
-    top = outermost(np.stack(list(errors.values())))
-    headings = [
-        f"<b>{plain(name)}</b><br>mean {np.nanmean(error):.3f} px" for name, error in errors.items()
-    ]
-    scale = "One scale for all. One pixel in a thousand lies beyond it and is yellow too."
-    return panel_grid(
-        [_small(heat_picture(error, top)) for error in errors.values()],
-        headings,
+    if not fields:
+        raise ValueError("no motion field to show")
+    errors = [error_px(field, truth_px) for field in fields.values()]
+    top = percentile_99_9(np.stack(errors))
+    return image_panels(
+        [heat_picture(error, top) for error in errors],
+        _under_names(fields, [f"mean {np.nanmean(error):.3f} px" for error in errors]),
         "End-point error: the distance between estimate and truth",
         legend=Bar("error (px)", 0.0, top),
-        caption=f"{scale}\n{caption}",
-        row_px=260,
+        caption="One scale for all. One pixel in a thousand lies beyond it and is yellow too.\n"
+        + caption,
+        row_px=ROW_PX,
     )
 
 
@@ -259,69 +194,21 @@ def attention_figure(weights: Floats, names: Sequence[str] = (), *, caption: str
     ValueError
         If J is neither.
     """
-    low, high = float(weights.min()), float(weights.max())
-    count = len(weights)
-    equal = f"Equal shares would be {1 / count:.3f} everywhere."
-    bar = Bar("share", low, high)
-    if names:
-        if len(names) != count:
-            raise ValueError(f"{len(names)} names for {count} maps of attention")
-        return panel_grid(
-            [_small(heat_picture(share, high, low)) for share in weights],
-            [
-                f"<b>{plain(name)}</b><br>mean {share.mean():.3f}"
-                for name, share in zip(names, weights, strict=True)
-            ],
-            "Attention over the steps",
-            legend=bar,
-            caption=f"{equal}\n{caption}",
-            row_px=260,
-        )
-    panel = image_panel(heat_picture(_mosaic(weights), high, low), "png")
-    return panel_grid(
-        [panel],
-        [f"{count} regions, each map at the place of its region"],
-        "Attention over the regions",
-        legend=bar,
-        caption=f"{equal}\n{caption}",
-        row_px=REGIONS_PX,
+    low, high, count = float(weights.min()), float(weights.max()), len(weights)
+    if names and len(names) != count:
+        raise ValueError(f"{len(names)} names for {count} maps of attention")
+    maps = list(weights) if names else [_mosaic(weights)]
+    means = [f"mean {share.mean():.3f}" for share in weights]
+    one = [f"{count} regions, each map at the place of its region"]
+    return image_panels(
+        [heat_picture(share, high, low) for share in maps],
+        _under_names(names, means) if names else one,
+        "Attention over the steps" if names else "Attention over the regions",
+        legend=Bar("share", low, high),
+        caption=f"Equal shares would be {1 / count:.3f} everywhere.\n{caption}",
+        row_px=ROW_PX if names else 460,
+        kind="jpeg" if names else "png",
     )
-
-
-def _most(field: Floats, mode: Mode) -> str:
-    if mode == "strain":
-        return f"peak {100 * strain_peak(field):.1f} %"
-    return f"longest {longest_px(field):.2f} px"
-
-
-def _small(picture: Image) -> go.Image:
-    return image_panel(picture, quality=QUALITY)
-
-
-def _mosaic(weights: Floats) -> Floats:
-    """The maps of a square grid of regions in one, with gaps of NaN."""
-    side = math.isqrt(len(weights))
-    if side * side != len(weights):
-        raise ValueError(f"{len(weights)} regions are no square grid; name the maps")
-    gap = ((0, 0), (0, REGION_GAP), (0, REGION_GAP))
-    spaced = np.pad(weights, gap, constant_values=np.nan)
-    _, height, width = spaced.shape
-    rows = spaced.reshape(side, side, height, width).transpose(0, 2, 1, 3)
-    joined = rows.reshape(side * height, side * width)
-    return np.asarray(joined[:-REGION_GAP, :-REGION_GAP], dtype=np.float32)
-
-
-def _first(fields: Mapping[str, Floats]) -> Floats:
-    if not fields:
-        raise ValueError("no motion field to show")
-    return next(iter(fields.values()))
-
-
-TOWARDS = (
-    *("the right", "the upper right", "the top", "the upper left"),
-    *("the left", "the lower left", "the bottom", "the lower right"),
-)
-STILL_PX = 0.005  # a length that is written as 0.00
 
 
 def point_table(fields_px: Mapping[str, Floats], point: tuple[int, int]) -> pd.DataFrame:
@@ -377,7 +264,7 @@ def vector_at(flow_px: Floats, point: tuple[int, int]) -> tuple[float, float]:
 
 
 def point_words(fields_px: Mapping[str, Floats], point: tuple[int, int]) -> list[str]:
-    """The same in sentences, one a field; of two fields also how far they are apart.
+    """The readings of `point_table` in sentences; of two fields also how far they are apart.
 
     Raises
     ------
@@ -400,8 +287,26 @@ def vector_words(u: float, v: float) -> str:
     if length < STILL_PX:
         return f"{words}: no motion"
     angle = _angle(u, v)
-    towards = TOWARDS[round(angle / 45) % len(TOWARDS)]
+    towards = DIRECTIONS[round(angle / 45) % len(DIRECTIONS)]
     return f"{words}: {length:.2f} px to {towards} ({angle:.0f}°)"
+
+
+def _under_names(names: Sequence[str] | Mapping[str, Floats], words: Sequence[str]) -> list[str]:
+    """Headings of two lines."""
+    return [f"<b>{plain(name)}</b><br>{word}" for name, word in zip(names, words, strict=True)]
+
+
+def _mosaic(weights: Floats) -> Floats:
+    """The maps of a square grid of regions in one, with gaps of NaN."""
+    side = math.isqrt(len(weights))
+    if side * side != len(weights):
+        raise ValueError(f"{len(weights)} regions are no square grid; name the maps")
+    gap = ((0, 0), (0, REGION_GAP), (0, REGION_GAP))
+    spaced = np.pad(weights, gap, constant_values=np.nan)
+    _, height, width = spaced.shape
+    rows = spaced.reshape(side, side, height, width).transpose(0, 2, 1, 3)
+    joined = rows.reshape(side * height, side * width)
+    return np.asarray(joined[:-REGION_GAP, :-REGION_GAP], dtype=np.float32)
 
 
 def _angle(u: float, v: float) -> float:

@@ -1,9 +1,11 @@
-"""Regions and tokens on the face: their order, their steps, what attends to what."""
+"""Figures of regions and tokens on the face, attention between them, and the selective scan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -11,21 +13,32 @@ from hmrm_lab.models.region_fusion import CORE_REGIONS, MAP_SIDE
 from hmrm_lab.models.scan.inside import ScanTrace
 from hmrm_lab.models.tokens import region_boxes, token_centres
 from hmrm_lab.records import Floats
-from hmrm_lab.reporting.drawing import Image, heat_picture
-from hmrm_lab.reporting.panels import Bar, image_panel, panel_grid
+from hmrm_lab.reporting.drawing import (
+    RIM,
+    WHITE,
+    YELLOW,
+    Image,
+    blended,
+    heat_picture,
+    mark_points,
+    resized,
+)
+from hmrm_lab.reporting.plots.kit import Bar, add_reference, image_panels
 from hmrm_lab.reporting.style import BLUE, GREEN, INK, ORANGE, VERMILLION, finish, plain
-from hmrm_lab.reporting.svg import line, text
 
 CELL_PX = 12
 SIDE_PX = MAP_SIDE * CELL_PX
-LINE, PATH, RIM = (255, 255, 255), (255, 214, 64), (20, 20, 20)
 DIMMED = 0.45  # brightness outside the chosen region
 SHADE = 0.6  # share of the colour in a shaded region
 SHORT = ("TL", "TR", "BL", "BR")
 REGION_LABELS = [*SHORT, *(f"{core}.{sub}" for core in SHORT for sub in SHORT)]
 """The 4 core regions and their 16 sub-regions, in the order of the fusion attention."""
 MOST_LINKS = 8  # drawn for one head
-QUALITY = 80
+
+SIGNED = ((0, BLUE), (0.5, "#f4f4f4"), (1, VERMILLION))  # below zero, zero, above
+UNSIGNED = ((0, "#f4f4f4"), (1, VERMILLION))
+STATES = {"forward": (BLUE, -0.12), "backward": (ORANGE, 0.12)}
+"""By direction of the scan the colour, and the shift of its stems when there are two."""
 
 
 def scan_path(grain: str, tokens: str, region: int) -> Floats:
@@ -56,35 +69,30 @@ def region_picture(
     boxes = (CELL_PX * region_boxes(grain)).astype(int)
     if region is not None:
         left, top, right, bottom = boxes[region]
-        dimmed = (DIMMED * picture).astype(np.uint8)
-        dimmed[top:bottom, left:right] = picture[top:bottom, left:right]
-        picture = dimmed
+        lit = picture[top:bottom, left:right]
+        picture = (DIMMED * picture).astype(np.uint8)
+        picture[top:bottom, left:right] = lit
     for left, top, right, bottom in boxes.tolist():
-        cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), LINE, 1)
+        cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), WHITE, 1)
     return picture if path is None else _with_path(picture, path)
 
 
 def scan_order_figure(ground: Image, *, region: int = 0, caption: str = "") -> go.Figure:
     """The order of the tokens in the four kinds of sequence."""
-    kinds = [
-        ("core", "windows", "coarse, windows<br>4 tokens"),
-        ("sub", "windows", "fine, windows<br>16 tokens"),
-        ("core", "pixels", "coarse, pixels<br>49 tokens of 2x2 cells"),
-        ("sub", "pixels", "fine, pixels<br>49 tokens of one cell"),
-    ]
+    kinds = {
+        ("core", "windows"): "coarse, windows<br>4 tokens",
+        ("sub", "windows"): "fine, windows<br>16 tokens",
+        ("core", "pixels"): "coarse, pixels<br>49 tokens of 2x2 cells",
+        ("sub", "pixels"): "fine, pixels<br>49 tokens of one cell",
+    }
     pictures = [
         region_picture(
             ground, grain, region if tokens == "pixels" else None, scan_path(grain, tokens, region)
         )
-        for grain, tokens, _ in kinds
+        for grain, tokens in kinds
     ]
-    return panel_grid(
-        [image_panel(picture, quality=QUALITY) for picture in pictures],
-        [words for _, _, words in kinds],
-        "The way of the forward scan; the backward one returns on it",
-        caption=caption,
-        columns=4,
-    )
+    title = "The way of the forward scan; the backward one returns on it"
+    return image_panels(pictures, list(kinds.values()), title, caption=caption, columns=4)
 
 
 def shaded_picture(ground: Image, grain: str, values: Floats, low: float, high: float) -> Image:
@@ -94,14 +102,13 @@ def shaded_picture(ground: Image, grain: str, values: Floats, low: float, high: 
     ------
     values : (R,), in the order of `region_names(grain)`
     """
-    picture = _fitted(ground).astype(np.float32)
+    picture = _fitted(ground)
     colours = heat_picture(values[None], high, low)[0]
-    for (left, top, right, bottom), colour in zip(
-        (CELL_PX * region_boxes(grain)).astype(int), colours, strict=True
-    ):
+    boxes = (CELL_PX * region_boxes(grain)).astype(int)
+    for (left, top, right, bottom), colour in zip(boxes, colours, strict=True):
         inside = picture[top:bottom, left:right]
-        picture[top:bottom, left:right] = (1 - SHADE) * inside + SHADE * colour
-    return np.rint(picture).astype(np.uint8)
+        picture[top:bottom, left:right] = blended(inside, colour, SHADE)
+    return picture
 
 
 def shade_figure(
@@ -122,9 +129,8 @@ def shade_figure(
     """
     every = np.concatenate([values for _, values in shades.values()])
     low, high = float(every.min()), float(every.max())
-    pictures = [shaded_picture(ground, *shade, low, high) for shade in shades.values()]
-    return panel_grid(
-        [image_panel(picture, quality=QUALITY) for picture in pictures],
+    return image_panels(
+        [shaded_picture(ground, *shade, low, high) for shade in shades.values()],
         [plain(name) for name in shades],
         title,
         legend=Bar(unit, low, high),
@@ -151,19 +157,19 @@ def attention_picture(ground: Image, weights: Floats, low: float, high: float) -
     """
     shares = received(weights)
     picture = shaded_picture(ground, "sub", shares[CORE_REGIONS:], low, high)
-    places = np.round(CELL_PX * _region_centres()).astype(int).tolist()
+    centres = [scan_path(grain, "windows", 0) for grain in ("core", "sub")]
+    places = np.round(CELL_PX * np.concatenate(centres)).astype(int).tolist()  # of all 20
     others = np.where(np.eye(len(weights), dtype=bool), 0.0, weights)
     strongest = np.argsort(others, axis=None)[::-1][:MOST_LINKS]
     for taker, giver in zip(*np.unravel_index(strongest, others.shape), strict=True):
         width = max(1, round(4 * float(others[taker, giver] / others.max())))
-        for colour, more in ((RIM, 2), (PATH, 0)):
+        for colour, more in ((RIM, 2), (YELLOW, 0)):
             cv2.line(picture, places[giver], places[taker], colour, width + more, cv2.LINE_AA)
-        cv2.circle(picture, places[giver], 6, RIM, -1, cv2.LINE_AA)
-        cv2.circle(picture, places[giver], 4, PATH, -1, cv2.LINE_AA)
-    for (x, y), share in zip(places[:CORE_REGIONS], shares, strict=False):
-        colour = heat_picture(np.full((1, 1), share, np.float32), high, low)[0, 0].tolist()
-        cv2.rectangle(picture, (x - 9, y - 9), (x + 9, y + 9), RIM, -1)
-        cv2.rectangle(picture, (x - 7, y - 7), (x + 7, y + 7), colour, -1)
+        mark_points(picture, np.array([places[giver]]), 4)
+    colours = heat_picture(shares[None, :CORE_REGIONS], high, low)[0].tolist()
+    for (x, y), shade in zip(places[:CORE_REGIONS], colours, strict=True):
+        for colour, reach in ((RIM, 9), (shade, 7)):
+            cv2.rectangle(picture, (x - reach, y - reach), (x + reach, y + reach), colour, -1)
     return picture
 
 
@@ -176,19 +182,18 @@ def attention_face_figure(ground: Image, weights: Floats, *, caption: str = "") 
     """
     shares = received(weights)
     low, high = float(shares.min()), float(shares.max())
-    pictures = [attention_picture(ground, head, low, high) for head in weights]
     words = (
         f"Shade: what a region gives to the 20 on average; equal shares would be {1 / 20:.2f}."
         f" Small squares: the core regions. Lines: the {MOST_LINKS} strongest links of a head,"
         " with a dot at the region that is looked at."
     )
-    return panel_grid(
-        [image_panel(picture, quality=QUALITY) for picture in pictures],
+    return image_panels(
+        [attention_picture(ground, head, low, high) for head in weights],
         [f"head {number}" for number in range(1, len(weights) + 1)],
         "Fusion attention over the face",
         legend=Bar("share", low, high),
         caption=f"{words}\n{caption}",
-        columns=min(len(weights), 4),
+        columns=4,
     )
 
 
@@ -199,40 +204,24 @@ def attention_heads_figure(weights: Floats, *, caption: str = "") -> go.Figure:
     ------
     weights : (heads, 20, 20)
     """
-    columns = min(len(weights), 2)
-    rows = -(-len(weights) // columns)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        horizontal_spacing=0.12,
-        vertical_spacing=0.16,
-        subplot_titles=[f"head {number}" for number in range(1, len(weights) + 1)],
-    )
-    for number, head in enumerate(weights):
-        row, column = divmod(number, columns)
-        figure.add_heatmap(
-            z=head.round(4),
-            x=REGION_LABELS,
-            y=REGION_LABELS,
-            zmin=0,
-            zmax=float(weights.max()),
-            colorscale="Cividis",
-            showscale=number == 0,
-            colorbar={"title": {"text": "share"}, "thickness": 14},
-            hovertemplate="%{y} takes %{z:.3f} from %{x}<extra></extra>",
-            row=row + 1,
-            col=column + 1,
-        )
-    figure.update_xaxes(title="looked at", ticks="", showgrid=False, tickfont={"size": 9})
-    figure.update_yaxes(
-        title="looking", autorange="reversed", ticks="", showgrid=False, tickfont={"size": 9}
-    )
     words = "T top, B bottom, L left, R right; TL.BR is the bottom right of the top left region."
+    figure = _matrices(
+        {f"head {number}": head for number, head in enumerate(weights, start=1)},
+        columns=2,
+        unit="share",
+        hover="%{y} takes %{z:.3f} from %{x}",
+        colorscale="Cividis",
+        x=REGION_LABELS,
+        y=REGION_LABELS,
+    )
+    figure.update_xaxes(title="looked at", ticks="", tickfont_size=9)
+    figure.update_yaxes(ticks="", tickfont_size=9)
+    figure.update_yaxes(title="looking", col=1)
     return finish(
         figure,
         "Fusion attention: who looks at whom",
         caption=f"{words} Rows add up to one.\n{caption}",
-        height=340 * rows,
+        height=340 * -(-len(weights) // 2),
         least_width=700,
         most_width=900,
         top=84,
@@ -242,7 +231,7 @@ def attention_heads_figure(weights: Floats, *, caption: str = "") -> go.Figure:
 
 
 def attention_against_figure(shares: Floats, falls: Floats, *, caption: str = "") -> go.Figure:
-    """Attention against what holding a sub-region still does to the answer.
+    """Attention against the fall of the probability when a sub-region is held still.
 
     Shapes
     ------
@@ -259,7 +248,7 @@ def attention_against_figure(shares: Floats, falls: Floats, *, caption: str = ""
         marker={"color": BLUE, "size": 9},
         hovertemplate="%{text}: attention %{x:.3f}, fall %{y:.3f}<extra></extra>",
     )
-    figure.add_hline(y=0, line={"color": INK, "dash": "dot"})
+    add_reference(figure, y=0)
     return finish(
         figure,
         "Does attention tell what matters?",
@@ -272,21 +261,6 @@ def attention_against_figure(shares: Floats, falls: Floats, *, caption: str = ""
     )
 
 
-def token_grid_html(numbers: Sequence[Sequence[int]], chosen: int | None = None) -> str:
-    """The places of tokens in the sequence as a small table, laid out as on the face."""
-    cell = "padding:1px 6px;text-align:right;border:1px solid rgba(125,132,142,.35)"
-    rows = [
-        "".join(
-            f"<td style='{cell};font-weight:{'bold' if number == chosen else 'normal'}'>"
-            f"{number}{' ◀' if number == chosen else ''}</td>"
-            for number in row
-        )
-        for row in numbers
-    ]
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table style='border-collapse:collapse;font-size:12px'>{body}</table>"
-
-
 def token_order(grain: str, tokens: str, region: int) -> list[list[int]]:
     """The place of every token in its sequence, laid out as on the face: rows from the top."""
     path = scan_path(grain, tokens, region)
@@ -294,44 +268,6 @@ def token_order(grain: str, tokens: str, region: int) -> list[list[int]]:
     side = round(len(path) ** 0.5)
     grid: list[list[int]] = order.reshape(side, side).tolist()
     return grid
-
-
-def _region_centres() -> Floats:
-    """Of the 4 core regions and the 16 sub-regions, (20, 2), cells of a 28x28 map."""
-    return np.concatenate([scan_path(grain, "windows", 0) for grain in ("core", "sub")])
-
-
-def _fitted(ground: Image) -> Image:
-    enlarging = ground.shape[0] <= SIDE_PX
-    how = cv2.INTER_NEAREST if ground.shape[0] == MAP_SIDE else cv2.INTER_AREA
-    how = cv2.INTER_CUBIC if enlarging and ground.shape[0] != MAP_SIDE else how
-    return np.asarray(cv2.resize(ground, (SIDE_PX, SIDE_PX), interpolation=how), dtype=np.uint8)
-
-
-def _with_path(picture: Image, path: Floats) -> Image:
-    """A line through the tokens, a ring at the first, numbers where there is room."""
-    points = np.round(CELL_PX * path).astype(np.int32)
-    for colour, width in ((RIM, 4), (PATH, 2)):
-        cv2.polylines(picture, [points], False, colour, width, cv2.LINE_AA)
-    numbered = len(points) <= 16
-    for number, (x, y) in enumerate(points.tolist()):
-        radius = 11 if numbered else (5 if number == 0 else 2)
-        cv2.circle(picture, (x, y), radius + 1, RIM, -1, cv2.LINE_AA)
-        cv2.circle(picture, (x, y), radius, PATH, -1, cv2.LINE_AA)
-        if numbered:
-            place = (x - 5 * len(str(number)), y + 5)
-            cv2.putText(picture, str(number), place, 0, 0.45, RIM, 1, cv2.LINE_AA)
-    return picture
-
-
-SIGNED = [[0, BLUE], [0.5, "#f4f4f4"], [1, VERMILLION]]  # below zero, zero, above
-SIGNED_ABOVE = [[0, SIGNED[1][1]], [1, VERMILLION]]
-STATE_COLOURS = {"forward": BLUE, "backward": ORANGE}
-SHIFT = 0.12  # of the stems of two directions, which stand side by side
-
-STEMS_WIDTH, STEMS_HEIGHT = 460, 400
-MATRIX_PX = 300
-LEFT, RIGHT, TOP, BOTTOM, GAP = 44, 12, 18, 34, 20
 
 
 def impulse_figure(
@@ -353,7 +289,7 @@ def impulse_figure(
             mode="lines+markers",
             hovertemplate="token %{x}: %{y:.3f}",
         )
-    figure.add_vline(x=impulse, line={"color": INK, "dash": "dot"})
+    add_reference(figure, x=impulse)
     return finish(
         figure,
         title,
@@ -368,29 +304,39 @@ def impulse_figure(
 
 def trace_figure(trace: ScanTrace, title: str, *, caption: str = "") -> go.Figure:
     """Input, step, state and output of one channel, token by token."""
-    names = ("input x", "step dt", "state h", "output y")
     figure = make_subplots(rows=4, shared_xaxes=True, vertical_spacing=0.04)
-    series: list[tuple[int, str, Floats, str, float]] = [
-        (1, "x", trace.x.numpy(), INK, 0.0),
-        (2, "dt", trace.dt.numpy(), INK, 0.0),
-        *((3, f"h, {name}", *state) for name, state in _states(trace).items()),
-        (4, "y", trace.y.numpy(), GREEN, 0.0),
-    ]
-    for row, name, values, colour, shift in series:
-        figure.add_bar(
-            x=np.arange(len(values)),
-            y=values.round(5),
-            name=name,
-            width=0.2,
-            offset=shift - 0.1,
-            marker_color=colour,
-            hovertemplate="token %{x}: %{y:.3f}",
-            row=row,
-            col=1,
-        )
-        figure.update_yaxes(title=names[row - 1], row=row, col=1)
+    axes = ("input x", "step dt", "state h", "output y")
+    for row, (name, stems) in enumerate(trace_rows(trace).items(), start=1):
+        for direction, values, colour, shift in stems:
+            figure.add_bar(
+                x=np.arange(len(values)),
+                y=values.round(5),
+                name=f"{name}, {direction}" if direction else name,
+                width=0.2,
+                offset=shift - 0.1,
+                marker_color=colour,
+                hovertemplate="token %{x}: %{y:.3f}",
+                row=row,
+                col=1,
+            )
+        figure.update_yaxes(title=axes[row - 1], row=row, col=1)
     figure.update_xaxes(title="token", dtick=1, row=4, col=1)
     return finish(figure, title, caption=caption, height=420, most_width=760, top=76, left=64)
+
+
+def trace_rows(trace: ScanTrace) -> dict[str, list[tuple[str, Floats, str, float]]]:
+    """The rows of a drawn trace: direction if any, values (L,), colour and shift of its stems."""
+    both = len(trace.states) > 1
+    states = [
+        (name, state.numpy(), STATES[name][0], both * STATES[name][1])
+        for name, state in trace.states.items()
+    ]
+    return {
+        "x": [("", trace.x.numpy(), INK, 0.0)],
+        "dt": [("", trace.dt.numpy(), INK, 0.0)],
+        "h": states,
+        "y": [("", trace.y.numpy(), GREEN, 0.0)],
+    }
 
 
 def matrix_figure(
@@ -402,29 +348,14 @@ def matrix_figure(
     ------
     matrices : each (L, L)
     """
-    top = max(float(np.abs(matrix).max()) for matrix in matrices.values()) or 1.0
-    signed = any((matrix < 0).any() for matrix in matrices.values())
-    figure = make_subplots(cols=len(matrices), subplot_titles=[plain(name) for name in matrices])
-    for column, matrix in enumerate(matrices.values(), start=1):
-        figure.add_heatmap(
-            z=matrix.round(4),
-            zmin=-top if signed else 0,
-            zmax=top,
-            colorscale=SIGNED if signed else SIGNED_ABOVE,
-            showscale=column == len(matrices),
-            colorbar={"title": {"text": what}, "thickness": 14},
-            xgap=1,
-            ygap=1,
-            hovertemplate="from token %{x} to token %{y}: %{z:.3f}<extra></extra>",
-            row=1,
-            col=column,
-        )
-    figure.update_xaxes(title="from token k", showgrid=False, constrain="domain")
-    figure.update_yaxes(autorange="reversed", showgrid=False, constrain="domain")
+    figure = _matrices(
+        matrices,
+        columns=len(matrices),
+        unit=what,
+        hover="from token %{x} to token %{y}: %{z:.3f}",
+    )
+    figure.update_xaxes(title="from token k")
     figure.update_yaxes(title="to token t", row=1, col=1)
-    for number in range(1, len(matrices) + 1):
-        anchor = "x" if number == 1 else f"x{number}"
-        figure.update_yaxes(scaleanchor=anchor, row=1, col=number)
     return finish(
         figure,
         title,
@@ -437,95 +368,58 @@ def matrix_figure(
     )
 
 
-def trace_svg(trace: ScanTrace) -> str:
-    """The same as `trace_figure` as a small SVG, for a widget that redraws it."""
-    rows: list[tuple[str, list[tuple[Floats, str, float]]]] = [
-        ("x", [(trace.x.numpy(), INK, 0.0)]),
-        ("dt", [(trace.dt.numpy(), INK, 0.0)]),
-        ("h", list(_states(trace).values())),
-        ("y", [(trace.y.numpy(), GREEN, 0.0)]),
-    ]
-    height = (STEMS_HEIGHT - TOP - BOTTOM - 3 * GAP) / 4
-    parts = [
-        part
-        for number, (name, stems) in enumerate(rows)
-        for part in _stems(name, stems, TOP + number * (height + GAP), height)
-    ]
-    length = len(trace.x)
-    base = STEMS_HEIGHT - BOTTOM + 16
-    parts += [text(_across(token, length), base, str(token)) for token in range(length)]
-    parts.append(text((LEFT + STEMS_WIDTH - RIGHT) / 2, STEMS_HEIGHT - 3, "token"))
-    states = " and ".join(trace.states)
-    words = f"Input, step, {states} state and output of {length} tokens"
-    return _svg(parts, STEMS_WIDTH, STEMS_HEIGHT, words)
-
-
-def matrix_svg(matrix: Floats) -> str:
-    """A token-to-token matrix as a small SVG: blue below zero, red above, the numbers on hover."""
-    length, top = len(matrix), float(np.abs(matrix).max()) or 1.0
-    side = (MATRIX_PX - LEFT - RIGHT) / length
-    parts = [
-        f'<rect x="{LEFT + k * side:.1f}" y="{TOP + t * side:.1f}" width="{side - 1:.1f}"'
-        f' height="{side - 1:.1f}" {_signed(float(value) / top)}>'
-        f"<title>from {k} to {t}: {value:.3f}</title></rect>"
-        for (t, k), value in np.ndenumerate(matrix)
-    ]
-    middle = side / 2 + 4
-    parts += [text(LEFT - 5, TOP + t * side + middle, str(t), "end") for t in range(length)]
-    below = TOP + length * side + 14
-    parts += [text(LEFT + (k + 0.5) * side, below, str(k)) for k in range(length)]
-    parts.append(text(LEFT + length * side / 2, below + 16, "from token k"))
-    parts.append(text(4, 12, "to token t", "start"))
-    words = f"Matrix of {length} by {length} tokens, largest entry {top:.3f}"
-    return _svg(parts, MATRIX_PX, MATRIX_PX + 20, words)
-
-
-def _states(trace: ScanTrace) -> dict[str, tuple[Floats, str, float]]:
-    """By direction the states, their colour, and how far to the side they are drawn."""
-    shifts = {"forward": -SHIFT, "backward": SHIFT} if len(trace.states) > 1 else {}
-    return {
-        name: (state.numpy(), STATE_COLOURS[name], shifts.get(name, 0.0))
-        for name, state in trace.states.items()
-    }
-
-
-def _stems(
-    name: str, stems: list[tuple[Floats, str, float]], top: float, height: float
-) -> list[str]:
-    """One row: an axis at zero, a stem for each token, the largest value at its side."""
-    values = np.concatenate([series for series, _, _ in stems])
-    high, low = max(float(values.max()), 0.0), min(float(values.min()), 0.0)
-    span = (high - low) or 1.0
-
-    def y(value: float) -> float:
-        return top + (high - value) / span * height
-
-    parts = [
-        line(LEFT, y(0), STEMS_WIDTH - RIGHT, y(0), INK, 1),
-        text(LEFT - 6, top + height / 2 + 4, f"<tspan font-weight='bold'>{name}</tspan>", "end"),
-        text(LEFT - 6, top + 6, f"{high:.2f}", "end"),
-    ]
-    for series, colour, shift in stems:
-        for token, value in enumerate(series.tolist()):
-            x = _across(token + shift, len(series))
-            parts.append(line(x, y(0), x, y(value), colour, 3))
-            parts.append(f'<circle cx="{x:.1f}" cy="{y(value):.1f}" r="3" fill="{colour}"/>')
-    return parts
-
-
-def _across(token: float, length: int) -> float:
-    return LEFT + (token + 0.5) / length * (STEMS_WIDTH - LEFT - RIGHT)
-
-
-def _signed(share: float) -> str:
-    """-1..1 as the fill of a cell, through which the page shows at zero, be it light or dark."""
-    colour = VERMILLION if share > 0 else BLUE
-    return f'fill="{colour}" fill-opacity="{abs(share):.3f}" stroke="{INK}" stroke-opacity="0.3"'
-
-
-def _svg(parts: list[str], width: int, height: int, words: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{words}"'
-        f' style="width:100%;max-width:{width}px" font-family="system-ui, sans-serif"'
-        f' font-size="12" fill="{INK}">{"".join(parts)}</svg>'
+def _matrices(
+    matrices: Mapping[str, NDArray[Any]], *, columns: int, unit: str, hover: str, **look: Any
+) -> go.Figure:
+    """Square matrices on one scale of colours, row 0 on top; `look` goes to each heatmap."""
+    top = max(float(np.abs(matrix).max()) for matrix in matrices.values()) or 1.0
+    signed = any((matrix < 0).any() for matrix in matrices.values())
+    columns = min(columns, len(matrices))
+    figure = make_subplots(
+        rows=-(-len(matrices) // columns),
+        cols=columns,
+        vertical_spacing=0.16,
+        subplot_titles=[plain(name) for name in matrices],
     )
+    for number, matrix in enumerate(matrices.values()):
+        row, column = divmod(number, columns)
+        usual = {"colorscale": [list(stop) for stop in (SIGNED if signed else UNSIGNED)]}
+        figure.add_heatmap(
+            z=matrix.round(4),
+            zmin=-top if signed else 0,
+            zmax=top,
+            showscale=number == 0,
+            colorbar={"title": {"text": unit}, "thickness": 14},
+            xgap=1,
+            ygap=1,
+            hovertemplate=f"{hover}<extra></extra>",
+            row=row + 1,
+            col=column + 1,
+            **usual | look,
+        )
+        anchor = f"x{number + 1 if number else ''}"
+        figure.update_yaxes(scaleanchor=anchor, row=row + 1, col=column + 1)
+    figure.update_xaxes(showgrid=False, constrain="domain")
+    figure.update_yaxes(autorange="reversed", showgrid=False, constrain="domain")
+    return figure
+
+
+def _fitted(ground: Image) -> Image:
+    how = cv2.INTER_CUBIC if ground.shape[0] <= SIDE_PX else cv2.INTER_AREA
+    return resized(ground, SIDE_PX, cv2.INTER_NEAREST if ground.shape[0] == MAP_SIDE else how)
+
+
+def _with_path(picture: Image, path: Floats) -> Image:
+    """A line through the tokens, a ring at the first, numbers where there is room."""
+    points = np.round(CELL_PX * path).astype(np.int32)
+    for colour, width in ((RIM, 4), (YELLOW, 2)):
+        cv2.polylines(picture, [points], False, colour, width, cv2.LINE_AA)
+    if len(points) > 16:
+        mark_points(picture, points[:1], 5)
+        mark_points(picture, points[1:], 2)
+        return picture
+    mark_points(picture, points, 11)
+    for number, (x, y) in enumerate(points.tolist()):
+        place = (x - 5 * len(str(number)), y + 5)
+        cv2.putText(picture, str(number), place, 0, 0.45, RIM, 1, cv2.LINE_AA)
+    return picture

@@ -1,30 +1,24 @@
-"""The figures of a sweep: the heatmap of Figure 7, and the history of a search."""
+"""Figures of a search: the heatmap of Figure 7, its history, and what the best choices share."""
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from plotly import graph_objects as go
 
-from hmrm_lab.reporting.style import (
-    BLUE,
-    GRID,
-    INK,
-    ORANGE,
-    VERMILLION,
-    finish,
-    message_figure,
-    plain,
-)
+from hmrm_lab.reporting.plots.kit import write_cells
+from hmrm_lab.reporting.style import BLUE, ORANGE, VERMILLION, finish, message_figure, plain
 
 SHADES = ((0.0, "#fde9c9"), (0.5, "#8fb7a9"), (1.0, "#0b3c5d"))  # light to dark for all eyes
 DARK_ENOUGH = 0.6  # from this share of the range on, white letters
-CELL_PX = 52
 NOT_YET = "not done yet"
-UNIT = "UF1 of pooled inner folds"
 CAPTION = "Inner folds of the development subjects, not a test result."
+FITTEST = 20
+SPREAD = 0.6  # of the place of a stage, from the fittest on the left to the last on the right
+FITTEST_TITLE = "What the fittest choices have in common"
+EVOLVED_CAPTION = f"Super-networks on {CAPTION[0].lower()}{CAPTION[1:]}"
 
 
 def heatmap_figure(
@@ -46,10 +40,10 @@ def heatmap_figure(
         Epoch rule, folds and seeds; that it is no test result is said in any case.
     """
     found = cells_by_place(table, rows[0], columns[0])
-    scores = [[_score(found.get((row, column))) for column in columns[1]] for row in rows[1]]
-    words = [[hover_words(found.get((row, column))) for column in columns[1]] for row in rows[1]]
-    x, y = [str(value) for value in columns[1]], [str(value) for value in rows[1]]
+    cells = [[found.get((row, column)) for column in columns[1]] for row in rows[1]]
+    scores = np.array([[cell["UF1"] if cell else math.nan for cell in line] for line in cells])
     low, high = score_range(table)
+    x, y = [str(value) for value in columns[1]], [str(value) for value in rows[1]]
     figure = go.Figure(
         go.Heatmap(
             z=scores,
@@ -60,23 +54,25 @@ def heatmap_figure(
             colorscale=[list(shade) for shade in SHADES],
             xgap=3,
             ygap=3,
-            customdata=[[cell.replace("\n", "<br>") for cell in line] for line in words],
+            customdata=[[hover_words(cell).replace("\n", "<br>") for cell in row] for row in cells],
             hovertemplate="%{customdata}<extra></extra>",
             hoverongaps=True,
             colorbar={"title": {"text": "UF1"}, "thickness": 14},
         )
     )
-    for row, line in enumerate(scores):
-        for column, score in enumerate(line):
-            _add_words(figure, column, row, score, share_of(score, low, high))
+    empty = np.isnan(scores)
+    words = np.where(empty, "·", [[f"{score:.3f}".lstrip("0") for score in row] for row in scores])
+    write_cells(figure, words.tolist(), (scores - low) / (high - low), DARK_ENOUGH)
+    count = f"{(~empty).sum()} of {scores.size} settings have a score."
+    category = {"type": "category", "ticks": "", "showgrid": False}
     return finish(
         figure,
-        f"{_short(columns[0])} x {_short(rows[0])}: {UNIT}",
-        caption=f"{CAPTION} {_count(scores)}" + (f"\n{caption}" if caption else ""),
-        height=CELL_PX * len(y) + 20,
+        f"{_short(columns[0])} x {_short(rows[0])}: UF1 of pooled inner folds",
+        caption=f"{CAPTION} {count}\n{caption}",
+        height=52 * len(y) + 20,
         most_width=max(480, 110 * len(x) + 160),
-        xaxis={"title": _axis(columns[0]), "type": "category", "ticks": "", "showgrid": False},
-        yaxis={"title": _axis(rows[0]), "type": "category", "ticks": "", "showgrid": False},
+        xaxis={"title": _axis(columns[0]), **category},
+        yaxis={"title": _axis(rows[0]), **category},
     )
 
 
@@ -93,11 +89,12 @@ def search_history_figure(history: pd.DataFrame, *, caption: str = "") -> go.Fig
     scored = history[history["UF1"].notna()]
     if scored.empty:
         return message_figure(title, "No trial has a score yet.", caption=CAPTION)
-    figures = ("Trial", "UF1", "Best", "Parameters", "Front", "Note")
-    names = [name for name in history.columns if name not in figures]
+    settings = scored.drop(
+        columns=["Trial", "UF1", "Best", "Parameters", "Front", "Note"], errors="ignore"
+    )
     words = [
-        "<br>".join(f"{plain(_short(name))} {value_words(row[name])}" for name in names)
-        for _, row in scored.iterrows()
+        "<br>".join(f"{plain(_short(str(name)))} {value_words(row[name])}" for name in settings)
+        for _, row in settings.iterrows()
     ]
     figure = go.Figure()
     figure.add_scatter(
@@ -122,7 +119,7 @@ def search_history_figure(history: pd.DataFrame, *, caption: str = "") -> go.Fig
     return finish(
         figure,
         title,
-        caption=f"{CAPTION}{tail}" + (f"\n{caption}" if caption else ""),
+        caption=f"{CAPTION}{tail}\n{caption}",
         height=260,
         left=72,
         top=70,
@@ -137,8 +134,6 @@ def cells_by_place(
     table: pd.DataFrame, row: str, column: str
 ) -> dict[tuple[Any, Any], dict[str, Any]]:
     """The rows of the table by the values of two settings."""
-    if table.empty:
-        return {}
     records = [{str(k): v for k, v in record.items()} for record in table.to_dict("records")]
     return {(record[row], record[column]): record for record in records}
 
@@ -154,12 +149,10 @@ def hover_words(record: Mapping[str, Any] | None) -> str:
         return NOT_YET
     if record["Note"]:
         return f"no score: {plain(record['Note'])}"
-    return "\n".join(
-        [
-            f"UF1 {record['UF1']:.3f} [{record['UF1 low']:.3f}, {record['UF1 high']:.3f}]",
-            f"{record['Seeds']} seed{'s' if record['Seeds'] > 1 else ''},"
-            f" {record['Seconds']:.0f} s{parameters_in_words(record['Parameters'])}",
-        ]
+    return (
+        f"UF1 {record['UF1']:.3f} [{record['UF1 low']:.3f}, {record['UF1 high']:.3f}]\n"
+        f"{record['Seeds']} seed{'s' if record['Seeds'] > 1 else ''},"
+        f" {record['Seconds']:.0f} s{parameters_in_words(record['Parameters'])}"
     )
 
 
@@ -171,61 +164,20 @@ def score_range(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def share_of(score: float, low: float, high: float) -> float:
+    """The place of a score between two others, 0 to 1; 0 for NaN."""
     return 0.0 if math.isnan(score) else (score - low) / (high - low)
 
 
 def shade(share: float) -> str:
-    """The colour of a share from 0 to 1, as the heatmap has it, as `#rrggbb`."""
-    share = min(max(share, 0.0), 1.0)
-    (low, first), (high, last) = next(two for two in pairwise(SHADES) if share <= two[1][0])
-    part = (share - low) / (high - low)
-    ends = ((int(first[n : n + 2], 16), int(last[n : n + 2], 16)) for n in (1, 3, 5))
-    return "#" + "".join(f"{round(a + part * (b - a)):02x}" for a, b in ends)
+    """The colour of the heatmap for a share from 0 to 1, as `#rrggbb`."""
+    stops, colours = zip(*SHADES, strict=True)
+    channels = [[int(colour[n : n + 2], 16) for colour in colours] for n in (1, 3, 5)]
+    return "#" + "".join(f"{round(float(np.interp(share, stops, c))):02x}" for c in channels)
 
 
 def value_words(value: object) -> str:
+    """The value of a setting; a float with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _score(record: Mapping[str, Any] | None) -> float:
-    return math.nan if record is None else float(record["UF1"])
-
-
-def _add_words(figure: go.Figure, x: int, y: int, score: float, share: float) -> None:
-    """The score in its cell, an empty one gets a dot; x and y count the values of the axes."""
-    empty = math.isnan(score)
-    letters = "#ffffff" if share >= DARK_ENOUGH else "#10202c"
-    figure.add_annotation(
-        x=x,
-        y=y,
-        text="·" if empty else f"{score:.3f}".lstrip("0"),
-        showarrow=False,
-        font={"color": INK if empty else letters, "size": 13},
-        bordercolor=GRID if empty else None,
-        name="empty" if empty else "cell",
-    )
-
-
-def _count(scores: Sequence[Sequence[float]]) -> str:
-    values = [score for line in scores for score in line]
-    done = sum(not math.isnan(score) for score in values)
-    return f"{done} of {len(values)} settings have a score."
-
-
-def _short(name: str) -> str:
-    """`model.width` as `Width`."""
-    return name.rpartition(".")[2].replace("_", " ").capitalize()
-
-
-def _axis(name: str) -> str:
-    units = {"model.width": "numbers per token", "model.depth": "blocks"}
-    return f"{_short(name)} ({units[name]})" if name in units else _short(name)
-
-
-FITTEST = 20
-SPREAD = 0.6  # of the place of a stage, from the fittest on the left to the last on the right
-TITLE = "What the fittest choices have in common"
-EVOLVED_CAPTION = "Super-networks on inner folds of the development subjects, not a test result."
 
 
 def fittest(table: pd.DataFrame, count: int = FITTEST) -> pd.DataFrame:
@@ -237,7 +189,8 @@ def fittest(table: pd.DataFrame, count: int = FITTEST) -> pd.DataFrame:
 
 
 def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = "") -> go.Figure:
-    """Sparsity ratios of every stage (blue) and the magnification factor (orange) of the fittest.
+    """Sparsity ratios of every stage (blue) and the magnification factor (orange) of the fittest
+    (AMMSM, Figure 4).
 
     Parameters
     ----------
@@ -246,21 +199,41 @@ def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = 
     count
         How many choices are drawn. Of each stage they stand side by side, the fittest left.
     """
-    best = fittest(table, count) if len(table) else table
-    if best.empty:
-        return message_figure(TITLE, "No choice has been tried yet.", caption=EVOLVED_CAPTION)
+    if table.empty:
+        words = "No choice has been tried yet."
+        return message_figure(FITTEST_TITLE, words, caption=EVOLVED_CAPTION)
+    best = fittest(table, count)
     ratios = [name for name in _choice_columns(best) if name != "alpha"]
     figure = go.Figure()
-    for place, name in enumerate(ratios):
-        _add_dots(figure, best, name, place, colour=BLUE, axis="y", told=place == 0)
-    _add_dots(figure, best, "alpha", len(ratios), colour=ORANGE, axis="y2", told=True)
+    for place, name in enumerate([*ratios, "alpha"]):
+        factor = name == "alpha"
+        figure.add_scatter(
+            x=place + SPREAD * (np.arange(len(best)) / max(1, len(best) - 1) - 0.5),
+            y=best[name],
+            yaxis="y2" if factor else "y",
+            mode="markers",
+            marker={
+                "size": 9,
+                "color": ORANGE if factor else BLUE,
+                "line": {"width": [3, *(0 for _ in best.index[1:])], "color": VERMILLION},
+            },
+            name="magnification factor" if factor else "sparsity ratio",
+            legendgroup=name[:5],
+            showlegend=factor or place == 0,
+            customdata=[
+                f"trial {row['Trial']:.0f}: UF1 {row['UF1']:.3f},"
+                f" cross-entropy {row['Cross-entropy']:.3f}"
+                for _, row in best.iterrows()
+            ],
+            hovertemplate="%{y}<br>%{customdata}<extra></extra>",
+        )
     how_many = f"{len(best)} fittest" if len(best) > 1 else "fittest"
-    said = f"The {how_many} of {len(table)} trials; ringed: the winner. {EVOLVED_CAPTION}"
+    words = f"The {how_many} of {len(table)} trials; ringed: the winner. {EVOLVED_CAPTION}"
     names = [f"stage {name.rpartition(' ')[2]}" for name in ratios]
     return finish(
         figure,
-        TITLE,
-        caption=said + (f"\n{caption}" if caption else ""),
+        FITTEST_TITLE,
+        caption=f"{words}\n{caption}",
         height=280,
         right=64,
         top=96,
@@ -288,35 +261,11 @@ def _choice_columns(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table.columns if name == "alpha" or str(name)[:6] == "ratio "]
 
 
-def _add_dots(
-    figure: go.Figure,
-    best: pd.DataFrame,
-    name: str,
-    place: int,
-    *,
-    colour: str,
-    axis: str,
-    told: bool,
-) -> None:
-    steps = range(len(best))
-    x = [place + SPREAD * (step / max(1, len(best) - 1) - 0.5) for step in steps]
-    figure.add_scatter(
-        x=x,
-        y=best[name],
-        yaxis=axis,
-        mode="markers",
-        marker={
-            "size": 9,
-            "color": colour,
-            "line": {"width": [3, *(0 for _ in steps[1:])], "color": VERMILLION},
-        },
-        name="magnification factor" if name == "alpha" else "sparsity ratio",
-        legendgroup=name[:5],
-        showlegend=told,
-        customdata=[
-            f"trial {row['Trial']:.0f}: UF1 {row['UF1']:.3f},"
-            f" cross-entropy {row['Cross-entropy']:.3f}"
-            for _, row in best.iterrows()
-        ],
-        hovertemplate="%{y}<br>%{customdata}<extra></extra>",
-    )
+def _short(name: str) -> str:
+    """`model.width` as `Width`."""
+    return name.rpartition(".")[2].replace("_", " ").capitalize()
+
+
+def _axis(name: str) -> str:
+    units = {"model.width": "numbers per token", "model.depth": "blocks"}
+    return f"{_short(name)} ({units[name]})" if name in units else _short(name)
