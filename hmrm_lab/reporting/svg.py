@@ -366,7 +366,7 @@ def write_loss_page(history: Path, page: Path, steps: int) -> Path:
     table = pd.read_csv(history)
     done = int(table["step"].max()) if len(table) else 0
     stretch = np.arange(len(table)) * STRETCHES // max(len(table), STRETCHES)
-    means = table.groupby(stretch).mean()
+    means = table.groupby(stretch)[["step", "loss", "epe_px"]].mean()
     curves = [
         log_curve_svg(means["step"].to_numpy(), means[column].to_numpy(), steps, name, colour)
         for column, name, colour in (
