@@ -42,7 +42,7 @@ from hmrm_lab.reporting.comparison_words import (
     part_words,
     result_words,
 )
-from hmrm_lab.reporting.plots.honest import CONVENTION
+from hmrm_lab.reporting.plots.results import CONVENTION
 from hmrm_lab.reporting.report import figure_box, render_page
 from hmrm_lab.reporting.tables import SMOKE_WARNING, clips_words, to_csv, unused_words
 from hmrm_lab.runtime.store import to_json, write_atomic

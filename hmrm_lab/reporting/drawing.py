@@ -233,9 +233,9 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def mark_points(picture: Image, points: Floats, radius: int) -> None:
+def mark_points(picture: Image, points: ArrayLike, radius: int) -> None:
     """Draw yellow dots with a dark rim into a picture; points are (n, 2), its pixels."""
-    for x, y in np.round(points).astype(int).tolist():
+    for x, y in np.asarray(points).round().astype(int).tolist():
         cv2.circle(picture, (x, y), radius + 1, RIM, -1, cv2.LINE_AA)
         cv2.circle(picture, (x, y), radius, YELLOW, -1, cv2.LINE_AA)
 
@@ -319,7 +319,8 @@ def _hue(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
     position = (np.arctan2(-v, -u) / np.pi + 1) / 2 * (len(wheel) - 1)
     below = np.floor(position).astype(np.int64)
     share = (position - below)[..., None]
-    return (1 - share) * wheel[below] + share * wheel[(below + 1) % len(wheel)]
+    hue = (1 - share) * wheel[below] + share * wheel[(below + 1) % len(wheel)]
+    return np.asarray(hue, dtype=np.float64)
 
 
 def _enlarged(image: Image, scale: int) -> Image:

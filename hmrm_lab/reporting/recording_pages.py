@@ -1,13 +1,12 @@
-"""A prediction as text and as one picture: parts of the face, motion beside it, probabilities."""
+"""Recordings in text, picture and page: a prediction, a contact sheet, the audit of a data set."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from hmrm_lab.datasets.audit import Audit, Counts, by_kind
 from hmrm_lab.datasets.recordings.findings import KINDS, shown
@@ -18,17 +17,22 @@ from hmrm_lab.preparation.crops import Crop
 from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.records import Clip, Floats, FlowSet
 from hmrm_lab.reporting.drawing import (
+    WHITE,
     Image,
-    colour_wheel,
     enlarged_flow,
     flow_picture,
     flow_to_rgb,
     image_uri,
     longest_px,
+    mark_points,
     png_bytes,
+    resized,
+    rgb,
+    wheel_picture,
 )
 from hmrm_lab.reporting.report import render_page
 from hmrm_lab.reporting.style import CLASS_COLOURS, VERMILLION
+from hmrm_lab.reporting.tables import aligned
 from hmrm_lab.runtime.store import write_atomic, write_atomic_bytes
 
 SCALE = 2  # picture pixels per pixel of the crop
@@ -39,7 +43,7 @@ DARKEST = 0.7  # how much of the colour covers the part with the largest share
 LEAST_LABEL = 0.05  # smaller shares are not written on the face
 FEW_PARTS = 3  # named in words
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-BLACK, GREY, WHITE = (25, 25, 25), (100, 106, 115), (255, 255, 255)
+BLACK, GREY, LIGHT = (25, 25, 25), (100, 106, 115), (232, 234, 237)
 HINTS = {
     "cut": "Mark a part without one with --onset and --offset.",
     "dark": "Name another frame with --onset or --apex.",
@@ -50,6 +54,13 @@ HINTS = {
     "several_faces": "--face takes another.",
 }
 NO_PART = "no part alone: holding any one of them still hardly changes the answer"
+
+SIDE_PX, WHEEL_PX = 112, 56
+FACES = {"none": "", "neighbour": "face of another frame", "template": "mean face"}
+APEXES = {"annotated": "", "spotted": "apex spotted", "guessed": "apex guessed: nothing moves"}
+MUCH_OUTSIDE = 0.05  # of a crop's area
+SHOWN_PER_KIND = 5  # on a terminal; the page and --json have them all
+Cells = Sequence[str]
 
 
 def check_png(path: Path) -> Path:
@@ -66,7 +77,7 @@ def write_prediction(prediction: RecordingPrediction, path: Path) -> Path:
 
 
 def prediction_text(prediction: RecordingPrediction, picture: Path) -> str:
-    """The same for a terminal."""
+    """A prediction as text for a terminal."""
     lines = [("", prediction.answer)]
     if prediction.answered:
         order = prediction.probabilities.argsort()[::-1]
@@ -92,11 +103,9 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
     """
     side = SCALE * prediction.apex_image.shape[0]
     width = 2 * side + 3 * GAP
-    texts = [(_warning_words(warning), _rgb(VERMILLION)) for warning in prediction.warnings]
+    texts = [(_warning_words(warning), rgb(VERMILLION)) for warning in prediction.warnings]
     texts += [(text, GREY) for text in prediction.caveats]
-    notes = [
-        (line, colour) for text, colour in texts for line in _wrapped(text, width - 2 * GAP, 0.5)
-    ]
+    notes = [(line, colour) for text, colour in texts for line in _wrapped(text, width - 2 * GAP)]
     bars = TITLE_PX + side + GAP
     foot = bars + (BAR_PX * len(prediction.classes) + GAP if prediction.answered else 0)
     page = np.full((foot + LINE_PX * len(notes) + GAP // 2, width, 3), 255, dtype=np.uint8)
@@ -109,24 +118,15 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
     moved = without_median(prediction.motion[:2])
     decided = any(prediction.part_shares.values())
     left = "Apex: share of each part in the answer" if decided else "Apex: no part decides"
-    longest = f"{longest_px(moved):.2f} px"
-    right = f"Onset: motion to the apex, median taken away, longest arrow {longest}"
+    longest = longest_px(moved)
+    right = f"Onset: motion to the apex, median taken away, longest arrow {longest:.2f} px"
     if not prediction.answered:
         left, right = "Apex", "Onset"
-    for place, (title, panel) in enumerate(
-        [
-            (left, shaded_parts(prediction)),
-            (
-                right,
-                flow_picture(
-                    enlarged_flow(moved, side // SCALE),
-                    "quiver",
-                    frame=prediction.onset_image,
-                    scale=SCALE,
-                ),
-            ),
-        ]
-    ):
+    arrows = flow_picture(
+        enlarged_flow(moved, side // SCALE), "quiver", frame=prediction.onset_image, scale=SCALE
+    )
+    panels = ((left, shaded_parts(prediction)), (right, arrows))
+    for place, (title, panel) in enumerate(panels):
         x = GAP + place * (side + GAP)
         _write(page, title, (x, TITLE_PX - 8), 0.5)
         page[TITLE_PX : TITLE_PX + side, x : x + side] = panel
@@ -148,10 +148,9 @@ def shaded_parts(prediction: RecordingPrediction) -> Image:
     masks = {
         name: mask.repeat(SCALE, 0).repeat(SCALE, 1) for name, mask in prediction.parts.items()
     }
-    cover = np.zeros(face.shape[:2], dtype=np.float32)
-    for name, mask in masks.items():
-        cover = np.maximum(cover, DARKEST * shares[name] / most * mask)
-    face += cover[..., None] * (np.array(_rgb(VERMILLION)) - face)
+    covers = [DARKEST * shares[name] / most * mask for name, mask in masks.items()]
+    cover = np.max(covers, axis=0, initial=0.0)
+    face += cover[..., None] * (np.array(rgb(VERMILLION)) - face)
     picture = np.ascontiguousarray(face.clip(0, 255).astype(np.uint8))
     for name, mask in masks.items():
         place = (8, face.shape[0] - 10)
@@ -170,10 +169,9 @@ def shaded_parts(prediction: RecordingPrediction) -> Image:
 
 def _draw_bar(page: Image, label: str, value: float, colour: str, top: int) -> None:
     left, full = GAP + LABEL_PX, page.shape[1] - 2 * GAP - LABEL_PX - 60
-    right = left + max(1, round(value * full))
+    for width, fill in ((full, LIGHT), (max(1, round(value * full)), rgb(colour))):
+        cv2.rectangle(page, (left, top + 2), (left + width, top + 20), fill, cv2.FILLED)
     _write(page, label, (GAP, top + 17), 0.55)
-    cv2.rectangle(page, (left, top + 2), (left + full, top + 20), (232, 234, 237), cv2.FILLED)
-    cv2.rectangle(page, (left, top + 2), (right, top + 20), _rgb(colour), cv2.FILLED)
     _write(page, _percent(value), (left + full + 10, top + 17), 0.55)
 
 
@@ -191,12 +189,12 @@ def _write(
     cv2.putText(page, shown, at, FONT, size, colour, thickness, cv2.LINE_AA)
 
 
-def _wrapped(text: str, width_px: int, size: float) -> list[str]:
+def _wrapped(text: str, width_px: int) -> list[str]:
     """Lines that fit, broken between words."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and cv2.getTextSize(longer, FONT, size, 1)[0][0] > width_px:
+        if lines[-1] and cv2.getTextSize(longer, FONT, 0.5, 1)[0][0] > width_px:
             lines.append(word)
         else:
             lines[-1] = longer
@@ -229,20 +227,8 @@ def _part_words(prediction: RecordingPrediction) -> str:
     return ", ".join(words) + " (points lost when it is held still)"
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
-    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-    return red, green, blue
-
-
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-SIDE_PX, WHEEL_PX = 112, 56
-FACES = {"none": "", "neighbour": "face of another frame", "template": "mean face"}
-APEXES = {"annotated": "", "spotted": "apex spotted", "guessed": "apex guessed: nothing moves"}
-MUCH_OUTSIDE = 0.05  # of a crop's area
-DOT, RIM = (255, 214, 64), (20, 20, 20)
 
 
 def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: FlowSet) -> Path:
@@ -270,7 +256,7 @@ def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: 
         usable=len(crops) - lost,
         lost=lost,
         side=SIDE_PX,
-        wheel=image_uri(colour_wheel(WHEEL_PX), "png"),
+        wheel=image_uri(wheel_picture(WHEEL_PX), "png"),
     )
     write_atomic(file, page + "\n")
     return file
@@ -282,10 +268,13 @@ def _cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
         return {"name": crop.key.clip, "problem": crop.problem, "pictures": [], "remarks": []}
     clip = crop.clip
     longest = float(np.hypot(maps[0], maps[1]).max())
-    motion = cv2.resize(flow_to_rgb(maps[:2]), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST)
+    motion = resized(flow_to_rgb(maps[:2]), SIDE_PX, cv2.INTER_NEAREST)
     pictures = [
         ("onset, landmarks", image_uri(_with_landmarks(clip), "jpeg")),
-        (f"apex, frame {crop.apex_frame}", image_uri(_small(clip.frames[1]), "jpeg")),
+        (
+            f"apex, frame {crop.apex_frame}",
+            image_uri(resized(clip.frames[1], SIDE_PX, cv2.INTER_AREA), "jpeg"),
+        ),
         (f"motion to {longest:.2f} px", image_uri(motion, "jpeg")),
     ]
     beyond = crop.outside_share
@@ -300,32 +289,20 @@ def _cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
     }
 
 
-def _with_landmarks(clip: Clip) -> NDArray[np.uint8]:
+def _with_landmarks(clip: Clip) -> Image:
     onset = clip.frames[0]
     landmarks = clip.frames.landmarks(0)  # type: ignore[attr-defined]
-    picture = _small(onset)
-    for x, y in landmarks * (SIDE_PX / onset.shape[0]):
-        place = (round(float(x)), round(float(y)))
-        cv2.circle(picture, place, 2, RIM, -1, cv2.LINE_AA)
-        cv2.circle(picture, place, 1, DOT, -1, cv2.LINE_AA)
+    picture = resized(onset, SIDE_PX, cv2.INTER_AREA)
+    mark_points(picture, landmarks * (SIDE_PX / onset.shape[0]), 1)
     return picture
-
-
-def _small(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    small = cv2.resize(frame, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.uint8)
-
-
-SHOWN_PER_KIND = 5  # on a terminal; the page and --json have them all
-Cells = Sequence[str]
 
 
 def audit_text(audit: Audit) -> str:
     """The verdict, the counts, and the first findings of each kind."""
     blocks = [
         f"{audit.facts.title} in {shown(audit.survey.root)}\n{audit.verdict}",
-        _align(class_rows(audit)),
-        _align(subject_rows(audit)),
+        aligned(class_rows(audit), [True, False, False]),
+        aligned(subject_rows(audit), [True, False, False]),
     ]
     for kind, found in by_kind(audit.findings).items():
         lines = [f"  {one}" for one in found[:SHOWN_PER_KIND]]
@@ -388,17 +365,3 @@ def closing(audit: Audit) -> list[str]:
 
 def _slashed(counts: Counts) -> str:
     return "/".join(map(str, counts))
-
-
-def _align(rows: Iterable[Cells]) -> str:
-    """Columns under each other, the first to the left."""
-    rows = list(rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

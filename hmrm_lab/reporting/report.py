@@ -1,4 +1,4 @@
-"""The HTML report: one page that needs no network, no server and no kernel."""
+"""Pages of HTML that need no network, server or kernel: the report of runs, the loss page."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,14 @@ from hmrm_lab.evaluation.summary import (
     stamp,
 )
 from hmrm_lab.records import FlowSet, Predictions
-from hmrm_lab.reporting.plots.optical_flow import hard_cases_figure
 from hmrm_lab.reporting.plots.results import (
     confusion_figure,
     metrics_interval_figure,
-    subject_strip_figure,
     training_curves_figure,
 )
+from hmrm_lab.reporting.plots.single_clips import hard_cases_figure, subject_strip_figure
+from hmrm_lab.reporting.style import BLUE, ORANGE
+from hmrm_lab.reporting.svg import log_curve_svg
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
 from hmrm_lab.runtime.store import RunFolder, write_atomic
 
@@ -50,6 +51,27 @@ CONTROLS = {
 SHOWN = ("Run", "Note", "System", "Data", "Flow", "Part")  # first; the notes say what these leave
 COMMON = ("Data", "Flow")
 LEFT_OUT = ("Complete", "Control")
+
+STRETCHES = 90  # of a loss page: each point is the mean of its stretch of steps
+RELOAD_S = 10
+LOSS_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+{reload}<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>body {{ margin: 2rem auto; max-width: 46rem; padding: 0 1rem; font: 16px/1.5 system-ui, \
+"DejaVu Sans", sans-serif; }} h1 {{ font-size: 1.3rem; }}</style>
+</head>
+<body>
+<h1>{title}</h1>
+{curves}
+<p>Each point is the mean of its stretch of steps, on a logarithmic scale. Steps differ in how hard
+their pairs are.</p>
+</body>
+</html>
+"""
 
 
 def write_report(runs: Sequence[RunFolder], file: Path, flowset: FlowSet | None) -> Path:
@@ -109,6 +131,31 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         classes=predictions.classes,
         plotly=Markup(get_plotlyjs()),  # noqa: S704  a script of the package itself
     )
+
+
+def write_loss_page(history: Path, page: Path, steps: int) -> Path:
+    """Draw the loss and the end-point error of `loss.csv` against the step.
+
+    Parameters
+    ----------
+    steps
+        Of the whole training. Until they are done the page loads itself again and again.
+    """
+    table = pd.read_csv(history)
+    done = int(table["step"].max()) if len(table) else 0
+    stretch = np.arange(len(table)) * STRETCHES // max(len(table), STRETCHES)
+    means = table.groupby(stretch)[["step", "loss", "epe_px"]].mean()
+    curves = [
+        log_curve_svg(means["step"].to_numpy(), means[column].to_numpy(), steps, name, colour)
+        for column, name, colour in (
+            ("loss", "loss", BLUE),
+            ("epe_px", "end-point error (px)", ORANGE),
+        )
+    ]
+    reload = f'<meta http-equiv="refresh" content="{RELOAD_S}">\n' if done < steps else ""
+    title = f"Pre-training: step {done} of {steps}"
+    write_atomic(page, LOSS_PAGE.format(reload=reload, title=title, curves="\n".join(curves)))
+    return page
 
 
 def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]]:

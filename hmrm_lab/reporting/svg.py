@@ -8,10 +8,8 @@ says is also said in words.
 import html
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from hmrm_lab.evaluation.live_progress import Arrived, FoldProgress, Points
 from hmrm_lab.faces.apex import ApexCurve
@@ -27,7 +25,6 @@ from hmrm_lab.reporting.style import (
     ORANGE,
     VERMILLION,
 )
-from hmrm_lab.runtime.store import write_atomic
 
 LOSO_PX = 360  # the width of a telephone
 MOST_TICKS = 16
@@ -37,26 +34,6 @@ CELL_PX, CELL_HEIGHT = 68, 46  # of a subject
 NAME_LETTERS = 9
 STATE_COLOURS = {"waiting": INK, "in work": ORANGE, "done": BLUE, "failed": VERMILLION}
 BARS = "Orange bar: epochs trained. Blue bar: clips of this subject answered right."
-STRETCHES = 90  # of a loss page: each point is the mean of its stretch of steps
-RELOAD_S = 10
-LOSS_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-{reload}<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>body {{ margin: 2rem auto; max-width: 46rem; padding: 0 1rem; font: 16px/1.5 system-ui, \
-"DejaVu Sans", sans-serif; }} h1 {{ font-size: 1.3rem; }}</style>
-</head>
-<body>
-<h1>{title}</h1>
-{curves}
-<p>Each point is the mean of its stretch of steps, on a logarithmic scale. Steps differ in how hard
-their pairs are.</p>
-</body>
-</html>
-"""
 
 
 class Axes:
@@ -353,31 +330,6 @@ def matrix_svg(matrix: Floats) -> str:
     parts += [text(166, 292, "from token k"), text(4, 12, "to token t", "start")]
     label = f"Matrix of {length} by {length} tokens, largest entry {top:.3f}"
     return svg(parts, label, 300, 320)
-
-
-def write_loss_page(history: Path, page: Path, steps: int) -> Path:
-    """Draw the loss and the end-point error of `loss.csv` against the step.
-
-    Parameters
-    ----------
-    steps
-        Of the whole training. Until they are done the page loads itself again and again.
-    """
-    table = pd.read_csv(history)
-    done = int(table["step"].max()) if len(table) else 0
-    stretch = np.arange(len(table)) * STRETCHES // max(len(table), STRETCHES)
-    means = table.groupby(stretch)[["step", "loss", "epe_px"]].mean()
-    curves = [
-        log_curve_svg(means["step"].to_numpy(), means[column].to_numpy(), steps, name, colour)
-        for column, name, colour in (
-            ("loss", "loss", BLUE),
-            ("epe_px", "end-point error (px)", ORANGE),
-        )
-    ]
-    reload = f'<meta http-equiv="refresh" content="{RELOAD_S}">\n' if done < steps else ""
-    title = f"Pre-training: step {done} of {steps}"
-    write_atomic(page, LOSS_PAGE.format(reload=reload, title=title, curves="\n".join(curves)))
-    return page
 
 
 def log_curve_svg(steps: Floats, values: Floats, last: int, name: str, colour: str) -> str:

@@ -1,4 +1,10 @@
-"""The cards of all systems as a page: `python -m hmrm_lab.reporting.system_cards` prints it."""
+"""What systems say of themselves, and what papers claim for them.
+
+`python -m hmrm_lab.reporting.system_cards` prints the cards of all systems as a page. Claims are
+read from `data/published.csv`: shown as claimed, never computed with. They come from other data,
+flow and epoch rules than ours, so nothing may be subtracted from them but another claim of the
+same table.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 
-import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.registry import Entry, systems
 
 HEAD = """\
@@ -25,11 +30,16 @@ published:
 Options have the values of the preset `paper`; `default`, `demo` and `smoke` change some of them
 (`hmrm_lab/presets/`).
 """
+_INSTALLED = Path(__file__).parent / "published.csv"
+_CHECKOUT = Path(__file__).parents[2] / "data" / "published.csv"
+FULL = "full"
 COLUMNS = ("System", "Takes", "How near", "Published as")
 
 
 def cards_page() -> str:
     """Markdown: what the words mean, one row per system, then its options and departures."""
+    import hmrm_lab.models  # noqa: F401  registers the systems
+
     entries = [systems[name] for name in systems]
     return "\n".join([HEAD, *_table(entries), *(line for e in entries for line in _section(e))])
 
@@ -64,15 +74,6 @@ def _row(cells: list[str] | tuple[str, ...]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-if __name__ == "__main__":
-    sys.stdout.write(cards_page())
-
-
-_INSTALLED = Path(__file__).parent / "published.csv"
-_CHECKOUT = Path(__file__).parents[2] / "data" / "published.csv"
-FULL = "full"
-
-
 @cache
 def _claims() -> pd.DataFrame:
     file = _CHECKOUT if _CHECKOUT.is_file() else _INSTALLED
@@ -101,3 +102,7 @@ def claims_of(system: str, variant: str = FULL) -> pd.DataFrame:
     table = _claims()
     chosen = (table["system"] == system) & (table["variant"] == variant)
     return table[chosen].reset_index(drop=True)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(cards_page())

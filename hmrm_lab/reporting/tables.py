@@ -24,12 +24,15 @@ SMOKE_WARNING = (
     "The preset smoke checks an installation in seconds, with networks that have hardly learnt"
     " anything. The numbers mean nothing and rank nothing.",
 )
-LATEX_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
+
+ANY = "any"
+OUTCOMES = (ANY, "wrong", "right")
+ORDERS = ("most confident first", "least confident first", "by clip")
+CLIP = ["dataset", "subject", "clip"]
+HARD = (
+    *("data set", "subject", "clip", "truth", "taken for", "probability"),
+    *("answers wrong", "systems wrong"),
+)
 
 
 def results_table(runs: Sequence[RunFolder]) -> pd.DataFrame:
@@ -115,9 +118,14 @@ def render_text(table: pd.DataFrame) -> str:
     head = ", ".join(f"{name.lower()} {words[name].iloc[0]}" for name in shared)
     idle = [name for name in ("Note", "Part") if name in words and _says_nothing(words[name])]
     words = words.drop(columns=[*shared, *idle]).rename(columns=SHORT)
-    widths = [max(len(str(name)), *words[name].str.len()) for name in words]
     left = [name in ("System", "Part", "Note", *SHARED) for name in words]
-    rows = [list(words.columns), *words.to_numpy().tolist()]
+    lines = aligned([list(map(str, words.columns)), *words.to_numpy().tolist()], left)
+    return f"{head}\n{lines}" if head else lines
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[bool]) -> str:
+    """Text in columns, the first row above a rule; `left` says which columns begin at the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
             cell.ljust(width) if is_left else cell.rjust(width)
@@ -125,8 +133,7 @@ def render_text(table: pd.DataFrame) -> str:
         ).rstrip()
         for row in rows
     ]
-    rule = "-" * max(map(len, lines))
-    return "\n".join([*([head] if head else []), lines[0], rule, *lines[1:]])
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -140,19 +147,11 @@ def to_html(table: pd.DataFrame) -> str:
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A `tabular` in the manner of booktabs."""
+    """A `tabular` in the manner of booktabs, escaped."""
     words = display_table(table)
     numeric = [name not in table or pd.api.types.is_numeric_dtype(table[name]) for name in words]
-    lines = [
-        f"\\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
-        r"\toprule",
-        latex_row(words.columns.tolist()),
-        r"\midrule",
-        *(latex_row(row) for row in words.to_numpy().tolist()),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
+    columns = "".join("r" if right else "l" for right in numeric)
+    return words.to_latex(index=False, escape=True, column_format=columns)
 
 
 def unused_words(systems: Sequence[str]) -> str:
@@ -243,22 +242,6 @@ def _says_nothing(column: "pd.Series[str]") -> bool:
     return bool(column.isin(["", ALL]).all())
 
 
-def latex_row(cells: Sequence[str]) -> str:
-    """Cells of a `tabular`, with what LaTeX would take for its own escaped."""
-    escaped = ("".join(LATEX_SPECIAL.get(sign, sign) for sign in cell) for cell in cells)
-    return " & ".join(escaped) + r" \\"
-
-
-ANY = "any"
-OUTCOMES = (ANY, "wrong", "right")
-ORDERS = ("most confident first", "least confident first", "by clip")
-CLIP = ["dataset", "subject", "clip"]
-HARD = (
-    *("data set", "subject", "clip", "truth", "taken for", "probability"),
-    *("answers wrong", "systems wrong"),
-)
-
-
 def answers_table(
     predictions: Predictions,
     *,
@@ -279,32 +262,26 @@ def answers_table(
     ConfigError
         If a filter or an order has an unknown name.
     """
-    table = predictions.table.assign(
-        person=predictions.persons,
-        probability=predictions.table[predictions.probabilities].max(axis=1),
-        right=predictions.table["truth"] == predictions.table["prediction"],
-    )
-    _refuse("outcome", outcome, OUTCOMES)
-    _refuse("order", order, ORDERS)
-    if outcome != ANY:
-        table = table[table["right"] == (outcome == "right")]
-    for column, name in (("truth", truth), ("prediction", prediction)):
-        _refuse("class", name, (ANY, *predictions.classes))
-        if name != ANY:
-            table = table[table[column] == predictions.classes.index(name)]
-    for column, name in (("dataset", dataset), ("person", person)):
-        known = predictions.table["dataset"] if column == "dataset" else predictions.persons
-        _refuse(column, name, (ANY, *known.unique()))
-        if name != ANY:
-            table = table[table[column] == name]
-    keys = [*CLIP, "seed"]
-    if order != ORDERS[2]:
-        table = table.sort_values(
-            ["probability", *keys], ascending=[order == ORDERS[1], *[True] * len(keys)]
-        )
-    else:
-        table = table.sort_values(keys)
-    return table.drop(columns="person").reset_index(drop=True)
+    if order not in ORDERS:
+        raise unknown_name("order", order, ORDERS)
+    table, names = predictions.table, dict(enumerate(predictions.classes))
+    right = table["truth"] == table["prediction"]
+    chosen = pd.Series(True, index=table.index)
+    for kind, asked, values, known in (
+        ("outcome", outcome, right.map({True: "right", False: "wrong"}), OUTCOMES[1:]),
+        ("class", truth, table["truth"].map(names), predictions.classes),
+        ("class", prediction, table["prediction"].map(names), predictions.classes),
+        ("dataset", dataset, table["dataset"], table["dataset"].unique()),
+        ("person", person, predictions.persons, predictions.persons.unique()),
+    ):
+        if asked not in (ANY, *known):
+            raise unknown_name(kind, asked, (ANY, *known))
+        chosen &= (values == asked) | (asked == ANY)
+    sure = table[predictions.probabilities].max(axis=1)
+    keys = [*CLIP, "seed"] if order == ORDERS[2] else ["probability", *CLIP, "seed"]
+    rising = [order != ORDERS[0], *[True] * (len(keys) - 1)]
+    found = table.assign(probability=sure, right=right)[chosen]
+    return found.sort_values(keys, ascending=rising).reset_index(drop=True)
 
 
 def hard_answers_table(systems: Mapping[str, Predictions], count: int = 10) -> pd.DataFrame:
@@ -348,8 +325,3 @@ def _hard_row(answers: pd.DataFrame, classes: tuple[str, ...]) -> list[object]:
         f"{systems.sum()} of {len(systems)}",
         len(wrong),
     ]
-
-
-def _refuse(kind: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise unknown_name(kind, name, known)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from reporting.made_runs import make_run, two_sets
 
-from hmrm_lab.reporting.plots.honest import cost_figure
+from hmrm_lab.reporting.plots.results import cost_figure
 from hmrm_lab.reporting.tables import results_table
 
 

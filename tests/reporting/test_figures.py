@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_flowset
+from hmrm_lab.reporting.flow_colour import colour_wheel
 from plotly import graph_objects as go
 from reporting.made_runs import make_run, two_sets
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, stamp
-from hmrm_lab.records import PREDICTION_COLUMNS, FlowSet, Predictions
+from hmrm_lab.records import FlowSet, Predictions, prediction_columns
 from hmrm_lab.reporting.drawing import (
-    colour_wheel,
     flow_picture,
     flow_to_rgb,
     longest_px,
@@ -20,9 +21,17 @@ from hmrm_lab.reporting.drawing import (
     strain_peak,
     wheel_picture,
 )
-from hmrm_lab.reporting.plots.optical_flow import hard_cases
-from hmrm_lab.reporting.plots.results import confusion_figure, metrics_interval_figure, subject_strip_figure, training_curves_figure
-from hmrm_lab.reporting.plots.optical_flow import flow_figure, hard_cases_figure
+from hmrm_lab.reporting.plots.optical_flow import flow_figure
+from hmrm_lab.reporting.plots.results import (
+    confusion_figure,
+    metrics_interval_figure,
+    training_curves_figure,
+)
+from hmrm_lab.reporting.plots.single_clips import (
+    hard_cases,
+    hard_cases_figure,
+    subject_strip_figure,
+)
 from hmrm_lab.reporting.tables import results_table
 
 MODES = ("colour", "quiver", "strain")
@@ -155,7 +164,7 @@ def test_strip_fills_by_seeds_and_letters_predictions() -> None:
         ("d", "s", "c", "d/s", 0, 1, 0, 2, 0.1, 0.1, 0.8),
         ("d", "s", "c", "d/s", 1, 1, 0, 2, 0.1, 0.1, 0.8),
     ]
-    predictions = Predictions(pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)))
+    predictions = Predictions(pd.DataFrame(rows, columns=prediction_columns(MEGC3.classes)))
     squares = subject_strip_figure(predictions).data[0]
     full, pale, empty = squares.marker.color
     assert pale == f"{full}40"
@@ -254,7 +263,7 @@ def test_parts_stand_under_headings(tmp_path: Path) -> None:
 
 def test_names_from_files_are_no_markup(tmp_path: Path) -> None:
     row = ("d", "<b>s</b>", "a", "d/<b>s</b>", 0, 1, 0, 0, 0.8, 0.1, 0.1)
-    predictions = Predictions(pd.DataFrame([row], columns=list(PREDICTION_COLUMNS)))
+    predictions = Predictions(pd.DataFrame([row], columns=prediction_columns(MEGC3.classes)))
     assert "<b>s" not in subject_strip_figure(predictions).to_json()
 
 

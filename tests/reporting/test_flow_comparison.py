@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from plotly import graph_objects as go
 
-from hmrm_lab.reporting.drawing import difference_picture, error_px, heat_picture, outermost
+from hmrm_lab.reporting.drawing import difference_picture, error_px, heat_picture, percentile_99_9
 from hmrm_lab.reporting.plots.optical_flow import (
     REGION_GAP,
     attention_figure,
@@ -70,7 +70,7 @@ def test_a_difference_is_amplified_about_mid_grey() -> None:
 def test_outliers_do_not_end_a_scale() -> None:
     values = np.ones((100, 100), np.float32)
     values[0, :5], values[1, :5] = 50.0, np.nan
-    assert outermost(values) == pytest.approx(1.0)
+    assert percentile_99_9(values) == pytest.approx(1.0)
 
 
 def test_frames_stand_side_by_side_under_their_names() -> None:

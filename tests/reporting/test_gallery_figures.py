@@ -8,14 +8,14 @@ from hmrm_lab.reporting.plots.input_pictures import (
     ABOVE,
     BELOW,
     ZERO,
-    attention_figure,
-    attention_picture,
     gallery_figure,
     gallery_pictures,
     kept_table,
+    meganet_attention_figure,
     signed_picture,
     weights_figure,
 )
+from hmrm_lab.reporting.plots.region_tokens import attention_picture
 
 
 def seen() -> dict[str, np.ndarray]:
@@ -73,6 +73,6 @@ def test_attention_shades_the_face_where_it_is() -> None:
     attention[0, :14], attention[1] = 1.0, 0.5
     picture = attention_picture(ground, attention[0], 0.0, 1.0).astype(int)
     assert picture[30, 100].sum() > picture[190, 100].sum()
-    figure = attention_figure([ground, ground], attention, ["<i>", "b"])
+    figure = meganet_attention_figure([ground, ground], attention, ["<i>", "b"])
     assert [note.text for note in figure.layout.annotations][:3] == ["&lt;i&gt;", "b", "attention"]
     assert sum(trace.type == "image" for trace in figure.data) == 4

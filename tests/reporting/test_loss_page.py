@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hmrm_lab.reporting.svg import log_curve_svg, write_loss_page
+from hmrm_lab.reporting.report import write_loss_page
+from hmrm_lab.reporting.svg import log_curve_svg
 
 
 def write_history(folder: Path, steps: int) -> Path:

@@ -5,11 +5,11 @@ from reporting.test_prediction import made
 from hmrm_lab.evaluation.calibration import ReliabilityBin
 from hmrm_lab.reporting.plots.faces import (
     answers_figure,
-    answers_table,
     calibration_figure,
     motion_table,
     parts_figure,
     parts_table,
+    recordings_table,
 )
 
 NAN = float("nan")
@@ -51,7 +51,7 @@ def test_a_run_without_probabilities_says_so() -> None:
 
 
 def test_tables_hold_what_the_figures_show() -> None:
-    table = answers_table({"mine": made()})
+    table = recordings_table({"mine": made()})
     assert table.loc["mine", "answer"] == "surprise"
     assert table.loc["mine", "surprise (%)"] == pytest.approx(70)
     assert table.loc["mine", "apex"] == 12

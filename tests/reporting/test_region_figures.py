@@ -21,9 +21,9 @@ from hmrm_lab.reporting.plots.region_tokens import (
     scan_path,
     shade_figure,
     shaded_picture,
-    token_grid_html,
     token_order,
 )
+from hmrm_lab.reporting.svg import token_grid_html
 
 GREY = np.full((224, 224, 3), 128, np.uint8)
 RNG = np.random.default_rng(0)

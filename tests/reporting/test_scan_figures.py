@@ -8,14 +8,9 @@ import pytest
 import torch
 
 from hmrm_lab.models.scan.inside import ScanTrace, trace_scan
-from hmrm_lab.reporting.plots.region_tokens import (
-    impulse_figure,
-    matrix_figure,
-    matrix_svg,
-    trace_figure,
-    trace_svg,
-)
+from hmrm_lab.reporting.plots.region_tokens import impulse_figure, matrix_figure, trace_figure
 from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
+from hmrm_lab.reporting.svg import matrix_svg, trace_svg
 
 L = 6
 

@@ -17,7 +17,7 @@ from hmrm_lab.reporting.drawing import (
     jpeg_bytes,
     longest_px,
     magnified,
-    outermost,
+    percentile_99_9,
     strain_peak,
 )
 from hmrm_lab.reporting.plots.optical_flow import point_words, vector_at
@@ -208,7 +208,7 @@ class FlowExplorer(Viewer):
         if mode == "error" and self.method.value == EXACT:
             return heat_picture(self._error(frame), 1.0), "The exact flow has no error."
         if mode == "error":
-            top = outermost(self._error(apex, last=True))
+            top = percentile_99_9(self._error(apex, last=True))
             picture = heat_picture(self._error(frame), top)
             return picture, f"Yellow is an error of {top:.2f} px or more, dark blue is none."
         at_apex = self._seen_flow(apex, last=True)

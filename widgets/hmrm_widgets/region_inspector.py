@@ -7,14 +7,10 @@ from typing import NamedTuple
 import ipywidgets as w
 
 from hmrm_lab.models.tokens import region_boxes, region_motion, region_names
-from hmrm_lab.records import CLASSES, RELATIVE, Clip, Floats, FlowSet
+from hmrm_lab.records import RELATIVE, Clip, Floats, FlowSet
 from hmrm_lab.reporting.drawing import Image, flow_picture, jpeg_bytes, longest_px, png_bytes
-from hmrm_lab.reporting.plots.region_tokens import (
-    region_picture,
-    scan_path,
-    token_grid_html,
-    token_order,
-)
+from hmrm_lab.reporting.plots.region_tokens import region_picture, scan_path, token_order
+from hmrm_lab.reporting.svg import token_grid_html
 from hmrm_lab.training.augment.warps import steadied
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
@@ -172,7 +168,7 @@ class RegionInspector(Viewer):
 
     def _title(self, number: int) -> str:
         key = self._flowset.keys[number]
-        return f"{key.subject} · {key.clip} ({CLASSES[self._flowset.labels[number]]})"
+        return f"{key.subject} · {key.clip} ({self._flowset.expressions[number]})"
 
 
 def _buttons(options: Sequence[tuple[str, str]], description: str) -> w.ToggleButtons:

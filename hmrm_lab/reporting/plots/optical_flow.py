@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -121,10 +122,9 @@ def flow_gallery_figure(
         raise ValueError("no motion field to show")
     first = next(iter(fields.values()))
     top, strain = longest_px(first), strain_peak(first)
-    scale = {"max_px": top or None, "max_strain": strain or None}
+    drawn = partial(flow_picture, mode=mode, frame=frame, arrow_step_px=ARROW_STEP_PX)
     pictures = [
-        flow_picture(field, mode, frame=frame, arrow_step_px=ARROW_STEP_PX, **scale)
-        for field in fields.values()
+        drawn(field, max_px=top or None, max_strain=strain or None) for field in fields.values()
     ]
     headings = [
         f"peak {100 * strain_peak(field):.1f} %"

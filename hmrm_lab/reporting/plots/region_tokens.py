@@ -165,7 +165,7 @@ def attention_picture(ground: Image, weights: Floats, low: float, high: float) -
         width = max(1, round(4 * float(others[taker, giver] / others.max())))
         for colour, more in ((RIM, 2), (YELLOW, 0)):
             cv2.line(picture, places[giver], places[taker], colour, width + more, cv2.LINE_AA)
-        mark_points(picture, np.array([places[giver]]), 4)
+        mark_points(picture, [places[giver]], 4)
     colours = heat_picture(shares[None, :CORE_REGIONS], high, low)[0].tolist()
     for (x, y), shade in zip(places[:CORE_REGIONS], colours, strict=True):
         for colour, reach in ((RIM, 9), (shade, 7)):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from plotly import graph_objects as go
 
+from hmrm_lab.reporting.drawing import rgb
 from hmrm_lab.reporting.plots.kit import write_cells
 from hmrm_lab.reporting.style import BLUE, ORANGE, VERMILLION, finish, message_figure, plain
 
@@ -93,8 +94,10 @@ def search_history_figure(history: pd.DataFrame, *, caption: str = "") -> go.Fig
         columns=["Trial", "UF1", "Best", "Parameters", "Front", "Note"], errors="ignore"
     )
     words = [
-        "<br>".join(f"{plain(_short(str(name)))} {value_words(row[name])}" for name in settings)
-        for _, row in settings.iterrows()
+        "<br>".join(
+            f"{plain(_short(str(name)))} {value_words(value)}" for name, value in row.items()
+        )
+        for row in settings.to_dict("records")
     ]
     figure = go.Figure()
     figure.add_scatter(
@@ -170,8 +173,8 @@ def share_of(score: float, low: float, high: float) -> float:
 
 def shade(share: float) -> str:
     """The colour of the heatmap for a share from 0 to 1, as `#rrggbb`."""
-    stops, colours = zip(*SHADES, strict=True)
-    channels = [[int(colour[n : n + 2], 16) for colour in colours] for n in (1, 3, 5)]
+    stops = [stop for stop, _ in SHADES]
+    channels = zip(*(rgb(colour) for _, colour in SHADES), strict=True)
     return "#" + "".join(f"{round(float(np.interp(share, stops, c))):02x}" for c in channels)
 
 

@@ -189,15 +189,16 @@ def hard_cases(predictions: Predictions, flowset: FlowSet, count: int = 8) -> li
     means = table.groupby(["dataset", "subject", "clip"])[["truth", *columns]].mean()
     places = {key: place for place, key in enumerate(flowset.keys)}
     cases = []
-    for (dataset, subject, clip), row in means.iterrows():
-        key, truth = ClipKey(dataset, subject, clip), int(row["truth"])
-        guess = int(row[columns].to_numpy().argmax())
+    for clip, truth, shares in zip(
+        means.index, means["truth"], means[columns].to_numpy(), strict=True
+    ):
+        key, guess = ClipKey(*clip), int(shares.argmax())
         if guess == truth:
             continue
         if key not in places:
             raise ValueError(f"the flow maps hold no clip {'/'.join(key)}")
         flow = without_median(flowset.maps[places[key], :2])
-        cases.append(HardCase(key, truth, guess, float(row[columns].max()), flow))
+        cases.append(HardCase(key, int(truth), guess, float(shares.max()), flow))
     return sorted(cases, key=lambda case: (-case.probability, case.key))[:count]
 
 
