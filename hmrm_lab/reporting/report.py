@@ -23,12 +23,12 @@ from hmrm_lab.evaluation.summary import (
     stamp,
 )
 from hmrm_lab.records import FlowSet, Predictions
-from hmrm_lab.reporting.plots.results import (
+from hmrm_lab.reporting.plots.results import metrics_interval_figure, training_curves_figure
+from hmrm_lab.reporting.plots.single_clips import (
     confusion_figure,
-    metrics_interval_figure,
-    training_curves_figure,
+    hard_cases_figure,
+    subject_strip_figure,
 )
-from hmrm_lab.reporting.plots.single_clips import hard_cases_figure, subject_strip_figure
 from hmrm_lab.reporting.style import BLUE, ORANGE
 from hmrm_lab.reporting.svg import log_curve_svg
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table

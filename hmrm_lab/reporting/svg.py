@@ -74,7 +74,7 @@ class Axes:
 
     def path(self, points: Points) -> str:
         """The path through points; one point alone is a dot."""
-        places = [f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points]
+        places = [f"{round(self.x(x), 1):g},{round(self.y(y), 1):g}" for x, y in points]
         return f"M{places[0]}L{' '.join(places[1:] or places)}"
 
     def below(self, words: str) -> str:
@@ -104,20 +104,11 @@ def stroke(path: str, colour: str, width: float, opacity: float = 1) -> str:
     )
 
 
-def svg(
-    parts: Sequence[str],
-    label: str,
-    width: float,
-    height: float,
-    *,
-    size: int = 12,
-    most: bool = True,
-) -> str:
+def svg(parts: Sequence[str], label: str, width: float, height: float, size: int = 12) -> str:
     """An SVG as wide as its place, at most `width` pixels; the label is for screen readers."""
-    limit = f";max-width:{width:.0f}px" if most else ""
     return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{_quoted(label)}"'
-        f' style="width:100%{limit}" font-family="system-ui, sans-serif"'
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{html.escape(label)}"'
+        f' style="width:100%;max-width:{width:.0f}px" font-family="system-ui, sans-serif"'
         f' font-size="{size}" fill="{INK}">{"".join(parts)}</svg>'
     )
 
@@ -180,9 +171,10 @@ def probability_svg(probabilities: Sequence[float], classes: Sequence[str], trut
 
 def progress_bar(share: float, words: str) -> str:
     """A bar of that share, 0 to 1, above the words."""
+    label = f'aria-valuenow="{round(100 * share)}" aria-label="{html.escape(words)}"'
     return (
         f'<div style="max-width:{2 * LOSO_PX}px"><div role="progressbar" aria-valuemin="0"'
-        f' aria-valuemax="100" aria-valuenow="{round(100 * share)}" aria-label="{_quoted(words)}"'
+        f' aria-valuemax="100" {label}'
         f' style="border:1px solid {INK};height:12px"><div style="width:{100 * share:.1f}%;'
         f'height:100%;background:{BLUE}"></div></div>{html.escape(words)}</div>'
     )
@@ -234,7 +226,7 @@ def loss_curves(arrived: Arrived) -> str:
         f'<g transform="rotate(-90 12 {middle})">{text(12, middle, "training loss")}</g>',
         stroke(paths(finished), BLUE, 1.2, 0.6 if done > 8 else 0.9),
         stroke(paths(in_work), ORANGE, 3),
-        *(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{ORANGE}"/>' for x, y in ends),
+        *(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{ORANGE}"/>' for x, y in ends),
     ]
     for x, colour, words in ((44, BLUE, f"{done} finished"), (154, ORANGE, f"{going} in work")):
         parts += [line(x, 12, x + 18, 12, colour, 3), text(x + 24, 16, words, "start")]
@@ -349,7 +341,7 @@ def log_curve_svg(steps: Floats, values: Floats, last: int, name: str, colour: s
         text(axes.left, axes.top - 12, name, "start"),
         stroke(axes.path(list(zip(steps.tolist(), logs.tolist(), strict=True))), colour, 2),
     ]
-    return svg(parts, f"{name} by step", axes.width, axes.height, most=False)
+    return svg(parts, f"{name} by step", axes.width, axes.height)
 
 
 def _cell(fold: FoldProgress) -> str:
@@ -364,7 +356,7 @@ def _cell(fold: FoldProgress) -> str:
     bar, full = 'x="4" y="20" height="8" rx="2"', CELL_PX - 8
     return (
         f'<svg width="{CELL_PX}" height="{CELL_HEIGHT}" viewBox="0 0 {CELL_PX} {CELL_HEIGHT}"'
-        f' role="img" aria-label="{_quoted(label)}" font-family="system-ui, sans-serif"'
+        f' role="img" aria-label="{html.escape(label)}" font-family="system-ui, sans-serif"'
         f' font-size="11" fill="{INK}"><title>{html.escape(label)}</title>'
         f"{text(CELL_PX / 2, 13, html.escape(short))}"
         f'<rect {bar} width="{full * share:.1f}" fill="{colour}"/>'
@@ -402,7 +394,3 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def _thinned(points: Points, most: int) -> Points:
     chosen = np.unique(np.linspace(0, len(points) - 1, min(len(points), most)).astype(int))
     return [points[index] for index in chosen]
-
-
-def _quoted(words: str) -> str:
-    return html.escape(words, quote=True)

@@ -18,8 +18,11 @@ from hmrm_lab.evaluation.summary import collect_predictions, summarise
 from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
 from hmrm_lab.models.layers import forward_tasks
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.plots.results import confusion_figure
-from hmrm_lab.reporting.plots.single_clips import feature_figure, subject_strip_figure
+from hmrm_lab.reporting.plots.single_clips import (
+    confusion_figure,
+    feature_figure,
+    subject_strip_figure,
+)
 from hmrm_lab.reporting.report import write_report
 from hmrm_lab.reporting.style import CLASS_COLOURS, CLASS_SYMBOLS
 from hmrm_lab.reporting.svg import confusion_cells, probability_svg

@@ -19,7 +19,8 @@ from hmrm_lab.reporting.comparison import (
 )
 from hmrm_lab.reporting.comparison_page import comparison_record, render_comparison
 from hmrm_lab.reporting.comparison_words import comparison_latex, lead, result_words
-from hmrm_lab.reporting.plots.results import confusion_figure, metrics_interval_figure
+from hmrm_lab.reporting.plots.results import metrics_interval_figure
+from hmrm_lab.reporting.plots.single_clips import confusion_figure
 from hmrm_lab.reporting.report import render_report
 from hmrm_lab.reporting.tables import render_text, results_table, to_csv, to_html, to_latex
 from hmrm_lab.studies.predict import _caveats

@@ -5,8 +5,6 @@ import pytest
 
 from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
 from hmrm_lab.reporting.plots.input_pictures import (
-    ABOVE,
-    BELOW,
     ZERO,
     gallery_figure,
     gallery_pictures,
@@ -31,7 +29,7 @@ def test_blue_below_zero_orange_above() -> None:
     values[:, :9], values[:, 19:] = -5, 5
     picture = signed_picture(values)
     assert picture.shape == (224, 224, 3)
-    assert picture[100, [10, 112, 214]].tolist() == [list(BELOW), list(ZERO), list(ABOVE)]
+    assert picture[100, [10, 112, 214]].tolist() == [[42, 135, 208], list(ZERO), [213, 94, 0]]
 
 
 def test_both_flows_have_one_scale() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hmrm_lab.reporting.plots.input_pictures import (
-    TOKENS_PX,
+    SIDE_PX,
     MagnifiedClip,
     magnified_figure,
     magnified_pictures,
@@ -23,7 +23,7 @@ def a_clip(times: float = 4.0) -> MagnifiedClip:
 
 
 def saturation(picture: np.ndarray, row: int) -> int:
-    pixel = picture[row, TOKENS_PX // 2].astype(int)
+    pixel = picture[row, SIDE_PX // 2].astype(int)
     return int(pixel.max() - pixel.min())
 
 
@@ -75,7 +75,7 @@ def test_kept_tokens_are_lit_and_the_others_dark(side: int) -> None:
     kept = np.zeros((side, side), bool)
     kept[0, 1] = True
     picture = survivors_picture(ground, kept)
-    token = TOKENS_PX / side
+    token = SIDE_PX / side
     inside = slice(2, int(token) - 2), slice(int(token) + 2, int(2 * token) - 2)
     assert (picture[inside] == 200).all()
     assert (picture[2 : int(token) - 2, 2 : int(token) - 2] == 44).all()

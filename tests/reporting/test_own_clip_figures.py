@@ -41,8 +41,7 @@ def test_the_answer_stands_among_those_of_the_run() -> None:
     figure = calibration_figure(BINS, 0.7, caption="last; 4 folds")
     (bar,) = [trace for trace in figure.data if trace.type == "bar"]
     assert (bar.x, bar.y, bar.text) == ((0.75,), (0.5,), ("8 clips",))
-    assert figure.layout.shapes[0].x0 == 0.7
-    assert "this answer: 70%" in [trace.name for trace in figure.data]
+    assert (figure.data[-1].name, figure.data[-1].x) == ("this answer: 70%", (0.7, 0.7))
 
 
 def test_a_run_without_probabilities_says_so() -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from plotly import graph_objects as go
 
+from hmrm_lab.reporting.plots.input_pictures import attention_against_figure
 from hmrm_lab.reporting.plots.region_tokens import (
     CELL_PX,
     REGION_LABELS,
     SIDE_PX,
-    attention_against_figure,
     attention_face_figure,
     attention_heads_figure,
     attention_picture,

@@ -42,7 +42,7 @@ def test_matrices_share_a_scale_that_is_signed_where_they_are() -> None:
     one, two = np.eye(3, dtype=np.float32), -2 * np.eye(3, dtype=np.float32)
     figure = matrix_figure({"one": one, "two": two}, "Title")
     assert [(trace.zmin, trace.zmax) for trace in figure.data] == [(-2, 2)] * 2
-    assert [trace.showscale for trace in figure.data] == [False, True]
+    assert [trace.showscale for trace in figure.data] == [True, False]
     assert figure.layout.yaxis.autorange == "reversed"
     (trace,) = matrix_figure({"one": one}, "Title").data
     assert (trace.zmin, trace.zmax) == (0, 1)

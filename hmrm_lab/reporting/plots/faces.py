@@ -13,7 +13,7 @@ from hmrm_lab.evaluation.prediction import ELSEWHERE, NO_ANSWER, RecordingPredic
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.drawing import Image, part_colour
-from hmrm_lab.reporting.plots.kit import add_reference, image_panels
+from hmrm_lab.reporting.plots.kit import add_line, add_reference, image_panels
 from hmrm_lab.reporting.style import (
     BLUE,
     CLASS_COLOURS,
@@ -58,7 +58,7 @@ def apex_curve_figure(
     _mark_apexes(figure, curve, annotated, VERMILLION, GREEN)
     words = "" if curve.spotted else "The curve has no peak: the apex is a guess."
     title = "Apex curve: all parts, smoothed"
-    return _by_frame(figure, title, NOISE_UNIT, f"{words}\n{caption}", legend_rows=1)
+    return _by_frame(figure, title, NOISE_UNIT, f"{words}\n{caption}")
 
 
 def part_curves_figure(
@@ -84,15 +84,9 @@ def frame_lines_figure(
 ) -> go.Figure:
     """Several measurements by frame; the index of each series is the number of the frame."""
     figure = go.Figure()
-    for name, values in lines.items():
-        figure.add_scatter(
-            x=values.index,
-            y=values,
-            name=plain(name),
-            mode="lines+markers",
-            hovertemplate="frame %{x}: %{y:.2f}",
-        )
-    return _by_frame(figure, title, y_title, caption, legend_rows=1)
+    for number, (name, values) in enumerate(lines.items()):
+        add_line(figure, values.index, values, name, number, hovertemplate="frame %{x}: %{y:.2f}")
+    return _by_frame(figure, title, y_title, caption)
 
 
 def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
@@ -152,7 +146,6 @@ def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
         height=300,
         least_width=620,
         most_width=980,
-        top=84,
         barmode="group",
     )
 
@@ -186,11 +179,10 @@ def answers_figure(answers: Mapping[str, RecordingPrediction], *, caption: str =
         "The answer",
         caption=f"Dashed: 1 / {len(classes)}, an answer without knowledge.\n{caption}",
         height=60 + 90 * len(answers),
-        top=78,
         left=120,
         most_width=760,
-        xaxis={"title": "probability", "range": [0, 1.08], "tickformat": ".0%"},
-        yaxis={"autorange": "reversed", "ticks": "", "ticklabelstandoff": 8},
+        x={"title": "probability", "range": [0, 1.08], "tickformat": ".0%"},
+        y={"autorange": "reversed", "ticks": "", "ticklabelstandoff": 8},
         barmode="group",
     )
 
@@ -215,8 +207,8 @@ def parts_figure(prediction: RecordingPrediction, *, caption: str = "") -> go.Fi
         height=40 + 34 * len(falls),
         left=110,
         most_width=760,
-        xaxis={"title": "probability lost when the part is held still (percentage points)"},
-        yaxis={"ticks": "", "ticklabelstandoff": 8},
+        x="probability lost when the part is held still (percentage points)",
+        y={"ticks": "", "ticklabelstandoff": 8},
     )
 
 
@@ -270,11 +262,10 @@ def calibration_figure(
         title,
         caption=caption,
         height=270,
-        top=78,
         left=80,
         most_width=760,
-        xaxis={"title": "probability of the answer", "range": [0, 1.01], "tickformat": ".0%"},
-        yaxis={"title": "share that was right", "range": [0, 1.12], "tickformat": ".0%"},
+        x={"title": "probability of the answer", "range": [0, 1.01], "tickformat": ".0%"},
+        y={"title": "share that was right", "range": [0, 1.12], "tickformat": ".0%"},
     )
 
 
@@ -350,9 +341,7 @@ def _mark_apexes(
         )
 
 
-def _by_frame(
-    figure: go.Figure, title: str, y_title: str, caption: str, *, legend_rows: int = 2
-) -> go.Figure:
+def _by_frame(figure: go.Figure, title: str, y_title: str, caption: str) -> go.Figure:
     return finish(
         figure,
         title,
@@ -360,7 +349,6 @@ def _by_frame(
         height=260,
         least_width=480,
         most_width=820,
-        top=60 + 20 * legend_rows,
-        xaxis={"title": "frame", "tickformat": "d"},
-        yaxis={"title": y_title, "rangemode": "tozero"},
+        x={"title": "frame", "tickformat": "d"},
+        y={"title": y_title, "rangemode": "tozero"},
     )

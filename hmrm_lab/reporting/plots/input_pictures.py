@@ -1,4 +1,4 @@
-"""Figures of what networks are given: the inputs of a clip, magnified flow, attention, tokens."""
+"""Figures of what networks are given and use: inputs, magnified flow, attention, kept tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
+from hmrm_lab.models.region_fusion import CORE_REGIONS
 from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.drawing import (
@@ -23,7 +24,8 @@ from hmrm_lab.reporting.drawing import (
     resized,
     rgb,
 )
-from hmrm_lab.reporting.plots.kit import Bar, add_line, image_panels
+from hmrm_lab.reporting.plots.kit import Bar, add_line, add_reference, image_panels
+from hmrm_lab.reporting.plots.region_tokens import REGION_LABELS
 from hmrm_lab.reporting.style import BLUE, VERMILLION, finish, plain
 
 SIDE_PX = 224  # a token of every stage of AMMSM has a whole number of pixels
@@ -119,11 +121,9 @@ def weights_figure(weights: Mapping[str, NDArray[np.float64]], *, caption: str =
         "What each frame counts for",
         caption=caption,
         height=280,
-        top=84,
         most_width=760,
-        showlegend=True,
-        xaxis={"title": "Place in the clip (%; 0 onset, 100 offset)", "ticksuffix": " "},
-        yaxis={"title": "Weight (RMS 1)", "zeroline": True, "zerolinewidth": 1},
+        x={"title": "Place in the clip (%; 0 onset, 100 offset)", "ticksuffix": " "},
+        y={"title": "Weight (RMS 1)", "zeroline": True, "zerolinewidth": 1},
     )
 
 
@@ -153,6 +153,37 @@ def meganet_attention_figure(
         columns=len(grounds),
         caption=caption,
         row_px=220,
+    )
+
+
+def attention_against_figure(shares: Floats, falls: Floats, *, caption: str = "") -> go.Figure:
+    """Attention against the fall of the probability when a sub-region is held still.
+
+    Shapes
+    ------
+    shares, falls : (16,), in the order of `region_names("sub")`
+    """
+    figure = go.Figure()
+    figure.add_scatter(
+        x=shares.round(5),
+        y=falls.round(5),
+        mode="markers+text",
+        text=REGION_LABELS[CORE_REGIONS:],
+        textposition="top center",
+        textfont={"size": 9},
+        marker={"color": BLUE, "size": 9},
+        hovertemplate="%{text}: attention %{x:.3f}, fall %{y:.3f}<extra></extra>",
+    )
+    add_reference(figure, y=0)
+    return finish(
+        figure,
+        "Does attention tell what matters?",
+        caption=f"Below the dotted line: the answer is surer without the region.\n{caption}",
+        height=300,
+        most_width=700,
+        left=72,
+        x="attention received (share, mean over heads)",
+        y="fall of the probability",
     )
 
 

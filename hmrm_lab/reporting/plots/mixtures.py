@@ -258,9 +258,8 @@ def distance_figure(table: pd.DataFrame, *, unit: str = "px", caption: str = "")
         caption=f"Dotted: equally near. Below it another class is nearer.\n{caption}",
         height=380,
         most_width=640,
-        top=96,
-        xaxis={"title": f"nearest of the same class ({unit})", "range": ends},
-        yaxis={"title": f"nearest of another class ({unit})", "range": ends},
+        x={"title": f"nearest of the same class ({unit})", "range": ends},
+        y={"title": f"nearest of another class ({unit})", "range": ends},
     )
 
 

@@ -1,6 +1,6 @@
 """Figures of regions and tokens on the face, attention between them, and the selective scan."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -23,7 +23,7 @@ from hmrm_lab.reporting.drawing import (
     mark_points,
     resized,
 )
-from hmrm_lab.reporting.plots.kit import Bar, add_reference, image_panels
+from hmrm_lab.reporting.plots.kit import Bar, add_line, add_reference, image_panels
 from hmrm_lab.reporting.style import BLUE, GREEN, INK, ORANGE, VERMILLION, finish, plain
 
 CELL_PX = 12
@@ -35,8 +35,8 @@ REGION_LABELS = [*SHORT, *(f"{core}.{sub}" for core in SHORT for sub in SHORT)]
 """The 4 core regions and their 16 sub-regions, in the order of the fusion attention."""
 MOST_LINKS = 8  # drawn for one head
 
-SIGNED = ((0, BLUE), (0.5, "#f4f4f4"), (1, VERMILLION))  # below zero, zero, above
-UNSIGNED = ((0, "#f4f4f4"), (1, VERMILLION))
+SIGNED = [[0, BLUE], [0.5, "#f4f4f4"], [1, VERMILLION]]  # below zero, zero, above
+UNSIGNED = [[0, "#f4f4f4"], [1, VERMILLION]]
 STATES = {"forward": (BLUE, -0.12), "backward": (ORANGE, 0.12)}
 """By direction of the scan the colour, and the shift of its stems when there are two."""
 
@@ -207,58 +207,16 @@ def attention_heads_figure(weights: Floats, *, caption: str = "") -> go.Figure:
     words = "T top, B bottom, L left, R right; TL.BR is the bottom right of the top left region."
     figure = _matrices(
         {f"head {number}": head for number, head in enumerate(weights, start=1)},
+        "Fusion attention: who looks at whom",
+        x="looked at",
+        y="looking",
+        labels=REGION_LABELS,
         columns=2,
         unit="share",
         hover="%{y} takes %{z:.3f} from %{x}",
-        colorscale="Cividis",
-        x=REGION_LABELS,
-        y=REGION_LABELS,
-    )
-    figure.update_xaxes(title="looked at", ticks="", tickfont_size=9)
-    figure.update_yaxes(ticks="", tickfont_size=9)
-    figure.update_yaxes(title="looking", col=1)
-    return finish(
-        figure,
-        "Fusion attention: who looks at whom",
         caption=f"{words} Rows add up to one.\n{caption}",
-        height=340 * -(-len(weights) // 2),
-        least_width=700,
-        most_width=900,
-        top=84,
-        right=70,
-        bottom=84,
     )
-
-
-def attention_against_figure(shares: Floats, falls: Floats, *, caption: str = "") -> go.Figure:
-    """Attention against the fall of the probability when a sub-region is held still.
-
-    Shapes
-    ------
-    shares, falls : (16,), in the order of `region_names("sub")`
-    """
-    figure = go.Figure()
-    figure.add_scatter(
-        x=shares.round(5),
-        y=falls.round(5),
-        mode="markers+text",
-        text=REGION_LABELS[CORE_REGIONS:],
-        textposition="top center",
-        textfont={"size": 9},
-        marker={"color": BLUE, "size": 9},
-        hovertemplate="%{text}: attention %{x:.3f}, fall %{y:.3f}<extra></extra>",
-    )
-    add_reference(figure, y=0)
-    return finish(
-        figure,
-        "Does attention tell what matters?",
-        caption=f"Below the dotted line: the answer is surer without the region.\n{caption}",
-        height=300,
-        most_width=700,
-        left=72,
-        xaxis={"title": "attention received (share, mean over heads)"},
-        yaxis={"title": "fall of the probability"},
-    )
+    return figure.update_traces(colorscale="Cividis")
 
 
 def token_order(grain: str, tokens: str, region: int) -> list[list[int]]:
@@ -281,14 +239,9 @@ def impulse_figure(
     impulse : the token that is 1; all others are 0
     """
     figure = go.Figure()
-    for name, values in responses.items():
-        figure.add_scatter(
-            x=np.arange(len(values)),
-            y=values.round(5),
-            name=plain(name),
-            mode="lines+markers",
-            hovertemplate="token %{x}: %{y:.3f}",
-        )
+    for number, (name, values) in enumerate(responses.items()):
+        hover = "token %{x}: %{y:.3f}"
+        add_line(figure, np.arange(len(values)), values, name, number, hovertemplate=hover)
     add_reference(figure, x=impulse)
     return finish(
         figure,
@@ -296,9 +249,8 @@ def impulse_figure(
         caption=f"Dotted: the token of the impulse.\n{caption}",
         height=260,
         most_width=760,
-        top=84,
-        xaxis={"title": "token", "dtick": 2},
-        yaxis={"title": "output y"},
+        x={"title": "token", "dtick": 2},
+        y="output y",
     )
 
 
@@ -348,60 +300,74 @@ def matrix_figure(
     ------
     matrices : each (L, L)
     """
-    figure = _matrices(
+    return _matrices(
         matrices,
+        title,
+        x="from token k",
+        y="to token t",
         columns=len(matrices),
         unit=what,
         hover="from token %{x} to token %{y}: %{z:.3f}",
-    )
-    figure.update_xaxes(title="from token k")
-    figure.update_yaxes(title="to token t", row=1, col=1)
-    return finish(
-        figure,
-        title,
         caption=caption,
-        height=270,
-        least_width=230 * len(matrices) + 100,
-        most_width=310 * len(matrices) + 110,
-        top=84,
-        right=70,
     )
 
 
 def _matrices(
-    matrices: Mapping[str, NDArray[Any]], *, columns: int, unit: str, hover: str, **look: Any
+    matrices: Mapping[str, NDArray[Any]],
+    title: str,
+    *,
+    x: str,
+    y: str,
+    columns: int,
+    unit: str,
+    hover: str,
+    caption: str,
+    labels: Sequence[str] = (),
 ) -> go.Figure:
-    """Square matrices on one scale of colours, row 0 on top; `look` goes to each heatmap."""
+    """Square matrices on one scale of colours, row 0 on top; x and y are titles of the axes."""
     top = max(float(np.abs(matrix).max()) for matrix in matrices.values()) or 1.0
     signed = any((matrix < 0).any() for matrix in matrices.values())
     columns = min(columns, len(matrices))
+    rows = -(-len(matrices) // columns)
     figure = make_subplots(
-        rows=-(-len(matrices) // columns),
+        rows=rows,
         cols=columns,
         vertical_spacing=0.16,
         subplot_titles=[plain(name) for name in matrices],
     )
     for number, matrix in enumerate(matrices.values()):
-        row, column = divmod(number, columns)
-        usual = {"colorscale": [list(stop) for stop in (SIGNED if signed else UNSIGNED)]}
+        cell = {"row": number // columns + 1, "col": number % columns + 1}
         figure.add_heatmap(
             z=matrix.round(4),
+            x=labels or None,
+            y=labels or None,
             zmin=-top if signed else 0,
             zmax=top,
+            colorscale=SIGNED if signed else UNSIGNED,
             showscale=number == 0,
             colorbar={"title": {"text": unit}, "thickness": 14},
             xgap=1,
             ygap=1,
             hovertemplate=f"{hover}<extra></extra>",
-            row=row + 1,
-            col=column + 1,
-            **usual | look,
+            **cell,
         )
-        anchor = f"x{number + 1 if number else ''}"
-        figure.update_yaxes(scaleanchor=anchor, row=row + 1, col=column + 1)
-    figure.update_xaxes(showgrid=False, constrain="domain")
-    figure.update_yaxes(autorange="reversed", showgrid=False, constrain="domain")
-    return figure
+        figure.update_yaxes(scaleanchor=f"x{number + 1 if number else ''}", **cell)
+    plain_axis = {"ticks": "", "showgrid": False, "constrain": "domain"}
+    figure.update_xaxes(title=x, tickfont_size=9 if labels else None, **plain_axis)
+    figure.update_yaxes(autorange="reversed", tickfont_size=9 if labels else None, **plain_axis)
+    figure.update_yaxes(title=y, col=1)
+    column_px, row_px = (340, 340) if labels else (230, 270)
+    return finish(
+        figure,
+        title,
+        caption=caption,
+        height=row_px * rows,
+        least_width=column_px * columns + 20,
+        most_width=int(1.3 * column_px) * columns + 100,
+        top=84,
+        right=70,
+        bottom=84 if labels else 52,
+    )
 
 
 def _fitted(ground: Image) -> Image:

@@ -1,4 +1,4 @@
-"""Figures of runs: scores, cost, confusion, training, and what a score is worth."""
+"""Figures of runs: scores, cost, training, and what a score is worth."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor, log10
@@ -12,14 +12,12 @@ from plotly.subplots import make_subplots
 
 from hmrm_lab.evaluation.metrics import Doubles
 from hmrm_lab.evaluation.peeking import look_counts
-from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.reporting.plots.kit import (
     Dots,
     Side,
     add_line,
     add_reference,
     interval_plot,
-    write_cells,
 )
 from hmrm_lab.reporting.style import (
     BLUE,
@@ -32,8 +30,6 @@ from hmrm_lab.reporting.style import (
 )
 from hmrm_lab.reporting.tables import ALL
 
-SHADES = [[0, "#d3e4f1"], [1, "#074b7d"]]
-DARK = 0.45  # from this share on, white letters
 MOST_POINTS = 150  # of one training curve
 
 # What keeps a row from being compared, as `tables.note` words it: colour and symbol.
@@ -59,50 +55,6 @@ MARGIN = 0.02  # of UF1, beside the outermost sample
 JITTER = 0.18  # clips to the left and right, so that equal folds can be told apart
 
 
-def confusion_figure(metrics: Mapping[str, Any], part: str = ALL) -> go.Figure:
-    """Truth against prediction, pooled over folds and seeds; shaded by share of the true class.
-
-    `part` is `all`, or one of the data sets in `metrics["datasets"]`.
-    """
-    figures = metrics["all"] if part == ALL else metrics["datasets"][part]
-    counts = np.array(figures["confusion"])
-    sizes = counts.sum(1, keepdims=True)
-    shares = counts / sizes.clip(min=1)
-    classes = list(figures["f1"])
-    figure = go.Figure(
-        go.Heatmap(
-            z=shares,
-            x=classes,
-            y=[f"{name} ({size})" for name, size in zip(classes, sizes[:, 0], strict=True)],
-            zmin=0,
-            zmax=1,
-            colorscale=SHADES,
-            xgap=2,
-            ygap=2,
-            showscale=False,
-            customdata=counts,
-            hovertemplate="true %{y}<br>predicted %{x}<br>%{customdata} (%{z:.0%})<extra></extra>",
-        )
-    )
-    words = [
-        [f"<b>{count}</b><br>{share:.0%}" for count, share in zip(*row, strict=True)]
-        for row in zip(counts, shares, strict=True)
-    ]
-    write_cells(figure, words, shares, DARK)
-    seeds = len(metrics["seeds"])
-    counted = f"Counts are clips times {seeds} seeds. " if seeds > 1 else ""
-    return finish(
-        figure,
-        "Confusion" if part == ALL else f"Confusion, {plain(part)}",
-        caption=f"{counted}Per cent of the true class.\n{stamp({**metrics, 'all': figures})}",
-        height=270,
-        left=120,
-        most_width=600,
-        xaxis={"title": "Predicted class", "ticks": ""},
-        yaxis={"title": "True class (clips)", "autorange": "reversed", "ticks": ""},
-    )
-
-
 def training_curves_figure(history: pd.DataFrame, *, caption: str = "") -> go.Figure:
     """Training loss: a thin line per fold and seed, and their median.
 
@@ -119,8 +71,8 @@ def training_curves_figure(history: pd.DataFrame, *, caption: str = "") -> go.Fi
             "No training loss: fitted in one step",
             caption=caption,
             height=120,
-            xaxis={"visible": False},
-            yaxis={"visible": False},
+            x={"visible": False},
+            y={"visible": False},
         )
     for (fold, seed), curve in history.groupby(["fold", "seed"]):
         figure.add_scatter(
@@ -141,10 +93,8 @@ def training_curves_figure(history: pd.DataFrame, *, caption: str = "") -> go.Fi
         f"Training loss of {history['fold'].nunique()} folds",
         caption=caption,
         height=280,
-        top=70,
-        showlegend=True,
-        xaxis={"title": "Epoch", "dtick": 1 if history["epoch"].max() <= 10 else None},
-        yaxis={"title": "Training loss", "rangemode": "tozero"},
+        x={"title": "Epoch", "dtick": 1 if history["epoch"].max() <= 10 else None},
+        y={"title": "Training loss", "rangemode": "tozero"},
     )
 
 
@@ -240,10 +190,8 @@ def cost_figure(
         caption=f"Bars: 95 % interval over subjects. {left_out}{dotted if published else ''}"
         f"{CONVENTION}\n{_conditions(rows)}\n{caption}",
         height=320,
-        top=70,
         least_width=560,
         most_width=900,
-        showlegend=True,
     )
 
 
@@ -276,15 +224,13 @@ def looks_figure(
         title,
         caption=caption,
         height=320,
-        top=92,
-        showlegend=True,
-        xaxis={
+        x={
             "type": "log",
             "title": "Epochs looked at (log scale)",
             "tickvals": ticks,
             "ticktext": [f"{tick:,}" for tick in ticks],
         },
-        yaxis={"title": UF1, "range": [0, 1]},
+        y={"title": UF1, "range": [0, 1]},
     )
 
 
@@ -318,10 +264,8 @@ def distributions_figure(
         title,
         caption=caption,
         height=300,
-        top=92,
-        showlegend=True,
-        xaxis={"title": UF1, "range": [low, high]},
-        yaxis={"title": "Share of samples", "rangemode": "tozero", "tickformat": ".0%"},
+        x={"title": UF1, "range": [low, high]},
+        y={"title": "Share of samples", "rangemode": "tozero", "tickformat": ".0%"},
     )
 
 
@@ -362,20 +306,18 @@ def folds_figure(
         "UF1 of every fold, and three averages",
         caption=f"{jittered}\n{caption}",
         height=340,
-        top=92,
-        showlegend=True,
-        xaxis={
+        x={
             "type": "log",
             "title": "Clips in the fold (log scale)",
             "tickvals": look_counts(int(scores["clips"].max())),
         },
-        yaxis={"title": "UF1 of the fold (absent classes left out)", "range": [-0.04, 1.08]},
+        y={"title": "UF1 of the fold (absent classes left out)", "range": [-0.04, 1.08]},
     )
 
 
 def _by_kind(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, str]]]:
     """The rows of each kind of note, with their look."""
-    kinds = table["Note"].str.partition(" ")[0].str.strip(",").replace("", "honest")
+    kinds = table["Note"].map(lambda note: note.split(" ")[0].strip(",") or "honest")
     for kind, (colour, symbol) in KINDS.items():
         if (kinds == kind).any():
             yield kind, table[kinds == kind], {"colour": colour, "symbol": symbol}

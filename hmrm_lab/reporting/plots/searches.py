@@ -9,7 +9,7 @@ import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.reporting.drawing import rgb
-from hmrm_lab.reporting.plots.kit import write_cells
+from hmrm_lab.reporting.plots.single_clips import write_cells
 from hmrm_lab.reporting.style import BLUE, ORANGE, VERMILLION, finish, message_figure, plain
 
 SHADES = ((0.0, "#fde9c9"), (0.5, "#8fb7a9"), (1.0, "#0b3c5d"))  # light to dark for all eyes
@@ -72,8 +72,8 @@ def heatmap_figure(
         caption=f"{CAPTION} {count}\n{caption}",
         height=52 * len(y) + 20,
         most_width=max(480, 110 * len(x) + 160),
-        xaxis={"title": _axis(columns[0]), **category},
-        yaxis={"title": _axis(rows[0]), **category},
+        x={"title": _axis(columns[0]), **category},
+        y={"title": _axis(rows[0]), **category},
     )
 
 
@@ -125,11 +125,9 @@ def search_history_figure(history: pd.DataFrame, *, caption: str = "") -> go.Fig
         caption=f"{CAPTION}{tail}\n{caption}",
         height=260,
         left=72,
-        top=70,
         most_width=800,
-        showlegend=True,
-        xaxis={"title": "Trial", "dtick": 1 if len(history) <= 15 else None},
-        yaxis={"title": "UF1, inner folds (0 to 1)"},
+        x={"title": "Trial", "dtick": 1 if len(history) <= 15 else None},
+        y="UF1, inner folds (0 to 1)",
     )
 
 
@@ -239,16 +237,14 @@ def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = 
         caption=f"{words}\n{caption}",
         height=280,
         right=64,
-        top=96,
         most_width=800,
-        showlegend=True,
-        xaxis={
+        x={
             "tickvals": list(range(len(ratios) + 1)),
             "ticktext": [*names, "factor"],
             "range": [-0.5, len(ratios) + 0.5],
             "showgrid": False,
         },
-        yaxis={"title": "Sparsity ratio (share of tokens)", "range": [0, 1.05]},
+        y={"title": "Sparsity ratio (share of tokens)", "range": [0, 1.05]},
         yaxis2={
             "title": "Magnification factor",
             "overlaying": "y",

@@ -1,4 +1,4 @@
-"""Figures of single clips: every clip of every subject, hard cases, features."""
+"""Figures of clips: confusion, every clip of every subject, hard cases, features."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
+from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.records import ClipKey, Floats, FlowSet, Ints, Predictions
 from hmrm_lab.reporting.drawing import enlarged_flow, flow_picture
@@ -23,6 +24,10 @@ from hmrm_lab.reporting.style import (
     message_figure,
     plain,
 )
+from hmrm_lab.reporting.tables import ALL
+
+SHADES = [[0, "#d3e4f1"], [1, "#074b7d"]]
+DARK = 0.45  # from this share on, white letters
 
 MANY, TALL = 36, 45  # from so many subjects or stacked clips on, squares are small
 SQUARE_PX, SMALL_PX = 17, 13
@@ -42,6 +47,50 @@ class HardCase:
     prediction: int
     probability: float
     flow: Floats  # (2, H, W), the median motion taken away
+
+
+def confusion_figure(metrics: Mapping[str, Any], part: str = ALL) -> go.Figure:
+    """Truth against prediction, pooled over folds and seeds; shaded by share of the true class.
+
+    `part` is `all`, or one of the data sets in `metrics["datasets"]`.
+    """
+    figures = metrics["all"] if part == ALL else metrics["datasets"][part]
+    counts = np.array(figures["confusion"])
+    sizes = counts.sum(1, keepdims=True)
+    shares = counts / sizes.clip(min=1)
+    classes = list(figures["f1"])
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=classes,
+            y=[f"{name} ({size})" for name, size in zip(classes, sizes[:, 0], strict=True)],
+            zmin=0,
+            zmax=1,
+            colorscale=SHADES,
+            xgap=2,
+            ygap=2,
+            showscale=False,
+            customdata=counts,
+            hovertemplate="true %{y}<br>predicted %{x}<br>%{customdata} (%{z:.0%})<extra></extra>",
+        )
+    )
+    words = [
+        [f"<b>{count}</b><br>{share:.0%}" for count, share in zip(*row, strict=True)]
+        for row in zip(counts, shares, strict=True)
+    ]
+    write_cells(figure, words, shares, DARK)
+    seeds = len(metrics["seeds"])
+    counted = f"Counts are clips times {seeds} seeds. " if seeds > 1 else ""
+    return finish(
+        figure,
+        "Confusion" if part == ALL else f"Confusion, {plain(part)}",
+        caption=f"{counted}Per cent of the true class.\n{stamp({**metrics, 'all': figures})}",
+        height=270,
+        left=120,
+        most_width=600,
+        x={"title": "Predicted class", "ticks": ""},
+        y={"title": "True class (clips)", "autorange": "reversed", "ticks": ""},
+    )
 
 
 def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.Figure:
@@ -106,7 +155,6 @@ def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.F
         left=36,
         top=74 if len(parts) == 1 else 98,
         bottom=84,
-        showlegend=True,
         legend_y=1 if len(parts) == 1 else 1 + 24 / plot_px,
     )
 
@@ -172,8 +220,6 @@ def feature_figure(
         caption=f"{told} Only who lies near whom has a meaning.\n{caption}",
         height=380,
         most_width=720,
-        top=96 if unseen.any() else 74,
-        showlegend=True,
         xaxis=axis,
         yaxis=axis,
     )
@@ -225,6 +271,31 @@ def hard_cases_figure(
         columns=4,
         row_px=190,
     )
+
+
+def write_cells(
+    figure: go.Figure, words: Sequence[Sequence[str]], shares: NDArray[np.float64], dark: float
+) -> None:
+    """Write words into the cells of a heatmap of categories; letters are light on dark cells.
+
+    A cell whose share is NaN has none of the colours: its letters have those of the axes.
+
+    Shapes
+    ------
+    words, shares : (rows, columns); a share is the place on the scale of colours, 0 to 1
+    dark : the share from which a colour counts as dark
+    """
+    for (row, column), share in np.ndenumerate(shares):
+        empty = np.isnan(share)
+        letters = "#ffffff" if share >= dark else "#10202c"
+        figure.add_annotation(
+            x=column,
+            y=row,
+            text=words[row][column],
+            showarrow=False,
+            font={"color": INK if empty else letters, "size": 13},
+            name="empty" if empty else "cell",
+        )
 
 
 def _heading(case: HardCase, classes: Sequence[str]) -> str:
