@@ -16,15 +16,7 @@ from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.models.scan.inside import ScanTrace
 from hmrm_lab.records import Floats, Ints
 from hmrm_lab.reporting.plots.region_tokens import trace_rows
-from hmrm_lab.reporting.style import (
-    BLUE,
-    CLASS_COLOURS,
-    GREEN,
-    GRID,
-    INK,
-    ORANGE,
-    VERMILLION,
-)
+from hmrm_lab.reporting.style import BLUE, CLASS_COLOURS, GREEN, GRID, INK, ORANGE, VERMILLION
 
 LOSO_PX = 360  # the width of a telephone
 MOST_TICKS = 16

@@ -21,14 +21,7 @@ from hmrm_lab.reporting.drawing import (
     percentile_99_9,
     strain_peak,
 )
-from hmrm_lab.reporting.plots.kit import (
-    Bar,
-    Legend,
-    add_bar,
-    add_wheel,
-    image_panel,
-    image_panels,
-)
+from hmrm_lab.reporting.plots.kit import Bar, Legend, add_bar, add_wheel, image_panel, image_panels
 from hmrm_lab.reporting.style import finish, plain
 
 TITLES = {

@@ -12,22 +12,8 @@ from plotly.subplots import make_subplots
 
 from hmrm_lab.evaluation.metrics import Doubles
 from hmrm_lab.evaluation.peeking import look_counts
-from hmrm_lab.reporting.plots.kit import (
-    Dots,
-    Side,
-    add_line,
-    add_reference,
-    interval_plot,
-)
-from hmrm_lab.reporting.style import (
-    BLUE,
-    INK,
-    ORANGE,
-    SERIES_DASHES,
-    VERMILLION,
-    finish,
-    plain,
-)
+from hmrm_lab.reporting.plots.kit import Dots, Side, add_line, add_reference, interval_plot
+from hmrm_lab.reporting.style import BLUE, INK, ORANGE, SERIES_DASHES, VERMILLION, finish, plain
 from hmrm_lab.reporting.tables import ALL
 
 MOST_POINTS = 150  # of one training curve
@@ -235,11 +221,7 @@ def looks_figure(
 
 
 def distributions_figure(
-    samples: Mapping[str, Doubles],
-    marks: Mapping[str, float],
-    title: str,
-    *,
-    caption: str = "",
+    samples: Mapping[str, Doubles], marks: Mapping[str, float], title: str, *, caption: str = ""
 ) -> go.Figure:
     """Distributions of UF1 as outlines, and single values as vertical lines with their names."""
     known = np.concatenate([*samples.values(), list(marks.values())])
