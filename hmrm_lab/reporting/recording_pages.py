@@ -242,7 +242,7 @@ def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: 
         The motion of the usable ones.
     """
     motion = dict(zip(flowset.keys, flowset.maps, strict=True))
-    people = [
+    subjects = [
         {"name": person, "clips": [_cell(crop, motion.get(crop.key)) for crop in group]}
         for person, group in groupby(
             sorted(crops, key=lambda crop: crop.key), key=lambda crop: crop.key.person
@@ -252,7 +252,7 @@ def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: 
     page = render_page(
         "contact_sheet.html.j2",
         title=title,
-        people=people,
+        subjects=subjects,
         usable=len(crops) - lost,
         lost=lost,
         side=SIDE_PX,
@@ -263,7 +263,7 @@ def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: 
 
 
 def _cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
-    """What the page shows of one clip."""
+    """The pictures and remarks of one clip."""
     if crop.clip is None or maps is None:
         return {"name": crop.key.clip, "problem": crop.problem, "pictures": [], "remarks": []}
     clip = crop.clip
@@ -350,7 +350,7 @@ def subject_rows(audit: Audit) -> list[Cells]:
 
 
 def closing(audit: Audit) -> list[str]:
-    """What was read, and where the data come from."""
+    """The files that were read, and the source of the data."""
     facts, survey = audit.facts, audit.survey
     others = ", ".join(f"{name} {count}" for name, count in sorted(survey.other_classes.items()))
     listed = f" of {facts.listed}" if facts.listed else ""

@@ -159,7 +159,7 @@ def write_loss_page(history: Path, page: Path, steps: int) -> Path:
 
 
 def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]]:
-    """What a reader must know before any number: heading and sentence."""
+    """Reasons against comparing this run: heading and sentence."""
     found = [SMOKE_WARNING] if is_smoke(metrics) else []
     if metrics["peeking"]:
         found.append(
@@ -174,7 +174,7 @@ def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]
         found.append(
             (
                 "This run begins with weights that have seen test subjects",
-                "Weights that the training begins with have been trained on people of the test:"
+                "Weights that the training begins with have been trained on test subjects:"
                 " `hmrm audit` names them. The numbers must not be compared with honest ones.",
             )
         )
@@ -193,7 +193,7 @@ def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]
 
 
 def _remarks(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What bounds the meaning of the numbers without making them wrong."""
+    """Limits of what the numbers mean: heading and sentence."""
     found = []
     if metrics["data"] == "synthetic":
         found.append(
@@ -213,7 +213,7 @@ def _remarks(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
     subjects = metrics["all"]["subjects"]
     if subjects < FEW_SUBJECTS:
-        found.append((f"Only {subjects} subjects", "An interval over so few people is rough."))
+        found.append((f"Only {subjects} subjects", "An interval over so few subjects is rough."))
     return found
 
 
@@ -226,7 +226,7 @@ def _first_columns(words: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shared(words: pd.DataFrame) -> dict[str, str]:
-    """What all rows have in common and a sentence can say."""
+    """Columns with one value, which a sentence can say."""
     return {name: words[name].iloc[0] for name in COMMON if words[name].nunique() == 1}
 
 

@@ -130,7 +130,7 @@ def plain(text: object) -> str:
 
 
 def message_figure(title: str, words: str, *, caption: str = "") -> go.Figure:
-    """A figure that says why there is nothing to see."""
+    """A figure with a sentence in place of data."""
     figure = go.Figure()
     figure.add_annotation(
         text="<br>".join(textwrap.wrap(plain(words), CAPTION_COLUMNS)),

@@ -263,9 +263,9 @@ def token_grid_html(numbers: Sequence[Sequence[int]], chosen: int | None = None)
     marks = {True: ("bold", " ◀"), False: ("normal", "")}
     body = ""
     for row in numbers:
-        looks = [(number, *marks[number == chosen]) for number in row]
-        cells = [f"<td style='{cell};font-weight:{bold}'>{n}{mark}</td>" for n, bold, mark in looks]
-        body += f"<tr>{''.join(cells)}</tr>"
+        cells = [(number, *marks[number == chosen]) for number in row]
+        shown = [f"<td style='{cell};font-weight:{bold}'>{n}{mark}</td>" for n, bold, mark in cells]
+        body += f"<tr>{''.join(shown)}</tr>"
     return f"<table style='border-collapse:collapse;font-size:12px'>{body}</table>"
 
 

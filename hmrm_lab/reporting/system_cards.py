@@ -1,4 +1,4 @@
-"""What systems say of themselves, and what papers claim for them.
+"""Cards of the systems, and scores that papers claim for them.
 
 `python -m hmrm_lab.reporting.system_cards` prints the cards of all systems as a page. Claims are
 read from `data/published.csv`: shown as claimed, never computed with. They come from other data,
@@ -49,8 +49,10 @@ def _table(entries: list[Entry]) -> Iterator[str]:
     yield _row(["---"] * len(COLUMNS))
     for entry in entries:
         card = entry.card
-        told = (card.takes, card.fidelity, card.citation) if card else ("", "no card", entry.source)
-        yield _row([f"[`{entry.name}`](#{entry.name})", *told])
+        cells = (
+            (card.takes, card.fidelity, card.citation) if card else ("", "no card", entry.source)
+        )
+        yield _row([f"[`{entry.name}`](#{entry.name})", *cells])
     yield ""
 
 
@@ -66,7 +68,7 @@ def _section(entry: Entry) -> Iterator[str]:
 
 
 def _plain(value: object) -> str:
-    """As it is written in TOML, nearly: what `--set` takes."""
+    """A value as `--set` takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -90,7 +92,7 @@ def published() -> pd.DataFrame:
 
 
 def claimed(system: str, variant: str = FULL, data: str = "all") -> dict[str, float]:
-    """What is claimed, by metric; empty where nothing is."""
+    """Claimed scores by metric; empty where there are none."""
     table = _claims()
     chosen = (table["system"] == system) & (table["variant"] == variant) & (table["data"] == data)
     rows = table[chosen]

@@ -69,7 +69,7 @@ def paired_differences(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
 
 
 def clips_words(runs: Iterable[RunFolder]) -> str:
-    """Whether these runs are on the same clips.
+    """Say whether these runs are on the same clips.
 
     A damaged frame costs a clip where that frame is looked at; onset-apex flow looks at two.
     """
@@ -98,7 +98,7 @@ def scores_table(scores: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def display_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table in words: figures rounded, each with its interval behind it."""
+    """Format a table of results: numbers rounded, each with its interval."""
     columns: dict[str, list[str]] = {}
     for name in map(str, table.columns):
         if name.endswith((" low", " high")):
@@ -185,7 +185,7 @@ def _rows_of_run(run: RunFolder) -> Iterator[dict[str, Any]]:
 
 
 def note(metrics: Mapping[str, Any]) -> str:
-    """What keeps this run from being compared with honest ones; empty if nothing does."""
+    """Reasons against comparing this run with honest ones; empty if there are none."""
     words = ["SMOKE"] if is_smoke(metrics) else []
     if metrics["peeking"]:
         words.append("PEEKS")

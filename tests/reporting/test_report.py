@@ -77,7 +77,7 @@ def test_page_says_what_was_measured_and_how(tmp_path: Path, toy_flowset: FlowSe
     figures = run.metrics()["all"]
     low, high = figures["uf1_interval"]
     assert f"UF1 {figures['uf1']:.3f} (95 % interval {low:.3f} to {high:.3f}" in page.words
-    assert "On 24 clips of 4 people" in page.words
+    assert "On 24 clips of 4 subjects" in page.words
     assert "epoch rule last" in page.words
     assert "hmrm run --preset smoke" in page.words
     assert 'epoch_rule = "last"' in page.words

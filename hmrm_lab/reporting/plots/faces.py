@@ -64,7 +64,7 @@ def apex_curve_figure(
 def part_curves_figure(
     curve: ApexCurve, annotated: int | None = None, *, caption: str = ""
 ) -> go.Figure:
-    """How far each part of the face differs from onset and offset, before smoothing."""
+    """Difference of each part of the face from onset and offset, before smoothing."""
     figure = go.Figure()
     for name, values in curve.parts.items():
         figure.add_scatter(
@@ -90,7 +90,7 @@ def frame_lines_figure(
 
 
 def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
-    """How often each error occurs, and how it goes with the strength of the movement.
+    """Errors of apex spotting: their counts, and against the strength of the movement.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def answers_figure(answers: Mapping[str, RecordingPrediction], *, caption: str =
 
 
 def parts_figure(prediction: RecordingPrediction, *, caption: str = "") -> go.Figure:
-    """How far the probability of the answer falls if a part of the face is held still."""
+    """Fall of the probability of the answer if a part of the face is held still."""
     falls = sorted(prediction.part_falls.items(), key=lambda part: part[1])
     figure = go.Figure(
         go.Bar(
@@ -215,7 +215,7 @@ def parts_figure(prediction: RecordingPrediction, *, caption: str = "") -> go.Fi
 def calibration_figure(
     bins: Sequence[ReliabilityBin], probability: float, *, caption: str = ""
 ) -> go.Figure:
-    """How often a run was right, by its probability, and where this answer falls.
+    """Reliability diagram of a run, with the probability of this answer.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ def calibration_figure(
 
 
 def motion_table(fields_px: Mapping[str, Floats], within: NDArray[np.bool_]) -> pd.DataFrame:
-    """How much moves in each field: the head, which is the median, and what is left without it.
+    """Motion in each field: of the head, which is the median, and of the rest without it.
 
     Only `within` counts, such as the parts of the face: the flow of a plain wall is noise.
 

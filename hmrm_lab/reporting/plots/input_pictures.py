@@ -104,7 +104,7 @@ def kept_table(kept: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
 
 
 def weights_figure(weights: Mapping[str, NDArray[np.float64]], *, caption: str = "") -> go.Figure:
-    """What each frame counts for in a picture of the clip, by name; each scaled to RMS 1.
+    """Weights of the frames in a picture of the clip, by name; each scaled to RMS 1.
 
     Shapes
     ------

@@ -37,7 +37,7 @@ Faces = tuple[Image | None, Image | None]
 
 
 class Scale(NamedTuple):
-    """Where the colours end: at the strongest of both clips, so that all pictures compare."""
+    """Ends of the colour scales: the strongest of both clips, so that all pictures compare."""
 
     longest: float
     strain: float
@@ -165,7 +165,7 @@ def blend_figure(mixtures: Mapping[float, Floats], *, unit: str = "px") -> go.Fi
 
 
 def scale_words(mode: Mode, scale: Scale, unit: str = "px") -> str:
-    """Where the colours or arrows of `mix_pictures` end, in a sentence."""
+    """The end of the scale of `mix_pictures` in a sentence."""
     return {
         "colour": f"Full saturation is {scale.longest:.2f} {unit_words(unit)}.",
         "quiver": f"The longest arrow stands for {scale.longest:.2f} {unit_words(unit)}.",

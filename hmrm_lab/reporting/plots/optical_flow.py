@@ -145,7 +145,7 @@ def flow_gallery_figure(
 
 
 def error_figure(fields: Mapping[str, Floats], truth_px: Floats, *, caption: str = "") -> go.Figure:
-    """Where each field is wrong: maps of the end-point error on one scale.
+    """Maps of the end-point error of each field, on one scale.
 
     Shapes
     ------
@@ -168,7 +168,7 @@ def error_figure(fields: Mapping[str, Floats], truth_px: Floats, *, caption: str
 
 
 def attention_figure(weights: Floats, names: Sequence[str] = (), *, caption: str = "") -> go.Figure:
-    """What the last update attended to.
+    """Attention of the last update.
 
     Parameters
     ----------

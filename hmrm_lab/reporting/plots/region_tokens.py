@@ -42,7 +42,7 @@ STATES = {"forward": (BLUE, -0.12), "backward": (ORANGE, 0.12)}
 
 
 def scan_path(grain: str, tokens: str, region: int) -> Floats:
-    """Where the scan goes: (L, 2), cells of a 28x28 map.
+    """Path of the scan: (L, 2), cells of a 28x28 map.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def shade_figure(
 
 
 def received(weights: Floats) -> Floats:
-    """What each region gives to the 20 on average: (..., 20, 20) to (..., 20). Sums to one."""
+    """Mean attention that each region receives: (..., 20, 20) to (..., 20). Sums to one."""
     return np.asarray(weights.mean(axis=-2), dtype=np.float32)
 
 
@@ -207,7 +207,7 @@ def attention_heads_figure(weights: Floats, *, caption: str = "") -> go.Figure:
     words = "T top, B bottom, L left, R right; TL.BR is the bottom right of the top left region."
     figure = _matrices(
         {f"head {number}": head for number, head in enumerate(weights, start=1)},
-        "Fusion attention: who looks at whom",
+        "Fusion attention: region by region",
         x="looked at",
         y="looking",
         labels=REGION_LABELS,

@@ -201,7 +201,7 @@ def looks_figure(
     for number, (name, (counts, values)) in enumerate(curves.items()):
         draws = np.atleast_2d(values)
         band = {"low": draws.min(0), "high": draws.max(0)} if len(draws) > 1 else {}
-        hover = "%{x} looks: UF1 %{y:.3f}<extra></extra>"
+        hover = "%{x} epochs: UF1 %{y:.3f}<extra></extra>"
         add_line(figure, counts, draws.mean(0), name, number, hovertemplate=hover, **band)
     add_reference(figure, y=1 / classes, words="chance", below=True)
     ticks = sorted({count for counts, _ in curves.values() for count in counts})
@@ -212,7 +212,7 @@ def looks_figure(
         height=320,
         x={
             "type": "log",
-            "title": "Epochs looked at (log scale)",
+            "title": "Test-set evaluations (log scale)",
             "tickvals": ticks,
             "ticktext": [f"{tick:,}" for tick in ticks],
         },

@@ -158,7 +158,7 @@ def hover_words(record: Mapping[str, Any] | None) -> str:
 
 
 def score_range(table: pd.DataFrame) -> tuple[float, float]:
-    """Where the colours begin and end: the lowest and the highest score, never the same."""
+    """Ends of the colour scale: the lowest and the highest score, never the same."""
     scores = [] if table.empty else table["UF1"].dropna().tolist()
     low, high = min(scores, default=0.0), max(scores, default=1.0)
     return (low, high) if high - low > 1e-6 else (low - 0.05, high + 0.05)

@@ -210,14 +210,14 @@ def feature_figure(
                     for k in chosen
                 ],
             )
-    told = "No clip is of a subject that is new to the model."
+    key = "No clip is of a subject that is new to the model."
     if unseen.any():
-        told = "Outlined: subjects held out. Pale: clips that the model was trained on."
+        key = "Outlined: subjects held out. Pale: clips that the model was trained on."
     axis = {"showticklabels": False, "ticks": "", "title": "t-SNE (no unit)"}
     return finish(
         figure,
         title,
-        caption=f"{told} Only who lies near whom has a meaning.\n{caption}",
+        caption=f"{key} Only distances between near clips have a meaning.\n{caption}",
         height=380,
         most_width=720,
         xaxis=axis,
@@ -366,7 +366,7 @@ def _clip_words(clip: Mapping[Hashable, Any], classes: Sequence[str]) -> str:
 
 
 def _initials(classes: Sequence[str]) -> list[str]:
-    """As many first letters of every name as tell the names apart."""
+    """The shortest prefixes that tell the names apart."""
     for length in range(1, max(map(len, classes)) + 1):
         found = [name[:length].upper() for name in classes]
         if len(set(found)) == len(found):
