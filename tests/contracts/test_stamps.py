@@ -60,7 +60,7 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(tmp_path: Path) -> None:
             "latex": comparison_latex(table, stamp(metrics)),
             "words": result_words(table).to_string(),
             "ranking": str(ranking_over_sets(table)),
-            "prediction": " ".join(_caveats(run.config(), run, clip, "given")),
+            "prediction": " ".join(_caveats(run.config(), run, clip, "given", MEGC3.classes)),
         }
         for name, text in texts.items():
             assert ("SMOKE" in text) == (preset == "smoke"), (preset, name)
