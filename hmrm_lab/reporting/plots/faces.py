@@ -132,7 +132,8 @@ def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
             col=2,
         )
     words = "longest vector (px)" if exact else "height of the curve (noise = 1)"
-    frames = {"title": "error (frames)", "dtick": max(1, round(np.ptp(known["error"]) / 12))}
+    spread = np.ptp(known[["error", "middle_error"]].to_numpy(int))
+    frames = {"title": "error (frames)", "dtick": max(1, round(spread / 10)), "tickangle": 0}
     figure.update_xaxes(**frames, row=1, col=1)
     figure.update_yaxes(title="clips", rangemode="tozero", row=1, col=1)
     figure.update_xaxes(title=words, rangemode="tozero", row=1, col=2)
