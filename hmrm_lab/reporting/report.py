@@ -48,6 +48,11 @@ CONTROLS = {
     " subject, so that there is nothing to learn but how often subjects show each class."
     " Whatever is scored beyond that is chance, or a leak.",
 }
+PEEKING = (
+    "For every subject, the epoch was chosen that does best on the test clips of that subject."
+    " This is not possible for a subject never seen before: the numbers are too high, and must not"
+    " be compared with honest ones."
+)
 SHOWN = ("Run", "Note", "System", "Data", "Flow", "Part")  # first; the notes say what these leave
 COMMON = ("Data", "Flow")
 LEFT_OUT = ("Complete", "Control")
@@ -160,61 +165,51 @@ def write_loss_page(history: Path, page: Path, steps: int) -> Path:
 
 def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]]:
     """Reasons against comparing this run: heading and sentence."""
-    found = [SMOKE_WARNING] if is_smoke(metrics) else []
-    if metrics["peeking"]:
-        found.append(
-            (
-                "This run peeks at the test subject",
-                "For every person, the epoch was chosen that does best on that person's own test"
-                " clips. Nobody can do that for a person never seen before: the numbers are too"
-                " high, and must not be compared with honest ones.",
-            )
-        )
-    if metrics.get("weights") == LEAK:
-        found.append(
-            (
-                "This run begins with weights that have seen test subjects",
-                "Weights that the training begins with have been trained on test subjects:"
-                " `hmrm audit` names them. The numbers must not be compared with honest ones.",
-            )
-        )
-    if metrics["control"] != "none":
-        found.append(("This run is a control", CONTROLS[metrics["control"]]))
-    if not metrics["complete"]:
-        found.append(
-            (
-                "This run is incomplete",
-                f"Only {metrics['units_done']} of {metrics['units_expected']} folds are finished."
-                " The numbers cover a part of the trainings, and are paired with no other run."
-                f" {failures or 'Start the same command again: it goes on where it stopped'}.",
-            )
-        )
-    return found
+    done, expected = metrics["units_done"], metrics["units_expected"]
+    again = failures or "Start the same command again: it goes on where it stopped"
+    found = (
+        (is_smoke(metrics), *SMOKE_WARNING),
+        (metrics["peeking"], "This run peeks at the test subject", PEEKING),
+        (
+            metrics.get("weights") == LEAK,
+            "This run begins with weights that have seen test subjects",
+            "Weights that the training begins with have been trained on test subjects: `hmrm audit`"
+            " names them. The numbers must not be compared with honest ones.",
+        ),
+        (metrics["control"] != "none", "This run is a control", CONTROLS.get(metrics["control"])),
+        (
+            not metrics["complete"],
+            "This run is incomplete",
+            f"Only {done} of {expected} folds are finished. The numbers cover a part of the"
+            f" trainings, and are paired with no other run. {again}.",
+        ),
+    )
+    return [(heading, str(sentence)) for holds, heading, sentence in found if holds]
 
 
 def _remarks(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Limits of what the numbers mean: heading and sentence."""
-    found = []
-    if metrics["data"] == "synthetic":
-        found.append(
-            (
-                "Procedural faces",
-                "Nobody was recorded. The figures show that the whole way works, and how systems"
-                " compare where the truth is known; they say nothing about real recordings.",
-            )
-        )
-    if metrics.get("weights") == UNKNOWN:
-        found.append(
-            (
-                "Weights of unknown origin",
-                "A file of weights that the training begins with does not say whom it was trained"
-                " on. If test subjects are among them, the numbers are too high.",
-            )
-        )
     subjects = metrics["all"]["subjects"]
-    if subjects < FEW_SUBJECTS:
-        found.append((f"Only {subjects} subjects", "An interval over so few subjects is rough."))
-    return found
+    found = (
+        (
+            metrics["data"] == "synthetic",
+            "Procedural faces",
+            "No person was recorded. The figures show that every step works, and how systems"
+            " compare where the truth is known; they say nothing about real recordings.",
+        ),
+        (
+            metrics.get("weights") == UNKNOWN,
+            "Weights of unknown origin",
+            "A file of weights that the training begins with does not say whom it was trained on."
+            " If test subjects are among them, the numbers are too high.",
+        ),
+        (
+            subjects < FEW_SUBJECTS,
+            f"Only {subjects} subjects",
+            "An interval over so few subjects is rough.",
+        ),
+    )
+    return [(heading, sentence) for holds, heading, sentence in found if holds]
 
 
 def _first_columns(words: pd.DataFrame) -> pd.DataFrame:
