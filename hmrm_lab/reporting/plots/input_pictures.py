@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from hmrm_lab.models.region_fusion import CORE_REGIONS
+from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS
 from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.drawing import (
