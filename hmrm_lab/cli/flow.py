@@ -83,7 +83,7 @@ def flow_train(
     """
     from hmrm_lab.flow.curriculum import find_preset, sources_for
     from hmrm_lab.flow.pretrain import HISTORY, pretrain
-    from hmrm_lab.reporting.loss_page import write_loss_page
+    from hmrm_lab.reporting.report import write_loss_page
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.runtime.tensors import PROCEDURAL, UNKNOWN
