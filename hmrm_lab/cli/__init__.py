@@ -15,7 +15,7 @@ import typer
 from hmrm_lab.cli import compare, data, flow, notebooks, predict, search, studies
 from hmrm_lab.cli.shared import FollowLinks, Json, load_maps, show
 from hmrm_lab.errors import DiskFullError, FailedFoldsError, HmrmError, Stopped
-from hmrm_lab.studies.stopping import stoppable
+from hmrm_lab.runtime.stopping import stoppable
 
 app = typer.Typer(
     help="Micro-expression recognition with HMRM: frames to flow to an honest LOSO table.",
@@ -190,36 +190,31 @@ def _evaluate(
     the data shall be said before anything is written.
     """
     from hmrm_lab.config import load_config
+    from hmrm_lab.evaluation.workers import open_executor
     from hmrm_lab.reporting.report import write_report
+    from hmrm_lab.runtime.processes import count_jobs, parse_devices
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import RunFolder, check_writable
     from hmrm_lab.studies.experiment import run_experiment
     from hmrm_lab.studies.final_model import write_final_model
-    from hmrm_lab.studies.places import (
-        count_cores,
-        count_jobs,
-        open_executor,
-        parse_devices,
-    )
 
-    places = parse_devices(devices)
+    named = parse_devices(devices)
     configs = [
         load_config(preset, system=system, data=data, overrides=overrides, name=name)
         for system in systems
     ]
     check_writable(*(RunFolder.of(config, out).path for config in configs))
-    cores = count_cores()
-    processes = count_jobs(jobs, places, cores)
+    processes = count_jobs(jobs, named)
     with (
-        open_executor(executor, jobs=processes, devices=places, scheduler=scheduler) as execute,
+        open_executor(executor, jobs=processes, devices=named, scheduler=scheduler) as execute,
         ProgressBars() as bars,
     ):
-        flowsets = [load_maps(config, root, jobs or cores, bars) for config in configs]
+        flowsets = [load_maps(config, root, count_jobs(jobs), bars) for config in configs]
         folders = [
             run_experiment(
                 config,
                 out=out,
-                devices=places,
+                devices=named,
                 execute=execute,
                 watch=bars,
                 flowset=flowset,
@@ -231,7 +226,7 @@ def _evaluate(
     _show_runs(folders, page, as_json)
     with ProgressBars() as bars:  # the figures are out; the model for `predict` comes last
         for folder, flowset in zip(folders, flowsets, strict=True):
-            write_final_model(folder, flowset, device=places[0], watch=bars)
+            write_final_model(folder, flowset, device=named[0], watch=bars)
     _tell_failures(folders)
 
 

@@ -79,9 +79,9 @@ def prepare(
     """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted."""
     from hmrm_lab import models  # noqa: F401  registers the systems
     from hmrm_lab.config import load_config
+    from hmrm_lab.runtime.processes import count_cores
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_target
-    from hmrm_lab.studies.places import count_cores
     from hmrm_lab.studies.prepare import prepare as make_ready
 
     check_target(sheet)

@@ -82,10 +82,10 @@ def sweep(
     settings of this sweep the outer score has been looked at.
     """
     from hmrm_lab.config import load_config
+    from hmrm_lab.runtime.locks import check_locks
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.studies.cells import NOT_A_TEST, best_cell
-    from hmrm_lab.studies.locks import check_locks
     from hmrm_lab.studies.sweep import Sweep
     from hmrm_lab.studies.unseal import count_looks
     from hmrm_lab.studies.unseal import unseal as look
@@ -241,12 +241,12 @@ def evolve(
     """
     from hmrm_lab.config import load_config
     from hmrm_lab.reporting.evolve_figures import CAPTION, choices_figure
+    from hmrm_lab.runtime.locks import check_locks
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable, write_atomic
     from hmrm_lab.studies.evolve import Evolution, keep_evolved
     from hmrm_lab.studies.evolve import evolve as breed
     from hmrm_lab.studies.journal import load_optuna
-    from hmrm_lab.studies.locks import check_locks
     from hmrm_lab.studies.sweep import overrides_of
     from hmrm_lab.studies.unseal import count_looks
     from hmrm_lab.studies.unseal import unseal as look

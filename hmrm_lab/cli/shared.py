@@ -30,9 +30,9 @@ def records(table: Any) -> list[dict[str, Any]]:
 
 def count_processes(jobs: int) -> int:
     """What `--jobs` means on the cores of this machine."""
-    from hmrm_lab.studies.places import count_cores, count_jobs
+    from hmrm_lab.runtime.processes import count_jobs
 
-    return count_jobs(jobs, ("cpu",), count_cores())
+    return count_jobs(jobs)
 
 
 def load_maps(
@@ -40,7 +40,7 @@ def load_maps(
 ) -> "FlowSet":
     """The maps of these settings, prepared if they are not yet."""
     from hmrm_lab.preparation import load_flowset
-    from hmrm_lab.studies.places import end_preparation_workers
+    from hmrm_lab.runtime.processes import end_preparation_workers
 
     flowset = load_flowset(
         config,

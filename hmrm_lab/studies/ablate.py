@@ -22,9 +22,9 @@ from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.records import Clip
 from hmrm_lab.reporting.tables import ALL
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.harness import Ran, run_each
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 
 @dataclass(frozen=True)

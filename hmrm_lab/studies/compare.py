@@ -20,9 +20,9 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.preparation import frames_for, load_clips
 from hmrm_lab.registry import systems as registered
 from hmrm_lab.reporting.comparison import HONEST, NULL, NULL_WITHIN, ORACLE, Outcome
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.harness import harness, read_maps, run_each, seeds_and_rule
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
 from hmrm_lab.training.estimators import has_epochs
 
 CHANGES = {

@@ -8,8 +8,8 @@ import sys
 
 import torch
 
+from hmrm_lab.runtime.processes import count_cores
 from hmrm_lab.runtime.store import cache_folder
-from hmrm_lab.studies.places import count_cores
 
 OPTIONAL = {
     "mamba_ssm": "model.scan=mamba_ssm on a GPU; nothing else needs it",

@@ -18,7 +18,7 @@ OUT/evolve-<digest8>/
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,18 +31,20 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.fold import Unit
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
+from hmrm_lab.runtime.locks import held, holder
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.runtime.store import to_json, write_atomic
+from hmrm_lab.studies.jobs import Job, JobState, Task
 from hmrm_lab.studies.journal import (
     ask,
     finished,
     load_optuna,
     nsga2,
     open_study,
+    read_study,
     seed_of,
     tell,
 )
-from hmrm_lab.studies.locks import held
 from hmrm_lab.studies.space import Range, Space, chosen, refuse_empty
 from hmrm_lab.studies.supernet import (
     Choice,
@@ -82,6 +84,9 @@ class Evolution:
     population: int = POPULATION
     generations: int = GENERATIONS
     seed: int = 0
+    _read: dict[int, "Evolved | None"] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(
@@ -117,6 +122,36 @@ class Evolution:
         """The choice that the values of a trial name."""
         alpha, *ratios = (values[name] for name in self.space)
         return Choice(round(float(alpha), ALPHA_DIGITS), tuple(float(ratio) for ratio in ratios))
+
+    def found(self) -> "Evolved | None":
+        """What the journal holds so far; None before the first answer. Nothing is written."""
+        file = self.sweep.folder / JOURNAL
+        size = file.stat().st_size if file.is_file() else 0
+        if size not in self._read:  # read anew only where it has grown
+            study = read_study(file, name_of(self))
+            self._read.clear()
+            self._read[size] = evolved(self, study) if study and finished(study) else None
+        return self._read[size]
+
+    def job(self) -> Job:
+        """Search in a process of its own, or see how far that is; its parts are trials."""
+        plan = {
+            name: asdict(values)
+            for name, values in (("alphas", self.alphas), ("ratios", self.ratios))
+        }
+        size = {"population": self.population, "generations": self.generations, "seed": self.seed}
+        return Job(
+            self.sweep.folder, self._look, f"{__name__}:run_task", self.sweep.base, plan | size
+        )
+
+    def _look(self) -> JobState:
+        found, total = self.found(), self.population * self.generations
+        state = JobState.of(min(len(found.table), total) if found else 0, total)
+        if holder(self.sweep.folder / LOCK) is None:
+            return state
+        return replace(
+            state, phase="running" if (self.sweep.folder / JOURNAL).is_file() else "preparing"
+        )
 
     def _check(self, size: int) -> None:
         drawn = searched_network(self.sweep.base, size)
@@ -275,3 +310,22 @@ def _rater(evolution: Evolution, half: FlowSet, units: Sequence[Unit], jobs: int
 
 def _fitness_of(trial: "optuna.trial.FrozenTrial") -> Fitness:
     return Fitness(*trial.user_attrs[FITNESS])
+
+
+def run_task(task: Task) -> str:
+    """Do the work of `Evolution.job`; what went wrong, or ""."""
+    flowset, plan = task.load_maps(), dict(task.plan)
+    ranges = {name: Range(**plan.pop(name)) for name in ("alphas", "ratios")}
+    evolution = Evolution.of(task.recipe, flowset, task.out, **ranges, **plan)
+    if evolution.sweep.folder.name != task.files.name:
+        return "the data have changed since this search began; begin another"
+
+    def report(done: int, total: int) -> None:
+        if done < total:
+            task.report("preparing", f"{done} of {total} super-networks")
+        else:
+            task.report("running")
+
+    found = evolve(evolution, flowset, jobs=task.jobs, on_supernets=report)
+    keep_evolved(found, found.settings(len(flowset)))
+    return ""

@@ -15,6 +15,7 @@ import numpy as np
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError
 from hmrm_lab.evaluation.cost import cost_of
+from hmrm_lab.evaluation.fold_progress import watching
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.loso import run_loso
 from hmrm_lab.evaluation.splits import leave_one_subject_out
@@ -22,9 +23,9 @@ from hmrm_lab.evaluation.summary import collect_history, collect_predictions, su
 from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import CLASSES, FlowSet, digest_of_keys
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, check_writable, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
-from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
 from hmrm_lab.training.pretrained import pretrained_weights, starting_weights
 
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")

@@ -6,8 +6,8 @@ from hmrm_lab.evaluation.fold import unit_seed
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import settle_process
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.model_file import MODEL_NAME, save_model
 from hmrm_lab.training.trainer import fit

@@ -22,9 +22,9 @@ from hmrm_lab.evaluation.failures import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.registry import systems
+from hmrm_lab.runtime.progress import Watcher
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.watching import Watcher
 
 Name = TypeVar("Name")
 SHARED = ("data", "faces", "flow", "evaluation")

@@ -19,8 +19,8 @@ from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import frames_for, load_clips
 from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.reporting.inputs_table import Cell, InputsFound
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.studies.harness import harness, read_maps, reason_of, run_each, seeds_and_rule
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 NETWORKS = ("vgg19", "resnet50", "efficientnet_b0", "meganet")
 STUDIED = (["input", "channels"], ["flow", "phases"])  # what a user must not set beside

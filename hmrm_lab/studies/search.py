@@ -17,6 +17,7 @@ from joblib import delayed
 
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import FlowSet
+from hmrm_lab.runtime.locks import held
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.studies.cells import cells_table, on_front
 from hmrm_lab.studies.journal import (
@@ -29,7 +30,6 @@ from hmrm_lab.studies.journal import (
     seed_of,
     tell,
 )
-from hmrm_lab.studies.locks import held
 from hmrm_lab.studies.space import Range, Space, chosen, in_kind, refuse_empty
 from hmrm_lab.studies.sweep import Point, Sweep, begin, make_cell
 from hmrm_lab.training.estimators import has_epochs

@@ -35,6 +35,7 @@ from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.runtime.store import read_json, to_json, write_once
 from hmrm_lab.studies.cells import Cell
+from hmrm_lab.studies.jobs import Job, JobState, Task
 
 Point = Mapping[str, Any]  # settings by name, such as {"model.width": 64, "model.depth": 4}
 
@@ -193,3 +194,25 @@ def make_cell(sweep: Sweep, half: FlowSet, point: Point) -> Cell:
         record["problem"] = str(error)
     write_once(sweep.file(point), to_json(record))
     return Cell(dict(point), read_json(sweep.file(point)))
+
+
+def sweep_job(sweep: Sweep, points: Sequence[Point]) -> Job:
+    """Score these settings in a process of its own, or see how far that is."""
+    files = [sweep.file(point) for point in points]
+
+    def look() -> JobState:
+        return JobState.of(sum(file.is_file() for file in files), len(files))
+
+    plan = {"points": [dict(point) for point in points]}
+    return Job(sweep.folder, look, f"{__name__}:run_task", sweep.base, plan)
+
+
+def run_task(task: Task) -> str:
+    """Do the work of `sweep_job`; what went wrong, or ""."""
+    flowset = task.load_maps()
+    sweep = Sweep.of(task.recipe, flowset, task.out)
+    if sweep.folder.name != task.files.name:
+        return "the data have changed since this sweep began; begin another"
+    task.report("running")
+    run_cells(sweep, flowset, task.plan["points"], jobs=task.jobs)
+    return ""

@@ -20,10 +20,10 @@ from hmrm_lab.evaluation.ledger import Evaluations, count_evaluations
 from hmrm_lab.evaluation.significance import paired_test
 from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, stamp, summarise
 from hmrm_lab.records import FlowSet, Predictions
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, read_json, to_json, write_once
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.sweep import Sweep
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 ALL = "all subjects"
 OTHER = "other half, had no say"

@@ -11,11 +11,8 @@ from hmrm_lab.errors import ConfigError, DivergedError, InputError
 from hmrm_lab.evaluation.metrics import confusion_of, uf1
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import read_json
-from hmrm_lab.studies import background_sweep
 from hmrm_lab.studies import sweep as sweep_module
-from hmrm_lab.studies.background_sweep import BackgroundSweep
 from hmrm_lab.studies.cells import cells_table
-from hmrm_lab.studies.queue import Place
 from hmrm_lab.studies.sweep import (
     PAPER_GRID,
     Sweep,
@@ -155,46 +152,8 @@ def test_peeking_and_too_few_subjects_are_refused(flowset: FlowSet, tmp_path: Pa
         development_half(make_flowset(subjects=3))
 
 
-def test_in_a_process_of_its_own(tmp_path: Path) -> None:
-    from hmrm_lab.preparation import load_flowset
-
-    config = quick_config("hmrm", "training.epochs=1", "data.clips=8")
-    sweep = Sweep.of(config, load_flowset(config), tmp_path)
-    background = BackgroundSweep(sweep, POINTS)
-    assert background.state().phase == "absent"
-    background.start()
-    assert background.state().going
-    state = background.wait(120)
-    assert (state.phase, state.done, state.expected) == ("complete", 2, 2)
-    assert background.missing() == []
-    background.stop()  # nothing is going
-
-
-def test_no_number_of_processes_is_one_per_core(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from hmrm_lab.preparation import load_flowset
-
-    config = quick_config("hmrm", "data.clips=8")
-    background = BackgroundSweep(Sweep.of(config, load_flowset(config), tmp_path), POINTS)
-    used: list[int] = []
-    monkeypatch.setattr(Place, "launch", lambda place, command: used.append(int(command[-1])))
-    monkeypatch.setattr(background_sweep, "count_cores", lambda: 7)
-    monkeypatch.setattr(background_sweep, "run_cells", lambda *_, jobs: used.append(jobs))
-    background.start(jobs=0)
-    assert background_sweep._work(background._study.place, None, used[0]) == ""
-    assert used == [0, 7]
-    with pytest.raises(InputError, match="-1 jobs; take one or more, or 0"):
-        background.start(jobs=-1)
-
-
 def test_values_as_they_are_typed() -> None:
     assert whole_numbers("widths", "128 64 64") == (64, 128)
     for text in ("", "64 wide", "0", "-2", "1.5"):
         with pytest.raises(ConfigError, match=f"widths: '{text}' are not whole numbers"):
             whole_numbers("widths", text)
-
-
-def test_a_mistyped_setting_is_told_before_the_process_starts(sweep: Sweep) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'depth'"):
-        BackgroundSweep(sweep, [{"model.dept": 1}]).start()

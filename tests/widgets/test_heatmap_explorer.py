@@ -7,7 +7,7 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import FlowSet
-from hmrm_lab.studies.background_sweep import BackgroundSweep
+from hmrm_lab.studies.jobs import Job
 from hmrm_lab.studies.sweep import Sweep, grid, run_cells
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
@@ -84,7 +84,7 @@ def test_cells_arrive(explorer: HeatmapExplorer, sweep: Sweep, flowset: FlowSet)
 
 def test_start_and_stop(explorer: HeatmapExplorer, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(BackgroundSweep, "start", lambda self, **_: asked.append("start"))
+    monkeypatch.setattr(Job, "start", lambda self, **_: asked.append("start"))
     explorer.button.click()
     assert asked == ["start"]
 
@@ -95,7 +95,7 @@ def test_a_refusal_is_told_and_the_views_are_empty(
     def refuse(self: object, **_: object) -> None:
         raise InputError("no <locks> here", mend="run it yourself")
 
-    monkeypatch.setattr(BackgroundSweep, "start", refuse)
+    monkeypatch.setattr(Job, "start", refuse)
     explorer.button.click()
     assert "no &lt;locks&gt; here" in explorer.problem.value
     assert explorer.cell.value == ""
@@ -110,7 +110,7 @@ def test_a_fault_is_not_swallowed(
     def broken(self: object, **_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(BackgroundSweep, "start", broken)
+    monkeypatch.setattr(Job, "start", broken)
     with pytest.raises(ZeroDivisionError):
         explorer.redraw(explorer.button)
     assert explorer.cell.value == ""

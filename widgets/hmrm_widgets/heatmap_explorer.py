@@ -20,10 +20,9 @@ from hmrm_lab.reporting.sweep_figures import (
     shade,
     share_of,
 )
-from hmrm_lab.studies.background import RunState
-from hmrm_lab.studies.background_sweep import BackgroundSweep
 from hmrm_lab.studies.cells import Cell, cells_table
-from hmrm_lab.studies.sweep import Sweep, grid
+from hmrm_lab.studies.jobs import JobState
+from hmrm_lab.studies.sweep import Sweep, grid, sweep_job
 from hmrm_widgets.heat_grid import HeatGrid, Look, Place
 from hmrm_widgets.parts import plain, row, table_html
 from hmrm_widgets.polling import PolledViewer
@@ -80,7 +79,7 @@ class HeatmapExplorer(PolledViewer):
         self._sweep, self._root, self._jobs = sweep, root, jobs
         self._names = list(values)
         self._points = {tuple(point.values()): point for point in grid(values)}
-        self._background = BackgroundSweep(sweep, list(self._points.values()))
+        self._job = sweep_job(sweep, list(self._points.values()))
         self._cells: dict[Place, Cell] = {}
         rows, columns = ((_short(name), list(of)) for name, of in values.items())
         self.row, self.column = (
@@ -108,14 +107,14 @@ class HeatmapExplorer(PolledViewer):
         """Do what the button asks for."""
         if changed is not self.button:
             return
-        if self._background.state().going:
-            self._background.stop()
+        if self._job.state().going:
+            self._job.stop()
         else:
-            self._background.start(root=self._root, jobs=self._jobs)
+            self._job.start(root=self._root, jobs=self._jobs)
             self._poll.begin()
 
     def render(self) -> Views:
-        state = self._background.state()
+        state = self._job.state()
         self._going = state.going  # what is shown, so that the last look shows the end
         self._read_cells()
         chosen = self._cells.get(self._chosen())
@@ -191,7 +190,7 @@ class HeatmapExplorer(PolledViewer):
         )
 
 
-def _words(state: RunState) -> str:
+def _words(state: JobState) -> str:
     phase = "not going" if state.phase == "absent" else state.phase
     words = f"{state.done} of {state.expected} settings, {phase}. {CAPTION}"
     return f"{words} {state.problem or state.note}".strip()

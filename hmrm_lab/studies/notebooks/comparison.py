@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from hmrm_lab.runtime.processes import count_cores
 from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.notebooks.finding import Notebook, require_package
-from hmrm_lab.studies.places import count_cores
 
 PROCESSES = 2  # a notebook's kernel has processes of its own
 
