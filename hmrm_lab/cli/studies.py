@@ -89,9 +89,9 @@ def effects(
     from hmrm_lab.reporting.effects_table import effects_words
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.cells import NOT_A_TEST
     from hmrm_lab.studies.effects import BASE, CHANGES, plan_effects
-    from hmrm_lab.studies.sweep import Sweep, run_cells
+    from hmrm_lab.studies.search import run_grid
+    from hmrm_lab.studies.trials import NOT_A_TEST, Sweep
 
     check_writable(out)
     config = load_config(preset, data=data, overrides=overrides or [])
@@ -101,9 +101,9 @@ def effects(
     with ProgressBars() as bars:
         flowset = load_maps(config, root, processes, bars)
         found = Sweep.of(config, flowset, out)
-        run_cells(found, flowset, points, jobs=processes, on_progress=bars.stage("settings"))
+        run_grid(found, flowset, points, jobs=processes, on_progress=bars.stage("settings"))
     table = plan.table(found)
-    cell = found.cell(plan.points[BASE])
+    cell = found.trial(plan.points[BASE])
     caption = cell.caption() if cell and not cell.problem else NOT_A_TEST
     text = f"{effects_words(table).to_string(index=False)}\n\n{caption}. Kept in {found.folder}"
     result = {"sweep": str(found.folder), "what": caption, "changes": records(table)}

@@ -2,7 +2,7 @@
 
     effects = plan_effects(load_config("default", data="flowmaps"))
     sweep = Sweep.of(effects.recipe, flowset)
-    run_cells(sweep, flowset, list(effects.points.values()), jobs=2)
+    run_grid(sweep, flowset, list(effects.points.values()), jobs=2)
     table = effects.table(sweep)
 
 Every change is a cell of an ordinary sweep (decision 0013): no leave-one-subject-out score is
@@ -20,7 +20,7 @@ from hmrm_lab.errors import ConfigError, MixtureError
 from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.effects_table import effects_table, ensemble
 from hmrm_lab.studies.ablate import Variant
-from hmrm_lab.studies.sweep import Point, Sweep, changed
+from hmrm_lab.studies.trials import Point, Sweep, changed
 
 BASE = "recipe"
 ENSEMBLE = "mean of seeds"
@@ -83,7 +83,7 @@ class Effects:
         answers: dict[str, Predictions] = {}
         words, notes = dict(self.words), dict(self.left_out)
         for name, point in self.points.items():
-            cell = sweep.cell(point)
+            cell = sweep.trial(point)
             if cell is None or cell.problem:
                 notes[name] = cell.problem if cell else "not tried yet"
             else:

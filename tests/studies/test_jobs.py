@@ -24,9 +24,11 @@ from hmrm_lab.studies import jobs as module
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.jobs import Job, JobFiles, JobState
-from hmrm_lab.studies.journal import open_study
+from hmrm_lab.studies.journal import Journal
+from hmrm_lab.studies.search import sweep_job
+from hmrm_lab.studies.space import grid
 from hmrm_lab.studies.supernet import Choice, Fitness
-from hmrm_lab.studies.sweep import Sweep, grid, sweep_job
+from hmrm_lab.studies.trials import Sweep
 
 LONG_S = 120
 FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
@@ -247,9 +249,9 @@ def test_a_search_by_command_is_seen_and_left_alone(tmp_path: Path) -> None:
     with held(folder / LOCK):
         assert (job.state().phase, job.state().by_command) == ("preparing", True)
     assert job.state().phase == "absent"
-    study = open_study(folder / JOURNAL, name_of(evolution), ["maximize"])
-    breed(replace(evolution, generations=1), study, rate, lambda done, total: None)
-    study.ask()
+    journal = Journal.open(folder / JOURNAL, name_of(evolution), ["maximize"])
+    breed(replace(evolution, generations=1), journal, rate, lambda done, total: None)
+    journal.study.ask()
     before = (folder / JOURNAL).read_bytes()
     state = job.state()
     assert (state.phase, state.done, state.expected) == ("stopped", 3, 6)

@@ -12,7 +12,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.runtime.locks import held
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
 from hmrm_lab.studies.jobs import Job, JobState
-from hmrm_lab.studies.journal import open_study
+from hmrm_lab.studies.journal import Journal
 from hmrm_lab.studies.supernet import Choice, Fitness
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
@@ -33,9 +33,9 @@ def rate(choices: list[Choice]) -> list[Fitness]:
 
 def bred(evolution: Evolution, generations: int) -> object:
     evolution.sweep.folder.mkdir(parents=True, exist_ok=True)
-    study = open_study(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
-    breed(replace(evolution, generations=generations), study, rate, lambda done, total: None)
-    return study
+    journal = Journal.open(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
+    breed(replace(evolution, generations=generations), journal, rate, lambda done, total: None)
+    return journal
 
 
 def drawn(monitor: SearchMonitor) -> list[str]:

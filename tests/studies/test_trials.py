@@ -1,4 +1,4 @@
-"""Sweeps: what they look at, what they keep, and what they refuse."""
+"""Trials and grids: the subjects they use, what they keep, and what they refuse."""
 
 import math
 from pathlib import Path
@@ -12,16 +12,10 @@ from hmrm_lab.errors import ConfigError, DivergedError, InputError
 from hmrm_lab.evaluation.metrics import confusion_of, uf1
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import read_json
-from hmrm_lab.studies import sweep as sweep_module
-from hmrm_lab.studies.cells import cells_table
-from hmrm_lab.studies.sweep import (
-    PAPER_GRID,
-    Sweep,
-    development_half,
-    grid,
-    run_cells,
-    whole_numbers,
-)
+from hmrm_lab.studies import trials as module
+from hmrm_lab.studies.search import run_grid
+from hmrm_lab.studies.space import grid
+from hmrm_lab.studies.trials import Sweep, development_half, trials_table
 
 POINTS = grid({"model.depth": (1,), "model.width": (8, 16)})
 
@@ -36,28 +30,20 @@ def sweep(flowset: FlowSet, tmp_path: Path) -> Sweep:
     return Sweep.of(quick_config("hmrm", "training.epochs=1"), flowset, tmp_path)
 
 
-def test_the_papers_grid() -> None:
-    points = grid(PAPER_GRID)
-    assert len(points) == 36
-    assert points[0] == {"model.width": 64, "model.depth": 2}
-    assert {"model.width": 192, "model.depth": 4} in points
-    assert points[-1] == {"model.width": 384, "model.depth": 12}
-
-
-def test_cells_answer_for_the_development_subjects_alone(sweep: Sweep, flowset: FlowSet) -> None:
-    run_cells(sweep, flowset, POINTS)
+def test_trials_answer_for_the_development_subjects_alone(sweep: Sweep, flowset: FlowSet) -> None:
+    run_grid(sweep, flowset, POINTS)
     record = read_json(sweep.folder / "sweep.json")
     half = record["development_subjects"]
     assert half == sorted(set(development_half(flowset).persons))
     assert len(half) == len(record["other_subjects"]) == 4
     assert set(half).isdisjoint(record["other_subjects"])
-    cell = sweep.cell(POINTS[0])
-    assert sorted(cell.predictions.persons.unique()) == half
-    assert len(cell.predictions) == 4 * 3, "every clip of theirs once"
-    assert cell.score == pytest.approx(float(uf1(confusion_of(cell.predictions))))
-    assert cell.groups()["Clips"].sum() == 12
-    assert "not a test result" in cell.caption()
-    assert list(cell.history()["epoch"]) == [1] * 4
+    trial = sweep.trial(POINTS[0])
+    assert sorted(trial.predictions.persons.unique()) == half
+    assert len(trial.predictions) == 4 * 3, "every clip of theirs once"
+    assert trial.score == pytest.approx(float(uf1(confusion_of(trial.predictions))))
+    assert trial.groups()["Clips"].sum() == 12
+    assert "not a test result" in trial.caption()
+    assert list(trial.history()["epoch"]) == [1] * 4
 
 
 def test_the_other_half_changes_nothing(sweep: Sweep, flowset: FlowSet) -> None:
@@ -69,9 +55,9 @@ def test_the_other_half_changes_nothing(sweep: Sweep, flowset: FlowSet) -> None:
         flowset.keys,
         MEGC3.classes,
     )
-    clean = sweep_module.make_cell(sweep, development_half(flowset), POINTS[0])
+    clean = module.run_trial(sweep, development_half(flowset), POINTS[0])
     elsewhere = Sweep(sweep.base, sweep.folder.parent / "poisoned")
-    dirty = sweep_module.make_cell(elsewhere, development_half(poisoned), POINTS[0])
+    dirty = module.run_trial(elsewhere, development_half(poisoned), POINTS[0])
     assert clean.predictions.table.equals(dirty.predictions.table)
 
 
@@ -87,21 +73,21 @@ def test_a_group_is_answered_by_a_model_that_has_not_met_it(
         seen.append((train, test))
         return real(config, half, unit)
 
-    real = sweep_module.run_unit
-    monkeypatch.setattr(sweep_module, "run_unit", spy)
-    run_cells(sweep, flowset, POINTS[:1])
+    real = module.run_unit
+    monkeypatch.setattr(module, "run_unit", spy)
+    run_grid(sweep, flowset, POINTS[:1])
     assert len(seen) == 4
     assert all(train and test and train.isdisjoint(test) for train, test in seen)
 
 
-def test_finished_cells_are_not_made_again(sweep: Sweep, flowset: FlowSet) -> None:
-    run_cells(sweep, flowset, POINTS[:1])
+def test_finished_trials_are_not_made_again(sweep: Sweep, flowset: FlowSet) -> None:
+    run_grid(sweep, flowset, POINTS[:1])
     before = sweep.file(POINTS[0]).stat().st_mtime_ns
     told: list[tuple[int, int]] = []
-    run_cells(sweep, flowset, POINTS, on_progress=lambda done, total: told.append((done, total)))
+    run_grid(sweep, flowset, POINTS, on_progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 2), (2, 2)]
     assert sweep.file(POINTS[0]).stat().st_mtime_ns == before
-    table = cells_table(cell for point in POINTS if (cell := sweep.cell(point)))
+    table = trials_table(trial for point in POINTS if (trial := sweep.trial(point)))
     assert table["model.width"].tolist() == [8, 16]
     assert table["Parameters"].is_monotonic_increasing
     assert (table["UF1 low"] <= table["UF1"]).all()
@@ -114,35 +100,30 @@ def test_other_data_or_another_recipe_have_another_folder(sweep: Sweep, flowset:
     assert Sweep.of(quick_config("hmrm"), flowset, out).folder != sweep.folder
 
 
-def test_a_training_that_diverges_has_a_cell_without_a_score(
+def test_a_training_that_diverges_has_a_trial_without_a_score(
     sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def diverge(*_: object) -> None:
         raise DivergedError("the loss is nan in epoch 1")
 
-    monkeypatch.setattr(sweep_module, "run_unit", diverge)
-    run_cells(sweep, flowset, POINTS[:1])
-    cell = sweep.cell(POINTS[0])
-    assert cell.problem == "the loss is nan in epoch 1"
-    assert math.isnan(cell.score)
-    assert cells_table([cell])["Note"].iloc[0] == cell.problem
+    monkeypatch.setattr(module, "run_unit", diverge)
+    run_grid(sweep, flowset, POINTS[:1])
+    trial = sweep.trial(POINTS[0])
+    assert trial.problem == "the loss is nan in epoch 1"
+    assert math.isnan(trial.score)
+    assert trials_table([trial])["Note"].iloc[0] == trial.problem
 
 
-@pytest.mark.parametrize(
-    ("point", "message"),
-    [
+def test_what_cannot_be_swept_is_refused_before_any_work(sweep: Sweep, flowset: FlowSet) -> None:
+    for point, message in (
         ({"model.widht": 8}, "did you mean 'width'"),
         ({"model.width": "wide"}, "width"),
         ({"evaluation.seeds": 1}, "cannot vary evaluation.seeds"),
         ({"flow.name": "tvl1"}, "cannot vary flow.name"),
         ({"model.name": "ststnet"}, "cannot vary model.name"),
-    ],
-)
-def test_what_cannot_be_swept_is_refused_before_any_work(
-    sweep: Sweep, flowset: FlowSet, point: dict[str, object], message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        run_cells(sweep, flowset, [*POINTS, point])
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run_grid(sweep, flowset, [*POINTS, point])
     assert not sweep.folder.exists()
 
 
@@ -152,10 +133,3 @@ def test_peeking_and_too_few_subjects_are_refused(flowset: FlowSet, tmp_path: Pa
         Sweep.of(peeking, flowset, tmp_path)
     with pytest.raises(InputError, match="3 subjects are too few"):
         development_half(make_flowset(subjects=3))
-
-
-def test_values_as_they_are_typed() -> None:
-    assert whole_numbers("widths", "128 64 64") == (64, 128)
-    for text in ("", "64 wide", "0", "-2", "1.5"):
-        with pytest.raises(ConfigError, match=f"widths: '{text}' are not whole numbers"):
-            whole_numbers("widths", text)
