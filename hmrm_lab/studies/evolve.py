@@ -288,15 +288,6 @@ def name_of(evolution: Evolution) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:8]
 
 
-def _rater(evolution: Evolution, half: FlowSet, units: Sequence[Unit], jobs: int) -> Rater:
-    pool = workers(min(jobs, len(units)))
-    return lambda choices: rate_choices(evolution.sweep, half, units, choices, pool)
-
-
-def _fitness_of(trial: "optuna.trial.FrozenTrial") -> Fitness:
-    return Fitness(*trial.user_attrs[FITNESS])
-
-
 def run_task(task: Task) -> str:
     """Do the work of `Evolution.job`; what went wrong, or ""."""
     flowset, plan = task.load_maps(), dict(task.plan)
@@ -314,3 +305,12 @@ def run_task(task: Task) -> str:
     found = evolve(evolution, flowset, jobs=task.jobs, on_supernets=report)
     keep_evolved(found, found.settings(len(flowset)))
     return ""
+
+
+def _rater(evolution: Evolution, half: FlowSet, units: Sequence[Unit], jobs: int) -> Rater:
+    pool = workers(min(jobs, len(units)))
+    return lambda choices: rate_choices(evolution.sweep, half, units, choices, pool)
+
+
+def _fitness_of(trial: "optuna.trial.FrozenTrial") -> Fitness:
+    return Fitness(*trial.user_attrs[FITNESS])

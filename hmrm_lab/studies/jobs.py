@@ -114,12 +114,12 @@ class JobFiles:
         return dict(read_json(file)) if file.is_file() else {}
 
     def workers(self) -> dict[str, Worker]:
-        """The living processes of all jobs of the folder, by name. Call it under the guard."""
+        """The living processes of all jobs of the folder, by name. Under the guard."""
         locks = [file.with_suffix("") for file in sorted(self.folder.glob("*.lock.json"))]
         return {lock.stem: worker for lock in locks if (worker := worker_of(lock))}
 
     def ahead(self, number: int) -> list[str]:
-        """Names of the jobs that were started before this number. Call it under the guard."""
+        """Names of the jobs that were started before this number. Under the guard."""
         return [name for name, worker in self.workers().items() if worker.number < number]
 
     def _file(self, suffix: str) -> Path:
@@ -226,7 +226,7 @@ class Job:
         _started[:] = [process for process in _started if process.poll() is None]
         status, state = self._files.read_status(), self.look()
         reported = cast("Phase", status.get("phase"))
-        if worker and reported in ("waiting", "preparing") and not state.going:
+        if worker and reported in ("waiting", "preparing") and state.phase != "running":
             return replace(state, phase=reported, note=status.get("note", ""))
         if worker:
             return replace(state, phase="running")
@@ -337,26 +337,24 @@ def _attend(files: JobFiles, work: str, number: int) -> int:
 
 
 def _call(files: JobFiles, work: str) -> str:
-    plan = files.read_plan()
+    plan, (module, function) = files.read_plan(), work.split(":")
     recipe = ExperimentConfig.model_validate(plan.pop("recipe"))
     root, jobs = plan.pop("root"), count_jobs(plan.pop("jobs"))
-    module, _, function = work.partition(":")
     task = Task(files, recipe, plan, Path(root) if root else None, jobs)
     return str(getattr(import_module(module), function)(task))
 
 
 def _wait_for_turn(files: JobFiles, number: int) -> None:
     """Wait until no job of this folder is left that was started earlier."""
-    while ahead := _ahead(files, number):
+    while True:
+        with guard(files.folder):
+            ahead = files.ahead(number)
+        if not ahead:
+            break
         runs = "run" if len(ahead) == 1 else "runs"
         files.write_status(phase="waiting", note=f"{len(ahead)} {runs} ahead: {', '.join(ahead)}")
         time.sleep(QUEUE_S)
     files.write_status(phase="preparing")
-
-
-def _ahead(files: JobFiles, number: int) -> list[str]:
-    with guard(files.folder):
-        return files.ahead(number)
 
 
 def _look_at_run(run: RunFolder) -> JobState:

@@ -248,6 +248,13 @@ def test_a_search_by_command_is_seen_and_left_alone(tmp_path: Path) -> None:
     assert not folder.exists()
     with held(folder / LOCK):
         assert (job.state().phase, job.state().by_command) == ("preparing", True)
+        files = JobFiles.of(folder)
+        with held(files.lock):  # now it is the job itself that works on it
+            files.write_status(phase="preparing", note="1 of 4 super-networks")
+            state = job.state()
+            assert (state.phase, state.note) == ("preparing", "1 of 4 super-networks")
+            assert not state.by_command
+            files.write_status(ended="done", problem="")
     assert job.state().phase == "absent"
     journal = Journal.open(folder / JOURNAL, name_of(evolution), ["maximize"])
     breed(replace(evolution, generations=1), journal, rate, lambda done, total: None)
