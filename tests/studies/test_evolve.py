@@ -67,6 +67,7 @@ def drawn(budget: int, seed: int) -> list[Choice]:
     return [Choice(float(a), tuple(map(float, r))) for a, r in zip(alphas, ratios, strict=True)]
 
 
+@pytest.mark.slow
 def test_it_finds_what_was_planted_and_beats_chance(flowset: FlowSet, tmp_path: Path) -> None:
     gaps, by_chance = [], []
     for seed in range(3):

@@ -30,7 +30,7 @@ from hmrm_lab.studies.space import grid
 from hmrm_lab.studies.supernet import Choice, Fitness
 from hmrm_lab.studies.trials import Sweep
 
-LONG_S = 120
+LONG_S = 600  # a safety net: what is waited for is a condition
 FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
 CONFIG = quick_config("ststnet", "training.epochs=60")
 SMALL = ("training.epochs=1", "data.subjects=4", "data.clips=8", "model.width=8", "model.head=8")
@@ -61,6 +61,7 @@ def kept(job: Job) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in (job.folder / "folds").glob("*.json")}
 
 
+@pytest.mark.slow
 def test_cut_off_twice_it_ends_in_the_figures_of_a_run_here(tmp_path: Path) -> None:
     """Killed, stopped, seen and taken up from another process, and complete in the end."""
     here = run_experiment(CONFIG, out=tmp_path / "here")
@@ -113,6 +114,7 @@ def test_cut_off_twice_it_ends_in_the_figures_of_a_run_here(tmp_path: Path) -> N
     assert holder(JobFiles.of(job.folder).lock) is None, "a complete run is not started again"
 
 
+@pytest.mark.slow
 def test_the_second_waits_and_wrong_input_is_told(tmp_path: Path) -> None:
     """The first fails in a sentence; the second, which waited for it, is stopped in the queue."""
     lost = quick_config("ststnet", "data.name=flowmaps")
@@ -151,6 +153,7 @@ def test_first_come_first_served(tmp_path: Path) -> None:
             process.communicate()
 
 
+@pytest.mark.slow
 def test_a_run_by_another_command_is_seen_and_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +187,7 @@ def test_what_cannot_be_started_or_stopped_is_a_sentence(tmp_path: Path) -> None
             job.stop()
 
 
+@pytest.mark.slow
 def test_a_sweep_and_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What their process does, here."""
     pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
