@@ -84,7 +84,7 @@ def flow_train(
     from hmrm_lab.flow.curriculum import sources_for
     from hmrm_lab.flow.pretrain import HISTORY, pretrain
     from hmrm_lab.flow.schedules import find_preset
-    from hmrm_lab.reporting.loss_page import write_loss_page
+    from hmrm_lab.reporting.report import write_loss_page
     from hmrm_lab.runtime.processes import check_device
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable

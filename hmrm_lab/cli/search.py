@@ -168,7 +168,7 @@ def evolve(
     added to those there are.
     """
     from hmrm_lab.config import load_config
-    from hmrm_lab.reporting.evolve_figures import CAPTION, choices_figure, fittest
+    from hmrm_lab.reporting.plots.searches import EVOLVED_CAPTION, choices_figure, fittest
     from hmrm_lab.reporting.tables import display_table
     from hmrm_lab.runtime.locks import check_locks
     from hmrm_lab.runtime.progress import ProgressBars
@@ -211,7 +211,7 @@ def evolve(
     where = {"--out": out} if out != RUNS else {}
     command = _run_command(given | where, [*(overrides or []), *overrides_of(settings)])
     result = {
-        "what": CAPTION,
+        "what": EVOLVED_CAPTION,
         "winner": settings,
         "overrides": overrides_of(settings),
         "command": command,
@@ -223,7 +223,7 @@ def evolve(
     best = display_table(fittest(found.table, SHOWN).drop(columns="Best")).to_string(index=False)
     text = (
         f"{best}\n\nthe fittest of {len(found.table)} trials\n\n"
-        f"{CAPTION} Kept in {folder}\nfigure  {page}\nwinner  {command}"
+        f"{EVOLVED_CAPTION} Kept in {folder}\nfigure  {page}\nwinner  {command}"
     )
     _show(folder, result, text, outer, as_json)
 
@@ -264,7 +264,7 @@ def _range(option: str, text: str) -> "Range":
 
 def _table_text(table: "pd.DataFrame") -> str:
     """The table for a terminal, best first; a note only where there is one."""
-    from hmrm_lab.reporting.sweep_figures import value_words
+    from hmrm_lab.reporting.plots.searches import value_words
     from hmrm_lab.reporting.tables import display_table
 
     idle = [] if table["Note"].any() else ["Note"]

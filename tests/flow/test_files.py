@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hmrm_lab.datasets.flow_pairs.stored import read_flow, write_flow
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.files import read_flow, write_flow
 
 
 def field(seed: int = 0) -> np.ndarray:

@@ -9,8 +9,7 @@ import ipywidgets as w
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.live_progress import Arrived
-from hmrm_lab.reporting.loso_progress import confusion_cells, loss_curves, progress_bar
-from hmrm_lab.reporting.sweep_figures import (
+from hmrm_lab.reporting.plots.searches import (
     CAPTION,
     DARK_ENOUGH,
     cells_by_place,
@@ -20,6 +19,7 @@ from hmrm_lab.reporting.sweep_figures import (
     shade,
     share_of,
 )
+from hmrm_lab.reporting.svg import confusion_cells, loss_curves, progress_bar
 from hmrm_lab.studies.jobs import JobState
 from hmrm_lab.studies.search import sweep_job
 from hmrm_lab.studies.space import grid

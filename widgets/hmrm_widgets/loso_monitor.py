@@ -9,7 +9,7 @@ import ipywidgets as w
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.live_progress import ArrivalReader, Arrived
-from hmrm_lab.reporting.loso_progress import (
+from hmrm_lab.reporting.svg import (
     confusion_cells,
     loss_curves,
     progress_bar,

@@ -5,9 +5,14 @@ from typing import Any, NamedTuple
 
 import ipywidgets as w
 
-from hmrm_lab.reporting.evolve_figures import CAPTION, FITTEST, choices_figure, fittest
-from hmrm_lab.reporting.loso_progress import progress_bar
-from hmrm_lab.reporting.sweep_figures import search_history_figure
+from hmrm_lab.reporting.plots.searches import (
+    EVOLVED_CAPTION,
+    FITTEST,
+    choices_figure,
+    fittest,
+    search_history_figure,
+)
+from hmrm_lab.reporting.svg import progress_bar
 from hmrm_lab.reporting.tables import display_table
 from hmrm_lab.studies.evolve import Evolution, Evolved
 from hmrm_lab.studies.jobs import JobState, wait_for
@@ -135,7 +140,7 @@ class SearchMonitor(PolledViewer):
 def _words(state: JobState) -> str:
     phase = WORDS.get(state.phase, state.phase) + (" by a command" if state.by_command else "")
     words = f"{state.done} of {state.expected} trials, {phase}."
-    return " ".join(part for part in (words, CAPTION, state.problem or state.note) if part)
+    return " ".join(part for part in (words, EVOLVED_CAPTION, state.problem or state.note) if part)
 
 
 def _best_words(found: Evolved) -> str:
