@@ -1,15 +1,13 @@
 """Ablations: the same recipe with one component changed, on the same folds (paper 4.4, Table 3).
 
-`ABLATIONS` names the components of HMRM, AMMSM and MEGANet; those of others one names oneself.
+`ABLATIONS` lists the components of HMRM, AMMSM and MEGANet; for other systems name variants.
 
 A variant is a list of overrides and nothing else, so that whatever `--set` can say can be ablated:
 
     plan = plan_ablation(load_config("default"))
-    ran = run_ablation(plan, out=Path("runs"), jobs=2)
-    table = ablation_table(plan.words, ran.runs, full=plan.full)  # in hmrm_lab.reporting
-
-Every variant is an ordinary run under its own settings: one that is finished is not run again,
-whoever began it.
+    result = run_ablation(plan, out=Path("runs"), jobs=2)
+    result.table
+    result.figure()
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,21 +18,12 @@ from typing import Any
 from hmrm_lab.config import ExperimentConfig, override, parse_override
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import load_clips, load_flowset
-from hmrm_lab.records import Clip
+from hmrm_lab.records import Clip, FlowSet
+from hmrm_lab.reporting.study_page import AblationResult
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.harness import Ran, run_each
+from hmrm_lab.studies.study import Variant, run_study
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A name, what it stands for in words, and the overrides that make it."""
-
-    name: str
-    words: str
-    overrides: tuple[str, ...] = ()
-
 
 FULL = Variant("M4", "all components", ("flow.name=gru_attention",))
 PAPER = (
@@ -173,20 +162,26 @@ def run_ablation(
     out: Path = Path("runs"),
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
-) -> Ran[str]:
-    """Run what is missing of every variant, the full model first; the run folders by variant.
-
-    A variant that fails does not stop the others: `problems` says what happened to it.
-    """
+    flowset: FlowSet | None = None,
+    part: str = ALL,
+) -> AblationResult:
+    """Run what is missing of every variant, the full model first; see `run_study`."""
     system = plan.full_config.model.name
-    return run_each(
+    done, problems = run_study(
         plan.configs,
         root=root,
         runs=out,
         jobs=jobs,
         watch=watch,
+        flowset=flowset,
         label=lambda name: f"{system}, {name}",
     )
+    runs, left_out, failed = (
+        {(name, ""): value for name, value in of.items()}
+        for of in (done, plan.left_out, problems)
+    )
+    data, whose = plan.full_config.data.name, {"full": plan.full, "system": system, "part": part}
+    return AblationResult(data, plan.words, {}, runs, left_out, failed, **whose)
 
 
 def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:
