@@ -1,11 +1,21 @@
-"""`hmrm data`: licensed data sets on your own disk. Nothing is downloaded."""
+"""`hmrm data`, `prepare` and `doctor`: licensed data sets on your own disk, and this machine."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab.cli.shared import FollowLinks, Json, show
+from hmrm_lab.cli.shared import (
+    FollowLinks,
+    Jobs,
+    Json,
+    Overrides,
+    Preset,
+    Root,
+    SystemNames,
+    show,
+    split_names,
+)
 
 app = typer.Typer(
     help="Licensed data sets: are they complete, and what can be used?",
@@ -58,25 +68,21 @@ def prepare(
     name: Annotated[
         str, typer.Argument(help="casme2, smic, samm, composite, casme3, mmew, fourdme; synthetic.")
     ],
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
-    preset: Annotated[str, typer.Option(help="Whose faces and flow; a run has its own.")] = (
-        "default"
-    ),
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Setting such as faces.name=mtcnn; repeatable."),
-    ] = None,
-    systems: Annotated[
-        str, typer.Option(help="Names with commas between: what they take of the frames, too.")
-    ] = "",
+    root: Root = None,
+    preset: Preset = "default",
+    overrides: Overrides = None,
+    systems: SystemNames = "",
     follow_links: FollowLinks = False,
     sheet: Annotated[
         Path | None, typer.Option(help="HTML page to write, to look over every clip.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")] = 0,
+    jobs: Jobs = 0,
     as_json: Json = False,
 ) -> None:
-    """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted."""
+    """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted.
+
+    Faces and flow are those of the preset. With --systems, what these take of the frames, too.
+    """
     from hmrm_lab import models  # noqa: F401  registers the systems
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.progress import ProgressBars
@@ -87,19 +93,27 @@ def prepare(
     check_target(sheet)
     changes = [*(overrides or ()), *(["data.follow_links=true"] if follow_links else [])]
     config = load_config(preset, data=name, overrides=changes)
-    names = [name.strip() for name in systems.split(",") if name.strip()]
     shared = [text for text in changes if text.startswith(("faces.", "flow."))]
-    others = [load_config(preset, system=one, data=name, overrides=shared) for one in names]
+    others = [
+        load_config(preset, system=one, data=name, overrides=shared) for one in split_names(systems)
+    ]
     with ProgressBars() as bars:
         facts = make_ready(
-            config,
-            root,
-            systems=others,
-            jobs=jobs or count_cores(),
-            sheet=sheet,
-            watch=bars,
+            config, root, systems=others, jobs=jobs or count_cores(), sheet=sheet, watch=bars
         )
     show(facts, _as_text(facts), as_json)
+
+
+def doctor(as_json: Json = False) -> None:
+    """What this machine has, what is missing, and what that would be needed for."""
+    from hmrm_lab.studies.doctor import examine
+
+    checks = examine()
+    marks = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
+    lines = [f"{marks[c['state']]}  {c['name']:<24} {c['detail']}" for c in checks]
+    show({"checks": checks}, "\n".join(lines), as_json)
+    if any(check["state"] == "failed" for check in checks):
+        raise typer.Exit(1)
 
 
 def _as_text(facts: dict[str, Any]) -> str:

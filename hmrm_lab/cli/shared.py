@@ -24,9 +24,7 @@ SystemNames = Annotated[
 ]
 Variants = Annotated[
     list[str] | None,
-    typer.Option(
-        "--variant", help="NAME:key=value,key=value; repeatable (default: see above)."
-    ),
+    typer.Option("--variant", help="NAME:key=value,key=value; repeatable (default: see above)."),
 ]
 Seeds = Annotated[
     int | None, typer.Option(min=1, help="Number of seeds (default: from the preset).")

@@ -1,7 +1,7 @@
 """`hmrm compare`, `inputs`, `ablate` and `effects`: several settings under one protocol."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -152,13 +152,13 @@ def ablate(
     from hmrm_lab.studies.ablate import WHOLE, plan_ablation, run_ablation
 
     check_writable(out)
-    asked, where = overrides or [], {"root": root, "part": part}
+    asked, processes = overrides or [], count_processes(jobs)
     config = load_config(preset, data=data, system=system, overrides=asked)
     variants = [_variant(text) for text in variant] if variant else None
     full = WHOLE if variants else None  # the recipe as it was asked for
-    plan = plan_ablation(config, variants, full=full, asked=asked, **where)
+    plan = plan_ablation(config, variants, full=full, root=root, asked=asked, part=part)
     with ProgressBars() as bars:
-        result = run_ablation(plan, out=out, jobs=count_processes(jobs), watch=bars, **where)
+        result = run_ablation(plan, root=root, out=out, jobs=processes, watch=bars, part=part)
     _finish(result, {}, as_json)
 
 
@@ -196,7 +196,9 @@ def effects(
 
 
 def _finish(
-    result: "ComparisonResult | InputsResult | AblationResult", files: dict[str, Path], as_json: bool
+    result: "ComparisonResult | InputsResult | AblationResult",
+    files: dict[str, Path],
+    as_json: bool,
 ) -> None:
     """Show a result and its files; exit status 1 if anything failed."""
     record = result.record()

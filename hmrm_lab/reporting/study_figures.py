@@ -2,39 +2,35 @@
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.ranks import LEVEL, Ranking
+from hmrm_lab.reporting.plots.kit import Dots, add_reference, interval_plot
+from hmrm_lab.reporting.study_words import SKETCH, p_words
 from hmrm_lab.reporting.style import (
     BLUE,
     GREEN,
     INK,
     ORANGE,
-    TEMPLATE,
+    SERIES_COLOURS,
+    SERIES_SYMBOLS,
     VERMILLION,
     finish,
     message_figure,
     plain,
 )
-from hmrm_lab.reporting.study_words import SKETCH, p_words
-
-Row = Mapping[str, Any]
 
 ROW_PX = 27
 FOREST_ROW_PX = 46
 DOT_PX = 22  # for each input of a network
-TOP = 106  # room for a legend of three lines, as on a narrow screen
-LEAST_WIDTH, MOST_WIDTH = 430, 900
-LETTER_PX = 7.4
 CLAIM_SHIFT = 0.24  # of a row: a claim stands below our own figure
 REASON_COLUMNS = 40
-MARGIN = 0.06  # of the width, beyond the ends of the intervals
 SPREAD = 0.66  # of the row of a network, from its first input to its last
-SYMBOLS = ("circle", "square", "diamond", "cross", "star", "triangle-up")
+LEAST_RANGE = (-0.05, 0.05)  # of the differences in a forest plot
 SCORES = "UF1 with 95 % interval over subjects"
 PEEKING = "How much does peeking add?"
 RANKS = "Mean rank over the data sets"
@@ -52,84 +48,71 @@ def scores_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     table
         As `comparison_table` gives it. Systems without figures are left out.
     """
-    rows = _ranked(table)
-    if not rows:
+    rows = table[table["Rank"].notna()]
+    if rows.empty:
         return message_figure(SCORES, "No system has a complete run yet.", caption=caption)
-    figure = go.Figure()
-    _add_marks(figure, rows, "UF1", "measured", BLUE, "circle", intervals=True)
-    _add_marks(figure, rows, "Null UF1", "shuffled labels", INK, "square-open")
     within = "shuffled within subjects"
-    _add_marks(figure, rows, "Null within UF1", within, INK, "triangle-up-open")
-    _add_marks(figure, rows, "Claimed UF1", "claimed by its authors", ORANGE, "diamond-open")
-    return _finish(
-        figure, SCORES, _names(rows), caption=caption, xaxis={"title": UF1, "range": [0, 1]}
-    )
+    series = [
+        Dots.of(rows, "UF1", "measured"),
+        _points(rows, "Null UF1", "shuffled labels", INK, "square-open"),
+        _points(rows, "Null within UF1", within, INK, "triangle-up-open"),
+        _points(rows, "Claimed UF1", "claimed by its authors", ORANGE, "diamond-open"),
+    ]
+    x = {"title": UF1, "range": [0, 1]}
+    return interval_plot(_names(rows), series, SCORES, x=x, caption=caption, row_px=ROW_PX)
 
 
 def peeking_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     """Honest and oracle UF1 of every system, and the gap between them as a bar."""
-    rows = [row for row in _ranked(table) if not math.isnan(row.get("Oracle UF1", math.nan))]
-    if not rows:
+    if "Oracle UF1" not in table:
         reason = "The oracle rule was not run; hmrm compare --oracle runs it beside the honest one."
-        if "Oracle UF1" in table:
-            reason = "No system has a complete run under the oracle rule."
         return message_figure(PEEKING, reason, caption=caption)
-    figure = go.Figure()
-    for place, row in enumerate(rows):
-        ends = [row["UF1"], row["Oracle UF1"]]
+    rows = table[table["Oracle UF1"].notna() & table["Rank"].notna()]
+    if rows.empty:
+        reason = "No system has a complete run under the oracle rule."
+        return message_figure(PEEKING, reason, caption=caption)
+    ends = rows[["UF1", "Oracle UF1"]].to_numpy()
+    series = [
+        _points(rows, "UF1", "honest", BLUE, "circle"),
+        _points(rows, "Oracle UF1", "best test epoch", VERMILLION, "diamond-open"),
+    ]
+    x = {"title": UF1, "range": [max(0, ends.min() - 0.05), min(1, ends.max()) + 0.12]}
+    figure = interval_plot(_names(rows), series, PEEKING, x=x, caption=caption, row_px=ROW_PX)
+    for place, (gap, added) in enumerate(zip(ends, rows["Peeking adds"], strict=True)):
         line = {"color": VERMILLION, "width": 7}
-        _add_line(figure, ends, [place] * 2, "gap", line, opacity=0.35, showlegend=False)
-    _add_marks(figure, rows, "UF1", "honest", BLUE, "circle")
-    _add_marks(figure, rows, "Oracle UF1", "best test epoch", VERMILLION, "diamond-open")
-    for place, row in enumerate(rows):
+        figure.add_scatter(
+            x=gap,
+            y=[place] * 2,
+            mode="lines",
+            line=line,
+            opacity=0.35,
+            name="gap",
+            showlegend=False,
+        )
         figure.add_annotation(
-            x=max(row["UF1"], row["Oracle UF1"]),
+            x=gap.max(),
             y=place,
-            text=f"{row['Peeking adds']:+.3f}",
+            text=f"{added:+.3f}",
             showarrow=False,
             xanchor="left",
             xshift=10,
             name="added",
             font={"size": 12},
         )
-    ends = [row[name] for row in rows for name in ("UF1", "Oracle UF1")]
-    span = {"title": UF1, "range": [max(0, min(ends) - 0.05), min(1, max(ends)) + 0.12]}
-    return _finish(figure, PEEKING, _names(rows), caption=caption, xaxis=span)
+    return figure
 
 
 def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
     """The critical difference diagram: mean ranks, and bars beside systems that do not differ.
 
     The best stands on top. A bar at the right spans neighbours whose mean ranks differ by less
-    than the critical difference. `ranking` may be the words why there is none.
+    than the critical difference. `ranking` may be the reason why there is none.
     """
     if isinstance(ranking, str):
         return message_figure(RANKS, ranking, caption=caption)
-    figure = go.Figure()
     count, gap = len(ranking.names), ranking.critical_difference
-    figure.add_scatter(
-        x=list(ranking.ranks),
-        y=list(range(count)),
-        mode="markers",
-        marker={"color": BLUE, "size": 11},
-        name="mean rank",
-        cliponaxis=False,
-        hovertemplate="mean rank %{x:.2f}<extra></extra>",
-    )
     step = 0.055 * count
-    for place, (first, last) in enumerate(ranking.groups):
-        _add_line(
-            figure,
-            [count + 0.4 + step * (place + 1)] * 2,
-            [first - 0.2, last + 0.2],
-            "no difference shown",
-            {"color": INK, "width": 5},
-            showlegend=place == 0,
-        )
-    beyond = ", beyond the axis" if 1 + gap > count else ""
-    line = {"color": ORANGE, "width": 4}
-    ends = [1, min(1 + gap, count)]
-    _add_line(figure, ends, [-0.8, -0.8], f"critical difference{beyond}", line)
+    tick = 1 if count <= 6 else 2 if count <= 10 else 5
     words = (
         f"Over {', '.join(ranking.sets)}. Friedman's test by permutation: p "
         f"{p_words(ranking.p_value)}. Nemenyi's critical difference at {LEVEL:.0%}: "
@@ -137,58 +120,76 @@ def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
         "sets, taken as independent blocks, which the data sets of one jointly trained composite "
         "are not. Few data sets tell little apart: a bar is no proof that systems are equal."
     )
-    tick = 1 if count <= 6 else 2 if count <= 10 else 5
-    return _finish(
-        figure,
+    figure = interval_plot(
+        [plain(name) for name in ranking.names],
+        [Dots("mean rank", ranking.ranks, digits=".2f")],
         RANKS,
-        ranking.names,
-        caption=f"{words}\n{caption}",
-        top_row=-1.4,
-        xaxis={
+        x={
             "title": "Mean rank (1 is best)",
             "range": [0.6, count + 0.6 + step * (len(ranking.groups) + 1)],
             "tickvals": sorted({1, *range(tick, count + 1, tick)}),
             "tickangle": 0,
         },
+        caption=f"{words}\n{caption}",
+        row_px=ROW_PX,
+        top_row=-1.4,
     )
+    for place, (first, last) in enumerate(ranking.groups):
+        figure.add_scatter(
+            x=[count + 0.4 + step * (place + 1)] * 2,
+            y=[first - 0.2, last + 0.2],
+            mode="lines",
+            line={"color": INK, "width": 5},
+            name="no difference shown",
+            showlegend=place == 0,
+        )
+    figure.add_scatter(
+        x=[1, min(1 + gap, count)],
+        y=[-0.8, -0.8],
+        mode="lines",
+        line={"color": ORANGE, "width": 4},
+        name="critical difference" + (", beyond the axis" if 1 + gap > count else ""),
+    )
+    return figure
 
 
 def parameters_figure(table: pd.DataFrame, *, ours: str, caption: str = "") -> go.Figure:
     """Parameters of every system that has some; filled where its UF1 lies in our interval."""
-    rows = [row for row in _ranked(table) if row["Parameters"] > 0]
-    if not rows:
+    rows = table[table["Rank"].notna() & (table["Parameters"] > 0)]
+    if rows.empty:
         return message_figure(PARAMETERS, "No system has parameters to count.", caption=caption)
-    own = next((row for row in rows if row["System"] == ours), None)
-    figure = go.Figure()
-    kinds = {
-        "ours": (GREEN, "star"),
-        "UF1 within our interval": (BLUE, "circle"),
-        "UF1 outside of it": (INK, "circle-open"),
-        "system": (BLUE, "circle"),
-    }
-    for kind, (colour, symbol) in kinds.items():
-        places = [place for place, row in enumerate(rows) if _kind(row, own) == kind]
-        if places:
-            figure.add_scatter(
-                x=[rows[place]["Parameters"] for place in places],
-                y=places,
-                mode="markers+text",
-                text=[f" {rows[place]['Parameters']:,.0f}" for place in places],
-                textposition="middle right",
-                marker={"color": colour, "symbol": symbol, "size": 11},
-                name=plain(ours) if kind == "ours" else kind,
-                hovertemplate="%{x:,} parameters<extra></extra>",
-                cliponaxis=False,
-            )
-    logs = [math.log10(row["Parameters"]) for row in rows]
-    span = {
+    own = rows["System"] == ours
+    looks = {"system": (rows["Rank"].notna(), BLUE, "circle")}
+    if own.any():
+        low, high = rows.loc[own, ["UF1 low", "UF1 high"]].iloc[0]
+        inside = rows["UF1"].between(low, high)
+        looks = {
+            plain(ours): (own, GREEN, "star"),
+            "UF1 within our interval": (inside & ~own, BLUE, "circle"),
+            "UF1 outside of it": (~inside & ~own, INK, "circle-open"),
+        }
+    series = [
+        Dots(
+            kind,
+            rows["Parameters"].where(of).tolist(),
+            colour=colour,
+            symbol=symbol,
+            labels=[f"{count:,.0f}" for count in rows["Parameters"]],
+            digits=",.0f",
+        )
+        for kind, (of, colour, symbol) in looks.items()
+    ]
+    logs = np.log10(rows["Parameters"])
+    x = {
         "title": "Trainable parameters (log scale)",
         "type": "log",
         "dtick": 1,
         "exponentformat": "SI",
-        "range": [math.floor(min(logs)), max(logs) + 0.5],
+        "range": [math.floor(logs.min()), logs.max() + 0.5],
     }
-    return _finish(figure, PARAMETERS, _names(rows), caption=caption, xaxis=span, right=72)
+    return interval_plot(
+        _names(rows), series, PARAMETERS, x=x, caption=caption, row_px=ROW_PX, right=72
+    )
 
 
 def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -> go.Figure:
@@ -205,37 +206,50 @@ def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -
     full
         The variant that all others are compared with: it is the line, and has no row.
     """
-    rows = _records(table[table["Variant"] != full])
-    if not rows:
+    rows = table[table["Variant"] != full].reset_index(drop=True)
+    if rows.empty:
         return message_figure(FOREST, "There is no variant to compare yet.", caption=caption)
-    figure = go.Figure()
-    figure.add_vline(x=0, line={"color": INK, "width": 1.5, "dash": "dash"})
-    _add_marks(figure, rows, "Difference", "ours, 95 % interval", BLUE, "circle", intervals=True)
-    claims = "claimed by the paper, on CASME II"
-    _add_marks(
-        figure, rows, "Paper difference", claims, ORANGE, "diamond-open", shift=CLAIM_SHIFT
-    )
-    for place, row in enumerate(rows):
-        if math.isnan(row["Difference"]):
-            _add_reason(figure, place, str(row["Note"]))
-    columns = ("Difference low", "Difference high", "Difference", "Paper difference")
-    ends = [row[name] for row in rows for name in columns if not math.isnan(row[name])]
-    low, high = min([*ends, -0.05]), max([*ends, 0.05])
-    margin = MARGIN * (high - low)
-    return _finish(
-        figure,
+    words = [
+        f"{plain(model)}<br>p {p_words(p)}, corrected {p_words(corrected)}"
+        for model, p, corrected in zip(rows["Model"], rows["p"], rows["p (Holm)"], strict=True)
+    ]
+    ours = Dots.of(rows, "Difference", "ours, 95 % interval", words=words, digits="+.3f")
+    name = "claimed by the paper, on CASME II"
+    shifted = (rows.index + CLAIM_SHIFT).tolist()
+    look = {"colour": ORANGE, "symbol": "diamond-open", "places": shifted, "digits": "+.3f"}
+    claims = Dots.of(rows, "Paper difference", name, **look)
+    ends = [*ours.ends(), *claims.ends(), *LEAST_RANGE]
+    room = 0.06 * (max(ends) - min(ends))
+    figure = interval_plot(
+        [
+            f"<b>{plain(variant)}</b><br>{plain(model)}"
+            for variant, model in zip(rows["Variant"], rows["Model"], strict=True)
+        ],
+        [ours, claims],
         FOREST,
-        [f"<b>{plain(row['Variant'])}</b><br>{plain(row['Model'])}" for row in rows],
+        x={
+            "title": "UF1 minus that of the full model",
+            "tickformat": "+.2f",
+            "range": [min(ends) - room, max(ends) + room],
+        },
+        reference=0,
         caption=caption,
         row_px=FOREST_ROW_PX,
-        left=40 + 7 * max(len(str(row["Model"])) for row in rows),
-        top=70,
-        xaxis={
-            "title": "UF1 minus that of the full model",
-            "range": [low - margin, high + margin],
-            "tickformat": "+.2f",
-        },
     )
+    for place in np.flatnonzero(rows["Difference"].isna()):
+        reason = rows["Note"][place] or "the full model has no figures yet"
+        figure.add_annotation(
+            x=1,
+            xref="paper",
+            y=place - 0.12,  # above where its claim would lie
+            text="<br>".join(map(plain, textwrap.wrap(reason, REASON_COLUMNS))),
+            showarrow=False,
+            xanchor="right",
+            align="right",
+            font={"size": 11},
+            name="reason",
+        )
+    return figure
 
 
 def inputs_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
@@ -249,27 +263,21 @@ def inputs_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     known = table[table["UF1"].notna()]
     if known.empty:
         return message_figure(INPUTS, "No cell has a complete run yet.", caption=caption)
-    networks, inputs = (list(dict.fromkeys(known[name])) for name in ("System", "Input"))
-    figure = go.Figure()
+    networks, inputs = known["System"].unique().tolist(), known["Input"].unique().tolist()
+    shifts = np.linspace(-SPREAD / 2, SPREAD / 2, len(inputs)) if len(inputs) > 1 else [0.0]
+    series = []
     for number, name in enumerate(inputs):
-        of = known[known["Input"] == name].set_index("System").reindex(networks).reset_index()
-        _add_marks(
-            figure,
-            _records(of),
-            "UF1",
-            plain(name),
-            TEMPLATE.layout.colorway[number % 6],
-            SYMBOLS[number % len(SYMBOLS)],
-            shift=SPREAD * (number / max(1, len(inputs) - 1) - 0.5) if len(inputs) > 1 else 0,
-            intervals=True,
-        )
-    return _finish(
-        figure,
-        INPUTS,
+        of = known[known["Input"] == name]
+        places = [networks.index(network) + shifts[number] for network in of["System"]]
+        look = {"colour": SERIES_COLOURS[number % 6], "symbol": SERIES_SYMBOLS[number % 6]}
+        series.append(Dots.of(of, "UF1", plain(name), places=places, **look))
+    return interval_plot(
         [plain(name) for name in networks],
+        series,
+        INPUTS,
+        x={"title": f"{UF1}, 95 % interval over subjects", "range": [0, 1]},
         caption=caption,
         row_px=DOT_PX * max(3, len(inputs)),
-        xaxis={"title": f"{UF1}, 95 % interval over subjects", "range": [0, 1]},
     )
 
 
@@ -294,16 +302,14 @@ def power_figure(table: pd.DataFrame, *, clips: int, claims: Mapping[str, float]
         hovertemplate="difference %{x:.3f}: found in %{y:.0%}<extra></extra>",
     )
     for place, (name, gap) in enumerate(sorted(claims.items(), key=lambda claim: claim[1])):
-        figure.add_vline(x=gap, line={"color": ORANGE, "width": 1.5, "dash": "dash"})
-        figure.add_annotation(
+        add_reference(
+            figure,
             x=gap,
-            y=1.0 - 0.1 * place,
-            text=plain(name),
-            xanchor="left" if place % 2 else "right",  # neighbours keep clear of each other's line
-            xshift=4 if place % 2 else -4,
-            showarrow=False,
-            name="claim",
-            font={"size": 11},
+            words=plain(name),
+            dash="dash",
+            colour=ORANGE,
+            at=1.0 - 0.1 * place,
+            side="right" if place % 2 else "left",  # neighbours keep clear of each other's line
         )
     studies = int(table["Studies"].iloc[0])
     return finish(
@@ -320,138 +326,11 @@ def power_figure(table: pd.DataFrame, *, clips: int, claims: Mapping[str, float]
     )
 
 
-def _records(table: pd.DataFrame) -> list[Row]:
-    rows = table.to_dict("records")
-    return [{str(key): value for key, value in row.items()} for row in rows]
+def _points(table: pd.DataFrame, column: str, name: str, colour: str, symbol: str) -> Dots:
+    """The figures of a column without their intervals."""
+    return Dots.of(table, column, name, low=(), high=(), colour=colour, symbol=symbol)
 
 
-def _ranked(table: pd.DataFrame) -> list[Row]:
-    return _records(table[table["Rank"].notna()])
-
-
-def _names(rows: Iterable[Row]) -> list[str]:
-    return [
-        plain(f"{row['System']}{' (sketch)' if row['Fidelity'] == SKETCH else ''}") for row in rows
-    ]
-
-
-def _kind(row: Row, own: Row | None) -> str:
-    if own is None:
-        return "system"
-    if row is own:
-        return "ours"
-    inside = own["UF1 low"] <= row["UF1"] <= own["UF1 high"]
-    return "UF1 within our interval" if inside else "UF1 outside of it"
-
-
-def _add_marks(
-    figure: go.Figure,
-    rows: Sequence[Row],
-    column: str,
-    name: str,
-    colour: str,
-    symbol: str,
-    *,
-    intervals: bool = False,
-    shift: float = 0,
-) -> None:
-    """Add a mark in each row that has a figure in this column; `shift` is in rows, downwards."""
-    known = [
-        (place, row) for place, row in enumerate(rows) if not math.isnan(row.get(column, math.nan))
-    ]
-    if not known:
-        return
-    hover = [f"{row[column]:.3f}" for _, row in known]
-    ends = None
-    if intervals:
-        low, high = ([row[f"{column} {end}"] for _, row in known] for end in ("low", "high"))
-        values = [row[column] for _, row in known]
-        ends = {
-            "array": [end - value for end, value in zip(high, values, strict=True)],
-            "arrayminus": [value - end for end, value in zip(low, values, strict=True)],
-            "thickness": 2,
-            "width": 4,
-        }
-        hover = [f"{x} [{a:.3f}, {b:.3f}]" for x, a, b in zip(hover, low, high, strict=True)]
-        if column == "Difference":
-            tests = (f"p {p_words(row['p'])}, Holm {p_words(row['p (Holm)'])}" for _, row in known)
-            hover = [f"{text}<br>{test}" for text, test in zip(hover, tests, strict=True)]
-    of = [plain(row.get("System", row.get("Model", ""))) for _, row in known]
-    figure.add_scatter(
-        x=[row[column] for _, row in known],
-        y=[place + shift for place, _ in known],
-        error_x=ends,
-        mode="markers",
-        marker={
-            "color": colour,
-            "symbol": symbol,
-            "size": 10,
-            "line": {"width": 2, "color": colour},
-        },
-        name=name,
-        hovertext=[f"{row}, {name}: {text}" for row, text in zip(of, hover, strict=True)],
-        hovertemplate="%{hovertext}<extra></extra>",
-    )
-
-
-def _add_line(
-    figure: go.Figure,
-    x: Sequence[float],
-    y: Sequence[float],
-    name: str,
-    line: Mapping[str, Any],
-    **options: Any,
-) -> None:
-    figure.add_scatter(x=x, y=y, mode="lines", line=line, name=name, hoverinfo="skip", **options)
-
-
-def _add_reason(figure: go.Figure, place: int, note: str) -> None:
-    """Say why a row has no mark of ours: at the right, above where its claim would lie."""
-    words = note or "the full model has no figures yet"
-    figure.add_annotation(
-        x=1,
-        xref="paper",
-        y=place - 0.12,
-        text="<br>".join(map(plain, textwrap.wrap(words, REASON_COLUMNS))),
-        showarrow=False,
-        xanchor="right",
-        align="right",
-        font={"size": 11},
-        name="reason",
-    )
-
-
-def _finish(
-    figure: go.Figure,
-    title: str,
-    names: Sequence[str],
-    *,
-    caption: str,
-    xaxis: Mapping[str, Any],
-    row_px: int = ROW_PX,
-    top_row: float = -0.6,
-    left: int = 0,
-    right: int = 24,
-    top: int = TOP,
-) -> go.Figure:
-    """Lay out a row for each name, the first on top."""
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=row_px * len(names) + 24,
-        left=left or int(24 + LETTER_PX * max(map(len, names))),
-        right=right,
-        top=top,
-        least_width=LEAST_WIDTH,
-        most_width=MOST_WIDTH,
-        showlegend=True,
-        xaxis=dict(xaxis),
-        yaxis={
-            "tickvals": list(range(len(names))),
-            "ticktext": list(names),
-            "range": [len(names) - 0.4, top_row],
-            "ticks": "",
-            "showgrid": False,
-        },
-    )
+def _names(table: pd.DataFrame) -> list[str]:
+    marks = table["Fidelity"].map(lambda fidelity: " (sketch)" if fidelity == SKETCH else "")
+    return [plain(name) for name in table["System"] + marks]

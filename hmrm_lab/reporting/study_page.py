@@ -231,9 +231,7 @@ class AblationResult(StudyResult):
     @property
     def caption(self) -> str:
         """The protocol of the full model, and what is claimed of it."""
-        return ablation_caption(
-            self.by_name, full=self.full, system=self.system, part=self.part
-        )
+        return ablation_caption(self.by_name, full=self.full, system=self.system, part=self.part)
 
     def figure(self) -> go.Figure:
         """The forest plot of the differences."""

@@ -1,7 +1,7 @@
 """The tables of a study: every row with its scores, and paired by subject with a baseline."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import Any
@@ -24,7 +24,7 @@ NULL, NULL_WITHIN = "null", "null within subjects"
 BESIDE = {ORACLE: "Oracle", NULL: "Null", NULL_WITHIN: "Null within"}  # titles of these kinds
 TESTED = "mesti"  # the input that all others are compared with
 METRICS = ("uf1", "uar", "acc")
-PAIRED = ("Difference", "Difference low", "Difference high", "p")
+PAIRED = ("Difference", "Difference low", "Difference high", "p", "p (Holm)")
 COMPOSITE = frozenset({"smic", "casme2", "samm"})  # the data of a claim on `all`
 CLAIMED_ON = "casme2"  # Table 3 of the paper
 CLAIMS = ("Paper UF1", "Paper UAR", "Paper difference")
@@ -245,13 +245,22 @@ def effects_table(
     for name, what in words.items():
         gap, uf1, low, high = _no_difference(), NAN, NAN, NAN
         if name in answers:
-            uf1, (low, high) = pooled(answers[name], "uf1"), bootstrap_interval(answers[name], "uf1")
+            uf1, (low, high) = (
+                pooled(answers[name], "uf1"),
+                bootstrap_interval(answers[name], "uf1"),
+            )
             if name != base and base in answers:
                 gap = _difference(answers[name], answers[base]) or gap
         scores = {"UF1": uf1, "UF1 low": low, "UF1 high": high}
         head = {"Change": name, "Settings": what}
         rows.append({**head, **scores, **gap, "Note": notes.get(name, "")})
     return _with_holm(rows)
+
+
+def without_oracle(result: StudyResult) -> list[str]:
+    """Systems without epochs to choose from, where the oracle rule was asked for."""
+    asked = ORACLE in result.columns
+    return sorted(name for name, of in result.rows.items() if asked and systems[of].is_estimator)
 
 
 def has_smoke(table: pd.DataFrame) -> bool:
@@ -277,11 +286,10 @@ def ranking_over_sets(table: pd.DataFrame) -> Ranking | str:
     return rank_systems(rows["System"].tolist(), parts, rows[scored].to_numpy().T)
 
 
-def _with_holm(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def _with_holm(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Make a table of the rows, its p-values corrected for all comparisons in it."""
     table = pd.DataFrame(rows)
     tested = table["p"].notna()
-    table.insert(table.columns.get_loc("p") + 1, "p (Holm)", NAN)  # type: ignore[operator]
     table.loc[tested, "p (Holm)"] = holm(table.loc[tested, "p"].tolist())
     return table
 
@@ -294,7 +302,7 @@ def _difference(ours: Predictions, theirs: Predictions | None) -> dict[str, floa
     """UF1 of ours minus theirs, paired by subject; None where they are on other clips."""
     assert theirs is not None
     try:
-        return dict(zip(PAIRED, paired_test(ours, theirs), strict=True))
+        return dict(zip(PAIRED, (*paired_test(ours, theirs), NAN), strict=True))
     except ValueError:
         return None
 

@@ -62,9 +62,8 @@ def result_words(table: pd.DataFrame) -> pd.DataFrame:
         *("UAR", "ACC", "Note"),
     )
     beside = {f"{title} UF1 [95 %]": f"{title} UF1" for title in BESIDE.values()}
-    for old, new in beside.items():
-        if old in words:  # without the intervals, for want of room
-            words[old] = words[old].str.partition(" [")[0]
+    for name in beside.keys() & words:  # without the intervals, for want of room
+        words[name] = words[name].str.partition(" [")[0]
     return words.rename(columns={"Rank": "#", "Difference [95 %]": "Minus best [95 %]", **beside})
 
 
@@ -72,7 +71,9 @@ def part_words(table: pd.DataFrame, part: str) -> pd.DataFrame:
     """The figures of one data set, in the order of the whole."""
     names = {f"{part} {metric.upper()}": metric.upper() for metric in METRICS}
     words = in_words(table, "System", *names)
-    return words.rename(columns={f"{long} [95 %]": f"{name} [95 %]" for long, name in names.items()})
+    return words.rename(
+        columns={f"{long} [95 %]": f"{name} [95 %]" for long, name in names.items()}
+    )
 
 
 def cost_words(table: pd.DataFrame) -> pd.DataFrame:

@@ -176,12 +176,17 @@ def run_ablation(
         flowset=flowset,
         label=lambda name: f"{system}, {name}",
     )
-    runs, left_out, failed = (
-        {(name, ""): value for name, value in of.items()}
-        for of in (done, plan.left_out, problems)
+    return AblationResult(
+        plan.full_config.data.name,
+        plan.words,
+        {},
+        {(name, ""): run for name, run in done.items()},
+        {(name, ""): why for name, why in plan.left_out.items()},
+        {(name, ""): why for name, why in problems.items()},
+        full=plan.full,
+        system=system,
+        part=part,
     )
-    data, whose = plan.full_config.data.name, {"full": plan.full, "system": system, "part": part}
-    return AblationResult(data, plan.words, {}, runs, left_out, failed, **whose)
 
 
 def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:

@@ -186,7 +186,11 @@ def reason_of(error: ConfigError) -> str:
 def read_maps(config: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher) -> FlowSet:
     """Compute and cache the maps, so that bad data are refused before anything is trained."""
     return load_flowset(
-        config, root, jobs=jobs, on_faces=partial(watch, "faces"), on_progress=partial(watch, "flow")
+        config,
+        root,
+        jobs=jobs,
+        on_faces=partial(watch, "faces"),
+        on_progress=partial(watch, "flow"),
     )
 
 

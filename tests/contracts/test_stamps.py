@@ -16,8 +16,8 @@ from hmrm_lab.reporting.comparison import (
     parameter_statement,
     ranking_over_sets,
 )
-from hmrm_lab.reporting.comparison_page import comparison_record, render_comparison
-from hmrm_lab.reporting.comparison_words import comparison_latex, lead, result_words
+from hmrm_lab.reporting.study_page import comparison_record, render_comparison
+from hmrm_lab.reporting.study_words import comparison_latex, lead, result_words
 from hmrm_lab.reporting.figures import confusion_figure, metrics_interval_figure
 from hmrm_lab.reporting.report import render_report
 from hmrm_lab.reporting.tables import render_text, results_table, to_csv, to_html, to_latex

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from hmrm_lab.reporting.ablation_figures import forest_figure, power_figure
+from hmrm_lab.reporting.study_figures import forest_figure, power_figure
 
 NAN = math.nan
 COLUMNS = (

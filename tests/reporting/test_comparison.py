@@ -32,14 +32,14 @@ from hmrm_lab.reporting.comparison import (
     ranking_over_sets,
     without_oracle,
 )
-from hmrm_lab.reporting.comparison_figures import (
+from hmrm_lab.reporting.study_figures import (
     parameters_figure,
     peeking_figure,
     ranks_figure,
     scores_figure,
 )
-from hmrm_lab.reporting.comparison_page import render_comparison, write_comparison
-from hmrm_lab.reporting.comparison_words import lead, result_words
+from hmrm_lab.reporting.study_page import render_comparison, write_comparison
+from hmrm_lab.reporting.study_words import lead, result_words
 from hmrm_lab.runtime.store import RunFolder, read_json, to_json
 
 RIGHT = {"hmrm": 0.8, "ststnet": 0.75, "guess": 0.4, "vectors": 0.6}

@@ -12,7 +12,7 @@ from test_cli import hmrm
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.preparation.network_inputs import INPUTS
-from hmrm_lab.reporting.inputs_figures import inputs_figure
+from hmrm_lab.reporting.study_figures import inputs_figure
 from hmrm_lab.reporting.inputs_table import (
     InputsFound,
     inputs_caption,

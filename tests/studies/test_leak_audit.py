@@ -24,7 +24,7 @@ from hmrm_lab.runtime.tensors import PROCEDURAL
 from hmrm_lab.runtime.tensors import UNKNOWN as UNSTATED
 from hmrm_lab.studies import audit as audit_module
 from hmrm_lab.studies.audit import as_dict, audit_run, check_normaliser, found_wrong, judge_control
-from hmrm_lab.studies.audit_files import read_data, read_units
+from hmrm_lab.studies.audit import read_data, read_units
 from hmrm_lab.studies.experiment import run_experiment
 
 QUICK = ("training.epochs=2", "data.subjects=3", "data.clips=9")

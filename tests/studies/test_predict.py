@@ -123,7 +123,7 @@ def test_no_figure_depends_on_the_model(tmp_path: Path) -> None:
 def test_the_model_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, flowset = quick_config(), make_flowset()
     run_experiment(config, out=tmp_path, flowset=flowset)
-    monkeypatch.setattr("hmrm_lab.studies.final_model.fit", lambda *_, **__: pytest.fail("again"))
+    monkeypatch.setattr("hmrm_lab.studies.experiment.fit", lambda *_, **__: pytest.fail("again"))
     run_experiment(config, out=tmp_path, flowset=flowset)
 
 
@@ -135,7 +135,7 @@ def test_a_model_that_fails_leaves_the_figures(
 
     config, flowset = quick_config(), make_flowset()
     with monkeypatch.context() as patch:
-        patch.setattr("hmrm_lab.studies.final_model.fit", diverge)
+        patch.setattr("hmrm_lab.studies.experiment.fit", diverge)
         with pytest.raises(HmrmError, match=r"failed \(diverged: the loss is nan.*are kept"):
             run_experiment(config, out=tmp_path, flowset=flowset)
     run = RunFolder.of(config, tmp_path)

@@ -8,8 +8,9 @@ import ipywidgets as w
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.reporting.ablation_figures import forest_figure
-from hmrm_lab.reporting.ablation_table import ablation_caption, ablation_table, ablation_words
+from hmrm_lab.reporting.study_figures import forest_figure
+from hmrm_lab.reporting.study_table import ablation_table
+from hmrm_lab.reporting.study_words import ablation_caption, ablation_words
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.ablate import (
