@@ -5,11 +5,20 @@
 Nothing is trained and nothing is written.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import InputError
@@ -30,17 +39,21 @@ from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.evaluation.summary import collect_predictions, summarise_run
 from hmrm_lab.flow.normalise import normalise_maps
 from hmrm_lab.preparation import load_flowset
-from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, PROBABILITIES, FlowSet, Predictions
+from hmrm_lab.records import (
+    FlowSet,
+    Predictions,
+    are_classes,
+    prediction_columns,
+    probability_columns,
+)
 from hmrm_lab.registry import datasets
 from hmrm_lab.runtime.store import RunFolder, parse_json, read_json, to_json
 
-MADE_ANEW = "delete the file; it is made anew"
-RUN_ANEW = "delete the run folder and run it again"  # written with the first fold only
-TEXTS = ("dataset", "subject", "clip", "fold")
-LABELS = ("truth", "prediction")
-PEOPLE = ("training_persons", "motionmix_partners", "normalisation_persons")
+COMPUTED_AGAIN = "delete the file; it is computed again"
+RUN_AGAIN = "delete the run folder and run it again"  # written with the first fold only
 ALARM = 0.001  # a control that beats chance by as much is no accident
 CONTROL = "shuffled-label control"
+Count = Annotated[int, Field(ge=0)]
 CONTROLS: dict[str, Within] = {"shuffled_labels": "all", "shuffled_within_subjects": "subject"}
 
 
@@ -168,120 +181,108 @@ def _told(twins: Twins) -> str:
 
 
 def read_units(run: RunFolder) -> list[dict[str, Any]]:
-    """The files of the finished folds, at least one."""
+    """Read the records of the finished folds, at least one."""
     files = sorted(run.folds.glob("*.json"))
     if not files:
         raise InputError("no finished fold", where=run.path, mend="run it first")
-    return [_unit(file) for file in files]
+    record = _fold_record(tuple(read_data(run)["classes"]))
+    units = [read_json(file) for file in files]
+    for file, unit in zip(files, units, strict=True):
+        _check_record(unit, record, "not the record of a fold", file, COMPUTED_AGAIN)
+    return units
 
 
 def read_data(run: RunFolder) -> dict[str, Any]:
-    """What `data.json` says of the data; runs of older versions do not say whom they hold out."""
+    """Read what the run records of its data."""
     file = run.path / "data.json"
     if not file.is_file():
-        raise InputError("the file is missing", where=file, mend=RUN_ANEW)
+        raise InputError("the file is missing", where=file, mend=RUN_AGAIN)
     try:
         data = read_json(file)
     except InputError as error:
-        raise InputError(error.problem, where=file, mend=RUN_ANEW) from None
-    if told := _wrong_data(data):
-        raise InputError(f"not the record of a run's data: {told}", where=file, mend=RUN_ANEW)
+        raise InputError(error.problem, where=file, mend=RUN_AGAIN) from None
+    _check_record(data, DataRecord, "not the record of a run's data", file, RUN_AGAIN)
     return dict(data)
 
 
 def read_figures(run: RunFolder) -> dict[str, Any]:
-    """The figures that the run shows."""
+    """Read the figures that the run shows."""
     file = run.path / "metrics.json"
     figures = read_json(file)
     if not isinstance(figures, dict):
-        raise InputError("not the figures of a run", where=file, mend=MADE_ANEW)
+        raise InputError("not the figures of a run", where=file, mend=COMPUTED_AGAIN)
     return figures
 
 
-def _unit(file: Path) -> dict[str, Any]:
-    unit = read_json(file)
-    if told := _wrong_unit(unit):
-        raise InputError(f"not the record of a fold: {told}", where=file, mend=MADE_ANEW)
-    return dict(unit)
+class WeightsRecord(BaseModel, strict=True):
+    """A file of weights that a run started from, and the subjects that it was trained on."""
+
+    setting: str
+    file: str
+    subjects: list[str]
 
 
-def _wrong_data(data: Any) -> str:
-    """What is wrong with the content of `data.json`; empty if nothing is."""
-    if not isinstance(data, dict):
-        return "it is no table"
-    for name in ("fingerprint", "unit"):
-        if not isinstance(data.get(name), str):
-            return f"'{name}' is no text"
-    if not _is_count(data.get("folds")):
-        return "'folds' is no number of folds"
-    held_out = data.get("held_out", {})
-    if not isinstance(held_out, dict) or not all(map(_is_count, held_out.values())):
-        return "'held_out' does not give the number of clips of each fold"
-    weights = data.get("weights", [])
-    if not isinstance(weights, list) or not all(map(_is_weights, weights)):
-        return "'weights' does not say whom each file has seen"
-    return ""
+class DataRecord(BaseModel, strict=True):
+    """What an audit reads of `data.json`."""
+
+    fingerprint: str
+    unit: str
+    folds: Count
+    classes: dict[str, Count]
+    held_out: dict[str, Count] = {}
+    weights: list[WeightsRecord] = []
+
+    @field_validator("classes")
+    @classmethod
+    def check_classes(cls, classes: dict[str, int]) -> dict[str, int]:
+        if not are_classes([*classes]):
+            raise ValueError("no names of classes")
+        return classes
 
 
-def _wrong_unit(unit: Any) -> str:
-    """What is wrong with the record of a fold; empty if nothing is."""
-    if not isinstance(unit, dict):
-        return "it is no table"
-    if not isinstance(unit.get("fold"), str):
-        return "'fold' is no name"
-    if type(unit.get("seed")) is not int:
-        return "'seed' is no whole number"
-    rows = unit.get("predictions")
-    if not isinstance(rows, list) or not rows:
-        return "there are no predictions"
-    return next(filter(None, map(_wrong_row, rows)), "") or _wrong_account(unit)
+class FoldRecord(BaseModel, strict=True):
+    """What an audit reads of the record of a fold, besides its predictions."""
+
+    fold: str
+    seed: int
+    losses: list[Any] = []
+    looks: list[Any] = []
+    training_persons: list[str] = []
+    motionmix_partners: list[str] = []
+    normalisation_persons: list[str] = []
+    training_digest: str | None = None
+    training_clips: Count | None = None
+
+    @model_validator(mode="after")
+    def check_digest(self) -> Self:
+        if self.training_digest is not None and self.training_clips is None:
+            raise ValueError("'training_clips' is missing beside 'training_digest'")
+        return self
 
 
-def _wrong_account(unit: Mapping[str, Any]) -> str:
-    """The same of what it says about its training; runs of older versions say less."""
-    for name in ("losses", "looks"):
-        if not isinstance(unit.get(name, []), list):
-            return f"'{name}' is no list"
-    for name in PEOPLE:
-        people = unit.get(name, [])
-        if not isinstance(people, list) or not all(isinstance(who, str) for who in people):
-            return f"'{name}' is no list of names"
-    if "training_digest" in unit:
-        if not isinstance(unit["training_digest"], str):
-            return "'training_digest' is no text"
-        if not _is_count(unit.get("training_clips")):
-            return "'training_clips' is no number of clips"
-    return ""
+def _fold_record(classes: tuple[str, ...]) -> type[BaseModel]:
+    """The form of a fold's record where predictions are of these classes."""
+    label = Annotated[int, Field(ge=0, lt=len(classes))]
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(prediction_columns(classes), int),
+        **dict.fromkeys(("dataset", "subject", "clip", "fold"), str),
+        **dict.fromkeys(("truth", "prediction"), label),
+        **dict.fromkeys(probability_columns(classes), float),
+    }
+    fields: Any = {name: (kind, ...) for name, kind in kinds.items()}
+    row: Any = create_model("Prediction", __config__=ConfigDict(strict=True), **fields)
+    rows = Annotated[list[row], Field(min_length=1)]
+    return create_model("Fold", __base__=FoldRecord, predictions=(rows, ...))
 
 
-def _wrong_row(row: Any) -> str:
-    """The same of one prediction."""
-    if not isinstance(row, dict):
-        return "a prediction is no table"
-    for name in PREDICTION_COLUMNS:
-        value = row.get(name)
-        if name in TEXTS:
-            told = "" if isinstance(value, str) else "is no text"
-        elif name in PROBABILITIES:
-            told = "" if type(value) in (int, float) else "is no number"
-        elif type(value) is not int:
-            told = "is no whole number"
-        else:
-            told = "is no class" if name in LABELS and value not in range(len(CLASSES)) else ""
-        if told:
-            return f"'{name}' of a prediction {told}"
-    return ""
-
-
-def _is_weights(one: Any) -> bool:
-    """Whether it names a file of weights and the subjects that it has seen."""
-    if not isinstance(one, dict) or not isinstance(one.get("subjects"), list):
-        return False
-    return all(
-        isinstance(text, str) for text in (one.get("setting"), one.get("file"), *one["subjects"])
-    )
-
-
-def _is_count(value: Any) -> bool:
-    """Whether it is a whole number from nought on; true and 1.0 are none."""
-    return type(value) is int and value >= 0
+def _check_record(
+    content: object, record: type[BaseModel], problem: str, file: Path, hint: str
+) -> None:
+    """Refuse a file that has not the form that a run writes."""
+    try:
+        record.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        words = f"'{name}': {first['msg']}" if name else first["msg"]
+        raise InputError(f"{problem}: {words}", where=file, mend=hint) from None

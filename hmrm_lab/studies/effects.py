@@ -17,7 +17,7 @@ import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig, parse_override
 from hmrm_lab.errors import ConfigError, MixtureError
-from hmrm_lab.records import PROBABILITIES, FlowSet, Predictions
+from hmrm_lab.records import FlowSet, Predictions
 from hmrm_lab.reporting.study_table import effects_table
 from hmrm_lab.studies.cells import NOT_A_TEST
 from hmrm_lab.studies.study import Variant
@@ -150,7 +150,7 @@ def ensemble(predictions: Predictions) -> Predictions:
     No seed's model was trained on the clip, so their mean is a fair answer, too.
     """
     table = predictions.table.copy()
-    columns = list(PROBABILITIES)
+    columns = predictions.probabilities
     table[columns] = table.groupby(CLIP)[columns].transform("mean")
     table["prediction"] = table[columns].to_numpy().argmax(1)
     return Predictions(table)
