@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_flowset, quick_config
+from hmrm_lab.studies.audit_files import read_units
 from reporting.made_runs import make_run
 
 from hmrm_lab.datasets.classes import MEGC3, ClassScheme, scheme
@@ -26,7 +27,6 @@ from hmrm_lab.reporting.probability_svg import probability_svg
 from hmrm_lab.reporting.report import write_report
 from hmrm_lab.reporting.style import CLASS_COLOURS, CLASS_SYMBOLS
 from hmrm_lab.reporting.tables import scores_table
-from hmrm_lab.studies.audit_files import read_units
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.losses import MSWCE, balance_classes
 from hmrm_lab.training.model_file import load_model, save_model

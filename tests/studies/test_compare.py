@@ -191,7 +191,7 @@ def test_a_failing_system_stops_no_other_and_is_shown(more_systems: None, tmp_pa
     assert table.loc["uncarded", "Fidelity"] == "not stated"
     assert "no such layer" in table.loc["unbuildable", "Note"]
     assert table["Rank"].notna().sum() == 2
-    with pytest.raises(FailedFoldsError, match="unbuildable, honest: .*no such layer"):
+    with pytest.raises(FailedFoldsError, match=r"unbuildable, honest: .*no such layer"):
         result.refuse_failures()
 
 
