@@ -62,7 +62,7 @@ def compare(
     """
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.compare import plan_comparison, run_comparison
+    from hmrm_lab.studies.compare import plan_comparison
 
     check_writable(runs, out or runs)
     processes = count_processes(jobs)
@@ -81,7 +81,7 @@ def compare(
             jobs=processes,
             watch=bars,
         )
-        result = run_comparison(study, root=root, runs=runs, jobs=processes, watch=bars)
+        result = study.run(root=root, out=runs, jobs=processes, watch=bars)
     _finish(result, result.write(out or study.folder(runs)), as_json)
 
 
@@ -108,7 +108,7 @@ def inputs(
     """
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.inputs import plan_inputs, run_inputs
+    from hmrm_lab.studies.inputs import plan_inputs
 
     check_writable(runs)
     processes = count_processes(jobs)
@@ -124,7 +124,7 @@ def inputs(
             jobs=processes,
             watch=bars,
         )
-        result = run_inputs(study, root=root, runs=runs, jobs=processes, watch=bars)
+        result = study.run(root=root, out=runs, jobs=processes, watch=bars)
     _finish(result, result.write(study.folder(runs)), as_json)
 
 
@@ -149,7 +149,7 @@ def ablate(
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.ablate import WHOLE, plan_ablation, run_ablation
+    from hmrm_lab.studies.ablate import WHOLE, plan_ablation
 
     check_writable(out)
     asked, processes = overrides or [], count_processes(jobs)
@@ -158,7 +158,7 @@ def ablate(
     full = WHOLE if variants else None  # the recipe as it was asked for
     plan = plan_ablation(config, variants, full=full, root=root, asked=asked, part=part)
     with ProgressBars() as bars:
-        result = run_ablation(plan, root=root, out=out, jobs=processes, watch=bars, part=part)
+        result = plan.run(root=root, out=out, jobs=processes, watch=bars, part=part)
     _finish(result, {}, as_json)
 
 

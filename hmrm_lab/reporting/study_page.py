@@ -13,10 +13,11 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from hmrm_lab.config.sections import ModelConfig
-from hmrm_lab.evaluation.summary import collect_predictions, is_smoke
+from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.cost_figures import CONVENTION
 from hmrm_lab.reporting.pages import figure_box, render_page
+from hmrm_lab.reporting.published import claimed
 from hmrm_lab.reporting.study_figures import (
     forest_figure,
     inputs_figure,
@@ -26,6 +27,7 @@ from hmrm_lab.reporting.study_figures import (
     scores_figure,
 )
 from hmrm_lab.reporting.study_table import (
+    CLAIMED_ON,
     HONEST,
     NULL,
     NULL_WITHIN,
@@ -42,7 +44,6 @@ from hmrm_lab.reporting.study_words import (
     BOTH,
     NONE,
     SKETCH,
-    ablation_caption,
     ablation_words,
     claim_words,
     cost_words,
@@ -60,6 +61,7 @@ from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, to_csv, unused_words
 from hmrm_lab.runtime.store import RunFolder, to_json, write_atomic
 
 OURS = ModelConfig().name
+PAPER_CLAIM = "The paper's claims are on CASME II, epoch rule not stated."
 NO_MACHINE = {
     **dict.fromkeys(("command", "python", "system", "processor", "revision"), "not recorded"),
     "packages": {},
@@ -97,9 +99,19 @@ class ComparisonResult(StudyResult):
         return comparison_table(self)
 
     @property
+    def words(self) -> pd.DataFrame:
+        """The ranking, rounded."""
+        return result_words(self.table)
+
+    @property
     def caption(self) -> str:
         """The protocol of the honest runs: rule, folds, seeds, flow."""
         return protocol(self, self.in_column(HONEST).values())
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is left out, what does not apply, and how the figures are to be read."""
+        return [f"{heading}: {sentence}" for heading, sentence in _remarks(self)]
 
     def figure(self) -> go.Figure:
         """Honest UF1 of every system with its interval."""
@@ -107,10 +119,7 @@ class ComparisonResult(StudyResult):
 
     def text(self) -> str:
         """The table for a terminal."""
-        remarks = [f"{heading}: {sentence}" for heading, sentence in _remarks(self)]
-        return "\n".join(
-            [result_words(self.table).to_string(index=False), "", self.caption, *remarks]
-        )
+        return "\n".join([self.words.to_string(index=False), "", self.caption, *self.remarks])
 
     def record(self) -> dict[str, Any]:
         """The comparison for programs; null where there is no figure."""
@@ -120,7 +129,7 @@ class ComparisonResult(StudyResult):
             "protocol": self.caption,
             "systems": _json_rows(self.table),
             "left_out": {name: why for (name, _), why in self.left_out.items()},
-            "problems": {f"{name}, {kind}": why for (name, kind), why in self.problems.items()},
+            "problems": {", ".join(cell): why for cell, why in self.problems.items()},
             "unused_settings": self.unused,
             "without_oracle": without_oracle(self),
             "over_data_sets": {"none": ranking} if isinstance(ranking, str) else asdict(ranking),
@@ -134,22 +143,15 @@ class ComparisonResult(StudyResult):
 
     def latex(self) -> str:
         """The main table as a `tabular` in the manner of booktabs; the caption is a comment."""
-        words = result_words(self.table)
         left = ("System", "Fidelity", "Takes", "Note")
-        columns = "".join("l" if name in left else "r" for name in words)
-        body = words.to_latex(index=False, escape=True, column_format=columns)
-        comments = "".join(f"% {line}\n" for line in self.caption.splitlines())
-        return comments + body.replace(NONE, "--")
+        columns = "".join("l" if name in left else "r" for name in self.words)
+        body = self.words.to_latex(index=False, escape=True, column_format=columns)
+        return f"% {self.caption}\n{body}".replace(NONE, "--")
 
     def write(self, folder: Path) -> dict[str, Path]:
         """Write `comparison.csv`, `.tex`, `.json` and `.html`; return their paths by suffix."""
-        contents = {
-            "csv": to_csv(self.table),
-            "tex": self.latex(),
-            "json": to_json(self.record()),
-            "html": render_comparison(self),
-        }
-        return _write(folder / "comparison", contents)
+        page = render_comparison(self)
+        return _write(folder / "comparison", self, {"tex": self.latex(), "html": page})
 
 
 @dataclass(frozen=True)
@@ -162,9 +164,19 @@ class InputsResult(StudyResult):
         return inputs_table(self)
 
     @property
+    def words(self) -> pd.DataFrame:
+        """A row for each network, a column for each input."""
+        return inputs_words(self.table)
+
+    @property
     def caption(self) -> str:
         """The protocol of the runs: data, flow, epoch rule, subjects, seeds."""
         return protocol(self, self.complete.values(), without=BOTH)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Cells left out or failed, and settings that some systems have no use for."""
+        return inputs_remarks(self)
 
     def figure(self) -> go.Figure:
         """UF1 of every cell with its interval."""
@@ -172,10 +184,10 @@ class InputsResult(StudyResult):
 
     def text(self) -> str:
         """The tables for a terminal."""
-        lines = [inputs_words(self.table).to_string(index=False), "", self.caption, INPUTS_NOTE]
+        lines = [self.words.to_string(index=False), "", self.caption, INPUTS_NOTE]
         if len(tests := paired_words(self.table)):
             lines += ["", tests.to_string(index=False), INPUTS_TEST_NOTE]
-        return "\n".join([*lines, *inputs_remarks(self)])
+        return "\n".join([*lines, *self.remarks])
 
     def record(self) -> dict[str, Any]:
         """The study for programs; null where there is no figure."""
@@ -184,23 +196,22 @@ class InputsResult(StudyResult):
             "protocol": self.caption,
             "inputs": dict(self.columns),
             "cells": _json_rows(self.table),
-            "remarks": inputs_remarks(self),
+            "remarks": self.remarks,
             "runs": {", ".join(cell): str(run.path) for cell, run in self.runs.items()},
         }
 
     def write(self, folder: Path) -> dict[str, Path]:
         """Write `inputs.csv`, `inputs.json` and the figure, `inputs.html`; return their paths."""
-        contents = {
-            "csv": to_csv(self.table),
-            "json": to_json(self.record()),
-            "html": self.figure().to_html(include_plotlyjs=True),
-        }
-        return _write(folder / "inputs", contents)
+        page = self.figure().to_html(include_plotlyjs=True)
+        return _write(folder / "inputs", self, {"html": page})
 
 
 @dataclass(frozen=True)
 class AblationResult(StudyResult):
-    """Variants in rows, and no columns; `full` is the variant that others are compared with."""
+    """Variants in rows; `full` is the variant that others are compared with.
+
+    `part` is `all`, or the data set that table and figure are of.
+    """
 
     full: str = "M4"
     system: str = "hmrm"
@@ -219,19 +230,25 @@ class AblationResult(StudyResult):
     @cached_property
     def table(self) -> pd.DataFrame:
         """A row for each variant; see `ablation_table`."""
-        left_out, problems = (
-            {name: why for (name, _), why in reasons.items()}
-            for reasons in (self.left_out, self.problems)
-        )
-        whose = {"full": self.full, "system": self.system, "part": self.part}
-        return ablation_table(
-            self.rows, self.by_name, left_out=left_out, problems=problems, **whose
-        )
+        return ablation_table(self, full=self.full, system=self.system, part=self.part)
+
+    @property
+    def words(self) -> pd.DataFrame:
+        """The table, rounded."""
+        return ablation_words(self.table)
 
     @property
     def caption(self) -> str:
-        """The protocol of the full model, and what is claimed of it."""
-        return ablation_caption(self.by_name, full=self.full, system=self.system, part=self.part)
+        """The protocol of the full model; that claims are of other data, where there are any."""
+        claim = [PAPER_CLAIM] if claimed(self.system, self.full, CLAIMED_ON) else []
+        if self.full not in self.by_name:
+            return " ".join(["There are no figures of the full model yet.", *claim])
+        metrics = self.by_name[self.full].metrics()
+        figures = metrics["datasets"].get(self.part, metrics["all"])
+        flow = str(metrics["flow"])
+        ours = f"Ours on {metrics['data']}{'' if self.part == ALL else f', {self.part} alone'}"
+        ours += "" if flow.startswith("none") else f", flow {flow}"
+        return "\n".join([f"{ours}: {stamp({**metrics, 'all': figures})}.", *claim])
 
     def figure(self) -> go.Figure:
         """The forest plot of the differences."""
@@ -239,7 +256,7 @@ class AblationResult(StudyResult):
 
     def text(self) -> str:
         """The table for a terminal."""
-        return f"{ablation_words(self.table).to_string(index=False)}\n\n{self.caption}"
+        return f"{self.words.to_string(index=False)}\n\n{self.caption}"
 
     def record(self) -> dict[str, Any]:
         """The ablation for programs; null where there is no figure."""
@@ -265,7 +282,7 @@ def render_comparison(result: ComparisonResult) -> str:
         warnings=_warnings(result),
         remarks=_remarks(result),
         lead=lead(table),
-        results=_shown("Results", result_words(table), table),
+        results=_shown("Results", result.words, table),
         results_note=NOTE + "".join(KIND_NOTES.get(kind, "") for kind in result.columns),
         parts=[_shown(part, part_words(table, part), table) for part in parts_of(table)],
         costs=_shown("Costs", cost_words(table), table),
@@ -280,7 +297,10 @@ def render_comparison(result: ComparisonResult) -> str:
     )
 
 
-def _write(stem: Path, contents: Mapping[str, str]) -> dict[str, Path]:
+def _write(
+    stem: Path, result: ComparisonResult | InputsResult, more: Mapping[str, str]
+) -> dict[str, Path]:
+    contents = {"csv": to_csv(result.table), "json": to_json(result.record()), **more}
     files = {suffix: stem.with_suffix(f".{suffix}") for suffix in contents}
     for suffix, content in contents.items():
         write_atomic(files[suffix], content)

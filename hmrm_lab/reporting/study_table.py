@@ -1,4 +1,11 @@
-"""The tables of a study: every row with its scores, and paired by subject with a baseline."""
+"""The tables of a study: every row with its scores, and paired by subject with a baseline.
+
+Columns of all tables: `UF1`, `UAR` and `ACC` with 95 % bootstrap intervals over subjects (`UF1
+low`, `UF1 high`); `Difference` of UF1 from the baseline on the same clips, with its bootstrap
+interval paired by subject; `p` of the paired permutation test, and `p (Holm)`, corrected for all
+comparisons in the table; `Note`, which says what keeps a row from being compared. An incomplete
+run has no figures: the folds that it lacks are seldom a fair sample.
+"""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from hmrm_lab.errors import FailedFoldsError, InputError, unknown_name
+from hmrm_lab.errors import FailedFoldsError, unknown_name
 from hmrm_lab.evaluation.ranks import Ranking, enough, rank_systems
 from hmrm_lab.evaluation.significance import bootstrap_interval, holm, paired_test, pooled
 from hmrm_lab.evaluation.summary import collect_predictions
@@ -69,20 +76,25 @@ class StudyResult:
     def refuse_failures(self) -> None:
         """Raise a `FailedFoldsError` that names all that failed."""
         if self.problems:
-            names = {", ".join(filter(None, cell)): why for cell, why in self.problems.items()}
-            raise FailedFoldsError("; ".join(f"{name}: {why}" for name, why in names.items()))
+            failed = (f"{', '.join(filter(None, c))}: {why}" for c, why in self.problems.items())
+            raise FailedFoldsError("; ".join(failed))
+
+    def note(self, cell: Cell, *notes: str) -> str:
+        """What keeps a cell from being compared, or why it has no run."""
+        if cell in self.left_out:
+            return self.left_out[cell]
+        run, problem = self.runs.get(cell), self.problems.get(cell, "")
+        state = note(run.metrics()) if run else "FAILED" if problem else "not run yet"
+        return "; ".join(filter(None, [state, problem, *notes]))
 
 
 def comparison_table(result: StudyResult) -> pd.DataFrame:
     """Rank systems by honest UF1: one row each; those without figures stand last.
 
-    `UF1`, `UAR` and `ACC` are of the honest rule, with 95 % bootstrap intervals over subjects
-    (`UF1 low`, `UF1 high`); `<data set> UF1` and so on are of a part. `Difference` is UF1 minus
-    that of the best, paired by subject; `p` that of the paired permutation test, `p (Holm)` the
-    same, corrected for all comparisons with the best. `Peeking adds` is the UF1 of the oracle rule
-    minus that of the honest one; no other column rests on it, and what has no epochs has neither.
-
-    Counts that a system does not have, such as the parameters of a nearest neighbour, are NaN.
+    The baseline is the best. `<data set> UF1` and so on are of a part. `Peeking adds` is the UF1
+    of the oracle rule minus that of the honest one; no other column rests on it, and what has no
+    epochs has neither. Counts that a system does not have, such as the parameters of a nearest
+    neighbour, are NaN.
     """
     honest = result.in_column(HONEST)
     beside = {kind: result.in_column(kind) for kind in BESIDE if kind in result.columns}
@@ -91,131 +103,73 @@ def comparison_table(result: StudyResult) -> pd.DataFrame:
     rows = []
     for name in [*order, *(name for name in result.rows if name not in honest)]:
         run, card = honest.get(name), systems[result.rows[name]].card
-        compared = run is not None and name != order[0]
-        gap = _difference(collect_predictions(run), best) if run and compared else _no_difference()
-        problems = [
+        gap = _paired(collect_predictions(run), best) if run and name != order[0] else _unpaired()
+        notes = [
             f"{kind}: {result.problems[name, kind]}"
-            for kind in result.columns
+            for kind in beside
             if (name, kind) in result.problems
         ]
-        unpaired = ["other clips than the best: not paired"] * (gap is None)
-        rows.append(
-            {
-                "Rank": order.index(name) + 1 if run else NAN,
-                "System": name,
-                "Fidelity": card.fidelity if card else "not stated",
-                "Takes": card.takes if card else "flow maps",
-                **_scores(run),
-                **(_scores_of_parts(run) if run else {}),
-                **_scores_beside(name, run, beside),
-                **_costs(run),
-                **_claims(result.rows[name], run),
-                **(gap or _no_difference()),
-                "Note": _note(result.runs.get((name, HONEST)), *problems, *unpaired),
-                "Run": run.path.name if run else "",
-            }
-        )
+        row = {
+            "Rank": order.index(name) + 1 if run else NAN,
+            "System": name,
+            "Fidelity": card.fidelity if card else "not stated",
+            "Takes": card.takes if card else "flow maps",
+            **_scores(run),
+        }
+        for part in run.metrics()["datasets"] if run else ():
+            row |= _scores(run, part, f"{part} ")
+        for kind, runs in beside.items():
+            scores = _scores(runs.get(name), prefix=f"{BESIDE[kind]} ")
+            row |= {title: value for title, value in scores.items() if " UF1" in title}
+        if ORACLE in beside:
+            row["Peeking adds"] = row["Oracle UF1"] - row["UF1"]
+        row |= _costs(run) | _claims(result.rows[name], run)
+        rows.append(row | _ending(result, (name, HONEST), gap, "the best", *notes))
     return _with_holm(rows)
 
 
 def inputs_table(result: StudyResult) -> pd.DataFrame:
     """Score every input on every system: one row for each cell, left out or not.
 
-    `UF1`, `UAR` and `ACC` have 95 % bootstrap intervals over subjects (`UF1 low`, `UF1 high`);
-    `Best` marks the highest UF1 of each system. `Difference` is UF1 with MESTI minus UF1 with this
-    input on the same system, paired by subject; `p` that of the paired permutation test, `p (Holm)`
-    the same, corrected for all comparisons in the table. What has no complete run has no figures,
-    what is no network no number of `Parameters`, and what is on other clips than MESTI no
-    difference; `Note` says so.
+    The baseline of a system is its run with MESTI, from which the others are subtracted. `Best`
+    marks the highest UF1 of each system.
     """
     rows, complete = [], result.complete
     for system in result.rows:
         tested = complete.get((system, TESTED))
         for name, words in result.columns.items():
-            run = complete.get((system, name))
-            gap: dict[str, float] | None = _no_difference()
+            cell, run, gap = (system, name), complete.get((system, name)), _unpaired()
             if run and tested and name != TESTED:
-                gap = _difference(collect_predictions(tested), collect_predictions(run))
-            unpaired = ["other clips than MESTI: not paired"] * (gap is None)
-            problem = result.problems.get((system, name), "")
-            state = _note(result.runs.get((system, name)), problem, *unpaired)
-            rows.append(
-                {
-                    "System": system,
-                    "Input": words,
-                    **_scores(run),
-                    "Best": False,
-                    "Parameters": _count(run, "parameters"),
-                    **(gap or _no_difference()),
-                    "Note": result.left_out.get((system, name), state),
-                    "Run": run.path.name if run else "",
-                }
-            )
+                gap = _paired(collect_predictions(tested), collect_predictions(run))
+            row = {"System": system, "Input": words, **_scores(run), "Best": False}
+            row["Parameters"] = _count(run, "parameters")
+            rows.append(row | _ending(result, cell, gap, "MESTI"))
     table = _with_holm(rows)
     best = table.groupby("System")["UF1"].transform("max")
     return table.assign(Best=table["UF1"].notna() & (table["UF1"] == best))
 
 
-def ablation_table(
-    words: Mapping[str, str],
-    runs: Mapping[str, RunFolder],
-    *,
-    full: str = "M4",
-    system: str = "hmrm",
-    part: str = ALL,
-    left_out: Mapping[str, str] | None = None,
-    problems: Mapping[str, str] | None = None,
-) -> pd.DataFrame:
-    """Compare variants with the full model: one row each, in the order of `words`.
+def ablation_table(result: StudyResult, *, full: str, system: str, part: str = ALL) -> pd.DataFrame:
+    """Compare variants with the full model: one row each.
 
-    `Difference` is UF1 of the variant minus that of the full model on the same clips, with its
-    95 % bootstrap interval paired by subject (`Difference low`, `Difference high`). `p` is that of
-    the paired permutation test, `p (Holm)` the same, corrected for the number of comparisons in
-    the table. An incomplete run has no figures: the folds that it lacks are seldom a fair sample.
-
-    Parameters
-    ----------
-    words
-        What each variant is, by its name.
-    runs
-        The runs that there are, by the name of their variant.
-    system
-        What is ablated: the claims beside the figures are those for it.
-    part
-        `all`, or one data set of the runs, such as the one that the paper ablates on.
-    left_out
-        Why a variant takes no part.
-    problems
-        What failed of a variant, whether it has left a run or not.
-
+    `part` is `all`, or one data set of the runs, such as the one that the paper ablates on.
     Columns `Paper ...` are claims on CASME II by the paper, whose flow, data and epoch rule are
     not ours: they are to be read beside the figures and not against them. Where it claims nothing
     about these variants they are empty.
     """
-    complete = {name: run for name, run in runs.items() if run.metrics()["complete"]}
+    complete = result.in_column("")
     answers = {name: _part_of(run, part) for name, run in complete.items()}
-    rows = []
-    for name, model in words.items():
-        gap: dict[str, float] | None = _no_difference()
-        if name != full and name in answers and full in answers:
-            gap = _difference(answers[name], answers[full])
-        if gap is None:
-            raise InputError(
-                f"variant '{name}' cannot be compared with the full model: it is on other clips",
-                mend="run both on the same data under the same seeds",
-            )
-        state = _note(runs.get(name), (problems or {}).get(name, ""))
-        rows.append(
-            {
-                "Variant": name,
-                "Model": model,
-                **_scores(complete.get(name), part),
-                **gap,
-                **_claims_of_variant(system, name, full),
-                "Note": (left_out or {}).get(name, state),
-                "Run": runs[name].path.name if name in runs else "",
-            }
-        )
+    best, rows = claimed(system, full, CLAIMED_ON), []
+    for name, words in result.rows.items():
+        run, gap = complete.get(name), _unpaired()
+        if name != full and run and full in answers:
+            gap = _paired(answers[name], answers[full])
+        theirs = claimed(system, name, CLAIMED_ON)
+        added = theirs["uf1"] - best["uf1"] if theirs and best and name != full else NAN
+        claims = (theirs.get("uf1", NAN), theirs.get("uar", NAN), added)
+        row = {"Variant": name, "Model": words, **_scores(run, part)}
+        row |= dict(zip(CLAIMS, claims, strict=True))
+        rows.append(row | _ending(result, (name, ""), gap, "the full model"))
     return _with_holm(rows)
 
 
@@ -228,10 +182,6 @@ def effects_table(
 ) -> pd.DataFrame:
     """Compare changes with the recipe: one row each, in the order of `words`.
 
-    `Difference` is UF1 with the change minus that of the recipe, with its 95 % bootstrap interval
-    paired by subject; `p` is that of the paired permutation test, and `p (Holm)` the same,
-    corrected for the number of changes in the table.
-
     Parameters
     ----------
     words
@@ -243,17 +193,13 @@ def effects_table(
     """
     rows = []
     for name, what in words.items():
-        gap, uf1, low, high = _no_difference(), NAN, NAN, NAN
+        gap, uf1, ends = _unpaired(), NAN, (NAN, NAN)
         if name in answers:
-            uf1, (low, high) = (
-                pooled(answers[name], "uf1"),
-                bootstrap_interval(answers[name], "uf1"),
-            )
+            uf1, ends = pooled(answers[name], "uf1"), bootstrap_interval(answers[name], "uf1")
             if name != base and base in answers:
-                gap = _difference(answers[name], answers[base]) or gap
-        scores = {"UF1": uf1, "UF1 low": low, "UF1 high": high}
-        head = {"Change": name, "Settings": what}
-        rows.append({**head, **scores, **gap, "Note": notes.get(name, "")})
+                gap = _paired(answers[name], answers[base]) or gap
+        row = {"Change": name, "Settings": what, "UF1": uf1, "UF1 low": ends[0]}
+        rows.append(row | {"UF1 high": ends[1], **(gap or {}), "Note": notes.get(name, "")})
     return _with_holm(rows)
 
 
@@ -286,6 +232,17 @@ def ranking_over_sets(table: pd.DataFrame) -> Ranking | str:
     return rank_systems(rows["System"].tolist(), parts, rows[scored].to_numpy().T)
 
 
+def _ending(
+    result: StudyResult, cell: Cell, gap: dict[str, float] | None, baseline: str, *notes: str
+) -> dict[str, Any]:
+    """The last columns of a row; `gap` is None where it is on other clips than the baseline."""
+    if gap is None:
+        notes = (*notes, f"other clips than {baseline}: not paired")
+    run = result.runs.get(cell)
+    ends = {"Note": result.note(cell, *notes), "Run": run.path.name if run else ""}
+    return (gap or dict.fromkeys(PAIRED, NAN)) | ends
+
+
 def _with_holm(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Make a table of the rows, its p-values corrected for all comparisons in it."""
     table = pd.DataFrame(rows)
@@ -294,11 +251,7 @@ def _with_holm(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return table
 
 
-def _no_difference() -> dict[str, float]:
-    return dict.fromkeys(PAIRED, NAN)
-
-
-def _difference(ours: Predictions, theirs: Predictions | None) -> dict[str, float] | None:
+def _paired(ours: Predictions, theirs: Predictions | None) -> dict[str, float] | None:
     """UF1 of ours minus theirs, paired by subject; None where they are on other clips."""
     assert theirs is not None
     try:
@@ -307,37 +260,21 @@ def _difference(ours: Predictions, theirs: Predictions | None) -> dict[str, floa
         return None
 
 
-def _scores(run: RunFolder | None, part: str = ALL, prefix: str = "") -> dict[str, float]:
+def _unpaired() -> dict[str, float] | None:
+    return dict.fromkeys(PAIRED, NAN)
+
+
+def _scores(run: RunFolder | None, part: str = ALL, prefix: str = "") -> dict[str, Any]:
     """All metrics of a run, or of one data set of it, with their intervals."""
     figures: Mapping[str, Any] = {}
     if run:
         metrics = run.metrics()
         figures = metrics["datasets"].get(part, metrics["all"])
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for metric in METRICS:
         name = f"{prefix}{metric.upper()}"
         found[name] = figures.get(metric, NAN)
         found[f"{name} low"], found[f"{name} high"] = figures.get(f"{metric}_interval", (NAN, NAN))
-    return found
-
-
-def _scores_of_parts(run: RunFolder) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for part in run.metrics()["datasets"]:
-        found |= _scores(run, part, f"{part} ")
-    return found
-
-
-def _scores_beside(
-    name: str, honest: RunFolder | None, beside: Mapping[str, Mapping[str, RunFolder]]
-) -> dict[str, float]:
-    """UF1 under the rule that peeks and of the controls, where they were run."""
-    found: dict[str, float] = {}
-    for kind, runs in beside.items():
-        scores = _scores(runs.get(name), prefix=f"{BESIDE[kind]} ")
-        found |= {title: value for title, value in scores.items() if " UF1" in title}
-    if ORACLE in beside:
-        found["Peeking adds"] = found["Oracle UF1"] - _scores(honest)["UF1"]
     return found
 
 
@@ -384,12 +321,6 @@ def _claims(system: str, run: RunFolder | None) -> dict[str, Any]:
     return found
 
 
-def _claims_of_variant(system: str, name: str, full: str) -> dict[str, float]:
-    theirs, best = claimed(system, name, CLAIMED_ON), claimed(system, full, CLAIMED_ON)
-    gap = theirs["uf1"] - best["uf1"] if theirs and best and name != full else NAN
-    return dict(zip(CLAIMS, (theirs.get("uf1", NAN), theirs.get("uar", NAN), gap), strict=True))
-
-
 def _part_of(run: RunFolder, part: str) -> Predictions:
     predictions = collect_predictions(run)
     names = sorted(predictions.table["dataset"].unique())
@@ -398,9 +329,3 @@ def _part_of(run: RunFolder, part: str) -> Predictions:
     if part not in names:
         raise unknown_name("part", part, [ALL, *names])
     return predictions.only(part)
-
-
-def _note(run: RunFolder | None, *problems: str) -> str:
-    """What keeps a run from being compared, or why there is none."""
-    state = note(run.metrics()) if run else "FAILED" if any(problems) else "not run yet"
-    return "; ".join(filter(None, [state, *problems]))

@@ -8,10 +8,9 @@ import pandas as pd
 
 from hmrm_lab.evaluation.epoch_rules import RULES
 from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.reporting.published import claimed, claims_of
+from hmrm_lab.reporting.published import claims_of
 from hmrm_lab.reporting.study_table import (
     BESIDE,
-    CLAIMED_ON,
     CLAIMS,
     METRICS,
     StudyResult,
@@ -32,7 +31,6 @@ FORMATS = {
     "Answer ms": ".3g",
     **dict.fromkeys(("Difference", "Peeking adds", "Paper difference"), "+.3f"),
 }
-PAPER_CLAIM = "The paper's claims are on CASME II, epoch rule not stated."
 
 
 def in_words(table: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -157,21 +155,6 @@ def protocol(result: StudyResult, runs: Iterable[RunFolder], *, without: str = "
     flow = ", ".join(name for name in flows if not name.startswith("none"))
     words = [f"flow {flow}"] * bool(flow) + [stamp(ruled[0]), clips_words(runs)]
     return "; ".join([f"data {result.data}", *words])
-
-
-def ablation_caption(
-    runs: Mapping[str, RunFolder], *, full: str = "M4", system: str = "hmrm", part: str = ALL
-) -> str:
-    """Flow, epoch rule and folds of the full model, and what the paper claims, where it does."""
-    claim = [PAPER_CLAIM] if claimed(system, full, CLAIMED_ON) else []
-    if full not in runs:
-        return " ".join(["There are no figures of the full model yet.", *claim])
-    metrics = runs[full].metrics()
-    figures = metrics["datasets"].get(part, metrics["all"])
-    flow = str(metrics["flow"])
-    ours = f"Ours on {metrics['data']}{'' if part == ALL else f', {part} alone'}"
-    ours += "" if flow.startswith("none") else f", flow {flow}"
-    return "\n".join([f"{ours}: {stamp({**metrics, 'all': figures})}.", *claim])
 
 
 def lead(table: pd.DataFrame) -> list[str]:

@@ -5,7 +5,7 @@
 A variant is a list of overrides and nothing else, so that whatever `--set` can say can be ablated:
 
     plan = plan_ablation(load_config("default"))
-    result = run_ablation(plan, out=Path("runs"), jobs=2)
+    result = plan.run(jobs=2)
     result.table
     result.figure()
 """
@@ -22,7 +22,7 @@ from hmrm_lab.records import Clip, FlowSet
 from hmrm_lab.reporting.study_page import AblationResult
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.study import Variant, run_study
+from hmrm_lab.studies.study import Variant, run_each
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 FULL = Variant("M4", "all components", ("flow.name=gru_attention",))
@@ -82,6 +82,38 @@ class Ablation:
     @property
     def full_config(self) -> ExperimentConfig:
         return self.configs[self.full]
+
+    def result(
+        self,
+        runs: Mapping[str, RunFolder],
+        problems: Mapping[str, str] | None = None,
+        part: str = ALL,
+    ) -> AblationResult:
+        """The result of these runs by variant, `part` of them being one data set or all."""
+        runs_by_cell = {(name, ""): run for name, run in runs.items()}
+        left_out, failed = (
+            {(name, ""): why for name, why in reasons.items()}
+            for reasons in (self.left_out, problems or {})
+        )
+        data, system = self.full_config.data.name, self.full_config.model.name
+        whose = {"full": self.full, "system": system, "part": part}
+        return AblationResult(data, self.words, {}, runs_by_cell, left_out, failed, {}, **whose)
+
+    def run(
+        self,
+        *,
+        root: Path | None = None,
+        out: Path = Path("runs"),
+        jobs: int = 1,
+        watch: Watcher = UNWATCHED,
+        flowset: FlowSet | None = None,
+        part: str = ALL,
+    ) -> AblationResult:
+        """Run what is missing of every variant, the full model first; see `run_each`."""
+        system = self.full_config.model.name
+        labels = {name: f"{system}, {name}" for name in self.configs}
+        where: Any = {"root": root, "out": out, "jobs": jobs, "watch": watch, "flowset": flowset}
+        return self.result(*run_each(self.configs, labels, **where), part=part)
 
     def settings_of(self, variant: Variant) -> ExperimentConfig:
         """The full model with the variant's overrides, but for a flow where there is none."""
@@ -153,40 +185,6 @@ def plan_ablation(
         else:
             plan.configs[variant.name] = changed
     return plan
-
-
-def run_ablation(
-    plan: Ablation,
-    *,
-    root: Path | None = None,
-    out: Path = Path("runs"),
-    jobs: int = 1,
-    watch: Watcher = UNWATCHED,
-    flowset: FlowSet | None = None,
-    part: str = ALL,
-) -> AblationResult:
-    """Run what is missing of every variant, the full model first; see `run_study`."""
-    system = plan.full_config.model.name
-    done, problems = run_study(
-        plan.configs,
-        root=root,
-        runs=out,
-        jobs=jobs,
-        watch=watch,
-        flowset=flowset,
-        label=lambda name: f"{system}, {name}",
-    )
-    return AblationResult(
-        plan.full_config.data.name,
-        plan.words,
-        {},
-        {(name, ""): run for name, run in done.items()},
-        {(name, ""): why for name, why in plan.left_out.items()},
-        {(name, ""): why for name, why in problems.items()},
-        full=plan.full,
-        system=system,
-        part=part,
-    )
 
 
 def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:

@@ -1,7 +1,7 @@
 """Every system under one protocol: the same clips, flow, folds, seeds and epoch rule.
 
     study = plan_comparison(data="flowmaps", root=Path("maps"), oracle=True)
-    result = run_comparison(study, root=Path("maps"), runs=Path("runs"), jobs=2)
+    result = study.run(root=Path("maps"), jobs=2)
     result.table                                        # a DataFrame, the best honest UF1 first
     result.figure()
     result.write(study.folder(Path("runs")))            # CSV, LaTeX, JSON and a page
@@ -14,11 +14,10 @@ from pathlib import Path
 
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.preparation import frames_for, load_clips
-from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems as registered
 from hmrm_lab.reporting.study_page import ComparisonResult
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
-from hmrm_lab.studies.study import Study, read_maps, run_study, share_protocol
+from hmrm_lab.studies.study import Study, read_maps, share_protocol
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
 from hmrm_lab.training.estimators import has_epochs
 
@@ -44,7 +43,7 @@ def plan_comparison(
     null_within_subjects: bool = False,
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
-) -> Study:
+) -> Study[ComparisonResult]:
     """Plan the runs of a comparison; the data are read, and nothing is trained or written.
 
     Parameters
@@ -94,7 +93,7 @@ def plan_comparison(
 
 def comparison_of(
     configs: Mapping[str, ExperimentConfig], data: str, kinds: Sequence[str] = (HONEST,)
-) -> Study:
+) -> Study[ComparisonResult]:
     """Plan a comparison of these settings by name, the honest runs of all first.
 
     A system without epochs has no run of the kind `oracle`.
@@ -106,28 +105,5 @@ def comparison_of(
         if kind != ORACLE or has_epochs(config)
     }
     rows = {name: config.model.name for name, config in configs.items()}
-    return Study("compare", data, rows, {kind: kind for kind in kinds}, cells)
-
-
-def run_comparison(
-    study: Study,
-    *,
-    root: Path | None = None,
-    runs: Path = Path("runs"),
-    jobs: int = 1,
-    watch: Watcher = UNWATCHED,
-    flowset: FlowSet | None = None,
-) -> ComparisonResult:
-    """Run what is missing, the honest runs of all systems first; see `run_study`."""
-    done, problems = run_study(
-        study.configs,
-        root=root,
-        runs=runs,
-        jobs=jobs,
-        watch=watch,
-        flowset=flowset,
-        label=lambda cell: cell[0] if cell[1] == HONEST else f"{cell[0]}, {cell[1]}",
-    )
-    return ComparisonResult(
-        study.data, study.rows, study.columns, done, study.left_out, problems, study.unused
-    )
+    columns = {kind: "" if kind == HONEST else kind for kind in kinds}
+    return Study("compare", ComparisonResult, data, rows, columns, cells)

@@ -1,7 +1,7 @@
 """Inputs of a network compared: each input on each network, after MESTI-MEGANet's comparison.
 
     study = plan_inputs(data="synthetic")
-    result = run_inputs(study, runs=Path("runs"), jobs=2)
+    result = study.run(jobs=2)
     result.table
     result.write(study.folder(Path("runs")))
 
@@ -16,7 +16,7 @@ from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import frames_for, load_clips
 from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.reporting.study_page import InputsResult
-from hmrm_lab.studies.study import Study, read_maps, reason_of, run_study, share_protocol
+from hmrm_lab.studies.study import Study, read_maps, reason_of, share_protocol
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 NETWORKS = ("vgg19", "resnet50", "efficientnet_b0", "meganet")
@@ -34,25 +34,13 @@ def plan_inputs(
     overrides: Iterable[str] = (),
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
-) -> Study:
+) -> Study[InputsResult]:
     """Plan the runs of all cells; the data are read, and nothing is trained or written.
 
-    Parameters
-    ----------
-    systems
-        Names (default: `NETWORKS`). A system that cannot read an input is left out there.
-    inputs
-        Names of `INPUTS` (default: all). Those that need frames are left out where the data have
-        none.
-    seeds
-        Number of seeds, counted from 0 (default: those of the preset).
-
-    Raises
-    ------
-    ConfigError
-        For unknown names, a rule that peeks, a setting that the study itself changes, or no cell.
-    InputError
-        If the data cannot be read.
+    `systems` are by default `NETWORKS`, and `inputs` all of `INPUTS`. A system is left out where it
+    cannot read an input, and an input that needs frames where the data have none. The other
+    parameters and the errors are those of `plan_comparison`; a setting that the study itself
+    changes is a `ConfigError`.
     """
     changes = list(overrides)
     for text in changes:
@@ -70,6 +58,7 @@ def plan_inputs(
     no_frames = load_clips(protocol.shared, root) is None
     study = Study(
         "inputs",
+        InputsResult,
         protocol.shared.data.name,
         {name: name for name in names},
         {name: INPUTS[name].words for name in wanted},
@@ -92,25 +81,3 @@ def plan_inputs(
                 study.configs[cell] = config
     study.refuse_empty(study.left_out.values(), "name other --inputs or --systems")
     return study
-
-
-def run_inputs(
-    study: Study,
-    *,
-    root: Path | None = None,
-    runs: Path = Path("runs"),
-    jobs: int = 1,
-    watch: Watcher = UNWATCHED,
-) -> InputsResult:
-    """Run what is missing; see `run_study`."""
-    done, problems = run_study(
-        study.configs,
-        root=root,
-        runs=runs,
-        jobs=jobs,
-        watch=watch,
-        label=lambda cell: f"{cell[0]}, {study.columns[cell[1]]}",
-    )
-    return InputsResult(
-        study.data, study.rows, study.columns, done, study.left_out, problems, study.unused
-    )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import (
@@ -28,12 +28,13 @@ from hmrm_lab.evaluation.summary import describe_failures
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.study_table import Cell
+from hmrm_lab.reporting.study_table import Cell, StudyResult
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 Key = TypeVar("Key")
+Result = TypeVar("Result", bound=StudyResult)
 SHARED = ("data", "faces", "flow", "evaluation")  # tables of settings that all systems share
 ANY_SYSTEM = ("hmrm", "augment.motionmix=0")  # a system, and what lets it take any input
 
@@ -48,22 +49,25 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Generic[Result]):
     """The settings of every cell, `(row, column)`, and why other cells are left out.
 
     Parameters
     ----------
     kind
         `compare` or `inputs`: the folder of the results is named by it.
+    result
+        The class of the result.
     rows
         The system of each row.
     columns
-        Kinds of run or inputs, in words.
+        Kinds of run or inputs, in words; none for a run that needs no further name.
     unused
         By setting, the systems that have no use for it.
     """
 
     kind: str
+    result: type[Result]
     data: str
     rows: dict[str, str]
     columns: dict[str, str]
@@ -82,21 +86,40 @@ class Study:
             words = "; ".join(dict.fromkeys(reasons))
             raise ConfigError(f"there is nothing to compare: {words}", mend=hint)
 
+    def run(
+        self,
+        *,
+        root: Path | None = None,
+        out: Path = Path("runs"),
+        jobs: int = 1,
+        watch: Watcher = UNWATCHED,
+        flowset: FlowSet | None = None,
+    ) -> Result:
+        """Run what is missing; see `run_each`."""
+        labels = {
+            (row, column): ", ".join(filter(None, [row, self.columns[column]]))
+            for row, column in self.configs
+        }
+        where: Any = {"root": root, "out": out, "jobs": jobs, "watch": watch, "flowset": flowset}
+        done, problems = run_each(self.configs, labels, **where)
+        rest = done, self.left_out, problems, self.unused
+        return self.result(self.data, self.rows, self.columns, *rest)
 
-def run_study(
+
+def run_each(
     configs: Mapping[Key, ExperimentConfig],
+    labels: Mapping[Key, str],
     *,
     root: Path | None = None,
-    runs: Path = Path("runs"),
+    out: Path = Path("runs"),
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
     flowset: FlowSet | None = None,
-    label: Callable[[Key], str] = str,
 ) -> tuple[dict[Key, RunFolder], dict[Key, str]]:
     """Run what is missing; return the runs, and the problem of each that failed.
 
-    An incomplete run is among the runs, and its failed folds among the problems. `label` names a
-    run where its progress is shown; `flowset` is given where all settings read the same maps.
+    An incomplete run is among the runs, and its failed folds among the problems. `labels`
+    name the runs where progress is shown; `flowset` is given where all settings read the same maps.
     """
     done: dict[Key, RunFolder] = {}
     problems: dict[Key, str] = {}
@@ -105,17 +128,17 @@ def run_study(
             run = run_experiment(
                 config,
                 root=root,
-                out=runs,
+                out=out,
                 jobs=jobs,
                 watch=watch,
                 flowset=flowset,
                 final_model=False,
-                label=label(key),
+                label=labels[key],
             )
         except DiskFullError:
             raise
         except Exception as error:  # noqa: BLE001  the others go on
-            refuse_full_disk(error, runs)
+            refuse_full_disk(error, out)
             problems[key] = failure_of(error).reason
             continue
         done[key] = run

@@ -15,7 +15,6 @@ from made_runs import make_run, two_sets
 from plotly import graph_objects as go
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation import ranks
 from hmrm_lab.evaluation.ranks import LEAST_SETS, nemenyi, rank_systems
 from hmrm_lab.evaluation.significance import holm, paired_difference, permutation_test
@@ -30,20 +29,17 @@ from hmrm_lab.reporting.study_figures import (
     power_figure,
     ranks_figure,
 )
-from hmrm_lab.reporting.study_page import ComparisonResult, render_comparison
+from hmrm_lab.reporting.study_page import AblationResult, ComparisonResult, render_comparison
 from hmrm_lab.reporting.study_table import (
     HONEST,
     NULL,
     NULL_WITHIN,
     ORACLE,
-    ablation_table,
     parts_of,
     ranking_over_sets,
     without_oracle,
 )
 from hmrm_lab.reporting.study_words import (
-    ablation_caption,
-    ablation_words,
     lead,
     parameter_statement,
     result_words,
@@ -149,7 +145,7 @@ def test_incomplete_runs_have_no_figures(tmp_path: Path) -> None:
     assert math.isnan(table.loc["ststnet", "Rank"])
     assert table.loc["ststnet", "Note"] == "INCOMPLETE 2/3"
     nothing = comparison({}, {"hmrm": "no memory"}).table
-    assert nothing["Note"].tolist() == ["FAILED; honest: no memory"]
+    assert nothing["Note"].tolist() == ["FAILED; no memory"]
     assert "nothing to rank" in lead(nothing)[0]
     assert "nan" not in result_words(nothing).to_string().lower()
 
@@ -382,14 +378,26 @@ def test_claims_of_compared_systems_are_whole_and_flagged() -> None:
     assert len(precision) == 4
 
 
-def test_figures_differences_and_tests(tmp_path: Path) -> None:
+def ablation(
+    runs: dict[str, RunFolder],
+    left_out: dict[str, str] | None = None,
+    problems: dict[str, str] | None = None,
+    **whose: str,
+) -> AblationResult:
+    cells = ({(name, ""): of for name, of in (by or {}).items()} for by in (left_out, problems))
+    of_cells = {(name, ""): run for name, run in runs.items()}
+    return AblationResult("toy", WORDS, {}, of_cells, *cells, **whose)
+
+
+def test_an_ablation_pairs_variants_with_the_full_model(tmp_path: Path) -> None:
     flowset = make_flowset(subjects=8)
     runs = {
         "M4": make_run(tmp_path, flowset, right=0.9),
         "M2": make_run(tmp_path, flowset, "augment.motionmix=0", right=0.3),
         "M3": make_run(tmp_path, flowset, "model.fusion=none", right=0.85),
     }
-    table = ablation_table(WORDS, runs).set_index("Variant")
+    result = ablation(runs)
+    table = result.table.set_index("Variant")
     full, mix = (collect_predictions(runs[name]) for name in ("M4", "M2"))
     difference, low, high = paired_difference(mix, full, "uf1")
     assert table.loc["M2", "Difference"] == difference < 0
@@ -399,62 +407,44 @@ def test_figures_differences_and_tests(tmp_path: Path) -> None:
     assert math.isnan(table.loc["M4", "Difference"])
     assert table.loc["M2", "Paper difference"] == pytest.approx(0.9207 - 0.9561)
     assert math.isnan(table.loc["M4", "Paper difference"])
-    words = ablation_words(table.reset_index())
-    assert words["UF1 minus full [95 %]"].iloc[0] == "–"
-    assert words["UF1 minus full [95 %]"].iloc[1].startswith("-0.")
-    assert "nan" not in words.to_string()
-    caption = ablation_caption(runs)
-    assert "flow dis: epoch rule last" in caption
-    assert "claims are on CASME II" in caption
+    assert result.words["UF1 minus full [95 %]"].iloc[0] == "–"
+    assert result.words["UF1 minus full [95 %]"].iloc[1].startswith("-0.")
+    assert "nan" not in result.text()
+    assert "flow dis: epoch rule last" in result.caption
+    assert "claims are on CASME II" in result.caption
+    other = ablation(runs, system="ammsm")
+    assert other.table[["Paper UF1", "Paper UAR", "Paper difference"]].isna().all(axis=None)
+    assert not [name for name in other.words if name.startswith("Paper")]
+    assert "paper" not in other.caption
+    assert ablation({}, system="ammsm").caption == "There are no figures of the full model yet."
 
 
-def test_nothing_is_claimed_of_another_system(tmp_path: Path) -> None:
-    runs = {"full": make_run(tmp_path, make_flowset(subjects=3))}
-    whose = {"full": "full", "system": "ammsm"}
-    table = ablation_table({"full": "all components"}, runs, **whose)
-    assert table[["Paper UF1", "Paper UAR", "Paper difference"]].isna().all(axis=None)
-    assert not [name for name in ablation_words(table) if name.startswith("Paper")]
-    assert "paper" not in ablation_caption(runs, **whose)
-    assert ablation_caption({}, **whose) == "There are no figures of the full model yet."
-
-
-def test_what_is_missing_or_incomplete_has_no_figures(tmp_path: Path) -> None:
+def test_variants_without_figures_say_why(tmp_path: Path) -> None:
     flowset = make_flowset(subjects=3)
     runs = {
         "M4": make_run(tmp_path, flowset),
         "M2": make_run(tmp_path, flowset, "augment.motionmix=0", unfinished=1),
     }
-    table = ablation_table(WORDS, runs, left_out={"M3": "no fusion here"}).set_index("Variant")
+    table = ablation(runs, {"M3": "no fusion here"}).table
     assert table["UF1"].notna().tolist() == [True, False, False]
     assert table["Note"].tolist() == ["", "INCOMPLETE 2/3", "no fusion here"]
-    nothing = ablation_table(WORDS, {})
-    assert nothing["Note"].tolist() == ["not run yet"] * 3
-    assert "no figures of the full model" in ablation_caption({})
-    problems = {"M2": "1 of 3 folds failed", "M3": "no memory"}
-    failed = ablation_table(WORDS, runs, problems=problems)
-    assert failed["Note"].tolist() == [
-        "",
-        "INCOMPLETE 2/3; 1 of 3 folds failed",
-        "FAILED; no memory",
-    ]
+    assert ablation({}).table["Note"].tolist() == ["not run yet"] * 3
+    assert "no figures of the full model" in ablation({}).caption
+    failed = ablation(runs, None, {"M2": "1 of 3 folds failed", "M3": "no memory"})
+    notes = ["", "INCOMPLETE 2/3; 1 of 3 folds failed", "FAILED; no memory"]
+    assert failed.table["Note"].tolist() == notes
+    more = make_run(tmp_path, make_flowset(subjects=4), "model.fusion=none")
+    table = ablation({**runs, "M3": more}).table
+    assert table["Note"][2] == "other clips than the full model: not paired"
+    assert math.isnan(table["Difference"][2])
 
 
 def test_one_data_set_of_several(tmp_path: Path) -> None:
     runs = {"M4": make_run(tmp_path, two_sets(), right=0.7)}
-    whole = ablation_table(WORDS, runs)["UF1"].iloc[0]
-    part = ablation_table(WORDS, runs, part="toy")["UF1"].iloc[0]
-    assert part == pytest.approx(runs["M4"].metrics()["datasets"]["toy"]["uf1"], abs=1e-6)
-    assert part != whole
-    assert "3 subjects" in ablation_caption(runs, part="toy")
-
-
-def test_other_clips_are_refused(tmp_path: Path) -> None:
-    runs = {
-        "M4": make_run(tmp_path, make_flowset(subjects=3)),
-        "M2": make_run(tmp_path, make_flowset(subjects=4), "augment.motionmix=0"),
-    }
-    with pytest.raises(InputError, match="on other clips"):
-        ablation_table(WORDS, runs)
+    whole, part = ablation(runs), ablation(runs, part="toy")
+    assert part.table["UF1"][0] == runs["M4"].metrics()["datasets"]["toy"]["uf1"]
+    assert part.table["UF1"][0] != whole.table["UF1"][0]
+    assert "3 subjects" in part.caption
 
 
 COLUMNS = (

@@ -8,7 +8,7 @@ from conftest import quick_config
 from hmrm_lab.errors import ConfigError, FailedFoldsError, InputError
 from hmrm_lab.registry import systems
 from hmrm_lab.studies import study as study_module
-from hmrm_lab.studies.ablate import PAPER, WHOLE, finished_runs, plan_ablation, run_ablation
+from hmrm_lab.studies.ablate import PAPER, WHOLE, finished_runs, plan_ablation
 from hmrm_lab.studies.study import Variant
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
@@ -136,7 +136,7 @@ def test_a_variant_that_fails_stops_no_other(
     monkeypatch.setattr(study_module, "run_experiment", failing)
     variants = [Variant("deep", "", ("model.depth=2",)), Variant("thin", "", ("model.width=8",))]
     plan = plan_ablation(quick_config("hmrm", *QUICK), variants, full=WHOLE)
-    result = run_ablation(plan, out=tmp_path, watch=lambda stage, *_: shown.append(stage))
+    result = plan.run(out=tmp_path, watch=lambda stage, *_: shown.append(stage))
     assert list(result.by_name) == ["full", "thin"]
     assert {"hmrm, full: folds", "hmrm, thin: folds"} <= set(shown)
     assert result.table["UF1"].notna().tolist() == [True, False, True]
@@ -149,16 +149,16 @@ def test_it_runs_and_takes_up_finished_runs(tmp_path: Path) -> None:
     full = Variant("M4", "all components")  # on the quick flow of the smoke preset
     plan = plan_ablation(quick_config("hmrm", *QUICK), [PAPER[2], deeper], full=full)
     assert finished_runs(plan, tmp_path) == {}
-    runs = run_ablation(plan, out=tmp_path).without_failures()
+    runs = plan.run(out=tmp_path).without_failures()
     assert list(runs) == ["M4", "M3", "deep"]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert len(before) == 3 * 2
-    again = run_ablation(plan, out=tmp_path)
+    again = plan.run(out=tmp_path)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert {n: r.path for n, r in again.by_name.items()} == {n: r.path for n, r in runs.items()}
     assert list(finished_runs(plan, tmp_path)) == ["M4", "M3", "deep"]
     assert again.table["UF1"].notna().all()
     assert len(again.figure().layout.yaxis.ticktext) == 2
-    other = run_ablation(plan, out=tmp_path, part="casme")
+    other = plan.run(out=tmp_path, part="casme")
     with pytest.raises(InputError, match="unknown part 'casme'"):
         other.figure()

@@ -14,7 +14,7 @@ from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError
 from hmrm_lab.evaluation.summary import flow_of
 from hmrm_lab.registry import Card, Entry, systems
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
-from hmrm_lab.studies.compare import plan_comparison, run_comparison
+from hmrm_lab.studies.compare import plan_comparison
 from hmrm_lab.studies.inputs import plan_inputs
 from hmrm_lab.studies.study import Study, share_protocol
 
@@ -182,7 +182,7 @@ def test_a_recipe_that_the_shared_flow_breaks_is_left_out() -> None:
 def test_a_failing_system_stops_no_other_and_is_shown(more_systems: None, tmp_path: Path) -> None:
     names = ["broken", "unbuildable", "uncarded", "ststnet"]
     study = plan_comparison("smoke", systems=names, overrides=QUICK)
-    result = run_comparison(study, runs=tmp_path)
+    result = study.run(out=tmp_path)
     assert set(result.in_column(HONEST)) == {"uncarded", "ststnet"}
     assert "no such layer" in result.problems["unbuildable", HONEST]
     assert "the loss is nan" in result.problems["broken", HONEST]
@@ -197,10 +197,10 @@ def test_a_failing_system_stops_no_other_and_is_shown(more_systems: None, tmp_pa
 
 def test_finished_runs_are_taken_up(tmp_path: Path) -> None:
     study = plan_comparison("smoke", systems=["ststnet"], overrides=QUICK, oracle=True, null=True)
-    result = run_comparison(study, runs=tmp_path)
+    result = study.run(out=tmp_path)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert len(files) == 3 * 2
-    again = run_comparison(study, runs=tmp_path)
+    again = study.run(out=tmp_path)
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert {cell: run.path for cell, run in again.runs.items()} == {
         cell: run.path for cell, run in result.runs.items()

@@ -17,7 +17,7 @@ from hmrm_lab.reporting.study_page import InputsResult
 from hmrm_lab.reporting.study_words import inputs_remarks, inputs_words, paired_words
 from hmrm_lab.studies import study as study_module
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.inputs import NETWORKS, plan_inputs, run_inputs
+from hmrm_lab.studies.inputs import NETWORKS, plan_inputs
 from hmrm_lab.studies.study import Study
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HMRM_CACHE", str(folder / "cache"))
         study = plan_inputs("smoke", overrides=QUICK, **TWO)
-        return study, run_inputs(study, runs=folder / "runs"), folder / "runs"
+        return study, study.run(out=folder / "runs"), folder / "runs"
 
 
 def test_every_input_on_every_network_and_nothing_else_differs() -> None:
@@ -103,7 +103,7 @@ def test_the_table_is_that_of_the_runs(made: Made) -> None:
     files = {path: path.stat().st_mtime_ns for path in folder.glob("*/folds/*.json")}
     assert len(files) == 2 * 2
     shown: list[str] = []
-    again = run_inputs(study, runs=folder, watch=lambda stage, *_: shown.append(stage))
+    again = study.run(out=folder, watch=lambda stage, *_: shown.append(stage))
     assert files == {path: path.stat().st_mtime_ns for path in folder.glob("*/folds/*.json")}
     assert again.runs.keys() == result.runs.keys()
     assert {"ststnet, apex frame: folds", "ststnet, MESTI: folds"} <= set(shown)
@@ -119,7 +119,7 @@ def test_a_cell_that_fails_stops_no_other(made: Made, monkeypatch: pytest.Monkey
         return run_one(config, **options)
 
     monkeypatch.setattr(study_module, "run_experiment", failing)
-    result = run_inputs(study, runs=folder)
+    result = study.run(out=folder)
     assert list(result.runs) == [("ststnet", "mesti")]
     table = result.table.set_index("Input")
     assert "no apex today" in table.loc["apex frame", "Note"]
