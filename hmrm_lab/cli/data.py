@@ -1,5 +1,11 @@
 """`hmrm data`, `prepare` and `doctor`: licensed data sets on your own disk, and this machine."""
 
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +22,18 @@ from hmrm_lab.cli.shared import (
     show,
     split_names,
 )
+
+OPTIONAL = {
+    "mamba_ssm": "model.scan=mamba_ssm on a GPU; nothing else needs it",
+    "dlib": "68 landmarks of recorded faces (extra: faces)",
+    "mtcnn": "weights for five points of recorded faces (extra: faces)",
+    "jupyterlab": "notebooks (extra: jupyter)",
+    "papermill": "headless notebooks (extra: jupyter)",
+    "optuna": "searches over settings (extra: sweep)",
+    "distributed": "runs on a cluster (extra: cluster)",
+    "tensorboard": "loss curves while a run goes on (extra: curves)",
+    "playwright": "browser tests (extra: browser)",
+}
 
 app = typer.Typer(
     help="Licensed data sets: are they complete, and what can be used?",
@@ -106,14 +124,45 @@ def prepare(
 
 def doctor(as_json: Json = False) -> None:
     """What this machine has, what is missing, and what that would be needed for."""
-    from hmrm_lab.studies.doctor import examine
-
-    checks = examine()
+    checks = [
+        {"name": name, "state": state, "detail": detail} for name, state, detail in _examine()
+    ]
     marks = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
     lines = [f"{marks[c['state']]}  {c['name']:<24} {c['detail']}" for c in checks]
     show({"checks": checks}, "\n".join(lines), as_json)
     if any(check["state"] == "failed" for check in checks):
         raise typer.Exit(1)
+
+
+def _examine() -> Iterator[tuple[str, str, str]]:
+    """Name, state (ok, missing, failed) and detail of each thing."""
+    import torch
+
+    from hmrm_lab.runtime.store import cache_folder
+    from hmrm_lab.studies.places import count_cores
+
+    python = "ok" if sys.version_info >= (3, 11) else "failed"
+    yield "python", python, f"{platform.python_version()} on {platform.machine()}"
+    yield "torch", "ok", torch.__version__
+    words = "`hmrm run` starts one process of one thread for each"
+    yield "cores", "ok", f"{count_cores()}; {words}"
+    if torch.cuda.is_available():
+        yield "cuda", "ok", torch.cuda.get_device_name(0)
+    else:
+        yield "cuda", "missing", "nothing needs it; training takes the CPU"
+    folder = cache_folder().absolute()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if os.access(existing, os.W_OK):
+        free_gb = shutil.disk_usage(existing).free / 1e9
+        yield "cache", "ok", f"{cache_folder()}, {free_gb:.0f} GB free"
+    else:
+        yield "cache", "failed", f"{existing} is not writable; set HMRM_CACHE to a folder"
+    for name, purpose in OPTIONAL.items():
+        found = importlib.util.find_spec(name) is not None
+        yield name, "ok" if found else "missing", "" if found else purpose
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    state = "ok" if chromium else "missing"
+    yield "chromium", state, chromium or "browser tests and image export"
 
 
 def _as_text(facts: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """`hmrm compare`, `inputs`, `ablate` and `effects`: several settings under one protocol."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +30,7 @@ from hmrm_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from hmrm_lab.reporting.study_page import AblationResult, ComparisonResult, InputsResult
-    from hmrm_lab.studies.study import Variant
+    from hmrm_lab.studies.study import Study, Variant
 
 
 def compare(
@@ -60,29 +62,21 @@ def compare(
     --systems, all that take these data. Finished runs are taken up. A system that fails does not
     stop the others; the exit status is 1 then.
     """
-    from hmrm_lab.runtime.progress import ProgressBars
-    from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.studies.compare import plan_comparison
 
-    check_writable(runs, out or runs)
-    processes = count_processes(jobs)
-    with ProgressBars() as bars:
-        study = plan_comparison(
-            preset,
-            data=data,
-            root=root,
-            systems=split_names(systems),
-            seeds=seeds,
-            epoch_rule=epoch_rule,
-            overrides=overrides or [],
-            oracle=oracle,
-            null=null,
-            null_within_subjects=null_within_subjects,
-            jobs=processes,
-            watch=bars,
-        )
-        result = study.run(root=root, out=runs, jobs=processes, watch=bars)
-    _finish(result, result.write(out or study.folder(runs)), as_json)
+    plan = partial(
+        plan_comparison,
+        preset,
+        data=data,
+        systems=split_names(systems),
+        seeds=seeds,
+        epoch_rule=epoch_rule,
+        overrides=overrides or [],
+        oracle=oracle,
+        null=null,
+        null_within_subjects=null_within_subjects,
+    )
+    _run(plan, root, runs, out, jobs, as_json)
 
 
 def inputs(
@@ -106,26 +100,18 @@ def inputs(
     the paper's networks and MEGANet. Finished runs are taken up. One that fails does not stop the
     others; the exit status is 1 then.
     """
-    from hmrm_lab.runtime.progress import ProgressBars
-    from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.studies.inputs import plan_inputs
 
-    check_writable(runs)
-    processes = count_processes(jobs)
-    with ProgressBars() as bars:
-        study = plan_inputs(
-            preset,
-            data=data,
-            root=root,
-            systems=split_names(systems),
-            inputs=split_names(inputs),
-            seeds=seeds,
-            overrides=overrides or [],
-            jobs=processes,
-            watch=bars,
-        )
-        result = study.run(root=root, out=runs, jobs=processes, watch=bars)
-    _finish(result, result.write(study.folder(runs)), as_json)
+    plan = partial(
+        plan_inputs,
+        preset,
+        data=data,
+        systems=split_names(systems),
+        inputs=split_names(inputs),
+        seeds=seeds,
+        overrides=overrides or [],
+    )
+    _run(plan, root, runs, None, jobs, as_json)
 
 
 def ablate(
@@ -193,6 +179,26 @@ def effects(
     text = f"{effects_words(table).to_string(index=False)}\n\n{caption}. Kept in {sweep.folder}"
     result = {"sweep": str(sweep.folder), "what": caption, "changes": records(table)}
     show(result, text, as_json)
+
+
+def _run(
+    plan: "Callable[..., Study[ComparisonResult]] | Callable[..., Study[InputsResult]]",
+    root: Path | None,
+    runs: Path,
+    out: Path | None,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Plan a study, run what is missing, write its files and show it."""
+    from hmrm_lab.runtime.progress import ProgressBars
+    from hmrm_lab.runtime.store import check_writable
+
+    check_writable(runs, out or runs)
+    processes = count_processes(jobs)
+    with ProgressBars() as bars:
+        study = plan(root=root, jobs=processes, watch=bars)
+        result = study.run(root=root, out=runs, jobs=processes, watch=bars)
+    _finish(result, result.write(out or study.folder(runs)), as_json)
 
 
 def _finish(
