@@ -30,7 +30,6 @@ DOT_PX = 22  # for each input of a network
 CLAIM_SHIFT = 0.24  # of a row: a claim stands below our own figure
 REASON_COLUMNS = 40
 SPREAD = 0.66  # of the row of a network, from its first input to its last
-LEAST_RANGE = (-0.05, 0.05)  # of the differences in a forest plot
 SCORES = "UF1 with 95 % interval over subjects"
 PEEKING = "How much does peeking add?"
 RANKS = "Mean rank over the data sets"
@@ -72,32 +71,25 @@ def peeking_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
         reason = "No system has a complete run under the oracle rule."
         return message_figure(PEEKING, reason, caption=caption)
     ends = rows[["UF1", "Oracle UF1"]].to_numpy()
+    look = {"low": (), "high": (), "colour": VERMILLION, "symbol": "diamond-open"}
+    added = [f"{value:+.3f}" for value in rows["Peeking adds"]]
     series = [
         _points(rows, "UF1", "honest", BLUE, "circle"),
-        _points(rows, "Oracle UF1", "best test epoch", VERMILLION, "diamond-open"),
+        Dots.of(rows, "Oracle UF1", "best test epoch", labels=added, **look),
     ]
     x = {"title": UF1, "range": [max(0, ends.min() - 0.05), min(1, ends.max()) + 0.12]}
     figure = interval_plot(_names(rows), series, PEEKING, x=x, caption=caption, row_px=ROW_PX)
-    for place, (gap, added) in enumerate(zip(ends, rows["Peeking adds"], strict=True)):
-        line = {"color": VERMILLION, "width": 7}
-        figure.add_scatter(
-            x=gap,
-            y=[place] * 2,
-            mode="lines",
-            line=line,
+    for place, gap in enumerate(ends):
+        bar = {"color": VERMILLION, "width": 7}
+        figure.add_shape(
+            type="line",
+            x0=gap[0],
+            x1=gap[1],
+            y0=place,
+            y1=place,
+            line=bar,
             opacity=0.35,
             name="gap",
-            showlegend=False,
-        )
-        figure.add_annotation(
-            x=gap.max(),
-            y=place,
-            text=f"{added:+.3f}",
-            showarrow=False,
-            xanchor="left",
-            xshift=10,
-            name="added",
-            font={"size": 12},
         )
     return figure
 
@@ -218,8 +210,6 @@ def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -
     shifted = (rows.index + CLAIM_SHIFT).tolist()
     look = {"colour": ORANGE, "symbol": "diamond-open", "places": shifted, "digits": "+.3f"}
     claims = Dots.of(rows, "Paper difference", name, **look)
-    ends = [*ours.ends(), *claims.ends(), *LEAST_RANGE]
-    room = 0.06 * (max(ends) - min(ends))
     figure = interval_plot(
         [
             f"<b>{plain(variant)}</b><br>{plain(model)}"
@@ -227,11 +217,7 @@ def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -
         ],
         [ours, claims],
         FOREST,
-        x={
-            "title": "UF1 minus that of the full model",
-            "tickformat": "+.2f",
-            "range": [min(ends) - room, max(ends) + room],
-        },
+        x={"title": "UF1 minus that of the full model", "tickformat": "+.2f"},
         reference=0,
         caption=caption,
         row_px=FOREST_ROW_PX,
