@@ -130,7 +130,7 @@ WRONG = (
     (("ablate", *QUICK, "--variant", "x:model.widht=8"), "did you mean 'width'"),
     (("ablate", *QUICK, "--variant", "x:data.clips=9"), "changes data.clips"),
     (("ablate", *QUICK, "--system", "amsm"), "did you mean 'ammsm'"),
-    (("ablate", *QUICK, "--system", "ststnet"), "nobody has listed the components"),
+    (("ablate", *QUICK, "--system", "ststnet"), "are not listed"),
     (("effects", *QUICK, "--variant", "x:data.clips=9"), "cannot vary data.clips"),
     (("effects", *QUICK, "--variant", "x:training.lr"), "'training.lr' is not key=value"),
     (("effects", *QUICK, "--variant", 'x:input.channels=["u","w"]'), "input.channels"),

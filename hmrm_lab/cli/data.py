@@ -123,7 +123,7 @@ def prepare(
 
 
 def doctor(as_json: Json = False) -> None:
-    """What this machine has, what is missing, and what that would be needed for."""
+    """Packages and hardware of this machine: found or missing, and what each is needed for."""
     checks = [
         {"name": name, "state": state, "detail": detail} for name, state, detail in _examine()
     ]

@@ -43,7 +43,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 
 
 def show(result: dict[str, Any], text: str, as_json: bool) -> None:
-    """Print the result for a program or for a person."""
+    """Print the result, as JSON or as text."""
     typer.echo(json.dumps(result, indent=2) if as_json else text)
 
 

@@ -158,7 +158,7 @@ def effects(
     jobs: Jobs = 0,
     as_json: Json = False,
 ) -> None:
-    """What moves the number: one change to HMRM's recipe at a time, on half of the subjects.
+    """Effects of single changes to HMRM's recipe, scored on inner folds of half of the subjects.
 
     Without --variant, a list of single changes.
     """

@@ -268,7 +268,7 @@ def inputs_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
 
 
 def power_figure(table: pd.DataFrame, *, clips: int, claims: Mapping[str, float]) -> go.Figure:
-    """How often a study of so many clips would find a difference that is truly there.
+    """Power of a study of so many clips: the share of studies that find a true difference.
 
     Parameters
     ----------

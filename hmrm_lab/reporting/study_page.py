@@ -110,7 +110,7 @@ class ComparisonResult(StudyResult):
 
     @property
     def remarks(self) -> list[str]:
-        """What is left out, what does not apply, and how the figures are to be read."""
+        """Systems left out, settings without use, and notes on the figures."""
         return [f"{heading}: {sentence}" for heading, sentence in _remarks(self)]
 
     def figure(self) -> go.Figure:
@@ -321,7 +321,7 @@ def _shown(title: str, words: pd.DataFrame, table: pd.DataFrame | None = None) -
 
 
 def _warnings(result: ComparisonResult) -> list[tuple[str, str]]:
-    """What bars a ranking, then what failed, one line for each."""
+    """Reasons against a ranking, then failures, one line for each."""
     honest = [run for (_, kind), run in result.runs.items() if kind == HONEST]
     return [SMOKE_WARNING] * any(is_smoke(run.metrics()) for run in honest) + [
         (f"{name} ({kind}) failed or is incomplete", f"{reason}.")

@@ -80,7 +80,7 @@ class StudyResult:
             raise FailedFoldsError("; ".join(failed))
 
     def note(self, cell: Cell, *notes: str) -> str:
-        """What keeps a cell from being compared, or why it has no run."""
+        """Explain why a cell cannot be compared, or has no run."""
         if cell in self.left_out:
             return self.left_out[cell]
         run, problem = self.runs.get(cell), self.problems.get(cell, "")
@@ -210,7 +210,7 @@ def without_oracle(result: StudyResult) -> list[str]:
 
 
 def has_smoke(table: pd.DataFrame) -> bool:
-    """Whether a row is of the preset `smoke`, so that nothing can be ranked."""
+    """Check for a row of the preset `smoke`, with which nothing can be ranked."""
     return bool(table["Note"].str.contains("SMOKE").any())
 
 

@@ -158,7 +158,7 @@ def protocol(result: StudyResult, runs: Iterable[RunFolder], *, without: str = "
 
 
 def lead(table: pd.DataFrame) -> list[str]:
-    """Sentences about a comparison: the best system, and those not told apart from it."""
+    """Sentences about a comparison: the best system, and those that do not differ from it."""
     ranked = table[table["Rank"].notna()]
     if ranked.empty:
         return ["No system has a complete run yet: there is nothing to rank."]
@@ -176,7 +176,7 @@ def lead(table: pd.DataFrame) -> list[str]:
         words.append(
             f"{len(tested) - len(near)} of {len(tested)} others differ from it by more than chance"
             f" would (p < {SIGNIFICANT}, corrected)."
-            + (f" Not told apart from it: {', '.join(near)}." if near else "")
+            + (f" Not distinguished from it: {', '.join(near)}." if near else "")
         )
     if sketches := ranked[ranked["Fidelity"] == SKETCH]["System"].tolist():
         words.append(f"Sketches, which are not their authors’ systems: {', '.join(sketches)}.")

@@ -63,7 +63,7 @@ COMPONENTS = {
     "model.fusion": "fusion {}",
     "model.width": "width {}",
     "model.depth": "depth {}",
-}  # what a board switches, and how it is told
+}  # settings that a board switches, in words
 FIXED = (
     *("data.", "evaluation.seeds", "evaluation.control", "evaluation.same_person", "model.name"),
 )  # else nothing is paired
@@ -116,11 +116,11 @@ class Ablation:
         return self.result(*run_each(self.configs, labels, **where), part=part)
 
     def settings_of(self, variant: Variant) -> ExperimentConfig:
-        """The full model with the variant's overrides, but for a flow where there is none."""
+        """Apply a variant to the full model; a flow is left out where the maps are ready-made."""
         return _changed(self.full_config, variant, self.ready_made)
 
     def name_of(self, config: ExperimentConfig) -> str | None:
-        """The variant that has these settings already."""
+        """Find the variant that has these settings already."""
         digest = config.digest()
         names = (name for name, known in self.configs.items() if known.digest() == digest)
         return next(names, None)
@@ -135,10 +135,10 @@ def plan_ablation(
     asked: Iterable[str] = (),
     part: str = ALL,
 ) -> Ablation:
-    """The settings of an ablation of this recipe; nothing is trained.
+    """Plan the runs of an ablation of this recipe; nothing is trained.
 
     `variants` and `full` are those of `ABLATIONS` if not given; a system that is not there is
-    ablated as it is, by variants of one's own.
+    ablated unchanged, by the variants given.
 
     Each variant is the full model with the variant's overrides on top. Where the data are
     ready-made maps there is no flow to be chosen: what only chooses one is left out, and so is
@@ -156,7 +156,7 @@ def plan_ablation(
     full, variants = full or whole, known if variants is None else variants
     if variants is None:
         raise ConfigError(
-            f"nobody has listed the components of '{config.model.name}'",
+            f"the components of '{config.model.name}' are not listed",
             mend="name variants of your own: --variant NAME:key=value",
         )
     clips = load_clips(config, root)
@@ -188,20 +188,20 @@ def plan_ablation(
 
 
 def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:
-    """The variants that have figures already, complete or not."""
+    """Find the runs of variants that have figures already, complete or not."""
     folders = {name: RunFolder.of(config, out) for name, config in plan.configs.items()}
     return {name: run for name, run in folders.items() if (run.path / "metrics.json").is_file()}
 
 
 def component_values(config: ExperimentConfig) -> dict[str, Any]:
-    """The setting of every component that there is in this recipe."""
+    """Read the setting of every component that this recipe has."""
     tables = config.model_dump(mode="json")
     paths = [key.split(".") for key in COMPONENTS]
     return {f"{table}.{key}": tables[table][key] for table, key in paths if key in tables[table]}
 
 
 def own_variant(name: str, full: ExperimentConfig, values: Mapping[str, Any]) -> Variant:
-    """The variant that has these components, told by what it changes in the full model."""
+    """Make the variant that has these components, described by its changes of the full model."""
     before = component_values(full)
     changed = {key: value for key, value in values.items() if value != before[key]}
     words = ", ".join(COMPONENTS[key].format(value) for key, value in changed.items())
@@ -209,7 +209,7 @@ def own_variant(name: str, full: ExperimentConfig, values: Mapping[str, Any]) ->
 
 
 def variants_in(plan: Ablation, out: Path) -> list[Variant]:
-    """Variants of other runs in this folder that differ from the full model in components alone."""
+    """Find runs in this folder that differ from the full model in components alone."""
     full = plan.full_config
     found: dict[str, Variant] = {}
     for file in sorted(out.glob("*/config.toml")):
@@ -241,7 +241,7 @@ def _changed(config: ExperimentConfig, variant: Variant, ready_made: bool) -> Ex
                 f"variant '{variant.name}' changes {key}",
                 mend="an ablation keeps data, seeds and system, or nothing can be paired",
             )
-    changed = override(config, variant.overrides)  # a mistyped flow is told with ready maps, too
+    changed = override(config, variant.overrides)  # refuses a mistyped flow with ready maps, too
     if not ready_made:
         return changed
     return override(config, [text for text in variant.overrides if not _chooses_flow(text)])

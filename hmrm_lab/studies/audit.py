@@ -58,7 +58,7 @@ CONTROLS: dict[str, Within] = {"shuffled_labels": "all", "shuffled_within_subjec
 
 
 def audit_run(run: RunFolder, root: Path | None = None) -> list[Check]:
-    """Every check, in a fixed order.
+    """Run every check, in a fixed order.
 
     Parameters
     ----------
@@ -85,24 +85,24 @@ def audit_run(run: RunFolder, root: Path | None = None) -> list[Check]:
 
 
 def found_wrong(checks: Sequence[Check]) -> bool:
-    """Whether anything is a leak or a fault."""
+    """Check for any leak or fault."""
     return any(check.state in (LEAK, FAULT) for check in checks)
 
 
 def check_copies(flowset: FlowSet | None) -> list[Check]:
-    """No clip of one person is a copy of another person's clip."""
+    """Check that no clip of one subject is a copy of another subject's clip."""
     same, near = "equal clips", "nearly equal clips"
     if flowset is None:
         return [no_data(same), no_data(near)]
-    fine = f"no two of {len(flowset)} maps of different people"
+    fine = f"no two of {len(flowset)} maps of different subjects"
     return [
-        verdict(same, LEAK, map(_told, exact_twins(flowset)), f"{fine} are equal"),
-        verdict(near, LEAK, map(_told, near_twins(flowset)), f"{fine} are nearly equal"),
+        verdict(same, LEAK, map(_describe_twins, exact_twins(flowset)), f"{fine} are equal"),
+        verdict(near, LEAK, map(_describe_twins, near_twins(flowset)), f"{fine} are nearly equal"),
     ]
 
 
 def check_normaliser(config: ExperimentConfig, flowset: FlowSet | None) -> Check:
-    """A map is normalised to the same values whether or not other clips come with it."""
+    """Check that a map is normalised alike with and without other clips beside it."""
     name, method = "normalisation by itself", config.input.normalise
     if flowset is None:
         return no_data(name)
@@ -120,9 +120,9 @@ def check_normaliser(config: ExperimentConfig, flowset: FlowSet | None) -> Check
 
 
 def check_control(run: RunFolder, config: ExperimentConfig) -> Check:
-    """With shuffled training labels the same settings score as chance does.
+    """Check that with shuffled training labels the settings score at chance.
 
-    A control within subjects may know how often people show each class, and chance does as well.
+    A control within subjects may know how often subjects show each class, and so does chance.
     """
     found = []
     for control, within in CONTROLS.items():
@@ -140,18 +140,18 @@ def check_control(run: RunFolder, config: ExperimentConfig) -> Check:
 
 
 def judge_control(predictions: Predictions, *, within: Within = "all") -> Check:
-    """Whether answers that cannot know anything score above chance."""
+    """Check that predictions without knowledge do not score above chance."""
     score, chance = pooled(predictions, "uf1"), permuted_uf1(predictions, within=within)
     p = p_value(chance, score)
-    told = f"UF1 {score:.3f}, chance {chance.mean():.3f}, p {p:.4f}"
-    told += " (labels shuffled within each subject)" if within == "subject" else ""
+    words = f"UF1 {score:.3f}, chance {chance.mean():.3f}, p {p:.4f}"
+    words += " (labels shuffled within each subject)" if within == "subject" else ""
     if p < ALARM:
-        return Check(CONTROL, LEAK, f"it scores above chance: {told}")
-    return Check(CONTROL, OK, f"at chance: {told}")
+        return Check(CONTROL, LEAK, f"it scores above chance: {words}")
+    return Check(CONTROL, OK, f"at chance: {words}")
 
 
 def check_figures(run: RunFolder) -> Check:
-    """The figures that the run shows are those of its folds."""
+    """Check that the figures of the run follow from its folds."""
     name = "figures"
     if not (run.path / "metrics.json").is_file():
         return Check(name, UNKNOWN, "they were not computed yet; `hmrm report` computes them")
@@ -165,7 +165,7 @@ def check_figures(run: RunFolder) -> Check:
 
 
 def as_dict(run: RunFolder, checks: Sequence[Check]) -> dict[str, Any]:
-    """The audit for JSON."""
+    """The audit as JSON."""
     return {
         "run": str(run.path),
         "leaks": sum(check.state == LEAK for check in checks),
@@ -175,7 +175,7 @@ def as_dict(run: RunFolder, checks: Sequence[Check]) -> dict[str, Any]:
     }
 
 
-def _told(twins: Twins) -> str:
+def _describe_twins(twins: Twins) -> str:
     how = "" if twins.bits is None else f" ({twins.bits} of {BITS} bits of their hashes differ)"
     return f"{'/'.join(twins.first)} and {'/'.join(twins.second)}{how}"
 
@@ -223,7 +223,7 @@ class WeightsRecord(BaseModel, strict=True):
 
 
 class DataRecord(BaseModel, strict=True):
-    """What an audit reads of `data.json`."""
+    """The parts of `data.json` that an audit reads."""
 
     fingerprint: str
     unit: str
@@ -241,7 +241,7 @@ class DataRecord(BaseModel, strict=True):
 
 
 class FoldRecord(BaseModel, strict=True):
-    """What an audit reads of the record of a fold, besides its predictions."""
+    """The parts of a fold's record that an audit reads, besides its predictions."""
 
     fold: str
     seed: int

@@ -1,4 +1,4 @@
-"""What moves the number: one change to HMRM's recipe at a time, on the development subjects.
+"""Effects of single changes to HMRM's recipe, on the development subjects.
 
     plan = plan_effects(load_config("default", data="flowmaps"))
     sweep = run_effects(plan, flowset, jobs=2)
@@ -103,7 +103,7 @@ class Effects:
 
 
 def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES) -> Effects:
-    """The settings of a study; nothing is trained.
+    """Plan the changes of a study; nothing is trained.
 
     What changes nothing in this recipe, what another change does already, and what cannot go with
     the recipe or its data, is left out visibly.
@@ -157,6 +157,6 @@ def ensemble(predictions: Predictions) -> Predictions:
 
 
 def _setting(text: str) -> tuple[str, str]:
-    """The name of a setting and its value as it was written, or a `ConfigError`."""
+    """Split a change into the setting and its value as written, or raise a `ConfigError`."""
     path, _ = parse_override(text)
     return ".".join(path), text.partition("=")[2].strip()

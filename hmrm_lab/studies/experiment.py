@@ -63,8 +63,8 @@ def run_experiment(
     all clips, for `hmrm predict`, once no fold is missing; no figure depends on it. `label` names
     the run where its progress is shown, in place of its system.
 
-    The folds are computed by `jobs` processes dealt round the `devices`, or wherever `execute`
-    says. Those that fail do not stop the others: see `RunFolder.failures`.
+    The folds are computed by `jobs` processes, assigned to the `devices` in turn, or by `execute`.
+    Those that fail do not stop the others: see `RunFolder.failures`.
     """
     run = RunFolder.of(config, out)
     check_writable(run.path)
@@ -168,7 +168,7 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
 
 
 def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
-    """What a run records of its data and of its system's cost."""
+    """Describe the data and the cost of the system, for the record."""
     if config.flow.finetune:
         require_frames(config, flowset)
     require_frames_for(config, flowset)

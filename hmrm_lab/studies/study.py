@@ -245,7 +245,7 @@ def _refused(accepts: Callable[[list[str]], bool], changes: Sequence[str]) -> li
 
 
 def _accepts(preset: str, data: str | None, name: str, changes: list[str]) -> bool:
-    """Whether a system takes these changes; those that go together with others only, too."""
+    """Check that a system takes these changes; those that need companions pass, too."""
     try:
         load_config(preset, system=name, data=data, overrides=changes)
     except MixtureError:
