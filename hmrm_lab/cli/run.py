@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,16 +65,11 @@ def run(
     Several --system are evaluated on the same folds and shown side by side. A fold that fails does
     not stop the others; the exit status is 1 then.
     """
-    from hmrm_lab.config import load_config
-
     changes = list(overrides or [])
     changes += [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
     changes += ["data.follow_links=true"] if follow_links else []
-    configs = [
-        load_config(preset, system=one, data=data, overrides=changes, name=name)
-        for one in system or ["hmrm"]
-    ]
+    configs = _configs(preset, system or ["hmrm"], data=data, overrides=changes, name=name)
     _evaluate(configs, root, out, jobs, as_json, devices, executor, scheduler)
 
 
@@ -82,10 +77,7 @@ def demo(
     out: Out = RUNS, jobs: Jobs = 0, overrides: Overrides = None, as_json: Json = False
 ) -> None:
     """From frames to report on the built-in synthetic faces: HMRM, with STSTNet beside it."""
-    from hmrm_lab.config import load_config
-
-    systems = ("hmrm", "ststnet")
-    configs = [load_config("demo", system=one, overrides=overrides or []) for one in systems]
+    configs = _configs("demo", ["hmrm", "ststnet"], overrides=overrides or [])
     _evaluate(configs, None, out / "demo", jobs, as_json)
 
 
@@ -206,6 +198,13 @@ def predict(
     show(facts, prediction_text(result, written), as_json)
     if not result.answered:
         raise typer.Exit(1)
+
+
+def _configs(preset: str, systems: list[str], **settings: Any) -> "list[ExperimentConfig]":
+    import hmrm_lab.models  # noqa: F401  registers the systems
+    from hmrm_lab.config import load_config
+
+    return [load_config(preset, system=one, **settings) for one in systems]
 
 
 def _evaluate(
