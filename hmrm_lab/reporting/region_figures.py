@@ -7,8 +7,8 @@ import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.models.region_fusion import CORE_REGIONS, MAP_SIDE
-from hmrm_lab.models.tokens import region_boxes, token_centres
+from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, MAP_SIDE
+from hmrm_lab.models.hmrm.tokens import region_boxes, token_centres
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.panels import Bar, image_panel, panel_grid

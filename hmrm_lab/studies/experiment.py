@@ -35,8 +35,8 @@ from hmrm_lab.runtime.store import (
 from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.model_file import MODEL_NAME, save_model
-from hmrm_lab.training.pretrained import pretrained_weights, starting_weights
-from hmrm_lab.training.trainer import fit
+from hmrm_lab.training.pretrained import starting_weights
+from hmrm_lab.training.trainer import fit, pretrained_weights
 
 CHECKPOINT = "final-model.safetensors"
 ALL_CLIPS = "all clips"  # in place of a fold's name

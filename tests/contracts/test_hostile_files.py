@@ -145,7 +145,7 @@ def begin_run(run: RunFolder) -> None:
 def take_up(place: Path) -> None:
     """A training that would go on from the file, and begins anew instead."""
     flowset = make_flowset(subjects=2)
-    learner = Learner.begin(quick_config(), flowset, device="cpu")
+    learner = Learner(quick_config(), flowset, device="cpu")
     Checkpoint(place / "c.safetensors").begin(learner, flowset, seed=0, epochs=2)
     assert learner.losses == []
 

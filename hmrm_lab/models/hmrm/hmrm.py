@@ -6,9 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.grained_mamba import GrainedMambaEncoder
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
-from hmrm_lab.models.region_fusion import (
+from hmrm_lab.models.hmrm.grained_mamba import GrainedMambaEncoder
+from hmrm_lab.models.hmrm.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
     SUB_REGIONS,
@@ -17,6 +16,7 @@ from hmrm_lab.models.region_fusion import (
     RegionFusion,
     split_regions,
 )
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
 from hmrm_lab.models.scan import Backend
 from hmrm_lab.registry import Card, systems
 
@@ -40,7 +40,7 @@ CARD = Card(
 class HMRM(nn.Module):
     """Motion map to logits at three scales: fused, coarse (core regions), fine (sub-regions).
 
-    Defaults are the paper's where it gives a value, and plain ones where it does not.
+    Defaults are the paper's where it gives a value.
 
     Shapes
     ------
@@ -112,15 +112,10 @@ class HMRM(nn.Module):
 
 
 class RegionEncoder(nn.Module):
-    """One vector per region, from either reading of "token" (decision 0003).
+    """One vector per region (decision 0003). (B, R, 49, C) to (B, R, D).
 
     `pixels`: the 49 pixels of a region are its sequence, and their mean is its vector, as in
     Algorithm 1. `windows`: a region is one token, and the sequence runs over the regions.
-
-    Shapes
-    ------
-    windows : (B, R, 49, C)
-    returns : (B, R, D)
     """
 
     def __init__(

@@ -1,13 +1,13 @@
 """Grained Mamba Encoder (paper 3.2, Figure 3): bidirectional Mamba blocks over face tokens."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.fused_block import fused_bidirectional_scan
+from hmrm_lab.models.hmrm.fused_block import fused_bidirectional_scan
 from hmrm_lab.models.layers import Linear
 from hmrm_lab.models.scan import Backend, choose_backend, selective_scan
 
@@ -16,7 +16,7 @@ DT_RANGE = (1e-3, 1e-1)  # of Mamba's initialisation
 
 
 class ScanInputs(NamedTuple):
-    """The arguments of `selective_scan`, forward then backward, which sees the tokens reversed.
+    """The arguments of `selective_scan`, forward then backward over the reversed tokens.
 
     Shapes
     ------
@@ -37,13 +37,8 @@ class ScanInputs(NamedTuple):
 class BidirectionalScan(nn.Module):
     """Convolution, SiLU and selective SSM of both directions, each with its own weights; gated.
 
-    The backward branch sees the flipped sequence. Both branches are added, and multiplied with
-    SiLU of the gate. Where `scan` chooses the fused backend, all of it is one operator.
-
-    Shapes
-    ------
-    xz : (B, L, 2 D), tokens and their gates
-    returns : (B, L, D)
+    Tokens and gates (B, L, 2 D) to (B, L, D). The backward branch reads the flipped sequence. Both
+    branches are added, and multiplied by SiLU of the gate. The fused backend is one operator.
     """
 
     def __init__(self, width: int, *, state: int, kernel: int, scan: Backend = "auto") -> None:
@@ -62,21 +57,17 @@ class BidirectionalScan(nn.Module):
         self.skip = nn.Parameter(torch.ones(g, width))
 
     def forward(self, xz: Tensor) -> Tensor:
-        if choose_backend(self.scan, xz) != "fused":
-            return self._step_by_step(xz)
-        A = -self.log_decay.exp().mT
-        conv = self.conv_weight, self.conv_bias
-        return fused_bidirectional_scan(
-            xz, *conv, self.select, self.dt_weight, self.dt_bias, A, self.skip
-        )
-
-    def _step_by_step(self, xz: Tensor) -> Tensor:
+        if choose_backend(self.scan, xz) == "fused":
+            A, conv = -self.log_decay.exp().mT, (self.conv_weight, self.conv_bias)
+            return fused_bidirectional_scan(
+                xz, *conv, self.select, self.dt_weight, self.dt_bias, A, self.skip
+            )
         x, z = xz.chunk(2, dim=-1)
         forward, backward = selective_scan(*self.scan_inputs(x), backend=self.scan)
         return (forward + backward.flip(-2)) * F.silu(z)
 
     def scan_inputs(self, x: Tensor) -> ScanInputs:
-        """What both scans are given of the tokens, (B, L, D): this is the selection."""
+        """Select the arguments of both scans from the tokens, (B, L, D)."""
         both = torch.stack([x, x.flip(-2)])  # (2, B, L, D)
         both = F.silu(self._convolve(both))
         selected = _by_direction(both, self.select)
@@ -86,15 +77,15 @@ class BidirectionalScan(nn.Module):
         return ScanInputs(both, dt, A, B, C, skip)
 
     def elementwise_flops(self, tokens: int) -> int:
-        """Operations outside matrix products, for `tokens` tokens of both directions.
+        """Count operations outside matrix products, for `tokens` tokens of both directions.
 
-        Per channel a convolution; per channel and state seven: the exponent, its exp, the decayed
-        state, the drive and their sum, and the read-out by C with its sum.
+        A convolution per channel; per channel and state the exponent, its exp, the decayed state,
+        the drive and their sum, and the read-out by C with its sum.
         """
         return DIRECTIONS * tokens * self.width * (2 * self.kernel + 7 * self.state)
 
     def _convolve(self, x: Tensor) -> Tensor:
-        """Depth-wise causal convolution over tokens, as a sum of shifted copies."""
+        """Convolve tokens, depth-wise and causal, as a sum of shifted copies."""
         length = x.shape[-2]
         padded = F.pad(x, (0, 0, self.kernel - 1, 0))
         taps = self.conv_weight[:, :, None, None].unbind(1)  # each (2, 1, 1, D)
@@ -103,13 +94,7 @@ class BidirectionalScan(nn.Module):
 
 
 class GrainedMambaBlock(nn.Module):
-    """Norm, gated bidirectional scan, residual; then, if asked for, a feed-forward layer.
-
-    Shapes
-    ------
-    tokens : (B, L, D)
-    returns : (B, L, D)
-    """
+    """Norm, gated bidirectional scan, residual; then, with `ffn_ratio`, a feed-forward layer."""
 
     def __init__(
         self,
@@ -117,10 +102,10 @@ class GrainedMambaBlock(nn.Module):
         *,
         state: int,
         kernel: int,
-        expand: int,
-        ffn_ratio: float,
-        layer_scale: float,
-        drop_path: float,
+        expand: int = 2,
+        ffn_ratio: float = 0.0,
+        layer_scale: float = 1.0,
+        drop_path: float = 0.0,
         scan: Backend = "auto",
     ) -> None:
         super().__init__()
@@ -143,42 +128,17 @@ class GrainedMambaBlock(nn.Module):
 
 
 class GrainedMambaEncoder(nn.Module):
-    """A stack of blocks and a final norm. `kernel` sets the grain of its convolutions.
+    """A stack of blocks and a final norm. (B, L, D) to (B, L, D).
 
-    Shapes
-    ------
-    tokens : (B, L, D)
-    returns : (B, L, D)
+    `block` are options of `GrainedMambaBlock`: `kernel` sets the grain of the convolutions.
+    `drop_path` grows evenly to the last block.
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        depth: int,
-        state: int,
-        kernel: int,
-        expand: int = 2,
-        ffn_ratio: float = 0.0,
-        layer_scale: float = 1.0,
-        drop_path: float = 0.0,
-        scan: Backend = "auto",
-    ) -> None:
+    def __init__(self, width: int, *, depth: int, drop_path: float = 0.0, **block: Any) -> None:
         super().__init__()
+        rates = (drop_path * (layer + 1) / depth for layer in range(depth))
         self.blocks = nn.Sequential(
-            *(
-                GrainedMambaBlock(
-                    width,
-                    state=state,
-                    kernel=kernel,
-                    expand=expand,
-                    ffn_ratio=ffn_ratio,
-                    layer_scale=layer_scale,
-                    drop_path=drop_path * (layer + 1) / depth,
-                    scan=scan,
-                )
-                for layer in range(depth)
-            )
+            *(GrainedMambaBlock(width, drop_path=rate, **block) for rate in rates)
         )
         self.norm = nn.LayerNorm(width)
 
@@ -219,7 +179,7 @@ class FeedForward(nn.Module):
 
 
 def _by_direction(x: Tensor, weight: Tensor) -> Tensor:
-    """One matrix product per direction: (2, B, L, D) and (2, D, E) to (2, B, L, E)."""
+    """Multiply each direction by its matrix: (2, B, L, D) and (2, D, E) to (2, B, L, E)."""
     return torch.bmm(x.flatten(1, 2), weight).unflatten(1, x.shape[1:3])
 
 
@@ -229,7 +189,7 @@ def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
 
 
 def initial_dt_bias(shape: tuple[int, ...]) -> Tensor:
-    """The bias under which softplus gives steps spread evenly, in the logarithm, over DT_RANGE."""
+    """Draw biases whose softplus is spread over DT_RANGE, evenly in the logarithm."""
     low, high = (math.log(bound) for bound in DT_RANGE)
     dt = torch.exp(torch.empty(shape).uniform_(low, high))
     return dt + torch.log(-torch.expm1(-dt))

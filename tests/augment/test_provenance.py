@@ -1,9 +1,12 @@
-"""What MotionMix did, looked at from outside."""
+"""Mixed motion: MotionMix, mixup, and the tables of what was mixed."""
 
 import numpy as np
 import pytest
 import torch
+from conftest import make_flowset, quick_config
+from torch.nn import functional as F
 
+from hmrm_lab.config import load_config
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError
@@ -11,7 +14,7 @@ from hmrm_lab.faces.regions import region_masks
 from hmrm_lab.flow.strain import motion_map
 from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.registry import flows
-from hmrm_lab.training.augment.motionmix import MotionMix, template_masks
+from hmrm_lab.training.augment.motionmix import MotionMix, mix_clips, mix_motion, template_masks
 from hmrm_lab.training.augment.provenance import (
     Mixtures,
     distance_table,
@@ -21,11 +24,115 @@ from hmrm_lab.training.augment.provenance import (
     provenance_table,
 )
 from hmrm_lab.training.augment.warps import crop_motion, steadied
+from hmrm_lab.training.losses import MSWCE
+from hmrm_lab.training.trainer import fit
+
+
+def make_mix(n: int = 12, **settings: object) -> MotionMix:
+    torch.manual_seed(0)
+    maps = torch.arange(n).float()[:, None, None, None].expand(n, 3, 28, 28).clone()
+    masks = torch.from_numpy(template_masks(28)).expand(n, 2, 28, 28)
+    return MotionMix(maps, torch.arange(n) % 3, masks, **{"share": 1.0, **settings})
+
+
+def test_the_equation() -> None:
+    own, partner = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
+    mask = torch.rand(3, 4, 4) < 0.5
+    strength = torch.tensor([0.0, 0.3, 1.0])
+    mixed = mix_motion(own, partner, mask, strength)
+    m, lam = mask[:, None].float(), strength[:, None, None, None]
+    torch.testing.assert_close(mixed, (1 - m) * own + m * (lam * partner + (1 - lam) * own))
+    torch.testing.assert_close(mixed[0], own[0])
+    inside = mask[2].expand(2, 4, 4)
+    torch.testing.assert_close(mixed[2][inside], partner[2][inside])
+    torch.testing.assert_close(mixed[2][~inside], own[2][~inside])
+
+
+def test_partners_are_of_the_same_class_and_never_oneself() -> None:
+    mix = make_mix()
+    for _ in range(20):
+        mix(torch.randperm(12))
+    assert len(mix.provenance) > 12
+    assert all(own % 3 == partner % 3 and own != partner for own, partner in mix.provenance)
+
+
+def test_the_picture_comes_from_the_recorded_partner() -> None:
+    mix = make_mix()
+    mixed = mix(torch.tensor([4]))
+    ((own, partner),) = mix.provenance
+    assert own == 4
+    assert mixed[0, 0].unique().tolist() == sorted([4.0, float(partner)])
+
+
+def test_one_region_leaves_the_other_alone() -> None:
+    mix = make_mix(regions=("mouth",))
+    mixed = mix(torch.tensor([5]))
+    eyes = torch.from_numpy(template_masks(28)[0])
+    assert (mixed[0, :, eyes] == 5).all()
+    assert (mixed[0] != 5).any()
+
+
+def test_share_is_the_share_of_mixed_clips() -> None:
+    mix = make_mix(share=0.25)
+    rows = torch.arange(12).repeat(200)
+    changed = (mix(rows) != rows[:, None, None, None]).flatten(1).any(1)
+    assert changed.float().mean() == pytest.approx(0.25, abs=0.03)
+    assert not make_mix(share=0.0).provenance
+
+
+def test_a_class_with_one_clip_keeps_it() -> None:
+    mix = make_mix()
+    mix.labels = torch.tensor([7, *[0] * 11])
+    mix.__post_init__()
+    assert (mix(torch.tensor([0, 0])) == 0).all()
+
+
+def test_clips_and_classes_are_blended_alike() -> None:
+    torch.manual_seed(0)
+    targets = F.one_hot(torch.arange(64) % 3, 3).float()
+    maps = targets[:, :, None, None].expand(64, 3, 4, 4)
+    mixed, classes, partners = mix_clips(maps, targets, 1.0)
+    torch.testing.assert_close(mixed[:, :, 0, 0], classes)
+    torch.testing.assert_close(classes.sum(1), torch.ones(64))
+    assert sorted(partners.tolist()) == list(range(64))
+    both = (targets + targets[partners]) > 0
+    assert (classes[~both] == 0).all()
+    assert 0.2 < classes.max(1).values.min() < classes.max(1).values.max() <= 1
+
+
+def test_the_loss_of_sure_targets_is_that_of_labels() -> None:
+    logits, labels = torch.randn(8, 3, 3), torch.arange(8) % 3
+    sure = F.one_hot(labels, 3).float()
+    weights = torch.tensor([0.5, 1.0, 2.0])
+    loss = MSWCE((1.0, 0.3, 0.3), gamma=2.0, class_weights=weights, label_smoothing=0.1)
+    torch.testing.assert_close(loss(logits, sure), loss(logits, labels))
+    half = 0.5 * (sure + sure.roll(1, 0))
+    plain = MSWCE((1.0, 0.3, 0.3))
+    between = 0.5 * (plain(logits, labels) + plain(logits, labels.roll(1)))
+    torch.testing.assert_close(plain(logits, half), between)
+
+
+def test_mixup_changes_a_training_and_partners_are_told() -> None:
+    clips = make_flowset()
+    off, on = (
+        fit(quick_config("mlp", f"augment.mixup={alpha}"), clips, seed=0) for alpha in (0, 0.4)
+    )
+    assert off.losses != on.losses
+    assert off.partners == ()
+    assert set(on.partners) == set(clips.persons)
+
+
+def test_settings_from_before_keep_their_digest() -> None:
+    """Finished runs are found again: what came later is no part of it until it is used."""
+    assert load_config("smoke", system="ststnet", data="flowmaps").digest() == "32a0814207a915fa"
+    changed = load_config("smoke", overrides=["augment.mixup=0.2"])
+    assert changed.digest() != load_config("smoke").digest()
+
 
 RNG = np.random.default_rng(0)
 
 
-def make_mix(flowset: FlowSet, share: float = 0.5) -> MotionMix:
+def mix_of(flowset: FlowSet, share: float = 0.5) -> MotionMix:
     masks = torch.from_numpy(template_masks(28)).expand(len(flowset), 2, 28, 28)
     maps, labels = torch.from_numpy(flowset.maps), torch.from_numpy(flowset.labels)
     return MotionMix(maps, labels, masks, share=share)
@@ -51,7 +158,7 @@ def test_a_pair_follows_the_equation(strength: float) -> None:
 
 
 def test_every_clip_is_mixed_once_by_the_account(toy_flowset: FlowSet) -> None:
-    mix, state = make_mix(toy_flowset), torch.get_rng_state()
+    mix, state = mix_of(toy_flowset), torch.get_rng_state()
     mixtures = draw_mixtures(mix, seed=0)
     assert mixtures.own.tolist() == list(range(len(toy_flowset)))
     assert (toy_flowset.labels[mixtures.own] == toy_flowset.labels[mixtures.partners]).all()
@@ -63,16 +170,10 @@ def test_every_clip_is_mixed_once_by_the_account(toy_flowset: FlowSet) -> None:
     torch.testing.assert_close(torch.get_rng_state(), state)
 
 
-def test_other_seeds_draw_other_partners(toy_flowset: FlowSet) -> None:
-    mix = make_mix(toy_flowset)
-    first, again, other = (draw_mixtures(mix, seed=seed).partners.tolist() for seed in (0, 0, 1))
-    assert first == again != other
-
-
 def test_a_class_of_one_clip_has_no_mixture(toy_flowset: FlowSet) -> None:
     lone = toy_flowset.take([0, 1, 3, 4, 2])
     assert lone.labels.tolist() == [0, 1, 0, 1, 2]
-    assert draw_mixtures(make_mix(lone), seed=0).own.tolist() == [0, 1, 2, 3]
+    assert draw_mixtures(mix_of(lone), seed=0).own.tolist() == [0, 1, 2, 3]
 
 
 def test_the_account_names_clips_and_persons(toy_flowset: FlowSet) -> None:
@@ -100,13 +201,6 @@ def test_distances_leave_oneself_and_the_parents_out() -> None:
     assert table["own"][4] == 4.5, "the parents do not count"
     assert table["moved"][4] == 0.5
     assert table["moved"][:4].isna().all()
-
-
-def test_strain_has_no_part_in_a_distance() -> None:
-    maps = np.zeros((2, 3, 2, 2), np.float32)
-    maps[1, 2] = 7.0
-    none = Mixtures(np.zeros((0, 3, 2, 2), np.float32), *np.zeros((2, 0), np.int64))
-    assert distance_table(maps, np.array([0, 0]), none, MEGC3.classes)["own"].tolist() == [0, 0]
 
 
 def test_motion_at_crop_resolution_is_what_the_maps_are_averaged_from() -> None:

@@ -1,15 +1,87 @@
-"""The scan with one decay a head: against a number at a time, the selective scan, and in chunks."""
+"""AMMSM's magnifier and its scan."""
 
 import math
 from random import Random
 
+import numpy as np
 import pytest
 import torch
+from conftest import quick_config
 from torch import Tensor
 
+from hmrm_lab.config import FlowConfig
+from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.evaluation.magnification import growth_of, moving_region
+from hmrm_lab.flow.normalise import normalise_maps
+from hmrm_lab.models.ammsm.ammsm import magnified
+from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, UNet, magnification_loss
 from hmrm_lab.models.ammsm.ssd import CHUNK, SSD, ssd, ssd_chunked, ssd_reference
 from hmrm_lab.models.scan import selective_scan
+from hmrm_lab.preparation.motion import MAP_SIDE_PX, clip_motion
+from hmrm_lab.records import PX, FlowSet
+from hmrm_lab.training.trainer import fit
+
+
+def with_gate(flow: torch.Tensor, gate: torch.Tensor, alpha: float) -> Magnified:
+    return Magnified(alpha * gate * flow, gate)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 4.0])
+def test_a_gate_opens_where_motion_is_above_its_price_and_nowhere_else(alpha: float) -> None:
+    flow = torch.tensor([[0.7, 0.9], [1.1, 3.0]]).expand(1, 2, 2, 2) * torch.tensor([1.0, -1.0])
+    gate = torch.full((1, 1, 2, 2), 0.5, requires_grad=True)
+    loss = magnification_loss(flow, with_gate(flow, gate, alpha), alpha, price=1.0)
+    (downhill,) = torch.autograd.grad(-loss, gate)
+    assert downhill[0, 0].gt(0).tolist() == [[False, False], [True, True]]
+    torch.testing.assert_close(downhill, alpha / 4 * (flow.abs().mean(1, keepdim=True) - 1))
+
+
+def test_motion_keeps_its_direction_and_grows_at_most_by_alpha() -> None:
+    torch.manual_seed(0)
+    flow = torch.randn(3, 2, 28, 28)
+    seen = Magnifier(width=4)(flow, 5.0)
+    grown = seen.flow / flow
+    torch.testing.assert_close(grown[:, 0], grown[:, 1], rtol=1e-4, atol=1e-4)
+    assert grown.min() > 0
+    assert grown.max() < 5
+    assert not Magnifier(width=4)(torch.zeros(1, 2, 28, 28), 5.0).flow.any()
+
+
+@pytest.mark.parametrize("side", [4, 28, 56])
+def test_the_u_net_keeps_the_size_and_sees_all_around(side: int) -> None:
+    torch.manual_seed(0)
+    net = UNet(3, 1, width=4).eval()
+    maps = torch.randn(1, 3, side, side, requires_grad=True)
+    answer = net(maps)
+    assert answer.shape == (1, 1, side, side)
+    (seen,) = torch.autograd.grad(answer[0, 0, side // 2, side // 2], maps)
+    reach = seen.abs().sum((0, 1)) > 0
+    assert reach.sum() > min(side, 12) ** 2 / 2
+
+
+def test_after_a_training_moving_regions_are_magnified_more_on_faces_not_seen() -> None:
+    """By the exact flow: a region moves if it has over half of the face's largest motion."""
+    clips = synthetic(subjects=6, clips=36, seed=3)
+    found = np.stack([clip_motion(clip, FlowConfig(name="dis"))[0] for clip in clips])
+    flowset = FlowSet(
+        found,
+        np.array([clip.label for clip in clips]),
+        tuple(clip.key for clip in clips),
+        MEGC3.classes,
+    )
+    seen_before = np.array([clip.key.subject in ("s01", "s02", "s03", "s04") for clip in clips])
+    plan = ("training.epochs=20", "training.batch=12", "training.lr=1e-2")
+    config = quick_config("ammsm_temporal", "model.magnifier_width=8", *plan)
+    model = fit(config, flowset.take(np.flatnonzero(seen_before)), seed=0).model
+    held_out = np.flatnonzero(~seen_before)
+    flow = torch.from_numpy(normalise_maps(found[held_out], "median_rms", PX)[:, :2])
+    moving = np.stack([moving_region(clips[row], MAP_SIDE_PX) for row in held_out])
+    assert 0.02 < moving.mean() < 0.3
+    growth = growth_of(flow.numpy(), magnified(model, flow, 4.0).flow.numpy(), moving)
+    assert growth.ratio >= 1.5, growth
+
 
 CHUNKS = (1, 4, 7, CHUNK)
 
@@ -92,16 +164,6 @@ def test_long_steps_forget_and_never_overflow() -> None:
     y = ssd(*arguments, chunk=4)
     torch.testing.assert_close(y, torch.full_like(y, 200.0))
     assert all(g.isfinite().all() for g in torch.autograd.grad(y.sum(), arguments))
-
-
-def test_the_scan_is_causal_across_chunks() -> None:
-    torch.manual_seed(4)
-    arguments = [a.float() for a in draw(1, 12, 2, 3, 4)]
-    before = ssd(*arguments, chunk=4)
-    arguments[0] = arguments[0].index_add(1, torch.tensor([6]), torch.ones(1, 1, 2, 3))
-    after = ssd(*arguments, chunk=4)
-    assert torch.equal(after[:, :6], before[:, :6])
-    assert (after[:, 6:] - before[:, 6:]).abs().min() > 0
 
 
 def test_the_layer_backwards_is_the_layer_over_turned_tokens() -> None:

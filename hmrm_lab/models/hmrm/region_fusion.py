@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.layers import Dropout, Linear
+from hmrm_lab.models.transformer import Attention
 
 CORE_REGIONS = 4  # top-left, top-right, bottom-left, bottom-right
 SUB_REGIONS = 4  # per core region, in the same order
@@ -14,11 +14,11 @@ MAP_SIDE = 4 * WINDOW
 
 
 def split_regions(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Both granularities of a motion map as 7x7 windows.
+    """Split a motion map into 7x7 windows of both granularities.
 
     A sub-region is a window of the map itself; a core region, twice as wide, is a window of the
-    map at half resolution, so that one encoder can read either. Larger maps give windows with
-    patches of (H / 28)^2 pixels flattened into channels.
+    map at half resolution. Larger maps give windows with patches of (H / 28)^2 pixels flattened
+    into channels.
 
     Shapes
     ------
@@ -35,12 +35,8 @@ def split_regions(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _by_core_region(fine: Tensor) -> Tensor:
-    """16 windows, row by row, as four of each core region.
-
-    The place of a window is two bits for its row and two for its column; the first bit of each
-    says which core region it is in.
-    """
-    bits = fine.unflatten(1, (2, 2, 2, 2))
+    """Order 16 windows, row by row, as four of each core region."""
+    bits = fine.unflatten(1, (2, 2, 2, 2))  # of row and column; the first of each: core region
     return bits.transpose(2, 3).flatten(1, 4)
 
 
@@ -52,31 +48,7 @@ def _windows(planes: Tensor, side: int) -> Tensor:
 
 
 class RegionFusion(nn.Module):
-    """Multi-head self-attention across both granularities, then concatenation.
-
-    Shapes
-    ------
-    coarse : (B, 4, D)
-    fine : (B, 16, D)
-    returns : (B, 20 D)
-    """
-
-    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
-        super().__init__()
-        regions = CORE_REGIONS * (1 + SUB_REGIONS)
-        self.place = nn.Parameter(0.02 * torch.randn(regions, width))
-        self.norm = nn.LayerNorm(width)
-        self.attention = SelfAttention(width, heads=heads, dropout=dropout)
-        self.norm_out = nn.LayerNorm(width)
-
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        vectors = torch.cat([coarse, fine], dim=1) + self.place  # (B, 20, D)
-        fused = self.attention(self.norm(vectors))
-        return self.norm_out(vectors + fused).flatten(1)
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017), dropout on its weights. (B, R, D)."""
+    """Self-attention across granularities, concatenated. (B, 4, D), (B, 16, D) to (B, 20 D)."""
 
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
         super().__init__()
@@ -85,31 +57,23 @@ class SelfAttention(nn.Module):
                 f"a width of {width} cannot be shared out among {heads} heads",
                 mend="set model.width to a multiple of model.heads",
             )
-        self.heads = heads
-        self.dropout = Dropout(dropout)
-        self.project_in = Linear(width, 3 * width)
-        self.project_out = Linear(width, width)
-        nn.init.xavier_uniform_(self.project_in.weight)  # as in torch's own module
-        nn.init.zeros_(self.project_in.bias)
-        nn.init.zeros_(self.project_out.bias)
+        regions = CORE_REGIONS * (1 + SUB_REGIONS)
+        self.place = nn.Parameter(0.02 * torch.randn(regions, width))
+        self.norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads=heads, dropout=dropout, drop_output=False)
+        nn.init.xavier_uniform_(self.attention.project_in.weight)  # as in torch's own module
+        nn.init.zeros_(self.attention.project_in.bias)
+        nn.init.zeros_(self.attention.project_out.bias)
+        self.norm_out = nn.LayerNorm(width)
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        weights, values = self._weigh(vectors)
-        mixed = self.dropout(weights) @ values
-        return self.project_out(mixed.transpose(1, 2).flatten(2))
-
-    def weights(self, vectors: Tensor) -> Tensor:
-        """What each region takes from each, (B, heads, R, R): rows add up to one."""
-        return self._weigh(vectors)[0]
-
-    def _weigh(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        split = self.project_in(vectors).unflatten(-1, (3, self.heads, -1))
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, heads, R, D / heads)
-        return (queries @ keys.mT / queries.shape[-1] ** 0.5).softmax(-1), values
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        vectors = torch.cat([coarse, fine], dim=1) + self.place  # (B, 20, D)
+        fused = self.attention(self.norm(vectors))
+        return self.norm_out(vectors + fused).flatten(1)
 
 
 class RegionConcatenation(nn.Module):
-    """Ablation M3 (4.4.3): the same vectors without interaction."""
+    """Concatenation alone: ablation M3 (4.4.3)."""
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         return torch.cat([coarse, fine], dim=1).flatten(1)
