@@ -26,7 +26,6 @@ from hmrm_lab.cli.shared import (
 OPTIONAL = {
     "mamba_ssm": "model.scan=mamba_ssm on a GPU; nothing else needs it",
     "dlib": "68 landmarks of recorded faces (extra: faces)",
-    "mtcnn": "weights for five points of recorded faces (extra: faces)",
     "jupyterlab": "notebooks (extra: jupyter)",
     "papermill": "headless notebooks (extra: jupyter)",
     "optuna": "searches over settings (extra: sweep)",
@@ -62,7 +61,7 @@ def check(
 ) -> None:
     """Clips found against clips expected, all that is wrong with file and row, and the verdict."""
     from hmrm_lab.datasets.audit import as_dict, audit
-    from hmrm_lab.reporting.data_audit import audit_text, write_audit_page
+    from hmrm_lab.reporting.recording_pages import audit_text, write_audit_page
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_target
 

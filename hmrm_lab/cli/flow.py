@@ -37,11 +37,10 @@ def flow(
     import numpy as np
 
     import hmrm_lab.flow  # noqa: F401  registers the estimators
+    from hmrm_lab.datasets.flow_pairs.stored import check_suffix, write_flow
     from hmrm_lab.datasets.images import read_image
-    from hmrm_lab.flow.files import check_suffix, write_flow
     from hmrm_lab.registry import flows
-    from hmrm_lab.reporting.flow_colour import flow_to_rgb
-    from hmrm_lab.reporting.pictures import png_bytes
+    from hmrm_lab.reporting.drawing import flow_to_rgb, png_bytes
     from hmrm_lab.runtime.store import check_target, write_atomic_bytes
 
     estimator = flows[method]
@@ -86,7 +85,7 @@ def flow_eval(
     as_json: Json = False,
 ) -> None:
     """End-point and angular error, time and size of every flow method on held-out pairs."""
-    from hmrm_lab.flow.evaluate import METHODS, TRIALS, evaluate
+    from hmrm_lab.flow.endpoint_error import METHODS, TRIALS, evaluate
     from hmrm_lab.runtime.progress import ProgressBars
 
     chosen_sets = sets if sets is not None else ([] if folders else list(TRIALS))
@@ -117,10 +116,9 @@ def flow_train(
 
     OUT/loss.html shows the curves while it runs.
     """
-    from hmrm_lab.flow.curriculum import sources_for
+    from hmrm_lab.flow.curriculum import find_preset, sources_for
     from hmrm_lab.flow.pretrain import HISTORY, pretrain
-    from hmrm_lab.flow.schedules import find_preset
-    from hmrm_lab.reporting.loss_page import write_loss_page
+    from hmrm_lab.reporting.report import write_loss_page
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.runtime.tensors import PROCEDURAL, UNKNOWN

@@ -15,9 +15,8 @@ from plotly.offline import get_plotlyjs
 from hmrm_lab.config.sections import ModelConfig
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.cost_figures import CONVENTION
-from hmrm_lab.reporting.pages import figure_box, render_page
-from hmrm_lab.reporting.published import claimed
+from hmrm_lab.reporting.plots.results import CONVENTION
+from hmrm_lab.reporting.report import figure_box, render_page
 from hmrm_lab.reporting.study_figures import (
     forest_figure,
     inputs_figure,
@@ -57,6 +56,7 @@ from hmrm_lab.reporting.study_words import (
     protocol,
     result_words,
 )
+from hmrm_lab.reporting.system_cards import claimed
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, to_csv, unused_words
 from hmrm_lab.runtime.store import RunFolder, to_json, write_atomic
 

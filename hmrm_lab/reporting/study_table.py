@@ -21,7 +21,7 @@ from hmrm_lab.evaluation.significance import bootstrap_interval, holm, paired_te
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import Predictions
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.published import claimed, claims_of
+from hmrm_lab.reporting.system_cards import claimed, claims_of
 from hmrm_lab.reporting.tables import ALL, note
 from hmrm_lab.runtime.store import RunFolder
 

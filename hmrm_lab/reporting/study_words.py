@@ -8,7 +8,6 @@ import pandas as pd
 
 from hmrm_lab.evaluation.epoch_rules import RULES
 from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.reporting.published import claims_of
 from hmrm_lab.reporting.study_table import (
     BESIDE,
     CLAIMS,
@@ -16,6 +15,7 @@ from hmrm_lab.reporting.study_table import (
     StudyResult,
     has_smoke,
 )
+from hmrm_lab.reporting.system_cards import claims_of
 from hmrm_lab.reporting.tables import ALL, COUNTS, clips_words, count_words, unused_words
 from hmrm_lab.runtime.store import RunFolder
 

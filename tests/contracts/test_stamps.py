@@ -10,7 +10,8 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import Clip, ClipKey
-from hmrm_lab.reporting.figures import confusion_figure, metrics_interval_figure
+from hmrm_lab.reporting.plots.results import metrics_interval_figure
+from hmrm_lab.reporting.plots.single_clips import confusion_figure
 from hmrm_lab.reporting.report import render_report
 from hmrm_lab.reporting.study_page import ComparisonResult, render_comparison
 from hmrm_lab.reporting.study_table import HONEST, ranking_over_sets

@@ -21,7 +21,7 @@ from hmrm_lab.evaluation.significance import holm, paired_difference, permutatio
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.registry import Card, Entry, systems
-from hmrm_lab.reporting import published as claims
+from hmrm_lab.reporting import system_cards as claims
 from hmrm_lab.reporting.study_figures import (
     forest_figure,
     parameters_figure,

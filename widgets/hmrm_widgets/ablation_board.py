@@ -10,15 +10,9 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.ablate import (
-    PAPER,
-    Variant,
-    finished_runs,
-    own_variant,
-    plan_ablation,
-    variants_in,
-)
+from hmrm_lab.studies.ablate import PAPER, finished_runs, own_variant, plan_ablation, variants_in
 from hmrm_lab.studies.background import BackgroundRun, RunState
+from hmrm_lab.studies.study import Variant
 from hmrm_widgets.component_switches import ComponentSwitches
 from hmrm_widgets.parts import figure_output, plain, row, table_html
 from hmrm_widgets.polling import PolledViewer

@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.reporting.flow_colour import Image, wheel_picture
-from hmrm_lab.reporting.pictures import image_uri
+from hmrm_lab.reporting.drawing import Image, image_uri, wheel_picture
 from hmrm_lab.reporting.style import (
     BLUE,
     INK,
+    LETTER_PX,
     SERIES_COLOURS,
     SERIES_DASHES,
     SERIES_SYMBOLS,
@@ -24,20 +24,15 @@ from hmrm_lab.reporting.style import (
     plain,
 )
 
-LETTER_PX = 7.6
+Side = Literal["left", "right"]
+
 ROOM = 0.06  # of the range, beyond the outermost end of an interval
-LEGEND_PX = {1: 70, 2: 70, 3: 92}  # above the plot, by entries of the legend; else `TALL_PX`
-TALL_PX = 106
 
 PANEL_ROW_PX = {1: 380, 2: 320, 3: 260, 4: 220}  # with the headings, by columns; else `SMALL_PX`
 SMALL_PX = 176
 HEADING_PX = 38  # two lines above each picture
 PANEL_QUALITY = 80  # of JPEG: a notebook holds many pictures
 WHEEL_PX, BAR_PX = 144, 90
-
-SIGNED = ((0.0, BLUE), (0.5, "#f4f4f4"), (1.0, "#D55E00"))  # below zero, zero, above
-UNSIGNED = ((0.0, "#f4f4f4"), (1.0, "#D55E00"))
-LIGHT, DARK = "#ffffff", "#10202c"  # letters in cells
 
 
 @dataclass(frozen=True)
@@ -97,12 +92,8 @@ class Dots:
         trace = go.Scatter(
             {along: values, across: [places[n] for n in known]},
             mode="markers+text" if self.labels else "markers",
-            marker={
-                "color": self.colour,
-                "symbol": self.symbol,
-                "size": 11,
-                "line": {"width": 2, "color": self.colour},
-            },
+            marker={"color": self.colour, "symbol": self.symbol, "size": 11},
+            marker_line={"width": 2, "color": self.colour},
             name=self.name,
             hovertext=[self._told(n) for n in known],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -119,10 +110,6 @@ class Dots:
             }
         return trace
 
-    def ends(self) -> list[float]:
-        """Every finite estimate and end."""
-        return [end for end in (*self.values, *self.low, *self.high) if math.isfinite(end)]
-
     def _told(self, n: int) -> str:
         words = [self.words[n]] if self.words else []
         value = f"{self.name}: {self.values[n]:{self.digits}}"
@@ -136,7 +123,7 @@ def interval_plot(
     series: Sequence[Dots],
     title: str,
     *,
-    x: Mapping[str, Any],
+    x: str | Mapping[str, Any],
     reference: float | None = None,
     caption: str = "",
     row_px: int = 30,
@@ -152,8 +139,8 @@ def interval_plot(
     series
         Every series has an entry in the legend; one without a value is left out.
     x
-        Properties of the axis of values, `title` at least; its `range` is by default that of all
-        intervals and of the reference.
+        Title or properties of the axis of values; its `range` is by default that of all intervals
+        and of the reference.
     reference
         A value that all are compared with: a broken vertical line.
     top_row
@@ -165,9 +152,11 @@ def interval_plot(
     figure = go.Figure([dots.drawn() for dots in shown])
     if reference is not None:
         add_reference(figure, x=reference, dash="dash")
-    ends = [end for dots in shown for end in dots.ends()]
-    ends += [] if reference is None else [reference]
-    axis = {"range": _with_room(ends)} | dict(x)
+    ends = [end for dots in shown for end in (*dots.values, *dots.low, *dots.high)]
+    ends = [end for end in (*ends, reference) if end is not None and math.isfinite(end)]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    room = ROOM * ((high - low) or 1.0)
+    axis = {"title": x} if isinstance(x, str) else dict(x)
     return finish(
         figure,
         title,
@@ -175,12 +164,10 @@ def interval_plot(
         height=row_px * len(rows) + 24,
         left=24 + int(LETTER_PX * max(_width(row) for row in rows)),
         right=right,
-        top=LEGEND_PX.get(len(shown), TALL_PX),
         least_width=430,
         most_width=900,
-        showlegend=True,
-        xaxis=axis,
-        yaxis={
+        x={"range": [low - room, high + room]} | axis,
+        y={
             "tickvals": list(range(len(rows))),
             "ticktext": list(rows),
             "range": [len(rows) - 0.4, top_row],
@@ -200,7 +187,7 @@ def add_reference(
     colour: str = INK,
     width: float = 1.5,
     at: float = 1.0,
-    side: Literal["left", "right"] = "left",
+    side: Side = "left",
     below: bool = False,
     **cell: int,
 ) -> None:
@@ -269,108 +256,6 @@ def add_line(
     }
     heights = np.asarray(y).round(digits).tolist()
     figure.add_scatter(**usual | {"x": across, "y": heights, "name": plain(name)} | look)
-
-
-def write_cells(
-    figure: go.Figure, words: Sequence[Sequence[str]], shares: NDArray[np.float64], dark: float
-) -> None:
-    """Write words into the cells of a heatmap of categories; letters are light on dark cells.
-
-    A cell whose share is NaN has none of the colours: its letters have those of the axes.
-
-    Shapes
-    ------
-    words, shares : (rows, columns); a share is the place on the scale of colours, 0 to 1
-    dark : the share from which a colour counts as dark
-    """
-    for (row, column), share in np.ndenumerate(shares):
-        empty = math.isnan(share)
-        figure.add_annotation(
-            x=column,
-            y=row,
-            text=words[row][column],
-            showarrow=False,
-            font={"color": INK if empty else LIGHT if share >= dark else DARK, "size": 13},
-            name="empty" if empty else "cell",
-        )
-
-
-def matrix_panels(
-    matrices: Mapping[str, NDArray[Any]],
-    title: str,
-    *,
-    labels: Sequence[str] = (),
-    x_title: str,
-    y_title: str,
-    unit: str,
-    hover: str,
-    columns: int = 3,
-    scale: Any = None,
-    caption: str = "",
-) -> go.Figure:
-    """Draw square matrices side by side on one scale of colours; row 0 is on top.
-
-    Parameters
-    ----------
-    matrices
-        By heading.
-    labels
-        Of the rows and columns (default: their numbers).
-    unit
-        Title of the colour bar.
-    hover
-        Template of what the pointer reads, of `%{x}`, `%{y}` and `%{z}`.
-    scale
-        Colours; by default blue, white and red about zero, or white to red if nothing is negative.
-    """
-    top = max(float(np.abs(matrix).max()) for matrix in matrices.values()) or 1.0
-    signed = any((matrix < 0).any() for matrix in matrices.values())
-    columns = min(columns, len(matrices))
-    rows = -(-len(matrices) // columns)
-    row_px = {1: 420, 2: 360}.get(columns, 270)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        horizontal_spacing=0.14 / columns if not labels else 0.12,
-        vertical_spacing=110 / (rows * row_px) if rows > 1 else 0.0,
-        subplot_titles=[plain(name) for name in matrices],
-    )
-    for number, matrix in enumerate(matrices.values()):
-        row, column = divmod(number, columns)
-        figure.add_heatmap(
-            z=matrix.round(4),
-            x=list(labels) or None,
-            y=list(labels) or None,
-            zmin=-top if signed else 0,
-            zmax=top,
-            colorscale=scale or [list(stop) for stop in (SIGNED if signed else UNSIGNED)],
-            showscale=number == 0,
-            colorbar={"title": {"text": unit}, "thickness": 14},
-            xgap=1,
-            ygap=1,
-            hovertemplate=f"{hover}<extra></extra>",
-            row=row + 1,
-            col=column + 1,
-        )
-        anchor = "x" if number == 0 else f"x{number + 1}"
-        figure.update_yaxes(scaleanchor=anchor, row=row + 1, col=column + 1)
-    small = {"size": 9} if labels else {}
-    figure.update_xaxes(title=x_title, ticks="", showgrid=False, constrain="domain", tickfont=small)
-    figure.update_yaxes(
-        autorange="reversed", ticks="", showgrid=False, constrain="domain", tickfont=small
-    )
-    figure.update_yaxes(title=y_title, col=1)
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=row_px * rows,
-        least_width=(340 if labels else 230) * columns + 20,
-        most_width=(450 if labels else 310) * columns + 100,
-        top=84,
-        right=70,
-        bottom=84 if labels else 52,
-    )
 
 
 @dataclass(frozen=True)
@@ -462,7 +347,7 @@ def image_panels(
         caption=caption,
         height=row_px * rows,
         least_width=190 * columns,
-        most_width=245 * columns,
+        most_width=max(245, row_px - 40) * columns,
         left=8,
         right=BAR_PX if isinstance(legend, Bar) else 16,
         top=84,
@@ -502,12 +387,6 @@ def _cells(headings: Sequence[str], columns: int) -> list[str]:
     for row in range(-(-len(headings) // columns)):
         cells.insert((row + 1) * columns + row, "")
     return cells
-
-
-def _with_room(ends: Sequence[float]) -> list[float]:
-    low, high = min(ends, default=0.0), max(ends, default=1.0)
-    room = ROOM * ((high - low) or 1.0)
-    return [low - room, high + room]
 
 
 def _width(markup: str) -> int:
