@@ -13,11 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hmrm_lab.faces.affine import fit_similarity
 from hmrm_lab.faces.face import five_points
-from hmrm_lab.faces.regions import core_regions, part_masks
-from hmrm_lab.faces.template import mean_face
-from hmrm_lab.flow.strain import optical_strain
+from hmrm_lab.faces.landmarks import core_regions, fit_similarity, mean_face, part_masks
+from hmrm_lab.flow.motion_maps import optical_strain
 from hmrm_lab.records import RELATIVE, Floats
 from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.flow.motion import MotionFromFrames, learnt_network
-from hmrm_lab.flow.normalise import normalise_live
+from hmrm_lab.flow.motion_maps import MotionFromFrames, learnt_network, normalise_live
 from hmrm_lab.preparation import require_frames
 from hmrm_lab.records import FlowSet
 from hmrm_lab.training.augment.motionmix import MapSource

@@ -15,7 +15,7 @@ import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import TrainingConfig
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.flow.normalise import select_channels
+from hmrm_lab.flow.motion_maps import select_channels
 from hmrm_lab.models.layers import in_bfloat16
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems

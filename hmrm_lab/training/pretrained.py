@@ -13,9 +13,9 @@ from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.config.sections import DataConfig
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.flow.gru_attention.weights import SHIPPED
+from hmrm_lab.flow.gru_attention import SHIPPED
 from hmrm_lab.preparation.cache import digest_of
-from hmrm_lab.preparation.motion import FORMAT, flow_identity
+from hmrm_lab.preparation.clip_motion import FORMAT, flow_identity
 from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.registry import datasets, systems
 from hmrm_lab.runtime.store import cache_folder

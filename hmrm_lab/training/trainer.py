@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hmrm_lab.config import ExperimentConfig, refuse_bent
 from hmrm_lab.config.sections import EvaluationConfig
 from hmrm_lab.errors import ConfigError, DivergedError, InputError
-from hmrm_lab.flow.normalise import select_channels
+from hmrm_lab.flow.motion_maps import select_channels
 from hmrm_lab.models.layers import Estimator, evaluation_mode
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import PX, Floats, FlowSet

@@ -10,8 +10,8 @@ from hmrm_lab.config import load_config
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.faces.regions import region_masks
-from hmrm_lab.flow.strain import motion_map
+from hmrm_lab.faces.landmarks import region_masks
+from hmrm_lab.flow.motion_maps import motion_map
 from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.registry import flows
 from hmrm_lab.training.augment.motionmix import MotionMix, mix_clips, mix_motion, template_masks

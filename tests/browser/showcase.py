@@ -13,7 +13,7 @@ from browser.made_sweep import DEPTHS_AND_WIDTHS, swept
 from reporting.made_runs import make_run, two_sets
 
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.preparation.disturbed import rising_clips
+from hmrm_lab.preparation.network_inputs import rising_clips
 from hmrm_lab.preparation import compute_flowset
 
 out = Path(mkdtemp())

@@ -14,12 +14,12 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.magnification import growth_of, moving_region
-from hmrm_lab.flow.normalise import normalise_maps
+from hmrm_lab.flow.motion_maps import normalise_maps
 from hmrm_lab.models.ammsm.ammsm import magnified
 from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, UNet, magnification_loss
 from hmrm_lab.models.ammsm.ssd import CHUNK, SSD, ssd, ssd_chunked, ssd_reference
 from hmrm_lab.models.scan import selective_scan
-from hmrm_lab.preparation.motion import MAP_SIDE_PX, clip_motion
+from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX, clip_motion
 from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.training.trainer import fit
 

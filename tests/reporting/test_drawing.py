@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 from reporting.shown import uniform
 
-from hmrm_lab.faces.affine import Affine
-from hmrm_lab.faces.regions import core_regions
-from hmrm_lab.faces.template import mean_face
+from hmrm_lab.faces.landmarks import Affine, core_regions, mean_face
 from hmrm_lab.reporting.drawing import (
     core_outlines,
     difference_picture,

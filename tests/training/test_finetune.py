@@ -10,9 +10,9 @@ from conftest import make_framed_flowset, tuned_config
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.gru_attention import GRUFlow
-from hmrm_lab.flow.gru_attention.weights import save_weights
-from hmrm_lab.flow.motion import learnt_network
+from hmrm_lab.flow.gru_attention import save_weights
+from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow
+from hmrm_lab.flow.motion_maps import learnt_network
 from hmrm_lab.records import FlowSet
 from hmrm_lab.training.finetune import FineTuned, map_source, parameter_groups
 from hmrm_lab.training.learner import build_learner

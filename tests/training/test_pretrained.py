@@ -9,8 +9,8 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import ExperimentConfig, load_config, override
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
-from hmrm_lab.preparation.motion import _estimator
+from hmrm_lab.flow.gru_attention import load_weights, save_weights
+from hmrm_lab.preparation.clip_motion import _estimator
 from hmrm_lab.records import PX, RELATIVE
 from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment

@@ -7,7 +7,7 @@ import ipywidgets as w
 import numpy as np
 
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.drawing import (
     Image,

@@ -8,8 +8,7 @@ import ipywidgets as w
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.preparation.disturbed import disturbed, remembering
-from hmrm_lab.preparation.network_inputs import INPUTS, kept_of, look_at
+from hmrm_lab.preparation.network_inputs import INPUTS, disturbed, kept_of, look_at, remembering
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.drawing import jpeg_bytes

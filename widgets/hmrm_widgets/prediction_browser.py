@@ -10,7 +10,7 @@ import pandas as pd
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
-from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.records import (
     Clip,
     ClipKey,

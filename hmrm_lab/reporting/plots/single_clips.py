@@ -11,7 +11,7 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.records import ClipKey, Floats, FlowSet, Ints, Predictions
 from hmrm_lab.reporting.drawing import enlarged_flow, flow_picture
 from hmrm_lab.reporting.plots.kit import image_panels

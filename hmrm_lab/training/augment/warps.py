@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from hmrm_lab.faces.regions import region_masks
+from hmrm_lab.faces.landmarks import region_masks
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.normalise import without_median
-from hmrm_lab.flow.strain import optical_strain
+from hmrm_lab.flow.motion_maps import optical_strain, without_median
 from hmrm_lab.records import Clip, Floats, LandmarkedFrames
 from hmrm_lab.training.augment.motionmix import template_masks
 
