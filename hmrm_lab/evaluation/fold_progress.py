@@ -8,15 +8,20 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from hmrm_lab.runtime.processes import is_alive
+from hmrm_lab.runtime.progress import Watcher, describe_speed
 from hmrm_lab.runtime.store import RunFolder, parse_json, refuse_full_disk
 from hmrm_lab.training.checkpoint import EVERY_SECONDS, Checkpoint
 
 WRITE_SECONDS = 0.5
+WATCH_SECONDS = 1.0
 SILENCE_SECONDS = 600.0  # a silent process on another machine counts as dead after this
 
 
@@ -118,6 +123,27 @@ def read_status(run: RunFolder) -> RunStatus:
             in_work.append(status)
     expected = run.data()["folds"] * len(run.config().evaluation.seeds)
     return RunStatus(len(finished), len(run.failures()), expected, tuple(in_work))
+
+
+@contextmanager
+def watching(run: RunFolder, watch: Watcher, stage: str) -> Iterator[None]:
+    """Report the folds' progress once a second until the work inside ends, however it ends."""
+    ended = Event()
+
+    def report() -> None:
+        while not ended.wait(WATCH_SECONDS):
+            status = read_status(run)
+            watch(stage, status.folds, status.expected, describe_speed(status))
+        status = read_status(run)
+        watch(stage, status.done, status.expected)
+
+    thread = Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

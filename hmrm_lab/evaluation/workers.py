@@ -5,16 +5,21 @@ An executor takes the work and the folds, and yields outcomes as they come, in a
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from typing import Protocol
 
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
+from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.evaluation.fold import CRASHED, Failure, Outcome, Outcomes, Unit, Work, attempt
 from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, release_memory, settle_worker
+
+EXECUTORS = ("processes", "dask")
 
 
 class Executor(Protocol):
@@ -62,6 +67,34 @@ def processes(jobs: int, devices: Sequence[str] = ("cpu",)) -> Executor:
     if count == 1:
         return InProcess(devices[0])
     return Processes(tuple(devices[number % len(devices)] for number in range(count)))
+
+
+@contextmanager
+def open_executor(
+    name: str, *, jobs: int, devices: tuple[str, ...], scheduler: str | None = None
+) -> Iterator[Executor]:
+    """The executor of that name, for as long as the command needs it."""
+    if name not in EXECUTORS:
+        raise unknown_name("executor", name, EXECUTORS)
+    if name == "processes":
+        if scheduler:
+            raise ConfigError("--scheduler is for Dask", mend="add --executor dask")
+        yield processes(jobs, devices)
+        return
+    if find_spec("distributed") is None:
+        raise ConfigError(
+            "--executor dask needs a package that is not here",
+            mend="pip install 'hmrm-lab[cluster]'",
+        )
+    if len(devices) > 1:
+        raise ConfigError(
+            "--executor dask takes one device, the same for every worker",
+            mend="start one worker per GPU, and give --devices cuda",
+        )
+    from hmrm_lab.evaluation.dask import open_dask
+
+    with open_dask(scheduler, jobs=jobs, device=devices[0]) as executor:
+        yield executor
 
 
 class _Lane:

@@ -1,4 +1,4 @@
-"""How much more AMMSM's magnifier enlarges what moves than the rest, on drawn faces not seen.
+"""Growth of moving parts against the rest under AMMSM's magnifier, on unseen drawn faces.
 
 `python -m hmrm_lab.studies.growth` trains the temporal stream by its default recipe on three
 quarters of the faces of the data set `synthetic`, with flow by DIS, and asks it for the others.

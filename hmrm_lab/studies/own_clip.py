@@ -1,4 +1,4 @@
-"""A recording of one's own before any system sees it: marked, face found, cut out, apex spotted."""
+"""A new recording before any system sees it: marked, face found, cut out, apex spotted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ QUALITY = 98  # per cent; lower ones leave noise where nothing moves
 
 @dataclass(frozen=True, eq=False)
 class OwnClip:
-    """What is known of a recording.
+    """A recording with its faces, its crop and its apex.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def recording_clip(
     offset: int | None = None,
     follow_links: bool = False,
 ) -> Clip:
-    """A recording as a clip of nobody known; its class is not known either.
+    """Read a recording as a clip whose subject and class are unknown.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def recording_clip(
 def chosen_recording(
     path: str, folder: Path, seed: int, *, onset: int, apex: int, offset: int
 ) -> tuple[Path, Clip]:
-    """The recording that a notebook's parameters name, and where it lies.
+    """Find the recording that a notebook's parameters name; return its path and clip.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def find_own_clip(
 
 
 def remembering(provider: FaceProvider) -> Callable[[NDArray[np.uint8]], Face | None]:
-    """A provider that looks at the same frame once only."""
+    """Cache the faces that a provider finds, by the content of the frame."""
     known: dict[bytes, Face | None] = {}
 
     def find(frame: NDArray[np.uint8]) -> Face | None:

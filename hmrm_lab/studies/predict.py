@@ -1,4 +1,4 @@
-"""One recording of one's own through a run's system: face, apex, flow, probabilities, regions."""
+"""A new recording through a run's system: face, apex, flow, probabilities, regions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -212,22 +212,18 @@ def _faces(config: ExperimentConfig, provider: str | None, face: int) -> FacesCo
 def _caveats(
     config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str, classes: Sequence[str]
 ) -> list[str]:
-    """What else has to be said of this prediction."""
-    said = []
-    if config.data.name == "synthetic":
-        said.append(
-            "The system has learnt from drawn faces only: the prediction says nothing about people."
-        )
-    said.append(
-        "The system has seen every subject of the run: on a clip of one of them it is not tested."
-    )
-    known = ", ".join(classes)
-    said.append(f"It knows {known} and no neutral face: it names one of them in any case.")
-    note = getattr(clip.frames, "note", "")
-    said += [note] if note else []
-    if apex_is == "guessed":
-        said.append("Nothing seems to move between onset and offset; the apex is a guess.")
+    """Further limits of this prediction, in sentences."""
+    drawn = "The system has learnt from drawn faces only: the prediction says nothing about people."
     metrics = run.metrics()
-    if metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]:
-        said.append(f"Of the run: {stamp(metrics)}.")
-    return said
+    stamped = metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]
+    sentences = [
+        drawn if config.data.name == "synthetic" else "",
+        "The system has seen every subject of the run: on a clip of one of them it is not tested.",
+        f"It knows {', '.join(classes)} and no neutral face: it names one of them in any case.",
+        getattr(clip.frames, "note", ""),
+        "Nothing seems to move between onset and offset; the apex is a guess."
+        if apex_is == "guessed"
+        else "",
+        f"Of the run: {stamp(metrics)}." if stamped else "",
+    ]
+    return [sentence for sentence in sentences if sentence]

@@ -21,7 +21,7 @@ from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.processes import settle_process, workers
-from hmrm_lab.studies.sweep import GROUPS, Sweep, refuse_peeking
+from hmrm_lab.studies.trials import GROUPS, Sweep, refuse_peeking
 from hmrm_lab.training.learner import build_learner
 from hmrm_lab.training.model_file import load_model, save_model
 from hmrm_lab.training.trainer import fit

@@ -26,7 +26,7 @@ from hmrm_lab.reporting.report import write_report
 from hmrm_lab.reporting.style import CLASS_COLOURS, CLASS_SYMBOLS
 from hmrm_lab.reporting.svg import confusion_cells, probability_svg
 from hmrm_lab.reporting.tables import hard_answers_table, scores_table
-from hmrm_lab.studies.audit_files import read_units
+from hmrm_lab.studies.audit import read_units
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.losses import MSWCE, balance_classes, forward_tasks
 from hmrm_lab.training.model_file import load_model, save_model

@@ -8,19 +8,11 @@ import ipywidgets as w
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.reporting.ablation_figures import forest_figure
-from hmrm_lab.reporting.ablation_table import ablation_caption, ablation_table, ablation_words
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.ablate import (
-    PAPER,
-    Variant,
-    finished_runs,
-    own_variant,
-    plan_ablation,
-    variants_in,
-)
-from hmrm_lab.studies.background import BackgroundRun, RunState
+from hmrm_lab.studies.ablate import PAPER, finished_runs, own_variant, plan_ablation, variants_in
+from hmrm_lab.studies.jobs import Job, JobState
+from hmrm_lab.studies.study import Variant
 from hmrm_widgets.component_switches import ComponentSwitches
 from hmrm_widgets.parts import figure_output, plain, row, table_html
 from hmrm_widgets.polling import PolledViewer
@@ -29,7 +21,7 @@ from hmrm_widgets.run_rows import RunRows
 
 class Views(NamedTuple):
     choice: str
-    states: dict[str, RunState]
+    states: dict[str, JobState]
     words: dict[str, str]
     table: str
     figure: tuple[dict[str, Any], ...]
@@ -155,14 +147,14 @@ class AblationBoard(PolledViewer):
         self.redraw()
 
     def _start(self, name: str) -> None:
-        config = self._plan.configs[name]
-        BackgroundRun.start(config, root=self._root, out=self._out, jobs=self._jobs)
+        self._run(name).start(root=self._root, jobs=self._jobs)
         self._poll.begin()
 
-    def _run(self, name: str) -> BackgroundRun:
-        return BackgroundRun.of(self._plan.configs[name], self._out)
+    def _run(self, name: str) -> Job:
+        config = self._plan.configs[name]
+        return Job.of(RunFolder.of(config, self._out), config)
 
-    def _states(self) -> dict[str, RunState]:
+    def _states(self) -> dict[str, JobState]:
         return {name: self._run(name).state() for name in self._plan.configs}
 
     def _table_and_figure(self) -> tuple[str, tuple[dict[str, Any], ...]]:
@@ -174,13 +166,8 @@ class AblationBoard(PolledViewer):
         return self._results
 
     def _compute(self, runs: dict[str, RunFolder]) -> tuple[str, tuple[dict[str, Any], ...]]:
-        plan = self._plan
-        table = ablation_table(
-            plan.words, runs, full=plan.full, part=self._part, left_out=plan.left_out
-        )
-        caption = ablation_caption(runs, full=plan.full, part=self._part)
-        figure = forest_figure(table, full=plan.full, caption=caption)
-        return table_html(ablation_words(table)), (figure_output(figure),)
+        result = self._plan.result(runs, part=self._part)
+        return table_html(result.words), (figure_output(result.figure()),)
 
 
 def _age(run: RunFolder) -> tuple[str, int]:
