@@ -116,11 +116,17 @@ def run(
 @app.command()
 def check(names: Names = None) -> None:
     """Execute notebooks as they stand, and compare the marked outputs with the stored ones."""
-    from hmrm_lab.studies.notebooks.comparison import compare
+    from hmrm_lab.studies.notebooks.comparison import check_each
+    from hmrm_lab.studies.notebooks.execution import require_extra
     from hmrm_lab.studies.notebooks.finding import find_notebooks
 
-    if not compare(find_notebooks(names or [])):
-        raise HmrmError("a cell failed, or printed something else than what is stored")
+    require_extra()
+    differing = []
+    for notebook, problems in check_each(find_notebooks(names or [])):
+        typer.echo("\n".join([f"{'FAILED' if problems else 'ok':<8}{notebook.name}", *problems]))
+        differing += [notebook.name] if problems else []
+    if differing:
+        raise HmrmError(f"not as stored: {', '.join(differing)}")
 
 
 def _split(pair: str) -> tuple[str, str]:

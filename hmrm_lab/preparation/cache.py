@@ -43,7 +43,7 @@ def read_arrays(file: Path, *names: str) -> Arrays | None:
     What is damaged is thus made anew.
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:  # noqa: TID251
             found = {name: arrays[name] for name in names or arrays.files}
     except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile):
         return None
