@@ -10,8 +10,8 @@ Role = Literal["combobox", "slider", "button", "checkbox", "listbox", "applicati
 class Step:
     """One action on one control, and what the widget shows then.
 
-        `key` is pressed on the control; without, `option` is chosen, or it is clicked (in the middle
-    or a corner). `says` is part of the text afterwards; `draws` tells that a picture changes.
+    `key` is pressed on the control; without, `option` is chosen, or it is clicked (in the middle
+    or a corner). `says` is part of the text then; `draws` tells that a picture changes.
     """
 
     role: Role

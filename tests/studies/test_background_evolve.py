@@ -40,6 +40,7 @@ def bred(evolution: Evolution, generations: int) -> object:
     return study
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     config = quick_config("ammsm_temporal", *SMALL)
     evolution = Evolution.of(config, load_flowset(config), tmp_path, seed=3, **SIZE)
@@ -47,7 +48,7 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert background.state().phase == "absent"
     background.start()
     assert background.state().going
-    state = background.wait(120)
+    state = background.wait(600)
     assert (state.phase, state.done, state.expected) == ("complete", 6, 6), state.problem
     found = background.look().found
     assert len(found.table) == 6

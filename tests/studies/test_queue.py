@@ -14,7 +14,7 @@ from hmrm_lab.studies import queue
 from hmrm_lab.studies.locks import guard
 from hmrm_lab.studies.queue import Place
 
-WAITS = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+WAITS = [sys.executable, "-S", "-c", "import time; time.sleep(3600)"]
 Launch = Callable[[Place], "subprocess.Popen[bytes]"]
 
 
@@ -111,12 +111,14 @@ def test_it_imports_what_this_process_imports(
 def test_the_guard_lets_one_in_at_a_time(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from hmrm_lab.studies.locks import guard\n"
+        "print('asks', flush=True)\n"
         "with guard(Path(sys.argv[1])): print(time.time())"
     )
     with guard(tmp_path):
         command = [sys.executable, "-c", program, str(tmp_path)]
         other = subprocess.Popen(command, stdout=subprocess.PIPE, env=queue._environment())
-        time.sleep(1.5)
+        assert other.stdout.readline() == b"asks\n"
+        time.sleep(0.2)
         opened = time.time()
-    said, _ = other.communicate(timeout=20)
+    said, _ = other.communicate(timeout=600)
     assert float(said) >= opened
