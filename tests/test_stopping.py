@@ -18,7 +18,10 @@ LONG_S = 600  # it is a matter of seconds; so that a fault ends the test
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "signal_number",
+    [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.full)],
+)
 def test_a_stopped_command_ends_before_its_work_and_leaves_no_process(
     tmp_path: Path, signal_number: signal.Signals
 ) -> None:
@@ -117,6 +120,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.full
 def test_a_full_disk_keeps_what_is_there_and_the_same_command_goes_on(
     tmp_path: Path, small_disk: Path
 ) -> None:

@@ -6,7 +6,7 @@ pytest.importorskip("playwright", reason="no playwright; pip install 'hmrm-lab[b
 pytest.importorskip("voila", reason="the extra 'jupyter' is not installed")
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nbformat.v4 as new
@@ -120,7 +120,7 @@ def test_every_widget_in_jupyterlab(
         with subtests.test(name):
             widget = page.widget(name)
             if not dark:
-                use(widget, name)
+                use(widget, SHOWCASES[name].steps)
             keep_screenshot(widget.root, f"{name}-lab{'-dark' * dark}")
             look_over(widget)
 
@@ -137,7 +137,7 @@ def test_every_widget_in_voila(
     for name in SHOWCASES:
         with subtests.test(name):
             widget = watched.widget(name)
-            use(widget, name, flows=1 if size == NARROW else None)
+            use(widget, SHOWCASES[name].steps[: 2 if size == NARROW else None])
             keep_screenshot(widget.root, f"{name}-voila-{theme}")
             look_over(widget)
             assert widget.too_wide() == []
@@ -147,16 +147,15 @@ def test_every_widget_in_voila(
     assert watched.errors == []
 
 
-def use(widget: Shown, name: str, flows: int | None = None) -> None:
-    """Take the steps of the first flows of a widget, or of all; each shows what it should."""
-    for flow in list(SHOWCASES[name].flows.values())[:flows]:
-        for step in flow:
-            before = widget.pictures()
-            take(widget, step)
-            expect(widget.root).to_contain_text(step.says)
-            if step.draws:
-                widget.wait_for_other_pictures(before)
-        expect(widget.root.get_by_role("alert")).to_have_count(0)
+def use(widget: Shown, steps: Iterable[Step]) -> None:
+    """Take steps; after each the widget shows what it should."""
+    for step in steps:
+        before = widget.pictures()
+        take(widget, step)
+        expect(widget.root).to_contain_text(step.says)
+        if step.draws:
+            widget.wait_for_other_pictures(before)
+    expect(widget.root.get_by_role("alert")).to_have_count(0)
 
 
 def take(widget: Shown, step: Step) -> None:
