@@ -57,9 +57,9 @@ def same_state(first: Answer, second: Answer) -> bool:
 def test_the_card_tells_networks_from_estimators() -> None:
     for name in systems:
         if name in ESTIMATORS:
-            assert isinstance(build_estimator(quick_config(name)), Estimator)
+            assert isinstance(build_estimator(quick_config(name), 3), Estimator)
         else:
-            assert isinstance(build_model(quick_config(name), 28), torch.nn.Module)
+            assert isinstance(build_model(quick_config(name), 28, 3), torch.nn.Module)
 
 
 @each
@@ -94,7 +94,7 @@ def test_answers_sum_to_one_and_come_back_from_seed_and_disk_and_clip_by_clip(
 
 
 def test_a_model_of_other_shapes_is_refused() -> None:
-    estimator = build_estimator(quick_config("svm"))
+    estimator = build_estimator(quick_config("svm"), 3)
     with pytest.raises(RuntimeError, match="are not"):
         estimator.load_state_dict({})
     flowset = make_clip_flowset()
