@@ -25,6 +25,16 @@ torch.set_num_threads(1)
 HERE = Path(__file__).parent
 BESIDE = HERE.parents[1] / "shared" / "data"
 
+SLOW = ("studies/", "training/", "test_cli", "test_benchmarks.py", "test_preparation.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that train, prepare data or run commands are not among the quick ones."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            if str(item.path.relative_to(HERE)).startswith(SLOW):
+                item.add_marker("slow")
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

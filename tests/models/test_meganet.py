@@ -86,7 +86,7 @@ def test_the_ablation_takes_the_attention_and_nothing_else() -> None:
     assert set(without) < set(whole)
 
 
-@pytest.mark.parametrize("side", [32, 33, 50, 224])
+@pytest.mark.parametrize("side", [33, pytest.param(224, marks=pytest.mark.full)])
 def test_maps_may_be_enlarged_to_any_side(side: int) -> None:
     with torch.device("meta"):
         model = systems["meganet"].build(3, 28, 3, side=side, width=0.125).eval()

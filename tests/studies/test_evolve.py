@@ -171,10 +171,15 @@ def test_cut_off_it_finds_what_it_would_have_found(
 @pytest.mark.parametrize(
     "cuts",
     [
-        *([8], [12], [20]),  # in a trial, and between two of them, drawn blindly
-        *([33], [47]),  # in a later child, and in a grandchild
-        *([22], [42], [62]),  # in the first of a generation, which has chosen its parents
         [8, 3, 6, 17, 1, 12],  # again and again
+        *(
+            pytest.param(cuts, marks=pytest.mark.full)
+            for cuts in (
+                *([8], [12], [20]),  # in a trial, and between two of them, drawn blindly
+                *([33], [47]),  # in a later child, and in a grandchild
+                *([22], [42], [62]),  # in the first of a generation, which has chosen its parents
+            )
+        ),
     ],
 )
 def test_cut_off_while_it_proposes_it_finds_what_it_would_have_found(

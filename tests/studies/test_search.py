@@ -159,7 +159,9 @@ def test_cut_off_it_proposes_what_it_would_have_proposed(
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
-@pytest.mark.parametrize("cut_at", [3, 9, 16, 19, 25])
+@pytest.mark.parametrize(
+    "cut_at", [9, *(pytest.param(cut, marks=pytest.mark.full) for cut in (3, 16, 19, 25))]
+)
 def test_cut_off_while_it_proposes(
     sampler: str,
     cut_at: int,
@@ -189,7 +191,9 @@ def test_cut_off_while_it_proposes(
     assert resumed.equals(search(elsewhere, flowset, scope, **how))
 
 
-@pytest.mark.parametrize("answered", [1, 2, 5, 7])
+@pytest.mark.parametrize(
+    "answered", [2, *(pytest.param(count, marks=pytest.mark.full) for count in (1, 5, 7))]
+)
 def test_cut_off_amid_those_that_are_trained_at_a_time(
     answered: int, sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
