@@ -25,15 +25,17 @@ torch.set_num_threads(1)
 HERE = Path(__file__).parent
 BESIDE = HERE.parents[1] / "shared" / "data"
 
-SLOW = ("studies/", "training/", "test_cli", "test_benchmarks.py", "test_preparation.py")
+SLOW = tuple(
+    str(HERE / name) for name in ("studies", "training", "test_cli", "test_benchmarks", "test_prep")
+)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that train, prepare data or run commands are not among the quick ones."""
     for item in items:
-        if item.path.is_relative_to(HERE):
-            if str(item.path.relative_to(HERE)).startswith(SLOW):
-                item.add_marker("slow")
+        if str(item.path).startswith(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
