@@ -43,8 +43,9 @@ def problems(notebook: Notebook, done: Execution) -> list[str]:
     for before, after in zip(stored, executed, strict=True):
         old, new = printed(before), printed(after)
         for kind in sorted(old.keys() | new.keys()):
-            lines = (text.get(kind, "").splitlines() for text in (old, new))
-            difference = "\n".join(unified_diff(*lines, "stored", "printed now", lineterm=""))
+            before_lines, after_lines = (text.get(kind, "").splitlines() for text in (old, new))
+            changes = unified_diff(before_lines, after_lines, "stored", "printed now", lineterm="")
+            difference = "\n".join(changes)
             if difference:
                 name = f"{notebook.name}, cell [{after.execution_count}]"
                 found.append(f"{name}: {kind} is not what is stored\n{difference}")
