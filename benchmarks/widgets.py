@@ -24,7 +24,7 @@ import hmrm_lab.models  # noqa: F401  registers the systems that presets name
 from hmrm_lab.config import load_config
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation import load_clips, load_flowset
-from hmrm_lab.preparation.disturbed import rising_clips
+from hmrm_lab.preparation.network_inputs import rising_clips
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.sweep import Sweep, grid, run_cells

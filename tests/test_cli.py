@@ -229,7 +229,7 @@ import os
 import numba.core.caching as caching
 for locator in caching.CacheImpl._locator_classes[1:]:
     locator.from_function = classmethod(lambda *_: None)
-from hmrm_lab.models import vector_math
+from hmrm_lab.models.scan import vector_math
 folder = os.environ["NUMBA_CACHE_DIR"]
 assert os.path.isdir(folder)
 print(folder, vector_math.complement(vector_math.f32(0)))

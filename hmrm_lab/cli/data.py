@@ -34,7 +34,7 @@ def check(
 ) -> None:
     """Clips found against clips expected, all that is wrong with file and row, and the verdict."""
     from hmrm_lab.datasets.audit import as_dict, audit
-    from hmrm_lab.reporting.data_audit import audit_text, write_audit_page
+    from hmrm_lab.reporting.recording_pages import audit_text, write_audit_page
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_target
 

@@ -50,7 +50,7 @@ def flow_eval(
     as_json: Json = False,
 ) -> None:
     """End-point and angular error, time and size of every flow method on held-out pairs."""
-    from hmrm_lab.flow.evaluate import METHODS, TRIALS, evaluate
+    from hmrm_lab.flow.endpoint_error import METHODS, TRIALS, evaluate
     from hmrm_lab.runtime.progress import ProgressBars
 
     chosen_sets = sets if sets is not None else ([] if folders else list(TRIALS))
@@ -81,10 +81,9 @@ def flow_train(
 
     OUT/loss.html shows the curves while it runs.
     """
-    from hmrm_lab.flow.curriculum import sources_for
+    from hmrm_lab.flow.curriculum import find_preset, sources_for
     from hmrm_lab.flow.pretrain import HISTORY, pretrain
-    from hmrm_lab.flow.schedules import find_preset
-    from hmrm_lab.reporting.loss_page import write_loss_page
+    from hmrm_lab.reporting.report import write_loss_page
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.runtime.tensors import PROCEDURAL, UNKNOWN

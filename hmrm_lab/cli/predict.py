@@ -40,7 +40,7 @@ def predict(
 
     Exit status 1: no answer, as where onset or apex shows no face.
     """
-    from hmrm_lab.reporting.prediction import check_png, prediction_text, write_prediction
+    from hmrm_lab.reporting.recording_pages import check_png, prediction_text, write_prediction
     from hmrm_lab.runtime.store import check_target
     from hmrm_lab.studies.predict import find_run, predict_recording
 

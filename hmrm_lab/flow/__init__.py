@@ -1,6 +1,3 @@
-"""Optical flow: estimators, strain, normalisation, files. Importing this registers them."""
+"""Optical flow: estimators, motion maps, pre-training. Importing this registers the estimators."""
 
-from hmrm_lab.flow import classical
-from hmrm_lab.flow.gru_attention import builder
-
-__all__ = ["builder", "classical"]
+from hmrm_lab.flow import estimator, gru_attention

@@ -50,7 +50,6 @@ def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -
         left=40 + 7 * max(len(str(row["Model"])) for row in rows),
         top=70,
         most_width=900,
-        showlegend=True,
         xaxis={
             "title": "UF1 minus that of the full model",
             "range": _reach(rows),
@@ -184,7 +183,6 @@ def power_figure(table: pd.DataFrame, *, clips: int, claims: Mapping[str, float]
         "others. Broken lines: differences that the paper claims on CASME II.",
         height=260,
         left=72,
-        showlegend=False,
         most_width=800,
         xaxis={"title": "Mean difference in UF1 (scores from 0 to 1)", "rangemode": "tozero"},
         yaxis={"title": "Share of studies with p < 0.05", "tickformat": ".0%", "range": [0, 1.06]},

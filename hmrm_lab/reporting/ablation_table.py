@@ -15,7 +15,7 @@ from hmrm_lab.evaluation.significance import (
 )
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.records import Predictions
-from hmrm_lab.reporting.published import claimed
+from hmrm_lab.reporting.system_cards import claimed
 from hmrm_lab.reporting.tables import ALL, note
 from hmrm_lab.runtime.store import RunFolder
 

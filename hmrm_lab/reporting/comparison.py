@@ -12,7 +12,7 @@ from hmrm_lab.evaluation.ranks import Ranking, enough, rank_systems
 from hmrm_lab.evaluation.significance import holm, paired_test
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.published import claims_of
+from hmrm_lab.reporting.system_cards import claims_of
 from hmrm_lab.reporting.tables import ALL, count_words, note
 from hmrm_lab.runtime.store import RunFolder
 

@@ -145,7 +145,6 @@ def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
         top=TOP,
         least_width=LEAST_WIDTH,
         most_width=900,
-        showlegend=True,
         xaxis={
             "title": "Mean rank (1 is best)",
             "range": [0.6, count + 0.6 + step * (len(ranking.groups) + 1)],
@@ -275,7 +274,6 @@ def _finish(
         top=TOP,
         least_width=LEAST_WIDTH,
         most_width=900,
-        showlegend=True,
         xaxis=xaxis,
         yaxis=_rows_axis(names),
     )

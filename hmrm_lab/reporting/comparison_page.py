@@ -42,8 +42,8 @@ from hmrm_lab.reporting.comparison_words import (
     part_words,
     result_words,
 )
-from hmrm_lab.reporting.cost_figures import CONVENTION
-from hmrm_lab.reporting.pages import figure_box, render_page
+from hmrm_lab.reporting.plots.results import CONVENTION
+from hmrm_lab.reporting.report import figure_box, render_page
 from hmrm_lab.reporting.tables import SMOKE_WARNING, clips_words, to_csv, unused_words
 from hmrm_lab.runtime.store import to_json, write_atomic
 

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from hmrm_lab.reporting.comparison import METRICS, SKETCH, has_smoke, p_words, parts_of
-from hmrm_lab.reporting.published import claims_of
-from hmrm_lab.reporting.tables import ALL, count_words, latex_row
+from hmrm_lab.reporting.system_cards import claims_of
+from hmrm_lab.reporting.tables import ALL, count_words
 
 SIGNIFICANT = 0.05
 NONE = "–"
@@ -131,17 +131,10 @@ def comparison_latex(table: pd.DataFrame, caption: str) -> str:
     """The main table as a `tabular` in the manner of booktabs; the caption is a comment."""
     words = result_words(table)
     left = ("System", "Fidelity", "Takes", "Note")
-    lines = [
-        *(f"% {line}" for line in caption.splitlines()),
-        f"\\begin{{tabular}}{{{''.join('l' if name in left else 'r' for name in words)}}}",
-        r"\toprule",
-        latex_row(list(words.columns)),
-        r"\midrule",
-        *(latex_row(row) for row in words.to_numpy().tolist()),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines).replace(NONE, "--") + "\n"
+    columns = "".join("l" if name in left else "r" for name in words)
+    latex = words.to_latex(index=False, escape=True, column_format=columns)
+    head = "".join(f"% {line}\n" for line in caption.splitlines())
+    return (head + latex).replace(NONE, "--")
 
 
 def data_sets(table: pd.DataFrame, whole: str) -> list[str]:

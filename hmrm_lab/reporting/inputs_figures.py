@@ -44,7 +44,6 @@ def inputs_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
         top=106,
         least_width=430,
         most_width=900,
-        showlegend=True,
         xaxis={"title": UF1, "range": [0, 1]},
         yaxis={
             "tickvals": list(range(len(systems))),

@@ -27,7 +27,7 @@ from hmrm_lab.evaluation.leakage import audit_records
 from hmrm_lab.evaluation.peeking import Within, p_value, permuted_uf1
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.evaluation.summary import collect_predictions, summarise_run
-from hmrm_lab.flow.normalise import normalise_maps
+from hmrm_lab.flow.motion_maps import normalise_maps
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet, Predictions
 from hmrm_lab.registry import datasets

@@ -14,7 +14,6 @@ from hmrm_lab.studies.places import count_cores
 OPTIONAL = {
     "mamba_ssm": "model.scan=mamba_ssm on a GPU; nothing else needs it",
     "dlib": "68 landmarks of recorded faces (extra: faces)",
-    "mtcnn": "weights for five points of recorded faces (extra: faces)",
     "jupyterlab": "notebooks (extra: jupyter)",
     "papermill": "headless notebooks (extra: jupyter)",
     "optuna": "searches over settings (extra: sweep)",

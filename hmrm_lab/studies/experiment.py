@@ -25,7 +25,8 @@ from hmrm_lab.records import FlowSet, digest_of_keys
 from hmrm_lab.runtime.store import RunFolder, check_writable, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
 from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
-from hmrm_lab.training.pretrained import pretrained_weights, starting_weights
+from hmrm_lab.training.pretrained import starting_weights
+from hmrm_lab.training.trainer import pretrained_weights
 
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
 

@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
+from hmrm_lab.datasets.flow_pairs.stored import check_suffix, write_flow
 from hmrm_lab.datasets.images import read_image
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import SMALLEST_SIDE
-from hmrm_lab.flow.files import check_suffix, write_flow
 from hmrm_lab.registry import flows
-from hmrm_lab.reporting.flow_colour import flow_to_rgb
-from hmrm_lab.reporting.pictures import png_bytes
+from hmrm_lab.reporting.drawing import flow_to_rgb, png_bytes
 from hmrm_lab.runtime.store import check_target, write_atomic_bytes
 
 

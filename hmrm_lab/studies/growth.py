@@ -15,8 +15,7 @@ from torch import Tensor
 import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.evaluation.magnification import Growth, growth_of, moving_region
-from hmrm_lab.models.ammsm.ammsm import AMMSM
-from hmrm_lab.models.ammsm.inspection import magnified
+from hmrm_lab.models.ammsm.ammsm import AMMSM, magnified
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.records import Clip
 from hmrm_lab.runtime.processes import settle_process

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.datasets.video import check_span, open_recording
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.affine import fit_similarity
-from hmrm_lab.faces.align import AlignedFrames, align_clip
+from hmrm_lab.faces.accuracy import clip_curve, reference_track
+from hmrm_lab.faces.align import AlignedFrames, FaceTrack, align_clip, find_faces
 from hmrm_lab.faces.apex import ApexCurve
-from hmrm_lab.faces.evaluate import clip_curve, reference_track
 from hmrm_lab.faces.face import Face, FaceProvider
-from hmrm_lab.faces.track import FaceTrack, find_faces
+from hmrm_lab.faces.landmarks import fit_similarity
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.runtime.store import check_target, write_atomic_bytes
 

@@ -15,11 +15,11 @@ from hmrm_lab.evaluation.calibration import calibration_words
 from hmrm_lab.evaluation.occlusion import occlusion_falls
 from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
-from hmrm_lab.faces.regions import part_masks, reduce_masks
-from hmrm_lab.flow.strain import still_outside
+from hmrm_lab.faces.landmarks import part_masks, reduce_masks
+from hmrm_lab.flow.motion_maps import still_outside
 from hmrm_lab.preparation import compute_flowset, frames_for, reduce_frames, with_whole_clips
+from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX
 from hmrm_lab.preparation.crops import crop_clip
-from hmrm_lab.preparation.motion import MAP_SIDE_PX
 from hmrm_lab.records import CHANNELS, PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import RunFolder

@@ -12,7 +12,7 @@ from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips, whole_clip
 from hmrm_lab.preparation.maps import compute_flowset, recorded_clips
 from hmrm_lab.preparation.whole_clips import frames_for, with_whole_clips
 from hmrm_lab.records import ClipKey, FlowSet
-from hmrm_lab.reporting.contact_sheet import write_contact_sheet
+from hmrm_lab.reporting.recording_pages import write_contact_sheet
 from hmrm_lab.runtime.store import cache_folder
 
 Stage = Callable[[str, int, int], None]

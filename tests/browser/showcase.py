@@ -51,7 +51,7 @@ from browser.made_for_widgets import DEPTHS_AND_WIDTHS, searched, swept, trained
 from reporting.made_runs import make_run, two_sets
 
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.preparation.disturbed import rising_clips
+from hmrm_lab.preparation.network_inputs import rising_clips
 from hmrm_lab.preparation import compute_flowset
 
 out = Path(mkdtemp())

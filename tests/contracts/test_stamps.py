@@ -19,7 +19,8 @@ from hmrm_lab.reporting.comparison import (
 )
 from hmrm_lab.reporting.comparison_page import comparison_record, render_comparison
 from hmrm_lab.reporting.comparison_words import comparison_latex, lead, result_words
-from hmrm_lab.reporting.figures import confusion_figure, metrics_interval_figure
+from hmrm_lab.reporting.plots.results import metrics_interval_figure
+from hmrm_lab.reporting.plots.single_clips import confusion_figure
 from hmrm_lab.reporting.report import render_report
 from hmrm_lab.reporting.tables import render_text, results_table, to_csv, to_html, to_latex
 from hmrm_lab.studies.predict import _caveats
@@ -59,7 +60,7 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(tmp_path: Path) -> None:
             "latex": comparison_latex(table, stamp(metrics)),
             "words": result_words(table).to_string(),
             "ranking": str(ranking_over_sets(table)),
-            "prediction": " ".join(_caveats(run.config(), run, clip, "given")),
+            "prediction": " ".join(_caveats(run.config(), run, clip, "given", MEGC3.classes)),
         }
         for name, text in texts.items():
             assert ("SMOKE" in text) == (preset == "smoke"), (preset, name)

@@ -11,7 +11,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.significance import paired_difference, permutation_test
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.reporting.ablation_table import ablation_caption, ablation_table, ablation_words
-from hmrm_lab.reporting.published import claimed, published
+from hmrm_lab.reporting.system_cards import claimed, published
 
 WORDS = {"M4": "all components", "M2": "no MotionMix", "M3": "no region fusion"}
 

@@ -20,7 +20,7 @@ from hmrm_lab.evaluation.significance import holm, permutation_test
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.registry import Card, Entry, systems
-from hmrm_lab.reporting import published as claims
+from hmrm_lab.reporting import system_cards as claims
 from hmrm_lab.reporting.comparison import (
     HONEST,
     NULL,

@@ -16,7 +16,7 @@ from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.audit_findings import FAULT, LEAK, OK, UNKNOWN, Records
 from hmrm_lab.evaluation.leakage import audit_records, judge_weights
 from hmrm_lab.evaluation.summary import collect_predictions
-from hmrm_lab.flow.gru_attention.weights import load_weights, save_weights
+from hmrm_lab.flow.gru_attention import load_weights, save_weights
 from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.tables import note
 from hmrm_lab.runtime.store import RunFolder

@@ -11,10 +11,9 @@ import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import Face
-from hmrm_lab.faces.regions import part_masks
-from hmrm_lab.faces.template import face_in_frame
+from hmrm_lab.faces.landmarks import face_in_frame, part_masks
 from hmrm_lab.registry import flows, providers
-from hmrm_lab.reporting.own_clip_figures import motion_table
+from hmrm_lab.reporting.plots.faces import motion_table
 from hmrm_lab.studies.own_clip import (
     chosen_recording,
     find_own_clip,

@@ -18,7 +18,7 @@ from test_cli import Done, hmrm
 
 from hmrm_lab.config import load_config
 from hmrm_lab.preparation import load_clips, load_flowset
-from hmrm_lab.preparation.crops import LOOKED_AT
+from hmrm_lab.preparation.crops import FRAMES_SEARCHED
 
 TEMPLATE = ("--set", "faces.name=template", "--set", "flow.name=dis")
 WRITERS: dict[str, Callable[[Path], Path]] = {
@@ -136,7 +136,10 @@ def test_a_frame_that_flow_does_not_look_at_costs_a_clip_of_what_takes_all(
 ) -> None:
     root = write_faces(tmp_path / "faces")
     clip = (load_clips(load_config("smoke", data="casme2"), root) or [])[0]
-    looked_at = {*np.linspace(clip.onset, clip.offset, LOOKED_AT).round().astype(int), clip.apex}
+    looked_at = {
+        *np.linspace(clip.onset, clip.offset, FRAMES_SEARCHED).round().astype(int),
+        clip.apex,
+    }
     between = min(set(range(clip.onset, clip.offset)) - looked_at)
     frame = clip.frames.paths[between]  # type: ignore[attr-defined]
     frame.write_bytes(frame.read_bytes()[:200])
