@@ -106,18 +106,6 @@ def test_a_refusal_is_told_and_the_views_are_empty(
     assert explorer.cell.value
 
 
-def test_a_fault_is_not_swallowed(
-    explorer: HeatmapExplorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(self: object, **_: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(Job, "start", broken)
-    with pytest.raises(ZeroDivisionError):
-        explorer.redraw(explorer.button)
-    assert explorer.cell.value == ""
-
-
 def test_two_settings_and_no_other_number(sweep: Sweep) -> None:
     with pytest.raises(InputError, match="two settings, not 1"):
         HeatmapExplorer(sweep, {"model.depth": (1, 2)})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import make_flowset
 from evaluation.test_desk import write_status
-from loops import in_loop
+from loops import in_loop, until
 from reporting.made_runs import make_run
 
 from hmrm_lab.errors import InputError
@@ -134,8 +134,7 @@ def test_the_timer_looks_by_itself_until_the_widget_is_closed(tmp_path: Path) ->
         monitor = monitor_of(tmp_path, unfinished=1, poll_s=0.01)
         assert monitor._poll.going
         write_status(monitor.run, "toy/s04")
-        await asyncio.sleep(0.5)
-        assert "Running" in monitor.bar.value
+        await until(lambda: "Running" in monitor.bar.value)
         monitor.close()
         assert not monitor._poll.going
 
@@ -150,7 +149,7 @@ def test_a_fault_in_the_timer_does_not_vanish(
         monkeypatch.setattr(module, "subject_cells", lambda folds: 1 / 0)
         told: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what))
-        await asyncio.sleep(0.5)
+        await until(lambda: told)
         assert isinstance(told[0]["exception"], ZeroDivisionError)
         assert not monitor._poll.going
 

@@ -51,7 +51,7 @@ class ImageFrames:
                 "no landmarks for this clip", mend="detect them or write this file", where=path
             )
         try:
-            every = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            every = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # noqa: TID251
         except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError):
             raise InputError(
                 "not a NumPy array", mend="write it with numpy.save", where=path

@@ -1,17 +1,21 @@
-"""A small trained magnifier, and a search for its choice that is half done."""
+"""Small trained things for the page of the widgets; the kernel that shows them imports this."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conftest import quick_config
+from conftest import make_flowset, quick_config
 
 from hmrm_lab.preparation import compute_flowset, load_flowset
 from hmrm_lab.records import Clip, FlowSet
 from hmrm_lab.studies.evolve import Evolution, evolve
+from hmrm_lab.studies.search import run_grid
+from hmrm_lab.studies.space import grid
+from hmrm_lab.studies.trials import Sweep
 from hmrm_lab.training.trainer import Fitted, fit
 
 SMALL = ("model.width=8", "model.head=8", "training.epochs=1")
+DEPTHS_AND_WIDTHS = {"model.depth": (1, 2), "model.width": (8, 16)}
 
 
 def trained_magnifier(clips: Sequence[Clip]) -> tuple[Fitted, FlowSet]:
@@ -20,9 +24,17 @@ def trained_magnifier(clips: Sequence[Clip]) -> tuple[Fitted, FlowSet]:
 
 
 def searched(out: Path) -> Evolution:
-    """One generation of two is there."""
+    """A search for the choice of a magnifier: one generation of two is there."""
     config = quick_config("ammsm_temporal", *SMALL, "data.subjects=4", "data.clips=8")
     flowset = load_flowset(config)
     whole = Evolution.of(config, flowset, out, population=4, generations=2)
     evolve(replace(whole, generations=1), flowset)
     return whole
+
+
+def swept(out: Path) -> Sweep:
+    """A sweep of four cells, of which one is still missing."""
+    flowset = make_flowset(subjects=6, per_subject=3)
+    sweep = Sweep.of(quick_config("hmrm", "training.epochs=2"), flowset, out)
+    run_grid(sweep, flowset, grid(DEPTHS_AND_WIDTHS)[:3])
+    return sweep
