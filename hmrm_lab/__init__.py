@@ -14,13 +14,19 @@ predictions, and every number, table and picture is computed from the prediction
     training      the one classifier loop and the multi-scale loss; what is fitted in one step
     evaluation    leave-one-subject-out, epoch rules, pooled metrics with intervals
     reporting     figures, tables and the HTML report
-    studies       whole experiments; `cli` is their command line
+    studies       whole experiments
+    api           the face: what a person types after `import hmrm_lab as lab`, imported when used;
+                  `cli` is the command line
 
 Each line imports only from lines above it. Beneath all of them lie `config`, `overrides`,
 `registry`, `cards`, `errors`, `records`, `dealing`, `store`, `tensors` and `process`.
 """
 
 from importlib.metadata import PackageNotFoundError, version
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 try:
     __version__ = version("hmrm-lab")

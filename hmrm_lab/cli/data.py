@@ -77,7 +77,6 @@ def prepare(
     as_json: Json = False,
 ) -> None:
     """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted."""
-    from hmrm_lab import models  # noqa: F401  registers the systems
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_target

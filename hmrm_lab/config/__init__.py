@@ -56,6 +56,7 @@ LATER = {
     "training.bfloat16": False,
     "model.weights": "",
     "evaluation.same_person": [],
+    "evaluation.protocol": "loso",
 }
 """Settings that came later: runs from before have the digest of those that leave them alone."""
 

@@ -133,6 +133,7 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
+    protocol: str = "loso"  # 4.1; how subjects are held out: `evaluation.protocols`
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     epoch_rule: Literal["last", "inner_subjects", "oracle_test"] = "last"
     readout: Literal["fused", "mean"] = "fused"  # the fused head, or the mean over all heads

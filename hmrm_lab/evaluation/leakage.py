@@ -44,15 +44,17 @@ def audit_records(records: Records) -> list[Check]:
 
 
 def check_held_out(records: Records) -> Check:
-    """Each fold answers for the one person that it holds out."""
-    known = names_of_person(records.config.evaluation.same_person)
+    """Each fold answers for the subjects that it holds out."""
     wrong = [
         f"fold {unit['fold']} answers for {person_of(row)}"
         for unit in records.units
         for row in unit["predictions"]
-        if person_of(row) not in known.get(unit["fold"], {unit["fold"]})
+        if person_of(row) not in _names_held_out(records, unit)
     ]
-    fine = f"{len(folds_of(records))} folds, each with one person"
+    one = records.config.evaluation.protocol == "loso"
+    fine = (
+        f"{len(folds_of(records))} folds, each with {'one person' if one else 'its own subjects'}"
+    )
     return verdict("held-out subjects", LEAK, wrong, fine)
 
 
@@ -64,7 +66,7 @@ def check_training_subjects(records: Records) -> Check:
     wrong = [
         f"{unit['fold']} was trained on while it was held out"
         for unit in records.units
-        if unit["fold"] in unit["training_persons"]
+        if not _held_out(records, unit).isdisjoint(unit["training_persons"])
     ]
     return verdict(name, LEAK, wrong, "no fold was trained on the person that it holds out")
 
@@ -79,7 +81,7 @@ def check_training_clips(records: Records) -> Check:
     wrong = []
     for unit in records.units:
         pairs = zip(records.flowset.keys, records.flowset.persons, strict=True)
-        keys = [key for key, person in pairs if person != unit["fold"]]
+        keys = [key for key, person in pairs if person not in _held_out(records, unit)]
         if (unit["training_clips"], unit["training_digest"]) != (len(keys), digest_of_keys(keys)):
             wrong.append(
                 f"fold {unit['fold']} was trained on {unit['training_clips']} clips that"
@@ -91,7 +93,7 @@ def check_training_clips(records: Records) -> Check:
 def check_subject_names(records: Records) -> Check:
     """No two people of a data set whose names differ in spelling alone: likely one person."""
     spellings: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for person in records.data.get("held_out", {}) or folds_of(records):
+    for person in _people(records):
         spellings[_spelling(person)].add(person)
     wrong = [
         f"{' and '.join(sorted(names))} look like one person in two folds; if they are, say so with"
@@ -107,13 +109,17 @@ def check_partners(records: Records) -> Check:
     name = "augmentation partners"
     if lacking := without(records, "motionmix_partners"):
         return unrecorded(name, lacking, records)
-    people = set(records.data.get("held_out", {})) or folds_of(records)
+    people = _people(records)
     wrong = [
         f"fold {unit['fold']} mixed in motion of {partner}"
-        + (", whom it holds out" if partner == unit["fold"] else ", who is not in its training")
+        + (
+            ", whom it holds out"
+            if partner in _held_out(records, unit)
+            else ", who is not in its training"
+        )
         for unit in records.units
         for partner in unit["motionmix_partners"]
-        if partner not in set(unit.get("training_persons", people)) - {unit["fold"]}
+        if partner not in set(unit.get("training_persons", people)) - _held_out(records, unit)
     ]
     count = sum(bool(unit["motionmix_partners"]) for unit in records.units)
     fine = f"all in the training fold ({count} units mixed)" if count else "nothing was mixed"
@@ -129,7 +135,7 @@ def check_normalisation(records: Records) -> Check:
         f"fold {unit['fold']} scaled its inputs by clips of {person}"
         for unit in records.units
         for person in unit["normalisation_persons"]
-        if person not in unit.get("training_persons", ()) or person == unit["fold"]
+        if person not in unit.get("training_persons", ()) or person in _held_out(records, unit)
     ]
     fitted = any(unit["normalisation_persons"] for unit in records.units)
     method = records.config.input.normalise
@@ -199,9 +205,11 @@ def judge_weights(
         seen = set(map(_spelling, one["subjects"]))
         silent += [one["setting"]] if UNSTATED in one["subjects"] else []
         wrong += [
-            f"{one['setting']} ({one['file']}) has been trained on {fold}"
-            for fold in data.get("held_out", folds)
-            if not seen.isdisjoint(map(_spelling, subject_names(config, known.get(fold, {fold}))))
+            f"{one['setting']} ({one['file']}) has been trained on {person}"
+            for person in _subjects_in(data) or folds
+            if not seen.isdisjoint(
+                map(_spelling, subject_names(config, known.get(person, {person})))
+            )
         ]
     unstated = [f"the file of {setting} does not say whom it has seen" for setting in silent]
     if unstated and not wrong:
@@ -227,6 +235,27 @@ CHECKS: tuple[Callable[[Records], Check], ...] = (
     check_digest,
     check_fingerprint,
 )
+
+
+def _subjects_in(data: Mapping[str, Any]) -> list[str]:
+    """Everybody whom `data.json` says to be held out in some fold."""
+    by_fold = data.get("subjects_by_fold", {})
+    return [one for subjects in by_fold.values() for one in subjects] or [*data.get("held_out", {})]
+
+
+def _people(records: Records) -> set[str]:
+    return set(_subjects_in(records.data)) or folds_of(records)
+
+
+def _held_out(records: Records, unit: Mapping[str, Any]) -> set[str]:
+    """The subjects of a fold: the one that it is named after, unless `data.json` names others."""
+    return set(records.data.get("subjects_by_fold", {}).get(unit["fold"], [unit["fold"]]))
+
+
+def _names_held_out(records: Records, unit: Mapping[str, Any]) -> set[str]:
+    """All names of these subjects."""
+    known = names_of_person(records.config.evaluation.same_person)
+    return set().union(*(known.get(name, {name}) for name in _held_out(records, unit)))
 
 
 def _check_no_epochs(records: Records) -> Check:

@@ -15,7 +15,7 @@ from hmrm_lab.evaluation.curves import write_curves
 from hmrm_lab.evaluation.failures import Failure, Outcome
 from hmrm_lab.evaluation.fold import Unit, run_unit
 from hmrm_lab.evaluation.fold_progress import Desk
-from hmrm_lab.evaluation.splits import leave_one_subject_out
+from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.evaluation.workers import Executor, InProcess
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import RunFolder
@@ -40,7 +40,7 @@ def run_loso(
     units = [
         Unit(fold, seed)
         for seed in config.evaluation.seeds
-        for fold in leave_one_subject_out(flowset)
+        for fold in Protocol(config.evaluation.protocol).folds(flowset)
     ]
     try:
         _do_missing(partial(run_unit, config, flowset, run=run), units, run, execute, on_progress)

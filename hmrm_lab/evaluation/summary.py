@@ -63,6 +63,7 @@ def summarise_run(run: RunFolder) -> dict[str, Any]:
         "system": config.model.name,
         "data": config.data.name,
         "flow": flow_of(config, data),
+        "protocol": config.evaluation.protocol,
         "epoch_rule": rule_of(config),
         "peeking": rule_of(config) in PEEKING,
         "control": config.evaluation.control,
@@ -116,6 +117,8 @@ def stamp(metrics: dict[str, Any]) -> str:
         words.append("PEEKS AT THE TEST SUBJECT: not comparable with honest results")
     if "weights" in metrics:
         words.append(WEIGHTS[metrics["weights"]])
+    if (protocol := metrics.get("protocol", "loso")) != "loso":
+        words.append(f"protocol {protocol}")
     if metrics["control"] != "none":
         words.append(f"CONTROL: {metrics['control'].replace('_', ' ')}")
     subjects, seeds = metrics["all"]["subjects"], len(metrics["seeds"])

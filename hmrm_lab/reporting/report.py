@@ -46,7 +46,7 @@ CONTROLS = {
     " Whatever is scored beyond that is chance, or a leak.",
 }
 SHOWN = ("Run", "Note", "System", "Data", "Flow", "Part")  # first; the notes say what these leave
-COMMON = ("Data", "Flow")
+COMMON = ("Data", "Flow", "Protocol")
 LEFT_OUT = ("Complete", "Control")
 
 

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 
-import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.registry import Entry, systems
 
 HEAD = """\

@@ -214,18 +214,19 @@ class RunFolder:
     ) -> None:
         """Create the folder, or take it up again if it rests on the same data."""
         known = self.path / "data.json"
-        if known.is_file() and read_json(known)["fingerprint"] != data["fingerprint"]:
+        before = read_json(known) if known.is_file() else {}
+        if before and any(before.get(n) != data.get(n) for n in ("fingerprint", "folds_digest")):
             raise InputError(
                 "the data have changed since this run began",
                 where=self.path,
                 mend="choose another --out, or delete this folder",
             )
-        before = read_json(known).get("device") if known.is_file() else None
-        if before and before != data.get("device", before):
+        device = before.get("device")
+        if device and device != data.get("device", device):
             raise InputError(
-                f"this run began on {before}, which rounds differently from {data['device']}",
+                f"this run began on {device}, which rounds differently from {data['device']}",
                 where=self.path,
-                mend=f"go on with --devices {before}, or choose another --out",
+                mend=f"go on with --devices {device}, or choose another --out",
             )
         _sweep(self.path)
         if not self.config_file.is_file():

@@ -72,7 +72,6 @@ def main(folder: str, name: str, root: str, jobs: str, lock: str) -> int:
 
 
 def _work(place: Place, root: Path | None, jobs: int) -> str:
-    import hmrm_lab.models  # noqa: F401  registers the systems
 
     config = read_config(place.settings)
     processes = count_jobs(jobs, ("cpu",), count_cores())

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.images import read_image
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import SMALLEST_SIDE

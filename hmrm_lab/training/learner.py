@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import TrainingConfig
 from hmrm_lab.errors import ConfigError
