@@ -23,7 +23,7 @@ def names(paths: list[Path]) -> list[str]:
 def test_modules_explain_themselves_and_stay_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text)), "no docstring"
-    assert len(text.splitlines()) <= 330
+    assert len(text.splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=names(PROGRAMS))
