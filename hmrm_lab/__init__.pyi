@@ -1,4 +1,6 @@
 from .api import plot as plot
+from .api import stats as stats
+from .api import steps as steps
 from .api.clips import Clips as Clips
 from .api.clips import load as load
 from .api.clips import prepare as prepare
@@ -14,9 +16,11 @@ from .api.verbs import ablate as ablate
 from .api.verbs import audit as audit
 from .api.verbs import compare as compare
 from .api.verbs import evaluate as evaluate
+from .api.verbs import inputs as inputs
 from .api.verbs import predict as predict
 from .api.verbs import report as report
 from .api.verbs import search as search
+from .api.verbs import settings as settings
 from .api.verbs import sweep as sweep
 from .datasets import datasets as datasets
 from .evaluation.protocols import Protocol as Protocol

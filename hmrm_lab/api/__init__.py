@@ -2,8 +2,12 @@
 
 Nouns: `Clips`, `MotionMaps`, `System`, `Protocol`, `Result`. Verbs: `load`, `evaluate`, and so on.
 Everything here calls the packages beneath and holds no method of its own.
+
+    plot     figures
+    steps    the steps of the method one by one: faces, flow, mixing, scan, inputs
+    stats    what a number is worth: chance, peeking, intervals, power
 """
 
-from hmrm_lab.api import plot
+import lazy_loader
 
-__all__ = ["plot"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["plot", "stats", "steps"])

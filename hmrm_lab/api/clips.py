@@ -57,6 +57,11 @@ class Clips(Sequence[Clip]):
         """`dataset/subject` of everybody, in order."""
         return tuple(sorted({clip.key.person for clip in self}))
 
+    @property
+    def source(self) -> Source:
+        """Where the clips come from."""
+        return Source(self.config, self.root, tuple(clip.key.person for clip in self))
+
     def __len__(self) -> int:
         return len(self._clips)
 

@@ -1,36 +1,146 @@
-"""Figures: data in, a plotly figure out; nothing is computed that is not shown.
+"""Figures and pictures: data in, a plotly figure (or an image) out.
 
-Each takes the nouns (`Clips`, `MotionMaps`, `Result`, `Study`) or plain arrays and tables.
+Those written here take the nouns (`MotionMaps`, `Result`, `Study`) or plain arrays and tables; the
+others show one step of the method, and take what `lab.steps` and `lab.stats` give.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-    from plotly.graph_objects import Figure
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from plotly.graph_objects import Figure
 
-    from hmrm_lab.api.maps import MotionMaps
-    from hmrm_lab.api.result import Result, Study
-    from hmrm_lab.records import Clip, Floats
-    from hmrm_lab.reporting.pictures import Mode
+from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.result import Result, Study, results_of, score
+from hmrm_lab.records import Clip, Floats
+from hmrm_lab.reporting.ablation_figures import forest_figure
+from hmrm_lab.reporting.ablation_figures import power_figure as power
+from hmrm_lab.reporting.cost_figures import cost_figure
+from hmrm_lab.reporting.evolve_figures import choices_figure as choices
+from hmrm_lab.reporting.evolve_figures import fittest
+from hmrm_lab.reporting.face_figures import apex_curve_figure as apex_curve
+from hmrm_lab.reporting.face_figures import apex_errors_figure as apex_errors
+from hmrm_lab.reporting.face_figures import faces_figure
+from hmrm_lab.reporting.face_figures import part_curves_figure as part_curves
+from hmrm_lab.reporting.face_pictures import face_picture
+from hmrm_lab.reporting.feature_figures import feature_figure as features
+from hmrm_lab.reporting.figures import (
+    confusion_figure,
+    metrics_interval_figure,
+    training_curves_figure,
+)
+from hmrm_lab.reporting.flow_comparison import attention_figure as flow_attention
+from hmrm_lab.reporting.flow_comparison import error_figure, flow_gallery_figure
+from hmrm_lab.reporting.flow_figures import flow_figure, hard_cases_figure
+from hmrm_lab.reporting.gallery_figures import attention_figure as input_attention
+from hmrm_lab.reporting.gallery_figures import gallery_figure as gallery
+from hmrm_lab.reporting.gallery_figures import gallery_pictures, kept_table
+from hmrm_lab.reporting.gallery_figures import weights_figure as frame_weights
+from hmrm_lab.reporting.honest_figures import distributions_figure as distributions
+from hmrm_lab.reporting.honest_figures import folds_figure as folds
+from hmrm_lab.reporting.honest_figures import looks_figure as looks
+from hmrm_lab.reporting.inputs_figures import inputs_figure
+from hmrm_lab.reporting.magnified_figures import MagnifiedClip, magnified_pictures
+from hmrm_lab.reporting.magnified_figures import magnified_figure as magnified
+from hmrm_lab.reporting.magnified_figures import survivors_figure as survivors
+from hmrm_lab.reporting.motionmix_figures import blend_figure as blends
+from hmrm_lab.reporting.motionmix_figures import distance_figure as distances
+from hmrm_lab.reporting.motionmix_figures import gallery_by_class_figure as maps_by_class
+from hmrm_lab.reporting.motionmix_figures import mask_picture
+from hmrm_lab.reporting.motionmix_figures import means_by_class_figure as means_by_class
+from hmrm_lab.reporting.motionmix_figures import mix_figure as mixture
+from hmrm_lab.reporting.own_clip_figures import answers_figure as answers
+from hmrm_lab.reporting.own_clip_figures import calibration_figure as calibration
+from hmrm_lab.reporting.own_clip_figures import parts_figure as parts
+from hmrm_lab.reporting.pictures import (
+    Mode,
+    difference_picture,
+    flow_picture,
+    heat_picture,
+    longest_px,
+)
+from hmrm_lab.reporting.pictures import magnified as moved_picture
+from hmrm_lab.reporting.prediction import shaded_parts
+from hmrm_lab.reporting.region_figures import (
+    REGION_LABELS,
+    received,
+    region_picture,
+    scan_path,
+)
+from hmrm_lab.reporting.region_figures import attention_against_figure as attention_against
+from hmrm_lab.reporting.region_figures import attention_face_figure as attention_face
+from hmrm_lab.reporting.region_figures import attention_heads_figure as attention_heads
+from hmrm_lab.reporting.region_figures import scan_order_figure as scan_order
+from hmrm_lab.reporting.region_figures import shade_figure as regions
+from hmrm_lab.reporting.scan_figures import impulse_figure as impulse
+from hmrm_lab.reporting.scan_figures import matrix_figure as matrix
+from hmrm_lab.reporting.scan_figures import trace_figure as trace
+from hmrm_lab.reporting.subject_strip import subject_strip_figure
+from hmrm_lab.reporting.sweep_figures import heatmap_figure, search_history_figure
 
 __all__ = [
+    "REGION_LABELS",
+    "MagnifiedClip",
+    "answers",
+    "apex_curve",
+    "apex_errors",
+    "attention_against",
+    "attention_face",
+    "attention_heads",
+    "blends",
+    "calibration",
+    "choices",
     "confusion",
     "cost",
     "curves",
+    "difference_picture",
+    "distances",
+    "distributions",
+    "face_picture",
+    "features",
+    "fittest",
     "flow",
+    "flow_attention",
+    "flow_picture",
     "flows",
+    "folds",
     "forest",
+    "frame_weights",
+    "gallery",
+    "gallery_pictures",
     "hard_cases",
+    "heat_picture",
     "heatmap",
+    "impulse",
+    "input_attention",
     "intervals",
+    "kept_table",
+    "longest_px",
+    "looks",
+    "magnified",
+    "magnified_pictures",
+    "maps_by_class",
+    "mask_picture",
+    "matrix",
+    "means_by_class",
+    "mixture",
+    "moved_picture",
+    "part_curves",
+    "parts",
     "pictures",
+    "power",
+    "received",
+    "region_picture",
+    "regions",
+    "scan_order",
+    "scan_path",
     "search",
+    "shaded_parts",
     "subjects",
+    "survivors",
+    "trace",
 ]
 
 
@@ -50,11 +160,6 @@ def confusion(found: Result | pd.DataFrame | NDArray[Any], part: str = "all") ->
     >>> lab.plot.confusion(lab.score(maps, maps.y)).layout.title.text
     'Confusion'
     """
-    import numpy as np
-
-    from hmrm_lab.api.result import Result, score
-    from hmrm_lab.reporting.figures import confusion_figure
-
     if isinstance(found, np.ndarray):
         counts = {"confusion": found.tolist(), "subjects": 0}
         known = {"epoch_rule": "none", "control": "none", "peeking": False, "complete": True}
@@ -72,8 +177,6 @@ def subjects(result: Result, caption: str | None = None) -> Figure:
     >>> len(lab.plot.subjects(lab.score(maps, maps.y)).data) > 0
     True
     """
-    from hmrm_lab.reporting.subject_strip import subject_strip_figure
-
     return subject_strip_figure(result.answers, caption=caption or result.caption)
 
 
@@ -87,8 +190,6 @@ def curves(result: Result) -> Figure:
     >>> lab.plot.curves(result).layout.yaxis.title.text
     'Training loss'
     """
-    from hmrm_lab.reporting.figures import training_curves_figure
-
     return training_curves_figure(result.history, caption=result.caption)
 
 
@@ -102,8 +203,6 @@ def intervals(results: Result | Study | Sequence[Result]) -> Figure:
     >>> len(lab.plot.intervals([result]).data) > 0
     True
     """
-    from hmrm_lab.reporting.figures import metrics_interval_figure
-
     return metrics_interval_figure(_table(results))
 
 
@@ -117,8 +216,6 @@ def cost(results: Result | Study | Sequence[Result], caption: str = "") -> Figur
     >>> len(lab.plot.cost(result).data) > 0
     True
     """
-    from hmrm_lab.reporting.cost_figures import cost_figure
-
     return cost_figure(_table(results), caption=caption)
 
 
@@ -132,8 +229,6 @@ def hard_cases(result: Result, maps: MotionMaps, count: int = 8) -> Figure:
     >>> len(lab.plot.hard_cases(result, maps, count=2).data) > 0
     True
     """
-    from hmrm_lab.reporting.figures import hard_cases_figure
-
     return hard_cases_figure(result.answers, maps, count=count, caption=result.caption)
 
 
@@ -147,8 +242,6 @@ def pictures(images: Mapping[str, NDArray[Any]], title: str = "", caption: str =
     >>> figure.layout.title.text
     'The face at rest'
     """
-    from hmrm_lab.reporting.face_figures import faces_figure
-
     return faces_figure(images, title, caption=caption)
 
 
@@ -177,8 +270,6 @@ def flow(
     >>> len(lab.plot.flow(lab.flow(clip, "dis"), clip).data) > 0
     True
     """
-    from hmrm_lab.reporting.flow_figures import flow_figure
-
     frame = None if clip is None else clip.frames[clip.onset]
     return flow_figure(frame, field, mode=mode, max_px=max_px, caption=caption)
 
@@ -200,8 +291,6 @@ def flows(
     >>> len(lab.plot.flows(fields).data) > 1
     True
     """
-    from hmrm_lab.reporting.flow_comparison import error_figure, flow_gallery_figure
-
     if exact is not None:
         return error_figure(fields, exact, caption=caption)
     frame = None if clip is None else clip.frames[clip.onset]
@@ -219,8 +308,6 @@ def forest(study: Study, full: str | None = None) -> Figure:
     >>> len(lab.plot.forest(study).data) > 0
     True
     """
-    from hmrm_lab.reporting.ablation_figures import forest_figure
-
     return forest_figure(study.table, full=full or next(iter(study)), caption=study.caption)
 
 
@@ -235,8 +322,6 @@ def heatmap(study: Study, rows: str, columns: str) -> Figure:
     >>> len(lab.plot.heatmap(study, "hidden", "width").data)
     1
     """
-    from hmrm_lab.reporting.sweep_figures import heatmap_figure
-
     table = study.table
     axes = [(name, sorted(table[name].unique().tolist())) for name in (rows, columns)]
     return heatmap_figure(table, *axes, caption=study.caption)
@@ -253,15 +338,22 @@ def search(study: Study) -> Figure:
     >>> len(lab.plot.search(study).data) > 0
     True
     """
-    from hmrm_lab.reporting.sweep_figures import search_history_figure
-
     return search_history_figure(study.table, caption=study.caption)
+
+
+def inputs(study: Study) -> Figure:
+    """Draw `lab.inputs`: UF1 of every input on every network, with intervals.
+
+    Examples
+    --------
+    >>> clips = lab.load("synthetic", preset="smoke")
+    >>> study = lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1)
+    >>> len(lab.plot.inputs(study).data) > 0
+    True
+    """
+    return inputs_figure(study.table, caption=study.caption)
 
 
 def _table(results: Result | Study | Sequence[Result]) -> pd.DataFrame:
     """One row per result and data set."""
-    import pandas as pd
-
-    from hmrm_lab.api.result import results_of
-
     return pd.concat([one.table for one in results_of(results)], ignore_index=True)

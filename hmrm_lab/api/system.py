@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from hmrm_lab.api.html import card
-from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.maps import MotionMaps, Source
 from hmrm_lab.config import ExperimentConfig, load_config, override, preset_names
 from hmrm_lab.config.overrides import OF_TRAINING, without_idle
 from hmrm_lab.config.sections import (
@@ -99,15 +99,15 @@ class System(ClassifierMixin, BaseEstimator):
         self.settings()
 
     def settings(
-        self, maps: FlowSet | None = None, overrides: Sequence[str] = ()
+        self, source: Source | None = None, overrides: Sequence[str] = ()
     ) -> ExperimentConfig:
-        """The complete settings: on these maps, if given, whose flow and faces they take.
+        """The complete settings; on data with a source, with their faces and flow.
 
         `overrides` are `key=value`, such as `evaluation.epoch_rule=oracle_test`.
         """
-        source = maps.source if isinstance(maps, MotionMaps) else None
         data = source.config.data.name if source else None
-        changes = [f"{place_of(self.name, key)}={_toml(v)}" for key, v in self._settings.items()]
+        changes = [f"evaluation.seeds=[{_toml(self.seed)}]"] if source is None else []
+        changes += [f"{place_of(self.name, key)}={_toml(v)}" for key, v in self._settings.items()]
         config = load_config(
             self.preset, system=self.name, data=data, overrides=[*changes, *overrides]
         )
@@ -152,7 +152,7 @@ class System(ClassifierMixin, BaseEstimator):
         from hmrm_lab.evaluation.fold import unit_seed
 
         maps = _maps(X, y, groups)
-        config = self.settings(maps)
+        config = self.settings(maps.source)
         maps = suited(maps, config)
         name = maps.held_out[0] if len(maps.held_out) == 1 else "+".join(maps.held_out)
         seed = unit_seed(name or ALL_CLIPS, self.seed)

@@ -1,5 +1,6 @@
 """The verbs: evaluate a system, compare several, vary one, ask it, check it, report on it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pandas as pd
 from hmrm_lab.api.clips import Clips
 from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.api.result import Result, Study, results_of
-from hmrm_lab.api.system import System, place_of, suited, system
+from hmrm_lab.api.system import System, place_of, suited
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.prediction import RecordingPrediction
@@ -18,7 +19,7 @@ from hmrm_lab.records import digest_of_keys
 from hmrm_lab.runtime.progress import progress_bars
 from hmrm_lab.runtime.store import RunFolder
 
-Seeds = int | Sequence[int] | None
+Seeds = int | str | Sequence[int] | None
 Systems = Sequence[System | str]
 RUNS = Path("runs")
 
@@ -49,7 +50,7 @@ def evaluate(
     protocol
         `loso`, `kfold:K`, `holdout:DATASET`, a split file, or a `Protocol`.
     seeds
-        How many, or which; those of the preset if not given.
+        How many, or which (`[0, 1]`, or as text "0, 1"); those of the preset if not given.
     epoch_rule
         `last`, `inner_subjects`, or `oracle_test`, which peeks and is stamped.
     control
@@ -78,12 +79,11 @@ def evaluate(
     >>> print(result.caption.partition("; ")[2])
     epoch rule last; 4 subjects, 1 seed
     """
-    from hmrm_lab.studies.experiment import run_experiment
 
     known = maps_of(maps)
-    config = experiment(system, known, protocol, seeds, epoch_rule, control)
+    config = settings(system, known, protocol, seeds, epoch_rule, control)
     source = known.source
-    assert source is not None  # `experiment` has refused
+    assert source is not None  # `settings` has refused
     if background:
         return _start(config, known, Path(out), jobs)
     with progress_bars() as bars:
@@ -131,7 +131,7 @@ def compare(
 
     known, kinds = maps_of(maps), {HONEST: True, ORACLE: oracle, NULL: null}
     wanted = [kind for kind, asked in kinds.items() if asked]
-    configs = {_name(one): experiment(one, known, protocol, seeds) for one in systems}
+    configs = {_name(one): settings(one, known, protocol, seeds) for one in systems}
     outcome = Outcome(next(iter(configs.values())).data.name, {kind: {} for kind in wanted})
     for kind in wanted:
         here = {
@@ -219,7 +219,7 @@ def sweep(
     from hmrm_lab.studies.sweep import Sweep, grid, run_cells
 
     known = maps_of(maps)
-    config = experiment(system, known, seeds=seeds)
+    config = settings(system, known, seeds=seeds)
     places = {place_of(config.model.name, name): name for name in values}
     points = grid(dict(zip(places, values.values(), strict=True)))
     flowset = suited(known, config)
@@ -263,7 +263,7 @@ def search(
     from hmrm_lab.studies.sweep import Sweep
 
     known = maps_of(maps)
-    config = experiment(system, known, seeds=seeds)
+    config = settings(system, known, seeds=seeds)
     places = {place_of(config.model.name, name): name for name in space}
     given = dict(zip(places, space.values(), strict=True))
     chosen = {
@@ -287,6 +287,61 @@ def search(
     found = _study_of_cells(cells, places, study.folder)
     table = history.rename(columns=places)
     return Study(found.results, table, table.round(4), found.caption, folder=study.folder)
+
+
+def inputs(
+    systems: Systems,
+    clips: Clips,
+    *,
+    inputs: Sequence[str] = (),
+    seeds: Seeds = None,
+    out: str | Path = RUNS,
+    jobs: int = 1,
+) -> Study:
+    """Evaluate each input on each network: what a system is given of a clip, compared.
+
+    Parameters
+    ----------
+    systems
+        Names of `lab.systems()`.
+    inputs
+        Of apex, flow, dual_phase, dynamic_image, mesti; all if not given. Those that need frames
+        are left out where the data have none.
+
+    Examples
+    --------
+    >>> clips = lab.load("synthetic", preset="smoke")
+    >>> list(lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1))
+    [('ststnet', 'flow'), ('ststnet', 'apex')]
+    """
+    from hmrm_lab.reporting.inputs_table import (
+        NOTE,
+        inputs_caption,
+        inputs_remarks,
+        inputs_table,
+        inputs_words,
+    )
+    from hmrm_lab.studies.inputs import plan_inputs, run_inputs
+
+    config, root = clips.config, clips.root
+    known = settings("hmrm", clips, seeds=seeds).evaluation.seeds
+    changes = overrides_of_data(config, known)
+    with progress_bars() as bars:
+        plan = plan_inputs(
+            config.preset,
+            data=config.data.name,
+            root=root,
+            systems=[_name(one) for one in systems],
+            inputs=inputs,
+            overrides=changes,
+            jobs=jobs,
+            watch=bars,
+        )
+        found = run_inputs(plan, root=root, runs=Path(out), jobs=jobs, watch=bars)
+    table = inputs_table(found)
+    results = {cell: Result(run) for cell, run in found.runs.items()}
+    caption = f"{inputs_caption(found)}.\n{NOTE}"
+    return Study(results, table, inputs_words(table), caption, inputs_remarks(found))
 
 
 def predict(
@@ -384,37 +439,49 @@ def maps_of(data: MotionMaps | Clips) -> MotionMaps:
     return data.maps() if isinstance(data, Clips) else data
 
 
-def experiment(
-    one: System | str,
-    maps: MotionMaps,
+def settings(
+    system: System | str,
+    data: MotionMaps | Clips,
     protocol: Protocol | str = LOSO,
     seeds: Seeds = None,
     epoch_rule: str | None = None,
     control: str = "none",
 ) -> ExperimentConfig:
-    """The complete settings of an evaluation; a part of a data set gives the run another name.
+    """The complete settings of `lab.evaluate` with these arguments; nothing is computed.
+
+    A part of a data set gives the run another name.
 
     Raises
     ------
+    ConfigError
+        For settings that do not exist or cannot go together.
     InputError
         For maps that were made from arrays: a run could not say what it rests on.
+
+    Examples
+    --------
+    >>> clips = lab.load("synthetic", preset="smoke")
+    >>> lab.settings("hmrm", clips, seeds="0, 1").evaluation.seeds
+    (0, 1)
     """
-    if maps.source is None:
+    source = data.source
+    if source is None:
         raise InputError(
             "maps of arrays have no data set that a run could name",
             mend="use sklearn.model_selection.cross_val_predict, and lab.score for the figures",
         )
-    chosen = system(one, preset=maps.source.config.preset) if isinstance(one, str) else one
+    chosen = System(system, preset=source.config.preset) if isinstance(system, str) else system
     name = protocol.name if isinstance(protocol, Protocol) else Protocol(protocol).name
     numbers = range(seeds) if isinstance(seeds, int) else seeds
+    numbers = seeds.replace(",", " ").split() if isinstance(seeds, str) else numbers
     changes = [f"evaluation.seeds={list(numbers)}"] if numbers is not None else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
     changes += [f"evaluation.control={control}"] if control != "none" else []
     changes += [f'evaluation.protocol="{name}"'] if name != LOSO else []
-    config = chosen.settings(maps, changes)
-    if maps.is_whole:
+    config = chosen.settings(source, changes)
+    if isinstance(data, Clips) or data.is_whole:
         return config
-    part = f"{config.name}-part-{digest_of_keys(maps.keys)[:8]}"
+    part = f"{config.name}-part-{digest_of_keys(data.keys)[:8]}"
     return config.model_copy(update={"name": part})
 
 
@@ -428,7 +495,7 @@ def ablation(
     from hmrm_lab.studies.ablate import Variant, plan_ablation
     from hmrm_lab.studies.sweep import overrides_of
 
-    config = experiment(one, maps, seeds=seeds)
+    config = settings(one, maps, seeds=seeds)
     own = None
     if variants is not None:
         own = [
@@ -448,6 +515,18 @@ def ablation(
 
 def _full(config: ExperimentConfig, setting: str) -> str:
     return setting if "." in setting else place_of(config.model.name, setting)
+
+
+def overrides_of_data(config: ExperimentConfig, seeds: Sequence[int]) -> list[str]:
+    """The settings of data, faces and flow as overrides, for studies that begin with a preset."""
+    tables = config.model_dump(mode="json", include={"data", "faces", "flow"})
+    changes = [
+        f"{table}.{key}={json.dumps(value)}"
+        for table, settings_ in tables.items()
+        for key, value in settings_.items()
+        if (table, key) not in (("data", "name"), ("flow", "phases"))
+    ]
+    return [*changes, f"evaluation.seeds={list(seeds)}"]
 
 
 def _root_of_whole(maps: MotionMaps) -> Path | None:

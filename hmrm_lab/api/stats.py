@@ -1,0 +1,74 @@
+"""What a number is worth: chance, peeking, intervals, calibration, power, and published claims.
+
+All of it is computed from predictions; where a `Result` is at hand, `result.answers` is the record
+that these functions take.
+"""
+
+from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.evaluation.calibration import reliability
+from hmrm_lab.evaluation.features import clip_features, embed, nearest_company, nearest_neighbours
+from hmrm_lab.evaluation.metrics import confusion, uar, uf1
+from hmrm_lab.evaluation.peeking import (
+    blind_uf1,
+    collect_looks,
+    look_counts,
+    p_value,
+    peeking_null,
+    permuted_uf1,
+    uf1_by_looks,
+)
+from hmrm_lab.evaluation.significance import (
+    bootstrap_samples,
+    fold_scores,
+    paired_test,
+    three_averages,
+)
+from hmrm_lab.evaluation.simulate import (
+    as_independent,
+    coverage,
+    power_table,
+    simulated_predictions,
+)
+from hmrm_lab.reporting.answers import answers_table, hard_answers_table
+from hmrm_lab.reporting.cost_figures import CONVENTION, PUBLISHED
+from hmrm_lab.reporting.own_clip_figures import answers_table as predictions_table
+from hmrm_lab.reporting.own_clip_figures import motion_table, parts_table
+from hmrm_lab.reporting.published import published
+from hmrm_lab.reporting.tables import display_table, paired_differences
+
+__all__ = [
+    "CONVENTION",
+    "PUBLISHED",
+    "answers_table",
+    "as_independent",
+    "blind_uf1",
+    "bootstrap_samples",
+    "clip_features",
+    "collect_looks",
+    "confusion",
+    "coverage",
+    "display_table",
+    "embed",
+    "fold_scores",
+    "hard_answers_table",
+    "look_counts",
+    "megc2019",
+    "motion_table",
+    "nearest_company",
+    "nearest_neighbours",
+    "p_value",
+    "paired_differences",
+    "paired_test",
+    "parts_table",
+    "peeking_null",
+    "permuted_uf1",
+    "power_table",
+    "predictions_table",
+    "published",
+    "reliability",
+    "simulated_predictions",
+    "three_averages",
+    "uar",
+    "uf1",
+    "uf1_by_looks",
+]
