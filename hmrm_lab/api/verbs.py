@@ -80,6 +80,8 @@ def evaluate(
     epoch rule last; 4 subjects, 1 seed
     """
 
+    from hmrm_lab.studies.experiment import run_experiment
+
     known = maps_of(maps)
     config = settings(system, known, protocol, seeds, epoch_rule, control)
     source = known.source
