@@ -72,6 +72,11 @@ class Clips(Sequence[Clip]):
     def __getitem__(self, index: int | slice) -> "Clip | Clips":
         if isinstance(index, slice):
             return Clips(self.config, self.root, self._clips[index])
+        if not self._clips:
+            raise InputError(
+                f"data set '{self.name}' has no clips",
+                mend="take 'synthetic' or a data set of recordings",
+            )
         return self._clips[index]
 
     def __iter__(self) -> Iterator[Clip]:

@@ -23,6 +23,7 @@ from hmrm_lab.reporting.evolve_figures import fittest
 from hmrm_lab.reporting.face_figures import apex_curve_figure as apex_curve
 from hmrm_lab.reporting.face_figures import apex_errors_figure as apex_errors
 from hmrm_lab.reporting.face_figures import faces_figure
+from hmrm_lab.reporting.face_figures import frame_lines_figure as frame_lines
 from hmrm_lab.reporting.face_figures import part_curves_figure as part_curves
 from hmrm_lab.reporting.face_pictures import face_picture
 from hmrm_lab.reporting.feature_figures import feature_figure as features
@@ -107,6 +108,7 @@ __all__ = [
     "flows",
     "folds",
     "forest",
+    "frame_lines",
     "frame_weights",
     "gallery",
     "gallery_pictures",

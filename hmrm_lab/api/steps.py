@@ -12,7 +12,13 @@ from hmrm_lab.evaluation.occlusion import occlusion_falls
 from hmrm_lab.faces.affine import fit_similarity
 from hmrm_lab.faces.align import AlignedFrames
 from hmrm_lab.faces.align import align_clip as align
-from hmrm_lab.faces.evaluate import apex_table, reference_track, tracks_table
+from hmrm_lab.faces.evaluate import (
+    apex_table,
+    crop_steps_px,
+    movement_px,
+    reference_track,
+    tracks_table,
+)
 from hmrm_lab.faces.evaluate import clip_curve as apex_curve
 from hmrm_lab.faces.extras import installed_providers
 from hmrm_lab.faces.face import five_points
@@ -22,6 +28,7 @@ from hmrm_lab.faces.track import FaceTrack, find_faces
 from hmrm_lab.flow.evaluate import clip_trials, errors_of, evaluate_trials, facial_trials
 from hmrm_lab.flow.gru_attention.steps import flow_steps
 from hmrm_lab.flow.normalise import normalise_maps
+from hmrm_lab.flow.of_clip import estimator
 from hmrm_lab.flow.strain import optical_strain
 from hmrm_lab.models.ammsm.choice import make_choice
 from hmrm_lab.models.ammsm.inspection import magnified, surviving_tokens
@@ -35,7 +42,6 @@ from hmrm_lab.preparation.disturbed import disturbed, rising_clips
 from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
 from hmrm_lab.preparation.network_inputs import given, kept_of, look_at
 from hmrm_lab.records import Clip, KnownMotion
-from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_point import point_table
 from hmrm_lab.studies.own_clip import chosen_recording, find_own_clip, recording_clip, remembering
 from hmrm_lab.training.augment.motionmix import template_masks
@@ -63,18 +69,19 @@ __all__ = [
     "closed_form_matrix",
     "count_kept",
     "crop_motion",
+    "crop_steps_px",
     "dense_landmarks",
     "distance_table",
     "disturbed",
     "draw_mixtures",
     "errors_of",
+    "estimator",
     "evaluate_trials",
     "facial_trials",
     "find_faces",
     "find_own_clip",
     "five_points",
     "flow_steps",
-    "flows",
     "given",
     "growth_table",
     "hump_weights",
@@ -89,6 +96,7 @@ __all__ = [
     "mix_pair",
     "mixing_matrices",
     "motion_of_tokens",
+    "movement_px",
     "normalise_maps",
     "occlusion_falls",
     "optical_strain",

@@ -55,7 +55,7 @@ def flow(
             name = "/".join(clip.key)
             raise InputError(f"the exact motion of {name} is not known", mend="take a drawn clip")
         return clip.frames.flow(first, last)
-    estimate = _built(method, tuple(options.items())) if isinstance(method, str) else method
+    estimate = estimator(method, **options) if isinstance(method, str) else method
     return estimate(clip.frames[first][None], clip.frames[last][None])[0]
 
 
@@ -71,9 +71,12 @@ def flows() -> pd.DataFrame:
 
 
 @lru_cache(maxsize=8)
-def _built(name: str, options: tuple[tuple[str, Any], ...]) -> FlowEstimator:
-    """The estimator, built once: a learnt one reads its weights."""
+def estimator(name: str, **options: Any) -> FlowEstimator:
+    """Build a flow estimator by its name, once: a learnt one reads its weights.
+
+    It takes onsets and apexes, both (B, H, W, 3) uint8, and gives (B, 2, H, W) pixels.
+    """
     entry = registered[name]
-    entry.complete(dict(options))
-    estimator: FlowEstimator = entry.build(**dict(options))
-    return estimator
+    entry.complete(options)
+    built: FlowEstimator = entry.build(**options)
+    return built
