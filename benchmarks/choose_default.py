@@ -64,7 +64,7 @@ def score(config: ExperimentConfig, half: FlowSet, deals: tuple[int, ...]) -> fl
         for number, fold in enumerate(inner_subject_folds(half, FOLDS, deal)):
             held_back = half.take(fold.test)
             fitted = fit(config, half.take(fold.train), seed=100 * deal + number)
-            counts += confusion(held_back.labels, fitted.classify(held_back).argmax(1))
+            counts += confusion(held_back.labels, fitted.classify(held_back).argmax(1), 3)
         scores.append(float(uf1(counts)))
     return float(np.mean(scores))
 

@@ -21,7 +21,7 @@ def measure(options: Namespace) -> Iterator[Ratio]:
     batch, width = (SMALL_BATCH, SMALL_WIDTH) if options.quick else (BATCH, WIDTH)
     maps = torch.randn(batch, 3, 28, 28)
     models = {
-        kind: HMRM(3, 28, width=width, depth=1, tokens=kind) for kind in ("pixels", "windows")
+        kind: HMRM(3, 28, 3, width=width, depth=1, tokens=kind) for kind in ("pixels", "windows")
     }
     sides = {
         kind: timed(lambda model=model: model(maps).square().mean().backward())

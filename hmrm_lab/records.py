@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError, unknown_name
 
-CLASSES = ("negative", "positive", "surprise")
+MOST_CLASSES = 10
 CHANNELS = ("u", "v", "strain")
 MASKS = ("eyes", "mouth")
 PICTURES = ("onset", "apex", "dynamic_image", "mesti")
@@ -19,6 +19,15 @@ PX, RELATIVE = "px", "relative"  # u and v on one scale; every channel of a map 
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+
+def are_classes(names: Sequence[object]) -> bool:
+    """Whether these can be the names of classes: ten at most, each once, in alphabetical order.
+
+    The order is that in which JSON files have them.
+    """
+    texts = [name for name in names if isinstance(name, str)]
+    return 0 < len(names) <= MOST_CLASSES and list(names) == sorted(set(texts))
 
 
 class ClipKey(NamedTuple):
@@ -70,7 +79,8 @@ class LandmarkedFrames(Protocol):
 class Clip:
     """One recording of one micro-expression. Onset, apex and offset index into `frames`.
 
-    The apex is None where nobody has marked it, or where its mark cannot be right.
+    `label` is the place of its class in `classes`, the names of all that the data set has. The apex
+    is None where nobody has marked it, or where its mark cannot be right.
     """
 
     key: ClipKey
@@ -80,6 +90,12 @@ class Clip:
     apex: int | None
     offset: int
     fps: float
+    classes: tuple[str, ...]
+
+    @property
+    def expression(self) -> str:
+        """The name of its class."""
+        return self.classes[self.label]
 
     @property
     def known_apex(self) -> int:
@@ -121,9 +137,10 @@ class FramePairs:
 
 def clips_of(clips: Sequence[Clip], expression: str) -> list[Clip]:
     """The clips of one class, in their order; an `InputError` if there is none."""
-    if expression not in CLASSES:
-        raise unknown_name("expression", expression, CLASSES)
-    chosen = [clip for clip in clips if CLASSES[clip.label] == expression]
+    known = {name for clip in clips for name in clip.classes}
+    if expression not in known:
+        raise unknown_name("expression", expression, sorted(known))
+    chosen = [clip for clip in clips if clip.expression == expression]
     if not chosen:
         raise InputError(f"none of these clips is {expression}", mend="choose another expression")
     return chosen
@@ -138,7 +155,8 @@ class FlowSet:
     maps : (n, 3, H, W) float32, order (u, v, strain)
     unit : `PX`, or `RELATIVE`, where u and v have no common scale: they have neither direction nor
         magnitude before each is divided by its own RMS, and none of the face's after it
-    labels : (n,) int64, 0 negative, 1 positive, 2 surprise
+    labels : (n,) int64, places in `classes`
+    classes : the names of the classes, in alphabetical order
     masks : (n, 2, H, W) bool, order (eyes, mouth) from landmarks; None where the data set has
         no landmarks, and a template takes their place
     inside : (n, H, W) bool, what of each crop its recording shows; the rest of the map has the
@@ -153,6 +171,7 @@ class FlowSet:
     maps: Floats
     labels: Ints
     keys: tuple[ClipKey, ...]
+    classes: tuple[str, ...]
     masks: NDArray[np.bool_] | None = None
     unit: str = PX
     inside: NDArray[np.bool_] | None = None
@@ -170,6 +189,10 @@ class FlowSet:
             raise ValueError(f"unit must be {PX} or {RELATIVE}, not {self.unit}")
         if self.labels.shape != (n,):
             raise ValueError(f"labels must be ({n},), not {self.labels.shape}")
+        if not are_classes(self.classes):
+            raise ValueError(f"no names of classes in alphabetical order: {self.classes}")
+        if not np.isin(self.labels, range(len(self.classes))).all():
+            raise ValueError(f"labels must be below {len(self.classes)}")
         if self.masks is not None and self.masks.shape != (n, len(MASKS), *self.maps.shape[2:]):
             raise ValueError(f"masks do not fit the maps: {self.masks.shape}")
         if self.inside is not None and self.inside.shape != (n, *self.maps.shape[2:]):
@@ -185,6 +208,11 @@ class FlowSet:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The name of every clip's class."""
+        return tuple(self.classes[label] for label in self.labels)
 
     @property
     def persons(self) -> tuple[str, ...]:
@@ -225,7 +253,7 @@ class FlowSet:
         return replace(self, same_person=here)
 
     def fingerprint(self) -> str:
-        """A digest of every value, order included."""
+        """A digest of every value, order included; names of classes are none."""
         rule = " by channel" if self.unit == RELATIVE else ""  # of runs by a common RMS: refused
         digest = hashlib.sha256(f"{self.unit}{rule}".encode())
         for key in self.keys:
@@ -254,31 +282,57 @@ def digest_of_keys(keys: Iterable[ClipKey]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
-PREDICTION_COLUMNS = (
-    *("dataset", "subject", "clip", "fold", "seed", "epoch", "truth", "prediction"),
-    *PROBABILITIES,
-)
+ANSWERS = ("dataset", "subject", "clip", "fold", "seed", "epoch", "truth", "prediction")
+PROBABILITY = "p_"  # before the name of a class
+
+
+def prediction_columns(classes: Iterable[str]) -> list[str]:
+    """The columns of `Predictions` for these classes."""
+    return [*ANSWERS, *probability_columns(classes)]
+
+
+def probability_columns(classes: Iterable[str]) -> list[str]:
+    return [f"{PROBABILITY}{name}" for name in classes]
+
+
+def classes_of(columns: Iterable[str]) -> tuple[str, ...]:
+    """The classes that have a column of probabilities."""
+    found = (name for name in columns if name.startswith(PROBABILITY))
+    return tuple(sorted(name.removeprefix(PROBABILITY) for name in found))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
     """One row per clip and seed: the only source of every metric.
 
-    Columns: `PREDICTION_COLUMNS`. `fold` is the held-out `dataset/subject`, the first of them for a
-    person who has several; `epoch` is the number of epochs behind the prediction. Logs of other
-    programs may lack probabilities (NaN).
+    Columns: `prediction_columns` of the classes, in which truth and prediction are places. `fold`
+    is the held-out `dataset/subject`, the first of them for a person who has several; `epoch` is
+    the number of epochs behind the prediction. Logs of other programs may lack probabilities (NaN).
     """
 
     table: pd.DataFrame
 
     def __post_init__(self) -> None:
-        missing = [name for name in PREDICTION_COLUMNS if name not in self.table.columns]
-        if missing:
-            raise ValueError(f"predictions lack the columns {missing}")
+        missing = [name for name in ANSWERS if name not in self.table.columns]
+        if missing or not self.classes:
+            raise ValueError(f"predictions lack the columns {missing or [PROBABILITY]}")
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> "Predictions":
+        """The rows of units, in their order."""
+        return cls(pd.DataFrame(rows, columns=prediction_columns(classes_of(rows[0]))))
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return classes_of(self.table.columns)
+
+    @property
+    def probabilities(self) -> list[str]:
+        """The columns of probabilities, in the order of the classes."""
+        return probability_columns(self.classes)
 
     @property
     def seeds(self) -> list[int]:

@@ -18,6 +18,7 @@ import hmrm_lab.flow
 import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.records import PICTURES, ClipKey, FlowSet, FramePairs
 
 torch.set_num_threads(1)
@@ -62,19 +63,25 @@ def toy_flowset() -> FlowSet:
     return make_flowset()
 
 
-def make_flowset(subjects: int = 4, per_subject: int = 6, size: int = 28, seed: int = 0) -> FlowSet:
+def make_flowset(
+    subjects: int = 4,
+    per_subject: int = 6,
+    size: int = 28,
+    seed: int = 0,
+    classes: tuple[str, ...] = MEGC3.classes,
+) -> FlowSet:
     """Maps in which each class moves another part of the face, and noise."""
     rng = np.random.default_rng(seed)
     n = subjects * per_subject
-    labels = np.arange(n, dtype=np.int64) % 3
+    labels = np.arange(n, dtype=np.int64) % len(classes)
     maps = rng.normal(0, 0.3, (n, 3, size, size)).astype(np.float32)
     for row, label in enumerate(labels):
-        top = size * label // 3
-        maps[row, :, top : top + size // 3, size // 4 : -size // 4] += 1.5
+        top = size * label // len(classes)
+        maps[row, :, top : top + size // len(classes), size // 4 : -size // 4] += 1.5
     keys = tuple(
         ClipKey("toy", f"s{row // per_subject + 1:02d}", f"clip{row:03d}") for row in range(n)
     )
-    return FlowSet(maps, labels, keys)
+    return FlowSet(maps, labels, keys, classes)
 
 
 def with_pictures(flowset: FlowSet, seed: int = 0) -> FlowSet:

@@ -32,6 +32,7 @@ class Toy(nn.Module):
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         alpha: float = 1.0,
         ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
@@ -39,7 +40,7 @@ class Toy(nn.Module):
     ) -> None:
         super().__init__()
         self.choice, self.super_steps = Choice(alpha, tuple(ratios)), super_steps
-        self.head = nn.Linear(3 * channels, 3)
+        self.head = nn.Linear(3 * channels, classes)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def choose(self, alpha: float, ratios: tuple[float, ...]) -> None:
@@ -65,13 +66,14 @@ class Mute(nn.Module):
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         alpha: float = 1.0,
         ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
         super_steps: int = 0,
     ) -> None:
         super().__init__()
-        self.head = nn.Linear(channels * size * size, 3)
+        self.head = nn.Linear(channels * size * size, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.head(maps.flatten(1))[:, None]

@@ -10,9 +10,9 @@ import pytest
 from conftest import quick_config
 from test_cli import hmrm
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.preparation import load_clips
-from hmrm_lab.records import CLASSES
 
 SMALL = ("data.subjects=2", "data.clips=6", "training.epochs=2", "flow.name=dis")
 
@@ -69,7 +69,7 @@ def test_json_is_one_object(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert sum(seen["probabilities"].values()) == pytest.approx(1, abs=1e-3)
-    assert seen["prediction"] in CLASSES
+    assert seen["prediction"] in MEGC3.classes
     assert (seen["frames"]["apex"], seen["frames"]["apex_is"]) == (5, "given")
     driving = {name for name, share in seen["driven_by"].items() if share > 0}
     assert driving <= {name for name, fall in seen["parts"].items() if fall > 0}

@@ -13,6 +13,7 @@ from test_cli import hmrm
 
 import hmrm_lab.preparation.clipwise as clipwise
 from hmrm_lab.config.sections import FacesConfig
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
@@ -45,7 +46,7 @@ def ramp(frames: int) -> list[np.ndarray]:
 
 
 def test_time_is_interpolated_from_onset_to_offset() -> None:
-    clip = Clip(ClipKey("a", "b", "c"), 0, ramp(12), 2, 4, 10, 100.0)
+    clip = Clip(ClipKey("a", "b", "c"), 0, ramp(12), 2, 4, 10, 100.0, classes=MEGC3.classes)
     gray = resample(clip, length=5, side_px=20)
     assert gray.shape == (5, 20, 20)
     assert (gray == np.array([20, 40, 60, 80, 100])[:, None, None]).all()

@@ -200,5 +200,5 @@ def test_a_recording_through_a_system_of_pictures(tmp_path: Path) -> None:
 
 def test_a_model_is_built_for_the_side_that_it_is_given() -> None:
     config = quick_config("hmrm", *MESTI)
-    model = build_model(config, 28)
+    model = build_model(config, 28, 3)
     assert model(torch.randn(2, 1, PICTURE_SIDE_PX, PICTURE_SIDE_PX)).shape[0] == 2

@@ -5,14 +5,15 @@ import pandas as pd
 import pytest
 from conftest import make_flowset
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, PROBABILITIES, Predictions, clips_of, names_of_person
+from hmrm_lab.records import Predictions, clips_of, names_of_person, probability_columns
 
 
 def test_clips_of_an_expression_keep_their_order() -> None:
     clips = synthetic(subjects=3, clips=12)
-    parts = [clips_of(clips, name) for name in CLASSES]
+    parts = [clips_of(clips, name) for name in MEGC3.classes]
     assert sum(map(len, parts)) == 12
     for label, part in enumerate(parts):
         assert part == [clip for clip in clips if clip.label == label]
@@ -37,7 +38,7 @@ def test_maps_are_laid_out_alike_whoever_computed_them() -> None:
 
 def test_a_person_is_the_fold_where_the_fold_is_a_subject() -> None:
     row = {"dataset": "a", "clip": "1", "seed": 0, "epoch": 0, "truth": 0, "prediction": 0}
-    scores = dict.fromkeys(PROBABILITIES, 0.0)
+    scores = dict.fromkeys(probability_columns(MEGC3.classes), 0.0)
     for fold, person in (("a/1", "a/1"), ("a/2", "a/2"), ("fold 3", "a/1"), ("b/1", "a/1")):
         rows = [{**row, "subject": "1", "fold": fold}, {**row, "subject": "2", "fold": "a/2"}]
         table = pd.DataFrame(rows).assign(**scores)

@@ -45,6 +45,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 
 LATER = {
+    "data.classes": "megc3",
     "data.guise": "",
     "data.blink_every": 0,
     "faces.face": 0,

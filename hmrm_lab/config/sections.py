@@ -39,6 +39,7 @@ class Component(Section):
 
 class DataConfig(Component):
     name: str = "synthetic"
+    classes: str = "megc3"  # 4.1: negative, positive, surprise
 
 
 class FacesConfig(Component):

@@ -14,7 +14,7 @@ from hmrm_lab.datasets.images import RecordedFrames, measure_image, read_image
 from hmrm_lab.datasets.recordings.findings import KINDS, Finding, Survey, first_error, shown
 from hmrm_lab.datasets.recordings.overview import RECORDINGS, Facts
 from hmrm_lab.errors import InputError, unknown_name
-from hmrm_lab.records import CLASSES, Clip
+from hmrm_lab.records import Clip
 
 Counts = tuple[int, ...]
 Progress = Callable[[int, int], None]
@@ -47,7 +47,11 @@ class Audit:
 
     @property
     def found(self) -> Counts:
-        return _counts(clip.label for clip in self.clips)
+        return _counts(self.clips, [clip.label for clip in self.clips])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.clips[0].classes
 
     @property
     def without_apex(self) -> int:
@@ -133,6 +137,10 @@ def audit(
 def as_dict(result: Audit) -> dict[str, Any]:
     """The audit for JSON."""
     facts, survey = result.facts, result.survey
+
+    def named(counts: Counts) -> dict[str, int]:
+        return dict(zip(result.classes, counts, strict=True))
+
     return {
         "dataset": facts.name,
         "title": facts.title,
@@ -142,8 +150,8 @@ def as_dict(result: Audit) -> dict[str, Any]:
         "complete": result.complete,
         "usable": len(result.clips),
         "without_apex": result.without_apex,
-        "classes": _named(result.found),
-        "expected_classes": _named(facts.counts) if facts.counts else None,
+        "classes": named(result.found),
+        "expected_classes": named(facts.counts) if facts.counts else None,
         "rows": survey.rows,
         "expected_rows": facts.listed,
         "other_emotions": survey.other_classes,
@@ -151,8 +159,8 @@ def as_dict(result: Audit) -> dict[str, Any]:
             {
                 "dataset": one.dataset,
                 "subject": shown(one.subject),
-                "classes": _named(one.found),
-                "expected": _named(one.expected) if one.expected else None,
+                "classes": named(one.found),
+                "expected": named(one.expected) if one.expected else None,
             }
             for one in result.subjects
         ],
@@ -221,19 +229,15 @@ def _subjects(facts: Facts, clips: list[Clip]) -> list[SubjectCount]:
     return [
         SubjectCount(
             *person,
-            _counts(clip.label for clip in clips if clip.key[:2] == person),
+            _counts(clips, [clip.label for clip in clips if clip.key[:2] == person]),
             None
             if expected is None
-            else _counts(label for key, label in expected.items() if key[:2] == person),
+            else _counts(clips, [label for key, label in expected.items() if key[:2] == person]),
         )
         for person in sorted(people)
     ]
 
 
-def _counts(labels: Any) -> Counts:
+def _counts(clips: list[Clip], labels: list[int]) -> Counts:
     counted = Counter(labels)
-    return tuple(counted[label] for label in range(len(CLASSES)))
-
-
-def _named(counts: Counts) -> dict[str, int]:
-    return dict(zip(CLASSES, counts, strict=True))
+    return tuple(counted[label] for label in range(len(clips[0].classes)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.images import RecordedFrames
 from hmrm_lab.datasets.recordings.coding import whole
 from hmrm_lab.datasets.recordings.findings import Finding, shown
@@ -120,6 +121,7 @@ def _cut(
         apex=None if peak is None else at[peak] - start,
         offset=at[last] - start,
         fps=fps,
+        classes=MEGC3.classes,
     )
     return clip, remarks
 

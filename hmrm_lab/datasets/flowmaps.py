@@ -14,19 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hmrm_lab.datasets.recordings.coding import (
-    Columns,
-    Row,
-    class_of,
-    data_set,
-    find_name,
-    read_coding,
-)
+from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.recordings.coding import Columns, Row, data_set, find_name, read_coding
 from hmrm_lab.datasets.recordings.findings import shown
 from hmrm_lab.datasets.recordings.overview import megc2019
 from hmrm_lab.datasets.walking import check_name, loose
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, RELATIVE, ClipKey, Floats, FlowSet
+from hmrm_lab.records import RELATIVE, ClipKey, Floats, FlowSet
 from hmrm_lab.registry import datasets
 
 COLUMNS: Columns = {
@@ -71,17 +65,16 @@ def flowmaps(root: Path) -> FlowSet:
         rows[key] = row.number, label
         maps.append(_read_map(files[stem], row.number))
     labels = np.array([label for _, label in rows.values()], dtype=np.int64)
-    return FlowSet(np.stack(maps), labels, tuple(rows), unit=RELATIVE)
+    return FlowSet(np.stack(maps), labels, tuple(rows), MEGC3.classes, unit=RELATIVE)
 
 
 def _read_row(row: Row) -> tuple[ClipKey, int]:
     """The clip as the table calls it, and its class; or `ValueError`."""
     for field in ("data set", "subject", "clip"):
         check_name(row[field], f"the {field}")
-    label = class_of(row["label"])
+    label = MEGC3.label_of(row["label"])
     if label is None:
-        meaning = ", ".join(f"{index} {name}" for index, name in enumerate(CLASSES))
-        raise ValueError(f"label '{row['label']}' is none of {meaning}")
+        raise ValueError(f"label '{row['label']}' is none of {MEGC3.numbered}")
     return ClipKey(data_set(row["data set"]), row["subject"], row["clip"]), label
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.records import PROBABILITIES, Predictions
+from hmrm_lab.records import Predictions
 
 BINS = 5
 ROUNDING = 1e-9  # 0.6 belongs to the bin that begins there
@@ -34,8 +34,8 @@ def reliability(predictions: Predictions, bins: int = BINS) -> list[ReliabilityB
     """Equally wide bins from 0 to 1; the last one holds 1 as well. Rows without probabilities are
     left out.
     """
-    table = predictions.table.dropna(subset=list(PROBABILITIES))
-    sure = table[list(PROBABILITIES)].to_numpy(np.float64).max(axis=1)
+    table = predictions.table.dropna(subset=predictions.probabilities)
+    sure = table[predictions.probabilities].to_numpy(np.float64).max(axis=1)
     right = (table["truth"] == table["prediction"]).to_numpy(np.float64)
     place = _place(sure, bins)
     return [

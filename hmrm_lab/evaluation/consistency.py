@@ -13,7 +13,7 @@ from hmrm_lab.evaluation.audit_findings import (
     no_data,
     verdict,
 )
-from hmrm_lab.records import PROBABILITIES
+from hmrm_lab.records import classes_of, probability_columns
 
 ROUNDING = 1e-4  # of probabilities that were written with six digits
 
@@ -91,7 +91,7 @@ def check_probabilities(records: Records) -> Check:
     wrong = []
     for unit in records.units:
         for row in unit["predictions"]:
-            scores = [row[name] for name in PROBABILITIES]
+            scores = [row[name] for name in probability_columns(classes_of(row))]
             clip = "/".join(key_of(row))
             if not all(-ROUNDING <= score <= 1 + ROUNDING for score in scores):
                 wrong.append(f"{clip} has a probability outside 0 to 1")

@@ -26,15 +26,15 @@ class ElementwiseWork(Protocol):
     def elementwise_flops(self, tokens: int) -> int: ...
 
 
-def cost_of(config: ExperimentConfig, size: int) -> dict[str, int | None]:
-    """`parameters` and `flops` for maps of `size` pixels.
+def cost_of(config: ExperimentConfig, size: int, classes: int) -> dict[str, int | None]:
+    """`parameters` and `flops` for maps of `size` pixels and so many classes.
 
     None for a system that is no network: what a support vector machine holds grows with the
     training clips, and is no number of parameters.
     """
     if not has_epochs(config):
         return {"parameters": None, "flops": None}
-    model = build_learner(without_own_weights(config), size)
+    model = build_learner(without_own_weights(config), size, classes)
     return {
         "parameters": count_parameters(model),
         "flops": count_flops(model, len(config.input.channels), config.input.side(size)),

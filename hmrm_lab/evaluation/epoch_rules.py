@@ -126,4 +126,5 @@ def rule_of(config: ExperimentConfig) -> str:
 
 
 def _uf1(probabilities: Floats, flowset: FlowSet) -> float:
-    return float(uf1(confusion(flowset.labels, probabilities.argmax(1).astype(np.int64))))
+    guesses = probabilities.argmax(1).astype(np.int64)
+    return float(uf1(confusion(flowset.labels, guesses, len(flowset.classes))))

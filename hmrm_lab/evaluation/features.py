@@ -183,10 +183,10 @@ def nearest_neighbours(flowset: FlowSet) -> Neighbours:
     np.fill_diagonal(distances, np.inf)
     nearest = distances.argmin(1)
     stranger = np.where(own, np.inf, distances).argmin(1)
-    labels = flowset.labels
+    labels, classes = flowset.labels, len(flowset.classes)
     return Neighbours(
         same_person=float((persons[nearest] == persons).mean()),
         by_chance=float((own.sum(1) - 1).mean() / (len(flowset) - 1)),
-        uf1_clips=float(uf1(confusion(labels, labels[nearest]))),
-        uf1_subjects=float(uf1(confusion(labels, labels[stranger]))),
+        uf1_clips=float(uf1(confusion(labels, labels[nearest], classes))),
+        uf1_subjects=float(uf1(confusion(labels, labels[stranger], classes))),
     )

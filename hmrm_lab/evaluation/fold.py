@@ -15,7 +15,7 @@ from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.fold_progress import Desk
 from hmrm_lab.evaluation.peeking import permuted
 from hmrm_lab.evaluation.splits import Fold
-from hmrm_lab.records import PROBABILITIES, FlowSet, digest_of_keys
+from hmrm_lab.records import FlowSet, digest_of_keys, probability_columns
 from hmrm_lab.runtime.processes import settle_process
 from hmrm_lab.runtime.store import RunFolder
 
@@ -101,6 +101,7 @@ def _account(config: ExperimentConfig, train: FlowSet, answer: Answer) -> dict[s
 
 
 def _record(unit: Unit, answer: Answer, test: FlowSet) -> dict[str, Any]:
+    columns = probability_columns(test.classes)
     rows = [
         {
             "dataset": key.dataset,
@@ -111,7 +112,7 @@ def _record(unit: Unit, answer: Answer, test: FlowSet) -> dict[str, Any]:
             "epoch": answer.epoch,
             "truth": int(truth),
             "prediction": int(p.argmax()),
-            **{name: round(float(value), 6) for name, value in zip(PROBABILITIES, p, strict=True)},
+            **{name: round(float(value), 6) for name, value in zip(columns, p, strict=True)},
         }
         for key, truth, p in zip(test.keys, test.labels, answer.probabilities, strict=True)
     ]

@@ -10,7 +10,7 @@ from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
 from hmrm_lab.evaluation.fold_progress import read_status
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.summary import stamp, weights_note
-from hmrm_lab.records import CLASSES, Ints
+from hmrm_lab.records import Ints
 from hmrm_lab.runtime.store import RunFolder, read_json
 
 State = Literal["waiting", "in work", "done", "failed"]
@@ -36,12 +36,14 @@ class Arrived:
 
     Shapes
     ------
+    classes : (K,), their names
     counts : (S, K, K); true class by predicted class, for each seed that has answered
     """
 
     folds: tuple[FoldProgress, ...]
     done: int  # folds times seeds
     expected: int
+    classes: tuple[str, ...]
     counts: Ints
     finished: tuple[Points, ...]
     in_work: tuple[Points, ...]
@@ -66,7 +68,8 @@ NOTHING = Arrived(
     folds=(),
     done=0,
     expected=0,
-    counts=np.zeros((0, len(CLASSES), len(CLASSES)), np.int64),
+    classes=(),
+    counts=np.zeros((0, 0, 0), np.int64),
     finished=(),
     in_work=(),
     epochs=1,
@@ -118,7 +121,8 @@ class ArrivalReader:
             folds=tuple(folds),
             done=len(units),
             expected=data["folds"] * len(seeds),
-            counts=_counts(units),
+            classes=tuple(data["classes"]),
+            counts=_counts(units, len(data["classes"])),
             finished=tuple(
                 list(enumerate(unit["losses"], start=1)) for unit in units if unit["losses"]
             ),
@@ -191,12 +195,12 @@ def _stamp(
     )
 
 
-def _counts(units: list[dict[str, Any]]) -> Ints:
+def _counts(units: list[dict[str, Any]], classes: int) -> Ints:
     """(S, K, K)."""
     by_seed = []
     for seed in sorted({unit["seed"] for unit in units}):
         rows = [row for unit in units if unit["seed"] == seed for row in unit["predictions"]]
         truth = np.array([row["truth"] for row in rows], np.int64)
         prediction = np.array([row["prediction"] for row in rows], np.int64)
-        by_seed.append(confusion(truth, prediction))
-    return np.array(by_seed, np.int64).reshape(-1, len(CLASSES), len(CLASSES))
+        by_seed.append(confusion(truth, prediction, classes))
+    return np.array(by_seed, np.int64).reshape(-1, classes, classes)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.strain import motion_map
-from hmrm_lab.records import CLASSES, Clip, Floats, KnownMotion
+from hmrm_lab.records import Clip, Floats, KnownMotion
 
 MOVING = 0.5  # of the face's largest motion
 LEAST = 1e-6  # length below which flow is no motion
@@ -98,7 +98,7 @@ def growth_table(clips: Sequence[Clip], flow: Floats, magnified: Floats) -> pd.D
         rows.append(
             {
                 "Clip": clip.key.clip,
-                "Class": CLASSES[clip.label],
+                "Class": clip.expression,
                 "Share": float(moving.mean()),
                 "Inside": growth.inside,
                 "Outside": growth.outside,

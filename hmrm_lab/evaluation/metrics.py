@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.records import CLASSES, Ints, Predictions
+from hmrm_lab.records import Ints, Predictions
 
 Doubles = NDArray[np.float64]
 
 
-def confusion(truth: Ints, prediction: Ints) -> Ints:
+def confusion(truth: Ints, prediction: Ints, classes: int) -> Ints:
     """Counts, one row per true class and one column per predicted class. (K, K)."""
-    k = len(CLASSES)
-    return np.bincount(truth * k + prediction, minlength=k * k).reshape(k, k)
+    cells = np.bincount(truth * classes + prediction, minlength=classes**2)
+    return cells.reshape(classes, classes)
 
 
 def f1_per_class(counts: NDArray[Any]) -> Doubles:
@@ -59,7 +59,8 @@ METRICS = {"uf1": uf1, "uar": uar, "acc": accuracy}
 def confusion_of(predictions: Predictions) -> Ints:
     """Counts over all clips and seeds. (K, K)."""
     table = predictions.table
-    return confusion(table["truth"].to_numpy(np.int64), table["prediction"].to_numpy(np.int64))
+    truth, prediction = (table[name].to_numpy(np.int64) for name in ("truth", "prediction"))
+    return confusion(truth, prediction, len(predictions.classes))
 
 
 def confusion_by_person(predictions: Predictions) -> tuple[list[str], list[int], Ints]:
@@ -72,7 +73,8 @@ def confusion_by_person(predictions: Predictions) -> tuple[list[str], list[int],
     table = predictions.table
     persons, person_index = np.unique(predictions.persons.to_numpy(str), return_inverse=True)
     seeds, seed_index = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)
-    counts = np.zeros((len(persons), len(seeds), len(CLASSES), len(CLASSES)), dtype=np.int64)
+    k = len(predictions.classes)
+    counts = np.zeros((len(persons), len(seeds), k, k), dtype=np.int64)
     truth, prediction = table["truth"].to_numpy(int), table["prediction"].to_numpy(int)
     np.add.at(counts, (person_index, seed_index, truth, prediction), 1)
     return persons.tolist(), seeds.tolist(), counts

@@ -83,6 +83,7 @@ def occlusion_falls(
         np.concatenate([clip.maps, hold_still(clip.maps[0], masks)]),
         np.zeros(count + 1, dtype=np.int64),
         clip.keys * (count + 1),
+        clip.classes,
         unit=clip.unit,
         inside=None if clip.inside is None else np.repeat(clip.inside, count + 1, axis=0),
         clips=None

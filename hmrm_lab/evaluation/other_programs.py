@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from hmrm_lab.datasets.classes import MEGC3, ClassScheme
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, PROBABILITIES, Predictions
+from hmrm_lab.records import Predictions, prediction_columns, probability_columns
 
 FORMS = (
     "use a table with the header `subject,clip,truth,prediction`, rows `fold/clip, truth, "
@@ -44,16 +45,9 @@ OTHERS = {  # likewise; the first that is there counts
     ),
     "seed": ("seed",),
     "epoch": ("epoch",),
-    **{name: (name.replace("_", ""),) for name in PROBABILITIES},
 }
 SEPARATORS = ",;\t|"
 NUMBER = re.compile(r"\d{1,9}(\.0*)?")
-WORDS = {
-    **{name[:length]: label for label, name in enumerate(CLASSES) for length in (3, None)},
-    **dict.fromkeys(("happiness", "happy", "joy"), 1),
-    **dict.fromkeys(("anger", "angry", "contempt", "disgust", "fear"), 0),
-    **dict.fromkeys(("sadness", "sad", "repression"), 0),
-}
 TOKEN = re.compile(
     r"""(?<!this\ )\bsubject[ \t]*[:=][ \t]*(?P<subject>[^\s,;]+)
     | ['"](?P<key>[^'"\n]+)['"]\s*:\s*\{
@@ -77,7 +71,7 @@ class Row(NamedTuple):
     others: dict[str, str]  # seed, epoch and probabilities, as far as they are known
 
 
-def read_predictions(path: Path) -> tuple[Predictions, list[str]]:
+def read_predictions(path: Path, scheme: ClassScheme = MEGC3) -> tuple[Predictions, list[str]]:
     """Read the predictions of a log, and say in sentences how they were read.
 
     Raises
@@ -93,20 +87,24 @@ def read_predictions(path: Path) -> tuple[Predictions, list[str]]:
     first = lines[0][1].split()
     if any(token["labels"] is not None for token in tokens):
         rows, told = _printed(path, text, tokens)
-    elif len(first) == 2 and not _headed(first) and not any(map(_is_label, first)):
+    elif (
+        len(first) == 2
+        and not _headed(first)
+        and not any(_is_label(text, scheme) for text in first)
+    ):
         rows, told = list(_ststnet(path, lines)), "STSTNet's log: clip, truth, prediction"
     else:
-        rows, told = _table(path, text, lines[0][1])
+        rows, told = _table(path, text, lines[0][1], scheme)
     if not rows:
         raise InputError("no predictions", where=path, mend=FORMS)
-    labels, classes = _labels(path, rows)
+    labels, classes = _labels(path, rows, scheme)
     table = pd.DataFrame([{**row._asdict(), **row.others} for row in rows])
     table["fold"] = table["dataset"] + "/" + table["subject"]
     table[["truth", "prediction"]] = labels
     for name in ("seed", "epoch"):
         table[name] = [_whole(path, row.line, name, row.others.get(name, "0")) for row in rows]
-    table = table.reindex(columns=[*PREDICTION_COLUMNS, "line"])
-    for name in PROBABILITIES:
+    table = table.reindex(columns=[*prediction_columns(scheme.classes), "line"])
+    for name in probability_columns(scheme.classes):
         table[name] = pd.to_numeric(table[name], errors="coerce")
     twice = table[table.duplicated(["dataset", "subject", "clip", "seed"])]
     if len(twice):
@@ -128,7 +126,7 @@ def _text(path: Path) -> str:
         raise InputError("not a text file", where=path, mend=FORMS) from None
 
 
-def _table(path: Path, text: str, first: str) -> tuple[list[Row], str]:
+def _table(path: Path, text: str, first: str, scheme: ClassScheme) -> tuple[list[Row], str]:
     """The rows of a table, whatever separates its columns."""
     separator = max(SEPARATORS, key=first.count)
     if separator not in first:
@@ -138,7 +136,7 @@ def _table(path: Path, text: str, first: str) -> tuple[list[Row], str]:
     headed = _headed(header)
     if headed:
         del lines[0]
-    elif 3 <= count <= len(ORDER) and [*map(_is_label, header[-3:])] == [False, True, True]:
+    elif 3 <= count <= len(ORDER) and _ends_in_labels(header, scheme):
         header = list(ORDER[-count:])
     else:
         raise InputError(
@@ -147,7 +145,7 @@ def _table(path: Path, text: str, first: str) -> tuple[list[Row], str]:
             row=lines[0][0],
             mend="write a first line such as `subject,clip,truth,prediction`",
         )
-    place = _columns(path, header)
+    place = _columns(path, header, scheme)
     rows = []
     for order, (line, fields) in enumerate(lines, 1):
         if len(fields) != len(header):
@@ -195,11 +193,12 @@ def _row(path: Path, line: int, order: int, cells: dict[str, str]) -> Row:
     return Row(line, dataset, subject, clip, cells.pop("truth"), cells.pop("prediction"), cells)
 
 
-def _columns(path: Path, header: list[str]) -> dict[str, int]:
+def _columns(path: Path, header: list[str], scheme: ClassScheme) -> dict[str, int]:
     """Where each role stands in a header; an `InputError` where that is open."""
     plain = [_plain(name) for name in header]
     place: dict[str, int] = {}
-    for role, names in OTHERS.items():
+    scores = {name: (_plain(name),) for name in probability_columns(scheme.classes)}
+    for role, names in (OTHERS | scores).items():
         if known := [name for name in names if name in plain]:
             place[role] = plain.index(known[0])
     for role, names in LABELS.items():
@@ -285,31 +284,44 @@ def _listed(path: Path, entries: list[dict[str, Any]]) -> list[Row]:
     return rows
 
 
-def _labels(path: Path, rows: list[Row]) -> tuple[list[list[int]], str]:
+def _labels(path: Path, rows: list[Row], scheme: ClassScheme) -> tuple[list[list[int]], str]:
     """Truth and prediction of each row as class numbers, and how labels were read."""
     written = sorted({text.strip("'\"") for row in rows for text in (row.truth, row.prediction)})
     numbers = {text: int(float(text)) for text in written if NUMBER.fullmatch(text)}
     used = set(numbers.values())
-    start = 1 if used >= {1, 2, 3} and 0 not in used else 0
-    names = {text: WORDS[_plain(text)] for text in written if _plain(text) in WORDS}
+    count, words = len(scheme.classes), _words(scheme)
+    start = 1 if used >= {*range(1, count + 1)} and 0 not in used else 0
+    names = {text: words[_plain(text)] for text in written if _plain(text) in words}
     classes = names | {text: number - start for text, number in numbers.items()}
     labels = [[classes.get(t.strip("'\""), -1) for t in (r.truth, r.prediction)] for r in rows]
     for row, pair in zip(rows, labels, strict=True):
         for text, label in zip((row.truth, row.prediction), pair, strict=True):
-            if not 0 <= label < len(CLASSES):
+            if not 0 <= label < count:
                 raise InputError(
-                    f"label {text[:40]!r} is outside {start}..{start + 2}, and no class",
+                    f"label {text[:40]!r} is outside {start}..{start + count - 1}, and no class",
                     where=path,
                     row=row.line,
-                    mend="use 0 negative, 1 positive, 2 surprise, or these words",
+                    mend=f"use {scheme.numbered}, or these words",
                 )
-    told = [f"{start + label} {name}" for label, name in enumerate(CLASSES) if numbers]
-    told += [f"'{text}' {CLASSES[label]}" for text, label in names.items()]
+    told = [f"{start + label} {name}" for label, name in enumerate(scheme.classes) if numbers]
+    told += [f"'{text}' {scheme.classes[label]}" for text, label in names.items()]
     return labels, f"labels: {', '.join(told)}"
 
 
-def _is_label(text: str) -> bool:
-    return bool(NUMBER.fullmatch(text)) or _plain(text) in WORDS
+def _words(scheme: ClassScheme) -> dict[str, int]:
+    """The words that name a label: emotions, classes, and the first three letters of these."""
+    names = {name: name for name in scheme.classes}
+    words = {**{name[:3]: name for name in names}, **scheme.words, **names}
+    return {word: scheme.classes.index(name) for word, name in words.items()}
+
+
+def _is_label(text: str, scheme: ClassScheme) -> bool:
+    return bool(NUMBER.fullmatch(text)) or _plain(text) in _words(scheme)
+
+
+def _ends_in_labels(fields: list[str], scheme: ClassScheme) -> bool:
+    """Whether these are a clip, its true and its predicted label, with more before them or not."""
+    return [_is_label(text, scheme) for text in fields[-3:]] == [False, True, True]
 
 
 def _whole(path: Path, line: int, name: str, text: str) -> int:

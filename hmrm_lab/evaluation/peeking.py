@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.evaluation.metrics import Doubles, confusion, uf1
-from hmrm_lab.records import CLASSES, Ints, Predictions
+from hmrm_lab.records import Ints, Predictions, classes_of
 from hmrm_lab.runtime.store import RunFolder
 
 
@@ -31,6 +31,7 @@ class Looks:
     guesses: Ints
     labels: Ints
     persons: NDArray[np.str_]
+    classes: int
 
 
 def collect_looks(run: RunFolder, seed: int) -> Looks:
@@ -53,6 +54,7 @@ def collect_looks(run: RunFolder, seed: int) -> Looks:
         np.concatenate([np.array(unit["looks"], dtype=np.int64) for unit in units], axis=1),
         np.array([row["truth"] for row in rows], dtype=np.int64),
         np.array([row["fold"] for row in rows]),
+        len(classes_of(rows[0])),
     )
 
 
@@ -84,16 +86,22 @@ def peeked(looks: Looks, counts: Sequence[int]) -> Ints:
 def uf1_by_looks(looks: Looks, counts: Sequence[int]) -> Doubles:
     """Pooled UF1 for each number of looks. (len(counts),)."""
     answers = peeked(looks, counts)
-    return np.array([float(uf1(confusion(looks.labels, guess))) for guess in answers])
+    return np.array(
+        [float(uf1(confusion(looks.labels, guess, looks.classes))) for guess in answers]
+    )
 
 
 def blind_looks(
-    labels: Ints, persons: NDArray[np.str_], epochs: int, rng: np.random.Generator
+    labels: Ints,
+    persons: NDArray[np.str_],
+    epochs: int,
+    rng: np.random.Generator,
 ) -> Looks:
     """A model that knows nothing: in every epoch, classes drawn anew by how frequent they are."""
-    shares = np.bincount(labels, minlength=len(CLASSES)) / len(labels)
+    shares = np.bincount(labels) / len(labels)
     drawn = rng.random((epochs, len(labels)))
-    return Looks(np.searchsorted(shares.cumsum()[:-1], drawn, side="right"), labels, persons)
+    guesses = np.searchsorted(shares.cumsum()[:-1], drawn, side="right")
+    return Looks(guesses, labels, persons, len(shares))
 
 
 def blind_uf1(
@@ -106,7 +114,7 @@ def blind_uf1(
 ) -> Doubles:
     """UF1 of models that know nothing, by the number of looks. (draws, len(counts)).
 
-    With one look it is near 1/3 for three classes: precision and recall of a class are both its
+    With one look it is near 1/K for K classes: precision and recall of a class are both its
     share, and the shares add up to one.
     """
     rng = np.random.default_rng(seed)
@@ -148,12 +156,13 @@ def permuted_uf1(
         raise unknown_name("group", within, ("all", "dataset", "subject"))
     table = predictions.table.assign(person=predictions.persons, everyone="all")
     column = {"all": "everyone", "dataset": "dataset", "subject": "person"}[within]
+    classes = len(predictions.classes)
     per_seed = []
     for _, rows in table.groupby("seed"):
         rng = np.random.default_rng(seed)  # the same places for every seed
         groups = np.unique(rows[column].to_numpy(str), return_inverse=True)[1]
         truth, guess = rows["truth"].to_numpy(np.int64), rows["prediction"].to_numpy(np.int64)
-        per_seed.append(uf1(_counts(permuted(truth, groups, permutations, rng), guess)))
+        per_seed.append(uf1(_counts(permuted(truth, groups, permutations, rng), guess, classes)))
     return np.asarray(np.mean(per_seed, axis=0))
 
 
@@ -188,8 +197,8 @@ def p_value(null: Doubles, observed: float) -> float:
     return float((1 + (null >= observed).sum()) / (1 + len(null)))
 
 
-def _counts(truths: Ints, guess: Ints) -> Ints:
+def _counts(truths: Ints, guess: Ints, classes: int) -> Ints:
     """Confusion of every row of truths with the same predictions. (T, n) to (T, K, K)."""
-    k = len(CLASSES)
+    k = classes
     cells = truths * k + guess + k * k * np.arange(len(truths))[:, None]
     return np.bincount(cells.ravel(), minlength=k * k * len(truths)).reshape(-1, k, k)

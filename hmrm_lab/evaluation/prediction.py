@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.occlusion import shares_of
 from hmrm_lab.preparation.quality import ClipWarning
-from hmrm_lab.records import CLASSES, Floats
+from hmrm_lab.records import Floats
 
 ELSEWHERE = "elsewhere"  # what is no part of the face: cheeks, forehead, background
 NO_ANSWER = "no answer"
@@ -44,7 +44,7 @@ class RecordingPrediction:
 
     Shapes
     ------
-    probabilities : (3,)
+    probabilities : (K,), in the order of `classes`
     onset_image, apex_image : (224, 224, 3) uint8, RGB, the canonical crop
     motion : (3, H, W), order (u, v, strain), pixels of the crop
     parts : (224, 224) bool for each name
@@ -52,6 +52,7 @@ class RecordingPrediction:
 
     recording: str
     run: str
+    classes: tuple[str, ...]
     probabilities: Floats
     frames: int
     fps: float
@@ -78,7 +79,7 @@ class RecordingPrediction:
     @property
     def answer(self) -> str:
         """The class with the highest probability, or `no answer`."""
-        return CLASSES[int(self.probabilities.argmax())] if self.answered else NO_ANSWER
+        return self.classes[int(self.probabilities.argmax())] if self.answered else NO_ANSWER
 
     def require(self) -> Self:
         """The same, or an `HmrmError` with the reasons if there is no answer."""
@@ -101,7 +102,7 @@ class RecordingPrediction:
             "prediction": self.answer if self.answered else None,
             "probabilities": {
                 name: _rounded(value)
-                for name, value in zip(CLASSES, self.probabilities, strict=True)
+                for name, value in zip(self.classes, self.probabilities, strict=True)
             }
             if self.answered
             else None,

@@ -165,7 +165,7 @@ def fold_scores(predictions: Predictions) -> pd.DataFrame:
     """One row per fold and seed: its clips, its true classes, and its UF1 read in two ways.
 
     `present` leaves out the classes that a fold neither holds nor names; `zero` counts them as
-    0, so that a fold of one class cannot reach more than 1/3.
+    0, so that a fold of one class cannot reach more than 1/K.
     """
     persons, seeds, counts = confusion_by_person(predictions)  # (P, S, K, K)
     f1 = f1_per_class(counts)

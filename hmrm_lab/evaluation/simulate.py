@@ -5,23 +5,29 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.metrics import confusion_of, uf1
 from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, permutation_test
-from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, ClipKey, Ints, Predictions
+from hmrm_lab.records import ClipKey, Ints, Predictions, prediction_columns
 
 
 def simulated_predictions(
-    clips: Mapping[ClipKey, int], *, right: float, spread: float = 0.0, seed: int = 0
+    clips: Mapping[ClipKey, int],
+    *,
+    right: float,
+    spread: float = 0.0,
+    seed: int = 0,
+    classes: Sequence[str] = MEGC3.classes,
 ) -> Predictions:
     """Answers to these clips that are right with a chance of each person's own.
 
     Parameters
     ----------
     clips
-        True class by clip.
+        The label of every clip, such as `megc2019()` has them.
     right
-        The mean chance over persons. A wrong answer is either other class.
+        The mean chance over persons. A wrong answer is any other class alike.
     spread
         Standard deviation of that chance from person to person (a beta distribution); with 0 all
         persons are alike and clips are independent.
@@ -40,18 +46,20 @@ def simulated_predictions(
     persons = sorted({key.person for key in clips})
     chance = dict(zip(persons, _chances(len(persons), right, spread, rng), strict=True))
     rows = []
+    count = len(classes)
     for (key, truth), luck in zip(clips.items(), rng.random(len(clips)), strict=True):
-        away = 0 if luck < chance[key.person] else int(rng.integers(1, len(CLASSES)))
-        guess = (truth + away) % len(CLASSES)
-        rows.append((*key, key.person, 0, 0, truth, guess, *[np.nan] * len(CLASSES)))
-    return Predictions(pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)))
+        away = 0 if luck < chance[key.person] else int(rng.integers(1, count))
+        guess = (truth + away) % count
+        rows.append((*key, key.person, 0, 0, truth, guess, *[np.nan] * count))
+    return Predictions(pd.DataFrame(rows, columns=prediction_columns(classes)))
 
 
-def true_uf1(clips: Mapping[ClipKey, int], right: float) -> float:
+def true_uf1(
+    clips: Mapping[ClipKey, int], right: float, *, classes: Sequence[str] = MEGC3.classes
+) -> float:
     """UF1 of the counts to be expected from `simulated_predictions`, whatever the spread."""
-    sizes = np.bincount(list(clips.values()), minlength=len(CLASSES))
-    wrong = (1 - right) / (len(CLASSES) - 1)
-    rates = np.full((len(CLASSES), len(CLASSES)), wrong)
+    sizes = np.bincount(list(clips.values()), minlength=len(classes))
+    rates = np.full((len(classes), len(classes)), (1 - right) / (len(classes) - 1))
     np.fill_diagonal(rates, right)
     return float(uf1(sizes[:, None] * rates))
 
@@ -89,7 +97,7 @@ def clip_interval(
 ) -> tuple[float, float]:
     """The 95 % interval of UF1 over clips, of one seed.
 
-    The same distribution as that of `as_independent`, at a tenth of the work: a clip is one of nine
+    The same distribution as that of `as_independent`, at a tenth of the work: a clip is one of the
     cells of the confusion, so that drawing clips is drawing cells.
     """
     counts = confusion_of(predictions)
@@ -121,6 +129,7 @@ def power_table(
     *,
     studies: int = STUDIES,
     seed: int = 0,
+    classes: Sequence[str] = MEGC3.classes,
 ) -> pd.DataFrame:
     """How often the paired test finds a difference that is truly there.
 
@@ -142,7 +151,10 @@ def power_table(
     for gap in gaps:
         tests = [
             permutation_test(
-                simulate(clips, rate, rng), simulate(clips, rate - gap, rng), draws=DRAWS, seed=n
+                simulate(clips, rate, rng, classes),
+                simulate(clips, rate - gap, rng, classes),
+                draws=DRAWS,
+                seed=n,
             )
             for n in range(studies)
         ]
@@ -152,13 +164,18 @@ def power_table(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def simulate(clips: Mapping[ClipKey, int], rate: float, rng: np.random.Generator) -> Predictions:
+def simulate(
+    clips: Mapping[ClipKey, int],
+    rate: float,
+    rng: np.random.Generator,
+    classes: Sequence[str] = MEGC3.classes,
+) -> Predictions:
     """Predictions of a system that is right about each clip with this probability."""
     truth = np.array(list(clips.values()), dtype=np.int64)
-    wrong = (truth + rng.integers(1, len(CLASSES), len(truth))) % len(CLASSES)
+    wrong = (truth + rng.integers(1, len(classes), len(truth))) % len(classes)
     answers: Ints = np.where(rng.random(len(truth)) < rate, truth, wrong)
     table = pd.DataFrame([key._asdict() for key in clips])
     table = table.assign(
         fold=table["dataset"] + "/" + table["subject"], seed=0, epoch=0, truth=truth
     ).assign(prediction=answers)
-    return Predictions(table.reindex(columns=list(PREDICTION_COLUMNS)))
+    return Predictions(table.reindex(columns=prediction_columns(classes)))

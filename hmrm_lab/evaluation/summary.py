@@ -19,7 +19,7 @@ from hmrm_lab.evaluation.metrics import (
     uf1_mean_over_folds,
 )
 from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, pooled
-from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, PX, Predictions
+from hmrm_lab.records import PX, Predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import RunFolder
 
@@ -37,7 +37,7 @@ def collect_predictions(run: RunFolder) -> Predictions:
     if not rows:
         begin = f"{run.path} holds no finished fold; give its `hmrm run` command"
         raise IncompleteRunError(describe_failures(run) or begin)
-    table = pd.DataFrame(rows)[list(PREDICTION_COLUMNS)]
+    table = Predictions.of_rows(rows).table
     order = ["dataset", "subject", "clip", "seed"]
     return Predictions(table.sort_values(order, kind="stable").reset_index(drop=True))
 
@@ -176,7 +176,7 @@ def _figures(predictions: Predictions) -> dict[str, Any]:
             str(seed): {name: round(float(m(c)), DIGITS) for name, m in METRICS.items()}
             for seed, c in zip(seeds, by_seed, strict=True)
         },
-        "f1": dict(zip(CLASSES, _rounded(f1_per_class(by_seed).mean(0)), strict=True)),
+        "f1": dict(zip(predictions.classes, _rounded(f1_per_class(by_seed).mean(0)), strict=True)),
         "confusion": total.tolist(),
         "uf1_mean_over_folds_not_comparable": round(uf1_mean_over_folds(predictions), DIGITS),
     }

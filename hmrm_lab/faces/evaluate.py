@@ -16,7 +16,7 @@ from hmrm_lab.faces.apex import ApexCurve, spot_apex
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.template import CROP_PX, dense_landmarks
 from hmrm_lab.faces.track import FaceTrack, find_faces, known_faces
-from hmrm_lab.records import CLASSES, Clip, KnownMotion, LandmarkedFrames
+from hmrm_lab.records import Clip, KnownMotion, LandmarkedFrames
 from hmrm_lab.registry import providers
 
 SEEDS = (14, 15)  # no constant was chosen on their clips
@@ -139,7 +139,7 @@ def apex_table(clips: Sequence[Clip], provider: FaceProvider | None = None) -> p
             {
                 "subject": clip.key.subject,
                 "clip": clip.key.clip,
-                "class": CLASSES[clip.label],
+                "class": clip.expression,
                 "apex": clip.apex,
                 "spotted": curve.apex,
                 "middle": middle,

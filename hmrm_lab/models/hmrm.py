@@ -18,7 +18,6 @@ from hmrm_lab.models.region_fusion import (
     split_regions,
 )
 from hmrm_lab.models.scan import Backend
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, systems
 
 Kernel = Annotated[int, Field(ge=1, le=WINDOW**2)]  # no longer than the tokens of a region
@@ -46,13 +45,14 @@ class HMRM(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H), H = `size`, a multiple of 28
-    returns : (B, 3, K); K = 3 classes; scale order fused, coarse, fine
+    returns : (B, 3, K); K = `classes`; scale order fused, coarse, fine
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         width: Features = 192,  # 4.2
         depth: Layers = 4,  # 4.2
@@ -95,9 +95,9 @@ class HMRM(nn.Module):
         )
         self.dropout = Dropout(dropout)
         core, sub = CORE_REGIONS * width, CORE_REGIONS * SUB_REGIONS * width
-        self.fused_head = nn.Linear(core + sub, len(CLASSES))
-        self.coarse_head = nn.Linear(core, len(CLASSES))
-        self.fine_head = nn.Linear(sub, len(CLASSES))
+        self.fused_head = nn.Linear(core + sub, classes)
+        self.coarse_head = nn.Linear(core, classes)
+        self.fine_head = nn.Linear(sub, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
         coarse_windows, fine_windows = split_regions(maps)

@@ -123,8 +123,9 @@ Inputs = NDArray[Any]
 class Estimator(Protocol):
     """A system that learns from all training clips at once.
 
-    Its builder takes its settings as keyword arguments and nothing else. `state_dict` holds all
-    that was learnt, as tensors, so that a fitted system is stored without any code in the file.
+    Its builder takes the number of classes, and its settings as keyword arguments. `state_dict`
+    holds all that was learnt, as tensors, so that a fitted system is stored without any code in
+    the file.
 
     Shapes
     ------
@@ -132,7 +133,7 @@ class Estimator(Protocol):
         (n, T, S, S) uint8 gray clips; the card says which
     labels : (n,)
     persons : `dataset/subject` of each clip, for choices on other people than those learnt from
-    probabilities : (n, 3) float32, each clip by itself
+    probabilities : (n, K) float32, each clip by itself
     """
 
     def fit(self, inputs: Inputs, labels: Ints, persons: Sequence[str], *, seed: int) -> None: ...

@@ -21,7 +21,6 @@ from hmrm_lab.models.networks.pictures import (
 )
 from hmrm_lab.models.networks.published_weights import OwnWeights, load_own, same_name
 from hmrm_lab.models.networks.resnet import Residual
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Input, Recipe, systems
 
 STAGES = (64, 128, 256)  # filters at width 1
@@ -68,13 +67,14 @@ class MEGANet(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H) of any `size`
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         side: Side = SIDE,
         width: Width = 0.25,
@@ -96,7 +96,7 @@ class MEGANet(nn.Module):
             GradientAttention() if attends else nn.Identity() for _ in STAGES
         )
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(filters[-1], len(CLASSES))
+        self.head = nn.Linear(filters[-1], classes)
         begin_as_he(self)
         load_own(self, weights, same_name)
 

@@ -66,7 +66,9 @@ def load_all(
     if all(isinstance(clip.frames, IdentifiedFrames) for clip in clips):
         return make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
     known = digest_of(
-        DRAWING, data.model_dump_json(), *(identity(recipe, clip, faces) for clip in clips)
+        DRAWING,
+        data.model_dump_json(exclude={"classes"}),
+        *(identity(recipe, clip, faces) for clip in clips),
     )
     file = cache_folder() / f"{data.name}-{recipe.kind}-{known[:16]}.npz"
     stored = _stored(file, recipe.kind, (len(clips), *recipe.shape))

@@ -15,7 +15,7 @@ from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.motion import Motion
 from hmrm_lab.datasets.synthetic.recipes import Script, farthest_px, scaled
 from hmrm_lab.preparation.dynamic_image import dynamic_image, mesti, pool, slope_weights
-from hmrm_lab.records import CLASSES, Clip, ClipKey, Floats, Frames
+from hmrm_lab.records import Clip, ClipKey, Floats, Frames
 
 KEPT_GRAINS = 32  # of 600 kB for a crop
 
@@ -124,7 +124,7 @@ CONDITIONS: Mapping[str, Condition] = {
 def rise_and_fall(number: int, condition: Condition) -> RenderedFrames:
     """Face `number`, which shows units of its class, up to the apex and back."""
     landmarks = neutral_landmarks(0, number)
-    variants = CORE[number % len(CORE)]
+    variants = [*CORE.values()][number % len(CORE)]
     bumps = np.concatenate([unit_bumps(name, landmarks) for name in variants[number % 3]])
     bumps = scaled(bumps, PEAK_PX / farthest_px(bumps))
     time = np.linspace(0, 1, FRAMES)
@@ -151,7 +151,7 @@ def rise_and_fall(number: int, condition: Condition) -> RenderedFrames:
     return RenderedFrames(0, number, number, script)
 
 
-def rising_clips(condition: Condition = UNDISTURBED, count: int = len(CLASSES)) -> list[Clip]:
+def rising_clips(condition: Condition = UNDISTURBED, count: int = len(CORE)) -> list[Clip]:
     """Such clips of as many faces, one class after the other."""
     return [_as_clip(rise_and_fall(number, condition)) for number in range(count)]
 
@@ -217,8 +217,9 @@ def main() -> None:
 def _as_clip(frames: RenderedFrames) -> Clip:
     key = ClipKey("drawn", f"face {frames.subject}", "still head")
     script = frames.script
-    label = frames.clip % len(CLASSES)
-    return Clip(key, label, frames, script.onset, script.apex, script.offset, FPS)
+    label = frames.clip % len(CORE)
+    marks = (script.onset, script.apex, script.offset)
+    return Clip(key, label, frames, *marks, FPS, tuple(CORE))
 
 
 def _twelve(condition: Condition) -> list[RenderedFrames]:

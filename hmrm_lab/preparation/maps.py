@@ -10,6 +10,7 @@ import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import FlowConfig
+from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_known
@@ -87,7 +88,7 @@ def _load(
         return source
     clips, whole = _with_faces(source, config, jobs, on_faces)
     file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"
-    flowset = _read(file)
+    flowset = _read(file, clips[0].classes)
     if flowset is None:
         flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=on_progress)
         if config.flow.finetune:
@@ -152,6 +153,7 @@ def compute_flowset(
         np.stack([motion.maps for motion in motions]),
         np.array([clip.label for clip in clips], dtype=np.int64),
         tuple(clip.key for clip in clips),
+        clips[0].classes,
         masks=np.stack(known) if len(known) == len(clips) else None,
         inside=None if inside.all() else inside,
         outside_energy=np.array([motion.outside_energy for motion in motions], dtype=np.float32),
@@ -163,6 +165,7 @@ def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
 
     Clips that bring their landmarks are in the canonical crop, as others will be.
     """
+    scheme(config.data.classes)
     entry = datasets[config.data.name]
     if entry.needs_root and root is None:
         raise InputError(f"data set '{entry.name}' lies in a folder", mend="name it with --root")
@@ -238,7 +241,7 @@ def _stored(file: Path | None) -> Motion | None:
 def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
     """What the maps depend on: the clips, the data set's options and the flow's."""
     frames = config.flow.finetune_side_px if config.flow.finetune else None
-    data = config.data.model_dump_json()
+    data = config.data.model_dump_json(exclude={"classes"})
     contents = [f"{clip.label} {_content(clip)}" for clip in clips]
     return digest_of(FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents)[:16]
 
@@ -264,7 +267,7 @@ def _write(file: Path, flowset: FlowSet) -> None:
     write_arrays(file, arrays, compress=True)
 
 
-def _read(file: Path) -> FlowSet | None:
+def _read(file: Path, classes: tuple[str, ...]) -> FlowSet | None:
     arrays = read_arrays(file)
     if arrays is None:
         return None
@@ -272,6 +275,7 @@ def _read(file: Path) -> FlowSet | None:
         arrays["maps"],
         arrays["labels"],
         tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
+        classes,
         masks=arrays.get("masks"),
         inside=arrays.get("inside"),
         outside_energy=arrays.get("outside_energy"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from hmrm_lab.errors import unknown_name
-from hmrm_lab.records import CLASSES, PROBABILITIES, Predictions
+from hmrm_lab.records import Predictions
 
 ANY = "any"
 OUTCOMES = (ANY, "wrong", "right")
@@ -39,7 +39,7 @@ def answers_table(
     """
     table = predictions.table.assign(
         person=predictions.persons,
-        probability=predictions.table[list(PROBABILITIES)].max(axis=1),
+        probability=predictions.table[predictions.probabilities].max(axis=1),
         right=predictions.table["truth"] == predictions.table["prediction"],
     )
     _refuse("outcome", outcome, OUTCOMES)
@@ -47,9 +47,9 @@ def answers_table(
     if outcome != ANY:
         table = table[table["right"] == (outcome == "right")]
     for column, name in (("truth", truth), ("prediction", prediction)):
-        _refuse("class", name, (ANY, *CLASSES))
+        _refuse("class", name, (ANY, *predictions.classes))
         if name != ANY:
-            table = table[table[column] == CLASSES.index(name)]
+            table = table[table[column] == predictions.classes.index(name)]
     for column, name in (("dataset", dataset), ("person", person)):
         known = predictions.table["dataset"] if column == "dataset" else predictions.persons
         _refuse(column, name, (ANY, *known.unique()))
@@ -82,13 +82,15 @@ def hard_answers_table(systems: Mapping[str, Predictions], count: int = 10) -> p
     answers = pd.concat(
         [answers_table(of).assign(system=name) for name, of in systems.items()], ignore_index=True
     )
-    rows = [_hard_row(of) for _, of in answers.groupby([*CLIP, "truth"]) if not of["right"].all()]
+    classes = next(iter(systems.values())).classes
+    groups = [of for _, of in answers.groupby([*CLIP, "truth"]) if not of["right"].all()]
+    rows = [_hard_row(of, classes) for of in groups]
     table = pd.DataFrame(rows, columns=[*HARD, "wrong"])
     table = table.sort_values(["wrong", "probability"], ascending=False, kind="stable")
     return table[list(HARD)].head(count).reset_index(drop=True)
 
 
-def _hard_row(answers: pd.DataFrame) -> list[object]:
+def _hard_row(answers: pd.DataFrame, classes: tuple[str, ...]) -> list[object]:
     """All answers to one clip, of which one at least is wrong."""
     wrong = answers[~answers["right"]]
     named = wrong.groupby("prediction")["probability"].agg(["size", "mean"])
@@ -97,8 +99,8 @@ def _hard_row(answers: pd.DataFrame) -> list[object]:
     first = answers.iloc[0]
     return [
         *(first[name] for name in CLIP),
-        CLASSES[first["truth"]],
-        CLASSES[int(named.index[0])],
+        classes[first["truth"]],
+        classes[int(named.index[0])],
         round(float(named["mean"].iloc[0]), 3),
         f"{len(wrong)} of {len(answers)}",
         f"{systems.sum()} of {len(systems)}",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.preparation.crops import Crop
-from hmrm_lab.records import CLASSES, Clip, Floats, FlowSet
+from hmrm_lab.records import Clip, Floats, FlowSet
 from hmrm_lab.reporting.flow_colour import colour_wheel, flow_to_rgb
 from hmrm_lab.reporting.pages import render_page
 from hmrm_lab.reporting.pictures import image_uri
@@ -71,7 +71,7 @@ def _cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
     remarks = [text for text in (FACES[crop.face], APEXES[crop.apex], outside) if text]
     remarks += [warning.sentence for warning in crop.warnings]
     return {
-        "name": f"{clip.key.clip}, {CLASSES[clip.label]}",
+        "name": f"{clip.key.clip}, {clip.expression}",
         "problem": "",
         "pictures": pictures,
         "remarks": remarks,

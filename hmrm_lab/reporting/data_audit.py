@@ -5,7 +5,6 @@ from pathlib import Path
 
 from hmrm_lab.datasets.audit import Audit, Counts, by_kind
 from hmrm_lab.datasets.recordings.findings import KINDS, shown
-from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.pages import render_page
 from hmrm_lab.runtime.store import write_atomic
 
@@ -49,15 +48,15 @@ def class_rows(audit: Audit) -> list[Cells]:
     """Clips of each class, found and expected; the header first."""
     counts = audit.facts.counts
     rows: list[Cells] = [("class", "usable", "expected")]
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(audit.classes):
         rows.append((name, str(audit.found[label]), str(counts[label]) if counts else "-"))
     total = str(sum(counts)) if counts else "-"
     return [*rows, ("all", str(len(audit.clips)), total)]
 
 
 def subject_rows(audit: Audit) -> list[Cells]:
-    """Clips of each subject, by class in the order of `CLASSES`; the header first."""
-    rows: list[Cells] = [("subject (negative/positive/surprise)", "usable", "expected")]
+    """Clips of each subject, by class in their order; the header first."""
+    rows: list[Cells] = [(f"subject ({'/'.join(audit.classes)})", "usable", "expected")]
     for one in audit.subjects:
         expected = _slashed(one.expected) if one.expected else "-"
         mark = " !" if one.expected and one.expected != one.found else ""

@@ -12,7 +12,7 @@ from hmrm_lab.evaluation.significance import (
     paired_test,
     pooled,
 )
-from hmrm_lab.records import PROBABILITIES, Predictions
+from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.ablation_table import NONE, interval_words, number_words
 
 CLIP = ["dataset", "subject", "clip"]
@@ -71,7 +71,7 @@ def ensemble(predictions: Predictions) -> Predictions:
     Every seed's model has not met the clip, so none of them has their mean.
     """
     table = predictions.table.copy()
-    columns = list(PROBABILITIES)
+    columns = predictions.probabilities
     table[columns] = table.groupby(CLIP)[columns].transform("mean")
     table["prediction"] = table[columns].to_numpy().argmax(1)
     return Predictions(table)

@@ -8,13 +8,13 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmrm_lab.faces.apex import ApexCurve
-from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.face_pictures import part_colour
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import image_uri
 from hmrm_lab.reporting.style import (
     BLUE,
     CLASS_COLOURS,
+    CLASS_SYMBOLS,
     GREEN,
     INK,
     VERMILLION,
@@ -24,7 +24,6 @@ from hmrm_lab.reporting.style import (
 )
 
 NOISE_UNIT = "difference (noise = 1)"
-SYMBOLS = ("circle", "square", "diamond")  # in the order of `records.CLASSES`
 ROW_PX = {1: 380, 2: 320, 3: 260}  # by columns
 FULL_ROW_PX = 210
 SHOWN_PX = 250  # the width of one picture
@@ -153,14 +152,14 @@ def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
         )
     exact = bool(known["strength_px"].notna().all())
     strength = known["strength_px" if exact else "peak"]
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(sorted(table["class"].unique())):
         own = (known["class"] == name).to_numpy()
         figure.add_scatter(
             x=strength[own],
             y=known["error"][own].astype(int),
             name=name,
             mode="markers",
-            marker={"color": CLASS_COLOURS[label], "symbol": SYMBOLS[label], "size": 8},
+            marker={"color": CLASS_COLOURS[label], "symbol": CLASS_SYMBOLS[label], "size": 8},
             text=known["clip"][own].map(plain),
             hovertemplate="%{text}: %{y} frames",
             row=1,

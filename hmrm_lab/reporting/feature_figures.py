@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from hmrm_lab.records import CLASSES, ClipKey, Floats, Ints
-from hmrm_lab.reporting.style import CLASS_COLOURS, INK, finish, plain
+from hmrm_lab.records import ClipKey, Floats, Ints
+from hmrm_lab.reporting.style import CLASS_COLOURS, CLASS_SYMBOLS, INK, finish, plain
 
-SYMBOLS = ("circle", "square", "diamond")  # in the order of `records.CLASSES`
 POINT_PX, RIM_PX = 9, 3
 SEEN = 0.55  # opacity of clips that the model was trained on
 AXIS = {"showticklabels": False, "ticks": "", "title": "t-SNE (no unit)"}
@@ -20,6 +19,7 @@ def feature_figure(
     points: Floats,
     labels: Ints,
     keys: Sequence[ClipKey],
+    classes: Sequence[str],
     *,
     held_out: NDArray[np.bool_] | None = None,
     title: str = "Features by t-SNE",
@@ -40,7 +40,7 @@ def feature_figure(
     """
     unseen = np.zeros(len(labels), dtype=bool) if held_out is None else held_out
     figure = go.Figure()
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(classes):
         for new in (False, True):
             chosen = np.flatnonzero((labels == label) & (unseen == new))
             if len(chosen):
@@ -65,7 +65,7 @@ def feature_figure(
 def _scatter(points: Floats, label: int, name: str, *, new: bool) -> go.Scatter:
     marker: dict[str, Any] = {
         "color": CLASS_COLOURS[label],
-        "symbol": SYMBOLS[label],
+        "symbol": CLASS_SYMBOLS[label],
         "size": POINT_PX + RIM_PX * new,
         "opacity": 1.0 if new else SEEN,
         "line": {"width": RIM_PX * new, "color": INK},

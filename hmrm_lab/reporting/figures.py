@@ -8,7 +8,6 @@ import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.flow_comparison import (
     attention_figure,
     error_figure,
@@ -57,11 +56,12 @@ def confusion_figure(metrics: Mapping[str, Any], part: str = ALL) -> go.Figure:
     counts = np.array(figures["confusion"])
     sizes = counts.sum(1, keepdims=True)
     shares = counts / sizes.clip(min=1)
-    names = [f"{name} ({size})" for name, size in zip(CLASSES, sizes[:, 0], strict=True)]
+    classes = list(figures["f1"])
+    names = [f"{name} ({size})" for name, size in zip(classes, sizes[:, 0], strict=True)]
     figure = go.Figure(
         go.Heatmap(
             z=shares,
-            x=CLASSES,
+            x=classes,
             y=names,
             zmin=0,
             zmax=1,
@@ -75,7 +75,7 @@ def confusion_figure(metrics: Mapping[str, Any], part: str = ALL) -> go.Figure:
     )
     for (row, column), share in np.ndenumerate(shares):
         figure.add_annotation(
-            x=CLASSES[column],
+            x=classes[column],
             y=names[row],
             text=f"<b>{counts[row, column]}</b><br>{share:.0%}",
             showarrow=False,

@@ -1,5 +1,6 @@
 """Figures of motion: one flow field, and the clips that a system gets wrong."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmrm_lab.flow.normalise import without_median
-from hmrm_lab.records import CLASSES, PROBABILITIES, ClipKey, Floats, FlowSet, Predictions
+from hmrm_lab.records import ClipKey, Floats, FlowSet, Predictions
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.panels import Bar, add_bar, add_wheel, image_panel, panel_grid
 from hmrm_lab.reporting.pictures import (
@@ -91,13 +92,14 @@ def hard_cases(predictions: Predictions, flowset: FlowSet, count: int = 8) -> li
 
     `ValueError` if the maps are of other clips than the predictions.
     """
-    table = predictions.table.dropna(subset=list(PROBABILITIES))
-    believed = table.groupby(["dataset", "subject", "clip"])[["truth", *PROBABILITIES]].mean()
+    columns = predictions.probabilities
+    table = predictions.table.dropna(subset=columns)
+    believed = table.groupby(["dataset", "subject", "clip"])[["truth", *columns]].mean()
     places = {key: place for place, key in enumerate(flowset.keys)}
     cases = []
     for row in believed.reset_index().to_dict("records"):
         key, truth = ClipKey(row["dataset"], row["subject"], row["clip"]), int(row["truth"])
-        probabilities = np.array([row[name] for name in PROBABILITIES])
+        probabilities = np.array([row[name] for name in columns])
         guess = int(probabilities.argmax())
         if guess == truth:
             continue
@@ -126,7 +128,7 @@ def hard_cases_figure(
     )
     return panel_grid(
         [image_panel(picture) for picture in pictures],
-        [_heading(case) for case in cases],
+        [_heading(case, predictions.classes) for case in cases],
         title,
         legend="wheel",
         caption=f"{scale}\n{caption}",
@@ -135,7 +137,7 @@ def hard_cases_figure(
     )
 
 
-def _heading(case: HardCase) -> str:
-    words = f"{CLASSES[case.truth]} → <b>{CLASSES[case.prediction]}</b> {case.probability:.0%}"
+def _heading(case: HardCase, classes: Sequence[str]) -> str:
+    words = f"{classes[case.truth]} → <b>{classes[case.prediction]}</b> {case.probability:.0%}"
     subject, clip = case.key.subject, case.key.clip
     return f"{words}<br>{plain(clip if clip.startswith(subject) else f'{subject} {clip}')}"

@@ -8,7 +8,6 @@ from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.metrics import Doubles
 from hmrm_lab.evaluation.peeking import look_counts
-from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.style import BLUE, GREEN, INK, ORANGE, VERMILLION, finish, plain
 
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)
@@ -16,13 +15,16 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 DASHES = ("solid", "dash", "dot", "dashdot")
 BINS = 40
 MARGIN = 0.02  # of UF1, beside the outermost sample
-CHANCE = 1 / len(CLASSES)
 JITTER = 0.18  # clips to the left and right, so that equal folds can be told apart
 UF1 = "UF1 (0 to 1, higher is better)"
 
 
 def looks_figure(
-    curves: Mapping[str, tuple[Sequence[int], Doubles]], title: str, *, caption: str = ""
+    curves: Mapping[str, tuple[Sequence[int], Doubles]],
+    title: str,
+    *,
+    classes: int,
+    caption: str = "",
 ) -> go.Figure:
     """UF1 against the number of epochs looked at, a line each; several draws give a band.
 
@@ -30,6 +32,8 @@ def looks_figure(
     ----------
     curves
         By name: the numbers of looks (L), and UF1 as (L,) or (draws, L).
+    classes
+        How many there are: guessing gives one over it.
     """
     figure = go.Figure()
     for number, (name, (counts, values)) in enumerate(curves.items()):
@@ -46,11 +50,11 @@ def looks_figure(
             name=plain(name),
             hovertemplate="%{x} looks: UF1 %{y:.3f}<extra></extra>",
         )
-    figure.add_hline(CHANCE, line={"dash": "dot", "width": 1.5, "color": INK})
+    figure.add_hline(1 / classes, line={"dash": "dot", "width": 1.5, "color": INK})
     figure.add_annotation(
         x=1,
         xref="paper",
-        y=CHANCE,
+        y=1 / classes,
         text="chance",
         showarrow=False,
         xanchor="right",
@@ -150,8 +154,8 @@ def folds_figure(
             y=part["present"].round(4).tolist(),
             mode="markers",
             marker={
-                "color": COLOURS[number],
-                "symbol": SYMBOLS[number],
+                "color": COLOURS[number % len(COLOURS)],
+                "symbol": SYMBOLS[number % len(SYMBOLS)],
                 "size": 9,
                 "opacity": 0.75,
             },

@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from hmrm_lab.evaluation.live_progress import Arrived, FoldProgress, Points
-from hmrm_lab.records import CLASSES, Ints
+from hmrm_lab.records import Ints
 from hmrm_lab.reporting.style import BLUE, GRID, INK, ORANGE, VERMILLION
 from hmrm_lab.reporting.svg import line, text
 
@@ -88,7 +88,7 @@ def loss_curves(arrived: Arrived) -> str:
     )
 
 
-def confusion_cells(counts: Ints, words: str) -> str:
+def confusion_cells(counts: Ints, classes: Sequence[str], words: str) -> str:
     """The words, and under them counts: a row per true class, a column per predicted one.
 
     Shapes
@@ -98,8 +98,9 @@ def confusion_cells(counts: Ints, words: str) -> str:
     sizes = counts.sum(1, keepdims=True)
     shares = counts / sizes.clip(min=1)
     left, top, width, height = 96, 34, 82, 40
-    parts = [text(left + 1.5 * width, 12, "predicted class")]
-    for number, name in enumerate(CLASSES):
+    right = max(WIDTH, left + len(classes) * width)
+    parts = [text(left + len(classes) / 2 * width, 12, "predicted class")]
+    for number, name in enumerate(classes):
         parts.append(text(left + (number + 0.5) * width, 28, name))
         middle = top + (number + 0.5) * height + 4
         parts.append(text(left - 6, middle, f"{name} ({sizes[number, 0]})", "end"))
@@ -111,8 +112,13 @@ def confusion_cells(counts: Ints, words: str) -> str:
         )
         parts.append(_bold(x + width / 2, y + height / 2 + 4, f"{counts[row, column]}"))
     parts.append(text(left - 6, 12, "true (clips)", "end"))
-    picture = _svg(parts, f"Confusion of true and predicted class. {words}", top + 3 * height + 6)
-    return f'<div style="max-width:{WIDTH}px;line-height:1.4">{html.escape(words)}</div>{picture}'
+    picture = _svg(
+        parts,
+        f"Confusion of true and predicted class. {words}",
+        top + len(classes) * height + 6,
+        right,
+    )
+    return f'<div style="max-width:{right}px;line-height:1.4">{html.escape(words)}</div>{picture}'
 
 
 def _cell(fold: FoldProgress) -> str:
@@ -199,10 +205,10 @@ def _bold(x: float, y: float, words: str) -> str:
     return f'<g font-weight="bold" font-size="14" fill="currentColor">{text(x, y, words)}</g>'
 
 
-def _svg(parts: Sequence[str], label: str, height: float = HEIGHT) -> str:
+def _svg(parts: Sequence[str], label: str, height: float = HEIGHT, width: float = WIDTH) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{_quoted(label)}"'
-        f' style="width:100%;max-width:{WIDTH}px" font-family="system-ui, sans-serif"'
+        f'<svg viewBox="0 0 {width} {height:.0f}" role="img" aria-label="{_quoted(label)}"'
+        f' style="width:100%;max-width:{width}px" font-family="system-ui, sans-serif"'
         f' font-size="12" fill="{INK}">{"".join(parts)}</svg>'
     )
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly import graph_objects as go
 
-from hmrm_lab.records import CLASSES, Floats, Ints
+from hmrm_lab.records import Floats, Ints
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.panels import Bar, Legend, image_panel, panel_grid
 from hmrm_lab.reporting.pictures import (
@@ -196,7 +196,11 @@ def gallery_by_class_figure(
 
 
 def means_by_class_figure(
-    groups: Mapping[str, tuple[Floats, Ints]], *, unit: str = "px", caption: str = ""
+    groups: Mapping[str, tuple[Floats, Ints]],
+    classes: Sequence[str],
+    *,
+    unit: str = "px",
+    caption: str = "",
 ) -> go.Figure:
     """The mean map of every class in every group, all on one scale.
 
@@ -205,11 +209,9 @@ def means_by_class_figure(
     groups : by name the maps (n, C, H, W) and their labels (n,)
     """
     means = {
-        f"{CLASSES[label]}<br>{len(maps[labels == label])} {plain(name)}": maps[
-            labels == label, :2
-        ].mean(0)
+        f"{word}<br>{len(maps[labels == label])} {plain(name)}": maps[labels == label, :2].mean(0)
         for name, (maps, labels) in groups.items()
-        for label in range(len(CLASSES))
+        for label, word in enumerate(classes)
         if (labels == label).any()
     }
     top = max(longest_px(mean) for mean in means.values())
@@ -222,7 +224,7 @@ def means_by_class_figure(
         "Mean map of each class",
         legend="wheel",
         caption=f"Full saturation is {top:.2f} {unit_words(unit)}.\n{caption}",
-        columns=len(CLASSES),
+        columns=len(classes),
     )
 
 
@@ -237,7 +239,7 @@ def distance_figure(table: pd.DataFrame, *, unit: str = "px", caption: str = "")
     figure = go.Figure()
     known = table.dropna(subset=["own", "other"])
     for kind, symbol in (("original", "circle"), ("mixture", "x-thin")):
-        for name, colour in zip(CLASSES, CLASS_COLOURS, strict=True):
+        for name, colour in zip(sorted(table["class"].unique()), CLASS_COLOURS, strict=False):
             rows = known[(known["kind"] == kind) & (known["class"] == name)]
             figure.add_scatter(
                 x=rows["own"].round(3),

@@ -9,7 +9,7 @@ from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.calibration import ReliabilityBin
 from hmrm_lab.evaluation.prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
-from hmrm_lab.records import CLASSES, Floats
+from hmrm_lab.records import Floats
 from hmrm_lab.reporting.face_pictures import part_colour
 from hmrm_lab.reporting.style import (
     BLUE,
@@ -21,17 +21,16 @@ from hmrm_lab.reporting.style import (
     plain,
 )
 
-CHANCE = 1 / len(CLASSES)
-
 
 def answers_figure(answers: Mapping[str, RecordingPrediction], *, caption: str = "") -> go.Figure:
     """The probabilities of the classes, one row of bars for each answer.
 
-    The dashed line is a third: what somebody says who knows nothing.
+    The dashed line is one over the number of classes: an answer without knowledge.
     """
     names = [plain(name) for name in answers]
     figure = go.Figure()
-    for label, word in enumerate(CLASSES):
+    classes = next(iter(answers.values())).classes
+    for label, word in enumerate(classes):
         asked = [(answer, float(answer.probabilities[label])) for answer in answers.values()]
         figure.add_bar(
             y=names,
@@ -44,11 +43,11 @@ def answers_figure(answers: Mapping[str, RecordingPrediction], *, caption: str =
             cliponaxis=False,
             hovertemplate=f"{word}: %{{x:.1%}}<extra></extra>",
         )
-    figure.add_vline(x=CHANCE, line={"color": INK, "dash": "dash", "width": 1})
+    figure.add_vline(x=1 / len(classes), line={"color": INK, "dash": "dash", "width": 1})
     return finish(
         figure,
         "The answer",
-        caption=f"Dashed: one third, an answer without knowledge.\n{caption}",
+        caption=f"Dashed: 1 / {len(classes)}, an answer without knowledge.\n{caption}",
         height=60 + 90 * len(names),
         top=78,
         left=120,
@@ -172,7 +171,7 @@ def answers_table(answers: Mapping[str, RecordingPrediction]) -> pd.DataFrame:
             "answer": answer.answer,
             **{
                 f"{word} (%)": 100 * float(share)
-                for word, share in zip(CLASSES, answer.probabilities, strict=True)
+                for word, share in zip(answer.classes, answer.probabilities, strict=True)
             },
             "onset": answer.onset,
             "apex": answer.apex,

@@ -9,7 +9,6 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
 from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.preparation.quality import ClipWarning
-from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import enlarged_flow, flow_picture, longest_px, png_bytes
 from hmrm_lab.reporting.style import CLASS_COLOURS, VERMILLION
@@ -54,7 +53,7 @@ def prediction_text(prediction: RecordingPrediction, picture: Path) -> str:
     lines = [("", prediction.answer)]
     if prediction.answered:
         order = prediction.probabilities.argsort()[::-1]
-        lines = [(CLASSES[k], _percent(prediction.probabilities[k])) for k in order]
+        lines = [(prediction.classes[k], _percent(prediction.probabilities[k])) for k in order]
     lines += [("warning", _warning_words(warning)) for warning in prediction.warnings]
     lines += [
         ("face", f"{prediction.face} ({prediction.provider})"),
@@ -82,7 +81,7 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
         (line, colour) for text, colour in texts for line in _wrapped(text, width - 2 * GAP, 0.5)
     ]
     bars = TITLE_PX + side + GAP
-    foot = bars + (BAR_PX * len(CLASSES) + GAP if prediction.answered else 0)
+    foot = bars + (BAR_PX * len(prediction.classes) + GAP if prediction.answered else 0)
     page = np.full((foot + LINE_PX * len(notes) + GAP // 2, width, 3), 255, dtype=np.uint8)
     name = Path(prediction.recording).resolve().name
     title = prediction.answer
@@ -114,8 +113,8 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
         x = GAP + place * (side + GAP)
         _write(page, title, (x, TITLE_PX - 8), 0.5)
         page[TITLE_PX : TITLE_PX + side, x : x + side] = panel
-    bar_values = zip(CLASSES, prediction.probabilities, strict=True) if prediction.answered else ()
-    for row, (label, value) in enumerate(bar_values):
+    bar_values = zip(prediction.classes, prediction.probabilities, strict=True)
+    for row, (label, value) in enumerate(bar_values if prediction.answered else ()):
         _draw_bar(page, label, float(value), CLASS_COLOURS[row], bars + row * BAR_PX)
     for row, (line, colour) in enumerate(notes):
         _write(page, line, (GAP, foot + row * LINE_PX + 14), 0.5, colour=colour)

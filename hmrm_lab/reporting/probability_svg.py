@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from hmrm_lab.records import CLASSES
 from hmrm_lab.reporting.style import CLASS_COLOURS, GRID, INK
 from hmrm_lab.reporting.svg import text
 
@@ -10,18 +9,18 @@ WIDTH, BAR_PX, GAP_PX = 420, 22, 10
 LEFT, RIGHT = 92, 150  # names of the classes; figures and marks
 
 
-def probability_svg(probabilities: Sequence[float], truth: int) -> str:
+def probability_svg(probabilities: Sequence[float], classes: Sequence[str], truth: int) -> str:
     """One bar per class, full width for 1; the true and the predicted class are named.
 
     Shapes
     ------
-    probabilities : (K,), in the order of `records.CLASSES`
+    probabilities : (K,), in the order of the classes
     """
     full = WIDTH - LEFT - RIGHT
-    predicted = max(range(len(CLASSES)), key=lambda label: probabilities[label])
+    predicted = max(range(len(classes)), key=lambda label: probabilities[label])
     parts, spoken = [], []
     for row, (name, share, colour) in enumerate(
-        zip(CLASSES, probabilities, CLASS_COLOURS, strict=True)
+        zip(classes, probabilities, CLASS_COLOURS, strict=False)
     ):
         top = row * (BAR_PX + GAP_PX)
         marks = [
@@ -36,7 +35,7 @@ def probability_svg(probabilities: Sequence[float], truth: int) -> str:
             f'<rect {place} width="{share * full:.1f}" fill="{colour}"/>',
             text(LEFT + full + 8, top + 16, words, "start"),
         ]
-    height = len(CLASSES) * (BAR_PX + GAP_PX)
+    height = len(classes) * (BAR_PX + GAP_PX)
     return (
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{"; ".join(spoken)}"'
         f' style="width:100%;max-width:{WIDTH}px" font-family="system-ui, sans-serif"'

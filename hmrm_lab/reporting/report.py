@@ -19,7 +19,7 @@ from hmrm_lab.evaluation.summary import (
     is_smoke,
     stamp,
 )
-from hmrm_lab.records import CLASSES, FlowSet, Predictions
+from hmrm_lab.records import FlowSet, Predictions
 from hmrm_lab.reporting.figures import (
     confusion_figure,
     hard_cases_figure,
@@ -104,7 +104,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         settings=first.config_file.read_text(encoding="utf-8"),
         machine=first.environment(),
         data=first.data(),
-        classes=CLASSES,
+        classes=predictions.classes,
         plotly=Markup(get_plotlyjs()),  # noqa: S704  a script of the package itself
     )
 
@@ -188,7 +188,7 @@ def _parts(metrics: Mapping[str, Any]) -> list[str]:
 def _majority_uf1(metrics: Mapping[str, Any]) -> float:
     """UF1 of always answering with the most frequent class."""
     sizes = np.array(metrics["all"]["confusion"]).sum(1)
-    counts = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
+    counts = np.zeros((len(sizes), len(sizes)), dtype=np.int64)
     counts[:, sizes.argmax()] = sizes
     return float(uf1(counts))
 

@@ -10,7 +10,14 @@ from plotly import graph_objects as go
 BLUE, ORANGE, GREEN, VERMILLION = "#2A87D0", "#E69F00", "#009E73", "#D55E00"
 INK = "#747b86"  # contrast above 4 on white and on near black
 GRID = "rgba(125, 132, 142, 0.25)"
-CLASS_COLOURS = (BLUE, ORANGE, GREEN)  # in the order of `records.CLASSES`
+CLASS_COLOURS = (  # by label; after Okabe and Ito come three of Tol 2021
+    *(BLUE, ORANGE, GREEN, VERMILLION, "#CC79A7", "#56B4E9", "#F0E442"),
+    *("#882255", "#999933", "#BBBBBB"),
+)
+CLASS_SYMBOLS = (  # by label
+    *("circle", "square", "diamond", "cross", "x", "triangle-up"),
+    *("triangle-down", "star", "pentagon", "hexagon"),
+)
 ON_COLOUR = "#000000"
 
 CAPTION_COLUMNS = 62

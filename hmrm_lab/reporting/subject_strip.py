@@ -1,13 +1,13 @@
 """Every clip of every subject: whom does a system understand, and whom not?"""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.records import CLASSES, Predictions
+from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.style import CLASS_COLOURS, INK, ON_COLOUR, finish, plain
 
 MANY, TALL = 36, 45  # from so many subjects or stacked clips on, squares are small
@@ -37,9 +37,9 @@ def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.F
     )
     for number, name in enumerate(names, start=1):
         part = clips[clips["dataset"] == name]
-        for label in range(len(CLASSES)):
+        for label in range(len(predictions.classes)):
             figure.add_trace(
-                _squares(part[part["truth"] == label], label, square),
+                _squares(part[part["truth"] == label], label, square, predictions.classes),
                 row=number,
                 col=1,
             )
@@ -63,12 +63,13 @@ def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.F
             row=number,
             col=1,
         )
-    for name, colour in zip(CLASSES, CLASS_COLOURS, strict=True):
+    for name, colour in zip(predictions.classes, CLASS_COLOURS, strict=False):
         marker = {"symbol": "square", "size": square, "color": colour}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
     figure.update_xaxes(title="Subject (held-out fold), best first", row=len(names), col=1)
+    letters = ", ".join(_initials(predictions.classes))
     figure.update_annotations(x=0, xanchor="left", font_size=13)
-    key = "Colour: true class. Letter: predicted class (N, P, S). " + (
+    key = f"Colour: true class. Letter: predicted class ({letters}). " + (
         "Filled: right under all seeds; pale: some; empty: none."
         if len(predictions.seeds) > 1
         else "Filled: right; empty: wrong."
@@ -120,10 +121,10 @@ def _clips(predictions: Predictions) -> pd.DataFrame:
     return clips
 
 
-def _squares(clips: pd.DataFrame, label: int, size: int) -> go.Scatter:
-    colour = CLASS_COLOURS[label]
+def _squares(clips: pd.DataFrame, label: int, size: int, classes: Sequence[str]) -> go.Scatter:
+    colour, letters = CLASS_COLOURS[label], _initials(classes)
     fills = [_fill(colour, share) for share in clips["right"]]
-    texts = [_hover(clip) for clip in clips.to_dict("records")]
+    texts = [_hover(clip, classes) for clip in clips.to_dict("records")]
     return go.Scatter(
         x=clips["column"].tolist(),
         y=clips["row"].tolist(),
@@ -134,7 +135,7 @@ def _squares(clips: pd.DataFrame, label: int, size: int) -> go.Scatter:
             "color": fills,
             "line": {"color": colour, "width": 2},
         },
-        text=[CLASSES[guess][0].upper() for guess in clips["prediction"]],
+        text=[letters[guess] for guess in clips["prediction"]],
         textfont={
             "size": size * 0.66,
             "color": [ON_COLOUR if share == 1 else INK for share in clips["right"]],
@@ -145,14 +146,23 @@ def _squares(clips: pd.DataFrame, label: int, size: int) -> go.Scatter:
     )
 
 
-def _hover(clip: Mapping[Hashable, Any]) -> str:
+def _hover(clip: Mapping[Hashable, Any], classes: Sequence[str]) -> str:
     lines = [
         "/".join((clip["dataset"], clip["subject"], clip["clip"])),
-        f"true {CLASSES[clip['truth']]}, predicted {CLASSES[clip['prediction']]}",
+        f"true {classes[clip['truth']]}, predicted {classes[clip['prediction']]}",
         f"right under {round(clip['right'] * clip['seeds'])} of {clip['seeds']} seeds",
         f"this subject: {clip['accuracy']:.0%} of {clip['clips']} clip(s)",
     ]
     return "<br>".join(map(plain, lines))
+
+
+def _initials(classes: Sequence[str]) -> list[str]:
+    """As many first letters of every name as tell the names apart."""
+    for length in range(1, max(map(len, classes)) + 1):
+        found = [name[:length].upper() for name in classes]
+        if len(set(found)) == len(found):
+            break
+    return found
 
 
 def _fill(colour: str, share: float) -> str:

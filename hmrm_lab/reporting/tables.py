@@ -9,7 +9,7 @@ import pandas as pd
 from hmrm_lab.evaluation.audit_findings import LEAK
 from hmrm_lab.evaluation.significance import paired_difference
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke
-from hmrm_lab.records import CLASSES, Predictions
+from hmrm_lab.records import Predictions
 from hmrm_lab.runtime.store import RunFolder
 
 ALL = "all"
@@ -224,7 +224,7 @@ def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _f1(figures: Mapping[str, Any]) -> dict[str, float]:
-    return {f"F1 {name}": figures["f1"][name] for name in CLASSES}
+    return {f"F1 {name}": value for name, value in figures["f1"].items()}
 
 
 def _in_words(name: str, value: object) -> str:

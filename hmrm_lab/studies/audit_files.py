@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, PREDICTION_COLUMNS, PROBABILITIES
+from hmrm_lab.records import are_classes, prediction_columns, probability_columns
 from hmrm_lab.runtime.store import RunFolder, read_json
 
 MADE_ANEW = "delete the file; it is made anew"
@@ -24,7 +24,8 @@ def read_units(run: RunFolder) -> list[dict[str, Any]]:
     files = sorted(run.folds.glob("*.json"))
     if not files:
         raise InputError("no finished fold", where=run.path, mend="run it first")
-    return [_unit(file) for file in files]
+    classes = tuple(read_data(run)["classes"])
+    return [_unit(file, classes) for file in files]
 
 
 def read_data(run: RunFolder) -> dict[str, Any]:
@@ -50,9 +51,9 @@ def read_figures(run: RunFolder) -> dict[str, Any]:
     return figures
 
 
-def _unit(file: Path) -> dict[str, Any]:
+def _unit(file: Path, classes: tuple[str, ...]) -> dict[str, Any]:
     unit = read_json(file)
-    if told := _wrong_unit(unit):
+    if told := _wrong_unit(unit, classes):
         raise InputError(f"not the record of a fold: {told}", where=file, mend=MADE_ANEW)
     return dict(unit)
 
@@ -66,16 +67,18 @@ def _wrong_data(data: Any) -> str:
             return f"'{name}' is no text"
     if not _is_count(data.get("folds")):
         return "'folds' is no number of folds"
+    classes = data.get("classes")
+    if not isinstance(classes, dict) or not are_classes([*classes]):
+        return "'classes' does not give the number of clips of each class"
     held_out = data.get("held_out", {})
     if not isinstance(held_out, dict) or not all(map(_is_count, held_out.values())):
         return "'held_out' does not give the number of clips of each fold"
     weights = data.get("weights", [])
-    if not isinstance(weights, list) or not all(map(_is_weights, weights)):
-        return "'weights' does not say whom each file has seen"
-    return ""
+    known = isinstance(weights, list) and all(map(_is_weights, weights))
+    return "" if known else "'weights' does not say whom each file has seen"
 
 
-def _wrong_unit(unit: Any) -> str:
+def _wrong_unit(unit: Any, classes: tuple[str, ...]) -> str:
     """What is wrong with the record of a fold; empty if nothing is."""
     if not isinstance(unit, dict):
         return "it is no table"
@@ -86,7 +89,8 @@ def _wrong_unit(unit: Any) -> str:
     rows = unit.get("predictions")
     if not isinstance(rows, list) or not rows:
         return "there are no predictions"
-    return next(filter(None, map(_wrong_row, rows)), "") or _wrong_account(unit)
+    wrong = (_wrong_row(row, classes) for row in rows)
+    return next(filter(None, wrong), "") or _wrong_account(unit)
 
 
 def _wrong_account(unit: Mapping[str, Any]) -> str:
@@ -106,20 +110,20 @@ def _wrong_account(unit: Mapping[str, Any]) -> str:
     return ""
 
 
-def _wrong_row(row: Any) -> str:
+def _wrong_row(row: Any, classes: tuple[str, ...]) -> str:
     """The same of one prediction."""
     if not isinstance(row, dict):
         return "a prediction is no table"
-    for name in PREDICTION_COLUMNS:
+    for name in prediction_columns(classes):
         value = row.get(name)
         if name in TEXTS:
             told = "" if isinstance(value, str) else "is no text"
-        elif name in PROBABILITIES:
+        elif name in probability_columns(classes):
             told = "" if type(value) in (int, float) else "is no number"
         elif type(value) is not int:
             told = "is no whole number"
         else:
-            told = "is no class" if name in LABELS and value not in range(len(CLASSES)) else ""
+            told = "is no class" if name in LABELS and value not in range(len(classes)) else ""
         if told:
             return f"'{name}' of a prediction {told}"
     return ""

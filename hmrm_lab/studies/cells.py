@@ -13,7 +13,7 @@ from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.metrics import confusion, confusion_of, uf1
 from hmrm_lab.evaluation.significance import bootstrap_interval, pooled
 from hmrm_lab.evaluation.summary import stamp, summarise
-from hmrm_lab.records import PREDICTION_COLUMNS, Ints, Predictions
+from hmrm_lab.records import Ints, Predictions, classes_of
 
 NOT_A_TEST = "Inner folds of the development subjects, not a test result"
 
@@ -34,7 +34,7 @@ class Cell:
     def predictions(self) -> Predictions:
         """The answers for every development subject, each given by a model that had not met it."""
         rows = [row for unit in self.record["units"] for row in unit["predictions"]]
-        return Predictions(pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)))
+        return Predictions.of_rows(rows)
 
     @cached_property
     def score(self) -> float:
@@ -140,6 +140,6 @@ def _group_row(unit: dict[str, Any]) -> dict[str, Any]:
         "Subjects": len({(row["dataset"], row["subject"]) for row in rows}),
         "Clips": len(rows),
         "Right": int((truth == answers).sum()),
-        "UF1": float(uf1(confusion(truth, answers))),
+        "UF1": float(uf1(confusion(truth, answers, len(classes_of(rows[0]))))),
         "Seconds": unit["seconds"],
     }

@@ -27,6 +27,7 @@ import pandas as pd
 import torch
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.fold import Unit
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
@@ -100,13 +101,14 @@ class Evolution:
         text = f"{base.digest()} {flowset.fingerprint()} {GROUPS} {DEAL}"
         folder = out / f"evolve-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
         made = cls(Sweep(base, folder), **settings)
-        made._check(flowset.maps.shape[-1])
+        made._check(flowset.maps.shape[-1], len(flowset.classes))
         return made
 
     @classmethod
     def check(cls, recipe: ExperimentConfig, **settings: Any) -> None:
         """Refuse what `of` would refuse, before there are maps."""
-        cls(Sweep(super_recipe(recipe), Path()), **settings)._check(MAP_SIDE_PX)
+        classes = len(scheme(recipe.data.classes).classes)
+        cls(Sweep(super_recipe(recipe), Path()), **settings)._check(MAP_SIDE_PX, classes)
 
     @cached_property
     def space(self) -> Space:
@@ -118,8 +120,8 @@ class Evolution:
         alpha, *ratios = (values[name] for name in self.space)
         return Choice(round(float(alpha), ALPHA_DIGITS), tuple(float(ratio) for ratio in ratios))
 
-    def _check(self, size: int) -> None:
-        drawn = searched_network(self.sweep.base, size)
+    def _check(self, size: int, classes: int) -> None:
+        drawn = searched_network(self.sweep.base, size, classes)
         if self.population < 2 or self.generations < 1:
             raise ConfigError(
                 f"{self.generations} generations of {self.population} cannot be bred",

@@ -22,7 +22,7 @@ from hmrm_lab.evaluation.splits import Fold
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
 from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
-from hmrm_lab.records import CLASSES, FlowSet, digest_of_keys
+from hmrm_lab.records import FlowSet, digest_of_keys
 from hmrm_lab.runtime.store import RunFolder, check_writable, to_json, write_atomic
 from hmrm_lab.studies.final_model import write_final_model
 from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
@@ -116,12 +116,12 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
     protocol = config.evaluation.protocol
     folds = Protocol(protocol).folds(flowset)
     size = flowset.maps.shape[-1]
-    counts = np.bincount(flowset.labels, minlength=len(CLASSES)).tolist()
+    counts = np.bincount(flowset.labels, minlength=len(flowset.classes)).tolist()
     return {
         "fingerprint": flowset.fingerprint(),
         "test_set": digest_of_keys(flowset.keys),
         "clips": len(flowset),
-        "classes": dict(zip(CLASSES, counts, strict=True)),
+        "classes": dict(zip(flowset.classes, counts, strict=True)),
         "folds": len(folds),
         "held_out": {fold.name: len(fold.test) for fold in folds},
         "protocol": protocol,
@@ -129,7 +129,7 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
         "map_size": size,
         "unit": flowset.unit,
         "weights": starting_weights(config, flowset.unit, config.evaluation.seeds[0]),
-        **cost_of(config, size),
+        **cost_of(config, size, len(flowset.classes)),
     }
 
 

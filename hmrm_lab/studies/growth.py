@@ -36,7 +36,7 @@ def measure(config: ExperimentConfig, seed: int) -> tuple[Growth, Growth]:
     rows = np.flatnonzero(apart)
     fitted = fit(config, flowset.take(np.flatnonzero(~apart)), seed=seed)
     maps, asked = fitted.inputs(flowset.take(rows)), [clips[row] for row in rows]
-    untrained = build_model(config, flowset.maps.shape[-1])
+    untrained = build_model(config, flowset.maps.shape[-1], len(flowset.classes))
     return growth_by(untrained, maps, asked), growth_by(fitted.model, maps, asked)
 
 

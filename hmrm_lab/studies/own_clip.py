@@ -23,6 +23,7 @@ from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.runtime.store import check_target, write_atomic_bytes
 
 NAME = "recording"  # in place of a data set
+UNKNOWN = "unknown"
 SCENE_PX = 420
 SCENE_EYES = ((147.0, 185.0), (259.0, 202.0))  # a little tilted, not quite in the middle
 DRAWN_NAME = "drawn_face.avi"
@@ -62,7 +63,7 @@ def recording_clip(
     offset: int | None = None,
     follow_links: bool = False,
 ) -> Clip:
-    """A recording as a clip of nobody known; its class is not known either and stands as 0.
+    """A recording as a clip of nobody known; its class is not known either.
 
     Parameters
     ----------
@@ -82,8 +83,8 @@ def recording_clip(
     _check_marks(path, onset, apex, last, count)
     if apex is None:
         check_span(path, last - onset + 1)
-    key = ClipKey(NAME, "unknown", path.resolve().stem)
-    return Clip(key, 0, recording.frames, onset, apex, last, recording.fps)
+    key = ClipKey(NAME, UNKNOWN, path.resolve().stem)
+    return Clip(key, 0, recording.frames, onset, apex, last, recording.fps, (UNKNOWN,))
 
 
 def chosen_recording(

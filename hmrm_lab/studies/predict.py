@@ -1,5 +1,6 @@
 """One recording of one's own through a run's system: face, apex, flow, probabilities, regions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from hmrm_lab.flow.strain import still_outside
 from hmrm_lab.preparation import compute_flowset, frames_for, reduce_frames, with_whole_clips
 from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.preparation.motion import MAP_SIDE_PX
-from hmrm_lab.records import CHANNELS, CLASSES, PX, Clip, FlowSet
+from hmrm_lab.records import CHANNELS, PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.own_clip import recording_clip
@@ -109,7 +110,8 @@ def predict_recording(
     seen = RecordingPrediction(
         recording=shown(path),
         run=str(run.path),
-        probabilities=np.full(len(CLASSES), np.nan, np.float32),
+        classes=fitted.classes,
+        probabilities=np.full(len(fitted.classes), np.nan, np.float32),
         frames=len(clip.frames),
         fps=clip.fps,
         onset=onset,
@@ -151,7 +153,7 @@ def predict_recording(
         outside_energy=0.0 if flowset.outside_energy is None else float(flowset.outside_energy[0]),
         caveats=(
             calibration_words(collect_predictions(run), float(probabilities.max())),
-            *_caveats(config, run, clip, apex_is),
+            *_caveats(config, run, clip, apex_is, fitted.classes),
         ),
     )
 
@@ -208,7 +210,9 @@ def _faces(config: ExperimentConfig, provider: str | None, face: int) -> FacesCo
     return FacesConfig.model_validate({"name": provider, "face": face, **options})
 
 
-def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str) -> list[str]:
+def _caveats(
+    config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str, classes: Sequence[str]
+) -> list[str]:
     """What else has to be said of this prediction."""
     said = []
     if config.data.name == "synthetic":
@@ -218,7 +222,8 @@ def _caveats(config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str)
     said.append(
         "The system has seen every subject of the run: on a clip of one of them it is not tested."
     )
-    said.append("It knows three classes and no neutral face: it names one of them in any case.")
+    known = ", ".join(classes)
+    said.append(f"It knows {known} and no neutral face: it names one of them in any case.")
     note = getattr(clip.frames, "note", "")
     said += [note] if note else []
     if apex_is == "guessed":

@@ -87,9 +87,9 @@ def super_recipe(recipe: ExperimentConfig) -> ExperimentConfig:
     return override(recipe, [*changes, f"model.super_steps={EVERY_STEP}"])
 
 
-def searched_network(recipe: ExperimentConfig, size: int) -> Searched:
+def searched_network(recipe: ExperimentConfig, size: int, classes: int) -> Searched:
     """The network of this recipe, untrained; a `ConfigError` if it cannot be searched."""
-    network = build_learner(recipe, size)
+    network = build_learner(recipe, size, classes)
     if not isinstance(network, Searched):
         raise ConfigError(
             f"the network of system '{recipe.model.name}' cannot choose",
@@ -189,7 +189,7 @@ def _fitness(
         chosen = [n for n, unit in enumerate(units) if unit.seed == seed]
         truth = np.concatenate([held_out[n].labels for n in chosen])
         answers = np.concatenate([probabilities[n].argmax(1) for n in chosen]).astype(np.int64)
-        scores.append(float(METRICS["uf1"](confusion(truth, answers))))
+        scores.append(float(METRICS["uf1"](confusion(truth, answers, len(held_out[0].classes)))))
     true = np.concatenate(
         [
             p[np.arange(len(p)), clips.labels]

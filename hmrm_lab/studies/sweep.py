@@ -177,7 +177,7 @@ def make_cell(sweep: Sweep, half: FlowSet, point: Point) -> Cell:
     config = sweep.config(point)
     record: dict[str, Any] = {
         "settings": dict(point),
-        "parameters": cost_of(config, half.maps.shape[-1])["parameters"],
+        "parameters": cost_of(config, half.maps.shape[-1], len(half.classes))["parameters"],
         "epoch_rule": rule_of(config),
         "control": config.evaluation.control,
         "preset": config.preset,

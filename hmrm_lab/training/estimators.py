@@ -18,15 +18,15 @@ def has_epochs(config: ExperimentConfig) -> bool:
     return not systems[config.model.name].is_estimator
 
 
-def build_estimator(config: ExperimentConfig) -> Estimator:
-    """The system of the settings, not fitted yet."""
-    estimator: Estimator = systems[config.model.name].build(**config.model.options)
+def build_estimator(config: ExperimentConfig, classes: int) -> Estimator:
+    """The system of the settings for so many classes, not fitted yet."""
+    estimator: Estimator = systems[config.model.name].build(classes, **config.model.options)
     return estimator
 
 
 def fit_estimator(config: ExperimentConfig, train: FlowSet, *, seed: int) -> Estimator:
     """Fit on these clips. The same clips, settings and seed give the same result."""
-    estimator = build_estimator(config)
+    estimator = build_estimator(config, len(train.classes))
     estimator.fit(inputs_of(config, train), train.labels, train.persons, seed=seed)
     return estimator
 

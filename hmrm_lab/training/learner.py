@@ -18,7 +18,7 @@ from hmrm_lab.config.sections import TrainingConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.normalise import select_channels
 from hmrm_lab.models.layers import forward_tasks, in_bfloat16
-from hmrm_lab.records import CLASSES, FlowSet
+from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.training.augment.motionmix import MapSource, MotionMix, mix_clips, template_masks
 from hmrm_lab.training.augment.warps import jitter
@@ -38,6 +38,7 @@ class Learner:
     """
 
     config: ExperimentConfig
+    classes: int
     model: nn.Module
     averaged: "WeightAverage | None"
     loss_of: MSWCE
@@ -59,17 +60,18 @@ class Learner:
     ) -> "Learner":
         """Before the first epoch, with these weights, or such as torch's random state draws."""
         labels = torch.from_numpy(train.labels).to(device)
-        model = build_learner(config, train.maps.shape[-1]).to(device)
+        classes = len(train.classes)
+        model = build_learner(config, train.maps.shape[-1], classes).to(device)
         if weights is not None:
             model.load_state_dict(weights)
         mix = _motion_mix(config, train, labels, map_source(config, model, train, device))
-        loss_of = _loss(config, labels).to(device)
+        loss_of = _loss(config, labels, classes).to(device)
         optimizer = _optimizer(config.training, parameter_groups(config, model, loss_of))
         steps = len(split_batches(labels, config.training.batch))
         schedule = _schedule(config.training, optimizer, steps)
         averaged = WeightAverage(model, config.training.ema) if config.training.ema else None
         gradients = _gradients(config, model, loss_of, device)
-        return cls(config, model, averaged, loss_of, optimizer, schedule, mix, gradients)
+        return cls(config, classes, model, averaged, loss_of, optimizer, schedule, mix, gradients)
 
     @property
     def answering(self) -> nn.Module:
@@ -90,7 +92,7 @@ class Learner:
         """Learn from the clips at these positions; returns their loss."""
         maps, labels = _augmented(self.config, self.mix, rows), self.mix.labels[rows]
         if self.config.augment.mixup:
-            targets = F.one_hot(labels, len(CLASSES)).to(maps)
+            targets = F.one_hot(labels, self.classes).to(maps)
             maps, labels, partners = mix_clips(maps, targets, self.config.augment.mixup)
             self.mix.provenance.update(zip(rows.tolist(), rows[partners].tolist(), strict=True))
         loss = self.gradients(maps, labels)
@@ -115,16 +117,19 @@ def split_batches(order: Tensor, size: int) -> list[Tensor]:
     return batches
 
 
-def build_model(config: ExperimentConfig, size: int) -> nn.Module:
-    """The system of the settings, untrained, for clips whose maps have `size` pixels a side."""
+def build_model(config: ExperimentConfig, size: int, classes: int) -> nn.Module:
+    """The system of the settings, untrained, for clips whose maps have `size` pixels a side.
+
+    `classes` is how many it tells apart.
+    """
     build = systems[config.model.name].build
     channels = len(config.input.channels)
-    return build(channels, config.input.side(size), **config.model.options)
+    return build(channels, config.input.side(size), classes, **config.model.options)
 
 
-def build_learner(config: ExperimentConfig, size: int) -> nn.Module:
+def build_learner(config: ExperimentConfig, size: int, classes: int) -> nn.Module:
     """All that a fold trains: the system, and the flow before it where that is fine-tuned."""
-    learner = with_flow(config, build_model(config, size), size)
+    learner = with_flow(config, build_model(config, size, classes), size)
     return in_bfloat16(learner) if config.training.bfloat16 else learner
 
 
@@ -217,12 +222,12 @@ def _gradients(
     return gradients
 
 
-def _loss(config: ExperimentConfig, labels: Tensor) -> MSWCE:
+def _loss(config: ExperimentConfig, labels: Tensor, classes: int) -> MSWCE:
     return MSWCE(
         config.loss.scale_weights,
         gamma=config.loss.gamma,
         learn_scale_weights=config.loss.learn_scale_weights,
-        class_weights=balance_classes(labels, len(CLASSES), config.loss.class_weight_power),
+        class_weights=balance_classes(labels, classes, config.loss.class_weight_power),
         label_smoothing=config.loss.label_smoothing,
     )
 

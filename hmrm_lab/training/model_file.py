@@ -5,14 +5,13 @@ is part of the learner and lies in the same file.
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, PX, RELATIVE
+from hmrm_lab.records import PX, RELATIVE, are_classes
 from hmrm_lab.runtime.tensors import read_header, read_tensors, write_weights
 from hmrm_lab.training.estimators import build_estimator, has_epochs
 from hmrm_lab.training.learner import build_learner, without_own_weights
@@ -24,7 +23,12 @@ AGAIN = "delete the file and give the run's `hmrm run` command; finished folds a
 
 def save_model(path: Path, fitted: Fitted) -> None:
     """Write weights and buffers, whole or not at all."""
-    about = {**_identity(fitted.config), "epochs": len(fitted.losses), "unit": fitted.unit}
+    about = {
+        "settings": fitted.config.digest(),
+        "classes": list(fitted.classes),
+        "epochs": len(fitted.losses),
+        "unit": fitted.unit,
+    }
     write_weights(path, fitted.model.state_dict(), subjects=fitted.subjects, **about)
 
 
@@ -34,17 +38,20 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
     Raises
     ------
     InputError
-        If the file is cut off, or is of other settings, classes or shapes, or not all finite.
+        If the file is cut off, or is of other settings or shapes, or not all finite.
     """
     metadata, tensors = read_tensors(path, problem="not readable as a model", mend=AGAIN)
     header = read_header(metadata)
-    for name, value in _identity(config).items():
-        if header.get(name) != value:
-            raise InputError(f"the model of a run with other {name}", where=path, mend=AGAIN)
+    if header.get("settings") != config.digest():
+        raise InputError("the model of a run with other settings", where=path, mend=AGAIN)
+    names = header.get("classes")
+    if not isinstance(names, list) or not are_classes(names):
+        raise InputError("a model that does not say its classes", where=path, mend=AGAIN)
     if header.get("unit") not in (PX, RELATIVE):
         raise InputError("a model that does not say the unit of its maps", where=path, mend=AGAIN)
-    blank = without_own_weights(config)
-    model = build_learner(blank, size) if has_epochs(config) else build_estimator(config)
+    blank, count = without_own_weights(config), len(names)
+    epochs = has_epochs(config)
+    model = build_learner(blank, size, count) if epochs else build_estimator(config, count)
     try:
         model.load_state_dict(tensors)
     except RuntimeError:
@@ -55,9 +62,4 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
         mend = "name another run, or train with a lower training.lr"
         raise InputError("a model with weights that are not finite", where=path, mend=mend)
     model = model.eval() if isinstance(model, nn.Module) else model
-    return Fitted(model, config, unit=header["unit"])
-
-
-def _identity(config: ExperimentConfig) -> dict[str, Any]:
-    """What a model must have been trained with."""
-    return {"settings": config.digest(), "classes": list(CLASSES)}
+    return Fitted(model, config, tuple(names), unit=header["unit"])

@@ -34,12 +34,14 @@ class Fitted:
     `partners` are the persons whose motion was mixed into other clips, and `statistics` those
     whose clips stand behind a number by which inputs are normalised: none where every map is put
     on a scale of its own. An estimator has neither losses nor partners. `unit` is that of its maps.
+    `classes` are the names of the probabilities, in their order.
     `subjects` are those whose recordings the weights have seen, also those behind the weights that
     the training began with.
     """
 
     model: nn.Module | Estimator
     config: ExperimentConfig
+    classes: tuple[str, ...]
     losses: list[float] = field(default_factory=list)
     partners: tuple[str, ...] = ()
     probes: list[Any] = field(default_factory=list)
@@ -102,7 +104,14 @@ def fit(
         fitted = fit_estimator(config, train, seed=seed)
         people = tuple(sorted(set(train.persons)))
         subjects = seen_subjects(config, train, first)
-        return Fitted(fitted, config, statistics=people, unit=train.unit, subjects=subjects)
+        return Fitted(
+            fitted,
+            config,
+            train.classes,
+            statistics=people,
+            unit=train.unit,
+            subjects=subjects,
+        )
     count = epochs or config.training.epochs
     weights = None
     if config.training.pretrain_epochs:
@@ -121,6 +130,7 @@ def fit(
     return Fitted(
         learner.answering,
         config,
+        train.classes,
         learner.losses,
         tuple(sorted(partners)),
         learner.probes,

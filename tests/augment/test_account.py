@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.faces.regions import region_masks
@@ -91,7 +92,7 @@ def test_distances_leave_oneself_and_the_parents_out() -> None:
     labels = np.array([0, 0, 0, 1])
     mixed = np.full((1, 3, 2, 2), 0.5, np.float32)
     mixtures = Mixtures(mixed, np.array([0]), np.array([1]))
-    table = distance_table(maps, labels, mixtures)
+    table = distance_table(maps, labels, mixtures, MEGC3.classes)
     assert table["kind"].tolist() == ["original"] * 4 + ["mixture"]
     assert table["own"].tolist()[:3] == [1, 1, 4]
     assert np.isnan(table["own"][3]), "no other clip of its class"
@@ -105,7 +106,7 @@ def test_strain_has_no_part_in_a_distance() -> None:
     maps = np.zeros((2, 3, 2, 2), np.float32)
     maps[1, 2] = 7.0
     none = Mixtures(np.zeros((0, 3, 2, 2), np.float32), *np.zeros((2, 0), np.int64))
-    assert distance_table(maps, np.array([0, 0]), none)["own"].tolist() == [0, 0]
+    assert distance_table(maps, np.array([0, 0]), none, MEGC3.classes)["own"].tolist() == [0, 0]
 
 
 def test_motion_at_crop_resolution_is_what_the_maps_are_averaged_from() -> None:
@@ -121,7 +122,16 @@ def test_motion_at_crop_resolution_is_what_the_maps_are_averaged_from() -> None:
 
 def test_a_crop_without_landmarks_takes_the_template() -> None:
     frames = list(RNG.integers(0, 256, (2, 32, 32, 3)).astype(np.uint8))
-    clip = Clip(ClipKey("d", "s", "c"), 0, frames, onset=0, apex=1, offset=1, fps=100.0)
+    clip = Clip(
+        ClipKey("d", "s", "c"),
+        0,
+        frames,
+        onset=0,
+        apex=1,
+        offset=1,
+        fps=100.0,
+        classes=MEGC3.classes,
+    )
     masks = crop_motion(clip, flows["dis"].build()).masks
     np.testing.assert_array_equal(masks, template_masks(32))
 

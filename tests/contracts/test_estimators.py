@@ -57,9 +57,9 @@ def same_state(first: Answer, second: Answer) -> bool:
 def test_the_card_tells_networks_from_estimators() -> None:
     for name in systems:
         if name in ESTIMATORS:
-            assert isinstance(build_estimator(quick_config(name)), Estimator)
+            assert isinstance(build_estimator(quick_config(name), 3), Estimator)
         else:
-            assert isinstance(build_model(quick_config(name), 28), torch.nn.Module)
+            assert isinstance(build_model(quick_config(name), 28, 3), torch.nn.Module)
 
 
 @each
@@ -102,7 +102,7 @@ def test_what_was_learnt_comes_back_from_disk(system: str, clips: FlowSet, tmp_p
 
 
 def test_a_model_of_other_shapes_is_refused() -> None:
-    estimator = build_estimator(quick_config("svm"))
+    estimator = build_estimator(quick_config("svm"), 3)
     with pytest.raises(RuntimeError, match="are not"):
         estimator.load_state_dict({})
     flowset = make_clip_flowset()

@@ -38,7 +38,7 @@ def works(config: ExperimentConfig) -> bool:
     side = config.input.side(28)
     maps = torch.randn(2, len(config.input.channels), side, side)
     with torch.no_grad():
-        return bool(build_model(config, 28)(maps).isfinite().all())
+        return bool(build_model(config, 28, 3)(maps).isfinite().all())
 
 
 @pytest.mark.parametrize("system", list(systems))
@@ -76,7 +76,7 @@ def test_what_was_once_taken_is_refused_with_its_name(system: str, setting: str)
 
 def test_a_width_that_heads_do_not_divide_is_refused_when_the_model_is_built() -> None:
     with pytest.raises(ConfigError, match=r"width of 7 .* 4 heads; set model\.width to a multiple"):
-        build_model(quick_config("hmrm", "model.width=7"), 28)
+        build_model(quick_config("hmrm", "model.width=7"), 28, 3)
     assert works(quick_config("hmrm", "model.width=7", "model.fusion=none"))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from conftest import make_flowset
 from reporting.made_runs import make_run
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import Clip, ClipKey
@@ -36,7 +37,16 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(tmp_path: Path) -> None:
         run, metrics = runs["hmrm"], runs["hmrm"].metrics()
         results, outcome = results_table(list(runs.values())), Outcome("toy", {HONEST: runs})
         table = comparison_table(outcome)
-        clip = Clip(ClipKey("a", "b", "c"), 0, np.zeros((3, 8, 8, 3), np.uint8), 0, 1, 2, 25.0)
+        clip = Clip(
+            ClipKey("a", "b", "c"),
+            0,
+            np.zeros((3, 8, 8, 3), np.uint8),
+            0,
+            1,
+            2,
+            25.0,
+            classes=MEGC3.classes,
+        )
         texts = {
             "stamp": stamp(metrics),
             "progress": ArrivalReader(run).read().stamp,

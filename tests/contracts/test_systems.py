@@ -8,7 +8,7 @@ import torch
 from conftest import make_flowset, quick_config, with_pictures
 
 from hmrm_lab.config import ExperimentConfig, load_config
-from hmrm_lab.records import CLASSES
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import to_toml
 from hmrm_lab.training.learner import build_model
@@ -27,9 +27,9 @@ def maps_of(config: ExperimentConfig, clips: int = 5) -> torch.Tensor:
 @pytest.mark.parametrize("system", NETWORKS)
 def test_shape_and_finite(system: str) -> None:
     config = quick_config(system)
-    logits = build_model(config, 28)(maps_of(config))
+    logits = build_model(config, 28, 3)(maps_of(config))
     assert logits.ndim == 3
-    assert logits.shape[::2] == (5, len(CLASSES))
+    assert logits.shape[::2] == (5, len(MEGC3.classes))
     assert logits.isfinite().all()
 
 
@@ -37,7 +37,7 @@ def test_shape_and_finite(system: str) -> None:
 @pytest.mark.parametrize("preset", ["smoke", "default"])
 def test_every_parameter_gets_a_gradient(preset: str, system: str) -> None:
     config = load_config(preset, system=system)
-    model = build_model(config, 28).eval()
+    model = build_model(config, 28, 3).eval()
     logits = model(maps_of(config))
     (logits * torch.randn_like(logits)).sum().backward()
     dead = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
@@ -92,7 +92,7 @@ def test_cuda_gives_what_the_cpu_gives(system: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     config = quick_config(system)
-    model, maps = build_model(config, 28).eval(), maps_of(config)
+    model, maps = build_model(config, 28, 3).eval(), maps_of(config)
     with torch.no_grad():
         torch.testing.assert_close(
             model.cuda()(maps.cuda()).cpu(), model.cpu()(maps), atol=1e-4, rtol=1e-3

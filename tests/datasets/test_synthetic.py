@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import (
     DRAWING,
     RenderedFrames,
@@ -20,7 +21,7 @@ from hmrm_lab.datasets.synthetic.geometry import MIRROR, mirrored, template
 from hmrm_lab.datasets.synthetic.recipes import farthest_px
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.faces.track import LandmarkedFrames
-from hmrm_lab.records import CLASSES, Clip
+from hmrm_lab.records import Clip
 from hmrm_lab.registry import datasets
 
 SMALL = {"subjects": 2, "clips": 6, "frames": 12}
@@ -61,7 +62,7 @@ def test_counts_follow_the_composite(subjects: int, count: int, classes: list[in
 def test_clips_are_named_and_ordered_like_recordings(clips: list[Clip]) -> None:
     for clip in clips:
         assert clip.key.dataset == "synthetic"
-        assert clip.key.clip.startswith(f"{clip.key.subject}_{CLASSES[clip.label][:3]}_")
+        assert clip.key.clip.startswith(f"{clip.key.subject}_{MEGC3.classes[clip.label][:3]}_")
         assert 0 <= clip.onset < clip.apex < clip.offset < len(clip.frames) == 12
 
 

@@ -2,11 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.overview import megc2019
 from hmrm_lab.evaluation.metrics import uf1_mean_over_folds
 from hmrm_lab.evaluation.significance import POOLED, PRESENT, ZERO, fold_scores, three_averages
 from hmrm_lab.evaluation.simulate import simulated_predictions
-from hmrm_lab.records import PREDICTION_COLUMNS, Predictions
+from hmrm_lab.records import Predictions, prediction_columns
 
 
 def made(rows: list[tuple[str, int, int]]) -> Predictions:
@@ -15,7 +16,7 @@ def made(rows: list[tuple[str, int, int]]) -> Predictions:
         ("t", subject, f"c{n}", f"t/{subject}", 0, 1, truth, guess, *[np.nan] * 3)
         for n, (subject, truth, guess) in enumerate(rows)
     ]
-    return Predictions(pd.DataFrame(records, columns=list(PREDICTION_COLUMNS)))
+    return Predictions(pd.DataFrame(records, columns=prediction_columns(MEGC3.classes)))
 
 
 def test_closed_form() -> None:

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.calibration import (
     bin_of,
     calibration_words,
     expected_calibration_error,
     reliability,
 )
-from hmrm_lab.records import PREDICTION_COLUMNS, Predictions
+from hmrm_lab.records import Predictions, prediction_columns
 
 
 def made(rows: list[tuple[float, bool]], seeds: int = 1) -> Predictions:
@@ -20,7 +21,7 @@ def made(rows: list[tuple[float, bool]], seeds: int = 1) -> Predictions:
         + (sure, *[(1 - sure) / 2] * 2)
         for n, (sure, right) in enumerate(rows)
     ]
-    return Predictions(pd.DataFrame(records, columns=list(PREDICTION_COLUMNS)))
+    return Predictions(pd.DataFrame(records, columns=prediction_columns(MEGC3.classes)))
 
 
 ROWS = [(0.5, True), (0.5, False), (0.7, True), (0.65, False), (0.75, True), (0.9, True)]

@@ -26,7 +26,8 @@ def test_frozen_numbers_do_not_count() -> None:
 
 def test_the_scan_is_counted_and_grows_with_the_state() -> None:
     small, large = (
-        count_flops(HMRM(3, 28, width=8, depth=1, state=state, heads=2), 3, 28) for state in (4, 8)
+        count_flops(HMRM(3, 28, 3, width=8, depth=1, state=state, heads=2), 3, 28)
+        for state in (4, 8)
     )
     inner, pixels, directions = 16, 20 * 49, 2
     selection, scan = 2 * inner * 2 * 4, 7 * inner * 4  # the columns of B and C; the recurrence
@@ -35,14 +36,14 @@ def test_the_scan_is_counted_and_grows_with_the_state() -> None:
 
 def test_it_matters_not_which_scan_is_named() -> None:
     counts = {
-        count_flops(HMRM(3, 28, width=8, depth=1, heads=2, scan=name), 3, 28)
+        count_flops(HMRM(3, 28, 3, width=8, depth=1, heads=2, scan=name), 3, 28)
         for name in ("auto", "reference", "loop", "fused", "cuda", "mamba_ssm")
     }
     assert len(counts) == 1
 
 
 def test_counting_leaves_the_model_as_it_was() -> None:
-    model = HMRM(3, 28, width=8, depth=1, heads=2)
+    model = HMRM(3, 28, 3, width=8, depth=1, heads=2)
     model.train()
     state = {name: value.clone() for name, value in model.state_dict().items()}
     count_flops(model, 3, 28)

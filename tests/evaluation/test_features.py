@@ -14,7 +14,7 @@ WIDTH = 16
 
 def hmrm(**options: object) -> nn.Module:
     torch.manual_seed(0)
-    return systems["hmrm"].build(3, 28, width=WIDTH, depth=1, tokens="windows", **options)
+    return systems["hmrm"].build(3, 28, 3, width=WIDTH, depth=1, tokens="windows", **options)
 
 
 def test_of_hmrm_they_are_what_the_fused_head_reads() -> None:
@@ -29,7 +29,7 @@ def test_of_hmrm_they_are_what_the_fused_head_reads() -> None:
 
 
 def test_of_ststnet_they_are_its_pooled_streams() -> None:
-    model, maps = systems["ststnet"].build(3, 28).eval(), torch.randn(4, 3, 28, 28)
+    model, maps = systems["ststnet"].build(3, 28, 3).eval(), torch.randn(4, 3, 28, 28)
     with torch.no_grad():
         expected = model.streams(maps)
     np.testing.assert_allclose(features_of(model, maps), expected, atol=1e-6)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.magnification import growth_of, growth_table, moving_region, without_head
@@ -63,6 +64,6 @@ def test_a_row_for_every_clip() -> None:
 
 def test_recordings_have_no_exact_flow() -> None:
     frames = [np.zeros((8, 8, 3), np.uint8)] * 3
-    clip = Clip(ClipKey("toy", "s01", "a"), 0, frames, 0, 1, 2, 200.0)
+    clip = Clip(ClipKey("toy", "s01", "a"), 0, frames, 0, 1, 2, 200.0, classes=MEGC3.classes)
     with pytest.raises(InputError, match="nobody knows the exact flow of clip toy/s01/a"):
         moving_region(clip, 28)

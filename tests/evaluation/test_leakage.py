@@ -10,11 +10,12 @@ import pytest
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.audit_findings import FAULT, LEAK, OK, UNKNOWN, Check, Records
 from hmrm_lab.evaluation.duplicates import exact_twins, near_twins
 from hmrm_lab.evaluation.leakage import audit_records, judge_weights
 from hmrm_lab.evaluation.splits import leave_one_subject_out
-from hmrm_lab.records import PROBABILITIES, ClipKey, FlowSet, digest_of_keys
+from hmrm_lab.records import ClipKey, FlowSet, digest_of_keys, probability_columns
 from hmrm_lab.studies.audit import check_copies
 
 Fields = dict[str, Any]
@@ -29,7 +30,7 @@ def random_flowset(seed: int) -> FlowSet:
         for clip in range(rng.integers(1, 6))
     ]
     maps = rng.normal(size=(len(keys), 3, 12, 12)).astype(np.float32)
-    return FlowSet(maps, rng.integers(0, 3, len(keys)), tuple(keys))
+    return FlowSet(maps, rng.integers(0, 3, len(keys)), tuple(keys), MEGC3.classes)
 
 
 def clean_records(seed: int, rule: str = "last") -> Records:
@@ -64,7 +65,9 @@ def clean_records(seed: int, rule: str = "last") -> Records:
                             "epoch": epochs,
                             "truth": int(flowset.labels[row]),
                             "prediction": int(p.argmax()),
-                            **dict(zip(PROBABILITIES, p.tolist(), strict=True)),
+                            **dict(
+                                zip(probability_columns(MEGC3.classes), p.tolist(), strict=True)
+                            ),
                         }
                         for row, p in zip(fold.test, scores, strict=True)
                     ],
@@ -161,7 +164,7 @@ def too_probable(units: list[Fields]) -> None:
 
 def changed_answer(units: list[Fields]) -> None:
     row = units[0]["predictions"][0]
-    row["prediction"] = int(np.argmin([row[name] for name in PROBABILITIES]))
+    row["prediction"] = int(np.argmin([row[name] for name in probability_columns(MEGC3.classes)]))
 
 
 IN_UNITS: list[tuple[Callable[[list[Fields]], None], str, str]] = [

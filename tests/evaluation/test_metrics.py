@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.metrics import (
     accuracy,
     confusion,
@@ -20,7 +21,7 @@ from hmrm_lab.evaluation.significance import (
     paired_difference,
     pooled,
 )
-from hmrm_lab.records import PREDICTION_COLUMNS, Predictions
+from hmrm_lab.records import Predictions, prediction_columns
 
 
 def make_predictions(rows: list[tuple[str, int, int, int]]) -> Predictions:
@@ -29,7 +30,7 @@ def make_predictions(rows: list[tuple[str, int, int, int]]) -> Predictions:
         ("toy", subject, f"c{number}", f"toy/{subject}", seed, 1, truth, guess, *[np.nan] * 3)
         for number, (subject, seed, truth, guess) in enumerate(rows)
     ]
-    return Predictions(pd.DataFrame(records, columns=list(PREDICTION_COLUMNS)))
+    return Predictions(pd.DataFrame(records, columns=prediction_columns(MEGC3.classes)))
 
 
 def random_predictions(rng: np.random.Generator, skill: float, subjects: int = 20) -> Predictions:
@@ -45,7 +46,7 @@ def random_predictions(rng: np.random.Generator, skill: float, subjects: int = 2
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60))
 def test_scikit_learn_agrees(pairs: list[tuple[int, int]]) -> None:
     truth, guess = (np.array(side) for side in zip(*pairs, strict=True))
-    counts = confusion(truth, guess)
+    counts = confusion(truth, guess, 3)
     labels = [0, 1, 2]
     assert uf1(counts) == pytest.approx(
         f1_score(truth, guess, labels=labels, average="macro", zero_division=0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import make_flowset
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.features import nearest_neighbours
 from hmrm_lab.records import ClipKey, FlowSet
@@ -15,7 +16,7 @@ def made(patterns: list[int], labels: list[int], persons: list[str]) -> FlowSet:
     shapes = rng.normal(size=(max(patterns) + 1, 3, 8, 8))
     maps = shapes[patterns] + rng.normal(0, 0.01, (len(patterns), 3, 8, 8))
     keys = tuple(ClipKey("toy", person, str(n)) for n, person in enumerate(persons))
-    return FlowSet(maps.astype(np.float32), np.array(labels, np.int64), keys)
+    return FlowSet(maps.astype(np.float32), np.array(labels, np.int64), keys, MEGC3.classes)
 
 
 def test_maps_that_show_the_person_help_only_if_the_person_is_known() -> None:
@@ -35,7 +36,7 @@ def test_maps_that_show_the_class_help_for_strangers_too() -> None:
 def test_intensity_is_no_hint_of_the_person() -> None:
     flowset = made([0, 1, 2] * 3, [0, 1, 2] * 3, list("aaabbbccc"))
     scale = np.repeat([1, 10, 100], 3).astype(np.float32)[:, None, None, None]
-    louder = FlowSet(flowset.maps * scale, flowset.labels, flowset.keys)
+    louder = FlowSet(flowset.maps * scale, flowset.labels, flowset.keys, MEGC3.classes)
     assert nearest_neighbours(louder).same_person == 0.0
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import grid_masks, make_flowset
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.occlusion import hold_still, occlusion_falls, shares_of
 from hmrm_lab.records import FlowSet
 
@@ -33,7 +34,7 @@ def moving(*regions: int) -> FlowSet:
     maps = np.zeros_like(clip.maps)
     for region in regions:
         maps[0][:, masks[region]] = 1.0
-    return FlowSet(maps, clip.labels, clip.keys)
+    return FlowSet(maps, clip.labels, clip.keys, MEGC3.classes)
 
 
 def test_a_planted_region_is_found() -> None:

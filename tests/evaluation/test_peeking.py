@@ -25,7 +25,7 @@ EPOCHS = 5
 def small_looks() -> Looks:
     """Two persons with two clips each, three epochs."""
     guesses = np.array([[0, 1, 2, 2], [0, 2, 0, 0], [1, 2, 0, 1]])
-    return Looks(guesses, np.array([0, 1, 0, 1]), np.array(["t/a", "t/a", "t/b", "t/b"]))
+    return Looks(guesses, np.array([0, 1, 0, 1]), np.array(["t/a", "t/a", "t/b", "t/b"]), 3)
 
 
 def composite() -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ def test_each_person_gets_the_best_epoch_of_its_own() -> None:
 
 
 def test_the_first_of_equal_epochs_is_taken() -> None:
-    looks = Looks(np.array([[0, 2], [2, 1]]), np.array([0, 1]), np.array(["t/a", "t/a"]))
+    looks = Looks(np.array([[0, 2], [2, 1]]), np.array([0, 1]), np.array(["t/a", "t/a"]), 3)
     assert peeked(looks, [2]).tolist() == [[0, 2]]
 
 
@@ -65,7 +65,9 @@ def test_one_look_of_a_run_is_the_rule_last_and_all_are_oracle_test(tmp_path: Pa
     assert looks.guesses.shape == (EPOCHS, len(flowset))
     for run, count in ((honest, 1), (peeking, EPOCHS)):
         table = collect_predictions(run).table
-        expected = float(uf1(confusion(table["truth"].to_numpy(), table["prediction"].to_numpy())))
+        expected = float(
+            uf1(confusion(table["truth"].to_numpy(), table["prediction"].to_numpy(), 3))
+        )
         assert uf1_by_looks(looks, [count]) == pytest.approx([expected])
     with pytest.raises(InputError, match="no looks at epochs are kept for seed 0"):
         collect_looks(honest, 0)

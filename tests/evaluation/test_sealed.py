@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import make_flowset, make_framed_flowset, quick_config, with_pictures
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.fold import Unit, control_labels, run_unit, unit_seed
@@ -150,6 +151,7 @@ def test_the_oracle_does_peek() -> None:
         rng.normal(size=flowset.maps.shape).astype(np.float32),
         rng.permutation(flowset.labels),
         flowset.keys,
+        MEGC3.classes,
     )
     hits = {}
     for rule in ("last", "oracle_test"):

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.significance import EXACT_PERSONS, holm, permutation_test
-from hmrm_lab.records import PREDICTION_COLUMNS, Predictions
+from hmrm_lab.records import Predictions, prediction_columns
 
 CLIPS = 3  # of each person, one of each class
 
@@ -21,7 +22,7 @@ def predictions(hits: list[bool], seeds: int = 1) -> Predictions:
         for seed in range(seeds)
         for label in range(CLIPS)
     ]
-    return Predictions(pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)))
+    return Predictions(pd.DataFrame(rows, columns=prediction_columns(MEGC3.classes)))
 
 
 @pytest.mark.parametrize("metric", ["uf1", "uar", "acc"])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from conftest import make_flowset
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.splits import inner_subject_folds, leave_one_subject_out
 from hmrm_lab.records import ClipKey, FlowSet
@@ -20,7 +21,9 @@ def test_every_clip_is_held_out_once_and_never_with_its_subject_in_training() ->
 
 def test_the_same_id_in_two_data_sets_is_two_persons() -> None:
     keys = tuple(ClipKey(d, "s01", f"{i}") for d in ("smic", "casme2") for i in range(2))
-    flowset = FlowSet(np.zeros((4, 3, 28, 28), np.float32), np.zeros(4, np.int64), keys)
+    flowset = FlowSet(
+        np.zeros((4, 3, 28, 28), np.float32), np.zeros(4, np.int64), keys, MEGC3.classes
+    )
     assert [fold.name for fold in leave_one_subject_out(flowset)] == ["casme2/s01", "smic/s01"]
 
 

@@ -26,7 +26,7 @@ SMALL = {"width": 16, "magnifier_width": 4, "spatial_width": 0.1}
 
 def model(size: int = 28, **options: object) -> AMMSM:
     torch.manual_seed(0)
-    return AMMSM(3, size, **{**SMALL, **options}).eval()
+    return AMMSM(3, size, 3, **{**SMALL, **options}).eval()
 
 
 def maps(size: int = 28, clips: int = 3) -> Tensor:

@@ -21,7 +21,7 @@ SMALL = {"width": 12, "repeats": (1, 1, 2)}
 
 def small_htnet(**options: object) -> HTNet:
     torch.manual_seed(0)
-    return HTNet(3, 28, **{**SMALL, **options}).eval()
+    return HTNet(3, 28, 3, **{**SMALL, **options}).eval()
 
 
 def attentions(model: nn.Module) -> list[Attention]:
@@ -30,7 +30,7 @@ def attentions(model: nn.Module) -> list[Attention]:
 
 def test_htnet_has_the_published_parameters() -> None:
     with torch.device("meta"):
-        published, areas = HTNet(3, 28), HTNet(3, 28, attention="areas")
+        published, areas = HTNet(3, 28, 3), HTNet(3, 28, 3, attention="areas")
     assert round(count_parameters(published) / 1e6, 1) == 139.6
     assert count_parameters(areas) == count_parameters(published) + 9
 
@@ -47,14 +47,14 @@ def test_htnet_parameters_in_closed_form() -> None:
         if level < 2:
             expected += 9 * d * 2 * d + 2 * d + 2 * 2 * d  # convolution, norm
     expected += 2 * 4 * width + 3 * 4 * width + 3  # norm and head
-    model = HTNet(channels, 28, width=width, heads=heads, repeats=repeats)
+    model = HTNet(channels, 28, 3, width=width, heads=heads, repeats=repeats)
     assert count_parameters(model) == expected
 
 
 def test_the_paper_preset_keeps_the_published_htnet() -> None:
     config = load_config("paper", system="htnet")
     with torch.device("meta"):
-        assert round(count_parameters(build_model(config, 28)) / 1e6, 1) == 139.6
+        assert round(count_parameters(build_model(config, 28, 3)) / 1e6, 1) == 139.6
     assert (config.training.epochs, config.training.batch, config.training.lr) == (800, 256, 5e-5)
 
 
@@ -142,7 +142,7 @@ def test_hidden_keys_get_no_weight_while_training() -> None:
 
 def test_mobilevit_has_the_published_parameters() -> None:
     """1.3 M with the 1000 classes of ImageNet (its Table 1)."""
-    published = count_parameters(MobileViT(3, 28)) + (1000 - 3) * (320 + 1)
+    published = count_parameters(MobileViT(3, 28, 3)) + (1000 - 3) * (320 + 1)
     assert round(published / 1e6, 1) == 1.3
 
 
@@ -161,7 +161,7 @@ def test_a_pixel_attends_to_its_own_place_in_other_patches() -> None:
 def test_slstt_sees_steady_motion_up_to_the_apex() -> None:
     torch.manual_seed(0)
     maps = torch.randn(2, 3, 28, 28)
-    three = SLSTT(3, 28, frames=3, aggregator="mean").eval()
+    three = SLSTT(3, 28, 3, frames=3, aggregator="mean").eval()
     seen: list[torch.Tensor] = []
     three.embed.register_forward_hook(lambda module, given, _: seen.append(given[0]))
     answer = three(maps)
@@ -173,7 +173,7 @@ def test_slstt_sees_steady_motion_up_to_the_apex() -> None:
 
 def test_frl_dgt_fuses_sub_regions_of_one_core_region_at_a_time() -> None:
     torch.manual_seed(0)
-    model = FRLDGT(3, 28).eval()
+    model = FRLDGT(3, 28, 3).eval()
     seen: list[torch.Tensor] = []
     model.local.register_forward_hook(lambda module, _, answer: seen.append(answer))
     maps = torch.zeros(1, 3, 28, 28)
@@ -190,7 +190,7 @@ def test_frl_dgt_fuses_sub_regions_of_one_core_region_at_a_time() -> None:
 
 def test_flow_tells_mfdan_where_to_look() -> None:
     torch.manual_seed(0)
-    model = MFDAN(3, 28).eval()
+    model = MFDAN(3, 28, 3).eval()
     projected = torch.randn(2, 16, 128)
     queries, keys = (part.unflatten(-1, (4, 16)) for part in projected.split(64, dim=-1))
     naive = torch.einsum("bihd,bjhd->bhij", queries, keys) / 4
@@ -237,4 +237,4 @@ def test_options_that_make_no_sense_are_one_sentence(
     system: str, override: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        build_model(load_config("default", system=system, overrides=[override]), 28)
+        build_model(load_config("default", system=system, overrides=[override]), 28, 3)

@@ -23,10 +23,10 @@ from hmrm_lab.models.handcrafted.lbp_top import (
 )
 from hmrm_lab.models.handcrafted.mdmo import main_directions
 from hmrm_lab.models.handcrafted.nested_svm import (
-    PAIRS,
     NestedSVM,
     couple,
     macro_f1,
+    pairs_of,
     standardise_by,
 )
 from hmrm_lab.models.handcrafted.stlbp_ip import line_codes, projected_patterns
@@ -247,12 +247,12 @@ def toy(per_subject: int = 9) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
 def test_machines_of_pairs_decide_as_the_library_does(kernel: str) -> None:
     features, labels, persons = toy()
-    svm = NestedSVM(kernel)
+    svm = NestedSVM(kernel, 3)
     choice = svm.fit(features, labels, persons, seed=0)
     mean, scale = standardise_by(features)
     points = ((features - mean) / scale).astype(np.float32).astype(np.float64)
     length = points.shape[1]
-    first, second = PAIRS[1]
+    first, second = pairs_of(3)[1]
     rows = (labels == first) | (labels == second)
     gamma = choice.width / length
     cost = choice.cost if kernel == "rbf" else choice.cost / length
@@ -278,7 +278,7 @@ def test_persons_are_never_on_both_sides_of_a_choice(monkeypatch: pytest.MonkeyP
             yield held_back
 
     monkeypatch.setattr(nested_svm, "deal_persons", dealt)
-    NestedSVM("linear").fit(features, labels, persons, seed=3)
+    NestedSVM("linear", 3).fit(features, labels, persons, seed=3)
     assert len(seen) == 5
     assert (np.sum(seen, axis=0) == 1).all()
     for held_back in seen:
@@ -292,7 +292,7 @@ def test_held_back_persons_are_not_in_the_standardisation(monkeypatch: pytest.Mo
     monkeypatch.setattr(
         nested_svm, "standardise_by", lambda some: (rows.append(len(some)), real(some))[1]
     )
-    NestedSVM("linear").fit(features, labels, persons, seed=0)
+    NestedSVM("linear", 3).fit(features, labels, persons, seed=0)
     assert rows == [36] * 5 + [45]
 
 
@@ -302,9 +302,9 @@ def test_the_choice_follows_the_held_back_persons() -> None:
     persons = tuple(f"toy/s{row // 12}" for row in range(72))
     labels = np.arange(72) % 3
     signal = np.eye(3)[labels] * 2 + rng.normal(0, 1, (72, 3))
-    good = NestedSVM("rbf").fit(signal.astype(np.float32), labels, persons, seed=0)
+    good = NestedSVM("rbf", 3).fit(signal.astype(np.float32), labels, persons, seed=0)
     nothing = rng.normal(size=(72, 3)).astype(np.float32)
-    bad = NestedSVM("rbf").fit(nothing, labels, persons, seed=0)
+    bad = NestedSVM("rbf", 3).fit(nothing, labels, persons, seed=0)
     assert good.score > 0.6 > bad.score
     assert good.slope > bad.slope
 
@@ -323,8 +323,8 @@ def test_coupled_probabilities() -> None:
 
 
 def test_macro_f1_counts_classes_alike() -> None:
-    assert macro_f1(np.array([0, 0, 1, 2]), np.array([0, 0, 1, 2])) == 1
-    assert macro_f1(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])) == pytest.approx(6 / 7 / 3)
+    assert macro_f1(np.array([0, 0, 1, 2]), np.array([0, 0, 1, 2]), 3) == 1
+    assert macro_f1(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), 3) == pytest.approx(6 / 7 / 3)
 
 
 def test_a_feature_that_never_changes_does_no_harm() -> None:
@@ -332,6 +332,6 @@ def test_a_feature_that_never_changes_does_no_harm() -> None:
     features[:, 0] = 7
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svm = NestedSVM("linear")
+        svm = NestedSVM("linear", 3)
         svm.fit(features, labels, persons, seed=0)
         assert np.isfinite(svm.probabilities(features)).all()

@@ -16,7 +16,7 @@ BATCH = 2
 
 def make_model(tokens: str = "windows", **settings: object) -> HMRM:
     torch.manual_seed(0)
-    return HMRM(3, 28, **{"width": 16, "depth": 1, "state": 4, "tokens": tokens, **settings})
+    return HMRM(3, 28, 3, **{"width": 16, "depth": 1, "state": 4, "tokens": tokens, **settings})
 
 
 def maps() -> torch.Tensor:
@@ -102,4 +102,4 @@ def test_what_has_no_attention_or_no_scan() -> None:
         _ = inside.known_attention
     assert look_inside(make_model(), maps()).known_attention.shape == (BATCH, 4, 20, 20)
     with pytest.raises(InputError, match="no scan and no attention"):
-        look_inside(STSTNet(3, 28), maps())
+        look_inside(STSTNet(3, 28, 3), maps())

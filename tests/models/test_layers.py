@@ -98,7 +98,7 @@ def test_products_in_bfloat16_are_near_and_parameters_stay() -> None:
 
 def test_a_setting_puts_all_linear_layers_of_a_training_in_bfloat16() -> None:
     plain, short = (
-        build_learner(quick_config("hmrm", f"training.bfloat16={value}"), 28)
+        build_learner(quick_config("hmrm", f"training.bfloat16={value}"), 28, 3)
         for value in ("false", "true")
     )
     layers = [layer for layer in short.modules() if isinstance(layer, Linear)]

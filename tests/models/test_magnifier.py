@@ -6,6 +6,7 @@ import torch
 from conftest import quick_config
 
 from hmrm_lab.config import FlowConfig
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.evaluation.magnification import growth_of, moving_region
 from hmrm_lab.flow.normalise import normalise_maps
@@ -67,7 +68,10 @@ def test_after_a_training_moving_regions_are_magnified_more_on_faces_not_seen() 
     clips = synthetic(subjects=6, clips=36, seed=3)
     found = np.stack([clip_motion(clip, FlowConfig(name="dis"))[0] for clip in clips])
     flowset = FlowSet(
-        found, np.array([clip.label for clip in clips]), tuple(clip.key for clip in clips)
+        found,
+        np.array([clip.label for clip in clips]),
+        tuple(clip.key for clip in clips),
+        MEGC3.classes,
     )
     seen_before = np.array([clip.key.subject in ("s01", "s02", "s03", "s04") for clip in clips])
     plan = ("training.epochs=20", "training.batch=12", "training.lr=1e-2")

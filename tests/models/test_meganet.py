@@ -73,12 +73,14 @@ def test_attention_falls_on_the_edge_when_it_is_for_edges() -> None:
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 56), (5, 28)])
 @pytest.mark.parametrize("attention", ["gradient", "none"])
 def test_any_channels_and_both_sizes(attention: str, channels: int, size: int) -> None:
-    model = MEGANet(channels, size, attention=attention).eval()
+    model = MEGANet(channels, size, 3, attention=attention).eval()
     assert model(pictures(2, channels, size)).shape == (2, 1, 3)
 
 
 def test_the_ablation_takes_the_attention_and_nothing_else() -> None:
-    whole, without = (MEGANet(3, 28, attention=kind).state_dict() for kind in ("gradient", "none"))
+    whole, without = (
+        MEGANet(3, 28, 3, attention=kind).state_dict() for kind in ("gradient", "none")
+    )
     gone = set(whole) - set(without)
     assert gone == {f"attention.{k}.weigh.{name}" for k in range(3) for name in ("weight", "bias")}
     assert set(without) < set(whole)
@@ -87,12 +89,12 @@ def test_the_ablation_takes_the_attention_and_nothing_else() -> None:
 @pytest.mark.parametrize("side", [32, 33, 50, 224])
 def test_maps_may_be_enlarged_to_any_side(side: int) -> None:
     with torch.device("meta"):
-        model = systems["meganet"].build(3, 28, side=side, width=0.125).eval()
+        model = systems["meganet"].build(3, 28, 3, side=side, width=0.125).eval()
         assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
 
 
 def test_attention_over_the_face_is_what_the_model_used() -> None:
-    model, given = MEGANet(3, 28), pictures()
+    model, given = MEGANet(3, 28, 3), pictures()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     seen: list[torch.Tensor] = []
     hooks = [
@@ -116,14 +118,14 @@ def test_attention_over_the_face_is_what_the_model_used() -> None:
 def test_what_has_no_attention_is_refused(setting: str) -> None:
     config = quick_config("meganet", setting) if setting else quick_config("ststnet")
     with pytest.raises(InputError, match="no gradient attention"):
-        attention_maps(build_model(config, 28), pictures())
+        attention_maps(build_model(config, 28, 3), pictures())
 
 
 def test_it_learns_where_its_attention_learns_too() -> None:
     flowset = make_flowset(subjects=2, per_subject=6)
     fitted = fit(quick_config("meganet", "training.epochs=12"), flowset, seed=0)
     torch.manual_seed(0)
-    begun = build_model(fitted.config, 28)
+    begun = build_model(fitted.config, 28, 3)
     moved = [
         not torch.equal(ours.weigh.weight, theirs.weigh.weight)
         for ours, theirs in zip(fitted.model.attention, begun.attention, strict=True)

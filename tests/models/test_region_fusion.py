@@ -64,14 +64,14 @@ def test_concatenation_lets_none_speak() -> None:
 @pytest.mark.parametrize("tokens", ["pixels", "windows"])
 @pytest.mark.parametrize("fusion", ["attention", "none"])
 def test_hmrm_has_three_scales(tokens: str, fusion: str) -> None:
-    model = HMRM(3, 28, width=8, depth=1, state=4, heads=2, tokens=tokens, fusion=fusion)
+    model = HMRM(3, 28, 3, width=8, depth=1, state=4, heads=2, tokens=tokens, fusion=fusion)
     assert model(torch.randn(2, 3, 28, 28)).shape == (2, 3, 3)
 
 
 def test_coarse_head_sees_core_regions_only_at_half_resolution() -> None:
     """A checkerboard vanishes in the coarse head, and not in the fine one."""
     torch.manual_seed(0)
-    model = HMRM(1, 28, width=8, depth=1, state=4, heads=2).eval()
+    model = HMRM(1, 28, 3, width=8, depth=1, state=4, heads=2).eval()
     board = torch.ones(1, 1, 28, 28)
     board[..., ::2, 1::2] = board[..., 1::2, ::2] = -1
     with torch.no_grad():

@@ -7,6 +7,7 @@ import pytest
 from conftest import Pixels, make_flowset, with_pictures
 
 import hmrm_lab.flow  # noqa: F401  registers the estimators
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation.disturbed import (
     Condition,
@@ -18,13 +19,13 @@ from hmrm_lab.preparation.disturbed import (
 )
 from hmrm_lab.preparation.network_inputs import INPUTS, given, kept_of, likeness, look_at
 from hmrm_lab.preparation.network_inputs import measure as measure_inputs
-from hmrm_lab.records import CLASSES, Clip, ClipKey
+from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import flows
 
 
 def even_clip(level: int = 100, frames: int = 11) -> Clip:
     pixels = Pixels(np.full((frames, 40, 40, 3), level, np.uint8))
-    return Clip(ClipKey("toy", "s", "c"), 0, pixels, 0, 5, frames - 1, 100.0)
+    return Clip(ClipKey("toy", "s", "c"), 0, pixels, 0, 5, frames - 1, 100.0, classes=MEGC3.classes)
 
 
 def test_light_drifts_evenly() -> None:
@@ -64,7 +65,7 @@ def test_frames_are_read_once() -> None:
 
 def test_there_is_one_rising_clip_of_each_class() -> None:
     clips = rising_clips()
-    assert [clip.label for clip in clips] == list(range(len(CLASSES)))
+    assert [clip.label for clip in clips] == list(range(len(MEGC3.classes)))
     assert (clips[1].frames[7] == rise_and_fall(1, Condition())[7]).all()
 
 

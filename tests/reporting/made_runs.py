@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 from conftest import make_flowset, quick_config
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.splits import leave_one_subject_out
-from hmrm_lab.records import CLASSES, PROBABILITIES, ClipKey, FlowSet
+from hmrm_lab.records import ClipKey, FlowSet, probability_columns
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import write_figures
 
@@ -28,6 +29,7 @@ def two_sets() -> FlowSet:
         np.concatenate([first.maps, second.maps]),
         np.concatenate([first.labels, second.labels]),
         first.keys + keys,
+        MEGC3.classes,
     )
 
 
@@ -47,7 +49,7 @@ def make_run(
     data = {
         "fingerprint": flowset.fingerprint(),
         "clips": len(flowset),
-        "classes": dict.fromkeys(CLASSES, len(flowset) // 3),
+        "classes": dict.fromkeys(flowset.classes, len(flowset) // len(flowset.classes)),
         "folds": len(folds),
         "held_out": {fold.name: len(fold.test) for fold in folds},
         "map_size": 28,
@@ -70,8 +72,9 @@ def _row(
     flowset: FlowSet, index: int, fold: str, seed: int, right: float, rng: np.random.Generator
 ) -> dict[str, object]:
     truth = int(flowset.labels[index])
-    guess = truth if rng.random() < right else (truth + 1) % 3
-    scores = rng.dirichlet([1, 1, 1])
+    count = len(flowset.classes)
+    guess = truth if rng.random() < right else (truth + 1) % count
+    scores = rng.dirichlet([1] * count)
     scores[[guess, scores.argmax()]] = scores[[scores.argmax(), guess]]
     return {
         **flowset.keys[index]._asdict(),
@@ -80,5 +83,5 @@ def _row(
         "epoch": 2,
         "truth": truth,
         "prediction": guess,
-        **dict(zip(PROBABILITIES, scores.tolist(), strict=True)),
+        **dict(zip(probability_columns(flowset.classes), scores.tolist(), strict=True)),
     }

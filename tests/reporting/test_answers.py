@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.records import PREDICTION_COLUMNS, Predictions
+from hmrm_lab.records import Predictions, prediction_columns
 from hmrm_lab.reporting.answers import answers_table, hard_answers_table
 
 
@@ -15,7 +16,7 @@ def made(rows: list[tuple[str, str, int, int, float]], seed: int = 0) -> Predict
         probabilities[guess] = sure
         fold = f"toy/{subject}"
         records.append(("toy", subject, clip, fold, seed, 2, truth, guess, *probabilities))
-    return Predictions(pd.DataFrame(records, columns=list(PREDICTION_COLUMNS)))
+    return Predictions(pd.DataFrame(records, columns=prediction_columns(MEGC3.classes)))
 
 
 ROWS = [

@@ -13,6 +13,7 @@ import pytest
 from conftest import make_flowset
 from made_runs import make_run, two_sets
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation import ranks
 from hmrm_lab.evaluation.ranks import LEAST_SETS, nemenyi, rank_systems
 from hmrm_lab.evaluation.significance import holm, permutation_test
@@ -45,7 +46,7 @@ from hmrm_lab.runtime.store import RunFolder, read_json, to_json
 RIGHT = {"hmrm": 0.8, "ststnet": 0.75, "guess": 0.4, "vectors": 0.6}
 
 
-def guess(channels: int, size: int, *, width: int = 2) -> None:
+def guess(channels: int, size: int, classes: int, *, width: int = 2) -> None:
     """Stands in for a system: nothing here is trained."""
 
 
@@ -66,7 +67,7 @@ def three_sets() -> FlowSet:
     keys = tuple(
         ClipKey(names[row // 18], key.subject, key.clip) for row, key in enumerate(flowset.keys)
     )
-    return FlowSet(flowset.maps, flowset.labels, keys)
+    return FlowSet(flowset.maps, flowset.labels, keys, MEGC3.classes)
 
 
 def outcome_of(
@@ -198,7 +199,7 @@ def test_no_claim_is_on_other_data_sets_together(tmp_path: Path) -> None:
     keys = tuple(
         key._replace(dataset="own") if key.dataset == "smic" else key for key in composite.keys
     )
-    mixed = FlowSet(composite.maps, composite.labels, keys)
+    mixed = FlowSet(composite.maps, composite.labels, keys, MEGC3.classes)
     for name, flowset in (("mixed", mixed), ("elsewhere", two_sets())):
         run = make_run(tmp_path / name, flowset)
         row = comparison_table(Outcome("x", {HONEST: {"hmrm": run}})).iloc[0]

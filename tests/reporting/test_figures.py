@@ -9,8 +9,9 @@ from conftest import make_flowset
 from plotly import graph_objects as go
 from reporting.made_runs import make_run, two_sets
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, stamp
-from hmrm_lab.records import PREDICTION_COLUMNS, FlowSet, Predictions
+from hmrm_lab.records import FlowSet, Predictions, prediction_columns
 from hmrm_lab.reporting.figures import (
     confusion_figure,
     flow_figure,
@@ -154,7 +155,7 @@ def test_strip_fills_by_seeds_and_letters_predictions() -> None:
         ("d", "s", "c", "d/s", 0, 1, 0, 2, 0.1, 0.1, 0.8),
         ("d", "s", "c", "d/s", 1, 1, 0, 2, 0.1, 0.1, 0.8),
     ]
-    predictions = Predictions(pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)))
+    predictions = Predictions(pd.DataFrame(rows, columns=prediction_columns(MEGC3.classes)))
     squares = subject_strip_figure(predictions).data[0]
     full, pale, empty = squares.marker.color
     assert pale == f"{full}40"
@@ -253,7 +254,7 @@ def test_parts_stand_under_headings(tmp_path: Path) -> None:
 
 def test_names_from_files_are_no_markup(tmp_path: Path) -> None:
     row = ("d", "<b>s</b>", "a", "d/<b>s</b>", 0, 1, 0, 0, 0.8, 0.1, 0.1)
-    predictions = Predictions(pd.DataFrame([row], columns=list(PREDICTION_COLUMNS)))
+    predictions = Predictions(pd.DataFrame([row], columns=prediction_columns(MEGC3.classes)))
     assert "<b>s" not in subject_strip_figure(predictions).to_json()
 
 

@@ -7,7 +7,9 @@ from hmrm_lab.reporting.honest_figures import distributions_figure, folds_figure
 
 def test_looks_are_lines_and_draws_a_band() -> None:
     draws = np.array([[0.3, 0.5], [0.4, 0.7]])
-    figure = looks_figure({"blind": ([1, 10], draws), "run": ([1, 5], np.array([0.6, 0.8]))}, "t")
+    figure = looks_figure(
+        {"blind": ([1, 10], draws), "run": ([1, 5], np.array([0.6, 0.8]))}, "t", classes=3
+    )
     band, blind, run = figure.data
     assert list(blind.y) == [0.35, 0.6]
     assert list(band.y) == [0.4, 0.7, 0.5, 0.3]

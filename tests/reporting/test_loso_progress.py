@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.live_progress import Arrived, FoldProgress
 from hmrm_lab.reporting.loso_progress import (
     confusion_cells,
@@ -27,6 +28,7 @@ def arrived(**changes: object) -> Arrived:
         "folds": FOLDS,
         "done": 1,
         "expected": 4,
+        "classes": MEGC3.classes,
         "counts": np.ones((1, 3, 3), np.int64),
         "finished": ([(1, 2.0), (2, 1.0)],),
         "in_work": ([(1, 1.5)],),
@@ -115,7 +117,9 @@ def test_a_training_of_one_epoch_is_a_dot() -> None:
 
 
 def test_confusion_shows_counts_under_what_they_rest_on() -> None:
-    page = confusion_cells(np.array([[5, 1, 0], [0, 2, 0], [0, 0, 0]]), "1 of 4 folds: <so far>")
+    page = confusion_cells(
+        np.array([[5, 1, 0], [0, 2, 0], [0, 0, 0]]), MEGC3.classes, "1 of 4 folds: <so far>"
+    )
     words = " ".join(well_formed(page).itertext())
     assert "1 of 4 folds: <so far>" in words
     counts = [node.findtext("text") for node in well_formed(page).iter("g")]

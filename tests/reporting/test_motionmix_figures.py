@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from plotly import graph_objects as go
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.reporting.motionmix_figures import (
     SIDE_PX,
     blend_figure,
@@ -121,7 +122,7 @@ def test_a_gallery_has_a_card_for_every_map() -> None:
 def test_means_are_of_their_class() -> None:
     maps, labels = np.stack([flat(1), flat(3), flat(-4)]), np.array([0, 0, 1])
     figure = means_by_class_figure(
-        {"originals": (maps, labels), "mixtures": (maps[:1], labels[:1])}
+        {"originals": (maps, labels), "mixtures": (maps[:1], labels[:1])}, MEGC3.classes
     )
     assert "negative 2 originals" in words_of(figure)
     assert "positive 1 originals" in words_of(figure)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.prediction import RecordingPrediction
 from hmrm_lab.preparation.quality import ClipWarning
@@ -28,6 +29,7 @@ def made(**changes: object) -> RecordingPrediction:
     prediction = RecordingPrediction(
         recording="my clip.mp4",
         run="runs/demo/hmrm-12345678",
+        classes=MEGC3.classes,
         probabilities=np.array([0.1, 0.2, 0.7], np.float32),
         frames=40,
         fps=30.0,
@@ -80,6 +82,7 @@ def test_the_words_name_the_parts_and_what_the_numbers_are_worth() -> None:
 
 def test_without_an_answer_the_reasons_stand_in_its_place() -> None:
     nobody = made(
+        classes=MEGC3.classes,
         probabilities=np.full(3, np.nan, np.float32),
         part_falls={},
         parts={},

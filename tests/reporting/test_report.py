@@ -8,6 +8,7 @@ import pytest
 from conftest import make_flowset
 from reporting.made_runs import make_run, two_sets
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import ClipKey, FlowSet
@@ -173,7 +174,7 @@ def test_missing_maps_are_explained(tmp_path: Path, toy_flowset: FlowSet) -> Non
 def test_names_from_files_cannot_become_markup(tmp_path: Path) -> None:
     plain = make_flowset(subjects=2)
     keys = tuple(ClipKey("toy", f"</script><script>x{key.subject}", key.clip) for key in plain.keys)
-    flowset = FlowSet(plain.maps, plain.labels, keys)
+    flowset = FlowSet(plain.maps, plain.labels, keys, MEGC3.classes)
     run = make_run(tmp_path, flowset, right=0.0)
     page = Page(render_report([run], flowset))
     assert page.open == []
@@ -195,6 +196,7 @@ def test_a_failed_report_leaves_the_old_one(tmp_path: Path, toy_flowset: FlowSet
         toy_flowset.maps,
         toy_flowset.labels,
         tuple(ClipKey("x", "y", str(number)) for number in np.arange(len(toy_flowset))),
+        MEGC3.classes,
     )
     with pytest.raises(ValueError, match="hold no clip"):
         write_report([run], file, others)

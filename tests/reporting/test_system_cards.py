@@ -31,7 +31,9 @@ def test_a_changed_card_changes_the_page(monkeypatch: pytest.MonkeyPatch) -> Non
     card = Card("clip", "Me | you 2026", "sketch", ("all of it is a guess",))
 
     @own.register("guess", card=card)
-    def guess(channels: int, size: int, *, deep: bool = True, rate: float = 0.5) -> None:
+    def guess(
+        channels: int, size: int, classes: int, *, deep: bool = True, rate: float = 0.5
+    ) -> None:
         """Nothing."""
 
     monkeypatch.setattr(system_cards, "systems", own)

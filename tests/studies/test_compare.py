@@ -22,9 +22,9 @@ QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
 class Broken(nn.Module):
     """Can be built and counted, and not trained."""
 
-    def __init__(self, channels: int, size: int, *, width: int = 2) -> None:
+    def __init__(self, channels: int, size: int, classes: int, *, width: int = 2) -> None:
         super().__init__()
-        self.line = nn.Linear(channels * size * size, 3)
+        self.line = nn.Linear(channels * size * size, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
         if maps.device.type != "meta":
@@ -32,7 +32,7 @@ class Broken(nn.Module):
         return self.line(maps.flatten(1))[:, None]
 
 
-def unbuildable(channels: int, size: int, *, width: int = 2) -> nn.Module:
+def unbuildable(channels: int, size: int, classes: int, *, width: int = 2) -> nn.Module:
     raise ValueError("no such layer")
 
 

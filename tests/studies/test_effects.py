@@ -8,9 +8,10 @@ import pytest
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import load_config
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.significance import pooled
-from hmrm_lab.records import PREDICTION_COLUMNS, PROBABILITIES, Predictions
+from hmrm_lab.records import Predictions, prediction_columns, probability_columns
 from hmrm_lab.reporting.effects_table import effects_words, ensemble
 from hmrm_lab.studies.ablate import Variant
 from hmrm_lab.studies.effects import BASE, CHANGES, ENSEMBLE, plan_effects
@@ -88,8 +89,10 @@ def test_the_mean_of_seeds_is_one_answer() -> None:
         for clip, p in (("a", answers), ("b", other))
         for seed in range(3)
     ]
-    mean = ensemble(Predictions(pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)))).table
-    columns = list(PROBABILITIES)
+    mean = ensemble(
+        Predictions(pd.DataFrame(rows, columns=prediction_columns(MEGC3.classes)))
+    ).table
+    columns = probability_columns(MEGC3.classes)
     np.testing.assert_allclose(mean[columns].to_numpy()[:3], [[1 / 3, 0.5, 0.5 / 3]] * 3)
     assert mean["prediction"].tolist() == [1, 1, 1, 2, 2, 2]
     assert mean["seed"].tolist() == [0, 1, 2, 0, 1, 2]

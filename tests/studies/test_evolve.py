@@ -12,6 +12,7 @@ from conftest import make_flowset, quick_config
 from searched_toy import BEST, NAME, distance, registered
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import ConfigError, InputError, Stopped
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import read_json
@@ -137,7 +138,7 @@ def test_fitness_is_that_of_the_answers_given_under_the_choice(
             answers.append(int(probabilities.argmax()))
             entropies.append(-np.log(probabilities[truth[-1]]))
     assert len(truth) == len(half)
-    assert row["UF1"] == pytest.approx(float(uf1(confusion(np.array(truth), np.array(answers)))))
+    assert row["UF1"] == pytest.approx(float(uf1(confusion(np.array(truth), np.array(answers), 3))))
     assert row["Cross-entropy"] == pytest.approx(np.mean(entropies), rel=1e-4)
 
 
@@ -255,6 +256,7 @@ def test_nothing_of_the_other_half_or_of_the_held_out_group_reaches_training(
         np.where(others[:, None, None, None], np.float32(np.nan), flowset.maps),
         np.where(others, (flowset.labels + 1) % 3, flowset.labels),
         flowset.keys,
+        MEGC3.classes,
     )
     dirty = evolve(Evolution.of(toy_config(), poisoned, tmp_path, **size), poisoned)
     assert dirty.evolution.sweep.folder != clean.evolution.sweep.folder
@@ -269,7 +271,7 @@ def test_the_held_out_group_changes_no_weight(flowset: FlowSet, tmp_path: Path) 
     weights = supernet.supernet_file(evolution.sweep, unit).read_bytes()
     maps = half.maps.copy()
     maps[unit.fold.test] = np.nan
-    poisoned = FlowSet(maps, half.labels, half.keys)
+    poisoned = FlowSet(maps, half.labels, half.keys, MEGC3.classes)
     elsewhere = Evolution.of(toy_config(), flowset, tmp_path / "dirty")
     supernet.train_supernets(elsewhere.sweep, poisoned, [unit])
     assert supernet.supernet_file(elsewhere.sweep, unit).read_bytes() == weights

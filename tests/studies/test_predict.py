@@ -12,6 +12,7 @@ from reporting.made_runs import make_run
 from safetensors.torch import load_file
 
 from hmrm_lab.config.sections import FacesConfig
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import DivergedError, HmrmError, InputError
@@ -19,7 +20,7 @@ from hmrm_lab.evaluation.occlusion import hold_still
 from hmrm_lab.faces.regions import PARTS, reduce_masks
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
-from hmrm_lab.records import CLASSES, RELATIVE, Clip, ClipKey, FlowSet
+from hmrm_lab.records import RELATIVE, Clip, ClipKey, FlowSet
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import find_run, predict_recording, settle_flow
@@ -51,7 +52,16 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Clip]:
 def flowset_of(path: Path, clip: Clip, run: RunFolder) -> FlowSet:
     """The clip's map by the steps of the preparation, without `predict`."""
     frames = open_recording(path).frames
-    marked = Clip(ClipKey("a", "b", "c"), 0, frames, clip.onset, clip.apex, clip.offset, 0.0)
+    marked = Clip(
+        ClipKey("a", "b", "c"),
+        0,
+        frames,
+        clip.onset,
+        clip.apex,
+        clip.offset,
+        0.0,
+        classes=MEGC3.classes,
+    )
     crop = crop_clip(marked, FacesConfig(name="template")).clip
     assert crop is not None
     return compute_flowset([crop], run.config().flow)
@@ -65,7 +75,7 @@ def test_the_answer_is_that_of_the_model_on_the_map(
         path, run, onset=clip.onset, apex=clip.apex, offset=clip.offset, provider="template"
     )
     flowset = flowset_of(path, clip, run)
-    model = build_model(run.config(), 28)
+    model = build_model(run.config(), 28, 3)
     model.load_state_dict(load_file(run.path / MODEL_NAME))
     assert (seen.motion == flowset.maps[0]).all()
     assert seen.probabilities == pytest.approx(classify(model, run.config(), flowset)[0], abs=1e-6)
@@ -73,7 +83,7 @@ def test_the_answer_is_that_of_the_model_on_the_map(
     assert (seen.apex, seen.apex_is, seen.face) == (clip.apex, "given", "template")
     assert set(seen.part_falls) == {*PARTS, "elsewhere"}
     assert (seen.parts["elsewhere"] == ~np.any([seen.parts[name] for name in PARTS], axis=0)).all()
-    winner = CLASSES.index(seen.answer)
+    winner = MEGC3.classes.index(seen.answer)
     for name in ("mouth", "elsewhere"):
         held = hold_still(flowset.maps[0], reduce_masks(seen.parts[name][None], 28))
         without = classify(model, run.config(), replace(flowset, maps=held))[0]

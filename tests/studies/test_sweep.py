@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import make_flowset, quick_config
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import ConfigError, DivergedError, InputError
 from hmrm_lab.evaluation.metrics import confusion_of, uf1
 from hmrm_lab.records import FlowSet
@@ -69,6 +70,7 @@ def test_the_other_half_changes_nothing(sweep: Sweep, flowset: FlowSet) -> None:
         np.where(others[:, None, None, None], np.float32(np.nan), flowset.maps),
         np.where(others, (flowset.labels + 1) % 3, flowset.labels),
         flowset.keys,
+        MEGC3.classes,
     )
     clean = sweep_module.make_cell(sweep, development_half(flowset), POINTS[0])
     elsewhere = Sweep(sweep.base, sweep.folder.parent / "poisoned")

@@ -47,7 +47,7 @@ def test_the_gradient_reaches_every_parameter_of_the_flow(
     config = tuned_config(
         f"input.normalise={normalise}", f"flow.weights={tmp_path}/new.safetensors"
     )
-    model = build_learner(config, 28)
+    model = build_learner(config, 28, 3)
     source = map_source(config, model, framed, "cpu")
     optimizer = torch.optim.SGD(model.motion.parameters(), lr=1e-2)
     for _ in range(2):  # what ends in weights of zero learns from the second step on
@@ -111,7 +111,7 @@ def test_the_flow_alone_can_lower_the_loss(framed: FlowSet) -> None:
     """With a system that stands still, what falls is the doing of the flow."""
     config = tuned_config()
     torch.manual_seed(0)
-    model = build_learner(config, 28).eval()
+    model = build_learner(config, 28, 3).eval()
     source, labels = map_source(config, model, framed, "cpu"), torch.from_numpy(framed.labels)
     optimizer = torch.optim.Adam(model.motion.parameters(), lr=1e-3)
     losses = []
@@ -136,7 +136,7 @@ def test_the_average_of_weights_has_a_flow_of_its_own(framed: FlowSet) -> None:
 
 def test_the_flow_takes_smaller_steps_and_no_decay() -> None:
     config = tuned_config("flow.finetune_lr_scale=0.03", "training.lr=0.01")
-    model, loss = build_learner(config, 28), torch.nn.Linear(1, 1)
+    model, loss = build_learner(config, 28, 3), torch.nn.Linear(1, 1)
     system, flow = parameter_groups(config, model, loss)
     assert flow["lr"] == pytest.approx(3e-4)
     assert flow["weight_decay"] == 0

@@ -9,8 +9,8 @@ import torch
 from conftest import make_flowset, make_framed_flowset, quick_config, tuned_config
 from safetensors.torch import load_file, save_file
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES
 from hmrm_lab.runtime.tensors import PROCEDURAL, UNKNOWN, read_subjects, write_weights
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.model_file import load_model, save_model
@@ -25,7 +25,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def header(**changes: object) -> dict[str, str]:
-    known = {"settings": quick_config().digest(), "classes": list(CLASSES), "unit": "px"}
+    known = {"settings": quick_config().digest(), "classes": list(MEGC3.classes), "unit": "px"}
     return {"hmrm": json.dumps({**known, **changes})}
 
 
@@ -69,7 +69,7 @@ def test_a_model_says_whose_recordings_it_has_seen(tmp_path: Path) -> None:
     for system, (overrides, unit, more) in cases.items():
         if more == ["a/b"]:
             narrow = quick_config("resnet18", "model.width=0.125")
-            write_weights(path, build_model(narrow, 28).state_dict(), subjects=more)
+            write_weights(path, build_model(narrow, 28, 3).state_dict(), subjects=more)
         epochs = () if system == "svm" else ("training.epochs=1",)
         config = quick_config(system, *epochs, *overrides)
         save_model(tmp_path / "m", fit(config, replace(clips, unit=unit), seed=0))
@@ -93,8 +93,11 @@ def test_a_file_that_is_no_model_is_refused(saved: Path) -> None:
 def test_the_model_of_other_settings_or_classes_is_refused(saved: Path) -> None:
     assert "a run with other settings" in refusal(saved, "training.lr=0.5")
     tensors = load_file(saved)
-    save_file(tensors, saved, header(classes=["a", "b", "c"]))
-    assert "a run with other classes" in refusal(saved)
+    save_file(tensors, saved, header(classes=["a", "b", "c", "d"]))
+    assert "do not fit" in refusal(saved)
+    for wrong in (None, [], [1, 2], ["b", "a"], ["a", "a"]):
+        save_file(tensors, saved, header(classes=wrong))
+        assert "does not say its classes" in refusal(saved)
     for metadata in (None, {"hmrm": "[1]"}, {"hmrm": "{"}):
         save_file(tensors, saved, metadata)
         assert "a run with other settings" in refusal(saved)

@@ -17,7 +17,7 @@ DEAF = ("model.dropout=0", "training.epochs=1")
 
 def deaf(config: ExperimentConfig, size: int) -> nn.Module:
     """The system with a head that says nothing: no gradient comes from the classification."""
-    model = build_model(config, size)
+    model = build_model(config, size, 3)
     nn.init.zeros_(model.head.weight)
     return model.train()
 
@@ -66,7 +66,7 @@ def test_one_epoch_of_the_trainer_learns_both_tasks() -> None:
 def test_networks_with_one_task_are_trained_as_before() -> None:
     torch.manual_seed(0)
     maps = torch.randn(4, 3, 28, 28)
-    model = build_model(quick_config("ststnet"), 28).eval()
+    model = build_model(quick_config("ststnet"), 28, 3).eval()
     assert not isinstance(model, MultiTask)
     logits, extra = forward_tasks(model, maps)
     assert torch.equal(logits, model(maps))
@@ -76,10 +76,10 @@ def test_networks_with_one_task_are_trained_as_before() -> None:
 def test_the_second_task_is_kept_where_the_flow_is_fine_tuned() -> None:
     flow = ("flow.name=gru_attention", "flow.finetune=true")
     config = quick_config("ammsm_temporal", *flow)
-    whole = build_learner(config, 28).eval()
+    whole = build_learner(config, 28, 3).eval()
     maps = torch.randn(2, 2, 28, 28)
     assert torch.equal(forward_tasks(whole, maps)[1], whole.system.forward_tasks(maps)[1])
-    one_task = build_learner(quick_config("ststnet", *flow), 28).eval()
+    one_task = build_learner(quick_config("ststnet", *flow), 28, 3).eval()
     assert forward_tasks(one_task, torch.randn(2, 3, 28, 28))[1] == 0.0
 
 
@@ -87,7 +87,7 @@ def test_a_recorded_step_has_both_losses() -> None:
     """As CUDA graphs do, by the stand-in: the recording gives the gradients of a plain step."""
     torch.manual_seed(0)
     config = quick_config("ammsm_temporal", *DEAF)
-    model, labels = build_model(config, 28).eval(), torch.tensor([0, 1, 2, 0])
+    model, labels = build_model(config, 28, 3).eval(), torch.tensor([0, 1, 2, 0])
     plain = learner._gradients(config, model, learner._loss(config, labels), "cpu")
     loss_of = plain.__self__.loss_of
     parameters = list(model.parameters())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.gru_attention import GRUFlow
@@ -39,7 +40,16 @@ def learnt() -> FlowExplorer:
 def plain_clip() -> Clip:
     """A clip that does not know its motion."""
     frames = list(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8))
-    return Clip(ClipKey("d", "s", "c"), 0, frames, onset=0, apex=2, offset=2, fps=100.0)
+    return Clip(
+        ClipKey("d", "s", "c"),
+        0,
+        frames,
+        onset=0,
+        apex=2,
+        offset=2,
+        fps=100.0,
+        classes=MEGC3.classes,
+    )
 
 
 def pixels(content: bytes) -> np.ndarray:
@@ -278,7 +288,16 @@ class Spoilt(list):
 
 
 def spoilt_clip(error: Exception) -> Clip:
-    return Clip(ClipKey("d", "s", "c"), 0, Spoilt(error), onset=0, apex=2, offset=2, fps=100.0)
+    return Clip(
+        ClipKey("d", "s", "c"),
+        0,
+        Spoilt(error),
+        onset=0,
+        apex=2,
+        offset=2,
+        fps=100.0,
+        classes=MEGC3.classes,
+    )
 
 
 def test_an_input_error_is_told_and_gone_with_the_next_frame() -> None:

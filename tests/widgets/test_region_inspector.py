@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hmrm_lab.config.sections import FlowConfig
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import compute_flowset
@@ -112,7 +113,9 @@ def test_what_cannot_be_inspected_is_refused(flowset: FlowSet, clips: list[Clip]
         RegionInspector(flowset.take([]))
     with pytest.raises(ValueError, match="not those of the maps"):
         RegionInspector(flowset, clips[1:])
-    large = FlowSet(np.zeros((1, 3, 56, 56), np.float32), np.zeros(1, np.int64), flowset.keys[:1])
+    large = FlowSet(
+        np.zeros((1, 3, 56, 56), np.float32), np.zeros(1, np.int64), flowset.keys[:1], MEGC3.classes
+    )
     with pytest.raises(ValueError, match="28x28 cells"):
         RegionInspector(large)
 

@@ -202,13 +202,15 @@ def _curves(cell: Cell) -> str:
         [(epoch, loss) for epoch, loss in enumerate(unit["losses"], start=1)]
         for unit in cell.record["units"]
     )
-    count = len(curves)
+    count, classes = len(curves), cell.predictions.classes
     epochs = max(map(len, curves))
-    return loss_curves(Arrived((), count, count, cell.confusion[None], curves, (), epochs, ""))
+    return loss_curves(
+        Arrived((), count, count, classes, cell.confusion[None], curves, (), epochs, "")
+    )
 
 
 def _confusion(cell: Cell) -> str:
-    return confusion_cells(cell.confusion, cell.caption())
+    return confusion_cells(cell.confusion, cell.predictions.classes, cell.caption())
 
 
 def _short(name: str) -> str:

@@ -132,7 +132,9 @@ class LosoMonitor(Viewer):
         if self._state.phase == "complete":
             low, high = self.run.folder.metrics()["all"]["uf1_interval"]
             score += f"; 95 % interval [{low:.3f}, {high:.3f}]"
-        confusion = confusion_cells(arrived.counts.sum(0), score) if arrived.finished else ""
+        confusion = ""
+        if arrived.finished:
+            confusion = confusion_cells(arrived.counts.sum(0), arrived.classes, score)
         return subjects, curves, confusion
 
     def _alert(self) -> str:

@@ -13,7 +13,7 @@ from hmrm_lab.evaluation.magnification import growth_of, moving_region
 from hmrm_lab.models.ammsm.ammsm import AMMSM
 from hmrm_lab.models.ammsm.choice import Choice, make_choice
 from hmrm_lab.models.ammsm.inspection import magnified, surviving_tokens
-from hmrm_lab.records import CLASSES, Clip, FlowSet, KnownMotion
+from hmrm_lab.records import Clip, FlowSet, KnownMotion
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.magnified_figures import (
     GATE,
@@ -81,9 +81,9 @@ class MagnifierStudio(Viewer):
         self._onset = lru_cache(KEPT_FACES)(self._read_onset)
         self.clip = w.Dropdown(
             options=[
-                (f"{key.subject} · {key.clip} ({CLASSES[label]})", number)
-                for number, (key, label) in enumerate(
-                    zip(flowset.keys, flowset.labels, strict=True)
+                (f"{key.subject} · {key.clip} ({name})", number)
+                for number, (key, name) in enumerate(
+                    zip(flowset.keys, flowset.expressions, strict=True)
                 )
             ],
             value=0,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.records import CLASSES, MASKS, Clip, Floats, FlowSet
+from hmrm_lab.records import MASKS, Clip, Floats, FlowSet
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.motionmix_figures import (
@@ -175,7 +175,7 @@ class MotionMixStudio(Viewer):
         words = [
             f"λ = {strength:.2f}: inside the mask ({mask.mean():.0%} of the map) the"
             f" mixture holds {strength:.0%} of B's motion, outside it is A.",
-            f"Label: {CLASSES[self._flowset.labels[self.first.value]]}.",
+            f"Label: {self._flowset.expressions[self.first.value]}.",
             scale_words(mode, scale, self._flowset.unit),
         ]
         return Views({**still, "mixture": jpeg_bytes(mixture)}, " ".join(words))
@@ -189,7 +189,7 @@ class MotionMixStudio(Viewer):
 
     def _title(self, number: int) -> str:
         key = self._flowset.keys[number]
-        return f"{key.subject} · {key.clip} ({CLASSES[self._flowset.labels[number]]})"
+        return f"{key.subject} · {key.clip} ({self._flowset.expressions[number]})"
 
     def _partners(self, number: int) -> list[int]:
         """The other clips of the same class."""

@@ -8,7 +8,7 @@ import ipywidgets as w
 import pandas as pd
 from plotly import graph_objects as go
 
-from hmrm_lab.records import CLASSES, Clip
+from hmrm_lab.records import Clip
 
 
 def row(*children: w.Widget, gap: str = "0") -> w.HBox:
@@ -18,7 +18,7 @@ def row(*children: w.Widget, gap: str = "0") -> w.HBox:
 
 
 def title(clip: Clip) -> str:
-    return f"{clip.key.subject} · {clip.key.clip} ({CLASSES[clip.label]})"
+    return f"{clip.key.subject} · {clip.key.clip} ({clip.expression})"
 
 
 def named_clips(clips: Sequence[Clip] | Mapping[str, Clip]) -> tuple[list[str], list[Clip]]:

@@ -12,8 +12,6 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.records import (
-    CLASSES,
-    PROBABILITIES,
     Clip,
     ClipKey,
     Floats,
@@ -90,8 +88,8 @@ class PredictionBrowser(Viewer):
         self._faces = lru_cache(KEPT_FRAMES)(self._draw_faces)
         self.run = _dropdown("Run", [(run.path.name, n) for n, run in enumerate(self._runs)])
         self.outcome = _dropdown("Answers", OUTCOMES)
-        self.truth = _dropdown("True class", (ANY, *CLASSES))
-        self.prediction = _dropdown("Predicted class", (ANY, *CLASSES))
+        self.truth = _dropdown("True class", [ANY])
+        self.prediction = _dropdown("Predicted class", [ANY])
         self.dataset, self.person = _dropdown("Data set", [ANY]), _dropdown("Subject", [ANY])
         self.order = _dropdown("Order", ORDERS)
         self.answer = w.Select(description="Answer", rows=8, style=WIDE)
@@ -130,18 +128,24 @@ class PredictionBrowser(Viewer):
         ]
         super().__init__(rows, [*filters, self.answer, self.display])
 
+    @property
+    def _chosen(self) -> Predictions:
+        return self._predictions[self.run.value]
+
     def fit(self, changed: w.Widget | None) -> None:
         """List what passes the filters; the answer that was chosen stays if it still does."""
         if changed is self.answer or changed is self.display:
             return
-        table = self._predictions[self.run.value].table
+        table, classes = self._chosen.table, self._chosen.classes
+        _offer(self.truth, [ANY, *classes])
+        _offer(self.prediction, [ANY, *classes])
         _offer(self.dataset, [ANY, *sorted(table["dataset"].unique())])
         of_set = table["dataset"].isin({self.dataset.value} - {ANY} or set(table["dataset"]))
-        persons = self._predictions[self.run.value].persons[of_set]
+        persons = self._chosen.persons[of_set]
         _offer(self.person, [ANY, *sorted(persons.unique())])
         chosen = self._key()
         self._shown = answers_table(
-            self._predictions[self.run.value],
+            self._chosen,
             outcome=self.outcome.value,
             truth=self.truth.value,
             prediction=self.prediction.value,
@@ -149,9 +153,9 @@ class PredictionBrowser(Viewer):
             person=self.person.value,
             order=self.order.value,
         )
-        several = len(self._predictions[self.run.value].seeds) > 1
+        several = len(self._chosen.seeds) > 1
         rows = self._shown.to_dict("records")
-        self.answer.options = [(_title(of, several), n) for n, of in enumerate(rows)]
+        self.answer.options = [(_title(of, classes, several), n) for n, of in enumerate(rows)]
         kept = [n for n, of in enumerate(rows) if _identity(of) == chosen]
         self.answer.value = kept[0] if kept else (0 if rows else None)
         self.count.value = self._count_words(len(table))
@@ -162,11 +166,11 @@ class PredictionBrowser(Viewer):
         answer = self._shown.iloc[self.answer.value]
         key = ClipKey(answer["dataset"], answer["subject"], answer["clip"])
         motion = self._motion(key)
-        probabilities = [float(answer[name]) for name in PROBABILITIES]
+        probabilities = [float(answer[name]) for name in self._chosen.probabilities]
         return Views(
             png_bytes(self._picture(key, motion)),
             self._faces(key),
-            probability_svg(probabilities, int(answer["truth"])),
+            probability_svg(probabilities, self._chosen.classes, int(answer["truth"])),
             " ".join(self._words(key, motion, answer)),
         )
 
@@ -258,9 +262,9 @@ def _identity(answer: Any) -> tuple[Any, ...]:
     return tuple(answer[name] for name in (*ClipKey._fields, "seed"))
 
 
-def _title(answer: Any, several: bool) -> str:
+def _title(answer: Any, classes: Sequence[str], several: bool) -> str:
     seed = f", seed {answer['seed']}" if several else ""
     sign = "✓" if answer["right"] else "✗"
-    words = f"{CLASSES[answer['truth']]} → {CLASSES[answer['prediction']]}"
+    words = f"{classes[answer['truth']]} → {classes[answer['prediction']]}"
     where = f"{answer['dataset']} {answer['subject']} {answer['clip']}{seed}"
     return f"{sign} {answer['probability']:.0%}  {words}  ·  {where}"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import ipywidgets as w
 
 from hmrm_lab.models.tokens import region_boxes, region_motion, region_names
-from hmrm_lab.records import CLASSES, RELATIVE, Clip, Floats, FlowSet
+from hmrm_lab.records import RELATIVE, Clip, Floats, FlowSet
 from hmrm_lab.reporting.flow_colour import Image
 from hmrm_lab.reporting.pictures import flow_picture, jpeg_bytes, longest_px, png_bytes
 from hmrm_lab.reporting.region_figures import (
@@ -173,7 +173,7 @@ class RegionInspector(Viewer):
 
     def _title(self, number: int) -> str:
         key = self._flowset.keys[number]
-        return f"{key.subject} · {key.clip} ({CLASSES[self._flowset.labels[number]]})"
+        return f"{key.subject} · {key.clip} ({self._flowset.expressions[number]})"
 
 
 def _buttons(options: Sequence[tuple[str, str]], description: str) -> w.ToggleButtons:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hmrm_lab.datasets.recordings.findings import Survey
 from hmrm_lab.datasets.recordings.overview import Facts, recordings
-from hmrm_lab.datasets.recordings.reader import FRAMES, NEGATIVE, POSITIVE, SURPRISE, Source, survey
+from hmrm_lab.datasets.recordings.reader import FRAMES, Source, survey
 
 FACTS = Facts(
     "casme2",
@@ -42,13 +42,10 @@ SOURCE = Source(
         "emotion": ("Estimated Emotion", "Emotion", "label"),
         **FRAMES,
     },
-    classes={
-        "happiness": POSITIVE,
-        "surprise": SURPRISE,
-        "disgust": NEGATIVE,
-        "repression": NEGATIVE,
-        **dict.fromkeys(("others", "other", "sadness", "fear")),
-    },
+    emotions=(
+        *("happiness", "surprise", "disgust", "repression"),
+        *("others", "other", "sadness", "fear"),
+    ),
     fps=200.0,
     bases=("Cropped", "CASME2-RAW", "CASME2_RAW_selected", "CASME2_RAW", "RAW", "."),
     subject=subject_id,

@@ -15,7 +15,7 @@ from pathlib import Path
 from hmrm_lab.datasets.clips import Record
 from hmrm_lab.datasets.recordings.findings import Survey
 from hmrm_lab.datasets.recordings.overview import Facts, recordings
-from hmrm_lab.datasets.recordings.reader import FRAMES, NEGATIVE, POSITIVE, SURPRISE, Source, survey
+from hmrm_lab.datasets.recordings.reader import FRAMES, Source, survey
 
 FACTS = Facts(
     "casme3",
@@ -51,12 +51,10 @@ SOURCE = Source(
         "emotion": ("emotion", "Estimated Emotion"),
         **FRAMES,
     },
-    classes={
-        **dict.fromkeys(("happy", "happiness"), POSITIVE),
-        "surprise": SURPRISE,
-        **dict.fromkeys(("disgust", "fear", "anger", "sad", "sadness"), NEGATIVE),
-        **dict.fromkeys(("others", "other")),
-    },
+    emotions=(
+        *("happy", "happiness", "surprise", "disgust", "fear", "anger", "sad", "sadness"),
+        *("others", "other"),
+    ),
     fps=30.0,
     bases=(".", "part_A", "Part_A", "ME_A", "data/part_A", "part_A/data"),
     subject=subject_id,

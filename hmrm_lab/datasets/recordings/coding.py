@@ -17,7 +17,6 @@ from hmrm_lab.datasets.recordings.findings import shown
 from hmrm_lab.datasets.recordings.sheets import MOST_ROWS, TEXTS, Odd, Sheet, read_sheets
 from hmrm_lab.datasets.walking import loose
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES
 
 HEADER_ROWS = 60  # how far down the header may be
 LONGEST_TEXT = 200  # characters of one cell
@@ -109,12 +108,6 @@ def read_coding(path: Path, columns: Columns) -> CodingTable:
 def whole(text: str) -> int | None:
     """A frame number, or None."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-def class_of(text: str) -> int | None:
-    """The class that is meant by its name or by its number in the order of `CLASSES`, or None."""
-    known = {**{name: at for at, name in enumerate(CLASSES)}, "0": 0, "1": 1, "2": 2}
-    return known.get(text.lower())
 
 
 def data_set(text: str) -> str:

@@ -20,7 +20,7 @@ from hmrm_lab.datasets.recordings.overview import (
     recordings,
 )
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, Clip
+from hmrm_lab.records import Clip
 
 FACTS = Facts(
     "composite",
@@ -71,7 +71,7 @@ def composite(root: Path, *, follow_links: bool = False) -> Survey:
         if clip is None:
             continue
         if clip.label != label:
-            problem = f"{CLASSES[clip.label]}, but {CLASSES[label]} on the official list"
+            problem = f"{clip.expression}, but {clip.classes[label]} on the official list"
             mend = "take the coding file that came with the data set"
             where = next(shown(p.coding or p.root) for p in parts if p.dataset == key.dataset)
             findings.append(Finding("label", problem, mend, where, row_of[key], key))

@@ -55,7 +55,7 @@ class Finding:
 class Survey:
     """The clips of a data set and the findings, before any image was opened.
 
-    `other_classes` counts rows of emotions that are none of the three classes.
+    `other_classes` counts rows of emotions that are none of the classes.
     """
 
     dataset: str
@@ -92,7 +92,7 @@ def first_error(findings: Sequence[Finding], root: Path, coding: Path | None) ->
     costly = [finding for finding in findings if finding.left_out]
     if not costly:
         return InputError(
-            "no clips of the three classes",
+            "no clips of the classes",
             where=shown(coding or root),
             mend="check that the coding file is that of this data set",
         )

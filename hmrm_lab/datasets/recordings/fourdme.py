@@ -13,15 +13,7 @@ from pathlib import Path
 
 from hmrm_lab.datasets.recordings.findings import Survey
 from hmrm_lab.datasets.recordings.overview import Facts, recordings
-from hmrm_lab.datasets.recordings.reader import (
-    FRAMES,
-    NEGATIVE,
-    POSITIVE,
-    SURPRISE,
-    Classes,
-    Source,
-    survey,
-)
+from hmrm_lab.datasets.recordings.reader import FRAMES, Classes, Source, survey
 
 FACTS = Facts(
     "fourdme",
@@ -50,12 +42,7 @@ SOURCE = Source(
         "emotion": ("Emotion",),
         **FRAMES,
     },
-    classes={
-        "positive": POSITIVE,
-        "surprise": SURPRISE,
-        **dict.fromkeys(("negative", "repression"), NEGATIVE),
-        **dict.fromkeys(("others", "other")),
-    },
+    emotions=("positive", "surprise", "negative", "repression", "others", "other"),
     fps=60.0,
     bases=("gray_micro", ".", "gray_micro_crop"),
     subject=lambda text: text,

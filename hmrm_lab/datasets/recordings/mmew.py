@@ -14,7 +14,7 @@ from pathlib import Path
 from hmrm_lab.datasets.clips import Record
 from hmrm_lab.datasets.recordings.findings import Survey
 from hmrm_lab.datasets.recordings.overview import Facts, recordings
-from hmrm_lab.datasets.recordings.reader import FRAMES, NEGATIVE, POSITIVE, SURPRISE, Source, survey
+from hmrm_lab.datasets.recordings.reader import FRAMES, Source, survey
 
 FACTS = Facts(
     "mmew",
@@ -46,12 +46,10 @@ SOURCE = Source(
         "emotion": ("Estimated Emotion", "Emotion"),
         **FRAMES,
     },
-    classes={
-        "happiness": POSITIVE,
-        "surprise": SURPRISE,
-        **dict.fromkeys(("anger", "disgust", "fear", "sadness"), NEGATIVE),
-        **dict.fromkeys(("others", "other")),
-    },
+    emotions=(
+        *("happiness", "surprise", "anger", "disgust", "fear", "sadness"),
+        *("others", "other"),
+    ),
     fps=90.0,
     bases=("Micro_Expression", ".", "MMEW_Final/Micro_Expression"),
     subject=subject_id,

@@ -31,7 +31,7 @@ class Facts:
     title: str
     request: str
     official: bool = False
-    counts: tuple[int, int, int] | None = None
+    counts: tuple[int, ...] | None = None
     listed: int | None = None
 
     def expected(self) -> dict[ClipKey, int] | None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.clips import Record, make_clip
 from hmrm_lab.datasets.recordings.coding import (  # fmt: skip
     CodingTable,
     Columns,
     Row,
-    class_of,
     data_set,
     read_coding,
     simple,
@@ -29,7 +29,6 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey
 
 Classes = Mapping[str, int | None]
-NEGATIVE, POSITIVE, SURPRISE = range(3)
 
 FRAMES: Columns = {
     "onset": ("OnsetFrame", "Onset", "OnsetF"),
@@ -49,8 +48,8 @@ class Source:
         Names that the coding file may have.
     bases
         Folders of the root that may hold the images; the first that has a clip is taken.
-    classes
-        Emotion to class, in lower case; None for those outside the three classes.
+    emotions
+        The words of its table, in lower case, those outside the classes among them.
     subject, clip, place
         The subject's id from what the table says; the clip's; the path's parts below the base.
     trimmed
@@ -62,7 +61,7 @@ class Source:
     facts: Facts
     patterns: tuple[str, ...]
     columns: Columns
-    classes: Classes
+    emotions: tuple[str, ...]
     fps: float
     bases: tuple[str, ...]
     subject: Callable[[str], str]
@@ -71,6 +70,11 @@ class Source:
     classify: Callable[[str, Classes], int | None] | None = None
     trimmed: bool = False
     left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> Classes:
+        """Emotion to label; None for those outside the classes."""
+        return {word: MEGC3.label(word, self.facts.name) for word in self.emotions}
 
 
 def survey(
@@ -196,7 +200,7 @@ def find_base(tree: Tree, source: Source, records: list[Record], named: str = ""
 def _records(
     source: Source, table: CodingTable, findings: list[Finding], others: Counter[str]
 ) -> list[Record]:
-    """The rows of the three classes, each clip once."""
+    """The rows of the classes, each clip once."""
     records: list[Record] = []
     seen: dict[ClipKey, int] = {}
     where = shown(table.path)
@@ -232,7 +236,7 @@ def _records(
             continue
         if row["emotion"].isdigit() and expected.get(record.key) != label:
             problem = f"the label {row['emotion']} is not that of the MEGC 2019 list"
-            mend = "name the emotion, or use 0 negative, 1 positive, 2 surprise"
+            mend = f"name the emotion, or use {MEGC3.numbered}"
             findings.append(Finding("label", problem, mend, where, row.number, record.key))
             continue
         records.append(record)
@@ -240,10 +244,10 @@ def _records(
 
 
 def _label(source: Source, row: Row) -> int | None:
-    """The class, None for an emotion outside the three, or `LookupError`."""
+    """The label, None for an emotion outside the classes, or `LookupError`."""
     text = row["emotion"].lower()
-    if source.facts.official and text.isdigit() and class_of(text) is not None:
-        return class_of(text)
+    if source.facts.official and text.isdigit() and MEGC3.label_of(text) is not None:
+        return MEGC3.label_of(text)
     if source.classify:
         return source.classify(text, source.classes)
     if text not in source.classes:

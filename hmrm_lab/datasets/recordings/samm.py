@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hmrm_lab.datasets.recordings.findings import Survey
 from hmrm_lab.datasets.recordings.overview import Facts, recordings
-from hmrm_lab.datasets.recordings.reader import FRAMES, NEGATIVE, POSITIVE, SURPRISE, Source, survey
+from hmrm_lab.datasets.recordings.reader import FRAMES, Source, survey
 
 FACTS = Facts(
     "samm",
@@ -42,12 +42,10 @@ SOURCE = Source(
         "emotion": ("Estimated Emotion", "Emotion", "label"),
         **FRAMES,
     },
-    classes={
-        "happiness": POSITIVE,
-        "surprise": SURPRISE,
-        **dict.fromkeys(("anger", "contempt", "disgust", "fear", "sadness"), NEGATIVE),
-        **dict.fromkeys(("other", "others")),
-    },
+    emotions=(
+        *("happiness", "surprise", "anger", "contempt", "disgust", "fear", "sadness"),
+        *("other", "others"),
+    ),
     fps=200.0,
     bases=(".", "SAMM", "SAMM_CROP"),
     subject=subject_id,

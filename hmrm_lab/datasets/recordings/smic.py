@@ -16,14 +16,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.clips import UNPACK, Record, make_clip
-from hmrm_lab.datasets.recordings.coding import Row, class_of, whole
+from hmrm_lab.datasets.recordings.coding import Row, whole
 from hmrm_lab.datasets.recordings.findings import Finding, Survey, first_error, shown
 from hmrm_lab.datasets.recordings.overview import Facts, check_root, recordings
 from hmrm_lab.datasets.recordings.reader import DATA_SET, find_coding, of_data_set
 from hmrm_lab.datasets.walking import Tree
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, Clip, ClipKey
+from hmrm_lab.records import Clip, ClipKey
 
 FACTS = Facts(
     "smic",
@@ -172,7 +173,7 @@ def _host(
 def _record(name: str, part: Interval, place: tuple[str, ...]) -> Record:
     _, subject, label, _ = clip_id(name)
     return Record(
-        ClipKey(FACTS.name, subject, name), place[-1], CLASSES.index(label), label,
+        ClipKey(FACTS.name, subject, name), place[-1], MEGC3.classes.index(label), label,
         part.row or None, part.onset, part.apex, part.offset,
     )  # fmt: skip
 
@@ -204,7 +205,7 @@ def _places(tree: Tree, base: Path) -> list[tuple[str, ...]]:
     for subject in _folders(tree, base, r"s\d+"):
         if _folders(tree, base / subject, "micro"):
             micro = _folders(tree, base / subject, "micro")[0]
-            for label in _folders(tree, base / subject / micro, "|".join(CLASSES)):
+            for label in _folders(tree, base / subject / micro, "|".join(CODES.values())):
                 inside = _folders(tree, base / subject / micro / label, ".*")
                 places += [(subject, micro, label, clip) for clip in inside]
         else:
@@ -244,9 +245,9 @@ def _read_intervals(
                 Finding("duplicate", problem, mend, where, row.number, key, left_out=False)
             )
             continue
-        meant = class_of(row["emotion"])
-        if meant is not None and CLASSES[meant] != label:
-            problem = f"{CLASSES[meant]} in the table, but {name} is {label}"
+        meant = MEGC3.label_of(row["emotion"])
+        if meant is not None and MEGC3.classes[meant] != label:
+            problem = f"{MEGC3.classes[meant]} in the table, but {name} is {label}"
             mend = "correct this row; the id is taken"
             findings.append(Finding("label", problem, mend, where, row.number, key, left_out=False))
         intervals[name] = [

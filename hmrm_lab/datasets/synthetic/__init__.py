@@ -8,14 +8,14 @@ numbers of clips of the subjects.
 
 import numpy as np
 
-from hmrm_lab.datasets.synthetic.action_units import Stream, generator
+from hmrm_lab.datasets.synthetic.action_units import CORE, Stream, generator
 from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
 from hmrm_lab.datasets.synthetic.guises import GUISES, GuisedFrames, require_guise
 from hmrm_lab.datasets.synthetic.recipes import Habit, with_blink, write_script
 from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.records import CLASSES, Clip, ClipKey
+from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import datasets
 
 __all__ = [
@@ -76,8 +76,9 @@ def synthetic(
     _check(subjects, clips, difficulty, frames, seed, blink_every)
     fps = require_guise(guise).fps if guise else FPS
     rng = generator(seed, Stream.CAST)
-    labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), _class_counts(clips)))
+    labels = rng.permutation(np.repeat(np.arange(len(CORE)), _class_counts(clips)))
     cast = np.repeat(np.arange(subjects), _clips_per_subject(subjects, clips, rng))
+    classes = tuple(CORE)
     made: list[Clip] = []
     taken: dict[tuple[int, int], int] = {}
     for number, (subject, label) in enumerate(zip(cast.tolist(), labels.tolist(), strict=True)):
@@ -97,13 +98,14 @@ def synthetic(
         person = f"s{subject + 1:02d}"
         made.append(
             Clip(
-                key=ClipKey("synthetic", person, f"{person}_{CLASSES[label][:3]}_{take:02d}"),
+                key=ClipKey("synthetic", person, f"{person}_{classes[label][:3]}_{take:02d}"),
                 label=label,
                 frames=GuisedFrames(drawn, guise, script.onset) if guise else drawn,
                 onset=script.onset,
                 apex=script.apex,
                 offset=script.offset,
                 fps=fps,
+                classes=classes,
             )
         )
     return made

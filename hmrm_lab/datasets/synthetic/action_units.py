@@ -75,8 +75,8 @@ UNITS: Mapping[str, tuple[Push, ...]] = {
     "nostrils": (Push((31,), (-1, 0), (15, 15), (-1.0, -0.1)),),
 }
 
-CORE: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (
+CORE: dict[str, tuple[tuple[str, ...], ...]] = {
+    "negative": (
         ("AU4",),
         ("AU4", "AU7"),
         ("AU15",),
@@ -85,10 +85,15 @@ CORE: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("AU14",),
         ("AU15", "AU17"),
     ),
-    (("AU12",), ("AU6", "AU12"), ("AU6", "AU12")),
-    (("AU1", "AU2"), ("AU1", "AU2", "AU5"), ("AU1", "AU2", "AU26"), ("AU1", "AU2", "AU5", "AU26")),
-)
-"""What may fire together, for each class in the order of `records.CLASSES`."""
+    "positive": (("AU12",), ("AU6", "AU12"), ("AU6", "AU12")),
+    "surprise": (
+        ("AU1", "AU2"),
+        ("AU1", "AU2", "AU5"),
+        ("AU1", "AU2", "AU26"),
+        ("AU1", "AU2", "AU5", "AU26"),
+    ),
+}
+"""What may fire together, for each class."""
 
 STRAY: tuple[str, ...] = ("AU1", "AU2", "AU4", "AU5", "AU7", "AU12", "AU14", "AU15", "AU17", "AU26")
 """Units that may fire weakly whatever the class is."""

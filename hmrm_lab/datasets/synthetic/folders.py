@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.images import RecordedFrames, read_image
-from hmrm_lab.datasets.recordings.coding import Row, class_of, find_name, read_coding, whole
+from hmrm_lab.datasets.recordings.coding import Row, find_name, read_coding, whole
 from hmrm_lab.datasets.recordings.findings import shown
 from hmrm_lab.datasets.synthetic.geometry import Floats
 from hmrm_lab.datasets.walking import Tree, check_name, order_frames
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, Clip, ClipKey, LandmarkedFrames
+from hmrm_lab.records import Clip, ClipKey, LandmarkedFrames
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +78,8 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
         if isinstance(clip.frames, LandmarkedFrames):
             points = [clip.frames.landmarks(number) for number in range(len(clip.frames))]
             np.save(folder / LANDMARKS, np.stack(points))
-        label = CLASSES[clip.label]
-        rows.append((*clip.key[1:], label, clip.onset, clip.known_apex, clip.offset, clip.fps))
+        marks = (clip.onset, clip.known_apex, clip.offset)
+        rows.append((*clip.key[1:], clip.expression, *marks, clip.fps))
     path = root / LIST_NAME
     pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(path, index=False)
     return path
@@ -121,9 +122,11 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
 
 def _read_row(root: Path, row: Row, dataset: str) -> Clip:
     """The clip of a row under the names of its folders; `ValueError` with problem and mend."""
-    label = class_of(row["label"])
+    label = MEGC3.label_of(row["label"])
     if label is None:
-        raise ValueError(f"unknown label '{row['label']}'", f"use one of {', '.join(CLASSES)}")
+        raise ValueError(
+            f"unknown label '{row['label']}'", f"use one of {', '.join(MEGC3.classes)}"
+        )
     folder = root
     for field in ("subject", "clip"):
         check_name(row[field], f"the {field}")
@@ -146,6 +149,7 @@ def _read_row(root: Path, row: Row, dataset: str) -> Clip:
         apex=apex,
         offset=offset,
         fps=_number(row, "fps", _rate),
+        classes=MEGC3.classes,
     )
 
 

@@ -58,7 +58,7 @@ class Habit:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Habit":
-        preference = tuple(rng.dirichlet(np.full(len(variants), 1.5)) for variants in CORE)
+        preference = tuple(rng.dirichlet(np.full(len(variants), 1.5)) for variants in CORE.values())
         return cls(preference, float(rng.normal(0, 0.15)), float(rng.random()))
 
 
@@ -73,7 +73,8 @@ def write_script(
 ) -> Script:
     """Draw one clip of this class for this subject."""
     onset, apex, offset = _key_frames(rng, frames)
-    units = CORE[label][rng.choice(len(CORE[label]), p=habit.preference[label])]
+    variants = [*CORE.values()][label]
+    units = variants[rng.choice(len(variants), p=habit.preference[label])]
     core = [_unit(name, landmarks, habit, rng) for name in units]
     strays = [
         scaled(

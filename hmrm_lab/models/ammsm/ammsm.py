@@ -23,7 +23,6 @@ from hmrm_lab.models.ammsm.ssd import SsdBackend
 from hmrm_lab.models.ammsm.temporal_stream import TemporalStream, select_tokens
 from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers
 from hmrm_lab.models.networks.pictures import Width
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 CITATION = (
@@ -102,7 +101,7 @@ class AMMSM(nn.Module):
     Shapes
     ------
     maps : (B, C, S, S), order (u, v, onset), S = `size`, a multiple of 28
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     alpha_range: ClassVar[tuple[float, float]] = ALPHA_RANGE  # what a super-network draws
@@ -113,6 +112,7 @@ class AMMSM(nn.Module):
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         alpha: Alpha = 4.0,
         ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
@@ -152,7 +152,7 @@ class AMMSM(nn.Module):
             else None
         )
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(self.temporal.widths[-1], len(CLASSES))
+        self.head = nn.Linear(self.temporal.widths[-1], classes)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def choose(self, alpha: float, ratios: tuple[float, ...]) -> None:
@@ -206,6 +206,7 @@ class AMMSM(nn.Module):
 def ammsm_temporal(
     channels: int,
     size: int,
+    classes: int,
     *,
     alpha: Alpha = 4.0,
     ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
@@ -226,6 +227,7 @@ def ammsm_temporal(
     return AMMSM(
         channels,
         size,
+        classes,
         alpha=alpha,
         ratios=ratios,
         magnifier=magnifier,

@@ -33,10 +33,12 @@ CARD = Card(
 
 
 @systems.register("bi_woof", recipe=RECIPE, source="Liong et al. 2018", card=CARD)
-def bi_woof(*, blocks: Blocks = 5, bins: Bins = 8, inner_folds: InnerFolds = 5) -> Estimator:
+def bi_woof(
+    classes: int, *, blocks: Blocks = 5, bins: Bins = 8, inner_folds: InnerFolds = 5
+) -> Estimator:
     """Directions of flow in `blocks` x `blocks` histograms of `bins`, in a linear SVM."""
     describe = partial(weighted_orientations, blocks=blocks, bins=bins)
-    return DescribedSVM(describe, NestedSVM("linear", inner_folds=inner_folds))
+    return DescribedSVM(describe, NestedSVM("linear", classes, inner_folds=inner_folds))
 
 
 def weighted_orientations(motion: Inputs, *, blocks: int, bins: int) -> Floats:

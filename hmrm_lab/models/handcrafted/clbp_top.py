@@ -37,11 +37,16 @@ CARD = Card(
 
 @systems.register("clbp_top", recipe=OF_CLIPS, source="Guo et al. 2010", card=CARD)
 def clbp_top(
-    *, blocks: Blocks = 5, radius: Radius = 1, radius_t: Radius = 2, inner_folds: InnerFolds = 5
+    classes: int,
+    *,
+    blocks: Blocks = 5,
+    radius: Radius = 1,
+    radius_t: Radius = 2,
+    inner_folds: InnerFolds = 5,
 ) -> Estimator:
     """Completed patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
     describe = partial(completed_planes, blocks=blocks, radius=radius, radius_t=radius_t)
-    return described_clips(describe, inner_folds)
+    return described_clips(describe, classes, inner_folds)
 
 
 def completed_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:

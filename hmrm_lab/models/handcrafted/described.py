@@ -59,6 +59,8 @@ class DescribedSVM:
         self.svm.load_state_dict(tensors)
 
 
-def described_clips(describe: "partial[Floats]", inner_folds: InnerFolds) -> DescribedSVM:
+def described_clips(
+    describe: "partial[Floats]", classes: int, inner_folds: InnerFolds
+) -> DescribedSVM:
     """Descriptions that are computed once for a clip, in a linear machine."""
-    return DescribedSVM(remembered(describe), NestedSVM("linear", inner_folds=inner_folds))
+    return DescribedSVM(remembered(describe), NestedSVM("linear", classes, inner_folds=inner_folds))

@@ -31,11 +31,16 @@ CARD = Card(
 
 @systems.register("lbp_top", recipe=OF_CLIPS, source="Zhao and Pietikainen 2007", card=CARD)
 def lbp_top(
-    *, blocks: Blocks = 5, radius: Radius = 1, radius_t: Radius = 2, inner_folds: InnerFolds = 5
+    classes: int,
+    *,
+    blocks: Blocks = 5,
+    radius: Radius = 1,
+    radius_t: Radius = 2,
+    inner_folds: InnerFolds = 5,
 ) -> Estimator:
     """Uniform patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
     describe = partial(three_planes, blocks=blocks, radius=radius, radius_t=radius_t)
-    return described_clips(describe, inner_folds)
+    return described_clips(describe, classes, inner_folds)
 
 
 def three_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:

@@ -35,10 +35,12 @@ CARD = Card(
 
 
 @systems.register("mdmo", recipe=RECIPE, source="Liu et al. 2016", card=CARD)
-def mdmo(*, grid: Blocks = 6, bins: Bins = 8, inner_folds: InnerFolds = 5) -> Estimator:
+def mdmo(
+    classes: int, *, grid: Blocks = 6, bins: Bins = 8, inner_folds: InnerFolds = 5
+) -> Estimator:
     """The main flow of `grid` x `grid` regions, in a support vector machine."""
     describe = partial(main_directions, grid=grid, bins=bins)
-    return DescribedSVM(describe, NestedSVM("rbf", inner_folds=inner_folds))
+    return DescribedSVM(describe, NestedSVM("rbf", classes, inner_folds=inner_folds))
 
 
 def main_directions(motion: Inputs, *, grid: int, bins: int) -> Floats:

@@ -15,11 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrm_lab.records import CLASSES, Floats, Ints, deal_persons
+from hmrm_lab.records import Floats, Ints, deal_persons
 
 Doubles = NDArray[np.float64]
 
-PAIRS = tuple(combinations(range(len(CLASSES)), 2))
 COSTS = (0.3, 1.0, 3.0, 10.0, 30.0)
 WIDTHS = (0.03, 0.1, 0.3, 1.0, 3.0)  # gamma times the number of features
 SLOPES = np.geomspace(0.25, 16.0, 13)
@@ -53,9 +52,16 @@ class NestedSVM:
     """
 
     def __init__(
-        self, kernel: Literal["rbf", "linear"], *, inner_folds: int = 5, balanced: bool = True
+        self,
+        kernel: Literal["rbf", "linear"],
+        classes: int,
+        *,
+        inner_folds: int = 5,
+        balanced: bool = True,
     ) -> None:
         self.kernel = kernel
+        self.classes = classes
+        self.pairs = pairs_of(classes)
         self.inner_folds = inner_folds
         self.balanced = balanced
         self.grid = [(c, w) for c in COSTS for w in (WIDTHS if kernel == "rbf" else (1.0,))]
@@ -80,7 +86,7 @@ class NestedSVM:
         return choice
 
     def probabilities(self, features: Floats) -> Floats:
-        """(n, F) to (n, 3), each row by itself."""
+        """(n, F) to (n, K), each row by itself."""
         kept = self.fitted
         points = ((features - kept["mean"]) / kept["scale"]).astype(np.float32)
         _, width, slope, _ = kept["choice"]
@@ -100,9 +106,9 @@ class NestedSVM:
             "mean": (length,),
             "scale": (length,),
             "support": (vectors, length),
-            "coefficients": (vectors, len(PAIRS)),
-            "intercepts": (len(PAIRS),),
-            "present": (len(CLASSES),),
+            "coefficients": (vectors, len(self.pairs)),
+            "intercepts": (len(self.pairs),),
+            "present": (self.classes,),
             "choice": (4,),
         }
         for name, shape in shapes.items():
@@ -115,14 +121,14 @@ class NestedSVM:
         groups = min(self.inner_folds, len(set(persons)))
         if groups < 2:
             return Choice(*self.grid[len(self.grid) // 2], slope=1.0)
-        decisions = np.zeros((len(self.grid), len(labels), len(PAIRS)))
-        present = np.zeros((len(labels), len(CLASSES)), dtype=bool)
+        decisions = np.zeros((len(self.grid), len(labels), len(self.pairs)))
+        present = np.zeros((len(labels), self.classes), dtype=bool)
         for held_back in deal_persons(persons, groups, seed):
             mean, scale = standardise_by(features[~held_back])
             points = ((features - mean) / scale).astype(np.float32)
             learnt, asked = points[~held_back], points[held_back]
             known = labels[~held_back]
-            present[held_back] = np.isin(np.arange(len(CLASSES)), known)
+            present[held_back] = np.isin(np.arange(self.classes), known)
             for width in {width: None for _, width in self.grid}:
                 inside = self._kernel(learnt, learnt, width)
                 across = self._kernel(asked, learnt, width)
@@ -139,9 +145,9 @@ class NestedSVM:
         from sklearn import config_context  # a second to import, which networks have no use for
         from sklearn.svm import SVC
 
-        coefficients = np.zeros((len(labels), len(PAIRS)))
-        intercepts = np.zeros(len(PAIRS))
-        for number, (first, second) in enumerate(PAIRS):
+        coefficients = np.zeros((len(labels), len(self.pairs)))
+        intercepts = np.zeros(len(self.pairs))
+        for number, (first, second) in enumerate(self.pairs):
             rows = np.flatnonzero((labels == first) | (labels == second))
             if len(np.unique(labels[rows])) < 2:
                 continue
@@ -152,7 +158,7 @@ class NestedSVM:
             # scikit-learn's decision is positive for the second class; ours for the first
             coefficients[rows[machine.support_], number] = -machine.dual_coef_[0]
             intercepts[number] = -machine.intercept_[0]
-        return _Machines(coefficients, intercepts, np.isin(np.arange(len(CLASSES)), labels))
+        return _Machines(coefficients, intercepts, np.isin(np.arange(self.classes), labels))
 
     def _kernel(self, ours: Floats, theirs: Floats, width: float) -> Doubles:
         """(n, m), float64."""
@@ -166,11 +172,16 @@ class NestedSVM:
 
 @dataclass(frozen=True, eq=False)
 class _Machines:
-    """`coefficients` (n, pairs), `intercepts` (pairs,); `present` (3,): classes that were seen."""
+    """`coefficients` (n, pairs), `intercepts` (pairs,); `present` (K,): classes that were seen."""
 
     coefficients: Doubles
     intercepts: Doubles
     present: NDArray[np.bool_]
+
+
+def pairs_of(classes: int) -> list[tuple[int, int]]:
+    """Every two classes, in the order of the machines."""
+    return list(combinations(range(classes), 2))
 
 
 def standardise_by(features: Floats) -> tuple[Doubles, Doubles]:
@@ -180,17 +191,18 @@ def standardise_by(features: Floats) -> tuple[Doubles, Doubles]:
 
 
 def couple(decisions: Doubles, present: NDArray[np.bool_], slope: float) -> Doubles:
-    """Decisions of pairs as probabilities of classes: (n, pairs) to (n, 3).
+    """Decisions of pairs as probabilities of classes: (n, pairs) to (n, K).
 
     The probability of a class is in proportion to the product of the logistic probabilities with
     which it wins against each other class. A class that was never seen has next to none.
 
     Shapes
     ------
-    present : (3,) or (n, 3)
+    present : (K,) or (n, K)
     """
-    logs = np.zeros((len(decisions), len(CLASSES)))
-    for number, (first, second) in enumerate(PAIRS):
+    classes = present.shape[-1]
+    logs = np.zeros((len(decisions), classes))
+    for number, (first, second) in enumerate(pairs_of(classes)):
         wins = slope * decisions[:, number]
         logs[:, first] -= np.logaddexp(0, -wins)
         logs[:, second] -= np.logaddexp(0, wins)
@@ -209,12 +221,12 @@ def _judge(
         of_truth = believed[np.arange(len(labels)), labels].clip(min=1e-6)
         tried.append((float(np.log(of_truth).mean()), float(slope), believed.argmax(1)))
     likelihood, slope, answers = max(tried, key=lambda one: one[0])
-    return macro_f1(labels, answers), likelihood, slope
+    return macro_f1(labels, answers, present.shape[-1]), likelihood, slope
 
 
-def macro_f1(labels: Ints, answers: Ints) -> float:
+def macro_f1(labels: Ints, answers: Ints, classes: int) -> float:
     """The mean over the classes of 2 TP / (2 TP + FP + FN); 0 for a class never met or named."""
-    counts = np.zeros((len(CLASSES), len(CLASSES)))
+    counts = np.zeros((classes, classes))
     np.add.at(counts, (labels, answers), 1)
     met = counts.sum(0) + counts.sum(1)
     return float((2 * counts.diagonal() / np.maximum(met, 1)).mean())

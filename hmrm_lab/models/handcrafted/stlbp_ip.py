@@ -39,10 +39,12 @@ CARD = Card(
 
 
 @systems.register("stlbp_ip", recipe=OF_CLIPS, source="Huang et al. 2015", card=CARD)
-def stlbp_ip(*, blocks: Blocks = 5, radius_t: Radius = 1, inner_folds: InnerFolds = 5) -> Estimator:
+def stlbp_ip(
+    classes: int, *, blocks: Blocks = 5, radius_t: Radius = 1, inner_folds: InnerFolds = 5
+) -> Estimator:
     """Patterns of the projections of `blocks` x `blocks` of a clip, in a linear SVM."""
     describe = partial(projected_patterns, blocks=blocks, radius_t=radius_t)
-    return described_clips(describe, inner_folds)
+    return described_clips(describe, classes, inner_folds)
 
 
 def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:

@@ -29,10 +29,16 @@ CARD = Card(
 
 @systems.register("svm", recipe=RECIPE, source="Cortes and Vapnik 1995", card=CARD)
 def svm(
-    *, kernel: Literal["rbf", "linear"] = "rbf", inner_folds: InnerFolds = 5, balanced: bool = True
+    classes: int,
+    *,
+    kernel: Literal["rbf", "linear"] = "rbf",
+    inner_folds: InnerFolds = 5,
+    balanced: bool = True,
 ) -> Estimator:
     """All values of the maps, standardised on the training clips, in a support vector machine."""
-    return DescribedSVM(flattened, NestedSVM(kernel, inner_folds=inner_folds, balanced=balanced))
+    return DescribedSVM(
+        flattened, NestedSVM(kernel, classes, inner_folds=inner_folds, balanced=balanced)
+    )
 
 
 def flattened(maps: Inputs) -> Floats:

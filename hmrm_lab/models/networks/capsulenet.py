@@ -18,7 +18,6 @@ from hmrm_lab.models.networks.pictures import (
     enlarge,
 )
 from hmrm_lab.models.networks.resnet import STAGES, STEM, stage
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 SHRINK = 8  # of the residual part; the authors' has no pooling after the first convolution
@@ -75,6 +74,7 @@ class CapsuleNet(nn.Module):
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         side: Side = SIDE,
         width: Width = 0.25,
@@ -96,7 +96,7 @@ class CapsuleNet(nn.Module):
             nn.ReLU(),
         )
         self.primary = nn.Conv2d(features, KINDS * PRIMARY, kernel, stride=2)
-        self.classes = ClassCapsules(KINDS * grid**2, routings)
+        self.classes = ClassCapsules(KINDS * grid**2, classes, routings)
         begin_as_he(self)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -115,15 +115,16 @@ class ClassCapsules(nn.Module):
     returns : (B, K, 16)
     """
 
-    def __init__(self, capsules: int, routings: int) -> None:
+    def __init__(self, capsules: int, classes: int, routings: int) -> None:
         super().__init__()
+        self.classes = classes
         self.routings = routings
-        shape = (capsules, PRIMARY, len(CLASSES) * CLASS_DIMENSIONS)
+        shape = (capsules, PRIMARY, classes * CLASS_DIMENSIONS)
         self.weight = nn.Parameter(0.1 * torch.randn(shape))
 
     def forward(self, capsules: Tensor) -> Tensor:
         votes = torch.bmm(capsules.transpose(0, 1), self.weight)  # (I, B, K * 16)
-        votes = votes.unflatten(-1, (len(CLASSES), CLASS_DIMENSIONS)).transpose(0, 1)
+        votes = votes.unflatten(-1, (self.classes, CLASS_DIMENSIONS)).transpose(0, 1)
         agreed = votes.new_zeros(votes.shape[:3])  # (B, I, K)
         for _ in range(self.routings - 1):
             output = squash(_weighted(agreed, votes))

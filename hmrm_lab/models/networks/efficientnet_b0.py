@@ -17,7 +17,6 @@ from hmrm_lab.models.networks.pictures import (
     count_filters,
 )
 from hmrm_lab.models.networks.published_weights import OwnWeights, efficientnet_name, load_own
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, systems
 
 STEM, LAST = 32, 1280
@@ -51,6 +50,7 @@ CARD = Card(
 def efficientnet_b0(
     channels: int,
     size: int,
+    classes: int,
     *,
     side: Side = SIDE,
     width: Width = 0.25,
@@ -58,7 +58,7 @@ def efficientnet_b0(
     weights: OwnWeights = "",
 ) -> OnMaps:
     """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    network = EfficientNetB0(channels, len(CLASSES), width=width, dropout=dropout)
+    network = EfficientNetB0(channels, classes, width=width, dropout=dropout)
     load_own(network, weights, efficientnet_name)
     return OnMaps(network, side)
 

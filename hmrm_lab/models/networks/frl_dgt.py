@@ -7,7 +7,6 @@ from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Li
 from hmrm_lab.models.networks.plain_recipe import PLAIN
 from hmrm_lab.models.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
 from hmrm_lab.models.transformer import TransformerBlock, patches
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 PATCHES = 4  # along a side of the full face
@@ -39,13 +38,14 @@ class FRLDGT(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H), H = `size`, a multiple of 28
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         width: Features = 64,
         depth: Layers = 1,
@@ -73,7 +73,7 @@ class FRLDGT(nn.Module):
         self.overall = fusion(CORE_REGIONS)
         self.full_face = fusion(PATCHES**2)
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(2 * width, len(CLASSES))
+        self.head = nn.Linear(2 * width, classes)
 
     def displacement(self, maps: Tensor) -> Tensor:
         """The motion that the fusions read: the map and what was learnt to be added to it."""

@@ -15,7 +15,6 @@ from hmrm_lab.models.networks.pictures import (
     enlarge,
 )
 from hmrm_lab.models.networks.resnet import STAGES, STEM, pooled_stem, stage
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 RECIPE: Recipe = {
@@ -45,13 +44,14 @@ class GEME(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H) of any `size`
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         side: Side = SIDE,
         width: Width = 0.125,
@@ -71,7 +71,7 @@ class GEME(nn.Module):
         )
         self.passages = nn.ModuleList(nn.Conv2d(count, count, 1) for count in filters)
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(2 * filters[-1], len(CLASSES))
+        self.head = nn.Linear(2 * filters[-1], classes)
         begin_as_he(self)
 
     def forward(self, maps: Tensor) -> Tensor:

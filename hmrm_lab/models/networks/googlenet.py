@@ -18,7 +18,6 @@ from hmrm_lab.models.networks.pictures import (
     count_filters,
 )
 from hmrm_lab.models.networks.published_weights import OwnWeights, googlenet_name, load_own
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, systems
 
 Branches = tuple[int, int, int, int, int, int]
@@ -54,6 +53,7 @@ CARD = Card(
 def googlenet(
     channels: int,
     size: int,
+    classes: int,
     *,
     side: Side = SIDE,
     width: Width = 0.25,
@@ -61,7 +61,7 @@ def googlenet(
     weights: OwnWeights = "",
 ) -> OnMaps:
     """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    network = GoogLeNet(channels, len(CLASSES), width=width, dropout=dropout)
+    network = GoogLeNet(channels, classes, width=width, dropout=dropout)
     load_own(network, weights, googlenet_name)
     return OnMaps(network, side)
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropped, Features, Heads, Layers, Linear
 from hmrm_lab.models.transformer import TransformerBlock, blocks_of, from_blocks, patches
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 SIDE = 4  # tokens along a side: patches of 7 x 7 in a map of 28 x 28
@@ -66,13 +65,14 @@ class HTNet(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H), H = `size`, a multiple of 4; patches of H / 4 pixels
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         width: Features = 256,  # twice and four times that at the levels above
         heads: Heads = 3,  # likewise
@@ -101,7 +101,7 @@ class HTNet(nn.Module):
             for level in range(2)
         )
         self.norm = nn.LayerNorm(widths[2])
-        self.head = nn.Linear(widths[2], len(CLASSES))
+        self.head = nn.Linear(widths[2], classes)
 
     def forward(self, maps: Tensor) -> Tensor:
         tokens = self.levels[0](self.embed(patches(maps, self.patch)))  # (B, 16, D)

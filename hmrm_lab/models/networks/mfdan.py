@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
 from hmrm_lab.models.networks.plain_recipe import PLAIN
 from hmrm_lab.models.transformer import TransformerBlock, patches, width_of_heads
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 PATCHES = 4  # along a side
@@ -40,13 +39,14 @@ class MFDAN(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H), H = `size`, a multiple of 4; the flow branch reads the first two channels
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         width: Features = 64,
         levels: Layers = 3,
@@ -72,7 +72,7 @@ class MFDAN(nn.Module):
             for _ in range(levels)
         )
         self.norm = nn.LayerNorm(2 * width)
-        self.head = nn.Linear(2 * width, len(CLASSES))
+        self.head = nn.Linear(2 * width, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
         tokens = self.embed(patches(maps, self.patch)) + self.place  # (B, 16, D)

@@ -13,7 +13,6 @@ from hmrm_lab.models.region_fusion import (
     WINDOW,
     split_regions,
 )
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 # HMRM's in the default preset, without what has no meaning here: what differs is the network
@@ -67,13 +66,14 @@ class RegionMLP(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H), H = `size`, a multiple of 28
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         width: Features = 32,
         hidden: Features = 64,
@@ -90,7 +90,7 @@ class RegionMLP(nn.Module):
             nn.GELU(),
             Dropout(dropout),
         )
-        self.head = nn.Linear(hidden, len(CLASSES))
+        self.head = nn.Linear(hidden, classes)
 
     def tokens(self, maps: Tensor) -> Tensor:
         """The regions as they are read. (B, R, 49 P C), R = 4, 16 or 20; P as `split_regions`."""

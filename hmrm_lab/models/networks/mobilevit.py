@@ -7,7 +7,6 @@ from torch.nn import functional as F
 from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers
 from hmrm_lab.models.networks.plain_recipe import PLAIN
 from hmrm_lab.models.transformer import TransformerBlock
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 STRIDES = (2, 2, 1)  # of stages 3 to 5
@@ -40,13 +39,14 @@ class MobileViT(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H), H = `size`
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         filters: Filters = (16, 16, 24, 48, 64, 80, 320),
         widths: tuple[Features, Features, Features] = (
@@ -76,7 +76,7 @@ class MobileViT(nn.Module):
             before = after
         self.stages = nn.Sequential(*stages, convolution(before, last, 1))
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(last, len(CLASSES))
+        self.head = nn.Linear(last, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
         larger = F.interpolate(maps, size=(self.side, self.side), mode="bilinear")

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropout, Dropped, Linear
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 FILTERS = (6, 16)  # of the two convolutions of a stream
@@ -45,10 +44,10 @@ class OffApexNet(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H), H = `size`, 28 in the paper
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
-    def __init__(self, channels: int, size: int, *, dropout: Dropped = 0.0) -> None:
+    def __init__(self, channels: int, size: int, classes: int, *, dropout: Dropped = 0.0) -> None:
         super().__init__()
         first, second = (filters * channels for filters in FILTERS)
         self.streams = nn.Sequential(
@@ -67,7 +66,7 @@ class OffApexNet(nn.Module):
             Linear(HIDDEN, HIDDEN),
             nn.ReLU(),
             Dropout(dropout),
-            nn.Linear(HIDDEN, len(CLASSES)),
+            nn.Linear(HIDDEN, classes),
         )
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -20,7 +20,6 @@ from hmrm_lab.models.networks.pictures import (
     count_filters,
 )
 from hmrm_lab.models.networks.published_weights import OwnWeights, load_own, resnet_name
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, systems
 
 STEM = 64  # filters of the first convolution
@@ -135,6 +134,7 @@ class Residual(nn.Module):
 def resnet18(
     channels: int,
     size: int,
+    classes: int,
     *,
     side: Side = SIDE,
     width: Width = 0.25,
@@ -144,7 +144,7 @@ def resnet18(
     """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
     network = ResNet(
         channels,
-        len(CLASSES),
+        classes,
         blocks=(2, 2, 2, 2),
         bottleneck=False,
         width=width,
@@ -158,6 +158,7 @@ def resnet18(
 def resnet50(
     channels: int,
     size: int,
+    classes: int,
     *,
     side: Side = SIDE,
     width: Width = 0.25,
@@ -167,7 +168,7 @@ def resnet50(
     """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
     network = ResNet(
         channels,
-        len(CLASSES),
+        classes,
         blocks=(3, 4, 6, 3),
         bottleneck=True,
         width=width,

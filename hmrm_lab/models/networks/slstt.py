@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from hmrm_lab.models.layers import Dropped, Features, Heads, Layers, Linear
 from hmrm_lab.models.networks.plain_recipe import PLAIN
 from hmrm_lab.models.transformer import TransformerBlock, patches
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 PATCHES = 4  # along a side
@@ -43,13 +42,14 @@ class SLSTT(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H), H = `size`, a multiple of 4
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        classes: int,
         *,
         width: Features = 64,
         depth: Layers = 3,
@@ -68,7 +68,7 @@ class SLSTT(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
         self.lstm = nn.LSTM(width, width, batch_first=True) if aggregator == "lstm" else None
-        self.head = nn.Linear(width, len(CLASSES))
+        self.head = nn.Linear(width, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
         shares = torch.arange(1, self.frames + 1, device=maps.device) / self.frames

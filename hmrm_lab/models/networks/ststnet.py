@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropped
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, Recipe, systems
 
 STREAMS = (3, 5, 8)  # filters of the three parallel streams
@@ -47,10 +46,10 @@ class STSTNet(nn.Module):
     Shapes
     ------
     maps : (B, C, H, H), H = `size`, 28 in the paper
-    returns : (B, 1, K); K = 3 classes
+    returns : (B, 1, K); K = `classes`
     """
 
-    def __init__(self, channels: int, size: int, *, dropout: Dropped = 0.5) -> None:
+    def __init__(self, channels: int, size: int, classes: int, *, dropout: Dropped = 0.5) -> None:
         super().__init__()
         filters = sum(STREAMS)
         side = (size + 1) // 3 + 1  # after padding by 2 and pooling by 3
@@ -63,7 +62,7 @@ class STSTNet(nn.Module):
             nn.AvgPool2d(kernel_size=2),
             nn.Flatten(),
         )
-        self.head = nn.Linear(filters * (side // 2) ** 2, len(CLASSES))
+        self.head = nn.Linear(filters * (side // 2) ** 2, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
         features = self.streams(maps.contiguous(memory_format=torch.channels_last))  # (B, 400)

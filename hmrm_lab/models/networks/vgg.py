@@ -16,7 +16,6 @@ from hmrm_lab.models.networks.pictures import (
     count_filters,
 )
 from hmrm_lab.models.networks.published_weights import OwnWeights, load_own, same_name
-from hmrm_lab.records import CLASSES
 from hmrm_lab.registry import Card, systems
 
 STAGES = (64, 128, 256, 512, 512)  # filters; each stage ends with a pooling that halves the map
@@ -97,6 +96,7 @@ def _convolution(given: int, filters: int, batch_norm: bool) -> list[nn.Module]:
 def vgg16(
     channels: int,
     size: int,
+    classes: int,
     *,
     side: Side = SIDE,
     width: Width = 0.25,
@@ -107,7 +107,7 @@ def vgg16(
     """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
     network = VGG(
         channels,
-        len(CLASSES),
+        classes,
         convolutions=VGG16,
         side=side,
         width=width,
@@ -122,6 +122,7 @@ def vgg16(
 def vgg19(
     channels: int,
     size: int,
+    classes: int,
     *,
     side: Side = SIDE,
     width: Width = 0.25,
@@ -132,7 +133,7 @@ def vgg19(
     """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
     network = VGG(
         channels,
-        len(CLASSES),
+        classes,
         convolutions=VGG19,
         side=side,
         width=width,

@@ -1,6 +1,6 @@
 """What MotionMix did: one pair mixed, who met whom, how far mixtures lie from originals."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import unknown_name
-from hmrm_lab.records import CLASSES, MASKS, Floats, FlowSet, Ints
+from hmrm_lab.records import MASKS, Floats, FlowSet, Ints
 from hmrm_lab.training.augment.motionmix import MotionMix, mix_motion
 
 
@@ -85,10 +85,10 @@ def provenance_table(train: FlowSet, provenance: Iterable[tuple[int, int]]) -> p
         {
             "clip": train.keys[own].clip,
             "person": train.persons[own],
-            "class": CLASSES[train.labels[own]],
+            "class": train.expressions[own],
             "partner": train.keys[other].clip,
             "partner's person": train.persons[other],
-            "partner's class": CLASSES[train.labels[other]],
+            "partner's class": train.expressions[other],
         }
         for own, other in sorted(provenance)
     ]
@@ -96,7 +96,9 @@ def provenance_table(train: FlowSet, provenance: Iterable[tuple[int, int]]) -> p
     return pd.DataFrame(rows, columns=columns)
 
 
-def distance_table(maps: Floats, labels: Ints, mixtures: Mixtures) -> pd.DataFrame:
+def distance_table(
+    maps: Floats, labels: Ints, mixtures: Mixtures, classes: Sequence[str]
+) -> pd.DataFrame:
     """How far originals and mixtures lie from the originals of their class and of the others.
 
     The distance of two maps is the root mean square difference of their u and v. Columns:
@@ -112,7 +114,7 @@ def distance_table(maps: Floats, labels: Ints, mixtures: Mixtures) -> pd.DataFra
     Shapes
     ------
     maps : (n, C, H, W), order (u, v, ...)
-    labels : (n,)
+    labels : (n,), places in `classes`
     """
     count = len(maps)
     parents = np.concatenate(
@@ -122,13 +124,13 @@ def distance_table(maps: Floats, labels: Ints, mixtures: Mixtures) -> pd.DataFra
         ]
     )
     distances = _distances(np.concatenate([maps, mixtures.maps]), maps)
-    classes = labels[parents[:, 0]]
-    allied = classes[:, None] == labels[None, :]
+    of_all = labels[parents[:, 0]]
+    allied = of_all[:, None] == labels[None, :]
     related = (np.arange(count)[None, :, None] == parents[:, None, :]).any(2)
     table = pd.DataFrame(
         {
             "kind": ["original"] * count + ["mixture"] * len(mixtures.maps),
-            "class": [CLASSES[label] for label in classes],
+            "class": [classes[label] for label in of_all],
             "own": _nearest(distances, allied & ~related),
             "other": _nearest(distances, ~allied),
         }

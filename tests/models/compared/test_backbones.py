@@ -70,7 +70,7 @@ def test_first_weights_keep_the_size_of_what_goes_backwards(groups: int) -> None
 @pytest.mark.parametrize("side", [32, 33, 50, 63, 64])
 def test_maps_may_be_enlarged_to_any_side(side: int, system: str) -> None:
     with torch.device("meta"):
-        model = systems[system].build(3, 28, side=side, width=0.125).eval()
+        model = systems[system].build(3, 28, 3, side=side, width=0.125).eval()
         assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
 
 

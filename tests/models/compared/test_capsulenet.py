@@ -22,7 +22,7 @@ def test_squash_keeps_directions_and_bounds_lengths() -> None:
 def test_routing_is_procedure_one_written_out() -> None:
     """Loops over clips, capsules and classes, as Sabour et al. 2017 write it."""
     torch.manual_seed(0)
-    layer, capsules = ClassCapsules(5, routings=3), 4 * torch.randn(2, 5, 8)
+    layer, capsules = ClassCapsules(5, 3, routings=3), 4 * torch.randn(2, 5, 8)
     weight = layer.weight.detach().unflatten(-1, (3, 16))  # (I, 8, K, 16)
     for row, clip in enumerate(capsules):
         votes = [[clip[i] @ weight[i, :, k] for k in range(3)] for i in range(5)]
@@ -38,7 +38,7 @@ def test_routing_is_procedure_one_written_out() -> None:
 @pytest.mark.parametrize(("side", "kernel", "grid"), [(224, 9, 6), (112, 4, 4), (56, 2, 3)])
 def test_capsules_of_a_picture_are_the_published_ones(side: int, kernel: int, grid: int) -> None:
     with torch.device("meta"):
-        model = CapsuleNet(3, 28, side=side, width=1.0)
+        model = CapsuleNet(3, 28, 3, side=side, width=1.0)
         assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
     assert model.primary.kernel_size == (kernel, kernel)
     assert model.classes.weight.shape == (32 * grid**2, 8, 3 * 16)

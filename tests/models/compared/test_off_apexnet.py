@@ -7,12 +7,12 @@ from hmrm_lab.models.networks.off_apexnet import FILTERS, OffApexNet
 
 
 def test_parameters_are_the_published_two_and_two_thirds_of_a_million() -> None:
-    assert count_parameters(OffApexNet(2, 28)) == 2_664_475
+    assert count_parameters(OffApexNet(2, 28, 3)) == 2_664_475
 
 
 def test_groups_are_two_streams_that_do_not_meet() -> None:
     torch.manual_seed(0)
-    model = OffApexNet(2, 28).eval()
+    model = OffApexNet(2, 28, 3).eval()
     maps = torch.randn(3, 2, 28, 28)
     features = []
     for channel in range(2):

@@ -26,7 +26,7 @@ BOTTLENECK, BASIC = (3, 4, 6, 3), (2, 2, 2, 2)
 
 
 def network(system: str, channels: int = 3, **options: object) -> nn.Module:
-    model = systems[system].build(channels, 28, **{"width": 0.125, **options})
+    model = systems[system].build(channels, 28, 3, **{"width": 0.125, **options})
     return model.network if hasattr(model, "network") else model
 
 
@@ -234,13 +234,13 @@ def test_settings_name_the_file_and_what_was_in_it(tmp_path: Path) -> None:
     assert pinned.startswith(f"{path}@sha256:")
     assert narrow(pinned) == config, "pinned once is pinned for good"
     assert torch.equal(
-        build_model(config, 28).network.stages[0][0].body[0][0].weight,
+        build_model(config, 28, 3).network.stages[0][0].body[0][0].weight,
         given["stages.0.0.body.0.0.weight"],
     )
     save_file({**given, "stem.0.1.bias": torch.ones(8)}, path)
     assert narrow(path).digest() != config.digest()
     with pytest.raises(ConfigError, match="has changed since the run began"):
-        build_model(config, 28)
+        build_model(config, 28, 3)
 
 
 def test_a_run_without_a_file_is_that_of_before_there_were_any() -> None:
@@ -265,4 +265,4 @@ def test_a_trained_model_needs_the_file_no_more(tmp_path: Path) -> None:
     path.unlink()
     again = load_model(tmp_path / "m", config, 28)
     assert (again.classify(flowset) == fitted.classify(flowset)).all()
-    assert cost_of(config, 28) == cost_of(quick_config("resnet18", *NARROW), 28)
+    assert cost_of(config, 28, 3) == cost_of(quick_config("resnet18", *NARROW), 28, 3)

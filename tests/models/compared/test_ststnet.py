@@ -6,12 +6,12 @@ from hmrm_lab.models.networks.ststnet import STREAMS, STSTNet
 
 
 def test_parameter_count_is_the_published_one() -> None:
-    assert count_parameters(STSTNet(3, 28)) == 1683
+    assert count_parameters(STSTNet(3, 28, 3)) == 1683
 
 
 def test_one_convolution_is_three_parallel_streams() -> None:
     torch.manual_seed(0)
-    model = STSTNet(3, 28).eval()
+    model = STSTNet(3, 28, 3).eval()
     conv, _, norm, pool, *_ = model.streams
     assert isinstance(conv, nn.Conv2d)
     maps = torch.randn(4, 3, 28, 28)

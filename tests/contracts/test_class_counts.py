@@ -1,0 +1,137 @@
+"""Whatever names three, five or ten classes: systems, figures and files take them from the data."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+from reporting.made_runs import make_run
+
+from hmrm_lab.datasets.classes import MEGC3, ClassScheme, scheme
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.evaluation.metrics import confusion_of
+from hmrm_lab.evaluation.other_programs import read_predictions
+from hmrm_lab.evaluation.peeking import permuted_uf1
+from hmrm_lab.evaluation.summary import collect_predictions, summarise
+from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
+from hmrm_lab.models.layers import forward_tasks
+from hmrm_lab.registry import systems
+from hmrm_lab.reporting.answers import hard_answers_table
+from hmrm_lab.reporting.feature_figures import feature_figure
+from hmrm_lab.reporting.figures import confusion_figure, subject_strip_figure
+from hmrm_lab.reporting.loso_progress import confusion_cells
+from hmrm_lab.reporting.probability_svg import probability_svg
+from hmrm_lab.reporting.report import write_report
+from hmrm_lab.reporting.style import CLASS_COLOURS, CLASS_SYMBOLS
+from hmrm_lab.reporting.tables import scores_table
+from hmrm_lab.studies.audit_files import read_units
+from hmrm_lab.training.learner import build_model
+from hmrm_lab.training.losses import MSWCE, balance_classes
+from hmrm_lab.training.model_file import load_model, save_model
+from hmrm_lab.training.trainer import fit
+
+FIVE = ("disgust", "happiness", "others", "repression", "surprise")
+TEN = tuple("abcdefghij")
+COUNTS = (MEGC3.classes, FIVE)
+
+
+def test_every_network_has_an_answer_and_a_loss_for_each_class() -> None:
+    for name in systems:
+        config = quick_config(name)
+        if systems[name].is_estimator:
+            continue
+        side = config.input.side(28)
+        for classes in COUNTS:
+            count = len(classes)
+            model = build_model(config, 28, count)
+            logits, extra = forward_tasks(
+                model, torch.randn(10, len(config.input.channels), side, side)
+            )
+            assert logits.shape[::2] == (10, count), name
+            labels = torch.arange(10) % count
+            weights = balance_classes(labels, count, 1.0)
+            loss = MSWCE(config.loss.scale_weights, class_weights=weights)(logits, labels) + extra
+            loss.backward()
+            assert loss.isfinite(), name
+
+
+def test_systems_learn_and_come_back_with_the_names_of_their_classes(tmp_path: Path) -> None:
+    for system, overrides in {
+        "hmrm": ("augment.mixup=0.4", "training.epochs=1"),
+        "svm": (),
+    }.items():
+        config = quick_config(system, *overrides)
+        for classes in (*COUNTS, TEN):
+            flowset = make_flowset(3, 10, classes=classes)
+            fitted = fit(config, flowset, seed=0)
+            save_model(tmp_path / "m", fitted)
+            again = load_model(tmp_path / "m", config, 28)
+            assert again.classes == classes
+            believed = again.classify(flowset)
+            assert believed.shape == (30, len(classes))
+            assert (believed == fitted.classify(flowset)).all()
+
+
+def test_a_support_vector_machine_has_a_class_that_it_has_not_met() -> None:
+    flowset = make_flowset(3, 10, classes=FIVE)
+    rows = np.flatnonzero(flowset.labels != 4)
+    machine, features = NestedSVM("linear", 5), flowset.maps.reshape(30, -1)
+    train = flowset.take(rows)
+    machine.fit(features[rows], train.labels, train.persons, seed=0)
+    believed = machine.probabilities(features)
+    assert believed.shape == (30, 5)
+    assert believed[:, 4].max() < 1e-6
+    assert (believed[rows].argmax(1) == train.labels).mean() > 0.9
+
+
+def test_a_run_of_many_classes_is_scored_drawn_and_reported(tmp_path: Path) -> None:
+    for classes in (*COUNTS, TEN):
+        flowset, count = make_flowset(4, 20, classes=classes), len(classes)
+        run = make_run(tmp_path / str(count), flowset)
+        other = make_run(tmp_path / str(count), flowset, system="ststnet", right=0.9)
+        predictions, metrics = collect_predictions(run), run.metrics()
+        assert predictions.classes == classes
+        assert confusion_of(predictions).shape == (count, count)
+        assert permuted_uf1(predictions, permutations=9).shape == (9,)
+        assert tuple(metrics["all"]["f1"]) == classes
+        assert summarise(predictions)["all"] == metrics["all"]
+        drawn = confusion_figure(metrics)
+        assert tuple(drawn.data[0].x) == classes
+        assert len([one for one in drawn.layout.annotations if one.name == "cell"]) == count**2
+        strip = subject_strip_figure(predictions)
+        assert {*classes} <= {trace.name for trace in strip.data}
+        marks = feature_figure(np.zeros((80, 2), np.float32), flowset.labels, flowset.keys, classes)
+        assert len({trace.marker.symbol for trace in marks.data}) == count
+        page = confusion_cells(confusion_of(predictions), classes, "words")
+        assert all(name in page for name in classes)
+        bars = probability_svg([1 / count] * count, classes, truth=0)
+        assert all(name in bars for name in classes)
+        assert f"F1 {classes[-1]}" in scores_table(metrics).columns
+        hard = hard_answers_table({"a": predictions, "b": collect_predictions(other)})
+        assert {*hard["truth"]} | {*hard["taken for"]} <= {*classes}
+        text = write_report([run, other], tmp_path / "report.html", flowset).read_text("utf-8")
+        assert all(f"{name} {80 // count}" in text for name in classes)
+        assert len(read_units(run)) == 4
+
+
+def test_a_log_is_read_by_a_scheme(tmp_path: Path) -> None:
+    log, five = tmp_path / "log.csv", ClassScheme("five", FIVE, {"joy": "happiness"})
+    rows = "".join(f"s/{n},{name},{n + 1}\n" for n, name in enumerate(FIVE))
+    log.write_text(f"clip,truth,prediction\n{rows}", encoding="utf-8")
+    predictions, _ = read_predictions(log, five)
+    assert predictions.classes == FIVE
+    assert (predictions.table["truth"] == predictions.table["prediction"]).all()
+
+
+def test_names_of_classes_are_checked() -> None:
+    assert scheme("megc3") is MEGC3
+    with pytest.raises(ConfigError, match="unknown class scheme 'megc5'"):
+        scheme("megc5")
+    flowset = make_flowset()
+    for wrong in (("b", "a", "c"), ("a", "a", "b"), (), ("a", "b"), tuple("abcdefghijk")):
+        with pytest.raises(ValueError, match=r"labels|classes"):
+            replace(flowset, classes=wrong)
+    assert len({*CLASS_COLOURS}) == len({*CLASS_SYMBOLS}) == len(TEN)
+    assert quick_config().digest() != quick_config("hmrm", "data.classes=own").digest()
