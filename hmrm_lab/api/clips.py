@@ -11,8 +11,9 @@ import pandas as pd
 from hmrm_lab.api.html import STRIP, card, strip
 from hmrm_lab.api.maps import MotionMaps, Source
 from hmrm_lab.config import ExperimentConfig, load_config, override
+from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import CLASSES, Clip, clips_of
+from hmrm_lab.records import Clip, clips_of
 from hmrm_lab.runtime.progress import progress_bars
 
 Paths = str | Path | None
@@ -50,7 +51,7 @@ class Clips(Sequence[Clip]):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return CLASSES
+        return scheme(self.config.data.classes).classes
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ class Clips(Sequence[Clip]):
         rows = [
             {
                 **clip.key._asdict(),
-                "class": self.classes[clip.label],
+                "class": clip.expression,
                 "onset": clip.onset,
                 "apex": clip.apex,
                 "offset": clip.offset,
@@ -170,7 +171,8 @@ def load(
         `smoke`, `demo`, `default`, `paper`, or a TOML file: how many synthetic clips there are,
         and which flow `maps()` takes.
     options
-        Options of the data set, such as `subjects=8` or `coding="coding.xlsx"`; `faces` names who
+        Options of the data set, such as `subjects=8` or `coding="coding.xlsx"`; `classes` is the
+        class scheme, such as `casme2-5`; `faces` names who
         finds the faces of recordings (dlib, mtcnn, template), `apex="spotted"` lets a rule find
         the apex where it is not annotated.
 

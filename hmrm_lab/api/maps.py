@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from hmrm_lab.api.html import STRIP, card, strip
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError, unknown_name
-from hmrm_lab.records import CHANNELS, CLASSES, PX, ClipKey, Floats, FlowSet, Ints, deal_persons
+from hmrm_lab.records import CHANNELS, PX, ClipKey, Floats, FlowSet, Ints, deal_persons
 
 OWN = "own"  # the data set of arrays that a person brings
 
@@ -68,11 +68,13 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         y: Sequence[int] | Ints,
         subjects: Sequence[str] | NDArray[Any] | None = None,
         *,
+        classes: Sequence[str] = (),
         unit: str = PX,
     ) -> Self:
         """Maps of your own: X (n, 3, H, W) in order (u, v, strain), y (n,), a subject for each.
 
-        Without `subjects` each clip is taken for a subject of its own.
+        Without `subjects` each clip is taken for a subject of its own; without `classes`, their
+        names are numbers.
 
         Raises
         ------
@@ -87,7 +89,8 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
             raise InputError(sizes, mend="give as many of each")
         keys = tuple(ClipKey(OWN, name, str(row)) for row, name in enumerate(people))
         try:
-            return cls(maps, labels, keys, unit=unit)
+            names_of_classes = classes or map(str, range(max(2, int(labels.max()) + 1)))
+            return cls(maps, labels, keys, tuple(names_of_classes), unit=unit)
         except ValueError as error:
             raise InputError(str(error), mend="take (n, 3, H, W) in order (u, v, strain)") from None
 
@@ -102,10 +105,6 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
     @property
     def subjects(self) -> tuple[str, ...]:
         return self.persons
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return CLASSES
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -163,7 +162,7 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         """One row per clip: dataset, subject, clip, class, and means of |u|, |v| and strain."""
         means = np.abs(self.maps).mean(axis=(2, 3))
         table = pd.DataFrame(list(self.keys), columns=["dataset", "subject", "clip"])
-        table["class"] = [self.classes[label] for label in self.labels]
+        table["class"] = self.expressions
         return table.assign(**{name: means[:, n] for n, name in enumerate(CHANNELS)})
 
     def with_labels(self, labels: Ints) -> "MotionMaps":

@@ -14,6 +14,7 @@ from plotly.graph_objects import Figure
 
 from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.api.result import Result, Study, results_of, score
+from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.ablation_figures import forest_figure
 from hmrm_lab.reporting.ablation_figures import power_figure as power
@@ -43,6 +44,7 @@ from hmrm_lab.reporting.honest_figures import distributions_figure as distributi
 from hmrm_lab.reporting.honest_figures import folds_figure as folds
 from hmrm_lab.reporting.honest_figures import looks_figure as looks
 from hmrm_lab.reporting.inputs_figures import inputs_figure
+from hmrm_lab.reporting.loso_progress import confusion_cells, loss_curves, subject_cells
 from hmrm_lab.reporting.magnified_figures import MagnifiedClip, magnified_pictures
 from hmrm_lab.reporting.magnified_figures import magnified_figure as magnified
 from hmrm_lab.reporting.magnified_figures import survivors_figure as survivors
@@ -80,6 +82,7 @@ from hmrm_lab.reporting.scan_figures import matrix_figure as matrix
 from hmrm_lab.reporting.scan_figures import trace_figure as trace
 from hmrm_lab.reporting.subject_strip import subject_strip_figure
 from hmrm_lab.reporting.sweep_figures import heatmap_figure, search_history_figure
+from hmrm_lab.runtime.store import RunFolder
 
 __all__ = [
     "REGION_LABELS",
@@ -87,6 +90,7 @@ __all__ = [
     "answers",
     "apex_curve",
     "apex_errors",
+    "arrivals",
     "attention_against",
     "attention_face",
     "attention_heads",
@@ -163,7 +167,8 @@ def confusion(found: Result | pd.DataFrame | NDArray[Any], part: str = "all") ->
     'Confusion'
     """
     if isinstance(found, np.ndarray):
-        counts = {"confusion": found.tolist(), "subjects": 0}
+        names = dict.fromkeys(map(str, range(len(found))))
+        counts = {"confusion": found.tolist(), "subjects": 0, "f1": names}
         known = {"epoch_rule": "none", "control": "none", "peeking": False, "complete": True}
         return confusion_figure({"all": counts, "datasets": {}, "seeds": [0], **known}, part)
     result = found if isinstance(found, Result) else score(found)
@@ -354,6 +359,32 @@ def inputs(study: Study) -> Figure:
     True
     """
     return inputs_figure(study.table, caption=study.caption)
+
+
+def arrivals(result: Result) -> dict[str, Any]:
+    """Show what has arrived of a run that is going: subjects, training curves and confusion.
+
+    Returns
+    -------
+    Of each an `IPython.display.HTML`, by name: subjects, curves, confusion.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> list(lab.plot.arrivals(result))
+    ['subjects', 'curves', 'confusion']
+    """
+    from IPython.display import HTML
+
+    arrived = ArrivalReader(RunFolder(result.folder)).read()
+    counts = arrived.counts.sum(0)
+    pages = {
+        "subjects": subject_cells(arrived.folds),
+        "curves": loss_curves(arrived),
+        "confusion": confusion_cells(counts, arrived.classes, arrived.score),
+    }
+    return {name: HTML(page) for name, page in pages.items()}
 
 
 def _table(results: Result | Study | Sequence[Result]) -> pd.DataFrame:

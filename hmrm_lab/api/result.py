@@ -1,7 +1,7 @@
 """`Result`: what an evaluation has found, finished or not; `Study`: several side by side."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from hmrm_lab.api.html import card
 from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.evaluation.summary import (
     collect_history,
     collect_predictions,
@@ -20,7 +22,7 @@ from hmrm_lab.evaluation.summary import (
     summarise,
     summarise_run,
 )
-from hmrm_lab.records import PROBABILITIES, Predictions
+from hmrm_lab.records import Predictions, probability_columns
 from hmrm_lab.reporting.tables import display_table, results_table, scores_table
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.background import BackgroundRun, RunState
@@ -46,6 +48,8 @@ class Result:
         The predictions, where there is no folder.
     about
         Figures of the predictions beside `summarise`: epoch rule, control and so on.
+    config, root, jobs
+        Settings, folder of the data and processes, for `resume`.
 
     Raises
     ------
@@ -67,9 +71,11 @@ class Result:
         answers: Predictions | None = None,
         history: pd.DataFrame | None = None,
         about: Mapping[str, Any] | None = None,
+        config: ExperimentConfig | None = None,
         root: Path | None = None,
+        jobs: int = 1,
     ) -> None:
-        self.run, self.root = run, root
+        self.run, self.root, self.jobs, self._config = run, root, jobs, config
         self._answers, self._history, self._about = answers, history, dict(about or {})
 
     @property
@@ -133,7 +139,7 @@ class Result:
         """The evaluated system, trained on all clips where the run has kept that model."""
         from hmrm_lab.api.system import System
 
-        config, file = self._folder.config(), self.folder / MODEL_NAME
+        config, file = self.config, self.folder / MODEL_NAME
         return System.of_settings(
             config, load_model(file, config, MAP_SIDE_PX) if file.is_file() else None
         )
@@ -145,13 +151,33 @@ class Result:
         write_figures(self._folder)
         return self
 
+    @property
+    def config(self) -> ExperimentConfig:
+        """The complete settings of the run."""
+        return self._config or self._folder.config()
+
     def progress(self) -> RunState:
         """How far the run is: phase, folds done and expected, what went wrong."""
         return BackgroundRun(self._folder).state()
 
     def stop(self) -> None:
-        """Ask a background run to end; what is finished is kept, and `lab.evaluate` goes on."""
+        """Ask a background run to end; what is finished is kept, and `resume` goes on."""
         BackgroundRun(self._folder).stop()
+
+    def resume(self) -> "Result":
+        """Go on in the background where the run was stopped; nothing if it is going or complete."""
+        where = {"root": self.root, "out": self.folder.parent}
+        BackgroundRun.start(self.config, **where, jobs=self.jobs)
+        return self
+
+    def folds(self) -> pd.DataFrame:
+        """One row per held-out subject: state, clips, and how many were answered right.
+
+        State is waiting, in work, done or failed; it is told while the run is going, too.
+        """
+        arrived = ArrivalReader(self._folder).read()
+        table = pd.DataFrame([asdict(fold) for fold in arrived.folds])
+        return table.set_index("fold") if len(table) else table
 
     def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> RunState:
         """Wait until nobody works on the run, `folds` of it are done, or the time is over."""
@@ -201,6 +227,9 @@ class Study(Mapping[Any, Result]):
     caption: str = ""
     notes: list[str] = field(default_factory=list)
     folder: Path | None = None
+    sweep: Any = None  # behind a sweep or a search, for `HeatmapExplorer`
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    root: Path | None = None
 
     def __getitem__(self, name: Any) -> Result:
         return self.results[name]
@@ -275,7 +304,7 @@ def _answers(maps: MotionMaps, given: NDArray[Any]) -> Predictions:
     table = pd.DataFrame(list(maps.keys), columns=["dataset", "subject", "clip"])
     table = table.assign(fold=maps.persons, seed=0, epoch=0, truth=maps.labels)
     table["prediction"] = given.argmax(1) if known else given.astype(np.int64)
-    for number, name in enumerate(PROBABILITIES):
+    for number, name in enumerate(probability_columns(maps.classes)):
         table[name] = given[:, number] if known else np.nan
     return Predictions(table)
 

@@ -22,6 +22,7 @@ from hmrm_lab.config.sections import (
     Section,
     TrainingConfig,
 )
+from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import ConfigError, InputError, unknown_name
 from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.registry import Entry
@@ -195,7 +196,8 @@ class System(ClassifierMixin, BaseEstimator):
         if hasattr(self, "_fitted"):
             assert isinstance(self._fitted.model, nn.Module)
             return self._fitted.model
-        return build_model(self.settings(), size)
+        config = self.settings()
+        return build_model(config, size, len(scheme(config.data.classes).classes))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """What was given to the constructor; with `deep` every setting of the recipe."""

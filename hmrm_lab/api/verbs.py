@@ -99,7 +99,7 @@ def evaluate(
             flowset=suited(known, config),
             final_model=final_model,
         )
-    return Result(run, root=source.root)
+    return Result(run, config=config, root=source.root, jobs=jobs)
 
 
 def compare(
@@ -228,7 +228,10 @@ def sweep(
     study = Sweep.of(config, flowset, Path(out))
     with progress_bars() as bars:
         run_cells(study, flowset, points, jobs=jobs, on_progress=bars.stage("settings"))
-    return _study_of_cells([study.cell(point) for point in points], places, study.folder)
+    found = _study_of_cells([study.cell(point) for point in points], places, study.folder)
+    found.sweep, found.values = study, dict(zip(places, values.values(), strict=True))
+    found.root = known.source.root if known.source else None
+    return found
 
 
 def search(
@@ -560,7 +563,8 @@ def _start(config: ExperimentConfig, maps: MotionMaps, out: Path, jobs: int) -> 
     from hmrm_lab.studies.background import BackgroundRun
 
     root = _root_of_whole(maps)
-    return Result(BackgroundRun.start(config, root=root, out=out, jobs=jobs).folder, root=root)
+    run = BackgroundRun.start(config, root=root, out=out, jobs=jobs).folder
+    return Result(run, config=config, root=root, jobs=jobs)
 
 
 def _study_of_cells(cells: Sequence[Any], places: Mapping[str, str], folder: Path) -> Study:

@@ -1,12 +1,11 @@
 """Watch a leave-one-subject-out that runs in a process of its own; start, stop and resume it."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.api.result import Result
 from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.live_progress import ArrivalReader, Arrived
 from hmrm_lab.reporting.loso_progress import (
@@ -15,6 +14,7 @@ from hmrm_lab.reporting.loso_progress import (
     progress_bar,
     subject_cells,
 )
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.background import BackgroundRun, RunState, watched
 from hmrm_lab.studies.watching import describe
 from hmrm_widgets.parts import plain, row
@@ -42,8 +42,8 @@ class LosoMonitor(Viewer):
 
     Parameters
     ----------
-    config, root, out, jobs
-        As `BackgroundRun.start` takes them.
+    result
+        Of `lab.evaluate(..., background=True)`, or of a run folder.
     poll_s
         Seconds between two looks while the run is going.
 
@@ -55,15 +55,12 @@ class LosoMonitor(Viewer):
 
     def __init__(
         self,
-        config: ExperimentConfig,
+        result: Result,
         *,
-        root: Path | None = None,
-        out: Path = Path("runs"),
-        jobs: int = 1,
         poll_s: float = 1.0,
     ) -> None:
-        self.run = BackgroundRun.of(config, out)
-        self._start = lambda: BackgroundRun.start(config, root=root, out=out, jobs=jobs)
+        self.run = BackgroundRun(RunFolder(result.folder))
+        self._start = result.resume
         self._reader = ArrivalReader(self.run.folder)
         self._fault: BaseException | None = None
         self._refusal = ""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import ipywidgets as w
 import torch
 
+from hmrm_lab.api.system import System
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.magnification import growth_of, moving_region
 from hmrm_lab.models.ammsm.ammsm import AMMSM
@@ -22,7 +23,6 @@ from hmrm_lab.reporting.magnified_figures import (
     survivors_picture,
 )
 from hmrm_lab.reporting.pictures import jpeg_bytes, png_bytes
-from hmrm_lab.training.trainer import Fitted
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row
@@ -52,9 +52,9 @@ class MagnifierStudio(Viewer):
 
     Parameters
     ----------
-    fitted
-        A trained AMMSM that has a magnifier.
-    flowset
+    system
+        A fitted AMMSM with a magnifier.
+    maps
         The clips to choose from, as it was trained on such.
     clips
         The clips behind the maps, in the same order. With them tokens can be drawn over the face;
@@ -68,7 +68,8 @@ class MagnifierStudio(Viewer):
         If there is no map, or the clips are not those of the maps.
     """
 
-    def __init__(self, fitted: Fitted, flowset: FlowSet, clips: Sequence[Clip] = ()) -> None:
+    def __init__(self, system: System, maps: FlowSet, clips: Sequence[Clip] = ()) -> None:
+        fitted, flowset = system.fitted, maps
         if not isinstance(fitted.model, AMMSM) or fitted.model.magnifier is None:
             raise InputError(
                 f"this '{fitted.config.model.name}' magnifies nothing",

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 import ipywidgets as w
 
+from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.system import System
+from hmrm_lab.api.verbs import RUNS, settings
 from hmrm_lab.reporting.evolve_figures import CAPTION, FITTEST, choices_figure, fittest
 from hmrm_lab.reporting.loso_progress import progress_bar
 from hmrm_lab.reporting.sweep_figures import search_history_figure
@@ -44,10 +47,12 @@ class SearchMonitor(PolledViewer):
 
     Parameters
     ----------
-    evolution
-        The search: one recipe on one data set, in its folder.
-    root, jobs
-        Folder of the data, and processes that train at the same time, for `Start`.
+    system, maps
+        What is searched, and on which data.
+    out, jobs
+        Folder of the search, and processes that train at the same time.
+    size
+        `population`, `generations` and `seed`; `alphas` and `ratios` are the ranges.
 
     Attributes
     ----------
@@ -55,9 +60,18 @@ class SearchMonitor(PolledViewer):
         The handle on the search.
     """
 
-    def __init__(self, evolution: Evolution, *, root: Path | None = None, jobs: int = 1) -> None:
-        self.search = BackgroundEvolution(evolution)
-        self._root, self._jobs = root, jobs
+    def __init__(
+        self,
+        system: System | str,
+        maps: MotionMaps,
+        *,
+        out: str | Path = RUNS,
+        jobs: int = 1,
+        **size: Any,
+    ) -> None:
+        config = settings(system, maps)
+        self.search = BackgroundEvolution(Evolution.of(config, maps, Path(out), **size))
+        self._root, self._jobs = maps.source.root if maps.source else None, jobs
         self._results: tuple[str, str, Outputs] = ("", "", ())
         self._choices: Outputs = ()
         self._version = 0, 0  # trials that results were computed of, and choices drawn
