@@ -35,6 +35,9 @@ from hmrm_lab.reporting.own_clip_figures import answers_table as predictions_tab
 from hmrm_lab.reporting.own_clip_figures import motion_table, parts_table
 from hmrm_lab.reporting.published import published
 from hmrm_lab.reporting.tables import display_table, paired_differences
+from hmrm_lab.studies.ablate import ABLATIONS, Variant
+from hmrm_lab.studies.sweep import development_half
+from hmrm_lab.studies.sweep import whole_numbers as parse_numbers
 
 __all__ = [
     "CONVENTION",
@@ -45,8 +48,10 @@ __all__ = [
     "bootstrap_samples",
     "clip_features",
     "collect_looks",
+    "components",
     "confusion",
     "coverage",
+    "development_half",
     "display_table",
     "embed",
     "fold_scores",
@@ -71,4 +76,16 @@ __all__ = [
     "uar",
     "uf1",
     "uf1_by_looks",
+    "whole_numbers",
 ]
+
+
+def components(system: str) -> tuple[Variant, tuple[Variant, ...]]:
+    """The full model and the variants that `lab.ablate` takes if none are named."""
+    full, variants = ABLATIONS[system]
+    return full, variants or ()
+
+
+def whole_numbers(**texts: str) -> dict[str, tuple[int, ...]]:
+    """`width="16 32"` as {"width": (16, 32)}; a `ConfigError` names what is no whole number."""
+    return {name: parse_numbers(f"{name}s", text) for name, text in texts.items()}
