@@ -83,6 +83,7 @@ from hmrm_lab.reporting.scan_figures import trace_figure as trace
 from hmrm_lab.reporting.subject_strip import subject_strip_figure
 from hmrm_lab.reporting.sweep_figures import heatmap_figure, search_history_figure
 from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.studies.evolve import Evolved
 
 __all__ = [
     "REGION_LABELS",
@@ -334,8 +335,8 @@ def heatmap(study: Study, rows: str, columns: str) -> Figure:
     return heatmap_figure(table, *axes, caption=study.caption)
 
 
-def search(study: Study) -> Figure:
-    """Draw UF1 of every trial of a search, and the best so far.
+def search(study: Study | Evolved) -> Figure:
+    """Draw UF1 of every trial of a search, and the best so far; `table` is all that is read.
 
     Examples
     --------
@@ -345,7 +346,8 @@ def search(study: Study) -> Figure:
     >>> len(lab.plot.search(study).data) > 0
     True
     """
-    return search_history_figure(study.table, caption=study.caption)
+    caption = study.caption if isinstance(study, Study) else ""
+    return search_history_figure(study.table, caption=caption)
 
 
 def inputs(study: Study) -> Figure:

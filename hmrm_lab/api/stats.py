@@ -6,7 +6,7 @@ that these functions take.
 
 from hmrm_lab.datasets.recordings.overview import megc2019
 from hmrm_lab.evaluation.calibration import reliability
-from hmrm_lab.evaluation.features import clip_features, embed, nearest_company, nearest_neighbours
+from hmrm_lab.evaluation.features import embed, nearest_company, nearest_neighbours
 from hmrm_lab.evaluation.metrics import confusion, uar, uf1
 from hmrm_lab.evaluation.peeking import (
     blind_uf1,
@@ -31,6 +31,7 @@ from hmrm_lab.evaluation.simulate import (
 )
 from hmrm_lab.reporting.answers import answers_table, hard_answers_table
 from hmrm_lab.reporting.cost_figures import CONVENTION, PUBLISHED
+from hmrm_lab.reporting.inputs_table import paired_words
 from hmrm_lab.reporting.own_clip_figures import answers_table as predictions_table
 from hmrm_lab.reporting.own_clip_figures import motion_table, parts_table
 from hmrm_lab.reporting.published import published
@@ -46,7 +47,6 @@ __all__ = [
     "as_independent",
     "blind_uf1",
     "bootstrap_samples",
-    "clip_features",
     "collect_looks",
     "components",
     "confusion",
@@ -64,6 +64,7 @@ __all__ = [
     "p_value",
     "paired_differences",
     "paired_test",
+    "paired_words",
     "parts_table",
     "peeking_null",
     "permuted_uf1",

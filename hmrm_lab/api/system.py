@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import nn
@@ -169,6 +170,21 @@ class System(ClassifierMixin, BaseEstimator):
         return fitted.classify(
             MotionMaps.from_arrays(X, np.zeros(len(X), np.int64), unit=fitted.unit)
         )
+
+    def suited(self, maps: MotionMaps) -> MotionMaps:
+        """The maps with the pictures or frames that this system takes, computed where needed."""
+        found: MotionMaps = suited(maps, self.settings(maps.source))
+        return found
+
+    def inputs(self, X: FlowSet) -> torch.Tensor:
+        """What the trained model is given of these maps: (n, C, H, W), or (n, T, S, S) clips."""
+        return self.fitted.inputs(suited(X, self.fitted.config))
+
+    def features(self, X: FlowSet) -> Floats:
+        """What the last layer of the trained network answers from: (n, F), one row per clip."""
+        from hmrm_lab.evaluation.features import clip_features
+
+        return clip_features(self.fitted, suited(X, self.fitted.config))
 
     def predict(self, X: Any) -> Ints:
         """The most probable class of each clip: (n,) int64."""

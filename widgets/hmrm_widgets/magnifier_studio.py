@@ -69,23 +69,21 @@ class MagnifierStudio(Viewer):
     """
 
     def __init__(self, system: System, maps: FlowSet, clips: Sequence[Clip] = ()) -> None:
-        fitted, flowset = system.fitted, maps
+        fitted = system.fitted
         if not isinstance(fitted.model, AMMSM) or fitted.model.magnifier is None:
             raise InputError(
                 f"this '{fitted.config.model.name}' magnifies nothing",
                 mend="give the studio an AMMSM with model.magnifier=unet",
             )
-        if not len(flowset) or (clips and tuple(clip.key for clip in clips) != flowset.keys):
+        if not len(maps) or (clips and tuple(clip.key for clip in clips) != maps.keys):
             raise ValueError("the studio needs a map, and the clips of its maps or none")
         self._model, self._clips = fitted.model, list(clips)
-        self._maps = fitted.inputs(flowset)  # (n, C, S, S)
+        self._maps = system.inputs(maps)  # (n, C, S, S)
         self._onset = lru_cache(KEPT_FACES)(self._read_onset)
         self.clip = w.Dropdown(
             options=[
                 (f"{key.subject} · {key.clip} ({name})", number)
-                for number, (key, name) in enumerate(
-                    zip(flowset.keys, flowset.expressions, strict=True)
-                )
+                for number, (key, name) in enumerate(zip(maps.keys, maps.expressions, strict=True))
             ],
             value=0,
             description="Clip",

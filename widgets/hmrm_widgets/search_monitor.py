@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import ipywidgets as w
 
 from hmrm_lab.api.maps import MotionMaps
-from hmrm_lab.api.system import System
+from hmrm_lab.api.system import System, suited
 from hmrm_lab.api.verbs import RUNS, settings
 from hmrm_lab.reporting.evolve_figures import CAPTION, FITTEST, choices_figure, fittest
 from hmrm_lab.reporting.loso_progress import progress_bar
@@ -70,7 +70,8 @@ class SearchMonitor(PolledViewer):
         **size: Any,
     ) -> None:
         config = settings(system, maps)
-        self.search = BackgroundEvolution(Evolution.of(config, maps, Path(out), **size))
+        evolution = Evolution.of(config, suited(maps, config), Path(out), **size)
+        self.search = BackgroundEvolution(evolution)
         self._root, self._jobs = maps.source.root if maps.source else None, jobs
         self._results: tuple[str, str, Outputs] = ("", "", ())
         self._choices: Outputs = ()
@@ -98,6 +99,15 @@ class SearchMonitor(PolledViewer):
         super().__init__(rows, [self.count])
         self.button.on_click(self.redraw)
 
+    def start(self) -> None:
+        """Search on in a process of its own; nothing if that is going, or done."""
+        self.search.start(root=self._root, jobs=self._jobs)
+
+    @property
+    def found(self) -> Evolved | None:
+        """Every choice that was tried, and the fittest; None before the first answers."""
+        return self.search.look().found
+
     def wait(self, timeout_s: float | None = None) -> RunState:
         """Keep looking while somebody works on it; the kernel does nothing else meanwhile."""
         return watched(self._watch, EVERY_SECONDS, timeout_s, None)
@@ -109,7 +119,7 @@ class SearchMonitor(PolledViewer):
         if self.search.state().going:
             self.search.stop()
         else:
-            self.search.start(root=self._root, jobs=self._jobs)
+            self.start()
             self._poll.begin()
 
     def render(self) -> Views:
