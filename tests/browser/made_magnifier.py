@@ -6,17 +6,19 @@ from pathlib import Path
 
 from conftest import quick_config
 
+from hmrm_lab.api.system import System
 from hmrm_lab.preparation import compute_flowset, load_flowset
 from hmrm_lab.records import Clip, FlowSet
 from hmrm_lab.studies.evolve import Evolution, evolve
-from hmrm_lab.training.trainer import Fitted, fit
+from hmrm_lab.training.trainer import fit
 
 SMALL = ("model.width=8", "model.head=8", "training.epochs=1")
 
 
-def trained_magnifier(clips: Sequence[Clip]) -> tuple[Fitted, FlowSet]:
+def trained_magnifier(clips: Sequence[Clip]) -> tuple[System, FlowSet]:
     flowset = compute_flowset(clips, quick_config().flow)
-    return fit(quick_config("ammsm_temporal", *SMALL), flowset, seed=0), flowset
+    config = quick_config("ammsm_temporal", *SMALL)
+    return System.of_settings(config, fit(config, flowset, seed=0)), flowset
 
 
 def searched(out: Path) -> Evolution:

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import pandas as pd
 from conftest import make_flowset, quick_config
 
+from hmrm_lab.api.result import Study
 from hmrm_lab.studies.sweep import Sweep, grid, run_cells
 
 DEPTHS_AND_WIDTHS = {"model.depth": (1, 2), "model.width": (8, 16)}
 
 
-def swept(out: Path) -> Sweep:
+def swept(out: Path) -> Study:
     flowset = make_flowset(subjects=6, per_subject=3)
     sweep = Sweep.of(quick_config("hmrm", "training.epochs=2"), flowset, out)
     run_cells(sweep, flowset, grid(DEPTHS_AND_WIDTHS)[:3])
-    return sweep
+    return Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, values=DEPTHS_AND_WIDTHS)

@@ -9,12 +9,15 @@ from tempfile import mkdtemp
 
 from conftest import quick_config
 from browser.made_magnifier import searched, trained_magnifier
-from browser.made_sweep import DEPTHS_AND_WIDTHS, swept
+from browser.made_sweep import swept
 from reporting.made_runs import make_run, two_sets
 
+import hmrm_lab as lab
+from hmrm_lab.api.result import Result
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation.disturbed import rising_clips
 from hmrm_lab.preparation import compute_flowset
+from hmrm_lab.runtime.store import RunFolder
 
 out = Path(mkdtemp())
 clips = synthetic(subjects=2, clips=4)

@@ -4,7 +4,7 @@ from steps import Showcase, choose, click, press
 
 RUNS = {
     "PredictionBrowser": Showcase(
-        "PredictionBrowser([made], maps)",
+        "PredictionBrowser(Result(made), maps)",
         {
             "answers by key": (
                 press("listbox", "Answer", "Home", "held-out fold", draws=False),
@@ -28,7 +28,7 @@ RUNS = {
         },
     ),
     "AblationBoard": Showcase(
-        "AblationBoard(quick, out=out)",
+        "AblationBoard('hmrm', lab.load('synthetic', preset='smoke'), out=out)",
         {
             "switches by key": (
                 choose("Flow", "dis", draws=False),
@@ -47,13 +47,13 @@ RUNS = {
         },
     ),
     "LosoMonitor": Showcase(
-        "LosoMonitor(quick, out=out / 'watched')",
+        "LosoMonitor(Result(RunFolder.of(quick, out / 'watched'), config=quick))",
         {
             "a run from start to end": (click("button", "Start", "Complete: 2 of 2 folds"),),
         },
     ),
     "HeatmapExplorer": Showcase(
-        "HeatmapExplorer(swept(out), DEPTHS_AND_WIDTHS)",
+        "HeatmapExplorer(swept(out))",
         {
             "cells by slider": (
                 press("slider", "Depth", "Home", "Depth 1, Width", draws=False),

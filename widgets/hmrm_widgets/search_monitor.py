@@ -48,9 +48,10 @@ class SearchMonitor(PolledViewer):
     Parameters
     ----------
     system, maps
-        What is searched, and on which data.
-    out, jobs
-        Folder of the search, and processes that train at the same time.
+        What is searched, and on which data; or an `Evolution` in place of both.
+    root, out, jobs
+        Folder of the data of an `Evolution`, folder of the search, and processes that train at the
+        same time.
     size
         `population`, `generations` and `seed`; `alphas` and `ratios` are the ranges.
 
@@ -62,17 +63,21 @@ class SearchMonitor(PolledViewer):
 
     def __init__(
         self,
-        system: System | str,
-        maps: MotionMaps,
+        system: System | str | Evolution,
+        maps: MotionMaps | None = None,
         *,
+        root: Path | None = None,
         out: str | Path = RUNS,
         jobs: int = 1,
         **size: Any,
     ) -> None:
-        config = settings(system, maps)
-        evolution = Evolution.of(config, suited(maps, config), Path(out), **size)
-        self.search = BackgroundEvolution(evolution)
-        self._root, self._jobs = maps.source.root if maps.source else None, jobs
+        if not isinstance(system, Evolution):
+            assert maps is not None
+            config = settings(system, maps)
+            system = Evolution.of(config, suited(maps, config), Path(out), **size)
+            root = maps.source.root if maps.source else None
+        self.search = BackgroundEvolution(system)
+        self._root, self._jobs = root, jobs
         self._results: tuple[str, str, Outputs] = ("", "", ())
         self._choices: Outputs = ()
         self._version = 0, 0  # trials that results were computed of, and choices drawn
