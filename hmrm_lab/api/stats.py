@@ -4,7 +4,7 @@ All of it is computed from predictions; where a `Result` is at hand, `result.ans
 that these functions take.
 """
 
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.evaluation.calibration import reliability
 from hmrm_lab.evaluation.features import embed, nearest_company, nearest_neighbours
 from hmrm_lab.evaluation.metrics import confusion, uar, uf1

@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from hmrm_lab.datasets.images import RecordedFrames, measure_image, read_image
-from hmrm_lab.datasets.recordings.findings import KINDS, Finding, Survey, first_error, shown
-from hmrm_lab.datasets.recordings.overview import RECORDINGS, Facts
+from hmrm_lab.datasets.recordings.findings import (
+    KINDS,
+    RECORDINGS,
+    Facts,
+    Finding,
+    Survey,
+    first_error,
+    shown,
+)
 from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.records import Clip
 

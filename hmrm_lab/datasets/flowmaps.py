@@ -16,8 +16,7 @@ import numpy as np
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.coding import Columns, Row, data_set, find_name, read_coding
-from hmrm_lab.datasets.recordings.findings import shown
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019, shown
 from hmrm_lab.datasets.walking import check_name, loose
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import RELATIVE, ClipKey, Floats, FlowSet

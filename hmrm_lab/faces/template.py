@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.synthetic.geometry import STRETCH
-from hmrm_lab.datasets.synthetic.geometry import template as drawn_face
+from hmrm_lab.datasets.synthetic.motion import STRETCH
+from hmrm_lab.datasets.synthetic.motion import template as drawn_face
 from hmrm_lab.faces.affine import Affine, fit_upright
 from hmrm_lab.faces.face import Face, FaceProvider, box_around, check_frame, five_points
 from hmrm_lab.records import Floats

@@ -14,7 +14,7 @@ from hmrm_lab.datasets.flow_pairs import ProceduralPairs, TruePair
 from hmrm_lab.datasets.flow_pairs.facial import clip_pair, face_pictures, facial_field, moved_face
 from hmrm_lab.datasets.flow_pairs.folders import find_pairs
 from hmrm_lab.datasets.flow_pairs.pairs import with_noise
-from hmrm_lab.datasets.flow_pairs.textures import procedural_pictures
+from hmrm_lab.datasets.flow_pairs.procedural import procedural_pictures
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.classical import no_motion
 from hmrm_lab.flow.estimator import FlowEstimator

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hmrm_lab.datasets.synthetic import RenderedFrames, synthetic
 from hmrm_lab.datasets.synthetic.action_units import CORE, unit_bumps
-from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.motion import Motion
 from hmrm_lab.datasets.synthetic.recipes import Script, farthest_px, scaled
+from hmrm_lab.datasets.synthetic.rendering import neutral_landmarks
 from hmrm_lab.preparation.dynamic_image import dynamic_image, mesti, pool, slope_weights
 from hmrm_lab.records import Clip, ClipKey, Floats, Frames
 

@@ -18,8 +18,7 @@ import torch
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import load_config
-from hmrm_lab.datasets.flow_pairs.flow_files import read_flow
-from hmrm_lab.datasets.flow_pairs.stored import read_frame
+from hmrm_lab.datasets.flow_pairs.stored import read_flow, read_frame
 from hmrm_lab.datasets.flowmaps import flowmaps
 from hmrm_lab.datasets.images import read_image
 from hmrm_lab.datasets.recordings.coding import read_coding

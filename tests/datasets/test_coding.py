@@ -11,8 +11,7 @@ import trees
 from openpyxl.styles import Font
 
 from hmrm_lab.datasets.flowmaps import flowmaps
-from hmrm_lab.datasets.recordings.findings import Survey
-from hmrm_lab.datasets.recordings.overview import RECORDINGS
+from hmrm_lab.datasets.recordings.findings import RECORDINGS, Survey
 from hmrm_lab.datasets.synthetic import read_clips
 from hmrm_lab.errors import InputError
 

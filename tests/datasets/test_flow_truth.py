@@ -6,7 +6,6 @@ import pytest
 
 from hmrm_lab.datasets.flow_pairs import ProceduralPairs, TruePair
 from hmrm_lab.datasets.flow_pairs.facial import FacialPairs, clip_pair, face_pictures
-from hmrm_lab.datasets.flow_pairs.flow_files import write_flow
 from hmrm_lab.datasets.flow_pairs.flying_chairs import SPLIT_FILE, flying_chairs
 from hmrm_lab.datasets.flow_pairs.flying_things import flying_things
 from hmrm_lab.datasets.flow_pairs.folders import find_pairs
@@ -15,14 +14,15 @@ from hmrm_lab.datasets.flow_pairs.procedural import (
     MARGIN_PX,
     SCALE,
     affine_field,
+    dead_leaves,
     draw_field,
     local_bumps,
     pixel_grid,
+    procedural_pictures,
     render,
     smooth_field,
 )
-from hmrm_lab.datasets.flow_pairs.stored import StoredPairs
-from hmrm_lab.datasets.flow_pairs.textures import dead_leaves, procedural_pictures
+from hmrm_lab.datasets.flow_pairs.stored import StoredPairs, write_flow
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hmrm_lab.datasets.flowmaps import flowmaps
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.errors import InputError
 
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import trees
 
-from hmrm_lab.datasets.recordings.findings import Finding, Survey
-from hmrm_lab.datasets.recordings.overview import RECORDINGS, megc2019
+from hmrm_lab.datasets.recordings.findings import RECORDINGS, Finding, Survey, megc2019
 from hmrm_lab.datasets.walking import loose
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey

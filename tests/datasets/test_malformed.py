@@ -13,7 +13,7 @@ import trees
 
 from hmrm_lab.config import load_config
 from hmrm_lab.datasets.audit import audit
-from hmrm_lab.datasets.recordings.overview import RECORDINGS
+from hmrm_lab.datasets.recordings.findings import RECORDINGS
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import load_clips
 from hmrm_lab.registry import datasets

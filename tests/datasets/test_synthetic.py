@@ -17,7 +17,7 @@ from hmrm_lab.datasets.synthetic import (
     write_clips,
 )
 from hmrm_lab.datasets.synthetic.action_units import UNITS, unit_bumps
-from hmrm_lab.datasets.synthetic.geometry import MIRROR, mirrored, template
+from hmrm_lab.datasets.synthetic.motion import MIRROR, mirrored, template
 from hmrm_lab.datasets.synthetic.recipes import farthest_px
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.faces.track import LandmarkedFrames

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import openpyxl
 
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.records import ClipKey
 
 Rows = list[list[Any]]

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.evaluation.metrics import uf1_mean_over_folds
 from hmrm_lab.evaluation.significance import POOLED, PRESENT, ZERO, fold_scores, three_averages
 from hmrm_lab.evaluation.simulate import simulated_predictions

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import make_flowset, quick_config
 
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.peeking import (

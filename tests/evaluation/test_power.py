@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.evaluation.simulate import power_table, simulate
 from hmrm_lab.records import ClipKey

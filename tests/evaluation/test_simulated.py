@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.recordings.overview import megc2019
+from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.significance import bootstrap_interval, bootstrap_samples, pooled
 from hmrm_lab.evaluation.simulate import (

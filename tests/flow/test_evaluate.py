@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.flow_pairs.flow_files import write_flow
+from hmrm_lab.datasets.flow_pairs.stored import write_flow
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.evaluate import (

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hmrm_lab.datasets.flow_pairs import ProceduralPairs, TruePair
-from hmrm_lab.datasets.flow_pairs.textures import procedural_pictures
+from hmrm_lab.datasets.flow_pairs.procedural import procedural_pictures
 from hmrm_lab.errors import DivergedError, InputError
 from hmrm_lab.flow.gru_attention.weights import load_weights
 from hmrm_lab.flow.pretrain import CHECKPOINT, HISTORY, Feed, pretrain, sequence_loss

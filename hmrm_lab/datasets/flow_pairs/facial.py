@@ -14,7 +14,7 @@ from hmrm_lab.datasets.flow_pairs.procedural import (
     render,
     smooth_field,
 )
-from hmrm_lab.datasets.synthetic.appearance import neutral_texture
+from hmrm_lab.datasets.synthetic.rendering import neutral_texture
 from hmrm_lab.records import Clip, Floats, KnownMotion
 
 FACE_PX = 224

@@ -4,13 +4,120 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from hmrm_lab.datasets.flow_pairs.flow_files import read_flow
 from hmrm_lab.datasets.flow_pairs.pairs import TruePair
 from hmrm_lab.datasets.images import read_image
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Floats
+from hmrm_lab.runtime.store import write_atomic_bytes
+
+FLO_MAGIC = b"PIEH"  # 202021.25 as float32
+PNG_STEP_PX = 1 / 64
+PNG_ZERO = 2**15
+LARGEST_SIDE = 16384
+
+
+def read_flow(path: Path) -> Floats:
+    """A flow field by the suffix of its file.
+
+    Shapes
+    ------
+    returns : (2, H, W), float32, pixels; NaN where a PNG marks a pixel as invalid
+    """
+    check_suffix(path)
+    if not path.is_file():
+        raise InputError("no such file", where=path, mend="check the path")
+    return READERS[path.suffix](path)
+
+
+def write_flow(path: Path, flow_px: Floats) -> None:
+    """Write (2, H, W) pixels; PNG keeps steps of 1/64 px up to 512 px."""
+    check_suffix(path)
+    write_atomic_bytes(path, WRITERS[path.suffix](flow_px))
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file name that is none of the three formats."""
+    if path.suffix not in READERS:
+        raise InputError(
+            f"unknown flow file '{path.suffix}'", where=path, mend="use .flo, .pfm or .png"
+        )
+
+
+def _read_flo(path: Path) -> Floats:
+    content = path.read_bytes()
+    if content[:4] != FLO_MAGIC or len(content) < 12:
+        raise InputError("not a .flo file", where=path, mend="export the flow again")
+    width, height = (int(side) for side in np.frombuffer(content, "<i4", count=2, offset=4))
+    values = _values(path, content[12:], "<f4", width, height, 2)
+    return values.reshape(height, width, 2).transpose(2, 0, 1)
+
+
+def _flo_bytes(flow_px: Floats) -> bytes:
+    height, width = flow_px.shape[1:]
+    head = FLO_MAGIC + np.array([width, height], "<i4").tobytes()
+    return head + flow_px.transpose(1, 2, 0).astype("<f4").tobytes()
+
+
+def _read_pfm(path: Path) -> Floats:
+    """Three channels (u, v, unused), rows from the bottom; the sign of the scale is the endian."""
+    parts = path.read_bytes().split(b"\n", 3)
+    try:
+        magic, (width, height), scale, content = (
+            parts[0].strip(),
+            map(int, parts[1].split()),
+            float(parts[2]),
+            parts[3],
+        )
+    except (IndexError, ValueError):
+        raise InputError("not a .pfm file", where=path, mend="export the flow again") from None
+    if magic != b"PF":
+        raise InputError("a .pfm file without three channels", where=path, mend="export (u, v, 0)")
+    values = _values(path, content, "<f4" if scale < 0 else ">f4", width, height, 3)
+    return values.reshape(height, width, 3)[::-1, :, :2].transpose(2, 0, 1).copy()
+
+
+def _pfm_bytes(flow_px: Floats) -> bytes:
+    height, width = flow_px.shape[1:]
+    planes = np.concatenate([flow_px, np.zeros_like(flow_px[:1])]).transpose(1, 2, 0)[::-1]
+    return f"PF\n{width} {height}\n-1.0\n".encode() + planes.astype("<f4").tobytes()
+
+
+def _read_png(path: Path) -> Floats:
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
+    if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
+        raise InputError("not a 16-bit RGB flow image", where=path, mend="write it with write_flow")
+    flow = (image[..., :0:-1].astype(np.float32) - PNG_ZERO) * PNG_STEP_PX  # BGR: (valid, v, u)
+    flow[image[..., 0] == 0] = np.nan
+    return flow.transpose(2, 0, 1)
+
+
+def _png_bytes(flow_px: Floats) -> bytes:
+    u, v = (np.clip(np.round(p / PNG_STEP_PX) + PNG_ZERO, 0, 2**16 - 1) for p in flow_px)
+    image = np.stack([np.ones_like(u), v, u], axis=-1).astype(np.uint16)
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def _values(path: Path, content: bytes, kind: str, width: int, height: int, planes: int) -> Floats:
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+        raise InputError(f"claims {width}x{height} pixels", where=path, mend="export it again")
+    if len(content) != 4 * planes * width * height:
+        raise InputError(
+            f"{len(content)} bytes do not hold {width}x{height} pixels",
+            where=path,
+            mend="the file is cut off; copy it again",
+        )
+    return np.frombuffer(content, kind).astype(np.float32)
+
+
+READERS = {".flo": _read_flo, ".pfm": _read_pfm, ".png": _read_png}
+WRITERS = {".flo": _flo_bytes, ".pfm": _pfm_bytes, ".png": _png_bytes}
+
 
 UNKNOWN_PX = 1e9  # Middlebury's mark for a pixel whose motion was not measured
 

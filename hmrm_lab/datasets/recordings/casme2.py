@@ -11,8 +11,7 @@ sub04/EP12_01f is "/", and that of sub05/EP09_05f is its onset; the official lis
 import re
 from pathlib import Path
 
-from hmrm_lab.datasets.recordings.findings import Survey
-from hmrm_lab.datasets.recordings.overview import Facts, recordings
+from hmrm_lab.datasets.recordings.findings import Facts, Survey, recordings
 from hmrm_lab.datasets.recordings.reader import FRAMES, Source, survey
 
 FACTS = Facts(

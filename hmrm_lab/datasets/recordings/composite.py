@@ -11,13 +11,15 @@ from collections import Counter
 from pathlib import Path
 
 from hmrm_lab.datasets.recordings import casme2, samm, smic
-from hmrm_lab.datasets.recordings.findings import Finding, Survey, shown
-from hmrm_lab.datasets.recordings.overview import (
+from hmrm_lab.datasets.recordings.findings import (
     RECORDINGS,
     Facts,
+    Finding,
+    Survey,
     check_root,
     megc2019,
     recordings,
+    shown,
 )
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip

@@ -11,8 +11,7 @@ repression"): it is taken if both are of one class, and left out as one outside 
 import re
 from pathlib import Path
 
-from hmrm_lab.datasets.recordings.findings import Survey
-from hmrm_lab.datasets.recordings.overview import Facts, recordings
+from hmrm_lab.datasets.recordings.findings import Facts, Survey, recordings
 from hmrm_lab.datasets.recordings.reader import FRAMES, Classes, Source, survey
 
 FACTS = Facts(

@@ -12,8 +12,7 @@ import re
 from pathlib import Path
 
 from hmrm_lab.datasets.clips import Record
-from hmrm_lab.datasets.recordings.findings import Survey
-from hmrm_lab.datasets.recordings.overview import Facts, recordings
+from hmrm_lab.datasets.recordings.findings import Facts, Survey, recordings
 from hmrm_lab.datasets.recordings.reader import FRAMES, Source, survey
 
 FACTS = Facts(

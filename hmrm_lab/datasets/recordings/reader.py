@@ -21,8 +21,15 @@ from hmrm_lab.datasets.recordings.coding import (  # fmt: skip
     read_coding,
     simple,
 )
-from hmrm_lab.datasets.recordings.findings import Finding, Survey, first_error, shown
-from hmrm_lab.datasets.recordings.overview import RECORDINGS, Facts, check_root
+from hmrm_lab.datasets.recordings.findings import (
+    RECORDINGS,
+    Facts,
+    Finding,
+    Survey,
+    check_root,
+    first_error,
+    shown,
+)
 from hmrm_lab.datasets.recordings.sheets import TEXTS, WORKBOOKS
 from hmrm_lab.datasets.walking import Tree, check_name, loose
 from hmrm_lab.errors import InputError

@@ -19,8 +19,15 @@ from pathlib import Path
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.clips import UNPACK, Record, make_clip
 from hmrm_lab.datasets.recordings.coding import Row, whole
-from hmrm_lab.datasets.recordings.findings import Finding, Survey, first_error, shown
-from hmrm_lab.datasets.recordings.overview import Facts, check_root, recordings
+from hmrm_lab.datasets.recordings.findings import (
+    Facts,
+    Finding,
+    Survey,
+    check_root,
+    first_error,
+    recordings,
+    shown,
+)
 from hmrm_lab.datasets.recordings.reader import DATA_SET, find_coding, of_data_set
 from hmrm_lab.datasets.walking import Tree
 from hmrm_lab.errors import InputError

@@ -9,11 +9,10 @@ numbers of clips of the subjects.
 import numpy as np
 
 from hmrm_lab.datasets.synthetic.action_units import CORE, Stream, generator
-from hmrm_lab.datasets.synthetic.appearance import neutral_landmarks
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
 from hmrm_lab.datasets.synthetic.guises import GUISES, GuisedFrames, require_guise
 from hmrm_lab.datasets.synthetic.recipes import Habit, with_blink, write_script
-from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames
+from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames, neutral_landmarks
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import datasets

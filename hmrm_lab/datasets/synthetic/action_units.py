@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hmrm_lab.datasets.synthetic.geometry import MIRROR, Floats
+from hmrm_lab.datasets.synthetic.motion import MIRROR, Floats
 
 
 class Push(NamedTuple):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.synthetic.geometry import CENTRE_PX, EYE, INNER_LIP, MIRROR, Floats, floats
+from hmrm_lab.datasets.synthetic.motion import CENTRE_PX, EYE, INNER_LIP, MIRROR, Floats, floats
 from hmrm_lab.datasets.synthetic.painting import (
     AXIS_PX,
     SIDE,

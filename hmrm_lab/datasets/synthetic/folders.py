@@ -19,7 +19,7 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.images import RecordedFrames, read_image
 from hmrm_lab.datasets.recordings.coding import Row, find_name, read_coding, whole
 from hmrm_lab.datasets.recordings.findings import shown
-from hmrm_lab.datasets.synthetic.geometry import Floats
+from hmrm_lab.datasets.synthetic.motion import Floats
 from hmrm_lab.datasets.walking import Tree, check_name, order_frames
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey, LandmarkedFrames

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.synthetic.action_units import Stream, generator, key
-from hmrm_lab.datasets.synthetic.appearance import neutral_texture
-from hmrm_lab.datasets.synthetic.geometry import CENTRE_PX, JAW, SIZE_PX, STRETCH, Floats, floats
+from hmrm_lab.datasets.synthetic.motion import CENTRE_PX, JAW, SIZE_PX, STRETCH, Floats, floats
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE
-from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames
+from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames, neutral_texture
 from hmrm_lab.errors import unknown_name
 
 FORMAT = DRAWING  # make it another when a guise alone looks otherwise

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hmrm_lab.datasets.synthetic.geometry import SIZE_PX, Floats, floats
+from hmrm_lab.datasets.synthetic.motion import SIZE_PX, Floats, floats
 
 MARGIN_PX = 8
 SCALE = 2

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hmrm_lab.datasets.synthetic.action_units import CORE, DISTRACTORS, STRAY, unit_bumps
-from hmrm_lab.datasets.synthetic.geometry import EYE, MIRROR, SIZE_PX, Floats, floats
-from hmrm_lab.datasets.synthetic.motion import Lids, Motion
+from hmrm_lab.datasets.synthetic.motion import EYE, MIRROR, SIZE_PX, Floats, Lids, Motion, floats
 from hmrm_lab.datasets.synthetic.painting import colour, curve
 
 STRAYS = 3

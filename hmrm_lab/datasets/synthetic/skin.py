@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from hmrm_lab.datasets.synthetic.geometry import CENTRE_PX, EYE, JAW, MIRROR, Floats, floats
+from hmrm_lab.datasets.synthetic.motion import CENTRE_PX, EYE, JAW, MIRROR, Floats, floats
 from hmrm_lab.datasets.synthetic.painting import (
     AXIS_PX,
     SCALE,
