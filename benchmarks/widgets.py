@@ -211,7 +211,7 @@ def heatmap_explorer(rounds: int) -> Iterator[Level]:
         sweep = Sweep.of(config, flowset, Path(folder))
         run_cells(sweep, flowset, grid(values))
         explorer = HeatmapExplorer(
-            Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, values=values)
+            Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, axes=values)
         )
         taken = moves(explorer.column, [16, 8] * 5 * rounds)
     yield _level("HeatmapExplorer, next cell", "curves and confusion", taken, REDRAW)

@@ -166,8 +166,8 @@ class Result:
 
     def resume(self) -> "Result":
         """Go on in the background where the run was stopped; nothing if it is going or complete."""
-        where = {"root": self.root, "out": self.folder.parent}
-        BackgroundRun.start(self.config, **where, jobs=self.jobs)
+        out = self.folder.parent
+        BackgroundRun.start(self.config, root=self.root, out=out, jobs=self.jobs)
         return self
 
     def folds(self) -> pd.DataFrame:
@@ -228,7 +228,7 @@ class Study(Mapping[Any, Result]):
     notes: list[str] = field(default_factory=list)
     folder: Path | None = None
     sweep: Any = None  # behind a sweep or a search, for `HeatmapExplorer`
-    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # its settings and values
     root: Path | None = None
 
     def __getitem__(self, name: Any) -> Result:

@@ -229,7 +229,7 @@ def sweep(
     with progress_bars() as bars:
         run_cells(study, flowset, points, jobs=jobs, on_progress=bars.stage("settings"))
     found = _study_of_cells([study.cell(point) for point in points], places, study.folder)
-    found.sweep, found.values = study, dict(zip(places, values.values(), strict=True))
+    found.sweep, found.axes = study, dict(zip(places, values.values(), strict=True))
     found.root = known.source.root if known.source else None
     return found
 
@@ -477,9 +477,7 @@ def settings(
         )
     chosen = System(system, preset=source.config.preset) if isinstance(system, str) else system
     name = protocol.name if isinstance(protocol, Protocol) else Protocol(protocol).name
-    numbers = range(seeds) if isinstance(seeds, int) else seeds
-    numbers = seeds.replace(",", " ").split() if isinstance(seeds, str) else numbers
-    changes = [f"evaluation.seeds={list(numbers)}"] if numbers is not None else []
+    changes = [] if seeds is None else [f"evaluation.seeds={_listed(seeds)}"]
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
     changes += [f"evaluation.control={control}"] if control != "none" else []
     changes += [f'evaluation.protocol="{name}"'] if name != LOSO else []
@@ -516,6 +514,13 @@ def ablation(
     return plan_ablation(config, own, root=root), "casme2" if "casme2" in sets > {
         "casme2"
     } else "all"
+
+
+def _listed(seeds: int | str | Sequence[int]) -> list[Any]:
+    """The seeds one by one; what is no number is told where the settings are read."""
+    if isinstance(seeds, int):
+        return list(range(seeds))
+    return seeds.replace(",", " ").split() if isinstance(seeds, str) else list(seeds)
 
 
 def _full(config: ExperimentConfig, setting: str) -> str:

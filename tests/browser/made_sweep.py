@@ -15,4 +15,4 @@ def swept(out: Path) -> Study:
     flowset = make_flowset(subjects=6, per_subject=3)
     sweep = Sweep.of(quick_config("hmrm", "training.epochs=2"), flowset, out)
     run_cells(sweep, flowset, grid(DEPTHS_AND_WIDTHS)[:3])
-    return Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, values=DEPTHS_AND_WIDTHS)
+    return Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, axes=DEPTHS_AND_WIDTHS)

@@ -30,7 +30,7 @@ def sweep(flowset: FlowSet, tmp_path: Path) -> Sweep:
 
 
 def study_of(sweep: Sweep, values: dict[str, tuple[int, ...]] = VALUES) -> Study:
-    return Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, values=values)
+    return Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, axes=values)
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ class AblationBoard(PolledViewer):
         variants: Sequence[Variant] = PAPER,
         part: str = ALL,
     ) -> None:
-        config, root, out = settings(system, data, seeds=seeds), data.source.root, Path(out)
+        config, out = settings(system, data, seeds=seeds), Path(out)
+        root = data.source.root if data.source else None
         if config.model.name != "hmrm":
             raise InputError(
                 f"'{config.model.name}' lacks the components of this board", mend="give it 'hmrm'"

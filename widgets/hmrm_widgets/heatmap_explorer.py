@@ -66,7 +66,7 @@ class HeatmapExplorer(PolledViewer):
         *,
         jobs: int = 1,
     ) -> None:
-        sweep, values = study.sweep, study.values
+        sweep, values = study.sweep, study.axes
         if len(values) != 2:
             raise InputError(
                 f"a heatmap shows two settings, not {len(values)}",
