@@ -4,7 +4,7 @@ Those written here take the nouns (`MotionMaps`, `Result`, `Study`) or plain arr
 others show one step of the method, and take what `lab.steps` and `lab.stats` give.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
 from hmrm_lab.api.maps import MotionMaps
-from hmrm_lab.api.result import Result, Study, results_of, score
+from hmrm_lab.api.result import Result, Results, Study, results_of, score
 from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.ablation_figures import forest_figure
@@ -201,7 +201,7 @@ def curves(result: Result) -> Figure:
     return training_curves_figure(result.history, caption=result.caption)
 
 
-def intervals(results: Result | Study | Sequence[Result]) -> Figure:
+def intervals(results: Results) -> Figure:
     """Draw UF1 and UAR of every result as points with their 95 % intervals.
 
     Examples
@@ -214,7 +214,7 @@ def intervals(results: Result | Study | Sequence[Result]) -> Figure:
     return metrics_interval_figure(_table(results))
 
 
-def cost(results: Result | Study | Sequence[Result], caption: str = "") -> Figure:
+def cost(results: Results, caption: str = "") -> Figure:
     """Draw UF1 against the number of parameters, beside published counts.
 
     Examples
@@ -389,6 +389,6 @@ def arrivals(result: Result) -> dict[str, Any]:
     return {name: HTML(page) for name, page in pages.items()}
 
 
-def _table(results: Result | Study | Sequence[Result]) -> pd.DataFrame:
+def _table(results: Results) -> pd.DataFrame:
     """One row per result and data set."""
     return pd.concat([one.table for one in results_of(results)], ignore_index=True)

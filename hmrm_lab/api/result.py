@@ -309,7 +309,10 @@ def _answers(maps: MotionMaps, given: NDArray[Any]) -> Predictions:
     return Predictions(table)
 
 
-def results_of(items: "Result | Study | Sequence[Result]") -> list[Result]:
+Results = Result | Mapping[Any, Result] | Sequence[Result]
+
+
+def results_of(items: Results) -> list[Result]:
     """The results in whatever a person hands over."""
     if isinstance(items, Result):
         return [items]

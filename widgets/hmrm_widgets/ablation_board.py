@@ -8,8 +8,8 @@ import ipywidgets as w
 
 from hmrm_lab.api.clips import Clips
 from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.runs import RUNS, Seeds, settings
 from hmrm_lab.api.system import System
-from hmrm_lab.api.verbs import RUNS, Seeds, settings
 from hmrm_lab.errors import InputError
 from hmrm_lab.reporting.ablation_figures import forest_figure
 from hmrm_lab.reporting.ablation_table import ablation_caption, ablation_table, ablation_words

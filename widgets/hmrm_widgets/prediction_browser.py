@@ -8,7 +8,7 @@ import ipywidgets as w
 import numpy as np
 import pandas as pd
 
-from hmrm_lab.api.result import Result, Study, results_of
+from hmrm_lab.api.result import Results, results_of
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.flow.normalise import without_median
@@ -77,7 +77,7 @@ class PredictionBrowser(Viewer):
 
     def __init__(
         self,
-        results: Result | Study | Sequence[Result],
+        results: Results,
         maps: FlowSet,
         clips: Sequence[Clip] | None = None,
     ) -> None:

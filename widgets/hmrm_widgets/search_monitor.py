@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import ipywidgets as w
 
 from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.runs import RUNS, settings
 from hmrm_lab.api.system import System, suited
-from hmrm_lab.api.verbs import RUNS, settings
 from hmrm_lab.reporting.evolve_figures import CAPTION, FITTEST, choices_figure, fittest
 from hmrm_lab.reporting.loso_progress import progress_bar
 from hmrm_lab.reporting.sweep_figures import search_history_figure
