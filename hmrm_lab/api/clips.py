@@ -221,12 +221,3 @@ def prepare(clips: Clips, *, sheet: Paths = None, jobs: int = 1) -> pd.Series:
         page = Path(sheet) if sheet else None
         found = make_ready(clips.config, clips.root, jobs=jobs, sheet=page, watch=bars)
     return pd.Series(found, name=clips.name)
-
-
-def open_clip(path: str | Path, *, onset: int = 0, apex: int | None = None) -> Clip:
-    """A video, or a folder of frames, as a clip of a person and a class that nobody knows."""
-    from hmrm_lab.studies.own_clip import recording_clip
-
-    if not isinstance(onset, int):
-        raise InputError(f"onset '{onset}' is no frame number", mend="count frames from 0")
-    return recording_clip(Path(path), onset=onset, apex=apex)

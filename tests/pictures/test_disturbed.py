@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from conftest import Pixels, make_flowset, with_pictures
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation.disturbed import (
