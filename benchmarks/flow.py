@@ -15,8 +15,8 @@ import cv2
 import torch
 from harness import Ratio, Side, alternate, main, rounds_of, timed
 
+from hmrm_lab.flow.endpoint_error import Trial, facial_trials
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.evaluate import Trial, facial_trials
 from hmrm_lab.registry import flows
 
 NOISES = (0.0, 1.0, 2.0)  # standard deviation in levels of 255

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hmrm_lab.models.scan.blocks import Array
-from hmrm_lab.models.vector_math import ZERO, compiled, exp2, f32
+from hmrm_lab.models.scan.vector_math import ZERO, Array, compiled, exp2, f32
 
 ROWS = 9
 

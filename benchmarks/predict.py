@@ -44,6 +44,8 @@ ALONE = """
 import sys, time
 from pathlib import Path
 import hmrm_lab.cli, hmrm_lab.reporting.prediction, hmrm_lab.studies.predict, numba
+from hmrm_lab.cli.run import predict
+import hmrm_lab.cli, hmrm_lab.reporting.recording_pages, hmrm_lab.studies.predict, numba
 from hmrm_lab.cli.predict import predict
 started = time.process_time()
 predict(Path(sys.argv[1]), Path(sys.argv[2]), faces="dlib", picture=Path(sys.argv[3]))

@@ -27,7 +27,7 @@ from hmrm_lab.api.system import System
 from hmrm_lab.config import load_config
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation import load_clips, load_flowset
-from hmrm_lab.preparation.disturbed import rising_clips
+from hmrm_lab.preparation.network_inputs import rising_clips
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.sweep import Sweep, grid, run_cells

@@ -90,31 +90,35 @@ def test_run_ends_with_table_and_report_and_goes_on(tmp_path: Path, flowmaps_tre
     assert "hmrm - ststnet: UF1" in first.stdout
 
 
-@pytest.mark.parametrize("units_before", [1, 3])
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
-    units_before: int, tmp_path: Path, flowmaps_tree: Path
+    tmp_path: Path, flowmaps_tree: Path
 ) -> None:
-    """SIGKILL while folds are being trained, by two processes, in the middle of a unit."""
+    """SIGKILL while folds are being trained, by two processes, in the middle of a fold."""
     arguments = ["run", "--preset", "smoke", "--data", "flowmaps", "--root", str(flowmaps_tree)]
     arguments += ["--set", "training.epochs=20", "--set", "evaluation.seeds=[0,1]", "--out"]
     whole = hmrm(*arguments, tmp_path / "whole", "--jobs", 2, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
-    command = [str(Path(sys.executable).with_name("hmrm")), *arguments, "cut", "--jobs", "2"]
-    victim = subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    while len(list(tmp_path.glob("cut/*/folds/*.json"))) < units_before:
-        assert victim.poll() is None, "it ended before it could be killed"
-        time.sleep(0.005)
-    os.killpg(victim.pid, signal.SIGKILL)
-    victim.wait()
-    assert len(list(tmp_path.glob("cut/*/folds/*.json"))) < 8
-    assert not list(tmp_path.glob("cut/*/metrics.json"))
-    again = hmrm(*arguments, tmp_path / "cut", "--jobs", 1, cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    for name in ("metrics.json", "predictions.csv", "history.csv"):
-        first, second = (next(tmp_path.glob(f"{run}/*/{name}")) for run in ("whole", "cut"))
-        assert first.read_bytes() == second.read_bytes()
+    command = [str(Path(sys.executable).with_name("hmrm")), *arguments]
+    for finished in (1, 2):
+        out = f"cut{finished}"
+        victim = subprocess.Popen(
+            [*command, out, "--jobs", "2"],
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while len(list(tmp_path.glob(f"{out}/*/folds/*.json"))) < finished:
+            assert victim.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        os.killpg(victim.pid, signal.SIGKILL)
+        victim.wait()
+        assert len(list(tmp_path.glob(f"{out}/*/folds/*.json"))) < 8
+        assert not list(tmp_path.glob(f"{out}/*/metrics.json"))
+        again = hmrm(*arguments, tmp_path / out, "--jobs", 1, cwd=tmp_path)
+        assert again.returncode == 0, again.stderr
+        for name in ("metrics.json", "predictions.csv", "history.csv"):
+            first, second = (next(tmp_path.glob(f"{run}/*/{name}")) for run in ("whole", out))
+            assert first.read_bytes() == second.read_bytes()
 
 
 def test_run_with_a_flow_that_is_fine_tuned(tmp_path: Path) -> None:
@@ -131,24 +135,16 @@ def test_run_with_a_flow_that_is_fine_tuned(tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").glob("hmrm-*/folds/*.json"))) == 4
 
 
-def test_peeking_is_stamped_everywhere(tmp_path: Path, flowmaps_tree: Path) -> None:
-    done = hmrm(
-        *("run", *SMOKE, "--data", "flowmaps", "--root", flowmaps_tree, "--system", "ststnet"),
-        *("--epoch-rule", "oracle_test", "--out", tmp_path),
-        cwd=tmp_path,
-    )
+def test_peeking_is_stamped_and_a_report_is_made_again(tmp_path: Path, flowmaps_tree: Path) -> None:
+    arguments = ["--data", "flowmaps", "--root", flowmaps_tree, "--system", "ststnet"]
+    peek = ("--epoch-rule", "oracle_test", "--out", tmp_path)
+    done = hmrm("run", *SMOKE, *arguments, *peek, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "PEEK" in done.stdout
     folder = next(tmp_path.glob("ststnet-*"))
-    assert json.loads((folder / "metrics.json").read_text())["peeking"] is True
-    assert "PEEK" in (folder / "report.html").read_text().upper()
-
-
-def test_report_is_made_again(tmp_path: Path, flowmaps_tree: Path) -> None:
-    arguments = ["--data", "flowmaps", "--root", flowmaps_tree, "--system", "ststnet"]
-    hmrm("run", *SMOKE, *arguments, "--out", tmp_path, cwd=tmp_path)
-    folder = next(tmp_path.glob("ststnet-*"))
     metrics = (folder / "metrics.json").read_bytes()
+    assert json.loads(metrics)["peeking"] is True
+    assert "PEEK" in (folder / "report.html").read_text().upper()
     for name in ("metrics.json", "report.html"):
         (folder / name).unlink()
     done = hmrm("report", folder, cwd=tmp_path)
@@ -157,36 +153,40 @@ def test_report_is_made_again(tmp_path: Path, flowmaps_tree: Path) -> None:
     assert (folder / "report.html").is_file()
 
 
-BAD = {
-    "missing folder": (["--data", "flowmaps", "--root", "absent"], ["absent", "no such folder"]),
-    "no root": (["--data", "flowmaps"], ["--root"]),
-    "root for the embedded set": (["--data", "synthetic", "--root", "."], ["takes no --root"]),
-    "unknown system": (["--system", "hmrn"], ["unknown system 'hmrn'", "did you mean 'hmrm'"]),
-    "unknown data": (["--data", "flowmap"], ["did you mean 'flowmaps'"]),
-    "mistyped override": (["--set", "training.epoch=3"], ["did you mean 'training.epochs'"]),
-    "no override": (["--set", "training.epochs"], ["not key=value"]),
-    "unknown preset": (["--preset", "smok"], ["did you mean 'smoke'"]),
-    "a flow that cannot learn": (
+BAD = (
+    (["--data", "flowmaps", "--root", "absent"], "absent: no such folder"),
+    (["--data", "flowmaps"], "--root"),
+    (["--data", "synthetic", "--root", "."], "takes no --root"),
+    (["--system", "hmrn"], "unknown system 'hmrn'; did you mean 'hmrm'"),
+    (["--data", "flowmap"], "did you mean 'flowmaps'"),
+    (["--set", "training.epoch=3"], "did you mean 'training.epochs'"),
+    (["--set", "training.epochs"], "not key=value"),
+    (["--preset", "smok"], "did you mean 'smoke'"),
+    (
         ["--data", "synthetic", "--set", "flow.finetune=true"],
-        ["'dis' has nothing that could be fine-tuned", "flow.name=gru_attention"],
+        "'dis' has nothing that could be fine-tuned",
     ),
-    "unknown rule": (["--epoch-rule", "best"], ["epoch_rule"]),
-    "unknown device": (["--devices", "tpu"], ["no device 'tpu'"]),
-    "unknown executor": (["--executor", "dusk"], ["did you mean 'dask'"]),
-    "a scheduler of nothing": (["--scheduler", "tcp://a:1"], ["add --executor dask"]),
-}
+    (["--epoch-rule", "best"], "epoch_rule"),
+    (["--devices", "tpu"], "no device 'tpu'"),
+    (["--executor", "dusk"], "did you mean 'dask'"),
+    (["--scheduler", "tcp://a:1"], "add --executor dask"),
+)
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_bad_arguments_are_one_sentence_and_write_nothing(case: str, tmp_path: Path) -> None:
-    arguments, words = BAD[case]
-    done = hmrm("run", *SMOKE, "--out", "runs", *arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
+def refused(folder: Path, *arguments: object) -> str:
+    """The one sentence of a command that is refused and writes nothing."""
+    before = files_under(folder)
+    done = hmrm(*arguments, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, ""), (arguments, done.stderr)
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    for word in words:
-        assert word in done.stderr
-    assert files_under(tmp_path) == []
+    assert files_under(folder) == before, arguments
+    return done.stderr
+
+
+def test_bad_arguments_are_one_sentence_and_write_nothing(tmp_path: Path) -> None:
+    for arguments, words in BAD:
+        sentence = refused(tmp_path, "run", *SMOKE, "--out", "runs", *arguments)
+        assert words in sentence, (words, sentence)
 
 
 UNWRITABLE = (
@@ -212,14 +212,11 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(
     (tmp_path / "file").write_text("in the way")
     for place in ("file/new", "/proc/new"):
         for command in UNWRITABLE:
-            done = hmrm(*command.replace("BAD", place).split(), cwd=tmp_path)
-            assert (done.returncode, done.stdout) == (2, ""), command
-            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-            assert "no file can be written here" in done.stderr, (command, done.stderr)
+            sentence = refused(tmp_path, *command.replace("BAD", place).split())
+            assert "no file can be written here" in sentence, (command, sentence)
     monkeypatch.setenv("HMRM_CACHE", "/proc/new")
-    done = hmrm("run", *SMOKE, "--out", "runs", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "set HMRM_CACHE to a folder that can be written" in done.stderr
+    sentence = refused(tmp_path, "run", *SMOKE, "--out", "runs")
+    assert "set HMRM_CACHE to a folder that can be written" in sentence
     assert files_under(tmp_path) == ["file", "ok.png"]
 
 
@@ -228,7 +225,7 @@ import os
 import numba.core.caching as caching
 for locator in caching.CacheImpl._locator_classes[1:]:
     locator.from_function = classmethod(lambda *_: None)
-from hmrm_lab.models import vector_math
+from hmrm_lab.models.scan import vector_math
 folder = os.environ["NUMBA_CACHE_DIR"]
 assert os.path.isdir(folder)
 print(folder, vector_math.complement(vector_math.f32(0)))
@@ -252,41 +249,20 @@ def test_notebooks_name_the_extra_where_it_is_missing(
 ) -> None:
     monkeypatch.setattr("hmrm_lab.studies.notebooks.finding.find_spec", lambda name: None)
     for command in ("list", "run 01"):
-        done = hmrm("notebooks", *command.split(), cwd=tmp_path)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "pip install 'hmrm-lab[jupyter]'" in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+        sentence = refused(tmp_path, "notebooks", *command.split())
+        assert "pip install 'hmrm-lab[jupyter]'" in sentence
 
 
-def test_bad_data_is_one_sentence_and_writes_nothing(tmp_path: Path) -> None:
-    root = write_tree(tmp_path / "data")
-    truncate(root)
-    before = files_under(tmp_path)
-    done = hmrm("run", *SMOKE, "--data", "flowmaps", "--root", root, "--out", "runs", cwd=tmp_path)
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "sub01_EP01 .png, row 2" in done.stderr
-    assert files_under(tmp_path) == before
-
-
-def test_maps_without_frames_cannot_fine_tune_a_flow(tmp_path: Path, flowmaps_tree: Path) -> None:
-    done = hmrm(
-        *("run", *SMOKE, "--data", "flowmaps", "--root", flowmaps_tree, "--out", "runs"),
-        *("--set", "flow.name=gru_attention", "--set", "flow.finetune=true"),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
-    assert "data set 'flowmaps' has no frames to fine-tune a flow on" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert files_under(tmp_path) == []
-
-
-def test_one_subject_with_all_clips(tmp_path: Path) -> None:
-    root = write_tree(tmp_path, ["casme2,sub01,EP01,1", "casme2,sub01,EP02,0"])
-    done = hmrm("run", *SMOKE, "--data", "flowmaps", "--root", root, "--out", "runs", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "at least two subjects" in done.stderr
-    assert not (tmp_path / "runs").exists()
+def test_data_that_cannot_be_used_are_one_sentence(tmp_path: Path, flowmaps_tree: Path) -> None:
+    run = ("run", *SMOKE, "--out", "runs", "--data", "flowmaps", "--root")
+    damaged = write_tree(tmp_path / "damaged")
+    truncate(damaged)
+    assert "sub01_EP01 .png, row 2" in refused(tmp_path, *run, damaged)
+    alone = write_tree(tmp_path / "one", ["casme2,sub01,EP01,1", "casme2,sub01,EP02,0"])
+    assert "at least two subjects" in refused(tmp_path, *run, alone)
+    tuned = ("--set", "flow.name=gru_attention", "--set", "flow.finetune=true")
+    words = "data set 'flowmaps' has no frames to fine-tune a flow on"
+    assert words in refused(tmp_path, *run, flowmaps_tree, *tuned)
 
 
 def test_flow_writes_what_was_asked_for(tmp_path: Path) -> None:
@@ -315,41 +291,25 @@ def test_flow_turns_pictures_upright(tmp_path: Path) -> None:
         assert json.loads(done.stdout)["largest_px"] < 0.1
 
 
-def refuse_flow(folder: Path, *arguments: str) -> str:
-    """The one sentence of a `hmrm flow` that is refused and leaves nothing behind."""
-    cv2.imwrite(str(folder / "ok.png"), np.zeros((32, 32, 3), np.uint8))
-    before = files_under(folder)
-    done = hmrm("flow", *arguments, cwd=folder)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert files_under(folder) == before
-    return done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["absent.png", "absent.png"], "absent.png: no such frame"),
-        ([".", "ok.png"], ".: a folder, not an image"),
-        (["ok.png", "small.png"], "small.png: onset (32x32 pixels) and apex (32x24) differ in"),
-        (["tiny.png", "tiny.png"], "tiny.png: a frame of 8x8 pixels; give at least 16x16"),
-        (["ok.png", "ok.png", "--method", "tvl"], "did you mean 'tvl1'"),
-        (["ok.png", "ok.png", "--out", "a.npy"], "unknown flow file"),
-        (["ok.png", "ok.png", "--picture", "a.bmp"], "name a .png file"),
-    ],
-)
-def test_flow_refuses_in_one_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
-    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((24, 32, 3), np.uint8))
-    cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((8, 8, 3), np.uint8))
-    assert words in refuse_flow(tmp_path, *arguments)
-
-
-def test_frames_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_flow_refuses_in_one_sentence(tmp_path: Path) -> None:
+    for name, shape in (("ok", (32, 32, 3)), ("small", (24, 32, 3)), ("tiny", (8, 8, 3))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros(shape, np.uint8))
+    for arguments, words in (
+        ("absent.png absent.png", "absent.png: no such frame"),
+        (". ok.png", ".: a folder, not an image"),
+        ("ok.png small.png", "small.png: onset (32x32 pixels) and apex (32x24) differ in"),
+        ("tiny.png tiny.png", "tiny.png: a frame of 8x8 pixels; give at least 16x16"),
+        ("ok.png ok.png --method tvl", "did you mean 'tvl1'"),
+        ("ok.png ok.png --out a.npy", "unknown flow file"),
+        ("ok.png ok.png --picture a.bmp", "name a .png file"),
+    ):
+        assert words in refused(tmp_path, "flow", *arguments.split())
     for name in UNFIT:
         words = write_unfit(tmp_path, name)
-        said = refuse_flow(tmp_path, "ok.png", name, "--out", "a.flo", "--picture", "a.png")
-        assert f"{name}: " in said
-        assert words in said
+        outputs = ("--out", "a.flo", "--picture", "a.png")
+        sentence = refused(tmp_path, "flow", "ok.png", name, *outputs)
+        assert f"{name}: " in sentence
+        assert words in sentence
 
 
 def test_a_cut_off_frame_is_all_that_the_shell_hears_of(tmp_path: Path) -> None:

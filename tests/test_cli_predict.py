@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import quick_config
-from test_cli import hmrm
+from test_cli import hmrm, refused
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.video import open_recording
@@ -117,9 +117,5 @@ def test_wrong_input_is_one_sentence_and_status_2(folder: Path, tmp_path: Path) 
         (("face.avi", "--faces", "tempalte"), "did you mean 'template'?"),
         (("face.avi", "--faces", "template", "--picture", "p.jpg"), "name a .png file"),
     ]:
-        done = hmrm("predict", *arguments, cwd=folder)
-        assert done.returncode == 2
-        assert words in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
-    lost = hmrm("predict", folder / "face.avi", cwd=tmp_path)
-    assert (lost.returncode, "make one with `hmrm demo`" in lost.stderr) == (2, True)
+        assert words in refused(folder, "predict", *arguments)
+    assert "make one with `hmrm demo`" in refused(tmp_path, "predict", folder / "face.avi")

@@ -10,7 +10,7 @@ from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.api.result import Result, Study
 from hmrm_lab.api.runs import RUNS, Seeds, maps_of, root_of_whole, settings
 from hmrm_lab.api.system import System, place_of, suited
-from hmrm_lab.config import ExperimentConfig, override
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.protocols import LOSO, Protocol
 from hmrm_lab.runtime.progress import progress_bars
@@ -42,33 +42,19 @@ def compare(
     >>> sorted(study), sorted(study.table["System"])
     (['mdmo', 'svm'], ['mdmo', 'svm'])
     """
-    from hmrm_lab.reporting.comparison import HONEST, NULL, ORACLE, Outcome, comparison_table
-    from hmrm_lab.reporting.comparison_page import protocol as protocol_words
-    from hmrm_lab.reporting.comparison_words import result_words
-    from hmrm_lab.studies.compare import CHANGES
-    from hmrm_lab.training.estimators import has_epochs
+    from hmrm_lab.reporting.study_table import HONEST, NULL, ORACLE
+    from hmrm_lab.studies.compare import comparison_of
 
     known, kinds = maps_of(maps), {HONEST: True, ORACLE: oracle, NULL: null}
-    wanted = [kind for kind, asked in kinds.items() if asked]
     configs = {_name(one): settings(one, known, protocol, seeds) for one in systems}
     if len(configs) < len(systems):
-        raise InputError(
-            "a system is named twice", mend="compare settings of one system with lab.ablate"
-        )
-    outcome = Outcome(next(iter(configs.values())).data.name, {kind: {} for kind in wanted})
-    for kind in wanted:
-        here = {
-            name: override(config, CHANGES[kind])
-            for name, config in configs.items()
-            if kind != ORACLE or has_epochs(config)
-        }
-        runs, problems = _run_each(here, known, Path(out), jobs)
-        outcome.runs[kind].update(runs)
-        outcome.problems.update({f"{name}, {kind}": why for name, why in problems.items()})
-    table = comparison_table(outcome)
-    results = {name: Result(run) for name, run in outcome.runs[HONEST].items()}
-    words = result_words(table)
-    return Study(results, table, words, protocol_words(outcome), _told(outcome.problems))
+        raise InputError("a system is named twice", mend="name each once: `lab.ablate` varies one")
+    wanted = [kind for kind, asked in kinds.items() if asked]
+    plan = comparison_of(configs, next(iter(configs.values())).data.name, wanted)
+    with progress_bars() as bars:
+        found = plan.run(root=root_of_whole(known), out=Path(out), jobs=jobs, watch=bars)
+    runs = {name: run for (name, kind), run in found.runs.items() if kind == HONEST}
+    return _study(found, runs)
 
 
 def ablate(
@@ -100,22 +86,16 @@ def ablate(
     >>> list(lab.ablate(mlp, maps, {"no dropout": {"dropout": 0.0}}, seeds=1))
     ['full', 'no dropout']
     """
-    from hmrm_lab.reporting.ablation_table import ablation_caption, ablation_table, ablation_words
-    from hmrm_lab.studies.ablate import run_ablation
-
     known = maps_of(maps)
     plan, part = ablation(system, known, variants, seeds)
-    name = plan.full_config.model.name
-    root = root_of_whole(known)
     with progress_bars() as bars:
-        ran = run_ablation(plan, root=root, out=Path(out), jobs=jobs, watch=bars)
-    table = ablation_table(
-        plan.words, ran.runs, full=plan.full, system=name, part=part, left_out=plan.left_out
+        root = root_of_whole(known)
+        found = plan.run(root=root, out=Path(out), jobs=jobs, watch=bars, part=part)
+    study = _study(found, found.by_name)
+    study.notes = _reasons(plan.left_out, "is left out: ") + _reasons(
+        {name: why for (name, _), why in found.problems.items()}
     )
-    caption = ablation_caption(ran.runs, full=plan.full, system=name, part=part)
-    notes = [*_told(plan.left_out, "is left out: "), *_told(ran.problems)]
-    results = {variant: Result(run) for variant, run in ran.runs.items()}
-    return Study(results, table, ablation_words(table), caption, notes)
+    return study
 
 
 def sweep(
@@ -240,18 +220,10 @@ def inputs(
     >>> list(lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1))
     [('ststnet', 'flow'), ('ststnet', 'apex')]
     """
-    from hmrm_lab.reporting.inputs_table import (
-        NOTE,
-        inputs_caption,
-        inputs_remarks,
-        inputs_table,
-        inputs_words,
-    )
-    from hmrm_lab.studies.inputs import plan_inputs, run_inputs
+    from hmrm_lab.studies.inputs import plan_inputs
 
     config, root = clips.config, clips.root
     known = settings("hmrm", clips, seeds=seeds).evaluation.seeds
-    changes = overrides_of_data(config, known)
     with progress_bars() as bars:
         plan = plan_inputs(
             config.preset,
@@ -259,15 +231,12 @@ def inputs(
             root=root,
             systems=[_name(one) for one in systems],
             inputs=inputs,
-            overrides=changes,
+            overrides=overrides_of_data(config, known),
             jobs=jobs,
             watch=bars,
         )
-        found = run_inputs(plan, root=root, runs=Path(out), jobs=jobs, watch=bars)
-    table = inputs_table(found)
-    results = {cell: Result(run) for cell, run in found.runs.items()}
-    caption = f"{inputs_caption(found)}.\n{NOTE}"
-    return Study(results, table, inputs_words(table), caption, inputs_remarks(found))
+        found = plan.run(root=root, out=Path(out), jobs=jobs, watch=bars)
+    return _study(found, found.runs)
 
 
 def overrides_of_data(config: ExperimentConfig, seeds: Sequence[int]) -> list[str]:
@@ -318,15 +287,11 @@ def _name(one: System | str) -> str:
     return one if isinstance(one, str) else one.name
 
 
-def _run_each(
-    configs: Mapping[str, ExperimentConfig], maps: MotionMaps, out: Path, jobs: int
-) -> tuple[dict[str, RunFolder], dict[str, str]]:
-    from hmrm_lab.studies.harness import run_each
-
-    root = root_of_whole(maps)
-    with progress_bars() as bars:
-        ran = run_each(configs, root=root, runs=out, jobs=jobs, watch=bars)
-    return ran.runs, ran.problems
+def _study(found: Any, runs: Mapping[Any, RunFolder]) -> Study:
+    """The result of a study, with these of its runs by name."""
+    results = {name: Result(run) for name, run in runs.items()}
+    remarks = list(getattr(found, "remarks", ()))
+    return Study(results, found.table, found.words, found.caption, remarks)
 
 
 def _study_of_cells(cells: Sequence[Any], places: Mapping[str, str], folder: Path) -> Study:
@@ -348,5 +313,5 @@ def _study_of_cells(cells: Sequence[Any], places: Mapping[str, str], folder: Pat
     return Study(results, table, words, caption, folder=folder)
 
 
-def _told(notes: Mapping[Any, str], how: str = "") -> list[str]:
+def _reasons(notes: Mapping[Any, str], how: str = "") -> list[str]:
     return [f"{name}: {how}{why}" for name, why in notes.items()]

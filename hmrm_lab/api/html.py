@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.reporting.pictures import image_uri
+from hmrm_lab.reporting.drawing import image_uri
 
 STRIP = 8  # pictures in a row
 

@@ -169,7 +169,7 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         return replace(self, labels=labels)
 
     def _repr_html_(self) -> str:
-        from hmrm_lab.reporting.pictures import enlarged_flow, flow_picture
+        from hmrm_lab.reporting.drawing import enlarged_flow, flow_picture
 
         counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
         facts = {

@@ -16,72 +16,76 @@ from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.api.result import Result, Results, Study, results_of, score
 from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.records import Clip, Floats
-from hmrm_lab.reporting.ablation_figures import forest_figure
-from hmrm_lab.reporting.ablation_figures import power_figure as power
-from hmrm_lab.reporting.cost_figures import cost_figure
-from hmrm_lab.reporting.evolve_figures import choices_figure as choices
-from hmrm_lab.reporting.evolve_figures import fittest
-from hmrm_lab.reporting.face_figures import apex_curve_figure as apex_curve
-from hmrm_lab.reporting.face_figures import apex_errors_figure as apex_errors
-from hmrm_lab.reporting.face_figures import faces_figure
-from hmrm_lab.reporting.face_figures import frame_lines_figure as frame_lines
-from hmrm_lab.reporting.face_figures import part_curves_figure as part_curves
-from hmrm_lab.reporting.face_pictures import face_picture
-from hmrm_lab.reporting.feature_figures import feature_figure as features
-from hmrm_lab.reporting.figures import (
-    confusion_figure,
-    metrics_interval_figure,
-    training_curves_figure,
-)
-from hmrm_lab.reporting.flow_comparison import attention_figure as flow_attention
-from hmrm_lab.reporting.flow_comparison import error_figure, flow_gallery_figure
-from hmrm_lab.reporting.flow_figures import flow_figure, hard_cases_figure
-from hmrm_lab.reporting.gallery_figures import attention_figure as input_attention
-from hmrm_lab.reporting.gallery_figures import gallery_figure as gallery
-from hmrm_lab.reporting.gallery_figures import gallery_pictures, kept_table
-from hmrm_lab.reporting.gallery_figures import weights_figure as frame_weights
-from hmrm_lab.reporting.honest_figures import distributions_figure as distributions
-from hmrm_lab.reporting.honest_figures import folds_figure as folds
-from hmrm_lab.reporting.honest_figures import looks_figure as looks
-from hmrm_lab.reporting.inputs_figures import inputs_figure
-from hmrm_lab.reporting.loso_progress import confusion_cells, loss_curves, subject_cells
-from hmrm_lab.reporting.magnified_figures import MagnifiedClip, magnified_pictures
-from hmrm_lab.reporting.magnified_figures import magnified_figure as magnified
-from hmrm_lab.reporting.magnified_figures import survivors_figure as survivors
-from hmrm_lab.reporting.motionmix_figures import blend_figure as blends
-from hmrm_lab.reporting.motionmix_figures import distance_figure as distances
-from hmrm_lab.reporting.motionmix_figures import gallery_by_class_figure as maps_by_class
-from hmrm_lab.reporting.motionmix_figures import mask_picture
-from hmrm_lab.reporting.motionmix_figures import means_by_class_figure as means_by_class
-from hmrm_lab.reporting.motionmix_figures import mix_figure as mixture
-from hmrm_lab.reporting.own_clip_figures import answers_figure as answers
-from hmrm_lab.reporting.own_clip_figures import calibration_figure as calibration
-from hmrm_lab.reporting.own_clip_figures import parts_figure as parts
-from hmrm_lab.reporting.pictures import (
+from hmrm_lab.reporting.drawing import (
     Mode,
     difference_picture,
+    face_picture,
     flow_picture,
     heat_picture,
     longest_px,
 )
-from hmrm_lab.reporting.pictures import magnified as moved_picture
-from hmrm_lab.reporting.prediction import shaded_parts
-from hmrm_lab.reporting.region_figures import (
+from hmrm_lab.reporting.drawing import magnified as moved_picture
+from hmrm_lab.reporting.plots.faces import answers_figure as answers
+from hmrm_lab.reporting.plots.faces import apex_curve_figure as apex_curve
+from hmrm_lab.reporting.plots.faces import apex_errors_figure as apex_errors
+from hmrm_lab.reporting.plots.faces import calibration_figure as calibration
+from hmrm_lab.reporting.plots.faces import faces_figure
+from hmrm_lab.reporting.plots.faces import frame_lines_figure as frame_lines
+from hmrm_lab.reporting.plots.faces import part_curves_figure as part_curves
+from hmrm_lab.reporting.plots.faces import parts_figure as parts
+from hmrm_lab.reporting.plots.input_pictures import (
+    MagnifiedClip,
+    gallery_pictures,
+    kept_table,
+    magnified_pictures,
+)
+from hmrm_lab.reporting.plots.input_pictures import attention_against_figure as attention_against
+from hmrm_lab.reporting.plots.input_pictures import gallery_figure as gallery
+from hmrm_lab.reporting.plots.input_pictures import magnified_figure as magnified
+from hmrm_lab.reporting.plots.input_pictures import survivors_figure as survivors
+from hmrm_lab.reporting.plots.input_pictures import weights_figure as frame_weights
+from hmrm_lab.reporting.plots.mixtures import blend_figure as blends
+from hmrm_lab.reporting.plots.mixtures import distance_figure as distances
+from hmrm_lab.reporting.plots.mixtures import gallery_by_class_figure as maps_by_class
+from hmrm_lab.reporting.plots.mixtures import mask_picture
+from hmrm_lab.reporting.plots.mixtures import means_by_class_figure as means_by_class
+from hmrm_lab.reporting.plots.mixtures import mix_figure as mixture
+from hmrm_lab.reporting.plots.optical_flow import attention_figure as flow_attention
+from hmrm_lab.reporting.plots.optical_flow import attention_figure as input_attention
+from hmrm_lab.reporting.plots.optical_flow import error_figure, flow_figure, flow_gallery_figure
+from hmrm_lab.reporting.plots.region_tokens import (
     REGION_LABELS,
     received,
     region_picture,
     scan_path,
 )
-from hmrm_lab.reporting.region_figures import attention_against_figure as attention_against
-from hmrm_lab.reporting.region_figures import attention_face_figure as attention_face
-from hmrm_lab.reporting.region_figures import attention_heads_figure as attention_heads
-from hmrm_lab.reporting.region_figures import scan_order_figure as scan_order
-from hmrm_lab.reporting.region_figures import shade_figure as regions
-from hmrm_lab.reporting.scan_figures import impulse_figure as impulse
-from hmrm_lab.reporting.scan_figures import matrix_figure as matrix
-from hmrm_lab.reporting.scan_figures import trace_figure as trace
-from hmrm_lab.reporting.subject_strip import subject_strip_figure
-from hmrm_lab.reporting.sweep_figures import heatmap_figure, search_history_figure
+from hmrm_lab.reporting.plots.region_tokens import attention_face_figure as attention_face
+from hmrm_lab.reporting.plots.region_tokens import attention_heads_figure as attention_heads
+from hmrm_lab.reporting.plots.region_tokens import impulse_figure as impulse
+from hmrm_lab.reporting.plots.region_tokens import matrix_figure as matrix
+from hmrm_lab.reporting.plots.region_tokens import scan_order_figure as scan_order
+from hmrm_lab.reporting.plots.region_tokens import shade_figure as regions
+from hmrm_lab.reporting.plots.region_tokens import trace_figure as trace
+from hmrm_lab.reporting.plots.results import (
+    cost_figure,
+    metrics_interval_figure,
+    training_curves_figure,
+)
+from hmrm_lab.reporting.plots.results import distributions_figure as distributions
+from hmrm_lab.reporting.plots.results import folds_figure as folds
+from hmrm_lab.reporting.plots.results import looks_figure as looks
+from hmrm_lab.reporting.plots.searches import choices_figure as choices
+from hmrm_lab.reporting.plots.searches import fittest, heatmap_figure, search_history_figure
+from hmrm_lab.reporting.plots.single_clips import (
+    confusion_figure,
+    hard_cases_figure,
+    subject_strip_figure,
+)
+from hmrm_lab.reporting.plots.single_clips import feature_figure as features
+from hmrm_lab.reporting.recording_pages import shaded_parts
+from hmrm_lab.reporting.study_figures import forest_figure, inputs_figure
+from hmrm_lab.reporting.study_figures import power_figure as power
+from hmrm_lab.reporting.svg import confusion_cells, loss_curves, subject_cells
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.evolve import Evolved
 

@@ -29,13 +29,17 @@ from hmrm_lab.evaluation.simulate import (
     power_table,
     simulated_predictions,
 )
-from hmrm_lab.reporting.answers import answers_table, hard_answers_table
-from hmrm_lab.reporting.cost_figures import CONVENTION, PUBLISHED
-from hmrm_lab.reporting.inputs_table import paired_words
-from hmrm_lab.reporting.own_clip_figures import answers_table as predictions_table
-from hmrm_lab.reporting.own_clip_figures import motion_table, parts_table
-from hmrm_lab.reporting.published import published
-from hmrm_lab.reporting.tables import display_table, paired_differences
+from hmrm_lab.reporting.plots.faces import motion_table, parts_table
+from hmrm_lab.reporting.plots.results import CONVENTION, PUBLISHED
+from hmrm_lab.reporting.study_words import paired_words
+from hmrm_lab.reporting.system_cards import published
+from hmrm_lab.reporting.tables import (
+    answers_table,
+    display_table,
+    hard_answers_table,
+    paired_differences,
+)
+from hmrm_lab.reporting.tables import answers_table as predictions_table
 from hmrm_lab.studies.ablate import ABLATIONS, Variant
 from hmrm_lab.studies.sweep import development_half
 from hmrm_lab.studies.sweep import whole_numbers as parse_numbers

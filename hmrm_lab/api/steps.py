@@ -9,40 +9,34 @@ from dataclasses import replace
 
 from hmrm_lab.evaluation.magnification import growth_table
 from hmrm_lab.evaluation.occlusion import occlusion_falls
-from hmrm_lab.faces.affine import fit_similarity
-from hmrm_lab.faces.align import AlignedFrames
-from hmrm_lab.faces.align import align_clip as align
-from hmrm_lab.faces.evaluate import (
+from hmrm_lab.faces.accuracy import (
     apex_table,
     crop_steps_px,
     movement_px,
     reference_track,
     tracks_table,
 )
-from hmrm_lab.faces.evaluate import clip_curve as apex_curve
-from hmrm_lab.faces.extras import installed_providers
+from hmrm_lab.faces.accuracy import clip_curve as apex_curve
+from hmrm_lab.faces.align import AlignedFrames, FaceTrack, find_faces
+from hmrm_lab.faces.align import align_clip as align
+from hmrm_lab.faces.dlib68 import installed_providers
 from hmrm_lab.faces.face import five_points
-from hmrm_lab.faces.regions import part_masks, reduce_masks
-from hmrm_lab.faces.template import dense_landmarks
-from hmrm_lab.faces.track import FaceTrack, find_faces
-from hmrm_lab.flow.evaluate import clip_trials, errors_of, evaluate_trials, facial_trials
-from hmrm_lab.flow.gru_attention.steps import flow_steps
-from hmrm_lab.flow.normalise import normalise_maps
+from hmrm_lab.faces.landmarks import dense_landmarks, fit_similarity, part_masks, reduce_masks
+from hmrm_lab.flow.endpoint_error import clip_trials, errors_of, evaluate_trials, facial_trials
+from hmrm_lab.flow.gru_attention import flow_steps
+from hmrm_lab.flow.motion_maps import normalise_maps, optical_strain
 from hmrm_lab.flow.of_clip import estimator
-from hmrm_lab.flow.strain import optical_strain
-from hmrm_lab.models.ammsm.choice import make_choice
-from hmrm_lab.models.ammsm.inspection import magnified, surviving_tokens
+from hmrm_lab.models.ammsm.ammsm import magnified, surviving_tokens
 from hmrm_lab.models.ammsm.magnifier import Magnified, magnification_loss
-from hmrm_lab.models.ammsm.sparse_activation import count_kept, motion_of_tokens
-from hmrm_lab.models.inspection import look_inside, mixing_matrices, steps_by_region
+from hmrm_lab.models.ammsm.sparse_activation import count_kept, make_choice, motion_of_tokens
+from hmrm_lab.models.hmrm.inspection import look_inside, mixing_matrices, steps_by_region
+from hmrm_lab.models.hmrm.tokens import region_boxes, region_mask, region_motion, region_names
 from hmrm_lab.models.meganet import attention_maps
 from hmrm_lab.models.scan.inside import closed_form_matrix, scan_matrix, trace_scan
-from hmrm_lab.models.tokens import region_boxes, region_mask, region_motion, region_names
-from hmrm_lab.preparation.disturbed import disturbed, rising_clips
 from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
-from hmrm_lab.preparation.network_inputs import given, kept_of, look_at
+from hmrm_lab.preparation.network_inputs import disturbed, given, kept_of, look_at, rising_clips
 from hmrm_lab.records import Clip, KnownMotion
-from hmrm_lab.reporting.flow_point import point_table
+from hmrm_lab.reporting.plots.optical_flow import point_table
 from hmrm_lab.studies.own_clip import chosen_recording, find_own_clip, recording_clip, remembering
 from hmrm_lab.training.augment.motionmix import template_masks
 from hmrm_lab.training.augment.provenance import (

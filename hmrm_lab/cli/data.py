@@ -1,11 +1,38 @@
-"""`hmrm data`: licensed data sets on your own disk. Nothing is downloaded."""
+"""`hmrm data`, `prepare` and `doctor`: licensed data sets on your own disk, and this machine."""
 
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hmrm_lab.cli.shared import FollowLinks, Json, show
+from hmrm_lab.cli.shared import (
+    FollowLinks,
+    Jobs,
+    Json,
+    Overrides,
+    Preset,
+    Root,
+    SystemNames,
+    show,
+    split_names,
+)
+
+OPTIONAL = {
+    "mamba_ssm": "model.scan=mamba_ssm on a GPU; nothing else needs it",
+    "dlib": "68 landmarks of recorded faces (extra: faces)",
+    "jupyterlab": "notebooks (extra: jupyter)",
+    "papermill": "headless notebooks (extra: jupyter)",
+    "optuna": "searches over settings (extra: sweep)",
+    "distributed": "runs on a cluster (extra: cluster)",
+    "tensorboard": "loss curves while a run goes on (extra: curves)",
+    "playwright": "browser tests (extra: browser)",
+}
 
 app = typer.Typer(
     help="Licensed data sets: are they complete, and what can be used?",
@@ -34,7 +61,7 @@ def check(
 ) -> None:
     """Clips found against clips expected, all that is wrong with file and row, and the verdict."""
     from hmrm_lab.datasets.audit import as_dict, audit
-    from hmrm_lab.reporting.data_audit import audit_text, write_audit_page
+    from hmrm_lab.reporting.recording_pages import audit_text, write_audit_page
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_target
 
@@ -58,25 +85,21 @@ def prepare(
     name: Annotated[
         str, typer.Argument(help="casme2, smic, samm, composite, casme3, mmew, fourdme; synthetic.")
     ],
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
-    preset: Annotated[str, typer.Option(help="Whose faces and flow; a run has its own.")] = (
-        "default"
-    ),
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Setting such as faces.name=mtcnn; repeatable."),
-    ] = None,
-    systems: Annotated[
-        str, typer.Option(help="Names with commas between: what they take of the frames, too.")
-    ] = "",
+    root: Root = None,
+    preset: Preset = "default",
+    overrides: Overrides = None,
+    systems: SystemNames = "",
     follow_links: FollowLinks = False,
     sheet: Annotated[
         Path | None, typer.Option(help="HTML page to write, to look over every clip.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0 takes one per core.")] = 0,
+    jobs: Jobs = 0,
     as_json: Json = False,
 ) -> None:
-    """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted."""
+    """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted.
+
+    Faces and flow are those of the preset. With --systems, what these take of the frames, too.
+    """
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_target
@@ -86,19 +109,58 @@ def prepare(
     check_target(sheet)
     changes = [*(overrides or ()), *(["data.follow_links=true"] if follow_links else [])]
     config = load_config(preset, data=name, overrides=changes)
-    names = [name.strip() for name in systems.split(",") if name.strip()]
     shared = [text for text in changes if text.startswith(("faces.", "flow."))]
-    others = [load_config(preset, system=one, data=name, overrides=shared) for one in names]
+    others = [
+        load_config(preset, system=one, data=name, overrides=shared) for one in split_names(systems)
+    ]
     with ProgressBars() as bars:
         facts = make_ready(
-            config,
-            root,
-            systems=others,
-            jobs=jobs or count_cores(),
-            sheet=sheet,
-            watch=bars,
+            config, root, systems=others, jobs=jobs or count_cores(), sheet=sheet, watch=bars
         )
     show(facts, _as_text(facts), as_json)
+
+
+def doctor(as_json: Json = False) -> None:
+    """Packages and hardware of this machine: found or missing, and what each is needed for."""
+    checks = [
+        {"name": name, "state": state, "detail": detail} for name, state, detail in _examine()
+    ]
+    marks = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
+    lines = [f"{marks[c['state']]}  {c['name']:<24} {c['detail']}" for c in checks]
+    show({"checks": checks}, "\n".join(lines), as_json)
+    if any(check["state"] == "failed" for check in checks):
+        raise typer.Exit(1)
+
+
+def _examine() -> Iterator[tuple[str, str, str]]:
+    """Name, state (ok, missing, failed) and detail of each thing."""
+    import torch
+
+    from hmrm_lab.runtime.store import cache_folder
+    from hmrm_lab.studies.places import count_cores
+
+    python = "ok" if sys.version_info >= (3, 11) else "failed"
+    yield "python", python, f"{platform.python_version()} on {platform.machine()}"
+    yield "torch", "ok", torch.__version__
+    words = "`hmrm run` starts one process of one thread for each"
+    yield "cores", "ok", f"{count_cores()}; {words}"
+    if torch.cuda.is_available():
+        yield "cuda", "ok", torch.cuda.get_device_name(0)
+    else:
+        yield "cuda", "missing", "nothing needs it; training takes the CPU"
+    folder = cache_folder().absolute()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if os.access(existing, os.W_OK):
+        free_gb = shutil.disk_usage(existing).free / 1e9
+        yield "cache", "ok", f"{cache_folder()}, {free_gb:.0f} GB free"
+    else:
+        yield "cache", "failed", f"{existing} is not writable; set HMRM_CACHE to a folder"
+    for name, purpose in OPTIONAL.items():
+        found = importlib.util.find_spec(name) is not None
+        yield name, "ok" if found else "missing", "" if found else purpose
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    state = "ok" if chromium else "missing"
+    yield "chromium", state, chromium or "browser tests and image export"
 
 
 def _as_text(facts: dict[str, Any]) -> str:

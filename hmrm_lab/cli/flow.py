@@ -1,11 +1,18 @@
 """`hmrm flow`, `flow-eval` and `flow-train`: optical flow, its evaluation, its pre-training."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hmrm_lab.cli.shared import Json, show
+from hmrm_lab.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Frame = NDArray[np.uint8]
 
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
@@ -27,9 +34,36 @@ def flow(
     as_json: Json = False,
 ) -> None:
     """Optical flow between two frames."""
-    from hmrm_lab.studies.flow_pair import flow_between
+    import numpy as np
 
-    result = flow_between(onset, apex, method=method, out=out, picture=picture)
+    from hmrm_lab.datasets.flow_pairs.stored import check_suffix, write_flow
+    from hmrm_lab.datasets.images import read_image
+    from hmrm_lab.registry import flows
+    from hmrm_lab.reporting.drawing import flow_to_rgb, png_bytes
+    from hmrm_lab.runtime.store import check_target, write_atomic_bytes
+
+    estimator = flows[method]
+    if out is not None:
+        check_suffix(out)
+    if picture is not None and picture.suffix != ".png":
+        raise InputError(f"picture '{picture.name}' is not .png", mend="name a .png file")
+    check_target(out, picture)
+    first, second = read_image(onset), read_image(apex)
+    _check_sizes(onset, first, apex, second)
+    flow_px = estimator.build()(first[None], second[None])[0]
+    length = np.hypot(*flow_px)
+    result = {
+        "method": method,
+        "size": f"{flow_px.shape[2]}x{flow_px.shape[1]} px",
+        "mean_px": round(float(length.mean()), 4),
+        "largest_px": round(float(length.max()), 4),
+    }
+    if out is not None:
+        write_flow(out, flow_px)
+        result["flow"] = str(out)
+    if picture is not None:
+        write_atomic_bytes(picture, png_bytes(flow_to_rgb(flow_px)))
+        result["picture"] = str(picture)
     text = "\n".join(f"{name:>14}  {value}" for name, value in result.items())
     show(result, text, as_json)
 
@@ -50,7 +84,7 @@ def flow_eval(
     as_json: Json = False,
 ) -> None:
     """End-point and angular error, time and size of every flow method on held-out pairs."""
-    from hmrm_lab.flow.evaluate import METHODS, TRIALS, evaluate
+    from hmrm_lab.flow.endpoint_error import METHODS, TRIALS, evaluate
     from hmrm_lab.runtime.progress import ProgressBars
 
     chosen_sets = sets if sets is not None else ([] if folders else list(TRIALS))
@@ -81,10 +115,9 @@ def flow_train(
 
     OUT/loss.html shows the curves while it runs.
     """
-    from hmrm_lab.flow.curriculum import sources_for
+    from hmrm_lab.flow.curriculum import find_preset, sources_for
     from hmrm_lab.flow.pretrain import HISTORY, pretrain
-    from hmrm_lab.flow.schedules import find_preset
-    from hmrm_lab.reporting.loss_page import write_loss_page
+    from hmrm_lab.reporting.report import write_loss_page
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.runtime.tensors import PROCEDURAL, UNKNOWN
@@ -111,3 +144,16 @@ def flow_train(
             on_step=tell,
         )
     typer.echo(f"weights  {weights}")
+
+
+def _check_sizes(onset: Path, first: "Frame", apex: Path, second: "Frame") -> None:
+    """Refuse frames that are too small or differ in size, with the name of the file."""
+    from hmrm_lab.flow.estimator import SMALLEST_SIDE
+
+    sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (first, second)]
+    if min(first.shape[:2]) < SMALLEST_SIDE:
+        hint = f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+        raise InputError(f"a frame of {sizes[0]} pixels", where=onset, mend=hint)
+    if first.shape != second.shape:
+        problem = f"onset ({sizes[0]} pixels) and apex ({sizes[1]}) differ in size"
+        raise InputError(problem, where=apex, mend="crop both frames alike")

@@ -174,7 +174,7 @@ def _search(
 
 def _words(table: "pd.DataFrame") -> str:
     """The table for a terminal, best first; a note only where there is one."""
-    from hmrm_lab.reporting.sweep_figures import value_words
+    from hmrm_lab.reporting.plots.searches import value_words
     from hmrm_lab.reporting.tables import display_table
 
     idle = [] if table["Note"].any() else ["Note"]
@@ -240,7 +240,7 @@ def evolve(
     added to those there are.
     """
     from hmrm_lab.config import load_config
-    from hmrm_lab.reporting.evolve_figures import CAPTION, choices_figure
+    from hmrm_lab.reporting.plots.searches import EVOLVED_CAPTION, choices_figure
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable, write_atomic
     from hmrm_lab.studies.evolve import Evolution, keep_evolved
@@ -281,7 +281,7 @@ def evolve(
     command = _command(preset, data, root, system, out, overridden)
     result = {
         "sweep": str(sweep.folder),
-        "what": CAPTION,
+        "what": EVOLVED_CAPTION,
         "winner": settings,
         "overrides": overrides_of(settings),
         "command": command,
@@ -293,7 +293,7 @@ def evolve(
         **({"outer": outer.as_dict()} if outer else {}),
     }
     files = f"Kept in {sweep.folder}\nfigure  {page}\nwinner  {command}"
-    text = f"{_search_words(found)}\n\n{CAPTION} {files}"
+    text = f"{_search_words(found)}\n\n{EVOLVED_CAPTION} {files}"
     show(result, f"{text}\n\n{outer.as_text()}" if outer else text, as_json)
 
 
@@ -306,7 +306,7 @@ def _range(option: str, text: str) -> "Range":
 
 def _search_words(found: "Evolved") -> str:
     """The fittest choices as a table."""
-    from hmrm_lab.reporting.evolve_figures import fittest
+    from hmrm_lab.reporting.plots.searches import fittest
     from hmrm_lab.reporting.tables import display_table
 
     best = display_table(fittest(found.table, SHOWN).drop(columns="Best"))

@@ -1,4 +1,4 @@
-"""What the commands have in common: options, data, and the way a result is shown."""
+"""Options that mean the same in every command, and the way a result is shown."""
 
 import json
 from pathlib import Path
@@ -11,25 +11,54 @@ if TYPE_CHECKING:
     from hmrm_lab.records import FlowSet
     from hmrm_lab.runtime.progress import ProgressBars
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+RUNS = Path("runs")
 
+Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
+Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Setting, key=value; repeatable.")
+]
+SystemNames = Annotated[
+    str, typer.Option("--systems", help="Names with commas between (default: see above).")
+]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--variant", help="NAME:key=value,key=value; repeatable (default: see above)."),
+]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, help="Number of seeds (default: from the preset).")
+]
+Rule = Annotated[
+    str | None, typer.Option(help="last, inner_subjects, or oracle_test (peeks; stamped).")
+]
+Out = Annotated[Path, typer.Option(help="Folder for run folders.")]
+Jobs = Annotated[
+    int, typer.Option(min=0, help="Processes of one thread; 0: one per core, or CUDA device.")
+]
 FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="Also read what links to other folders lead to.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
 def show(result: dict[str, Any], text: str, as_json: bool) -> None:
-    """The result for a program or for a person."""
+    """Print the result, as JSON or as text."""
     typer.echo(json.dumps(result, indent=2) if as_json else text)
 
 
 def records(table: Any) -> list[dict[str, Any]]:
-    """Rows of a DataFrame as JSON has them: null where there is no figure."""
+    """Turn a DataFrame into JSON rows: null where there is no figure."""
     return list(json.loads(table.to_json(orient="records")))
 
 
+def split_names(text: str) -> list[str]:
+    """Split names with commas between."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def count_processes(jobs: int) -> int:
-    """What `--jobs` means on the cores of this machine."""
+    """Resolve `--jobs` on the cores of this machine."""
     from hmrm_lab.studies.places import count_cores, count_jobs
 
     return count_jobs(jobs, ("cpu",), count_cores())
@@ -38,7 +67,7 @@ def count_processes(jobs: int) -> int:
 def load_maps(
     config: "ExperimentConfig", root: Path | None, processes: int, bars: "ProgressBars"
 ) -> "FlowSet":
-    """The maps of these settings, prepared if they are not yet."""
+    """Load the maps of these settings, prepared if they are not yet."""
     from hmrm_lab.preparation import load_flowset
     from hmrm_lab.studies.places import end_preparation_workers
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.flow.normalise import STILL, normalise_maps
+from hmrm_lab.flow.motion_maps import STILL, normalise_maps
 from hmrm_lab.records import ClipKey, Floats, FlowSet
 
 SIDE = 8  # of the reduced map behind the perceptual hash

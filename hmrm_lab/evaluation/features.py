@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.splits import leave_one_subject_out
-from hmrm_lab.flow.normalise import normalise_maps, select_channels
+from hmrm_lab.flow.motion_maps import normalise_maps, select_channels
 from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.trainer import Fitted

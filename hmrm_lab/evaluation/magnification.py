@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.strain import motion_map
+from hmrm_lab.flow.motion_maps import motion_map
 from hmrm_lab.records import Clip, Floats, KnownMotion
 
 MOVING = 0.5  # of the face's largest motion

@@ -1,36 +1,193 @@
-"""Alignment: one affine map for a whole clip, from its onset frame to the canonical crop.
+"""Face tracks and alignment: one affine map for a clip, from its onset to the canonical crop.
 
 A transform of each frame's own would put the detector's jitter into the motion: about .6 pixels
 a frame on the built-in faces, whose expressions peak at 1.4 pixels (decision 0010).
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from hmrm_lab.faces.affine import Affine, fit_upright
-from hmrm_lab.faces.face import Face, five_points
-from hmrm_lab.faces.template import CROP_PX, dense_landmarks, mean_face
-from hmrm_lab.faces.track import FaceTrack, known_faces
+from hmrm_lab.errors import InputError
+from hmrm_lab.faces.face import (
+    SMALLEST_SIDE,
+    Face,
+    FaceProvider,
+    Fallback,
+    box_around,
+    five_points,
+)
+from hmrm_lab.faces.landmarks import (
+    CROP_PX,
+    Affine,
+    dense_landmarks,
+    face_in_frame,
+    fit_upright,
+    mean_face,
+)
 from hmrm_lab.records import Clip, Floats, Frames, KnownMotion, LandmarkedFrames
+
+EXACT = "exact"
+AROUND = 0.5  # of a face's size, on every side: the part of the next frame that is searched first
+FOLLOWED_PX = 240  # the larger side of this part, reduced; the face itself has half of it
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """A face for each searched frame.
+
+    Parameters
+    ----------
+    faces
+        By frame number, in ascending order.
+    missing
+        The frames in which no face was detected.
+    """
+
+    faces: dict[int, Face]
+    missing: frozenset[int] = frozenset()
+
+    def __getitem__(self, frame: int) -> Face:
+        if frame not in self.faces:
+            raise KeyError(f"the face of frame {frame} was not looked for")
+        return self.faces[frame]
+
+    def report(self) -> pd.DataFrame:
+        """One row per frame: frame, provider, fallback, from_frame, score."""
+        rows = [
+            (frame, face.provider, face.fallback, face.from_frame, face.score)
+            for frame, face in self.faces.items()
+        ]
+        table = pd.DataFrame(rows, columns=["frame", "provider", "fallback", "from_frame", "score"])
+        return table.astype({"from_frame": "Int64"})
+
+    def counts(self) -> dict[str, int]:
+        """Number of frames by fallback: `none` (detected), `neighbour`, `template`."""
+        found = Counter(face.fallback for face in self.faces.values())
+        return {name: found[name] for name in get_args(Fallback)}
+
+
+def find_face(
+    frame: NDArray[np.uint8], provider: FaceProvider, *, near: Face | None = None, number: int = 0
+) -> Face | None:
+    """Find the face of a frame; None if it shows none.
+
+    Parameters
+    ----------
+    near
+        The same subject's face in another frame: the part round it is searched first, and of
+        several faces elsewhere the nearest is taken.
+    number
+        Which face, counted from the left from 1; 0 leaves it to the provider.
+
+    Raises
+    ------
+    InputError
+        If there are fewer faces than `number`.
+    """
+    if near is not None and near.fallback != "none":
+        near = None
+    if near is not None and (face := _around(frame, provider, near)) is not None:
+        return face
+    found = provider(frame)
+    if found is None:
+        return None
+    faces = found.all_faces
+    if near is not None:
+        there = near.five().mean(axis=0)
+        found = min(faces, key=lambda face: np.linalg.norm(face.five().mean(axis=0) - there))
+    elif number > len(faces):
+        raise InputError(
+            f"face {number} is asked for, and the frame shows {len(faces)}",
+            mend="count the faces from the left, from 1",
+        )
+    elif number:
+        found = faces[number - 1]
+    return replace(found, others=tuple(face for face in faces if face is not found))
+
+
+def _around(frame: NDArray[np.uint8], provider: FaceProvider, near: Face) -> Face | None:
+    """The face in the part of the frame round another frame's face, reduced if it is large."""
+    reach = AROUND * float((near.box[2:] - near.box[:2]).max())
+    low = np.floor(near.box[:2] - reach).astype(int).clip(0)
+    high = np.ceil(near.box[2:] + reach).astype(int).clip(max=(frame.shape[1], frame.shape[0]))
+    part = frame[low[1] : high[1], low[0] : high[0]]
+    if min(part.shape[:2]) < SMALLEST_SIDE or part.shape == frame.shape:
+        return None
+    scale = min(1.0, FOLLOWED_PX / max(part.shape[:2]))
+    width, height = (max(round(scale * side), SMALLEST_SIDE) for side in part.shape[1::-1])
+    small = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+    face = provider(np.asarray(small, dtype=np.uint8))
+    zoom = np.array([width / part.shape[1], height / part.shape[0]], dtype=np.float32)
+    return replace(face, others=()).placed(zoom, low.astype(np.float32)) if face else None
+
+
+def find_faces(
+    frames: Frames, provider: FaceProvider, *, only: Iterable[int] | None = None, number: int = 0
+) -> FaceTrack:
+    """Track the face through all frames, or `only` these.
+
+    A frame without a detected face takes that of the nearest frame that has one, the earlier of
+    two equally near; if no frame has one, all take the mean face in the middle of the frame. See
+    `Face.fallback`.
+
+    Parameters
+    ----------
+    number
+        Which face of the first frame that shows one; see `find_face`.
+
+    Raises
+    ------
+    InputError
+        If there is no frame, or that frame shows fewer faces.
+    """
+    indices = range(len(frames)) if only is None else sorted(set(only))
+    if not indices:
+        raise InputError("a clip without frames", mend="leave the clip out")
+    track: dict[int, Face] = {}
+    detected: dict[int, Face] = {}
+    last: Face | None = None
+    for index in indices:
+        frame = frames[index]
+        face = find_face(frame, provider, near=last, number=number)
+        if face is not None:
+            detected[index] = last = face
+        track[index] = face or face_in_frame(*frame.shape[:2])
+    missing = frozenset(track) - frozenset(detected)
+    for index in missing if detected else ():
+        nearest = min(detected, key=lambda other: (abs(other - index), other))
+        track[index] = detected[nearest].taken_from(nearest)
+    return FaceTrack(track, missing)
+
+
+def known_faces(frames: LandmarkedFrames, numbers: Iterable[int]) -> FaceTrack:
+    """The faces of frames that come with landmarks; their provider is `exact`."""
+    faces = {}
+    for number in sorted(set(numbers)):
+        points = frames.landmarks(number)
+        faces[number] = Face(box_around(points), points, 1.0, EXACT)
+    return FaceTrack(faces)
 
 
 @runtime_checkable
 class FramesWithin(Protocol):
-    """Frames in a crop that may reach beyond the recording: what lies inside it, (H, W) bool."""
+    """Frames whose crop may reach beyond the recording; `inside` is (H, W)."""
 
     def inside(self) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class AlignedFrames:
-    """Frames cut out and turned upright when asked for, with the landmarks carried along.
+    """Frames in the canonical crop, computed when asked for, and their landmarks.
 
-    Without a track the frames bring landmarks of their own. All are of the onset's size.
+    Without a track the frames come with landmarks. All are of the onset's size.
 
     Shapes
     ------
@@ -55,7 +212,7 @@ class AlignedFrames:
         Raises
         ------
         KeyError
-            If this frame's face was not looked for.
+            If the track lacks this frame.
         """
         number = range(len(self))[index]
         if self.track is not None:
@@ -64,45 +221,36 @@ class AlignedFrames:
         return self.to_crop.points(self.frames.landmarks(number))
 
     def inside(self) -> NDArray[np.bool_]:
-        """Which pixels of the crop the recording shows: (size, size)."""
+        """The pixels of the crop within the recording: (size, size)."""
         return self._inside
 
     @cached_property
     def _inside(self) -> NDArray[np.bool_]:
         shown = np.full(self.frames[self.onset].shape[:2], 255, dtype=np.uint8)
         size = (self.size_px, self.size_px)
-        crop = cv2.warpAffine(shown, self.to_crop.matrix(), size, flags=cv2.INTER_LINEAR)
-        return np.asarray(crop > 127)
+        return cv2.warpAffine(shown, self.to_crop.matrix(), size, flags=cv2.INTER_LINEAR) > 127
 
 
 class AlignedKnownFrames(AlignedFrames):
-    """Aligned frames that were drawn."""
+    """Aligned frames of a drawn clip, whose motion is known."""
 
     def flow(self, source: int, target: int) -> Floats:
-        """The exact flow from one frame to another: (2, size, size) float32, pixels of the crop."""
+        """The exact flow between two frames: (2, size, size) float32, pixels of the crop."""
         assert isinstance(self.frames, KnownMotion)
         flow = self.frames.flow(source, target).transpose(1, 2, 0) @ self.to_crop.linear.T
         return self._crop(flow).transpose(2, 0, 1)
 
     def clean(self, index: int) -> Floats:
-        """A frame before the sensor: (size, size, 3) float32, RGB in levels of 0..255."""
+        """A frame without sensor noise: (size, size, 3) float32, RGB in levels of 0..255."""
         assert isinstance(self.frames, KnownMotion)
         return self._crop(self.frames.clean(index))
 
     def _crop(self, values: NDArray[np.floating]) -> Floats:
-        size, matrix = (self.size_px, self.size_px), self.to_crop.matrix()
-        crop = cv2.warpAffine(
-            values.astype(np.float32),
-            matrix,
-            size,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        return np.asarray(crop, dtype=np.float32)
+        return _warp(values.astype(np.float32), self.to_crop, self.size_px, cv2.INTER_LINEAR)
 
 
 def crop_map(face: Face, size_px: int = CROP_PX) -> Affine:
-    """From the frame to the canonical crop, by the eyes and the corners of the mouth."""
+    """The map from the frame to the canonical crop, by the eyes and the corners of the mouth."""
     return fit_upright(face.five(), five_points(mean_face(size_px)))
 
 
@@ -119,7 +267,7 @@ def align_clip(clip: Clip, track: FaceTrack, size_px: int = CROP_PX) -> Clip:
 
 
 def align_known(clip: Clip, size_px: int = CROP_PX) -> Clip:
-    """A clip that brings its landmarks in the canonical crop of its onset's face."""
+    """A clip with landmarks in the canonical crop of its onset's face."""
     assert isinstance(clip.frames, LandmarkedFrames)
     to_crop = crop_map(known_faces(clip.frames, [clip.onset])[clip.onset], size_px)
     kind = AlignedKnownFrames if isinstance(clip.frames, KnownMotion) else AlignedFrames
@@ -129,15 +277,14 @@ def align_known(clip: Clip, size_px: int = CROP_PX) -> Clip:
 def warp(frame: NDArray[np.uint8], to_crop: Affine, size_px: int = CROP_PX) -> NDArray[np.uint8]:
     """The crop of a frame: (H, W, 3) to (size, size, 3). Beyond the frame its border repeats.
 
-    A frame that shrinks is blurred first, by what keeps fine skin from turning into moire.
+    A frame that shrinks is blurred first, so that fine skin does not alias.
     """
     if to_crop.scale < 1:
         sigma = 0.5 * float(np.sqrt(to_crop.scale**-2 - 1))
         frame = cv2.GaussianBlur(frame, (0, 0), sigma) if sigma > 0.1 else frame
-    return cv2.warpAffine(
-        frame,
-        to_crop.matrix(),
-        (size_px, size_px),
-        flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    return _warp(frame, to_crop, size_px, cv2.INTER_CUBIC)
+
+
+def _warp(image: NDArray[Any], to_crop: Affine, size_px: int, interpolation: int) -> NDArray[Any]:
+    size, border = (size_px, size_px), cv2.BORDER_REPLICATE
+    return cv2.warpAffine(image, to_crop.matrix(), size, flags=interpolation, borderMode=border)

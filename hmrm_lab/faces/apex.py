@@ -2,17 +2,17 @@
 
 The apex is the frame whose landmark regions differ most from those of the onset and the offset,
 relative to the noise from frame to frame. Before frames are compared, each is registered to the
-onset by an affine motion, and what is left of head motion and of a change of light is taken out
-of the difference: for small displacements both are linear in it,
+onset by an affine motion; the rest of head motion and of a change of light, linear for small
+displacements, is regressed out of the difference:
 
-    I_t - I_0  =  gx u + gy v + gain I_0 + level + what the face does,
+    I_t - I_0  =  gx u + gy v + gain I_0 + level + facial movement,
 
-with (gx, gy) the slope of the onset frame and (u, v) affine in the place. Without this step the
-rule finds the largest head motion and not the expression.
+with (gx, gy) the gradient of the onset frame and (u, v) affine in the pixel's position. Without
+this step the largest head motion would be found and not the expression.
 
-Where eyelids close, or the gaze moves, the eye openings change within a few frames by far more than
-brows and mouth do. A clip in which this happens is looked at without the eyelids: neither do they
-count, nor are they used to find the motion of the head. Frames of another scene are left out.
+When eyelids close, or the gaze moves, the eye openings change within a few frames by far more than
+brows and mouth do. In a clip in which this happens the eyelids do not count, neither for the apex
+nor for the motion of the head. Frames of another scene are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,31 +24,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.regions import face_mask, part_masks
+from hmrm_lab.faces.landmarks import eye_corners_px, face_mask, part_masks
 from hmrm_lab.records import Floats, Frames
 
-SIDE, SLACK, BLOCK = 64, 8, 12  # pixels of a small picture, of the largest shift, of a block
-SHADE = 6.0  # slower changes of brightness, in pixels of the small picture, are light
+SIDE, SLACK, BLOCK = 64, 8, 12  # pixels of a reduced picture, of the largest shift, of a block
+SHADE = 6.0  # changes of brightness over more pixels of the reduced picture are illumination
 FAINT = 0.03  # contrast that may be noise
-LEAST_CHANGED = 0.35  # of the blocks: what changes the others too is a cut
-UNLIKE = 0.10  # 0 alike, 1 nothing in common; a blink reaches .06, another face begins at .12
+LEAST_CHANGED = 0.35  # quantile over blocks: a cut changes even the least changed ones
+UNLIKE = 0.10  # unlikeness of a cut; a blink reaches .06, another face begins at .12
 ABOVE_STEPS = 8.0  # and this many times the median of the other steps
-STRANGE = 0.2  # from the first frame: what a dissolve reaches in small steps
+STRANGE = 0.2  # unlikeness to the first frame, which a dissolve reaches in small steps
 BLACK = 24  # grey level that 95 % of the pixels of a black frame stay below
+BLUR = 0.024  # of the distance between the outer eye corners; sensor noise is finer than that
+SMOOTHING = 0.06  # of the time from onset to offset
+STRIDE = 2  # every second pixel is enough to fit eight numbers
+REGISTRATIONS = 2  # of each frame to the onset
+LID_MOTION = 0.007  # of the distance between the outer eye corners; expressions stay below it
+ALONE = 3.0  # times as far as brows and mouth move
 
 
 def same_scene(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
-    """Whether each picture, (H, W), shows the scene of the first: none after a cut, unless it
-    comes back."""
+    """Whether each picture, (H, W), shows the scene of the first; false from a cut until the scene
+    returns."""
     details = [_detail(picture) for picture in pictures]
     steps = [_unlikeness(a, b) for a, b in pairwise(details)]
     usual = max(sorted(steps)[: len(steps) // 2], default=0.0)
     most = max(UNLIKE, min(STRANGE, ABOVE_STEPS * usual))
     seen, last = np.zeros(len(pictures), dtype=bool), 0
     for number, picture in enumerate(pictures):
-        step = (
-            steps[number - 1] if last == number - 1 else _unlikeness(details[last], details[number])
-        )
+        step = _unlikeness(details[last], details[number])
         strange = _unlikeness(details[0], details[number]) > STRANGE
         seen[number] = number == 0 or not (step > most or strange or is_black(picture))
         last = number if seen[number] else last
@@ -56,12 +60,12 @@ def same_scene(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
 
 
 def unlikeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """How unlike two pictures, (H, W), are: 0 alike, 1 nothing in common."""
+    """Difference of two pictures, (H, W): 0 alike, 1 nothing in common."""
     return _unlikeness(_detail(one), _detail(other))
 
 
 def is_black(frame: NDArray[np.uint8]) -> bool:
-    """Whether next to nothing is bright in a frame, (H, W, 3) or (H, W)."""
+    """Whether a frame, (H, W, 3) or (H, W), is black but for a few pixels."""
     brightest = np.atleast_3d(frame[::4, ::4]).max(axis=2)
     return float(np.percentile(brightest, 95)) < BLACK
 
@@ -79,52 +83,43 @@ def _detail(picture: NDArray[np.uint8]) -> Floats:
 def _unlikeness(one: Floats, other: Floats) -> float:
     middle = one[SLACK:-SLACK, SLACK:-SLACK]
     fit = cv2.matchTemplate(other, middle, cv2.TM_CCOEFF_NORMED)
-    places = [(SLACK, SLACK), np.unravel_index(fit.argmax(), fit.shape)]  # eyes alone may pull it
+    places = [(SLACK, SLACK), np.unravel_index(fit.argmax(), fit.shape)]  # without shift, too
     there = [other[y : y + len(middle), x : x + len(middle)] for y, x in places]
     return min(_changed(middle, part) for part in there)
 
 
 def _changed(one: Floats, other: Floats) -> float:
-    changes = _blocks((one - other) ** 2) / (_blocks(one**2 + other**2) + FAINT**2)
-    return float(np.quantile(changes, LEAST_CHANGED))
-
-
-def _blocks(values: Floats) -> Floats:
-    return cv2.resize(values, None, fx=1 / BLOCK, fy=1 / BLOCK, interpolation=cv2.INTER_AREA)
-
-
-BLUR = 0.024  # of the distance between the outer eye corners; sensor noise is finer than that
-SMOOTHING = 0.06  # of the time from onset to offset
-STRIDE = 2  # every second pixel is enough to fit eight numbers
-REGISTRATIONS = 2  # of each frame to the onset
-LID_MOTION = 0.007  # of the distance between the outer eye corners; expressions stay below it
-ALONE = 3.0  # times as far as brows and mouth move
+    change, energy = (
+        cv2.resize(values, None, fx=1 / BLOCK, fy=1 / BLOCK, interpolation=cv2.INTER_AREA)
+        for values in ((one - other) ** 2, one**2 + other**2)
+    )
+    return float(np.quantile(change / (energy + FAINT**2), LEAST_CHANGED))
 
 
 @dataclass(frozen=True, eq=False)
 class ApexCurve:
-    """The spotted apex and what it was read from.
+    """The spotted apex and the curve behind it.
 
     Parameters
     ----------
     apex
         A frame number. The peak of `curve`, or a guess where there is no peak.
     spotted
-        Whether `curve` has a peak: not where the clip is still, or too short.
+        Whether `curve` has a peak: false for a clip that is still, or too short.
     blink
         Whether the eyelids close in the apex.
     blinks
         The frames in which they close.
     cut
-        The first frame that does not show the scene of the onset, or is nearly black. The frames
-        that do not are left out.
+        The first frame that does not show the scene of the onset, or is nearly black. All such
+        frames are left out.
 
     Shapes
     ------
     frames : (n,) int64, frame numbers from onset to offset
     curve : (n,) float32, smoothed difference of all regions, in units of the noise
     parts : name of a region to (n,) float32, its difference before smoothing; without the eyes
-        where the eyelids close
+        in clips with a blink
     """
 
     apex: int
@@ -145,17 +140,17 @@ def spot_apex(
     *,
     to_offset: bool = True,
 ) -> ApexCurve:
-    """The apex between onset and offset.
+    """Spot the apex between onset and offset.
 
     Parameters
     ----------
     landmarks
         Of the onset frame: (68, 2), pixels.
     offset
-        The last frame, if it is not given.
+        Default: the last frame.
     to_offset
-        Whether differences to the offset count too. If not, the apex may be the offset itself,
-        as in a clip that was cut before the face relaxed.
+        Whether differences to the offset count, too. If not, the apex may be the offset itself,
+        as in a clip that ends before the face relaxes.
 
     Raises
     ------
@@ -189,15 +184,14 @@ def spot_apex(
 def is_blink(
     frames: Frames, landmarks: Floats, onset: int, apex: int, offset: int | None = None
 ) -> bool:
-    """Whether the eyelids close in an apex that is given, while brows and mouth are still.
+    """Whether the eyelids close in a given apex, while brows and mouth are still.
 
     Parameters
     ----------
     landmarks
         Of the onset frame: (68, 2), pixels.
     offset
-        The last frame to look at; if it is not given, as long after the apex as the onset is
-        before it.
+        The last frame that is used (default: as long after the apex as the onset is before it).
     """
     last = min(2 * apex - onset if offset is None else offset, len(frames) - 1)
     grey = _blurred([to_grey(frames[n]) for n in range(onset, last + 1)], landmarks)
@@ -207,7 +201,7 @@ def is_blink(
 def _without_blinks(
     grey: Floats, landmarks: Floats
 ) -> tuple[Floats, dict[str, NDArray[np.bool_]], NDArray[np.bool_]]:
-    """Differences without head motion, the regions that count, and where the eyelids close.
+    """Differences without head motion, the masks of regions, the frames with closing eyelids.
 
     Shapes
     ------
@@ -238,12 +232,12 @@ def _closing(
     eyes: Sequence[NDArray[np.bool_]],
     others: Sequence[NDArray[np.bool_]],
 ) -> tuple[bool, NDArray[np.bool_]]:
-    """Whether the eyes move alone at any time; the frames in which they close and open again, or
-    are not as in the onset: (n,).
+    """Whether the eyes ever move alone; the frames in which they close and open again, or differ
+    from the onset: (n,).
 
-    A region moves by its mean difference over its mean slope, compared over 1, 2, 4, ... frames.
+    The motion of a region is its mean difference over 1, 2, 4, ... frames by its mean gradient.
     """
-    slope, least = np.hypot(*_slopes(onset)), LID_MOTION * _between_eyes_px(landmarks)
+    slope, least = np.hypot(*_slopes(onset)), LID_MOTION * eye_corners_px(landmarks)
     lids_px, rest_px = (
         [still[:, m][:, ::STRIDE] / (slope[m].mean() + 1e-6) for m in masks if m.any()]
         for masks in (eyes, others)
@@ -268,25 +262,25 @@ def _closing(
 
 
 def _blurred(pictures: Sequence[NDArray[np.uint8]], landmarks: Floats) -> Floats:
-    """Without fine noise: (n, H, W)."""
-    sigma = BLUR * _between_eyes_px(landmarks)
+    """Pictures without fine noise: (n, H, W)."""
+    sigma = BLUR * eye_corners_px(landmarks)
     return np.stack([cv2.GaussianBlur(p.astype(np.float32), (0, 0), sigma) for p in pictures])
-
-
-def _between_eyes_px(landmarks: Floats) -> float:
-    return float(np.linalg.norm(landmarks[45] - landmarks[36]))
 
 
 def _without_head_motion(
     grey: Floats, landmarks: Floats, but: NDArray[np.bool_] | None = None
 ) -> Floats:
-    """Differences to the first frame that no motion of the head or light explains: (n, H, W).
+    """Differences to the first frame that neither head motion nor light explains: (n, H, W).
 
-    Pixels of `but`, (H, W), have no say in what the motion is.
+    Pixels of `but`, (H, W), are not used to estimate the motion.
     """
     reference = grey[0]
-    place = _affine_terms(*reference.shape)  # (3, H, W)
-    explained = np.concatenate([*_moves(reference, place), _light(reference)])  # (8, H, W)
+    height, width = reference.shape
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    place = np.stack([np.ones_like(rows), columns, rows]).astype(np.float32)  # affine terms
+    moves = [slope * place for slope in _slopes(reference)]
+    light = np.stack([reference / 128, np.ones_like(reference)])
+    explained = np.concatenate([*moves, light])  # (8, H, W)
     face = face_mask(landmarks, *reference.shape)
     inside = face if but is None else face & ~but
     inside = inside[::STRIDE, ::STRIDE]
@@ -305,33 +299,16 @@ def _without_head_motion(
     return np.stack(left).astype(np.float32)
 
 
-def _affine_terms(height: int, width: int) -> Floats:
-    """1, x and y at every pixel, the last two from -1 to 1: (3, H, W)."""
-    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    return np.stack([np.ones_like(rows), columns, rows]).astype(np.float32)
-
-
 def _slopes(picture: Floats) -> tuple[Floats, Floats]:
-    """The change of a picture to the right and down, a pixel: two (H, W)."""
+    """The gradient of a picture to the right and down: two (H, W)."""
     return (
         cv2.Sobel(picture, cv2.CV_32F, 1, 0, scale=1 / 8),
         cv2.Sobel(picture, cv2.CV_32F, 0, 1, scale=1 / 8),
     )
 
 
-def _moves(picture: Floats, place: Floats) -> tuple[Floats, Floats]:
-    """How the picture changes with each number of an affine motion: two (3, H, W)."""
-    across, down = _slopes(picture)
-    return across * place, down * place
-
-
-def _light(picture: Floats) -> Floats:
-    """How it changes with the lamp and with the black level: (2, H, W)."""
-    return np.stack([picture / 128, np.ones_like(picture)])
-
-
 def _shifted(picture: Floats, motion_px: Floats) -> Floats:
-    """The picture seen where the motion (2, H, W) points."""
+    """The picture warped by a motion (2, H, W)."""
     rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
     x, y = columns + motion_px[0], rows + motion_px[1]
     return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,19 +1,21 @@
-"""dlib: a frontal face detector and 68 landmarks.
+"""dlib: a frontal face detector and 68 landmarks; which providers are installed.
 
 The file of the landmark predictor was trained on the iBUG 300-W data, whose licence excludes
 commercial use; it comes with the package `face_recognition_models` and not with this project.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.errors import ConfigError
-from hmrm_lab.faces.extras import file_of_package, not_installed
+from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.faces.face import Face, FaceProvider, check_frame, choose_face
 from hmrm_lab.registry import providers
 
@@ -23,7 +25,7 @@ PREDICTOR = ("face_recognition_models", "models/shape_predictor_68_face_landmark
 
 @dataclass(frozen=True)
 class DlibFaces:
-    """The provider behind `dlib`."""
+    """The provider `dlib`."""
 
     detector: Any
     predictor: Any
@@ -72,16 +74,16 @@ def dlib(
     Parameters
     ----------
     margin
-        Of the frame's smaller side, added on all sides by repeating the border, since the
-        detector wants to see what is round a face, and cropped recordings show little of it.
+        Border added on all sides by repetition, in shares of the frame's smaller side: the
+        detector needs the surroundings of a face, of which cropped recordings show little.
     upsampling
-        How often a frame may be doubled until a face is found, up to 1.5 times `search_px`. The
-        detector's own smallest face is 80 pixels wide.
+        Number of times that a frame may be doubled until a face is found, up to 1.5 times
+        `search_px`. The detector's smallest face is 80 pixels wide.
     threshold
-        The least score of a face; smaller finds more, false ones too.
+        The least score of a face; a lower one finds more faces, false ones among them.
     search_px
-        Larger frames are reduced to this smaller side before faces are looked for, which takes
-        longer than all else; landmarks are placed in the frame as it is.
+        Larger frames are reduced to this smaller side for detection, the slowest step; landmarks
+        are placed in the frame at full size.
 
     Raises
     ------
@@ -99,10 +101,66 @@ def dlib(
 
 @lru_cache(maxsize=1)
 def _models() -> tuple[Any, Any]:
-    """The detector and the predictor, which takes a second to read."""
+    """The detector and the predictor, whose file takes a second to read."""
     try:
         import dlib as library
     except ImportError:
         raise not_installed("dlib-bin") from None
     predictor = library.shape_predictor(str(file_of_package(*PREDICTOR)))
     return library.get_frontal_face_detector(), predictor
+
+
+def file_of_package(package: str, file: str) -> Path:
+    """A data file of an installed package, found without importing it.
+
+    `face_recognition_models` would import pkg_resources.
+
+    Raises
+    ------
+    InputError
+        If the package is not installed, or has no such file.
+    """
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise not_installed(package)
+    path = Path(next(iter(spec.submodule_search_locations))) / file
+    if not path.is_file():
+        raise InputError(
+            f"the installed package '{package}' has no such file",
+            where=path,
+            mend="install the version that constraints.txt names",
+        )
+    return path
+
+
+def not_installed(package: str) -> InputError:
+    """The error for a missing package of the extra `faces`."""
+    return InputError(
+        f"the package '{package}' is not installed", mend="pip install 'hmrm-lab[faces]'"
+    )
+
+
+def installed_providers(names: Iterable[str]) -> tuple[dict[str, FaceProvider], dict[str, str]]:
+    """Providers whose packages are installed, by name, and why the others cannot be built.
+
+    Raises
+    ------
+    ConfigError
+        If a name is not that of a provider, or a provider cannot be built without options.
+    InputError
+        If none of them can be built.
+    """
+    built: dict[str, FaceProvider] = {}
+    lacking: dict[str, str] = {}
+    for name in names:
+        try:
+            built[name] = providers[name].build()
+        except ConfigError:
+            raise
+        except InputError as error:
+            lacking[name] = str(error)
+    if not built:
+        raise InputError(
+            " and ".join(["no face provider", *lacking.values()]), mend="or add 'template'"
+        )
+    return built, lacking

@@ -1,22 +1,33 @@
-"""One found face, and what everything that finds faces looks like from outside."""
+"""A face, the interface of face providers, and faces stored in files.
 
+Stored faces spare a detector the frames that it has seen. A frame is known by its pixels, so that
+a face cannot be taken for that of another frame, whatever the files of a data set are called. A
+folder of faces may also hold landmarks that came with the data; `store_face` writes them.
+"""
+
+import hashlib
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Floats
+from hmrm_lab.registry import providers
+from hmrm_lab.runtime.store import cache_folder, read_json, write_atomic
 
 Fallback = Literal["none", "neighbour", "template"]
 
 EYE_OF_IMAGE_LEFT, EYE_OF_IMAGE_RIGHT = slice(36, 42), slice(42, 48)
 NOSE_TIP, MOUTH_CORNER_LEFT, MOUTH_CORNER_RIGHT = 30, 48, 54
 SMALLEST_SIDE = 16
-COMPARABLE = 0.5  # of the largest face's size; smaller ones are somebody in the background
-SURE = 0.3  # of the surest face's score; what is less sure is a pattern on a sleeve
+COMPARABLE = 0.5  # of the largest face's size; smaller faces are in the background
+SURE = 0.3  # of the highest score in the frame; below it are false detections
+FORMAT = 2  # raise it when a provider with the same options gives other faces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,12 +43,12 @@ class Face:
     Parameters
     ----------
     score
-        How sure the provider is, on a scale of its own; 0 for a face that was not detected.
+        Confidence, on the provider's own scale; 0 for a face that was not detected.
     provider
-        The name of what gave the face.
+        The name of the provider.
     fallback
-        `none` if the face was detected in this very frame, `neighbour` if it was taken over from
-        another frame, `template` if it is the mean face.
+        `none` for a face detected in this frame, `neighbour` for one taken from another frame,
+        `template` for the mean face.
     from_frame
         The frame that a neighbour's face was taken from.
     others
@@ -66,19 +77,19 @@ class Face:
         return sorted((self, *self.others), key=lambda face: float(face.five()[:, 0].mean()))
 
     def placed(self, scale: Floats, shift_px: Floats) -> "Face":
-        """The same face in a picture of which its own is a part, `scale` times as large here."""
+        """The face in the coordinates of a larger picture of which its frame is a scaled part."""
         box = (self.box.reshape(2, 2) / scale + shift_px).reshape(4).astype(np.float32)
         points = ((self.points + 0.5) / scale - 0.5 + shift_px).astype(np.float32)
         others = tuple(other.placed(scale, shift_px) for other in self.others)
         return replace(self, box=box, points=points, others=others)
 
     def taken_from(self, frame: int) -> "Face":
-        """The same face where another frame had none."""
+        """The face as a replacement in another frame, where none was detected."""
         return replace(self, score=0.0, fallback="neighbour", from_frame=frame)
 
 
 class FaceProvider(Protocol):
-    """Finds the face of a frame; None if there is none; see `choose_face` if there are several.
+    """Finds the face of a frame: None if there is none, `choose_face` if there are several.
 
     Shapes
     ------
@@ -91,9 +102,9 @@ class FaceProvider(Protocol):
 def choose_face(found: Iterable[Face], height: int, width: int) -> Face | None:
     """The largest face nearest the middle of the frame, with the others of comparable size.
 
-    Size is the spread of the five points, which does not depend on what a detector takes for the
-    box of a face; it counts half in a corner of the frame. Of two detections with the centre of
-    one inside the other, the surer one counts.
+    Size is the spread of the five points, which does not depend on how a detector draws its boxes;
+    it counts half in a corner of the frame. Of two detections with the centre of one inside the
+    other, the one with the higher score counts.
     """
     faces: list[Face] = []
     for face in sorted(found, key=lambda face: -face.score):
@@ -130,7 +141,7 @@ def _contains(face: Face, other: Face) -> bool:
 
 
 def check_frame(frame: NDArray[np.uint8]) -> None:
-    """Refuse what no provider can take, with an `InputError` that says why."""
+    """Raise an `InputError` for an array that is not an RGB frame of 8 bit."""
     if frame.ndim != 3 or frame.shape[-1] != 3:
         raise InputError(f"a frame of shape {frame.shape}", mend="give an (H, W, 3) RGB image")
     if frame.dtype != np.uint8:
@@ -140,3 +151,80 @@ def check_frame(frame: NDArray[np.uint8]) -> None:
             f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels",
             mend=f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
         )
+
+
+@dataclass(frozen=True)
+class CachedFaces:
+    """The provider `cached`; without `inner` nothing is detected."""
+
+    folder: Path
+    inner: FaceProvider | None
+
+    def __call__(self, frame: NDArray[np.uint8], /) -> Face | None:
+        check_frame(frame)
+        file = face_file(self.folder, frame)
+        if file.is_file():
+            return _read_face(file)
+        if self.inner is None:
+            return None
+        face = self.inner(frame)
+        store_face(self.folder, frame, face)
+        return face
+
+
+@providers.register("cached", source="files")
+def cached(*, folder: str = "", inner: str = "") -> FaceProvider:
+    """Faces from a folder; a frame that is not there goes to another provider and is stored.
+
+    Parameters
+    ----------
+    folder
+        Folder of the stored faces (default: one for the inner provider, in the cache).
+    inner
+        Name of the provider for other frames. Without one, these have no face.
+
+    Raises
+    ------
+    InputError
+        If there is neither a provider nor a folder that exists.
+    """
+    if not inner and not folder:
+        raise InputError("no stored faces and no face provider", mend="give a folder or inner=dlib")
+    if not inner and not Path(folder).is_dir():
+        raise InputError(
+            "no such folder of stored faces", where=folder, mend="correct the folder or give inner"
+        )
+    where = Path(folder) if folder else cache_folder() / "faces" / f"{inner}-{FORMAT}"
+    return CachedFaces(where, providers[inner].build() if inner else None)
+
+
+def store_face(folder: Path, frame: NDArray[np.uint8], face: Face | None) -> Path:
+    """Write the face of a frame, or that it has none; returns the file."""
+    file = face_file(folder, frame)
+    known = None if face is None else asdict(face)
+    write_atomic(file, json.dumps(known, default=np.ndarray.tolist, allow_nan=False) + "\n")
+    return file
+
+
+def face_file(folder: Path, frame: NDArray[np.uint8]) -> Path:
+    """The file for the face of a frame of exactly these pixels."""
+    digest = hashlib.sha256(repr(frame.shape).encode())
+    digest.update(np.ascontiguousarray(frame).tobytes())
+    name = digest.hexdigest()
+    return folder / name[:2] / f"{name[2:32]}.json"
+
+
+def _read_face(file: Path) -> Face | None:
+    known = read_json(file)
+    try:
+        return None if known is None else _face(known)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"not a stored face ({error})", where=file, mend="delete the file; it is made anew"
+        ) from None
+
+
+def _face(known: dict[str, Any]) -> Face:
+    box, points = (np.array(known.pop(name), dtype=np.float32) for name in ("box", "points"))
+    others = tuple(_face(other) for other in known.pop("others"))
+    return Face(box, points, others=others, **known)

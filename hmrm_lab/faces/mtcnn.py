@@ -1,31 +1,107 @@
-"""MTCNN (Zhang et al. 2016): windows at all scales, refined twice, to a box and five points.
+"""MTCNN (Zhang et al. 2016): windows at all scales, refined twice to a box and five points.
 
 Boxes are edges in pixels: a box from 0 to 12 covers the pixels 0 to 11, whose centres are the
 whole numbers, as everywhere in this project.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.faces.face import Face, FaceProvider, check_frame, choose_face
-from hmrm_lab.faces.mtcnn_networks import Proposal, Refinement, load_networks
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import providers
+from hmrm_lab.runtime.tensors import read_tensors
 
+WEIGHTS = Path(__file__).with_name("weights") / "mtcnn.safetensors"
 WINDOW, STRIDE = 12, 2  # of P-Net
 ZOOM = 0.709  # from one scale to the next: half the area
 OVERLAPS = (0.5, 0.7, 0.7)  # of P-Net within a scale and over all scales, and of R-Net
+Layer = tuple[int, int, int]  # channels, side of the kernel, side of the pooling (0 for none)
+
+
+class Proposal(nn.Module):
+    """P-Net: a box and a score for every window of 12 x 12, at a stride of 2.
+
+    Shapes
+    ------
+    images : (B, 3, H, W), -1 to 1
+    returns : boxes (B, 4, h, w), corrections in window sides; scores (B, h, w), 0 to 1
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = _trunk([(10, 3, 2), (16, 3, 0), (32, 3, 0)])
+        self.box, self.face = nn.Conv2d(32, 4, 1), nn.Conv2d(32, 2, 1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.trunk(images)
+        return self.box(features), self.face(features).softmax(1)[:, 1]
+
+
+class Refinement(nn.Module):
+    """R-Net, and with `points` O-Net.
+
+    Shapes
+    ------
+    images : (B, 3, side, side), -1 to 1
+    returns : boxes (B, 4), points (B, 10) with all x before all y (O-Net; else (B, 0)), both in
+        sides of the box; scores (B,), 0 to 1
+    """
+
+    def __init__(self, layers: Sequence[Layer], flat: int, hidden: int, points: int) -> None:
+        super().__init__()
+        self.trunk = _trunk(layers)
+        self.hidden = nn.Sequential(nn.Linear(flat, hidden), nn.PReLU(hidden))
+        self.box = nn.Linear(hidden, 4)
+        self.points = nn.Linear(hidden, 2 * points) if points else None
+        self.face = nn.Linear(hidden, 2)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.trunk(images).permute(0, 3, 2, 1).flatten(1)  # columns, rows, channels
+        hidden = self.hidden(features)
+        points = hidden[:, :0] if self.points is None else self.points(hidden)
+        return self.box(hidden), points, self.face(hidden).softmax(1)[:, 1]
+
+
+def _trunk(layers: Sequence[Layer]) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    channels = 3
+    for width, kernel, pool in layers:
+        parts += [nn.Conv2d(channels, width, kernel), nn.PReLU(width)]
+        if pool:
+            parts.append(nn.MaxPool2d(pool, stride=2, ceil_mode=True))
+        channels = width
+    return nn.Sequential(*parts)
+
+
+@lru_cache(maxsize=1)
+def _networks() -> tuple[Proposal, Refinement, Refinement]:
+    """P-Net, R-Net (24 x 24) and O-Net (48 x 48) with their weights."""
+    networks = (
+        Proposal(),
+        Refinement([(28, 3, 3), (48, 3, 3), (64, 2, 0)], 576, 128, points=0),
+        Refinement([(32, 3, 3), (64, 3, 3), (64, 3, 2), (128, 2, 0)], 1152, 256, points=5),
+    )
+    _, tensors = read_tensors(WEIGHTS, problem="unreadable weights", mend="install hmrm-lab again")
+    names = ("proposal", "refinement", "output")
+    together = nn.ModuleDict(dict(zip(names, networks, strict=True)))
+    together.load_state_dict(tensors)
+    together.requires_grad_(False).eval()
+    return networks
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Boxes (n, 4) as left, top, right, bottom, and scores (n,), the surest first."""
+    """Boxes (n, 4) as left, top, right, bottom, and scores (n,), highest first."""
 
     boxes: Floats
     scores: Floats
@@ -36,7 +112,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class MtcnnFaces:
-    """The provider behind `mtcnn`."""
+    """The provider `mtcnn`."""
 
     proposal: Proposal
     refinement: Refinement
@@ -50,7 +126,7 @@ class MtcnnFaces:
         check_frame(frame)
         face = self._search(frame)
         pad = round(self.border * min(frame.shape[:2]))
-        if face is None and pad:  # a picture cut out tightly shows too little round the face
+        if face is None and pad:  # a tight crop shows too little of the surroundings
             wide = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
             face = self._search(np.asarray(wide, dtype=np.uint8))
             one = np.ones(2, dtype=np.float32)
@@ -63,7 +139,8 @@ class MtcnnFaces:
             return None
         corrections, _, scores = self.refinement(_cut_out(frame, found.boxes, 24))
         boxes = _corrected(found.boxes, corrections.numpy())
-        found = _suppress(*_above(boxes, scores, self.thresholds[1]), OVERLAPS[2])
+        sure = scores.numpy() > self.thresholds[1]
+        found = _suppress(boxes[sure], scores.numpy()[sure], OVERLAPS[2])
         if len(found) == 0:
             return None
         squares = _squared(found.boxes)
@@ -116,29 +193,24 @@ def mtcnn(
     output_threshold: float = 0.7,
     border: float = 0.25,
 ) -> FaceProvider:
-    """MTCNN with the weights of the package `mtcnn`, without its code.
+    """MTCNN; the weights are those of the package `mtcnn` (see `weights/mtcnn.md`).
 
     Parameters
     ----------
     smallest_face
-        In shares of the frame's smaller side; smaller is slower.
+        In shares of the frame's smaller side; smaller values are slower.
     proposal_threshold, refinement_threshold, output_threshold
-        The least score at which each of the networks lets a window pass.
+        The least score at which each network lets a window pass.
     border
-        Of the frame's smaller side: what is added on all sides, by repeating the border, where
-        the frame alone shows no face.
-
-    Raises
-    ------
-    InputError
-        If the packages of the extra `faces` are not installed.
+        Border added on all sides by repetition if no face was found, in shares of the frame's
+        smaller side.
     """
     if not 0 < smallest_face <= 1:
         raise ConfigError(f"smallest_face={smallest_face}", mend="give a share from 0 to 1")
     if border < 0:
         raise ConfigError(f"border={border}", mend="give 0 or more")
     thresholds = (proposal_threshold, refinement_threshold, output_threshold)
-    return MtcnnFaces(*load_networks(), smallest_face, thresholds, border)
+    return MtcnnFaces(*_networks(), smallest_face, thresholds, border)
 
 
 def _as_input(images: NDArray[np.uint8]) -> Tensor:
@@ -147,7 +219,7 @@ def _as_input(images: NDArray[np.uint8]) -> Tensor:
 
 
 def _cut_out(frame: NDArray[np.uint8], boxes: Floats, side: int) -> Tensor:
-    """Each box as a square picture; what lies beyond the frame is grey."""
+    """Each box as a square picture; pixels beyond the frame are grey."""
     pictures = []
     for left, top, right, bottom in np.round(boxes).astype(int):
         width, height = max(right - left, 1), max(bottom - top, 1)
@@ -175,13 +247,8 @@ def _squared(boxes: Floats) -> Floats:
     return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
 
 
-def _above(boxes: Floats, scores: Tensor, threshold: float) -> tuple[Floats, Floats]:
-    kept = scores.numpy() > threshold
-    return boxes[kept], scores.numpy()[kept]
-
-
 def _suppress(boxes: Floats, scores: Floats, overlap: float) -> Candidates:
-    """Of boxes that share more than `overlap` of their union, the surest alone."""
+    """Suppress boxes that share more than `overlap` of their union with one of a higher score."""
     order = np.argsort(-scores, kind="stable")
     areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
     kept: list[int] = []

@@ -1,7 +1,6 @@
-"""Optical flow: estimators, strain, normalisation, files."""
+"""Optical flow: estimators, motion maps, pre-training."""
 
-from hmrm_lab.flow import classical
-from hmrm_lab.flow.gru_attention import builder
+from hmrm_lab.flow import estimator, gru_attention
 from hmrm_lab.flow.of_clip import flow, flows
 
-__all__ = ["builder", "classical", "flow", "flows"]
+__all__ = ["estimator", "flow", "flows", "gru_attention"]

@@ -1,14 +1,17 @@
-"""What every optical flow method looks like from outside."""
+"""The interface of optical flow methods, and the classical ones, by OpenCV."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.normalise import without_median
 from hmrm_lab.records import Floats
+from hmrm_lab.registry import flows
 
 SMALLEST_SIDE = 16
 
@@ -39,28 +42,18 @@ class LearntFlow(Protocol):
 
 
 def check_pairs(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> None:
-    """Refuse what no estimator can take, with an `InputError` that says why."""
-    for frames in (onset, apex):
-        _check_frames(frames)
+    """Raise an `InputError` for frames that no estimator can take."""
+    _check_frames(onset)
+    _check_frames(apex)
     if len(onset) != len(apex):
-        raise InputError(
-            f"{len(onset)} onsets for {len(apex)} apexes", mend="give one apex for each onset"
-        )
+        problem = f"{len(onset)} onsets for {len(apex)} apexes"
+        raise InputError(problem, mend="give one apex for each onset")
     if onset.shape != apex.shape:
-        raise InputError(
-            f"onset {onset.shape[1:3]} and apex {apex.shape[1:3]} differ in size",
-            mend="crop both frames alike",
-        )
-
-
-def name_channels(shape: tuple[int, ...], channels: int) -> str:
-    """What frames of this shape are, if not RGB."""
-    kinds = {1: "grey frames (one channel)", 4: "frames with an alpha channel"}
-    return kinds.get(channels, f"frames of shape {tuple(shape)}")
+        problem = f"onset {onset.shape[1:3]} and apex {apex.shape[1:3]} differ in size"
+        raise InputError(problem, mend="crop both frames alike")
 
 
 def _check_frames(frames: object) -> None:
-    """One side of the pairs on its own."""
     if not isinstance(frames, np.ndarray):
         raise InputError(
             f"frames as {type(frames).__name__}", mend="give (B, H, W, 3) RGB as a numpy array"
@@ -69,8 +62,9 @@ def _check_frames(frames: object) -> None:
     if frames.ndim == 3 and shape[-1] in (1, 3, 4):
         raise InputError("one frame without a batch", mend=f"{wanted}: frame[None]")
     if frames.ndim != 4 or shape[-1] != 3:
+        kinds = {1: "grey frames (one channel)", 4: "frames with an alpha channel"}
         channels = {2: 1, 3: 1, 4: shape[-1]}.get(frames.ndim, 0)  # no last axis: grey
-        raise InputError(name_channels(shape, channels), mend=wanted)
+        raise InputError(kinds.get(channels, f"frames of shape {shape}"), mend=wanted)
     if np.issubdtype(frames.dtype, np.floating):
         finite = np.isfinite(frames).all()
         problem = "floating-point frames" if finite else "frames with levels that are not finite"
@@ -86,44 +80,64 @@ def _check_frames(frames: object) -> None:
         )
 
 
-def dual_phase(rise: Floats, fall: Floats) -> Floats:
-    """The movement of a face that both phases agree on: `combine`, of flow less that of the head.
-
-    A head that moves on would be a difference of the phases everywhere, and drown what they share.
-    Its motion is taken for the median of each phase, which is gone from the result.
-
-    Shapes
-    ------
-    rise, fall : (..., 2, H, W), onset to apex and apex to offset, pixels
-    returns : (..., 2, H, W) float32, pixels
-    """
-    return combine(without_median(rise), without_median(fall))
+GreyFlow = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Floats]
 
 
-def combine(rise: Floats, fall: Floats) -> Floats:
-    """The movement that both phases of a clip agree on.
+@dataclass(frozen=True)
+class GreyscaleFlow:
+    """A method for a pair of grey images, applied to batches of colour pairs."""
 
-    A movement that falls back goes the way it came: with r the rise and b the fall turned round,
-    both are looks at one movement. What they share is s = (r + b) / 2, what they differ in
-    d = (r - b) / 2, and each pixel is s |s|^2 / (|s|^2 + |d|^2), which is r where b = r. The
-    larger the common movement against the difference, the more of it is kept: all of a movement
-    that goes back, a quarter of what one phase alone shows, nothing of what goes on the same way.
+    of_pair: GreyFlow
 
-    Shapes
-    ------
-    rise : (..., 2, H, W), onset to apex, pixels
-    fall : (..., 2, H, W), apex to offset, pixels
-    returns : (..., 2, H, W) float32, pixels; zero where neither phase moves
+    def __call__(self, onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats:
+        check_pairs(onset, apex)
+        pairs = zip(onset, apex, strict=True)
+        grey = ([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in pair] for pair in pairs)
+        fields = [self.of_pair(*pair) for pair in grey]
+        return np.stack(fields).transpose(0, 3, 1, 2).astype(np.float32)  # (B, 2, H, W)
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ, or are not those of a flow.
-    """
-    if rise.shape != fall.shape or rise.ndim < 3 or rise.shape[-3] != 2:
-        raise ValueError(f"two flows (..., 2, H, W) of one shape, not {rise.shape}, {fall.shape}")
-    shared, apart = (rise - fall) / 2, (rise + fall) / 2
-    common, difference = (np.square(part).sum(-3, keepdims=True) for part in (shared, apart))
-    energy = common + difference
-    share = np.divide(common, energy, out=np.zeros_like(energy), where=energy > 0)
-    return (share * shared).astype(np.float32)
+
+@flows.register("tvl1", source="Zach, Pock and Bischof 2007")
+def tvl1(
+    *, tau: float = 0.25, smoothness: float = 0.15, theta: float = 0.3, warps: int = 5
+) -> FlowEstimator:
+    """Dual TV-L1 with OpenCV's defaults; `smoothness` is the weight lambda of the data term."""
+    method = cv2.optflow.DualTVL1OpticalFlow_create(
+        tau=tau, lambda_=smoothness, theta=theta, warps=warps
+    )
+    return GreyscaleFlow(lambda onset, apex: method.calc(onset, apex, None))
+
+
+@flows.register("farneback", source="Farneback 2003")
+def farneback(
+    *, levels: int = 3, window_px: int = 15, iterations: int = 3, neighbourhood_px: int = 5
+) -> FlowEstimator:
+    """Polynomial expansion."""
+
+    def of_pair(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats:
+        return cv2.calcOpticalFlowFarneback(
+            onset, apex, None, 0.5, levels, window_px, iterations, neighbourhood_px, 1.1, 0
+        )
+
+    return GreyscaleFlow(of_pair)
+
+
+@flows.register("dis", source="Kroeger et al. 2016")
+def dis(*, finest_scale: int = 0) -> FlowEstimator:
+    """Dense inverse search, medium preset; scale 0 is full resolution, for small motion."""
+    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    method.setFinestScale(finest_scale)
+    return GreyscaleFlow(lambda onset, apex: method.calc(onset, apex, None))
+
+
+@flows.register("deepflow", source="Weinzaepfel et al. 2013")
+def deepflow() -> FlowEstimator:
+    """OpenCV's DeepFlow, without deep matching: variational, coarse to fine."""
+    method = cv2.optflow.createOptFlow_DeepFlow()
+    return GreyscaleFlow(lambda onset, apex: method.calc(onset, apex, None))
+
+
+def no_motion(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Floats:
+    """The zero flow, the baseline of evaluations; not registered, since no run would use it."""
+    check_pairs(onset, apex)
+    return np.zeros((len(onset), 2, *onset.shape[1:3]), dtype=np.float32)

@@ -1,12 +1,11 @@
-"""Layers of torch's with the same meaning, and never slower on the CPU.
+"""Layers, option types and the interface of estimators that systems share.
 
-Linear layers and the gradients of what they are given go through oneDNN where torch has it: in
-float32 its products are as exact as MKL's, and faster on processors that MKL does not favour.
-Dropout draws uniform numbers, which is faster than Bernoulli's. `benchmarks/layers.py` measures
-both.
+`Linear` and `Dropout` have the meaning of torch's and are never slower on the CPU: products go
+through oneDNN where torch has it, as exact in float32 as MKL's and faster on processors that MKL
+does not favour; dropout draws uniform numbers, not Bernoulli's (`benchmarks/layers.py`).
 
-If asked for (`in_bfloat16`), linear layers round what they multiply to bfloat16 and add up in
-float32: twice as fast on processors that have such products, with three digits (decision 0012).
+After `in_bfloat16` linear layers multiply in bfloat16 and add up in float32: twice as fast on
+processors that have such products, with three digits (decision 0012).
 """
 
 import hashlib
@@ -28,7 +27,7 @@ from torch.nn import functional as F
 
 from hmrm_lab.records import Floats, Ints
 
-TINY = 1e-30  # with p = 1 nothing is kept, and nothing is divided by zero
+TINY = 1e-30  # no division by zero where p = 1
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
@@ -39,11 +38,9 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.rounds:
-            rounded: Tensor = _Bfloat16Linear.apply(input, self.weight, self.bias)
-            return rounded
+            return _Bfloat16Linear.apply(input, self.weight, self.bias)
         if _fits(input):
-            output: Tensor = _OneDnnLinear.apply(input, self.weight, self.bias)
-            return output
+            return _OneDnnLinear.apply(input, self.weight, self.bias)
         return F.linear(input, self.weight, self.bias)
 
 
@@ -70,7 +67,7 @@ class _OneDnnLinear(Function):
         x, weight = ctx.saved_tensors
         rows, grad_rows = x.flatten(0, -2), grad.flatten(0, -2)
         grad_x = _onednn(grad, weight.mT) if ctx.needs_input_grad[0] else None
-        # oneDNN would copy both of these to turn them round.
+        # oneDNN would copy both of these to transpose them.
         grad_weight = grad_rows.mT @ rows
         return grad_x, grad_weight, grad_rows.sum(0) if ctx.has_bias else None
 
@@ -92,23 +89,35 @@ class _Bfloat16Linear(Function):
         rows, weight = ctx.saved_tensors
         grad_rows = grad.flatten(0, -2)
         short = grad_rows.bfloat16()
-        given = (short @ weight).to(grad.dtype).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (short @ weight).to(grad.dtype).view(ctx.shape)
         bias = grad_rows.sum(0) if ctx.has_bias else None
-        return given, (short.mT @ rows).to(grad.dtype), bias
+        return grad_x, (short.mT @ rows).to(grad.dtype), bias
 
 
 def in_bfloat16(model: nn.Module) -> nn.Module:
-    """The same model; its `Linear` layers multiply in bfloat16 from now on."""
+    """Let the `Linear` layers of a model multiply in bfloat16; returns the model."""
     for layer in model.modules():
         if isinstance(layer, Linear):
             layer.rounds = True
     return model
 
 
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode, and back in its own afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (..., K) and weight (N, K) to (..., N)."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return product
+    """Multiply x (..., K) by weight (N, K) to (..., N)."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def _fits(tensor: Tensor) -> bool:
@@ -121,100 +130,76 @@ Inputs = NDArray[Any]
 
 @runtime_checkable
 class Estimator(Protocol):
-    """A system that learns from all training clips at once.
+    """A system that learns from all training clips at once, without epochs.
 
     Its builder takes the number of classes, and its settings as keyword arguments. `state_dict`
-    holds all that was learnt, as tensors, so that a fitted system is stored without any code in
-    the file.
+    holds everything learnt, as tensors.
 
     Shapes
     ------
-    inputs : (n, C, H, W) float32 flow maps with the channels asked for, normalised, or
+    inputs : (n, C, H, W) float32 flow maps of the named channels, normalised, or
         (n, T, S, S) uint8 gray clips; the card says which
     labels : (n,)
-    persons : `dataset/subject` of each clip, for choices on other people than those learnt from
+    subjects : `dataset/subject` of each clip, for choices on held-out subjects
     probabilities : (n, K) float32, each clip by itself
     """
 
-    def fit(self, inputs: Inputs, labels: Ints, persons: Sequence[str], *, seed: int) -> None: ...
+    def fit(self, inputs: Inputs, labels: Ints, subjects: Sequence[str], *, seed: int) -> None: ...
 
     def probabilities(self, inputs: Inputs) -> Floats: ...
 
     def state_dict(self) -> dict[str, Tensor]: ...
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take a fitted state over; `RuntimeError` if a tensor is missing or of another shape."""
+        """Load a fitted state; raise `RuntimeError` if a tensor is missing or of another shape."""
 
 
 Features = Annotated[int, Field(ge=1, le=1024)]  # numbers of a token, filters of a layer
 Layers = Annotated[int, Field(ge=1, le=64)]
-Heads = Annotated[int, Field(ge=1, le=64)]  # how many fit is for the width to say
-Dropped = Annotated[float, Field(ge=0, lt=1)]  # share that dropout and its like take away
+Heads = Annotated[int, Field(ge=1, le=64)]  # the width limits them further
+Dropped = Annotated[float, Field(ge=0, lt=1)]  # share that dropout removes
 
-Blocks = Annotated[int, Field(ge=1, le=448)]  # along a side; how many fit is for the map to say
+Blocks = Annotated[int, Field(ge=1, le=448)]  # along a side; the map limits them further
 Bins = Annotated[int, Field(ge=1, le=360)]  # of directions
 Radius = Annotated[int, Field(ge=1, le=448)]  # pixels or frames
-InnerFolds = Annotated[int, Field(ge=2)]  # groups of training persons, for choices among them
+InnerFolds = Annotated[int, Field(ge=2)]  # groups of training subjects
 
 
-@runtime_checkable
-class MultiTask(Protocol):
-    """A network with `forward` as every system has it, and this for its training.
+Descriptor = Callable[[Inputs], Floats]  # one clip's input to (F,) float32
+CACHED = 4096  # descriptors of clips kept in a process; 80 MB of the longest
 
-    It is one pass: the logits are those that `forward` gives, and the loss is of the same maps.
-
-    Shapes
-    ------
-    maps : (B, C, H, W)
-    returns : logits (B, scales, K), and the extra loss (), already weighted, a mean over clips
-    """
-
-    def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor | float]: ...
+_cached: "OrderedDict[str, Floats]" = OrderedDict()
+_bypassed: ContextVar[bool] = ContextVar("bypassed", default=False)
 
 
-def forward_tasks(network: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor | float]:
-    """The logits of any network, and its extra loss: 0 where it has none."""
-    if isinstance(network, MultiTask):
-        return network.forward_tasks(maps)
-    return network(maps), 0.0
+def cached_descriptor(describe: "partial[Floats]") -> Descriptor:
+    """Compute a descriptor once for each clip.
 
-
-Describe = Callable[[Inputs], Floats]  # one clip's input to (F,) float32
-REMEMBERED = 4096  # descriptions kept in a process; 80 MB of the longest
-
-_known: "OrderedDict[str, Floats]" = OrderedDict()
-_anew: ContextVar[bool] = ContextVar("anew", default=False)
-
-
-def remembered(describe: "partial[Floats]") -> Describe:
-    """The same description, computed once for a clip.
-
-    It is found by the clip's own pixels and by the settings, so that no fold can hand anything to
-    another.
+    It is found by the clip's own pixels and by the settings, so that nothing passes between folds.
     """
     settings = f"{describe.func.__qualname__} {sorted(describe.keywords.items())}"
 
     @wraps(describe.func)
-    def known(clip: Inputs) -> Floats:
-        if _anew.get():
+    def cached(clip: Inputs) -> Floats:
+        if _bypassed.get():
             return describe(clip)
         digest = hashlib.sha256(f"{settings} {clip.shape} {clip.dtype.str}".encode())
         digest.update(np.ascontiguousarray(clip).tobytes())
         name = digest.hexdigest()
-        if name not in _known:
-            _known[name] = describe(clip)
-            while len(_known) > REMEMBERED:
-                _known.popitem(last=False)
-        return _known[name]
+        if name not in _cached:
+            _cached[name] = describe(clip)
+            while len(_cached) > CACHED:
+                _cached.popitem(last=False)
+        return _cached[name]
 
-    return known
+    return cached
 
 
 @contextmanager
-def described_anew() -> Iterator[None]:
-    """Within it every description is computed, and none is kept: for timing."""
-    before = _anew.set(True)
+def bypass_cache() -> Iterator[None]:
+    """Compute every descriptor again and cache none, for timing."""
+    before = _bypassed.set(True)
     try:
         yield
     finally:
-        _anew.reset(before)
+        _bypassed.reset(before)

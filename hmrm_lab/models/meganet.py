@@ -8,24 +8,15 @@ from torch.nn import functional as F
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.models.layers import Dropout, Dropped
-from hmrm_lab.models.networks.pictures import (
-    PLAIN,
-    SIDE,
-    Side,
-    Width,
-    begin_as_he,
-    conv_norm,
-    count_filters,
-    enlarge,
-)
-from hmrm_lab.models.networks.published_weights import OwnWeights, load_own, same_name
+from hmrm_lab.models.layers import Dropout, Dropped, evaluation_mode
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
 from hmrm_lab.models.networks.resnet import Residual
 from hmrm_lab.registry import Card, Input, Recipe, systems
 
 STAGES = (64, 128, 256)  # filters at width 1
 
-ON_MESTI: Recipe = {**PLAIN, "input": {"channels": ["mesti"]}}
+ON_MESTI: Recipe = {**backbone.PICTURE_RECIPE, "input": {"channels": ["mesti"]}}
 
 
 def _card(takes: Input, given: str) -> Card:
@@ -53,12 +44,12 @@ def _card(takes: Input, given: str) -> Card:
 )
 @systems.register(
     "meganet",
-    recipe=PLAIN,
+    recipe=backbone.PICTURE_RECIPE,
     source="Nguyen et al. 2025",
     card=_card(
         "flow maps",
-        f"reads flow maps, enlarged from 28 to {SIDE} pixels (option side), where the paper reads"
-        " MESTI: system meganet_mesti",
+        f"reads flow maps, enlarged from 28 to {backbone.SIDE} pixels (option side), where the"
+        " paper reads MESTI: system meganet_mesti",
     ),
 )
 class MEGANet(nn.Module):
@@ -76,11 +67,11 @@ class MEGANet(nn.Module):
         size: int,
         classes: int,
         *,
-        side: Side = SIDE,
-        width: Width = 0.25,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.25,
         attention: Literal["gradient", "none"] = "gradient",
         dropout: Dropped = 0.2,
-        weights: OwnWeights = "",
+        weights: backbone.OwnWeights = "",
     ) -> None:
         super().__init__()
         self.side = side
@@ -98,21 +89,20 @@ class MEGANet(nn.Module):
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(filters[-1], classes)
         begin_as_he(self)
-        load_own(self, weights, same_name)
+        backbone.load_own(self, weights)
 
     def forward(self, maps: Tensor) -> Tensor:
         features = self.stem(enlarge(maps, self.side))
         for stage, attend in zip(self.stages, self.attention, strict=True):
             features = attend(stage(features))
-        logits: Tensor = self.head(self.dropout(features.mean((2, 3))))
-        return logits[:, None]
+        return self.head(self.dropout(features.mean((2, 3))))[:, None]
 
 
 @torch.no_grad()
 def attention_maps(model: nn.Module, pictures: Tensor) -> Tensor:
-    """Where MEGANet attends, from 0 to 1: the mean of its three maps, in the size of the first.
+    """Average the three attention maps of MEGANet, 0..1, in the size of the first.
 
-    Read without dropout and with the averages of batch normalisation, whatever mode it is in.
+    The model is evaluated in evaluation mode.
 
     Shapes
     ------
@@ -130,33 +120,26 @@ def attention_maps(model: nn.Module, pictures: Tensor) -> Tensor:
             "this model has no gradient attention",
             mend="take meganet with model.attention=gradient",
         )
-    was_training = model.training
-    model.eval()
     maps: list[Tensor] = []
-    features = model.stem(enlarge(pictures, model.side))
-    for stage, attend in zip(model.stages, blocks, strict=True):
-        features = stage(features)
-        maps.append(attend.weights(features))
-        features = attend(features)
-    model.train(was_training)
+    with evaluation_mode(model):
+        features = model.stem(enlarge(pictures, model.side))
+        for stage, attend in zip(model.stages, blocks, strict=True):
+            features = stage(features)
+            maps.append(attend.weights(features))
+            features = attend(features)
     shape = maps[0].shape[-2:]
     same = [F.interpolate(one, shape, mode="bilinear", align_corners=False) for one in maps]
     return torch.stack(same).mean(0)[:, 0]
 
 
-KERNEL = 7  # pixels that one weight of the map looks at, along a side
-TINY = 1e-6  # under the root, whose slope at zero is not finite; and where nothing changes
+KERNEL = 7  # pixels along a side
+TINY = 1e-6  # keeps the root differentiable and the mean above zero
 
 
 class GradientAttention(nn.Module):
-    """Features times 1 + A, where A in 0..1 is read from the size of their gradient.
+    """Multiply features by 1 + A, A in 0..1 from the size of their gradient. (B, D, H, W).
 
-    That size is divided by its mean over the map, so that a weak picture gets the attention of a
-    strong one.
-
-    Shapes
-    ------
-    features, returns : (B, D, H, W)
+    That size is divided by its mean over the map, so that contrast has no influence.
     """
 
     def __init__(self) -> None:
@@ -169,21 +152,16 @@ class GradientAttention(nn.Module):
         return features * (1 + self.weights(features))
 
     def weights(self, features: Tensor) -> Tensor:
-        """The attention map A, (B, 1, H, W)."""
+        """Compute the attention map A, (B, 1, H, W)."""
         size = gradient_size(features)
         relative = size / (size.mean((2, 3), keepdim=True) + TINY)
         return torch.sigmoid(self.weigh(relative))
 
 
 def gradient_size(maps: Tensor) -> Tensor:
-    """The length of Sobel's gradient at each pixel, over all maps together (root mean square).
+    """Compute the length of Sobel's gradient, change per pixel, as the RMS over all maps.
 
-    Borders are continued by their own values, so that the edge of a map is no edge of the face.
-
-    Shapes
-    ------
-    maps : (B, D, H, W)
-    returns : (B, 1, H, W), change per pixel
+    Borders are replicated. (B, D, H, W) to (B, 1, H, W).
     """
     padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
     across = (padded[..., 2:] - padded[..., :-2]) / 2  # (B, D, H + 2, W)

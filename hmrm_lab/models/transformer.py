@@ -1,4 +1,4 @@
-"""The pre-norm transformer block that the compared systems share."""
+"""The pre-norm transformer block of the compared systems, and HMRM's attention."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ from hmrm_lab.models.layers import Dropout, Linear
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017). (B, T, D) to (B, T, D).
 
-    Heads are `width // heads` wide, so that a width which heads do not divide loses the rest, as
-    in NesT. `drop_key` hides keys at random while training, before the softmax rather than after
-    it (DropKey, Li et al., CVPR 2023).
+    Heads are `width // heads` wide: of a width that they do not divide, the rest is unused, as in
+    NesT. `drop_key` hides keys at random while training, before the softmax (DropKey, Li et al.,
+    CVPR 2023). Dropout is on the weights, and on the output unless `drop_output` is off.
     """
 
     def __init__(
@@ -23,29 +23,31 @@ class Attention(nn.Module):
         *,
         heads: int,
         dropout: float = 0.0,
+        drop_output: bool = True,
         drop_key: float = 0.0,
         qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         inner = width_of_heads(width, heads)
-        self.heads, self.drop_key = heads, drop_key
+        self.heads, self.drop_key, self.drop_output = heads, drop_key, drop_output
         self.project_in = Linear(width, 3 * inner, bias=qkv_bias)
         self.project_out = Linear(inner, width)
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, guide: Tensor | None = None) -> Tensor:
-        """`guide` (B, heads, T, T) is added to the logits: knowledge of where to look."""
+        """Attend; `guide` (B, heads, T, T) is added to the logits."""
         queries, keys, values = self._split(tokens)
         weights = self.dropout(self._weigh(queries, keys, guide))
-        return self.dropout(self.project_out((weights @ values).transpose(1, 2).flatten(2)))
+        output: Tensor = self.project_out((weights @ values).transpose(1, 2).flatten(2))
+        return self.dropout(output) if self.drop_output else output
 
     def weights(self, tokens: Tensor, guide: Tensor | None = None) -> Tensor:
-        """What each token takes from each, (B, heads, T, T): rows add up to one."""
+        """Return how much each token takes from each, (B, heads, T, T): rows add up to one."""
         queries, keys, _ = self._split(tokens)
         return self._weigh(queries, keys, guide)
 
     def _split(self, tokens: Tensor) -> Tensor:
-        """Queries, keys and values. (3, B, heads, T, D / heads)."""
+        """Project to queries, keys and values. (3, B, heads, T, D / heads)."""
         return self.project_in(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def _weigh(self, queries: Tensor, keys: Tensor, guide: Tensor | None) -> Tensor:
@@ -59,7 +61,7 @@ class Attention(nn.Module):
 
 
 def width_of_heads(width: int, heads: int) -> int:
-    """The largest width up to this one that the heads divide; a `ConfigError` if it is zero."""
+    """Return the largest width up to this one that the heads divide, or raise `ConfigError`."""
     if not 1 <= heads <= width:
         raise ConfigError(
             f"{heads} heads do not fit into a width of {width}",
@@ -69,7 +71,7 @@ def width_of_heads(width: int, heads: int) -> int:
 
 
 class TransformerBlock(nn.Module):
-    """Attention and a feed-forward layer, each behind a norm and beside a shortcut. (B, T, D)."""
+    """Pre-norm attention and feed-forward layer, each with a shortcut. (B, T, D)."""
 
     def __init__(
         self,
@@ -103,17 +105,14 @@ class TransformerBlock(nn.Module):
 
 
 def patches(maps: Tensor, patch: int) -> Tensor:
-    """Non-overlapping patches, row by row. (B, C, H, H) to (B, (H / patch)^2, patch^2 C)."""
+    """Cut non-overlapping patches, row by row. (B, C, H, H) to (B, (H / patch)^2, patch^2 C)."""
     return nn.functional.unfold(maps, patch, stride=patch).mT
 
 
 def blocks_of(tokens: Tensor, side: int, blocks: int) -> Tensor:
-    """The tokens of each square block of a map as a sequence of their own.
+    """Make a sequence of the tokens of each of `blocks` x `blocks` blocks of a map.
 
-    Shapes
-    ------
-    tokens : (B, side^2, D), row by row; `blocks` of them along each side of the map
-    returns : (B blocks^2, (side / blocks)^2, D)
+    (B, side^2, D), row by row, to (B blocks^2, (side / blocks)^2, D).
     """
     inner = side // blocks
     grid = tokens.unflatten(1, (blocks, inner, blocks, inner))
@@ -121,7 +120,7 @@ def blocks_of(tokens: Tensor, side: int, blocks: int) -> Tensor:
 
 
 def from_blocks(blocks_tokens: Tensor, side: int, blocks: int) -> Tensor:
-    """The inverse of `blocks_of`."""
+    """Invert `blocks_of`."""
     inner = side // blocks
     grid = blocks_tokens.unflatten(0, (-1, blocks, blocks)).unflatten(3, (inner, inner))
     return grid.transpose(2, 3).flatten(1, 4)

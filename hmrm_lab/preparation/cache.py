@@ -1,4 +1,4 @@
-"""Arrays on disk under a name that is a digest of all that they depend on."""
+"""Arrays on disk, named by a digest of everything that they depend on."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ Arrays = dict[str, Any]
 
 
 def digest_of(*parts: object) -> str:
-    """Twenty-four hexadecimal digits of the text of these parts."""
+    """24 hexadecimal digits for the text of these parts."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{part}\0".encode("utf-8", "surrogateescape"))
@@ -25,12 +25,12 @@ def digest_of(*parts: object) -> str:
 
 
 def cache_file(kind: str, name: str) -> Path:
-    """Where arrays of this kind and digest lie; a folder holds a 256th of them."""
+    """The file for arrays of this kind and digest."""
     return cache_folder() / kind / name[:2] / f"{name}.npz"
 
 
 def write_arrays(file: Path, arrays: Arrays, *, compress: bool = False) -> None:
-    """Whole or not at all; the same arrays are the same bytes."""
+    """Write arrays to a file, atomically; the same arrays give the same bytes."""
     buffer = io.BytesIO()
     save = np.savez_compressed if compress else np.savez
     save(buffer, **arrays)
@@ -38,10 +38,7 @@ def write_arrays(file: Path, arrays: Arrays, *, compress: bool = False) -> None:
 
 
 def read_arrays(file: Path, *names: str) -> Arrays | None:
-    """The arrays of a file, or `names` of them; None if it is missing or damaged.
-
-    What is damaged is thus made anew.
-    """
+    """The arrays of a file, or `names` of them; None if it is missing or damaged."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in names or arrays.files}
@@ -55,7 +52,7 @@ Progress = Callable[[int, int], None]
 
 
 def no_progress(done: int, total: int) -> None:
-    """Tells nobody."""
+    """Report nothing."""
 
 
 def make_missing(
@@ -66,12 +63,12 @@ def make_missing(
     jobs: int,
     on_progress: Progress = no_progress,
 ) -> list[T]:
-    """What is stored, and `make(*arguments[n])` where `stored[n]` is None, in the given order.
+    """The stored results, completed with `make(*arguments[n])` where `stored[n]` is None.
 
     Raises
     ------
     InputError
-        If something has to be made, and the cache cannot be written.
+        If a result is missing, and the cache cannot be written.
     """
     results = list(stored)
     missing = [number for number, result in enumerate(stored) if result is None]

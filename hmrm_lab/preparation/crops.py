@@ -1,7 +1,7 @@
-"""Recordings to crops: the face of each clip found and cut out upright, its apex known.
+"""Recordings to crops: the face of each clip is detected and aligned, its apex spotted.
 
-A crop file holds onset and apex in the canonical crop, the onset's landmarks, and how both were
-come by. It depends on the frames and on the settings of `faces`, not on the flow.
+A crop file holds onset and apex in the canonical crop, the onset's landmarks, and how face and apex
+were found. It depends on the frames and on the settings of `faces`, not on the flow.
 """
 
 from collections import Counter
@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.align import align_clip, warp
+from hmrm_lab.faces.align import FaceTrack, align_clip, find_face, find_faces, warp
 from hmrm_lab.faces.apex import is_black, spot_apex
 from hmrm_lab.faces.face import FaceProvider
-from hmrm_lab.faces.track import FaceTrack, find_face, find_faces
 from hmrm_lab.preparation.cache import (
     Arrays,
     Progress,
@@ -31,7 +30,7 @@ from hmrm_lab.preparation.cache import (
     read_arrays,
     write_arrays,
 )
-from hmrm_lab.preparation.motion import IdentifiedFrames
+from hmrm_lab.preparation.clip_motion import frame_identities
 from hmrm_lab.preparation.quality import (
     ClipWarning,
     SeenFrame,
@@ -45,7 +44,7 @@ from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import check_cache
 
 FORMAT = 4  # raise it when the same settings give other crops
-LOOKED_AT = 8  # frames from onset to offset that are tried where the onset shows no face
+FRAMES_SEARCHED = 8  # frames from onset to offset that are searched if the onset shows no face
 
 
 @dataclass(frozen=True)
@@ -58,16 +57,16 @@ class CroppedFrames:
         return 2
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        crops: NDArray[np.uint8] = self._array("crops")
-        return crops[index]
+        crop: NDArray[np.uint8] = self._array("crops")[index]
+        return crop
 
     def landmarks(self, index: int) -> Floats:
-        """The onset's landmarks: (68, 2), pixels. The apex is seen in the onset's crop."""
+        """The onset's landmarks: (68, 2), pixels. The apex is in the onset's crop."""
         landmarks: Floats = self._array("landmarks")
         return landmarks
 
     def inside(self) -> NDArray[np.bool_]:
-        """Which pixels of the crop the recording shows: (224, 224)."""
+        """The pixels of the crop within the recording: (224, 224)."""
         inside: NDArray[np.bool_] = self._array("inside")
         return inside
 
@@ -85,22 +84,22 @@ class CroppedFrames:
 
 @dataclass(frozen=True)
 class Crop:
-    """What became of one clip.
+    """The prepared clip, or why it was left out.
 
     Parameters
     ----------
     clip
-        Onset 0 and apex 1 of `CroppedFrames`; None if the clip had to be left out.
+        Onset 0 and apex 1 of `CroppedFrames`; None if the clip was left out.
     face
         `none` if the onset's face was detected, else the fall-back: `neighbour` or `template`.
     apex
-        `annotated`, `spotted`, or `guessed` where nothing seemed to move.
+        `annotated`, `spotted`, or `guessed` for a clip without motion.
     apex_frame
         Its number in the recording.
     outside_share
-        Of the crop's area, what lies beyond the recording's frame.
+        The share of the crop's area outside the recording.
     warnings
-        Doubts about the clip; those about its offset count where that frame is used.
+        Those about the offset matter only where that frame is used.
     problem
         One sentence on why the clip was left out.
     """
@@ -115,7 +114,7 @@ class Crop:
     problem: str = ""
 
     def without_offset(self) -> "Crop":
-        """The same, for what takes no frame after the apex."""
+        """The crop without warnings about the offset, for inputs of onset and apex."""
         kept = tuple(warning for warning in self.warnings if warning.frame != "offset")
         return replace(self, warnings=kept)
 
@@ -127,7 +126,7 @@ def crop_clips(
     jobs: int = 1,
     on_progress: Progress = no_progress,
 ) -> list[Crop]:
-    """The crops of many clips; those not yet in the cache are made by `jobs` processes.
+    """The crops of many clips, from the cache or computed by `jobs` processes.
 
     Raises
     ------
@@ -149,7 +148,7 @@ def crop_clips(
 
 
 def crop_clip(clip: Clip, faces: FacesConfig) -> Crop:
-    """The crop of one clip; what is wrong with it is raised as `InputError`."""
+    """The crop of one clip; an `InputError` if it is unusable."""
     file = _file_of(clip, faces)
     if crop := _stored(clip, file):
         return crop
@@ -158,7 +157,7 @@ def crop_clip(clip: Clip, faces: FacesConfig) -> Crop:
 
 
 def whole_clips(clips: Sequence[Clip], crops: Sequence[Crop]) -> list[Clip]:
-    """The usable clips with all their frames, and the apex that their crops have."""
+    """The usable clips with all their frames, and the apex of their crops."""
     return [
         replace(clip, apex=crop.apex_frame)
         for clip, crop in zip(clips, crops, strict=True)
@@ -167,23 +166,20 @@ def whole_clips(clips: Sequence[Clip], crops: Sequence[Crop]) -> list[Clip]:
 
 
 def count_crops(crops: Sequence[Crop]) -> dict[str, dict[str, int]]:
-    """How faces and apexes were come by, and how many clips were left out."""
+    """Numbers of clips by how faces and apexes were found, and of those left out."""
     usable = [crop for crop in crops if crop.clip is not None]
     faces, apexes = (Counter(getattr(crop, name) for crop in usable) for name in ("face", "apex"))
     return {
         "clips": {"usable": len(usable), "left out": len(crops) - len(usable)},
-        "faces": {
-            "detected": faces["none"],
-            "neighbour": faces["neighbour"],
-            "template": faces["template"],
-        },
+        "faces": {"detected": faces["none"]}
+        | {name: faces[name] for name in ("neighbour", "template")},
         "apexes": {name: apexes[name] for name in ("annotated", "spotted", "guessed")},
         "warnings": count_warnings(crop.warnings for crop in usable),
     }
 
 
 def _make(clip: Clip, file: Path, faces: FacesConfig) -> Crop:
-    """Cut one clip out and keep the result; what is wrong with it leaves it out."""
+    """Compute and store the crop of a clip; an unusable clip is left out."""
     cv2.setNumThreads(1)
     try:
         arrays = _cut(clip, faces)
@@ -201,12 +197,12 @@ def _keep(clip: Clip, file: Path, arrays: Arrays) -> Crop:
 
 
 def require_provider(faces: FacesConfig) -> None:
-    """An `InputError` if it cannot be built: before hours of work, not after."""
+    """Raise an `InputError` if the provider cannot be built, before other work begins."""
     _provider(faces.model_dump_json())
 
 
 def crop_identity(faces: FacesConfig) -> str:
-    """What the place of a face in given frames depends on."""
+    """Settings on which the crop of given frames depends."""
     return f"{FORMAT} {faces.model_dump_json()}"
 
 
@@ -221,16 +217,16 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
     aligned = align_clip(clip, track)
     landmarks = aligned.frames.landmarks(clip.onset)  # type: ignore[attr-defined]
     apex, how, frames, curve = clip.apex, "annotated", np.empty(0, int), np.empty(0, np.float32)
-    doubts: list[ClipWarning] = []
+    scenes: list[ClipWarning] = []
     if apex is None or faces.apex == "spotted":
         found = spot_apex(aligned.frames, landmarks, clip.onset, clip.offset)
         apex, how = found.apex, "spotted" if found.spotted else "guessed"
         frames, curve = found.frames, found.curve
-        doubts = scene_warnings(found.cut)
-    seen = _look(replace(clip, apex=apex), aligned, provider, track)
+        scenes = scene_warnings(found.cut)
+    seen = _marked_frames(replace(clip, apex=apex), aligned, provider, track)
     inside = aligned.frames.inside()  # type: ignore[attr-defined]
     known = frame_warnings(seen, landmarks, inside)
-    known += [] if any(w.meaningless and w.frame != "offset" for w in known) else doubts
+    known += [] if any(w.meaningless and w.frame != "offset" for w in known) else scenes
     warnings = [(w.code, w.frame, w.sentence) for w in known]
     return {
         "crops": np.stack([seen[0].crop, seen[1].crop]),
@@ -245,10 +241,12 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
     }
 
 
-def _look(clip: Clip, aligned: Clip, provider: FaceProvider, track: FaceTrack) -> list[SeenFrame]:
+def _marked_frames(
+    clip: Clip, aligned: Clip, provider: FaceProvider, track: FaceTrack
+) -> list[SeenFrame]:
     """Onset, apex and offset with their own faces; no offset if it cannot be read.
 
-    Who takes the offset is told of that then.
+    Inputs that use the offset report that error themselves.
     """
     to_crop = aligned.frames.to_crop  # type: ignore[attr-defined]
     onset = None if clip.onset in track.missing else track[clip.onset]
@@ -263,20 +261,21 @@ def _look(clip: Clip, aligned: Clip, provider: FaceProvider, track: FaceTrack) -
             if name == "offset":
                 return seen
             raise
-        if is_black(frame):
-            face = None
-        else:
+        face = None
+        if not is_black(frame):
             face = onset if name == "onset" else find_face(frame, provider, near=onset)
         seen.append(SeenFrame(name, number, frame, warp(frame, to_crop), face))
     return seen
 
 
 def _find(clip: Clip, provider: FaceProvider, number: int) -> FaceTrack:
-    """The onset's face; other frames are looked at only where it shows none."""
+    """The onset's face; other frames are searched only if it shows none."""
     track = find_faces(clip.frames, provider, only=[clip.onset], number=number)
     if clip.onset not in track.missing:
         return track
-    for other in np.linspace(clip.onset, clip.offset, LOOKED_AT).round().astype(int).tolist()[1:]:
+    for other in (
+        np.linspace(clip.onset, clip.offset, FRAMES_SEARCHED).round().astype(int).tolist()[1:]
+    ):
         face = find_face(clip.frames[other], provider, number=number)
         if face is not None:
             return FaceTrack({clip.onset: face.taken_from(other)}, track.missing)
@@ -284,7 +283,7 @@ def _find(clip: Clip, provider: FaceProvider, number: int) -> FaceTrack:
 
 
 def _stored(clip: Clip, file: Path) -> Crop | None:
-    """The crop of the cache, if it is there and whole."""
+    """The crop in the cache, or None."""
     arrays = read_arrays(file, "face", "apex", "apex_frame", "inside", "warnings")
     if arrays is None:
         return None
@@ -298,17 +297,14 @@ def _stored(clip: Clip, file: Path) -> Crop | None:
 def _file_of(clip: Clip, faces: FacesConfig) -> Path:
     marks = (*clip.key, clip.onset, clip.apex, clip.offset)
     numbers = range(clip.onset, clip.offset + 1)
-    frames = clip.frames
-    if isinstance(frames, IdentifiedFrames):
-        content = [frames.identity(number) for number in numbers]
-    else:
-        content = [frames[number].tobytes().hex() for number in numbers]
+    content = frame_identities(clip, numbers)
+    content = content or [clip.frames[number].tobytes().hex() for number in numbers]
     return cache_file("crops", digest_of(FORMAT, faces.model_dump_json(), marks, *content))
 
 
 @lru_cache(maxsize=2)
 def _provider(settings: str) -> FaceProvider:
-    """Built once in a process."""
+    """Built once per process."""
     faces = FacesConfig.model_validate_json(settings)
     provider: FaceProvider = providers[faces.name].build(**faces.options)
     return provider

@@ -14,25 +14,25 @@ from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_known
-from hmrm_lab.flow.motion import learnt_network
+from hmrm_lab.flow.motion_maps import learnt_network
 from hmrm_lab.preparation.cache import (
     Arrays,
     Progress,
-    cache_file,
     digest_of,
     make_missing,
     no_progress,
     read_arrays,
     write_arrays,
 )
-from hmrm_lab.preparation.crops import crop_clips, whole_clips
-from hmrm_lab.preparation.motion import (
+from hmrm_lab.preparation.clip_motion import (
     FORMAT,
-    IdentifiedFrames,
     Motion,
     clip_motion,
+    file_for,
     flow_identity,
+    frame_identities,
 )
+from hmrm_lab.preparation.crops import crop_clips, whole_clips
 from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.preparation.whole_clips import (
     frames_for,
@@ -54,17 +54,17 @@ def load_flowset(
     on_faces: Progress = no_progress,
     on_progress: Progress = no_progress,
 ) -> FlowSet:
-    """The motion maps of the data set that the settings name, computed where needed.
+    """The motion maps of the settings' data set, from the cache or computed.
 
-    Subjects that the settings declare one person go by one name. Clips that are not usable for
-    these settings are left out; the log tells.
+    Subjects that the settings declare one person get one name. Clips that are unusable for these
+    settings are left out, with a message in the log.
 
     Parameters
     ----------
     root
         The folder of the data; the embedded synthetic set has none.
     on_faces, on_progress
-        Called as faces are cut out of recordings, and as flow is computed.
+        Called as faces are detected in recordings, and as flow is computed.
     """
     flowset = _load(config, root, jobs, on_faces, on_progress)
     return flowset.with_same_person(config.evaluation.same_person)
@@ -78,7 +78,7 @@ def _load(
     on_progress: Progress,
 ) -> FlowSet:
     if config.flow.finetune:
-        learnt_network(config.flow)  # complains of a flow that cannot learn
+        learnt_network(config.flow)  # refuses a flow that cannot be fine-tuned
     source = _open(config, root)
     if isinstance(source, FlowSet):
         if config.flow.finetune:
@@ -104,13 +104,13 @@ def _load(
 
 
 def load_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip] | None:
-    """The clips behind the maps, or None where the data set has maps only."""
+    """The clips behind the maps, or None if the data set consists of maps."""
     source = _open(config, root)
     return None if isinstance(source, FlowSet) else source
 
 
 def recorded_clips(config: ExperimentConfig, root: Path | None) -> list[Clip]:
-    """The clips of a data set of recordings; an `InputError` if it is no such set."""
+    """The clips of a data set of recordings; an `InputError` for other data sets."""
     source = _open(config, root)
     if isinstance(source, FlowSet) or _landmarked(source):
         raise InputError(
@@ -120,7 +120,7 @@ def recorded_clips(config: ExperimentConfig, root: Path | None) -> list[Clip]:
 
 
 def require_clips(config: ExperimentConfig, root: Path | None = None) -> list[Clip]:
-    """The clips of the data set, or an `InputError` where it has maps only, or none."""
+    """The clips of the data set, or an `InputError` if it has none."""
     clips = load_clips(config, root)
     if not clips:
         raise InputError(
@@ -137,13 +137,13 @@ def compute_flowset(
     jobs: int = 1,
     on_progress: Progress = no_progress,
 ) -> FlowSet:
-    """Flow, strain and masks of every clip; `jobs` processes. Every clip must have its apex.
+    """Flow, strain and masks of every clip, by `jobs` processes. Every clip must have its apex.
 
-    Clips from files are cached one by one, so that an interrupted computation goes on.
+    Clips from files are cached one by one, so that an interrupted computation resumes.
     """
-    for clip in clips:
-        _ = clip.known_apex  # said before hours of work, not after
-    files = _files_of(clips, flow)
+    settings = flow_identity(flow)
+    digests = [digest_of(FORMAT, settings, _content(clip)) for clip in clips]
+    files = [file_for("motion", clip, of) for clip, of in zip(clips, digests, strict=True)]
     stored = [_stored(file) for file in files]
     arguments = [(clip, flow, file) for clip, file in zip(clips, files, strict=True)]
     motions = make_missing(stored, _make, arguments, jobs=jobs, on_progress=on_progress)
@@ -161,9 +161,9 @@ def compute_flowset(
 
 
 def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
-    """What the data set's builder gives: ready-made maps, or clips.
+    """The result of the data set's builder: ready-made maps, or clips.
 
-    Clips that bring their landmarks are in the canonical crop, as others will be.
+    Clips with landmarks are aligned to the canonical crop.
     """
     scheme(config.data.classes)
     entry = datasets[config.data.name]
@@ -181,10 +181,7 @@ def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
 def _with_faces(
     clips: list[Clip], config: ExperimentConfig, jobs: int, on_progress: Progress
 ) -> tuple[list[Clip], list[Clip]]:
-    """The usable clips in the canonical crop, of which a crop has kept onset and apex; and whole.
-
-    The apex of either is the one that counts, be it annotated or spotted.
-    """
+    """The usable clips, in the canonical crop (onset and apex) and whole, with a known apex."""
     if _landmarked(clips):
         return clips, clips
     crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=on_progress)
@@ -195,31 +192,20 @@ def _with_faces(
             *(config.data.name, lost, config.data.name),
         )
     used = crops if frames_for(config) else [crop.without_offset() for crop in crops]
-    doubts = count_warnings(crop.warnings for crop in used)
-    if doubts:
+    warned = count_warnings(crop.warnings for crop in used)
+    if warned:
         log.warning(
             "%s: clips used with a warning: %s; the sheet of `hmrm prepare %s --sheet` shows them",
             config.data.name,
-            ", ".join(f"{count} {code}" for code, count in doubts.items()),
+            ", ".join(f"{count} {code}" for code, count in warned.items()),
             config.data.name,
         )
     return [crop.clip for crop in crops if crop.clip is not None], whole_clips(clips, crops)
 
 
 def _landmarked(clips: Sequence[Clip]) -> bool:
-    """Whether the clips bring their landmarks, so that no face has to be found."""
+    """Whether the clips come with landmarks, so that no face has to be detected."""
     return all(isinstance(clip.frames, LandmarkedFrames) for clip in clips)
-
-
-def _files_of(clips: Sequence[Clip], flow: FlowConfig) -> list[Path | None]:
-    """Where the motion of each clip is kept; None for clips that are drawn and not read."""
-    identity = flow_identity(flow)
-    return [
-        cache_file("motion", digest_of(FORMAT, identity, _content(clip)))
-        if isinstance(clip.frames, IdentifiedFrames)
-        else None
-        for clip in clips
-    ]
 
 
 def _make(clip: Clip, flow: FlowConfig, file: Path | None) -> Motion:
@@ -239,7 +225,7 @@ def _stored(file: Path | None) -> Motion | None:
 
 
 def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
-    """What the maps depend on: the clips, the data set's options and the flow's."""
+    """Digest of the clips, the data set's options and the flow's."""
     frames = config.flow.finetune_side_px if config.flow.finetune else None
     data = config.data.model_dump_json(exclude={"classes"})
     contents = [f"{clip.label} {_content(clip)}" for clip in clips]
@@ -247,11 +233,9 @@ def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
 
 
 def _content(clip: Clip) -> str:
-    """Which two frames of which clip."""
+    """The clip, its onset and its apex."""
     marks = (clip.onset, clip.known_apex)
-    frames = clip.frames
-    known = [frames.identity(n) for n in marks] if isinstance(frames, IdentifiedFrames) else []
-    return repr((*clip.key, *marks, *known))
+    return repr((*clip.key, *marks, *frame_identities(clip, marks)))
 
 
 def _write(file: Path, flowset: FlowSet) -> None:
@@ -284,7 +268,7 @@ def _read(file: Path, classes: tuple[str, ...]) -> FlowSet | None:
 
 
 def reduce_frames(clips: list[Clip], side_px: int) -> FramePairs:
-    """Onset and apex of every clip as squares of `side_px`, whatever their crop."""
+    """Onset and apex of every clip, resized to squares of `side_px`."""
     images, pixel = [], []
     for clip in clips:
         pair = [clip.frames[clip.onset], clip.frames[clip.known_apex]]
@@ -296,7 +280,7 @@ def reduce_frames(clips: list[Clip], side_px: int) -> FramePairs:
 
 
 def require_frames(config: ExperimentConfig, flowset: FlowSet) -> FramePairs:
-    """The frames that a fine-tuned flow learns from, or an `InputError`."""
+    """The frames for fine-tuning the flow, or an `InputError`."""
     if flowset.frames is None:
         raise InputError(
             f"data set '{config.data.name}' has no frames to fine-tune a flow on",

@@ -1,31 +1,51 @@
-"""What a network can be given of a clip: the inputs that are compared, and how each looks.
+"""Inputs of a network side by side: how each looks, and how well it shows a faint movement.
 
 After Nguyen et al. (arXiv 2509.00056), who compare the apex frame, optical flow and the dynamic
-image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). Decision 0018, of which
-`python -m hmrm_lab.preparation.network_inputs` prints the last two tables.
+image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). Drawn faces on still heads, with
+noise and drifting light, are the test clips: their motion is known. The command
+`python -m hmrm_lab.preparation.network_inputs` prints the tables of decision 0018.
 """
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.flow.estimator import FlowEstimator, dual_phase
-from hmrm_lab.flow.normalise import without_median
-from hmrm_lab.preparation.disturbed import CONDITIONS, SIDE_PX, kept, moving_pixels, rising_clips
-from hmrm_lab.preparation.dynamic_image import dynamic_image, mesti
-from hmrm_lab.preparation.gray import LENGTH, even_frames, gray_frame
-from hmrm_lab.preparation.pictures import standardise
-from hmrm_lab.records import PICTURES, Clip, Floats, FlowSet, KnownMotion
+from hmrm_lab.datasets.synthetic import RenderedFrames, synthetic
+from hmrm_lab.datasets.synthetic.action_units import CORE, unit_bumps
+from hmrm_lab.datasets.synthetic.motion import Motion
+from hmrm_lab.datasets.synthetic.recipes import Script, farthest_px, scaled
+from hmrm_lab.datasets.synthetic.rendering import neutral_landmarks
+from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.motion_maps import dual_phase, without_median
+from hmrm_lab.preparation.dynamic_image import (
+    LENGTH,
+    dynamic_image,
+    even_frames,
+    gray_frame,
+    mesti,
+    pool,
+    slope_weights,
+    standardise,
+)
+from hmrm_lab.records import PICTURES, Clip, ClipKey, Floats, FlowSet, Frames, KnownMotion
 from hmrm_lab.registry import flows
+
+KEPT_GRAINS = 32  # of 600 kB for a crop
+SIDE_PX = 112
+FRAMES = 16
+FPS = 100.0
+PEAK_PX = 1.5  # the farthest that a point of the face moves, in the crop of 224 px
+MOVING = 0.5  # a pixel moves if it goes this share of the farthest
 
 
 @dataclass(frozen=True)
 class Input:
-    """What an input is in words, and the overrides that make a network read it."""
+    """The name of an input, and the overrides with which a network takes it."""
 
     words: str
     overrides: tuple[str, ...]
@@ -44,12 +64,11 @@ INPUTS = {
 def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
     """Every input of one clip in the canonical crop, by the names of `INPUTS`.
 
-    Flows are at crop resolution and pictures of `kept.SIDE_PX`, larger than networks are given
-    them, and for the eye.
+    Flows are at crop resolution and pictures of `SIDE_PX`, larger than networks take them.
 
     Shapes
     ------
-    flow, dual_phase : (2, H, W), pixels, the median motion taken away
+    flow, dual_phase : (2, H, W), pixels, less the median motion
     apex, dynamic_image, mesti : (S, S), RMS 1
     """
     onset, apex, offset = (
@@ -67,58 +86,204 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
 
 
 def given(flowset: FlowSet, number: int, both: FlowSet | None = None) -> dict[str, Floats]:
-    """Every input of one clip as networks are given it: maps of 28 px, pictures of 56.
+    """Every input of one clip as networks take it: maps of 28 px, pictures of 56.
 
-    Without pictures in the flow set, which data without frames never have, flow alone.
+    A flow set without pictures, such as one of data without frames, has flow alone.
 
     Parameters
     ----------
     both
-        The same clips with flow of both phases, if there are such maps.
+        The same clips with dual-phase flow, if there are such maps.
 
     Shapes
     ------
-    flow, dual_phase : (2, h, h), in the unit of the maps, the median motion taken away
+    flow, dual_phase : (2, h, h), in the unit of the maps, less the median motion
     apex, dynamic_image, mesti : (S, S), RMS 1
     """
     found = {"flow": without_median(flowset.maps[number, :2])}
     if both is not None:
         found["dual_phase"] = without_median(both.maps[number, :2])
     if flowset.pictures is not None:
-        pictures = zip(PICTURES, flowset.pictures[number], strict=True)
-        found |= {name: picture for name, picture in pictures if name in INPUTS}
+        found |= dict(zip(PICTURES, flowset.pictures[number], strict=True))
     return {name: found[name] for name in INPUTS if name in found}
 
 
-def kept_of(seen: dict[str, Floats], clip: Clip) -> dict[str, float]:
-    """How strong each input is where the face moves, divided by elsewhere (`kept`).
+@dataclass(frozen=True, eq=False)
+class DisturbedFrames:
+    """Frames with noise and drifting light, computed when asked for and always the same.
 
-    Empty where nobody knows where the face moves: the exact motion is known of drawn faces alone.
+    Light changes evenly from onset to offset, and on before and after.
+    """
+
+    frames: Frames
+    onset: int
+    offset: int
+    noise: float
+    drift: float
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        number = range(len(self))[index]
+        gain = 1 + self.drift * (number - self.onset) / max(1, self.offset - self.onset)
+        scene = self.frames[number] * np.float32(gain)
+        if self.noise:
+            scene += _grain(number, scene.shape) * np.float32(self.noise)
+        return np.asarray(cv2.convertScaleAbs(np.maximum(scene, 0)), dtype=np.uint8)
+
+
+@lru_cache(KEPT_GRAINS)
+def _grain(number: int, shape: tuple[int, ...]) -> Floats:
+    rng = np.random.Generator(np.random.SFC64(number))
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def disturbed(clip: Clip, *, noise: float = 0.0, drift: float = 0.0) -> Clip:
+    """The clip with sensor noise and drifting light.
+
+    Parameters
+    ----------
+    noise
+        Standard deviation in 8-bit levels, of each colour by itself.
+    drift
+        The change of light from onset to offset, as a share: 0.03 ends 3 % brighter.
+    """
+    frames = DisturbedFrames(clip.frames, clip.onset, clip.offset, noise, drift)
+    return replace(clip, frames=frames)
+
+
+class RememberedFrames:
+    """Frames that are read or rendered once, and kept in memory."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._known: dict[int, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        if index not in self._known:
+            self._known[index] = self._frames[index]
+        return self._known[index]
+
+
+def remembering(clip: Clip) -> Clip:
+    """The clip with its frames in memory, to be disturbed repeatedly."""
+    return replace(clip, frames=RememberedFrames(clip.frames))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Disturbances of a drawn clip, and its apex.
+
+    `noise` is the sensor's, in 8-bit levels; `drift` is the even change of light from the first
+    frame to the last, as a share; `apex` is the apex's share of the clip; `left` is the share of
+    the movement that remains at the end.
+    """
+
+    noise: float = 0.0
+    drift: float = 0.0
+    apex: float = 0.5
+    left: float = 0.0
+
+
+CONDITIONS: Mapping[str, Condition] = {
+    "undisturbed": Condition(),
+    "noise": Condition(noise=2),
+    "light drifts by 3 %": Condition(drift=0.03),
+    "noise and drift": Condition(noise=2, drift=0.03),
+    "the same, apex at 25 %": Condition(noise=2, drift=0.03, apex=0.25),
+    "the same, apex at 75 %": Condition(noise=2, drift=0.03, apex=0.75),
+    "the same, half is left": Condition(noise=2, drift=0.03, left=0.5),
+    "the same, all is left": Condition(noise=2, drift=0.03, left=1.0),
+}
+
+
+def rising_clips(condition: Condition | None = None, count: int = len(CORE)) -> list[Clip]:
+    """Clips of drawn faces on still heads, one class after the other, up to the apex and back."""
+    return [_rising_clip(number, condition or Condition()) for number in range(count)]
+
+
+def _rising_clip(number: int, condition: Condition) -> Clip:
+    landmarks = neutral_landmarks(0, number)
+    label = number % len(CORE)
+    units = [*CORE.values()][label][number % 3]
+    bumps = np.concatenate([unit_bumps(name, landmarks) for name in units])
+    bumps = scaled(bumps, PEAK_PX / farthest_px(bumps))
+    time = np.linspace(0, 1, FRAMES)
+    apex = round(condition.apex * (FRAMES - 1))
+    rise = np.clip(time / time[apex], 0, 1)
+    fall = np.clip((time - time[apex]) / (1 - time[apex]), 0, 1)
+    course = (0.5 - 0.5 * np.cos(np.pi * rise)) * (
+        1 - (1 - condition.left) * (0.5 - 0.5 * np.cos(np.pi * fall))
+    )
+    strengths = np.repeat(course[:, None], len(bumps), axis=1).astype(np.float32)
+    script = Script(
+        motion=Motion(bumps, strengths, np.zeros((FRAMES, 4), np.float32)),
+        onset=0,
+        apex=apex,
+        offset=FRAMES - 1,
+        units=units,
+        peak_px=PEAK_PX,
+        gain=(1 + condition.drift * time).astype(np.float32),
+        noise_level=condition.noise,
+    )
+    frames = RenderedFrames(0, number, number, script)
+    key = ClipKey("drawn", f"face {number}", "still head")
+    return Clip(key, label, frames, 0, apex, FRAMES - 1, FPS, tuple(CORE))
+
+
+def moving_pixels(flow_px: Floats, side_px: int = SIDE_PX) -> NDArray[np.bool_]:
+    """Pixels whose known flow (2, H, W), less that of the head, is over half of its longest."""
+    length = np.hypot(*without_median(flow_px))
+    small = cv2.resize(length, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(small > MOVING * small.max(), dtype=np.bool_)
+
+
+def kept(picture: Floats, moving: NDArray[np.bool_]) -> float:
+    """Root mean square of a picture where the face moves, divided by that of the rest."""
+    squares = picture.astype(np.float64) ** 2
+    return float(np.sqrt(squares[moving].mean() / squares[~moving].mean()))
+
+
+def kept_of(seen: dict[str, Floats], clip: Clip) -> dict[str, float]:
+    """`kept` of each input; empty for recorded clips, whose motion is not known.
 
     Parameters
     ----------
     seen
-        What `look_at` gives, of this clip or of one that was disturbed.
+        The result of `look_at` for this clip, or for the clip disturbed.
     """
     if not isinstance(clip.frames, KnownMotion):
         return {}
     truth = clip.frames.flow(clip.onset, clip.known_apex)
-    moving: dict[int, NDArray[np.bool_]] = {}
-    found = {}
-    for name, values in seen.items():
-        strength = np.hypot(*values) if values.ndim == 3 else values
-        side = len(strength)
-        if side not in moving:
-            moving[side] = moving_pixels(truth, side)
-        found[name] = kept(strength, moving[side])
-    return found
+    moving = {side: moving_pixels(truth, side) for side in {v.shape[-1] for v in seen.values()}}
+    strengths = {name: np.hypot(*v) if v.ndim == 3 else v for name, v in seen.items()}
+    return {name: kept(values, moving[len(values)]) for name, values in strengths.items()}
 
 
-def measure(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float]:
-    """The geometric mean over drawn clips of what each input keeps."""
-    logs = [[np.log(k) for k in kept_of(look_at(c, estimator), c).values()] for c in clips]
-    means = np.exp(np.mean(logs, axis=0))
-    return dict(zip(INPUTS, map(float, means), strict=True))
+def pooled(clip: Clip) -> dict[str, Floats]:
+    """A clip's frames from onset to offset pooled by four kinds of weights: name to (S, S)."""
+    numbers, size = range(clip.onset, clip.offset + 1), (SIDE_PX, SIDE_PX)
+    gray = (cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2GRAY) for number in numbers)
+    frames = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in gray])
+    step = np.zeros(len(frames))
+    step[[0, clip.known_apex - clip.onset]] = -1, 1
+    return {
+        "apex less onset": pool(frames, step),
+        "slope": pool(frames, slope_weights(len(frames))),
+        "dynamic image": dynamic_image(frames),
+        "MESTI": mesti(frames),
+    }
+
+
+def measure(clips: Iterable[Clip], inputs: Callable[[Clip], dict[str, Floats]]) -> dict[str, float]:
+    """The geometric mean of `kept` over drawn clips, for each input."""
+    ratios = [kept_of(inputs(clip), clip) for clip in clips]
+    means = np.exp(np.mean([[np.log(k) for k in row.values()] for row in ratios], axis=0))
+    return dict(zip(ratios[0], map(float, means), strict=True))
 
 
 def likeness(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float]:
@@ -134,25 +299,34 @@ def likeness(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float
     return {name: float(np.mean(cosines)) for name, cosines in found.items()}
 
 
+def _print_table(rows: Mapping[str, Mapping[str, float]], digits: int) -> None:
+    heads = [INPUTS[name].words if name in INPUTS else name for name in next(iter(rows.values()))]
+    sys.stdout.write(f"| | {' | '.join(heads)} |\n|{' --- |' * (len(heads) + 1)}\n")
+    for name, row in rows.items():
+        cells = " | ".join(f"{value:.{digits}f}" for value in row.values())
+        sys.stdout.write(f"| {name} | {cells} |\n")
+    sys.stdout.write("\n")
+
+
 def main() -> None:
-    """What is kept, and how near flows are to the exact one, as Markdown."""
-    estimator = flows["dis"].build()
-    casts = {name: rising_clips(condition, 12) for name, condition in CONDITIONS.items()}
+    """Print three tables as Markdown: `kept` of pooled frames and of inputs; `likeness`."""
+    dis = flows["dis"].build()
+    casts: dict[str, Sequence[Clip]] = {
+        name: rising_clips(condition, 12) for name, condition in CONDITIONS.items()
+    }
     for difficulty in (0.0, 0.5, 1.0):
         drawn = synthetic(subjects=8, clips=24, difficulty=difficulty)
         casts[f"data set `synthetic`, difficulty {difficulty:g}"] = drawn
-    heads = " | ".join(known.words for known in INPUTS.values())
-    sys.stdout.write(f"| | {heads} |\n|{' --- |' * (len(INPUTS) + 1)}\n")
-    for name, cast in casts.items():
-        cells = " | ".join(f"{ratio:.2f}" for ratio in measure(cast, estimator).values())
-        sys.stdout.write(f"| {name} | {cells} |\n")
-    sys.stdout.write(f"\n| | {INPUTS['flow'].words} | {INPUTS['dual_phase'].words} |\n")
-    sys.stdout.write("| --- | --- | --- |\n")
-    for name in ("gru_attention", "dis"):
-        for difficulty in (0.0, 0.5):
-            drawn = synthetic(subjects=6, clips=12, difficulty=difficulty)
-            cells = " | ".join(f"{c:.3f}" for c in likeness(drawn, flows[name].build()).values())
-            sys.stdout.write(f"| {name}, difficulty {difficulty:g} | {cells} |\n")
+    for inputs in (pooled, partial(look_at, estimator=dis)):
+        _print_table({name: measure(cast, inputs) for name, cast in casts.items()}, 2)
+    rows = {
+        f"{name}, difficulty {difficulty:g}": likeness(
+            synthetic(subjects=6, clips=12, difficulty=difficulty), flows[name].build()
+        )
+        for name in ("gru_attention", "dis")
+        for difficulty in (0.0, 0.5)
+    }
+    _print_table(rows, 3)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Clips that a system should not be asked about: no face, dark, blurred, cut, or not that small.
+"""Warnings about clips: no face, dark, blurred, cut, or a movement that is too large.
 
-An answer rests on the motion between two frames. What makes this motion that of something else
-than one face leaves no answer (`MEANINGLESS`); the rest is a doubt that is shown beside it. The
-bounds are explained in decision 0010.
+A prediction rests on the motion between two frames. Where this is not the motion of one face, there
+is no prediction (`MEANINGLESS`); other warnings are shown beside it. Decision 0010 explains the
+bounds.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hmrm_lab.faces.align import crop_map, warp
 from hmrm_lab.faces.apex import is_black, is_blink, to_grey, unlikeness
 from hmrm_lab.faces.face import Face, five_points
-from hmrm_lab.faces.regions import face_mask, part_masks
+from hmrm_lab.faces.landmarks import face_mask, part_masks
 from hmrm_lab.records import Clip, Floats
 
 MEANINGLESS = frozenset({"no_face", "dark", "cut"})
@@ -27,19 +27,19 @@ LESS_SHARP = 0.04  # more detail left than in another frame of the clip, where .
 UNLIKE, ALIKE = 0.03, 0.97  # blocks and correlation of two faces: the same one stays within one
 LARGEST_MOTION = 0.10  # of the distance between the eyes, which is 63 mm on average
 FINE, COARSE = 0.024, 0.048  # of the distance between the eyes: blurs
-FLOW_PX = 112  # side of the crops whose motion is looked at
+FLOW_PX = 112  # side of the crops whose motion is measured
 
 
 @dataclass(frozen=True)
 class ClipWarning:
-    """A doubt about a clip.
+    """A warning about a clip.
 
     Parameters
     ----------
     code
         Its kind, such as `no_face`.
     frame
-        `onset`, `apex`, `offset`, or empty where it is none of them.
+        `onset`, `apex`, `offset`, or empty.
     """
 
     code: str
@@ -48,13 +48,13 @@ class ClipWarning:
 
     @property
     def meaningless(self) -> bool:
-        """Whether an answer would mean nothing."""
+        """Whether a prediction would be meaningless."""
         return self.code in MEANINGLESS
 
 
 @dataclass(frozen=True, eq=False)
 class SeenFrame:
-    """A frame that an answer rests on: the whole, its cut-out in the onset's crop, and its face."""
+    """A marked frame: whole, in the onset's crop, and its face."""
 
     name: str
     number: int
@@ -66,14 +66,14 @@ class SeenFrame:
 def frame_warnings(
     frames: Sequence[SeenFrame], landmarks: Floats, inside: NDArray[np.bool_]
 ) -> list[ClipWarning]:
-    """The doubts about onset, apex and, if it is there, offset.
+    """The warnings about onset, apex and, if there is one, offset.
 
-    What two of them do not have in common is said of the offset, if it is one of them.
+    A difference between two frames is attributed to the offset, if it is one of them.
 
     Shapes
     ------
     landmarks : (68, 2), those of the onset, in its crop
-    inside : (H, W), what of the crop the recording shows
+    inside : (H, W), pixels of the crop within the recording
     """
     found = [warning for frame in frames for warning in _alone(frame)]
     found += _several(frames[0])
@@ -93,7 +93,7 @@ def frame_warnings(
 
 
 def scene_warnings(strange: int | None) -> list[ClipWarning]:
-    """The doubt about the first frame that does not show the onset's scene, if there is one."""
+    """The warning about the first frame that does not show the onset's scene, if there is one."""
     if strange is None:
         return []
     text = f"Frame {strange} is black or of another scene; such frames were left out."
@@ -101,18 +101,16 @@ def scene_warnings(strange: int | None) -> list[ClipWarning]:
 
 
 def clip_warnings(clip: Clip) -> list[ClipWarning]:
-    """The doubts that its marks give."""
+    """The warning about a clip that is too long."""
     seconds = (clip.offset - clip.onset) / clip.fps if clip.fps else 0.0
-    if seconds <= LONGEST_S:
-        return []
     text = (
         f"From onset to offset it lasts {seconds:.1f} s, a micro-expression at most half a second."
     )
-    return [ClipWarning("long", "", text)]
+    return [ClipWarning("long", "", text)] if seconds > LONGEST_S else []
 
 
 def count_warnings(clips: Iterable[Iterable[ClipWarning]]) -> dict[str, int]:
-    """How many clips have a warning of each kind."""
+    """Number of clips with a warning of each kind."""
     counts = Counter(code for found in clips for code in {warning.code for warning in found})
     return dict(sorted(counts.items()))
 
@@ -122,18 +120,16 @@ def _alone(frame: SeenFrame) -> list[ClipWarning]:
     if is_black(frame.whole):
         found.append(ClipWarning("dark", frame.name, f"{_start(frame)} is nearly black."))
     if frame.face is None:
-        found.append(
-            ClipWarning(
-                "no_face", frame.name, f"No face in the {frame.name}, frame {frame.number}."
-            )
-        )
+        text = f"No face in the {frame.name}, frame {frame.number}."
+        found.append(ClipWarning("no_face", frame.name, text))
     return found
 
 
 def _light(one: SeenFrame, other: SeenFrame) -> list[ClipWarning]:
-    """A frame that is much darker than another, as the first ones of a film that is faded in."""
-    darker, brighter = sorted((one, other), key=lambda frame: float(frame.whole[::4, ::4].mean()))
-    share = float(darker.whole[::4, ::4].mean()) / max(float(brighter.whole[::4, ::4].mean()), 1.0)
+    """A frame that is much darker than another, such as the first ones of a film that fades in."""
+    dark, light = sorted((_brightness(one), _brightness(other)))
+    darker, brighter = (one, other) if _brightness(one) == dark else (other, one)
+    share = dark / max(light, 1.0)
     faces = one.face is not None and other.face is not None
     if is_black(darker.whole) or share >= (DIM if faces else DARK):
         return []
@@ -152,7 +148,7 @@ def _several(onset: SeenFrame) -> list[ClipWarning]:
 
 
 def _sharpness(frames: tuple[SeenFrame, SeenFrame], left: list[float]) -> list[ClipWarning]:
-    """Blurred frames. Where one is sharper than the other, all edges seem to move."""
+    """Blurred frames. If one is sharper than the other, all edges seem to move."""
     worse = frames[int(left[1] > left[0])]
     if abs(left[1] - left[0]) > LESS_SHARP:
         text = "is less sharp than the other one, which looks like motion"
@@ -165,7 +161,7 @@ def _sharpness(frames: tuple[SeenFrame, SeenFrame], left: list[float]) -> list[C
 
 
 def _detail_left(crop: NDArray[np.uint8], landmarks: Floats) -> float:
-    """How much of the slopes of a face is left after another blur: more, the less fine it was."""
+    """The share of a face's gradients left by another blur: larger for a blurred face."""
     eyes_px, here = _eyes_px(landmarks), _without_eyes(landmarks, len(crop))
     fine = cv2.GaussianBlur(to_grey(crop).astype(np.float32), (0, 0), FINE * eyes_px)  # no noise
     coarse = cv2.GaussianBlur(fine, (0, 0), COARSE * eyes_px)
@@ -174,10 +170,10 @@ def _detail_left(crop: NDArray[np.uint8], landmarks: Floats) -> float:
 
 
 def _same_face(one: SeenFrame, face: Face, other: SeenFrame, other_face: Face) -> bool:
-    """Whether two faces, each upright by its own points, are alike once the motion is undone.
+    """Whether two faces, each aligned by its own points, are alike without their motion.
 
-    Blur changes their detail everywhere, teeth and lids change them strongly in some places: two
-    people do both.
+    Blur changes detail everywhere, teeth and lids change some places strongly; another face does
+    both.
     """
     first = _small(warp(one.whole, crop_map(face)))
     second = _small(warp(other.whole, crop_map(other_face)))
@@ -194,7 +190,7 @@ def _same_face(one: SeenFrame, face: Face, other: SeenFrame, other_face: Face) -
 def _large_motion(
     one: SeenFrame, other: SeenFrame, landmarks: Floats, inside: NDArray[np.bool_]
 ) -> list[ClipWarning]:
-    """Motion of the face, without lids and head, too large for a micro-expression."""
+    """Motion of the face, less that of lids and head, too large for a micro-expression."""
     scale, size = FLOW_PX / one.crop.shape[0], (FLOW_PX, FLOW_PX)
     shown = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     here = _without_eyes(scale * landmarks, FLOW_PX) & shown.astype(bool)
@@ -213,7 +209,7 @@ def _large_motion(
 
 
 def _blink(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarning]:
-    """An apex whose eyelids are closed, or open wider, and nothing else is as in the onset."""
+    """An apex in which only the eyelids differ from the onset."""
     if other.name != "apex" or not is_blink([one.crop, other.crop], landmarks, 0, 1):
         return []
     text = f"{_start(other)} shows a blink: the eyelids move, brows and mouth do not."
@@ -221,7 +217,7 @@ def _blink(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarn
 
 
 def _without_eyes(landmarks: Floats, side: int) -> NDArray[np.bool_]:
-    """The face without its eyes, whose lids may close: (side, side)."""
+    """The mask of a face without its eyes: (side, side)."""
     parts = part_masks(landmarks, side, side)
     return face_mask(landmarks, side, side) & ~parts["eye_left"] & ~parts["eye_right"]
 
@@ -232,7 +228,7 @@ def _small(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _large_flow(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Floats:
-    """By DIS, which follows large motion; the flow that a system is given need not: (H, W, 2)."""
+    """Flow by DIS, which follows large motion, unlike other estimators: (H, W, 2)."""
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return np.asarray(dis.calc(one, other, None), dtype=np.float32)
 
@@ -240,6 +236,10 @@ def _large_flow(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Floats:
 def _eyes_px(landmarks: Floats) -> float:
     left, right = five_points(landmarks)[:2]
     return float(np.linalg.norm(left - right))
+
+
+def _brightness(frame: SeenFrame) -> float:
+    return float(frame.whole[::4, ::4].mean())
 
 
 def _start(frame: SeenFrame) -> str:

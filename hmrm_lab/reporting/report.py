@@ -1,12 +1,15 @@
-"""The HTML report: one page that needs no network, no server and no kernel."""
+"""Pages of HTML that need no network, server or kernel: the report of runs, the loss page."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from hmrm_lab.evaluation.audit_findings import LEAK, UNKNOWN
@@ -20,14 +23,14 @@ from hmrm_lab.evaluation.summary import (
     stamp,
 )
 from hmrm_lab.records import FlowSet, Predictions
-from hmrm_lab.reporting.figures import (
+from hmrm_lab.reporting.plots.results import metrics_interval_figure, training_curves_figure
+from hmrm_lab.reporting.plots.single_clips import (
     confusion_figure,
     hard_cases_figure,
-    metrics_interval_figure,
     subject_strip_figure,
-    training_curves_figure,
 )
-from hmrm_lab.reporting.pages import figure_box, render_page
+from hmrm_lab.reporting.style import BLUE, ORANGE
+from hmrm_lab.reporting.svg import log_curve_svg
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
 from hmrm_lab.runtime.store import RunFolder, write_atomic
 
@@ -45,9 +48,35 @@ CONTROLS = {
     " subject, so that there is nothing to learn but how often subjects show each class."
     " Whatever is scored beyond that is chance, or a leak.",
 }
+PEEKING = (
+    "For every subject, the epoch was chosen that does best on the test clips of that subject."
+    " This is not possible for a subject never seen before: the numbers are too high, and must not"
+    " be compared with honest ones."
+)
 SHOWN = ("Run", "Note", "System", "Data", "Flow", "Part")  # first; the notes say what these leave
 COMMON = ("Data", "Flow", "Protocol")
 LEFT_OUT = ("Complete", "Control")
+
+STRETCHES = 90  # of a loss page: each point is the mean of its stretch of steps
+RELOAD_S = 10
+LOSS_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+{reload}<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>body {{ margin: 2rem auto; max-width: 46rem; padding: 0 1rem; font: 16px/1.5 system-ui, \
+"DejaVu Sans", sans-serif; }} h1 {{ font-size: 1.3rem; }}</style>
+</head>
+<body>
+<h1>{title}</h1>
+{curves}
+<p>Each point is the mean of its stretch of steps, on a logarithmic scale. Steps differ in how hard
+their pairs are.</p>
+</body>
+</html>
+"""
 
 
 def write_report(runs: Sequence[RunFolder], file: Path, flowset: FlowSet | None) -> Path:
@@ -109,63 +138,78 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
     )
 
 
+def write_loss_page(history: Path, page: Path, steps: int) -> Path:
+    """Draw the loss and the end-point error of `loss.csv` against the step.
+
+    Parameters
+    ----------
+    steps
+        Of the whole training. Until they are done the page loads itself again and again.
+    """
+    table = pd.read_csv(history)
+    done = int(table["step"].max()) if len(table) else 0
+    stretch = np.arange(len(table)) * STRETCHES // max(len(table), STRETCHES)
+    means = table.groupby(stretch)[["step", "loss", "epe_px"]].mean()
+    curves = [
+        log_curve_svg(means["step"].to_numpy(), means[column].to_numpy(), steps, name, colour)
+        for column, name, colour in (
+            ("loss", "loss", BLUE),
+            ("epe_px", "end-point error (px)", ORANGE),
+        )
+    ]
+    reload = f'<meta http-equiv="refresh" content="{RELOAD_S}">\n' if done < steps else ""
+    title = f"Pre-training: step {done} of {steps}"
+    write_atomic(page, LOSS_PAGE.format(reload=reload, title=title, curves="\n".join(curves)))
+    return page
+
+
 def _warnings(metrics: Mapping[str, Any], failures: str) -> list[tuple[str, str]]:
-    """What a reader must know before any number: heading and sentence."""
-    found = [SMOKE_WARNING] if is_smoke(metrics) else []
-    if metrics["peeking"]:
-        found.append(
-            (
-                "This run peeks at the test subject",
-                "For every person, the epoch was chosen that does best on that person's own test"
-                " clips. Nobody can do that for a person never seen before: the numbers are too"
-                " high, and must not be compared with honest ones.",
-            )
-        )
-    if metrics.get("weights") == LEAK:
-        found.append(
-            (
-                "This run begins with weights that have seen test subjects",
-                "Weights that the training begins with have been trained on people of the test:"
-                " `hmrm audit` names them. The numbers must not be compared with honest ones.",
-            )
-        )
-    if metrics["control"] != "none":
-        found.append(("This run is a control", CONTROLS[metrics["control"]]))
-    if not metrics["complete"]:
-        found.append(
-            (
-                "This run is incomplete",
-                f"Only {metrics['units_done']} of {metrics['units_expected']} folds are finished."
-                " The numbers cover a part of the trainings, and are paired with no other run."
-                f" {failures or 'Start the same command again: it goes on where it stopped'}.",
-            )
-        )
-    return found
+    """Reasons against comparing this run: heading and sentence."""
+    done, expected = metrics["units_done"], metrics["units_expected"]
+    again = failures or "Start the same command again: it goes on where it stopped"
+    found = (
+        (is_smoke(metrics), *SMOKE_WARNING),
+        (metrics["peeking"], "This run peeks at the test subject", PEEKING),
+        (
+            metrics.get("weights") == LEAK,
+            "This run begins with weights that have seen test subjects",
+            "Weights that the training begins with have been trained on test subjects: `hmrm audit`"
+            " names them. The numbers must not be compared with honest ones.",
+        ),
+        (metrics["control"] != "none", "This run is a control", CONTROLS.get(metrics["control"])),
+        (
+            not metrics["complete"],
+            "This run is incomplete",
+            f"Only {done} of {expected} folds are finished. The numbers cover a part of the"
+            f" trainings, and are paired with no other run. {again}.",
+        ),
+    )
+    return [(heading, str(sentence)) for holds, heading, sentence in found if holds]
 
 
 def _remarks(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What bounds the meaning of the numbers without making them wrong."""
-    found = []
-    if metrics["data"] == "synthetic":
-        found.append(
-            (
-                "Procedural faces",
-                "Nobody was recorded. The figures show that the whole way works, and how systems"
-                " compare where the truth is known; they say nothing about real recordings.",
-            )
-        )
-    if metrics.get("weights") == UNKNOWN:
-        found.append(
-            (
-                "Weights of unknown origin",
-                "A file of weights that the training begins with does not say whom it was trained"
-                " on. If test subjects are among them, the numbers are too high.",
-            )
-        )
+    """Limits of what the numbers mean: heading and sentence."""
     subjects = metrics["all"]["subjects"]
-    if subjects < FEW_SUBJECTS:
-        found.append((f"Only {subjects} subjects", "An interval over so few people is rough."))
-    return found
+    found = (
+        (
+            metrics["data"] == "synthetic",
+            "Procedural faces",
+            "No person was recorded. The figures show that every step works, and how systems"
+            " compare where the truth is known; they say nothing about real recordings.",
+        ),
+        (
+            metrics.get("weights") == UNKNOWN,
+            "Weights of unknown origin",
+            "A file of weights that the training begins with does not say whom it was trained on."
+            " If test subjects are among them, the numbers are too high.",
+        ),
+        (
+            subjects < FEW_SUBJECTS,
+            f"Only {subjects} subjects",
+            "An interval over so few subjects is rough.",
+        ),
+    )
+    return [(heading, sentence) for holds, heading, sentence in found if holds]
 
 
 def _first_columns(words: pd.DataFrame) -> pd.DataFrame:
@@ -177,7 +221,7 @@ def _first_columns(words: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shared(words: pd.DataFrame) -> dict[str, str]:
-    """What all rows have in common and a sentence can say."""
+    """Columns with one value, which a sentence can say."""
     return {name: words[name].iloc[0] for name in COMMON if words[name].nunique() == 1}
 
 
@@ -199,3 +243,29 @@ def _hard_cases(
     if flowset is None:
         return None
     return figure_box(hard_cases_figure(predictions, flowset, caption=stamp(metrics)))
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A template with its values; text is escaped, and a value that is missing is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hmrm_lab.reporting", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def figure_box(figure: go.Figure) -> Markup:
+    """A figure as a box with its JSON, which the script of the page draws."""
+    meta = figure.layout.meta
+    widths = f"min-width:{meta['least_width']}px;" if meta["least_width"] else ""
+    widths += f"max-width:{meta['most_width']}px;" if meta["most_width"] else ""
+    content = json.dumps(json.loads(figure.to_json())).replace("<", "\\u003c")
+    title = figure.layout.title.text
+    return Markup(
+        '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
+        '<div class="plot" style="height:{}px;{}">'
+        '<script type="application/json">{}</script></div></div>'
+    ).format(title, figure.layout.height, widths, Markup(content))  # noqa: S704  "<" is escaped above

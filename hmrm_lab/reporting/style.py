@@ -1,7 +1,9 @@
 """One look for every figure: colours that the colour-blind tell apart, on light and dark paper."""
 
 import html
+import math
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from plotly import graph_objects as go
@@ -18,10 +20,14 @@ CLASS_SYMBOLS = (  # by label
     *("circle", "square", "diamond", "cross", "x", "triangle-up"),
     *("triangle-down", "star", "pentagon", "hexagon"),
 )
+SERIES_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, "#CC79A7", "#56B4E9")  # of several lines
+SERIES_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "star", "cross")
+SERIES_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 ON_COLOUR = "#000000"
 
 CAPTION_COLUMNS = 62
 LINE_PX = 15
+LETTER_PX = 7.6
 
 _AXIS = {
     "gridcolor": GRID,
@@ -52,23 +58,42 @@ def finish(
     figure: go.Figure,
     title: str,
     *,
+    x: str | Mapping[str, Any] | None = None,
+    y: str | Mapping[str, Any] | None = None,
     caption: str = "",
-    height: int,
+    height: int = 280,
     least_width: int = 0,
     most_width: int = 0,
-    left: int = 56,
+    left: int = 64,
     right: int = 16,
-    top: int = 48,
+    top: int | None = None,
     bottom: int = 52,
     **layout: Any,
 ) -> go.Figure:
-    """Set title, size, margins in pixels, and the caption below.
+    """Set title, axes, size, margins in pixels, and the caption below.
 
-    `height` is that of the plot itself. The two widths are wishes to the page that shows the
-    figure (`layout.meta`): scroll rather than squeeze below one, leave room beyond the other.
+    Parameters
+    ----------
+    x, y
+        Title or properties of the axes.
+    height
+        Of the plot itself.
+    least_width, most_width
+        Wishes to the page that shows the figure (`layout.meta`): scroll rather than squeeze below
+        one, leave room beyond the other.
+    top
+        Margin with the title (default: with room for a legend of the traces that have a name).
     """
     lines = [part for line in caption.split("\n") for part in textwrap.wrap(line, CAPTION_COLUMNS)]
     foot = LINE_PX * len(lines) + 10 if lines else 0
+    named = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
+    wide = sum(LETTER_PX * len(name) + 45 for name in named)  # of the legend
+    if top is None:
+        top = 48 + 22 * min(math.ceil(wide / 420), 3)
+    layout.setdefault("showlegend", bool(named))
+    for key, axis in (("xaxis", x), ("yaxis", y)):
+        if axis is not None:
+            layout[key] = {"title": axis} if isinstance(axis, str) else axis
     figure.update_layout(
         template=TEMPLATE,
         title_text=title,
@@ -105,7 +130,7 @@ def plain(text: object) -> str:
 
 
 def message_figure(title: str, words: str, *, caption: str = "") -> go.Figure:
-    """A figure that says why there is nothing to see."""
+    """A figure with a sentence in place of data."""
     figure = go.Figure()
     figure.add_annotation(
         text="<br>".join(textwrap.wrap(plain(words), CAPTION_COLUMNS)),
@@ -117,12 +142,5 @@ def message_figure(title: str, words: str, *, caption: str = "") -> go.Figure:
         showarrow=False,
         align="left",
     )
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=60,
-        bottom=8,
-        xaxis_visible=False,
-        yaxis_visible=False,
-    )
+    hidden = {"visible": False}
+    return finish(figure, title, caption=caption, height=60, bottom=8, x=hidden, y=hidden)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from hmrm_lab.errors import unknown_name
 from hmrm_lab.evaluation.audit_findings import LEAK
 from hmrm_lab.evaluation.significance import paired_difference
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke
@@ -29,12 +30,15 @@ SMOKE_WARNING = (
     "The preset smoke checks an installation in seconds, with networks that have hardly learnt"
     " anything. The numbers mean nothing and rank nothing.",
 )
-LATEX_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
+
+ANY = "any"
+OUTCOMES = (ANY, "wrong", "right")
+ORDERS = ("most confident first", "least confident first", "by clip")
+CLIP = ["dataset", "subject", "clip"]
+HARD = (
+    *("data set", "subject", "clip", "truth", "taken for", "probability"),
+    *("answers wrong", "systems wrong"),
+)
 
 
 def results_table(runs: Sequence[RunFolder]) -> pd.DataFrame:
@@ -71,7 +75,7 @@ def paired_differences(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
 
 
 def clips_words(runs: Iterable[RunFolder]) -> str:
-    """Whether these runs are on the same clips.
+    """Say whether these runs are on the same clips.
 
     A damaged frame costs a clip where that frame is looked at; onset-apex flow looks at two.
     """
@@ -100,7 +104,7 @@ def scores_table(scores: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def display_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table in words: figures rounded, each with its interval behind it."""
+    """Format a table of results: numbers rounded, each with its interval."""
     columns: dict[str, list[str]] = {}
     for name in map(str, table.columns):
         if name.endswith((" low", " high")):
@@ -120,9 +124,14 @@ def render_text(table: pd.DataFrame) -> str:
     head = ", ".join(f"{name.lower()} {words[name].iloc[0]}" for name in shared)
     idle = [name for name in ("Note", "Part") if name in words and _says_nothing(words[name])]
     words = words.drop(columns=[*shared, *idle]).rename(columns=SHORT)
-    widths = [max(len(str(name)), *words[name].str.len()) for name in words]
     left = [name in ("System", "Part", "Note", *SHARED) for name in words]
-    rows = [list(words.columns), *words.to_numpy().tolist()]
+    lines = aligned([list(map(str, words.columns)), *words.to_numpy().tolist()], left)
+    return f"{head}\n{lines}" if head else lines
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[bool]) -> str:
+    """Text in columns, the first row above a rule; `left` says which columns begin at the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
             cell.ljust(width) if is_left else cell.rjust(width)
@@ -130,8 +139,7 @@ def render_text(table: pd.DataFrame) -> str:
         ).rstrip()
         for row in rows
     ]
-    rule = "-" * max(map(len, lines))
-    return "\n".join([*([head] if head else []), lines[0], rule, *lines[1:]])
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -145,19 +153,11 @@ def to_html(table: pd.DataFrame) -> str:
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A `tabular` in the manner of booktabs."""
+    """A `tabular` in the manner of booktabs, escaped."""
     words = display_table(table)
     numeric = [name not in table or pd.api.types.is_numeric_dtype(table[name]) for name in words]
-    lines = [
-        f"\\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
-        r"\toprule",
-        latex_row(words.columns.tolist()),
-        r"\midrule",
-        *(latex_row(row) for row in words.to_numpy().tolist()),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
+    columns = "".join("r" if right else "l" for right in numeric)
+    return words.to_latex(index=False, escape=True, column_format=columns)
 
 
 def unused_words(systems: Sequence[str]) -> str:
@@ -192,7 +192,7 @@ def _rows_of_run(run: RunFolder) -> Iterator[dict[str, Any]]:
 
 
 def note(metrics: Mapping[str, Any]) -> str:
-    """What keeps this run from being compared with honest ones; empty if nothing does."""
+    """Reasons against comparing this run with honest ones; empty if there are none."""
     words = ["SMOKE"] if is_smoke(metrics) else []
     if metrics["peeking"]:
         words.append("PEEKS")
@@ -249,7 +249,86 @@ def _says_nothing(column: "pd.Series[str]") -> bool:
     return bool(column.isin(["", ALL]).all())
 
 
-def latex_row(cells: Sequence[str]) -> str:
-    """Cells of a `tabular`, with what LaTeX would take for its own escaped."""
-    escaped = ("".join(LATEX_SPECIAL.get(sign, sign) for sign in cell) for cell in cells)
-    return " & ".join(escaped) + r" \\"
+def answers_table(
+    predictions: Predictions,
+    *,
+    outcome: str = ANY,
+    truth: str = ANY,
+    prediction: str = ANY,
+    dataset: str = ANY,
+    person: str = ANY,
+    order: str = ORDERS[0],
+) -> pd.DataFrame:
+    """One row per clip and seed that passes every filter, in the order asked for.
+
+    The columns of `Predictions`, `probability` (of the predicted class) and `right`. A `person` is
+    `dataset/subject`. An empty table is an answer too.
+
+    Raises
+    ------
+    ConfigError
+        If a filter or an order has an unknown name.
+    """
+    if order not in ORDERS:
+        raise unknown_name("order", order, ORDERS)
+    table, names = predictions.table, dict(enumerate(predictions.classes))
+    right = table["truth"] == table["prediction"]
+    chosen = pd.Series(True, index=table.index)
+    for kind, asked, values, known in (
+        ("outcome", outcome, right.map({True: "right", False: "wrong"}), OUTCOMES[1:]),
+        ("class", truth, table["truth"].map(names), predictions.classes),
+        ("class", prediction, table["prediction"].map(names), predictions.classes),
+        ("dataset", dataset, table["dataset"], table["dataset"].unique()),
+        ("person", person, predictions.persons, predictions.persons.unique()),
+    ):
+        if asked not in (ANY, *known):
+            raise unknown_name(kind, asked, (ANY, *known))
+        chosen &= (values == asked) | (asked == ANY)
+    sure = table[predictions.probabilities].max(axis=1)
+    keys = [*CLIP, "seed"] if order == ORDERS[2] else ["probability", *CLIP, "seed"]
+    rising = [order != ORDERS[0], *[True] * (len(keys) - 1)]
+    found = table.assign(probability=sure, right=right)[chosen]
+    return found.sort_values(keys, ascending=rising).reset_index(drop=True)
+
+
+def hard_answers_table(systems: Mapping[str, Predictions], count: int = 10) -> pd.DataFrame:
+    """The clips that most answers got wrong, over all seeds of all systems, worst first.
+
+    A row per clip: truth; the wrong class named most often and its mean probability among those
+    who named it; how many answers, and how many systems, are wrong. A system is wrong if more than
+    half of its seeds are. Clips that nobody got wrong are left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no system.
+    """
+    if not systems:
+        raise ValueError("no system to compare")
+    answers = pd.concat(
+        [answers_table(of).assign(system=name) for name, of in systems.items()], ignore_index=True
+    )
+    classes = next(iter(systems.values())).classes
+    groups = [of for _, of in answers.groupby([*CLIP, "truth"]) if not of["right"].all()]
+    rows = [_hard_row(of, classes) for of in groups]
+    table = pd.DataFrame(rows, columns=[*HARD, "wrong"])
+    table = table.sort_values(["wrong", "probability"], ascending=False, kind="stable")
+    return table[list(HARD)].head(count).reset_index(drop=True)
+
+
+def _hard_row(answers: pd.DataFrame, classes: tuple[str, ...]) -> list[object]:
+    """All answers to one clip, of which one at least is wrong."""
+    wrong = answers[~answers["right"]]
+    named = wrong.groupby("prediction")["probability"].agg(["size", "mean"])
+    named = named.sort_values(["size", "mean"], ascending=False)
+    systems = answers.groupby("system")["right"].mean() < 0.5
+    first = answers.iloc[0]
+    return [
+        *(first[name] for name in CLIP),
+        classes[first["truth"]],
+        classes[int(named.index[0])],
+        round(float(named["mean"].iloc[0]), 3),
+        f"{len(wrong)} of {len(answers)}",
+        f"{systems.sum()} of {len(systems)}",
+        len(wrong),
+    ]

@@ -1,15 +1,13 @@
 """Ablations: the same recipe with one component changed, on the same folds (paper 4.4, Table 3).
 
-`ABLATIONS` names the components of HMRM, AMMSM and MEGANet; those of others one names oneself.
+`ABLATIONS` lists the components of HMRM, AMMSM and MEGANet; for other systems name variants.
 
 A variant is a list of overrides and nothing else, so that whatever `--set` can say can be ablated:
 
     plan = plan_ablation(load_config("default"))
-    ran = run_ablation(plan, out=Path("runs"), jobs=2)
-    table = ablation_table(plan.words, ran.runs, full=plan.full)  # in hmrm_lab.reporting
-
-Every variant is an ordinary run under its own settings: one that is finished is not run again,
-whoever began it.
+    result = plan.run(jobs=2)
+    result.table
+    result.figure()
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,21 +18,12 @@ from typing import Any
 from hmrm_lab.config import ExperimentConfig, override, parse_override
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import load_clips, load_flowset
-from hmrm_lab.records import Clip
+from hmrm_lab.records import Clip, FlowSet
+from hmrm_lab.reporting.study_page import AblationResult
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.harness import Ran, run_each
+from hmrm_lab.studies.study import Variant, run_each
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A name, what it stands for in words, and the overrides that make it."""
-
-    name: str
-    words: str
-    overrides: tuple[str, ...] = ()
-
 
 FULL = Variant("M4", "all components", ("flow.name=gru_attention",))
 PAPER = (
@@ -74,7 +63,7 @@ COMPONENTS = {
     "model.fusion": "fusion {}",
     "model.width": "width {}",
     "model.depth": "depth {}",
-}  # what a board switches, and how it is told
+}  # settings that a board switches, in words
 FIXED = (
     *("data.", "evaluation.seeds", "evaluation.control", "evaluation.same_person", "model.name"),
 )  # else nothing is paired
@@ -94,12 +83,44 @@ class Ablation:
     def full_config(self) -> ExperimentConfig:
         return self.configs[self.full]
 
+    def result(
+        self,
+        runs: Mapping[str, RunFolder],
+        problems: Mapping[str, str] | None = None,
+        part: str = ALL,
+    ) -> AblationResult:
+        """The result of these runs by variant, `part` of them being one data set or all."""
+        runs_by_cell = {(name, ""): run for name, run in runs.items()}
+        left_out, failed = (
+            {(name, ""): why for name, why in reasons.items()}
+            for reasons in (self.left_out, problems or {})
+        )
+        data, system = self.full_config.data.name, self.full_config.model.name
+        whose = {"full": self.full, "system": system, "part": part}
+        return AblationResult(data, self.words, {}, runs_by_cell, left_out, failed, {}, **whose)
+
+    def run(
+        self,
+        *,
+        root: Path | None = None,
+        out: Path = Path("runs"),
+        jobs: int = 1,
+        watch: Watcher = UNWATCHED,
+        flowset: FlowSet | None = None,
+        part: str = ALL,
+    ) -> AblationResult:
+        """Run what is missing of every variant, the full model first; see `run_each`."""
+        system = self.full_config.model.name
+        labels = {name: f"{system}, {name}" for name in self.configs}
+        where: Any = {"root": root, "out": out, "jobs": jobs, "watch": watch, "flowset": flowset}
+        return self.result(*run_each(self.configs, labels, **where), part=part)
+
     def settings_of(self, variant: Variant) -> ExperimentConfig:
-        """The full model with the variant's overrides, but for a flow where there is none."""
+        """Apply a variant to the full model; a flow is left out where the maps are ready-made."""
         return _changed(self.full_config, variant, self.ready_made)
 
     def name_of(self, config: ExperimentConfig) -> str | None:
-        """The variant that has these settings already."""
+        """Find the variant that has these settings already."""
         digest = config.digest()
         names = (name for name, known in self.configs.items() if known.digest() == digest)
         return next(names, None)
@@ -114,10 +135,10 @@ def plan_ablation(
     asked: Iterable[str] = (),
     part: str = ALL,
 ) -> Ablation:
-    """The settings of an ablation of this recipe; nothing is trained.
+    """Plan the runs of an ablation of this recipe; nothing is trained.
 
     `variants` and `full` are those of `ABLATIONS` if not given; a system that is not there is
-    ablated as it is, by variants of one's own.
+    ablated unchanged, by the variants given.
 
     Each variant is the full model with the variant's overrides on top. Where the data are
     ready-made maps there is no flow to be chosen: what only chooses one is left out, and so is
@@ -135,7 +156,7 @@ def plan_ablation(
     full, variants = full or whole, known if variants is None else variants
     if variants is None:
         raise ConfigError(
-            f"nobody has listed the components of '{config.model.name}'",
+            f"the components of '{config.model.name}' are not listed",
             mend="name variants of your own: --variant NAME:key=value",
         )
     clips = load_clips(config, root)
@@ -166,44 +187,21 @@ def plan_ablation(
     return plan
 
 
-def run_ablation(
-    plan: Ablation,
-    *,
-    root: Path | None = None,
-    out: Path = Path("runs"),
-    jobs: int = 1,
-    watch: Watcher = UNWATCHED,
-) -> Ran[str]:
-    """Run what is missing of every variant, the full model first; the run folders by variant.
-
-    A variant that fails does not stop the others: `problems` says what happened to it.
-    """
-    system = plan.full_config.model.name
-    return run_each(
-        plan.configs,
-        root=root,
-        runs=out,
-        jobs=jobs,
-        watch=watch,
-        label=lambda name: f"{system}, {name}",
-    )
-
-
 def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:
-    """The variants that have figures already, complete or not."""
+    """Find the runs of variants that have figures already, complete or not."""
     folders = {name: RunFolder.of(config, out) for name, config in plan.configs.items()}
     return {name: run for name, run in folders.items() if (run.path / "metrics.json").is_file()}
 
 
 def component_values(config: ExperimentConfig) -> dict[str, Any]:
-    """The setting of every component that there is in this recipe."""
+    """Read the setting of every component that this recipe has."""
     tables = config.model_dump(mode="json")
     paths = [key.split(".") for key in COMPONENTS]
     return {f"{table}.{key}": tables[table][key] for table, key in paths if key in tables[table]}
 
 
 def own_variant(name: str, full: ExperimentConfig, values: Mapping[str, Any]) -> Variant:
-    """The variant that has these components, told by what it changes in the full model."""
+    """Make the variant that has these components, described by its changes of the full model."""
     before = component_values(full)
     changed = {key: value for key, value in values.items() if value != before[key]}
     words = ", ".join(COMPONENTS[key].format(value) for key, value in changed.items())
@@ -211,7 +209,7 @@ def own_variant(name: str, full: ExperimentConfig, values: Mapping[str, Any]) ->
 
 
 def variants_in(plan: Ablation, out: Path) -> list[Variant]:
-    """Variants of other runs in this folder that differ from the full model in components alone."""
+    """Find runs in this folder that differ from the full model in components alone."""
     full = plan.full_config
     found: dict[str, Variant] = {}
     for file in sorted(out.glob("*/config.toml")):
@@ -243,7 +241,7 @@ def _changed(config: ExperimentConfig, variant: Variant, ready_made: bool) -> Ex
                 f"variant '{variant.name}' changes {key}",
                 mend="an ablation keeps data, seeds and system, or nothing can be paired",
             )
-    changed = override(config, variant.overrides)  # a mistyped flow is told with ready maps, too
+    changed = override(config, variant.overrides)  # refuses a mistyped flow with ready maps, too
     if not ready_made:
         return changed
     return override(config, [text for text in variant.overrides if not _chooses_flow(text)])

@@ -7,11 +7,21 @@ Nothing is trained and nothing is written.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from hmrm_lab.config import ExperimentConfig, override
+from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.audit_findings import (
     FAULT,
     LEAK,
@@ -27,20 +37,28 @@ from hmrm_lab.evaluation.leakage import audit_records
 from hmrm_lab.evaluation.peeking import Within, p_value, permuted_uf1
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.evaluation.summary import collect_predictions, summarise_run
-from hmrm_lab.flow.normalise import normalise_maps
+from hmrm_lab.flow.motion_maps import normalise_maps
 from hmrm_lab.preparation import load_flowset
-from hmrm_lab.records import FlowSet, Predictions
+from hmrm_lab.records import (
+    FlowSet,
+    Predictions,
+    are_classes,
+    prediction_columns,
+    probability_columns,
+)
 from hmrm_lab.registry import datasets
-from hmrm_lab.runtime.store import RunFolder, parse_json, to_json
-from hmrm_lab.studies.audit_files import read_data, read_figures, read_units
+from hmrm_lab.runtime.store import RunFolder, parse_json, read_json, to_json
 
+COMPUTED_AGAIN = "delete the file; it is computed again"
+RUN_AGAIN = "delete the run folder and run it again"  # written with the first fold only
 ALARM = 0.001  # a control that beats chance by as much is no accident
 CONTROL = "shuffled-label control"
+Count = Annotated[int, Field(ge=0)]
 CONTROLS: dict[str, Within] = {"shuffled_labels": "all", "shuffled_within_subjects": "subject"}
 
 
 def audit_run(run: RunFolder, root: Path | None = None) -> list[Check]:
-    """Every check, in a fixed order.
+    """Run every check, in a fixed order.
 
     Parameters
     ----------
@@ -67,24 +85,24 @@ def audit_run(run: RunFolder, root: Path | None = None) -> list[Check]:
 
 
 def found_wrong(checks: Sequence[Check]) -> bool:
-    """Whether anything is a leak or a fault."""
+    """Check for any leak or fault."""
     return any(check.state in (LEAK, FAULT) for check in checks)
 
 
 def check_copies(flowset: FlowSet | None) -> list[Check]:
-    """No clip of one person is a copy of another person's clip."""
+    """Check that no clip of one subject is a copy of another subject's clip."""
     same, near = "equal clips", "nearly equal clips"
     if flowset is None:
         return [no_data(same), no_data(near)]
-    fine = f"no two of {len(flowset)} maps of different people"
+    fine = f"no two of {len(flowset)} maps of different subjects"
     return [
-        verdict(same, LEAK, map(_told, exact_twins(flowset)), f"{fine} are equal"),
-        verdict(near, LEAK, map(_told, near_twins(flowset)), f"{fine} are nearly equal"),
+        verdict(same, LEAK, map(_describe_twins, exact_twins(flowset)), f"{fine} are equal"),
+        verdict(near, LEAK, map(_describe_twins, near_twins(flowset)), f"{fine} are nearly equal"),
     ]
 
 
 def check_normaliser(config: ExperimentConfig, flowset: FlowSet | None) -> Check:
-    """A map is normalised to the same values whether or not other clips come with it."""
+    """Check that a map is normalised alike with and without other clips beside it."""
     name, method = "normalisation by itself", config.input.normalise
     if flowset is None:
         return no_data(name)
@@ -102,9 +120,9 @@ def check_normaliser(config: ExperimentConfig, flowset: FlowSet | None) -> Check
 
 
 def check_control(run: RunFolder, config: ExperimentConfig) -> Check:
-    """With shuffled training labels the same settings score as chance does.
+    """Check that with shuffled training labels the settings score at chance.
 
-    A control within subjects may know how often people show each class, and chance does as well.
+    A control within subjects may know how often subjects show each class, and so does chance.
     """
     found = []
     for control, within in CONTROLS.items():
@@ -122,18 +140,18 @@ def check_control(run: RunFolder, config: ExperimentConfig) -> Check:
 
 
 def judge_control(predictions: Predictions, *, within: Within = "all") -> Check:
-    """Whether answers that cannot know anything score above chance."""
+    """Check that predictions without knowledge do not score above chance."""
     score, chance = pooled(predictions, "uf1"), permuted_uf1(predictions, within=within)
     p = p_value(chance, score)
-    told = f"UF1 {score:.3f}, chance {chance.mean():.3f}, p {p:.4f}"
-    told += " (labels shuffled within each subject)" if within == "subject" else ""
+    words = f"UF1 {score:.3f}, chance {chance.mean():.3f}, p {p:.4f}"
+    words += " (labels shuffled within each subject)" if within == "subject" else ""
     if p < ALARM:
-        return Check(CONTROL, LEAK, f"it scores above chance: {told}")
-    return Check(CONTROL, OK, f"at chance: {told}")
+        return Check(CONTROL, LEAK, f"it scores above chance: {words}")
+    return Check(CONTROL, OK, f"at chance: {words}")
 
 
 def check_figures(run: RunFolder) -> Check:
-    """The figures that the run shows are those of its folds."""
+    """Check that the figures of the run follow from its folds."""
     name = "figures"
     if not (run.path / "metrics.json").is_file():
         return Check(name, UNKNOWN, "they were not computed yet; `hmrm report` computes them")
@@ -147,7 +165,7 @@ def check_figures(run: RunFolder) -> Check:
 
 
 def as_dict(run: RunFolder, checks: Sequence[Check]) -> dict[str, Any]:
-    """The audit for JSON."""
+    """The audit as JSON."""
     return {
         "run": str(run.path),
         "leaks": sum(check.state == LEAK for check in checks),
@@ -157,6 +175,114 @@ def as_dict(run: RunFolder, checks: Sequence[Check]) -> dict[str, Any]:
     }
 
 
-def _told(twins: Twins) -> str:
+def _describe_twins(twins: Twins) -> str:
     how = "" if twins.bits is None else f" ({twins.bits} of {BITS} bits of their hashes differ)"
     return f"{'/'.join(twins.first)} and {'/'.join(twins.second)}{how}"
+
+
+def read_units(run: RunFolder) -> list[dict[str, Any]]:
+    """Read the records of the finished folds, at least one."""
+    files = sorted(run.folds.glob("*.json"))
+    if not files:
+        raise InputError("no finished fold", where=run.path, mend="run it first")
+    record = _fold_record(tuple(read_data(run)["classes"]))
+    units = [read_json(file) for file in files]
+    for file, unit in zip(files, units, strict=True):
+        _check_record(unit, record, "not the record of a fold", file, COMPUTED_AGAIN)
+    return units
+
+
+def read_data(run: RunFolder) -> dict[str, Any]:
+    """Read what the run records of its data."""
+    file = run.path / "data.json"
+    if not file.is_file():
+        raise InputError("the file is missing", where=file, mend=RUN_AGAIN)
+    try:
+        data = read_json(file)
+    except InputError as error:
+        raise InputError(error.problem, where=file, mend=RUN_AGAIN) from None
+    _check_record(data, DataRecord, "not the record of a run's data", file, RUN_AGAIN)
+    return dict(data)
+
+
+def read_figures(run: RunFolder) -> dict[str, Any]:
+    """Read the figures that the run shows."""
+    file = run.path / "metrics.json"
+    figures = read_json(file)
+    if not isinstance(figures, dict):
+        raise InputError("not the figures of a run", where=file, mend=COMPUTED_AGAIN)
+    return figures
+
+
+class WeightsRecord(BaseModel, strict=True):
+    """A file of weights that a run started from, and the subjects that it was trained on."""
+
+    setting: str
+    file: str
+    subjects: list[str]
+
+
+class DataRecord(BaseModel, strict=True):
+    """The parts of `data.json` that an audit reads."""
+
+    fingerprint: str
+    unit: str
+    folds: Count
+    classes: dict[str, Count]
+    held_out: dict[str, Count] = {}
+    weights: list[WeightsRecord] = []
+
+    @field_validator("classes")
+    @classmethod
+    def check_classes(cls, classes: dict[str, int]) -> dict[str, int]:
+        if not are_classes([*classes]):
+            raise ValueError("no names of classes")
+        return classes
+
+
+class FoldRecord(BaseModel, strict=True):
+    """The parts of a fold's record that an audit reads, besides its predictions."""
+
+    fold: str
+    seed: int
+    losses: list[Any] = []
+    looks: list[Any] = []
+    training_persons: list[str] = []
+    motionmix_partners: list[str] = []
+    normalisation_persons: list[str] = []
+    training_digest: str | None = None
+    training_clips: Count | None = None
+
+    @model_validator(mode="after")
+    def check_digest(self) -> Self:
+        if self.training_digest is not None and self.training_clips is None:
+            raise ValueError("'training_clips' is missing beside 'training_digest'")
+        return self
+
+
+def _fold_record(classes: tuple[str, ...]) -> type[BaseModel]:
+    """The form of a fold's record where predictions are of these classes."""
+    label = Annotated[int, Field(ge=0, lt=len(classes))]
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(prediction_columns(classes), int),
+        **dict.fromkeys(("dataset", "subject", "clip", "fold"), str),
+        **dict.fromkeys(("truth", "prediction"), label),
+        **dict.fromkeys(probability_columns(classes), float),
+    }
+    fields: Any = {name: (kind, ...) for name, kind in kinds.items()}
+    row: Any = create_model("Prediction", __config__=ConfigDict(strict=True), **fields)
+    rows = Annotated[list[row], Field(min_length=1)]
+    return create_model("Fold", __base__=FoldRecord, predictions=(rows, ...))
+
+
+def _check_record(
+    content: object, record: type[BaseModel], problem: str, file: Path, hint: str
+) -> None:
+    """Refuse a file that has not the form that a run writes."""
+    try:
+        record.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        words = f"'{name}': {first['msg']}" if name else first["msg"]
+        raise InputError(f"{problem}: {words}", where=file, mend=hint) from None

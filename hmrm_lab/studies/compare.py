@@ -1,27 +1,23 @@
-"""Every system in one harness: the same clips, flow, folds, seeds and epoch rule.
+"""Every system under one protocol: the same clips, flow, folds, seeds and epoch rule.
 
-    plan = plan_comparison(data="flowmaps", root=Path("maps"), oracle=True)
-    outcome = run_comparison(plan, root=Path("maps"), runs=Path("runs"), jobs=2)
-    table = comparison_table(outcome)                             # hmrm_lab.reporting.comparison
-    write_comparison(outcome, table, plan.folder(Path("runs")))   # ... .comparison_page
+    study = plan_comparison(data="flowmaps", root=Path("maps"), oracle=True)
+    result = study.run(root=Path("maps"), jobs=2)
+    result.table                                        # a DataFrame, the best honest UF1 first
+    result.figure()
+    result.write(study.folder(Path("runs")))            # CSV, LaTeX, JSON and a page
 
-Each system keeps its own recipe and nothing else of its own. Each result is an ordinary run under
-its own settings: what is finished is not run again, whoever began it.
+Each system keeps its own recipe and nothing else of its own.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hmrm_lab.config import ExperimentConfig, override
-from hmrm_lab.errors import ConfigError
 from hmrm_lab.preparation import frames_for, load_clips
 from hmrm_lab.registry import systems as registered
-from hmrm_lab.reporting.comparison import HONEST, NULL, NULL_WITHIN, ORACLE, Outcome
-from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.harness import harness, read_maps, run_each, seeds_and_rule
+from hmrm_lab.reporting.study_page import ComparisonResult
+from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
+from hmrm_lab.studies.study import Study, read_maps, share_protocol
 from hmrm_lab.studies.watching import UNWATCHED, Watcher
 from hmrm_lab.training.estimators import has_epochs
 
@@ -30,29 +26,7 @@ CHANGES = {
     ORACLE: ("evaluation.epoch_rule=oracle_test",),
     NULL: ("evaluation.control=shuffled_labels",),
     NULL_WITHIN: ("evaluation.control=shuffled_within_subjects",),
-}  # what each kind of run changes in the settings
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The settings of every run, by kind and then by system; why systems are left out.
-
-    `unused` says which systems have no use for a setting that was asked for.
-    """
-
-    data: str
-    configs: dict[str, dict[str, ExperimentConfig]]
-    left_out: dict[str, str] = field(default_factory=dict)
-    unused: dict[str, list[str]] = field(default_factory=dict)
-
-    def digest(self) -> str:
-        """Eight hexadecimal digits that name the settings of all runs together."""
-        digests = sorted(one.digest() for kind in self.configs.values() for one in kind.values())
-        return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:8]
-
-    def folder(self, runs: Path) -> Path:
-        """Where the comparison is written unless somebody names another place."""
-        return runs / f"compare-{self.data}-{self.digest()}"
+}  # overrides of each kind of run
 
 
 def plan_comparison(
@@ -69,82 +43,67 @@ def plan_comparison(
     null_within_subjects: bool = False,
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
-) -> Comparison:
-    """The settings of all runs; the data are read, and nothing is trained or written.
+) -> Study[ComparisonResult]:
+    """Plan the runs of a comparison; the data are read, and nothing is trained or written.
 
     Parameters
     ----------
     systems
-        Names; without any, all that are registered. Those that take frames where the data have
-        none, or whose own settings cannot go together with those asked for, are left out, and
-        `left_out` says so.
+        Names (default: all that are registered). Systems that take frames where the data have
+        none, and those whose own settings cannot go together with those asked for, are left out,
+        and `left_out` says so.
     seeds
-        How many, counted from 0; else those of the preset.
+        Number of seeds, counted from 0 (default: those of the preset).
     epoch_rule
-        An honest one; else that of the preset.
+        An honest one (default: that of the preset).
     oracle, null, null_within_subjects
-        Run each system under the rule that peeks, if it has epochs; on labels shuffled among all
-        clips; and on labels shuffled among the clips of each subject, too.
+        Run each system also under the rule that peeks, if it has epochs; on labels shuffled among
+        all clips; and on labels shuffled among the clips of each subject.
 
     Raises
     ------
     ConfigError
-        For names that do not exist, a rule that peeks, a system named by a setting, or no system
-        that takes these data.
+        For unknown names, a rule that peeks, a system named by a setting, or no system that takes
+        these data.
     InputError
         If the data cannot be read.
     """
-    changes = seeds_and_rule(overrides, seeds, epoch_rule)
-    plan = harness(preset, list(dict.fromkeys(systems or registered)), changes, data=data)
-    shared, chosen, unused = plan.shared, plan.configs, plan.unused
-    read_maps(shared, root, jobs, watch)
-    no_frames = load_clips(shared, root) is None
-    left_out = {name: f"refuses these settings: {why}" for name, why in plan.left_out.items()}
-    left_out |= {
-        name: f"takes {frames_for(config)}, and '{shared.data.name}' has no frames"
-        for name, config in chosen.items()
-        if no_frames and frames_for(config)
-    }
-    kept = {name: config for name, config in chosen.items() if name not in left_out}
-    if not kept:
-        reasons = "; ".join(f"{name} {why}" for name, why in left_out.items())
-        raise ConfigError(f"there is nothing to compare: {reasons}", mend="name other --systems")
+    names = list(dict.fromkeys(systems or registered))
+    protocol = share_protocol(
+        preset, names, overrides, data=data, seeds=seeds, epoch_rule=epoch_rule
+    )
+    read_maps(protocol.shared, root, jobs, watch)
+    name_of_data = protocol.shared.data.name
+    left_out = {name: f"refuses these settings: {why}" for name, why in protocol.left_out.items()}
+    if load_clips(protocol.shared, root) is None:
+        left_out |= {
+            name: f"takes {frames_for(config)}, and '{name_of_data}' has no frames"
+            for name, config in protocol.configs.items()
+            if frames_for(config)
+        }
+    kept = {name: config for name, config in protocol.configs.items() if name not in left_out}
     asked = {ORACLE: oracle, NULL: null, NULL_WITHIN: null_within_subjects}
     kinds = [HONEST, *(kind for kind, wanted in asked.items() if wanted)]
-    configs = {
-        kind: {
-            name: override(config, CHANGES[kind])
-            for name, config in kept.items()
-            if kind != ORACLE or has_epochs(config)
-        }
-        for kind in kinds
-    }
-    return Comparison(shared.data.name, configs, left_out, unused)
+    study = comparison_of(kept, name_of_data, kinds)
+    study.left_out.update({(name, HONEST): why for name, why in left_out.items()})
+    study.unused.update(protocol.unused)
+    study.refuse_empty((f"{name} {why}" for name, why in left_out.items()), "name other --systems")
+    return study
 
 
-def run_comparison(
-    plan: Comparison,
-    *,
-    root: Path | None = None,
-    runs: Path = Path("runs"),
-    jobs: int = 1,
-    watch: Watcher = UNWATCHED,
-) -> Outcome:
-    """Run what is missing, the honest runs of all systems first.
+def comparison_of(
+    configs: Mapping[str, ExperimentConfig], data: str, kinds: Sequence[str] = (HONEST,)
+) -> Study[ComparisonResult]:
+    """Plan a comparison of these settings by name, the honest runs of all first.
 
-    A system that fails does not stop the others: `problems` says what happened to it.
+    A system without epochs has no run of the kind `oracle`.
     """
-    nothing: dict[str, dict[str, RunFolder]] = {kind: {} for kind in plan.configs}
-    outcome = Outcome(plan.data, nothing, dict(plan.left_out), unused=plan.unused)
-    for kind, configs in plan.configs.items():
-        suffix = "" if kind == HONEST else f", {kind}"
-        ran = run_each(
-            configs, root=root, runs=runs, jobs=jobs, watch=watch, label=partial(_labelled, suffix)
-        )
-        outcome.runs[kind].update(ran.runs)
-        outcome.problems.update({f"{name}, {kind}": why for name, why in ran.problems.items()})
-    return outcome
-
-
-def _labelled(suffix: str, name: str) -> str:
-    return f"{name}{suffix}"
+    cells = {
+        (name, kind): override(config, CHANGES[kind])
+        for kind in kinds
+        for name, config in configs.items()
+        if kind != ORACLE or has_epochs(config)
+    }
+    rows = {name: config.model.name for name, config in configs.items()}
+    columns = {kind: "" if kind == HONEST else kind for kind in kinds}
+    return Study("compare", ComparisonResult, data, rows, columns, cells)

@@ -1,29 +1,31 @@
-"""What moves the number: one change to HMRM's recipe at a time, on the development subjects.
+"""Effects of single changes to HMRM's recipe, on the development subjects.
 
-    effects = plan_effects(load_config("default", data="flowmaps"))
-    sweep = Sweep.of(effects.recipe, flowset)
-    run_cells(sweep, flowset, list(effects.points.values()), jobs=2)
-    table = effects.table(sweep)
+    plan = plan_effects(load_config("default", data="flowmaps"))
+    sweep = run_effects(plan, flowset, jobs=2)
+    table = plan.table(sweep)
 
 Every change is a cell of an ordinary sweep (decision 0013): no leave-one-subject-out score is
 looked at, and what has been tried is not trained again. A change that helps here may be taken into
 the recipe; the other half of the subjects can then say whether it was luck.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig, parse_override
 from hmrm_lab.errors import ConfigError, MixtureError
-from hmrm_lab.records import Predictions
-from hmrm_lab.reporting.effects_table import effects_table, ensemble
-from hmrm_lab.studies.ablate import Variant
-from hmrm_lab.studies.sweep import Point, Sweep, changed
+from hmrm_lab.records import FlowSet, Predictions
+from hmrm_lab.reporting.study_table import effects_table
+from hmrm_lab.studies.cells import NOT_A_TEST
+from hmrm_lab.studies.study import Variant
+from hmrm_lab.studies.sweep import Point, Sweep, changed, run_cells
 
 BASE = "recipe"
 ENSEMBLE = "mean of seeds"
+CLIP = ["dataset", "subject", "clip"]
 
 
 def _change(name: str, *overrides: str) -> Variant:
@@ -94,9 +96,14 @@ class Effects:
             answers[ENSEMBLE] = ensemble(answers[BASE])
         return effects_table(words, answers, base=BASE, notes=notes)
 
+    def caption(self, sweep: Sweep) -> str:
+        """The protocol, and that it is no test result."""
+        cell = sweep.cell(self.points[BASE])
+        return cell.caption() if cell and not cell.problem else NOT_A_TEST
+
 
 def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES) -> Effects:
-    """The settings of a study; nothing is trained.
+    """Plan the changes of a study; nothing is trained.
 
     What changes nothing in this recipe, what another change does already, and what cannot go with
     the recipe or its data, is left out visibly.
@@ -123,7 +130,33 @@ def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES)
     return plan
 
 
+def run_effects(
+    plan: Effects,
+    flowset: FlowSet,
+    out: Path = Path("runs"),
+    *,
+    jobs: int = 1,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Sweep:
+    """Score every change that has no cell yet; see `run_cells`."""
+    sweep = Sweep.of(plan.recipe, flowset, out)
+    run_cells(sweep, flowset, list(plan.points.values()), jobs=jobs, on_progress=on_progress)
+    return sweep
+
+
+def ensemble(predictions: Predictions) -> Predictions:
+    """Average the probabilities of all seeds; the answer is repeated for each seed.
+
+    No seed's model was trained on the clip, so their mean is a fair answer, too.
+    """
+    table = predictions.table.copy()
+    columns = predictions.probabilities
+    table[columns] = table.groupby(CLIP)[columns].transform("mean")
+    table["prediction"] = table[columns].to_numpy().argmax(1)
+    return Predictions(table)
+
+
 def _setting(text: str) -> tuple[str, str]:
-    """The name of a setting and its value as it was written, or a `ConfigError`."""
+    """Split a change into the setting and its value as written, or raise a `ConfigError`."""
     path, _ = parse_override(text)
     return ".".join(path), text.partition("=")[2].strip()

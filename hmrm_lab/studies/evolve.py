@@ -30,7 +30,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.fold import Unit
-from hmrm_lab.preparation.motion import MAP_SIDE_PX
+from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.runtime.store import to_json, write_atomic

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import DiskFullError
+from hmrm_lab.errors import DiskFullError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
+from hmrm_lab.evaluation.failures import failure_of
+from hmrm_lab.evaluation.fold import unit_seed
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.loso import run_loso
 from hmrm_lab.evaluation.protocols import LOSO, Protocol, digest_of_folds, subjects_by_fold
@@ -23,11 +25,22 @@ from hmrm_lab.evaluation.summary import collect_history, collect_predictions, su
 from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import FlowSet, digest_of_keys
-from hmrm_lab.runtime.store import RunFolder, check_writable, to_json, write_atomic
-from hmrm_lab.studies.final_model import write_final_model
+from hmrm_lab.runtime.processes import settle_process
+from hmrm_lab.runtime.store import (
+    RunFolder,
+    check_writable,
+    refuse_full_disk,
+    to_json,
+    write_atomic,
+)
 from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
-from hmrm_lab.training.pretrained import pretrained_weights, starting_weights
+from hmrm_lab.training.checkpoint import Checkpoint
+from hmrm_lab.training.model_file import MODEL_NAME, save_model
+from hmrm_lab.training.pretrained import starting_weights
+from hmrm_lab.training.trainer import fit, pretrained_weights
 
+CHECKPOINT = "final-model.safetensors"
+ALL_CLIPS = "all clips"  # in place of a fold's name
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
 
 
@@ -51,8 +64,8 @@ def run_experiment(
     all clips, for `hmrm predict`, once no fold is missing; no figure depends on it. `label` names
     the run where its progress is shown, in place of its system.
 
-    The folds are computed by `jobs` processes dealt round the `devices`, or wherever `execute`
-    says. Those that fail do not stop the others: see `RunFolder.failures`.
+    The folds are computed by `jobs` processes, assigned to the `devices` in turn, or by `execute`.
+    Those that fail do not stop the others: see `RunFolder.failures`.
     """
     run = RunFolder.of(config, out)
     check_writable(run.path)
@@ -95,6 +108,53 @@ def write_figures(run: RunFolder) -> None:
         write_atomic(run.path / "metrics.json", to_json(metrics))
 
 
+def write_final_model(
+    run: RunFolder, flowset: FlowSet, *, device: str = "cpu", watch: Watcher = UNWATCHED
+) -> None:
+    """Train once more, on all clips, and keep the result; what is there is left alone.
+
+    A training that was cut off goes on; an incomplete run gets none. Raises `HmrmError` if it
+    diverges or runs out of memory.
+
+    It takes the run's first seed, and as many epochs as the median fold of that seed, so that no
+    clip has a say in it that had none in the folds. A control run keeps no model: there is
+    nothing that it could have learnt.
+    """
+    config = run.config()
+    path = run.path / MODEL_NAME
+    incomplete = not run.metrics()["complete"]
+    if path.is_file() or incomplete or config.evaluation.control != "none":
+        return
+    seed = config.evaluation.seeds[0]
+    folds = collect_predictions(run).table.query("seed == @seed").groupby("fold")["epoch"].first()
+    settle_process(device)
+    stage = f"{config.model.name}: model of all clips"
+    checkpoint = Checkpoint(
+        run.running / CHECKPOINT, tell=lambda done, epochs, loss: watch(stage, done, epochs)
+    )
+    try:
+        fitted = fit(
+            config,
+            flowset,
+            seed=unit_seed(ALL_CLIPS, seed),
+            run_seed=seed,
+            epochs=round(folds.median()),
+            device=device,
+            checkpoint=checkpoint,
+        )
+    except (InputError, DiskFullError):
+        raise
+    except Exception as error:
+        refuse_full_disk(error, run.path)
+        failure = failure_of(error)
+        raise HmrmError(
+            f"{run.path}: the model of all clips, for `hmrm predict`, failed ({failure.kind}:"
+            f" {failure.reason}); the figures of the folds are kept"
+        ) from error
+    save_model(path, fitted)
+    checkpoint.path.unlink(missing_ok=True)
+
+
 def describe_environment(command: list[str]) -> dict[str, Any]:
     """Machine, versions and command, for the record."""
     typed = Path(command[0]).name == "hmrm"
@@ -109,7 +169,7 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
 
 
 def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
-    """What a run records of its data and of its system's cost."""
+    """Describe the data and the cost of the system, for the record."""
     if config.flow.finetune:
         require_frames(config, flowset)
     require_frames_for(config, flowset)

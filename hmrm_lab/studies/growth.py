@@ -1,4 +1,4 @@
-"""How much more AMMSM's magnifier enlarges what moves than the rest, on drawn faces not seen.
+"""Growth of moving parts against the rest under AMMSM's magnifier, on unseen drawn faces.
 
 `python -m hmrm_lab.studies.growth` trains the temporal stream by its default recipe on three
 quarters of the faces of the data set `synthetic`, with flow by DIS, and asks it for the others.
@@ -14,8 +14,7 @@ from torch import Tensor
 
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.evaluation.magnification import Growth, growth_of, moving_region
-from hmrm_lab.models.ammsm.ammsm import AMMSM
-from hmrm_lab.models.ammsm.inspection import magnified
+from hmrm_lab.models.ammsm.ammsm import AMMSM, magnified
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.records import Clip
 from hmrm_lab.runtime.processes import settle_process

@@ -1,4 +1,4 @@
-"""A recording of one's own before any system sees it: marked, face found, cut out, apex spotted."""
+"""A new recording before any system sees it: marked, face found, cut out, apex spotted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.datasets.video import check_span, open_recording
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.affine import fit_similarity
-from hmrm_lab.faces.align import AlignedFrames, align_clip
+from hmrm_lab.faces.accuracy import clip_curve, reference_track
+from hmrm_lab.faces.align import AlignedFrames, FaceTrack, align_clip, find_faces
 from hmrm_lab.faces.apex import ApexCurve
-from hmrm_lab.faces.evaluate import clip_curve, reference_track
 from hmrm_lab.faces.face import Face, FaceProvider
-from hmrm_lab.faces.track import FaceTrack, find_faces
+from hmrm_lab.faces.landmarks import fit_similarity
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.runtime.store import check_target, write_atomic_bytes
 
@@ -32,7 +31,7 @@ QUALITY = 98  # per cent; lower ones leave noise where nothing moves
 
 @dataclass(frozen=True, eq=False)
 class OwnClip:
-    """What is known of a recording.
+    """A recording with its faces, its crop and its apex.
 
     Parameters
     ----------
@@ -63,7 +62,7 @@ def recording_clip(
     offset: int | None = None,
     follow_links: bool = False,
 ) -> Clip:
-    """A recording as a clip of nobody known; its class is not known either.
+    """Read a recording as a clip whose subject and class are unknown.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ def recording_clip(
 def chosen_recording(
     path: str, folder: str | Path, seed: int, *, onset: int, apex: int, offset: int
 ) -> tuple[Path, Clip]:
-    """The recording that a notebook's parameters name, and where it lies.
+    """Find the recording that a notebook's parameters name; return its path and clip.
 
     Parameters
     ----------
@@ -146,7 +145,7 @@ def find_own_clip(
 
 
 def remembering(provider: FaceProvider) -> Callable[[NDArray[np.uint8]], Face | None]:
-    """A provider that looks at the same frame once only."""
+    """Cache the faces that a provider finds, by the content of the frame."""
     known: dict[bytes, Face | None] = {}
 
     def find(frame: NDArray[np.uint8]) -> Face | None:

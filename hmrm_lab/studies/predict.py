@@ -1,4 +1,4 @@
-"""One recording of one's own through a run's system: face, apex, flow, probabilities, regions."""
+"""A new recording through a run's system: face, apex, flow, probabilities, regions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ from hmrm_lab.evaluation.calibration import calibration_words
 from hmrm_lab.evaluation.occlusion import occlusion_falls
 from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
-from hmrm_lab.faces.regions import part_masks, reduce_masks
-from hmrm_lab.flow.strain import still_outside
+from hmrm_lab.faces.landmarks import part_masks, reduce_masks
+from hmrm_lab.flow.motion_maps import still_outside
 from hmrm_lab.preparation import compute_flowset, frames_for, reduce_frames, with_whole_clips
+from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX
 from hmrm_lab.preparation.crops import crop_clip
-from hmrm_lab.preparation.motion import MAP_SIDE_PX
 from hmrm_lab.records import CHANNELS, PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import RunFolder
@@ -213,22 +213,18 @@ def _faces(config: ExperimentConfig, provider: str | None, face: int) -> FacesCo
 def _caveats(
     config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str, classes: Sequence[str]
 ) -> list[str]:
-    """What else has to be said of this prediction."""
-    said = []
-    if config.data.name == "synthetic":
-        said.append(
-            "The system has learnt from drawn faces only: the prediction says nothing about people."
-        )
-    said.append(
-        "The system has seen every subject of the run: on a clip of one of them it is not tested."
-    )
-    known = ", ".join(classes)
-    said.append(f"It knows {known} and no neutral face: it names one of them in any case.")
-    note = getattr(clip.frames, "note", "")
-    said += [note] if note else []
-    if apex_is == "guessed":
-        said.append("Nothing seems to move between onset and offset; the apex is a guess.")
+    """Further limits of this prediction, in sentences."""
+    drawn = "The system has learnt from drawn faces only: the prediction says nothing about people."
     metrics = run.metrics()
-    if metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]:
-        said.append(f"Of the run: {stamp(metrics)}.")
-    return said
+    stamped = metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]
+    sentences = [
+        drawn if config.data.name == "synthetic" else "",
+        "The system has seen every subject of the run: on a clip of one of them it is not tested.",
+        f"It knows {', '.join(classes)} and no neutral face: it names one of them in any case.",
+        getattr(clip.frames, "note", ""),
+        "Nothing seems to move between onset and offset; the apex is a guess."
+        if apex_is == "guessed"
+        else "",
+        f"Of the run: {stamp(metrics)}." if stamped else "",
+    ]
+    return [sentence for sentence in sentences if sentence]

@@ -12,7 +12,7 @@ from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips, whole_clip
 from hmrm_lab.preparation.maps import compute_flowset, recorded_clips
 from hmrm_lab.preparation.whole_clips import frames_for, with_whole_clips
 from hmrm_lab.records import ClipKey, FlowSet
-from hmrm_lab.reporting.contact_sheet import write_contact_sheet
+from hmrm_lab.reporting.recording_pages import write_contact_sheet
 from hmrm_lab.runtime.store import cache_folder
 
 Stage = Callable[[str, int, int], None]
@@ -27,7 +27,7 @@ def prepare(
     sheet: Path | None = None,
     watch: Stage = lambda stage, done, total: None,
 ) -> dict[str, Any]:
-    """Fill the cache for a data set of recordings, and say what was found.
+    """Fill the cache for a data set of recordings, and report what was found.
 
     What is in the cache is not made again, so that an interrupted preparation goes on.
 
@@ -77,7 +77,7 @@ def prepare(
 
 
 def outside(crops: Sequence[Crop], flowset: FlowSet) -> dict[str, float]:
-    """What lies outside the recordings' frames, of the crops' area and of the energy of motion.
+    """Shares of the crops' area and of the motion's energy that lie outside the frames.
 
     Medians over subjects, of the means over their clips.
     """
@@ -96,10 +96,10 @@ def outside(crops: Sequence[Crop], flowset: FlowSet) -> dict[str, float]:
 def _facts(
     config: ExperimentConfig, crops: list[Crop], flowset: FlowSet, sheet: Path | None
 ) -> dict[str, Any]:
-    people = {crop.key.person for crop in crops if crop.clip is not None}
+    subjects = {crop.key.person for crop in crops if crop.clip is not None}
     return {
         "data": config.data.name,
-        "subjects": len(people),
+        "subjects": len(subjects),
         **count_crops(crops),
         **outside(crops, flowset),
         "faces by": config.faces.name,

@@ -1,8 +1,7 @@
-"""Where a training that was cut off goes on: its whole state at the end of an epoch.
+"""The checkpoint of a training: its whole state at the end of an epoch, to resume from.
 
 Safetensors with a JSON header; nothing in the file is ever run. A file that is damaged, or of other
-settings, clips, seed or kind of device, is as good as none: the training begins anew, and only time
-is lost.
+settings, clips, seed or kind of device, is ignored, and the training begins again.
 """
 
 import hashlib
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,22 +19,19 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import parse_json
 from hmrm_lab.runtime.tensors import read_tensors, write_tensors
+from hmrm_lab.training.learner import Learner
 
-if TYPE_CHECKING:
-    from hmrm_lab.training.learner import Learner
-
-FORM = 3  # of the file; another number makes old files useless
+FORM = 4  # of the file; files of another form are ignored
 EVERY_SECONDS = 10.0
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 Tell = Callable[[int, int, float], None]  # epochs done, epochs in all, loss
 
 
 @dataclass
 class Checkpoint:
-    """The file of one training, and who is told of its epochs.
+    """The file of one training; `tell` is called after each epoch.
 
-    It is written at the end of an epoch if the last time is `every_s` seconds ago; at the end of
-    the training too if `keep_end`, for work that has a second training to follow.
+    It is written after an epoch, at most every `every_s` seconds; after the last one only with
+    `keep_end`, for work in which a second training follows.
     """
 
     path: Path
@@ -45,8 +41,8 @@ class Checkpoint:
     _identity: dict[str, Any] = field(default_factory=dict, init=False)
     _written: float = field(default=0.0, init=False)
 
-    def begin(self, learner: "Learner", train: FlowSet, *, seed: int, epochs: int) -> None:
-        """Bring a learner that has done nothing yet to where the file has it, if it has it."""
+    def begin(self, learner: Learner, train: FlowSet, *, seed: int, epochs: int) -> None:
+        """Restore a new learner from the file, if the file is of this training."""
         self._identity = {
             "form": FORM,
             "settings": learner.config.digest(),
@@ -62,96 +58,81 @@ class Checkpoint:
                 header, tensors = read_tensors(self.path, problem="", mend="")
                 if header.get("digest") != _digest(header.get("training", ""), tensors):
                     return
-                story = parse_json(header["training"])
+                state = parse_json(header["training"])
             except (InputError, ValueError):
                 return
-            if story.get("identity") == self._identity and fits(tensors, learner):
-                restore(learner, tensors, story)
+            if isinstance(state, dict) and state.get("identity") == self._identity:
+                restore(learner, tensors, state)
 
-    def after_epoch(self, learner: "Learner") -> None:
+    def after_epoch(self, learner: Learner) -> None:
         done, epochs = len(learner.losses), self._identity["epochs"]
         due = time.monotonic() - self._written >= self.every_s
         if due if done < epochs else self.keep_end:
             self.write(learner)
         self.tell(done, epochs, learner.losses[-1])
 
-    def write(self, learner: "Learner") -> None:
-        story = {
+    def write(self, learner: Learner) -> None:
+        state = {
             "identity": self._identity,
             "losses": learner.losses,
             "probes": learner.probes,
             "schedule": learner.schedule.state_dict(),
-            "averaged": learner.averaged.step if learner.averaged else 0,
+            "groups": learner.optimizer.state_dict()["param_groups"],
         }
-        text, tensors = json.dumps(story), state_of(learner)
+        text, tensors = json.dumps(state), tensors_of(learner)
         header = {"training": text, "digest": _digest(text, tensors)}
         write_tensors(self.path, tensors, header)
         self._written = time.monotonic()
 
 
-def _digest(story: str, tensors: dict[str, Tensor]) -> str:
-    """Of every byte that a training would go on from."""
-    digest = hashlib.sha256(story.encode())
+def _digest(text: str, tensors: dict[str, Tensor]) -> str:
+    """Digest every byte that a training resumes from: a file that passes is complete."""
+    digest = hashlib.sha256(text.encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def state_of(learner: "Learner") -> dict[str, Tensor]:
-    """All tensors of a training, random states and MotionMix's provenance among them."""
-    tensors = {f"model.{name}": value for name, value in learner.model.state_dict().items()}
-    tensors |= {f"loss.{name}": value for name, value in learner.loss_of.state_dict().items()}
-    if learner.averaged:
-        means = learner.averaged.model.state_dict()
-        tensors |= {f"averaged.{name}": value for name, value in means.items()}
-    for number, parameter in enumerate(_parameters(learner)):
-        moments = learner.optimizer.state.get(parameter, {})
-        tensors |= {f"{moment}.{number}": value for moment, value in moments.items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if learner.mix.labels.is_cuda:
-        tensors["random.cuda"] = torch.cuda.get_rng_state(learner.mix.labels.device)
+def tensors_of(learner: Learner) -> dict[str, Tensor]:
+    """Collect all tensors of a training, with random states and MotionMix's provenance."""
     pairs = sorted(learner.mix.provenance)
-    return tensors | {"provenance": torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2)}
+    parts: dict[str, dict[str, Tensor]] = {
+        "model": learner.model.state_dict(),
+        "loss": learner.loss_of.state_dict(),
+        "averaged": learner.averaged.state_dict() if learner.averaged else {},
+        "random": {"cpu": torch.get_rng_state()},
+        "mix": {"provenance": torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2)},
+    }
+    for number, moments in learner.optimizer.state_dict()["state"].items():
+        parts[f"optimizer.{number}"] = moments
+    if learner.mix.labels.is_cuda:
+        parts["random"]["cuda"] = torch.cuda.get_rng_state(learner.mix.labels.device)
+    return {f"{part}.{name}": value for part, of in parts.items() for name, value in of.items()}
 
 
-def fits(tensors: dict[str, Tensor], learner: "Learner") -> bool:
-    """Whether every tensor that the learner needs is there in its shape."""
-    needed = {name: tuple(value.shape) for name, value in state_of(learner).items()}
-    needed.pop("provenance")
-    for number, parameter in enumerate(_parameters(learner)):
-        shape = tuple(parameter.shape)
-        needed |= {f"exp_avg.{number}": shape, f"exp_avg_sq.{number}": shape, f"step.{number}": ()}
-    return "provenance" in tensors and all(
-        name in tensors and tuple(tensors[name].shape) == shape for name, shape in needed.items()
-    )
-
-
-def restore(learner: "Learner", tensors: dict[str, Tensor], story: dict[str, Any]) -> None:
-    device = learner.mix.labels.device
-    learner.model.load_state_dict(_of(tensors, "model"))
-    learner.loss_of.load_state_dict(_of(tensors, "loss"))
+def restore(learner: Learner, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Bring a learner to a stored state."""
+    learner.model.load_state_dict(_part(tensors, "model"))
+    learner.loss_of.load_state_dict(_part(tensors, "loss"))
     if learner.averaged:
-        learner.averaged.model.load_state_dict(_of(tensors, "averaged"))
-        learner.averaged.step = story["averaged"]
-    for number, parameter in enumerate(_parameters(learner)):
-        moments = {moment: tensors[f"{moment}.{number}"].to(device) for moment in MOMENTS}
-        learner.optimizer.state[parameter] = moments
-    learner.schedule.load_state_dict(story["schedule"])
-    rates = learner.schedule.get_last_lr()
-    for group, rate in zip(learner.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    learner.mix.provenance.update((a, b) for a, b in tensors["provenance"].tolist())
-    learner.losses[:], learner.probes[:] = story["losses"], story["probes"]
+        learner.averaged.load_state_dict(_part(tensors, "averaged"))
+    numbers = [number for group in state["groups"] for number in group["params"]]
+    moments = {
+        number: {
+            name: value.clone() for name, value in _part(tensors, f"optimizer.{number}").items()
+        }
+        for number in numbers
+    }  # copies, for the file may be replaced
+    learner.optimizer.load_state_dict({"state": moments, "param_groups": state["groups"]})
+    learner.schedule.load_state_dict(state["schedule"])
+    learner.mix.provenance.update((a, b) for a, b in tensors["mix.provenance"].tolist())
+    learner.losses[:], learner.probes[:] = state["losses"], state["probes"]
     torch.set_rng_state(tensors["random.cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+    if learner.mix.labels.is_cuda:
+        torch.cuda.set_rng_state(tensors["random.cuda"], learner.mix.labels.device)
 
 
-def _parameters(learner: "Learner") -> list[Tensor]:
-    return [tensor for group in learner.optimizer.param_groups for tensor in group["params"]]
-
-
-def _of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     start = f"{part}."
     return {n.removeprefix(start): value for n, value in tensors.items() if n.startswith(start)}

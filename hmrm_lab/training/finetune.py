@@ -1,7 +1,7 @@
-"""Fine-tuning: the flow network stands before the system, and both are one model (decision 0009).
+"""Fine-tuning: the flow network before the system, both trained as one model (decision 0009).
 
-For the trainer a fold has a source of maps, asked for by the positions of clips. Stored maps are a
-tensor; with fine-tuning they are computed from the frames, anew in every step.
+The trainer reads maps by the positions of clips: from a tensor of stored maps, or with fine-tuning
+computed from the frames in every step.
 """
 
 from typing import Any
@@ -10,17 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.flow.motion import MotionFromFrames, learnt_network
-from hmrm_lab.flow.normalise import normalise_live
-from hmrm_lab.models.layers import forward_tasks
+from hmrm_lab.flow.motion_maps import MotionFromFrames, learnt_network, normalise_live
 from hmrm_lab.preparation import require_frames
 from hmrm_lab.records import FlowSet
 from hmrm_lab.training.augment.motionmix import MapSource
 from hmrm_lab.training.estimators import all_channels
+from hmrm_lab.training.losses import forward_tasks
 
 
 class FineTuned(nn.Module):
-    """A system with its own flow network, so that both train, are averaged and answer as one.
+    """A system with its own flow network: both are trained, averaged and stored as one model.
 
     `forward` is that of the system, maps to logits: augmentation lies between the two parts.
     """
@@ -31,16 +30,15 @@ class FineTuned(nn.Module):
         self.system = system
 
     def forward(self, maps: Tensor) -> Tensor:
-        logits: Tensor = self.system(maps)
-        return logits
+        return self.system(maps)
 
     def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor | float]:
-        """The system's logits with its extra loss, if it has one."""
+        """Return the system's logits and its extra loss, if it has one."""
         return forward_tasks(self.system, maps)
 
 
 class LiveMaps:
-    """Normalised maps by the flow network as it is at this moment: (B,) to (B, 3, H, W)."""
+    """Normalised maps by the flow network in its present state: (B,) to (B, 3, H, W)."""
 
     def __init__(
         self, config: ExperimentConfig, motion: MotionFromFrames, flowset: FlowSet, device: str
@@ -60,7 +58,7 @@ class LiveMaps:
 
 
 def with_flow(config: ExperimentConfig, system: nn.Module, size: int) -> nn.Module:
-    """The system as it is, or with a copy of the pre-trained flow where that is to be trained."""
+    """Put a copy of the pre-trained flow before the system, if the settings fine-tune it."""
     if not config.flow.finetune:
         return system
     return FineTuned(MotionFromFrames(learnt_network(config.flow), size), system)
@@ -69,7 +67,7 @@ def with_flow(config: ExperimentConfig, system: nn.Module, size: int) -> nn.Modu
 def map_source(
     config: ExperimentConfig, model: nn.Module, flowset: FlowSet, device: str
 ) -> MapSource:
-    """Normalised maps of these clips by position: stored ones, or by the model's own flow."""
+    """Return normalised maps of clips by position: stored, or by the model's own flow."""
     if isinstance(model, FineTuned):
         return LiveMaps(config, model.motion, flowset, device)
     return all_channels(config, flowset).to(device)
@@ -78,9 +76,9 @@ def map_source(
 def parameter_groups(
     config: ExperimentConfig, model: nn.Module, loss: nn.Module
 ) -> list[dict[str, Any]]:
-    """What the optimizer moves. The flow takes smaller steps and no decay.
+    """Group the parameters of the optimizer; the flow has a smaller rate and no decay.
 
-    A decay would pull it towards zero; where it comes from is its pre-training.
+    Decay would pull it towards zero, not towards its pre-trained weights.
     """
     if not isinstance(model, FineTuned):
         return [{"params": [*model.parameters(), *loss.parameters()]}]

@@ -1,8 +1,8 @@
 """Loss and gradients of a batch, recorded once and replayed: CUDA graphs.
 
-A small model keeps a GPU waiting for the processor, which launches some hundreds of kernels a
-step. A recorded step is one launch. Forward pass, loss and backward pass are recorded, once for
-each size of batch; augmentation, optimizer and averages are few kernels and stay outside.
+A step of a small model launches some hundreds of kernels, for which the GPU waits; a recorded step
+is one launch. Forward pass, loss and backward pass are recorded, once for each size of batch;
+augmentation, optimizer and averages are few kernels and stay outside.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # maps and labels of a batch to its loss
 Record = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
-"""Records work; gives back what does it again, and the tensor where its result then lies."""
+"""Records work; returns the replay and the tensor of its result."""
 
-FIRST_AS_IT_IS = 3  # steps of each size, in which kernels are compiled and memory is found
+WARM_UP = 3  # steps of each size that run before one is recorded
 
 
 def record_cuda(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """A CUDA graph of this work."""
+    """Record work in a CUDA graph."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         result = work()
@@ -28,7 +28,7 @@ def record_cuda(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]
 
 @dataclass(frozen=True)
 class _Recorded:
-    """A step of one size: its inputs, what replays it, and where its results lie."""
+    """A recorded step of one size of batch, with the tensors of its inputs and results."""
 
     maps: Tensor
     labels: Tensor
@@ -38,20 +38,20 @@ class _Recorded:
 
 
 class RecordedGradients:
-    """Sets the gradients of the parameters as a backward pass would; returns the loss.
+    """Set the gradients of the parameters as a backward pass does; returns the loss.
 
-    The first steps of each size run as they are. What is recorded reads its inputs from, and
-    leaves its gradients in, memory of its own.
+    The first steps of each size are not recorded. A recorded step has memory of its own for its
+    inputs and gradients.
 
     Parameters
     ----------
     loss_of
-        Whose gradients are wanted. It may draw random numbers on the device, and must neither ask
-        the device for a number nor copy to it.
+        The loss of a batch. It may draw random numbers on the device, and must neither read a
+        number from the device nor copy to it.
     parameters
         All that get gradients.
     record
-        How work is recorded; only tests give another.
+        The recorder; tests replace it.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class RecordedGradients:
     def __call__(self, maps: Tensor, labels: Tensor) -> Tensor:
         size = len(maps)
         self._seen[size] = self._seen.get(size, 0) + 1
-        if self._seen[size] <= FIRST_AS_IT_IS:
-            return self._beside(maps, labels)
+        if self._seen[size] <= WARM_UP:
+            return self._on_own_stream(maps, labels)
         if size not in self._recorded:
             self._recorded[size] = self._record_step(maps, labels)
         step = self._recorded[size]
@@ -76,10 +76,10 @@ class RecordedGradients:
             parameter.grad = gradient
         return step.loss
 
-    def as_it_is(self, maps: Tensor, labels: Tensor) -> Tensor:
-        """The same without a recording, on any device.
+    def unrecorded(self, maps: Tensor, labels: Tensor) -> Tensor:
+        """Set the gradients without a recording, on any device.
 
-        Gradients are made anew, so that a recording of it sets them and does not add to them.
+        They are new tensors, so that a recording sets them and does not add to them.
         """
         for parameter in self.parameters:
             parameter.grad = None
@@ -87,18 +87,18 @@ class RecordedGradients:
         loss.backward()
         return loss.detach()
 
-    def _beside(self, maps: Tensor, labels: Tensor) -> Tensor:
-        """On a stream of its own, as what will be recorded, where there are streams."""
+    def _on_own_stream(self, maps: Tensor, labels: Tensor) -> Tensor:
+        """Warm up on a stream of its own, as a recording needs it."""
         if not maps.is_cuda:
-            return self.as_it_is(maps, labels)
-        beside, here = torch.cuda.Stream(maps.device), torch.cuda.current_stream(maps.device)
-        beside.wait_stream(here)
-        with torch.cuda.stream(beside):
-            loss = self.as_it_is(maps, labels)
-        here.wait_stream(beside)
+            return self.unrecorded(maps, labels)
+        own, current = torch.cuda.Stream(maps.device), torch.cuda.current_stream(maps.device)
+        own.wait_stream(current)
+        with torch.cuda.stream(own):
+            loss = self.unrecorded(maps, labels)
+        current.wait_stream(own)
         return loss
 
     def _record_step(self, maps: Tensor, labels: Tensor) -> _Recorded:
         own = maps.clone(), labels.clone()
-        replay, loss = self.record(lambda: self.as_it_is(*own))
+        replay, loss = self.record(lambda: self.unrecorded(*own))
         return _Recorded(*own, replay, loss, [parameter.grad for parameter in self.parameters])

@@ -1,16 +1,38 @@
-"""Multi-Scale Weighted Cross-Entropy (paper 3.4)."""
+"""Multi-Scale Weighted Cross-Entropy (paper 3.4), and the loss of a second task."""
+
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+@runtime_checkable
+class MultiTask(Protocol):
+    """A network whose training has a second task; the logits are those of `forward`.
+
+    Shapes
+    ------
+    maps : (B, C, H, W)
+    returns : logits (B, scales, K), and the extra loss (), already weighted, a mean over clips
+    """
+
+    def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor | float]: ...
+
+
+def forward_tasks(network: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor | float]:
+    """Return the logits of any network, and its extra loss: 0 where it has none."""
+    if isinstance(network, MultiTask):
+        return network.forward_tasks(maps)
+    return network(maps), 0.0
+
+
 class MSWCE(nn.Module):
     """`L = - sum_i sum_s w_s (1 - p_is)^gamma log p_is`, averaged over clips.
 
-    `p_is` is the probability of the true class at scale `s`. Weights are pre-defined or learnt; a
-    learnt set keeps its sum (softmax), else zero would be the best answer. Class weights and label
-    smoothing are options beside the paper.
+    `p_is` is the probability of the true class at scale `s`. Weights are pre-defined or learnt;
+    learnt ones keep their sum (softmax), or zero would be optimal. Class weights and label
+    smoothing are not in the paper.
 
     Shapes
     ------
@@ -41,7 +63,7 @@ class MSWCE(nn.Module):
 
     @property
     def scale_weights(self) -> Tensor:
-        """The w_s in force. (S,)"""
+        """The weights w_s. (S,)"""
         return self.fixed if self.learnt is None else self.total * self.learnt.softmax(0)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -61,7 +83,7 @@ class MSWCE(nn.Module):
 
 
 def balance_classes(labels: Tensor, classes: int, power: float) -> Tensor | None:
-    """Class weights `(n / n_c) ** power` of the training clips, with mean 1 over the clips.
+    """Compute class weights `(n / n_c) ** power`, with mean 1 over the training clips.
 
     None at power 0. A class without clips gets weight 0.
     """

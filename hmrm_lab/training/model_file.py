@@ -1,7 +1,6 @@
-"""A trained system on disk: safetensors, with its settings' digest, classes and subjects beside it.
+"""A trained system on disk: safetensors, with its settings' digest, classes and subjects.
 
-A network's weights, or the support vectors and what else an estimator has learnt. A fine-tuned flow
-is part of the learner and lies in the same file.
+A network's weights, with those of a fine-tuned flow, or the tensors of an estimator.
 """
 
 from pathlib import Path
@@ -33,7 +32,7 @@ def save_model(path: Path, fitted: Fitted) -> None:
 
 
 def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
-    """The system of a file, ready to classify maps of `size` pixels.
+    """Load the system of a file, ready to classify maps of `size` pixels.
 
     Raises
     ------

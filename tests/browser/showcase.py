@@ -15,7 +15,7 @@ from reporting.made_runs import make_run, two_sets
 import hmrm_lab as lab
 from hmrm_lab.api.result import Result
 from hmrm_lab.datasets.synthetic import synthetic
-from hmrm_lab.preparation.disturbed import rising_clips
+from hmrm_lab.preparation.network_inputs import rising_clips
 from hmrm_lab.preparation import compute_flowset
 from hmrm_lab.runtime.store import RunFolder
 

@@ -15,20 +15,20 @@ from hmrm_lab.evaluation.metrics import confusion_of
 from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.evaluation.peeking import permuted_uf1
 from hmrm_lab.evaluation.summary import collect_predictions, summarise
-from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
-from hmrm_lab.models.layers import forward_tasks
+from hmrm_lab.models.handcrafted.svm import NestedSVM
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.answers import hard_answers_table
-from hmrm_lab.reporting.feature_figures import feature_figure
-from hmrm_lab.reporting.figures import confusion_figure, subject_strip_figure
-from hmrm_lab.reporting.loso_progress import confusion_cells
-from hmrm_lab.reporting.probability_svg import probability_svg
+from hmrm_lab.reporting.plots.single_clips import (
+    confusion_figure,
+    feature_figure,
+    subject_strip_figure,
+)
 from hmrm_lab.reporting.report import write_report
 from hmrm_lab.reporting.style import CLASS_COLOURS, CLASS_SYMBOLS
-from hmrm_lab.reporting.tables import scores_table
-from hmrm_lab.studies.audit_files import read_units
+from hmrm_lab.reporting.svg import confusion_cells, probability_svg
+from hmrm_lab.reporting.tables import hard_answers_table, scores_table
+from hmrm_lab.studies.audit import read_units
 from hmrm_lab.training.learner import build_model
-from hmrm_lab.training.losses import MSWCE, balance_classes
+from hmrm_lab.training.losses import MSWCE, balance_classes, forward_tasks
 from hmrm_lab.training.model_file import load_model, save_model
 from hmrm_lab.training.trainer import fit
 

@@ -8,10 +8,10 @@ import pytest
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.faces.face import Face, FaceProvider
-from hmrm_lab.faces.template import dense_landmarks
+from hmrm_lab.faces.landmarks import dense_landmarks
 from hmrm_lab.registry import providers
 
-NEEDS = {"dlib": ("dlib", "face_recognition_models"), "mtcnn": ("mtcnn", "lz4")}
+NEEDS = {"dlib": ("dlib", "face_recognition_models")}
 OPTIONS = {"cached": {"inner": "template"}}
 
 

@@ -28,8 +28,7 @@ from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import HmrmError, InputError
 from hmrm_lab.evaluation.fold_progress import read_status
 from hmrm_lab.evaluation.other_programs import read_predictions
-from hmrm_lab.faces.joblib_arrays import read_arrays as read_joblib
-from hmrm_lab.flow.gru_attention.weights import load_weights
+from hmrm_lab.flow.gru_attention import load_weights
 from hmrm_lab.preparation.cache import read_arrays
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.training.checkpoint import Checkpoint
@@ -145,7 +144,7 @@ def begin_run(run: RunFolder) -> None:
 def take_up(place: Path) -> None:
     """A training that would go on from the file, and begins anew instead."""
     flowset = make_flowset(subjects=2)
-    learner = Learner.begin(quick_config(), flowset, device="cpu")
+    learner = Learner(quick_config(), flowset, device="cpu")
     Checkpoint(place / "c.safetensors").begin(learner, flowset, seed=0, epochs=2)
     assert learner.losses == []
 
@@ -162,7 +161,6 @@ READERS = {
     "checkpoint": Reader("c.safetensors", take_up, forgiving=True),
     "cache": Reader("c.npz", lambda at: read_arrays(at / "c.npz"), forgiving=True),
     "landmarks": Reader("landmarks.npy", lambda at: ImageFrames((at / "0.png",)).landmarks(0)),
-    "networks of joblib": Reader("a.lz4", lambda at: read_joblib((at / "a.lz4").open("rb"), at)),
     "flo": Reader("f.flo", lambda at: read_flow(at / "f.flo")),
     "pfm": Reader("f.pfm", lambda at: read_flow(at / "f.pfm")),
     "png flow": Reader("f.png", lambda at: read_flow(at / "f.png")),

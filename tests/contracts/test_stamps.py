@@ -10,17 +10,12 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import Clip, ClipKey
-from hmrm_lab.reporting.comparison import (
-    HONEST,
-    Outcome,
-    comparison_table,
-    parameter_statement,
-    ranking_over_sets,
-)
-from hmrm_lab.reporting.comparison_page import comparison_record, render_comparison
-from hmrm_lab.reporting.comparison_words import comparison_latex, lead, result_words
-from hmrm_lab.reporting.figures import confusion_figure, metrics_interval_figure
+from hmrm_lab.reporting.plots.results import metrics_interval_figure
+from hmrm_lab.reporting.plots.single_clips import confusion_figure
 from hmrm_lab.reporting.report import render_report
+from hmrm_lab.reporting.study_page import ComparisonResult, render_comparison
+from hmrm_lab.reporting.study_table import HONEST, ranking_over_sets
+from hmrm_lab.reporting.study_words import lead, parameter_statement
 from hmrm_lab.reporting.tables import render_text, results_table, to_csv, to_html, to_latex
 from hmrm_lab.studies.predict import _caveats
 
@@ -35,8 +30,10 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(tmp_path: Path) -> None:
             for name, right in (("hmrm", 0.6), ("svm", 0.8), ("ststnet", 0.5))
         }
         run, metrics = runs["hmrm"], runs["hmrm"].metrics()
-        results, outcome = results_table(list(runs.values())), Outcome("toy", {HONEST: runs})
-        table = comparison_table(outcome)
+        results, names = results_table(list(runs.values())), {name: name for name in runs}
+        cells = {(name, HONEST): run for name, run in runs.items()}
+        result = ComparisonResult("toy", names, {HONEST: HONEST}, cells)
+        table = result.table
         clip = Clip(
             ClipKey("a", "b", "c"),
             0,
@@ -54,12 +51,12 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(tmp_path: Path) -> None:
             "report": render_report([run], None).partition("<h2>Terms")[0],
             "interval": metrics_interval_figure(results).to_json(),
             "confusion": confusion_figure(metrics).to_json(),
-            "page": render_comparison(outcome, table).partition("<script>")[0],
-            "record": str(comparison_record(outcome, table)),
-            "latex": comparison_latex(table, stamp(metrics)),
-            "words": result_words(table).to_string(),
+            "page": render_comparison(result).partition("<script>")[0],
+            "record": str(result.record()),
+            "latex": result.latex(),
+            "words": result.text(),
             "ranking": str(ranking_over_sets(table)),
-            "prediction": " ".join(_caveats(run.config(), run, clip, "given")),
+            "prediction": " ".join(_caveats(run.config(), run, clip, "given", MEGC3.classes)),
         }
         for name, text in texts.items():
             assert ("SMOKE" in text) == (preset == "smoke"), (preset, name)

@@ -20,8 +20,7 @@ from hmrm_lab.datasets.synthetic.action_units import UNITS, unit_bumps
 from hmrm_lab.datasets.synthetic.motion import MIRROR, mirrored, template
 from hmrm_lab.datasets.synthetic.recipes import farthest_px
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.faces.track import LandmarkedFrames
-from hmrm_lab.records import Clip
+from hmrm_lab.records import Clip, LandmarkedFrames
 from hmrm_lab.registry import datasets
 
 SMALL = {"subjects": 2, "clips": 6, "frames": 12}

@@ -66,7 +66,7 @@ def test_an_answer_is_timed_for_one_clip_alone_without_the_first() -> None:
 
 
 @pytest.mark.parametrize("system", ["lbp_top", "clbp_top", "stlbp_ip"])
-def test_a_clip_is_described_anew_in_every_answer_that_is_timed(
+def test_a_clip_is_bypass_cache_in_every_answer_that_is_timed(
     system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips = make_clip_flowset(subjects=2)
@@ -78,7 +78,7 @@ def test_a_clip_is_described_anew_in_every_answer_that_is_timed(
 
     monkeypatch.setattr(lbp_top, "check_size", counting)  # asked once for every pattern on a plane
     fitted.classify(clips.take([0]))
-    assert not described  # remembered from the training
+    assert not described  # cached_descriptor from the training
     assert time_inference(fitted.classify, clips) > 0
     assert described
     assert len(described) % (ANSWERS + 1) == 0

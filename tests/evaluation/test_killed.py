@@ -24,7 +24,7 @@ STORE, DESK, FILES_OUT = (
     "hmrm_lab.runtime.tensors",
 )
 LOSO, EXPERIMENT = "hmrm_lab.evaluation.loso", "hmrm_lab.studies.experiment"
-FINAL = "hmrm_lab.studies.final_model"
+FINAL = "hmrm_lab.studies.experiment"
 OFTEN = (  # where a result could be lost or torn
     f"{STORE} _neighbour 6 middle",
     f"{STORE} Path.hardlink_to 1 before",

@@ -1,22 +1,28 @@
 """Similarities, the canonical crop, and landmarks that are carried along."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 import pytest
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.affine import Affine, fit_similarity
-from hmrm_lab.faces.align import AlignedFrames, align_clip, crop_map, warp
+from hmrm_lab.faces.align import AlignedFrames, FaceTrack, align_clip, crop_map, warp
 from hmrm_lab.faces.face import Face, box_around, five_points
-from hmrm_lab.faces.regions import core_regions, part_masks
-from hmrm_lab.faces.template import (
+from hmrm_lab.faces.landmarks import (
     CROP_PX,
+    Affine,
+    _hull,
+    core_regions,
     dense_landmarks,
     face_in_frame,
+    fit_similarity,
     mean_face,
+    part_masks,
+    reduce_masks,
+    region_masks,
 )
-from hmrm_lab.faces.track import FaceTrack, find_faces
 
 Floats = np.ndarray
 
@@ -26,18 +32,21 @@ def similarity(angle: float, scale: float, shift: tuple[float, float]) -> Affine
     return Affine(np.array([[cosine, -sine], [sine, cosine]]), np.array(shift))
 
 
-@pytest.mark.parametrize("angle", [-2.9, -0.4, 0.0, 1.7])
-@pytest.mark.parametrize("scale", [0.2, 1.0, 3.5])
-@pytest.mark.parametrize("count", [2, 5, 68])
-def test_a_known_similarity_is_recovered(angle: float, scale: float, count: int) -> None:
-    truth = similarity(angle, scale, (31.0, -12.5))
-    points = np.random.default_rng(count).uniform(0, 200, (count, 2)).astype(np.float32)
-    found = fit_similarity(points, truth.points(points))
-    assert np.allclose(found.matrix(), truth.matrix(), atol=1e-3)
-    assert found.angle == pytest.approx(angle, abs=1e-5)
-    assert found.scale == pytest.approx(scale, rel=1e-5)
-    back = found.inverse().points(found.points(points))
-    assert np.allclose(back, points, atol=1e-3)
+def test_a_known_similarity_is_recovered() -> None:
+    for angle, scale, count in product((-2.9, -0.4, 0.0, 1.7), (0.2, 1.0, 3.5), (2, 5, 68)):
+        truth = similarity(angle, scale, (31.0, -12.5))
+        points = np.random.default_rng(count).uniform(0, 200, (count, 2)).astype(np.float32)
+        found = fit_similarity(points, truth.points(points))
+        assert np.allclose(found.matrix(), truth.matrix(), atol=1e-3)
+        assert found.angle == pytest.approx(angle, abs=1e-5)
+        assert found.scale == pytest.approx(scale, rel=1e-5)
+        back = found.inverse().points(found.points(points))
+        assert np.allclose(back, points, atol=1e-3)
+    mirrored = fit_similarity(mean_face(), mean_face() * (-1, 1))
+    assert np.linalg.det(mirrored.linear) > 0, "no reflection"
+    for bad in (np.nan, 7.0):
+        with pytest.raises(InputError, match="landmarks"):
+            fit_similarity(np.full((5, 2), bad), mean_face()[:5])
 
 
 def test_no_other_similarity_is_closer() -> None:
@@ -54,17 +63,6 @@ def test_no_other_similarity_is_closer() -> None:
         nudged = best.linear @ similarity(turned, scaled, (0, 0)).linear
         other = Affine(nudged, best.shift + rng.normal(0, 0.5, 2))
         assert miss(other) >= miss(best) - 1e-3
-
-
-def test_mirrored_points_are_not_mirrored_back() -> None:
-    points = mean_face()
-    assert np.linalg.det(fit_similarity(points, points * (-1, 1)).linear) > 0
-
-
-@pytest.mark.parametrize("bad", [np.nan, 7.0])
-def test_points_without_a_similarity_are_refused(bad: float) -> None:
-    with pytest.raises(InputError, match="landmarks"):
-        fit_similarity(np.full((5, 2), bad), mean_face()[:5])
 
 
 def test_eyes_and_mouth_of_any_face_go_to_their_places() -> None:
@@ -93,18 +91,15 @@ def test_the_crop_needs_no_more_than_a_face_cut_out_tightly_shows() -> None:
         assert np.ptp(corners, axis=0)[1] == pytest.approx(min(height, 1.25 * width), rel=0.02)
 
 
-def test_a_mouth_that_cannot_be_there_stretches_no_face_without_end() -> None:
-    five = five_points(mean_face())
-    for mouth_y in (five[0, 1] + 1, 4000.0):
-        five[3:, 1] = mouth_y
-        across, down = np.diag(crop_map(face_of(five)).linear)
-        assert across == pytest.approx(1) and 1 / 1.6 <= down <= 1.6 + 1e-9
-
-
 def test_five_points_stand_for_a_whole_face() -> None:
     landmarks = similarity(-0.2, 0.8, (10, 60)).points(mean_face())
     assert np.allclose(dense_landmarks(face_of(five_points(landmarks))), landmarks, atol=0.01)
     assert np.array_equal(dense_landmarks(face_of(landmarks)), landmarks)
+    five = five_points(mean_face())
+    for mouth_y in (five[0, 1] + 1, 4000.0):  # where no mouth can be
+        five[3:, 1] = mouth_y
+        across, down = np.diag(crop_map(face_of(five)).linear)
+        assert across == pytest.approx(1) and 1 / 1.6 <= down <= 1.6 + 1e-9
 
 
 def test_a_turned_clip_comes_back_upright() -> None:
@@ -141,7 +136,7 @@ def test_a_clip_is_aligned_by_its_onset_alone() -> None:
 
 def test_parts_lie_where_the_face_has_them() -> None:
     clip = synthetic(subjects=2, clips=2, seed=3)[0]
-    aligned = align_clip(clip, find_faces(clip.frames, exact_faces(clip), only=[clip.onset]))
+    aligned = align_clip(clip, FaceTrack({clip.onset: face_of(clip.frames.landmarks(clip.onset))}))
     landmarks = aligned.frames.landmarks(clip.onset)
     centres = {
         name: np.argwhere(mask).mean(axis=0)[::-1]
@@ -165,8 +160,24 @@ def test_parts_lie_where_the_face_has_them() -> None:
     assert (regions[0, 2:] == regions[3, :2]).all(), "the four meet in one point"
 
 
-def exact_faces(clip: object) -> object:
-    return lambda frame: face_of(clip.frames.landmarks(clip.onset))
+def test_landmark_masks_cover_their_landmarks() -> None:
+    landmarks = mean_face()
+    masks = region_masks(landmarks, CROP_PX, CROP_PX)
+    for mask, part in zip(masks, (slice(36, 48), slice(48, 68)), strict=True):
+        for x, y in np.round(landmarks[part]).astype(int):
+            assert mask[y, x]
+    small = reduce_masks(masks, 28)
+    assert small.shape == (2, 28, 28)
+    assert small.mean() == pytest.approx(masks.mean(), rel=0.2)
+
+
+def test_a_margin_is_grown_as_on_the_whole_frame() -> None:
+    for place in ((40, 40), (2, 3), (75, 78), (-30, 40), (40, 130)):
+        points = np.float32([(0, 0), (12, -3), (9, 14), (-6, 8)]) + place
+        whole = np.zeros((80, 80), np.uint8)
+        cv2.fillConvexPoly(whole, cv2.convexHull(points.astype(np.int32)), 1)
+        whole = cv2.dilate(whole, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)))
+        assert (_hull(points, 80, 80, margin=5) == whole.astype(bool)).all()
 
 
 def face_of(points: Floats) -> Face:

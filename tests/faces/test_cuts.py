@@ -7,7 +7,7 @@ import numpy as np
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.faces.apex import same_scene, spot_apex, to_grey
-from hmrm_lab.faces.template import mean_face
+from hmrm_lab.faces.landmarks import mean_face
 
 LATE, FLASH = 13, 4  # frames; the apexes of these clips lie between
 

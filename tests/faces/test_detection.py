@@ -14,7 +14,7 @@ from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.faces.face import Face, FaceProvider, five_points
 from hmrm_lab.registry import providers
 
-for package in ("dlib", "face_recognition_models", "mtcnn", "lz4"):
+for package in ("dlib", "face_recognition_models"):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed (extra: faces)", allow_module_level=True)
 
@@ -63,21 +63,21 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_two_detectors_agree_on_a_photograph(variant: str) -> None:
-    photograph = VARIANTS[variant](data.astronaut())
-    dlib, mtcnn = found("dlib", photograph), found("mtcnn", photograph)
-    assert apart(mtcnn.five(), dlib.five()).max() < 0.15
+def test_two_detectors_agree_on_a_photograph() -> None:
+    for name, change in VARIANTS.items():
+        photograph = change(data.astronaut())
+        dlib, mtcnn = found("dlib", photograph), found("mtcnn", photograph)
+        assert apart(mtcnn.five(), dlib.five()).max() < 0.15, name
 
 
 @pytest.mark.parametrize("name", ["dlib", "mtcnn"])
-@pytest.mark.parametrize(("degrees", "scale"), [(15, 1), (-15, 1), (0, 0.5), (0, 2)])
-def test_points_move_with_the_photograph(name: str, degrees: float, scale: float) -> None:
+def test_points_move_with_the_photograph(name: str) -> None:
     photograph = data.astronaut()
-    matrix = cv2.getRotationMatrix2D((255.5, 255.5), degrees, scale)
-    matrix[:, 2] += (round(512 * scale) - 512) / 2
-    expected = found(name, photograph).five() @ matrix[:, :2].T + matrix[:, 2]
-    assert apart(found(name, turned(photograph, degrees, scale)).five(), expected).max() < 0.15
+    for degrees, scale in ((15, 1), (-15, 1), (0, 0.5), (0, 2)):
+        matrix = cv2.getRotationMatrix2D((255.5, 255.5), degrees, scale)
+        matrix[:, 2] += (round(512 * scale) - 512) / 2
+        expected = found(name, photograph).five() @ matrix[:, :2].T + matrix[:, 2]
+        assert apart(found(name, turned(photograph, degrees, scale)).five(), expected).max() < 0.15
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +97,9 @@ def test_procedural_faces_are_found(name: str, drawn: list[tuple[np.ndarray, np.
     known = [(face, truth) for face, truth in faces if face is not None]
     assert len(known) >= 0.95 * len(faces)
     assert np.mean([apart(face.five(), truth).mean() for face, truth in known]) < 0.10
-
-
-def test_landmarks_of_procedural_faces(drawn: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    errors = []
-    for frame, truth in drawn:
-        face = found("dlib", frame)
-        eyes = five_points(truth)[:2]
-        distances = np.linalg.norm(face.points - truth, axis=1)
-        errors.append(distances.mean() / np.linalg.norm(eyes[1] - eyes[0]))
-    assert np.mean(errors) < 0.10
+    if name == "dlib":
+        errors = []
+        for (_, landmarks), (face, five) in zip(drawn, faces, strict=True):
+            distances = np.linalg.norm(face.points - landmarks, axis=1)
+            errors.append(distances.mean() / np.linalg.norm(five[1] - five[0]))
+        assert np.mean(errors) < 0.10

@@ -9,8 +9,7 @@ from conftest import Pixels
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.faces.align import AlignedFrames, crop_map
-from hmrm_lab.faces.evaluate import (
+from hmrm_lab.faces.accuracy import (
     apex_table,
     clip_curve,
     crop_steps_px,
@@ -21,10 +20,10 @@ from hmrm_lab.faces.evaluate import (
     spotted_within,
     tracks_table,
 )
-from hmrm_lab.faces.extras import installed_providers, not_installed
+from hmrm_lab.faces.align import AlignedFrames, FaceTrack, crop_map, find_faces, known_faces
+from hmrm_lab.faces.dlib68 import installed_providers, not_installed
 from hmrm_lab.faces.face import Face, box_around
-from hmrm_lab.faces.template import mean_face
-from hmrm_lab.faces.track import FaceTrack, find_faces, known_faces
+from hmrm_lab.faces.landmarks import mean_face
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import providers
 
@@ -42,14 +41,11 @@ def recorded(clip: Clip) -> Clip:
     return replace(clip, frames=Pixels(clip.frames))
 
 
-def test_known_landmarks_are_taken_as_they_are(clip: Clip) -> None:
+def test_known_landmarks_are_taken_and_others_need_a_provider(clip: Clip) -> None:
     track = reference_track(clip)
     assert list(track.faces) == list(range(clip.onset, clip.offset + 1))
     np.testing.assert_array_equal(track[clip.apex].points, clip.frames.landmarks(clip.apex))
     assert set(track.report()["provider"]) == {"exact"}
-
-
-def test_others_need_a_provider(clip: Clip) -> None:
     with pytest.raises(InputError, match="brings no landmarks; name a face provider"):
         reference_track(recorded(clip))
     track = reference_track(recorded(clip), providers["template"].build())
@@ -102,12 +98,9 @@ def test_errors_are_frames_after_the_true_apex(clip: Clip) -> None:
     assert table[["apex", "error", "middle_error"]].iloc[2].isna().all()
     assert table["strength_px"].isna().tolist() == [False, False, True]
     assert (table["peak"] > 0).all()
-
-
-def test_the_table_finds_faces_where_it_must(clip: Clip) -> None:
-    table = apex_table([recorded(clip)], providers["template"].build())
-    assert clip.onset < table["spotted"][0] < clip.offset
-    assert table["strength_px"].isna().all()
+    unlandmarked = apex_table([recorded(clip)], providers["template"].build())
+    assert clip.onset < unlandmarked["spotted"][0] < clip.offset
+    assert unlandmarked["strength_px"].isna().all()
     assert len(apex_table([])) == 0
 
 
@@ -134,9 +127,6 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'hmrm-lab[faces]'" in lacking["dlib"]
     with pytest.raises(InputError, match=r"dlib-bin.* not installed.*add 'template'"):
         installed_providers(["dlib"])
-
-
-def test_a_mistyped_provider_is_no_missing_one() -> None:
     with pytest.raises(ConfigError, match="did you mean 'dlib'"):
         installed_providers(["dlob"])
     with pytest.raises(InputError, match=r"no face provider; .*'template'"):

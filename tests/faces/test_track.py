@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hmrm_lab.errors import InputError
+from hmrm_lab.faces.align import find_face, find_faces
 from hmrm_lab.faces.face import Face, box_around, choose_face
-from hmrm_lab.faces.template import face_in_frame, mean_face
-from hmrm_lab.faces.track import find_face, find_faces
+from hmrm_lab.faces.landmarks import face_in_frame, mean_face
 
 
 class Numbered:
@@ -36,15 +36,11 @@ class Blinking:
         return Face(box_around(points), points, 0.9, "test") if number in self.seen else None
 
 
-def test_detected_frames_keep_their_own_face() -> None:
-    track = find_faces(Numbered(4), Blinking(range(4)))
-    assert track.counts() == {"none": 4, "neighbour": 0, "template": 0}
-    for number in range(4):
-        assert np.array_equal(track[number].points, mean_face(100) + number)
-        assert track[number].from_frame is None
-
-
 def test_the_nearest_detected_frame_steps_in() -> None:
+    whole = find_faces(Numbered(4), Blinking(range(4)))
+    assert whole.counts() == {"none": 4, "neighbour": 0, "template": 0}
+    for number in range(4):
+        assert np.array_equal(whole[number].points, mean_face(100) + number)
     track = find_faces(Numbered(9), Blinking({2, 6}))
     sources = [track[n].from_frame for n in range(9)]
     assert sources == [2, 2, None, 2, 2, 6, None, 6, 6], "of two equally near, the earlier"
@@ -68,9 +64,6 @@ def test_the_report_has_a_row_for_each_frame() -> None:
     assert report["provider"].tolist() == ["test", "test"]
     assert report["from_frame"].isna().tolist() == [True, False]
     assert report["from_frame"][1] == 1
-
-
-def test_a_clip_without_frames_is_refused() -> None:
     with pytest.raises(InputError, match="without frames"):
         find_faces(Numbered(0), Blinking(()))
 

@@ -60,14 +60,14 @@ def naive(
     return found
 
 
-@pytest.mark.parametrize("kind", [AllPairs, Local])
-@pytest.mark.parametrize("reach", [0.0, 1.7, 14.0])
-def test_the_pyramid_is_the_naive_loop(kind: type, reach: float) -> None:
+def test_the_pyramid_is_the_naive_loop() -> None:
     onset, apex = features(0), features(1)
-    flow = flow_like(onset, reach)
-    found = kind(onset, apex, levels=4, radius=1)(flow)
-    expected = naive(onset, apex, flow, levels=4, radius=1)
-    assert found.numpy() == pytest.approx(expected, abs=1e-5)
+    for reach in (0.0, 1.7, 14.0):
+        flow = flow_like(onset, reach)
+        expected = naive(onset, apex, flow, levels=4, radius=1)
+        for kind in (AllPairs, Local):
+            found = kind(onset, apex, levels=4, radius=1)(flow)
+            assert found.numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_both_volumes_agree_in_values_and_gradients() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hmrm_lab.datasets.flow_pairs.stored import write_flow
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.evaluate import (
+from hmrm_lab.flow.endpoint_error import (
     FACIAL,
     clip_trials,
     errors_of,
@@ -34,9 +34,6 @@ def test_errors_by_hand() -> None:
     still = np.rad2deg(np.arccos(1 / np.sqrt(1.25)))
     moving = np.rad2deg(np.arccos(1 / np.sqrt(1.25 * 5)))
     assert found["angle_deg"] == pytest.approx((still + moving) / 2, rel=1e-4)
-
-
-def test_unknown_pixels_do_not_count() -> None:
     truth = np.full((2, 4, 4), np.nan, np.float32)
     with pytest.raises(InputError, match="known motion"):
         errors_of(np.zeros_like(truth), truth)
@@ -54,9 +51,6 @@ def test_trials_are_what_they_say() -> None:
         assert np.hypot(*trial.flow_px).max() == pytest.approx(peak_px, rel=1e-3)
     scenes = list(procedural_trials(pairs=1, noises=(0.0,)))
     assert [float(np.hypot(*s.flow_px).max()) > 4 for s in scenes] == [False, False, True]
-
-
-def test_some_motions_are_the_same_pairs_as_in_all() -> None:
     chosen = list(facial_trials(pairs=1, noises=(1.0,), motions=[("smooth", 0.5)]))
     everyone = {trial.motion: trial for trial in facial_trials(pairs=1, noises=(1.0,))}
     assert [trial.motion for trial in chosen] == ["smooth 0.5 px"]
@@ -110,9 +104,6 @@ def test_the_learnt_flow_beside_the_classics() -> None:
     assert report.summary().loc["gru_attention", "parameters"] > 100_000
     assert report.summary().loc["tvl1", "parameters"] == 0
     assert "wins" in report.as_text()
-
-
-def test_unknown_names() -> None:
     with pytest.raises(InputError, match="known are"):
         evaluate(methods=[], sets=["films"])
     with pytest.raises(InputError, match="flow estimator"):

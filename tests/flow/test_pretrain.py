@@ -1,7 +1,10 @@
+"""Pre-training: killed and resumed, its loss by hand, its presets and their data."""
+
 import csv
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,9 +12,18 @@ import torch
 from hmrm_lab.datasets.flow_pairs import ProceduralPairs, TruePair
 from hmrm_lab.datasets.flow_pairs.procedural import procedural_pictures
 from hmrm_lab.errors import DivergedError, InputError
-from hmrm_lab.flow.gru_attention.weights import load_weights
+from hmrm_lab.flow.curriculum import (
+    PRESETS,
+    Preset,
+    Stage,
+    find_preset,
+    learning_rate,
+    procedural_mixture,
+    read_pictures,
+    sources_for,
+)
+from hmrm_lab.flow.gru_attention import load_weights
 from hmrm_lab.flow.pretrain import CHECKPOINT, HISTORY, Feed, pretrain, sequence_loss
-from hmrm_lab.flow.schedules import PRESETS, Preset, Stage, find_preset, learning_rate
 from hmrm_lab.runtime.tensors import read_subjects
 
 TINY = Preset(
@@ -43,18 +55,19 @@ def kill_after(step: int):
     return watch
 
 
-@pytest.mark.parametrize("killed_after", [1, 3, 4])
 def test_a_killed_run_ends_with_the_same_bytes(
-    tmp_path: Path, sources: dict[str, ProceduralPairs], killed_after: int
+    tmp_path: Path, sources: dict[str, ProceduralPairs]
 ) -> None:
     whole = pretrain(TINY, tmp_path / "whole", sources, seed=3)
-    with pytest.raises(Killed):
-        pretrain(TINY, tmp_path / "cut", sources, seed=3, on_step=kill_after(killed_after))
-    torch.rand(5)  # the caller's random numbers must not matter
-    resumed = pretrain(TINY, tmp_path / "cut", sources, seed=3)
-    assert resumed.read_bytes() == whole.read_bytes()
-    histories = [(tmp_path / run / HISTORY).read_text() for run in ("whole", "cut")]
-    assert histories[0] == histories[1]
+    for killed_after in (1, 3, 4):
+        cut = tmp_path / f"cut{killed_after}"
+        with pytest.raises(Killed):
+            pretrain(TINY, cut, sources, seed=3, on_step=kill_after(killed_after))
+        torch.rand(5)  # the caller's random numbers must not matter
+        resumed = pretrain(TINY, cut, sources, seed=3)
+        assert resumed.read_bytes() == whole.read_bytes()
+        histories = [(folder / HISTORY).read_text() for folder in (tmp_path / "whole", cut)]
+        assert histories[0] == histories[1]
     rows = list(csv.DictReader(histories[0].splitlines()))
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5]
     assert load_weights(resumed).iterations == (2, 2)
@@ -123,7 +136,13 @@ def test_a_step_sees_what_its_number_says(sources: dict[str, ProceduralPairs]) -
     assert first[0].onset.shape == (2, 3, 64, 64)
 
 
-def test_the_rate_rises_and_falls() -> None:
+def test_presets() -> None:
+    paper = PRESETS["paper"]
+    assert [stage.data for stage in paper.stages] == ["flying_chairs", "flying_things"]
+    assert {stage.batch for stage in paper.stages} == {10}
+    assert paper.stage_of(100_000) == (paper.stages[1], 0)
+    with pytest.raises(InputError, match="did you mean 'paper'"):
+        find_preset("papr")
     stage = Stage("procedural", 100, 8, peak_rate=1.0)
     rates = [learning_rate(stage, step) for step in range(100)]
     assert rates[4] == 1.0
@@ -132,10 +151,24 @@ def test_the_rate_rises_and_falls() -> None:
     assert rates[-1] < 0.01
 
 
-def test_presets() -> None:
-    paper = PRESETS["paper"]
-    assert [stage.data for stage in paper.stages] == ["flying_chairs", "flying_things"]
-    assert {stage.batch for stage in paper.stages} == {10}
-    assert paper.stage_of(100_000) == (paper.stages[1], 0)
-    with pytest.raises(InputError, match="did you mean 'paper'"):
-        find_preset("papr")
+def test_the_mixture_takes_photographs(tmp_path: Path) -> None:
+    large = np.random.default_rng(0).integers(0, 255, (600, 1200, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "photograph.png"), large)
+    (tmp_path / "notes.txt").write_text("no picture")
+    pictures = read_pictures(tmp_path)
+    assert [picture.shape for picture in pictures] == [(450, 900, 3)]
+    mixture = procedural_mixture(64, photographs=tmp_path, stock=2, people=1)
+    for seed in range(6):
+        assert mixture(np.random.default_rng(seed)).onset.shape == (64, 64, 3)
+    (tmp_path / "broken.png").write_bytes(b"no picture either")
+    with pytest.raises(InputError, match=r"broken\.png: not a PNG"):
+        read_pictures(tmp_path)
+    with pytest.raises(InputError, match="no pictures"):
+        read_pictures(tmp_path / "none")
+
+
+def test_the_paper_needs_its_data(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="learns from FlyingChairs"):
+        sources_for(PRESETS["paper"])
+    with pytest.raises(InputError, match="no such folder of FlyingChairs"):
+        sources_for(PRESETS["paper"], chairs=tmp_path)

@@ -14,7 +14,7 @@ import torch
 from models.scan_cases import check_agreement, random_case
 from torch import Tensor
 
-from hmrm_lab.models.scan import _flat, triton_scan
+from hmrm_lab.models.scan import scan_groups, triton_scan
 
 
 class Interpreted(torch.autograd.Function):
@@ -33,10 +33,10 @@ class Interpreted(torch.autograd.Function):
 
 def main(count: int) -> None:
     for number in range(count):
-        triton_scan.LARGEST_ROOM = 1 if number % 2 else 2**30  # sequences in turns, or at once
+        triton_scan.LARGEST_STATES = 1 if number % 2 else 2**30  # sequences in turns, or at once
         arguments, reverse = random_case(number, longest=7)
         check_agreement(
-            lambda *tensors, turns=reverse: _flat(Interpreted.apply, *tensors, turns),
+            lambda *tensors, turns=reverse: scan_groups(Interpreted.apply, tensors, turns),
             arguments,
             reverse,
         )

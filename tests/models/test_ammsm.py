@@ -6,20 +6,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from hmrm_lab.config import load_config
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.evaluation.cost import count_flops
-from hmrm_lab.models.ammsm.ammsm import AMMSM
-from hmrm_lab.models.ammsm.choice import ALPHA_RANGE, RATIO_RANGE, draw_choice
-from hmrm_lab.models.ammsm.inspection import magnified, surviving_tokens
+from hmrm_lab.models.ammsm.ammsm import AMMSM, magnified, surviving_tokens
 from hmrm_lab.models.ammsm.sparse_activation import (
+    ALPHA_RANGE,
+    RATIO_RANGE,
     count_kept,
+    draw_choice,
     halve_motion,
     motion_of_tokens,
     select_moving,
 )
-from hmrm_lab.models.ammsm.sssd_block import SSSDBlock, to_map, to_tokens
-from hmrm_lab.models.ammsm.temporal_stream import SIDES, select_tokens
+from hmrm_lab.models.ammsm.ssd import SSSDBlock
+from hmrm_lab.models.ammsm.temporal_stream import SIDES
 
 SMALL = {"width": 16, "magnifier_width": 4, "spatial_width": 0.1}
 
@@ -80,22 +79,6 @@ def test_tokens_that_are_not_kept_have_the_convolution_alone() -> None:
     other[passed] += 1  # what is not kept is not read by what is
     again = selection.gather(other)
     assert torch.equal(again, selection.gather(mixed))
-
-
-def test_all_tokens_kept_is_the_block_without_sparsity() -> None:
-    layer, tokens = block(), torch.randn(2, 16, 8)
-    dense = tokens + layer.local(tokens)
-    dense = dense + layer.mix(dense)
-    dense = dense + layer.feed_forward(dense)
-    assert torch.equal(layer(tokens, select_moving(torch.rand(2, 16), 1.0)), dense)
-
-
-def test_tokens_and_map_are_one_in_another_form() -> None:
-    tokens = torch.arange(2 * 6 * 6 * 3.0).reshape(2, 36, 3)
-    grid = to_map(tokens, 6)
-    assert torch.equal(grid[1, 2, 3, 4], tokens[1, 3 * 6 + 4, 2])
-    assert grid.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(to_tokens(grid), tokens)
 
 
 def test_motion_of_tokens_is_that_of_their_patch_at_every_stage() -> None:
@@ -217,21 +200,3 @@ def test_attention_ends_the_last_two_stages_in_place_of_a_block() -> None:
     assert [len(stage.blocks) for stage in stages] == [1, 2, 2, 0]
     assert [len(stage.attention) for stage in stages] == [0, 0, 1, 1]
     assert [stage.blocks[1].mix[1].reverse for stage in stages[1:3]] == [True, True]
-
-
-def test_fewer_tokens_are_less_work() -> None:
-    few, many = (count_flops(model(ratios=(r,) * 4), 3, 28) for r in (0.25, 1.0))
-    assert few < 0.8 * many
-    stage = model(magnifier="none", spatial=False)
-    assert count_flops(stage, 3, 28) < few
-
-
-def test_no_sparsity_selects_all_in_order() -> None:
-    for selection in select_tokens(maps()[:, :2], (1.0, 1.0, 1.0, 1.0)):
-        assert torch.equal(selection.kept, torch.arange(selection.tokens).expand(3, -1))
-
-
-def test_ammsm_reads_its_channels_and_no_others() -> None:
-    assert load_config("default", system="ammsm").input.channels == ("u", "v", "onset")
-    with pytest.raises(ConfigError, match="reads the channels u, v, onset"):
-        load_config("default", system="ammsm", overrides=["input.channels=['u', 'v']"])

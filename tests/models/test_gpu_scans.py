@@ -13,9 +13,9 @@ from models.scan_cases import check_agreement, random_case
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.scan import _flat, selective_scan
+from hmrm_lab.models.scan import scan_groups, selective_scan
+from hmrm_lab.models.scan.fused import mamba_ssm_scan
 from hmrm_lab.models.scan.loop import scan_reference
-from hmrm_lab.models.scan.triton_scan import mamba_ssm_scan
 
 
 @pytest.mark.gpu
@@ -32,7 +32,8 @@ def test_a_hundred_random_shapes_agree_on_a_gpu_twice_alike() -> None:
 def test_the_kernels_for_a_gpu_agree_in_the_interpreter() -> None:
     pytest.importorskip("triton", reason="Triton has no interpreter on this machine")
     program = Path(__file__).with_name("interpreted_scan.py")
-    environment = {**os.environ, "PYTHONPATH": str(program.parents[1])}
+    folders = os.pathsep.join(map(str, program.parents[1:3]))
+    environment = {**os.environ, "PYTHONPATH": folders}
     done = subprocess.run(
         [sys.executable, program, "30"],
         env=environment,
@@ -52,11 +53,11 @@ def test_mamba_ssm_is_handed_what_its_interface_asks_for(monkeypatch: pytest.Mon
         assert A.shape == (u.shape[1], B.shape[1])
         return scan_reference(u.mT, delta.mT, A, B.mT, C.mT, D).mT
 
-    monkeypatch.setattr("hmrm_lab.models.scan.triton_scan._kernel", lambda: stand_in)
+    monkeypatch.setattr("hmrm_lab.models.scan.fused._mamba_ssm_kernel", lambda: stand_in)
     for number in range(30):
         arguments, reverse = random_case(number, longest=7)
         check_agreement(
-            lambda *tensors, turns=reverse: _flat(mamba_ssm_scan, *tensors, turns),
+            lambda *tensors, turns=reverse: scan_groups(mamba_ssm_scan, tensors, turns),
             arguments,
             reverse,
         )

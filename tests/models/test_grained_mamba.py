@@ -1,13 +1,8 @@
 import pytest
 import torch
 
-from hmrm_lab.models import fused_block
-from hmrm_lab.models.grained_mamba import (
-    BidirectionalScan,
-    GrainedMambaBlock,
-    GrainedMambaEncoder,
-    Residual,
-)
+from hmrm_lab.models.hmrm import fused_block
+from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, GrainedMambaBlock, Residual
 
 
 def make_block(**changes: float) -> GrainedMambaBlock:
@@ -25,15 +20,6 @@ def test_backward_branch_is_the_forward_branch_on_the_flipped_sequence() -> None
         second.copy_(first)
     x = torch.randn(2, 5, 12)
     torch.testing.assert_close(scan(x.flip(1)), scan(x).flip(1))
-
-
-def test_both_directions_reach_every_token() -> None:
-    torch.manual_seed(0)
-    scan = BidirectionalScan(4, state=4, kernel=2)
-    x = torch.randn(1, 7, 8, requires_grad=True)
-    for token in (0, 3, 6):
-        (gradient,) = torch.autograd.grad(scan(x)[0, token].sum(), x)
-        assert (gradient[0].abs().sum(-1) > 0).all()
 
 
 def test_convolution_is_torchs() -> None:
@@ -56,12 +42,6 @@ def test_steps_start_in_mambas_range() -> None:
     steps = torch.nn.functional.softplus(scan.dt_bias)
     assert steps.min() >= 0.99e-3
     assert steps.max() <= 1.01e-1
-
-
-def test_a_block_without_scale_is_the_identity() -> None:
-    block = make_block(layer_scale=0.0, ffn_ratio=2.0)
-    tokens = torch.randn(2, 5, 8)
-    torch.testing.assert_close(block(tokens), tokens)
 
 
 @pytest.mark.parametrize(
@@ -87,34 +67,31 @@ def test_one_operator_is_the_steps_with_every_gradient(
         assert (ours - exact).abs().max() <= 1e-5 * exact.abs().max() + 1e-12
 
 
-def block_arguments(width: int = 6, state: int = 4) -> dict[str, torch.Tensor]:
-    scan = BidirectionalScan(width, state=state, kernel=3)
-    names = ("conv_weight", "conv_bias", "select", "dt_weight", "dt_bias", "skip")
-    A = -scan.log_decay.exp().mT
-    return {"A": A.detach(), **{name: getattr(scan, name).detach() for name in names}}
+def block_arguments(xz: torch.Tensor) -> dict[str, torch.Tensor]:
+    scan = BidirectionalScan(6, state=4, kernel=3)
+    names = ("conv_weight", "conv_bias", "select", "dt_weight", "dt_bias")
+    weights = {name: getattr(scan, name).detach() for name in names}
+    return {"xz": xz, **weights, "A": -scan.log_decay.exp().mT.detach(), "skip": scan.skip.detach()}
 
 
-@pytest.mark.parametrize(
-    ("name", "other"),
-    [
+def test_the_operator_refuses_shapes_that_do_not_fit() -> None:
+    """The machine code would read whatever lies behind."""
+    for name, other in (
         ("xz", torch.randn(2, 5, 10)),
         ("conv_weight", torch.randn(1, 3, 6)),
         ("dt_bias", torch.randn(2, 1)),
         ("A", -torch.ones(2, 8, 6)),
         ("A", -torch.ones(3, 4, 6)),
         ("skip", torch.ones(2, 5)),
-    ],
-)
-def test_the_operator_refuses_shapes_that_do_not_fit(name: str, other: torch.Tensor) -> None:
-    """The machine code would read whatever lies behind."""
-    arguments = {"xz": torch.randn(2, 5, 12), **block_arguments(), name: other}
-    with pytest.raises(ValueError, match="do not go together"):
-        fused_block.fused_bidirectional_scan(**arguments)
+    ):
+        arguments = {**block_arguments(torch.randn(2, 5, 12)), name: other}
+        with pytest.raises(ValueError, match="do not go together"):
+            fused_block.fused_bidirectional_scan(*arguments.values())
 
 
 def test_the_operator_has_nothing_to_do_without_clips() -> None:
     xz = torch.randn(0, 5, 12, requires_grad=True)
-    y = fused_block.fused_bidirectional_scan(xz, **block_arguments())
+    y = fused_block.fused_bidirectional_scan(*block_arguments(xz).values())
     y.sum().backward()
     assert y.shape == (0, 5, 6)
     assert xz.grad is not None and xz.grad.shape == xz.shape
@@ -131,27 +108,6 @@ def test_torch_sees_the_operator() -> None:
     assert any("hmrm.bidirectional_scan" in str(node.target) for node in program.graph.nodes)
     compiled = torch.compile(scan, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(xz), scan(xz))
-
-
-@pytest.mark.parametrize("length", [1, 4, 16, 49])
-@pytest.mark.parametrize("kernel", [1, 4])
-def test_encoder_shapes_and_gradients(length: int, kernel: int) -> None:
-    encoder = GrainedMambaEncoder(8, depth=2, state=4, kernel=kernel, ffn_ratio=2)
-    tokens = torch.randn(3, length, 8)
-    y = encoder(tokens)
-    assert y.shape == tokens.shape
-    (y * torch.randn_like(y)).sum().backward()
-    without = [
-        name
-        for name, p in encoder.named_parameters()
-        if p.grad is None or not p.grad.isfinite().all()
-    ]
-    assert not without
-
-
-def test_elementwise_flops_are_a_count_by_hand() -> None:
-    scan = BidirectionalScan(6, state=4, kernel=3)
-    assert scan.elementwise_flops(10) == 2 * 10 * 6 * (2 * 3 + 7 * 4)
 
 
 def test_dropped_branches_keep_their_mean() -> None:

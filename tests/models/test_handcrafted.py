@@ -9,7 +9,7 @@ from conftest import make_flowset
 from sklearn.svm import SVC
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.handcrafted import nested_svm
+from hmrm_lab.models.handcrafted import svm as svm_module
 from hmrm_lab.models.handcrafted.bi_woof import weighted_orientations
 from hmrm_lab.models.handcrafted.clbp_top import completed_planes
 from hmrm_lab.models.handcrafted.lbp_top import (
@@ -22,98 +22,41 @@ from hmrm_lab.models.handcrafted.lbp_top import (
     uniform_labels,
 )
 from hmrm_lab.models.handcrafted.mdmo import main_directions
-from hmrm_lab.models.handcrafted.nested_svm import (
-    NestedSVM,
-    couple,
-    macro_f1,
-    pairs_of,
-    standardise_by,
-)
 from hmrm_lab.models.handcrafted.stlbp_ip import line_codes, projected_patterns
-from hmrm_lab.models.layers import remembered
-
-XY = PLANES[0]
-ONE = Radii(1, 1)
+from hmrm_lab.models.handcrafted.svm import NestedSVM, couple, macro_f1, pairs_of, standardise_by
+from hmrm_lab.models.layers import cached_descriptor
 
 
-def spot(bright: list[tuple[int, int]]) -> np.ndarray:
-    """A 3 x 3 picture of 10 with these places at 90, in the middle frame of three."""
-    clip = np.full((3, 3, 3), 10, np.float32)
-    for row, column in bright:
-        clip[1, row, column] = 90
-    return clip
-
-
-@pytest.mark.parametrize(
-    ("bright", "code"),
-    [
-        ([(1, 2)], 0b00000001),
-        ([(0, 1)], 0b00000100),
-        ([(1, 0)], 0b00010000),
-        ([(2, 1)], 0b01000000),
-        ([(0, 1), (2, 1)], 0b01000100),
-    ],
-)
-def test_a_bright_neighbour_sets_its_bit(bright: list[tuple[int, int]], code: int) -> None:
-    clip = spot(bright)
-    clip[1, 1, 1] = 70  # above what interpolation makes of one bright neighbour: 66
-    assert pattern_codes(clip, XY, ONE).tolist() == [[[code]]]
+def test_codes_agree_with_a_naive_loop_on_every_plane() -> None:
+    rng = np.random.default_rng(2)
+    clip = rng.integers(0, 256, (7, 8, 8)).astype(np.float32)
+    for radii in (Radii(1, 1), Radii(2, 1), Radii(1, 2)):
+        for up, right in PLANES:
+            codes = pattern_codes(clip, (up, right), radii)
+            for place in [(2, 2, 2), (3, 4, 5), (4, 5, 2)]:
+                expected = 0
+                for point in range(8):
+                    at = np.array(place, float)
+                    at[up] -= radii.along(up) * np.sin(np.pi * point / 4)
+                    at[right] += radii.along(right) * np.cos(np.pi * point / 4)
+                    low = np.floor(at + 1e-9).astype(int)
+                    value = 0.0
+                    for corner in np.ndindex(2, 2, 2):
+                        weight = np.prod(1 - np.abs(at - (low + corner)))
+                        if weight > 1e-6:
+                            value += weight * clip[tuple(low + corner)]
+                    expected |= (value >= clip[place] - 1e-3) << point
+                inner = np.subtract(place, (radii.time, radii.space, radii.space))
+                assert codes[tuple(inner)] == expected
 
 
 def test_an_even_surface_sets_all_bits_and_a_peak_none() -> None:
     flat = np.full((5, 6, 7), 123, np.float32)
+    peak = np.full((3, 3, 3), 10, np.float32)
+    peak[1, 1, 1] = 90
     for plane in PLANES:
-        assert (pattern_codes(flat, plane, ONE) == 255).all()
-    assert (pattern_codes(spot([(1, 1)]), XY, ONE) == 0).all()
-
-
-def test_diagonal_neighbours_are_interpolated() -> None:
-    clip = spot([(0, 2)])
-    near = 1 - np.sqrt(0.5)  # the point at 45 degrees is so far from the corner, in both directions
-    edge = ((1 - near) ** 2 * 90 + 2 * near * (1 - near) * 10) / (1 - near**2)
-    clip[1, 1, 1] = edge - 0.5  # the middle has a share in the point as well
-    assert pattern_codes(clip, XY, ONE).item() == 0b00000010
-    clip[1, 1, 1] = edge + 0.5
-    assert pattern_codes(clip, XY, ONE).item() == 0
-
-
-def test_a_quarter_turn_moves_the_code_by_two_places() -> None:
-    rng = np.random.default_rng(0)
-    clip = rng.integers(0, 256, (3, 9, 9)).astype(np.float32)
-    codes = pattern_codes(clip, XY, ONE)
-    turned = pattern_codes(np.rot90(clip, axes=(1, 2)).copy(), XY, ONE)
-    expected = np.rot90(codes, axes=(1, 2))
-    assert (turned == ((expected << 2) & 255 | expected >> 6)).all()
-
-
-def test_planes_through_time_are_those_of_the_turned_clip() -> None:
-    rng = np.random.default_rng(1)
-    clip = rng.integers(0, 256, (7, 8, 9)).astype(np.float32)
-    swapped = np.ascontiguousarray(clip.transpose(1, 0, 2))  # (T, Y, X) to (Y, T, X)
-    assert (
-        pattern_codes(clip, PLANES[1], ONE).transpose(1, 0, 2) == pattern_codes(swapped, XY, ONE)
-    ).all()
-
-
-def test_codes_agree_with_a_naive_loop() -> None:
-    rng = np.random.default_rng(2)
-    clip = rng.integers(0, 256, (7, 8, 8)).astype(np.float32)
-    radii, (up, right) = Radii(2, 1), PLANES[2]
-    codes = pattern_codes(clip, (up, right), radii)
-    for place in [(1, 2, 2), (3, 4, 5), (5, 5, 2)]:
-        expected = 0
-        for point in range(8):
-            at = np.array(place, float)
-            at[up] -= radii.along(up) * np.sin(np.pi * point / 4)
-            at[right] += radii.along(right) * np.cos(np.pi * point / 4)
-            low = np.floor(at + 1e-9).astype(int)
-            value = 0.0
-            for corner in np.ndindex(2, 2, 2):
-                weight = np.prod(1 - np.abs(at - (low + corner)))
-                if weight > 1e-6:
-                    value += weight * clip[tuple(low + corner)]
-            expected |= (value >= clip[place] - 1e-3) << point
-        assert codes[place[0] - 1, place[1] - 2, place[2] - 2] == expected
+        assert (pattern_codes(flat, plane, Radii(1, 1)) == 255).all()
+        assert (pattern_codes(peak, plane, Radii(1, 1)) == 0).all()
 
 
 def test_uniform_patterns_are_58_and_one_label_for_the_rest() -> None:
@@ -148,8 +91,8 @@ def test_clip_descriptions_have_their_lengths_and_see_motion() -> None:
         ours, theirs = describe(still), describe(moving)
         assert ours.shape == (length,)
         assert not np.allclose(ours, theirs)
-        assert (remembered(describe)(still) == ours).all()
-        assert (remembered(describe)(still) == ours).all()
+        assert (cached_descriptor(describe)(still) == ours).all()
+        assert (cached_descriptor(describe)(still) == ours).all()
 
 
 def test_a_still_clip_has_one_pattern_of_motion_and_of_projections() -> None:
@@ -176,26 +119,6 @@ def test_blocks_that_do_not_fit_are_refused_in_one_sentence() -> None:
         weighted_orientations(motion, blocks=40, bins=8)
     with pytest.raises(ConfigError, match=r"29 blocks a side .* smaller model\.grid"):
         main_directions(motion[:2], grid=29, bins=8)
-
-
-def test_completed_patterns_tell_what_signs_do_not() -> None:
-    """Twice the contrast at half the picture: the same signs, other magnitudes."""
-    rng = np.random.default_rng(4)
-    clip = 128 + rng.normal(0, 10, (6, 20, 20)).round()
-    strong = clip.copy()
-    strong[:, :10] = 128 + 2 * (clip[:, :10] - 128)
-    inner = (slice(None), slice(0, 1))
-    signs, others = (
-        three_planes(one.astype(np.uint8), blocks=4, radius=1, radius_t=1).reshape(3, 4, 4, -1)
-        for one in (clip, strong)
-    )
-    assert (signs[inner] == others[inner]).all()
-    ours, theirs = (
-        completed_planes(one.astype(np.uint8), blocks=4, radius=1, radius_t=1)
-        for one in (clip, strong)
-    )
-    magnitudes = slice(16 * 59, 2 * 16 * 59)
-    assert not np.allclose(ours[magnitudes], theirs[magnitudes])
 
 
 def test_a_constant_flow_fills_one_bin_of_every_block() -> None:
@@ -247,8 +170,9 @@ def toy(per_subject: int = 9) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
 def test_machines_of_pairs_decide_as_the_library_does(kernel: str) -> None:
     features, labels, persons = toy()
-    svm = NestedSVM(kernel, 3)
-    choice = svm.fit(features, labels, persons, seed=0)
+    svm = NestedSVM(np.ravel, kernel, 3)
+    svm.fit(features, labels, persons, seed=0)
+    choice = svm.choice
     mean, scale = standardise_by(features)
     points = ((features - mean) / scale).astype(np.float32).astype(np.float64)
     length = points.shape[1]
@@ -266,33 +190,27 @@ def test_machines_of_pairs_decide_as_the_library_does(kernel: str) -> None:
     assert ((ours[:, 1] + kept["intercepts"][1] > 0) == (theirs.predict(points) == first)).all()
 
 
-def test_persons_are_never_on_both_sides_of_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_held_out_subjects_have_no_part_in_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels, persons = toy()
-    names = np.array(persons)
-    seen = []
-    real = nested_svm.deal_persons
+    names, folds, rows = np.array(persons), [], []
+    deal, standardise = svm_module.deal_persons, svm_module.standardise_by
 
     def dealt(*arguments):
-        for held_back in real(*arguments):
-            seen.append(held_back)
-            yield held_back
+        for held_out in deal(*arguments):
+            folds.append(held_out)
+            yield held_out
 
-    monkeypatch.setattr(nested_svm, "deal_persons", dealt)
-    NestedSVM("linear", 3).fit(features, labels, persons, seed=3)
-    assert len(seen) == 5
-    assert (np.sum(seen, axis=0) == 1).all()
-    for held_back in seen:
-        assert not set(names[held_back]) & set(names[~held_back])
+    def standardised(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows.append(len(some))
+        return standardise(some)
 
-
-def test_held_back_persons_are_not_in_the_standardisation(monkeypatch: pytest.MonkeyPatch) -> None:
-    features, labels, persons = toy()
-    rows = []
-    real = nested_svm.standardise_by
-    monkeypatch.setattr(
-        nested_svm, "standardise_by", lambda some: (rows.append(len(some)), real(some))[1]
-    )
-    NestedSVM("linear", 3).fit(features, labels, persons, seed=0)
+    monkeypatch.setattr(svm_module, "deal_persons", dealt)
+    monkeypatch.setattr(svm_module, "standardise_by", standardised)
+    NestedSVM(np.ravel, "linear", 3).fit(features, labels, persons, seed=3)
+    assert len(folds) == 5
+    assert (np.sum(folds, axis=0) == 1).all()
+    for held_out in folds:
+        assert not set(names[held_out]) & set(names[~held_out])
     assert rows == [36] * 5 + [45]
 
 
@@ -302,11 +220,11 @@ def test_the_choice_follows_the_held_back_persons() -> None:
     persons = tuple(f"toy/s{row // 12}" for row in range(72))
     labels = np.arange(72) % 3
     signal = np.eye(3)[labels] * 2 + rng.normal(0, 1, (72, 3))
-    good = NestedSVM("rbf", 3).fit(signal.astype(np.float32), labels, persons, seed=0)
-    nothing = rng.normal(size=(72, 3)).astype(np.float32)
-    bad = NestedSVM("rbf", 3).fit(nothing, labels, persons, seed=0)
-    assert good.score > 0.6 > bad.score
-    assert good.slope > bad.slope
+    good, bad = NestedSVM(np.ravel, "rbf", 3), NestedSVM(np.ravel, "rbf", 3)
+    good.fit(signal.astype(np.float32), labels, persons, seed=0)
+    bad.fit(rng.normal(size=(72, 3)).astype(np.float32), labels, persons, seed=0)
+    assert good.choice.score > 0.6 > bad.choice.score
+    assert good.choice.slope > bad.choice.slope
 
 
 def test_coupled_probabilities() -> None:
@@ -332,6 +250,6 @@ def test_a_feature_that_never_changes_does_no_harm() -> None:
     features[:, 0] = 7
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svm = NestedSVM("linear", 3)
+        svm = NestedSVM(np.ravel, "linear", 3)
         svm.fit(features, labels, persons, seed=0)
         assert np.isfinite(svm.probabilities(features)).all()

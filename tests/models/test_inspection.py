@@ -5,9 +5,8 @@ import torch
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.hmrm import HMRM
-from hmrm_lab.models.inspection import look_inside, mixing_matrices, steps_by_region
+from hmrm_lab.models.hmrm.inspection import look_inside, mixing_matrices, steps_by_region
 from hmrm_lab.models.networks.ststnet import STSTNet
-from hmrm_lab.models.region_fusion import SelfAttention
 from hmrm_lab.models.scan import selective_scan
 
 FINE = "fine_encoder.mamba.blocks.0.scan"
@@ -85,14 +84,6 @@ def test_steps_are_by_region_in_token_order(tokens: str) -> None:
     else:
         expected = inputs.dt[1][[5, 16 + 5]].mean()
     torch.testing.assert_close(steps[1, 5], expected)
-
-
-def test_attention_weights_are_those_that_mix() -> None:
-    torch.manual_seed(0)
-    attention, vectors = SelfAttention(8, heads=2, dropout=0.0), torch.randn(3, 20, 8)
-    values = attention.project_in(vectors)[..., 16:].unflatten(-1, (2, 4)).transpose(1, 2)
-    mixed = (attention.weights(vectors) @ values).transpose(1, 2).flatten(2)
-    torch.testing.assert_close(attention.project_out(mixed), attention(vectors))
 
 
 def test_what_has_no_attention_or_no_scan() -> None:

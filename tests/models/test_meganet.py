@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.meganet import GradientAttention, MEGANet, attention_maps, gradient_size
-from hmrm_lab.registry import systems
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import fit
 
@@ -29,13 +28,6 @@ def test_the_gradient_is_sobels() -> None:
     torch.testing.assert_close(gradient_size(maps), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_the_gradient_of_a_plane_is_its_slope() -> None:
-    y, x = torch.meshgrid(torch.arange(9.0), torch.arange(9.0), indexing="ij")
-    plane = (3 * x + 4 * y + 7)[None, None]
-    inner = gradient_size(plane)[..., 1:-1, 1:-1]
-    torch.testing.assert_close(inner, torch.full((1, 1, 7, 7), 5.0))
-
-
 def test_what_is_flat_has_a_finite_gradient() -> None:
     flat = torch.ones(2, 3, 8, 8, requires_grad=True)
     GradientAttention()(flat).sum().backward()
@@ -51,32 +43,6 @@ def test_attention_does_not_depend_on_the_strength_of_the_picture(factor: float)
     )
 
 
-def test_attention_multiplies_by_one_to_two() -> None:
-    block, maps = GradientAttention(), pictures()
-    factor = 1 + block.weights(maps)
-    assert ((factor > 1) & (factor < 2)).all()
-    torch.testing.assert_close(block(maps), maps * factor)
-
-
-def test_attention_falls_on_the_edge_when_it_is_for_edges() -> None:
-    block = GradientAttention()
-    with torch.no_grad():
-        block.weigh.weight.fill_(0.2)
-        block.weigh.bias.fill_(-3)
-    maps = torch.zeros(1, 2, 28, 28)
-    maps[..., 20:] = 1
-    weights = block.weights(maps)[0, 0, 14]
-    assert weights.argmax().item() in range(17, 23)
-    assert weights[:14].max() < 0.1 < 0.9 < weights.max()
-
-
-@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 56), (5, 28)])
-@pytest.mark.parametrize("attention", ["gradient", "none"])
-def test_any_channels_and_both_sizes(attention: str, channels: int, size: int) -> None:
-    model = MEGANet(channels, size, 3, attention=attention).eval()
-    assert model(pictures(2, channels, size)).shape == (2, 1, 3)
-
-
 def test_the_ablation_takes_the_attention_and_nothing_else() -> None:
     whole, without = (
         MEGANet(3, 28, 3, attention=kind).state_dict() for kind in ("gradient", "none")
@@ -84,13 +50,6 @@ def test_the_ablation_takes_the_attention_and_nothing_else() -> None:
     gone = set(whole) - set(without)
     assert gone == {f"attention.{k}.weigh.{name}" for k in range(3) for name in ("weight", "bias")}
     assert set(without) < set(whole)
-
-
-@pytest.mark.parametrize("side", [32, 33, 50, 224])
-def test_maps_may_be_enlarged_to_any_side(side: int) -> None:
-    with torch.device("meta"):
-        model = systems["meganet"].build(3, 28, 3, side=side, width=0.125).eval()
-        assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
 
 
 def test_attention_over_the_face_is_what_the_model_used() -> None:

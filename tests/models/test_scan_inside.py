@@ -64,17 +64,6 @@ def test_both_directions_are_added() -> None:
     assert list(traces["both"].states) == ["forward", "backward"]
 
 
-def test_a_large_dt_writes_the_token_and_forgets_the_rest() -> None:
-    x, dt = torch.ones(L), torch.full((L,), 0.1)
-    dt[4] = 5.0
-    state = trace_scan(x, dt, decay=1.0).states["forward"]
-    assert state[4] == pytest.approx(5.0, abs=0.01), "what was before is gone"
-    passed = torch.full((L,), 0.1)
-    passed[4] = 1e-6
-    state = trace_scan(x, passed, decay=1.0).states["forward"]
-    assert state[4] == pytest.approx(float(state[3]), abs=1e-5), "passed by"
-
-
 def test_a_mistyped_direction_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'backward'"):
         trace_scan(torch.ones(2), torch.ones(2), decay=1.0, direction="backwards")

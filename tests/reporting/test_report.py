@@ -12,7 +12,7 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.live_progress import ArrivalReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import ClipKey, FlowSet
-from hmrm_lab.reporting.report import render_report, write_report
+from hmrm_lab.reporting.report import render_report, write_loss_page, write_report
 from hmrm_lab.reporting.tables import note
 from hmrm_lab.studies.experiment import write_figures
 
@@ -77,7 +77,7 @@ def test_page_says_what_was_measured_and_how(tmp_path: Path, toy_flowset: FlowSe
     figures = run.metrics()["all"]
     low, high = figures["uf1_interval"]
     assert f"UF1 {figures['uf1']:.3f} (95 % interval {low:.3f} to {high:.3f}" in page.words
-    assert "On 24 clips of 4 people" in page.words
+    assert "On 24 clips of 4 subjects" in page.words
     assert "epoch rule last" in page.words
     assert "hmrm run --preset smoke" in page.words
     assert 'epoch_rule = "last"' in page.words
@@ -182,12 +182,6 @@ def test_names_from_files_cannot_become_markup(tmp_path: Path) -> None:
     assert not any(data.startswith("x") for _, data in page.scripts)
 
 
-def test_a_report_needs_a_run(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at least one run"):
-        write_report([], tmp_path / "report.html", None)
-    assert not (tmp_path / "report.html").exists()
-
-
 def test_a_failed_report_leaves_the_old_one(tmp_path: Path, toy_flowset: FlowSet) -> None:
     run = make_run(tmp_path, toy_flowset, right=0.0)
     file = tmp_path / "report.html"
@@ -198,6 +192,23 @@ def test_a_failed_report_leaves_the_old_one(tmp_path: Path, toy_flowset: FlowSet
         tuple(ClipKey("x", "y", str(number)) for number in np.arange(len(toy_flowset))),
         MEGC3.classes,
     )
+    with pytest.raises(ValueError, match="at least one run"):
+        write_report([], file, None)
     with pytest.raises(ValueError, match="hold no clip"):
         write_report([run], file, others)
     assert file.read_text() == "old"
+
+
+def test_the_loss_page_loads_itself_until_the_training_is_done(tmp_path: Path) -> None:
+    def page(done: int, steps: int) -> str:
+        rows = [f"{n},{3 / n:.6f},{0.5 / n:.6f},1e-3" for n in range(1, done + 1)]
+        history = tmp_path / "loss.csv"
+        history.write_text("\n".join(["step,loss,epe_px,learning_rate", *rows]) + "\n")
+        return write_loss_page(history, tmp_path / "a.html", steps).read_text(encoding="utf-8")
+
+    running = page(900, 1000)
+    assert "step 900 of 1000" in running
+    assert running.count("<svg") == running.count("<path") == 2
+    assert 'http-equiv="refresh"' in running
+    assert 'http-equiv="refresh"' not in page(900, 900)
+    assert page(0, 10).count("nothing yet") == 2

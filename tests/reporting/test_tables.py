@@ -1,15 +1,20 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_flowset
 from reporting.made_runs import make_run, two_sets
 
+from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.summary import collect_predictions, summarise
-from hmrm_lab.records import FlowSet
+from hmrm_lab.records import FlowSet, Predictions, prediction_columns
 from hmrm_lab.reporting.tables import (
+    answers_table,
     display_table,
+    hard_answers_table,
     paired_differences,
     render_text,
     results_table,
@@ -63,29 +68,22 @@ def test_what_cannot_be_compared_says_so_in_every_form(
         assert note in form(table)
 
 
-def test_an_honest_text_table_fits_a_terminal(tmp_path: Path, toy_flowset: FlowSet) -> None:
+def test_a_text_table_fits_a_terminal(tmp_path: Path, toy_flowset: FlowSet) -> None:
     runs = [make_run(tmp_path, toy_flowset, system=name) for name in ("hmrm", "ststnet")]
     lines = render_text(results_table(runs)).splitlines()
+    head, columns, _, *rows = lines
     assert max(map(len, lines)) <= 100
-    assert "epoch rule last" in lines[0]
-    assert lines[1].split()[:2] == ["System", "Clips"]
-    assert [line.split()[0] for line in lines[3:]] == ["hmrm", "ststnet"]
-
-
-def test_what_differs_stays_a_column(tmp_path: Path, toy_flowset: FlowSet) -> None:
+    assert "epoch rule last" in head
+    assert columns.split()[:2] == ["System", "Clips"]
+    assert [row.split()[0] for row in rows] == ["hmrm", "ststnet"]
+    end = columns.index("UF1 [95 %]") + len("UF1 [95 %]")
+    assert [row[end - 1] for row in rows] == ["]", "]"], "aligned"
     rules = ("last", "oracle_test")
     runs = [make_run(tmp_path, toy_flowset, f"evaluation.epoch_rule={rule}") for rule in rules]
     head, columns, _, *rows = render_text(results_table(runs)).splitlines()
-    assert "epoch rule" not in head
+    assert "epoch rule" not in head, "what differs stays a column"
     assert "Rule" in columns
     assert all(rule in row for rule, row in zip(rules, rows, strict=True))
-
-
-def test_columns_are_aligned(tmp_path: Path, toy_flowset: FlowSet) -> None:
-    runs = [make_run(tmp_path, toy_flowset, system=name) for name in ("hmrm", "ststnet")]
-    _, columns, _, *rows = render_text(results_table(runs)).splitlines()
-    end = columns.index("UF1 [95 %]") + len("UF1 [95 %]")
-    assert [row[end - 1] for row in rows] == ["]", "]"]
 
 
 def test_display_merges_figure_and_interval() -> None:
@@ -95,17 +93,11 @@ def test_display_merges_figure_and_interval() -> None:
     ]
 
 
-def test_csv_keeps_every_digit(tmp_path: Path, toy_flowset: FlowSet) -> None:
-    table = results_table([make_run(tmp_path, toy_flowset)])
-    file = tmp_path / "table.csv"
-    file.write_text(to_csv(table))
-    assert pd.read_csv(file)["UF1 low"].tolist() == table["UF1 low"].tolist()
-
-
-def test_latex_and_html_escape_names() -> None:
-    table = pd.DataFrame({"System": ["a_b & 50% <i>"], "UF1": [0.5]})
+def test_csv_keeps_every_digit_and_markup_is_escaped() -> None:
+    table = pd.DataFrame({"System": ["a_b & 50% <i>"], "UF1": [1 / 3]})
+    assert to_csv(table) == f"System,UF1\na_b & 50% <i>,{1 / 3}\n"
     latex = to_latex(table)
-    assert r"a\_b \& 50\% <i> & 0.500 \\" in latex
+    assert r"a\_b \& 50\% <i> & 0.333 \\" in latex
     assert latex.startswith("\\begin{tabular}{lr}\n")
     assert "&lt;i&gt;" in to_html(table)
 
@@ -136,3 +128,60 @@ def test_runs_on_other_clips_or_labels_are_not(tmp_path: Path, toy_flowset: Flow
     relabelled = replace(toy_flowset, labels=(toy_flowset.labels + 1) % 3)
     others = [make_run(tmp_path / str(n), f) for n, f in enumerate((relabelled, two_sets()))]
     assert paired_differences([ours, *others]) == []
+
+
+def made(rows: list[tuple[str, str, int, int, float]], seed: int = 0) -> Predictions:
+    """From (subject, clip, truth, prediction, its probability)."""
+    records = []
+    for subject, clip, truth, guess, sure in rows:
+        probabilities = np.full(3, (1 - sure) / 2)
+        probabilities[guess] = sure
+        fold = f"toy/{subject}"
+        records.append(("toy", subject, clip, fold, seed, 2, truth, guess, *probabilities))
+    return Predictions(pd.DataFrame(records, columns=prediction_columns(MEGC3.classes)))
+
+
+ROWS = [
+    ("s1", "a", 0, 0, 0.9),
+    ("s1", "b", 1, 0, 0.6),
+    ("s2", "c", 2, 1, 0.8),
+    ("s2", "d", 2, 2, 0.5),
+]
+
+
+def test_answers_are_filtered_and_ordered() -> None:
+    for filters, clips in (
+        ({}, "acbd"),
+        ({"order": "least confident first"}, "dbca"),
+        ({"order": "by clip"}, "abcd"),
+        ({"outcome": "wrong"}, "cb"),
+        ({"outcome": "right"}, "ad"),
+        ({"truth": "surprise"}, "cd"),
+        ({"prediction": "negative"}, "ab"),
+        ({"person": "toy/s2"}, "cd"),
+        ({"dataset": "toy", "truth": "positive", "outcome": "right"}, ""),
+    ):
+        assert "".join(answers_table(made(ROWS), **filters)["clip"]) == clips
+    for filters, message in (
+        ({"outcome": "rong"}, "did you mean 'wrong'"),
+        ({"truth": "suprise"}, "did you mean 'surprise'"),
+        ({"order": "most confident"}, "did you mean 'most confident first'"),
+        ({"person": "toy/s3"}, "unknown person"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            answers_table(made(ROWS), **filters)
+
+
+def test_hard_answers_count_seeds_and_systems() -> None:
+    two_seeds = Predictions(pd.concat([made(ROWS).table, made(ROWS, seed=1).table]))
+    other = made([("s1", "a", 0, 2, 0.7), ("s1", "b", 1, 2, 0.4), *ROWS[2:]])
+    table = hard_answers_table({"one": two_seeds, "two": other})
+    assert table["clip"].tolist() == ["c", "b", "a"]
+    assert table["answers wrong"].tolist() == ["3 of 3", "3 of 3", "1 of 3"]
+    assert table["systems wrong"].tolist() == ["2 of 2", "2 of 2", "1 of 2"]
+    assert table["taken for"].tolist() == ["positive", "negative", "surprise"]
+    assert table["probability"].tolist() == [0.8, 0.6, 0.7]
+    assert len(hard_answers_table({"one": two_seeds}, count=1)) == 1
+    assert hard_answers_table({"one": made([ROWS[0]])}).empty
+    with pytest.raises(ValueError, match="no system"):
+        hard_answers_table({})

@@ -7,16 +7,9 @@ from conftest import quick_config
 
 from hmrm_lab.errors import ConfigError, FailedFoldsError, InputError
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.ablation_table import ablation_table
-from hmrm_lab.studies import harness
-from hmrm_lab.studies.ablate import (
-    PAPER,
-    WHOLE,
-    Variant,
-    finished_runs,
-    plan_ablation,
-    run_ablation,
-)
+from hmrm_lab.studies import study as study_module
+from hmrm_lab.studies.ablate import PAPER, WHOLE, finished_runs, plan_ablation
+from hmrm_lab.studies.study import Variant
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
 
@@ -63,17 +56,15 @@ def test_what_was_never_searched_cannot_be_missed() -> None:
     same = "in this recipe it is the same as full"
     assert plan.left_out == {"fixed alpha": same, "no search": same}
 
-
-@pytest.mark.parametrize("system", ["meganet", "meganet_mesti"])
-def test_meganet_is_ablated_by_its_attention(system: str) -> None:
-    plan = plan_ablation(quick_config(system))
-    attention = [config.model.options["attention"] for config in plan.configs.values()]
-    assert (list(plan.configs), attention) == (["full", "no attention"], ["gradient", "none"])
+    for system in ("meganet", "meganet_mesti"):
+        plan = plan_ablation(quick_config(system))
+        attention = [config.model.options["attention"] for config in plan.configs.values()]
+        assert (list(plan.configs), attention) == (["full", "no attention"], ["gradient", "none"])
 
 
 def test_of_a_system_whose_components_are_not_known_one_names_ones_own() -> None:
     config = quick_config("ststnet")
-    with pytest.raises(ConfigError, match="nobody has listed the components of 'ststnet'"):
+    with pytest.raises(ConfigError, match="the components of 'ststnet' are not listed"):
         plan_ablation(config)
     slow = Variant("slow", "a tenth of the rate", ("training.lr=1e-4",))
     assert list(plan_ablation(config, [slow]).configs) == ["full", "slow"]
@@ -96,25 +87,17 @@ def test_what_changes_nothing_is_left_out() -> None:
     assert plan.left_out == {"M2": "in this recipe it is the same as M4"}
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
+def test_a_variant_that_cannot_be_compared_is_refused() -> None:
+    for overrides, message in (
         (("model.fusio=none",), "did you mean 'fusion'"),
         (("flow.name=tvl",), "did you mean 'tvl1'"),
         (("data.clips=9",), "changes data.clips"),
         (("evaluation.seeds=[1]",), "changes evaluation.seeds"),
         (("model.name=ststnet",), "changes model.name"),
         (("depth",), "not key=value"),
-    ],
-)
-def test_a_variant_that_cannot_be_compared_is_refused(
-    overrides: tuple[str, ...], message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        plan_ablation(quick_config("hmrm"), [Variant("X", "x", overrides)])
-
-
-def test_two_of_one_name_are_refused() -> None:
+    ):
+        with pytest.raises(ConfigError, match=message):
+            plan_ablation(quick_config("hmrm"), [Variant("X", "x", overrides)])
     with pytest.raises(ConfigError, match="two variants are named 'M2'"):
         plan_ablation(quick_config("hmrm"), [PAPER[1], PAPER[1]])
 
@@ -143,22 +126,22 @@ def test_a_part_that_the_data_lack_is_told_before_anything_is_trained(real_data:
 def test_a_variant_that_fails_stops_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, shown = harness.run_experiment, []
+    run_one, shown = study_module.run_experiment, []
 
     def failing(config, **options):  # type: ignore[no-untyped-def]
         if config.model.options["depth"] == 2:
             raise ArithmeticError("no depth today")
-        return honest(config, **options)
+        return run_one(config, **options)
 
-    monkeypatch.setattr(harness, "run_experiment", failing)
+    monkeypatch.setattr(study_module, "run_experiment", failing)
     variants = [Variant("deep", "", ("model.depth=2",)), Variant("thin", "", ("model.width=8",))]
     plan = plan_ablation(quick_config("hmrm", *QUICK), variants, full=WHOLE)
-    ran = run_ablation(plan, out=tmp_path, watch=lambda stage, *_: shown.append(stage))
-    assert list(ran.runs) == ["full", "thin"]
-    assert "no depth today" in ran.problems["deep"]
+    result = plan.run(out=tmp_path, watch=lambda stage, *_: shown.append(stage))
+    assert list(result.by_name) == ["full", "thin"]
     assert {"hmrm, full: folds", "hmrm, thin: folds"} <= set(shown)
+    assert result.table["UF1"].notna().tolist() == [True, False, True]
     with pytest.raises(FailedFoldsError, match=r"deep: .*no depth today"):
-        ran.without_failures()
+        result.without_failures()
 
 
 def test_it_runs_and_takes_up_finished_runs(tmp_path: Path) -> None:
@@ -166,15 +149,16 @@ def test_it_runs_and_takes_up_finished_runs(tmp_path: Path) -> None:
     full = Variant("M4", "all components")  # on the quick flow of the smoke preset
     plan = plan_ablation(quick_config("hmrm", *QUICK), [PAPER[2], deeper], full=full)
     assert finished_runs(plan, tmp_path) == {}
-    runs = run_ablation(plan, out=tmp_path).without_failures()
+    runs = plan.run(out=tmp_path).without_failures()
     assert list(runs) == ["M4", "M3", "deep"]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert len(before) == 3 * 2
-    again = run_ablation(plan, out=tmp_path).runs
+    again = plan.run(out=tmp_path)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
-    assert {n: r.path for n, r in again.items()} == {n: r.path for n, r in runs.items()}
+    assert {n: r.path for n, r in again.by_name.items()} == {n: r.path for n, r in runs.items()}
     assert list(finished_runs(plan, tmp_path)) == ["M4", "M3", "deep"]
-    table = ablation_table(plan.words, runs)
-    assert table["UF1"].notna().all()
+    assert again.table["UF1"].notna().all()
+    assert len(again.figure().layout.yaxis.ticktext) == 2
+    other = plan.run(out=tmp_path, part="casme")
     with pytest.raises(InputError, match="unknown part 'casme'"):
-        ablation_table(plan.words, runs, part="casme")
+        other.figure()

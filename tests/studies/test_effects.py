@@ -12,9 +12,9 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.records import Predictions, prediction_columns, probability_columns
-from hmrm_lab.reporting.effects_table import effects_words, ensemble
-from hmrm_lab.studies.ablate import Variant
-from hmrm_lab.studies.effects import BASE, CHANGES, ENSEMBLE, plan_effects
+from hmrm_lab.reporting.study_words import effects_words
+from hmrm_lab.studies.effects import BASE, CHANGES, ENSEMBLE, ensemble, plan_effects
+from hmrm_lab.studies.study import Variant
 from hmrm_lab.studies.sweep import Sweep, changed, run_cells
 
 FEW = [
@@ -98,17 +98,14 @@ def test_the_mean_of_seeds_is_one_answer() -> None:
     assert mean["seed"].tolist() == [0, 1, 2, 0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("variants", "message"),
-    [
+def test_what_cannot_be_compared_is_refused() -> None:
+    for variants, message in (
         ([Variant("thin", "", ("model.widht=8",))], "did you mean 'width'"),
         ([Variant("other", "", ("data.clips=9",))], "cannot vary data.clips"),
         ([Variant("seeds", "", ("evaluation.seeds=[7]",))], "cannot vary evaluation.seeds"),
         ([Variant("rate", "", ("training.lr",))], "'training.lr' is not key=value"),
         ([FEW[0], FEW[0]], "two changes are named 'narrow'"),
         ([Variant(BASE, "", ("model.width=8",))], "two changes are named 'recipe'"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(variants: list[Variant], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        plan_effects(quick_config("hmrm"), variants)
+    ):
+        with pytest.raises(ConfigError, match=message):
+            plan_effects(quick_config("hmrm"), variants)

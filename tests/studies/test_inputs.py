@@ -1,4 +1,4 @@
-"""The study of inputs: which cells there are, that only the input differs, and what is told."""
+"""The study of inputs: which cells there are, that only the input differs, and the table."""
 
 import json
 import math
@@ -12,30 +12,27 @@ from test_cli import hmrm
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.preparation.network_inputs import INPUTS
-from hmrm_lab.reporting.inputs_figures import inputs_figure
-from hmrm_lab.reporting.inputs_table import (
-    InputsFound,
-    inputs_caption,
-    inputs_remarks,
-    inputs_table,
-    inputs_words,
-    paired_words,
-)
+from hmrm_lab.reporting.study_figures import inputs_figure
+from hmrm_lab.reporting.study_page import InputsResult
+from hmrm_lab.reporting.study_words import inputs_remarks, inputs_words, paired_words
+from hmrm_lab.studies import study as study_module
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.inputs import NETWORKS, Inputs, plan_inputs, run_inputs
+from hmrm_lab.studies.inputs import NETWORKS, plan_inputs
+from hmrm_lab.studies.study import Study
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
 DIFFERENCES = ["Difference", "Difference low", "Difference high", "p", "p (Holm)"]
 TWO = {"systems": ["ststnet"], "inputs": ["apex", "mesti"]}
+Made = tuple[Study, InputsResult, Path]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Inputs, InputsFound, Path]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("inputs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HMRM_CACHE", str(folder / "cache"))
-        plan = plan_inputs("smoke", overrides=QUICK, **TWO)
-        return plan, run_inputs(plan, runs=folder / "runs"), folder / "runs"
+        study = plan_inputs("smoke", overrides=QUICK, **TWO)
+        return study, study.run(out=folder / "runs"), folder / "runs"
 
 
 def test_every_input_on_every_network_and_nothing_else_differs() -> None:
@@ -73,107 +70,81 @@ def test_without_frames_flow_alone_is_left(real_data: Path) -> None:
         plan_inputs("smoke", data="flowmaps", root=maps, inputs=["mesti"])
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_what_cannot_be_studied_is_refused() -> None:
+    for options, message in (
         ({"inputs": ["mest"]}, "did you mean 'mesti'"),
         ({"systems": ["vgg91"]}, "did you mean 'vgg19'"),
         ({"overrides": ['input.channels=["u"]']}, "is what this study changes"),
         ({"overrides": ["flow.phases=both"]}, "is what this study changes"),
         ({"overrides": ["evaluation.epoch_rule=oracle_test"]}, "peeks at the test subject"),
         ({"overrides": ["model.name=svm"]}, "name them in --systems"),
-    ],
-)
-def test_what_cannot_be_studied_is_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        plan_inputs("smoke", **options)  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigError, match=message):
+            plan_inputs("smoke", **options)  # type: ignore[arg-type]
 
 
-def test_the_table_is_that_of_the_runs(made: tuple[Inputs, InputsFound, Path]) -> None:
-    _, found, _ = made
-    table = inputs_table(found).set_index("Input")
+def test_the_table_is_that_of_the_runs(made: Made) -> None:
+    study, result, folder = made
+    table = result.table.set_index("Input")
     for name, words in (("apex", "apex frame"), ("mesti", "MESTI")):
-        metrics = found.runs["ststnet", name].metrics()["all"]
+        metrics = result.runs["ststnet", name].metrics()["all"]
         assert table.loc[words, "UF1"] == metrics["uf1"]
-        assert [table.loc[words, f"UAR {end}"] for end in ("low", "high")] == metrics[
-            "uar_interval"
-        ]
+        ends = [table.loc[words, f"UAR {end}"] for end in ("low", "high")]
+        assert ends == metrics["uar_interval"]
     gap = table.loc["MESTI", "UF1"] - table.loc["apex frame", "UF1"]
     assert table.loc["apex frame", "Difference"] == pytest.approx(gap, abs=1e-5)
     assert math.isnan(table.loc["MESTI", "p"])
-    weights = [found.runs["ststnet", name].data()["parameters"] for name in ("apex", "mesti")]
+    weights = [result.runs["ststnet", name].data()["parameters"] for name in ("apex", "mesti")]
     assert table["Parameters"].tolist() == weights
-    assert inputs_caption(found).endswith(
+    assert result.caption.endswith(
         "epoch rule last; 2 subjects, 1 seed; the same clips and folds for all"
     )
-    assert len(paired_words(inputs_table(found))) == 1
-
-
-def test_finished_runs_are_taken_up(made: tuple[Inputs, InputsFound, Path]) -> None:
-    plan, found, folder = made
+    assert len(paired_words(result.table)) == 1
     files = {path: path.stat().st_mtime_ns for path in folder.glob("*/folds/*.json")}
     assert len(files) == 2 * 2
-    again = run_inputs(plan, runs=folder)
-    assert files == {path: path.stat().st_mtime_ns for path in folder.glob("*/folds/*.json")}
-    assert again.runs.keys() == found.runs.keys()
-
-
-def test_progress_tells_the_inputs_of_a_network_apart(
-    made: tuple[Inputs, InputsFound, Path],
-) -> None:
-    plan, _, folder = made
     shown: list[str] = []
-    run_inputs(plan, runs=folder, watch=lambda stage, *_: shown.append(stage))
+    again = study.run(out=folder, watch=lambda stage, *_: shown.append(stage))
+    assert files == {path: path.stat().st_mtime_ns for path in folder.glob("*/folds/*.json")}
+    assert again.runs.keys() == result.runs.keys()
     assert {"ststnet, apex frame: folds", "ststnet, MESTI: folds"} <= set(shown)
 
 
-def test_who_has_no_use_for_a_setting_is_told() -> None:
+def test_a_cell_that_fails_stops_no_other(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, _, folder = made
+    run_one = study_module.run_experiment
+
+    def failing(config, **options):  # type: ignore[no-untyped-def]
+        if config.input.channels == ("apex",):
+            raise ArithmeticError("no apex today")
+        return run_one(config, **options)
+
+    monkeypatch.setattr(study_module, "run_experiment", failing)
+    result = study.run(out=folder)
+    assert list(result.runs) == [("ststnet", "mesti")]
+    table = result.table.set_index("Input")
+    assert "no apex today" in table.loc["apex frame", "Note"]
+    assert table["Best"].tolist() == [False, True]
+    assert "apex frame: FAILED" in inputs_remarks(result)[0]
     unused = {"training.epochs=1": ["lbp_top"], "model.width=8": ["svm", "mdmo"]}
-    found = InputsFound("synthetic", (), {}, {}, unused=unused)
-    assert inputs_remarks(found) == [
+    assert inputs_remarks(InputsResult("synthetic", {}, {}, {}, unused=unused)) == [
         "training.epochs=1: lbp_top has no use for it",
         "model.width=8: svm, mdmo have no use for it",
     ]
 
 
-def test_a_cell_that_fails_stops_no_other(
-    made: tuple[Inputs, InputsFound, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from hmrm_lab.studies import harness
-
-    plan, _, folder = made
-    honest = harness.run_experiment
-
-    def failing(config, **options):  # type: ignore[no-untyped-def]
-        if config.input.channels == ("apex",):
-            raise ArithmeticError("no apex today")
-        return honest(config, **options)
-
-    monkeypatch.setattr(harness, "run_experiment", failing)
-    found = run_inputs(plan, runs=folder)
-    assert list(found.runs) == [("ststnet", "mesti")]
-    table = inputs_table(found).set_index("Input")
-    assert "no apex today" in table.loc["apex frame", "Note"]
-    assert table.loc["MESTI", "Best"]
-    assert not table.loc["apex frame", "Best"]
-    assert "apex frame: FAILED" in inputs_remarks(found)[0]
-
-
-def test_runs_on_other_clips_are_not_paired(
-    made: tuple[Inputs, InputsFound, Path], tmp_path: Path
-) -> None:
+def test_runs_on_other_clips_are_not_paired(made: Made, tmp_path: Path) -> None:
     """As where a frame is damaged that one input looks at, and MESTI does not."""
-    plan, found, _ = made
-    config = plan.configs["ststnet", "apex"]
+    study, result, _ = made
+    config = study.configs["ststnet", "apex"]
     fewer = load_flowset(config).take(range(5))
     run = run_experiment(config, out=tmp_path, flowset=fewer, final_model=False)
-    other = replace(found, runs={**found.runs, ("ststnet", "apex"): run})
-    table = inputs_table(other).set_index("Input")
+    other = replace(result, runs={**result.runs, ("ststnet", "apex"): run})
+    table = other.table.set_index("Input")
     assert table.loc["apex frame", "Note"] == "SMOKE; other clips than MESTI: not paired"
     assert table.loc["apex frame", DIFFERENCES].isna().all()
-    assert table.loc["MESTI", "Note"] == inputs_table(found)["Note"].iloc[1] == "SMOKE"
-    assert not len(paired_words(inputs_table(other)))
-    assert inputs_caption(other).endswith("; NOT the same clips for all: others are not paired")
+    assert table.loc["MESTI", "Note"] == result.table["Note"].iloc[1] == "SMOKE"
+    assert not len(paired_words(other.table))
+    assert other.caption.endswith("; NOT the same clips for all: others are not paired")
 
 
 SCORED = {"UF1": 0.6, "UF1 low": 0.5, "UF1 high": 0.7, "Best": False, "Parameters": 1683.0}

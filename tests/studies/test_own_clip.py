@@ -9,10 +9,9 @@ import pytest
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import Face
-from hmrm_lab.faces.regions import part_masks
-from hmrm_lab.faces.template import face_in_frame
+from hmrm_lab.faces.landmarks import face_in_frame, part_masks
 from hmrm_lab.registry import flows, providers
-from hmrm_lab.reporting.own_clip_figures import motion_table
+from hmrm_lab.reporting.plots.faces import motion_table
 from hmrm_lab.studies.own_clip import (
     chosen_recording,
     find_own_clip,
@@ -115,28 +114,19 @@ def test_the_parameters_of_a_notebook(video: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "unused").exists()
 
 
-@pytest.mark.parametrize(
-    ("marks", "words"),
-    [
+def test_what_cannot_be_used_is_refused(video: Path, tmp_path: Path) -> None:
+    for marks, words in (
         ({"onset": 900}, "onset 900 and offset .* do not fit"),
         ({"apex": 0}, "apex 0 and offset"),
         ({"offset": 0}, "do not fit"),
         ({"onset": "one"}, "onset 'one' is no frame number"),
         ({"apex": 2.5}, "apex '2.5' is no frame number"),
-    ],
-)
-def test_marks_that_do_not_fit(video: Path, marks: dict[str, object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        chosen_recording(str(video), video.parent, 0, **{**OPEN, **marks})
-
-
-def test_too_short_a_clip(tmp_path: Path) -> None:
+    ):
+        with pytest.raises(InputError, match=words):
+            chosen_recording(str(video), video.parent, 0, **{**OPEN, **marks})
     cv2.imwrite(str(tmp_path / "1.png"), np.full((64, 64, 3), 90, np.uint8))
     with pytest.raises(InputError, match="motion takes two"):
         recording_clip(tmp_path)
-
-
-def test_a_film_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "face.avi").mkdir()
     with pytest.raises(InputError, match="a folder, not a file"):
         write_drawn_recording(tmp_path / "face.avi")

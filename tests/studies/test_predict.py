@@ -17,7 +17,7 @@ from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import DivergedError, HmrmError, InputError
 from hmrm_lab.evaluation.occlusion import hold_still
-from hmrm_lab.faces.regions import PARTS, reduce_masks
+from hmrm_lab.faces.landmarks import PARTS, reduce_masks
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.records import RELATIVE, Clip, ClipKey, FlowSet
@@ -118,7 +118,9 @@ def test_a_video_gives_nearly_the_same(run: RunFolder, held_out: tuple[Path, Cli
     assert not of_folder.warnings  # nobody knows how fast its frames are
 
 
-def test_no_figure_depends_on_the_model(tmp_path: Path) -> None:
+def test_no_figure_depends_on_the_model_which_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, flowset = quick_config(), make_flowset()
     without = run_experiment(config, out=tmp_path / "a", flowset=flowset, final_model=False)
     with_it = run_experiment(config, out=tmp_path / "b", flowset=flowset)
@@ -127,14 +129,9 @@ def test_no_figure_depends_on_the_model(tmp_path: Path) -> None:
     assert not (without.path / MODEL_NAME).exists()
     first = (with_it.path / MODEL_NAME).read_bytes()
     run_experiment(config, out=tmp_path / "a", flowset=flowset)
-    assert (without.path / MODEL_NAME).read_bytes() == first  # added later, it is the same
-
-
-def test_the_model_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, flowset = quick_config(), make_flowset()
-    run_experiment(config, out=tmp_path, flowset=flowset)
-    monkeypatch.setattr("hmrm_lab.studies.final_model.fit", lambda *_, **__: pytest.fail("again"))
-    run_experiment(config, out=tmp_path, flowset=flowset)
+    assert (without.path / MODEL_NAME).read_bytes() == first, "added later, it is the same"
+    monkeypatch.setattr("hmrm_lab.studies.experiment.fit", lambda *_, **__: pytest.fail("again"))
+    run_experiment(config, out=tmp_path / "b", flowset=flowset)
 
 
 def test_a_model_that_fails_leaves_the_figures(
@@ -145,7 +142,7 @@ def test_a_model_that_fails_leaves_the_figures(
 
     config, flowset = quick_config(), make_flowset()
     with monkeypatch.context() as patch:
-        patch.setattr("hmrm_lab.studies.final_model.fit", diverge)
+        patch.setattr("hmrm_lab.studies.experiment.fit", diverge)
         with pytest.raises(HmrmError, match=r"failed \(diverged: the loss is nan.*are kept"):
             run_experiment(config, out=tmp_path, flowset=flowset)
     run = RunFolder.of(config, tmp_path)
@@ -195,21 +192,17 @@ def test_a_run_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
         find_run(shuffled.path)
 
 
-@pytest.mark.parametrize(
-    "marks",
-    [
-        {"onset": 99},
-        {"apex": 0},
-        {"offset": 999},
-        {"onset": 3, "apex": 3},
-        {"apex": 5, "offset": 4},
-    ],
-)
-def test_marks_that_do_not_fit_are_refused(
-    marks: dict[str, int], run: RunFolder, held_out: tuple[Path, Clip]
-) -> None:
-    with pytest.raises(InputError, match="do not fit"):
-        predict_recording(held_out[0], run, provider="template", **marks)
+def test_marks_that_do_not_fit_are_refused(run: RunFolder, held_out: tuple[Path, Clip]) -> None:
+    for onset, apex, offset in (
+        (99, None, None),
+        (0, 0, None),
+        (0, None, 999),
+        (3, 3, None),
+        (0, 5, 4),
+    ):
+        marks = {"onset": onset, "apex": apex, "offset": offset}
+        with pytest.raises(InputError, match="do not fit"):
+            predict_recording(held_out[0], run, provider="template", **marks)
 
 
 def test_without_a_face_there_is_no_answer(run: RunFolder, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hmrm_lab.runtime.processes import workers
 from hmrm_lab.studies import search as search_module
 from hmrm_lab.studies import space
 from hmrm_lab.studies.cells import on_front
-from hmrm_lab.studies.search import Range, points_of, search
+from hmrm_lab.studies.search import points_of, search
+from hmrm_lab.studies.space import Range
 from hmrm_lab.studies.sweep import Sweep
 
 SPACE = {"training.lr": Range(1e-4, 1e-1, log=True), "model.depth": (1, 2)}

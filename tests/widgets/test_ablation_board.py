@@ -11,7 +11,7 @@ from hmrm_lab.api.system import System
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import load_clips
-from hmrm_lab.studies.ablate import PAPER, run_ablation
+from hmrm_lab.studies.ablate import PAPER
 from hmrm_lab.studies.background import BackgroundRun
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
@@ -101,7 +101,7 @@ def test_results_that_are_there_are_shown_and_found_again(tmp_path: Path) -> Non
     for name in list(plan.configs):
         if name not in ("M4", "M3", "own 1"):
             del plan.configs[name]
-    run_ablation(plan, out=tmp_path)
+    plan.run(out=tmp_path)
     assert board.update() is False
     assert board.runs.rows["M3"].button.description == "Done"
     assert board.runs.rows["M3"].button.disabled

@@ -9,7 +9,7 @@ from conftest import Pixels
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import Face
-from hmrm_lab.faces.template import face_in_frame
+from hmrm_lab.faces.landmarks import face_in_frame
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import providers
 

@@ -9,8 +9,8 @@ import torch
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.gru_attention import GRUFlow
-from hmrm_lab.flow.gru_attention.builder import FrozenFlow
+from hmrm_lab.flow.gru_attention import FrozenFlow
+from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import flows
 

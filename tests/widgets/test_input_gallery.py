@@ -12,8 +12,7 @@ pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 from conftest import Pixels
 from hmrm_widgets import InputGallery
 
-from hmrm_lab.preparation.disturbed import rising_clips
-from hmrm_lab.preparation.network_inputs import INPUTS
+from hmrm_lab.preparation.network_inputs import INPUTS, rising_clips
 from hmrm_lab.records import Clip
 
 

@@ -10,8 +10,8 @@ from conftest import make_flowset, quick_config
 from hmrm_lab.api.system import System
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.models.ammsm.choice import make_choice
-from hmrm_lab.models.ammsm.inspection import surviving_tokens
+from hmrm_lab.models.ammsm.ammsm import surviving_tokens
+from hmrm_lab.models.ammsm.sparse_activation import make_choice
 from hmrm_lab.preparation import compute_flowset
 from hmrm_lab.records import Clip, FlowSet
 from hmrm_lab.training.trainer import Fitted, fit

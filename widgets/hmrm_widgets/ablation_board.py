@@ -11,19 +11,11 @@ from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.api.runs import RUNS, Seeds, settings
 from hmrm_lab.api.system import System
 from hmrm_lab.errors import InputError
-from hmrm_lab.reporting.ablation_figures import forest_figure
-from hmrm_lab.reporting.ablation_table import ablation_caption, ablation_table, ablation_words
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.ablate import (
-    PAPER,
-    Variant,
-    finished_runs,
-    own_variant,
-    plan_ablation,
-    variants_in,
-)
+from hmrm_lab.studies.ablate import PAPER, finished_runs, own_variant, plan_ablation, variants_in
 from hmrm_lab.studies.background import BackgroundRun, RunState
+from hmrm_lab.studies.study import Variant
 from hmrm_widgets.component_switches import ComponentSwitches
 from hmrm_widgets.parts import figure_output, plain, row, table_html
 from hmrm_widgets.polling import PolledViewer
@@ -182,13 +174,8 @@ class AblationBoard(PolledViewer):
         return self._results
 
     def _compute(self, runs: dict[str, RunFolder]) -> tuple[str, tuple[dict[str, Any], ...]]:
-        plan = self._plan
-        table = ablation_table(
-            plan.words, runs, full=plan.full, part=self._part, left_out=plan.left_out
-        )
-        caption = ablation_caption(runs, full=plan.full, part=self._part)
-        figure = forest_figure(table, full=plan.full, caption=caption)
-        return table_html(ablation_words(table)), (figure_output(figure),)
+        result = self._plan.result(runs, part=self._part)
+        return table_html(result.words), (figure_output(result.figure()),)
 
 
 def _age(run: RunFolder) -> tuple[str, int]:

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.gru_attention.builder import FrozenFlow
-from hmrm_lab.flow.gru_attention.steps import flow_steps, update_names
+from hmrm_lab.flow.gru_attention import FrozenFlow, flow_steps, update_names
 from hmrm_lab.records import Clip, Floats, KnownMotion
 from hmrm_lab.registry import flows
-from hmrm_lab.reporting.flow_colour import Image
+from hmrm_lab.reporting.drawing import Image
 
 EXACT = "exact"
 NO_UPDATES = "none"  # of a method that answers at once

@@ -6,16 +6,14 @@ from typing import NamedTuple
 
 import ipywidgets as w
 
-from hmrm_lab.faces.align import align_clip, crop_map
+from hmrm_lab.faces.accuracy import clip_curve, reference_track
+from hmrm_lab.faces.align import EXACT, FaceTrack, align_clip, crop_map, find_faces
 from hmrm_lab.faces.apex import ApexCurve
-from hmrm_lab.faces.evaluate import clip_curve, reference_track
 from hmrm_lab.faces.face import Face, FaceProvider
-from hmrm_lab.faces.template import dense_landmarks
-from hmrm_lab.faces.track import EXACT, FaceTrack, find_faces
+from hmrm_lab.faces.landmarks import dense_landmarks
 from hmrm_lab.records import Clip, LandmarkedFrames
-from hmrm_lab.reporting.curve_svg import curve_svg
-from hmrm_lab.reporting.face_pictures import PART_COLOURS, Layer, face_picture
-from hmrm_lab.reporting.pictures import jpeg_bytes
+from hmrm_lab.reporting.drawing import PART_COLOURS, Layer, face_picture, jpeg_bytes
+from hmrm_lab.reporting.svg import curve_svg
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.parts import named_clips, plain, row, since_onset
 from hmrm_widgets.viewer import Viewer

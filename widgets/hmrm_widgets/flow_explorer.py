@@ -7,20 +7,20 @@ import ipywidgets as w
 import numpy as np
 
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.records import Clip, Floats
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.flow_point import point_words, vector_at
-from hmrm_lab.reporting.pictures import (
+from hmrm_lab.reporting.drawing import (
+    Image,
     error_px,
     flow_picture,
     heat_picture,
     jpeg_bytes,
     longest_px,
     magnified,
-    outermost,
+    percentile_99_9,
     strain_peak,
 )
+from hmrm_lab.reporting.plots.optical_flow import point_words, vector_at
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.clip_flows import EXACT, ClipFlows
 from hmrm_widgets.flow_canvas import FlowCanvas
@@ -208,7 +208,7 @@ class FlowExplorer(Viewer):
         if mode == "error" and self.method.value == EXACT:
             return heat_picture(self._error(frame), 1.0), "The exact flow has no error."
         if mode == "error":
-            top = outermost(self._error(apex, last=True))
+            top = percentile_99_9(self._error(apex, last=True))
             picture = heat_picture(self._error(frame), top)
             return picture, f"Yellow is an error of {top:.2f} px or more, dark blue is none."
         at_apex = self._seen_flow(apex, last=True)

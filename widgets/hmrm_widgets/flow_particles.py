@@ -9,8 +9,7 @@ import numpy as np
 import traitlets as t
 
 from hmrm_lab.records import Clip, Floats
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.pictures import jpeg_bytes, outermost
+from hmrm_lab.reporting.drawing import Image, jpeg_bytes, percentile_99_9
 
 HERE = Path(__file__).parent
 GRID = 56  # cells along the longer side of the field that is sent
@@ -68,7 +67,7 @@ class FlowParticles(anywidget.AnyWidget):
             )
         field = reduced_field(flow_px)
         numbers = shown_frames(clip)
-        longest = outermost(np.hypot(*np.nan_to_num(flow_px)))
+        longest = percentile_99_9(np.hypot(*np.nan_to_num(flow_px)))
         gain = REACH * width / longest if longest > STILL_PX else 0.0
         moves = f"Each particle goes about {gain:.0f} times as far as the skin under it."
         super().__init__(

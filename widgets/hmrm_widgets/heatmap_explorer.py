@@ -8,8 +8,7 @@ import ipywidgets as w
 from hmrm_lab.api.result import Study
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.live_progress import Arrived
-from hmrm_lab.reporting.loso_progress import confusion_cells, loss_curves, progress_bar
-from hmrm_lab.reporting.sweep_figures import (
+from hmrm_lab.reporting.plots.searches import (
     CAPTION,
     DARK_ENOUGH,
     cells_by_place,
@@ -19,6 +18,7 @@ from hmrm_lab.reporting.sweep_figures import (
     shade,
     share_of,
 )
+from hmrm_lab.reporting.svg import confusion_cells, loss_curves, progress_bar
 from hmrm_lab.studies.background import RunState
 from hmrm_lab.studies.background_sweep import BackgroundSweep
 from hmrm_lab.studies.cells import Cell, cells_table

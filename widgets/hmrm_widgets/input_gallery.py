@@ -7,12 +7,11 @@ from typing import NamedTuple
 import ipywidgets as w
 
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.preparation.disturbed import disturbed, remembering
-from hmrm_lab.preparation.network_inputs import INPUTS, kept_of, look_at
+from hmrm_lab.preparation.network_inputs import INPUTS, disturbed, kept_of, look_at, remembering
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import flows
-from hmrm_lab.reporting.gallery_figures import COLOURS_TOLD, gallery_pictures
-from hmrm_lab.reporting.pictures import jpeg_bytes
+from hmrm_lab.reporting.drawing import jpeg_bytes
+from hmrm_lab.reporting.plots.input_pictures import INPUT_COLOURS, gallery_pictures
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import named_clips, plain, row
@@ -92,7 +91,7 @@ class InputGallery(Viewer):
             for name, given in INPUTS.items()
         }
         pictures = {name: jpeg_bytes(picture) for name, picture in gallery_pictures(seen).items()}
-        return Views(pictures, headings, plain(f"{self._words(kept)} {COLOURS_TOLD}"))
+        return Views(pictures, headings, plain(f"{self._words(kept)} {INPUT_COLOURS}"))
 
     def show(self, views: Views | None) -> None:
         for name in INPUTS:

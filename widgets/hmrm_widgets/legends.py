@@ -4,8 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from hmrm_lab.reporting.flow_colour import wheel_picture
-from hmrm_lab.reporting.pictures import heat_picture, png_bytes
+from hmrm_lab.reporting.drawing import heat_picture, png_bytes, wheel_picture
 
 WHEEL_PX = 96
 BAR_PX = (220, 18)

@@ -8,12 +8,7 @@ import ipywidgets as w
 from hmrm_lab.api.result import Result
 from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.live_progress import ArrivalReader, Arrived
-from hmrm_lab.reporting.loso_progress import (
-    confusion_cells,
-    loss_curves,
-    progress_bar,
-    subject_cells,
-)
+from hmrm_lab.reporting.svg import confusion_cells, loss_curves, progress_bar, subject_cells
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.background import BackgroundRun, RunState, watched
 from hmrm_lab.studies.watching import describe

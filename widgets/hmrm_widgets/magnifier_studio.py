@@ -11,18 +11,16 @@ import torch
 from hmrm_lab.api.system import System
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.magnification import growth_of, moving_region
-from hmrm_lab.models.ammsm.ammsm import AMMSM
-from hmrm_lab.models.ammsm.choice import Choice, make_choice
-from hmrm_lab.models.ammsm.inspection import magnified, surviving_tokens
+from hmrm_lab.models.ammsm.ammsm import AMMSM, magnified, surviving_tokens
+from hmrm_lab.models.ammsm.sparse_activation import Choice, make_choice
 from hmrm_lab.records import Clip, FlowSet, KnownMotion
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.magnified_figures import (
+from hmrm_lab.reporting.drawing import Image, jpeg_bytes, png_bytes
+from hmrm_lab.reporting.plots.input_pictures import (
     GATE,
     MagnifiedClip,
     magnified_pictures,
     survivors_picture,
 )
-from hmrm_lab.reporting.pictures import jpeg_bytes, png_bytes
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row

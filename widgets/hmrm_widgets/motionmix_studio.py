@@ -12,8 +12,8 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.records import MASKS, Clip, Floats, FlowSet
 from hmrm_lab.registry import flows
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.motionmix_figures import (
+from hmrm_lab.reporting.drawing import Image, Mode, jpeg_bytes
+from hmrm_lab.reporting.plots.mixtures import (
     Scale,
     mask_picture,
     motion_picture,
@@ -21,7 +21,6 @@ from hmrm_lab.reporting.motionmix_figures import (
     scale_of,
     scale_words,
 )
-from hmrm_lab.reporting.pictures import Mode, jpeg_bytes
 from hmrm_lab.training.augment.motionmix import template_masks
 from hmrm_lab.training.augment.provenance import join_masks, mix_pair
 from hmrm_lab.training.augment.warps import crop_motion, steadied

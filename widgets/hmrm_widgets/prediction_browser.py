@@ -11,7 +11,7 @@ import pandas as pd
 from hmrm_lab.api.result import Results, results_of
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
-from hmrm_lab.flow.normalise import without_median
+from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.records import (
     Clip,
     ClipKey,
@@ -20,8 +20,7 @@ from hmrm_lab.records import (
     LandmarkedFrames,
     Predictions,
 )
-from hmrm_lab.reporting.answers import ANY, ORDERS, OUTCOMES, answers_table
-from hmrm_lab.reporting.pictures import (
+from hmrm_lab.reporting.drawing import (
     Mode,
     enlarged_flow,
     flow_picture,
@@ -31,7 +30,8 @@ from hmrm_lab.reporting.pictures import (
     strain_peak,
     unit_words,
 )
-from hmrm_lab.reporting.probability_svg import probability_svg
+from hmrm_lab.reporting.svg import probability_svg
+from hmrm_lab.reporting.tables import ANY, ORDERS, OUTCOMES, answers_table
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes

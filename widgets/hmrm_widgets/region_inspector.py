@@ -6,16 +6,11 @@ from typing import NamedTuple
 
 import ipywidgets as w
 
-from hmrm_lab.models.tokens import region_boxes, region_motion, region_names
+from hmrm_lab.models.hmrm.tokens import region_boxes, region_motion, region_names
 from hmrm_lab.records import RELATIVE, Clip, Floats, FlowSet
-from hmrm_lab.reporting.flow_colour import Image
-from hmrm_lab.reporting.pictures import flow_picture, jpeg_bytes, longest_px, png_bytes
-from hmrm_lab.reporting.region_figures import (
-    region_picture,
-    scan_path,
-    token_grid_html,
-    token_order,
-)
+from hmrm_lab.reporting.drawing import Image, flow_picture, jpeg_bytes, longest_px, png_bytes
+from hmrm_lab.reporting.plots.region_tokens import region_picture, scan_path, token_order
+from hmrm_lab.reporting.svg import token_grid_html
 from hmrm_lab.training.augment.warps import steadied
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes

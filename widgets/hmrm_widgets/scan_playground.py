@@ -7,7 +7,7 @@ import ipywidgets as w
 import torch
 
 from hmrm_lab.models.scan.inside import DIRECTIONS, trace_scan
-from hmrm_lab.reporting.scan_figures import matrix_svg, trace_svg
+from hmrm_lab.reporting.svg import matrix_svg, trace_svg
 from hmrm_widgets.parts import plain, row
 from hmrm_widgets.viewer import Viewer
 

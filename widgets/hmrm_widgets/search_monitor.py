@@ -8,9 +8,14 @@ import ipywidgets as w
 from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.api.runs import RUNS, settings
 from hmrm_lab.api.system import System, suited
-from hmrm_lab.reporting.evolve_figures import CAPTION, FITTEST, choices_figure, fittest
-from hmrm_lab.reporting.loso_progress import progress_bar
-from hmrm_lab.reporting.sweep_figures import search_history_figure
+from hmrm_lab.reporting.plots.searches import (
+    EVOLVED_CAPTION,
+    FITTEST,
+    choices_figure,
+    fittest,
+    search_history_figure,
+)
+from hmrm_lab.reporting.svg import progress_bar
 from hmrm_lab.reporting.tables import display_table
 from hmrm_lab.studies.background import RunState, watched
 from hmrm_lab.studies.background_evolve import BackgroundEvolution, Look
@@ -167,7 +172,7 @@ def _words(look: Look) -> str:
     state = look.state
     phase = WORDS.get(state.phase, state.phase) + (" by a command" if look.by_command else "")
     words = f"{state.done} of {state.expected} trials, {phase}."
-    return " ".join(part for part in (words, CAPTION, state.problem or state.note) if part)
+    return " ".join(part for part in (words, EVOLVED_CAPTION, state.problem or state.note) if part)
 
 
 def _best_words(found: Evolved) -> str:

@@ -1,9 +1,9 @@
 """Correlation of onset and apex features (3.1.1): every pixel with every pixel, or near ones only.
 
-The first two give the same values. `AllPairs` computes the whole volume once, as the paper and
-RAFT (Teed and Deng 2020) do, and reads windows from it; its memory grows with the square of the
-pixels. `Local` computes the windows that are asked for and nothing else. They agree because a mean
-of inner products is the inner product with the mean: pooling the volume is pooling the apex.
+`AllPairs` and `Local` give the same values. `AllPairs` computes the whole volume once, as the paper
+and RAFT (Teed and Deng 2020) do, and reads windows from it; its memory grows with the square of the
+number of pixels. `Local` computes only the windows of a look-up. They agree because a mean of inner
+products is the inner product with the mean: pooling the volume is pooling the apex.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CorrelationKind = Literal["auto", "all_pairs", "local"]
-MOST_CELLS = 4096  # beyond this `auto` spares the memory of all pairs
+MOST_CELLS = 4096  # beyond this `auto` takes `Local`
 LookUp = Callable[[Tensor], Tensor]
 
 
@@ -62,7 +62,7 @@ class AllPairs:
 
 
 class Local:
-    """The same windows, computed when asked for. Shapes as in `AllPairs`."""
+    """The windows of `AllPairs`, each computed at its look-up. Shapes as there."""
 
     def __init__(self, onset: Tensor, apex: Tensor, *, levels: int, radius: int) -> None:
         self.onset = onset
@@ -80,10 +80,10 @@ class Local:
 
 
 class Warped:
-    """The windows of an apex warped by the flow, for the finer scale, as in PWC-Net.
+    """Windows of an apex warped by the flow, for the finer scale, as in PWC-Net.
 
-    A window here lies about where each of its own pixels moved, not about where its centre moved;
-    wherever the flow is constant that is the same, and it costs a tenth.
+    Each pixel of a window is displaced by its own flow, not by that of the centre; where the flow
+    is constant that is the same, at a tenth of the cost.
 
     Shapes
     ------
@@ -115,7 +115,7 @@ class Warped:
 def correlation(
     kind: CorrelationKind, onset: Tensor, apex: Tensor, *, levels: int, radius: int
 ) -> LookUp:
-    """The volume of this kind, ready for look-ups; `auto` takes the faster one that fits."""
+    """A volume for look-ups; `auto` is the faster one that fits into memory."""
     if kind == "auto":
         kind = "all_pairs" if onset.shape[2] * onset.shape[3] <= MOST_CELLS else "local"
     build = AllPairs if kind == "all_pairs" else Local
@@ -123,7 +123,7 @@ def correlation(
 
 
 def _pooled(features: Tensor, levels: int) -> Iterator[Tensor]:
-    """Means over squares of side 1, 2, 4, 8; what is left over at the edge is averaged too."""
+    """Means over squares of side 1, 2, 4, 8; incomplete ones at the edge count."""
     for number in range(levels):
         if number:
             features = F.avg_pool2d(features, 2, ceil_mode=True)
@@ -131,16 +131,16 @@ def _pooled(features: Tensor, levels: int) -> Iterator[Tensor]:
 
 
 class Window:
-    """Whole pixels about places between pixels, on several levels, and the interpolation.
+    """Windows about sub-pixel positions, on several levels, and their interpolation.
 
-    All points of a window share the fraction of their coordinates, so that values at whole
-    pixels, of a window wider by one, are interpolated once for all.
+    All points of a window have the same fraction of their coordinates, so that the values at whole
+    pixels, of a window wider by one, are interpolated together.
 
     Parameters
     ----------
     sizes
-        Rows and columns of the map at each level, from level `first` on; the maps lie one behind
-        the other.
+        Rows and columns of the map at each level, from level `first` on; the maps are
+        concatenated.
 
     Shapes
     ------
@@ -177,7 +177,7 @@ class Window:
 
 
 def _products(onset: Tensor, apex: Tensor, centre: Tensor, level: int, radius: int) -> Tensor:
-    """Inner products of each onset pixel with a window about its place in the apex."""
+    """Inner products of each onset pixel with a window about its position in the apex."""
     batch, depth = onset.shape[:2]
     rows, columns = apex.shape[2:]
     near = Window(centre, radius, [(rows, columns)], level)

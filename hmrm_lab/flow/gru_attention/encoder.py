@@ -23,10 +23,10 @@ class ResidualBlock(nn.Module):
 class Encoder(nn.Module):
     """One frame to features at two scales.
 
-    The same shape serves as the feature encoder, shared by both frames, and as the context
-    encoder of the onset. It has no normalisation layers: the frames come normalised, and a frame
-    must not be described differently for what lies beside it in a batch. The first convolution goes
-    to 1/4 at once, since those of few channels at full resolution are the slowest.
+    One instance is the feature encoder of both frames, another the context encoder of the onset.
+    There are no normalisation layers: frames are normalised before, and the features of a frame
+    must not depend on its batch. The first convolution reduces to 1/4 at once, since convolutions
+    with few channels at full resolution are the slowest.
 
     Shapes
     ------
@@ -53,7 +53,7 @@ class Encoder(nn.Module):
 def convex_upsample(flow: Tensor, weights: Tensor, factor: int) -> Tensor:
     """Every fine pixel as a convex combination of the 3 x 3 cells about it.
 
-    Flow is in pixels of the full frame at every scale, so that nothing is multiplied.
+    Flow is in pixels of the full frame at every scale, so that it needs no factor.
 
     Shapes
     ------
@@ -73,7 +73,7 @@ def convex_upsample(flow: Tensor, weights: Tensor, factor: int) -> Tensor:
 
 
 class ConvexUpsampler(nn.Module):
-    """Weights from the hidden state, and the upsampling by them.
+    """Convex upsampling with weights from the hidden state.
 
     Shapes
     ------

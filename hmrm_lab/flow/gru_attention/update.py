@@ -12,7 +12,7 @@ AttentionKind = Literal["steps", "space"]
 
 
 def tanh(values: Tensor) -> Tensor:
-    """By the logistic function, which the library computes six times as fast as its own tanh."""
+    """tanh by the logistic function, which torch computes six times as fast as its tanh."""
     return 2 * torch.sigmoid(2 * values) - 1
 
 

@@ -1,13 +1,16 @@
 """AMMSM: motion is magnified where it matters, and read where it moves (Liu et al. 2025)."""
 
-from typing import Annotated, ClassVar, Literal
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.ammsm.choice import (
+from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, magnification_loss
+from hmrm_lab.models.ammsm.sparse_activation import (
     ALPHA_RANGE,
     RATIO_RANGE,
     STAGES,
@@ -17,20 +20,31 @@ from hmrm_lab.models.ammsm.choice import (
     draw_choice,
     make_choice,
 )
-from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, magnification_loss
-from hmrm_lab.models.ammsm.spatial_stream import SpatialStream
 from hmrm_lab.models.ammsm.ssd import SsdBackend
-from hmrm_lab.models.ammsm.temporal_stream import TemporalStream, select_tokens
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers
-from hmrm_lab.models.networks.pictures import Width
+from hmrm_lab.models.ammsm.temporal_stream import SIDES, TemporalStream, select_tokens
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers, Linear, evaluation_mode
+from hmrm_lab.models.networks.backbone import (
+    ADAMW,
+    Width,
+    begin_as_he,
+    count_filters,
+    enlarge,
+    recipe,
+)
+from hmrm_lab.models.networks.resnet import STAGES as FILTERS
+from hmrm_lab.models.networks.resnet import STEM, pooled_stem, stage
 from hmrm_lab.registry import Card, Recipe, systems
+
+ONSET_SIDE = 56  # pixels: after stem and two stages the map is 7 x 7, as temporal tokens are then
+BLOCKS = 2  # of each stage of ResNet18
+
 
 CITATION = (
     "Liu et al., AMMSM: Adaptive Motion Magnification and Sparse Mamba for Micro-Expression"
     " Recognition, 2025"
 )
 FUSED_AFTER = 2  # stages of the temporal stream
-SUPER = "a super-network draws alpha and ratios anew in every step, which no recording can do"
+SUPER = "a super-network draws alpha and ratios in every step, which a CUDA graph cannot do"
 
 DEPARTURES = (
     "the magnifier's U-Net gives a gate: magnified flow is alpha times gate times flow, and an open"
@@ -49,20 +63,16 @@ Price = Annotated[float, Field(ge=0, le=64)]
 
 
 def _recipe(*channels: str) -> Recipe:
-    return {
-        "input": {"channels": list(channels), "normalise": "median_rms"},
-        "augment": {"motionmix": 0.0},
-        "loss": {"gamma": 0.0, "class_weight_power": 0.75},
-        "training": {
-            "epochs": 20,
-            "batch": 32,
-            "optimizer": "adamw",
-            "lr": 2e-3,
-            "weight_decay": 0.05,
-            "schedule": "cosine",
-            "warmup_epochs": 2,
-        },
-    }
+    return recipe(
+        *channels,
+        loss={"class_weight_power": 0.75},
+        epochs=20,
+        batch=32,
+        lr=2e-3,
+        schedule="cosine",
+        warmup_epochs=2,
+        **ADAMW,
+    )
 
 
 def _card(*needs: str, departures: tuple[str, ...] = ()) -> Card:
@@ -73,6 +83,25 @@ def _card(*needs: str, departures: tuple[str, ...] = ()) -> Card:
         departures=(*departures, *DEPARTURES),
         needs=needs,
     )
+
+
+class SpatialStream(nn.Module):
+    """Features of the onset frame, for the temporal tokens. (B, 1, S, S) to (B, 49, D)."""
+
+    def __init__(self, out: int, *, width: float) -> None:
+        super().__init__()
+        stem, first, second = (count_filters(n, width) for n in (STEM, *FILTERS[:2]))
+        self.features = nn.Sequential(
+            pooled_stem(1, stem),
+            stage(stem, first, BLOCKS, stride=1),
+            stage(first, second, BLOCKS, stride=2),
+        )
+        self.project = Linear(second, out)
+        begin_as_he(self.features)
+
+    def forward(self, onset: Tensor) -> Tensor:
+        features = self.features(enlarge(onset, ONSET_SIDE))  # (B, F, 7, 7)
+        return self.project(features.movedim(1, 3).flatten(1, 2))
 
 
 @systems.register(
@@ -92,11 +121,11 @@ def _card(*needs: str, departures: tuple[str, ...] = ()) -> Card:
 class AMMSM(nn.Module):
     """Magnifier, temporal stream on the magnified flow, spatial stream on the onset frame.
 
-    Both streams are added at the end of the second temporal stage, where both have a map of 7 x 7.
-    `spatial=False` is the ablation without the face: the onset is given, and not read.
+    Both streams are added after the second temporal stage, where both have a map of 7 x 7.
+    `spatial=False` is the ablation without the onset frame, which is given but not read.
 
-    In the first `super_steps` training passes alpha and ratios are drawn at random, so that the
-    weights serve all choices; then, and whenever the network answers, the `choice` holds.
+    In the first `super_steps` training steps alpha and ratios are drawn at random, so that the
+    weights serve all choices; afterwards, and in evaluation, `choice` holds.
 
     Shapes
     ------
@@ -156,7 +185,7 @@ class AMMSM(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def choose(self, alpha: float, ratios: tuple[float, ...]) -> None:
-        """Take this factor and these ratios from now on; a `ConfigError` if they cannot be."""
+        """Set the magnification factor and the ratios; raise `ConfigError` if out of range."""
         self.choice = make_choice(alpha, ratios)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -164,23 +193,23 @@ class AMMSM(nn.Module):
         return self._classify(maps, self.magnify(maps[:, :2], choice.alpha), choice)
 
     def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits, and what the magnification owes."""
+        """Return the logits and the loss of the magnification."""
         choice, flow = self._next_choice(), maps[:, :2]
-        seen = self.magnify(flow, choice.alpha)
-        logits = self._classify(maps, seen, choice)
+        motion = self.magnify(flow, choice.alpha)
+        logits = self._classify(maps, motion, choice)
         if self.magnifier is None:
             return logits, logits.new_zeros(())
-        return logits, magnification_loss(flow, seen, choice.alpha, self.price)
+        return logits, magnification_loss(flow, motion, choice.alpha, self.price)
 
     def magnify(self, flow: Tensor, alpha: float) -> Magnified:
-        """What the temporal stream reads of (B, 2, S, S): the flow itself without a magnifier."""
+        """Magnify flow (B, 2, S, S) for the temporal stream; unchanged without a magnifier."""
         if self.magnifier is None:
             return Magnified(flow, torch.ones_like(flow[:, :1]))
         return self.magnifier(flow, alpha)
 
-    def _classify(self, maps: Tensor, seen: Magnified, choice: Choice) -> Tensor:
-        selections = select_tokens(seen.flow, choice.ratios)
-        tokens = self.temporal.begin(seen.flow)
+    def _classify(self, maps: Tensor, motion: Magnified, choice: Choice) -> Tensor:
+        selections = select_tokens(motion.flow, choice.ratios)
+        tokens = self.temporal.begin(motion.flow)
         tokens = self.temporal.run(range(FUSED_AFTER), tokens, selections)  # (B, 49, 2 D)
         if self.spatial is not None:
             tokens = tokens + self.spatial(maps[:, 2:3])
@@ -188,7 +217,7 @@ class AMMSM(nn.Module):
         return self.head(self.dropout(self.temporal.end(tokens)))[:, None]
 
     def _next_choice(self) -> Choice:
-        """The choice that holds, or one drawn while this is a super-network in training."""
+        """Return the set choice, or a random one in the first steps of a super-network."""
         if not self.training or not self.super_steps:
             return self.choice
         if self.steps.is_cuda and torch.cuda.is_current_stream_capturing():
@@ -197,50 +226,50 @@ class AMMSM(nn.Module):
         return draw_choice() if int(self.steps) <= self.super_steps else self.choice
 
 
-@systems.register(
+def _fix_options(build: Callable[..., AMMSM], **fixed: Any) -> Callable[..., AMMSM]:
+    """Fix some options of a builder and remove them from its signature."""
+    signature = inspect.signature(build)
+    left = [value for name, value in signature.parameters.items() if name not in fixed]
+
+    def builder(*arguments: int, **options: Any) -> AMMSM:
+        return build(*arguments, **options, **fixed)
+
+    builder.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
+    return builder
+
+
+systems.register(
     "ammsm_temporal",
     recipe=_recipe("u", "v"),
     source="Liu et al. 2025",
     card=_card("u", "v", departures=("the temporal stream alone, for data without frames",)),
-)
-def ammsm_temporal(
-    channels: int,
-    size: int,
-    classes: int,
-    *,
-    alpha: Alpha = 4.0,
-    ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
-    magnifier: Literal["unet", "none"] = "unet",
-    magnifier_width: Features = 8,
-    price: Price = 1.0,
-    width: Features = 32,
-    depths: Depths = (2, 2, 2, 2),
-    expand: Annotated[int, Field(ge=1, le=8)] = 2,
-    head: Small = 32,
-    state: Small = 16,
-    ffn_ratio: Annotated[float, Field(ge=0, le=16)] = 2.0,
-    dropout: Dropped = 0.1,
-    super_steps: Steps = 0,
-    ssd: SsdBackend = "auto",
-) -> AMMSM:
-    """AMMSM without its spatial stream: maps (B, 2, S, S), order (u, v), to logits (B, 1, K)."""
-    return AMMSM(
-        channels,
-        size,
-        classes,
-        alpha=alpha,
-        ratios=ratios,
-        magnifier=magnifier,
-        magnifier_width=magnifier_width,
-        price=price,
-        spatial=False,
-        width=width,
-        depths=depths,
-        expand=expand,
-        head=head,
-        state=state,
-        ffn_ratio=ffn_ratio,
-        dropout=dropout,
-        super_steps=super_steps,
-        ssd=ssd,
-    )
+)(_fix_options(AMMSM, spatial=False, spatial_width=0.25))
+
+
+@torch.no_grad()
+def surviving_tokens(model: AMMSM, maps: Tensor, choice: Choice | None = None) -> list[Tensor]:
+    """Mark the tokens that each stage keeps, under this choice (default: the model's).
+
+    Shapes: maps (B, C, S, S) to four masks (B, side, side), side = 14, 7, 4, 2.
+    """
+    chosen = choice or model.choice
+    selections = select_tokens(magnified(model, maps, chosen.alpha).flow, chosen.ratios)
+    return [
+        selection.mask().unflatten(1, (side, side))
+        for selection, side in zip(selections, SIDES, strict=True)
+    ]
+
+
+@torch.no_grad()
+def magnified(model: AMMSM, maps: Tensor, alpha: float) -> Magnified:
+    """Magnify the flow of maps by this alpha, with the model in evaluation mode.
+
+    Without a magnifier the flow is unchanged, and every gate is open.
+
+    Shapes
+    ------
+    maps : (B, C, S, S), as the model is given them
+    returns : flow (B, 2, S, S), order (u, v), and gate (B, 1, S, S)
+    """
+    with evaluation_mode(model):
+        return model.magnify(maps[:, :2], alpha)

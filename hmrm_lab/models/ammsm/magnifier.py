@@ -1,13 +1,11 @@
-"""Motion magnification (AMMSM, Figure 2): a U-Net says where flow is magnified (decision 0017)."""
+"""Motion magnification (AMMSM, Figure 2): a U-Net gates where flow is magnified (decision 0017)."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.networks.pictures import conv_norm
-
-DEEPEST = 4  # times smaller: a map's side is a multiple of it
+from hmrm_lab.models.networks.backbone import conv_norm
 
 
 class Magnified(NamedTuple):
@@ -20,9 +18,8 @@ class Magnified(NamedTuple):
 class Magnifier(nn.Module):
     """`OF_mag = alpha * gate * OF`, the gate by a U-Net that reads the flow.
 
-    Direction stays as it is; motion is enlarged up to alpha times, or suppressed down to none.
-    Where is the gate's to say, how much is alpha's: by the loss the best gate is the same for every
-    alpha, and a network that has met one alpha can be asked for another.
+    Direction is unchanged; motion is enlarged up to alpha times, or suppressed. By the loss the
+    best gate is the same for every alpha, so that alpha may change after training.
 
     Shapes
     ------
@@ -39,14 +36,14 @@ class Magnifier(nn.Module):
 
 
 def magnification_loss(flow: Tensor, magnified: Magnified, alpha: float, price: float) -> Tensor:
-    """`mean |alpha OF - OF_mag|`, and a price on every open gate, without which all would open.
+    """Compute `mean |alpha OF - OF_mag|` and a price on open gates, without which all would open.
 
-    Its least value has the gate open where the mean of |u| and |v| is above `price`, whatever alpha
-    is, and closed elsewhere. Without motion nothing is owed, so that the price is all.
+    At its minimum the gate is open where the mean of |u| and |v| is above `price`, whatever alpha
+    is, and closed elsewhere.
 
     Shapes
     ------
-    flow : (B, 2, S, S), as the magnifier was given it
+    flow : (B, 2, S, S), the input of the magnifier
     returns : ()
     """
     missing = (alpha * flow - magnified.flow).abs().mean()
@@ -54,13 +51,7 @@ def magnification_loss(flow: Tensor, magnified: Magnified, alpha: float, price: 
 
 
 class UNet(nn.Module):
-    """Two levels down, two up, with what was seen on the way down beside (Ronneberger et al. 2015).
-
-    Shapes
-    ------
-    maps : (B, `channels`, S, S), S a multiple of 4
-    returns : (B, `out`, S, S)
-    """
+    """U-Net of two levels (Ronneberger et al. 2015). (B, C, S, S) to (B, out, S, S)."""
 
     def __init__(self, channels: int, out: int, *, width: int) -> None:
         super().__init__()
@@ -76,14 +67,13 @@ class UNet(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         features = self.down[0](maps.contiguous(memory_format=torch.channels_last))
-        beside = []
+        skipped = []
         for level in self.down[1:]:
-            beside.append(features)
+            skipped.append(features)
             features = level(self.pool(features))
         for enlarge, level in zip(self.enlarge, self.up, strict=True):
-            features = level(torch.cat([beside.pop(), enlarge(features)], dim=1))
-        answer: Tensor = self.head(features)
-        return answer
+            features = level(torch.cat([skipped.pop(), enlarge(features)], dim=1))
+        return self.head(features)
 
 
 def _twice(given: int, filters: int) -> nn.Sequential:

@@ -1,56 +1,94 @@
-"""Sparse activation (AMMSM, Figure 3): only the tokens that move most go through a layer."""
+"""Sparse activation (AMMSM, Figure 3): a layer processes only the tokens that move most.
+
+How far motion is magnified and how many tokens are kept is a `Choice`, which the evolutionary
+search makes.
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
+
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.registry import first_problem
+
+STAGES = 4
+ALPHA_RANGE = (1.0, 16.0)  # drawn evenly in the logarithm
+RATIO_RANGE = (0.2, 1.0)  # drawn evenly
+
+Alpha = Annotated[float, Field(ge=1, le=64)]  # 1 magnifies nothing
+Ratio = Annotated[float, Field(gt=0, le=1)]  # share of a stage's tokens; 1 keeps all
+Ratios = tuple[Ratio, Ratio, Ratio, Ratio]
+
+
+class Choice(BaseModel):
+    """The magnification factor and the share of tokens that each stage keeps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alpha: Alpha
+    ratios: Ratios
+
+
+def make_choice(alpha: float, ratios: Sequence[float]) -> Choice:
+    """Make a checked choice, or raise `ConfigError`."""
+    try:
+        return Choice.model_validate({"alpha": alpha, "ratios": tuple(ratios)})
+    except ValidationError as error:
+        raise ConfigError(
+            first_problem(error), mend=f"give an alpha from 1 to 64 and {STAGES} ratios up to 1"
+        ) from None
+
+
+def draw_choice() -> Choice:
+    """Draw a choice by torch's random numbers, for a step of a super-network."""
+    alpha, *ratios = torch.rand(1 + STAGES).tolist()
+    low, high = map(math.log, ALPHA_RANGE)
+    least, most = RATIO_RANGE
+    return make_choice(
+        math.exp(low + alpha * (high - low)), [least + ratio * (most - least) for ratio in ratios]
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Which tokens of each map are kept, the same number of all.
-
-    Shapes
-    ------
-    kept : (B, k), positions of tokens in rising order: row by row over the face
-    tokens : how many there are of each map
-    """
+    """The kept tokens of each map: positions (B, k) in rising order, of `tokens` in all."""
 
     kept: Tensor
     tokens: int
 
     @property
     def rows(self) -> Tensor:
-        """The positions among the tokens of all maps, one map after the other. (B k,)"""
+        """Return the positions among the tokens of all maps. (B k,)"""
         first = torch.arange(len(self.kept), device=self.kept.device) * self.tokens
         return (self.kept + first[:, None]).flatten()
 
     def gather(self, tokens: Tensor) -> Tensor:
-        """The kept tokens. (B, L, D) to (B, k, D)."""
+        """Return the kept tokens. (B, L, D) to (B, k, D)."""
         if self.kept.shape[1] == self.tokens:
             return tokens
         return tokens.flatten(0, 1).index_select(0, self.rows).unflatten(0, self.kept.shape)
 
     def scatter(self, tokens: Tensor, changed: Tensor) -> Tensor:
-        """The tokens (B, L, D) with the kept ones (B, k, D) in their places."""
+        """Replace the kept tokens of (B, L, D) by `changed` (B, k, D)."""
         if self.kept.shape[1] == self.tokens:
             return changed
         rows = tokens.flatten(0, 1).index_copy(0, self.rows, changed.flatten(0, 1))
         return rows.view_as(tokens)
 
     def mask(self) -> Tensor:
-        """True for the tokens that are kept. (B, L)"""
+        """Return True for the tokens that are kept. (B, L)"""
         none = torch.zeros(len(self.kept), self.tokens, dtype=torch.bool, device=self.kept.device)
         return none.scatter(1, self.kept, True)
 
 
 def select_moving(motion: Tensor, ratio: float) -> Selection:
-    """The ceil(ratio L) tokens with the most motion. (B, L)
-
-    A choice has no gradient: what is kept learns, what is not passes by.
-    """
+    """Select the ceil(ratio L) tokens with the most motion (B, L); there is no gradient."""
     tokens = motion.shape[1]
     count = count_kept(tokens, ratio)
     kept = motion.detach().topk(count, dim=1, sorted=False).indices.sort(dim=1).values
@@ -58,16 +96,16 @@ def select_moving(motion: Tensor, ratio: float) -> Selection:
 
 
 def count_kept(tokens: int, ratio: float) -> int:
-    """ceil(ratio L), one at least; rounding errors of the product do not count."""
+    """Compute ceil(ratio L), at least one, without rounding errors of the product."""
     return min(tokens, max(1, math.ceil(ratio * tokens - 1e-6)))
 
 
 def motion_of_tokens(flow: Tensor, side: int) -> Tensor:
-    """The mean length of flow over each token's patch. (B, 2, S, S) to (B, 1, side, side)."""
+    """Average the length of flow over each token's patch. (B, 2, S, S) to (B, 1, side, side)."""
     length = flow.detach().square().sum(1, keepdim=True).sqrt()
     return F.avg_pool2d(length, flow.shape[-1] // side)
 
 
 def halve_motion(motion: Tensor) -> Tensor:
-    """The motion of tokens after down-sampling: the mean over what its convolution reads."""
+    """Average the motion of tokens over what the convolution of a halving reads."""
     return F.avg_pool2d(motion, 3, stride=2, padding=1, count_include_pad=False)

@@ -1,30 +1,33 @@
-"""State space duality of Mamba-2 (Dao and Gu, ICML 2024): a scan whose decay is one number a head.
+"""SSSD block (AMMSM, Figure 3) and the scan in it: state space duality of Mamba-2.
+
+The scan (Dao and Gu, ICML 2024) has one decay for each head:
 
     h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t^T        y_t = C_t h_t + D x_t
 
-The same recurrence is a product with a matrix, `y = (C B^T * decay) (dt x)`, where `decay[i, j]` is
-what is left at i of what came in at j <= i. Backends; values and gradients agree up to rounding:
+It is also a product with a matrix, `y = (C B^T * decay) (dt x)`, where `decay[i, j]` is the share
+of input j <= i that remains at i. Backends; values and gradients agree up to rounding:
 
-    reference   the recurrence, step by step; to be read, any floating type
+    reference   the recurrence, step by step; any floating type
     chunked     matrices within chunks of tokens, the recurrence between them; any floating type
     mamba_ssm   the kernel of the package mamba-ssm; float32 on CUDA devices, never chosen by auto
     auto        chunked
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.grained_mamba import initial_dt_bias
-from hmrm_lab.models.layers import Linear
-from hmrm_lab.models.scan.triton_scan import INSTALL
+from hmrm_lab.models.ammsm.sparse_activation import Selection
+from hmrm_lab.models.hmrm.grained_mamba import initial_dt_bias
+from hmrm_lab.models.layers import Dropout, Linear
+from hmrm_lab.models.scan.fused import INSTALL
 
 SsdBackend = Literal["auto", "reference", "chunked", "mamba_ssm"]
 
-CHUNK = 32  # tokens: matrices of this side are larger than the states they save on a CPU
+CHUNK = 32  # tokens of a chunk
 
 
 def ssd(
@@ -52,7 +55,7 @@ def ssd(
     Raises
     ------
     ConfigError
-        If the backend that is named cannot compute this tensor.
+        If the named backend cannot compute this tensor.
     """
     if backend == "mamba_ssm":
         return _mamba_ssm(x, dt, A, B, C, skip, chunk)
@@ -62,7 +65,7 @@ def ssd(
 
 
 def ssd_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
-    """The equation as it stands. Shapes as in `ssd`."""
+    """Compute the equation step by step. Shapes as in `ssd`."""
     state = x.new_zeros(len(x), *x.shape[2:], B.shape[-1])  # (S, H, P, N)
     outputs = []
     for t in range(x.shape[1]):
@@ -76,14 +79,13 @@ def ssd_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: 
 def ssd_chunked(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, chunk: int = CHUNK
 ) -> Tensor:
-    """Shapes as in `ssd`. Chunks are as equal as they can be, and no longer than `chunk`.
+    """Compute in chunks of equal length, at most `chunk` tokens. Shapes as in `ssd`.
 
-    Exponents are added up in float64: the difference of two long sums would lose in float32 what
-    the recurrence keeps.
+    Exponents are added up in float64, since differences of long sums lose precision in float32.
     """
     length, count = x.shape[1], -(-x.shape[1] // chunk)
     parts = (_in_chunks(part, count) for part in (dt[..., None] * x, dt * A, B, C))
-    drive, exponent, B_, C_ = parts  # (S, c, Q, ...); what is filled up has no drive and no decay
+    drive, exponent, B_, C_ = parts  # (S, c, Q, ...); padding has no drive and no decay
     drive = drive.transpose(2, 3)  # (S, c, H, Q, P)
     total = exponent.double().transpose(2, 3).cumsum(-1)  # (S, c, H, Q)
     within = _decay_matrix(total).to(x.dtype) * (C_ @ B_.mT)[:, :, None]
@@ -106,20 +108,14 @@ def _in_chunks(values: Tensor, count: int) -> Tensor:
 
 
 def _decay_matrix(total: Tensor) -> Tensor:
-    """exp of the exponents after j up to i, 0 for j > i. (..., Q) to (..., Q, Q)."""
+    """Compute the decay from j to i, 0 for j > i. (..., Q) to (..., Q, Q)."""
     size = total.shape[-1]
     ahead = torch.ones(size, size, dtype=torch.bool, device=total.device).triu(1)
     return (total[..., :, None] - total[..., None, :]).masked_fill(ahead, -torch.inf).exp()
 
 
 def _states_before(given: Tensor, decay: Tensor) -> Tensor:
-    """The state that each chunk begins with.
-
-    Shapes
-    ------
-    given : (S, c, H, N, P), what each chunk adds
-    decay : (S, c, H), what each leaves of the state before it
-    """
+    """Compute the state that each chunk begins with, from the parts they add (S, c, H, N, P)."""
     states = [torch.zeros_like(given[:, 0])]
     for number in range(given.shape[1] - 1):
         states.append(decay[:, number, :, None, None] * states[-1] + given[:, number])
@@ -141,18 +137,11 @@ def _mamba_ssm(
             f"ssd=mamba_ssm needs the package mamba-ssm ({error})",
             mend=f"{INSTALL}, or use ssd=auto",
         ) from None
-    y: Tensor = mamba_chunk_scan_combined(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
-    return y
+    return mamba_chunk_scan_combined(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
 
 
 class SSD(nn.Module):
-    """Mamba-2's layer round the scan, without its convolution: the block has one over the map.
-
-    Shapes
-    ------
-    tokens : (S, L, D)
-    returns : (S, L, D)
-    """
+    """Mamba-2's layer around the scan, without its convolution. (S, L, D)."""
 
     def __init__(
         self, width: int, *, expand: int, head: int, state: int, reverse: bool, backend: SsdBackend
@@ -185,5 +174,56 @@ class SSD(nn.Module):
         return mixed.flip(1) if self.reverse else mixed
 
     def elementwise_flops(self, tokens: int) -> int:
-        """Operations outside matrix products: difference, exponential and product of each decay."""
+        """Count operations outside matrix products: three for each decay."""
         return 3 * tokens * self.heads * min(tokens, CHUNK)
+
+
+class SSSDBlock(nn.Module):
+    """Depth-wise convolution, SSD and feed-forward layer, each with a norm and a shortcut.
+
+    Tokens (B, side^2, D) that are not kept have the convolution alone. `scan` are options of `SSD`.
+    """
+
+    def __init__(
+        self, width: int, side: int, *, ffn_ratio: float, dropout: float, **scan: Any
+    ) -> None:
+        super().__init__()
+        hidden = max(1, round(ffn_ratio * width))
+        self.local = LocalMixing(width, side)
+        self.mix = nn.Sequential(nn.LayerNorm(width), SSD(width, **scan), Dropout(dropout))
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            Linear(width, hidden),
+            nn.GELU(),
+            Linear(hidden, width),
+            Dropout(dropout),
+        )
+
+    def forward(self, tokens: Tensor, selection: Selection) -> Tensor:
+        tokens = tokens + self.local(tokens)
+        kept = selection.gather(tokens)
+        kept = kept + self.mix(kept)
+        return selection.scatter(tokens, kept + self.feed_forward(kept))
+
+
+class LocalMixing(nn.Module):
+    """Norm and depth-wise 3x3 convolution over the map of tokens. (B, side^2, D)."""
+
+    def __init__(self, width: int, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.norm = nn.LayerNorm(width)
+        self.convolve = nn.Conv2d(width, width, 3, padding=1, groups=width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return to_tokens(self.convolve(to_map(self.norm(tokens), self.side)))
+
+
+def to_map(tokens: Tensor, side: int) -> Tensor:
+    """View (B, side^2, D) as (B, D, side, side), channels last in memory."""
+    return tokens.unflatten(1, (side, side)).movedim(3, 1)
+
+
+def to_tokens(features: Tensor) -> Tensor:
+    """Invert `to_map`."""
+    return features.movedim(1, 3).flatten(1, 2)

@@ -1,7 +1,8 @@
 """Temporal stream (AMMSM, Figure 2): magnified flow to tokens, four stages of SSSD blocks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,7 @@ from hmrm_lab.models.ammsm.sparse_activation import (
     motion_of_tokens,
     select_moving,
 )
-from hmrm_lab.models.ammsm.ssd import SsdBackend
-from hmrm_lab.models.ammsm.sssd_block import SSSDBlock, to_map, to_tokens
+from hmrm_lab.models.ammsm.ssd import SSSDBlock, to_map, to_tokens
 from hmrm_lab.models.layers import Linear
 from hmrm_lab.models.transformer import TransformerBlock, patches
 
@@ -23,9 +23,7 @@ HEAD = 32  # channels of a head of self-attention
 
 
 class TemporalStream(nn.Module):
-    """From flow to the vector that is classified.
-
-    `halves` are the stages up to the fusion of the streams, and those after it.
+    """From flow to the vector that is classified; `block` are options of `SSSDBlock`.
 
     Shapes
     ------
@@ -33,19 +31,7 @@ class TemporalStream(nn.Module):
     tokens : (B, side^2, width), twice the width from stage to stage
     """
 
-    def __init__(
-        self,
-        size: int,
-        *,
-        width: int,
-        depths: Sequence[int],
-        expand: int,
-        head: int,
-        state: int,
-        ffn_ratio: float,
-        dropout: float,
-        backend: SsdBackend,
-    ) -> None:
+    def __init__(self, size: int, *, width: int, depths: Sequence[int], **block: Any) -> None:
         super().__init__()
         self.patch = size // SIDES[0]
         self.widths = [width * 2**number for number in range(len(SIDES))]
@@ -57,12 +43,7 @@ class TemporalStream(nn.Module):
                 side,
                 depths[number],
                 attentive=number >= len(SIDES) - ATTENTIVE,
-                expand=expand,
-                head=head,
-                state=state,
-                ffn_ratio=ffn_ratio,
-                dropout=dropout,
-                backend=backend,
+                **block,
             )
             for number, side in enumerate(SIDES)
         )
@@ -73,11 +54,11 @@ class TemporalStream(nn.Module):
         self.norm = nn.LayerNorm(self.widths[-1])
 
     def begin(self, flow: Tensor) -> Tensor:
-        """Patches as tokens. (B, 2, S, S) to (B, 196, width)."""
+        """Embed patches as tokens. (B, 2, S, S) to (B, 196, width)."""
         return self.embed(patches(flow, self.patch)) + self.place
 
     def run(self, stages: range, tokens: Tensor, selections: Sequence[Selection]) -> Tensor:
-        """These stages, each but the first behind the halving that leads to it."""
+        """Run these stages, each but the first after its halving."""
         for number in stages:
             if number:
                 tokens = self.halvings[number - 1](tokens)
@@ -85,12 +66,12 @@ class TemporalStream(nn.Module):
         return tokens
 
     def end(self, tokens: Tensor) -> Tensor:
-        """The mean of the last tokens. (B, 4, D) to (B, D)."""
+        """Average the last tokens. (B, 4, D) to (B, D)."""
         return self.norm(tokens).mean(1)
 
 
 def select_tokens(flow: Tensor, ratios: Sequence[float]) -> list[Selection]:
-    """The tokens that each stage keeps, by the flow that the stream reads. (B, 2, S, S)."""
+    """Select the tokens that each stage keeps, by the flow (B, 2, S, S)."""
     motions = [motion_of_tokens(flow, SIDES[0])]
     for _ in pairwise(SIDES):
         motions.append(halve_motion(motions[-1]))
@@ -101,55 +82,26 @@ def select_tokens(flow: Tensor, ratios: Sequence[float]) -> list[Selection]:
 
 
 class Stage(nn.Module):
-    """Blocks on one map of tokens. Scans turn round from block to block. (B, side^2, D).
+    """Blocks on one map of tokens; every second scan is reversed. (B, side^2, D).
 
-    An attentive stage ends in self-attention over all of its tokens in place of a block.
+    The last block of an attentive stage is self-attention over all of its tokens.
     """
 
-    def __init__(
-        self,
-        width: int,
-        side: int,
-        depth: int,
-        *,
-        attentive: bool,
-        expand: int,
-        head: int,
-        state: int,
-        ffn_ratio: float,
-        dropout: float,
-        backend: SsdBackend,
-    ) -> None:
+    def __init__(self, width: int, side: int, depth: int, *, attentive: bool, **block: Any) -> None:
         super().__init__()
         sparse = depth - 1 if attentive else depth
         self.blocks = nn.ModuleList(
-            SSSDBlock(
-                width,
-                side,
-                expand=expand,
-                head=head,
-                state=state,
-                ffn_ratio=ffn_ratio,
-                dropout=dropout,
-                reverse=number % 2 == 1,
-                backend=backend,
-            )
-            for number in range(sparse)
+            SSSDBlock(width, side, reverse=number % 2 == 1, **block) for number in range(sparse)
         )
-        self.attention = nn.Sequential(*_attention(width, ffn_ratio, dropout, attentive))
+        self.attention = nn.Sequential()
+        if attentive:
+            shared = {name: block[name] for name in ("ffn_ratio", "dropout")}
+            self.attention.append(TransformerBlock(width, heads=max(1, width // HEAD), **shared))
 
     def forward(self, tokens: Tensor, selection: Selection) -> Tensor:
         for block in self.blocks:
             tokens = block(tokens, selection)
         return self.attention(tokens)
-
-
-def _attention(
-    width: int, ffn_ratio: float, dropout: float, attentive: bool
-) -> Iterator[TransformerBlock]:
-    if attentive:
-        heads = max(1, width // HEAD)
-        yield TransformerBlock(width, heads=heads, ffn_ratio=ffn_ratio, dropout=dropout)
 
 
 class Halving(nn.Module):

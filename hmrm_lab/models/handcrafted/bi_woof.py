@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from hmrm_lab.models.handcrafted.described import DescribedSVM, block_numbers
-from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
+from hmrm_lab.models.handcrafted.lbp_top import block_numbers
+from hmrm_lab.models.handcrafted.svm import NestedSVM
 from hmrm_lab.models.layers import Bins, Blocks, Estimator, InnerFolds, Inputs
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import Card, Recipe, systems
@@ -38,20 +38,15 @@ def bi_woof(
 ) -> Estimator:
     """Directions of flow in `blocks` x `blocks` histograms of `bins`, in a linear SVM."""
     describe = partial(weighted_orientations, blocks=blocks, bins=bins)
-    return DescribedSVM(describe, NestedSVM("linear", classes, inner_folds=inner_folds))
+    return NestedSVM(describe, "linear", classes, inner_folds=inner_folds)
 
 
 def weighted_orientations(motion: Inputs, *, blocks: int, bins: int) -> Floats:
-    """The histograms of one map.
+    """Compute the histograms of one map: (3, H, W), order (u, v, strain), to (blocks^2 * bins,).
 
     A pixel counts in its direction's bin by the length of its flow (the local weight); a block
-    counts by its mean strain (the global weight). Bin 0 begins at the direction of +u, and bins
-    follow towards +v, which is down.
-
-    Shapes
-    ------
-    motion : (3, H, W), order (u, v, strain)
-    returns : (blocks * blocks * bins,)
+    counts by its mean strain (the global weight). Bin 0 begins at +u, and bins follow towards +v,
+    which is down.
     """
     u, v, strain = np.asarray(motion, dtype=np.float64)
     height, width = u.shape

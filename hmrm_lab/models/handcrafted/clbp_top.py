@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from hmrm_lab.models.handcrafted.described import OF_CLIPS, described_clips
 from hmrm_lab.models.handcrafted.lbp_top import (
+    OF_CLIPS,
     PLANES,
     TIE,
     UNIFORM,
@@ -15,6 +15,7 @@ from hmrm_lab.models.handcrafted.lbp_top import (
     points_round,
     uniform_labels,
 )
+from hmrm_lab.models.handcrafted.svm import linear_svm
 from hmrm_lab.models.layers import Blocks, Estimator, InnerFolds, Inputs, Radius
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import Card, systems
@@ -46,11 +47,11 @@ def clbp_top(
 ) -> Estimator:
     """Completed patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
     describe = partial(completed_planes, blocks=blocks, radius=radius, radius_t=radius_t)
-    return described_clips(describe, classes, inner_folds)
+    return linear_svm(describe, classes, inner_folds)
 
 
 def completed_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:
-    """The histograms of one clip: (T, S, S) to (blocks * blocks * (3 * 2 * 59 + 2),).
+    """Compute the histograms of one clip: (T, S, S) to (blocks * blocks * (3 * 2 * 59 + 2),).
 
     Sign: whether a point is at least as bright as the pixel in the middle. Magnitude: whether it
     differs by at least the mean difference of this clip and plane. Centre: whether the pixel is at

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.handcrafted.described import OF_CLIPS, block_numbers, described_clips
+from hmrm_lab.models.handcrafted.svm import linear_svm
 from hmrm_lab.models.layers import Blocks, Estimator, InnerFolds, Inputs, Radius
 from hmrm_lab.records import Floats, Ints
-from hmrm_lab.registry import Card, systems
+from hmrm_lab.registry import Card, Recipe, systems
+
+OF_CLIPS: Recipe = {"augment": {"motionmix": 0.0}}  # for systems that read no maps
 
 CARD = Card(
     takes="clip",
@@ -40,11 +42,11 @@ def lbp_top(
 ) -> Estimator:
     """Uniform patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
     describe = partial(three_planes, blocks=blocks, radius=radius, radius_t=radius_t)
-    return described_clips(describe, classes, inner_folds)
+    return linear_svm(describe, classes, inner_folds)
 
 
 def three_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:
-    """The histograms of one clip: (T, S, S) to (3 * blocks * blocks * 59,)."""
+    """Compute the histograms of one clip: (T, S, S) to (3 * blocks * blocks * 59,)."""
     volume = np.asarray(clip, dtype=np.float32)
     radii, labels = Radii(radius, radius_t), uniform_labels()
     tables = [
@@ -63,7 +65,7 @@ PLANES = ((Y, X), (T, X), (T, Y))  # XY, XT, YT: up and right
 
 @dataclass(frozen=True)
 class Radii:
-    """How far the points are, in pixels and in frames."""
+    """Distances of the points, in pixels and in frames."""
 
     space: int
     time: int
@@ -79,10 +81,10 @@ class Radii:
 def points_round(
     volume: Floats, plane: tuple[int, int], radii: Radii, margins: tuple[int, int, int]
 ) -> Iterator[Floats]:
-    """The eight points round every pixel that has all of them, less the pixel itself.
+    """Yield the differences of the eight points around every pixel that has all of them.
 
-    The first lies along the plane's second axis, the others follow against the sense of a clock if
-    the first axis points down. Points between pixels are interpolated linearly.
+    The first lies along the plane's second axis, the others follow counter-clockwise if the first
+    axis points down. Points between pixels are interpolated linearly.
 
     Shapes
     ------
@@ -107,22 +109,19 @@ def pattern_codes(
     radii: Radii,
     margins: tuple[int, int, int] | None = None,
 ) -> NDArray[np.int64]:
-    """The code 0..255 of every pixel within the margins; see `points_round`."""
+    """Compute the code 0..255 of every pixel within the margins; see `points_round`."""
     differences = points_round(volume, plane, radii, margins or radii.margins)
     return codes_of(difference >= -TIE for difference in differences)
 
 
 def codes_of(bits: Iterator[NDArray[np.bool_]]) -> NDArray[np.int64]:
-    """The number whose bits these are, the lowest first."""
-    code: NDArray[np.int64] = np.asarray(
-        sum(bit.astype(np.int64) << place for place, bit in enumerate(bits))
-    )
-    return code
+    """Combine bits to a number, the lowest first."""
+    return np.asarray(sum(bit.astype(np.int64) << place for place, bit in enumerate(bits)))
 
 
 @lru_cache(maxsize=1)
 def uniform_labels() -> Ints:
-    """The label of every code, (256,): uniform ones 0..57 in their order, the others 58."""
+    """List the label of every code, (256,): uniform ones 0..57 in order, the others 58."""
     labels = np.full(2**POINTS, UNIFORM - 1, dtype=np.int64)
     known = 0
     for code in range(2**POINTS):
@@ -133,14 +132,27 @@ def uniform_labels() -> Ints:
     return labels
 
 
-def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:
-    """How often each label is in each block of the last two axes, as shares of the block.
+def block_numbers(height: int, width: int, blocks: int, *, option: str = "model.blocks") -> Ints:
+    """Number the block of every pixel, row by row: (`height`, `width`), 0..blocks^2 - 1."""
+    check_blocks(height, width, blocks, option=option)
+    rows, columns = (np.arange(side) * blocks // side for side in (height, width))
+    return np.asarray(rows[:, None] * blocks + columns[None], dtype=np.int64)
 
-    Shapes
-    ------
-    labels : (T, H, W), 0..count-1
-    returns : (blocks, blocks, count) float32, each block sums to 1
-    """
+
+def check_blocks(
+    height: int, width: int, blocks: int, *, option: str = "model.blocks", least: int = 1
+) -> None:
+    """Raise `ConfigError` naming `option` where a block has less than `least` pixels a side."""
+    if blocks * least > min(height, width):
+        of = "" if least == 1 else f" of at least {least} pixels"
+        raise ConfigError(
+            f"{blocks} blocks{of} a side do not fit {width} x {height} pixels",
+            mend=f"set a smaller {option}",
+        )
+
+
+def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:
+    """Compute the shares of labels in each block: (T, H, W) to (blocks, blocks, count) float32."""
     _, height, width = labels.shape
     block = block_numbers(height, width, blocks)
     counts = np.bincount((block[None] * count + labels).ravel(), minlength=blocks**2 * count)
@@ -149,7 +161,7 @@ def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:
 
 
 def check_size(shape: tuple[int, ...], margins: tuple[int, int, int]) -> None:
-    """A `ConfigError` where not one pixel has all its points."""
+    """Raise `ConfigError` where no pixel has all its points."""
     if any(size <= 2 * margin for size, margin in zip(shape, margins, strict=True)):
         raise ConfigError(
             f"patterns that reach {' x '.join(map(str, margins))} do not fit a clip of"
@@ -159,7 +171,7 @@ def check_size(shape: tuple[int, ...], margins: tuple[int, int, int]) -> None:
 
 
 def _moved(volume: Floats, margins: tuple[int, int, int], by: tuple[int, int, int]) -> Floats:
-    """The inner part of the volume, `by` so much further along each axis."""
+    """Shift the inner part of the volume along each axis."""
     places = (
         slice(margin + step, size - margin + step)
         for size, margin, step in zip(volume.shape, margins, by, strict=True)
@@ -168,7 +180,7 @@ def _moved(volume: Floats, margins: tuple[int, int, int], by: tuple[int, int, in
 
 
 def _corners(place: list[float]) -> list[tuple[tuple[int, int, int], float]]:
-    """The whole places round a place between pixels, each with its weight."""
+    """List the pixels around a position between pixels, each with its weight."""
     corners: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
     for value in place:
         low = floor(value + 1e-9)

@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from hmrm_lab.models.handcrafted.described import DescribedSVM, block_numbers
-from hmrm_lab.models.handcrafted.nested_svm import NestedSVM
+from hmrm_lab.models.handcrafted.lbp_top import block_numbers
+from hmrm_lab.models.handcrafted.svm import NestedSVM
 from hmrm_lab.models.layers import Bins, Blocks, Estimator, InnerFolds, Inputs
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import Card, Recipe, systems
@@ -40,19 +40,14 @@ def mdmo(
 ) -> Estimator:
     """The main flow of `grid` x `grid` regions, in a support vector machine."""
     describe = partial(main_directions, grid=grid, bins=bins)
-    return DescribedSVM(describe, NestedSVM("rbf", classes, inner_folds=inner_folds))
+    return NestedSVM(describe, "rbf", classes, inner_folds=inner_folds)
 
 
 def main_directions(motion: Inputs, *, grid: int, bins: int) -> Floats:
-    """The main flow of every region of one map, the longest of them made 1 long.
+    """Compute the main flow of every region: (2, H, W), order (u, v), to (grid^2 * 2,).
 
-    The main direction is the bin that most pixels are in, the first of equals; the main flow is
-    the mean over the pixels of that bin. A bin's middle, not its edge, lies at +u.
-
-    Shapes
-    ------
-    motion : (2, H, W), order (u, v)
-    returns : (grid * grid * 2,), row by row
+    It is the mean over the pixels of the most frequent direction; the longest is scaled to 1. The
+    middle of a bin, not its edge, lies at +u.
     """
     u, v = np.asarray(motion, dtype=np.float64)
     height, width = u.shape

@@ -4,18 +4,20 @@ from functools import partial
 
 import numpy as np
 
-from hmrm_lab.models.handcrafted.described import OF_CLIPS, check_blocks, described_clips
 from hmrm_lab.models.handcrafted.lbp_top import (
+    OF_CLIPS,
     TIE,
     UNIFORM,
     Radii,
     T,
     X,
     block_histograms,
+    check_blocks,
     codes_of,
     pattern_codes,
     uniform_labels,
 )
+from hmrm_lab.models.handcrafted.svm import linear_svm
 from hmrm_lab.models.layers import Blocks, Estimator, InnerFolds, Inputs, Radius
 from hmrm_lab.records import Floats, Ints
 from hmrm_lab.registry import Card, systems
@@ -44,11 +46,11 @@ def stlbp_ip(
 ) -> Estimator:
     """Patterns of the projections of `blocks` x `blocks` of a clip, in a linear SVM."""
     describe = partial(projected_patterns, blocks=blocks, radius_t=radius_t)
-    return described_clips(describe, classes, inner_folds)
+    return linear_svm(describe, classes, inner_folds)
 
 
 def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
-    """The histograms of one clip: (T, S, S) to (blocks * blocks * 4 * 59,).
+    """Compute the histograms of one clip: (T, S, S) to (blocks * blocks * 4 * 59,).
 
     Each block of the difference images is projected on its rows and on its columns. Appearance:
     the pattern of the eight neighbours along a projection. Motion: the pattern on the picture that
@@ -67,7 +69,7 @@ def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
 
 
 def line_codes(lines: Floats) -> Ints:
-    """The one-dimensional pattern of every pixel but four at each end: (T, W) to (T, W - 8)."""
+    """Compute the pattern of every pixel of a line but four at each end: (T, W) to (T, W - 8)."""
     reach = max(STEPS)
     end = lines.shape[1] - reach
     centre = lines[:, reach:end]

@@ -16,22 +16,3 @@ from hmrm_lab.models.networks import (
     ststnet,
     vgg,
 )
-
-__all__ = [
-    "capsulenet",
-    "efficientnet_b0",
-    "frl_dgt",
-    "geme",
-    "googlenet",
-    "htnet",
-    "mfdan",
-    "mlp",
-    "mobilevit",
-    "off_apexnet",
-    "resnet18",
-    "resnet50",
-    "slstt",
-    "ststnet",
-    "vgg16",
-    "vgg19",
-]

@@ -6,49 +6,30 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.networks.pictures import (
-    ENLARGED,
-    NARROW,
-    SIDE,
-    Side,
-    Width,
-    begin_as_he,
-    conv_norm,
-    count_filters,
-    enlarge,
-)
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
 from hmrm_lab.models.networks.resnet import STAGES, STEM, stage
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.registry import Card, systems
 
 SHRINK = 8  # of the residual part; the authors' has no pooling after the first convolution
 FEATURES = 256
 KINDS, PRIMARY = 32, 8  # kinds of primary capsules, and their dimensions
 CLASS_DIMENSIONS = 16
-PUBLISHED_MAP, PUBLISHED_KERNEL = 28, 9  # what the kernels meet for a picture of 224 px
+PUBLISHED_MAP, PUBLISHED_KERNEL = 28, 9  # for a picture of 224 px
 SHARPNESS = 10.0  # lengths lie in 0..1, which a softmax could hardly tell apart
 TINY = 1e-8
 
-RECIPE: Recipe = {
-    "input": {"channels": ["u", "v", "strain"], "normalise": "median_rms"},
-    "augment": {"motionmix": 0.0},
-    "loss": {"gamma": 0.0},
-    "training": {
-        "epochs": 30,
-        "batch": 32,
-        "optimizer": "adam",
-        "lr": 1e-4,
-        "weight_decay": 0.0,
-        "schedule": "cosine",
-    },
-}
+RECIPE = backbone.recipe(
+    "u", "v", "strain", epochs=30, batch=32, lr=1e-4, schedule="cosine", **backbone.ADAM
+)
 
 CARD = Card(
     takes="flow maps",
     citation="Van Quang et al., CapsuleNet for Micro-Expression Recognition, FG 2019",
     fidelity="adapted",
     departures=(
-        ENLARGED + "; the paper reads the apex frame",
-        NARROW + "; kernels of the two convolutions after it keep their share of the map",
+        backbone.ENLARGED + "; the paper reads the apex frame",
+        backbone.NARROW + "; kernels of the two convolutions after it keep their share of the map",
         "trained from random weights; the authors' had learnt pictures and facial expressions",
         "cross-entropy of the softmax over ten times the lengths, in place of the margin loss",
         "the rate falls by a cosine, not by a tenth an epoch; the default preset takes 10 epochs at"
@@ -61,8 +42,8 @@ CARD = Card(
 class CapsuleNet(nn.Module):
     """ResNet18 to its third stage, two convolutions, primary capsules, one capsule per class.
 
-    The authors' kernels are 9x9 on a map of 28x28, which leaves 6x6 of each kind of capsule. On a
-    smaller map both the kernels and what they leave are smaller: 2x2 and 3x3 for 56 px.
+    The authors' kernels are 9x9 on a map of 28x28, which leaves 6x6 capsules of each kind; on a
+    smaller map both are smaller: 2x2 and 3x3 for 56 px.
 
     Shapes
     ------
@@ -76,8 +57,8 @@ class CapsuleNet(nn.Module):
         size: int,
         classes: int,
         *,
-        side: Side = SIDE,
-        width: Width = 0.25,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.25,
         routings: Annotated[int, Field(ge=1, le=64)] = 3,
     ) -> None:
         super().__init__()
@@ -107,13 +88,7 @@ class CapsuleNet(nn.Module):
 
 
 class ClassCapsules(nn.Module):
-    """Routing by agreement (Sabour et al., NIPS 2017), Procedure 1.
-
-    Shapes
-    ------
-    capsules : (B, I, 8)
-    returns : (B, K, 16)
-    """
+    """Routing by agreement (Sabour et al., NIPS 2017, Procedure 1). (B, I, 8) to (B, K, 16)."""
 
     def __init__(self, capsules: int, classes: int, routings: int) -> None:
         super().__init__()
@@ -133,11 +108,11 @@ class ClassCapsules(nn.Module):
 
 
 def _weighted(agreed: Tensor, votes: Tensor) -> Tensor:
-    """Votes (B, I, K, D), each capsule's shared out among the classes: (B, K, D)."""
+    """Sum votes (B, I, K, D), weighted by their shares among the classes: (B, K, D)."""
     return torch.einsum("bik,bikd->bkd", agreed.softmax(-1), votes)
 
 
 def squash(vectors: Tensor) -> Tensor:
-    """The same directions; lengths l become l^2 / (1 + l^2)."""
+    """Change the lengths l of vectors to l^2 / (1 + l^2)."""
     squared = vectors.square().sum(-1, keepdim=True)
     return vectors * squared / (1 + squared) / (squared + TINY).sqrt()

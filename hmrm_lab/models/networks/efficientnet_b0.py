@@ -1,23 +1,13 @@
 """EfficientNet-B0 (Tan and Le, ICML 2019) on motion maps."""
 
+import re
+
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import Dropout, Dropped
-from hmrm_lab.models.networks.pictures import (
-    ENLARGED,
-    NARROW,
-    OR_OWN_WEIGHTS,
-    PLAIN,
-    SIDE,
-    OnMaps,
-    Side,
-    Width,
-    begin_as_he,
-    conv_norm,
-    count_filters,
-)
-from hmrm_lab.models.networks.published_weights import OwnWeights, efficientnet_name, load_own
-from hmrm_lab.registry import Card, systems
+from hmrm_lab.models.layers import Dropout
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters
+from hmrm_lab.registry import Card
 
 STEM, LAST = 32, 1280
 STAGES = (  # Table 1: expansion, filters, blocks, kernel, stride
@@ -37,40 +27,17 @@ CARD = Card(
     " ICML 2019",
     fidelity="adapted",
     departures=(
-        ENLARGED,
-        NARROW,
-        OR_OWN_WEIGHTS,
+        backbone.ENLARGED,
+        backbone.NARROW,
+        backbone.OR_OWN_WEIGHTS,
         "no stochastic depth; batch normalisation averages over ten steps, not over a hundred,"
         " because a fold has few",
     ),
 )
 
 
-@systems.register("efficientnet_b0", recipe=PLAIN, source="Tan and Le 2019", card=CARD)
-def efficientnet_b0(
-    channels: int,
-    size: int,
-    classes: int,
-    *,
-    side: Side = SIDE,
-    width: Width = 0.25,
-    dropout: Dropped = 0.2,
-    weights: OwnWeights = "",
-) -> OnMaps:
-    """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    network = EfficientNetB0(channels, classes, width=width, dropout=dropout)
-    load_own(network, weights, efficientnet_name)
-    return OnMaps(network, side)
-
-
 class EfficientNetB0(nn.Module):
-    """Stem, sixteen inverted bottlenecks, a 1x1 convolution, mean over the map, a linear layer.
-
-    Shapes
-    ------
-    pictures : (B, C, H, W), 32 px a side or more
-    returns : (B, `classes`)
-    """
+    """Stem, sixteen inverted bottlenecks, 1x1 convolution, mean, linear. (B, C, H, W) to (B, K)."""
 
     def __init__(
         self, channels: int, classes: int, *, width: float = 1.0, dropout: float = 0.2
@@ -94,18 +61,11 @@ class EfficientNetB0(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         features = self.last(self.blocks(self.stem(pictures))).mean((2, 3))
-        logits: Tensor = self.head(self.dropout(features))
-        return logits
+        return self.head(self.dropout(features))
 
 
 class InvertedBottleneck(nn.Module):
-    """Widen, convolve each filter on its own, gate, narrow; added to what came in, if it fits.
-
-    Shapes
-    ------
-    given : (B, `given`, H, W)
-    returns : (B, `filters`, H / stride, W / stride)
-    """
+    """Widen, convolve depth-wise, gate, narrow; with a shortcut if shapes agree. (B, F, H, W)."""
 
     def __init__(
         self, given: int, filters: int, expansion: int, kernel: int, *, stride: int
@@ -130,12 +90,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class Gate(nn.Module):
-    """Squeeze and excitation: each filter is weighted by what all of them see on average.
-
-    Shapes
-    ------
-    given, returns : (B, `filters`, H, W)
-    """
+    """Squeeze and excitation: filters weighted by the means of all. (B, F, H, W)."""
 
     def __init__(self, filters: int, squeezed: int) -> None:
         super().__init__()
@@ -149,3 +104,27 @@ class Gate(nn.Module):
     def forward(self, given: Tensor) -> Tensor:
         weights: Tensor = self.weigh(given.mean((2, 3), keepdim=True))
         return given * weights
+
+
+def torchvision_name(name: str) -> str:
+    """Translate `features.2.1.block.2.fc1.weight` to `blocks.2.body.2.weigh.0.weight`, etc."""
+    counts = [count for _, _, count, _, _ in STAGES]
+
+    def block(found: re.Match[str]) -> str:
+        return f"blocks.{sum(counts[: int(found[1]) - 1]) + int(found[2])}.body"
+
+    name = re.sub(r"^features\.(\d+)\.(\d+)\.block", block, name)
+    name = re.sub(r"^features\.0\.", "stem.", name)
+    name = re.sub(rf"^features\.{len(STAGES) + 1}\.", "last.", name)
+    name = name.replace(".fc1.", ".weigh.0.").replace(".fc2.", ".weigh.2.")
+    return re.sub(r"^classifier\.1\.", "head.", name)
+
+
+backbone.register_backbone(
+    "efficientnet_b0",
+    EfficientNetB0,
+    torchvision_name,
+    dropout=0.2,
+    source="Tan and Le 2019",
+    card=CARD,
+)

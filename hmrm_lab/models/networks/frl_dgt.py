@@ -3,15 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
 from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
-from hmrm_lab.models.networks.plain_recipe import PLAIN
-from hmrm_lab.models.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
+from hmrm_lab.models.networks.backbone import MAP_RECIPE
 from hmrm_lab.models.transformer import TransformerBlock, patches
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.registry import Card, systems
 
 PATCHES = 4  # along a side of the full face
-
-RECIPE: Recipe = PLAIN
 
 CARD = Card(
     takes="flow maps",
@@ -28,12 +26,12 @@ CARD = Card(
 )
 
 
-@systems.register("frl_dgt", recipe=RECIPE, source="Zhai et al. 2023", card=CARD)
+@systems.register("frl_dgt", recipe=MAP_RECIPE, source="Zhai et al. 2023", card=CARD)
 class FRLDGT(nn.Module):
-    """A displacement that learns with the classifier, then local, global and full-face fusion.
+    """A learnt displacement, then local, global and full-face fusion by attention.
 
-    Local: the four sub-regions of a core region attend to each other. Global: the four core
-    regions do, each as the mean of its sub-regions. Full face: the patches of the whole map do.
+    Local: among the four sub-regions of a core region. Global: among the four core regions, each
+    the mean of its sub-regions. Full face: among the patches of the whole map.
 
     Shapes
     ------
@@ -76,7 +74,7 @@ class FRLDGT(nn.Module):
         self.head = nn.Linear(2 * width, classes)
 
     def displacement(self, maps: Tensor) -> Tensor:
-        """The motion that the fusions read: the map and what was learnt to be added to it."""
+        """Add the learnt correction to a map."""
         return maps + self.correction(maps)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -90,7 +88,7 @@ class FRLDGT(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Tokens are mixed by a linear layer first, and then attend to each other. (B, T, D)."""
+    """A linear layer across tokens, then attention among them. (B, T, D)."""
 
     def __init__(self, tokens: int, width: int, *, depth: int, heads: int, dropout: float) -> None:
         super().__init__()

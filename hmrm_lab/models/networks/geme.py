@@ -4,21 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropout, Dropped
-from hmrm_lab.models.networks.pictures import (
-    FROM_SCRATCH,
-    PLAIN,
-    SIDE,
-    Side,
-    Width,
-    begin_as_he,
-    count_filters,
-    enlarge,
-)
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, count_filters, enlarge
 from hmrm_lab.models.networks.resnet import STAGES, STEM, pooled_stem, stage
 from hmrm_lab.registry import Card, Recipe, systems
 
 RECIPE: Recipe = {
-    **PLAIN,
+    **backbone.PICTURE_RECIPE,
     "loss": {"gamma": 2.0, "class_weight_power": 1.0},  # class-balanced focal loss
 }
 
@@ -32,19 +24,16 @@ CARD = Card(
         "reads flow maps; the paper reads dynamic images",
         "the recordings here have no gender labels, so the second stream has no task of its own",
         "balanced by the share of each class, not by its effective number of clips",
-        FROM_SCRATCH,
+        backbone.FROM_SCRATCH,
     ),
 )
 
 
 @systems.register("geme", recipe=RECIPE, source="Nie et al. 2021", card=CARD)
 class GEME(nn.Module):
-    """Two streams of residual stages; after each, the second is added to the first through a 1x1.
+    """Two streams of residual stages; after each the second is added to the first by a 1x1.
 
-    Shapes
-    ------
-    maps : (B, C, H, H) of any `size`
-    returns : (B, 1, K); K = `classes`
+    Shapes: maps (B, C, H, H) of any `size` to logits (B, 1, K).
     """
 
     def __init__(
@@ -53,8 +42,8 @@ class GEME(nn.Module):
         size: int,
         classes: int,
         *,
-        side: Side = SIDE,
-        width: Width = 0.125,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.125,
         dropout: Dropped = 0.5,
     ) -> None:
         super().__init__()
@@ -82,5 +71,4 @@ class GEME(nn.Module):
             other = other_stage(other)
             expression = own_stage(expression) + passage(other)
         features = torch.cat([expression, other], dim=1).mean((2, 3))
-        logits: Tensor = self.head(self.dropout(features))
-        return logits[:, None]
+        return self.head(self.dropout(features))[:, None]

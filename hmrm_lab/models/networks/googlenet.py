@@ -1,24 +1,14 @@
 """GoogLeNet (Szegedy et al., CVPR 2015) on motion maps."""
 
+import re
+
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import Dropout, Dropped
-from hmrm_lab.models.networks.pictures import (
-    ENLARGED,
-    NARROW,
-    OR_OWN_WEIGHTS,
-    PLAIN,
-    SIDE,
-    OnMaps,
-    Side,
-    Width,
-    begin_as_he,
-    conv_norm,
-    count_filters,
-)
-from hmrm_lab.models.networks.published_weights import OwnWeights, googlenet_name, load_own
-from hmrm_lab.registry import Card, systems
+from hmrm_lab.models.layers import Dropout
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters
+from hmrm_lab.registry import Card
 
 Branches = tuple[int, int, int, int, int, int]
 STEM = (64, 64, 192)
@@ -39,9 +29,9 @@ CARD = Card(
     citation="Szegedy et al., Going Deeper with Convolutions, CVPR 2015",
     fidelity="adapted",
     departures=(
-        ENLARGED,
-        NARROW,
-        OR_OWN_WEIGHTS,
+        backbone.ENLARGED,
+        backbone.NARROW,
+        backbone.OR_OWN_WEIGHTS,
         "without the two auxiliary heads",
         "batch normalisation after each convolution in place of local response normalisation, and"
         " 3x3 in place of 5x5, as in the widely used version of 6,624,904 parameters",
@@ -49,31 +39,8 @@ CARD = Card(
 )
 
 
-@systems.register("googlenet", recipe=PLAIN, source="Szegedy et al. 2015", card=CARD)
-def googlenet(
-    channels: int,
-    size: int,
-    classes: int,
-    *,
-    side: Side = SIDE,
-    width: Width = 0.25,
-    dropout: Dropped = 0.4,
-    weights: OwnWeights = "",
-) -> OnMaps:
-    """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    network = GoogLeNet(channels, classes, width=width, dropout=dropout)
-    load_own(network, weights, googlenet_name)
-    return OnMaps(network, side)
-
-
 class GoogLeNet(nn.Module):
-    """Stem, nine inception blocks, mean over the map, one linear layer.
-
-    Shapes
-    ------
-    pictures : (B, C, H, W), 32 px a side or more
-    returns : (B, `classes`)
-    """
+    """Stem, nine inception blocks, mean over the map, linear layer. (B, C, H, W) to (B, K)."""
 
     def __init__(
         self, channels: int, classes: int, *, width: float = 1.0, dropout: float = 0.4
@@ -99,20 +66,13 @@ class GoogLeNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         features = self.stages(self.stem(pictures)).mean((2, 3))
-        logits: Tensor = self.head(self.dropout(features))
-        return logits
+        return self.head(self.dropout(features))
 
 
 class Inception(nn.Module):
-    """Four ways side by side: 1x1, 3x3, 3x3, and a pooling; the latter three with a 1x1 too.
+    """Four parallel ways: 1x1; 1x1 and 3x3, twice; pooling and 1x1. (B, F, H, W).
 
-    `published` has the filters of: the 1x1; the 3x3 and the 1x1 before it, which comes first; the
-    same for the other 3x3; the 1x1 after the pooling.
-
-    Shapes
-    ------
-    given : (B, `given`, H, W)
-    returns : (B, `filters`, H, W)
+    `published` has the filters of these convolutions, in this order.
     """
 
     def __init__(self, given: int, published: Branches, width: float) -> None:
@@ -136,3 +96,26 @@ class Inception(nn.Module):
 
 def _halve() -> nn.MaxPool2d:
     return nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True)
+
+
+INCEPTIONS = {"3a": 1, "3b": 2, "4a": 4, "4b": 5, "4c": 6, "4d": 7, "4e": 8, "5a": 10, "5b": 11}
+"""Positions in `GoogLeNet.stages`; a pooling lies at 0, 3 and 9."""
+
+
+def torchvision_name(name: str) -> str:
+    """Translate `inception3a.branch2.1.conv.weight` to `stages.1.ways.1.1.0.weight`, etc."""
+
+    def way(found: re.Match[str]) -> str:
+        stage = INCEPTIONS.get(found[1])
+        return found[0] if stage is None else f"stages.{stage}.ways.{int(found[2]) - 1}"
+
+    name = re.sub(r"^inception(\w\w)\.branch(\d)", way, name)
+    name = re.sub(r"^conv1\.", "stem.0.", name)
+    name = re.sub(r"^conv([23])\.", r"stem.\1.", name)
+    name = name.replace(".conv.", ".0.").replace(".bn.", ".1.")
+    return re.sub(r"^(fc|aux\d)\.", "head.", name)
+
+
+backbone.register_backbone(
+    "googlenet", GoogLeNet, torchvision_name, dropout=0.4, source="Szegedy et al. 2015", card=CARD
+)

@@ -1,8 +1,8 @@
 """HTNet: a hierarchical transformer over areas of the face (Wang et al. 2024), 139.6 M parameters.
 
 The design is that of NesT (Zhang et al., AAAI 2022): transformers within blocks of a map, and
-between two levels a convolution across blocks that halves the map. In NesT a block keeps its number
-of tokens from level to level; here that number is one as published (decision 0014).
+between levels a convolution across blocks that halves the map. In NesT blocks have several tokens;
+here they have one, as published (decision 0014).
 """
 
 from typing import Annotated, Literal
@@ -12,8 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropped, Features, Heads, Layers, Linear
+from hmrm_lab.models.networks.backbone import ADAM, recipe
 from hmrm_lab.models.transformer import TransformerBlock, blocks_of, from_blocks, patches
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.registry import Card, systems
 
 SIDE = 4  # tokens along a side: patches of 7 x 7 in a map of 28 x 28
 LEVELS = {
@@ -21,18 +22,7 @@ LEVELS = {
     "areas": ((4, 2), (2, 1), (2, 1)),
 }  # tokens and blocks along a side, at each level
 
-RECIPE: Recipe = {
-    "input": {"channels": ["u", "v", "strain"], "normalise": "none"},
-    "augment": {"motionmix": 0.0},
-    "loss": {"gamma": 0.0},
-    "training": {
-        "epochs": 800,
-        "batch": 256,
-        "optimizer": "adam",
-        "lr": 5e-5,
-        "weight_decay": 0.0,
-    },
-}
+RECIPE = recipe("u", "v", "strain", normalise="none", epochs=800, batch=256, lr=5e-5, **ADAM)
 
 CARD = Card(
     takes="flow maps",
@@ -53,14 +43,13 @@ CARD = Card(
 class HTNet(nn.Module):
     """Three levels of transformers within blocks of the face.
 
-    `published`: 16 blocks, then 4, then 1, on maps of 4 x 4, 2 x 2 and 1 x 1 tokens. Every block
-    is one token, which attends to itself with weight 1: queries and keys have no effect, and get
-    no gradient. `areas`: the four areas of the face on the map of 4 x 4, then all of the map of
-    2 x 2, twice; four tokens attend to each other at every level. The parameters are the same but
-    for nine numbers of position.
+    `published`: 16 blocks, then 4, then 1, each of one token, which attends to itself with weight
+    1: queries and keys have no effect and get no gradient. `areas`: the four areas of the face,
+    then all of the map of 2 x 2, twice; four tokens attend to each other at every level. The
+    parameters are the same but for nine position numbers.
 
-    Positions are one number per token, added to all of its channels. The norms of the block take
-    it away again: it reaches the aggregation alone, and at the last level nothing.
+    A position is one number per token, added to all channels. Layer norms remove it again: only
+    the aggregation reads it, and at the last level nothing.
 
     Shapes
     ------
@@ -111,7 +100,7 @@ class HTNet(nn.Module):
 
 
 class Level(nn.Module):
-    """Transformer layers that see one block of the map at a time. (B, side^2, D)."""
+    """Transformer layers within each block of the map. (B, side^2, D)."""
 
     def __init__(
         self,

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
-from hmrm_lab.models.networks.plain_recipe import PLAIN
+from hmrm_lab.models.networks.backbone import MAP_RECIPE
 from hmrm_lab.models.transformer import TransformerBlock, patches, width_of_heads
 from hmrm_lab.registry import Card, Recipe, systems
 
 PATCHES = 4  # along a side
 
 RECIPE: Recipe = {
-    **PLAIN,
+    **MAP_RECIPE,
     "loss": {"gamma": 2.0, "class_weight_power": 0.0},  # focal, as the authors; exponent not public
 }
 
@@ -31,10 +31,10 @@ CARD = Card(
 
 @systems.register("mfdan", recipe=RECIPE, source="Cai et al. 2024", card=CARD)
 class MFDAN(nn.Module):
-    """Two branches: what has been encoded of the flow tells the other where to look, at each level.
+    """Two branches: at every level the flow branch guides the attention of the image branch.
 
-    At every level the flow branch gives queries and keys of its own, and their products are added
-    to the attention logits of the image branch. The answer reads both branches.
+    The products of its queries and keys are added to the attention logits of the image branch. The
+    head reads both branches.
 
     Shapes
     ------
@@ -84,7 +84,7 @@ class MFDAN(nn.Module):
         return self.head(self.norm(both))[:, None]
 
     def guide(self, projected: Tensor) -> Tensor:
-        """Where the flow says to look. (B, T, 2 D) to logits (B, heads, T, T)."""
+        """Compute attention logits from the flow. (B, T, 2 D) to (B, heads, T, T)."""
         split = projected.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys = split  # each (B, heads, T, D / heads)
         return queries @ keys.mT / queries.shape[-1] ** 0.5

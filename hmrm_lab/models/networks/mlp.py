@@ -1,39 +1,34 @@
-"""The baseline that a system with an idea has to beat: a perceptron over regions of the map."""
+"""The baseline: a perceptron over regions of the map."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Linear
-from hmrm_lab.models.region_fusion import (
+from hmrm_lab.models.hmrm.region_fusion import (
     CORE_REGIONS,
     MAP_SIDE,
     SUB_REGIONS,
     WINDOW,
     split_regions,
 )
+from hmrm_lab.models.layers import Dropout, Dropped, Features, Linear
+from hmrm_lab.models.networks.backbone import recipe
 from hmrm_lab.registry import Card, Recipe, systems
 
-# HMRM's in the default preset, without what has no meaning here: what differs is the network
+# HMRM's default preset without what has no meaning here
 RECIPE: Recipe = {
-    "input": {"channels": ["u", "v", "magnitude"], "normalise": "median_rms"},
-    "augment": {
-        "motionmix": 0.0,
-        "flip": True,
-        "shift_px": 2,
-        "scale": 0.1,
-        "rotate_deg": 5.0,  # left out on published maps
-    },
-    "loss": {"gamma": 0.0, "class_weight_power": 0.75, "label_smoothing": 0.1},
-    "training": {
-        "epochs": 24,
-        "batch": 64,
-        "lr": 2e-3,
-        "schedule": "cosine",
-        "warmup_epochs": 3,
-        "ema": 0.99,
-    },
+    **recipe(
+        *("u", "v", "magnitude"),
+        augment={"flip": True, "shift_px": 2, "scale": 0.1, "rotate_deg": 5.0},
+        loss={"class_weight_power": 0.75, "label_smoothing": 0.1},
+        epochs=24,
+        batch=64,
+        lr=2e-3,
+        schedule="cosine",
+        warmup_epochs=3,
+        ema=0.99,
+    ),
     "evaluation": {"tta_flip": True, "tta_shift_px": 1},
 }
 
@@ -56,12 +51,11 @@ REGIONS = {
 
 @systems.register("mlp", recipe=RECIPE, source="hmrm-lab", card=CARD)
 class RegionMLP(nn.Module):
-    """Each region through one layer with shared weights, all of them through another, an answer.
+    """A shared layer for each region, a layer for all of them, and a linear head.
 
     The regions are HMRM's: 4 core regions at half resolution, then 16 sub-regions, four of each
-    core region in turn. No region sees another before the second layer, which knows every region
-    by its place. The recipe is that of HMRM in the default preset without MotionMix and without
-    heads per granularity, chosen beforehand and not by trial.
+    core region in turn. The recipe is HMRM's default preset without MotionMix and without heads
+    per granularity, not tuned.
 
     Shapes
     ------
@@ -85,15 +79,12 @@ class RegionMLP(nn.Module):
         pixels = WINDOW**2 * channels * (size // MAP_SIDE) ** 2
         self.embed = nn.Sequential(Linear(pixels, width), nn.GELU())
         self.mix = nn.Sequential(
-            Dropout(dropout),
-            Linear(REGIONS[regions] * width, hidden),
-            nn.GELU(),
-            Dropout(dropout),
+            Dropout(dropout), Linear(REGIONS[regions] * width, hidden), nn.GELU(), Dropout(dropout)
         )
         self.head = nn.Linear(hidden, classes)
 
     def tokens(self, maps: Tensor) -> Tensor:
-        """The regions as they are read. (B, R, 49 P C), R = 4, 16 or 20; P as `split_regions`."""
+        """Flatten the regions. (B, R, 49 P C), R = 4, 16 or 20; P as in `split_regions`."""
         coarse, fine = split_regions(maps)
         chosen = {"core": [coarse], "sub": [fine], "both": [coarse, fine]}[self.regions]
         return torch.cat(chosen, dim=1).flatten(2)

@@ -1,22 +1,23 @@
 """MobileViT-XXS (Mehta and Rastegari, ICLR 2022), for maps of 28 px instead of 256."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers
-from hmrm_lab.models.networks.plain_recipe import PLAIN
+from hmrm_lab.models.networks.backbone import MAP_RECIPE, conv_norm, enlarge
 from hmrm_lab.models.transformer import TransformerBlock
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.registry import Card, systems
 
 STRIDES = (2, 2, 1)  # of stages 3 to 5
 EXPANSION = 2
 PATCH = 2
 HEADS = 4
 
-Filters = tuple[Features, Features, Features, Features, Features, Features, Features]
+convolution = partial(conv_norm, activation=nn.SiLU)
 
-RECIPE: Recipe = PLAIN
+Filters = tuple[Features, Features, Features, Features, Features, Features, Features]
 
 CARD = Card(
     takes="flow maps",
@@ -32,7 +33,7 @@ CARD = Card(
 )
 
 
-@systems.register("mobilevit", recipe=RECIPE, source="Mehta and Rastegari 2022", card=CARD)
+@systems.register("mobilevit", recipe=MAP_RECIPE, source="Mehta and Rastegari 2022", card=CARD)
 class MobileViT(nn.Module):
     """Inverted residuals, and from the third stage on transformers between distant patches.
 
@@ -49,11 +50,7 @@ class MobileViT(nn.Module):
         classes: int,
         *,
         filters: Filters = (16, 16, 24, 48, 64, 80, 320),
-        widths: tuple[Features, Features, Features] = (
-            64,
-            80,
-            96,
-        ),  # of the transformers in stages 3 to 5
+        widths: tuple[Features, Features, Features] = (64, 80, 96),  # transformers, stages 3 to 5
         depths: tuple[Layers, Layers, Layers] = (2, 4, 3),  # likewise
         dropout: Dropped = 0.1,
     ) -> None:
@@ -79,21 +76,8 @@ class MobileViT(nn.Module):
         self.head = nn.Linear(last, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
-        larger = F.interpolate(maps, size=(self.side, self.side), mode="bilinear")
-        larger = larger.contiguous(memory_format=torch.channels_last)
-        features = self.stages(larger).mean((2, 3))  # (B, 320)
+        features = self.stages(enlarge(maps, self.side)).mean((2, 3))  # (B, 320)
         return self.head(self.dropout(features))[:, None]
-
-
-def convolution(
-    channels: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True
-) -> nn.Sequential:
-    """A convolution that keeps the size up to its stride, batch norm, and SiLU if `active`."""
-    return nn.Sequential(
-        nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(out),
-        nn.SiLU() if active else nn.Identity(),
-    )
 
 
 class InvertedResidual(nn.Module):
@@ -106,7 +90,7 @@ class InvertedResidual(nn.Module):
         self.layers = nn.Sequential(
             convolution(channels, hidden, 1),
             convolution(hidden, hidden, 3, stride=stride, groups=hidden),
-            convolution(hidden, out, 1, active=False),
+            convolution(hidden, out, 1, activation=None),
         )
 
     def forward(self, grid: Tensor) -> Tensor:
@@ -114,17 +98,15 @@ class InvertedResidual(nn.Module):
 
 
 class MobileViTBlock(nn.Module):
-    """A pixel attends to the pixels at its own place in all other patches. (B, C, H, W).
+    """Each pixel attends to the pixels at its position in all other patches. (B, C, H, W).
 
-    Neighbours within a patch meet in the convolutions before and after, so that in the end every
-    pixel has seen every other.
+    The convolutions before and after mix the pixels of a patch.
     """
 
     def __init__(self, channels: int, width: int, depth: int, *, dropout: float) -> None:
         super().__init__()
         self.local = nn.Sequential(
-            convolution(channels, channels, 3),
-            nn.Conv2d(channels, width, 1, bias=False),
+            convolution(channels, channels, 3), nn.Conv2d(channels, width, 1, bias=False)
         )
         self.layers = nn.Sequential(
             *(
@@ -145,14 +127,14 @@ class MobileViTBlock(nn.Module):
 
 
 def split_places(grid: Tensor) -> Tensor:
-    """One sequence per place within a patch. (B, D, H, H) to (4 B, (H / 2)^2, D)."""
+    """Make a sequence of each position within a patch. (B, D, H, H) to (4 B, (H / 2)^2, D)."""
     half = grid.shape[-1] // PATCH
     parts = grid.unflatten(3, (half, PATCH)).unflatten(2, (half, PATCH))  # (B, D, h, 2, w, 2)
     return parts.permute(0, 3, 5, 2, 4, 1).flatten(3, 4).flatten(0, 2)
 
 
 def fold_places(sequences: Tensor, side: int) -> Tensor:
-    """The inverse of `split_places`."""
+    """Invert `split_places`."""
     half = side // PATCH
     parts = sequences.unflatten(1, (half, half)).unflatten(0, (-1, PATCH, PATCH))
     return parts.permute(0, 5, 3, 1, 4, 2).flatten(4, 5).flatten(2, 3)

@@ -4,24 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropout, Dropped, Linear
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.models.networks.backbone import ADAM, recipe
+from hmrm_lab.registry import Card, systems
 
 FILTERS = (6, 16)  # of the two convolutions of a stream
 KERNEL = 5
 HIDDEN = 1024
 
-RECIPE: Recipe = {
-    "input": {"channels": ["u", "v"], "normalise": "none"},
-    "augment": {"motionmix": 0.0},
-    "loss": {"gamma": 0.0},
-    "training": {
-        "epochs": 40,
-        "batch": 64,
-        "optimizer": "adam",
-        "lr": 1e-4,
-        "weight_decay": 0.0,
-    },
-}
+RECIPE = recipe("u", "v", normalise="none", epochs=40, batch=64, lr=1e-4, **ADAM)
 
 CARD = Card(
     takes="flow maps",
@@ -37,9 +27,9 @@ CARD = Card(
 
 @systems.register("off_apexnet", recipe=RECIPE, source="Gan et al. 2019", card=CARD)
 class OffApexNet(nn.Module):
-    """For each channel two 5x5 convolutions with pooling; then three linear layers over all.
+    """Two 5x5 convolutions with pooling for each channel; then three linear layers.
 
-    With u and v of 28 px it has the 2.66 million parameters that are published.
+    With u and v of 28 px it has the published 2.66 million parameters.
 
     Shapes
     ------
@@ -71,5 +61,4 @@ class OffApexNet(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         features = self.streams(maps.contiguous(memory_format=torch.channels_last))
-        logits: Tensor = self.classifier(features)
-        return logits[:, None]
+        return self.classifier(features)[:, None]

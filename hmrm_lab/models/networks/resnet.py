@@ -1,26 +1,15 @@
 """Residual networks (He et al., CVPR 2016): the blocks, and ResNet as a whole."""
 
-from collections.abc import Iterator
+import re
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.layers import Dropout, Dropped
-from hmrm_lab.models.networks.pictures import (
-    ENLARGED,
-    NARROW,
-    OR_OWN_WEIGHTS,
-    PLAIN,
-    SIDE,
-    OnMaps,
-    Side,
-    Width,
-    begin_as_he,
-    conv_norm,
-    count_filters,
-)
-from hmrm_lab.models.networks.published_weights import OwnWeights, load_own, resnet_name
-from hmrm_lab.registry import Card, systems
+from hmrm_lab.models.layers import Dropout
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters
+from hmrm_lab.registry import Card
 
 STEM = 64  # filters of the first convolution
 STAGES = (64, 128, 256, 512)
@@ -30,18 +19,12 @@ CARD = Card(
     takes="flow maps",
     citation="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
     fidelity="adapted",
-    departures=(ENLARGED, NARROW, OR_OWN_WEIGHTS),
+    departures=(backbone.ENLARGED, backbone.NARROW, backbone.OR_OWN_WEIGHTS),
 )
 
 
 class ResNet(nn.Module):
-    """Stem, four stages that halve the map, mean over the map, one linear layer.
-
-    Shapes
-    ------
-    pictures : (B, C, H, W), 32 px a side or more
-    returns : (B, `classes`)
-    """
+    """Stem, four stages that halve the map, mean, linear layer. (B, C, H, W) to (B, K)."""
 
     def __init__(
         self,
@@ -68,59 +51,50 @@ class ResNet(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         features = self.stages(self.stem(pictures)).mean((2, 3))
-        logits: Tensor = self.head(self.dropout(features))
-        return logits
+        return self.head(self.dropout(features))
 
 
 def pooled_stem(channels: int, filters: int) -> nn.Sequential:
-    """A 7x7 convolution and a pooling; the map is a quarter as high and wide."""
+    """Make a 7x7 convolution and a pooling; the map is a quarter as high and wide."""
     return nn.Sequential(
-        conv_norm(channels, filters, 7, stride=2),
-        nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+        conv_norm(channels, filters, 7, stride=2), nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
     )
 
 
 def stage(
     given: int, filters: int, count: int, *, stride: int, bottleneck: bool = False
 ) -> nn.Sequential:
-    """Residual blocks one after the other; the first has the stride."""
-    return nn.Sequential(*_blocks(given, filters, count, stride, bottleneck))
-
-
-def _blocks(
-    given: int, filters: int, count: int, stride: int, bottleneck: bool
-) -> Iterator[nn.Module]:
-    for place in range(count):
-        yield Residual(given, filters, stride=1 if place else stride, bottleneck=bottleneck)
+    """Make a sequence of residual blocks; the first has the stride."""
+    blocks = nn.Sequential()
+    for number in range(count):
+        step = 1 if number else stride
+        blocks.append(Residual(given, filters, stride=step, bottleneck=bottleneck))
         given = filters * EXPANSION if bottleneck else filters
+    return blocks
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions, or 1x1, 3x3, 1x1 as a bottleneck, beside a way round them.
+    """Two 3x3 convolutions, or 1x1, 3x3, 1x1 as a bottleneck, with a shortcut. (B, F, H, W).
 
-    The way round is the identity, or a 1x1 convolution where the shape changes.
-
-    Shapes
-    ------
-    given : (B, `given`, H, W)
-    returns : (B, `filters`, H / stride, W / stride), four times the filters for a bottleneck
+    The shortcut is a 1x1 convolution where the shape changes; a bottleneck has 4 F filters.
     """
 
     def __init__(self, given: int, filters: int, *, stride: int, bottleneck: bool) -> None:
         super().__init__()
         out = filters * EXPANSION if bottleneck else filters
-        self.body = (
-            nn.Sequential(
+        layers = (
+            [
                 conv_norm(given, filters, 1),
                 conv_norm(filters, filters, 3, stride=stride),
                 conv_norm(filters, out, 1, activation=None),
-            )
+            ]
             if bottleneck
-            else nn.Sequential(
+            else [
                 conv_norm(given, filters, 3, stride=stride),
                 conv_norm(filters, out, 3, activation=None),
-            )
+            ]
         )
+        self.body = nn.Sequential(*layers)
         same = stride == 1 and given == out
         self.shortcut = (
             nn.Identity() if same else conv_norm(given, out, 1, stride=stride, activation=None)
@@ -130,49 +104,25 @@ class Residual(nn.Module):
         return F.relu(self.body(given) + self.shortcut(given))
 
 
-@systems.register("resnet18", recipe=PLAIN, source="He et al. 2016", card=CARD)
-def resnet18(
-    channels: int,
-    size: int,
-    classes: int,
-    *,
-    side: Side = SIDE,
-    width: Width = 0.25,
-    dropout: Dropped = 0.0,
-    weights: OwnWeights = "",
-) -> OnMaps:
-    """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    network = ResNet(
-        channels,
-        classes,
-        blocks=(2, 2, 2, 2),
-        bottleneck=False,
-        width=width,
-        dropout=dropout,
-    )
-    load_own(network, weights, resnet_name)
-    return OnMaps(network, side)
+def torchvision_name(name: str) -> str:
+    """Translate `layer2.0.conv1.weight` to `stages.1.0.body.0.0.weight`, and so on."""
+    if name.startswith(("conv1.", "bn1.")):
+        return re.sub(r"^conv1", "stem.0.0", re.sub(r"^bn1", "stem.0.1", name))
+    name = re.sub(r"^layer(\d+)", lambda found: f"stages.{int(found[1]) - 1}", name)
+    name = re.sub(r"\.conv(\d)", lambda found: f".body.{int(found[1]) - 1}.0", name)
+    name = re.sub(r"\.bn(\d)", lambda found: f".body.{int(found[1]) - 1}.1", name)
+    return re.sub(r"^fc\.", "head.", name.replace(".downsample.", ".shortcut."))
 
 
-@systems.register("resnet50", recipe=PLAIN, source="He et al. 2016", card=CARD)
-def resnet50(
-    channels: int,
-    size: int,
-    classes: int,
-    *,
-    side: Side = SIDE,
-    width: Width = 0.25,
-    dropout: Dropped = 0.0,
-    weights: OwnWeights = "",
-) -> OnMaps:
-    """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    network = ResNet(
-        channels,
-        classes,
-        blocks=(3, 4, 6, 3),
-        bottleneck=True,
-        width=width,
-        dropout=dropout,
+for _name, _blocks, _bottleneck in (
+    ("resnet18", (2, 2, 2, 2), False),
+    ("resnet50", (3, 4, 6, 3), True),
+):
+    backbone.register_backbone(
+        _name,
+        partial(ResNet, blocks=_blocks, bottleneck=_bottleneck),
+        torchvision_name,
+        dropout=0.0,
+        source="He et al. 2016",
+        card=CARD,
     )
-    load_own(network, weights, resnet_name)
-    return OnMaps(network, side)

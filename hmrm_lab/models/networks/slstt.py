@@ -7,13 +7,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropped, Features, Heads, Layers, Linear
-from hmrm_lab.models.networks.plain_recipe import PLAIN
+from hmrm_lab.models.networks.backbone import MAP_RECIPE
 from hmrm_lab.models.transformer import TransformerBlock, patches
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.registry import Card, systems
 
 PATCHES = 4  # along a side
-
-RECIPE: Recipe = PLAIN
 
 CARD = Card(
     takes="flow maps",
@@ -31,13 +29,12 @@ CARD = Card(
 )
 
 
-@systems.register("slstt", recipe=RECIPE, source="Zhang et al. 2022", card=CARD)
+@systems.register("slstt", recipe=MAP_RECIPE, source="Zhang et al. 2022", card=CARD)
 class SLSTT(nn.Module):
-    """Patches of each flow map meet in a transformer, the maps meet over time.
+    """A transformer over the patches of each flow map, then an aggregator over time.
 
-    The short range is within a patch, which one layer reads whole; the long range is between
-    patches, by attention to a class token. The aggregator is an LSTM that answers with its last
-    state, or the mean.
+    The short range is within a patch, the long range between patches, by a class token. The
+    aggregator is an LSTM, read at its last state, or the mean.
 
     Shapes
     ------
@@ -64,7 +61,7 @@ class SLSTT(nn.Module):
         self.answer = nn.Parameter(torch.zeros(1, 1, width))
         self.place = nn.Parameter(0.02 * torch.randn(PATCHES**2 + 1, width))
         self.layers = nn.Sequential(
-            *(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(depth)),
+            *(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(depth))
         )
         self.norm = nn.LayerNorm(width)
         self.lstm = nn.LSTM(width, width, batch_first=True) if aggregator == "lstm" else None
@@ -74,9 +71,9 @@ class SLSTT(nn.Module):
         shares = torch.arange(1, self.frames + 1, device=maps.device) / self.frames
         motion = maps[:, None] * shares[:, None, None, None]  # (B, T, C, H, H)
         tokens = self.embed(patches(motion.flatten(0, 1), self.patch))  # (B T, 16, D)
-        answers = self.answer.expand(len(tokens), 1, -1)
-        seen = self.layers(torch.cat([answers, tokens], dim=1) + self.place)
-        over_time = self.norm(seen[:, 0]).unflatten(0, (-1, self.frames))  # (B, T, D)
+        class_tokens = self.answer.expand(len(tokens), 1, -1)
+        encoded = self.layers(torch.cat([class_tokens, tokens], dim=1) + self.place)
+        over_time = self.norm(encoded[:, 0]).unflatten(0, (-1, self.frames))  # (B, T, D)
         if self.lstm is None:
             return self.head(over_time.mean(1))[:, None]
         return self.head(self.lstm(over_time)[0][:, -1])[:, None]

@@ -4,22 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropped
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.models.networks.backbone import ADAM, recipe
+from hmrm_lab.registry import Card, systems
 
 STREAMS = (3, 5, 8)  # filters of the three parallel streams
 
-RECIPE: Recipe = {
-    "input": {"channels": ["u", "v", "strain"], "normalise": "none"},
-    "augment": {"motionmix": 0.0},
-    "loss": {"gamma": 0.0},
-    "training": {
-        "epochs": 800,
-        "batch": 256,
-        "optimizer": "adam",
-        "lr": 5e-5,
-        "weight_decay": 0.0,
-    },
-}
+RECIPE = recipe("u", "v", "strain", normalise="none", epochs=800, batch=256, lr=5e-5, **ADAM)
 
 
 CARD = Card(
@@ -37,11 +27,10 @@ CARD = Card(
 
 @systems.register("ststnet", recipe=RECIPE, source="Liong et al. 2019", card=CARD)
 class STSTNet(nn.Module):
-    """Three shallow streams side by side and one linear layer.
+    """Three shallow parallel streams and one linear layer.
 
-    The streams differ in nothing but their number of filters, so they are one convolution with
-    3 + 5 + 8 of them: the same function, the same initial weights, about twice as fast.
-    The recipe is its authors': Adam 5e-5, batch 256, 800 epochs, maps as they are.
+    The streams are one convolution with 3 + 5 + 8 filters: the same function and initial weights,
+    about twice as fast.
 
     Shapes
     ------

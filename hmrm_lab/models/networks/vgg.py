@@ -3,19 +3,8 @@
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropout, Dropped, Linear
-from hmrm_lab.models.networks.pictures import (
-    ENLARGED,
-    NARROW,
-    OR_OWN_WEIGHTS,
-    PLAIN,
-    SIDE,
-    OnMaps,
-    Side,
-    Width,
-    begin_as_he,
-    count_filters,
-)
-from hmrm_lab.models.networks.published_weights import OwnWeights, load_own, same_name
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, count_filters
 from hmrm_lab.registry import Card, systems
 
 STAGES = (64, 128, 256, 512, 512)  # filters; each stage ends with a pooling that halves the map
@@ -34,18 +23,12 @@ CARD = Card(
     citation="Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image"
     " Recognition, ICLR 2015",
     fidelity="adapted",
-    departures=(ENLARGED, NARROW, OR_OWN_WEIGHTS, NORMALISED),
+    departures=(backbone.ENLARGED, backbone.NARROW, backbone.OR_OWN_WEIGHTS, NORMALISED),
 )
 
 
 class VGG(nn.Module):
-    """A network as published with `batch_norm=False`.
-
-    Shapes
-    ------
-    pictures : (B, C, `side`, `side`)
-    returns : (B, `classes`)
-    """
+    """VGG, as published with `batch_norm=False`. (B, C, side, side) to (B, K)."""
 
     def __init__(
         self,
@@ -80,65 +63,44 @@ class VGG(nn.Module):
         begin_as_he(self)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.features(pictures).flatten(1))
-        return logits
+        return self.classifier(self.features(pictures).flatten(1))
 
 
 def _convolution(given: int, filters: int, batch_norm: bool) -> list[nn.Module]:
-    """A bias before batch normalisation would do nothing; published ones join its mean."""
+    """Make a convolution and ReLU; a bias before batch normalisation would have no effect."""
     layers: list[nn.Module] = [nn.Conv2d(given, filters, 3, padding=1, bias=not batch_norm)]
     if batch_norm:
         layers.append(nn.BatchNorm2d(filters))
     return [*layers, nn.ReLU()]
 
 
-@systems.register("vgg16", recipe=PLAIN, source="Simonyan and Zisserman 2015", card=CARD)
-def vgg16(
-    channels: int,
-    size: int,
-    classes: int,
-    *,
-    side: Side = SIDE,
-    width: Width = 0.25,
-    dropout: Dropped = 0.5,
-    batch_norm: bool = True,
-    weights: OwnWeights = "",
-) -> OnMaps:
-    """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    network = VGG(
-        channels,
-        classes,
-        convolutions=VGG16,
-        side=side,
-        width=width,
-        dropout=dropout,
-        batch_norm=batch_norm,
+def _register(name: str, convolutions: tuple[int, ...]) -> None:
+    @systems.register(
+        name, recipe=backbone.PICTURE_RECIPE, source="Simonyan and Zisserman 2015", card=CARD
     )
-    load_own(network, weights, same_name)
-    return OnMaps(network, side)
+    def build(
+        channels: int,
+        size: int,
+        classes: int,
+        *,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.25,
+        dropout: Dropped = 0.5,
+        batch_norm: bool = True,
+        weights: backbone.OwnWeights = "",
+    ) -> backbone.OnMaps:
+        network = VGG(
+            channels,
+            classes,
+            convolutions=convolutions,
+            side=side,
+            width=width,
+            dropout=dropout,
+            batch_norm=batch_norm,
+        )
+        backbone.load_own(network, weights)
+        return backbone.OnMaps(network, side)
 
 
-@systems.register("vgg19", recipe=PLAIN, source="Simonyan and Zisserman 2015", card=CARD)
-def vgg19(
-    channels: int,
-    size: int,
-    classes: int,
-    *,
-    side: Side = SIDE,
-    width: Width = 0.25,
-    dropout: Dropped = 0.5,
-    batch_norm: bool = True,
-    weights: OwnWeights = "",
-) -> OnMaps:
-    """Maps (B, C, H, H) of any `size` to logits (B, 1, K)."""
-    network = VGG(
-        channels,
-        classes,
-        convolutions=VGG19,
-        side=side,
-        width=width,
-        dropout=dropout,
-        batch_norm=batch_norm,
-    )
-    load_own(network, weights, same_name)
-    return OnMaps(network, side)
+_register("vgg16", VGG16)
+_register("vgg19", VGG19)

@@ -5,14 +5,14 @@
 `A` is learned and fixed; `dt`, `B` and `C` depend on the input. The state `A` is discretised by
 zero-order hold and the input by `dt B`, as in Mamba.
 
-Backends, all of one recurrence; values and gradients agree up to rounding:
+Backends; values and gradients agree up to rounding:
 
-    reference   written out in torch; to be read, and what the others are measured against
-    loop        plain torch, cache-sized steps; any device, any floating type
+    reference   the recurrence in plain torch; the others are tested against it
+    loop        torch with a hand-written backward pass; any device, any floating type
     fused       machine code over channels (numba); float32 on the CPU
-    cuda        the same operator on a GPU (Triton); float32 on CUDA devices
+    cuda        the same operator by Triton; float32 on CUDA devices
     mamba_ssm   the kernel of the package mamba-ssm; float32 on CUDA devices, never chosen by auto
-    auto        the fastest that the tensor at hand allows
+    auto        the fastest that can compute the tensor
 """
 
 from collections.abc import Callable, Sequence
@@ -23,12 +23,13 @@ import torch
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.scan.fused import fused_scan
+from hmrm_lab.models.scan.fused import fused_scan, mamba_ssm_scan
 from hmrm_lab.models.scan.loop import scan_loop, scan_reference
-from hmrm_lab.models.scan.triton_scan import mamba_ssm_scan
 
 Backend = Literal["auto", "reference", "loop", "fused", "cuda", "mamba_ssm"]
-Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Sequence[bool]], Tensor]
+DEVICES = {"fused": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}
+DEVICE_NAMES = {"fused": "the CPU", "cuda": "CUDA devices with Triton", "mamba_ssm": "CUDA devices"}
+ANY_DEVICE = {"reference": scan_reference, "loop": scan_loop}
 
 
 def selective_scan(
@@ -44,8 +45,8 @@ def selective_scan(
 ) -> Tensor:
     """Scan every sequence over its tokens.
 
-    `reverse` runs from the last token to the first; a tuple says so for each entry of the first
-    axis of x, such as the two directions.
+    `reverse` runs from the last token to the first; a tuple gives it for each entry of the first
+    axis of x.
 
     Shapes
     ------
@@ -58,30 +59,30 @@ def selective_scan(
     Raises
     ------
     ConfigError
-        If the backend that is named cannot compute this tensor.
+        If the named backend cannot compute this tensor.
     """
     name = choose_backend(backend, x)
     entries = max(1, len(x)) if x.ndim > 2 else 1
-    turns = (reverse,) * entries if isinstance(reverse, bool) else reverse
-    if name in WITHOUT_DIRECTION:
-        x, dt, B, C = (_turn(tensor, turns) for tensor in (x, dt, B, C))
-        return _turn(WITHOUT_DIRECTION[name](x, dt, A, B, C, skip), turns)
-    flat = mamba_ssm_scan if name == "mamba_ssm" else fused_scan
-    return _flat(flat, x, dt, A, B, C, skip, turns)
+    reversed_ = (reverse,) * entries if isinstance(reverse, bool) else reverse
+    if name in ANY_DEVICE:
+        x, dt, B, C = (_flip(tensor, reversed_) for tensor in (x, dt, B, C))
+        return _flip(ANY_DEVICE[name](x, dt, A, B, C, skip), reversed_)
+    scan = mamba_ssm_scan if name == "mamba_ssm" else fused_scan
+    return scan_groups(scan, (x, dt, A, B, C, skip), reversed_)
 
 
 def choose_backend(backend: Backend, x: Tensor) -> str:
-    """The backend that is named, or the fastest one for this tensor.
+    """Return the named backend, or for `auto` the fastest one for this tensor.
 
     Raises `ConfigError` where the named one cannot compute it.
     """
     if x.is_meta and backend in DEVICES:  # shapes alone, which need no kernel
         return "loop"
     if backend == "auto":
-        return next((name for name in AUTOMATIC if _fits(name, x)), "loop")
+        return next((name for name in ("fused", "cuda") if _fits(name, x)), "loop")
     if backend in DEVICES and not _fits(backend, x):
         raise ConfigError(
-            f"the {backend} scan computes float32 on {PLACES[backend]}, not {x.dtype} on"
+            f"the {backend} scan computes float32 on {DEVICE_NAMES[backend]}, not {x.dtype} on"
             f" {x.device}",
             mend="use scan=auto",
         )
@@ -94,48 +95,35 @@ def _fits(name: str, x: Tensor) -> bool:
     return x.device.type == DEVICES[name] and x.dtype == torch.float32
 
 
-AUTOMATIC = ("fused", "cuda")
-DEVICES = {"fused": "cpu", "cuda": "cuda", "mamba_ssm": "cuda"}
-PLACES = {
-    "fused": "the CPU",
-    "cuda": "CUDA devices with Triton",
-    "mamba_ssm": "CUDA devices",
-}
-WITHOUT_DIRECTION = {"reference": scan_reference, "loop": scan_loop}
-
-
-def _turn(values: Tensor, turns: tuple[bool, ...]) -> Tensor:
-    """Flip the token axis of the named entries of the first axis."""
-    if not any(turns):
+def _flip(values: Tensor, reverse: tuple[bool, ...]) -> Tensor:
+    """Flip the token axis of the entries of the first axis that are reversed."""
+    if not any(reverse):
         return values
-    if all(turns):
+    if all(reverse):
         return values.flip(-2)
-    pairs = zip(values, turns, strict=True)
-    return torch.stack([value.flip(-2) if turned else value for value, turned in pairs])
+    pairs = zip(values, reverse, strict=True)
+    return torch.stack([value.flip(-2) if flipped else value for value, flipped in pairs])
 
 
-def _flat(
-    scan: Scan,
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    skip: Tensor,
-    turns: tuple[bool, ...],
+def scan_groups(
+    scan: Callable[..., Tensor], tensors: Sequence[Tensor], reverse: tuple[bool, ...]
 ) -> Tensor:
-    """Call a scan of S sequences in G groups, each group with an A and a direction of its own."""
+    """Call a scan of S sequences in G groups, each group with an A and a direction of its own.
+
+    `tensors` are the arguments of `selective_scan`; `scan` takes those of `fused_scan`.
+    """
+    x, dt, A, B, C, skip = tensors
     lead, (length, width), states = x.shape[:-2], x.shape[-2:], A.shape[-1]
     varying = max(
         (d + 1 for w in (A[..., 0], skip) for d in _varying(w.shape[:-1], lead)), default=0
     )
-    depth = max(varying, 1 if len(set(turns)) > 1 else 0)  # leading axes that make a group
+    depth = max(varying, 1 if len(set(reverse)) > 1 else 0)  # leading axes that make a group
     groups = lead[:depth]
     own = (1,) * (len(lead) - depth)
     A = A.expand(*groups, *own, width, states).reshape(-1, width, states)
     skip = skip.expand(*groups, *own, width).reshape(-1, width)
-    repeats = len(A) // len(turns) if depth else 1
-    reverse = [turn for turn in turns for _ in range(repeats)] if depth else [turns[0]]
+    repeats = len(A) // len(reverse) if depth else 1
+    of_groups = [flipped for flipped in reverse for _ in range(repeats)] if depth else [reverse[0]]
     y = scan(
         x.reshape(-1, length, width),
         dt.expand_as(x).reshape(-1, length, width),
@@ -143,12 +131,12 @@ def _flat(
         B.expand(*lead, length, states).reshape(-1, length, states),
         C.expand(*lead, length, states).reshape(-1, length, states),
         skip,
-        reverse,
+        of_groups,
     )
     return y.reshape(x.shape)
 
 
 def _varying(shape: Sequence[int], lead: Sequence[int]) -> list[int]:
-    """The leading axes of x along which a weight is not the same everywhere."""
+    """List the leading axes of x along which a weight differs."""
     offset = len(lead) - len(shape)
     return [offset + axis for axis, size in enumerate(shape) if size > 1]

@@ -1,7 +1,7 @@
 """The scan as one operator of torch: machine code on the CPU, Triton on CUDA devices; float32.
 
 Registered through `torch.library`, so that autograd, `torch.compile` and `torch.export` see one
-operator.
+operator. `mamba_ssm_scan` calls the kernel of the package mamba-ssm instead.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.scan import machine_code
-from hmrm_lab.models.scan.blocks import Array, Room, Scan, make_room
+from hmrm_lab.models.scan.vector_math import Array, Scan, Work, make_work
 
 Tensors = tuple[Tensor, ...]
+INSTALL = "pip install --no-build-isolation -r requirements-gpu.txt"
 
 
 @torch.library.custom_op("hmrm::selective_scan", mutates_args=(), device_types="cpu")
@@ -48,8 +50,7 @@ def _backward(
     skip: Tensor,
     reverse: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    grads = differentiate_scan((x, dt, A, B, C, skip), reverse, grad_y)
-    return grads[0], grads[1], grads[2], grads[3], grads[4], grads[5]
+    return differentiate_scan((x, dt, A, B, C, skip), reverse, grad_y)
 
 
 @fused_scan.register_kernel("cuda")
@@ -94,30 +95,30 @@ fused_scan.register_autograd(_differentiate, setup_context=_save)
 
 
 def add_scan(scan: Tensors, reverse: Sequence[bool], y: Tensor) -> None:
-    """Add the scans of S sequences to y (S', L, D), which S' divides, in turn."""
+    """Add the scan of sequence s of S to y[s mod S'], y (S', L, D); S' divides S."""
     _check(scan, reverse)
     if not scan[0].numel():
         return
     arguments = _arrays(_even(scan))
-    machine_code.scan_forward(arguments, np.array(reverse), _room(arguments), y.numpy())
+    machine_code.scan_forward(arguments, np.array(reverse), _work(arguments), y.numpy())
 
 
-def differentiate_scan(scan: Tensors, reverse: Sequence[bool], grad_y: Tensor) -> Tensors:
-    """The gradients of the arguments of `add_scan`, of its y (S', L, D)."""
+def differentiate_scan(
+    scan: Tensors, reverse: Sequence[bool], grad_y: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Compute the gradients of the arguments of `add_scan` from that of its y (S', L, D)."""
     _check(scan, reverse)
     if not scan[0].numel():
-        return tuple(torch.zeros(tensor.shape) for tensor in scan)
-    even = _even(scan)
+        x, dt, A, B, C, skip = (torch.zeros(tensor.shape) for tensor in scan)
+        return x, dt, A, B, C, skip
+    even, states = _even(scan), scan[2].shape[1]
     arguments = _arrays(even)
-    x, dt, A, B, C, skip = even
-    into = [torch.empty(tensor.shape) for tensor in (x, dt, A)]
-    into += [torch.zeros(B.shape), torch.zeros(C.shape), torch.empty(skip.shape)]
+    grads = [torch.zeros(tensor.shape) for tensor in even]  # those of B and C are added up
     machine_code.scan_backward(
-        arguments, np.array(reverse), _room(arguments), to_array(grad_y), _arrays(into)
+        arguments, np.array(reverse), _work(arguments), to_array(grad_y), _arrays(grads)
     )
-    states = scan[2].shape[1]
-    g_x, g_dt, g_A, g_B, g_C, g_skip = into
-    if states != A.shape[1]:
+    g_x, g_dt, g_A, g_B, g_C, g_skip = grads
+    if states != even[2].shape[1]:
         g_A, g_B, g_C = (
             g_A[:, :states].clone(),
             g_B[..., :states].clone(),
@@ -127,7 +128,7 @@ def differentiate_scan(scan: Tensors, reverse: Sequence[bool], grad_y: Tensor) -
 
 
 def _even(scan: Tensors) -> Tensors:
-    """The machine code goes two states at a time: an odd number gets one that nothing drives."""
+    """Pad an odd number of states with one that is never driven: the code takes two at a time."""
     x, dt, A, B, C, skip = scan
     if A.shape[1] % 2:
         A, B, C = F.pad(A, (0, 0, 0, 1)), F.pad(B, (0, 1)), F.pad(C, (0, 1))
@@ -138,26 +139,51 @@ def _arrays(tensors: Sequence[Tensor]) -> Scan:
     return Scan(*map(to_array, tensors))
 
 
-def _room(scan: Scan) -> Room:
-    return make_room(scan.x.shape[1], scan.A.shape[1], scan.x.shape[2])
+def _work(scan: Scan) -> Work:
+    return make_work(scan.x.shape[1], scan.A.shape[1], scan.x.shape[2])
 
 
 def to_array(tensor: Tensor) -> Array:
-    """The memory of a tensor, copied only where it is not contiguous."""
+    """View the memory of a tensor, copied only where it is not contiguous."""
     return tensor.detach().contiguous().numpy()
 
 
 def _check(scan: Tensors, reverse: Sequence[bool]) -> None:
-    """The kernels do not look at their bounds."""
+    """Raise `ValueError` where shapes do not fit: the kernels check no bounds."""
     x, dt, A, B, C, skip = scan
     (sequences, length, width), groups, states = x.shape, len(reverse), A.shape[1]
-    expected = (
-        (sequences, length, width),
-        (groups, states, width),
-        (sequences, length, states),
-        (sequences, length, states),
-        (groups, width),
-    )
+    selected = (sequences, length, states)
+    expected = (tuple(x.shape), (groups, states, width), selected, selected, (groups, width))
     shapes = tuple(tuple(tensor.shape) for tensor in (dt, A, B, C, skip))
     if shapes != expected or not groups or sequences % groups:
         raise ValueError(f"shapes {shapes} do not go with x {tuple(x.shape)}, {groups} groups")
+
+
+def mamba_ssm_scan(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, reverse: Sequence[bool]
+) -> Tensor:
+    """Scan as `fused_scan` does, by the package mamba-ssm; one launch for each group.
+
+    Raises `ConfigError` where the package, or its compiled part, is missing.
+    """
+    kernel = _mamba_ssm_kernel()
+    chunks = (tensor.chunk(len(A)) for tensor in (x, dt, B, C))
+    outputs = []
+    for *sequences, A_g, skip_g, flipped in zip(*chunks, A, skip, reverse, strict=True):
+        # The kernel scans along the last axis, forward, with A of (D, N).
+        steps = (tensor.flip(1).mT if flipped else tensor.mT for tensor in sequences)
+        u, delta, b, c = (step.contiguous() for step in steps)
+        y = kernel(u, delta, A_g.mT.contiguous(), b, c, skip_g).mT
+        outputs.append(y.flip(1) if flipped else y)
+    return torch.cat(outputs)
+
+
+def _mamba_ssm_kernel() -> Any:
+    try:
+        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+    except ImportError as error:  # without its compiled part it does not import either
+        raise ConfigError(
+            f"the mamba_ssm scan needs the package mamba-ssm ({error})",
+            mend=f"{INSTALL}, or use scan=auto",
+        ) from None
+    return selective_scan_fn

@@ -1,4 +1,4 @@
-"""Inside the scan: what it computes is a matrix, and one channel of it can be laid open.
+"""The scan as a matrix, and the trace of a single channel.
 
 For given `dt`, `B` and `C` the scan is linear in x: `y = M x` with a lower-triangular M,
 
@@ -12,23 +12,16 @@ import torch
 from torch import Tensor
 
 from hmrm_lab.errors import unknown_name
-from hmrm_lab.models.scan import Backend, selective_scan
+from hmrm_lab.models.scan import selective_scan
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
 def scan_matrix(
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    skip: Tensor,
-    *,
-    reverse: bool = False,
-    backend: Backend = "auto",
+    dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, *, reverse: bool = False
 ) -> Tensor:
-    """The matrix of one sequence, read off the scan itself: one unit impulse for each token.
+    """Compute the matrix of one sequence by the scan of a unit impulse at each token.
 
     Shapes
     ------
@@ -39,14 +32,14 @@ def scan_matrix(
     impulses = torch.eye(length, dtype=dt.dtype, device=dt.device)[..., None]
     dt, B, C = (tensor.expand(length, *tensor.shape) for tensor in (dt, B, C))
     x = impulses.expand(length, length, width).contiguous()
-    y = selective_scan(x, dt, A, B, C, skip, reverse=reverse, backend=backend)
+    y = selective_scan(x, dt, A, B, C, skip, reverse=reverse)
     return y.permute(2, 1, 0)  # (impulse, token, channel) to (channel, token, impulse)
 
 
 def closed_form_matrix(
     dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, *, reverse: bool = False
 ) -> Tensor:
-    """The same by the formula, without any recurrence; shapes as in `scan_matrix`."""
+    """Compute `scan_matrix` by its formula, without recurrence."""
     if reverse:
         turned = closed_form_matrix(dt.flip(0), A, B.flip(0), C.flip(0), skip)
         return turned.flip(1, 2)
@@ -59,13 +52,9 @@ def closed_form_matrix(
 
 @dataclass(frozen=True, eq=False)
 class ScanTrace:
-    """One channel with one number of state, B = C = 1, token by token.
+    """One channel, one state, B = C = 1: x, dt, y (L,), states by direction (L,), matrix (L, L).
 
-    Shapes
-    ------
-    x, dt, y : (L,)
-    states : by direction (L,)
-    matrix : (L, L), `y = matrix x`
+    `y = matrix x`.
     """
 
     x: Tensor
@@ -80,16 +69,8 @@ def trace_scan(
 ) -> ScanTrace:
     """Scan one channel: `h_t = exp(-decay dt_t) h_{t-1} + dt_t x_t`, `y_t = h_t + skip x_t`.
 
-    Both directions are added, each with its own skip, as in the encoder's block.
-
-    Shapes
-    ------
-    x, dt : (L,); dt > 0
-
-    Raises
-    ------
-    ConfigError
-        If there is no such direction.
+    x, dt (L,), dt > 0. `both` adds the directions, each with its skip, as the encoder's block does.
+    Raises `ConfigError` if there is no such direction.
     """
     if direction not in DIRECTIONS:
         raise unknown_name("direction", direction, DIRECTIONS)

@@ -1,4 +1,4 @@
-"""The same in plain torch, with `exp` inside the step and the backward pass written out."""
+"""The scan in torch: the reference, and a loop whose backward pass is written out."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 
 def scan_loop(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
-    """Shapes as in `selective_scan`, forward in time.
+    """Scan forward in time; shapes as in `selective_scan`.
 
     States and decays are kept for the gradient: 2 L D N numbers for each sequence.
     """
@@ -17,10 +17,9 @@ def scan_loop(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tens
 
 
 class _ScanLoop(Function):
-    """Works token-first and channel-last, (L, ..., N, D): each step is one contiguous block.
+    """Token-first and channel-last, (L, ..., N, D): a step is one contiguous block.
 
-    A step reads and writes a handful of such blocks while they are in the cache, and never makes
-    a new one: that, and not arithmetic, is what the time goes into.
+    A step allocates no memory, which would take more time than the arithmetic.
     """
 
     @staticmethod
@@ -46,7 +45,7 @@ class _ScanLoop(Function):
         grad_dt, grad_drive = torch.zeros_like(dt), torch.empty_like(x)
         grad_B, grad_C = torch.empty_like(B), torch.empty_like(C)
         grad_state, work = torch.empty_like(states[0]), torch.empty_like(states[0])
-        carried = torch.zeros_like(states[0])  # exp(dt A) dL/dh of the step behind
+        carried = torch.zeros_like(states[0])  # exp(dt A) dL/dh of the next step
         grad_A = torch.zeros_like(states[0])
         for t in reversed(range(len(x))):
             torch.mul(C[t, ..., None], grad_y[t, ..., None, :], out=grad_state).add_(carried)
@@ -69,17 +68,17 @@ class _ScanLoop(Function):
 
 
 def _steps(values: Tensor) -> Tensor:
-    """(..., L, D) to contiguous (L, ..., D)."""
+    """Move (..., L, D) to contiguous (L, ..., D)."""
     return values.movedim(-2, 0).contiguous()
 
 
 def _sequence(values: Tensor) -> Tensor:
-    """(L, ..., D) to (..., L, D)."""
+    """Move (L, ..., D) to (..., L, D)."""
     return values.movedim(0, -2)
 
 
 def scan_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
-    """Shapes as in `selective_scan`, forward in time."""
+    """Compute the equation step by step, forward in time; shapes as in `selective_scan`."""
     decay = torch.exp(dt[..., None] * A[..., None, :, :])  # (..., L, D, N)
     drive = (dt * x)[..., None] * B[..., None, :]  # (..., L, D, N)
     state = torch.zeros_like(drive[..., 0, :, :])  # (..., D, N)

@@ -1,67 +1,70 @@
 """The scan in machine code: numba, float32, one thread; forward and backward.
 
-The innermost loops run over the 64 channels of a block (`blocks`), for two states at a time.
-Compiled at the first call and kept on disk; no compiler needs to be installed. Nothing here looks
-at its bounds: `fused` does.
+The innermost loops run over the 64 channels of a record, for two states at a time. Compiled at the
+first call and cached on disk; no compiler needs to be installed. No bounds are checked: `fused`
+checks them.
 """
 
 from typing import Any
 
 import numpy as np
 
-from hmrm_lab.models.scan.blocks import (
+from hmrm_lab.models.scan.vector_math import (
     BLOCK,
     ONE_STEP,
+    ZERO,
     Array,
     Flags,
-    Room,
     Scan,
+    Work,
     add_rows,
+    compiled,
+    exp2,
     give_gradients,
     give_weights,
+    inlined,
     load_gradient,
     load_tokens,
     load_weights,
     place,
 )
-from hmrm_lab.models.vector_math import ZERO, compiled, exp2, inlined
 
-# numba looks for changes only in the file of the function that is called. A test demands that this
-# line follows changes of `blocks` and `vector_math`.
-COMPILED_IN = "14890c33"
+# numba's cache checks only the file of the called function. A test checks that this line follows
+# changes of `vector_math`.
+COMPILED_IN = "86023811"
 
 
 @compiled
-def scan_forward(scan: Scan, reverse: Flags, room: Room, y: Array) -> None:
+def scan_forward(scan: Scan, reverse: Flags, work: Work, y: Array) -> None:
     """Add the scans of all sequences to y (S', L, D): that of s to y[s mod S']; reverse (G,)."""
     own = len(scan.x) // len(reverse)
     for g in range(len(reverse)):
-        load_weights(scan.A[g], scan.skip[g], room)
+        load_weights(scan.A[g], scan.skip[g], work)
         for s in range(g * own, (g + 1) * own):
             B, C = scan.B[s], scan.C[s]
-            load_tokens(scan.x[s], scan.dt[s], reverse[g], room)
-            for block in range(len(room.skip)):
-                go_forward(B, C, block, reverse[g], room)
-            add_rows(room, reverse[g], y[s % len(y)])
+            load_tokens(scan.x[s], scan.dt[s], reverse[g], work)
+            for block in range(len(work.skip)):
+                go_forward(B, C, block, reverse[g], work)
+            add_rows(work, reverse[g], y[s % len(y)])
 
 
 @compiled
-def scan_backward(scan: Scan, reverse: Flags, room: Room, grad_y: Array, grad: Scan) -> None:
+def scan_backward(scan: Scan, reverse: Flags, work: Work, grad_y: Array, grad: Scan) -> None:
     """Gradients of all arguments, of a y as in `scan_forward`.
 
     Those of B and C are added to what is there; the others are overwritten.
     """
     own = len(scan.x) // len(reverse)
     for g in range(len(reverse)):
-        load_weights(scan.A[g], scan.skip[g], room)
+        load_weights(scan.A[g], scan.skip[g], work)
         for s in range(g * own, (g + 1) * own):
             B, C, grad_B, grad_C = scan.B[s], scan.C[s], grad.B[s], grad.C[s]
-            load_tokens(scan.x[s], scan.dt[s], reverse[g], room)
-            load_gradient(grad_y[s % len(grad_y)], reverse[g], room)
-            for block in range(len(room.skip)):
-                go_back(B, C, block, reverse[g], room, grad_B, grad_C)
-            give_gradients(room, reverse[g], grad.x[s], grad.dt[s])
-        give_weights(room, grad.A[g], grad.skip[g])
+            load_tokens(scan.x[s], scan.dt[s], reverse[g], work)
+            load_gradient(grad_y[s % len(grad_y)], reverse[g], work)
+            for block in range(len(work.skip)):
+                go_back(B, C, block, reverse[g], work, grad_B, grad_C)
+            give_gradients(work, reverse[g], grad.x[s], grad.dt[s])
+        give_weights(work, grad.A[g], grad.skip[g])
 
 
 @inlined
@@ -96,27 +99,27 @@ def read_out(token: Any, c: tuple[np.float32, np.float32]) -> None:
 
 
 @compiled
-def go_forward(B: Array, C: Array, block: int, reverse: bool, room: Room) -> None:
+def go_forward(B: Array, C: Array, block: int, reverse: bool, work: Work) -> None:
     """All states through all tokens, two by two, read out by C into y."""
-    tokens, length = room.tokens[block], room.tokens.shape[1]
-    for pair in range(room.states.shape[1]):
+    tokens, length = work.tokens[block], work.tokens.shape[1]
+    for pair in range(work.states.shape[1]):
         t = place(0, length, reverse)
         begin(tokens[0], both(B, t, pair))
         read_out(tokens[0], both(C, t, pair))
         for step in range(1, length):
             t = place(step, length, reverse)
-            advance(tokens[step], tokens[step - 1], room.states[block, pair], both(B, t, pair))
+            advance(tokens[step], tokens[step - 1], work.states[block, pair], both(B, t, pair))
             read_out(tokens[step], both(C, t, pair))
 
 
 @compiled
 def go_back(
-    B: Array, C: Array, block: int, reverse: bool, room: Room, grad_B: Array, grad_C: Array
+    B: Array, C: Array, block: int, reverse: bool, work: Work, grad_B: Array, grad_C: Array
 ) -> None:
     """All states through all tokens, two by two, and their gradients back again."""
-    tokens, length = room.tokens[block], room.tokens.shape[1]
-    for pair in range(room.states.shape[1]):
-        states, n = room.states[block, pair], 2 * pair
+    tokens, length = work.tokens[block], work.tokens.shape[1]
+    for pair in range(work.states.shape[1]):
+        states, n = work.states[block, pair], 2 * pair
         begin(tokens[0], both(B, place(0, length, reverse), pair))
         for step in range(1, length):
             b = both(B, place(step, length, reverse), pair)
@@ -124,7 +127,7 @@ def go_back(
         for d in range(BLOCK):
             states.carried[0, d] = ZERO
             states.carried[1, d] = ZERO
-        for step in room.back:
+        for step in work.back:
             t = place(np.intp(step), length, reverse)
             b, c = both(B, t, pair), both(C, t, pair)
             sums = hand_back(tokens[step], tokens[step - ONE_STEP], states, b, c)
@@ -169,10 +172,7 @@ def hand_back(
 
 @inlined
 def end(
-    token: Any,
-    states: Any,
-    b: tuple[np.float32, np.float32],
-    c: tuple[np.float32, np.float32],
+    token: Any, states: Any, b: tuple[np.float32, np.float32], c: tuple[np.float32, np.float32]
 ) -> tuple[np.float32, np.float32, np.float32, np.float32]:
     """As `hand_back`, of the first token, before which there is none."""
     grad_b0, grad_b1, grad_c0, grad_c1 = ZERO, ZERO, ZERO, ZERO

@@ -1,11 +1,10 @@
 """The scan on a CUDA device: Triton kernels, one program per sequence and block of channels.
 
-The state of a block stays in registers. The backward pass computes the states anew and keeps them
-for a while; sums over sequences and blocks are taken by torch, in a fixed order and without atomic
+The state of a block stays in registers. The backward pass computes the states again and stores
+them; sums over sequences and blocks are taken by torch, in a fixed order and without atomic
 additions, so that the same input gives the same gradients. Float32.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,10 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from hmrm_lab.errors import ConfigError
-
 BLOCK = 64  # channels of one program
-LARGEST_ROOM = 2**30  # bytes for the states of a backward pass; more sequences go in turns
+LARGEST_STATES = 2**30  # bytes for the states of a backward pass; beyond it, several launches
 
 
 @triton.jit
@@ -98,125 +95,62 @@ def forward(
 ) -> Tensor:
     """Shapes as in `fused_scan`."""
     x, dt, A, B, C, skip = (tensor.contiguous() for tensor in (x, dt, A, B, C, skip))
-    y, turned, (grid, sizes) = torch.empty_like(x), _turned(reverse, x), _launch(x, A)
-    _forward[grid](x, dt, A, B, C, skip, turned, y, len(x) // len(A), *sizes)
+    y, flags, (grid, sizes) = torch.empty_like(x), _flags(tuple(reverse), x.device), _launch(x, A)
+    _forward[grid](x, dt, A, B, C, skip, flags, y, len(x) // len(A), *sizes)
     return y
 
 
-def backward(
-    grad_y: Tensor,
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    skip: Tensor,
-    reverse: list[bool],
-) -> tuple[Tensor, ...]:
-    """The gradients of x, dt, A, B, C and skip; sequences in turns where they need much room."""
+def backward(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """Compute the gradients of x, dt, A, B, C and skip; `arguments` are those of `forward`."""
+    x, dt, A, B, C, skip, reverse = arguments
     (_, length, width), (groups, states, _) = x.shape, A.shape
-    share = max(1, LARGEST_ROOM // (4 * length * states * width * groups))
-    per_sequence = (grad_y, x, dt, B, C)
-    in_turns = zip(*(_turns(tensor, groups, share) for tensor in per_sequence), strict=True)
-    parts = [
-        _backward_of(grad_y, x, dt, A, B, C, skip, reverse) for grad_y, x, dt, B, C in in_turns
-    ]
+    share = max(1, LARGEST_STATES // (4 * length * states * width * groups))
+    split = zip(*(_split(tensor, groups, share) for tensor in (grad_y, x, dt, B, C)), strict=True)
+    parts = [_backward_part(gy, x_, dt_, A, B_, C_, skip, reverse) for gy, x_, dt_, B_, C_ in split]
     g_x, g_dt, g_A, g_B, g_C, g_skip = (list(part) for part in zip(*parts, strict=True))
     shared = torch.stack(g_A).sum(0), torch.stack(g_skip).sum(0)
-    whole = [_rejoined(gradient, groups) for gradient in (g_x, g_dt, g_B, g_C)]
+    whole = [_join(gradient, groups) for gradient in (g_x, g_dt, g_B, g_C)]
     return whole[0], whole[1], shared[0], whole[2], whole[3], shared[1]
 
 
-def _turns(tensor: Tensor, groups: int, share: int) -> list[Tensor]:
-    """At most `share` sequences of each group at a time."""
+def _split(tensor: Tensor, groups: int, share: int) -> list[Tensor]:
+    """Split into parts of at most `share` sequences of each group."""
     parts = tensor.unflatten(0, (groups, -1)).split(share, 1)
     return [part.flatten(0, 1) for part in parts]
 
 
-def _rejoined(parts: list[Tensor], groups: int) -> Tensor:
+def _join(parts: list[Tensor], groups: int) -> Tensor:
     return torch.cat([part.unflatten(0, (groups, -1)) for part in parts], 1).flatten(0, 1)
 
 
-def _backward_of(
-    grad_y: Tensor,
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    skip: Tensor,
-    reverse: list[bool],
-) -> tuple[Tensor, ...]:
-    x, dt, A, B, C, skip, grad_y = (t.contiguous() for t in (x, dt, A, B, C, skip, grad_y))
+def _backward_part(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    *scan, reverse = arguments
+    x, dt, A, B, C, skip, grad_y = (tensor.contiguous() for tensor in (*scan, grad_y))
     (sequences, length, width), (groups, states, _) = x.shape, A.shape
     grid, sizes = _launch(x, A)
-    room = x.new_empty(sequences, length, states, width)
+    stored = x.new_empty(sequences, length, states, width)
     g_x, g_dt = torch.empty_like(x), torch.empty_like(x)
     g_A, g_skip = x.new_empty(sequences, states, width), x.new_empty(sequences, width)
     g_B, g_C = (x.new_empty(grid[1], sequences, length, states) for _ in range(2))
-    scan, gradients = (x, dt, A, B, C, skip), (g_x, g_dt, g_A, g_B, g_C, g_skip)
-    turned = _turned(reverse, x)
-    _backward[grid](*scan, turned, grad_y, room, *gradients, sequences // groups, sequences, *sizes)
+    gradients = (g_x, g_dt, g_A, g_B, g_C, g_skip)
+    flags = _flags(tuple(reverse), x.device)
+    per_group = sequences // groups
+    _backward[grid](
+        x, dt, A, B, C, skip, flags, grad_y, stored, *gradients, per_group, sequences, *sizes
+    )
     of_A, of_skip = (gradient.unflatten(0, (groups, -1)).sum(1) for gradient in (g_A, g_skip))
     return g_x, g_dt, of_A, g_B.sum(0), g_C.sum(0), of_skip
 
 
 def _launch(x: Tensor, A: Tensor) -> tuple[tuple[int, int], tuple[int, ...]]:
-    """The grid of programs, and the sizes L, D, N, N as a power of two, and channels of a block."""
+    """Return the grid of programs, and L, D, N, N as a power of two, and channels of a block."""
     (sequences, length, width), states = x.shape, A.shape[1]
     block = min(BLOCK, triton.next_power_of_2(width))
     grid = sequences, triton.cdiv(width, block)
     return grid, (length, width, states, triton.next_power_of_2(states), block)
 
 
-def _turned(reverse: list[bool], x: Tensor) -> Tensor:
-    return _on_device(tuple(reverse), x.device)
-
-
 @lru_cache
-def _on_device(reverse: tuple[bool, ...], device: torch.device) -> Tensor:
-    """Copied once: a copy from the host cannot be part of a recorded step."""
+def _flags(reverse: tuple[bool, ...], device: torch.device) -> Tensor:
+    """Copy the directions to the device once: a CUDA graph cannot record a copy from the host."""
     return torch.tensor(reverse, dtype=torch.int32, device=device)
-
-
-INSTALL = "pip install --no-build-isolation -r requirements-gpu.txt"
-
-
-def mamba_ssm_scan(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, reverse: Sequence[bool]
-) -> Tensor:
-    """Shapes as in `fused_scan`: S sequences in G groups. One launch for each group.
-
-    Raises `ConfigError` where the package, or its compiled part, is missing.
-    """
-    kernel = _kernel()
-    groups = zip(*(tensor.chunk(len(A)) for tensor in (x, dt, B, C)), A, skip, reverse, strict=True)
-    return torch.cat([_one_direction(kernel, *group) for group in groups])
-
-
-def _one_direction(
-    kernel: Any,
-    x: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    A: Tensor,
-    skip: Tensor,
-    turned: bool,
-) -> Tensor:
-    """The package scans along the last axis, forward, with A of (D, N)."""
-    steps = (tensor.flip(1).mT if turned else tensor.mT for tensor in (x, dt, B, C))
-    u, delta, b, c = (step.contiguous() for step in steps)
-    y = kernel(u, delta, A.mT.contiguous(), b, c, skip).mT
-    return y.flip(1) if turned else y
-
-
-def _kernel() -> Any:
-    try:
-        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
-    except ImportError as error:  # without its compiled part it does not import either
-        raise ConfigError(
-            f"the mamba_ssm scan needs the package mamba-ssm ({error})",
-            mend=f"{INSTALL}, or use scan=auto",
-        ) from None
-    return selective_scan_fn

@@ -20,12 +20,7 @@ TEMPLATE = {"eyes": (0.08, 0.10, 0.92, 0.46), "mouth": (0.22, 0.60, 0.78, 0.94)}
 
 
 def template_masks(size: int) -> NDArray[np.bool_]:
-    """Region masks where there are no landmarks.
-
-    Shapes
-    ------
-    returns : (2, size, size), bool, order (eyes, mouth)
-    """
+    """Make region masks without landmarks: (2, size, size), bool, order (eyes, mouth)."""
     centres = (np.arange(size) + 0.5) / size
     masks = []
     for name in MASKS:
@@ -36,7 +31,7 @@ def template_masks(size: int) -> NDArray[np.bool_]:
 
 
 def mix_motion(own: Tensor, partner: Tensor, mask: Tensor, strength: Tensor) -> Tensor:
-    """Put the partner's motion into the masked region of one's own.
+    """Mix the partner's motion into the masked region.
 
     Shapes
     ------
@@ -49,21 +44,21 @@ def mix_motion(own: Tensor, partner: Tensor, mask: Tensor, strength: Tensor) -> 
 
 
 class MapSource(Protocol):
-    """Maps by position: a tensor, or whatever computes them. (B,) int64 to (B, C, H, W)."""
+    """Maps by position: a tensor, or a function of it. (B,) int64 to (B, C, H, W)."""
 
     def __getitem__(self, rows: Tensor, /) -> Tensor: ...
 
 
 @dataclass
 class MotionMix:
-    """Mixes training clips with partners of their class, and keeps account of who met whom.
+    """Mix training clips with partners of their class, and record the pairs.
 
-    It is made from the training clips alone, so a held-out clip cannot become a partner;
-    `provenance` holds every (clip, partner) pair of positions, for tests to prove it.
+    It is made from training clips only, so that a held-out clip cannot become a partner;
+    `provenance` holds every (clip, partner) pair of positions.
 
     Shapes
     ------
-    maps : (n, C, H, W), the training clips; or a source that computes them when asked
+    maps : (n, C, H, W), the training clips; or a source that computes them
     labels : (n,)
     masks : (n, 2, H, W), bool, order (eyes, mouth)
     """
@@ -85,7 +80,7 @@ class MotionMix:
         }
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """The clips at these positions, a share of them mixed. (B,) to (B, C, H, W)."""
+        """Return the clips at these positions, a share of them mixed. (B,) to (B, C, H, W)."""
         if self.share == 0 or not self.regions:
             return self.maps[rows]
         partners = self._draw_partners(rows)
@@ -94,17 +89,13 @@ class MotionMix:
         self.provenance.update(pairs)
         low, high = self.strength
         strength = (low + (high - low) * torch.rand(len(rows))) * chosen
-        own, theirs = self._of_both(rows, torch.where(chosen.to(rows.device), partners, rows))
+        partners = torch.where(chosen.to(rows.device), partners, rows)
+        clips, place = torch.cat([rows, partners]).unique(return_inverse=True)  # each asked once
+        own, theirs = self.maps[clips][place].chunk(2)
         return mix_motion(own, theirs, self._mask[rows], strength.to(own))
 
-    def _of_both(self, rows: Tensor, partners: Tensor) -> tuple[Tensor, Tensor]:
-        """The maps of either side, each clip asked for once."""
-        clips, place = torch.cat([rows, partners]).unique(return_inverse=True)
-        own, theirs = self.maps[clips][place].chunk(2)
-        return own, theirs
-
     def _draw_partners(self, rows: Tensor) -> Tensor:
-        """One clip of the same class for each, itself only where its class has no other."""
+        """Draw a clip of the same class for each, itself only where its class has no other."""
         partners = rows.clone()
         for label, members in self._same_class.items():
             where = torch.nonzero(self.labels[rows] == label).flatten()
@@ -116,9 +107,9 @@ class MotionMix:
 
 
 def mix_clips(maps: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Each clip blended with another of its batch: `lambda x + (1 - lambda) x'`, classes alike.
+    """Blend each clip with another of its batch, and their classes: `lambda x + (1 - lambda) x'`.
 
-    Lambda is drawn for each clip, from Beta(alpha, alpha): towards 0 or 1 if alpha is small.
+    Lambda is drawn for each clip from Beta(alpha, alpha).
 
     Shapes
     ------

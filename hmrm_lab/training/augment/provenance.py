@@ -1,4 +1,4 @@
-"""What MotionMix did: one pair mixed, who met whom, how far mixtures lie from originals."""
+"""Provenance of MotionMix: which clips were mixed, and how far mixtures lie from originals."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +15,7 @@ from hmrm_lab.training.augment.motionmix import MotionMix, mix_motion
 
 @dataclass(frozen=True, eq=False)
 class Mixtures:
-    """Mixed maps, with the positions of the clip and of its partner behind each.
-
-    Shapes
-    ------
-    maps : (n, C, H, W)
-    own, partners : (n,)
-    """
+    """Mixed maps (n, C, H, W), with the positions (n,) of each clip and its partner."""
 
     maps: Floats
     own: Ints
@@ -29,17 +23,9 @@ class Mixtures:
 
 
 def join_masks(masks: NDArray[np.bool_], regions: Iterable[str]) -> NDArray[np.bool_]:
-    """The cells of any of these regions.
+    """Join the masks (2, H, W), order (eyes, mouth), of these regions: (H, W), bool.
 
-    Shapes
-    ------
-    masks : (2, H, W), bool, order (eyes, mouth)
-    returns : (H, W), bool
-
-    Raises
-    ------
-    ConfigError
-        If there is no such region.
+    Raises `ConfigError` if there is no such region.
     """
     regions = list(regions)
     for name in regions:
@@ -49,23 +35,16 @@ def join_masks(masks: NDArray[np.bool_], regions: Iterable[str]) -> NDArray[np.b
 
 
 def mix_pair(own: Floats, partner: Floats, mask: NDArray[np.bool_], strength: float) -> Floats:
-    """`mix_motion` for a single pair.
-
-    Shapes
-    ------
-    own, partner : (C, H, W)
-    mask : (H, W), bool
-    strength : the lambda of the equation, 0..1
-    """
+    """Mix the motion of one pair (C, H, W) in a mask (H, W); `strength` is lambda, 0..1."""
     ours, theirs, where = (torch.from_numpy(array)[None] for array in (own, partner, mask))
     mixed = mix_motion(ours, theirs, where, torch.tensor([strength], dtype=ours.dtype))
     return np.asarray(mixed[0].numpy())
 
 
 def draw_mixtures(mix: MotionMix, *, seed: int) -> Mixtures:
-    """Mix every clip once, as a training would; a class of one clip has no mixture.
+    """Mix every clip once, as in training; a class of one clip has no mixture.
 
-    Its own account of provenance is left as it was, and so is the random state of the caller.
+    The provenance of `mix` and the random state of the caller are unchanged.
     """
     whole = replace(mix, share=1.0, provenance=set())
     with torch.random.fork_rng(devices=[]):
@@ -77,9 +56,9 @@ def draw_mixtures(mix: MotionMix, *, seed: int) -> Mixtures:
 
 
 def provenance_table(train: FlowSet, provenance: Iterable[tuple[int, int]]) -> pd.DataFrame:
-    """Who was mixed into whom: one row for each pair of clip and partner, in their order.
+    """Tabulate which clips were mixed: a row for each pair of clip and partner, in order.
 
-    Columns: clip, person, class, and the same of the partner.
+    Columns: clip, person (the subject), class, and the same of the partner.
     """
     rows = [
         {
@@ -99,7 +78,7 @@ def provenance_table(train: FlowSet, provenance: Iterable[tuple[int, int]]) -> p
 def distance_table(
     maps: Floats, labels: Ints, mixtures: Mixtures, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """How far originals and mixtures lie from the originals of their class and of the others.
+    """Tabulate how far originals and mixtures lie from originals of their and of other classes.
 
     The distance of two maps is the root mean square difference of their u and v. Columns:
 
@@ -140,7 +119,7 @@ def distance_table(
 
 
 def _distances(maps: Floats, originals: Floats) -> Floats:
-    """Between every map and every original: (n, m)."""
+    """Compute the distances between every map and every original: (n, m)."""
     flat, base = (m[:, :2].reshape(len(m), -1) for m in (maps, originals))
     return np.stack([np.sqrt(np.mean((base - row) ** 2, axis=1)) for row in flat])
 

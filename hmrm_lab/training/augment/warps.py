@@ -1,6 +1,6 @@
-"""Flip, shift, zoom and turn of motion maps, with what each does to the vectors themselves.
+"""Flip, shift, zoom and turn of motion maps, and of their vectors.
 
-Channels behind u and v, strain and pictures, have no direction: they are moved and nothing more.
+Channels after u and v, strain and pictures, have no direction: they are only moved.
 """
 
 import math
@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from hmrm_lab.faces.regions import region_masks
+from hmrm_lab.faces.landmarks import region_masks
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.normalise import without_median
-from hmrm_lab.flow.strain import optical_strain
+from hmrm_lab.flow.motion_maps import optical_strain, without_median
 from hmrm_lab.records import Clip, Floats, LandmarkedFrames
 from hmrm_lab.training.augment.motionmix import template_masks
 
@@ -23,12 +22,7 @@ U, V = 0, 1
 
 
 def flip(maps: Tensor) -> Tensor:
-    """Mirror the face: columns are reversed and u changes its sign.
-
-    Shapes
-    ------
-    maps : (B, C, H, W), u and v first, motion centred on zero
-    """
+    """Mirror the face: reverse columns and the sign of u. (B, C, H, W), u and v first."""
     mirrored = maps.flip(-1)
     mirrored[:, U] *= -1
     return mirrored
@@ -44,13 +38,9 @@ def shift(maps: Tensor, right_px: int, down_px: int) -> Tensor:
 
 
 def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg: float) -> Tensor:
-    """A random mirror image, shift, zoom and turn for each map.
+    """Flip, shift, zoom and turn each map at random. (B, C, H, W), u and v first.
 
-    Zooming stretches the vectors and turning turns them, as it would had the face been so.
-
-    Shapes
-    ------
-    maps : (B, C, H, W), u and v first
+    Turning turns the vectors with the map; zooming leaves them as they are.
     """
     if flips:
         mirrored = torch.rand(len(maps), device=maps.device) < 0.5
@@ -77,12 +67,12 @@ def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg
 
 
 def _symmetric(maps: Tensor) -> Tensor:
-    """Uniform numbers in -1..1, one per map."""
+    """Draw uniform numbers in -1..1, one per map."""
     return 2 * torch.rand(len(maps), device=maps.device, dtype=maps.dtype) - 1
 
 
 class CropMotion(NamedTuple):
-    """A clip as MotionMix needs it.
+    """Motion, masks and onset frame of a clip at full resolution.
 
     Shapes
     ------
@@ -97,9 +87,9 @@ class CropMotion(NamedTuple):
 
 
 def crop_motion(clip: Clip, estimator: FlowEstimator) -> CropMotion:
-    """Flow, strain and masks of a square crop at full resolution.
+    """Compute flow, strain and masks of a square crop at full resolution.
 
-    The masks are from the landmarks of the onset, or the template's where there are none. Raises
+    The masks are from the landmarks of the onset, or the template's without landmarks. Raises
     `InputError` for a clip without an apex.
     """
     onset, apex = clip.frames[clip.onset], clip.frames[clip.known_apex]
@@ -113,5 +103,5 @@ def crop_motion(clip: Clip, estimator: FlowEstimator) -> CropMotion:
 
 
 def steadied(motion: Floats) -> Floats:
-    """A motion map (3, H, W) without the median of u and of v, which is the head's motion."""
+    """Subtract the median of u and v, the head's motion, from a motion map (3, H, W)."""
     return np.concatenate([without_median(motion[:2]), motion[2:]])

@@ -1,0 +1,287 @@
+"""`hmrm run`, `demo`, `report`, `audit`, `score` and `predict`: runs and what they give."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hmrm_lab.cli.shared import (
+    RUNS,
+    Data,
+    FollowLinks,
+    Jobs,
+    Json,
+    Out,
+    Overrides,
+    Preset,
+    Root,
+    Rule,
+    load_maps,
+    show,
+)
+from hmrm_lab.errors import FailedFoldsError
+
+if TYPE_CHECKING:
+    from hmrm_lab.config import ExperimentConfig
+    from hmrm_lab.runtime.store import RunFolder
+
+
+def run(
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
+    system: Annotated[
+        list[str] | None, typer.Option("--system", help="System; repeatable.")
+    ] = None,
+    overrides: Overrides = None,
+    epoch_rule: Rule = None,
+    control: Annotated[
+        str, typer.Option(help="none, shuffled-labels, or shuffled-within-subjects.")
+    ] = "none",
+    follow_links: FollowLinks = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run (default: that of the system).")
+    ] = None,
+    out: Out = RUNS,
+    jobs: Jobs = 0,
+    devices: Annotated[
+        str, typer.Option(help="cpu, or cuda:0,cuda:1: folds are assigned to these in turn.")
+    ] = "cpu",
+    executor: Annotated[
+        str,
+        typer.Option("--executor", help="processes of this machine, or dask (docs/cluster.md)."),
+    ] = "processes",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask scheduler, tcp://HOST:8786 (default: a local cluster of --jobs processes)."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Leave-one-subject-out evaluation. Started again, it goes on where it was.
+
+    Several --system are evaluated on the same folds and shown side by side. A fold that fails does
+    not stop the others; the exit status is 1 then.
+    """
+    changes = list(overrides or [])
+    changes += [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
+    changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
+    changes += ["data.follow_links=true"] if follow_links else []
+    configs = _configs(preset, system or ["hmrm"], data=data, overrides=changes, name=name)
+    _evaluate(configs, root, out, jobs, as_json, devices, executor, scheduler)
+
+
+def demo(
+    out: Out = RUNS, jobs: Jobs = 0, overrides: Overrides = None, as_json: Json = False
+) -> None:
+    """From frames to report on the built-in synthetic faces: HMRM, with STSTNet beside it."""
+    configs = _configs("demo", ["hmrm", "ststnet"], overrides=overrides or [])
+    _evaluate(configs, None, out / "demo", jobs, as_json)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; the first one in depth.")],
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="HTML file (default: RUN/report.html).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute the figures of finished folds again and write the HTML report."""
+    from hmrm_lab.preparation import load_flowset
+    from hmrm_lab.registry import datasets
+    from hmrm_lab.reporting.report import write_report
+    from hmrm_lab.runtime.store import RunFolder, check_target, check_writable
+    from hmrm_lab.studies.experiment import write_figures
+
+    folders = [RunFolder.open(path) for path in runs]
+    check_writable(*runs)
+    check_target(out)
+    for folder in folders:
+        write_figures(folder)
+    config = folders[0].config()
+    readable = root is not None or not datasets[config.data.name].needs_root
+    flowset = load_flowset(config, root) if readable else None
+    page = write_report(folders, out or folders[0].path / "report.html", flowset)
+    _show_runs(folders, page, as_json)
+
+
+def audit(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Did anything of a test subject reach the training? Exit status 1 if a leak is found.
+
+    Nothing is trained. LEAK: it did. FAULT: the records contradict themselves or the data, which is
+    no leak, and ends with 1 as well. The rule oracle_test is a leak by design.
+    """
+    from hmrm_lab.runtime.store import RunFolder
+    from hmrm_lab.studies.audit import as_dict, audit_run, found_wrong
+
+    folder = RunFolder.open(run)
+    checks = audit_run(folder, root)
+    name, state = (max(len(getattr(c, part)) for c in checks) for part in ("name", "state"))
+    lines = [f"{c.state:<{state}}  {c.name:<{name}}  {c.why}" for c in checks]
+    show(as_dict(folder, checks), "\n".join(lines), as_json)
+    if found_wrong(checks):
+        raise typer.Exit(1)
+
+
+def score(
+    log: Annotated[Path, typer.Argument(help="Table, or log as MEGC, STSTNet and HTNet print it.")],
+    as_json: Json = False,
+) -> None:
+    """UF1, UAR and accuracy of a log of predictions, pooled over all folds; says how it was read.
+
+    Columns of a table are found by the names in its header, in any order.
+    """
+    from hmrm_lab.evaluation.other_programs import read_predictions
+    from hmrm_lab.evaluation.summary import summarise
+    from hmrm_lab.reporting.tables import render_text, scores_table
+
+    predictions, notes = read_predictions(log)
+    scores = summarise(predictions) | {"read_as": notes}
+    lines = [render_text(scores_table(scores)), "", *(f"read as  {line}" for line in notes)]
+    show(scores, "\n".join(lines), as_json)
+
+
+def predict(
+    clip: Annotated[Path, typer.Argument(help="Folder of frames, or a video file.")],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder (default: the newest of HMRM below runs/ with a model, else of any"
+            " system)."
+        ),
+    ] = None,
+    onset: Annotated[int, typer.Option(min=0, help="Frame number, counted from 0.")] = 0,
+    apex: Annotated[int | None, typer.Option(min=0, help="Default: it is spotted.")] = None,
+    offset: Annotated[int | None, typer.Option(min=0, help="Default: the last frame.")] = None,
+    faces: Annotated[
+        str | None, typer.Option(help="dlib, mtcnn, or template for clips cropped to the face.")
+    ] = None,
+    face: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Which of several, from the left (default: the largest in the middle)."
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write (default: NAME.hmrm.png where you are).")
+    ] = None,
+    follow_links: FollowLinks = False,
+    as_json: Json = False,
+) -> None:
+    """Class probabilities of one recording, what they are worth, and the regions behind them.
+
+    Exit status 1: no answer, as where onset or apex shows no face.
+    """
+    from hmrm_lab.reporting.recording_pages import check_png, prediction_text, write_prediction
+    from hmrm_lab.runtime.store import check_target
+    from hmrm_lab.studies.predict import find_run, predict_recording
+
+    target = check_png(picture or Path(f"{clip.resolve().stem}.hmrm.png"))
+    check_target(target)
+    result = predict_recording(
+        clip,
+        find_run(run),
+        onset=onset,
+        apex=apex,
+        offset=offset,
+        provider=faces,
+        follow_links=follow_links,
+        face=face or 0,
+    )
+    written = write_prediction(result, target)
+    facts = {**result.as_dict(), "picture": str(written)}
+    show(facts, prediction_text(result, written), as_json)
+    if not result.answered:
+        raise typer.Exit(1)
+
+
+def _configs(preset: str, systems: list[str], **settings: Any) -> "list[ExperimentConfig]":
+    from hmrm_lab.config import load_config
+
+    return [load_config(preset, system=one, **settings) for one in systems]
+
+
+def _evaluate(
+    configs: Sequence["ExperimentConfig"],
+    root: Path | None,
+    out: Path,
+    jobs: int,
+    as_json: bool,
+    devices: str = "cpu",
+    executor: str = "processes",
+    scheduler: str | None = None,
+) -> None:
+    """Evaluate each system on the same folds, then write the report of the first.
+
+    The maps of all are read first, so that bad data are refused before anything is written: a
+    recipe may have a flow of its own.
+    """
+    from hmrm_lab.evaluation.summary import describe_failures
+    from hmrm_lab.reporting.report import write_report
+    from hmrm_lab.runtime.progress import ProgressBars
+    from hmrm_lab.runtime.store import RunFolder, check_writable
+    from hmrm_lab.studies.experiment import run_experiment, write_final_model
+    from hmrm_lab.studies.places import count_cores, count_jobs, open_executor, parse_devices
+
+    known = parse_devices(devices)
+    check_writable(*(RunFolder.of(config, out).path for config in configs))
+    cores = count_cores()
+    processes = count_jobs(jobs, known, cores)
+    with (
+        open_executor(executor, jobs=processes, devices=known, scheduler=scheduler) as execute,
+        ProgressBars() as bars,
+    ):
+        flowsets = [load_maps(config, root, jobs or cores, bars) for config in configs]
+        folders = [
+            run_experiment(
+                config,
+                out=out,
+                devices=known,
+                execute=execute,
+                watch=bars,
+                flowset=flowset,
+                final_model=False,
+            )
+            for config, flowset in zip(configs, flowsets, strict=True)
+        ]
+    page = write_report(folders, folders[0].path / "report.html", flowsets[0])
+    _show_runs(folders, page, as_json)
+    with ProgressBars() as bars:  # the figures are out; the model for `predict` comes last
+        for folder, flowset in zip(folders, flowsets, strict=True):
+            write_final_model(folder, flowset, device=known[0], watch=bars)
+    if failures := [words for folder in folders if (words := describe_failures(folder))]:
+        raise FailedFoldsError("; ".join(failures))
+
+
+def _show_runs(folders: Sequence["RunFolder"], page: Path, as_json: bool) -> None:
+    from hmrm_lab.evaluation.ledger import count_evaluations
+    from hmrm_lab.reporting.tables import paired_differences, render_text, results_table
+
+    runs = [
+        {
+            "run": str(folder.path),
+            "metrics": folder.metrics(),
+            "data": folder.data(),
+            "test_set_evaluations": count_evaluations(folder)._asdict(),
+        }
+        for folder in folders
+    ]
+    pairs = paired_differences(folders)
+    lines = [
+        f"{p['ours']} - {p['theirs']}: UF1 {p['difference']:+.3f} "
+        f"[{p['low']:+.3f}, {p['high']:+.3f}], paired by subject"
+        for p in pairs
+    ]
+    lines += [
+        f"{folder.path} is INCOMPLETE, and is not paired with other runs"
+        for folder in folders
+        if len(folders) > 1 and not folder.metrics()["complete"]
+    ]
+    lines += [f"{count_evaluations(folders[0])}", f"report  {page}"]
+    text = "\n".join([render_text(results_table(folders)), "", *lines])
+    show({"runs": runs, "paired": pairs, "report": str(page)}, text, as_json)

@@ -1,0 +1,277 @@
+"""Flow to motion maps (u, v, strain): strain, reduction, normalisation, dual-phase flow.
+
+`motion_maps` and `normalise_live` are `motion_map` and `normalise_maps` in torch, so that gradients
+pass from the maps to the flow network; a test compares them.
+"""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hmrm_lab.config.sections import FlowConfig
+from hmrm_lab.errors import ConfigError, DivergedError
+from hmrm_lab.flow.estimator import LearntFlow
+from hmrm_lab.records import CHANNELS, PICTURES, RELATIVE, Floats
+from hmrm_lab.registry import flows
+
+PAIRS_AT_ONCE = 8  # pairs whose activations are in memory at a time
+
+STILL = 1e-6  # a map whose RMS is below this shows no motion
+
+
+def optical_strain(flow_px: Floats) -> Floats:
+    """Magnitude of the infinitesimal strain tensor (Shreve et al. 2011).
+
+    `e = sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2)` with central differences, so that a translation
+    has none and a stretch by 1 % along one axis has .01.
+
+    Shapes
+    ------
+    flow_px : (B, 2, H, W), pixels
+    returns : (B, H, W), float32, without unit
+    """
+    u_y, u_x = np.gradient(flow_px[:, 0], axis=(1, 2))
+    v_y, v_x = np.gradient(flow_px[:, 1], axis=(1, 2))
+    return np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2).astype(np.float32)
+
+
+def motion_map(flow_px: Floats, size: int, inside: NDArray[np.bool_] | None = None) -> Floats:
+    """Flow and its strain as maps (u, v, strain).
+
+    Strain is computed at full resolution; then all three are averaged over equal areas. The unit
+    of u and v stays the pixel of the crop. Pixels outside the recording do not count in an average;
+    a cell that lies there by more than half has the median flow of the others and no strain.
+
+    Shapes
+    ------
+    flow_px : (B, 2, H, W), pixels
+    inside : (H, W), pixels within the recording (default: all)
+    returns : (B, 3, size, size), float32
+    """
+    maps = np.concatenate([flow_px, optical_strain(flow_px)[:, None]], axis=1)
+    if inside is None or inside.all():
+        return np.stack([area_means(m, size) for m in maps])
+    share = area_means(inside[None].astype(np.float32), size)
+    seen = share[0] >= 0.5
+    reduced = np.stack([area_means(m * inside, size) for m in maps]) / np.maximum(share, 0.5)
+    return np.stack([still_outside(m, seen) for m in reduced])
+
+
+def head_motion(flow: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """The median of a flow within its recording, or 0: (2, H, W) to (2, 1, 1)."""
+    if not inside.any():
+        return np.zeros((2, 1, 1), dtype=np.float32)
+    return np.median(flow[:, inside], axis=1).astype(np.float32)[:, None, None]
+
+
+def still_outside(motion: Floats, inside: NDArray[np.bool_]) -> Floats:
+    """A flow or map, (2 or 3, H, W), with the head's motion and no strain outside."""
+    still = np.zeros((len(motion), 1, 1), dtype=np.float32)
+    still[:2] = head_motion(motion[:2], inside)
+    return np.where(inside, motion, still).astype(np.float32)
+
+
+def area_means(maps: Floats, size: int) -> Floats:
+    """Averages over equal areas: (C, H, W) to (C, size, size)."""
+    reduced = cv2.resize(maps.transpose(1, 2, 0), (size, size), interpolation=cv2.INTER_AREA)
+    return reduced.reshape(size, size, -1).transpose(2, 0, 1).astype(np.float32)
+
+
+def without_median(flow: Floats) -> Floats:
+    """Flow less its median, the motion of the head: (..., 2, H, W) to the same."""
+    left: Floats = flow - np.median(flow, axis=(-2, -1), keepdims=True)
+    return left
+
+
+def normalise_maps(
+    maps: Floats,
+    method: Literal["none", "median_rms"],
+    unit: str,
+    inside: NDArray[np.bool_] | None = None,
+) -> Floats:
+    """Normalise each map by itself; no statistic of one clip reaches another.
+
+    `median_rms` subtracts the medians of u and of v (head motion, or the unknown zero of 8-bit
+    maps) and divides both by their common RMS (intensity); strain is divided by its own RMS. Of
+    `RELATIVE` maps u and v have no common scale: each is divided by its own RMS.
+
+    Shapes
+    ------
+    maps : (n, 3, H, W), order (u, v, strain)
+    inside : (n, H, W), cells that count in an RMS; the others have the median
+    """
+    if method == "none":
+        return maps
+    flow = without_median(maps[:, :2])
+    alike = [flow[:, :1], flow[:, 1:]] if unit == RELATIVE else [flow]  # of one scale
+    scaled = [part / _rms(part, inside) for part in (*alike, maps[:, 2:])]
+    return np.concatenate(scaled, axis=1).astype(np.float32)
+
+
+def normalise_live(
+    maps: Tensor, method: Literal["none", "median_rms"], inside: Tensor | None = None
+) -> Tensor:
+    """`normalise_maps` in torch; any motion outside becomes 0."""
+    seen = torch.ones_like(maps[:, :1], dtype=torch.bool) if inside is None else inside[:, None]
+    if method == "none":
+        return maps * seen
+    known = maps[:, :2].masked_fill(~seen, torch.nan).flatten(2)
+    median = known.nanquantile(0.5, dim=2).nan_to_num()  # (B, 2)
+    flow, strain = (maps[:, :2] - median[..., None, None]) * seen, maps[:, 2:] * seen
+    return torch.cat([flow / _live_rms(flow, seen), strain / _live_rms(strain, seen)], dim=1)
+
+
+def root(values: Tensor) -> Tensor:
+    """The square root, with a gradient of 0 at 0, where that of torch is not finite."""
+    zero = values == 0
+    return values.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
+
+
+def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
+    """The channels that a system takes; magnitude is that of the given (u, v).
+
+    Shapes
+    ------
+    maps : (B, 3, H, W), order (u, v, strain); or (B, 7, H, W) with `PICTURES` behind them
+    returns : (B, C, H, W)
+    """
+    planes = dict(zip((*CHANNELS, *PICTURES), maps.unbind(1), strict=False))
+    if "magnitude" in channels:
+        planes["magnitude"] = root(planes["u"] ** 2 + planes["v"] ** 2)
+    return torch.stack([planes[name] for name in channels], dim=1)
+
+
+def _rms(values: Floats, inside: NDArray[np.bool_] | None) -> Floats:
+    """Root mean square per map; a map without any motion is left as it is."""
+    mean = np.mean(values**2, axis=(1, 2, 3), keepdims=True)
+    if inside is not None:
+        mean = mean / np.maximum(inside.mean(axis=(1, 2)), STILL)[:, None, None, None]
+    rms = np.sqrt(mean)
+    return np.where(rms > STILL, rms, 1.0).astype(np.float32)
+
+
+def _live_rms(values: Tensor, seen: Tensor) -> Tensor:
+    share = seen.to(values).mean((1, 2, 3), keepdim=True).clamp_min(STILL)
+    rms = root((values**2).mean((1, 2, 3), keepdim=True) / share)
+    return torch.where(rms > STILL, rms, 1.0)
+
+
+def dual_phase(rise: Floats, fall: Floats) -> Floats:
+    """`combine` of both phases less their medians, the motion of the head.
+
+    A head that moves on would be a difference of the phases everywhere.
+
+    Shapes
+    ------
+    rise, fall : (..., 2, H, W), onset to apex and apex to offset, pixels
+    returns : (..., 2, H, W) float32, pixels
+    """
+    return combine(without_median(rise), without_median(fall))
+
+
+def combine(rise: Floats, fall: Floats) -> Floats:
+    """The movement that both phases of a clip have in common.
+
+    An expression relaxes the way it came. With r the onset-to-apex flow, b the reversed
+    apex-to-offset flow, s = (r + b) / 2 and d = (r - b) / 2, each pixel becomes
+    s |s|^2 / (|s|^2 + |d|^2): all of a movement that is reversed (b = r), a quarter of one that a
+    single phase shows, nothing of one that goes on the same way.
+
+    Shapes
+    ------
+    rise : (..., 2, H, W), onset to apex, pixels
+    fall : (..., 2, H, W), apex to offset, pixels
+    returns : (..., 2, H, W) float32, pixels; zero where neither phase moves
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or are not those of a flow.
+    """
+    if rise.shape != fall.shape or rise.ndim < 3 or rise.shape[-3] != 2:
+        raise ValueError(f"two flows (..., 2, H, W) of one shape, not {rise.shape}, {fall.shape}")
+    shared, apart = (rise - fall) / 2, (rise + fall) / 2
+    common, difference = (np.square(part).sum(-3, keepdims=True) for part in (shared, apart))
+    energy = common + difference
+    share = np.divide(common, energy, out=np.zeros_like(energy), where=energy > 0)
+    return (share * shared).astype(np.float32)
+
+
+class MotionFromFrames(nn.Module):
+    """A flow network with strain and reduction behind it.
+
+    Shapes
+    ------
+    images : (B, 2, side, side, 3) uint8, RGB, order (onset, apex)
+    pixel : (B, 2), width and height of one of their pixels in pixels of the crop
+    returns : (B, 3, size, size), order (u, v, strain), u and v in pixels of the crop
+
+    Raises `DivergedError` as soon as the flow is not finite.
+    """
+
+    def __init__(self, network: nn.Module, size: int) -> None:
+        super().__init__()
+        self.network = network
+        self.size = size
+
+    def forward(self, images: Tensor, pixel: Tensor) -> Tensor:
+        chunks = zip(images.split(PAIRS_AT_ONCE), pixel.split(PAIRS_AT_ONCE), strict=True)
+        if len(images) <= PAIRS_AT_ONCE or not torch.is_grad_enabled():
+            return torch.cat([self._maps(*chunk) for chunk in chunks])
+        maps = [
+            checkpoint(self._maps, *chunk, use_reentrant=False, preserve_rng_state=False)
+            for chunk in chunks
+        ]
+        return torch.cat(maps)
+
+    def _maps(self, images: Tensor, pixel: Tensor) -> Tensor:
+        onset, apex = (images.permute(1, 0, 4, 2, 3).float() / 255).unbind(0)  # (B, 3, side, side)
+        flow = self.network(onset, apex)
+        if not flow.isfinite().all():  # the backward pass of such a look-up ends the process
+            raise DivergedError(
+                "the flow is not finite; lower training.lr or flow.finetune_lr_scale"
+            )
+        return motion_maps(flow, self.size, pixel)
+
+
+def learnt_network(flow: FlowConfig) -> nn.Module:
+    """The estimator's pre-trained network; `ConfigError` if it has none."""
+    estimator = flows[flow.name].build(**flow.options)
+    if not isinstance(estimator, LearntFlow):
+        raise ConfigError(
+            f"flow '{flow.name}' has nothing that could be fine-tuned",
+            mend="set flow.name=gru_attention, or flow.finetune=false",
+        )
+    return estimator.network
+
+
+def motion_maps(flow: Tensor, size: int, pixel: Tensor) -> Tensor:
+    """Flow and its strain, averaged over equal areas.
+
+    Shapes
+    ------
+    flow : (B, 2, H, W), pixels of these frames
+    pixel : (B, 2), width and height of one of them in the unit that u and v shall have
+    returns : (B, 3, size, size), order (u, v, strain)
+    """
+    u, v = (flow * pixel[:, :, None, None]).unbind(1)
+    across, down = pixel[:, :, None, None].unbind(1)
+    u_y, u_x = torch.gradient(u, dim=(1, 2))
+    v_y, v_x = torch.gradient(v, dim=(1, 2))
+    strain = root((u_x / across) ** 2 + (v_y / down) ** 2 + 0.5 * (u_y / down + v_x / across) ** 2)
+    rows, columns = (_area_means(side, size).to(flow) for side in flow.shape[2:])
+    return rows @ torch.stack([u, v, strain], dim=1) @ columns.mT
+
+
+def _area_means(side: int, size: int) -> Tensor:
+    """(size, side): the share of every pixel in the mean over each of `size` equal lengths."""
+    edges = torch.arange(size + 1, dtype=torch.float64) * side / size
+    first, last = edges[:-1, None], edges[1:, None]
+    pixels = torch.arange(side, dtype=torch.float64)
+    inside = torch.minimum(last, pixels + 1) - torch.maximum(first, pixels)
+    return inside.clamp_min(0) * size / side

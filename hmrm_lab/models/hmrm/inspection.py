@@ -1,0 +1,111 @@
+"""Read out a trained HMRM: steps of its scans and weights of its attention.
+
+Hooks are set for one pass and removed. Weights show what was mixed, not why, nor that it helped.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, ScanInputs
+from hmrm_lab.models.hmrm.region_fusion import RegionFusion
+from hmrm_lab.models.layers import evaluation_mode
+from hmrm_lab.models.scan.inside import scan_matrix
+from hmrm_lab.models.transformer import Attention
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """Scans and attention of one pass.
+
+    `scans` has an entry for each block, by the name of its module, such as
+    `fine_encoder.mamba.blocks.0.scan`; with pixel tokens its batch is that of all regions, B R.
+
+    Shapes
+    ------
+    attention : (B, heads, 20, 20), 4 core regions and then 16 sub-regions; rows add up to one.
+        None where there is no attention
+    scans : as `ScanInputs`
+    """
+
+    attention: Tensor | None
+    scans: dict[str, ScanInputs]
+
+    @property
+    def known_attention(self) -> Tensor:
+        """Return the attention, or raise `InputError` where there is none."""
+        if self.attention is None:
+            raise InputError(
+                "this model has no fusion attention", mend="take one with model.fusion=attention"
+            )
+        return self.attention
+
+
+def look_inside(model: nn.Module, maps: Tensor) -> Inside:
+    """Run the model on maps, without dropout or gradient, and record its scans and attention.
+
+    Shapes
+    ------
+    maps : (B, C, H, W), as the model is given them
+
+    Raises
+    ------
+    InputError
+        If the model has neither a scan nor fusion attention.
+    """
+    parts: dict[str, BidirectionalScan | Attention] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, BidirectionalScan):
+            parts[name] = module
+        if isinstance(module, RegionFusion):
+            parts[name] = module.attention
+    if not parts:
+        raise InputError("this system has no scan and no attention", mend="take hmrm")
+    inputs: dict[str, Tensor] = {}
+    hooks = [part.register_forward_pre_hook(partial(_keep, inputs, n)) for n, part in parts.items()]
+    scans, attention = {}, None
+    try:
+        with evaluation_mode(model), torch.no_grad():
+            model(maps)
+            for name, part in parts.items():
+                if isinstance(part, Attention):
+                    attention = part.weights(inputs[name])
+                else:
+                    tokens, _gates = inputs[name].chunk(2, dim=-1)
+                    scans[name] = ScanInputs(*map(Tensor.detach, part.scan_inputs(tokens)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Inside(attention, scans)
+
+
+def steps_by_region(scan: ScanInputs, regions: int) -> Tensor:
+    """Average dt over clips, channels, and pixel tokens of a region: (2, R), forward, backward."""
+    forward, backward = scan.dt[0], scan.dt[1].flip(-2)  # each (B, L, D) or (B R, L, D)
+    steps = torch.stack([forward, backward]).mean(-1)  # (2, B, L)
+    if steps.shape[-1] == regions:
+        return steps.mean(1)
+    return steps.mean(-1).unflatten(1, (-1, regions)).mean(1)
+
+
+def mixing_matrices(scan: ScanInputs, row: int = 0) -> Tensor:
+    """Compute what each token gives to each, forward and backward: (2, D, L, L).
+
+    `row` is the sequence of the batch. The gate and the layers around the scan are left out.
+    """
+    matrices = []
+    for number, turned in enumerate((False, True)):
+        _, dt, A, B, C, skip = (tensor[number] for tensor in scan)
+        matrix = scan_matrix(dt[row], A[0], B[row], C[row], skip[0])
+        matrices.append(matrix.flip(1, 2) if turned else matrix)
+    return torch.stack(matrices)
+
+
+def _keep(
+    inputs: dict[str, Tensor], name: str, module: nn.Module, arguments: tuple[Any, ...]
+) -> None:
+    inputs[name] = arguments[0]

@@ -1,0 +1,1 @@
+"""Figures: pure functions, data in, `plotly.graph_objects.Figure` out."""

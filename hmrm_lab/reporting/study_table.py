@@ -1,0 +1,331 @@
+"""The tables of a study: every row with its scores, and paired by subject with a baseline.
+
+Columns of all tables: `UF1`, `UAR` and `ACC` with 95 % bootstrap intervals over subjects (`UF1
+low`, `UF1 high`); `Difference` of UF1 from the baseline on the same clips, with its bootstrap
+interval paired by subject; `p` of the paired permutation test, and `p (Holm)`, corrected for all
+comparisons in the table; `Note`, which says what keeps a row from being compared. An incomplete
+run has no figures: the folds that it lacks are seldom a fair sample.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import mean, median
+from typing import Any
+
+import pandas as pd
+
+from hmrm_lab.errors import FailedFoldsError, unknown_name
+from hmrm_lab.evaluation.ranks import Ranking, enough, rank_systems
+from hmrm_lab.evaluation.significance import bootstrap_interval, holm, paired_test, pooled
+from hmrm_lab.evaluation.summary import collect_predictions
+from hmrm_lab.records import Predictions
+from hmrm_lab.registry import systems
+from hmrm_lab.reporting.system_cards import claimed, claims_of
+from hmrm_lab.reporting.tables import ALL, note
+from hmrm_lab.runtime.store import RunFolder
+
+Cell = tuple[str, str]  # row, column
+HONEST, ORACLE = "honest", "oracle"
+NULL, NULL_WITHIN = "null", "null within subjects"
+BESIDE = {ORACLE: "Oracle", NULL: "Null", NULL_WITHIN: "Null within"}  # titles of these kinds
+TESTED = "mesti"  # the input that all others are compared with
+METRICS = ("uf1", "uar", "acc")
+PAIRED = ("Difference", "Difference low", "Difference high", "p", "p (Holm)")
+COMPOSITE = frozenset({"smic", "casme2", "samm"})  # the data of a claim on `all`
+CLAIMED_ON = "casme2"  # Table 3 of the paper
+CLAIMS = ("Paper UF1", "Paper UAR", "Paper difference")
+NAN = math.nan
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """The runs of a study by cell, `(row, column)`, and why other cells have none.
+
+    Parameters
+    ----------
+    rows
+        The system of each row, or what a variant is.
+    columns
+        Kinds of run or inputs, in words.
+    left_out
+        Why a cell takes no part.
+    problems
+        What failed, with or without an incomplete run.
+    unused
+        By setting, the systems that have no use for it.
+    """
+
+    data: str
+    rows: Mapping[str, str]
+    columns: Mapping[str, str]
+    runs: dict[Cell, RunFolder]
+    left_out: dict[Cell, str] = field(default_factory=dict)
+    problems: dict[Cell, str] = field(default_factory=dict)
+    unused: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> dict[Cell, RunFolder]:
+        """The runs from which figures may be computed."""
+        return {cell: run for cell, run in self.runs.items() if run.metrics()["complete"]}
+
+    def in_column(self, column: str) -> dict[str, RunFolder]:
+        """The complete runs of a column, by row."""
+        return {row: run for (row, of), run in self.complete.items() if of == column}
+
+    def refuse_failures(self) -> None:
+        """Raise a `FailedFoldsError` that names all that failed."""
+        if self.problems:
+            failed = (f"{', '.join(filter(None, c))}: {why}" for c, why in self.problems.items())
+            raise FailedFoldsError("; ".join(failed))
+
+    def note(self, cell: Cell, *notes: str) -> str:
+        """Explain why a cell cannot be compared, or has no run."""
+        if cell in self.left_out:
+            return self.left_out[cell]
+        run, problem = self.runs.get(cell), self.problems.get(cell, "")
+        state = note(run.metrics()) if run else "FAILED" if problem else "not run yet"
+        return "; ".join(filter(None, [state, problem, *notes]))
+
+
+def comparison_table(result: StudyResult) -> pd.DataFrame:
+    """Rank systems by honest UF1: one row each; those without figures stand last.
+
+    The baseline is the best. `<data set> UF1` and so on are of a part. `Peeking adds` is the UF1
+    of the oracle rule minus that of the honest one; no other column rests on it, and what has no
+    epochs has neither. Counts that a system does not have, such as the parameters of a nearest
+    neighbour, are NaN.
+    """
+    honest = result.in_column(HONEST)
+    beside = {kind: result.in_column(kind) for kind in BESIDE if kind in result.columns}
+    order = sorted(honest, key=lambda name: -honest[name].metrics()["all"]["uf1"])
+    best = collect_predictions(honest[order[0]]) if order else None
+    rows = []
+    for name in [*order, *(name for name in result.rows if name not in honest)]:
+        run, card = honest.get(name), systems[result.rows[name]].card
+        gap = _paired(collect_predictions(run), best) if run and name != order[0] else _unpaired()
+        notes = [
+            f"{kind}: {result.problems[name, kind]}"
+            for kind in beside
+            if (name, kind) in result.problems
+        ]
+        row = {
+            "Rank": order.index(name) + 1 if run else NAN,
+            "System": name,
+            "Fidelity": card.fidelity if card else "not stated",
+            "Takes": card.takes if card else "flow maps",
+            **_scores(run),
+        }
+        for part in run.metrics()["datasets"] if run else ():
+            row |= _scores(run, part, f"{part} ")
+        for kind, runs in beside.items():
+            scores = _scores(runs.get(name), prefix=f"{BESIDE[kind]} ")
+            row |= {title: value for title, value in scores.items() if " UF1" in title}
+        if ORACLE in beside:
+            row["Peeking adds"] = row["Oracle UF1"] - row["UF1"]
+        row |= _costs(run) | _claims(result.rows[name], run)
+        rows.append(row | _ending(result, (name, HONEST), gap, "the best", *notes))
+    return _with_holm(rows)
+
+
+def inputs_table(result: StudyResult) -> pd.DataFrame:
+    """Score every input on every system: one row for each cell, left out or not.
+
+    The baseline of a system is its run with MESTI, from which the others are subtracted. `Best`
+    marks the highest UF1 of each system.
+    """
+    rows, complete = [], result.complete
+    for system in result.rows:
+        tested = complete.get((system, TESTED))
+        for name, words in result.columns.items():
+            cell, run, gap = (system, name), complete.get((system, name)), _unpaired()
+            if run and tested and name != TESTED:
+                gap = _paired(collect_predictions(tested), collect_predictions(run))
+            row = {"System": system, "Input": words, **_scores(run), "Best": False}
+            row["Parameters"] = _count(run, "parameters")
+            rows.append(row | _ending(result, cell, gap, "MESTI"))
+    table = _with_holm(rows)
+    best = table.groupby("System")["UF1"].transform("max")
+    return table.assign(Best=table["UF1"].notna() & (table["UF1"] == best))
+
+
+def ablation_table(result: StudyResult, *, full: str, system: str, part: str = ALL) -> pd.DataFrame:
+    """Compare variants with the full model: one row each.
+
+    `part` is `all`, or one data set of the runs, such as the one that the paper ablates on.
+    Columns `Paper ...` are claims on CASME II by the paper, whose flow, data and epoch rule are
+    not ours: they are to be read beside the figures and not against them. Where it claims nothing
+    about these variants they are empty.
+    """
+    complete = result.in_column("")
+    answers = {name: _part_of(run, part) for name, run in complete.items()}
+    best, rows = claimed(system, full, CLAIMED_ON), []
+    for name, words in result.rows.items():
+        run, gap = complete.get(name), _unpaired()
+        if name != full and run and full in answers:
+            gap = _paired(answers[name], answers[full])
+        theirs = claimed(system, name, CLAIMED_ON)
+        added = theirs["uf1"] - best["uf1"] if theirs and best and name != full else NAN
+        claims = (theirs.get("uf1", NAN), theirs.get("uar", NAN), added)
+        row = {"Variant": name, "Model": words, **_scores(run, part)}
+        row |= dict(zip(CLAIMS, claims, strict=True))
+        rows.append(row | _ending(result, (name, ""), gap, "the full model"))
+    return _with_holm(rows)
+
+
+def effects_table(
+    words: Mapping[str, str],
+    answers: Mapping[str, Predictions],
+    *,
+    base: str,
+    notes: Mapping[str, str],
+) -> pd.DataFrame:
+    """Compare changes with the recipe: one row each, in the order of `words`.
+
+    Parameters
+    ----------
+    words
+        What each change is, by its name, `base` among them.
+    answers
+        Predictions with the change, for the same clips under the same seeds.
+    notes
+        Why a row has no figures.
+    """
+    rows = []
+    for name, what in words.items():
+        gap, uf1, ends = _unpaired(), NAN, (NAN, NAN)
+        if name in answers:
+            uf1, ends = pooled(answers[name], "uf1"), bootstrap_interval(answers[name], "uf1")
+            if name != base and base in answers:
+                gap = _paired(answers[name], answers[base]) or gap
+        row = {"Change": name, "Settings": what, "UF1": uf1, "UF1 low": ends[0]}
+        rows.append(row | {"UF1 high": ends[1], **(gap or {}), "Note": notes.get(name, "")})
+    return _with_holm(rows)
+
+
+def without_oracle(result: StudyResult) -> list[str]:
+    """Systems without epochs to choose from, where the oracle rule was asked for."""
+    asked = ORACLE in result.columns
+    return sorted(name for name, of in result.rows.items() if asked and systems[of].is_estimator)
+
+
+def has_smoke(table: pd.DataFrame) -> bool:
+    """Check for a row of the preset `smoke`, with which nothing can be ranked."""
+    return bool(table["Note"].str.contains("SMOKE").any())
+
+
+def parts_of(table: pd.DataFrame) -> list[str]:
+    """The data sets behind the whole, where there are several."""
+    end = " ACC"  # the oracle rule and the control have none
+    return [str(name).removesuffix(end) for name in table if str(name).endswith(end)]
+
+
+def ranking_over_sets(table: pd.DataFrame) -> Ranking | str:
+    """Rank systems over the data sets, or say why they cannot be ranked."""
+    if has_smoke(table):
+        return "SMOKE: these runs rank nothing"
+    parts = parts_of(table)
+    scored = [f"{part} UF1" for part in parts]
+    rows = table[table["Rank"].notna()].dropna(subset=scored)
+    if reason := enough(max(len(parts), 1), len(rows)):
+        return reason
+    return rank_systems(rows["System"].tolist(), parts, rows[scored].to_numpy().T)
+
+
+def _ending(
+    result: StudyResult, cell: Cell, gap: dict[str, float] | None, baseline: str, *notes: str
+) -> dict[str, Any]:
+    """The last columns of a row; `gap` is None where it is on other clips than the baseline."""
+    if gap is None:
+        notes = (*notes, f"other clips than {baseline}: not paired")
+    run = result.runs.get(cell)
+    ends = {"Note": result.note(cell, *notes), "Run": run.path.name if run else ""}
+    return (gap or dict.fromkeys(PAIRED, NAN)) | ends
+
+
+def _with_holm(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Make a table of the rows, its p-values corrected for all comparisons in it."""
+    table = pd.DataFrame(rows)
+    tested = table["p"].notna()
+    table.loc[tested, "p (Holm)"] = holm(table.loc[tested, "p"].tolist())
+    return table
+
+
+def _paired(ours: Predictions, theirs: Predictions | None) -> dict[str, float] | None:
+    """UF1 of ours minus theirs, paired by subject; None where they are on other clips."""
+    assert theirs is not None
+    try:
+        return dict(zip(PAIRED, (*paired_test(ours, theirs), NAN), strict=True))
+    except ValueError:
+        return None
+
+
+def _unpaired() -> dict[str, float] | None:
+    return dict.fromkeys(PAIRED, NAN)
+
+
+def _scores(run: RunFolder | None, part: str = ALL, prefix: str = "") -> dict[str, Any]:
+    """All metrics of a run, or of one data set of it, with their intervals."""
+    figures: Mapping[str, Any] = {}
+    if run:
+        metrics = run.metrics()
+        figures = metrics["datasets"].get(part, metrics["all"])
+    found: dict[str, Any] = {}
+    for metric in METRICS:
+        name = f"{prefix}{metric.upper()}"
+        found[name] = figures.get(metric, NAN)
+        found[f"{name} low"], found[f"{name} high"] = figures.get(f"{metric}_interval", (NAN, NAN))
+    return found
+
+
+def _costs(run: RunFolder | None) -> dict[str, Any]:
+    units = list(run.units()) if run else []
+    answers = [unit["inference_ms"] for unit in units if unit.get("inference_ms") is not None]
+    trainings = [unit["seconds"] for unit in units if unit.get("seconds") is not None]
+    devices = {str(unit["device"]).partition(":")[0] for unit in units if "device" in unit}
+    processor = [str(run.environment().get("processor", "not recorded"))] if run else []
+    return {
+        "Parameters": _count(run, "parameters"),
+        "FLOPs": _count(run, "flops"),
+        "Training s per fold": mean(trainings) if trainings else NAN,
+        "Answer ms": median(answers) if answers else NAN,
+        "Machine": ", ".join([*processor, *sorted(devices - {"cpu"})]),
+    }
+
+
+def _count(run: RunFolder | None, name: str) -> float:
+    """A count of `data.json`; NaN where a system has none."""
+    value = run.data().get(name) if run else None
+    return float(value) if isinstance(value, int | float) else NAN
+
+
+def _claims(system: str, run: RunFolder | None) -> dict[str, Any]:
+    """Claims on the same data: the composite of MEGC 2019, or one data set."""
+    found: dict[str, Any] = {"Claimed UF1": NAN, "Claimed UAR": NAN, "Claim": ""}
+    if run is None:
+        return found
+    names = run.metrics()["datasets"] or collect_predictions(run).table["dataset"].unique()
+    sets = frozenset(names)
+    if len(sets) > 1 and not sets <= COMPOSITE:
+        return found
+    where = ALL if len(sets) > 1 else min(sets)
+    rows = claims_of(system).query("data == @where")
+    for metric in ("uf1", "uar"):
+        values = rows.loc[rows["metric"] == metric, "value"].astype(float).tolist()
+        found[f"Claimed {metric.upper()}"] = values[0] if values else NAN
+    if len(rows):
+        partly = where == ALL and sets != COMPOSITE
+        data = [f"on three data sets, of which we have {len(sets)}"] * partly
+        sources = dict.fromkeys([*filter(None, rows["note"]), *rows["source"]])
+        found["Claim"] = "; ".join([*data, *sources])
+    return found
+
+
+def _part_of(run: RunFolder, part: str) -> Predictions:
+    predictions = collect_predictions(run)
+    names = sorted(predictions.table["dataset"].unique())
+    if part == ALL or names == [part]:
+        return predictions
+    if part not in names:
+        raise unknown_name("part", part, [ALL, *names])
+    return predictions.only(part)

@@ -1,0 +1,275 @@
+"""A study: several settings on the same clips, folds and seeds, each cell an ordinary run.
+
+`compare`, `inputs` and `ablate` are plans of it. A run that is finished is not computed again,
+whoever began it, and one that fails does not stop the others.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from hmrm_lab.config import (
+    ExperimentConfig,
+    check_settings,
+    load_config,
+    override,
+    parse_override,
+)
+from hmrm_lab.config.overrides import without_idle
+from hmrm_lab.config.sections import FlowConfig
+from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError
+from hmrm_lab.evaluation.epoch_rules import PEEKING
+from hmrm_lab.evaluation.failures import failure_of
+from hmrm_lab.evaluation.summary import describe_failures
+from hmrm_lab.preparation import load_flowset
+from hmrm_lab.records import FlowSet
+from hmrm_lab.registry import systems
+from hmrm_lab.reporting.study_table import Cell, StudyResult
+from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
+from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.studies.watching import UNWATCHED, Watcher
+
+Key = TypeVar("Key")
+Result = TypeVar("Result", bound=StudyResult)
+SHARED = ("data", "faces", "flow", "evaluation")  # tables of settings that all systems share
+ANY_SYSTEM = ("hmrm", "augment.motionmix=0")  # a system, and what lets it take any input
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A name, what it stands for in words, and the overrides that make it."""
+
+    name: str
+    words: str
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study(Generic[Result]):
+    """The settings of every cell, `(row, column)`, and why other cells are left out.
+
+    Parameters
+    ----------
+    kind
+        `compare` or `inputs`: the folder of the results is named by it.
+    result
+        The class of the result.
+    rows
+        The system of each row.
+    columns
+        Kinds of run or inputs, in words; none for a run that needs no further name.
+    unused
+        By setting, the systems that have no use for it.
+    """
+
+    kind: str
+    result: type[Result]
+    data: str
+    rows: dict[str, str]
+    columns: dict[str, str]
+    configs: dict[Cell, ExperimentConfig] = field(default_factory=dict)
+    left_out: dict[Cell, str] = field(default_factory=dict)
+    unused: dict[str, list[str]] = field(default_factory=dict)
+
+    def folder(self, runs: Path) -> Path:
+        """Return the default folder of the results, named by the settings of all cells."""
+        digests = " ".join(sorted(config.digest() for config in self.configs.values()))
+        return runs / f"{self.kind}-{self.data}-{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
+
+    def refuse_empty(self, reasons: Iterable[str], hint: str) -> None:
+        """Raise a `ConfigError` with all reasons where no cell is left."""
+        if not self.configs:
+            words = "; ".join(dict.fromkeys(reasons))
+            raise ConfigError(f"there is nothing to compare: {words}", mend=hint)
+
+    def run(
+        self,
+        *,
+        root: Path | None = None,
+        out: Path = Path("runs"),
+        jobs: int = 1,
+        watch: Watcher = UNWATCHED,
+        flowset: FlowSet | None = None,
+    ) -> Result:
+        """Run what is missing; see `run_each`."""
+        labels = {
+            (row, column): ", ".join(filter(None, [row, self.columns[column]]))
+            for row, column in self.configs
+        }
+        where: Any = {"root": root, "out": out, "jobs": jobs, "watch": watch, "flowset": flowset}
+        done, problems = run_each(self.configs, labels, **where)
+        rest = done, self.left_out, problems, self.unused
+        return self.result(self.data, self.rows, self.columns, *rest)
+
+
+def run_each(
+    configs: Mapping[Key, ExperimentConfig],
+    labels: Mapping[Key, str],
+    *,
+    root: Path | None = None,
+    out: Path = Path("runs"),
+    jobs: int = 1,
+    watch: Watcher = UNWATCHED,
+    flowset: FlowSet | None = None,
+) -> tuple[dict[Key, RunFolder], dict[Key, str]]:
+    """Run what is missing; return the runs, and the problem of each that failed.
+
+    An incomplete run is among the runs, and its failed folds among the problems. `labels`
+    name the runs where progress is shown; `flowset` is given where all settings read the same maps.
+    """
+    done: dict[Key, RunFolder] = {}
+    problems: dict[Key, str] = {}
+    for key, config in configs.items():
+        try:
+            run = run_experiment(
+                config,
+                root=root,
+                out=out,
+                jobs=jobs,
+                watch=watch,
+                flowset=flowset,
+                final_model=False,
+                label=labels[key],
+            )
+        except DiskFullError:
+            raise
+        except Exception as error:  # noqa: BLE001  the others go on
+            refuse_full_disk(error, out)
+            problems[key] = failure_of(error).reason
+            continue
+        done[key] = run
+        if failures := describe_failures(run):
+            problems[key] = failures
+    return done, problems
+
+
+@dataclass(frozen=True)
+class SharedProtocol:
+    """The settings that all systems share, and those of each system.
+
+    `unused` gives by setting the systems that have no use for it, `left_out` why a system has no
+    settings: those asked for cannot go together with its own.
+    """
+
+    shared: ExperimentConfig
+    configs: dict[str, ExperimentConfig]
+    unused: dict[str, list[str]]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def share_protocol(
+    preset: str,
+    names: Sequence[str],
+    overrides: Iterable[str] = (),
+    *,
+    data: str | None = None,
+    seeds: int | None = None,
+    epoch_rule: str | None = None,
+) -> SharedProtocol:
+    """Give each system its own recipe on the same data, faces, flow, seeds and epoch rule.
+
+    Raises
+    ------
+    ConfigError
+        For unknown names, a rule that peeks, a control, or a system named by a setting.
+    """
+    changes = list(overrides)
+    changes += [f"evaluation.seeds={list(range(seeds))}"] if seeds else []
+    changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
+    if any(parse_override(text)[0] == ["model", "name"] for text in changes):
+        raise ConfigError("model.name is no setting of all systems", mend="name them in --systems")
+    check_settings(changes)
+    of_all = [text for text in changes if parse_override(text)[0][0] in SHARED]
+    any_system, unmixed = ANY_SYSTEM
+    shared = load_config(preset, system=any_system, data=data, overrides=[unmixed, *of_all])
+    _refuse_dishonest(shared)
+    unused = _unused_settings(preset, data, names, changes)
+    protocol = SharedProtocol(shared, {}, unused)
+    for name in names:
+        own = [text for text in changes if name not in unused.get(text, [])]
+        try:
+            config = load_config(preset, system=name, data=data, overrides=own)
+            protocol.configs[name] = _with_shared(config, shared)
+        except MixtureError as error:
+            protocol.left_out[name] = reason_of(error)
+    return protocol
+
+
+def reason_of(error: ConfigError) -> str:
+    """Return why something is left out, with the setting that would let it run, if one does."""
+    if isinstance(error, MixtureError):
+        return f"{error.problem} (run it with --{error.mend})"
+    return error.problem
+
+
+def read_maps(config: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher) -> FlowSet:
+    """Compute and cache the maps, so that bad data are refused before anything is trained."""
+    return load_flowset(
+        config,
+        root,
+        jobs=jobs,
+        on_faces=partial(watch, "faces"),
+        on_progress=partial(watch, "flow"),
+    )
+
+
+def _unused_settings(
+    preset: str, data: str | None, names: Sequence[str], changes: Sequence[str]
+) -> dict[str, list[str]]:
+    """Find the changes that some of the systems refuse; one that all refuse is an error."""
+    refused: dict[str, list[str]] = {}
+    for name in names:
+        accepts = partial(_accepts, preset, data, name)
+        for text in _refused(accepts, changes):
+            refused.setdefault(text, []).append(name)
+    for text, by in refused.items():
+        if by == list(names):
+            load_config(preset, system=names[0], data=data, overrides=[text])
+    return refused
+
+
+def _refused(accepts: Callable[[list[str]], bool], changes: Sequence[str]) -> list[str]:
+    """Find the changes that must go: refused alone, and beside all that are accepted."""
+    if accepts(list(changes)):
+        return []
+    refused = [text for text in changes if not accepts([text])]
+    for text in list(refused):
+        others = [other for other in refused if other != text]
+        if accepts([change for change in changes if change not in others]):
+            refused = others
+    return refused
+
+
+def _accepts(preset: str, data: str | None, name: str, changes: list[str]) -> bool:
+    """Check that a system takes these changes; those that need companions pass, too."""
+    try:
+        load_config(preset, system=name, data=data, overrides=changes)
+    except MixtureError:
+        return True
+    except ConfigError:
+        return False
+    return True
+
+
+def _with_shared(config: ExperimentConfig, shared: ExperimentConfig) -> ExperimentConfig:
+    """Put a recipe on the shared data, faces, flow and evaluation; `MixtureError` if it cannot."""
+    evaluation = config.evaluation.model_copy(
+        update={"seeds": shared.evaluation.seeds, "epoch_rule": shared.evaluation.epoch_rule}
+    )
+    tables = without_idle(systems[config.model.name], {"flow": shared.flow.model_dump()})
+    common = {"data": shared.data, "faces": shared.faces, "flow": FlowConfig(**tables["flow"])}
+    return override(config.model_copy(update={**common, "evaluation": evaluation}), [])
+
+
+def _refuse_dishonest(config: ExperimentConfig) -> None:
+    evaluation = config.evaluation
+    if evaluation.epoch_rule in PEEKING:
+        raise ConfigError(
+            f"systems are not ranked by {evaluation.epoch_rule}, which peeks at the test subject",
+            mend="take last or inner_subjects; `hmrm compare --oracle` shows what peeking adds",
+        )
+    if evaluation.control != "none":
+        raise ConfigError("a control cannot be ranked", mend="`hmrm compare --null` runs it beside")

@@ -1,0 +1,237 @@
+"""Mixed motion: MotionMix, mixup, and the tables of what was mixed."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_flowset, quick_config
+from torch.nn import functional as F
+
+from hmrm_lab.config import load_config
+from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.synthetic import synthetic
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.faces.landmarks import region_masks
+from hmrm_lab.flow.motion_maps import motion_map
+from hmrm_lab.records import Clip, ClipKey, FlowSet
+from hmrm_lab.registry import flows
+from hmrm_lab.training.augment.motionmix import MotionMix, mix_clips, mix_motion, template_masks
+from hmrm_lab.training.augment.provenance import (
+    Mixtures,
+    distance_table,
+    draw_mixtures,
+    join_masks,
+    mix_pair,
+    provenance_table,
+)
+from hmrm_lab.training.augment.warps import crop_motion, steadied
+from hmrm_lab.training.losses import MSWCE
+from hmrm_lab.training.trainer import fit
+
+
+def make_mix(n: int = 12, **settings: object) -> MotionMix:
+    torch.manual_seed(0)
+    maps = torch.arange(n).float()[:, None, None, None].expand(n, 3, 28, 28).clone()
+    masks = torch.from_numpy(template_masks(28)).expand(n, 2, 28, 28)
+    return MotionMix(maps, torch.arange(n) % 3, masks, **{"share": 1.0, **settings})
+
+
+def test_the_equation() -> None:
+    own, partner = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
+    mask = torch.rand(3, 4, 4) < 0.5
+    strength = torch.tensor([0.0, 0.3, 1.0])
+    mixed = mix_motion(own, partner, mask, strength)
+    m, lam = mask[:, None].float(), strength[:, None, None, None]
+    torch.testing.assert_close(mixed, (1 - m) * own + m * (lam * partner + (1 - lam) * own))
+    torch.testing.assert_close(mixed[0], own[0])
+    inside = mask[2].expand(2, 4, 4)
+    torch.testing.assert_close(mixed[2][inside], partner[2][inside])
+    torch.testing.assert_close(mixed[2][~inside], own[2][~inside])
+
+
+def test_partners_are_of_the_same_class_and_never_oneself() -> None:
+    mix = make_mix()
+    for _ in range(20):
+        mix(torch.randperm(12))
+    assert len(mix.provenance) > 12
+    assert all(own % 3 == partner % 3 and own != partner for own, partner in mix.provenance)
+
+
+def test_the_picture_comes_from_the_recorded_partner() -> None:
+    mix = make_mix()
+    mixed = mix(torch.tensor([4]))
+    ((own, partner),) = mix.provenance
+    assert own == 4
+    assert mixed[0, 0].unique().tolist() == sorted([4.0, float(partner)])
+
+
+def test_one_region_leaves_the_other_alone() -> None:
+    mix = make_mix(regions=("mouth",))
+    mixed = mix(torch.tensor([5]))
+    eyes = torch.from_numpy(template_masks(28)[0])
+    assert (mixed[0, :, eyes] == 5).all()
+    assert (mixed[0] != 5).any()
+
+
+def test_share_is_the_share_of_mixed_clips() -> None:
+    mix = make_mix(share=0.25)
+    rows = torch.arange(12).repeat(200)
+    changed = (mix(rows) != rows[:, None, None, None]).flatten(1).any(1)
+    assert changed.float().mean() == pytest.approx(0.25, abs=0.03)
+    assert not make_mix(share=0.0).provenance
+
+
+def test_a_class_with_one_clip_keeps_it() -> None:
+    mix = make_mix()
+    mix.labels = torch.tensor([7, *[0] * 11])
+    mix.__post_init__()
+    assert (mix(torch.tensor([0, 0])) == 0).all()
+
+
+def test_clips_and_classes_are_blended_alike() -> None:
+    torch.manual_seed(0)
+    targets = F.one_hot(torch.arange(64) % 3, 3).float()
+    maps = targets[:, :, None, None].expand(64, 3, 4, 4)
+    mixed, classes, partners = mix_clips(maps, targets, 1.0)
+    torch.testing.assert_close(mixed[:, :, 0, 0], classes)
+    torch.testing.assert_close(classes.sum(1), torch.ones(64))
+    assert sorted(partners.tolist()) == list(range(64))
+    both = (targets + targets[partners]) > 0
+    assert (classes[~both] == 0).all()
+    assert 0.2 < classes.max(1).values.min() < classes.max(1).values.max() <= 1
+
+
+def test_the_loss_of_sure_targets_is_that_of_labels() -> None:
+    logits, labels = torch.randn(8, 3, 3), torch.arange(8) % 3
+    sure = F.one_hot(labels, 3).float()
+    weights = torch.tensor([0.5, 1.0, 2.0])
+    loss = MSWCE((1.0, 0.3, 0.3), gamma=2.0, class_weights=weights, label_smoothing=0.1)
+    torch.testing.assert_close(loss(logits, sure), loss(logits, labels))
+    half = 0.5 * (sure + sure.roll(1, 0))
+    plain = MSWCE((1.0, 0.3, 0.3))
+    between = 0.5 * (plain(logits, labels) + plain(logits, labels.roll(1)))
+    torch.testing.assert_close(plain(logits, half), between)
+
+
+def test_mixup_changes_a_training_and_partners_are_told() -> None:
+    clips = make_flowset()
+    off, on = (
+        fit(quick_config("mlp", f"augment.mixup={alpha}"), clips, seed=0) for alpha in (0, 0.4)
+    )
+    assert off.losses != on.losses
+    assert off.partners == ()
+    assert set(on.partners) == set(clips.persons)
+
+
+def test_settings_from_before_keep_their_digest() -> None:
+    """Finished runs are found again: what came later is no part of it until it is used."""
+    assert load_config("smoke", system="ststnet", data="flowmaps").digest() == "32a0814207a915fa"
+    changed = load_config("smoke", overrides=["augment.mixup=0.2"])
+    assert changed.digest() != load_config("smoke").digest()
+
+
+RNG = np.random.default_rng(0)
+
+
+def mix_of(flowset: FlowSet, share: float = 0.5) -> MotionMix:
+    masks = torch.from_numpy(template_masks(28)).expand(len(flowset), 2, 28, 28)
+    maps, labels = torch.from_numpy(flowset.maps), torch.from_numpy(flowset.labels)
+    return MotionMix(maps, labels, masks, share=share)
+
+
+def test_masks_are_joined_by_name() -> None:
+    masks = template_masks(28)
+    np.testing.assert_array_equal(join_masks(masks, ["mouth"]), masks[1])
+    np.testing.assert_array_equal(join_masks(masks, ("eyes", "mouth")), masks[0] | masks[1])
+    assert not join_masks(masks, []).any()
+    with pytest.raises(ConfigError, match="did you mean 'mouth'"):
+        join_masks(masks, ["muth"])
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_a_pair_follows_the_equation(strength: float) -> None:
+    own, partner = RNG.normal(size=(2, 3, 28, 28)).astype(np.float32)
+    mask = join_masks(template_masks(28), ["eyes"])
+    mixed = mix_pair(own, partner, mask, strength)
+    expected = (1 - mask) * own + mask * (strength * partner + (1 - strength) * own)
+    np.testing.assert_allclose(mixed, expected, atol=1e-5)
+    assert mixed.dtype == np.float32
+
+
+def test_every_clip_is_mixed_once_by_the_account(toy_flowset: FlowSet) -> None:
+    mix, state = mix_of(toy_flowset), torch.get_rng_state()
+    mixtures = draw_mixtures(mix, seed=0)
+    assert mixtures.own.tolist() == list(range(len(toy_flowset)))
+    assert (toy_flowset.labels[mixtures.own] == toy_flowset.labels[mixtures.partners]).all()
+    mask = template_masks(28).any(0)
+    for own, partner, mixed in zip(mixtures.own, mixtures.partners, mixtures.maps, strict=True):
+        maps = toy_flowset.maps
+        np.testing.assert_allclose(mixed, mix_pair(maps[own], maps[partner], mask, 1.0), atol=1e-5)
+    assert not mix.provenance
+    torch.testing.assert_close(torch.get_rng_state(), state)
+
+
+def test_a_class_of_one_clip_has_no_mixture(toy_flowset: FlowSet) -> None:
+    lone = toy_flowset.take([0, 1, 3, 4, 2])
+    assert lone.labels.tolist() == [0, 1, 0, 1, 2]
+    assert draw_mixtures(mix_of(lone), seed=0).own.tolist() == [0, 1, 2, 3]
+
+
+def test_the_account_names_clips_and_persons(toy_flowset: FlowSet) -> None:
+    table = provenance_table(toy_flowset, {(7, 1), (0, 9)})
+    assert table.iloc[0].tolist() == [
+        *("clip000", "toy/s01", "negative"),
+        *("clip009", "toy/s02", "negative"),
+    ]
+    assert table["clip"].tolist() == ["clip000", "clip007"]
+    assert list(provenance_table(toy_flowset, set()).columns) == list(table.columns)
+
+
+def test_distances_leave_oneself_and_the_parents_out() -> None:
+    """Flat maps of these heights: distances are differences."""
+    heights = np.array([0.0, 1.0, 5.0, 3.0], np.float32)
+    maps = np.broadcast_to(heights[:, None, None, None], (4, 3, 2, 2)).copy()
+    labels = np.array([0, 0, 0, 1])
+    mixed = np.full((1, 3, 2, 2), 0.5, np.float32)
+    mixtures = Mixtures(mixed, np.array([0]), np.array([1]))
+    table = distance_table(maps, labels, mixtures, MEGC3.classes)
+    assert table["kind"].tolist() == ["original"] * 4 + ["mixture"]
+    assert table["own"].tolist()[:3] == [1, 1, 4]
+    assert np.isnan(table["own"][3]), "no other clip of its class"
+    assert table["other"].tolist() == [3, 2, 2, 2, 2.5]
+    assert table["own"][4] == 4.5, "the parents do not count"
+    assert table["moved"][4] == 0.5
+    assert table["moved"][:4].isna().all()
+
+
+def test_motion_at_crop_resolution_is_what_the_maps_are_averaged_from() -> None:
+    clip, estimator = synthetic(subjects=2, clips=4)[0], flows["dis"].build()
+    motion = crop_motion(clip, estimator)
+    onset, apex = clip.frames[clip.onset], clip.frames[clip.apex]
+    flow = estimator(onset[None], apex[None])
+    np.testing.assert_allclose(motion.map, motion_map(flow, 224)[0], atol=1e-6)
+    landmarks = clip.frames.landmarks(clip.onset)
+    np.testing.assert_array_equal(motion.masks, region_masks(landmarks, 224, 224))
+    np.testing.assert_array_equal(motion.onset, onset)
+
+
+def test_a_crop_without_landmarks_takes_the_template() -> None:
+    frames = list(RNG.integers(0, 256, (2, 32, 32, 3)).astype(np.uint8))
+    clip = Clip(
+        ClipKey("d", "s", "c"),
+        0,
+        frames,
+        onset=0,
+        apex=1,
+        offset=1,
+        fps=100.0,
+        classes=MEGC3.classes,
+    )
+    masks = crop_motion(clip, flows["dis"].build()).masks
+    np.testing.assert_array_equal(masks, template_masks(32))
+
+
+def test_without_the_head_the_median_is_zero_and_strain_stays() -> None:
+    motion = RNG.normal(2, 1, (3, 7, 7)).astype(np.float32)
+    still = steadied(motion)
+    np.testing.assert_allclose(np.median(still[:2], axis=(1, 2)), 0, atol=1e-6)
+    np.testing.assert_array_equal(still[2], motion[2])

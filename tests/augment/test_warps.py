@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from hmrm_lab.training.augment.warps import flip, jitter, shift
+
+
+def test_flipping_a_motion_to_the_right_gives_one_to_the_left() -> None:
+    maps = torch.zeros(1, 3, 8, 8)
+    maps[0, 0, 2, 1] = 3.0
+    maps[0, 1, 2, 1] = 4.0
+    maps[0, 2, 2, 1] = 5.0
+    assert flip(maps)[0, :, 2, 6].tolist() == [-3.0, 4.0, 5.0]
+    torch.testing.assert_close(flip(flip(maps)), maps)
+
+
+@pytest.mark.parametrize(("right", "down"), [(0, 0), (1, 0), (0, -2), (2, 1), (-2, -2)])
+def test_shift_moves_by_whole_pixels(right: int, down: int) -> None:
+    maps = torch.zeros(1, 3, 9, 9)
+    maps[..., 4, 4] = 1
+    moved = shift(maps, right, down)
+    assert moved.shape == maps.shape
+    assert torch.nonzero(moved[0, 0]).tolist() == [[4 + down, 4 + right]]
+
+
+def test_shift_stays_within_its_reach() -> None:
+    torch.manual_seed(0)
+    maps = torch.zeros(200, 3, 28, 28)
+    maps[:, 2, 14, 14] = 1
+    moved = jitter(maps, flips=False, shift_px=2, scale=0.0, rotate_deg=0.0)[:, 2]
+    weight = moved.sum((1, 2))
+    position = torch.arange(28.0)
+    rows = (moved.sum(2) * position).sum(1) / weight - 14
+    assert rows.abs().max() <= 2.5
+    assert rows.std() > 0.8
+
+
+def test_turning_turns_vectors_with_the_picture() -> None:
+    """A radial field looks the same from every side: turning must not change it."""
+    torch.manual_seed(0)
+    axis = torch.linspace(-1, 1, 28)
+    rows, columns = torch.meshgrid(axis, axis, indexing="ij")
+    radial = torch.stack([columns, rows, torch.ones_like(rows)])[None].expand(8, -1, -1, -1)
+    turned = jitter(radial, flips=False, shift_px=0, scale=0.0, rotate_deg=30.0)
+    centre = (slice(None), slice(None), slice(8, 20), slice(8, 20))
+    torch.testing.assert_close(turned[centre], radial[centre], atol=1e-4, rtol=0)
+
+
+def test_flip_half_of_the_time() -> None:
+    torch.manual_seed(0)
+    maps = torch.ones(2000, 3, 4, 4)
+    flipped = jitter(maps, flips=True, shift_px=0, scale=0.0, rotate_deg=0.0)[:, 0, 0, 0] < 0
+    assert flipped.float().mean() == pytest.approx(0.5, abs=0.04)

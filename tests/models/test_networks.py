@@ -1,0 +1,314 @@
+"""Compared networks: published sizes, what attends to what, the order of tokens."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from hmrm_lab.evaluation.cost import count_parameters
+from hmrm_lab.models.networks.backbone import begin_as_he, count_filters, enlarge
+from hmrm_lab.models.networks.capsulenet import CapsuleNet, ClassCapsules, squash
+from hmrm_lab.models.networks.efficientnet_b0 import EfficientNetB0
+from hmrm_lab.models.networks.frl_dgt import FRLDGT
+from hmrm_lab.models.networks.googlenet import GoogLeNet
+from hmrm_lab.models.networks.htnet import HTNet
+from hmrm_lab.models.networks.mfdan import MFDAN
+from hmrm_lab.models.networks.mlp import RegionMLP
+from hmrm_lab.models.networks.mobilevit import MobileViT, fold_places, split_places
+from hmrm_lab.models.networks.off_apexnet import FILTERS, OffApexNet
+from hmrm_lab.models.networks.resnet import ResNet
+from hmrm_lab.models.networks.slstt import SLSTT
+from hmrm_lab.models.networks.ststnet import STREAMS, STSTNet
+from hmrm_lab.models.networks.vgg import VGG, VGG16, VGG19
+from hmrm_lab.models.transformer import Attention, blocks_of, from_blocks, patches
+from hmrm_lab.registry import systems
+
+IMAGENET = (3, 1000)  # channels and classes
+PUBLISHED: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "VGG16": (lambda: VGG(*IMAGENET, convolutions=VGG16, side=224), 138_357_544),
+    "VGG19": (lambda: VGG(*IMAGENET, convolutions=VGG19, side=224), 143_667_240),
+    "ResNet18": (lambda: ResNet(*IMAGENET, blocks=(2, 2, 2, 2), bottleneck=False), 11_689_512),
+    "ResNet50": (lambda: ResNet(*IMAGENET, blocks=(3, 4, 6, 3), bottleneck=True), 25_557_032),
+    "EfficientNet-B0": (lambda: EfficientNetB0(*IMAGENET), 5_288_548),
+    "GoogLeNet": (lambda: GoogLeNet(*IMAGENET), 6_624_904),
+}
+
+
+def test_whole_networks_have_the_published_size() -> None:
+    for name, (build, parameters) in PUBLISHED.items():
+        with torch.device("meta"):
+            network = build()
+            assert network(torch.empty(2, 3, 224, 224)).shape == (2, 1000)
+        assert count_parameters(network) == parameters, name
+
+
+def test_filters_are_counted_in_eights() -> None:
+    assert [count_filters(count, 1.0) for count in (16, 24, 112, 1280)] == [16, 24, 112, 1280]
+    assert [count_filters(64, width) for width in (0.25, 0.3, 0.01)] == [16, 16, 8]
+
+
+def test_enlarging_keeps_what_is_constant_and_what_rises_evenly() -> None:
+    ramp = torch.arange(28.0).expand(1, 1, 28, 28)
+    larger = enlarge(ramp, 56)
+    assert larger.shape == (1, 1, 56, 56)
+    inner = larger[0, 0, 3, 1:-1]
+    torch.testing.assert_close(inner.diff(), torch.full((53,), 0.5))
+    torch.testing.assert_close(
+        enlarge(torch.full((1, 1, 28, 28), 3.0), 40), torch.full((1, 1, 40, 40), 3.0)
+    )
+
+
+@pytest.mark.parametrize("groups", [1, 64])
+def test_first_weights_keep_the_size_of_what_goes_backwards(groups: int) -> None:
+    """With half of the numbers cut off by ReLU, a gradient has as large a square as before."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(64, 64, 3, padding=1, groups=groups)
+    begin_as_he(layer)
+    given = torch.randn(8, 64, 16, 16, requires_grad=True)
+    arriving = torch.randn(8, 64, 16, 16) * (torch.rand(8, 64, 16, 16) < 0.5)
+    layer(given).backward(arriving)
+    assert given.grad is not None
+    assert given.grad[..., 2:-2, 2:-2].square().mean().item() == pytest.approx(1, rel=0.15)
+    assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("system", ["capsulenet", "geme", "googlenet", "resnet18", "vgg16"])
+@pytest.mark.parametrize("side", [32, 33, 50, 63, 64])
+def test_maps_may_be_enlarged_to_any_side(side: int, system: str) -> None:
+    with torch.device("meta"):
+        model = systems[system].build(3, 28, 3, side=side, width=0.125).eval()
+        assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
+
+
+def test_squash_keeps_directions_and_bounds_lengths() -> None:
+    torch.manual_seed(0)
+    vectors = 3 * torch.randn(50, 8)
+    squashed = squash(vectors)
+    lengths = vectors.norm(dim=1)
+    torch.testing.assert_close(squashed.norm(dim=1), lengths**2 / (1 + lengths**2))
+    torch.testing.assert_close(
+        torch.cosine_similarity(squashed, vectors), torch.ones(50), atol=1e-5, rtol=0
+    )
+    zero = torch.zeros(1, 8, requires_grad=True)
+    squash(zero).sum().backward()
+    assert zero.grad is not None
+    assert zero.grad.isfinite().all()
+
+
+def test_routing_is_procedure_one_written_out() -> None:
+    """Loops over clips, capsules and classes, as Sabour et al. 2017 write it."""
+    torch.manual_seed(0)
+    layer, capsules = ClassCapsules(5, 3, routings=3), 4 * torch.randn(2, 5, 8)
+    weight = layer.weight.detach().unflatten(-1, (3, 16))  # (I, 8, K, 16)
+    for row, clip in enumerate(capsules):
+        votes = [[clip[i] @ weight[i, :, k] for k in range(3)] for i in range(5)]
+        agreed = torch.zeros(5, 3)
+        for _ in range(3):
+            share = agreed.softmax(1)
+            output = [squash(sum(share[i, k] * votes[i][k] for i in range(5))) for k in range(3)]
+            change = [[votes[i][k] @ output[k] for k in range(3)] for i in range(5)]
+            agreed = agreed + torch.tensor(change)
+        torch.testing.assert_close(layer(capsules)[row], torch.stack(output))
+
+
+@pytest.mark.parametrize(("side", "kernel", "grid"), [(224, 9, 6), (112, 4, 4), (56, 2, 3)])
+def test_capsules_of_a_picture_are_the_published_ones(side: int, kernel: int, grid: int) -> None:
+    with torch.device("meta"):
+        model = CapsuleNet(3, 28, 3, side=side, width=1.0)
+        assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
+    assert model.primary.kernel_size == (kernel, kernel)
+    assert model.classes.weight.shape == (32 * grid**2, 8, 3 * 16)
+
+
+def test_parameters_are_the_published_two_and_two_thirds_of_a_million() -> None:
+    assert count_parameters(OffApexNet(2, 28, 3)) == 2_664_475
+
+
+def test_groups_are_two_streams_that_do_not_meet() -> None:
+    torch.manual_seed(0)
+    model = OffApexNet(2, 28, 3).eval()
+    maps = torch.randn(3, 2, 28, 28)
+    features = []
+    for channel in range(2):
+        stream = maps[:, channel : channel + 1]
+        for layer, filters in zip((model.streams[0], model.streams[3]), FILTERS, strict=True):
+            assert isinstance(layer, nn.Conv2d)
+            own = slice(channel * filters, (channel + 1) * filters)
+            stream = F.conv2d(stream, layer.weight[own], layer.bias[own], padding=2)
+            stream = F.max_pool2d(stream.relu(), 2)
+        features.append(stream.flatten(1))
+    torch.testing.assert_close(model.classifier(torch.cat(features, 1))[:, None], model(maps))
+
+
+def test_parameter_count_is_the_published_one() -> None:
+    assert count_parameters(STSTNet(3, 28, 3)) == 1683
+
+
+def test_one_convolution_is_three_parallel_streams() -> None:
+    torch.manual_seed(0)
+    model = STSTNet(3, 28, 3).eval()
+    conv, _, norm, pool, *_ = model.streams
+    assert isinstance(conv, nn.Conv2d)
+    maps = torch.randn(4, 3, 28, 28)
+    features, first = [], 0
+    for filters in STREAMS:
+        stream = nn.Conv2d(3, filters, kernel_size=3, padding=2)
+        stream.weight.data = conv.weight.data[first : first + filters]
+        stream.bias.data = conv.bias.data[first : first + filters]
+        features.append(stream(maps))
+        first += filters
+    pooled = nn.AvgPool2d(2)(pool(norm(torch.cat(features, 1).relu())))
+    torch.testing.assert_close(model.head(pooled.flatten(1))[:, None], model(maps))
+
+
+SMALL = {"width": 12, "repeats": (1, 1, 2)}
+
+
+def small_htnet(**options: object) -> HTNet:
+    torch.manual_seed(0)
+    return HTNet(3, 28, 3, **{**SMALL, **options}).eval()
+
+
+def test_htnet_has_the_published_parameters() -> None:
+    with torch.device("meta"):
+        published, areas = HTNet(3, 28, 3), HTNet(3, 28, 3, attention="areas")
+    assert round(count_parameters(published) / 1e6, 1) == 139.6
+    assert count_parameters(areas) == count_parameters(published) + 9
+
+
+def test_htnet_attends_within_areas_and_as_published_never() -> None:
+    for attention, attends in (("published", False), ("areas", True)):
+        model = small_htnet(attention=attention)
+        model(torch.randn(4, 3, 28, 28)).square().sum().backward()
+        for layer in (part for part in model.modules() if isinstance(part, Attention)):
+            gradient = layer.project_in.weight.grad
+            inner = len(gradient) // 3
+            assert gradient[: 2 * inner].any() == attends
+            assert gradient[2 * inner :].any(), "values are learnt"
+
+
+def test_blocks_and_patches_go_where_they_should() -> None:
+    maps = torch.arange(64.0).reshape(1, 1, 8, 8)
+    tokens = patches(maps, 2)  # (1, 16, 4)
+    assert tokens[0, 0].tolist() == [0, 1, 8, 9]
+    assert tokens[0, 5].tolist() == [18, 19, 26, 27]  # second row, second column
+    blocks = blocks_of(tokens, 4, 2)
+    assert blocks.shape == (4, 4, 4)
+    assert torch.equal(blocks[1], tokens[0, [2, 3, 6, 7]])  # top right
+    batch = torch.randn(3, 16, 5)
+    for count in (1, 2, 4):
+        assert torch.equal(from_blocks(blocks_of(batch, 4, count), 4, count), batch)
+
+
+def test_attention_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    ours = Attention(12, heads=3).eval()
+    theirs = nn.MultiheadAttention(12, 3, batch_first=True).eval()
+    theirs.in_proj_weight.data = ours.project_in.weight.data
+    theirs.in_proj_bias.data = ours.project_in.bias.data
+    theirs.out_proj.weight.data = ours.project_out.weight.data
+    theirs.out_proj.bias.data = ours.project_out.bias.data
+    tokens = torch.randn(2, 5, 12)
+    torch.testing.assert_close(ours(tokens), theirs(tokens, tokens, tokens)[0])
+    weights_alone = Attention(12, heads=3, dropout=1.0, drop_output=False).train()
+    expected = weights_alone.project_out.bias.expand(2, 5, 12)
+    torch.testing.assert_close(weights_alone(tokens), expected)
+    guide = torch.zeros(2, 3, 5, 5)
+    guide[..., 2] = 50.0  # look at the third token, whatever it is
+    assert ours.weights(tokens, guide)[..., 2].min() > 0.99
+
+
+def test_hidden_keys_get_no_weight_while_training() -> None:
+    torch.manual_seed(0)
+    layer, tokens = Attention(8, heads=2, drop_key=0.5).train(), torch.randn(4, 6, 8)
+    weights = layer.weights(tokens)
+    assert 0.3 < (weights == 0).float().mean() < 0.7
+    torch.testing.assert_close(weights.sum(-1), torch.ones(4, 2, 6))
+    assert (layer.eval().weights(tokens) > 0).all()
+    everything = Attention(8, heads=2, drop_key=1.0).train()(tokens)
+    assert everything.isfinite().all()
+
+
+def test_mobilevit_has_the_published_parameters() -> None:
+    """1.3 M with the 1000 classes of ImageNet (its Table 1)."""
+    published = count_parameters(MobileViT(3, 28, 3)) + (1000 - 3) * (320 + 1)
+    assert round(published / 1e6, 1) == 1.3
+
+
+def test_a_pixel_attends_to_its_own_place_in_other_patches() -> None:
+    grid = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert split_places(grid)[..., 0].tolist() == [
+        [0, 2, 8, 10],
+        [1, 3, 9, 11],
+        [4, 6, 12, 14],
+        [5, 7, 13, 15],
+    ]
+    batch = torch.randn(2, 3, 8, 8)
+    assert torch.equal(fold_places(split_places(batch), 8), batch)
+
+
+def test_slstt_sees_steady_motion_up_to_the_apex() -> None:
+    torch.manual_seed(0)
+    maps = torch.randn(2, 3, 28, 28)
+    three = SLSTT(3, 28, 3, frames=3, aggregator="mean").eval()
+    seen: list[torch.Tensor] = []
+    three.embed.register_forward_hook(lambda module, given, _: seen.append(given[0]))
+    answer = three(maps)
+    frames = seen[0].unflatten(0, (2, 3))
+    for step in range(3):
+        torch.testing.assert_close(frames[:, step], patches(maps, 7) * (step + 1) / 3)
+    assert not torch.allclose(answer, three(maps / 2)), "strength matters"
+
+
+def test_frl_dgt_fuses_sub_regions_of_one_core_region_at_a_time() -> None:
+    torch.manual_seed(0)
+    model = FRLDGT(3, 28, 3).eval()
+    seen: list[torch.Tensor] = []
+    model.local.register_forward_hook(lambda module, _, answer: seen.append(answer))
+    maps = torch.zeros(1, 3, 28, 28)
+    changed = maps.clone()
+    changed[..., :5, :5] = 1.0  # within the top left sub-region, beyond the reach of the edges
+    model.correction.requires_grad_(False)
+    for layer in model.correction:
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.zero_()
+    model(maps), model(changed)
+    moved = (seen[0] != seen[1]).any(-1)  # (4 core regions, 4 sub-regions)
+    assert moved.tolist() == [[True] * 4] + [[False] * 4] * 3
+
+
+def test_flow_tells_mfdan_where_to_look() -> None:
+    torch.manual_seed(0)
+    model = MFDAN(3, 28, 3).eval()
+    projected = torch.randn(2, 16, 128)
+    queries, keys = (part.unflatten(-1, (4, 16)) for part in projected.split(64, dim=-1))
+    naive = torch.einsum("bihd,bjhd->bhij", queries, keys) / 4
+    torch.testing.assert_close(model.guide(projected), naive)
+    given: list[torch.Tensor] = []
+    model.layers[0].register_forward_pre_hook(lambda module, inputs: given.append(inputs[1]))
+    maps = torch.randn(1, 3, 28, 28)
+    strained, moved = maps.clone(), maps.clone()
+    strained[:, 2] += 1.0
+    moved[:, 0] += 1.0
+    model(maps), model(strained), model(moved)
+    assert torch.equal(given[0], given[1]), "strain is no flow"
+    assert not torch.equal(given[0], given[2])
+
+
+def test_tokens_of_the_perceptron_are_core_regions_and_then_sub_regions() -> None:
+    row, column = torch.meshgrid(torch.arange(28), torch.arange(28), indexing="ij")
+    place = 100.0 * (row // 7) + column // 7  # window (r, c) holds 100 r + c
+    tokens = RegionMLP(1, 28, 3).tokens(place[None, None])
+    assert tokens.shape == (1, 20, 49)
+    windows = [100 * r + c for r, c in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    core = [200 * (r > 0) + 2 * (c > 0) for r, c in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    expected = [first + inner for first in core for inner in windows]
+    assert tokens[0, 4:, 0].tolist() == expected
+    assert (tokens[0, 4:] == tokens[0, 4:, :1]).all(), "a sub-region is one window"
+    assert tokens[0, :4, 0].tolist() == core, "a core region begins with its first window"
+    maps = place[None, None]
+    core_alone = RegionMLP(1, 28, 3, regions="core").tokens(maps)
+    sub_alone = RegionMLP(1, 28, 3, regions="sub").tokens(maps)
+    assert torch.equal(torch.cat([core_alone, sub_alone], 1), tokens)

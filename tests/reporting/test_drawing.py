@@ -1,0 +1,116 @@
+"""Frames, faces and flow as pictures."""
+
+import cv2
+import numpy as np
+import pytest
+from reporting.shown import uniform
+
+from hmrm_lab.faces.landmarks import Affine, core_regions, mean_face
+from hmrm_lab.reporting.drawing import (
+    core_outlines,
+    difference_picture,
+    error_px,
+    face_picture,
+    flow_picture,
+    flow_to_rgb,
+    heat_picture,
+    longest_px,
+    magnified,
+    percentile_99_9,
+    strain_peak,
+    wheel_picture,
+)
+
+GREY = np.full((224, 224, 3), 120, np.uint8)
+
+
+def test_flow_has_the_colours_of_middlebury() -> None:
+    for u, colour in ((1, (255, 0, 0)), (0, (255, 255, 255)), (-1, (0, 208, 255))):
+        np.testing.assert_allclose(flow_to_rgb(uniform(u), max_px=1.0)[0, 0], colour, atol=12)
+    weak, strong, beyond = (
+        flow_to_rgb(uniform(u), max_px=1.0)[0, 0].astype(int) for u in (0.25, 1.0, 2.0)
+    )
+    assert weak[1] > strong[1] + 100
+    assert beyond.max() < strong.max() - 40
+    flow = uniform(1)
+    flow[:, 3, 4] = np.nan
+    image = flow_to_rgb(flow)
+    assert image[3, 4].tolist() == [128, 128, 128]
+    np.testing.assert_array_equal(image[0, 0], flow_to_rgb(uniform(1))[0, 0])
+
+
+def test_the_wheel_is_its_own_legend() -> None:
+    wheel = wheel_picture(65)
+    np.testing.assert_array_equal(wheel[32, 64, :3], flow_to_rgb(uniform(1), max_px=1)[0, 0])
+    assert wheel[32, 32, :3].tolist() == wheel[0, 0, :3].tolist() == [255, 255, 255]
+    assert (wheel[0, 0, 3], wheel[32, 32, 3], wheel[32, 64, 3]) == (0, 255, 255)
+
+
+@pytest.mark.parametrize("mode", ["colour", "quiver", "strain"])
+def test_pictures_show_their_flow(mode: str) -> None:
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    flow = cv2.GaussianBlur(rng.normal(0, 9, (48, 64, 2)).astype(np.float32), (0, 0), 6)
+    flow = flow.transpose(2, 0, 1)
+    untouched = frame.copy()
+    picture = flow_picture(flow, mode, frame=frame, scale=2)
+    assert picture.shape == (96, 128, 3)
+    assert (picture != flow_picture(np.zeros_like(flow), mode, frame=frame, scale=2)).any()
+    top = {"max_px": 10 * longest_px(flow), "max_strain": 10 * strain_peak(flow)}
+    assert (flow_picture(flow, mode, frame=frame, scale=2, **top) != picture).any()
+    flow_picture(flow, mode, frame=frame)
+    np.testing.assert_array_equal(frame, untouched)
+
+
+def test_heat_runs_from_low_to_high_and_the_unknown_is_grey() -> None:
+    picture = heat_picture(np.array([[1.0, 3.0, 9.0, np.nan]], np.float32), 3.0, 1.0)
+    np.testing.assert_allclose(picture[0, 0], (0, 32, 76), atol=12)
+    np.testing.assert_allclose(picture[0, 1], (254, 232, 56), atol=12)
+    assert picture[0, 2].tolist() == picture[0, 1].tolist()
+    assert picture[0, 3].tolist() == [128, 128, 128]
+    still = heat_picture(np.zeros((2, 2), np.float32), 0.0)
+    np.testing.assert_array_equal(still[0, 0], picture[0, 0])
+    values = np.ones((100, 100), np.float32)
+    values[0, :5], values[1, :5] = 50.0, np.nan
+    assert percentile_99_9(values) == pytest.approx(1.0)
+    np.testing.assert_allclose(error_px(uniform(3, 4), uniform(0)), 5.0)
+
+
+def test_motion_is_magnified_and_differences_are_amplified() -> None:
+    onset = np.zeros((64, 64, 3), np.uint8)
+    onset[:, 20] = 255
+    assert magnified(onset, uniform(1.5, 0, 64), 4.0)[32, :, 0].argmax() == 26
+    before = np.full((4, 4, 3), 100, np.uint8)
+    after = before.copy()
+    after[0, 0], after[1, 1], after[2, 2] = 103, 95, 255
+    picture = difference_picture(before, after, 10.0)
+    assert [picture[k, k, 0] for k in range(4)] == [158, 78, 255, 128]
+
+
+def test_landmarks_lie_where_they_are() -> None:
+    drawn = face_picture(GREY, mean_face(), ("landmarks",))
+    assert drawn.shape == (448, 448, 3)
+    x, y = np.round(2 * (mean_face() + 0.5) - 0.5).astype(int)[30]
+    assert drawn[y, x].tolist() == [255, 214, 64]
+    ys, xs = np.nonzero((drawn != 120).any(axis=2))
+    distance = np.hypot(*(np.stack([xs, ys], 1)[:, None] - 2 * mean_face()[None]).T).min(0)
+    dot = 0.013 * 2 * np.linalg.norm(mean_face()[45] - mean_face()[36])
+    assert distance.max() < dot + 4, "a dot and its rim"
+    large = np.zeros((600, 800, 3), np.uint8)
+    assert face_picture(large, mean_face()).shape == (600, 800, 3)
+    assert (face_picture(GREY, mean_face(), ()) == 120).all()
+    with pytest.raises(ValueError, match="wrinkles"):
+        face_picture(GREY, mean_face(), ("wrinkles",))
+
+
+def test_parts_have_their_colours_and_regions_turn_with_the_face() -> None:
+    drawn = face_picture(GREY, mean_face(), ("parts",)).astype(int)
+    for points, channel in ((slice(36, 42), 2), (slice(48, 68), 0)):
+        x, y = (2 * mean_face()[points].mean(axis=0)).astype(int)
+        assert drawn[y, x].argmax() == channel, "eyes are blue, the mouth is red"
+    upright = core_outlines(mean_face())
+    left, top, right, bottom = core_regions(mean_face())[0]
+    np.testing.assert_allclose(upright[0, [0, 2]], [(left, top), (right, bottom)], atol=0.01)
+    turn = Affine(np.array([[0.0, -1], [1, 0]]), np.array([224.0, 0]))
+    turned = core_outlines(turn.points(mean_face())).reshape(-1, 2)
+    np.testing.assert_allclose(turned, turn.points(upright.reshape(-1, 2)), atol=0.01)

@@ -1,0 +1,139 @@
+"""Inputs of networks drawn: colours where the numbers are; magnified flow, surviving tokens."""
+
+import numpy as np
+import pytest
+from reporting.shown import pictures_of, words_of
+
+from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
+from hmrm_lab.reporting.plots.input_pictures import (
+    SIDE_PX,
+    ZERO,
+    MagnifiedClip,
+    attention_against_figure,
+    gallery_figure,
+    gallery_pictures,
+    kept_table,
+    magnified_figure,
+    magnified_pictures,
+    meganet_attention_figure,
+    signed_picture,
+    survivors_figure,
+    survivors_picture,
+    weights_figure,
+)
+from hmrm_lab.reporting.plots.region_tokens import REGION_LABELS
+
+
+def seen() -> dict[str, np.ndarray]:
+    flow = np.zeros((2, 56, 56), np.float32)
+    flow[0, 20:30, 20:30] = 2
+    picture = np.zeros((28, 28), np.float32)
+    picture[7:14, 7:14] = 9
+    return {"apex": picture, "flow": flow, "dual_phase": flow / 4, "mesti": picture}
+
+
+def a_clip(times: float = 4.0, face: np.ndarray | None = None) -> MagnifiedClip:
+    """Motion to the right in the upper half, magnified there and suppressed below."""
+    flow = np.zeros((2, 28, 28), np.float32)
+    flow[0, :14], flow[0, 14:] = 2.0, 1.0
+    gate = np.zeros((28, 28), np.float32)
+    gate[:14] = 1.0
+    return MagnifiedClip(flow, times * gate * flow, gate, face)
+
+
+def saturation(picture: np.ndarray, row: int, column: int = SIDE_PX // 2) -> int:
+    return int(np.ptp(picture[row, column].astype(int)))
+
+
+def test_blue_below_zero_orange_above() -> None:
+    values = np.zeros((28, 28), np.float32)
+    values[:, :9], values[:, 19:] = -5, 5
+    picture = signed_picture(values)
+    assert picture.shape == (SIDE_PX, SIDE_PX, 3)
+    assert picture[100, [10, 112, 214]].tolist() == [[42, 135, 208], list(ZERO), [213, 94, 0]]
+
+
+def test_each_input_stands_under_its_name_with_what_it_keeps() -> None:
+    pictures = gallery_pictures(seen())
+    assert {picture.shape for picture in pictures.values()} == {(SIDE_PX, SIDE_PX, 3)}
+    strong, weak = (saturation(pictures[name], 100, 100) for name in ("flow", "dual_phase"))
+    assert strong > 2 * weak > 0, "one scale"
+    assert gallery_pictures({}) == {}
+    figure = gallery_figure(seen(), "One clip", kept=dict.fromkeys(seen(), 2.5), caption="<b>")
+    assert "MESTI 2.5 times" in words_of(figure)
+    assert len(figure.data) == 4 + 1, "the inputs and the colour wheel"
+    assert "&lt;b&gt;" in words_of(figure)
+    assert "apex frame" in words_of(gallery_figure(seen(), "One clip"))
+    table = kept_table({"undisturbed": {"apex": 1.0, "mesti": 7.0}, "noise": {"mesti": 6.0}})
+    assert list(table) == ["apex frame", "MESTI"]
+    assert table.loc["noise", "MESTI"] == 6
+
+
+def test_weights_on_one_scale() -> None:
+    figure = weights_figure({"MESTI": hump_weights(8), "dynamic image": rank_weights(8)})
+    for trace in figure.data:
+        assert np.mean(np.square(trace.y)) == pytest.approx(1, abs=1e-3)
+    assert list(figure.data[0].y) == list(reversed(figure.data[0].y))
+    assert figure.data[1].y[0] == min(figure.data[1].y)
+
+
+def test_attention_shades_the_face_where_it_is() -> None:
+    ground = np.full((56, 56, 3), 120, np.uint8)
+    attention = np.zeros((2, 28, 28), np.float32)
+    attention[0, :14], attention[1] = 1.0, 0.5
+    figure = meganet_attention_figure([ground, ground], attention, ["<i>", "b"])
+    assert words_of(figure).startswith("&lt;i&gt; b attention attention")
+    bare, _, over, _ = (picture.astype(int) for picture in pictures_of(figure))
+    assert np.ptp(bare) < 4
+    assert over[30, 100].sum() > over[190, 100].sum()
+    shares, falls = np.random.default_rng(0).random((2, 16)).astype(np.float32)
+    (points,) = attention_against_figure(shares, falls).data
+    np.testing.assert_allclose([points.x, points.y], [shares, falls], atol=1e-5)
+    assert list(points.text) == REGION_LABELS[4:]
+
+
+def test_the_strength_of_the_colour_is_that_of_the_motion() -> None:
+    drawn = magnified_pictures(a_clip(), full=4.0)
+    assert saturation(drawn["original"], 20) == pytest.approx(255 / 4, abs=2)
+    assert saturation(drawn["original"], 200) == pytest.approx(255 / 8, abs=2)
+    assert saturation(drawn["magnified"], 20) == 255
+    assert drawn["magnified"][200].min() == 255, "suppressed: white"
+    pictures = [magnified_pictures(a_clip(), full)["magnified"] for full in (1.0, 4.0, 16.0)]
+    assert [picture[20].max() for picture in pictures] == [191, 255, 255], "beyond: darker"
+    yellow, blue = (drawn["gate"][row, 20].astype(int) for row in (20, 200))
+    assert min(yellow[:2]) > 200 > yellow[2]
+    assert max(blue[:2]) < 60 < blue[2]
+    zero = np.zeros((2, 28, 28), np.float32)
+    still = magnified_pictures(MagnifiedClip(zero, zero, zero[0]), full=4.0)
+    assert still["original"].min() == still["magnified"].min() == 255
+
+
+def test_a_row_for_every_class() -> None:
+    figure = magnified_figure({"positive": a_clip(), "<surprise>": a_clip(2.0)}, 4.0)
+    for words in ("<b>positive</b>, flow", "<b>&lt;surprise&gt;</b>, flow"):
+        assert words in words_of(figure)
+    assert words_of(figure).count("magnified, alpha 4") == 2
+    assert len(figure.data) == 2 * 3 + 1, "and the wheel"
+    face = np.full((64, 64, 3), 90, np.uint8)
+    faced = magnified_figure({"positive": a_clip(face=face)}, 4.0)
+    assert len(faced.data) == 4 + 1
+    assert "<b>positive</b>, onset flow" in words_of(faced)
+
+
+def test_kept_tokens_are_lit_and_the_others_dark() -> None:
+    ground = np.full((50, 50, 3), 200, np.uint8)
+    for side in (14, 7, 4, 2):
+        kept = np.zeros((side, side), bool)
+        kept[0, 1] = True
+        picture = survivors_picture(ground, kept)
+        token = int(SIDE_PX / side)
+        inside = slice(2, token - 2), slice(token + 2, 2 * token - 2)
+        assert (picture[inside] == 200).all()
+        assert (picture[2 : token - 2, 2 : token - 2] == 44).all()
+        assert (picture[0, token + 2] == 255).all(), "framed"
+        assert (survivors_picture(ground, ~kept)[inside] == 44).all()
+    stages = [np.tri(side, dtype=bool) for side in (14, 7, 4, 2)]
+    figure = survivors_figure(ground, {"ratio .5": stages, "ratio 1": [~s for s in stages]})
+    assert words_of(figure).startswith("<b>ratio .5</b> stage 1: 105 of 196")
+    assert "stage 4: 1 of 4" in words_of(figure)
+    assert len(figure.data) == 8

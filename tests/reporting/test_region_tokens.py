@@ -1,0 +1,134 @@
+"""Regions, tokens, attention and the scan drawn."""
+
+import numpy as np
+import torch
+from reporting.shown import bar_of, pictures_of, words_of
+
+from hmrm_lab.models.scan.inside import ScanTrace, trace_scan
+from hmrm_lab.reporting.plots.region_tokens import (
+    CELL_PX,
+    REGION_LABELS,
+    SIDE_PX,
+    attention_face_figure,
+    attention_heads_figure,
+    attention_picture,
+    impulse_figure,
+    matrix_figure,
+    received,
+    region_picture,
+    scan_order_figure,
+    scan_path,
+    shade_figure,
+    shaded_picture,
+    token_order,
+    trace_figure,
+)
+
+GREY = np.full((224, 224, 3), 128, np.uint8)
+WEIGHTS = np.random.default_rng(0).dirichlet(np.ones(20), (4, 20)).astype(np.float32)
+L = 6
+
+
+def make_trace(direction: str = "forward") -> ScanTrace:
+    return trace_scan(torch.eye(L)[2], torch.full((L,), 0.4), decay=1.0, direction=direction)
+
+
+def test_windows_are_regions_and_pixels_are_cells() -> None:
+    assert scan_path("core", "windows", 0).tolist() == [[7, 7], [21, 7], [7, 21], [21, 21]]
+    assert scan_path("sub", "windows", 0)[4].tolist() == [17.5, 3.5]
+    assert scan_path("sub", "pixels", 1)[0].tolist() == [7.5, 0.5]
+    assert len(scan_path("core", "pixels", 0)) == 49
+    assert token_order("core", "windows", 0) == [[0, 1], [2, 3]]
+    fine = token_order("sub", "windows", 0)
+    assert fine == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    assert np.array_equal(token_order("core", "pixels", 2), np.arange(49).reshape(7, 7))
+
+
+def test_the_chosen_region_is_lit_and_the_way_of_the_scan_drawn() -> None:
+    picture = region_picture(GREY, "sub", 6)
+    assert picture[7 * CELL_PX + 20, 14 * CELL_PX + 20].tolist() == [128] * 3
+    assert picture[20, 20].max() < 80
+    assert region_picture(GREY, "sub")[20, 20].tolist() == [128] * 3
+    for tokens in ("windows", "pixels"):
+        path = scan_path("sub", tokens, 3)
+        changed = region_picture(GREY, "sub", 3, path) != region_picture(GREY, "sub", 3)
+        x, y = np.round(CELL_PX * path[1]).astype(int)
+        assert changed[y - 3 : y + 4, x - 12 : x + 12].any()
+    for side in (28, 100, 336, 500):
+        ground = np.full((side, side, 3), 90, np.uint8)
+        assert region_picture(ground, "core").shape == (SIDE_PX, SIDE_PX, 3)
+    figure = scan_order_figure(GREY, region=1, caption="the caption")
+    assert len(pictures_of(figure)) == 4
+    assert "fine, windows 16 tokens" in words_of(figure)
+    assert "the caption" in words_of(figure)
+
+
+def test_shades_share_a_scale_from_low_to_high() -> None:
+    picture = shaded_picture(GREY, "core", np.array([0, 1, 1, 0], np.float32), 0, 1)
+    blue, yellow = picture[50, 50], picture[50, 250]
+    assert blue[2] > blue[0]
+    assert yellow[0] > yellow[2]
+    np.testing.assert_array_equal(picture[250, 250], blue)
+    shades = {
+        "one": ("core", np.array([1, 2, 3, 4], np.float32)),
+        "two": ("sub", np.full(16, 9, np.float32)),
+    }
+    figure = shade_figure(GREY, shades, "Title", "dt")
+    bar = bar_of(figure)
+    assert (bar.cmin, bar.cmax, bar.colorbar.title.text) == (1, 9, "dt")
+    assert len(pictures_of(figure)) == 2
+
+
+def test_the_strongest_link_is_drawn_from_its_giver() -> None:
+    np.testing.assert_allclose(received(WEIGHTS).sum(-1), 1, rtol=1e-5)
+    weights = np.full((20, 20), 0.01, np.float32)
+    plain = attention_picture(GREY, weights, 0, 1)
+    weights[19, 4] = 0.8  # the last sub-region takes from the first
+    assert received(weights).argmax() == 4
+    linked = attention_picture(GREY, weights, 0, 1)
+    assert linked[42, 42].tolist() == [255, 214, 64], "the middle of the first sub-region"
+    assert (linked != plain).any()
+
+
+def test_every_head_has_a_picture_and_a_matrix() -> None:
+    for heads in (1, 3, 4):
+        weights = WEIGHTS[:heads]
+        assert len(pictures_of(attention_face_figure(GREY, weights))) == heads
+        figure = attention_heads_figure(weights, caption="the caption")
+        assert len(figure.data) == heads
+        np.testing.assert_allclose(figure.data[-1].z, weights[-1], atol=1e-4)
+        assert list(figure.data[0].x) == REGION_LABELS
+        assert "the caption" in words_of(figure)
+    assert REGION_LABELS[:4] == ["TL", "TR", "BL", "BR"]
+    assert REGION_LABELS[4 + 6] == "TR.BL"
+    assert len(set(REGION_LABELS)) == 20
+
+
+def test_every_answer_to_an_impulse_is_a_line() -> None:
+    answers = {"<a>": np.arange(L, dtype=np.float32), "b": np.ones(L, np.float32)}
+    figure = impulse_figure(answers, 2, "Title", caption="the caption")
+    assert [trace.name for trace in figure.data] == ["&lt;a&gt;", "b"]
+    assert list(figure.data[0].y) == list(range(L))
+    assert figure.layout.shapes[0].x0 == 2
+    assert "the caption" in words_of(figure)
+
+
+def test_a_trace_has_a_row_for_each_quantity() -> None:
+    figure = trace_figure(make_trace("both"), "Title")
+    names = [trace.name for trace in figure.data]
+    assert names == ["x", "dt", "h, forward", "h, backward", "y"]
+    np.testing.assert_allclose(figure.data[4].y, make_trace("both").y, atol=1e-5)
+    assert figure.data[2].offset < figure.data[3].offset
+    alone = trace_figure(make_trace(), "Title")
+    assert alone.data[2].offset == alone.data[3].offset == alone.data[0].offset
+
+
+def test_matrices_share_a_scale_that_is_signed_where_they_are() -> None:
+    one, two = np.eye(3, dtype=np.float32), -2 * np.eye(3, dtype=np.float32)
+    figure = matrix_figure({"one": one, "two": two}, "Title")
+    assert [(trace.zmin, trace.zmax) for trace in figure.data] == [(-2, 2)] * 2
+    assert [trace.showscale for trace in figure.data] == [True, False]
+    assert figure.layout.yaxis.autorange == "reversed"
+    (trace,) = matrix_figure({"one": one}, "Title").data
+    assert (trace.zmin, trace.zmax) == (0, 1)
+    assert matrix_figure({"nothing": 0 * one}, "Title").data[0].zmax == 1

@@ -1,0 +1,176 @@
+"""Light pictures for widgets and pages."""
+
+import re
+from xml.etree import ElementTree as ET
+
+import numpy as np
+from reporting.test_faces import CURVE
+from reporting.test_region_tokens import L, make_trace
+
+from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.evaluation.live_progress import Arrived, FoldProgress
+from hmrm_lab.faces.apex import ApexCurve
+from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
+from hmrm_lab.reporting.svg import (
+    confusion_cells,
+    curve_svg,
+    log_curve_svg,
+    loss_curves,
+    matrix_svg,
+    probability_svg,
+    progress_bar,
+    subject_cells,
+    token_grid_html,
+    trace_svg,
+)
+
+FOLDS = (
+    FoldProgress("toy/s01", "done", 1.0, right=2, answered=3),
+    FoldProgress("toy/s02", "in work", 0.25),
+    FoldProgress("toy/s03", "failed", 0.0, reason="diverged: the loss is <nan>"),
+    FoldProgress("toy/s04", "waiting", 0.0),
+)
+
+
+def arrived(**changes: object) -> Arrived:
+    state = {
+        "folds": FOLDS,
+        "done": 1,
+        "expected": 4,
+        "classes": MEGC3.classes,
+        "counts": np.ones((1, 3, 3), np.int64),
+        "finished": ([(1, 2.0), (2, 1.0)],),
+        "in_work": ([(1, 1.5)],),
+        "epochs": 2,
+        "stamp": "",
+    }
+    return Arrived(**{**state, **changes})
+
+
+def well_formed(page: str) -> ET.Element:
+    return ET.fromstring(f"<div>{page}</div>")
+
+
+def labels(page: str) -> list[str]:
+    nodes = well_formed(page).iter()
+    return [node.attrib["aria-label"] for node in nodes if "aria-label" in node.attrib]
+
+
+def test_the_apex_curve_follows_the_frame() -> None:
+    drawn = [ET.fromstring(curve_svg(CURVE, frame, 4)) for frame in (3, 5, 7)]
+    dots = [picture.find("circle") for picture in drawn]
+    places = [float(dot.get("cx")) for dot in dots]
+    assert places == sorted(places)
+    assert float(dots[1].get("cy")) < float(dots[0].get("cy")), "higher on the page at the peak"
+    assert "spotted apex 5, annotated apex 4" in drawn[0].get("aria-label")
+    assert {VERMILLION, GREEN} <= {line.get("stroke") for line in drawn[0].findall("line")}
+    assert "annotated" not in curve_svg(CURVE, 3)
+    still = ApexCurve(2, False, np.array([2]), np.zeros(1, np.float32), {})
+    assert "nan" not in curve_svg(still, 2)
+
+
+def test_bars_are_as_long_as_probabilities_and_say_them() -> None:
+    svg = probability_svg([0.25, 0.5, 0.25], MEGC3.classes, truth=2)
+    full, *bars = [float(width) for width in re.findall(r'width="([\d.]+)"', svg)]
+    assert bars[::2] == [0.25 * full, 0.5 * full, 0.25 * full]
+    assert labels(svg) == ["negative 25%; positive 50% predicted; surprise 25% true"]
+    right = probability_svg([0.1, 0.0, 0.9], MEGC3.classes, truth=2)
+    assert "surprise 90% predicted, true" in right
+    bar = progress_bar(0.256, "1 of 4 folds & more")
+    assert 'aria-valuenow="26"' in bar
+    assert "width:25.6%" in bar
+    assert labels(bar) == ["1 of 4 folds & more"]
+
+
+def test_each_subject_has_a_cell_that_says_its_state_in_words() -> None:
+    cells = subject_cells(FOLDS)
+    assert labels(cells) == [
+        "Held-out subjects: 1 waiting, 1 in work, 1 done, 1 failed",
+        "toy/s01: done, 2/3 right",
+        "toy/s02: in work, 25%",
+        "toy/s03: failed, failed (diverged: the loss is <nan>)",
+        "toy/s04: waiting, waits",
+    ]
+    widths = re.findall(r'height="8" rx="2" width="([\d.]+)" fill="#', cells)
+    assert widths == ["40.0", "15.0", "0.0", "0.0"]  # of 60: right, of the epochs, nothing
+    assert "<b>zoo</b>" in subject_cells((*FOLDS, FoldProgress("zoo/s01", "waiting", 0.0)))
+    assert "<b>" not in cells
+
+
+def test_the_curves_go_from_the_highest_loss_down() -> None:
+    page = loss_curves(arrived())
+    done, going = (node.attrib["d"] for node in well_formed(page).iter("path"))
+    assert done == "M52,30L342,95"  # from the top to half the height, from side to side
+    assert going.startswith("M52,")
+    (now,) = well_formed(page).iter("circle")
+    assert (now.attrib["cx"], now.attrib["cy"]) == ("52", "62")  # three quarters of the highest
+    assert labels(page) == ["Training loss by epoch, 1 finished trainings and 1 in work"]
+    for epochs, ticks in ((1, "1"), (2, "1 2"), (24, "1 5 10 15 20")):
+        page = loss_curves(arrived(finished=([(epochs, 1.0)],), in_work=(), epochs=epochs))
+        below = [node.text for node in well_formed(page).iter("text") if node.get("y") == "176.0"]
+        assert " ".join(below) == ticks
+    dot = loss_curves(arrived(finished=([(1, 0.5)],), in_work=(), epochs=1))
+    assert re.search(r'd="M(\d+,[\d.]+)L\1"', dot)
+    curve = [(epoch, 1 / epoch) for epoch in range(1, 1001)]
+    many = loss_curves(arrived(finished=(curve,) * 200, epochs=1000))
+    assert len(many) < 50_000
+    assert many.count("M52,") == 201
+
+
+def test_confusion_shows_counts_under_what_they_rest_on() -> None:
+    counts = np.array([[5, 1, 0], [0, 2, 0], [0, 0, 0]])
+    page = well_formed(confusion_cells(counts, MEGC3.classes, "1 of 4 folds: <so far>"))
+    assert "1 of 4 folds: <so far>" in " ".join(page.itertext())
+    assert [node.findtext("text") for node in page.iter("g")] == list("510020000")
+    opacity = [node.attrib["fill-opacity"] for node in page.iter("rect")]
+    assert opacity[:3] == ["0.50", "0.10", "0.00"]
+
+
+def test_the_grid_marks_one_token() -> None:
+    table = token_grid_html([[0, 1], [2, 3]], 2)
+    assert table.count("<td") == 4
+    assert table.count("bold") == 1
+    assert "2 ◀" in table
+
+
+def test_the_trace_has_a_stem_for_every_number() -> None:
+    for direction in ("forward", "backward", "both"):
+        content = trace_svg(make_trace(direction))
+        both = direction == "both"
+        assert len(ET.fromstring(content).findall("circle")) == L * (4 + both)
+        assert (f'fill="{BLUE}"' in content) == (direction != "backward")
+        assert (f'fill="{ORANGE}"' in content) == (direction != "forward")
+        assert f"of {L} tokens" in labels(content)[0]
+        assert ("forward and backward" in labels(content)[0]) == both
+    circles = re.findall(rf'cy="([\d.]+)" r="3" fill="{GREEN}"', trace_svg(make_trace()))
+    heights = np.array(circles, dtype=float)
+    shares = (heights[0] - heights) / (heights[0] - heights[2])
+    np.testing.assert_allclose(shares, make_trace().y / make_trace().y.max(), atol=0.02)
+
+
+def test_the_matrix_tells_its_numbers_and_signs() -> None:
+    content = matrix_svg(np.array([[1.0, -1.0], [0.0, 0.5]], np.float32))
+    cells = ET.fromstring(content).findall("rect")
+    assert [cell.find("title").text for cell in cells] == [
+        *("from 0 to 0: 1.000", "from 1 to 0: -1.000"),
+        *("from 0 to 1: 0.000", "from 1 to 1: 0.500"),
+    ]
+    fills = [(cell.attrib["fill"], float(cell.attrib["fill-opacity"])) for cell in cells]
+    assert fills[0] == (VERMILLION, 1)
+    assert fills[1][0] == BLUE
+    assert fills[2][1] == 0
+    assert len(set(fills)) == 4
+    assert "NaN" not in matrix_svg(np.zeros((2, 2), np.float32))
+
+
+def test_a_log_curve_stays_inside_its_frame_and_falls() -> None:
+    for count in (1, 2, 150):
+        steps = np.arange(1, count + 1, dtype=np.float64)
+        drawing = ET.fromstring(log_curve_svg(steps, 2 / steps, count, "loss", "#000"))
+        places = np.array(re.split("[ L]", drawing.find("path").attrib["d"][1:]))
+        x, y = np.array([place.split(",") for place in places], dtype=float).T
+        assert len(places) == max(count, 2)
+        assert min(*x, *y) >= 0
+        assert max(x) <= 720
+        assert max(y) <= 240
+        assert (np.diff(y) >= 0).all()
