@@ -42,6 +42,7 @@ from hmrm_lab.reporting.plots.input_pictures import (
 from hmrm_lab.reporting.plots.input_pictures import attention_against_figure as attention_against
 from hmrm_lab.reporting.plots.input_pictures import gallery_figure as gallery
 from hmrm_lab.reporting.plots.input_pictures import magnified_figure as magnified
+from hmrm_lab.reporting.plots.input_pictures import meganet_attention_figure as input_attention
 from hmrm_lab.reporting.plots.input_pictures import survivors_figure as survivors
 from hmrm_lab.reporting.plots.input_pictures import weights_figure as frame_weights
 from hmrm_lab.reporting.plots.mixtures import blend_figure as blends
@@ -51,7 +52,6 @@ from hmrm_lab.reporting.plots.mixtures import mask_picture
 from hmrm_lab.reporting.plots.mixtures import means_by_class_figure as means_by_class
 from hmrm_lab.reporting.plots.mixtures import mix_figure as mixture
 from hmrm_lab.reporting.plots.optical_flow import attention_figure as flow_attention
-from hmrm_lab.reporting.plots.optical_flow import attention_figure as input_attention
 from hmrm_lab.reporting.plots.optical_flow import error_figure, flow_figure, flow_gallery_figure
 from hmrm_lab.reporting.plots.region_tokens import (
     REGION_LABELS,

@@ -30,6 +30,7 @@ from hmrm_lab.evaluation.simulate import (
     simulated_predictions,
 )
 from hmrm_lab.reporting.plots.faces import motion_table, parts_table
+from hmrm_lab.reporting.plots.faces import recordings_table as predictions_table
 from hmrm_lab.reporting.plots.results import CONVENTION, PUBLISHED
 from hmrm_lab.reporting.study_words import paired_words
 from hmrm_lab.reporting.system_cards import published
@@ -39,7 +40,6 @@ from hmrm_lab.reporting.tables import (
     hard_answers_table,
     paired_differences,
 )
-from hmrm_lab.reporting.tables import answers_table as predictions_table
 from hmrm_lab.studies.ablate import ABLATIONS, Variant
 from hmrm_lab.studies.sweep import development_half
 from hmrm_lab.studies.sweep import whole_numbers as parse_numbers
