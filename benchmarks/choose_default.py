@@ -19,7 +19,7 @@ from joblib import Parallel, delayed
 
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.evaluation.metrics import confusion, uf1
-from hmrm_lab.evaluation.splits import inner_subject_folds
+from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import settle_process

@@ -30,7 +30,9 @@ from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.preparation.network_inputs import rising_clips
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.sweep import Sweep, grid, run_cells
+from hmrm_lab.studies.search import run_grid
+from hmrm_lab.studies.space import grid
+from hmrm_lab.studies.trials import Sweep
 from hmrm_lab.training.trainer import fit
 
 REDRAW, REMEMBERED, NEWS = at_most(100), at_most(30), at_most(250)  # ms
@@ -137,14 +139,14 @@ def search_monitor(rounds: int) -> Iterator[Level]:
     from hmrm_widgets import SearchMonitor
 
     from hmrm_lab.studies.evolve import JOURNAL, Evolution, breed, name_of
-    from hmrm_lab.studies.journal import open_study
+    from hmrm_lab.studies.journal import Journal
     from hmrm_lab.studies.supernet import Fitness
 
     config = load_config("smoke", system="ammsm_temporal", data="synthetic")
     with tempfile.TemporaryDirectory() as folder:
         evolution = Evolution.of(config, load_flowset(config), Path(folder))
         evolution.sweep.folder.mkdir()
-        study = open_study(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
+        study = Journal.open(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
         breed(
             evolution,
             study,
@@ -209,7 +211,7 @@ def heatmap_explorer(rounds: int) -> Iterator[Level]:
     values = {"model.depth": (1,), "model.width": (8, 16)}
     with tempfile.TemporaryDirectory() as folder:
         sweep = Sweep.of(config, flowset, Path(folder))
-        run_cells(sweep, flowset, grid(values))
+        run_grid(sweep, flowset, grid(values))
         explorer = HeatmapExplorer(
             Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, axes=values)
         )

@@ -1,4 +1,4 @@
-"""One registry: data sets, face providers, flow estimators and systems are builders found by name.
+"""Registries of data sets, face providers, flow estimators and systems: builders by name.
 
 A builder takes plain keyword arguments with defaults; its signature is the list of its options,
 so that `--set model.width=64` is checked against the very function that will be called.
@@ -22,14 +22,14 @@ Fidelity = Literal["faithful", "adapted", "sketch"]
 
 @dataclass(frozen=True)
 class Card:
-    """Where a system comes from, and how near to it the one here is.
+    """The source of a system, and its fidelity to it.
 
     `faithful`: every layer and setting as published. `adapted`: the published design, changed
-    where `departures` says. `sketch`: the publication leaves so much open that results are never
-    to be shown as its authors'.
+    as `departures` say. `sketch`: the publication leaves so much open that results are never to be
+    shown as its authors'.
 
-    An `estimator` is no network trained in epochs, but is fitted in one step. `needs` are the
-    channels of `input.channels` that it cannot do without, in this order; empty if any will do.
+    An `estimator` is not trained in epochs. `needs` are the channels of `input.channels` that it
+    requires, in this order; empty if any will do.
     """
 
     takes: Input
@@ -48,7 +48,7 @@ Recipe = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered builder with its recipe: the settings under which its authors trained it."""
+    """A registered builder with its recipe: the settings of its authors."""
 
     kind: str
     name: str
@@ -76,19 +76,18 @@ class Entry:
 
     @property
     def is_estimator(self) -> bool:
-        """Whether this system is fitted in one step, without epochs."""
+        """Whether this system is fitted without epochs."""
         return self.card is not None and self.card.estimator
 
     @property
     def takes(self) -> Input:
-        """What a system is given of a clip."""
+        """The kind of input of this system."""
         return "flow maps" if self.card is None else self.card.takes
 
     def complete(self, options: Mapping[str, Any], beside: Iterable[str] = ()) -> dict[str, Any]:
-        """The options with the builder's defaults filled in, or a `ConfigError`.
+        """Fill in the builder's defaults, or raise a `ConfigError`.
 
-        `beside` are names that stand in the same table and are not the builder's: a mistyped
-        option may have been meant for them.
+        `beside` are other names in the same table: a mistyped option may have been one of them.
         """
         for name in options:
             if name not in self.options.model_fields:
@@ -155,7 +154,7 @@ class Registry:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first complaint of pydantic as `a.b: what is wrong`."""
+    """Write pydantic's first error as `a.b: problem`."""
     detail = error.errors()[0]
     return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']} (given: {detail['input']!r})"
 

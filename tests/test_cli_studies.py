@@ -94,7 +94,7 @@ def test_a_search_of_two_aims_and_its_outer_score(tmp_path: Path) -> None:
     assert outer["parts"]["all subjects"] == metrics["all"]
     again = hmrm(*command, cwd=tmp_path)
     assert "outer score seen 1 time; after the first look it is no longer unseen" in again.stdout
-    assert "other half, had no say                     UF1" in again.stdout
+    assert "held-out half, not used for selection  UF1" in again.stdout
     assert outer["first_look"] in again.stdout
 
 

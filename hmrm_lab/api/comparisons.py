@@ -119,7 +119,9 @@ def sweep(
     >>> lab.sweep(mlp, maps, {"width": [8, 16]}, seeds=1).table["width"].tolist()
     [8, 16]
     """
-    from hmrm_lab.studies.sweep import Sweep, grid, run_cells
+    from hmrm_lab.studies.search import run_grid
+    from hmrm_lab.studies.space import grid
+    from hmrm_lab.studies.trials import Sweep
 
     known = maps_of(maps)
     config = settings(system, known, seeds=seeds)
@@ -128,8 +130,8 @@ def sweep(
     flowset = suited(known, config)
     study = Sweep.of(config, flowset, Path(out))
     with progress_bars() as bars:
-        run_cells(study, flowset, points, jobs=jobs, on_progress=bars.stage("settings"))
-    found = _study_of_cells([study.cell(point) for point in points], places, study.folder)
+        run_grid(study, flowset, points, jobs=jobs, on_progress=bars.stage("settings"))
+    found = _study_of_cells([study.trial(point) for point in points], places, study.folder)
     found.sweep, found.axes = study, dict(zip(places, values.values(), strict=True))
     found.root = known.source.root if known.source else None
     return found
@@ -166,7 +168,7 @@ def search(
     from hmrm_lab.studies.search import points_of
     from hmrm_lab.studies.search import search as run_search
     from hmrm_lab.studies.space import parse_space
-    from hmrm_lab.studies.sweep import Sweep
+    from hmrm_lab.studies.trials import Sweep
 
     known = maps_of(maps)
     config = settings(system, known, seeds=seeds)
@@ -189,7 +191,7 @@ def search(
             jobs=jobs,
             on_trial=bars.stage("trials"),
         )
-    cells = [study.cell(point) for point in points_of(history, chosen)]
+    cells = [study.trial(point) for point in points_of(history, chosen)]
     found = _study_of_cells(cells, places, study.folder)
     table = history.rename(columns=places)
     return Study(found.results, table, table.round(4), found.caption, folder=study.folder)
@@ -259,7 +261,7 @@ def ablation(
 ) -> tuple[Any, str]:
     """The plan of an ablation, and the part of the data that its table is of."""
     from hmrm_lab.studies.ablate import Variant, plan_ablation
-    from hmrm_lab.studies.sweep import overrides_of
+    from hmrm_lab.studies.trials import overrides_of
 
     config = settings(one, maps, seeds=seeds)
     own = None
@@ -296,7 +298,7 @@ def _study(found: Any, runs: Mapping[Any, RunFolder]) -> Study:
 
 def _study_of_cells(cells: Sequence[Any], places: Mapping[str, str], folder: Path) -> Study:
     """Cells of a sweep as a study, its settings by their flat names."""
-    from hmrm_lab.studies.cells import cells_table
+    from hmrm_lab.studies.trials import trials_table
 
     results = {
         tuple(cell.settings.values()): Result(
@@ -307,7 +309,7 @@ def _study_of_cells(cells: Sequence[Any], places: Mapping[str, str], folder: Pat
         for cell in cells
         if not cell.problem
     }
-    table = cells_table(cells).rename(columns=places)
+    table = trials_table(cells).rename(columns=places)
     words = table.sort_values("UF1", ascending=False).round(3)
     caption = next(iter(results.values())).caption if results else ""
     return Study(results, table, words, caption, folder=folder)

@@ -25,7 +25,7 @@ from hmrm_lab.evaluation.summary import (
 from hmrm_lab.records import Predictions, probability_columns
 from hmrm_lab.reporting.tables import display_table, results_table, scores_table
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.background import BackgroundRun, RunState
+from hmrm_lab.studies.jobs import Job, JobState
 from hmrm_lab.training.model_file import MODEL_NAME, load_model
 
 if TYPE_CHECKING:
@@ -156,18 +156,22 @@ class Result:
         """The complete settings of the run."""
         return self._config or self._folder.config()
 
-    def progress(self) -> RunState:
+    @property
+    def job(self) -> Job:
+        """The work on the run folder, by whatever process."""
+        return Job.of(self._folder, self._config)
+
+    def progress(self) -> JobState:
         """How far the run is: phase, folds done and expected, what went wrong."""
-        return BackgroundRun(self._folder).state()
+        return self.job.state()
 
     def stop(self) -> None:
         """Ask a background run to end; what is finished is kept, and `resume` goes on."""
-        BackgroundRun(self._folder).stop()
+        self.job.stop()
 
     def resume(self) -> "Result":
         """Go on in the background where the run was stopped; nothing if it is going or complete."""
-        out = self.folder.parent
-        BackgroundRun.start(self.config, root=self.root, out=out, jobs=self.jobs)
+        self.job.start(root=self.root, jobs=self.jobs)
         return self
 
     def folds(self) -> pd.DataFrame:
@@ -179,9 +183,9 @@ class Result:
         table = pd.DataFrame([asdict(fold) for fold in arrived.folds])
         return table.set_index("fold") if len(table) else table
 
-    def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> RunState:
+    def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> JobState:
         """Wait until nobody works on the run, `folds` of it are done, or the time is over."""
-        return BackgroundRun(self._folder).wait(timeout_s, folds=folds)
+        return self.job.wait(timeout_s, done=folds)
 
     def __repr__(self) -> str:
         return f"Result({str(self.run.path) if self.run else f'{len(self.answers)} predictions'})"

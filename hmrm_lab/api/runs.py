@@ -12,8 +12,8 @@ from hmrm_lab.api.result import Result, Results, results_of
 from hmrm_lab.api.system import System, suited
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.prediction import RecordingPrediction
 from hmrm_lab.evaluation.protocols import LOSO, Protocol
+from hmrm_lab.evaluation.recording_prediction import RecordingPrediction
 from hmrm_lab.records import digest_of_keys
 from hmrm_lab.runtime.progress import progress_bars
 from hmrm_lab.runtime.store import RunFolder
@@ -257,8 +257,5 @@ def root_of_whole(maps: MotionMaps) -> Path | None:
 
 
 def _start(config: ExperimentConfig, maps: MotionMaps, out: Path, jobs: int) -> Result:
-    from hmrm_lab.studies.background import BackgroundRun
-
     root = root_of_whole(maps)
-    run = BackgroundRun.start(config, root=root, out=out, jobs=jobs).folder
-    return Result(run, config=config, root=root, jobs=jobs)
+    return Result(RunFolder.of(config, out), config=config, root=root, jobs=jobs).resume()

@@ -5,18 +5,8 @@ that these functions take.
 """
 
 from hmrm_lab.datasets.recordings.findings import megc2019
-from hmrm_lab.evaluation.calibration import reliability
-from hmrm_lab.evaluation.features import embed, nearest_company, nearest_neighbours
-from hmrm_lab.evaluation.metrics import confusion, uar, uf1
-from hmrm_lab.evaluation.peeking import (
-    blind_uf1,
-    collect_looks,
-    look_counts,
-    p_value,
-    peeking_null,
-    permuted_uf1,
-    uf1_by_looks,
-)
+from hmrm_lab.evaluation.embedding import embed, nearest_company, nearest_neighbours
+from hmrm_lab.evaluation.metrics import confusion, reliability, uar, uf1
 from hmrm_lab.evaluation.significance import (
     bootstrap_samples,
     fold_scores,
@@ -25,9 +15,16 @@ from hmrm_lab.evaluation.significance import (
 )
 from hmrm_lab.evaluation.simulate import (
     as_independent,
+    blind_uf1,
+    collect_looks,
     coverage,
+    look_counts,
+    p_value,
+    peeking_null,
+    permuted_uf1,
     power_table,
     simulated_predictions,
+    uf1_by_looks,
 )
 from hmrm_lab.reporting.plots.faces import motion_table, parts_table
 from hmrm_lab.reporting.plots.faces import recordings_table as predictions_table
@@ -41,8 +38,8 @@ from hmrm_lab.reporting.tables import (
     paired_differences,
 )
 from hmrm_lab.studies.ablate import ABLATIONS, Variant
-from hmrm_lab.studies.sweep import development_half
-from hmrm_lab.studies.sweep import whole_numbers as parse_numbers
+from hmrm_lab.studies.space import whole_numbers as parse_numbers
+from hmrm_lab.studies.trials import development_half
 
 __all__ = [
     "CONVENTION",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hmrm_lab.evaluation.magnification import growth_table
-from hmrm_lab.evaluation.occlusion import occlusion_falls
+from hmrm_lab.evaluation.recording_prediction import occlusion_falls
 from hmrm_lab.faces.accuracy import (
     apex_table,
     crop_steps_px,

@@ -182,7 +182,7 @@ class System(ClassifierMixin, BaseEstimator):
 
     def features(self, X: FlowSet) -> Floats:
         """What the last layer of the trained network answers from: (n, F), one row per clip."""
-        from hmrm_lab.evaluation.features import clip_features
+        from hmrm_lab.evaluation.embedding import clip_features
 
         return clip_features(self.fitted, suited(X, self.fitted.config))
 

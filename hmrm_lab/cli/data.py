@@ -101,9 +101,9 @@ def prepare(
     Faces and flow are those of the preset. With --systems, what these take of the frames, too.
     """
     from hmrm_lab.config import load_config
+    from hmrm_lab.runtime.processes import count_cores
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_target
-    from hmrm_lab.studies.places import count_cores
     from hmrm_lab.studies.prepare import prepare as make_ready
 
     check_target(sheet)
@@ -136,8 +136,8 @@ def _examine() -> Iterator[tuple[str, str, str]]:
     """Name, state (ok, missing, failed) and detail of each thing."""
     import torch
 
+    from hmrm_lab.runtime.processes import count_cores
     from hmrm_lab.runtime.store import cache_folder
-    from hmrm_lab.studies.places import count_cores
 
     python = "ok" if sys.version_info >= (3, 11) else "failed"
     yield "python", python, f"{platform.python_version()} on {platform.machine()}"

@@ -32,8 +32,7 @@ def notebooks() -> None:
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """Number, title and parameters of each notebook."""
-    from hmrm_lab.studies.notebooks.finding import all_notebooks
-    from hmrm_lab.studies.notebooks.parameters import parameters_of
+    from hmrm_lab.studies.notebooks.pages import all_notebooks, parameters_of
 
     found: list[dict[str, Any]] = [
         {"name": n.name, "title": n.title, "see": n.promise, "parameters": parameters_of(n)}
@@ -84,12 +83,16 @@ def run(
     a widget, a callback, a thread or a child process, or if it printed on standard error.
     """
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.notebooks.execution import execute_each, require_extra
-    from hmrm_lab.studies.notebooks.finding import find_notebooks
-    from hmrm_lab.studies.notebooks.pages import INDEX
-    from hmrm_lab.studies.notebooks.parameters import read_parameters
+    from hmrm_lab.studies.notebooks.pages import (
+        INDEX,
+        find_notebooks,
+        read_parameters,
+        require_extra,
+    )
 
     require_extra()
+    from hmrm_lab.studies.notebooks.run import execute_each
+
     pairs = [*(given or []), *([f"profile={profile}"] if profile is not None else [])]
     values = dict(_split(pair) for pair in pairs)
     chosen = [(found, read_parameters(found, values)) for found in find_notebooks(names or [])]
@@ -105,9 +108,8 @@ def run(
         typer.echo(f"hmrm: stopped; {len(done)} of {len(chosen)} notebooks are finished", err=True)
         raise typer.Exit(stop.exit_status) from None
     result = {"notebooks": [execution.as_dict() for execution in done], "out": str(folder)}
-    show(
-        result, "\n".join(str(page) for page in [*(e.page for e in done), folder / INDEX]), as_json
-    )
+    pages = [*(execution.page for execution in done), folder / INDEX]
+    show(result, "\n".join(map(str, pages)), as_json)
     failed = [execution.sentence() for execution in done if not execution.ok]
     if failed:
         raise HmrmError("; ".join(failed))
@@ -116,11 +118,17 @@ def run(
 @app.command()
 def check(names: Names = None) -> None:
     """Execute notebooks as they stand, and compare the marked outputs with the stored ones."""
-    from hmrm_lab.studies.notebooks.comparison import compare
-    from hmrm_lab.studies.notebooks.finding import find_notebooks
+    from hmrm_lab.studies.notebooks.pages import find_notebooks, require_extra
 
-    if not compare(find_notebooks(names or [])):
-        raise HmrmError("a cell failed, or printed something else than what is stored")
+    require_extra()
+    from hmrm_lab.studies.notebooks.comparison import check_each
+
+    differing = []
+    for notebook, problems in check_each(find_notebooks(names or [])):
+        typer.echo("\n".join([f"{'FAILED' if problems else 'ok':<8}{notebook.name}", *problems]))
+        differing += [notebook.name] if problems else []
+    if differing:
+        raise HmrmError(f"not as stored: {', '.join(differing)}")
 
 
 def _split(pair: str) -> tuple[str, str]:

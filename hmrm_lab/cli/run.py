@@ -222,21 +222,21 @@ def _evaluate(
     recipe may have a flow of its own.
     """
     from hmrm_lab.evaluation.summary import describe_failures
+    from hmrm_lab.evaluation.workers import open_executor
     from hmrm_lab.reporting.report import write_report
+    from hmrm_lab.runtime.processes import count_jobs, parse_devices
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import RunFolder, check_writable
     from hmrm_lab.studies.experiment import run_experiment, write_final_model
-    from hmrm_lab.studies.places import count_cores, count_jobs, open_executor, parse_devices
 
     known = parse_devices(devices)
     check_writable(*(RunFolder.of(config, out).path for config in configs))
-    cores = count_cores()
-    processes = count_jobs(jobs, known, cores)
+    processes = count_jobs(jobs, known)
     with (
         open_executor(executor, jobs=processes, devices=known, scheduler=scheduler) as execute,
         ProgressBars() as bars,
     ):
-        flowsets = [load_maps(config, root, jobs or cores, bars) for config in configs]
+        flowsets = [load_maps(config, root, count_jobs(jobs), bars) for config in configs]
         folders = [
             run_experiment(
                 config,

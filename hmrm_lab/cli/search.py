@@ -1,6 +1,7 @@
-"""`hmrm sweep`: settings tried on inner folds, and on request the outer score of the best."""
+"""`hmrm sweep` and `hmrm evolve`: settings scored on inner folds; on request the outer score."""
 
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,15 +14,27 @@ from hmrm_lab.errors import ConfigError, unknown_name
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hmrm_lab.records import FlowSet
-    from hmrm_lab.runtime.progress import ProgressBars
-    from hmrm_lab.studies.space import Space
-    from hmrm_lab.studies.sweep import Sweep
+    from hmrm_lab.studies.outer_score import OuterScore
+    from hmrm_lab.studies.space import Range, Space
 
 SAMPLERS = ("grid", "tpe", "nsga2")
 WIDTHS, DEPTHS = "64 128 192 256 320 384", "2 4 6 8 10 12"  # Figure 7
 TRIALS = 20
+SHOWN = 10
+RUNS = Path("runs")  # where `hmrm run` keeps runs as well
 
+Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
+Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
+Out = Annotated[Path, typer.Option(help="Folder for run folders.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Processes of one thread; 0: one per core.")]
+Unseal = Annotated[
+    bool,
+    typer.Option(
+        help="Then run the best setting, and the recipe unchanged, on all subjects. These"
+        " evaluations of the test set are counted."
+    ),
+]
 Sampler = Annotated[
     str,
     typer.Option(
@@ -40,13 +53,9 @@ SpaceTexts = Annotated[
 
 
 def sweep(
-    preset: Annotated[
-        str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")
-    ] = "default",
-    data: Annotated[
-        str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")
-    ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
     system: Annotated[str | None, typer.Option(help="System; else that of the preset.")] = None,
     overrides: Annotated[
         list[str] | None,
@@ -64,31 +73,25 @@ def sweep(
     depths: Annotated[
         str | None, typer.Option(help=f'Values of model.depth, else "{DEPTHS}".')
     ] = None,
-    unseal: Annotated[
-        bool,
-        typer.Option(
-            help="Then run the best setting, and the recipe as it was, on all subjects. Looks are"
-            " counted."
-        ),
-    ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
-    jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread; 0: one per core.")] = 0,
+    unseal: Unseal = False,
+    out: Out = RUNS,
+    jobs: Jobs = 0,
     as_json: Json = False,
 ) -> None:
     """Settings tried on inner folds of half of the subjects: no test result.
 
     Width by depth, as Figure 7, unless --space names other settings. Started again, it goes on
-    where it was. --unseal looks at the outer score of the best setting, and says of how many
-    settings of this sweep the outer score has been looked at.
+    where it was. --unseal computes the outer score of the best setting, and says of how many
+    settings of this sweep the outer score is known.
     """
     from hmrm_lab.config import load_config
+    from hmrm_lab.runtime.locks import check_locks
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.cells import NOT_A_TEST, best_cell
-    from hmrm_lab.studies.locks import check_locks
-    from hmrm_lab.studies.sweep import Sweep
-    from hmrm_lab.studies.unseal import count_looks
-    from hmrm_lab.studies.unseal import unseal as look
+    from hmrm_lab.studies.outer_score import outer_score
+    from hmrm_lab.studies.search import history_table, points_of, run_grid, search
+    from hmrm_lab.studies.space import grid, grid_values
+    from hmrm_lab.studies.trials import NOT_A_TEST, Sweep, best_trial, trials_table
 
     if sampler not in SAMPLERS:
         raise unknown_name("sampler", sampler, SAMPLERS)
@@ -106,103 +109,34 @@ def sweep(
         flowset = load_maps(config, root, processes, bars)
         found = Sweep.of(config, flowset, out)
         if sampler == "grid":
-            table, points = _grid(found, flowset, over, processes, bars)
+            points = grid(grid_values(over))
+            run_grid(found, flowset, points, jobs=processes, on_progress=bars.stage("settings"))
+            table = trials_table(trial for point in points if (trial := found.trial(point)))
         else:
-            search = {"sampler": sampler, "trials": trials or TRIALS, "population": population}
-            table, points = _search(found, flowset, over, search, processes, bars)
+            history = search(
+                found,
+                flowset,
+                over,
+                sampler=sampler,
+                trials=trials or TRIALS,
+                population=population,
+                jobs=processes,
+                on_trial=bars.stage("trials"),
+            )
+            table, points = history_table(found, history, over), points_of(history, over)
         outer = None
         if unseal:
-            best = best_cell(cell for point in points if (cell := found.cell(point)))
-            outer = look(found, flowset, best.settings, jobs=processes, watch=bars)
-    result = {
-        "sweep": str(found.folder),
-        "what": NOT_A_TEST,
-        "sampler": sampler,
-        "cells": records(table),
-        "outer_score_seen": count_looks(found.folder),
-        **({"outer": outer.as_dict()} if outer else {}),
-    }
-    text = f"{_words(table)}\n\n{NOT_A_TEST}. Kept in {found.folder}"
-    show(result, f"{text}\n\n{outer.as_text()}" if outer else text, as_json)
-
-
-def _space(texts: list[str] | None, widths: str | None, depths: str | None) -> "Space":
-    """What was typed; widths and depths where nothing was."""
-    from hmrm_lab.studies.space import parse_space
-    from hmrm_lab.studies.sweep import whole_numbers
-
-    if texts and (widths or depths):
-        raise ConfigError(
-            "--space and --widths or --depths name two spaces",
-            mend="write --space 'model.width=64|128' beside the others",
-        )
-    if texts:
-        return parse_space(texts)
-    return {
-        "model.depth": whole_numbers("depths", DEPTHS if depths is None else depths),
-        "model.width": whole_numbers("widths", WIDTHS if widths is None else widths),
-    }
-
-
-def _grid(
-    found: "Sweep", flowset: "FlowSet", space: "Space", processes: int, bars: "ProgressBars"
-) -> tuple["pd.DataFrame", list[dict[str, Any]]]:
-    """The cells of every combination as a table, and their settings."""
-    from hmrm_lab.studies.cells import cells_table
-    from hmrm_lab.studies.space import grid_values
-    from hmrm_lab.studies.sweep import grid, run_cells
-
-    points = grid(grid_values(space))
-    run_cells(found, flowset, points, jobs=processes, on_progress=bars.stage("settings"))
-    return cells_table(cell for point in points if (cell := found.cell(point))), points
-
-
-def _search(
-    found: "Sweep",
-    flowset: "FlowSet",
-    space: "Space",
-    how: dict[str, Any],
-    processes: int,
-    bars: "ProgressBars",
-) -> tuple["pd.DataFrame", list[dict[str, Any]]]:
-    """The trials of a search with what is known of their cells, and their settings, each once."""
-    from hmrm_lab.studies.search import points_of, search, trials_table
-
-    history = search(found, flowset, space, jobs=processes, on_trial=bars.stage("trials"), **how)
-    return trials_table(found, history, space), points_of(history, space)
-
-
-def _words(table: "pd.DataFrame") -> str:
-    """The table for a terminal, best first; a note only where there is one."""
-    from hmrm_lab.reporting.plots.searches import value_words
-    from hmrm_lab.reporting.tables import display_table
-
-    idle = [] if table["Note"].any() else ["Note"]
-    names = [str(name) for name in table if "." in str(name)]
-    settings = {name: table[name].map(value_words) for name in names}
-    ordered = table.assign(**settings).sort_values("UF1", ascending=False, kind="stable")
-    words = display_table(ordered)
-    front = int(table["Front"].sum()) if "Front" in table else 0
-    told = f"\n\nPareto front of UF1 (up) and parameters (down): {front} settings" if front else ""
-    return f"{words.drop(columns=idle).to_string(index=False)}{told}"
-
-
-if TYPE_CHECKING:
-    from hmrm_lab.studies.evolve import Evolved
-    from hmrm_lab.studies.space import Range
-
-SHOWN = 10
-RUNS = Path("runs")  # where `hmrm run` keeps runs as well
+            best = best_trial(trial for point in points if (trial := found.trial(point)))
+            outer = outer_score(found, flowset, best.settings, jobs=processes, watch=bars)
+    result = {"what": NOT_A_TEST, "sampler": sampler, "cells": records(table)}
+    text = f"{_table_text(table)}\n\n{NOT_A_TEST}. Kept in {found.folder}"
+    _show(found.folder, result, text, outer, as_json)
 
 
 def evolve(
-    preset: Annotated[
-        str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")
-    ] = "default",
-    data: Annotated[
-        str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")
-    ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
     system: Annotated[
         str, typer.Option(help="System whose network can choose alpha and ratios.")
     ] = "ammsm",
@@ -222,15 +156,9 @@ def evolve(
         float,
         typer.Option(min=0, max=1, help="Share of a training left to the winner alone."),
     ] = 0.5,
-    unseal: Annotated[
-        bool,
-        typer.Option(
-            help="Then run the winner, and the recipe as it was, on all subjects. Looks are"
-            " counted."
-        ),
-    ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = RUNS,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread; 0: one per core.")] = 0,
+    unseal: Unseal = False,
+    out: Out = RUNS,
+    jobs: Jobs = 0,
     as_json: Json = False,
 ) -> None:
     """Search alpha and the ratio of every stage with weight-shared super-networks.
@@ -240,16 +168,16 @@ def evolve(
     added to those there are.
     """
     from hmrm_lab.config import load_config
-    from hmrm_lab.reporting.plots.searches import EVOLVED_CAPTION, choices_figure
+    from hmrm_lab.reporting.plots.searches import EVOLVED_CAPTION, choices_figure, fittest
+    from hmrm_lab.reporting.tables import display_table
+    from hmrm_lab.runtime.locks import check_locks
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable, write_atomic
     from hmrm_lab.studies.evolve import Evolution, keep_evolved
     from hmrm_lab.studies.evolve import evolve as breed
     from hmrm_lab.studies.journal import load_optuna
-    from hmrm_lab.studies.locks import check_locks
-    from hmrm_lab.studies.sweep import overrides_of
-    from hmrm_lab.studies.unseal import count_looks
-    from hmrm_lab.studies.unseal import unseal as look
+    from hmrm_lab.studies.outer_score import outer_score
+    from hmrm_lab.studies.trials import overrides_of
 
     bred = {"population": population, "generations": generations, "seed": seed}
     ranges = {"alphas": _range("--alpha", alpha), "ratios": _range("--ratio", ratio)}
@@ -271,16 +199,18 @@ def evolve(
         )
         settings = found.settings(len(flowset), fine_tuning)
         keep_evolved(found, settings)
-        sweep = evolution.sweep
-        page = sweep.folder / "choices.html"
+        folder = evolution.sweep.folder
+        page = folder / "choices.html"
         write_atomic(page, choices_figure(found.table).to_html(include_plotlyjs=True))
         outer = None
         if unseal:
-            outer = look(sweep, flowset, settings, recipe=config, jobs=processes, watch=bars)
-    overridden = [*(overrides or []), *overrides_of(settings)]
-    command = _command(preset, data, root, system, out, overridden)
+            outer = outer_score(
+                evolution.sweep, flowset, settings, recipe=config, jobs=processes, watch=bars
+            )
+    given = {"--preset": preset, "--system": system, "--data": data, "--root": root}
+    where = {"--out": out} if out != RUNS else {}
+    command = _run_command(given | where, [*(overrides or []), *overrides_of(settings)])
     result = {
-        "sweep": str(sweep.folder),
         "what": EVOLVED_CAPTION,
         "winner": settings,
         "overrides": overrides_of(settings),
@@ -289,12 +219,40 @@ def evolve(
         "cross_entropy": found.fitness.cross_entropy,
         "trials": records(found.table),
         "figure": str(page),
-        "outer_score_seen": count_looks(sweep.folder),
-        **({"outer": outer.as_dict()} if outer else {}),
     }
-    files = f"Kept in {sweep.folder}\nfigure  {page}\nwinner  {command}"
-    text = f"{_search_words(found)}\n\n{EVOLVED_CAPTION} {files}"
-    show(result, f"{text}\n\n{outer.as_text()}" if outer else text, as_json)
+    best = display_table(fittest(found.table, SHOWN).drop(columns="Best")).to_string(index=False)
+    text = (
+        f"{best}\n\nthe fittest of {len(found.table)} trials\n\n"
+        f"{EVOLVED_CAPTION} Kept in {folder}\nfigure  {page}\nwinner  {command}"
+    )
+    _show(folder, result, text, outer, as_json)
+
+
+def _show(
+    folder: Path, result: dict[str, Any], text: str, outer: "OuterScore | None", as_json: bool
+) -> None:
+    from hmrm_lab.studies.outer_score import count_outer_scores
+
+    known = {"sweep": str(folder), "outer_score_seen": count_outer_scores(folder)}
+    added = {"outer": outer.as_dict()} if outer else {}
+    show(known | result | added, f"{text}\n\n{outer.as_text()}" if outer else text, as_json)
+
+
+def _space(texts: list[str] | None, widths: str | None, depths: str | None) -> "Space":
+    """The space that was typed; widths and depths where nothing was."""
+    from hmrm_lab.studies.space import parse_space, whole_numbers
+
+    if texts and (widths or depths):
+        raise ConfigError(
+            "--space and --widths or --depths name two spaces",
+            mend="write --space 'model.width=64|128' beside the others",
+        )
+    if texts:
+        return parse_space(texts)
+    return {
+        "model.depth": whole_numbers("depths", DEPTHS if depths is None else depths),
+        "model.width": whole_numbers("widths", WIDTHS if widths is None else widths),
+    }
 
 
 def _range(option: str, text: str) -> "Range":
@@ -304,21 +262,24 @@ def _range(option: str, text: str) -> "Range":
     return replace(found, low=float(found.low), high=float(found.high))
 
 
-def _search_words(found: "Evolved") -> str:
-    """The fittest choices as a table."""
-    from hmrm_lab.reporting.plots.searches import fittest
+def _table_text(table: "pd.DataFrame") -> str:
+    """The table for a terminal, best first; a note only where there is one."""
+    from hmrm_lab.reporting.plots.searches import value_words
     from hmrm_lab.reporting.tables import display_table
 
-    best = display_table(fittest(found.table, SHOWN).drop(columns="Best"))
-    return f"{best.to_string(index=False)}\n\nthe fittest of {len(found.table)} trials"
+    idle = [] if table["Note"].any() else ["Note"]
+    names = [str(name) for name in table if "." in str(name)]
+    settings = {name: table[name].map(value_words) for name in names}
+    ordered = table.assign(**settings).sort_values("UF1", ascending=False, kind="stable")
+    words = display_table(ordered).drop(columns=idle).to_string(index=False)
+    if "Front" not in table:
+        return words
+    front = int(table["Front"].sum())
+    return f"{words}\n\nPareto front of UF1 (up) and parameters (down): {front} settings"
 
 
-def _command(
-    preset: str, data: str | None, root: Path | None, system: str, out: Path, overrides: list[str]
-) -> str:
+def _run_command(options: Mapping[str, Any], overrides: Sequence[str]) -> str:
     """The run of the winner: a super-network first, then the winner alone."""
-    words: list[Any] = ["hmrm", "run", "--preset", preset, "--system", system]
-    words += ["--data", data] if data else []
-    words += ["--root", root] if root else []
-    words += ["--out", out] if out != RUNS else []
-    return shlex.join(str(word) for word in [*words, *(w for o in overrides for w in ("--set", o))])
+    given = [(name, value) for name, value in options.items() if value]
+    pairs = [*given, *(("--set", text) for text in overrides)]
+    return shlex.join(["hmrm", "run", *(str(word) for pair in pairs for word in pair)])

@@ -59,9 +59,9 @@ def split_names(text: str) -> list[str]:
 
 def count_processes(jobs: int) -> int:
     """Resolve `--jobs` on the cores of this machine."""
-    from hmrm_lab.studies.places import count_cores, count_jobs
+    from hmrm_lab.runtime.processes import count_jobs
 
-    return count_jobs(jobs, ("cpu",), count_cores())
+    return count_jobs(jobs)
 
 
 def load_maps(
@@ -69,7 +69,7 @@ def load_maps(
 ) -> "FlowSet":
     """Load the maps of these settings, prepared if they are not yet."""
     from hmrm_lab.preparation import load_flowset
-    from hmrm_lab.studies.places import end_preparation_workers
+    from hmrm_lab.runtime.processes import end_preparation_workers
 
     flowset = load_flowset(
         config,

@@ -7,7 +7,7 @@
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,38 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from hmrm_lab.errors import ConfigError, InputError, unknown_name
-from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
-from hmrm_lab.records import FlowSet
+from hmrm_lab.records import FlowSet, Ints, deal_persons
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Positions of the training and the held-out clips; `name` is the held-out subject, if one."""
+
+    name: str
+    train: Ints
+    test: Ints
+
+
+def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
+    """Make one fold per subject, in the order of their names."""
+    subjects = np.array(flowset.persons)
+    names = sorted(set(subjects))
+    if len(names) < 2:
+        raise InputError(
+            f"all {len(flowset)} clips are of one subject ({', '.join(names)})",
+            mend="leave-one-subject-out needs at least two subjects",
+        )
+    return [
+        Fold(name, np.flatnonzero(subjects != name), np.flatnonzero(subjects == name))
+        for name in names
+    ]
+
+
+def inner_subject_folds(flowset: FlowSet, folds: int, seed: int) -> Iterator[Fold]:
+    """Make subject-disjoint folds of training clips, to choose epochs and hyper-parameters."""
+    for number, held_out in enumerate(deal_persons(flowset.persons, folds, seed)):
+        yield Fold(f"inner{number}", np.flatnonzero(~held_out), np.flatnonzero(held_out))
+
 
 LOSO = "loso"
 KINDS = (LOSO, "kfold:5", "holdout:samm", "folds.csv")
@@ -162,7 +192,8 @@ def _split_file(maps: FlowSet, name: str) -> list[Fold]:
 def _fold_of(maps: FlowSet, row: int, column: str, known: dict[str, str], path: Path) -> str:
     key = maps.keys[row]
     last = key.clip if column == "clip" else key.subject
-    names = ("/".join(key), last) if column == "clip" else (key.person, maps.persons[row], last)
+    subjects = (key.person, maps.persons[row], last)
+    names = ("/".join(key), last) if column == "clip" else subjects
     found = next((known[name] for name in names if name in known), None)
     if found is None:
         raise InputError(f"no fold for {column} {names[0]}", where=path, mend="add its row")

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from hmrm_lab.errors import unknown_name
-from hmrm_lab.evaluation.audit_findings import LEAK
+from hmrm_lab.evaluation.consistency import LEAK
 from hmrm_lab.evaluation.significance import paired_difference
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke
 from hmrm_lab.records import Predictions

@@ -1,4 +1,4 @@
-"""How a process that computes is set up: one thread, and memory that is kept for the next step."""
+"""Processes that compute: how many and on which devices, how they are set up, and how they end."""
 
 import ctypes
 import gc
@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
-from joblib import Parallel
+from joblib import Parallel, cpu_count
+from joblib.externals.loky import get_reusable_executor
+
+from hmrm_lab.errors import ConfigError, InputError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGE = 2**30
@@ -50,17 +53,47 @@ def release_memory(device: str) -> None:
         torch.cuda.empty_cache()
 
 
-def is_alive(process: int) -> bool | None:
-    """Whether a process of this machine lives; None where a system does not say (Windows)."""
-    if os.name == "nt":
-        return None
+def parse_devices(text: str) -> tuple[str, ...]:
+    """`cuda:0,cuda:1` as its parts, each of which this machine has; else a `ConfigError`."""
+    devices = tuple(part.strip() for part in text.split(","))
+    for device in devices:
+        check_device(device)
+    if len({device.partition(":")[0] for device in devices}) > 1:
+        raise ConfigError(
+            f"'{text}' mixes kinds of devices, which round differently",
+            mend="take cpu alone, or cuda devices alone",
+        )
+    return devices
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have."""
+    kind, _, number = device.partition(":")
+    known = number == "" or (number.isdecimal() and int(number) < torch.cuda.device_count())
+    if device != "cpu" and not (kind == "cuda" and torch.cuda.is_available() and known):
+        raise ConfigError(f"no device '{device}' here", mend="take cpu; see `hmrm doctor`")
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use: of a shared machine not all."""
+    return int(cpu_count())
+
+
+def count_jobs(jobs: int, devices: tuple[str, ...] = ("cpu",)) -> int:
+    """Read `--jobs`: 0 is one process per core, or one per CUDA device."""
+    if jobs < 0:
+        raise InputError(f"{jobs} jobs", mend="take one or more, or 0 for one per core")
+    return jobs or (count_cores() if devices == ("cpu",) else len(devices))
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine lives; one that only its parent still lists does not."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        return psutil.Process(process).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:  # it is there, and another user's
+    except psutil.AccessDenied:  # it is there, and another user's
         return True
-    return not _ended(process)
 
 
 @cache
@@ -76,15 +109,6 @@ def keep_memory() -> None:
         return
     malloc.mallopt(M_MMAP_THRESHOLD, LARGE)
     malloc.mallopt(M_TRIM_THRESHOLD, LARGE)
-
-
-def _ended(process: int) -> bool:
-    """Whether a process that Linux still lists has ended, and only its parent has not heard."""
-    try:
-        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # another system, or it is gone at this moment
-        return False
-    return told.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
 def settle_worker(parent: int) -> None:
@@ -106,6 +130,11 @@ def workers(jobs: int, return_as: str = "list") -> Parallel:
     return Parallel(n_jobs=jobs, return_as=return_as, max_nbytes=None, **theirs)
 
 
+def end_preparation_workers() -> None:
+    """Let the processes that prepared the maps go: they idle on, and hold memory."""
+    get_reusable_executor(kill_workers=True).shutdown(wait=False, kill_workers=True)
+
+
 @contextmanager
 def interrupts_held() -> Iterator[None]:
     """Processes begun in here do not hear of Ctrl-C while they start; this one does afterwards."""
@@ -121,6 +150,6 @@ def interrupts_held() -> Iterator[None]:
 
 def _end_with(parent: int) -> None:
     """A parent that was killed cannot tell its children."""
-    while os.getppid() == parent:
+    while os.getppid() == parent and is_alive(parent):  # Windows keeps the id of a dead parent
         time.sleep(WATCH_SECONDS)
     os._exit(1)

@@ -1,11 +1,11 @@
-"""Progress on standard error: bars on a terminal, a line every few seconds elsewhere."""
+"""Progress: who is told of it, and bars on standard error, or a line every few seconds there."""
 
 import sys
 import time
 from collections.abc import Callable
 from html import escape
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -22,8 +22,45 @@ from rich.text import Text
 QUIET_SECONDS = 5.0
 
 
+class Watcher(Protocol):
+    """Told how far a stage is: `watch("flow", 3, 156)`; a note says more in words.
+
+    Of folds it is told from a thread of its own, and parts of a fold count.
+    """
+
+    def __call__(self, stage: str, done: float, total: int, note: str = "", /) -> None: ...
+
+
+class Speed(Protocol):
+    """How fast a run is, and how long it will take."""
+
+    @property
+    def epochs_per_s(self) -> float: ...
+
+    @property
+    def seconds_left(self) -> float | None: ...
+
+
+def _ignore(stage: str, done: float, total: int, note: str = "", /) -> None: ...
+
+
+UNWATCHED: Watcher = _ignore
+
+
+def describe_speed(status: Speed) -> str:
+    """`31 epochs/s, 1 min 20 s left`; empty while nothing is in work."""
+    left = status.seconds_left
+    if left is None:
+        return ""
+    minutes, seconds = divmod(round(left), 60)
+    hours, minutes = divmod(minutes, 60)
+    times = [(hours, "h"), (minutes, "min"), (seconds, "s")]
+    words = [f"{count} {unit}" for count, unit in times if count][:2] or ["0 s"]
+    return f"{status.epochs_per_s:.3g} epochs/s, {' '.join(words)} left"
+
+
 class Note(ProgressColumn):
-    """What the stage says of itself; else the time that is left."""
+    """The note of a stage; without one the remaining time."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,9 +21,9 @@ from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.records import Clip, FlowSet
 from hmrm_lab.reporting.study_page import AblationResult
 from hmrm_lab.reporting.tables import ALL
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.study import Variant, run_each
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 FULL = Variant("M4", "all components", ("flow.name=gru_attention",))
 PAPER = (

@@ -17,8 +17,8 @@ from hmrm_lab.preparation import frames_for, load_clips
 from hmrm_lab.registry import systems as registered
 from hmrm_lab.reporting.study_page import ComparisonResult
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.studies.study import Study, read_maps, share_protocol
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
 from hmrm_lab.training.estimators import has_epochs
 
 CHANGES = {

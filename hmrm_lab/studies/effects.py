@@ -4,7 +4,7 @@
     sweep = run_effects(plan, flowset, jobs=2)
     table = plan.table(sweep)
 
-Every change is a cell of an ordinary sweep (decision 0013): no leave-one-subject-out score is
+Every change is a trial of an ordinary sweep (decision 0013): no leave-one-subject-out score is
 looked at, and what has been tried is not trained again. A change that helps here may be taken into
 the recipe; the other half of the subjects can then say whether it was luck.
 """
@@ -19,9 +19,9 @@ from hmrm_lab.config import ExperimentConfig, parse_override
 from hmrm_lab.errors import ConfigError, MixtureError
 from hmrm_lab.records import FlowSet, Predictions
 from hmrm_lab.reporting.study_table import effects_table
-from hmrm_lab.studies.cells import NOT_A_TEST
+from hmrm_lab.studies.search import run_grid
 from hmrm_lab.studies.study import Variant
-from hmrm_lab.studies.sweep import Point, Sweep, changed, run_cells
+from hmrm_lab.studies.trials import NOT_A_TEST, Point, Sweep, changed
 
 BASE = "recipe"
 ENSEMBLE = "mean of seeds"
@@ -85,11 +85,11 @@ class Effects:
         answers: dict[str, Predictions] = {}
         words, notes = dict(self.words), dict(self.left_out)
         for name, point in self.points.items():
-            cell = sweep.cell(point)
-            if cell is None or cell.problem:
-                notes[name] = cell.problem if cell else "not tried yet"
+            trial = sweep.trial(point)
+            if trial is None or trial.problem:
+                notes[name] = trial.problem if trial else "not tried yet"
             else:
-                answers[name] = cell.predictions
+                answers[name] = trial.predictions
         seeds = self.recipe.evaluation.seeds
         if BASE in answers and len(seeds) > 1:
             words[ENSEMBLE] = f"probabilities of {len(seeds)} seeds averaged"
@@ -98,8 +98,8 @@ class Effects:
 
     def caption(self, sweep: Sweep) -> str:
         """The protocol, and that it is no test result."""
-        cell = sweep.cell(self.points[BASE])
-        return cell.caption() if cell and not cell.problem else NOT_A_TEST
+        trial = sweep.trial(self.points[BASE])
+        return trial.caption() if trial and not trial.problem else NOT_A_TEST
 
 
 def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES) -> Effects:
@@ -138,9 +138,9 @@ def run_effects(
     jobs: int = 1,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sweep:
-    """Score every change that has no cell yet; see `run_cells`."""
+    """Score every change that has no trial yet; see `run_grid`."""
     sweep = Sweep.of(plan.recipe, flowset, out)
-    run_cells(sweep, flowset, list(plan.points.values()), jobs=jobs, on_progress=on_progress)
+    run_grid(sweep, flowset, list(plan.points.values()), jobs=jobs, on_progress=on_progress)
     return sweep
 
 

@@ -17,8 +17,8 @@ OUT/evolve-<digest8>/
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,18 +32,12 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.fold import Unit
 from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
+from hmrm_lab.runtime.locks import held, holder
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.runtime.store import to_json, write_atomic
-from hmrm_lab.studies.journal import (
-    ask,
-    finished,
-    load_optuna,
-    nsga2,
-    open_study,
-    seed_of,
-    tell,
-)
-from hmrm_lab.studies.locks import held
+from hmrm_lab.studies.jobs import Job, JobState, Task
+from hmrm_lab.studies.journal import Journal, load_optuna, nsga2, seed_of
+from hmrm_lab.studies.search import Answer, Progress, Proposals, run_plan
 from hmrm_lab.studies.space import Range, Space, chosen, refuse_empty
 from hmrm_lab.studies.supernet import (
     Choice,
@@ -54,7 +48,7 @@ from hmrm_lab.studies.supernet import (
     super_recipe,
     train_supernets,
 )
-from hmrm_lab.studies.sweep import DEAL, GROUPS, Sweep, begin, overrides_of
+from hmrm_lab.studies.trials import DEAL, GROUPS, Point, Sweep, begin, overrides_of
 from hmrm_lab.training.learner import split_batches
 
 if TYPE_CHECKING:
@@ -69,7 +63,6 @@ ALPHA_DIGITS = 2
 JOURNAL, LOCK = "optuna.journal", "search.lock"
 FITNESS = "fitness"  # of a trial in the journal: UF1 and cross-entropy
 
-Progress = Callable[[int, int], None]
 Rater = Callable[[Sequence[Choice]], Sequence[Fitness]]
 
 
@@ -83,6 +76,9 @@ class Evolution:
     population: int = POPULATION
     generations: int = GENERATIONS
     seed: int = 0
+    _read: dict[int, "Evolved | None"] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(
@@ -115,10 +111,34 @@ class Evolution:
         stages = len(self.sweep.base.model.options["ratios"])
         return {"alpha": self.alphas, **{f"ratio {n + 1}": self.ratios for n in range(stages)}}
 
-    def choice(self, values: dict[str, float]) -> Choice:
+    def choice(self, values: Point) -> Choice:
         """The choice that the values of a trial name."""
         alpha, *ratios = (values[name] for name in self.space)
         return Choice(round(float(alpha), ALPHA_DIGITS), tuple(float(ratio) for ratio in ratios))
+
+    def found(self) -> "Evolved | None":
+        """What the journal holds so far; None before the first answer. Nothing is written."""
+        file = self.sweep.folder / JOURNAL
+        size = file.stat().st_size if file.is_file() else 0
+        if size not in self._read:  # read anew only where it has grown
+            journal = Journal.read(file, name_of(self))
+            self._read.clear()
+            self._read[size] = evolved(self, journal) if journal and journal.finished else None
+        return self._read[size]
+
+    def job(self) -> Job:
+        """Search in a process of its own, or see how far that is; its parts are trials."""
+        plan = {name: getattr(self, name) for name in ("population", "generations", "seed")}
+        plan |= {name: asdict(getattr(self, name)) for name in ("alphas", "ratios")}
+        return Job(self.sweep.folder, self._look, f"{__name__}:run_task", self.sweep.base, plan)
+
+    def _look(self) -> JobState:
+        found, total = self.found(), self.population * self.generations
+        state = JobState.of(min(len(found.table), total) if found else 0, total)
+        if holder(self.sweep.folder / LOCK) is None:
+            return state
+        rated = (self.sweep.folder / JOURNAL).is_file()
+        return replace(state, phase="running" if rated else "preparing")
 
     def _check(self, size: int, classes: int) -> None:
         drawn = searched_network(self.sweep.base, size, classes)
@@ -188,34 +208,32 @@ def evolve(
     units = inner_units(half, evolution.sweep.base.evaluation.seeds)
     with held(evolution.sweep.folder / LOCK):
         train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
-        study = open_study(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
-        breed(evolution, study, _rater(evolution, half, units, jobs), on_trials)
-        return evolved(evolution, study)
+        journal = Journal.open(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
+        breed(evolution, journal, _rater(evolution, half, units, jobs), on_trials)
+        return evolved(evolution, journal)
 
 
-def breed(evolution: Evolution, study: "optuna.Study", rate: Rater, on_trials: Progress) -> None:
-    """Ask for generations and tell how fit they are, until all are in the journal.
+def breed(evolution: Evolution, journal: Journal, rate: Rater, on_trials: Progress) -> None:
+    """Breed generations and rate them, until all are in the journal.
 
     A choice that was rated before is not rated again.
     """
-    total = evolution.population * evolution.generations
-    known = {evolution.choice(chosen(t, evolution.space)): _fitness_of(t) for t in finished(study)}
-    on_trials(len(finished(study)), total)
+    population, space = evolution.population, evolution.space
+    known = {evolution.choice(chosen(t, space)): _fitness_of(t) for t in journal.finished}
 
     def breeder(number: int) -> Any:
-        return nsga2(evolution.population, seed_of(evolution.seed, number))
+        return nsga2(population, seed_of(evolution.seed, number))
 
-    while (done := len(finished(study))) < total:
-        count = evolution.population - done % evolution.population
-        batch = ask(study, evolution.space, count, breeder)
-        choices = [evolution.choice(values) for _, values in batch]
+    def score(points: Sequence[Point]) -> Iterator[Answer]:
+        choices = [evolution.choice(point) for point in points]
         new = [choice for choice in dict.fromkeys(choices) if choice not in known]
-        known |= dict(zip(new, rate(new) if new else [], strict=True))
-        for (trial, _), choice in zip(batch, choices, strict=True):
-            fitness = known[choice]
-            trial.set_user_attr(FITNESS, [fitness.uf1, fitness.cross_entropy])
-            tell(trial, study, [worth(fitness)])
-        on_trials(len(finished(study)), total)
+        known.update(zip(new, rate(new) if new else [], strict=True))
+        for fitness in (known[choice] for choice in choices):
+            yield Answer((worth(fitness),), {FITNESS: [fitness.uf1, fitness.cross_entropy]})
+
+    total = population * evolution.generations
+    plan = Proposals(journal, space, total, breeder, lambda done, _: population - done % population)
+    run_plan(plan, score, on_trials)
 
 
 def worth(fitness: Fitness) -> float:
@@ -226,10 +244,10 @@ def worth(fitness: Fitness) -> float:
     return fitness.uf1 + TIE * math.exp(-fitness.cross_entropy)
 
 
-def evolved(evolution: Evolution, study: "optuna.Study") -> Evolved:
+def evolved(evolution: Evolution, journal: Journal) -> Evolved:
     """What the journal says, which must hold an answer."""
     rows = []
-    for number, trial in enumerate(finished(study), start=1):
+    for number, trial in enumerate(journal.finished, start=1):
         choice, fitness = evolution.choice(chosen(trial, evolution.space)), _fitness_of(trial)
         rows.append(
             {
@@ -241,7 +259,7 @@ def evolved(evolution: Evolution, study: "optuna.Study") -> Evolved:
             }
         )
     table = pd.DataFrame(rows)
-    best = max(finished(study), key=lambda trial: worth(_fitness_of(trial)))
+    best = max(journal.finished, key=lambda trial: worth(_fitness_of(trial)))
     return Evolved(
         evolution,
         table.assign(Best=table["UF1"].cummax()),
@@ -268,6 +286,25 @@ def name_of(evolution: Evolution) -> str:
     """A name for all that decides which choices follow each other; more generations go on."""
     told = repr((evolution.alphas, evolution.ratios, evolution.population, evolution.seed))
     return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
+def run_task(task: Task) -> str:
+    """Do the work of `Evolution.job`; what went wrong, or ""."""
+    flowset, plan = task.load_maps(), dict(task.plan)
+    ranges = {name: Range(**plan.pop(name)) for name in ("alphas", "ratios")}
+    evolution = Evolution.of(task.recipe, flowset, task.out, **ranges, **plan)
+    if evolution.sweep.folder.name != task.files.name:
+        return "the data have changed since this search began; begin another"
+
+    def report(done: int, total: int) -> None:
+        if done < total:
+            task.report("preparing", f"{done} of {total} super-networks")
+        else:
+            task.report("running")
+
+    found = evolve(evolution, flowset, jobs=task.jobs, on_supernets=report)
+    keep_evolved(found, found.settings(len(flowset)))
+    return ""
 
 
 def _rater(evolution: Evolution, half: FlowSet, units: Sequence[Unit], jobs: int) -> Rater:

@@ -15,17 +15,17 @@ import numpy as np
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
-from hmrm_lab.evaluation.failures import failure_of
-from hmrm_lab.evaluation.fold import unit_seed
+from hmrm_lab.evaluation.fold import failure_of, unit_seed
+from hmrm_lab.evaluation.fold_progress import watching
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.loso import run_loso
-from hmrm_lab.evaluation.protocols import LOSO, Protocol, digest_of_folds, subjects_by_fold
-from hmrm_lab.evaluation.splits import Fold
+from hmrm_lab.evaluation.protocols import LOSO, Fold, Protocol, digest_of_folds, subjects_by_fold
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
 from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import FlowSet, digest_of_keys
 from hmrm_lab.runtime.processes import settle_process
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import (
     RunFolder,
     check_writable,
@@ -33,7 +33,6 @@ from hmrm_lab.runtime.store import (
     to_json,
     write_atomic,
 )
-from hmrm_lab.studies.watching import UNWATCHED, Watcher, watching
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.model_file import MODEL_NAME, save_model
 from hmrm_lab.training.pretrained import starting_weights

@@ -16,8 +16,8 @@ from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import frames_for, load_clips
 from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.reporting.study_page import InputsResult
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.studies.study import Study, read_maps, reason_of, share_protocol
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 NETWORKS = ("vgg19", "resnet50", "efficientnet_b0", "meganet")
 STUDIED = (["input", "channels"], ["flow", "phases"])  # settings that the study itself changes

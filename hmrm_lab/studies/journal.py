@@ -6,7 +6,8 @@ up, and its place is proposed anew. So a study must be opened by one process at 
 The extra `sweep` brings Optuna.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ WHOLE = "whole"  # of a trial that has all of its values: the answers before its
 
 
 def load_optuna() -> Any:
-    """The module, or an `InputError` that says how to install it."""
+    """Import Optuna, or raise an `InputError` that says how to install it."""
     try:
         import optuna
     except ImportError:
@@ -33,73 +34,81 @@ def load_optuna() -> Any:
     return optuna
 
 
-def open_study(file: Path, name: str, directions: Sequence[str]) -> "optuna.Study":
-    """The study of this name in the journal, for the one process that works on it.
+@dataclass(frozen=True)
+class Journal:
+    """A study of Optuna and the storage that keeps it."""
 
-    A proposal that lacks values was cut off, and is given up.
-    """
-    engine = load_optuna()
-    study: optuna.Study = engine.create_study(
-        study_name=name,
-        storage=_storage(file),
-        directions=list(directions),
-        load_if_exists=True,
-    )
-    states = engine.trial.TrialState
-    for trial in study.get_trials(states=(states.RUNNING,)):
-        if WHOLE not in trial.user_attrs:
-            study.tell(trial.number, state=states.FAIL)
-    return study
+    study: "optuna.Study"
+    storage: "optuna.storages.BaseStorage"
 
+    @classmethod
+    def open(cls, file: Path, name: str, directions: Sequence[str]) -> "Journal":
+        """Open the study of this name, for the one process that works on it.
 
-def read_study(file: Path, name: str) -> "optuna.Study | None":
-    """The study as it is, whoever works on it; None if there is none. Nothing is written."""
-    if not file.is_file():
-        return None
-    storage = _storage(file)
-    if name not in {study.study_name for study in storage.get_all_studies()}:
-        return None
-    study: optuna.Study = load_optuna().load_study(study_name=name, storage=storage)
-    return study
+        A proposal that lacks values was cut off, and is given up.
+        """
+        engine, storage = load_optuna(), _storage(file)
+        study = engine.create_study(
+            study_name=name, storage=storage, directions=list(directions), load_if_exists=True
+        )
+        states = engine.trial.TrialState
+        for trial in study.get_trials(states=(states.RUNNING,)):
+            if WHOLE not in trial.user_attrs:
+                study.tell(trial.number, state=states.FAIL)
+        return cls(study, storage)
 
+    @classmethod
+    def read(cls, file: Path, name: str) -> "Journal | None":
+        """The study as it is, whoever works on it; None if there is none. Nothing is written."""
+        storage = _storage(file) if file.is_file() else None
+        if storage is None or name not in load_optuna().get_all_study_names(storage):
+            return None
+        return cls(load_optuna().load_study(study_name=name, storage=storage), storage)
 
-def finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Trials with an answer, in their order; those that have no score are among them."""
-    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+    @property
+    def finished(self) -> list["optuna.trial.FrozenTrial"]:
+        """Trials with an answer, in their order; those that have no score are among them."""
+        return self._trials("COMPLETE", "PRUNED")
 
+    @property
+    def batch_start(self) -> int:
+        """The answers that there were when the batch in hand was proposed, or all answers."""
+        left = self._unanswered()
+        return int(left[0].user_attrs[WHOLE]) if left else len(self.finished)
 
-def batch_start(study: "optuna.Study") -> int:
-    """The answers that there were when the batch in hand was proposed; all, if none is in hand."""
-    left = _unanswered(study)
-    return int(left[0].user_attrs[WHOLE]) if left else len(finished(study))
+    def propose(
+        self, space: Space, count: int, sampler: Callable[[int], Any]
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Numbers and settings of the next trials; first those that have no answer yet.
 
+        `sampler` makes a sampler of the number of proposals before this one, so that a search that
+        was cut off, even between two values of a proposal, proposes what it would have proposed.
+        """
+        start = self.batch_start
+        batch = [(trial.number, chosen(trial, space)) for trial in self._unanswered()[:count]]
+        while len(batch) < count:
+            self.study.sampler = sampler(len(self._trials("COMPLETE", "PRUNED", "RUNNING")))
+            trial = self.study.ask()
+            batch.append((trial.number, suggest(trial, space)))
+            trial.set_user_attr(WHOLE, start)
+        return batch
 
-def ask(
-    study: "optuna.Study", space: Space, count: int, sampler: "Callable[[int], Any]"
-) -> list[tuple["optuna.Trial", dict[str, Any]]]:
-    """The next trials of a batch with their settings; first those that have no answer yet.
+    def record(self, number: int, values: Sequence[float] | None, notes: Mapping[str, Any]) -> None:
+        """Keep the answer to a trial: None where there is no score."""
+        study = self.storage.get_study_id_from_name(self.study.study_name)
+        trial = self.storage.get_trial_id_from_study_id_trial_number(study, number)
+        for key, value in notes.items():
+            self.storage.set_trial_user_attr(trial, key, value)
+        if values is None:
+            self.study.tell(number, state=load_optuna().trial.TrialState.PRUNED)
+        else:
+            self.study.tell(number, list(values[: len(self.study.directions)]))
 
-    `sampler` makes a sampler of the number of proposals before this one, so that a search that was
-    cut off, be it between two values of a proposal, proposes what it would have proposed.
-    """
-    start, trial_of = batch_start(study), load_optuna().Trial
-    left = _unanswered(study)[:count]
-    batch = [(trial_of(study, trial._trial_id), chosen(trial, space)) for trial in left]
-    while len(batch) < count:
-        study.sampler = sampler(len(_proposed(study)))
-        trial = study.ask()
-        batch.append((trial, suggest(trial, space)))
-        trial.set_user_attr(WHOLE, start)
-    return batch
+    def _trials(self, *states: str) -> list["optuna.trial.FrozenTrial"]:
+        return [trial for trial in self.study.trials if trial.state.name in states]
 
-
-def tell(trial: "optuna.Trial", study: "optuna.Study", values: Sequence[float] | None) -> None:
-    """The answer to a trial: None where there is no score."""
-    states = load_optuna().trial.TrialState
-    if values is None:
-        study.tell(trial, state=states.PRUNED)
-    else:
-        study.tell(trial, list(values))
+    def _unanswered(self) -> list["optuna.trial.FrozenTrial"]:
+        return [trial for trial in self._trials("RUNNING") if WHOLE in trial.user_attrs]
 
 
 def seed_of(seed: int, number: int) -> int:
@@ -124,14 +133,5 @@ def nsga2(population: int, seed: int) -> Any:
 
 
 def _storage(file: Path) -> Any:
-    engine = load_optuna()
-    return engine.storages.JournalStorage(engine.storages.journal.JournalFileBackend(str(file)))
-
-
-def _proposed(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Trials with all of their values, be there an answer or not."""
-    return [t for t in study.trials if t.state.name in ("COMPLETE", "PRUNED", "RUNNING")]
-
-
-def _unanswered(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    return [t for t in study.trials if t.state.name == "RUNNING" and WHOLE in t.user_attrs]
+    storages = load_optuna().storages
+    return storages.JournalStorage(storages.journal.JournalFileBackend(str(file)))

@@ -1,46 +1,143 @@
-"""A search by Optuna, where a grid would be too large.
+"""Search: settings are proposed, scored on the development subjects alone, recorded, and so on.
 
-`tpe`     the tree-structured Parzen estimator; it looks for the highest UF1.
-`nsga2`   an evolutionary search with two aims, UF1 up and parameters down.
+One loop (`run_plan`) serves every way to propose:
 
-It proposes settings, and a sweep scores them on the development subjects alone: the same cells as
-those of a grid, kept the same way.
+`grid`       every combination of values.
+`tpe`        Optuna's tree-structured Parzen estimator; it looks for the highest UF1.
+`nsga2`      Optuna's evolution with two aims, UF1 up and parameters down.
+`evolution`  choices bred on weight-shared super-networks; see `evolve`.
+
+Whatever is proposed, a trial (`trials`) is the score, and its file is kept: a search that was cut
+off goes on where it was.
 """
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import pandas as pd
 from joblib import delayed
 
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import FlowSet
+from hmrm_lab.runtime.locks import held
 from hmrm_lab.runtime.processes import workers
-from hmrm_lab.studies.cells import cells_table, on_front
-from hmrm_lab.studies.journal import (
-    ask,
-    batch_start,
-    finished,
-    load_optuna,
-    nsga2,
-    open_study,
-    seed_of,
-    tell,
-)
-from hmrm_lab.studies.locks import held
+from hmrm_lab.studies.jobs import Job, JobState, Task
+from hmrm_lab.studies.journal import Journal, load_optuna, nsga2, seed_of
 from hmrm_lab.studies.space import Range, Space, chosen, in_kind, refuse_empty
-from hmrm_lab.studies.sweep import Point, Sweep, begin, make_cell
+from hmrm_lab.studies.trials import Point, Sweep, begin, on_front, run_trial, trials_table
 from hmrm_lab.training.estimators import has_epochs
-
-if TYPE_CHECKING:
-    import optuna
 
 AIMS = {"tpe": ("maximize",), "nsga2": ("maximize", "minimize")}  # UF1, parameters
 RANDOM_TRIALS = 10
 POPULATION = 16
 PROBLEM = "problem"  # why a trial has no score
+
+Progress = Callable[[int, int], None]
+
+
+def _ignore(done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a setting scores, one value for each aim; None where there is no score."""
+
+    values: tuple[float, ...] | None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Plan(Protocol):
+    """Proposes settings, and records what they score."""
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def done(self) -> int: ...
+
+    def propose(self) -> list[tuple[int, Point]]:
+        """Numbers and settings of the next batch; empty when all are done."""
+
+    def record(self, number: int, answer: Answer) -> None: ...
+
+
+def run_plan(
+    plan: Plan, score: Callable[[list[Point]], Iterable[Answer]], on_trial: Progress
+) -> None:
+    """Propose, score and record, until the plan has nothing more to propose."""
+    on_trial(plan.done, plan.total)
+    while batch := plan.propose():
+        answers = score([point for _, point in batch])
+        for (number, _), answer in zip(batch, answers, strict=True):
+            plan.record(number, answer)
+            on_trial(plan.done, plan.total)
+
+
+@dataclass
+class Grid:
+    """Proposes all settings that have no trial yet at once; the files of the trials record them."""
+
+    sweep: Sweep
+    points: Sequence[Point]
+
+    def __post_init__(self) -> None:
+        files = [self.sweep.file(point) for point in self.points]  # refuses a mistyped setting
+        self.missing = [n for n, file in enumerate(files) if not file.is_file()]
+        self.total = len(self.points)
+        self.done = self.total - len(self.missing)
+
+    def propose(self) -> list[tuple[int, Point]]:
+        batch, self.missing = [(number, self.points[number]) for number in self.missing], []
+        return batch
+
+    def record(self, number: int, answer: Answer) -> None:
+        self.done += 1
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Proposes what Optuna's sampler does, in batches, and records it in the journal.
+
+    `sampler` makes a sampler of the number of proposals before it, and `size` is that of a batch,
+    given the answers that there are and those that there were when it began.
+    """
+
+    journal: Journal
+    space: Space
+    total: int
+    sampler: Callable[[int], Any]
+    size: Callable[[int, int], int]
+
+    @property
+    def done(self) -> int:
+        return len(self.journal.finished)
+
+    def propose(self) -> list[tuple[int, Point]]:
+        if (done := self.done) >= self.total:
+            return []
+        size = self.size(done, self.journal.batch_start)
+        return [*self.journal.propose(self.space, min(size, self.total - done), self.sampler)]
+
+    def record(self, number: int, answer: Answer) -> None:
+        self.journal.record(number, answer.values, answer.notes)
+
+
+def run_grid(
+    sweep: Sweep,
+    flowset: FlowSet,
+    points: Sequence[Point],
+    *,
+    jobs: int = 1,
+    on_progress: Progress = _ignore,
+) -> None:
+    """Score every setting that has no trial yet, `jobs` at a time."""
+    plan = Grid(sweep, points)
+    half = begin(sweep, flowset)
+    pool = workers(min(jobs, len(plan.missing)), "generator")
+    run_plan(plan, lambda batch: pool(delayed(_score)(sweep, half, p) for p in batch), on_progress)
 
 
 def search(
@@ -54,15 +151,14 @@ def search(
     random_trials: int = RANDOM_TRIALS,
     population: int = POPULATION,
     jobs: int = 1,
-    on_trial: Callable[[int, int], None] = lambda done, total: None,
+    on_trial: Progress = _ignore,
 ) -> pd.DataFrame:
     """Try settings until there are `trials` in the journal; every trial, in order.
 
-    A search that was cut off goes on: trials in the journal count. The first `random_trials` of
-    `tpe`, or the first `population` of `nsga2`, are drawn blindly; from then on the proposals
-    depend on what came before, of which `jobs` are trained at a time: with other `jobs` it goes on
-    with other proposals. A setting that was tried before is not trained again. `InputError` where
-    another process works on the same search.
+    The first `random_trials` of `tpe`, or the first `population` of `nsga2`, are drawn blindly;
+    from then on the proposals depend on what came before, of which `jobs` are trained at a time:
+    with other `jobs` it goes on with other proposals. A setting that was tried before is not
+    trained again. `InputError` where another process works on the same search.
 
     Returns
     -------
@@ -76,24 +172,18 @@ def search(
     _check(sweep, space, sampler)
     half = begin(sweep, flowset)
     name = _name_of(space, seed, sampler, population)
-    with held(sweep.folder / f"search-{name}.lock"):
-        study = open_study(sweep.folder / "optuna.journal", name, AIMS[sampler])
-        on_trial(len(finished(study)), trials)
 
-        def proposer(number: int) -> Any:
-            return _sampler(sampler, seed_of(seed, number), random_trials, population)
+    def proposer(number: int) -> Any:
+        return _sampler(sampler, seed_of(seed, number), random_trials, population)
 
-        with workers(jobs, "generator") as pool:
-            while (done := len(finished(study))) < trials:
-                room = max(1, jobs - (done - batch_start(study)))
-                batch = ask(study, space, min(room, trials - done), proposer)
-                answers = pool(delayed(_answer)(sweep, half, point) for _, point in batch)
-                for (trial, _), (values, problem) in zip(batch, answers, strict=True):
-                    if problem:
-                        trial.set_user_attr(PROBLEM, problem)
-                    tell(trial, study, None if problem else values[: len(AIMS[sampler])])
-                    on_trial(len(finished(study)), trials)
-    return _history(study, space, sampler)
+    def batch_size(done: int, start: int) -> int:
+        return max(1, jobs - (done - start))
+
+    with held(sweep.folder / f"search-{name}.lock"), workers(jobs, "generator") as pool:
+        journal = Journal.open(sweep.folder / "optuna.journal", name, AIMS[sampler])
+        plan = Proposals(journal, space, trials, proposer, batch_size)
+        run_plan(plan, lambda batch: pool(delayed(_score)(sweep, half, p) for p in batch), on_trial)
+    return _history(journal, space, sampler)
 
 
 def points_of(history: pd.DataFrame, space: Space) -> list[dict[str, Any]]:
@@ -104,12 +194,12 @@ def points_of(history: pd.DataFrame, space: Space) -> list[dict[str, Any]]:
     return list({_identity(point): point for point in points}.values())
 
 
-def trials_table(sweep: Sweep, history: pd.DataFrame, space: Space) -> pd.DataFrame:
-    """Every trial with the figures of its cell, as `cells_table` has them."""
+def history_table(sweep: Sweep, history: pd.DataFrame, space: Space) -> pd.DataFrame:
+    """Every trial of a search with the figures that `trials_table` has."""
     empty = {"UF1 low": math.nan, "UF1 high": math.nan, "Parameters": math.nan}
     points = points_of(history, space)
-    cells = [cell for point in points if (cell := sweep.cell(point))]
-    known = cells_table(cells).drop(columns=[*space, "UF1", "Note"], errors="ignore")
+    trials = [trial for point in points if (trial := sweep.trial(point))]
+    known = trials_table(trials).drop(columns=[*space, "UF1", "Note"], errors="ignore")
     rows = dict(zip(map(_identity, points), known.to_dict("records"), strict=True))
     tried = history.drop(columns=["Best", "Parameters", "Note"], errors="ignore")
     table = pd.DataFrame(
@@ -122,19 +212,37 @@ def trials_table(sweep: Sweep, history: pd.DataFrame, space: Space) -> pd.DataFr
     return joined.assign(Note=history["Note"].to_numpy() if "Note" in history else "")
 
 
-def _identity(point: Mapping[Any, Any]) -> str:
-    return repr(sorted(point.items()))
+def sweep_job(sweep: Sweep, points: Sequence[Point]) -> Job:
+    """Score these settings in a process of its own, or see how far that is."""
+    files = [sweep.file(point) for point in points]
+
+    def look() -> JobState:
+        return JobState.of(sum(file.is_file() for file in files), len(files))
+
+    plan = {"points": [dict(point) for point in points]}
+    return Job(sweep.folder, look, f"{__name__}:run_task", sweep.base, plan)
 
 
-def _answer(sweep: Sweep, half: FlowSet, point: Point) -> tuple[tuple[float, ...], str]:
-    """UF1 and parameters of a setting, and why there are none; made here unless it was tried."""
+def run_task(task: Task) -> str:
+    """Do the work of `sweep_job`; what went wrong, or ""."""
+    flowset = task.load_maps()
+    sweep = Sweep.of(task.recipe, flowset, task.out)
+    if sweep.folder.name != task.files.name:
+        return "the data have changed since this sweep began; begin another"
+    task.report("running")
+    run_grid(sweep, flowset, task.plan["points"], jobs=task.jobs)
+    return ""
+
+
+def _score(sweep: Sweep, half: FlowSet, point: Point) -> Answer:
+    """UF1 and parameters of a setting, trained here unless it was tried before."""
     try:
-        cell = sweep.cell(point) or make_cell(sweep, half, point)
+        trial = sweep.trial(point) or run_trial(sweep, half, point)
     except ConfigError as error:  # two values that are good, and do not go together
-        return (), str(error)
-    if cell.problem:
-        return (), cell.problem
-    return (cell.score, float(cell.record["parameters"] or 0)), ""
+        return Answer(None, {PROBLEM: str(error)})
+    if trial.problem:
+        return Answer(None, {PROBLEM: trial.problem})
+    return Answer((trial.score, float(trial.record["parameters"] or 0)))
 
 
 def _check(sweep: Sweep, space: Space, sampler: str) -> None:
@@ -168,7 +276,11 @@ def _sampler(name: str, seed: int, random_trials: int, population: int) -> Any:
     return load_optuna().samplers.TPESampler(seed=seed, n_startup_trials=random_trials)
 
 
-def _history(study: "optuna.Study", space: Space, sampler: str) -> pd.DataFrame:
+def _identity(point: Mapping[Any, Any]) -> str:
+    return repr(sorted(point.items()))
+
+
+def _history(journal: Journal, space: Space, sampler: str) -> pd.DataFrame:
     rows = [
         {
             "Trial": number,
@@ -177,7 +289,7 @@ def _history(study: "optuna.Study", space: Space, sampler: str) -> pd.DataFrame:
             "Parameters": (trial.values or [None])[-1],
             "Note": str(trial.user_attrs.get(PROBLEM, "")),
         }
-        for number, trial in enumerate(finished(study), start=1)
+        for number, trial in enumerate(journal.finished, start=1)
     ]
     table = pd.DataFrame(rows).astype({"UF1": float, "Parameters": float})
     table = table.assign(Best=table["UF1"].cummax())

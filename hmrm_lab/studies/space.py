@@ -1,4 +1,4 @@
-"""What a sweep or a search goes over, and how it is typed.
+"""Search spaces: what a sweep or a search goes over, and how it is typed.
 
 ```
 training.lr=1e-4..1e-2:log     numbers of a range, even over their logarithm
@@ -11,6 +11,7 @@ model.tokens=pixels|regions    one of these values
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from hmrm_lab.config.overrides import parse_override
@@ -19,6 +20,10 @@ from hmrm_lab.errors import ConfigError
 if TYPE_CHECKING:
     import optuna
 
+PAPER_GRID = {
+    "model.width": tuple(range(64, 385, 64)),
+    "model.depth": tuple(range(2, 13, 2)),
+}  # Figure 7
 FORM = "write key=low..high, key=low..high:log, key=low..high:step or key=a|b|c"
 RANGE_FORM = "write LOW..HIGH, LOW..HIGH:log or LOW..HIGH:STEP"
 RANGE = re.compile(r"(?P<low>[^|:]+?)\.\.(?P<high>[^|:]+)(?::(?P<how>[^|:]*))?")
@@ -28,8 +33,6 @@ DIGITS = 10  # of a number that steps lead to
 @dataclass(frozen=True)
 class Range:
     """Numbers from `low` to `high`, whole ones if all given are; `log`: even over their logarithm.
-
-    A search takes all numbers of a setting that is no whole number, however the ends are written.
 
     With a `step`: low, low + step and so on, up to `high` at most.
     """
@@ -85,6 +88,13 @@ def parse_range(name: str, text: str) -> Range:
     return _range(name, **found.groupdict())
 
 
+def whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    """`"64 128"` as (64, 128); a `ConfigError` that names the setting for anything else."""
+    if not text.split() or not all(word.isdigit() and int(word) for word in text.split()):
+        raise ConfigError(f"{name}: '{text}' are not whole numbers", mend="write them as 64 128")
+    return tuple(sorted({int(word) for word in text.split()}))
+
+
 def refuse_empty(name: str, values: Range | Sequence[Any]) -> None:
     """A `ConfigError` for a range or a choice in which there is nothing."""
     if not isinstance(values, Range):
@@ -114,6 +124,13 @@ def grid_values(space: Space) -> dict[str, tuple[Any, ...]]:
         listed = of_setting.values() if isinstance(of_setting, Range) else of_setting
         values[name] = tuple(dict.fromkeys(listed))
     return values
+
+
+def grid(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination, the first setting slowest."""
+    return [
+        dict(zip(values, combination, strict=True)) for combination in product(*values.values())
+    ]
 
 
 def in_kind(space: Space, settings: Mapping[str, Any]) -> dict[str, Range | Sequence[Any]]:

@@ -22,15 +22,15 @@ from hmrm_lab.config.overrides import without_idle
 from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
-from hmrm_lab.evaluation.failures import failure_of
+from hmrm_lab.evaluation.fold import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.study_table import Cell, StudyResult
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
 
 Key = TypeVar("Key")
 Result = TypeVar("Result", bound=StudyResult)

@@ -17,11 +17,11 @@ from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.fold import Unit, control_labels, unit_seed
 from hmrm_lab.evaluation.metrics import METRICS, confusion
-from hmrm_lab.evaluation.splits import inner_subject_folds
+from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.processes import settle_process, workers
-from hmrm_lab.studies.sweep import GROUPS, Sweep, refuse_peeking
+from hmrm_lab.studies.trials import GROUPS, Sweep, refuse_peeking
 from hmrm_lab.training.learner import build_learner
 from hmrm_lab.training.model_file import load_model, save_model
 from hmrm_lab.training.trainer import fit

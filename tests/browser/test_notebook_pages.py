@@ -14,7 +14,8 @@ from conftest import quick_config
 from pages import BEGUN_MS, WatchedPage, open_in_lab, open_page, run_all
 from playwright.sync_api import expect
 
-from hmrm_lab.studies.background import BackgroundRun
+from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.studies.jobs import Job
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -60,10 +61,10 @@ def test_the_first_notebook_runs_from_top_to_bottom(page: WatchedPage, lab: str)
 def endless(tmp_path: Path) -> Iterator[Path]:
     """The folder of a run that takes a day; nobody works on it after the test."""
     yield tmp_path
-    run = BackgroundRun.of(quick_config("hmrm", *ENDLESS), tmp_path)
-    if run.state().going:
-        run.stop()
-        run.wait(60)
+    job = Job.of(RunFolder.of(quick_config("hmrm", *ENDLESS), tmp_path))
+    if job.state().going:
+        job.stop()
+        job.wait(60)
 
 
 def test_a_run_goes_on_while_its_page_is_loaded_again(

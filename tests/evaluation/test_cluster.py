@@ -9,10 +9,9 @@ from conftest import quick_config
 from evaluation import troubles
 
 from hmrm_lab.errors import ConfigError, HmrmError
-from hmrm_lab.evaluation import loso
+from hmrm_lab.evaluation import loso, workers
 from hmrm_lab.evaluation.workers import Executor
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies import places
 from hmrm_lab.studies.experiment import run_experiment
 
 FILES = ("metrics.json", "predictions.csv", "history.csv")
@@ -26,7 +25,7 @@ def dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
     monkeypatch.setenv(troubles.MARKS, str(marks))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # sockets of workers that were killed
-        with places.open_executor("dask", jobs=2, devices=("cpu",)) as execute:
+        with workers.open_executor("dask", jobs=2, devices=("cpu",)) as execute:
             yield execute
 
 
@@ -60,7 +59,7 @@ def test_what_dask_lacks_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("hmrm_lab.evaluation.dask.PATIENCE", "1s")
     with (
         pytest.raises(ConfigError, match=rf"no Dask scheduler answers at '{ABSENT}'.*; start"),
-        places.open_executor("dask", jobs=1, devices=("cpu",), scheduler=ABSENT),
+        workers.open_executor("dask", jobs=1, devices=("cpu",), scheduler=ABSENT),
     ):
         pass
     for arguments, words in (
@@ -71,12 +70,12 @@ def test_what_dask_lacks_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
         name, options = arguments
         with (
             pytest.raises(ConfigError, match=words),
-            places.open_executor(name, **{"jobs": 1, "devices": ("cpu",), **options}),
+            workers.open_executor(name, **{"jobs": 1, "devices": ("cpu",), **options}),
         ):
             pass
-    monkeypatch.setattr(places, "find_spec", lambda name: None)
+    monkeypatch.setattr(workers, "find_spec", lambda name: None)
     with (
         pytest.raises(HmrmError, match=r"pip install 'hmrm-lab\[cluster\]'"),
-        places.open_executor("dask", jobs=1, devices=("cpu",)),
+        workers.open_executor("dask", jobs=1, devices=("cpu",)),
     ):
         pass

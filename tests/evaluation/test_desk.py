@@ -12,10 +12,10 @@ import pytest
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.evaluation.epoch_rules import RULES, Task
-from hmrm_lab.evaluation.fold_progress import Desk, RunStatus, read_status
+from hmrm_lab.evaluation.fold_progress import Desk, RunStatus, read_status, watching
+from hmrm_lab.runtime.progress import describe_speed
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.watching import describe, watching
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_units_in_work_count_in_part(run: RunFolder) -> None:
     status = read_status(run)
     assert (status.done, status.folds, status.epochs_per_s) == (2, 3.0, 12.0)
     assert status.seconds_left == pytest.approx(1.0 * 60 / 12)
-    assert describe(status) == "12 epochs/s, 5 s left"
+    assert describe_speed(status) == "12 epochs/s, 5 s left"
 
 
 def test_the_dead_and_the_done_are_not_in_work(run: RunFolder) -> None:
@@ -56,12 +56,12 @@ def test_the_dead_and_the_done_are_not_in_work(run: RunFolder) -> None:
     run.unit_file("toy/s04", 0).unlink()
     Desk(run, "toy/s04", 0).status_file.write_text("{half")
     assert read_status(run).in_work == ()
-    assert describe(read_status(run)) == ""
+    assert describe_speed(read_status(run)) == ""
 
 
 def test_hours_are_said_as_hours() -> None:
     unit = {"epoch": 0, "epochs": 1000, "epochs_per_s": 2.0}
-    assert describe(RunStatus(0, 0, 10, (unit,))) == "2 epochs/s, 1 h 23 min left"
+    assert describe_speed(RunStatus(0, 0, 10, (unit,))) == "2 epochs/s, 1 h 23 min left"
 
 
 def test_a_watcher_hears_of_epochs_and_of_the_end(run: RunFolder) -> None:
@@ -79,7 +79,7 @@ def test_a_unit_tells_its_epochs_while_it_trains(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     flowset = make_flowset()
     desk = Desk(run, "toy/s01", 0)
-    RULES["last"](Task(config, flowset, lambda: flowset, seed=0, desk=desk))
+    RULES["last"](Task(config, flowset, lambda: flowset, seed=0, files=desk))
     status = json.loads(desk.status_file.read_text())
     assert (status["epoch"], status["epochs"], status["process"]) == (5, 5, os.getpid())
     assert status["epochs_per_s"] > 0
@@ -108,7 +108,7 @@ def test_every_rule_goes_on_from_the_desk(
     for _ in range(10):
         desk = Desk(RunFolder(tmp_path), "toy/s09", 0, every_s=0)
         try:
-            answer = RULES[rule](Task(config, train, lambda: test, seed=0, desk=desk))
+            answer = RULES[rule](Task(config, train, lambda: test, seed=0, files=desk))
         except KeyboardInterrupt:
             continue
         break

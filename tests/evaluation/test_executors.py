@@ -10,9 +10,8 @@ from reporting.made_runs import make_run
 
 from hmrm_lab.errors import DiskFullError, IncompleteRunError, InputError
 from hmrm_lab.evaluation import loso, workers
-from hmrm_lab.evaluation.failures import CRASHED, MEMORY, failure_of
-from hmrm_lab.evaluation.fold import Unit
-from hmrm_lab.evaluation.splits import Fold
+from hmrm_lab.evaluation.fold import CRASHED, MEMORY, Unit, failure_of
+from hmrm_lab.evaluation.protocols import Fold
 from hmrm_lab.evaluation.summary import describe_failures, stamp
 from hmrm_lab.evaluation.workers import InProcess, Processes, processes
 from hmrm_lab.reporting.report import render_report

@@ -10,7 +10,7 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.fold import Unit, control_labels, run_unit, unit_seed
-from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
+from hmrm_lab.evaluation.protocols import Fold, leave_one_subject_out
 from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems
 

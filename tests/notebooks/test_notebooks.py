@@ -9,8 +9,8 @@ import plotly.io
 import pytest
 
 from hmrm_lab.errors import HmrmError
-from hmrm_lab.studies.notebooks.execution import execute
-from hmrm_lab.studies.notebooks.finding import Notebook
+from hmrm_lab.studies.notebooks.pages import Notebook
+from hmrm_lab.studies.notebooks.run import execute
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -14,8 +14,9 @@ from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.records import Predictions, prediction_columns, probability_columns
 from hmrm_lab.reporting.study_words import effects_words
 from hmrm_lab.studies.effects import BASE, CHANGES, ENSEMBLE, ensemble, plan_effects
+from hmrm_lab.studies.search import run_grid
 from hmrm_lab.studies.study import Variant
-from hmrm_lab.studies.sweep import Sweep, changed, run_cells
+from hmrm_lab.studies.trials import Sweep, changed
 
 FEW = [
     Variant("narrow", "model.width=8", ("model.width=8",)),
@@ -61,10 +62,10 @@ def test_figures_of_a_study(tmp_path: Path) -> None:
     plan = plan_effects(quick_config("hmrm", "training.epochs=1", "evaluation.seeds=[0, 1]"), FEW)
     assert plan.left_out == {"as before": "the same as recipe"}
     sweep = Sweep.of(plan.recipe, flowset, tmp_path)
-    run_cells(sweep, flowset, [plan.points[BASE], plan.points["narrow"]])
+    run_grid(sweep, flowset, [plan.points[BASE], plan.points["narrow"]])
     table = plan.table(sweep).set_index("Change")
     assert list(table.index) == [BASE, "narrow", "as before", "mean", ENSEMBLE]
-    base, narrow = sweep.cell({}), sweep.cell(plan.points["narrow"])
+    base, narrow = sweep.trial({}), sweep.trial(plan.points["narrow"])
     assert table.loc["narrow", "Difference"] == pytest.approx(narrow.score - base.score)
     low, difference, high = table.loc["narrow", ["Difference low", "Difference", "Difference high"]]
     assert low <= difference <= high

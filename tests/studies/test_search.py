@@ -1,4 +1,4 @@
-"""The search: it learns from its trials, goes on where it was, and refuses what it cannot use."""
+"""The search: it learns from its trials, resumes, and refuses what it cannot use."""
 
 import os
 import sys
@@ -13,16 +13,16 @@ from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.studies import search as search_module
 from hmrm_lab.studies import space
-from hmrm_lab.studies.cells import on_front
+from hmrm_lab.studies.journal import Journal
 from hmrm_lab.studies.search import points_of, search
 from hmrm_lab.studies.space import Range
-from hmrm_lab.studies.sweep import Sweep
+from hmrm_lab.studies.trials import Sweep, on_front
 
 SPACE = {"training.lr": Range(1e-4, 1e-1, log=True), "model.depth": (1, 2)}
 
 
 class Scored:
-    """A cell that nothing was trained for."""
+    """A trial that nothing was trained for."""
 
     problem = ""
 
@@ -42,14 +42,14 @@ def sweep(flowset: FlowSet, tmp_path: Path) -> Sweep:
     return Sweep.of(quick_config("hmrm", "training.epochs=1"), flowset, tmp_path)
 
 
-def test_trials_are_cells_and_the_search_goes_on(sweep: Sweep, flowset: FlowSet) -> None:
+def test_trials_are_kept_and_the_search_goes_on(sweep: Sweep, flowset: FlowSet) -> None:
     first = search(sweep, flowset, SPACE, trials=2)
     assert first["Trial"].tolist() == [1, 2]
     assert first["training.lr"].between(1e-4, 1e-1).all()
     assert first["model.depth"].isin([1, 2]).all()
     for _, row in first.iterrows():
         point = {"training.lr": row["training.lr"], "model.depth": int(row["model.depth"])}
-        assert sweep.cell(point).score == row["UF1"]
+        assert sweep.trial(point).score == row["UF1"]
     told: list[tuple[int, int]] = []
     more = search(
         sweep, flowset, SPACE, trials=3, on_trial=lambda done, total: told.append((done, total))
@@ -64,7 +64,7 @@ def test_it_finds_what_is_better(
 ) -> None:
     """Scores that grow with the width: the later trials are wider than the blind ones."""
     monkeypatch.setattr(
-        search_module, "make_cell", lambda sweep, half, point: Scored(point["model.width"] / 400)
+        search_module, "run_trial", lambda sweep, half, point: Scored(point["model.width"] / 400)
     )
     history = search(
         sweep, flowset, {"model.width": Range(8, 400)}, trials=30, random_trials=8, seed=1
@@ -80,27 +80,27 @@ def test_a_trial_that_diverges_has_no_score(
 ) -> None:
     diverged = Scored(float("nan"))
     diverged.problem = "the loss is nan"
-    monkeypatch.setattr(search_module, "make_cell", lambda *_: diverged)
+    monkeypatch.setattr(search_module, "run_trial", lambda *_: diverged)
     assert search(sweep, flowset, SPACE, trials=2)["UF1"].isna().all()
 
 
-@pytest.mark.parametrize(
-    ("space", "message"),
-    [
+def test_a_space_that_cannot_be_searched(sweep: Sweep, flowset: FlowSet) -> None:
+    for over, message in (
         ({}, "nothing to search over"),
         ({"training.lrr": Range(1e-4, 1e-2)}, "did you mean 'training.lr'"),
         ({"training.lr": Range(1e-2, 1e-2)}, "range of training.lr is empty"),
         ({"model.depth": ()}, "range of model.depth is empty"),
         ({"training.lr": Range(-1, 1)}, "training.lr"),
         ({"data.clips": (8, 16)}, "cannot vary data.clips"),
-    ],
-)
-def test_a_space_that_cannot_be_searched(
-    sweep: Sweep, flowset: FlowSet, space: dict[str, object], message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        search(sweep, flowset, space, trials=1)
+    ):
+        with pytest.raises(ConfigError, match=message):
+            search(sweep, flowset, over, trials=1)
+    with pytest.raises(ConfigError, match="did you mean 'nsga2'"):
+        search(sweep, flowset, SPACE, trials=1, sampler="nsga")
     assert not sweep.folder.exists()
+    estimator = Sweep.of(quick_config("svm"), flowset, sweep.folder.parent)
+    with pytest.raises(ConfigError, match="no parameters to be counted"):
+        search(estimator, flowset, {"model.c": (1, 2)}, trials=1, sampler="nsga2")
 
 
 def test_without_optuna(sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def cost_and_score(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scor
 def test_two_aims_give_a_front(
     sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_module, "make_cell", cost_and_score)
+    monkeypatch.setattr(search_module, "run_trial", cost_and_score)
     space = {"model.width": Range(8, 400, step=8), "model.depth": (1, 2, 3)}
     history = search(sweep, flowset, space, trials=40, sampler="nsga2", population=10, seed=2)
     front = history[history["Front"]]
@@ -138,76 +138,30 @@ def test_two_aims_give_a_front(
 def test_cut_off_it_proposes_what_it_would_have_proposed(
     sampler: str, sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    space = {"model.width": Range(8, 400), "model.depth": (1, 2, 3)}
-    how = {"sampler": sampler, "population": 4, "random_trials": 4, "trials": 14}
-    calls = 0
-
-    def cut(*arguments: object) -> Scored:
-        nonlocal calls
-        calls += 1
-        if calls == 7:
-            raise Stopped(143)
-        return cost_and_score(*arguments)
-
-    monkeypatch.setattr(search_module, "make_cell", cut)
-    with pytest.raises(Stopped):
-        search(sweep, flowset, space, **how)
-    resumed = search(sweep, flowset, space, **how)
-    assert calls == 15, "six answers, one cut off, and the other eight"
-    elsewhere = Sweep(sweep.base, sweep.folder.parent / "uninterrupted")
-    monkeypatch.setattr(search_module, "make_cell", cost_and_score)
-    assert resumed.equals(search(elsewhere, flowset, space, **how))
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
-@pytest.mark.parametrize("cut_at", [3, 9, 16, 19, 25])
-def test_cut_off_while_it_proposes(
-    sampler: str,
-    cut_at: int,
-    sweep: Sweep,
-    flowset: FlowSet,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Between two values of a trial, and between two trials that are trained at a time."""
+    """In a training, between two values of a trial, and amid those that are trained at a time."""
     scope = {"model.width": Range(8, 400), "model.depth": (1, 2, 3)}
-    how = {"sampler": sampler, "population": 4, "random_trials": 4, "trials": 14, "jobs": 4}
-    left = iter(range(cut_at))
-
-    def cut(*arguments: object) -> object:
-        if next(left, None) is None:
-            raise Stopped(143)
-        return real(*arguments)
-
-    real = space._suggest
-    monkeypatch.setattr(search_module, "make_cell", cost_and_score)
+    how = {"sampler": sampler, "population": 4, "random_trials": 3, "trials": 12, "jobs": 4}
     monkeypatch.setattr(search_module, "workers", lambda jobs, return_as: workers(1, return_as))
-    with monkeypatch.context() as patched:
-        patched.setattr(space, "_suggest", cut)
-        with pytest.raises(Stopped):
-            search(sweep, flowset, scope, **how)
-    resumed = search(sweep, flowset, scope, **how)
+    monkeypatch.setattr(search_module, "run_trial", cost_and_score)
     elsewhere = Sweep(sweep.base, sweep.folder.parent / "uninterrupted")
-    assert resumed.equals(search(elsewhere, flowset, scope, **how))
+    whole = search(elsewhere, flowset, scope, **how)
+    cuts = [(search_module, "run_trial", 7)]
+    cuts += [(space, "_suggest", number) for number in (3, 16, 21)]
+    cuts += [(Journal, "record", number) for number in (2, 5)]
+    for folder, (module, name, number) in enumerate(cuts):
+        cut = Sweep(sweep.base, sweep.folder.parent / str(folder))
+        left, real = iter(range(number)), getattr(module, name)
 
+        def stop(*arguments: object, left: object = left, real: object = real) -> object:
+            if next(left, None) is None:
+                raise Stopped(143)
+            return real(*arguments)
 
-@pytest.mark.parametrize("answered", [1, 2, 5, 7])
-def test_cut_off_amid_those_that_are_trained_at_a_time(
-    answered: int, sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scope = {"model.width": Range(8, 400), "model.depth": (1, 2, 3)}
-    how = {"sampler": "tpe", "random_trials": 3, "trials": 12, "jobs": 4}
-
-    def stop(done: int, total: int) -> None:
-        if done == answered:
-            raise Stopped(143)
-
-    monkeypatch.setattr(search_module, "make_cell", cost_and_score)
-    monkeypatch.setattr(search_module, "workers", lambda jobs, return_as: workers(1, return_as))
-    with pytest.raises(Stopped):
-        search(sweep, flowset, scope, **how, on_trial=stop)
-    resumed = search(sweep, flowset, scope, **how)
-    elsewhere = Sweep(sweep.base, sweep.folder.parent / "uninterrupted")
-    assert resumed.equals(search(elsewhere, flowset, scope, **how))
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, stop)
+            with pytest.raises(Stopped):
+                search(cut, flowset, scope, **how)
+        assert search(cut, flowset, scope, **how).equals(whole), name
 
 
 def test_one_process_works_on_a_search(
@@ -219,7 +173,7 @@ def test_one_process_works_on_a_search(
         refused.append(done)
 
     refused: list[int] = []
-    monkeypatch.setattr(search_module, "make_cell", lambda *_: Scored(0.5))
+    monkeypatch.setattr(search_module, "run_trial", lambda *_: Scored(0.5))
     search(sweep, flowset, SPACE, trials=1, on_trial=intrude)
     assert refused == [0, 1]
     assert len(search(sweep, flowset, SPACE, trials=2)) == 2
@@ -233,7 +187,7 @@ def test_values_that_do_not_go_together_have_no_score(
             raise ConfigError("too deep for this width", mend="take another")
         return Scored(0.5)
 
-    monkeypatch.setattr(search_module, "make_cell", fussy)
+    monkeypatch.setattr(search_module, "run_trial", fussy)
     space = {"model.width": (8, 16), "model.depth": (1, 2)}
     history = search(sweep, flowset, space, trials=8, sampler="nsga2", population=3)
     deep = history["model.depth"] == 2
@@ -249,11 +203,3 @@ def test_the_front_of_two_aims() -> None:
         {"UF1": [0.5, 0.6, 0.6, 0.4, float("nan")], "Parameters": [10, 20, 30, 5, 1]}
     )
     assert on_front(table).tolist() == [True, True, False, True, False]
-
-
-def test_what_is_not_a_sampler(sweep: Sweep, flowset: FlowSet) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'nsga2'"):
-        search(sweep, flowset, SPACE, trials=1, sampler="nsga")
-    estimator = Sweep.of(quick_config("svm"), flowset, sweep.folder.parent)
-    with pytest.raises(ConfigError, match="no parameters to be counted"):
-        search(estimator, flowset, {"model.c": (1, 2)}, trials=1, sampler="nsga2")

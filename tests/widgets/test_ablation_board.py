@@ -12,7 +12,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import load_clips
 from hmrm_lab.studies.ablate import PAPER
-from hmrm_lab.studies.background import BackgroundRun
+from hmrm_lab.studies.jobs import Job
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 
@@ -37,10 +37,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The digests of runs that were asked for; none is started."""
     asked: list[str] = []
 
-    def start(config: object, **where: object) -> None:
-        asked.append(config.digest())
+    def start(job: Job, **where: object) -> None:
+        asked.append(job.recipe.digest())
 
-    monkeypatch.setattr(BackgroundRun, "start", start)
+    monkeypatch.setattr(Job, "start", start)
     return asked
 
 
@@ -118,7 +118,7 @@ def test_a_run_of_its_own_process_ends_up_in_the_table(tmp_path: Path) -> None:
     board.queue.click()
     assert board.update() is True
     assert board.runs.rows["M4"].button.description == "Stop M4"
-    BackgroundRun.of(board._plan.full_config, tmp_path).wait(SECONDS)
+    board._run("M4").wait(SECONDS)
     assert board.update() is False
     assert board.runs.rows["M4"].button.description == "Done"
     assert board.table.value.count("not run yet") == 1
@@ -129,7 +129,7 @@ def test_stop(tmp_path: Path) -> None:
     board = board_of(config, out=tmp_path, variants=[])
     board.queue.click()
     board.runs.rows["M4"].button.click()
-    BackgroundRun.of(board._plan.full_config, tmp_path).wait(SECONDS)
+    board._run("M4").wait(SECONDS)
     board.update()
     assert board.runs.rows["M4"].button.description in ("Go on M4", "Queue M4")
 
@@ -145,7 +145,7 @@ def test_a_refusal_of_a_start_is_told(
     def refuse(*_: object, **__: object) -> None:
         raise InputError("no <locks> here", mend="run it yourself")
 
-    monkeypatch.setattr(BackgroundRun, "start", refuse)
+    monkeypatch.setattr(Job, "start", refuse)
     board.queue.click()
     assert "no &lt;locks&gt; here" in board.problem.value
     assert board.table.value == ""
@@ -158,7 +158,7 @@ def test_a_fault_is_not_swallowed(board: AblationBoard, monkeypatch: pytest.Monk
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(BackgroundRun, "start", broken)
+    monkeypatch.setattr(Job, "start", broken)
     with pytest.raises(ZeroDivisionError):
         board.redraw(board.queue)  # a click would log it; both show it in the trace
     assert board.table.value == ""

@@ -9,8 +9,10 @@ from conftest import make_flowset, quick_config
 from hmrm_lab.api.result import Study
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import FlowSet
-from hmrm_lab.studies.background_sweep import BackgroundSweep
-from hmrm_lab.studies.sweep import Sweep, grid, run_cells
+from hmrm_lab.studies.jobs import Job
+from hmrm_lab.studies.search import run_grid
+from hmrm_lab.studies.space import grid
+from hmrm_lab.studies.trials import Sweep
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 
@@ -36,7 +38,7 @@ def study_of(sweep: Sweep, values: dict[str, tuple[int, ...]] = VALUES) -> Study
 @pytest.fixture
 def explorer(sweep: Sweep, flowset: FlowSet) -> HeatmapExplorer:
     """With all cells but the last."""
-    run_cells(sweep, flowset, grid(VALUES)[:3])
+    run_grid(sweep, flowset, grid(VALUES)[:3])
     return HeatmapExplorer(study_of(sweep))
 
 
@@ -51,7 +53,7 @@ def test_an_empty_sweep_is_a_grid_of_empty_cells(sweep: Sweep) -> None:
 
 def test_every_cell_tells_its_score_on_hovering(explorer: HeatmapExplorer, sweep: Sweep) -> None:
     button = explorer.grid.cells[(2, 8)]
-    score = sweep.cell({"model.depth": 2, "model.width": 8}).score
+    score = sweep.trial({"model.depth": 2, "model.width": 8}).score
     assert button.description == f"{score:.3f}".lstrip("0")
     assert f"Depth 2, Width 8\nUF1 {score:.3f}" in button.tooltip
     assert "parameters" in button.tooltip
@@ -81,7 +83,7 @@ def test_a_button_of_the_grid_moves_the_sliders(explorer: HeatmapExplorer) -> No
 def test_cells_arrive(explorer: HeatmapExplorer, sweep: Sweep, flowset: FlowSet) -> None:
     explorer.grid.cells[(2, 16)].click()
     assert "not done yet" in explorer.cell.value
-    run_cells(sweep, flowset, grid(VALUES))
+    run_grid(sweep, flowset, grid(VALUES))
     assert explorer.update() is False
     assert "UF1" in explorer.cell.value
     assert explorer.grid.cells[(2, 16)].description != "·"
@@ -90,7 +92,7 @@ def test_cells_arrive(explorer: HeatmapExplorer, sweep: Sweep, flowset: FlowSet)
 
 def test_start_and_stop(explorer: HeatmapExplorer, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(BackgroundSweep, "start", lambda self, **_: asked.append("start"))
+    monkeypatch.setattr(Job, "start", lambda self, **_: asked.append("start"))
     explorer.button.click()
     assert asked == ["start"]
 
@@ -101,7 +103,7 @@ def test_a_refusal_is_told_and_the_views_are_empty(
     def refuse(self: object, **_: object) -> None:
         raise InputError("no <locks> here", mend="run it yourself")
 
-    monkeypatch.setattr(BackgroundSweep, "start", refuse)
+    monkeypatch.setattr(Job, "start", refuse)
     explorer.button.click()
     assert "no &lt;locks&gt; here" in explorer.problem.value
     assert explorer.cell.value == ""
@@ -116,7 +118,7 @@ def test_a_fault_is_not_swallowed(
     def broken(self: object, **_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(BackgroundSweep, "start", broken)
+    monkeypatch.setattr(Job, "start", broken)
     with pytest.raises(ZeroDivisionError):
         explorer.redraw(explorer.button)
     assert explorer.cell.value == ""

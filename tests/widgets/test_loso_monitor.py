@@ -13,7 +13,7 @@ from reporting.made_runs import make_run
 from hmrm_lab.api.result import Result
 from hmrm_lab.errors import InputError
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.background import BackgroundRun
+from hmrm_lab.studies.jobs import Job, JobFiles
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 
@@ -57,7 +57,7 @@ def test_what_was_stopped_can_be_resumed(tmp_path: Path) -> None:
 
 def test_what_is_going_can_be_stopped_and_arrives(tmp_path: Path) -> None:
     monitor = monitor_of(tmp_path, unfinished=2)
-    write_status(monitor.run.folder, "toy/s03", epochs_per_s=6.0)
+    write_status(monitor.run, "toy/s03", epochs_per_s=6.0)
     state = monitor.update()
     assert state.phase == "running"
     assert "Running: 2 of 4 folds, 6 epochs/s, 15 s left" in monitor.bar.value
@@ -69,7 +69,7 @@ def test_what_is_going_can_be_stopped_and_arrives(tmp_path: Path) -> None:
 
 def test_the_result_of_a_complete_run_has_its_interval(tmp_path: Path) -> None:
     monitor = monitor_of(tmp_path)
-    figures = monitor.run.folder.metrics()["all"]
+    figures = monitor.run.metrics()["all"]
     low, high = figures["uf1_interval"]
     assert f"UF1 {figures['uf1']:.3f}. epoch rule last" in monitor.confusion.value
     assert f"95 % interval [{low:.3f}, {high:.3f}]" in monitor.confusion.value
@@ -79,34 +79,33 @@ def test_the_result_of_a_complete_run_has_its_interval(tmp_path: Path) -> None:
 
 def test_the_buttons_start_and_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[object] = []
-    monkeypatch.setattr(BackgroundRun, "start", lambda config, **how: done.append(how))
-    monkeypatch.setattr(BackgroundRun, "stop", lambda run: done.append("stop"))
+    monkeypatch.setattr(Job, "start", lambda job, **how: done.append(how))
+    monkeypatch.setattr(Job, "stop", lambda job: done.append("stop"))
     run = make_run(tmp_path, make_flowset(SUBJECTS), unfinished=1)
     monitor = LosoMonitor(Result(run, root=tmp_path, jobs=2))
     monitor.start.click()
     monitor.stop.click()
-    assert done == [{"root": tmp_path, "out": tmp_path, "jobs": 2}, "stop"]
+    assert done == [{"root": tmp_path, "jobs": 2}, "stop"]
 
 
 def test_what_a_button_may_not_do_is_said_until_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = monitor_of(tmp_path, unfinished=1)
-    write_status(monitor.run.folder, "toy/s04")
+    write_status(monitor.run, "toy/s04")
     monitor.update()
     monitor.stop.click()
     monitor.update()
     assert "by a command of its own; stop it there" in monitor.alert.value
     assert monitor.subjects.value
-    monkeypatch.setattr(BackgroundRun, "stop", lambda run: None)
+    monkeypatch.setattr(Job, "stop", lambda job: None)
     monitor.stop.click()
     assert monitor.alert.value == ""
 
 
 def test_a_failed_run_says_why(tmp_path: Path) -> None:
     monitor = monitor_of(tmp_path, unfinished=1)
-    monitor.run._place.folder.mkdir()
-    monitor.run._place.say(ended="failed", problem="the loss is <nan>")
+    JobFiles.of(monitor.run.path).write_status(ended="failed", problem="the loss is <nan>")
     assert monitor.update().phase == "failed"
     assert "the loss is &lt;nan&gt;" in monitor.alert.value
     assert monitor.start.description == "Resume"
@@ -114,7 +113,7 @@ def test_a_failed_run_says_why(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_told_and_raised_and_the_views_are_empty(tmp_path: Path) -> None:
     monitor = monitor_of(tmp_path, unfinished=1)
-    (monitor.run.folder.path / "data.json").write_text("{")
+    (monitor.run.path / "data.json").write_text("{")
     with pytest.raises(InputError, match="not readable as JSON"):
         monitor.update()
     assert "not readable as JSON" in monitor.problem.value
@@ -137,7 +136,7 @@ def test_the_timer_looks_by_itself_until_the_widget_is_closed(tmp_path: Path) ->
     async def watch() -> None:
         monitor = monitor_of(tmp_path, unfinished=1, poll_s=0.01)
         assert monitor._poll.going
-        write_status(monitor.run.folder, "toy/s04")
+        write_status(monitor.run, "toy/s04")
         await asyncio.sleep(0.5)
         assert "Running" in monitor.bar.value
         monitor.close()
@@ -164,5 +163,5 @@ def test_a_fault_in_the_timer_does_not_vanish(
 def test_waiting_ends_with_the_run_or_the_patience(tmp_path: Path) -> None:
     monitor = monitor_of(tmp_path, unfinished=1, poll_s=0.01)
     assert monitor.wait().phase == "stopped"
-    write_status(monitor.run.folder, "toy/s04")
+    write_status(monitor.run, "toy/s04")
     assert monitor.wait(timeout_s=0.1).phase == "running"

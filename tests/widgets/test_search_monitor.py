@@ -9,10 +9,10 @@ from conftest import make_flowset, quick_config
 from loops import in_loop
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.studies.background_evolve import BackgroundEvolution
+from hmrm_lab.runtime.locks import held
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
-from hmrm_lab.studies.journal import open_study
-from hmrm_lab.studies.locks import held
+from hmrm_lab.studies.jobs import Job, JobState
+from hmrm_lab.studies.journal import Journal
 from hmrm_lab.studies.supernet import Choice, Fitness
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
@@ -33,9 +33,9 @@ def rate(choices: list[Choice]) -> list[Fitness]:
 
 def bred(evolution: Evolution, generations: int) -> object:
     evolution.sweep.folder.mkdir(parents=True, exist_ok=True)
-    study = open_study(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
-    breed(replace(evolution, generations=generations), study, rate, lambda done, total: None)
-    return study
+    journal = Journal.open(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
+    breed(replace(evolution, generations=generations), journal, rate, lambda done, total: None)
+    return journal
 
 
 def drawn(monitor: SearchMonitor) -> list[str]:
@@ -75,7 +75,7 @@ def test_trials_arrive(evolution: Evolution) -> None:
     assert "12 of 12 trials, complete" in monitor.progress.value
     assert len(sent) == 1
     assert monitor.button.disabled
-    best = BackgroundEvolution(evolution).look().found
+    best = evolution.found()
     assert f"factor {best.winner.alpha:.2f}" in monitor.best.value
     assert monitor.table.value.count("<tr") == 1 + 5
 
@@ -106,9 +106,7 @@ def test_waiting_looks_until_nobody_works_on_it(
     evolution: Evolution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = SearchMonitor(evolution)
-    look = monitor.search.look()
-    going = look._replace(state=replace(look.state, phase="running"))
-    monkeypatch.setattr(monitor.search, "look", lambda: going)
+    monkeypatch.setattr(Job, "state", lambda job: JobState("running", expected=12))
     assert monitor.wait(timeout_s=0.01).phase == "running"
     monkeypatch.undo()
     bred(evolution, generations=3)
@@ -120,13 +118,11 @@ def test_the_button_starts_and_stops(
     evolution: Evolution, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(BackgroundEvolution, "start", lambda self, **how: asked.append(how))
-    monkeypatch.setattr(BackgroundEvolution, "stop", lambda self: asked.append("stop"))
+    monkeypatch.setattr(Job, "start", lambda self, **how: asked.append(how))
+    monkeypatch.setattr(Job, "stop", lambda self: asked.append("stop"))
     monitor = SearchMonitor(evolution, root=tmp_path, jobs=2)
     monitor.button.click()
-    look = BackgroundEvolution(evolution).look()
-    going = look._replace(state=replace(look.state, phase="running"))
-    monkeypatch.setattr(BackgroundEvolution, "look", lambda self: going)
+    monkeypatch.setattr(Job, "state", lambda job: JobState("running", expected=12))
     monitor.update()
     assert (monitor.button.description, monitor.button.icon) == ("Stop the search", "stop")
     monitor.button.click()
@@ -141,7 +137,7 @@ def test_a_refusal_is_told_and_the_views_are_empty(
 
     bred(evolution, generations=1)
     monitor = SearchMonitor(evolution)
-    monkeypatch.setattr(BackgroundEvolution, "start", refuse)
+    monkeypatch.setattr(Job, "start", refuse)
     monitor.button.click()
     assert "no &lt;locks&gt; here" in monitor.problem.value
     assert monitor.best.value == ""

@@ -14,7 +14,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.ablate import PAPER, finished_runs, own_variant, plan_ablation, variants_in
-from hmrm_lab.studies.background import BackgroundRun, RunState
+from hmrm_lab.studies.jobs import Job, JobState
 from hmrm_lab.studies.study import Variant
 from hmrm_widgets.component_switches import ComponentSwitches
 from hmrm_widgets.parts import figure_output, plain, row, table_html
@@ -24,7 +24,7 @@ from hmrm_widgets.run_rows import RunRows
 
 class Views(NamedTuple):
     choice: str
-    states: dict[str, RunState]
+    states: dict[str, JobState]
     words: dict[str, str]
     table: str
     figure: tuple[dict[str, Any], ...]
@@ -155,14 +155,14 @@ class AblationBoard(PolledViewer):
         self.redraw()
 
     def _start(self, name: str) -> None:
-        config = self._plan.configs[name]
-        BackgroundRun.start(config, root=self._root, out=self._out, jobs=self._jobs)
+        self._run(name).start(root=self._root, jobs=self._jobs)
         self._poll.begin()
 
-    def _run(self, name: str) -> BackgroundRun:
-        return BackgroundRun.of(self._plan.configs[name], self._out)
+    def _run(self, name: str) -> Job:
+        config = self._plan.configs[name]
+        return Job.of(RunFolder.of(config, self._out), config)
 
-    def _states(self) -> dict[str, RunState]:
+    def _states(self) -> dict[str, JobState]:
         return {name: self._run(name).state() for name in self._plan.configs}
 
     def _table_and_figure(self) -> tuple[str, tuple[dict[str, Any], ...]]:

@@ -19,10 +19,10 @@ from hmrm_lab.reporting.plots.searches import (
     share_of,
 )
 from hmrm_lab.reporting.svg import confusion_cells, loss_curves, progress_bar
-from hmrm_lab.studies.background import RunState
-from hmrm_lab.studies.background_sweep import BackgroundSweep
-from hmrm_lab.studies.cells import Cell, cells_table
-from hmrm_lab.studies.sweep import grid
+from hmrm_lab.studies.jobs import JobState
+from hmrm_lab.studies.search import sweep_job
+from hmrm_lab.studies.space import grid
+from hmrm_lab.studies.trials import Trial, trials_table
 from hmrm_widgets.heat_grid import HeatGrid, Look, Place
 from hmrm_widgets.parts import plain, row, table_html
 from hmrm_widgets.polling import PolledViewer
@@ -75,8 +75,8 @@ class HeatmapExplorer(PolledViewer):
         self._sweep, self._root, self._jobs = sweep, study.root, jobs
         self._names = list(values)
         self._points = {tuple(point.values()): point for point in grid(values)}
-        self._background = BackgroundSweep(sweep, list(self._points.values()))
-        self._cells: dict[Place, Cell] = {}
+        self._job = sweep_job(sweep, list(self._points.values()))
+        self._cells: dict[Place, Trial] = {}
         rows, columns = ((_short(name), list(of)) for name, of in values.items())
         self.row, self.column = (
             w.SelectionSlider(options=of, description=name, style=WIDE)
@@ -103,14 +103,14 @@ class HeatmapExplorer(PolledViewer):
         """Do what the button asks for."""
         if changed is not self.button:
             return
-        if self._background.state().going:
-            self._background.stop()
+        if self._job.state().going:
+            self._job.stop()
         else:
-            self._background.start(root=self._root, jobs=self._jobs)
+            self._job.start(root=self._root, jobs=self._jobs)
             self._poll.begin()
 
     def render(self) -> Views:
-        state = self._background.state()
+        state = self._job.state()
         self._going = state.going  # what is shown, so that the last look shows the end
         self._read_cells()
         chosen = self._cells.get(self._chosen())
@@ -149,11 +149,11 @@ class HeatmapExplorer(PolledViewer):
     def _read_cells(self) -> None:
         """A cell never changes, and is read once."""
         for place, point in self._points.items():
-            if place not in self._cells and (cell := self._sweep.cell(point)):
+            if place not in self._cells and (cell := self._sweep.trial(point)):
                 self._cells[place] = cell
 
     def _looks(self) -> dict[Place, Look]:
-        table = cells_table(self._cells.values())
+        table = trials_table(self._cells.values())
         low, high = score_range(table)
         records = cells_by_place(table, *self._names)
         looks = {}
@@ -170,7 +170,7 @@ class HeatmapExplorer(PolledViewer):
                 looks[place] = Look(number, hover_words(record), shade(share), letters)
         return looks
 
-    def _describe(self, cell: Cell | None) -> str:
+    def _describe(self, cell: Trial | None) -> str:
         pairs = zip(self._names, self._chosen(), strict=True)
         heading = ", ".join(f"{_short(name)} {value}" for name, value in pairs)
         if cell is None:
@@ -186,13 +186,13 @@ class HeatmapExplorer(PolledViewer):
         )
 
 
-def _words(state: RunState) -> str:
+def _words(state: JobState) -> str:
     phase = "not going" if state.phase == "absent" else state.phase
     words = f"{state.done} of {state.expected} settings, {phase}. {CAPTION}"
     return f"{words} {state.problem or state.note}".strip()
 
 
-def _curves(cell: Cell) -> str:
+def _curves(cell: Trial) -> str:
     curves = tuple(
         [(epoch, loss) for epoch, loss in enumerate(unit["losses"], start=1)]
         for unit in cell.record["units"]
@@ -204,7 +204,7 @@ def _curves(cell: Cell) -> str:
     )
 
 
-def _confusion(cell: Cell) -> str:
+def _confusion(cell: Trial) -> str:
     return confusion_cells(cell.confusion, cell.predictions.classes, cell.caption())
 
 

@@ -8,10 +8,15 @@ import ipywidgets as w
 from hmrm_lab.api.result import Result
 from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.live_progress import ArrivalReader, Arrived
-from hmrm_lab.reporting.svg import confusion_cells, loss_curves, progress_bar, subject_cells
+from hmrm_lab.reporting.svg import (
+    confusion_cells,
+    loss_curves,
+    progress_bar,
+    subject_cells,
+)
+from hmrm_lab.runtime.progress import describe_speed
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.background import BackgroundRun, RunState, watched
-from hmrm_lab.studies.watching import describe
+from hmrm_lab.studies.jobs import JobState, wait_for
 from hmrm_widgets.parts import plain, row
 from hmrm_widgets.polling import Poll
 from hmrm_widgets.viewer import Viewer
@@ -44,8 +49,8 @@ class LosoMonitor(Viewer):
 
     Attributes
     ----------
-    run
-        The handle on the run.
+    job
+        The run as a job.
     """
 
     def __init__(
@@ -54,9 +59,10 @@ class LosoMonitor(Viewer):
         *,
         poll_s: float = 1.0,
     ) -> None:
-        self.run = BackgroundRun(RunFolder(result.folder))
+        self.run = RunFolder(result.folder)
+        self.job = result.job
         self._start = result.resume
-        self._reader = ArrivalReader(self.run.folder)
+        self._reader = ArrivalReader(self.run)
         self._fault: BaseException | None = None
         self._refusal = ""
         self._poll_s = poll_s
@@ -77,10 +83,10 @@ class LosoMonitor(Viewer):
         ]
         super().__init__(rows, [])
         self.start.on_click(lambda _: self._do(self._start))
-        self.stop.on_click(lambda _: self._do(self.run.stop))
+        self.stop.on_click(lambda _: self._do(self.job.stop))
         self._poll.begin()
 
-    def update(self) -> RunState:
+    def update(self) -> JobState:
         """Look at the run now. What goes wrong is shown in the widget, and raised."""
         self._fault = None
         self.redraw()
@@ -88,9 +94,9 @@ class LosoMonitor(Viewer):
             raise self._fault
         return self._state
 
-    def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> RunState:
-        """Keep looking as `BackgroundRun.wait` does; the kernel does nothing else meanwhile."""
-        return watched(self.update, self._poll_s, timeout_s, folds)
+    def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> JobState:
+        """Keep looking as `Job.wait` does; the kernel does nothing else meanwhile."""
+        return wait_for(self.update, self._poll_s, timeout_s, folds)
 
     def close(self) -> None:
         """Take the widget away; the run goes on."""
@@ -99,7 +105,7 @@ class LosoMonitor(Viewer):
 
     def render(self) -> tuple[str, ...]:
         try:
-            self._state, arrived = self.run.state(), self._reader.read()
+            self._state, arrived = self.job.state(), self._reader.read()
             views = progress_bar(self._state.progress, _words(self._state)), self._alert()
             return *views, *self._pictures(arrived)
         except Exception as fault:
@@ -122,7 +128,7 @@ class LosoMonitor(Viewer):
         curves = loss_curves(arrived) if arrived.finished or arrived.in_work else ""
         score = arrived.score
         if self._state.phase == "complete":
-            low, high = self.run.folder.metrics()["all"]["uf1_interval"]
+            low, high = self.run.metrics()["all"]["uf1_interval"]
             score += f"; 95 % interval [{low:.3f}, {high:.3f}]"
         confusion = ""
         if arrived.finished:
@@ -150,9 +156,9 @@ class LosoMonitor(Viewer):
             self.update()
 
 
-def _words(state: RunState) -> str:
+def _words(state: JobState) -> str:
     """`Running: 3 of 40 folds, 31 epochs/s, 1 min 20 s left`."""
     folds = f"{state.done} of {state.expected} folds" if state.expected else ""
     failed = f"{state.failed} failed" if state.failed else ""
-    parts = [part for part in (state.note, folds, failed, describe(state)) if part]
+    parts = [part for part in (state.note, folds, failed, describe_speed(state)) if part]
     return f"{WORDS[state.phase]}{': ' if parts else ''}{', '.join(parts)}"

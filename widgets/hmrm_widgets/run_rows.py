@@ -5,7 +5,7 @@ from functools import partial
 
 import ipywidgets as w
 
-from hmrm_lab.studies.background import RunState
+from hmrm_lab.studies.jobs import JobState
 from hmrm_widgets.parts import plain, row
 
 ACTIONS = {"absent": "Queue", "stopped": "Go on", "failed": "Go on", "complete": "Done"}
@@ -20,7 +20,7 @@ class RunRows(w.VBox):
         self._act = act
         self.rows: dict[str, RunRow] = {}
 
-    def show(self, states: Mapping[str, RunState], words: Mapping[str, str]) -> None:
+    def show(self, states: Mapping[str, JobState], words: Mapping[str, str]) -> None:
         """These runs and no others."""
         if list(self.rows) != list(states):
             kept = {name: self.rows[name] for name in states if name in self.rows}
@@ -42,7 +42,7 @@ class RunRow(w.HBox):
         self.button.on_click(lambda _: act())
         super().__init__([row(self.label, self.progress, self.button, self.words)])
 
-    def show(self, state: RunState, words: str) -> None:
+    def show(self, state: JobState, words: str) -> None:
         action = STOP if state.going else ACTIONS[state.phase]
         self.label.value = f"<b>{plain(self.name)}</b> {plain(words)}"
         self.progress.value = state.progress
@@ -51,7 +51,7 @@ class RunRow(w.HBox):
         self.words.value = plain(describe(state))
 
 
-def describe(state: RunState) -> str:
+def describe(state: JobState) -> str:
     """`running, 3 of 8 folds, 12 s left`; the problem where there is one."""
     words: list[str] = [state.phase if state.phase != "absent" else "not begun"]
     if state.expected:

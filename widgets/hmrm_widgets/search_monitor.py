@@ -17,9 +17,8 @@ from hmrm_lab.reporting.plots.searches import (
 )
 from hmrm_lab.reporting.svg import progress_bar
 from hmrm_lab.reporting.tables import display_table
-from hmrm_lab.studies.background import RunState, watched
-from hmrm_lab.studies.background_evolve import BackgroundEvolution, Look
 from hmrm_lab.studies.evolve import Evolution, Evolved
+from hmrm_lab.studies.jobs import JobState, wait_for
 from hmrm_widgets.parts import figure_output, plain, row, table_html
 from hmrm_widgets.polling import EVERY_SECONDS, PolledViewer
 
@@ -62,8 +61,8 @@ class SearchMonitor(PolledViewer):
 
     Attributes
     ----------
-    search
-        The handle on the search.
+    job
+        The search as a job.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class SearchMonitor(PolledViewer):
             config = settings(system, maps)
             system = Evolution.of(config, suited(maps, config), Path(out), **size)
             root = maps.source.root if maps.source else None
-        self.search = BackgroundEvolution(system)
+        self.job, self._evolution = system.job(), system
         self._root, self._jobs = root, jobs
         self._results: tuple[str, str, Outputs] = ("", "", ())
         self._choices: Outputs = ()
@@ -111,35 +110,34 @@ class SearchMonitor(PolledViewer):
 
     def start(self) -> None:
         """Search on in a process of its own; nothing if that is going, or done."""
-        self.search.start(root=self._root, jobs=self._jobs)
+        self.job.start(root=self._root, jobs=self._jobs)
 
     @property
     def found(self) -> Evolved | None:
         """Every choice that was tried, and the fittest; None before the first answers."""
-        return self.search.look().found
+        return self._evolution.found()
 
-    def wait(self, timeout_s: float | None = None) -> RunState:
+    def wait(self, timeout_s: float | None = None) -> JobState:
         """Keep looking while somebody works on it; the kernel does nothing else meanwhile."""
-        return watched(self._watch, EVERY_SECONDS, timeout_s, None)
+        return wait_for(self._watch, EVERY_SECONDS, timeout_s)
 
     def fit(self, changed: w.Widget | None) -> None:
         """Do what the button asks for."""
         if changed is not self.button:
             return
-        if self.search.state().going:
-            self.search.stop()
+        if self.job.state().going:
+            self.job.stop()
         else:
             self.start()
             self._poll.begin()
 
     def render(self) -> Views:
-        look = self.search.look()
-        state = look.state
+        state = self.job.state()
         self._going = state.phase != "complete"  # a command may go on where nobody works
-        enabled = self._going and not look.by_command
+        enabled = self._going and not state.by_command
         button = "Stop the search" if state.going else "Start the search"
-        results = self._results_of(look.found)
-        return Views(progress_bar(state.progress, _words(look)), button, enabled, *results)
+        results = self._results_of(self._evolution.found())
+        return Views(progress_bar(state.progress, _words(state)), button, enabled, *results)
 
     def show(self, views: Views | None) -> None:
         shown = views or Views("", self.button.description, True, "", "", ())
@@ -148,9 +146,9 @@ class SearchMonitor(PolledViewer):
         self.button.description, self.button.disabled = shown.button, not shown.enabled
         self.button.icon = "stop" if shown.button.startswith("Stop") else "play"
 
-    def _watch(self) -> RunState:
+    def _watch(self) -> JobState:
         self.update()
-        return self.search.state()
+        return self.job.state()
 
     def _results_of(self, found: Evolved | None) -> tuple[str, str, Outputs]:
         """Best, table and figures, computed anew only when trials or another count have come."""
@@ -168,9 +166,8 @@ class SearchMonitor(PolledViewer):
         return best, table, (*self._choices, *outputs)
 
 
-def _words(look: Look) -> str:
-    state = look.state
-    phase = WORDS.get(state.phase, state.phase) + (" by a command" if look.by_command else "")
+def _words(state: JobState) -> str:
+    phase = WORDS.get(state.phase, state.phase) + (" by a command" if state.by_command else "")
     words = f"{state.done} of {state.expected} trials, {phase}."
     return " ".join(part for part in (words, EVOLVED_CAPTION, state.problem or state.note) if part)
 

@@ -34,7 +34,7 @@ def heatmap_figure(
     Parameters
     ----------
     table
-        As `cells_table` gives it: one row per cell.
+        As `trials_table` gives it: one row per trial.
     rows, columns
         A setting and its values, such as `("model.depth", [2, 4])`.
     caption

@@ -1,31 +1,218 @@
-"""An executed notebook as a page of HTML, and the index of a folder of them.
+"""Notebook files: found, given their parameters, and shown as pages of HTML with an index.
 
-Nothing is loaded from a network. plotly's program, 5 MB, lies beside the pages once.
+papermill itself only warns of a parameter that the notebook does not have, and runs on without it:
+here they are checked before anything is executed. A page loads nothing from a network: plotly's
+program, 5 MB, lies beside the pages once, and formulas are MathML.
 """
 
+import ast
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from hmrm_lab.errors import ConfigError, InputError, unknown_name
 from hmrm_lab.runtime.store import write_atomic, write_atomic_bytes
-from hmrm_lab.studies.notebooks.finding import FAILED, SUFFIX, Notebook
-from hmrm_lab.studies.notebooks.formulas import with_mathml
-from hmrm_lab.studies.notebooks.parameters import parameters_of
 
+TEMPLATES = Path(__file__).parent
+_INSTALLED = Path(__file__).parents[2] / "notebooks"
+_CHECKOUT = Path(__file__).parents[3] / "notebooks"
+SUFFIX = ".ipynb"
+FAILED = ".failed"  # of the copy of a notebook with faults, before the suffix
+Value = str | int | float | bool
+TAGS = {"parameters", "injected-parameters"}
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 FIGURE = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLOTLY = "plotly.min.js"
 INDEX = "index.html"
 CONFIG = {"responsive": True, "displayModeBar": False}
-TEMPLATES = Path(__file__).parent
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!\w+:|#)([^)\s]+)\)")
+_FORMULA = re.compile(
+    r"(?P<code>```.*?```|`[^`\n]*`)"
+    r"|\$\$(?P<block>.+?)\$\$"
+    r"|(?<![\\\w$])\$(?=[^\s$])(?P<inline>[^$\n]*?[^\s$\\])\$(?![\w$])",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook file, read when it is asked for something."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @cached_property
+    def content(self) -> Any:
+        """The notebook as nbformat reads it. Raises `InputError` if it is none."""
+        _require_package("nbformat", "jupyter")
+        import nbformat
+
+        try:
+            return nbformat.read(self.path, as_version=4)
+        except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
+            raise InputError(
+                "this is no notebook", where=self.path, mend="open it in JupyterLab to see why"
+            ) from error
+
+    @property
+    def title(self) -> str:
+        """The first heading, or the name."""
+        found = re.search(r"^# +(.+)$", self._opening, re.MULTILINE)
+        return found[1].strip() if found else self.name
+
+    @property
+    def promise(self) -> str:
+        """The sentence that says what the reader will see, or nothing."""
+        found = re.search(r"^You will see .*?[.!](?=\s|$)", self._opening, re.MULTILINE | re.DOTALL)
+        return " ".join(found[0].split()) if found else ""
+
+    @property
+    def _opening(self) -> str:
+        return "\n".join(
+            cell.source for cell in self.content.cells[:4] if cell.cell_type == "markdown"
+        )
+
+
+def notebooks_folder() -> Path:
+    """The notebooks of the checkout, or those installed with the package."""
+    return _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+
+
+def all_notebooks() -> list[Notebook]:
+    """The notebooks of the project in reading order."""
+    return [Notebook(path) for path in sorted(notebooks_folder().glob(f"*{SUFFIX}"))]
+
+
+def find_notebooks(names: list[str]) -> list[Notebook]:
+    """Find notebooks by name, each once; all of them if none is named.
+
+    A name is a number (`05`, `5`), a name (`05_loso`), a file's name, or a path to any notebook.
+    Raises `ConfigError` for a name that there is not, and `InputError` for a path.
+    """
+    known = {notebook.name: notebook for notebook in all_notebooks()}
+    found = {found.path.resolve(): found for found in (_find(name, known) for name in names)}
+    return list(found.values()) if names else list(known.values())
+
+
+def require_extra() -> None:
+    """Raise an `InputError` unless what executes and shows notebooks is there."""
+    for package in ("papermill", "nbconvert", "ipykernel", "latex2mathml"):
+        _require_package(package, "jupyter")
+
+
+def _require_package(package: str, extra: str) -> None:
+    """Raise an `InputError` if a package of an extra is not installed."""
+    if find_spec(package) is None:
+        raise InputError(
+            f"the package '{package}' is not installed", mend=f"pip install 'hmrm-lab[{extra}]'"
+        )
+
+
+def _find(name: str, known: dict[str, Notebook]) -> Notebook:
+    stem = name.removesuffix(SUFFIX)
+    if stem in known:
+        return known[stem]
+    if stem.isdecimal():
+        numbered = [book for key, book in known.items() if key.startswith(f"{int(stem):02d}_")]
+        if numbered:
+            return numbered[0]
+    if Path(name).is_file() and name.endswith(SUFFIX):
+        return Notebook(Path(name))
+    if Path(name).name != name:
+        raise InputError("there is no such notebook", where=name, mend="`hmrm notebooks list`")
+    raise unknown_name("notebook", name, known)
+
+
+def parameters_of(notebook: Notebook) -> dict[str, Value]:
+    """Names and values of the parameters; in an executed copy, those that it was given."""
+    values: dict[str, Value] = {}
+    for cell in notebook.content.cells:
+        if TAGS & set(cell.metadata.get("tags", [])):
+            values |= _assigned(cell.source, notebook.path)
+    return values
+
+
+def read_parameters(notebook: Notebook, given: Mapping[str, str]) -> dict[str, Value]:
+    """Values as they are typed on a command line, each read as its default's type is written.
+
+    Raises `ConfigError` for an unknown name, or a value of another type.
+    """
+    defaults = _known(notebook, given)
+    return {name: _read(notebook, name, text, defaults[name]) for name, text in given.items()}
+
+
+def check_parameters(notebook: Notebook, given: Mapping[str, Value]) -> dict[str, Value]:
+    """Values as Python has them; a whole number will do for a number. Raises likewise."""
+    defaults = _known(notebook, given)
+    for name, value in given.items():
+        _refuse_other_type(notebook, name, value, defaults[name])
+    return dict(given)
+
+
+def _known(notebook: Notebook, given: Mapping[str, object]) -> dict[str, Value]:
+    defaults = parameters_of(notebook)
+    for name in given:
+        if name not in defaults:
+            raise unknown_name(f"parameter of {notebook.name}", name, defaults)
+    return defaults
+
+
+def _assigned(source: str, path: Path) -> dict[str, Value]:
+    try:
+        nodes = ast.parse(source).body
+    except SyntaxError as error:
+        raise InputError(
+            f"the cell of parameters cannot be read: {error.msg}",
+            where=path,
+            mend="let it hold plain assignments",
+        ) from error
+    found = {}
+    for node in nodes:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=written):
+                value = _literal(ast.unparse(written))
+                if isinstance(value, Value):
+                    found[name] = value
+    return found
+
+
+def _read(notebook: Notebook, name: str, text: str, default: Value) -> Value:
+    if isinstance(default, str):
+        return text
+    value = _literal({"true": "True", "false": "False"}.get(text, text))
+    _refuse_other_type(notebook, name, text if value is None else value, default)
+    assert isinstance(value, Value)
+    return value
+
+
+def _literal(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+
+
+def _refuse_other_type(notebook: Notebook, name: str, value: object, default: Value) -> None:
+    allowed = (int, float) if type(default) is float else (type(default),)
+    if type(value) not in allowed:
+        raise ConfigError(
+            f"'{value}' is no value for the parameter '{name}' of {notebook.name}",
+            mend=f"it is {KINDS[type(default)]}, such as {default!r}",
+        )
 
 
 def strip_widgets(content: Any) -> None:
@@ -125,3 +312,18 @@ def _relinked(link: re.Match[str]) -> str:
 def _outputs(content: Any) -> Iterator[Any]:
     for cell in content.cells:
         yield from cell.get("outputs", [])
+
+
+def with_mathml(markdown: str) -> str:
+    """The text with `$...$` and `$$...$$` as MathML; code, and a lone dollar, stay as they are."""
+    return _FORMULA.sub(_converted, markdown)
+
+
+def _converted(found: re.Match[str]) -> str:
+    from latex2mathml.converter import convert
+
+    if found["code"]:
+        return found[0]
+    if found["block"]:
+        return str(convert(found["block"].strip(), display="block"))
+    return str(convert(found["inline"]))

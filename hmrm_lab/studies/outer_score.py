@@ -1,11 +1,11 @@
-"""The outer score of the setting that a sweep has chosen: computed on request, and counted.
+"""The outer score of the setting that a search has chosen: computed on request, and counted.
 
-The development half has taken part in the choice, so that the leave-one-subject-out score of all
-subjects is a little too good. The other half had no say: its score, from the same predictions, is
-told beside it (decision 0013). Every evaluation of another setting is one more choice that the
-outer score may enter, which is why they are counted: those of the sweep here, and all of its folder
-in the ledger of test-set evaluations. What the search has gained is the difference to the recipe
-that it began with, paired by subject; that one was not chosen, and does not count for the sweep.
+The development half was used for selection, so that the leave-one-subject-out score of all subjects
+is a little too good. The held-out half was not: its score, from the same predictions, stands beside
+it (decision 0013). Every evaluation of another setting is one more choice that the outer score may
+enter, which is why they are counted: those of the sweep here, and all of its folder in the ledger
+of test-set evaluations. What the search has gained is the difference to the recipe that it began
+with, paired by subject; that one was not chosen, and does not count for the sweep.
 """
 
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ from hmrm_lab.evaluation.ledger import Evaluations, count_evaluations
 from hmrm_lab.evaluation.significance import paired_test
 from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, stamp, summarise
 from hmrm_lab.records import FlowSet, Predictions
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, read_json, to_json, write_once
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.sweep import Sweep
-from hmrm_lab.studies.watching import UNWATCHED, Watcher
+from hmrm_lab.studies.trials import Sweep
 
 ALL = "all subjects"
-OTHER = "other half, had no say"
-DEVELOPMENT = "development half, took part in the choice"
+HELD_OUT = "held-out half, not used for selection"
+DEVELOPMENT = "development half, used for selection"
 
 
 @dataclass(frozen=True)
-class Outer:
-    """The outer score of one setting, and how often such a score has been looked at.
+class OuterScore:
+    """The outer score of one setting, and how many such scores have been computed.
 
-    `seen` counts the settings of this sweep whose outer score has been looked at, this one
-    included, and `evaluations` all evaluations of the test set from this folder. `first_look` is
-    when this one was seen first, in UTC; `again`: it had been seen before.
+    `seen` counts the settings of this sweep whose outer score is known, this one included, and
+    `evaluations` all evaluations of the test set from this folder. `first_look` is when this one
+    was computed first, in UTC; `again`: it had been computed before.
     """
 
     settings: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Outer:
         }
 
     def caveat(self) -> str:
-        """How often it was looked at, and what that means."""
+        """How many outer scores are known, and what that means."""
         times = f"{self.seen} time{'' if self.seen == 1 else 's'}"
         words = [
             f"outer score seen {times}; after the first look it is no longer unseen",
@@ -88,7 +88,7 @@ class Outer:
         )
 
 
-def unseal(
+def outer_score(
     sweep: Sweep,
     flowset: FlowSet,
     settings: Mapping[str, Any],
@@ -96,13 +96,13 @@ def unseal(
     recipe: ExperimentConfig | None = None,
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
-) -> Outer:
-    """Run leave-one-subject-out with these settings on all subjects, and look at its score.
+) -> OuterScore:
+    """Run leave-one-subject-out with these settings on all subjects, and count the evaluation.
 
     It is the run that `hmrm run` makes of the same settings, beside the folder of the sweep, and
     it goes on where it was; so is that of the recipe without them, which it is compared with:
-    `recipe`, or else that of the sweep, which need not be one that anybody would run. The look is
-    written down once every fold is there, and before a score is handed out. Raises
+    `recipe`, or else that of the sweep, which need not be one that anybody would run. It
+    is counted once every fold is there, and before a score is returned. Raises
     `FailedFoldsError`, and counts nothing, if folds are missing.
     """
     config, out = sweep.config(settings), sweep.folder.parent
@@ -131,27 +131,27 @@ def unseal(
     halves = read_json(sweep.folder / "sweep.json")
     ours = _by_half(collect_predictions(run), halves)
     theirs = _by_half(collect_predictions(before), halves) if before else {}
-    return Outer(
+    return OuterScore(
         settings,
         run,
         {name: _summary(predictions) for name, predictions in ours.items()},
         {name: paired_test(ours[name], theirs[name])._asdict() for name in theirs},
-        seen=count_looks(sweep.folder),
+        seen=count_outer_scores(sweep.folder),
         evaluations=count_evaluations(run),
         first_look=read_json(file)["looked"],
         again=not first,
     )
 
 
-def count_looks(folder: Path) -> int:
-    """How many settings of a sweep have had their outer score looked at."""
+def count_outer_scores(folder: Path) -> int:
+    """Count the settings of a sweep whose outer score is known."""
     return len(list((folder / "unsealed").glob("*.json")))
 
 
 def _by_half(predictions: Predictions, halves: Mapping[str, Any]) -> dict[str, Predictions]:
     return {
         ALL: predictions,
-        OTHER: _of(predictions, halves["other_subjects"]),
+        HELD_OUT: _of(predictions, halves["other_subjects"]),
         DEVELOPMENT: _of(predictions, halves["development_subjects"]),
     }
 

@@ -1,0 +1,339 @@
+"""Execute a notebook through papermill, and leave all of its copy or nothing.
+
+papermill stops at a cell that fails. It lets pass an exception inside an `Output` widget, in a
+callback or in a thread, and what a cell prints on standard error; of a kernel that died it says
+that all cells are completed; and it writes its copy piece by piece. Everything that a kernel says
+arrives as a message, whatever widget it is meant for and whether or not its cell has ended; so the
+faults are taken from the messages, not from the saved outputs.
+
+Import this after `pages.require_extra`: papermill is in the extra `jupyter`.
+"""
+
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import nbformat
+import papermill
+from jupyter_client.kernelspec import NoSuchKernel
+from nbclient.exceptions import DeadKernelError
+from nbclient.util import ensure_async, run_sync
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.log import logger
+
+from hmrm_lab.errors import InputError
+from hmrm_lab.runtime.stopping import stoppable
+from hmrm_lab.runtime.store import write_atomic
+from hmrm_lab.studies.notebooks import faults as reporter
+from hmrm_lab.studies.notebooks.faults import (
+    Fault,
+    describe,
+    first_line,
+    name_error,
+    read_reports,
+    told_by,
+)
+from hmrm_lab.studies.notebooks.pages import (
+    FAILED,
+    SUFFIX,
+    Notebook,
+    Value,
+    check_parameters,
+    strip_widgets,
+    write_index,
+    write_page,
+)
+
+ENGINE = "hmrm"
+EXPECTS_STDERR = "expects-stderr"  # the tag of a cell that may print there
+KERNEL_STDERR = "stderr"  # a file for what the kernel says before and after its cells
+QUIET_S = 0.3  # nothing more is heard: the last words of threads and processes are in
+IOPUB_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The result of executing a notebook.
+
+    Parameters
+    ----------
+    name
+        Of the notebook.
+    seconds
+        From the start of its kernel to its end.
+    copy
+        The executed notebook: `NAME.ipynb`, or `NAME.failed.ipynb`.
+    page
+        The same as HTML.
+    faults
+        Empty if all is well.
+    """
+
+    name: str
+    seconds: float
+    copy: Path
+    page: Path
+    faults: tuple[Fault, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+    def sentence(self) -> str:
+        """Notebook, cell and reason of what went wrong."""
+        return describe(self.name, self.faults)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "seconds": round(self.seconds, 2),
+            "notebook": str(self.copy),
+            "page": str(self.page),
+            "faults": [asdict(fault) for fault in self.faults],
+        }
+
+
+def execute_each(
+    chosen: Iterable[tuple[Notebook, Mapping[str, Value]]], out: Path
+) -> Iterator[Execution]:
+    """Execute notebooks one after the other; the index of `out` grows with them."""
+    for notebook, parameters in chosen:
+        done = execute(notebook, out, parameters)
+        write_index(out)
+        yield done
+
+
+def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> Execution:
+    """Execute a notebook where the command runs, and write its copy and its page into `out`.
+
+    The copy is complete, or it is not there; that of a notebook with faults has a name of its own.
+    Earlier copies of the same notebook are replaced. The kernel, and what it has started, end
+    with it.
+
+    Raises
+    ------
+    ConfigError
+        For a parameter that the notebook does not have, or of another type.
+    InputError
+        If the file is no notebook, or `out` is its folder.
+    """
+    if out.resolve() == notebook.path.parent.resolve():
+        raise InputError(
+            "the executed copy would replace the notebook", where=out, mend="choose another folder"
+        )
+    values = check_parameters(notebook, parameters)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        content, faults = _execute_in(Path(scratch), notebook, values)
+    seconds = time.perf_counter() - start
+    strip_widgets(content)
+    copy = out / f"{notebook.name}{FAILED if faults else ''}{SUFFIX}"
+    write_atomic(copy, nbformat.writes(content) + "\n")
+    page = write_page(content, copy.with_suffix(".html"), title=notebook.title)
+    _remove_other(copy, notebook.name)
+    return Execution(notebook.name, seconds, copy, page, tuple(faults))
+
+
+class WatchfulEngine(NBClientEngine):
+    """papermill's engine with a `WatchfulClient`."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, faults: list[Fault], scratch: Path, **_: Any
+    ) -> Any:
+        client = WatchfulClient(nb_man, faults, kernel_name=kernel_name, log=logger)
+        env = {name: text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        env[reporter.FILE] = str(scratch / reporter.REPORTS)
+        env.setdefault("OMP_NUM_THREADS", "1")
+        with (scratch / KERNEL_STDERR).open("w") as stderr:
+            return client.execute(env=env, stderr=stderr)
+
+
+papermill_engines.register(ENGINE, WatchfulEngine)
+
+
+class WatchfulClient(PapermillNotebookClient):
+    """Executes cells one after the other and keeps what goes wrong in `faults`."""
+
+    def __init__(self, nb_man: Any, faults: list[Fault], **kwargs: Any) -> None:
+        super().__init__(
+            nb_man,
+            iopub_timeout=IOPUB_TIMEOUT_S,
+            on_notebook_start=self._listen,
+            on_cell_execute=self._begin,
+            on_cell_error=self._name_cell_error,
+            **kwargs,
+        )
+        self.extra_arguments = [f"--ext={reporter.__name__}"]
+        self.faults = faults
+        self._executed: list[Any] = []
+        self._cells: dict[str, Any] = {}  # by the message that asked for it
+        self._printed: dict[int | None, tuple[str, Fault | None]] = {}
+
+    @contextmanager
+    def setup_kernel(self, **kwargs: Any) -> Iterator[None]:
+        """nbclient's; but an accident does not wait for the kernel, whose children end with it."""
+        group = None
+        try:
+            with super().setup_kernel(**kwargs):
+                group = self.km.provisioner.pid
+                try:
+                    yield
+                    self._hear_last_words()
+                except BaseException:
+                    self.shutdown_kernel = "immediate"
+                    raise
+        finally:
+            if group and hasattr(os, "killpg"):
+                with suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+
+    def execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().execute_cell(cell, cell_index, *args, **kwargs)
+        except DeadKernelError:
+            self.faults.append(_fault("kernel", self._cause_of_death(), cell))
+            self.nb_man.cell_exception(cell, cell_index=cell_index)  # or it counts as completed
+            raise
+
+    def _listen(self, **_: Any) -> None:
+        """Look at every message, also at those that come late from an earlier cell."""
+        channel: Any = self.kc.iopub_channel if self.kc else None
+        get = channel.get_msg
+
+        async def heard(*args: Any, **kwargs: Any) -> Any:
+            message = await ensure_async(get(*args, **kwargs))
+            self._judge(message)
+            return message
+
+        channel.get_msg = heard
+
+    def _begin(self, cell: Any, **_: Any) -> None:
+        self._executed.append(cell)
+        cell.execution_count = len(self._executed)  # the kernel says so, but may die first
+
+    def _name_cell_error(self, cell: Any, execute_reply: Any, **_: Any) -> None:
+        """The message of an error came before it was known to have ended the cell."""
+        content = execute_reply["content"]
+        fault = _fault("cell", name_error(content["ename"], content["evalue"]), cell)
+        if self.faults and self.faults[-1].reason == fault.reason:
+            self.faults.pop()
+        self.faults.append(fault)
+
+    async def _async_hear_last_words(self) -> None:
+        with suppress(Empty):
+            while self.kc:
+                await ensure_async(self.kc.iopub_channel.get_msg(timeout=QUIET_S))
+
+    _hear_last_words = run_sync(_async_hear_last_words)
+
+    def _judge(self, message: dict[str, Any]) -> None:
+        content, asked = message["content"], message["parent_header"].get("msg_id", "")
+        if message["msg_type"] == "execute_input" and self._executed:
+            self._cells[asked] = self._executed[-1]
+        cell = self._cells.get(asked)
+        if message["msg_type"] == "error":
+            reason = name_error(content["ename"], content["evalue"])
+            self.faults.append(_fault("callback", reason, cell))
+        elif content.get("name") == "stderr" and not _expects_stderr(cell):
+            self._hear_printed(content["text"], cell)
+
+    def _hear_printed(self, text: str, cell: Any) -> None:
+        """A traceback may arrive in pieces: a cell has one fault, told by all that it printed."""
+        key = None if cell is None else cell.execution_count
+        before, known = self._printed.get(key, ("", None))
+        if known is not None and known in self.faults:
+            self.faults.remove(known)
+        fault = _fault("stderr", told_by(before + text), cell)
+        self._printed[key] = before + text, fault
+        self.faults.append(fault)
+
+    def _cause_of_death(self) -> str:
+        status = self.km.provisioner.process.poll() if self.km else None
+        if status is None or status >= 0:
+            return f"it ended by itself, with status {status}"
+        name = signal.Signals(-status).name
+        return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
+
+
+class Warnings(logging.Handler):
+    """Keeps what papermill warns of as faults, instead of lines on standard error."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__(logging.WARNING)
+        self.faults = faults
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:  # what is worse is raised
+            self.faults.append(Fault("papermill", told_by(record.getMessage())))
+
+
+def _execute_in(
+    scratch: Path, notebook: Notebook, values: Mapping[str, Value]
+) -> tuple[Any, list[Fault]]:
+    """The executed notebook and its faults; what papermill writes stays in `scratch`."""
+    part, faults = scratch / f"part{SUFFIX}", list[Fault]()
+    handler = Warnings(faults)
+    logger.addHandler(handler)
+    try:
+        with stoppable(KeyboardInterrupt):
+            papermill.execute_notebook(
+                _braced(notebook.path),
+                _braced(part),
+                parameters=dict(values),
+                engine_name=ENGINE,
+                progress_bar=False,
+                faults=faults,
+                scratch=scratch,
+            )
+    except papermill.PapermillExecutionError as error:
+        if not faults:
+            faults.append(Fault("cell", name_error(error.ename, error.evalue)))
+    except NoSuchKernel as error:
+        faults.append(Fault("start", str(error)))
+    except RuntimeError as error:  # nbclient's for a kernel that died: in a cell, or before
+        if not any(fault.kind == "kernel" for fault in faults):
+            said = told_by((scratch / KERNEL_STDERR).read_text(errors="replace"))
+            faults.append(Fault("start", f"{error}: {said}"))
+    finally:
+        logger.removeHandler(handler)
+    content = Notebook(part).content
+    content.metadata.papermill |= {"input_path": notebook.path.name, "output_path": ""}
+    sources = {
+        cell.execution_count: first_line(cell.source)
+        for cell in content.cells
+        if cell.cell_type == "code"
+    }
+    return content, faults + read_reports(scratch / reporter.REPORTS, sources)
+
+
+def _braced(path: Path) -> str:
+    """papermill fills parameters into paths."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _remove_other(copy: Path, name: str) -> None:
+    """Remove an earlier copy that failed where this one did not, or the other way round."""
+    for stem in {name, name + FAILED} - {copy.stem}:
+        for suffix in (SUFFIX, ".html"):
+            (copy.parent / f"{stem}{suffix}").unlink(missing_ok=True)
+
+
+def _expects_stderr(cell: Any) -> bool:
+    return cell is not None and EXPECTS_STDERR in cell.metadata.get("tags", [])
+
+
+def _fault(kind: str, reason: str, cell: Any) -> Fault:
+    if cell is None:
+        return Fault(kind, reason)
+    return Fault(kind, reason, cell.execution_count, first_line(cell.source))

@@ -1,0 +1,285 @@
+"""Trials: settings scored on inner folds, without looking at a leave-one-subject-out score (4.4.4).
+
+The subjects are divided into two halves. Only the first, the development half, takes part: its
+subjects are divided into groups, a system is trained on all groups but one and tested on that one,
+and the counts of all groups are pooled into one UF1. The other half is not used for selection
+(decision 0013).
+
+```
+OUT/sweep-<digest8>/
+    sweep.json             the recipe, the data, the subjects of the development half
+    cells/<digest>.json    one trial: its predictions and losses; written once, never replaced
+    optuna.journal         what a search has tried
+    search-<digest8>.lock  held by the process that works on it
+    unsealed/<digest>.json     an outer score that was computed; see `outer_score`
+```
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hmrm_lab.config import ExperimentConfig, override
+from hmrm_lab.errors import ConfigError, DivergedError, HmrmError, InputError
+from hmrm_lab.evaluation.cost import cost_of
+from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
+from hmrm_lab.evaluation.fold import Unit, run_unit
+from hmrm_lab.evaluation.metrics import confusion, confusion_of, uf1
+from hmrm_lab.evaluation.protocols import inner_subject_folds
+from hmrm_lab.evaluation.significance import bootstrap_interval, pooled
+from hmrm_lab.evaluation.summary import stamp, summarise
+from hmrm_lab.records import FlowSet, Ints, Predictions, classes_of
+from hmrm_lab.runtime.store import read_json, to_json, write_once
+
+Point = Mapping[str, Any]  # settings by name, such as {"model.width": 64, "model.depth": 4}
+
+GROUPS = 5
+DEAL = 0  # seed of the two halves
+SWEPT = (
+    *("input.", "model.", "augment.", "loss.", "training."),
+    *("evaluation.readout", "evaluation.tta_"),  # how a trained model is asked
+)
+NOT_A_TEST = "Inner folds of the development subjects, not a test result"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A setting and the record of its trainings, one for each group and seed."""
+
+    settings: dict[str, Any]
+    record: dict[str, Any]
+
+    @property
+    def problem(self) -> str:
+        """Why there is no score; empty if there is one."""
+        return str(self.record["problem"])
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Predictions for every development subject, by models that were not trained on it."""
+        rows = [row for unit in self.record["units"] for row in unit["predictions"]]
+        return Predictions.of_rows(rows)
+
+    @cached_property
+    def score(self) -> float:
+        """UF1 of the counts of all groups, the mean over seeds; NaN where training diverged."""
+        return math.nan if self.problem else pooled(self.predictions, "uf1")
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 % bootstrap interval over the development subjects."""
+        if self.problem:
+            return math.nan, math.nan
+        return bootstrap_interval(self.predictions, "uf1")
+
+    @property
+    def confusion(self) -> Ints:
+        """Counts over all groups and seeds. (K, K)."""
+        return confusion_of(self.predictions)
+
+    @property
+    def seconds(self) -> float:
+        return float(sum(unit["seconds"] for unit in self.record["units"]))
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({int(unit["seed"]) for unit in self.record["units"]})
+
+    def groups(self) -> pd.DataFrame:
+        """One row for each group and seed: subjects held out, clips, and how many are right."""
+        return pd.DataFrame([_group_row(unit) for unit in self.record["units"]])
+
+    def history(self) -> pd.DataFrame:
+        """Training loss per epoch: columns fold, seed, epoch, loss."""
+        rows = [
+            (unit["fold"], unit["seed"], epoch, loss)
+            for unit in self.record["units"]
+            for epoch, loss in enumerate(unit["losses"], start=1)
+        ]
+        return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
+
+    def metrics(self) -> dict[str, Any]:
+        """The same figures as those of a run, for the figures of a run."""
+        return {
+            **summarise(self.predictions),
+            "epoch_rule": self.record["epoch_rule"],
+            "control": self.record["control"],
+            "preset": self.record.get("preset"),
+            "peeking": False,
+            "complete": True,
+        }
+
+    def caption(self) -> str:
+        """The caption of every figure of this trial."""
+        return f"{NOT_A_TEST}; {stamp(self.metrics())}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One recipe on one data set, and the folder that keeps what its settings score."""
+
+    base: ExperimentConfig
+    folder: Path
+
+    @classmethod
+    def of(cls, base: ExperimentConfig, flowset: FlowSet, out: Path = Path("runs")) -> "Sweep":
+        """The sweep of this recipe on these maps. Nothing is written.
+
+        Raises `ConfigError` for an epoch rule that looks at the subjects held out.
+        """
+        refuse_peeking(base)
+        text = f"{base.digest()} {flowset.fingerprint()} {GROUPS} {DEAL}"
+        return cls(base, out / f"sweep-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+
+    def config(self, point: Point) -> ExperimentConfig:
+        """The recipe with these settings, or a `ConfigError`."""
+        return changed(self.base, point)
+
+    def file(self, point: Point) -> Path:
+        return self.folder / "cells" / f"{self.config(point).digest()}.json"
+
+    def trial(self, point: Point) -> Trial | None:
+        """What this setting scores, if it has been tried."""
+        file = self.file(point)
+        return Trial(dict(point), read_json(file)) if file.is_file() else None
+
+
+def refuse_peeking(recipe: ExperimentConfig) -> None:
+    """A `ConfigError` for an epoch rule that looks at the subjects held out."""
+    if recipe.evaluation.epoch_rule in PEEKING:
+        raise ConfigError(
+            f"epoch rule {recipe.evaluation.epoch_rule} would choose what peeks best",
+            mend="take last or inner_subjects",
+        )
+
+
+def changed(recipe: ExperimentConfig, point: Point) -> ExperimentConfig:
+    """The recipe with these settings; a `ConfigError` for what a sweep may not vary."""
+    for key in point:
+        if not key.startswith(SWEPT) or key == "model.name":
+            raise ConfigError(
+                f"a sweep cannot vary {key}",
+                mend=f"it varies settings of {', '.join(part.rstrip('._') for part in SWEPT)}",
+            )
+    return override(recipe, overrides_of(point))
+
+
+def overrides_of(point: Point) -> list[str]:
+    """The settings as `--set` takes them."""
+    structured = (bool, list, tuple)  # whose Python form is no TOML
+    return [
+        f"{key}={json.dumps(value) if isinstance(value, structured) else value}"
+        for key, value in point.items()
+    ]
+
+
+def development_half(flowset: FlowSet) -> FlowSet:
+    """The clips of the subjects that may be looked at while settings are chosen."""
+    if len(set(flowset.persons)) < 4:
+        raise InputError(
+            f"{len(set(flowset.persons))} subjects are too few for a sweep",
+            mend="take data of four subjects at least",
+        )
+    return flowset.take(next(inner_subject_folds(flowset, 2, DEAL)).test)
+
+
+def begin(sweep: Sweep, flowset: FlowSet) -> FlowSet:
+    """Record what the sweep rests on, and return the development half."""
+    half = development_half(flowset)
+    record = {
+        "recipe": sweep.base.model_dump(mode="json"),
+        "fingerprint": flowset.fingerprint(),
+        "development_subjects": sorted(set(half.persons)),
+        "other_subjects": sorted(set(flowset.persons) - set(half.persons)),
+    }
+    write_once(sweep.folder / "sweep.json", to_json(record))
+    return half
+
+
+def run_trial(sweep: Sweep, half: FlowSet, point: Point) -> Trial:
+    """Train and test on every group under every seed, and keep the predictions.
+
+    A setting whose training diverges has a trial as well: it says so, and has no score.
+    """
+    config = sweep.config(point)
+    record: dict[str, Any] = {
+        "settings": dict(point),
+        "parameters": cost_of(config, half.maps.shape[-1], len(half.classes))["parameters"],
+        "epoch_rule": rule_of(config),
+        "control": config.evaluation.control,
+        "preset": config.preset,
+        "units": [],
+        "problem": "",
+    }
+    groups = min(GROUPS, len(set(half.persons)))
+    try:
+        for seed in config.evaluation.seeds:
+            for fold in inner_subject_folds(half, groups, seed):
+                record["units"].append(run_unit(config, half, Unit(fold, seed)))
+    except DivergedError as error:
+        record["problem"] = str(error)
+    write_once(sweep.file(point), to_json(record))
+    return Trial(dict(point), read_json(sweep.file(point)))
+
+
+def trials_table(trials: Iterable[Trial]) -> pd.DataFrame:
+    """One row per trial: its settings by name, UF1 with its interval, and what it cost."""
+    return pd.DataFrame([_row(trial) for trial in trials])
+
+
+def on_front(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether a row is on the Pareto front of UF1 (up) and Parameters (down).
+
+    No other row is better in one of the two and at least as good in the other. A row without a
+    score is not on it.
+    """
+    score, cost = table["UF1"].to_numpy(float), table["Parameters"].to_numpy(float)
+    no_worse = (score >= score[:, None]) & (cost <= cost[:, None])  # [i, j]: j beside i
+    better = (score > score[:, None]) | (cost < cost[:, None])
+    front = ~(no_worse & better).any(axis=1) & ~np.isnan(score)
+    return pd.Series(front, index=table.index)
+
+
+def best_trial(trials: Iterable[Trial]) -> Trial:
+    """The one with the highest score, the first of equals; an `HmrmError` if none has a score."""
+    scored = [trial for trial in trials if not trial.problem]
+    if not scored:
+        raise HmrmError("no setting has a score: every training failed")
+    return max(scored, key=lambda trial: trial.score)
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    low, high = trial.interval
+    return {
+        **trial.settings,
+        "UF1": trial.score,
+        "UF1 low": low,
+        "UF1 high": high,
+        "Parameters": trial.record["parameters"],
+        "Seeds": len(trial.seeds),
+        "Seconds": round(trial.seconds, 1),
+        "Note": trial.problem,
+    }
+
+
+def _group_row(unit: dict[str, Any]) -> dict[str, Any]:
+    rows = unit["predictions"]
+    truth = np.array([row["truth"] for row in rows], dtype=np.int64)
+    answers = np.array([row["prediction"] for row in rows], dtype=np.int64)
+    return {
+        "Seed": unit["seed"],
+        "Group": unit["fold"],
+        "Subjects": len({(row["dataset"], row["subject"]) for row in rows}),
+        "Clips": len(rows),
+        "Right": int((truth == answers).sum()),
+        "UF1": float(uf1(confusion(truth, answers, len(classes_of(rows[0]))))),
+        "Seconds": unit["seconds"],
+    }

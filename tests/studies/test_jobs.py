@@ -1,0 +1,320 @@
+"""Jobs: the same figures, stopped, killed, taken up, queued, refused; and their locks."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import make_flowset, quick_config
+from evaluation.test_desk import write_status
+
+from hmrm_lab.errors import ConfigError, InputError, Stopped
+from hmrm_lab.preparation import load_flowset
+from hmrm_lab.runtime import locks
+from hmrm_lab.runtime.locks import check_locks, guard, held, holder
+from hmrm_lab.runtime.processes import is_alive
+from hmrm_lab.runtime.store import RunFolder, read_json
+from hmrm_lab.studies import jobs as module
+from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
+from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.studies.jobs import Job, JobFiles, JobState
+from hmrm_lab.studies.journal import Journal
+from hmrm_lab.studies.search import sweep_job
+from hmrm_lab.studies.space import grid
+from hmrm_lab.studies.supernet import Choice, Fitness
+from hmrm_lab.studies.trials import Sweep
+
+LONG_S = 600  # a safety net: what is waited for is a condition
+FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
+CONFIG = quick_config("ststnet", "training.epochs=60")
+SMALL = ("training.epochs=1", "data.subjects=4", "data.clips=8", "model.width=8", "model.head=8")
+SIZE = {"population": 3, "generations": 2}
+
+
+def job_in(out: Path) -> Job:
+    return Job.of(RunFolder.of(CONFIG, out), CONFIG)
+
+
+def worker(job: Job) -> locks.Worker:
+    found = holder(JobFiles.of(job.folder).lock)
+    assert found
+    return found
+
+
+def until(job: Job, wanted: Callable[[JobState], bool]) -> JobState:
+    """The first state that is wanted."""
+    end = time.monotonic() + LONG_S
+    while not wanted(state := job.state()):
+        assert time.monotonic() < end, state
+        time.sleep(0.05)
+    return state
+
+
+def kept(job: Job) -> dict[str, int]:
+    """The finished folds, and when each was written."""
+    return {file.name: file.stat().st_mtime_ns for file in (job.folder / "folds").glob("*.json")}
+
+
+@pytest.mark.slow
+def test_cut_off_twice_it_ends_in_the_figures_of_a_run_here(tmp_path: Path) -> None:
+    """Killed, stopped, seen and taken up from another process, and complete in the end."""
+    here = run_experiment(CONFIG, out=tmp_path / "here")
+    job = job_in(tmp_path / "there")
+    assert job.state().phase == "absent"
+    job.stop()  # nothing is going
+    assert job.wait().phase == "absent"
+    assert not (tmp_path / "there").exists(), "looking writes nothing"
+
+    assert job.start().state().phase == "preparing"
+    state = job.wait(LONG_S, done=1)
+    assert (state.phase, state.expected) == ("running", 4)
+    assert state.progress >= state.done / 4
+    psutil.Process(worker(job).process).kill()
+    state = job.wait(LONG_S)
+    assert state.phase == "stopped"
+    assert 1 <= state.done < 4
+    folds = kept(job)
+
+    starts = (
+        "import sys; from pathlib import Path\n"
+        "import hmrm_lab.studies.experiment\n"
+        "from hmrm_lab.config import load_config\n"
+        "from hmrm_lab.runtime.store import RunFolder\n"
+        "from hmrm_lab.studies.jobs import Job\n"
+        "config = load_config('smoke', system='ststnet', overrides=['training.epochs=60'])\n"
+        "job = Job.of(RunFolder.of(config, Path(sys.argv[1])), config)\n"
+        "print(job.start().state().phase, flush=True)\n"
+        "import psutil; psutil.Process().kill()"
+    )
+    command = [sys.executable, "-c", starts, str(tmp_path / "there")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() in ("preparing", "running"), done.stderr
+    assert job.state().going, "it has outlived the process that started it"
+    before = worker(job)
+    assert worker(job_in(tmp_path / "there").start()) == before, "two starts are one process"
+
+    until(job, lambda state: state.epochs_per_s > 0 or state.done > len(folds))
+    Job.of(RunFolder(job.folder)).stop()  # its settings are in the folder
+    assert job.wait(LONG_S).phase == "stopped"
+    assert folds.items() <= kept(job).items(), "a finished fold was written again"
+
+    state = job.start().wait(LONG_S)
+    assert (state.phase, state.done, state.failed, state.progress) == ("complete", 4, 0, 1.0)
+    assert folds.items() <= kept(job).items()
+    for name in FILES:
+        assert (job.folder / name).read_bytes() == (here.path / name).read_bytes(), name
+    assert job.log.read_text() == ""
+    assert job.start().state().phase == "complete"
+    assert holder(JobFiles.of(job.folder).lock) is None, "a complete run is not started again"
+
+
+@pytest.mark.slow
+def test_the_second_waits_and_wrong_input_is_told(tmp_path: Path) -> None:
+    """The first fails in a sentence; the second, which waited for it, is stopped in the queue."""
+    lost = quick_config("ststnet", "data.name=flowmaps")
+    first = Job.of(RunFolder.of(lost, tmp_path / "runs"), lost).start(root=tmp_path / "nowhere")
+    second = job_in(tmp_path / "runs").start()
+    assert second.state().phase == "waiting"
+    assert until(second, lambda state: bool(state.note)).note == f"1 run ahead: {first.folder.name}"
+    second.stop()
+    assert second.wait(LONG_S).phase == "stopped"
+    state = first.wait(LONG_S)
+    assert state.phase == "failed"
+    assert "nowhere" in state.problem
+    assert not first.folder.exists(), "nothing is written for data that are not there"
+
+
+def test_first_come_first_served(tmp_path: Path) -> None:
+    waits = [sys.executable, "-S", "-c", "input()"]
+    processes = {}
+    for number, name in enumerate(("zebra", "ant", "m.v2"), start=1):
+        processes[name] = subprocess.Popen(waits, stdin=subprocess.PIPE)
+        lock = JobFiles(tmp_path, name).lock
+        locks.write_worker(lock, locks.Worker.of(processes[name].pid, number))
+
+    def ahead(number: int) -> list[str]:
+        with guard(tmp_path):
+            return JobFiles(tmp_path, "any").ahead(number)
+
+    try:
+        assert [ahead(number) for number in (1, 2, 3)] == [[], ["zebra"], ["ant", "zebra"]]
+        processes["zebra"].kill()
+        while is_alive(processes["zebra"].pid):
+            time.sleep(0.01)
+        assert ahead(3) == ["ant"], "although its parent has not asked for it"
+    finally:
+        for process in processes.values():
+            process.communicate()
+
+
+@pytest.mark.slow
+def test_a_run_by_another_command_is_seen_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_experiment(CONFIG, out=tmp_path, final_model=False)
+    job = Job.of(folder)
+    assert job.state().phase == "complete"
+    unit = next(folder.units())
+    folder.unit_file(unit["fold"], unit["seed"]).unlink()
+    assert job.state().phase == "stopped"
+    write_status(folder, unit["fold"])
+    state = job.state()
+    assert (state.phase, state.by_command) == ("running", True)
+    monkeypatch.setattr(module, "_launch", lambda *_: pytest.fail("started again"))
+    job.start()
+    with pytest.raises(InputError, match="by a command of its own; stop it there"):
+        job.stop()
+    assert job.wait(0.05) == job.wait(done=1) == state, "waiting has an end"
+
+
+def test_what_cannot_be_started_or_stopped_is_a_sentence(tmp_path: Path) -> None:
+    job = job_in(tmp_path / "runs")
+    with pytest.raises(InputError, match="-1 jobs; take one or more, or 0"):
+        job.start(jobs=-1)
+    with pytest.raises(InputError, match="start it with its settings"):
+        Job.of(RunFolder(tmp_path / "runs" / "none")).start()
+    assert not (tmp_path / "runs").exists()
+    elsewhere = replace(locks.Worker.of(os.getpid()), host="elsewhere")
+    with held(JobFiles.of(job.folder).lock):
+        locks.write_worker(JobFiles.of(job.folder).lock, elsewhere)
+        with pytest.raises(InputError, match="is run on elsewhere; stop it there"):
+            job.stop()
+
+
+@pytest.mark.slow
+def test_a_sweep_and_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What their process does, here."""
+    pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+    config = quick_config("ammsm_temporal", *SMALL)
+    flowset = load_flowset(config)
+    evolution = Evolution.of(config, flowset, tmp_path, seed=3, **SIZE)
+    sweep = Sweep.of(config, flowset, tmp_path)
+    with pytest.raises(ConfigError, match="did you mean 'width'"):
+        sweep_job(sweep, [{"model.widht": 1}])
+    launched: list[list[str]] = []
+    monkeypatch.setattr(
+        module,
+        "_launch",
+        lambda files, work: launched.append([str(files.folder), files.name, work, "1"]),
+    )
+    scored, searched = sweep_job(sweep, grid({"model.width": (8, 16)})), evolution.job()
+    for job, expected in ((scored, 2), (searched, 6)):
+        assert job.state().phase == "absent"
+        job.start()
+        monkeypatch.setattr(sys, "argv", ["", *launched[-1]])
+        with pytest.raises(SystemExit, match="0"):
+            module.main()
+        state = job.start().state()
+        assert (state.phase, state.done, state.expected) == ("complete", *[expected] * 2), state
+    assert len(launched) == 2, "what is complete is not started again"
+    assert len(evolution.found().table) == 6
+    assert (evolution.sweep.folder / "winner.json").is_file()
+
+
+def test_no_number_of_processes_is_one_per_core_and_flow_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, seen = JobFiles(tmp_path, "run"), []
+
+    def load(config: object, root: object, *, jobs: int, on_faces: object, on_progress: object):
+        on_progress(3, 8)
+        status = files.read_status()
+        seen.append((jobs, status["phase"], status["note"]))
+        raise Stopped(143)
+
+    monkeypatch.setattr("hmrm_lab.preparation.load_flowset", load)
+    monkeypatch.setattr("hmrm_lab.runtime.processes.count_cores", lambda: 7)
+    files.write_plan({"recipe": CONFIG.model_dump(mode="json"), "root": "", "jobs": 0})
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path), "run", f"{module.__name__}:evaluate", "1"])
+    with pytest.raises(SystemExit, match="143"):
+        module.main()
+    assert seen == [(7, "preparing", "flow of 3 of 8 clips")]
+    assert files.read_status() == {"ended": "stopped"}
+
+
+def rate(choices: list[Choice]) -> list[Fitness]:
+    return [Fitness(1 / choice.alpha, choice.alpha) for choice in choices]
+
+
+def test_a_search_by_command_is_seen_and_left_alone(tmp_path: Path) -> None:
+    """Whatever it is at, and whoever it was that left a proposal without an answer."""
+    pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+    config = quick_config("ammsm_temporal", *SMALL)
+    evolution = Evolution.of(config, make_flowset(), tmp_path, **SIZE)
+    job, folder = evolution.job(), evolution.sweep.folder
+    assert evolution.found() is None
+    assert not folder.exists()
+    with held(folder / LOCK):
+        assert (job.state().phase, job.state().by_command) == ("preparing", True)
+        files = JobFiles.of(folder)
+        with held(files.lock):  # now it is the job itself that works on it
+            files.write_status(phase="preparing", note="1 of 4 super-networks")
+            state = job.state()
+            assert (state.phase, state.note) == ("preparing", "1 of 4 super-networks")
+            assert not state.by_command
+            files.write_status(ended="done", problem="")
+    assert job.state().phase == "absent"
+    journal = Journal.open(folder / JOURNAL, name_of(evolution), ["maximize"])
+    breed(replace(evolution, generations=1), journal, rate, lambda done, total: None)
+    journal.study.ask()
+    before = (folder / JOURNAL).read_bytes()
+    state = job.state()
+    assert (state.phase, state.done, state.expected) == ("stopped", 3, 6)
+    assert evolution.found().winner.alpha == evolution.found().table["alpha"].min()
+    assert (folder / JOURNAL).read_bytes() == before
+    assert replace(evolution, seed=1).found() is None, "of another seed there is nothing"
+    with held(folder / LOCK):
+        assert (job.state().phase, job.state().by_command) == ("running", True)
+        with pytest.raises(InputError, match="by a command of its own; stop it there"):
+            job.stop()
+        job.start()
+        assert not JobFiles.of(folder).log.exists(), "not started twice"
+    assert (job.state().phase, job.state().by_command) == ("stopped", False)
+
+
+def test_a_lock_names_its_process_and_goes_with_it(tmp_path: Path) -> None:
+    lock = tmp_path / "search.lock"
+    assert holder(tmp_path / "runs" / "search.lock") is None
+    assert not (tmp_path / "runs").exists(), "looking leaves nothing"
+    program = (
+        "import sys; from pathlib import Path; from hmrm_lab.runtime.locks import held\n"
+        "with held(Path(sys.argv[1])): print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", program, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        for _ in range(2):  # a refusal takes nothing away
+            assert holder(lock).process == other.pid
+            with pytest.raises(InputError, match=f"process {other.pid} on .+ works in"), held(lock):
+                pytest.fail("two hold it")
+        other.kill()
+    assert holder(lock) is None
+    with pytest.raises(ZeroDivisionError), held(lock):
+        with pytest.raises(InputError, match=f"process {os.getpid()} on"), held(lock):
+            pytest.fail("one process holds it twice")
+        raise ZeroDivisionError
+    assert holder(lock) is None
+    locks.write_worker(lock, replace(locks.Worker.of(os.getpid()), born=1e9))
+    assert holder(lock) is None, "this process lives, and is another of the same id"
+    assert read_json(tmp_path / "search.lock.json")["process"] == os.getpid()
+
+
+def test_a_disk_without_locks_is_refused_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+
+        def refuse(*_: object, number: int = number, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(locks.FileLock, "acquire", refuse)
+        with pytest.raises(InputError, match=r"this disk has no file locks .+ on another disk"):
+            check_locks(tmp_path / "runs" / "sweep")
+        with pytest.raises(InputError, match="this disk has no file locks"), held(tmp_path / "a"):
+            pytest.fail("it is not held")
