@@ -17,8 +17,6 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-import hmrm_lab.datasets
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.protocols import inner_subject_folds

@@ -8,7 +8,8 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -38,6 +39,9 @@ class Card:
     estimator: bool = False
     needs: tuple[str, ...] = ()
 
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Recipe = Mapping[str, Mapping[str, Any]]
 
@@ -101,10 +105,11 @@ class Entry:
 
 
 class Registry:
-    """The builders of one kind, by name."""
+    """The builders of one kind, by name. `package` holds them; it is imported at the first use."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
+        self.package = package
         self._entries: dict[str, Entry] = {}
 
     def register(
@@ -127,11 +132,24 @@ class Registry:
         return decorate
 
     def __getitem__(self, name: str) -> Entry:
+        import_module(self.package)
         if name not in self._entries:
             raise unknown_name(self.kind, name, self._entries)
         return self._entries[name]
 
+    def table(self, **columns: Callable[[Entry], Any]) -> "pd.DataFrame":
+        """One row per builder: its name, these columns, and its options with their defaults."""
+        import pandas as pd
+
+        rows = []
+        for name in self:
+            entry = self[name]
+            fields = {column: value(entry) for column, value in columns.items()}
+            rows.append({"name": name, **fields, "options": entry.complete({})})
+        return pd.DataFrame(rows).set_index("name")
+
     def __iter__(self) -> Iterator[str]:
+        import_module(self.package)
         return iter(sorted(self._entries))
 
 
@@ -141,7 +159,7 @@ def first_problem(error: ValidationError) -> str:
     return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']} (given: {detail['input']!r})"
 
 
-datasets = Registry("data set")
-providers = Registry("face provider")
-flows = Registry("flow estimator")
-systems = Registry("system")
+datasets = Registry("data set", "hmrm_lab.datasets")
+providers = Registry("face provider", "hmrm_lab.faces")
+flows = Registry("flow estimator", "hmrm_lab.flow")
+systems = Registry("system", "hmrm_lab.models")

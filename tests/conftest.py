@@ -12,10 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-import hmrm_lab.datasets
-import hmrm_lab.faces
-import hmrm_lab.flow
-import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.classes import MEGC3

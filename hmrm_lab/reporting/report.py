@@ -54,7 +54,7 @@ PEEKING = (
     " be compared with honest ones."
 )
 SHOWN = ("Run", "Note", "System", "Data", "Flow", "Part")  # first; the notes say what these leave
-COMMON = ("Data", "Flow")
+COMMON = ("Data", "Flow", "Protocol")
 LEFT_OUT = ("Complete", "Control")
 
 STRETCHES = 90  # of a loss page: each point is the mean of its stretch of steps

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import (
     ExperimentConfig,
     check_settings,

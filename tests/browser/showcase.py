@@ -47,12 +47,15 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from conftest import quick_config
-from browser.made_for_widgets import DEPTHS_AND_WIDTHS, searched, swept, trained_magnifier
+from browser.made_for_widgets import searched, swept, trained_magnifier
 from reporting.made_runs import make_run, two_sets
 
+import hmrm_lab as lab
+from hmrm_lab.api.result import Result
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation.network_inputs import rising_clips
 from hmrm_lab.preparation import compute_flowset
+from hmrm_lab.runtime.store import RunFolder
 
 out = Path(mkdtemp())
 clips = synthetic(subjects=2, clips=4)
@@ -151,7 +154,7 @@ SHOWCASES = {
         choose("Clip", "face 2 · still head (surprise)", "where the face moves"),
     ),
     "PredictionBrowser": Showcase(
-        "PredictionBrowser([made], maps)",
+        "PredictionBrowser(Result(made), maps)",
         press("listbox", "Answer", "ArrowDown", "held-out fold"),
         press("listbox", "Answer", "End", "held-out fold"),
         choose("Answers", "wrong", " 0 right"),
@@ -161,7 +164,7 @@ SHOWCASES = {
         click("button", "Arrows", "longest arrow"),
     ),
     "AblationBoard": Showcase(
-        "AblationBoard(quick, out=out)",
+        "AblationBoard('hmrm', lab.load('synthetic', preset='smoke'), out=out)",
         press("slider", "MotionMix share", "Home", "MotionMix 0", draws=False),
         press("slider", "MotionMix share", "ArrowRight", "MotionMix 0.1", draws=False),
         press("combobox", "Width", "Home", draws=False),
@@ -170,11 +173,11 @@ SHOWCASES = {
         click("button", "none", "fusion none", draws=False),
     ),
     "LosoMonitor": Showcase(
-        "LosoMonitor(quick, out=out / 'watched')",
+        "LosoMonitor(Result(RunFolder.of(quick, out / 'watched'), config=quick))",
         click("button", "Start", "Complete: 2 of 2 folds"),
     ),
     "HeatmapExplorer": Showcase(
-        "HeatmapExplorer(swept(out), DEPTHS_AND_WIDTHS)",
+        "HeatmapExplorer(swept(out))",
         press("slider", "Width", "End", "Depth 1, Width 16: UF1"),
         press("slider", "Depth", "End", "Depth 2, Width 16: not done yet"),
     ),

@@ -51,8 +51,11 @@ FAULTS = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type$=std
 WATCHING = """
 from pathlib import Path
 from conftest import quick_config
+from hmrm_lab.api.result import Result
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_widgets import LosoMonitor
-monitor = LosoMonitor(quick_config("hmrm", *{overrides!r}), out=Path({out!r}))
+config = quick_config("hmrm", *{overrides!r})
+monitor = LosoMonitor(Result(RunFolder.of(config, Path({out!r})), config=config))
 monitor.add_class("shows-LosoMonitor")
 monitor
 """

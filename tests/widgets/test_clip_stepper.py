@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from conftest import Pixels
 
-import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import Face

@@ -3,6 +3,7 @@
 import pytest
 from conftest import make_flowset, quick_config
 
+from hmrm_lab.api.system import System
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.ammsm.ammsm import surviving_tokens
@@ -33,9 +34,13 @@ def fitted(flowset: FlowSet) -> Fitted:
     return fit(quick_config("ammsm_temporal", *QUICK), flowset, seed=0)
 
 
+def system_of(fitted: Fitted) -> System:
+    return System.of_settings(fitted.config, fitted)
+
+
 @pytest.fixture
 def studio(fitted: Fitted, flowset: FlowSet, clips: list[Clip]) -> MagnifierStudio:
-    return MagnifierStudio(fitted, flowset, clips)
+    return MagnifierStudio(system_of(fitted), flowset, clips)
 
 
 def views(studio: MagnifierStudio) -> tuple[bytes, ...]:
@@ -50,7 +55,7 @@ def test_it_opens_with_a_choice_beyond_its_sliders(flowset: FlowSet, fitted: Fit
     before = fitted.model.choice
     fitted.model.choose(32.0, (0.02, 0.5, 0.5, 1.0))
     try:
-        studio = MagnifierStudio(fitted, flowset)
+        studio = MagnifierStudio(system_of(fitted), flowset)
         assert studio.alpha.value == pytest.approx(32)
         assert studio.ratios[0].value == pytest.approx(0.02)
         assert "4 of 196" in studio.counts[0].value
@@ -121,7 +126,7 @@ def test_the_counts_are_those_of_the_network(
 
 
 def test_maps_alone_have_no_face_and_growth_has_no_regions(fitted: Fitted) -> None:
-    studio = MagnifierStudio(fitted, make_flowset())
+    studio = MagnifierStudio(system_of(fitted), make_flowset())
     assert [value for _, value in studio.ground.options] == ["flow"]
     assert "times on average" in studio.caption.value
     assert "exact flow" not in studio.caption.value
@@ -133,6 +138,6 @@ def test_what_magnifies_nothing_is_refused(flowset: FlowSet, fitted: Fitted) -> 
         quick_config("ammsm_temporal", *QUICK, "model.magnifier=none"),
     ):
         with pytest.raises(InputError, match="magnifies nothing"):
-            MagnifierStudio(fit(config, flowset, seed=0), flowset)
+            MagnifierStudio(system_of(fit(config, flowset, seed=0)), flowset)
     with pytest.raises(ValueError, match="clips of its maps"):
-        MagnifierStudio(fitted, flowset, synthetic(subjects=2, clips=4))
+        MagnifierStudio(system_of(fitted), flowset, synthetic(subjects=2, clips=4))

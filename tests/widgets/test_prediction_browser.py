@@ -6,6 +6,7 @@ import pytest
 from conftest import make_flowset, quick_config
 from reporting.made_runs import make_run, two_sets
 
+from hmrm_lab.api.result import Result
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import compute_flowset
@@ -24,14 +25,15 @@ def browser(tmp_path: Path) -> PredictionBrowser:
         make_run(tmp_path, flowset),
         make_run(tmp_path, flowset, "evaluation.epoch_rule=oracle_test", right=0.9),
     ]
-    return PredictionBrowser(runs, flowset)
+    return PredictionBrowser([Result(run) for run in runs], flowset)
 
 
 @pytest.fixture(scope="module")
 def with_faces(tmp_path_factory: pytest.TempPathFactory) -> PredictionBrowser:
     clips = synthetic(subjects=2, clips=6)
     flowset = compute_flowset(clips, quick_config().flow)
-    return PredictionBrowser([make_run(tmp_path_factory.mktemp("r"), flowset)], flowset, clips)
+    result = Result(make_run(tmp_path_factory.mktemp("r"), flowset))
+    return PredictionBrowser(result, flowset, clips)
 
 
 def picture(content: bytes) -> np.ndarray:
@@ -143,6 +145,6 @@ def test_faces_are_shown_where_there_are_any(
 def test_maps_of_other_clips_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path, two_sets())
     with pytest.raises(InputError, match="no map for the clip other/"):
-        PredictionBrowser([run], make_flowset(subjects=3))
+        PredictionBrowser(Result(run), make_flowset(subjects=3))
     with pytest.raises(ValueError, match="needs a run"):
         PredictionBrowser([], two_sets())
