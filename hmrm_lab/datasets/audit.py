@@ -41,7 +41,7 @@ class SubjectCount:
 class Audit:
     """The verdict on a data set.
 
-    `clips` are the usable ones. `frames` is how many images were looked at.
+    `clips` are the usable ones. `frames` is how many images were checked.
     """
 
     facts: Facts

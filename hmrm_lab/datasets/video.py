@@ -2,7 +2,7 @@
 
 Videos are read by OpenCV, which is here already, has the decoders in its wheels on every platform
 and turns a phone's picture upright. Any frame may be asked for: a jump goes to the key frame before
-it, and the time at which a frame is shown tells which one was reached.
+it, and the time at which a frame is shown shows which one was reached.
 """
 
 import os
@@ -20,7 +20,7 @@ from hmrm_lab.records import Frames
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm")
 MOST_FRAMES = 100_000
-MOST_COUNTED = 2000  # of a video whose packets do not tell when frames are shown
+MOST_COUNTED = 2000  # of a video whose packets do not say when frames are shown
 MOST_SEARCHED = 2000  # for faces and an apex
 HEAD_BYTES = 16
 NEAR = 48  # frames; the way to a key frame is hardly shorter
@@ -36,7 +36,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own messages a
 
 @dataclass(frozen=True)
 class Recording:
-    """Frames and their rate; the rate is 0 where nobody knows it."""
+    """Frames and their rate; the rate is 0 where it is unknown."""
 
     frames: Frames
     fps: float
@@ -100,7 +100,7 @@ class VideoFrames:
         return True
 
     def _jump(self, number: int) -> None:
-        """Go to this frame, or to one before it: to the first where the times do not tell."""
+        """Go to this frame, or to one before it: to the first where the times are unknown."""
         for back in BACK_MS if self._times else ():
             self._capture.set(cv2.CAP_PROP_POS_MSEC, max(0.0, self._times[number] - back))
             if self._grab() and 0 < self._next <= number + 1:
@@ -191,7 +191,7 @@ def _video(path: Path) -> Recording:
 
 
 def _shown_times(path: Path, first: float) -> list[float]:
-    """When each frame is shown, in ms from the first on, without decoding; empty if nobody knows.
+    """When each frame is shown, in ms from the first on, without decoding; empty if unknown.
 
     Packets before the first may be there for the decoder alone.
     """

@@ -124,7 +124,7 @@ class Tree:
 
 
 def order_frames(paths: Sequence[Path]) -> tuple[tuple[Path, ...], str]:
-    """Sort images by all numbers of their names, from left to right, as a person counts them.
+    """Sort images by all numbers of their names, from left to right, as one counts them.
 
     Fractions, and times with am or pm, are understood. Where words decide between two names, the
     last numbers do instead.

@@ -1,4 +1,4 @@
-"""What happens in one clip: which units fire, how strongly and when, and what disturbs them.
+"""The course of one clip: which units fire, how strongly and when, and what disturbs them.
 
 `difficulty` never changes which numbers are drawn, only what they are scaled by, so that a clip
 of one seed is the same event at every difficulty, weaker and more disturbed as it grows.
