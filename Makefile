@@ -5,31 +5,27 @@ PROFILE ?= smoke
 RUN := OMP_NUM_THREADS=1 $(BIN)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check browser-test stress-test kill-test lab notebooks gallery cards bench clean
+TESTS := $(RUN)/python -m pytest --numprocesses 2 --dist worksteal
+
+.PHONY: demo check test test-full lint lab notebooks gallery cards bench clean
 
 demo: .venv/core.stamp  ## frames to flow to LOSO training to report, on the built-in faces
 	$(RUN)/hmrm demo
 
-test: .venv/dev.stamp  ## everything that continuous integration runs
-	$(MAKE) check
+check: lint  ## before a commit, in three minutes: lint, types, import rules, quick tests
+	$(TESTS) -m "not slow and not full"
 
-check: .venv/dev.stamp  ## format, lint, types, import rules, tests, notebooks
+test: lint  ## all that protects a user; continuous integration runs this
+	$(TESTS) -m "not full"
+
+test-full: .venv/dev.stamp  ## the rest, for hours: every kill point, stress, cluster, more pages
+	$(TESTS) -m full
+
+lint: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(RUN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder
-	$(RUN)/python -m pytest -m alone
-	$(MAKE) notebooks
-
-browser-test: .venv/dev.stamp  ## the widgets in JupyterLab and Voila, in headless chromium
-	$(RUN)/python -m pytest tests/browser
-
-stress-test: .venv/dev.stamp  ## 32 processes write 1,000 units each into one run folder
-	HMRM_STRESS_UNITS=1000 $(RUN)/python -m pytest tests/test_store.py -k many_writers
-
-kill-test: .venv/dev.stamp  ## a run is killed at 221 points, and goes on: three quarters of an hour on two cores
-	HMRM_KILLS=200 $(RUN)/python -m pytest tests/evaluation/test_killed.py --numprocesses 2
 
 lab: .venv/dev.stamp  ## JupyterLab on the first notebook
 	$(RUN)/jupyter lab notebooks/00_quickstart.ipynb

@@ -17,11 +17,9 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-import hmrm_lab.datasets
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.evaluation.metrics import confusion, uf1
-from hmrm_lab.evaluation.splits import inner_subject_folds
+from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import settle_process

@@ -15,7 +15,6 @@ import cv2
 import torch
 from harness import Ratio, Side, alternate, main, rounds_of, timed
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.flow.endpoint_error import Trial, facial_trials
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.registry import flows

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from harness import Ratio, Result, Skipped, alternate, main, rounds_of, timed
 
-import hmrm_lab.datasets  # noqa: F401  registers the data sets
 from hmrm_lab.config import load_config
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.studies.experiment import run_experiment

@@ -20,9 +20,6 @@ import torch
 from harness import Level, Ratio, Result, Skipped, alternate, at_least, at_most, main, rounds_of
 from selective_scan import draw
 
-import hmrm_lab.datasets
-import hmrm_lab.flow
-import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import load_config
 from hmrm_lab.models.scan import selective_scan
 from hmrm_lab.preparation import load_flowset

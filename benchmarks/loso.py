@@ -22,9 +22,6 @@ from pathlib import Path
 
 from harness import Level, Ratio, Result, Skipped, alternate, at_least, at_most, main, rounds_of
 
-import hmrm_lab.datasets
-import hmrm_lab.flow
-import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import load_config
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet

@@ -29,7 +29,6 @@ from harness import (
     timed,
 )
 
-import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import load_config
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.datasets.video import open_recording

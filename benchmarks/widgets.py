@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import pandas as pd
 import torch
 from harness import Bound, Level, Skipped, at_most, main, rounds_of
 
-import hmrm_lab.models  # noqa: F401  registers the systems that presets name
+import hmrm_lab as lab
+from hmrm_lab.api.result import Result, Study
+from hmrm_lab.api.system import System
 from hmrm_lab.config import load_config
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation import load_clips, load_flowset
@@ -123,7 +126,8 @@ def magnifier_studio(rounds: int) -> Iterator[Level]:
 
     config = load_config("smoke", system="ammsm", data="synthetic")
     flowset = load_flowset(config)
-    studio = MagnifierStudio(fit(config, flowset, seed=0), flowset, load_clips(config))
+    system = System.of_settings(config, fit(config, flowset, seed=0))
+    studio = MagnifierStudio(system, flowset, load_clips(config))
     taken = moves(studio.alpha, [2 ** (n / 4) for n in range(16)] * rounds)
     yield _level("MagnifierStudio, alpha", "flow, gate and four stages", taken, REDRAW)
     taken = moves(studio.ratios[0], [n / 20 for n in range(1, 21)] * rounds)
@@ -172,7 +176,7 @@ def prediction_browser(rounds: int) -> Iterator[Level]:
 
     config = load_config("smoke", data="synthetic")
     with _trained() as (run, _):
-        browser = PredictionBrowser([run], load_flowset(config), load_clips(config))
+        browser = PredictionBrowser(Result(run), load_flowset(config), load_clips(config))
         answers = [value for _, value in browser.answer.options] * rounds
         taken = moves(browser.answer, answers)
     yield _level("PredictionBrowser, next answer", "map, faces and bars", taken, REDRAW)
@@ -182,8 +186,8 @@ def loso_monitor(rounds: int) -> Iterator[Level]:
     """A look at the folder of a run, as its timer takes one every second."""
     from hmrm_widgets import LosoMonitor
 
-    with _trained() as (run, folder):
-        monitor = LosoMonitor(run.config(), out=folder)
+    with _trained() as (run, _):
+        monitor = LosoMonitor(Result(run))
         taken = [_milliseconds(monitor.update) for _ in range(5 * rounds)]
     yield _level("LosoMonitor, one look", "a finished run of four subjects", taken, REDRAW)
 
@@ -193,7 +197,7 @@ def ablation_board(rounds: int) -> Iterator[Level]:
     from hmrm_widgets import AblationBoard
 
     with tempfile.TemporaryDirectory() as folder:
-        board = AblationBoard(load_config("smoke", data="synthetic"), out=Path(folder))
+        board = AblationBoard("hmrm", lab.load("synthetic", preset="smoke"), out=folder)
         taken = moves(board.switches.width, [*board.switches.width.options] * rounds)
     yield _level("AblationBoard, width", "names and states of all runs", taken, REDRAW)
 
@@ -208,7 +212,9 @@ def heatmap_explorer(rounds: int) -> Iterator[Level]:
     with tempfile.TemporaryDirectory() as folder:
         sweep = Sweep.of(config, flowset, Path(folder))
         run_grid(sweep, flowset, grid(values))
-        explorer = HeatmapExplorer(sweep, values)
+        explorer = HeatmapExplorer(
+            Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, axes=values)
+        )
         taken = moves(explorer.column, [16, 8] * 5 * rounds)
     yield _level("HeatmapExplorer, next cell", "curves and confusion", taken, REDRAW)
 

@@ -6,21 +6,24 @@ predictions, and every number, table and picture is computed from the prediction
     datasets      clips: procedural faces, or recordings; or ready-made flow maps
     faces         detection, landmarks, alignment, regions, apex
     flow          optical flow from onset to apex, strain, normalisation
-    pictures      a clip as one picture: dynamic image, MESTI
-    preparation   the four above in one step: clips to motion maps, cached
-    augment       MotionMix, and flips and shifts that know what they do to vectors
-    models        Grained Mamba, region fusion, HMRM, and the systems it is compared with, networks
-                  and others
-    training      the one classifier loop and the multi-scale loss; what is fitted in one step
-    evaluation    leave-one-subject-out, epoch rules, pooled metrics with intervals
+    preparation   the three above in one step: clips to motion maps and pictures, cached
+    models        Grained Mamba, region fusion, HMRM, and the systems it is compared with
+    training      augmentation, the classifier loop, the multi-scale loss
+    evaluation    protocols, epoch rules, pooled metrics with intervals, audits
     reporting     figures, tables and the HTML report
-    studies       whole experiments; `cli` is their command line
+    studies       whole experiments
+    api           what a person types after `import hmrm_lab as lab`, imported when it is used
+    cli           the command line
 
-Each line imports only from lines above it. Beneath all of them lie `config`, `overrides`,
-`registry`, `cards`, `errors`, `records`, `dealing`, `store`, `tensors` and `process`.
+Each line imports only from lines above it. Beneath all of them lie `config`, `registry`, `errors`,
+`records` and `runtime`.
 """
 
 from importlib.metadata import PackageNotFoundError, version
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 try:
     __version__ = version("hmrm-lab")

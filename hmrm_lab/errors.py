@@ -1,4 +1,4 @@
-"""Typed errors: one clear sentence each, with the exit status that the command line returns."""
+"""Typed errors: one clear sentence each, with the exit status of the command line."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,7 +8,7 @@ LISTED = 12  # names in one sentence
 
 
 class HmrmError(Exception):
-    """The work failed for a reason that we understand. Exit status 1."""
+    """The work failed for a known reason. Exit status 1."""
 
     exit_status = 1
 
@@ -28,9 +28,7 @@ class InputError(HmrmError):
         super().__init__(f"{place}: {problem}; {mend}" if place else f"{problem}; {mend}")
         self.problem, self.mend, self.where, self.row = problem, mend, where, row
 
-    def __reduce__(
-        self,
-    ) -> tuple[object, ...]:  # keyword arguments survive the way between processes
+    def __reduce__(self) -> tuple[object, ...]:  # keyword arguments survive pickling
         return _rebuild, (type(self), self.problem, self.mend, self.where, self.row)
 
 
@@ -39,7 +37,7 @@ class ConfigError(InputError):
 
 
 class MixtureError(ConfigError):
-    """Settings that are right alone and cannot go together; the mend is `set key=value`."""
+    """Settings that are right alone and cannot be combined; the mend is `set key=value`."""
 
 
 class IncompleteRunError(HmrmError):
@@ -51,7 +49,7 @@ class DivergedError(HmrmError):
 
 
 class DiskFullError(HmrmError):
-    """A file could not be written for want of space."""
+    """A file could not be written because the disk is full."""
 
 
 class FailedFoldsError(HmrmError):
@@ -59,7 +57,7 @@ class FailedFoldsError(HmrmError):
 
 
 class Stopped(BaseException):
-    """The person, or the queue, ended the command. A `BaseException`, so that nothing keeps it."""
+    """The user or the queue ended the command. A `BaseException`, so that no handler keeps it."""
 
     def __init__(self, exit_status: int) -> None:
         super().__init__("stopped")
@@ -67,7 +65,7 @@ class Stopped(BaseException):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The error for a name that does not exist, with the nearest one that does."""
+    """Make the error for a name that does not exist, with the nearest one that does."""
     known = sorted(known)
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     listed = ", ".join(known[:LISTED]) + (", ..." if len(known) > LISTED else "")

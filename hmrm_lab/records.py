@@ -1,4 +1,4 @@
-"""The three records that travel from frames to tables: `Clip`, `FlowSet`, `Predictions`."""
+"""The records from frames to tables: `Clip`, `FlowSet`, `Predictions`."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,25 +15,22 @@ MOST_CLASSES = 10
 CHANNELS = ("u", "v", "strain")
 MASKS = ("eyes", "mouth")
 PICTURES = ("onset", "apex", "dynamic_image", "mesti")
-PX, RELATIVE = "px", "relative"  # u and v on one scale; every channel of a map on one of its own
+PX, RELATIVE = "px", "relative"  # u and v on one scale; every channel on a scale of its own
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
 def are_classes(names: Sequence[object]) -> bool:
-    """Whether these can be the names of classes: ten at most, each once, in alphabetical order.
-
-    The order is that in which JSON files have them.
-    """
+    """Whether these can be the names of classes: at most ten, each once, in alphabetical order."""
     texts = [name for name in names if isinstance(name, str)]
     return 0 < len(names) <= MOST_CLASSES and list(names) == sorted(set(texts))
 
 
 class ClipKey(NamedTuple):
-    """A clip's identity. Subject ids collide between data sets, so a person is the first two.
+    """A clip's identity. Subject names collide between data sets: a subject is the first two.
 
-    Two of them can be declared one person: `FlowSet.with_same_person`.
+    Two names can be declared one subject: `FlowSet.with_same_person`.
     """
 
     dataset: str
@@ -42,6 +39,7 @@ class ClipKey(NamedTuple):
 
     @property
     def person(self) -> str:
+        """The subject as `dataset/subject`."""
         return f"{self.dataset}/{self.subject}"
 
 
@@ -55,12 +53,12 @@ class Frames(Protocol):
 
 @runtime_checkable
 class KnownMotion(Protocol):
-    """Drawn frames.
+    """Synthetic frames, whose flow is known.
 
     Shapes
     ------
-    flow : (2, H, W) float32, the exact one, pixels
-    clean : (H, W, 3) float32, a frame before the sensor, RGB in levels of 0..255
+    flow : (2, H, W) float32, the exact flow, pixels
+    clean : (H, W, 3) float32, a frame before sensor noise, RGB in levels of 0..255
     """
 
     def flow(self, source: int, target: int) -> Floats: ...
@@ -70,7 +68,7 @@ class KnownMotion(Protocol):
 
 @runtime_checkable
 class LandmarkedFrames(Protocol):
-    """Frames that bring landmarks: (68, 2) float32, (x, y) pixels."""
+    """Frames with landmarks: (68, 2) float32, (x, y) pixels."""
 
     def landmarks(self, index: int) -> Floats: ...
 
@@ -79,8 +77,8 @@ class LandmarkedFrames(Protocol):
 class Clip:
     """One recording of one micro-expression. Onset, apex and offset index into `frames`.
 
-    `label` is the place of its class in `classes`, the names of all that the data set has. The apex
-    is None where nobody has marked it, or where its mark cannot be right.
+    `label` is the index of its class in `classes`, the names of all classes of the data set. The
+    apex is None where it is not annotated, or where the annotation cannot be right.
     """
 
     key: ClipKey
@@ -99,7 +97,7 @@ class Clip:
 
     @property
     def known_apex(self) -> int:
-        """The apex, or an `InputError` where there is none."""
+        """The apex; an `InputError` where there is none."""
         if self.apex is None:
             raise InputError(
                 f"clip {'/'.join(self.key)} has no apex",
@@ -110,12 +108,12 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramePairs:
-    """Onset and apex of many clips, all reduced to one size, for a flow that is still learning.
+    """Onset and apex frames of many clips, reduced to one size, for fine-tuning a flow.
 
     Shapes
     ------
     images : (n, 2, side, side, 3) uint8, RGB, order (onset, apex)
-    pixel : (n, 2) float32, width and height of one pixel here in pixels of the clip's crop
+    pixel : (n, 2) float32, width and height of one pixel in pixels of the clip's crop
     """
 
     images: NDArray[np.uint8]
@@ -136,7 +134,7 @@ class FramePairs:
 
 
 def clips_of(clips: Sequence[Clip], expression: str) -> list[Clip]:
-    """The clips of one class, in their order; an `InputError` if there is none."""
+    """Select the clips of one class, in their order; an `InputError` if there is none."""
     known = {name for clip in clips for name in clip.classes}
     if expression not in known:
         raise unknown_name("expression", expression, sorted(known))
@@ -153,19 +151,19 @@ class FlowSet:
     Shapes
     ------
     maps : (n, 3, H, W) float32, order (u, v, strain)
-    unit : `PX`, or `RELATIVE`, where u and v have no common scale: they have neither direction nor
-        magnitude before each is divided by its own RMS, and none of the face's after it
-    labels : (n,) int64, places in `classes`
+    unit : `PX`, or `RELATIVE`, where u and v have no common scale, so that flow has neither
+        direction nor magnitude
+    labels : (n,) int64, indices into `classes`
     classes : the names of the classes, in alphabetical order
     masks : (n, 2, H, W) bool, order (eyes, mouth) from landmarks; None where the data set has
-        no landmarks, and a template takes their place
-    inside : (n, H, W) bool, what of each crop its recording shows; the rest of the map has the
-        median motion, and no weight. None where all of every crop is shown
-    outside_energy : (n,) float32, share of the motion energy that was taken away there
-    frames : the pictures behind the maps, only where the flow is to be fine-tuned
+        no landmarks, and a template replaces them
+    inside : (n, H, W) bool, the part of each crop that lies in its recording; the rest of the map
+        has the median motion, and no weight. None where every crop lies inside
+    outside_energy : (n,) float32, share of the motion energy that was removed outside
+    frames : only where the flow is to be fine-tuned
     clips : (n, T, S, S) uint8, gray, from onset to offset, only where a system takes clips
     pictures : (n, 4, S, S) float32, gray, order `PICTURES`, only where a system takes pictures
-    same_person : the name by which a subject goes who is in the data under several
+    same_person : the common name of a subject who is in the data under several
     """
 
     maps: Floats
@@ -196,14 +194,14 @@ class FlowSet:
         if self.masks is not None and self.masks.shape != (n, len(MASKS), *self.maps.shape[2:]):
             raise ValueError(f"masks do not fit the maps: {self.masks.shape}")
         if self.inside is not None and self.inside.shape != (n, *self.maps.shape[2:]):
-            raise ValueError(f"what is inside does not fit the maps: {self.inside.shape}")
+            raise ValueError(f"inside does not fit the maps: {self.inside.shape}")
         if self.frames is not None and len(self.frames) != n:
             raise ValueError(f"frames of {len(self.frames)} clips do not fit {n} maps")
         if self.clips is not None and (self.clips.ndim != 4 or len(self.clips) != n):
             raise ValueError(f"clips must be ({n}, T, S, S), not {self.clips.shape}")
         if self.pictures is not None and self.pictures.shape[:2] != (n, len(PICTURES)):
             raise ValueError(f"pictures must be ({n}, 4, S, S), not {self.pictures.shape}")
-        # Sums over strided memory round otherwise: computed and loaded maps must be laid out alike.
+        # Sums over strided memory round differently: computed and loaded maps need one layout.
         object.__setattr__(self, "maps", np.ascontiguousarray(self.maps))
 
     def __len__(self) -> int:
@@ -211,38 +209,34 @@ class FlowSet:
 
     @property
     def expressions(self) -> tuple[str, ...]:
-        """The name of every clip's class."""
+        """The class name of every clip."""
         return tuple(self.classes[label] for label in self.labels)
 
     @property
     def persons(self) -> tuple[str, ...]:
-        """`dataset/subject` of every clip; the first of them, for a person who has several."""
+        """`dataset/subject` of every clip; the first of a subject's several names."""
         return tuple(self.same_person.get(key.person, key.person) for key in self.keys)
 
     def take(self, indices: Sequence[int] | Ints) -> "FlowSet":
-        """The clips at these positions, copied, so that nothing of the others comes along."""
+        """Copy the clips at these positions, so that nothing of the others comes along."""
         rows = np.asarray(indices, dtype=np.int64)
+        optional = ("masks", "inside", "outside_energy", "clips", "pictures")
+        arrays = {name: getattr(self, name) for name in ("maps", "labels", *optional)}
         return replace(
             self,
-            maps=self.maps[rows].copy(),
-            labels=self.labels[rows].copy(),
             keys=tuple(self.keys[row] for row in rows),
-            masks=None if self.masks is None else self.masks[rows].copy(),
-            inside=None if self.inside is None else self.inside[rows].copy(),
-            outside_energy=None if self.outside_energy is None else self.outside_energy[rows],
             frames=None if self.frames is None else self.frames.take(rows),
-            clips=None if self.clips is None else self.clips[rows].copy(),
-            pictures=None if self.pictures is None else self.pictures[rows].copy(),
+            **{name: one[rows].copy() for name, one in arrays.items() if one is not None},
         )
 
     def with_labels(self, labels: Ints) -> "FlowSet":
         return replace(self, labels=labels)
 
     def with_same_person(self, groups: Iterable[Iterable[str]]) -> "FlowSet":
-        """The same clips, with the subjects (`dataset/subject`) of each group taken for one person.
+        """Take the names (`dataset/subject`) of each group for one subject.
 
-        Names of data sets that are not here are left aside. `ConfigError` for a name that a data
-        set here does not have.
+        Names of absent data sets are ignored. `ConfigError` for a name that a data set here does
+        not have.
         """
         names, sets = {key.person for key in self.keys}, {key.dataset for key in self.keys}
         known = names_of_person(groups)
@@ -253,8 +247,8 @@ class FlowSet:
         return replace(self, same_person=here)
 
     def fingerprint(self) -> str:
-        """A digest of every value, order included; names of classes are none."""
-        rule = " by channel" if self.unit == RELATIVE else ""  # of runs by a common RMS: refused
+        """Compute a digest of every value, in order, without the names of classes."""
+        rule = " by channel" if self.unit == RELATIVE else ""
         digest = hashlib.sha256(f"{self.unit}{rule}".encode())
         for key in self.keys:
             digest.update("\0".join(key).encode())
@@ -268,7 +262,7 @@ class FlowSet:
 
 
 def names_of_person(groups: Iterable[Iterable[str]]) -> dict[str, frozenset[str]]:
-    """For every name of a group all names of that person, those of groups that overlap included."""
+    """Map every name to all names of its subject, over groups that overlap."""
     found: dict[str, frozenset[str]] = {}
     for group in groups:
         whole = frozenset(group).union(*(found.get(name, frozenset()) for name in group))
@@ -277,26 +271,27 @@ def names_of_person(groups: Iterable[Iterable[str]]) -> dict[str, frozenset[str]
 
 
 def digest_of_keys(keys: Iterable[ClipKey]) -> str:
-    """Sixteen hexadecimal digits that name a set of clips, in whatever order they come."""
+    """Compute sixteen hexadecimal digits for a set of clips, in any order."""
     lines = sorted("\0".join(key) for key in keys)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-ANSWERS = ("dataset", "subject", "clip", "fold", "seed", "epoch", "truth", "prediction")
+KEYS_AND_LABELS = ("dataset", "subject", "clip", "fold", "seed", "epoch", "truth", "prediction")
 PROBABILITY = "p_"  # before the name of a class
 
 
 def prediction_columns(classes: Iterable[str]) -> list[str]:
-    """The columns of `Predictions` for these classes."""
-    return [*ANSWERS, *probability_columns(classes)]
+    """List the columns of `Predictions` for these classes."""
+    return [*KEYS_AND_LABELS, *probability_columns(classes)]
 
 
 def probability_columns(classes: Iterable[str]) -> list[str]:
+    """List the columns of probabilities for these classes."""
     return [f"{PROBABILITY}{name}" for name in classes]
 
 
 def classes_of(columns: Iterable[str]) -> tuple[str, ...]:
-    """The classes that have a column of probabilities."""
+    """List the classes that have a column of probabilities."""
     found = (name for name in columns if name.startswith(PROBABILITY))
     return tuple(sorted(name.removeprefix(PROBABILITY) for name in found))
 
@@ -305,21 +300,21 @@ def classes_of(columns: Iterable[str]) -> tuple[str, ...]:
 class Predictions:
     """One row per clip and seed: the only source of every metric.
 
-    Columns: `prediction_columns` of the classes, in which truth and prediction are places. `fold`
-    is the held-out `dataset/subject`, the first of them for a person who has several; `epoch` is
-    the number of epochs behind the prediction. Logs of other programs may lack probabilities (NaN).
+    Columns: `prediction_columns` of the classes, of which truth and prediction are indices. `fold`
+    is the held-out `dataset/subject`, or the name of a fold of several; `epoch` is the number of
+    epochs behind the prediction. Logs of other programs may lack probabilities (NaN).
     """
 
     table: pd.DataFrame
 
     def __post_init__(self) -> None:
-        missing = [name for name in ANSWERS if name not in self.table.columns]
+        missing = [name for name in KEYS_AND_LABELS if name not in self.table.columns]
         if missing or not self.classes:
             raise ValueError(f"predictions lack the columns {missing or [PROBABILITY]}")
 
     @classmethod
     def of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> "Predictions":
-        """The rows of units, in their order."""
+        """Make a table of the rows of folds, in their order."""
         return cls(pd.DataFrame(rows, columns=prediction_columns(classes_of(rows[0]))))
 
     def __len__(self) -> int:
@@ -340,40 +335,39 @@ class Predictions:
 
     @property
     def persons(self) -> pd.Series:
-        """`dataset/subject` of every row, or of the subject in whose fold the same person is."""
+        """`dataset/subject` of every row; of several names of a subject, that of the fold."""
         own = self.table["dataset"] + "/" + self.table["subject"]
         return self.table["fold"].where(self.table["fold"].isin(own), own)
 
     def only(self, dataset: str) -> "Predictions":
-        """The rows of one data set."""
+        """Select the rows of one data set."""
         return Predictions(self.table[self.table["dataset"] == dataset].reset_index(drop=True))
 
 
-def deal_persons(persons: Sequence[str], groups: int, seed: int) -> Iterator[NDArray[np.bool_]]:
-    """For each group, which of the clips are of its persons: (n,), every clip in one group.
+def deal_persons(subjects: Sequence[str], groups: int, seed: int) -> Iterator[NDArray[np.bool_]]:
+    """Divide clips into groups by subject: for each group, whether a clip is in it, (n,).
 
-    Persons are dealt out at random, the one with most clips first, each to the group that has
-    fewest clips, so that groups are of similar size.
+    Subjects are drawn at random, those with most clips first, and each joins the group with fewest
+    clips, so that groups are of similar size.
 
     Raises
     ------
     InputError
-        If there are fewer persons than groups.
+        If there are fewer subjects than groups.
     """
-    of_clips = np.array(persons)
+    of_clips = np.array(subjects)
     names, counts = np.unique(of_clips, return_counts=True)
     if len(names) < groups:
         raise InputError(
-            f"{len(names)} subjects cannot be dealt to {groups} inner folds",
+            f"{len(names)} subjects cannot be divided into {groups} inner folds",
             mend="take more subjects or fewer folds",
         )
     shuffled = np.random.default_rng(seed).permutation(len(names))
-    order = shuffled[np.argsort(-counts[shuffled], kind="stable")]
     sizes = np.zeros(groups, dtype=int)
-    dealt: list[list[str]] = [[] for _ in range(groups)]
-    for index in order:
+    members: list[list[str]] = [[] for _ in range(groups)]
+    for index in shuffled[np.argsort(-counts[shuffled], kind="stable")]:
         smallest = int(sizes.argmin())
-        dealt[smallest].append(names[index])
+        members[smallest].append(names[index])
         sizes[smallest] += counts[index]
-    for group in dealt:
+    for group in members:
         yield np.isin(of_clips, group)

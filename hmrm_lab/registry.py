@@ -1,4 +1,4 @@
-"""One registry: data sets, face providers, flow estimators and systems are builders found by name.
+"""Registries of data sets, face providers, flow estimators and systems: builders by name.
 
 A builder takes plain keyword arguments with defaults; its signature is the list of its options,
 so that `--set model.width=64` is checked against the very function that will be called.
@@ -8,7 +8,8 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -21,14 +22,14 @@ Fidelity = Literal["faithful", "adapted", "sketch"]
 
 @dataclass(frozen=True)
 class Card:
-    """Where a system comes from, and how near to it the one here is.
+    """The source of a system, and its fidelity to it.
 
     `faithful`: every layer and setting as published. `adapted`: the published design, changed
-    where `departures` says. `sketch`: the publication leaves so much open that results are never
-    to be shown as its authors'.
+    as `departures` say. `sketch`: the publication leaves so much open that results are never to be
+    shown as its authors'.
 
-    An `estimator` is no network trained in epochs, but is fitted in one step. `needs` are the
-    channels of `input.channels` that it cannot do without, in this order; empty if any will do.
+    An `estimator` is not trained in epochs. `needs` are the channels of `input.channels` that it
+    requires, in this order; empty if any will do.
     """
 
     takes: Input
@@ -39,12 +40,15 @@ class Card:
     needs: tuple[str, ...] = ()
 
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Recipe = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered builder with its recipe: the settings under which its authors trained it."""
+    """A registered builder with its recipe: the settings of its authors."""
 
     kind: str
     name: str
@@ -72,19 +76,18 @@ class Entry:
 
     @property
     def is_estimator(self) -> bool:
-        """Whether this system is fitted in one step, without epochs."""
+        """Whether this system is fitted without epochs."""
         return self.card is not None and self.card.estimator
 
     @property
     def takes(self) -> Input:
-        """What a system is given of a clip."""
+        """The kind of input of this system."""
         return "flow maps" if self.card is None else self.card.takes
 
     def complete(self, options: Mapping[str, Any], beside: Iterable[str] = ()) -> dict[str, Any]:
-        """The options with the builder's defaults filled in, or a `ConfigError`.
+        """Fill in the builder's defaults, or raise a `ConfigError`.
 
-        `beside` are names that stand in the same table and are not the builder's: a mistyped
-        option may have been meant for them.
+        `beside` are other names in the same table: a mistyped option may have been one of them.
         """
         for name in options:
             if name not in self.options.model_fields:
@@ -102,10 +105,11 @@ class Entry:
 
 
 class Registry:
-    """The builders of one kind, by name."""
+    """The builders of one kind, by name. `package` holds them; it is imported at the first use."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
+        self.package = package
         self._entries: dict[str, Entry] = {}
 
     def register(
@@ -128,21 +132,34 @@ class Registry:
         return decorate
 
     def __getitem__(self, name: str) -> Entry:
+        import_module(self.package)
         if name not in self._entries:
             raise unknown_name(self.kind, name, self._entries)
         return self._entries[name]
 
+    def table(self, **columns: Callable[[Entry], Any]) -> "pd.DataFrame":
+        """One row per builder: its name, these columns, and its options with their defaults."""
+        import pandas as pd
+
+        rows = []
+        for name in self:
+            entry = self[name]
+            fields = {column: value(entry) for column, value in columns.items()}
+            rows.append({"name": name, **fields, "options": entry.complete({})})
+        return pd.DataFrame(rows).set_index("name")
+
     def __iter__(self) -> Iterator[str]:
+        import_module(self.package)
         return iter(sorted(self._entries))
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first complaint of pydantic as `a.b: what is wrong`."""
+    """Write pydantic's first error as `a.b: problem`."""
     detail = error.errors()[0]
     return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']} (given: {detail['input']!r})"
 
 
-datasets = Registry("data set")
-providers = Registry("face provider")
-flows = Registry("flow estimator")
-systems = Registry("system")
+datasets = Registry("data set", "hmrm_lab.datasets")
+providers = Registry("face provider", "hmrm_lab.faces")
+flows = Registry("flow estimator", "hmrm_lab.flow")
+systems = Registry("system", "hmrm_lab.models")

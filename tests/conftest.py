@@ -12,10 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-import hmrm_lab.datasets
-import hmrm_lab.faces
-import hmrm_lab.flow
-import hmrm_lab.models  # noqa: F401  registers everything
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.classes import MEGC3
@@ -24,29 +20,26 @@ from hmrm_lab.records import PICTURES, ClipKey, FlowSet, FramePairs
 torch.set_num_threads(1)
 HERE = Path(__file__).parent
 BESIDE = HERE.parents[1] / "shared" / "data"
-ALONE = (
-    *(
-        "browser/",
-        "evaluation/test_executors.py",
-        "studies/notebooks/",
-        "studies/test_background.py",
-    ),
-    *("studies/test_queue.py", "test_stopping.py", "test_store.py"),
-)  # they start, watch and kill processes, and look at the clock
+
+SLOW = tuple(
+    str(HERE / name) for name in ("studies", "training", "test_cli", "test_benchmarks", "test_prep")
+)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that train, prepare data or run commands are not among the quick ones."""
     for item in items:
-        if item.path.is_relative_to(HERE) and str(item.path.relative_to(HERE)).startswith(ALONE):
-            item.add_marker("alone")
+        if str(item.path).startswith(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One cache for the session, never the user's."""
-    folder = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("HMRM_CACHE", str(folder))
+    """One cache for all tests of a session, in whatever process; never the user's."""
+    base = tmp_path_factory.getbasetemp()
+    session = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    monkeypatch.setenv("HMRM_CACHE", str(session / "cache"))
 
 
 @pytest.fixture

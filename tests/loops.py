@@ -17,3 +17,10 @@ def apart(work: Callable[[], Answer]) -> Answer:
 def in_loop(work: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
     """To its end, in a loop of its own."""
     return apart(lambda: asyncio.run(work()))
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Let the loop go on until it has happened."""
+    async with asyncio.timeout(600):  # so that a fault ends the test
+        while not happened():
+            await asyncio.sleep(0.005)

@@ -90,6 +90,7 @@ def test_run_ends_with_table_and_report_and_goes_on(tmp_path: Path, flowmaps_tre
     assert "hmrm - ststnet: UF1" in first.stdout
 
 
+@pytest.mark.full
 def test_killed_and_started_again_it_ends_with_the_same_bytes(
     tmp_path: Path, flowmaps_tree: Path
 ) -> None:

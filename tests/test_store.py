@@ -19,15 +19,13 @@ from hmrm_lab.runtime.store import (
     write_once,
 )
 
-WRITERS = 32
-UNITS = int(os.environ.get("HMRM_STRESS_UNITS", "60"))  # `make stress-test` takes 1000
-
 
 def write_many(path: str, text: str) -> None:
     for _ in range(50):
         write_atomic(Path(path), text)
 
 
+@pytest.mark.slow
 def test_concurrent_writers_leave_one_whole_file(tmp_path: Path) -> None:
     file = tmp_path / "unit.json"
     texts = [to_json({"writer": number, "pad": "x" * 100_000}) for number in range(4)]
@@ -102,27 +100,33 @@ def test_json_is_canonical_and_refuses_nan() -> None:
         to_json({"a": float("nan")})
 
 
-def write_units(path: str, writer: int) -> list[int]:
-    """Half of the units are this writer's own, half are every writer's. Who wrote each, at last?"""
+def write_units(path: str, writer: int, units: int) -> int:
+    """Half of the units are this writer's own, half are every writer's. How many did it write?"""
     run, wins = RunFolder(Path(path)), 0
-    for unit in range(UNITS):
+    for unit in range(units):
         fold = f"all/{unit}" if unit % 2 else f"{writer}/{unit}"
         wins += run.write_unit(fold, 0, {"fold": fold, "writer": writer, "pad": "x" * 2000})
         seen = read_json(run.unit_file(fold, 0))["writer"]
         again = run.write_unit(fold, 0, {"fold": fold, "writer": -1})
         assert not again
         assert read_json(run.unit_file(fold, 0))["writer"] == seen
-    return [wins]
+    return wins
 
 
-def test_of_many_writers_none_is_lost_none_counts_twice_none_is_unreadable(tmp_path: Path) -> None:
-    with get_context("spawn").Pool(WRITERS) as pool:
-        wins = pool.starmap(write_units, [(str(tmp_path), writer) for writer in range(WRITERS)], 1)
-    own, shared = WRITERS * ((UNITS + 1) // 2), UNITS // 2
-    units = list(RunFolder(tmp_path).units())
-    assert len(units) == len({unit["fold"] for unit in units}) == own + shared
-    assert sum(won for (won,) in wins) == own + shared
-    assert all(unit["pad"] == "x" * 2000 for unit in units)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("writers", "units"), [(4, 60), pytest.param(32, 1000, marks=pytest.mark.full)]
+)
+def test_of_many_writers_none_is_lost_none_counts_twice_none_is_unreadable(
+    tmp_path: Path, writers: int, units: int
+) -> None:
+    with get_context("spawn").Pool(writers) as pool:
+        tasks = [(str(tmp_path), writer, units) for writer in range(writers)]
+        wins = pool.starmap(write_units, tasks, 1)
+    own, shared = writers * ((units + 1) // 2), units // 2
+    found = list(RunFolder(tmp_path).units())
+    assert len(found) == len({unit["fold"] for unit in found}) == own + shared == sum(wins)
+    assert all(unit["pad"] == "x" * 2000 for unit in found)
     assert not [path for path in (tmp_path / "folds").iterdir() if path.suffix != ".json"]
 
 

@@ -100,7 +100,6 @@ def prepare(
 
     Faces and flow are those of the preset. With --systems, what these take of the frames, too.
     """
-    from hmrm_lab import models  # noqa: F401  registers the systems
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.processes import count_cores
     from hmrm_lab.runtime.progress import ProgressBars

@@ -36,7 +36,6 @@ def flow(
     """Optical flow between two frames."""
     import numpy as np
 
-    import hmrm_lab.flow  # noqa: F401  registers the estimators
     from hmrm_lab.datasets.flow_pairs.stored import check_suffix, write_flow
     from hmrm_lab.datasets.images import read_image
     from hmrm_lab.registry import flows

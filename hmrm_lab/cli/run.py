@@ -201,7 +201,6 @@ def predict(
 
 
 def _configs(preset: str, systems: list[str], **settings: Any) -> "list[ExperimentConfig]":
-    import hmrm_lab.studies.experiment  # noqa: F401  registers systems, data sets and flows
     from hmrm_lab.config import load_config
 
     return [load_config(preset, system=one, **settings) for one in systems]

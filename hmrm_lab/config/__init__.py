@@ -1,4 +1,4 @@
-"""Frozen settings of one experiment, put together of their sections.
+"""Frozen settings of one experiment, in sections.
 
 `load_config` stacks, later wins: paper defaults, the system's own recipe, the preset, the preset's
 section for this system, and the overrides of the command line.
@@ -42,9 +42,7 @@ from hmrm_lab.records import PICTURES, RELATIVE
 from hmrm_lab.registry import Registry, datasets, first_problem, flows, providers, systems
 
 PRESETS = Path(__file__).parent / "presets"
-
-
-LATER = {
+OMITTED_DEFAULTS = {
     "data.classes": "megc3",
     "data.guise": "",
     "data.blink_every": 0,
@@ -57,15 +55,16 @@ LATER = {
     "training.bfloat16": False,
     "model.weights": "",
     "evaluation.same_person": [],
+    "evaluation.protocol": "loso",
 }
-"""Settings that came later: runs from before have the digest of those that leave them alone."""
+"""Defaults that the digest leaves out, so that adding such a setting renames no run."""
 
 
 class ExperimentConfig(Section):
-    """Everything that decides the numbers of a run. Where the data lie is not part of it."""
+    """All settings that decide the numbers of a run; the folder of the data is not among them."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "run"
-    preset: str = "default"  # that the settings began with; figures of `smoke` are stamped
+    preset: str = "default"  # where the settings started; figures of `smoke` are stamped
     data: DataConfig = DataConfig()
     faces: FacesConfig = FacesConfig()
     flow: FlowConfig = FlowConfig()
@@ -77,13 +76,13 @@ class ExperimentConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits for these settings, without the names of run and preset."""
+        """Compute sixteen hexadecimal digits, without the names of run and preset."""
         settings = self.model_dump(mode="json", exclude={"name", "preset"})
-        if not self.flow.finetune:  # then the settings of fine-tuning decide nothing
+        if not self.flow.finetune:  # the settings of fine-tuning decide nothing
             settings["flow"] = {**self.flow.choice, "phases": self.flow.phases}
-        for name, before in LATER.items():
+        for name, default in OMITTED_DEFAULTS.items():
             section, key = name.split(".")
-            if settings[section].get(key) == before:
+            if settings[section].get(key) == default:
                 del settings[section][key]
         canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -105,10 +104,10 @@ def load_config(
     overrides: Iterable[str] = (),
     name: str | None = None,
 ) -> ExperimentConfig:
-    """The complete settings of one run, builder defaults included.
+    """Load the complete settings of one run, builder defaults included.
 
     `overrides` are `key=value` strings such as `training.lr=1e-3` or `flow.name=farneback`.
-    The builders must have been imported; `ConfigError` names what does not exist.
+    `ConfigError` for an unknown name or a wrong value.
     """
     layer = read_preset(preset)
     of_systems = layer.pop("systems", {})
@@ -129,7 +128,7 @@ def load_config(
 
 
 def override(config: ExperimentConfig, overrides: Iterable[str]) -> ExperimentConfig:
-    """The same settings with changes; another flow, say, comes with its own options."""
+    """Change settings; another flow, for example, brings its own options."""
     changes = [parse_override(text) for text in overrides]
     settings = _without_other_builders(config.model_dump(mode="json"), changes)
     entry = systems[_chosen_name("model", settings, changes)]
@@ -141,9 +140,9 @@ def override(config: ExperimentConfig, overrides: Iterable[str]) -> ExperimentCo
 
 
 def check_settings(overrides: Iterable[str]) -> None:
-    """A `ConfigError` for names and values that no section has, whatever the system.
+    """Raise a `ConfigError` for names and values that no section has, whatever the system.
 
-    The options of builders are not looked at.
+    The options of builders are not checked.
     """
     settings: dict[str, Any] = {}
     assign(settings, [parse_override(text) for text in overrides])
@@ -151,7 +150,7 @@ def check_settings(overrides: Iterable[str]) -> None:
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """A preset as nested tables: a shipped name, or the path of a TOML file."""
+    """Read a preset as nested tables: a shipped name, or the path of a TOML file."""
     path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
     if not path.is_file():
         if name.endswith(".toml"):
@@ -161,7 +160,7 @@ def read_preset(name: str) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> ExperimentConfig:
-    """The complete settings that a run has left."""
+    """Read the complete settings of a run."""
     tables = _read_toml(path)
     if not tables:
         raise ConfigError("an empty file", where=path, mend="delete the folder and run it again")
@@ -196,12 +195,12 @@ def _complete(settings: dict[str, Any]) -> ExperimentConfig:
     filled = {name: _filled(name, part) for name, part in parts.items()}
     config = _validate({**settings, **filled})
     refuse_bent(config, datasets[config.data.name].unit)
-    _refuse_mixtures(config)  # last, so that all else is known to be right where it is raised
+    _refuse_mixtures(config)  # last, so that all other problems are reported first
     return config
 
 
 def refuse_bent(config: ExperimentConfig, unit: str) -> None:
-    """A `MixtureError` for what would take u and v for one vector on maps of this unit."""
+    """Raise a `MixtureError` for settings that take u and v as one vector on maps of this unit."""
     if unit != RELATIVE or not config.input.reads_flow:
         return
     scales = "published maps have a scale for each channel, and no zero"
@@ -225,7 +224,7 @@ def refuse_bent(config: ExperimentConfig, unit: str) -> None:
 
 
 def _refuse_mixtures(config: ExperimentConfig) -> None:
-    """A `MixtureError` for settings that are right alone and cannot go together."""
+    """Raise a `MixtureError` for settings that are right alone and cannot be combined."""
     pictures = [name for name in config.input.channels if name in PICTURES]
     if pictures and config.augment.motionmix:
         raise MixtureError(
@@ -250,14 +249,14 @@ def _filled(name: str, part: Component) -> dict[str, Any]:
 
 
 def _chosen_name(part: str, layer: Mapping[str, Any], changes: Changes) -> str:
-    """The builder that the last word on it names: override, preset, default."""
+    """The name of the builder: from an override, the preset, or the default."""
     default: Component = ExperimentConfig.model_fields[part].default
     names = [value for path, value in changes if path == [part, "name"]]
     return str([layer.get(part, {}).get("name", default.name), *names][-1])
 
 
 def _without_other_builders(layer: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
-    """A preset's options for a builder say nothing about another that takes its place."""
+    """Drop a preset's options for builders that are replaced by others."""
     kept = dict(layer)
     for part in COMPONENTS:
         name = _chosen_name(part, layer, changes)
@@ -267,47 +266,33 @@ def _without_other_builders(layer: Mapping[str, Any], changes: Changes) -> dict[
 
 
 def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:
-    _refuse_unknown(settings, ExperimentConfig)
     try:
         return ExperimentConfig.model_validate(settings)
     except ValidationError as error:
+        for detail in error.errors():
+            if detail["type"] == "extra_forbidden":
+                name = ".".join(map(str, detail["loc"]))
+                raise unknown_name("setting", name, _dotted_names(ExperimentConfig)) from None
         raise ConfigError(first_problem(error), mend="correct this value") from None
 
 
-def _refuse_unknown(
-    settings: Mapping[str, Any], section: type[BaseModel], path: tuple[str, ...] = ()
-) -> None:
-    for key, value in settings.items():
-        known = section.model_fields
-        if key not in known:
-            if section.model_config.get("extra") == "allow":
-                continue
-            raise unknown_name("setting", ".".join((*path, key)), _dotted_names(section, path))
-        inner = _section_of(known[key])
-        if inner and isinstance(value, Mapping):
-            _refuse_unknown(value, inner, (*path, key))
-
-
-def _dotted_names(section: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
-    """Every setting below here, so that a forgotten `training.` is found as well."""
+def _dotted_names(section: type[BaseModel], before: str = "") -> Iterator[str]:
+    """All dotted names in this section, so that a forgotten `training.` is found as well."""
     for name, field in section.model_fields.items():
-        yield ".".join((*path, name))
+        yield f"{before}{name}"
         if inner := _section_of(field):
-            yield from _dotted_names(inner, (*path, name))
+            yield from _dotted_names(inner, f"{before}{name}.")
 
 
 def _section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The group of settings that a field holds, if it holds one."""
+    """The section that a field holds, if it holds one."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in above.items():
-        below = merged.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
-            merged[key] = _merge(below, value)
-        else:
-            merged[key] = value
+    merged = {**base, **above}
+    for key in base.keys() & above.keys():
+        if isinstance(base[key], Mapping) and isinstance(above[key], Mapping):
+            merged[key] = _merge(base[key], above[key])
     return merged

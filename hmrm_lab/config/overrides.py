@@ -1,7 +1,7 @@
-"""Changes of single settings: read from `key=value`, put in place, and refused where idle.
+"""Changes of single settings: parsed from `key=value`, put in place, and refused where unused.
 
-A setting is idle where the chosen system has no use for it. To take it and do nothing would make a
-comparison say what it does not show.
+A setting that the chosen system does not use is refused: to accept it and do nothing would make a
+comparison claim what it does not show.
 """
 
 import tomllib
@@ -22,7 +22,7 @@ OF_MAPS = ("input",)
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
-    """`training.lr=1e-3` as (["training", "lr"], 0.001); values are TOML, bare words are text."""
+    """Parse `training.lr=1e-3` as (["training", "lr"], 0.001): a TOML value, or bare text."""
     key, equals, value = text.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
@@ -36,9 +36,9 @@ def parse_override(text: str) -> tuple[list[str], Any]:
 
 
 def split_overrides(text: str) -> list[str]:
-    """`a.b=1,a.c=[1, 2]` as `a.b=1` and `a.c=[1, 2]`: split at commas outside brackets and quotes.
+    """Split `a.b=1,a.c=[1, 2]` at commas outside brackets and quotes.
 
-    The last may be left open; whoever reads its value says what is wrong with it.
+    An open bracket or quote is left to the parser of the value.
     """
     parts, depth, quote = [""], 0, ""
     for sign in text:
@@ -71,7 +71,7 @@ def assign(settings: dict[str, Any], changes: Changes) -> None:
 
 
 def refuse_idle(system: Entry, names: Iterable[str]) -> None:
-    """A `ConfigError` for the first of these settings that the system has no use for."""
+    """Raise a `ConfigError` for the first of these settings that the system does not use."""
     for name in names:
         for idle, why in _idle(system):
             if name == idle or name.startswith(f"{idle}."):
@@ -82,7 +82,7 @@ def refuse_idle(system: Entry, names: Iterable[str]) -> None:
 
 
 def without_idle(system: Entry, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings meant for all systems, less those that this one has no use for."""
+    """Drop from settings for all systems those that this one does not use."""
     kept = dict(settings)
     for name, _ in _idle(system):
         table, _, key = name.partition(".")
@@ -94,7 +94,7 @@ def without_idle(system: Entry, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def names_in(settings: Mapping[str, Any]) -> Iterator[str]:
-    """`section.setting` of all that nested tables set."""
+    """List `section.setting` of all settings in nested tables."""
     for table, values in settings.items():
         if isinstance(values, Mapping):
             yield from (f"{table}.{key}" for key in values)
@@ -103,12 +103,12 @@ def names_in(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def names_of(changes: Changes) -> list[str]:
-    """`section.setting` of every change."""
+    """List `section.setting` of every change."""
     return [".".join(path) for path, _ in changes]
 
 
 def refuse_channels(system: Entry, channels: tuple[str, ...]) -> None:
-    """A `ConfigError` where these are not the channels that the system is made for."""
+    """Raise a `ConfigError` where these are not the channels that the system needs."""
     needs = system.card.needs if system.card else ()
     if needs and channels != needs:
         raise ConfigError(
@@ -119,7 +119,7 @@ def refuse_channels(system: Entry, channels: tuple[str, ...]) -> None:
 
 
 def _idle(system: Entry) -> Iterator[tuple[str, str]]:
-    """Sections and settings without a use, each with the reason."""
+    """Unused sections and settings, each with the reason."""
     if system.is_estimator:
         yield from ((name, "is fitted in one step") for name in OF_TRAINING)
     if system.takes == "clip":

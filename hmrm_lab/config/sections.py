@@ -1,4 +1,4 @@
-"""The sections of an experiment's settings; every default is the paper's, its place beside it."""
+"""The sections of an experiment's settings; defaults are the paper's, with its section number."""
 
 from typing import Annotated, Any, Literal
 
@@ -32,7 +32,7 @@ class Component(Section):
 
     @property
     def choice(self) -> dict[str, Any]:
-        """The builder's name and its options, without the settings that are not the builder's."""
+        """The builder's name and its own options."""
         beside = set(type(self).model_fields) - {"name"}
         return self.model_dump(mode="json", exclude=beside)
 
@@ -43,17 +43,15 @@ class DataConfig(Component):
 
 
 class FacesConfig(Component):
-    """How recordings become crops. Data sets that bring their own landmarks need none of it."""
+    """Settings for crops from recordings; not used by data sets with landmarks of their own."""
 
     name: str = "dlib"  # 4.2: 68 landmarks align
     apex: Literal["annotated", "spotted"] = "annotated"  # spotted where it is not annotated
-    face: Annotated[int, Field(ge=0)] = (
-        0  # from the left, from 1; 0: the largest nearest the middle
-    )
+    face: Annotated[int, Field(ge=0)] = 0  # counted from the left; 0: largest and most central
 
 
 class FlowConfig(Component):
-    """The flow estimator, and whether it is trained further (decision 0009).
+    """The flow estimator, and its fine-tuning (decision 0009).
 
     With `finetune` each fold trains a copy of a learnt flow together with its system, which takes
     about 40 ms per clip and epoch on one core for frames of 112 px, and four times that for 224 px.
@@ -67,7 +65,7 @@ class FlowConfig(Component):
 
 
 class InputConfig(Section):
-    """What a system sees of a clip: channels of its flow map, and pictures of its frames.
+    """The input of a system: channels of a clip's flow map, and pictures of its frames.
 
     With a picture among them all channels are `PICTURE_SIDE_PX` a side, and maps are enlarged
     (decision 0018).
@@ -87,7 +85,7 @@ class InputConfig(Section):
         return not set(self.channels) <= set(PICTURES)
 
     def side(self, map_side_px: int) -> int:
-        """Pixels a side of what a system is given, where maps have so many."""
+        """Side of a system's input in pixels, for maps of this side."""
         return PICTURE_SIDE_PX if self.has_pictures else map_side_px
 
 
@@ -96,7 +94,7 @@ class ModelConfig(Component):
 
 
 class AugmentConfig(Section):
-    """Changes made to training clips, drawn anew in every step."""
+    """Augmentation of training clips, drawn in every step."""
 
     motionmix: Fraction = 0.5  # 3.1.2; share of a batch, the text gives none
     mix_lambda: tuple[Fraction, Fraction] = (1.0, 1.0)  # 3.1.2 swaps; (a, b) draws a blend (3)
@@ -134,10 +132,11 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
+    protocol: str = "loso"  # 4.1; how subjects are held out: `evaluation.protocols`
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     epoch_rule: Literal["last", "inner_subjects", "oracle_test"] = "last"
     readout: Literal["fused", "mean"] = "fused"  # the fused head, or the mean over all heads
     tta_flip: bool = False
     tta_shift_px: Annotated[int, Field(ge=0, le=3)] = 0
     control: Literal["none", "shuffled_labels", "shuffled_within_subjects"] = "none"
-    same_person: tuple[SamePerson, ...] = ()  # subjects who are one: they are held out together
+    same_person: tuple[SamePerson, ...] = ()  # names of one subject: they are held out together

@@ -1,12 +1,16 @@
-"""Data sets, one file or folder each. Importing this folder registers them."""
+"""Data sets, one file or folder each."""
+
+import pandas as pd
 
 from hmrm_lab.datasets import flowmaps, synthetic
 from hmrm_lab.datasets.recordings import casme2, casme3, composite, fourdme, mmew, samm, smic
+from hmrm_lab.registry import datasets as registered
 
 __all__ = [
     "casme2",
     "casme3",
     "composite",
+    "datasets",
     "flowmaps",
     "fourdme",
     "mmew",
@@ -14,3 +18,20 @@ __all__ = [
     "smic",
     "synthetic",
 ]
+
+
+def datasets() -> pd.DataFrame:
+    """List the data sets: one row each, with the unit of its maps, source and options.
+
+    `needs root` says whether `lab.load` must be told the folder.
+
+    Examples
+    --------
+    >>> lab.datasets().query("not `needs root`").index.tolist()
+    ['synthetic']
+    """
+    return registered.table(
+        **{"needs root": lambda entry: entry.needs_root},
+        unit=lambda entry: entry.unit,
+        source=lambda entry: entry.source,
+    )

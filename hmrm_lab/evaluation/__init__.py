@@ -1,1 +1,1 @@
-"""Evaluation: splits, epoch rules, leave-one-subject-out, metrics, intervals, cost."""
+"""Evaluation: protocols, epoch rules, folds, metrics, significance, the leak audit, cost."""

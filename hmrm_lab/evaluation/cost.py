@@ -1,4 +1,4 @@
-"""What a system costs: parameters, FLOPs for one motion map, and the time of an answer."""
+"""The cost of a system: parameters, FLOPs for one motion map, and inference time."""
 
 import copy
 import time
@@ -16,21 +16,21 @@ from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.training.estimators import has_epochs
 from hmrm_lab.training.learner import build_learner, without_own_weights
 
-ANSWERS = 5  # timed, of which the median counts
+ANSWERS = 5  # timed predictions, of which the median counts
 
 
 @runtime_checkable
 class ElementwiseWork(Protocol):
-    """A module whose work is not in matrix products, and that says how much it is."""
+    """A module that counts its own operations, which are not in matrix products."""
 
     def elementwise_flops(self, tokens: int) -> int: ...
 
 
 def cost_of(config: ExperimentConfig, size: int, classes: int) -> dict[str, int | None]:
-    """`parameters` and `flops` for maps of `size` pixels and so many classes.
+    """Count `parameters` and `flops` for maps of `size` pixels and this number of classes.
 
-    None for a system that is no network: what a support vector machine holds grows with the
-    training clips, and is no number of parameters.
+    None for an estimator that is no network: a support vector machine grows with the training
+    clips, and has no fixed number of parameters.
     """
     if not has_epochs(config):
         return {"parameters": None, "flops": None}
@@ -42,15 +42,15 @@ def cost_of(config: ExperimentConfig, size: int, classes: int) -> dict[str, int 
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable numbers."""
+    """Count the trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def count_flops(model: nn.Module, channels: int, size: int) -> int:
-    """Floating point operations for one map, a multiply-add counted as two.
+    """Count floating point operations for one map, a multiply-add as two.
 
     Matrix products, convolutions and attention are counted by torch, the selective scan by its
-    own formula. Norms, activations and pooling are left out, as is usual.
+    own formula. Norms, activations and pooling are left out, as usual.
     """
     elementwise = 0
 
@@ -59,7 +59,7 @@ def count_flops(model: nn.Module, channels: int, size: int) -> int:
         if isinstance(module, ElementwiseWork):
             elementwise += module.elementwise_flops(inputs[0].numel() // inputs[0].shape[-1])
 
-    shadow = copy.deepcopy(model).to("meta").eval()  # shapes alone, and no fused operators
+    shadow = copy.deepcopy(model).to("meta").eval()  # shapes only, and no fused operators
     for module in shadow.modules():
         module.register_forward_hook(count)
     counter = FlopCounterMode(display=False)
@@ -69,12 +69,10 @@ def count_flops(model: nn.Module, channels: int, size: int) -> int:
 
 
 def time_inference(classify: Callable[[FlowSet], Floats], clips: FlowSet) -> float:
-    """Milliseconds for the answer to one clip that is given alone, from its map on.
+    """Measure milliseconds to predict one clip, from its motion map or its gray clip on.
 
-    Of a system that takes clips, from the gray clip on; its description is computed every time.
-
-    The median of `ANSWERS`, after one that is not counted. It belongs to the machine, to what
-    else ran on it, and to the views that the recipe averages at test time.
+    The median of `ANSWERS`, after one that is not counted. It depends on the machine, on its other
+    load, and on the views that the recipe averages at test time.
     """
     alone = clips.take([0])
     seconds = []

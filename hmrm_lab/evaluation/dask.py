@@ -1,6 +1,6 @@
-"""Units of work on Dask: workers of other machines, or of a local cluster made for the command.
+"""Folds on Dask: workers of other machines, or of a local cluster started for the command.
 
-The command alone writes into the run folder, so no disk has to be shared. Needs the extra
+Only the command writes into the run folder, so no disk has to be shared. Needs the extra
 `cluster`; see docs/cluster.md.
 """
 
@@ -20,15 +20,13 @@ from distributed import Client, Future, KilledWorker, LocalCluster, Worker, as_c
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from hmrm_lab.errors import ConfigError, HmrmError, Stopped
-from hmrm_lab.evaluation.failures import CRASHED, Failure, Outcome, Work, attempt
-from hmrm_lab.evaluation.fold import Unit
-from hmrm_lab.evaluation.workers import Outcomes
+from hmrm_lab.evaluation.fold import CRASHED, Failure, Outcome, Outcomes, Unit, Work, attempt
 from hmrm_lab.runtime.processes import ONE_THREAD
 
 PATIENCE = "5s"  # until the scheduler answers
 LOCAL = {
     "distributed.scheduler.allowed-failures": 0,  # the second attempt is made alone, at the end
-    "distributed.scheduler.worker-saturation": 1.0,  # a worker holds nothing but its own unit
+    "distributed.scheduler.worker-saturation": 1.0,  # a worker holds only its own fold
     "distributed.worker.memory.terminate": False,
     "distributed.worker.memory.pause": False,
 }
@@ -62,7 +60,7 @@ class DaskWorkers:
             for future in as_completed(list(futures)):
                 yield futures.pop(future), _outcome(future)
         finally:
-            with suppress(OSError, CancelledError):  # where nobody is left to be told
+            with suppress(OSError, CancelledError):  # the scheduler is gone
                 self.client.cancel(list(futures), force=True)
                 self.client.unregister_worker_plugin(name)
 
@@ -73,15 +71,15 @@ class DaskWorkers:
 
 @contextmanager
 def open_dask(address: str | None, *, jobs: int, device: str) -> Iterator[DaskWorkers]:
-    """A client of the scheduler at `address`, or of a local cluster of `jobs` processes.
+    """Connect to the scheduler at `address`, or to a local cluster of `jobs` processes.
 
-    Raises `ConfigError` if nobody answers at the address.
+    Raises `ConfigError` if no scheduler answers at the address.
     """
     if address is None:
         with _local_cluster(jobs) as cluster, Client(cluster) as client:
             yield DaskWorkers(client, device)
         return
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it tells in tracebacks
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it logs tracebacks
     try:
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:  # a timeout is an OSError
@@ -118,7 +116,7 @@ def _local_cluster(jobs: int) -> Iterator[LocalCluster]:
 
 
 def _outcome(future: "Future[Any]") -> Outcome:
-    """What became of a unit; its data are let go on the worker with the future."""
+    """The outcome of a fold; the worker releases its data with the future."""
     try:
         outcome: Outcome = future.result()
     except KilledWorker as error:
@@ -134,7 +132,7 @@ _one_at_a_time = Lock()  # random states are global: threads of one worker take 
 
 
 class _Ship(WorkerPlugin):
-    """Brings the work, with all data in it, once to every worker, also to those that come later."""
+    """Sends the work, with all data in it, once to every worker, including later ones."""
 
     def __init__(self, name: str, work: Work) -> None:
         self.name, self.work = name, work

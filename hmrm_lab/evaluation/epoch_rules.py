@@ -1,16 +1,16 @@
-"""Which epoch's model answers for the held-out subject. The most consequential line of a paper.
+"""Epoch rules: which epoch's model predicts the held-out subjects.
 
 `last`            the model after the last epoch; nothing is chosen.
 `inner_subjects`  the epoch that does best on held-back *training* subjects; then all training clips
                   are fitted up to that epoch, on the same schedule of the learning rate.
 `oracle_test`     the epoch that does best on the test subject itself, as much of the literature
-                  does. It peeks: its numbers cannot be reached on a person never seen.
+                  does. It peeks: its numbers cannot be reached on a subject never seen.
 
-A system that is fitted in one step has no epochs, so that nothing is there to choose or to peek at:
-every rule gives the answers of `last`, and the run says that its rule is `none`.
+An estimator that is not trained in epochs leaves nothing to choose: every rule gives the
+predictions of `last`, and the run reports the rule `none`.
 
-A rule gets the training clips and a function that hands out the test clips. Only `oracle_test`
-calls that function before training has ended.
+A rule gets the training clips and a function that loads the test clips. Only `oracle_test` calls
+that function before training has ended.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ import numpy as np
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.fold_progress import Desk
 from hmrm_lab.evaluation.metrics import confusion, uf1
-from hmrm_lab.evaluation.splits import inner_subject_folds
+from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.training.estimators import has_epochs
 from hmrm_lab.training.trainer import Classifier, EpochProbe, Fitted, fit
@@ -31,28 +31,29 @@ INNER_FOLDS = 4  # the first of four: a quarter of the training subjects is held
 
 @dataclass(frozen=True)
 class Answer:
-    """What a rule settles on: the trained system, its epoch and its probabilities (n, K).
+    """A trained system, its epoch, and its probabilities (n, K) for the test clips.
 
-    A rule that peeks tells what it saw: the class named for each test clip after every epoch.
+    `looks` are the classes predicted for the test clips after every epoch, (epochs, n), under a
+    rule that peeks.
     """
 
     fitted: Fitted
     epoch: int
     probabilities: Floats
-    looks: Ints | None = None  # (epochs, n)
+    looks: Ints | None = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """One fold to be learnt. `unseal` hands out the test clips; `desk` keeps what is half done."""
+    """One fold to be trained; `files` keep its progress and its checkpoint."""
 
     config: ExperimentConfig
     train: FlowSet
-    unseal: Callable[[], FlowSet]
+    load_test_set: Callable[[], FlowSet]
     seed: int
-    run_seed: int | None = None  # that folds have in common; else `seed`
+    run_seed: int | None = None  # common to all folds (default: `seed`)
     device: str = "cpu"
-    desk: Desk | None = None
+    files: Desk | None = None
 
     def fit(
         self,
@@ -62,7 +63,7 @@ class Task:
         epochs: int | None = None,
         probe: EpochProbe | None = None,
     ) -> Fitted:
-        """A training of this fold; one that another follows has the name of its stage."""
+        """Train on these clips; a training that another one follows has the name of its stage."""
         return fit(
             self.config,
             train,
@@ -71,34 +72,38 @@ class Task:
             epochs=epochs,
             device=self.device,
             probe=probe,
-            checkpoint=self.desk.checkpoint(stage) if self.desk else None,
+            checkpoint=self.files.checkpoint(stage) if self.files else None,
         )
 
 
 def last(task: Task) -> Answer:
+    """Predict with the model after the last epoch."""
     fitted = task.fit(task.train)
-    return Answer(fitted, len(fitted.losses), fitted.classify(task.unseal()))
+    return Answer(fitted, len(fitted.losses), fitted.classify(task.load_test_set()))
 
 
 def inner_subjects(task: Task) -> Answer:
+    """Predict with the epoch that does best on held-back training subjects."""
     if not has_epochs(task.config):
         return last(task)
     inner = next(inner_subject_folds(task.train, INNER_FOLDS, task.seed))
     held_back = task.train.take(inner.test)
 
     def score(classify: Classifier) -> float:
-        return _uf1(classify(held_back), held_back)
+        guesses = classify(held_back).argmax(1).astype(np.int64)
+        return float(uf1(confusion(held_back.labels, guesses, len(held_back.classes))))
 
     tried = task.fit(task.train.take(inner.train), stage="inner", probe=score)
     best = int(np.argmax(tried.probes)) + 1
     fitted = task.fit(task.train, epochs=best)
-    return Answer(fitted, best, fitted.classify(task.unseal()))
+    return Answer(fitted, best, fitted.classify(task.load_test_set()))
 
 
 def oracle_test(task: Task) -> Answer:
+    """Predict with the epoch that does best on the test clips themselves."""
     if not has_epochs(task.config):
         return last(task)
-    test = task.unseal()
+    test = task.load_test_set()
 
     def peek(classify: Classifier) -> list[list[float]]:
         probabilities: list[list[float]] = classify(test).tolist()
@@ -117,14 +122,9 @@ RULES: dict[str, Callable[[Task], Answer]] = {
     "oracle_test": oracle_test,
 }
 PEEKING = frozenset({"oracle_test"})
-NO_RULE = "none"  # of a system without epochs
+NO_RULE = "none"  # of an estimator without epochs
 
 
 def rule_of(config: ExperimentConfig) -> str:
-    """The rule that has decided which epoch answers; `none` where there are no epochs."""
+    """Name the rule that chose the epoch; `none` for an estimator without epochs."""
     return config.evaluation.epoch_rule if has_epochs(config) else NO_RULE
-
-
-def _uf1(probabilities: Floats, flowset: FlowSet) -> float:
-    guesses = probabilities.argmax(1).astype(np.int64)
-    return float(uf1(confusion(flowset.labels, guesses, len(flowset.classes))))

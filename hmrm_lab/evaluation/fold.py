@@ -1,23 +1,40 @@
-"""The unit of work: one fold under one seed, trained and answered, whatever process does it."""
+"""Train and test one fold under one seed, in whatever process; a failure is a result as well.
 
+`diverged`  the loss is not finite. The same numbers would come again: never tried again.
+`memory`    there was not enough. Tried once more, alone, in a fresh process.
+`crashed`   the process died, or an unexpected exception was raised. Tried once more likewise.
+
+Nothing is made smaller for the second attempt: the batch is part of the recipe, and another batch
+would be another result.
+"""
+
+import errno
 import hashlib
 import os
 import sys
 import time
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import DiskFullError, DivergedError, InputError
 from hmrm_lab.evaluation.cost import time_inference
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.fold_progress import Desk
-from hmrm_lab.evaluation.peeking import permuted
-from hmrm_lab.evaluation.splits import Fold
+from hmrm_lab.evaluation.protocols import Fold
+from hmrm_lab.evaluation.significance import permuted
 from hmrm_lab.records import FlowSet, digest_of_keys, probability_columns
 from hmrm_lab.runtime.processes import settle_process
-from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
+
+DIVERGED, MEMORY, CRASHED = "diverged", "memory", "crashed"
+MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,66 @@ class Unit:
     seed: int
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a fold has no result. `traceback` is kept for unexpected exceptions."""
+
+    kind: str
+    reason: str
+    attempts: int = 1
+    traceback: str | None = None
+
+    @property
+    def worth_another_try(self) -> bool:
+        return self.kind != DIVERGED and self.attempts == 1
+
+    def as_record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Work = Callable[[Unit, str], dict[str, Any]]  # from a fold and its device to its record
+Outcome = dict[str, Any] | Failure
+Outcomes = Generator[tuple[Unit, Outcome], None, None]  # of an executor, in any order
+
+
+def attempt(work: Work, unit: Unit, device: str) -> Outcome:
+    """Return the record of a fold, or why there is none.
+
+    Raises
+    ------
+    InputError, DiskFullError
+        Which every other fold would raise as well.
+    """
+    try:
+        return work(unit, device)
+    except (InputError, DiskFullError):
+        raise
+    except Exception as error:  # noqa: BLE001  the other folds go on
+        name = getattr(error, "filename", None)
+        refuse_full_disk(error, Path(str(name)).parent if name else Path.cwd())
+        return failure_of(error)
+
+
+def failure_of(error: Exception) -> Failure:
+    """Describe an exception: its kind, and one sentence."""
+    if isinstance(error, DivergedError):
+        return Failure(DIVERGED, str(error))
+    message = " ".join(str(error).split()) or "no message"
+    reason = f"{type(error).__name__}: {message}"[:LONGEST_REASON]
+    if _means_memory(error):
+        return Failure(MEMORY, reason)
+    return Failure(CRASHED, reason, traceback="".join(traceback.format_exception(error)))
+
+
+def _means_memory(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in words for sign in MEMORY_WORDS)
+    )
+
+
 def run_unit(
     config: ExperimentConfig,
     flowset: FlowSet,
@@ -36,48 +113,59 @@ def run_unit(
     *,
     run: RunFolder | None = None,
 ) -> dict[str, Any]:
-    """Train on all subjects but one, then open the one that was sealed.
+    """Train on the training clips of a fold, then predict its test clips.
 
-    In the folder of the run, if it sees it, it says how far it is, and goes on from where an
-    earlier process was cut off.
+    Where the folder of the run can be reached, progress is written to it, and training resumes from
+    the checkpoint there.
     """
     settle_process(device)
     started = time.perf_counter()
-    train = flowset.take(unit.fold.train)
-    train = control_labels(config, train, unit.seed)
+    train = control_labels(config, flowset.take(unit.fold.train), unit.seed)
     task = Task(
         config,
         train,
-        unseal=lambda: flowset.take(unit.fold.test),
+        load_test_set=lambda: flowset.take(unit.fold.test),
         seed=unit_seed(unit.fold.name, unit.seed),
         run_seed=unit.seed,
         device=device,
-        desk=Desk(run, unit.fold.name, unit.seed) if run and run.path.is_dir() else None,
+        files=Desk(run, unit.fold.name, unit.seed) if run and run.path.is_dir() else None,
     )
     answer = RULES[config.evaluation.epoch_rule](task)
     seconds = time.perf_counter() - started
     test = flowset.take(unit.fold.test)
-    costs = {
-        "seconds": round(seconds, 3),
-        "peak_mb": _peak_mb(),
-    }
+    costs = {"seconds": round(seconds, 3), "peak_mb": _peak_mb()}
     if 0 in unit.fold.test:  # one fold is enough: it takes HMRM as long as an epoch
         costs["inference_ms"] = round(time_inference(answer.fitted.classify, test), 4)
-    account = _account(config, train, answer)
-    return (
-        _record(unit, answer, test) | account | costs | {"process": os.getpid(), "device": device}
-    )
+    looks = {} if answer.looks is None else {"looks": answer.looks.tolist()}
+    return {
+        "fold": unit.fold.name,
+        "seed": unit.seed,
+        "predictions": _rows(unit, answer, test),
+        **looks,
+        "losses": [round(loss, 6) for loss in answer.fitted.losses],
+        # The subjects and clips that took part in the training, for the audit.
+        "training_persons": sorted(set(train.persons)),
+        "training_clips": len(train),
+        "training_digest": digest_of_keys(train.keys),
+        "motionmix_partners": list(answer.fitted.partners),
+        "normalisation": config.input.normalise,
+        "normalisation_persons": sorted(answer.fitted.statistics),
+        **costs,
+        "process": os.getpid(),
+        "device": device,
+    }
 
 
 def unit_seed(fold: str, seed: int) -> int:
-    """A seed of its own for every fold and seed, whatever the order of work."""
+    """Derive a seed for a fold, the same in whatever order folds are computed."""
     return int.from_bytes(hashlib.sha256(f"{fold}\0{seed}".encode()).digest()[:4])
 
 
 def control_labels(config: ExperimentConfig, train: FlowSet, seed: int) -> FlowSet:
-    """The training clips, in a control with labels permuted, so that there is nothing to learn.
+    """Permute the training labels where the run is a control, so that nothing can be learnt.
 
-    Among all clips; or among those of each subject, whose most frequent class stays what it was.
+    They are permuted among all clips, or among those of each subject, which keeps the subject's
+    most frequent class.
     """
     rng = np.random.default_rng([seed, len(train)])
     if config.evaluation.control == "shuffled_labels":
@@ -88,25 +176,11 @@ def control_labels(config: ExperimentConfig, train: FlowSet, seed: int) -> FlowS
     return train
 
 
-def _account(config: ExperimentConfig, train: FlowSet, answer: Answer) -> dict[str, Any]:
-    """Whose clips had a part in the training: what an audit reads."""
-    return {
-        "training_persons": sorted(set(train.persons)),
-        "training_clips": len(train),
-        "training_digest": digest_of_keys(train.keys),
-        "motionmix_partners": list(answer.fitted.partners),
-        "normalisation": config.input.normalise,
-        "normalisation_persons": sorted(answer.fitted.statistics),
-    }
-
-
-def _record(unit: Unit, answer: Answer, test: FlowSet) -> dict[str, Any]:
+def _rows(unit: Unit, answer: Answer, test: FlowSet) -> list[dict[str, Any]]:
     columns = probability_columns(test.classes)
-    rows = [
+    return [
         {
-            "dataset": key.dataset,
-            "subject": key.subject,
-            "clip": key.clip,
+            **key._asdict(),
             "fold": unit.fold.name,
             "seed": unit.seed,
             "epoch": answer.epoch,
@@ -116,18 +190,10 @@ def _record(unit: Unit, answer: Answer, test: FlowSet) -> dict[str, Any]:
         }
         for key, truth, p in zip(test.keys, test.labels, answer.probabilities, strict=True)
     ]
-    looks = {} if answer.looks is None else {"looks": answer.looks.tolist()}
-    return {
-        "fold": unit.fold.name,
-        "seed": unit.seed,
-        "predictions": rows,
-        **looks,
-        "losses": [round(loss, 6) for loss in answer.fitted.losses],
-    }
 
 
 def _peak_mb() -> float | None:
-    """Peak memory of this process so far; None on Windows, which does not tell."""
+    """Peak memory of this process so far; None on Windows."""
     if sys.platform == "win32":
         return None
     import resource

@@ -1,7 +1,7 @@
-"""What lies on the desk while a unit is in work: how far it is, and a checkpoint to go on from.
+"""Progress file and checkpoint of a running fold, and the progress of a whole run.
 
-Both are files in `running/` of the run folder, so that another process, a notebook opened anew say,
-sees the state of a run that it did not start. Both go when the unit is done.
+Both are files in `running/` of the run folder, so that another process, such as a notebook opened
+again, sees the progress of a run that it did not start. They are removed when the fold is done.
 """
 
 import json
@@ -20,21 +20,21 @@ from hmrm_lab.runtime.progress import Watcher, describe_speed
 from hmrm_lab.runtime.store import RunFolder, parse_json, refuse_full_disk
 from hmrm_lab.training.checkpoint import EVERY_SECONDS, Checkpoint
 
-TELL_SECONDS = 0.5
-WATCH_S = 1.0
-SILENCE_SECONDS = 600.0  # a process elsewhere that says nothing for so long is taken for dead
+WRITE_SECONDS = 0.5
+WATCH_SECONDS = 1.0
+SILENCE_SECONDS = 600.0  # a silent process on another machine counts as dead after this
 
 
 @dataclass
 class Desk:
-    """The desk of one unit of a run."""
+    """The files of one running fold."""
 
     run: RunFolder
     fold: str
     seed: int
     every_s: float = EVERY_SECONDS
     _began: float = field(default_factory=time.time, init=False)
-    _told: float = field(default=0.0, init=False)
+    _written: float = field(default=0.0, init=False)
     _first: int = field(default=-1, init=False)
 
     @property
@@ -42,7 +42,7 @@ class Desk:
         return self.run.running / self.run.unit_file(self.fold, self.seed).name
 
     def checkpoint(self, stage: str = "") -> Checkpoint:
-        """For one training of the unit; a stage is one that another training follows."""
+        """Return the checkpoint of one training; one that another training follows has a stage."""
         return Checkpoint(self._file(stage), self.every_s, keep_end=bool(stage), tell=self._tell)
 
     def clear(self) -> None:
@@ -53,13 +53,13 @@ class Desk:
         return self.status_file.with_suffix(f"{'.' + stage if stage else ''}.safetensors")
 
     def _tell(self, done: int, epochs: int, loss: float) -> None:
-        """Say how far the training is, twice a second at most."""
+        """Write the progress of the training, at most twice a second."""
         now = time.time()
-        if self._first < 0 or done < self._first:  # this process began with a later epoch, or anew
+        if self._first < 0 or done < self._first:  # resumed at a later epoch, or restarted
             self._first, self._began = done - 1, now if self._first >= 0 else self._began
-        if now - self._told < TELL_SECONDS and done < epochs:
+        if now - self._written < WRITE_SECONDS and done < epochs:
             return
-        self._told = now
+        self._written = now
         status = {
             "fold": self.fold,
             "seed": self.seed,
@@ -88,7 +88,7 @@ class Desk:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far a run is. `in_work` has the status of each unit that a living process works on."""
+    """The progress of a run; `in_work` has the status of each fold in a living process."""
 
     done: int
     failed: int
@@ -101,12 +101,12 @@ class RunStatus:
 
     @property
     def folds(self) -> float:
-        """Folds done, with the share of those in work."""
+        """Number of folds done, with the shares of those in work."""
         return self.done + float(sum(unit["epoch"] / unit["epochs"] for unit in self.in_work))
 
     @property
     def seconds_left(self) -> float | None:
-        """What is left at the present speed; None while there is none."""
+        """Remaining time at the present speed; None while nothing is in work."""
         if not self.epochs_per_s:
             return None
         epochs = int(max(unit["epochs"] for unit in self.in_work))
@@ -114,7 +114,7 @@ class RunStatus:
 
 
 def read_status(run: RunFolder) -> RunStatus:
-    """How far a run is, whoever works on it."""
+    """Read the progress of a run, whichever process works on it."""
     finished = {path.stem for path in run.folds.glob("*.json")}
     in_work = []
     for path in sorted(run.running.glob("*.json")):
@@ -127,17 +127,17 @@ def read_status(run: RunFolder) -> RunStatus:
 
 @contextmanager
 def watching(run: RunFolder, watch: Watcher, stage: str) -> Iterator[None]:
-    """Tell how far the folds are, once a second until the work inside ends, however it ends."""
+    """Report the folds' progress once a second until the work inside ends, however it ends."""
     ended = Event()
 
-    def tell() -> None:
-        while not ended.wait(WATCH_S):
+    def report() -> None:
+        while not ended.wait(WATCH_SECONDS):
             status = read_status(run)
             watch(stage, status.folds, status.expected, describe_speed(status))
         status = read_status(run)
         watch(stage, status.done, status.expected)
 
-    thread = Thread(target=tell, daemon=True)
+    thread = Thread(target=report, daemon=True)
     thread.start()
     try:
         yield
@@ -147,7 +147,7 @@ def watching(run: RunFolder, watch: Watcher, stage: str) -> Iterator[None]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A status; None if it goes away, or is none, at this moment."""
+    """A status; None if it is removed at this moment, or damaged."""
     try:
         status = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""The ledger of test-set evaluations: a row for each run of a folder that has asked a test set.
+"""The ledger of test-set evaluations: a row for each run of a folder that has evaluated a test set.
 
-Whoever tries many settings on one test set chooses among them, wittingly or not. The ledger lies
-beside the run folders, is appended to and never rewritten; deleting a run removes no row.
+Trying many settings on one test set is choosing among them, wittingly or not. The ledger lies
+beside the run folders and is only appended to; deleting a run removes no row.
 """
 
 import csv
@@ -27,7 +27,7 @@ KEY = ("run", "settings", "test_set")
 
 
 class Evaluations(NamedTuple):
-    """How many runs of a folder have evaluated one test set, and under how many settings."""
+    """Number of runs of a folder that have evaluated one test set, and of their settings."""
 
     runs: int
     settings: int
@@ -41,7 +41,7 @@ class Evaluations(NamedTuple):
 
 
 def record_evaluation(run: RunFolder) -> None:
-    """Add a run that has a finished fold; a run that is in the ledger is not added again."""
+    """Add a run that has a finished fold, unless it is in the ledger."""
     if not any(run.folds.glob("*.json")):
         return
     config, data = run.config(), run.data()
@@ -50,7 +50,7 @@ def record_evaluation(run: RunFolder) -> None:
         "run": run.path.name,
         "settings": config.digest(),
         "data": config.data.name,
-        "test_set": _test_set(run),
+        "test_set": data["test_set"],
         "clips": str(data["clips"]),
         "system": config.model.name,
         "epoch_rule": rule_of(config),
@@ -65,7 +65,10 @@ def record_evaluation(run: RunFolder) -> None:
             file.seek(0)
             known = file.read()
             if not any(all(old[name] == row[name] for name in KEY) for old in _rows(path, known)):
-                file.write(_line(row, known))
+                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                if not known:
+                    writer.writeheader()
+                writer.writerow(row)
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:
@@ -74,8 +77,8 @@ def record_evaluation(run: RunFolder) -> None:
 
 
 def count_evaluations(run: RunFolder) -> Evaluations:
-    """The evaluations of this run's test set that its folder's ledger holds."""
-    test_set = _test_set(run)
+    """Count the evaluations of this run's test set in its folder's ledger."""
+    test_set = run.data()["test_set"]
     rows = [row for row in read_ledger(run.path.parent) if row["test_set"] == test_set]
     return Evaluations(
         len({(row["run"], row["settings"]) for row in rows}),
@@ -84,17 +87,11 @@ def count_evaluations(run: RunFolder) -> Evaluations:
 
 
 def read_ledger(folder: Path) -> list[dict[str, str]]:
-    """The rows of a folder's ledger, none without one; an `InputError` if it is something else."""
+    """Read the rows of a folder's ledger, if any; an `InputError` if it is another file."""
     path = folder / LEDGER
     if not path.is_file():
         return []
     return _rows(path, path.read_text(encoding="utf-8", errors="replace"))
-
-
-def _test_set(run: RunFolder) -> str:
-    """A digest of the clips; of their maps for older runs, which do not record it."""
-    data = run.data()
-    return str(data.get("test_set", data["fingerprint"]))
 
 
 def _rows(path: Path, text: str) -> list[dict[str, str]]:
@@ -109,18 +106,8 @@ def _rows(path: Path, text: str) -> list[dict[str, str]]:
     return rows
 
 
-def _line(row: dict[str, str], before: str) -> str:
-    """The row as text, with the header where nothing is before it."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    if not before:
-        writer.writeheader()
-    writer.writerow(row)
-    return buffer.getvalue()
-
-
 def _wait_for_lock(file: TextIO) -> None:
-    """Keep other processes off until the file is closed, where the system has such locks.
+    """Lock the file until it is closed, where the system has such locks.
 
     Without them two processes may write the same row, which is counted once all the same.
     """

@@ -1,21 +1,21 @@
-"""Leave-one-subject-out: one unit of work per fold and seed, each written once.
+"""Run all folds of a protocol under all seeds, each written once.
 
-Units that fail leave a note of why, and the others go on; what may end better alone is tried once
-more at the end.
+A fold that fails leaves a note of why, and the others go on; one that may succeed on its own is
+tried once more at the end.
 """
 
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
+from typing import Any
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, Stopped
-from hmrm_lab.evaluation.curves import write_curves
-from hmrm_lab.evaluation.failures import Failure, Outcome
-from hmrm_lab.evaluation.fold import Unit, run_unit
+from hmrm_lab.evaluation.fold import Failure, Outcome, Unit, run_unit
 from hmrm_lab.evaluation.fold_progress import Desk
-from hmrm_lab.evaluation.splits import leave_one_subject_out
+from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.evaluation.workers import Executor, InProcess
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import RunFolder
@@ -32,49 +32,40 @@ def run_loso(
     execute: Executor = HERE,
     on_progress: Progress = lambda done, total: None,
 ) -> None:
-    """Do every unit that the run folder lacks; what is there is never computed again.
+    """Compute every fold that the run folder lacks; nothing is computed twice.
 
-    `execute` says where the work is done. The numbers do not depend on it. Afterwards
-    `run.failures()` holds why units are missing.
+    `execute` computes the folds; the numbers do not depend on it. Afterwards `run.failures()` holds
+    why folds are missing.
     """
-    units = [
-        Unit(fold, seed)
-        for seed in config.evaluation.seeds
-        for fold in leave_one_subject_out(flowset)
-    ]
+    folds = Protocol(config.evaluation.protocol).folds(flowset)
+    units = [Unit(fold, seed) for seed in config.evaluation.seeds for fold in folds]
+    work = partial(run_unit, config, flowset, run=run)
+    again = []
+
+    def keep(unit: Unit, outcome: Outcome) -> None:
+        _write(run, unit, outcome)
+        on_progress(_count(run, units), len(units))
+
     try:
-        _do_missing(partial(run_unit, config, flowset, run=run), units, run, execute, on_progress)
+        on_progress(_count(run, units), len(units))
+        # Checked one by one: another command may be filling the same folder.
+        missing = (unit for unit in units if not _is_done(run, unit))
+        with closing(execute(work, missing)) as outcomes:
+            for unit, outcome in outcomes:
+                keep(unit, outcome)
+                if isinstance(outcome, Failure) and outcome.worth_another_try:
+                    again.append(unit)
+        for unit in again:
+            outcome = execute.alone(work, unit)
+            if isinstance(outcome, Failure):
+                outcome = replace(outcome, attempts=outcome.attempts + 1)
+            keep(unit, outcome)
     except (KeyboardInterrupt, Stopped, DiskFullError) as error:
         error.add_note(f"{_count(run, units)} of {len(units)} folds are kept")
         raise
 
 
-def _do_missing(
-    work: Callable[..., dict[str, object]],
-    units: list[Unit],
-    run: RunFolder,
-    execute: Executor,
-    on_progress: Progress,
-) -> None:
-    again = []
-    on_progress(_count(run, units), len(units))
-    # Asked for one by one: another command may be filling the same folder.
-    missing = (unit for unit in units if not _done(run, unit))
-    with closing(execute(work, missing)) as outcomes:
-        for unit, outcome in outcomes:
-            _keep(run, unit, outcome)
-            on_progress(_count(run, units), len(units))
-            if isinstance(outcome, Failure) and outcome.worth_another_try:
-                again.append(unit)
-    for unit in again:
-        outcome = execute.alone(work, unit)
-        if isinstance(outcome, Failure):
-            outcome = replace(outcome, attempts=outcome.attempts + 1)
-        _keep(run, unit, outcome)
-        on_progress(_count(run, units), len(units))
-
-
-def _keep(run: RunFolder, unit: Unit, outcome: Outcome) -> None:
+def _write(run: RunFolder, unit: Unit, outcome: Outcome) -> None:
     if isinstance(outcome, Failure):
         run.write_failure(unit.fold.name, unit.seed, outcome.as_record())
         return
@@ -83,8 +74,8 @@ def _keep(run: RunFolder, unit: Unit, outcome: Outcome) -> None:
     write_curves(run, outcome)
 
 
-def _done(run: RunFolder, unit: Unit) -> bool:
-    """Whether the unit is there; then its desk is cleared of what a kill had left."""
+def _is_done(run: RunFolder, unit: Unit) -> bool:
+    """Whether the fold is finished; then files that a killed process left are removed."""
     if done := run.has_unit(unit.fold.name, unit.seed):
         Desk(run, unit.fold.name, unit.seed).clear()
     return done
@@ -92,3 +83,24 @@ def _done(run: RunFolder, unit: Unit) -> bool:
 
 def _count(run: RunFolder, units: list[Unit]) -> int:
     return sum(run.has_unit(unit.fold.name, unit.seed) for unit in units)
+
+
+@cache
+def tensorboard_installed() -> bool:
+    """Whether the extra `curves` is installed."""
+    return find_spec("tensorboard") is not None
+
+
+def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:
+    """Write the loss of every epoch to `RUN/tensorboard/<fold>/`, where TensorBoard is installed.
+
+    The curve comes from the record of the finished fold, wherever that was computed.
+    """
+    if not tensorboard_installed() or not unit["losses"]:
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    name = run.unit_file(unit["fold"], unit["seed"]).stem
+    with SummaryWriter(run.path / "tensorboard" / name) as writer:
+        for epoch, loss in enumerate(unit["losses"], start=1):
+            writer.add_scalar("training loss", loss, epoch)

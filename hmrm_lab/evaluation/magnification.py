@@ -1,6 +1,6 @@
-"""How much a magnifier lets motion grow where an expression moves the face, and elsewhere.
+"""Growth of motion by a magnifier, where an expression moves the face, and elsewhere.
 
-Where the face moves is known on drawn faces, whose exact flow is known.
+The moving regions are known on drawn faces, whose exact flow is known.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from hmrm_lab.records import Clip, Floats, KnownMotion
 
 MOVING = 0.5  # of the face's largest motion
 LEAST = 1e-6  # length below which flow is no motion
-STEADY = 0.5  # share of the places that are taken for head alone
+STEADY = 0.5  # share of the positions that are taken to move with the head alone
 ROUNDS = 8
 
 
 @dataclass(frozen=True)
 class Growth:
-    """How many times longer motion becomes, on average over places."""
+    """The factor by which motion becomes longer, averaged over positions."""
 
     inside: float
     outside: float
@@ -34,14 +34,14 @@ class Growth:
 
 
 def moving_region(clip: Clip, side: int) -> NDArray[np.bool_]:
-    """Where the face moves by itself, as its action units do: (side, side).
+    """Find where the face moves by its action units, not with the head: (side, side).
 
-    By the exact flow from onset to apex, less that of the head: the places with over half of the
-    largest motion. `InputError` for a clip whose exact flow nobody knows.
+    These are the positions with over half of the largest exact flow from onset to apex, less that
+    of the head. `InputError` for a clip whose exact flow is not known.
     """
     if not isinstance(clip.frames, KnownMotion):
         raise InputError(
-            f"nobody knows the exact flow of clip {'/'.join(clip.key)}",
+            f"the exact flow of clip {'/'.join(clip.key)} is not known",
             mend="take the data set 'synthetic'",
         )
     exact = motion_map(clip.frames.flow(clip.onset, clip.known_apex)[None], side)[0, :2]
@@ -50,7 +50,7 @@ def moving_region(clip: Clip, side: int) -> NDArray[np.bool_]:
 
 
 def without_head(flow: Floats) -> Floats:
-    """Flow less the affine motion that half of the places fit best (least trimmed squares).
+    """Subtract the affine motion that half of the positions fit best (least trimmed squares).
 
     Shapes
     ------
@@ -58,19 +58,19 @@ def without_head(flow: Floats) -> Floats:
     returns : the same
     """
     rows, columns = np.indices(flow.shape[1:]).reshape(2, -1) / flow.shape[-1]
-    places = np.stack([np.ones_like(rows), columns, rows], axis=1)  # (S^2, 3)
+    positions = np.stack([np.ones_like(rows), columns, rows], axis=1)  # (S^2, 3)
     motion = flow.reshape(2, -1).T.astype(np.float64)  # (S^2, 2)
     left = motion - np.median(motion, axis=0)
     for _ in range(ROUNDS):
         misfit = np.linalg.norm(left, axis=1)
         steady = misfit <= np.quantile(misfit, STEADY)
-        head, *_ = np.linalg.lstsq(places[steady], motion[steady])
-        left = motion - places @ head
+        head, *_ = np.linalg.lstsq(positions[steady], motion[steady])
+        left = motion - positions @ head
     return np.asarray(left.T.reshape(flow.shape), dtype=np.float32)
 
 
 def growth_of(flow: Floats, magnified: Floats, moving: NDArray[np.bool_]) -> Growth:
-    """Growth inside and outside the moving regions; `ValueError` if one of the two is empty.
+    """Compute growth inside and outside moving regions; `ValueError` if one of them is empty.
 
     Shapes
     ------
@@ -78,14 +78,14 @@ def growth_of(flow: Floats, magnified: Floats, moving: NDArray[np.bool_]) -> Gro
     moving : (B, S, S)
     """
     if moving.all() or not moving.any():
-        raise ValueError("there must be places inside and outside the moving regions")
+        raise ValueError("there must be positions inside and outside the moving regions")
     length = np.linalg.norm(flow, axis=1)
     times = np.linalg.norm(magnified, axis=1) / np.maximum(length, LEAST)
     return Growth(float(times[moving].mean()), float(times[~moving].mean()))
 
 
 def growth_table(clips: Sequence[Clip], flow: Floats, magnified: Floats) -> pd.DataFrame:
-    """A row per clip: Clip, Class, Share (of the face that moves), Inside, Outside, Ratio.
+    """Make a row per clip: Clip, Class, Share (of the face that moves), Inside, Outside, Ratio.
 
     Shapes
     ------

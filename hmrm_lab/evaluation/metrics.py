@@ -1,9 +1,12 @@
-"""UF1, UAR and accuracy from pooled counts (MEGC 2019): the counts of all folds are summed first.
+"""UF1, UAR and accuracy from pooled counts (MEGC 2019), and the calibration of probabilities.
 
-Everything here is computed from `Predictions`; nothing averages over folds but the function
-that says so in its name.
+The counts of all folds are summed first; nothing here averages over folds.
+Calibration (Guo et al. 2017): predictions are sorted into bins by the probability of the predicted
+class; the expected calibration error is the mean gap between that probability and the share that
+was right.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,16 +42,17 @@ def recall_per_class(counts: NDArray[Any]) -> Doubles:
 
 
 def uf1(counts: NDArray[Any]) -> Doubles:
-    """Unweighted F1: the mean of the class-wise F1 of pooled counts."""
+    """Unweighted F1: the mean F1 over classes."""
     return np.asarray(f1_per_class(counts).mean(-1))
 
 
 def uar(counts: NDArray[Any]) -> Doubles:
-    """Unweighted average recall: the mean of the class-wise recall of pooled counts."""
+    """Unweighted average recall: the mean recall over classes."""
     return np.asarray(recall_per_class(counts).mean(-1))
 
 
 def accuracy(counts: NDArray[Any]) -> Doubles:
+    """Share of clips predicted correctly."""
     hits = np.trace(counts, axis1=-2, axis2=-1)
     return _ratio(hits, counts.sum((-2, -1)))
 
@@ -64,32 +68,20 @@ def confusion_of(predictions: Predictions) -> Ints:
 
 
 def confusion_by_person(predictions: Predictions) -> tuple[list[str], list[int], Ints]:
-    """Counts of each person under each seed.
+    """Counts of each subject under each seed.
 
     Shapes
     ------
-    returns : persons (P), seeds (S), counts (P, S, K, K)
+    returns : subjects (P), seeds (S), counts (P, S, K, K)
     """
     table = predictions.table
-    persons, person_index = np.unique(predictions.persons.to_numpy(str), return_inverse=True)
-    seeds, seed_index = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)
+    subjects, subject_rows = np.unique(predictions.persons.to_numpy(str), return_inverse=True)
+    seeds, seed_rows = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)
     k = len(predictions.classes)
-    counts = np.zeros((len(persons), len(seeds), k, k), dtype=np.int64)
+    counts = np.zeros((len(subjects), len(seeds), k, k), dtype=np.int64)
     truth, prediction = table["truth"].to_numpy(int), table["prediction"].to_numpy(int)
-    np.add.at(counts, (person_index, seed_index, truth, prediction), 1)
-    return persons.tolist(), seeds.tolist(), counts
-
-
-def uf1_mean_over_folds(predictions: Predictions) -> float:
-    """The mean of per-fold UF1, a different number from the pooled one; shown for comparison.
-
-    As is usual where it is reported, classes that are absent from a fold are left out of its mean.
-    """
-    _, _, counts = confusion_by_person(predictions)
-    per_class = f1_per_class(counts)  # (P, S, K)
-    present = counts.sum(-1) + counts.sum(-2) > 0
-    per_fold = (per_class * present).sum(-1) / present.sum(-1).clip(min=1)
-    return float(per_fold.mean())
+    np.add.at(counts, (subject_rows, seed_rows, truth, prediction), 1)
+    return subjects.tolist(), seeds.tolist(), counts
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
@@ -97,3 +89,80 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
     ratio = np.zeros_like(whole)
     np.divide(part, whole, out=ratio, where=whole > 0)
     return ratio
+
+
+BINS = 5
+BIN_ROUNDING = 1e-9  # 0.6 belongs to the bin that begins there
+FEW = 10  # predictions too few to judge by
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Predictions made with a probability from `low` up to, but not including, `high`.
+
+    `accuracy` and `probability` are means over the bin, NaN where `count` is 0.
+    """
+
+    low: float
+    high: float
+    count: int
+    probability: float
+    accuracy: float
+
+
+def reliability(predictions: Predictions, bins: int = BINS) -> list[ReliabilityBin]:
+    """Sort predictions into equally wide bins from 0 to 1, the last one with 1 included.
+
+    Rows without probabilities are left out.
+    """
+    table = predictions.table.dropna(subset=predictions.probabilities)
+    winning = table[predictions.probabilities].to_numpy(np.float64).max(axis=1)
+    right = (table["truth"] == table["prediction"]).to_numpy(np.float64)
+    numbers = _bin_numbers(winning, bins)
+    found = []
+    for number in range(bins):
+        here = numbers == number
+        means = [float(x[here].mean()) if here.any() else float("nan") for x in (winning, right)]
+        found.append(ReliabilityBin(number / bins, (number + 1) / bins, int(here.sum()), *means))
+    return found
+
+
+def bin_of(bins: list[ReliabilityBin], probability: float) -> ReliabilityBin:
+    """Find the bin of a prediction made with this probability."""
+    return bins[int(_bin_numbers(np.array([probability]), len(bins))[0])]
+
+
+def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
+    """Average |probability - accuracy| over predictions; NaN for none."""
+    filled = [part for part in bins if part.count]
+    total = sum(part.count for part in filled)
+    gaps = [part.count * abs(part.probability - part.accuracy) for part in filled]
+    return sum(gaps) / total if total else float("nan")
+
+
+def calibration_words(predictions: Predictions, probability: float) -> str:
+    """Describe how often a run's predictions with such a probability were right, in sentences."""
+    bins = reliability(predictions)
+    alike = bin_of(bins, probability)
+    span = f"{_percent(alike.low)} to {_percent(alike.high)}"
+    seeds = len(predictions.seeds)
+    what = "clips of unseen subjects" if seeds == 1 else f"answers ({seeds} seeds, unseen subjects)"
+    if not any(part.count for part in bins):
+        return "This run holds no probabilities, so that nothing is known of their worth."
+    if not alike.count:
+        words = f"In this run no prediction was made with {span}, so that its worth is not known."
+    else:
+        right = f"right in {_percent(alike.accuracy)} of {alike.count} {what}"
+        words = f"In this run, predictions made with {span} were {right}."
+        words += " That is too few to lean on." if alike.count < FEW else ""
+    error = expected_calibration_error(bins)
+    return f"{words} Its expected calibration error is {_percent(error)}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _bin_numbers(probabilities: Doubles, bins: int) -> NDArray[np.int64]:
+    numbers = np.floor(probabilities * bins + BIN_ROUNDING).astype(np.int64)
+    return np.clip(numbers, 0, bins - 1)

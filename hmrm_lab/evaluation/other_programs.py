@@ -24,8 +24,14 @@ FORMS = (
     "prediction`, printed lists `Subject:`, `Predicted :`, `Ground Truth :`, or STSTNet's log "
     "(a line `dataset subject`, then `clip truth prediction`)"
 )
-ORDER = ("dataset", "subject", "clip", "truth", "prediction")  # the last three, or more of it
-LABELS = {  # names of columns, in small letters and without signs; one of each kind must be there
+ORDER = (
+    "dataset",
+    "subject",
+    "clip",
+    "truth",
+    "prediction",
+)  # without a header: the last three, or more
+LABELS = {  # names of columns, in lower case without punctuation; one of each must be there
     "truth": (
         *("truth", "truths", "label", "labels", "gt", "target", "targets", "true", "actual"),
         *("groundtruth", "ytrue", "truelabel", "truelabels", "trueclass", "gtlabel", "y"),
@@ -35,7 +41,7 @@ LABELS = {  # names of columns, in small letters and without signs; one of each 
         *("yhat", "predictedlabel", "predictedlabels", "predictedclass", "predlabel", "predclass"),
     ),
 }
-FALLBACK = ("emotion", "class", "emotionclass")  # the truth, where no other column is
+FALLBACK = ("emotion", "class", "emotionclass")  # the truth, if no other column is
 OTHERS = {  # likewise; the first that is there counts
     "dataset": ("dataset", "database", "data", "db"),
     "subject": ("subject", "sub", "subj", "subjectid", "subid", "person", "participant", "fold"),
@@ -72,7 +78,7 @@ class Row(NamedTuple):
 
 
 def read_predictions(path: Path, scheme: ClassScheme = MEGC3) -> tuple[Predictions, list[str]]:
-    """Read the predictions of a log, and say in sentences how they were read.
+    """Read the predictions of a log, and describe in sentences how they were read.
 
     Raises
     ------
@@ -83,20 +89,20 @@ def read_predictions(path: Path, scheme: ClassScheme = MEGC3) -> tuple[Predictio
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     tokens = list(TOKEN.finditer(text))
     if not lines:
-        raise InputError("an empty file", where=path, mend=FORMS)
+        raise _error(path, "an empty file")
     first = lines[0][1].split()
     if any(token["labels"] is not None for token in tokens):
-        rows, told = _printed(path, text, tokens)
+        rows, form = _printed(path, text, tokens)
     elif (
         len(first) == 2
         and not _headed(first)
         and not any(_is_label(text, scheme) for text in first)
     ):
-        rows, told = list(_ststnet(path, lines)), "STSTNet's log: clip, truth, prediction"
+        rows, form = list(_ststnet(path, lines)), "STSTNet's log: clip, truth, prediction"
     else:
-        rows, told = _table(path, text, lines[0][1], scheme)
+        rows, form = _table(path, text, lines[0][1], scheme)
     if not rows:
-        raise InputError("no predictions", where=path, mend=FORMS)
+        raise _error(path, "no predictions")
     labels, classes = _labels(path, rows, scheme)
     table = pd.DataFrame([{**row._asdict(), **row.others} for row in rows])
     table["fold"] = table["dataset"] + "/" + table["subject"]
@@ -109,21 +115,24 @@ def read_predictions(path: Path, scheme: ClassScheme = MEGC3) -> tuple[Predictio
     twice = table[table.duplicated(["dataset", "subject", "clip", "seed"])]
     if len(twice):
         clip = "/".join(twice.iloc[0][["dataset", "subject", "clip"]])
-        mend = "keep one prediction per clip and seed"
-        line = int(twice.iloc[0]["line"])
-        raise InputError(f"clip {clip} is predicted twice", where=path, row=line, mend=mend)
-    return Predictions(table.drop(columns="line")), [told, classes]
+        hint, line = "keep one prediction per clip and seed", int(twice.iloc[0]["line"])
+        raise _error(path, f"clip {clip} is predicted twice", hint, line)
+    return Predictions(table.drop(columns="line")), [form, classes]
+
+
+def _error(path: Path, problem: str, hint: str = FORMS, row: int | None = None) -> InputError:
+    return InputError(problem, where=path, row=row, mend=hint)
 
 
 def _text(path: Path) -> str:
     if not path.is_file():
-        raise InputError("no such file", where=path, mend="check the path")
+        raise _error(path, "no such file", "check the path")
     content = path.read_bytes()
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # `>` of PowerShell
     try:
         return content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError("not a text file", where=path, mend=FORMS) from None
+        raise _error(path, "not a text file") from None
 
 
 def _table(path: Path, text: str, first: str, scheme: ClassScheme) -> tuple[list[Row], str]:
@@ -139,34 +148,29 @@ def _table(path: Path, text: str, first: str, scheme: ClassScheme) -> tuple[list
     elif 3 <= count <= len(ORDER) and _ends_in_labels(header, scheme):
         header = list(ORDER[-count:])
     else:
-        raise InputError(
-            f"no header that names truth and prediction, and {count} columns",
-            where=path,
-            row=lines[0][0],
-            mend="write a first line such as `subject,clip,truth,prediction`",
-        )
-    place = _columns(path, header, scheme)
+        problem = f"no header that names truth and prediction, and {count} columns"
+        hint = "write a first line such as `subject,clip,truth,prediction`"
+        raise _error(path, problem, hint, lines[0][0])
+    columns = _columns(path, header, scheme)
     rows = []
     for order, (line, fields) in enumerate(lines, 1):
         if len(fields) != len(header):
-            problem = f"{len(fields)} fields, not {len(header)}"
-            raise InputError(problem, where=path, row=line, mend=FORMS)
-        rows.append(_row(path, line, order, {role: fields[at] for role, at in place.items()}))
-    told = "columns by the header: " if headed else "no header; columns in this order: "
-    told += ", ".join(f"{role} '{header[at]}'" if headed else role for role, at in place.items())
+            raise _error(path, f"{len(fields)} fields, not {len(header)}", row=line)
+        rows.append(_row(line, order, {role: fields[at] for role, at in columns.items()}))
+    words = "columns by the header: " if headed else "no header; columns in this order: "
+    words += ", ".join(f"{role} '{header[at]}'" if headed else role for role, at in columns.items())
     if headed and not any(row.subject for row in rows):
-        told += "; no subjects, so that intervals are over clips and not over subjects"
+        words += "; no subjects, so that intervals are over clips and not over subjects"
         rows = [row._replace(subject=row.clip) for row in rows]
     for row in rows:
         if not row.subject or not row.clip:
-            mend = "name subject and clip in every row, such as sub01/EP02_01f"
-            problem = f"'{row.subject}/{row.clip}' is no fold/clip"
-            raise InputError(problem, where=path, row=row.line, mend=mend)
-    return rows, told
+            hint = "name subject and clip in every row, such as sub01/EP02_01f"
+            raise _error(path, f"'{row.subject}/{row.clip}' is no fold/clip", hint, row.line)
+    return rows, words
 
 
 def _fields(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The number and the fields of every line; blank rows may stand at the end only."""
+    """The number and the fields of every line; blank rows are allowed at the end only."""
     reader = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
     blank = 0
     try:
@@ -175,14 +179,14 @@ def _fields(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[s
             if not any(fields):
                 blank = blank or reader.line_num
             elif blank:
-                raise InputError("a blank row", where=path, row=blank, mend="remove it")
+                raise _error(path, "a blank row", "remove it", blank)
             else:
                 yield reader.line_num, fields
     except csv.Error as error:
-        raise InputError(f"no table ({error})", where=path, mend=FORMS) from None
+        raise _error(path, f"no table ({error})") from None
 
 
-def _row(path: Path, line: int, order: int, cells: dict[str, str]) -> Row:
+def _row(line: int, order: int, cells: dict[str, str]) -> Row:
     """A row of a table; its subject is empty where neither column nor path names one."""
     clip = cells.pop("clip", str(order))
     subject = cells.pop("subject", None)
@@ -194,13 +198,13 @@ def _row(path: Path, line: int, order: int, cells: dict[str, str]) -> Row:
 
 
 def _columns(path: Path, header: list[str], scheme: ClassScheme) -> dict[str, int]:
-    """Where each role stands in a header; an `InputError` where that is open."""
+    """The column of each role in a header; an `InputError` where that is ambiguous."""
     plain = [_plain(name) for name in header]
-    place: dict[str, int] = {}
+    columns: dict[str, int] = {}
     scores = {name: (_plain(name),) for name in probability_columns(scheme.classes)}
     for role, names in (OTHERS | scores).items():
         if known := [name for name in names if name in plain]:
-            place[role] = plain.index(known[0])
+            columns[role] = plain.index(known[0])
     for role, names in LABELS.items():
         found = [at for at, name in enumerate(plain) if name in names]
         if not found and role == "truth":
@@ -208,9 +212,9 @@ def _columns(path: Path, header: list[str], scheme: ClassScheme) -> dict[str, in
         if len(found) != 1:
             which = " and ".join(repr(header[at]) for at in found)
             problem = f"{which} may both be the {role}" if found else f"no column of the {role}"
-            raise InputError(problem, where=path, row=1, mend=f"name one column '{role}'")
-        place[role] = found[0]
-    return place
+            raise _error(path, problem, f"name one column '{role}'", 1)
+        columns[role] = found[0]
+    return columns
 
 
 def _headed(fields: Iterable[str]) -> bool:
@@ -232,8 +236,7 @@ def _ststnet(path: Path, lines: list[tuple[int, str]]) -> Iterator[Row]:
             clip, truth, prediction = fields
             yield Row(number, dataset, subject, clip, truth, prediction, {})
         else:
-            problem = f"{line.strip()[:40]!r} is not understood"
-            raise InputError(problem, where=path, row=number, mend=FORMS)
+            raise _error(path, f"{line.strip()[:40]!r} is not understood", row=number)
 
 
 def _printed(path: Path, text: str, tokens: list[re.Match[str]]) -> tuple[list[Row], str]:
@@ -251,18 +254,17 @@ def _printed(path: Path, text: str, tokens: list[re.Match[str]]) -> tuple[list[R
         role = "prediction" if token["prediction"] else "truth"
         if not entry or role in entry:
             problem = f"a second list of the {role}" if entry else "labels of no subject"
-            mend = "give each `Subject: name` one list of either kind"
-            raise InputError(problem, where=path, row=line, mend=mend)
+            raise _error(path, problem, "give each `Subject: name` one list of either kind", line)
         entry[role] = token["labels"].replace(",", " ").split()
     printed, closing = (_listed(path, entries) for entries in found.values())
     if printed and closing and {row[2:6] for row in printed} != {row[2:6] for row in closing}:
-        raise InputError("printed lists and a dictionary differ", where=path, mend="keep one")
-    told = f"{'printed lists' if printed else 'a dictionary'} of labels"
+        raise _error(path, "printed lists and a dictionary differ", "keep one")
+    words = f"{'printed lists' if printed else 'a dictionary'} of labels"
     if not printed:
-        told += f"; if it is HTNet's, of {PEEKS}"
+        words += f"; if it is HTNet's, of {PEEKS}"
     elif any(token["best"] for token in tokens):
-        told += f" under 'Best Predicted', {PEEKS}"
-    return printed or closing, told
+        words += f" under 'Best Predicted', {PEEKS}"
+    return printed or closing, words
 
 
 def _listed(path: Path, entries: list[dict[str, Any]]) -> list[Row]:
@@ -270,13 +272,9 @@ def _listed(path: Path, entries: list[dict[str, Any]]) -> list[Row]:
     for entry in entries:
         lists = [entry.get(role, []) for role in ("truth", "prediction")]
         if len(lists[0]) != len(lists[1]) or not lists[0]:
-            problem = f"{len(lists[0])} true labels and {len(lists[1])} predictions"
-            raise InputError(
-                f"subject {entry['name']!r} has {problem}",
-                where=path,
-                row=entry["line"],
-                mend="give both lists whole, or remove the subject",
-            )
+            counts = f"{len(lists[0])} true labels and {len(lists[1])} predictions"
+            hint = "give both lists whole, or remove the subject"
+            raise _error(path, f"subject {entry['name']!r} has {counts}", hint, entry["line"])
         dataset, _, subject = entry["name"].rpartition("/")
         for number, (truth, prediction) in enumerate(zip(*lists, strict=True), 1):
             clip = (dataset or "log", subject, str(number))
@@ -297,15 +295,12 @@ def _labels(path: Path, rows: list[Row], scheme: ClassScheme) -> tuple[list[list
     for row, pair in zip(rows, labels, strict=True):
         for text, label in zip((row.truth, row.prediction), pair, strict=True):
             if not 0 <= label < count:
-                raise InputError(
-                    f"label {text[:40]!r} is outside {start}..{start + count - 1}, and no class",
-                    where=path,
-                    row=row.line,
-                    mend=f"use {scheme.numbered}, or these words",
-                )
-    told = [f"{start + label} {name}" for label, name in enumerate(scheme.classes) if numbers]
-    told += [f"'{text}' {scheme.classes[label]}" for text, label in names.items()]
-    return labels, f"labels: {', '.join(told)}"
+                problem = f"label {text[:40]!r} is outside {start}..{start + count - 1}"
+                hint = f"use {scheme.numbered}, or these words"
+                raise _error(path, f"{problem}, and no class", hint, row.line)
+    read = [f"{start + label} {name}" for label, name in enumerate(scheme.classes) if numbers]
+    read += [f"'{text}' {scheme.classes[label]}" for text, label in names.items()]
+    return labels, f"labels: {', '.join(read)}"
 
 
 def _words(scheme: ClassScheme) -> dict[str, int]:
@@ -326,5 +321,5 @@ def _ends_in_labels(fields: list[str], scheme: ClassScheme) -> bool:
 
 def _whole(path: Path, line: int, name: str, text: str) -> int:
     if not NUMBER.fullmatch(text):
-        raise InputError(f"{name} '{text}'", where=path, row=line, mend="use a whole number")
+        raise _error(path, f"{name} '{text}'", "use a whole number", line)
     return int(float(text))

@@ -1,4 +1,8 @@
-"""Intervals and tests by subject: clips of one person are not independent, persons are."""
+"""Intervals, tests and rankings by subject: clips of one subject are not independent.
+
+Rankings over several data sets follow Demsar, Statistical Comparisons of Classifiers over Multiple
+Data Sets, JMLR 7, 2006.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata, studentized_range
 
 from hmrm_lab.evaluation.metrics import METRICS, Doubles, confusion_by_person, f1_per_class
 from hmrm_lab.records import Ints, Predictions
@@ -13,17 +19,17 @@ from hmrm_lab.records import Ints, Predictions
 RESAMPLES = 2000
 LEVEL = 0.95
 PERMUTATIONS = 10000
-EXACT_PERSONS = 12  # 4,096 swaps
+EXACT_SUBJECTS = 12  # 4,096 swaps
 ROUNDING = 1e-12  # below which two differences are equal
 
 
 def bootstrap_interval(
     predictions: Predictions, metric: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval of a pooled metric, averaged over seeds.
+    """Compute the percentile interval of a pooled metric, averaged over seeds.
 
-    Each resample draws as many persons as there are, with replacement, and takes all of their
-    clips under all seeds.
+    Each resample draws as many subjects as there are, with replacement, with all of their clips
+    under all seeds.
     """
     low, high = np.quantile(
         bootstrap_samples(predictions, metric, resamples=resamples, seed=seed),
@@ -35,10 +41,12 @@ def bootstrap_interval(
 def bootstrap_samples(
     predictions: Predictions, metric: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Doubles:
-    """The resampled values themselves. (resamples,)."""
-    persons, _, counts = confusion_by_person(predictions)  # (P, S, K, K)
+    """Resample a pooled metric by subject. (resamples,)."""
+    subjects, _, counts = confusion_by_person(predictions)  # (P, S, K, K)
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(persons), np.full(len(persons), 1 / len(persons)), size=resamples)
+    drawn = rng.multinomial(
+        len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples
+    )
     counts_drawn = np.tensordot(drawn, counts, axes=1)  # (resamples, S, K, K)
     values: Doubles = METRICS[metric](counts_drawn).mean(-1)
     return values
@@ -47,19 +55,19 @@ def bootstrap_samples(
 def paired_difference(
     ours: Predictions, theirs: Predictions, metric: str, *, resamples: int = RESAMPLES
 ) -> tuple[float, float, float]:
-    """Ours minus theirs on the same persons: the difference, and its bootstrap interval.
+    """Ours minus theirs on the same subjects: the difference, and its bootstrap interval.
 
-    Both sides are resampled with the same persons. `ValueError` if their persons differ.
+    Both sides are resampled with the same subjects. `ValueError` if their subjects differ.
     """
     if confusion_by_person(ours)[0] != confusion_by_person(theirs)[0]:
-        raise ValueError("the two sets of predictions are of different persons")
+        raise ValueError("the two sets of predictions are of different subjects")
     samples = [bootstrap_samples(side, metric, resamples=resamples) for side in (ours, theirs)]
     low, high = np.quantile(samples[0] - samples[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return pooled(ours, metric) - pooled(theirs, metric), float(low), float(high)
 
 
 def pooled(predictions: Predictions, metric: str) -> float:
-    """The metric of the pooled counts of each seed, averaged over seeds."""
+    """Compute a metric from the pooled counts of each seed, and average it over seeds."""
     _, _, counts = confusion_by_person(predictions)
     return float(METRICS[metric](counts.sum(0)).mean())
 
@@ -70,8 +78,8 @@ class PairedTest:
 
     difference: float
     p_value: float
-    assignments: int  # that the p-value was counted from
-    exact: bool  # all there are, and not a random sample of them
+    assignments: int  # number of swaps that the p-value was counted from
+    exact: bool  # whether these are all swaps, not a random sample
 
 
 def permutation_test(
@@ -82,31 +90,30 @@ def permutation_test(
     draws: int = PERMUTATIONS,
     seed: int = 0,
 ) -> PairedTest:
-    """Do two systems differ by more than chance would, on the same persons?
+    """Test whether two systems differ by more than chance, on the same subjects.
 
-    If they are equally good, it is a toss of a coin which of the two gave which answers for a
-    person. So the predictions of both are swapped, person by person with all clips and seeds, and
-    the pooled metric of both sides is computed anew. The p-value is the share of swaps whose
-    difference is at least as large as the one found.
+    The predictions of both are swapped subject by subject, with all clips and seeds, and the pooled
+    metric of both sides is recomputed. The p-value is the share of swaps whose difference is at
+    least as large as the observed one.
 
-    All swaps are tried where the two differ on no more than `EXACT_PERSONS` persons; else `draws`
-    random ones, where the swap that was found counts as one of them. The p-value is then never 0.
+    All swaps are tried where the two differ on at most `EXACT_SUBJECTS` subjects; otherwise `draws`
+    random ones and the observed one, so that the p-value is never 0.
 
     Parameters
     ----------
     ours, theirs
-        Of the same persons, clips per class and number of seeds; else `ValueError`.
+        Of the same subjects, clips per class and number of seeds; `ValueError` otherwise.
 
     Source: Fisher's randomisation test; Phipson and Smyth 2010 for the count of random draws.
     """
     first, second = (confusion_by_person(side) for side in (ours, theirs))
     if first[0] != second[0]:
-        raise ValueError("the two sets of predictions are of different persons")
+        raise ValueError("the two sets of predictions are of different subjects")
     if first[1] != second[1] or (first[2].sum(-1) != second[2].sum(-1)).any():
         raise ValueError("the two sets of predictions are of different clips or seeds")
     gap = second[2] - first[2]  # (P, S, K, K)
-    gap = gap[gap.any((1, 2, 3))]  # of all others a swap changes nothing
-    exact = len(gap) <= EXACT_PERSONS
+    gap = gap[gap.any((1, 2, 3))]  # a swap of the others changes nothing
+    exact = len(gap) <= EXACT_SUBJECTS
     swaps = _all_swaps(len(gap)) if exact else _random_swaps(len(gap), draws, seed)
     moved = np.tensordot(swaps, gap, axes=1)  # (swaps, S, K, K)
     measure = METRICS[metric]
@@ -119,7 +126,7 @@ def permutation_test(
 
 
 class Paired(NamedTuple):
-    """Ours minus theirs on the same persons: the difference, its interval, and its p-value."""
+    """Ours minus theirs on the same subjects: the difference, its interval, and its p-value."""
 
     difference: float
     low: float
@@ -128,13 +135,13 @@ class Paired(NamedTuple):
 
 
 def paired_test(ours: Predictions, theirs: Predictions, metric: str = "uf1") -> Paired:
-    """`paired_difference` with the p-value of `permutation_test`; `ValueError` where they raise."""
+    """Combine `paired_difference` and the p-value of `permutation_test`, which may raise."""
     found = paired_difference(ours, theirs, metric)
     return Paired(*found, permutation_test(ours, theirs, metric).p_value)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values of several comparisons, raised so that all can be read together.
+    """Correct the p-values of several comparisons.
 
     The smallest of m is multiplied by m, the next by m - 1, and so on; none is below the one before
     it, and none above 1. Source: Holm 1979.
@@ -147,13 +154,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _all_swaps(persons: int) -> Ints:
-    """Every choice of persons to be swapped, none to begin with. (2 ** persons, persons)."""
-    return np.arange(2**persons)[:, None] >> np.arange(persons) & 1
+def _all_swaps(subjects: int) -> Ints:
+    """Every choice of subjects to be swapped, none first. (2 ** subjects, subjects)."""
+    return np.arange(2**subjects)[:, None] >> np.arange(subjects) & 1
 
 
-def _random_swaps(persons: int, draws: int, seed: int) -> Ints:
-    return np.random.default_rng(seed).integers(0, 2, (draws, persons))
+def _random_swaps(subjects: int, draws: int, seed: int) -> Ints:
+    return np.random.default_rng(seed).integers(0, 2, (draws, subjects))
+
+
+def permuted(
+    labels: Ints, groups: NDArray[np.int64], permutations: int, rng: np.random.Generator
+) -> Ints:
+    """Permute labels within their groups. (n,) to (permutations, n)."""
+    home = np.argsort(groups, kind="stable")
+    order = np.argsort(groups[home] + rng.random((permutations, len(labels))), axis=1)
+    moved = np.empty_like(order)
+    moved[:, home] = labels[home][order]
+    return moved
 
 
 POOLED = "pooled counts (MEGC 2019)"
@@ -162,12 +180,12 @@ ZERO = "mean over folds, absent classes count 0"
 
 
 def fold_scores(predictions: Predictions) -> pd.DataFrame:
-    """One row per fold and seed: its clips, its true classes, and its UF1 read in two ways.
+    """Score each fold and seed: its clips, its true classes, and its UF1 in two ways.
 
-    `present` leaves out the classes that a fold neither holds nor names; `zero` counts them as
-    0, so that a fold of one class cannot reach more than 1/K.
+    `present` leaves out classes that are neither true nor predicted in a fold; `zero` counts them
+    as 0, so that a fold of one class cannot reach more than 1/K.
     """
-    persons, seeds, counts = confusion_by_person(predictions)  # (P, S, K, K)
+    subjects, seeds, counts = confusion_by_person(predictions)  # (P, S, K, K)
     f1 = f1_per_class(counts)
     known = (counts.sum(-1) + counts.sum(-2)) > 0
     columns = {
@@ -176,16 +194,110 @@ def fold_scores(predictions: Predictions) -> pd.DataFrame:
         "present": f1.sum(-1) / known.sum(-1).clip(min=1),
         "zero": f1.mean(-1),
     }
-    index = pd.MultiIndex.from_product([persons, seeds], names=["fold", "seed"])
+    index = pd.MultiIndex.from_product([subjects, seeds], names=["fold", "seed"])
     table = pd.DataFrame({name: of.ravel() for name, of in columns.items()}, index=index)
     return table[table["clips"] > 0].reset_index()
 
 
 def three_averages(predictions: Predictions) -> dict[str, float]:
-    """UF1 of the same predictions: from pooled counts, and two means over folds."""
+    """Compute UF1 in three ways: from pooled counts, and as two means over folds."""
     scores = fold_scores(predictions)
     return {
         POOLED: pooled(predictions, "uf1"),
         PRESENT: float(np.mean(scores["present"])),
         ZERO: float(np.mean(scores["zero"])),
     }
+
+
+LEAST_SETS = 3
+LEAST_SYSTEMS = 3
+RANK_ROUNDING = 1e-9
+RANK_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Systems by mean rank, best first.
+
+    `groups` are pairs of positions (first, last), each a largest group of neighbours whose mean
+    ranks differ by less than the critical difference. `p_value` is that of Friedman's test.
+    """
+
+    names: tuple[str, ...]
+    ranks: tuple[float, ...]
+    sets: tuple[str, ...]
+    p_value: float
+    critical_difference: float
+    groups: tuple[tuple[int, int], ...]
+
+
+def enough(sets: int, systems: int) -> str:
+    """Say why there is no ranking over data sets; empty if there is one."""
+    if sets < LEAST_SETS:
+        return (
+            f"The results rest on {sets} data set{'' if sets == 1 else 's'}; a ranking over data "
+            f"sets needs {LEAST_SETS} at least."
+        )
+    if systems < LEAST_SYSTEMS:
+        return f"{systems} complete systems; a ranking over data sets needs {LEAST_SYSTEMS}."
+    return ""
+
+
+def rank_systems(names: Sequence[str], sets: Sequence[str], scores: ArrayLike) -> Ranking:
+    """Rank systems within each data set, the highest score first, and average the ranks.
+
+    The p-value of Friedman's statistic is estimated: the share of `PERMUTATIONS` random rankings
+    within the data sets that reach it. Chi squared, its usual approximation, needs many data sets.
+
+    Shapes
+    ------
+    scores : (data sets, systems)
+
+    Raises
+    ------
+    ValueError
+        If there are too few of either; `enough` says so in words.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if problem := enough(*values.shape):
+        raise ValueError(problem)
+    ranks = rankdata(-values, axis=1)  # (N, k), mean rank for ties
+    order = np.argsort(ranks.mean(0), kind="stable")
+    means = ranks.mean(0)[order]
+    gap = nemenyi(len(names), len(sets))
+    return Ranking(
+        tuple(names[index] for index in order),
+        tuple(float(mean) for mean in means),
+        tuple(sets),
+        _friedman_p(ranks),
+        gap,
+        _groups(means, gap),
+    )
+
+
+def nemenyi(systems: int, sets: int) -> float:
+    """Compute Nemenyi's critical difference of mean ranks at 5 %."""
+    q = studentized_range.ppf(1 - RANK_LEVEL, systems, np.inf) / np.sqrt(2)
+    return float(q * np.sqrt(systems * (systems + 1) / (6 * sets)))
+
+
+def _friedman_p(ranks: Doubles) -> float:
+    found = _spread(ranks.mean(0))
+    rng = np.random.default_rng(0)
+    tried = np.broadcast_to(ranks, (PERMUTATIONS, *ranks.shape))
+    drawn = _spread(rng.permuted(tried, axis=2).mean(1))
+    return float((1 + (drawn >= found - RANK_ROUNDING).sum()) / (1 + PERMUTATIONS))
+
+
+def _spread(means: Doubles) -> Doubles:
+    """Friedman's statistic, without a factor that permutations leave unchanged."""
+    return np.asarray(((means - means.mean(-1, keepdims=True)) ** 2).sum(-1))
+
+
+def _groups(means: Doubles, gap: float) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for first, mean in enumerate(means):
+        last = int(np.flatnonzero(means < mean + gap - RANK_ROUNDING)[-1])
+        if last > first and not (found and found[-1][1] >= last):
+            found.append((first, last))
+    return tuple(found)

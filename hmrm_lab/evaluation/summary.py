@@ -1,4 +1,4 @@
-"""A run's figures, computed from its predictions and from nothing else."""
+"""The figures of a run, computed from its predictions only, and the stamp that goes with them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,17 +8,22 @@ import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError
-from hmrm_lab.evaluation.audit_findings import LEAK, OK, UNKNOWN
+from hmrm_lab.evaluation.consistency import LEAK, OK, UNKNOWN
 from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.leakage import judge_weights
 from hmrm_lab.evaluation.metrics import (
     METRICS,
     confusion_by_person,
-    confusion_of,
     f1_per_class,
-    uf1_mean_over_folds,
 )
-from hmrm_lab.evaluation.significance import LEVEL, RESAMPLES, bootstrap_interval, pooled
+from hmrm_lab.evaluation.significance import (
+    LEVEL,
+    PRESENT,
+    RESAMPLES,
+    bootstrap_interval,
+    pooled,
+    three_averages,
+)
 from hmrm_lab.records import PX, Predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import RunFolder
@@ -32,7 +37,7 @@ WEIGHTS = {
 
 
 def collect_predictions(run: RunFolder) -> Predictions:
-    """All finished units in one table, ordered by data set, subject, clip and seed."""
+    """Read all finished folds into one table, ordered by data set, subject, clip and seed."""
     rows = [row for unit in run.units() for row in unit["predictions"]]
     if not rows:
         begin = f"{run.path} holds no finished fold; give its `hmrm run` command"
@@ -43,7 +48,7 @@ def collect_predictions(run: RunFolder) -> Predictions:
 
 
 def collect_history(run: RunFolder) -> pd.DataFrame:
-    """Training loss per epoch: columns fold, seed, epoch, loss."""
+    """Read the training loss per epoch: columns fold, seed, epoch, loss."""
     rows = [
         (unit["fold"], unit["seed"], epoch, loss)
         for unit in run.units()
@@ -53,30 +58,44 @@ def collect_history(run: RunFolder) -> pd.DataFrame:
 
 
 def summarise_run(run: RunFolder) -> dict[str, Any]:
-    """The content of `metrics.json`: the same folds give the same bytes, whenever computed."""
+    """Compute the content of `metrics.json`; the same folds always give the same bytes."""
     config, data = run.config(), run.data()
     predictions = collect_predictions(run)
-    expected = data["folds"] * len(config.evaluation.seeds)
     done = len(predictions.table[["fold", "seed"]].drop_duplicates())
     return {
-        "preset": config.preset,
         "system": config.model.name,
         "data": config.data.name,
         "flow": flow_of(config, data),
-        "epoch_rule": rule_of(config),
-        "peeking": rule_of(config) in PEEKING,
-        "control": config.evaluation.control,
-        **weights_note(config, data),
-        "units_done": done,
-        "units_expected": expected,
-        "units_failed": len(run.failures()),
-        "complete": done == expected,
+        **stamp_fields(config, data, done=done, failed=len(run.failures())),
         **summarise(predictions),
     }
 
 
+def stamp_fields(
+    config: ExperimentConfig, data: dict[str, Any], *, done: int, failed: int
+) -> dict[str, Any]:
+    """List the settings and the counts of folds that `stamp` reads.
+
+    `weights` is the audit's finding on starting weights, where it is not OK.
+    """
+    weights = judge_weights(config, data).state
+    expected = data["folds"] * len(config.evaluation.seeds)
+    return {
+        "preset": config.preset,
+        "protocol": config.evaluation.protocol,
+        "epoch_rule": rule_of(config),
+        "peeking": rule_of(config) in PEEKING,
+        "control": config.evaluation.control,
+        **({} if weights == OK else {"weights": weights}),
+        "units_done": done,
+        "units_expected": expected,
+        "units_failed": failed,
+        "complete": done == expected,
+    }
+
+
 def summarise(predictions: Predictions) -> dict[str, Any]:
-    """Pooled metrics with intervals, for the whole and for each data set."""
+    """Compute pooled metrics with intervals, for all clips and for each data set."""
     names = sorted(predictions.table["dataset"].unique())
     parts = {name: predictions.only(name) for name in names} if len(names) > 1 else {}
     return {
@@ -87,7 +106,7 @@ def summarise(predictions: Predictions) -> dict[str, Any]:
 
 
 def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
-    """The flow method, or what is known of maps that came ready-made; none of clips."""
+    """Describe the flow method, or the maps that came ready-made."""
     if systems[config.model.name].takes == "clip":
         return "none (clips)"
     if not config.input.reads_flow:
@@ -101,14 +120,8 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def weights_note(config: ExperimentConfig, data: dict[str, Any]) -> dict[str, str]:
-    """`weights` of the figures: what the audit finds in them, where that is not all right."""
-    state = judge_weights(config, data).state
-    return {} if state == OK else {"weights": state}
-
-
 def stamp(metrics: dict[str, Any]) -> str:
-    """The words that stand under every table and figure: rule, folds, what bars a comparison."""
+    """Write the line below every table and figure: rule, folds, obstacles to a comparison."""
     rule = metrics["epoch_rule"]
     words = ["SMOKE: a check of the installation, the numbers mean nothing"] * is_smoke(metrics)
     words += ["no epochs, fitted in one step" if rule == NO_RULE else f"epoch rule {rule}"]
@@ -116,6 +129,8 @@ def stamp(metrics: dict[str, Any]) -> str:
         words.append("PEEKS AT THE TEST SUBJECT: not comparable with honest results")
     if "weights" in metrics:
         words.append(WEIGHTS[metrics["weights"]])
+    if (protocol := metrics.get("protocol", "loso")) != "loso":
+        words.append(f"protocol {protocol}")
     if metrics["control"] != "none":
         words.append(f"CONTROL: {metrics['control'].replace('_', ' ')}")
     subjects, seeds = metrics["all"]["subjects"], len(metrics["seeds"])
@@ -128,28 +143,28 @@ def stamp(metrics: dict[str, Any]) -> str:
 
 
 def is_smoke(metrics: Mapping[str, Any]) -> bool:
-    """Whether the settings began with the preset `smoke`, whose figures mean nothing."""
+    """Whether the settings started from the preset `smoke`, whose figures mean nothing."""
     return metrics.get("preset") == "smoke"
 
 
 def describe_failures(run: RunFolder) -> str:
-    """How many folds failed, why, and what helps, each once; empty if none did."""
+    """Describe how many folds failed, why, and what helps; empty if none did."""
     failures = run.failures()
     if not failures:
         return ""
     config, data = run.config(), run.data()
     total = data["folds"] * len(config.evaluation.seeds)
     reasons = Counter(f"{failure['kind']}: {failure['reason']}" for failure in failures)
-    told = [f"{reason} ({count} x)" for reason, count in reasons.most_common(REASONS)]
-    more = [f"{len(reasons) - REASONS} other reasons"] if len(reasons) > REASONS else []
+    words = [f"{reason} ({count} x)" for reason, count in reasons.most_common(REASONS)]
+    words += [f"{len(reasons) - REASONS} other reasons"] if len(reasons) > REASONS else []
     return (
-        f"{len(failures)} of {total} folds failed ({', '.join([*told, *more])}), see "
+        f"{len(failures)} of {total} folds failed ({', '.join(words)}), see "
         f"{run.path / 'failed'}; {'; '.join(dict.fromkeys(map(_advice, failures)))}"
     )
 
 
 def _advice(failure: Mapping[str, Any]) -> str:
-    """What helps against a failure: the same command only where it may end otherwise."""
+    """The remedy for a failure: the same command only where it may end otherwise."""
     if failure["kind"] == "diverged":
         return "the same training would diverge again: lower training.lr or set training.clip_norm"
     if failure["kind"] == "memory":
@@ -160,12 +175,12 @@ def _advice(failure: Mapping[str, Any]) -> str:
 
 
 def _figures(predictions: Predictions) -> dict[str, Any]:
-    persons, seeds, counts = confusion_by_person(predictions)
+    subjects, seeds, counts = confusion_by_person(predictions)
     by_seed = counts.sum(0)  # (S, K, K)
-    total = confusion_of(predictions)
+    mean_over_folds = three_averages(predictions)[PRESENT]
     return {
         "clips": int(by_seed[0].sum()),
-        "subjects": len(persons),
+        "subjects": len(subjects),
         **{name: round(pooled(predictions, name), DIGITS) for name in METRICS},
         **{f"{name}_interval": _rounded(bootstrap_interval(predictions, name)) for name in METRICS},
         "interval": f"{LEVEL:.0%} percentile bootstrap over subjects, {RESAMPLES} resamples",
@@ -174,8 +189,8 @@ def _figures(predictions: Predictions) -> dict[str, Any]:
             for seed, c in zip(seeds, by_seed, strict=True)
         },
         "f1": dict(zip(predictions.classes, _rounded(f1_per_class(by_seed).mean(0)), strict=True)),
-        "confusion": total.tolist(),
-        "uf1_mean_over_folds_not_comparable": round(uf1_mean_over_folds(predictions), DIGITS),
+        "confusion": by_seed.sum(0).tolist(),
+        "uf1_mean_over_folds_not_comparable": round(mean_over_folds, DIGITS),
     }
 
 

@@ -1,11 +1,11 @@
-"""Where units of work are computed: in this process, or in several of this machine.
+"""Executors: compute folds in this process, or in several processes of this machine.
 
-An executor is given the work and the units, and hands back outcomes as they come, in any order.
+An executor takes the work and the folds, and yields outcomes as they come, in any order.
 """
 
 import os
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,19 +16,16 @@ from typing import Protocol
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from hmrm_lab.errors import ConfigError, unknown_name
-from hmrm_lab.evaluation.failures import CRASHED, Failure, Outcome, Work, attempt
-from hmrm_lab.evaluation.fold import Unit
+from hmrm_lab.evaluation.fold import CRASHED, Failure, Outcome, Outcomes, Unit, Work, attempt
 from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, release_memory, settle_worker
 
 EXECUTORS = ("processes", "dask")
-Outcomes = Generator[tuple[Unit, Outcome], None, None]
 
 
 class Executor(Protocol):
-    """Computes units. Closing the generator ends what is still at work.
+    """Computes folds. Closing the generator ends the folds in work.
 
-    `alone` is for a second attempt: in a process that has done nothing before, or on whichever
-    worker of a cluster is free.
+    `alone` is for a second attempt: in a new process, or on a free worker of a cluster.
     """
 
     def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes: ...
@@ -38,7 +35,7 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class InProcess:
-    """One unit after another, here."""
+    """One fold after another, in this process."""
 
     device: str = "cpu"
 
@@ -53,19 +50,19 @@ class InProcess:
 
 @dataclass(frozen=True)
 class Processes:
-    """One process of one thread for each entry of `devices`, which names where it computes."""
+    """One process of one thread for each entry of `devices`."""
 
     devices: tuple[str, ...]
 
     def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes:
-        return _deal(work, units, self.devices)
+        return _compute(work, units, self.devices)
 
     def alone(self, work: Work, unit: Unit) -> Outcome:
         return _alone(work, unit, self.devices[0])
 
 
 def processes(jobs: int, devices: Sequence[str] = ("cpu",)) -> Executor:
-    """`jobs` processes, dealt round the devices; one at least for each device."""
+    """Make an executor of `jobs` processes, assigned round-robin; at least one for each device."""
     count = max(jobs, len(devices))
     if count == 1:
         return InProcess(devices[0])
@@ -101,9 +98,9 @@ def open_executor(
 
 
 class _Lane:
-    """One worker process and its device. If the process dies, only its own unit is lost.
+    """One worker process and its device. If the process dies, only its own fold is lost.
 
-    The work, with all data in it, travels once to every process, and not with the units.
+    The work, with all data in it, is sent once to every process, and not with the folds.
     """
 
     def __init__(self, work: Work, device: str) -> None:
@@ -123,7 +120,7 @@ class _Lane:
         self._pool.shutdown(wait=False, kill_workers=True)
 
 
-def _deal(work: Work, units: Iterable[Unit], devices: Sequence[str]) -> Outcomes:
+def _compute(work: Work, units: Iterable[Unit], devices: Sequence[str]) -> Outcomes:
     waiting = iter(units)
     lanes: set[_Lane] = set()
     at_work: dict[Future[Outcome], tuple[_Lane, str, Unit]] = {}
@@ -164,12 +161,12 @@ def _deal(work: Work, units: Iterable[Unit], devices: Sequence[str]) -> Outcomes
 
 
 def _alone(work: Work, unit: Unit, device: str) -> Outcome:
-    ((_, outcome),) = _deal(work, [unit], [device])
+    ((_, outcome),) = _compute(work, [unit], [device])
     return outcome
 
 
 def _outcome(future: "Future[Outcome]") -> tuple[Outcome, bool]:
-    """What became of a unit, and whether its process died with it."""
+    """The outcome of a fold, and whether its process died with it."""
     try:
         return future.result(), False
     except BrokenProcessPool as error:

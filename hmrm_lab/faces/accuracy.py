@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.datasets.synthetic import GUISES, synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import FaceTrack, align_clip, crop_map, find_faces, known_faces

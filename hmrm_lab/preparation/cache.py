@@ -40,7 +40,7 @@ def write_arrays(file: Path, arrays: Arrays, *, compress: bool = False) -> None:
 def read_arrays(file: Path, *names: str) -> Arrays | None:
     """The arrays of a file, or `names` of them; None if it is missing or damaged."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:  # noqa: TID251
             found = {name: arrays[name] for name in names or arrays.files}
     except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile):
         return None

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.faces.align import FramesWithin
 from hmrm_lab.faces.landmarks import reduce_masks, region_masks

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import FaceTrack, align_clip, find_face, find_faces, warp

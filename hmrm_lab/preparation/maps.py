@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import hmrm_lab.datasets  # noqa: F401  registers the data sets
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.datasets.classes import scheme

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import RenderedFrames, synthetic
 from hmrm_lab.datasets.synthetic.action_units import CORE, unit_bumps
 from hmrm_lab.datasets.synthetic.motion import Motion

@@ -11,7 +11,7 @@ import numpy as np
 from hmrm_lab.datasets.audit import Audit, Counts, by_kind
 from hmrm_lab.datasets.recordings.findings import KINDS, shown
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
+from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, RecordingPrediction
 from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.preparation.crops import Crop
 from hmrm_lab.preparation.quality import ClipWarning

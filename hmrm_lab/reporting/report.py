@@ -12,7 +12,7 @@ from markupsafe import Markup
 from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from hmrm_lab.evaluation.audit_findings import LEAK, UNKNOWN
+from hmrm_lab.evaluation.consistency import LEAK, UNKNOWN
 from hmrm_lab.evaluation.ledger import count_evaluations
 from hmrm_lab.evaluation.metrics import uf1
 from hmrm_lab.evaluation.summary import (
@@ -54,7 +54,7 @@ PEEKING = (
     " be compared with honest ones."
 )
 SHOWN = ("Run", "Note", "System", "Data", "Flow", "Part")  # first; the notes say what these leave
-COMMON = ("Data", "Flow")
+COMMON = ("Data", "Flow", "Protocol")
 LEFT_OUT = ("Complete", "Control")
 
 STRETCHES = 90  # of a loss page: each point is the mean of its stretch of steps

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from plotly import graph_objects as go
 
-from hmrm_lab.evaluation.ranks import LEVEL, Ranking
+from hmrm_lab.evaluation.significance import LEVEL, Ranking
 from hmrm_lab.reporting.plots.kit import Dots, add_reference, interval_plot
 from hmrm_lab.reporting.study_words import SKETCH, p_words
 from hmrm_lab.reporting.style import (

@@ -16,8 +16,15 @@ from typing import Any
 import pandas as pd
 
 from hmrm_lab.errors import FailedFoldsError, unknown_name
-from hmrm_lab.evaluation.ranks import Ranking, enough, rank_systems
-from hmrm_lab.evaluation.significance import bootstrap_interval, holm, paired_test, pooled
+from hmrm_lab.evaluation.significance import (
+    Ranking,
+    bootstrap_interval,
+    enough,
+    holm,
+    paired_test,
+    pooled,
+    rank_systems,
+)
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import Predictions
 from hmrm_lab.registry import systems

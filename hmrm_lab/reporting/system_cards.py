@@ -38,7 +38,6 @@ COLUMNS = ("System", "Takes", "How near", "Published as")
 
 def cards_page() -> str:
     """Markdown: what the words mean, one row per system, then its options and departures."""
-    import hmrm_lab.models  # noqa: F401  registers the systems
 
     entries = [systems[name] for name in systems]
     return "\n".join([HEAD, *_table(entries), *(line for e in entries for line in _section(e))])

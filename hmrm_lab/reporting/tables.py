@@ -7,14 +7,20 @@ from typing import Any
 import pandas as pd
 
 from hmrm_lab.errors import unknown_name
-from hmrm_lab.evaluation.audit_findings import LEAK
+from hmrm_lab.evaluation.consistency import LEAK
 from hmrm_lab.evaluation.significance import paired_difference
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke
 from hmrm_lab.records import Predictions
 from hmrm_lab.runtime.store import RunFolder
 
 ALL = "all"
-SHARED = ("Data", "Flow", "Epoch rule", "Seeds")  # said once above a text table if all rows agree
+SHARED = (
+    "Data",
+    "Flow",
+    "Protocol",
+    "Epoch rule",
+    "Seeds",
+)  # said once above a text table if all rows agree
 LONG = ("Run", "Control", "Complete")  # a text table says these in its notes
 COUNTS = ("Parameters", "FLOPs")
 NOT_APPLICABLE = "–"
@@ -173,6 +179,7 @@ def _rows_of_run(run: RunFolder) -> Iterator[dict[str, Any]]:
             "Flow": metrics["flow"],
             "Part": part,
             **_figures(figures),
+            "Protocol": metrics.get("protocol", "loso"),
             "Epoch rule": metrics["epoch_rule"],
             "Control": metrics["control"],
             "Parameters": data["parameters"],

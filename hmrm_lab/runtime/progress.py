@@ -3,8 +3,9 @@
 import sys
 import time
 from collections.abc import Callable
+from html import escape
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -59,7 +60,7 @@ def describe_speed(status: Speed) -> str:
 
 
 class Note(ProgressColumn):
-    """What the stage says of itself; else the time that is left."""
+    """The note of a stage; without one the remaining time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,6 +69,43 @@ class Note(ProgressColumn):
     def render(self, task: Task) -> Text:
         note = task.fields.get("note")
         return Text(note, style="progress.remaining") if note else self._left.render(task)
+
+
+class NotebookBars:
+    """One bar per stage in the output of a notebook's cell; called as `ProgressBars` is."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __call__(self, stage: str, done: float, total: int, note: str = "") -> None:
+        """Show how far a stage is; nothing for a stage that was complete from the start."""
+        from IPython.display import HTML, display
+
+        if stage not in self._shown and total and done >= total:
+            return
+        count = f"{int(done)} of {total}" if total else str(int(done))
+        bar = f"<progress value={done} max={total or 1}></progress>"
+        words = HTML(f"{bar} {escape(stage)}: {count} {escape(note)}")
+        if stage in self._shown:
+            self._shown[stage].update(words)
+        else:
+            self._shown[stage] = display(words, display_id=True)
+
+    def stage(self, name: str) -> Callable[[int, int], None]:
+        return lambda done, total: self(name, done, total)
+
+
+def progress_bars() -> "ProgressBars | NotebookBars":
+    """Bars for where this is called from: a notebook, or a terminal."""
+    shell = sys.modules.get("IPython")
+    kernel = getattr(shell.get_ipython(), "kernel", None) if shell else None
+    return NotebookBars() if kernel else ProgressBars()
 
 
 class ProgressBars:

@@ -1,17 +1,17 @@
-"""The run folder: one immutable file per unit of work, and everything else computed from them.
+"""Files written whole, and the run folder: one immutable file per fold and seed.
 
 ```
 runs/<name>-<digest8>/
     config.toml        the complete settings
     environment.json   machine, versions, command
-    data.json          fingerprint of the flow maps, clips per class, folds expected and whom
-                       each holds out, files of weights that it begins with and whom they have seen
+    data.json          fingerprint of the flow maps, clips per class, folds expected and their
+                       subjects, files of starting weights and the subjects that these have seen
     folds/<fold>.seed<k>.json    written once, never replaced
-    failed/<fold>.seed<k>.json   why it is not there; gone as soon as it is
-    running/           of units in work: how far they are, and a checkpoint to go on from
-    predictions.csv  history.csv  metrics.json  report.html
+    failed/<fold>.seed<k>.json   why it is missing; removed when it is there
+    running/           progress and checkpoints of folds in work
+    predictions.csv  history.csv  metrics.json  report.html    computed from the folds
     model.safetensors  trained on all clips, for new recordings; no figure rests on it
-runs/test_set_evaluations.csv    a row for each run that has asked a test set
+runs/test_set_evaluations.csv    a row for each run that has evaluated a test set
 ```
 """
 
@@ -33,42 +33,42 @@ from hmrm_lab.errors import DiskFullError, InputError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-ABANDONED_S = 86400.0  # nobody takes so long to write a file
+ABANDONED_S = 86400.0  # longer than any file takes to write
 
 
 def cache_folder() -> Path:
-    """`$HMRM_CACHE`, or `data/cache` where the command runs."""
+    """Return `$HMRM_CACHE`, or `data/cache` in the working directory."""
     return Path(os.environ.get("HMRM_CACHE", "data/cache"))
 
 
 def check_cache() -> None:
-    """Refuse a cache that cannot be written, before anything is made for it."""
+    """Refuse a cache that cannot be written, before the work for it is done."""
     check_writable(cache_folder(), mend="set HMRM_CACHE to a folder that can be written")
 
 
 def check_writable(*folders: Path, mend: str = "name another place") -> None:
     """Refuse folders that cannot be written or made, before the work for them is done."""
     for folder in folders:
-        place = nearest_folder(folder)
+        there = nearest_folder(folder)
         try:
             str(folder).encode("utf-8")  # the curves of TensorBoard take no other name
-            with TemporaryFile(dir=place):
+            with TemporaryFile(dir=there):
                 pass
         except UnicodeEncodeError:
             where = ascii(str(folder))
             raise InputError("a name that is not UTF-8", where=where, mend=mend) from None
         except OSError as error:
-            refuse_full_disk(error, place)
+            refuse_full_disk(error, there)
             problem = f"no file can be written here ({error.strerror})"
-            raise InputError(problem, where=place, mend=mend) from None
+            raise InputError(problem, where=there, mend=mend) from None
 
 
 def nearest_folder(folder: Path) -> Path:
-    """The folder itself, or the first above it that is there."""
-    place = folder.absolute()
-    while not os.path.lexists(place):
-        place = place.parent
-    return place
+    """Return the folder, or its first parent that exists."""
+    there = folder.absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    return there
 
 
 def check_target(*files: Path | None) -> None:
@@ -81,18 +81,18 @@ def check_target(*files: Path | None) -> None:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write all of the file or nothing: a temporary neighbour, flushed, then renamed."""
+    """Write a text file whole or not at all: a temporary neighbour, flushed, then renamed."""
     write_atomic_bytes(path, text.encode("utf-8"))
 
 
 def write_atomic_bytes(path: Path, content: bytes) -> None:
-    """The same for bytes. Raises `DiskFullError` where there is no room."""
+    """Write a binary file whole or not at all. Raises `DiskFullError` where there is no room."""
     with _neighbour(path, content) as temporary:
         temporary.replace(path)
 
 
 def write_once(path: Path, text: str) -> bool:
-    """Write all of the file unless it is there; False if somebody was first, whose file stays."""
+    """Write a file whole unless it exists; False if another writer was first, whose file stays."""
     if path.exists():
         return False
     with _neighbour(path, text.encode("utf-8")) as temporary:
@@ -109,7 +109,7 @@ def write_once(path: Path, text: str) -> bool:
 
 @contextmanager
 def _neighbour(path: Path, content: bytes) -> Iterator[Path]:
-    """A flushed file with a name of its own beside `path`, gone at the end."""
+    """A flushed file with a name of its own beside `path`, removed at the end."""
     temporary = path.parent / f".{token_hex(8)}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,16 +127,16 @@ def _neighbour(path: Path, content: bytes) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what writers left half written when they were killed, long enough ago."""
+    """Remove half-written files that killed writers left long ago."""
     for part in folder.rglob("*.part"):
-        with suppress(FileNotFoundError):  # whoever wrote it removes it at this moment
+        with suppress(FileNotFoundError):  # its writer removes it at this moment
             if time.time() - part.stat().st_mtime > ABANDONED_S:
                 part.unlink()
 
 
 def _flush_folder(folder: Path) -> None:
-    """Let the name of a new file outlive a power cut."""
-    if os.name == "nt":  # which opens no folders, and flushes names by itself
+    """Make the name of a new file survive a power cut."""
+    if os.name == "nt":  # which cannot open folders, and flushes names by itself
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -146,19 +146,19 @@ def _flush_folder(folder: Path) -> None:
 
 
 def refuse_full_disk(error: BaseException, folder: Path) -> None:
-    """Raise a `DiskFullError` that names the folder, if that is what `error` means."""
+    """Raise a `DiskFullError` that names the folder, if `error` means a full disk."""
     if isinstance(error, OSError) and error.errno in FULL:
         free = shutil.disk_usage(nearest_folder(folder)).free / 2**20
         raise DiskFullError(f"{folder}: the disk is full ({free:.1f} MiB free)") from None
 
 
 def to_json(value: Any) -> str:
-    """JSON with sorted keys, so that the same numbers are the same bytes."""
+    """Write JSON with sorted keys, so that the same numbers are the same bytes."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def parse_json(text: str) -> Any:
-    """`json.loads`, for which whatever is wrong with a text is a `ValueError`."""
+    """Parse JSON; any fault of the text is a `ValueError`."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -166,16 +166,19 @@ def parse_json(text: str) -> Any:
 
 
 def read_json(path: Path) -> Any:
+    """Read a JSON file; an `InputError` if it is damaged."""
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(
-            f"not readable as JSON ({error})", where=path, mend="delete the file; it is made anew"
+            f"not readable as JSON ({error})",
+            where=path,
+            mend="delete the file; it is computed again",
         ) from None
 
 
 class RunFolder:
-    """One run on disk. Reading never changes it; units are written once and never again."""
+    """One run on disk. Reading never changes it; the record of a fold is written once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -186,7 +189,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """An existing run, or an `InputError`."""
+        """Open an existing run, or raise an `InputError`."""
         run = cls(path)
         if not run.config_file.is_file():
             raise InputError(
@@ -206,26 +209,27 @@ class RunFolder:
 
     @property
     def running(self) -> Path:
-        """What is in work: how far it is, and a checkpoint to go on from."""
+        """Progress files and checkpoints of folds in work."""
         return self.path / "running"
 
     def begin(
         self, config: ExperimentConfig, data: dict[str, Any], environment: dict[str, Any]
     ) -> None:
-        """Create the folder, or take it up again if it rests on the same data."""
+        """Create the folder, or resume it if it rests on the same data and kind of device."""
         known = self.path / "data.json"
-        if known.is_file() and read_json(known)["fingerprint"] != data["fingerprint"]:
+        before = read_json(known) if known.is_file() else {}
+        if before and any(before.get(n) != data.get(n) for n in ("fingerprint", "folds_digest")):
             raise InputError(
                 "the data have changed since this run began",
                 where=self.path,
                 mend="choose another --out, or delete this folder",
             )
-        before = read_json(known).get("device") if known.is_file() else None
-        if before and before != data.get("device", before):
+        device = before.get("device")
+        if device and device != data.get("device", device):
             raise InputError(
-                f"this run began on {before}, which rounds differently from {data['device']}",
+                f"this run began on {device}, which rounds differently from {data['device']}",
                 where=self.path,
-                mend=f"go on with --devices {before}, or choose another --out",
+                mend=f"go on with --devices {device}, or choose another --out",
             )
         _sweep(self.path)
         if not self.config_file.is_file():
@@ -240,14 +244,14 @@ class RunFolder:
         return dict(read_json(self.path / "data.json"))
 
     def metrics(self) -> dict[str, Any]:
-        """The figures as last computed."""
+        """Read the figures as last computed."""
         return dict(read_json(self.path / "metrics.json"))
 
     def environment(self) -> dict[str, Any]:
         return dict(read_json(self.path / "environment.json"))
 
     def unit_file(self, fold: str, seed: int) -> Path:
-        """The file of one fold and seed; `fold` is `dataset/subject`."""
+        """Return the file of one fold and seed; `fold` is `dataset/subject` or another name."""
         dataset, _, subject = fold.partition("/")
         return self.folds / f"{quote(dataset, safe='')}@{quote(subject, safe='')}.seed{seed}.json"
 
@@ -255,7 +259,10 @@ class RunFolder:
         return self.unit_file(fold, seed).is_file()
 
     def write_unit(self, fold: str, seed: int, content: dict[str, Any]) -> bool:
-        """Keep a finished unit, and forget its failure; False if another writer was first."""
+        """Write the record of a finished fold once, and remove its failure.
+
+        False if another writer was first.
+        """
         first = write_once(self.unit_file(fold, seed), to_json(content))
         self.failed_file(fold, seed).unlink(missing_ok=True)
         return first
@@ -264,36 +271,34 @@ class RunFolder:
         return self.path / "failed" / self.unit_file(fold, seed).name
 
     def write_failure(self, fold: str, seed: int, content: dict[str, Any]) -> None:
-        """Keep why a unit failed, unless somebody else has finished it."""
+        """Write why a fold failed, unless another process has finished it."""
         if not self.has_unit(fold, seed):
-            write_atomic(
-                self.failed_file(fold, seed), to_json({"fold": fold, "seed": seed, **content})
-            )
+            record = {"fold": fold, "seed": seed, **content}
+            write_atomic(self.failed_file(fold, seed), to_json(record))
 
     def failures(self) -> list[dict[str, Any]]:
-        """Why units are missing, in a fixed order; empty if none has failed."""
-        files = sorted((self.path / "failed").glob("*.json"))
-        notes = [self._failure(file) for file in files if not (self.folds / file.name).is_file()]
-        return [note for note in notes if note]
-
-    def _failure(self, file: Path) -> dict[str, Any] | None:
-        """A note; None if somebody has finished the unit at this moment."""
-        try:
-            note = read_json(file)
-        except FileNotFoundError:
-            return None
-        if not isinstance(note, dict):
-            raise InputError("not the note of a failure", where=file, mend="delete the file")
-        return note
+        """Read why folds are missing, in a fixed order; empty if none has failed."""
+        found = []
+        for file in sorted((self.path / "failed").glob("*.json")):
+            if (self.folds / file.name).is_file():
+                continue
+            with suppress(FileNotFoundError):  # another process finishes the fold at this moment
+                note = read_json(file)
+                if not isinstance(note, dict):
+                    raise InputError(
+                        "not the note of a failure", where=file, mend="delete the file"
+                    )
+                found.append(note)
+        return found
 
     def units(self) -> Iterator[dict[str, Any]]:
-        """Every finished unit in a fixed order."""
+        """Read the record of every finished fold, in a fixed order."""
         for path in sorted(self.folds.glob("*.json")):
             yield read_json(path)
 
 
 def to_toml(tables: dict[str, Any]) -> str:
-    """Tables of plain values as TOML, which the standard library only reads. None is left out."""
+    """Write tables of plain values as TOML, which the standard library only reads, without None."""
     lines = [f"{key} = {_toml_value(v)}" for key, v in tables.items() if not isinstance(v, dict)]
     for key, table in tables.items():
         if isinstance(table, dict):

@@ -1,7 +1,7 @@
-"""Tensors on disk: safetensors, written whole or not at all; nothing in a file is ever run.
+"""Tensors on disk: safetensors, written whole or not at all; no code in a file is ever run.
 
-Weights carry in their header whose recordings they have been trained on, so that an audit can tell
-whether a test subject is among them.
+The header of weights names the subjects that they have been trained on, so that an audit can find a
+test subject among them.
 """
 
 import json
@@ -16,15 +16,13 @@ from torch import Tensor
 from hmrm_lab.errors import InputError
 from hmrm_lab.runtime.store import parse_json, write_atomic_bytes
 
-HEADER = (
-    "hmrm"  # one entry, so that the same file is the same bytes: safetensors does not sort them
-)
-PROCEDURAL = "procedural"  # in place of a subject: drawn, nobody was recorded
-UNKNOWN = "unknown"  # in place of a subject: the file does not say
+HEADER = "hmrm"  # a single entry: safetensors does not sort them, and files must be reproducible
+PROCEDURAL = "procedural"  # in place of a subject: synthetic
+UNKNOWN = "unknown"  # in place of a subject: not recorded
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """One file of named tensors with a header of text."""
+    """Write named tensors with a header of text."""
     kept = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     write_atomic_bytes(path, save(kept, metadata))
 
@@ -32,7 +30,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 def read_tensors(
     path: Path, *, problem: str, mend: str
 ) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Header and tensors of a file; an `InputError` of these words if it is missing or damaged."""
+    """Read header and tensors; an `InputError` of these words if the file is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -44,13 +42,13 @@ def read_tensors(
 def write_weights(
     path: Path, tensors: Mapping[str, Tensor], *, subjects: Iterable[str], **about: Any
 ) -> None:
-    """Weights with the subjects (`dataset/subject`) that they have been trained on."""
+    """Write weights with the subjects (`dataset/subject`) that they have been trained on."""
     header = {**about, "subjects": sorted(set(subjects))}
     write_tensors(path, tensors, {HEADER: json.dumps(header)})
 
 
 def read_header(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What `write_weights` put into the header; empty for files of other programs."""
+    """Parse the header of `write_weights`; empty for files of other programs."""
     try:
         header = parse_json(metadata.get(HEADER, "{}"))
     except ValueError:
@@ -59,7 +57,7 @@ def read_header(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def read_subjects(path: Path) -> list[str]:
-    """The subjects that weights have been trained on; `UNKNOWN` where the file does not say."""
+    """Read the subjects that weights have been trained on; `UNKNOWN` if not recorded."""
     try:
         with safe_open(path, framework="pt") as file:
             subjects = read_header(file.metadata() or {}).get("subjects")

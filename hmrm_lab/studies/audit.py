@@ -22,7 +22,7 @@ from pydantic import (
 
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.audit_findings import (
+from hmrm_lab.evaluation.consistency import (
     FAULT,
     LEAK,
     OK,
@@ -32,10 +32,9 @@ from hmrm_lab.evaluation.audit_findings import (
     no_data,
     verdict,
 )
-from hmrm_lab.evaluation.duplicates import BITS, Twins, exact_twins, near_twins
-from hmrm_lab.evaluation.leakage import audit_records
-from hmrm_lab.evaluation.peeking import Within, p_value, permuted_uf1
+from hmrm_lab.evaluation.leakage import BITS, Twins, audit_records, exact_twins, near_twins
 from hmrm_lab.evaluation.significance import pooled
+from hmrm_lab.evaluation.simulate import Within, p_value, permuted_uf1
 from hmrm_lab.evaluation.summary import collect_predictions, summarise_run
 from hmrm_lab.flow.motion_maps import normalise_maps
 from hmrm_lab.preparation import load_flowset

@@ -15,12 +15,11 @@ import numpy as np
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
-from hmrm_lab.evaluation.failures import failure_of
-from hmrm_lab.evaluation.fold import unit_seed
+from hmrm_lab.evaluation.fold import failure_of, unit_seed
 from hmrm_lab.evaluation.fold_progress import watching
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.loso import run_loso
-from hmrm_lab.evaluation.splits import leave_one_subject_out
+from hmrm_lab.evaluation.protocols import LOSO, Fold, Protocol, digest_of_folds, subjects_by_fold
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
 from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
@@ -173,7 +172,8 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
     if config.flow.finetune:
         require_frames(config, flowset)
     require_frames_for(config, flowset)
-    folds = leave_one_subject_out(flowset)
+    protocol = config.evaluation.protocol
+    folds = Protocol(protocol).folds(flowset)
     size = flowset.maps.shape[-1]
     counts = np.bincount(flowset.labels, minlength=len(flowset.classes)).tolist()
     return {
@@ -183,11 +183,19 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
         "classes": dict(zip(flowset.classes, counts, strict=True)),
         "folds": len(folds),
         "held_out": {fold.name: len(fold.test) for fold in folds},
+        "protocol": protocol,
+        **({} if protocol == LOSO else _subjects_of_folds(flowset, folds)),
         "map_size": size,
         "unit": flowset.unit,
         "weights": starting_weights(config, flowset.unit, config.evaluation.seeds[0]),
         **cost_of(config, size, len(flowset.classes)),
     }
+
+
+def _subjects_of_folds(flowset: FlowSet, folds: list[Fold]) -> dict[str, Any]:
+    """Whom each fold holds out, where its name does not say it."""
+    subjects = subjects_by_fold(flowset, folds)
+    return {"subjects_by_fold": subjects, "folds_digest": digest_of_folds(flowset, folds)}
 
 
 def _stage(watch: Watcher, stage: str) -> Callable[[int, int], None]:

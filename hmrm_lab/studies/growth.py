@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.evaluation.magnification import Growth, growth_of, moving_region
 from hmrm_lab.models.ammsm.ammsm import AMMSM, magnified

@@ -315,7 +315,6 @@ def main() -> None:
 
 def _attend(files: JobFiles, work: str, number: int) -> int:
     """Do the work when its turn comes, and report how it ended."""
-    import hmrm_lab.models  # noqa: F401  registers the systems
 
     try:
         with stoppable():

@@ -87,7 +87,7 @@ def recording_clip(
 
 
 def chosen_recording(
-    path: str, folder: Path, seed: int, *, onset: int, apex: int, offset: int
+    path: str, folder: str | Path, seed: int, *, onset: int, apex: int, offset: int
 ) -> tuple[Path, Clip]:
     """Find the recording that a notebook's parameters name; return its path and clip.
 
@@ -107,7 +107,7 @@ def chosen_recording(
     for name, value in (("onset", onset), ("apex", apex), ("offset", offset)):
         if not isinstance(value, int):
             raise InputError(f"{name} '{value}' is no frame number", mend="count frames from 0")
-    place = Path(path) if path else write_drawn_recording(folder / DRAWN_NAME, seed)
+    place = Path(path) if path else write_drawn_recording(Path(folder, DRAWN_NAME), seed)
     peak, last = (mark if mark >= 0 else None for mark in (apex, offset))
     return place, recording_clip(place, onset=onset, apex=peak, offset=last)
 

@@ -11,9 +11,8 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.recordings.findings import shown
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.calibration import calibration_words
-from hmrm_lab.evaluation.occlusion import occlusion_falls
-from hmrm_lab.evaluation.prediction import ELSEWHERE, RecordingPrediction
+from hmrm_lab.evaluation.metrics import calibration_words
+from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, RecordingPrediction, occlusion_falls
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.faces.landmarks import part_masks, reduce_masks
 from hmrm_lab.flow.motion_maps import still_outside

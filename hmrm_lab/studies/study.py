@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import (
     ExperimentConfig,
     check_settings,
@@ -23,7 +22,7 @@ from hmrm_lab.config.overrides import without_idle
 from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
-from hmrm_lab.evaluation.failures import failure_of
+from hmrm_lab.evaluation.fold import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet

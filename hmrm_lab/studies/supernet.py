@@ -17,7 +17,7 @@ from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.fold import Unit, control_labels, unit_seed
 from hmrm_lab.evaluation.metrics import METRICS, confusion
-from hmrm_lab.evaluation.splits import inner_subject_folds
+from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.processes import settle_process, workers

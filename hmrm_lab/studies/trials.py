@@ -33,8 +33,8 @@ from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
 from hmrm_lab.evaluation.fold import Unit, run_unit
 from hmrm_lab.evaluation.metrics import confusion, confusion_of, uf1
+from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.evaluation.significance import bootstrap_interval, pooled
-from hmrm_lab.evaluation.splits import inner_subject_folds
 from hmrm_lab.evaluation.summary import stamp, summarise
 from hmrm_lab.records import FlowSet, Ints, Predictions, classes_of
 from hmrm_lab.runtime.store import read_json, to_json, write_once

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.flow.motion_maps import normalise_maps, select_channels
 from hmrm_lab.models.layers import Estimator, Inputs

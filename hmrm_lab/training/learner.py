@@ -11,7 +11,6 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-import hmrm_lab.models  # noqa: F401  registers the systems
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import TrainingConfig
 from hmrm_lab.errors import ConfigError

@@ -1,10 +1,19 @@
-"""Pages of JupyterLab and Voila, and the errors that their consoles tell."""
+"""JupyterLab and Voila on a folder of notebooks, their pages, and the errors they tell."""
 
 import os
 import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
+import pytest
 from playwright.sync_api import (
     Browser,
     ConsoleMessage,
@@ -16,9 +25,9 @@ from playwright.sync_api import (
 )
 from shown import Shown
 
-ANSWER_MS = 60_000  # a redraw, on a slow machine with other work
-BEGUN_MS = 120_000  # a kernel starts and imports everything
-expect.set_options(timeout=ANSWER_MS)
+TESTS = Path(__file__).parents[1]
+PATIENCE_S = 300.0  # nothing takes so long; what waits in vain ends the test
+expect.set_options(timeout=1000 * PATIENCE_S)
 ELSEWHERE = re.compile(r"^https?://(?!127\.0\.0\.1)")
 
 NOISE = {
@@ -26,17 +35,35 @@ NOISE = {
 }
 """Console errors that are not ours, each with its reason."""
 
+LAB = (
+    "jupyterlab",
+    "--allow-root",
+    "--ServerApp.root_dir={folder}",
+    "--ServerApp.ip=127.0.0.1",
+    "--ServerApp.port={port}",
+    "--ServerApp.open_browser=False",
+    "--IdentityProvider.token=",  # in tests only: no password on this machine's own address
+)
+VOILA = (
+    "voila",
+    "--no-browser",
+    "--Voila.ip=127.0.0.1",
+    "--port={port}",
+    "--show_tracebacks=True",
+    "{folder}",
+)
+
 
 @dataclass
 class WatchedPage:
     """A page, and the errors that its console told."""
 
     page: Page
-    name: str
     errors: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.set_default_timeout(ANSWER_MS)
+        self.page.set_default_timeout(1000 * PATIENCE_S)
+        self.page.set_default_navigation_timeout(1000 * PATIENCE_S)
         self.page.on("console", self._on_console)
         self.page.on("pageerror", self._on_error)
 
@@ -57,27 +84,26 @@ class WatchedPage:
             self.errors.append(text)
 
 
-def open_page(browser: Browser, size: ViewportSize, name: str) -> WatchedPage:
+def open_page(browser: Browser, size: ViewportSize) -> WatchedPage:
     """A page that asks nobody but this machine."""
     page = browser.new_page(viewport=size, reduced_motion="reduce")
     page.route(ELSEWHERE, lambda route: route.abort())
-    return WatchedPage(page, name)
+    return WatchedPage(page)
 
 
 def open_in_lab(page: Page, lab: str, notebook: str) -> None:
-    page.goto(f"{lab}/lab/tree/{notebook}.ipynb?reset", timeout=BEGUN_MS)
+    page.goto(f"{lab}/lab/tree/{notebook}.ipynb?reset")
     wait_idle(page)
 
 
 def open_in_voila(page: Page, voila: str, notebook: str, theme: str) -> None:
-    page.goto(f"{voila}/voila/render/{notebook}.ipynb?theme={theme}", timeout=BEGUN_MS)
+    page.goto(f"{voila}/voila/render/{notebook}.ipynb?theme={theme}")
 
 
 def run_all(page: Page) -> None:
     choose_from_menu(page, "Run", "Run All Cells")
-    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
-    expect(prompt).to_have_text(re.compile(r"\[(\*|\d+)\]"))
-    wait_idle(page)
+    last = page.locator(".jp-CodeCell .jp-InputPrompt").last
+    expect(last).to_have_text(re.compile(r"\[\d+\]"))
 
 
 def choose_from_menu(page: Page, *path: str) -> None:
@@ -88,7 +114,7 @@ def choose_from_menu(page: Page, *path: str) -> None:
 
 def wait_idle(page: Page) -> None:
     """By the status bar: the notebook calls itself idle before it has a kernel."""
-    page.get_by_text(re.compile(r"^Python 3 .* \| Idle$")).wait_for(timeout=BEGUN_MS)
+    page.get_by_text(re.compile(r"^Python 3 .* \| Idle$")).wait_for()
 
 
 def keep_screenshot(what: Locator, name: str) -> None:
@@ -99,3 +125,75 @@ def keep_screenshot(what: Locator, name: str) -> None:
     what.page.set_viewport_size({"width": size["width"], "height": 2400})
     what.screenshot(path=Path(folder) / f"{name}.png")
     what.page.set_viewport_size(size)
+
+
+@contextmanager
+def serving(arguments: tuple[str, ...], notebooks: Path, home: Path, path: str) -> Iterator[str]:
+    """The address of a server on `notebooks`, with settings and runtime files under `home`."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [part.format(folder=notebooks, port=port) for part in arguments]
+    log = home / f"{arguments[0]}.log"
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=notebooks,
+            env={**os.environ, **homes(home)},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(address + path, server, log)
+        yield address
+    finally:
+        server.terminate()
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def homes(home: Path) -> dict[str, str]:
+    """Nothing of the user's settings, and no place but `home` to write to."""
+    folders = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+        "HMRM_CACHE": "cache",
+    }
+    path = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **{name: str(home / folder) for name, folder in folders.items()},
+        "PYTHONPATH": os.pathsep.join(path),  # runs that are made up for tests
+    }
+
+
+def quiet_lab(home: Path) -> None:
+    """No question about news on the first page."""
+    folder = home / "settings" / "@jupyterlab" / "apputils-extension"
+    folder.mkdir(parents=True)
+    settings = folder / "notification.jupyterlab-settings"
+    settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+
+
+def wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            break
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except (URLError, TimeoutError):
+            time.sleep(0.2)
+    pytest.fail(f"no answer from {url}:\n{log.read_text()[-2000:]}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

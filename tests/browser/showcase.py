@@ -1,20 +1,61 @@
-"""The widgets that are tested in the browser. A new one is a row in one of the two tables."""
+"""The widgets that are tested in the browser, and what is done with each. A new one is a row."""
 
-from showcases_of_clips import CLIPS
-from showcases_of_runs import RUNS
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["combobox", "slider", "button", "checkbox", "listbox", "application"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One action on one control, and what the widget shows then.
+
+    `key` is pressed on the control; without, `option` is chosen, or it is clicked (in the middle
+    or a corner). `says` is part of the text then; `draws` tells that a picture changes.
+    """
+
+    role: Role
+    name: str = ""
+    key: str = ""
+    option: str = ""
+    says: str = ""
+    draws: bool = True
+    corner: bool = False
+
+
+def press(role: Role, name: str, key: str, says: str = "", *, draws: bool = True) -> Step:
+    return Step(role, name, key=key, says=says, draws=draws)
+
+
+def choose(name: str, option: str, says: str = "", *, draws: bool = True) -> Step:
+    return Step("combobox", name, option=option, says=says, draws=draws)
+
+
+def click(role: Role, name: str, says: str = "", *, draws: bool = True) -> Step:
+    return Step(role, name, says=says, draws=draws)
+
+
+class Showcase:
+    """How to make a widget on small data, and what a reader does with it from its opening on."""
+
+    def __init__(self, code: str, *steps: Step) -> None:
+        self.code, self.steps = code, steps
+
 
 SETUP = """
 from pathlib import Path
 from tempfile import mkdtemp
 
 from conftest import quick_config
-from browser.made_magnifier import searched, trained_magnifier
-from browser.made_sweep import DEPTHS_AND_WIDTHS, swept
+from browser.made_for_widgets import searched, swept, trained_magnifier
 from reporting.made_runs import make_run, two_sets
 
+import hmrm_lab as lab
+from hmrm_lab.api.result import Result
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation.network_inputs import rising_clips
 from hmrm_lab.preparation import compute_flowset
+from hmrm_lab.runtime.store import RunFolder
 
 out = Path(mkdtemp())
 clips = synthetic(subjects=2, clips=4)
@@ -23,7 +64,129 @@ made = make_run(out, maps)
 quick = quick_config("hmrm", "training.epochs=3", "data.subjects=2", "data.clips=6")
 """
 
-SHOWCASES = {**CLIPS, **RUNS}
+SHOWCASES = {
+    "FlowExplorer": Showcase(
+        "FlowExplorer(clips, methods=('dis', 'farneback'))",
+        press("slider", "Frame", "Home", "longest vector 0.00 px", draws=False),
+        press("slider", "Frame", "ArrowRight", "10 ms after the onset"),
+        press("slider", "Frame", "End", "Flow by"),
+        press("combobox", "Flow method", "End", "Flow by exact"),
+        choose("Flow method", "dis", "Flow by dis"),
+        click("button", "Strain", "% strain"),
+        click("button", "Arrows", "longest arrow"),
+        click("button", "Error", "is an error of"),
+        click("button", "Colour wheel", "Full saturation"),
+        press("slider", "Magnify motion", "End", "moved 20 times"),
+        click("checkbox", "Take head motion (the median) away"),
+        press("checkbox", "Take head motion (the median) away", "Space"),
+        Step("application", says="Column 0, row 0 of the onset.", corner=True),
+        press("application", "", "ArrowDown", "Column 0, row 1 of the onset."),
+        press("application", "", "Shift+ArrowRight", "Column 10, row 1 of the onset."),
+        press("application", "", "Escape"),
+        choose("Clip", "s02 · s02_sur_01 (surprise)", "Frame"),
+    ),
+    "ClipStepper": Showcase(
+        "ClipStepper(clips)",
+        press("slider", "Frame", "ArrowRight", " 10 ms after the onset"),
+        press("slider", "Frame", "Home", " 0 ms after the onset"),
+        click("checkbox", "68 landmarks"),
+        click("checkbox", "Parts", "brow"),
+        click("checkbox", "Core regions"),
+        press("checkbox", "Canonical crop", "Space"),
+        choose("Clip", "s02 · s02_sur_01 (surprise)", "Frame"),
+        click("button", "Play", " 20 ms after the onset"),
+        click("button", "Play", draws=False),
+    ),
+    "FlowParticles": Showcase(
+        "FlowParticles(clips[0], clips[0].frames.flow(clips[0].onset, clips[0].apex), 'exact')",
+        press("slider", "Frame", "End", "Flow: exact"),
+        press("slider", "Frame", "Home"),
+        click("checkbox", "Particles"),
+        click("checkbox", "Particles"),
+        click("button", "Play the particles", "Pause"),
+        click("button", "Pause the particles", "Play", draws=False),
+    ),
+    "MotionMixStudio": Showcase(
+        "MotionMixStudio(compute_flowset(clips, quick.flow), clips)",
+        press("slider", "Share λ", "Home", "λ = 0.00"),
+        press("slider", "Share λ", "End", "λ = 1.00"),
+        press("slider", "Share λ", "ArrowLeft", "λ = 0.95"),
+        click("button", "Mouth"),
+        click("button", "Strain", "strain"),
+        click("button", "Arrows", "arrow"),
+        press("combobox", "Resolution", "End"),
+        click("checkbox", "Take head motion (the median) away"),
+    ),
+    "MagnifierStudio": Showcase(
+        "MagnifierStudio(*trained_magnifier(clips), clips)",
+        press("slider", "Factor alpha", "Home", "With alpha 1.00"),
+        press("slider", "Factor alpha", "ArrowRight", "With alpha 1.19"),
+        click("button", "16×", "Full colour is 16×"),
+        click("button", "Face"),
+        click("button", "Magnified flow"),
+        press("slider", "Ratio, stage 1", "End", "Stage 4: 4 of 4"),
+        click("checkbox", "One ratio for all stages", draws=False),
+        press("slider", "Ratio, stage 1", "Home", "Stage 1: 10 of 196"),
+        press("slider", "Ratio, stage 4", "Home", "Stage 4: 1 of 4"),
+        choose("Clip", "s02 · s02_sur_01 (surprise)"),
+    ),
+    "RegionInspector": Showcase(
+        "RegionInspector(compute_flowset(clips, quick.flow), clips)",
+        press("combobox", "Region", "ArrowDown", "The region is token 1 of 4"),
+        click("button", "16 sub-regions", "The region is token 0 of 16"),
+        click("button", "Its pixels", "sequence of 49 tokens"),
+        click("button", "Motion map"),
+        click("button", "Face"),
+        click("checkbox", "Take head motion (the median) away"),
+    ),
+    "ScanPlayground": Showcase(
+        "ScanPlayground()",
+        press("slider", "Decay (-A)", "End", "a memory halves in"),
+        press("slider", "its dt, times", "End", draws=False),
+        press("slider", "Attend to token", "Home", "Token 0 writes", draws=False),
+        click("button", "Every token"),
+        click("button", "Backward"),
+    ),
+    "InputGallery": Showcase(
+        "InputGallery([*rising_clips(), *clips])",
+        press("slider", "Noise (8-bit levels)", "ArrowRight", "Noise of 0.5 levels"),
+        press("slider", "Light drifts by (%)", "End", "drifts by 10 %"),
+        choose("Clip", "face 2 · still head (surprise)", "where the face moves"),
+    ),
+    "PredictionBrowser": Showcase(
+        "PredictionBrowser(Result(made), maps)",
+        press("listbox", "Answer", "ArrowDown", "held-out fold"),
+        press("listbox", "Answer", "End", "held-out fold"),
+        choose("Answers", "wrong", " 0 right"),
+        choose("Data set", "other", " 0 right", draws=False),
+        choose("Subject", "other/s02", " 0 right", draws=False),
+        click("button", "Strain", "Yellow is a strain"),
+        click("button", "Arrows", "longest arrow"),
+    ),
+    "AblationBoard": Showcase(
+        "AblationBoard('hmrm', lab.load('synthetic', preset='smoke'), out=out)",
+        press("slider", "MotionMix share", "Home", "MotionMix 0", draws=False),
+        press("slider", "MotionMix share", "ArrowRight", "MotionMix 0.1", draws=False),
+        press("combobox", "Width", "Home", draws=False),
+        press("combobox", "Width", "ArrowDown", "width 32", draws=False),
+        choose("Depth", "12", "depth 12", draws=False),
+        click("button", "none", "fusion none", draws=False),
+    ),
+    "LosoMonitor": Showcase(
+        "LosoMonitor(Result(RunFolder.of(quick, out / 'watched'), config=quick))",
+        click("button", "Start", "Complete: 2 of 2 folds"),
+    ),
+    "HeatmapExplorer": Showcase(
+        "HeatmapExplorer(swept(out))",
+        press("slider", "Width", "End", "Depth 1, Width 16: UF1"),
+        press("slider", "Depth", "End", "Depth 2, Width 16: not done yet"),
+    ),
+    "SearchMonitor": Showcase(
+        "SearchMonitor(searched(out))",
+        press("slider", "Fittest drawn", "End", "the winner"),
+        click("button", "Start the search", "8 of 8 trials, complete"),
+    ),
+}
 
 
 def cells() -> list[str]:

@@ -78,6 +78,8 @@ class Shown:
         return self.root.page
 
     def control(self, role: Any, name: str) -> Locator:
+        if not name:
+            return self.root.get_by_role(role)
         icon = r"\W*"  # a letter of the icon font
         return self.root.get_by_role(role, name=re.compile(f"^{icon}{re.escape(name)}$"))
 

@@ -13,7 +13,7 @@ from hmrm_lab.datasets.classes import MEGC3, ClassScheme, scheme
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.metrics import confusion_of
 from hmrm_lab.evaluation.other_programs import read_predictions
-from hmrm_lab.evaluation.peeking import permuted_uf1
+from hmrm_lab.evaluation.simulate import permuted_uf1
 from hmrm_lab.evaluation.summary import collect_predictions, summarise
 from hmrm_lab.models.handcrafted.svm import NestedSVM
 from hmrm_lab.registry import systems

@@ -13,6 +13,7 @@ from hmrm_lab.registry import providers
 
 NEEDS = {"dlib": ("dlib", "face_recognition_models")}
 OPTIONS = {"cached": {"inner": "template"}}
+each = pytest.mark.parametrize("name", list(providers))
 
 
 def provider(name: str) -> FaceProvider:
@@ -28,7 +29,7 @@ def frame() -> np.ndarray:
     return clip.frames[clip.onset]
 
 
-@pytest.mark.parametrize("name", list(providers))
+@each
 def test_a_face_is_a_complete_record(name: str, frame: np.ndarray) -> None:
     before = frame.copy()
     face = provider(name)(frame)
@@ -47,7 +48,7 @@ def test_a_face_is_a_complete_record(name: str, frame: np.ndarray) -> None:
     assert np.array_equal(frame, before)
 
 
-@pytest.mark.parametrize("name", list(providers))
+@each
 def test_the_same_frame_gives_the_same_face(name: str, frame: np.ndarray) -> None:
     first, second = (provider(name)(frame) for _ in range(2))
     assert first is not None
@@ -56,28 +57,21 @@ def test_the_same_frame_gives_the_same_face(name: str, frame: np.ndarray) -> Non
     assert first.score == second.score
 
 
-@pytest.mark.parametrize("name", sorted(set(providers) - {"template", "cached"}))
-@pytest.mark.parametrize("size", [(16, 16), (60, 200), (224, 224)])
-def test_no_face_is_none(name: str, size: tuple[int, int]) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+@each
+def test_no_face_is_none_and_no_frame_is_refused(name: str) -> None:
     find = provider(name)
-    assert find(noise) is None
-    assert find(np.full((*size, 3), 90, np.uint8)) is None
-
-
-@pytest.mark.parametrize("name", list(providers))
-@pytest.mark.parametrize(
-    ("bad", "problem"),
-    [
+    for size in () if name in ("template", "cached") else ((16, 16), (60, 200), (224, 224)):
+        noise = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+        assert find(noise) is None
+        assert find(np.full((*size, 3), 90, np.uint8)) is None
+    for bad, problem in (
         (np.zeros((64, 64), np.uint8), "shape"),
         (np.zeros((64, 64, 4), np.uint8), "shape"),
         (np.zeros((64, 64, 3), np.float32), "type"),
         (np.zeros((64, 8, 3), np.uint8), "pixels"),
-    ],
-)
-def test_what_is_no_frame_is_refused(name: str, bad: np.ndarray, problem: str) -> None:
-    with pytest.raises(InputError, match=problem):
-        provider(name)(bad)
+    ):
+        with pytest.raises(InputError, match=problem):
+            find(bad)
 
 
 def test_unknown_names_get_the_nearest() -> None:

@@ -54,24 +54,21 @@ def test_a_number_is_refused_or_works(system: str) -> None:
             assert number not in REFUSED or name == "inner_folds", (name, value)
 
 
-@pytest.mark.parametrize(
-    ("system", "setting"),
-    [
-        ("mlp", "dropout=1.5"),
-        ("mlp", "hidden=0"),
-        ("mfdan", "drop_key=2"),
-        ("mfdan", "levels=0"),
-        ("htnet", "repeats=[0, 0, 0]"),
-        ("frl_dgt", "filters=0"),
-        ("svm", "inner_folds=1"),
-        ("bi_woof", "blocks=0"),
-        ("lbp_top", "radius=0"),
-        ("mdmo", "bins=0"),
-    ],
-)
-def test_what_was_once_taken_is_refused_with_its_name(system: str, setting: str) -> None:
-    with pytest.raises(ConfigError, match=f"system '{system}': {setting.partition('=')[0]}"):
-        quick_config(system, f"model.{setting}")
+def test_what_was_once_taken_is_refused_with_its_name() -> None:
+    for system, settings in {
+        "mlp": ("dropout=1.5", "hidden=0"),
+        "mfdan": ("drop_key=2", "levels=0"),
+        "htnet": ("repeats=[0, 0, 0]",),
+        "frl_dgt": ("filters=0",),
+        "svm": ("inner_folds=1",),
+        "bi_woof": ("blocks=0",),
+        "lbp_top": ("radius=0",),
+        "mdmo": ("bins=0",),
+    }.items():
+        for setting in settings:
+            name = setting.partition("=")[0]
+            with pytest.raises(ConfigError, match=f"system '{system}': {name}"):
+                quick_config(system, f"model.{setting}")
 
 
 def test_a_width_that_heads_do_not_divide_is_refused_when_the_model_is_built() -> None:
@@ -80,11 +77,10 @@ def test_a_width_that_heads_do_not_divide_is_refused_when_the_model_is_built() -
     assert works(quick_config("hmrm", "model.width=7", "model.fusion=none"))
 
 
-@pytest.mark.parametrize(("system", "grid"), [("mdmo", 0), ("mdmo", 40), ("hmrm", 3)])
-def test_a_run_ends_with_status_2_and_one_sentence(system: str, grid: int, tmp_path: Path) -> None:
-    option = "grid" if system == "mdmo" else "heads"
-    done = hmrm("run", *SMOKE, "--system", system, "--set", f"model.{option}={grid}", cwd=tmp_path)
-    assert done.returncode == 2
-    said = [line for line in done.stderr.splitlines() if line.startswith("hmrm: ")]
-    assert len(said) == 1
-    assert f"model.{option}" in said[0] or f"{option}: Input should" in said[0]
+def test_a_run_ends_with_status_2_and_one_sentence(tmp_path: Path) -> None:
+    for system, option, value in (("mdmo", "grid", 0), ("mdmo", "grid", 40), ("hmrm", "heads", 3)):
+        setting = ("--set", f"model.{option}={value}")
+        done = hmrm("run", *SMOKE, "--system", system, *setting, cwd=tmp_path)
+        assert done.returncode == 2
+        (said,) = [line for line in done.stderr.splitlines() if line.startswith("hmrm: ")]
+        assert f"model.{option}" in said or f"{option}: Input should" in said

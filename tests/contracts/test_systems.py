@@ -14,8 +14,8 @@ from hmrm_lab.runtime.store import to_toml
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import fit
 
-SYSTEMS = list(systems)
-NETWORKS = [name for name in SYSTEMS if not systems[name].is_estimator]  # others: test_estimators
+NETWORKS = [name for name in systems if not systems[name].is_estimator]  # others: test_estimators
+each_network = pytest.mark.parametrize("system", NETWORKS)
 
 
 def maps_of(config: ExperimentConfig, clips: int = 5) -> torch.Tensor:
@@ -24,7 +24,7 @@ def maps_of(config: ExperimentConfig, clips: int = 5) -> torch.Tensor:
     return torch.randn(clips, len(config.input.channels), side, side)
 
 
-@pytest.mark.parametrize("system", NETWORKS)
+@each_network
 def test_shape_and_finite(system: str) -> None:
     config = quick_config(system)
     logits = build_model(config, 28, 3)(maps_of(config))
@@ -33,18 +33,19 @@ def test_shape_and_finite(system: str) -> None:
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("system", NETWORKS)
-@pytest.mark.parametrize("preset", ["smoke", "default"])
-def test_every_parameter_gets_a_gradient(preset: str, system: str) -> None:
-    config = load_config(preset, system=system)
-    model = build_model(config, 28, 3).eval()
-    logits = model(maps_of(config))
-    (logits * torch.randn_like(logits)).sum().backward()
-    dead = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
-    assert not dead
+@each_network
+def test_every_parameter_gets_a_gradient(system: str) -> None:
+    for preset in ("smoke", "default"):
+        config = load_config(preset, system=system)
+        model = build_model(config, 28, 3).eval()
+        logits = model(maps_of(config))
+        (logits * torch.randn_like(logits)).sum().backward()
+        dead = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
+        assert not dead, preset
 
 
-@pytest.mark.parametrize("system", NETWORKS)
+@pytest.mark.slow
+@each_network
 def test_overfits_eight_clips(system: str) -> None:
     plain = ["training.epochs=60", "training.lr=5e-3", "training.schedule=cosine"]
     still = ["model.dropout=0"] if "dropout" in systems[system].options.model_fields else []
@@ -53,41 +54,36 @@ def test_overfits_eight_clips(system: str) -> None:
     assert (fit(config, eight, seed=0).classify(eight).argmax(1) == eight.labels).all()
 
 
-@pytest.mark.parametrize("system", NETWORKS)
-def test_a_single_clip_left_over_is_no_trouble(system: str) -> None:
+@each_network
+def test_same_seed_same_probabilities_though_a_single_clip_is_left_over(system: str) -> None:
     """Batch normalisation has nothing to compare one clip with once its map is 1x1."""
     small = ["model.side=32"] if "side" in systems[system].options.model_fields else []
     config = quick_config(system, "training.epochs=1", "training.batch=4", *small)
     five = with_pictures(make_flowset(subjects=1, per_subject=5))
-    assert np.isfinite(fit(config, five, seed=0).losses).all()
+    first, second = (fit(config, five, seed=7) for _ in range(2))
+    assert np.isfinite(first.losses).all()
+    assert (first.classify(five) == second.classify(five)).all()
 
 
-@pytest.mark.parametrize("system", NETWORKS)
-def test_same_seed_same_probabilities(system: str) -> None:
-    flowset = with_pictures(make_flowset())
-    first, second = (fit(quick_config(system), flowset, seed=7) for _ in range(2))
-    assert (first.classify(flowset) == second.classify(flowset)).all()
+def test_config_round_trip() -> None:
+    for system in systems:
+        config = load_config("default", system=system)
+        tables = tomllib.loads(to_toml(config.model_dump(mode="json")))
+        assert ExperimentConfig.model_validate(tables) == config
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_config_round_trip(system: str) -> None:
-    config = load_config("default", system=system)
-    tables = tomllib.loads(to_toml(config.model_dump(mode="json")))
-    assert ExperimentConfig.model_validate(tables) == config
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_card_says_whose_it_is_and_what_is_not(system: str) -> None:
-    card = systems[system].card
-    assert card is not None
-    assert systems[system].source
-    assert card.citation.strip()
-    assert all(text.strip() for text in card.departures)
-    assert card.departures or card.fidelity == "faithful"
+def test_card_says_whose_it_is_and_what_is_not() -> None:
+    for name in systems:
+        card = systems[name].card
+        assert card is not None, name
+        assert systems[name].source, name
+        assert card.citation.strip(), name
+        assert all(text.strip() for text in card.departures), name
+        assert card.departures or card.fidelity == "faithful", name
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("system", NETWORKS)
+@each_network
 def test_cuda_gives_what_the_cpu_gives(system: str) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hmrm_lab.datasets import images
 from hmrm_lab.datasets.images import measure_image, read_image
 from hmrm_lab.errors import InputError
 
@@ -188,7 +189,7 @@ def test_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="a folder, not an image"):
         read_image(tmp_path)
     (tmp_path / "film.avi").write_bytes(b"0" * 100)
-    monkeypatch.setattr("hmrm_lab.datasets.images.LARGEST_BYTES", 99)
+    monkeypatch.setattr(images, "LARGEST_BYTES", 99)
     with pytest.raises(InputError, match="are no frame"):
         read_image(tmp_path / "film.avi")
 

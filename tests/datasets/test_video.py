@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-import hmrm_lab.datasets.video as video_module
+from hmrm_lab.datasets import video as video_module
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
 from hmrm_lab.studies.own_clip import recording_clip

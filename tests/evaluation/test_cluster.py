@@ -38,6 +38,7 @@ def content(folder: RunFolder) -> list[bytes]:
     return [(folder.path / name).read_bytes() for name in FILES]
 
 
+@pytest.mark.full
 def test_workers_that_die_cost_nothing_but_their_own_fold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask: Executor
 ) -> None:

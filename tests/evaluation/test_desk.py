@@ -79,7 +79,7 @@ def test_a_unit_tells_its_epochs_while_it_trains(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     flowset = make_flowset()
     desk = Desk(run, "toy/s01", 0)
-    RULES["last"](Task(config, flowset, lambda: flowset, seed=0, desk=desk))
+    RULES["last"](Task(config, flowset, lambda: flowset, seed=0, files=desk))
     status = json.loads(desk.status_file.read_text())
     assert (status["epoch"], status["epochs"], status["process"]) == (5, 5, os.getpid())
     assert status["epochs_per_s"] > 0
@@ -108,7 +108,7 @@ def test_every_rule_goes_on_from_the_desk(
     for _ in range(10):
         desk = Desk(RunFolder(tmp_path), "toy/s09", 0, every_s=0)
         try:
-            answer = RULES[rule](Task(config, train, lambda: test, seed=0, desk=desk))
+            answer = RULES[rule](Task(config, train, lambda: test, seed=0, files=desk))
         except KeyboardInterrupt:
             continue
         break

@@ -10,9 +10,8 @@ from reporting.made_runs import make_run
 
 from hmrm_lab.errors import DiskFullError, IncompleteRunError, InputError
 from hmrm_lab.evaluation import loso, workers
-from hmrm_lab.evaluation.failures import CRASHED, MEMORY, failure_of
-from hmrm_lab.evaluation.fold import Unit
-from hmrm_lab.evaluation.splits import Fold
+from hmrm_lab.evaluation.fold import CRASHED, MEMORY, Unit, failure_of
+from hmrm_lab.evaluation.protocols import Fold
 from hmrm_lab.evaluation.summary import describe_failures, stamp
 from hmrm_lab.evaluation.workers import InProcess, Processes, processes
 from hmrm_lab.reporting.report import render_report
@@ -40,13 +39,18 @@ def content(folder: RunFolder) -> list[bytes]:
     return [(folder.path / name).read_bytes() for name in FILES]
 
 
-def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
-    found = {jobs: content(run(tmp_path / str(jobs), jobs, "hmrm")) for jobs in (1, 2, 4, 8)}
-    assert found[2] == found[4] == found[8] == found[1]
-    used = {unit["process"] for unit in RunFolder(next((tmp_path / "8").glob("hmrm-*"))).units()}
-    assert len(used) == 8  # so that it was no single process that agreed with itself
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("jobs", "system"), [(2, "ststnet"), pytest.param(8, "hmrm", marks=pytest.mark.full)]
+)
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path, jobs: int, system: str) -> None:
+    there = run(tmp_path / "there", jobs, system)
+    assert content(there) == content(run(tmp_path / "here", 1, system))
+    used = {unit["process"] for unit in there.units()}
+    assert len(used) == jobs  # so that it was no single process that agreed with itself
 
 
+@pytest.mark.slow
 def test_units_are_dealt_round_the_devices() -> None:
     assert processes(1) == InProcess("cpu")
     assert processes(1, ["cuda:0"]) == InProcess("cuda:0")
@@ -61,6 +65,7 @@ def test_units_are_dealt_round_the_devices() -> None:
     assert all(outcome["threads"] == [1, "1"] for _, outcome in found)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_with_nothing_to_do_costs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -81,6 +86,7 @@ def test_a_worker_that_dies_with_nothing_to_do_costs_nothing(
     assert len(dead) == 1
 
 
+@pytest.mark.slow
 def test_failed_units_are_recorded_and_the_others_go_on(
     tmp_path: Path, marks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +131,7 @@ def diverge(*_: object, **__: object) -> dict[str, object]:
     raise troubles.DivergedError("the loss is nan in epoch 1")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_no_unit_would_escape_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
@@ -139,18 +145,15 @@ def test_what_no_unit_would_escape_ends_the_run(
     assert not (RunFolder.of(quick_config("ststnet"), tmp_path).path / "failed").exists()
 
 
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
+def test_kinds_of_failures() -> None:
+    for error, kind in (
         (MemoryError(), MEMORY),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes"), MEMORY),
         (OSError(12, "Cannot allocate memory"), MEMORY),
         (RuntimeError("shapes differ"), CRASHED),
         (ValueError("out of memory of it"), CRASHED),
-    ],
-)
-def test_kinds_of_failures(error: Exception, kind: str) -> None:
-    assert failure_of(error).kind == kind
+    ):
+        assert failure_of(error).kind == kind
 
 
 def test_an_incomplete_run_is_paired_with_none(tmp_path: Path) -> None:

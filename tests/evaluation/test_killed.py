@@ -1,6 +1,6 @@
 """SIGKILL at any point: the same command goes on to the same bytes.
 
-A few points are tried in every run of the tests; `make kill-test` tries all of them.
+One run is killed at several points, one after the other; the full tier tries every point alone.
 """
 
 import os
@@ -16,8 +16,7 @@ from evaluation import killable
 
 TESTS = Path(__file__).parents[1]
 FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
-SETTINGS = ("evaluation.epoch_rule=inner_subjects", "data.subjects=5", "training.epochs=3")
-RANDOM_KILLS = int(os.environ.get("HMRM_KILLS", "4"))
+SETTINGS = ("evaluation.epoch_rule=inner_subjects", "data.subjects=3", "training.epochs=3")
 STORE, DESK, FILES_OUT = (
     "hmrm_lab.runtime.store",
     "hmrm_lab.evaluation.fold_progress",
@@ -25,7 +24,13 @@ STORE, DESK, FILES_OUT = (
 )
 LOSO, EXPERIMENT = "hmrm_lab.evaluation.loso", "hmrm_lab.studies.experiment"
 FINAL = "hmrm_lab.studies.experiment"
-OFTEN = (  # where a result could be lost or torn
+IN_TURN = (  # the moments at which a result could be lost or torn, as a run comes to them
+    f"{STORE} Path.hardlink_to 1 before",
+    f"{STORE} _neighbour 6 middle",
+    f"{LOSO} Desk.clear 2 before",
+    f"{FINAL} write_final_model 1 before",
+)
+ALONE = (
     f"{STORE} _neighbour 6 middle",
     f"{STORE} Path.hardlink_to 1 before",
     f"{STORE} Path.hardlink_to 3 after",
@@ -33,8 +38,6 @@ OFTEN = (  # where a result could be lost or torn
     f"{LOSO} Desk.clear 2 before",
     f"{EXPERIMENT} write_atomic 2 before",
     f"{FINAL} write_final_model 1 before",
-)
-SELDOM = (
     f"{STORE} _neighbour 1 middle",
     f"{STORE} _neighbour 2 middle",
     f"{STORE} _neighbour 12 middle",
@@ -50,7 +53,8 @@ SELDOM = (
     f"{EXPERIMENT} write_atomic 3 after",
     f"{FINAL} write_final_model 1 after",
 )
-AIMED = OFTEN + (SELDOM if len(OFTEN) < RANDOM_KILLS else ())
+RANDOM_KILLS = 200
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,17 @@ def content(place: Path) -> list[bytes]:
     return [(run / name).read_bytes() for name in FILES]
 
 
-@pytest.mark.parametrize("point", AIMED)
+def test_killed_again_and_again_it_goes_on_to_the_same_bytes(
+    tmp_path: Path, undisturbed: Reference
+) -> None:
+    for point in IN_TURN:
+        assert command(tmp_path, point=point).wait() == -9, point
+    assert command(tmp_path).wait() == 0
+    assert content(tmp_path) == undisturbed.content
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("point", ALONE)
 def test_killed_at_a_point_it_goes_on_to_the_same_bytes(
     tmp_path: Path, undisturbed: Reference, point: str
 ) -> None:
@@ -107,6 +121,7 @@ def test_killed_at_a_point_it_goes_on_to_the_same_bytes(
     assert content(tmp_path) == undisturbed.content
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("number", range(RANDOM_KILLS))
 def test_killed_at_any_time_it_goes_on_to_the_same_bytes(
     tmp_path: Path, undisturbed: Reference, number: int

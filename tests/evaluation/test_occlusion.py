@@ -5,7 +5,7 @@ import pytest
 from conftest import grid_masks, make_flowset
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation.occlusion import hold_still, occlusion_falls, shares_of
+from hmrm_lab.evaluation.recording_prediction import hold_still, occlusion_falls, shares_of
 from hmrm_lab.records import FlowSet
 
 

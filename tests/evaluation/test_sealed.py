@@ -10,7 +10,7 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.fold import Unit, control_labels, run_unit, unit_seed
-from hmrm_lab.evaluation.splits import Fold, leave_one_subject_out
+from hmrm_lab.evaluation.protocols import Fold, leave_one_subject_out
 from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems
 
@@ -45,12 +45,20 @@ def answer(flowset: FlowSet, rule: str, system: str, *overrides: str) -> tuple[A
 
 
 @pytest.mark.parametrize("system", [name for name in systems if not systems[name].is_estimator])
-@pytest.mark.parametrize("rule", HONEST)
+@pytest.mark.parametrize("rule", ["last", pytest.param("inner_subjects", marks=pytest.mark.full)])
 def test_poisoned_held_out_clips_leave_the_weights_as_they_are(rule: str, system: str) -> None:
     flowset = with_pictures(make_flowset(subjects=5))
     clean, fold = answer(flowset, rule, system)
     poisoned, _ = answer(poison(flowset, fold), rule, system)
     assert_sealed(clean, poisoned)
+
+
+def test_poisoned_held_out_clips_do_not_choose_the_epoch() -> None:
+    for system in ("hmrm", "ststnet"):
+        flowset = make_flowset(subjects=5)
+        clean, fold = answer(flowset, "inner_subjects", system)
+        poisoned, _ = answer(poison(flowset, fold), "inner_subjects", system)
+        assert_sealed(clean, poisoned)
 
 
 @pytest.mark.parametrize(("rule", "system"), [("last", "ststnet"), *((r, "hmrm") for r in HONEST)])

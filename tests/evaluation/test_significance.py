@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation.significance import EXACT_PERSONS, holm, permutation_test
+from hmrm_lab.evaluation.significance import EXACT_SUBJECTS, holm, permutation_test
 from hmrm_lab.records import Predictions, prediction_columns
 
 CLIPS = 3  # of each person, one of each class
@@ -25,25 +25,17 @@ def predictions(hits: list[bool], seeds: int = 1) -> Predictions:
     return Predictions(pd.DataFrame(rows, columns=prediction_columns(MEGC3.classes)))
 
 
-@pytest.mark.parametrize("metric", ["uf1", "uar", "acc"])
-def test_nothing_to_tell_apart(metric: str) -> None:
+def test_closed_forms() -> None:
     same = predictions([True, False, True])
-    test = permutation_test(same, same, metric)
-    assert (test.difference, test.p_value, test.exact) == (0, 1, True)
-
-
-@pytest.mark.parametrize("persons", [1, 3, 8])
-def test_all_persons_better_has_the_p_value_of_the_sign_test(persons: int) -> None:
-    """Only no swap and all swaps are as extreme: two of 2 ** persons."""
-    test = permutation_test(predictions([True] * persons), predictions([False] * persons))
-    assert test.difference == 1
-    assert test.p_value == 2 / 2**persons
-    assert test.assignments == 2**persons
-
-
-def test_the_binomial_tail() -> None:
-    """7 persons better and 1 worse: 0, 1, 7 or 8 of 8, that is 18 of 256."""
-    ours = [True] * 7 + [False] + [True] * 20
+    for metric in ("uf1", "uar", "acc"):
+        test = permutation_test(same, same, metric)
+        assert (test.difference, test.p_value, test.exact) == (0, 1, True)
+    for subjects in (1, 3, 8):  # only no swap and all swaps are as extreme
+        test = permutation_test(predictions([True] * subjects), predictions([False] * subjects))
+        assert test.difference == 1
+        assert test.p_value == 2 / 2**subjects
+        assert test.assignments == 2**subjects
+    ours = [True] * 7 + [False] + [True] * 20  # 7 better and 1 worse: 18 of 256 are as extreme
     theirs = [False] * 7 + [True] + [True] * 20
     test = permutation_test(predictions(ours), predictions(theirs), "acc")
     assert test.exact
@@ -59,17 +51,14 @@ def test_two_sides_and_several_seeds() -> None:
 
 def test_random_swaps_agree_with_all_swaps(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
-    ours = predictions((rng.random(EXACT_PERSONS) < 0.8).tolist())
-    theirs = predictions((rng.random(EXACT_PERSONS) < 0.4).tolist())
+    ours = predictions((rng.random(EXACT_SUBJECTS) < 0.8).tolist())
+    theirs = predictions((rng.random(EXACT_SUBJECTS) < 0.4).tolist())
     exact = permutation_test(ours, theirs)
-    monkeypatch.setattr("hmrm_lab.evaluation.significance.EXACT_PERSONS", 0)
+    monkeypatch.setattr("hmrm_lab.evaluation.significance.EXACT_SUBJECTS", 0)
     drawn = permutation_test(ours, theirs, draws=20000)
     assert exact.exact and not drawn.exact
     assert drawn.p_value == pytest.approx(exact.p_value, abs=0.015)
     assert permutation_test(ours, theirs, seed=5) == permutation_test(ours, theirs, seed=5)
-
-
-def test_random_swaps_never_say_zero() -> None:
     test = permutation_test(predictions([True] * 40), predictions([False] * 40), draws=99)
     assert test.p_value == 1 / 100
 
@@ -92,7 +81,7 @@ def test_under_the_null_small_p_values_are_as_rare_as_they_say(persons: int) -> 
 
 def test_other_persons_clips_or_seeds_are_refused() -> None:
     three = predictions([True] * 3)
-    with pytest.raises(ValueError, match="different persons"):
+    with pytest.raises(ValueError, match="different subjects"):
         permutation_test(three, predictions([True] * 4))
     with pytest.raises(ValueError, match="different clips or seeds"):
         permutation_test(three, predictions([True] * 3, seeds=2))

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from conftest import Pixels
 
-import hmrm_lab.faces  # noqa: F401  registers the providers
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.faces.accuracy import (

@@ -17,7 +17,7 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.occlusion import hold_clips_still
+from hmrm_lab.evaluation.recording_prediction import hold_clips_still
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.faces.align import FaceTrack, align_clip
 from hmrm_lab.faces.face import Face, box_around

@@ -14,7 +14,7 @@ from hmrm_lab.config import load_config
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.evaluation.occlusion import hide_in_pictures
+from hmrm_lab.evaluation.recording_prediction import hide_in_pictures
 from hmrm_lab.flow.motion_maps import select_channels
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.preparation.dynamic_image import clip_pictures, standardise

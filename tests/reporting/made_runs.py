@@ -6,8 +6,8 @@ import numpy as np
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation.splits import leave_one_subject_out
-from hmrm_lab.records import ClipKey, FlowSet, probability_columns
+from hmrm_lab.evaluation.protocols import leave_one_subject_out
+from hmrm_lab.records import ClipKey, FlowSet, digest_of_keys, probability_columns
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import write_figures
 
@@ -48,6 +48,7 @@ def make_run(
     folds = leave_one_subject_out(flowset)
     data = {
         "fingerprint": flowset.fingerprint(),
+        "test_set": digest_of_keys(flowset.keys),
         "clips": len(flowset),
         "classes": dict.fromkeys(flowset.classes, len(flowset) // len(flowset.classes)),
         "folds": len(folds),

@@ -8,7 +8,7 @@ import pytest
 from reporting.shown import by_name, pictures_of, words_of
 from reporting.test_recording_pages import made
 
-from hmrm_lab.evaluation.calibration import ReliabilityBin
+from hmrm_lab.evaluation.metrics import ReliabilityBin
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.reporting.plots.faces import (
     answers_figure,

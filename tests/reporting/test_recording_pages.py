@@ -9,7 +9,7 @@ import pytest
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.prediction import RecordingPrediction
+from hmrm_lab.evaluation.recording_prediction import RecordingPrediction
 from hmrm_lab.preparation.quality import ClipWarning
 from hmrm_lab.reporting.recording_pages import (
     NO_PART,

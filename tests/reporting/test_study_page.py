@@ -15,9 +15,15 @@ from made_runs import make_run, two_sets
 from plotly import graph_objects as go
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation import ranks
-from hmrm_lab.evaluation.ranks import LEAST_SETS, nemenyi, rank_systems
-from hmrm_lab.evaluation.significance import holm, paired_difference, permutation_test
+from hmrm_lab.evaluation import significance
+from hmrm_lab.evaluation.significance import (
+    LEAST_SETS,
+    holm,
+    nemenyi,
+    paired_difference,
+    permutation_test,
+    rank_systems,
+)
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.registry import Card, Entry, systems
@@ -250,7 +256,7 @@ def test_groups_and_the_test_of_friedman(monkeypatch: pytest.MonkeyPatch) -> Non
     assert ranking.p_value < 0.001
     assert ranking.groups == ((0, 1), (1, 2), (2, 3)), "1 apart, and the difference is 1.35"
     with monkeypatch.context() as patched:
-        patched.setattr(ranks, "nemenyi", lambda systems, sets: 1.0)
+        patched.setattr(significance, "nemenyi", lambda systems, sets: 1.0)
         touching = rank_systems(names, sets, clear)
     assert touching.groups == (), "systems differ from the critical difference on"
     equal = rank_systems(names, sets, np.ones((12, 4)))

@@ -27,7 +27,7 @@ def test_every_system_has_a_row_and_its_departures() -> None:
 
 
 def test_a_changed_card_changes_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = Registry("system")
+    own = Registry("system", "hmrm_lab.models")
     card = Card("clip", "Me | you 2026", "sketch", ("all of it is a guess",))
 
     @own.register("guess", card=card)

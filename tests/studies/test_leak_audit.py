@@ -13,7 +13,7 @@ from reporting.made_runs import make_run, two_sets
 from test_cli import hmrm
 
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.evaluation.audit_findings import FAULT, LEAK, OK, UNKNOWN, Records
+from hmrm_lab.evaluation.consistency import FAULT, LEAK, OK, UNKNOWN, Records
 from hmrm_lab.evaluation.leakage import audit_records, judge_weights
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.flow.gru_attention import load_weights, save_weights

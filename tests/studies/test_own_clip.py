@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-import hmrm_lab.faces
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import Face

@@ -16,7 +16,7 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import DivergedError, HmrmError, InputError
-from hmrm_lab.evaluation.occlusion import hold_still
+from hmrm_lab.evaluation.recording_prediction import hold_still
 from hmrm_lab.faces.landmarks import PARTS, reduce_masks
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip

@@ -1,4 +1,3 @@
-import time
 from dataclasses import replace
 
 import cv2
@@ -257,23 +256,6 @@ def test_the_frame_slider_fits_every_clip(explorer: FlowExplorer) -> None:
         assert not explorer.problem.value
 
 
-def test_every_control_is_labelled(explorer: FlowExplorer) -> None:
-    assert all(getattr(explorer, name).description for name in CONTROLS)
-
-
-def test_cached_frames_are_quick(explorer: FlowExplorer) -> None:
-    frames = range(explorer.frame.min, explorer.frame.max + 1)
-    for frame in frames:
-        explorer.frame.value = frame
-    assert explorer.frame.value == explorer.frame.max
-    seconds = []
-    for frame in frames:
-        started = time.perf_counter()
-        explorer.frame.value = frame
-        seconds.append(time.perf_counter() - started)
-    assert np.median(seconds) < 0.1
-
-
 class Spoilt(list):
     """Frames of which one cannot be read."""
 
@@ -312,13 +294,6 @@ def test_an_input_error_is_told_and_gone_with_the_next_frame() -> None:
     assert "Column 3, row 3" in explorer.reading.value
     assert not explorer.problem.value
     assert explorer.motion.value
-
-
-def test_an_error_of_the_program_is_not_swallowed() -> None:
-    explorer = FlowExplorer([spoilt_clip(ZeroDivisionError("a bug"))], methods=("dis",))
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        explorer.frame.value = 1
-    assert explorer.motion.value == b""
 
 
 def test_an_unknown_method_is_refused_at_once() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from conftest import make_flowset
 from evaluation.test_desk import write_status
-from loops import in_loop
+from loops import in_loop, until
 from reporting.made_runs import make_run
 
+from hmrm_lab.api.result import Result
 from hmrm_lab.errors import InputError
+from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.jobs import Job, JobFiles
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
@@ -23,7 +25,7 @@ SUBJECTS = 4
 
 def monitor_of(out: Path, *, unfinished: int = 0, **options: Any) -> LosoMonitor:
     run = make_run(out, make_flowset(SUBJECTS), unfinished=unfinished)
-    return LosoMonitor(run.config(), out=out, **options)
+    return LosoMonitor(Result(run), **options)
 
 
 def views(monitor: LosoMonitor) -> list[str]:
@@ -32,7 +34,7 @@ def views(monitor: LosoMonitor) -> list[str]:
 
 def test_before_the_start_there_is_a_button(tmp_path: Path) -> None:
     config = make_run(tmp_path, make_flowset()).config()
-    monitor = LosoMonitor(config, out=tmp_path / "other")
+    monitor = LosoMonitor(Result(RunFolder.of(config, tmp_path / "other"), config=config))
     assert "Not started" in monitor.bar.value
     assert views(monitor) == ["", "", ""]
     assert (monitor.start.description, monitor.start.disabled, monitor.stop.disabled) == (
@@ -79,7 +81,8 @@ def test_the_buttons_start_and_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     done: list[object] = []
     monkeypatch.setattr(Job, "start", lambda job, **how: done.append(how))
     monkeypatch.setattr(Job, "stop", lambda job: done.append("stop"))
-    monitor = monitor_of(tmp_path, unfinished=1, root=tmp_path, jobs=2)
+    run = make_run(tmp_path, make_flowset(SUBJECTS), unfinished=1)
+    monitor = LosoMonitor(Result(run, root=tmp_path, jobs=2))
     monitor.start.click()
     monitor.stop.click()
     assert done == [{"root": tmp_path, "jobs": 2}, "stop"]
@@ -134,8 +137,7 @@ def test_the_timer_looks_by_itself_until_the_widget_is_closed(tmp_path: Path) ->
         monitor = monitor_of(tmp_path, unfinished=1, poll_s=0.01)
         assert monitor._poll.going
         write_status(monitor.run, "toy/s04")
-        await asyncio.sleep(0.5)
-        assert "Running" in monitor.bar.value
+        await until(lambda: "Running" in monitor.bar.value)
         monitor.close()
         assert not monitor._poll.going
 
@@ -150,7 +152,7 @@ def test_a_fault_in_the_timer_does_not_vanish(
         monkeypatch.setattr(module, "subject_cells", lambda folds: 1 / 0)
         told: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what))
-        await asyncio.sleep(0.5)
+        await until(lambda: told)
         assert isinstance(told[0]["exception"], ZeroDivisionError)
         assert not monitor._poll.going
 

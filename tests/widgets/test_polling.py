@@ -1,9 +1,10 @@
 """Looking again from time to time."""
 
 import asyncio
+import time
 
 import pytest
-from loops import apart, in_loop
+from loops import apart, in_loop, until
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
 
@@ -22,25 +23,24 @@ def test_it_looks_until_nothing_more_will_come() -> None:
         poll = Poll(look, every_s=0.005)
         poll.begin()
         poll.begin()  # changes nothing
-        await asyncio.sleep(0.2)
-        assert not poll.going
+        await until(lambda: not poll.going)
 
     in_loop(notebook)
     assert looks == answers
 
 
 def test_it_may_go_on_more_rarely() -> None:
-    looks: list[int] = []
+    looks: list[float] = []
 
     async def notebook() -> None:
-        poll = Poll(lambda: bool(looks.append(1)), every_s=0.005, idle_s=0.05)
+        poll = Poll(lambda: bool(looks.append(time.monotonic())), every_s=0.001, idle_s=0.05)
         poll.begin()
-        await asyncio.sleep(0.3)
+        await until(lambda: len(looks) >= 3)
         assert poll.going
         poll.end()
 
     in_loop(notebook)
-    assert 2 <= len(looks) <= 7
+    assert looks[2] - looks[1] > 0.04
 
 
 def test_it_ends_when_it_is_told_to() -> None:

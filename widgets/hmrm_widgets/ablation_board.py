@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 import ipywidgets as w
 
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.api.clips import Clips
+from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.runs import RUNS, Seeds, settings
+from hmrm_lab.api.system import System
 from hmrm_lab.errors import InputError
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
@@ -36,10 +39,12 @@ class AblationBoard(PolledViewer):
 
     Parameters
     ----------
-    config
-        The recipe whose components are switched; its system must be HMRM.
-    root, out, jobs
-        Folder of the data, folder of the runs, and processes for each run.
+    system
+        Whose components are switched: it must be HMRM.
+    data
+        `Clips` or `MotionMaps`.
+    seeds, out, jobs
+        As `lab.ablate` takes them.
     variants
         Those listed from the beginning, besides the full model.
     part
@@ -53,14 +58,17 @@ class AblationBoard(PolledViewer):
 
     def __init__(
         self,
-        config: ExperimentConfig,
+        system: System | str,
+        data: Clips | MotionMaps,
         *,
-        root: Path | None = None,
-        out: Path = Path("runs"),
+        seeds: Seeds = None,
+        out: str | Path = RUNS,
         jobs: int = 1,
         variants: Sequence[Variant] = PAPER,
         part: str = ALL,
     ) -> None:
+        config, out = settings(system, data, seeds=seeds), Path(out)
+        root = data.source.root if data.source else None
         if config.model.name != "hmrm":
             raise InputError(
                 f"'{config.model.name}' lacks the components of this board", mend="give it 'hmrm'"

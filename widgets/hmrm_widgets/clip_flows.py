@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.gru_attention import FrozenFlow, flow_steps, update_names
 from hmrm_lab.records import Clip, Floats, KnownMotion

@@ -1,12 +1,11 @@
 """Explore a sweep over two settings: the heatmap, and what lies behind each of its cells."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ipywidgets as w
 
+from hmrm_lab.api.result import Study
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.live_progress import Arrived
 from hmrm_lab.reporting.plots.searches import (
@@ -23,7 +22,7 @@ from hmrm_lab.reporting.svg import confusion_cells, loss_curves, progress_bar
 from hmrm_lab.studies.jobs import JobState
 from hmrm_lab.studies.search import sweep_job
 from hmrm_lab.studies.space import grid
-from hmrm_lab.studies.trials import Sweep, Trial, trials_table
+from hmrm_lab.studies.trials import Trial, trials_table
 from hmrm_widgets.heat_grid import HeatGrid, Look, Place
 from hmrm_widgets.parts import plain, row, table_html
 from hmrm_widgets.polling import PolledViewer
@@ -50,13 +49,10 @@ class HeatmapExplorer(PolledViewer):
 
     Parameters
     ----------
-    sweep
-        The sweep whose cells are shown.
-    values
-        Two settings and their values, rows first, such as
-        `{"model.depth": [2, 4], "model.width": [64, 128]}`.
-    root, jobs
-        Folder of the data, and processes that train at the same time, for `Start`.
+    study
+        Of `lab.sweep` over two settings; the first gives the rows.
+    jobs
+        Processes that train at the same time, for `Start`.
 
     Raises
     ------
@@ -66,18 +62,17 @@ class HeatmapExplorer(PolledViewer):
 
     def __init__(
         self,
-        sweep: Sweep,
-        values: Mapping[str, Sequence[Any]],
+        study: Study,
         *,
-        root: Path | None = None,
         jobs: int = 1,
     ) -> None:
+        sweep, values = study.sweep, study.axes
         if len(values) != 2:
             raise InputError(
                 f"a heatmap shows two settings, not {len(values)}",
                 mend="name two with their values",
             )
-        self._sweep, self._root, self._jobs = sweep, root, jobs
+        self._sweep, self._root, self._jobs = sweep, study.root, jobs
         self._names = list(values)
         self._points = {tuple(point.values()): point for point in grid(values)}
         self._job = sweep_job(sweep, list(self._points.values()))

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import ipywidgets as w
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.preparation.network_inputs import INPUTS, disturbed, kept_of, look_at, remembering
 from hmrm_lab.records import Clip

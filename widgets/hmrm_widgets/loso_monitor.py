@@ -1,12 +1,11 @@
 """Watch a leave-one-subject-out that runs in a process of its own; start, stop and resume it."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.api.result import Result
 from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.live_progress import ArrivalReader, Arrived
 from hmrm_lab.reporting.svg import (
@@ -17,7 +16,7 @@ from hmrm_lab.reporting.svg import (
 )
 from hmrm_lab.runtime.progress import describe_speed
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.jobs import Job, JobState, wait_for
+from hmrm_lab.studies.jobs import JobState, wait_for
 from hmrm_widgets.parts import plain, row
 from hmrm_widgets.polling import Poll
 from hmrm_widgets.viewer import Viewer
@@ -43,10 +42,8 @@ class LosoMonitor(Viewer):
 
     Parameters
     ----------
-    config, out
-        Settings of the run, and the folder of run folders.
-    root, jobs
-        As `Job.start` takes them.
+    result
+        Of `lab.evaluate(..., background=True)`, or of a run folder.
     poll_s
         Seconds between two looks while the run is going.
 
@@ -58,16 +55,13 @@ class LosoMonitor(Viewer):
 
     def __init__(
         self,
-        config: ExperimentConfig,
+        result: Result,
         *,
-        root: Path | None = None,
-        out: Path = Path("runs"),
-        jobs: int = 1,
         poll_s: float = 1.0,
     ) -> None:
-        self.run = RunFolder.of(config, out)
-        self.job = Job.of(self.run, config)
-        self._start = lambda: self.job.start(root=root, jobs=jobs)
+        self.run = RunFolder(result.folder)
+        self.job = result.job
+        self._start = result.resume
         self._reader = ArrivalReader(self.run)
         self._fault: BaseException | None = None
         self._refusal = ""

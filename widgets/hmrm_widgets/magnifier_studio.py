@@ -8,6 +8,7 @@ from typing import NamedTuple
 import ipywidgets as w
 import torch
 
+from hmrm_lab.api.system import System
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.magnification import growth_of, moving_region
 from hmrm_lab.models.ammsm.ammsm import AMMSM, magnified, surviving_tokens
@@ -20,7 +21,6 @@ from hmrm_lab.reporting.plots.input_pictures import (
     magnified_pictures,
     survivors_picture,
 )
-from hmrm_lab.training.trainer import Fitted
 from hmrm_widgets.accessible import Picture
 from hmrm_widgets.legends import legend_bytes
 from hmrm_widgets.parts import plain, row
@@ -50,9 +50,9 @@ class MagnifierStudio(Viewer):
 
     Parameters
     ----------
-    fitted
-        A trained AMMSM that has a magnifier.
-    flowset
+    system
+        A fitted AMMSM with a magnifier.
+    maps
         The clips to choose from, as it was trained on such.
     clips
         The clips behind the maps, in the same order. With them tokens can be drawn over the face;
@@ -66,23 +66,22 @@ class MagnifierStudio(Viewer):
         If there is no map, or the clips are not those of the maps.
     """
 
-    def __init__(self, fitted: Fitted, flowset: FlowSet, clips: Sequence[Clip] = ()) -> None:
+    def __init__(self, system: System, maps: FlowSet, clips: Sequence[Clip] = ()) -> None:
+        fitted = system.fitted
         if not isinstance(fitted.model, AMMSM) or fitted.model.magnifier is None:
             raise InputError(
                 f"this '{fitted.config.model.name}' magnifies nothing",
                 mend="give the studio an AMMSM with model.magnifier=unet",
             )
-        if not len(flowset) or (clips and tuple(clip.key for clip in clips) != flowset.keys):
+        if not len(maps) or (clips and tuple(clip.key for clip in clips) != maps.keys):
             raise ValueError("the studio needs a map, and the clips of its maps or none")
         self._model, self._clips = fitted.model, list(clips)
-        self._maps = fitted.inputs(flowset)  # (n, C, S, S)
+        self._maps = system.inputs(maps)  # (n, C, S, S)
         self._onset = lru_cache(KEPT_FACES)(self._read_onset)
         self.clip = w.Dropdown(
             options=[
                 (f"{key.subject} · {key.clip} ({name})", number)
-                for number, (key, name) in enumerate(
-                    zip(flowset.keys, flowset.expressions, strict=True)
-                )
+                for number, (key, name) in enumerate(zip(maps.keys, maps.expressions, strict=True))
             ],
             value=0,
             description="Clip",

@@ -8,7 +8,6 @@ import ipywidgets as w
 import numpy as np
 from numpy.typing import NDArray
 
-import hmrm_lab.flow  # noqa: F401  registers the estimators
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.records import MASKS, Clip, Floats, FlowSet

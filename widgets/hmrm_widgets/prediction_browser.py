@@ -8,6 +8,7 @@ import ipywidgets as w
 import numpy as np
 import pandas as pd
 
+from hmrm_lab.api.result import Results, results_of
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.flow.motion_maps import without_median
@@ -59,9 +60,9 @@ class PredictionBrowser(Viewer):
 
     Parameters
     ----------
-    runs
-        One at least.
-    flowset
+    results
+        A `Result`, several, or a `Study`; one at least.
+    maps
         The maps behind all of them.
     clips
         Clips with frames, where there are any.
@@ -75,12 +76,16 @@ class PredictionBrowser(Viewer):
     """
 
     def __init__(
-        self, runs: Sequence[RunFolder], flowset: FlowSet, clips: Sequence[Clip] | None = None
+        self,
+        results: Results,
+        maps: FlowSet,
+        clips: Sequence[Clip] | None = None,
     ) -> None:
+        runs = [RunFolder(result.folder) for result in results_of(results)]
         if not runs:
             raise ValueError("the browser needs a run")
-        self._runs, self._flowset = list(runs), flowset
-        self._places = {key: place for place, key in enumerate(flowset.keys)}
+        self._runs, self._flowset = runs, maps
+        self._places = {key: place for place, key in enumerate(maps.keys)}
         self._clips = {clip.key: clip for clip in clips or ()}
         self._predictions = [self._read(run) for run in self._runs]
         self._stamps = [stamp(run.metrics()) for run in self._runs]

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 import ipywidgets as w
 
+from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.runs import RUNS, settings
+from hmrm_lab.api.system import System, suited
 from hmrm_lab.reporting.plots.searches import (
     EVOLVED_CAPTION,
     FITTEST,
@@ -48,10 +51,13 @@ class SearchMonitor(PolledViewer):
 
     Parameters
     ----------
-    evolution
-        The search: one recipe on one data set, in its folder.
-    root, jobs
-        Folder of the data, and processes that train at the same time, for `Start`.
+    system, maps
+        What is searched, and on which data; or an `Evolution` in place of both.
+    root, out, jobs
+        Folder of the data of an `Evolution`, folder of the search, and processes that train at the
+        same time.
+    size
+        `population`, `generations` and `seed`; `alphas` and `ratios` are the ranges.
 
     Attributes
     ----------
@@ -59,8 +65,22 @@ class SearchMonitor(PolledViewer):
         The search as a job.
     """
 
-    def __init__(self, evolution: Evolution, *, root: Path | None = None, jobs: int = 1) -> None:
-        self.job, self._evolution = evolution.job(), evolution
+    def __init__(
+        self,
+        system: System | str | Evolution,
+        maps: MotionMaps | None = None,
+        *,
+        root: Path | None = None,
+        out: str | Path = RUNS,
+        jobs: int = 1,
+        **size: Any,
+    ) -> None:
+        if not isinstance(system, Evolution):
+            assert maps is not None
+            config = settings(system, maps)
+            system = Evolution.of(config, suited(maps, config), Path(out), **size)
+            root = maps.source.root if maps.source else None
+        self.job, self._evolution = system.job(), system
         self._root, self._jobs = root, jobs
         self._results: tuple[str, str, Outputs] = ("", "", ())
         self._choices: Outputs = ()
@@ -88,6 +108,15 @@ class SearchMonitor(PolledViewer):
         super().__init__(rows, [self.count])
         self.button.on_click(self.redraw)
 
+    def start(self) -> None:
+        """Search on in a process of its own; nothing if that is going, or done."""
+        self.job.start(root=self._root, jobs=self._jobs)
+
+    @property
+    def found(self) -> Evolved | None:
+        """Every choice that was tried, and the fittest; None before the first answers."""
+        return self._evolution.found()
+
     def wait(self, timeout_s: float | None = None) -> JobState:
         """Keep looking while somebody works on it; the kernel does nothing else meanwhile."""
         return wait_for(self._watch, EVERY_SECONDS, timeout_s)
@@ -99,7 +128,7 @@ class SearchMonitor(PolledViewer):
         if self.job.state().going:
             self.job.stop()
         else:
-            self.job.start(root=self._root, jobs=self._jobs)
+            self.start()
             self._poll.begin()
 
     def render(self) -> Views:

@@ -48,7 +48,7 @@ class ImageFrames:
         if not path.is_file():
             raise bad_input(path, "no landmarks for this clip", "detect them or write this file")
         try:
-            every = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            every = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # noqa: TID251
         except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError):
             raise bad_input(path, "not a NumPy array", "write it with numpy.save") from None
         if every.shape != (len(self), 68, 2):

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.evaluation.calibration import ReliabilityBin
-from hmrm_lab.evaluation.prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
+from hmrm_lab.evaluation.metrics import ReliabilityBin
+from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.drawing import Image, part_colour

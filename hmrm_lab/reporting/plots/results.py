@@ -11,7 +11,7 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmrm_lab.evaluation.metrics import Doubles
-from hmrm_lab.evaluation.peeking import look_counts
+from hmrm_lab.evaluation.simulate import look_counts
 from hmrm_lab.reporting.plots.kit import Dots, Side, add_line, add_reference, interval_plot
 from hmrm_lab.reporting.style import BLUE, INK, ORANGE, SERIES_DASHES, VERMILLION, finish, plain
 from hmrm_lab.reporting.tables import ALL

@@ -1,6 +1,5 @@
-"""What a run folder says of a run that is going."""
+"""Live progress of a run, read from its folder."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -85,14 +84,6 @@ def test_a_finished_unit_is_read_once(run: RunFolder, monkeypatch: pytest.Monkey
     for _ in range(3):
         reader.read()
     assert sorted(read) == ["toy@s01.seed0.json", "toy@s02.seed0.json"]
-
-
-def test_an_older_run_that_does_not_say_who_waits(run: RunFolder) -> None:
-    data = {key: value for key, value in run.data().items() if key != "held_out"}
-    (run.path / "data.json").write_text(json.dumps(data))
-    arrived = ArrivalReader(run).read()
-    assert len(arrived.folds) == 5
-    assert [fold.fold for fold in arrived.folds[-2:]] == ["toy/s04", ""]
 
 
 def test_before_the_first_answer_there_is_no_score(tmp_path: Path) -> None:

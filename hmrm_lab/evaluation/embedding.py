@@ -1,7 +1,7 @@
-"""What a trained system makes of a clip before its last layer, and how to look at it.
+"""Features of a trained network before its last layer, and their nearest neighbours.
 
-Features of two models do not share a space: the folds of a leave-one-subject-out cannot be drawn
-in one picture. Everything here takes one model.
+Features of two models do not share a space: the folds of a run cannot be drawn in one picture.
+Everything here takes one model.
 """
 
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from torch import Tensor, nn
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.metrics import confusion, uf1
-from hmrm_lab.evaluation.splits import leave_one_subject_out
+from hmrm_lab.evaluation.protocols import leave_one_subject_out
 from hmrm_lab.flow.motion_maps import normalise_maps, select_channels
 from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.trainer import Fitted
 
-PERPLEXITY = 30.0  # the usual value; about how many neighbours a point has
-FEWEST = 4  # clips in a picture
+PERPLEXITY = 30.0  # the usual value; roughly the number of neighbours of a point
+FEWEST = 4  # clips
 NEIGHBOURS = 5
 
 
 def features_of(model: nn.Module, maps: Tensor) -> Floats:
-    """What the answering layer reads: the input of the linear layer that gives the first logits.
+    """Compute the input of the linear layer that gives the first logits.
 
     For HMRM these are the 20 fused vectors, one after the other; for STSTNet its pooled streams.
-    The model answers as in a test, without dropout, and is left in the mode that it was in.
+    The model runs as in a test, without dropout, and is left in the mode that it was in.
 
     Shapes
     ------
@@ -38,7 +38,7 @@ def features_of(model: nn.Module, maps: Tensor) -> Floats:
     Raises
     ------
     InputError
-        If no linear layer gives the logits, so that nothing is known of what lies before them.
+        If no linear layer gives the logits.
     """
     calls: list[tuple[Tensor, Tensor]] = []
 
@@ -61,22 +61,22 @@ def features_of(model: nn.Module, maps: Tensor) -> Floats:
             return given.cpu().numpy().astype(np.float32)
     raise InputError(
         f"{type(model).__name__} has no linear layer that gives its answer",
-        mend="look at another system",
+        mend="take another system",
     )
 
 
 def clip_features(fitted: Fitted, flowset: FlowSet) -> Floats:
-    """The features of these clips, one row per clip, without views at test time. (n, F).
+    """Compute the features of these clips, without views at test time. (n, F).
 
     Raises
     ------
     InputError
-        If the system is no network: it has no layers to look at.
+        If the system is no network.
     """
     if not isinstance(fitted.model, nn.Module):
         raise InputError(
             f"system '{fitted.config.model.name}' is no network and has no layers",
-            mend="look at another system",
+            mend="take another system",
         )
     device = next(fitted.model.parameters()).device
     source = map_source(fitted.config, fitted.model, flowset, str(device))
@@ -86,10 +86,10 @@ def clip_features(fitted: Fitted, flowset: FlowSet) -> Floats:
 
 
 def embed(features: Floats, *, perplexity: float = PERPLEXITY, seed: int = 0) -> Floats:
-    """Two numbers per clip by t-SNE (van der Maaten and Hinton 2008), begun from the two main axes.
+    """Reduce features to two dimensions by t-SNE (van der Maaten and Hinton 2008).
 
-    Near points were near before. How far apart clusters lie, and how large they are, means nothing.
-    The perplexity is bounded by a third of the other clips.
+    It starts from the two principal components. Near points were near before; the distance between
+    clusters and their size mean nothing. The perplexity is at most a third of the other clips.
 
     Shapes
     ------
@@ -105,7 +105,7 @@ def embed(features: Floats, *, perplexity: float = PERPLEXITY, seed: int = 0) ->
     if count < FEWEST:
         raise InputError(f"{count} clips are too few for t-SNE", mend=f"take {FEWEST} or more")
     if (features == features[0]).all():
-        raise InputError("all clips have the same features", mend="look at another model")
+        raise InputError("all clips have the same features", mend="take another model")
     bounded = min(perplexity, (count - 1) / 3)
     tsne = TSNE(perplexity=bounded, init="pca", random_state=seed)
     return np.asarray(tsne.fit_transform(features), dtype=np.float32)
@@ -113,7 +113,7 @@ def embed(features: Floats, *, perplexity: float = PERPLEXITY, seed: int = 0) ->
 
 @dataclass(frozen=True)
 class Company:
-    """The share of a clip's nearest clips that are of its class, and what chance would give."""
+    """The share of a clip's nearest clips that are of its class, and that share by chance."""
 
     share: float
     chance: float
@@ -122,10 +122,10 @@ class Company:
 def nearest_company(
     features: Floats, labels: Ints, *, of: Ints, among: Ints, neighbours: int = NEIGHBOURS
 ) -> Company:
-    """How much the nearest of the clips `among` agree in class with each of the clips `of`.
+    """Measure how often the nearest clips `among` have the class of each of the clips `of`.
 
-    A number where a picture persuades: Euclidean distance between all features, before t-SNE. A
-    clip is no neighbour of its own. Chance is the share of its class among the others.
+    Distances are Euclidean, between all features, before t-SNE. A clip is not its own neighbour.
+    Chance is the share of its class among the others.
 
     Shapes
     ------
@@ -136,7 +136,7 @@ def nearest_company(
     Raises
     ------
     InputError
-        If either side is empty, or `among` has no clip to spare.
+        If `of` is empty, or `among` has fewer than two clips.
     """
     if not len(of) or len(among) < 2:
         raise InputError("no clips to compare", mend="take more subjects")
@@ -154,19 +154,19 @@ def nearest_company(
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What the nearest neighbour of every clip says."""
+    """Statistics of the nearest neighbour of every clip."""
 
-    same_person: float  # share of clips whose nearest other clip is of the same person
-    by_chance: float  # that share, were the nearest clip any other clip
-    uf1_clips: float  # UF1 of the neighbour's class as the answer, the clip alone left out
-    uf1_subjects: float  # the same, all clips of its person left out
+    same_person: float  # share of clips whose nearest other clip is of the same subject
+    by_chance: float  # that share, if the nearest clip were any other clip
+    uf1_clips: float  # UF1 of predicting the neighbour's class, only the clip itself left out
+    uf1_subjects: float  # likewise, all clips of its subject left out
 
 
 def nearest_neighbours(flowset: FlowSet) -> Neighbours:
-    """Answer for each clip with the class of the clip whose map is nearest.
+    """Predict each clip by the class of the clip whose map is nearest.
 
-    Maps are normalised as by `median_rms` and compared by Euclidean distance. Nothing is trained:
-    what the second answer lacks against the first is the help of the person's own clips.
+    Maps are normalised by `median_rms` and compared by Euclidean distance. Nothing is trained: the
+    gap between the two UF1 is the help of the subject's own clips.
 
     Raises
     ------
@@ -178,14 +178,14 @@ def nearest_neighbours(flowset: FlowSet) -> Neighbours:
     maps = maps.reshape(len(flowset), -1).astype(np.float64)
     squares = (maps**2).sum(1)
     distances = squares[:, None] + squares - 2 * maps @ maps.T  # (n, n)
-    persons = np.array(flowset.persons)
-    own = persons[:, None] == persons
+    subjects = np.array(flowset.persons)
+    own = subjects[:, None] == subjects
     np.fill_diagonal(distances, np.inf)
     nearest = distances.argmin(1)
     stranger = np.where(own, np.inf, distances).argmin(1)
     labels, classes = flowset.labels, len(flowset.classes)
     return Neighbours(
-        same_person=float((persons[nearest] == persons).mean()),
+        same_person=float((subjects[nearest] == subjects).mean()),
         by_chance=float((own.sum(1) - 1).mean() / (len(flowset) - 1)),
         uf1_clips=float(uf1(confusion(labels, labels[nearest], classes))),
         uf1_subjects=float(uf1(confusion(labels, labels[stranger], classes))),

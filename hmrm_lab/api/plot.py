@@ -1,0 +1,398 @@
+"""Figures and pictures: data in, a plotly figure (or an image) out.
+
+Those written here take the nouns (`MotionMaps`, `Result`, `Study`) or plain arrays and tables; the
+others show one step of the method, and take what `lab.steps` and `lab.stats` give.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from plotly.graph_objects import Figure
+
+from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.result import Result, Results, Study, results_of, score
+from hmrm_lab.evaluation.live_progress import ArrivalReader
+from hmrm_lab.records import Clip, Floats
+from hmrm_lab.reporting.drawing import (
+    Mode,
+    difference_picture,
+    face_picture,
+    flow_picture,
+    heat_picture,
+    longest_px,
+)
+from hmrm_lab.reporting.drawing import magnified as moved_picture
+from hmrm_lab.reporting.plots.faces import answers_figure as answers
+from hmrm_lab.reporting.plots.faces import apex_curve_figure as apex_curve
+from hmrm_lab.reporting.plots.faces import apex_errors_figure as apex_errors
+from hmrm_lab.reporting.plots.faces import calibration_figure as calibration
+from hmrm_lab.reporting.plots.faces import faces_figure
+from hmrm_lab.reporting.plots.faces import frame_lines_figure as frame_lines
+from hmrm_lab.reporting.plots.faces import part_curves_figure as part_curves
+from hmrm_lab.reporting.plots.faces import parts_figure as parts
+from hmrm_lab.reporting.plots.input_pictures import (
+    MagnifiedClip,
+    gallery_pictures,
+    kept_table,
+    magnified_pictures,
+)
+from hmrm_lab.reporting.plots.input_pictures import attention_against_figure as attention_against
+from hmrm_lab.reporting.plots.input_pictures import gallery_figure as gallery
+from hmrm_lab.reporting.plots.input_pictures import magnified_figure as magnified
+from hmrm_lab.reporting.plots.input_pictures import meganet_attention_figure as input_attention
+from hmrm_lab.reporting.plots.input_pictures import survivors_figure as survivors
+from hmrm_lab.reporting.plots.input_pictures import weights_figure as frame_weights
+from hmrm_lab.reporting.plots.mixtures import blend_figure as blends
+from hmrm_lab.reporting.plots.mixtures import distance_figure as distances
+from hmrm_lab.reporting.plots.mixtures import gallery_by_class_figure as maps_by_class
+from hmrm_lab.reporting.plots.mixtures import mask_picture
+from hmrm_lab.reporting.plots.mixtures import means_by_class_figure as means_by_class
+from hmrm_lab.reporting.plots.mixtures import mix_figure as mixture
+from hmrm_lab.reporting.plots.optical_flow import attention_figure as flow_attention
+from hmrm_lab.reporting.plots.optical_flow import error_figure, flow_figure, flow_gallery_figure
+from hmrm_lab.reporting.plots.region_tokens import (
+    REGION_LABELS,
+    received,
+    region_picture,
+    scan_path,
+)
+from hmrm_lab.reporting.plots.region_tokens import attention_face_figure as attention_face
+from hmrm_lab.reporting.plots.region_tokens import attention_heads_figure as attention_heads
+from hmrm_lab.reporting.plots.region_tokens import impulse_figure as impulse
+from hmrm_lab.reporting.plots.region_tokens import matrix_figure as matrix
+from hmrm_lab.reporting.plots.region_tokens import scan_order_figure as scan_order
+from hmrm_lab.reporting.plots.region_tokens import shade_figure as regions
+from hmrm_lab.reporting.plots.region_tokens import trace_figure as trace
+from hmrm_lab.reporting.plots.results import (
+    cost_figure,
+    metrics_interval_figure,
+    training_curves_figure,
+)
+from hmrm_lab.reporting.plots.results import distributions_figure as distributions
+from hmrm_lab.reporting.plots.results import folds_figure as folds
+from hmrm_lab.reporting.plots.results import looks_figure as looks
+from hmrm_lab.reporting.plots.searches import choices_figure as choices
+from hmrm_lab.reporting.plots.searches import fittest, heatmap_figure, search_history_figure
+from hmrm_lab.reporting.plots.single_clips import (
+    confusion_figure,
+    hard_cases_figure,
+    subject_strip_figure,
+)
+from hmrm_lab.reporting.plots.single_clips import feature_figure as features
+from hmrm_lab.reporting.recording_pages import shaded_parts
+from hmrm_lab.reporting.study_figures import forest_figure, inputs_figure
+from hmrm_lab.reporting.study_figures import power_figure as power
+from hmrm_lab.reporting.svg import confusion_cells, loss_curves, subject_cells
+from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.studies.evolve import Evolved
+
+__all__ = [
+    "REGION_LABELS",
+    "MagnifiedClip",
+    "answers",
+    "apex_curve",
+    "apex_errors",
+    "arrivals",
+    "attention_against",
+    "attention_face",
+    "attention_heads",
+    "blends",
+    "calibration",
+    "choices",
+    "confusion",
+    "cost",
+    "curves",
+    "difference_picture",
+    "distances",
+    "distributions",
+    "face_picture",
+    "features",
+    "fittest",
+    "flow",
+    "flow_attention",
+    "flow_picture",
+    "flows",
+    "folds",
+    "forest",
+    "frame_lines",
+    "frame_weights",
+    "gallery",
+    "gallery_pictures",
+    "hard_cases",
+    "heat_picture",
+    "heatmap",
+    "impulse",
+    "input_attention",
+    "intervals",
+    "kept_table",
+    "longest_px",
+    "looks",
+    "magnified",
+    "magnified_pictures",
+    "maps_by_class",
+    "mask_picture",
+    "matrix",
+    "means_by_class",
+    "mixture",
+    "moved_picture",
+    "part_curves",
+    "parts",
+    "pictures",
+    "power",
+    "received",
+    "region_picture",
+    "regions",
+    "scan_order",
+    "scan_path",
+    "search",
+    "shaded_parts",
+    "subjects",
+    "survivors",
+    "trace",
+]
+
+
+def confusion(found: Result | pd.DataFrame | NDArray[Any], part: str = "all") -> Figure:
+    """Draw truth against prediction, pooled over folds and seeds, shaded by share of the class.
+
+    Parameters
+    ----------
+    found
+        A result, a table with the columns of `Result.predictions`, or counts (K, K).
+    part
+        `all`, or one of several data sets.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> lab.plot.confusion(lab.score(maps, maps.y)).layout.title.text
+    'Confusion'
+    """
+    if isinstance(found, np.ndarray):
+        names = dict.fromkeys(map(str, range(len(found))))
+        counts = {"confusion": found.tolist(), "subjects": 0, "f1": names}
+        known = {"epoch_rule": "none", "control": "none", "peeking": False, "complete": True}
+        return confusion_figure({"all": counts, "datasets": {}, "seeds": [0], **known}, part)
+    result = found if isinstance(found, Result) else score(found)
+    return confusion_figure(result.metrics, part)
+
+
+def subjects(result: Result, caption: str | None = None) -> Figure:
+    """Draw each subject as a column of answers, right and wrong, the best understood on the left.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> len(lab.plot.subjects(lab.score(maps, maps.y)).data) > 0
+    True
+    """
+    return subject_strip_figure(result.answers, caption=caption or result.caption)
+
+
+def curves(result: Result) -> Figure:
+    """Draw the training loss: a thin line per fold and seed, and their median.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> lab.plot.curves(result).layout.yaxis.title.text
+    'Training loss'
+    """
+    return training_curves_figure(result.history, caption=result.caption)
+
+
+def intervals(results: Results) -> Figure:
+    """Draw UF1 and UAR of every result as points with their 95 % intervals.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> len(lab.plot.intervals([result]).data) > 0
+    True
+    """
+    return metrics_interval_figure(_table(results))
+
+
+def cost(results: Results, caption: str = "") -> Figure:
+    """Draw UF1 against the number of parameters, beside published counts.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> len(lab.plot.cost(result).data) > 0
+    True
+    """
+    return cost_figure(_table(results), caption=caption)
+
+
+def hard_cases(result: Result, maps: MotionMaps, count: int = 8) -> Figure:
+    """Draw the motion of the clips whose true class got the least probability.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> len(lab.plot.hard_cases(result, maps, count=2).data) > 0
+    True
+    """
+    return hard_cases_figure(result.answers, maps, count=count, caption=result.caption)
+
+
+def pictures(images: Mapping[str, NDArray[Any]], title: str = "", caption: str = "") -> Figure:
+    """Draw pictures side by side, each with its name: (H, W, 3) uint8, RGB.
+
+    Examples
+    --------
+    >>> clip = lab.load("synthetic", preset="smoke")[0]
+    >>> figure = lab.plot.pictures({"onset": clip.frames[clip.onset]}, "The face at rest")
+    >>> figure.layout.title.text
+    'The face at rest'
+    """
+    return faces_figure(images, title, caption=caption)
+
+
+def flow(
+    field: Floats,
+    clip: Clip | None = None,
+    *,
+    mode: Mode = "colour",
+    max_px: float | None = None,
+    caption: str = "",
+) -> Figure:
+    """Draw one flow field (2, H, W) in pixels, as colours, arrows or strain, beside its scale.
+
+    Parameters
+    ----------
+    clip
+        Whose onset lies below arrows.
+    mode
+        `colour`, `quiver` or `strain`.
+    max_px
+        The length with full colour; the longest vector if not given.
+
+    Examples
+    --------
+    >>> clip = lab.load("synthetic", preset="smoke")[0]
+    >>> len(lab.plot.flow(lab.flow(clip, "dis"), clip).data) > 0
+    True
+    """
+    frame = None if clip is None else clip.frames[clip.onset]
+    return flow_figure(frame, field, mode=mode, max_px=max_px, caption=caption)
+
+
+def flows(
+    fields: Mapping[str, Floats],
+    clip: Clip | None = None,
+    *,
+    mode: Mode = "colour",
+    exact: Floats | None = None,
+    caption: str = "",
+) -> Figure:
+    """Draw several flow fields on one scale; with `exact`, the error of each against it.
+
+    Examples
+    --------
+    >>> clip = lab.load("synthetic", preset="smoke")[0]
+    >>> fields = {name: lab.flow(clip, name) for name in ("exact", "dis")}
+    >>> len(lab.plot.flows(fields).data) > 1
+    True
+    """
+    if exact is not None:
+        return error_figure(fields, exact, caption=caption)
+    frame = None if clip is None else clip.frames[clip.onset]
+    return flow_gallery_figure(fields, mode=mode, frame=frame, caption=caption)
+
+
+def forest(study: Study, full: str | None = None) -> Figure:
+    """Draw an ablation: the difference of each variant to the full model, with its interval.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> mlp = lab.system("mlp", preset="smoke")
+    >>> study = lab.ablate(mlp, maps, {"no dropout": {"dropout": 0.0}}, seeds=1)
+    >>> len(lab.plot.forest(study).data) > 0
+    True
+    """
+    return forest_figure(study.table, full=full or next(iter(study)), caption=study.caption)
+
+
+def heatmap(study: Study, rows: str, columns: str) -> Figure:
+    """Draw UF1 of a sweep over two of its settings.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> mlp = lab.system("mlp", preset="smoke", epochs=1)
+    >>> study = lab.sweep(mlp, maps, {"hidden": [4, 8], "width": [8]}, seeds=1)
+    >>> len(lab.plot.heatmap(study, "hidden", "width").data)
+    1
+    """
+    table = study.table
+    axes = [(name, sorted(table[name].unique().tolist())) for name in (rows, columns)]
+    return heatmap_figure(table, *axes, caption=study.caption)
+
+
+def search(study: Study | Evolved) -> Figure:
+    """Draw UF1 of every trial of a search, and the best so far; `table` is all that is read.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> mlp = lab.system("mlp", preset="smoke", epochs=1)
+    >>> study = lab.search(mlp, maps, {"dropout": "0..0.5"}, trials=2, seeds=1)
+    >>> len(lab.plot.search(study).data) > 0
+    True
+    """
+    caption = study.caption if isinstance(study, Study) else ""
+    return search_history_figure(study.table, caption=caption)
+
+
+def inputs(study: Study) -> Figure:
+    """Draw `lab.inputs`: UF1 of every input on every network, with intervals.
+
+    Examples
+    --------
+    >>> clips = lab.load("synthetic", preset="smoke")
+    >>> study = lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1)
+    >>> len(lab.plot.inputs(study).data) > 0
+    True
+    """
+    return inputs_figure(study.table, caption=study.caption)
+
+
+def arrivals(result: Result) -> dict[str, Any]:
+    """Show what has arrived of a run that is going: subjects, training curves and confusion.
+
+    Returns
+    -------
+    Of each an `IPython.display.HTML`, by name: subjects, curves, confusion.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> list(lab.plot.arrivals(result))
+    ['subjects', 'curves', 'confusion']
+    """
+    from IPython.display import HTML
+
+    arrived = ArrivalReader(RunFolder(result.folder)).read()
+    counts = arrived.counts.sum(0)
+    pages = {
+        "subjects": subject_cells(arrived.folds),
+        "curves": loss_curves(arrived),
+        "confusion": confusion_cells(counts, arrived.classes, arrived.score),
+    }
+    return {name: HTML(page) for name, page in pages.items()}
+
+
+def _table(results: Results) -> pd.DataFrame:
+    """One row per result and data set."""
+    return pd.concat([one.table for one in results_of(results)], ignore_index=True)

@@ -1,0 +1,323 @@
+"""`Result`: what an evaluation has found, finished or not; `Study`: several side by side."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hmrm_lab.api.html import card
+from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.live_progress import ArrivalReader
+from hmrm_lab.evaluation.summary import (
+    collect_history,
+    collect_predictions,
+    stamp,
+    summarise,
+    summarise_run,
+)
+from hmrm_lab.records import Predictions, probability_columns
+from hmrm_lab.reporting.tables import display_table, results_table, scores_table
+from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.studies.jobs import Job, JobState
+from hmrm_lab.training.model_file import MODEL_NAME, load_model
+
+if TYPE_CHECKING:
+    from hmrm_lab.api.system import System
+
+MAP_SIDE_PX = 28
+
+
+class Result:
+    """Predictions and history of an evaluation, and the figures computed from them.
+
+    Made by `lab.evaluate`, `lab.result` (of a run folder) and `lab.score` (of predictions alone).
+    Shows UF1, UAR and accuracy with their intervals, the epoch rule and the number of folds.
+
+    Parameters
+    ----------
+    run
+        The run folder; None where there are predictions alone.
+    answers
+        The predictions, where there is no folder.
+    about
+        Figures of the predictions beside `summarise`: epoch rule, control and so on.
+    config, root, jobs
+        Settings, folder of the data and processes, for `resume`.
+
+    Raises
+    ------
+    IncompleteRunError
+        By what needs predictions, before the first fold is finished.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> len(result.predictions), sorted(result.scores)[:3], result.progress().phase
+    (16, ['acc', 'acc_interval', 'clips'], 'complete')
+    """
+
+    def __init__(
+        self,
+        run: RunFolder | None = None,
+        *,
+        answers: Predictions | None = None,
+        history: pd.DataFrame | None = None,
+        about: Mapping[str, Any] | None = None,
+        config: ExperimentConfig | None = None,
+        root: Path | None = None,
+        jobs: int = 1,
+    ) -> None:
+        self.run, self.root, self.jobs, self._config = run, root, jobs, config
+        self._answers, self._history, self._about = answers, history, dict(about or {})
+
+    @property
+    def folder(self) -> Path:
+        """The run folder; an `InputError` where there are predictions alone."""
+        return self._folder.path
+
+    @property
+    def answers(self) -> Predictions:
+        """The record behind `predictions`, with subjects and seeds."""
+        return self._answers or collect_predictions(self._folder)
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """One row per clip and seed, the only source of every figure.
+
+        Columns: dataset, subject, clip, fold, seed, epoch, truth, prediction, and a probability
+        for each class.
+        """
+        return self.answers.table
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Training loss: columns fold, seed, epoch, loss."""
+        if self._history is not None:
+            return self._history
+        return collect_history(self._folder)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """All figures: `scores` for the whole and for each data set, rule, seeds, folds."""
+        if self._answers is not None:
+            known = {"epoch_rule": "none", "control": "none", "peeking": False, "complete": True}
+            return known | self._about | summarise(self._answers)
+        file = self._folder.path / "metrics.json"
+        if file.is_file() and (metrics := self._folder.metrics())["complete"]:
+            return metrics
+        return summarise_run(self._folder)
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """UF1, UAR, accuracy, their intervals, F1 of each class and the confusion matrix."""
+        return dict(self.metrics["all"])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row for the whole, and one for each data set; figures are numbers."""
+        if self.run is None:
+            return scores_table(self.metrics)
+        if not (self.run.path / "metrics.json").is_file():
+            self.refresh()
+        return results_table([self.run])
+
+    @property
+    def caption(self) -> str:
+        """What stands under every table and figure: epoch rule, folds, what bars a comparison."""
+        return str(self._about.get("caption") or stamp(self.metrics))
+
+    @cached_property
+    def system(self) -> "System":
+        """The evaluated system, trained on all clips where the run has kept that model."""
+        from hmrm_lab.api.system import System
+
+        config, file = self.config, self.folder / MODEL_NAME
+        return System.of_settings(
+            config, load_model(file, config, MAP_SIDE_PX) if file.is_file() else None
+        )
+
+    def refresh(self) -> "Result":
+        """Compute the figures of the folds that are there, and write them into the folder."""
+        from hmrm_lab.studies.experiment import write_figures
+
+        write_figures(self._folder)
+        return self
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The complete settings of the run."""
+        return self._config or self._folder.config()
+
+    @property
+    def job(self) -> Job:
+        """The work on the run folder, by whatever process."""
+        return Job.of(self._folder, self._config)
+
+    def progress(self) -> JobState:
+        """How far the run is: phase, folds done and expected, what went wrong."""
+        return self.job.state()
+
+    def stop(self) -> None:
+        """Ask a background run to end; what is finished is kept, and `resume` goes on."""
+        self.job.stop()
+
+    def resume(self) -> "Result":
+        """Go on in the background where the run was stopped; nothing if it is going or complete."""
+        self.job.start(root=self.root, jobs=self.jobs)
+        return self
+
+    def folds(self) -> pd.DataFrame:
+        """One row per held-out subject: state, clips, and how many were answered right.
+
+        State is waiting, in work, done or failed; it is told while the run is going, too.
+        """
+        arrived = ArrivalReader(self._folder).read()
+        table = pd.DataFrame([asdict(fold) for fold in arrived.folds])
+        return table.set_index("fold") if len(table) else table
+
+    def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> JobState:
+        """Wait until nobody works on the run, `folds` of it are done, or the time is over."""
+        return self.job.wait(timeout_s, done=folds)
+
+    def __repr__(self) -> str:
+        return f"Result({str(self.run.path) if self.run else f'{len(self.answers)} predictions'})"
+
+    def _repr_html_(self) -> str:
+        if self.run is not None and not any(self.run.folds.glob("*.json")):
+            state = self.progress()
+            return card("Result", {"folder": self.run.path.name, "phase": state.phase})
+        words = display_table(self.table).T
+        return card("Result", {}, words.to_html(header=False, border=0), f"<p>{self.caption}</p>")
+
+    @property
+    def _folder(self) -> RunFolder:
+        if self.run is None:
+            raise InputError("predictions without a run folder", mend="take a result of evaluate")
+        return self.run
+
+
+@dataclass
+class Study(Mapping[Any, Result]):
+    """Results side by side, by name, with the table that compares them.
+
+    Parameters
+    ----------
+    table
+        Figures as numbers, one row per system, variant or setting.
+    words
+        The same, rounded, each figure with its interval.
+    notes
+        What was left out, what failed, and why.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> study = lab.compare(["svm", "mdmo"], maps, seeds=1)
+    >>> study["svm"].system
+    System('svm', preset='smoke')
+    """
+
+    results: dict[Any, Result]
+    table: pd.DataFrame
+    words: pd.DataFrame
+    caption: str = ""
+    notes: list[str] = field(default_factory=list)
+    folder: Path | None = None
+    sweep: Any = None  # behind a sweep or a search, for `HeatmapExplorer`
+    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # its settings and values
+    root: Path | None = None
+
+    def __getitem__(self, name: Any) -> Result:
+        return self.results[name]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{note}</p>" for note in self.notes)
+        caption = f"<p>{self.caption}</p>" if self.caption else ""
+        return card("Study", {}, self.words.to_html(index=False, border=0), caption, notes)
+
+
+def result(folder: str | Path) -> Result:
+    """Open a run folder: the result of an evaluation, by whatever command it was made.
+
+    Raises
+    ------
+    InputError
+        If it is no run folder.
+
+    Examples
+    --------
+    >>> lab.result("no/such/run")
+    Traceback (most recent call last):
+    hmrm_lab.errors.InputError: no/such/run: not a run folder (no config.toml); ...
+    """
+    return Result(RunFolder.open(Path(folder)))
+
+
+def score(predictions: "str | Path | pd.DataFrame | MotionMaps", answers: Any = None) -> Result:
+    """UF1, UAR and accuracy of predictions, pooled over all folds, with intervals over subjects.
+
+    Parameters
+    ----------
+    predictions
+        A log (as MEGC, STSTNet or HTNet print it) or table in a file, a DataFrame with the columns
+        of `Result.predictions`, or the `MotionMaps` that were answered.
+    answers
+        Beside maps: (n,) classes, or (n, K) probabilities.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read as predictions, or the numbers do not fit.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> lab.score(maps, maps.y).scores["uf1"]
+    1.0
+    """
+    from hmrm_lab.evaluation.other_programs import read_predictions
+
+    if isinstance(predictions, MotionMaps):
+        return Result(answers=_answers(predictions, np.asarray(answers)))
+    if isinstance(predictions, pd.DataFrame):
+        return Result(answers=Predictions(predictions))
+    found, told = read_predictions(Path(predictions))
+    return Result(answers=found, about={"read_as": told})
+
+
+def _answers(maps: MotionMaps, given: NDArray[Any]) -> Predictions:
+    """What was answered for these maps; probabilities stay open where classes are given."""
+    known = given.ndim == 2
+    if given.shape[:1] != (len(maps),) or (known and given.shape[1] != len(maps.classes)):
+        wanted = f"give ({len(maps)},) classes, or ({len(maps)}, {len(maps.classes)})"
+        raise InputError(f"answers of shape {given.shape}", mend=f"{wanted} probabilities")
+    table = pd.DataFrame(list(maps.keys), columns=["dataset", "subject", "clip"])
+    table = table.assign(fold=maps.persons, seed=0, epoch=0, truth=maps.labels)
+    table["prediction"] = given.argmax(1) if known else given.astype(np.int64)
+    for number, name in enumerate(probability_columns(maps.classes)):
+        table[name] = given[:, number] if known else np.nan
+    return Predictions(table)
+
+
+Results = Result | Mapping[Any, Result] | Sequence[Result]
+
+
+def results_of(items: Results) -> list[Result]:
+    """The results in whatever a person hands over."""
+    if isinstance(items, Result):
+        return [items]
+    return list(items.values()) if isinstance(items, Mapping) else list(items)

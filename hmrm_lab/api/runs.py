@@ -1,0 +1,261 @@
+"""Evaluate a system, ask it, check it, and report on it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hmrm_lab.api.clips import Clips
+from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.result import Result, Results, results_of
+from hmrm_lab.api.system import System, suited
+from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.protocols import LOSO, Protocol
+from hmrm_lab.evaluation.recording_prediction import RecordingPrediction
+from hmrm_lab.records import digest_of_keys
+from hmrm_lab.runtime.progress import progress_bars
+from hmrm_lab.runtime.store import RunFolder
+
+Seeds = int | str | Sequence[int] | None
+RUNS = Path("runs")
+
+
+def evaluate(
+    system: System | str,
+    maps: MotionMaps | Clips,
+    protocol: Protocol | str = LOSO,
+    *,
+    seeds: Seeds = None,
+    epoch_rule: str | None = None,
+    control: str = "none",
+    out: str | Path = RUNS,
+    jobs: int = 1,
+    devices: Sequence[str] = ("cpu",),
+    background: bool = False,
+    final_model: bool = True,
+) -> Result:
+    """Train and test a system fold by fold, every subject held out once; goes on where it stopped.
+
+    Each fold is a file in the run folder, which settings and data name: called again, it reads
+    what is there and computes the rest.
+
+    Parameters
+    ----------
+    system
+        A `System`, or a name of `lab.systems()`, whose preset is then that of the maps.
+    protocol
+        `loso`, `kfold:K`, `holdout:DATASET`, a split file, or a `Protocol`.
+    seeds
+        How many, or which (`[0, 1]`, or as text "0, 1"); those of the preset if not given.
+    epoch_rule
+        `last`, `inner_subjects`, or `oracle_test`, which peeks and is stamped.
+    control
+        `shuffled_labels` or `shuffled_within_subjects`: there is nothing to learn.
+    out
+        Folder of run folders.
+    jobs
+        Processes.
+    background
+        Return at once; the run goes on in a process of its own, which outlives this one. See
+        `Result.progress`, `stop` and `wait`.
+    final_model
+        Train once more on all clips, for `lab.predict`. No figure depends on it.
+
+    Raises
+    ------
+    ConfigError
+        For settings that do not exist or cannot go together.
+    InputError
+        If the data cannot be used, or have changed since the run began.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> print(result.caption.partition("; ")[2])
+    epoch rule last; 4 subjects, 1 seed
+    """
+
+    from hmrm_lab.studies.experiment import run_experiment
+
+    known = maps_of(maps)
+    config = settings(system, known, protocol, seeds, epoch_rule, control)
+    source = known.source
+    assert source is not None  # `settings` has refused
+    if background:
+        return _start(config, known, Path(out), jobs)
+    with progress_bars() as bars:
+        run = run_experiment(
+            config,
+            root=source.root,
+            out=Path(out),
+            jobs=jobs,
+            devices=devices,
+            watch=bars,
+            flowset=suited(known, config),
+            final_model=final_model,
+        )
+    return Result(run, config=config, root=source.root, jobs=jobs)
+
+
+def predict(
+    recording: str | Path,
+    result: Result | None = None,
+    *,
+    onset: int = 0,
+    apex: int | None = None,
+    offset: int | None = None,
+    faces: str | None = None,
+    face: int = 0,
+) -> RecordingPrediction:
+    """Class probabilities of a video, or a folder of frames, with what they rest on.
+
+    Parameters
+    ----------
+    result
+        Whose model is asked; the newest below `runs` if not given.
+    onset, apex, offset
+        Frame numbers from 0; the apex is spotted, and the offset the last frame, if not given.
+    faces
+        dlib, mtcnn or template; that of the run if not given.
+    face
+        Which of several, counted from the left, from 1; 0 takes the largest nearest the middle.
+
+    Raises
+    ------
+    InputError
+        If the recording, the frame numbers or the model cannot be used.
+
+    Examples
+    --------
+    >>> lab.predict("absent.mp4", lab.result("runs/none"))
+    Traceback (most recent call last):
+    hmrm_lab.errors.InputError: runs/none: not a run folder (no config.toml); ...
+    """
+    from hmrm_lab.studies.predict import find_run, predict_recording
+
+    run = find_run(result.folder if result else None)
+    return predict_recording(
+        Path(recording), run, onset=onset, apex=apex, offset=offset, provider=faces, face=face
+    )
+
+
+def audit(result: Result, root: str | Path | None = None) -> pd.DataFrame:
+    """Did anything of a test subject reach the training? One row per check; nothing is trained.
+
+    `state` is `OK`, `LEAK`, `FAULT` (records that contradict themselves), or not checkable.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> lab.audit(result).loc["held-out subjects", "state"]
+    'OK'
+    """
+    from hmrm_lab.studies.audit import audit_run
+
+    folder = Path(root) if root else result.root
+    checks = audit_run(RunFolder.open(result.folder), folder)
+    rows = [(check.name, check.state, check.why) for check in checks]
+    return pd.DataFrame(rows, columns=["check", "state", "why"]).set_index("check")
+
+
+def report(results: Results, out: str | Path | None = None) -> Path:
+    """Write one HTML page that needs neither Python nor a network; the first result in depth.
+
+    Returns
+    -------
+    Path
+        Of the page: `out`, or `report.html` in the first run folder.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> lab.report(result).name
+    'report.html'
+    """
+    from hmrm_lab.preparation import load_flowset
+    from hmrm_lab.registry import datasets
+    from hmrm_lab.reporting.report import write_report
+
+    chosen = results_of(results)
+    first = chosen[0]
+    config = RunFolder(first.folder).config()
+    readable = first.root is not None or not datasets[config.data.name].needs_root
+    flowset = load_flowset(config, first.root) if readable else None
+    folders = [RunFolder(one.refresh().folder) for one in chosen]
+    return write_report(folders, Path(out) if out else first.folder / "report.html", flowset)
+
+
+def maps_of(data: MotionMaps | Clips) -> MotionMaps:
+    """The maps, computed where clips are given."""
+    return data.maps() if isinstance(data, Clips) else data
+
+
+def settings(
+    system: System | str,
+    data: MotionMaps | Clips,
+    protocol: Protocol | str = LOSO,
+    seeds: Seeds = None,
+    epoch_rule: str | None = None,
+    control: str = "none",
+) -> ExperimentConfig:
+    """The complete settings of `lab.evaluate` with these arguments; nothing is computed.
+
+    A part of a data set gives the run another name.
+
+    Raises
+    ------
+    ConfigError
+        For settings that do not exist or cannot go together.
+    InputError
+        For maps that were made from arrays: a run could not say what it rests on.
+
+    Examples
+    --------
+    >>> clips = lab.load("synthetic", preset="smoke")
+    >>> lab.settings("hmrm", clips, seeds="0, 1").evaluation.seeds
+    (0, 1)
+    """
+    source = data.source
+    if source is None:
+        raise InputError(
+            "maps of arrays have no data set that a run could name",
+            mend="use sklearn.model_selection.cross_val_predict, and lab.score for the figures",
+        )
+    chosen = System(system, preset=source.config.preset) if isinstance(system, str) else system
+    name = protocol.name if isinstance(protocol, Protocol) else Protocol(protocol).name
+    changes = [] if seeds is None else [f"evaluation.seeds={_listed(seeds)}"]
+    changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
+    changes += [f"evaluation.control={control}"] if control != "none" else []
+    changes += [f'evaluation.protocol="{name}"'] if name != LOSO else []
+    config = chosen.settings(source, changes)
+    if isinstance(data, Clips) or data.is_whole:
+        return config
+    part = f"{config.name}-part-{digest_of_keys(data.keys)[:8]}"
+    return config.model_copy(update={"name": part})
+
+
+def _listed(seeds: int | str | Sequence[int]) -> list[Any]:
+    """The seeds one by one; what is no number is told where the settings are read."""
+    if isinstance(seeds, int):
+        return list(range(seeds))
+    return seeds.replace(",", " ").split() if isinstance(seeds, str) else list(seeds)
+
+
+def root_of_whole(maps: MotionMaps) -> Path | None:
+    """The folder of the data; an `InputError` for a part of them, for they are read again."""
+    if not maps.is_whole or maps.source is None:
+        problem = f"{len(maps)} maps that are a part of a data set"
+        raise InputError(
+            problem, mend="give all of its maps: what evaluates a part is lab.evaluate"
+        )
+    return maps.source.root
+
+
+def _start(config: ExperimentConfig, maps: MotionMaps, out: Path, jobs: int) -> Result:
+    root = root_of_whole(maps)
+    return Result(RunFolder.of(config, out), config=config, root=root, jobs=jobs).resume()

@@ -1,0 +1,94 @@
+"""What a number is worth: chance, peeking, intervals, calibration, power, and published claims.
+
+All of it is computed from predictions; where a `Result` is at hand, `result.answers` is the record
+that these functions take.
+"""
+
+from hmrm_lab.datasets.recordings.findings import megc2019
+from hmrm_lab.evaluation.embedding import embed, nearest_company, nearest_neighbours
+from hmrm_lab.evaluation.metrics import confusion, reliability, uar, uf1
+from hmrm_lab.evaluation.significance import (
+    bootstrap_samples,
+    fold_scores,
+    paired_test,
+    three_averages,
+)
+from hmrm_lab.evaluation.simulate import (
+    as_independent,
+    blind_uf1,
+    collect_looks,
+    coverage,
+    look_counts,
+    p_value,
+    peeking_null,
+    permuted_uf1,
+    power_table,
+    simulated_predictions,
+    uf1_by_looks,
+)
+from hmrm_lab.reporting.plots.faces import motion_table, parts_table
+from hmrm_lab.reporting.plots.faces import recordings_table as predictions_table
+from hmrm_lab.reporting.plots.results import CONVENTION, PUBLISHED
+from hmrm_lab.reporting.study_words import paired_words
+from hmrm_lab.reporting.system_cards import published
+from hmrm_lab.reporting.tables import (
+    answers_table,
+    display_table,
+    hard_answers_table,
+    paired_differences,
+)
+from hmrm_lab.studies.ablate import ABLATIONS
+from hmrm_lab.studies.space import whole_numbers as parse_numbers
+from hmrm_lab.studies.study import Variant
+from hmrm_lab.studies.trials import development_half
+
+__all__ = [
+    "CONVENTION",
+    "PUBLISHED",
+    "answers_table",
+    "as_independent",
+    "blind_uf1",
+    "bootstrap_samples",
+    "collect_looks",
+    "components",
+    "confusion",
+    "coverage",
+    "development_half",
+    "display_table",
+    "embed",
+    "fold_scores",
+    "hard_answers_table",
+    "look_counts",
+    "megc2019",
+    "motion_table",
+    "nearest_company",
+    "nearest_neighbours",
+    "p_value",
+    "paired_differences",
+    "paired_test",
+    "paired_words",
+    "parts_table",
+    "peeking_null",
+    "permuted_uf1",
+    "power_table",
+    "predictions_table",
+    "published",
+    "reliability",
+    "simulated_predictions",
+    "three_averages",
+    "uar",
+    "uf1",
+    "uf1_by_looks",
+    "whole_numbers",
+]
+
+
+def components(system: str) -> tuple[Variant, tuple[Variant, ...]]:
+    """The full model and the variants that `lab.ablate` takes if none are named."""
+    full, variants = ABLATIONS[system]
+    return full, variants or ()
+
+
+def whole_numbers(**texts: str) -> dict[str, tuple[int, ...]]:
+    """`width="16 32"` as {"width": (16, 32)}; a `ConfigError` names what is no whole number."""
+    return {name: parse_numbers(f"{name}s", text) for name, text in texts.items()}

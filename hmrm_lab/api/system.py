@@ -1,0 +1,358 @@
+"""`System`: a recipe with the face of a scikit-learn classifier."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+from hmrm_lab.api.html import card
+from hmrm_lab.api.maps import MotionMaps, Source
+from hmrm_lab.config import ExperimentConfig, load_config, override, preset_names
+from hmrm_lab.config.overrides import OF_TRAINING, without_idle
+from hmrm_lab.config.sections import (
+    AugmentConfig,
+    FlowConfig,
+    InputConfig,
+    LossConfig,
+    Section,
+    TrainingConfig,
+)
+from hmrm_lab.datasets.classes import scheme
+from hmrm_lab.errors import ConfigError, InputError, unknown_name
+from hmrm_lab.records import Floats, FlowSet, Ints
+from hmrm_lab.registry import Entry
+from hmrm_lab.registry import systems as registered
+from hmrm_lab.training.trainer import Fitted, fit
+
+SECTIONS: dict[str, type[Section]] = {
+    "training": TrainingConfig,
+    "augment": AugmentConfig,
+    "loss": LossConfig,
+    "input": InputConfig,
+}
+BESIDE = {name.rpartition(".")[2]: name for name in OF_TRAINING if "." in name}
+OWN_ARGUMENTS = ("name", "preset", "seed", "device")
+ALL_CLIPS = "all clips"  # in place of the name of a held-out subject
+
+
+class System(ClassifierMixin, BaseEstimator):
+    """A recipe (input, model, augmentation, loss, training) as a scikit-learn classifier.
+
+    Subjects are `groups`. The same maps, settings and seed give the same weights, bit for bit.
+
+    Parameters
+    ----------
+    name
+        A name of `lab.systems()`.
+    preset
+        The recipe's preset: `smoke`, `demo`, `default` or `paper`.
+    seed
+        Of a training. Where the maps are a part of a `MotionMaps`, the subjects left out of it
+        give each fold random numbers of its own, as in `lab.evaluate`.
+    device
+        `cpu`, or `cuda:0`.
+    settings
+        Flat names of what the recipe sets: `width`, `depth` (model), `epochs`, `lr` (training),
+        `motionmix` (augmentation), `gamma` (loss), `channels` (input); `get_params()` lists all.
+
+    Attributes
+    ----------
+    classes_
+        (K,) int64, after `fit`; index into `maps.classes`.
+    losses_
+        Mean training loss of every epoch, after `fit`.
+
+    Raises
+    ------
+    ConfigError
+        For a setting that the system does not have; the nearest one is named.
+
+    Examples
+    --------
+    >>> train, test = lab.load("synthetic", preset="smoke").maps().split(0.5)
+    >>> hmrm = lab.System("hmrm", preset="smoke", epochs=2)
+    >>> hmrm.fit(train).predict_proba(test).shape
+    (8, 3)
+    >>> lab.System("hmrm", widht=64)
+    Traceback (most recent call last):
+    hmrm_lab.errors.ConfigError: unknown setting of system 'hmrm' 'widht'; did you mean 'width'?
+    """
+
+    classes_: Ints
+    losses_: list[float]
+
+    def __init__(
+        self,
+        name: str = "hmrm",
+        *,
+        preset: str = "default",
+        seed: int = 0,
+        device: str = "cpu",
+        **settings: Any,
+    ) -> None:
+        self.name, self.preset, self.seed, self.device = name, preset, seed, device
+        self._settings = dict(settings)
+        self.settings()
+
+    def settings(
+        self, source: Source | None = None, overrides: Sequence[str] = ()
+    ) -> ExperimentConfig:
+        """The complete settings; on data with a source, with their faces and flow.
+
+        `overrides` are `key=value`, such as `evaluation.epoch_rule=oracle_test`.
+        """
+        data = source.config.data.name if source else None
+        changes = [f"evaluation.seeds=[{_toml(self.seed)}]"] if source is None else []
+        changes += [f"{place_of(self.name, key)}={_toml(v)}" for key, v in self._settings.items()]
+        config = load_config(
+            self.preset, system=self.name, data=data, overrides=[*changes, *overrides]
+        )
+        if source is None:
+            return config
+        tuned = {
+            key: getattr(config.flow, key) for key in FlowConfig.model_fields if "finetune" in key
+        }
+        flow = source.config.flow.model_copy(update=tuned)
+        tables = without_idle(registered[self.name], {"flow": flow.model_dump()})
+        common = {"data": source.config.data, "faces": source.config.faces}
+        return override(
+            config.model_copy(update={**common, "flow": FlowConfig(**tables["flow"])}), []
+        )
+
+    @classmethod
+    def of_settings(cls, config: ExperimentConfig, fitted: Fitted | None = None) -> Self:
+        """The system of a run's settings, with its model if it has one."""
+        name, seed = config.model.name, config.evaluation.seeds[0]
+        preset = config.preset if config.preset in preset_names() else "default"
+        recipe = load_config(preset, system=name, data=config.data.name)
+        changed = {
+            key: _value_at(config, place)
+            for key, place in places_of(registered[name]).items()
+            if _value_at(config, place) != _value_at(recipe, place)
+        }
+        system = cls(name, preset=preset, seed=seed, **changed)
+        if fitted:
+            system._keep(fitted)
+        return system
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
+        """Train from scratch on `MotionMaps`, or on X (n, 3, H, W) with y and groups, both (n,).
+
+        Raises
+        ------
+        InputError
+            If the shapes do not fit, or the system takes frames and X has none.
+        DivergedError
+            As soon as the loss is not finite.
+        """
+        from hmrm_lab.evaluation.fold import unit_seed
+
+        maps = _maps(X, y, groups)
+        config = self.settings(maps.source)
+        maps = suited(maps, config)
+        name = maps.held_out[0] if len(maps.held_out) == 1 else "+".join(maps.held_out)
+        seed = unit_seed(name or ALL_CLIPS, self.seed)
+        self._keep(fit(config, maps, seed=seed, run_seed=self.seed, device=self.device))
+        self.classes_ = np.arange(len(maps.classes))
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probabilities (n, K) float32 of `MotionMaps` or X (n, 3, H, W), each clip by itself."""
+        fitted = self.fitted
+        if isinstance(X, FlowSet):
+            return fitted.classify(suited(X, fitted.config))
+        return fitted.classify(
+            MotionMaps.from_arrays(X, np.zeros(len(X), np.int64), unit=fitted.unit)
+        )
+
+    def suited(self, maps: MotionMaps) -> MotionMaps:
+        """The maps with the pictures or frames that this system takes, computed where needed."""
+        found: MotionMaps = suited(maps, self.settings(maps.source))
+        return found
+
+    def inputs(self, X: FlowSet) -> torch.Tensor:
+        """What the trained model is given of these maps: (n, C, H, W), or (n, T, S, S) clips."""
+        return self.fitted.inputs(suited(X, self.fitted.config))
+
+    def features(self, X: FlowSet) -> Floats:
+        """What the last layer of the trained network answers from: (n, F), one row per clip."""
+        from hmrm_lab.evaluation.embedding import clip_features
+
+        return clip_features(self.fitted, suited(X, self.fitted.config))
+
+    def predict(self, X: Any) -> Ints:
+        """The most probable class of each clip: (n,) int64."""
+        return self.predict_proba(X).argmax(axis=1)
+
+    @property
+    def fitted(self) -> Fitted:
+        """The trained model with its history; a `NotFittedError` before `fit`."""
+        if not hasattr(self, "_fitted"):
+            raise NotFittedError(f"{self!r} is not fitted yet; call fit first")
+        return self._fitted
+
+    def network(self, size: int = 28) -> nn.Module:
+        """The bare `nn.Module`: trained if `fit` was called, else new, for maps of `size` pixels.
+
+        Raises
+        ------
+        ConfigError
+            For a system that is no network, such as `svm`.
+        """
+        from hmrm_lab.training.learner import build_model
+
+        if registered[self.name].is_estimator:
+            raise ConfigError(f"system '{self.name}' is no network", mend="call fit and predict")
+        if hasattr(self, "_fitted"):
+            assert isinstance(self._fitted.model, nn.Module)
+            return self._fitted.model
+        config = self.settings()
+        return build_model(config, size, len(scheme(config.data.classes).classes))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What was given to the constructor; with `deep` every setting of the recipe."""
+        own = {name: getattr(self, name) for name in OWN_ARGUMENTS}
+        if not deep:
+            return own | self._settings
+        config = self.settings()
+        recipe = {
+            key: _value_at(config, place) for key, place in places_of(registered[self.name]).items()
+        }
+        return own | recipe | self._settings
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings by their flat names; a `ConfigError` for one that does not exist."""
+        for key, value in params.items():
+            if key in OWN_ARGUMENTS:
+                setattr(self, key, value)
+            else:
+                self._settings[key] = value
+        self.settings()
+        return self
+
+    def __repr__(self) -> str:
+        changed = {"preset": self.preset} if self.preset != "default" else {}
+        words = [f"{key}={value!r}" for key, value in (changed | self._settings).items()]
+        return f"System({', '.join([repr(self.name), *words])})"
+
+    def _keep(self, fitted: Fitted) -> None:
+        self._fitted, self.losses_ = fitted, fitted.losses
+
+    def _repr_html_(self) -> str:
+        about, config = registered[self.name].card, self.settings()
+        facts: dict[str, object] = {
+            "system": self.name,
+            "preset": self.preset,
+            "model": _plain(config.model.options),
+            "input": _plain(config.input.model_dump()),
+        }
+        if not registered[self.name].is_estimator:
+            facts |= {"training": _plain(config.training.model_dump())}
+            facts |= {"augmentation": _plain(config.augment.model_dump())}
+        if about:
+            facts |= {"takes": about.takes, "published as": about.citation}
+            facts |= {"how near": "; ".join([about.fidelity, *about.departures])}
+        return card("System", facts)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def system(name: "str | System" = "hmrm", **settings: Any) -> System:
+    """A system by its name, with changes to its recipe: an estimator. See `System`.
+
+    Examples
+    --------
+    >>> hmrm = lab.system("hmrm", width=64, preset="smoke")
+    >>> hmrm.get_params()["width"], hmrm.get_params()["epochs"]
+    (64, 2)
+    """
+    return name if isinstance(name, System) else System(name, **settings)
+
+
+def systems() -> pd.DataFrame:
+    """List the systems: one row each, with what it takes, how near it is to what was published,
+    and its options.
+
+    Examples
+    --------
+    >>> lab.systems().loc["ststnet", "how near"]
+    'faithful'
+    """
+    return registered.table(
+        takes=lambda entry: entry.takes,
+        **{"how near": lambda entry: entry.card.fidelity if entry.card else ""},
+        **{"published as": lambda entry: entry.card.citation if entry.card else entry.source},
+    )
+
+
+def suited(maps: FlowSet, config: ExperimentConfig) -> Any:
+    """The maps with the frames that this system takes, read where they are not there yet.
+
+    Raises
+    ------
+    InputError
+        If frames are needed and nobody knows where the maps come from.
+    """
+    from hmrm_lab.preparation import frames_for, load_flowset
+
+    has_frames = maps.clips is not None or maps.pictures is not None
+    lacking = (frames_for(config) and not has_frames) or (config.flow.finetune and not maps.frames)
+    source = maps.source if isinstance(maps, MotionMaps) else None
+    if not lacking or source is None:
+        return maps
+    whole = load_flowset(config, source.root)
+    row = {key: number for number, key in enumerate(whole.keys)}
+    kept = [row[key] for key in maps.keys if key in row]
+    return MotionMaps.from_flowset(whole.take(kept), source)
+
+
+def place_of(name: str, setting: str) -> str:
+    """Where a flat setting of this system stands: `width` is `model.width`."""
+    known = places_of(registered[name])
+    if setting not in known:
+        raise unknown_name(f"setting of system '{name}'", setting, known)
+    return known[setting]
+
+
+def places_of(entry: Entry) -> dict[str, str]:
+    """Every flat setting of a system with its full name; what it has no use for is left out."""
+    named = {key: f"model.{key}" for key in entry.options.model_fields}
+    for section, settings in SECTIONS.items():
+        named |= {key: f"{section}.{key}" for key in settings.model_fields}
+    every = named | BESIDE
+    tables: dict[str, dict[str, int]] = {}
+    for place in every.values():
+        table, _, key = place.partition(".")
+        tables.setdefault(table, {})[key] = 0
+    used = without_idle(entry, tables)
+    return {key: p for key, p in every.items() if p.split(".")[1] in used.get(p.split(".")[0], {})}
+
+
+def _maps(X: Any, y: Any, groups: Any) -> MotionMaps:
+    if isinstance(X, FlowSet):
+        maps = X if isinstance(X, MotionMaps) else MotionMaps.from_flowset(X)
+        return maps if y is None else maps.with_labels(np.asarray(y, dtype=np.int64))
+    if y is None:
+        raise InputError("X without y", mend="give the classes, or MotionMaps")
+    return MotionMaps.from_arrays(X, y, groups)
+
+
+def _toml(value: Any) -> str:
+    plain = value.item() if isinstance(value, np.generic) else value
+    return json.dumps(plain.tolist() if isinstance(plain, np.ndarray) else plain)
+
+
+def _value_at(config: ExperimentConfig, place: str) -> Any:
+    section, _, key = place.partition(".")
+    return getattr(getattr(config, section), key, None)
+
+
+def _plain(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items())

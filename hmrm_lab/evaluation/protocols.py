@@ -1,0 +1,200 @@
+"""Evaluation protocols: how subjects are held out, by name.
+
+`loso`            each subject once (the default)
+`kfold:K`         K groups of subjects, those of scikit-learn's `GroupKFold`
+`holdout:NAME`    all subjects of one data set; the others are trained on
+`FILE.csv`        the folds of a table with a column `fold` beside `subject` or `clip`
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupKFold
+
+from hmrm_lab.errors import ConfigError, InputError, unknown_name
+from hmrm_lab.records import FlowSet, Ints, deal_persons
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Positions of the training and the held-out clips; `name` is the held-out subject, if one."""
+
+    name: str
+    train: Ints
+    test: Ints
+
+
+def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
+    """Make one fold per subject, in the order of their names."""
+    subjects = np.array(flowset.persons)
+    names = sorted(set(subjects))
+    if len(names) < 2:
+        raise InputError(
+            f"all {len(flowset)} clips are of one subject ({', '.join(names)})",
+            mend="leave-one-subject-out needs at least two subjects",
+        )
+    return [
+        Fold(name, np.flatnonzero(subjects != name), np.flatnonzero(subjects == name))
+        for name in names
+    ]
+
+
+def inner_subject_folds(flowset: FlowSet, folds: int, seed: int) -> Iterator[Fold]:
+    """Make subject-disjoint folds of training clips, to choose epochs and hyper-parameters."""
+    for number, held_out in enumerate(deal_persons(flowset.persons, folds, seed)):
+        yield Fold(f"inner{number}", np.flatnonzero(~held_out), np.flatnonzero(held_out))
+
+
+LOSO = "loso"
+KINDS = (LOSO, "kfold:5", "holdout:samm", "folds.csv")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How subjects are held out, parsed from its name.
+
+    No protocol has a subject in training and test of one fold. It also shows its folds of
+    particular maps (`folds`) as a table (`table`).
+
+    Parameters
+    ----------
+    name
+        `loso`, `kfold:K`, `holdout:DATASET`, or a CSV file with the columns `subject` (or `clip`)
+        and `fold`; a subject is `dataset/subject`, or the subject alone where that is unambiguous.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is none of these.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> lab.Protocol("kfold:2").table(maps)[["train", "test"]].sum().to_dict()
+    {'train': 16, 'test': 16}
+    """
+
+    name: str = LOSO
+
+    def __post_init__(self) -> None:
+        kind, _, value = self.name.partition(":")
+        known = (
+            self.name == LOSO
+            or (kind == "kfold" and value.isdigit() and int(value) >= 2)
+            or (kind == "holdout" and bool(value))
+            or self.name.endswith(".csv")
+        )
+        if not known:
+            raise unknown_name("protocol", self.name, KINDS)
+
+    def folds(self, maps: FlowSet) -> list[Fold]:
+        """The folds of these maps, in a fixed order.
+
+        Raises
+        ------
+        InputError
+            If the maps have too few subjects, or a split file does not cover them.
+        """
+        if self.name == LOSO:
+            return leave_one_subject_out(maps)
+        kind, _, value = self.name.partition(":")
+        split: Callable[[FlowSet, str], list[Fold]] = _split_file
+        if not self.name.endswith(".csv"):
+            split = {"kfold": _kfold, "holdout": _holdout}[kind]
+        return split(maps, value or self.name)
+
+    def table(self, maps: FlowSet) -> pd.DataFrame:
+        """One row per fold: how many clips it trains on and tests, and whom it holds out."""
+        persons = np.array(maps.persons)
+        rows = [
+            {
+                "fold": fold.name,
+                "train": len(fold.train),
+                "test": len(fold.test),
+                "held out": ", ".join(sorted(set(persons[fold.test]))),
+            }
+            for fold in self.folds(maps)
+        ]
+        return pd.DataFrame(rows).set_index("fold")
+
+    def _repr_html_(self) -> str:
+        return f"<b>Protocol</b> <code>{self.name}</code>"
+
+
+def subjects_by_fold(maps: FlowSet, folds: list[Fold]) -> dict[str, list[str]]:
+    """Whom each fold holds out."""
+    persons = np.array(maps.persons)
+    return {fold.name: sorted(set(persons[fold.test].tolist())) for fold in folds}
+
+
+def digest_of_folds(maps: FlowSet, folds: list[Fold]) -> str:
+    """Sixteen hexadecimal digits that name which clip is tested in which fold."""
+    lines = [f"{fold.name}\0{'/'.join(maps.keys[row])}" for fold in folds for row in fold.test]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
+
+
+def _kfold(maps: FlowSet, count: str) -> list[Fold]:
+    subjects = len(set(maps.persons))
+    if subjects < int(count):
+        raise InputError(
+            f"{subjects} subjects cannot be divided into {count} folds",
+            mend="take more subjects, or fewer folds",
+        )
+    split = GroupKFold(int(count)).split(maps.maps, groups=np.array(maps.persons))
+    return [Fold(f"kfold/{number}", *rows) for number, rows in enumerate(split, start=1)]
+
+
+def _holdout(maps: FlowSet, name: str) -> list[Fold]:
+    sets = np.array([key.dataset for key in maps.keys])
+    if name not in sets:
+        raise unknown_name("data set to hold out", name, set(sets.tolist()))
+    persons = np.array(maps.persons)
+    tested = np.isin(persons, persons[sets == name])
+    if tested.all():
+        raise InputError(
+            f"all clips are of {name}, and none is left to train on", mend="load several data sets"
+        )
+    return [Fold(f"holdout/{name}", np.flatnonzero(~tested), np.flatnonzero(tested))]
+
+
+def _split_file(maps: FlowSet, name: str) -> list[Fold]:
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigError("no such split file", where=path, mend="check evaluation.protocol")
+    table = pd.read_csv(path, dtype=str)
+    column = next((one for one in ("clip", "subject") if one in table), None)
+    if column is None or "fold" not in table:
+        raise InputError(
+            "a split file has the columns fold and subject, or fold and clip",
+            where=path,
+            mend=f"this one has {', '.join(map(str, table))}",
+        )
+    known = dict(zip(table[column], table["fold"], strict=True))
+    chosen = np.array([_fold_of(maps, row, column, known, path) for row in range(len(maps))])
+    persons = pd.Series(maps.persons)
+    divided = pd.Series(chosen).groupby(persons).nunique()
+    if (divided > 1).any():
+        raise InputError(
+            f"subject {divided.idxmax()} is in {divided.max()} folds",
+            where=path,
+            mend="put all clips of a subject into one fold",
+        )
+    return [
+        Fold(f"split/{fold}", np.flatnonzero(chosen != fold), np.flatnonzero(chosen == fold))
+        for fold in sorted(set(chosen.tolist()))
+    ]
+
+
+def _fold_of(maps: FlowSet, row: int, column: str, known: dict[str, str], path: Path) -> str:
+    key = maps.keys[row]
+    last = key.clip if column == "clip" else key.subject
+    subjects = (key.person, maps.persons[row], last)
+    names = ("/".join(key), last) if column == "clip" else subjects
+    found = next((known[name] for name in names if name in known), None)
+    if found is None:
+        raise InputError(f"no fold for {column} {names[0]}", where=path, mend="add its row")
+    return found
