@@ -30,10 +30,7 @@ SOURCE = Source(
         "emotion": ("Estimated Emotion", "Emotion", "label"),
         **FRAMES,
     },
-    emotions=(
-        *("happiness", "surprise", "disgust", "repression"),
-        *("others", "other", "sadness", "fear"),
-    ),
+    emotions="happiness surprise disgust repression others other sadness fear",
     fps=200.0,
     bases=("Cropped", "CASME2-RAW", "CASME2_RAW_selected", "CASME2_RAW", "RAW", "."),
     subject=numbered(r"(?:sub)?0*(\d{1,3})", "sub{:02d}", "1 or sub01"),

@@ -28,10 +28,7 @@ SOURCE = Source(
         "emotion": ("emotion", "Estimated Emotion"),
         **FRAMES,
     },
-    emotions=(
-        *("happy", "happiness", "surprise", "disgust", "fear", "anger", "sad", "sadness"),
-        *("others", "other"),
-    ),
+    emotions="happy happiness surprise disgust fear anger sad sadness others other",
     fps=30.0,
     bases=(".", "part_A", "Part_A", "ME_A", "data/part_A", "part_A/data"),
     subject=numbered(r"(?:spno\.?)?0*(\d{1,4})", "spNO.{}", "spNO.1"),

@@ -39,7 +39,7 @@ SOURCE = Source(
         "emotion": ("Emotion",),
         **FRAMES,
     },
-    emotions=("positive", "surprise", "negative", "repression", "others", "other"),
+    emotions="positive surprise negative repression others other",
     fps=60.0,
     bases=("gray_micro", ".", "gray_micro_crop"),
     subject=lambda text: text,

@@ -27,10 +27,7 @@ SOURCE = Source(
         "emotion": ("Estimated Emotion", "Emotion"),
         **FRAMES,
     },
-    emotions=(
-        *("happiness", "surprise", "anger", "disgust", "fear", "sadness"),
-        *("others", "other"),
-    ),
+    emotions="happiness surprise anger disgust fear sadness others other",
     fps=90.0,
     bases=("Micro_Expression", ".", "MMEW_Final/Micro_Expression"),
     subject=numbered(r"s?0*(\d{1,3})", "S{:02d}", "S03"),

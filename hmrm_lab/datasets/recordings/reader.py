@@ -60,7 +60,7 @@ class Source:
     bases
         Folders of the root that may hold the images; the first that has a clip is taken.
     emotions
-        The words of its table, in lower case, those outside the classes among them.
+        The words of its table, in lower case, those outside the classes among them; with blanks.
     subject, clip, path
         The subject's id from the text of the table; the clip's; the path's parts below the base.
     trimmed
@@ -72,7 +72,7 @@ class Source:
     facts: Facts
     patterns: tuple[str, ...]
     columns: Columns
-    emotions: tuple[str, ...]
+    emotions: str
     fps: float
     bases: tuple[str, ...]
     subject: Callable[[str], str]
@@ -85,7 +85,7 @@ class Source:
     @property
     def classes(self) -> Classes:
         """Emotion to label; None for those outside the classes."""
-        return {word: MEGC3.label(word, self.facts.name) for word in self.emotions}
+        return {word: MEGC3.label(word, self.facts.name) for word in self.emotions.split()}
 
 
 def numbered(pattern: str, form: str, example: str) -> Callable[[str], str]:

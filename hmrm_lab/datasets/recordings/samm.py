@@ -29,10 +29,7 @@ SOURCE = Source(
         "emotion": ("Estimated Emotion", "Emotion", "label"),
         **FRAMES,
     },
-    emotions=(
-        *("happiness", "surprise", "anger", "contempt", "disgust", "fear", "sadness"),
-        *("other", "others"),
-    ),
+    emotions="happiness surprise anger contempt disgust fear sadness other others",
     fps=200.0,
     bases=(".", "SAMM", "SAMM_CROP"),
     subject=numbered(r"(\d{1,3})", "{:03d}", "006"),

@@ -139,7 +139,7 @@ def _check(
 
 
 def _clips_per_subject(subjects: int, clips: int, rng: np.random.Generator) -> list[int]:
-    """One clip for each subject, and the others unequally, as the subjects of real sets have them."""
+    """One clip for each subject, and the others unequally, as in real data sets."""
     rank = (np.arange(subjects) + 0.5) / subjects
     shares = rng.permutation(rank**1.5)
     return [1 + extra for extra in _apportioned(clips - subjects, shares)]
