@@ -1,11 +1,11 @@
-"""The audit of a recorded data set: what is there, what is missing, and what can be used.
+"""Audit of a recorded data set: what is there, what is missing, and what can be used.
 
 Nothing is written. Of a frame only the header and the end of the file are read, unless the audit is
 deep: then every frame from onset to offset is decoded.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hmrm_lab.datasets.recordings.findings import (
     shown,
 )
 from hmrm_lab.errors import InputError, unknown_name
-from hmrm_lab.records import Clip
+from hmrm_lab.records import Clip, ClipKey
 
 Counts = tuple[int, ...]
 Progress = Callable[[int, int], None]
@@ -41,7 +41,7 @@ class SubjectCount:
 class Audit:
     """The verdict on a data set.
 
-    `clips` are the usable ones. `frames` is how many images were looked at.
+    `clips` are the usable ones. `frames` is how many images were checked.
     """
 
     facts: Facts
@@ -54,7 +54,7 @@ class Audit:
 
     @property
     def found(self) -> Counts:
-        return _counts(self.clips, [clip.label for clip in self.clips])
+        return _counts((clip.label for clip in self.clips), len(self.classes))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def audit(
     deep: bool = False,
     on_progress: Progress | None = None,
 ) -> Audit:
-    """Look at everything of a data set that a run would read.
+    """Check everything of a data set that a run would read.
 
     Parameters
     ----------
@@ -125,10 +125,8 @@ def audit(
     survey = recording.survey(root, follow_links=follow_links, **options)
     clips: list[Clip] = []
     findings = list(survey.findings)
-    frames = 0
     for done, clip in enumerate(survey.clips, start=1):
         remarks = _look(clip, survey, deep=deep)
-        frames += clip.offset - clip.onset + 1
         findings += remarks
         if not any(remark.left_out for remark in remarks):
             clips.append(clip)
@@ -136,9 +134,9 @@ def audit(
             on_progress(done, len(survey.clips))
     if not clips:
         raise first_error(findings, root, survey.coding)
-    return Audit(
-        recording.facts, survey, clips, findings, _subjects(recording.facts, clips), frames, deep
-    )
+    frames = sum(clip.offset - clip.onset + 1 for clip in survey.clips)
+    subjects = _subjects(recording.facts, clips)
+    return Audit(recording.facts, survey, clips, findings, subjects, frames, deep)
 
 
 def as_dict(result: Audit) -> dict[str, Any]:
@@ -172,15 +170,7 @@ def as_dict(result: Audit) -> dict[str, Any]:
             for one in result.subjects
         ],
         "findings": [
-            {
-                "kind": one.kind,
-                "left_out": one.left_out,
-                "where": one.where,
-                "row": one.row,
-                "clip": shown("/".join(one.clip)) if one.clip else None,
-                "problem": one.problem,
-                "mend": one.mend,
-            }
+            {**vars(one), "clip": shown("/".join(one.clip)) if one.clip else None}
             for one in result.findings
         ],
         "frames": result.frames,
@@ -231,20 +221,19 @@ def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
 
 def _subjects(facts: Facts, clips: list[Clip]) -> list[SubjectCount]:
     expected = facts.expected()
-    people = {(clip.key.dataset, clip.key.subject) for clip in clips}
-    people |= {(key.dataset, key.subject) for key in expected or {}}
+    found = {clip.key: clip.label for clip in clips}
+    classes = len(clips[0].classes)
+
+    def count(labels: Mapping[ClipKey, int], subject: tuple[str, str]) -> Counts:
+        return _counts((label for key, label in labels.items() if key[:2] == subject), classes)
+
+    subjects = sorted({key[:2] for key in found.keys() | (expected or {}).keys()})
     return [
-        SubjectCount(
-            *person,
-            _counts(clips, [clip.label for clip in clips if clip.key[:2] == person]),
-            None
-            if expected is None
-            else _counts(clips, [label for key, label in expected.items() if key[:2] == person]),
-        )
-        for person in sorted(people)
+        SubjectCount(*one, count(found, one), None if expected is None else count(expected, one))
+        for one in subjects
     ]
 
 
-def _counts(clips: list[Clip], labels: list[int]) -> Counts:
+def _counts(labels: Iterable[int], classes: int) -> Counts:
     counted = Counter(labels)
-    return tuple(counted[label] for label in range(len(clips[0].classes)))
+    return tuple(counted[label] for label in range(classes))

@@ -14,7 +14,7 @@ class ClassScheme:
     Parameters
     ----------
     classes
-        Their names in alphabetical order; a label is a place here.
+        Their names in alphabetical order; a label is an index here.
     words
         Emotion to class, in lower case. The names of the classes are such words as well.
     outside

@@ -16,9 +16,8 @@ import numpy as np
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.coding import Columns, Row, data_set, find_name, read_coding
-from hmrm_lab.datasets.recordings.findings import megc2019, shown
+from hmrm_lab.datasets.recordings.findings import bad_input, megc2019
 from hmrm_lab.datasets.walking import check_name, loose
-from hmrm_lab.errors import InputError
 from hmrm_lab.records import RELATIVE, ClipKey, Floats, FlowSet
 from hmrm_lab.registry import datasets
 
@@ -33,18 +32,18 @@ SIDE_PX = 28
 
 @datasets.register("flowmaps", unit=RELATIVE, source="Liong et al. 2019; distributed with HTNet")
 def flowmaps(root: Path) -> FlowSet:
-    """Read all maps. The first thing that is wrong raises `InputError` with file, row and mend.
+    """Read all maps; the first thing that is wrong is an `InputError` with file, row and mend.
 
     Subjects and clips that lost their zeros get those of the official list, or of the map's name.
     """
     if not root.is_dir():
-        raise InputError("no such folder", where=root, mend="give the folder that holds labels.csv")
+        raise bad_input(root, "no such folder", "give the folder that holds labels.csv")
     table = root / "labels.csv"
     if not table.is_file():
-        raise InputError("no labels.csv in this folder", where=root, mend="it lists the maps")
+        raise bad_input(root, "no labels.csv in this folder", "it lists the maps")
     files = {path.stem.strip(): path for path in sorted((root / "maps").glob("*.png"))}
     official = {(key.dataset, *map(loose, key[1:])): key for key in megc2019()}
-    people: dict[tuple[str, str], str] = {}
+    subjects: dict[tuple[str, str], str] = {}
     rows: dict[ClipKey, tuple[int, int]] = {}
     maps = []
     for row in read_coding(table, COLUMNS).rows:
@@ -54,13 +53,12 @@ def flowmaps(root: Path) -> FlowSet:
             if stem is None:
                 raise ValueError(f"no map '{name.subject}_{name.clip}.png' for this clip in maps/")
             key = official.get((name.dataset, *map(loose, name[1:])), _called(stem, name))
-            person = people.setdefault((key.dataset, loose(key.subject)), key.subject)
-            key = key._replace(subject=person)
+            subject = subjects.setdefault((key.dataset, loose(key.subject)), key.subject)
+            key = key._replace(subject=subject)
             if key in rows:
                 raise ValueError(f"{'/'.join(key)} is listed twice, first in row {rows[key][0]}")
         except ValueError as error:
-            mend = "correct or remove this row"
-            raise InputError(str(error), where=shown(table), row=row.number, mend=mend) from None
+            raise bad_input(table, str(error), "correct or remove this row", row.number) from None
         rows[key] = row.number, label
         maps.append(_read_map(files[stem], row.number))
     labels = np.array([label for _, label in rows.values()], dtype=np.int64)
@@ -88,18 +86,11 @@ def _read_map(path: Path, row: int) -> Floats:
     """(3, 28, 28) float32 in 0..1, order (u, v, strain)."""
     image = _decode(path)
     if image is None:
-        raise InputError(
-            "cut off or not a PNG image",
-            where=path,
-            row=row,
-            mend="copy the file again, or remove this row of labels.csv",
-        )
+        mend = "copy the file again, or remove this row of labels.csv"
+        raise bad_input(path, "cut off or not a PNG image", mend, row)
     if image.shape != (SIDE_PX, SIDE_PX, 3) or image.dtype != np.uint8:
-        raise InputError(
-            f"shape {image.shape} of {image.dtype}, not ({SIDE_PX}, {SIDE_PX}, 3) of uint8",
-            where=path,
-            mend="export the map as an 8-bit RGB image of 28x28 pixels",
-        )
+        problem = f"shape {image.shape} of {image.dtype}, not ({SIDE_PX}, {SIDE_PX}, 3) of uint8"
+        raise bad_input(path, problem, "export the map as an 8-bit RGB image of 28x28 pixels")
     planes = image[..., ::-1].transpose(2, 0, 1)  # BGR to (u, v, strain)
     return (planes / 255).astype(np.float32)
 

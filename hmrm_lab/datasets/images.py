@@ -1,4 +1,4 @@
-"""The one reader of pictures: looked at by their header before they are decoded, and upright."""
+"""Reading pictures upright; their header is checked before they are decoded."""
 
 import io
 import os
@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.recordings.findings import shown
-from hmrm_lab.errors import InputError
+from hmrm_lab.datasets.recordings.findings import bad_input, shown
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 MOST_PIXELS = 40_000_000
@@ -62,7 +61,7 @@ class RecordedFrames:
         return read_image(self.paths[index])
 
     def identity(self, index: int) -> str:
-        """Which file this is: its place, its size and when it was written."""
+        """Which file this is: its path, its size and when it was written."""
         path = self.paths[index].resolve()
         state = path.stat()
         return f"{shown(path)}:{state.st_size}:{state.st_mtime_ns}"
@@ -77,7 +76,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     ------
     InputError
         If it is missing, damaged, too large, partly transparent, or of other than 8 bits per
-        channel: which levels are to be kept is not ours to guess.
+        channel: which levels are to be kept cannot be guessed.
     """
     header = _look(path)
     content = path.read_bytes()
@@ -85,20 +84,19 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         content = _ended(content)
     image = _decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:
-        raise InputError("not an image that OpenCV can read", where=shown(path), mend=AGAIN)
+        raise bad_input(path, "not an image that OpenCV can read", AGAIN)
     if image.dtype != np.uint8:
-        problem, mend = f"a {8 * image.dtype.itemsize}-bit image", "save it with 8 bits per channel"
-        raise InputError(problem, where=shown(path), mend=mend)
+        problem = f"a {8 * image.dtype.itemsize}-bit image"
+        raise bad_input(path, problem, "save it with 8 bits per channel")
     if header.alpha:
         every = _decode(content, cv2.IMREAD_UNCHANGED)
         if every is not None and every.shape[2:] == (4,) and every[..., 3].min() < 255:
-            mend = "save it without an alpha channel"
-            raise InputError("partly transparent", where=shown(path), mend=mend)
+            raise bad_input(path, "partly transparent", "save it without an alpha channel")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def measure_image(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the header; the end of the file is looked at as well.
+    """Width and height in pixels, from the header; the end of the file is checked as well.
 
     Raises
     ------
@@ -111,14 +109,14 @@ def measure_image(path: Path) -> tuple[int, int]:
 
 def _look(path: Path) -> Header:
     if path.is_dir():
-        raise InputError("a folder, not an image", where=shown(path), mend="name one frame of it")
+        raise bad_input(path, "a folder, not an image", "name one frame of it")
     if not path.is_file():
-        raise InputError("no such frame", where=shown(path), mend=AGAIN)
+        raise bad_input(path, "no such frame", AGAIN)
     size = path.stat().st_size
     if size == 0:
-        raise InputError("an empty file", where=shown(path), mend=AGAIN)
+        raise bad_input(path, "an empty file", AGAIN)
     if size > LARGEST_BYTES:
-        raise InputError(f"{size / 2**20:.0f} MiB are no frame", where=shown(path), mend=AGAIN)
+        raise bad_input(path, f"{size / 2**20:.0f} MiB are no frame", AGAIN)
     with path.open("rb") as file:
         try:
             head = file.read(8)
@@ -128,16 +126,13 @@ def _look(path: Path) -> Header:
         except (struct.error, KeyError, ValueError):
             header = None
     if header is None:
-        problem = "not a PNG, JPEG, BMP, TIFF, WebP or PPM image"
-        raise InputError(problem, where=shown(path), mend=AGAIN)
+        raise bad_input(path, "not a PNG, JPEG, BMP, TIFF, WebP or PPM image", AGAIN)
     if not _bounded(header.width, header.height):
-        raise InputError(
-            f"its header claims {header.width}x{header.height} pixels",
-            where=shown(path),
-            mend=f"frames have at most {MOST_PIXELS // 10**6} million; {AGAIN}",
-        )
+        problem = f"its header claims {header.width}x{header.height} pixels"
+        mend = f"frames have at most {MOST_PIXELS // 10**6} million; {AGAIN}"
+        raise bad_input(path, problem, mend)
     if not header.whole:
-        raise InputError("the image is cut off", where=shown(path), mend=AGAIN)
+        raise bad_input(path, "the image is cut off", AGAIN)
     return header
 
 
@@ -147,7 +142,7 @@ def _bounded(width: int, height: int) -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back OpenCV's own complaints: ours says it in one sentence."""
+    """Keep back OpenCV's own messages: the error says it in one sentence."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(0)
     try:
@@ -270,8 +265,8 @@ def _tags(file: BinaryIO) -> Tags:
     return found
 
 
-def _at(file: BinaryIO, place: int, length: int) -> bytes:
-    file.seek(place)
+def _at(file: BinaryIO, start: int, length: int) -> bytes:
+    file.seek(start)
     return file.read(length)
 
 

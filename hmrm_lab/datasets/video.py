@@ -2,7 +2,7 @@
 
 Videos are read by OpenCV, which is here already, has the decoders in its wheels on every platform
 and turns a phone's picture upright. Any frame may be asked for: a jump goes to the key frame before
-it, and the time at which a frame is shown tells which one was reached.
+it, and the time at which a frame is shown shows which one was reached.
 """
 
 import os
@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.images import MOST_PIXELS, SUFFIXES, RecordedFrames, measure_image, quiet
-from hmrm_lab.datasets.recordings.findings import shown
+from hmrm_lab.datasets.recordings.findings import bad_input, shown
 from hmrm_lab.datasets.walking import Tree, order_frames
-from hmrm_lab.errors import InputError
 from hmrm_lab.records import Frames
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm")
 MOST_FRAMES = 100_000
-MOST_COUNTED = 2000  # of a video whose packets do not tell when frames are shown
+MOST_COUNTED = 2000  # of a video whose packets do not say when frames are shown
 MOST_SEARCHED = 2000  # for faces and an apex
 HEAD_BYTES = 16
 NEAR = 48  # frames; the way to a key frame is hardly shorter
@@ -32,12 +31,12 @@ COPY = "copy the file again, or convert it to .mp4"
 CONVERT = "convert it with `ffmpeg -i IN.mp4 -c:v libx264 -crf 12 OUT.mp4`"
 SHORTER = "name the part with --onset and --offset, or cut it out"
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own complaints are kept back
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own messages are kept back
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Frames and their rate; the rate is 0 where nobody knows it."""
+    """Frames and their rate; the rate is 0 where it is unknown."""
 
     frames: Frames
     fps: float
@@ -71,7 +70,7 @@ class VideoFrames:
         return self._kept[1]
 
     def identity(self, index: int) -> str:
-        """Which frame of which file this is: place, size, when it was written, number."""
+        """Which frame of which file this is: path, size, when it was written, number."""
         path = self.path.resolve()
         state = path.stat()
         return f"{shown(path)}:{state.st_size}:{state.st_mtime_ns}[{index}]"
@@ -85,13 +84,11 @@ class VideoFrames:
         if self._next == number + 1:
             _, picture = self._capture.retrieve()
         if picture is None:
-            raise InputError(f"frame {number} cannot be decoded", where=shown(self.path), mend=COPY)
+            raise bad_input(self.path, f"frame {number} cannot be decoded", COPY)
         if number and picture.shape != self._shape:
-            raise InputError(
-                f"frame {number} is {_size(picture.shape)} pixels, the first {_size(self._shape)}",
-                where=shown(self.path),
-                mend="convert the video to one size",
-            )
+            sizes = f"{_size(picture.shape)} pixels, the first {_size(self._shape)}"
+            mend = "convert the video to one size"
+            raise bad_input(self.path, f"frame {number} is {sizes}", mend)
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
     def _grab(self) -> bool:
@@ -103,7 +100,7 @@ class VideoFrames:
         return True
 
     def _jump(self, number: int) -> None:
-        """Go to this frame, or to one before it: to the first where the times do not tell."""
+        """Go to this frame, or to one before it: to the first where the times are unknown."""
         for back in BACK_MS if self._times else ():
             self._capture.set(cv2.CAP_PROP_POS_MSEC, max(0.0, self._times[number] - back))
             if self._grab() and 0 < self._next <= number + 1:
@@ -140,72 +137,61 @@ def open_recording(path: Path, *, follow_links: bool = False) -> Recording:
     if path.is_dir():
         return Recording(_folder(path, follow_links), 0.0)
     if not path.is_file():
-        raise InputError("no such recording", where=shown(path), mend=GIVE)
+        raise bad_input(path, "no such recording", GIVE)
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
-        raise InputError("one image is no recording", where=shown(path), mend=GIVE)
+        raise bad_input(path, "one image is no recording", GIVE)
     if suffix not in VIDEO_SUFFIXES:
-        raise InputError(f"'{suffix}' is no suffix of a video", where=shown(path), mend=GIVE)
+        raise bad_input(path, f"'{suffix}' is no suffix of a video", GIVE)
     return _video(path)
 
 
 def check_span(path: Path, frames: int) -> None:
     """Refuse more frames than can be searched for faces and an apex."""
     if frames > MOST_SEARCHED:
-        raise InputError(
-            f"{frames} frames to search; at most {MOST_SEARCHED}", where=shown(path), mend=SHORTER
-        )
+        raise bad_input(path, f"{frames} frames to search; at most {MOST_SEARCHED}", SHORTER)
 
 
 def _folder(path: Path, follow_links: bool) -> RecordedFrames:
     try:
         images, outside = Tree(path, follow_links).images(path)
     except PermissionError:
-        raise InputError("may not be read", where=shown(path), mend="change its rights") from None
+        raise bad_input(path, "may not be read", "change its rights") from None
     if outside:
         problem = f"an image that is a link out of the folder: {outside[0]}"
-        raise InputError(problem, where=shown(path), mend="copy the image, or add --follow-links")
+        raise bad_input(path, problem, "copy the image, or add --follow-links")
     _check_count(path, len(images), MOST_FRAMES)
     ordered, note = order_frames(images)
     sides = [measure_image(frame) for frame in ordered]
     for frame, size in zip(ordered, sides, strict=True):
         if size != sides[0]:
-            raise InputError(
-                f"{size[0]}x{size[1]} pixels, the first frame {sides[0][0]}x{sides[0][1]}",
-                where=shown(frame),
-                mend="give frames of one size",
-            )
+            problem = f"{size[0]}x{size[1]} pixels, the first frame {sides[0][0]}x{sides[0][1]}"
+            raise bad_input(frame, problem, "give frames of one size")
     return RecordedFrames(ordered, note)
 
 
 def _video(path: Path) -> Recording:
     if path.stat().st_size == 0:
-        raise InputError("an empty file", where=shown(path), mend=COPY)
+        raise bad_input(path, "an empty file", COPY)
     capture = _open(path)
-    width, height = (
-        int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-    )
+    width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+    height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     if width * height > MOST_PIXELS:
-        raise InputError(
-            f"frames of {width}x{height} pixels",
-            where=shown(path),
-            mend=f"convert it to at most {MOST_PIXELS // 10**6} million pixels",
-        )
+        mend = f"convert it to at most {MOST_PIXELS // 10**6} million pixels"
+        raise bad_input(path, f"frames of {width}x{height} pixels", mend)
     fps, claimed = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     if _codec(capture) == "AV01" and not capture.grab():
-        raise InputError("this OpenCV cannot decode AV1", where=shown(path), mend=CONVERT)
+        raise bad_input(path, "this OpenCV cannot decode AV1", CONVERT)
     capture.release()
     frames = VideoFrames(path)
     if 2 * len(frames) < min(claimed, MOST_COUNTED):  # a guess in some containers
-        raise InputError(
-            f"{len(frames)} of {claimed:.0f} frames can be decoded", where=shown(path), mend=COPY
-        )
+        raise bad_input(path, f"{len(frames)} of {claimed:.0f} frames can be decoded", COPY)
     _check_count(path, len(frames), frames.most)
     return Recording(frames, fps if 1 <= fps <= 10_000 else 0.0)
 
 
 def _shown_times(path: Path, first: float) -> list[float]:
-    """When each frame is shown, in ms from the first on, without decoding; empty if nobody knows.
+    """When each frame is shown, in ms from the first on, without decoding; empty if unknown.
 
     Packets before the first may be there for the decoder alone.
     """
@@ -235,11 +221,11 @@ def _open(path: Path, *options: int) -> cv2.VideoCapture:
         number = Path(f"/proc/self/fd/{file.fileno()}")
         name = str(number if number.exists() else path.resolve())
         if name != shown(name):
-            raise InputError("a name that is not UTF-8", where=shown(path), mend="rename it")
+            raise bad_input(path, "a name that is not UTF-8", "rename it")
         with quiet():
             capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, options) if known else None
     if capture is None or not capture.isOpened():
-        raise InputError("not a video that OpenCV can read", where=shown(path), mend=COPY)
+        raise bad_input(path, "not a video that OpenCV can read", COPY)
     return capture
 
 
@@ -250,13 +236,11 @@ def _codec(capture: cv2.VideoCapture) -> str:
 
 def _check_count(path: Path, count: int, most: int) -> None:
     if count == 0:
-        raise InputError("no frames in it", where=shown(path), mend=GIVE)
+        raise bad_input(path, "no frames in it", GIVE)
     if count == 1:
-        raise InputError(
-            "only one frame, and motion takes two", where=shown(path), mend="give onset and apex"
-        )
+        raise bad_input(path, "only one frame, and motion takes two", "give onset and apex")
     if count > most:
-        raise InputError(f"more than {most} frames", where=shown(path), mend=SHORTER)
+        raise bad_input(path, f"more than {most} frames", SHORTER)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hmrm_lab.datasets.images import SUFFIXES
-from hmrm_lab.datasets.recordings.findings import shown
+from hmrm_lab.datasets.recordings.findings import bad_input, shown
 from hmrm_lab.errors import InputError
 
 NUMBER = re.compile(r"(\d+)\D*$")
@@ -124,7 +124,7 @@ class Tree:
 
 
 def order_frames(paths: Sequence[Path]) -> tuple[tuple[Path, ...], str]:
-    """Sort images by all numbers of their names, from left to right, as a person counts them.
+    """Sort images by all numbers of their names, from left to right, as one counts them.
 
     Fractions, and times with am or pm, are understood. Where words decide between two names, the
     last numbers do instead.
@@ -193,7 +193,7 @@ def _words_decide(one: list[Any], two: list[Any]) -> bool:
 
 def _disorder(problem: str, path: Path) -> InputError:
     mend = "number the frames of one recording, or move this one away"
-    return InputError(f"{problem}: {shown(path.name)}", where=shown(path.parent), mend=mend)
+    return bad_input(path.parent, f"{problem}: {shown(path.name)}", mend)
 
 
 def loose(name: str) -> str:

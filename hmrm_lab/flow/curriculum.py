@@ -11,9 +11,8 @@ import numpy as np
 
 from hmrm_lab.datasets.flow_pairs import PairSource, ProceduralPairs, TruePair
 from hmrm_lab.datasets.flow_pairs.facial import FacialPairs, face_pictures
-from hmrm_lab.datasets.flow_pairs.flying_chairs import flying_chairs
-from hmrm_lab.datasets.flow_pairs.flying_things import flying_things
 from hmrm_lab.datasets.flow_pairs.procedural import procedural_pictures
+from hmrm_lab.datasets.flow_pairs.published import flying_chairs, flying_things
 from hmrm_lab.datasets.flow_pairs.stored import StoredPairs
 from hmrm_lab.datasets.images import SUFFIXES, read_image
 from hmrm_lab.errors import InputError, unknown_name

@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,8 @@ import pytest
 from hmrm_lab.datasets.flowmaps import flowmaps
 from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.errors import InputError
+
+Harm = Callable[[Path], object]
 
 
 def write_tree(root: Path, rows: list[str] | None = None) -> Path:
@@ -38,72 +41,54 @@ def truncate(root: Path) -> None:
     file.write_bytes(file.read_bytes()[:-200])
 
 
-def resize(root: Path) -> None:
-    cv2.imwrite(str(root / "maps" / "s1_a .png"), np.zeros((32, 28, 3), np.uint8))
+def picture(shape: tuple[int, ...], kind: type = np.uint8) -> Harm:
+    return lambda root: cv2.imwrite(str(root / LAST), np.zeros(shape, kind))
 
 
-def grey(root: Path) -> None:
-    cv2.imwrite(str(root / "maps" / "s1_a .png"), np.zeros((28, 28), np.uint8))
+LAST = "maps/s1_a .png"
+BINARY = b"dataset,sub,filename_o,label\n\xff\xfe,a,b,0\n"
+DAMAGES: list[tuple[Harm, list[str]]] = [
+    (truncate, ["sub01_EP01 .png", "row 2", "cut off", "copy the file again"]),
+    (picture((32, 28, 3)), ["s1_a .png", "(32, 28, 3)", "28x28"]),
+    (picture((28, 28)), ["s1_a .png", "8-bit RGB"]),
+    (picture((28, 28, 3), np.uint16), ["s1_a .png", "uint16"]),
+    (lambda root: (root / LAST).write_text("no image"), ["s1_a .png", "not a PNG"]),
+    (
+        lambda root: (root / LAST).unlink(),
+        ["labels.csv", "row 4", "no map 's1_a.png'", "remove this row"],
+    ),
+    (lambda root: (root / "labels.csv").unlink(), ["no labels.csv"]),
+    (
+        lambda root: (root / "labels.csv").write_bytes(BINARY),
+        ["labels.csv", "row 2", "not UTF-8 text"],
+    ),
+]
 
 
-def sixteen_bit(root: Path) -> None:
-    cv2.imwrite(str(root / "maps" / "s1_a .png"), np.zeros((28, 28, 3), np.uint16))
+def test_a_damaged_tree_is_one_sentence(tmp_path: Path) -> None:
+    for number, (damage, words) in enumerate(DAMAGES):
+        root = write_tree(tmp_path / str(number))
+        damage(root)
+        with pytest.raises(InputError) as caught:
+            flowmaps(root)
+        assert all(word in str(caught.value) for word in words), words
 
 
-def text_as_png(root: Path) -> None:
-    (root / "maps" / "s1_a .png").write_text("not an image")
+BAD_ROWS: list[tuple[list[str], list[str]]] = [
+    (["casme2,sub01,EP01,3"], ["row 2", "label '3' is none of 0 negative", "2 surprise"]),
+    (["casme2,sub01,EP01,"], ["row 2", "label ''"]),
+    (["casme2,sub01,EP01,1"] * 2, ["row 3", "listed twice", "row 2", "remove this row"]),
+    (["casme2,../up,EP01,1"], ["row 2", "the subject '../up' is a path"]),
+    (["casme2,sub01,,1"], ["row 2", "the clip is empty"]),
+    ([], ["lists no clips"]),
+]
 
 
-def remove(root: Path) -> None:
-    (root / "maps" / "s1_a .png").unlink()
-
-
-def no_labels(root: Path) -> None:
-    (root / "labels.csv").unlink()
-
-
-def binary_labels(root: Path) -> None:
-    (root / "labels.csv").write_bytes(b"dataset,sub,filename_o,label\n\xff\xfe,a,b,0\n")
-
-
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (truncate, ["sub01_EP01 .png", "row 2", "cut off", "copy the file again"]),
-        (resize, ["s1_a .png", "(32, 28, 3)", "28x28"]),
-        (grey, ["s1_a .png", "8-bit RGB"]),
-        (sixteen_bit, ["s1_a .png", "uint16"]),
-        (text_as_png, ["s1_a .png", "not a PNG"]),
-        (remove, ["labels.csv", "row 4", "no map 's1_a.png'", "remove this row"]),
-        (no_labels, ["no labels.csv"]),
-        (binary_labels, ["labels.csv", "row 2", "not UTF-8 text"]),
-    ],
-)
-def test_a_damaged_tree_is_one_sentence(tmp_path: Path, damage, words: list[str]) -> None:
-    write_tree(tmp_path)
-    damage(tmp_path)
-    with pytest.raises(InputError) as caught:
-        flowmaps(tmp_path)
-    for word in words:
-        assert word in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        (["casme2,sub01,EP01,3"], ["row 2", "label '3' is none of 0 negative", "2 surprise"]),
-        (["casme2,sub01,EP01,"], ["row 2", "label ''"]),
-        (["casme2,sub01,EP01,1"] * 2, ["row 3", "listed twice", "row 2", "remove this row"]),
-        (["casme2,../up,EP01,1"], ["row 2", "the subject '../up' is a path"]),
-        (["casme2,sub01,,1"], ["row 2", "the clip is empty"]),
-        ([], ["lists no clips"]),
-    ],
-)
-def test_a_bad_row_is_one_sentence(tmp_path: Path, rows: list[str], words: list[str]) -> None:
-    with pytest.raises(InputError) as caught:
-        flowmaps(write_tree(tmp_path, rows))
-    for word in ["labels.csv", *words]:
-        assert word in str(caught.value)
+def test_a_bad_row_is_one_sentence(tmp_path: Path) -> None:
+    for number, (rows, words) in enumerate(BAD_ROWS):
+        with pytest.raises(InputError) as caught:
+            flowmaps(write_tree(tmp_path / str(number), rows))
+        assert all(word in str(caught.value) for word in ["labels.csv", *words]), words
 
 
 def test_missing_folder_and_missing_column(tmp_path: Path) -> None:

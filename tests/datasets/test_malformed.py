@@ -6,6 +6,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -31,38 +32,32 @@ def frame(root: Path, number: int = APEX) -> Path:
     return root / "Cropped" / "sub01" / FIRST / f"reg_img{number}.jpg"
 
 
+def book(change: Callable[[Any], object]) -> Harm:
+    """Change the sheet of the workbook."""
+
+    def harm(root: Path) -> None:
+        workbook = openpyxl.load_workbook(table(root))
+        change(workbook.active)
+        workbook.save(table(root))
+
+    return harm
+
+
 def cell(field: str, value: object, row: int = 2) -> Harm:
-    """Change one cell of the workbook."""
-
-    def harm(root: Path) -> None:
-        book = openpyxl.load_workbook(table(root))
-        book.active.cell(row, trees.CASME2_HEADER.index(field) + 1).value = value
-        book.save(table(root))
-
-    return harm
-
-
-def merge(area: str) -> Harm:
-    def harm(root: Path) -> None:
-        book = openpyxl.load_workbook(table(root))
-        book.active.merge_cells(area)
-        book.save(table(root))
-
-    return harm
-
-
-def rename_column(old: str, new: str) -> Harm:
-    return cell(old, new, row=1)
+    column = trees.CASME2_HEADER.index(field) + 1
+    return book(lambda sheet: setattr(sheet.cell(row, column), "value", value))
 
 
 def write(content: bytes, number: int = APEX) -> Harm:
     return lambda root: frame(root, number).write_bytes(content)
 
 
-def cut(number: int, keep: float) -> Harm:
+def keep(path: Callable[[Path], Path], share: float) -> Harm:
+    """Cut a file off."""
+
     def harm(root: Path) -> None:
-        content = frame(root, number).read_bytes()
-        frame(root, number).write_bytes(content[: int(keep * len(content))])
+        content = path(root).read_bytes()
+        path(root).write_bytes(content[: int(share * len(content))])
 
     return harm
 
@@ -86,14 +81,13 @@ def replace_table(content: bytes) -> Harm:
     return lambda root: table(root).write_bytes(content)
 
 
-def bomb(entity: str) -> Harm:
-    """Entities in the sheet of the workbook."""
+def sheet_xml(change: Callable[[bytes], bytes]) -> Harm:
+    """Change the XML of the sheet itself."""
 
     def harm(root: Path) -> None:
         with zipfile.ZipFile(table(root)) as archive:
             parts = {name: archive.read(name) for name in archive.namelist()}
-        sheet = "xl/worksheets/sheet1.xml"
-        parts[sheet] = entity.encode() + parts[sheet].split(b"?>", 1)[-1]
+        parts["xl/worksheets/sheet1.xml"] = change(parts["xl/worksheets/sheet1.xml"])
         with zipfile.ZipFile(table(root), "w") as archive:
             for name, content in parts.items():
                 archive.writestr(name, content)
@@ -101,14 +95,13 @@ def bomb(entity: str) -> Harm:
     return harm
 
 
+def bomb(entity: str) -> Harm:
+    return sheet_xml(lambda content: entity.encode() + content.split(b"?>", 1)[-1])
+
+
 def zip_bomb(root: Path) -> None:
     with zipfile.ZipFile(table(root), "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/media/zeros.xml", b"<a>" + bytes(64 * 2**20))
-
-
-def half_archive(root: Path) -> None:
-    content = table(root).read_bytes()
-    table(root).write_bytes(content[: len(content) // 2])
 
 
 def damaged_archive(root: Path) -> None:
@@ -126,35 +119,30 @@ def other_archive(root: Path) -> None:
         archive.writestr("readme.txt", "no workbook")
 
 
-def clip_outside(root: Path) -> None:
-    folder = frame(root).parent
-    elsewhere = root.parent / "elsewhere" / FIRST
-    elsewhere.parent.mkdir()
-    folder.rename(elsewhere)
-    folder.symlink_to(elsewhere)
+def linked_out(path: Callable[[Path], Path]) -> Harm:
+    """A link instead of a file or folder, which is outside of the root."""
+
+    def harm(root: Path) -> None:
+        elsewhere = root.parent / "elsewhere" / path(root).name
+        elsewhere.parent.mkdir()
+        path(root).rename(elsewhere)
+        path(root).symlink_to(elsewhere)
+
+    return harm
 
 
-def frame_outside(root: Path) -> None:
-    elsewhere = root.parent / "secret.jpg"
-    frame(root).rename(elsewhere)
-    frame(root).symlink_to(elsewhere)
+clip_outside, frame_outside = linked_out(lambda root: frame(root).parent), linked_out(frame)
+table_outside, images_outside = linked_out(table), linked_out(lambda root: root / "Cropped")
 
 
-def table_outside(root: Path) -> None:
-    elsewhere = root.parent / "table.xlsx"
-    table(root).rename(elsewhere)
-    table(root).symlink_to(elsewhere)
+def circle(path: Callable[[Path], Path]) -> Harm:
+    """A link to itself."""
 
+    def harm(root: Path) -> None:
+        path(root).rename(root / "lost")
+        path(root).symlink_to(path(root).name)
 
-def circle(root: Path) -> None:
-    frame(root).unlink()
-    frame(root).symlink_to(frame(root).name)
-
-
-def folder_circle(root: Path) -> None:
-    folder = frame(root).parent
-    folder.rename(root / "lost")
-    folder.symlink_to(folder.name)
+    return harm
 
 
 def strange_name(root: Path) -> None:
@@ -172,36 +160,6 @@ def same_number_twice(root: Path) -> None:
     frame(root).with_name("reg_img048.jpg").write_bytes(frame(root).read_bytes())
 
 
-def listed_twice(root: Path) -> None:
-    book = openpyxl.load_workbook(table(root))
-    book.active.append([1, FIRST, None, 46, 48, 50, None, "1", "surprise"])
-    book.save(table(root))
-
-
-def no_rows(root: Path) -> None:
-    trees.write_table(table(root), [trees.CASME2_HEADER])
-
-
-def two_subject_columns(root: Path) -> None:
-    rename_column("Action Units", "subject")(root)
-
-
-def endless_merge(root: Path) -> None:
-    """Merged cells by the million, written into the sheet itself."""
-    with zipfile.ZipFile(table(root)) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    sheet = "xl/worksheets/sheet1.xml"
-    area = b'</sheetData><mergeCells count="1"><mergeCell ref="K1:XFD1048576"/></mergeCells>'
-    parts[sheet] = parts[sheet].replace(b"</sheetData>", area)
-    with zipfile.ZipFile(table(root), "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-
-
-def one_frame(root: Path) -> None:
-    cell("OffsetFrame", 46)(root)
-
-
 def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height) + bytes(99)
 
@@ -214,23 +172,24 @@ def jpeg_header(width: int, height: int) -> bytes:
     return b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 11, 8, height, width, 1) + bytes(9)
 
 
+ENDLESS = b'</sheetData><mergeCells count="1"><mergeCell ref="K1:XFD1048576"/></mergeCells>'
 LAUGHS = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>'
 EXTERNAL = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>'
 
 ERRORS: dict[str, tuple[Harm, str]] = {
     "text called .xlsx": (replace_table(b"Subject,Filename\n1,EP02_01f\n"), "not a readable work"),
     "empty workbook file": (replace_table(b""), "the file is empty"),
-    "half a workbook": (half_archive, "not a readable workbook"),
+    "half a workbook": (keep(table, 0.5), "not a readable workbook"),
     "a damaged workbook": (damaged_archive, "not a readable workbook"),
     "an archive that is no workbook": (other_archive, "not a readable workbook"),
     "XML bomb": (bomb(LAUGHS), "declares XML entities"),
     "XML that reads a file": (bomb(EXTERNAL), "declares XML entities"),
     "zip bomb": (zip_bomb, "unpacks to more than"),
-    "missing column": (rename_column("ApexFrame", "Peak"), "row 1: no column 'ApexFrame'"),
-    "two columns of one name": (two_subject_columns, "row 1: two columns are called 'Subject'"),
-    "no header": (merge("A1:I1"), "no column 'Filename'"),
-    "header without rows": (no_rows, "row 1: lists no clips"),
-    "millions of merged cells": (endless_merge, "the cells K1:XFD1048576 are merged"),
+    "no header": (book(lambda sheet: sheet.merge_cells("A1:I1")), "no column 'Filename'"),
+    "millions of merged cells": (
+        sheet_xml(lambda xml: xml.replace(b"</sheetData>", ENDLESS)),
+        "the cells K1:XFD1048576 are merged",
+    ),
     "empty csv": (csv(b""), "the file is empty"),
     "csv of blank lines": (csv(b"\n\n\n"), "no header"),
     "csv in UTF-32": (csv("Subject,Filename\n".encode("utf-32")), "not a text file"),
@@ -264,29 +223,25 @@ def test_errors(case: str, tmp_path: Path) -> None:
     assert state(tmp_path) == before
 
 
+AGAIN = [1, FIRST, None, 46, 48, 50, None, "1", "surprise"]
 SKIPS: dict[str, tuple[Harm, str, str]] = {
     "empty subject": (cell("Subject", None), "row", "the subject is empty"),
-    "subject in words": (cell("Subject", "one"), "row", "'one' is not a number"),
     "date for a subject": (cell("Subject", datetime.date(2014, 5, 8)), "row", "a date (2014-05-08"),
     "date for a clip": (cell("Filename", datetime.datetime(2014, 5, 8)), "row", "a date (2014"),
     "truth value for a subject": (cell("Subject", True), "row", "a truth value"),
     "date for an apex": (cell("ApexFrame", datetime.date(2014, 5, 8)), "row", "the apex is a date"),
     "empty clip": (cell("Filename", None), "row", "the name of the clip is empty"),
     "a clip of 300 letters": (cell("Filename", "a" * 300), "row", "300 characters long"),
-    "merged subjects": (merge("A2:A3"), "row", "the subject is merged with another cell"),
+    "merged subjects": (
+        book(lambda sheet: sheet.merge_cells("A2:A3")),
+        "row",
+        "the subject is merged with another cell",
+    ),
     "absolute path": (cell("Filename", "/etc/passwd"), "row", "is a path, not a name"),
     "path of a drive": (cell("Filename", "C:\\clips"), "row", "is a path, not a name"),
-    "path upwards": (cell("Filename", "../../sub01"), "row", "is a path, not a name"),
-    "hidden name": (cell("Filename", ".."), "row", "is a path, not a name"),
-    "onset in words": (cell("OnsetFrame", "first"), "row", "the onset is 'first'"),
-    "offset in words": (cell("OffsetFrame", "end"), "row", "the offset is 'end'"),
     "fraction for an apex": (cell("ApexFrame", 48.5), "row", "the apex is '48.5', not a frame"),
-    "fraction for an offset": (cell("OffsetFrame", 49.5), "row", "the offset is '49.5'"),
-    "fraction for an onset": (cell("OnsetFrame", 46.5), "row", "the onset is '46.5'"),
-    "negative onset": (cell("OnsetFrame", -1), "row", "the onset is '-1'"),
-    "unknown emotion": (cell("Estimated Emotion", "hapiness"), "label", "unknown emotion"),
     "no emotion": (cell("Estimated Emotion", None), "label", "unknown emotion ''"),
-    "one-frame clip": (one_frame, "frames", "only one frame, 46"),
+    "one-frame clip": (cell("OffsetFrame", 46), "frames", "only one frame, 46"),
     "missing onset frame": (lambda root: frame(root, 46).unlink(), "frames", "no frame 46 (onset)"),
     "missing folder": (
         lambda root: frame(root).parent.rename(root / "Cropped" / "lost"),
@@ -306,9 +261,9 @@ SKIPS: dict[str, tuple[Harm, str, str]] = {
         "unreadable",
         "not a PNG, JPEG, BMP, TIFF, WebP or PPM image",
     ),
-    "cut-off apex": (cut(APEX, 0.7), "unreadable", "the image is cut off"),
+    "cut-off apex": (keep(frame, 0.7), "unreadable", "the image is cut off"),
     "cut off in its header": (
-        cut(APEX, 0.02),
+        keep(frame, 0.02),
         "unreadable",
         "not a PNG, JPEG, BMP, TIFF, WebP or PPM image",
     ),
@@ -323,9 +278,17 @@ SKIPS: dict[str, tuple[Harm, str, str]] = {
         "sizes",
         "pixels, but the clip has",
     ),
-    "a link to itself": (circle, "unreadable", "no such frame"),
-    "a folder that links to itself": (folder_circle, "folder", "no folder sub01/EP02_01f"),
-    "listed twice": (listed_twice, "duplicate", "casme2/sub01/EP02_01f is listed in row 2"),
+    "a link to itself": (circle(frame), "unreadable", "no such frame"),
+    "a folder that links to itself": (
+        circle(lambda root: frame(root).parent),
+        "folder",
+        "no folder sub01/EP02_01f",
+    ),
+    "listed twice": (
+        book(lambda sheet: sheet.append(AGAIN)),
+        "duplicate",
+        "casme2/sub01/EP02_01f is listed in row 2",
+    ),
 }
 STAY = {"merged subjects", "listed twice"}  # the first of the two is still there
 
@@ -383,13 +346,6 @@ def test_remarks(case: str, tmp_path: Path) -> None:
     assert (clip.apex is None) == (case in WITHOUT_APEX)
 
 
-def images_outside(root: Path) -> None:
-    """All images are on another disk."""
-    disk = root.parent / "disk"
-    (root / "Cropped").rename(disk)
-    (root / "Cropped").symlink_to(disk)
-
-
 def test_links_are_followed_on_request(tmp_path: Path) -> None:
     for number, harm in enumerate((clip_outside, frame_outside, table_outside, images_outside)):
         (tmp_path / str(number)).mkdir()
@@ -407,16 +363,11 @@ def test_links_are_followed_on_request(tmp_path: Path) -> None:
         assert datasets[name].complete({"follow_links": True})["follow_links"]
 
 
-def two_counts(root: Path) -> None:
-    """Names whose whole order is not that of their last numbers."""
+def test_names_of_two_orders_keep_their_last_number(tmp_path: Path) -> None:
+    root = tree(tmp_path)
     for path in list(frame(root).parent.iterdir()):
         number = int(path.stem.removeprefix("reg_img"))
         path.rename(path.with_name(f"{100 - number}_img{number}.jpg"))
-
-
-def test_names_of_two_orders_keep_their_last_number(tmp_path: Path) -> None:
-    root = tree(tmp_path)
-    two_counts(root)
     result = audit("casme2", root)
     (finding,) = result.findings
     assert "are counted by the last number of their names" in finding.problem

@@ -1,4 +1,4 @@
-"""Pairs from the synthetic people: their faces under drawn motion, and their clips as they are."""
+"""Pairs from synthetic subjects: their faces under drawn motion, and their clips as they are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ FACE_PX = 224
 
 
 def face_pictures(seed: int, subjects: Sequence[int]) -> list[Floats]:
-    """The neutral pictures of synthetic people: each (480, 480, 3) float32, RGB in 0..255."""
+    """The neutral pictures of synthetic subjects: each (480, 480, 3) float32, RGB in 0..255."""
     return [neutral_texture(seed, subject) for subject in subjects]
 
 

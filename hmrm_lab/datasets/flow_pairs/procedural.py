@@ -60,19 +60,9 @@ def shape_mask(rng: np.random.Generator, side: int, radius: float) -> Floats:
     centre = rng.uniform(0, side, 2)
     kind = rng.integers(3)
     if kind == 0:
-        axes = (radius * rng.uniform(0.4, 1.0, 2) + 1).astype(int)
-        middle = (int(centre[0]), int(centre[1]))
-        cv2.ellipse(
-            mask,
-            middle,
-            (int(axes[0]), int(axes[1])),
-            rng.uniform(0, 180),
-            0,
-            360,
-            255,
-            -1,
-            cv2.LINE_AA,
-        )
+        axes = (radius * rng.uniform(0.4, 1.0, 2) + 1).astype(int).tolist()
+        angle = rng.uniform(0, 180)
+        cv2.ellipse(mask, centre.astype(int).tolist(), axes, angle, 0, 360, 255, -1, cv2.LINE_AA)
     else:
         corners = int(rng.integers(3, 9))
         angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
@@ -92,16 +82,13 @@ def patch_of(picture: Floats, rng: np.random.Generator, side: int) -> Floats:
     zoom = float(np.exp(rng.uniform(np.log(0.8), np.log(2.5))))
     zoom = max(zoom, side / min(height, width))
     reach = side / zoom / 2
-    x, y = (
-        rng.uniform(reach, max(width - reach, reach + 1e-3)),
-        rng.uniform(reach, max(height - reach, reach + 1e-3)),
-    )
+    centre = [rng.uniform(reach, max(length - reach, reach + 1e-3)) for length in (width, height)]
     turn = np.deg2rad(90 * rng.integers(4) + rng.normal(0, 8))
     cosine, sine = np.cos(turn) / zoom, np.sin(turn) / zoom
     matrix = np.array([[cosine, -sine, 0], [sine, cosine, 0]])
     if rng.random() < 0.5:
         matrix[:, 0] *= -1
-    matrix[:, 2] = np.array([x, y]) - matrix[:, :2] @ [side / 2, side / 2]
+    matrix[:, 2] = np.array(centre) - matrix[:, :2] @ [side / 2, side / 2]
     if zoom < 1:
         picture = cv2.GaussianBlur(picture, (0, 0), 0.5 / zoom)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

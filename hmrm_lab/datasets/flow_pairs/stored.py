@@ -9,7 +9,7 @@ import numpy as np
 
 from hmrm_lab.datasets.flow_pairs.pairs import TruePair
 from hmrm_lab.datasets.images import read_image
-from hmrm_lab.errors import InputError
+from hmrm_lab.datasets.recordings.findings import bad_input
 from hmrm_lab.records import Floats
 from hmrm_lab.runtime.store import write_atomic_bytes
 
@@ -20,7 +20,7 @@ LARGEST_SIDE = 16384
 
 
 def read_flow(path: Path) -> Floats:
-    """A flow field by the suffix of its file.
+    """Read a flow field, in the format of its suffix.
 
     Shapes
     ------
@@ -28,7 +28,7 @@ def read_flow(path: Path) -> Floats:
     """
     check_suffix(path)
     if not path.is_file():
-        raise InputError("no such file", where=path, mend="check the path")
+        raise bad_input(path, "no such file", "check the path")
     return READERS[path.suffix](path)
 
 
@@ -41,15 +41,13 @@ def write_flow(path: Path, flow_px: Floats) -> None:
 def check_suffix(path: Path) -> None:
     """Refuse a file name that is none of the three formats."""
     if path.suffix not in READERS:
-        raise InputError(
-            f"unknown flow file '{path.suffix}'", where=path, mend="use .flo, .pfm or .png"
-        )
+        raise bad_input(path, f"unknown flow file '{path.suffix}'", "use .flo, .pfm or .png")
 
 
 def _read_flo(path: Path) -> Floats:
     content = path.read_bytes()
     if content[:4] != FLO_MAGIC or len(content) < 12:
-        raise InputError("not a .flo file", where=path, mend="export the flow again")
+        raise bad_input(path, "not a .flo file", "export the flow again")
     width, height = (int(side) for side in np.frombuffer(content, "<i4", count=2, offset=4))
     values = _values(path, content[12:], "<f4", width, height, 2)
     return values.reshape(height, width, 2).transpose(2, 0, 1)
@@ -65,16 +63,12 @@ def _read_pfm(path: Path) -> Floats:
     """Three channels (u, v, unused), rows from the bottom; the sign of the scale is the endian."""
     parts = path.read_bytes().split(b"\n", 3)
     try:
-        magic, (width, height), scale, content = (
-            parts[0].strip(),
-            map(int, parts[1].split()),
-            float(parts[2]),
-            parts[3],
-        )
+        magic, content = parts[0].strip(), parts[3]
+        (width, height), scale = map(int, parts[1].split()), float(parts[2])
     except (IndexError, ValueError):
-        raise InputError("not a .pfm file", where=path, mend="export the flow again") from None
+        raise bad_input(path, "not a .pfm file", "export the flow again") from None
     if magic != b"PF":
-        raise InputError("a .pfm file without three channels", where=path, mend="export (u, v, 0)")
+        raise bad_input(path, "a .pfm file without three channels", "export (u, v, 0)")
     values = _values(path, content, "<f4" if scale < 0 else ">f4", width, height, 3)
     return values.reshape(height, width, 3)[::-1, :, :2].transpose(2, 0, 1).copy()
 
@@ -91,7 +85,7 @@ def _read_png(path: Path) -> Floats:
     except cv2.error:
         image = None
     if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError("not a 16-bit RGB flow image", where=path, mend="write it with write_flow")
+        raise bad_input(path, "not a 16-bit RGB flow image", "write it with write_flow")
     flow = (image[..., :0:-1].astype(np.float32) - PNG_ZERO) * PNG_STEP_PX  # BGR: (valid, v, u)
     flow[image[..., 0] == 0] = np.nan
     return flow.transpose(2, 0, 1)
@@ -105,13 +99,10 @@ def _png_bytes(flow_px: Floats) -> bytes:
 
 def _values(path: Path, content: bytes, kind: str, width: int, height: int, planes: int) -> Floats:
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
-        raise InputError(f"claims {width}x{height} pixels", where=path, mend="export it again")
+        raise bad_input(path, f"claims {width}x{height} pixels", "export it again")
     if len(content) != 4 * planes * width * height:
-        raise InputError(
-            f"{len(content)} bytes do not hold {width}x{height} pixels",
-            where=path,
-            mend="the file is cut off; copy it again",
-        )
+        problem = f"{len(content)} bytes do not hold {width}x{height} pixels"
+        raise bad_input(path, problem, "the file is cut off; copy it again")
     return np.frombuffer(content, kind).astype(np.float32)
 
 
@@ -137,12 +128,9 @@ class PairFiles:
         flow_px = read_flow(self.flow)
         for path, shape in ((self.apex, apex.shape[:2]), (self.flow, flow_px.shape[1:])):
             if shape != onset.shape[:2]:
-                raise InputError(
-                    f"{shape[1]}x{shape[0]} pixels, but {self.onset.name} has "
-                    f"{onset.shape[1]}x{onset.shape[0]}",
-                    where=path,
-                    mend="unpack the data set again",
-                )
+                size = f"{onset.shape[1]}x{onset.shape[0]}"
+                problem = f"{shape[1]}x{shape[0]} pixels, but {self.onset.name} has {size}"
+                raise bad_input(path, problem, "unpack the data set again")
         flow_px[:, ~(np.abs(flow_px) < UNKNOWN_PX).all(axis=0)] = np.nan
         return TruePair(onset, apex, flow_px)
 
@@ -173,22 +161,12 @@ def read_frame(path: Path) -> Floats:
     return read_image(path).astype(np.float32)
 
 
-def need_folder(root: Path, *parts: str, of: str) -> Path:
-    """A folder beneath the root, or an `InputError` that says what is expected."""
-    folder = root.joinpath(*parts)
-    if not folder.is_dir():
-        raise InputError(f"no such folder of {of}", where=folder, mend="check --root")
-    return folder
-
-
 def _cropped(files: PairFiles, crop: tuple[int, int], rng: np.random.Generator) -> TruePair:
     pair = files.read()
     height, width = crop
     rows, columns = pair.onset.shape[0] - height, pair.onset.shape[1] - width
     if rows < 0 or columns < 0:
-        raise InputError(
-            f"smaller than a crop of {width}x{height}", where=files.onset, mend="crop less"
-        )
+        raise bad_input(files.onset, f"smaller than a crop of {width}x{height}", "crop less")
     top, left = int(rng.integers(rows + 1)), int(rng.integers(columns + 1))
     box = (slice(top, top + height), slice(left, left + width))
     return TruePair(pair.onset[box], pair.apex[box], pair.flow_px[:, *box])

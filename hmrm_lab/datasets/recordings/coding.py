@@ -4,19 +4,50 @@ The header is looked for, because some files begin with pages of text, and a col
 any of its spellings. All cells become text, and a whole number is one however it is written: pandas
 makes 48.0 of 48 if one cell of the column is empty. What spreadsheets do to names, dates and merged
 cells, is reported with the row.
+
+Files are workbooks (.xlsx, .xlsm, .ods) or text, within bounds. An empty row is left out, and each
+row has the number that a spreadsheet shows. Cells with a format and no content do not count,
+however far below or beside the table they are.
 """
 
+import csv
 import datetime
+import io
 import re
-from collections.abc import Mapping, Sequence
+import xml.etree.ElementTree as ET
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.datasets.recordings.findings import shown
-from hmrm_lab.datasets.recordings.sheets import MOST_ROWS, TEXTS, Odd, Sheet, read_sheets
+import openpyxl
+from defusedxml import ElementTree as SafeTree
+from defusedxml.common import DefusedXmlException
+from openpyxl.utils import range_boundaries
+
+from hmrm_lab.datasets.recordings.findings import bad_input, shown
 from hmrm_lab.datasets.walking import loose
 from hmrm_lab.errors import InputError
+
+WORKBOOKS = (".xlsx", ".xlsm", ".ods")
+TEXTS = (".csv", ".tsv", ".txt")
+DELIMITERS = ",;\t|"
+LARGEST_BYTES = 32 * 2**20  # of the file, and of all that is packed in a workbook
+MOST_ROWS = 20_000
+MOST_COLUMNS = 200  # those beyond are not read
+LARGEST_MERGE = 100_000  # cells of all merged areas
+OFFICE, TABLE, TEXT = (
+    f"{{urn:oasis:names:tc:opendocument:xmlns:{name}:1.0}}" for name in ("office", "table", "text")
+)
+
+Sheet = list[tuple[int, list[Any]]]
+BROKEN = (
+    *(zipfile.BadZipFile, ET.ParseError, KeyError, ValueError, TypeError, AttributeError),
+    *(IndexError, EOFError, OSError, NotImplementedError, RuntimeError, zlib.error),
+)
+"""What a damaged workbook makes its reader raise."""
 
 HEADER_ROWS = 60  # how far down the header may be
 LONGEST_TEXT = 200  # characters of one cell
@@ -69,7 +100,7 @@ class CodingTable:
 
 
 def read_coding(path: Path, columns: Columns) -> CodingTable:
-    """The rows of a coding file; of several sheets with its columns, those of the longest.
+    """Read the rows of a coding file; of several sheets with its columns, those of the longest.
 
     Parameters
     ----------
@@ -90,19 +121,19 @@ def read_coding(path: Path, columns: Columns) -> CodingTable:
             if len(found) > len(best[1]):
                 best = (number, found)
             if all(field in found for field in _needed(columns)):
-                _refuse_twins(path, number, found, cells)
+                for at in found.values():
+                    if len(at) > 1:
+                        problem = f"two columns are called '{shown(cells[at[0]])}'"
+                        raise bad_input(path, problem, "rename or remove one of them", number)
                 tables[name] = _table(path, sheet[index:], {f: at[0] for f, at in found.items()})
                 break
     if tables:
         return _longest(path, tables, best[0])
-    missing = [field for field in _needed(columns) if field not in best[1]]
-    wanted = ", ".join(f"'{columns[field][0]}'" for field in missing)
-    raise InputError(
-        f"no column {wanted}" if best[1] else "no header with the columns of this data set",
-        where=shown(path),
-        row=best[0] or None,
-        mend=f"needed are {', '.join(columns[field][0] for field in _needed(columns))}",
-    )
+    needed = _needed(columns)
+    wanted = ", ".join(f"'{columns[field][0]}'" for field in needed if field not in best[1])
+    problem = f"no column {wanted}" if best[1] else "no header with the columns of this data set"
+    mend = f"needed are {', '.join(columns[field][0] for field in needed)}"
+    raise bad_input(path, problem, mend, best[0] or None)
 
 
 def whole(text: str) -> int | None:
@@ -135,46 +166,33 @@ def _needed(columns: Columns) -> list[str]:
 def _longest(path: Path, tables: Mapping[str, CodingTable], header: int) -> CodingTable:
     most = max(len(table.rows) for table in tables.values())
     if most == 0:
-        raise InputError("lists no clips", where=shown(path), row=header, mend="copy it again")
+        raise bad_input(path, "lists no clips", "copy it again", header)
     (name, longest), *others = (pair for pair in tables.items() if len(pair[1].rows) == most)
     for other, table in others:
         if [row.fields for row in table.rows] != [row.fields for row in longest.rows]:
             problem = f"the sheets '{name}' and '{other}' both list {most} clips, and differ"
-            raise InputError(problem, where=shown(path), mend="remove one of them")
+            raise bad_input(path, problem, "remove one of them")
     return longest
 
 
 def _columns_of(cells: Sequence[Any], columns: Columns) -> dict[str, list[int]]:
-    """Where each field's column is in this row; several places if it is there twice."""
+    """Where each field's column is in this row; several indices if it is there twice."""
     names = [simple(cell) if isinstance(cell, str) else "" for cell in cells]
     found: dict[str, list[int]] = {}
     for field, spellings in columns.items():
         for spelling in spellings:
-            places = [at for at, name in enumerate(names) if name == simple(spelling)]
-            if places:
-                found[field] = places
+            at = [index for index, name in enumerate(names) if name == simple(spelling)]
+            if at:
+                found[field] = at
                 break
     return found
-
-
-def _refuse_twins(
-    path: Path, row: int, found: Mapping[str, list[int]], cells: Sequence[Any]
-) -> None:
-    for places in found.values():
-        if len(places) > 1:
-            raise InputError(
-                f"two columns are called '{shown(cells[places[0]])}'",
-                where=shown(path),
-                row=row,
-                mend="rename or remove one of them",
-            )
 
 
 def _table(path: Path, sheet: Sheet, at: Mapping[str, int]) -> CodingTable:
     """The rows below the header, which is the first."""
     if len(sheet) > MOST_ROWS:
         mend = f"a list of clips has at most {MOST_ROWS}; remove the others"
-        raise InputError(f"{len(sheet)} rows", where=shown(path), mend=mend)
+        raise bad_input(path, f"{len(sheet)} rows", mend)
     width = len(sheet[0][1])
     rows = []
     for number, cells in sheet[1:]:
@@ -213,3 +231,163 @@ def _oddity(cell: Any, text: str) -> str:
         return f"{len(text)} characters long"
     known = (what for what, pattern in ODD.items() if pattern.fullmatch(text.lower()))
     return next((f"{what} ({text})" for what in known), "")
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A cell that holds neither text nor a number."""
+
+    what: str
+
+
+MERGED = Odd("merged with another cell")
+
+
+def read_sheets(path: Path) -> Iterator[tuple[str, Sheet]]:
+    """Read the sheets of a file with their names; a text file once for each delimiter.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another type, damaged, or beyond the bounds.
+    """
+    _check_file(path)
+    suffix = path.suffix.lower()
+    if suffix in TEXTS:
+        yield from _text(path)
+        return
+    _check_archive(path)
+    try:
+        yield from _document(path) if suffix == ".ods" else _workbook(path)
+    except DefusedXmlException as error:
+        raise _no_workbook(path, error) from None
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise bad_input(path, "no such file", "check its name")
+    if path.suffix.lower() not in (*WORKBOOKS, *TEXTS):
+        known = ", ".join((*WORKBOOKS, *TEXTS))
+        raise bad_input(path, f"a table of type '{path.suffix}'", f"save it as one of {known}")
+    size = path.stat().st_size
+    if size == 0:
+        raise bad_input(path, "the file is empty", "copy it again")
+    if size > LARGEST_BYTES:
+        raise bad_input(path, f"{size / 2**20:.0f} MiB are no list of clips", "give the right file")
+
+
+def _text(path: Path) -> Iterator[tuple[str, Sheet]]:
+    """Bytes that are not UTF-8 become surrogates, for only the cells that are needed matter."""
+    content = path.read_bytes()
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # "Unicode text" of spreadsheets
+    text = content.decode(*(("utf-16", "replace") if wide else ("utf-8-sig", "surrogateescape")))
+    if "\0" in text:
+        raise bad_input(path, "not a text file", "save it as CSV UTF-8")
+    try:
+        for sign in DELIMITERS:
+            lines = csv.reader(io.StringIO(text, newline=""), delimiter=sign, skipinitialspace=True)
+            yield "", [(number, cells) for number, cells in enumerate(lines, 1) if any(cells)]
+    except csv.Error as error:
+        raise bad_input(path, f"not a table ({error})", "save it again") from None
+
+
+def _no_workbook(path: Path, error: Exception) -> InputError:
+    mend = "open it in a spreadsheet program and save it as .xlsx or .csv"
+    return bad_input(path, f"not a readable workbook ({type(error).__name__})", mend)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse archives that unpack to too much, and XML that declares entities."""
+    merged = 0
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST_BYTES:
+                raise bad_input(path, "unpacks to more than a list of clips holds", "copy it again")
+            for member in archive.infolist():
+                if member.filename.endswith((".xml", ".rels")):
+                    with archive.open(member) as part:
+                        for _, element in SafeTree.iterparse(part, forbid_dtd=True):
+                            merged += _merged_cells(element)
+                            if merged > LARGEST_MERGE:
+                                problem = f"the cells {element.get('ref')} are merged"
+                                raise bad_input(path, problem, "split them and save it")
+    except DefusedXmlException:
+        problem = "declares XML entities, which a list of clips never needs"
+        mend = "do not open it; get the file again from its source"
+        raise bad_input(path, problem, mend) from None
+    except BROKEN as error:
+        raise _no_workbook(path, error) from None
+
+
+def _merged_cells(element: ET.Element) -> int:
+    """How many cells this element merges; spreadsheet code would make each of them."""
+    if not element.tag.endswith("}mergeCell"):
+        return 0
+    left, top, right, bottom = (int(edge or 0) for edge in range_boundaries(element.get("ref", "")))
+    return (right - left + 1) * (bottom - top + 1)
+
+
+def _workbook(path: Path) -> Iterator[tuple[str, Sheet]]:
+    try:
+        book = openpyxl.load_workbook(path, data_only=True)
+    except BROKEN as error:
+        raise _no_workbook(path, error) from None
+    for page in book.worksheets:
+        yield page.title, _page(page)
+
+
+def _page(page: Any) -> Sheet:
+    """The rows of a sheet from the cells that it stores; its own rows may be a million."""
+    cells: dict[tuple[int, int], Any] = {
+        at: cell.value for at, cell in page._cells.items() if cell.value is not None
+    }
+    for area in page.merged_cells.ranges:
+        first, *hidden = area.cells
+        if first in cells:
+            cells |= dict.fromkeys(hidden, MERGED)
+    rows: dict[int, list[Any]] = {}
+    for row, column in sorted(cells):
+        if column <= MOST_COLUMNS:
+            line = rows.setdefault(row, [])
+            line += [None] * (column - 1 - len(line)) + [cells[row, column]]
+    return list(rows.items())
+
+
+def _document(path: Path) -> Iterator[tuple[str, Sheet]]:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("content.xml") as part:
+            tables = SafeTree.parse(part, forbid_dtd=True).getroot().iter(f"{TABLE}table")
+        sheets = [(table.get(f"{TABLE}name", ""), _rows(table)) for table in tables]
+    except BROKEN as error:
+        raise _no_workbook(path, error) from None
+    yield from sheets
+
+
+def _rows(table: ET.Element) -> Sheet:
+    """The rows of a sheet of OpenDocument, in which a row or cell may stand for many."""
+    rows: Sheet = []
+    number = 0
+    for element in table.iter(f"{TABLE}table-row"):
+        cells: list[Any] = []
+        for cell in element:
+            if cell.tag in (f"{TABLE}table-cell", f"{TABLE}covered-table-cell"):
+                repeat = int(cell.get(f"{TABLE}number-columns-repeated", "1"))
+                cells += [_value(cell)] * min(repeat, MOST_COLUMNS - len(cells))
+        repeat = int(element.get(f"{TABLE}number-rows-repeated", "1"))
+        if any(cell is not None for cell in cells):
+            room = MOST_ROWS + 1 - len(rows)
+            rows += [(number + nth, cells) for nth in range(1, min(repeat, room) + 1)]
+        number += repeat
+    return rows
+
+
+def _value(cell: ET.Element) -> Any:
+    if cell.tag == f"{TABLE}covered-table-cell":
+        return MERGED
+    kind = cell.get(f"{OFFICE}value-type")
+    if kind in ("float", "percentage", "currency"):
+        return cell.get(f"{OFFICE}value")
+    text = " ".join("".join(line.itertext()) for line in cell.findall(f"{TEXT}p"))
+    if kind in ("date", "time"):
+        return Odd(f"a date ({cell.get(f'{OFFICE}date-value', text)})")
+    return Odd(f"a truth value ({text})") if kind == "boolean" else text or None

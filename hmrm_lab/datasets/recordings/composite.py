@@ -10,35 +10,35 @@ left out, and one that is on it and not found is reported.
 from collections import Counter
 from pathlib import Path
 
-from hmrm_lab.datasets.recordings import casme2, samm, smic
 from hmrm_lab.datasets.recordings.findings import (
     RECORDINGS,
     Facts,
     Finding,
     Survey,
+    bad_input,
     check_root,
     megc2019,
     recordings,
     shown,
 )
-from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip
 
 FACTS = Facts(
     "composite",
     "the MEGC 2019 composite",
     "the three data sets are asked for one by one",
+    "See et al. 2019",
     official=True,
     counts=(250, 109, 83),
 )
 FOLDERS = {
-    casme2.FACTS.name: ("casme2", "CASME2", "CASMEII", "CASME II", "CASME_II"),
-    smic.FACTS.name: ("smic", "SMIC", "SMIC-HS", "SMIC_HS"),
-    samm.FACTS.name: ("samm", "SAMM"),
+    "casme2": ("casme2", "CASME2", "CASMEII", "CASME II", "CASME_II"),
+    "smic": ("smic", "SMIC", "SMIC-HS", "SMIC_HS"),
+    "samm": ("samm", "SAMM"),
 }
 
 
-@recordings(FACTS, source="See et al. 2019")
+@recordings(FACTS)
 def composite(root: Path, *, follow_links: bool = False) -> Survey:
     """The clips of the official list below `root`, in its order."""
     check_root(root, FACTS.title)
@@ -90,8 +90,5 @@ def _folder(root: Path, name: str) -> Path:
     for spelling in FOLDERS[name]:
         if (root / spelling).is_dir():
             return root / spelling
-    raise InputError(
-        f"no folder '{name}'",
-        where=shown(root),
-        mend=f"put {RECORDINGS[name].facts.title} there; the composite needs all three",
-    )
+    mend = f"put {RECORDINGS[name].facts.title} there; the composite needs all three"
+    raise bad_input(root, f"no folder '{name}'", mend)

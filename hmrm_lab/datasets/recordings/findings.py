@@ -29,12 +29,12 @@ KINDS = {
     "protocol": "left out by the protocol",
     "naming": "names that differ",
 }
-"""Every kind of finding, in words."""
+"""Every kind of finding, and how it is written."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be, with its place and its mend.
+    """One thing that is not as it should be, with its file and its mend.
 
     `left_out` says that it cost a clip; otherwise the clip is there and this is a remark on it.
     """
@@ -79,11 +79,11 @@ class Survey:
             "left out": sum(one.left_out and one.kind != "protocol" for one in self.findings),
             **{words: kinds[kind] for kind, words in KINDS.items() if "apex" not in kind},
         }
-        told = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
+        listed = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
         given = {"root": self.root, **options}.items()
         command = " ".join([self.dataset, *(f"--{name} {value}" for name, value in given if value)])
         start = f"{self.dataset}, {len(self.clips)} clips"
-        return shown(f"{start}: {told}; see `hmrm data check {command}`") if told else ""
+        return shown(f"{start}: {listed}; see `hmrm data check {command}`") if listed else ""
 
 
 def shown(path: Path | str) -> str:
@@ -91,22 +91,20 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def bad_input(path: Path, problem: str, mend: str, row: int | None = None) -> InputError:
+    """The error about a file or folder, whatever bytes its name holds."""
+    return InputError(problem, mend=mend, where=shown(path), row=row)
+
+
 def first_error(findings: Sequence[Finding], root: Path, coding: Path | None) -> InputError:
     """Why there is no clip at all."""
     costly = [finding for finding in findings if finding.left_out]
     if not costly:
-        return InputError(
-            "no clips of the classes",
-            where=shown(coding or root),
-            mend="check that the coding file is that of this data set",
-        )
+        mend = "check that the coding file is that of this data set"
+        return bad_input(coding or root, "no clips of the classes", mend)
     first = costly[0]
-    return InputError(
-        f"not one usable clip; the first of {len(costly)} problems is: {first.problem}",
-        mend=first.mend,
-        where=first.where,
-        row=first.row,
-    )
+    problem = f"not one usable clip; the first of {len(costly)} problems is: {first.problem}"
+    return InputError(problem, mend=first.mend, where=first.where, row=first.row)
 
 
 log = logging.getLogger(__name__)
@@ -118,6 +116,8 @@ class Facts:
 
     Parameters
     ----------
+    request, paper
+        Who is asked for it, and who published it.
     official
         Whether its clips are on the list of MEGC 2019.
     counts, listed
@@ -127,6 +127,7 @@ class Facts:
     name: str
     title: str
     request: str
+    paper: str
     official: bool = False
     counts: tuple[int, ...] | None = None
     listed: int | None = None
@@ -149,20 +150,18 @@ class Recording:
 RECORDINGS: dict[str, Recording] = {}
 
 
-def recordings(
-    facts: Facts, *, source: str
-) -> Callable[[Callable[..., Survey]], Callable[..., list[Clip]]]:
-    """Decorate a survey: it is registered for `hmrm data check`, and its clips as a data set."""
+def recordings(facts: Facts) -> Callable[[Callable[..., Survey]], Callable[..., list[Clip]]]:
+    """Register the decorated survey for `hmrm data check`, and its clips as a data set."""
 
     def decorate(find: Callable[..., Survey]) -> Callable[..., list[Clip]]:
         @wraps(find)
         def build(root: Path, **options: str) -> list[Clip]:
             found = find(root, **options)
-            _say_once(found.remark(options))
+            _warn_once(found.remark(options))
             return found.clips
 
         RECORDINGS[facts.name] = Recording(facts, find)
-        datasets.register(facts.name, source=source)(build)
+        datasets.register(facts.name, source=facts.paper)(build)
         return build
 
     return decorate
@@ -175,17 +174,15 @@ def official_clips(dataset: str) -> dict[ClipKey, int]:
 
 
 @cache
-def _say_once(remark: str) -> None:
-    """Log what there is to say of a data set, however often its clips are asked for."""
+def _warn_once(remark: str) -> None:
+    """Log the remark on a data set once, however often its clips are asked for."""
     if remark:
         log.warning(remark)
 
 
 def check_root(root: Path, title: str) -> None:
     if not root.is_dir():
-        raise InputError(
-            "no such folder", where=shown(root), mend=f"give the folder of {title} with --root"
-        )
+        raise bad_input(root, "no such folder", f"give the folder of {title} with --root")
 
 
 _INSTALLED = Path(__file__).parent / "protocols"

@@ -9,17 +9,9 @@ repression"): it is taken if both are of one class, and left out as one outside 
 """
 
 import re
-from pathlib import Path
 
-from hmrm_lab.datasets.recordings.findings import Facts, Survey, recordings
-from hmrm_lab.datasets.recordings.reader import FRAMES, Classes, Source, survey
-
-FACTS = Facts(
-    "fourdme",
-    "4DME",
-    "Center for Machine Vision and Signal Analysis, University of Oulu",
-    listed=267,
-)
+from hmrm_lab.datasets.recordings.findings import Facts
+from hmrm_lab.datasets.recordings.reader import FRAMES, Classes, Source, listed
 
 
 def classify(text: str, classes: Classes) -> int | None:
@@ -33,7 +25,13 @@ def classify(text: str, classes: Classes) -> int | None:
 
 
 SOURCE = Source(
-    FACTS,
+    Facts(
+        "fourdme",
+        "4DME",
+        "Center for Machine Vision and Signal Analysis, University of Oulu",
+        "Li et al. 2023",
+        listed=267,
+    ),
     patterns=("4DME_Labelling_Micro", "4DME"),
     columns={
         "subject": ("sub_ID", "Subject"),
@@ -41,17 +39,10 @@ SOURCE = Source(
         "emotion": ("Emotion",),
         **FRAMES,
     },
-    emotions=("positive", "surprise", "negative", "repression", "others", "other"),
+    emotions="positive surprise negative repression others other",
     fps=60.0,
     bases=("gray_micro", ".", "gray_micro_crop"),
     subject=lambda text: text,
     classify=classify,
 )
-
-
-@recordings(FACTS, source="Li et al. 2023")
-def fourdme(
-    root: Path, *, coding: str = "", images: str = "", follow_links: bool = False
-) -> Survey:
-    """The micro-expressions of 4DME's grey videos below `root`."""
-    return survey(SOURCE, root, coding=coding, images=images, follow_links=follow_links)
+fourdme = listed(SOURCE)

@@ -5,15 +5,19 @@ numbers its frames. No image is opened. What is wrong with one clip leaves that 
 reported with file, row and mend; what is wrong with the root or the coding file is an `InputError`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.clips import Record, make_clip
-from hmrm_lab.datasets.recordings.coding import (  # fmt: skip
+from hmrm_lab.datasets.recordings.clips import Reading, Record
+from hmrm_lab.datasets.recordings.coding import (
+    TEXTS,
+    WORKBOOKS,
     CodingTable,
     Columns,
     Row,
@@ -24,13 +28,13 @@ from hmrm_lab.datasets.recordings.coding import (  # fmt: skip
 from hmrm_lab.datasets.recordings.findings import (
     RECORDINGS,
     Facts,
-    Finding,
     Survey,
+    bad_input,
     check_root,
     first_error,
+    recordings,
     shown,
 )
-from hmrm_lab.datasets.recordings.sheets import TEXTS, WORKBOOKS
 from hmrm_lab.datasets.walking import Tree, check_name, loose
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey
@@ -56,9 +60,9 @@ class Source:
     bases
         Folders of the root that may hold the images; the first that has a clip is taken.
     emotions
-        The words of its table, in lower case, those outside the classes among them.
-    subject, clip, place
-        The subject's id from what the table says; the clip's; the path's parts below the base.
+        The words of its table, in lower case, those outside the classes among them; with blanks.
+    subject, clip, path
+        The subject's id from the text of the table; the clip's; the path's parts below the base.
     trimmed
         Whether a folder holds a long video, of which a clip is onset to offset.
     left_out
@@ -68,11 +72,11 @@ class Source:
     facts: Facts
     patterns: tuple[str, ...]
     columns: Columns
-    emotions: tuple[str, ...]
+    emotions: str
     fps: float
     bases: tuple[str, ...]
     subject: Callable[[str], str]
-    place: Callable[[Record], tuple[str, ...]] = lambda record: (record.key.subject, record.clip)
+    path: Callable[[Record], tuple[str, ...]] = lambda record: (record.key.subject, record.clip)
     clip: Callable[[Record], str] = lambda record: record.clip
     classify: Callable[[str, Classes], int | None] | None = None
     trimmed: bool = False
@@ -81,7 +85,24 @@ class Source:
     @property
     def classes(self) -> Classes:
         """Emotion to label; None for those outside the classes."""
-        return {word: MEGC3.label(word, self.facts.name) for word in self.emotions}
+        return {word: MEGC3.label(word, self.facts.name) for word in self.emotions.split()}
+
+
+def numbered(pattern: str, form: str, example: str) -> Callable[[str], str]:
+    """How a subject's id is made of its number: by `sub{:02d}`, sub01 from 1, 01 or sub01."""
+
+    def subject(text: str) -> str:
+        number = re.fullmatch(pattern, text.lower())
+        if number is None:
+            raise ValueError(f"the subject '{text}' is not a number such as {example}")
+        return form.format(int(number[1]))
+
+    return subject
+
+
+def listed(source: Source) -> Callable[..., list[Clip]]:
+    """Register a data set that is listed row by row; the result builds its clips."""
+    return recordings(source.facts)(partial(survey, source))
 
 
 def survey(
@@ -92,7 +113,7 @@ def survey(
     images: str = "",
     follow_links: bool = False,
 ) -> Survey:
-    """Everything that the coding file lists and the tree holds.
+    """Read everything that the coding file lists and the tree holds.
 
     Parameters
     ----------
@@ -108,55 +129,36 @@ def survey(
     """
     check_root(root, source.facts.title)
     tree = Tree(root, follow_links)
-    columns = {**source.columns, **DATA_SET}
-    table = find_coding(tree, columns, source.patterns, coding)
+    table = find_coding(tree, {**source.columns, **DATA_SET}, source.patterns, coding)
     if table is None:
         raise _no_coding(root, source)
-    findings: list[Finding] = []
+    reading = Reading(source.facts, tree, table)
     others: Counter[str] = Counter()
-    records = _records(source, table, findings, others)
+    records = _records(source, table, reading, others)
     if not records:
-        raise first_error(findings, root, table.path)
+        raise first_error(reading.findings, root, table.path)
     base = find_base(tree, source, records, images)
-    clips: list[Clip] = []
-    rows: dict[ClipKey, int | None] = {}
-    for record in records:
-        clip, remarks = make_clip(
-            record,
-            source.place(record),
-            tree,
-            base,
-            where=shown(table.path),
-            fps=source.fps,
-            trimmed=source.trimmed,
-        )
-        findings += remarks
-        if clip is not None:
-            clips.append(clip)
-            rows[clip.key] = record.row
-    findings.sort(key=lambda one: one.row or 0)
-    if not clips:
-        raise first_error(findings, root, table.path)
-    return Survey(
-        source.facts.name, root, table.path, len(table.rows), clips, findings, dict(others), rows
+    rows = len(table.rows)
+    return reading.survey(
+        base, records, fps=source.fps, rows=rows, trimmed=source.trimmed, others=others
     )
 
 
 def find_coding(
     tree: Tree, columns: Columns, patterns: tuple[str, ...], named: str = ""
 ) -> CodingTable | None:
-    """The coding file: the one that is named, or the first with such a name, if there is one.
+    """Read the coding file: the one that is named, or the first with such a name, if there is one.
 
     They are looked for in the root and in its folders. Text called .txt may be no table.
     """
     if named:
         return read_coding(tree.inside(tree.root / named), columns)
-    places = [tree.root, *sorted(path for path in tree.root.iterdir() if path.is_dir())]
+    folders = [tree.root, *sorted(path for path in tree.root.iterdir() if path.is_dir())]
     files = [
         path
         for suffix in (*WORKBOOKS, *TEXTS)
-        for place in places
-        for path in sorted(place.iterdir())
+        for folder in folders
+        for path in sorted(folder.iterdir())
         if path.suffix.lower() == suffix and not path.name.startswith(("~", "."))
     ]
     for path in (path for name in patterns for path in files if simple(name) in simple(path.stem)):
@@ -169,20 +171,17 @@ def find_coding(
 
 
 def of_data_set(table: CodingTable, name: str) -> list[Row]:
-    """The rows of one data set, where a column tells of some that they are another's."""
+    """The rows of one data set, where a column marks some as another's."""
     others = RECORDINGS.keys() - {name}
     return [row for row in table.rows if data_set(row.fields.get("dataset", "")) not in others]
 
 
 def _no_coding(root: Path, source: Source) -> InputError:
-    old = next((path for path in sorted(root.iterdir()) if path.suffix.lower() == ".xls"), "")
+    old = next((path for path in sorted(root.iterdir()) if path.suffix.lower() == ".xls"), None)
     if old:
-        return InputError("an old workbook", where=shown(old), mend="save it as .xlsx or .csv")
-    return InputError(
-        f"no coding file of {source.facts.title}",
-        where=shown(root),
-        mend=f"put {source.patterns[0]}*.xlsx there; it comes with the data set",
-    )
+        return bad_input(old, "an old workbook", "save it as .xlsx or .csv")
+    mend = f"put {source.patterns[0]}*.xlsx there; it comes with the data set"
+    return bad_input(root, f"no coding file of {source.facts.title}", mend)
 
 
 def find_base(tree: Tree, source: Source, records: list[Record], named: str = "") -> Path:
@@ -192,61 +191,50 @@ def find_base(tree: Tree, source: Source, records: list[Record], named: str = ""
         check_root(base, f"images of {source.facts.title}")
         return base
     for name in source.bases:
-        place = () if name == "." else tuple(name.split("/"))
-        found = tree.find(tree.root, place)
-        if found and any(tree.find(found, source.place(record)[:1]) for record in records):
+        found = tree.find(tree.root, () if name == "." else tuple(name.split("/")))
+        if found and any(tree.find(found, record.path[:1]) for record in records):
             return found
-    expected = "/".join((source.bases[0], *source.place(records[0]))) if records else "..."
-    raise InputError(
-        "no folder of images fits the coding file",
-        where=shown(tree.root),
-        mend=f"expected is {shown(expected)}",
-    )
+    expected = "/".join((source.bases[0], *records[0].path))
+    problem = "no folder of images fits the coding file"
+    raise bad_input(tree.root, problem, f"expected is {shown(expected)}")
 
 
 def _records(
-    source: Source, table: CodingTable, findings: list[Finding], others: Counter[str]
+    source: Source, table: CodingTable, reading: Reading, others: Counter[str]
 ) -> list[Record]:
     """The rows of the classes, each clip once."""
     records: list[Record] = []
     seen: dict[ClipKey, int] = {}
-    where = shown(table.path)
     expected = source.facts.expected() or {}
     names = {(key.subject, loose(key.clip)): key for key in expected}
-    people: dict[str, str] = {}
+    subjects: dict[str, str] = {}
     for row in of_data_set(table, source.facts.name):
         try:
             label = _label(source, row)
             if label is None:
                 others[row["emotion"].lower()] += 1
                 continue
-            record = _record(source, row, label, people)
+            record = _record(source, row, label, subjects)
         except (ValueError, LookupError) as error:
             kind = "label" if isinstance(error, LookupError) else "row"
-            problem, mend = str(error.args[0]), "correct this row"
-            if isinstance(error, LookupError) and len(error.args) > 1:
-                mend = error.args[1]
-            findings.append(Finding(kind, problem, mend, where, row.number))
+            problem, mend = (*error.args, "correct this row")[:2]
+            reading.note(kind, str(problem), mend, row.number)
             continue
-        official = names.get((record.key.subject, loose(record.key.clip)))
-        record = record.called(official or record.key)
-        if record.key in seen:
-            problem = f"{'/'.join(record.key)} is listed in row {seen[record.key]} already"
-            mend = "remove one of the two"
-            findings.append(Finding("duplicate", problem, mend, where, row.number, record.key))
-            continue
-        seen[record.key] = row.number
-        reason = source.left_out.get((record.key.subject, record.key.clip))
-        if reason:
+        key = names.get((record.key.subject, loose(record.key.clip)), record.key)
+        reason = source.left_out.get((key.subject, key.clip))
+        if key in seen:
+            problem = f"{'/'.join(key)} is listed in row {seen[key]} already"
+            reading.note("duplicate", problem, "remove one of the two", row.number, key)
+        elif reason:
             mend = "nothing to mend: the MEGC 2019 list leaves it out"
-            findings.append(Finding("protocol", reason, mend, where, row.number, record.key))
-            continue
-        if row["emotion"].isdigit() and expected.get(record.key) != label:
+            reading.note("protocol", reason, mend, row.number, key)
+        elif row["emotion"].isdigit() and expected.get(key) != label:
             problem = f"the label {row['emotion']} is not that of the MEGC 2019 list"
             mend = f"name the emotion, or use {MEGC3.numbered}"
-            findings.append(Finding("label", problem, mend, where, row.number, record.key))
-            continue
-        records.append(record)
+            reading.note("label", problem, mend, row.number, key)
+        else:
+            records.append(replace(record, key=key))
+        seen.setdefault(key, row.number)
     return records
 
 
@@ -267,15 +255,13 @@ def _label(source: Source, row: Row) -> int | None:
     return source.classes[text]
 
 
-def _record(source: Source, row: Row, label: int, people: dict[str, str]) -> Record:
-    """The row in our words. A subject keeps its first spelling: S01 and s1 are one person."""
+def _record(source: Source, row: Row, label: int, subjects: dict[str, str]) -> Record:
+    """The row as a record. A subject keeps its first spelling: S01 and s1 are one subject."""
     check_name(row["subject"], "the subject")
     check_name(row["clip"], "the name of the clip")
     subject = source.subject(row["subject"])
-    subject = people.setdefault(loose(subject), subject)
+    subject = subjects.setdefault(loose(subject), subject)
     key = ClipKey(source.facts.name, subject, row["clip"])
-    record = Record(
-        key, row["clip"], label, row["emotion"].lower(), row.number,
-        row["onset"], row["apex"], row["offset"],
-    )  # fmt: skip
-    return record.called(ClipKey(source.facts.name, subject, source.clip(record)))
+    emotion, marks = row["emotion"].lower(), (row["onset"], row["apex"], row["offset"])
+    record = Record(key, row["clip"], label, emotion, row.number, *marks)
+    return replace(record, key=key._replace(clip=source.clip(record)), path=source.path(record))

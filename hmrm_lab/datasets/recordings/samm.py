@@ -9,31 +9,19 @@ the apex of 028_4_1 and 032_3_1 is outside onset..offset; both are on the offici
 here without an apex.
 """
 
-import re
-from pathlib import Path
-
-from hmrm_lab.datasets.recordings.findings import Facts, Survey, recordings
-from hmrm_lab.datasets.recordings.reader import FRAMES, Source, survey
-
-FACTS = Facts(
-    "samm",
-    "SAMM",
-    "Manchester Metropolitan University (M. H. Yap); a signed release agreement",
-    official=True,
-    counts=(92, 26, 15),
-    listed=159,
-)
-
-
-def subject_id(text: str) -> str:
-    """006 from 6 or 006."""
-    if not re.fullmatch(r"\d{1,3}", text):
-        raise ValueError(f"the subject '{text}' is not a number such as 006")
-    return text.zfill(3)
-
+from hmrm_lab.datasets.recordings.findings import Facts
+from hmrm_lab.datasets.recordings.reader import FRAMES, Source, listed, numbered
 
 SOURCE = Source(
-    FACTS,
+    Facts(
+        "samm",
+        "SAMM",
+        "Manchester Metropolitan University (M. H. Yap); a signed release agreement",
+        "Davison et al. 2018",
+        official=True,
+        counts=(92, 26, 15),
+        listed=159,
+    ),
     patterns=("SAMM_Micro_FACS_Codes", "Micro_FACS_Codes", "SAMM"),
     columns={
         "subject": ("Subject",),
@@ -41,17 +29,9 @@ SOURCE = Source(
         "emotion": ("Estimated Emotion", "Emotion", "label"),
         **FRAMES,
     },
-    emotions=(
-        *("happiness", "surprise", "anger", "contempt", "disgust", "fear", "sadness"),
-        *("other", "others"),
-    ),
+    emotions="happiness surprise anger contempt disgust fear sadness other others",
     fps=200.0,
     bases=(".", "SAMM", "SAMM_CROP"),
-    subject=subject_id,
+    subject=numbered(r"(\d{1,3})", "{:03d}", "006"),
 )
-
-
-@recordings(FACTS, source="Davison et al. 2018")
-def samm(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
-    """The clips of SAMM below `root`."""
-    return survey(SOURCE, root, coding=coding, images=images, follow_links=follow_links)
+samm = listed(SOURCE)

@@ -17,26 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.clips import UNPACK, Record, make_clip
+from hmrm_lab.datasets.recordings.clips import UNPACK, Reading, Record
 from hmrm_lab.datasets.recordings.coding import Row, whole
 from hmrm_lab.datasets.recordings.findings import (
     Facts,
-    Finding,
     Survey,
+    bad_input,
     check_root,
-    first_error,
     recordings,
     shown,
 )
 from hmrm_lab.datasets.recordings.reader import DATA_SET, find_coding, of_data_set
 from hmrm_lab.datasets.walking import Tree
-from hmrm_lab.errors import InputError
-from hmrm_lab.records import Clip, ClipKey
+from hmrm_lab.records import ClipKey
 
 FACTS = Facts(
     "smic",
     "SMIC-HS",
     "Center for Machine Vision and Signal Analysis, University of Oulu",
+    "Li et al. 2013",
     official=True,
     counts=(70, 51, 43),
     listed=164,
@@ -70,29 +69,20 @@ class Interval:
 
 
 Intervals = dict[str, list[Interval]]
+Parts = tuple[str, ...]
+"""The parts of a clip folder's path below the folder of images."""
 
 
-@recordings(FACTS, source="Li et al. 2013")
+@recordings(FACTS)
 def smic(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
     """The clips of SMIC-HS below `root`, without an apex if the table has no column for it."""
     check_root(root, FACTS.title)
     tree = Tree(root, follow_links)
-    findings: list[Finding] = []
-    table, intervals = _read_intervals(tree, coding, findings)
+    reading = Reading(FACTS, tree, find_coding(tree, COLUMNS, PATTERNS, coding))
+    intervals = _read_intervals(reading)
     base = _base(tree, images)
-    where = shown(table or root)
-    clips: list[Clip] = []
-    rows: dict[ClipKey, int | None] = {}
-    records = _records(tree, base, intervals, findings, where)
-    for record, place in records:
-        clip, remarks = make_clip(record, place, tree, base, where=where, fps=FPS)
-        findings += remarks
-        if clip is not None:
-            clips.append(clip)
-            rows[clip.key] = record.row
-    if not clips:
-        raise first_error(findings, root, table)
-    return Survey(FACTS.name, root, table, len(records), clips, findings, {}, rows)
+    records = _records(reading, base, intervals)
+    return reading.survey(base, records, fps=FPS, rows=len(records))
 
 
 def clip_id(text: str) -> tuple[str, str, str, int]:
@@ -105,119 +95,97 @@ def clip_id(text: str) -> tuple[str, str, str, int]:
 
 
 def _base(tree: Tree, named: str) -> Path:
-    names = (named,) if named else BASES
-    for name in names:
+    for name in (named,) if named else BASES:
         base = tree.root if name == "." else tree.find(tree.root, tuple(name.split("/")))
         if base and _folders(tree, base, r"s\d+"):
             return base
-    raise InputError(
-        "no folder of images of SMIC-HS",
-        where=shown(tree.root),
-        mend="expected is HS/s01/micro/positive/s01_po_01",
-    )
+    mend = "expected is HS/s01/micro/positive/s01_po_01"
+    raise bad_input(tree.root, "no folder of images of SMIC-HS", mend)
 
 
-def _records(
-    tree: Tree, base: Path, intervals: Intervals, findings: list[Finding], where: str
-) -> list[tuple[Record, tuple[str, ...]]]:
-    """Every clip of the tree with its place below the base."""
-    found: dict[str, tuple[Record, tuple[str, ...]]] = {}
-    for place in _places(tree, base):
+def _records(reading: Reading, base: Path, intervals: Intervals) -> list[Record]:
+    """Every clip of the tree, in order of its id."""
+    tree, found = reading.tree, dict[str, Record]()
+    for path in _clip_folders(tree, base):
+        folder, is_cut = "/".join(map(shown, path)), len(path) == 4
         try:
-            name, subject, label, number = clip_id(place[-1])
+            name, subject, label, number = clip_id(path[-1])
         except ValueError as error:
-            findings.append(Finding("naming", str(error), MEND, shown("/".join(place))))
+            reading.note("naming", str(error), MEND, where=folder)
             continue
-        key, folder = ClipKey(FACTS.name, subject, name), "/".join(map(shown, place))
-        problem, mend = "", "move the folder to where its name says"
-        if len(place) == 4 and place[2].lower() != label:
-            problem = f"{name} lies among the {place[2]} clips"
-        elif clip_id(f"{place[0]}_ne_1")[1] != subject:
-            problem = f"{name} lies in the folder of {place[0]}"
+        key, given = ClipKey(FACTS.name, subject, name), intervals.get(name, [])
+        kind, problem, mend = "label", "", "move the folder to where its name says"
+        if is_cut and path[2].lower() != label:
+            problem = f"{name} lies among the {path[2]} clips"
+        elif clip_id(f"{path[0]}_ne_1")[1] != subject:
+            problem = f"{name} lies in the folder of {path[0]}"
         elif name in found:
-            problem, mend = f"{name} is there twice", "remove one of the folders"
+            kind, mend = "duplicate", "remove one of the folders"
+            problem = f"{name} is there twice"
         if problem:
-            kind = "duplicate" if "twice" in problem else "label"
-            findings.append(Finding(kind, problem, mend, folder, clip=key))
+            reading.note(kind, problem, mend, clip=key, where=folder)
             continue
-        whole_folder = len(place) == 4
-        for nth, part in enumerate(_parts(tree, base, place, intervals.get(name), whole_folder)):
+        parts = [_cut(tree, base, path, given)] if is_cut else given
+        for nth, part in enumerate(parts):
             later = f"{subject}_{name.split('_')[1]}_{number + nth:02d}"
-            found.setdefault(later, (_record(later, part, place), place))
-            if name in intervals and not part.row:
-                first = intervals[name][0]
+            found.setdefault(later, _record(later, part, path))
+            if given and not part.row:
+                first = given[0]
                 problem = f"frames '{first.onset}'..'{first.offset}' are not those of {folder}"
                 mend = "correct this row; the whole folder is taken, without an apex"
-                findings.append(
-                    Finding("frames", problem, mend, where, first.row, key, left_out=False)
-                )
-        if not whole_folder and name not in intervals:
+                reading.note("frames", problem, mend, first.row, key, left_out=False)
+        if not parts:
             problem = f"{name} is not in the table, and its folder is longer than the clip"
-            findings.append(Finding("row", problem, "add its row", where, clip=key))
+            reading.note("row", problem, "add its row", clip=key)
     for name in sorted(intervals.keys() - found.keys()):
         part, key = intervals[name][0], ClipKey(FACTS.name, clip_id(name)[1], name)
-        place = _host(tree, base, key.subject, part, list(found.values()))
-        if place:
-            found[name] = _record(name, part, place), place
+        path = _host(tree, base, key.subject, part, list(found.values()))
+        if path:
+            found[name] = _record(name, part, path)
         else:
-            findings.append(Finding("folder", f"no folder of {name}", UNPACK, where, part.row, key))
+            reading.note("folder", f"no folder of {name}", UNPACK, part.row, key)
     return [found[name] for name in sorted(found)]
 
 
-def _host(
-    tree: Tree,
-    base: Path,
-    subject: str,
-    part: Interval,
-    known: list[tuple[Record, tuple[str, ...]]],
-) -> tuple[str, ...]:
+def _host(tree: Tree, base: Path, subject: str, part: Interval, known: list[Record]) -> Parts:
     """The folder of another clip of the subject that holds these frames."""
     wanted = {whole(part.onset), whole(part.offset)}
-    places = (place for record, place in known if record.key.subject == subject)
-    return next((p for p in places if wanted <= {*tree.frames(base.joinpath(*p)).numbers}), ())
+    paths = (record.path for record in known if record.key.subject == subject)
+    return next((p for p in paths if wanted <= {*tree.frames(base.joinpath(*p)).numbers}), ())
 
 
-def _record(name: str, part: Interval, place: tuple[str, ...]) -> Record:
+def _record(name: str, part: Interval, path: Parts) -> Record:
     _, subject, label, _ = clip_id(name)
-    return Record(
-        ClipKey(FACTS.name, subject, name), place[-1], MEGC3.classes.index(label), label,
-        part.row or None, part.onset, part.apex, part.offset,
-    )  # fmt: skip
+    key, marks = ClipKey(FACTS.name, subject, name), (part.onset, part.apex, part.offset)
+    row = part.row or None
+    return Record(key, path[-1], MEGC3.classes.index(label), label, row, *marks, path)
 
 
-def _parts(
-    tree: Tree,
-    base: Path,
-    place: tuple[str, ...],
-    intervals: list[Interval] | None,
-    whole_folder: bool,
-) -> list[Interval]:
-    """The expressions in a folder: those of the table; of a cut clip, the one that is in it."""
-    if not whole_folder:
-        return intervals or []
-    numbers = tree.frames(base.joinpath(*place)).numbers
-    for part in intervals or []:
+def _cut(tree: Tree, base: Path, path: Parts, intervals: list[Interval]) -> Interval:
+    """The expression in the folder of a cut clip: one of the table, or else all its frames."""
+    numbers = tree.frames(base.joinpath(*path)).numbers
+    for part in intervals:
         onset, offset = whole(part.onset), whole(part.offset)
         if onset in numbers and offset in numbers:
-            return [part]
+            return part
         if onset is not None and offset is not None and offset - onset + 1 == len(numbers):
-            return [part]  # numbered anew
+            return part  # numbered anew
     first, last = (numbers[0], numbers[-1]) if numbers else (0, 0)
-    return [Interval(0, str(first), None, str(last))]
+    return Interval(0, str(first), None, str(last))
 
 
-def _places(tree: Tree, base: Path) -> list[tuple[str, ...]]:
+def _clip_folders(tree: Tree, base: Path) -> list[Parts]:
     """Paths of clip folders below the base, in both layouts."""
-    places: list[tuple[str, ...]] = []
+    paths: list[Parts] = []
     for subject in _folders(tree, base, r"s\d+"):
         if _folders(tree, base / subject, "micro"):
             micro = _folders(tree, base / subject, "micro")[0]
             for label in _folders(tree, base / subject / micro, "|".join(CODES.values())):
                 inside = _folders(tree, base / subject / micro / label, ".*")
-                places += [(subject, micro, label, clip) for clip in inside]
+                paths += [(subject, micro, label, clip) for clip in inside]
         else:
-            places += [(subject, clip) for clip in _folders(tree, base / subject, "s.*")]
-    return places
+            paths += [(subject, clip) for clip in _folders(tree, base / subject, "s.*")]
+    return paths
 
 
 def _folders(tree: Tree, folder: Path, pattern: str) -> list[str]:
@@ -229,40 +197,32 @@ def _folders(tree: Tree, folder: Path, pattern: str) -> list[str]:
     )
 
 
-def _read_intervals(
-    tree: Tree, named: str, findings: list[Finding]
-) -> tuple[Path | None, Intervals]:
+def _read_intervals(reading: Reading) -> Intervals:
     """The expressions by clip id; none where there is no table."""
-    table = find_coding(tree, COLUMNS, PATTERNS, named)
-    if table is None:
-        return None, {}
-    where = shown(table.path)
-    intervals: Intervals = {}
-    for row in of_data_set(table, FACTS.name):
+    table, intervals = reading.table, Intervals()
+    for row in of_data_set(table, FACTS.name) if table else ():
         try:
             name, label = _row_id(row)
             given = [[row[f"{mark}{nth}"] for mark in MARKS] for nth in ("", 2, 3)]
         except ValueError as error:
-            findings.append(Finding("row", str(error), "correct this row", where, row.number))
+            reading.note("row", str(error), "correct this row", row.number)
             continue
         key = ClipKey(FACTS.name, clip_id(name)[1], name)
         if name in intervals:
             problem, mend = f"{name} is listed twice", "remove one of the rows"
-            findings.append(
-                Finding("duplicate", problem, mend, where, row.number, key, left_out=False)
-            )
+            reading.note("duplicate", problem, mend, row.number, key, left_out=False)
             continue
         meant = MEGC3.label_of(row["emotion"])
         if meant is not None and MEGC3.classes[meant] != label:
             problem = f"{MEGC3.classes[meant]} in the table, but {name} is {label}"
             mend = "correct this row; the id is taken"
-            findings.append(Finding("label", problem, mend, where, row.number, key, left_out=False))
+            reading.note("label", problem, mend, row.number, key, left_out=False)
         intervals[name] = [
-            Interval(row.number, onset, apex if "apex" in table.fields else None, offset)
+            Interval(row.number, onset, apex if table and "apex" in table.fields else None, offset)
             for nth, (onset, apex, offset) in enumerate(given)
             if onset or nth == 0
         ]
-    return table.path, intervals
+    return intervals
 
 
 def _row_id(row: Row) -> tuple[str, str]:

@@ -10,9 +10,15 @@ import numpy as np
 
 from hmrm_lab.datasets.synthetic.action_units import CORE, Stream, generator
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
-from hmrm_lab.datasets.synthetic.guises import GUISES, GuisedFrames, require_guise
 from hmrm_lab.datasets.synthetic.recipes import Habit, with_blink, write_script
-from hmrm_lab.datasets.synthetic.rendering import DRAWING, RenderedFrames, neutral_landmarks
+from hmrm_lab.datasets.synthetic.rendering import (
+    DRAWING,
+    GUISES,
+    GuisedFrames,
+    RenderedFrames,
+    neutral_landmarks,
+    require_guise,
+)
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import datasets
@@ -49,7 +55,7 @@ def synthetic(
     Parameters
     ----------
     subjects, clips
-        How many people, and how many clips of all of them together.
+        How many subjects, and how many clips of all of them together.
     difficulty
         0 for strong and undisturbed movements, 1 for weak ones among noise and distractors.
     frames
@@ -57,7 +63,7 @@ def synthetic(
     seed
         Names the faces and the movements.
     guise
-        casme2, smic, samm or phone, for recordings like theirs; see `guises`. Else each frame is
+        casme2, smic, samm or phone, for recordings like theirs; see `rendering`. Else each frame is
         224 x 224, and its landmarks and flow are known.
     blink_every
         Each clip of this many has a blink of 100 to 300 ms; none if 0.
@@ -75,7 +81,11 @@ def synthetic(
     _check(subjects, clips, difficulty, frames, seed, blink_every)
     fps = require_guise(guise).fps if guise else FPS
     rng = generator(seed, Stream.CAST)
-    labels = rng.permutation(np.repeat(np.arange(len(CORE)), _class_counts(clips)))
+    labels = rng.permutation(
+        np.repeat(
+            np.arange(len(CORE)), _apportioned(clips, np.array(COMPOSITE_COUNTS, dtype=float))
+        )
+    )
     cast = np.repeat(np.arange(subjects), _clips_per_subject(subjects, clips, rng))
     classes = tuple(CORE)
     made: list[Clip] = []
@@ -94,10 +104,10 @@ def synthetic(
             blink = generator(seed, Stream.BLINK, number)
             script = with_blink(script, neutral_landmarks(seed, subject), blink, fps)
         drawn = RenderedFrames(seed, subject, number, script)
-        person = f"s{subject + 1:02d}"
+        name = f"s{subject + 1:02d}"
         made.append(
             Clip(
-                key=ClipKey("synthetic", person, f"{person}_{classes[label][:3]}_{take:02d}"),
+                key=ClipKey("synthetic", name, f"{name}_{classes[label][:3]}_{take:02d}"),
                 label=label,
                 frames=GuisedFrames(drawn, guise, script.onset) if guise else drawn,
                 onset=script.onset,
@@ -121,24 +131,15 @@ def _check(
         ("blink_every", blink_every, 0),
     ):
         if value < least:
-            raise ConfigError(
-                f"the synthetic data set cannot have {name}={value}",
-                mend=f"give {name} of at least {least}",
-            )
+            problem = f"the synthetic data set cannot have {name}={value}"
+            raise ConfigError(problem, mend=f"give {name} of at least {least}")
     if not 0 <= difficulty <= 1:
-        raise ConfigError(
-            f"the synthetic data set cannot have difficulty={difficulty}",
-            mend="give a difficulty from 0 to 1",
-        )
-
-
-def _class_counts(clips: int) -> list[int]:
-    """Clips of each class, in the shares of the composite."""
-    return _apportioned(clips, np.array(COMPOSITE_COUNTS, dtype=float))
+        problem = f"the synthetic data set cannot have difficulty={difficulty}"
+        raise ConfigError(problem, mend="give a difficulty from 0 to 1")
 
 
 def _clips_per_subject(subjects: int, clips: int, rng: np.random.Generator) -> list[int]:
-    """One clip for everybody, and the others unequally, as the people of real sets have them."""
+    """One clip for each subject, and the others unequally, as in real data sets."""
     rank = (np.arange(subjects) + 0.5) / subjects
     shares = rng.permutation(rank**1.5)
     return [1 + extra for extra in _apportioned(clips - subjects, shares)]

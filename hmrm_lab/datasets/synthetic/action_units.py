@@ -77,20 +77,13 @@ UNITS: Mapping[str, tuple[Push, ...]] = {
 
 CORE: dict[str, tuple[tuple[str, ...], ...]] = {
     "negative": (
-        ("AU4",),
-        ("AU4", "AU7"),
-        ("AU15",),
-        ("AU4", "AU15"),
-        ("AU9", "AU4"),
-        ("AU14",),
-        ("AU15", "AU17"),
+        *(("AU4",), ("AU4", "AU7"), ("AU15",), ("AU4", "AU15")),
+        *(("AU9", "AU4"), ("AU14",), ("AU15", "AU17")),
     ),
     "positive": (("AU12",), ("AU6", "AU12"), ("AU6", "AU12")),
     "surprise": (
-        ("AU1", "AU2"),
-        ("AU1", "AU2", "AU5"),
-        ("AU1", "AU2", "AU26"),
-        ("AU1", "AU2", "AU5", "AU26"),
+        *(("AU1", "AU2"), ("AU1", "AU2", "AU5")),
+        *(("AU1", "AU2", "AU26"), ("AU1", "AU2", "AU5", "AU26")),
     ),
 }
 """What may fire together, for each class."""
@@ -148,11 +141,11 @@ class Stream(IntEnum):
     GUISE = 8
 
 
-def key(seed: int, stream: Stream, *place: int) -> np.random.SeedSequence:
+def key(seed: int, stream: Stream, *numbers: int) -> np.random.SeedSequence:
     """The seed of this stream for one subject, clip or frame."""
-    return np.random.SeedSequence([seed, int(stream), *place])
+    return np.random.SeedSequence([seed, int(stream), *numbers])
 
 
-def generator(seed: int, stream: Stream, *place: int) -> np.random.Generator:
+def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:
     """The stream for one subject, clip or frame, at its start."""
-    return np.random.default_rng(key(seed, stream, *place))
+    return np.random.default_rng(key(seed, stream, *numbers))

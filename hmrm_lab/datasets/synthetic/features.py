@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.synthetic.motion import CENTRE_PX, EYE, INNER_LIP, MIRROR, Floats, floats
+from hmrm_lab.datasets.synthetic.motion import CENTRE_PX, EYE, INNER_LIP, Floats, floats
 from hmrm_lab.datasets.synthetic.painting import (
     AXIS_PX,
     SIDE,
@@ -20,8 +20,8 @@ from hmrm_lab.datasets.synthetic.painting import (
     window,
 )
 from hmrm_lab.datasets.synthetic.recipes import Traits
+from hmrm_lab.datasets.synthetic.skin import SIDES
 
-_SIDES = (np.arange(68), MIRROR)
 _BLACK = colour(24, 16, 14)
 
 
@@ -33,7 +33,7 @@ def neck(landmarks: Floats) -> Floats:
 
 def ears(landmarks: Floats) -> Floats:
     alpha = np.zeros_like(blob(0, 0, 1, 1))
-    for side in _SIDES:
+    for side in SIDES:
         x, y = map(float, landmarks[side][1])
         angle = np.linspace(0, 2 * np.pi, 40)
         ring = np.stack([x + 8 * np.cos(angle), y - 3 + 24 * np.sin(angle)], axis=1)
@@ -43,7 +43,7 @@ def ears(landmarks: Floats) -> Floats:
 
 def paint_nostrils(picture: Floats, landmarks: Floats, traits: Traits) -> None:
     dark = traits.complexion * floats([0.30, 0.20, 0.18])
-    for side in _SIDES:
+    for side in SIDES:
         wing, inner = landmarks[side][31], landmarks[side][32]
         outward = np.sign(float(wing[0]) - CENTRE_PX)
         hole = (wing + inner) / 2 + (-1.0 * outward, 0.6)
@@ -90,7 +90,7 @@ def paint_eyes(
     lash = _BLACK + 0.25 * (traits.hair - _BLACK)
     shade = traits.complexion * floats([0.42, 0.30, 0.27])
     phases = rng.uniform(0, 2 * np.pi, 5)
-    for side in _SIDES:
+    for side in SIDES:
         eye = landmarks[side][EYE]
         upper, lower = curve(eye[:4], 40), curve(eye[[3, 4, 5, 0]], 40)
         opening = region(np.concatenate([upper, lower]), 0.45)
@@ -157,7 +157,7 @@ def paint_brows(
     picture: Floats, landmarks: Floats, traits: Traits, rng: np.random.Generator
 ) -> None:
     tint = traits.hair * 0.72
-    for side in _SIDES:
+    for side in SIDES:
         line = curve(landmarks[side][17:22], 60)  # from the temple to the nose
         thick = np.interp(np.linspace(0, 1, 60), [0, 0.3, 0.8, 1], [0.9, 2.6, 3.6, 2.9])
         band = np.concatenate([line - np.stack([0 * thick, thick], 1)])

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.images import RecordedFrames, read_image
 from hmrm_lab.datasets.recordings.coding import Row, find_name, read_coding, whole
-from hmrm_lab.datasets.recordings.findings import shown
+from hmrm_lab.datasets.recordings.findings import bad_input, shown
 from hmrm_lab.datasets.synthetic.motion import Floats
 from hmrm_lab.datasets.walking import Tree, check_name, order_frames
-from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey, LandmarkedFrames
 
 log = logging.getLogger(__name__)
@@ -47,21 +46,14 @@ class ImageFrames:
         """The landmarks of a frame from `landmarks.npy`: (68, 2) float32, order (x, y), pixels."""
         path = self.paths[index].parent / LANDMARKS
         if not path.is_file():
-            raise InputError(
-                "no landmarks for this clip", mend="detect them or write this file", where=path
-            )
+            raise bad_input(path, "no landmarks for this clip", "detect them or write this file")
         try:
             every = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # noqa: TID251
         except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError):
-            raise InputError(
-                "not a NumPy array", mend="write it with numpy.save", where=path
-            ) from None
+            raise bad_input(path, "not a NumPy array", "write it with numpy.save") from None
         if every.shape != (len(self), 68, 2):
-            raise InputError(
-                f"landmarks of shape {every.shape}",
-                mend=f"give an array of shape ({len(self)}, 68, 2)",
-                where=path,
-            )
+            mend = f"give an array of shape ({len(self)}, 68, 2)"
+            raise bad_input(path, f"landmarks of shape {every.shape}", mend)
         return np.asarray(every[index], dtype=np.float32)
 
 
@@ -86,7 +78,7 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
 
 
 def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
-    """The clips that `root/clips.csv` lists, with landmarks where a folder has `landmarks.npy`.
+    """Read the clips that `root/clips.csv` lists, with landmarks where there is `landmarks.npy`.
 
     Images are read when a frame is asked for.
 
@@ -98,7 +90,7 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
     """
     path = Path(root) / LIST_NAME
     if not path.is_file():
-        raise InputError("no list of clips here", mend="give the folder that holds it", where=path)
+        raise bad_input(path, "no list of clips here", "give the folder that holds it")
     clips: list[Clip] = []
     seen: dict[ClipKey, int] = {}
     for row in read_coding(path, {name: (name,) for name in COLUMNS}).rows:
@@ -106,15 +98,11 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
             clip = _read_row(path.parent, row, dataset)
         except ValueError as error:
             problem, mend = (*error.args, "correct this row")[:2]
-            raise InputError(problem, mend=mend, where=path, row=row.number) from None
+            raise bad_input(path, problem, mend, row.number) from None
         if clip.key in seen:
-            raise InputError(
-                f"clip '{clip.key.clip}' of subject '{clip.key.subject}' is in row "
-                f"{seen[clip.key]} already",
-                mend="remove one of them",
-                where=path,
-                row=row.number,
-            )
+            named = f"clip '{clip.key.clip}' of subject '{clip.key.subject}'"
+            problem = f"{named} is in row {seen[clip.key]} already"
+            raise bad_input(path, problem, "remove one of them", row.number)
         seen[clip.key] = row.number
         clips.append(clip)
     return clips

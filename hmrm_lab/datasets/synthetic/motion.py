@@ -70,7 +70,7 @@ def template() -> Floats:
 
 
 def subject_landmarks(rng: np.random.Generator) -> Floats:
-    """The neutral landmarks of one person.
+    """The neutral landmarks of one subject.
 
     Shapes
     ------

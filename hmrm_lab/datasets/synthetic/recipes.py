@@ -1,4 +1,4 @@
-"""What happens in one clip: which units fire, how strongly and when, and what disturbs them.
+"""The course of one clip: which units fire, how strongly and when, and what disturbs them.
 
 `difficulty` never changes which numbers are drawn, only what they are scaled by, so that a clip
 of one seed is the same event at every difficulty, weaker and more disturbed as it grows.
@@ -49,7 +49,7 @@ class Script:
 
 @dataclass(frozen=True, eq=False)
 class Habit:
-    """How one person moves: preferred variants of each class, lopsidedness, strength."""
+    """How one subject moves: preferred variants of each class, lopsidedness, strength."""
 
     preference: tuple[np.ndarray, ...]
     lean: float
@@ -226,17 +226,9 @@ def _merged(tracks: list[Track], pose: Floats) -> Motion:
     return Motion(bumps, np.concatenate(weights, axis=1), pose)
 
 
-_COMPLEXIONS = np.array(
-    [
-        (246, 216, 198),
-        (238, 203, 178),
-        (226, 184, 152),
-        (208, 160, 124),
-        (180, 130, 96),
-        (146, 100, 72),
-        (112, 76, 56),
-    ],
-    dtype=np.float32,
+_COMPLEXIONS = floats(
+    [(246, 216, 198), (238, 203, 178), (226, 184, 152), (208, 160, 124)]
+    + [(180, 130, 96), (146, 100, 72), (112, 76, 56)]
 )
 _IRISES = [
     (86, 54, 34),
@@ -252,7 +244,7 @@ _BACKGROUNDS = [(150, 166, 178), (176, 170, 160), (138, 152, 142), (172, 158, 17
 
 @dataclass(frozen=True, eq=False)
 class Traits:
-    """What a person looks like, apart from the geometry. Colours are (3,) float32 in 0..1."""
+    """What a subject looks like, apart from the geometry. Colours are (3,) float32 in 0..1."""
 
     complexion: Floats
     tone: float  # 0 light .. 1 dark
@@ -276,7 +268,7 @@ def draw_traits(rng: np.random.Generator) -> Traits:
     step = tone * (len(_COMPLEXIONS) - 1.001)
     low, part = int(step), np.float32(step % 1)
     complexion = (1 - part) * _COMPLEXIONS[low] + part * _COMPLEXIONS[low + 1]
-    dark = int(tone > 0.55)  # darker people of this sample have dark eyes and hair
+    dark = int(tone > 0.55)  # darker subjects of this sample have dark eyes and hair
     lamp = np.array([rng.choice([-1, 1]) * rng.uniform(0.2, 0.55), -rng.uniform(0.25, 0.5), 0.85])
     return Traits(
         complexion=(complexion / 255 + rng.normal(0, 0.008, 3)).astype(np.float32),

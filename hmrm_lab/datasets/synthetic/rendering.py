@@ -1,4 +1,10 @@
-"""Frames made when asked for: the neutral picture, warped, lit and read by a noisy sensor."""
+"""Frames made when asked for: the neutral picture, warped, lit and read by a noisy sensor.
+
+A guise shows the procedural faces as the cameras of known data sets would have recorded them. It
+has the size, the frame rate and the kind of picture of its data set, and brings no landmarks: the
+face is found in it as in a recording. So what is claimed of recordings is measured on all of them.
+Guises are named after data sets, and show nobody of these.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,9 +15,18 @@ from numpy.typing import NDArray
 
 from hmrm_lab.datasets.synthetic import features, skin
 from hmrm_lab.datasets.synthetic.action_units import Stream, generator, key
-from hmrm_lab.datasets.synthetic.motion import Floats, floats, subject_landmarks
+from hmrm_lab.datasets.synthetic.motion import (
+    CENTRE_PX,
+    JAW,
+    SIZE_PX,
+    STRETCH,
+    Floats,
+    floats,
+    subject_landmarks,
+)
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE, blend, blob, noise, region
 from hmrm_lab.datasets.synthetic.recipes import Script, Traits, draw_traits
+from hmrm_lab.errors import unknown_name
 
 
 @lru_cache(maxsize=512)
@@ -128,3 +143,160 @@ class RenderedFrames:
     def _position(self, index: int) -> int:
         """A frame's number from an index that may count from the end."""
         return range(len(self))[index]
+
+
+FORMAT = DRAWING  # make it another when a guise alone looks otherwise
+MARGIN_ABOVE, CUT_AT_SIDES = 0.06, 0.04  # of the box of the landmarks, in a picture cut out tightly
+DOME = (112.0, 40.0, 104.0, 74.0)  # centre and radii of the hair above the drawn picture, pixels
+
+
+@dataclass(frozen=True)
+class Guise:
+    """How a camera sees a face.
+
+    Parameters
+    ----------
+    face_px
+        The distance from ear to ear; None for a picture cut out tightly about the face.
+    noise
+        Standard deviation of the sensor noise, in 8-bit levels.
+    jpeg
+        The quality of a compression of every frame, or None.
+    """
+
+    height: int
+    width: int
+    fps: float
+    noise: float
+    face_px: float | None = None
+    gray: bool = False
+    jpeg: int | None = None
+
+
+GUISES = {
+    "casme2": Guise(340, 280, 200.0, noise=1.5),
+    "smic": Guise(480, 640, 100.0, noise=4.0, face_px=190.0),
+    "samm": Guise(1088, 2040, 200.0, noise=2.0, face_px=400.0, gray=True),
+    "phone": Guise(720, 1280, 30.0, noise=2.0, face_px=330.0, jpeg=80),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class GuisedFrames:
+    """The frames of one procedural clip in a guise.
+
+    Shapes
+    ------
+    frames[i] : (height, width, 3) uint8, RGB
+    """
+
+    drawn: RenderedFrames
+    name: str
+    onset: int
+
+    def __len__(self) -> int:
+        return len(self.drawn)
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        frame, guise = range(len(self))[index], GUISES[self.name]
+        scene = _backdrop(self).copy()
+        box = self._box()
+        scene[box] = self._painted(box, frame)
+        scene *= self.drawn.script.gain[frame]
+        if guise.gray:
+            scene = np.repeat(scene.mean(axis=2, keepdims=True), 3, axis=2)
+        rng = np.random.Generator(np.random.SFC64(self._key(frame)))
+        grain = rng.standard_normal((*scene.shape[:2], 1 if guise.gray else 3), dtype=np.float32)
+        seen = np.asarray(cv2.convertScaleAbs(np.maximum(scene + guise.noise * grain, 0)), np.uint8)
+        return seen if guise.jpeg is None else _compressed(seen, guise.jpeg)
+
+    def identity(self, index: int) -> str:
+        drawn = self.drawn
+        script = drawn.script.motion.weights[index].tobytes().hex()  # which takes all settings in
+        return f"{FORMAT} {self.name} {drawn.seed} {drawn.subject} {drawn.clip} {index} {script}"
+
+    def true_landmarks(self, index: int) -> Floats:
+        """The exact iBUG landmarks of a frame: (68, 2) float32, order (x, y), pixels."""
+        matrix = self.to_scene()
+        return floats(self.drawn.landmarks(index) @ matrix[:, :2].T + matrix[:, 2])
+
+    def to_scene(self) -> NDArray[np.float64]:
+        """From a drawn frame to this picture: (2, 3), as OpenCV takes it."""
+        guise, points = GUISES[self.name], self.drawn.landmarks(self.onset)
+        if guise.face_px is None:
+            return _tight(points, guise)
+        rng = generator(self.drawn.seed, Stream.GUISE, self.drawn.clip)
+        turn = np.deg2rad(rng.uniform(-5, 5))
+        scale = guise.face_px / float(np.ptp(points[JAW, 0]))
+        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        linear = scale * rotation @ np.diag([1, STRETCH])
+        room = (np.array([guise.width, guise.height]) - scale * SIZE_PX) / 8
+        middle = np.array([guise.width, guise.height]) / 2 + rng.uniform(-1, 1, 2) * room
+        return np.column_stack([linear, middle - linear @ np.full(2, CENTRE_PX)])
+
+    def _painted(self, box: tuple[slice, slice], frame: int | None) -> Floats:
+        """Rows and columns of the scene before the sensor, of the face at rest or in a frame."""
+        back = cv2.invertAffineTransform(self.to_scene())
+        pixels = np.mgrid[box][::-1].astype(np.float32)
+        seen = np.tensordot(floats(back[:, :2]), pixels, axes=1) + floats(back[:, 2, None, None])
+        x, y, across, down = DOME
+        wall = ((seen[0] - x) / across) ** 2 + ((seen[1] - y) / down) ** 2 > 1
+        wall &= seen[1] < -MARGIN_PX
+        if frame is not None:
+            still = np.mgrid[:SIZE_PX, :SIZE_PX][::-1]
+            moved = floats(self.drawn.script.motion.neutral_grid(frame) - still)
+            seen = seen + _sampled(moved.transpose(1, 2, 0), seen).transpose(2, 0, 1)
+        seen[:, wall] = -MARGIN_PX  # the corner of the picture, which is wall
+        texture = neutral_texture(self.drawn.seed, self.drawn.subject)
+        return _sampled(texture, (seen + MARGIN_PX) * SCALE)
+
+    def _box(self) -> tuple[slice, slice]:
+        """Rows and columns that the drawn frame takes in the scene; nothing moves elsewhere."""
+        matrix, guise = self.to_scene(), GUISES[self.name]
+        corners = np.array([(0, 0), (0, SIZE_PX), (SIZE_PX, 0), (SIZE_PX, SIZE_PX)])
+        places = corners @ matrix[:, :2].T + matrix[:, 2]
+        low = np.floor(places.min(axis=0)).astype(int).clip(0)
+        high = np.ceil(places.max(axis=0)).astype(int)
+        return slice(low[1], min(high[1], guise.height)), slice(low[0], min(high[0], guise.width))
+
+    def _key(self, frame: int) -> np.random.SeedSequence:
+        return key(self.drawn.seed, Stream.GUISE, self.drawn.clip, frame, *self.name.encode())
+
+
+def require_guise(name: str) -> Guise:
+    """The guise of this name, or a `ConfigError` that names the known ones."""
+    if name not in GUISES:
+        raise unknown_name("guise", name, GUISES)
+    return GUISES[name]
+
+
+@lru_cache(maxsize=2)
+def _backdrop(frames: GuisedFrames) -> Floats:
+    """The scene with the face at rest."""
+    guise = GUISES[frames.name]
+    return frames._painted((slice(0, guise.height), slice(0, guise.width)), None)
+
+
+def _sampled(picture: Floats, where: Floats) -> Floats:
+    """A picture at these places, beyond its edge as on it: (H, W, C) by (2, h, w) to (h, w, C)."""
+    found: Floats = cv2.remap(
+        picture, where[0], where[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return found
+
+
+def _tight(points: Floats, guise: Guise) -> NDArray[np.float64]:
+    """The map that fills a picture with a face, brows to chin, and cuts its sides off."""
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    cut, above = CUT_AT_SIDES * (right - left), MARGIN_ABOVE * (bottom - top)
+    low, high = np.array([left + cut, top - above]), np.array([right - cut, bottom])
+    scale = np.array([guise.width, guise.height]) / (high - low)
+    return np.column_stack([np.diag(scale), -low * scale - 0.5])
+
+
+def _compressed(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """A frame after JPEG."""
+    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    again = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.cvtColor(again, cv2.COLOR_BGR2RGB), dtype=np.uint8)
