@@ -88,15 +88,15 @@ def serve_once(options: Namespace) -> None:
             config, out=Path(out), jobs=JOBS[options.side], flowset=flowset, final_model=False
         )
         seconds = time.perf_counter() - started
-        peak_mb = max(unit["peak_mb"] for unit in run.units())
+        peak_mb = max(unit["peak_mb"] for unit in run.records())
     print(json.dumps([seconds, peak_mb]))
     sys.exit()
 
 
 def _first(flowset: FlowSet, subjects: int | None) -> FlowSet:
     """The clips of the first so many subjects."""
-    persons = list(dict.fromkeys(flowset.persons))[:subjects]
-    return flowset.take([row for row, one in enumerate(flowset.persons) if one in persons])
+    persons = list(dict.fromkeys(flowset.subjects))[:subjects]
+    return flowset.take([row for row, one in enumerate(flowset.subjects) if one in persons])
 
 
 def _run(name: str, options: Namespace) -> tuple[float, float]:

@@ -16,20 +16,20 @@ class HmrmError(Exception):
 class InputError(HmrmError):
     """The input or the arguments are wrong. Exit status 2.
 
-    The message reads `<where>, row <row>: <problem>; <mend>`.
+    The message reads `<where>, row <row>: <problem>; <hint>`.
     """
 
     exit_status = 2
 
     def __init__(
-        self, problem: str, *, mend: str, where: Path | str | None = None, row: int | None = None
+        self, problem: str, *, hint: str, where: Path | str | None = None, row: int | None = None
     ) -> None:
         place = ", row ".join(str(part) for part in (where, row) if part is not None)
-        super().__init__(f"{place}: {problem}; {mend}" if place else f"{problem}; {mend}")
-        self.problem, self.mend, self.where, self.row = problem, mend, where, row
+        super().__init__(f"{place}: {problem}; {hint}" if place else f"{problem}; {hint}")
+        self.problem, self.hint, self.where, self.row = problem, hint, where, row
 
     def __reduce__(self) -> tuple[object, ...]:  # keyword arguments survive pickling
-        return _rebuild, (type(self), self.problem, self.mend, self.where, self.row)
+        return _rebuild, (type(self), self.problem, self.hint, self.where, self.row)
 
 
 class ConfigError(InputError):
@@ -37,7 +37,7 @@ class ConfigError(InputError):
 
 
 class MixtureError(ConfigError):
-    """Settings that are right alone and cannot be combined; the mend is `set key=value`."""
+    """Settings that are right alone and cannot be combined; the hint is `set key=value`."""
 
 
 class IncompleteRunError(HmrmError):
@@ -69,11 +69,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     known = sorted(known)
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     listed = ", ".join(known[:LISTED]) + (", ..." if len(known) > LISTED else "")
-    mend = f"did you mean '{near[0]}'?" if near else f"known are {listed or 'none'}"
-    return ConfigError(f"unknown {kind} '{name}'", mend=mend)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are {listed or 'none'}"
+    return ConfigError(f"unknown {kind} '{name}'", hint=hint)
 
 
 def _rebuild(
-    kind: type[InputError], problem: str, mend: str, where: Path | str | None, row: int | None
+    kind: type[InputError], problem: str, hint: str, where: Path | str | None, row: int | None
 ) -> InputError:
-    return kind(problem, mend=mend, where=where, row=row)
+    return kind(problem, hint=hint, where=where, row=row)

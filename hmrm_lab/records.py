@@ -38,7 +38,7 @@ class ClipKey(NamedTuple):
     clip: str
 
     @property
-    def person(self) -> str:
+    def subject_key(self) -> str:
         """The subject as `dataset/subject`."""
         return f"{self.dataset}/{self.subject}"
 
@@ -101,7 +101,7 @@ class Clip:
         if self.apex is None:
             raise InputError(
                 f"clip {'/'.join(self.key)} has no apex",
-                mend="spot the apex first (`hmrm prepare`)",
+                hint="spot the apex first (`hmrm prepare`)",
             )
         return self.apex
 
@@ -140,7 +140,7 @@ def clips_of(clips: Sequence[Clip], expression: str) -> list[Clip]:
         raise unknown_name("expression", expression, sorted(known))
     chosen = [clip for clip in clips if clip.expression == expression]
     if not chosen:
-        raise InputError(f"none of these clips is {expression}", mend="choose another expression")
+        raise InputError(f"none of these clips is {expression}", hint="choose another expression")
     return chosen
 
 
@@ -213,9 +213,9 @@ class FlowSet:
         return tuple(self.classes[label] for label in self.labels)
 
     @property
-    def persons(self) -> tuple[str, ...]:
+    def subjects(self) -> tuple[str, ...]:
         """`dataset/subject` of every clip; the first of a subject's several names."""
-        return tuple(self.same_person.get(key.person, key.person) for key in self.keys)
+        return tuple(self.same_person.get(key.subject_key, key.subject_key) for key in self.keys)
 
     def take(self, indices: Sequence[int] | Ints) -> "FlowSet":
         """Copy the clips at these positions, so that nothing of the others comes along."""
@@ -238,8 +238,8 @@ class FlowSet:
         Names of absent data sets are ignored. `ConfigError` for a name that a data set here does
         not have.
         """
-        names, sets = {key.person for key in self.keys}, {key.dataset for key in self.keys}
-        known = names_of_person(groups)
+        names, sets = {key.subject_key for key in self.keys}, {key.dataset for key in self.keys}
+        known = names_of_subject(groups)
         for name in sorted(known.keys() - names):
             if name.partition("/")[0] in sets:
                 raise unknown_name("subject in evaluation.same_person", name, names)
@@ -261,7 +261,7 @@ class FlowSet:
         return digest.hexdigest()
 
 
-def names_of_person(groups: Iterable[Iterable[str]]) -> dict[str, frozenset[str]]:
+def names_of_subject(groups: Iterable[Iterable[str]]) -> dict[str, frozenset[str]]:
     """Map every name to all names of its subject, over groups that overlap."""
     found: dict[str, frozenset[str]] = {}
     for group in groups:
@@ -334,7 +334,7 @@ class Predictions:
         return sorted(int(seed) for seed in self.table["seed"].unique())
 
     @property
-    def persons(self) -> pd.Series:
+    def subjects(self) -> pd.Series:
         """`dataset/subject` of every row; of several names of a subject, that of the fold."""
         own = self.table["dataset"] + "/" + self.table["subject"]
         return self.table["fold"].where(self.table["fold"].isin(own), own)
@@ -344,7 +344,7 @@ class Predictions:
         return Predictions(self.table[self.table["dataset"] == dataset].reset_index(drop=True))
 
 
-def deal_persons(subjects: Sequence[str], groups: int, seed: int) -> Iterator[NDArray[np.bool_]]:
+def group_kfold(subjects: Sequence[str], groups: int, seed: int) -> Iterator[NDArray[np.bool_]]:
     """Divide clips into groups by subject: for each group, whether a clip is in it, (n,).
 
     Subjects are drawn at random, those with most clips first, and each joins the group with fewest
@@ -360,7 +360,7 @@ def deal_persons(subjects: Sequence[str], groups: int, seed: int) -> Iterator[ND
     if len(names) < groups:
         raise InputError(
             f"{len(names)} subjects cannot be divided into {groups} inner folds",
-            mend="take more subjects or fewer folds",
+            hint="take more subjects or fewer folds",
         )
     shuffled = np.random.default_rng(seed).permutation(len(names))
     sizes = np.zeros(groups, dtype=int)

@@ -100,7 +100,7 @@ class Entry:
             return self.options(**options).model_dump(mode="json")
         except ValidationError as error:
             raise ConfigError(
-                f"{self.kind} '{self.name}': {first_problem(error)}", mend="correct this value"
+                f"{self.kind} '{self.name}': {first_problem(error)}", hint="correct this value"
             ) from None
 
 

@@ -149,7 +149,7 @@ def test_motion_maps_are_a_torch_data_set(maps: lab.MotionMaps) -> None:
 
 def test_protocols_hold_out_subjects(tmp_path: Path) -> None:
     maps = make_flowset(subjects=6, per_subject=3)
-    subjects = np.array(maps.persons)
+    subjects = np.array(maps.subjects)
     expected = GroupKFold(3).split(maps.maps, groups=subjects)
     for fold, (train, test) in zip(lab.Protocol("kfold:3").folds(maps), expected, strict=True):
         assert np.array_equal(fold.train, train)

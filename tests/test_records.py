@@ -8,7 +8,7 @@ from conftest import make_flowset
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import Predictions, clips_of, names_of_person, probability_columns
+from hmrm_lab.records import Predictions, clips_of, names_of_subject, probability_columns
 
 
 def test_clips_of_an_expression_keep_their_order() -> None:
@@ -42,15 +42,15 @@ def test_a_person_is_the_fold_where_the_fold_is_a_subject() -> None:
     for fold, person in (("a/1", "a/1"), ("a/2", "a/2"), ("fold 3", "a/1"), ("b/1", "a/1")):
         rows = [{**row, "subject": "1", "fold": fold}, {**row, "subject": "2", "fold": "a/2"}]
         table = pd.DataFrame(rows).assign(**scores)
-        assert Predictions(table).persons.tolist() == [person, "a/2"]
+        assert Predictions(table).subjects.tolist() == [person, "a/2"]
 
 
 def test_names_of_one_person_are_joined_over_groups() -> None:
     groups = [["a/1", "b/1"], ["c/1", "d/1"], ["b/1", "c/1"], ["a/2", "b/2"]]
     one = frozenset(["a/1", "b/1", "c/1", "d/1"])
-    known = names_of_person(groups)
+    known = names_of_subject(groups)
     assert {known[name] for name in one} == {one}
     assert known["a/2"] == {"a/2", "b/2"}
     flowset = make_flowset(subjects=3).with_same_person([["toy/s03", "toy/s02"], ["x/1", "y/1"]])
-    assert set(flowset.persons) == {"toy/s01", "toy/s02"}
-    assert set(flowset.take(range(12, 18)).persons) == {"toy/s02"}, "the name goes along"
+    assert set(flowset.subjects) == {"toy/s01", "toy/s02"}
+    assert set(flowset.take(range(12, 18)).subjects) == {"toy/s02"}, "the name goes along"

@@ -70,7 +70,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> No
 def test_names_of_units_do_not_collide(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     names = ["a/b", "a__b/c", "a/b@c", "a/b.seed1", "casme2/sub01", "samm/006", "x/..", "x/é"]
-    files = {run.unit_file(name, seed) for name in names for seed in (0, 1, 10)}
+    files = {run.fold_file(name, seed) for name in names for seed in (0, 1, 10)}
     assert len(files) == 3 * len(names)
     assert all(file.parent == run.folds for file in files)
 
@@ -105,11 +105,11 @@ def write_units(path: str, writer: int, units: int) -> int:
     run, wins = RunFolder(Path(path)), 0
     for unit in range(units):
         fold = f"all/{unit}" if unit % 2 else f"{writer}/{unit}"
-        wins += run.write_unit(fold, 0, {"fold": fold, "writer": writer, "pad": "x" * 2000})
-        seen = read_json(run.unit_file(fold, 0))["writer"]
-        again = run.write_unit(fold, 0, {"fold": fold, "writer": -1})
+        wins += run.write_fold(fold, 0, {"fold": fold, "writer": writer, "pad": "x" * 2000})
+        seen = read_json(run.fold_file(fold, 0))["writer"]
+        again = run.write_fold(fold, 0, {"fold": fold, "writer": -1})
         assert not again
-        assert read_json(run.unit_file(fold, 0))["writer"] == seen
+        assert read_json(run.fold_file(fold, 0))["writer"] == seen
     return wins
 
 
@@ -124,7 +124,7 @@ def test_of_many_writers_none_is_lost_none_counts_twice_none_is_unreadable(
         tasks = [(str(tmp_path), writer, units) for writer in range(writers)]
         wins = pool.starmap(write_units, tasks, 1)
     own, shared = writers * ((units + 1) // 2), units // 2
-    found = list(RunFolder(tmp_path).units())
+    found = list(RunFolder(tmp_path).records())
     assert len(found) == len({unit["fold"] for unit in found}) == own + shared == sum(wins)
     assert all(unit["pad"] == "x" * 2000 for unit in found)
     assert not [path for path in (tmp_path / "folds").iterdir() if path.suffix != ".json"]
@@ -192,7 +192,7 @@ def test_a_failure_is_forgotten_with_success(tmp_path: Path) -> None:
     why = {"kind": "memory", "reason": "much", "attempts": 2}
     run.write_failure("a/b", 0, why)
     assert run.failures() == [{"fold": "a/b", "seed": 0, **why}]
-    run.write_unit("a/b", 0, {"fold": "a/b"})
+    run.write_fold("a/b", 0, {"fold": "a/b"})
     run.write_failure("a/b", 0, why)  # by another command, later
     assert run.failures() == []
     assert not run.failed_file("a/b", 0).exists()

@@ -56,12 +56,12 @@ class Clips(Sequence[Clip]):
     @property
     def subjects(self) -> tuple[str, ...]:
         """`dataset/subject` of everybody, in order."""
-        return tuple(sorted({clip.key.person for clip in self}))
+        return tuple(sorted({clip.key.subject_key for clip in self}))
 
     @property
     def source(self) -> Source:
         """Where the clips come from."""
-        return Source(self.config, self.root, tuple(clip.key.person for clip in self))
+        return Source(self.config, self.root, tuple(clip.key.subject_key for clip in self))
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -76,7 +76,7 @@ class Clips(Sequence[Clip]):
         if not self._clips:
             raise InputError(
                 f"data set '{self.name}' has no clips",
-                mend="take 'synthetic' or a data set of recordings",
+                hint="take 'synthetic' or a data set of recordings",
             )
         return self._clips[index]
 
@@ -135,7 +135,7 @@ class Clips(Sequence[Clip]):
                     config, self.root, jobs=jobs, on_faces=faces, on_progress=flows
                 )
             self._maps[key] = MotionMaps.from_flowset(
-                found, Source(config, self.root, found.persons)
+                found, Source(config, self.root, found.subjects)
             )
         if len(self) in (0, len(self._maps[key])):
             return self._maps[key]

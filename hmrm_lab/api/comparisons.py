@@ -48,7 +48,7 @@ def compare(
     known, kinds = maps_of(maps), {HONEST: True, ORACLE: oracle, NULL: null}
     configs = {_name(one): settings(one, known, protocol, seeds) for one in systems}
     if len(configs) < len(systems):
-        raise InputError("a system is named twice", mend="name each once: `lab.ablate` varies one")
+        raise InputError("a system is named twice", hint="name each once: `lab.ablate` varies one")
     wanted = [kind for kind, asked in kinds.items() if asked]
     plan = comparison_of(configs, next(iter(configs.values())).data.name, wanted)
     with progress_bars() as bars:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from hmrm_lab.api.html import STRIP, card, strip
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError, unknown_name
-from hmrm_lab.records import CHANNELS, PX, ClipKey, Floats, FlowSet, Ints, deal_persons
+from hmrm_lab.records import CHANNELS, PX, ClipKey, Floats, FlowSet, Ints, group_kfold
 
 OWN = "own"  # the data set of arrays that a person brings
 
@@ -25,7 +25,7 @@ class Source:
 
     config: ExperimentConfig
     root: Path | None
-    persons: tuple[str, ...]
+    subjects: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -86,13 +86,13 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         people = [str(name).removeprefix(f"{OWN}/").replace("/", " ") for name in names]
         if not len(maps) == len(labels) == len(people):
             sizes = f"{len(maps)} maps, {len(labels)} classes and {len(people)} subjects"
-            raise InputError(sizes, mend="give as many of each")
+            raise InputError(sizes, hint="give as many of each")
         keys = tuple(ClipKey(OWN, name, str(row)) for row, name in enumerate(people))
         try:
             names_of_classes = classes or map(str, range(max(2, int(labels.max()) + 1)))
             return cls(maps, labels, keys, tuple(names_of_classes), unit=unit)
         except ValueError as error:
-            raise InputError(str(error), mend="take (n, 3, H, W) in order (u, v, strain)") from None
+            raise InputError(str(error), hint="take (n, 3, H, W) in order (u, v, strain)") from None
 
     @property
     def X(self) -> Floats:  # noqa: N802  the name that scikit-learn uses
@@ -103,23 +103,19 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         return self.labels
 
     @property
-    def subjects(self) -> tuple[str, ...]:
-        return self.persons
-
-    @property
     def shape(self) -> tuple[int, ...]:
         return self.maps.shape
 
     @property
     def held_out(self) -> tuple[str, ...]:
         """Subjects of the whole data set that are not here, in order; none if it is whole."""
-        everyone = set(self.source.persons) if self.source else set()
-        return tuple(sorted(everyone - set(self.persons)))
+        everyone = set(self.source.subjects) if self.source else set()
+        return tuple(sorted(everyone - set(self.subjects)))
 
     @property
     def is_whole(self) -> bool:
         """Whether these are all clips of a data set that `lab.load` can read again."""
-        return self.source is not None and len(self.source.persons) == len(self)
+        return self.source is not None and len(self.source.subjects) == len(self)
 
     @overload
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]: ...
@@ -135,7 +131,7 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         return np.array(self.maps, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        return f"MotionMaps({len(self)} clips, {len(set(self.persons))} subjects, {self.unit})"
+        return f"MotionMaps({len(self)} clips, {len(set(self.subjects))} subjects, {self.unit})"
 
     def of(self, expression: str) -> "MotionMaps":
         """The clips of one class."""
@@ -153,8 +149,8 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         """
         groups = max(2, round(1 / min(share, 1 - share))) if 0 < share < 1 else 0
         if not groups:
-            raise InputError(f"a share of {share}", mend="take one between 0 and 1")
-        small = next(deal_persons(self.persons, groups, seed))
+            raise InputError(f"a share of {share}", hint="take one between 0 and 1")
+        small = next(group_kfold(self.subjects, groups, seed))
         parts = self[small], self[~small]
         return parts if share <= 0.5 else parts[::-1]
 
@@ -174,7 +170,7 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
         facts = {
             "clips": len(self),
-            "subjects": len(set(self.persons)),
+            "subjects": len(set(self.subjects)),
             "classes": ", ".join(map("{} {}".format, counts, self.classes)),
             "maps": f"{self.maps.shape[1:]}, order ({', '.join(CHANNELS)}), {self.unit}",
         }

@@ -14,7 +14,7 @@ from plotly.graph_objects import Figure
 
 from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.api.result import Result, Results, Study, results_of, score
-from hmrm_lab.evaluation.live_progress import ArrivalReader
+from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.drawing import (
     Mode,
@@ -383,7 +383,7 @@ def arrivals(result: Result) -> dict[str, Any]:
     """
     from IPython.display import HTML
 
-    arrived = ArrivalReader(RunFolder(result.folder)).read()
+    arrived = SnapshotReader(RunFolder(result.folder)).read()
     counts = arrived.counts.sum(0)
     pages = {
         "subjects": subject_cells(arrived.folds),

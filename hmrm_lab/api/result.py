@@ -14,7 +14,7 @@ from hmrm_lab.api.html import card
 from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.live_progress import ArrivalReader
+from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.evaluation.summary import (
     collect_history,
     collect_predictions,
@@ -179,7 +179,7 @@ class Result:
 
         State is waiting, in work, done or failed; it is told while the run is going, too.
         """
-        arrived = ArrivalReader(self._folder).read()
+        arrived = SnapshotReader(self._folder).read()
         table = pd.DataFrame([asdict(fold) for fold in arrived.folds])
         return table.set_index("fold") if len(table) else table
 
@@ -200,7 +200,7 @@ class Result:
     @property
     def _folder(self) -> RunFolder:
         if self.run is None:
-            raise InputError("predictions without a run folder", mend="take a result of evaluate")
+            raise InputError("predictions without a run folder", hint="take a result of evaluate")
         return self.run
 
 
@@ -304,9 +304,9 @@ def _answers(maps: MotionMaps, given: NDArray[Any]) -> Predictions:
     known = given.ndim == 2
     if given.shape[:1] != (len(maps),) or (known and given.shape[1] != len(maps.classes)):
         wanted = f"give ({len(maps)},) classes, or ({len(maps)}, {len(maps.classes)})"
-        raise InputError(f"answers of shape {given.shape}", mend=f"{wanted} probabilities")
+        raise InputError(f"answers of shape {given.shape}", hint=f"{wanted} probabilities")
     table = pd.DataFrame(list(maps.keys), columns=["dataset", "subject", "clip"])
-    table = table.assign(fold=maps.persons, seed=0, epoch=0, truth=maps.labels)
+    table = table.assign(fold=maps.subjects, seed=0, epoch=0, truth=maps.labels)
     table["prediction"] = given.argmax(1) if known else given.astype(np.int64)
     for number, name in enumerate(probability_columns(maps.classes)):
         table[name] = given[:, number] if known else np.nan

@@ -224,7 +224,7 @@ def settings(
     if source is None:
         raise InputError(
             "maps of arrays have no data set that a run could name",
-            mend="use sklearn.model_selection.cross_val_predict, and lab.score for the figures",
+            hint="use sklearn.model_selection.cross_val_predict, and lab.score for the figures",
         )
     chosen = System(system, preset=source.config.preset) if isinstance(system, str) else system
     name = protocol.name if isinstance(protocol, Protocol) else Protocol(protocol).name
@@ -251,7 +251,7 @@ def root_of_whole(maps: MotionMaps) -> Path | None:
     if not maps.is_whole or maps.source is None:
         problem = f"{len(maps)} maps that are a part of a data set"
         raise InputError(
-            problem, mend="give all of its maps: what evaluates a part is lab.evaluate"
+            problem, hint="give all of its maps: what evaluates a part is lab.evaluate"
         )
     return maps.source.root
 

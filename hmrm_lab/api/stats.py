@@ -5,7 +5,7 @@ that these functions take.
 """
 
 from hmrm_lab.datasets.recordings.findings import megc2019
-from hmrm_lab.evaluation.embedding import embed, nearest_company, nearest_neighbours
+from hmrm_lab.evaluation.embedding import embed, knn_label_agreement, nearest_neighbours
 from hmrm_lab.evaluation.metrics import confusion, reliability, uar, uf1
 from hmrm_lab.evaluation.significance import (
     bootstrap_samples,
@@ -15,16 +15,16 @@ from hmrm_lab.evaluation.significance import (
 )
 from hmrm_lab.evaluation.simulate import (
     as_independent,
-    blind_uf1,
-    collect_looks,
+    chance_uf1,
+    collect_epoch_predictions,
     coverage,
-    look_counts,
+    evaluation_counts,
     p_value,
     peeking_null,
     permuted_uf1,
     power_table,
     simulated_predictions,
-    uf1_by_looks,
+    uf1_by_evaluations,
 )
 from hmrm_lab.reporting.plots.faces import motion_table, parts_table
 from hmrm_lab.reporting.plots.faces import recordings_table as predictions_table
@@ -47,21 +47,21 @@ __all__ = [
     "PUBLISHED",
     "answers_table",
     "as_independent",
-    "blind_uf1",
     "bootstrap_samples",
-    "collect_looks",
+    "chance_uf1",
+    "collect_epoch_predictions",
     "components",
     "confusion",
     "coverage",
     "development_half",
     "display_table",
     "embed",
+    "evaluation_counts",
     "fold_scores",
     "hard_answers_table",
-    "look_counts",
+    "knn_label_agreement",
     "megc2019",
     "motion_table",
-    "nearest_company",
     "nearest_neighbours",
     "p_value",
     "paired_differences",
@@ -78,7 +78,7 @@ __all__ = [
     "three_averages",
     "uar",
     "uf1",
-    "uf1_by_looks",
+    "uf1_by_evaluations",
     "whole_numbers",
 ]
 

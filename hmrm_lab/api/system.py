@@ -151,13 +151,13 @@ class System(ClassifierMixin, BaseEstimator):
         DivergedError
             As soon as the loss is not finite.
         """
-        from hmrm_lab.evaluation.fold import unit_seed
+        from hmrm_lab.evaluation.fold import fold_seed
 
         maps = _maps(X, y, groups)
         config = self.settings(maps.source)
         maps = suited(maps, config)
         name = maps.held_out[0] if len(maps.held_out) == 1 else "+".join(maps.held_out)
-        seed = unit_seed(name or ALL_CLIPS, self.seed)
+        seed = fold_seed(name or ALL_CLIPS, self.seed)
         self._keep(fit(config, maps, seed=seed, run_seed=self.seed, device=self.device))
         self.classes_ = np.arange(len(maps.classes))
         return self
@@ -208,7 +208,7 @@ class System(ClassifierMixin, BaseEstimator):
         from hmrm_lab.training.learner import build_model
 
         if registered[self.name].is_estimator:
-            raise ConfigError(f"system '{self.name}' is no network", mend="call fit and predict")
+            raise ConfigError(f"system '{self.name}' is no network", hint="call fit and predict")
         if hasattr(self, "_fitted"):
             assert isinstance(self._fitted.model, nn.Module)
             return self._fitted.model
@@ -340,7 +340,7 @@ def _maps(X: Any, y: Any, groups: Any) -> MotionMaps:
         maps = X if isinstance(X, MotionMaps) else MotionMaps.from_flowset(X)
         return maps if y is None else maps.with_labels(np.asarray(y, dtype=np.int64))
     if y is None:
-        raise InputError("X without y", mend="give the classes, or MotionMaps")
+        raise InputError("X without y", hint="give the classes, or MotionMaps")
     return MotionMaps.from_arrays(X, y, groups)
 
 

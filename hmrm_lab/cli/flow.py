@@ -46,7 +46,7 @@ def flow(
     if out is not None:
         check_suffix(out)
     if picture is not None and picture.suffix != ".png":
-        raise InputError(f"picture '{picture.name}' is not .png", mend="name a .png file")
+        raise InputError(f"picture '{picture.name}' is not .png", hint="name a .png file")
     check_target(out, picture)
     first, second = read_image(onset), read_image(apex)
     _check_sizes(onset, first, apex, second)
@@ -153,7 +153,7 @@ def _check_sizes(onset: Path, first: "Frame", apex: Path, second: "Frame") -> No
     sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (first, second)]
     if min(first.shape[:2]) < SMALLEST_SIDE:
         hint = f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
-        raise InputError(f"a frame of {sizes[0]} pixels", where=onset, mend=hint)
+        raise InputError(f"a frame of {sizes[0]} pixels", where=onset, hint=hint)
     if first.shape != second.shape:
         problem = f"onset ({sizes[0]} pixels) and apex ({sizes[1]}) differ in size"
-        raise InputError(problem, where=apex, mend="crop both frames alike")
+        raise InputError(problem, where=apex, hint="crop both frames alike")

@@ -134,7 +134,7 @@ def check(names: Names = None) -> None:
 def _split(pair: str) -> tuple[str, str]:
     key, equals, value = pair.partition("=")
     if not key or not equals:
-        raise ConfigError(f"'-p {pair}' has no value", mend="write -p KEY VALUE")
+        raise ConfigError(f"'-p {pair}' has no value", hint="write -p KEY VALUE")
     return key, value
 
 
@@ -159,7 +159,7 @@ def bench(
     if not (BENCHMARKS / "__main__.py").is_file():
         raise InputError(
             "the benchmarks belong to a checkout and are not installed with the package",
-            mend="run `make bench` in a clone of the repository",
+            hint="run `make bench` in a clone of the repository",
         )
     options: list[str] = []
     for option, given in (("--quick", quick), ("--strict", strict), ("--json", as_json)):

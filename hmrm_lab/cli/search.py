@@ -97,7 +97,7 @@ def sweep(
         raise unknown_name("sampler", sampler, SAMPLERS)
     if sampler == "grid" and trials is not None:
         raise ConfigError(
-            "a grid tries every combination", mend="leave --trials out, or take --sampler tpe"
+            "a grid tries every combination", hint="leave --trials out, or take --sampler tpe"
         )
     check_writable(out)
     if sampler != "grid":
@@ -245,7 +245,7 @@ def _space(texts: list[str] | None, widths: str | None, depths: str | None) -> "
     if texts and (widths or depths):
         raise ConfigError(
             "--space and --widths or --depths name two spaces",
-            mend="write --space 'model.width=64|128' beside the others",
+            hint="write --space 'model.width=64|128' beside the others",
         )
     if texts:
         return parse_space(texts)

@@ -222,7 +222,7 @@ def _variant(text: str) -> "Variant":
     name, colon, changes = text.partition(":")
     if not colon or not name.strip() or not changes.strip():
         raise ConfigError(
-            f"variant '{text}' is not NAME:key=value", mend="write thin:model.width=32"
+            f"variant '{text}' is not NAME:key=value", hint="write thin:model.width=32"
         )
     overrides = tuple(split_overrides(changes))
     return Variant(name.strip(), ", ".join(overrides), overrides)

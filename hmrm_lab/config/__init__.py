@@ -154,7 +154,7 @@ def read_preset(name: str) -> dict[str, Any]:
     path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
     if not path.is_file():
         if name.endswith(".toml"):
-            raise ConfigError("no such preset file", where=path, mend="check the path")
+            raise ConfigError("no such preset file", where=path, hint="check the path")
         raise unknown_name("preset", name, preset_names())
     return _read_toml(path)
 
@@ -163,14 +163,14 @@ def read_config(path: Path) -> ExperimentConfig:
     """Read the complete settings of a run."""
     tables = _read_toml(path)
     if not tables:
-        raise ConfigError("an empty file", where=path, mend="delete the folder and run it again")
+        raise ConfigError("an empty file", where=path, hint="delete the folder and run it again")
     try:
         return ExperimentConfig.model_validate(tables)
     except ValidationError as error:
         raise ConfigError(
             f"not the settings of a run ({error.error_count()} of them missing or wrong)",
             where=path,
-            mend="take a run folder that `hmrm run` of this version made",
+            hint="take a run folder that `hmrm run` of this version made",
         ) from None
 
 
@@ -178,9 +178,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
-        raise ConfigError("nested too deeply", where=path, mend="write it flatter") from None
+        raise ConfigError("nested too deeply", where=path, hint="write it flatter") from None
     except ValueError as error:  # no text, no TOML, or a number beyond all bounds
-        raise ConfigError(f"not TOML: {error}", where=path, mend="correct that line") from None
+        raise ConfigError(f"not TOML: {error}", where=path, hint="correct that line") from None
 
 
 def preset_names() -> list[str]:
@@ -206,7 +206,7 @@ def refuse_bent(config: ExperimentConfig, unit: str) -> None:
     scales = "published maps have a scale for each channel, and no zero"
     if config.augment.rotate_deg:
         raise MixtureError(
-            f"{scales}: augment.rotate_deg would mix u and v", mend="set augment.rotate_deg=0"
+            f"{scales}: augment.rotate_deg would mix u and v", hint="set augment.rotate_deg=0"
         )
     card = systems[config.model.name].card
     users = {
@@ -219,7 +219,7 @@ def refuse_bent(config: ExperimentConfig, unit: str) -> None:
         user = next(name for name, uses in users.items() if uses)
         raise MixtureError(
             f"{scales}: {user} means nothing on them as they are",
-            mend="set input.normalise=median_rms",
+            hint="set input.normalise=median_rms",
         )
 
 
@@ -229,17 +229,17 @@ def _refuse_mixtures(config: ExperimentConfig) -> None:
     if pictures and config.augment.motionmix:
         raise MixtureError(
             f"MotionMix exchanges flow, and input.channels names the picture {pictures[0]}",
-            mend="set augment.motionmix=0",
+            hint="set augment.motionmix=0",
         )
     if pictures and config.flow.finetune:
         raise MixtureError(
             f"a flow is not fine-tuned beside the picture {pictures[0]}",
-            mend="set flow.finetune=false",
+            hint="set flow.finetune=false",
         )
     if config.flow.phases == "both" and config.flow.finetune:
         raise MixtureError(
             "fine-tuning knows onset and apex alone, and flow.phases is both",
-            mend="set flow.finetune=false",
+            hint="set flow.finetune=false",
         )
 
 
@@ -273,7 +273,7 @@ def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:
             if detail["type"] == "extra_forbidden":
                 name = ".".join(map(str, detail["loc"]))
                 raise unknown_name("setting", name, _dotted_names(ExperimentConfig)) from None
-        raise ConfigError(first_problem(error), mend="correct this value") from None
+        raise ConfigError(first_problem(error), hint="correct this value") from None
 
 
 def _dotted_names(section: type[BaseModel], before: str = "") -> Iterator[str]:

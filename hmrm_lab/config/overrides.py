@@ -26,9 +26,9 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     key, equals, value = text.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
-        raise ConfigError(f"override '{text}' is not key=value", mend="write training.lr=1e-3")
+        raise ConfigError(f"override '{text}' is not key=value", hint="write training.lr=1e-3")
     if path == ["preset"]:
-        raise ConfigError("preset is no setting", mend="name it with --preset")
+        raise ConfigError("preset is no setting", hint="name it with --preset")
     try:
         return path, tomllib.loads(f"value = {value.strip()}")["value"]
     except tomllib.TOMLDecodeError:
@@ -64,7 +64,7 @@ def assign(settings: dict[str, Any], changes: Changes) -> None:
         for table in tables:
             below = place.setdefault(table, {})
             if not isinstance(below, dict):
-                raise ConfigError(f"'{table}' is not a table", mend=f"set '{table}' itself")
+                raise ConfigError(f"'{table}' is not a table", hint=f"set '{table}' itself")
             place[table] = dict(below)
             place = place[table]
         place[key] = value
@@ -77,7 +77,7 @@ def refuse_idle(system: Entry, names: Iterable[str]) -> None:
             if name == idle or name.startswith(f"{idle}."):
                 raise ConfigError(
                     f"system '{system.name}' {why}: it has no use for {name}",
-                    mend="leave this setting out, or give it to other systems in a run of theirs",
+                    hint="leave this setting out, or give it to other systems in a run of theirs",
                 )
 
 
@@ -114,7 +114,7 @@ def refuse_channels(system: Entry, channels: tuple[str, ...]) -> None:
         raise ConfigError(
             f"system '{system.name}' reads the channels {', '.join(needs)},"
             f" not {', '.join(channels)}",
-            mend="leave input.channels out",
+            hint="leave input.channels out",
         )
 
 

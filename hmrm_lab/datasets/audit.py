@@ -83,7 +83,7 @@ class Audit:
         total = f" of {sum(self.facts.counts)}" if self.facts.counts else ""
         state = "complete" if self.complete else "usable, but not complete"
         spot = f"; {self.without_apex} need an apex (`hmrm prepare`)" if self.without_apex else ""
-        one = len({clip.key.person for clip in self.clips}) == 1
+        one = len({clip.key.subject_key for clip in self.clips}) == 1
         alone = "; one subject only, and leave-one-subject-out needs two" if one else ""
         return f"{state}: {len(self.clips)}{total} clips{spot}{alone}"
 
@@ -120,7 +120,7 @@ def audit(
     options = {key: value for key, value in (("coding", coding), ("images", images)) if value}
     if options and name == "composite":
         raise InputError(
-            "the composite takes no --coding or --images", mend="check its parts one by one"
+            "the composite takes no --coding or --images", hint="check its parts one by one"
         )
     survey = recording.survey(root, follow_links=follow_links, **options)
     clips: list[Clip] = []
@@ -206,7 +206,7 @@ def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
         where, problem = str(first.where), f"{first.problem}{more}"
         costs = bool(needed & broken.keys()) or not sizes
         remarks.append(
-            Finding("unreadable", problem, first.mend, where, row, clip.key, left_out=costs)
+            Finding("unreadable", problem, first.hint, where, row, clip.key, left_out=costs)
         )
     if len(set(sizes.values())) > 1:
         usual = Counter(sizes.values()).most_common(1)[0][0]
@@ -214,8 +214,8 @@ def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
         problem = "{}x{} pixels, but the clip has {}x{}".format(*sizes[odd], *usual)
         where = shown(clip.frames.paths[odd])
         costs = len({sizes[index] for index in needed if index in sizes}) > 1
-        mend = "crop all frames of a clip to one size"
-        remarks.append(Finding("sizes", problem, mend, where, row, clip.key, left_out=costs))
+        hint = "crop all frames of a clip to one size"
+        remarks.append(Finding("sizes", problem, hint, where, row, clip.key, left_out=costs))
     return remarks
 
 

@@ -32,7 +32,7 @@ SIDE_PX = 28
 
 @datasets.register("flowmaps", unit=RELATIVE, source="Liong et al. 2019; distributed with HTNet")
 def flowmaps(root: Path) -> FlowSet:
-    """Read all maps; the first thing that is wrong is an `InputError` with file, row and mend.
+    """Read all maps; the first thing that is wrong is an `InputError` with file, row and hint.
 
     Subjects and clips that lost their zeros get those of the official list, or of the map's name.
     """
@@ -86,8 +86,8 @@ def _read_map(path: Path, row: int) -> Floats:
     """(3, 28, 28) float32 in 0..1, order (u, v, strain)."""
     image = _decode(path)
     if image is None:
-        mend = "copy the file again, or remove this row of labels.csv"
-        raise bad_input(path, "cut off or not a PNG image", mend, row)
+        hint = "copy the file again, or remove this row of labels.csv"
+        raise bad_input(path, "cut off or not a PNG image", hint, row)
     if image.shape != (SIDE_PX, SIDE_PX, 3) or image.dtype != np.uint8:
         problem = f"shape {image.shape} of {image.dtype}, not ({SIDE_PX}, {SIDE_PX}, 3) of uint8"
         raise bad_input(path, problem, "export the map as an 8-bit RGB image of 28x28 pixels")

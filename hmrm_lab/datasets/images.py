@@ -129,8 +129,8 @@ def _look(path: Path) -> Header:
         raise bad_input(path, "not a PNG, JPEG, BMP, TIFF, WebP or PPM image", AGAIN)
     if not _bounded(header.width, header.height):
         problem = f"its header claims {header.width}x{header.height} pixels"
-        mend = f"frames have at most {MOST_PIXELS // 10**6} million; {AGAIN}"
-        raise bad_input(path, problem, mend)
+        hint = f"frames have at most {MOST_PIXELS // 10**6} million; {AGAIN}"
+        raise bad_input(path, problem, hint)
     if not header.whole:
         raise bad_input(path, "the image is cut off", AGAIN)
     return header

@@ -87,8 +87,8 @@ class VideoFrames:
             raise bad_input(self.path, f"frame {number} cannot be decoded", COPY)
         if number and picture.shape != self._shape:
             sizes = f"{_size(picture.shape)} pixels, the first {_size(self._shape)}"
-            mend = "convert the video to one size"
-            raise bad_input(self.path, f"frame {number} is {sizes}", mend)
+            hint = "convert the video to one size"
+            raise bad_input(self.path, f"frame {number} is {sizes}", hint)
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
     def _grab(self) -> bool:
@@ -177,8 +177,8 @@ def _video(path: Path) -> Recording:
     width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     if width * height > MOST_PIXELS:
-        mend = f"convert it to at most {MOST_PIXELS // 10**6} million pixels"
-        raise bad_input(path, f"frames of {width}x{height} pixels", mend)
+        hint = f"convert it to at most {MOST_PIXELS // 10**6} million pixels"
+        raise bad_input(path, f"frames of {width}x{height} pixels", hint)
     fps, claimed = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     if _codec(capture) == "AV01" and not capture.grab():
         raise bad_input(path, "this OpenCV cannot decode AV1", CONVERT)

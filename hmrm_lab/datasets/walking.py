@@ -71,7 +71,7 @@ class Tree:
             raise OutsideError(
                 "leads out of the root of the data set",
                 where=shown(path),
-                mend=f"put the files themselves below the root, or {FOLLOW}",
+                hint=f"put the files themselves below the root, or {FOLLOW}",
             )
         return path
 
@@ -192,8 +192,8 @@ def _words_decide(one: list[Any], two: list[Any]) -> bool:
 
 
 def _disorder(problem: str, path: Path) -> InputError:
-    mend = "number the frames of one recording, or move this one away"
-    return bad_input(path.parent, f"{problem}: {shown(path.name)}", mend)
+    hint = "number the frames of one recording, or move this one away"
+    return bad_input(path.parent, f"{problem}: {shown(path.name)}", hint)
 
 
 def loose(name: str) -> str:

@@ -111,7 +111,7 @@ def _wrong_clips(records: Records, predicted: set[Key]) -> Iterator[str]:
     if records.flowset is None:
         return
     due = set().union(*(held_out_by(records, unit) for unit in records.units))
-    pairs = zip(records.flowset.keys, records.flowset.persons, strict=True)
+    pairs = zip(records.flowset.keys, records.flowset.subjects, strict=True)
     known = {tuple(key): subject in due for key, subject in pairs}
     yield from (f"{'/'.join(key)} is not in the data" for key in sorted(predicted - known.keys()))
     missing = sorted(key for key in known.keys() - predicted if known[key])

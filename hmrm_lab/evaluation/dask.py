@@ -20,7 +20,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster, Worker, as_c
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from hmrm_lab.errors import ConfigError, HmrmError, Stopped
-from hmrm_lab.evaluation.fold import CRASHED, Failure, Outcome, Outcomes, Unit, Work, attempt
+from hmrm_lab.evaluation.fold import CRASHED, Failure, FoldRun, Outcome, Outcomes, Work, attempt
 from hmrm_lab.runtime.processes import ONE_THREAD
 
 PATIENCE = "5s"  # until the scheduler answers
@@ -40,7 +40,7 @@ class DaskWorkers:
     client: Client
     device: str
 
-    def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes:
+    def __call__(self, work: Work, units: Iterable[FoldRun]) -> Outcomes:
         name = f"hmrm-{uuid4().hex}"
         try:
             self.client.register_plugin(_Ship(name, work), name=name)
@@ -51,7 +51,7 @@ class DaskWorkers:
                 f"a Dask worker could not take the work ({error}); install the same version of"
                 " hmrm-lab for every worker"
             ) from error
-        futures: dict[Future[Any], Unit] = {}
+        futures: dict[Future[Any], FoldRun] = {}
         try:
             for number, unit in enumerate(units):
                 key = f"{name}-{number}"
@@ -64,7 +64,7 @@ class DaskWorkers:
                 self.client.cancel(list(futures), force=True)
                 self.client.unregister_worker_plugin(name)
 
-    def alone(self, work: Work, unit: Unit) -> Outcome:
+    def alone(self, work: Work, unit: FoldRun) -> Outcome:
         ((_, outcome),) = self(work, [unit])
         return outcome
 
@@ -85,7 +85,7 @@ def open_dask(address: str | None, *, jobs: int, device: str) -> Iterator[DaskWo
     except (OSError, ValueError) as error:  # a timeout is an OSError
         raise ConfigError(
             f"no Dask scheduler answers at '{address}' ({_first_line(error)})",
-            mend="start `dask scheduler` and give its address, tcp://HOST:8786",
+            hint="start `dask scheduler` and give its address, tcp://HOST:8786",
         ) from None
     with client:
         yield DaskWorkers(client, device)
@@ -144,7 +144,7 @@ class _Ship(WorkerPlugin):
         _shipped.pop(self.name, None)
 
 
-def _do(name: str, unit: Unit, device: str) -> Outcome:
+def _do(name: str, unit: FoldRun, device: str) -> Outcome:
     with _one_at_a_time:
         return attempt(_shipped[name], unit, device)
 

@@ -61,7 +61,7 @@ def features_of(model: nn.Module, maps: Tensor) -> Floats:
             return given.cpu().numpy().astype(np.float32)
     raise InputError(
         f"{type(model).__name__} has no linear layer that gives its answer",
-        mend="take another system",
+        hint="take another system",
     )
 
 
@@ -76,7 +76,7 @@ def clip_features(fitted: Fitted, flowset: FlowSet) -> Floats:
     if not isinstance(fitted.model, nn.Module):
         raise InputError(
             f"system '{fitted.config.model.name}' is no network and has no layers",
-            mend="take another system",
+            hint="take another system",
         )
     device = next(fitted.model.parameters()).device
     source = map_source(fitted.config, fitted.model, flowset, str(device))
@@ -103,25 +103,25 @@ def embed(features: Floats, *, perplexity: float = PERPLEXITY, seed: int = 0) ->
     """
     count = len(features)
     if count < FEWEST:
-        raise InputError(f"{count} clips are too few for t-SNE", mend=f"take {FEWEST} or more")
+        raise InputError(f"{count} clips are too few for t-SNE", hint=f"take {FEWEST} or more")
     if (features == features[0]).all():
-        raise InputError("all clips have the same features", mend="take another model")
+        raise InputError("all clips have the same features", hint="take another model")
     bounded = min(perplexity, (count - 1) / 3)
     tsne = TSNE(perplexity=bounded, init="pca", random_state=seed)
     return np.asarray(tsne.fit_transform(features), dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Company:
+class LabelAgreement:
     """The share of a clip's nearest clips that are of its class, and that share by chance."""
 
     share: float
     chance: float
 
 
-def nearest_company(
+def knn_label_agreement(
     features: Floats, labels: Ints, *, of: Ints, among: Ints, neighbours: int = NEIGHBOURS
-) -> Company:
+) -> LabelAgreement:
     """Measure how often the nearest clips `among` have the class of each of the clips `of`.
 
     Distances are Euclidean, between all features, before t-SNE. A clip is not its own neighbour.
@@ -139,7 +139,7 @@ def nearest_company(
         If `of` is empty, or `among` has fewer than two clips.
     """
     if not len(of) or len(among) < 2:
-        raise InputError("no clips to compare", mend="take more subjects")
+        raise InputError("no clips to compare", hint="take more subjects")
     points = torch.from_numpy(features)
     distance = torch.cdist(points[of], points[among]).numpy().astype(np.float64)
     same = labels[of][:, None] == labels[among]  # (of, among)
@@ -149,7 +149,9 @@ def nearest_company(
     count = min(neighbours, int(others.min()))
     nearest = np.argsort(distance, axis=1, kind="stable")[:, :count]
     chance = (same & ~itself).sum(1) / others
-    return Company(float(np.take_along_axis(same, nearest, axis=1).mean()), float(chance.mean()))
+    return LabelAgreement(
+        float(np.take_along_axis(same, nearest, axis=1).mean()), float(chance.mean())
+    )
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def nearest_neighbours(flowset: FlowSet) -> Neighbours:
     maps = maps.reshape(len(flowset), -1).astype(np.float64)
     squares = (maps**2).sum(1)
     distances = squares[:, None] + squares - 2 * maps @ maps.T  # (n, n)
-    subjects = np.array(flowset.persons)
+    subjects = np.array(flowset.subjects)
     own = subjects[:, None] == subjects
     np.fill_diagonal(distances, np.inf)
     nearest = distances.argmin(1)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.evaluation.fold_progress import Desk
+from hmrm_lab.evaluation.fold_progress import RunningFold
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet, Ints
@@ -53,7 +53,7 @@ class Task:
     seed: int
     run_seed: int | None = None  # common to all folds (default: `seed`)
     device: str = "cpu"
-    files: Desk | None = None
+    files: RunningFold | None = None
 
     def fit(
         self,

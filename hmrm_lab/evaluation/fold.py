@@ -25,7 +25,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, DivergedError, InputError
 from hmrm_lab.evaluation.cost import time_inference
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
-from hmrm_lab.evaluation.fold_progress import Desk
+from hmrm_lab.evaluation.fold_progress import RunningFold
 from hmrm_lab.evaluation.protocols import Fold
 from hmrm_lab.evaluation.significance import permuted
 from hmrm_lab.records import FlowSet, digest_of_keys, probability_columns
@@ -38,7 +38,7 @@ LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
-class Unit:
+class FoldRun:
     """One fold under one seed."""
 
     fold: Fold
@@ -62,12 +62,12 @@ class Failure:
         return asdict(self)
 
 
-Work = Callable[[Unit, str], dict[str, Any]]  # from a fold and its device to its record
+Work = Callable[[FoldRun, str], dict[str, Any]]  # from a fold and its device to its record
 Outcome = dict[str, Any] | Failure
-Outcomes = Generator[tuple[Unit, Outcome], None, None]  # of an executor, in any order
+Outcomes = Generator[tuple[FoldRun, Outcome], None, None]  # of an executor, in any order
 
 
-def attempt(work: Work, unit: Unit, device: str) -> Outcome:
+def attempt(work: Work, unit: FoldRun, device: str) -> Outcome:
     """Return the record of a fold, or why there is none.
 
     Raises
@@ -105,10 +105,10 @@ def _means_memory(error: Exception) -> bool:
     )
 
 
-def run_unit(
+def run_fold(
     config: ExperimentConfig,
     flowset: FlowSet,
-    unit: Unit,
+    unit: FoldRun,
     device: str = "cpu",
     *,
     run: RunFolder | None = None,
@@ -125,10 +125,10 @@ def run_unit(
         config,
         train,
         load_test_set=lambda: flowset.take(unit.fold.test),
-        seed=unit_seed(unit.fold.name, unit.seed),
+        seed=fold_seed(unit.fold.name, unit.seed),
         run_seed=unit.seed,
         device=device,
-        files=Desk(run, unit.fold.name, unit.seed) if run and run.path.is_dir() else None,
+        files=RunningFold(run, unit.fold.name, unit.seed) if run and run.path.is_dir() else None,
     )
     answer = RULES[config.evaluation.epoch_rule](task)
     seconds = time.perf_counter() - started
@@ -144,7 +144,7 @@ def run_unit(
         **looks,
         "losses": [round(loss, 6) for loss in answer.fitted.losses],
         # The subjects and clips that took part in the training, for the audit.
-        "training_persons": sorted(set(train.persons)),
+        "training_persons": sorted(set(train.subjects)),
         "training_clips": len(train),
         "training_digest": digest_of_keys(train.keys),
         "motionmix_partners": list(answer.fitted.partners),
@@ -156,7 +156,7 @@ def run_unit(
     }
 
 
-def unit_seed(fold: str, seed: int) -> int:
+def fold_seed(fold: str, seed: int) -> int:
     """Derive a seed for a fold, the same in whatever order folds are computed."""
     return int.from_bytes(hashlib.sha256(f"{fold}\0{seed}".encode()).digest()[:4])
 
@@ -171,12 +171,12 @@ def control_labels(config: ExperimentConfig, train: FlowSet, seed: int) -> FlowS
     if config.evaluation.control == "shuffled_labels":
         return train.with_labels(train.labels[rng.permutation(len(train))])
     if config.evaluation.control == "shuffled_within_subjects":
-        subjects = np.unique(train.persons, return_inverse=True)[1]
+        subjects = np.unique(train.subjects, return_inverse=True)[1]
         return train.with_labels(permuted(train.labels, subjects, 1, rng)[0])
     return train
 
 
-def _rows(unit: Unit, answer: Answer, test: FlowSet) -> list[dict[str, Any]]:
+def _rows(unit: FoldRun, answer: Answer, test: FlowSet) -> list[dict[str, Any]]:
     columns = probability_columns(test.classes)
     return [
         {

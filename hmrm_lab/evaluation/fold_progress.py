@@ -26,7 +26,7 @@ SILENCE_SECONDS = 600.0  # a silent process on another machine counts as dead af
 
 
 @dataclass
-class Desk:
+class RunningFold:
     """The files of one running fold."""
 
     run: RunFolder
@@ -39,7 +39,7 @@ class Desk:
 
     @property
     def status_file(self) -> Path:
-        return self.run.running / self.run.unit_file(self.fold, self.seed).name
+        return self.run.running / self.run.fold_file(self.fold, self.seed).name
 
     def checkpoint(self, stage: str = "") -> Checkpoint:
         """Return the checkpoint of one training; one that another training follows has a stage."""

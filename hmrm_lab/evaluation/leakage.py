@@ -38,7 +38,7 @@ from hmrm_lab.evaluation.consistency import (
 )
 from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
 from hmrm_lab.flow.motion_maps import STILL, normalise_maps
-from hmrm_lab.records import ClipKey, Floats, FlowSet, digest_of_keys, names_of_person
+from hmrm_lab.records import ClipKey, Floats, FlowSet, digest_of_keys, names_of_subject
 from hmrm_lab.runtime.tensors import UNKNOWN as UNSTATED
 from hmrm_lab.training.pretrained import subject_names
 
@@ -55,7 +55,7 @@ def audit_records(records: Records) -> list[Check]:
 
 def check_held_out(records: Records) -> Check:
     """Check that each fold predicts the subjects that it holds out."""
-    known = names_of_person(records.config.evaluation.same_person)
+    known = names_of_subject(records.config.evaluation.same_person)
     wrong = []
     for unit, row in rows_of(records):
         subject = f"{row['dataset']}/{row['subject']}"
@@ -87,7 +87,7 @@ def check_training_clips(records: Records) -> Check:
         return lacking
     if records.flowset is None:
         return no_data(name)
-    pairs = list(zip(records.flowset.keys, records.flowset.persons, strict=True))
+    pairs = list(zip(records.flowset.keys, records.flowset.subjects, strict=True))
     wrong = []
     for unit in records.units:
         held_out = held_out_by(records, unit)
@@ -209,7 +209,7 @@ def judge_weights(
     config: ExperimentConfig, data: Mapping[str, Any], folds: Iterable[str] = ()
 ) -> Check:
     """Judge the starting weights by `data.json`; `folds` are the subjects if it names none."""
-    name, known = "starting weights", names_of_person(config.evaluation.same_person)
+    name, known = "starting weights", names_of_subject(config.evaluation.same_person)
     brought = (config.model.options.get("weights"), config.flow.options.get("weights"))
     if "weights" not in data and (any(brought) or config.training.pretrain_epochs):
         return Check(name, UNKNOWN, "the run does not record whom they have seen; run it again")
@@ -293,7 +293,7 @@ def exact_twins(flowset: FlowSet) -> list[Twins]:
     for row in np.flatnonzero(_moving(flowset.maps)):
         digest = hashlib.sha256(flowset.maps[row].tobytes()).hexdigest()
         groups[digest].append(int(row))
-    subjects = flowset.persons
+    subjects = flowset.subjects
     return [
         Twins(flowset.keys[first], flowset.keys[second], None)
         for rows in groups.values()
@@ -314,7 +314,7 @@ def near_twins(flowset: FlowSet) -> list[Twins]:
     flat = _standardised(maps.reshape(len(maps), -1))
     return [
         Twins(flowset.keys[one], flowset.keys[other], bits)
-        for one, other, bits in _alike(hashes, flowset.persons)
+        for one, other, bits in _alike(hashes, flowset.subjects)
         if moving[one]
         and moving[other]
         and float(flat[one] @ flat[other]) >= NEAR_CORRELATION

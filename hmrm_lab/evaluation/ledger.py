@@ -102,7 +102,7 @@ def _rows(path: Path, text: str) -> list[dict[str, str]]:
     except csv.Error:
         rows, sound = [], False
     if not sound or any(None in row.values() for row in rows):
-        raise InputError("not a ledger of test-set evaluations", where=path, mend="move it away")
+        raise InputError("not a ledger of test-set evaluations", where=path, hint="move it away")
     return rows
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.fold_progress import read_status
-from hmrm_lab.evaluation.metrics import confusion_by_person, uf1
+from hmrm_lab.evaluation.metrics import confusion_by_subject, uf1
 from hmrm_lab.evaluation.summary import stamp, stamp_fields
 from hmrm_lab.records import Ints, Predictions
 from hmrm_lab.runtime.store import RunFolder, read_json
@@ -32,7 +32,7 @@ class FoldProgress:
 
 
 @dataclass(frozen=True)
-class Arrived:
+class RunSnapshot:
     """The state of a run at one moment.
 
     Shapes
@@ -65,10 +65,10 @@ class Arrived:
         return f"UF1 {self.uf1:.3f}{so_far}. {self.stamp}"
 
 
-NOTHING = Arrived((), 0, 0, (), np.zeros((0, 0, 0), np.int64), (), (), epochs=1, stamp="")
+NOTHING = RunSnapshot((), 0, 0, (), np.zeros((0, 0, 0), np.int64), (), (), epochs=1, stamp="")
 
 
-class ArrivalReader:
+class SnapshotReader:
     """Reads a run folder repeatedly. A finished fold never changes, and is read once.
 
     The folder has only the last epoch of a fold in work, so that its curve has the points that this
@@ -80,7 +80,7 @@ class ArrivalReader:
         self._units: dict[str, Fields] = {}
         self._seen: dict[str, dict[int, float]] = {}
 
-    def read(self) -> Arrived:
+    def read(self) -> RunSnapshot:
         """Read the present state: `NOTHING` before the run has begun."""
         if not self.run.config_file.is_file():
             return NOTHING
@@ -92,13 +92,13 @@ class ArrivalReader:
         k = len(data["classes"])
         nothing: tuple[list[str], list[int], Ints] = [], [], np.zeros((0, 0, k, k), np.int64)
         predictions = Predictions.of_rows(rows) if rows else None
-        subjects, seeds, counts = confusion_by_person(predictions) if predictions else nothing
+        subjects, seeds, counts = confusion_by_subject(predictions) if predictions else nothing
         metrics = {
             **stamp_fields(config, data, done=len(units), failed=len(failures)),
             "all": {"subjects": len(subjects)},
             "seeds": seeds,
         }
-        return Arrived(
+        return RunSnapshot(
             folds=tuple(
                 _progress(name, clips, config, units, status.in_work, failures)
                 for name, clips in sorted(data["held_out"].items())

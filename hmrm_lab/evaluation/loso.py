@@ -13,8 +13,8 @@ from typing import Any
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, Stopped
-from hmrm_lab.evaluation.fold import Failure, Outcome, Unit, run_unit
-from hmrm_lab.evaluation.fold_progress import Desk
+from hmrm_lab.evaluation.fold import Failure, FoldRun, Outcome, run_fold
+from hmrm_lab.evaluation.fold_progress import RunningFold
 from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.evaluation.workers import Executor, InProcess
 from hmrm_lab.records import FlowSet
@@ -38,11 +38,11 @@ def run_loso(
     why folds are missing.
     """
     folds = Protocol(config.evaluation.protocol).folds(flowset)
-    units = [Unit(fold, seed) for seed in config.evaluation.seeds for fold in folds]
-    work = partial(run_unit, config, flowset, run=run)
+    units = [FoldRun(fold, seed) for seed in config.evaluation.seeds for fold in folds]
+    work = partial(run_fold, config, flowset, run=run)
     again = []
 
-    def keep(unit: Unit, outcome: Outcome) -> None:
+    def keep(unit: FoldRun, outcome: Outcome) -> None:
         _write(run, unit, outcome)
         on_progress(_count(run, units), len(units))
 
@@ -65,24 +65,24 @@ def run_loso(
         raise
 
 
-def _write(run: RunFolder, unit: Unit, outcome: Outcome) -> None:
+def _write(run: RunFolder, unit: FoldRun, outcome: Outcome) -> None:
     if isinstance(outcome, Failure):
         run.write_failure(unit.fold.name, unit.seed, outcome.as_record())
         return
-    run.write_unit(unit.fold.name, unit.seed, outcome)
-    Desk(run, unit.fold.name, unit.seed).clear()
+    run.write_fold(unit.fold.name, unit.seed, outcome)
+    RunningFold(run, unit.fold.name, unit.seed).clear()
     write_curves(run, outcome)
 
 
-def _is_done(run: RunFolder, unit: Unit) -> bool:
+def _is_done(run: RunFolder, unit: FoldRun) -> bool:
     """Whether the fold is finished; then files that a killed process left are removed."""
-    if done := run.has_unit(unit.fold.name, unit.seed):
-        Desk(run, unit.fold.name, unit.seed).clear()
+    if done := run.has_fold(unit.fold.name, unit.seed):
+        RunningFold(run, unit.fold.name, unit.seed).clear()
     return done
 
 
-def _count(run: RunFolder, units: list[Unit]) -> int:
-    return sum(run.has_unit(unit.fold.name, unit.seed) for unit in units)
+def _count(run: RunFolder, units: list[FoldRun]) -> int:
+    return sum(run.has_fold(unit.fold.name, unit.seed) for unit in units)
 
 
 @cache
@@ -100,7 +100,7 @@ def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    name = run.unit_file(unit["fold"], unit["seed"]).stem
+    name = run.fold_file(unit["fold"], unit["seed"]).stem
     with SummaryWriter(run.path / "tensorboard" / name) as writer:
         for epoch, loss in enumerate(unit["losses"], start=1):
             writer.add_scalar("training loss", loss, epoch)

@@ -42,7 +42,7 @@ def moving_region(clip: Clip, side: int) -> NDArray[np.bool_]:
     if not isinstance(clip.frames, KnownMotion):
         raise InputError(
             f"the exact flow of clip {'/'.join(clip.key)} is not known",
-            mend="take the data set 'synthetic'",
+            hint="take the data set 'synthetic'",
         )
     exact = motion_map(clip.frames.flow(clip.onset, clip.known_apex)[None], side)[0, :2]
     length = np.linalg.norm(without_head(exact), axis=0)

@@ -67,7 +67,7 @@ def confusion_of(predictions: Predictions) -> Ints:
     return confusion(truth, prediction, len(predictions.classes))
 
 
-def confusion_by_person(predictions: Predictions) -> tuple[list[str], list[int], Ints]:
+def confusion_by_subject(predictions: Predictions) -> tuple[list[str], list[int], Ints]:
     """Counts of each subject under each seed.
 
     Shapes
@@ -75,7 +75,7 @@ def confusion_by_person(predictions: Predictions) -> tuple[list[str], list[int],
     returns : subjects (P), seeds (S), counts (P, S, K, K)
     """
     table = predictions.table
-    subjects, subject_rows = np.unique(predictions.persons.to_numpy(str), return_inverse=True)
+    subjects, subject_rows = np.unique(predictions.subjects.to_numpy(str), return_inverse=True)
     seeds, seed_rows = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)
     k = len(predictions.classes)
     counts = np.zeros((len(subjects), len(seeds), k, k), dtype=np.int64)

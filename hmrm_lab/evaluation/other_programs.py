@@ -121,7 +121,7 @@ def read_predictions(path: Path, scheme: ClassScheme = MEGC3) -> tuple[Predictio
 
 
 def _error(path: Path, problem: str, hint: str = FORMS, row: int | None = None) -> InputError:
-    return InputError(problem, where=path, row=row, mend=hint)
+    return InputError(problem, where=path, row=row, hint=hint)
 
 
 def _text(path: Path) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from hmrm_lab.errors import ConfigError, InputError, unknown_name
-from hmrm_lab.records import FlowSet, Ints, deal_persons
+from hmrm_lab.records import FlowSet, Ints, group_kfold
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Fold:
 
 def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
     """Make one fold per subject, in the order of their names."""
-    subjects = np.array(flowset.persons)
+    subjects = np.array(flowset.subjects)
     names = sorted(set(subjects))
     if len(names) < 2:
         raise InputError(
             f"all {len(flowset)} clips are of one subject ({', '.join(names)})",
-            mend="leave-one-subject-out needs at least two subjects",
+            hint="leave-one-subject-out needs at least two subjects",
         )
     return [
         Fold(name, np.flatnonzero(subjects != name), np.flatnonzero(subjects == name))
@@ -45,7 +45,7 @@ def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
 
 def inner_subject_folds(flowset: FlowSet, folds: int, seed: int) -> Iterator[Fold]:
     """Make subject-disjoint folds of training clips, to choose epochs and hyper-parameters."""
-    for number, held_out in enumerate(deal_persons(flowset.persons, folds, seed)):
+    for number, held_out in enumerate(group_kfold(flowset.subjects, folds, seed)):
         yield Fold(f"inner{number}", np.flatnonzero(~held_out), np.flatnonzero(held_out))
 
 
@@ -109,7 +109,7 @@ class Protocol:
 
     def table(self, maps: FlowSet) -> pd.DataFrame:
         """One row per fold: how many clips it trains on and tests, and whom it holds out."""
-        persons = np.array(maps.persons)
+        persons = np.array(maps.subjects)
         rows = [
             {
                 "fold": fold.name,
@@ -127,7 +127,7 @@ class Protocol:
 
 def subjects_by_fold(maps: FlowSet, folds: list[Fold]) -> dict[str, list[str]]:
     """Whom each fold holds out."""
-    persons = np.array(maps.persons)
+    persons = np.array(maps.subjects)
     return {fold.name: sorted(set(persons[fold.test].tolist())) for fold in folds}
 
 
@@ -138,13 +138,13 @@ def digest_of_folds(maps: FlowSet, folds: list[Fold]) -> str:
 
 
 def _kfold(maps: FlowSet, count: str) -> list[Fold]:
-    subjects = len(set(maps.persons))
+    subjects = len(set(maps.subjects))
     if subjects < int(count):
         raise InputError(
             f"{subjects} subjects cannot be divided into {count} folds",
-            mend="take more subjects, or fewer folds",
+            hint="take more subjects, or fewer folds",
         )
-    split = GroupKFold(int(count)).split(maps.maps, groups=np.array(maps.persons))
+    split = GroupKFold(int(count)).split(maps.maps, groups=np.array(maps.subjects))
     return [Fold(f"kfold/{number}", *rows) for number, rows in enumerate(split, start=1)]
 
 
@@ -152,11 +152,11 @@ def _holdout(maps: FlowSet, name: str) -> list[Fold]:
     sets = np.array([key.dataset for key in maps.keys])
     if name not in sets:
         raise unknown_name("data set to hold out", name, set(sets.tolist()))
-    persons = np.array(maps.persons)
+    persons = np.array(maps.subjects)
     tested = np.isin(persons, persons[sets == name])
     if tested.all():
         raise InputError(
-            f"all clips are of {name}, and none is left to train on", mend="load several data sets"
+            f"all clips are of {name}, and none is left to train on", hint="load several data sets"
         )
     return [Fold(f"holdout/{name}", np.flatnonzero(~tested), np.flatnonzero(tested))]
 
@@ -164,24 +164,24 @@ def _holdout(maps: FlowSet, name: str) -> list[Fold]:
 def _split_file(maps: FlowSet, name: str) -> list[Fold]:
     path = Path(name)
     if not path.is_file():
-        raise ConfigError("no such split file", where=path, mend="check evaluation.protocol")
+        raise ConfigError("no such split file", where=path, hint="check evaluation.protocol")
     table = pd.read_csv(path, dtype=str)
     column = next((one for one in ("clip", "subject") if one in table), None)
     if column is None or "fold" not in table:
         raise InputError(
             "a split file has the columns fold and subject, or fold and clip",
             where=path,
-            mend=f"this one has {', '.join(map(str, table))}",
+            hint=f"this one has {', '.join(map(str, table))}",
         )
     known = dict(zip(table[column], table["fold"], strict=True))
     chosen = np.array([_fold_of(maps, row, column, known, path) for row in range(len(maps))])
-    persons = pd.Series(maps.persons)
+    persons = pd.Series(maps.subjects)
     divided = pd.Series(chosen).groupby(persons).nunique()
     if (divided > 1).any():
         raise InputError(
             f"subject {divided.idxmax()} is in {divided.max()} folds",
             where=path,
-            mend="put all clips of a subject into one fold",
+            hint="put all clips of a subject into one fold",
         )
     return [
         Fold(f"split/{fold}", np.flatnonzero(chosen != fold), np.flatnonzero(chosen == fold))
@@ -192,9 +192,9 @@ def _split_file(maps: FlowSet, name: str) -> list[Fold]:
 def _fold_of(maps: FlowSet, row: int, column: str, known: dict[str, str], path: Path) -> str:
     key = maps.keys[row]
     last = key.clip if column == "clip" else key.subject
-    subjects = (key.person, maps.persons[row], last)
+    subjects = (key.subject_key, maps.subjects[row], last)
     names = ("/".join(key), last) if column == "clip" else subjects
     found = next((known[name] for name in names if name in known), None)
     if found is None:
-        raise InputError(f"no fold for {column} {names[0]}", where=path, mend="add its row")
+        raise InputError(f"no fold for {column} {names[0]}", where=path, hint="add its row")
     return found

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata, studentized_range
 
-from hmrm_lab.evaluation.metrics import METRICS, Doubles, confusion_by_person, f1_per_class
+from hmrm_lab.evaluation.metrics import METRICS, Doubles, confusion_by_subject, f1_per_class
 from hmrm_lab.records import Ints, Predictions
 
 RESAMPLES = 2000
@@ -42,7 +42,7 @@ def bootstrap_samples(
     predictions: Predictions, metric: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Doubles:
     """Resample a pooled metric by subject. (resamples,)."""
-    subjects, _, counts = confusion_by_person(predictions)  # (P, S, K, K)
+    subjects, _, counts = confusion_by_subject(predictions)  # (P, S, K, K)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(
         len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples
@@ -59,7 +59,7 @@ def paired_difference(
 
     Both sides are resampled with the same subjects. `ValueError` if their subjects differ.
     """
-    if confusion_by_person(ours)[0] != confusion_by_person(theirs)[0]:
+    if confusion_by_subject(ours)[0] != confusion_by_subject(theirs)[0]:
         raise ValueError("the two sets of predictions are of different subjects")
     samples = [bootstrap_samples(side, metric, resamples=resamples) for side in (ours, theirs)]
     low, high = np.quantile(samples[0] - samples[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -68,7 +68,7 @@ def paired_difference(
 
 def pooled(predictions: Predictions, metric: str) -> float:
     """Compute a metric from the pooled counts of each seed, and average it over seeds."""
-    _, _, counts = confusion_by_person(predictions)
+    _, _, counts = confusion_by_subject(predictions)
     return float(METRICS[metric](counts.sum(0)).mean())
 
 
@@ -106,7 +106,7 @@ def permutation_test(
 
     Source: Fisher's randomisation test; Phipson and Smyth 2010 for the count of random draws.
     """
-    first, second = (confusion_by_person(side) for side in (ours, theirs))
+    first, second = (confusion_by_subject(side) for side in (ours, theirs))
     if first[0] != second[0]:
         raise ValueError("the two sets of predictions are of different subjects")
     if first[1] != second[1] or (first[2].sum(-1) != second[2].sum(-1)).any():
@@ -185,7 +185,7 @@ def fold_scores(predictions: Predictions) -> pd.DataFrame:
     `present` leaves out classes that are neither true nor predicted in a fold; `zero` counts them
     as 0, so that a fold of one class cannot reach more than 1/K.
     """
-    subjects, seeds, counts = confusion_by_person(predictions)  # (P, S, K, K)
+    subjects, seeds, counts = confusion_by_subject(predictions)  # (P, S, K, K)
     f1 = f1_per_class(counts)
     known = (counts.sum(-1) + counts.sum(-2)) > 0
     columns = {

@@ -61,10 +61,10 @@ def simulated_predictions(
     if not 0 < right < 1 or not 0 <= spread < (right * (1 - right)) ** 0.5:
         raise InputError(
             f"no chances with mean {right} and spread {spread}",
-            mend="take 0 < right < 1 and a spread below the root of right * (1 - right)",
+            hint="take 0 < right < 1 and a spread below the root of right * (1 - right)",
         )
     rng = np.random.default_rng(seed)
-    subjects = sorted({key.person for key in clips})
+    subjects = sorted({key.subject_key for key in clips})
     chance = dict.fromkeys(subjects, right)
     if spread:
         size = right * (1 - right) / spread**2 - 1  # of the beta distribution: a + b
@@ -73,9 +73,9 @@ def simulated_predictions(
     rows = []
     count = len(classes)
     for (key, truth), luck in zip(clips.items(), rng.random(len(clips)), strict=True):
-        away = 0 if luck < chance[key.person] else int(rng.integers(1, count))
+        away = 0 if luck < chance[key.subject_key] else int(rng.integers(1, count))
         guess = (truth + away) % count
-        rows.append((*key, key.person, 0, 0, truth, guess, *[np.nan] * count))
+        rows.append((*key, key.subject_key, 0, 0, truth, guess, *[np.nan] * count))
     return Predictions(pd.DataFrame(rows, columns=prediction_columns(classes)))
 
 
@@ -191,7 +191,7 @@ def simulate(
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class EpochPredictions:
     """The predicted class of every held-out clip after every epoch.
 
     Shapes
@@ -207,7 +207,7 @@ class Looks:
     classes: int
 
 
-def collect_looks(run: RunFolder, seed: int) -> Looks:
+def collect_epoch_predictions(run: RunFolder, seed: int) -> EpochPredictions:
     """Read the predictions of all epochs that a run under `oracle_test` has kept, for one seed.
 
     Raises
@@ -215,15 +215,15 @@ def collect_looks(run: RunFolder, seed: int) -> Looks:
     InputError
         If the run had another epoch rule.
     """
-    folds = [fold for fold in run.units() if fold["seed"] == seed and fold.get("looks")]
+    folds = [fold for fold in run.records() if fold["seed"] == seed and fold.get("looks")]
     if not folds:
         raise InputError(
             f"no predictions of all epochs are kept for seed {seed}",
             where=run.path,
-            mend="run it with evaluation.epoch_rule=oracle_test",
+            hint="run it with evaluation.epoch_rule=oracle_test",
         )
     rows = [row for fold in folds for row in fold["predictions"]]
-    return Looks(
+    return EpochPredictions(
         np.concatenate([np.array(fold["looks"], dtype=np.int64) for fold in folds], axis=1),
         np.array([row["truth"] for row in rows], dtype=np.int64),
         np.array([row["fold"] for row in rows]),
@@ -231,7 +231,7 @@ def collect_looks(run: RunFolder, seed: int) -> Looks:
     )
 
 
-def peeked(looks: Looks, counts: Sequence[int]) -> Ints:
+def best_epoch_predictions(looks: EpochPredictions, counts: Sequence[int]) -> Ints:
     """Predict with each subject's best epoch among the last `count` epochs, the first of equals.
 
     A count of 1 is the rule `last`; as many as there are epochs is `oracle_test`.
@@ -249,7 +249,7 @@ def peeked(looks: Looks, counts: Sequence[int]) -> Ints:
     wrong = [count for count in counts if not 1 <= count <= epochs]
     if wrong:
         problem = f"{wrong[0]} test-set evaluations in {epochs} epochs"
-        raise InputError(problem, mend=f"take 1 to {epochs}")
+        raise InputError(problem, hint=f"take 1 to {epochs}")
     names, subject = np.unique(looks.subjects, return_inverse=True)
     member = np.eye(len(names), dtype=np.float32)[subject]  # (n, P)
     hits = (looks.guesses == looks.labels).astype(np.float32) @ member  # (E, P)
@@ -257,25 +257,25 @@ def peeked(looks: Looks, counts: Sequence[int]) -> Ints:
     return np.asarray(looks.guesses[best[:, subject], np.arange(clips)])
 
 
-def uf1_by_looks(looks: Looks, counts: Sequence[int]) -> Doubles:
+def uf1_by_evaluations(looks: EpochPredictions, counts: Sequence[int]) -> Doubles:
     """Compute pooled UF1 for each number of test-set evaluations. (len(counts),)."""
-    answers = peeked(looks, counts)
+    answers = best_epoch_predictions(looks, counts)
     return np.array(
         [float(uf1(confusion(looks.labels, guess, looks.classes))) for guess in answers]
     )
 
 
-def blind_looks(
+def chance_predictions(
     labels: Ints, subjects: NDArray[np.str_], epochs: int, rng: np.random.Generator
-) -> Looks:
+) -> EpochPredictions:
     """Simulate a model without knowledge: in every epoch, classes drawn by their frequency."""
     shares = np.bincount(labels) / len(labels)
     drawn = rng.random((epochs, len(labels)))
     guesses = np.searchsorted(shares.cumsum()[:-1], drawn, side="right")
-    return Looks(guesses, labels, subjects, len(shares))
+    return EpochPredictions(guesses, labels, subjects, len(shares))
 
 
-def blind_uf1(
+def chance_uf1(
     labels: Ints,
     subjects: NDArray[np.str_],
     counts: Sequence[int],
@@ -289,11 +289,11 @@ def blind_uf1(
     share, and the shares add up to one.
     """
     rng, epochs = np.random.default_rng(seed), max(counts)
-    drawn = (blind_looks(labels, subjects, epochs, rng) for _ in range(draws))
-    return np.stack([uf1_by_looks(one, counts) for one in drawn])
+    drawn = (chance_predictions(labels, subjects, epochs, rng) for _ in range(draws))
+    return np.stack([uf1_by_evaluations(one, counts) for one in drawn])
 
 
-def look_counts(epochs: int) -> list[int]:
+def evaluation_counts(epochs: int) -> list[int]:
     """List 1, 2, 5, 10, 20, 50 and so on up to the number of epochs, which is the last."""
     steps = [step * 10**power for power in range(len(str(epochs))) for step in (1, 2, 5)]
     return [*(step for step in steps if step < epochs), epochs]
@@ -320,7 +320,7 @@ def permuted_uf1(
     """
     if within not in ("all", "dataset", "subject"):
         raise unknown_name("group", within, ("all", "dataset", "subject"))
-    table = predictions.table.assign(owner=predictions.persons, everyone="all")
+    table = predictions.table.assign(owner=predictions.subjects, everyone="all")
     column = {"all": "everyone", "dataset": "dataset", "subject": "owner"}[within]
     k = len(predictions.classes)
     offsets = k * k * np.arange(permutations)[:, None]  # of the cells of each permutation
@@ -335,7 +335,7 @@ def permuted_uf1(
     return np.asarray(np.mean(per_seed, axis=0))
 
 
-def peeking_null(looks: Looks, *, permutations: int = 200, seed: int = 0) -> Doubles:
+def peeking_null(looks: EpochPredictions, *, permutations: int = 200, seed: int = 0) -> Doubles:
     """Compute UF1 of each subject's best epoch where the truth was permuted *before* the choice.
 
     That is what peeking makes of answers that have nothing to do with the labels.
@@ -348,7 +348,7 @@ def peeking_null(looks: Looks, *, permutations: int = 200, seed: int = 0) -> Dou
     together = np.zeros(len(looks.labels), dtype=np.int64)
     truths = permuted(looks.labels, together, permutations, rng)
     drawn = (replace(looks, labels=truth) for truth in truths)
-    return np.concatenate([uf1_by_looks(one, [len(looks.guesses)]) for one in drawn])
+    return np.concatenate([uf1_by_evaluations(one, [len(looks.guesses)]) for one in drawn])
 
 
 def p_value(null: Doubles, observed: float) -> float:

@@ -13,7 +13,7 @@ from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.leakage import judge_weights
 from hmrm_lab.evaluation.metrics import (
     METRICS,
-    confusion_by_person,
+    confusion_by_subject,
     f1_per_class,
 )
 from hmrm_lab.evaluation.significance import (
@@ -38,7 +38,7 @@ WEIGHTS = {
 
 def collect_predictions(run: RunFolder) -> Predictions:
     """Read all finished folds into one table, ordered by data set, subject, clip and seed."""
-    rows = [row for unit in run.units() for row in unit["predictions"]]
+    rows = [row for unit in run.records() for row in unit["predictions"]]
     if not rows:
         begin = f"{run.path} holds no finished fold; give its `hmrm run` command"
         raise IncompleteRunError(describe_failures(run) or begin)
@@ -51,7 +51,7 @@ def collect_history(run: RunFolder) -> pd.DataFrame:
     """Read the training loss per epoch: columns fold, seed, epoch, loss."""
     rows = [
         (unit["fold"], unit["seed"], epoch, loss)
-        for unit in run.units()
+        for unit in run.records()
         for epoch, loss in enumerate(unit["losses"], start=1)
     ]
     return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
@@ -175,7 +175,7 @@ def _advice(failure: Mapping[str, Any]) -> str:
 
 
 def _figures(predictions: Predictions) -> dict[str, Any]:
-    subjects, seeds, counts = confusion_by_person(predictions)
+    subjects, seeds, counts = confusion_by_subject(predictions)
     by_seed = counts.sum(0)  # (S, K, K)
     mean_over_folds = three_averages(predictions)[PRESENT]
     return {

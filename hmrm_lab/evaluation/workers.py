@@ -16,7 +16,7 @@ from typing import Protocol
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from hmrm_lab.errors import ConfigError, unknown_name
-from hmrm_lab.evaluation.fold import CRASHED, Failure, Outcome, Outcomes, Unit, Work, attempt
+from hmrm_lab.evaluation.fold import CRASHED, Failure, FoldRun, Outcome, Outcomes, Work, attempt
 from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, release_memory, settle_worker
 
 EXECUTORS = ("processes", "dask")
@@ -28,9 +28,9 @@ class Executor(Protocol):
     `alone` is for a second attempt: in a new process, or on a free worker of a cluster.
     """
 
-    def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes: ...
+    def __call__(self, work: Work, units: Iterable[FoldRun]) -> Outcomes: ...
 
-    def alone(self, work: Work, unit: Unit) -> Outcome: ...
+    def alone(self, work: Work, unit: FoldRun) -> Outcome: ...
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class InProcess:
 
     device: str = "cpu"
 
-    def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes:
+    def __call__(self, work: Work, units: Iterable[FoldRun]) -> Outcomes:
         for unit in units:
             yield unit, attempt(work, unit, self.device)
 
-    def alone(self, work: Work, unit: Unit) -> Outcome:
+    def alone(self, work: Work, unit: FoldRun) -> Outcome:
         release_memory(self.device)  # the other process shares the card with this one
         return _alone(work, unit, self.device)
 
@@ -54,10 +54,10 @@ class Processes:
 
     devices: tuple[str, ...]
 
-    def __call__(self, work: Work, units: Iterable[Unit]) -> Outcomes:
+    def __call__(self, work: Work, units: Iterable[FoldRun]) -> Outcomes:
         return _compute(work, units, self.devices)
 
-    def alone(self, work: Work, unit: Unit) -> Outcome:
+    def alone(self, work: Work, unit: FoldRun) -> Outcome:
         return _alone(work, unit, self.devices[0])
 
 
@@ -78,18 +78,18 @@ def open_executor(
         raise unknown_name("executor", name, EXECUTORS)
     if name == "processes":
         if scheduler:
-            raise ConfigError("--scheduler is for Dask", mend="add --executor dask")
+            raise ConfigError("--scheduler is for Dask", hint="add --executor dask")
         yield processes(jobs, devices)
         return
     if find_spec("distributed") is None:
         raise ConfigError(
             "--executor dask needs a package that is not here",
-            mend="pip install 'hmrm-lab[cluster]'",
+            hint="pip install 'hmrm-lab[cluster]'",
         )
     if len(devices) > 1:
         raise ConfigError(
             "--executor dask takes one device, the same for every worker",
-            mend="start one worker per GPU, and give --devices cuda",
+            hint="start one worker per GPU, and give --devices cuda",
         )
     from hmrm_lab.evaluation.dask import open_dask
 
@@ -111,7 +111,7 @@ class _Lane:
             env=ONE_THREAD,
         )
 
-    def submit(self, unit: Unit) -> "Future[Outcome]":
+    def submit(self, unit: FoldRun) -> "Future[Outcome]":
         with interrupts_held():
             future: Future[Outcome] = self._pool.submit(_do, unit)
         return future
@@ -120,12 +120,12 @@ class _Lane:
         self._pool.shutdown(wait=False, kill_workers=True)
 
 
-def _compute(work: Work, units: Iterable[Unit], devices: Sequence[str]) -> Outcomes:
+def _compute(work: Work, units: Iterable[FoldRun], devices: Sequence[str]) -> Outcomes:
     waiting = iter(units)
     lanes: set[_Lane] = set()
-    at_work: dict[Future[Outcome], tuple[_Lane, str, Unit]] = {}
+    at_work: dict[Future[Outcome], tuple[_Lane, str, FoldRun]] = {}
 
-    def give(lane: _Lane, device: str, unit: Unit) -> None:
+    def give(lane: _Lane, device: str, unit: FoldRun) -> None:
         try:
             future = lane.submit(unit)
         except BrokenProcessPool:  # it died while it had nothing to do
@@ -160,7 +160,7 @@ def _compute(work: Work, units: Iterable[Unit], devices: Sequence[str]) -> Outco
             lane.kill()
 
 
-def _alone(work: Work, unit: Unit, device: str) -> Outcome:
+def _alone(work: Work, unit: FoldRun, device: str) -> Outcome:
     ((_, outcome),) = _compute(work, [unit], [device])
     return outcome
 
@@ -183,6 +183,6 @@ def _start_worker(work: Work, device: str, parent: int) -> None:
     _worker["state"] = work, device
 
 
-def _do(unit: Unit) -> Outcome:
+def _do(unit: FoldRun) -> Outcome:
     work, device = _worker["state"]
     return attempt(work, unit, device)

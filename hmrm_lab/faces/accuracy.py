@@ -37,7 +37,7 @@ def reference_track(
     if provider is None:
         raise InputError(
             f"clip {'/'.join(clip.key)} brings no landmarks",
-            mend="name a face provider, such as dlib",
+            hint="name a face provider, such as dlib",
         )
     return find_faces(clip.frames, provider, only=numbers)
 

@@ -106,7 +106,7 @@ def find_face(
     elif number > len(faces):
         raise InputError(
             f"face {number} is asked for, and the frame shows {len(faces)}",
-            mend="count the faces from the left, from 1",
+            hint="count the faces from the left, from 1",
         )
     elif number:
         found = faces[number - 1]
@@ -150,7 +150,7 @@ def find_faces(
     """
     indices = range(len(frames)) if only is None else sorted(set(only))
     if not indices:
-        raise InputError("a clip without frames", mend="leave the clip out")
+        raise InputError("a clip without frames", hint="leave the clip out")
     track: dict[int, Face] = {}
     detected: dict[int, Face] = {}
     last: Face | None = None

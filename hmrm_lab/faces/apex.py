@@ -161,7 +161,7 @@ def spot_apex(
     if not 0 <= onset <= last < len(frames):
         raise InputError(
             f"onset {onset} and offset {last} in a clip of {len(frames)} frames",
-            mend="give two frames of the clip, the onset first",
+            hint="give two frames of the clip, the onset first",
         )
     every = np.arange(onset, last + 1)
     pictures = [to_grey(frames[n]) for n in range(onset, last + 1)]
@@ -210,7 +210,7 @@ def _without_blinks(
     height, width = grey.shape[1:]
     masks = part_masks(landmarks, height, width)
     if not any(mask.any() for mask in masks.values()):
-        raise InputError("landmarks that lie outside the frame", mend="detect the face again")
+        raise InputError("landmarks that lie outside the frame", hint="detect the face again")
     openings = part_masks(landmarks, height, width, margin=0)
     eyes = [openings["eye_left"], openings["eye_right"]]
     lids = masks["eye_left"] | masks["eye_right"]

@@ -91,10 +91,10 @@ def dlib(
         If the packages of the extra `faces` are not installed.
     """
     if margin < 0 or upsampling < 0:
-        raise ConfigError("margin and upsampling cannot be negative", mend="give 0 or more")
+        raise ConfigError("margin and upsampling cannot be negative", hint="give 0 or more")
     if search_px < SMALLEST_SEARCH_PX:
         raise ConfigError(
-            f"search_px={search_px}", mend=f"give at least {SMALLEST_SEARCH_PX}, a face's width"
+            f"search_px={search_px}", hint=f"give at least {SMALLEST_SEARCH_PX}, a face's width"
         )
     return DlibFaces(*_models(), margin, upsampling, threshold, search_px)
 
@@ -128,7 +128,7 @@ def file_of_package(package: str, file: str) -> Path:
         raise InputError(
             f"the installed package '{package}' has no such file",
             where=path,
-            mend="install the version that constraints.txt names",
+            hint="install the version that constraints.txt names",
         )
     return path
 
@@ -136,7 +136,7 @@ def file_of_package(package: str, file: str) -> Path:
 def not_installed(package: str) -> InputError:
     """The error for a missing package of the extra `faces`."""
     return InputError(
-        f"the package '{package}' is not installed", mend="pip install 'hmrm-lab[faces]'"
+        f"the package '{package}' is not installed", hint="pip install 'hmrm-lab[faces]'"
     )
 
 
@@ -161,6 +161,6 @@ def installed_providers(names: Iterable[str]) -> tuple[dict[str, FaceProvider], 
             lacking[name] = str(error)
     if not built:
         raise InputError(
-            " and ".join(["no face provider", *lacking.values()]), mend="or add 'template'"
+            " and ".join(["no face provider", *lacking.values()]), hint="or add 'template'"
         )
     return built, lacking

@@ -143,13 +143,13 @@ def _contains(face: Face, other: Face) -> bool:
 def check_frame(frame: NDArray[np.uint8]) -> None:
     """Raise an `InputError` for an array that is not an RGB frame of 8 bit."""
     if frame.ndim != 3 or frame.shape[-1] != 3:
-        raise InputError(f"a frame of shape {frame.shape}", mend="give an (H, W, 3) RGB image")
+        raise InputError(f"a frame of shape {frame.shape}", hint="give an (H, W, 3) RGB image")
     if frame.dtype != np.uint8:
-        raise InputError(f"a frame of type {frame.dtype}", mend="convert it to 8 bit (uint8)")
+        raise InputError(f"a frame of type {frame.dtype}", hint="convert it to 8 bit (uint8)")
     if min(frame.shape[:2]) < SMALLEST_SIDE:
         raise InputError(
             f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels",
-            mend=f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
+            hint=f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
         )
 
 
@@ -189,10 +189,10 @@ def cached(*, folder: str = "", inner: str = "") -> FaceProvider:
         If there is neither a provider nor a folder that exists.
     """
     if not inner and not folder:
-        raise InputError("no stored faces and no face provider", mend="give a folder or inner=dlib")
+        raise InputError("no stored faces and no face provider", hint="give a folder or inner=dlib")
     if not inner and not Path(folder).is_dir():
         raise InputError(
-            "no such folder of stored faces", where=folder, mend="correct the folder or give inner"
+            "no such folder of stored faces", where=folder, hint="correct the folder or give inner"
         )
     where = Path(folder) if folder else cache_folder() / "faces" / f"{inner}-{FORMAT}"
     return CachedFaces(where, providers[inner].build() if inner else None)
@@ -220,7 +220,7 @@ def _read_face(file: Path) -> Face | None:
         return None if known is None else _face(known)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"not a stored face ({error})", where=file, mend="delete the file; it is made anew"
+            f"not a stored face ({error})", where=file, hint="delete the file; it is made anew"
         ) from None
 
 

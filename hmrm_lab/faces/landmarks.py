@@ -99,12 +99,12 @@ def fit_similarity(source: Floats, target: Floats) -> Affine:
     Source: Umeyama, 1991, equations 40 to 42.
     """
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
-        raise InputError("landmarks that are not finite", mend="detect this face again")
+        raise InputError("landmarks that are not finite", hint="detect this face again")
     a, b = source.astype(np.float64), target.astype(np.float64)
     a_mean, b_mean = a.mean(axis=0), b.mean(axis=0)
     variance = ((a - a_mean) ** 2).sum() / len(a)
     if variance < 1e-12:
-        raise InputError("landmarks that are all in one place", mend="detect this face again")
+        raise InputError("landmarks that are all in one place", hint="detect this face again")
     covariance = (b - b_mean).T @ (a - a_mean) / len(a)
     left, singular, right = np.linalg.svd(covariance)
     proper = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])  # no reflection

@@ -91,7 +91,7 @@ def _networks() -> tuple[Proposal, Refinement, Refinement]:
         Refinement([(28, 3, 3), (48, 3, 3), (64, 2, 0)], 576, 128, points=0),
         Refinement([(32, 3, 3), (64, 3, 3), (64, 3, 2), (128, 2, 0)], 1152, 256, points=5),
     )
-    _, tensors = read_tensors(WEIGHTS, problem="unreadable weights", mend="install hmrm-lab again")
+    _, tensors = read_tensors(WEIGHTS, problem="unreadable weights", hint="install hmrm-lab again")
     names = ("proposal", "refinement", "output")
     together = nn.ModuleDict(dict(zip(names, networks, strict=True)))
     together.load_state_dict(tensors)
@@ -206,9 +206,9 @@ def mtcnn(
         smaller side.
     """
     if not 0 < smallest_face <= 1:
-        raise ConfigError(f"smallest_face={smallest_face}", mend="give a share from 0 to 1")
+        raise ConfigError(f"smallest_face={smallest_face}", hint="give a share from 0 to 1")
     if border < 0:
-        raise ConfigError(f"border={border}", mend="give 0 or more")
+        raise ConfigError(f"border={border}", hint="give 0 or more")
     thresholds = (proposal_threshold, refinement_threshold, output_threshold)
     return MtcnnFaces(*_networks(), smallest_face, thresholds, border)
 

@@ -132,7 +132,7 @@ def read_pictures(folder: Path) -> list[Floats]:
     """Every picture of a folder as (H, W, 3) float32, RGB in 0..255, of 900 pixels at most."""
     files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise InputError("no pictures", where=folder, mend="name a folder of photographs")
+        raise InputError("no pictures", where=folder, hint="name a folder of photographs")
     pictures = []
     for file in files:
         picture = read_image(file)
@@ -176,6 +176,6 @@ def sources_for(
         find, root, name = published[data]
         if root is None:
             problem = f"preset '{preset.name}' learns from {name}"
-            raise InputError(problem, mend="name its folder")
+            raise InputError(problem, hint="name its folder")
         sources[data] = StoredPairs(find(root), preset.crop)
     return sources

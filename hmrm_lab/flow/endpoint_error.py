@@ -230,7 +230,7 @@ def evaluate(
     for name in sets:
         if name not in TRIALS:
             known = f"known are {', '.join(TRIALS)}"
-            raise InputError(f"unknown set of pairs '{name}'", mend=known)
+            raise InputError(f"unknown set of pairs '{name}'", hint=known)
         streams.append(TRIALS[name](pairs=pairs, **options))
     streams += [folder_trials(folder, limit) for folder in folders]
     estimators = {
@@ -267,7 +267,7 @@ def errors_of(estimate_px: Floats, truth_px: Floats) -> dict[str, float]:
     known = np.isfinite(truth_px).all(axis=0)
     estimate, truth = estimate_px[:, known], truth_px[:, known]
     if truth.size == 0:
-        raise InputError("no pixel of this pair has a known motion", mend="leave the pair out")
+        raise InputError("no pixel of this pair has a known motion", hint="leave the pair out")
     distance = np.hypot(*(estimate - truth))
     size = np.hypot(*truth)
     found = {"epe_px": float(distance.mean()), "angle_deg": float(_angle(estimate, truth).mean())}

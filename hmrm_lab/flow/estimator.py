@@ -47,36 +47,36 @@ def check_pairs(onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> None:
     _check_frames(apex)
     if len(onset) != len(apex):
         problem = f"{len(onset)} onsets for {len(apex)} apexes"
-        raise InputError(problem, mend="give one apex for each onset")
+        raise InputError(problem, hint="give one apex for each onset")
     if onset.shape != apex.shape:
         problem = f"onset {onset.shape[1:3]} and apex {apex.shape[1:3]} differ in size"
-        raise InputError(problem, mend="crop both frames alike")
+        raise InputError(problem, hint="crop both frames alike")
 
 
 def _check_frames(frames: object) -> None:
     if not isinstance(frames, np.ndarray):
         raise InputError(
-            f"frames as {type(frames).__name__}", mend="give (B, H, W, 3) RGB as a numpy array"
+            f"frames as {type(frames).__name__}", hint="give (B, H, W, 3) RGB as a numpy array"
         )
     shape, wanted = frames.shape, "give (B, H, W, 3) RGB images"
     if frames.ndim == 3 and shape[-1] in (1, 3, 4):
-        raise InputError("one frame without a batch", mend=f"{wanted}: frame[None]")
+        raise InputError("one frame without a batch", hint=f"{wanted}: frame[None]")
     if frames.ndim != 4 or shape[-1] != 3:
         kinds = {1: "grey frames (one channel)", 4: "frames with an alpha channel"}
         channels = {2: 1, 3: 1, 4: shape[-1]}.get(frames.ndim, 0)  # no last axis: grey
-        raise InputError(kinds.get(channels, f"frames of shape {shape}"), mend=wanted)
+        raise InputError(kinds.get(channels, f"frames of shape {shape}"), hint=wanted)
     if np.issubdtype(frames.dtype, np.floating):
         finite = np.isfinite(frames).all()
         problem = "floating-point frames" if finite else "frames with levels that are not finite"
-        raise InputError(problem, mend="scale them to 0..255 and convert them to 8 bit (uint8)")
+        raise InputError(problem, hint="scale them to 0..255 and convert them to 8 bit (uint8)")
     if frames.dtype != np.uint8:
-        raise InputError(f"frames of type {frames.dtype}", mend="convert them to 8 bit (uint8)")
+        raise InputError(f"frames of type {frames.dtype}", hint="convert them to 8 bit (uint8)")
     if len(frames) == 0:
-        raise InputError("no frames at all", mend="give at least one pair")
+        raise InputError("no frames at all", hint="give at least one pair")
     if min(frames.shape[1:3]) < SMALLEST_SIDE:
         raise InputError(
             f"frames of {frames.shape[2]}x{frames.shape[1]} pixels",
-            mend=f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
+            hint=f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
         )
 
 

@@ -245,7 +245,7 @@ def learnt_network(flow: FlowConfig) -> nn.Module:
     if not isinstance(estimator, LearntFlow):
         raise ConfigError(
             f"flow '{flow.name}' has nothing that could be fine-tuned",
-            mend="set flow.name=gru_attention, or flow.finetune=false",
+            hint="set flow.name=gru_attention, or flow.finetune=false",
         )
     return estimator.network
 

@@ -53,7 +53,7 @@ def flow(
     if method == EXACT:
         if not isinstance(clip.frames, KnownMotion):
             name = "/".join(clip.key)
-            raise InputError(f"the exact motion of {name} is not known", mend="take a drawn clip")
+            raise InputError(f"the exact motion of {name} is not known", hint="take a drawn clip")
         return clip.frames.flow(first, last)
     estimate = estimator(method, **options) if isinstance(method, str) else method
     return estimate(clip.frames[first][None], clip.frames[last][None])[0]

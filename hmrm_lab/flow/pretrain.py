@@ -90,11 +90,11 @@ def write_checkpoint(path: Path, state: TrainingState) -> None:
 def read_checkpoint(path: Path, state: TrainingState) -> None:
     """Restore the state that was written."""
     metadata, tensors = read_tensors(
-        path, problem="not a readable checkpoint", mend="delete it to start anew"
+        path, problem="not a readable checkpoint", hint="delete it to start anew"
     )
     if metadata.get("run") != state.identity():
         raise InputError(
-            "a checkpoint of another preset or seed", where=path, mend="choose another folder"
+            "a checkpoint of another preset or seed", where=path, hint="choose another folder"
         )
     parts: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():

@@ -118,7 +118,7 @@ def attention_maps(model: nn.Module, pictures: Tensor) -> Tensor:
     if not isinstance(model, MEGANet) or not blocks:
         raise InputError(
             "this model has no gradient attention",
-            mend="take meganet with model.attention=gradient",
+            hint="take meganet with model.attention=gradient",
         )
     maps: list[Tensor] = []
     with evaluation_mode(model):

@@ -65,7 +65,7 @@ def width_of_heads(width: int, heads: int) -> int:
     if not 1 <= heads <= width:
         raise ConfigError(
             f"{heads} heads do not fit into a width of {width}",
-            mend="take at least one head, and a width that is no smaller than the heads",
+            hint="take at least one head, and a width that is no smaller than the heads",
         )
     return width // heads * heads
 

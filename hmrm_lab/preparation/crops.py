@@ -77,7 +77,7 @@ class CroppedFrames:
         arrays = read_arrays(self.file, name)
         if arrays is None:
             raise InputError(
-                "no readable crop", where=self.file, mend="delete the file; it is made anew"
+                "no readable crop", where=self.file, hint="delete the file; it is made anew"
             )
         return arrays[name]
 
@@ -142,7 +142,7 @@ def crop_clips(
     if clips and all(crop.clip is None for crop in results):
         raise InputError(
             f"not one of {len(clips)} clips is usable; the first: {results[0].problem}",
-            mend="see `hmrm data check`",
+            hint="see `hmrm data check`",
         )
     return results
 
@@ -192,7 +192,7 @@ def _keep(clip: Clip, file: Path, arrays: Arrays) -> Crop:
     write_arrays(file, arrays)
     crop = _stored(clip, file)
     if crop is None:
-        raise InputError("a crop that cannot be read back", where=file, mend="check the disk")
+        raise InputError("a crop that cannot be read back", where=file, hint="check the disk")
     return crop
 
 

@@ -114,7 +114,7 @@ def recorded_clips(config: ExperimentConfig, root: Path | None) -> list[Clip]:
     source = _open(config, root)
     if isinstance(source, FlowSet) or _landmarked(source):
         raise InputError(
-            f"data set '{config.data.name}' needs no preparation", mend="run it as it is"
+            f"data set '{config.data.name}' needs no preparation", hint="run it as it is"
         )
     return source
 
@@ -125,7 +125,7 @@ def require_clips(config: ExperimentConfig, root: Path | None = None) -> list[Cl
     if not clips:
         raise InputError(
             f"data set '{config.data.name}' has no clips",
-            mend="take 'synthetic' or a data set of recordings",
+            hint="take 'synthetic' or a data set of recordings",
         )
     return clips
 
@@ -168,9 +168,9 @@ def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
     scheme(config.data.classes)
     entry = datasets[config.data.name]
     if entry.needs_root and root is None:
-        raise InputError(f"data set '{entry.name}' lies in a folder", mend="name it with --root")
+        raise InputError(f"data set '{entry.name}' lies in a folder", hint="name it with --root")
     if root is not None and not entry.needs_root:
-        raise InputError(f"data set '{entry.name}' takes no --root", mend="leave --root out")
+        raise InputError(f"data set '{entry.name}' takes no --root", hint="leave --root out")
     where = {"root": root} if entry.needs_root else {}
     source: FlowSet | list[Clip] = entry.build(**where, **config.data.options)
     if isinstance(source, FlowSet) or not _landmarked(source):
@@ -284,6 +284,6 @@ def require_frames(config: ExperimentConfig, flowset: FlowSet) -> FramePairs:
     if flowset.frames is None:
         raise InputError(
             f"data set '{config.data.name}' has no frames to fine-tune a flow on",
-            mend="set flow.finetune=false, or take a data set of recordings",
+            hint="set flow.finetune=false, or take a data set of recordings",
         )
     return flowset.frames

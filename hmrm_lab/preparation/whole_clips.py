@@ -190,15 +190,15 @@ def require_frames_for(config: ExperimentConfig, flowset: FlowSet) -> None:
 def no_frames(config: ExperimentConfig) -> InputError:
     """The error for settings that need frames, on data that consist of maps."""
     usable = [name for name in systems if systems[name].takes == "flow maps"]
-    mend = f"take one of the systems for flow maps ({', '.join(usable)}), or data with frames"
+    hint = f"take one of the systems for flow maps ({', '.join(usable)}), or data with frames"
     if config.model.name in usable:  # then it is a setting that needs them
         asked = ["input.channels"] if config.input.has_pictures else []
         asked += ["flow.phases"] if config.flow.phases == "both" else []
-        mend = f"leave {' and '.join(asked)} out, or take data with frames"
+        hint = f"leave {' and '.join(asked)} out, or take data with frames"
     return InputError(
         f"data set '{config.data.name}' has no frames, and system '{config.model.name}' takes"
         f" {frames_for(config)}",
-        mend=mend,
+        hint=hint,
     )
 
 
@@ -246,7 +246,7 @@ def with_whole_clips(
         if len(lost) == 1:
             raise first
         problem = f"not one of {len(lost)} clips is usable for {frames_for(config)}"
-        raise InputError(f"{problem}; the first: {first}", mend="see `hmrm data check`")
+        raise InputError(f"{problem}; the first: {first}", hint="see `hmrm data check`")
     kept = [row for row, key in enumerate(flowset.keys) if key not in lost]
     arrays: dict[str, Any] = {}
     for name, outcomes in made.items():

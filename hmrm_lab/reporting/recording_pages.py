@@ -66,7 +66,7 @@ Cells = Sequence[str]
 def check_png(path: Path) -> Path:
     """The path of a picture, or an `InputError` if it is of another kind than .png."""
     if path.suffix.lower() != ".png":
-        raise InputError(f"picture '{path.name}' is not .png", mend="name a .png file")
+        raise InputError(f"picture '{path.name}' is not .png", hint="name a .png file")
     return path
 
 
@@ -245,7 +245,7 @@ def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: 
     subjects = [
         {"name": person, "clips": [_cell(crop, motion.get(crop.key)) for crop in group]}
         for person, group in groupby(
-            sorted(crops, key=lambda crop: crop.key), key=lambda crop: crop.key.person
+            sorted(crops, key=lambda crop: crop.key), key=lambda crop: crop.key.subject_key
         )
     ]
     lost = sum(crop.clip is None for crop in crops)

@@ -286,7 +286,7 @@ def _scores(run: RunFolder | None, part: str = ALL, prefix: str = "") -> dict[st
 
 
 def _costs(run: RunFolder | None) -> dict[str, Any]:
-    units = list(run.units()) if run else []
+    units = list(run.records()) if run else []
     answers = [unit["inference_ms"] for unit in units if unit.get("inference_ms") is not None]
     trainings = [unit["seconds"] for unit in units if unit.get("seconds") is not None]
     devices = {str(unit["device"]).partition(":")[0] for unit in units if "device" in unit}

@@ -11,7 +11,7 @@ from itertools import groupby
 
 import numpy as np
 
-from hmrm_lab.evaluation.live_progress import Arrived, FoldProgress, Points
+from hmrm_lab.evaluation.live_progress import FoldProgress, Points, RunSnapshot
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.models.scan.inside import ScanTrace
 from hmrm_lab.records import Floats, Ints
@@ -194,7 +194,7 @@ def subject_cells(folds: Sequence[FoldProgress]) -> str:
     )
 
 
-def loss_curves(arrived: Arrived) -> str:
+def loss_curves(arrived: RunSnapshot) -> str:
     """Training loss by epoch: thin lines of finished trainings, strong ones of those in work."""
     finished, in_work = ([c for c in of if c] for of in (arrived.finished, arrived.in_work))
     curves = [*finished, *in_work]

@@ -279,7 +279,7 @@ def answers_table(
         ("class", truth, table["truth"].map(names), predictions.classes),
         ("class", prediction, table["prediction"].map(names), predictions.classes),
         ("dataset", dataset, table["dataset"], table["dataset"].unique()),
-        ("person", person, predictions.persons, predictions.persons.unique()),
+        ("person", person, predictions.subjects, predictions.subjects.unique()),
     ):
         if asked not in (ANY, *known):
             raise unknown_name(kind, asked, (ANY, *known))

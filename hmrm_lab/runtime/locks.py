@@ -79,7 +79,7 @@ def held(lock: Path, number: int = 0) -> Iterator[None]:
             other = read_worker(lock)
             who = f"process {other.process} on {other.host}" if other else "another process"
             raise InputError(
-                f"{who} works in {lock.parent}", mend="wait until it has ended, or stop it there"
+                f"{who} works in {lock.parent}", hint="wait until it has ended, or stop it there"
             ) from None
         write_worker(lock, Worker.of(os.getpid(), number))
     with taken:
@@ -140,6 +140,6 @@ def _acquire(lock: Path, *, wait: bool) -> FileLock:
             raise
         raise InputError(
             f"this disk has no file locks ({error.strerror})",
-            mend="choose a folder on another disk, such as a local one",
+            hint="choose a folder on another disk, such as a local one",
         ) from None
     return made

@@ -61,7 +61,7 @@ def parse_devices(text: str) -> tuple[str, ...]:
     if len({device.partition(":")[0] for device in devices}) > 1:
         raise ConfigError(
             f"'{text}' mixes kinds of devices, which round differently",
-            mend="take cpu alone, or cuda devices alone",
+            hint="take cpu alone, or cuda devices alone",
         )
     return devices
 
@@ -71,7 +71,7 @@ def check_device(device: str) -> None:
     kind, _, number = device.partition(":")
     known = number == "" or (number.isdecimal() and int(number) < torch.cuda.device_count())
     if device != "cpu" and not (kind == "cuda" and torch.cuda.is_available() and known):
-        raise ConfigError(f"no device '{device}' here", mend="take cpu; see `hmrm doctor`")
+        raise ConfigError(f"no device '{device}' here", hint="take cpu; see `hmrm doctor`")
 
 
 def count_cores() -> int:
@@ -82,7 +82,7 @@ def count_cores() -> int:
 def count_jobs(jobs: int, devices: tuple[str, ...] = ("cpu",)) -> int:
     """Read `--jobs`: 0 is one process per core, or one per CUDA device."""
     if jobs < 0:
-        raise InputError(f"{jobs} jobs", mend="take one or more, or 0 for one per core")
+        raise InputError(f"{jobs} jobs", hint="take one or more, or 0 for one per core")
     return jobs or (count_cores() if devices == ("cpu",) else len(devices))
 
 

@@ -43,10 +43,10 @@ def cache_folder() -> Path:
 
 def check_cache() -> None:
     """Refuse a cache that cannot be written, before the work for it is done."""
-    check_writable(cache_folder(), mend="set HMRM_CACHE to a folder that can be written")
+    check_writable(cache_folder(), hint="set HMRM_CACHE to a folder that can be written")
 
 
-def check_writable(*folders: Path, mend: str = "name another place") -> None:
+def check_writable(*folders: Path, hint: str = "name another place") -> None:
     """Refuse folders that cannot be written or made, before the work for them is done."""
     for folder in folders:
         there = nearest_folder(folder)
@@ -56,11 +56,11 @@ def check_writable(*folders: Path, mend: str = "name another place") -> None:
                 pass
         except UnicodeEncodeError:
             where = ascii(str(folder))
-            raise InputError("a name that is not UTF-8", where=where, mend=mend) from None
+            raise InputError("a name that is not UTF-8", where=where, hint=hint) from None
         except OSError as error:
             refuse_full_disk(error, there)
             problem = f"no file can be written here ({error.strerror})"
-            raise InputError(problem, where=there, mend=mend) from None
+            raise InputError(problem, where=there, hint=hint) from None
 
 
 def nearest_folder(folder: Path) -> Path:
@@ -75,7 +75,7 @@ def check_target(*files: Path | None) -> None:
     """Refuse files that cannot be written, before the work for them is done."""
     for file in files:
         if file is not None and file.is_dir():
-            raise InputError("a folder, not a file", where=file, mend="name a file")
+            raise InputError("a folder, not a file", where=file, hint="name a file")
         if file is not None:
             check_writable(file.parent)
 
@@ -173,7 +173,7 @@ def read_json(path: Path) -> Any:
         raise InputError(
             f"not readable as JSON ({error})",
             where=path,
-            mend="delete the file; it is computed again",
+            hint="delete the file; it is computed again",
         ) from None
 
 
@@ -195,7 +195,7 @@ class RunFolder:
             raise InputError(
                 "not a run folder (no config.toml)",
                 where=path,
-                mend="give a folder that `hmrm run` made",
+                hint="give a folder that `hmrm run` made",
             )
         return run
 
@@ -222,14 +222,14 @@ class RunFolder:
             raise InputError(
                 "the data have changed since this run began",
                 where=self.path,
-                mend="choose another --out, or delete this folder",
+                hint="choose another --out, or delete this folder",
             )
         device = before.get("device")
         if device and device != data.get("device", device):
             raise InputError(
                 f"this run began on {device}, which rounds differently from {data['device']}",
                 where=self.path,
-                mend=f"go on with --devices {device}, or choose another --out",
+                hint=f"go on with --devices {device}, or choose another --out",
             )
         _sweep(self.path)
         if not self.config_file.is_file():
@@ -250,29 +250,29 @@ class RunFolder:
     def environment(self) -> dict[str, Any]:
         return dict(read_json(self.path / "environment.json"))
 
-    def unit_file(self, fold: str, seed: int) -> Path:
+    def fold_file(self, fold: str, seed: int) -> Path:
         """Return the file of one fold and seed; `fold` is `dataset/subject` or another name."""
         dataset, _, subject = fold.partition("/")
         return self.folds / f"{quote(dataset, safe='')}@{quote(subject, safe='')}.seed{seed}.json"
 
-    def has_unit(self, fold: str, seed: int) -> bool:
-        return self.unit_file(fold, seed).is_file()
+    def has_fold(self, fold: str, seed: int) -> bool:
+        return self.fold_file(fold, seed).is_file()
 
-    def write_unit(self, fold: str, seed: int, content: dict[str, Any]) -> bool:
+    def write_fold(self, fold: str, seed: int, content: dict[str, Any]) -> bool:
         """Write the record of a finished fold once, and remove its failure.
 
         False if another writer was first.
         """
-        first = write_once(self.unit_file(fold, seed), to_json(content))
+        first = write_once(self.fold_file(fold, seed), to_json(content))
         self.failed_file(fold, seed).unlink(missing_ok=True)
         return first
 
     def failed_file(self, fold: str, seed: int) -> Path:
-        return self.path / "failed" / self.unit_file(fold, seed).name
+        return self.path / "failed" / self.fold_file(fold, seed).name
 
     def write_failure(self, fold: str, seed: int, content: dict[str, Any]) -> None:
         """Write why a fold failed, unless another process has finished it."""
-        if not self.has_unit(fold, seed):
+        if not self.has_fold(fold, seed):
             record = {"fold": fold, "seed": seed, **content}
             write_atomic(self.failed_file(fold, seed), to_json(record))
 
@@ -286,12 +286,12 @@ class RunFolder:
                 note = read_json(file)
                 if not isinstance(note, dict):
                     raise InputError(
-                        "not the note of a failure", where=file, mend="delete the file"
+                        "not the note of a failure", where=file, hint="delete the file"
                     )
                 found.append(note)
         return found
 
-    def units(self) -> Iterator[dict[str, Any]]:
+    def records(self) -> Iterator[dict[str, Any]]:
         """Read the record of every finished fold, in a fixed order."""
         for path in sorted(self.folds.glob("*.json")):
             yield read_json(path)

@@ -28,7 +28,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 
 
 def read_tensors(
-    path: Path, *, problem: str, mend: str
+    path: Path, *, problem: str, hint: str
 ) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Read header and tensors; an `InputError` of these words if the file is missing or damaged."""
     try:
@@ -36,7 +36,7 @@ def read_tensors(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return file.metadata() or {}, tensors
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{problem} ({error})", where=path, mend=mend) from None
+        raise InputError(f"{problem} ({error})", where=path, hint=hint) from None
 
 
 def write_weights(

@@ -157,7 +157,7 @@ def plan_ablation(
     if variants is None:
         raise ConfigError(
             f"the components of '{config.model.name}' are not listed",
-            mend="name variants of your own: --variant NAME:key=value",
+            hint="name variants of your own: --variant NAME:key=value",
         )
     clips = load_clips(config, root)
     ready_made = clips is None
@@ -166,13 +166,13 @@ def plan_ablation(
     if lost:
         raise ConfigError(
             f"{full.name} has flow {base.flow.name} of its own, so that {lost[0]} would be lost",
-            mend="leave it out, or name variants of your own: --variant NAME:key=value",
+            hint="leave it out, or name variants of your own: --variant NAME:key=value",
         )
     _refuse_part(part, config, clips, root)
     plan = Ablation(full.name, {full.name: base}, {full.name: full.words}, {}, ready_made)
     for variant in variants:
         if variant.name in plan.words:
-            raise ConfigError(f"two variants are named '{variant.name}'", mend="rename one")
+            raise ConfigError(f"two variants are named '{variant.name}'", hint="rename one")
         plan.words[variant.name] = variant.words
         changed = plan.settings_of(variant)
         same = plan.name_of(changed)
@@ -239,7 +239,7 @@ def _changed(config: ExperimentConfig, variant: Variant, ready_made: bool) -> Ex
         if key.startswith(FIXED):
             raise ConfigError(
                 f"variant '{variant.name}' changes {key}",
-                mend="an ablation keeps data, seeds and system, or nothing can be paired",
+                hint="an ablation keeps data, seeds and system, or nothing can be paired",
             )
     changed = override(config, variant.overrides)  # refuses a mistyped flow with ready maps, too
     if not ready_made:

@@ -183,7 +183,7 @@ def read_units(run: RunFolder) -> list[dict[str, Any]]:
     """Read the records of the finished folds, at least one."""
     files = sorted(run.folds.glob("*.json"))
     if not files:
-        raise InputError("no finished fold", where=run.path, mend="run it first")
+        raise InputError("no finished fold", where=run.path, hint="run it first")
     record = _fold_record(tuple(read_data(run)["classes"]))
     units = [read_json(file) for file in files]
     for file, unit in zip(files, units, strict=True):
@@ -195,11 +195,11 @@ def read_data(run: RunFolder) -> dict[str, Any]:
     """Read what the run records of its data."""
     file = run.path / "data.json"
     if not file.is_file():
-        raise InputError("the file is missing", where=file, mend=RUN_AGAIN)
+        raise InputError("the file is missing", where=file, hint=RUN_AGAIN)
     try:
         data = read_json(file)
     except InputError as error:
-        raise InputError(error.problem, where=file, mend=RUN_AGAIN) from None
+        raise InputError(error.problem, where=file, hint=RUN_AGAIN) from None
     _check_record(data, DataRecord, "not the record of a run's data", file, RUN_AGAIN)
     return dict(data)
 
@@ -209,7 +209,7 @@ def read_figures(run: RunFolder) -> dict[str, Any]:
     file = run.path / "metrics.json"
     figures = read_json(file)
     if not isinstance(figures, dict):
-        raise InputError("not the figures of a run", where=file, mend=COMPUTED_AGAIN)
+        raise InputError("not the figures of a run", where=file, hint=COMPUTED_AGAIN)
     return figures
 
 
@@ -284,4 +284,4 @@ def _check_record(
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         words = f"'{name}': {first['msg']}" if name else first["msg"]
-        raise InputError(f"{problem}: {words}", where=file, mend=hint) from None
+        raise InputError(f"{problem}: {words}", where=file, hint=hint) from None

@@ -114,7 +114,7 @@ def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES)
     names = {recipe.digest(): BASE}
     for change in changes:
         if change.name in (*plan.words, ENSEMBLE):
-            raise ConfigError(f"two changes are named '{change.name}'", mend="rename one")
+            raise ConfigError(f"two changes are named '{change.name}'", hint="rename one")
         point = dict(_setting(text) for text in change.overrides)
         plan.words[change.name] = change.words
         try:

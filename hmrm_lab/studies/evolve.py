@@ -29,7 +29,7 @@ import torch
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.evaluation.fold import Unit
+from hmrm_lab.evaluation.fold import FoldRun
 from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.locks import held, holder
@@ -145,7 +145,7 @@ class Evolution:
         if self.population < 2 or self.generations < 1:
             raise ConfigError(
                 f"{self.generations} generations of {self.population} cannot be bred",
-                mend="take one of two at least",
+                hint="take one of two at least",
             )
         for name, values in self.space.items():
             refuse_empty(name, values)
@@ -158,7 +158,7 @@ class Evolution:
             raise ConfigError(
                 f"{name} cannot be searched from {values.low:g} to {values.high:g}, for"
                 f" super-networks of {self.sweep.base.model.name} draw from {low:g} to {high:g}",
-                mend="search within what they draw",
+                hint="search within what they draw",
             )
 
 
@@ -307,7 +307,7 @@ def run_task(task: Task) -> str:
     return ""
 
 
-def _rater(evolution: Evolution, half: FlowSet, units: Sequence[Unit], jobs: int) -> Rater:
+def _rater(evolution: Evolution, half: FlowSet, units: Sequence[FoldRun], jobs: int) -> Rater:
     pool = workers(min(jobs, len(units)))
     return lambda choices: rate_choices(evolution.sweep, half, units, choices, pool)
 

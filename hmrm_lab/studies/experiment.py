@@ -15,7 +15,7 @@ import numpy as np
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
-from hmrm_lab.evaluation.fold import failure_of, unit_seed
+from hmrm_lab.evaluation.fold import failure_of, fold_seed
 from hmrm_lab.evaluation.fold_progress import watching
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.loso import run_loso
@@ -135,7 +135,7 @@ def write_final_model(
         fitted = fit(
             config,
             flowset,
-            seed=unit_seed(ALL_CLIPS, seed),
+            seed=fold_seed(ALL_CLIPS, seed),
             run_seed=seed,
             epochs=round(folds.median()),
             device=device,

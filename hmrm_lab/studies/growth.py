@@ -31,7 +31,7 @@ def measure(config: ExperimentConfig, seed: int) -> tuple[Growth, Growth]:
     The settings are those of AMMSM on clips whose exact flow is known, else `InputError`.
     """
     flowset, clips = load_flowset(config), load_clips(config) or ()
-    apart = np.isin(flowset.persons, sorted(set(flowset.persons))[::APART])
+    apart = np.isin(flowset.subjects, sorted(set(flowset.subjects))[::APART])
     rows = np.flatnonzero(apart)
     fitted = fit(config, flowset.take(np.flatnonzero(~apart)), seed=seed)
     maps, asked = fitted.inputs(flowset.take(rows)), [clips[row] for row in rows]

@@ -46,7 +46,7 @@ def plan_inputs(
     for text in changes:
         if (path := parse_override(text)[0]) in STUDIED:
             raise ConfigError(
-                f"{'.'.join(path)} is what this study changes", mend="name inputs in --inputs"
+                f"{'.'.join(path)} is what this study changes", hint="name inputs in --inputs"
             )
     wanted = tuple(dict.fromkeys(inputs or INPUTS))
     for name in wanted:

@@ -181,7 +181,7 @@ class Job:
         """
         count_jobs(jobs)
         if self.recipe is None:
-            raise InputError(f"{self.folder} has not begun", mend="start it with its settings")
+            raise InputError(f"{self.folder} has not begun", hint="start it with its settings")
         files = self._files
         with guard(files.folder):
             if self._state(worker_of(files.lock)).phase in ("absent", "stopped", "failed"):
@@ -210,7 +210,7 @@ class Job:
             return
         if worker is None or not worker.is_here:
             where = f"on {worker.host}" if worker else "by a command of its own"
-            raise InputError(f"{self.folder} is run {where}", mend="stop it there")
+            raise InputError(f"{self.folder} is run {where}", hint="stop it there")
         if worker.lives():
             psutil.Process(worker.process).terminate()
 

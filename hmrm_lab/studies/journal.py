@@ -28,7 +28,7 @@ def load_optuna() -> Any:
         import optuna
     except ImportError:
         raise InputError(
-            "the search needs Optuna", mend="install the extra: pip install 'hmrm-lab[sweep]'"
+            "the search needs Optuna", hint="install the extra: pip install 'hmrm-lab[sweep]'"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

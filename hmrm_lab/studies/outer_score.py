@@ -157,7 +157,7 @@ def _by_half(predictions: Predictions, halves: Mapping[str, Any]) -> dict[str, P
 
 
 def _of(predictions: Predictions, persons: list[str]) -> Predictions:
-    table = predictions.table[predictions.persons.isin(persons)]
+    table = predictions.table[predictions.subjects.isin(persons)]
     return Predictions(table.reset_index(drop=True))
 
 

@@ -106,7 +106,7 @@ def chosen_recording(
     """
     for name, value in (("onset", onset), ("apex", apex), ("offset", offset)):
         if not isinstance(value, int):
-            raise InputError(f"{name} '{value}' is no frame number", mend="count frames from 0")
+            raise InputError(f"{name} '{value}' is no frame number", hint="count frames from 0")
     place = Path(path) if path else write_drawn_recording(Path(folder, DRAWN_NAME), seed)
     peak, last = (mark if mark >= 0 else None for mark in (apex, offset))
     return place, recording_clip(place, onset=onset, apex=peak, offset=last)
@@ -136,7 +136,7 @@ def find_own_clip(
         raise InputError(
             f"no face found in any of {len(track.faces)} frames",
             where=clip.key.clip,
-            mend="film the face from the front, or name 'template' if it fills the frames",
+            hint="film the face from the front, or name 'template' if it fills the frames",
         )
     curve = clip_curve(clip, track)
     apex_is = "given" if clip.apex is not None else "spotted" if curve.spotted else "guessed"
@@ -190,5 +190,5 @@ def _check_marks(path: Path, onset: int, apex: int | None, offset: int, count: i
         raise InputError(
             f"onset {onset}{spoken} and offset {offset} do not fit {count} frames",
             where=path,
-            mend="count frames from 0, onset before apex, apex not after offset",
+            hint="count frames from 0, onset before apex, apex not after offset",
         )

@@ -45,7 +45,7 @@ def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
             raise InputError(
                 "no run with a model here",
                 where=runs,
-                mend="make one with `hmrm demo`, or name a run with --run",
+                hint="make one with `hmrm demo`, or name a run with --run",
             )
         return max(usable, key=_rank)
     run = RunFolder.open(path)
@@ -54,7 +54,7 @@ def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
         raise InputError(
             "a control run keeps no model" if control else "this run has no model",
             where=path,
-            mend="name another run"
+            hint="name another run"
             if control
             else "give its `hmrm run` command again, which adds one; finished folds are kept",
         )
@@ -190,14 +190,14 @@ def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
         raise InputError(
             f"its maps have {data['map_size']} pixels a side; a recording gives {MAP_SIDE_PX}",
             where=run.path,
-            mend="name another run",
+            hint="name another run",
         )
     if not _reads_pixels(run) and config.input.reads_flow:
         raise InputError(
             "it was trained on published maps, whose u and v have a scale each, and a recording has"
             " both in pixels",
             where=run.path,
-            mend="name a run on recordings or on the built-in faces with --run",
+            hint="name a run on recordings or on the built-in faces with --run",
         )
 
 

@@ -84,7 +84,7 @@ def outside(crops: Sequence[Crop], flowset: FlowSet) -> dict[str, float]:
     assert flowset.outside_energy is not None  # of maps that were computed
     energy = dict(zip(flowset.keys, flowset.outside_energy, strict=True))
     rows = [
-        (crop.key.person, crop.outside_share, energy[crop.key])
+        (crop.key.subject_key, crop.outside_share, energy[crop.key])
         for crop in crops
         if crop.clip is not None
     ]
@@ -96,7 +96,7 @@ def outside(crops: Sequence[Crop], flowset: FlowSet) -> dict[str, float]:
 def _facts(
     config: ExperimentConfig, crops: list[Crop], flowset: FlowSet, sheet: Path | None
 ) -> dict[str, Any]:
-    subjects = {crop.key.person for crop in crops if crop.clip is not None}
+    subjects = {crop.key.subject_key for crop in crops if crop.clip is not None}
     return {
         "data": config.data.name,
         "subjects": len(subjects),

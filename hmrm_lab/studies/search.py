@@ -250,11 +250,11 @@ def _check(sweep: Sweep, space: Space, sampler: str) -> None:
     if sampler not in AIMS:
         raise unknown_name("sampler", sampler, AIMS)
     if not space:
-        raise ConfigError("nothing to search over", mend="name a setting and its range")
+        raise ConfigError("nothing to search over", hint="name a setting and its range")
     if sampler == "nsga2" and not has_epochs(sweep.base):
         raise ConfigError(
             f"system '{sweep.base.model.name}' has no parameters to be counted",
-            mend="search with --sampler tpe",
+            hint="search with --sampler tpe",
         )
     for name, values in space.items():
         refuse_empty(name, values)

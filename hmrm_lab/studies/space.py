@@ -72,9 +72,9 @@ def parse_space(texts: Iterable[str]) -> dict[str, Range | Sequence[Any]]:
     for text in texts:
         name, equals, words = (part.strip() for part in text.partition("="))
         if not equals or not name or not words:
-            raise ConfigError(f"the space '{text}' says too little", mend=FORM)
+            raise ConfigError(f"the space '{text}' says too little", hint=FORM)
         if name in space:
-            raise ConfigError(f"{name} is given twice", mend="give each setting once")
+            raise ConfigError(f"{name} is given twice", hint="give each setting once")
         found = RANGE.fullmatch(words)
         space[name] = _range(name, **found.groupdict()) if found else _choices(name, words)
     return space
@@ -84,14 +84,14 @@ def parse_range(name: str, text: str) -> Range:
     """The range that was typed for this setting; a `ConfigError` for anything else."""
     found = RANGE.fullmatch(text.strip())
     if found is None:
-        raise ConfigError(f"{name} '{text}' is not a range", mend=RANGE_FORM)
+        raise ConfigError(f"{name} '{text}' is not a range", hint=RANGE_FORM)
     return _range(name, **found.groupdict())
 
 
 def whole_numbers(name: str, text: str) -> tuple[int, ...]:
     """`"64 128"` as (64, 128); a `ConfigError` that names the setting for anything else."""
     if not text.split() or not all(word.isdigit() and int(word) for word in text.split()):
-        raise ConfigError(f"{name}: '{text}' are not whole numbers", mend="write them as 64 128")
+        raise ConfigError(f"{name}: '{text}' are not whole numbers", hint="write them as 64 128")
     return tuple(sorted({int(word) for word in text.split()}))
 
 
@@ -99,16 +99,16 @@ def refuse_empty(name: str, values: Range | Sequence[Any]) -> None:
     """A `ConfigError` for a range or a choice in which there is nothing."""
     if not isinstance(values, Range):
         if not values:
-            raise ConfigError(f"the range of {name} is empty", mend="give low < high, or values")
+            raise ConfigError(f"the range of {name} is empty", hint="give low < high, or values")
         return
     if not values.low < values.high:
-        raise ConfigError(f"the range of {name} is empty", mend="give low < high")
+        raise ConfigError(f"the range of {name} is empty", hint="give low < high")
     if values.log and (values.low <= 0 or values.step):
         raise ConfigError(
-            f"{name} has no even logarithms", mend="give a low end above 0, and no step"
+            f"{name} has no even logarithms", hint="give a low end above 0, and no step"
         )
     if values.step is not None and not 0 < values.step <= values.high - values.low:
-        raise ConfigError(f"the step of {name} does not fit", mend="take 0 < step <= high - low")
+        raise ConfigError(f"the step of {name} does not fit", hint="take 0 < step <= high - low")
 
 
 def grid_values(space: Space) -> dict[str, tuple[Any, ...]]:
@@ -119,7 +119,7 @@ def grid_values(space: Space) -> dict[str, tuple[Any, ...]]:
         if isinstance(of_setting, Range) and of_setting.step is None:
             raise ConfigError(
                 f"a grid cannot try all numbers of {name}",
-                mend=f"give a step, {name}={of_setting.low}..{of_setting.high}:STEP, or values a|b",
+                hint=f"give a step, {name}={of_setting.low}..{of_setting.high}:STEP, or values a|b",
             )
         listed = of_setting.values() if isinstance(of_setting, Range) else of_setting
         values[name] = tuple(dict.fromkeys(listed))
@@ -190,14 +190,14 @@ def _range(name: str, low: str, high: str, how: str | None) -> Range:
 def _number(name: str, text: str) -> float:
     value = parse_override(f"number={text}")[1]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{name}: '{text.strip()}' is not a number", mend=RANGE_FORM)
+        raise ConfigError(f"{name}: '{text.strip()}' is not a number", hint=RANGE_FORM)
     return value
 
 
 def _choices(name: str, text: str) -> tuple[Any, ...]:
     words = [word.strip() for word in text.split("|")]
     if not all(words):
-        raise ConfigError(f"{name}: a value of '{text}' is empty", mend=FORM)
+        raise ConfigError(f"{name}: a value of '{text}' is empty", hint=FORM)
     values = [parse_override(f"value={word}")[1] for word in words]
     # A list stays the text that it was typed as: the journal of a search keeps plain values alone.
     plain = (bool, int, float, str)

@@ -83,7 +83,7 @@ class Study(Generic[Result]):
         """Raise a `ConfigError` with all reasons where no cell is left."""
         if not self.configs:
             words = "; ".join(dict.fromkeys(reasons))
-            raise ConfigError(f"there is nothing to compare: {words}", mend=hint)
+            raise ConfigError(f"there is nothing to compare: {words}", hint=hint)
 
     def run(
         self,
@@ -180,7 +180,7 @@ def share_protocol(
     changes += [f"evaluation.seeds={list(range(seeds))}"] if seeds else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
     if any(parse_override(text)[0] == ["model", "name"] for text in changes):
-        raise ConfigError("model.name is no setting of all systems", mend="name them in --systems")
+        raise ConfigError("model.name is no setting of all systems", hint="name them in --systems")
     check_settings(changes)
     of_all = [text for text in changes if parse_override(text)[0][0] in SHARED]
     any_system, unmixed = ANY_SYSTEM
@@ -201,7 +201,7 @@ def share_protocol(
 def reason_of(error: ConfigError) -> str:
     """Return why something is left out, with the setting that would let it run, if one does."""
     if isinstance(error, MixtureError):
-        return f"{error.problem} (run it with --{error.mend})"
+        return f"{error.problem} (run it with --{error.hint})"
     return error.problem
 
 
@@ -269,7 +269,7 @@ def _refuse_dishonest(config: ExperimentConfig) -> None:
     if evaluation.epoch_rule in PEEKING:
         raise ConfigError(
             f"systems are not ranked by {evaluation.epoch_rule}, which peeks at the test subject",
-            mend="take last or inner_subjects; `hmrm compare --oracle` shows what peeking adds",
+            hint="take last or inner_subjects; `hmrm compare --oracle` shows what peeking adds",
         )
     if evaluation.control != "none":
-        raise ConfigError("a control cannot be ranked", mend="`hmrm compare --null` runs it beside")
+        raise ConfigError("a control cannot be ranked", hint="`hmrm compare --null` runs it beside")

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.evaluation.fold import Unit, control_labels, unit_seed
+from hmrm_lab.evaluation.fold import FoldRun, control_labels, fold_seed
 from hmrm_lab.evaluation.metrics import METRICS, confusion
 from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet
@@ -76,11 +76,11 @@ def super_recipe(recipe: ExperimentConfig) -> ExperimentConfig:
     if not set(SEARCHED) <= set(fields):
         raise ConfigError(
             f"system '{entry.name}' has no {', '.join(SEARCHED)} to search over",
-            mend="take one that has, such as ammsm",
+            hint="take one that has, such as ammsm",
         )
     if recipe.flow.finetune:
         raise ConfigError(
-            "a super-network cannot train the flow as well", mend="leave flow.finetune out"
+            "a super-network cannot train the flow as well", hint="leave flow.finetune out"
         )
     start = Choice(fields["alpha"].default, tuple(fields["ratios"].default))
     changes = [f"{name}={value}" for name, value in start.settings().items()]
@@ -93,25 +93,26 @@ def searched_network(recipe: ExperimentConfig, size: int, classes: int) -> Searc
     if not isinstance(network, Searched):
         raise ConfigError(
             f"the network of system '{recipe.model.name}' cannot choose",
-            mend="give it what hmrm_lab.studies.supernet.Searched has",
+            hint="give it what hmrm_lab.studies.supernet.Searched has",
         )
     return network
 
 
-def inner_units(half: FlowSet, seeds: Sequence[int]) -> list[Unit]:
+def inner_units(half: FlowSet, seeds: Sequence[int]) -> list[FoldRun]:
     """A super-network each: the groups of the development half, dealt anew by every seed."""
-    groups = min(GROUPS, len(set(half.persons)))
-    return [Unit(fold, seed) for seed in seeds for fold in inner_subject_folds(half, groups, seed)]
+    groups = min(GROUPS, len(set(half.subjects)))
+    folds = ((seed, inner_subject_folds(half, groups, seed)) for seed in seeds)
+    return [FoldRun(fold, seed) for seed, some in folds for fold in some]
 
 
-def supernet_file(sweep: Sweep, unit: Unit) -> Path:
+def supernet_file(sweep: Sweep, unit: FoldRun) -> Path:
     return sweep.folder / "supernets" / f"{unit.fold.name}.seed{unit.seed}.safetensors"
 
 
 def train_supernets(
     sweep: Sweep,
     half: FlowSet,
-    units: Sequence[Unit],
+    units: Sequence[FoldRun],
     *,
     jobs: int = 1,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -141,7 +142,7 @@ def train_supernets(
 def rate_choices(
     sweep: Sweep,
     half: FlowSet,
-    units: Sequence[Unit],
+    units: Sequence[FoldRun],
     choices: Sequence[Choice],
     pool: Parallel,
 ) -> list[Fitness]:
@@ -162,7 +163,7 @@ def _train(config: ExperimentConfig, train: FlowSet, name: str, seed: int, file:
     """Train a super-network on all groups but one, whose clips are not here, and keep it."""
     settle_process()
     train = control_labels(config, train, seed)
-    save_model(file, fit(config, train, seed=unit_seed(name, seed), run_seed=seed))
+    save_model(file, fit(config, train, seed=fold_seed(name, seed), run_seed=seed))
 
 
 def _answer(
@@ -182,7 +183,7 @@ def _answer(
 
 
 def _fitness(
-    units: Sequence[Unit], held_out: Sequence[FlowSet], probabilities: Sequence[Floats]
+    units: Sequence[FoldRun], held_out: Sequence[FlowSet], probabilities: Sequence[Floats]
 ) -> Fitness:
     scores = []
     for seed in sorted({unit.seed for unit in units}):

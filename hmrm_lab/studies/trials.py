@@ -31,7 +31,7 @@ from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError, DivergedError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
-from hmrm_lab.evaluation.fold import Unit, run_unit
+from hmrm_lab.evaluation.fold import FoldRun, run_fold
 from hmrm_lab.evaluation.metrics import confusion, confusion_of, uf1
 from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.evaluation.significance import bootstrap_interval, pooled
@@ -157,7 +157,7 @@ def refuse_peeking(recipe: ExperimentConfig) -> None:
     if recipe.evaluation.epoch_rule in PEEKING:
         raise ConfigError(
             f"epoch rule {recipe.evaluation.epoch_rule} would choose what peeks best",
-            mend="take last or inner_subjects",
+            hint="take last or inner_subjects",
         )
 
 
@@ -167,7 +167,7 @@ def changed(recipe: ExperimentConfig, point: Point) -> ExperimentConfig:
         if not key.startswith(SWEPT) or key == "model.name":
             raise ConfigError(
                 f"a sweep cannot vary {key}",
-                mend=f"it varies settings of {', '.join(part.rstrip('._') for part in SWEPT)}",
+                hint=f"it varies settings of {', '.join(part.rstrip('._') for part in SWEPT)}",
             )
     return override(recipe, overrides_of(point))
 
@@ -183,10 +183,10 @@ def overrides_of(point: Point) -> list[str]:
 
 def development_half(flowset: FlowSet) -> FlowSet:
     """The clips of the subjects that may be looked at while settings are chosen."""
-    if len(set(flowset.persons)) < 4:
+    if len(set(flowset.subjects)) < 4:
         raise InputError(
-            f"{len(set(flowset.persons))} subjects are too few for a sweep",
-            mend="take data of four subjects at least",
+            f"{len(set(flowset.subjects))} subjects are too few for a sweep",
+            hint="take data of four subjects at least",
         )
     return flowset.take(next(inner_subject_folds(flowset, 2, DEAL)).test)
 
@@ -197,8 +197,8 @@ def begin(sweep: Sweep, flowset: FlowSet) -> FlowSet:
     record = {
         "recipe": sweep.base.model_dump(mode="json"),
         "fingerprint": flowset.fingerprint(),
-        "development_subjects": sorted(set(half.persons)),
-        "other_subjects": sorted(set(flowset.persons) - set(half.persons)),
+        "development_subjects": sorted(set(half.subjects)),
+        "other_subjects": sorted(set(flowset.subjects) - set(half.subjects)),
     }
     write_once(sweep.folder / "sweep.json", to_json(record))
     return half
@@ -219,11 +219,11 @@ def run_trial(sweep: Sweep, half: FlowSet, point: Point) -> Trial:
         "units": [],
         "problem": "",
     }
-    groups = min(GROUPS, len(set(half.persons)))
+    groups = min(GROUPS, len(set(half.subjects)))
     try:
         for seed in config.evaluation.seeds:
             for fold in inner_subject_folds(half, groups, seed):
-                record["units"].append(run_unit(config, half, Unit(fold, seed)))
+                record["units"].append(run_fold(config, half, FoldRun(fold, seed)))
     except DivergedError as error:
         record["problem"] = str(error)
     write_once(sweep.file(point), to_json(record))

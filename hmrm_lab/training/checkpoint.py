@@ -55,7 +55,7 @@ class Checkpoint:
         self._written = time.monotonic()
         if self.path.is_file():
             try:
-                header, tensors = read_tensors(self.path, problem="", mend="")
+                header, tensors = read_tensors(self.path, problem="", hint="")
                 if header.get("digest") != _digest(header.get("training", ""), tensors):
                     return
                 state = parse_json(header["training"])

@@ -25,7 +25,7 @@ def build_estimator(config: ExperimentConfig, classes: int) -> Estimator:
 def fit_estimator(config: ExperimentConfig, train: FlowSet, *, seed: int) -> Estimator:
     """Fit the system on these clips; the same clips, settings and seed give the same result."""
     estimator = build_estimator(config, len(train.classes))
-    estimator.fit(inputs_of(config, train), train.labels, train.persons, seed=seed)
+    estimator.fit(inputs_of(config, train), train.labels, train.subjects, seed=seed)
     return estimator
 
 

@@ -193,12 +193,12 @@ def gradients_of(
     if config.flow.finetune:
         raise ConfigError(
             "training.cuda_graphs records the system alone, and flow.finetune trains the flow too",
-            mend="leave one of them out",
+            hint="leave one of them out",
         )
     if not device.startswith("cuda"):
         raise ConfigError(
             f"training.cuda_graphs needs a CUDA device, not {device}",
-            mend="give --devices cuda, or leave the setting out",
+            hint="give --devices cuda, or leave the setting out",
         )
     return gradients
 

@@ -39,15 +39,15 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
     InputError
         If the file is cut off, or is of other settings or shapes, or not all finite.
     """
-    metadata, tensors = read_tensors(path, problem="not readable as a model", mend=AGAIN)
+    metadata, tensors = read_tensors(path, problem="not readable as a model", hint=AGAIN)
     header = read_header(metadata)
     if header.get("settings") != config.digest():
-        raise InputError("the model of a run with other settings", where=path, mend=AGAIN)
+        raise InputError("the model of a run with other settings", where=path, hint=AGAIN)
     names = header.get("classes")
     if not isinstance(names, list) or not are_classes(names):
-        raise InputError("a model that does not say its classes", where=path, mend=AGAIN)
+        raise InputError("a model that does not say its classes", where=path, hint=AGAIN)
     if header.get("unit") not in (PX, RELATIVE):
-        raise InputError("a model that does not say the unit of its maps", where=path, mend=AGAIN)
+        raise InputError("a model that does not say the unit of its maps", where=path, hint=AGAIN)
     blank, count = without_own_weights(config), len(names)
     epochs = has_epochs(config)
     model = build_learner(blank, size, count) if epochs else build_estimator(config, count)
@@ -55,10 +55,10 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
         model.load_state_dict(tensors)
     except RuntimeError:
         raise InputError(
-            "these weights do not fit the system of the run", where=path, mend=AGAIN
+            "these weights do not fit the system of the run", where=path, hint=AGAIN
         ) from None
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        mend = "name another run, or train with a lower training.lr"
-        raise InputError("a model with weights that are not finite", where=path, mend=mend)
+        hint = "name another run, or train with a lower training.lr"
+        raise InputError("a model with weights that are not finite", where=path, hint=hint)
     model = model.eval() if isinstance(model, nn.Module) else model
     return Fitted(model, config, tuple(names), unit=header["unit"])

@@ -43,7 +43,7 @@ def starting_weights(config: ExperimentConfig, unit: str, seed: int) -> list[dic
 def seen_subjects(config: ExperimentConfig, train: FlowSet, seed: int) -> tuple[str, ...]:
     """List the subjects that a system trained on these clips has seen, through its weights too."""
     before = (read_subjects(path) for _, path in _weight_files(config, train.unit, seed))
-    own = subject_names(config, (key.person for key in train.keys))
+    own = subject_names(config, (key.subject_key for key in train.keys))
     return tuple(sorted({*own, *(name for names in before for name in names)}))
 
 
@@ -68,12 +68,12 @@ def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
     if config.input.normalise == "none" and config.input.reads_flow:
         raise ConfigError(
             "pre-training reads flow in pixels of drawn faces, which other maps need not have",
-            mend="set input.normalise=median_rms",
+            hint="set input.normalise=median_rms",
         )
     if config.flow.finetune:
         raise ConfigError(
             "a flow that is fine-tuned is pre-trained already",
-            mend="leave training.pretrain_epochs or flow.finetune out",
+            hint="leave training.pretrain_epochs or flow.finetune out",
         )
     training = config.training.model_copy(
         update={"epochs": config.training.pretrain_epochs, "pretrain_epochs": 0}

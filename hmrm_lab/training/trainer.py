@@ -69,7 +69,7 @@ class Fitted:
         if flowset.unit != self.unit:
             raise InputError(
                 f"this model was trained on maps in unit '{self.unit}', these are '{flowset.unit}'",
-                mend="take a model that was trained on such maps",
+                hint="take a model that was trained on such maps",
             )
 
 
@@ -111,7 +111,7 @@ def fit(
             fit_estimator(config, train, seed=seed),
             config,
             train.classes,
-            statistics=tuple(sorted(set(train.persons))),
+            statistics=tuple(sorted(set(train.subjects))),
             unit=train.unit,
             subjects=seen_subjects(config, train, first),
         )
@@ -129,7 +129,7 @@ def fit(
             if checkpoint:
                 checkpoint.after_epoch(learner)
     learner.answering.eval()
-    partners = {train.persons[partner] for _, partner in learner.mix.provenance}
+    partners = {train.subjects[partner] for _, partner in learner.mix.provenance}
     return Fitted(
         learner.answering,
         config,
@@ -161,7 +161,7 @@ def pretrained_weights(
     drawn = drawn_settings(config)
     file = pretrained_file(drawn, seed, unit)
     try:
-        return read_tensors(file, problem="", mend="")[1]
+        return read_tensors(file, problem="", hint="")[1]
     except InputError:  # missing, or damaged
         check_cache()
     flowset = load_flowset(drawn)
@@ -169,7 +169,7 @@ def pretrained_weights(
     if clips.maps.shape[-1] != size:
         raise ConfigError(
             f"pre-training has maps of {clips.maps.shape[-1]} pixels, the data {size}",
-            mend="leave training.pretrain_epochs out",
+            hint="leave training.pretrain_epochs out",
         )
     weights: dict[str, Tensor] = fit(drawn, clips, seed=seed).model.state_dict()
     write_weights(file, weights, subjects=seen_subjects(drawn, flowset, seed))

@@ -15,14 +15,14 @@ WIDGETS = sorted(ROOT.glob("widgets/hmrm_widgets/**/*.py"))
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
-MOST_LINES = 38_787  # of hmrm_lab
-MOST_FILES = 249
-MOST_ENTRIES = 17  # directly in hmrm_lab/
-MOST_LINES_OF_TESTS = 24_900
+MOST_LINES = 39_937  # of hmrm_lab
+MOST_FILES = 226
+MOST_ENTRIES = 18  # directly in hmrm_lab/
+MOST_LINES_OF_TESTS = 24_010
 MOST_LINES_OF_A_FILE = 400
-MOST_SHARED_NAMES = 7  # file names that stand for two modules or more
-MOST_PRIVATE_WORDS = 831
-MOST_MODULES_IN_NOTEBOOKS = 80  # of the library; the aim is 1: hmrm_lab
+MOST_SHARED_NAMES = 5  # file names that stand for two modules or more
+MOST_PRIVATE_WORDS = 211
+MOST_MODULES_IN_NOTEBOOKS = 1  # of the library: hmrm_lab itself
 HEAVY = {"torch", "numpy", "pandas", "numba", "cv2", "sklearn", "matplotlib", "plotly", "joblib"}
 COMMANDS = (
     *("", "run", "demo", "predict", "prepare", "bench", "compare", "inputs", "audit", "sweep"),

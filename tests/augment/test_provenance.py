@@ -119,7 +119,7 @@ def test_mixup_changes_a_training_and_partners_are_told() -> None:
     )
     assert off.losses != on.losses
     assert off.partners == ()
-    assert set(on.partners) == set(clips.persons)
+    assert set(on.partners) == set(clips.subjects)
 
 
 def test_settings_from_before_keep_their_digest() -> None:

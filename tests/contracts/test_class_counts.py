@@ -79,7 +79,7 @@ def test_a_support_vector_machine_has_a_class_that_it_has_not_met() -> None:
     rows = np.flatnonzero(flowset.labels != 4)
     machine, features = NestedSVM("linear", 5), flowset.maps.reshape(30, -1)
     train = flowset.take(rows)
-    machine.fit(features[rows], train.labels, train.persons, seed=0)
+    machine.fit(features[rows], train.labels, train.subjects, seed=0)
     believed = machine.probabilities(features)
     assert believed.shape == (30, 5)
     assert believed[:, 4].max() < 1e-6

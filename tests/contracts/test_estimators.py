@@ -133,7 +133,7 @@ def test_a_fold_may_lack_classes(system: str, clips: FlowSet) -> None:
 
 @each
 def test_one_person_is_enough_to_learn_from(system: str, clips: FlowSet, tmp_path: Path) -> None:
-    alone = clips.take(np.flatnonzero(np.array(clips.persons) == clips.persons[0]))
+    alone = clips.take(np.flatnonzero(np.array(clips.subjects) == clips.subjects[0]))
     fitted = fit(quick_config(system), alone, seed=0)
     assert np.isfinite(fitted.classify(clips)).all()
     save_model(tmp_path / "m.safetensors", fitted)  # though nothing could be chosen

@@ -175,7 +175,7 @@ READERS = {
     "video": Reader("v.mp4", lambda at: open_recording(at / "v.mp4")),
     "preset": Reader("p.toml", lambda at: load_config(str(at / "p.toml"))),
     "log of predictions": Reader("log.csv", lambda at: read_predictions(at / "log.csv")),
-    "unit": run_file("folds/a@b.seed0.json", lambda run: list(run.units())),
+    "unit": run_file("folds/a@b.seed0.json", lambda run: list(run.records())),
     "failure": run_file("failed/a@b.seed0.json", lambda run: run.failures()),
     "data of a run": run_file("data.json", begin_run),
     "settings of a run": run_file("config.toml", lambda run: run.config()),

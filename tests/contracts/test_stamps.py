@@ -7,7 +7,7 @@ from conftest import make_flowset
 from reporting.made_runs import make_run
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation.live_progress import ArrivalReader
+from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.reporting.plots.results import metrics_interval_figure
@@ -46,7 +46,7 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(tmp_path: Path) -> None:
         )
         texts = {
             "stamp": stamp(metrics),
-            "progress": ArrivalReader(run).read().stamp,
+            "progress": SnapshotReader(run).read().stamp,
             **{form.__name__: form(results) for form in (render_text, to_csv, to_html, to_latex)},
             "report": render_report([run], None).partition("<h2>Terms")[0],
             "interval": metrics_interval_figure(results).to_json(),

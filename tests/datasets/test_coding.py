@@ -259,7 +259,7 @@ def test_a_cell_that_cannot_be_meant_costs_its_row_alone(root: Path) -> None:
             )
             (finding,) = found.findings
             assert (finding.row, finding.left_out) == (2, True), (text, place)
-            assert finding.problem and finding.mend and "\n" not in str(finding)
+            assert finding.problem and finding.hint and "\n" not in str(finding)
 
 
 def test_a_row_that_cannot_be_meant_is_told(root: Path) -> None:

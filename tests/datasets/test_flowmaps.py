@@ -30,7 +30,7 @@ def test_layout_and_channel_order(tmp_path: Path) -> None:
     flowset = flowmaps(write_tree(tmp_path))
     assert flowset.maps.shape == (3, 3, 28, 28)
     assert flowset.labels.tolist() == [1, 0, 2]
-    assert flowset.persons == ("casme2/sub01", "casme2/sub01", "smic/s1")
+    assert flowset.subjects == ("casme2/sub01", "casme2/sub01", "smic/s1")
     blue, green, red = cv2.split(cv2.imread(str(tmp_path / "maps" / "sub01_EP01 .png")))
     assert flowset.maps[0] == pytest.approx(np.stack([red, green, blue]) / 255, abs=1e-6)
     assert flowset.unit == "relative"
@@ -105,7 +105,7 @@ def test_the_official_list_keeps_its_rules() -> None:
     """Counts of the paper's 4.1, and the two CASME II clips that the challenge left out."""
     official = megc2019()
     assert len(official) == 442
-    assert len({key.person for key in official}) == 68
+    assert len({key.subject_key for key in official}) == 68
     assert Counter(official.values()) == {0: 250, 1: 109, 2: 83}
     by_set = Counter((key.dataset, label) for key, label in official.items())
     assert [by_set["casme2", c] for c in range(3)] == [88, 32, 25]
@@ -120,7 +120,7 @@ def test_the_official_list_keeps_its_rules() -> None:
 def test_the_published_maps_agree_with_the_official_list(real_data: Path) -> None:
     flowset = flowmaps(real_data / "megc2019-flowmaps")
     assert len(flowset) == 309
-    assert len(set(flowset.persons)) == 40
+    assert len(set(flowset.subjects)) == 40
     official = megc2019()
     ours = dict(zip(flowset.keys, flowset.labels.tolist(), strict=True))
     assert ours == {key: official[key] for key in ours}

@@ -37,7 +37,7 @@ def test_the_composite_is_the_official_list_clip_by_clip(composite_root: Path) -
     clips = datasets["composite"].build(root=composite_root)
     assert [(clip.key, clip.label) for clip in clips] == list(megc2019().items())
     assert Counter(clip.label for clip in clips) == {0: 250, 1: 109, 2: 83}
-    assert len({clip.key.person for clip in clips}) == 68
+    assert len({clip.key.subject_key for clip in clips}) == 68
     without = [clip for clip in clips if clip.apex is None]
     assert sum(clip.key.dataset == "smic" for clip in without) == 164
     assert [clip.key.clip for clip in without[164:]] == ["028_4_1", "032_3_1"]

@@ -218,7 +218,7 @@ def test_errors(case: str, tmp_path: Path) -> None:
         audit("casme2", root)
     assert words in str(caught.value)
     assert str(root) in str(caught.value), "it names the place"
-    assert "; " in str(caught.value), "it names the mend"
+    assert "; " in str(caught.value), "it names the hint"
     assert "\n" not in str(caught.value)
     assert state(tmp_path) == before
 
@@ -304,7 +304,7 @@ def test_skips(case: str, tmp_path: Path) -> None:
     assert words in str(finding)
     assert finding.row == {"merged subjects": 3, "listed twice": 5}.get(case, 2)
     assert finding.where.isprintable()
-    assert finding.mend
+    assert finding.hint
     assert [clip.key.clip for clip in result.clips if clip.key.clip != FIRST] == (
         ["EP19_06f"] if case == "merged subjects" else ["EP19_05f", "EP19_06f"]
     )

@@ -13,14 +13,14 @@ from typing import Any
 
 from hmrm_lab import cli
 from hmrm_lab.evaluation import fold, loso
-from hmrm_lab.evaluation.fold_progress import Desk
+from hmrm_lab.evaluation.fold_progress import RunningFold
 
 KILL = "HMRM_TEST_KILL"
 
 
 def hasty(*arguments: Any, **options: Any) -> dict[str, Any]:
     """A unit of work as ever, but for its checkpoints; imported by its name in workers."""
-    fold.Desk = partial(Desk, every_s=0.0)
+    fold.RunningFold = partial(RunningFold, every_s=0.0)
     return unit_as_ever(*arguments, **options)
 
 
@@ -56,11 +56,11 @@ def arm(module: str, attribute: str, number: str, moment: str) -> None:
     setattr(owner, name, armed)
 
 
-unit_as_ever = fold.run_unit
+unit_as_ever = fold.run_fold
 if __name__ == "__main__":
     from evaluation.killable import hasty as by_name  # not `__main__`, which workers do not have
 
-    loso.run_unit = by_name
+    loso.run_fold = by_name
     if point := os.environ.get(KILL):
         arm(*point.split())
     sys.argv[0] = "hmrm"

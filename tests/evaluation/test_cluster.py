@@ -43,7 +43,7 @@ def test_workers_that_die_cost_nothing_but_their_own_fold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask: Executor
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(loso, "run_unit", troubles.troubled)
+        patch.setattr(loso, "run_fold", troubles.troubled)
         folder = run(tmp_path / "dask", dask)
     diverged, killed, raised = folder.failures()
     assert (diverged["fold"], diverged["kind"], diverged["attempts"]) == ("toy/s01", "diverged", 1)

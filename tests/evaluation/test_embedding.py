@@ -12,7 +12,7 @@ from hmrm_lab.evaluation.embedding import (
     clip_features,
     embed,
     features_of,
-    nearest_company,
+    knn_label_agreement,
     nearest_neighbours,
 )
 from hmrm_lab.records import ClipKey, FlowSet
@@ -84,7 +84,7 @@ def test_tsne_keeps_neighbours_and_repeats_itself() -> None:
     points = embed(features, seed=1)
     assert points.shape == (30, 2)
     everyone = np.arange(30)
-    assert nearest_company(points, labels, of=everyone, among=everyone, neighbours=3).share == 1
+    assert knn_label_agreement(points, labels, of=everyone, among=everyone, neighbours=3).share == 1
     np.testing.assert_array_equal(points, embed(features, seed=1))
 
 
@@ -100,13 +100,13 @@ def test_tsne_of_four_clips_is_possible_and_of_three_is_not() -> None:
 def test_company_of_separate_clouds_and_of_none() -> None:
     features, labels = clouds(12)
     everyone = np.arange(12)
-    company = nearest_company(features, labels, of=everyone, among=everyone, neighbours=3)
+    company = knn_label_agreement(features, labels, of=everyone, among=everyone, neighbours=3)
     assert company.share == 1
     assert company.chance == pytest.approx(3 / 11), "three of the eleven others"
-    one = nearest_company(features, labels, of=np.array([0]), among=np.array([1, 2, 4]))
+    one = knn_label_agreement(features, labels, of=np.array([0]), among=np.array([1, 2, 4]))
     assert (one.share, one.chance) == (0, 0)
     with pytest.raises(InputError, match="no clips to compare"):
-        nearest_company(features, labels, of=everyone[:0], among=everyone)
+        knn_label_agreement(features, labels, of=everyone[:0], among=everyone)
 
 
 def made(patterns: list[int], labels: list[int], subjects: list[str]) -> FlowSet:

@@ -10,7 +10,7 @@ from reporting.made_runs import make_run
 
 from hmrm_lab.errors import DiskFullError, IncompleteRunError, InputError
 from hmrm_lab.evaluation import loso, workers
-from hmrm_lab.evaluation.fold import CRASHED, MEMORY, Unit, failure_of
+from hmrm_lab.evaluation.fold import CRASHED, MEMORY, FoldRun, failure_of
 from hmrm_lab.evaluation.protocols import Fold
 from hmrm_lab.evaluation.summary import describe_failures, stamp
 from hmrm_lab.evaluation.workers import InProcess, Processes, processes
@@ -46,7 +46,7 @@ def content(folder: RunFolder) -> list[bytes]:
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path, jobs: int, system: str) -> None:
     there = run(tmp_path / "there", jobs, system)
     assert content(there) == content(run(tmp_path / "here", 1, system))
-    used = {unit["process"] for unit in there.units()}
+    used = {unit["process"] for unit in there.records()}
     assert len(used) == jobs  # so that it was no single process that agreed with itself
 
 
@@ -57,7 +57,7 @@ def test_units_are_dealt_round_the_devices() -> None:
     assert processes(1, ["cuda:0", "cuda:1"]) == Processes(("cuda:0", "cuda:1"))
     assert processes(5, ["a", "b"]) == Processes(("a", "b", "a", "b", "a"))
     nobody = np.empty(0, np.int64)
-    units = [Unit(Fold(f"toy/{number}", nobody, nobody), 0) for number in range(7)]
+    units = [FoldRun(Fold(f"toy/{number}", nobody, nobody), 0) for number in range(7)]
     found = list(processes(2, ["a", "b"])(troubles.where, units))
     assert {unit.fold.name for unit, _ in found} == {unit.fold.name for unit in units}
     homes = {(outcome["process"], outcome["device"]) for _, outcome in found}
@@ -70,10 +70,10 @@ def test_a_worker_that_dies_with_nothing_to_do_costs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nobody = np.empty(0, np.int64)
-    units = [Unit(Fold(f"toy/{number}", nobody, nobody), 0) for number in range(6)]
+    units = [FoldRun(Fold(f"toy/{number}", nobody, nobody), 0) for number in range(6)]
     submit, dead = workers._Lane.submit, []
 
-    def found_dead(lane: workers._Lane, unit: Unit) -> object:
+    def found_dead(lane: workers._Lane, unit: FoldRun) -> object:
         if unit.fold.name == "toy/4" and not dead:
             dead.append(lane)
             raise BrokenProcessPool("a process in the process pool was terminated abruptly")
@@ -92,7 +92,7 @@ def test_failed_units_are_recorded_and_the_others_go_on(
 ) -> None:
     expected = content(run(tmp_path / "whole", 1))
     with monkeypatch.context() as patch:
-        patch.setattr(loso, "run_unit", troubles.troubled)
+        patch.setattr(loso, "run_fold", troubles.troubled)
         folder = run(tmp_path / "runs", 2)
     kinds = {failure["fold"]: failure["kind"] for failure in folder.failures()}
     assert kinds == {"toy/s01": "diverged", "toy/s04": "crashed", "toy/s05": "crashed"}
@@ -122,7 +122,7 @@ def test_failed_units_are_recorded_and_the_others_go_on(
 def test_a_run_in_which_all_fails_says_why(
     tmp_path: Path, marks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loso, "run_unit", diverge)
+    monkeypatch.setattr(loso, "run_fold", diverge)
     with pytest.raises(IncompleteRunError, match=r"8 of 8 folds failed \(diverged: .* \(8 x\)\)"):
         run(tmp_path / "runs", 1)
 
@@ -135,10 +135,10 @@ def diverge(*_: object, **__: object) -> dict[str, object]:
 def test_what_no_unit_would_escape_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
-    monkeypatch.setattr(loso, "run_unit", troubles.fatal)
+    monkeypatch.setattr(loso, "run_fold", troubles.fatal)
     with pytest.raises(InputError, match="no unit can do this; change the settings"):
         run(tmp_path, jobs)
-    monkeypatch.setattr(loso, "run_unit", troubles.full_disk)
+    monkeypatch.setattr(loso, "run_fold", troubles.full_disk)
     with pytest.raises(DiskFullError, match=r"/tmp: the disk is full \(\d+\.\d MiB free\)") as full:
         run(tmp_path, jobs)
     assert full.value.__notes__ == ["0 of 8 folds are kept"]
@@ -162,7 +162,7 @@ def test_an_incomplete_run_is_paired_with_none(tmp_path: Path) -> None:
     ours = make_run(tmp_path, flowset, two_seeds)
     theirs = make_run(tmp_path, flowset, two_seeds, system="ststnet")
     assert len(paired_differences([ours, theirs])) == 1
-    theirs.unit_file("toy/s01", 1).unlink()  # its clips are all there still, by the other seed
+    theirs.fold_file("toy/s01", 1).unlink()  # its clips are all there still, by the other seed
     theirs.write_failure("toy/s01", 1, {"kind": "memory", "reason": "much", "attempts": 2})
     from hmrm_lab.studies.experiment import write_figures
 

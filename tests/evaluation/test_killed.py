@@ -27,7 +27,7 @@ FINAL = "hmrm_lab.studies.experiment"
 IN_TURN = (  # the moments at which a result could be lost or torn, as a run comes to them
     f"{STORE} Path.hardlink_to 1 before",
     f"{STORE} _neighbour 6 middle",
-    f"{LOSO} Desk.clear 2 before",
+    f"{LOSO} RunningFold.clear 2 before",
     f"{FINAL} write_final_model 1 before",
 )
 ALONE = (
@@ -35,7 +35,7 @@ ALONE = (
     f"{STORE} Path.hardlink_to 1 before",
     f"{STORE} Path.hardlink_to 3 after",
     f"{FILES_OUT} write_atomic_bytes 2 after",
-    f"{LOSO} Desk.clear 2 before",
+    f"{LOSO} RunningFold.clear 2 before",
     f"{EXPERIMENT} write_atomic 2 before",
     f"{FINAL} write_final_model 1 before",
     f"{STORE} _neighbour 1 middle",

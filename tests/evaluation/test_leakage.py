@@ -50,10 +50,10 @@ def clean_records(seed: int, rule: str = "last") -> Records:
                     "fold": fold.name,
                     "seed": number,
                     "losses": [1.0] * epochs,
-                    "training_persons": sorted(set(train.persons)),
+                    "training_persons": sorted(set(train.subjects)),
                     "training_clips": len(train),
                     "training_digest": digest_of_keys(train.keys),
-                    "motionmix_partners": sorted(set(train.persons))[:2],
+                    "motionmix_partners": sorted(set(train.subjects))[:2],
                     "normalisation": "none",
                     "normalisation_persons": [],
                     "predictions": [
@@ -239,10 +239,10 @@ def test_one_person_under_two_names_is_held_out_at_once() -> None:
     flowset = records.flowset.with_same_person(config.evaluation.same_person)
     folds = {fold.name: fold for fold in leave_one_subject_out(flowset)}
     assert "set1/001" not in folds
-    held_out = {flowset.keys[row].person for row in folds["set0/001"].test}
+    held_out = {flowset.keys[row].subject_key for row in folds["set0/001"].test}
     assert held_out == {"set0/001", "set1/001"}
-    assert not held_out & {flowset.keys[row].person for row in folds["set0/001"].train}
-    assert len(folds) == len(set(records.flowset.persons)) - 1
+    assert not held_out & {flowset.keys[row].subject_key for row in folds["set0/001"].train}
+    assert len(folds) == len(set(records.flowset.subjects)) - 1
     copied = flowset.maps.copy()
     first, second = (flowset.keys.index(ClipKey(f"set{n}", "001", "clip0")) for n in (0, 1))
     copied[second] = copied[first]

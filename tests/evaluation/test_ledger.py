@@ -51,7 +51,7 @@ def test_a_run_has_one_row_however_often_it_is_started(tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_is_counted_if_a_fold_was_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, asked = loso.run_unit, []
+    whole, asked = loso.run_fold, []
 
     def once(*arguments, **settings):
         if len(asked) == folds:
@@ -59,7 +59,7 @@ def test_a_run_that_was_stopped_is_counted_if_a_fold_was_answered(
         asked.append(1)
         return whole(*arguments, **settings)
 
-    monkeypatch.setattr(loso, "run_unit", once)
+    monkeypatch.setattr(loso, "run_fold", once)
     for folds in (0, 1):
         with pytest.raises(KeyboardInterrupt):
             run_experiment(quick_config("mlp"), out=tmp_path, flowset=make_flowset())
@@ -81,7 +81,7 @@ def test_writers_at_the_same_time_lose_and_double_nothing(tmp_path: Path) -> Non
 def test_a_file_that_is_no_ledger_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loso, "run_unit", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr(loso, "run_fold", lambda *_, **__: pytest.fail("work was done"))
     header = ",".join(COLUMNS)
     for content in ("a,b\n1,2\n", f"{header}\n2026,x\n", "\0", f"{header},more\n"):
         (tmp_path / LEDGER).write_text(content, encoding="utf-8")

@@ -7,7 +7,7 @@ from conftest import make_flowset, quick_config
 from evaluation.test_desk import write_status
 from reporting.made_runs import make_run
 
-from hmrm_lab.evaluation.live_progress import NOTHING, ArrivalReader, FoldProgress
+from hmrm_lab.evaluation.live_progress import NOTHING, FoldProgress, SnapshotReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.runtime.store import RunFolder
 
@@ -24,7 +24,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def test_every_held_out_subject_has_its_state(run: RunFolder) -> None:
-    arrived = ArrivalReader(run).read()
+    arrived = SnapshotReader(run).read()
     assert arrived.folds == (
         FoldProgress("toy/s01", "done", 1.0, 6, right=6, answered=6),
         FoldProgress("toy/s02", "done", 1.0, 6, right=6, answered=6),
@@ -38,13 +38,13 @@ def test_every_held_out_subject_has_its_state(run: RunFolder) -> None:
 
 
 def test_nothing_has_arrived_before_the_run_begins(tmp_path: Path) -> None:
-    assert ArrivalReader(RunFolder.of(quick_config(), tmp_path)).read() == NOTHING
+    assert SnapshotReader(RunFolder.of(quick_config(), tmp_path)).read() == NOTHING
     assert NOTHING.score == "No fold is done yet."
 
 
 def test_what_has_arrived_in_the_end_is_the_result(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_flowset(), "evaluation.seeds=[0, 1]", right=0.6)
-    arrived, metrics = ArrivalReader(run).read(), run.metrics()
+    arrived, metrics = SnapshotReader(run).read(), run.metrics()
     assert arrived.counts.shape == (2, 3, 3)
     assert arrived.counts.sum(0).tolist() == metrics["all"]["confusion"]
     assert arrived.uf1 == pytest.approx(metrics["all"]["uf1"], abs=1e-6)
@@ -54,14 +54,14 @@ def test_what_has_arrived_in_the_end_is_the_result(tmp_path: Path) -> None:
 
 def test_a_fold_is_done_when_all_its_seeds_are(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_flowset(), "evaluation.seeds=[0, 1]")
-    run.unit_file("toy/s02", 1).unlink()
-    arrived = ArrivalReader(run).read()
+    run.fold_file("toy/s02", 1).unlink()
+    arrived = SnapshotReader(run).read()
     assert [fold.state for fold in arrived.folds] == ["done", "waiting", "done", "done"]
     assert (arrived.folds[1].share, arrived.folds[1].answered) == (0.5, 6)
 
 
 def test_the_curve_of_a_fold_in_work_grows_with_every_look(run: RunFolder) -> None:
-    reader = ArrivalReader(run)
+    reader = SnapshotReader(run)
     reader.read()
     write_status(run, "toy/s03", epoch=17, loss=0.7)
     arrived = reader.read()
@@ -80,7 +80,7 @@ def test_a_finished_unit_is_read_once(run: RunFolder, monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         live_progress, "read_json", lambda path: (read.append(path.name), as_ever(path))[1]
     )
-    reader = ArrivalReader(run)
+    reader = SnapshotReader(run)
     for _ in range(3):
         reader.read()
     assert sorted(read) == ["toy@s01.seed0.json", "toy@s02.seed0.json"]
@@ -90,6 +90,6 @@ def test_before_the_first_answer_there_is_no_score(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_flowset())
     for file in run.folds.glob("*.json"):
         file.unlink()
-    arrived = ArrivalReader(run).read()
+    arrived = SnapshotReader(run).read()
     assert arrived.uf1 is None
     assert {fold.state for fold in arrived.folds} == {"waiting"}

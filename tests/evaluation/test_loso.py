@@ -65,7 +65,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bytes_and_then_computes_noth
         assert content(run(config, flowset, tmp_path)) == expected
     with pytest.raises(InputError, match="data have changed"):
         run(config, make_flowset(seed=1), tmp_path)
-    monkeypatch.setattr(loso, "run_unit", lambda *_: pytest.fail("a fold was computed again"))
+    monkeypatch.setattr(loso, "run_fold", lambda *_: pytest.fail("a fold was computed again"))
     assert content(run(config, flowset, tmp_path)) == expected
 
 

@@ -14,7 +14,7 @@ from hmrm_lab.evaluation.metrics import (
     bin_of,
     calibration_words,
     confusion,
-    confusion_by_person,
+    confusion_by_subject,
     expected_calibration_error,
     f1_per_class,
     reliability,
@@ -105,7 +105,7 @@ def test_pooled_counts_and_means_over_folds_differ() -> None:
 def test_seeds_are_averaged_not_pooled() -> None:
     rows = [("a", 0, c, c) for c in range(3)] + [("a", 1, c, (c + 1) % 3) for c in range(3)]
     assert pooled(predictions_of(rows), "uf1") == pytest.approx(0.5)
-    subjects, seeds, counts = confusion_by_person(
+    subjects, seeds, counts = confusion_by_subject(
         predictions_of([("b", 3, 1, 2), ("a", 1, 0, 0), ("a", 3, 0, 1)])
     )
     assert (subjects, seeds) == (["toy/a", "toy/b"], [1, 3])

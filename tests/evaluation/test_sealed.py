@@ -9,7 +9,7 @@ from conftest import make_flowset, make_framed_flowset, quick_config, with_pictu
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation import epoch_rules
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
-from hmrm_lab.evaluation.fold import Unit, control_labels, run_unit, unit_seed
+from hmrm_lab.evaluation.fold import FoldRun, control_labels, fold_seed, run_fold
 from hmrm_lab.evaluation.protocols import Fold, leave_one_subject_out
 from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems
@@ -169,7 +169,7 @@ def test_the_oracle_does_peek() -> None:
         hits[rule] = sum(
             row["truth"] == row["prediction"]
             for fold in leave_one_subject_out(noise)
-            for row in run_unit(config, noise, Unit(fold, 0))["predictions"]
+            for row in run_fold(config, noise, FoldRun(fold, 0))["predictions"]
         )
     assert hits["oracle_test"] >= hits["last"] + 5
 
@@ -178,14 +178,14 @@ def test_partners_of_a_unit_are_never_the_held_out_person() -> None:
     flowset = make_flowset(subjects=4)
     config = quick_config("hmrm", "augment.motionmix=1.0", "training.epochs=3")
     for fold in leave_one_subject_out(flowset):
-        partners = run_unit(config, flowset, Unit(fold, 0))["motionmix_partners"]
+        partners = run_fold(config, flowset, FoldRun(fold, 0))["motionmix_partners"]
         assert fold.name not in partners
         assert len(partners) == 3
 
 
 def test_shuffling_keeps_the_classes_and_moves_the_labels() -> None:
     flowset = make_flowset(subjects=6)
-    persons = np.array(flowset.persons)
+    persons = np.array(flowset.subjects)
     kept = {}
     for control in ("shuffled_labels", "shuffled_within_subjects"):
         config = quick_config("hmrm", f"evaluation.control={control}")
@@ -202,5 +202,5 @@ def test_shuffling_keeps_the_classes_and_moves_the_labels() -> None:
 
 
 def test_units_have_seeds_of_their_own() -> None:
-    seeds = {unit_seed(f"toy/s{s}", k) for s in range(50) for k in range(10)}
+    seeds = {fold_seed(f"toy/s{s}", k) for s in range(50) for k in range(10)}
     assert len(seeds) == 500

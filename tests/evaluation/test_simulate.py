@@ -18,30 +18,30 @@ from hmrm_lab.evaluation.significance import (
     pooled,
 )
 from hmrm_lab.evaluation.simulate import (
-    Looks,
+    EpochPredictions,
     as_independent,
-    blind_looks,
-    blind_uf1,
+    best_epoch_predictions,
+    chance_predictions,
+    chance_uf1,
     clip_interval,
-    collect_looks,
+    collect_epoch_predictions,
     coverage,
-    look_counts,
+    evaluation_counts,
     p_value,
-    peeked,
     peeking_null,
     permuted_uf1,
     power_table,
     simulate,
     simulated_predictions,
     true_uf1,
-    uf1_by_looks,
+    uf1_by_evaluations,
 )
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import ClipKey, Predictions
 from hmrm_lab.studies.experiment import run_experiment
 
 EPOCHS = 5
-SMALL = Looks(  # two subjects with two clips each, three epochs
+SMALL = EpochPredictions(  # two subjects with two clips each, three epochs
     np.array([[0, 1, 2, 2], [0, 2, 0, 0], [1, 2, 0, 1]]),
     np.array([0, 1, 0, 1]),
     np.array(["t/a", "t/a", "t/b", "t/b"]),
@@ -59,7 +59,7 @@ def many(subjects: int, each: int) -> dict[ClipKey, int]:
 
 def composite() -> tuple[np.ndarray, np.ndarray]:
     clips = megc2019()
-    return np.array(list(clips.values())), np.array([key.person for key in clips])
+    return np.array(list(clips.values())), np.array([key.subject_key for key in clips])
 
 
 def shares_right(spread: float) -> np.ndarray:
@@ -86,7 +86,7 @@ def test_as_many_are_right_as_asked_and_subjects_differ_as_asked() -> None:
 def test_intervals_over_clips_are_too_narrow_where_subjects_differ() -> None:
     composite = simulated_predictions(megc2019(), right=0.7, spread=0.2)
     alone = as_independent(composite)
-    assert alone.persons.nunique() == 442
+    assert alone.subjects.nunique() == 442
     assert pooled(alone, "uf1") == pooled(composite, "uf1")
     cells = clip_interval(composite, resamples=2000)
     clips = bootstrap_interval(alone, "uf1", resamples=1000, seed=1)
@@ -123,16 +123,16 @@ def test_the_145_clips_of_casme2_miss_most_of_what_the_paper_claims() -> None:
 
 
 def test_each_subject_gets_its_own_best_epoch_the_first_of_equals() -> None:
-    found = peeked(SMALL, [1, 2, 3])
+    found = best_epoch_predictions(SMALL, [1, 2, 3])
     assert found.tolist() == [[1, 2, 0, 1], [0, 2, 0, 1], [0, 1, 0, 1]]
     guesses = np.array([[0, 2], [2, 1]])
-    looks = Looks(guesses, np.array([0, 1]), np.array(["t/a", "t/a"]), 3)
-    assert peeked(looks, [2]).tolist() == [[0, 2]]
+    looks = EpochPredictions(guesses, np.array([0, 1]), np.array(["t/a", "t/a"]), 3)
+    assert best_epoch_predictions(looks, [2]).tolist() == [[0, 2]]
     for count in (0, 4):
         with pytest.raises(InputError, match=f"{count} test-set evaluations in 3 epochs"):
-            peeked(SMALL, [1, count])
+            best_epoch_predictions(SMALL, [1, count])
     expected = {1: [1], 2: [1, 2], 12: [1, 2, 5, 10, 12], 100: [1, 2, 5, 10, 20, 50, 100]}
-    assert {epochs: look_counts(epochs) for epochs in expected} == expected
+    assert {epochs: evaluation_counts(epochs) for epochs in expected} == expected
 
 
 def test_one_evaluation_is_the_rule_last_and_all_are_oracle_test(tmp_path: Path) -> None:
@@ -147,32 +147,32 @@ def test_one_evaluation_is_the_rule_last_and_all_are_oracle_test(tmp_path: Path)
         )
         for rule in ("last", "oracle_test")
     )
-    looks = collect_looks(peeking, 0)
+    looks = collect_epoch_predictions(peeking, 0)
     assert looks.guesses.shape == (EPOCHS, len(flowset))
     for run, count in ((honest, 1), (peeking, EPOCHS)):
         table = collect_predictions(run).table
         expected = float(
             uf1(confusion(table["truth"].to_numpy(), table["prediction"].to_numpy(), 3))
         )
-        assert uf1_by_looks(looks, [count]) == pytest.approx([expected])
+        assert uf1_by_evaluations(looks, [count]) == pytest.approx([expected])
     for run, seed in ((honest, 0), (peeking, 7)):
         with pytest.raises(InputError, match=f"no predictions of all epochs .* seed {seed}"):
-            collect_looks(run, seed)
+            collect_epoch_predictions(run, seed)
 
 
 def test_many_evaluations_of_nothing_score_high() -> None:
     labels, subjects = composite()
-    looks = blind_looks(labels, subjects, 200, np.random.default_rng(0))
+    looks = chance_predictions(labels, subjects, 200, np.random.default_rng(0))
     shares = np.bincount(looks.guesses.ravel(), minlength=3) / looks.guesses.size
     np.testing.assert_allclose(shares, np.bincount(labels) / len(labels), atol=0.01)
-    right = (peeked(looks, range(1, 61)) == labels).sum(1)
+    right = (best_epoch_predictions(looks, range(1, 61)) == labels).sum(1)
     assert (np.diff(right) >= 0).all()
     assert right[-1] > right[0]
-    scores = blind_uf1(labels, subjects, [1, 10, 100], draws=20, seed=3)
+    scores = chance_uf1(labels, subjects, [1, 10, 100], draws=20, seed=3)
     one, ten, hundred = scores.mean(0)
     assert one == pytest.approx(1 / 3, abs=0.02)
     assert one + 0.15 < ten < hundred - 0.1
-    again = blind_uf1(labels, subjects, [1, 10, 100], draws=20, seed=3)
+    again = chance_uf1(labels, subjects, [1, 10, 100], draws=20, seed=3)
     np.testing.assert_array_equal(scores, again)
 
 
@@ -214,9 +214,9 @@ def test_the_null_of_permuted_labels() -> None:
 
 
 def test_the_null_of_peeking_fits_what_peeking_makes_of_nothing() -> None:
-    looks = blind_looks(*composite(), 30, np.random.default_rng(1))
+    looks = chance_predictions(*composite(), 30, np.random.default_rng(1))
     null = peeking_null(looks, permutations=40)
-    reached = float(uf1_by_looks(looks, [30])[0])
+    reached = float(uf1_by_evaluations(looks, [30])[0])
     assert null.min() > 0.5
     assert abs(reached - null.mean()) < 5 * null.std()
     one = peeking_null(replace(looks, guesses=looks.guesses[:1]), permutations=40)

@@ -12,7 +12,7 @@ def test_every_clip_is_held_out_once_and_never_with_its_subject_in_training() ->
     flowset = make_flowset(subjects=5, per_subject=4)
     folds = leave_one_subject_out(flowset)
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(20))
-    persons = np.array(flowset.persons)
+    persons = np.array(flowset.subjects)
     for fold in folds:
         assert set(persons[fold.test]) == {fold.name}
         assert fold.name not in persons[fold.train]
@@ -34,7 +34,7 @@ def test_one_subject_with_all_clips_is_refused() -> None:
 
 def test_inner_folds_are_disjoint_by_subject_complete_even_and_of_the_seed() -> None:
     flowset = make_flowset(subjects=11, per_subject=3)
-    subjects = np.array(flowset.persons)
+    subjects = np.array(flowset.subjects)
     first = set()
     for seed in range(6):
         held_out: list[int] = []

@@ -26,7 +26,7 @@ def eight_subjects() -> FlowSet:
 def troubled(
     config: ExperimentConfig,
     flowset: FlowSet,
-    unit: units.Unit,
+    unit: units.FoldRun,
     device: str = "cpu",
     *,
     run: RunFolder | None = None,
@@ -44,18 +44,18 @@ def troubled(
             os.kill(os.getpid(), signal.SIGKILL)
         case "toy/s05":
             raise ZeroDivisionError("nobody\nexpected this")
-    return units.run_unit(config, flowset, unit, device, run=run)
+    return units.run_fold(config, flowset, unit, device, run=run)
 
 
 def fatal(*_: object, **__: object) -> dict[str, Any]:
-    raise InputError("no unit can do this", mend="change the settings")
+    raise InputError("no unit can do this", hint="change the settings")
 
 
 def full_disk(*_: object, **__: object) -> dict[str, Any]:
     raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
 
 
-def where(unit: units.Unit, device: str) -> dict[str, Any]:
+def where(unit: units.FoldRun, device: str) -> dict[str, Any]:
     return {
         "device": device,
         "process": os.getpid(),
@@ -69,7 +69,7 @@ def turns() -> dict[str, list[int]]:
     return {mark.name: [int(line) for line in mark.read_text().split()] for mark in marks}
 
 
-def _turn(unit: units.Unit) -> int:
+def _turn(unit: units.FoldRun) -> int:
     mark = Path(os.environ[MARKS]) / unit.fold.name.replace("/", "-")
     with mark.open("a") as file:
         file.write(f"{os.getpid()}\n")

@@ -164,7 +164,7 @@ def toy(per_subject: int = 9) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     flowset = make_flowset(subjects=5, per_subject=per_subject)
     features = flowset.maps[:, :, ::4, ::4].reshape(len(flowset), -1)
     noise = np.random.default_rng(5).normal(0, 2, features.shape)
-    return (features + noise).astype(np.float32), flowset.labels, flowset.persons
+    return (features + noise).astype(np.float32), flowset.labels, flowset.subjects
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
@@ -193,7 +193,7 @@ def test_machines_of_pairs_decide_as_the_library_does(kernel: str) -> None:
 def test_held_out_subjects_have_no_part_in_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels, persons = toy()
     names, folds, rows = np.array(persons), [], []
-    deal, standardise = svm_module.deal_persons, svm_module.standardise_by
+    deal, standardise = svm_module.group_kfold, svm_module.standardise_by
 
     def dealt(*arguments):
         for held_out in deal(*arguments):
@@ -204,7 +204,7 @@ def test_held_out_subjects_have_no_part_in_a_fit(monkeypatch: pytest.MonkeyPatch
         rows.append(len(some))
         return standardise(some)
 
-    monkeypatch.setattr(svm_module, "deal_persons", dealt)
+    monkeypatch.setattr(svm_module, "group_kfold", dealt)
     monkeypatch.setattr(svm_module, "standardise_by", standardised)
     NestedSVM(np.ravel, "linear", 3).fit(features, labels, persons, seed=3)
     assert len(folds) == 5

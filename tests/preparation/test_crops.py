@@ -40,7 +40,7 @@ class Plain:
 @dataclass(frozen=True)
 class Broken(Plain):
     def __getitem__(self, index: int, /) -> np.ndarray:
-        raise InputError("an empty file", where="img3.jpg", mend="copy it again")
+        raise InputError("an empty file", where="img3.jpg", hint="copy it again")
 
 
 @pytest.fixture(autouse=True)

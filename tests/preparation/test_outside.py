@@ -107,7 +107,7 @@ def test_what_is_outside_is_told_by_the_onset_alone() -> None:
 
         def __getitem__(self, index: int, /) -> np.ndarray:
             if index == 0:
-                raise InputError("an empty file", mend="copy it again")
+                raise InputError("an empty file", hint="copy it again")
             self.read.append(index)
             return super().__getitem__(index)
 

@@ -124,13 +124,13 @@ def test_what_cannot_go_together_is_refused() -> None:
 
 def test_maps_alone_are_refused(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "maps")
-    for overrides, what, mend in (
+    for overrides, what, hint in (
         (MESTI, "takes mesti", "leave input.channels out"),
         (("flow.phases=both",), "from apex to offset", "leave flow.phases out"),
         ((*MESTI, "flow.phases=both"), "takes mesti", "leave input.channels and flow.phases out"),
     ):
         config = quick_config("resnet18", "data.name=flowmaps", *overrides)
-        words = f"'flowmaps' has no frames.*{what}.*; {mend}, or take data with frames"
+        words = f"'flowmaps' has no frames.*{what}.*; {hint}, or take data with frames"
         with pytest.raises(InputError, match=words):
             load_flowset(config, root)
     with pytest.raises(InputError, match="has no frames"):

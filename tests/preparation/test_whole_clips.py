@@ -102,7 +102,7 @@ class Scratched(Plain):
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         if index == self.at:
-            raise InputError("an empty file", where=f"img{index}.jpg", mend="copy it again")
+            raise InputError("an empty file", where=f"img{index}.jpg", hint="copy it again")
         return super().__getitem__(index)
 
 
@@ -148,4 +148,4 @@ def test_not_one_usable_clip_is_an_error(
 
 
 def fail(problem: str) -> NoReturn:
-    raise InputError(problem, mend="take another")
+    raise InputError(problem, hint="take another")

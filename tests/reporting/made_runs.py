@@ -64,7 +64,7 @@ def make_run(
         for seed in config.evaluation.seeds:
             rows = [_row(flowset, index, fold.name, seed, right, rng) for index in fold.test]
             unit = {"fold": fold.name, "seed": seed, "losses": [1.0, 0.5], "predictions": rows}
-            run.write_unit(fold.name, seed, unit)
+            run.write_fold(fold.name, seed, unit)
     write_figures(run)
     return run
 

@@ -9,7 +9,7 @@ from conftest import make_flowset
 from reporting.made_runs import make_run, two_sets
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation.live_progress import ArrivalReader
+from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.reporting.report import render_report, write_loss_page, write_report
@@ -143,7 +143,7 @@ def test_weights_that_a_run_begins_with_are_stamped(
     assert (f'<span class="flag">{flag}</span>' in html) == bool(flag)
     assert note(run.metrics()) == flag
     assert (flag.split(maxsplit=1)[0] if flag else "epoch") in stamp(run.metrics())
-    assert ArrivalReader(run).read().stamp == stamp(run.metrics())
+    assert SnapshotReader(run).read().stamp == stamp(run.metrics())
 
 
 def test_a_flagged_run_beside_an_honest_one_is_stamped_too(

@@ -94,7 +94,7 @@ def test_hard_cases_are_wrong_and_ordered(tmp_path: Path, toy_flowset: FlowSet) 
 def test_classes_have_colours_and_held_out_clips_an_outline() -> None:
     flowset = make_flowset(subjects=2, per_subject=3)
     points = np.arange(12, dtype=np.float32).reshape(6, 2)
-    held_out = np.array([person == "toy/s02" for person in flowset.persons])
+    held_out = np.array([person == "toy/s02" for person in flowset.subjects])
     given = (points, flowset.labels, flowset.keys, flowset.classes)
     figure = feature_figure(*given, held_out=held_out)
     assert len(figure.data) == 6

@@ -8,7 +8,7 @@ from reporting.test_faces import CURVE
 from reporting.test_region_tokens import L, make_trace
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation.live_progress import Arrived, FoldProgress
+from hmrm_lab.evaluation.live_progress import FoldProgress, RunSnapshot
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
 from hmrm_lab.reporting.svg import (
@@ -32,7 +32,7 @@ FOLDS = (
 )
 
 
-def arrived(**changes: object) -> Arrived:
+def arrived(**changes: object) -> RunSnapshot:
     state = {
         "folds": FOLDS,
         "done": 1,
@@ -44,7 +44,7 @@ def arrived(**changes: object) -> Arrived:
         "epochs": 2,
         "stamp": "",
     }
-    return Arrived(**{**state, **changes})
+    return RunSnapshot(**{**state, **changes})
 
 
 def well_formed(page: str) -> ET.Element:

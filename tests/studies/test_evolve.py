@@ -225,7 +225,7 @@ def test_nothing_of_the_other_half_or_of_the_held_out_group_reaches_training(
     trained: list[set[str]] = []
 
     def spy(config: ExperimentConfig, train: FlowSet, **how: object) -> object:
-        trained.append(set(train.persons))
+        trained.append(set(train.subjects))
         return real(config, train, **how)
 
     real = supernet.fit
@@ -235,10 +235,10 @@ def test_nothing_of_the_other_half_or_of_the_held_out_group_reaches_training(
     units = supernet.inner_units(half, (0,))
     assert len(trained) == len(units) == 4
     for persons, unit in zip(trained, units, strict=True):
-        held_out = {half.persons[row] for row in unit.fold.test}
+        held_out = {half.subjects[row] for row in unit.fold.test}
         assert held_out
-        assert persons == set(half.persons) - held_out
-    others = ~np.isin(flowset.persons, half.persons)
+        assert persons == set(half.subjects) - held_out
+    others = ~np.isin(flowset.subjects, half.subjects)
     poisoned = FlowSet(
         np.where(others[:, None, None, None], np.float32(np.nan), flowset.maps),
         np.where(others, (flowset.labels + 1) % 3, flowset.labels),

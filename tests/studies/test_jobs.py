@@ -160,8 +160,8 @@ def test_a_run_by_another_command_is_seen_and_left_alone(
     folder = run_experiment(CONFIG, out=tmp_path, final_model=False)
     job = Job.of(folder)
     assert job.state().phase == "complete"
-    unit = next(folder.units())
-    folder.unit_file(unit["fold"], unit["seed"]).unlink()
+    unit = next(folder.records())
+    folder.fold_file(unit["fold"], unit["seed"]).unlink()
     assert job.state().phase == "stopped"
     write_status(folder, unit["fold"])
     state = job.state()

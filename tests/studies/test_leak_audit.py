@@ -101,7 +101,7 @@ def test_one_person_in_two_data_sets_is_one_fold_and_one_draw(tmp_path: Path) ->
     assert run.config() == config
     metrics, predictions = run.metrics(), collect_predictions(run)
     assert (metrics["complete"], metrics["units_expected"]) == (True, 4)
-    assert metrics["all"]["subjects"] == len(set(predictions.persons)) == 4
+    assert metrics["all"]["subjects"] == len(set(predictions.subjects)) == 4
     assert metrics["datasets"]["toy"]["subjects"] == 3, "alone he is himself"
     apart = run_experiment(
         quick_config("mlp", "training.epochs=1"), out=tmp_path, flowset=flowset, final_model=False
@@ -210,7 +210,7 @@ def test_damaged_files_are_refused_in_a_sentence(trained: Path, tmp_path: Path) 
         with pytest.raises(InputError, match=words) as caught:
             audit_run(run)
         assert caught.value.where == file
-        assert "delete the" in caught.value.mend
+        assert "delete the" in caught.value.hint
 
 
 def test_a_control_above_chance_is_a_leak(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_control_above_chance_is_a_leak(tmp_path: Path) -> None:
     assert judge_control(right).state == judge_control(right, within="subject").state == LEAK
     assert judge_control(chance).state == OK
     # subjects of one class each, whom a system tells apart: within a subject there is nothing
-    subjects = np.unique(flowset.persons, return_inverse=True)[1]
+    subjects = np.unique(flowset.subjects, return_inverse=True)[1]
     one_class = flowset.with_labels(subjects.astype(np.int64) % 3)
     knowing = collect_predictions(make_run(tmp_path / "one", one_class, right=0.9))
     assert judge_control(knowing).state == LEAK

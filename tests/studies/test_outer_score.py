@@ -100,7 +100,7 @@ def test_folds_that_are_missing_keep_it_sealed(
     sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = outer_score(sweep, flowset, {}).run
-    run.unit_file("toy/s01", 0).unlink()
+    run.fold_file("toy/s01", 0).unlink()
     write_figures(run)
     monkeypatch.setattr(module, "run_experiment", lambda *_, **__: run)
     with pytest.raises(FailedFoldsError, match="stays sealed"):

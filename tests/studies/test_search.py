@@ -184,7 +184,7 @@ def test_values_that_do_not_go_together_have_no_score(
 ) -> None:
     def fussy(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scored:
         if point["model.depth"] == 2:
-            raise ConfigError("too deep for this width", mend="take another")
+            raise ConfigError("too deep for this width", hint="take another")
         return Scored(0.5)
 
     monkeypatch.setattr(search_module, "run_trial", fussy)

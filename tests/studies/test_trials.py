@@ -34,11 +34,11 @@ def test_trials_answer_for_the_development_subjects_alone(sweep: Sweep, flowset:
     run_grid(sweep, flowset, POINTS)
     record = read_json(sweep.folder / "sweep.json")
     half = record["development_subjects"]
-    assert half == sorted(set(development_half(flowset).persons))
+    assert half == sorted(set(development_half(flowset).subjects))
     assert len(half) == len(record["other_subjects"]) == 4
     assert set(half).isdisjoint(record["other_subjects"])
     trial = sweep.trial(POINTS[0])
-    assert sorted(trial.predictions.persons.unique()) == half
+    assert sorted(trial.predictions.subjects.unique()) == half
     assert len(trial.predictions) == 4 * 3, "every clip of theirs once"
     assert trial.score == pytest.approx(float(uf1(confusion_of(trial.predictions))))
     assert trial.groups()["Clips"].sum() == 12
@@ -48,7 +48,7 @@ def test_trials_answer_for_the_development_subjects_alone(sweep: Sweep, flowset:
 
 def test_the_other_half_changes_nothing(sweep: Sweep, flowset: FlowSet) -> None:
     """Poisoned maps and labels of all other subjects: the same answers, bit for bit."""
-    others = ~np.isin(flowset.persons, development_half(flowset).persons)
+    others = ~np.isin(flowset.subjects, development_half(flowset).subjects)
     poisoned = FlowSet(
         np.where(others[:, None, None, None], np.float32(np.nan), flowset.maps),
         np.where(others, (flowset.labels + 1) % 3, flowset.labels),
@@ -68,13 +68,13 @@ def test_a_group_is_answered_by_a_model_that_has_not_met_it(
 
     def spy(config: object, half: FlowSet, unit: object) -> dict[str, object]:
         train, test = (
-            {half.persons[row] for row in rows} for rows in (unit.fold.train, unit.fold.test)
+            {half.subjects[row] for row in rows} for rows in (unit.fold.train, unit.fold.test)
         )
         seen.append((train, test))
         return real(config, half, unit)
 
-    real = module.run_unit
-    monkeypatch.setattr(module, "run_unit", spy)
+    real = module.run_fold
+    monkeypatch.setattr(module, "run_fold", spy)
     run_grid(sweep, flowset, POINTS[:1])
     assert len(seen) == 4
     assert all(train and test and train.isdisjoint(test) for train, test in seen)
@@ -106,7 +106,7 @@ def test_a_training_that_diverges_has_a_trial_without_a_score(
     def diverge(*_: object) -> None:
         raise DivergedError("the loss is nan in epoch 1")
 
-    monkeypatch.setattr(module, "run_unit", diverge)
+    monkeypatch.setattr(module, "run_fold", diverge)
     run_grid(sweep, flowset, POINTS[:1])
     trial = sweep.trial(POINTS[0])
     assert trial.problem == "the loss is nan in epoch 1"

@@ -103,7 +103,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path) -> Non
     config, train, file = quick_config("hmrm", *MIXED), make_flowset(), tmp_path / "h.safetensors"
     whole = fit(config, train, seed=3, probe=probe)
     cut(config, train, file, 2)
-    header, tensors = read_tensors(file, problem="", mend="")
+    header, tensors = read_tensors(file, problem="", hint="")
     tensors = {name: value.clone() for name, value in tensors.items()}  # not in the file's memory
     moment = "optimizer.0.exp_avg"
     without = {name: value for name, value in tensors.items() if name != moment}

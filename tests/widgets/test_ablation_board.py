@@ -145,7 +145,7 @@ def test_a_refusal_of_a_start_is_told(
     board: AblationBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise InputError("no <locks> here", mend="run it yourself")
+        raise InputError("no <locks> here", hint="run it yourself")
 
     monkeypatch.setattr(Job, "start", refuse)
     board.queue.click()

@@ -118,7 +118,7 @@ def test_parts_have_a_legend(stepper: ClipStepper) -> None:
 
 def test_an_input_error_is_told_and_gone_with_the_next_provider(clips: list[Clip]) -> None:
     def unreadable(frame: np.ndarray) -> Face | None:
-        raise InputError("cut off", where="img_<1>.jpg", mend="copy it again")
+        raise InputError("cut off", where="img_<1>.jpg", hint="copy it again")
 
     stepper = ClipStepper(clips, {"mine": unreadable})
     stepper.provider.value = "mine"

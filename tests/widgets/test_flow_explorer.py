@@ -283,7 +283,7 @@ def spoilt_clip(error: Exception) -> Clip:
 
 
 def test_an_input_error_is_told_and_gone_with_the_next_frame() -> None:
-    error = InputError("cut off", where="img_<1>.jpg", mend="copy it again")
+    error = InputError("cut off", where="img_<1>.jpg", hint="copy it again")
     explorer = FlowExplorer([spoilt_clip(error)], methods=("dis",))
     explorer.frame.value = 1
     assert "img_&lt;1&gt;.jpg: cut off; copy it again" in explorer.problem.value

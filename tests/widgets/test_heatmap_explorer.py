@@ -101,7 +101,7 @@ def test_a_refusal_is_told_and_the_views_are_empty(
     explorer: HeatmapExplorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: object, **_: object) -> None:
-        raise InputError("no <locks> here", mend="run it yourself")
+        raise InputError("no <locks> here", hint="run it yourself")
 
     monkeypatch.setattr(Job, "start", refuse)
     explorer.button.click()

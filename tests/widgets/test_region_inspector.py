@@ -137,7 +137,7 @@ def with_spoilt_clip(clips: list[Clip], error: Exception) -> list[Clip]:
 
 
 def test_a_refusal_is_told_and_the_views_are_empty(flowset: FlowSet, clips: list[Clip]) -> None:
-    error = InputError("cut off", where="img.jpg", mend="copy it again")
+    error = InputError("cut off", where="img.jpg", hint="copy it again")
     inspector = RegionInspector(flowset, with_spoilt_clip(clips, error))
     inspector.clip.value = 1
     assert "img.jpg: cut off; copy it again" in inspector.problem.value

@@ -132,7 +132,7 @@ def test_a_refusal_is_told_and_the_views_are_empty(
     evolution: Evolution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: object, **_: object) -> None:
-        raise InputError("no <locks> here", mend="run it yourself")
+        raise InputError("no <locks> here", hint="run it yourself")
 
     bred(evolution, generations=1)
     monitor = SearchMonitor(evolution)

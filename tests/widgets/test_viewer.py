@@ -26,7 +26,7 @@ class Halves(Viewer):
 
     def render(self) -> str:
         if self.number.value == 13:
-            raise InputError("<13> is unlucky", mend="take another")
+            raise InputError("<13> is unlucky", hint="take another")
         return f"{16 / self.number.value / 2:.3f}"
 
     def show(self, views: str | None) -> None:

@@ -71,7 +71,7 @@ class AblationBoard(PolledViewer):
         root = data.source.root if data.source else None
         if config.model.name != "hmrm":
             raise InputError(
-                f"'{config.model.name}' lacks the components of this board", mend="give it 'hmrm'"
+                f"'{config.model.name}' lacks the components of this board", hint="give it 'hmrm'"
             )
         self._config, self._root, self._out, self._jobs = config, root, out, jobs
         self._part, self._variants = part, list(variants)

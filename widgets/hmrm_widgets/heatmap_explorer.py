@@ -7,7 +7,7 @@ import ipywidgets as w
 
 from hmrm_lab.api.result import Study
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.live_progress import Arrived
+from hmrm_lab.evaluation.live_progress import RunSnapshot
 from hmrm_lab.reporting.plots.searches import (
     CAPTION,
     DARK_ENOUGH,
@@ -70,7 +70,7 @@ class HeatmapExplorer(PolledViewer):
         if len(values) != 2:
             raise InputError(
                 f"a heatmap shows two settings, not {len(values)}",
-                mend="name two with their values",
+                hint="name two with their values",
             )
         self._sweep, self._root, self._jobs = sweep, study.root, jobs
         self._names = list(values)
@@ -200,7 +200,7 @@ def _curves(cell: Trial) -> str:
     count, classes = len(curves), cell.predictions.classes
     epochs = max(map(len, curves))
     return loss_curves(
-        Arrived((), count, count, classes, cell.confusion[None], curves, (), epochs, "")
+        RunSnapshot((), count, count, classes, cell.confusion[None], curves, (), epochs, "")
     )
 
 

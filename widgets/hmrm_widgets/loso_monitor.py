@@ -7,7 +7,7 @@ import ipywidgets as w
 
 from hmrm_lab.api.result import Result
 from hmrm_lab.errors import HmrmError
-from hmrm_lab.evaluation.live_progress import ArrivalReader, Arrived
+from hmrm_lab.evaluation.live_progress import RunSnapshot, SnapshotReader
 from hmrm_lab.reporting.svg import (
     confusion_cells,
     loss_curves,
@@ -62,7 +62,7 @@ class LosoMonitor(Viewer):
         self.run = RunFolder(result.folder)
         self.job = result.job
         self._start = result.resume
-        self._reader = ArrivalReader(self.run)
+        self._reader = SnapshotReader(self.run)
         self._fault: BaseException | None = None
         self._refusal = ""
         self._poll_s = poll_s
@@ -122,7 +122,7 @@ class LosoMonitor(Viewer):
         self.start.disabled = state.going or state.phase == "complete"
         self.stop.disabled = not state.going
 
-    def _pictures(self, arrived: Arrived) -> tuple[str, str, str]:
+    def _pictures(self, arrived: RunSnapshot) -> tuple[str, str, str]:
         """Subjects, curves and confusion: what there is of them."""
         subjects = subject_cells(arrived.folds) if arrived.folds else ""
         curves = loss_curves(arrived) if arrived.finished or arrived.in_work else ""

@@ -71,7 +71,7 @@ class MagnifierStudio(Viewer):
         if not isinstance(fitted.model, AMMSM) or fitted.model.magnifier is None:
             raise InputError(
                 f"this '{fitted.config.model.name}' magnifies nothing",
-                mend="give the studio an AMMSM with model.magnifier=unet",
+                hint="give the studio an AMMSM with model.magnifier=unet",
             )
         if not len(maps) or (clips and tuple(clip.key for clip in clips) != maps.keys):
             raise ValueError("the studio needs a map, and the clips of its maps or none")

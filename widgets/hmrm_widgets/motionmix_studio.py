@@ -164,7 +164,7 @@ class MotionMixStudio(Viewer):
             raise InputError(
                 f"{self._title(self.first.value)} is the only clip of its class, so MotionMix"
                 " leaves it as it is",
-                mend="choose another clip A",
+                hint="choose another clip A",
             )
         mode, strength = self.display.value, self.strength.value
         state = (self.first.value, self.second.value, self.regions.value, mode)

@@ -146,7 +146,7 @@ class PredictionBrowser(Viewer):
         _offer(self.prediction, [ANY, *classes])
         _offer(self.dataset, [ANY, *sorted(table["dataset"].unique())])
         of_set = table["dataset"].isin({self.dataset.value} - {ANY} or set(table["dataset"]))
-        persons = self._chosen.persons[of_set]
+        persons = self._chosen.subjects[of_set]
         _offer(self.person, [ANY, *sorted(persons.unique())])
         chosen = self._key()
         self._shown = answers_table(
@@ -194,7 +194,7 @@ class PredictionBrowser(Viewer):
                 raise InputError(
                     f"no map for the clip {'/'.join(key)}",
                     where=run.path,
-                    mend="give the maps that the run rests on",
+                    hint="give the maps that the run rests on",
                 )
         return predictions
 

@@ -131,11 +131,11 @@ def find_pairs(root: Path) -> list[PairFiles]:
         pairs = layout(root)
         if pairs:
             return pairs
-    mend = (
+    hint = (
         "give a folder laid out as Sintel (clean/, flow/), Middlebury (other-data/, "
         "other-gt-flow/) or FlyingChairs (data/)"
     )
-    raise bad_input(root, "no pairs with ground truth", mend)
+    raise bad_input(root, "no pairs with ground truth", hint)
 
 
 def _sintel(root: Path) -> list[PairFiles]:

@@ -36,7 +36,7 @@ class Record:
 
 
 class LeftOutError(Exception):
-    """A clip cannot be used: the kind, problem and mend of the finding."""
+    """A clip cannot be used: the kind, problem and hint of the finding."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Reading:
         self,
         kind: str,
         problem: str,
-        mend: str,
+        hint: str,
         row: int | None = None,
         clip: ClipKey | None = None,
         *,
@@ -65,7 +65,7 @@ class Reading:
     ) -> None:
         """Add a finding; `where` is the coding file, or the root, if it is not given."""
         where = where or shown(self.coding or self.tree.root)
-        self.findings.append(Finding(kind, problem, mend, where, row, clip, left_out))
+        self.findings.append(Finding(kind, problem, hint, where, row, clip, left_out))
 
     def survey(
         self,
@@ -119,9 +119,9 @@ class _Cut:
             self._remark(*reason.args, left_out=True)
             return None
 
-    def _remark(self, kind: str, problem: str, mend: str, *, left_out: bool = False) -> None:
+    def _remark(self, kind: str, problem: str, hint: str, *, left_out: bool = False) -> None:
         record = self.record
-        self.reading.note(kind, problem, mend, record.row, record.key, left_out=left_out)
+        self.reading.note(kind, problem, hint, record.row, record.key, left_out=left_out)
 
     def _clip(self, base: Path) -> Clip | None:
         record = self.record
@@ -129,7 +129,7 @@ class _Cut:
         try:
             folder = self.reading.tree.find(base, record.path)
         except OutsideError as error:
-            raise LeftOutError("outside", f"{named} {error.problem}", error.mend) from None
+            raise LeftOutError("outside", f"{named} {error.problem}", error.hint) from None
         if folder is None:
             raise LeftOutError("folder", f"no folder {named} in {shown(base)}", UNPACK)
         frames = self.reading.tree.frames(folder)
@@ -165,8 +165,8 @@ class _Cut:
     def _note_oddities(self, frames: FrameList, folder: Path) -> None:
         if frames.outside:
             problem = f"{frames.outside[0]} leads out of the root"
-            mend = f"copy the frames themselves below the root, or {FOLLOW}"
-            self._remark("outside", problem, mend, left_out=True)
+            hint = f"copy the frames themselves below the root, or {FOLLOW}"
+            self._remark("outside", problem, hint, left_out=True)
         if frames.twice:
             problem = f"frame {frames.twice[0]} is there twice in {shown(folder)}"
             self._remark("naming", problem, "remove one of the two")
@@ -175,8 +175,8 @@ class _Cut:
             self._remark("naming", problem, "rename or remove it")
         if frames.disputed:
             problem = f"the frames in {shown(folder)} are counted by the last number of their names"
-            mend = "nothing to mend, unless the other numbers count as well"
-            self._remark("naming", problem, mend)
+            hint = "nothing to do, unless the other numbers count as well"
+            self._remark("naming", problem, hint)
 
     def _marks(self) -> tuple[int, int | None, int | None]:
         """Onset, apex and offset as numbers; the latter two may be blank."""
@@ -199,7 +199,7 @@ class _Cut:
         if len(numbers) != offset - onset + 1:
             return numbers
         problem = f"frames {numbers[0]}..{numbers[-1]} stand for {onset}..{offset}"
-        self._remark("naming", problem, "nothing to mend if the files were renumbered")
+        self._remark("naming", problem, "nothing to do if the files were renumbered")
         return tuple(range(onset, offset + 1))
 
     def _last(self, numbers: tuple[int, ...], onset: int, offset: int | None) -> int:
@@ -209,13 +209,13 @@ class _Cut:
             if self.trimmed:
                 raise LeftOutError("offset", problem, "correct this row")
             last = numbers[-1]
-            mend = f"correct this row; the last frame, {last}, is taken for it"
-            self._remark("offset", problem, mend)
+            hint = f"correct this row; the last frame, {last}, is taken for it"
+            self._remark("offset", problem, hint)
         else:
             last = max(number for number in numbers if number <= offset)
             if last < offset:
-                mend = f"unpack the data set again; frame {last} is taken for it"
-                self._remark("offset", f"no frame {offset} (offset)", mend)
+                hint = f"unpack the data set again; frame {last} is taken for it"
+                self._remark("offset", f"no frame {offset} (offset)", hint)
         if last == onset:
             problem = f"only one frame, {onset}, from onset to offset: nothing moves"
             raise LeftOutError("frames", problem, "correct this row, or remove it")

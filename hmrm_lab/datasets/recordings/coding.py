@@ -132,8 +132,8 @@ def read_coding(path: Path, columns: Columns) -> CodingTable:
     needed = _needed(columns)
     wanted = ", ".join(f"'{columns[field][0]}'" for field in needed if field not in best[1])
     problem = f"no column {wanted}" if best[1] else "no header with the columns of this data set"
-    mend = f"needed are {', '.join(columns[field][0] for field in needed)}"
-    raise bad_input(path, problem, mend, best[0] or None)
+    hint = f"needed are {', '.join(columns[field][0] for field in needed)}"
+    raise bad_input(path, problem, hint, best[0] or None)
 
 
 def whole(text: str) -> int | None:
@@ -191,8 +191,8 @@ def _columns_of(cells: Sequence[Any], columns: Columns) -> dict[str, list[int]]:
 def _table(path: Path, sheet: Sheet, at: Mapping[str, int]) -> CodingTable:
     """The rows below the header, which is the first."""
     if len(sheet) > MOST_ROWS:
-        mend = f"a list of clips has at most {MOST_ROWS}; remove the others"
-        raise bad_input(path, f"{len(sheet)} rows", mend)
+        hint = f"a list of clips has at most {MOST_ROWS}; remove the others"
+        raise bad_input(path, f"{len(sheet)} rows", hint)
     width = len(sheet[0][1])
     rows = []
     for number, cells in sheet[1:]:
@@ -292,8 +292,8 @@ def _text(path: Path) -> Iterator[tuple[str, Sheet]]:
 
 
 def _no_workbook(path: Path, error: Exception) -> InputError:
-    mend = "open it in a spreadsheet program and save it as .xlsx or .csv"
-    return bad_input(path, f"not a readable workbook ({type(error).__name__})", mend)
+    hint = "open it in a spreadsheet program and save it as .xlsx or .csv"
+    return bad_input(path, f"not a readable workbook ({type(error).__name__})", hint)
 
 
 def _check_archive(path: Path) -> None:
@@ -313,8 +313,8 @@ def _check_archive(path: Path) -> None:
                                 raise bad_input(path, problem, "split them and save it")
     except DefusedXmlException:
         problem = "declares XML entities, which a list of clips never needs"
-        mend = "do not open it; get the file again from its source"
-        raise bad_input(path, problem, mend) from None
+        hint = "do not open it; get the file again from its source"
+        raise bad_input(path, problem, hint) from None
     except BROKEN as error:
         raise _no_workbook(path, error) from None
 

@@ -65,7 +65,7 @@ def composite(root: Path, *, follow_links: bool = False) -> Survey:
         ]  # fmt: skip
         findings += [
             Finding("protocol", f"{'/'.join(clip.key)} is not on the official list",
-                    "nothing to mend", where, row_of[clip.key], clip.key)
+                    "nothing to do", where, row_of[clip.key], clip.key)
             for clip in part.clips if clip.key not in official
         ]  # fmt: skip
     for key, label in official.items():
@@ -74,9 +74,9 @@ def composite(root: Path, *, follow_links: bool = False) -> Survey:
             continue
         if clip.label != label:
             problem = f"{clip.expression}, but {clip.classes[label]} on the official list"
-            mend = "take the coding file that came with the data set"
+            hint = "take the coding file that came with the data set"
             where = next(shown(p.coding or p.root) for p in parts if p.dataset == key.dataset)
-            findings.append(Finding("label", problem, mend, where, row_of[key], key))
+            findings.append(Finding("label", problem, hint, where, row_of[key], key))
             continue
         clips.append(clip)
     return Survey(
@@ -90,5 +90,5 @@ def _folder(root: Path, name: str) -> Path:
     for spelling in FOLDERS[name]:
         if (root / spelling).is_dir():
             return root / spelling
-    mend = f"put {RECORDINGS[name].facts.title} there; the composite needs all three"
-    raise bad_input(root, f"no folder '{name}'", mend)
+    hint = f"put {RECORDINGS[name].facts.title} there; the composite needs all three"
+    raise bad_input(root, f"no folder '{name}'", hint)

@@ -34,14 +34,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be, with its file and its mend.
+    """One thing that is not as it should be, with its file and its hint.
 
     `left_out` says that it cost a clip; otherwise the clip is there and this is a remark on it.
     """
 
     kind: str
     problem: str
-    mend: str
+    hint: str
     where: str
     row: int | None = None
     clip: ClipKey | None = None
@@ -49,7 +49,7 @@ class Finding:
 
     def error(self) -> InputError:
         """The same as an exception."""
-        return InputError(self.problem, mend=self.mend, where=self.where, row=self.row)
+        return InputError(self.problem, hint=self.hint, where=self.where, row=self.row)
 
     def __str__(self) -> str:
         return str(self.error())
@@ -91,20 +91,20 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def bad_input(path: Path, problem: str, mend: str, row: int | None = None) -> InputError:
+def bad_input(path: Path, problem: str, hint: str, row: int | None = None) -> InputError:
     """The error about a file or folder, whatever bytes its name holds."""
-    return InputError(problem, mend=mend, where=shown(path), row=row)
+    return InputError(problem, hint=hint, where=shown(path), row=row)
 
 
 def first_error(findings: Sequence[Finding], root: Path, coding: Path | None) -> InputError:
     """Why there is no clip at all."""
     costly = [finding for finding in findings if finding.left_out]
     if not costly:
-        mend = "check that the coding file is that of this data set"
-        return bad_input(coding or root, "no clips of the classes", mend)
+        hint = "check that the coding file is that of this data set"
+        return bad_input(coding or root, "no clips of the classes", hint)
     first = costly[0]
     problem = f"not one usable clip; the first of {len(costly)} problems is: {first.problem}"
-    return InputError(problem, mend=first.mend, where=first.where, row=first.row)
+    return InputError(problem, hint=first.hint, where=first.where, row=first.row)
 
 
 log = logging.getLogger(__name__)

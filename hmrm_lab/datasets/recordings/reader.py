@@ -2,7 +2,7 @@
 
 A data set is described by a `Source`; `survey` reads its table, finds every clip's folder and
 numbers its frames. No image is opened. What is wrong with one clip leaves that clip out and is
-reported with file, row and mend; what is wrong with the root or the coding file is an `InputError`.
+reported with file, row and hint; what is wrong with the root or the coding file is an `InputError`.
 """
 
 import re
@@ -180,8 +180,8 @@ def _no_coding(root: Path, source: Source) -> InputError:
     old = next((path for path in sorted(root.iterdir()) if path.suffix.lower() == ".xls"), None)
     if old:
         return bad_input(old, "an old workbook", "save it as .xlsx or .csv")
-    mend = f"put {source.patterns[0]}*.xlsx there; it comes with the data set"
-    return bad_input(root, f"no coding file of {source.facts.title}", mend)
+    hint = f"put {source.patterns[0]}*.xlsx there; it comes with the data set"
+    return bad_input(root, f"no coding file of {source.facts.title}", hint)
 
 
 def find_base(tree: Tree, source: Source, records: list[Record], named: str = "") -> Path:
@@ -217,8 +217,8 @@ def _records(
             record = _record(source, row, label, subjects)
         except (ValueError, LookupError) as error:
             kind = "label" if isinstance(error, LookupError) else "row"
-            problem, mend = (*error.args, "correct this row")[:2]
-            reading.note(kind, str(problem), mend, row.number)
+            problem, hint = (*error.args, "correct this row")[:2]
+            reading.note(kind, str(problem), hint, row.number)
             continue
         key = names.get((record.key.subject, loose(record.key.clip)), record.key)
         reason = source.left_out.get((key.subject, key.clip))
@@ -226,12 +226,12 @@ def _records(
             problem = f"{'/'.join(key)} is listed in row {seen[key]} already"
             reading.note("duplicate", problem, "remove one of the two", row.number, key)
         elif reason:
-            mend = "nothing to mend: the MEGC 2019 list leaves it out"
-            reading.note("protocol", reason, mend, row.number, key)
+            hint = "nothing to do: the MEGC 2019 list leaves it out"
+            reading.note("protocol", reason, hint, row.number, key)
         elif row["emotion"].isdigit() and expected.get(key) != label:
             problem = f"the label {row['emotion']} is not that of the MEGC 2019 list"
-            mend = f"name the emotion, or use {MEGC3.numbered}"
-            reading.note("label", problem, mend, row.number, key)
+            hint = f"name the emotion, or use {MEGC3.numbered}"
+            reading.note("label", problem, hint, row.number, key)
         else:
             records.append(replace(record, key=key))
         seen.setdefault(key, row.number)

@@ -99,8 +99,8 @@ def _base(tree: Tree, named: str) -> Path:
         base = tree.root if name == "." else tree.find(tree.root, tuple(name.split("/")))
         if base and _folders(tree, base, r"s\d+"):
             return base
-    mend = "expected is HS/s01/micro/positive/s01_po_01"
-    raise bad_input(tree.root, "no folder of images of SMIC-HS", mend)
+    hint = "expected is HS/s01/micro/positive/s01_po_01"
+    raise bad_input(tree.root, "no folder of images of SMIC-HS", hint)
 
 
 def _records(reading: Reading, base: Path, intervals: Intervals) -> list[Record]:
@@ -114,16 +114,16 @@ def _records(reading: Reading, base: Path, intervals: Intervals) -> list[Record]
             reading.note("naming", str(error), MEND, where=folder)
             continue
         key, given = ClipKey(FACTS.name, subject, name), intervals.get(name, [])
-        kind, problem, mend = "label", "", "move the folder to where its name says"
+        kind, problem, hint = "label", "", "move the folder to where its name says"
         if is_cut and path[2].lower() != label:
             problem = f"{name} lies among the {path[2]} clips"
         elif clip_id(f"{path[0]}_ne_1")[1] != subject:
             problem = f"{name} lies in the folder of {path[0]}"
         elif name in found:
-            kind, mend = "duplicate", "remove one of the folders"
+            kind, hint = "duplicate", "remove one of the folders"
             problem = f"{name} is there twice"
         if problem:
-            reading.note(kind, problem, mend, clip=key, where=folder)
+            reading.note(kind, problem, hint, clip=key, where=folder)
             continue
         parts = [_cut(tree, base, path, given)] if is_cut else given
         for nth, part in enumerate(parts):
@@ -132,8 +132,8 @@ def _records(reading: Reading, base: Path, intervals: Intervals) -> list[Record]
             if given and not part.row:
                 first = given[0]
                 problem = f"frames '{first.onset}'..'{first.offset}' are not those of {folder}"
-                mend = "correct this row; the whole folder is taken, without an apex"
-                reading.note("frames", problem, mend, first.row, key, left_out=False)
+                hint = "correct this row; the whole folder is taken, without an apex"
+                reading.note("frames", problem, hint, first.row, key, left_out=False)
         if not parts:
             problem = f"{name} is not in the table, and its folder is longer than the clip"
             reading.note("row", problem, "add its row", clip=key)
@@ -209,14 +209,14 @@ def _read_intervals(reading: Reading) -> Intervals:
             continue
         key = ClipKey(FACTS.name, clip_id(name)[1], name)
         if name in intervals:
-            problem, mend = f"{name} is listed twice", "remove one of the rows"
-            reading.note("duplicate", problem, mend, row.number, key, left_out=False)
+            problem, hint = f"{name} is listed twice", "remove one of the rows"
+            reading.note("duplicate", problem, hint, row.number, key, left_out=False)
             continue
         meant = MEGC3.label_of(row["emotion"])
         if meant is not None and MEGC3.classes[meant] != label:
             problem = f"{MEGC3.classes[meant]} in the table, but {name} is {label}"
-            mend = "correct this row; the id is taken"
-            reading.note("label", problem, mend, row.number, key, left_out=False)
+            hint = "correct this row; the id is taken"
+            reading.note("label", problem, hint, row.number, key, left_out=False)
         intervals[name] = [
             Interval(row.number, onset, apex if table and "apex" in table.fields else None, offset)
             for nth, (onset, apex, offset) in enumerate(given)

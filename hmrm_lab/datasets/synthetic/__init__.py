@@ -132,10 +132,10 @@ def _check(
     ):
         if value < least:
             problem = f"the synthetic data set cannot have {name}={value}"
-            raise ConfigError(problem, mend=f"give {name} of at least {least}")
+            raise ConfigError(problem, hint=f"give {name} of at least {least}")
     if not 0 <= difficulty <= 1:
         problem = f"the synthetic data set cannot have difficulty={difficulty}"
-        raise ConfigError(problem, mend="give a difficulty from 0 to 1")
+        raise ConfigError(problem, hint="give a difficulty from 0 to 1")
 
 
 def _clips_per_subject(subjects: int, clips: int, rng: np.random.Generator) -> list[int]:

@@ -52,8 +52,8 @@ class ImageFrames:
         except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError):
             raise bad_input(path, "not a NumPy array", "write it with numpy.save") from None
         if every.shape != (len(self), 68, 2):
-            mend = f"give an array of shape ({len(self)}, 68, 2)"
-            raise bad_input(path, f"landmarks of shape {every.shape}", mend)
+            hint = f"give an array of shape ({len(self)}, 68, 2)"
+            raise bad_input(path, f"landmarks of shape {every.shape}", hint)
         return np.asarray(every[index], dtype=np.float32)
 
 
@@ -97,8 +97,8 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
         try:
             clip = _read_row(path.parent, row, dataset)
         except ValueError as error:
-            problem, mend = (*error.args, "correct this row")[:2]
-            raise bad_input(path, problem, mend, row.number) from None
+            problem, hint = (*error.args, "correct this row")[:2]
+            raise bad_input(path, problem, hint, row.number) from None
         if clip.key in seen:
             named = f"clip '{clip.key.clip}' of subject '{clip.key.subject}'"
             problem = f"{named} is in row {seen[clip.key]} already"
@@ -109,7 +109,7 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
 
 
 def _read_row(root: Path, row: Row, dataset: str) -> Clip:
-    """The clip of a row under the names of its folders; `ValueError` with problem and mend."""
+    """The clip of a row under the names of its folders; `ValueError` with problem and hint."""
     label = MEGC3.label_of(row["label"])
     if label is None:
         raise ValueError(
@@ -153,8 +153,8 @@ def _images(folder: Path) -> tuple[Path, ...]:
 def _number(row: Row, name: str, read: Callable[[str], Number | None]) -> Number:
     number = read(row[name])
     if number is None:
-        mend = "give frames per second above 0" if name == "fps" else "give a frame number from 0"
-        raise ValueError(f"{name} is '{row[name]}'", mend)
+        hint = "give frames per second above 0" if name == "fps" else "give a frame number from 0"
+        raise ValueError(f"{name} is '{row[name]}'", hint)
     return number
 
 

@@ -44,9 +44,9 @@ def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
         If the file is missing, cut off, or holds another network.
     """
     if not path.is_file():
-        raise InputError("no such weights", where=path, mend="check the path")
+        raise InputError("no such weights", where=path, hint="check the path")
     metadata, tensors = read_tensors(
-        path, problem="not readable as weights", mend="copy or train them again"
+        path, problem="not readable as weights", hint="copy or train them again"
     )
     try:
         stored = read_header(metadata).get("settings").items()  # type: ignore[union-attr]
@@ -55,7 +55,7 @@ def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
         network.load_state_dict(tensors)
     except (TypeError, AttributeError, RuntimeError):
         raise InputError(
-            "these are no weights of GRU-AOFE", where=path, mend="give a file of `pretrain`"
+            "these are no weights of GRU-AOFE", where=path, hint="give a file of `pretrain`"
         ) from None
     return network.eval()
 

@@ -135,7 +135,7 @@ class GRUFlow(nn.Module):
         at_coarse, at_fine = iterations or self.iterations
         if at_coarse < 0 or at_fine < 1:
             raise InputError(
-                f"iterations {(at_coarse, at_fine)}", mend="give (0 or more, 1 or more)"
+                f"iterations {(at_coarse, at_fine)}", hint="give (0 or more, 1 or more)"
             )
         height, width = onset.shape[-2:]
         coarse, fine, state, fine_state = self._describe(padded(onset), padded(apex))
@@ -211,14 +211,14 @@ def check_frames(onset: Tensor, apex: Tensor) -> None:
     """Raise an `InputError` for frames that the network cannot take."""
     if onset.shape != apex.shape:
         shapes = f"onset {tuple(onset.shape)} and apex {tuple(apex.shape)}"
-        raise InputError(f"{shapes} differ in shape", mend="crop both frames alike")
+        raise InputError(f"{shapes} differ in shape", hint="crop both frames alike")
     if onset.ndim != 4 or onset.shape[1] != 3 or onset.numel() == 0:
-        raise InputError(f"frames of shape {tuple(onset.shape)}", mend="give (B, 3, H, W) RGB")
+        raise InputError(f"frames of shape {tuple(onset.shape)}", hint="give (B, 3, H, W) RGB")
     for frames in (onset, apex):
         if not frames.is_floating_point():
-            raise InputError(f"frames of type {frames.dtype}", mend="divide 8-bit levels by 255")
+            raise InputError(f"frames of type {frames.dtype}", hint="divide 8-bit levels by 255")
         if not torch.isfinite(frames.sum()):
-            raise InputError("frames with levels that are not finite", mend="give levels in 0..1")
+            raise InputError("frames with levels that are not finite", hint="give levels in 0..1")
 
 
 def normalised(frames: Tensor) -> Tensor:

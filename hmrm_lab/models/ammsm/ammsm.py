@@ -221,7 +221,7 @@ class AMMSM(nn.Module):
         if not self.training or not self.super_steps:
             return self.choice
         if self.steps.is_cuda and torch.cuda.is_current_stream_capturing():
-            raise ConfigError(SUPER, mend="leave training.cuda_graphs or model.super_steps out")
+            raise ConfigError(SUPER, hint="leave training.cuda_graphs or model.super_steps out")
         self.steps += 1
         return draw_choice() if int(self.steps) <= self.super_steps else self.choice
 

@@ -41,7 +41,7 @@ def make_choice(alpha: float, ratios: Sequence[float]) -> Choice:
         return Choice.model_validate({"alpha": alpha, "ratios": tuple(ratios)})
     except ValidationError as error:
         raise ConfigError(
-            first_problem(error), mend=f"give an alpha from 1 to 64 and {STAGES} ratios up to 1"
+            first_problem(error), hint=f"give an alpha from 1 to 64 and {STAGES} ratios up to 1"
         ) from None
 
 

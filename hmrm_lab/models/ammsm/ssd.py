@@ -128,14 +128,14 @@ def _mamba_ssm(
     if not x.is_cuda or x.dtype != torch.float32:
         raise ConfigError(
             f"mamba_ssm computes float32 on CUDA devices, not {x.dtype} on {x.device}",
-            mend="use ssd=auto",
+            hint="use ssd=auto",
         )
     try:
         from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
     except ImportError as error:  # without its compiled part it does not import either
         raise ConfigError(
             f"ssd=mamba_ssm needs the package mamba-ssm ({error})",
-            mend=f"{INSTALL}, or use ssd=auto",
+            hint=f"{INSTALL}, or use ssd=auto",
         ) from None
     return mamba_chunk_scan_combined(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
 
@@ -151,7 +151,7 @@ class SSD(nn.Module):
         if inner % head:
             raise ConfigError(
                 f"heads of {head} channels do not divide the {inner} of a scan",
-                mend="take a model.width whose multiple by model.expand model.head divides",
+                hint="take a model.width whose multiple by model.expand model.head divides",
             )
         self.heads, self.reverse, self.backend = inner // head, reverse, backend
         self.scanned = [inner, state, state]  # x, B, C

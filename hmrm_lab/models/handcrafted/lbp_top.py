@@ -147,7 +147,7 @@ def check_blocks(
         of = "" if least == 1 else f" of at least {least} pixels"
         raise ConfigError(
             f"{blocks} blocks{of} a side do not fit {width} x {height} pixels",
-            mend=f"set a smaller {option}",
+            hint=f"set a smaller {option}",
         )
 
 
@@ -166,7 +166,7 @@ def check_size(shape: tuple[int, ...], margins: tuple[int, int, int]) -> None:
         raise ConfigError(
             f"patterns that reach {' x '.join(map(str, margins))} do not fit a clip of"
             f" {' x '.join(map(str, shape))} (frames x pixels)",
-            mend="set a smaller model.radius or model.radius_t",
+            hint="set a smaller model.radius or model.radius_t",
         )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrm_lab.models.layers import Descriptor, Estimator, InnerFolds, Inputs, cached_descriptor
-from hmrm_lab.records import Floats, Ints, deal_persons
+from hmrm_lab.records import Floats, Ints, group_kfold
 from hmrm_lab.registry import Card, Recipe, systems
 
 Doubles = NDArray[np.float64]
@@ -135,7 +135,7 @@ class NestedSVM:
             return Choice(*self.grid[len(self.grid) // 2], slope=1.0)
         decisions = np.zeros((len(self.grid), len(labels), len(self.pairs)))
         present = np.zeros((len(labels), self.classes), dtype=bool)
-        for held_out in deal_persons(subjects, groups, seed):
+        for held_out in group_kfold(subjects, groups, seed):
             mean, scale = standardise_by(features[~held_out])
             points = ((features - mean) / scale).astype(np.float32)
             train, test = points[~held_out], points[held_out]

@@ -40,7 +40,7 @@ class Inside:
         """Return the attention, or raise `InputError` where there is none."""
         if self.attention is None:
             raise InputError(
-                "this model has no fusion attention", mend="take one with model.fusion=attention"
+                "this model has no fusion attention", hint="take one with model.fusion=attention"
             )
         return self.attention
 
@@ -64,7 +64,7 @@ def look_inside(model: nn.Module, maps: Tensor) -> Inside:
         if isinstance(module, RegionFusion):
             parts[name] = module.attention
     if not parts:
-        raise InputError("this system has no scan and no attention", mend="take hmrm")
+        raise InputError("this system has no scan and no attention", hint="take hmrm")
     inputs: dict[str, Tensor] = {}
     hooks = [part.register_forward_pre_hook(partial(_keep, inputs, n)) for n, part in parts.items()]
     scans, attention = {}, None

@@ -55,7 +55,7 @@ class RegionFusion(nn.Module):
         if width % heads:
             raise ConfigError(
                 f"a width of {width} cannot be shared out among {heads} heads",
-                mend="set model.width to a multiple of model.heads",
+                hint="set model.width to a multiple of model.heads",
             )
         regions = CORE_REGIONS * (1 + SUB_REGIONS)
         self.place = nn.Parameter(0.02 * torch.randn(regions, width))

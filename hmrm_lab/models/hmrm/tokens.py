@@ -61,7 +61,7 @@ def region_mask(grain: str, region: int, size: int = MAP_SIDE) -> NDArray[np.boo
     count = len(region_names(grain))
     if not 0 <= region < count:
         raise InputError(
-            f"there is no {grain} region {region}", mend=f"take one of 0 to {count - 1}"
+            f"there is no {grain} region {region}", hint=f"take one of 0 to {count - 1}"
         )
     left, top, right, bottom = region_boxes(grain)[region] / MAP_SIDE
     centres = (np.arange(size) + 0.5) / size

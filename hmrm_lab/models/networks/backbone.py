@@ -151,7 +151,7 @@ def pin(weights: str) -> str:
         raise ConfigError(
             f"no readable file of weights ({error.strerror})",
             where=path,
-            mend="set model.weights to a safetensors file",
+            hint="set model.weights to a safetensors file",
         ) from None
     return f"{path}@sha256:{digits}"
 
@@ -208,10 +208,10 @@ def load_own(network: nn.Module, weights: str, rename: Renaming = str) -> None:
         raise ConfigError(
             "this file of weights has changed since the run began",
             where=path,
-            mend="restore the old file, or set model.weights again",
+            hint="restore the old file, or set model.weights again",
         )
     _, tensors = read_tensors(
-        path, problem="not readable as safetensors", mend="save the state dict with safetensors"
+        path, problem="not readable as safetensors", hint="save the state dict with safetensors"
     )
     drawn = {name: value for name, value in network.state_dict().items() if _is_loaded(name)}
     given = {}  # by its name in the network: the name in the file, and the tensor
@@ -223,18 +223,18 @@ def load_own(network: nn.Module, weights: str, rename: Renaming = str) -> None:
     first = next(name for name, value in drawn.items() if value.ndim == 4)
     for place, value in drawn.items():
         if place not in given:
-            raise ConfigError(f"no tensor for {place}", where=path, mend=FITTING)
+            raise ConfigError(f"no tensor for {place}", where=path, hint=FITTING)
         name, tensor = given[place]
         fitting = _for_channels(tensor, value.shape[1]) if place == first else tensor
         if fitting.shape != value.shape:
             sizes = f"{tuple(tensor.shape)}, and {place} is {tuple(value.shape)}"
-            raise ConfigError(f"tensor {name} is {sizes}", where=path, mend=FITTING)
+            raise ConfigError(f"tensor {name} is {sizes}", where=path, hint=FITTING)
         if not bool(torch.isfinite(fitting).all()):
-            raise ConfigError(f"tensor {name} is not finite", where=path, mend="take a sound file")
+            raise ConfigError(f"tensor {name} is not finite", where=path, hint="take a sound file")
         with torch.no_grad():
             value.copy_(fitting)
     if left := [name for place, (name, _) in given.items() if place not in drawn]:
-        raise ConfigError(f"tensor {left[0]} has no place here", where=path, mend=FITTING)
+        raise ConfigError(f"tensor {left[0]} has no place here", where=path, hint=FITTING)
 
 
 def _is_loaded(name: str) -> bool:

@@ -84,7 +84,7 @@ def choose_backend(backend: Backend, x: Tensor) -> str:
         raise ConfigError(
             f"the {backend} scan computes float32 on {DEVICE_NAMES[backend]}, not {x.dtype} on"
             f" {x.device}",
-            mend="use scan=auto",
+            hint="use scan=auto",
         )
     return backend
 

@@ -184,6 +184,6 @@ def _mamba_ssm_kernel() -> Any:
     except ImportError as error:  # without its compiled part it does not import either
         raise ConfigError(
             f"the mamba_ssm scan needs the package mamba-ssm ({error})",
-            mend=f"{INSTALL}, or use scan=auto",
+            hint=f"{INSTALL}, or use scan=auto",
         ) from None
     return selective_scan_fn

@@ -250,7 +250,7 @@ def vector_at(flow_px: Floats, point: tuple[int, int]) -> tuple[float, float]:
     if not (0 <= column < width and 0 <= row < height):
         raise InputError(
             f"point ({column}, {row}) is not in a field of {width} columns and {height} rows",
-            mend="count from 0 at the upper left",
+            hint="count from 0 at the upper left",
         )
     u, v = flow_px[:, row, column].tolist()
     return u, v

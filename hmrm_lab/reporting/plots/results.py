@@ -11,7 +11,7 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmrm_lab.evaluation.metrics import Doubles
-from hmrm_lab.evaluation.simulate import look_counts
+from hmrm_lab.evaluation.simulate import evaluation_counts
 from hmrm_lab.reporting.plots.kit import Dots, Side, add_line, add_reference, interval_plot
 from hmrm_lab.reporting.style import BLUE, INK, ORANGE, SERIES_DASHES, VERMILLION, finish, plain
 from hmrm_lab.reporting.tables import ALL
@@ -291,7 +291,7 @@ def folds_figure(
         x={
             "type": "log",
             "title": "Clips in the fold (log scale)",
-            "tickvals": look_counts(int(scores["clips"].max())),
+            "tickvals": evaluation_counts(int(scores["clips"].max())),
         },
         y={"title": "UF1 of the fold (absent classes left out)", "range": [-0.04, 1.08]},
     )

@@ -206,7 +206,7 @@ def feature_figure(
                 name=f"{name}, held out" if new else name,
                 hoverinfo="text",
                 hovertext=[
-                    "<br>".join(map(plain, (keys[k].person, keys[k].clip, name, seen)))
+                    "<br>".join(map(plain, (keys[k].subject_key, keys[k].clip, name, seen)))
                     for k in chosen
                 ],
             )

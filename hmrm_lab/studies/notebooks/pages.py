@@ -65,7 +65,7 @@ class Notebook:
             return nbformat.read(self.path, as_version=4)
         except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
             raise InputError(
-                "this is no notebook", where=self.path, mend="open it in JupyterLab to see why"
+                "this is no notebook", where=self.path, hint="open it in JupyterLab to see why"
             ) from error
 
     @property
@@ -118,7 +118,7 @@ def _require_package(package: str, extra: str) -> None:
     """Raise an `InputError` if a package of an extra is not installed."""
     if find_spec(package) is None:
         raise InputError(
-            f"the package '{package}' is not installed", mend=f"pip install 'hmrm-lab[{extra}]'"
+            f"the package '{package}' is not installed", hint=f"pip install 'hmrm-lab[{extra}]'"
         )
 
 
@@ -133,7 +133,7 @@ def _find(name: str, known: dict[str, Notebook]) -> Notebook:
     if Path(name).is_file() and name.endswith(SUFFIX):
         return Notebook(Path(name))
     if Path(name).name != name:
-        raise InputError("there is no such notebook", where=name, mend="`hmrm notebooks list`")
+        raise InputError("there is no such notebook", where=name, hint="`hmrm notebooks list`")
     raise unknown_name("notebook", name, known)
 
 
@@ -178,7 +178,7 @@ def _assigned(source: str, path: Path) -> dict[str, Value]:
         raise InputError(
             f"the cell of parameters cannot be read: {error.msg}",
             where=path,
-            mend="let it hold plain assignments",
+            hint="let it hold plain assignments",
         ) from error
     found = {}
     for node in nodes:
@@ -211,7 +211,7 @@ def _refuse_other_type(notebook: Notebook, name: str, value: object, default: Va
     if type(value) not in allowed:
         raise ConfigError(
             f"'{value}' is no value for the parameter '{name}' of {notebook.name}",
-            mend=f"it is {KINDS[type(default)]}, such as {default!r}",
+            hint=f"it is {KINDS[type(default)]}, such as {default!r}",
         )
 
 

@@ -129,7 +129,7 @@ def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> E
     """
     if out.resolve() == notebook.path.parent.resolve():
         raise InputError(
-            "the executed copy would replace the notebook", where=out, mend="choose another folder"
+            "the executed copy would replace the notebook", where=out, hint="choose another folder"
         )
     values = check_parameters(notebook, parameters)
     start = time.perf_counter()

@@ -63,10 +63,10 @@ def provenance_table(train: FlowSet, provenance: Iterable[tuple[int, int]]) -> p
     rows = [
         {
             "clip": train.keys[own].clip,
-            "person": train.persons[own],
+            "person": train.subjects[own],
             "class": train.expressions[own],
             "partner": train.keys[other].clip,
-            "partner's person": train.persons[other],
+            "partner's person": train.subjects[other],
             "partner's class": train.expressions[other],
         }
         for own, other in sorted(provenance)
