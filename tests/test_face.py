@@ -90,6 +90,7 @@ def test_eight_lines_train_on_half_of_the_subjects_and_show_the_rest() -> None:
     assert names["flow"].shape == (2, 224, 224)
     assert names["probabilities"].shape == (8, 3)
     assert names["figure"].layout.title.text == "Confusion"
+    assert "epoch rule not known" in names["result"].caption
 
 
 @pytest.mark.parametrize("name", ["hmrm", "svm"])

@@ -108,7 +108,7 @@ class Result:
     def metrics(self) -> dict[str, Any]:
         """All figures: `scores` for the whole and for each data set, rule, seeds, folds."""
         if self._answers is not None:
-            known = {"epoch_rule": "none", "control": "none", "peeking": False, "complete": True}
+            known = {"epoch_rule": "not known", "control": "none", "peeking": False, "complete": True}
             return known | self._about | summarise(self._answers)
         file = self._folder.path / "metrics.json"
         if file.is_file() and (metrics := self._folder.metrics())["complete"]:
