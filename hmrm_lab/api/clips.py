@@ -213,7 +213,7 @@ def prepare(clips: Clips, *, sheet: Paths = None, jobs: int = 1) -> pd.Series:
     --------
     >>> lab.prepare(lab.load("synthetic", preset="smoke"))
     Traceback (most recent call last):
-    hmrm_lab.errors.InputError: data set 'synthetic' needs no preparation; run it as it is
+    hmrm_lab.errors.InputError: data set 'synthetic' needs no preparation; run it directly
     """
     from hmrm_lab.studies.prepare import prepare as make_ready
 

@@ -73,7 +73,7 @@ from hmrm_lab.reporting.plots.results import (
 )
 from hmrm_lab.reporting.plots.results import distributions_figure as distributions
 from hmrm_lab.reporting.plots.results import folds_figure as folds
-from hmrm_lab.reporting.plots.results import looks_figure as looks
+from hmrm_lab.reporting.plots.results import peeking_curve_figure as peeking_curve
 from hmrm_lab.reporting.plots.searches import choices_figure as choices
 from hmrm_lab.reporting.plots.searches import fittest, heatmap_figure, search_history_figure
 from hmrm_lab.reporting.plots.single_clips import (
@@ -129,7 +129,6 @@ __all__ = [
     "intervals",
     "kept_table",
     "longest_px",
-    "looks",
     "magnified",
     "magnified_pictures",
     "maps_by_class",
@@ -140,6 +139,7 @@ __all__ = [
     "moved_picture",
     "part_curves",
     "parts",
+    "peeking_curve",
     "pictures",
     "power",
     "received",

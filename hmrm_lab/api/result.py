@@ -108,7 +108,12 @@ class Result:
     def metrics(self) -> dict[str, Any]:
         """All figures: `scores` for the whole and for each data set, rule, seeds, folds."""
         if self._answers is not None:
-            known = {"epoch_rule": "not known", "control": "none", "peeking": False, "complete": True}
+            known = {
+                "epoch_rule": "not known",
+                "control": "none",
+                "peeking": False,
+                "complete": True,
+            }
             return known | self._about | summarise(self._answers)
         file = self._folder.path / "metrics.json"
         if file.is_file() and (metrics := self._folder.metrics())["complete"]:
@@ -177,7 +182,7 @@ class Result:
     def folds(self) -> pd.DataFrame:
         """One row per held-out subject: state, clips, and how many were answered right.
 
-        State is waiting, in work, done or failed; it is told while the run is going, too.
+        State is waiting, in work, done or failed; it is reported while the run is going, too.
         """
         arrived = SnapshotReader(self._folder).read()
         table = pd.DataFrame([asdict(fold) for fold in arrived.folds])

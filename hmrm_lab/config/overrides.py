@@ -121,6 +121,6 @@ def refuse_channels(system: Entry, channels: tuple[str, ...]) -> None:
 def _idle(system: Entry) -> Iterator[tuple[str, str]]:
     """Unused sections and settings, each with the reason."""
     if system.is_estimator:
-        yield from ((name, "is fitted in one step") for name in OF_TRAINING)
+        yield from ((name, "is a non-iterative estimator") for name in OF_TRAINING)
     if system.takes == "clip":
         yield from ((name, "takes clips, not flow maps") for name in OF_MAPS)

@@ -33,14 +33,14 @@ INNER_FOLDS = 4  # the first of four: a quarter of the training subjects is held
 class Answer:
     """A trained system, its epoch, and its probabilities (n, K) for the test clips.
 
-    `looks` are the classes predicted for the test clips after every epoch, (epochs, n), under a
-    rule that peeks.
+    `epoch_predictions` are the classes predicted for the test clips after every epoch, (epochs, n),
+    under a rule that peeks.
     """
 
     fitted: Fitted
     epoch: int
     probabilities: Floats
-    looks: Ints | None = None
+    epoch_predictions: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def oracle_test(task: Task) -> Answer:
     seen = np.array(fitted.probes, dtype=np.float32)  # (epochs, n, K)
     guesses = seen.argmax(-1)
     best = int((guesses == test.labels).sum(-1).argmax())
-    return Answer(fitted, best + 1, seen[best], looks=guesses)
+    return Answer(fitted, best + 1, seen[best], epoch_predictions=guesses)
 
 
 RULES: dict[str, Callable[[Task], Answer]] = {

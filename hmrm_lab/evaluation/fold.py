@@ -136,12 +136,16 @@ def run_fold(
     costs = {"seconds": round(seconds, 3), "peak_mb": _peak_mb()}
     if 0 in unit.fold.test:  # one fold is enough: it takes HMRM as long as an epoch
         costs["inference_ms"] = round(time_inference(answer.fitted.classify, test), 4)
-    looks = {} if answer.looks is None else {"looks": answer.looks.tolist()}
+    epoch_predictions = (
+        {}
+        if answer.epoch_predictions is None
+        else {"epoch_predictions": answer.epoch_predictions.tolist()}
+    )
     return {
         "fold": unit.fold.name,
         "seed": unit.seed,
         "predictions": _rows(unit, answer, test),
-        **looks,
+        **epoch_predictions,
         "losses": [round(loss, 6) for loss in answer.fitted.losses],
         # The subjects and clips that took part in the training, for the audit.
         "training_persons": sorted(set(train.subjects)),

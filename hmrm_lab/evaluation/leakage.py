@@ -156,18 +156,20 @@ def check_epoch_rule(records: Records) -> Check:
     """Check that no test clip was used to choose the epoch."""
     name, rule = "epoch rule", rule_of(records.config)
     if rule == NO_RULE:
-        return Check(name, OK, "fitted in one step: there is no epoch to choose")
+        return Check(name, OK, "a non-iterative estimator: there is no epoch to choose")
     if rule in PEEKING:
         why = f"{rule} chooses the epoch on the test subject: a leak by design"
         return Check(name, LEAK, why)
-    looks = [
+    epoch_predictions = [
         f"fold {unit['fold']} kept predictions of its test clips during training"
         for unit in records.units
-        if unit.get("looks")
+        if unit.get("epoch_predictions")
     ]
-    if not looks and (lacking := _unrecorded(name, records, "losses")):
+    if not epoch_predictions and (lacking := _unrecorded(name, records, "losses")):
         return lacking
-    return verdict(name, LEAK, looks, f"{rule}: no test clip is predicted before the end")
+    return verdict(
+        name, LEAK, epoch_predictions, f"{rule}: no test clip is predicted before the end"
+    )
 
 
 def check_epochs(records: Records) -> Check:
@@ -179,7 +181,7 @@ def check_epochs(records: Records) -> Check:
             for unit, row in rows_of(records)
             if row["epoch"]
         ]
-        return verdict(name, FAULT, wrong, "fitted in one step: there are none")
+        return verdict(name, FAULT, wrong, "a non-iterative estimator: there are none")
     wrong = []
     ends = Counter(row["epoch"] for _, row in rows_of(records))
     for unit in records.units:

@@ -109,13 +109,13 @@ class Protocol:
 
     def table(self, maps: FlowSet) -> pd.DataFrame:
         """One row per fold: how many clips it trains on and tests, and whom it holds out."""
-        persons = np.array(maps.subjects)
+        subjects = np.array(maps.subjects)
         rows = [
             {
                 "fold": fold.name,
                 "train": len(fold.train),
                 "test": len(fold.test),
-                "held out": ", ".join(sorted(set(persons[fold.test]))),
+                "held out": ", ".join(sorted(set(subjects[fold.test]))),
             }
             for fold in self.folds(maps)
         ]
@@ -127,8 +127,8 @@ class Protocol:
 
 def subjects_by_fold(maps: FlowSet, folds: list[Fold]) -> dict[str, list[str]]:
     """Whom each fold holds out."""
-    persons = np.array(maps.subjects)
-    return {fold.name: sorted(set(persons[fold.test].tolist())) for fold in folds}
+    subjects = np.array(maps.subjects)
+    return {fold.name: sorted(set(subjects[fold.test].tolist())) for fold in folds}
 
 
 def digest_of_folds(maps: FlowSet, folds: list[Fold]) -> str:
@@ -152,8 +152,8 @@ def _holdout(maps: FlowSet, name: str) -> list[Fold]:
     sets = np.array([key.dataset for key in maps.keys])
     if name not in sets:
         raise unknown_name("data set to hold out", name, set(sets.tolist()))
-    persons = np.array(maps.subjects)
-    tested = np.isin(persons, persons[sets == name])
+    subjects = np.array(maps.subjects)
+    tested = np.isin(subjects, subjects[sets == name])
     if tested.all():
         raise InputError(
             f"all clips are of {name}, and none is left to train on", hint="load several data sets"
@@ -175,8 +175,8 @@ def _split_file(maps: FlowSet, name: str) -> list[Fold]:
         )
     known = dict(zip(table[column], table["fold"], strict=True))
     chosen = np.array([_fold_of(maps, row, column, known, path) for row in range(len(maps))])
-    persons = pd.Series(maps.subjects)
-    divided = pd.Series(chosen).groupby(persons).nunique()
+    subjects = pd.Series(maps.subjects)
+    divided = pd.Series(chosen).groupby(subjects).nunique()
     if (divided > 1).any():
         raise InputError(
             f"subject {divided.idxmax()} is in {divided.max()} folds",

@@ -215,7 +215,9 @@ def collect_epoch_predictions(run: RunFolder, seed: int) -> EpochPredictions:
     InputError
         If the run had another epoch rule.
     """
-    folds = [fold for fold in run.records() if fold["seed"] == seed and fold.get("looks")]
+    folds = [
+        fold for fold in run.records() if fold["seed"] == seed and fold.get("epoch_predictions")
+    ]
     if not folds:
         raise InputError(
             f"no predictions of all epochs are kept for seed {seed}",
@@ -224,14 +226,16 @@ def collect_epoch_predictions(run: RunFolder, seed: int) -> EpochPredictions:
         )
     rows = [row for fold in folds for row in fold["predictions"]]
     return EpochPredictions(
-        np.concatenate([np.array(fold["looks"], dtype=np.int64) for fold in folds], axis=1),
+        np.concatenate(
+            [np.array(fold["epoch_predictions"], dtype=np.int64) for fold in folds], axis=1
+        ),
         np.array([row["truth"] for row in rows], dtype=np.int64),
         np.array([row["fold"] for row in rows]),
         len(classes_of(rows[0])),
     )
 
 
-def best_epoch_predictions(looks: EpochPredictions, counts: Sequence[int]) -> Ints:
+def best_epoch_predictions(predictions: EpochPredictions, counts: Sequence[int]) -> Ints:
     """Predict with each subject's best epoch among the last `count` epochs, the first of equals.
 
     A count of 1 is the rule `last`; as many as there are epochs is `oracle_test`.
@@ -245,23 +249,23 @@ def best_epoch_predictions(looks: EpochPredictions, counts: Sequence[int]) -> In
     InputError
         If a count is not between one and the number of epochs.
     """
-    epochs, clips = looks.guesses.shape
+    epochs, clips = predictions.guesses.shape
     wrong = [count for count in counts if not 1 <= count <= epochs]
     if wrong:
         problem = f"{wrong[0]} test-set evaluations in {epochs} epochs"
         raise InputError(problem, hint=f"take 1 to {epochs}")
-    names, subject = np.unique(looks.subjects, return_inverse=True)
+    names, subject = np.unique(predictions.subjects, return_inverse=True)
     member = np.eye(len(names), dtype=np.float32)[subject]  # (n, P)
-    hits = (looks.guesses == looks.labels).astype(np.float32) @ member  # (E, P)
+    hits = (predictions.guesses == predictions.labels).astype(np.float32) @ member  # (E, P)
     best = np.stack([epochs - count + hits[epochs - count :].argmax(0) for count in counts])
-    return np.asarray(looks.guesses[best[:, subject], np.arange(clips)])
+    return np.asarray(predictions.guesses[best[:, subject], np.arange(clips)])
 
 
-def uf1_by_evaluations(looks: EpochPredictions, counts: Sequence[int]) -> Doubles:
+def uf1_by_evaluations(predictions: EpochPredictions, counts: Sequence[int]) -> Doubles:
     """Compute pooled UF1 for each number of test-set evaluations. (len(counts),)."""
-    answers = best_epoch_predictions(looks, counts)
+    answers = best_epoch_predictions(predictions, counts)
     return np.array(
-        [float(uf1(confusion(looks.labels, guess, looks.classes))) for guess in answers]
+        [float(uf1(confusion(predictions.labels, guess, predictions.classes))) for guess in answers]
     )
 
 
@@ -335,7 +339,9 @@ def permuted_uf1(
     return np.asarray(np.mean(per_seed, axis=0))
 
 
-def peeking_null(looks: EpochPredictions, *, permutations: int = 200, seed: int = 0) -> Doubles:
+def peeking_null(
+    predictions: EpochPredictions, *, permutations: int = 200, seed: int = 0
+) -> Doubles:
     """Compute UF1 of each subject's best epoch where the truth was permuted *before* the choice.
 
     That is what peeking makes of answers that have nothing to do with the labels.
@@ -345,10 +351,10 @@ def peeking_null(looks: EpochPredictions, *, permutations: int = 200, seed: int 
     returns : (permutations,)
     """
     rng = np.random.default_rng(seed)
-    together = np.zeros(len(looks.labels), dtype=np.int64)
-    truths = permuted(looks.labels, together, permutations, rng)
-    drawn = (replace(looks, labels=truth) for truth in truths)
-    return np.concatenate([uf1_by_evaluations(one, [len(looks.guesses)]) for one in drawn])
+    together = np.zeros(len(predictions.labels), dtype=np.int64)
+    truths = permuted(predictions.labels, together, permutations, rng)
+    drawn = (replace(predictions, labels=truth) for truth in truths)
+    return np.concatenate([uf1_by_evaluations(one, [len(predictions.guesses)]) for one in drawn])
 
 
 def p_value(null: Doubles, observed: float) -> float:

@@ -124,7 +124,7 @@ def stamp(metrics: dict[str, Any]) -> str:
     """Write the line below every table and figure: rule, folds, obstacles to a comparison."""
     rule = metrics["epoch_rule"]
     words = ["SMOKE: a check of the installation, the numbers mean nothing"] * is_smoke(metrics)
-    words += ["no epochs, fitted in one step" if rule == NO_RULE else f"epoch rule {rule}"]
+    words += ["no epochs, a non-iterative estimator" if rule == NO_RULE else f"epoch rule {rule}"]
     if metrics["peeking"]:
         words.append("PEEKS AT THE TEST SUBJECT: not comparable with honest results")
     if "weights" in metrics:

@@ -147,7 +147,7 @@ def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
 
 
 def _rms(values: Floats, inside: NDArray[np.bool_] | None) -> Floats:
-    """Root mean square per map; a map without any motion is left as it is."""
+    """Root mean square per map; a map without any motion is left unchanged."""
     mean = np.mean(values**2, axis=(1, 2, 3), keepdims=True)
     if inside is not None:
         mean = mean / np.maximum(inside.mean(axis=(1, 2)), STILL)[:, None, None, None]

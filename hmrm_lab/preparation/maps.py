@@ -114,7 +114,7 @@ def recorded_clips(config: ExperimentConfig, root: Path | None) -> list[Clip]:
     source = _open(config, root)
     if isinstance(source, FlowSet) or _landmarked(source):
         raise InputError(
-            f"data set '{config.data.name}' needs no preparation", hint="run it as it is"
+            f"data set '{config.data.name}' needs no preparation", hint="run it directly"
         )
     return source
 

@@ -146,7 +146,7 @@ def identity(recipe: Recipe, clip: Clip, faces: FacesConfig | None) -> str:
     """A digest of everything that a result depends on: every frame, the crop, the recipe."""
     marks = (*clip.key, clip.onset, clip.apex, clip.offset)
     known = frame_identities(clip, range(clip.onset, clip.offset + 1))
-    crop = crop_identity(faces) if faces else "as it is"
+    crop = crop_identity(faces) if faces else "uncropped"
     return digest_of(*recipe.depends_on, crop, marks, *known)
 
 

@@ -38,7 +38,7 @@ FEW_SUBJECTS = 12
 RULES = {
     "last": "the model after the last epoch answers; nothing is chosen",
     "inner_subjects": "the number of epochs is chosen on held-back training subjects",
-    "none": "the system is fitted in one step, so that there is no epoch to choose",
+    "none": "the system is a non-iterative estimator, so that there is no epoch to choose",
     "oracle_test": "the epoch is chosen by looking at the test subject's own labels",
 }
 CONTROLS = {

@@ -151,11 +151,11 @@ def parameters_figure(table: pd.DataFrame, *, ours: str, caption: str = "") -> g
     if rows.empty:
         return message_figure(PARAMETERS, "No system has parameters to count.", caption=caption)
     own = rows["System"] == ours
-    looks = {"system": (rows["Rank"].notna(), BLUE, "circle")}
+    marks = {"system": (rows["Rank"].notna(), BLUE, "circle")}
     if own.any():
         low, high = rows.loc[own, ["UF1 low", "UF1 high"]].iloc[0]
         inside = rows["UF1"].between(low, high)
-        looks = {
+        marks = {
             plain(ours): (own, GREEN, "star"),
             "UF1 within our interval": (inside & ~own, BLUE, "circle"),
             "UF1 outside of it": (~inside & ~own, INK, "circle-open"),
@@ -169,7 +169,7 @@ def parameters_figure(table: pd.DataFrame, *, ours: str, caption: str = "") -> g
             labels=[f"{count:,.0f}" for count in rows["Parameters"]],
             digits=",.0f",
         )
-        for kind, (of, colour, symbol) in looks.items()
+        for kind, (of, colour, symbol) in marks.items()
     ]
     logs = np.log10(rows["Parameters"])
     x = {

@@ -25,7 +25,7 @@ QUIET_SECONDS = 5.0
 class Watcher(Protocol):
     """Told how far a stage is: `watch("flow", 3, 156)`; a note says more in words.
 
-    Of folds it is told from a thread of its own, and parts of a fold count.
+    Of folds it is called from a thread of its own, and parts of a fold count.
     """
 
     def __call__(self, stage: str, done: float, total: int, note: str = "", /) -> None: ...

@@ -33,7 +33,7 @@ PAPER = (
 )
 WHOLE = Variant("full", "all components")
 TEMPORAL = (
-    Variant("no magnifier", "the flow as it is", ("model.magnifier=none",)),
+    Variant("no magnifier", "the flow unchanged", ("model.magnifier=none",)),
     Variant("fixed alpha", "alpha 4 in every step", ("model.alpha=4", "model.super_steps=0")),
     Variant(
         "no sparsity",

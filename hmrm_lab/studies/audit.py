@@ -245,7 +245,7 @@ class FoldRecord(BaseModel, strict=True):
     fold: str
     seed: int
     losses: list[Any] = []
-    looks: list[Any] = []
+    epoch_predictions: list[Any] = []
     training_persons: list[str] = []
     motionmix_partners: list[str] = []
     normalisation_persons: list[str] = []

@@ -110,7 +110,7 @@ def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES)
     Raises `ConfigError` for what is not key=value, for a setting that does not exist or that a
     sweep may not vary, and for two changes of one name.
     """
-    plan = Effects(recipe, {BASE: "as it is"}, {BASE: {}}, {})
+    plan = Effects(recipe, {BASE: "unchanged"}, {BASE: {}}, {})
     names = {recipe.digest(): BASE}
     for change in changes:
         if change.name in (*plan.words, ENSEMBLE):

@@ -6,7 +6,7 @@ after another, in the order in which they were started.
 
 ```
 OUT/.background/
-    guard               locked for the moment in which somebody looks, or starts a process
+    guard               locked while a process is found or started
     NAME.lock           locked by the process of the job as long as it lives
     NAME.lock.json      which process that is
     NAME.plan.json      settings, data, number of processes
@@ -254,7 +254,7 @@ class Task:
         return self.files.folder.parent
 
     def report(self, phase: Phase, note: str = "") -> None:
-        """Let whoever looks know how far it is."""
+        """Write how far the work is."""
         self.files.write_status(phase=phase, note=note)
 
     def load_maps(self) -> "FlowSet":

@@ -1,8 +1,8 @@
 """Optuna studies in a journal file: opened again, they go on where they were cut off.
 
 Every proposal has random numbers of its own, made of its place among the proposals. One that has
-all of its values and no answer yet is taken up again as it is; one that was cut off before is given
-up, and its place is proposed anew. So a study must be opened by one process at a time (`locks`).
+all of its values and no answer yet is taken up again unchanged; one that was cut off before is
+given up, and its place is proposed anew. So one process at a time may open a study (`locks`).
 The extra `sweep` brings Optuna.
 """
 
@@ -59,7 +59,7 @@ class Journal:
 
     @classmethod
     def read(cls, file: Path, name: str) -> "Journal | None":
-        """The study as it is, whoever works on it; None if there is none. Nothing is written."""
+        """Read the study, whoever works on it; None if there is none. Nothing is written."""
         storage = _storage(file) if file.is_file() else None
         if storage is None or name not in load_optuna().get_all_study_names(storage):
             return None

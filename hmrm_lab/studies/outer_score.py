@@ -156,8 +156,8 @@ def _by_half(predictions: Predictions, halves: Mapping[str, Any]) -> dict[str, P
     }
 
 
-def _of(predictions: Predictions, persons: list[str]) -> Predictions:
-    table = predictions.table[predictions.subjects.isin(persons)]
+def _of(predictions: Predictions, subjects: list[str]) -> Predictions:
+    table = predictions.table[predictions.subjects.isin(subjects)]
     return Predictions(table.reset_index(drop=True))
 
 

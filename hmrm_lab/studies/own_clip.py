@@ -36,7 +36,7 @@ class OwnClip:
     Parameters
     ----------
     recorded
-        The recording as it is. Its apex is the given one, or else the spotted one.
+        The unchanged recording. Its apex is the given one, or else the spotted one.
     upright
         The same, cut out to the canonical crop by the onset's face.
     track

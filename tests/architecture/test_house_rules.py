@@ -15,13 +15,13 @@ WIDGETS = sorted(ROOT.glob("widgets/hmrm_widgets/**/*.py"))
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
-MOST_LINES = 39_937  # of hmrm_lab
+MOST_LINES = 39_954  # of hmrm_lab
 MOST_FILES = 226
 MOST_ENTRIES = 18  # directly in hmrm_lab/
-MOST_LINES_OF_TESTS = 24_010
+MOST_LINES_OF_TESTS = 24_011
 MOST_LINES_OF_A_FILE = 400
 MOST_SHARED_NAMES = 5  # file names that stand for two modules or more
-MOST_PRIVATE_WORDS = 211
+MOST_PRIVATE_WORDS = 0
 MOST_MODULES_IN_NOTEBOOKS = 1  # of the library: hmrm_lab itself
 HEAVY = {"torch", "numpy", "pandas", "numba", "cv2", "sklearn", "matplotlib", "plotly", "joblib"}
 COMMANDS = (
@@ -29,10 +29,10 @@ COMMANDS = (
     *("evolve", "data check", "notebooks run"),
 )
 PRIVATE_WORDS = re.compile(
-    r"\b(?:Desk|desk|unseal\w*|Place|Ran|arriving|Arrived|ArrivalReader|dealt|dealing|deal_\w+"
-    r"|who met whom|persons|fitted in one step|one_step|the rise|rising_\w+|looks|remembered"
-    r"|described_anew|Company|nearest_company|outermost|mend|it is told|said of|as it is"
-    r"|with the story)\b"
+    r"\b(?:Desk|desk|Place|Ran|arriving|Arrived|ArrivalReader|dealt round|dealing|deal_\w+|mend"
+    r"|who met whom|persons|fitted in one step|one_step|the rise|look_counts|\d looks|by_looks"
+    r"|described_anew|Company|nearest_company|outermost|it is told|said of|is left as it is"
+    r"|with the story|blind_\w+|remembered = |_remembered)\b"
 )
 
 

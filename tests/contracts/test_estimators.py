@@ -1,4 +1,4 @@
-"""What every system must do that is fitted in one step; a new one is tested by being registered."""
+"""Contracts of non-iterative estimators; a new one is tested by being registered."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -107,11 +107,11 @@ def test_a_model_of_other_shapes_is_refused() -> None:
 def test_no_rule_has_an_epoch_to_choose(system: str, clips: FlowSet) -> None:
     fold = leave_one_subject_out(clips)[0]
     last = answer(clips, fold, system)
-    assert (last.epoch, last.looks) == (0, None)
+    assert (last.epoch, last.epoch_predictions) == (0, None)
     for rule in ("inner_subjects", "oracle_test"):
         chosen = answer(clips, fold, system, rule)
         assert (last.probabilities == chosen.probabilities).all()
-        assert (chosen.epoch, chosen.looks) == (0, None)
+        assert (chosen.epoch, chosen.epoch_predictions) == (0, None)
 
 
 @each
@@ -146,7 +146,7 @@ def test_settings_without_a_use_are_refused() -> None:
     for setting in (*settings, "evaluation.tta_flip=true"):
         name = setting.partition("=")[0]
         with pytest.raises(
-            ConfigError, match=f"'svm' is fitted in one step: .* no use for {name};"
+            ConfigError, match=f"'svm' is a non-iterative estimator: .* no use for {name};"
         ):
             quick_config("svm", setting)
         with pytest.raises(ConfigError, match=f"no use for {name};"):

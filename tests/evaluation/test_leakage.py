@@ -122,7 +122,7 @@ IN_UNITS: list[tuple[Callable[[list[Fields]], Any], str, str]] = [
     (lambda u: u[1]["motionmix_partners"].append(u[1]["fold"]), "augmentation partners", LEAK),
     (lambda u: u[1]["motionmix_partners"].append("other/007"), "augmentation partners", LEAK),
     (lambda u: u[0].update(normalisation_persons=[u[0]["fold"]]), "normalisation", LEAK),
-    (lambda u: u[0].update(looks=[[0]]), "epoch rule", LEAK),
+    (lambda u: u[0].update(epoch_predictions=[[0]]), "epoch rule", LEAK),
     (stopped_at_the_best_epoch, "epochs", LEAK),
     (other_lengths_of_training, "epochs", LEAK),
     (lambda u: longest(u)["predictions"][0].update(epoch=1), "epochs", LEAK),
@@ -263,7 +263,7 @@ def test_a_system_without_epochs_has_none_to_peek_at() -> None:
     checks = {check.name: check for check in audit_records(records)}
     for name in ("epoch rule", "epochs"):
         assert checks[name].state == OK
-        assert checks[name].why.startswith("fitted in one step")
+        assert checks[name].why.startswith("a non-iterative estimator")
     records.units[0]["predictions"][0]["epoch"] = 2  # type: ignore[index]
     assert states(records)["epochs"] == FAULT
 
@@ -283,7 +283,7 @@ def test_a_network_without_records_of_its_epochs_is_not_checkable() -> None:
     units = [{**unit, "losses": []} for unit in records.units]
     found = states(replace(records, units=units))
     assert found == {"epoch rule": UNKNOWN, "epochs": UNKNOWN}
-    units[0]["looks"] = [[0]]
+    units[0]["epoch_predictions"] = [[0]]
     assert states(replace(records, units=units))["epoch rule"] == LEAK
     assert states(peeking(replace(records, units=units)))["epoch rule"] == LEAK
 

@@ -126,8 +126,8 @@ def test_each_subject_gets_its_own_best_epoch_the_first_of_equals() -> None:
     found = best_epoch_predictions(SMALL, [1, 2, 3])
     assert found.tolist() == [[1, 2, 0, 1], [0, 2, 0, 1], [0, 1, 0, 1]]
     guesses = np.array([[0, 2], [2, 1]])
-    looks = EpochPredictions(guesses, np.array([0, 1]), np.array(["t/a", "t/a"]), 3)
-    assert best_epoch_predictions(looks, [2]).tolist() == [[0, 2]]
+    predictions = EpochPredictions(guesses, np.array([0, 1]), np.array(["t/a", "t/a"]), 3)
+    assert best_epoch_predictions(predictions, [2]).tolist() == [[0, 2]]
     for count in (0, 4):
         with pytest.raises(InputError, match=f"{count} test-set evaluations in 3 epochs"):
             best_epoch_predictions(SMALL, [1, count])
@@ -147,14 +147,14 @@ def test_one_evaluation_is_the_rule_last_and_all_are_oracle_test(tmp_path: Path)
         )
         for rule in ("last", "oracle_test")
     )
-    looks = collect_epoch_predictions(peeking, 0)
-    assert looks.guesses.shape == (EPOCHS, len(flowset))
+    predictions = collect_epoch_predictions(peeking, 0)
+    assert predictions.guesses.shape == (EPOCHS, len(flowset))
     for run, count in ((honest, 1), (peeking, EPOCHS)):
         table = collect_predictions(run).table
         expected = float(
             uf1(confusion(table["truth"].to_numpy(), table["prediction"].to_numpy(), 3))
         )
-        assert uf1_by_evaluations(looks, [count]) == pytest.approx([expected])
+        assert uf1_by_evaluations(predictions, [count]) == pytest.approx([expected])
     for run, seed in ((honest, 0), (peeking, 7)):
         with pytest.raises(InputError, match=f"no predictions of all epochs .* seed {seed}"):
             collect_epoch_predictions(run, seed)
@@ -162,10 +162,10 @@ def test_one_evaluation_is_the_rule_last_and_all_are_oracle_test(tmp_path: Path)
 
 def test_many_evaluations_of_nothing_score_high() -> None:
     labels, subjects = composite()
-    looks = chance_predictions(labels, subjects, 200, np.random.default_rng(0))
-    shares = np.bincount(looks.guesses.ravel(), minlength=3) / looks.guesses.size
+    predictions = chance_predictions(labels, subjects, 200, np.random.default_rng(0))
+    shares = np.bincount(predictions.guesses.ravel(), minlength=3) / predictions.guesses.size
     np.testing.assert_allclose(shares, np.bincount(labels) / len(labels), atol=0.01)
-    right = (best_epoch_predictions(looks, range(1, 61)) == labels).sum(1)
+    right = (best_epoch_predictions(predictions, range(1, 61)) == labels).sum(1)
     assert (np.diff(right) >= 0).all()
     assert right[-1] > right[0]
     scores = chance_uf1(labels, subjects, [1, 10, 100], draws=20, seed=3)
@@ -214,10 +214,10 @@ def test_the_null_of_permuted_labels() -> None:
 
 
 def test_the_null_of_peeking_fits_what_peeking_makes_of_nothing() -> None:
-    looks = chance_predictions(*composite(), 30, np.random.default_rng(1))
-    null = peeking_null(looks, permutations=40)
-    reached = float(uf1_by_evaluations(looks, [30])[0])
+    predictions = chance_predictions(*composite(), 30, np.random.default_rng(1))
+    null = peeking_null(predictions, permutations=40)
+    reached = float(uf1_by_evaluations(predictions, [30])[0])
     assert null.min() > 0.5
     assert abs(reached - null.mean()) < 5 * null.std()
-    one = peeking_null(replace(looks, guesses=looks.guesses[:1]), permutations=40)
+    one = peeking_null(replace(predictions, guesses=predictions.guesses[:1]), permutations=40)
     assert one.mean() == pytest.approx(1 / 3, abs=0.03)

@@ -141,7 +141,7 @@ def test_a_run_has_no_epochs_no_parameters_and_says_so(tmp_path: Path) -> None:
     run = run_experiment(config, out=tmp_path, flowset=flowset)
     metrics = run.metrics()
     assert (metrics["epoch_rule"], metrics["peeking"]) == ("none", False)
-    assert stamp(metrics).startswith("no epochs, fitted in one step;")
+    assert stamp(metrics).startswith("no epochs, a non-iterative estimator;")
     assert run.data()["parameters"] is None
     network = run_experiment(quick_config("ststnet"), out=tmp_path, flowset=flowset)
     words = display_table(results_table([run, network]))

@@ -15,8 +15,8 @@ from hmrm_lab.reporting.plots.results import (
     cost_figure,
     distributions_figure,
     folds_figure,
-    looks_figure,
     metrics_interval_figure,
+    peeking_curve_figure,
     training_curves_figure,
 )
 from hmrm_lab.reporting.tables import results_table
@@ -98,13 +98,13 @@ def test_curves_have_a_line_per_fold_and_their_median(tmp_path: Path, toy_flowse
     assert len(training_curves_figure(history).data) == 4 + 1
     without = training_curves_figure(pd.DataFrame(columns=columns))
     assert not without.data
-    assert "fitted in one step" in without.layout.title.text
+    assert "a non-iterative estimator" in without.layout.title.text
 
 
 def test_looks_are_lines_and_draws_a_band() -> None:
     draws = np.array([[0.3, 0.5], [0.4, 0.7]])
     curves = {"blind": ([1, 10], draws), "run": ([1, 5], np.array([0.6, 0.8]))}
-    figure = looks_figure(curves, "t", classes=3)
+    figure = peeking_curve_figure(curves, "t", classes=3)
     band, blind, run = figure.data
     assert list(blind.y) == [0.35, 0.6]
     assert list(band.y) == [0.4, 0.7, 0.5, 0.3]

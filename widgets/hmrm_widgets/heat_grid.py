@@ -10,7 +10,7 @@ from hmrm_widgets.parts import plain
 
 CELL = "4.2em"
 CHOSEN, OTHER = "3px solid currentColor", "3px solid transparent"
-Place = tuple[Any, Any]  # the value of the row's setting and that of the column's
+Position = tuple[Any, Any]  # the value of the row's setting and that of the column's
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class HeatGrid(w.GridBox):
         self,
         rows: tuple[str, Sequence[Any]],
         columns: tuple[str, Sequence[Any]],
-        choose: Callable[[Place], None],
+        choose: Callable[[Position], None],
     ) -> None:
         self._names = rows[0], columns[0]
-        self.cells: dict[Place, w.Button] = {}
+        self.cells: dict[Position, w.Button] = {}
         corner = w.HTML(f"<small>{plain(rows[0])} \\ {plain(columns[0])}</small>")
         children: list[w.Widget] = [corner, *(_edge(value) for value in columns[1])]
         for row in rows[1]:
@@ -49,10 +49,10 @@ class HeatGrid(w.GridBox):
         layout.width, layout.max_width, layout.overflow = "max-content", "100%", "auto"
         super().__init__(children, layout=layout)
 
-    def show(self, looks: Mapping[Place, Look], chosen: Place) -> None:
-        """These looks; the chosen cell has a frame."""
+    def show(self, styles: Mapping[Position, Look], chosen: Position) -> None:
+        """These styles; the chosen cell has a frame."""
         for place, button in self.cells.items():
-            look = looks[place]
+            look = styles[place]
             where = f"{self._names[0]} {place[0]}, {self._names[1]} {place[1]}"
             button.description = look.text
             button.tooltip = f"{where}\n{look.words}"
@@ -60,7 +60,7 @@ class HeatGrid(w.GridBox):
             button.style.font_weight = "bold" if place == chosen else "normal"
             button.layout.border = CHOSEN if place == chosen else OTHER
 
-    def _cell(self, place: Place, choose: Callable[[Place], None]) -> w.Button:
+    def _cell(self, place: Position, choose: Callable[[Position], None]) -> w.Button:
         button = w.Button(layout=w.Layout(width=CELL, height="2.6em", margin="0", padding="0"))
         button.on_click(lambda _: choose(place))
         self.cells[place] = button

@@ -23,7 +23,7 @@ from hmrm_lab.studies.jobs import JobState
 from hmrm_lab.studies.search import sweep_job
 from hmrm_lab.studies.space import grid
 from hmrm_lab.studies.trials import Trial, trials_table
-from hmrm_widgets.heat_grid import HeatGrid, Look, Place
+from hmrm_widgets.heat_grid import HeatGrid, Look, Position
 from hmrm_widgets.parts import plain, row, table_html
 from hmrm_widgets.polling import PolledViewer
 
@@ -35,7 +35,7 @@ class Views(NamedTuple):
     progress: str
     going: bool
     complete: bool
-    looks: dict[Place, Look]
+    styles: dict[Position, Look]
     cell: str
     curves: str
     confusion: str
@@ -76,7 +76,7 @@ class HeatmapExplorer(PolledViewer):
         self._names = list(values)
         self._points = {tuple(point.values()): point for point in grid(values)}
         self._job = sweep_job(sweep, list(self._points.values()))
-        self._cells: dict[Place, Trial] = {}
+        self._cells: dict[Position, Trial] = {}
         rows, columns = ((_short(name), list(of)) for name, of in values.items())
         self.row, self.column = (
             w.SelectionSlider(options=of, description=name, style=WIDE)
@@ -135,12 +135,12 @@ class HeatmapExplorer(PolledViewer):
         self.button.description = "Stop the sweep" if views.going else "Start the sweep"
         self.button.icon = "stop" if views.going else "play"
         self.button.disabled = views.complete
-        self.grid.show(views.looks, self._chosen())
+        self.grid.show(views.styles, self._chosen())
 
-    def _chosen(self) -> Place:
+    def _chosen(self) -> Position:
         return self.row.value, self.column.value
 
-    def _choose(self, place: Place) -> None:
+    def _choose(self, place: Position) -> None:
         """The sliders follow the button of a cell."""
         with self.adjusting():
             self.row.value, self.column.value = place
@@ -152,23 +152,23 @@ class HeatmapExplorer(PolledViewer):
             if place not in self._cells and (cell := self._sweep.trial(point)):
                 self._cells[place] = cell
 
-    def _looks(self) -> dict[Place, Look]:
+    def _looks(self) -> dict[Position, Look]:
         table = trials_table(self._cells.values())
         low, high = score_range(table)
         records = cells_by_place(table, *self._names)
-        looks = {}
+        styles = {}
         for place in self._points:
             record = records.get(place)
             if record is None:
-                looks[place] = EMPTY
+                styles[place] = EMPTY
             elif math.isnan(record["UF1"]):
-                looks[place] = Look("none", hover_words(record), "transparent", "#747b86")
+                styles[place] = Look("none", hover_words(record), "transparent", "#747b86")
             else:
                 share = share_of(record["UF1"], low, high)
                 letters = "#ffffff" if share >= DARK_ENOUGH else "#10202c"
                 number = f"{record['UF1']:.3f}".lstrip("0")
-                looks[place] = Look(number, hover_words(record), shade(share), letters)
-        return looks
+                styles[place] = Look(number, hover_words(record), shade(share), letters)
+        return styles
 
     def _describe(self, cell: Trial | None) -> str:
         pairs = zip(self._names, self._chosen(), strict=True)

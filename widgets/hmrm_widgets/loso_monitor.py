@@ -21,7 +21,7 @@ from hmrm_widgets.parts import plain, row
 from hmrm_widgets.polling import Poll
 from hmrm_widgets.viewer import Viewer
 
-RARELY = 5  # times `poll_s`: how often it looks while nobody works on the run
+RARELY = 5  # times `poll_s`: how often it reads while nobody works on the run
 WORDS = {
     "absent": "Not started",
     "waiting": "Waits for its turn",
@@ -37,7 +37,7 @@ class LosoMonitor(Viewer):
     """Progress, held-out subjects, training curves and predictions of one run, as they arrive.
 
     The run has a process of its own: the kernel stays free, and neither closing this widget nor the
-    end of the kernel stops the run. Where an event loop is running, as in a notebook, it looks at
+    end of the kernel stops the run. Where an event loop is running, as in a notebook, it reads
     the run folder every `poll_s` seconds; elsewhere call `update`.
 
     Parameters
@@ -45,7 +45,7 @@ class LosoMonitor(Viewer):
     result
         Of `lab.evaluate(..., background=True)`, or of a run folder.
     poll_s
-        Seconds between two looks while the run is going.
+        Seconds between two readings while the run is going.
 
     Attributes
     ----------

@@ -163,7 +163,7 @@ class MotionMixStudio(Viewer):
         if self.second.value is None:
             raise InputError(
                 f"{self._title(self.first.value)} is the only clip of its class, so MotionMix"
-                " leaves it as it is",
+                " leaves it unchanged",
                 hint="choose another clip A",
             )
         mode, strength = self.display.value, self.strength.value

@@ -13,7 +13,7 @@ EVERY_SECONDS = 1.0
 class Poll:
     """Calls `look` on the loop of the notebook: every so often while it says that more will come.
 
-    It looks between cells, never while one runs. Where there is no loop, in a script or a test,
+    It reads between cells, never while one runs. Where there is no loop, in a script or a test,
     nothing is polled, and whoever made the widget calls `update` by hand. A fault in `look` ends
     the polling, and the loop tells of it.
 
@@ -22,9 +22,9 @@ class Poll:
     look
         Whether more will come soon.
     every_s
-        Seconds between two looks while it does.
+        Seconds between two readings while it does.
     idle_s
-        The same while nothing comes; 0 looks no more.
+        The same while nothing comes; 0 stops reading.
     """
 
     def __init__(

@@ -146,8 +146,8 @@ class PredictionBrowser(Viewer):
         _offer(self.prediction, [ANY, *classes])
         _offer(self.dataset, [ANY, *sorted(table["dataset"].unique())])
         of_set = table["dataset"].isin({self.dataset.value} - {ANY} or set(table["dataset"]))
-        persons = self._chosen.subjects[of_set]
-        _offer(self.person, [ANY, *sorted(persons.unique())])
+        subjects = self._chosen.subjects[of_set]
+        _offer(self.person, [ANY, *sorted(subjects.unique())])
         chosen = self._key()
         self._shown = answers_table(
             self._chosen,

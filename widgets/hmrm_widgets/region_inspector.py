@@ -114,7 +114,7 @@ class RegionInspector(Viewer):
         enlarged = shown.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
         chosen = region if tokens == "windows" else None
         order = token_grid_html(token_order(grain, tokens, region), chosen)
-        words = "Place of each token in the forward scan:"
+        words = "Position of each token in the forward scan:"
         return Views(
             jpeg_bytes(face),
             png_bytes(enlarged),

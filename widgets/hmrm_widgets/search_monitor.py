@@ -47,7 +47,7 @@ class SearchMonitor(PolledViewer):
     """Progress, the fittest choices and their distribution, as the trials of a search arrive.
 
     `Start` searches in a process of its own, which outlives the notebook. A search by `hmrm evolve`
-    with the same settings is seen as well; so it looks every second until the search is complete.
+    with the same settings is seen as well; so it is read every second until the search is complete.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ CARD = Card(
     citation="Wang et al., HTNet for micro-expression recognition, Neurocomputing 2024",
     fidelity="adapted",
     departures=(
-        "reads the map as it is; the authors rearrange it into four 14 x 14 crops round detected"
+        "reads the unchanged map; the authors rearrange it into four 14 x 14 crops round detected"
         " landmarks, in 8-bit values",
         "clips are shuffled in every epoch, and the epoch is not chosen on the test subject",
         "presets smoke, demo and default take a narrower network and other epochs, demo and default"

@@ -122,7 +122,7 @@ def weights_figure(weights: Mapping[str, NDArray[np.float64]], *, caption: str =
         caption=caption,
         height=280,
         most_width=760,
-        x={"title": "Place in the clip (%; 0 onset, 100 offset)", "ticksuffix": " "},
+        x={"title": "Position in the clip (%; 0 onset, 100 offset)", "ticksuffix": " "},
         y={"title": "Weight (RMS 1)", "zeroline": True, "zerolinewidth": 1},
     )
 

@@ -26,7 +26,7 @@ from hmrm_lab.reporting.style import (
 
 Side = Literal["left", "right"]
 
-ROOM = 0.06  # of the range, beyond the outermost end of an interval
+ROOM = 0.06  # of the range, beyond the last end of an interval
 
 PANEL_ROW_PX = {1: 380, 2: 320, 3: 260, 4: 220}  # with the headings, by columns; else `SMALL_PX`
 SMALL_PX = 176

@@ -37,7 +37,7 @@ CONVENTION = (
 COSTS = (("Parameters", "Parameters (log scale)"), ("FLOPs", "FLOPs per map (log scale)"))
 UF1 = "UF1 (0 to 1, higher is better)"
 BINS = 40
-MARGIN = 0.02  # of UF1, beside the outermost sample
+MARGIN = 0.02  # of UF1, beside the last sample
 JITTER = 0.18  # clips to the left and right, so that equal folds can be told apart
 
 
@@ -54,7 +54,7 @@ def training_curves_figure(history: pd.DataFrame, *, caption: str = "") -> go.Fi
     if history.empty:
         return finish(
             figure,
-            "No training loss: fitted in one step",
+            "No training loss: a non-iterative estimator",
             caption=caption,
             height=120,
             x={"visible": False},
@@ -181,7 +181,7 @@ def cost_figure(
     )
 
 
-def looks_figure(
+def peeking_curve_figure(
     curves: Mapping[str, tuple[Sequence[int], Doubles]],
     title: str,
     *,
