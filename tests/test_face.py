@@ -159,9 +159,16 @@ def test_protocols_hold_out_subjects(tmp_path: Path) -> None:
     (tmp_path / "folds.csv").write_text(f"subject,fold\n{rows}")
     split = lab.Protocol(str(tmp_path / "folds.csv"))
     assert split.table(maps)["test"].tolist() == [9, 9]
-    (tmp_path / "folds.csv").write_text("subject,fold\ns01,0\n")
-    with pytest.raises(InputError, match="no fold for subject toy/s02"):
-        split.folds(maps)
+    for text, sentence in {
+        "subject,fold\ns01,0\n": "no fold for subject toy/s02",
+        "subject,fold\ns01,0\ns02,\n": "row 3: subject or fold is empty",
+        "subject,fold\ns01,0\ns01,1\n": "row 3: subject s01 is in two folds",
+        "subject\ns01\n": "has the columns fold and subject",
+        "": "no table: No columns",
+    }.items():
+        (tmp_path / "folds.csv").write_text(text)
+        with pytest.raises(InputError, match=sentence):
+            split.folds(maps)
     with pytest.raises(ConfigError, match="did you mean"):
         lab.Protocol("holdout:toi").folds(maps)
     with pytest.raises(InputError, match="none is left to train on"):

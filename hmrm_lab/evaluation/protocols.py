@@ -165,7 +165,10 @@ def _split_file(maps: FlowSet, name: str) -> list[Fold]:
     path = Path(name)
     if not path.is_file():
         raise ConfigError("no such split file", where=path, hint="check evaluation.protocol")
-    table = pd.read_csv(path, dtype=str)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:  # empty, ragged, or no text
+        raise InputError(f"no table: {error}", where=path, hint="save it as CSV") from None
     column = next((one for one in ("clip", "subject") if one in table), None)
     if column is None or "fold" not in table:
         raise InputError(
@@ -173,6 +176,16 @@ def _split_file(maps: FlowSet, name: str) -> list[Fold]:
             where=path,
             hint=f"this one has {', '.join(map(str, table))}",
         )
+    blank = np.flatnonzero((table[[column, "fold"]] == "").any(axis=1))
+    if len(blank):
+        raise InputError(
+            f"{column} or fold is empty", where=path, row=int(blank[0]) + 2, hint="fill it in"
+        )
+    again = np.flatnonzero(table.duplicated(column) & ~table.duplicated([column, "fold"]))
+    if len(again):
+        name = table[column].iloc[again[0]]
+        problem = f"{column} {name} is in two folds"
+        raise InputError(problem, where=path, row=int(again[0]) + 2, hint="keep one of its rows")
     known = dict(zip(table[column], table["fold"], strict=True))
     chosen = np.array([_fold_of(maps, row, column, known, path) for row in range(len(maps))])
     subjects = pd.Series(maps.subjects)
