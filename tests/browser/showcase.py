@@ -165,6 +165,7 @@ SHOWCASES = {
     ),
     "AblationBoard": Showcase(
         "AblationBoard('hmrm', lab.load('synthetic', preset='smoke'), out=out)",
+        choose("Flow", "dis", draws=False),
         press("slider", "MotionMix share", "Home", "MotionMix 0", draws=False),
         press("slider", "MotionMix share", "ArrowRight", "MotionMix 0.1", draws=False),
         press("combobox", "Width", "Home", draws=False),
