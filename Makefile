@@ -20,6 +20,7 @@ test: lint  ## all that protects a user; continuous integration runs this
 
 test-full: .venv/dev.stamp  ## the rest, for hours: every kill point, stress, cluster, more pages
 	$(TESTS) -m full
+	$(RUN)/python -m pytest -c /dev/null --rootdir=notebooks --nbval-lax --nbval-current-env -p no:cacheprovider -n 2 --dist loadfile notebooks
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff format --check .
