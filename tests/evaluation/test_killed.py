@@ -16,7 +16,7 @@ from evaluation import killable
 
 TESTS = Path(__file__).parents[1]
 FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
-SETTINGS = ("evaluation.epoch_rule=inner_subjects", "data.subjects=3", "training.epochs=3")
+SETTINGS = ("evaluation.epoch_rule=inner_subjects", "data.subjects=5", "training.epochs=3")
 STORE, DESK, FILES_OUT = (
     "hmrm_lab.runtime.store",
     "hmrm_lab.evaluation.fold_progress",

@@ -6,9 +6,9 @@ import pytest
 import torch
 from conftest import make_flowset, make_framed_flowset
 
-import hmrm_lab.flow.motion_maps as module
 from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.flow import motion_maps as module
 from hmrm_lab.flow.motion_maps import (
     MotionFromFrames,
     combine,
