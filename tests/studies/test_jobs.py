@@ -61,7 +61,7 @@ def kept(job: Job) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in (job.folder / "folds").glob("*.json")}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_cut_off_twice_it_ends_in_the_figures_of_a_run_here(tmp_path: Path) -> None:
     """Killed, stopped, seen and taken up from another process, and complete in the end."""
     here = run_experiment(CONFIG, out=tmp_path / "here")

@@ -72,7 +72,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*.npz")}
 
 
-@pytest.mark.parametrize("name", [name for name in WRITERS if name not in ("smic", "samm")])
+EACH_WAY = ("casme2", "casme3")  # short clips, and long videos with several; all in the full tier
+REST = [pytest.param(name, marks=pytest.mark.full) for name in WRITERS if name not in EACH_WAY]
+
+
+@pytest.mark.parametrize("name", [*EACH_WAY, *REST])
 def test_check_prepare_run(name: str, tmp_path: Path) -> None:
     root = WRITERS[name](tmp_path / name)
     checked = hmrm("data", "check", name, "--root", root, "--json", cwd=tmp_path)
