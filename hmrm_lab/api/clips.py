@@ -130,10 +130,7 @@ class Clips(Sequence[Clip]):
         key = config.digest()
         if key not in self._maps:
             with progress_bars() as bars:
-                faces, flows = bars.stage("faces"), bars.stage("flow")
-                found = load_flowset(
-                    config, self.root, jobs=jobs, on_faces=faces, on_progress=flows
-                )
+                found = load_flowset(config, self.root, jobs=jobs, watch=bars)
             self._maps[key] = MotionMaps.from_flowset(
                 found, Source(config, self.root, found.subjects)
             )
@@ -190,9 +187,9 @@ def load(
     """
     from hmrm_lab.preparation import load_clips
 
-    changes = assignments("faces", {"name": options.pop("faces")} if "faces" in options else {})
-    changes += assignments("faces", {"apex": options.pop("apex")} if "apex" in options else {})
-    changes += assignments("data", options)
+    of_faces = {"faces": "name", "apex": "apex"}
+    faces = {key: options.pop(name) for name, key in of_faces.items() if name in options}
+    changes = [*assignments("faces", faces), *assignments("data", options)]
     config = load_config(preset, data=data, overrides=changes)
     folder = Path(root) if root else None
     return Clips(config, folder, load_clips(config, folder) or [])

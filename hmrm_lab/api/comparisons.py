@@ -1,11 +1,10 @@
 """Studies: systems, variants, settings or inputs side by side, on the same maps and folds."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.api.clips import Clips
+from hmrm_lab.api.clips import Clips, assignments
 from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.api.result import Result, Study
 from hmrm_lab.api.runs import RUNS, Seeds, maps_of, root_of_whole, settings
@@ -13,8 +12,11 @@ from hmrm_lab.api.system import System, place_of, suited
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.protocols import LOSO, Protocol
+from hmrm_lab.reporting.study_table import CLAIMED_ON
+from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.progress import progress_bars
 from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.studies.trials import Sweep
 
 Systems = Sequence[System | str]
 
@@ -121,18 +123,15 @@ def sweep(
     """
     from hmrm_lab.studies.search import run_grid
     from hmrm_lab.studies.space import grid
-    from hmrm_lab.studies.trials import Sweep
 
     known = maps_of(maps)
-    config = settings(system, known, seeds=seeds)
-    places = {place_of(config.model.name, name): name for name in values}
-    points = grid(dict(zip(places, values.values(), strict=True)))
-    flowset = suited(known, config)
-    study = Sweep.of(config, flowset, Path(out))
+    study, flowset, places = _begin_sweep(system, known, values, seeds, out)
+    axes = dict(zip(places, values.values(), strict=True))
+    points = grid(axes)
     with progress_bars() as bars:
         run_grid(study, flowset, points, jobs=jobs, on_progress=bars.stage("settings"))
     found = _study_of_cells([study.trial(point) for point in points], places, study.folder)
-    found.sweep, found.axes = study, dict(zip(places, values.values(), strict=True))
+    found.sweep, found.axes = study, axes
     found.root = known.source.root if known.source else None
     return found
 
@@ -168,18 +167,12 @@ def search(
     from hmrm_lab.studies.search import points_of
     from hmrm_lab.studies.search import search as run_search
     from hmrm_lab.studies.space import parse_space
-    from hmrm_lab.studies.trials import Sweep
 
-    known = maps_of(maps)
-    config = settings(system, known, seeds=seeds)
-    places = {place_of(config.model.name, name): name for name in space}
-    given = dict(zip(places, space.values(), strict=True))
+    study, flowset, places = _begin_sweep(system, maps_of(maps), space, seeds, out)
     chosen = {
         place: parse_space([f"{place}={value}"])[place] if isinstance(value, str) else tuple(value)
-        for place, value in given.items()
+        for place, value in zip(places, space.values(), strict=True)
     }
-    flowset = suited(known, config)
-    study = Sweep.of(config, flowset, Path(out))
     with progress_bars() as bars:
         history = run_search(
             study,
@@ -193,8 +186,9 @@ def search(
         )
     cells = [study.trial(point) for point in points_of(history, chosen)]
     found = _study_of_cells(cells, places, study.folder)
-    table = history.rename(columns=places)
-    return Study(found.results, table, table.round(4), found.caption, folder=study.folder)
+    found.table = history.rename(columns=places)
+    found.words = found.table.round(4)
+    return found
 
 
 def inputs(
@@ -244,12 +238,8 @@ def inputs(
 def overrides_of_data(config: ExperimentConfig, seeds: Sequence[int]) -> list[str]:
     """The settings of data, faces and flow as overrides, for studies that begin with a preset."""
     tables = config.model_dump(mode="json", include={"data", "faces", "flow"})
-    changes = [
-        f"{table}.{key}={json.dumps(value)}"
-        for table, settings_ in tables.items()
-        for key, value in settings_.items()
-        if (table, key) not in (("data", "name"), ("flow", "phases"))
-    ]
+    del tables["data"]["name"], tables["flow"]["phases"]
+    changes = [text for table in tables for text in assignments(table, tables[table])]
     return [*changes, f"evaluation.seeds={list(seeds)}"]
 
 
@@ -277,9 +267,8 @@ def ablation(
         ]
     root = root_of_whole(maps)
     sets = {key.dataset for key in maps.keys}
-    return plan_ablation(config, own, root=root), "casme2" if "casme2" in sets > {
-        "casme2"
-    } else "all"
+    part = CLAIMED_ON if CLAIMED_ON in sets and len(sets) > 1 else ALL
+    return plan_ablation(config, own, root=root), part
 
 
 def _full(config: ExperimentConfig, setting: str) -> str:
@@ -295,6 +284,20 @@ def _study(found: Any, runs: Mapping[Any, RunFolder]) -> Study:
     results = {name: Result(run) for name, run in runs.items()}
     remarks = list(getattr(found, "remarks", ()))
     return Study(results, found.table, found.words, found.caption, remarks)
+
+
+def _begin_sweep(
+    system: System | str,
+    maps: MotionMaps,
+    names: Iterable[str],
+    seeds: Seeds,
+    out: str | Path,
+) -> tuple[Sweep, MotionMaps, dict[str, str]]:
+    """A sweep on these maps, what its system reads of them, and its flat settings by full name."""
+    config = settings(system, maps, seeds=seeds)
+    places = {place_of(config.model.name, name): name for name in names}
+    flowset = suited(maps, config)
+    return Sweep.of(config, flowset, Path(out)), flowset, places
 
 
 def _study_of_cells(cells: Sequence[Any], places: Mapping[str, str], folder: Path) -> Study:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
 from hmrm_lab.api.maps import MotionMaps
-from hmrm_lab.api.result import Result, Results, Study, results_of, score
+from hmrm_lab.api.result import NO_RUN, Result, Results, Study, results_of, score
 from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.drawing import (
@@ -174,8 +174,7 @@ def confusion(found: Result | pd.DataFrame | NDArray[Any], part: str = "all") ->
     if isinstance(found, np.ndarray):
         names = dict.fromkeys(map(str, range(len(found))))
         counts = {"confusion": found.tolist(), "subjects": 0, "f1": names}
-        known = {"epoch_rule": "none", "control": "none", "peeking": False, "complete": True}
-        return confusion_figure({"all": counts, "datasets": {}, "seeds": [0], **known}, part)
+        return confusion_figure({"all": counts, "datasets": {}, "seeds": [0], **NO_RUN}, part)
     result = found if isinstance(found, Result) else score(found)
     return confusion_figure(result.metrics, part)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hmrm_lab.api.system import System
 
 MAP_SIDE_PX = 28
+NO_RUN = {"epoch_rule": "not known", "control": "none", "peeking": False, "complete": True}
 
 
 class Result:
@@ -108,17 +109,15 @@ class Result:
     def metrics(self) -> dict[str, Any]:
         """All figures: `scores` for the whole and for each data set, rule, seeds, folds."""
         if self._answers is not None:
-            known = {
-                "epoch_rule": "not known",
-                "control": "none",
-                "peeking": False,
-                "complete": True,
-            }
-            return known | self._about | summarise(self._answers)
+            return NO_RUN | self._about | self._summary
         file = self._folder.path / "metrics.json"
         if file.is_file() and (metrics := self._folder.metrics())["complete"]:
             return metrics
         return summarise_run(self._folder)
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
+        return summarise(self.answers)
 
     @property
     def scores(self) -> dict[str, Any]:

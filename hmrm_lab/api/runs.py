@@ -177,17 +177,11 @@ def report(results: Results, out: str | Path | None = None) -> Path:
     >>> lab.report(result).name
     'report.html'
     """
-    from hmrm_lab.preparation import load_flowset
-    from hmrm_lab.registry import datasets
-    from hmrm_lab.reporting.report import write_report
+    from hmrm_lab.studies.experiment import report_runs
 
     chosen = results_of(results)
-    first = chosen[0]
-    config = RunFolder(first.folder).config()
-    readable = first.root is not None or not datasets[config.data.name].needs_root
-    flowset = load_flowset(config, first.root) if readable else None
-    folders = [RunFolder(one.refresh().folder) for one in chosen]
-    return write_report(folders, Path(out) if out else first.folder / "report.html", flowset)
+    folders = [RunFolder(one.folder) for one in chosen]
+    return report_runs(folders, chosen[0].root, Path(out) if out else None)
 
 
 def maps_of(data: MotionMaps | Clips) -> MotionMaps:

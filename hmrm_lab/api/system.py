@@ -13,7 +13,7 @@ from torch import nn
 
 from hmrm_lab.api.html import card
 from hmrm_lab.api.maps import MotionMaps, Source
-from hmrm_lab.config import ExperimentConfig, load_config, override, preset_names
+from hmrm_lab.config import ExperimentConfig, load_config, on_data, preset_names
 from hmrm_lab.config.overrides import OF_TRAINING, without_idle
 from hmrm_lab.config.sections import (
     AugmentConfig,
@@ -28,6 +28,7 @@ from hmrm_lab.errors import ConfigError, InputError, unknown_name
 from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.registry import Entry
 from hmrm_lab.registry import systems as registered
+from hmrm_lab.studies.experiment import ALL_CLIPS
 from hmrm_lab.training.trainer import Fitted, fit
 
 SECTIONS: dict[str, type[Section]] = {
@@ -38,7 +39,6 @@ SECTIONS: dict[str, type[Section]] = {
 }
 BESIDE = {name.rpartition(".")[2]: name for name in OF_TRAINING if "." in name}
 OWN_ARGUMENTS = ("name", "preset", "seed", "device")
-ALL_CLIPS = "all clips"  # in place of the name of a held-out subject
 
 
 class System(ClassifierMixin, BaseEstimator):
@@ -119,11 +119,7 @@ class System(ClassifierMixin, BaseEstimator):
             key: getattr(config.flow, key) for key in FlowConfig.model_fields if "finetune" in key
         }
         flow = source.config.flow.model_copy(update=tuned)
-        tables = without_idle(registered[self.name], {"flow": flow.model_dump()})
-        common = {"data": source.config.data, "faces": source.config.faces}
-        return override(
-            config.model_copy(update={**common, "flow": FlowConfig(**tables["flow"])}), []
-        )
+        return on_data(config, data=source.config.data, faces=source.config.faces, flow=flow)
 
     @classmethod
     def of_settings(cls, config: ExperimentConfig, fitted: Fitted | None = None) -> Self:

@@ -88,22 +88,11 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Compute the figures of finished folds again and write the HTML report."""
-    from hmrm_lab.preparation import load_flowset
-    from hmrm_lab.registry import datasets
-    from hmrm_lab.reporting.report import write_report
-    from hmrm_lab.runtime.store import RunFolder, check_target, check_writable
-    from hmrm_lab.studies.experiment import write_figures
+    from hmrm_lab.runtime.store import RunFolder
+    from hmrm_lab.studies.experiment import report_runs
 
     folders = [RunFolder.open(path) for path in runs]
-    check_writable(*runs)
-    check_target(out)
-    for folder in folders:
-        write_figures(folder)
-    config = folders[0].config()
-    readable = root is not None or not datasets[config.data.name].needs_root
-    flowset = load_flowset(config, root) if readable else None
-    page = write_report(folders, out or folders[0].path / "report.html", flowset)
-    _show_runs(folders, page, as_json)
+    _show_runs(folders, report_runs(folders, root, out), as_json)
 
 
 def audit(

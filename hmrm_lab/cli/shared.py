@@ -71,12 +71,6 @@ def load_maps(
     from hmrm_lab.preparation import load_flowset
     from hmrm_lab.runtime.processes import end_preparation_workers
 
-    flowset = load_flowset(
-        config,
-        root,
-        jobs=processes,
-        on_faces=bars.stage("faces"),
-        on_progress=bars.stage("flow"),
-    )
+    flowset = load_flowset(config, root, jobs=processes, watch=bars)
     end_preparation_workers()
     return flowset

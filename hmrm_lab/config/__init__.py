@@ -139,6 +139,15 @@ def override(config: ExperimentConfig, overrides: Iterable[str]) -> ExperimentCo
     return _complete(settings)
 
 
+def on_data(
+    config: ExperimentConfig, *, data: DataConfig, faces: FacesConfig, flow: FlowConfig
+) -> ExperimentConfig:
+    """Put a recipe on other data, faces and flow; `MixtureError` if they cannot go together."""
+    tables = without_idle(systems[config.model.name], {"flow": flow.model_dump()})
+    common = {"data": data, "faces": faces, "flow": FlowConfig(**tables["flow"])}
+    return override(config.model_copy(update=common), [])
+
+
 def check_settings(overrides: Iterable[str]) -> None:
     """Raise a `ConfigError` for names and values that no section has, whatever the system.
 

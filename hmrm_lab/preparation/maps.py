@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -41,6 +42,7 @@ from hmrm_lab.preparation.whole_clips import (
 )
 from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
 from hmrm_lab.registry import datasets
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import cache_folder
 
 log = logging.getLogger(__name__)
@@ -51,8 +53,7 @@ def load_flowset(
     root: Path | None = None,
     *,
     jobs: int = 1,
-    on_faces: Progress = no_progress,
-    on_progress: Progress = no_progress,
+    watch: Watcher = UNWATCHED,
 ) -> FlowSet:
     """The motion maps of the settings' data set, from the cache or computed.
 
@@ -63,10 +64,10 @@ def load_flowset(
     ----------
     root
         The folder of the data; the embedded synthetic set has none.
-    on_faces, on_progress
-        Called as faces are detected in recordings, and as flow is computed.
+    watch
+        Called as faces are detected in recordings (stage `faces`) and flow is computed (`flow`).
     """
-    flowset = _load(config, root, jobs, on_faces, on_progress)
+    flowset = _load(config, root, jobs, partial(watch, "faces"), partial(watch, "flow"))
     return flowset.with_same_person(config.evaluation.same_person)
 
 

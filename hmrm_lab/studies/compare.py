@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hmrm_lab.config import ExperimentConfig, override
-from hmrm_lab.preparation import frames_for, load_clips
+from hmrm_lab.preparation import frames_for, load_clips, load_flowset
 from hmrm_lab.registry import systems as registered
 from hmrm_lab.reporting.study_page import ComparisonResult
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
-from hmrm_lab.studies.study import Study, read_maps, share_protocol
+from hmrm_lab.studies.study import Study, share_protocol
 from hmrm_lab.training.estimators import has_epochs
 
 CHANGES = {
@@ -72,7 +72,7 @@ def plan_comparison(
     protocol = share_protocol(
         preset, names, overrides, data=data, seeds=seeds, epoch_rule=epoch_rule
     )
-    read_maps(protocol.shared, root, jobs, watch)
+    load_flowset(protocol.shared, root, jobs=jobs, watch=watch)  # bad data are refused first
     name_of_data = protocol.shared.data.name
     left_out = {name: f"refuses these settings: {why}" for name, why in protocol.left_out.items()}
     if load_clips(protocol.shared, root) is None:

@@ -4,7 +4,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,10 +24,12 @@ from hmrm_lab.evaluation.summary import collect_history, collect_predictions, su
 from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import FlowSet, digest_of_keys
+from hmrm_lab.registry import datasets
 from hmrm_lab.runtime.processes import settle_process
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import (
     RunFolder,
+    check_target,
     check_writable,
     refuse_full_disk,
     to_json,
@@ -70,8 +72,7 @@ def run_experiment(
     check_writable(run.path)
     read_ledger(out)  # complains of a damaged one before the work, not after it
     if flowset is None:
-        faces, flow = _stage(watch, "faces"), _stage(watch, "flow")
-        flowset = load_flowset(config, root, jobs=jobs, on_faces=faces, on_progress=flow)
+        flowset = load_flowset(config, root, jobs=jobs, watch=watch)
     flowset = flowset.with_same_person(config.evaluation.same_person)
     if config.training.pretrain_epochs:
         for seed in config.evaluation.seeds:  # once, and not by every process
@@ -154,6 +155,24 @@ def write_final_model(
     checkpoint.path.unlink(missing_ok=True)
 
 
+def report_runs(runs: Sequence[RunFolder], root: Path | None, out: Path | None = None) -> Path:
+    """Compute the figures of finished folds again, and write the HTML report.
+
+    It goes to `out`, or to `report.html` in the first run, which is shown in depth; the data are
+    read where they need no folder, or `root` is given.
+    """
+    from hmrm_lab.reporting.report import write_report
+
+    check_writable(*(run.path for run in runs))
+    check_target(out)
+    for run in runs:
+        write_figures(run)
+    config = runs[0].config()
+    readable = root is not None or not datasets[config.data.name].needs_root
+    flowset = load_flowset(config, root) if readable else None
+    return write_report(runs, out or runs[0].path / "report.html", flowset)
+
+
 def describe_environment(command: list[str]) -> dict[str, Any]:
     """Machine, versions and command, for the record."""
     typed = Path(command[0]).name == "hmrm"
@@ -196,10 +215,6 @@ def _subjects_of_folds(flowset: FlowSet, folds: list[Fold]) -> dict[str, Any]:
     """Whom each fold holds out, where its name does not say it."""
     subjects = subjects_by_fold(flowset, folds)
     return {"subjects_by_fold": subjects, "folds_digest": digest_of_folds(flowset, folds)}
-
-
-def _stage(watch: Watcher, stage: str) -> Callable[[int, int], None]:
-    return lambda done, total: watch(stage, done, total)
 
 
 def _processor() -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from hmrm_lab.config import override, parse_override
 from hmrm_lab.errors import ConfigError, unknown_name
-from hmrm_lab.preparation import frames_for, load_clips
+from hmrm_lab.preparation import frames_for, load_clips, load_flowset
 from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.reporting.study_page import InputsResult
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
-from hmrm_lab.studies.study import Study, read_maps, reason_of, share_protocol
+from hmrm_lab.studies.study import Study, reason_of, share_protocol
 
 NETWORKS = ("vgg19", "resnet50", "efficientnet_b0", "meganet")
 STUDIED = (["input", "channels"], ["flow", "phases"])  # settings that the study itself changes
@@ -54,7 +54,7 @@ def plan_inputs(
             raise unknown_name("input", name, INPUTS)
     names = tuple(dict.fromkeys(systems or NETWORKS))
     protocol = share_protocol(preset, names, changes, data=data, seeds=seeds)
-    read_maps(protocol.shared, root, jobs, watch)
+    load_flowset(protocol.shared, root, jobs=jobs, watch=watch)  # bad data are refused first
     no_frames = load_clips(protocol.shared, root) is None
     study = Study(
         "inputs",

@@ -263,19 +263,13 @@ class Task:
 
         reported = 0.0
 
-        def report(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: float, total: int, note: str = "", /) -> None:
             nonlocal reported
             if time.monotonic() - reported > REPORT_S:
                 reported = time.monotonic()
                 self.report("preparing", f"{stage} of {done} of {total} clips")
 
-        flowset = load_flowset(
-            self.recipe,
-            self.root,
-            jobs=self.jobs,
-            on_faces=lambda done, total: report("faces", done, total),
-            on_progress=lambda done, total: report("flow", done, total),
-        )
+        flowset = load_flowset(self.recipe, self.root, jobs=self.jobs, watch=report)
         end_preparation_workers()
         return flowset
 

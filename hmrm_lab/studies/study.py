@@ -15,18 +15,14 @@ from hmrm_lab.config import (
     ExperimentConfig,
     check_settings,
     load_config,
-    override,
+    on_data,
     parse_override,
 )
-from hmrm_lab.config.overrides import without_idle
-from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
 from hmrm_lab.evaluation.fold import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
-from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet
-from hmrm_lab.registry import systems
 from hmrm_lab.reporting.study_table import Cell, StudyResult
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
@@ -205,17 +201,6 @@ def reason_of(error: ConfigError) -> str:
     return error.problem
 
 
-def read_maps(config: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher) -> FlowSet:
-    """Compute and cache the maps, so that bad data are refused before anything is trained."""
-    return load_flowset(
-        config,
-        root,
-        jobs=jobs,
-        on_faces=partial(watch, "faces"),
-        on_progress=partial(watch, "flow"),
-    )
-
-
 def _unused_settings(
     preset: str, data: str | None, names: Sequence[str], changes: Sequence[str]
 ) -> dict[str, list[str]]:
@@ -259,9 +244,8 @@ def _with_shared(config: ExperimentConfig, shared: ExperimentConfig) -> Experime
     evaluation = config.evaluation.model_copy(
         update={"seeds": shared.evaluation.seeds, "epoch_rule": shared.evaluation.epoch_rule}
     )
-    tables = without_idle(systems[config.model.name], {"flow": shared.flow.model_dump()})
-    common = {"data": shared.data, "faces": shared.faces, "flow": FlowConfig(**tables["flow"])}
-    return override(config.model_copy(update={**common, "evaluation": evaluation}), [])
+    own = config.model_copy(update={"evaluation": evaluation})
+    return on_data(own, data=shared.data, faces=shared.faces, flow=shared.flow)
 
 
 def _refuse_dishonest(config: ExperimentConfig) -> None:

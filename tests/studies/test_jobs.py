@@ -222,8 +222,8 @@ def test_no_number_of_processes_is_one_per_core_and_flow_tells_how_far_it_is(
 ) -> None:
     files, seen = JobFiles(tmp_path, "run"), []
 
-    def load(config: object, root: object, *, jobs: int, on_faces: object, on_progress: object):
-        on_progress(3, 8)
+    def load(config: object, root: object, *, jobs: int, watch: Callable[..., None]) -> None:
+        watch("flow", 3, 8)
         status = files.read_status()
         seen.append((jobs, status["phase"], status["note"]))
         raise Stopped(143)
