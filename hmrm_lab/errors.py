@@ -1,6 +1,10 @@
 """Typed errors: one clear sentence each, with the exit status of the command line."""
 
-from collections.abc import Iterable
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -77,3 +81,34 @@ def _rebuild(
     kind: type[InputError], problem: str, hint: str, where: Path | str | None, row: int | None
 ) -> InputError:
     return kind(problem, hint=hint, where=where, row=row)
+
+
+@contextmanager
+def stoppable(raising: type[BaseException] = Stopped) -> Iterator[None]:
+    """End what is inside with `Stopped` at Ctrl-C and SIGTERM; a second one ends it at once.
+
+    Inside, the main thread gets an exception of type `raising`: an event loop would keep any but
+    `KeyboardInterrupt` for the task that it happens to run.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+        threading.excepthook = lambda _: None  # threads of a pool complain of their lost workers
+        raise raising(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not received:
+            raise
+        raise Stopped(128 + received[0]) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

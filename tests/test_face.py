@@ -19,11 +19,11 @@ from hmrm_lab.errors import ConfigError, InputError
 ROOT = Path(__file__).parents[1]
 STUB = ROOT / "hmrm_lab" / "__init__.pyi"
 NAMESPACES = ("plot", "stats", "steps")
-FIGURES = [
-    name
-    for name in lab.plot.__all__
-    if getattr(getattr(lab.plot, name), "__module__", "") == "hmrm_lab.api.plot"
-]
+FIGURES = {
+    f"plot.{name}": value
+    for name, value in vars(lab.plot).items()
+    if getattr(value, "__module__", "") == "hmrm_lab.api.plot" and not name.startswith("_")
+}
 SECONDS = 120.0
 
 
@@ -54,8 +54,7 @@ def test_importing_it_imports_nothing_heavy() -> None:
 def test_every_example_runs() -> None:
     finder, flags = doctest.DocTestFinder(recurse=False), doctest.IGNORE_EXCEPTION_DETAIL
     runner = doctest.DocTestRunner(optionflags=flags)
-    public = {name: getattr(lab, name) for name in dir(lab) if name not in NAMESPACES}
-    public |= {f"plot.{name}": getattr(lab.plot, name) for name in FIGURES}
+    public = {name: getattr(lab, name) for name in dir(lab) if name not in NAMESPACES} | FIGURES
     lacking = []
     for name, value in public.items():
         found = finder.find(value, name, globs={"lab": lab})
@@ -67,11 +66,10 @@ def test_every_example_runs() -> None:
 
 
 def test_what_every_name_of_the_namespaces_is() -> None:
-    for namespace in NAMESPACES:
-        module = getattr(lab, namespace)
-        for name in module.__all__:
-            value = getattr(module, name)
-            assert value.__doc__ if callable(value) else value
+    offered = [value for name in NAMESPACES for value in vars(getattr(lab, name)).values()]
+    functions = [one for one in offered if getattr(one, "__module__", "").startswith("hmrm_lab")]
+    assert len(functions) > 100
+    assert not [one for one in functions if callable(one) and not one.__doc__]
 
 
 def test_eight_lines_train_on_half_of_the_subjects_and_show_the_rest() -> None:

@@ -6,11 +6,10 @@ that these functions take.
 
 from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.evaluation.embedding import embed, knn_label_agreement, nearest_neighbours
-from hmrm_lab.evaluation.metrics import confusion, reliability, uar, uf1
+from hmrm_lab.evaluation.metrics import reliability, uar, uf1
 from hmrm_lab.evaluation.significance import (
     bootstrap_samples,
     fold_scores,
-    paired_test,
     three_averages,
 )
 from hmrm_lab.evaluation.simulate import (
@@ -41,46 +40,6 @@ from hmrm_lab.studies.ablate import ABLATIONS
 from hmrm_lab.studies.space import whole_numbers as parse_numbers
 from hmrm_lab.studies.study import Variant
 from hmrm_lab.studies.trials import development_half
-
-__all__ = [
-    "CONVENTION",
-    "PUBLISHED",
-    "answers_table",
-    "as_independent",
-    "bootstrap_samples",
-    "chance_uf1",
-    "collect_epoch_predictions",
-    "components",
-    "confusion",
-    "coverage",
-    "development_half",
-    "display_table",
-    "embed",
-    "evaluation_counts",
-    "fold_scores",
-    "hard_answers_table",
-    "knn_label_agreement",
-    "megc2019",
-    "motion_table",
-    "nearest_neighbours",
-    "p_value",
-    "paired_differences",
-    "paired_test",
-    "paired_words",
-    "parts_table",
-    "peeking_null",
-    "permuted_uf1",
-    "power_table",
-    "predictions_table",
-    "published",
-    "reliability",
-    "simulated_predictions",
-    "three_averages",
-    "uar",
-    "uf1",
-    "uf1_by_evaluations",
-    "whole_numbers",
-]
 
 
 def components(system: str) -> tuple[Variant, tuple[Variant, ...]]:

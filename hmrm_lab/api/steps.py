@@ -17,7 +17,7 @@ from hmrm_lab.faces.accuracy import (
     tracks_table,
 )
 from hmrm_lab.faces.accuracy import clip_curve as apex_curve
-from hmrm_lab.faces.align import AlignedFrames, FaceTrack, find_faces
+from hmrm_lab.faces.align import AlignedFrames, find_faces
 from hmrm_lab.faces.align import align_clip as align
 from hmrm_lab.faces.dlib68 import installed_providers
 from hmrm_lab.faces.face import five_points
@@ -37,7 +37,7 @@ from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
 from hmrm_lab.preparation.network_inputs import disturbed, given, kept_of, look_at, rising_clips
 from hmrm_lab.records import Clip, KnownMotion
 from hmrm_lab.reporting.plots.optical_flow import point_table
-from hmrm_lab.studies.own_clip import chosen_recording, find_own_clip, recording_clip, remembering
+from hmrm_lab.studies.own_clip import chosen_recording, find_own_clip, remembering
 from hmrm_lab.training.augment.motionmix import template_masks
 from hmrm_lab.training.augment.provenance import (
     distance_table,
@@ -48,74 +48,6 @@ from hmrm_lab.training.augment.provenance import (
 )
 from hmrm_lab.training.augment.warps import crop_motion, steadied
 from hmrm_lab.training.learner import Learner
-
-__all__ = [
-    "FaceTrack",
-    "KnownMotion",
-    "Learner",
-    "Magnified",
-    "align",
-    "apex_curve",
-    "apex_table",
-    "attention_maps",
-    "chosen_recording",
-    "clip_trials",
-    "closed_form_matrix",
-    "count_kept",
-    "crop_motion",
-    "crop_steps_px",
-    "dense_landmarks",
-    "distance_table",
-    "disturbed",
-    "draw_mixtures",
-    "errors_of",
-    "estimator",
-    "evaluate_trials",
-    "facial_trials",
-    "find_faces",
-    "find_own_clip",
-    "five_points",
-    "flow_steps",
-    "given",
-    "growth_table",
-    "hump_weights",
-    "installed_providers",
-    "join_masks",
-    "kept_of",
-    "look_at",
-    "look_inside",
-    "magnification_loss",
-    "magnified",
-    "make_choice",
-    "mix_pair",
-    "mixing_matrices",
-    "motion_of_tokens",
-    "movement_px",
-    "normalise_maps",
-    "occlusion_falls",
-    "optical_strain",
-    "part_masks",
-    "point_table",
-    "provenance_table",
-    "rank_weights",
-    "recording_clip",
-    "reduce_masks",
-    "reference_track",
-    "region_boxes",
-    "region_mask",
-    "region_motion",
-    "region_names",
-    "remembering",
-    "rising_clips",
-    "scan_matrix",
-    "steadied",
-    "steps_by_region",
-    "surviving_tokens",
-    "template_masks",
-    "trace_scan",
-    "tracks_table",
-    "turned",
-]
 
 
 def turned(clip: Clip, eyes: Sequence[tuple[float, float]], size_px: int) -> Clip:

@@ -12,8 +12,7 @@ from pathlib import Path
 import typer
 
 from hmrm_lab.cli import data, flow, notebooks, run, search, studies
-from hmrm_lab.errors import DiskFullError, HmrmError, Stopped
-from hmrm_lab.runtime.stopping import stoppable
+from hmrm_lab.errors import DiskFullError, HmrmError, Stopped, stoppable
 
 app = typer.Typer(
     help="Micro-expression recognition with HMRM: frames to flow to an honest LOSO table.",

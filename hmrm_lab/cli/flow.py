@@ -120,8 +120,7 @@ def flow_train(
     from hmrm_lab.reporting.report import write_loss_page
     from hmrm_lab.runtime.processes import check_device
     from hmrm_lab.runtime.progress import ProgressBars
-    from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.runtime.tensors import PROCEDURAL, UNKNOWN
+    from hmrm_lab.runtime.store import PROCEDURAL, UNKNOWN, check_writable
 
     check_device(device)
     check_writable(out)

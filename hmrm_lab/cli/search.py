@@ -85,7 +85,7 @@ def sweep(
     settings of this sweep the outer score is known.
     """
     from hmrm_lab.config import load_config
-    from hmrm_lab.runtime.locks import check_locks
+    from hmrm_lab.runtime.processes import check_locks
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.studies.outer_score import outer_score
@@ -170,7 +170,7 @@ def evolve(
     from hmrm_lab.config import load_config
     from hmrm_lab.reporting.plots.searches import EVOLVED_CAPTION, choices_figure, fittest
     from hmrm_lab.reporting.tables import display_table
-    from hmrm_lab.runtime.locks import check_locks
+    from hmrm_lab.runtime.processes import check_locks
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable, write_atomic
     from hmrm_lab.studies.evolve import Evolution, keep_evolved

@@ -39,7 +39,7 @@ from hmrm_lab.evaluation.consistency import (
 from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
 from hmrm_lab.flow.motion_maps import STILL, normalise_maps
 from hmrm_lab.records import ClipKey, Floats, FlowSet, digest_of_keys, names_of_subject
-from hmrm_lab.runtime.tensors import UNKNOWN as UNSTATED
+from hmrm_lab.runtime.store import UNKNOWN as UNSTATED
 from hmrm_lab.training.pretrained import subject_names
 
 SIDE = 8  # of the reduced map behind the perceptual hash

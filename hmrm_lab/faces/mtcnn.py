@@ -19,7 +19,7 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.faces.face import Face, FaceProvider, check_frame, choose_face
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import providers
-from hmrm_lab.runtime.tensors import read_tensors
+from hmrm_lab.runtime.store import read_tensors
 
 WEIGHTS = Path(__file__).with_name("weights") / "mtcnn.safetensors"
 WINDOW, STRIDE = 12, 2  # of P-Net

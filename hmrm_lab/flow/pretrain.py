@@ -22,8 +22,7 @@ from hmrm_lab.flow.curriculum import Preset, Stage, learning_rate
 from hmrm_lab.flow.gru_attention import save_weights
 from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow
 from hmrm_lab.runtime.processes import keep_memory
-from hmrm_lab.runtime.store import write_atomic
-from hmrm_lab.runtime.tensors import PROCEDURAL, read_tensors, write_tensors
+from hmrm_lab.runtime.store import PROCEDURAL, read_tensors, write_atomic, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "loss.csv"

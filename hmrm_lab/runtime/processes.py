@@ -1,37 +1,46 @@
-"""Processes that compute: how many and on which devices, how they are set up, and how they end."""
+"""Processes that compute: how many and on which devices, how they are set up, and how they end.
+
+A lock of the operating system (`filelock`), not a process id, says whether a process lives: it goes
+when its process goes, however that ends. A JSON file beside it names the process. One that has just
+been started has no lock yet; until then its id and its time of birth (`psutil`) stand for it.
+"""
 
 import ctypes
+import errno
 import gc
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
 import torch
+from filelock import FileLock, Timeout
 from joblib import Parallel, cpu_count
 from joblib.externals.loky import get_reusable_executor
 
 from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.runtime.store import nearest_folder, read_json, to_json, write_atomic
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGE = 2**30
 WATCH_SECONDS = 0.5
-ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "OPENCV_FOR_THREADS_NUM",
-    ),
-    "1",
-)  # the environment of a worker
+LIBRARIES = ("OMP", "MKL", "OPENBLAS", "NUMBA")
+ONE_THREAD = {
+    **{f"{library}_NUM_THREADS": "1" for library in LIBRARIES},
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+}  # the environment of a worker
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+SAME_BIRTH_S = 2.0  # two readings of one birth differ where the clock was set meanwhile
 
 
 def settle_process(device: str = "cpu") -> None:
@@ -44,6 +53,21 @@ def settle_process(device: str = "cpu") -> None:
     keep_memory()
     if device.startswith("cuda"):
         torch.cuda.set_device(torch.device(device))
+
+
+@cache
+def keep_memory() -> None:
+    """Keep freed memory for the next step.
+
+    glibc hands blocks of a megabyte, which every step makes by the hundred, back to the system and
+    fetches them anew, which costs more than the arithmetic on them.
+    """
+    try:
+        malloc = ctypes.CDLL("libc.so.6")
+    except OSError:  # another C library, with other habits
+        return
+    malloc.mallopt(M_MMAP_THRESHOLD, LARGE)
+    malloc.mallopt(M_TRIM_THRESHOLD, LARGE)
 
 
 def release_memory(device: str) -> None:
@@ -86,36 +110,17 @@ def count_jobs(jobs: int, devices: tuple[str, ...] = ("cpu",)) -> int:
     return jobs or (count_cores() if devices == ("cpu",) else len(devices))
 
 
-def is_alive(process: int) -> bool:
-    """Whether a process of this machine lives; one that only its parent still lists does not."""
-    try:
-        return psutil.Process(process).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:  # it is there, and another user's
-        return True
-
-
-@cache
-def keep_memory() -> None:
-    """Keep freed memory for the next step.
-
-    glibc hands blocks of a megabyte, which every step makes by the hundred, back to the system and
-    fetches them anew, which costs more than the arithmetic on them.
-    """
-    try:
-        malloc = ctypes.CDLL("libc.so.6")
-    except OSError:  # another C library, with other habits
-        return
-    malloc.mallopt(M_MMAP_THRESHOLD, LARGE)
-    malloc.mallopt(M_TRIM_THRESHOLD, LARGE)
-
-
 def settle_worker(parent: int) -> None:
     """Set up a process that works for `parent`: it leaves Ctrl-C to that one, and ends with it."""
+
+    def end_with_parent() -> None:  # one that was killed cannot tell its children
+        while os.getppid() == parent and is_alive(parent):  # Windows keeps the id of a dead one
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     settle_process()
 
 
@@ -148,8 +153,128 @@ def interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_with(parent: int) -> None:
-    """A parent that was killed cannot tell its children."""
-    while os.getppid() == parent and is_alive(parent):  # Windows keeps the id of a dead parent
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine lives; one that only its parent still lists does not."""
+    try:
+        return psutil.Process(process).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # it is there, and another user's
+        return True
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process that holds a lock, and its number in the queue if it stands in one."""
+
+    process: int
+    host: str
+    born: float  # seconds since 1970
+    number: int = 0
+
+    @classmethod
+    def of(cls, process: int, number: int = 0) -> "Worker":
+        """Describe a living process of this machine."""
+        return cls(process, socket.gethostname(), psutil.Process(process).create_time(), number)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this machine."""
+        return self.host == socket.gethostname()
+
+    def lives(self) -> bool:
+        """Whether it is here and lives; another process with the same id is not it."""
+        if not self.is_here or not is_alive(self.process):
+            return False
+        try:
+            born = float(psutil.Process(self.process).create_time())
+        except psutil.NoSuchProcess:
+            return False
+        return abs(born - self.born) < SAME_BIRTH_S
+
+
+@contextmanager
+def guard(folder: Path) -> Iterator[None]:
+    """Let one process at a time look at the locks of this folder, or take one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _acquire(folder / "guard", wait=True):
+        yield
+
+
+@contextmanager
+def held(lock: Path, number: int = 0) -> Iterator[None]:
+    """Hold this lock as long as the work in its folder lasts.
+
+    `InputError` if a process holds it already, which is named; or if the disk has no file locks.
+    """
+    with guard(lock.parent):
+        try:
+            taken = _acquire(lock, wait=False)
+        except Timeout:
+            other = _read_worker(lock)
+            who = f"process {other.process} on {other.host}" if other else "another process"
+            raise InputError(
+                f"{who} works in {lock.parent}", hint="wait until it has ended, or stop it there"
+            ) from None
+        write_worker(lock, Worker.of(os.getpid(), number))
+    with taken:
+        try:
+            yield
+        finally:
+            _worker_file(lock).unlink(missing_ok=True)
+
+
+def check_locks(folder: Path) -> None:
+    """Refuse a disk without file locks, before the work in this folder begins."""
+    with TemporaryDirectory(dir=nearest_folder(folder)) as made:
+        _acquire(Path(made) / "lock", wait=False).release()
+
+
+def holder(lock: Path) -> Worker | None:
+    """The living process that holds this lock, if there is one; looking changes nothing."""
+    if not lock.is_file() and not _worker_file(lock).is_file():
+        return None
+    with guard(lock.parent):
+        return worker_of(lock)
+
+
+def worker_of(lock: Path) -> Worker | None:
+    """The living process that holds this lock, if there is one. Call it under the guard."""
+    worker = _read_worker(lock)
+    if worker is None or worker.lives():
+        return worker
+    try:
+        _acquire(lock, wait=False).release()
+    except Timeout:  # of another machine, or the clock was set
+        return worker
+    return None
+
+
+def write_worker(lock: Path, worker: Worker) -> None:
+    """Record who holds this lock, or is about to take it."""
+    write_atomic(_worker_file(lock), to_json(asdict(worker)))
+
+
+def _read_worker(lock: Path) -> Worker | None:
+    """Who holds this lock, or held it when it was killed."""
+    file = _worker_file(lock)
+    return Worker(**read_json(file)) if file.is_file() else None
+
+
+def _worker_file(lock: Path) -> Path:
+    return lock.parent / f"{lock.name}.json"
+
+
+def _acquire(lock: Path, *, wait: bool) -> FileLock:
+    """A lock that is held; `Timeout` where it is held already and may not be waited for."""
+    made = FileLock(lock, fallback_to_soft=False)
+    try:
+        made.acquire(blocking=wait)
+    except OSError as error:
+        if isinstance(error, Timeout) or error.errno not in NO_LOCKS:
+            raise
+        raise InputError(
+            f"this disk has no file locks ({error.strerror})",
+            hint="choose a folder on another disk, such as a local one",
+        ) from None
+    return made

@@ -32,8 +32,7 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.fold import FoldRun
 from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
-from hmrm_lab.runtime.locks import held, holder
-from hmrm_lab.runtime.processes import workers
+from hmrm_lab.runtime.processes import held, holder, workers
 from hmrm_lab.runtime.store import to_json, write_atomic
 from hmrm_lab.studies.jobs import Job, JobState, Task
 from hmrm_lab.studies.journal import Journal, load_optuna, nsga2, seed_of

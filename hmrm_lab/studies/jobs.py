@@ -28,11 +28,18 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import psutil
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import HmrmError, InputError, Stopped
+from hmrm_lab.errors import HmrmError, InputError, Stopped, stoppable
 from hmrm_lab.evaluation.fold_progress import read_status
-from hmrm_lab.runtime.locks import Worker, guard, held, holder, worker_of, write_worker
-from hmrm_lab.runtime.processes import count_jobs, end_preparation_workers
-from hmrm_lab.runtime.stopping import stoppable
+from hmrm_lab.runtime.processes import (
+    Worker,
+    count_jobs,
+    end_preparation_workers,
+    guard,
+    held,
+    holder,
+    worker_of,
+    write_worker,
+)
 from hmrm_lab.runtime.store import RunFolder, read_json, to_json, write_atomic
 
 if TYPE_CHECKING:

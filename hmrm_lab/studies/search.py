@@ -22,8 +22,7 @@ from joblib import delayed
 
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import FlowSet
-from hmrm_lab.runtime.locks import held
-from hmrm_lab.runtime.processes import workers
+from hmrm_lab.runtime.processes import held, workers
 from hmrm_lab.studies.jobs import Job, JobState, Task
 from hmrm_lab.studies.journal import Journal, load_optuna, nsga2, seed_of
 from hmrm_lab.studies.space import Range, Space, chosen, in_kind, refuse_empty

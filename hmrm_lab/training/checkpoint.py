@@ -17,8 +17,7 @@ from torch import Tensor
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import FlowSet
-from hmrm_lab.runtime.store import parse_json
-from hmrm_lab.runtime.tensors import read_tensors, write_tensors
+from hmrm_lab.runtime.store import parse_json, read_tensors, write_tensors
 from hmrm_lab.training.learner import Learner
 
 FORM = 4  # of the file; files of another form are ignored

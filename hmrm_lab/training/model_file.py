@@ -11,7 +11,7 @@ from torch import nn
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import PX, RELATIVE, are_classes
-from hmrm_lab.runtime.tensors import read_header, read_tensors, write_weights
+from hmrm_lab.runtime.store import read_header, read_tensors, write_weights
 from hmrm_lab.training.estimators import build_estimator, has_epochs
 from hmrm_lab.training.learner import build_learner, without_own_weights
 from hmrm_lab.training.trainer import Fitted

@@ -18,8 +18,7 @@ from hmrm_lab.preparation.cache import digest_of
 from hmrm_lab.preparation.clip_motion import FORMAT, flow_identity
 from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.registry import datasets, systems
-from hmrm_lab.runtime.store import cache_folder
-from hmrm_lab.runtime.tensors import read_subjects
+from hmrm_lab.runtime.store import cache_folder, read_subjects
 
 DRAWN = "synthetic"
 

@@ -16,8 +16,7 @@ from hmrm_lab.flow.motion_maps import select_channels
 from hmrm_lab.models.layers import Estimator, evaluation_mode
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import PX, Floats, FlowSet
-from hmrm_lab.runtime.store import check_cache
-from hmrm_lab.runtime.tensors import read_tensors, write_weights
+from hmrm_lab.runtime.store import check_cache, read_tensors, write_weights
 from hmrm_lab.training.augment.warps import flip, shift
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.estimators import fit_estimator, has_epochs, inputs_of

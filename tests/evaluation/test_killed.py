@@ -17,11 +17,8 @@ from evaluation import killable
 TESTS = Path(__file__).parents[1]
 FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
 SETTINGS = ("evaluation.epoch_rule=inner_subjects", "data.subjects=5", "training.epochs=3")
-STORE, DESK, FILES_OUT = (
-    "hmrm_lab.runtime.store",
-    "hmrm_lab.evaluation.fold_progress",
-    "hmrm_lab.runtime.tensors",
-)
+STORE, DESK = "hmrm_lab.runtime.store", "hmrm_lab.evaluation.fold_progress"
+CHECKPOINT = "hmrm_lab.training.checkpoint"
 LOSO, EXPERIMENT = "hmrm_lab.evaluation.loso", "hmrm_lab.studies.experiment"
 FINAL = "hmrm_lab.studies.experiment"
 IN_TURN = (  # the moments at which a result could be lost or torn, as a run comes to them
@@ -34,7 +31,7 @@ ALONE = (
     f"{STORE} _neighbour 6 middle",
     f"{STORE} Path.hardlink_to 1 before",
     f"{STORE} Path.hardlink_to 3 after",
-    f"{FILES_OUT} write_atomic_bytes 2 after",
+    f"{CHECKPOINT} write_tensors 2 after",
     f"{LOSO} RunningFold.clear 2 before",
     f"{EXPERIMENT} write_atomic 2 before",
     f"{FINAL} write_final_model 1 before",
@@ -46,7 +43,7 @@ ALONE = (
     f"{STORE} os.fsync 5 before",
     f"{STORE} _flush_folder 7 before",
     f"{DESK} Path.replace 3 before",
-    f"{FILES_OUT} write_atomic_bytes 1 before",
+    f"{CHECKPOINT} write_tensors 1 before",
     f"{LOSO} write_curves 1 before",
     f"{EXPERIMENT} run_loso 1 before",
     f"{EXPERIMENT} write_figures 1 before",

@@ -15,7 +15,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.gru_attention import SHIPPED, load_weights, save_weights
 from hmrm_lab.registry import flows
-from hmrm_lab.runtime.tensors import PROCEDURAL, read_subjects
+from hmrm_lab.runtime.store import PROCEDURAL, read_subjects
 
 SEED = 40_000  # neither trained nor evaluated on
 

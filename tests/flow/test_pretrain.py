@@ -24,7 +24,7 @@ from hmrm_lab.flow.curriculum import (
 )
 from hmrm_lab.flow.gru_attention import load_weights
 from hmrm_lab.flow.pretrain import CHECKPOINT, HISTORY, Feed, pretrain, sequence_loss
-from hmrm_lab.runtime.tensors import read_subjects
+from hmrm_lab.runtime.store import read_subjects
 
 TINY = Preset(
     "tiny",

@@ -16,9 +16,8 @@ from evaluation.test_desk import write_status
 
 from hmrm_lab.errors import ConfigError, InputError, Stopped
 from hmrm_lab.preparation import load_flowset
-from hmrm_lab.runtime import locks
-from hmrm_lab.runtime.locks import check_locks, guard, held, holder
-from hmrm_lab.runtime.processes import is_alive
+from hmrm_lab.runtime import processes as locks
+from hmrm_lab.runtime.processes import check_locks, guard, held, holder, is_alive
 from hmrm_lab.runtime.store import RunFolder, read_json
 from hmrm_lab.studies import jobs as module
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
@@ -283,7 +282,7 @@ def test_a_lock_names_its_process_and_goes_with_it(tmp_path: Path) -> None:
     assert holder(tmp_path / "runs" / "search.lock") is None
     assert not (tmp_path / "runs").exists(), "looking leaves nothing"
     program = (
-        "import sys; from pathlib import Path; from hmrm_lab.runtime.locks import held\n"
+        "import sys; from pathlib import Path; from hmrm_lab.runtime.processes import held\n"
         "with held(Path(sys.argv[1])): print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", program, str(lock)]

@@ -19,9 +19,8 @@ from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.flow.gru_attention import load_weights, save_weights
 from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.tables import note
-from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.runtime.tensors import PROCEDURAL
-from hmrm_lab.runtime.tensors import UNKNOWN as UNSTATED
+from hmrm_lab.runtime.store import PROCEDURAL, RunFolder
+from hmrm_lab.runtime.store import UNKNOWN as UNSTATED
 from hmrm_lab.studies import audit as audit_module
 from hmrm_lab.studies.audit import (
     as_dict,

@@ -10,7 +10,7 @@ from conftest import make_flowset, make_framed_flowset, quick_config, tuned_conf
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.records import FlowSet
-from hmrm_lab.runtime.tensors import read_tensors, write_tensors
+from hmrm_lab.runtime.store import read_tensors, write_tensors
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.trainer import Fitted, fit
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError
-from hmrm_lab.runtime.tensors import PROCEDURAL, UNKNOWN, read_subjects, write_weights
+from hmrm_lab.runtime.store import PROCEDURAL, UNKNOWN, read_subjects, write_weights
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.model_file import load_model, save_model
 from hmrm_lab.training.trainer import fit

@@ -8,7 +8,7 @@ from conftest import make_flowset, quick_config
 from loops import in_loop, until
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.runtime.locks import held
+from hmrm_lab.runtime.processes import held
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
 from hmrm_lab.studies.jobs import Job, JobState
 from hmrm_lab.studies.journal import Journal

@@ -20,7 +20,7 @@ from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import flows
 from hmrm_lab.runtime.processes import keep_memory
-from hmrm_lab.runtime.tensors import read_header, read_tensors, write_weights
+from hmrm_lab.runtime.store import read_header, read_tensors, write_weights
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "gru_attention.safetensors"
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.layers import Dropped
 from hmrm_lab.registry import Card, Recipe, systems
-from hmrm_lab.runtime.tensors import read_tensors
+from hmrm_lab.runtime.store import read_tensors
 
 Side = Annotated[int, Field(ge=32, le=448)]  # pixels of the enlarged map
 Width = Annotated[float, Field(gt=0, le=1)]  # share of the published filters

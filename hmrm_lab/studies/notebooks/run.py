@@ -30,8 +30,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.log import logger
 
-from hmrm_lab.errors import InputError
-from hmrm_lab.runtime.stopping import stoppable
+from hmrm_lab.errors import InputError, stoppable
 from hmrm_lab.runtime.store import write_atomic
 from hmrm_lab.studies.notebooks import faults as reporter
 from hmrm_lab.studies.notebooks.faults import (
