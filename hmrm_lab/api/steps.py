@@ -30,7 +30,12 @@ from hmrm_lab.models.ammsm.ammsm import magnified, surviving_tokens
 from hmrm_lab.models.ammsm.magnifier import Magnified, magnification_loss
 from hmrm_lab.models.ammsm.sparse_activation import count_kept, make_choice, motion_of_tokens
 from hmrm_lab.models.hmrm.inspection import look_inside, mixing_matrices, steps_by_region
-from hmrm_lab.models.hmrm.tokens import region_boxes, region_mask, region_motion, region_names
+from hmrm_lab.models.hmrm.region_fusion import (
+    region_boxes,
+    region_mask,
+    region_motion,
+    region_names,
+)
 from hmrm_lab.models.meganet import attention_maps
 from hmrm_lab.models.scan.inside import closed_form_matrix, scan_matrix, trace_scan
 from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.models.layers import bypass_cache
+from hmrm_lab.models.interface import bypass_cache
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.training.estimators import has_epochs
 from hmrm_lab.training.learner import build_learner, without_own_weights

@@ -1,31 +1,21 @@
-"""Layers, option types and the interface of estimators that systems share.
+"""Layers that systems share: linear layers and dropout, attention, the transformer block, patches.
 
 `Linear` and `Dropout` have the meaning of torch's and are never slower on the CPU: products go
 through oneDNN where torch has it, as exact in float32 as MKL's and faster on processors that MKL
 does not favour; dropout draws uniform numbers, not Bernoulli's (`benchmarks/layers.py`).
-
-After `in_bfloat16` linear layers multiply in bfloat16 and add up in float32: twice as fast on
-processors that have such products, with three digits (decision 0012).
 """
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import partial, wraps
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from hmrm_lab.records import Floats, Ints
+from hmrm_lab.errors import ConfigError
 
 TINY = 1e-30  # no division by zero where p = 1
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -39,7 +29,8 @@ class Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         if self.rounds:
             return _Bfloat16Linear.apply(input, self.weight, self.bias)
-        if _fits(input):
+        plain = input.device.type == "cpu" and input.dtype == torch.float32
+        if ONEDNN and plain and input.ndim > 1 and input.numel() > 0:
             return _OneDnnLinear.apply(input, self.weight, self.bias)
         return F.linear(input, self.weight, self.bias)
 
@@ -72,6 +63,11 @@ class _OneDnnLinear(Function):
         return grad_x, grad_weight, grad_rows.sum(0) if ctx.has_bias else None
 
 
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multiply x (..., K) by weight (N, K) to (..., N)."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
 class _Bfloat16Linear(Function):
     """Inputs, weights and gradients are rounded for the products; parameters remain float32."""
 
@@ -97,7 +93,10 @@ class _Bfloat16Linear(Function):
 
 
 def in_bfloat16(model: nn.Module) -> nn.Module:
-    """Let the `Linear` layers of a model multiply in bfloat16; returns the model."""
+    """Let the `Linear` layers of a model multiply in bfloat16, and add up in float32.
+
+    Twice as fast on processors that have such products, with three digits (decision 0012).
+    """
     for layer in model.modules():
         if isinstance(layer, Linear):
             layer.rounds = True
@@ -115,91 +114,98 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply x (..., K) by weight (N, K) to (..., N)."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017). (B, T, D) to (B, T, D).
 
-
-def _fits(tensor: Tensor) -> bool:
-    plain = tensor.device.type == "cpu" and tensor.dtype == torch.float32
-    return ONEDNN and plain and tensor.ndim > 1 and tensor.numel() > 0
-
-
-Inputs = NDArray[Any]
-
-
-@runtime_checkable
-class Estimator(Protocol):
-    """A system that learns from all training clips at once, without epochs.
-
-    Its builder takes the number of classes, and its settings as keyword arguments. `state_dict`
-    holds everything learnt, as tensors.
-
-    Shapes
-    ------
-    inputs : (n, C, H, W) float32 flow maps of the named channels, normalised, or
-        (n, T, S, S) uint8 gray clips; the card says which
-    labels : (n,)
-    subjects : `dataset/subject` of each clip, for choices on held-out subjects
-    probabilities : (n, K) float32, each clip by itself
+    Heads are `width // heads` wide: of a width that they do not divide, the rest is unused, as in
+    NesT. `drop_key` hides keys at random while training, before the softmax (DropKey, Li et al.,
+    CVPR 2023). Dropout is on the weights, and on the output unless `drop_output` is off.
     """
 
-    def fit(self, inputs: Inputs, labels: Ints, subjects: Sequence[str], *, seed: int) -> None: ...
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        dropout: float = 0.0,
+        drop_output: bool = True,
+        drop_key: float = 0.0,
+        qkv_bias: bool = True,
+    ) -> None:
+        super().__init__()
+        inner = width_of_heads(width, heads)
+        self.heads, self.drop_key, self.drop_output = heads, drop_key, drop_output
+        self.project_in = Linear(width, 3 * inner, bias=qkv_bias)
+        self.project_out = Linear(inner, width)
+        self.dropout = Dropout(dropout)
 
-    def probabilities(self, inputs: Inputs) -> Floats: ...
+    def forward(self, tokens: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Attend; `guide` (B, heads, T, T) is added to the logits."""
+        queries, keys, values = self._split(tokens)
+        weights = self.dropout(self._weigh(queries, keys, guide))
+        output: Tensor = self.project_out((weights @ values).transpose(1, 2).flatten(2))
+        return self.dropout(output) if self.drop_output else output
 
-    def state_dict(self) -> dict[str, Tensor]: ...
+    def weights(self, tokens: Tensor, guide: Tensor | None = None) -> Tensor:
+        """Return how much each token takes from each, (B, heads, T, T): rows add up to one."""
+        queries, keys, _ = self._split(tokens)
+        return self._weigh(queries, keys, guide)
 
-    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load a fitted state; raise `RuntimeError` if a tensor is missing or of another shape."""
+    def _split(self, tokens: Tensor) -> Tensor:
+        """Project to queries, keys and values. (3, B, heads, T, D / heads)."""
+        return self.project_in(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
-
-Features = Annotated[int, Field(ge=1, le=1024)]  # numbers of a token, filters of a layer
-Layers = Annotated[int, Field(ge=1, le=64)]
-Heads = Annotated[int, Field(ge=1, le=64)]  # the width limits them further
-Dropped = Annotated[float, Field(ge=0, lt=1)]  # share that dropout removes
-
-Blocks = Annotated[int, Field(ge=1, le=448)]  # along a side; the map limits them further
-Bins = Annotated[int, Field(ge=1, le=360)]  # of directions
-Radius = Annotated[int, Field(ge=1, le=448)]  # pixels or frames
-InnerFolds = Annotated[int, Field(ge=2)]  # groups of training subjects
-
-
-Descriptor = Callable[[Inputs], Floats]  # one clip's input to (F,) float32
-CACHED = 4096  # descriptors of clips kept in a process; 80 MB of the longest
-
-_cached: "OrderedDict[str, Floats]" = OrderedDict()
-_bypassed: ContextVar[bool] = ContextVar("bypassed", default=False)
-
-
-def cached_descriptor(describe: "partial[Floats]") -> Descriptor:
-    """Compute a descriptor once for each clip.
-
-    It is found by the clip's own pixels and by the settings, so that nothing passes between folds.
-    """
-    settings = f"{describe.func.__qualname__} {sorted(describe.keywords.items())}"
-
-    @wraps(describe.func)
-    def cached(clip: Inputs) -> Floats:
-        if _bypassed.get():
-            return describe(clip)
-        digest = hashlib.sha256(f"{settings} {clip.shape} {clip.dtype.str}".encode())
-        digest.update(np.ascontiguousarray(clip).tobytes())
-        name = digest.hexdigest()
-        if name not in _cached:
-            _cached[name] = describe(clip)
-            while len(_cached) > CACHED:
-                _cached.popitem(last=False)
-        return _cached[name]
-
-    return cached
+    def _weigh(self, queries: Tensor, keys: Tensor, guide: Tensor | None) -> Tensor:
+        logits = queries @ keys.mT / queries.shape[-1] ** 0.5
+        if guide is not None:
+            logits = logits + guide
+        if self.training and self.drop_key:
+            hidden = torch.rand_like(logits) < self.drop_key
+            logits = logits.masked_fill(hidden, -1e4)  # finite: all keys of a query may be hidden
+        return logits.softmax(-1)
 
 
-@contextmanager
-def bypass_cache() -> Iterator[None]:
-    """Compute every descriptor again and cache none, for timing."""
-    before = _bypassed.set(True)
-    try:
-        yield
-    finally:
-        _bypassed.reset(before)
+def width_of_heads(width: int, heads: int) -> int:
+    """Return the largest width up to this one that the heads divide, or raise `ConfigError`."""
+    if not 1 <= heads <= width:
+        raise ConfigError(
+            f"{heads} heads do not fit into a width of {width}",
+            hint="take at least one head, and a width that is no smaller than the heads",
+        )
+    return width // heads * heads
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm attention and feed-forward layer, each with a shortcut. (B, T, D)."""
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        ffn_ratio: float = 4.0,
+        dropout: float = 0.0,
+        activation: Callable[[], nn.Module] = nn.GELU,
+        **attention: Any,
+    ) -> None:
+        super().__init__()
+        hidden = max(1, int(width * ffn_ratio))
+        self.norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads=heads, dropout=dropout, **attention)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            Linear(width, hidden),
+            activation(),
+            Dropout(dropout),
+            Linear(hidden, width),
+            Dropout(dropout),
+        )
+
+    def forward(self, tokens: Tensor, guide: Tensor | None = None) -> Tensor:
+        tokens = tokens + self.attention(self.norm(tokens), guide)
+        return tokens + self.feed_forward(tokens)
+
+
+def patches(maps: Tensor, patch: int) -> Tensor:
+    """Cut non-overlapping patches, row by row. (B, C, H, H) to (B, (H / patch)^2, patch^2 C)."""
+    return F.unfold(maps, patch, stride=patch).mT

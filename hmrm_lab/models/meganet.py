@@ -8,57 +8,30 @@ from torch.nn import functional as F
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.models.layers import Dropout, Dropped, evaluation_mode
-from hmrm_lab.models.networks import backbone
-from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
+from hmrm_lab.models.interface import PICTURE_RECIPE, Dropped, system
+from hmrm_lab.models.layers import Dropout, evaluation_mode
+from hmrm_lab.models.networks.backbone import (
+    SIDE,
+    OwnWeights,
+    Side,
+    Width,
+    begin_as_he,
+    conv_norm,
+    count_filters,
+    enlarge,
+    load_own,
+)
 from hmrm_lab.models.networks.resnet import Residual
-from hmrm_lab.registry import Card, Input, Recipe, systems
 
 STAGES = (64, 128, 256)  # filters at width 1
 
-ON_MESTI: Recipe = {**backbone.PICTURE_RECIPE, "input": {"channels": ["mesti"]}}
 
-
-def _card(takes: Input, given: str) -> Card:
-    return Card(
-        takes=takes,
-        citation="Nguyen et al., MESTI-MEGANet: Micro-expression Spatio-Temporal Image and"
-        " Micro-expression Gradient Attention Networks for Micro-expression Recognition,"
-        " arXiv 2509.00056, 2025",
-        fidelity="sketch",
-        departures=(
-            "known to us in words alone: that it attends to gradients; stages, filters and the form"
-            " of the attention are of our choice (decision 0019)",
-            given,
-            "trained from random weights, by a plain recipe, unless option weights names a"
-            " safetensors file of your own",
-        ),
-    )
-
-
-@systems.register(
-    "meganet_mesti",
-    recipe=ON_MESTI,
-    source="Nguyen et al. 2025",
-    card=_card("pictures", "reads our MESTI, which is derived as well (decision 0018)"),
-)
-@systems.register(
-    "meganet",
-    recipe=backbone.PICTURE_RECIPE,
-    source="Nguyen et al. 2025",
-    card=_card(
-        "flow maps",
-        f"reads flow maps, enlarged from 28 to {backbone.SIDE} pixels (option side), where the"
-        " paper reads MESTI: system meganet_mesti",
-    ),
-)
+@system("meganet_mesti", {**PICTURE_RECIPE, "input": {"channels": ["mesti"]}})
+@system("meganet", PICTURE_RECIPE)
 class MEGANet(nn.Module):
     """A stem and three residual stages that halve the map, each followed by gradient attention.
 
-    Shapes
-    ------
-    maps : (B, C, H, H) of any `size`
-    returns : (B, 1, K); K = `classes`
+    (B, C, H, H) of any `size` to (B, 1, K).
     """
 
     def __init__(
@@ -67,11 +40,11 @@ class MEGANet(nn.Module):
         size: int,
         classes: int,
         *,
-        side: backbone.Side = backbone.SIDE,
-        width: backbone.Width = 0.25,
+        side: Side = SIDE,
+        width: Width = 0.25,
         attention: Literal["gradient", "none"] = "gradient",
         dropout: Dropped = 0.2,
-        weights: backbone.OwnWeights = "",
+        weights: OwnWeights = "",
     ) -> None:
         super().__init__()
         self.side = side
@@ -79,17 +52,15 @@ class MEGANet(nn.Module):
         self.stem = conv_norm(channels, filters[0], 3, stride=2)
         given = [filters[0], *filters[:-1]]
         self.stages = nn.ModuleList(
-            Residual(before, after, stride=2 if place else 1, bottleneck=False)
+            Residual(before, after, stride=2 if place else 1)
             for place, (before, after) in enumerate(zip(given, filters, strict=True))
         )
-        attends = attention == "gradient"
-        self.attention = nn.ModuleList(
-            GradientAttention() if attends else nn.Identity() for _ in STAGES
-        )
+        attends = GradientAttention if attention == "gradient" else nn.Identity
+        self.attention = nn.ModuleList(attends() for _ in STAGES)
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(filters[-1], classes)
         begin_as_he(self)
-        backbone.load_own(self, weights)
+        load_own(self, weights)
 
     def forward(self, maps: Tensor) -> Tensor:
         features = self.stem(enlarge(maps, self.side))
@@ -102,17 +73,8 @@ class MEGANet(nn.Module):
 def attention_maps(model: nn.Module, pictures: Tensor) -> Tensor:
     """Average the three attention maps of MEGANet, 0..1, in the size of the first.
 
-    The model is evaluated in evaluation mode.
-
-    Shapes
-    ------
-    pictures : (B, C, H, H), as the model is given them
-    returns : (B, h, w), h = w = side / 2
-
-    Raises
-    ------
-    InputError
-        If the model is no MEGANet, or one without attention.
+    Pictures (B, C, H, H), as the model is given them, to (B, h, w), h = w = side / 2. The model is
+    evaluated in evaluation mode. Raises `InputError` if it is no MEGANet, or one without attention.
     """
     blocks = [block for block in model.modules() if isinstance(block, GradientAttention)]
     if not isinstance(model, MEGANet) or not blocks:

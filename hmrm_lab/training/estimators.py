@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.flow.motion_maps import normalise_maps, select_channels
-from hmrm_lab.models.layers import Estimator, Inputs
+from hmrm_lab.models.interface import Estimator, Inputs
 from hmrm_lab.preparation import require_frames_for
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems

@@ -13,7 +13,8 @@ from hmrm_lab.config import ExperimentConfig, refuse_bent
 from hmrm_lab.config.sections import EvaluationConfig
 from hmrm_lab.errors import ConfigError, DivergedError, InputError
 from hmrm_lab.flow.motion_maps import select_channels
-from hmrm_lab.models.layers import Estimator, evaluation_mode
+from hmrm_lab.models.interface import Estimator
+from hmrm_lab.models.layers import evaluation_mode
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import PX, Floats, FlowSet
 from hmrm_lab.runtime.store import check_cache, read_tensors, write_weights

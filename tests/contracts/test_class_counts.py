@@ -15,7 +15,7 @@ from hmrm_lab.evaluation.metrics import confusion_of
 from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.evaluation.simulate import permuted_uf1
 from hmrm_lab.evaluation.summary import collect_predictions, summarise
-from hmrm_lab.models.handcrafted.svm import NestedSVM, flatten
+from hmrm_lab.models.handcrafted.svm import NestedSVM
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.plots.single_clips import (
     confusion_figure,
@@ -77,7 +77,7 @@ def test_systems_learn_and_come_back_with_the_names_of_their_classes(tmp_path: P
 def test_a_support_vector_machine_has_a_class_that_it_has_not_met() -> None:
     flowset = make_flowset(3, 10, classes=FIVE)
     rows = np.flatnonzero(flowset.labels != 4)
-    machine, features = NestedSVM(flatten, "linear", 5), flowset.maps
+    machine, features = NestedSVM(np.ravel, "linear", 5), flowset.maps
     train = flowset.take(rows)
     machine.fit(features[rows], train.labels, train.subjects, seed=0)
     believed = machine.probabilities(features)

@@ -12,7 +12,7 @@ from hmrm_lab.config import override
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
 from hmrm_lab.evaluation.protocols import Fold, leave_one_subject_out
-from hmrm_lab.models.layers import Estimator
+from hmrm_lab.models.interface import Estimator
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.training.estimators import build_estimator

@@ -1,4 +1,5 @@
 import time
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from conftest import make_clip_flowset, make_flowset, quick_config
 from torch import nn
 
 from hmrm_lab.evaluation.cost import ANSWERS, count_flops, count_parameters, time_inference
-from hmrm_lab.models.handcrafted import lbp_top
+from hmrm_lab.models.handcrafted import binary_patterns
 from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.training.trainer import fit
@@ -67,11 +68,13 @@ def test_a_clip_is_described_again_in_every_timed_prediction(
     clips = make_clip_flowset(subjects=2)
     fitted = fit(quick_config("lbp_top"), clips, seed=0)
     described: list[int] = []
+    codes_of = binary_patterns.codes_of
 
-    def counting(pixels: tuple[int, ...], margins: tuple[int, int, int]) -> None:
-        described.append(len(pixels))
+    def counting(bits: Iterable[np.ndarray]) -> np.ndarray:
+        described.append(1)
+        return codes_of(bits)
 
-    monkeypatch.setattr(lbp_top, "check_size", counting)  # asked once for every pattern on a plane
+    monkeypatch.setattr(binary_patterns, "codes_of", counting)  # once for every plane
     fitted.classify(clips.take([0]))
     assert not described  # remembered from the training
     assert time_inference(fitted.classify, clips) > 0

@@ -53,7 +53,7 @@ def test_mamba_ssm_is_handed_what_its_interface_asks_for(monkeypatch: pytest.Mon
         assert A.shape == (u.shape[1], B.shape[1])
         return scan_reference(u.mT, delta.mT, A, B.mT, C.mT, D).mT
 
-    monkeypatch.setattr("hmrm_lab.models.scan.fused._mamba_ssm_kernel", lambda: stand_in)
+    monkeypatch.setattr("hmrm_lab.models.scan.fused.from_mamba_ssm", lambda *_, option: stand_in)
     for number in range(30):
         arguments, reverse = random_case(number, longest=7)
         check_agreement(

@@ -10,21 +10,21 @@ from sklearn.svm import SVC
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.handcrafted import svm as svm_module
-from hmrm_lab.models.handcrafted.bi_woof import weighted_orientations
-from hmrm_lab.models.handcrafted.clbp_top import completed_planes
-from hmrm_lab.models.handcrafted.lbp_top import (
+from hmrm_lab.models.handcrafted.binary_patterns import (
     PLANES,
     UNIFORM,
     Radii,
     block_histograms,
+    completed_planes,
+    line_codes,
     pattern_codes,
+    projected_patterns,
     three_planes,
     uniform_labels,
 )
-from hmrm_lab.models.handcrafted.mdmo import main_directions
-from hmrm_lab.models.handcrafted.stlbp_ip import line_codes, projected_patterns
-from hmrm_lab.models.handcrafted.svm import NestedSVM, couple, macro_f1, pairs_of, standardise_by
-from hmrm_lab.models.layers import cached_descriptor
+from hmrm_lab.models.handcrafted.flow_histograms import main_directions, weighted_orientations
+from hmrm_lab.models.handcrafted.svm import NestedSVM, couple, macro_f1, standardise_by
+from hmrm_lab.models.interface import cached_descriptor
 
 
 def test_codes_agree_with_a_naive_loop_on_every_plane() -> None:
@@ -37,8 +37,8 @@ def test_codes_agree_with_a_naive_loop_on_every_plane() -> None:
                 expected = 0
                 for point in range(8):
                     at = np.array(place, float)
-                    at[up] -= radii.along(up) * np.sin(np.pi * point / 4)
-                    at[right] += radii.along(right) * np.cos(np.pi * point / 4)
+                    at[up] -= radii.margins[up] * np.sin(np.pi * point / 4)
+                    at[right] += radii.margins[right] * np.cos(np.pi * point / 4)
                     low = np.floor(at + 1e-9).astype(int)
                     value = 0.0
                     for corner in np.ndindex(2, 2, 2):
@@ -176,7 +176,7 @@ def test_machines_of_pairs_decide_as_the_library_does(kernel: str) -> None:
     mean, scale = standardise_by(features)
     points = ((features - mean) / scale).astype(np.float32).astype(np.float64)
     length = points.shape[1]
-    first, second = pairs_of(3)[1]
+    first, second = (0, 2)
     rows = (labels == first) | (labels == second)
     gamma = choice.width / length
     cost = choice.cost if kernel == "rbf" else choice.cost / length

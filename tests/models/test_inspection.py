@@ -6,7 +6,7 @@ import torch
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.models.hmrm.inspection import look_inside, mixing_matrices, steps_by_region
-from hmrm_lab.models.networks.ststnet import STSTNet
+from hmrm_lab.models.networks.shallow import STSTNet
 from hmrm_lab.models.scan import selective_scan
 
 FINE = "fine_encoder.mamba.blocks.0.scan"

@@ -8,21 +8,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from hmrm_lab.evaluation.cost import count_parameters
+from hmrm_lab.models.layers import Attention, patches
 from hmrm_lab.models.networks.backbone import begin_as_he, count_filters, enlarge
 from hmrm_lab.models.networks.capsulenet import CapsuleNet, ClassCapsules, squash
 from hmrm_lab.models.networks.efficientnet_b0 import EfficientNetB0
-from hmrm_lab.models.networks.frl_dgt import FRLDGT
 from hmrm_lab.models.networks.googlenet import GoogLeNet
-from hmrm_lab.models.networks.htnet import HTNet
-from hmrm_lab.models.networks.mfdan import MFDAN
-from hmrm_lab.models.networks.mlp import RegionMLP
+from hmrm_lab.models.networks.htnet import HTNet, blocks_of, from_blocks
 from hmrm_lab.models.networks.mobilevit import MobileViT, fold_places, split_places
-from hmrm_lab.models.networks.off_apexnet import FILTERS, OffApexNet
 from hmrm_lab.models.networks.resnet import ResNet
-from hmrm_lab.models.networks.slstt import SLSTT
-from hmrm_lab.models.networks.ststnet import STREAMS, STSTNet
+from hmrm_lab.models.networks.shallow import FILTERS, STREAMS, OffApexNet, RegionMLP, STSTNet
+from hmrm_lab.models.networks.transformers import FRLDGT, MFDAN, SLSTT
 from hmrm_lab.models.networks.vgg import VGG, VGG16, VGG19
-from hmrm_lab.models.transformer import Attention, blocks_of, from_blocks, patches
 from hmrm_lab.registry import systems
 
 IMAGENET = (3, 1000)  # channels and classes

@@ -6,12 +6,14 @@ import torch
 
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.models.hmrm import HMRM
-from hmrm_lab.models.hmrm.region_fusion import RegionConcatenation, RegionFusion, split_regions
-from hmrm_lab.models.hmrm.tokens import (
+from hmrm_lab.models.hmrm.region_fusion import (
+    Concatenation,
+    RegionFusion,
     region_boxes,
     region_mask,
     region_motion,
     region_names,
+    split_regions,
     token_centres,
 )
 
@@ -50,7 +52,7 @@ def test_attention_lets_every_region_speak_to_every_other() -> None:
 
 def test_concatenation_lets_none_speak() -> None:
     coarse, fine = torch.randn(2, 4, 8), torch.randn(2, 16, 8)
-    out = RegionConcatenation()(coarse, fine).reshape(2, 20, 8)
+    out = Concatenation()(coarse, fine).reshape(2, 20, 8)
     torch.testing.assert_close(out, torch.cat([coarse, fine], dim=1))
 
 

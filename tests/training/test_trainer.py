@@ -9,8 +9,7 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.config.sections import TrainingConfig
 from hmrm_lab.errors import ConfigError, DivergedError
-from hmrm_lab.models.handcrafted.bi_woof import weighted_orientations
-from hmrm_lab.models.handcrafted.mdmo import main_directions
+from hmrm_lab.models.handcrafted.flow_histograms import main_directions, weighted_orientations
 from hmrm_lab.records import PX, RELATIVE, FlowSet
 from hmrm_lab.training.estimators import inputs_of
 from hmrm_lab.training.learner import average_weights, rate_schedule, split_batches

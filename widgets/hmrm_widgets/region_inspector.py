@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import ipywidgets as w
 
-from hmrm_lab.models.hmrm.tokens import region_boxes, region_motion, region_names
+from hmrm_lab.models.hmrm.region_fusion import region_boxes, region_motion, region_names
 from hmrm_lab.records import RELATIVE, Clip, Floats, FlowSet
 from hmrm_lab.reporting.drawing import Image, flow_picture, jpeg_bytes, longest_px, png_bytes
 from hmrm_lab.reporting.plots.region_tokens import region_picture, scan_path, token_order

@@ -1,7 +1,6 @@
 """AMMSM: motion is magnified where it matters, and read where it moves (Liu et al. 2025)."""
 
 import inspect
-from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -22,67 +21,23 @@ from hmrm_lab.models.ammsm.sparse_activation import (
 )
 from hmrm_lab.models.ammsm.ssd import SsdBackend
 from hmrm_lab.models.ammsm.temporal_stream import SIDES, TemporalStream, select_tokens
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers, Linear, evaluation_mode
-from hmrm_lab.models.networks.backbone import (
-    ADAMW,
-    Width,
-    begin_as_he,
-    count_filters,
-    enlarge,
-    recipe,
-)
+from hmrm_lab.models.interface import ADAMW, Dropped, Features, Layers, recipe, system
+from hmrm_lab.models.layers import Dropout, Linear, evaluation_mode
+from hmrm_lab.models.networks.backbone import Width, begin_as_he, count_filters, enlarge
+from hmrm_lab.models.networks.resnet import BASIC, STEM, pooled_stem, residual_stages
 from hmrm_lab.models.networks.resnet import STAGES as FILTERS
-from hmrm_lab.models.networks.resnet import STEM, pooled_stem, stage
-from hmrm_lab.registry import Card, Recipe, systems
 
 ONSET_SIDE = 56  # pixels: after stem and two stages the map is 7 x 7, as temporal tokens are then
-BLOCKS = 2  # of each stage of ResNet18
-
-
-CITATION = (
-    "Liu et al., AMMSM: Adaptive Motion Magnification and Sparse Mamba for Micro-Expression"
-    " Recognition, 2025"
-)
 FUSED_AFTER = 2  # stages of the temporal stream
 SUPER = "a super-network draws alpha and ratios in every step, which a CUDA graph cannot do"
 
-DEPARTURES = (
-    "the magnifier's U-Net gives a gate: magnified flow is alpha times gate times flow, and an open"
-    " gate has a price, without which nothing would be suppressed (decision 0017)",
-    "widths, depths, state, heads and recipe are ours: the publication's are not public",
-    "tokens are ranked by the length of the magnified flow over their patch; those that are not"
-    " kept pass the SSD and the feed-forward layer by, and have the depth-wise convolution",
-    "scans run over the kept tokens row by row, and backwards in every second block",
-    "the factor and the ratios are options; they are searched for in a step of its own",
-)
-
-Depths = tuple[Layers, Layers, Layers, Layers]
 Small = Annotated[int, Field(ge=1, le=256)]
-Steps = Annotated[int, Field(ge=0, le=10**7)]
-Price = Annotated[float, Field(ge=0, le=64)]
 
 
-def _recipe(*channels: str) -> Recipe:
-    return recipe(
-        *channels,
-        loss={"class_weight_power": 0.75},
-        epochs=20,
-        batch=32,
-        lr=2e-3,
-        schedule="cosine",
-        warmup_epochs=2,
-        **ADAMW,
-    )
-
-
-def _card(*needs: str, departures: tuple[str, ...] = ()) -> Card:
-    return Card(
-        takes="flow maps and onset" if "onset" in needs else "flow maps",
-        citation=CITATION,
-        fidelity="sketch",
-        departures=(*departures, *DEPARTURES),
-        needs=needs,
-    )
+def _system(name: str, *channels: str) -> Any:
+    balanced = {"class_weight_power": 0.75}
+    plan: dict[str, Any] = {"epochs": 20, "batch": 32, "lr": 2e-3, "schedule": "cosine"}
+    return system(name, recipe(*channels, loss=balanced, **plan, warmup_epochs=2, **ADAMW))
 
 
 class SpatialStream(nn.Module):
@@ -90,13 +45,11 @@ class SpatialStream(nn.Module):
 
     def __init__(self, out: int, *, width: float) -> None:
         super().__init__()
-        stem, first, second = (count_filters(n, width) for n in (STEM, *FILTERS[:2]))
+        stem, *filters = (count_filters(count, width) for count in (STEM, *FILTERS[:2]))
         self.features = nn.Sequential(
-            pooled_stem(1, stem),
-            stage(stem, first, BLOCKS, stride=1),
-            stage(first, second, BLOCKS, stride=2),
+            pooled_stem(1, stem), *residual_stages(stem, filters, BASIC[:2])
         )
-        self.project = Linear(second, out)
+        self.project = Linear(filters[-1], out)
         begin_as_he(self.features)
 
     def forward(self, onset: Tensor) -> Tensor:
@@ -104,20 +57,7 @@ class SpatialStream(nn.Module):
         return self.project(features.movedim(1, 3).flatten(1, 2))
 
 
-@systems.register(
-    "ammsm",
-    recipe=_recipe("u", "v", "onset"),
-    source="Liu et al. 2025",
-    card=_card(
-        "u",
-        "v",
-        "onset",
-        departures=(
-            "the spatial stream is a quarter as wide as ResNet18, random at first, and cut after"
-            " its second stage, where a linear layer adds it to the temporal tokens",
-        ),
-    ),
-)
+@_system("ammsm", "u", "v", "onset")
 class AMMSM(nn.Module):
     """Magnifier, temporal stream on the magnified flow, spatial stream on the onset frame.
 
@@ -147,17 +87,17 @@ class AMMSM(nn.Module):
         ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
         magnifier: Literal["unet", "none"] = "unet",
         magnifier_width: Features = 8,
-        price: Price = 1.0,  # of an open gate, in units of a map's RMS
+        price: Annotated[float, Field(ge=0, le=64)] = 1.0,  # of an open gate, in a map's RMS
         spatial: bool = True,
         spatial_width: Width = 0.25,
         width: Features = 32,  # of the first stage; twice that from stage to stage
-        depths: Depths = (2, 2, 2, 2),
+        depths: tuple[Layers, Layers, Layers, Layers] = (2, 2, 2, 2),
         expand: Annotated[int, Field(ge=1, le=8)] = 2,
         head: Small = 32,  # channels that share a decay
         state: Small = 16,
         ffn_ratio: Annotated[float, Field(ge=0, le=16)] = 2.0,
         dropout: Dropped = 0.1,
-        super_steps: Steps = 0,
+        super_steps: Annotated[int, Field(ge=0, le=10**7)] = 0,
         ssd: SsdBackend = "auto",
     ) -> None:
         super().__init__()
@@ -175,11 +115,8 @@ class AMMSM(nn.Module):
             dropout=dropout,
             backend=ssd,
         )
-        self.spatial = (
-            SpatialStream(self.temporal.widths[FUSED_AFTER - 1], width=spatial_width)
-            if spatial
-            else None
-        )
+        fused = self.temporal.widths[FUSED_AFTER - 1]
+        self.spatial = SpatialStream(fused, width=spatial_width) if spatial else None
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(self.temporal.widths[-1], classes)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -226,24 +163,14 @@ class AMMSM(nn.Module):
         return draw_choice() if int(self.steps) <= self.super_steps else self.choice
 
 
-def _fix_options(build: Callable[..., AMMSM], **fixed: Any) -> Callable[..., AMMSM]:
-    """Fix some options of a builder and remove them from its signature."""
-    signature = inspect.signature(build)
-    left = [value for name, value in signature.parameters.items() if name not in fixed]
-
-    def builder(*arguments: int, **options: Any) -> AMMSM:
-        return build(*arguments, **options, **fixed)
-
-    builder.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
-    return builder
+def _temporal(*arguments: int, **options: Any) -> AMMSM:
+    return AMMSM(*arguments, **options, spatial=False)
 
 
-systems.register(
-    "ammsm_temporal",
-    recipe=_recipe("u", "v"),
-    source="Liu et al. 2025",
-    card=_card("u", "v", departures=("the temporal stream alone, for data without frames",)),
-)(_fix_options(AMMSM, spatial=False, spatial_width=0.25))
+_signature = inspect.signature(AMMSM)
+_left = [p for name, p in _signature.parameters.items() if not name.startswith("spatial")]
+_temporal.__signature__ = _signature.replace(parameters=_left)  # type: ignore[attr-defined]
+_system("ammsm_temporal", "u", "v")(_temporal)
 
 
 @torch.no_grad()
@@ -264,12 +191,8 @@ def surviving_tokens(model: AMMSM, maps: Tensor, choice: Choice | None = None) -
 def magnified(model: AMMSM, maps: Tensor, alpha: float) -> Magnified:
     """Magnify the flow of maps by this alpha, with the model in evaluation mode.
 
-    Without a magnifier the flow is unchanged, and every gate is open.
-
-    Shapes
-    ------
-    maps : (B, C, S, S), as the model is given them
-    returns : flow (B, 2, S, S), order (u, v), and gate (B, 1, S, S)
+    Without a magnifier the flow is unchanged, and every gate is open. Maps (B, C, S, S), as the
+    model is given them, to flow (B, 2, S, S), order (u, v), and gate (B, 1, S, S).
     """
     with evaluation_mode(model):
         return model.magnify(maps[:, :2], alpha)

@@ -18,12 +18,9 @@ class Magnified(NamedTuple):
 class Magnifier(nn.Module):
     """`OF_mag = alpha * gate * OF`, the gate by a U-Net that reads the flow.
 
-    Direction is unchanged; motion is enlarged up to alpha times, or suppressed. By the loss the
-    best gate is the same for every alpha, so that alpha may change after training.
-
-    Shapes
-    ------
-    flow : (B, 2, S, S), order (u, v), each map of RMS 1; S a multiple of 4
+    Flow is (B, 2, S, S), order (u, v), of RMS 1; S is a multiple of 4. Direction is unchanged;
+    motion is enlarged up to alpha times, or suppressed. By the loss the best gate is the same for
+    every alpha, so that alpha may change after training.
     """
 
     def __init__(self, *, width: int) -> None:
@@ -39,12 +36,7 @@ def magnification_loss(flow: Tensor, magnified: Magnified, alpha: float, price: 
     """Compute `mean |alpha OF - OF_mag|` and a price on open gates, without which all would open.
 
     At its minimum the gate is open where the mean of |u| and |v| is above `price`, whatever alpha
-    is, and closed elsewhere.
-
-    Shapes
-    ------
-    flow : (B, 2, S, S), the input of the magnifier
-    returns : ()
+    is, and closed elsewhere. `flow` (B, 2, S, S) is the input of the magnifier.
     """
     missing = (alpha * flow - magnified.flow).abs().mean()
     return missing + alpha * price * magnified.gate.mean()
@@ -55,9 +47,8 @@ class UNet(nn.Module):
 
     def __init__(self, channels: int, out: int, *, width: int) -> None:
         super().__init__()
-        self.down = nn.ModuleList(
-            [_twice(channels, width), _twice(width, 2 * width), _twice(2 * width, 4 * width)]
-        )
+        downwards = ((channels, width), (width, 2 * width), (2 * width, 4 * width))
+        self.down = nn.ModuleList(_twice(*filters) for filters in downwards)
         self.enlarge = nn.ModuleList(
             nn.ConvTranspose2d(2 * filters, filters, 2, stride=2) for filters in (2 * width, width)
         )

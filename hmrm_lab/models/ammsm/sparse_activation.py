@@ -6,8 +6,7 @@ search makes.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -55,8 +54,7 @@ def draw_choice() -> Choice:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Selection:
+class Selection(NamedTuple):
     """The kept tokens of each map: positions (B, k) in rising order, of `tokens` in all."""
 
     kept: Tensor
@@ -89,10 +87,9 @@ class Selection:
 
 def select_moving(motion: Tensor, ratio: float) -> Selection:
     """Select the ceil(ratio L) tokens with the most motion (B, L); there is no gradient."""
-    tokens = motion.shape[1]
-    count = count_kept(tokens, ratio)
+    count = count_kept(motion.shape[1], ratio)
     kept = motion.detach().topk(count, dim=1, sorted=False).indices.sort(dim=1).values
-    return Selection(kept, tokens)
+    return Selection(kept, motion.shape[1])
 
 
 def count_kept(tokens: int, ratio: float) -> int:

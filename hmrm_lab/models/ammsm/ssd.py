@@ -23,7 +23,7 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.ammsm.sparse_activation import Selection
 from hmrm_lab.models.hmrm.grained_mamba import initial_dt_bias
 from hmrm_lab.models.layers import Dropout, Linear
-from hmrm_lab.models.scan.fused import INSTALL
+from hmrm_lab.models.scan.fused import from_mamba_ssm
 
 SsdBackend = Literal["auto", "reference", "chunked", "mamba_ssm"]
 
@@ -43,6 +43,8 @@ def ssd(
 ) -> Tensor:
     """Scan every sequence from its first token to its last.
 
+    Raises `ConfigError` if the named backend cannot compute this tensor.
+
     Shapes
     ------
     x : (S, L, H, P), S sequences of L tokens, H heads of P channels
@@ -51,11 +53,6 @@ def ssd(
     B, C : (S, L, N), shared by all heads
     skip : (H,), the D of the equation
     returns : (S, L, H, P)
-
-    Raises
-    ------
-    ConfigError
-        If the named backend cannot compute this tensor.
     """
     if backend == "mamba_ssm":
         return _mamba_ssm(x, dt, A, B, C, skip, chunk)
@@ -130,14 +127,8 @@ def _mamba_ssm(
             f"mamba_ssm computes float32 on CUDA devices, not {x.dtype} on {x.device}",
             hint="use ssd=auto",
         )
-    try:
-        from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
-    except ImportError as error:  # without its compiled part it does not import either
-        raise ConfigError(
-            f"ssd=mamba_ssm needs the package mamba-ssm ({error})",
-            hint=f"{INSTALL}, or use ssd=auto",
-        ) from None
-    return mamba_chunk_scan_combined(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
+    scan = from_mamba_ssm("triton.ssd_combined", "mamba_chunk_scan_combined", option="ssd")
+    return scan(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
 
 
 class SSD(nn.Module):
@@ -189,7 +180,7 @@ class SSSDBlock(nn.Module):
     ) -> None:
         super().__init__()
         hidden = max(1, round(ffn_ratio * width))
-        self.local = LocalMixing(width, side)
+        self.local = TokenConvolution(side, width, width, groups=width)
         self.mix = nn.Sequential(nn.LayerNorm(width), SSD(width, **scan), Dropout(dropout))
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width),
@@ -206,24 +197,18 @@ class SSSDBlock(nn.Module):
         return selection.scatter(tokens, kept + self.feed_forward(kept))
 
 
-class LocalMixing(nn.Module):
-    """Norm and depth-wise 3x3 convolution over the map of tokens. (B, side^2, D)."""
+class TokenConvolution(nn.Module):
+    """Norm and 3x3 convolution over the map of tokens.
 
-    def __init__(self, width: int, side: int) -> None:
+    (B, side^2, D) to (B, ceil(side / stride)^2, E).
+    """
+
+    def __init__(self, side: int, width: int, width_out: int, **options: Any) -> None:
         super().__init__()
         self.side = side
         self.norm = nn.LayerNorm(width)
-        self.convolve = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.convolve = nn.Conv2d(width, width_out, 3, padding=1, **options)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return to_tokens(self.convolve(to_map(self.norm(tokens), self.side)))
-
-
-def to_map(tokens: Tensor, side: int) -> Tensor:
-    """View (B, side^2, D) as (B, D, side, side), channels last in memory."""
-    return tokens.unflatten(1, (side, side)).movedim(3, 1)
-
-
-def to_tokens(features: Tensor) -> Tensor:
-    """Invert `to_map`."""
-    return features.movedim(1, 3).flatten(1, 2)
+        grid = self.norm(tokens).unflatten(1, (self.side, self.side))
+        return self.convolve(grid.movedim(3, 1)).movedim(1, 3).flatten(1, 2)

@@ -13,9 +13,8 @@ from hmrm_lab.models.ammsm.sparse_activation import (
     motion_of_tokens,
     select_moving,
 )
-from hmrm_lab.models.ammsm.ssd import SSSDBlock, to_map, to_tokens
-from hmrm_lab.models.layers import Linear
-from hmrm_lab.models.transformer import TransformerBlock, patches
+from hmrm_lab.models.ammsm.ssd import SSSDBlock, TokenConvolution
+from hmrm_lab.models.layers import Linear, TransformerBlock, patches
 
 SIDES = (14, 7, 4, 2)  # tokens along a side, stage by stage
 ATTENTIVE = 2  # so many of the last stages end in self-attention
@@ -25,10 +24,8 @@ HEAD = 32  # channels of a head of self-attention
 class TemporalStream(nn.Module):
     """From flow to the vector that is classified; `block` are options of `SSSDBlock`.
 
-    Shapes
-    ------
-    flow : (B, 2, S, S), S a multiple of 14
-    tokens : (B, side^2, width), twice the width from stage to stage
+    Flow is (B, 2, S, S), S a multiple of 14; tokens are (B, side^2, width), twice the width from
+    stage to stage.
     """
 
     def __init__(self, size: int, *, width: int, depths: Sequence[int], **block: Any) -> None:
@@ -48,8 +45,8 @@ class TemporalStream(nn.Module):
             for number, side in enumerate(SIDES)
         )
         self.halvings = nn.ModuleList(
-            Halving(self.widths[number], self.widths[number + 1], SIDES[number])
-            for number in range(len(SIDES) - 1)
+            TokenConvolution(side, *widths, stride=2)
+            for side, widths in zip(SIDES, pairwise(self.widths), strict=False)
         )
         self.norm = nn.LayerNorm(self.widths[-1])
 
@@ -102,16 +99,3 @@ class Stage(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, selection)
         return self.attention(tokens)
-
-
-class Halving(nn.Module):
-    """Norm and 3x3 convolution of stride 2. (B, side^2, D) to (B, ceil(side / 2)^2, E)."""
-
-    def __init__(self, width: int, width_out: int, side: int) -> None:
-        super().__init__()
-        self.side = side
-        self.norm = nn.LayerNorm(width)
-        self.convolve = nn.Conv2d(width, width_out, 3, stride=2, padding=1)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return to_tokens(self.convolve(to_map(self.norm(tokens), self.side)))

@@ -1,24 +1,25 @@
-"""A support vector machine on descriptors of clips, and the system `svm` on whole flow maps.
-
-Features are standardised on training clips; one machine for each pair of classes, as in LIBSVM.
-C, the width of the kernel, and the slope that turns decisions into probabilities are chosen on
-groups of training subjects.
-"""
+"""A support vector machine on descriptors of clips, and the system `svm` on whole flow maps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrm_lab.models.layers import Descriptor, Estimator, InnerFolds, Inputs, cached_descriptor
+from hmrm_lab.models.interface import (
+    Descriptor,
+    Estimator,
+    InnerFolds,
+    Inputs,
+    cached_descriptor,
+    system,
+)
 from hmrm_lab.records import Floats, Ints, group_kfold
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.registry import Recipe
 
 Doubles = NDArray[np.float64]
 
@@ -29,8 +30,7 @@ UNJUDGED = -1.0  # in place of a macro F1, with a single subject
 ABSENT = -30.0  # log probability of a class that no training clip has
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The best settings on held-out training subjects, and their macro F1 there."""
 
     cost: float
@@ -41,6 +41,10 @@ class Choice:
 
 class NestedSVM:
     """Describe, standardise, choose, fit: an `Estimator`.
+
+    Features are standardised on training clips; one machine for each pair of classes, as in LIBSVM.
+    C, the width of the kernel, and the slope that turns decisions into probabilities are chosen on
+    groups of training subjects.
 
     Parameters
     ----------
@@ -65,7 +69,7 @@ class NestedSVM:
         balanced: bool = True,
     ) -> None:
         self.describe, self.kernel = describe, kernel
-        self.classes, self.pairs = classes, pairs_of(classes)
+        self.classes, self.pairs = classes, list(combinations(range(classes), 2))
         self.inner_folds, self.balanced = inner_folds, balanced
         self.grid = [(c, w) for c in COSTS for w in (WIDTHS if kernel == "rbf" else (1.0,))]
         self.fitted: dict[str, NDArray[Any]] = {}
@@ -86,7 +90,7 @@ class NestedSVM:
             "coefficients": coefficients[used],
             "intercepts": intercepts,
             "present": np.isin(np.arange(self.classes), labels),
-            "choice": np.array([choice.cost, choice.width, choice.slope, choice.score]),
+            "choice": np.array(choice),
         }
 
     @property
@@ -124,7 +128,7 @@ class NestedSVM:
         if set(tensors) != set(expected):
             raise RuntimeError(f"tensors {sorted(tensors)} are not {sorted(expected)}")
         for name, shape in expected.items():
-            if tuple(tensors[name].shape) != shape:
+            if tensors[name].shape != shape:
                 raise RuntimeError(f"{name} is {tuple(tensors[name].shape)}, not {shape}")
         self.fitted = {name: value.numpy() for name, value in tensors.items()}
 
@@ -141,13 +145,14 @@ class NestedSVM:
             train, test = points[~held_out], points[held_out]
             known = labels[~held_out]
             present[held_out] = np.isin(np.arange(self.classes), known)
-            for width in {width: None for _, width in self.grid}:
-                inside = self._kernel(train, train, width)
-                across = self._kernel(test, train, width)
-                for number, (cost, of) in enumerate(self.grid):
-                    if of == width:
-                        coefficients, intercepts = self._machines(inside, known, cost)
-                        decisions[number, held_out] = across @ coefficients + intercepts
+            kernels = {
+                width: (self._kernel(train, train, width), self._kernel(test, train, width))
+                for width in {width for _, width in self.grid}
+            }
+            for number, (cost, width) in enumerate(self.grid):
+                inside, across = kernels[width]
+                coefficients, intercepts = self._machines(inside, known, cost)
+                decisions[number, held_out] = across @ coefficients + intercepts
         tried = [_judge(d, present, labels) for d in decisions]
         best = max(range(len(tried)), key=lambda n: (tried[n][0], tried[n][1], -n))
         score, _, slope = tried[best]
@@ -183,11 +188,6 @@ class NestedSVM:
         return np.asarray(np.exp(-width / a.shape[1] * squares.clip(min=0)))
 
 
-def pairs_of(classes: int) -> list[tuple[int, int]]:
-    """List all pairs of classes, in the order of the machines."""
-    return list(combinations(range(classes), 2))
-
-
 def standardise_by(features: Floats) -> tuple[Doubles, Doubles]:
     """Return mean and standard deviation of every feature; 1 for a constant one."""
     spread = features.std(0, dtype=np.float64)
@@ -198,15 +198,12 @@ def couple(decisions: Doubles, present: NDArray[np.bool_], slope: float) -> Doub
     """Turn decisions of pairs into probabilities of classes: (n, pairs) to (n, K).
 
     The probability of a class is proportional to the product of its logistic probabilities
-    against each other class; that of a class absent from training is close to zero.
-
-    Shapes
-    ------
-    present : (K,) or (n, K)
+    against each other class; that of a class absent from training (`present`, (K,) or (n, K)) is
+    close to zero.
     """
     classes = present.shape[-1]
     logs = np.zeros((len(decisions), classes))
-    for number, (first, second) in enumerate(pairs_of(classes)):
+    for number, (first, second) in enumerate(combinations(range(classes), 2)):
         wins = slope * decisions[:, number]
         logs[:, first] -= np.logaddexp(0, -wins)
         logs[:, second] -= np.logaddexp(0, wins)
@@ -241,24 +238,13 @@ def linear_svm(describe: "partial[Floats]", classes: int, inner_folds: int) -> N
     return NestedSVM(cached_descriptor(describe), "linear", classes, inner_folds=inner_folds)
 
 
-RECIPE: Recipe = {
-    "input": {"channels": ["u", "v", "strain"], "normalise": "median_rms"},
-    "augment": {"motionmix": 0.0},
-}
-
-CARD = Card(
-    takes="flow maps",
-    citation="Cortes and Vapnik, Support-vector networks, Machine Learning 20, 1995",
-    fidelity="faithful",
-    departures=(
-        "C, the kernel's width and the slope of the probabilities are chosen on training subjects"
-        " alone, anew in every fold",
-    ),
-    estimator=True,
-)
+def of_maps(*channels: str) -> Recipe:
+    """Make the recipe of an estimator that reads these channels."""
+    read = {"channels": list(channels), "normalise": "median_rms"}
+    return {"input": read, "augment": {"motionmix": 0.0}}
 
 
-@systems.register("svm", recipe=RECIPE, source="Cortes and Vapnik 1995", card=CARD)
+@system("svm", of_maps("u", "v", "strain"))
 def svm(
     classes: int,
     *,
@@ -267,9 +253,4 @@ def svm(
     balanced: bool = True,
 ) -> Estimator:
     """All values of the maps, standardised on the training clips, in a support vector machine."""
-    return NestedSVM(flatten, kernel, classes, inner_folds=inner_folds, balanced=balanced)
-
-
-def flatten(maps: Inputs) -> Floats:
-    """Flatten (C, H, W) to (C * H * W,)."""
-    return np.asarray(maps, dtype=np.float32).ravel()
+    return NestedSVM(np.ravel, kernel, classes, inner_folds=inner_folds, balanced=balanced)

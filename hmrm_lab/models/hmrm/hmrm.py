@@ -1,6 +1,7 @@
 """HMRM (paper 3, Figure 1): Grained Mamba over regions and sub-regions, fused, classified."""
 
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -12,31 +13,18 @@ from hmrm_lab.models.hmrm.region_fusion import (
     MAP_SIDE,
     SUB_REGIONS,
     WINDOW,
-    RegionConcatenation,
+    Concatenation,
     RegionFusion,
     split_regions,
 )
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Heads, Layers, Linear
+from hmrm_lab.models.interface import Dropped, Features, Heads, Layers, system
+from hmrm_lab.models.layers import Dropout, Linear
 from hmrm_lab.models.scan import Backend
-from hmrm_lab.registry import Card, systems
 
 Kernel = Annotated[int, Field(ge=1, le=WINDOW**2)]  # no longer than the tokens of a region
 
-CARD = Card(
-    takes="flow maps",
-    citation="HMRM: Hybrid Motion and Region-fused Mamba",
-    fidelity="adapted",
-    departures=(
-        "formulas that the publication lacks are derived (docs/paper-map.md)",
-        "the default preset reads a region as one token, the paper preset its pixels"
-        " (decision 0003)",
-        "on published maps u and v are scaled each by its own RMS before magnitude, and not turned"
-        " (decision 0001)",
-    ),
-)
 
-
-@systems.register("hmrm", source="HMRM: Hybrid Motion and Region-fused Mamba", card=CARD)
+@system("hmrm")
 class HMRM(nn.Module):
     """Motion map to logits at three scales: fused, coarse (core regions), fine (sub-regions).
 
@@ -71,27 +59,24 @@ class HMRM(nn.Module):
     ) -> None:
         super().__init__()
         pixel = channels * (size // MAP_SIDE) ** 2
-
-        def encoder(regions: int, kernel: int) -> RegionEncoder:
-            mamba = GrainedMambaEncoder(
-                width,
-                depth=depth,
-                state=state,
-                kernel=kernel,
-                expand=expand,
-                ffn_ratio=ffn_ratio,
-                layer_scale=layer_scale,
-                drop_path=drop_path,
-                scan=scan,
-            )
-            return RegionEncoder(mamba, regions=regions, pixel=pixel, width=width, tokens=tokens)
-
-        self.coarse_encoder = encoder(CORE_REGIONS, coarse_kernel)
-        self.fine_encoder = encoder(CORE_REGIONS * SUB_REGIONS, fine_kernel)
+        encoder = partial(
+            RegionEncoder,
+            width,
+            pixel=pixel,
+            tokens=tokens,
+            depth=depth,
+            state=state,
+            expand=expand,
+            ffn_ratio=ffn_ratio,
+            layer_scale=layer_scale,
+            drop_path=drop_path,
+            scan=scan,
+        )
+        self.coarse_encoder = encoder(regions=CORE_REGIONS, kernel=coarse_kernel)
+        self.fine_encoder = encoder(regions=CORE_REGIONS * SUB_REGIONS, kernel=fine_kernel)
+        attends = fusion == "attention"
         self.fusion = (
-            RegionFusion(width, heads=heads, dropout=dropout)
-            if fusion == "attention"
-            else RegionConcatenation()
+            RegionFusion(width, heads=heads, dropout=dropout) if attends else Concatenation()
         )
         self.dropout = Dropout(dropout)
         core, sub = CORE_REGIONS * width, CORE_REGIONS * SUB_REGIONS * width
@@ -115,13 +100,13 @@ class RegionEncoder(nn.Module):
     """One vector per region (decision 0003). (B, R, 49, C) to (B, R, D).
 
     `pixels`: the 49 pixels of a region are its sequence, and their mean is its vector, as in
-    Algorithm 1. `windows`: a region is one token, and the sequence runs over the regions.
+    Algorithm 1. `windows`: a region is one token, and the sequence runs over the regions. `pixel`
+    counts the numbers of a pixel; `block` are options of `GrainedMambaEncoder`.
     """
 
-    def __init__(
-        self, mamba: GrainedMambaEncoder, *, regions: int, pixel: int, width: int, tokens: str
-    ) -> None:
+    def __init__(self, width: int, *, regions: int, pixel: int, tokens: str, **block: Any) -> None:
         super().__init__()
+        mamba = GrainedMambaEncoder(width, **block)  # drawn first: a seed keeps its weights
         self.per_pixel = tokens == "pixels"
         length, features = (WINDOW**2, pixel) if self.per_pixel else (regions, WINDOW**2 * pixel)
         self.embed = Linear(features, width)

@@ -4,8 +4,6 @@ Hooks are set for one pass and removed. Weights show what was mixed, not why, no
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,23 +11,17 @@ from torch import Tensor, nn
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, ScanInputs
 from hmrm_lab.models.hmrm.region_fusion import RegionFusion
-from hmrm_lab.models.layers import evaluation_mode
+from hmrm_lab.models.layers import Attention, evaluation_mode
 from hmrm_lab.models.scan.inside import scan_matrix
-from hmrm_lab.models.transformer import Attention
 
 
 @dataclass(frozen=True, eq=False)
 class Inside:
     """Scans and attention of one pass.
 
-    `scans` has an entry for each block, by the name of its module, such as
-    `fine_encoder.mamba.blocks.0.scan`; with pixel tokens its batch is that of all regions, B R.
-
-    Shapes
-    ------
-    attention : (B, heads, 20, 20), 4 core regions and then 16 sub-regions; rows add up to one.
-        None where there is no attention
-    scans : as `ScanInputs`
+    `attention` is (B, heads, 20, 20), 4 core regions and then 16 sub-regions; rows add up to one.
+    None where there is no attention. `scans` has an entry for each block, by the name of its
+    module, such as `fine_encoder.mamba.blocks.0.scan`; with pixel tokens B is that of all regions.
     """
 
     attention: Tensor | None
@@ -48,34 +40,32 @@ class Inside:
 def look_inside(model: nn.Module, maps: Tensor) -> Inside:
     """Run the model on maps, without dropout or gradient, and record its scans and attention.
 
-    Shapes
-    ------
-    maps : (B, C, H, W), as the model is given them
-
-    Raises
-    ------
-    InputError
-        If the model has neither a scan nor fusion attention.
+    `maps` are (B, C, H, W), as the model is given them. Raises `InputError` if the model has
+    neither a scan nor fusion attention.
     """
-    parts: dict[str, BidirectionalScan | Attention] = {}
+    parts: dict[nn.Module, str] = {}
     for name, module in model.named_modules():
         if isinstance(module, BidirectionalScan):
-            parts[name] = module
+            parts[module] = name
         if isinstance(module, RegionFusion):
-            parts[name] = module.attention
+            parts[module.attention] = name
     if not parts:
         raise InputError("this system has no scan and no attention", hint="take hmrm")
-    inputs: dict[str, Tensor] = {}
-    hooks = [part.register_forward_pre_hook(partial(_keep, inputs, n)) for n, part in parts.items()]
+    inputs: dict[nn.Module, Tensor] = {}
+
+    def keep(part: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        inputs[part] = arguments[0]
+
+    hooks = [part.register_forward_pre_hook(keep) for part in parts]
     scans, attention = {}, None
     try:
         with evaluation_mode(model), torch.no_grad():
             model(maps)
-            for name, part in parts.items():
+            for part, name in parts.items():
                 if isinstance(part, Attention):
-                    attention = part.weights(inputs[name])
-                else:
-                    tokens, _gates = inputs[name].chunk(2, dim=-1)
+                    attention = part.weights(inputs[part])
+                elif isinstance(part, BidirectionalScan):
+                    tokens, _gates = inputs[part].chunk(2, dim=-1)
                     scans[name] = ScanInputs(*map(Tensor.detach, part.scan_inputs(tokens)))
     finally:
         for hook in hooks:
@@ -97,15 +87,8 @@ def mixing_matrices(scan: ScanInputs, row: int = 0) -> Tensor:
 
     `row` is the sequence of the batch. The gate and the layers around the scan are left out.
     """
-    matrices = []
-    for number, turned in enumerate((False, True)):
-        _, dt, A, B, C, skip = (tensor[number] for tensor in scan)
-        matrix = scan_matrix(dt[row], A[0], B[row], C[row], skip[0])
-        matrices.append(matrix.flip(1, 2) if turned else matrix)
-    return torch.stack(matrices)
-
-
-def _keep(
-    inputs: dict[str, Tensor], name: str, module: nn.Module, arguments: tuple[Any, ...]
-) -> None:
-    inputs[name] = arguments[0]
+    forward, backward = (
+        scan_matrix(dt[row], A[0], B[row], C[row], skip[0])
+        for _, dt, A, B, C, skip in zip(*scan, strict=True)
+    )
+    return torch.stack([forward, backward.flip(1, 2)])

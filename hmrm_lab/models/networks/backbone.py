@@ -1,4 +1,4 @@
-"""What compared networks share: recipes, enlarged maps, narrow filters, and weights of one's own.
+"""What compared networks share: enlarged maps, narrow filters, and weights of one's own.
 
 A network for pictures of 224 pixels reads motion maps enlarged to `side` pixels, bilinearly, and is
 as published but for its `width`, the share of its filters. `side=224` and `width=1` are the
@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import AfterValidator, Field
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.layers import Dropped
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.models.interface import PICTURE_RECIPE, Dropped, system
+from hmrm_lab.models.layers import Dropout, Linear
 from hmrm_lab.runtime.store import read_tensors
 
 Side = Annotated[int, Field(ge=32, le=448)]  # pixels of the enlarged map
@@ -26,51 +26,6 @@ Width = Annotated[float, Field(gt=0, le=1)]  # share of the published filters
 
 SIDE = 56  # twice the map: the last features of a network that halves five times are 2x2
 EIGHT = 8  # filters are counted in eights, as in EfficientNet
-
-ENLARGED = (
-    f"reads flow maps, enlarged from 28 to {SIDE} pixels (option side), where pictures had 224"
-)
-NARROW = "a quarter of the published filters (option width), so that it trains on a CPU"
-FROM_SCRATCH = "trained from random weights, by a plain recipe, without pictures before"
-OR_OWN_WEIGHTS = (
-    f"{FROM_SCRATCH}, unless option weights names a safetensors file of your own; it must be of the"
-    " same width, and its last layers are not taken"
-)
-
-
-def recipe(
-    *channels: str,
-    normalise: str = "median_rms",
-    augment: dict[str, Any] | None = None,
-    loss: dict[str, Any] | None = None,
-    **training: Any,
-) -> Recipe:
-    """Make the recipe of a network with neither MotionMix nor focal loss, unless named."""
-    return {
-        "input": {"channels": list(channels), "normalise": normalise},
-        "augment": {"motionmix": 0.0, **(augment or {})},
-        "loss": {"gamma": 0.0, **(loss or {})},
-        "training": training,
-    }
-
-
-ADAM: dict[str, Any] = {"optimizer": "adam", "weight_decay": 0.0}
-ADAMW: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
-
-PICTURE_RECIPE = recipe("u", "v", "strain", epochs=12, batch=32, lr=2e-3, schedule="cosine", **ADAM)
-"""For networks whose authors never trained them on motion maps."""
-MAP_RECIPE = recipe(
-    *("u", "v", "strain"),
-    augment={"flip": True},
-    loss={"class_weight_power": 0.75},
-    epochs=40,
-    batch=64,
-    lr=1e-3,
-    schedule="cosine",
-    warmup_epochs=4,
-    **ADAMW,
-)
-"""For systems whose authors' settings are not public, or were made for other input."""
 
 
 class OnMaps(nn.Module):
@@ -106,11 +61,11 @@ def conv_norm(
     activation: type[nn.Module] | None = nn.ReLU,
 ) -> nn.Sequential:
     """Make convolution, batch normalisation and activation; the stride alone shrinks the map."""
-    layers: list[nn.Module] = [
+    layers = nn.Sequential(
         nn.Conv2d(given, filters, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(filters),
-    ]
-    return nn.Sequential(*layers, *([activation()] if activation else []))
+    )
+    return layers.append(activation()) if activation else layers
 
 
 @torch.no_grad()
@@ -123,6 +78,14 @@ def begin_as_he(network: nn.Module) -> None:
             nn.init.normal_(layer.weight, std=(2 / fan_out) ** 0.5)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def three_linear(given: int, hidden: int, classes: int, dropout: float) -> nn.Sequential:
+    """Make the three linear layers that end a network, with ReLU and dropout between them."""
+    layers = nn.Sequential()
+    for before in (given, hidden):
+        layers.extend([Linear(before, hidden), nn.ReLU(), Dropout(dropout)])
+    return layers.append(nn.Linear(hidden, classes))
 
 
 COLOURS = 3
@@ -165,13 +128,12 @@ def register_backbone(
     rename: Renaming,
     *,
     dropout: float,
-    source: str,
-    card: Card,
+    card: str = "",
 ) -> None:
     """Register a network for pictures, (B, C, H, W) to (B, K), as a system that reads maps."""
     drop = dropout
 
-    @systems.register(name, recipe=PICTURE_RECIPE, source=source, card=card)
+    @system(name, PICTURE_RECIPE, card=card)
     def build(
         channels: int,
         size: int,
@@ -195,11 +157,8 @@ def load_own(network: nn.Module, weights: str, rename: Renaming = str) -> None:
     colours is averaged over them, times 3 / C. A bias before batch normalisation, as torchvision's
     VGGs have, is subtracted from the running mean.
 
-    Raises
-    ------
-    ConfigError
-        If the file has changed since the settings were read, or names the first tensor that
-        is missing, is left over, does not fit, or is not finite.
+    Raises `ConfigError` if the file has changed since the settings were read, or naming the first
+    tensor that is missing, is left over, does not fit, or is not finite.
     """
     if not weights:
         return

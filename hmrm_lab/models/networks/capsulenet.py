@@ -6,10 +6,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.networks import backbone
-from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
-from hmrm_lab.models.networks.resnet import STAGES, STEM, stage
-from hmrm_lab.registry import Card, systems
+from hmrm_lab.models.interface import ADAM, recipe, system
+from hmrm_lab.models.networks.backbone import (
+    SIDE,
+    Side,
+    Width,
+    begin_as_he,
+    conv_norm,
+    count_filters,
+    enlarge,
+)
+from hmrm_lab.models.networks.resnet import BASIC, STAGES, STEM, residual_stages
 
 SHRINK = 8  # of the residual part; the authors' has no pooling after the first convolution
 FEATURES = 256
@@ -19,36 +26,16 @@ PUBLISHED_MAP, PUBLISHED_KERNEL = 28, 9  # for a picture of 224 px
 SHARPNESS = 10.0  # lengths lie in 0..1, which a softmax could hardly tell apart
 TINY = 1e-8
 
-RECIPE = backbone.recipe(
-    "u", "v", "strain", epochs=30, batch=32, lr=1e-4, schedule="cosine", **backbone.ADAM
-)
-
-CARD = Card(
-    takes="flow maps",
-    citation="Van Quang et al., CapsuleNet for Micro-Expression Recognition, FG 2019",
-    fidelity="adapted",
-    departures=(
-        backbone.ENLARGED + "; the paper reads the apex frame",
-        backbone.NARROW + "; kernels of the two convolutions after it keep their share of the map",
-        "trained from random weights; the authors' had learnt pictures and facial expressions",
-        "cross-entropy of the softmax over ten times the lengths, in place of the margin loss",
-        "the rate falls by a cosine, not by a tenth an epoch; the default preset takes 10 epochs at"
-        " 1e-3, the paper preset the published 30 at 1e-4",
-    ),
-)
+RECIPE = recipe("u", "v", "strain", epochs=30, batch=32, lr=1e-4, schedule="cosine", **ADAM)
 
 
-@systems.register("capsulenet", recipe=RECIPE, source="Van Quang et al. 2019", card=CARD)
+@system("capsulenet", RECIPE)
 class CapsuleNet(nn.Module):
     """ResNet18 to its third stage, two convolutions, primary capsules, one capsule per class.
 
     The authors' kernels are 9x9 on a map of 28x28, which leaves 6x6 capsules of each kind; on a
-    smaller map both are smaller: 2x2 and 3x3 for 56 px.
-
-    Shapes
-    ------
-    maps : (B, C, H, H) of any `size`
-    returns : (B, 1, K), ten times the lengths of the class capsules
+    smaller map both are smaller: 2x2 and 3x3 for 56 px. (B, C, H, H) of any `size` to (B, 1, K),
+    ten times the lengths of the class capsules.
     """
 
     def __init__(
@@ -57,8 +44,8 @@ class CapsuleNet(nn.Module):
         size: int,
         classes: int,
         *,
-        side: backbone.Side = backbone.SIDE,
-        width: backbone.Width = 0.25,
+        side: Side = SIDE,
+        width: Width = 0.25,
         routings: Annotated[int, Field(ge=1, le=64)] = 3,
     ) -> None:
         super().__init__()
@@ -70,10 +57,8 @@ class CapsuleNet(nn.Module):
         grid = (shrunk - 2 * kernel + 1) // 2 + 1
         self.residual = nn.Sequential(
             conv_norm(channels, stem, 7, stride=2),
-            stage(stem, filters[0], 2, stride=1),
-            stage(filters[0], filters[1], 2, stride=2),
-            stage(filters[1], filters[2], 2, stride=2),
-            nn.Conv2d(filters[2], features, kernel),
+            *residual_stages(stem, filters, BASIC[:3]),
+            nn.Conv2d(filters[-1], features, kernel),
             nn.ReLU(),
         )
         self.primary = nn.Conv2d(features, KINDS * PRIMARY, kernel, stride=2)
@@ -92,10 +77,8 @@ class ClassCapsules(nn.Module):
 
     def __init__(self, capsules: int, classes: int, routings: int) -> None:
         super().__init__()
-        self.classes = classes
-        self.routings = routings
-        shape = (capsules, PRIMARY, classes * CLASS_DIMENSIONS)
-        self.weight = nn.Parameter(0.1 * torch.randn(shape))
+        self.classes, self.routings = classes, routings
+        self.weight = nn.Parameter(0.1 * torch.randn(capsules, PRIMARY, classes * CLASS_DIMENSIONS))
 
     def forward(self, capsules: Tensor) -> Tensor:
         votes = torch.bmm(capsules.transpose(0, 1), self.weight)  # (I, B, K * 16)

@@ -1,13 +1,17 @@
 """EfficientNet-B0 (Tan and Le, ICML 2019) on motion maps."""
 
 import re
+from functools import partial
 
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropout
-from hmrm_lab.models.networks import backbone
-from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters
-from hmrm_lab.registry import Card
+from hmrm_lab.models.networks.backbone import (
+    begin_as_he,
+    conv_norm,
+    count_filters,
+    register_backbone,
+)
 
 STEM, LAST = 32, 1280
 STAGES = (  # Table 1: expansion, filters, blocks, kernel, stride
@@ -21,19 +25,7 @@ STAGES = (  # Table 1: expansion, filters, blocks, kernel, stride
 )
 SQUEEZE = 4  # a gate sees the filters through a quarter of those that enter its block
 
-CARD = Card(
-    takes="flow maps",
-    citation="Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,"
-    " ICML 2019",
-    fidelity="adapted",
-    departures=(
-        backbone.ENLARGED,
-        backbone.NARROW,
-        backbone.OR_OWN_WEIGHTS,
-        "no stochastic depth; batch normalisation averages over ten steps, not over a hundred,"
-        " because a fold has few",
-    ),
-)
+convolution = partial(conv_norm, activation=nn.SiLU)
 
 
 class EfficientNetB0(nn.Module):
@@ -44,17 +36,16 @@ class EfficientNetB0(nn.Module):
     ) -> None:
         super().__init__()
         given, last = count_filters(STEM, width), count_filters(LAST, width)
-        self.stem = conv_norm(channels, given, 3, stride=2, activation=nn.SiLU)
+        self.stem = convolution(channels, given, 3, stride=2)
         self.blocks = nn.Sequential()
         for expansion, published, count, kernel, stride in STAGES:
             filters = count_filters(published, width)
             for place in range(count):
-                block = InvertedBottleneck(
-                    given, filters, expansion, kernel, stride=1 if place else stride
-                )
+                step = 1 if place else stride
+                block = InvertedBottleneck(given, filters, expansion, kernel, stride=step)
                 self.blocks.append(block)
                 given = filters
-        self.last = conv_norm(given, last, 1, activation=nn.SiLU)
+        self.last = convolution(given, last, 1)
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(last, classes)
         begin_as_he(self)
@@ -74,19 +65,14 @@ class InvertedBottleneck(nn.Module):
         inside = given * expansion
         self.body = nn.Sequential()
         if expansion > 1:
-            self.body.append(conv_norm(given, inside, 1, activation=nn.SiLU))
-        self.body.extend(
-            [
-                conv_norm(inside, inside, kernel, stride=stride, groups=inside, activation=nn.SiLU),
-                Gate(inside, max(1, given // SQUEEZE)),
-                conv_norm(inside, filters, 1, activation=None),
-            ]
-        )
+            self.body.append(convolution(given, inside, 1))
+        self.body.append(convolution(inside, inside, kernel, stride=stride, groups=inside))
+        self.body.append(Gate(inside, max(1, given // SQUEEZE)))
+        self.body.append(convolution(inside, filters, 1, activation=None))
         self.adds = stride == 1 and given == filters
 
     def forward(self, given: Tensor) -> Tensor:
-        changed: Tensor = self.body(given)
-        return given + changed if self.adds else changed
+        return given + self.body(given) if self.adds else self.body(given)
 
 
 class Gate(nn.Module):
@@ -94,16 +80,11 @@ class Gate(nn.Module):
 
     def __init__(self, filters: int, squeezed: int) -> None:
         super().__init__()
-        self.weigh = nn.Sequential(
-            nn.Conv2d(filters, squeezed, 1),
-            nn.SiLU(),
-            nn.Conv2d(squeezed, filters, 1),
-            nn.Sigmoid(),
-        )
+        narrow, widen = nn.Conv2d(filters, squeezed, 1), nn.Conv2d(squeezed, filters, 1)
+        self.weigh = nn.Sequential(narrow, nn.SiLU(), widen, nn.Sigmoid())
 
     def forward(self, given: Tensor) -> Tensor:
-        weights: Tensor = self.weigh(given.mean((2, 3), keepdim=True))
-        return given * weights
+        return given * self.weigh(given.mean((2, 3), keepdim=True))
 
 
 def torchvision_name(name: str) -> str:
@@ -120,11 +101,4 @@ def torchvision_name(name: str) -> str:
     return re.sub(r"^classifier\.1\.", "head.", name)
 
 
-backbone.register_backbone(
-    "efficientnet_b0",
-    EfficientNetB0,
-    torchvision_name,
-    dropout=0.2,
-    source="Tan and Le 2019",
-    card=CARD,
-)
+register_backbone("efficientnet_b0", EfficientNetB0, torchvision_name, dropout=0.2)

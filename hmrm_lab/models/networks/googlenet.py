@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.layers import Dropout
-from hmrm_lab.models.networks import backbone
-from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters
-from hmrm_lab.registry import Card
+from hmrm_lab.models.networks.backbone import (
+    begin_as_he,
+    conv_norm,
+    count_filters,
+    register_backbone,
+)
 
 Branches = tuple[int, int, int, int, int, int]
 STEM = (64, 64, 192)
@@ -22,20 +25,6 @@ STAGES: tuple[tuple[Branches, ...], ...] = (  # Table 1; a pooling lies before e
         (256, 160, 320, 32, 128, 128),
     ),
     ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
-)
-
-CARD = Card(
-    takes="flow maps",
-    citation="Szegedy et al., Going Deeper with Convolutions, CVPR 2015",
-    fidelity="adapted",
-    departures=(
-        backbone.ENLARGED,
-        backbone.NARROW,
-        backbone.OR_OWN_WEIGHTS,
-        "without the two auxiliary heads",
-        "batch normalisation after each convolution in place of local response normalisation, and"
-        " 3x3 in place of 5x5, as in the widely used version of 6,624,904 parameters",
-    ),
 )
 
 
@@ -116,6 +105,4 @@ def torchvision_name(name: str) -> str:
     return re.sub(r"^(fc|aux\d)\.", "head.", name)
 
 
-backbone.register_backbone(
-    "googlenet", GoogLeNet, torchvision_name, dropout=0.4, source="Szegedy et al. 2015", card=CARD
-)
+register_backbone("googlenet", GoogLeNet, torchvision_name, dropout=0.4)

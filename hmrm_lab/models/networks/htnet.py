@@ -5,16 +5,14 @@ between levels a convolution across blocks that halves the map. In NesT blocks h
 here they have one, as published (decision 0014).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import Dropped, Features, Heads, Layers, Linear
-from hmrm_lab.models.networks.backbone import ADAM, recipe
-from hmrm_lab.models.transformer import TransformerBlock, blocks_of, from_blocks, patches
-from hmrm_lab.registry import Card, systems
+from hmrm_lab.models.interface import ADAM, Dropped, Features, Heads, Layers, recipe, system
+from hmrm_lab.models.layers import Linear, TransformerBlock, patches
 
 SIDE = 4  # tokens along a side: patches of 7 x 7 in a map of 28 x 28
 LEVELS = {
@@ -22,24 +20,10 @@ LEVELS = {
     "areas": ((4, 2), (2, 1), (2, 1)),
 }  # tokens and blocks along a side, at each level
 
-RECIPE = recipe("u", "v", "strain", normalise="none", epochs=800, batch=256, lr=5e-5, **ADAM)
 
-CARD = Card(
-    takes="flow maps",
-    citation="Wang et al., HTNet for micro-expression recognition, Neurocomputing 2024",
-    fidelity="adapted",
-    departures=(
-        "reads the unchanged map; the authors rearrange it into four 14 x 14 crops round detected"
-        " landmarks, in 8-bit values",
-        "clips are shuffled in every epoch, and the epoch is not chosen on the test subject",
-        "presets smoke, demo and default take a narrower network and other epochs, demo and default"
-        " other rates; preset paper keeps the published 256, 512 and 1024 and the published recipe",
-        "attention='areas' is ours: the published blocks hold one token each (decision 0014)",
-    ),
+@system(
+    "htnet", recipe("u", "v", "strain", normalise="none", epochs=800, batch=256, lr=5e-5, **ADAM)
 )
-
-
-@systems.register("htnet", recipe=RECIPE, source="Wang et al. 2024", card=CARD)
 class HTNet(nn.Module):
     """Three levels of transformers within blocks of the face.
 
@@ -51,10 +35,7 @@ class HTNet(nn.Module):
     A position is one number per token, added to all channels. Layer norms remove it again: only
     the aggregation reads it, and at the last level nothing.
 
-    Shapes
-    ------
-    maps : (B, C, H, H), H = `size`, a multiple of 4; patches of H / 4 pixels
-    returns : (B, 1, K); K = `classes`
+    (B, C, H, H), H = `size`, a multiple of 4, to (B, 1, K).
     """
 
     def __init__(
@@ -73,21 +54,13 @@ class HTNet(nn.Module):
         super().__init__()
         self.patch = size // SIDE
         widths, sides = (width, 2 * width, 4 * width), LEVELS[attention]
+        shared: dict[str, Any] = {"ffn_ratio": ffn_ratio, "dropout": dropout}
         self.embed = Linear(channels * self.patch**2, width)
         self.levels = nn.ModuleList(
-            Level(
-                *sides[level],
-                repeats[level],
-                widths[level],
-                heads=heads * 2**level,
-                ffn_ratio=ffn_ratio,
-                dropout=dropout,
-            )
-            for level in range(3)
+            Level(*sides[n], repeats[n], widths[n], heads=heads * 2**n, **shared) for n in range(3)
         )
         self.aggregations = nn.ModuleList(
-            Aggregation(widths[level], widths[level + 1], sides[level][0], sides[level + 1][0])
-            for level in range(2)
+            Aggregation(widths[n], widths[n + 1], sides[n][0], sides[n + 1][0]) for n in range(2)
         )
         self.norm = nn.LayerNorm(widths[2])
         self.head = nn.Linear(widths[2], classes)
@@ -102,32 +75,34 @@ class HTNet(nn.Module):
 class Level(nn.Module):
     """Transformer layers within each block of the map. (B, side^2, D)."""
 
-    def __init__(
-        self,
-        side: int,
-        blocks: int,
-        repeats: int,
-        width: int,
-        *,
-        heads: int,
-        ffn_ratio: float,
-        dropout: float,
-    ) -> None:
+    def __init__(self, side: int, blocks: int, repeats: int, width: int, **layer: Any) -> None:
         super().__init__()
         self.side, self.blocks = side, blocks
         self.place = nn.Parameter(torch.randn((side // blocks) ** 2))
         self.layers = nn.Sequential(
-            *(
-                TransformerBlock(
-                    width, heads=heads, ffn_ratio=ffn_ratio, dropout=dropout, qkv_bias=False
-                )
-                for _ in range(repeats)
-            )
+            *(TransformerBlock(width, qkv_bias=False, **layer) for _ in range(repeats))
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
         within = blocks_of(tokens, self.side, self.blocks) + self.place[:, None]
         return from_blocks(self.layers(within), self.side, self.blocks)
+
+
+def blocks_of(tokens: Tensor, side: int, blocks: int) -> Tensor:
+    """Make a sequence of the tokens of each of `blocks` x `blocks` blocks of a map.
+
+    (B, side^2, D), row by row, to (B blocks^2, (side / blocks)^2, D).
+    """
+    inner = side // blocks
+    grid = tokens.unflatten(1, (blocks, inner, blocks, inner))
+    return grid.transpose(2, 3).flatten(3, 4).flatten(0, 2)
+
+
+def from_blocks(blocks_tokens: Tensor, side: int, blocks: int) -> Tensor:
+    """Invert `blocks_of`."""
+    inner = side // blocks
+    grid = blocks_tokens.unflatten(0, (-1, blocks, blocks)).unflatten(3, (inner, inner))
+    return grid.transpose(2, 3).flatten(1, 4)
 
 
 class Aggregation(nn.Module):

@@ -1,14 +1,14 @@
 """MobileViT-XXS (Mehta and Rastegari, ICLR 2022), for maps of 28 px instead of 256."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.layers import Dropout, Dropped, Features, Layers
-from hmrm_lab.models.networks.backbone import MAP_RECIPE, conv_norm, enlarge
-from hmrm_lab.models.transformer import TransformerBlock
-from hmrm_lab.registry import Card, systems
+from hmrm_lab.models.interface import MAP_RECIPE, Dropped, Features, Layers, system
+from hmrm_lab.models.layers import Dropout, TransformerBlock
+from hmrm_lab.models.networks.backbone import conv_norm, enlarge
 
 STRIDES = (2, 2, 1)  # of stages 3 to 5
 EXPANSION = 2
@@ -19,28 +19,12 @@ convolution = partial(conv_norm, activation=nn.SiLU)
 
 Filters = tuple[Features, Features, Features, Features, Features, Features, Features]
 
-CARD = Card(
-    takes="flow maps",
-    citation="Mehta and Rastegari, MobileViT: Light-weight, General-purpose, and Mobile-friendly"
-    " Vision Transformer, ICLR 2022",
-    fidelity="adapted",
-    departures=(
-        "maps of 28 px are enlarged to 32; the stem and the last stage do not halve them, so that"
-        " the transformers see 8, 4 and 4 px along a side instead of 32, 16 and 8",
-        "three classes; trained from scratch, without ImageNet",
-        "recipe ours: the authors train 300 epochs on ImageNet",
-    ),
-)
 
-
-@systems.register("mobilevit", recipe=MAP_RECIPE, source="Mehta and Rastegari 2022", card=CARD)
+@system("mobilevit", MAP_RECIPE)
 class MobileViT(nn.Module):
     """Inverted residuals, and from the third stage on transformers between distant patches.
 
-    Shapes
-    ------
-    maps : (B, C, H, H), H = `size`
-    returns : (B, 1, K); K = `classes`
+    (B, C, H, H), H = `size`, to (B, 1, K).
     """
 
     def __init__(
@@ -66,10 +50,8 @@ class MobileViT(nn.Module):
         ]
         before = second
         for after, width, depth, stride in zip(later, widths, depths, STRIDES, strict=True):
-            stages += [
-                InvertedResidual(before, after, stride=stride),
-                MobileViTBlock(after, width, depth, dropout=dropout),
-            ]
+            stages.append(InvertedResidual(before, after, stride=stride))
+            stages.append(MobileViTBlock(after, width, depth, dropout=dropout))
             before = after
         self.stages = nn.Sequential(*stages, convolution(before, last, 1))
         self.dropout = Dropout(dropout)
@@ -108,14 +90,14 @@ class MobileViTBlock(nn.Module):
         self.local = nn.Sequential(
             convolution(channels, channels, 3), nn.Conv2d(channels, width, 1, bias=False)
         )
+        layer: dict[str, Any] = {
+            "heads": HEADS,
+            "ffn_ratio": 2,
+            "dropout": dropout,
+            "activation": nn.SiLU,
+        }
         self.layers = nn.Sequential(
-            *(
-                TransformerBlock(
-                    width, heads=HEADS, ffn_ratio=2, dropout=dropout, activation=nn.SiLU
-                )
-                for _ in range(depth)
-            ),
-            nn.LayerNorm(width),
+            *(TransformerBlock(width, **layer) for _ in range(depth)), nn.LayerNorm(width)
         )
         self.project = convolution(width, channels, 1)
         self.fuse = convolution(2 * channels, channels, 3)

@@ -1,26 +1,30 @@
-"""Residual networks (He et al., CVPR 2016): the blocks, and ResNet as a whole."""
+"""Residual networks (He et al., CVPR 2016): the blocks, ResNet as a whole, and GEME of two."""
 
 import re
+from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hmrm_lab.models.interface import PICTURE_RECIPE, Dropped, system
 from hmrm_lab.models.layers import Dropout
-from hmrm_lab.models.networks import backbone
-from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters
-from hmrm_lab.registry import Card
+from hmrm_lab.models.networks.backbone import (
+    SIDE,
+    Side,
+    Width,
+    begin_as_he,
+    conv_norm,
+    count_filters,
+    enlarge,
+    register_backbone,
+)
 
 STEM = 64  # filters of the first convolution
 STAGES = (64, 128, 256, 512)
+BASIC = (2, 2, 2, 2)  # blocks of each stage of ResNet18
 EXPANSION = 4  # of a bottleneck: its output has as many times the filters of its inside
-
-CARD = Card(
-    takes="flow maps",
-    citation="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
-    fidelity="adapted",
-    departures=(backbone.ENLARGED, backbone.NARROW, backbone.OR_OWN_WEIGHTS),
-)
 
 
 class ResNet(nn.Module):
@@ -31,22 +35,17 @@ class ResNet(nn.Module):
         channels: int,
         classes: int,
         *,
-        blocks: tuple[int, int, int, int],
+        blocks: Sequence[int],
         bottleneck: bool,
         width: float = 1.0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        given = count_filters(STEM, width)
-        self.stem = pooled_stem(channels, given)
-        self.stages = nn.Sequential()
-        for place, (published, count) in enumerate(zip(STAGES, blocks, strict=True)):
-            filters = count_filters(published, width)
-            stride = 2 if place else 1
-            self.stages.append(stage(given, filters, count, stride=stride, bottleneck=bottleneck))
-            given = filters * EXPANSION if bottleneck else filters
+        stem, *filters = (count_filters(count, width) for count in (STEM, *STAGES))
+        self.stem = pooled_stem(channels, stem)
+        self.stages = residual_stages(stem, filters, blocks, bottleneck=bottleneck)
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(given, classes)
+        self.head = nn.Linear(filters[-1] * (EXPANSION if bottleneck else 1), classes)
         begin_as_he(self)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -61,16 +60,19 @@ def pooled_stem(channels: int, filters: int) -> nn.Sequential:
     )
 
 
-def stage(
-    given: int, filters: int, count: int, *, stride: int, bottleneck: bool = False
+def residual_stages(
+    given: int, filters: Sequence[int], blocks: Sequence[int], *, bottleneck: bool = False
 ) -> nn.Sequential:
-    """Make a sequence of residual blocks; the first has the stride."""
-    blocks = nn.Sequential()
-    for number in range(count):
-        step = 1 if number else stride
-        blocks.append(Residual(given, filters, stride=step, bottleneck=bottleneck))
-        given = filters * EXPANSION if bottleneck else filters
-    return blocks
+    """Make stages of so many filters and blocks; the first block of all but the first halves."""
+    stages = nn.Sequential()
+    for inside, count in zip(filters, blocks, strict=True):
+        stage = nn.Sequential()
+        for number in range(count):
+            stride = 2 if len(stages) and not number else 1
+            stage.append(Residual(given, inside, stride=stride, bottleneck=bottleneck))
+            given = inside * (EXPANSION if bottleneck else 1)
+        stages.append(stage)
+    return stages
 
 
 class Residual(nn.Module):
@@ -79,22 +81,22 @@ class Residual(nn.Module):
     The shortcut is a 1x1 convolution where the shape changes; a bottleneck has 4 F filters.
     """
 
-    def __init__(self, given: int, filters: int, *, stride: int, bottleneck: bool) -> None:
+    def __init__(
+        self, given: int, filters: int, *, stride: int = 1, bottleneck: bool = False
+    ) -> None:
         super().__init__()
         out = filters * EXPANSION if bottleneck else filters
-        layers = (
-            [
+        if bottleneck:
+            self.body = nn.Sequential(
                 conv_norm(given, filters, 1),
                 conv_norm(filters, filters, 3, stride=stride),
                 conv_norm(filters, out, 1, activation=None),
-            ]
-            if bottleneck
-            else [
+            )
+        else:
+            self.body = nn.Sequential(
                 conv_norm(given, filters, 3, stride=stride),
                 conv_norm(filters, out, 3, activation=None),
-            ]
-        )
-        self.body = nn.Sequential(*layers)
+            )
         same = stride == 1 and given == out
         self.shortcut = (
             nn.Identity() if same else conv_norm(given, out, 1, stride=stride, activation=None)
@@ -115,14 +117,52 @@ def torchvision_name(name: str) -> str:
 
 
 for _name, _blocks, _bottleneck in (
-    ("resnet18", (2, 2, 2, 2), False),
+    ("resnet18", BASIC, False),
     ("resnet50", (3, 4, 6, 3), True),
 ):
-    backbone.register_backbone(
-        _name,
-        partial(ResNet, blocks=_blocks, bottleneck=_bottleneck),
-        torchvision_name,
-        dropout=0.0,
-        source="He et al. 2016",
-        card=CARD,
-    )
+    _network = partial(ResNet, blocks=_blocks, bottleneck=_bottleneck)
+    register_backbone(_name, _network, torchvision_name, dropout=0.0, card="resnet")
+
+
+BALANCED = {"loss": {"gamma": 2.0, "class_weight_power": 1.0}}  # class-balanced focal loss
+
+
+@system("geme", {**PICTURE_RECIPE, **BALANCED})
+class GEME(nn.Module):
+    """A stream for gender beside the one for expressions (Nie et al., Neurocomputing 2021).
+
+    After each residual stage the second is added to the first by a 1x1 convolution. (B, C, H, H) of
+    any `size` to (B, 1, K).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        classes: int,
+        *,
+        side: Side = SIDE,
+        width: Width = 0.125,
+        dropout: Dropped = 0.5,
+    ) -> None:
+        super().__init__()
+        self.side = side
+        stem, *filters = (count_filters(count, width) for count in (STEM, *STAGES))
+        self.expression_stem, self.other_stem = (pooled_stem(channels, stem) for _ in range(2))
+        self.expression_stages, self.other_stages = (
+            residual_stages(stem, filters, BASIC) for _ in range(2)
+        )
+        self.passages = nn.ModuleList(nn.Conv2d(count, count, 1) for count in filters)
+        self.dropout = Dropout(dropout)
+        self.head = nn.Linear(2 * filters[-1], classes)
+        begin_as_he(self)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        pictures = enlarge(maps, self.side)
+        expression, other = self.expression_stem(pictures), self.other_stem(pictures)
+        stages = zip(self.expression_stages, self.other_stages, self.passages, strict=True)
+        for own_stage, other_stage, passage in stages:
+            other = other_stage(other)
+            expression = own_stage(expression) + passage(other)
+        features = torch.cat([expression, other], dim=1).mean((2, 3))
+        return self.head(self.dropout(features))[:, None]

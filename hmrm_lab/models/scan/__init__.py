@@ -46,7 +46,7 @@ def selective_scan(
     """Scan every sequence over its tokens.
 
     `reverse` runs from the last token to the first; a tuple gives it for each entry of the first
-    axis of x.
+    axis of x. Raises `ConfigError` if the named backend cannot compute this tensor.
 
     Shapes
     ------
@@ -55,11 +55,6 @@ def selective_scan(
     B, C : (..., L, N)
     skip : (D,) or (..., D), the D of the equation
     returns : (..., L, D)
-
-    Raises
-    ------
-    ConfigError
-        If the named backend cannot compute this tensor.
     """
     name = choose_backend(backend, x)
     entries = max(1, len(x)) if x.ndim > 2 else 1
@@ -114,10 +109,9 @@ def scan_groups(
     """
     x, dt, A, B, C, skip = tensors
     lead, (length, width), states = x.shape[:-2], x.shape[-2:], A.shape[-1]
-    varying = max(
-        (d + 1 for w in (A[..., 0], skip) for d in _varying(w.shape[:-1], lead)), default=0
-    )
-    depth = max(varying, 1 if len(set(reverse)) > 1 else 0)  # leading axes that make a group
+    shared = torch.broadcast_shapes(A.shape[:-2], skip.shape[:-1], (1,) * len(lead))
+    varying = max((axis + 1 for axis, size in enumerate(shared) if size > 1), default=0)
+    depth = max(varying, len(set(reverse)) - 1)  # leading axes that make a group
     groups = lead[:depth]
     own = (1,) * (len(lead) - depth)
     A = A.expand(*groups, *own, width, states).reshape(-1, width, states)
@@ -134,9 +128,3 @@ def scan_groups(
         of_groups,
     )
     return y.reshape(x.shape)
-
-
-def _varying(shape: Sequence[int], lead: Sequence[int]) -> list[int]:
-    """List the leading axes of x along which a weight differs."""
-    offset = len(lead) - len(shape)
-    return [offset + axis for axis, size in enumerate(shape) if size > 1]

@@ -5,6 +5,7 @@ operator. `mamba_ssm_scan` calls the kernel of the package mamba-ssm instead.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,9 @@ from torch.nn import functional as F
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.scan import machine_code
-from hmrm_lab.models.scan.vector_math import Array, Scan, Work, make_work
+from hmrm_lab.models.scan.vector_math import Array, Flags, Scan, Work, make_work
 
 Tensors = tuple[Tensor, ...]
-INSTALL = "pip install --no-build-isolation -r requirements-gpu.txt"
 
 
 @torch.library.custom_op("hmrm::selective_scan", mutates_args=(), device_types="cpu")
@@ -69,9 +69,7 @@ def _(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 @fused_scan.register_fake
-def _(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, reverse: list[bool]
-) -> Tensor:
+def _(x: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
@@ -96,51 +94,35 @@ fused_scan.register_autograd(_differentiate, setup_context=_save)
 
 def add_scan(scan: Tensors, reverse: Sequence[bool], y: Tensor) -> None:
     """Add the scan of sequence s of S to y[s mod S'], y (S', L, D); S' divides S."""
-    _check(scan, reverse)
-    if not scan[0].numel():
-        return
-    arguments = _arrays(_even(scan))
-    machine_code.scan_forward(arguments, np.array(reverse), _work(arguments), y.numpy())
+    prepared = _prepare(scan, reverse)
+    if scan[0].numel():
+        machine_code.scan_forward(*prepared, y.numpy())
 
 
 def differentiate_scan(
     scan: Tensors, reverse: Sequence[bool], grad_y: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Compute the gradients of the arguments of `add_scan` from that of its y (S', L, D)."""
-    _check(scan, reverse)
-    if not scan[0].numel():
-        x, dt, A, B, C, skip = (torch.zeros(tensor.shape) for tensor in scan)
-        return x, dt, A, B, C, skip
-    even, states = _even(scan), scan[2].shape[1]
-    arguments = _arrays(even)
-    grads = [torch.zeros(tensor.shape) for tensor in even]  # those of B and C are added up
-    machine_code.scan_backward(
-        arguments, np.array(reverse), _work(arguments), to_array(grad_y), _arrays(grads)
-    )
+    prepared, states = _prepare(scan, reverse), scan[2].shape[1]
+    grads = [torch.zeros(array.shape) for array in prepared[0]]  # those of B and C are added up
+    if scan[0].numel():
+        machine_code.scan_backward(*prepared, to_array(grad_y), Scan(*map(to_array, grads)))
     g_x, g_dt, g_A, g_B, g_C, g_skip = grads
-    if states != even[2].shape[1]:
-        g_A, g_B, g_C = (
-            g_A[:, :states].clone(),
-            g_B[..., :states].clone(),
-            g_C[..., :states].clone(),
-        )
-    return g_x, g_dt, g_A, g_B, g_C, g_skip
+    g_B, g_C = (grad[..., :states].contiguous() for grad in (g_B, g_C))
+    return g_x, g_dt, g_A[:, :states].contiguous(), g_B, g_C, g_skip
 
 
-def _even(scan: Tensors) -> Tensors:
-    """Pad an odd number of states with one that is never driven: the code takes two at a time."""
+def _prepare(scan: Tensors, reverse: Sequence[bool]) -> tuple[Scan, Flags, Work]:
+    """Check the arguments and make them arrays, with memory to work in.
+
+    An odd number of states is padded with one that is never driven: the code takes two at a time.
+    """
+    _check(scan, reverse)
     x, dt, A, B, C, skip = scan
     if A.shape[1] % 2:
         A, B, C = F.pad(A, (0, 0, 0, 1)), F.pad(B, (0, 1)), F.pad(C, (0, 1))
-    return x, dt, A, B, C, skip
-
-
-def _arrays(tensors: Sequence[Tensor]) -> Scan:
-    return Scan(*map(to_array, tensors))
-
-
-def _work(scan: Scan) -> Work:
-    return make_work(scan.x.shape[1], scan.A.shape[1], scan.x.shape[2])
+    arrays = Scan(*map(to_array, (x, dt, A, B, C, skip)))
+    return arrays, np.array(reverse), make_work(x.shape[1], A.shape[1], x.shape[2])
 
 
 def to_array(tensor: Tensor) -> Array:
@@ -148,7 +130,7 @@ def to_array(tensor: Tensor) -> Array:
     return tensor.detach().contiguous().numpy()
 
 
-def _check(scan: Tensors, reverse: Sequence[bool]) -> None:
+def _check(scan: Sequence[Tensor], reverse: Sequence[bool]) -> None:
     """Raise `ValueError` where shapes do not fit: the kernels check no bounds."""
     x, dt, A, B, C, skip = scan
     (sequences, length, width), groups, states = x.shape, len(reverse), A.shape[1]
@@ -162,11 +144,8 @@ def _check(scan: Tensors, reverse: Sequence[bool]) -> None:
 def mamba_ssm_scan(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, reverse: Sequence[bool]
 ) -> Tensor:
-    """Scan as `fused_scan` does, by the package mamba-ssm; one launch for each group.
-
-    Raises `ConfigError` where the package, or its compiled part, is missing.
-    """
-    kernel = _mamba_ssm_kernel()
+    """Scan as `fused_scan` does, by the package mamba-ssm; one launch for each group."""
+    kernel = from_mamba_ssm("selective_scan_interface", "selective_scan_fn", option="scan")
     chunks = (tensor.chunk(len(A)) for tensor in (x, dt, B, C))
     outputs = []
     for *sequences, A_g, skip_g, flipped in zip(*chunks, A, skip, reverse, strict=True):
@@ -178,12 +157,12 @@ def mamba_ssm_scan(
     return torch.cat(outputs)
 
 
-def _mamba_ssm_kernel() -> Any:
+def from_mamba_ssm(module: str, name: str, *, option: str) -> Any:
+    """Import a kernel of the package mamba-ssm, or raise `ConfigError` where it is missing."""
     try:
-        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+        return getattr(import_module(f"mamba_ssm.ops.{module}"), name)
     except ImportError as error:  # without its compiled part it does not import either
         raise ConfigError(
-            f"the mamba_ssm scan needs the package mamba-ssm ({error})",
-            hint=f"{INSTALL}, or use scan=auto",
+            f"{option}=mamba_ssm needs the package mamba-ssm ({error})",
+            hint=f"pip install --no-build-isolation -r requirements-gpu.txt, or use {option}=auto",
         ) from None
-    return selective_scan_fn

@@ -5,8 +5,7 @@ For given `dt`, `B` and `C` the scan is linear in x: `y = M x` with a lower-tria
     M[t, k] = sum_n C_t[n] exp(A[n] (dt_{k+1} + ... + dt_t)) dt_k B_k[n],  + D on the diagonal.
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -50,8 +49,7 @@ def closed_form_matrix(
     return matrix + torch.diag_embed(skip[:, None].expand(-1, len(dt)))
 
 
-@dataclass(frozen=True, eq=False)
-class ScanTrace:
+class ScanTrace(NamedTuple):
     """One channel, one state, B = C = 1: x, dt, y (L,), states by direction (L,), matrix (L, L).
 
     `y = matrix x`.

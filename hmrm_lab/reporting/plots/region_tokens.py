@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, MAP_SIDE
-from hmrm_lab.models.hmrm.tokens import region_boxes, token_centres
+from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, MAP_SIDE, region_boxes, token_centres
 from hmrm_lab.models.scan.inside import ScanTrace
 from hmrm_lab.records import Floats
 from hmrm_lab.reporting.drawing import (
