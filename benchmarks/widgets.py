@@ -139,7 +139,7 @@ def search_monitor(rounds: int) -> Iterator[Level]:
     from hmrm_widgets import SearchMonitor
 
     from hmrm_lab.studies.evolve import JOURNAL, Evolution, breed, name_of
-    from hmrm_lab.studies.journal import Journal
+    from hmrm_lab.studies.space import Journal
     from hmrm_lab.studies.supernet import Fitness
 
     config = load_config("smoke", system="ammsm_temporal", data="synthetic")

@@ -216,7 +216,7 @@ def inputs(
     >>> list(lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1))
     [('ststnet', 'flow'), ('ststnet', 'apex')]
     """
-    from hmrm_lab.studies.inputs import plan_inputs
+    from hmrm_lab.studies.compare import plan_inputs
 
     config, root = clips.config, clips.root
     known = settings("hmrm", clips, seeds=seeds).evaluation.seeds

@@ -42,7 +42,7 @@ from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
 from hmrm_lab.preparation.network_inputs import disturbed, given, kept_of, look_at, rising_clips
 from hmrm_lab.records import Clip, KnownMotion
 from hmrm_lab.reporting.plots.optical_flow import point_table
-from hmrm_lab.studies.own_clip import chosen_recording, find_own_clip, remembering
+from hmrm_lab.studies.prepare import chosen_recording, find_own_clip, remembering
 from hmrm_lab.training.augment.motionmix import template_masks
 from hmrm_lab.training.augment.provenance import (
     distance_table,

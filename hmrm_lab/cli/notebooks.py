@@ -121,7 +121,7 @@ def check(names: Names = None) -> None:
     from hmrm_lab.studies.notebooks.pages import find_notebooks, require_extra
 
     require_extra()
-    from hmrm_lab.studies.notebooks.comparison import check_each
+    from hmrm_lab.studies.notebooks.run import check_each
 
     differing = []
     for notebook, problems in check_each(find_notebooks(names or [])):

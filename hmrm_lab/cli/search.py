@@ -175,8 +175,8 @@ def evolve(
     from hmrm_lab.runtime.store import check_writable, write_atomic
     from hmrm_lab.studies.evolve import Evolution, keep_evolved
     from hmrm_lab.studies.evolve import evolve as breed
-    from hmrm_lab.studies.journal import load_optuna
     from hmrm_lab.studies.outer_score import outer_score
+    from hmrm_lab.studies.space import load_optuna
     from hmrm_lab.studies.trials import overrides_of
 
     bred = {"population": population, "generations": generations, "seed": seed}

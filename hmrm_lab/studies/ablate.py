@@ -1,7 +1,5 @@
 """Ablations: the same recipe with one component changed, on the same folds (paper 4.4, Table 3).
 
-`ABLATIONS` lists the components of HMRM, AMMSM and MEGANet; for other systems name variants.
-
 A variant is a list of overrides and nothing else, so that whatever `--set` can say can be ablated:
 
     plan = plan_ablation(load_config("default"))
@@ -11,17 +9,16 @@ A variant is a list of overrides and nothing else, so that whatever `--set` can 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hmrm_lab.config import ExperimentConfig, override, parse_override
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import load_clips, load_flowset
-from hmrm_lab.records import Clip, FlowSet
 from hmrm_lab.reporting.study_page import AblationResult
+from hmrm_lab.reporting.study_table import Cell
 from hmrm_lab.reporting.tables import ALL
-from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.study import Variant, run_each
 
@@ -48,6 +45,7 @@ TEMPORAL = (
 )
 FACELESS = Variant("no spatial stream", "the face is not read", ("model.spatial=false",))
 ATTENTION = Variant("no attention", "no attention from image gradients", ("model.attention=none",))
+# by system the full model, and the variants that are ablated if none are named
 ABLATIONS: dict[str, tuple[Variant, tuple[Variant, ...] | None]] = {
     "hmrm": (FULL, PAPER),
     "ammsm": (WHOLE, (*TEMPORAL, FACELESS)),
@@ -55,7 +53,6 @@ ABLATIONS: dict[str, tuple[Variant, tuple[Variant, ...] | None]] = {
     "meganet": (WHOLE, (ATTENTION,)),
     "meganet_mesti": (WHOLE, (ATTENTION,)),
 }
-"""By system the full model and the variants that are ablated if none are named."""
 
 COMPONENTS = {
     "flow.name": "flow {}",
@@ -76,8 +73,8 @@ class Ablation:
     full: str
     configs: dict[str, ExperimentConfig]
     words: dict[str, str]
-    left_out: dict[str, str]
     ready_made: bool = False  # the data are maps, and not recordings
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def full_config(self) -> ExperimentConfig:
@@ -86,34 +83,28 @@ class Ablation:
     def result(
         self,
         runs: Mapping[str, RunFolder],
-        problems: Mapping[str, str] | None = None,
+        failed: Mapping[str, str] | None = None,
         part: str = ALL,
     ) -> AblationResult:
         """The result of these runs by variant, `part` of them being one data set or all."""
-        runs_by_cell = {(name, ""): run for name, run in runs.items()}
-        left_out, failed = (
-            {(name, ""): why for name, why in reasons.items()}
-            for reasons in (self.left_out, problems or {})
-        )
         data, system = self.full_config.data.name, self.full_config.model.name
-        whose = {"full": self.full, "system": system, "part": part}
-        return AblationResult(data, self.words, {}, runs_by_cell, left_out, failed, {}, **whose)
+        return AblationResult(
+            data,
+            self.words,
+            {},
+            _cells(runs),
+            _cells(self.left_out),
+            _cells(failed or {}),
+            full=self.full,
+            system=system,
+            part=part,
+        )
 
-    def run(
-        self,
-        *,
-        root: Path | None = None,
-        out: Path = Path("runs"),
-        jobs: int = 1,
-        watch: Watcher = UNWATCHED,
-        flowset: FlowSet | None = None,
-        part: str = ALL,
-    ) -> AblationResult:
+    def run(self, *, part: str = ALL, **how: Any) -> AblationResult:
         """Run what is missing of every variant, the full model first; see `run_each`."""
         system = self.full_config.model.name
         labels = {name: f"{system}, {name}" for name in self.configs}
-        where: Any = {"root": root, "out": out, "jobs": jobs, "watch": watch, "flowset": flowset}
-        return self.result(*run_each(self.configs, labels, **where), part=part)
+        return self.result(*run_each(self.configs, labels, **how), part=part)
 
     def settings_of(self, variant: Variant) -> ExperimentConfig:
         """Apply a variant to the full model; a flow is left out where the maps are ready-made."""
@@ -138,19 +129,15 @@ def plan_ablation(
     """Plan the runs of an ablation of this recipe; nothing is trained.
 
     `variants` and `full` are those of `ABLATIONS` if not given; a system that is not there is
-    ablated unchanged, by the variants given.
-
-    Each variant is the full model with the variant's overrides on top. Where the data are
-    ready-made maps there is no flow to be chosen: what only chooses one is left out, and so is
-    what changes nothing in this recipe. `left_out` says which and why.
+    ablated unchanged, by the variants given. What only chooses a flow where the data are
+    ready-made maps, and what changes nothing in this recipe, is left out visibly.
 
     `asked` are the changes that a user has made to the recipe, and `part` the data set that the
     table will be of.
 
-    Raises `ConfigError` for a setting that does not exist, for two variants of one name, for
-    a change of the data, of the seeds or of the system, after which nothing could be paired, where
-    no variant is given of a system whose components are not known, where the full model has
-    another flow than `asked`, and for a part that the data lack.
+    Raises `ConfigError` for a setting that does not exist, two variants of one name, a change
+    after which nothing could be paired, no variant of a system whose components are not known, a
+    full model of another flow than `asked`, and a part that the data lack.
     """
     whole, known = ABLATIONS.get(config.model.name, (WHOLE, None))
     full, variants = full or whole, known if variants is None else variants
@@ -168,8 +155,12 @@ def plan_ablation(
             f"{full.name} has flow {base.flow.name} of its own, so that {lost[0]} would be lost",
             hint="leave it out, or name variants of your own: --variant NAME:key=value",
         )
-    _refuse_part(part, config, clips, root)
-    plan = Ablation(full.name, {full.name: base}, {full.name: full.words}, {}, ready_made)
+    if part != ALL:
+        keys = load_flowset(config, root).keys if clips is None else [clip.key for clip in clips]
+        names = sorted({key.dataset for key in keys})
+        if part not in names:
+            raise unknown_name("part", part, [ALL, *names])
+    plan = Ablation(full.name, {full.name: base}, {full.name: full.words}, ready_made)
     for variant in variants:
         if variant.name in plan.words:
             raise ConfigError(f"two variants are named '{variant.name}'", hint="rename one")
@@ -222,15 +213,8 @@ def variants_in(plan: Ablation, out: Path) -> list[Variant]:
     return list(found.values())
 
 
-def _refuse_part(
-    part: str, config: ExperimentConfig, clips: Sequence[Clip] | None, root: Path | None
-) -> None:
-    if part == ALL:
-        return
-    keys = load_flowset(config, root).keys if clips is None else [clip.key for clip in clips]
-    names = sorted({key.dataset for key in keys})
-    if part not in names:
-        raise unknown_name("part", part, [ALL, *names])
+def _cells(by_name: Mapping[str, Any]) -> dict[Cell, Any]:
+    return {(name, ""): value for name, value in by_name.items()}
 
 
 def _changed(config: ExperimentConfig, variant: Variant, ready_made: bool) -> ExperimentConfig:

@@ -59,16 +59,8 @@ CONTROLS: dict[str, Within] = {"shuffled_labels": "all", "shuffled_within_subjec
 def audit_run(run: RunFolder, root: Path | None = None) -> list[Check]:
     """Run every check, in a fixed order.
 
-    Parameters
-    ----------
-    root
-        The folder of the data, for sets that lie in one; without it, what needs the data is
-        not checkable.
-
-    Raises
-    ------
-    InputError
-        If the run holds no finished fold, or a file of it has not the form that a run writes.
+    Without the `root` of data that lie in a folder, what needs them is not checkable. Raises
+    `InputError` if the run holds no finished fold, or a file has not the form that a run writes.
     """
     config = run.config()
     readable = root is not None or not datasets[config.data.name].needs_root
@@ -84,7 +76,6 @@ def audit_run(run: RunFolder, root: Path | None = None) -> list[Check]:
 
 
 def found_wrong(checks: Sequence[Check]) -> bool:
-    """Check for any leak or fault."""
     return any(check.state in (LEAK, FAULT) for check in checks)
 
 
@@ -119,10 +110,7 @@ def check_normaliser(config: ExperimentConfig, flowset: FlowSet | None) -> Check
 
 
 def check_control(run: RunFolder, config: ExperimentConfig) -> Check:
-    """Check that with shuffled training labels the settings score at chance.
-
-    A control within subjects may know how often subjects show each class, and so does chance.
-    """
+    """Check that with shuffled training labels the settings score at chance."""
     found = []
     for control, within in CONTROLS.items():
         shuffled = override(config, [f"evaluation.control={control}"])
@@ -151,10 +139,12 @@ def judge_control(predictions: Predictions, *, within: Within = "all") -> Check:
 
 def check_figures(run: RunFolder) -> Check:
     """Check that the figures of the run follow from its folds."""
-    name = "figures"
-    if not (run.path / "metrics.json").is_file():
+    name, file = "figures", run.path / "metrics.json"
+    if not file.is_file():
         return Check(name, UNKNOWN, "they were not computed yet; `hmrm report` computes them")
-    shown, due = read_figures(run), parse_json(to_json(summarise_run(run)))
+    shown, due = read_json(file), parse_json(to_json(summarise_run(run)))
+    if not isinstance(shown, dict):
+        raise InputError("not the figures of a run", where=file, hint=COMPUTED_AGAIN)
     wrong = [
         f"{key} in metrics.json does not follow from the folds"
         for key in due
@@ -185,36 +175,16 @@ def read_units(run: RunFolder) -> list[dict[str, Any]]:
     if not files:
         raise InputError("no finished fold", where=run.path, hint="run it first")
     record = _fold_record(tuple(read_data(run)["classes"]))
-    units = [read_json(file) for file in files]
-    for file, unit in zip(files, units, strict=True):
-        _check_record(unit, record, "not the record of a fold", file, COMPUTED_AGAIN)
-    return units
+    return [_read_as(record, file, "the record of a fold", COMPUTED_AGAIN) for file in files]
 
 
 def read_data(run: RunFolder) -> dict[str, Any]:
     """Read what the run records of its data."""
-    file = run.path / "data.json"
-    if not file.is_file():
-        raise InputError("the file is missing", where=file, hint=RUN_AGAIN)
-    try:
-        data = read_json(file)
-    except InputError as error:
-        raise InputError(error.problem, where=file, hint=RUN_AGAIN) from None
-    _check_record(data, DataRecord, "not the record of a run's data", file, RUN_AGAIN)
-    return dict(data)
-
-
-def read_figures(run: RunFolder) -> dict[str, Any]:
-    """Read the figures that the run shows."""
-    file = run.path / "metrics.json"
-    figures = read_json(file)
-    if not isinstance(figures, dict):
-        raise InputError("not the figures of a run", where=file, hint=COMPUTED_AGAIN)
-    return figures
+    return _read_as(DataRecord, run.path / "data.json", "the record of a run's data", RUN_AGAIN)
 
 
 class WeightsRecord(BaseModel, strict=True):
-    """A file of weights that a run started from, and the subjects that it was trained on."""
+    """Weights that a run started from, and the subjects that they were trained on."""
 
     setting: str
     file: str
@@ -274,14 +244,18 @@ def _fold_record(classes: tuple[str, ...]) -> type[BaseModel]:
     return create_model("Fold", __base__=FoldRecord, predictions=(rows, ...))
 
 
-def _check_record(
-    content: object, record: type[BaseModel], problem: str, file: Path, hint: str
-) -> None:
-    """Refuse a file that has not the form that a run writes."""
+def _read_as(record: type[BaseModel], file: Path, what: str, hint: str) -> dict[str, Any]:
+    """Read a file, or raise an `InputError` if it has not the form that a run writes."""
+    if not file.is_file():
+        raise InputError("the file is missing", where=file, hint=hint)
     try:
+        content = read_json(file)
         record.model_validate(content)
+    except InputError as error:
+        raise InputError(error.problem, where=file, hint=hint) from None
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         words = f"'{name}': {first['msg']}" if name else first["msg"]
-        raise InputError(f"{problem}: {words}", where=file, hint=hint) from None
+        raise InputError(f"not {what}: {words}", where=file, hint=hint) from None
+    return dict(content)

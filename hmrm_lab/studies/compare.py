@@ -1,24 +1,28 @@
-"""Every system under one protocol: the same clips, flow, folds, seeds and epoch rule.
+"""Systems, or inputs of networks, under one protocol: the same clips, folds, seeds and epoch rule.
 
     study = plan_comparison(data="flowmaps", root=Path("maps"), oracle=True)
     result = study.run(root=Path("maps"), jobs=2)
     result.table                                        # a DataFrame, the best honest UF1 first
-    result.figure()
     result.write(study.folder(Path("runs")))            # CSV, LaTeX, JSON and a page
 
-Each system keeps its own recipe and nothing else of its own.
+Each system keeps its own recipe and nothing else of its own. `plan_inputs` is MESTI-MEGANet's
+comparison: each cell is a run under the network's recipe, with another input and nothing else
+changed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
-from hmrm_lab.config import ExperimentConfig, override
+from hmrm_lab.config import ExperimentConfig, override, parse_override
+from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import frames_for, load_clips, load_flowset
+from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.registry import systems as registered
-from hmrm_lab.reporting.study_page import ComparisonResult
+from hmrm_lab.reporting.study_page import ComparisonResult, InputsResult
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
-from hmrm_lab.studies.study import Study, share_protocol
+from hmrm_lab.studies.study import SharedProtocol, Study, reason_of, share_protocol
 from hmrm_lab.training.estimators import has_epochs
 
 CHANGES = {
@@ -27,6 +31,8 @@ CHANGES = {
     NULL: ("evaluation.control=shuffled_labels",),
     NULL_WITHIN: ("evaluation.control=shuffled_within_subjects",),
 }  # overrides of each kind of run
+NETWORKS = ("vgg19", "resnet50", "efficientnet_b0", "meganet")
+STUDIED = (["input", "channels"], ["flow", "phases"])  # settings that `plan_inputs` itself changes
 
 
 def plan_comparison(
@@ -46,45 +52,25 @@ def plan_comparison(
 ) -> Study[ComparisonResult]:
     """Plan the runs of a comparison; the data are read, and nothing is trained or written.
 
-    Parameters
-    ----------
-    systems
-        Names (default: all that are registered). Systems that take frames where the data have
-        none, and those whose own settings cannot go together with those asked for, are left out,
-        and `left_out` says so.
-    seeds
-        Number of seeds, counted from 0 (default: those of the preset).
-    epoch_rule
-        An honest one (default: that of the preset).
-    oracle, null, null_within_subjects
-        Run each system also under the rule that peeks, if it has epochs; on labels shuffled among
-        all clips; and on labels shuffled among the clips of each subject.
+    Without `systems`, all that are registered. `left_out` says which cannot take part: they take
+    frames that the data lack, or their own settings cannot go together with those asked for.
+    `seeds` are counted from 0. `oracle` and `null...` run each system also under the rule that
+    peeks, if it has epochs, and on labels shuffled among all clips or those of each subject.
 
-    Raises
-    ------
-    ConfigError
-        For unknown names, a rule that peeks, a system named by a setting, or no system that takes
-        these data.
-    InputError
-        If the data cannot be read.
+    Raises `ConfigError` for unknown names, a rule that peeks, a system named by a setting, or no
+    system that takes these data, and `InputError` if the data cannot be read.
     """
     names = list(dict.fromkeys(systems or registered))
     protocol = share_protocol(
         preset, names, overrides, data=data, seeds=seeds, epoch_rule=epoch_rule
     )
-    load_flowset(protocol.shared, root, jobs=jobs, watch=watch)  # bad data are refused first
-    name_of_data = protocol.shared.data.name
+    lacks = _read_data(protocol, root, jobs, watch)
     left_out = {name: f"refuses these settings: {why}" for name, why in protocol.left_out.items()}
-    if load_clips(protocol.shared, root) is None:
-        left_out |= {
-            name: f"takes {frames_for(config)}, and '{name_of_data}' has no frames"
-            for name, config in protocol.configs.items()
-            if frames_for(config)
-        }
+    left_out |= {name: why for name, config in protocol.configs.items() if (why := lacks(config))}
     kept = {name: config for name, config in protocol.configs.items() if name not in left_out}
     asked = {ORACLE: oracle, NULL: null, NULL_WITHIN: null_within_subjects}
     kinds = [HONEST, *(kind for kind, wanted in asked.items() if wanted)]
-    study = comparison_of(kept, name_of_data, kinds)
+    study = comparison_of(kept, protocol.shared.data.name, kinds)
     study.left_out.update({(name, HONEST): why for name, why in left_out.items()})
     study.unused.update(protocol.unused)
     study.refuse_empty((f"{name} {why}" for name, why in left_out.items()), "name other --systems")
@@ -94,10 +80,7 @@ def plan_comparison(
 def comparison_of(
     configs: Mapping[str, ExperimentConfig], data: str, kinds: Sequence[str] = (HONEST,)
 ) -> Study[ComparisonResult]:
-    """Plan a comparison of these settings by name, the honest runs of all first.
-
-    A system without epochs has no run of the kind `oracle`.
-    """
+    """Plan a comparison of these settings by name, the honest runs of all first."""
     cells = {
         (name, kind): override(config, CHANGES[kind])
         for kind in kinds
@@ -107,3 +90,71 @@ def comparison_of(
     rows = {name: config.model.name for name, config in configs.items()}
     columns = {kind: "" if kind == HONEST else kind for kind in kinds}
     return Study("compare", ComparisonResult, data, rows, columns, cells)
+
+
+def plan_inputs(
+    preset: str = "default",
+    *,
+    data: str | None = None,
+    root: Path | None = None,
+    systems: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    seeds: int | None = None,
+    overrides: Iterable[str] = (),
+    jobs: int = 1,
+    watch: Watcher = UNWATCHED,
+) -> Study[InputsResult]:
+    """Plan the runs of each input on each network; as `plan_comparison`, nothing is trained.
+
+    `systems` are by default `NETWORKS`, and `inputs` all of `INPUTS`. A system is left out where it
+    cannot read an input, and an input that needs frames where the data have none. A setting that
+    the study itself changes is a `ConfigError`.
+    """
+    changes = list(overrides)
+    for text in changes:
+        if (path := parse_override(text)[0]) in STUDIED:
+            raise ConfigError(
+                f"{'.'.join(path)} is what this study changes", hint="name inputs in --inputs"
+            )
+    wanted = tuple(dict.fromkeys(inputs or INPUTS))
+    for name in wanted:
+        if name not in INPUTS:
+            raise unknown_name("input", name, INPUTS)
+    names = tuple(dict.fromkeys(systems or NETWORKS))
+    protocol = share_protocol(preset, names, changes, data=data, seeds=seeds)
+    lacks = _read_data(protocol, root, jobs, watch)
+    rows = {name: name for name in names}
+    columns = {name: INPUTS[name].words for name in wanted}
+    study = Study("inputs", InputsResult, protocol.shared.data.name, rows, columns)
+    study.unused.update(protocol.unused)
+    for system, name in product(names, wanted):
+        cell = system, name
+        if system in protocol.left_out:
+            study.left_out[cell] = protocol.left_out[system]
+            continue
+        try:
+            config = override(protocol.configs[system], INPUTS[name].overrides)
+        except ConfigError as error:
+            study.left_out[cell] = reason_of(error)
+            continue
+        if why := lacks(config):
+            study.left_out[cell] = f"it {why}"
+        else:
+            study.configs[cell] = config
+    study.refuse_empty(study.left_out.values(), "name other --inputs or --systems")
+    return study
+
+
+def _read_data(
+    protocol: SharedProtocol, root: Path | None, jobs: int, watch: Watcher
+) -> Callable[[ExperimentConfig], str]:
+    """Refuse bad data; return what says which frames of them settings lack, or ""."""
+    shared = protocol.shared
+    load_flowset(shared, root, jobs=jobs, watch=watch)
+    framed = load_clips(shared, root) is not None
+
+    def lacks(config: ExperimentConfig) -> str:
+        needs = None if framed else frames_for(config)
+        return f"takes {needs}, and '{shared.data.name}' has no frames" if needs else ""
+
+    return lacks

@@ -1,9 +1,8 @@
 """The evolutionary search of AMMSM: a magnification factor and a sparsity ratio for every stage.
 
-The publication names the search and shows what it found (its Figure 4); how it was done is ours
-(decision 0020). One super-network for every inner group of the development half is trained once;
-a choice is as fit as these networks are under it on the groups that they have not met; Optuna's
-NSGA-II breeds the next generation.
+The publication names the search; how it is done is ours (decision 0020). One super-network for
+every inner group of the development half is trained once; a choice is as fit as these networks are
+under it on the groups that they have not met; Optuna's NSGA-II breeds the next generation.
 
 ```
 OUT/evolve-<digest8>/
@@ -19,7 +18,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +28,22 @@ import torch
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.evaluation.fold import FoldRun
 from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import held, holder, workers
 from hmrm_lab.runtime.store import to_json, write_atomic
 from hmrm_lab.studies.jobs import Job, JobState, Task
-from hmrm_lab.studies.journal import Journal, load_optuna, nsga2, seed_of
-from hmrm_lab.studies.search import Answer, Progress, Proposals, run_plan
-from hmrm_lab.studies.space import Range, Space, chosen, refuse_empty
+from hmrm_lab.studies.search import Answer, Progress, run_proposals
+from hmrm_lab.studies.space import (
+    Journal,
+    Range,
+    Space,
+    chosen,
+    load_optuna,
+    nsga2,
+    refuse_empty,
+    seed_of,
+)
 from hmrm_lab.studies.supernet import (
     Choice,
     Fitness,
@@ -47,7 +53,7 @@ from hmrm_lab.studies.supernet import (
     super_recipe,
     train_supernets,
 )
-from hmrm_lab.studies.trials import DEAL, GROUPS, Point, Sweep, begin, overrides_of
+from hmrm_lab.studies.trials import Point, Sweep, begin, overrides_of
 from hmrm_lab.training.learner import split_batches
 
 if TYPE_CHECKING:
@@ -55,10 +61,7 @@ if TYPE_CHECKING:
 
 ALPHAS = Range(1.0, 16.0, log=True)
 RATIOS = Range(0.2, 1.0, step=0.05)
-POPULATION, GENERATIONS = 16, 12
-FINE_TUNING = 0.5  # share of a training that is left to the winner alone
 TIE = 1e-9  # below the distance of two different UF1, so that cross-entropy decides ties alone
-ALPHA_DIGITS = 2
 JOURNAL, LOCK = "optuna.journal", "search.lock"
 FITNESS = "fitness"  # of a trial in the journal: UF1 and cross-entropy
 
@@ -72,8 +75,8 @@ class Evolution:
     sweep: Sweep  # its recipe is that of the super-networks
     alphas: Range = ALPHAS
     ratios: Range = RATIOS
-    population: int = POPULATION
-    generations: int = GENERATIONS
+    population: int = 16
+    generations: int = 12
     seed: int = 0
     _read: dict[int, "Evolved | None"] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -81,21 +84,14 @@ class Evolution:
 
     @classmethod
     def of(
-        cls,
-        recipe: ExperimentConfig,
-        flowset: FlowSet,
-        out: Path = Path("runs"),
-        **settings: Any,
+        cls, recipe: ExperimentConfig, flowset: FlowSet, out: Path = Path("runs"), **settings: Any
     ) -> "Evolution":
         """The search of this recipe on these maps. Nothing is written.
 
         Raises `ConfigError` for a system that cannot be searched, ranges that it does not take,
         and an epoch rule that peeks.
         """
-        base = super_recipe(recipe)
-        text = f"{base.digest()} {flowset.fingerprint()} {GROUPS} {DEAL}"
-        folder = out / f"evolve-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        made = cls(Sweep(base, folder), **settings)
+        made = cls(Sweep.of(super_recipe(recipe), flowset, out, "evolve"), **settings)
         made._check(flowset.maps.shape[-1], len(flowset.classes))
         return made
 
@@ -112,8 +108,8 @@ class Evolution:
 
     def choice(self, values: Point) -> Choice:
         """The choice that the values of a trial name."""
-        alpha, *ratios = (values[name] for name in self.space)
-        return Choice(round(float(alpha), ALPHA_DIGITS), tuple(float(ratio) for ratio in ratios))
+        alpha, *ratios = (float(values[name]) for name in self.space)
+        return Choice(round(alpha, 2), tuple(ratios))
 
     def found(self) -> "Evolved | None":
         """What the journal holds so far; None before the first answer. Nothing is written."""
@@ -148,17 +144,16 @@ class Evolution:
             )
         for name, values in self.space.items():
             refuse_empty(name, values)
-        self._refuse_undrawn("alpha", self.alphas, *drawn.alpha_range)
-        self._refuse_undrawn("the ratios", self.ratios, *drawn.ratio_range)
-
-    def _refuse_undrawn(self, name: str, values: Range, low: float, high: float) -> None:
-        """A `ConfigError` for choices that no step of a super-network was made for."""
-        if values.low < low or values.high > high:
-            raise ConfigError(
-                f"{name} cannot be searched from {values.low:g} to {values.high:g}, for"
-                f" super-networks of {self.sweep.base.model.name} draw from {low:g} to {high:g}",
-                hint="search within what they draw",
-            )
+        for name, values, (low, high) in (
+            ("alpha", self.alphas, drawn.alpha_range),
+            ("the ratios", self.ratios, drawn.ratio_range),
+        ):
+            if values.low < low or values.high > high:
+                raise ConfigError(
+                    f"{name} cannot be searched from {values.low:g} to {values.high:g}, for super-"
+                    f"networks of {self.sweep.base.model.name} draw from {low:g} to {high:g}",
+                    hint="search within what they draw",
+                )
 
 
 @dataclass(frozen=True)
@@ -174,7 +169,7 @@ class Evolved:
     winner: Choice
     fitness: Fitness
 
-    def settings(self, clips: int, fine_tuning: float = FINE_TUNING) -> dict[str, Any]:
+    def settings(self, clips: int, fine_tuning: float = 0.5) -> dict[str, Any]:
         """The winner as settings of a run: a super-network first, then the winner alone.
 
         `clips` are those of the data set, of which a fold trains nearly all; `fine_tuning` is the
@@ -182,10 +177,7 @@ class Evolved:
         """
         training = self.evolution.sweep.base.training
         steps = training.epochs * len(split_batches(torch.arange(clips), training.batch))
-        return {
-            **self.winner.settings(),
-            "model.super_steps": round((1 - fine_tuning) * steps),
-        }
+        return {**self.winner.settings(), "model.super_steps": round((1 - fine_tuning) * steps)}
 
 
 def evolve(
@@ -198,9 +190,8 @@ def evolve(
 ) -> Evolved:
     """Train the super-networks that are missing, and breed until all generations are there.
 
-    A search that was cut off goes on with the super-networks and the answers that it has, and
-    finds what it would have found. The other half of the subjects takes no part. `InputError` where
-    another process works in the same folder.
+    A search that was cut off finds what it would have found. `InputError` where another process
+    works in the same folder.
     """
     load_optuna()
     half = begin(evolution.sweep, flowset)
@@ -208,63 +199,59 @@ def evolve(
     with held(evolution.sweep.folder / LOCK):
         train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
         journal = Journal.open(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
-        breed(evolution, journal, _rater(evolution, half, units, jobs), on_trials)
+        pool = workers(min(jobs, len(units)))
+        rate = partial(rate_choices, evolution.sweep, half, units, pool=pool)
+        breed(evolution, journal, rate, on_trials)
         return evolved(evolution, journal)
 
 
 def breed(evolution: Evolution, journal: Journal, rate: Rater, on_trials: Progress) -> None:
-    """Breed generations and rate them, until all are in the journal.
-
-    A choice that was rated before is not rated again.
-    """
+    """Breed generations and rate them, each choice once, until all are in the journal."""
     population, space = evolution.population, evolution.space
     known = {evolution.choice(chosen(t, space)): _fitness_of(t) for t in journal.finished}
-
-    def breeder(number: int) -> Any:
-        return nsga2(population, seed_of(evolution.seed, number))
 
     def score(points: Sequence[Point]) -> Iterator[Answer]:
         choices = [evolution.choice(point) for point in points]
         new = [choice for choice in dict.fromkeys(choices) if choice not in known]
         known.update(zip(new, rate(new) if new else [], strict=True))
         for fitness in (known[choice] for choice in choices):
-            yield Answer((worth(fitness),), {FITNESS: [fitness.uf1, fitness.cross_entropy]})
+            yield (worth(fitness),), {FITNESS: [fitness.uf1, fitness.cross_entropy]}
 
-    total = population * evolution.generations
-    plan = Proposals(journal, space, total, breeder, lambda done, _: population - done % population)
-    run_plan(plan, score, on_trials)
+    run_proposals(
+        journal,
+        space,
+        population * evolution.generations,
+        sampler=lambda number: nsga2(population, seed_of(evolution.seed, number)),
+        size=lambda done, _: population - done % population,
+        score=score,
+        on_trial=on_trials,
+    )
 
 
 def worth(fitness: Fitness) -> float:
-    """One number to breed by: UF1; between equals, the lower cross-entropy.
-
-    UF1 of a few dozen clips has plateaus, on which nothing could be bred.
-    """
+    """UF1; between equals, of which few clips have many, the lower cross-entropy."""
     return fitness.uf1 + TIE * math.exp(-fitness.cross_entropy)
 
 
 def evolved(evolution: Evolution, journal: Journal) -> Evolved:
     """What the journal says, which must hold an answer."""
-    rows = []
-    for number, trial in enumerate(journal.finished, start=1):
-        choice, fitness = evolution.choice(chosen(trial, evolution.space)), _fitness_of(trial)
-        rows.append(
-            {
-                "Trial": number,
-                "Generation": (number - 1) // evolution.population + 1,
-                **dict(zip(evolution.space, (choice.alpha, *choice.ratios), strict=True)),
-                "UF1": fitness.uf1,
-                "Cross-entropy": fitness.cross_entropy,
-            }
-        )
+    known = [
+        (evolution.choice(chosen(trial, evolution.space)), _fitness_of(trial))
+        for trial in journal.finished
+    ]
+    rows = [
+        {
+            "Trial": number + 1,
+            "Generation": number // evolution.population + 1,
+            **dict(zip(evolution.space, (choice.alpha, *choice.ratios), strict=True)),
+            "UF1": fitness.uf1,
+            "Cross-entropy": fitness.cross_entropy,
+        }
+        for number, (choice, fitness) in enumerate(known)
+    ]
     table = pd.DataFrame(rows)
-    best = max(journal.finished, key=lambda trial: worth(_fitness_of(trial)))
-    return Evolved(
-        evolution,
-        table.assign(Best=table["UF1"].cummax()),
-        evolution.choice(chosen(best, evolution.space)),
-        _fitness_of(best),
-    )
+    winner, fittest = max(known, key=lambda pair: worth(pair[1]))
+    return Evolved(evolution, table.assign(Best=table["UF1"].cummax()), winner, fittest)
 
 
 def keep_evolved(found: Evolved, settings: Mapping[str, Any]) -> None:
@@ -273,8 +260,7 @@ def keep_evolved(found: Evolved, settings: Mapping[str, Any]) -> None:
     record = {
         "settings": dict(settings),
         "overrides": overrides_of(settings),
-        "uf1": found.fitness.uf1,
-        "cross_entropy": found.fitness.cross_entropy,
+        **asdict(found.fitness),
         "trials": len(found.table),
     }
     write_atomic(folder / "trials.csv", found.table.to_csv(index=False))
@@ -304,11 +290,6 @@ def run_task(task: Task) -> str:
     found = evolve(evolution, flowset, jobs=task.jobs, on_supernets=report)
     keep_evolved(found, found.settings(len(flowset)))
     return ""
-
-
-def _rater(evolution: Evolution, half: FlowSet, units: Sequence[FoldRun], jobs: int) -> Rater:
-    pool = workers(min(jobs, len(units)))
-    return lambda choices: rate_choices(evolution.sweep, half, units, choices, pool)
 
 
 def _fitness_of(trial: "optuna.trial.FrozenTrial") -> Fitness:

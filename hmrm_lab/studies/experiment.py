@@ -19,7 +19,7 @@ from hmrm_lab.evaluation.fold import failure_of, fold_seed
 from hmrm_lab.evaluation.fold_progress import watching
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.loso import run_loso
-from hmrm_lab.evaluation.protocols import LOSO, Fold, Protocol, digest_of_folds, subjects_by_fold
+from hmrm_lab.evaluation.protocols import LOSO, Protocol, digest_of_folds, subjects_by_fold
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
 from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
@@ -40,7 +40,6 @@ from hmrm_lab.training.model_file import MODEL_NAME, save_model
 from hmrm_lab.training.pretrained import starting_weights
 from hmrm_lab.training.trainer import fit, pretrained_weights
 
-CHECKPOINT = "final-model.safetensors"
 ALL_CLIPS = "all clips"  # in place of a fold's name
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")
 
@@ -60,10 +59,9 @@ def run_experiment(
 ) -> RunFolder:
     """Run, or go on with, the experiment that these settings name, and compute its figures.
 
-    Finished folds are never computed again; with all of them there, nothing is trained. Nothing
-    is written before the data have been read and found usable. `final_model` trains once more on
-    all clips, for `hmrm predict`, once no fold is missing; no figure depends on it. `label` names
-    the run where its progress is shown, in place of its system.
+    Finished folds are never computed again, and nothing is written before the data have been read
+    and found usable. `final_model` trains once more on all clips, for `hmrm predict`; no figure
+    depends on it. `label` names the run where its progress is shown, in place of its system.
 
     The folds are computed by `jobs` processes, assigned to the `devices` in turn, or by `execute`.
     Those that fail do not stop the others: see `RunFolder.failures`.
@@ -96,7 +94,6 @@ def write_figures(run: RunFolder) -> None:
     """Compute `predictions.csv`, `history.csv` and `metrics.json` from the folds.
 
     Once more if folds came meanwhile, so that of two commands the slower leaves nothing older.
-    The run is added to the ledger of its folder if it is not there.
     """
     record_evaluation(run)
     known: set[str] | None = None
@@ -113,12 +110,9 @@ def write_final_model(
 ) -> None:
     """Train once more, on all clips, and keep the result; what is there is left alone.
 
-    A training that was cut off goes on; an incomplete run gets none. Raises `HmrmError` if it
-    diverges or runs out of memory.
-
     It takes the run's first seed, and as many epochs as the median fold of that seed, so that no
-    clip has a say in it that had none in the folds. A control run keeps no model: there is
-    nothing that it could have learnt.
+    clip has a say in it that had none in the folds. An incomplete run gets no model, nor does a
+    control run. Raises `HmrmError` if the training fails.
     """
     config = run.config()
     path = run.path / MODEL_NAME
@@ -128,9 +122,11 @@ def write_final_model(
     seed = config.evaluation.seeds[0]
     folds = collect_predictions(run).table.query("seed == @seed").groupby("fold")["epoch"].first()
     settle_process(device)
-    stage = f"{config.model.name}: model of all clips"
     checkpoint = Checkpoint(
-        run.running / CHECKPOINT, tell=lambda done, epochs, loss: watch(stage, done, epochs)
+        run.running / "final-model.safetensors",
+        tell=lambda done, epochs, _: watch(
+            f"{config.model.name}: model of all clips", done, epochs
+        ),
     )
     try:
         fitted = fit(
@@ -158,8 +154,7 @@ def write_final_model(
 def report_runs(runs: Sequence[RunFolder], root: Path | None, out: Path | None = None) -> Path:
     """Compute the figures of finished folds again, and write the HTML report.
 
-    It goes to `out`, or to `report.html` in the first run, which is shown in depth; the data are
-    read where they need no folder, or `root` is given.
+    It goes to `out`, or to `report.html` in the first run, which is shown in depth.
     """
     from hmrm_lab.reporting.report import write_report
 
@@ -193,6 +188,10 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
     require_frames_for(config, flowset)
     protocol = config.evaluation.protocol
     folds = Protocol(protocol).folds(flowset)
+    named: dict[str, Any] = {}  # whom each fold holds out, where its name does not say it
+    if protocol != LOSO:
+        named["subjects_by_fold"] = subjects_by_fold(flowset, folds)
+        named["folds_digest"] = digest_of_folds(flowset, folds)
     size = flowset.maps.shape[-1]
     counts = np.bincount(flowset.labels, minlength=len(flowset.classes)).tolist()
     return {
@@ -203,18 +202,12 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
         "folds": len(folds),
         "held_out": {fold.name: len(fold.test) for fold in folds},
         "protocol": protocol,
-        **({} if protocol == LOSO else _subjects_of_folds(flowset, folds)),
+        **named,
         "map_size": size,
         "unit": flowset.unit,
         "weights": starting_weights(config, flowset.unit, config.evaluation.seeds[0]),
         **cost_of(config, size, len(flowset.classes)),
     }
-
-
-def _subjects_of_folds(flowset: FlowSet, folds: list[Fold]) -> dict[str, Any]:
-    """Whom each fold holds out, where its name does not say it."""
-    subjects = subjects_by_fold(flowset, folds)
-    return {"subjects_by_fold": subjects, "folds_digest": digest_of_folds(flowset, folds)}
 
 
 def _processor() -> str:

@@ -60,8 +60,8 @@ class JobState:
     """How far a job is.
 
     `absent`: nothing is there. `waiting`: others of its folder go first. `preparing`: data and flow
-    are being read or computed. `running`: folds or settings are. `stopped`: nobody works on it;
-    `start` goes on. `failed`: the same, and `problem` says why. `complete`: everything is there.
+    are read or computed. `running`: folds or settings are. `stopped`: nobody works on it; `start`
+    goes on. `failed`: the same, and `problem` says why. `complete`: everything is there.
     """
 
     phase: Phase
@@ -98,26 +98,15 @@ class JobFiles:
     def of(cls, results: Path) -> "JobFiles":
         return cls(results.parent / ".background", results.name)
 
-    @property
-    def lock(self) -> Path:
-        return self._file("lock")
-
-    @property
-    def log(self) -> Path:
-        return self._file("log")
-
-    def write_plan(self, plan: Mapping[str, Any]) -> None:
-        write_atomic(self._file("plan.json"), to_json(dict(plan)))
-
-    def read_plan(self) -> dict[str, Any]:
-        return dict(read_json(self._file("plan.json")))
+    def file(self, suffix: str) -> Path:
+        return self.folder / f"{self.name}.{suffix}"
 
     def write_status(self, **status: str) -> None:
         """Report `phase` and `note`, or in the end `ended` and `problem`."""
-        write_atomic(self._file("status.json"), to_json(status))
+        write_atomic(self.file("status.json"), to_json(status))
 
     def read_status(self) -> dict[str, str]:
-        file = self._file("status.json")
+        file = self.file("status.json")
         return dict(read_json(file)) if file.is_file() else {}
 
     def workers(self) -> dict[str, Worker]:
@@ -129,27 +118,14 @@ class JobFiles:
         """Names of the jobs that were started before this number. Under the guard."""
         return [name for name, worker in self.workers().items() if worker.number < number]
 
-    def _file(self, suffix: str) -> Path:
-        return self.folder / f"{self.name}.{suffix}"
-
 
 @dataclass(frozen=True)
 class Job:
     """Work on one folder of results, whoever does it. `Job.of` makes that of an evaluation.
 
-    Parameters
-    ----------
-    folder
-        Where the results go. Jobs whose folders lie side by side stand in one queue.
-    look
-        How far the folder is, seen without the job: `absent`, `stopped` or `complete`; `preparing`
-        or `running` where a command works on it.
-    work
-        `module:function` that the process calls with a `Task`; it returns what went wrong, or "".
-    recipe
-        Settings that the process needs.
-    plan
-        What else it needs, as JSON has it.
+    `look` says how far the folder is without the job: `preparing` or `running` where a command
+    works on it. `work` is the `module:function` that the process calls with a `Task`; it returns
+    what went wrong, or "". `plan` is what it needs besides the settings, as JSON has it.
     """
 
     folder: Path
@@ -167,52 +143,38 @@ class Job:
     @property
     def log(self) -> Path:
         """What the last process printed."""
-        return self._files.log
+        return self._files.file("log")
 
     def start(self, *, root: Path | None = None, jobs: int = 1) -> "Job":
         """Start the work in a process of its own, or take up the process that is going.
 
         What is complete is not started again; what was stopped, killed or has failed goes on.
-
-        Parameters
-        ----------
-        root
-            Folder of the data, where they need one.
-        jobs
-            Number of processes that compute; 0 is one per core.
-
-        Raises
-        ------
-        InputError
-            For a negative number of jobs, or a disk without file locks.
+        `root` is the folder of the data, and `jobs` the number of processes that compute; 0 is one
+        per core. Raises `InputError` for a negative number, or a disk without file locks.
         """
         count_jobs(jobs)
         if self.recipe is None:
             raise InputError(f"{self.folder} has not begun", hint="start it with its settings")
         files = self._files
         with guard(files.folder):
-            if self._state(worker_of(files.lock)).phase in ("absent", "stopped", "failed"):
+            if self._state(worker_of(files.file("lock"))).phase in ("absent", "stopped", "failed"):
                 recipe = self.recipe.model_dump(mode="json")
                 data = str(root.absolute()) if root else ""
-                files.write_plan({**self.plan, "recipe": recipe, "root": data, "jobs": jobs})
+                plan = {**self.plan, "recipe": recipe, "root": data, "jobs": jobs}
+                write_atomic(files.file("plan.json"), to_json(plan))
                 _launch(files, self.work)
         return self
 
     def state(self) -> JobState:
         """How far it is at this moment; looking changes nothing."""
-        return self._state(holder(self._files.lock))
+        return self._state(holder(self._files.file("lock")))
 
     def stop(self) -> None:
-        """Ask the process to end; what is finished is kept. Nothing if none is going.
+        """Ask the process to end, and return at once; what is finished is kept.
 
-        It returns at once; `wait` returns when the process has ended.
-
-        Raises
-        ------
-        InputError
-            If it is going on another machine, or was not started as a job.
+        Raises `InputError` if it is going on another machine, or was not started as a job.
         """
-        worker = holder(self._files.lock)
+        worker = holder(self._files.file("lock"))
         if worker is None and not self._state(None).going:
             return
         if worker is None or not worker.is_here:
@@ -256,6 +218,13 @@ class Task:
     root: Path | None
     jobs: int
 
+    @classmethod
+    def of(cls, files: JobFiles) -> "Task":
+        plan = dict(read_json(files.file("plan.json")))
+        recipe = ExperimentConfig.model_validate(plan.pop("recipe"))
+        root, jobs = plan.pop("root"), count_jobs(plan.pop("jobs"))
+        return cls(files, recipe, plan, Path(root) if root else None, jobs)
+
     @property
     def out(self) -> Path:
         return self.files.folder.parent
@@ -265,7 +234,7 @@ class Task:
         self.files.write_status(phase=phase, note=note)
 
     def load_maps(self) -> "FlowSet":
-        """The maps of the settings, computed where they are not there; it reports how far."""
+        """The maps of the settings; it reports how far they are computed."""
         from hmrm_lab.preparation import load_flowset
 
         reported = 0.0
@@ -295,7 +264,7 @@ def wait_for(
 
 
 def evaluate(task: Task) -> str:
-    """Run an experiment, as `hmrm run` does; what is wrong with the folds that failed, or ""."""
+    """Run an experiment as `hmrm run` does; what is wrong with the folds that failed, or ""."""
     from hmrm_lab.evaluation.summary import describe_failures
     from hmrm_lab.studies.experiment import run_experiment
 
@@ -309,25 +278,26 @@ def main() -> None:
     """Do the work of a job: 0 if it is complete, 1 if it failed, 143 if it was stopped."""
     folder, name, work, number = sys.argv[1:]
     files = JobFiles(Path(folder), name)
-    with held(files.lock, int(number)):
+    with held(files.file("lock"), int(number)):
         status = _attend(files, work, int(number))
     sys.exit(status)
 
 
 def _attend(files: JobFiles, work: str, number: int) -> int:
     """Do the work when its turn comes, and report how it ended."""
-
+    module, function = work.split(":")
     try:
         with stoppable():
             _wait_for_turn(files, number)
-            problem = _call(files, work)
+            problem = getattr(import_module(module), function)(Task.of(files))
     except Stopped as stop:
         files.write_status(ended="stopped")
         return stop.exit_status
     except HmrmError as error:
         problem = str(error)
     except Exception as error:
-        problem = f"{type(error).__name__}: {error} (see {files.log})"
+        log = files.file("log")
+        problem = f"{type(error).__name__}: {error} (see {log})"
         files.write_status(ended="failed", problem=problem)
         raise
     files.write_status(ended="failed" if problem else "done", problem=problem)
@@ -336,21 +306,12 @@ def _attend(files: JobFiles, work: str, number: int) -> int:
     return 1 if problem else 0
 
 
-def _call(files: JobFiles, work: str) -> str:
-    plan, (module, function) = files.read_plan(), work.split(":")
-    recipe = ExperimentConfig.model_validate(plan.pop("recipe"))
-    root, jobs = plan.pop("root"), count_jobs(plan.pop("jobs"))
-    task = Task(files, recipe, plan, Path(root) if root else None, jobs)
-    return str(getattr(import_module(module), function)(task))
-
-
 def _wait_for_turn(files: JobFiles, number: int) -> None:
     """Wait until no job of this folder is left that was started earlier."""
     while True:
         with guard(files.folder):
-            ahead = files.ahead(number)
-        if not ahead:
-            break
+            if not (ahead := files.ahead(number)):
+                break
         runs = "run" if len(ahead) == 1 else "runs"
         files.write_status(phase="waiting", note=f"{len(ahead)} {runs} ahead: {', '.join(ahead)}")
         time.sleep(QUEUE_S)
@@ -375,10 +336,7 @@ def _look_at_run(run: RunFolder) -> JobState:
 
 
 def _launch(files: JobFiles, work: str) -> None:
-    """Start the process of a job, which nobody works on, at the end of the queue; under the guard.
-
-    It is detached: it outlives whoever starts it.
-    """
+    """Start the detached process of a job at the end of the queue; under the guard."""
     number = 1 + max((worker.number for worker in files.workers().values()), default=0)
     files.write_status(phase="preparing" if number == 1 else "waiting")
     where = [str(files.folder.absolute()), files.name, work, str(number)]
@@ -386,7 +344,7 @@ def _launch(files: JobFiles, work: str) -> None:
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         detached = {"creationflags": flags}
-    with files.log.open("wb") as log:
+    with files.file("log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", PROGRAM, *where],
             stdin=subprocess.DEVNULL,
@@ -395,5 +353,5 @@ def _launch(files: JobFiles, work: str) -> None:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             **detached,
         )
-    write_worker(files.lock, Worker.of(process.pid, number))
+    write_worker(files.file("lock"), Worker.of(process.pid, number))
     _started.append(process)

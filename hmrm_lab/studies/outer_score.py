@@ -2,10 +2,9 @@
 
 The development half was used for selection, so that the leave-one-subject-out score of all subjects
 is a little too good. The held-out half was not: its score, from the same predictions, stands beside
-it (decision 0013). Every evaluation of another setting is one more choice that the outer score may
-enter, which is why they are counted: those of the sweep here, and all of its folder in the ledger
-of test-set evaluations. What the search has gained is the difference to the recipe that it began
-with, paired by subject; that one was not chosen, and does not count for the sweep.
+it (decision 0013). Every look at another setting is one more choice that the outer score may enter,
+which is why they are counted. What the search has gained is the difference to the recipe that it
+began with, paired by subject; that one was not chosen, and does not count.
 """
 
 from collections.abc import Mapping
@@ -32,20 +31,15 @@ DEVELOPMENT = "development half, used for selection"
 
 @dataclass(frozen=True)
 class OuterScore:
-    """The outer score of one setting, and how many such scores have been computed.
-
-    `seen` counts the settings of this sweep whose outer score is known, this one included, and
-    `evaluations` all evaluations of the test set from this folder. `first_look` is when this one
-    was computed first, in UTC; `again`: it had been computed before.
-    """
+    """The outer score of one setting, and how many such scores have been computed."""
 
     settings: Mapping[str, Any]
     run: RunFolder
     parts: Mapping[str, Mapping[str, Any]]  # figures as those of a run, by whom they rest on
     gains: Mapping[str, Mapping[str, float]]  # UF1 less that of the recipe; empty if it is that
-    seen: int
-    evaluations: Evaluations
-    first_look: str
+    seen: int  # settings of this sweep whose outer score is known, this one included
+    evaluations: Evaluations  # all of the test set from this folder
+    first_look: str  # when it was computed first, in UTC
     again: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,13 +58,9 @@ class OuterScore:
     def caveat(self) -> str:
         """How many outer scores are known, and what that means."""
         times = f"{self.seen} time{'' if self.seen == 1 else 's'}"
-        words = [
-            f"outer score seen {times}; after the first look it is no longer unseen",
-            str(self.evaluations),
-        ]
-        if self.again:
-            words.append(f"this setting was seen first on {self.first_look}, and is counted once")
-        return "; ".join(words)
+        words = f"outer score seen {times}; after the first look it is no longer unseen"
+        again = f"; this setting was seen first on {self.first_look}, and is counted once"
+        return f"{words}; {self.evaluations}{again if self.again else ''}"
 
     def as_text(self) -> str:
         """Score and count, a line each."""
@@ -99,10 +89,8 @@ def outer_score(
 ) -> OuterScore:
     """Run leave-one-subject-out with these settings on all subjects, and count the evaluation.
 
-    It is the run that `hmrm run` makes of the same settings, beside the folder of the sweep, and
-    it goes on where it was; so is that of the recipe without them, which it is compared with:
-    `recipe`, or else that of the sweep, which need not be one that anybody would run. It
-    is counted once every fold is there, and before a score is returned. Raises
+    It is the run that `hmrm run` makes of the same settings, beside the folder of the sweep; so is
+    that of the recipe it is compared with, `recipe` or else that of the sweep. Raises
     `FailedFoldsError`, and counts nothing, if folds are missing.
     """
     config, out = sweep.config(settings), sweep.folder.parent
@@ -134,7 +122,7 @@ def outer_score(
     return OuterScore(
         settings,
         run,
-        {name: _summary(predictions) for name, predictions in ours.items()},
+        {name: summarise(predictions)["all"] for name, predictions in ours.items()},
         {name: paired_test(ours[name], theirs[name])._asdict() for name in theirs},
         seen=count_outer_scores(sweep.folder),
         evaluations=count_evaluations(run),
@@ -149,21 +137,11 @@ def count_outer_scores(folder: Path) -> int:
 
 
 def _by_half(predictions: Predictions, halves: Mapping[str, Any]) -> dict[str, Predictions]:
-    return {
-        ALL: predictions,
-        HELD_OUT: _of(predictions, halves["other_subjects"]),
-        DEVELOPMENT: _of(predictions, halves["development_subjects"]),
-    }
-
-
-def _of(predictions: Predictions, subjects: list[str]) -> Predictions:
-    table = predictions.table[predictions.subjects.isin(subjects)]
-    return Predictions(table.reset_index(drop=True))
-
-
-def _summary(predictions: Predictions) -> dict[str, Any]:
-    figures: dict[str, Any] = summarise(predictions)["all"]
-    return figures
+    parts = {ALL: predictions}
+    for name, half in ((HELD_OUT, "other_subjects"), (DEVELOPMENT, "development_subjects")):
+        table = predictions.table[predictions.subjects.isin(halves[half])]
+        parts[name] = Predictions(table.reset_index(drop=True))
+    return parts
 
 
 def _gained(gain: Mapping[str, float]) -> str:

@@ -22,7 +22,7 @@ from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.records import CHANNELS, PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.own_clip import recording_clip
+from hmrm_lab.studies.prepare import recording_clip
 from hmrm_lab.training.finetune import FineTuned
 from hmrm_lab.training.model_file import MODEL_NAME, load_model
 from hmrm_lab.training.trainer import Fitted
@@ -31,12 +31,8 @@ from hmrm_lab.training.trainer import Fitted
 def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
     """The run of this folder, or the newest below `runs` with a model, HMRM's before others.
 
-    Those on published maps, which cannot answer for a recording, come last.
-
-    Raises
-    ------
-    InputError
-        If there is none, or it has no model.
+    Those on published maps, which cannot answer for a recording, come last. Raises `InputError` if
+    there is none, or it has no model.
     """
     if path is None:
         known = [RunFolder(file.parent) for file in runs.rglob(MODEL_NAME)]
@@ -50,13 +46,12 @@ def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
         return max(usable, key=_rank)
     run = RunFolder.open(path)
     if not (run.path / MODEL_NAME).is_file():
-        control = run.config().evaluation.control != "none"
+        if run.config().evaluation.control != "none":
+            raise InputError("a control run keeps no model", where=path, hint="name another run")
         raise InputError(
-            "a control run keeps no model" if control else "this run has no model",
+            "this run has no model",
             where=path,
-            hint="name another run"
-            if control
-            else "give its `hmrm run` command again, which adds one; finished folds are kept",
+            hint="give its `hmrm run` command again, which adds one; finished folds are kept",
         )
     return run
 
@@ -74,24 +69,13 @@ def predict_recording(
 ) -> RecordingPrediction:
     """Class probabilities of a recording with what they rest on and what they are worth.
 
-    Where they would mean nothing, as without a face in the onset, the system is not asked.
+    Where they would mean nothing, as without a face in the onset, the system is not asked. The apex
+    is spotted if not given; with a given one, nothing after it is read unless the system needs it.
+    `provider` finds faces, else that of the run; `face` is which one of several, counted from the
+    left, from 1; 0 takes the largest nearest the middle.
 
-    Parameters
-    ----------
-    onset, apex, offset
-        Frame numbers from 0; the apex is spotted, and the offset the last frame, if not given.
-        With a given apex nothing after it is read unless the run's system needs it.
-    provider
-        Of faces; the run's if not given.
-    follow_links
-        Read frames that are links to files outside of their folder.
-    face
-        Which one of several, counted from the left, from 1; 0 takes the largest nearest the middle.
-
-    Raises
-    ------
-    InputError
-        If the recording, the frame numbers, `face` or the run's model cannot be used.
+    Raises `InputError` if the recording, the frame numbers, `face` or the run's model cannot be
+    used.
     """
     config = run.config()
     _check_input(config, run)
@@ -104,6 +88,7 @@ def predict_recording(
     if not frames_for(config):
         crop = crop.without_offset()
     assert crop.clip is not None
+    detected = "detected" if crop.face == "none" else crop.face
     missing = crop.face != "none" and faces.name != "template"
     apex_is = "given" if crop.apex == "annotated" else crop.apex
     seen = RecordingPrediction(
@@ -116,7 +101,7 @@ def predict_recording(
         onset=onset,
         apex=crop.apex_frame,
         offset=clip.offset if whole or offset else None,
-        face="missing" if missing else "detected" if crop.face == "none" else crop.face,
+        face="missing" if missing else detected,
         provider=faces.name,
         apex_is=apex_is,
         onset_image=crop.clip.frames[0],
@@ -158,10 +143,7 @@ def predict_recording(
 
 
 def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
-    """A fine-tuned flow is applied once, so that the maps behind the answer can be looked at.
-
-    The answers are the same. Without fine-tuning nothing changes.
-    """
+    """A fine-tuned flow is applied once, so that the maps behind the answer can be looked at."""
     if not isinstance(fitted.model, FineTuned) or flowset.frames is None:
         return fitted, flowset
     frames = flowset.frames
@@ -176,11 +158,7 @@ def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
 
 def _rank(run: RunFolder) -> tuple[bool, bool, int]:
     changed = (run.path / MODEL_NAME).stat().st_mtime_ns
-    return _reads_pixels(run), run.config().model.name == "hmrm", changed
-
-
-def _reads_pixels(run: RunFolder) -> bool:
-    return bool(run.data()["unit"] == PX)
+    return run.data()["unit"] == PX, run.config().model.name == "hmrm", changed
 
 
 def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
@@ -192,7 +170,7 @@ def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
             where=run.path,
             hint="name another run",
         )
-    if not _reads_pixels(run) and config.input.reads_flow:
+    if data["unit"] != PX and config.input.reads_flow:
         raise InputError(
             "it was trained on published maps, whose u and v have a scale each, and a recording has"
             " both in pixels",
@@ -214,6 +192,7 @@ def _caveats(
 ) -> list[str]:
     """Further limits of this prediction, in sentences."""
     drawn = "The system has learnt from drawn faces only: the prediction says nothing about people."
+    still = "Nothing seems to move between onset and offset; the apex is a guess."
     metrics = run.metrics()
     stamped = metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]
     sentences = [
@@ -221,9 +200,7 @@ def _caveats(
         "The system has seen every subject of the run: on a clip of one of them it is not tested.",
         f"It knows {', '.join(classes)} and no neutral face: it names one of them in any case.",
         getattr(clip.frames, "note", ""),
-        "Nothing seems to move between onset and offset; the apex is a guess."
-        if apex_is == "guessed"
-        else "",
+        still if apex_is == "guessed" else "",
         f"Of the run: {stamp(metrics)}." if stamped else "",
     ]
     return [sentence for sentence in sentences if sentence]

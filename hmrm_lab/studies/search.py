@@ -1,7 +1,5 @@
 """Search: settings are proposed, scored on the development subjects alone, recorded, and so on.
 
-One loop (`run_plan`) serves every way to propose:
-
 `grid`       every combination of values.
 `tpe`        Optuna's tree-structured Parzen estimator; it looks for the highest UF1.
 `nsga2`      Optuna's evolution with two aims, UF1 up and parameters down.
@@ -13,9 +11,8 @@ off goes on where it was.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 from joblib import delayed
@@ -24,9 +21,18 @@ from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import held, workers
 from hmrm_lab.studies.jobs import Job, JobState, Task
-from hmrm_lab.studies.journal import Journal, load_optuna, nsga2, seed_of
-from hmrm_lab.studies.space import Range, Space, chosen, in_kind, refuse_empty
-from hmrm_lab.studies.trials import Point, Sweep, begin, on_front, run_trial, trials_table
+from hmrm_lab.studies.space import (
+    Journal,
+    Range,
+    Space,
+    chosen,
+    in_kind,
+    load_optuna,
+    nsga2,
+    refuse_empty,
+    seed_of,
+)
+from hmrm_lab.studies.trials import Point, Sweep, begin, figures_of, on_front, run_trial
 from hmrm_lab.training.estimators import has_epochs
 
 AIMS = {"tpe": ("maximize",), "nsga2": ("maximize", "minimize")}  # UF1, parameters
@@ -35,93 +41,10 @@ POPULATION = 16
 PROBLEM = "problem"  # why a trial has no score
 
 Progress = Callable[[int, int], None]
+Answer = tuple[tuple[float, ...] | None, dict[str, Any]]  # a value for each aim, if any; notes
 
 
 def _ignore(done: int, total: int) -> None: ...
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a setting scores, one value for each aim; None where there is no score."""
-
-    values: tuple[float, ...] | None
-    notes: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Plan(Protocol):
-    """Proposes settings, and records what they score."""
-
-    @property
-    def total(self) -> int: ...
-
-    @property
-    def done(self) -> int: ...
-
-    def propose(self) -> list[tuple[int, Point]]:
-        """Numbers and settings of the next batch; empty when all are done."""
-
-    def record(self, number: int, answer: Answer) -> None: ...
-
-
-def run_plan(
-    plan: Plan, score: Callable[[list[Point]], Iterable[Answer]], on_trial: Progress
-) -> None:
-    """Propose, score and record, until the plan has nothing more to propose."""
-    on_trial(plan.done, plan.total)
-    while batch := plan.propose():
-        answers = score([point for _, point in batch])
-        for (number, _), answer in zip(batch, answers, strict=True):
-            plan.record(number, answer)
-            on_trial(plan.done, plan.total)
-
-
-@dataclass
-class Grid:
-    """Proposes all settings that have no trial yet at once; the files of the trials record them."""
-
-    sweep: Sweep
-    points: Sequence[Point]
-
-    def __post_init__(self) -> None:
-        files = [self.sweep.file(point) for point in self.points]  # refuses a mistyped setting
-        self.missing = [n for n, file in enumerate(files) if not file.is_file()]
-        self.total = len(self.points)
-        self.done = self.total - len(self.missing)
-
-    def propose(self) -> list[tuple[int, Point]]:
-        batch, self.missing = [(number, self.points[number]) for number in self.missing], []
-        return batch
-
-    def record(self, number: int, answer: Answer) -> None:
-        self.done += 1
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """Proposes what Optuna's sampler does, in batches, and records it in the journal.
-
-    `sampler` makes a sampler of the number of proposals before it, and `size` is that of a batch,
-    given the answers that there are and those that there were when it began.
-    """
-
-    journal: Journal
-    space: Space
-    total: int
-    sampler: Callable[[int], Any]
-    size: Callable[[int, int], int]
-
-    @property
-    def done(self) -> int:
-        return len(self.journal.finished)
-
-    def propose(self) -> list[tuple[int, Point]]:
-        if (done := self.done) >= self.total:
-            return []
-        size = self.size(done, self.journal.batch_start)
-        return [*self.journal.propose(self.space, min(size, self.total - done), self.sampler)]
-
-    def record(self, number: int, answer: Answer) -> None:
-        self.journal.record(number, answer.values, answer.notes)
 
 
 def run_grid(
@@ -133,10 +56,41 @@ def run_grid(
     on_progress: Progress = _ignore,
 ) -> None:
     """Score every setting that has no trial yet, `jobs` at a time."""
-    plan = Grid(sweep, points)
+    files = [sweep.file(point) for point in points]  # refuses a mistyped setting before any work
+    missing = [point for point, file in zip(points, files, strict=True) if not file.is_file()]
+    done = len(points) - len(missing)
     half = begin(sweep, flowset)
-    pool = workers(min(jobs, len(plan.missing)), "generator")
-    run_plan(plan, lambda batch: pool(delayed(_score)(sweep, half, p) for p in batch), on_progress)
+    on_progress(done, len(points))
+    pool = workers(min(jobs, len(missing)), "generator")
+    for _ in pool(delayed(_score)(sweep, half, point) for point in missing):
+        done += 1
+        on_progress(done, len(points))
+
+
+def run_proposals(
+    journal: Journal,
+    space: Space,
+    total: int,
+    *,
+    sampler: Callable[[int], Any],
+    size: Callable[[int, int], int],
+    score: Callable[[list[Point]], Iterable[Answer]],
+    on_trial: Progress,
+) -> None:
+    """Propose what Optuna's sampler does, score and record it, until `total` are in the journal.
+
+    `sampler` makes a sampler of the number of proposals before it, and `size` is that of a batch,
+    given the answers that there are and those that there were when it began.
+    """
+    done = len(journal.finished)
+    on_trial(done, total)
+    while done < total:
+        count = min(size(done, journal.batch_start), total - done)
+        numbers, points = zip(*journal.propose(space, count, sampler), strict=True)
+        for number, (values, notes) in zip(numbers, score([*points]), strict=True):
+            journal.record(number, values, notes)
+            done += 1
+            on_trial(done, total)
 
 
 def search(
@@ -156,59 +110,67 @@ def search(
 
     The first `random_trials` of `tpe`, or the first `population` of `nsga2`, are drawn blindly;
     from then on the proposals depend on what came before, of which `jobs` are trained at a time:
-    with other `jobs` it goes on with other proposals. A setting that was tried before is not
-    trained again. `InputError` where another process works on the same search.
+    with other `jobs` it goes on with other proposals. `InputError` where another process works on
+    the same search.
 
-    Returns
-    -------
-    One row per trial: `Trial` from 1, the settings, `UF1`, and `Best`, the best UF1 so far; with
-    `nsga2` also `Parameters`, and `Front`: whether no other trial is better in one aim and as good
-    in the other. A training that diverged, or settings that do not go together, have no UF1; then
-    there is a `Note` that says why.
+    A row has `Trial` from 1, the settings, `UF1`, and `Best`, the best UF1 so far; with `nsga2`
+    also `Parameters`, and `Front`: whether no other trial is better in one aim and as good in the
+    other. Settings that diverged or do not go together have no UF1, and a `Note` that says why.
     """
     load_optuna()
     space = in_kind(space, sweep.base.model_dump(mode="json"))
     _check(sweep, space, sampler)
     half = begin(sweep, flowset)
-    name = _name_of(space, seed, sampler, population)
+    # a name for all that decides which proposals follow each other
+    rest = (population,) if sampler == "nsga2" else ()
+    told = repr((sorted(space.items(), key=str), seed, sampler, *rest))
+    name = hashlib.sha256(told.encode()).hexdigest()[:8]
 
     def proposer(number: int) -> Any:
-        return _sampler(sampler, seed_of(seed, number), random_trials, population)
-
-    def batch_size(done: int, start: int) -> int:
-        return max(1, jobs - (done - start))
+        own = seed_of(seed, number)
+        if sampler == "nsga2":
+            return nsga2(population, own)
+        return load_optuna().samplers.TPESampler(seed=own, n_startup_trials=random_trials)
 
     with held(sweep.folder / f"search-{name}.lock"), workers(jobs, "generator") as pool:
         journal = Journal.open(sweep.folder / "optuna.journal", name, AIMS[sampler])
-        plan = Proposals(journal, space, trials, proposer, batch_size)
-        run_plan(plan, lambda batch: pool(delayed(_score)(sweep, half, p) for p in batch), on_trial)
+        run_proposals(
+            journal,
+            space,
+            trials,
+            sampler=proposer,
+            size=lambda done, start: max(1, jobs - (done - start)),
+            score=lambda batch: pool(delayed(_score)(sweep, half, point) for point in batch),
+            on_trial=on_trial,
+        )
     return _history(journal, space, sampler)
 
 
 def points_of(history: pd.DataFrame, space: Space) -> list[dict[str, Any]]:
     """The settings that were tried and can be, each once, in the order of the trials."""
     rows = history if "Note" not in history else history[history["Note"] == ""]
-    records = rows[list(space)].astype(object).to_dict("records")
-    points = [{str(name): value for name, value in record.items()} for record in records]
-    return list({_identity(point): point for point in points}.values())
+    return list({repr(point): point for point in _points(rows, space)}.values())
 
 
 def history_table(sweep: Sweep, history: pd.DataFrame, space: Space) -> pd.DataFrame:
     """Every trial of a search with the figures that `trials_table` has."""
-    empty = {"UF1 low": math.nan, "UF1 high": math.nan, "Parameters": math.nan}
-    points = points_of(history, space)
-    trials = [trial for point in points if (trial := sweep.trial(point))]
-    known = trials_table(trials).drop(columns=[*space, "UF1", "Note"], errors="ignore")
-    rows = dict(zip(map(_identity, points), known.to_dict("records"), strict=True))
+    empty = {
+        **dict.fromkeys(("UF1 low", "UF1 high", "Parameters"), math.nan),
+        **{"Seeds": 0, "Seconds": 0.0},
+    }
+    notes = history["Note"].tolist() if "Note" in history else [""] * len(history)
+    rows = []
+    for point, note in zip(_points(history, space), notes, strict=True):
+        trial = None if note else sweep.trial(point)
+        figures = figures_of(trial) if trial else empty
+        rows.append({name: figures[name] for name in empty})
     tried = history.drop(columns=["Best", "Parameters", "Note"], errors="ignore")
-    table = pd.DataFrame(
-        [
-            {**dict(empty, Seeds=0, Seconds=0.0), **rows.get(_identity(point), {})}
-            for point in tried[list(space)].astype(object).to_dict("records")
-        ]
-    )
-    joined = pd.concat([tried.reset_index(drop=True), table], axis=1)
-    return joined.assign(Note=history["Note"].to_numpy() if "Note" in history else "")
+    return pd.concat([tried.reset_index(drop=True), pd.DataFrame(rows)], axis=1).assign(Note=notes)
+
+
+def _points(history: pd.DataFrame, space: Space) -> list[dict[str, Any]]:
+    records = history[list(space)].astype(object).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
 
 
 def sweep_job(sweep: Sweep, points: Sequence[Point]) -> Job:
@@ -238,10 +200,10 @@ def _score(sweep: Sweep, half: FlowSet, point: Point) -> Answer:
     try:
         trial = sweep.trial(point) or run_trial(sweep, half, point)
     except ConfigError as error:  # two values that are good, and do not go together
-        return Answer(None, {PROBLEM: str(error)})
+        return None, {PROBLEM: str(error)}
     if trial.problem:
-        return Answer(None, {PROBLEM: trial.problem})
-    return Answer((trial.score, float(trial.record["parameters"] or 0)))
+        return None, {PROBLEM: trial.problem}
+    return (trial.score, float(trial.record["parameters"] or 0)), {}
 
 
 def _check(sweep: Sweep, space: Space, sampler: str) -> None:
@@ -260,23 +222,6 @@ def _check(sweep: Sweep, space: Space, sampler: str) -> None:
         ends = (values.low, values.high) if isinstance(values, Range) else tuple(values)
         for end in ends:
             sweep.config({name: end})
-
-
-def _name_of(space: Space, seed: int, sampler: str, population: int) -> str:
-    """A name for all that decides which proposals follow each other."""
-    rest = (population,) if sampler == "nsga2" else ()
-    told = repr((sorted(space.items(), key=str), seed, sampler, *rest))
-    return hashlib.sha256(told.encode()).hexdigest()[:8]
-
-
-def _sampler(name: str, seed: int, random_trials: int, population: int) -> Any:
-    if name == "nsga2":
-        return nsga2(population, seed)
-    return load_optuna().samplers.TPESampler(seed=seed, n_startup_trials=random_trials)
-
-
-def _identity(point: Mapping[Any, Any]) -> str:
-    return repr(sorted(point.items()))
 
 
 def _history(journal: Journal, space: Space, sampler: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Search spaces: what a sweep or a search goes over, and how it is typed.
+"""Search spaces: how they are typed, and the proposals that Optuna makes of them.
 
 ```
 training.lr=1e-4..1e-2:log     numbers of a range, even over their logarithm
@@ -6,28 +6,33 @@ model.dropout=0..0.6           numbers of a range
 model.width=32..128:32         32, 64, 96, 128
 model.tokens=pixels|regions    one of these values
 ```
+
+Proposals are kept in a journal file, so that a search goes on where it was cut off. Each has random
+numbers of its own, made of its place among the proposals. One that has all of its values and no
+answer yet is taken up again unchanged; one that was cut off before is given up, and its place is
+proposed anew. So one process at a time may open a journal (`locks`).
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hmrm_lab.config.overrides import parse_override
-from hmrm_lab.errors import ConfigError
+from hmrm_lab.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     import optuna
 
-PAPER_GRID = {
-    "model.width": tuple(range(64, 385, 64)),
-    "model.depth": tuple(range(2, 13, 2)),
-}  # Figure 7
 FORM = "write key=low..high, key=low..high:log, key=low..high:step or key=a|b|c"
 RANGE_FORM = "write LOW..HIGH, LOW..HIGH:log or LOW..HIGH:STEP"
 RANGE = re.compile(r"(?P<low>[^|:]+?)\.\.(?P<high>[^|:]+)(?::(?P<how>[^|:]*))?")
 DIGITS = 10  # of a number that steps lead to
+WHOLE = "whole"  # of a trial that has all of its values: the answers before its batch
 
 
 @dataclass(frozen=True)
@@ -44,19 +49,16 @@ class Range:
 
     @property
     def whole(self) -> bool:
-        """Whether all of its numbers are whole."""
         return all(isinstance(part, int) for part in (self.low, self.high, self.step or 1))
 
     @property
     def steps(self) -> int:
-        """How many steps there are room for."""
         return int((self.high - self.low) / (self.step or 1) + 1e-9)
 
     def values(self) -> tuple[float, ...]:
         """All numbers of a range with a step."""
-        return tuple(
-            self.tidy(self.low + number * (self.step or 1)) for number in range(self.steps + 1)
-        )
+        numbers = range(self.steps + 1)
+        return tuple(self.tidy(self.low + number * (self.step or 1)) for number in numbers)
 
     def tidy(self, value: float) -> float:
         """The number without what is left over from adding up steps."""
@@ -97,12 +99,10 @@ def whole_numbers(name: str, text: str) -> tuple[int, ...]:
 
 def refuse_empty(name: str, values: Range | Sequence[Any]) -> None:
     """A `ConfigError` for a range or a choice in which there is nothing."""
+    if not (values.low < values.high if isinstance(values, Range) else values):
+        raise ConfigError(f"the range of {name} is empty", hint="give low < high, or values")
     if not isinstance(values, Range):
-        if not values:
-            raise ConfigError(f"the range of {name} is empty", hint="give low < high, or values")
         return
-    if not values.low < values.high:
-        raise ConfigError(f"the range of {name} is empty", hint="give low < high")
     if values.log and (values.low <= 0 or values.step):
         raise ConfigError(
             f"{name} has no even logarithms", hint="give a low end above 0, and no step"
@@ -128,9 +128,7 @@ def grid_values(space: Space) -> dict[str, tuple[Any, ...]]:
 
 def grid(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Every combination, the first setting slowest."""
-    return [
-        dict(zip(values, combination, strict=True)) for combination in product(*values.values())
-    ]
+    return [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
 
 
 def in_kind(space: Space, settings: Mapping[str, Any]) -> dict[str, Range | Sequence[Any]]:
@@ -138,18 +136,14 @@ def in_kind(space: Space, settings: Mapping[str, Any]) -> dict[str, Range | Sequ
 
     `settings` are nested tables; `model.dropout=0..1` means more than 0 and 1.
     """
-    return {
-        name: replace(values, low=float(values.low), high=float(values.high))
-        if isinstance(values, Range) and isinstance(_value_at(settings, name), float)
-        else values
-        for name, values in space.items()
-    }
-
-
-def _value_at(settings: Any, name: str) -> Any:
-    for key in name.split("."):
-        settings = settings.get(key) if isinstance(settings, Mapping) else None
-    return settings
+    kinds = dict(space)
+    for name, values in space.items():
+        table, _, key = name.partition(".")
+        known = settings.get(table)
+        value = known.get(key) if isinstance(known, Mapping) else None
+        if isinstance(values, Range) and isinstance(value, float):
+            kinds[name] = replace(values, low=float(values.low), high=float(values.high))
+    return kinds
 
 
 def suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
@@ -159,7 +153,10 @@ def suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
 
 def chosen(trial: "optuna.trial.FrozenTrial", space: Space) -> dict[str, Any]:
     """The values that were proposed in a trial, those that `suggest` gave."""
-    return {name: _tidy(space[name], trial.params[name]) for name in space}
+    return {
+        name: values.tidy(trial.params[name]) if isinstance(values, Range) else trial.params[name]
+        for name, values in space.items()
+    }
 
 
 def _suggest(trial: "optuna.Trial", name: str, values: Range | Sequence[Any]) -> Any:
@@ -169,14 +166,10 @@ def _suggest(trial: "optuna.Trial", name: str, values: Range | Sequence[Any]) ->
     if values.whole:
         step = int(values.step or 1)
         return trial.suggest_int(name, int(values.low), int(high), log=values.log, step=step)
-    proposed = trial.suggest_float(
-        name, values.low, values.tidy(high), log=values.log, step=values.step
+    high = values.tidy(high)
+    return values.tidy(
+        trial.suggest_float(name, values.low, high, log=values.log, step=values.step)
     )
-    return values.tidy(proposed)
-
-
-def _tidy(values: Range | Sequence[Any], value: Any) -> Any:
-    return values.tidy(value) if isinstance(values, Range) else value
 
 
 def _range(name: str, low: str, high: str, how: str | None) -> Range:
@@ -199,9 +192,117 @@ def _choices(name: str, text: str) -> tuple[Any, ...]:
     if not all(words):
         raise ConfigError(f"{name}: a value of '{text}' is empty", hint=FORM)
     values = [parse_override(f"value={word}")[1] for word in words]
-    # A list stays the text that it was typed as: the journal of a search keeps plain values alone.
-    plain = (bool, int, float, str)
-    return tuple(
-        value if isinstance(value, plain) else word
-        for value, word in zip(values, words, strict=True)
-    )
+    # a list stays the text that it was typed as: a journal keeps plain values alone
+    pairs = zip(values, words, strict=True)
+    return tuple(v if isinstance(v, bool | int | float | str) else word for v, word in pairs)
+
+
+def load_optuna() -> Any:
+    """Import Optuna, or raise an `InputError` that says how to install it."""
+    try:
+        import optuna
+    except ImportError:
+        raise InputError(
+            "the search needs Optuna", hint="install the extra: pip install 'hmrm-lab[sweep]'"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A study of Optuna and the storage that keeps it."""
+
+    study: "optuna.Study"
+    storage: "optuna.storages.BaseStorage"
+
+    @classmethod
+    def open(cls, file: Path, name: str, directions: Sequence[str]) -> "Journal":
+        """Open the study of this name, for the one process that works on it."""
+        engine, storage = load_optuna(), _storage(file)
+        study = engine.create_study(
+            study_name=name, storage=storage, directions=list(directions), load_if_exists=True
+        )
+        states = engine.trial.TrialState
+        for trial in study.get_trials(states=(states.RUNNING,)):
+            if WHOLE not in trial.user_attrs:
+                study.tell(trial.number, state=states.FAIL)
+        return cls(study, storage)
+
+    @classmethod
+    def read(cls, file: Path, name: str) -> "Journal | None":
+        """Read the study, whoever works on it; None if there is none. Nothing is written."""
+        storage = _storage(file) if file.is_file() else None
+        if storage is None or name not in load_optuna().get_all_study_names(storage):
+            return None
+        return cls(load_optuna().load_study(study_name=name, storage=storage), storage)
+
+    @property
+    def finished(self) -> list["optuna.trial.FrozenTrial"]:
+        """Trials with an answer, in their order; those that have no score are among them."""
+        return self._trials("COMPLETE", "PRUNED")
+
+    @property
+    def batch_start(self) -> int:
+        """The answers that there were when the batch in hand was proposed, or all answers."""
+        left = self._unanswered()
+        return int(left[0].user_attrs[WHOLE]) if left else len(self.finished)
+
+    def propose(
+        self, space: Space, count: int, sampler: Callable[[int], Any]
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Numbers and settings of the next trials; first those that have no answer yet.
+
+        `sampler` makes a sampler of the number of proposals before this one.
+        """
+        start = self.batch_start
+        batch = [(trial.number, chosen(trial, space)) for trial in self._unanswered()[:count]]
+        while len(batch) < count:
+            self.study.sampler = sampler(len(self._trials("COMPLETE", "PRUNED", "RUNNING")))
+            trial = self.study.ask()
+            batch.append((trial.number, suggest(trial, space)))
+            trial.set_user_attr(WHOLE, start)
+        return batch
+
+    def record(self, number: int, values: Sequence[float] | None, notes: Mapping[str, Any]) -> None:
+        """Keep the answer to a trial: None where there is no score."""
+        study = self.storage.get_study_id_from_name(self.study.study_name)
+        trial = self.storage.get_trial_id_from_study_id_trial_number(study, number)
+        for key, value in notes.items():
+            self.storage.set_trial_user_attr(trial, key, value)
+        if values is None:
+            self.study.tell(number, state=load_optuna().trial.TrialState.PRUNED)
+        else:
+            self.study.tell(number, list(values[: len(self.study.directions)]))
+
+    def _trials(self, *states: str) -> list["optuna.trial.FrozenTrial"]:
+        return [trial for trial in self.study.trials if trial.state.name in states]
+
+    def _unanswered(self) -> list["optuna.trial.FrozenTrial"]:
+        return [trial for trial in self._trials("RUNNING") if WHOLE in trial.user_attrs]
+
+
+def seed_of(seed: int, number: int) -> int:
+    """A seed for the proposal that follows so many others."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def nsga2(population: int, seed: int) -> Any:
+    """Optuna's NSGA-II, with the parents of a generation always in the order of their trials.
+
+    Optuna itself has them in the order of their ranks for the first child, and in that of their
+    trials once they are in the journal: a search cut off there would draw other parents.
+    """
+    sampler = load_optuna().samplers.NSGAIISampler(population_size=population, seed=seed)
+    select = sampler.select_parent
+
+    def in_order(study: "optuna.Study", generation: int) -> "list[optuna.trial.FrozenTrial]":
+        return sorted(select(study, generation), key=lambda trial: trial.number)
+
+    sampler.select_parent = in_order
+    return sampler
+
+
+def _storage(file: Path) -> Any:
+    storages = load_optuna().storages
+    return storages.JournalStorage(storages.journal.JournalFileBackend(str(file)))

@@ -22,16 +22,13 @@ from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError
 from hmrm_lab.evaluation.epoch_rules import PEEKING
 from hmrm_lab.evaluation.fold import failure_of
 from hmrm_lab.evaluation.summary import describe_failures
-from hmrm_lab.records import FlowSet
 from hmrm_lab.reporting.study_table import Cell, StudyResult
-from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.experiment import run_experiment
 
 Key = TypeVar("Key")
 Result = TypeVar("Result", bound=StudyResult)
 SHARED = ("data", "faces", "flow", "evaluation")  # tables of settings that all systems share
-ANY_SYSTEM = ("hmrm", "augment.motionmix=0")  # a system, and what lets it take any input
 
 
 @dataclass(frozen=True)
@@ -45,33 +42,19 @@ class Variant:
 
 @dataclass(frozen=True)
 class Study(Generic[Result]):
-    """The settings of every cell, `(row, column)`, and why other cells are left out.
+    """The settings of every cell, `(row, column)`, and why other cells are left out."""
 
-    Parameters
-    ----------
-    kind
-        `compare` or `inputs`: the folder of the results is named by it.
-    result
-        The class of the result.
-    rows
-        The system of each row.
-    columns
-        Kinds of run or inputs, in words; none for a run that needs no further name.
-    unused
-        By setting, the systems that have no use for it.
-    """
-
-    kind: str
+    kind: str  # `compare` or `inputs`: the folder of the results is named by it
     result: type[Result]
     data: str
-    rows: dict[str, str]
-    columns: dict[str, str]
+    rows: dict[str, str]  # the system of each row
+    columns: dict[str, str]  # kinds of run or inputs, in words; "" needs no further name
     configs: dict[Cell, ExperimentConfig] = field(default_factory=dict)
     left_out: dict[Cell, str] = field(default_factory=dict)
-    unused: dict[str, list[str]] = field(default_factory=dict)
+    unused: dict[str, list[str]] = field(default_factory=dict)  # by setting, who has no use for it
 
     def folder(self, runs: Path) -> Path:
-        """Return the default folder of the results, named by the settings of all cells."""
+        """The default folder of the results, named by the settings of all cells."""
         digests = " ".join(sorted(config.digest() for config in self.configs.values()))
         return runs / f"{self.kind}-{self.data}-{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
 
@@ -81,22 +64,13 @@ class Study(Generic[Result]):
             words = "; ".join(dict.fromkeys(reasons))
             raise ConfigError(f"there is nothing to compare: {words}", hint=hint)
 
-    def run(
-        self,
-        *,
-        root: Path | None = None,
-        out: Path = Path("runs"),
-        jobs: int = 1,
-        watch: Watcher = UNWATCHED,
-        flowset: FlowSet | None = None,
-    ) -> Result:
+    def run(self, **how: Any) -> Result:
         """Run what is missing; see `run_each`."""
         labels = {
             (row, column): ", ".join(filter(None, [row, self.columns[column]]))
             for row, column in self.configs
         }
-        where: Any = {"root": root, "out": out, "jobs": jobs, "watch": watch, "flowset": flowset}
-        done, problems = run_each(self.configs, labels, **where)
+        done, problems = run_each(self.configs, labels, **how)
         rest = done, self.left_out, problems, self.unused
         return self.result(self.data, self.rows, self.columns, *rest)
 
@@ -105,31 +79,20 @@ def run_each(
     configs: Mapping[Key, ExperimentConfig],
     labels: Mapping[Key, str],
     *,
-    root: Path | None = None,
     out: Path = Path("runs"),
-    jobs: int = 1,
-    watch: Watcher = UNWATCHED,
-    flowset: FlowSet | None = None,
+    **how: Any,
 ) -> tuple[dict[Key, RunFolder], dict[Key, str]]:
     """Run what is missing; return the runs, and the problem of each that failed.
 
-    An incomplete run is among the runs, and its failed folds among the problems. `labels`
-    name the runs where progress is shown; `flowset` is given where all settings read the same maps.
+    An incomplete run is among the runs, and its failed folds among the problems. `labels` name the
+    runs where progress is shown; the rest is `root`, `jobs`, `watch` and `flowset` as for
+    `run_experiment`, the last where all settings read the same maps.
     """
     done: dict[Key, RunFolder] = {}
     problems: dict[Key, str] = {}
     for key, config in configs.items():
         try:
-            run = run_experiment(
-                config,
-                root=root,
-                out=out,
-                jobs=jobs,
-                watch=watch,
-                flowset=flowset,
-                final_model=False,
-                label=labels[key],
-            )
+            run = run_experiment(config, out=out, final_model=False, label=labels[key], **how)
         except DiskFullError:
             raise
         except Exception as error:  # noqa: BLE001  the others go on
@@ -144,16 +107,12 @@ def run_each(
 
 @dataclass(frozen=True)
 class SharedProtocol:
-    """The settings that all systems share, and those of each system.
-
-    `unused` gives by setting the systems that have no use for it, `left_out` why a system has no
-    settings: those asked for cannot go together with its own.
-    """
+    """The settings that all systems share, and those of each system."""
 
     shared: ExperimentConfig
-    configs: dict[str, ExperimentConfig]
-    unused: dict[str, list[str]]
-    left_out: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, list[str]]  # by setting, the systems that have no use for it
+    configs: dict[str, ExperimentConfig] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)  # whose own settings refuse these
 
 
 def share_protocol(
@@ -167,10 +126,8 @@ def share_protocol(
 ) -> SharedProtocol:
     """Give each system its own recipe on the same data, faces, flow, seeds and epoch rule.
 
-    Raises
-    ------
-    ConfigError
-        For unknown names, a rule that peeks, a control, or a system named by a setting.
+    Raises `ConfigError` for unknown names, a rule that peeks, a control, or a system named by a
+    setting.
     """
     changes = list(overrides)
     changes += [f"evaluation.seeds={list(range(seeds))}"] if seeds else []
@@ -179,13 +136,14 @@ def share_protocol(
         raise ConfigError("model.name is no setting of all systems", hint="name them in --systems")
     check_settings(changes)
     of_all = [text for text in changes if parse_override(text)[0][0] in SHARED]
-    any_system, unmixed = ANY_SYSTEM
-    shared = load_config(preset, system=any_system, data=data, overrides=[unmixed, *of_all])
+    # a system that takes any input, so that nothing but the shared settings is judged
+    shared = load_config(
+        preset, system="hmrm", data=data, overrides=["augment.motionmix=0", *of_all]
+    )
     _refuse_dishonest(shared)
-    unused = _unused_settings(preset, data, names, changes)
-    protocol = SharedProtocol(shared, {}, unused)
+    protocol = SharedProtocol(shared, _unused_settings(preset, data, names, changes))
     for name in names:
-        own = [text for text in changes if name not in unused.get(text, [])]
+        own = [text for text in changes if name not in protocol.unused.get(text, [])]
         try:
             config = load_config(preset, system=name, data=data, overrides=own)
             protocol.configs[name] = _with_shared(config, shared)
@@ -195,7 +153,7 @@ def share_protocol(
 
 
 def reason_of(error: ConfigError) -> str:
-    """Return why something is left out, with the setting that would let it run, if one does."""
+    """Why something is left out, with the setting that would let it run, if one does."""
     if isinstance(error, MixtureError):
         return f"{error.problem} (run it with --{error.hint})"
     return error.problem
@@ -204,11 +162,10 @@ def reason_of(error: ConfigError) -> str:
 def _unused_settings(
     preset: str, data: str | None, names: Sequence[str], changes: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Find the changes that some of the systems refuse; one that all refuse is an error."""
+    """The changes that some of the systems refuse; one that all refuse is an error."""
     refused: dict[str, list[str]] = {}
     for name in names:
-        accepts = partial(_accepts, preset, data, name)
-        for text in _refused(accepts, changes):
+        for text in _refused(partial(_accepts, preset, data, name), changes):
             refused.setdefault(text, []).append(name)
     for text, by in refused.items():
         if by == list(names):
@@ -217,7 +174,7 @@ def _unused_settings(
 
 
 def _refused(accepts: Callable[[list[str]], bool], changes: Sequence[str]) -> list[str]:
-    """Find the changes that must go: refused alone, and beside all that are accepted."""
+    """The changes that must go: refused alone, and beside all that are accepted."""
     if accepts(list(changes)):
         return []
     refused = [text for text in changes if not accepts([text])]
@@ -229,31 +186,28 @@ def _refused(accepts: Callable[[list[str]], bool], changes: Sequence[str]) -> li
 
 
 def _accepts(preset: str, data: str | None, name: str, changes: list[str]) -> bool:
-    """Check that a system takes these changes; those that need companions pass, too."""
+    """Whether a system takes these changes; those that need companions pass, too."""
     try:
         load_config(preset, system=name, data=data, overrides=changes)
-    except MixtureError:
-        return True
-    except ConfigError:
-        return False
+    except ConfigError as error:
+        return isinstance(error, MixtureError)
     return True
 
 
 def _with_shared(config: ExperimentConfig, shared: ExperimentConfig) -> ExperimentConfig:
-    """Put a recipe on the shared data, faces, flow and evaluation; `MixtureError` if it cannot."""
-    evaluation = config.evaluation.model_copy(
-        update={"seeds": shared.evaluation.seeds, "epoch_rule": shared.evaluation.epoch_rule}
-    )
+    """A recipe on the shared data, faces, flow and evaluation; `MixtureError` if it cannot be."""
+    seeds, rule = shared.evaluation.seeds, shared.evaluation.epoch_rule
+    evaluation = config.evaluation.model_copy(update={"seeds": seeds, "epoch_rule": rule})
     own = config.model_copy(update={"evaluation": evaluation})
     return on_data(own, data=shared.data, faces=shared.faces, flow=shared.flow)
 
 
 def _refuse_dishonest(config: ExperimentConfig) -> None:
-    evaluation = config.evaluation
-    if evaluation.epoch_rule in PEEKING:
+    rule = config.evaluation.epoch_rule
+    if rule in PEEKING:
         raise ConfigError(
-            f"systems are not ranked by {evaluation.epoch_rule}, which peeks at the test subject",
+            f"systems are not ranked by {rule}, which peeks at the test subject",
             hint="take last or inner_subjects; `hmrm compare --oracle` shows what peeking adds",
         )
-    if evaluation.control != "none":
+    if config.evaluation.control != "none":
         raise ConfigError("a control cannot be ranked", hint="`hmrm compare --null` runs it beside")

@@ -1,8 +1,8 @@
 """Weight-shared super-networks: trained once for all choices, then asked under each.
 
-A system can be searched if its network is `Searched` and its options are, among others, `alpha`,
-`ratios` and `super_steps`: in so many training passes both are drawn at random, so that the same
-weights serve every choice (decision 0020).
+A system can be searched if its network is `Searched` and its options include `SEARCHED`: in
+`super_steps` training passes alpha and ratios are drawn at random, so that the same weights serve
+every choice (decision 0020).
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +35,7 @@ LEAST = 1e-6  # probability, as answers are rounded elsewhere
 class Searched(Protocol):
     """A network that can be asked under one choice after another, without training in between.
 
-    It says from where to where factor and ratios are drawn while it is a super-network: what lies
-    beyond, nothing was trained for.
+    It was trained for nothing beyond the ranges.
     """
 
     alpha_range: tuple[float, float]
@@ -53,7 +52,6 @@ class Choice:
     ratios: tuple[float, ...]
 
     def settings(self) -> dict[str, Any]:
-        """The choice as settings of a system."""
         return {"model.alpha": self.alpha, "model.ratios": list(self.ratios)}
 
 
@@ -66,10 +64,7 @@ class Fitness:
 
 
 def super_recipe(recipe: ExperimentConfig) -> ExperimentConfig:
-    """The recipe by which super-networks are trained: every step draws a choice.
-
-    A `ConfigError` for a system whose options cannot be searched, and for an epoch rule that peeks.
-    """
+    """The recipe by which super-networks are trained: every step draws a choice."""
     refuse_peeking(recipe)
     entry = systems[recipe.model.name]
     fields = entry.options.model_fields
@@ -117,23 +112,15 @@ def train_supernets(
     jobs: int = 1,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Train the super-networks that are not there yet, `jobs` at a time.
-
-    Each is kept as soon as it is done. Raises `DivergedError` if one does.
-    """
-    missing = [unit for unit in units if not supernet_file(sweep, unit).is_file()]
+    """Train the super-networks that are not there yet, `jobs` at a time; each is kept at once."""
+    files = {supernet_file(sweep, unit): unit for unit in units}
+    missing = {file: unit for file, unit in files.items() if not file.is_file()}
     done = len(units) - len(missing)
     on_progress(done, len(units))
     pool = workers(min(jobs, len(missing)), "generator_unordered")
     for _ in pool(
-        delayed(_train)(
-            sweep.base,
-            half.take(unit.fold.train),
-            unit.fold.name,
-            unit.seed,
-            supernet_file(sweep, unit),
-        )
-        for unit in missing
+        delayed(_train)(sweep.base, half.take(unit.fold.train), unit.fold.name, unit.seed, file)
+        for file, unit in missing.items()
     ):
         done += 1
         on_progress(done, len(units))
@@ -152,11 +139,8 @@ def rate_choices(
         delayed(_answer)(sweep.base, supernet_file(sweep, unit), clips, choices)
         for unit, clips in zip(units, held_out, strict=True)
     )
-    by_unit = list(answers)  # of (choices, n, K)
-    return [
-        _fitness(units, held_out, [answer[number] for answer in by_unit])
-        for number in range(len(choices))
-    ]
+    by_choice = zip(*answers, strict=True)  # of (units, n, K)
+    return [_fitness(units, held_out, probabilities) for probabilities in by_choice]
 
 
 def _train(config: ExperimentConfig, train: FlowSet, name: str, seed: int, file: Path) -> None:
@@ -191,11 +175,7 @@ def _fitness(
         truth = np.concatenate([held_out[n].labels for n in chosen])
         answers = np.concatenate([probabilities[n].argmax(1) for n in chosen]).astype(np.int64)
         scores.append(float(METRICS["uf1"](confusion(truth, answers, len(held_out[0].classes)))))
-    true = np.concatenate(
-        [
-            p[np.arange(len(p)), clips.labels]
-            for p, clips in zip(probabilities, held_out, strict=True)
-        ]
-    )
+    pairs = zip(probabilities, held_out, strict=True)
+    true = np.concatenate([p[np.arange(len(p)), clips.labels] for p, clips in pairs])
     entropy = -float(np.log(true.clip(LEAST, 1).astype(np.float64)).mean())
     return Fitness(float(np.mean(scores)), entropy)

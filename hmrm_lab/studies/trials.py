@@ -1,9 +1,8 @@
 """Trials: settings scored on inner folds, without looking at a leave-one-subject-out score (4.4.4).
 
-The subjects are divided into two halves. Only the first, the development half, takes part: its
-subjects are divided into groups, a system is trained on all groups but one and tested on that one,
-and the counts of all groups are pooled into one UF1. The other half is not used for selection
-(decision 0013).
+Only one half of the subjects takes part, the development half: a system is trained on all groups
+of them but one and tested on that one, and the counts of all groups are pooled into one UF1. The
+other half is not used for selection (decision 0013).
 
 ```
 OUT/sweep-<digest8>/
@@ -32,11 +31,11 @@ from hmrm_lab.errors import ConfigError, DivergedError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
 from hmrm_lab.evaluation.fold import FoldRun, run_fold
-from hmrm_lab.evaluation.metrics import confusion, confusion_of, uf1
+from hmrm_lab.evaluation.metrics import confusion_of
 from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.evaluation.significance import bootstrap_interval, pooled
 from hmrm_lab.evaluation.summary import stamp, summarise
-from hmrm_lab.records import FlowSet, Ints, Predictions, classes_of
+from hmrm_lab.records import FlowSet, Ints, Predictions
 from hmrm_lab.runtime.store import read_json, to_json, write_once
 
 Point = Mapping[str, Any]  # settings by name, such as {"model.width": 64, "model.depth": 4}
@@ -59,7 +58,7 @@ class Trial:
 
     @property
     def problem(self) -> str:
-        """Why there is no score; empty if there is one."""
+        """Why there is no score, or ""."""
         return str(self.record["problem"])
 
     @cached_property
@@ -76,9 +75,7 @@ class Trial:
     @cached_property
     def interval(self) -> tuple[float, float]:
         """95 % bootstrap interval over the development subjects."""
-        if self.problem:
-            return math.nan, math.nan
-        return bootstrap_interval(self.predictions, "uf1")
+        return (math.nan,) * 2 if self.problem else bootstrap_interval(self.predictions, "uf1")
 
     @property
     def confusion(self) -> Ints:
@@ -95,7 +92,22 @@ class Trial:
 
     def groups(self) -> pd.DataFrame:
         """One row for each group and seed: subjects held out, clips, and how many are right."""
-        return pd.DataFrame([_group_row(unit) for unit in self.record["units"]])
+        rows = []
+        for unit in self.record["units"]:
+            answers = Predictions.of_rows(unit["predictions"])
+            right = answers.table["truth"] == answers.table["prediction"]
+            rows.append(
+                {
+                    "Seed": unit["seed"],
+                    "Group": unit["fold"],
+                    "Subjects": answers.subjects.nunique(),
+                    "Clips": len(answers),
+                    "Right": int(right.sum()),
+                    "UF1": pooled(answers, "uf1"),
+                    "Seconds": unit["seconds"],
+                }
+            )
+        return pd.DataFrame(rows)
 
     def history(self) -> pd.DataFrame:
         """Training loss per epoch: columns fold, seed, epoch, loss."""
@@ -107,7 +119,7 @@ class Trial:
         return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
 
     def metrics(self) -> dict[str, Any]:
-        """The same figures as those of a run, for the figures of a run."""
+        """The same figures as those of a run."""
         return {
             **summarise(self.predictions),
             "epoch_rule": self.record["epoch_rule"],
@@ -130,14 +142,13 @@ class Sweep:
     folder: Path
 
     @classmethod
-    def of(cls, base: ExperimentConfig, flowset: FlowSet, out: Path = Path("runs")) -> "Sweep":
-        """The sweep of this recipe on these maps. Nothing is written.
-
-        Raises `ConfigError` for an epoch rule that looks at the subjects held out.
-        """
+    def of(
+        cls, base: ExperimentConfig, flowset: FlowSet, out: Path = Path("runs"), kind: str = "sweep"
+    ) -> "Sweep":
+        """The sweep of this recipe on these maps. Nothing is written."""
         refuse_peeking(base)
         text = f"{base.digest()} {flowset.fingerprint()} {GROUPS} {DEAL}"
-        return cls(base, out / f"sweep-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
+        return cls(base, out / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 
     def config(self, point: Point) -> ExperimentConfig:
         """The recipe with these settings, or a `ConfigError`."""
@@ -207,7 +218,7 @@ def begin(sweep: Sweep, flowset: FlowSet) -> FlowSet:
 def run_trial(sweep: Sweep, half: FlowSet, point: Point) -> Trial:
     """Train and test on every group under every seed, and keep the predictions.
 
-    A setting whose training diverges has a trial as well: it says so, and has no score.
+    A setting whose training diverges has a trial as well, without a score.
     """
     config = sweep.config(point)
     record: dict[str, Any] = {
@@ -231,15 +242,14 @@ def run_trial(sweep: Sweep, half: FlowSet, point: Point) -> Trial:
 
 
 def trials_table(trials: Iterable[Trial]) -> pd.DataFrame:
-    """One row per trial: its settings by name, UF1 with its interval, and what it cost."""
-    return pd.DataFrame([_row(trial) for trial in trials])
+    """One row per trial; see `figures_of`."""
+    return pd.DataFrame([figures_of(trial) for trial in trials])
 
 
 def on_front(table: pd.DataFrame) -> "pd.Series[bool]":
     """Whether a row is on the Pareto front of UF1 (up) and Parameters (down).
 
-    No other row is better in one of the two and at least as good in the other. A row without a
-    score is not on it.
+    No other row is better in one of the two and at least as good in the other.
     """
     score, cost = table["UF1"].to_numpy(float), table["Parameters"].to_numpy(float)
     no_worse = (score >= score[:, None]) & (cost <= cost[:, None])  # [i, j]: j beside i
@@ -256,7 +266,8 @@ def best_trial(trials: Iterable[Trial]) -> Trial:
     return max(scored, key=lambda trial: trial.score)
 
 
-def _row(trial: Trial) -> dict[str, Any]:
+def figures_of(trial: Trial) -> dict[str, Any]:
+    """The settings of a trial by name, UF1 with its interval, and what it cost."""
     low, high = trial.interval
     return {
         **trial.settings,
@@ -267,19 +278,4 @@ def _row(trial: Trial) -> dict[str, Any]:
         "Seeds": len(trial.seeds),
         "Seconds": round(trial.seconds, 1),
         "Note": trial.problem,
-    }
-
-
-def _group_row(unit: dict[str, Any]) -> dict[str, Any]:
-    rows = unit["predictions"]
-    truth = np.array([row["truth"] for row in rows], dtype=np.int64)
-    answers = np.array([row["prediction"] for row in rows], dtype=np.int64)
-    return {
-        "Seed": unit["seed"],
-        "Group": unit["fold"],
-        "Subjects": len({(row["dataset"], row["subject"]) for row in rows}),
-        "Clips": len(rows),
-        "Right": int((truth == answers).sum()),
-        "UF1": float(uf1(confusion(truth, answers, len(classes_of(rows[0]))))),
-        "Seconds": unit["seconds"],
     }

@@ -17,7 +17,7 @@ import pytest
 from hmrm_lab.datasets import video as video_module
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
-from hmrm_lab.studies.own_clip import recording_clip
+from hmrm_lab.studies.prepare import recording_clip
 
 SIDE = 64
 AV1 = (  # three frames of 64x64 pixels in an MP4

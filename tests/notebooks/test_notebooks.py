@@ -9,9 +9,8 @@ import plotly.io
 import pytest
 
 from hmrm_lab.errors import HmrmError
-from hmrm_lab.studies.notebooks.comparison import MARK, problems
 from hmrm_lab.studies.notebooks.pages import Notebook
-from hmrm_lab.studies.notebooks.run import execute
+from hmrm_lab.studies.notebooks.run import MARK, execute, problems
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}

@@ -25,8 +25,7 @@ from hmrm_lab.studies.evolve import (
     evolved,
     keep_evolved,
 )
-from hmrm_lab.studies.journal import Journal
-from hmrm_lab.studies.space import Range, grid_values
+from hmrm_lab.studies.space import Journal, Range, grid_values
 from hmrm_lab.studies.supernet import Choice, Fitness
 from hmrm_lab.studies.trials import development_half
 

@@ -23,9 +23,8 @@ from hmrm_lab.studies import jobs as module
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.jobs import Job, JobFiles, JobState
-from hmrm_lab.studies.journal import Journal
 from hmrm_lab.studies.search import sweep_job
-from hmrm_lab.studies.space import grid
+from hmrm_lab.studies.space import Journal, grid
 from hmrm_lab.studies.supernet import Choice, Fitness
 from hmrm_lab.studies.trials import Sweep
 
@@ -41,7 +40,7 @@ def job_in(out: Path) -> Job:
 
 
 def worker(job: Job) -> locks.Worker:
-    found = holder(JobFiles.of(job.folder).lock)
+    found = holder(JobFiles.of(job.folder).file("lock"))
     assert found
     return found
 
@@ -110,7 +109,9 @@ def test_cut_off_twice_it_ends_in_the_figures_of_a_run_here(tmp_path: Path) -> N
         assert (job.folder / name).read_bytes() == (here.path / name).read_bytes(), name
     assert job.log.read_text() == ""
     assert job.start().state().phase == "complete"
-    assert holder(JobFiles.of(job.folder).lock) is None, "a complete run is not started again"
+    assert holder(JobFiles.of(job.folder).file("lock")) is None, (
+        "a complete run is not started again"
+    )
 
 
 @pytest.mark.slow
@@ -134,7 +135,7 @@ def test_first_come_first_served(tmp_path: Path) -> None:
     processes = {}
     for number, name in enumerate(("zebra", "ant", "m.v2"), start=1):
         processes[name] = subprocess.Popen(waits, stdin=subprocess.PIPE)
-        lock = JobFiles(tmp_path, name).lock
+        lock = JobFiles(tmp_path, name).file("lock")
         locks.write_worker(lock, locks.Worker.of(processes[name].pid, number))
 
     def ahead(number: int) -> list[str]:
@@ -180,8 +181,8 @@ def test_what_cannot_be_started_or_stopped_is_a_sentence(tmp_path: Path) -> None
         Job.of(RunFolder(tmp_path / "runs" / "none")).start()
     assert not (tmp_path / "runs").exists()
     elsewhere = replace(locks.Worker.of(os.getpid()), host="elsewhere")
-    with held(JobFiles.of(job.folder).lock):
-        locks.write_worker(JobFiles.of(job.folder).lock, elsewhere)
+    with held(JobFiles.of(job.folder).file("lock")):
+        locks.write_worker(JobFiles.of(job.folder).file("lock"), elsewhere)
         with pytest.raises(InputError, match="is run on elsewhere; stop it there"):
             job.stop()
 
@@ -252,7 +253,7 @@ def test_a_search_by_command_is_seen_and_left_alone(tmp_path: Path) -> None:
     with held(folder / LOCK):
         assert (job.state().phase, job.state().by_command) == ("preparing", True)
         files = JobFiles.of(folder)
-        with held(files.lock):  # now it is the job itself that works on it
+        with held(files.file("lock")):  # now it is the job itself that works on it
             files.write_status(phase="preparing", note="1 of 4 super-networks")
             state = job.state()
             assert (state.phase, state.note) == ("preparing", "1 of 4 super-networks")
@@ -273,7 +274,7 @@ def test_a_search_by_command_is_seen_and_left_alone(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="by a command of its own; stop it there"):
             job.stop()
         job.start()
-        assert not JobFiles.of(folder).log.exists(), "not started twice"
+        assert not JobFiles.of(folder).file("log").exists(), "not started twice"
     assert (job.state().phase, job.state().by_command) == ("stopped", False)
 
 

@@ -12,7 +12,7 @@ from hmrm_lab.faces.face import Face
 from hmrm_lab.faces.landmarks import face_in_frame, part_masks
 from hmrm_lab.registry import flows, providers
 from hmrm_lab.reporting.plots.faces import motion_table
-from hmrm_lab.studies.own_clip import (
+from hmrm_lab.studies.prepare import (
     chosen_recording,
     find_own_clip,
     recording_clip,

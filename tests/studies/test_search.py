@@ -13,9 +13,8 @@ from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.studies import search as search_module
 from hmrm_lab.studies import space
-from hmrm_lab.studies.journal import Journal
 from hmrm_lab.studies.search import points_of, search
-from hmrm_lab.studies.space import Range
+from hmrm_lab.studies.space import Journal, Range
 from hmrm_lab.studies.trials import Sweep, on_front
 
 SPACE = {"training.lr": Range(1e-4, 1e-1, log=True), "model.depth": (1, 2)}

@@ -11,7 +11,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.runtime.processes import held
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
 from hmrm_lab.studies.jobs import Job, JobState
-from hmrm_lab.studies.journal import Journal
+from hmrm_lab.studies.space import Journal
 from hmrm_lab.studies.supernet import Choice, Fitness
 
 pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")

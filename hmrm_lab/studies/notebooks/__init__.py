@@ -1,7 +1,6 @@
 """Notebooks: found, given their parameters, executed, checked, and made into pages.
 
-pages         notebook files, their parameters, and their pages of HTML
-run           execution through papermill, with everything that papermill lets pass
-faults        what went wrong: reported from inside the kernel, and in one sentence
-comparison    what the marked cells print, against what is stored
+pages     notebook files, their parameters, and their pages of HTML
+run       execution through papermill, with everything that papermill lets pass
+faults    what went wrong: reported from inside the kernel, and in one sentence
 """

@@ -1,10 +1,9 @@
 """What goes wrong in an executed notebook: reported from inside its kernel, and in one sentence.
 
 As an extension of IPython (`--ext`), this module runs in the kernel and reports what goes wrong
-beside the cells. An exception in a thread, or one that Python can raise nowhere, reaches the screen
-at best; after the end of its cell it reaches nothing. Both are written into the file that
-`HMRM_NOTEBOOK_FAULTS` names, and so is a process of `multiprocessing` that failed: one that is
-killed says nothing. Processes that fork from the kernel do the same.
+beside the cells, and may reach nobody: an exception in a thread, one that Python can raise nowhere,
+and a process of `multiprocessing` that failed. They are written into the file that
+`HMRM_NOTEBOOK_FAULTS` names.
 """
 
 import json
@@ -38,24 +37,12 @@ _NAMED = re.compile(r"\b(?:\w+\.)*\w*(?:Error|Exception|Warning|Interrupt|Exit):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that went wrong.
+    """One thing that went wrong."""
 
-    Parameters
-    ----------
-    kind
-        A key of `CAUSES`.
-    reason
-        Name and message of the exception, or the telling line of what was printed.
-    cell
-        Execution count of the cell, as the executed copy shows it; None where no cell ran.
-    source
-        The first line of that cell.
-    """
-
-    kind: str
-    reason: str
-    cell: int | None = None
-    source: str = ""
+    kind: str  # a key of `CAUSES`
+    reason: str  # name and message of the exception, or the telling line of what was printed
+    cell: int | None = None  # its execution count; None where no cell ran
+    source: str = ""  # the first line of that cell
 
     def sentence(self) -> str:
         told = ": ".join(part for part in (CAUSES[self.kind], self.reason) if part)
@@ -84,15 +71,14 @@ def name_error(name: str, message: str) -> str:
 
 
 def read_reports(file: Path, sources: dict[int, str]) -> list[Fault]:
-    """What `watch` has written in the kernel. The last line may have been cut off."""
+    """What was reported in the kernel. The last line may have been cut off."""
     faults = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
         try:
             report = json.loads(line)
         except ValueError:
             continue
-        kind, cell, reason = report["kind"], report["cell"], report["reason"]
-        faults.append(Fault(kind, reason[:LONGEST], cell, sources.get(cell, "")))
+        faults.append(Fault(**report, source=sources.get(report["cell"], "")))
     return faults
 
 
@@ -116,8 +102,13 @@ def load_ipython_extension(shell: Any) -> None:
             file.write(f"{line}\n")
 
     shell.events.register("pre_run_cell", begin)
+
+    def tell_unraisable(args: Any) -> None:
+        tell("unraisable", _told(args))
+        before(args)
+
+    before, sys.unraisablehook = sys.unraisablehook, tell_unraisable
     _watch_threads(tell, lambda: cell)
-    _watch_unraisable(tell)
     _watch_processes(tell)
 
 
@@ -127,7 +118,7 @@ def _watch_threads(tell: Any, cell: Callable[[], int]) -> None:
 
     def hook(args: Any) -> None:
         if args.exc_type is not SystemExit:
-            tell("thread", _told(args.exc_type, args.exc_value), args.thread)
+            tell("thread", _told(args), args.thread)
         before(args)
 
     def start(self: Any) -> None:
@@ -136,16 +127,6 @@ def _watch_threads(tell: Any, cell: Callable[[], int]) -> None:
 
     thread: Any = threading.Thread
     threading.excepthook, thread.start = hook, start
-
-
-def _watch_unraisable(tell: Any) -> None:
-    before = sys.unraisablehook
-
-    def hook(args: Any) -> None:
-        tell("unraisable", _told(args.exc_type, args.exc_value))
-        before(args)
-
-    sys.unraisablehook = hook
 
 
 def _watch_processes(tell: Any) -> None:
@@ -169,6 +150,5 @@ def _watch_processes(tell: Any) -> None:
     popen.poll, popen._send_signal = poll, send
 
 
-def _told(kind: type[BaseException], value: BaseException | None) -> str:
-    said = str(value) if value is not None else ""
-    return f"{kind.__name__}: {said}" if said else kind.__name__
+def _told(args: Any) -> str:
+    return name_error(args.exc_type.__name__, str(args.exc_value or ""))

@@ -1,8 +1,8 @@
 """Notebook files: found, given their parameters, and shown as pages of HTML with an index.
 
-papermill itself only warns of a parameter that the notebook does not have, and runs on without it:
-here they are checked before anything is executed. A page loads nothing from a network: plotly's
-program, 5 MB, lies beside the pages once, and formulas are MathML.
+papermill only warns of a parameter that the notebook does not have: here they are checked before
+anything is executed. A page loads nothing from a network: plotly's program, 5 MB, lies beside the
+pages once, and formulas are MathML.
 """
 
 import ast
@@ -24,8 +24,6 @@ from hmrm_lab.errors import ConfigError, InputError, unknown_name
 from hmrm_lab.runtime.store import write_atomic, write_atomic_bytes
 
 TEMPLATES = Path(__file__).parent
-_INSTALLED = Path(__file__).parents[2] / "notebooks"
-_CHECKOUT = Path(__file__).parents[3] / "notebooks"
 SUFFIX = ".ipynb"
 FAILED = ".failed"  # of the copy of a notebook with faults, before the suffix
 Value = str | int | float | bool
@@ -58,7 +56,7 @@ class Notebook:
     @cached_property
     def content(self) -> Any:
         """The notebook as nbformat reads it. Raises `InputError` if it is none."""
-        _require_package("nbformat", "jupyter")
+        _require_package("nbformat")
         import nbformat
 
         try:
@@ -87,14 +85,11 @@ class Notebook:
         )
 
 
-def notebooks_folder() -> Path:
-    """The notebooks of the checkout, or those installed with the package."""
-    return _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-
-
 def all_notebooks() -> list[Notebook]:
-    """The notebooks of the project in reading order."""
-    return [Notebook(path) for path in sorted(notebooks_folder().glob(f"*{SUFFIX}"))]
+    """The notebooks installed with the package, or those of the checkout, in reading order."""
+    installed, checkout = (Path(__file__).parents[up] / "notebooks" for up in (2, 3))
+    folder = installed if installed.is_dir() else checkout
+    return [Notebook(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
 
 def find_notebooks(names: list[str]) -> list[Notebook]:
@@ -111,14 +106,13 @@ def find_notebooks(names: list[str]) -> list[Notebook]:
 def require_extra() -> None:
     """Raise an `InputError` unless what executes and shows notebooks is there."""
     for package in ("papermill", "nbconvert", "ipykernel", "latex2mathml"):
-        _require_package(package, "jupyter")
+        _require_package(package)
 
 
-def _require_package(package: str, extra: str) -> None:
-    """Raise an `InputError` if a package of an extra is not installed."""
+def _require_package(package: str) -> None:
     if find_spec(package) is None:
         raise InputError(
-            f"the package '{package}' is not installed", hint=f"pip install 'hmrm-lab[{extra}]'"
+            f"the package '{package}' is not installed", hint="pip install 'hmrm-lab[jupyter]'"
         )
 
 
@@ -126,10 +120,9 @@ def _find(name: str, known: dict[str, Notebook]) -> Notebook:
     stem = name.removesuffix(SUFFIX)
     if stem in known:
         return known[stem]
-    if stem.isdecimal():
-        numbered = [book for key, book in known.items() if key.startswith(f"{int(stem):02d}_")]
-        if numbered:
-            return numbered[0]
+    for key, notebook in known.items():
+        if stem.isdecimal() and key.startswith(f"{int(stem):02d}_"):
+            return notebook
     if Path(name).is_file() and name.endswith(SUFFIX):
         return Notebook(Path(name))
     if Path(name).name != name:
@@ -151,24 +144,22 @@ def read_parameters(notebook: Notebook, given: Mapping[str, str]) -> dict[str, V
 
     Raises `ConfigError` for an unknown name, or a value of another type.
     """
-    defaults = _known(notebook, given)
-    return {name: _read(notebook, name, text, defaults[name]) for name, text in given.items()}
-
-
-def check_parameters(notebook: Notebook, given: Mapping[str, Value]) -> dict[str, Value]:
-    """Values as Python has them; a whole number will do for a number. Raises likewise."""
-    defaults = _known(notebook, given)
-    for name, value in given.items():
-        _refuse_other_type(notebook, name, value, defaults[name])
-    return dict(given)
-
-
-def _known(notebook: Notebook, given: Mapping[str, object]) -> dict[str, Value]:
     defaults = parameters_of(notebook)
-    for name in given:
+    values: dict[str, Value] = {}
+    for name, text in given.items():
         if name not in defaults:
             raise unknown_name(f"parameter of {notebook.name}", name, defaults)
-    return defaults
+        default, value = defaults[name], text
+        if not isinstance(default, str):
+            value = _literal({"true": "True", "false": "False"}.get(text, text))
+        allowed = (int, float) if type(default) is float else (type(default),)
+        if type(value) not in allowed:
+            raise ConfigError(
+                f"'{text}' is no value for the parameter '{name}' of {notebook.name}",
+                hint=f"it is {KINDS[type(default)]}, such as {default!r}",
+            )
+        values[name] = value
+    return values
 
 
 def _assigned(source: str, path: Path) -> dict[str, Value]:
@@ -190,29 +181,11 @@ def _assigned(source: str, path: Path) -> dict[str, Value]:
     return found
 
 
-def _read(notebook: Notebook, name: str, text: str, default: Value) -> Value:
-    if isinstance(default, str):
-        return text
-    value = _literal({"true": "True", "false": "False"}.get(text, text))
-    _refuse_other_type(notebook, name, text if value is None else value, default)
-    assert isinstance(value, Value)
-    return value
-
-
-def _literal(text: str) -> object:
+def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return None
-
-
-def _refuse_other_type(notebook: Notebook, name: str, value: object, default: Value) -> None:
-    allowed = (int, float) if type(default) is float else (type(default),)
-    if type(value) not in allowed:
-        raise ConfigError(
-            f"'{value}' is no value for the parameter '{name}' of {notebook.name}",
-            hint=f"it is {KINDS[type(default)]}, such as {default!r}",
-        )
 
 
 def strip_widgets(content: Any) -> None:
@@ -228,8 +201,7 @@ def strip_widgets(content: Any) -> None:
 def write_page(content: Any, page: Path, *, title: str) -> Path:
     """Write an executed notebook as HTML, and plotly's program beside it if it has figures.
 
-    Links to other notebooks lead to their pages; links to files that are not there become text;
-    formulas become MathML.
+    Links to other notebooks lead to their pages; links to other files become text.
     """
     from nbconvert import HTMLExporter
 
@@ -244,38 +216,34 @@ def write_page(content: Any, page: Path, *, title: str) -> Path:
     exporter = HTMLExporter(template_file=str(TEMPLATES / "executed.html.j2"))
     text, _ = exporter.from_notebook_node(shown, {"plotly": PLOTLY if figures else ""})
     if figures:
-        _write_program(page.parent / PLOTLY)
+        program = files("plotly").joinpath("package_data", PLOTLY).read_bytes()
+        beside = page.parent / PLOTLY
+        if not beside.exists() or beside.read_bytes() != program:  # or of another version
+            write_atomic_bytes(beside, program)
     write_atomic(page, text)
     return page
 
 
 def write_index(folder: Path) -> Path:
-    """A page that lists the executed notebooks of a folder in reading order."""
-    copies = [Notebook(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    """Write the page that lists the executed notebooks of a folder in reading order."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    entries = [_entry(copy) for copy in copies]
+    entries = [
+        {
+            "number": "".join(re.findall(r"^\d+", copy.name)),
+            "copy": copy,
+            "seconds": copy.content.metadata.get("papermill", {}).get("duration") or 0.0,
+            "profile": parameters_of(copy).get("profile", ""),
+            "failed": copy.name.endswith(FAILED),
+        }
+        for copy in map(Notebook, sorted(folder.glob(f"*{SUFFIX}")))
+    ]
     text = environment.get_template("gallery.html.j2").render(entries=entries)
     write_atomic(folder / INDEX, text)
     return folder / INDEX
-
-
-def _entry(copy: Notebook) -> dict[str, Any]:
-    number = re.match(r"\d+", copy.name)
-    told = copy.content.metadata.get("papermill", {})
-    return {
-        "number": number[0] if number else "",
-        "title": copy.title,
-        "promise": copy.promise,
-        "seconds": told.get("duration") or 0.0,
-        "profile": parameters_of(copy).get("profile", ""),
-        "failed": copy.name.endswith(FAILED),
-        "page": f"{copy.name}.html",
-        "notebook": copy.path.name,
-    }
 
 
 def _figure(figure: dict[str, Any], name: str) -> str:
@@ -292,13 +260,6 @@ def _figure(figure: dict[str, Any], name: str) -> str:
         f'<div id="{name}" style="{style}"></div></div>'
         f'<script>Plotly.newPlot("{name}", ...{given}, {json.dumps(CONFIG)})</script>'
     )
-
-
-def _write_program(file: Path) -> None:
-    """plotly's program, unless it is there already from the same version."""
-    program = files("plotly").joinpath("package_data", PLOTLY).read_bytes()
-    if not file.exists() or file.read_bytes() != program:
-        write_atomic_bytes(file, program)
 
 
 def _relinked(link: re.Match[str]) -> str:

@@ -1,10 +1,9 @@
-"""Execute a notebook through papermill, and leave all of its copy or nothing.
+"""Execute notebooks through papermill, leave all of a copy or nothing, and compare its outputs.
 
 papermill stops at a cell that fails. It lets pass an exception inside an `Output` widget, in a
 callback or in a thread, and what a cell prints on standard error; of a kernel that died it says
-that all cells are completed; and it writes its copy piece by piece. Everything that a kernel says
-arrives as a message, whatever widget it is meant for and whether or not its cell has ended; so the
-faults are taken from the messages, not from the saved outputs.
+that all cells are completed. Everything that a kernel says arrives as a message, whatever widget it
+is meant for and whether or not its cell has ended; so the faults are taken from the messages.
 
 Import this after `pages.require_extra`: papermill is in the extra `jupyter`.
 """
@@ -14,15 +13,17 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from difflib import unified_diff
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
 import nbformat
 import papermill
+from joblib import delayed
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from nbclient.util import ensure_async, run_sync
@@ -31,7 +32,8 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.log import logger
 
 from hmrm_lab.errors import InputError, stoppable
-from hmrm_lab.runtime.store import write_atomic
+from hmrm_lab.runtime.processes import workers
+from hmrm_lab.runtime.store import cache_folder, write_atomic
 from hmrm_lab.studies.notebooks import faults as reporter
 from hmrm_lab.studies.notebooks.faults import (
     Fault,
@@ -46,7 +48,6 @@ from hmrm_lab.studies.notebooks.pages import (
     SUFFIX,
     Notebook,
     Value,
-    check_parameters,
     strip_widgets,
     write_index,
     write_page,
@@ -57,30 +58,17 @@ EXPECTS_STDERR = "expects-stderr"  # the tag of a cell that may print there
 KERNEL_STDERR = "stderr"  # a file for what the kernel says before and after its cells
 QUIET_S = 0.3  # nothing more is heard: the last words of threads and processes are in
 IOPUB_TIMEOUT_S = 60
+MARK = "# NBVAL_CHECK_OUTPUT"  # as nbval names it, which reads the same notebooks
 
 
 @dataclass(frozen=True)
 class Execution:
-    """The result of executing a notebook.
-
-    Parameters
-    ----------
-    name
-        Of the notebook.
-    seconds
-        From the start of its kernel to its end.
-    copy
-        The executed notebook: `NAME.ipynb`, or `NAME.failed.ipynb`.
-    page
-        The same as HTML.
-    faults
-        Empty if all is well.
-    """
+    """The result of executing a notebook."""
 
     name: str
-    seconds: float
-    copy: Path
-    page: Path
+    seconds: float  # from the start of its kernel to its end
+    copy: Path  # `NAME.ipynb`, or `NAME.failed.ipynb`
+    page: Path  # the same as HTML
     faults: tuple[Fault, ...]
 
     @property
@@ -116,31 +104,69 @@ def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> E
     """Execute a notebook where the command runs, and write its copy and its page into `out`.
 
     The copy is complete, or it is not there; that of a notebook with faults has a name of its own.
-    Earlier copies of the same notebook are replaced. The kernel, and what it has started, end
-    with it.
-
-    Raises
-    ------
-    ConfigError
-        For a parameter that the notebook does not have, or of another type.
-    InputError
-        If the file is no notebook, or `out` is its folder.
+    Earlier copies are replaced. The kernel, and what it has started, end with it. Raises
+    `InputError` if the file is no notebook, or `out` is its folder.
     """
     if out.resolve() == notebook.path.parent.resolve():
         raise InputError(
             "the executed copy would replace the notebook", where=out, hint="choose another folder"
         )
-    values = check_parameters(notebook, parameters)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        content, faults = _execute_in(Path(scratch), notebook, values)
+        content, faults = _execute_in(Path(scratch), notebook, parameters)
     seconds = time.perf_counter() - start
     strip_widgets(content)
-    copy = out / f"{notebook.name}{FAILED if faults else ''}{SUFFIX}"
+    plain, failed = notebook.name, f"{notebook.name}{FAILED}"
+    kept, other = (failed, plain) if faults else (plain, failed)
+    copy = out / f"{kept}{SUFFIX}"
     write_atomic(copy, nbformat.writes(content) + "\n")
     page = write_page(content, copy.with_suffix(".html"), title=notebook.title)
-    _remove_other(copy, notebook.name)
+    for suffix in (SUFFIX, ".html"):  # of an earlier run that ended in the other way
+        (out / f"{other}{suffix}").unlink(missing_ok=True)
     return Execution(notebook.name, seconds, copy, page, tuple(faults))
+
+
+def check_each(notebooks: Sequence[Notebook]) -> Iterator[tuple[Notebook, list[str]]]:
+    """Execute notebooks with the parameters that stand in them, two at a time.
+
+    Each runs in a folder that is gone afterwards, with the cache of the place where the command
+    runs. Yields each notebook with its problems: one sentence for an execution that failed, one
+    text for each marked cell that prints something else than what is stored.
+    """
+    os.environ["HMRM_CACHE"] = str(cache_folder().absolute())
+    pool = workers(min(2, len(notebooks)), "generator")  # kernels have processes of their own
+    yield from zip(notebooks, pool(delayed(_check)(book) for book in notebooks), strict=True)
+
+
+def problems(notebook: Notebook, done: Execution) -> list[str]:
+    """What went wrong in an execution, and where its copy differs from the stored outputs."""
+    if not done.ok:
+        return [done.sentence()]
+    stored, executed = (
+        [cell for cell in book.content.cells if MARK in cell.source.splitlines()]
+        for book in (notebook, Notebook(done.copy))
+    )
+    found = []
+    for before, after in zip(stored, executed, strict=True):
+        old, new = printed(before), printed(after)
+        for kind in sorted(old.keys() | new.keys()):
+            was, now = (text.get(kind, "").splitlines() for text in (old, new))
+            difference = "\n".join(unified_diff(was, now, "stored", "printed now", lineterm=""))
+            if difference:
+                name = f"{notebook.name}, cell [{after.execution_count}]"
+                found.append(f"{name}: {kind} is not what is stored\n{difference}")
+    return found
+
+
+def printed(cell: Any) -> dict[str, str]:
+    """The text of a cell's outputs, by the name of the stream or the type of the data."""
+    texts: dict[str, str] = {}
+    for output in cell.outputs:
+        parts = {output.name: output.text} if output.output_type == "stream" else output.data
+        for kind, text in parts.items():
+            if kind in ("stdout", "stderr") or kind.startswith("text/"):
+                texts[kind] = texts.get(kind, "") + text
+    return texts
 
 
 class WatchfulEngine(NBClientEngine):
@@ -241,10 +267,11 @@ class WatchfulClient(PapermillNotebookClient):
         if message["msg_type"] == "execute_input" and self._executed:
             self._cells[asked] = self._executed[-1]
         cell = self._cells.get(asked)
+        tags = [] if cell is None else cell.metadata.get("tags", [])
         if message["msg_type"] == "error":
             reason = name_error(content["ename"], content["evalue"])
             self.faults.append(_fault("callback", reason, cell))
-        elif content.get("name") == "stderr" and not _expects_stderr(cell):
+        elif content.get("name") == "stderr" and EXPECTS_STDERR not in tags:
             self._hear_printed(content["text"], cell)
 
     def _hear_printed(self, text: str, cell: Any) -> None:
@@ -321,18 +348,13 @@ def _braced(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _remove_other(copy: Path, name: str) -> None:
-    """Remove an earlier copy that failed where this one did not, or the other way round."""
-    for stem in {name, name + FAILED} - {copy.stem}:
-        for suffix in (SUFFIX, ".html"):
-            (copy.parent / f"{stem}{suffix}").unlink(missing_ok=True)
-
-
-def _expects_stderr(cell: Any) -> bool:
-    return cell is not None and EXPECTS_STDERR in cell.metadata.get("tags", [])
-
-
 def _fault(kind: str, reason: str, cell: Any) -> Fault:
     if cell is None:
         return Fault(kind, reason)
     return Fault(kind, reason, cell.execution_count, first_line(cell.source))
+
+
+def _check(notebook: Notebook) -> list[str]:
+    path = Notebook(notebook.path.absolute())
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        return problems(path, execute(path, Path("executed"), {}))

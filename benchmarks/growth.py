@@ -1,6 +1,6 @@
 """Growth of moving parts against the rest under AMMSM's magnifier, on unseen drawn faces.
 
-`python -m hmrm_lab.studies.growth` trains the temporal stream by its default recipe on three
+`python benchmarks/growth.py` trains the temporal stream by its default recipe on three
 quarters of the faces of the data set `synthetic`, with flow by DIS, and asks it for the others.
 Where a face moves is known exactly. Decision 0017 has what it prints.
 """
