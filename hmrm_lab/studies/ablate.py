@@ -2,10 +2,7 @@
 
 A variant is a list of overrides and nothing else, so that whatever `--set` can say can be ablated:
 
-    plan = plan_ablation(load_config("default"))
-    result = plan.run(jobs=2)
-    result.table
-    result.figure()
+    plan_ablation(load_config("default")).run(jobs=2).table
 """
 
 from collections.abc import Iterable, Mapping, Sequence

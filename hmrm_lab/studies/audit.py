@@ -1,9 +1,4 @@
-"""The leak audit of a run folder: its records, its data, and its control if there is one.
-
-    checks = audit_run(RunFolder.open(Path("runs/hmrm-0c1d2e3f")))
-
-Nothing is trained and nothing is written.
-"""
+"""The leak audit of a run folder: its records, its data, and its control if there is one."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -2,12 +2,9 @@
 
     study = plan_comparison(data="flowmaps", root=Path("maps"), oracle=True)
     result = study.run(root=Path("maps"), jobs=2)
-    result.table                                        # a DataFrame, the best honest UF1 first
     result.write(study.folder(Path("runs")))            # CSV, LaTeX, JSON and a page
 
-Each system keeps its own recipe and nothing else of its own. `plan_inputs` is MESTI-MEGANet's
-comparison: each cell is a run under the network's recipe, with another input and nothing else
-changed.
+Each system keeps its own recipe and nothing else of its own.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,7 +101,7 @@ def plan_inputs(
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
 ) -> Study[InputsResult]:
-    """Plan the runs of each input on each network; as `plan_comparison`, nothing is trained.
+    """Plan the runs of each input on each network, as MESTI-MEGANet compares them.
 
     `systems` are by default `NETWORKS`, and `inputs` all of `INPUTS`. A system is left out where it
     cannot read an input, and an input that needs frames where the data have none. A setting that

@@ -4,14 +4,8 @@ The publication names the search; how it is done is ours (decision 0020). One su
 every inner group of the development half is trained once; a choice is as fit as these networks are
 under it on the groups that they have not met; Optuna's NSGA-II breeds the next generation.
 
-```
-OUT/evolve-<digest8>/
-    sweep.json                   the recipe, the data, the subjects of the development half
-    supernets/<group>.seed<k>.safetensors    written once
-    optuna.journal               every choice that was tried
-    search.lock                  held by the process that works on it
-    trials.csv  winner.json      computed from the journal
-```
+`OUT/evolve-<digest>/` has the recipe in `sweep.json`, the networks in `supernets/`, every choice in
+`optuna.journal`, and what follows from it in `trials.csv` and `winner.json`.
 """
 
 import hashlib
@@ -158,14 +152,10 @@ class Evolution:
 
 @dataclass(frozen=True)
 class Evolved:
-    """What a search has found: every choice that was tried, in order, and the fittest.
-
-    `table` has a row per trial: Trial, Generation, alpha, `ratio 1` and so on, UF1,
-    Cross-entropy, and Best, the best UF1 so far.
-    """
+    """What a search has found: every choice that was tried, in order, and the fittest."""
 
     evolution: Evolution
-    table: pd.DataFrame
+    table: pd.DataFrame  # Trial, Generation, alpha, ratio 1.., UF1, Cross-entropy, Best so far
     winner: Choice
     fitness: Fitness
 

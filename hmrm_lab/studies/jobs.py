@@ -1,8 +1,7 @@
 """Jobs: work in a process of its own, which outlives the notebook that started it.
 
 A job fills one folder of results: an evaluation, a sweep or a search. Whoever makes a `Job` of the
-same folder, in whatever process, sees the same job. Jobs whose folders lie side by side go one
-after another, in the order in which they were started.
+same folder sees the same job. Those whose folders lie side by side go one after another.
 
 ```
 OUT/.background/
@@ -46,10 +45,7 @@ if TYPE_CHECKING:
     from hmrm_lab.records import FlowSet
 
 Phase = Literal["absent", "waiting", "preparing", "running", "stopped", "failed", "complete"]
-GOING: tuple[Phase, ...] = ("waiting", "preparing", "running")
-POLL_S = 0.1
-QUEUE_S = 0.5
-REPORT_S = 0.5
+POLL_S, QUEUE_S, REPORT_S = 0.1, 0.5, 0.5
 PROGRAM = "from hmrm_lab.studies.jobs import main; main()"
 
 _started: list["subprocess.Popen[bytes]"] = []  # an ended process is listed until it is asked for
@@ -59,9 +55,8 @@ _started: list["subprocess.Popen[bytes]"] = []  # an ended process is listed unt
 class JobState:
     """How far a job is.
 
-    `absent`: nothing is there. `waiting`: others of its folder go first. `preparing`: data and flow
-    are read or computed. `running`: folds or settings are. `stopped`: nobody works on it; `start`
-    goes on. `failed`: the same, and `problem` says why. `complete`: everything is there.
+    `waiting`: others of its folder go first. `preparing`: data and flow are read or computed.
+    `stopped`: nobody works on it, and `start` goes on. `failed`: the same, and `problem` says why.
     """
 
     phase: Phase
@@ -77,14 +72,14 @@ class JobState:
 
     @classmethod
     def of(cls, done: int, expected: int) -> "JobState":
-        """Describe a folder that nobody works on by how much of all that there is to do is done."""
+        """A folder that nobody works on, by how much of it is done."""
         phase: Phase = "complete" if done >= expected else "stopped" if done else "absent"
         return cls(phase, done, 0, expected, done / expected if expected else 0.0)
 
     @property
     def going(self) -> bool:
         """Whether somebody works on it, or will without being asked."""
-        return self.phase in GOING
+        return self.phase in ("waiting", "preparing", "running")
 
 
 @dataclass(frozen=True)
@@ -136,13 +131,12 @@ class Job:
 
     @classmethod
     def of(cls, run: RunFolder, config: ExperimentConfig | None = None) -> "Job":
-        """Describe the evaluation of this run folder; one that has not begun needs its settings."""
+        """The evaluation of this run folder; one that has not begun needs its settings."""
         known = run.config() if config is None and run.config_file.is_file() else config
         return cls(run.path, lambda: _look_at_run(run), f"{__name__}:evaluate", known)
 
     @property
     def log(self) -> Path:
-        """What the last process printed."""
         return self._files.file("log")
 
     def start(self, *, root: Path | None = None, jobs: int = 1) -> "Job":
@@ -184,7 +178,7 @@ class Job:
             psutil.Process(worker.process).terminate()
 
     def wait(self, timeout_s: float | None = None, *, done: int | None = None) -> JobState:
-        """Wait until nobody works on it, so much is done, or the time is over; see `wait_for`."""
+        """Wait until nobody works on it, `done` parts are done, or the time is over."""
         return wait_for(self.state, POLL_S, timeout_s, done)
 
     @property
@@ -230,7 +224,6 @@ class Task:
         return self.files.folder.parent
 
     def report(self, phase: Phase, note: str = "") -> None:
-        """Write how far the work is."""
         self.files.write_status(phase=phase, note=note)
 
     def load_maps(self) -> "FlowSet":

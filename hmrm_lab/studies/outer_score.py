@@ -1,10 +1,8 @@
 """The outer score of the setting that a search has chosen: computed on request, and counted.
 
 The development half was used for selection, so that the leave-one-subject-out score of all subjects
-is a little too good. The held-out half was not: its score, from the same predictions, stands beside
-it (decision 0013). Every look at another setting is one more choice that the outer score may enter,
-which is why they are counted. What the search has gained is the difference to the recipe that it
-began with, paired by subject; that one was not chosen, and does not count.
+is a little too good; that of the held-out half stands beside it (decision 0013). Looks are counted,
+for each is one more choice that the score may enter.
 """
 
 from collections.abc import Mapping

@@ -7,10 +7,9 @@ model.width=32..128:32         32, 64, 96, 128
 model.tokens=pixels|regions    one of these values
 ```
 
-Proposals are kept in a journal file, so that a search goes on where it was cut off. Each has random
-numbers of its own, made of its place among the proposals. One that has all of its values and no
-answer yet is taken up again unchanged; one that was cut off before is given up, and its place is
-proposed anew. So one process at a time may open a journal (`locks`).
+Proposals are kept in a journal file, and each has random numbers of its own, made of its place, so
+that a search goes on where it was cut off: a proposal that has all of its values and no answer yet
+is taken up again, and one that lacks values is given up and made anew.
 """
 
 import re

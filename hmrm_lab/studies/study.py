@@ -1,7 +1,6 @@
 """A study: several settings on the same clips, folds and seeds, each cell an ordinary run.
 
-`compare`, `inputs` and `ablate` are plans of it. A run that is finished is not computed again,
-whoever began it, and one that fails does not stop the others.
+A run that is finished is not computed again, and one that fails does not stop the others.
 """
 
 import hashlib

@@ -33,12 +33,9 @@ LEAST = 1e-6  # probability, as answers are rounded elsewhere
 
 @runtime_checkable
 class Searched(Protocol):
-    """A network that can be asked under one choice after another, without training in between.
+    """A network that can be asked under one choice after another, without training in between."""
 
-    It was trained for nothing beyond the ranges.
-    """
-
-    alpha_range: tuple[float, float]
+    alpha_range: tuple[float, float]  # nothing beyond was trained for
     ratio_range: tuple[float, float]
 
     def choose(self, alpha: float, ratios: tuple[float, ...]) -> None: ...

@@ -4,14 +4,8 @@ Only one half of the subjects takes part, the development half: a system is trai
 of them but one and tested on that one, and the counts of all groups are pooled into one UF1. The
 other half is not used for selection (decision 0013).
 
-```
-OUT/sweep-<digest8>/
-    sweep.json             the recipe, the data, the subjects of the development half
-    cells/<digest>.json    one trial: its predictions and losses; written once, never replaced
-    optuna.journal         what a search has tried
-    search-<digest8>.lock  held by the process that works on it
-    unsealed/<digest>.json     an outer score that was computed; see `outer_score`
-```
+`OUT/sweep-<digest>/` has the recipe and the halves in `sweep.json`, each trial in `cells/`, written
+once, what a search has tried in `optuna.journal`, and outer scores in `unsealed/`.
 """
 
 import hashlib
