@@ -45,7 +45,7 @@ def compare(
     (['mdmo', 'svm'], ['mdmo', 'svm'])
     """
     from hmrm_lab.reporting.study_table import HONEST, NULL, ORACLE
-    from hmrm_lab.studies.compare import comparison_of
+    from hmrm_lab.studies.study import comparison_of
 
     known, kinds = maps_of(maps), {HONEST: True, ORACLE: oracle, NULL: null}
     configs = {_name(one): settings(one, known, protocol, seeds) for one in systems}
@@ -216,7 +216,7 @@ def inputs(
     >>> list(lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1))
     [('ststnet', 'flow'), ('ststnet', 'apex')]
     """
-    from hmrm_lab.studies.compare import plan_inputs
+    from hmrm_lab.studies.study import plan_inputs
 
     config, root = clips.config, clips.root
     known = settings("hmrm", clips, seeds=seeds).evaluation.seeds

@@ -14,8 +14,8 @@ from hmrm_lab.errors import ConfigError, unknown_name
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hmrm_lab.studies.outer_score import OuterScore
     from hmrm_lab.studies.space import Range, Space
+    from hmrm_lab.studies.trials import OuterScore
 
 SAMPLERS = ("grid", "tpe", "nsga2")
 WIDTHS, DEPTHS = "64 128 192 256 320 384", "2 4 6 8 10 12"  # Figure 7
@@ -88,10 +88,9 @@ def sweep(
     from hmrm_lab.runtime.processes import check_locks
     from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.outer_score import outer_score
     from hmrm_lab.studies.search import history_table, points_of, run_grid, search
     from hmrm_lab.studies.space import grid, grid_values
-    from hmrm_lab.studies.trials import NOT_A_TEST, Sweep, best_trial, trials_table
+    from hmrm_lab.studies.trials import NOT_A_TEST, Sweep, best_trial, outer_score, trials_table
 
     if sampler not in SAMPLERS:
         raise unknown_name("sampler", sampler, SAMPLERS)
@@ -175,9 +174,8 @@ def evolve(
     from hmrm_lab.runtime.store import check_writable, write_atomic
     from hmrm_lab.studies.evolve import Evolution, keep_evolved
     from hmrm_lab.studies.evolve import evolve as breed
-    from hmrm_lab.studies.outer_score import outer_score
     from hmrm_lab.studies.space import load_optuna
-    from hmrm_lab.studies.trials import overrides_of
+    from hmrm_lab.studies.trials import outer_score, overrides_of
 
     bred = {"population": population, "generations": generations, "seed": seed}
     ranges = {"alphas": _range("--alpha", alpha), "ratios": _range("--ratio", ratio)}
@@ -231,7 +229,7 @@ def evolve(
 def _show(
     folder: Path, result: dict[str, Any], text: str, outer: "OuterScore | None", as_json: bool
 ) -> None:
-    from hmrm_lab.studies.outer_score import count_outer_scores
+    from hmrm_lab.studies.trials import count_outer_scores
 
     known = {"sweep": str(folder), "outer_score_seen": count_outer_scores(folder)}
     added = {"outer": outer.as_dict()} if outer else {}

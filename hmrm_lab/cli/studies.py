@@ -62,7 +62,7 @@ def compare(
     --systems, all that take these data. Finished runs are taken up. A system that fails does not
     stop the others; the exit status is 1 then.
     """
-    from hmrm_lab.studies.compare import plan_comparison
+    from hmrm_lab.studies.study import plan_comparison
 
     plan = partial(
         plan_comparison,
@@ -100,7 +100,7 @@ def inputs(
     the paper's networks and MEGANet. Finished runs are taken up. One that fails does not stop the
     others; the exit status is 1 then.
     """
-    from hmrm_lab.studies.compare import plan_inputs
+    from hmrm_lab.studies.study import plan_inputs
 
     plan = partial(
         plan_inputs,

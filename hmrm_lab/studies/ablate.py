@@ -17,40 +17,15 @@ from hmrm_lab.reporting.study_page import AblationResult
 from hmrm_lab.reporting.study_table import Cell
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.study import Variant, run_each
+from hmrm_lab.studies.study import Variant, read_table, run_each
 
-FULL = Variant("M4", "all components", ("flow.name=gru_attention",))
-PAPER = (
-    Variant("M1", "TV-L1 instead of GRU-AOFE", ("flow.name=tvl1",)),
-    Variant("M2", "no MotionMix", ("augment.motionmix=0",)),
-    Variant("M3", "no region fusion", ("model.fusion=none",)),
-)
 WHOLE = Variant("full", "all components")
-TEMPORAL = (
-    Variant("no magnifier", "the flow unchanged", ("model.magnifier=none",)),
-    Variant("fixed alpha", "alpha 4 in every step", ("model.alpha=4", "model.super_steps=0")),
-    Variant(
-        "no sparsity",
-        "all tokens in all stages and steps",
-        ("model.ratios=[1,1,1,1]", "model.super_steps=0"),
-    ),
-    Variant(
-        "no search",
-        "alpha 4, half of the tokens, no super-network",
-        ("model.alpha=4", "model.ratios=[0.5,0.5,0.5,0.5]", "model.super_steps=0"),
-    ),
-)
-FACELESS = Variant("no spatial stream", "the face is not read", ("model.spatial=false",))
-ATTENTION = Variant("no attention", "no attention from image gradients", ("model.attention=none",))
-# by system the full model, and the variants that are ablated if none are named
-ABLATIONS: dict[str, tuple[Variant, tuple[Variant, ...] | None]] = {
-    "hmrm": (FULL, PAPER),
-    "ammsm": (WHOLE, (*TEMPORAL, FACELESS)),
-    "ammsm_temporal": (WHOLE, TEMPORAL),
-    "meganet": (WHOLE, (ATTENTION,)),
-    "meganet_mesti": (WHOLE, (ATTENTION,)),
+KNOWN = {
+    system: [Variant(name, words, tuple(changes)) for name, (words, *changes) in table.items()]
+    for system, table in read_table("ablations.toml").items()
 }
-
+ABLATIONS = {system: (full, tuple(others)) for system, (full, *others) in KNOWN.items()}
+PAPER = ABLATIONS["hmrm"][1]
 COMPONENTS = {
     "flow.name": "flow {}",
     "augment.motionmix": "MotionMix {}",

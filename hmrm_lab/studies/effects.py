@@ -7,7 +7,6 @@ Every change of `effects.toml` is a trial of an ordinary sweep (decision 0013): 
 subject-out score is looked at, and what has been tried is not trained again.
 """
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from hmrm_lab.errors import ConfigError, MixtureError
 from hmrm_lab.records import FlowSet, Predictions
 from hmrm_lab.reporting.study_table import effects_table
 from hmrm_lab.studies.search import run_grid
-from hmrm_lab.studies.study import Variant
+from hmrm_lab.studies.study import Variant, read_table
 from hmrm_lab.studies.trials import NOT_A_TEST, Point, Sweep, changed
 
 BASE = "recipe"
@@ -27,9 +26,7 @@ ENSEMBLE = "mean of seeds"
 CLIP = ["dataset", "subject", "clip"]
 CHANGES = tuple(
     Variant(name, ", ".join(overrides), tuple(overrides))
-    for name, overrides in tomllib.loads(
-        Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-    ).items()
+    for name, overrides in read_table("effects.toml").items()
 )
 
 

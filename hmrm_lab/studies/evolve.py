@@ -9,12 +9,11 @@ under it on the groups that they have not met; Optuna's NSGA-II breeds the next 
 """
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
@@ -50,12 +49,8 @@ from hmrm_lab.studies.supernet import (
 from hmrm_lab.studies.trials import Point, Sweep, begin, overrides_of
 from hmrm_lab.training.learner import split_batches
 
-if TYPE_CHECKING:
-    import optuna
-
 ALPHAS = Range(1.0, 16.0, log=True)
 RATIOS = Range(0.2, 1.0, step=0.05)
-TIE = 1e-9  # below the distance of two different UF1, so that cross-entropy decides ties alone
 JOURNAL, LOCK = "optuna.journal", "search.lock"
 FITNESS = "fitness"  # of a trial in the journal: UF1 and cross-entropy
 
@@ -104,6 +99,13 @@ class Evolution:
         """The choice that the values of a trial name."""
         alpha, *ratios = (float(values[name]) for name in self.space)
         return Choice(round(alpha, 2), tuple(ratios))
+
+    def rated(self, journal: Journal) -> list[tuple[Choice, Fitness]]:
+        """Every choice that has an answer, in order."""
+        return [
+            (self.choice(chosen(trial, self.space)), Fitness(*trial.user_attrs[FITNESS]))
+            for trial in journal.finished
+        ]
 
     def found(self) -> "Evolved | None":
         """What the journal holds so far; None before the first answer. Nothing is written."""
@@ -198,14 +200,14 @@ def evolve(
 def breed(evolution: Evolution, journal: Journal, rate: Rater, on_trials: Progress) -> None:
     """Breed generations and rate them, each choice once, until all are in the journal."""
     population, space = evolution.population, evolution.space
-    known = {evolution.choice(chosen(t, space)): _fitness_of(t) for t in journal.finished}
+    known = dict(evolution.rated(journal))
 
     def score(points: Sequence[Point]) -> Iterator[Answer]:
         choices = [evolution.choice(point) for point in points]
         new = [choice for choice in dict.fromkeys(choices) if choice not in known]
         known.update(zip(new, rate(new) if new else [], strict=True))
         for fitness in (known[choice] for choice in choices):
-            yield (worth(fitness),), {FITNESS: [fitness.uf1, fitness.cross_entropy]}
+            yield (fitness.worth,), {FITNESS: [fitness.uf1, fitness.cross_entropy]}
 
     run_proposals(
         journal,
@@ -218,17 +220,9 @@ def breed(evolution: Evolution, journal: Journal, rate: Rater, on_trials: Progre
     )
 
 
-def worth(fitness: Fitness) -> float:
-    """UF1; between equals, of which few clips have many, the lower cross-entropy."""
-    return fitness.uf1 + TIE * math.exp(-fitness.cross_entropy)
-
-
 def evolved(evolution: Evolution, journal: Journal) -> Evolved:
     """What the journal says, which must hold an answer."""
-    known = [
-        (evolution.choice(chosen(trial, evolution.space)), _fitness_of(trial))
-        for trial in journal.finished
-    ]
+    known = evolution.rated(journal)
     rows = [
         {
             "Trial": number + 1,
@@ -240,7 +234,7 @@ def evolved(evolution: Evolution, journal: Journal) -> Evolved:
         for number, (choice, fitness) in enumerate(known)
     ]
     table = pd.DataFrame(rows)
-    winner, fittest = max(known, key=lambda pair: worth(pair[1]))
+    winner, fittest = max(known, key=lambda pair: pair[1].worth)
     return Evolved(evolution, table.assign(Best=table["UF1"].cummax()), winner, fittest)
 
 
@@ -280,7 +274,3 @@ def run_task(task: Task) -> str:
     found = evolve(evolution, flowset, jobs=task.jobs, on_supernets=report)
     keep_evolved(found, found.settings(len(flowset)))
     return ""
-
-
-def _fitness_of(trial: "optuna.trial.FrozenTrial") -> Fitness:
-    return Fitness(*trial.user_attrs[FITNESS])

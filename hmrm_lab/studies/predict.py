@@ -43,7 +43,14 @@ def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
                 where=runs,
                 hint="make one with `hmrm demo`, or name a run with --run",
             )
-        return max(usable, key=_rank)
+        return max(
+            usable,
+            key=lambda run: (
+                run.data()["unit"] == PX,
+                run.config().model.name == "hmrm",
+                (run.path / MODEL_NAME).stat().st_mtime_ns,
+            ),
+        )
     run = RunFolder.open(path)
     if not (run.path / MODEL_NAME).is_file():
         if run.config().evaluation.control != "none":
@@ -154,11 +161,6 @@ def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
         maps = np.stack([still_outside(*pair) for pair in zip(maps, flowset.inside, strict=True)])
     seen = replace(flowset, maps=maps, frames=None)
     return replace(fitted, model=fitted.model.system), seen
-
-
-def _rank(run: RunFolder) -> tuple[bool, bool, int]:
-    changed = (run.path / MODEL_NAME).stat().st_mtime_ns
-    return run.data()["unit"] == PX, run.config().model.name == "hmrm", changed
 
 
 def _check_input(config: ExperimentConfig, run: RunFolder) -> None:

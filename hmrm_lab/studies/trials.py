@@ -5,7 +5,9 @@ of them but one and tested on that one, and the counts of all groups are pooled 
 other half is not used for selection (decision 0013).
 
 `OUT/sweep-<digest>/` has the recipe and the halves in `sweep.json`, each trial in `cells/`, written
-once, what a search has tried in `optuna.journal`, and outer scores in `unsealed/`.
+once, what a search has tried in `optuna.journal`, and outer scores in `unsealed/`: the leave-one-
+subject-out scores of settings that were chosen. They are computed on request, and looks are
+counted, for each is one more choice that the score may enter.
 """
 
 import hashlib
@@ -13,6 +15,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,16 +24,19 @@ import numpy as np
 import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig, override
-from hmrm_lab.errors import ConfigError, DivergedError, HmrmError, InputError
+from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
 from hmrm_lab.evaluation.fold import FoldRun, run_fold
+from hmrm_lab.evaluation.ledger import Evaluations, count_evaluations
 from hmrm_lab.evaluation.metrics import confusion_of
 from hmrm_lab.evaluation.protocols import inner_subject_folds
-from hmrm_lab.evaluation.significance import bootstrap_interval, pooled
-from hmrm_lab.evaluation.summary import stamp, summarise
+from hmrm_lab.evaluation.significance import bootstrap_interval, paired_test, pooled
+from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, stamp, summarise
 from hmrm_lab.records import FlowSet, Ints, Predictions
-from hmrm_lab.runtime.store import read_json, to_json, write_once
+from hmrm_lab.runtime.progress import UNWATCHED, Watcher
+from hmrm_lab.runtime.store import RunFolder, read_json, to_json, write_once
+from hmrm_lab.studies.experiment import run_experiment
 
 Point = Mapping[str, Any]  # settings by name, such as {"model.width": 64, "model.depth": 4}
 
@@ -40,6 +46,9 @@ SWEPT = (
     *("input.", "model.", "augment.", "loss.", "training."),
     *("evaluation.readout", "evaluation.tta_"),  # how a trained model is asked
 )
+ALL = "all subjects"
+HELD_OUT = "held-out half, not used for selection"
+DEVELOPMENT = "development half, used for selection"
 NOT_A_TEST = "Inner folds of the development subjects, not a test result"
 
 
@@ -52,7 +61,6 @@ class Trial:
 
     @property
     def problem(self) -> str:
-        """Why there is no score, or ""."""
         return str(self.record["problem"])
 
     @cached_property
@@ -80,28 +88,17 @@ class Trial:
     def seconds(self) -> float:
         return float(sum(unit["seconds"] for unit in self.record["units"]))
 
-    @property
-    def seeds(self) -> list[int]:
-        return sorted({int(unit["seed"]) for unit in self.record["units"]})
-
     def groups(self) -> pd.DataFrame:
         """One row for each group and seed: subjects held out, clips, and how many are right."""
         rows = []
         for unit in self.record["units"]:
             answers = Predictions.of_rows(unit["predictions"])
-            right = answers.table["truth"] == answers.table["prediction"]
-            rows.append(
-                {
-                    "Seed": unit["seed"],
-                    "Group": unit["fold"],
-                    "Subjects": answers.subjects.nunique(),
-                    "Clips": len(answers),
-                    "Right": int(right.sum()),
-                    "UF1": pooled(answers, "uf1"),
-                    "Seconds": unit["seconds"],
-                }
-            )
-        return pd.DataFrame(rows)
+            right = int((answers.table["truth"] == answers.table["prediction"]).sum())
+            counts = answers.subjects.nunique(), len(answers), right
+            uf1 = pooled(answers, "uf1")
+            rows.append((unit["seed"], unit["fold"], *counts, uf1, unit["seconds"]))
+        columns = ["Seed", "Group", "Subjects", "Clips", "Right", "UF1", "Seconds"]
+        return pd.DataFrame(rows, columns=columns)
 
     def history(self) -> pd.DataFrame:
         """Training loss per epoch: columns fold, seed, epoch, loss."""
@@ -113,7 +110,7 @@ class Trial:
         return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
 
     def metrics(self) -> dict[str, Any]:
-        """The same figures as those of a run."""
+        """The figures that a run has."""
         return {
             **summarise(self.predictions),
             "epoch_rule": self.record["epoch_rule"],
@@ -124,7 +121,6 @@ class Trial:
         }
 
     def caption(self) -> str:
-        """The caption of every figure of this trial."""
         return f"{NOT_A_TEST}; {stamp(self.metrics())}"
 
 
@@ -145,7 +141,6 @@ class Sweep:
         return cls(base, out / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 
     def config(self, point: Point) -> ExperimentConfig:
-        """The recipe with these settings, or a `ConfigError`."""
         return changed(self.base, point)
 
     def file(self, point: Point) -> Path:
@@ -253,7 +248,7 @@ def on_front(table: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def best_trial(trials: Iterable[Trial]) -> Trial:
-    """The one with the highest score, the first of equals; an `HmrmError` if none has a score."""
+    """The first with the highest score; an `HmrmError` if none has a score."""
     scored = [trial for trial in trials if not trial.problem]
     if not scored:
         raise HmrmError("no setting has a score: every training failed")
@@ -269,7 +264,129 @@ def figures_of(trial: Trial) -> dict[str, Any]:
         "UF1 low": low,
         "UF1 high": high,
         "Parameters": trial.record["parameters"],
-        "Seeds": len(trial.seeds),
+        "Seeds": len({unit["seed"] for unit in trial.record["units"]}),
         "Seconds": round(trial.seconds, 1),
         "Note": trial.problem,
     }
+
+
+@dataclass(frozen=True)
+class OuterScore:
+    """The outer score of one setting, and how many such scores have been computed."""
+
+    settings: Mapping[str, Any]
+    run: RunFolder
+    parts: Mapping[str, Mapping[str, Any]]  # figures as those of a run, by whom they rest on
+    gains: Mapping[str, Mapping[str, float]]  # UF1 less that of the recipe; empty if it is that
+    seen: int  # settings of this sweep whose outer score is known, this one included
+    evaluations: Evaluations  # all of the test set from this folder
+    first_look: str  # when it was computed first, in UTC
+    again: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        told = ("settings", "parts", "gains", "seen", "first_look", "again")
+        return {
+            **{name: getattr(self, name) for name in told},
+            "run": str(self.run.path),
+            "test_set_evaluations": self.evaluations._asdict(),
+            "note": self.caveat(),
+        }
+
+    def caveat(self) -> str:
+        times = f"{self.seen} time{'' if self.seen == 1 else 's'}"
+        words = f"outer score seen {times}; after the first look it is no longer unseen"
+        again = f"; this setting was seen first on {self.first_look}, and is counted once"
+        return f"{words}; {self.evaluations}{again if self.again else ''}"
+
+    def as_text(self) -> str:
+        """Score and count, a line each."""
+        names = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        width = max(map(len, self.parts))
+        return "\n".join(
+            [
+                f"Outer score (leave-one-subject-out, {stamp(self.run.metrics())}) of {names}",
+                *(f"  {name:<{width}}  {_figures(part)}" for name, part in self.parts.items()),
+                *(["less that of the recipe as it was, paired by subject:"] if self.gains else []),
+                *(f"  {name:<{width}}  {_gained(gain)}" for name, gain in self.gains.items()),
+                f"{self.caveat()}.",
+                f"run  {self.run.path}",
+            ]
+        )
+
+
+def outer_score(
+    sweep: Sweep,
+    flowset: FlowSet,
+    settings: Mapping[str, Any],
+    *,
+    recipe: ExperimentConfig | None = None,
+    jobs: int = 1,
+    watch: Watcher = UNWATCHED,
+) -> OuterScore:
+    """Run leave-one-subject-out with these settings on all subjects, and count the evaluation.
+
+    It is the run that `hmrm run` makes of the same settings, beside the folder of the sweep; so is
+    that of the recipe it is compared with, `recipe` or else that of the sweep. Raises
+    `FailedFoldsError`, and counts nothing, if folds are missing.
+    """
+    config, out = sweep.config(settings), sweep.folder.parent
+
+    def complete_run(of: ExperimentConfig) -> RunFolder:
+        run = run_experiment(
+            of, out=out, jobs=jobs, watch=watch, flowset=flowset, final_model=False
+        )
+        if not run.metrics()["complete"]:
+            raise FailedFoldsError(
+                f"{describe_failures(run) or f'{run.path} lacks folds'};"
+                " the outer score stays sealed until no fold is missing"
+            )
+        return run
+
+    run = complete_run(config)
+    recipe = recipe or sweep.base
+    before = None if config.digest() == recipe.digest() else complete_run(recipe)
+    record = {
+        "settings": dict(settings),
+        "run": run.path.name,
+        "looked": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    file = sweep.folder / "unsealed" / f"{config.digest()}.json"
+    first = write_once(file, to_json(record))
+    halves = read_json(sweep.folder / "sweep.json")
+    ours = _by_half(collect_predictions(run), halves)
+    theirs = _by_half(collect_predictions(before), halves) if before else {}
+    return OuterScore(
+        settings,
+        run,
+        {name: summarise(predictions)["all"] for name, predictions in ours.items()},
+        {name: paired_test(ours[name], theirs[name])._asdict() for name in theirs},
+        seen=count_outer_scores(sweep.folder),
+        evaluations=count_evaluations(run),
+        first_look=read_json(file)["looked"],
+        again=not first,
+    )
+
+
+def count_outer_scores(folder: Path) -> int:
+    return len(list((folder / "unsealed").glob("*.json")))
+
+
+def _by_half(predictions: Predictions, halves: Mapping[str, Any]) -> dict[str, Predictions]:
+    parts = {ALL: predictions}
+    for name, half in ((HELD_OUT, "other_subjects"), (DEVELOPMENT, "development_subjects")):
+        table = predictions.table[predictions.subjects.isin(halves[half])]
+        parts[name] = Predictions(table.reset_index(drop=True))
+    return parts
+
+
+def _gained(gain: Mapping[str, float]) -> str:
+    interval = f"[{gain['low']:+.3f}, {gain['high']:+.3f}]"
+    return f"UF1 {gain['difference']:+.3f} {interval}, p {gain['p_value']:.3f}"
+
+
+def _figures(part: Mapping[str, Any]) -> str:
+    low, high = part["uf1_interval"]
+    return (
+        f"UF1 {part['uf1']:.3f} [{low:.3f}, {high:.3f}], UAR {part['uar']:.3f};"
+        f" {part['clips']} clips of {part['subjects']} subjects"
+    )

@@ -14,8 +14,7 @@ from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError
 from hmrm_lab.evaluation.summary import flow_of
 from hmrm_lab.registry import Card, Entry, systems
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
-from hmrm_lab.studies.compare import plan_comparison, plan_inputs
-from hmrm_lab.studies.study import Study, share_protocol
+from hmrm_lab.studies.study import Study, plan_comparison, plan_inputs, share_protocol
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
 MESTI = 'input.channels=["mesti"]'

@@ -16,9 +16,8 @@ from hmrm_lab.reporting.study_figures import inputs_figure
 from hmrm_lab.reporting.study_page import InputsResult
 from hmrm_lab.reporting.study_words import inputs_remarks, inputs_words, paired_words
 from hmrm_lab.studies import study as study_module
-from hmrm_lab.studies.compare import NETWORKS, plan_inputs
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.study import Study
+from hmrm_lab.studies.study import NETWORKS, Study, plan_inputs
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
 DIFFERENCES = ["Difference", "Difference low", "Difference high", "p", "p (Holm)"]

@@ -18,7 +18,7 @@ from hmrm_lab.errors import ConfigError, InputError, Stopped
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.runtime import processes as locks
 from hmrm_lab.runtime.processes import check_locks, guard, held, holder, is_alive
-from hmrm_lab.runtime.store import RunFolder, read_json
+from hmrm_lab.runtime.store import RunFolder, read_json, to_json, write_atomic
 from hmrm_lab.studies import jobs as module
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
 from hmrm_lab.studies.experiment import run_experiment
@@ -230,7 +230,8 @@ def test_no_number_of_processes_is_one_per_core_and_flow_tells_how_far_it_is(
 
     monkeypatch.setattr("hmrm_lab.preparation.load_flowset", load)
     monkeypatch.setattr("hmrm_lab.runtime.processes.count_cores", lambda: 7)
-    files.write_plan({"recipe": CONFIG.model_dump(mode="json"), "root": "", "jobs": 0})
+    plan = {"recipe": CONFIG.model_dump(mode="json"), "root": "", "jobs": 0}
+    write_atomic(files.file("plan.json"), to_json(plan))
     monkeypatch.setattr(sys, "argv", ["", str(tmp_path), "run", f"{module.__name__}:evaluate", "1"])
     with pytest.raises(SystemExit, match="143"):
         module.main()

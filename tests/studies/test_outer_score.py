@@ -11,10 +11,17 @@ from hmrm_lab.errors import FailedFoldsError
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import RunFolder, read_json
-from hmrm_lab.studies import outer_score as module
+from hmrm_lab.studies import trials as module
 from hmrm_lab.studies.experiment import write_figures
-from hmrm_lab.studies.outer_score import ALL, DEVELOPMENT, HELD_OUT, count_outer_scores, outer_score
-from hmrm_lab.studies.trials import Sweep, begin
+from hmrm_lab.studies.trials import (
+    ALL,
+    DEVELOPMENT,
+    HELD_OUT,
+    Sweep,
+    begin,
+    count_outer_scores,
+    outer_score,
+)
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ CAUSES = {  # of several faults of a notebook the first of these is the one told
     "process": "a child process ended with",
     "unraisable": "where Python could raise it nowhere",
     "stderr": "on standard error",
-    "papermill": "papermill warns",
 }
 LONGEST = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")

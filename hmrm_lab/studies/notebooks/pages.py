@@ -171,14 +171,12 @@ def _assigned(source: str, path: Path) -> dict[str, Value]:
             where=path,
             hint="let it hold plain assignments",
         ) from error
-    found = {}
-    for node in nodes:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=written):
-                value = _literal(ast.unparse(written))
-                if isinstance(value, Value):
-                    found[name] = value
-    return found
+    written = {
+        node.targets[0].id: _literal(ast.unparse(node.value))
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    return {name: value for name, value in written.items() if isinstance(value, Value)}
 
 
 def _literal(text: str) -> Any:
@@ -234,7 +232,7 @@ def write_index(folder: Path) -> Path:
     entries = [
         {
             "number": "".join(re.findall(r"^\d+", copy.name)),
-            "copy": copy,
+            "book": copy,
             "seconds": copy.content.metadata.get("papermill", {}).get("duration") or 0.0,
             "profile": parameters_of(copy).get("profile", ""),
             "failed": copy.name.endswith(FAILED),

@@ -8,7 +8,6 @@ is meant for and whether or not its cell has ended; so the faults are taken from
 Import this after `pages.require_extra`: papermill is in the extra `jupyter`.
 """
 
-import logging
 import os
 import signal
 import tempfile
@@ -292,25 +291,11 @@ class WatchfulClient(PapermillNotebookClient):
         return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
 
 
-class Warnings(logging.Handler):
-    """Keeps what papermill warns of as faults, instead of lines on standard error."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__(logging.WARNING)
-        self.faults = faults
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno == logging.WARNING:  # what is worse is raised
-            self.faults.append(Fault("papermill", told_by(record.getMessage())))
-
-
 def _execute_in(
     scratch: Path, notebook: Notebook, values: Mapping[str, Value]
 ) -> tuple[Any, list[Fault]]:
     """The executed notebook and its faults; what papermill writes stays in `scratch`."""
     part, faults = scratch / f"part{SUFFIX}", list[Fault]()
-    handler = Warnings(faults)
-    logger.addHandler(handler)
     try:
         with stoppable(KeyboardInterrupt):
             papermill.execute_notebook(
@@ -331,8 +316,6 @@ def _execute_in(
         if not any(fault.kind == "kernel" for fault in faults):
             said = told_by((scratch / KERNEL_STDERR).read_text(errors="replace"))
             faults.append(Fault("start", f"{error}: {said}"))
-    finally:
-        logger.removeHandler(handler)
     content = Notebook(part).content
     content.metadata.papermill |= {"input_path": notebook.path.name, "output_path": ""}
     sources = {
