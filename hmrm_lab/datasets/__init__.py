@@ -1,23 +1,10 @@
-"""Data sets, one file or folder each."""
+"""Data sets: one file or folder each, the recordings that are listed row by row in one."""
 
 import pandas as pd
 
 from hmrm_lab.datasets import flowmaps, synthetic
-from hmrm_lab.datasets.recordings import casme2, casme3, composite, fourdme, mmew, samm, smic
+from hmrm_lab.datasets.recordings import composite, listed, smic
 from hmrm_lab.registry import datasets as registered
-
-__all__ = [
-    "casme2",
-    "casme3",
-    "composite",
-    "datasets",
-    "flowmaps",
-    "fourdme",
-    "mmew",
-    "samm",
-    "smic",
-    "synthetic",
-]
 
 
 def datasets() -> pd.DataFrame:

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.recordings.coding import Columns, Row, data_set, find_name, read_coding
+from hmrm_lab.datasets.recordings.coding import Row, data_set, find_name, read_coding
 from hmrm_lab.datasets.recordings.findings import bad_input, megc2019
 from hmrm_lab.datasets.walking import check_name, loose
 from hmrm_lab.records import RELATIVE, ClipKey, Floats, FlowSet
 from hmrm_lab.registry import datasets
 
-COLUMNS: Columns = {
+COLUMNS = {
     "data set": ("dataset", "data"),
     "subject": ("sub", "subject"),
     "clip": ("filename_o", "filename", "clip"),
@@ -52,7 +52,9 @@ def flowmaps(root: Path) -> FlowSet:
             stem = find_name(f"{name.subject}_{name.clip}", [*files])
             if stem is None:
                 raise ValueError(f"no map '{name.subject}_{name.clip}.png' for this clip in maps/")
-            key = official.get((name.dataset, *map(loose, name[1:])), _called(stem, name))
+            parts, width = stem.split("_"), name.subject.count("_") + 1
+            called = ClipKey(name.dataset, "_".join(parts[:width]), "_".join(parts[width:]))
+            key = official.get((name.dataset, *map(loose, name[1:])), called)
             subject = subjects.setdefault((key.dataset, loose(key.subject)), key.subject)
             key = key._replace(subject=subject)
             if key in rows:
@@ -75,16 +77,18 @@ def _read_row(row: Row) -> tuple[ClipKey, int]:
     return ClipKey(data_set(row["data set"]), row["subject"], row["clip"]), label
 
 
-def _called(stem: str, name: ClipKey) -> ClipKey:
-    """The clip as its map calls it."""
-    parts = stem.split("_")
-    of_subject = name.subject.count("_") + 1
-    return ClipKey(name.dataset, "_".join(parts[:of_subject]), "_".join(parts[of_subject:]))
-
-
 def _read_map(path: Path, row: int) -> Floats:
-    """(3, 28, 28) float32 in 0..1, order (u, v, strain)."""
-    image = _decode(path)
+    """(3, 28, 28) float32 in 0..1, order (u, v, strain).
+
+    OpenCV fills what a cut-off file lacks, so its end is checked first.
+    """
+    content = path.read_bytes()
+    image = None
+    if content.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in content[-16:]:
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            image = None
     if image is None:
         hint = "copy the file again, or remove this row of labels.csv"
         raise bad_input(path, "cut off or not a PNG image", hint, row)
@@ -93,14 +97,3 @@ def _read_map(path: Path, row: int) -> Floats:
         raise bad_input(path, problem, "export the map as an 8-bit RGB image of 28x28 pixels")
     planes = image[..., ::-1].transpose(2, 0, 1)  # BGR to (u, v, strain)
     return (planes / 255).astype(np.float32)
-
-
-def _decode(path: Path) -> np.ndarray | None:
-    """The image, or None. OpenCV fills what a cut-off file lacks, so its end is checked first."""
-    content = path.read_bytes()
-    if not content.startswith(b"\x89PNG\r\n\x1a\n") or b"IEND" not in content[-16:]:
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hmrm_lab.datasets.images import SUFFIXES
 from hmrm_lab.datasets.recordings.findings import bad_input, shown
@@ -19,8 +19,7 @@ CLOCK = re.compile(r"(?<!\d)(\d{1,2})((?:\D\d\d){1,2})\s*([ap])\.?m\b")
 FOLLOW = "allow it with --follow-links"
 
 
-@dataclass(frozen=True)
-class FrameList:
+class FrameList(NamedTuple):
     """The images of a folder in order of their last numbers, and what was wrong in it.
 
     `disputed` says whether all numbers of the names would give another order.
@@ -28,9 +27,9 @@ class FrameList:
 
     numbers: tuple[int, ...]
     paths: tuple[Path, ...]
-    unnumbered: tuple[str, ...]
-    twice: tuple[int, ...]
-    outside: tuple[str, ...]
+    unnumbered: list[str]
+    twice: list[int]
+    outside: list[str]
     disputed: bool
 
 
@@ -55,55 +54,34 @@ class Tree:
         """
         folder = base
         for part in parts:
-            known = self._list(folder)
-            names = known.get(loose(part), [])
-            if part in names:
-                folder = folder / part
-            elif len(names) == 1:
-                folder = folder / names[0]
-            else:
+            names = self._list(folder).get(loose(part), [])
+            if part not in names and len(names) != 1:
                 return None
+            folder = folder / (part if part in names else names[0])
         return self.inside(folder)
 
     def inside(self, path: Path) -> Path:
         """The same path, or an `OutsideError` if links lead it out of the root."""
         if self._leads_out(path):
-            raise OutsideError(
-                "leads out of the root of the data set",
-                where=shown(path),
-                hint=f"put the files themselves below the root, or {FOLLOW}",
-            )
+            hint = f"put the files themselves below the root, or {FOLLOW}"
+            problem = "leads out of the root of the data set"
+            raise OutsideError(problem, where=shown(path), hint=hint)
         return path
 
-    def frames(self, folder: Path) -> FrameList:
-        """The numbered images of a folder."""
-        if folder not in self._frames:
-            self._frames[folder] = self._read_frames(folder)
-        return self._frames[folder]
-
     def images(self, folder: Path) -> tuple[list[Path], list[str]]:
-        """The images of a folder by name, and those that links lead out of the root."""
-        with os.scandir(folder) as entries:
-            files = sorted(Path(entry.path) for entry in entries if _is_image(entry))
+        """The images of a folder by name, and those that links lead out of the root.
+
+        Names such as ._img1.jpg are left by other systems, and no images.
+        """
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        files = [path for path in paths if not path.name.startswith(".")]
         outside = [path for path in files if path.is_symlink() and self._leads_out(path)]
         return [path for path in files if path not in outside], [shown(path) for path in outside]
 
-    def _leads_out(self, path: Path) -> bool:
-        """Whether a path is outside of the root: after its links, or, if they may, before them."""
-        real = os.path.abspath if self.follow_links else os.path.realpath
-        return not Path(real(path)).is_relative_to(real(self.root))
-
-    def _list(self, folder: Path) -> dict[str, list[str]]:
-        if folder not in self._folders:
-            found: dict[str, list[str]] = {}
-            if folder.is_dir():
-                for entry in sorted(os.scandir(self.inside(folder)), key=lambda entry: entry.name):
-                    if Path(entry.path).is_dir():  # False for a link to itself
-                        found.setdefault(loose(entry.name), []).append(entry.name)
-            self._folders[folder] = found
-        return self._folders[folder]
-
-    def _read_frames(self, folder: Path) -> FrameList:
+    def frames(self, folder: Path) -> FrameList:
+        """The numbered images of a folder."""
+        if folder in self._frames:
+            return self._frames[folder]
         numbered: dict[int, Path] = {}
         unnumbered, twice = [], []
         files, outside = self.images(folder)
@@ -115,12 +93,26 @@ class Tree:
                 twice.append(int(number[1]))
             else:
                 numbered[int(number[1])] = path
-        order = sorted(numbered)
+        order = tuple(sorted(numbered))
         paths = tuple(numbered[number] for number in order)
         disputed = not unnumbered and not twice and order_frames(paths)[0] != paths
-        return FrameList(
-            tuple(order), paths, tuple(unnumbered), tuple(twice), tuple(outside), disputed
-        )
+        found = FrameList(order, paths, unnumbered, twice, outside, disputed)
+        return self._frames.setdefault(folder, found)
+
+    def _leads_out(self, path: Path) -> bool:
+        """Whether a path is outside of the root: after its links, or, if they may, before them."""
+        real = os.path.abspath if self.follow_links else os.path.realpath
+        return not Path(real(path)).is_relative_to(real(self.root))
+
+    def _list(self, folder: Path) -> dict[str, list[str]]:
+        """The folders in a folder by their loose names."""
+        if folder not in self._folders:
+            found: dict[str, list[str]] = {}
+            for path in sorted(self.inside(folder).iterdir()) if folder.is_dir() else ():
+                if path.is_dir():  # False for a link to itself
+                    found.setdefault(loose(path.name), []).append(path.name)
+            self._folders[folder] = found
+        return self._folders[folder]
 
 
 def order_frames(paths: Sequence[Path]) -> tuple[tuple[Path, ...], str]:
@@ -144,9 +136,8 @@ def order_frames(paths: Sequence[Path]) -> tuple[tuple[Path, ...], str]:
     order = sorted(range(len(paths)), key=keys.__getitem__)
     by_last = sorted(order, key=last.__getitem__)
     bare = [at for at in order if not numbers[at]]  # as the first of: img, img (1), img (2)
-    if len(bare) > 1 or (
-        bare and any(not str(key[0]).startswith(keys[bare[0]][0]) for key in keys)
-    ):
+    begins = bare and all(str(key[0]).startswith(keys[bare[0]][0]) for key in keys)
+    if len(bare) > 1 or (bare and not begins):
         raise _disorder("an image without a number", paths[bare[-1]])
     worded = any(_words_decide(keys[one], keys[two]) for one, two in pairwise(order))
     followed = last if worded else numbers
@@ -207,8 +198,3 @@ def check_name(name: str, what: str) -> None:
         raise ValueError(f"{what} is empty")
     if name.startswith(".") or any(sign in name for sign in "/\\\0:"):
         raise ValueError(f"{what} '{shown(name)}' is a path, not a name")
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    """Whether the name is that of an image; names such as ._img1.jpg are left by other systems."""
-    return not entry.name.startswith(".") and Path(entry.name).suffix.lower() in SUFFIXES

@@ -18,16 +18,14 @@ BLANK = ("", "/", "-", "-1", "?", "nan", "na", "n/a", "#n/a", "<na>", "none", "n
 
 @dataclass(frozen=True)
 class Record:
-    """One row of a coding file. `clip` is the name as the table has it; frames are still text.
+    """One row of a coding file, its frames still text; of a folder without one, row is None.
 
     An apex of None means that the data set gives none for any clip. `path` has the parts of the
     clip's path below the folder of images.
     """
 
     key: ClipKey
-    clip: str
     label: int
-    emotion: str
     row: int | None
     onset: str
     apex: str | None
@@ -68,89 +66,62 @@ class Reading:
         self.findings.append(Finding(kind, problem, hint, where, row, clip, left_out))
 
     def survey(
-        self,
-        base: Path,
-        records: Sequence[Record],
-        *,
-        fps: float,
-        rows: int,
-        trimmed: bool = False,
-        others: Mapping[str, int] | None = None,
+        self, base: Path, records: Sequence[Record], rows: int, others: Mapping[str, int]
     ) -> Survey:
         """Number the frames of every clip below `base`.
 
-        Parameters
-        ----------
-        rows, others
-            How many rows there are, and how many of each emotion outside the classes.
-        trimmed
-            Whether a folder holds a long video, of which a clip is onset to offset.
+        `rows` and `others` count the rows, and those of each emotion outside the classes.
         """
         clips: list[Clip] = []
         row_of: dict[ClipKey, int | None] = {}
         for record in records:
-            clip = _Cut(self, record, fps, trimmed).clip(base)
-            if clip is not None:
-                clips.append(clip)
-                row_of[clip.key] = record.row
+            try:
+                clips.append(self._clip(base, record))
+                row_of[record.key] = record.row
+            except LeftOutError as reason:
+                self._remark(record, *reason.args, left_out=True)
         self.findings.sort(key=lambda one: one.row or 0)
         root, coding = self.tree.root, self.coding
         if not clips:
             raise first_error(self.findings, root, coding)
-        return Survey(
-            self.facts.name, root, coding, rows, clips, self.findings, dict(others or {}), row_of
-        )
+        findings = self.findings
+        return Survey(self.facts.name, root, coding, rows, clips, findings, dict(others), row_of)
 
+    def _remark(
+        self, record: Record, kind: str, problem: str, hint: str, *, left_out: bool = False
+    ) -> None:
+        self.note(kind, problem, hint, record.row, record.key, left_out=left_out)
 
-@dataclass(frozen=True)
-class _Cut:
-    """One row on its way to a clip."""
-
-    reading: Reading
-    record: Record
-    fps: float
-    trimmed: bool
-
-    def clip(self, base: Path) -> Clip | None:
-        """The clip with its frames numbered, or None."""
-        try:
-            return self._clip(base)
-        except LeftOutError as reason:
-            self._remark(*reason.args, left_out=True)
-            return None
-
-    def _remark(self, kind: str, problem: str, hint: str, *, left_out: bool = False) -> None:
-        record = self.record
-        self.reading.note(kind, problem, hint, record.row, record.key, left_out=left_out)
-
-    def _clip(self, base: Path) -> Clip | None:
-        record = self.record
+    def _clip(self, base: Path, record: Record) -> Clip:
         named = "/".join(map(shown, record.path))
         try:
-            folder = self.reading.tree.find(base, record.path)
+            folder = self.tree.find(base, record.path)
         except OutsideError as error:
             raise LeftOutError("outside", f"{named} {error.problem}", error.hint) from None
         if folder is None:
             raise LeftOutError("folder", f"no folder {named} in {shown(base)}", UNPACK)
-        frames = self.reading.tree.frames(folder)
-        self._note_oddities(frames, folder)
-        if frames.outside:
-            return None
+        frames = self.tree.frames(folder)
+        self._note_oddities(record, frames, folder)
         if not frames.paths:
             raise LeftOutError("frames", f"no numbered images in {shown(folder)}", UNPACK)
-        onset, apex, offset = self._marks()
-        numbers = self._numbers(frames, onset, offset)
+        onset, apex, offset = _marks(record)
+        numbers = frames.numbers
+        cut = range(0) if offset is None else range(onset, offset + 1)
+        if len(cut) == len(numbers) and not {onset, offset} & {*numbers}:  # numbered anew
+            problem = f"frames {numbers[0]}..{numbers[-1]} stand for {onset}..{offset}"
+            self._remark(record, "naming", problem, "nothing to do if the files were renumbered")
+            numbers = tuple(cut)
         at = {number: index for index, number in enumerate(numbers)}
         if onset not in at:
             raise LeftOutError("frames", f"no frame {onset} (onset) in {shown(folder)}", UNPACK)
-        last = self._last(numbers, onset, offset)
+        last = self._last(record, numbers, onset, offset)
         inside = [number for number in numbers if onset <= number <= last]
         gap = last - onset + 1 - len(inside)
         if gap:
             problem = f"{gap} of {last - onset + 1} frames from onset to offset are missing"
-            self._remark("frames", problem, UNPACK)
-        peak = self._peak(apex, inside, last)
-        start, stop = (at[onset], at[last] + 1) if self.trimmed else (0, len(numbers))
+            self._remark(record, "frames", problem, UNPACK)
+        peak = self._peak(record, apex, inside)
+        start, stop = (at[onset], at[last] + 1) if self.facts.trimmed else (0, len(numbers))
         return Clip(
             key=record.key,
             label=record.label,
@@ -158,81 +129,73 @@ class _Cut:
             onset=at[onset] - start,
             apex=None if peak is None else at[peak] - start,
             offset=at[last] - start,
-            fps=self.fps,
+            fps=self.facts.fps,
             classes=MEGC3.classes,
         )
 
-    def _note_oddities(self, frames: FrameList, folder: Path) -> None:
+    def _note_oddities(self, record: Record, frames: FrameList, folder: Path) -> None:
         if frames.outside:
             problem = f"{frames.outside[0]} leads out of the root"
             hint = f"copy the frames themselves below the root, or {FOLLOW}"
-            self._remark("outside", problem, hint, left_out=True)
+            raise LeftOutError("outside", problem, hint)
         if frames.twice:
             problem = f"frame {frames.twice[0]} is there twice in {shown(folder)}"
-            self._remark("naming", problem, "remove one of the two")
+            self._remark(record, "naming", problem, "remove one of the two")
         if frames.unnumbered:
             problem = f"'{frames.unnumbered[0]}' in {shown(folder)} has no frame number"
-            self._remark("naming", problem, "rename or remove it")
+            self._remark(record, "naming", problem, "rename or remove it")
         if frames.disputed:
             problem = f"the frames in {shown(folder)} are counted by the last number of their names"
             hint = "nothing to do, unless the other numbers count as well"
-            self._remark("naming", problem, hint)
+            self._remark(record, "naming", problem, hint)
 
-    def _marks(self) -> tuple[int, int | None, int | None]:
-        """Onset, apex and offset as numbers; the latter two may be blank."""
-        record = self.record
-        texts = {"onset": record.onset, "apex": record.apex or "", "offset": record.offset}
-        onset, apex, offset = (whole(text) for text in texts.values())
-        for name, text in texts.items():
-            blank = name != "onset" and text.lower() in BLANK
-            if whole(text) is None and not blank:
-                problem = f"the {name} is '{text}', not a frame number"
-                raise LeftOutError("row", problem, "correct this row")
-        assert onset is not None
-        return onset, apex, offset
-
-    def _numbers(self, frames: FrameList, onset: int, offset: int | None) -> tuple[int, ...]:
-        """The frames' numbers; counted from the onset, if a cut clip was numbered anew."""
-        numbers = frames.numbers
-        if offset is None or onset in numbers or offset in numbers:
-            return numbers
-        if len(numbers) != offset - onset + 1:
-            return numbers
-        problem = f"frames {numbers[0]}..{numbers[-1]} stand for {onset}..{offset}"
-        self._remark("naming", problem, "nothing to do if the files were renumbered")
-        return tuple(range(onset, offset + 1))
-
-    def _last(self, numbers: tuple[int, ...], onset: int, offset: int | None) -> int:
+    def _last(self, record: Record, numbers: Sequence[int], onset: int, offset: int | None) -> int:
         """The last frame of the clip: its offset, or what there is of it."""
         if offset is None or offset < onset:
-            problem = f"the offset '{self.record.offset}' is not after the onset {onset}"
-            if self.trimmed:
+            problem = f"the offset '{record.offset}' is not after the onset {onset}"
+            if self.facts.trimmed:
                 raise LeftOutError("offset", problem, "correct this row")
             last = numbers[-1]
             hint = f"correct this row; the last frame, {last}, is taken for it"
-            self._remark("offset", problem, hint)
+            self._remark(record, "offset", problem, hint)
         else:
             last = max(number for number in numbers if number <= offset)
             if last < offset:
                 hint = f"unpack the data set again; frame {last} is taken for it"
-                self._remark("offset", f"no frame {offset} (offset)", hint)
+                self._remark(record, "offset", f"no frame {offset} (offset)", hint)
         if last == onset:
             problem = f"only one frame, {onset}, from onset to offset: nothing moves"
             raise LeftOutError("frames", problem, "correct this row, or remove it")
         return last
 
-    def _peak(self, apex: int | None, inside: list[int], last: int) -> int | None:
+    def _peak(self, record: Record, apex: int | None, inside: Sequence[int]) -> int | None:
         """The number of the apex frame, or None where the table's is missing or cannot be right."""
-        onset = inside[0]
+        onset, last = inside[0], inside[-1]
         if apex is None:
-            if self.record.apex is not None:
-                self._remark("apex_missing", f"no apex is given ('{self.record.apex}')", SPOT)
+            if record.apex is not None:
+                problem = f"no apex is given ('{record.apex}')"
+                self._remark(record, "apex_missing", problem, SPOT)
         elif not onset <= apex <= last:
-            self._remark("apex_outside", f"the apex {apex} is outside {onset}..{last}", SPOT)
+            problem = f"the apex {apex} is outside {onset}..{last}"
+            self._remark(record, "apex_outside", problem, SPOT)
         elif apex == onset:
-            self._remark("onset_is_apex", f"onset and apex are the same frame, {apex}", SPOT)
+            problem = f"onset and apex are the same frame, {apex}"
+            self._remark(record, "onset_is_apex", problem, SPOT)
         elif apex not in inside:
-            self._remark("frames", f"no frame {apex} (apex)", f"{UNPACK}; or {SPOT}")
+            self._remark(record, "frames", f"no frame {apex} (apex)", f"{UNPACK}; or {SPOT}")
         else:
             return apex
         return None
+
+
+def _marks(record: Record) -> tuple[int, int | None, int | None]:
+    """Onset, apex and offset as numbers; the latter two may be blank."""
+    texts = {"onset": record.onset, "apex": record.apex or "", "offset": record.offset}
+    for name, text in texts.items():
+        blank = name != "onset" and text.lower() in BLANK
+        if whole(text) is None and not blank:
+            problem = f"the {name} is '{text}', not a frame number"
+            raise LeftOutError("row", problem, "correct this row")
+    onset, apex, offset = map(whole, texts.values())
+    assert onset is not None
+    return onset, apex, offset

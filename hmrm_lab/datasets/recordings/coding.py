@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import openpyxl
 from defusedxml import ElementTree as SafeTree
@@ -29,7 +29,6 @@ from openpyxl.utils import range_boundaries
 
 from hmrm_lab.datasets.recordings.findings import bad_input, shown
 from hmrm_lab.datasets.walking import loose
-from hmrm_lab.errors import InputError
 
 WORKBOOKS = (".xlsx", ".xlsm", ".ods")
 TEXTS = (".csv", ".tsv", ".txt")
@@ -38,19 +37,17 @@ LARGEST_BYTES = 32 * 2**20  # of the file, and of all that is packed in a workbo
 MOST_ROWS = 20_000
 MOST_COLUMNS = 200  # those beyond are not read
 LARGEST_MERGE = 100_000  # cells of all merged areas
+HEADER_ROWS = 60  # how far down the header may be
+LONGEST_TEXT = 200  # characters of one cell
 OFFICE, TABLE, TEXT = (
     f"{{urn:oasis:names:tc:opendocument:xmlns:{name}:1.0}}" for name in ("office", "table", "text")
 )
-
-Sheet = list[tuple[int, list[Any]]]
 BROKEN = (
     *(zipfile.BadZipFile, ET.ParseError, KeyError, ValueError, TypeError, AttributeError),
     *(IndexError, EOFError, OSError, NotImplementedError, RuntimeError, zlib.error),
 )
 """What a damaged workbook makes its reader raise."""
 
-HEADER_ROWS = 60  # how far down the header may be
-LONGEST_TEXT = 200  # characters of one cell
 WHOLE = re.compile(r"(\d+)[.,](?:00?|0{4,})")  # 48,000 may be 48 or 48 thousand
 MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 ODD = {
@@ -67,17 +64,16 @@ ODD = {
 
 Columns = Mapping[str, Sequence[str]]
 """Field to the spellings of its column; one that ends in "?" may be missing."""
+Sheet = list[tuple[int, list[Any]]]
+"""The rows of a sheet that are not empty, each with its number."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of a coding file. `number` is the row as a spreadsheet shows it.
 
-    Parameters
-    ----------
-    odd
-        Fields whose cell is no text or number, with what it is instead; asking for one of them
-        raises `ValueError`.
+    `odd` are fields whose cell is no text or number, with what it is instead; asking for one of
+    them raises `ValueError`.
     """
 
     number: int
@@ -90,13 +86,21 @@ class Row:
         return self.fields.get(field, "")
 
 
-@dataclass(frozen=True)
-class CodingTable:
+class CodingTable(NamedTuple):
     """The rows of a coding file, and the fields that have a column there."""
 
     path: Path
     rows: tuple[Row, ...]
     fields: frozenset[str]
+
+
+class Odd(NamedTuple):
+    """A cell that holds neither text nor a number."""
+
+    what: str
+
+
+MERGED = Odd("merged with another cell")
 
 
 def read_coding(path: Path, columns: Columns) -> CodingTable:
@@ -113,14 +117,15 @@ def read_coding(path: Path, columns: Columns) -> CodingTable:
     InputError
         If the file is no table, or lacks a column, or two sheets are equally long and differ.
     """
-    best: tuple[int, dict[str, list[int]]] = (0, {})
+    needed = [field for field in columns if not field.endswith("?")]
+    header, best = 0, dict[str, list[int]]()
     tables: dict[str, CodingTable] = {}
     for name, sheet in read_sheets(path):
         for index, (number, cells) in enumerate(sheet[:HEADER_ROWS]):
             found = _columns_of(cells, columns)
-            if len(found) > len(best[1]):
-                best = (number, found)
-            if all(field in found for field in _needed(columns)):
+            if len(found) > len(best):
+                header, best = number, found
+            if all(field in found for field in needed):
                 for at in found.values():
                     if len(at) > 1:
                         problem = f"two columns are called '{shown(cells[at[0]])}'"
@@ -128,12 +133,11 @@ def read_coding(path: Path, columns: Columns) -> CodingTable:
                 tables[name] = _table(path, sheet[index:], {f: at[0] for f, at in found.items()})
                 break
     if tables:
-        return _longest(path, tables, best[0])
-    needed = _needed(columns)
-    wanted = ", ".join(f"'{columns[field][0]}'" for field in needed if field not in best[1])
-    problem = f"no column {wanted}" if best[1] else "no header with the columns of this data set"
+        return _longest(path, tables, header)
+    wanted = ", ".join(f"'{columns[field][0]}'" for field in needed if field not in best)
+    problem = f"no column {wanted}" if best else "no header with the columns of this data set"
     hint = f"needed are {', '.join(columns[field][0] for field in needed)}"
-    raise bad_input(path, problem, hint, best[0] or None)
+    raise bad_input(path, problem, hint, header or None)
 
 
 def whole(text: str) -> int | None:
@@ -159,8 +163,38 @@ def find_name(name: str, names: Sequence[str]) -> str | None:
     return like[0] if len(like) == 1 else None
 
 
-def _needed(columns: Columns) -> list[str]:
-    return [field for field in columns if not field.endswith("?")]
+def _columns_of(cells: Sequence[Any], columns: Columns) -> dict[str, list[int]]:
+    """Where each field's column is in this row; several indices if it is there twice."""
+    names = [simple(cell) if isinstance(cell, str) else "" for cell in cells]
+    found: dict[str, list[int]] = {}
+    for field, spellings in columns.items():
+        spelled = [simple(spelling) for spelling in spellings if simple(spelling) in names]
+        if spelled:
+            found[field] = [index for index, name in enumerate(names) if name == spelled[0]]
+    return found
+
+
+def _table(path: Path, sheet: Sheet, at: Mapping[str, int]) -> CodingTable:
+    """The rows below the header, which is the first."""
+    if len(sheet) > MOST_ROWS:
+        hint = f"a list of clips has at most {MOST_ROWS}; remove the others"
+        raise bad_input(path, f"{len(sheet)} rows", hint)
+    width = len(sheet[0][1])
+    rows = []
+    for number, cells in sheet[1:]:
+        fields: dict[str, str] = {}
+        odd: dict[str, str] = {}
+        shifted = path.suffix.lower() in TEXTS and "".join(cells[width:]).strip()
+        for field, column in at.items():
+            name = field.rstrip("?")
+            fields[name], problem = _as_text(cells[column] if column < len(cells) else None)
+            if shifted:
+                problem = f"in a row of {len(cells)} cells below {width} columns"
+            if problem:
+                odd[name] = problem
+        if any(fields.values()) or odd:
+            rows.append(Row(number, fields, odd))
+    return CodingTable(path, tuple(rows), frozenset(field.rstrip("?") for field in at))
 
 
 def _longest(path: Path, tables: Mapping[str, CodingTable], header: int) -> CodingTable:
@@ -175,72 +209,24 @@ def _longest(path: Path, tables: Mapping[str, CodingTable], header: int) -> Codi
     return longest
 
 
-def _columns_of(cells: Sequence[Any], columns: Columns) -> dict[str, list[int]]:
-    """Where each field's column is in this row; several indices if it is there twice."""
-    names = [simple(cell) if isinstance(cell, str) else "" for cell in cells]
-    found: dict[str, list[int]] = {}
-    for field, spellings in columns.items():
-        for spelling in spellings:
-            at = [index for index, name in enumerate(names) if name == simple(spelling)]
-            if at:
-                found[field] = at
-                break
-    return found
-
-
-def _table(path: Path, sheet: Sheet, at: Mapping[str, int]) -> CodingTable:
-    """The rows below the header, which is the first."""
-    if len(sheet) > MOST_ROWS:
-        hint = f"a list of clips has at most {MOST_ROWS}; remove the others"
-        raise bad_input(path, f"{len(sheet)} rows", hint)
-    width = len(sheet[0][1])
-    rows = []
-    for number, cells in sheet[1:]:
-        fields: dict[str, str] = {}
-        odd: dict[str, str] = {}
-        for field, column in at.items():
-            name = field.rstrip("?")
-            fields[name], problem = _as_text(cells[column] if column < len(cells) else None)
-            if path.suffix.lower() in TEXTS and "".join(cells[width:]).strip():
-                problem = f"in a row of {len(cells)} cells below {width} columns"
-            if problem:
-                odd[name] = problem
-        if any(fields.values()) or odd:
-            rows.append(Row(number, fields, odd))
-    return CodingTable(path, tuple(rows), frozenset(field.rstrip("?") for field in at))
-
-
 def _as_text(cell: Any) -> tuple[str, str]:
     """The text of a cell, and what is odd about it."""
     text = "" if cell is None else " ".join(str(cell).split())
-    odd = _oddity(cell, text)
+    if isinstance(cell, Odd):
+        odd = cell.what
+    elif isinstance(cell, datetime.date | datetime.time | datetime.timedelta):
+        odd = f"a date ({cell})"
+    elif isinstance(cell, bool):
+        odd = f"a truth value ({cell})"
+    elif shown(text) != text:
+        odd = f"not UTF-8 text ({shown(text)})"
+    elif len(text) > LONGEST_TEXT:
+        odd = f"{len(text)} characters long"
+    else:
+        known = (what for what, pattern in ODD.items() if pattern.fullmatch(text.lower()))
+        odd = next((f"{what} ({text})" for what in known), "")
     number = WHOLE.fullmatch(text)
     return "" if odd else number[1] if number else text, odd
-
-
-def _oddity(cell: Any, text: str) -> str:
-    if isinstance(cell, Odd):
-        return cell.what
-    if isinstance(cell, datetime.date | datetime.time | datetime.timedelta):
-        return f"a date ({cell})"
-    if isinstance(cell, bool):
-        return f"a truth value ({cell})"
-    if shown(text) != text:
-        return f"not UTF-8 text ({shown(text)})"
-    if len(text) > LONGEST_TEXT:
-        return f"{len(text)} characters long"
-    known = (what for what, pattern in ODD.items() if pattern.fullmatch(text.lower()))
-    return next((f"{what} ({text})" for what in known), "")
-
-
-@dataclass(frozen=True)
-class Odd:
-    """A cell that holds neither text nor a number."""
-
-    what: str
-
-
-MERGED = Odd("merged with another cell")
 
 
 def read_sheets(path: Path) -> Iterator[tuple[str, Sheet]]:
@@ -251,22 +237,10 @@ def read_sheets(path: Path) -> Iterator[tuple[str, Sheet]]:
     InputError
         If the file is missing, of another type, damaged, or beyond the bounds.
     """
-    _check_file(path)
     suffix = path.suffix.lower()
-    if suffix in TEXTS:
-        yield from _text(path)
-        return
-    _check_archive(path)
-    try:
-        yield from _document(path) if suffix == ".ods" else _workbook(path)
-    except DefusedXmlException as error:
-        raise _no_workbook(path, error) from None
-
-
-def _check_file(path: Path) -> None:
     if not path.is_file():
         raise bad_input(path, "no such file", "check its name")
-    if path.suffix.lower() not in (*WORKBOOKS, *TEXTS):
+    if suffix not in (*WORKBOOKS, *TEXTS):
         known = ", ".join((*WORKBOOKS, *TEXTS))
         raise bad_input(path, f"a table of type '{path.suffix}'", f"save it as one of {known}")
     size = path.stat().st_size
@@ -274,6 +248,21 @@ def _check_file(path: Path) -> None:
         raise bad_input(path, "the file is empty", "copy it again")
     if size > LARGEST_BYTES:
         raise bad_input(path, f"{size / 2**20:.0f} MiB are no list of clips", "give the right file")
+    if suffix in TEXTS:
+        yield from _text(path)
+        return
+    try:
+        _check_archive(path)
+        sheets = _document(path) if suffix == ".ods" else _workbook(path)
+    except DefusedXmlException:
+        problem = "declares XML entities, which a list of clips never needs"
+        hint = "do not open it; get the file again from its source"
+        raise bad_input(path, problem, hint) from None
+    except BROKEN as error:
+        hint = "open it in a spreadsheet program and save it as .xlsx or .csv"
+        problem = f"not a readable workbook ({type(error).__name__})"
+        raise bad_input(path, problem, hint) from None
+    yield from sheets
 
 
 def _text(path: Path) -> Iterator[tuple[str, Sheet]]:
@@ -291,94 +280,65 @@ def _text(path: Path) -> Iterator[tuple[str, Sheet]]:
         raise bad_input(path, f"not a table ({error})", "save it again") from None
 
 
-def _no_workbook(path: Path, error: Exception) -> InputError:
-    hint = "open it in a spreadsheet program and save it as .xlsx or .csv"
-    return bad_input(path, f"not a readable workbook ({type(error).__name__})", hint)
-
-
 def _check_archive(path: Path) -> None:
-    """Refuse archives that unpack to too much, and XML that declares entities."""
+    """Refuse archives that unpack to too much, XML that declares entities, and endless merges."""
     merged = 0
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST_BYTES:
-                raise bad_input(path, "unpacks to more than a list of clips holds", "copy it again")
-            for member in archive.infolist():
-                if member.filename.endswith((".xml", ".rels")):
-                    with archive.open(member) as part:
-                        for _, element in SafeTree.iterparse(part, forbid_dtd=True):
-                            merged += _merged_cells(element)
-                            if merged > LARGEST_MERGE:
-                                problem = f"the cells {element.get('ref')} are merged"
-                                raise bad_input(path, problem, "split them and save it")
-    except DefusedXmlException:
-        problem = "declares XML entities, which a list of clips never needs"
-        hint = "do not open it; get the file again from its source"
-        raise bad_input(path, problem, hint) from None
-    except BROKEN as error:
-        raise _no_workbook(path, error) from None
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > LARGEST_BYTES:
+            raise bad_input(path, "unpacks to more than a list of clips holds", "copy it again")
+        for member in archive.infolist():
+            if not member.filename.endswith((".xml", ".rels")):
+                continue
+            with archive.open(member) as part:
+                for _, element in SafeTree.iterparse(part, forbid_dtd=True):
+                    if element.tag.endswith("}mergeCell"):  # each of whose cells would be made
+                        edges = range_boundaries(element.get("ref", ""))
+                        left, top, right, bottom = (int(edge or 0) for edge in edges)
+                        merged += (right - left + 1) * (bottom - top + 1)
+                    if merged > LARGEST_MERGE:
+                        problem = f"the cells {element.get('ref')} are merged"
+                        raise bad_input(path, problem, "split them and save it")
 
 
-def _merged_cells(element: ET.Element) -> int:
-    """How many cells this element merges; spreadsheet code would make each of them."""
-    if not element.tag.endswith("}mergeCell"):
-        return 0
-    left, top, right, bottom = (int(edge or 0) for edge in range_boundaries(element.get("ref", "")))
-    return (right - left + 1) * (bottom - top + 1)
+def _workbook(path: Path) -> list[tuple[str, Sheet]]:
+    """The rows of all sheets from the cells that these store; their own rows may be a million."""
+    sheets = []
+    for page in openpyxl.load_workbook(path, data_only=True).worksheets:
+        cells = {at: cell.value for at, cell in page._cells.items() if cell.value is not None}
+        for area in page.merged_cells.ranges:
+            first, *hidden = area.cells
+            if first in cells:
+                cells |= dict.fromkeys(hidden, MERGED)
+        rows: dict[int, list[Any]] = {}
+        for row, column in sorted(cells):
+            if column <= MOST_COLUMNS:
+                line = rows.setdefault(row, [])
+                line += [None] * (column - 1 - len(line)) + [cells[row, column]]
+        sheets.append((page.title, list(rows.items())))
+    return sheets
 
 
-def _workbook(path: Path) -> Iterator[tuple[str, Sheet]]:
-    try:
-        book = openpyxl.load_workbook(path, data_only=True)
-    except BROKEN as error:
-        raise _no_workbook(path, error) from None
-    for page in book.worksheets:
-        yield page.title, _page(page)
-
-
-def _page(page: Any) -> Sheet:
-    """The rows of a sheet from the cells that it stores; its own rows may be a million."""
-    cells: dict[tuple[int, int], Any] = {
-        at: cell.value for at, cell in page._cells.items() if cell.value is not None
-    }
-    for area in page.merged_cells.ranges:
-        first, *hidden = area.cells
-        if first in cells:
-            cells |= dict.fromkeys(hidden, MERGED)
-    rows: dict[int, list[Any]] = {}
-    for row, column in sorted(cells):
-        if column <= MOST_COLUMNS:
-            line = rows.setdefault(row, [])
-            line += [None] * (column - 1 - len(line)) + [cells[row, column]]
-    return list(rows.items())
-
-
-def _document(path: Path) -> Iterator[tuple[str, Sheet]]:
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open("content.xml") as part:
-            tables = SafeTree.parse(part, forbid_dtd=True).getroot().iter(f"{TABLE}table")
-        sheets = [(table.get(f"{TABLE}name", ""), _rows(table)) for table in tables]
-    except BROKEN as error:
-        raise _no_workbook(path, error) from None
-    yield from sheets
-
-
-def _rows(table: ET.Element) -> Sheet:
-    """The rows of a sheet of OpenDocument, in which a row or cell may stand for many."""
-    rows: Sheet = []
-    number = 0
-    for element in table.iter(f"{TABLE}table-row"):
-        cells: list[Any] = []
-        for cell in element:
-            if cell.tag in (f"{TABLE}table-cell", f"{TABLE}covered-table-cell"):
-                repeat = int(cell.get(f"{TABLE}number-columns-repeated", "1"))
-                cells += [_value(cell)] * min(repeat, MOST_COLUMNS - len(cells))
-        repeat = int(element.get(f"{TABLE}number-rows-repeated", "1"))
-        if any(cell is not None for cell in cells):
-            room = MOST_ROWS + 1 - len(rows)
-            rows += [(number + nth, cells) for nth in range(1, min(repeat, room) + 1)]
-        number += repeat
-    return rows
+def _document(path: Path) -> list[tuple[str, Sheet]]:
+    """The rows of all sheets of OpenDocument, in which a row or cell may stand for many."""
+    with zipfile.ZipFile(path) as archive, archive.open("content.xml") as part:
+        tables = SafeTree.parse(part, forbid_dtd=True).getroot().iter(f"{TABLE}table")
+    sheets = []
+    for table in tables:
+        rows: Sheet = []
+        number = 0
+        for element in table.iter(f"{TABLE}table-row"):
+            cells: list[Any] = []
+            for cell in element:
+                if cell.tag in (f"{TABLE}table-cell", f"{TABLE}covered-table-cell"):
+                    repeat = int(cell.get(f"{TABLE}number-columns-repeated", "1"))
+                    cells += [_value(cell)] * min(repeat, MOST_COLUMNS - len(cells))
+            repeat = int(element.get(f"{TABLE}number-rows-repeated", "1"))
+            if any(cell is not None for cell in cells):
+                room = MOST_ROWS + 1 - len(rows)
+                rows += [(number + nth, cells) for nth in range(1, min(repeat, room) + 1)]
+            number += repeat
+        sheets.append((table.get(f"{TABLE}name", ""), rows))
+    return sheets
 
 
 def _value(cell: ET.Element) -> Any:

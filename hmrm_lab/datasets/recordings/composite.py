@@ -42,48 +42,37 @@ FOLDERS = {
 def composite(root: Path, *, follow_links: bool = False) -> Survey:
     """The clips of the official list below `root`, in its order."""
     check_root(root, FACTS.title)
-    parts = [
-        RECORDINGS[name].survey(_folder(root, name), follow_links=follow_links) for name in FOLDERS
-    ]
-    official = megc2019()
-    found = {clip.key: clip for part in parts for clip in part.clips}
-    row_of = {key: row for part in parts for key, row in part.row_of.items()}
-    clips: list[Clip] = []
-    findings = [finding for part in parts for finding in part.findings]
+    folders = {name: _folder(root, name) for name in FOLDERS}
+    parts = {
+        name: RECORDINGS[name].survey(folder, follow_links=follow_links)
+        for name, folder in folders.items()
+    }
+    where = {name: shown(part.coding or part.root) for name, part in parts.items()}
+    found = {clip.key: clip for part in parts.values() for clip in part.clips}
+    row_of = {key: row for part in parts.values() for key, row in part.row_of.items()}
+    findings = [finding for part in parts.values() for finding in part.findings]
     known = {finding.clip for finding in findings if finding.left_out}
-    for part in parts:
-        where = shown(part.coding or part.root)
-        missing = [
-            key
-            for key in official
-            if key.dataset == part.dataset and key not in found.keys() | known
-        ]
-        findings += [
-            Finding("folder", f"{'/'.join(key)} is on the official list and not here",
-                    "copy it again from the data set", where, clip=key)
-            for key in missing
-        ]  # fmt: skip
-        findings += [
-            Finding("protocol", f"{'/'.join(clip.key)} is not on the official list",
-                    "nothing to do", where, row_of[clip.key], clip.key)
-            for clip in part.clips if clip.key not in official
-        ]  # fmt: skip
+    official = megc2019()
+    clips: list[Clip] = []
     for key, label in official.items():
         clip = found.get(key)
-        if clip is None:
-            continue
-        if clip.label != label:
+        if clip is None and key not in known:
+            problem = f"{'/'.join(key)} is on the official list and not here"
+            hint = "copy it again from the data set"
+            findings.append(Finding("folder", problem, hint, where[key.dataset], clip=key))
+        elif clip is not None and clip.label != label:
             problem = f"{clip.expression}, but {clip.classes[label]} on the official list"
             hint = "take the coding file that came with the data set"
-            where = next(shown(p.coding or p.root) for p in parts if p.dataset == key.dataset)
-            findings.append(Finding("label", problem, hint, where, row_of[key], key))
-            continue
-        clips.append(clip)
-    return Survey(
-        *(FACTS.name, root, None, sum(part.rows for part in parts), clips, findings),
-        dict(sum((Counter(part.other_classes) for part in parts), Counter())),
-        row_of,
-    )
+            row = row_of[key]
+            findings.append(Finding("label", problem, hint, where[key.dataset], row, key))
+        elif clip is not None:
+            clips.append(clip)
+    for key in (key for key in found if key not in official):
+        problem, hint = f"{'/'.join(key)} is not on the official list", "nothing to do"
+        findings.append(Finding("protocol", problem, hint, where[key.dataset], row_of[key], key))
+    rows = sum(part.rows for part in parts.values())
+    others = sum((Counter(part.other_classes) for part in parts.values()), Counter[str]())
+    return Survey(FACTS.name, root, None, rows, clips, findings, dict(others), row_of)
 
 
 def _folder(root: Path, name: str) -> Path:

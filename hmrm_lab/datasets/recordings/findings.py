@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, wraps
 from pathlib import Path
+from typing import NamedTuple
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey
@@ -31,6 +32,12 @@ KINDS = {
 }
 """Every kind of finding, and how it is written."""
 
+INSTALLED = Path(__file__).parent / "protocols"
+CHECKOUT = Path(__file__).parents[3] / "data" / "protocols"
+SAMM_DIGITS = 3  # SAMM's own folders are 006; the official list writes 6
+
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -47,12 +54,8 @@ class Finding:
     clip: ClipKey | None = None
     left_out: bool = True
 
-    def error(self) -> InputError:
-        """The same as an exception."""
-        return InputError(self.problem, hint=self.hint, where=self.where, row=self.row)
-
     def __str__(self) -> str:
-        return str(self.error())
+        return str(InputError(self.problem, hint=self.hint, where=self.where, row=self.row))
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,9 @@ def first_error(findings: Sequence[Finding], root: Path, coding: Path | None) ->
     return InputError(problem, hint=first.hint, where=first.where, row=first.row)
 
 
-log = logging.getLogger(__name__)
+def check_root(root: Path, title: str) -> None:
+    if not root.is_dir():
+        raise bad_input(root, "no such folder", f"give the folder of {title} with --root")
 
 
 @dataclass(frozen=True)
@@ -118,29 +123,35 @@ class Facts:
     ----------
     request, paper
         Who is asked for it, and who published it.
+    fps
+        Frames per second.
     official
         Whether its clips are on the list of MEGC 2019.
     counts, listed
         Clips per class, and rows of all emotions, that it holds when complete.
+    trimmed
+        Whether a folder holds a long video, of which a clip is onset to offset.
     """
 
     name: str
     title: str
     request: str
     paper: str
+    fps: float = 0.0
     official: bool = False
     counts: tuple[int, ...] | None = None
     listed: int | None = None
+    trimmed: bool = False
 
     def expected(self) -> dict[ClipKey, int] | None:
         """The clips of the official list, where there is one."""
         if not self.official:
             return None
-        return megc2019() if self.name == "composite" else official_clips(self.name)
+        every = _official().items()
+        return {key: label for key, label in every if self.name in ("composite", key.dataset)}
 
 
-@dataclass(frozen=True)
-class Recording:
+class Recording(NamedTuple):
     """A registered data set of recordings: its facts, and how it is surveyed."""
 
     facts: Facts
@@ -161,16 +172,9 @@ def recordings(facts: Facts) -> Callable[[Callable[..., Survey]], Callable[..., 
             return found.clips
 
         RECORDINGS[facts.name] = Recording(facts, find)
-        datasets.register(facts.name, source=facts.paper)(build)
-        return build
+        return datasets.register(facts.name, source=facts.paper)(build)
 
     return decorate
-
-
-@cache
-def official_clips(dataset: str) -> dict[ClipKey, int]:
-    """The clips of one data set on the list of MEGC 2019."""
-    return {key: label for key, label in megc2019().items() if key.dataset == dataset}
 
 
 @cache
@@ -180,28 +184,20 @@ def _warn_once(remark: str) -> None:
         log.warning(remark)
 
 
-def check_root(root: Path, title: str) -> None:
-    if not root.is_dir():
-        raise bad_input(root, "no such folder", f"give the folder of {title} with --root")
-
-
-_INSTALLED = Path(__file__).parent / "protocols"
-_CHECKOUT = Path(__file__).parents[3] / "data" / "protocols"
-SAMM_DIGITS = 3  # SAMM's own folders are 006; the official list writes 6
-
-
 def megc2019() -> dict[ClipKey, int]:
     """The MEGC 2019 composite: 442 clips of 68 subjects, 250 negative, 109 positive, 83 surprise.
 
     Source: the challenge's list of the three-class composite database evaluation. SAMM subjects
     are padded as in SAMM's own folders.
     """
-    folder = _CHECKOUT if _CHECKOUT.is_dir() else _INSTALLED
+    folder = CHECKOUT if CHECKOUT.is_dir() else INSTALLED
+    clips: dict[ClipKey, int] = {}
     with (folder / "megc2019.csv").open(newline="", encoding="utf-8") as file:
-        return {_key(row): int(row["label"]) for row in csv.DictReader(file)}
+        for row in csv.DictReader(file):
+            digits = SAMM_DIGITS if row["dataset"] == "samm" else 0
+            key = ClipKey(row["dataset"], row["subject"].zfill(digits), row["clip"])
+            clips[key] = int(row["label"])
+    return clips
 
 
-def _key(row: dict[str, str]) -> ClipKey:
-    subject = row["subject"]
-    padded = subject.zfill(SAMM_DIGITS) if row["dataset"] == "samm" else subject
-    return ClipKey(row["dataset"], padded, row["clip"])
+_official = cache(megc2019)

@@ -1,4 +1,4 @@
-"""From a coding file and a tree to clips: what CASME II, SAMM, CAS(ME)^3, MMEW and 4DME share.
+"""From a coding file and a tree to clips: what all data sets share that are listed row by row.
 
 A data set is described by a `Source`; `survey` reads its table, finds every clip's folder and
 numbers its frames. No image is opened. What is wrong with one clip leaves that clip out and is
@@ -8,7 +8,7 @@ reported with file, row and hint; what is wrong with the root or the coding file
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -41,12 +41,15 @@ from hmrm_lab.records import Clip, ClipKey
 
 Classes = Mapping[str, int | None]
 
-FRAMES: Columns = {
+COLUMNS: Columns = {
+    "subject": ("Subject", "sub_ID"),
+    "clip": ("Filename", "File name", "Clip", "fold_name"),
+    "emotion": ("Estimated Emotion", "Emotion", "label"),
     "onset": ("OnsetFrame", "Onset", "OnsetF"),
     "apex": ("ApexFrame", "Apex", "ApexF"),
     "offset": ("OffsetFrame", "Offset", "OffsetF"),
+    "dataset?": ("data", "dataset"),
 }
-DATA_SET: Columns = {"dataset?": ("data", "dataset")}
 
 
 @dataclass(frozen=True)
@@ -57,29 +60,29 @@ class Source:
     ----------
     patterns
         Names that the coding file may have.
-    bases
-        Folders of the root that may hold the images; the first that has a clip is taken.
     emotions
         The words of its table, in lower case, those outside the classes among them; with blanks.
-    subject, clip, path
-        The subject's id from the text of the table; the clip's; the path's parts below the base.
-    trimmed
-        Whether a folder holds a long video, of which a clip is onset to offset.
+    bases
+        Folders of the root that may hold the images; the first that has a clip is taken.
+    subject
+        The subject's id from the text of the table.
+    path, clip
+        From a row and its subject: the parts of the clip's path below the base, and its name.
+    classify
+        The label of a text and the emotions; None for those outside the classes.
     left_out
         Clips (subject, clip) that the protocol leaves out, with the reason.
     """
 
     facts: Facts
     patterns: tuple[str, ...]
-    columns: Columns
     emotions: str
-    fps: float
-    bases: tuple[str, ...]
-    subject: Callable[[str], str]
-    path: Callable[[Record], tuple[str, ...]] = lambda record: (record.key.subject, record.clip)
-    clip: Callable[[Record], str] = lambda record: record.clip
+    bases: tuple[str, ...] = (".",)
+    columns: Columns = field(default_factory=lambda: COLUMNS)
+    subject: Callable[[str], str] = str
+    path: Callable[[Row, str], tuple[str, ...]] = lambda row, subject: (subject, row["clip"])
+    clip: Callable[[Row, str], str] = lambda row, subject: row["clip"]
     classify: Callable[[str, Classes], int | None] | None = None
-    trimmed: bool = False
     left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
@@ -127,21 +130,23 @@ def survey(
     InputError
         If the root or the coding file is wrong, or not one clip is usable.
     """
-    check_root(root, source.facts.title)
+    title = source.facts.title
+    check_root(root, title)
     tree = Tree(root, follow_links)
-    table = find_coding(tree, {**source.columns, **DATA_SET}, source.patterns, coding)
+    table = find_coding(tree, source.columns, source.patterns, coding)
     if table is None:
-        raise _no_coding(root, source)
+        old = next((path for path in sorted(root.iterdir()) if path.suffix.lower() == ".xls"), None)
+        if old:
+            raise bad_input(old, "an old workbook", "save it as .xlsx or .csv")
+        hint = f"put {source.patterns[0]}*.xlsx there; it comes with the data set"
+        raise bad_input(root, f"no coding file of {title}", hint)
     reading = Reading(source.facts, tree, table)
     others: Counter[str] = Counter()
     records = _records(source, table, reading, others)
     if not records:
         raise first_error(reading.findings, root, table.path)
-    base = find_base(tree, source, records, images)
-    rows = len(table.rows)
-    return reading.survey(
-        base, records, fps=source.fps, rows=rows, trimmed=source.trimmed, others=others
-    )
+    base = _base(tree, source, records, images)
+    return reading.survey(base, records, len(table.rows), others)
 
 
 def find_coding(
@@ -176,22 +181,14 @@ def of_data_set(table: CodingTable, name: str) -> list[Row]:
     return [row for row in table.rows if data_set(row.fields.get("dataset", "")) not in others]
 
 
-def _no_coding(root: Path, source: Source) -> InputError:
-    old = next((path for path in sorted(root.iterdir()) if path.suffix.lower() == ".xls"), None)
-    if old:
-        return bad_input(old, "an old workbook", "save it as .xlsx or .csv")
-    hint = f"put {source.patterns[0]}*.xlsx there; it comes with the data set"
-    return bad_input(root, f"no coding file of {source.facts.title}", hint)
-
-
-def find_base(tree: Tree, source: Source, records: list[Record], named: str = "") -> Path:
+def _base(tree: Tree, source: Source, records: list[Record], named: str) -> Path:
     """The folder below which the clips are."""
     if named:
         base = tree.inside(tree.root / named)
         check_root(base, f"images of {source.facts.title}")
         return base
     for name in source.bases:
-        found = tree.find(tree.root, () if name == "." else tuple(name.split("/")))
+        found = tree.find(tree.root, Path(name).parts)
         if found and any(tree.find(found, record.path[:1]) for record in records):
             return found
     expected = "/".join((source.bases[0], *records[0].path))
@@ -202,7 +199,10 @@ def find_base(tree: Tree, source: Source, records: list[Record], named: str = ""
 def _records(
     source: Source, table: CodingTable, reading: Reading, others: Counter[str]
 ) -> list[Record]:
-    """The rows of the classes, each clip once."""
+    """The rows of the classes, each clip once, by its name on the official list.
+
+    A subject keeps its first spelling: S01 and s1 are one subject.
+    """
     records: list[Record] = []
     seen: dict[ClipKey, int] = {}
     expected = source.facts.expected() or {}
@@ -214,14 +214,20 @@ def _records(
             if label is None:
                 others[row["emotion"].lower()] += 1
                 continue
-            record = _record(source, row, label, subjects)
+            check_name(row["subject"], "the subject")
+            check_name(row["clip"], "the name of the clip")
+            subject = source.subject(row["subject"])
+            subject = subjects.setdefault(loose(subject), subject)
+            key = ClipKey(source.facts.name, subject, source.clip(row, subject))
+            marks = row["onset"], row["apex"], row["offset"]
+            path = source.path(row, subject)
         except (ValueError, LookupError) as error:
             kind = "label" if isinstance(error, LookupError) else "row"
             problem, hint = (*error.args, "correct this row")[:2]
             reading.note(kind, str(problem), hint, row.number)
             continue
-        key = names.get((record.key.subject, loose(record.key.clip)), record.key)
-        reason = source.left_out.get((key.subject, key.clip))
+        key = names.get((subject, loose(key.clip)), key)
+        reason = source.left_out.get(key[1:])
         if key in seen:
             problem = f"{'/'.join(key)} is listed in row {seen[key]} already"
             reading.note("duplicate", problem, "remove one of the two", row.number, key)
@@ -233,7 +239,7 @@ def _records(
             hint = f"name the emotion, or use {MEGC3.numbered}"
             reading.note("label", problem, hint, row.number, key)
         else:
-            records.append(replace(record, key=key))
+            records.append(Record(key, label, row.number, *marks, path))
         seen.setdefault(key, row.number)
     return records
 
@@ -247,21 +253,6 @@ def _label(source: Source, row: Row) -> int | None:
         return source.classify(text, source.classes)
     if text not in source.classes:
         near = get_close_matches(text, source.classes, n=1, cutoff=0.6)
-        known = ", ".join(source.classes)
-        raise LookupError(
-            f"unknown emotion '{shown(row['emotion'])}'",
-            f"did you mean '{near[0]}'?" if near else f"known are {known}",
-        )
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(source.classes)}"
+        raise LookupError(f"unknown emotion '{shown(row['emotion'])}'", hint)
     return source.classes[text]
-
-
-def _record(source: Source, row: Row, label: int, subjects: dict[str, str]) -> Record:
-    """The row as a record. A subject keeps its first spelling: S01 and s1 are one subject."""
-    check_name(row["subject"], "the subject")
-    check_name(row["clip"], "the name of the clip")
-    subject = source.subject(row["subject"])
-    subject = subjects.setdefault(loose(subject), subject)
-    key = ClipKey(source.facts.name, subject, row["clip"])
-    emotion, marks = row["emotion"].lower(), (row["onset"], row["apex"], row["offset"])
-    record = Record(key, row["clip"], label, emotion, row.number, *marks)
-    return replace(record, key=key._replace(clip=source.clip(record)), path=source.path(record))

@@ -13,12 +13,13 @@ no folder is looked for in the folders of its subject, by its frame numbers.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.clips import UNPACK, Reading, Record
-from hmrm_lab.datasets.recordings.coding import Row, whole
+from hmrm_lab.datasets.recordings.coding import whole
 from hmrm_lab.datasets.recordings.findings import (
     Facts,
     Survey,
@@ -27,7 +28,7 @@ from hmrm_lab.datasets.recordings.findings import (
     recordings,
     shown,
 )
-from hmrm_lab.datasets.recordings.reader import DATA_SET, find_coding, of_data_set
+from hmrm_lab.datasets.recordings.reader import COLUMNS, find_coding, of_data_set
 from hmrm_lab.datasets.walking import Tree
 from hmrm_lab.records import ClipKey
 
@@ -36,39 +37,28 @@ FACTS = Facts(
     "SMIC-HS",
     "Center for Machine Vision and Signal Analysis, University of Oulu",
     "Li et al. 2013",
+    fps=100.0,
     official=True,
     counts=(70, 51, 43),
     listed=164,
 )
-FPS = 100.0
 CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
 PATTERNS = ("SMIC-HS-E_annotation", "SMIC-HS", "annotation", "SMIC_apex")
 BASES = ("HS", "SMIC_all_cropped/HS", "SMIC_all_raw/HS", "SMIC-HS-E", "HS_long/SMIC-HS-E", ".")
 MARKS = ("onset", "apex", "offset")
-COLUMNS = {
-    "subject": ("Subject",),
-    "clip": ("Filename", "clip"),
+TABLE = {
+    "subject": COLUMNS["subject"],
+    "clip": COLUMNS["clip"],
     "onset": ("OnsetF", "Onset", "onset_frame"),
     "apex?": ("ApexF", "Apex", "apex_frame"),
     "offset": ("OffsetF", "Offset", "offset_frame"),
     "emotion?": ("Emotion", "label"),
-    **DATA_SET,
+    "dataset?": COLUMNS["dataset?"],
     **{f"{name}{nth}?": (f"{name.capitalize()}{nth}F",) for nth in (2, 3) for name in MARKS},
 }
-MEND = "name it like s01_ne_01, or remove it"
 
-
-@dataclass(frozen=True)
-class Interval:
-    """The frames of one expression, as the table has them; an apex of None if it has none."""
-
-    row: int
-    onset: str
-    apex: str | None
-    offset: str
-
-
-Intervals = dict[str, list[Interval]]
+Intervals = dict[ClipKey, list[Record]]
+"""The expressions of each row of the table, by the clip of the first."""
 Parts = tuple[str, ...]
 """The parts of a clip folder's path below the folder of images."""
 
@@ -78,114 +68,138 @@ def smic(root: Path, *, coding: str = "", images: str = "", follow_links: bool =
     """The clips of SMIC-HS below `root`, without an apex if the table has no column for it."""
     check_root(root, FACTS.title)
     tree = Tree(root, follow_links)
-    reading = Reading(FACTS, tree, find_coding(tree, COLUMNS, PATTERNS, coding))
+    reading = Reading(FACTS, tree, find_coding(tree, TABLE, PATTERNS, coding))
     intervals = _read_intervals(reading)
-    base = _base(tree, images)
-    records = _records(reading, base, intervals)
-    return reading.survey(base, records, fps=FPS, rows=len(records))
+    for name in (images,) if images else BASES:
+        base = tree.find(root, Path(name).parts)
+        if base and _folders(tree, base, r"s\d+"):
+            records = _records(reading, base, intervals)
+            return reading.survey(base, records, len(records), {})
+    hint = "expected is HS/s01/micro/positive/s01_po_01"
+    raise bad_input(root, "no folder of images of SMIC-HS", hint)
 
 
-def clip_id(text: str) -> tuple[str, str, str, int]:
-    """s01_ne_02 from s1_ne_2: the id, subject, class and number; or `ValueError`."""
+def clip_id(text: str, later: int = 0) -> tuple[ClipKey, int]:
+    """The clip s01_ne_02 and its label from s1_ne_2, or a later clip; or `ValueError`."""
     parts = re.fullmatch(r"s0*(\d+)_(ne|po|sur)_0*(\d+)", text.strip().lower())
     if parts is None:
         raise ValueError(f"'{shown(text)}' is not an id like s01_ne_01")
-    subject, code, number = f"s{int(parts[1]):02d}", parts[2], int(parts[3])
-    return f"{subject}_{code}_{number:02d}", subject, CODES[code], number
+    subject = f"s{int(parts[1]):02d}"
+    name = f"{subject}_{parts[2]}_{int(parts[3]) + later:02d}"
+    return ClipKey(FACTS.name, subject, name), MEGC3.classes.index(CODES[parts[2]])
 
 
-def _base(tree: Tree, named: str) -> Path:
-    for name in (named,) if named else BASES:
-        base = tree.root if name == "." else tree.find(tree.root, tuple(name.split("/")))
-        if base and _folders(tree, base, r"s\d+"):
-            return base
-    hint = "expected is HS/s01/micro/positive/s01_po_01"
-    raise bad_input(tree.root, "no folder of images of SMIC-HS", hint)
+def _read_intervals(reading: Reading) -> Intervals:
+    intervals = Intervals()
+    table = reading.table
+    for row in of_data_set(table, FACTS.name) if table else ():
+        try:
+            key, label = clip_id(row["clip"])
+            if not row["subject"]:
+                raise ValueError("the subject is empty")
+            if whole(row["subject"].lower().lstrip("sub")) not in (None, int(key.subject[1:])):
+                raise ValueError(f"the subject '{row['subject']}' is not that of {key.clip}")
+            marks = [[row[f"{mark}{nth}"] for mark in MARKS] for nth in ("", 2, 3)]
+            meant = MEGC3.label_of(row["emotion"])
+        except ValueError as error:
+            reading.note("row", str(error), "correct this row", row.number)
+            continue
+        if key in intervals:
+            problem, hint = f"{key.clip} is listed twice", "remove one of the rows"
+            reading.note("duplicate", problem, hint, row.number, key, left_out=False)
+            continue
+        if meant is not None and meant != label:
+            one, other = MEGC3.classes[meant], MEGC3.classes[label]
+            problem = f"{one} in the table, but {key.clip} is {other}"
+            hint = "correct this row; the id is taken"
+            reading.note("label", problem, hint, row.number, key, left_out=False)
+        given = intervals.setdefault(key, [])
+        for onset, apex, offset in marks:
+            if onset or not given:
+                expression, _ = clip_id(row["clip"], later=len(given))
+                known = apex if table and "apex" in table.fields else None
+                given.append(Record(expression, label, row.number, onset, known, offset))
+    return intervals
 
 
 def _records(reading: Reading, base: Path, intervals: Intervals) -> list[Record]:
     """Every clip of the tree, in order of its id."""
-    tree, found = reading.tree, dict[str, Record]()
+    tree, found = reading.tree, dict[ClipKey, Record]()
     for path in _clip_folders(tree, base):
-        folder, is_cut = "/".join(map(shown, path)), len(path) == 4
+        folder = "/".join(map(shown, path))
         try:
-            name, subject, label, number = clip_id(path[-1])
+            key, label = clip_id(path[-1])
         except ValueError as error:
-            reading.note("naming", str(error), MEND, where=folder)
+            hint = "name it like s01_ne_01, or remove it"
+            reading.note("naming", str(error), hint, where=folder)
             continue
-        key, given = ClipKey(FACTS.name, subject, name), intervals.get(name, [])
-        kind, problem, hint = "label", "", "move the folder to where its name says"
-        if is_cut and path[2].lower() != label:
-            problem = f"{name} lies among the {path[2]} clips"
-        elif clip_id(f"{path[0]}_ne_1")[1] != subject:
-            problem = f"{name} lies in the folder of {path[0]}"
-        elif name in found:
-            kind, hint = "duplicate", "remove one of the folders"
-            problem = f"{name} is there twice"
+        problem = _misplaced(key, label, path)
         if problem:
-            reading.note(kind, problem, hint, clip=key, where=folder)
+            hint = "move the folder to where its name says"
+            reading.note("label", problem, hint, clip=key, where=folder)
             continue
-        parts = [_cut(tree, base, path, given)] if is_cut else given
-        for nth, part in enumerate(parts):
-            later = f"{subject}_{name.split('_')[1]}_{number + nth:02d}"
-            found.setdefault(later, _record(later, part, path))
-            if given and not part.row:
+        if key in found:
+            hint = "remove one of the folders"
+            reading.note("duplicate", f"{key.clip} is there twice", hint, clip=key, where=folder)
+            continue
+        parts = given = intervals.get(key, [])
+        if len(path) == 4:
+            parts = [_cut(key, label, tree.frames(base.joinpath(*path)).numbers, given)]
+        for part in parts:
+            found.setdefault(part.key, replace(part, path=path))
+            if given and part.row is None:
                 first = given[0]
                 problem = f"frames '{first.onset}'..'{first.offset}' are not those of {folder}"
                 hint = "correct this row; the whole folder is taken, without an apex"
                 reading.note("frames", problem, hint, first.row, key, left_out=False)
         if not parts:
-            problem = f"{name} is not in the table, and its folder is longer than the clip"
+            problem = f"{key.clip} is not in the table, and its folder is longer than the clip"
             reading.note("row", problem, "add its row", clip=key)
-    for name in sorted(intervals.keys() - found.keys()):
-        part, key = intervals[name][0], ClipKey(FACTS.name, clip_id(name)[1], name)
-        path = _host(tree, base, key.subject, part, list(found.values()))
+    for key in sorted(intervals.keys() - found.keys()):
+        part = intervals[key][0]
+        wanted = {whole(part.onset), whole(part.offset)}
+        hosts = (one.path for one in found.values() if one.key.subject == key.subject)
+        path = next((p for p in hosts if wanted <= {*tree.frames(base.joinpath(*p)).numbers}), ())
         if path:
-            found[name] = _record(name, part, path)
+            found[key] = replace(part, path=path)
         else:
-            reading.note("folder", f"no folder of {name}", UNPACK, part.row, key)
-    return [found[name] for name in sorted(found)]
+            reading.note("folder", f"no folder of {key.clip}", UNPACK, part.row, key)
+    return [found[key] for key in sorted(found)]
 
 
-def _host(tree: Tree, base: Path, subject: str, part: Interval, known: list[Record]) -> Parts:
-    """The folder of another clip of the subject that holds these frames."""
-    wanted = {whole(part.onset), whole(part.offset)}
-    paths = (record.path for record in known if record.key.subject == subject)
-    return next((p for p in paths if wanted <= {*tree.frames(base.joinpath(*p)).numbers}), ())
+def _misplaced(key: ClipKey, label: int, path: Parts) -> str:
+    if len(path) == 4 and path[2].lower() != MEGC3.classes[label]:
+        return f"{key.clip} lies among the {path[2]} clips"
+    if clip_id(f"{path[0]}_ne_1")[0].subject != key.subject:
+        return f"{key.clip} lies in the folder of {path[0]}"
+    return ""
 
 
-def _record(name: str, part: Interval, path: Parts) -> Record:
-    _, subject, label, _ = clip_id(name)
-    key, marks = ClipKey(FACTS.name, subject, name), (part.onset, part.apex, part.offset)
-    row = part.row or None
-    return Record(key, path[-1], MEGC3.classes.index(label), label, row, *marks, path)
-
-
-def _cut(tree: Tree, base: Path, path: Parts, intervals: list[Interval]) -> Interval:
+def _cut(key: ClipKey, label: int, numbers: Sequence[int], given: list[Record]) -> Record:
     """The expression in the folder of a cut clip: one of the table, or else all its frames."""
-    numbers = tree.frames(base.joinpath(*path)).numbers
-    for part in intervals:
+    for part in given:
         onset, offset = whole(part.onset), whole(part.offset)
         if onset in numbers and offset in numbers:
-            return part
+            return replace(part, key=key)
         if onset is not None and offset is not None and offset - onset + 1 == len(numbers):
-            return part  # numbered anew
+            return replace(part, key=key)  # numbered anew
     first, last = (numbers[0], numbers[-1]) if numbers else (0, 0)
-    return Interval(0, str(first), None, str(last))
+    return Record(key, label, None, str(first), None, str(last))
 
 
 def _clip_folders(tree: Tree, base: Path) -> list[Parts]:
     """Paths of clip folders below the base, in both layouts."""
-    paths: list[Parts] = []
-    for subject in _folders(tree, base, r"s\d+"):
-        if _folders(tree, base / subject, "micro"):
-            micro = _folders(tree, base / subject, "micro")[0]
-            for label in _folders(tree, base / subject / micro, "|".join(CODES.values())):
-                inside = _folders(tree, base / subject / micro / label, ".*")
-                paths += [(subject, micro, label, clip) for clip in inside]
-        else:
-            paths += [(subject, clip) for clip in _folders(tree, base / subject, "s.*")]
-    return paths
+
+    def below(paths: list[Parts], pattern: str) -> list[Parts]:
+        names = ((path, _folders(tree, base.joinpath(*path), pattern)) for path in paths)
+        return [(*path, name) for path, inside in names for name in inside]
+
+    found: list[Parts] = []
+    for subject in below([()], r"s\d+"):
+        micro = below([subject], "micro")[:1]
+        cut = below(below(micro, "|".join(CODES.values())), ".*")
+        found += cut if micro else below([subject], "s.*")
+    return found
 
 
 def _folders(tree: Tree, folder: Path, pattern: str) -> list[str]:
@@ -195,41 +209,3 @@ def _folders(tree: Tree, folder: Path, pattern: str) -> list[str]:
         for path in folder.iterdir()
         if path.is_dir() and re.fullmatch(pattern, path.name.lower(), re.DOTALL)
     )
-
-
-def _read_intervals(reading: Reading) -> Intervals:
-    """The expressions by clip id; none where there is no table."""
-    table, intervals = reading.table, Intervals()
-    for row in of_data_set(table, FACTS.name) if table else ():
-        try:
-            name, label = _row_id(row)
-            given = [[row[f"{mark}{nth}"] for mark in MARKS] for nth in ("", 2, 3)]
-        except ValueError as error:
-            reading.note("row", str(error), "correct this row", row.number)
-            continue
-        key = ClipKey(FACTS.name, clip_id(name)[1], name)
-        if name in intervals:
-            problem, hint = f"{name} is listed twice", "remove one of the rows"
-            reading.note("duplicate", problem, hint, row.number, key, left_out=False)
-            continue
-        meant = MEGC3.label_of(row["emotion"])
-        if meant is not None and MEGC3.classes[meant] != label:
-            problem = f"{MEGC3.classes[meant]} in the table, but {name} is {label}"
-            hint = "correct this row; the id is taken"
-            reading.note("label", problem, hint, row.number, key, left_out=False)
-        intervals[name] = [
-            Interval(row.number, onset, apex if table and "apex" in table.fields else None, offset)
-            for nth, (onset, apex, offset) in enumerate(given)
-            if onset or nth == 0
-        ]
-    return intervals
-
-
-def _row_id(row: Row) -> tuple[str, str]:
-    """The clip's id and the class that it names, or `ValueError`."""
-    name, subject, label, _ = clip_id(row["clip"])
-    if not row["subject"]:
-        raise ValueError("the subject is empty")
-    if whole(row["subject"].lower().lstrip("sub")) not in (None, int(subject[1:])):
-        raise ValueError(f"the subject '{row['subject']}' is not that of {name}")
-    return name, label

@@ -1,0 +1,161 @@
+"""The recordings whose coding file has a row for each clip, each described by a `Source`."""
+
+import re
+
+from hmrm_lab.datasets.recordings.findings import Facts
+from hmrm_lab.datasets.recordings.reader import Classes, Source, listed, numbered
+
+CAS = "Institute of Psychology, Chinese Academy of Sciences: http://casme.psych.ac.cn"
+
+
+def shared_class(text: str, classes: Classes) -> int | None:
+    """The class that all emotions of a clip share, or None."""
+    parts = [re.sub(r"ly$", "", part) for part in re.split(r"[^a-z]+|\band\b", text) if part]
+    unknown = [part for part in parts if part not in classes]
+    if unknown or not parts:
+        raise LookupError(f"unknown emotion '{text}'", f"known are {', '.join(classes)}")
+    found = {classes[part] for part in parts}
+    return found.pop() if len(found) == 1 else None
+
+
+casme2 = listed(
+    Source(
+        Facts(
+            "casme2",
+            "CASME II",
+            CAS,
+            "Yan et al. 2014",
+            fps=200.0,
+            official=True,
+            counts=(88, 32, 25),
+            listed=255,
+        ),
+        patterns=("CASME2-coding", "CASME2_coding", "CASME2label", "coding", "casme_apex"),
+        emotions="happiness surprise disgust repression others other sadness fear",
+        bases=("Cropped", "CASME2-RAW", "CASME2_RAW_selected", "CASME2_RAW", "RAW", "."),
+        subject=numbered(r"(?:sub)?0*(\d{1,3})", "sub{:02d}", "1 or sub01"),
+        left_out={
+            ("sub04", "EP12_01f"): "the table gives no apex ('/')",
+            ("sub05", "EP09_05f"): "onset and apex are the same frame",
+        },
+    )
+)
+"""CASME II (Yan et al., 2014): 255 clips at 200 fps, 145 of them in the three classes.
+
+    ROOT/CASME2-coding-20140508.xlsx
+    ROOT/Cropped/sub01/EP02_01f/reg_img46.jpg ...    or CASME2-RAW/sub01/EP02_01f/img46.jpg ...
+
+`images=CASME2-RAW` takes the uncropped frames. Classes as in MEGC 2019: happiness; surprise;
+disgust and repression. Errata: the apex of sub04/EP12_01f is "/", and that of sub05/EP09_05f is
+its onset; the official list has neither.
+"""
+
+samm = listed(
+    Source(
+        Facts(
+            "samm",
+            "SAMM",
+            "Manchester Metropolitan University (M. H. Yap); a signed release agreement",
+            "Davison et al. 2018",
+            fps=200.0,
+            official=True,
+            counts=(92, 26, 15),
+            listed=159,
+        ),
+        patterns=("SAMM_Micro_FACS_Codes", "Micro_FACS_Codes", "SAMM"),
+        emotions="happiness surprise anger contempt disgust fear sadness other others",
+        bases=(".", "SAMM", "SAMM_CROP"),
+        subject=numbered(r"(\d{1,3})", "{:03d}", "006"),
+    )
+)
+"""SAMM (Davison et al., 2018): 159 clips at 200 fps, 133 of them in the three classes.
+
+    ROOT/SAMM_Micro_FACS_Codes_v2.xlsx        the header is in row 14, below the terms of use
+    ROOT/006/006_1_2/006_05562.jpg ...
+
+Classes as in MEGC 2019: Happiness; Surprise; Anger, Contempt, Disgust, Fear and Sadness. Errata:
+the apex of 028_4_1 and 032_3_1 is outside onset..offset; both are on the official list, and stay
+here without an apex.
+"""
+
+casme3 = listed(
+    Source(
+        Facts(
+            "casme3",
+            "CAS(ME)^3",
+            CAS,
+            "Li et al. 2023",
+            fps=30.0,
+            counts=(457, 55, 187),
+            listed=860,
+            trimmed=True,
+        ),
+        patterns=("cas(me)3_part_A_ME", "cas(me)3_part_A", "casme3"),
+        emotions="happy happiness surprise disgust fear anger sad sadness others other",
+        bases=(".", "part_A", "Part_A", "ME_A", "data/part_A", "part_A/data"),
+        subject=numbered(r"(?:spno\.?)?0*(\d{1,4})", "spNO.{}", "spNO.1"),
+        path=lambda row, subject: (subject, row["clip"], "color"),
+        clip=lambda row, subject: f"{row['clip'].lower()}_{row['onset']}",
+    )
+)
+"""CAS(ME)^3, part A (Li et al., 2023): 860 micro-expressions at 30 fps, 699 in the three classes.
+
+    ROOT/cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx
+    ROOT/spNO.1/b/color/175.jpg ...
+
+A folder holds a long video with several expressions, so that a clip is named after its onset
+(`b_175`) and its frames are those from onset to offset. Classes: happy; surprise; disgust, fear,
+anger and sad. Some frames were dropped by the recorder, and some clips are one frame long.
+"""
+
+mmew = listed(
+    Source(
+        Facts(
+            "mmew",
+            "MMEW",
+            "the MMEW team: http://www.dpailab.com/database.html",
+            "Ben et al. 2022",
+            fps=90.0,
+            counts=(109, 36, 89),
+            listed=300,
+        ),
+        patterns=("MMEW_Micro_Exp", "MMEW"),
+        emotions="happiness surprise anger disgust fear sadness others other",
+        bases=("Micro_Expression", ".", "MMEW_Final/Micro_Expression"),
+        subject=numbered(r"s?0*(\d{1,3})", "S{:02d}", "S03"),
+        path=lambda row, subject: (row["emotion"].lower(), row["clip"]),
+    )
+)
+"""MMEW (Ben et al., 2022): 300 micro-expressions at 90 fps, 234 of them in the three classes.
+
+    ROOT/MMEW_Micro_Exp.xlsx
+    ROOT/happiness/S03-01-002/1.jpg ...       or below Micro_Expression/
+
+Classes: happiness; surprise; anger, disgust, fear and sadness. The table gives some offsets that
+are not after the onset; the last frame of the folder is taken for them, and it is reported.
+"""
+
+fourdme = listed(
+    Source(
+        Facts(
+            "fourdme",
+            "4DME",
+            "Center for Machine Vision and Signal Analysis, University of Oulu",
+            "Li et al. 2023",
+            fps=60.0,
+            listed=267,
+        ),
+        patterns=("4DME_Labelling_Micro", "4DME"),
+        emotions="positive surprise negative repression others other",
+        bases=("gray_micro", ".", "gray_micro_crop"),
+        classify=shared_class,
+    )
+)
+"""4DME (Li et al., 2023): 267 micro-expressions; here the grey videos at 60 fps.
+
+    ROOT/4DME_Labelling_Micro_release v1.xlsx
+    ROOT/gray_micro/<subject>/<clip>/...
+
+Classes: positive; surprise; negative and repression. A clip may have two emotions ("negative &
+repression"): it is taken if both are of one class, and left out as one outside the three if not.
+"""
