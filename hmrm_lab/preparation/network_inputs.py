@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.synthetic import RenderedFrames, synthetic
-from hmrm_lab.datasets.synthetic.action_units import CORE, unit_bumps
 from hmrm_lab.datasets.synthetic.motion import Motion
-from hmrm_lab.datasets.synthetic.recipes import Script, farthest_px, scaled
+from hmrm_lab.datasets.synthetic.recipes import CORE, Script, farthest_px, scaled, unit_bumps
 from hmrm_lab.datasets.synthetic.rendering import neutral_landmarks
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import dual_phase, without_median

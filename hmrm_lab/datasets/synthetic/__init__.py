@@ -7,31 +7,27 @@ numbers of clips of the subjects.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from hmrm_lab.datasets.synthetic.action_units import CORE, Stream, generator
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
-from hmrm_lab.datasets.synthetic.recipes import Habit, with_blink, write_script
+from hmrm_lab.datasets.synthetic.recipes import (
+    CORE,
+    Habit,
+    Stream,
+    generator,
+    with_blink,
+    write_script,
+)
 from hmrm_lab.datasets.synthetic.rendering import (
     DRAWING,
     GUISES,
     GuisedFrames,
     RenderedFrames,
     neutral_landmarks,
-    require_guise,
 )
-from hmrm_lab.errors import ConfigError
+from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import datasets
-
-__all__ = [
-    "DRAWING",
-    "GUISES",
-    "GuisedFrames",
-    "RenderedFrames",
-    "read_clips",
-    "synthetic",
-    "write_clips",
-]
 
 COMPOSITE_COUNTS = (250, 109, 83)
 """Negative, positive and surprise clips of the MEGC 2019 composite (See et al., 2019, Table I)."""
@@ -78,16 +74,29 @@ def synthetic(
     ConfigError
         If a value is out of its range.
     """
-    _check(subjects, clips, difficulty, frames, seed, blink_every)
-    fps = require_guise(guise).fps if guise else FPS
+    for name, value, least in (
+        ("subjects", subjects, 2),
+        ("clips", clips, max(subjects, 2)),
+        ("frames", frames, 12),
+        ("seed", seed, 0),
+        ("blink_every", blink_every, 0),
+    ):
+        if value < least:
+            problem = f"the synthetic data set cannot have {name}={value}"
+            raise ConfigError(problem, hint=f"give {name} of at least {least}")
+    if not 0 <= difficulty <= 1:
+        problem = f"the synthetic data set cannot have difficulty={difficulty}"
+        raise ConfigError(problem, hint="give a difficulty from 0 to 1")
+    if guise and guise not in GUISES:
+        raise unknown_name("guise", guise, GUISES)
+    fps = GUISES[guise].fps if guise else FPS
     rng = generator(seed, Stream.CAST)
-    labels = rng.permutation(
-        np.repeat(
-            np.arange(len(CORE)), _apportioned(clips, np.array(COMPOSITE_COUNTS, dtype=float))
-        )
-    )
-    cast = np.repeat(np.arange(subjects), _clips_per_subject(subjects, clips, rng))
     classes = tuple(CORE)
+    labels = rng.permutation(np.repeat(range(len(classes)), _shares(clips, COMPOSITE_COUNTS)))
+    # Beside one clip for each subject, the others are shared unequally, as in real data sets.
+    rank = (np.arange(subjects) + 0.5) / subjects
+    extra = _shares(clips - subjects, rng.permutation(rank**1.5))
+    cast = np.repeat(np.arange(subjects), 1 + extra)
     made: list[Clip] = []
     taken: dict[tuple[int, int], int] = {}
     for number, (subject, label) in enumerate(zip(cast.tolist(), labels.tolist(), strict=True)):
@@ -120,35 +129,11 @@ def synthetic(
     return made
 
 
-def _check(
-    subjects: int, clips: int, difficulty: float, frames: int, seed: int, blink_every: int
-) -> None:
-    for name, value, least in (
-        ("subjects", subjects, 2),
-        ("clips", clips, max(subjects, 2)),
-        ("frames", frames, 12),
-        ("seed", seed, 0),
-        ("blink_every", blink_every, 0),
-    ):
-        if value < least:
-            problem = f"the synthetic data set cannot have {name}={value}"
-            raise ConfigError(problem, hint=f"give {name} of at least {least}")
-    if not 0 <= difficulty <= 1:
-        problem = f"the synthetic data set cannot have difficulty={difficulty}"
-        raise ConfigError(problem, hint="give a difficulty from 0 to 1")
-
-
-def _clips_per_subject(subjects: int, clips: int, rng: np.random.Generator) -> list[int]:
-    """One clip for each subject, and the others unequally, as in real data sets."""
-    rank = (np.arange(subjects) + 0.5) / subjects
-    shares = rng.permutation(rank**1.5)
-    return [1 + extra for extra in _apportioned(clips - subjects, shares)]
-
-
-def _apportioned(total: int, shares: np.ndarray) -> list[int]:
-    """Whole numbers in these shares that add up to the total, by largest remainders."""
-    exact = total * shares / shares.sum()
+def _shares(total: int, parts: ArrayLike) -> NDArray[np.int64]:
+    """Whole numbers in the ratios of `parts` that add up to the total, by largest remainders."""
+    ratios = np.asarray(parts, dtype=float)
+    exact = total * ratios / ratios.sum()
     whole = np.floor(exact).astype(int)
     order = np.argsort(whole - exact, kind="stable")
     whole[order[: total - int(whole.sum())]] += 1
-    return [int(count) for count in whole]
+    return whole

@@ -46,23 +46,17 @@ MIRROR = np.array(
 
 
 def floats(values: ArrayLike) -> Floats:
-    """The values as an array of float32."""
     return np.asarray(values, dtype=np.float32)
 
 
 def mirrored(landmarks_px: Floats) -> Floats:
-    """The landmarks of the face seen in a mirror: (68, 2) to (68, 2)."""
+    """The landmarks (68, 2) of the face seen in a mirror."""
     other: Floats = landmarks_px[MIRROR] * floats([-1, 1]) + floats([2 * CENTRE_PX, 0])
     return other
 
 
 def template() -> Floats:
-    """The neutral, symmetric face.
-
-    Shapes
-    ------
-    returns : (68, 2) float32, order (x, y), pixels in a 224 x 224 crop
-    """
+    """The neutral, symmetric face: (68, 2) float32, order (x, y), pixels in a 224 x 224 crop."""
     points = np.full((68, 2), np.nan, dtype=np.float32)
     for index, point in _HALF.items():
         points[index] = point
@@ -70,21 +64,19 @@ def template() -> Floats:
 
 
 def subject_landmarks(rng: np.random.Generator) -> Floats:
-    """The neutral landmarks of one subject.
-
-    Shapes
-    ------
-    returns : (68, 2) float32, order (x, y), pixels in a 224 x 224 crop
-    """
+    """The neutral landmarks of one subject, as of `template`."""
     face = template()
-    left = np.arange(68)[template()[:, 0] <= CENTRE_PX]
+    left = (face[:, 0] <= CENTRE_PX)[:, None]
     half = face.copy()
     _shape_jaw(half, rng)
     _shape_eyes_and_brows(half, rng)
     _shape_nose_and_mouth(half, rng)
-    face[left] = half[left]
-    face = np.where(np.isin(np.arange(68), left)[:, None], face, mirrored(face))
-    return (face + _asymmetry(face, rng)).astype(np.float32)
+    face = np.where(left, half, face)
+    face = np.where(left, face, mirrored(face))
+    weights = rng.normal(0, 0.45, (6, 2))  # what differs between the two halves: half a pixel
+    centres = rng.uniform(40, 184, (6, 2))
+    distance = ((face[:, None] - centres) ** 2).sum(axis=-1)
+    return floats(face + floats(np.exp(-distance / (2 * 35.0**2)) @ weights))
 
 
 def _spread(rng: np.random.Generator, width: float) -> float:
@@ -109,8 +101,7 @@ def _shape_eyes_and_brows(face: Floats, rng: np.random.Generator) -> None:
     apart = _spread(rng, 1.6)
     eye[:, 0] -= apart
     brow[:, 0] -= apart
-    arch = floats([0, 0.7, 1, 0.5, 0])
-    brow[:, 1] += _spread(rng, 2.0) - _spread(rng, 1.4) * arch
+    brow[:, 1] += _spread(rng, 2.0) - _spread(rng, 1.4) * floats([0, 0.7, 1, 0.5, 0])
     brow[:, 1] += _spread(rng, 1.3) * np.linspace(-1, 1, 5, dtype=np.float32)
 
 
@@ -119,24 +110,14 @@ def _shape_nose_and_mouth(face: Floats, rng: np.random.Generator) -> None:
     face[NOSE_BASE, 0] = CENTRE_PX + (face[NOSE_BASE, 0] - CENTRE_PX) * nose_width
     face[27:36, 1] += nose_length * np.linspace(0, 1.6, 9, dtype=np.float32).clip(0, 1)
     mouth_width, fullness, drop = 1 + _spread(rng, 0.06), 1 + _spread(rng, 0.13), _spread(rng, 1.8)
-    mouth = face[MOUTH]
-    seam_y = face[60, 1]
+    mouth, seam_y = face[MOUTH], face[60, 1]
     mouth[:, 0] = CENTRE_PX + (mouth[:, 0] - CENTRE_PX) * mouth_width
     mouth[:12, 1] = seam_y + (mouth[:12, 1] - seam_y) * fullness
     mouth[:, 1] += drop + _spread(rng, 0.8) * np.abs(mouth[:, 0] - CENTRE_PX) / 30
 
 
-def _asymmetry(face: Floats, rng: np.random.Generator) -> Floats:
-    """What differs between the two halves: a smooth field of about half a pixel."""
-    weights = rng.normal(0, 0.45, (6, 2))
-    centres = rng.uniform(40, 184, (6, 2))
-    distance = ((face[:, None] - centres) ** 2).sum(axis=-1)
-    field: Floats = (np.exp(-distance / (2 * 35.0**2)) @ weights).astype(np.float32)
-    return field
-
-
 TOLERANCE_PX = 1e-4
-_ITERATIONS = 40
+ITERATIONS = 40
 LID_PX = 6.0  # of skin above the edge of an open eye that a blink stretches
 LASH_PX = 1.0  # the edge of the lid lies this much below the landmarks
 REACH_PX = 12.0  # no point moves farther, so that a bump's box widened by it holds its support
@@ -157,15 +138,8 @@ class Lids:
     edges: Floats
     closing: Floats
 
-    def forward(self, points_px: Floats, frame: int) -> Floats:
-        """Where points of the open eyes, skin or eyeball, are in this frame: (2, ...)."""
-        return self._moved(points_px, frame, back=False)
-
-    def inverse(self, points_px: Floats, frame: int) -> Floats:
-        """The points of the open eyes that are seen at these in this frame: (2, ...)."""
-        return self._moved(points_px, frame, back=True)
-
-    def _moved(self, points_px: Floats, frame: int, *, back: bool) -> Floats:
+    def forward(self, points_px: Floats, frame: int, *, back: bool = False) -> Floats:
+        """Where points (2, ...) of the open eyes are in this frame; `back` is the inverse."""
         x, y = points_px
         for across, upper, lower in self.edges:
             open_, shut = (np.interp(x, across, edge) for edge in (upper + LASH_PX, lower))
@@ -219,34 +193,25 @@ class Motion:
         return (skin @ matrix.T + offset).astype(np.float32)
 
     def neutral_grid(self, frame: int) -> Floats:
-        """phi_t^-1 at every pixel: the point of the neutral face seen there.
+        """phi_t^-1 at every pixel: the points of the neutral face, (2, 224, 224) float32, (x, y).
 
         The fixed point x = P_t^-1(y) - d_t(x), to `TOLERANCE_PX`.
-
-        Shapes
-        ------
-        returns : (2, 224, 224) float32, order (x, y)
         """
         matrix, offset = self._similarity(frame)
-        pixels = _pixels()
-        skin = np.tensordot(np.linalg.inv(matrix), pixels - offset[:, None, None], axes=1)
+        skin = np.tensordot(np.linalg.inv(matrix), _pixels() - offset[:, None, None], axes=1)
         skin = skin.astype(np.float32)
         neutral = skin.copy()
-        for _ in range(_ITERATIONS):
+        for _ in range(ITERATIONS):
             following = skin - self._displacement_on_grid(neutral, frame)
             change = float(np.abs(following - neutral).max())
             neutral = following
             if change < TOLERANCE_PX:
-                return neutral if self.lids is None else self.lids.inverse(neutral, frame)
+                lids = self.lids
+                return neutral if lids is None else lids.forward(neutral, frame, back=True)
         raise ArithmeticError("the motion folds the face, so that it has no inverse")
 
     def flow(self, source: int, target: int) -> Floats:
-        """The displacement of every pixel of frame `source` on its way to frame `target`.
-
-        Shapes
-        ------
-        returns : (2, 224, 224) float32, order (u, v), pixels
-        """
+        """Where every pixel of a frame goes in another: (2, 224, 224) float32, (u, v), pixels."""
         neutral = self.neutral_grid(source)
         if self.lids is not None:
             neutral = self.lids.forward(neutral, target)
@@ -256,14 +221,13 @@ class Motion:
         return (there - _pixels()).astype(np.float32)
 
     def _displacement_on_grid(self, points_px: Floats, frame: int) -> Floats:
-        """d_t at a grid that the motion has bent a little: (2, H, W) to (2, H, W).
-
-        Each bump is computed in its own box only.
-        """
+        """d_t at a grid (2, H, W) that the motion has bent a little: each bump in its box only."""
         moved = np.zeros_like(points_px)
         for bump, weight in zip(self.bumps, self.weights[frame], strict=True):
-            box = _box(bump)
-            if weight != 0 and box is not None:
+            low = np.floor(bump[:2] - bump[2:4] - REACH_PX).astype(int).clip(0, SIZE_PX)
+            high = np.ceil(bump[:2] + bump[2:4] + REACH_PX).astype(int).clip(0, SIZE_PX)
+            box = slice(low[1], high[1]), slice(low[0], high[0])
+            if weight != 0 and (high > low).all():
                 height = _bump(points_px[0][box], points_px[1][box], bump) * weight
                 moved[0][box] += height * bump[4]
                 moved[1][box] += height * bump[5]
@@ -284,16 +248,6 @@ def _bump(x_px: Floats, y_px: Floats, bump: Floats) -> Floats:
     return floats(rest * rest * rest)
 
 
-def _box(bump: Floats) -> tuple[slice, slice] | None:
-    """Rows and columns of the pixels that a bump can reach; None where it misses the frame."""
-    low = np.floor(bump[:2] - bump[2:4] - REACH_PX).astype(int).clip(0, SIZE_PX)
-    high = np.ceil(bump[:2] + bump[2:4] + REACH_PX).astype(int).clip(0, SIZE_PX)
-    if (high <= low).any():
-        return None
-    return slice(low[1], high[1]), slice(low[0], high[0])
-
-
 def _pixels() -> Floats:
     """The coordinates of every pixel: (2, 224, 224) float32, order (x, y)."""
-    rows, columns = np.mgrid[:SIZE_PX, :SIZE_PX].astype(np.float32)
-    return np.stack([columns, rows])
+    return np.mgrid[:SIZE_PX, :SIZE_PX][::-1].astype(np.float32)

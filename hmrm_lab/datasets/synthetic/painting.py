@@ -1,8 +1,11 @@
-"""Brushes: masks, strokes and noise on the canvas from which a subject's frames are warped.
+"""Brushes: masks, strokes and noise on the canvas from which a subject's frames are warped; and
+what a subject looks like.
 
 The canvas shows the crop and a margin around it at twice the resolution, so that a warped frame
 neither aliases nor meets an edge. All coordinates are pixels of the 224 x 224 crop.
 """
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -14,7 +17,16 @@ MARGIN_PX = 8
 SCALE = 2
 SIDE = SCALE * (SIZE_PX + 2 * MARGIN_PX)
 AXIS_PX: Floats = (np.arange(SIDE) / SCALE - MARGIN_PX).astype(np.float32)
-_BITS = 4  # cv2 draws at 1/16 of a canvas pixel
+BITS = 4  # cv2 draws at 1/16 of a canvas pixel
+
+COMPLEXIONS = floats(
+    [(246, 216, 198), (238, 203, 178), (226, 184, 152), (208, 160, 124)]
+    + [(180, 130, 96), (146, 100, 72), (112, 76, 56)]
+)
+IRISES = [(86, 54, 34), (60, 40, 30), (112, 82, 46), (92, 110, 74)]
+IRISES += [(86, 118, 148), (104, 116, 124)]
+HAIRS = [(30, 24, 22), (48, 34, 28), (84, 58, 40), (122, 88, 56), (182, 144, 96), (136, 74, 46)]
+BACKGROUNDS = [(150, 166, 178), (176, 170, 160), (138, 152, 142), (172, 158, 170), (196, 190, 180)]
 
 
 def colour(red: float, green: float, blue: float) -> Floats:
@@ -46,9 +58,12 @@ def blob(x_px: float, y_px: float, width_px: float, height_px: float) -> Floats:
     return np.outer(down, across).astype(np.float32)
 
 
-def spot(centre_px: Floats, width_px: float, height_px: float) -> Floats:
-    """A `blob` about a point."""
-    return blob(float(centre_px[0]), float(centre_px[1]), width_px, height_px)
+def spot(
+    centre_px: Floats, width_px: float, height_px: float, *, across: float = 0, down: float = 0
+) -> Floats:
+    """A `blob` this far across and down from a point."""
+    x, y = map(float, centre_px)
+    return blob(x + across, y + down, width_px, height_px)
 
 
 def curve(points_px: ArrayLike, samples: int = 40, closed: bool = False) -> Floats:
@@ -66,7 +81,7 @@ def curve(points_px: ArrayLike, samples: int = 40, closed: bool = False) -> Floa
 def region(outline_px: ArrayLike, soft_px: float) -> Floats:
     """The inside of a polygon with an edge this soft: (n, 2) to (S, S) in 0..1."""
     mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
-    cv2.fillPoly(mask, [_fixed(outline_px)], 255, cv2.LINE_AA, _BITS)
+    cv2.fillPoly(mask, [_fixed(outline_px)], 255, cv2.LINE_AA, BITS)
     return _softened(mask, soft_px)
 
 
@@ -74,7 +89,7 @@ def stroke(line_px: ArrayLike, width_px: float, soft_px: float) -> Floats:
     """A line of this width: (n, 2) to (S, S) in 0..1."""
     mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
     thickness = max(1, round(width_px * SCALE))
-    cv2.polylines(mask, [_fixed(line_px)], False, 255, thickness, cv2.LINE_AA, _BITS)
+    cv2.polylines(mask, [_fixed(line_px)], False, 255, thickness, cv2.LINE_AA, BITS)
     return _softened(mask, soft_px)
 
 
@@ -85,7 +100,7 @@ def hairs(
     mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
     ends = _fixed(np.stack([roots_px, tips_px], axis=1))
     for line, level in zip(ends, (255 * opacity).astype(int), strict=True):
-        cv2.line(mask, line[0], line[1], int(level), 1, cv2.LINE_AA, _BITS)
+        cv2.line(mask, line[0], line[1], int(level), 1, cv2.LINE_AA, BITS)
     return _softened(mask, 0.25)
 
 
@@ -110,17 +125,64 @@ def dots(rng: np.random.Generator, density: Floats, count: int, radius_px: float
     levels = rng.uniform(60, 255, count)
     mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
     for place, size, level in zip(places[keep], sizes[keep], levels[keep], strict=True):
-        centre = (int(place[0]) << _BITS, int(place[1]) << _BITS)
-        cv2.circle(mask, centre, int(size * 2**_BITS), int(level), -1, cv2.LINE_AA, _BITS)
+        centre = (int(place[0]) << BITS, int(place[1]) << BITS)
+        cv2.circle(mask, centre, int(size * 2**BITS), int(level), -1, cv2.LINE_AA, BITS)
     return _softened(mask, radius_px * 0.5)
 
 
 def _fixed(points_px: ArrayLike) -> NDArray[np.int32]:
     """Points in the fixed-point canvas coordinates of cv2's drawing functions."""
     canvas = (floats(points_px) + MARGIN_PX) * SCALE
-    return np.asarray(np.round(canvas * 2**_BITS), dtype=np.int32)
+    return np.asarray(np.round(canvas * 2**BITS), dtype=np.int32)
 
 
 def _softened(mask: NDArray[np.uint8], soft_px: float) -> Floats:
     soft = cv2.GaussianBlur(mask, (0, 0), soft_px * SCALE) if soft_px > 0 else mask
     return floats(soft) / np.float32(255)
+
+
+@dataclass(frozen=True, eq=False)
+class Traits:
+    """What a subject looks like, apart from the geometry. Colours are (3,) float32 in 0..1."""
+
+    complexion: Floats
+    tone: float  # 0 light .. 1 dark
+    blush: float
+    freckles: float
+    stubble: float
+    roughness: float
+    light: Floats  # unit vector towards the lamp; x right, y down, z to the camera
+    iris: Floats
+    hair: Floats
+    background: Floats
+    brow_density: float
+    parting_px: float
+    hairline_px: float
+    long_hair: bool
+    lip_tint: float
+
+
+def draw_traits(rng: np.random.Generator) -> Traits:
+    tone = float(rng.beta(1.1, 1.5))
+    step = tone * (len(COMPLEXIONS) - 1.001)
+    low, part = int(step), np.float32(step % 1)
+    complexion = (1 - part) * COMPLEXIONS[low] + part * COMPLEXIONS[low + 1]
+    dark = int(tone > 0.55)  # darker subjects of this sample have dark eyes and hair
+    lamp = np.array([rng.choice([-1, 1]) * rng.uniform(0.2, 0.55), -rng.uniform(0.25, 0.5), 0.85])
+    return Traits(
+        complexion=(complexion / 255 + rng.normal(0, 0.008, 3)).astype(np.float32),
+        tone=tone,
+        blush=float(rng.uniform(0.5, 1.2)),
+        freckles=float(rng.choice([0, 0.2, 1], p=[0.5, 0.3, 0.2]) * (tone < 0.5)),
+        stubble=float(rng.choice([0, rng.uniform(0.3, 0.9)], p=[0.65, 0.35])),
+        roughness=float(rng.uniform(0.8, 1.3)),
+        light=(lamp / np.linalg.norm(lamp)).astype(np.float32),
+        iris=colour(*IRISES[rng.integers(0, 2 if dark else len(IRISES))]),
+        hair=colour(*HAIRS[rng.integers(0, 2 if dark else len(HAIRS))]),
+        background=colour(*BACKGROUNDS[rng.integers(len(BACKGROUNDS))]),
+        brow_density=float(rng.uniform(0.65, 1.0)),
+        parting_px=float(rng.uniform(-38, 38)),
+        hairline_px=float(rng.uniform(17, 29)),
+        long_hair=bool(rng.random() < 0.45),
+        lip_tint=float(rng.uniform(0.35, 0.8)),
+    )

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.synthetic import features, skin
-from hmrm_lab.datasets.synthetic.action_units import Stream, generator, key
+from hmrm_lab.datasets.synthetic.looks import paint_face
 from hmrm_lab.datasets.synthetic.motion import (
     CENTRE_PX,
     JAW,
@@ -24,9 +23,14 @@ from hmrm_lab.datasets.synthetic.motion import (
     floats,
     subject_landmarks,
 )
-from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE, blend, blob, noise, region
-from hmrm_lab.datasets.synthetic.recipes import Script, Traits, draw_traits
-from hmrm_lab.errors import unknown_name
+from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE, draw_traits
+from hmrm_lab.datasets.synthetic.recipes import Script, Stream, generator, key
+
+DRAWING = 1
+"""Part of the name of every cache of drawn clips: raise it when the same arguments draw others."""
+FORMAT = DRAWING  # make it another when a guise alone looks otherwise
+MARGIN_ABOVE, CUT_AT_SIDES = 0.06, 0.04  # of the box of the landmarks, in a picture cut out tightly
+DOME = (112.0, 40.0, 104.0, 74.0)  # centre and radii of the hair above the drawn picture, pixels
 
 
 @lru_cache(maxsize=512)
@@ -39,56 +43,11 @@ def neutral_landmarks(seed: int, subject: int) -> Floats:
 
 @lru_cache(maxsize=32)
 def neutral_texture(seed: int, subject: int) -> Floats:
-    """The picture of this subject at rest, kept for the subjects used last.
-
-    Shapes
-    ------
-    returns : (S, S, 3) float32, RGB in 0..255, on the canvas of `painting`; read-only
-    """
+    """The picture of this subject at rest, as of `paint_face`; read-only."""
     rng = generator(seed, Stream.LOOKS, subject)
     picture = paint_face(neutral_landmarks(seed, subject), draw_traits(rng), rng)
     picture.setflags(write=False)
     return picture
-
-
-def paint_face(landmarks: Floats, traits: Traits, rng: np.random.Generator) -> Floats:
-    """The neutral picture, painted from the back to the front.
-
-    Shapes
-    ------
-    landmarks : (68, 2) float32, order (x, y), pixels of the crop
-    returns : (S, S, 3) float32, RGB in 0..255
-    """
-    head = region(skin.head_outline(landmarks), 0.5)
-    picture = _background(traits, rng)
-    hair = features.strands(traits, rng)
-    flesh = skin.lit_skin(landmarks, head, traits, rng)
-    if traits.long_hair:
-        blend(picture, hair * np.float32(0.55), features.back_hair(landmarks))
-    blend(picture, flesh * 0.55, features.neck(landmarks))
-    if not traits.long_hair:
-        blend(picture, flesh * 0.80, features.ears(landmarks))
-    overhang = np.roll(features.hair_mask(landmarks, traits, 4.0), (8, 0), axis=(0, 1))
-    blend(picture, flesh * (1 - 0.45 * overhang[..., None]), head)
-    features.paint_nostrils(picture, landmarks, traits)
-    features.paint_mouth(picture, landmarks, traits, rng)
-    features.paint_eyes(picture, landmarks, traits, rng)
-    features.paint_brows(picture, landmarks, traits, rng)
-    blend(picture, hair, features.front_hair(landmarks, traits, rng))
-    picture *= 1 + 0.012 * noise(rng, 0.5)[..., None]
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.7)  # the lens; also keeps the warp free of alias
-    return floats(np.clip(picture * 255, 0, 255))
-
-
-def _background(traits: Traits, rng: np.random.Generator) -> Floats:
-    lamp_x = 112 + 160 * float(traits.light[0])
-    glow = 0.62 + 0.5 * blob(lamp_x, 40, 120, 110) + 0.03 * noise(rng, 40)
-    picture: NDArray[np.float32] = glow[..., None] * traits.background
-    return np.ascontiguousarray(picture, dtype=np.float32)
-
-
-DRAWING = 1
-"""Part of the name of every cache of drawn clips: raise it when the same arguments draw others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,42 +71,26 @@ class RenderedFrames:
         return len(self.script.motion)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        frame = self._position(index)
-        scene = self.clean(frame)
+        frame = range(len(self))[index]
         seed = key(self.seed, Stream.SENSOR, self.clip, frame)
-        rng = np.random.Generator(np.random.SFC64(seed))
-        grain = rng.standard_normal(scene.shape, dtype=np.float32)
-        scene += grain * np.float32(self.script.noise_level)
-        return np.asarray(cv2.convertScaleAbs(np.maximum(scene, 0)), dtype=np.uint8)
+        return _sensed(self.clean(frame), seed, self.script.noise_level, 3)
 
     def clean(self, index: int) -> Floats:
         """The frame before the sensor: (224, 224, 3) float32, RGB in levels of 0..255."""
-        frame = self._position(index)
-        neutral = self.script.motion.neutral_grid(frame)
-        where = (neutral + MARGIN_PX) * SCALE
+        frame = range(len(self))[index]
         picture = neutral_texture(self.seed, self.subject)
-        warped = cv2.remap(
-            picture, where[0], where[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        return np.asarray(warped * self.script.gain[frame], dtype=np.float32)
+        warped = _sampled(picture, (self.script.motion.neutral_grid(frame) + MARGIN_PX) * SCALE)
+        return floats(warped * self.script.gain[frame])
 
     def landmarks(self, index: int) -> Floats:
         """The exact iBUG landmarks of a frame: (68, 2) float32, order (x, y), pixels."""
         neutral = neutral_landmarks(self.seed, self.subject)
-        return self.script.motion.forward(neutral, self._position(index))
+        return self.script.motion.forward(neutral, range(len(self))[index])
 
     def flow(self, source: int, target: int) -> Floats:
         """The exact flow from one frame to another: (2, 224, 224) float32, (u, v), pixels."""
-        return self.script.motion.flow(self._position(source), self._position(target))
-
-    def _position(self, index: int) -> int:
-        """A frame's number from an index that may count from the end."""
-        return range(len(self))[index]
-
-
-FORMAT = DRAWING  # make it another when a guise alone looks otherwise
-MARGIN_ABOVE, CUT_AT_SIDES = 0.06, 0.04  # of the box of the landmarks, in a picture cut out tightly
-DOME = (112.0, 40.0, 104.0, 74.0)  # centre and radii of the hair above the drawn picture, pixels
+        frames = range(len(self))
+        return self.script.motion.flow(frames[source], frames[target])
 
 
 @dataclass(frozen=True)
@@ -198,17 +141,21 @@ class GuisedFrames:
         return len(self.drawn)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        frame, guise = range(len(self))[index], GUISES[self.name]
+        frame, drawn, guise = range(len(self))[index], self.drawn, GUISES[self.name]
         scene = _backdrop(self).copy()
         box = self._box()
         scene[box] = self._painted(box, frame)
-        scene *= self.drawn.script.gain[frame]
+        scene *= drawn.script.gain[frame]
         if guise.gray:
             scene = np.repeat(scene.mean(axis=2, keepdims=True), 3, axis=2)
-        rng = np.random.Generator(np.random.SFC64(self._key(frame)))
-        grain = rng.standard_normal((*scene.shape[:2], 1 if guise.gray else 3), dtype=np.float32)
-        seen = np.asarray(cv2.convertScaleAbs(np.maximum(scene + guise.noise * grain, 0)), np.uint8)
-        return seen if guise.jpeg is None else _compressed(seen, guise.jpeg)
+        seed = key(drawn.seed, Stream.GUISE, drawn.clip, frame, *self.name.encode())
+        seen = _sensed(scene, seed, guise.noise, 1 if guise.gray else 3)
+        if guise.jpeg is None:
+            return seen
+        bgr = cv2.cvtColor(seen, cv2.COLOR_RGB2BGR)
+        _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, guise.jpeg])
+        again = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        return np.asarray(cv2.cvtColor(again, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
     def identity(self, index: int) -> str:
         drawn = self.drawn
@@ -223,15 +170,19 @@ class GuisedFrames:
     def to_scene(self) -> NDArray[np.float64]:
         """From a drawn frame to this picture: (2, 3), as OpenCV takes it."""
         guise, points = GUISES[self.name], self.drawn.landmarks(self.onset)
-        if guise.face_px is None:
-            return _tight(points, guise)
+        size = np.array([guise.width, guise.height])
+        if guise.face_px is None:  # brows to chin, with the sides cut off
+            (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+            cut, above = CUT_AT_SIDES * (right - left), MARGIN_ABOVE * (bottom - top)
+            low, high = np.array([left + cut, top - above]), np.array([right - cut, bottom])
+            fill = size / (high - low)
+            return np.column_stack([np.diag(fill), -low * fill - 0.5])
         rng = generator(self.drawn.seed, Stream.GUISE, self.drawn.clip)
         turn = np.deg2rad(rng.uniform(-5, 5))
         scale = guise.face_px / float(np.ptp(points[JAW, 0]))
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         linear = scale * rotation @ np.diag([1, STRETCH])
-        room = (np.array([guise.width, guise.height]) - scale * SIZE_PX) / 8
-        middle = np.array([guise.width, guise.height]) / 2 + rng.uniform(-1, 1, 2) * room
+        middle = size / 2 + rng.uniform(-1, 1, 2) * (size - scale * SIZE_PX) / 8
         return np.column_stack([linear, middle - linear @ np.full(2, CENTRE_PX)])
 
     def _painted(self, box: tuple[slice, slice], frame: int | None) -> Floats:
@@ -259,16 +210,6 @@ class GuisedFrames:
         high = np.ceil(places.max(axis=0)).astype(int)
         return slice(low[1], min(high[1], guise.height)), slice(low[0], min(high[0], guise.width))
 
-    def _key(self, frame: int) -> np.random.SeedSequence:
-        return key(self.drawn.seed, Stream.GUISE, self.drawn.clip, frame, *self.name.encode())
-
-
-def require_guise(name: str) -> Guise:
-    """The guise of this name, or a `ConfigError` that names the known ones."""
-    if name not in GUISES:
-        raise unknown_name("guise", name, GUISES)
-    return GUISES[name]
-
 
 @lru_cache(maxsize=2)
 def _backdrop(frames: GuisedFrames) -> Floats:
@@ -285,18 +226,11 @@ def _sampled(picture: Floats, where: Floats) -> Floats:
     return found
 
 
-def _tight(points: Floats, guise: Guise) -> NDArray[np.float64]:
-    """The map that fills a picture with a face, brows to chin, and cuts its sides off."""
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    cut, above = CUT_AT_SIDES * (right - left), MARGIN_ABOVE * (bottom - top)
-    low, high = np.array([left + cut, top - above]), np.array([right - cut, bottom])
-    scale = np.array([guise.width, guise.height]) / (high - low)
-    return np.column_stack([np.diag(scale), -low * scale - 0.5])
-
-
-def _compressed(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """A frame after JPEG."""
-    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-    _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    again = cv2.imdecode(code, cv2.IMREAD_COLOR)
-    return np.asarray(cv2.cvtColor(again, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+def _sensed(
+    scene: Floats, seed: np.random.SeedSequence, noise: float, channels: int
+) -> NDArray[np.uint8]:
+    """The picture read by a noisy sensor."""
+    rng = np.random.Generator(np.random.SFC64(seed))
+    grain = rng.standard_normal((*scene.shape[:2], channels), dtype=np.float32)
+    noisy = scene + grain * np.float32(noise)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(noisy, 0)), dtype=np.uint8)
