@@ -22,7 +22,7 @@ from hmrm_lab.datasets.flow_pairs.stored import read_flow, read_frame
 from hmrm_lab.datasets.flowmaps import flowmaps
 from hmrm_lab.datasets.images import read_image
 from hmrm_lab.datasets.recordings.coding import read_coding
-from hmrm_lab.datasets.recordings.reader import FRAMES
+from hmrm_lab.datasets.recordings.reader import COLUMNS
 from hmrm_lab.datasets.synthetic.folders import ImageFrames, read_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import HmrmError, InputError
@@ -164,9 +164,9 @@ READERS = {
     "flo": Reader("f.flo", lambda at: read_flow(at / "f.flo")),
     "pfm": Reader("f.pfm", lambda at: read_flow(at / "f.pfm")),
     "png flow": Reader("f.png", lambda at: read_flow(at / "f.png")),
-    "workbook": Reader("c.xlsx", lambda at: read_coding(at / "c.xlsx", FRAMES)),
-    "OpenDocument": Reader("c.ods", lambda at: read_coding(at / "c.ods", FRAMES)),
-    "coding as text": Reader("c.csv", lambda at: read_coding(at / "c.csv", FRAMES)),
+    "workbook": Reader("c.xlsx", lambda at: read_coding(at / "c.xlsx", COLUMNS)),
+    "OpenDocument": Reader("c.ods", lambda at: read_coding(at / "c.ods", COLUMNS)),
+    "coding as text": Reader("c.csv", lambda at: read_coding(at / "c.csv", COLUMNS)),
     "list of clips": Reader("clips.csv", read_clips),
     "list of maps": Reader("labels.csv", flowmaps),
     "frame of a list": Reader("0.png", lambda at: ImageFrames((at / "0.png",))[0]),

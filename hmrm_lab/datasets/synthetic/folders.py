@@ -5,10 +5,9 @@ Any recordings in this layout can be read, with or without a `landmarks.npy` bes
 
 import logging
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,20 +18,21 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.images import RecordedFrames, read_image
 from hmrm_lab.datasets.recordings.coding import Row, find_name, read_coding, whole
 from hmrm_lab.datasets.recordings.findings import bad_input, shown
-from hmrm_lab.datasets.synthetic.motion import Floats
 from hmrm_lab.datasets.walking import Tree, check_name, order_frames
-from hmrm_lab.records import Clip, ClipKey, LandmarkedFrames
+from hmrm_lab.records import Clip, ClipKey, Floats, LandmarkedFrames
 
 log = logging.getLogger(__name__)
 
 LIST_NAME, LANDMARKS = "clips.csv", "landmarks.npy"
 COLUMNS = ("subject", "clip", "label", "onset", "apex", "offset", "fps")
-Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
 class ImageFrames:
-    """Images of a folder with landmarks, read when asked for: (H, W, 3) uint8, RGB."""
+    """Images of a folder with landmarks, read when asked for: (H, W, 3) uint8, RGB.
+
+    They have no identity, or maps would be cached that know nothing of the landmarks.
+    """
 
     paths: tuple[Path, ...]
 
@@ -59,10 +59,9 @@ class ImageFrames:
 
 def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
     """Write the clips below `root` as images, landmarks and a list; returns the list's path."""
-    root = Path(root)
     rows = []
     for clip in clips:
-        folder = root / clip.key.subject / clip.key.clip
+        folder = Path(root) / clip.key.subject / clip.key.clip
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(len(clip.frames)):
             image = cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2BGR)
@@ -72,7 +71,7 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
             np.save(folder / LANDMARKS, np.stack(points))
         marks = (clip.onset, clip.known_apex, clip.offset)
         rows.append((*clip.key[1:], clip.expression, *marks, clip.fps))
-    path = root / LIST_NAME
+    path = Path(root) / LIST_NAME
     pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(path, index=False)
     return path
 
@@ -91,44 +90,52 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
     path = Path(root) / LIST_NAME
     if not path.is_file():
         raise bad_input(path, "no list of clips here", "give the folder that holds it")
-    clips: list[Clip] = []
-    seen: dict[ClipKey, int] = {}
+    clips: dict[ClipKey, Clip] = {}
+    rows: dict[ClipKey, int] = {}
     for row in read_coding(path, {name: (name,) for name in COLUMNS}).rows:
         try:
             clip = _read_row(path.parent, row, dataset)
+            if clip.key in clips:
+                named = f"clip '{clip.key.clip}' of subject '{clip.key.subject}'"
+                problem = f"{named} is in row {rows[clip.key]} already"
+                raise ValueError(problem, "remove one of them")
         except ValueError as error:
             problem, hint = (*error.args, "correct this row")[:2]
             raise bad_input(path, problem, hint, row.number) from None
-        if clip.key in seen:
-            named = f"clip '{clip.key.clip}' of subject '{clip.key.subject}'"
-            problem = f"{named} is in row {seen[clip.key]} already"
-            raise bad_input(path, problem, "remove one of them", row.number)
-        seen[clip.key] = row.number
-        clips.append(clip)
-    return clips
+        clips[clip.key], rows[clip.key] = clip, row.number
+    return list(clips.values())
 
 
 def _read_row(root: Path, row: Row, dataset: str) -> Clip:
     """The clip of a row under the names of its folders; `ValueError` with problem and hint."""
     label = MEGC3.label_of(row["label"])
     if label is None:
-        raise ValueError(
-            f"unknown label '{row['label']}'", f"use one of {', '.join(MEGC3.classes)}"
-        )
+        hint = f"use one of {', '.join(MEGC3.classes)}"
+        raise ValueError(f"unknown label '{row['label']}'", hint)
     folder = root
     for field in ("subject", "clip"):
         check_name(row[field], f"the {field}")
         names = [path.name for path in folder.glob("*") if path.is_dir()]
         folder = folder / (find_name(row[field], names) or row[field])
-    images = _images(folder)
+    tree = Tree(folder, follow_links=True)
+    images, note = order_frames(tree.images(folder)[0] if folder.is_dir() else ())
     if not images:
         raise ValueError(f"no images in '{folder}'", "add them or remove the row")
-    onset, apex, offset = (_number(row, name, whole) for name in ("onset", "apex", "offset"))
+    if note:
+        log.warning("%s: %s", shown(folder), note)
+    onset, apex, offset = (_frame_number(row, name) for name in ("onset", "apex", "offset"))
     if not onset < apex <= offset < len(images):
         raise ValueError(
             f"onset {onset}, apex {apex} and offset {offset} do not fit {len(images)} images",
             "count frames from 0, onset before apex, apex not after offset",
         )
+    rate = row["fps"]
+    try:
+        fps = float(rate)
+    except ValueError:
+        fps = 0.0
+    if not 0 < fps < np.inf:
+        raise ValueError(f"fps is '{rate}'", "give frames per second above 0")
     return Clip(
         key=ClipKey(dataset, folder.parent.name, folder.name),
         label=label,
@@ -136,30 +143,13 @@ def _read_row(root: Path, row: Row, dataset: str) -> Clip:
         onset=onset,
         apex=apex,
         offset=offset,
-        fps=_number(row, "fps", _rate),
+        fps=fps,
         classes=MEGC3.classes,
     )
 
 
-def _images(folder: Path) -> tuple[Path, ...]:
-    if not folder.is_dir():
-        return ()
-    images, note = order_frames(Tree(folder, follow_links=True).images(folder)[0])
-    if note:
-        log.warning("%s: %s", shown(folder), note)
-    return images
-
-
-def _number(row: Row, name: str, read: Callable[[str], Number | None]) -> Number:
-    number = read(row[name])
+def _frame_number(row: Row, name: str) -> int:
+    number = whole(row[name])
     if number is None:
-        hint = "give frames per second above 0" if name == "fps" else "give a frame number from 0"
-        raise ValueError(f"{name} is '{row[name]}'", hint)
+        raise ValueError(f"{name} is '{row[name]}'", "give a frame number from 0")
     return number
-
-
-def _rate(text: str) -> float | None:
-    try:
-        return rate if 0 < (rate := float(text)) < np.inf else None
-    except ValueError:
-        return None
