@@ -9,11 +9,10 @@ from typing import Any, Literal, cast, get_args
 import cv2
 import numpy as np
 
-from hmrm_lab.datasets.flow_pairs import PairSource, ProceduralPairs, TruePair
+from hmrm_lab.datasets.flow_pairs import PairSource, TruePair
 from hmrm_lab.datasets.flow_pairs.facial import FacialPairs, face_pictures
-from hmrm_lab.datasets.flow_pairs.procedural import procedural_pictures
-from hmrm_lab.datasets.flow_pairs.published import flying_chairs, flying_things
-from hmrm_lab.datasets.flow_pairs.stored import StoredPairs
+from hmrm_lab.datasets.flow_pairs.procedural import ProceduralPairs, procedural_pictures
+from hmrm_lab.datasets.flow_pairs.stored import StoredPairs, flying_chairs, flying_things
 from hmrm_lab.datasets.images import SUFFIXES, read_image
 from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.flow.gru_attention.update import AttentionKind

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.flow_pairs import ProceduralPairs, TruePair
+from hmrm_lab.datasets.flow_pairs import TruePair, with_noise
 from hmrm_lab.datasets.flow_pairs.facial import clip_pair, face_pictures, facial_field, moved_face
-from hmrm_lab.datasets.flow_pairs.pairs import with_noise
-from hmrm_lab.datasets.flow_pairs.procedural import procedural_pictures
-from hmrm_lab.datasets.flow_pairs.published import find_pairs
+from hmrm_lab.datasets.flow_pairs.procedural import ProceduralPairs, procedural_pictures
+from hmrm_lab.datasets.flow_pairs.stored import find_pairs
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator, no_motion
 from hmrm_lab.flow.gru_attention import FrozenFlow

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.datasets.flow_pairs import PairSource, TruePair
-from hmrm_lab.datasets.flow_pairs.pairs import degrade
+from hmrm_lab.datasets.flow_pairs import PairSource, TruePair, degrade
 from hmrm_lab.errors import DivergedError, InputError
 from hmrm_lab.flow.curriculum import Preset, Stage, learning_rate
 from hmrm_lab.flow.gru_attention import save_weights

@@ -18,7 +18,7 @@ import torch
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import load_config
-from hmrm_lab.datasets.flow_pairs.stored import read_flow, read_frame
+from hmrm_lab.datasets.flow_pairs.stored import PairFiles, read_flow
 from hmrm_lab.datasets.flowmaps import flowmaps
 from hmrm_lab.datasets.images import read_image
 from hmrm_lab.datasets.recordings.coding import read_coding
@@ -170,7 +170,7 @@ READERS = {
     "list of clips": Reader("clips.csv", read_clips),
     "list of maps": Reader("labels.csv", flowmaps),
     "frame of a list": Reader("0.png", lambda at: ImageFrames((at / "0.png",))[0]),
-    "frame of a truth": Reader("0.ppm", lambda at: read_frame(at / "0.ppm")),
+    "frame of a truth": Reader("0.ppm", lambda at: PairFiles("", *[at / "0.ppm"] * 3).read()),
     "frame": Reader("f.jpg", lambda at: read_image(at / "f.jpg")),
     "video": Reader("v.mp4", lambda at: open_recording(at / "v.mp4")),
     "preset": Reader("p.toml", lambda at: load_config(str(at / "p.toml"))),

@@ -4,23 +4,24 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.flow_pairs import ProceduralPairs, TruePair
+from hmrm_lab.datasets.flow_pairs import TruePair, degrade
 from hmrm_lab.datasets.flow_pairs.facial import FacialPairs, clip_pair, face_pictures
-from hmrm_lab.datasets.flow_pairs.pairs import degrade
 from hmrm_lab.datasets.flow_pairs.procedural import (
     MARGIN_PX,
     SCALE,
+    ProceduralPairs,
     pixel_grid,
     procedural_pictures,
     render,
 )
-from hmrm_lab.datasets.flow_pairs.published import (
+from hmrm_lab.datasets.flow_pairs.stored import (
     SPLIT_FILE,
+    StoredPairs,
     find_pairs,
     flying_chairs,
     flying_things,
+    write_flow,
 )
-from hmrm_lab.datasets.flow_pairs.stored import StoredPairs, write_flow
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from hmrm_lab.datasets.flow_pairs import ProceduralPairs, TruePair
-from hmrm_lab.datasets.flow_pairs.procedural import procedural_pictures
+from hmrm_lab.datasets.flow_pairs import TruePair
+from hmrm_lab.datasets.flow_pairs.procedural import ProceduralPairs, procedural_pictures
 from hmrm_lab.errors import DivergedError, InputError
 from hmrm_lab.flow.curriculum import (
     PRESETS,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hmrm_lab.datasets.flow_pairs.pairs import TruePair
+from hmrm_lab.datasets.flow_pairs import TruePair
 from hmrm_lab.datasets.flow_pairs.procedural import (
     MARGIN_PX,
     SCALE,
@@ -27,12 +27,7 @@ def face_pictures(seed: int, subjects: Sequence[int]) -> list[Floats]:
 
 @dataclass(frozen=True)
 class FacialPairs:
-    """Parts of faces that move a little: no layers, no large motion.
-
-    Shapes
-    ------
-    faces : each (480, 480, 3) float32, as of `face_pictures`
-    """
+    """Parts of faces, as of `face_pictures`, that move a little: no layers, no large motion."""
 
     faces: Sequence[Floats]
     size: int = 128
@@ -46,7 +41,11 @@ class FacialPairs:
             field = local_bumps(rng, self.size, peak_px, count=count, radii=(6.0, 40.0))
         else:
             field = draw_field(rng, self.size, peak_px)
-        return render([_part(face, rng, self.size)], [], [field])
+        canvas = SCALE * (self.size + 2 * MARGIN_PX)
+        top, left = rng.integers(0, face.shape[0] - canvas + 1, 2)
+        part = face[top : top + canvas, left : left + canvas]
+        part = np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part)
+        return render([part], [], [field])
 
 
 def moved_face(face: Floats, field: Floats) -> TruePair:
@@ -71,11 +70,3 @@ def clip_pair(clip: Clip) -> TruePair:
         raise TypeError("only synthetic clips know their exact flow")
     onset, apex = frames.clean(clip.onset), frames.clean(clip.known_apex)
     return TruePair(onset, apex, frames.flow(clip.onset, clip.known_apex))
-
-
-def _part(face: Floats, rng: np.random.Generator, size: int) -> Floats:
-    """A square of a face at its own scale, mirrored at will, as wide as a canvas."""
-    canvas = SCALE * (size + 2 * MARGIN_PX)
-    top, left = rng.integers(0, face.shape[0] - canvas + 1, 2)
-    part = face[top : top + canvas, left : left + canvas]
-    return np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part)
