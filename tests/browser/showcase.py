@@ -43,25 +43,15 @@ class Showcase:
 
 
 SETUP = """
-from pathlib import Path
-from tempfile import mkdtemp
+from dataclasses import replace
 
-from conftest import quick_config
-from browser.made_for_widgets import searched, swept, trained_magnifier
-from reporting.made_runs import make_run, two_sets
-
-import hmrm_lab as lab
+import numpy as np
+from browser.made_for_widgets import *
+from conftest import Pixels, make_flowset
 from hmrm_lab.api.result import Result
-from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation.network_inputs import rising_clips
-from hmrm_lab.preparation import compute_flowset
+from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import RunFolder
-
-out = Path(mkdtemp())
-clips = synthetic(subjects=2, clips=4)
-maps = two_sets()
-made = make_run(out, maps)
-quick = quick_config("hmrm", "training.epochs=3", "data.subjects=2", "data.clips=6")
 """
 
 SHOWCASES = {
@@ -86,7 +76,7 @@ SHOWCASES = {
         choose("Clip", "s02 · s02_sur_01 (surprise)", "Frame"),
     ),
     "ClipStepper": Showcase(
-        "ClipStepper(clips)",
+        "ClipStepper(clips, {'template': providers['template'].build()})",
         press("slider", "Frame", "ArrowRight", " 10 ms after the onset"),
         press("slider", "Frame", "Home", " 0 ms after the onset"),
         click("checkbox", "68 landmarks"),
@@ -107,7 +97,7 @@ SHOWCASES = {
         click("button", "Pause the particles", "Play", draws=False),
     ),
     "MotionMixStudio": Showcase(
-        "MotionMixStudio(compute_flowset(clips, quick.flow), clips)",
+        "MotionMixStudio(drawn, clips)",
         press("slider", "Share λ", "Home", "λ = 0.00"),
         press("slider", "Share λ", "End", "λ = 1.00"),
         press("slider", "Share λ", "ArrowLeft", "λ = 0.95"),
@@ -118,7 +108,7 @@ SHOWCASES = {
         click("checkbox", "Take head motion (the median) away"),
     ),
     "MagnifierStudio": Showcase(
-        "MagnifierStudio(*trained_magnifier(clips), clips)",
+        "MagnifierStudio(magnifier, drawn, clips)",
         press("slider", "Factor alpha", "Home", "With alpha 1.00"),
         press("slider", "Factor alpha", "ArrowRight", "With alpha 1.19"),
         click("button", "16×", "Full colour is 16×"),
@@ -131,7 +121,7 @@ SHOWCASES = {
         choose("Clip", "s02 · s02_sur_01 (surprise)"),
     ),
     "RegionInspector": Showcase(
-        "RegionInspector(compute_flowset(clips, quick.flow), clips)",
+        "RegionInspector(drawn, clips)",
         press("combobox", "Region", "ArrowDown", "The region is token 1 of 4"),
         click("button", "16 sub-regions", "The region is token 0 of 16"),
         click("button", "Its pixels", "sequence of 49 tokens"),
@@ -164,7 +154,7 @@ SHOWCASES = {
         click("button", "Arrows", "longest arrow"),
     ),
     "AblationBoard": Showcase(
-        "AblationBoard('hmrm', lab.load('synthetic', preset='smoke'), out=out)",
+        "AblationBoard('hmrm', loaded, out=out)",
         choose("Flow", "dis", draws=False),
         press("slider", "MotionMix share", "Home", "MotionMix 0", draws=False),
         press("slider", "MotionMix share", "ArrowRight", "MotionMix 0.1", draws=False),
@@ -178,12 +168,12 @@ SHOWCASES = {
         click("button", "Start", "Complete: 2 of 2 folds"),
     ),
     "HeatmapExplorer": Showcase(
-        "HeatmapExplorer(swept(out))",
+        "HeatmapExplorer(study)",
         press("slider", "Width", "End", "Depth 1, Width 16: UF1"),
         press("slider", "Depth", "End", "Depth 2, Width 16: not done yet"),
     ),
     "SearchMonitor": Showcase(
-        "SearchMonitor(searched(out))",
+        "SearchMonitor(evolution)",
         press("slider", "Fittest drawn", "End", "the winner"),
         click("button", "Start the search", "8 of 8 trials, complete"),
     ),

@@ -1,16 +1,33 @@
 """Notebooks: their form, and that they run and print what is stored."""
 
+import pytest
+
+pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
+
 import json
 import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from multiprocessing import get_context
+from os import chdir
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import plotly.io
-import pytest
+from IPython.core.displayhook import CapturingDisplayHook
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from nbformat.v4 import new_output
 
 from hmrm_lab.errors import HmrmError
-from hmrm_lab.studies.notebooks.pages import Notebook
-from hmrm_lab.studies.notebooks.run import MARK, execute, problems
+from hmrm_lab.studies.notebooks.comparison import MARK, problems
+from hmrm_lab.studies.notebooks.faults import Fault, first_line
+from hmrm_lab.studies.notebooks.pages import Notebook, parameters_of
+from hmrm_lab.studies.notebooks.run import Execution
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
@@ -20,6 +37,11 @@ PARAMETER = re.compile(r"\w+ = (\"[^\"]*\"|-?[\d.]+|True|False)(  # .*)?")
 PROGRAM = re.compile(r"^\s*(class|def|async def|try|while)\b", re.MULTILINE)
 OF_ONE_MACHINE = re.compile(r"(?<![\w.:/])/(home|root|tmp|work|Users|mnt|opt)/|[A-Z]:\\\\")
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
+CHEAPER = {
+    "01_faces_and_apex": {"sample": 8},
+    "05_loso": {"epochs": 8},
+}
+"""Parameters with which a notebook takes less time; what it prints where it is compared stays."""
 REFUSED = {
     "00_quickstart": [
         ({"profile": "smok"}, "did you mean 'smoke'"),
@@ -171,29 +193,56 @@ def test_notebooks_keep_the_rules_of_form() -> None:
     assert not broken, "\n".join(broken)
 
 
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """A process for each notebook, forked where all that notebooks import is in memory already."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["hmrm_lab.api", "hmrm_widgets", "IPython", "nbformat"])
+    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+        yield pool
+
+
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_runs_in_the_smoke_profile_and_prints_what_is_stored(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, processes: ProcessPoolExecutor
 ) -> None:
-    """The one execution of each notebook in the tests."""
-    pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
-    monkeypatch.chdir(tmp_path)
-    notebook = Notebook(NOTEBOOKS[name])
-    done = execute(notebook, tmp_path / "out", {"profile": "smoke"})
+    """The one execution of each notebook in the tests; `hmrm notebooks check` takes a kernel."""
+    notebook, cheaper = Notebook(NOTEBOOKS[name]), CHEAPER.get(name, {})
+    assert cheaper.keys() <= parameters_of(notebook).keys()
+    done = processes.submit(execute_cells, notebook.path, tmp_path, cheaper).result()
     assert not problems(notebook, done), "\n".join(problems(notebook, done))
     assert done.copy.stat().st_size < LARGEST_BYTES
 
 
-@pytest.mark.full
-@pytest.mark.filterwarnings("default")
-def test_faces_and_apex_needs_no_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
-    monkeypatch.chdir(tmp_path)
-    notebook = Notebook(NOTEBOOKS["01_faces_and_apex"])
-    done = execute(notebook, tmp_path / "out", {"faces": "template", "sample": 4})
-    assert done.ok, done.sentence()
+def execute_cells(path: Path, folder: Path, parameters: dict[str, object]) -> Execution:
+    """As a kernel would, but in this process."""
+    chdir(folder)
+    faults, content = list[Fault](), Notebook(path).content
+    shell = InteractiveShell.instance()
+    shell.kernel = object()  # progress is told in the cell, not on standard error
+    shown = shell.display_pub = CapturingDisplayPublisher()
+    shell.display_trap.hook = CapturingDisplayHook(shell, shown.outputs)
+    shell.showtraceback = lambda given=None, **_: faults.append(  # also those of callbacks
+        Fault("cell", repr((given or sys.exc_info())[1]), number, first_line(cell.source))
+    )
+    for number, cell in enumerate(c for c in content.cells if c.cell_type == "code"):
+        with redirect_stdout(StringIO()) as said, redirect_stderr(StringIO()) as warned:
+            shell.run_cell(cell.source)
+        if warned.getvalue():
+            faults.append(Fault("stderr", warned.getvalue(), number, first_line(cell.source)))
+        if not number:
+            shell.push(parameters)
+        stream = new_output("stream", text=said.getvalue())
+        figures = [
+            new_output("display_data", **{k: o[k] for k in ("data", "metadata")})
+            for o in shown.outputs
+        ]
+        cell.outputs, cell.execution_count = [stream, *figures], number
+        shown.outputs.clear()
+    copy = folder / path.name
+    copy.write_text(nbformat.writes(content), encoding="utf-8")
+    return Execution(path.stem, 0.0, copy, copy, tuple(faults))
 
 
 @pytest.mark.filterwarnings("default")

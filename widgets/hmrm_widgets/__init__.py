@@ -13,19 +13,3 @@ from hmrm_widgets.prediction_browser import PredictionBrowser
 from hmrm_widgets.region_inspector import RegionInspector
 from hmrm_widgets.scan_playground import ScanPlayground
 from hmrm_widgets.search_monitor import SearchMonitor
-
-__all__ = [
-    "AblationBoard",
-    "ClipStepper",
-    "FlowExplorer",
-    "FlowParticles",
-    "HeatmapExplorer",
-    "InputGallery",
-    "LosoMonitor",
-    "MagnifierStudio",
-    "MotionMixStudio",
-    "PredictionBrowser",
-    "RegionInspector",
-    "ScanPlayground",
-    "SearchMonitor",
-]

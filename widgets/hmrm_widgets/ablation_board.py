@@ -1,8 +1,9 @@
 """Switch components of HMRM off and on, run what that makes, and watch the differences arrive."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ipywidgets as w
 
@@ -10,24 +11,88 @@ from hmrm_lab.api.clips import Clips
 from hmrm_lab.api.maps import MotionMaps
 from hmrm_lab.api.runs import RUNS, Seeds, settings
 from hmrm_lab.api.system import System
+from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
+from hmrm_lab.registry import flows
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.ablate import PAPER, finished_runs, own_variant, plan_ablation, variants_in
+from hmrm_lab.studies.ablate import (
+    PAPER,
+    component_values,
+    finished_runs,
+    own_variant,
+    plan_ablation,
+    variants_in,
+)
 from hmrm_lab.studies.jobs import Job, JobState
 from hmrm_lab.studies.study import Variant
-from hmrm_widgets.component_switches import ComponentSwitches
-from hmrm_widgets.parts import figure_output, plain, row, table_html
-from hmrm_widgets.polling import PolledViewer
-from hmrm_widgets.run_rows import RunRows
+from hmrm_widgets.parts import buttons, control, figure_output, plain, row, table_html, table_view
+from hmrm_widgets.viewer import PolledViewer
+
+WIDTHS, DEPTHS = (16, 32, *range(64, 385, 64)), (1, *range(2, 13, 2))
+ACTIONS = {"absent": "Queue", "stopped": "Go on", "failed": "Go on", "complete": "Done"}
 
 
-class Views(NamedTuple):
-    choice: str
-    states: dict[str, JobState]
-    words: dict[str, str]
-    table: str
-    figure: tuple[dict[str, Any], ...]
+class ComponentSwitches(w.VBox):
+    """Flow, MotionMix, width, depth and fusion, as these settings have them to begin with.
+
+    Parameters
+    ----------
+    config
+        Settings of HMRM.
+    given
+        Components that the data decide: shown, and not to be changed.
+    """
+
+    def __init__(self, config: ExperimentConfig, given: Sequence[str] = ()) -> None:
+        start = component_values(config)
+        widths, depths = {*WIDTHS, start["model.width"]}, {*DEPTHS, start["model.depth"]}
+        shares = dict[str, Any](max=1, step=0.1, readout_format=".1f", continuous_update=False)
+        self.flow = control(w.Dropdown, "Flow", options=list(flows), words="9em")
+        self.motionmix = control(w.FloatSlider, "MotionMix share", words="9em", **shares)
+        self.width = control(w.Dropdown, "Width", options=sorted(widths), words="9em")
+        self.depth = control(w.Dropdown, "Depth", options=sorted(depths), words="9em")
+        self.fusion = buttons("Region fusion", ["attention", "none"], "9em", words="9em")
+        self.controls: dict[str, w.Widget] = {
+            "flow.name": self.flow,
+            "augment.motionmix": self.motionmix,
+            "model.width": self.width,
+            "model.depth": self.depth,
+            "model.fusion": self.fusion,
+        }
+        for key, switch in self.controls.items():
+            switch.value, switch.disabled = start[key], key in given
+        rows = [row(self.flow, self.motionmix), row(self.width, self.depth), row(self.fusion)]
+        super().__init__(rows)
+
+    def values(self) -> dict[str, Any]:
+        """The setting of every component that may be changed."""
+        return {
+            key: round(switch.value, 3) if isinstance(switch.value, float) else switch.value
+            for key, switch in self.controls.items()
+            if not switch.disabled
+        }
+
+
+class RunRow(w.HBox):
+    """A run: name, progress, state in words, and a button that starts or stops it."""
+
+    def __init__(self, name: str, act: Callable[[], None]) -> None:
+        self.name = name
+        self.label = w.HTML(layout=w.Layout(width="20em"))
+        self.progress = w.FloatProgress(min=0, max=1, layout=w.Layout(width="10em"))
+        self.button = w.Button(layout=w.Layout(width="10em"))
+        self.words = w.HTML(layout=w.Layout(margin="0 0 0 1em"))
+        self.button.on_click(lambda _: act())
+        super().__init__([row(self.label, self.progress, self.button, self.words)])
+
+    def show(self, state: JobState, words: str) -> None:
+        action = "Stop" if state.going else ACTIONS[state.phase]
+        self.label.value = f"<b>{plain(self.name)}</b> {plain(words)}"
+        self.progress.value = state.progress
+        self.button.description = f"{action} {self.name}" if action != "Done" else action
+        self.button.disabled = state.phase == "complete"
+        self.words.value = plain(describe(state))
 
 
 class AblationBoard(PolledViewer):
@@ -40,7 +105,7 @@ class AblationBoard(PolledViewer):
     Parameters
     ----------
     system
-        Whose components are switched: it must be HMRM.
+        Whose components are switched: it must be HMRM (`InputError` otherwise).
     data
         `Clips` or `MotionMaps`.
     seeds, out, jobs
@@ -49,11 +114,6 @@ class AblationBoard(PolledViewer):
         Those listed from the beginning, besides the full model.
     part
         The data set that table and plot speak of; `all` of them by default.
-
-    Raises
-    ------
-    InputError
-        If the system lacks the components.
     """
 
     def __init__(
@@ -79,14 +139,12 @@ class AblationBoard(PolledViewer):
         self._add(variants_in(self._plan, out))
         self._asked: str | None = None
         self._version: tuple[object, ...] = ()
-        self._results: tuple[str, tuple[dict[str, Any], ...]] = ("", ())
+        self._results: dict[str, Any] = {}
         given = () if not self._plan.ready_made else ("flow.name",)
         self.switches = ComponentSwitches(self._plan.full_config, given)
         self.queue = w.Button(description="Queue this", icon="plus", button_style="primary")
-        self.choice, self.plot = w.HTML(), w.Output()
-        self.table = w.HTML(tabbable=True)  # the arrow keys scroll it where the page is narrow
-        self.table.layout = w.Layout(max_width="100%", overflow="auto")
-        self.runs = RunRows(self._act)
+        self.choice, self.table, self.plot = w.HTML(), table_view(), w.Output()
+        self.runs, self.run_rows = w.VBox(), dict[str, RunRow]()
         rows = [
             self.switches,
             row(self.queue, self.choice, gap="1em"),
@@ -94,54 +152,52 @@ class AblationBoard(PolledViewer):
             self.table,
             self.plot,
         ]
-        super().__init__(rows, self.switches.controls.values())
+        views = {"choice": self.choice, "table": self.table, "plot": self.plot}
+        super().__init__(rows, list(self.switches.controls.values()), views)
         self.queue.on_click(self.redraw)
 
     def fit(self, changed: w.Widget | None) -> None:
         """Do what a button asked for."""
         asked, self._asked = self._asked, None
         if changed is self.queue:
-            self._start_choice()
+            variant, listed = self._chosen()
+            if listed is None:
+                self._add([variant])
+            self._start(listed or self._variants[-1].name)
+        elif asked is not None and self._run(asked).state().going:
+            self._run(asked).stop()
         elif asked is not None:
-            run = self._run(asked)
-            if run.state().going:
-                run.stop()
-            else:
-                self._start(asked)
+            self._start(asked)
 
-    def render(self) -> Views:
-        words = {name: self._plan.words[name] for name in self._plan.configs}
-        states = self._states()
+    def render(self) -> Mapping[str, Any]:
+        states = {name: self._run(name).state() for name in self._plan.configs}
         self._going = any(state.going for state in states.values())  # as shown
-        return Views(self._describe_choice(), states, words, *self._table_and_figure())
+        variant, name = self._chosen()
+        choice = plain(variant.words)
+        if name is not None:
+            choice = f"<b>{plain(name)}</b>: {plain(self._plan.words[name])}"
+        return {
+            "choice": f"The switches say{':' if name is None else ''} {choice}.",
+            "states": states,
+            **self._table_and_figure(),
+        }
 
-    def show(self, views: Views | None) -> None:
-        if views is None:
-            self.choice.value, self.table.value, self.plot.outputs = "", "", ()
-            self.runs.show({}, {})
-            return
-        self.choice.value, self.table.value = views.choice, views.table
-        self.plot.outputs = views.figure
-        self.runs.show(views.states, views.words)
+    def show(self, views: Mapping[str, Any] | None) -> None:
+        super().show(views)
+        states: dict[str, JobState] = views["states"] if views else {}
+        if list(self.run_rows) != list(states):
+            self.run_rows = {
+                name: self.run_rows.get(name) or RunRow(name, partial(self._act, name))
+                for name in states
+            }
+            self.runs.children = list(self.run_rows.values())
+        for name, state in states.items():
+            self.run_rows[name].show(state, self._plan.words[name])
 
     def _chosen(self) -> tuple[Variant, str | None]:
         """What the switches say, and the listed variant that is the same."""
         variant = own_variant("own", self._plan.full_config, self.switches.values())
         return variant, self._plan.name_of(self._plan.settings_of(variant))
-
-    def _describe_choice(self) -> str:
-        variant, name = self._chosen()
-        if name is None:
-            return f"The switches say: {plain(variant.words)}."
-        return f"The switches say <b>{plain(name)}</b>: {plain(self._plan.words[name])}."
-
-    def _start_choice(self) -> None:
-        """Start what the switches say; a variant that is not listed yet is added."""
-        variant, name = self._chosen()
-        if name is None:
-            self._add([variant])
-            name = self._variants[-1].name
-        self._start(name)
 
     def _add(self, variants: Sequence[Variant]) -> None:
         for variant in variants:
@@ -162,21 +218,26 @@ class AblationBoard(PolledViewer):
         config = self._plan.configs[name]
         return Job.of(RunFolder.of(config, self._out), config)
 
-    def _states(self) -> dict[str, JobState]:
-        return {name: self._run(name).state() for name in self._plan.configs}
-
-    def _table_and_figure(self) -> tuple[str, tuple[dict[str, Any], ...]]:
+    def _table_and_figure(self) -> dict[str, Any]:
         """Computed anew only when a run has new figures."""
         runs = finished_runs(self._plan, self._out)
-        version = (*self._plan.words, *(_age(run) for run in runs.values()))
+        ages = ((run.path / "metrics.json").stat().st_mtime_ns for run in runs.values())
+        version = (*self._plan.words, *(run.path.name for run in runs.values()), *ages)
         if version != self._version:
-            self._results, self._version = self._compute(runs), version
+            result = self._plan.result(runs, part=self._part)
+            figures = (figure_output(result.figure()),)
+            self._results = {"table": table_html(result.words), "plot": figures}
+            self._version = version
         return self._results
 
-    def _compute(self, runs: dict[str, RunFolder]) -> tuple[str, tuple[dict[str, Any], ...]]:
-        result = self._plan.result(runs, part=self._part)
-        return table_html(result.words), (figure_output(result.figure()),)
 
-
-def _age(run: RunFolder) -> tuple[str, int]:
-    return run.path.name, (run.path / "metrics.json").stat().st_mtime_ns
+def describe(state: JobState) -> str:
+    """`running, 3 of 8 folds, about 12 s left`; the problem where there is one."""
+    words: list[str] = [state.phase if state.phase != "absent" else "not begun"]
+    if state.expected:
+        words.append(f"{state.done} of {state.expected} folds")
+    if state.failed:
+        words.append(f"{state.failed} failed")
+    if state.seconds_left is not None and state.going:
+        words.append(f"about {state.seconds_left:.0f} s left")
+    return ", ".join([*words, *filter(None, (state.note, state.problem))])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 import ipywidgets as w
 
@@ -14,14 +14,23 @@ from hmrm_lab.faces.landmarks import dense_landmarks
 from hmrm_lab.records import Clip, LandmarkedFrames
 from hmrm_lab.reporting.drawing import PART_COLOURS, Layer, face_picture, jpeg_bytes
 from hmrm_lab.reporting.svg import curve_svg
-from hmrm_widgets.accessible import Picture
-from hmrm_widgets.parts import named_clips, plain, row, since_onset
+from hmrm_widgets.parts import (
+    Picture,
+    choose_clip,
+    control,
+    named_clips,
+    offer,
+    plain,
+    row,
+    since_onset,
+    tick,
+    view,
+)
 from hmrm_widgets.viewer import Viewer
 
 KEPT_TRACKS = 16  # found faces and their curves in memory
 KEPT_PICTURES = 128  # of 30 kB
 PLAY_MS = 250  # from frame to frame; a micro-expression is over too soon for the eye
-WIDE = {"description_width": "8em"}
 HOW = {
     "none": "detected",
     "neighbour": "not detected; taken over from frame {}",
@@ -29,17 +38,8 @@ HOW = {
 }
 
 
-class Views(NamedTuple):
-    face: bytes
-    curve: str
-    caption: str
-
-
 class ClipStepper(Viewer):
     """Controls for clip, face provider and frame above the face and the apex curve.
-
-    The face is a picture in `ipywidgets.Image` and the curve a small SVG: a redraw sends no
-    figure state and leaves nothing of size in a saved notebook.
 
     Parameters
     ----------
@@ -66,71 +66,57 @@ class ClipStepper(Viewer):
             raise ValueError("the stepper needs a clip, and a face provider where it has no faces")
         self._found = lru_cache(KEPT_TRACKS)(self._find)
         self._picture = lru_cache(KEPT_PICTURES)(self._draw)
-        self.clip = w.Dropdown(
-            options=[(name, number) for number, name in enumerate(titles)],
-            description="Clip",
-            style=WIDE,
-            layout=w.Layout(width="26em"),
-        )
-        self.provider = w.Dropdown(description="Faces by", style=WIDE)
-        self.frame = w.IntSlider(
-            description="Frame", style=WIDE, layout=w.Layout(width="26em", max_width="100%")
-        )
+        self.clip = choose_clip(titles)
+        self.provider = control(w.Dropdown, "Faces by")
+        self.frame = control(w.IntSlider, "Frame", width="26em")
         self.play = w.ToggleButton(description="Play", icon="play", layout=w.Layout(width="8em"))
         self.timer = w.Play(interval=PLAY_MS, repeat=True)  # its own buttons have no names
         self.timer.layout.display = "none"
         w.link((self.timer, "value"), (self.frame, "value"))
         w.link((self.timer, "playing"), (self.play, "value"))
-        self.landmarks, self.parts, self.core, self.crop = (
-            w.Checkbox(value=on, description=words, indent=False, layout=w.Layout(width="auto"))
-            for on, words in (
-                (True, "68 landmarks"),
-                (False, "Parts"),
-                (False, "Core regions"),
-                (False, "Canonical crop"),
-            )
-        )
-        self.face = Picture("The face at the chosen frame", format="jpeg")
-        self.face.layout = w.Layout(width="22rem", max_width="100%", object_fit="contain")
-        self.curve = w.HTML(layout=w.Layout(width="29rem", max_width="100%", margin="0 0 0 1rem"))
+        self.landmarks = tick("68 landmarks", True)
+        self.parts, self.core, self.crop = map(tick, ("Parts", "Core regions", "Canonical crop"))
+        self.face = Picture("The face at the chosen frame", "22rem", format="jpeg")
+        self.curve = w.HTML(layout=view("29rem", margin="0 0 0 1rem"))
         self.caption = w.HTML()
+        toggles = (self.landmarks, self.parts, self.core, self.crop)
         rows = [
             row(self.clip, self.provider),
             row(self.frame, self.play, self.timer, gap="1em"),
-            row(*self._toggles(), gap="2em"),
+            row(*toggles, gap="2em"),
             row(self.face, self.curve),
             self.caption,
         ]
-        super().__init__(rows, [self.clip, self.provider, self.frame, *self._toggles()])
+        views = {"face": self.face, "curve": self.curve, "caption": self.caption}
+        super().__init__(rows, [self.clip, self.provider, self.frame, *toggles], views)
 
     def fit(self, changed: w.Widget | None) -> None:
         """Fit provider and frames to the chosen clip; it opens at its onset."""
         if changed is not None and changed is not self.clip:
             return
-        clip = self._chosen()
-        names, before = self._names(clip), self.provider.value
-        self.provider.options = names
-        self.provider.value = before if before in names else names[0]
-        for control in (self.timer, self.frame):
-            with control.hold_trait_notifications():
-                control.min, control.max = clip.onset, clip.offset
-                control.value = clip.onset
+        clip = self._clips[self.clip.value]
+        offer(self.provider, self._names(clip))
+        for slider in (self.timer, self.frame):
+            with slider.hold_trait_notifications():
+                slider.min, slider.max, slider.value = clip.onset, clip.offset, clip.onset
 
-    def render(self) -> Views:
+    def render(self) -> Mapping[str, Any]:
         number, provider, frame = self.clip.value, self.provider.value, self.frame.value
         track, _, curve = self._found(number, provider)
-        names: tuple[Layer, ...] = ("landmarks", "parts", "core")
-        toggles = (self.landmarks, self.parts, self.core)
-        layers = tuple(name for name, on in zip(names, toggles, strict=True) if on.value)
-        face = self._picture(number, provider, frame, layers, self.crop.value)
-        svg = curve_svg(curve, frame, self._chosen().apex)
-        return Views(face, svg, self._words(track[frame]))
-
-    def show(self, views: Views | None) -> None:
-        self.face.value, self.curve.value, self.caption.value = views or Views(b"", "", "")
+        toggles: dict[Layer, w.Checkbox] = {
+            "landmarks": self.landmarks,
+            "parts": self.parts,
+            "core": self.core,
+        }
+        layers = tuple(name for name, toggle in toggles.items() if toggle.value)
+        return {
+            "face": self._picture(number, provider, frame, layers, self.crop.value),
+            "curve": curve_svg(curve, frame, self._clips[number].apex),
+            "caption": self._words(track[frame]),
+        }
 
     def _words(self, face: Face) -> str:
-        clip, frame = self._chosen(), self.frame.value
+        clip, frame = self._clips[self.clip.value], self.frame.value
         words = [
             f"Frame {frame} (onset {clip.onset}, offset {clip.offset}):"
             f" {since_onset(clip, frame)} after the onset.",
@@ -139,19 +125,16 @@ class ClipStepper(Viewer):
             else "Landmarks that came with the clip.",
         ]
         if self.parts.value:
-            words += [f"{_swatch(colour)} {name}" for name, colour in PART_COLOURS.items()]
+            words += [
+                f"<span style='color:{colour}' aria-hidden='true'>&#9632;</span> {name}"
+                for name, colour in PART_COLOURS.items()
+            ]
         return " ".join(words)
 
     def _names(self, clip: Clip) -> list[str]:
         """What can find the faces of a clip."""
         exact = [EXACT] if isinstance(clip.frames, LandmarkedFrames) else []
         return [*exact, *self._providers]
-
-    def _chosen(self) -> Clip:
-        return self._clips[self.clip.value]
-
-    def _toggles(self) -> tuple[w.Checkbox, ...]:
-        return self.landmarks, self.parts, self.core, self.crop
 
     def _find(self, number: int, provider: str) -> tuple[FaceTrack, Clip, ApexCurve]:
         """The faces from onset to offset, the clip cut out by them, and its curve."""
@@ -171,11 +154,6 @@ class ClipStepper(Viewer):
         clip = self._clips[number]
         track, cropped, _ = self._found(number, provider)
         points = dense_landmarks(track[frame])
-        if not crop:
-            return jpeg_bytes(face_picture(clip.frames[frame], points, layers))
-        points = crop_map(track[clip.onset]).points(points)
-        return jpeg_bytes(face_picture(cropped.frames[frame], points, layers))
-
-
-def _swatch(colour: str) -> str:
-    return f"<span style='color:{colour}' aria-hidden='true'>&#9632;</span>"
+        if crop:
+            clip, points = cropped, crop_map(track[clip.onset]).points(points)
+        return jpeg_bytes(face_picture(clip.frames[frame], points, layers))

@@ -4,8 +4,7 @@
  * cross where `pointing` is set.
  *
  * @typedef {object} State
- * @property {DataView} value the encoded picture; empty for none
- * @property {string} format "png" or "jpeg"
+ * @property {DataView} value a JPEG; empty for none
  * @property {[number, number]} size columns and rows of the grid that is pointed into
  * @property {[number, number] | null} point column and row of the cross
  * @property {boolean} pointing whether the reader moves the cross
@@ -54,7 +53,7 @@ function render({ model, el }) {
     const turn = ++newest;
     const bytes = model.get("value");
     const shown = bytes.byteLength > 0;
-    const type = `image/${model.get("format")}`;
+    const type = "image/jpeg";
     // a copy: the view may lie in the buffer of a whole message
     const content = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).slice();
     const decoded = shown ? await createImageBitmap(new Blob([content], { type })) : null;

@@ -1,14 +1,20 @@
 """Look at the motion of a clip: frame by frame, method by method, update by update."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
+import anywidget
 import ipywidgets as w
 import numpy as np
+import traitlets as t
 
 from hmrm_lab.flow.estimator import FlowEstimator
+from hmrm_lab.flow.gru_attention import FrozenFlow, flow_steps, update_names
 from hmrm_lab.flow.motion_maps import without_median
-from hmrm_lab.records import Clip, Floats
+from hmrm_lab.records import Clip, Floats, KnownMotion
+from hmrm_lab.registry import flows
 from hmrm_lab.reporting.drawing import (
     Image,
     error_px,
@@ -21,52 +27,62 @@ from hmrm_lab.reporting.drawing import (
     strain_peak,
 )
 from hmrm_lab.reporting.plots.optical_flow import point_words, vector_at
-from hmrm_widgets.accessible import Picture
-from hmrm_widgets.clip_flows import EXACT, ClipFlows
-from hmrm_widgets.flow_canvas import FlowCanvas
-from hmrm_widgets.legends import legend_bytes
-from hmrm_widgets.parts import named_clips, plain, row, since_onset
+from hmrm_widgets.parts import (
+    DISPLAYS,
+    buttons,
+    choose_clip,
+    control,
+    head_motion,
+    legend,
+    legend_bytes,
+    named_clips,
+    offer,
+    plain,
+    row,
+    since_onset,
+    view,
+)
 from hmrm_widgets.viewer import Viewer
 
-DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
 ERROR = ("Error", "error")  # where the exact motion is known
+EXACT = "exact"
 ARROW_SHARPNESS = 2  # picture pixels per pixel of a frame
-WIDE = {"description_width": "8em"}
+KEPT = 64  # frames, and flows of 400 kB each at 224x224
 
 
-class Views(NamedTuple):
-    face: bytes
-    motion: bytes
-    size: tuple[int, int]  # columns and rows
-    caption: str
-    reading: "Reading"
+class FlowCanvas(anywidget.AnyWidget):
+    """A picture on a canvas, with a cross on the chosen point.
 
+    It takes the place of `ipywidgets.Image`, which does not say where it was clicked, and has the
+    same `value`: a JPEG. `size` are columns and rows of the grid that is pointed into; the picture
+    may be sharper than that. `point` is column and row of the cross, counted from the upper left,
+    or None; a click and the arrow keys change it where `pointing` is set. `label` says what the
+    picture shows.
+    """
 
-class Reading(NamedTuple):
-    """What is known of the chosen point, and where on the face it is by now."""
+    _esm = Path(__file__).with_name("flow_canvas.js")
+    _css = Path(__file__).with_name("flow_canvas.css")
 
-    words: str
-    place: tuple[float, float] | None
-
-
-NO_READING = Reading("", None)
+    value = t.Bytes(b"").tag(sync=True)
+    size = t.Tuple(t.Int(min=1), t.Int(min=1), default_value=(1, 1)).tag(sync=True)
+    point: Any = t.Tuple(t.Float(), t.Float(), default_value=None, allow_none=True).tag(sync=True)
+    pointing = t.Bool(False).tag(sync=True)
+    label = t.Unicode("").tag(sync=True)
 
 
 class FlowExplorer(Viewer):
     """Controls for clip, frame, method, update and display above the moving face and its flow.
 
-    The views are pictures on a canvas: a redraw sends small pictures and no figure state, works
-    alike in JupyterLab and Voila, and leaves nothing of size in a saved notebook, where a plotly
-    FigureWidget would leave five megabytes. A click on the flow, or the arrow keys, choose a point
-    of the onset; its motion is told below, and a cross on the face shows where it has gone.
-
-    Colours are scaled to the apex of the chosen clip and method, so that the frames of one clip
-    and the updates of one method can be compared.
+    A click on the flow, or the arrow keys, choose a point of the onset; its motion is told below,
+    and a cross on the face shows where it has gone. Colours are scaled to the apex of the chosen
+    clip and method, so that the frames of one clip and the updates of one method can be compared.
+    The views are pictures on a canvas: they leave nothing of size in a saved notebook.
 
     Parameters
     ----------
     clips
-        The clips to choose from, one at least; or clips by the names to show.
+        The clips to choose from, one at least (`ValueError` otherwise); or clips by the names to
+        show.
     methods
         Names of registered flow estimators, or estimators by the names to show. The exact flow is
         offered as well where a clip knows it.
@@ -79,35 +95,23 @@ class FlowExplorer(Viewer):
     ) -> None:
         if not clips:
             raise ValueError("the explorer needs at least one clip")
-        names, listed = named_clips(clips)
-        self._flows = ClipFlows(listed, methods)
-        self.clip = w.Dropdown(
-            options=[(name, number) for number, name in enumerate(names)],
-            description="Clip",
-            style=WIDE,
-            layout=w.Layout(width="26em"),
-        )
-        self.method = w.Dropdown(description="Flow method", style=WIDE)
-        self.frame = w.IntSlider(description="Frame", style=WIDE)
-        self.update = w.Dropdown(description="Iteration", style=WIDE)
-        self.magnification = w.IntSlider(
-            value=1, min=1, max=20, description="Magnify motion", style=WIDE
-        )
-        self.display = w.ToggleButtons(
-            options=DISPLAYS, description="Show", style={**WIDE, "button_width": "9em"}
-        )
-        self.display.layout = w.Layout(width="max-content", max_width="100%")
-        self.steady = w.Checkbox(
-            value=False, description="Take head motion (the median) away", indent=False
-        )
-        self.steady.layout = w.Layout(width="auto", margin="0 0 0 2em")
-        view = w.Layout(width="22rem", max_width="100%", align_self="flex-start")
-        self.face = FlowCanvas(format="jpeg", layout=view)
-        self.motion = FlowCanvas(pointing=True, layout=view)
-        self.legend = Picture(
-            "The colours of the motion", format="png", layout=w.Layout(object_fit="contain")
-        )
-        self.caption, self.reading = w.HTML(), w.HTML()
+        names, self._clips = named_clips(clips)
+        if not isinstance(methods, Mapping):
+            methods = {name: flows[name].build() for name in methods}
+        self._estimators = dict(methods)
+        self._image_of = lru_cache(KEPT)(lambda number, frame: self._clips[number].frames[frame])
+        self._fields_of = lru_cache(KEPT)(self._compute_fields)
+        self.clip = choose_clip(names)
+        self.method = control(w.Dropdown, "Flow method")
+        self.frame = control(w.IntSlider, "Frame")
+        self.update = control(w.Dropdown, "Iteration")
+        self.magnification = control(w.IntSlider, "Magnify motion", value=1, min=1, max=20)
+        self.display = buttons("Show", DISPLAYS, "9em")
+        self.steady = head_motion(taken_away=False)
+        self.steady.layout.margin = "0 0 0 2em"
+        layout = view("22rem", align_self="flex-start")
+        self.face, self.motion = FlowCanvas(layout=layout), FlowCanvas(pointing=True, layout=layout)
+        self.legend, self.reading, self.caption = legend(), w.HTML(), w.HTML()
         rows = [
             row(self.clip, self.method),
             row(self.frame, self.update),
@@ -118,38 +122,35 @@ class FlowExplorer(Viewer):
             self.caption,
         ]
         choices = (self.clip, self.method, self.update, self.display)
-        super().__init__(rows, [*choices, self.frame, self.magnification, self.steady])
+        controls = [*choices, self.frame, self.magnification, self.steady]
+        views = {"face": self.face, "motion": self.motion, "legend": self.legend}
+        views |= {"reading": self.reading, "caption": self.caption}
+        super().__init__(rows, controls, views)
         self.motion.observe(self._on_point, "point")
 
     def fit(self, changed: w.Widget | None) -> None:
         """Offer what the chosen clip and method can do; keep what was chosen where it still is."""
+        clip = self._chosen()
         if changed is None or changed is self.clip:
-            self._offer_clip()
-        self._offer_updates()
+            with self.frame.hold_trait_notifications():
+                self.frame.min, self.frame.max = clip.onset, clip.known_apex
+                self.frame.value = clip.known_apex
+            known = self._known()
+            offer(self.method, [*self._estimators, *([EXACT] if known else [])])
+            offer(self.display, [*DISPLAYS, *([ERROR] if known else [])])
+        estimator = self._estimators.get(self.method.value)
+        updates = update_names(estimator) if isinstance(estimator, FrozenFlow) else ["none"]
+        options = [(name, number) for number, name in enumerate(updates)]
+        if list(self.update.options) != options:
+            self.update.options = options
+            self.update.value = len(updates) - 1
+        self.update.disabled = len(updates) == 1
         columns, rows = self._size()
         point = self.motion.point
         if point and not (point[0] < columns and point[1] < rows):
             self.motion.point = None
 
-    def _offer_clip(self) -> None:
-        """The frames of the clip, its apex first, and what needs the exact motion."""
-        clip = self._chosen()
-        with self.frame.hold_trait_notifications():
-            self.frame.min, self.frame.max = clip.onset, clip.known_apex
-            self.frame.value = clip.known_apex
-        _set_options(self.method, self._flows.methods(self.clip.value))
-        _set_options(self.display, [*DISPLAYS, *([ERROR] if self._known() else [])])
-
-    def _offer_updates(self) -> None:
-        """The updates of the method, the last one first; none where it has none."""
-        names = self._flows.updates(self.method.value)
-        options = [(name, number) for number, name in enumerate(names)]
-        if list(self.update.options) != options:
-            self.update.options = options
-            self.update.value = len(names) - 1
-        self.update.disabled = len(names) == 1
-
-    def render(self) -> Views:
+    def render(self) -> Mapping[str, Any]:
         frame, factor = self.frame.value, self.magnification.value
         onset = self._image(self._chosen().onset)
         flow = self._seen_flow(frame)
@@ -158,49 +159,46 @@ class FlowExplorer(Viewer):
         words = [*self._words(flow), scale]
         if factor > 1:
             words.append(f"The face is the onset moved {factor} times as far as measured.")
-        return Views(
-            face=jpeg_bytes(face),
-            motion=jpeg_bytes(motion),  # a PNG is larger and slower by far
-            size=self._size(),
-            caption=" ".join(words),
-            reading=self._read_point(),
-        )
+        reading, place = self._read_point()
+        return {
+            "face": jpeg_bytes(face),
+            "motion": jpeg_bytes(motion),  # a PNG is larger and slower by far
+            "legend": legend_bytes(self.display.value),
+            "caption": " ".join(words),
+            "reading": reading,
+            "place": place,
+        }
 
-    def show(self, views: Views | None) -> None:
-        shown = views or Views(b"", b"", (1, 1), "", NO_READING)
-        display, method = self.display.label, self.method.value
-        self.face.picture(shown.face, "jpeg", shown.size, f"Face, frame {self.frame.value}")
-        self.motion.picture(shown.motion, "jpeg", shown.size, f"{display}: flow by {method}")
-        self.caption.value = shown.caption
-        legend = legend_bytes(self.display.value) if views else b""
-        self.legend.value, self.legend.layout.display = legend, "" if legend else "none"
-        self._show_reading(shown.reading)
+    def show(self, views: Mapping[str, Any] | None) -> None:
+        shows = f"{self.display.label}: flow by {self.method.value}"
+        with self.face.hold_sync(), self.motion.hold_sync():  # one message for each
+            super().show(views)
+            self.face.label, self.motion.label = f"Face, frame {self.frame.value}", shows
+            self.face.size = self.motion.size = self._size() if views else (1, 1)
+            self.face.point = views["place"] if views else None
 
     def _on_point(self, _: object) -> None:
         """The reading alone: the pictures stay as they are."""
         if self.motion.value and not self._adjusting:
             with self.trace:
-                self._show_reading(self._read_point())
+                self.reading.value, self.face.point = self._read_point()
 
-    def _show_reading(self, reading: Reading) -> None:
-        self.reading.value, self.face.point = reading
-
-    def _read_point(self) -> Reading:
-        """The motion at the chosen point of the onset, and the exact one where it is known."""
+    def _read_point(self) -> tuple[str, tuple[float, float] | None]:
+        """What is known of the chosen point of the onset, and where on the face it is by now."""
         if self.motion.point is None:
-            return NO_READING
+            return "", None
         frame, method = self.frame.value, self.method.value
         column, row = (int(place) for place in self.motion.point)
         fields = {f"Flow by {method}": self._seen_flow(frame)}
         if method != EXACT and self._known():
-            fields["Exact flow"] = self._seen(self._flows.exact(self.clip.value, frame))
+            fields["Exact flow"] = self._seen(self._exact(frame))
         words = [f"Column {column}, row {row} of the onset.", *point_words(fields, (column, row))]
         factor = self.magnification.value
         flow = self._flow(frame) if factor == 1 else self._seen_flow(frame)
         u, v = vector_at(flow, (column, row))
         place = (column + factor * u, row + factor * v) if np.isfinite(u + v) else None
         words.append("The cross on the face shows where this point of the skin is now.")
-        return Reading(f"<p role='status'>{'<br>'.join(map(plain, words))}</p>", place)
+        return f"<p role='status'>{'<br>'.join(map(plain, words))}</p>", place
 
     def _motion_picture(self, onset: Image) -> tuple[Image, str]:
         """What `display` asks for, and the scale of its colours in words."""
@@ -243,40 +241,45 @@ class FlowExplorer(Viewer):
         return words
 
     def _chosen(self) -> Clip:
-        return self._flows.clips[self.clip.value]
+        return self._clips[self.clip.value]
 
     def _known(self) -> bool:
-        return self._flows.knows_motion(self.clip.value)
+        return isinstance(self._chosen().frames, KnownMotion)
 
     def _image(self, frame: int) -> Image:
-        return self._flows.image(self.clip.value, frame)
-
-    def _seen_flow(self, frame: int, *, last: bool = False) -> Floats:
-        """The flow to a frame after the chosen update or the last, without the head's motion if
-        so chosen."""
-        return self._seen(self._flow(frame, last=last))
-
-    def _seen(self, flow: Floats) -> Floats:
-        return without_median(flow) if self.steady.value else flow
+        return self._image_of(self.clip.value, frame)
 
     def _size(self) -> tuple[int, int]:
         """Columns and rows."""
         height, width = self._image(self._chosen().onset).shape[:2]
         return width, height
 
+    def _seen_flow(self, frame: int, *, last: bool = False) -> Floats:
+        return self._seen(self._flow(frame, last=last))
+
+    def _seen(self, flow: Floats) -> Floats:
+        """Without the head's motion if so chosen."""
+        return without_median(flow) if self.steady.value else flow
+
     def _error(self, frame: int, *, last: bool = False) -> Floats:
-        return error_px(self._flow(frame, last=last), self._flows.exact(self.clip.value, frame))
+        return error_px(self._flow(frame, last=last), self._exact(frame))
+
+    def _exact(self, frame: int) -> Floats:
+        fields: Floats = self._fields_of(self.clip.value, frame, EXACT)
+        return fields[0]
 
     def _flow(self, frame: int, *, last: bool = False) -> Floats:
-        fields = self._flows.fields(self.clip.value, frame, self.method.value)
+        """The flow to a frame after the chosen update, or the last: (2, H, W), pixels."""
+        fields: Floats = self._fields_of(self.clip.value, frame, self.method.value)
         return fields[-1 if last else self.update.value]
 
-
-def _set_options(control: w.Dropdown | w.ToggleButtons, options: list[Any]) -> None:
-    """Offer these; what was chosen stays if it still is among them, or else it is the first."""
-    if list(control.options) == options:
-        return
-    before = control.value
-    control.options = options
-    values = [option[1] if isinstance(option, tuple) else option for option in options]
-    control.value = before if before in values else values[0]
+    def _compute_fields(self, number: int, frame: int, method: str) -> Floats:
+        """The flow from the onset after each update of the method: (T, 2, H, W), pixels."""
+        clip = self._clips[number]
+        if method == EXACT and isinstance(clip.frames, KnownMotion):
+            return clip.frames.flow(clip.onset, frame)[None]
+        estimator = self._estimators[method]
+        first, second = self._image_of(number, clip.onset), self._image_of(number, frame)
+        if isinstance(estimator, FrozenFlow):
+            return flow_steps(estimator, first, second).flows_px
+        return estimator(first[None], second[None])

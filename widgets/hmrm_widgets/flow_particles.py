@@ -11,7 +11,6 @@ import traitlets as t
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.drawing import Image, jpeg_bytes, percentile_99_9
 
-HERE = Path(__file__).parent
 GRID = 56  # cells along the longer side of the field that is sent
 FRAME_PX = 160  # the longer side of a frame that is sent
 QUALITY = 75  # per cent
@@ -38,16 +37,11 @@ class FlowParticles(anywidget.AnyWidget):
 
     Shapes
     ------
-    flow_px : (2, H, W), order (u, v), pixels; H and W are those of the frames
-
-    Raises
-    ------
-    ValueError
-        If the flow is not of the size of the frames.
+    flow_px : (2, H, W), order (u, v), pixels; H and W are those of the frames (`ValueError` if not)
     """
 
-    _esm = HERE / "flow_particles.js"
-    _css = HERE / "flow_particles.css"
+    _esm = Path(__file__).with_name("flow_particles.js")
+    _css = Path(__file__).with_name("flow_particles.css")
 
     frames = t.List(t.Bytes()).tag(sync=True)
     numbers = t.List(t.Int()).tag(sync=True)
@@ -103,8 +97,7 @@ def reduced_field(flow_px: Floats) -> Floats:
 def shown_frames(clip: Clip, most: int = MOST_FRAMES) -> list[int]:
     """Numbers from onset to offset, spread evenly, onset and offset among them."""
     count = min(most, clip.offset - clip.onset + 1)
-    numbers: list[int] = np.linspace(clip.onset, clip.offset, count).round().astype(int).tolist()
-    return numbers
+    return [int(number) for number in np.linspace(clip.onset, clip.offset, count).round()]
 
 
 def _small(frame: Image) -> Image:

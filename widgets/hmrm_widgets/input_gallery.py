@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 import ipywidgets as w
 
@@ -12,20 +12,20 @@ from hmrm_lab.records import Clip
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.drawing import jpeg_bytes
 from hmrm_lab.reporting.plots.input_pictures import INPUT_COLOURS, gallery_pictures
-from hmrm_widgets.accessible import Picture
-from hmrm_widgets.legends import legend_bytes
-from hmrm_widgets.parts import named_clips, plain, row
+from hmrm_widgets.parts import (
+    Picture,
+    choose_clip,
+    control,
+    legend,
+    legend_bytes,
+    named_clips,
+    plain,
+    row,
+)
 from hmrm_widgets.viewer import Viewer
 
 KEPT_CLIPS = 4  # their frames in memory: 150 kB for each frame of a crop
-WIDE = {"description_width": "11em"}
-SLIDER = {"width": "28em", "max_width": "100%"}
-
-
-class Views(NamedTuple):
-    pictures: dict[str, bytes]
-    headings: dict[str, str]
-    caption: str
+SIZES: dict[str, Any] = {"words": "11em", "width": "28em"}
 
 
 class InputGallery(Viewer):
@@ -34,71 +34,57 @@ class InputGallery(Viewer):
     Parameters
     ----------
     clips
-        The clips to choose from in the canonical crop, one at least; or clips by the names to
-        show. Only of drawn faces is it known where they move.
+        The clips to choose from in the canonical crop, one at least (`ValueError` otherwise); or
+        clips by the names to show. Only of drawn faces is it known where they move.
     estimator
         The flow; DIS if not given.
-
-    Raises
-    ------
-    ValueError
-        If there is no clip.
     """
 
     def __init__(
-        self,
-        clips: Sequence[Clip] | Mapping[str, Clip],
-        estimator: FlowEstimator | None = None,
+        self, clips: Sequence[Clip] | Mapping[str, Clip], estimator: FlowEstimator | None = None
     ) -> None:
         titles, self._clips = named_clips(clips)
         if not self._clips:
             raise ValueError("the gallery needs a clip")
         self._estimator = estimator or flows["dis"].build()
         self._read = lru_cache(KEPT_CLIPS)(lambda number: remembering(self._clips[number]))
-        self.clip = w.Dropdown(
-            options=[(name, number) for number, name in enumerate(titles)],
-            description="Clip",
-            style=WIDE,
-            layout=w.Layout(**SLIDER),
+        self.clip = choose_clip(titles, **SIZES)
+        self.noise, self.drift = (
+            control(w.FloatSlider, words, max=most, step=step, readout_format=".1f", **SIZES)
+            for words, most, step in (
+                ("Noise (8-bit levels)", 6.0, 0.5),
+                ("Light drifts by (%)", 10.0, 1.0),
+            )
         )
-        self.noise = _slider("Noise (8-bit levels)", 6.0, 0.5)
-        self.drift = _slider("Light drifts by (%)", 10.0, 1.0)
-        self.cards = {name: _card(given.words) for name, given in INPUTS.items()}
+        self.cards = {
+            name: Picture(f"The clip as {given.words}", "9.75rem", format="jpeg")
+            for name, given in INPUTS.items()
+        }
         self.headings = {name: w.HTML() for name in INPUTS}
-        self.legend = Picture(
-            "The colours of flow",
-            format="png",
-            value=legend_bytes("colour"),
-            layout=w.Layout(object_fit="contain"),
-        )
-        self.caption = w.HTML()
+        self.legend, self.caption = legend(), w.HTML()
         cards = [w.VBox([self.headings[name], self.cards[name]]) for name in INPUTS]
         rows = [
             row(w.VBox([self.clip, self.noise, self.drift]), self.legend, gap="2em"),
             row(*cards, gap="0.5em"),
             self.caption,
         ]
-        super().__init__(rows, [self.clip, self.noise, self.drift])
+        headings = {f"{name} heading": heading for name, heading in self.headings.items()}
+        views = {**self.cards, **headings, "legend": self.legend, "caption": self.caption}
+        super().__init__(rows, [self.clip, self.noise, self.drift], views)
 
-    def render(self) -> Views:
+    def render(self) -> Mapping[str, Any]:
         clip = self._read(self.clip.value)
-        seen = look_at(
-            disturbed(clip, noise=self.noise.value, drift=self.drift.value / 100), self._estimator
-        )
+        laid = disturbed(clip, noise=self.noise.value, drift=self.drift.value / 100)
+        seen = look_at(laid, self._estimator)
         kept = kept_of(seen, self._clips[self.clip.value])
         headings = {
-            name: f"<b>{given.words}</b>{f'<br>{kept[name]:.1f} times' if kept else ''}"
+            f"{name} heading": f"<b>{given.words}</b>"
+            f"{f'<br>{kept[name]:.1f} times' if kept else ''}"
             for name, given in INPUTS.items()
         }
         pictures = {name: jpeg_bytes(picture) for name, picture in gallery_pictures(seen).items()}
-        return Views(pictures, headings, plain(f"{self._words(kept)} {INPUT_COLOURS}"))
-
-    def show(self, views: Views | None) -> None:
-        for name in INPUTS:
-            self.cards[name].value = views.pictures[name] if views else b""
-            self.headings[name].value = views.headings[name] if views else ""
-        self.caption.value = views.caption if views else ""
-        self.legend.layout.display = "" if views else "none"
+        caption = plain(f"{self._words(kept)} {INPUT_COLOURS}")
+        return {**pictures, **headings, "legend": legend_bytes("colour"), "caption": caption}
 
     def _words(self, kept: Mapping[str, float]) -> str:
         laid = (
@@ -113,21 +99,3 @@ class InputGallery(Viewer):
             f" 1 shows nothing of the movement. Most keeps the {INPUTS[best].words}, MESTI"
             f" {kept['mesti'] / kept['dynamic_image']:.1f} times as much as the dynamic image."
         )
-
-
-def _card(words: str) -> Picture:
-    layout = w.Layout(width="9.75rem", max_width="100%", object_fit="contain")
-    return Picture(f"The clip as {words}", format="jpeg", layout=layout)
-
-
-def _slider(description: str, most: float, step: float) -> w.FloatSlider:
-    return w.FloatSlider(
-        value=0.0,
-        min=0.0,
-        max=most,
-        step=step,
-        description=description,
-        readout_format=".1f",
-        style=WIDE,
-        layout=w.Layout(**SLIDER),
-    )

@@ -1,6 +1,6 @@
 """Watch a leave-one-subject-out that runs in a process of its own; start, stop and resume it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as w
@@ -8,18 +8,12 @@ import ipywidgets as w
 from hmrm_lab.api.result import Result
 from hmrm_lab.errors import HmrmError
 from hmrm_lab.evaluation.live_progress import RunSnapshot, SnapshotReader
-from hmrm_lab.reporting.svg import (
-    confusion_cells,
-    loss_curves,
-    progress_bar,
-    subject_cells,
-)
+from hmrm_lab.reporting.svg import confusion_cells, loss_curves, progress_bar, subject_cells
 from hmrm_lab.runtime.progress import describe_speed
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.jobs import JobState, wait_for
 from hmrm_widgets.parts import plain, row
-from hmrm_widgets.polling import Poll
-from hmrm_widgets.viewer import Viewer
+from hmrm_widgets.viewer import Poll, Viewer
 
 RARELY = 5  # times `poll_s`: how often it reads while nobody works on the run
 WORDS = {
@@ -53,12 +47,7 @@ class LosoMonitor(Viewer):
         The run as a job.
     """
 
-    def __init__(
-        self,
-        result: Result,
-        *,
-        poll_s: float = 1.0,
-    ) -> None:
+    def __init__(self, result: Result, *, poll_s: float = 1.0) -> None:
         self.run = RunFolder(result.folder)
         self.job = result.job
         self._start = result.resume
@@ -72,8 +61,7 @@ class LosoMonitor(Viewer):
         self.bar, self.subjects, self.curves, self.confusion, self.alert = (
             w.HTML(layout=w.Layout(max_width="100%")) for _ in range(5)
         )
-        for view in (self.curves, self.confusion):
-            view.layout.width = "360px"
+        self.curves.layout.width = self.confusion.layout.width = "360px"
         rows = [
             row(self.start, self.stop, gap="0.5em"),
             self.bar,
@@ -81,7 +69,8 @@ class LosoMonitor(Viewer):
             self.subjects,
             row(self.curves, self.confusion, gap="0 1em"),
         ]
-        super().__init__(rows, [])
+        views = {"bar": self.bar, "alert": self.alert, "subjects": self.subjects}
+        super().__init__(rows, [], {**views, "curves": self.curves, "confusion": self.confusion})
         self.start.on_click(lambda _: self._do(self._start))
         self.stop.on_click(lambda _: self._do(self.job.stop))
         self._poll.begin()
@@ -103,37 +92,34 @@ class LosoMonitor(Viewer):
         self._poll.end()
         super().close()
 
-    def render(self) -> tuple[str, ...]:
+    def render(self) -> Mapping[str, Any]:
         try:
             self._state, arrived = self.job.state(), self._reader.read()
-            views = progress_bar(self._state.progress, _words(self._state)), self._alert()
-            return *views, *self._pictures(arrived)
+            bar = progress_bar(self._state.progress, _words(self._state))
+            return {"bar": bar, "alert": self._alert(), **self._pictures(arrived)}
         except Exception as fault:
             self._fault = fault
             raise
 
-    def show(self, views: tuple[str, ...] | None) -> None:
-        parts = (self.bar, self.alert, self.subjects, self.curves, self.confusion)
-        for part, view in zip(parts, views or [""] * len(parts), strict=True):
-            part.value = view
+    def show(self, views: Mapping[str, Any] | None) -> None:
+        super().show(views)
         state = self._state
         begun = state.phase in ("stopped", "failed") or (state.going and state.done > 0)
         self.start.description = "Resume" if begun else "Start"
         self.start.disabled = state.going or state.phase == "complete"
         self.stop.disabled = not state.going
 
-    def _pictures(self, arrived: RunSnapshot) -> tuple[str, str, str]:
+    def _pictures(self, arrived: RunSnapshot) -> dict[str, str]:
         """Subjects, curves and confusion: what there is of them."""
-        subjects = subject_cells(arrived.folds) if arrived.folds else ""
         curves = loss_curves(arrived) if arrived.finished or arrived.in_work else ""
-        score = arrived.score
+        score, confusion = arrived.score, ""
         if self._state.phase == "complete":
             low, high = self.run.metrics()["all"]["uf1_interval"]
             score += f"; 95 % interval [{low:.3f}, {high:.3f}]"
-        confusion = ""
         if arrived.finished:
             confusion = confusion_cells(arrived.counts.sum(0), arrived.classes, score)
-        return subjects, curves, confusion
+        subjects = subject_cells(arrived.folds) if arrived.folds else ""
+        return {"subjects": subjects, "curves": curves, "confusion": confusion}
 
     def _alert(self) -> str:
         """What a button could not do, or why the run failed; empty if neither."""
@@ -160,5 +146,5 @@ def _words(state: JobState) -> str:
     """`Running: 3 of 40 folds, 31 epochs/s, 1 min 20 s left`."""
     folds = f"{state.done} of {state.expected} folds" if state.expected else ""
     failed = f"{state.failed} failed" if state.failed else ""
-    parts = [part for part in (state.note, folds, failed, describe_speed(state)) if part]
-    return f"{WORDS[state.phase]}{': ' if parts else ''}{', '.join(parts)}"
+    parts = ", ".join(filter(None, (state.note, folds, failed, describe_speed(state))))
+    return f"{WORDS[state.phase]}: {parts}" if parts else WORDS[state.phase]

@@ -1,8 +1,8 @@
 """Mix two clips by hand: regions, strength, and what comes out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ipywidgets as w
 import numpy as np
@@ -24,18 +24,27 @@ from hmrm_lab.reporting.plots.mixtures import (
 from hmrm_lab.training.augment.motionmix import template_masks
 from hmrm_lab.training.augment.provenance import join_masks, mix_pair
 from hmrm_lab.training.augment.warps import crop_motion, steadied
-from hmrm_widgets.accessible import Picture
-from hmrm_widgets.legends import legend_bytes
-from hmrm_widgets.parts import plain, row
+from hmrm_widgets.parts import (
+    DISPLAYS,
+    Picture,
+    buttons,
+    choose_clip,
+    clips_behind,
+    control,
+    head_motion,
+    legend,
+    legend_bytes,
+    map_titles,
+    plain,
+    row,
+)
 from hmrm_widgets.viewer import Viewer
 
 REGIONS = (("Eyes", ("eyes",)), ("Mouth", ("mouth",)), ("Both", MASKS))
-DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
 MAP, CROP = "map", "crop"
 HEADINGS = {"A": "Clip A", "B": "Clip B", "mask": "Mask M of A", "mixture": "Mixture"}
 KEPT_STILLS = 8
 KEPT_CROPS = 32  # 800 kB for each at 224x224
-WIDE = {"description_width": "8em"}
 
 
 class Motion(NamedTuple):
@@ -54,11 +63,6 @@ class Still(NamedTuple):
     mask: NDArray[np.bool_]
     scale: Scale
     pictures: dict[str, bytes]
-
-
-class Views(NamedTuple):
-    pictures: dict[str, bytes]
-    caption: str
 
 
 class MotionMixStudio(Viewer):
@@ -90,50 +94,25 @@ class MotionMixStudio(Viewer):
     ) -> None:
         if len(np.unique(flowset.labels)) == len(flowset):
             raise ValueError("the studio needs two clips of one class")
-        if clips and tuple(clip.key for clip in clips) != flowset.keys:
-            raise ValueError("the clips are not those of the maps")
-        self._flowset, self._clips = flowset, list(clips)
+        self._flowset, self._clips = flowset, clips_behind(flowset, clips)
+        self._titles, same = map_titles(flowset), flowset.labels[:, None] == flowset.labels
+        self._partners = same & ~np.eye(len(flowset), dtype=bool)
         self._estimator = estimator or flows["dis"].build()
         self._crop = lru_cache(KEPT_CROPS)(self._read_crop)
         self._still = lru_cache(KEPT_STILLS)(self._draw_still)
-        self.first = w.Dropdown(
-            options=[(self._title(number), number) for number in range(len(flowset))],
-            value=next(n for n in range(len(flowset)) if self._partners(n)),
-            description="Clip A",
-            style=WIDE,
-            layout=w.Layout(width="26em"),
-        )
-        self.second = w.Dropdown(description="Clip B", style=WIDE, layout=w.Layout(width="26em"))
-        self.regions = w.ToggleButtons(
-            options=REGIONS,
-            value=MASKS,
-            description="Regions",
-            style={**WIDE, "button_width": "6em"},
-        )
-        self.strength = w.FloatSlider(
-            value=1.0, min=0.0, max=1.0, step=0.05, description="Share λ", style=WIDE
-        )
-        self.display = w.ToggleButtons(
-            options=DISPLAYS, description="Show", style={**WIDE, "button_width": "9em"}
-        )
-        self.grain = w.Dropdown(
-            options=[("map that a system sees", MAP), *([("crop", CROP)] if clips else [])],
-            description="Resolution",
-            style=WIDE,
-        )
-        self.steady = w.Checkbox(
-            value=True, description="Take head motion (the median) away", indent=False
-        )
-        self.steady.layout = w.Layout(width="auto")
-        self.regions.layout = self.display.layout = w.Layout(width="max-content", max_width="100%")
-        layout = w.Layout(width="14rem", max_width="100%", object_fit="contain")
+        opening = int(self._partners.any(axis=1).argmax())
+        self.first = choose_clip(self._titles, "Clip A", value=opening)
+        self.second = choose_clip((), "Clip B")
+        self.regions = buttons("Regions", REGIONS, "6em", value=MASKS)
+        self.strength = control(w.FloatSlider, "Share λ", value=1.0, min=0.0, max=1.0, step=0.05)
+        self.display = buttons("Show", DISPLAYS, "9em")
+        grains = [("map that a system sees", MAP), *([("crop", CROP)] if clips else [])]
+        self.grain = control(w.Dropdown, "Resolution", options=grains)
+        self.steady = head_motion(taken_away=True)
         self.pictures = {
-            name: Picture(words, format="jpeg", layout=layout) for name, words in HEADINGS.items()
+            name: Picture(words, "14rem", format="jpeg") for name, words in HEADINGS.items()
         }
-        self.legend = Picture(
-            "The colours of the motion", format="png", layout=w.Layout(object_fit="contain")
-        )
-        self.caption = w.HTML()
+        self.legend, self.caption = legend(), w.HTML()
         cards = [
             w.VBox([w.HTML(f"<b>{HEADINGS[name]}</b>"), picture])
             for name, picture in self.pictures.items()
@@ -147,22 +126,24 @@ class MotionMixStudio(Viewer):
             self.caption,
         ]
         choices = (self.first, self.second, self.regions, self.display, self.grain)
-        super().__init__(rows, [*choices, self.strength, self.steady])
+        views = {**self.pictures, "legend": self.legend, "caption": self.caption}
+        super().__init__(rows, [*choices, self.strength, self.steady], views)
 
     def fit(self, changed: w.Widget | None) -> None:
         """Offer as B the other clips of A's class; keep B where it still is one."""
         if changed is not None and changed is not self.first:
             return
-        before, partners = self.second.value, self._partners(self.first.value)
-        self.second.options = [(self._title(number), number) for number in partners]
+        before = self.second.value
+        partners = np.flatnonzero(self._partners[self.first.value]).tolist()
+        self.second.options = [(self._titles[number], number) for number in partners]
         if partners:
             self.second.value = before if before in partners else partners[0]
         self.second.disabled = not partners
 
-    def render(self) -> Views:
+    def render(self) -> Mapping[str, Any]:
         if self.second.value is None:
             raise InputError(
-                f"{self._title(self.first.value)} is the only clip of its class, so MotionMix"
+                f"{self._titles[self.first.value]} is the only clip of its class, so MotionMix"
                 " leaves it unchanged",
                 hint="choose another clip A",
             )
@@ -177,23 +158,12 @@ class MotionMixStudio(Viewer):
             f"Label: {self._flowset.expressions[self.first.value]}.",
             scale_words(mode, scale, self._flowset.unit),
         ]
-        return Views({**still, "mixture": jpeg_bytes(mixture)}, " ".join(words))
-
-    def show(self, views: Views | None) -> None:
-        for name, picture in self.pictures.items():
-            picture.value = views.pictures[name] if views else b""
-        self.caption.value = plain(views.caption) if views else ""
-        legend = legend_bytes(self.display.value) if views else b""
-        self.legend.value, self.legend.layout.display = legend, "" if legend else "none"
-
-    def _title(self, number: int) -> str:
-        key = self._flowset.keys[number]
-        return f"{key.subject} · {key.clip} ({self._flowset.expressions[number]})"
-
-    def _partners(self, number: int) -> list[int]:
-        """The other clips of the same class."""
-        labels = self._flowset.labels
-        return [int(n) for n in np.flatnonzero(labels == labels[number]) if n != number]
+        return {
+            **still,
+            "mixture": jpeg_bytes(mixture),
+            "legend": legend_bytes(mode),
+            "caption": plain(" ".join(words)),
+        }
 
     def _draw_still(
         self,
@@ -211,10 +181,10 @@ class MotionMixStudio(Viewer):
         own, partner = motions
         mask, scale = join_masks(own.masks, regions), scale_of(own.map, partner.map)
         pictures = {
-            "A": outlined(motion_picture(own.map, mode, scale, own.frame), mask),
-            "B": outlined(motion_picture(partner.map, mode, scale, partner.frame), mask),
-            "mask": mask_picture(mask, own.frame),
+            name: outlined(motion_picture(motion.map, mode, scale, motion.frame), mask)
+            for name, motion in (("A", own), ("B", partner))
         }
+        pictures["mask"] = mask_picture(mask, own.frame)
         drawn = {name: jpeg_bytes(picture) for name, picture in pictures.items()}
         return Still(own, partner, mask, scale, drawn)
 

@@ -1,42 +1,89 @@
-"""What the widgets have in common."""
+"""What the widgets are made of: controls, pictures and tables that fit a narrow page, and words."""
 
 import html
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any, TypeVar
 
 import ipywidgets as w
+import numpy as np
 import pandas as pd
 from plotly import graph_objects as go
 
-from hmrm_lab.records import Clip
+from hmrm_lab.records import Clip, FlowSet
+from hmrm_lab.reporting.drawing import Image, heat_picture, png_bytes, wheel_picture
+
+DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
+WHEEL_PX, BAR_PX = 96, (220, 18)
+KEPT_FRAMES = 32  # 150 kB for each frame of a crop
+Control = TypeVar("Control", bound=w.Widget)
+
+
+class Picture(w.Image):
+    """A picture, and the words that stand for it where it is not seen (not its state: a caption
+    tells that)."""
+
+    def __init__(self, words: str, width: str = "auto", **kwargs: Any) -> None:
+        super().__init__(layout=view(width, object_fit="contain"), **kwargs)
+        self.words = words
+        self.mark = f"hmrm-picture-{self.model_id}"
+        self.add_class(self.mark)
+
+
+def control(
+    kind: type[Control], description: str, *, words: str = "8em", width: str = "", **traits: Any
+) -> Control:
+    """A control with room of `words` for its description."""
+    style = {"description_width": words, **traits.pop("style", {})}
+    layout = view(width) if width else w.Layout(max_width="100%")
+    return kind(description=description, style=style, layout=layout, **traits)
+
+
+def buttons(description: str, options: Sequence[Any], width: str, **traits: Any) -> w.ToggleButtons:
+    """One of several buttons is pressed; `width` is that of each."""
+    traits |= {"options": options, "width": "max-content", "style": {"button_width": width}}
+    return control(w.ToggleButtons, description, **traits)
+
+
+def tick(description: str, value: bool = False) -> w.Checkbox:
+    layout = w.Layout(width="auto")
+    return w.Checkbox(value=value, description=description, indent=False, layout=layout)
+
+
+def head_motion(taken_away: bool) -> w.Checkbox:
+    return tick("Take head motion (the median) away", taken_away)
+
+
+def choose_clip(names: Sequence[str], description: str = "Clip", **traits: Any) -> w.Dropdown:
+    """The clips by their numbers, the first one chosen."""
+    options = [(name, number) for number, name in enumerate(names)]
+    traits = {"width": "26em", "value": 0 if options else None, **traits}
+    return control(w.Dropdown, description, options=options, **traits)
+
+
+def offer(control: w.Dropdown | w.ToggleButtons, options: Sequence[Any]) -> None:
+    """Offer these; what was chosen stays if it still is among them, or else it is the first."""
+    if list(control.options) == list(options):
+        return
+    before = control.value
+    control.options = options
+    values = [option[1] if isinstance(option, tuple) else option for option in options]
+    control.value = before if before in values else values[0]
 
 
 def row(*children: w.Widget, gap: str = "0") -> w.HBox:
-    """Controls side by side, on further lines where there is no room."""
+    """Side by side, on further lines where there is no room."""
     layout = w.Layout(flex_flow="row wrap", align_items="center", grid_gap=gap)
     return w.HBox(children, layout=layout)
 
 
-def title(clip: Clip) -> str:
-    return f"{clip.key.subject} · {clip.key.clip} ({clip.expression})"
+def view(width: str, **layout: str) -> w.Layout:
+    return w.Layout(width=width, max_width="100%", **layout)
 
 
-def named_clips(clips: Sequence[Clip] | Mapping[str, Clip]) -> tuple[list[str], list[Clip]]:
-    """The names to show and the clips; those without names of their own have their titles."""
-    if isinstance(clips, Mapping):
-        return list(clips), list(clips.values())
-    return [title(clip) for clip in clips], list(clips)
-
-
-def since_onset(clip: Clip, frame: int) -> str:
-    """How long after the onset a frame is: in frames where their rate is not known."""
-    count = frame - clip.onset
-    return f"{1000 * count / clip.fps:.0f} ms" if clip.fps else f"{count} frames"
-
-
-def plain(text: object) -> str:
-    """Text that no browser takes for markup."""
-    return html.escape(str(text))
+def table_view() -> w.HTML:
+    """A place for a table; the arrow keys scroll it where the page is narrow."""
+    return w.HTML(tabbable=True, layout=w.Layout(max_width="100%", overflow="auto"))
 
 
 def table_html(table: pd.DataFrame) -> str:
@@ -51,3 +98,56 @@ def figure_output(figure: go.Figure) -> dict[str, Any]:
     """A figure for `Output.outputs`; a FigureWidget would leave 5 MB in a saved notebook."""
     bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json()}
     return {"output_type": "display_data", "data": bundle, "metadata": {}}
+
+
+def plain(text: object) -> str:
+    """Text that no browser takes for markup."""
+    return html.escape(str(text))
+
+
+def named_clips(clips: Sequence[Clip] | Mapping[str, Clip]) -> tuple[list[str], list[Clip]]:
+    """The names to show and the clips; those without names of their own have their titles."""
+    if isinstance(clips, Mapping):
+        return list(clips), list(clips.values())
+    titles = [f"{clip.key.subject} · {clip.key.clip} ({clip.expression})" for clip in clips]
+    return titles, list(clips)
+
+
+def map_titles(maps: FlowSet) -> list[str]:
+    keys = zip(maps.keys, maps.expressions, strict=True)
+    return [f"{key.subject} · {key.clip} ({expression})" for key, expression in keys]
+
+
+def clips_behind(maps: FlowSet, clips: Sequence[Clip]) -> list[Clip]:
+    """The clips, if they are those of the maps in the same order, or none."""
+    if clips and tuple(clip.key for clip in clips) != maps.keys:
+        raise ValueError("the clips are not those of the maps")
+    return list(clips)
+
+
+def onset_frames(clips: Sequence[Clip]) -> Callable[[int], Image]:
+    """The onset of a clip by its number, read once."""
+    return lru_cache(KEPT_FRAMES)(lambda number: clips[number].frames[clips[number].onset])
+
+
+def since_onset(clip: Clip, frame: int) -> str:
+    """How long after the onset a frame is: in frames where their rate is not known."""
+    count = frame - clip.onset
+    return f"{1000 * count / clip.fps:.0f} ms" if clip.fps else f"{count} frames"
+
+
+def legend() -> Picture:
+    return Picture("The colours of the motion", format="png")
+
+
+@cache
+def legend_bytes(display: str) -> bytes:
+    """A PNG: the wheel for `colour`, a bar with the most on top for `strain` and `error`; none for
+    arrows."""
+    if display == "colour":
+        return png_bytes(wheel_picture(WHEEL_PX))
+    if display == "quiver":
+        return b""
+    height, width = BAR_PX
+    levels = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(width, axis=1)
+    return png_bytes(heat_picture(levels, 1.0))

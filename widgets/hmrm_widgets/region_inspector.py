@@ -1,35 +1,37 @@
 """Look at the regions of a face: their tokens, the order of the scan, the motion inside."""
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ipywidgets as w
 
 from hmrm_lab.models.hmrm.region_fusion import region_boxes, region_motion, region_names
 from hmrm_lab.records import RELATIVE, Clip, Floats, FlowSet
-from hmrm_lab.reporting.drawing import Image, flow_picture, jpeg_bytes, longest_px, png_bytes
+from hmrm_lab.reporting.drawing import flow_picture, jpeg_bytes, longest_px, png_bytes
 from hmrm_lab.reporting.plots.region_tokens import region_picture, scan_path, token_order
 from hmrm_lab.reporting.svg import token_grid_html
 from hmrm_lab.training.augment.warps import steadied
-from hmrm_widgets.accessible import Picture
-from hmrm_widgets.legends import legend_bytes
-from hmrm_widgets.parts import plain, row
+from hmrm_widgets.parts import (
+    Picture,
+    buttons,
+    choose_clip,
+    clips_behind,
+    control,
+    head_motion,
+    legend,
+    legend_bytes,
+    map_titles,
+    onset_frames,
+    plain,
+    row,
+)
 from hmrm_widgets.viewer import Viewer
 
 GRAINS = (("4 core regions", "core"), ("16 sub-regions", "sub"))
 TOKENS = (("Whole regions", "windows"), ("Its pixels", "pixels"))
 GROUNDS = (("Face", "face"), ("Motion map", "map"))
-KEPT_FRAMES = 32
 ENLARGED = 16  # picture pixels for each cell of a region
-WIDE = {"description_width": "7em"}
-
-
-class Views(NamedTuple):
-    face: bytes
-    motion: bytes
-    order: str
-    caption: str
+WORDS = "7em"
 
 
 class RegionInspector(Viewer):
@@ -51,41 +53,16 @@ class RegionInspector(Viewer):
     def __init__(self, flowset: FlowSet, clips: Sequence[Clip] = ()) -> None:
         if not len(flowset) or flowset.maps.shape[-2:] != (28, 28):
             raise ValueError("the inspector needs a map, and maps of 28x28 cells")
-        if clips and tuple(clip.key for clip in clips) != flowset.keys:
-            raise ValueError("the clips are not those of the maps")
-        self._flowset, self._clips = flowset, list(clips)
-        self._onset = lru_cache(KEPT_FRAMES)(self._read_onset)
-        self.clip = w.Dropdown(
-            options=[(self._title(number), number) for number in range(len(flowset))],
-            value=0,
-            description="Clip",
-            style=WIDE,
-            layout=w.Layout(width="26em"),
-        )
-        self.grain = _buttons(GRAINS, "Grain")
-        self.tokens = _buttons(TOKENS, "Tokens are")
-        self.region = w.Dropdown(
-            description="Region", style=WIDE, layout=w.Layout(width="24em", max_width="100%")
-        )
-        self.ground = _buttons(GROUNDS if clips else GROUNDS[1:], "Draw over")
-        self.steady = w.Checkbox(
-            value=True, description="Take head motion (the median) away", indent=False
-        )
-        self.steady.layout = w.Layout(width="auto")
-        layout = w.Layout(width="20rem", max_width="100%", object_fit="contain")
-        self.face = Picture("The regions, and the order of the scan", format="jpeg", layout=layout)
-        self.motion = Picture(
-            "The motion inside the region",
-            format="png",
-            layout=w.Layout(width="14rem", max_width="100%", object_fit="contain"),
-        )
-        self.legend = Picture(
-            "The colours of the motion",
-            format="png",
-            value=legend_bytes("colour"),
-            layout=w.Layout(object_fit="contain"),
-        )
-        self.order, self.caption = w.HTML(), w.HTML()
+        self._flowset, self._onset = flowset, onset_frames(clips_behind(flowset, clips))
+        self.clip = choose_clip(map_titles(flowset), words=WORDS)
+        self.grain = buttons("Grain", GRAINS, "9em", words=WORDS)
+        self.tokens = buttons("Tokens are", TOKENS, "9em", words=WORDS)
+        self.region = control(w.Dropdown, "Region", words=WORDS, width="24em")
+        self.ground = buttons("Draw over", GROUNDS if clips else GROUNDS[1:], "9em", words=WORDS)
+        self.steady = head_motion(taken_away=True)
+        self.face = Picture("The regions, and the order of the scan", "20rem", format="jpeg")
+        self.motion = Picture("The motion inside the region", "14rem", format="png")
+        self.legend, self.order, self.caption = legend(), w.HTML(), w.HTML()
         rows = [
             row(self.clip, self.ground),
             row(self.grain, self.tokens, gap="1em"),
@@ -93,8 +70,9 @@ class RegionInspector(Viewer):
             row(self.face, self.motion, self.legend, self.order, gap="1em"),
             self.caption,
         ]
-        choices = (self.clip, self.grain, self.tokens, self.region, self.ground)
-        super().__init__(rows, [*choices, self.steady])
+        choices = (self.clip, self.grain, self.tokens, self.region, self.ground, self.steady)
+        views = {"face": self.face, "motion": self.motion, "legend": self.legend}
+        super().__init__(rows, choices, {**views, "order": self.order, "caption": self.caption})
 
     def fit(self, changed: w.Widget | None) -> None:
         """Offer the regions of the grain, the first one first."""
@@ -103,40 +81,36 @@ class RegionInspector(Viewer):
             self.region.options = [(name, number) for number, name in enumerate(names)]
             self.region.value = 0
 
-    def render(self) -> Views:
+    def render(self) -> Mapping[str, Any]:
         grain, tokens, region = self.grain.value, self.tokens.value, self.region.value
-        motion = self._motion()
-        path = scan_path(grain, tokens, region)
-        face = region_picture(self._ground(motion), grain, region, path)
+        motion = self._flowset.maps[self.clip.value]
+        motion = steadied(motion) if self.steady.value else motion
+        over_face = self.ground.value == "face"
+        ground = self._onset(self.clip.value) if over_face else flow_picture(motion[:2], "colour")
+        face = region_picture(ground, grain, region, scan_path(grain, tokens, region))
         left, top, right, bottom = region_boxes(grain)[region].astype(int).tolist()
         inside = motion[:2, top:bottom, left:right]
         shown = flow_picture(inside, "colour", max_px=longest_px(motion[:2]) or None)
         enlarged = shown.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
         chosen = region if tokens == "windows" else None
         order = token_grid_html(token_order(grain, tokens, region), chosen)
-        words = "Position of each token in the forward scan:"
-        return Views(
-            jpeg_bytes(face),
-            png_bytes(enlarged),
-            f"<p>{words}</p>{order}",
-            plain(f"{self._token_words()} {self._motion_words(motion)}"),
-        )
-
-    def show(self, views: Views | None) -> None:
-        shown = views or Views(b"", b"", "", "")
-        self.face.value, self.motion.value, self.order.value, self.caption.value = shown
-        self.legend.layout.display = "" if views else "none"
+        return {
+            "face": jpeg_bytes(face),
+            "motion": png_bytes(enlarged),
+            "legend": legend_bytes("colour"),
+            "order": f"<p>Position of each token in the forward scan:</p>{order}",
+            "caption": plain(f"{self._token_words()} {self._motion_words(motion)}"),
+        }
 
     def _token_words(self) -> str:
         grain, region = self.grain.value, self.region.value
-        count = len(region_names(grain))
-        cells = "2x2 cells" if grain == "core" else "one cell"
-        if self.tokens.value == "windows":
-            words = f"The region is token {region} of {count} (counted from 0)."
-            if grain == "core":
-                return f"{words} Its sub-regions are tokens {4 * region} to {4 * region + 3} of 16."
-            return f"{words} It belongs to the core region {region_names('core')[region // 4]}."
-        return f"The region is a sequence of 49 tokens, each of {cells}, row by row."
+        if self.tokens.value == "pixels":
+            cells = "2x2 cells" if grain == "core" else "one cell"
+            return f"The region is a sequence of 49 tokens, each of {cells}, row by row."
+        words = f"The region is token {region} of {len(region_names(grain))} (counted from 0)."
+        if grain == "core":
+            return f"{words} Its sub-regions are tokens {4 * region} to {4 * region + 3} of 16."
+        return f"{words} It belongs to the core region {region_names('core')[region // 4]}."
 
     def _motion_words(self, motion: Floats) -> str:
         moved = region_motion(motion, self.grain.value, self.region.value)
@@ -152,28 +126,3 @@ class RegionInspector(Viewer):
             f" is {moved.mean_length:.2f}. Full saturation is the longest vector of the map,"
             f" {longest_px(motion[:2]):.2f} px."
         )
-
-    def _motion(self) -> Floats:
-        motion = self._flowset.maps[self.clip.value]
-        return steadied(motion) if self.steady.value else motion
-
-    def _ground(self, motion: Floats) -> Image:
-        if self.ground.value == "face":
-            return self._onset(self.clip.value)
-        return flow_picture(motion[:2], "colour")
-
-    def _read_onset(self, number: int) -> Image:
-        clip = self._clips[number]
-        return clip.frames[clip.onset]
-
-    def _title(self, number: int) -> str:
-        key = self._flowset.keys[number]
-        return f"{key.subject} · {key.clip} ({self._flowset.expressions[number]})"
-
-
-def _buttons(options: Sequence[tuple[str, str]], description: str) -> w.ToggleButtons:
-    buttons = w.ToggleButtons(
-        options=options, description=description, style={**WIDE, "button_width": "9em"}
-    )
-    buttons.layout = w.Layout(width="max-content", max_width="100%")
-    return buttons

@@ -1,25 +1,18 @@
 """Play with one channel of the selective scan: what it writes, keeps and passes by."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import ipywidgets as w
 import torch
 
 from hmrm_lab.models.scan.inside import DIRECTIONS, trace_scan
 from hmrm_lab.reporting.svg import matrix_svg, trace_svg
-from hmrm_widgets.parts import plain, row
+from hmrm_widgets.parts import buttons, control, plain, row, view
 from hmrm_widgets.viewer import Viewer
 
-INPUTS = (("One impulse", "impulse"), ("Every token", "ones"))
-WIDE = {"description_width": "9em"}
-SLIDER = {"width": "26em", "max_width": "100%"}
-
-
-class Views(NamedTuple):
-    stems: str
-    matrix: str
-    caption: str
+SIZES: dict[str, Any] = {"words": "9em", "width": "26em"}
 
 
 class ScanPlayground(Viewer):
@@ -30,12 +23,7 @@ class ScanPlayground(Viewer):
     Parameters
     ----------
     tokens
-        The length of the sequence, two at least.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer.
+        The length of the sequence, two at least (`ValueError` otherwise).
     """
 
     def __init__(self, tokens: int = 12) -> None:
@@ -44,30 +32,23 @@ class ScanPlayground(Viewer):
         self._tokens = tokens
         self.decay = _slider("Decay (-A)", 0.5, 0.05, 3.0)
         self.step = _slider("dt of all tokens", 0.3, 0.05, 1.0)
-        self.attended = self._place("Attend to token", tokens // 2)
-        self.strength = w.FloatLogSlider(
-            value=1.0,
-            min=-2,
-            max=1.3,
-            step=0.1,
-            description="its dt, times",
-            readout_format=".2f",
-            style=WIDE,
-            layout=w.Layout(**SLIDER),
-        )
-        self.input = w.ToggleButtons(
-            options=INPUTS, description="Input x", style={**WIDE, "button_width": "8em"}
-        )
-        self.impulse = self._place("Impulse at token", tokens // 4)
-        self.direction = w.ToggleButtons(
-            options=[(name.capitalize(), name) for name in DIRECTIONS],
-            description="Direction",
-            style={**WIDE, "button_width": "8em"},
-        )
         self.skip = _slider("Skip (D)", 0.0, 0.0, 1.0)
-        self.input.layout = self.direction.layout = w.Layout(width="max-content", max_width="100%")
-        self.stems = w.HTML(layout=w.Layout(width="29rem", max_width="100%"))
-        self.matrix = w.HTML(layout=w.Layout(width="19rem", max_width="100%"))
+        self.attended, self.impulse = (
+            control(w.IntSlider, words, value=value, min=0, max=tokens - 1, **SIZES)
+            for words, value in (
+                ("Attend to token", tokens // 2),
+                ("Impulse at token", tokens // 4),
+            )
+        )
+        limits = dict[str, Any](value=1.0, min=-2, max=1.3, step=0.1)
+        self.strength = control(
+            w.FloatLogSlider, "its dt, times", readout_format=".2f", **limits, **SIZES
+        )
+        inputs = (("One impulse", "impulse"), ("Every token", "ones"))
+        ways = [(name.capitalize(), name) for name in DIRECTIONS]
+        self.input = buttons("Input x", inputs, "8em", words="9em")
+        self.direction = buttons("Direction", ways, "8em", words="9em")
+        self.stems, self.matrix = w.HTML(layout=view("29rem")), w.HTML(layout=view("19rem"))
         self.caption = w.HTML()
         rows = [
             row(self.decay, self.step),
@@ -78,58 +59,30 @@ class ScanPlayground(Viewer):
             self.caption,
         ]
         sliders = (self.decay, self.step, self.attended, self.strength, self.impulse, self.skip)
-        super().__init__(rows, [*sliders, self.input, self.direction])
+        views = {"stems": self.stems, "matrix": self.matrix, "caption": self.caption}
+        super().__init__(rows, [*sliders, self.input, self.direction], views)
 
     def fit(self, changed: w.Widget | None) -> None:
         """Only an impulse has a place."""
         self.impulse.disabled = self.input.value == "ones"
 
-    def render(self) -> Views:
+    def render(self) -> Mapping[str, Any]:
         x = torch.ones(self._tokens)
         if self.input.value == "impulse":
             x = torch.eye(self._tokens)[self.impulse.value]
         dt = torch.full((self._tokens,), self.step.value)
         dt[self.attended.value] *= self.strength.value
-        trace = trace_scan(
-            x,
-            dt,
-            decay=self.decay.value,
-            skip=self.skip.value,
-            direction=self.direction.value,
-        )
-        return Views(trace_svg(trace), matrix_svg(trace.matrix.numpy()), plain(self._words(dt)))
-
-    def show(self, views: Views | None) -> None:
-        self.stems.value, self.matrix.value, self.caption.value = views or Views("", "", "")
-
-    def _words(self, dt: torch.Tensor) -> str:
+        decay, skip, direction = self.decay.value, self.skip.value, self.direction.value
+        trace = trace_scan(x, dt, decay=decay, skip=skip, direction=direction)
         own = float(dt[self.attended.value])
-        kept = math.exp(-self.decay.value * own)
-        half = math.log(2) / (self.decay.value * self.step.value)
-        return (
+        words = (
             f"Token {self.attended.value} writes {own:.3f} times its x into the state and keeps"
-            f" {kept:.0%} of what was there. With the dt of all others, a memory halves in"
-            f" {half:.1f} tokens."
+            f" {math.exp(-decay * own):.0%} of what was there. With the dt of all others, a memory"
+            f" halves in {math.log(2) / (decay * self.step.value):.1f} tokens."
         )
-
-    def _place(self, description: str, value: int) -> w.IntSlider:
-        return w.IntSlider(
-            value=value,
-            min=0,
-            max=self._tokens - 1,
-            description=description,
-            style=WIDE,
-            layout=w.Layout(**SLIDER),
-        )
+        matrix = matrix_svg(trace.matrix.numpy())
+        return {"stems": trace_svg(trace), "matrix": matrix, "caption": plain(words)}
 
 
 def _slider(description: str, value: float, low: float, high: float) -> w.FloatSlider:
-    return w.FloatSlider(
-        value=value,
-        min=low,
-        max=high,
-        step=0.05,
-        description=description,
-        style=WIDE,
-        layout=w.Layout(**SLIDER),
-    )
+    return control(w.FloatSlider, description, value=value, min=low, max=high, step=0.05, **SIZES)

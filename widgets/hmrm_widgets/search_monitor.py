@@ -1,7 +1,8 @@
 """Watch an evolutionary search that runs in a process of its own; start it and stop it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ipywidgets as w
 
@@ -15,39 +16,27 @@ from hmrm_lab.reporting.plots.searches import (
     fittest,
     search_history_figure,
 )
-from hmrm_lab.reporting.svg import progress_bar
 from hmrm_lab.reporting.tables import display_table
 from hmrm_lab.studies.evolve import Evolution, Evolved
 from hmrm_lab.studies.jobs import JobState, wait_for
-from hmrm_widgets.parts import figure_output, plain, row, table_html
-from hmrm_widgets.polling import EVERY_SECONDS, PolledViewer
+from hmrm_widgets.parts import control, figure_output, plain, table_html, table_view
+from hmrm_widgets.viewer import EVERY_SECONDS, JobViewer
 
 MOST = 40  # of the fittest that can be drawn
 LISTED = 5  # of them in the table
-WIDE = {"description_width": "9em"}
 WORDS = {
     "absent": "not begun",
     "preparing": "training super-networks",
     "running": "running",
 }
-
-Outputs = tuple[dict[str, Any], ...]
-
-
-class Views(NamedTuple):
-    progress: str
-    button: str
-    enabled: bool
-    best: str
-    table: str
-    figures: Outputs
+NOTHING: dict[str, Any] = {"best": "", "table": "", "plot": ()}
 
 
-class SearchMonitor(PolledViewer):
+class SearchMonitor(JobViewer):
     """Progress, the fittest choices and their distribution, as the trials of a search arrive.
 
     `Start` searches in a process of its own, which outlives the notebook. A search by `hmrm evolve`
-    with the same settings is seen as well; so it is read every second until the search is complete.
+    with the same settings is seen as well.
 
     Parameters
     ----------
@@ -80,37 +69,14 @@ class SearchMonitor(PolledViewer):
             config = settings(system, maps)
             system = Evolution.of(config, suited(maps, config), Path(out), **size)
             root = maps.source.root if maps.source else None
-        self.job, self._evolution = system.job(), system
-        self._root, self._jobs = root, jobs
-        self._results: tuple[str, str, Outputs] = ("", "", ())
-        self._choices: Outputs = ()
+        self._evolution, self._shown = system, NOTHING
         self._version = 0, 0  # trials that results were computed of, and choices drawn
-        self.button = w.Button(icon="play", layout=w.Layout(width="12em"))
-        self.count = w.IntSlider(
-            value=FITTEST,
-            min=1,
-            max=MOST,
-            description="Fittest drawn",
-            style=WIDE,
-            layout=w.Layout(width="24em", max_width="100%"),
-        )
-        self.progress, self.best, self.plot = w.HTML(), w.HTML(), w.Output()
-        self.table = w.HTML(tabbable=True)  # the arrow keys scroll it where the page is narrow
-        self.table.layout = w.Layout(max_width="100%", overflow="auto")
-        self.progress.layout = w.Layout(max_width="100%")
-        rows = [
-            row(self.button, self.progress, gap="1em"),
-            self.best,
-            self.table,
-            self.count,
-            self.plot,
-        ]
-        super().__init__(rows, [self.count])
-        self.button.on_click(self.redraw)
-
-    def start(self) -> None:
-        """Search on in a process of its own; nothing if that is going, or done."""
-        self.job.start(root=self._root, jobs=self._jobs)
+        limits = dict[str, Any](value=FITTEST, min=1, max=MOST)
+        self.count = control(w.IntSlider, "Fittest drawn", words="9em", width="24em", **limits)
+        self.best, self.table, self.plot = w.HTML(), table_view(), w.Output()
+        views = {"best": self.best, "table": self.table, "plot": self.plot}
+        rows = [self.best, self.table, self.count, self.plot]
+        super().__init__(system.job(), "search", rows, [self.count], views, root=root, jobs=jobs)
 
     @property
     def found(self) -> Evolved | None:
@@ -119,57 +85,37 @@ class SearchMonitor(PolledViewer):
 
     def wait(self, timeout_s: float | None = None) -> JobState:
         """Keep looking while somebody works on it; the kernel does nothing else meanwhile."""
-        return wait_for(self._watch, EVERY_SECONDS, timeout_s)
 
-    def fit(self, changed: w.Widget | None) -> None:
-        """Do what the button asks for."""
-        if changed is not self.button:
-            return
-        if self.job.state().going:
-            self.job.stop()
-        else:
-            self.start()
-            self._poll.begin()
+        def look() -> JobState:
+            self.update()
+            return self.job.state()
 
-    def render(self) -> Views:
-        state = self.job.state()
-        self._going = state.phase != "complete"  # a command may go on where nobody works
-        enabled = self._going and not state.by_command
-        button = "Stop the search" if state.going else "Start the search"
-        results = self._results_of(self._evolution.found())
-        return Views(progress_bar(state.progress, _words(state)), button, enabled, *results)
+        return wait_for(look, EVERY_SECONDS, timeout_s)
 
-    def show(self, views: Views | None) -> None:
-        shown = views or Views("", self.button.description, True, "", "", ())
-        self.progress.value, self.best.value = shown.progress, shown.best
-        self.table.value, self.plot.outputs = shown.table, shown.figures
-        self.button.description, self.button.disabled = shown.button, not shown.enabled
-        self.button.icon = "stop" if shown.button.startswith("Stop") else "play"
+    def words(self, state: JobState) -> str:
+        phase = WORDS.get(state.phase, state.phase) + (" by a command" if state.by_command else "")
+        words = f"{state.done} of {state.expected} trials, {phase}. {EVOLVED_CAPTION}"
+        return f"{words} {state.problem or state.note}".strip()
 
-    def _watch(self) -> JobState:
-        self.update()
-        return self.job.state()
-
-    def _results_of(self, found: Evolved | None) -> tuple[str, str, Outputs]:
+    def results(self) -> Mapping[str, Any]:
         """Best, table and figures, computed anew only when trials or another count have come."""
+        found = self.found
         if found is None:
-            return "", "", ()
+            return NOTHING
         version = len(found.table), self.count.value
-        if version[0] != self._version[0]:
-            listed = fittest(found.table, LISTED).drop(columns="Best")
-            history = figure_output(search_history_figure(found.table))
-            self._results = _best_words(found), table_html(display_table(listed)), (history,)
         if version != self._version:
-            self._choices = (figure_output(choices_figure(found.table, count=self.count.value)),)
+            listed = fittest(found.table, LISTED).drop(columns="Best")
+            figures = (
+                choices_figure(found.table, count=self.count.value),
+                search_history_figure(found.table),
+            )
+            self._shown = {
+                "best": _best_words(found),
+                "table": table_html(display_table(listed)),
+                "plot": tuple(map(figure_output, figures)),
+            }
             self._version = version
-        best, table, outputs = self._results
-        return best, table, (*self._choices, *outputs)
-
-
-def _words(state: JobState) -> str:
-    phase = WORDS.get(state.phase, state.phase) + (" by a command" if state.by_command else "")
-    words = f"{state.done} of {state.expected} trials, {phase}."
-    return " ".join(part for part in (words, EVOLVED_CAPTION, state.problem or state.note) if part)
+        return self._shown
 
 
 def _best_words(found: Evolved) -> str:
