@@ -35,22 +35,14 @@ NOISE = {
 }
 """Console errors that are not ours, each with its reason."""
 
-LAB = (
-    "jupyterlab",
+SERVER = (
     "--allow-root",
     "--ServerApp.root_dir={folder}",
     "--ServerApp.ip=127.0.0.1",
     "--ServerApp.port={port}",
     "--ServerApp.open_browser=False",
     "--IdentityProvider.token=",  # in tests only: no password on this machine's own address
-)
-VOILA = (
-    "voila",
-    "--no-browser",
-    "--Voila.ip=127.0.0.1",
-    "--port={port}",
-    "--show_tracebacks=True",
-    "{folder}",
+    "--VoilaConfiguration.show_tracebacks=True",
 )
 
 
@@ -96,8 +88,8 @@ def open_in_lab(page: Page, lab: str, notebook: str) -> None:
     wait_idle(page)
 
 
-def open_in_voila(page: Page, voila: str, notebook: str, theme: str) -> None:
-    page.goto(f"{voila}/voila/render/{notebook}.ipynb?theme={theme}")
+def open_in_voila(page: Page, lab: str, notebook: str, theme: str) -> None:
+    page.goto(f"{lab}/voila/render/{notebook}.ipynb?theme={theme}")
 
 
 def run_all(page: Page) -> None:
@@ -128,12 +120,12 @@ def keep_screenshot(what: Locator, name: str) -> None:
 
 
 @contextmanager
-def serving(arguments: tuple[str, ...], notebooks: Path, home: Path, path: str) -> Iterator[str]:
-    """The address of a server on `notebooks`, with settings and runtime files under `home`."""
+def serving(notebooks: Path, home: Path) -> Iterator[str]:
+    """The address of JupyterLab and Voila on `notebooks`, with all of their files under `home`."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [part.format(folder=notebooks, port=port) for part in arguments]
-    log = home / f"{arguments[0]}.log"
+    command = ["jupyterlab", *(part.format(folder=notebooks, port=port) for part in SERVER)]
+    log = home / "server.log"
     with log.open("w") as out:
         server = subprocess.Popen(
             [sys.executable, "-m", *command],
@@ -143,7 +135,7 @@ def serving(arguments: tuple[str, ...], notebooks: Path, home: Path, path: str) 
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_for(address + path, server, log)
+        wait_for(f"{address}/api", server, log)
         yield address
     finally:
         server.terminate()

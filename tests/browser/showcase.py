@@ -174,8 +174,7 @@ SHOWCASES = {
     ),
     "SearchMonitor": Showcase(
         "SearchMonitor(evolution)",
-        press("slider", "Fittest drawn", "End", "the winner"),
-        click("button", "Start the search", "8 of 8 trials, complete"),
+        press("slider", "Fittest drawn", "Home", "The 1 fittest of 4 trials"),
     ),
 }
 

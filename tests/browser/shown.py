@@ -88,7 +88,8 @@ class Shown:
         return str(self.root.evaluate(FINGERPRINT))
 
     def wait_for_other_pictures(self, before: str) -> None:
-        self.page.wait_for_function(CHANGED, arg=[self.root.element_handle(), before])
+        handle = self.root.element_handle()
+        self.page.wait_for_function(CHANGED, arg=[handle, before], polling=100)
 
     def nameless_controls(self) -> list[str]:
         return list(self.root.evaluate(NAMELESS))
@@ -111,7 +112,8 @@ class Shown:
     def axe_findings(self) -> list[str]:
         """Serious and critical findings of axe-core in the widget."""
         self.root.scroll_into_view_if_needed()
-        self.page.evaluate(axe_source())
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(axe_source())
         found = self.root.evaluate("(root) => axe.run(root, {resultTypes: ['violations']})")
         return [
             f"{rule['id']}: {node['html'][:200]} {node['failureSummary']}"

@@ -12,8 +12,6 @@ from pathlib import Path
 import nbformat.v4 as new
 from conftest import quick_config
 from pages import (
-    LAB,
-    VOILA,
     WatchedPage,
     choose_from_menu,
     keep_screenshot,
@@ -92,13 +90,7 @@ def write_notebook(home: Path, name: str, *sources: str) -> None:
 
 @pytest.fixture(scope="session")
 def lab(browser: Browser, home: Path) -> Iterator[str]:
-    with serving(LAB, home / "notebooks", home, "/api") as address:
-        yield address
-
-
-@pytest.fixture(scope="session")
-def voila(browser: Browser, home: Path) -> Iterator[str]:
-    with serving(VOILA, home / "notebooks", home, "/") as address:
+    with serving(home / "notebooks", home) as address:
         yield address
 
 
@@ -111,44 +103,43 @@ def page(browser: Browser) -> Iterator[WatchedPage]:
     assert watched.errors == []
 
 
-@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.full)])
-def test_every_widget_in_jupyterlab(
-    page: WatchedPage, lab: str, dark: bool, subtests: pytest.Subtests
+@pytest.mark.parametrize(
+    ("dark", "size", "theme"),
+    [(False, NARROW, "dark"), pytest.param(True, WIDE, "light", marks=pytest.mark.full)],
+)
+def test_every_widget_in_jupyterlab_and_in_voila(
+    page: WatchedPage,
+    lab: str,
+    dark: bool,
+    size: ViewportSize,
+    theme: str,
+    subtests: pytest.Subtests,
 ) -> None:
     open_in_lab(page.page, lab, "widgets")
     if dark:
         choose_from_menu(page.page, "Settings", "Theme", "JupyterLab Dark")
         expect(page.page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
     run_all(page.page)
-    for name in SHOWCASES:
-        with subtests.test(name):
+    for name, showcase in SHOWCASES.items():
+        with subtests.test(f"{name} in JupyterLab"):
             widget = page.widget(name)
-            if not dark:
-                use(widget, SHOWCASES[name].steps)
+            use(widget, [] if dark else showcase.steps)
             keep_screenshot(widget.root, f"{name}-lab{'-dark' * dark}")
             look_over(widget)
 
-
-@pytest.mark.parametrize(
-    ("theme", "size"), [("dark", NARROW), pytest.param("light", WIDE, marks=pytest.mark.full)]
-)
-def test_every_widget_in_voila(
-    browser: Browser, voila: str, theme: str, size: ViewportSize, subtests: pytest.Subtests
-) -> None:
-    watched = open_page(browser, size)
-    open_in_voila(watched.page, voila, "widgets", theme)
-    watched.widget(list(SHOWCASES)[-1])
-    for name in SHOWCASES:
-        with subtests.test(name):
-            widget = watched.widget(name)
-            use(widget, SHOWCASES[name].steps[: 2 if size == NARROW else None])
+    page.page.set_viewport_size(size)
+    open_in_voila(page.page, lab, "widgets", theme)
+    page.widget(list(SHOWCASES)[-1])
+    for name, showcase in SHOWCASES.items():
+        with subtests.test(f"{name} in Voila"):
+            widget = page.widget(name)
+            if dark or name == "FlowExplorer":
+                use(widget, showcase.steps)
             keep_screenshot(widget.root, f"{name}-voila-{theme}")
             look_over(widget)
             assert widget.too_wide() == []
     beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert watched.page.evaluate(beyond) == 0
-    watched.page.close()
-    assert watched.errors == []
+    assert page.page.evaluate(beyond) == 0
 
 
 def use(widget: Shown, steps: Iterable[Step]) -> None:
@@ -198,6 +189,7 @@ def endless(tmp_path: Path) -> Iterator[Path]:
         run.wait(600)
 
 
+@pytest.mark.full
 def test_a_run_goes_on_while_its_page_is_loaded_again(
     page: WatchedPage, lab: str, home: Path, endless: Path
 ) -> None:

@@ -42,93 +42,32 @@ CHEAPER = {
     "05_loso": {"epochs": 8},
 }
 """Parameters with which a notebook takes less time; what it prints where it is compared stays."""
-REFUSED = {
-    "00_quickstart": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"system": "hmrn"}, "did you mean 'hmrm'"),
-        ({"seed": "one"}, "evaluation.seeds"),
-    ],
-    "01_faces_and_apex": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"data": "synthetik"}, "did you mean 'synthetic'"),
-        ({"data": "casme2"}, "lies in a folder"),
-        ({"faces": "dlob"}, "did you mean 'dlib'"),
-        ({"seed": "one"}, "data set 'synthetic': seed"),
-    ],
-    "02_flow": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"expression": "suprise"}, "did you mean 'surprise'"),
-        ({"methods": "dis tvl"}, "did you mean 'tvl1'"),
-        ({"weights": "mine.safetensors"}, "no such weights"),
-        ({"seed": "one"}, "data set 'synthetic': seed"),
-    ],
-    "03_motionmix": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"regions": "eyes muth"}, "'eyes' or 'mouth'"),
-        ({"expression": "suprise"}, "did you mean 'surprise'"),
-        ({"strength": "half"}, "augment.mix_lambda"),
-    ],
-    "04_grained_mamba": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"data": "synthetik"}, "did you mean 'synthetic'"),
-        ({"epochs": -1}, "training.epochs"),
-        ({"run": "nowhere"}, "not a run folder"),
-    ],
-    "05_loso": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"system": "hmrn"}, "did you mean 'hmrm'"),
-        ({"data": "flowmap"}, "did you mean 'flowmaps'"),
-        ({"data": "flowmaps", "root": "nowhere"}, "nowhere: no such folder"),
-        ({"seed": "one"}, "evaluation.seeds"),
-    ],
-    "06_ablations": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"data": "synthetik"}, "did you mean 'synthetic'"),
-        ({"data": "flowmaps"}, "lies in a folder"),
-        ({"seeds": "one"}, "evaluation.seeds"),
-    ],
-    "07_heatmap": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"data": "synthetik"}, "did you mean 'synthetic'"),
-        ({"widths": "16 thirty"}, "widths: '16 thirty' are not whole numbers"),
-        ({"seeds": "one"}, "evaluation.seeds"),
-    ],
-    "08_results": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"systems": "hmrm ststnt"}, "did you mean 'ststnet'"),
-        ({"data": "flowmap"}, "did you mean 'flowmaps'"),
-        ({"seeds": "one"}, "evaluation.seeds"),
-    ],
-    "09_honest_numbers": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"system": "ststnt"}, "did you mean 'ststnet'"),
-        ({"data": "flowmap"}, "did you mean 'flowmaps'"),
-        ({"epochs": "many"}, "training.epochs"),
-    ],
-    "10_your_own_clip": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"clip": "absent.mp4"}, "no such recording"),
-        ({"run": "absent"}, "not a run folder"),
-        ({"faces": "dlob"}, "did you mean 'dlib'"),
-        ({"apex": "six"}, "apex 'six' is no frame number"),
-        ({"seed": "one"}, "evaluation.seeds"),
-    ],
-    "11_ammsm": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"data": "synthetik"}, "did you mean 'synthetic'"),
-        ({"data": "flowmaps"}, "lies in a folder"),
-        ({"epochs": -1}, "training.epochs"),
-        ({"rate": "fast"}, "training.lr"),
-        ({"seed": "one"}, "evaluation.seeds"),
-    ],
-    "12_mesti_meganet": [
-        ({"profile": "smok"}, "did you mean 'smoke'"),
-        ({"networks": "vgg19 meganot"}, "did you mean 'meganet'"),
-        ({"data": "flowmaps"}, "lies in a folder"),
-        ({"seeds": "one"}, "evaluation.seeds"),
-        ({"epochs": "many"}, "training.epochs"),
-    ],
-}
+REFUSED: list[tuple[dict[str, object], str]] = [
+    ({"profile": "smok"}, "did you mean 'smoke'"),
+    ({"system": "hmrn"}, "did you mean 'hmrm'"),
+    ({"systems": "hmrm ststnt"}, "did you mean 'ststnet'"),
+    ({"networks": "vgg19 meganot"}, "did you mean 'meganet'"),
+    ({"data": "synthetik"}, "did you mean 'synthetic'"),
+    ({"data": "casme2"}, "lies in a folder"),
+    ({"data": "flowmaps", "root": "nowhere"}, "nowhere: no such folder"),
+    ({"expression": "suprise"}, "did you mean 'surprise'"),
+    ({"faces": "dlob"}, "did you mean 'dlib'"),
+    ({"methods": "dis tvl"}, "did you mean 'tvl1'"),
+    ({"weights": "mine.safetensors"}, "no such weights"),
+    ({"regions": "eyes muth"}, "'eyes' or 'mouth'"),
+    ({"strength": "half"}, "augment.mix_lambda"),
+    ({"run": "nowhere"}, "not a run folder"),
+    ({"clip": "absent.mp4"}, "no such recording"),
+    ({"apex": "six"}, "apex 'six' is no frame number"),
+    ({"epochs": -1}, "training.epochs"),
+    ({"epochs": "many"}, "training.epochs"),
+    ({"rate": "fast"}, "training.lr"),
+    ({"seed": "one"}, "seed"),
+    ({"seeds": "one"}, "evaluation.seeds"),
+    ({"widths": "16 thirty"}, "widths: '16 thirty' are not whole numbers"),
+    ({"depths": "one"}, "depths: 'one' are not whole numbers"),
+]
+"""Parameters that no notebook which has them takes, and what it says."""
 
 
 def code_cells(path: Path) -> list[dict[str, Any]]:
@@ -253,13 +192,13 @@ def test_a_mistyped_parameter_is_refused_in_the_first_cell(
     pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
     monkeypatch.setattr(plotly.io.renderers, "default", plotly.io.renderers.default)
     monkeypatch.chdir(tmp_path)
-    assert REFUSED.keys() == NOTEBOOKS.keys()
-    for name, cases in REFUSED.items():
-        first, second, *_ = code_cells(NOTEBOOKS[name])
+    for name, path in NOTEBOOKS.items():
+        first, second, *_ = code_cells(path)
         names: dict[str, Any] = {}
         exec(source(first), names)
-        for parameters, message in cases:
-            assert parameters.keys() <= names.keys(), f"{name} has no {parameters}"
+        for parameters, message in REFUSED:
+            if not parameters.keys() <= names.keys():
+                continue
             try:
                 exec(source(second), names | parameters)
                 complaint = "nothing"
