@@ -30,10 +30,8 @@ PATIENCE_S = 300.0  # nothing takes so long; what waits in vain ends the test
 expect.set_options(timeout=1000 * PATIENCE_S)
 ELSEWHERE = re.compile(r"^https?://(?!127\.0\.0\.1)")
 
-NOISE = {
-    r"cdn\.jsdelivr\.net": "Voila's page asks for an icon font that nobody serves in tests",
-}
-"""Console errors that are not ours, each with its reason."""
+NOISE = re.compile(r"cdn\.jsdelivr\.net|cdnjs\.cloudflare\.com")
+"""Voila's page asks for an icon font and for MathJax, which nobody serves in tests."""
 
 SERVER = (
     "--allow-root",
@@ -72,7 +70,7 @@ class WatchedPage:
         self._note(str(error))
 
     def _note(self, text: str) -> None:
-        if not any(re.search(pattern, text) for pattern in NOISE):
+        if not NOISE.search(text):
             self.errors.append(text)
 
 

@@ -40,6 +40,8 @@ LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 CHEAPER = {
     "01_faces_and_apex": {"sample": 8},
     "05_loso": {"epochs": 8},
+    "11_ammsm": {"epochs": 4},
+    "12_mesti_meganet": {"epochs": 4},
 }
 """Parameters with which a notebook takes less time; what it prints where it is compared stays."""
 REFUSED: list[tuple[dict[str, object], str]] = [
