@@ -24,10 +24,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_output
 
 from hmrm_lab.errors import HmrmError
-from hmrm_lab.studies.notebooks.comparison import MARK, problems
 from hmrm_lab.studies.notebooks.faults import Fault, first_line
 from hmrm_lab.studies.notebooks.pages import Notebook, parameters_of
-from hmrm_lab.studies.notebooks.run import Execution
+from hmrm_lab.studies.notebooks.run import MARK, Execution, problems
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}

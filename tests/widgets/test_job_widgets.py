@@ -19,14 +19,13 @@ from hmrm_lab.api.system import System
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import load_clips
-from hmrm_lab.runtime.locks import held
+from hmrm_lab.runtime.processes import held
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.ablate import PAPER
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
 from hmrm_lab.studies.jobs import Job, JobFiles, JobState
-from hmrm_lab.studies.journal import Journal
 from hmrm_lab.studies.search import run_grid
-from hmrm_lab.studies.space import grid
+from hmrm_lab.studies.space import Journal, grid
 from hmrm_lab.studies.supernet import Fitness
 from hmrm_lab.studies.trials import Sweep
 
