@@ -19,13 +19,13 @@ from hmrm_lab.faces.accuracy import (
 from hmrm_lab.faces.accuracy import clip_curve as apex_curve
 from hmrm_lab.faces.align import AlignedFrames, find_faces
 from hmrm_lab.faces.align import align_clip as align
-from hmrm_lab.faces.dlib68 import installed_providers
+from hmrm_lab.faces.detectors import installed_providers
 from hmrm_lab.faces.face import five_points
 from hmrm_lab.faces.landmarks import dense_landmarks, fit_similarity, part_masks, reduce_masks
 from hmrm_lab.flow.endpoint_error import clip_trials, errors_of, evaluate_trials, facial_trials
+from hmrm_lab.flow.estimator import estimator
 from hmrm_lab.flow.gru_attention import flow_steps
 from hmrm_lab.flow.motion_maps import normalise_maps, optical_strain
-from hmrm_lab.flow.of_clip import estimator
 from hmrm_lab.models.ammsm.ammsm import magnified, surviving_tokens
 from hmrm_lab.models.ammsm.magnifier import Magnified, magnification_loss
 from hmrm_lab.models.ammsm.sparse_activation import count_kept, make_choice, motion_of_tokens

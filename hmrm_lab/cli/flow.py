@@ -115,8 +115,7 @@ def flow_train(
 
     OUT/loss.html shows the curves while it runs.
     """
-    from hmrm_lab.flow.curriculum import find_preset, sources_for
-    from hmrm_lab.flow.pretrain import HISTORY, pretrain
+    from hmrm_lab.flow.pretrain import HISTORY, find_preset, pretrain, sources_for
     from hmrm_lab.reporting.report import write_loss_page
     from hmrm_lab.runtime.processes import check_device
     from hmrm_lab.runtime.progress import ProgressBars

@@ -1,3 +1,3 @@
 """Faces: detection, landmarks, alignment, regions, apex. Importing this registers the providers."""
 
-from hmrm_lab.faces import dlib68, face, landmarks, mtcnn
+from hmrm_lab.faces import detectors, face, landmarks

@@ -26,27 +26,21 @@ def reference_track(
 ) -> FaceTrack:
     """The faces from onset to offset, or of `only` these frames: known or detected.
 
-    Raises
-    ------
-    InputError
-        If the frames have no landmarks and there is no provider.
+    Raises an `InputError` if the frames have no landmarks and there is no provider.
     """
     numbers = range(clip.onset, clip.offset + 1) if only is None else only
     if isinstance(clip.frames, LandmarkedFrames):
         return known_faces(clip.frames, numbers)
     if provider is None:
-        raise InputError(
-            f"clip {'/'.join(clip.key)} brings no landmarks",
-            hint="name a face provider, such as dlib",
-        )
+        problem = f"clip {'/'.join(clip.key)} brings no landmarks"
+        raise InputError(problem, hint="name a face provider, such as dlib")
     return find_faces(clip.frames, provider, only=numbers)
 
 
 def clip_curve(clip: Clip, track: FaceTrack) -> ApexCurve:
-    """Spot the apex of a clip.
+    """Spot the apex of a clip in the crop of the onset's face, as preparation does.
 
-    Frames with landmarks that are as large as a crop are used unchanged, others in the crop of the
-    onset's face, as in preparation.
+    Frames with landmarks that are as large as a crop are used unchanged.
     """
     landmarks = dense_landmarks(track[clip.onset])
     crop_size = (CROP_PX, CROP_PX)
@@ -59,10 +53,9 @@ def clip_curve(clip: Clip, track: FaceTrack) -> ApexCurve:
 
 
 def distance_percent(face: Face, truth: Face) -> tuple[float, float]:
-    """Mean distance of the five points, and of the 68, from the true ones.
+    """Mean distance of the five points, and of the 68, in per cent of that between the true eyes.
 
-    In per cent of the true distance between the eyes. For a face of five points, the 68 are those
-    of the mean face.
+    For a face of five points, the 68 are those of the mean face.
     """
     five, dense = truth.five(), dense_landmarks(truth)
     eyes = float(np.linalg.norm(five[1] - five[0]))
@@ -87,13 +80,10 @@ def tracks_table(tracks: Mapping[str, FaceTrack], truth: FaceTrack) -> pd.DataFr
     return pd.DataFrame.from_dict(rows, orient="index").rename(columns={"none": "detected"})
 
 
-def crop_steps_px(track: FaceTrack, size_px: int = CROP_PX) -> pd.Series:
-    """Motion of the crop's middle from frame to frame if each frame has a crop of its own.
-
-    In pixels of the crop, under the number of the later frame.
-    """
-    middle = np.full((1, 2), (size_px - 1) / 2, dtype=np.float32)
-    crops = [crop_map(face, size_px) for face in track.faces.values()]
+def crop_steps_px(track: FaceTrack) -> pd.Series:
+    """Motion of the crop's middle if each frame has a crop of its own, by later frame."""
+    middle = np.full((1, 2), (CROP_PX - 1) / 2, dtype=np.float32)
+    crops = [crop_map(face) for face in track.faces.values()]
     places = np.concatenate([crop.inverse().points(middle) for crop in crops])
     scales = np.array([crop.scale for crop in crops[1:]])
     steps = np.linalg.norm(np.diff(places, axis=0), axis=1) * scales
@@ -112,44 +102,26 @@ def apex_table(clips: Sequence[Clip], provider: FaceProvider | None = None) -> p
     """The spotted apex of each clip beside the true one and the middle frame.
 
     Columns: `subject`, `clip`, `class`; `apex`, `spotted`, `middle` are frame numbers; `error` and
-    `middle_error` are frames after the true apex (before it, if negative), missing where the apex
-    is not known; `strength_px` is `movement_px`, `peak` the height of the curve, `blinks` whether
-    the eyelids close at some time.
-
-    Parameters
-    ----------
-    provider
-        Looks at the onset of clips that bring no landmarks.
+    `middle_error` are frames after the true apex, missing where that is not known; `strength_px` is
+    `movement_px`, `peak` the height of the curve, `blinks` whether the eyelids close at some time.
+    A provider looks at the onset of clips that bring no landmarks.
     """
     rows = []
     for clip in clips:
         curve = clip_curve(clip, reference_track(clip, provider, only=[clip.onset]))
-        middle = (clip.onset + clip.offset) // 2
-        rows.append(
-            {
-                "subject": clip.key.subject,
-                "clip": clip.key.clip,
-                "class": clip.expression,
-                "apex": clip.apex,
-                "spotted": curve.apex,
-                "middle": middle,
-                "error": None if clip.apex is None else curve.apex - clip.apex,
-                "middle_error": None if clip.apex is None else middle - clip.apex,
-                "strength_px": movement_px(clip),
-                "peak": float(curve.curve.max()),
-                "blinks": bool(curve.blinks),
-            }
-        )
-    names = ["subject", "clip", "class", "apex", "spotted", "middle", "error", "middle_error"]
-    table = pd.DataFrame(rows, columns=[*names, "strength_px", "peak", "blinks"])
-    return table.astype(dict.fromkeys(names[3:], "Int64"))
+        frames = (clip.apex, curve.apex, (clip.onset + clip.offset) // 2)
+        found = (movement_px(clip), float(curve.curve.max()), bool(curve.blinks))
+        rows.append((clip.key.subject, clip.key.clip, clip.expression, *frames, *found))
+    names, frames_of = ["subject", "clip", "class"], ["apex", "spotted", "middle"]
+    table = pd.DataFrame(rows, columns=[*names, *frames_of, "strength_px", "peak", "blinks"])
+    table = table.astype(dict.fromkeys(frames_of, "Int64"))
+    table.insert(6, "error", table["spotted"] - table["apex"])
+    table.insert(7, "middle_error", table["middle"] - table["apex"])
+    return table
 
 
 def detection_table(clips: Sequence[Clip], by: Mapping[str, FaceProvider]) -> pd.DataFrame:
-    """`tracks_table` of onset, apex and offset of all these clips: counts added up, means of means.
-
-    The clips bring landmarks and an apex.
-    """
+    """`tracks_table` of onset, apex and offset of all clips: counts add up, means of means."""
     tables = []
     for clip in clips:
         frames = sorted({clip.onset, clip.known_apex, clip.offset})
@@ -169,19 +141,19 @@ def spotted_within(table: pd.DataFrame, frames: int = 1) -> dict[str, float]:
 def apex_shares(
     sets: Mapping[str, Sequence[Clip]], provider: FaceProvider | None = None
 ) -> pd.DataFrame:
-    """One row per set of clips: `clips`, how many; `spotted_within` of them; `blinks`, the share
-    in which eyelids close."""
-    rows = {}
-    for name, clips in sets.items():
-        table = apex_table(clips, provider)
-        blinks = float(table["blinks"].mean())
-        rows[name] = {"clips": len(clips), **spotted_within(table), "blinks": blinks}
+    """One row per set: number of `clips`; `spotted_within` of them; the share that `blinks`."""
+    tables = {name: apex_table(clips, provider) for name, clips in sets.items()}
+    rows = {
+        name: {"clips": len(table), **spotted_within(table), "blinks": table["blinks"].mean()}
+        for name, table in tables.items()
+    }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("apex")
 
 
 def main() -> None:
     """Both detectors on the 156 clips of the data set; the apex on those of two more seeds, as
-    they are and with a blink in every third, and on some of them in each guise."""
+    they are and with a blink in every third, and on some of them in each guise.
+    """
     built = {name: providers[name].build() for name in ("dlib", "mtcnn")}
     sys.stdout.write(f"{detection_table(synthetic(), built).round(2).to_string()}\n")
     sets: dict[str, Sequence[Clip]] = {}

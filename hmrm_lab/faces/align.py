@@ -16,14 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.face import (
-    SMALLEST_SIDE,
-    Face,
-    FaceProvider,
-    Fallback,
-    box_around,
-    five_points,
-)
+from hmrm_lab.faces.face import SMALLEST_SIDE, Face, FaceProvider, Fallback, box_around, five_points
 from hmrm_lab.faces.landmarks import (
     CROP_PX,
     Affine,
@@ -41,15 +34,7 @@ FOLLOWED_PX = 240  # the larger side of this part, reduced; the face itself has 
 
 @dataclass(frozen=True, eq=False)
 class FaceTrack:
-    """A face for each searched frame.
-
-    Parameters
-    ----------
-    faces
-        By frame number, in ascending order.
-    missing
-        The frames in which no face was detected.
-    """
+    """A face for each searched frame, in ascending order; `missing` showed none."""
 
     faces: dict[int, Face]
     missing: frozenset[int] = frozenset()
@@ -79,18 +64,9 @@ def find_face(
 ) -> Face | None:
     """Find the face of a frame; None if it shows none.
 
-    Parameters
-    ----------
-    near
-        The same subject's face in another frame: the part round it is searched first, and of
-        several faces elsewhere the nearest is taken.
-    number
-        Which face, counted from the left from 1; 0 leaves it to the provider.
-
-    Raises
-    ------
-    InputError
-        If there are fewer faces than `number`.
+    `near` is the same subject's face in another frame: the part round it is searched first, and of
+    several faces elsewhere the nearest is taken. `number` is which face, counted from the left from
+    1; 0 leaves it to the provider. An `InputError` if the frame shows fewer.
     """
     if near is not None and near.fallback != "none":
         near = None
@@ -104,10 +80,8 @@ def find_face(
         there = near.five().mean(axis=0)
         found = min(faces, key=lambda face: np.linalg.norm(face.five().mean(axis=0) - there))
     elif number > len(faces):
-        raise InputError(
-            f"face {number} is asked for, and the frame shows {len(faces)}",
-            hint="count the faces from the left, from 1",
-        )
+        problem = f"face {number} is asked for, and the frame shows {len(faces)}"
+        raise InputError(problem, hint="count the faces from the left, from 1")
     elif number:
         found = faces[number - 1]
     return replace(found, others=tuple(face for face in faces if face is not found))
@@ -132,21 +106,11 @@ def _around(frame: NDArray[np.uint8], provider: FaceProvider, near: Face) -> Fac
 def find_faces(
     frames: Frames, provider: FaceProvider, *, only: Iterable[int] | None = None, number: int = 0
 ) -> FaceTrack:
-    """Track the face through all frames, or `only` these.
+    """Track the face through all frames, or `only` these; `number` is that of `find_face`.
 
     A frame without a detected face takes that of the nearest frame that has one, the earlier of
     two equally near; if no frame has one, all take the mean face in the middle of the frame. See
-    `Face.fallback`.
-
-    Parameters
-    ----------
-    number
-        Which face of the first frame that shows one; see `find_face`.
-
-    Raises
-    ------
-    InputError
-        If there is no frame, or that frame shows fewer faces.
+    `Face.fallback`. Raises an `InputError` if there is no frame.
     """
     indices = range(len(frames)) if only is None else sorted(set(only))
     if not indices:
@@ -169,11 +133,8 @@ def find_faces(
 
 def known_faces(frames: LandmarkedFrames, numbers: Iterable[int]) -> FaceTrack:
     """The faces of frames that come with landmarks; their provider is `exact`."""
-    faces = {}
-    for number in sorted(set(numbers)):
-        points = frames.landmarks(number)
-        faces[number] = Face(box_around(points), points, 1.0, EXACT)
-    return FaceTrack(faces)
+    points = {number: frames.landmarks(number) for number in sorted(set(numbers))}
+    return FaceTrack({n: Face(box_around(face), face, 1.0, EXACT) for n, face in points.items()})
 
 
 @runtime_checkable
@@ -185,13 +146,9 @@ class FramesWithin(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class AlignedFrames:
-    """Frames in the canonical crop, computed when asked for, and their landmarks.
+    """Frames in the canonical crop, (size, size, 3) uint8, computed when asked for, with landmarks.
 
     Without a track the frames come with landmarks. All are of the onset's size.
-
-    Shapes
-    ------
-    aligned[i] : (size, size, 3) uint8, RGB
     """
 
     frames: Frames
@@ -207,13 +164,7 @@ class AlignedFrames:
         return warp(self.frames[index], self.to_crop, self.size_px)
 
     def landmarks(self, index: int) -> Floats:
-        """The 68 landmarks of a frame, in pixels of the crop: (68, 2).
-
-        Raises
-        ------
-        KeyError
-            If the track lacks this frame.
-        """
+        """The landmarks of a frame in the crop, (68, 2); `KeyError` if the track lacks it."""
         number = range(len(self))[index]
         if self.track is not None:
             return self.to_crop.points(dense_landmarks(self.track[number]))
@@ -249,29 +200,23 @@ class AlignedKnownFrames(AlignedFrames):
         return _warp(values.astype(np.float32), self.to_crop, self.size_px, cv2.INTER_LINEAR)
 
 
-def crop_map(face: Face, size_px: int = CROP_PX) -> Affine:
+def crop_map(face: Face) -> Affine:
     """The map from the frame to the canonical crop, by the eyes and the corners of the mouth."""
-    return fit_upright(face.five(), five_points(mean_face(size_px)))
+    return fit_upright(face.five(), five_points(mean_face()))
 
 
-def align_clip(clip: Clip, track: FaceTrack, size_px: int = CROP_PX) -> Clip:
-    """The clip in the canonical crop of its onset frame's face.
-
-    Parameters
-    ----------
-    track
-        Faces of the clip, the onset's among them; see `track.find_faces`.
-    """
-    to_crop = crop_map(track[clip.onset], size_px)
-    return replace(clip, frames=AlignedFrames(clip.frames, to_crop, track, size_px, clip.onset))
+def align_clip(clip: Clip, track: FaceTrack) -> Clip:
+    """The clip in the canonical crop of its onset frame's face, which the track contains."""
+    to_crop = crop_map(track[clip.onset])
+    return replace(clip, frames=AlignedFrames(clip.frames, to_crop, track, onset=clip.onset))
 
 
-def align_known(clip: Clip, size_px: int = CROP_PX) -> Clip:
+def align_known(clip: Clip) -> Clip:
     """A clip with landmarks in the canonical crop of its onset's face."""
     assert isinstance(clip.frames, LandmarkedFrames)
-    to_crop = crop_map(known_faces(clip.frames, [clip.onset])[clip.onset], size_px)
+    to_crop = crop_map(known_faces(clip.frames, [clip.onset])[clip.onset])
     kind = AlignedKnownFrames if isinstance(clip.frames, KnownMotion) else AlignedFrames
-    return replace(clip, frames=kind(clip.frames, to_crop, None, size_px, clip.onset))
+    return replace(clip, frames=kind(clip.frames, to_crop, onset=clip.onset))
 
 
 def warp(frame: NDArray[np.uint8], to_crop: Affine, size_px: int = CROP_PX) -> NDArray[np.uint8]:

@@ -44,8 +44,7 @@ ALONE = 3.0  # times as far as brows and mouth move
 
 
 def same_scene(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
-    """Whether each picture, (H, W), shows the scene of the first; false from a cut until the scene
-    returns."""
+    """Whether each picture, (H, W), shows the first one's scene, which a cut ends."""
     details = [_detail(picture) for picture in pictures]
     steps = [_unlikeness(a, b) for a, b in pairwise(details)]
     usual = max(sorted(steps)[: len(steps) // 2], default=0.0)
@@ -71,7 +70,7 @@ def is_black(frame: NDArray[np.uint8]) -> bool:
 
 
 def to_grey(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
 
 def _detail(picture: NDArray[np.uint8]) -> Floats:
@@ -98,28 +97,17 @@ def _changed(one: Floats, other: Floats) -> float:
 
 @dataclass(frozen=True, eq=False)
 class ApexCurve:
-    """The spotted apex and the curve behind it.
-
-    Parameters
-    ----------
-    apex
-        A frame number. The peak of `curve`, or a guess where there is no peak.
-    spotted
-        Whether `curve` has a peak: false for a clip that is still, or too short.
-    blink
-        Whether the eyelids close in the apex.
-    blinks
-        The frames in which they close.
-    cut
-        The first frame that does not show the scene of the onset, or is nearly black. All such
-        frames are left out.
+    """The spotted apex and the curve behind it, over the frames of the onset's scene.
 
     Shapes
     ------
+    apex : the peak of `curve`; a guess where there is none, in a clip that is still or too short
     frames : (n,) int64, frame numbers from onset to offset
     curve : (n,) float32, smoothed difference of all regions, in units of the noise
     parts : name of a region to (n,) float32, its difference before smoothing; without the eyes
         in clips with a blink
+    blinks : the frames in which the eyelids close
+    cut : the first frame that is left out, since it is nearly black or of another scene
     """
 
     apex: int
@@ -140,29 +128,16 @@ def spot_apex(
     *,
     to_offset: bool = True,
 ) -> ApexCurve:
-    """Spot the apex between onset and offset.
+    """Spot the apex between onset and offset (default: the last frame).
 
-    Parameters
-    ----------
-    landmarks
-        Of the onset frame: (68, 2), pixels.
-    offset
-        Default: the last frame.
-    to_offset
-        Whether differences to the offset count, too. If not, the apex may be the offset itself,
-        as in a clip that ends before the face relaxes.
-
-    Raises
-    ------
-    InputError
-        If onset and offset are not frames of the clip in this order, or the face is not in it.
+    Landmarks are those of the onset, (68, 2), in pixels. Differences to the offset count, too; if
+    not, the apex may be the offset itself, as in a clip that ends before the face relaxes. Raises
+    an `InputError` if these are not frames of the clip in this order, or the face is not in it.
     """
     last = len(frames) - 1 if offset is None else offset
     if not 0 <= onset <= last < len(frames):
-        raise InputError(
-            f"onset {onset} and offset {last} in a clip of {len(frames)} frames",
-            hint="give two frames of the clip, the onset first",
-        )
+        problem = f"onset {onset} and offset {last} in a clip of {len(frames)} frames"
+        raise InputError(problem, hint="give two frames of the clip, the onset first")
     every = np.arange(onset, last + 1)
     pictures = [to_grey(frames[n]) for n in range(onset, last + 1)]
     seen = same_scene(pictures)
@@ -172,7 +147,8 @@ def spot_apex(
     grey = _blurred([pictures[n] for n in np.flatnonzero(seen)], landmarks)
     still, masks, closing = _without_blinks(grey, landmarks)
     parts = {name: _difference(still[:, m], to_offset) for name, m in masks.items() if m.any()}
-    curve = _smooth(np.sqrt(np.mean([part**2 for part in parts.values()], axis=0)))
+    curve = np.sqrt(np.mean([part**2 for part in parts.values()], axis=0))
+    curve = _smooth(curve.astype(np.float32))
     between = curve[1 : -1 if to_offset else None]
     spotted = bool(between.max(initial=0) > 0)
     choice = numbers if len(numbers) > 1 else every
@@ -186,12 +162,7 @@ def is_blink(
 ) -> bool:
     """Whether the eyelids close in a given apex, while brows and mouth are still.
 
-    Parameters
-    ----------
-    landmarks
-        Of the onset frame: (68, 2), pixels.
-    offset
-        The last frame that is used (default: as long after the apex as the onset is before it).
+    The last frame that is used is by default as long after the apex as the onset is before it.
     """
     last = min(2 * apex - onset if offset is None else offset, len(frames) - 1)
     grey = _blurred([to_grey(frames[n]) for n in range(onset, last + 1)], landmarks)
@@ -201,12 +172,7 @@ def is_blink(
 def _without_blinks(
     grey: Floats, landmarks: Floats
 ) -> tuple[Floats, dict[str, NDArray[np.bool_]], NDArray[np.bool_]]:
-    """Differences without head motion, the masks of regions, the frames with closing eyelids.
-
-    Shapes
-    ------
-    returns : (n, H, W); name to (H, W); (n,)
-    """
+    """Differences without head motion, (n, H, W); masks; frames with closing eyelids, (n,)."""
     height, width = grey.shape[1:]
     masks = part_masks(landmarks, height, width)
     if not any(mask.any() for mask in masks.values()):
@@ -232,8 +198,7 @@ def _closing(
     eyes: Sequence[NDArray[np.bool_]],
     others: Sequence[NDArray[np.bool_]],
 ) -> tuple[bool, NDArray[np.bool_]]:
-    """Whether the eyes ever move alone; the frames in which they close and open again, or differ
-    from the onset: (n,).
+    """Whether the eyes ever move alone; frames in which they close, or differ from the onset: (n,).
 
     The motion of a region is its mean difference over 1, 2, 4, ... frames by its mean gradient.
     """
@@ -276,6 +241,7 @@ def _without_head_motion(
     """
     reference = grey[0]
     height, width = reference.shape
+    pixels = np.mgrid[:height, :width][::-1].astype(np.float32)  # x before y
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     place = np.stack([np.ones_like(rows), columns, rows]).astype(np.float32)  # affine terms
     moves = [slope * place for slope in _slopes(reference)]
@@ -292,26 +258,16 @@ def _without_head_motion(
             change = seen - reference
             strengths = solve @ change[::STRIDE, ::STRIDE][inside]
             motion -= strengths[:6].reshape(2, 3)
-            seen = _shifted(picture, np.tensordot(motion, place, axes=1))
+            x, y = pixels + np.tensordot(motion, place, axes=1)
+            seen = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         change = seen - reference
         strengths = solve @ change[::STRIDE, ::STRIDE][inside]
         left.append(change - np.tensordot(strengths, explained, axes=1))
     return np.stack(left).astype(np.float32)
 
 
-def _slopes(picture: Floats) -> tuple[Floats, Floats]:
-    """The gradient of a picture to the right and down: two (H, W)."""
-    return (
-        cv2.Sobel(picture, cv2.CV_32F, 1, 0, scale=1 / 8),
-        cv2.Sobel(picture, cv2.CV_32F, 0, 1, scale=1 / 8),
-    )
-
-
-def _shifted(picture: Floats, motion_px: Floats) -> Floats:
-    """The picture warped by a motion (2, H, W)."""
-    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
-    x, y = columns + motion_px[0], rows + motion_px[1]
-    return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def _slopes(picture: Floats) -> list[Floats]:
+    return [cv2.Sobel(picture, cv2.CV_32F, x, 1 - x, scale=1 / 8) for x in (1, 0)]
 
 
 def _difference(region: Floats, to_offset: bool) -> Floats:
@@ -327,6 +283,5 @@ def _difference(region: Floats, to_offset: bool) -> Floats:
 def _smooth(curve: Floats) -> Floats:
     sigma = SMOOTHING * (len(curve) - 1)
     if sigma == 0:
-        return curve.astype(np.float32)
-    row = curve[None].astype(np.float32)
-    return cv2.GaussianBlur(row, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)[0]
+        return curve
+    return cv2.GaussianBlur(curve[None], (0, 0), sigma, borderType=cv2.BORDER_REFLECT)[0]

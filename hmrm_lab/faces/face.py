@@ -1,8 +1,7 @@
 """A face, the interface of face providers, and faces stored in files.
 
-Stored faces spare a detector the frames that it has seen. A frame is known by its pixels, so that
-a face cannot be taken for that of another frame, whatever the files of a data set are called. A
-folder of faces may also hold landmarks that came with the data; `store_face` writes them.
+A stored face is found by its frame's pixels, so that it cannot be taken for that of another one.
+A folder of faces may also hold landmarks that came with the data; `store_face` writes them.
 """
 
 import hashlib
@@ -44,13 +43,9 @@ class Face:
     ----------
     score
         Confidence, on the provider's own scale; 0 for a face that was not detected.
-    provider
-        The name of the provider.
     fallback
-        `none` for a face detected in this frame, `neighbour` for one taken from another frame,
-        `template` for the mean face.
-    from_frame
-        The frame that a neighbour's face was taken from.
+        `none` for a face detected in this frame, `neighbour` for one taken from another frame
+        (`from_frame`), `template` for the mean face.
     others
         The other faces of the frame that are of comparable size.
     """
@@ -89,12 +84,7 @@ class Face:
 
 
 class FaceProvider(Protocol):
-    """Finds the face of a frame: None if there is none, `choose_face` if there are several.
-
-    Shapes
-    ------
-    frame : (H, W, 3), uint8, RGB
-    """
+    """Finds the face of a frame, (H, W, 3) uint8, RGB; of several, that of `choose_face`."""
 
     def __call__(self, frame: NDArray[np.uint8], /) -> Face | None: ...
 
@@ -102,9 +92,8 @@ class FaceProvider(Protocol):
 def choose_face(found: Iterable[Face], height: int, width: int) -> Face | None:
     """The largest face nearest the middle of the frame, with the others of comparable size.
 
-    Size is the spread of the five points, which does not depend on how a detector draws its boxes;
-    it counts half in a corner of the frame. Of two detections with the centre of one inside the
-    other, the one with the higher score counts.
+    Size is the spread of the five points, whatever box is drawn, and counts half in a corner of
+    the frame. Of two detections with the centre of one inside the other, the surer one counts.
     """
     faces: list[Face] = []
     for face in sorted(found, key=lambda face: -face.score):
@@ -147,16 +136,12 @@ def check_frame(frame: NDArray[np.uint8]) -> None:
     if frame.dtype != np.uint8:
         raise InputError(f"a frame of type {frame.dtype}", hint="convert it to 8 bit (uint8)")
     if min(frame.shape[:2]) < SMALLEST_SIDE:
-        raise InputError(
-            f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels",
-            hint=f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
-        )
+        hint = f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+        raise InputError(f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels", hint=hint)
 
 
 @dataclass(frozen=True)
 class CachedFaces:
-    """The provider `cached`; without `inner` nothing is detected."""
-
     folder: Path
     inner: FaceProvider | None
 
@@ -176,24 +161,14 @@ class CachedFaces:
 def cached(*, folder: str = "", inner: str = "") -> FaceProvider:
     """Faces from a folder; a frame that is not there goes to another provider and is stored.
 
-    Parameters
-    ----------
-    folder
-        Folder of the stored faces (default: one for the inner provider, in the cache).
-    inner
-        Name of the provider for other frames. Without one, these have no face.
-
-    Raises
-    ------
-    InputError
-        If there is neither a provider nor a folder that exists.
+    Without an `inner` provider other frames have no face; without a folder there is one for the
+    inner provider in the cache.
     """
     if not inner and not folder:
         raise InputError("no stored faces and no face provider", hint="give a folder or inner=dlib")
     if not inner and not Path(folder).is_dir():
-        raise InputError(
-            "no such folder of stored faces", where=folder, hint="correct the folder or give inner"
-        )
+        problem, hint = "no such folder of stored faces", "correct the folder or give inner"
+        raise InputError(problem, where=folder, hint=hint)
     where = Path(folder) if folder else cache_folder() / "faces" / f"{inner}-{FORMAT}"
     return CachedFaces(where, providers[inner].build() if inner else None)
 
@@ -219,9 +194,8 @@ def _read_face(file: Path) -> Face | None:
     try:
         return None if known is None else _face(known)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"not a stored face ({error})", where=file, hint="delete the file; it is made anew"
-        ) from None
+        hint = "delete the file; it is made anew"
+        raise InputError(f"not a stored face ({error})", where=file, hint=hint) from None
 
 
 def _face(known: dict[str, Any]) -> Face:

@@ -1,8 +1,7 @@
 """68 landmarks (iBUG 300-W): the mean face, affine maps that align faces, face regions.
 
 The mean face is the symmetric template of the procedural faces, stretched downwards to the
-proportions of a head that is not yet cropped: the mouth lies 1.1 distances between the eyes below
-them. It was made without photographs.
+proportions of a head that is not yet cropped. It was made without photographs.
 """
 
 from dataclasses import dataclass
@@ -31,8 +30,7 @@ CROP_PX = 224
 SIDE, ABOVE, BELOW = 0.84, 0.42, 1.55
 """Reach of the crop from the middle between the eyes, in distances between the eyes.
 
-Sidewards to the ends of the brows, upwards to just above them, downwards to the chin (which lies at
-1.63): the crop needs no more of a picture than a face cut out tightly shows (decision 0010).
+It needs no more of a picture than a face cut out tightly shows: from above the brows to the chin.
 """
 SHAPES = (0.8, 1.0)  # width by height of pictures that are cropped to a face
 BROWS, NOSE, EYES, MOUTH = slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
@@ -50,13 +48,7 @@ MARGIN = 0.10  # of the distance between the outer eye corners
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Affine:
-    """The map y = linear @ x + shift.
-
-    Shapes
-    ------
-    linear : (2, 2) float64
-    shift : (2,) float64, pixels
-    """
+    """The map y = linear @ x + shift: (2, 2) and (2,) float64, pixels."""
 
     linear: NDArray[np.float64]
     shift: NDArray[np.float64]
@@ -66,13 +58,8 @@ class Affine:
         """Factor on lengths, averaged over directions."""
         return float(np.sqrt(abs(np.linalg.det(self.linear))))
 
-    @property
-    def angle(self) -> float:
-        """In radians, positive from the x axis to the y axis, which is clockwise on a screen."""
-        return float(np.arctan2(self.linear[1, 0], self.linear[0, 0]))
-
     def points(self, points: NDArray[np.floating]) -> Floats:
-        """Map points: (n, 2) to (n, 2)."""
+        """(n, 2) to (n, 2)."""
         return (points @ self.linear.T + self.shift).astype(np.float32)
 
     def inverse(self) -> "Affine":
@@ -85,18 +72,10 @@ class Affine:
 
 
 def fit_similarity(source: Floats, target: Floats) -> Affine:
-    """The least-squares similarity without reflection from points to points.
+    """The least-squares similarity without reflection (Umeyama 1991, equations 40 to 42).
 
-    Shapes
-    ------
-    source, target : (n, 2), n of at least 2 points that are not all the same
-
-    Raises
-    ------
-    InputError
-        If the source points are all in one place, or a point is not finite.
-
-    Source: Umeyama, 1991, equations 40 to 42.
+    Source and target are (n, 2), n of 2 or more. Raises an `InputError` if the source points are
+    all in one place, or a point is not finite.
     """
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         raise InputError("landmarks that are not finite", hint="detect this face again")
@@ -116,17 +95,7 @@ def fit_upright(face: Floats, target: Floats) -> Affine:
     """The map that turns a face upright and scales it to another one's eyes and mouth.
 
     The eyes become level and lie on the target's; the scale downwards is that of the distance from
-    the eyes to the mouth, which faces and stretched pictures differ in. It differs from that of a
-    similarity by a factor of `MOST_STRETCH` at most, either way.
-
-    Shapes
-    ------
-    face, target : (5, 2), eye centres, nose tip, mouth corners; the target's eyes level
-
-    Raises
-    ------
-    InputError
-        If the eyes are in one place, or a point is not finite.
+    the eyes to the mouth, within `MOST_STRETCH` of a similarity's. Both are (5, 2).
     """
     level = fit_similarity(face[:2], target[:2])
     eyes_y = float(target[:2, 1].mean())
@@ -136,19 +105,6 @@ def fit_upright(face: Floats, target: Floats) -> Affine:
     return Affine(down.linear @ level.linear, down.points(level.shift[None])[0].astype(np.float64))
 
 
-def upright_face() -> Floats:
-    """The 68 landmarks of the mean face in its own proportions, 1 between the eyes' centres.
-
-    Shapes
-    ------
-    returns : (68, 2) float32, order (x, y), the origin between the eyes
-    """
-    face = drawn_face() * np.array([1, STRETCH], dtype=np.float32)
-    left, right = five_points(face)[:2]
-    upright: Floats = (face - (left + right) / 2) / (right[0] - left[0])
-    return upright
-
-
 def mean_face(size_px: int = CROP_PX) -> Floats:
     """The 68 landmarks of the mean face in the canonical crop: (68, 2) float32, (x, y) pixels."""
     return _filling(size_px, size_px)
@@ -156,8 +112,11 @@ def mean_face(size_px: int = CROP_PX) -> Floats:
 
 def _filling(height: float, width: float) -> Floats:
     """The mean face whose canonical crop is a picture of this size."""
+    face = drawn_face() * np.array([1, STRETCH], dtype=np.float32)
+    left, right = five_points(face)[:2]
+    upright: Floats = (face - (left + right) / 2) / (right[0] - left[0])
     scale = np.array([width / (2 * SIDE), height / (ABOVE + BELOW)])
-    return Affine(np.diag(scale), np.array([SIDE, ABOVE]) * scale - 0.5).points(upright_face())
+    return Affine(np.diag(scale), np.array([SIDE, ABOVE]) * scale - 0.5).points(upright)
 
 
 def dense_landmarks(face: Face) -> Floats:
@@ -193,13 +152,7 @@ def template() -> FaceProvider:
 
 
 def region_masks(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_]:
-    """Eyes with brows, and mouth: the convex hulls of their landmarks, widened by `MARGIN`.
-
-    Shapes
-    ------
-    landmarks : (68, 2), (x, y) pixels
-    returns : (2, height, width), bool, order (eyes, mouth)
-    """
+    """Widened convex hulls of eyes with brows, and mouth: (68, 2) to (2, height, width) bool."""
     margin_px = round(MARGIN * eye_corners_px(landmarks))
     eyes = np.concatenate([landmarks[BROWS], landmarks[EYES]])
     return np.stack([_hull(p, height, width, margin_px) for p in (eyes, landmarks[MOUTH])])
@@ -208,24 +161,15 @@ def region_masks(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_
 def part_masks(
     landmarks: Floats, height: int, width: int, margin: float = MARGIN
 ) -> dict[str, NDArray[np.bool_]]:
-    """The widened convex hull of each of `PARTS`.
+    """The widened convex hull of each of `PARTS`: (68, 2) pixels to (height, width) bool.
 
-    Parameters
-    ----------
-    margin
-        In shares of the distance between the outer eye corners.
-
-    Shapes
-    ------
-    landmarks : (68, 2), (x, y) pixels
-    returns : (height, width) bool for each name
+    `margin` is in shares of the distance between the outer eye corners.
     """
     margin_px = round(margin * eye_corners_px(landmarks))
     return {name: _hull(landmarks[p], height, width, margin_px) for name, p in PARTS.items()}
 
 
 def face_mask(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_]:
-    """The convex hull of all landmarks: (68, 2) to (height, width) bool."""
     return _hull(landmarks, height, width, 0)
 
 
@@ -237,15 +181,10 @@ def eye_corners_px(landmarks: Floats) -> float:
 def core_regions(landmarks: Floats) -> Floats:
     """The four core regions of paper 3.3: periocular and perioral, left and right of the nose.
 
-    The boxes meet in the point that lies, across, in the middle of the nose's ridge and, down,
-    halfway between the eyes and the mouth; outwards they reach as far as brows, eyes and mouth
-    do, and by the margin of the masks beyond. The face is upright (see `align`).
-
-    Shapes
-    ------
-    landmarks : (68, 2), (x, y) pixels
-    returns : (4, 4), left, top, right, bottom in pixels; order top-left, top-right, bottom-left,
-        bottom-right
+    The boxes of an upright face meet in the point that lies, across, in the middle of the nose's
+    ridge and, down, halfway between the eyes and the mouth; outwards they reach as far as brows,
+    eyes and mouth do, and by the margin of the masks beyond. Landmarks (68, 2) to (4, 4), left,
+    top, right, bottom; order top-left, top-right, bottom-left, bottom-right.
     """
     margin = MARGIN * eye_corners_px(landmarks)
     features = np.concatenate([landmarks[part] for part in (BROWS, EYES, MOUTH)])
@@ -260,11 +199,9 @@ def core_regions(landmarks: Floats) -> Floats:
 
 def reduce_masks(masks: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     """Masks at map size: a cell belongs to a region if half of it does. (M, H, W) to (M, s, s)."""
-    shares = [
-        cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-        for mask in masks
-    ]
-    return np.stack(shares) >= 0.5
+    shares = masks.astype(np.float32)
+    reduced = [cv2.resize(s, (size, size), interpolation=cv2.INTER_AREA) for s in shares]
+    return np.stack(reduced) >= 0.5
 
 
 def _hull(points: Floats, height: int, width: int, margin: int) -> NDArray[np.bool_]:

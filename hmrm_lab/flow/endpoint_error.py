@@ -14,7 +14,7 @@ from hmrm_lab.datasets.flow_pairs import TruePair, with_noise
 from hmrm_lab.datasets.flow_pairs.facial import clip_pair, face_pictures, facial_field, moved_face
 from hmrm_lab.datasets.flow_pairs.procedural import ProceduralPairs, procedural_pictures
 from hmrm_lab.datasets.flow_pairs.stored import find_pairs
-from hmrm_lab.errors import InputError
+from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.flow.estimator import FlowEstimator, no_motion
 from hmrm_lab.flow.gru_attention import FrozenFlow
 from hmrm_lab.records import Clip, Floats
@@ -70,7 +70,7 @@ def facial_trials(
         for number in range(pairs):
             field = facial_field(_rng(seed, _PAIR, column, number), kind, peak_px)
             pair = moved_face(faces[number % len(faces)], field)
-            yield from _noisy(pair, "faces", motion, number, noises, seed, column)
+            yield from _noisy(pair, "faces", motion, noises, (seed, column, number))
 
 
 def procedural_trials(
@@ -83,7 +83,7 @@ def procedural_trials(
         motion = f"{motion_px[0]:g}-{motion_px[1]:g} px"
         for number in range(pairs):
             pair = source(_rng(seed, _PAIR, 100 + row, number))
-            yield from _noisy(pair, "scenes", motion, number, noises, seed, 100 + row)
+            yield from _noisy(pair, "scenes", motion, noises, (seed, 100 + row, number))
 
 
 def clip_trials(
@@ -94,8 +94,7 @@ def clip_trials(
     Unlike in the other sets, light changes a little, as in recordings.
     """
     for number, clip in enumerate(clips):
-        pair = clip_pair(clip)
-        yield from _noisy(pair, "clips", "onset to apex", number, noises, seed, 200)
+        yield from _noisy(clip_pair(clip), "clips", "onset to apex", noises, (seed, 200, number))
 
 
 def folder_trials(root: Path, limit: int | None = None) -> Iterator[Trial]:
@@ -116,16 +115,12 @@ TRIALS: dict[str, Callable[..., Iterator[Trial]]] = {
 
 
 def _noisy(
-    pair: TruePair,
-    group: str,
-    motion: str,
-    number: int,
-    noises: Sequence[float],
-    seed: int,
-    stream: int,
+    pair: TruePair, group: str, motion: str, noises: Sequence[float], key: tuple[int, int, int]
 ) -> Iterator[Trial]:
+    """The pair at every strength of noise, with one pattern; the key is seed, stream, number."""
+    seed, stream, number = key
     for noise in noises:
-        rng = _rng(seed, _GRAIN, stream, number)  # the same pattern at every strength
+        rng = _rng(seed, _GRAIN, stream, number)
         onset, apex = with_noise(pair.onset, noise, rng), with_noise(pair.apex, noise, rng)
         yield Trial(group, motion, noise, f"{number:03d}", onset, apex, pair.flow_px)
 
@@ -136,15 +131,10 @@ def _rng(*key: int) -> np.random.Generator:
 
 @dataclass(frozen=True, eq=False)
 class FlowReport:
-    """Errors of every method on every pair.
+    """Errors of every method on every pair, and the number of its learnt parameters.
 
-    Parameters
-    ----------
-    pairs
-        One row for each pair and method: group, motion, noise, pair, method, epe_px, angle_deg,
-        ms, and `epe_<low>_to_<high>` by the size of the true motion.
-    parameters
-        Number of learnt parameters of each method; 0 for classical ones.
+    `pairs` has a row for each pair and method: group, motion, noise, pair, method, epe_px,
+    angle_deg, ms, and `epe_<low>_to_<high>` by the size of the true motion.
     """
 
     pairs: pd.DataFrame
@@ -176,22 +166,18 @@ class FlowReport:
         return cells.sum().assign(pairs=cells.size())
 
     def as_text(self) -> str:
-        """The tables to print."""
-        wins = [self.wins()] if self._both() else []
-        tables = [self.table(), *wins, self.by_size(), self.summary()]
+        tables = [table for table in self._tables().values() if len(table)]
         return "\n\n".join(table.to_string(float_format="{:.4f}".format) for table in tables)
 
     def as_json(self) -> dict[str, object]:
         """The tables as plain values; missing ones are None."""
-        return {
-            "cells": _records(self.table()),
-            "wins_against_tvl1": _records(self.wins()) if self._both() else [],
-            "by_size": _records(self.by_size()),
-            "methods": _records(self.summary()),
-        }
+        return {name: _records(table) for name, table in self._tables().items()}
 
-    def _both(self) -> bool:
-        return {"tvl1", "gru_attention"} <= set(self.pairs["method"])
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        both = {"tvl1", "gru_attention"} <= set(self.pairs["method"])
+        wins = self.wins() if both else pd.DataFrame()
+        tables = {"cells": self.table(), "wins_against_tvl1": wins, "by_size": self.by_size()}
+        return tables | {"methods": self.summary()}
 
 
 def evaluate(
@@ -209,35 +195,19 @@ def evaluate(
 
     All methods see a pair one after the other, so that other load on the machine affects all alike.
 
-    Parameters
-    ----------
-    sets
-        Names in `TRIALS`: faces, scenes.
-    folders
-        Folders in the layout of Sintel, Middlebury or FlyingChairs.
-    pairs
-        Independent motion fields in each cell.
-    limit
-        The most pairs of one folder.
-    weights
-        A file of weights for `gru_attention` (default: those of the package).
-    on_trial
-        Called after every pair with the number of pairs so far.
+    `sets` are names in `TRIALS`, with so many `pairs` in each cell; `folders` are in the layout of
+    Sintel, Middlebury or FlyingChairs, with `limit` pairs of each. `weights` are a file for
+    `gru_attention`. `on_trial` is called with the number of pairs so far.
     """
     options = {} if noises is None else {"noises": tuple(noises)}
     streams = []
     for name in sets:
         if name not in TRIALS:
-            known = f"known are {', '.join(TRIALS)}"
-            raise InputError(f"unknown set of pairs '{name}'", hint=known)
+            raise unknown_name("set of pairs", name, TRIALS)
         streams.append(TRIALS[name](pairs=pairs, **options))
     streams += [folder_trials(folder, limit) for folder in folders]
-    estimators = {
-        name: flows[name].build(
-            **({"weights": weights} if name == "gru_attention" and weights else {})
-        )
-        for name in methods
-    }
+    own = {"gru_attention": {"weights": weights}} if weights else {}
+    estimators = {name: flows[name].build(**own.get(name, {})) for name in methods}
     return evaluate_trials(chain.from_iterable(streams), estimators, on_trial)
 
 
@@ -259,9 +229,7 @@ def evaluate_trials(
 def errors_of(estimate_px: Floats, truth_px: Floats) -> dict[str, float]:
     """End-point error, also by motion size, and angular error (Barron et al. 1994).
 
-    Shapes
-    ------
-    estimate_px, truth_px : (2, H, W); pixels whose truth is NaN do not count
+    Both are (2, H, W) in pixels; pixels whose truth is NaN do not count.
     """
     known = np.isfinite(truth_px).all(axis=0)
     estimate, truth = estimate_px[:, known], truth_px[:, known]
@@ -278,7 +246,6 @@ def errors_of(estimate_px: Floats, truth_px: Floats) -> dict[str, float]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, object]]:
-    """The rows as names and plain values."""
     plain = table.reset_index().astype(object)
     rows = plain.where(plain.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
@@ -295,15 +262,8 @@ def _measure(trial: Trial, name: str, method: FlowEstimator) -> dict[str, object
     start = time.perf_counter()
     estimate = method(trial.onset[None], trial.apex[None])[0]
     spent_ms = 1e3 * (time.perf_counter() - start)
-    return {
-        "group": trial.group,
-        "motion": trial.motion,
-        "noise": trial.noise,
-        "pair": trial.pair,
-        "method": name,
-        "ms": spent_ms,
-        **errors_of(estimate, trial.flow_px),
-    }
+    about = {field: getattr(trial, field) for field in (*CELL, "pair")}
+    return {**about, "method": name, "ms": spent_ms, **errors_of(estimate, trial.flow_px)}
 
 
 def _parameters(method: FlowEstimator) -> int:

@@ -20,20 +20,15 @@ from hmrm_lab.records import CHANNELS, PICTURES, RELATIVE, Floats
 from hmrm_lab.registry import flows
 
 PAIRS_AT_ONCE = 8  # pairs whose activations are in memory at a time
-
 STILL = 1e-6  # a map whose RMS is below this shows no motion
+Normalise = Literal["none", "median_rms"]
 
 
 def optical_strain(flow_px: Floats) -> Floats:
-    """Magnitude of the infinitesimal strain tensor (Shreve et al. 2011).
+    """Magnitude of the infinitesimal strain tensor (Shreve et al. 2011): (B, 2, H, W) to (B, H, W).
 
     `e = sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2)` with central differences, so that a translation
     has none and a stretch by 1 % along one axis has .01.
-
-    Shapes
-    ------
-    flow_px : (B, 2, H, W), pixels
-    returns : (B, H, W), float32, without unit
     """
     u_y, u_x = np.gradient(flow_px[:, 0], axis=(1, 2))
     v_y, v_x = np.gradient(flow_px[:, 1], axis=(1, 2))
@@ -41,17 +36,12 @@ def optical_strain(flow_px: Floats) -> Floats:
 
 
 def motion_map(flow_px: Floats, size: int, inside: NDArray[np.bool_] | None = None) -> Floats:
-    """Flow and its strain as maps (u, v, strain).
+    """Flow (B, 2, H, W) in pixels and its strain as maps (B, 3, size, size), order (u, v, strain).
 
     Strain is computed at full resolution; then all three are averaged over equal areas. The unit
-    of u and v stays the pixel of the crop. Pixels outside the recording do not count in an average;
-    a cell that lies there by more than half has the median flow of the others and no strain.
-
-    Shapes
-    ------
-    flow_px : (B, 2, H, W), pixels
-    inside : (H, W), pixels within the recording (default: all)
-    returns : (B, 3, size, size), float32
+    of u and v stays the pixel of the crop. Pixels that are not `inside` the recording, (H, W), do
+    not count in an average; a cell that lies there by more than half has the median flow of the
+    others and no strain.
     """
     maps = np.concatenate([flow_px, optical_strain(flow_px)[:, None]], axis=1)
     if inside is None or inside.all():
@@ -84,26 +74,18 @@ def area_means(maps: Floats, size: int) -> Floats:
 
 def without_median(flow: Floats) -> Floats:
     """Flow less its median, the motion of the head: (..., 2, H, W) to the same."""
-    left: Floats = flow - np.median(flow, axis=(-2, -1), keepdims=True)
-    return left
+    return flow - np.median(flow, axis=(-2, -1), keepdims=True)
 
 
 def normalise_maps(
-    maps: Floats,
-    method: Literal["none", "median_rms"],
-    unit: str,
-    inside: NDArray[np.bool_] | None = None,
+    maps: Floats, method: Normalise, unit: str, inside: NDArray[np.bool_] | None = None
 ) -> Floats:
-    """Normalise each map by itself; no statistic of one clip reaches another.
+    """Normalise each map (n, 3, H, W) by itself; no statistic of one clip reaches another.
 
     `median_rms` subtracts the medians of u and of v (head motion, or the unknown zero of 8-bit
     maps) and divides both by their common RMS (intensity); strain is divided by its own RMS. Of
-    `RELATIVE` maps u and v have no common scale: each is divided by its own RMS.
-
-    Shapes
-    ------
-    maps : (n, 3, H, W), order (u, v, strain)
-    inside : (n, H, W), cells that count in an RMS; the others have the median
+    `RELATIVE` maps u and v have no common scale: each is divided by its own RMS. Cells that are not
+    `inside`, (n, H, W), have the median and do not count in an RMS.
     """
     if method == "none":
         return maps
@@ -113,9 +95,7 @@ def normalise_maps(
     return np.concatenate(scaled, axis=1).astype(np.float32)
 
 
-def normalise_live(
-    maps: Tensor, method: Literal["none", "median_rms"], inside: Tensor | None = None
-) -> Tensor:
+def normalise_live(maps: Tensor, method: Normalise, inside: Tensor | None = None) -> Tensor:
     """`normalise_maps` in torch; any motion outside becomes 0."""
     seen = torch.ones_like(maps[:, :1], dtype=torch.bool) if inside is None else inside[:, None]
     if method == "none":
@@ -133,12 +113,9 @@ def root(values: Tensor) -> Tensor:
 
 
 def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
-    """The channels that a system takes; magnitude is that of the given (u, v).
+    """The channels that a system takes, (B, C, H, W); magnitude is that of the given (u, v).
 
-    Shapes
-    ------
-    maps : (B, 3, H, W), order (u, v, strain); or (B, 7, H, W) with `PICTURES` behind them
-    returns : (B, C, H, W)
+    Of (B, 3, H, W), order (u, v, strain), or (B, 7, H, W) with `PICTURES` behind them.
     """
     planes = dict(zip((*CHANNELS, *PICTURES), maps.unbind(1), strict=False))
     if "magnitude" in channels:
@@ -162,39 +139,21 @@ def _live_rms(values: Tensor, seen: Tensor) -> Tensor:
 
 
 def dual_phase(rise: Floats, fall: Floats) -> Floats:
-    """`combine` of both phases less their medians, the motion of the head.
+    """`combine` of both phases, (..., 2, H, W), less their medians, the motion of the head.
 
     A head that moves on would be a difference of the phases everywhere.
-
-    Shapes
-    ------
-    rise, fall : (..., 2, H, W), onset to apex and apex to offset, pixels
-    returns : (..., 2, H, W) float32, pixels
     """
     return combine(without_median(rise), without_median(fall))
 
 
 def combine(rise: Floats, fall: Floats) -> Floats:
-    """The movement that both phases of a clip have in common.
+    """The movement that both phases of a clip, (..., 2, H, W) in pixels, have in common.
 
     An expression relaxes the way it came. With r the onset-to-apex flow, b the reversed
     apex-to-offset flow, s = (r + b) / 2 and d = (r - b) / 2, each pixel becomes
     s |s|^2 / (|s|^2 + |d|^2): all of a movement that is reversed (b = r), a quarter of one that a
     single phase shows, nothing of one that goes on the same way.
-
-    Shapes
-    ------
-    rise : (..., 2, H, W), onset to apex, pixels
-    fall : (..., 2, H, W), apex to offset, pixels
-    returns : (..., 2, H, W) float32, pixels; zero where neither phase moves
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, or are not those of a flow.
     """
-    if rise.shape != fall.shape or rise.ndim < 3 or rise.shape[-3] != 2:
-        raise ValueError(f"two flows (..., 2, H, W) of one shape, not {rise.shape}, {fall.shape}")
     shared, apart = (rise - fall) / 2, (rise + fall) / 2
     common, difference = (np.square(part).sum(-3, keepdims=True) for part in (shared, apart))
     energy = common + difference
@@ -205,19 +164,13 @@ def combine(rise: Floats, fall: Floats) -> Floats:
 class MotionFromFrames(nn.Module):
     """A flow network with strain and reduction behind it.
 
-    Shapes
-    ------
-    images : (B, 2, side, side, 3) uint8, RGB, order (onset, apex)
-    pixel : (B, 2), width and height of one of their pixels in pixels of the crop
-    returns : (B, 3, size, size), order (u, v, strain), u and v in pixels of the crop
-
-    Raises `DivergedError` as soon as the flow is not finite.
+    Images (B, 2, side, side, 3) uint8, RGB, order (onset, apex), to (B, 3, size, size), order
+    (u, v, strain). `pixel` is (B, 2), width and height of an image's pixel in the crop's.
     """
 
     def __init__(self, network: nn.Module, size: int) -> None:
         super().__init__()
-        self.network = network
-        self.size = size
+        self.network, self.size = network, size
 
     def forward(self, images: Tensor, pixel: Tensor) -> Tensor:
         chunks = zip(images.split(PAIRS_AT_ONCE), pixel.split(PAIRS_AT_ONCE), strict=True)
@@ -233,9 +186,8 @@ class MotionFromFrames(nn.Module):
         onset, apex = (images.permute(1, 0, 4, 2, 3).float() / 255).unbind(0)  # (B, 3, side, side)
         flow = self.network(onset, apex)
         if not flow.isfinite().all():  # the backward pass of such a look-up ends the process
-            raise DivergedError(
-                "the flow is not finite; lower training.lr or flow.finetune_lr_scale"
-            )
+            hint = "lower training.lr or flow.finetune_lr_scale"
+            raise DivergedError(f"the flow is not finite; {hint}")
         return motion_maps(flow, self.size, pixel)
 
 
@@ -243,21 +195,15 @@ def learnt_network(flow: FlowConfig) -> nn.Module:
     """The estimator's pre-trained network; `ConfigError` if it has none."""
     estimator = flows[flow.name].build(**flow.options)
     if not isinstance(estimator, LearntFlow):
-        raise ConfigError(
-            f"flow '{flow.name}' has nothing that could be fine-tuned",
-            hint="set flow.name=gru_attention, or flow.finetune=false",
-        )
+        hint = "set flow.name=gru_attention, or flow.finetune=false"
+        raise ConfigError(f"flow '{flow.name}' has nothing that could be fine-tuned", hint=hint)
     return estimator.network
 
 
 def motion_maps(flow: Tensor, size: int, pixel: Tensor) -> Tensor:
-    """Flow and its strain, averaged over equal areas.
+    """Flow (B, 2, H, W) and its strain, averaged over equal areas: (B, 3, size, size).
 
-    Shapes
-    ------
-    flow : (B, 2, H, W), pixels of these frames
-    pixel : (B, 2), width and height of one of them in the unit that u and v shall have
-    returns : (B, 3, size, size), order (u, v, strain)
+    `pixel` is (B, 2), width and height of a pixel in the unit that u and v shall have.
     """
     u, v = (flow * pixel[:, :, None, None]).unbind(1)
     across, down = pixel[:, :, None, None].unbind(1)

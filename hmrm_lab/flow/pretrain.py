@@ -1,28 +1,39 @@
-"""Pre-training of GRU-AOFE: the loss, the batches, and a loop that can be killed at any time.
+"""Pre-training of GRU-AOFE: presets and their pairs, the loss, a loop that can be killed any time.
 
 The batch of a step depends on the seed and the number of the step alone, and a checkpoint holds
 everything else; so a run that was killed and resumed ends with the same bytes as one that was not.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, cast, get_args
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hmrm_lab.datasets.flow_pairs import PairSource, TruePair, degrade
-from hmrm_lab.errors import DivergedError, InputError
-from hmrm_lab.flow.curriculum import Preset, Stage, learning_rate
+from hmrm_lab.datasets.flow_pairs.facial import FacialPairs, face_pictures
+from hmrm_lab.datasets.flow_pairs.procedural import ProceduralPairs, procedural_pictures
+from hmrm_lab.datasets.flow_pairs.stored import StoredPairs, flying_chairs, flying_things
+from hmrm_lab.datasets.images import SUFFIXES, read_image
+from hmrm_lab.errors import DivergedError, InputError, unknown_name
 from hmrm_lab.flow.gru_attention import save_weights
 from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow
+from hmrm_lab.flow.gru_attention.update import AttentionKind
+from hmrm_lab.records import Floats
 from hmrm_lab.runtime.processes import keep_memory
 from hmrm_lab.runtime.store import PROCEDURAL, read_tensors, write_atomic, write_tensors
 
+Data = Literal["procedural", "flying_chairs", "flying_things"]
+TRAINING_SEED = 20_000  # of pictures and faces; evaluation draws its own from other seeds
+STOCK, PEOPLE = 160, 24
+_LARGEST_SIDE = 900
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "loss.csv"
 WEIGHTS = "weights.safetensors"
@@ -30,6 +41,134 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 _SCENES, _SENSOR = 21, 22  # streams of random numbers
 
 OnStep = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A number of steps on one data set, with a one-cycle learning rate."""
+
+    data: Data
+    steps: int
+    batch: int
+    peak_rate: float = 2e-3
+    replay: bool = False  # half of each batch are the scenes of the step before, with new noise
+    warm_up: float = 0.05  # share of the steps in which the rate rises
+
+    @property
+    def new_scenes(self) -> int:
+        return (self.batch + 1) // 2 if self.replay else self.batch
+
+
+@dataclass(frozen=True)
+class Preset:
+    name: str
+    stages: tuple[Stage, ...]
+    crop: tuple[int, int]  # height and width in pixels, divisible by 8
+    weight_decay: float = 1e-4
+    averaging: float = 0.998
+    checkpoint_every: int = 250
+    attention: AttentionKind = "steps"  # 3.1.1 can be read either way; decision 0008
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_of(self, step: int) -> tuple[Stage, int]:
+        """The stage of a step, counted from 0, and the step's number within it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise IndexError("beyond the last step")
+
+
+def learning_rate(stage: Stage, within: int) -> float:
+    """One cycle: a linear rise, then half a cosine down to a thousandth."""
+    rise = max(1, round(stage.warm_up * stage.steps))
+    if within < rise:
+        return stage.peak_rate * (within + 1) / rise
+    fallen = (within - rise + 1) / max(1, stage.steps - rise)
+    return stage.peak_rate * (0.001 + 0.999 * (0.5 + 0.5 * math.cos(math.pi * fallen)))
+
+
+PAPER = (  # 3.1.1 without numbers of steps, which are those of RAFT (Teed and Deng 2020)
+    Stage("flying_chairs", 100_000, 10, peak_rate=4e-4),
+    Stage("flying_things", 100_000, 10, peak_rate=1.25e-4),
+)
+_LIST = (
+    Preset("paper", PAPER, crop=(368, 496), checkpoint_every=1000),
+    Preset("cpu", (Stage("procedural", 9_000, 8, replay=True),), crop=(128, 128)),
+    # a sixth of the time of `cpu`, to compare variants
+    Preset("brief", (Stage("procedural", 1_500, 8, replay=True),), crop=(128, 128)),
+    Preset("gpu", (Stage("procedural", 60_000, 32),), crop=(192, 192), checkpoint_every=1000),
+)
+PRESETS = {preset.name: preset for preset in _LIST}
+
+
+def find_preset(name: str, attention: str = "steps") -> Preset:
+    """A preset by name, or a `ConfigError` with the nearest one."""
+    if name not in PRESETS:
+        raise unknown_name("pre-training preset", name, PRESETS)
+    if attention not in get_args(AttentionKind):
+        raise unknown_name("attention", attention, get_args(AttentionKind))
+    return replace(PRESETS[name], attention=cast(AttentionKind, attention))
+
+
+def procedural_mixture(
+    size: int, *, photographs: Path | None = None, stock: int = STOCK, people: int = PEOPLE
+) -> PairSource:
+    """Moving faces, and layered scenes of drawn pictures, faces and a folder of photographs."""
+    faces = face_pictures(TRAINING_SEED, range(people))
+    pictures = [*procedural_pictures(TRAINING_SEED, stock), *faces]
+    if photographs is not None:
+        found = read_pictures(photographs)
+        pictures += found * max(1, round(stock / len(found)))  # as often as drawn ones
+    sources = (ProceduralPairs(pictures, size), FacialPairs(faces, size))
+    return lambda rng: sources[rng.choice(2, p=[0.75, 0.25])](rng)
+
+
+def read_pictures(folder: Path) -> list[Floats]:
+    """Every picture of a folder as (H, W, 3) float32, RGB in 0..255, of 900 pixels at most."""
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise InputError("no pictures", where=folder, hint="name a folder of photographs")
+    pictures = []
+    for file in files:
+        picture = read_image(file)
+        scale = _LARGEST_SIDE / max(picture.shape[:2])
+        if scale < 1:
+            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        pictures.append(picture.astype(np.float32))
+    return pictures
+
+
+def sources_for(
+    preset: Preset,
+    *,
+    chairs: Path | None = None,
+    things: Path | None = None,
+    photographs: Path | None = None,
+) -> dict[str, PairSource]:
+    """The source of every stage of a preset; an `InputError` if it needs a root that is not named.
+
+    `chairs` and `things` are the roots of FlyingChairs and FlyingThings3D; `photographs` is a
+    folder of pictures for the procedural scenes.
+    """
+    published: dict[str, tuple[Callable[[Path], Any], Path | None, str]] = {
+        "flying_chairs": (flying_chairs, chairs, "FlyingChairs"),
+        "flying_things": (flying_things, things, "FlyingThings3D"),
+    }
+    sources: dict[str, PairSource] = {}
+    for data in dict.fromkeys(stage.data for stage in preset.stages):
+        if data == "procedural":
+            sources[data] = procedural_mixture(preset.crop[0], photographs=photographs)
+        else:
+            find, root, name = published[data]
+            if root is None:
+                problem = f"preset '{preset.name}' learns from {name}"
+                raise InputError(problem, hint="name its folder")
+            sources[data] = StoredPairs(find(root), preset.crop)
+    return sources
 
 
 class Batch(NamedTuple):
@@ -42,8 +181,6 @@ class Batch(NamedTuple):
 
 @dataclass(eq=False)
 class TrainingState:
-    """A pre-training between two steps."""
-
     preset: Preset
     seed: int
     network: GRUFlow
@@ -71,7 +208,6 @@ class TrainingState:
             mean.lerp_(now, 1 - keep)
 
     def identity(self) -> str:
-        """Preset and seed, which all checkpoints of a run have in common."""
         return json.dumps({"preset": asdict(self.preset), "seed": self.seed}, sort_keys=True)
 
 
@@ -86,23 +222,17 @@ def write_checkpoint(path: Path, state: TrainingState) -> None:
 
 
 def read_checkpoint(path: Path, state: TrainingState) -> None:
-    """Restore the state that was written."""
-    metadata, tensors = read_tensors(
-        path, problem="not a readable checkpoint", hint="delete it to start anew"
-    )
+    problem, hint = "not a readable checkpoint", "delete it to start anew"
+    metadata, tensors = read_tensors(path, problem=problem, hint=hint)
     if metadata.get("run") != state.identity():
-        raise InputError(
-            "a checkpoint of another preset or seed", where=path, hint="choose another folder"
-        )
-    parts: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        part, name = key.split(".", 1)
-        parts.setdefault(part, {})[name] = value
+        problem = "a checkpoint of another preset or seed"
+        raise InputError(problem, where=path, hint="choose another folder")
     state.step = int(metadata["step"])
-    state.network.load_state_dict(parts["network"])
-    state.averaged.load_state_dict(parts["averaged"])
+    for part, network in (("network.", state.network), ("averaged.", state.averaged)):
+        own = {name: value for name, value in tensors.items() if name.startswith(part)}
+        network.load_state_dict({name.removeprefix(part): value for name, value in own.items()})
     for name, parameter in state.network.named_parameters():
-        moments = {moment: parts[moment][name] for moment in MOMENTS}
+        moments = {moment: tensors[f"{moment}.{name}"] for moment in MOMENTS}
         moments |= {m: moments[m].to(parameter.device) for m in ("exp_avg", "exp_avg_sq")}
         state.optimizer.state[parameter] = moments
 
@@ -117,30 +247,12 @@ def pretrain(
     subjects: Iterable[str] = (PROCEDURAL,),
     on_step: OnStep | None = None,
 ) -> Path:
-    """Train a network, or resume a run that was killed.
+    """Train a network, or resume a run that was killed; returns the file of the averaged weights.
 
-    Parameters
-    ----------
-    out
-        Folder of the checkpoint, the loss of every step (CSV) and, at the end, the weights.
-    sources
-        Source of the pairs of each stage, by the stage's `data`.
-    subjects
-        The subjects that the sources show, for the header of the weights.
-    on_step
-        Called after every step with its number, the number of all steps, and the loss.
-
-    Returns
-    -------
-    Path
-        The file of the averaged weights.
-
-    Raises
-    ------
-    InputError
-        If `out` holds a run of another preset or seed.
-    DivergedError
-        If a loss is not finite.
+    The folder holds the checkpoint, the loss of every step (CSV) and, at the end, the weights, with
+    the subjects that the sources (one for each `data` of a stage) show. `on_step` is called with
+    the step's number, the number of all steps, and the loss. Raises an `InputError` if the folder
+    holds a run of another preset or seed, a `DivergedError` if a loss is not finite.
     """
     keep_memory()
     state = TrainingState.begin(preset, seed, device)
@@ -191,13 +303,8 @@ def sequence_loss(flows: list[Tensor], truth_px: Tensor, *, fade: float = 0.7) -
     """Charbonnier distance of every intermediate flow, relative to the RMS of the true motion.
 
     Relative, since an error of .1 px is small in a pair that moves 8 px and large in one that moves
-    .2 px. Each earlier flow weighs less by a factor `fade`.
-
-    Shapes
-    ------
-    flows : n tensors (B, 2, H, W)
-    truth_px : (B, 2, H, W), NaN where it is not known
-    returns : scalar
+    .2 px. Each earlier flow weighs less by a factor `fade`. All are (B, 2, H, W), the truth NaN
+    where it is not known.
     """
     known = torch.isfinite(truth_px).all(dim=1)
     truth = torch.where(known[:, None], truth_px, 0.0)

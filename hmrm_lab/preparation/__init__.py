@@ -5,26 +5,12 @@ This is where frames end: everything above works on a `FlowSet`.
 
 from hmrm_lab.preparation.maps import (
     compute_flowset,
+    frames_for,
     load_clips,
     load_flowset,
     reduce_frames,
     require_clips,
     require_frames,
-)
-from hmrm_lab.preparation.whole_clips import (
-    frames_for,
     require_frames_for,
     with_whole_clips,
 )
-
-__all__ = [
-    "compute_flowset",
-    "frames_for",
-    "load_clips",
-    "load_flowset",
-    "reduce_frames",
-    "require_clips",
-    "require_frames",
-    "require_frames_for",
-    "with_whole_clips",
-]

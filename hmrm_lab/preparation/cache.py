@@ -3,17 +3,33 @@
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from joblib import delayed
 
+from hmrm_lab.records import Clip
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.runtime.store import cache_folder, check_cache, write_atomic_bytes
 
 Arrays = dict[str, Any]
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+
+
+@runtime_checkable
+class IdentifiedFrames(Protocol):
+    """Frames from files, whose content the settings do not determine."""
+
+    def identity(self, index: int) -> str: ...
+
+
+def frame_identities(clip: Clip, numbers: Iterable[int]) -> list[str]:
+    """The identities of frames; empty for drawn clips, which the settings determine."""
+    frames = clip.frames
+    return [frames.identity(n) for n in numbers] if isinstance(frames, IdentifiedFrames) else []
 
 
 def digest_of(*parts: object) -> str:
@@ -24,9 +40,14 @@ def digest_of(*parts: object) -> str:
     return digest.hexdigest()[:24]
 
 
-def cache_file(kind: str, name: str) -> Path:
+def cache_file(kind: str, digest: str) -> Path:
     """The file for arrays of this kind and digest."""
-    return cache_folder() / kind / name[:2] / f"{name}.npz"
+    return cache_folder() / kind / digest[:2] / f"{digest}.npz"
+
+
+def file_for(kind: str, clip: Clip, digest: str) -> Path | None:
+    """The cache file for a clip; None for drawn clips, which are cached by data set."""
+    return cache_file(kind, digest) if isinstance(clip.frames, IdentifiedFrames) else None
 
 
 def write_arrays(file: Path, arrays: Arrays, *, compress: bool = False) -> None:
@@ -37,18 +58,16 @@ def write_arrays(file: Path, arrays: Arrays, *, compress: bool = False) -> None:
     write_atomic_bytes(file, buffer.getvalue())
 
 
-def read_arrays(file: Path, *names: str) -> Arrays | None:
-    """The arrays of a file, or `names` of them; None if it is missing or damaged."""
+def read_arrays(file: Path | None, *names: str) -> Arrays | None:
+    """The arrays of a file, or `names` of them; None if there is none, or it is damaged."""
+    if file is None:
+        return None
     try:
         with np.load(file, allow_pickle=False) as arrays:  # noqa: TID251
             found = {name: arrays[name] for name in names or arrays.files}
     except (OSError, KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile):
         return None
     return found if all(isinstance(array, np.ndarray) for array in found.values()) else None
-
-
-T = TypeVar("T")
-Progress = Callable[[int, int], None]
 
 
 def no_progress(done: int, total: int) -> None:
@@ -58,17 +77,13 @@ def no_progress(done: int, total: int) -> None:
 def make_missing(
     stored: Sequence[T | None],
     make: Callable[..., T],
-    arguments: Sequence[tuple[Any, ...]],
-    *,
+    *arguments: Sequence[Any],
     jobs: int,
     on_progress: Progress = no_progress,
 ) -> list[T]:
-    """The stored results, completed with `make(*arguments[n])` where `stored[n]` is None.
+    """The stored results, and `make` of the n-th of these arguments where the n-th is None.
 
-    Raises
-    ------
-    InputError
-        If a result is missing, and the cache cannot be written.
+    Raises an `InputError` if a result is missing, and the cache cannot be written.
     """
     results = list(stored)
     missing = [number for number, result in enumerate(stored) if result is None]
@@ -76,7 +91,7 @@ def make_missing(
         check_cache()
     done = len(stored) - len(missing)
     pool = workers(min(jobs, len(missing)), "generator")
-    made = pool(delayed(make)(*arguments[number]) for number in missing)
+    made = pool(delayed(make)(*(of[number] for of in arguments)) for number in missing)
     for number, result in zip(missing, made, strict=True):
         results[number] = result
         done += 1

@@ -7,7 +7,7 @@ were found. It depends on the frames and on the settings of `faces`, not on the 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ from hmrm_lab.preparation.cache import (
     Progress,
     cache_file,
     digest_of,
+    frame_identities,
     make_missing,
     no_progress,
     read_arrays,
     write_arrays,
 )
-from hmrm_lab.preparation.clip_motion import frame_identities
 from hmrm_lab.preparation.quality import (
     ClipWarning,
     SeenFrame,
@@ -57,18 +57,15 @@ class CroppedFrames:
         return 2
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        crop: NDArray[np.uint8] = self._array("crops")[index]
-        return crop
+        return self._array("crops")[index]
 
     def landmarks(self, index: int) -> Floats:
         """The onset's landmarks: (68, 2), pixels. The apex is in the onset's crop."""
-        landmarks: Floats = self._array("landmarks")
-        return landmarks
+        return self._array("landmarks")
 
     def inside(self) -> NDArray[np.bool_]:
         """The pixels of the crop within the recording: (224, 224)."""
-        inside: NDArray[np.bool_] = self._array("inside")
-        return inside
+        return self._array("inside")
 
     def identity(self, index: int) -> str:
         return f"{self.file.stem}[{index}]"
@@ -76,32 +73,17 @@ class CroppedFrames:
     def _array(self, name: str) -> Any:
         arrays = read_arrays(self.file, name)
         if arrays is None:
-            raise InputError(
-                "no readable crop", where=self.file, hint="delete the file; it is made anew"
-            )
+            hint = "delete the file; it is made anew"
+            raise InputError("no readable crop", where=self.file, hint=hint)
         return arrays[name]
 
 
 @dataclass(frozen=True)
 class Crop:
-    """The prepared clip, or why it was left out.
+    """The prepared clip (onset 0 and apex 1 of `CroppedFrames`), or why it was left out.
 
-    Parameters
-    ----------
-    clip
-        Onset 0 and apex 1 of `CroppedFrames`; None if the clip was left out.
-    face
-        `none` if the onset's face was detected, else the fall-back: `neighbour` or `template`.
-    apex
-        `annotated`, `spotted`, or `guessed` for a clip without motion.
-    apex_frame
-        Its number in the recording.
-    outside_share
-        The share of the crop's area outside the recording.
-    warnings
-        Those about the offset matter only where that frame is used.
-    problem
-        One sentence on why the clip was left out.
+    `face` is the onset's `Face.fallback`; `apex` is `annotated`, `spotted`, or `guessed` for a clip
+    without motion; `outside_share` is the share of the crop's area outside the recording.
     """
 
     key: ClipKey
@@ -114,36 +96,27 @@ class Crop:
     problem: str = ""
 
     def without_offset(self) -> "Crop":
-        """The crop without warnings about the offset, for inputs of onset and apex."""
+        """The crop without warnings about the offset, which not all inputs use."""
         kept = tuple(warning for warning in self.warnings if warning.frame != "offset")
         return replace(self, warnings=kept)
 
 
 def crop_clips(
-    clips: Sequence[Clip],
-    faces: FacesConfig,
-    *,
-    jobs: int = 1,
-    on_progress: Progress = no_progress,
+    clips: Sequence[Clip], faces: FacesConfig, *, jobs: int = 1, on_progress: Progress = no_progress
 ) -> list[Crop]:
     """The crops of many clips, from the cache or computed by `jobs` processes.
 
-    Raises
-    ------
-    InputError
-        If the provider of faces cannot be built, or not one clip is usable.
+    Raises an `InputError` if the provider of faces cannot be built, or not one clip is usable.
     """
     files = [_file_of(clip, faces) for clip in clips]
     crops = [_stored(clip, file) for clip, file in zip(clips, files, strict=True)]
     if None in crops:
-        require_provider(faces)
-    arguments = [(clip, file, faces) for clip, file in zip(clips, files, strict=True)]
-    results = make_missing(crops, _make, arguments, jobs=jobs, on_progress=on_progress)
+        face_provider(faces)
+    make = partial(_make, faces)
+    results = make_missing(crops, make, clips, files, jobs=jobs, on_progress=on_progress)
     if clips and all(crop.clip is None for crop in results):
-        raise InputError(
-            f"not one of {len(clips)} clips is usable; the first: {results[0].problem}",
-            hint="see `hmrm data check`",
-        )
+        problem = f"not one of {len(clips)} clips is usable; the first: {results[0].problem}"
+        raise InputError(problem, hint="see `hmrm data check`")
     return results
 
 
@@ -169,16 +142,16 @@ def count_crops(crops: Sequence[Crop]) -> dict[str, dict[str, int]]:
     """Numbers of clips by how faces and apexes were found, and of those left out."""
     usable = [crop for crop in crops if crop.clip is not None]
     faces, apexes = (Counter(getattr(crop, name) for crop in usable) for name in ("face", "apex"))
+    borrowed = {name: faces[name] for name in ("neighbour", "template")}
     return {
         "clips": {"usable": len(usable), "left out": len(crops) - len(usable)},
-        "faces": {"detected": faces["none"]}
-        | {name: faces[name] for name in ("neighbour", "template")},
+        "faces": {"detected": faces["none"], **borrowed},
         "apexes": {name: apexes[name] for name in ("annotated", "spotted", "guessed")},
         "warnings": count_warnings(crop.warnings for crop in usable),
     }
 
 
-def _make(clip: Clip, file: Path, faces: FacesConfig) -> Crop:
+def _make(faces: FacesConfig, clip: Clip, file: Path) -> Crop:
     """Compute and store the crop of a clip; an unusable clip is left out."""
     cv2.setNumThreads(1)
     try:
@@ -196,11 +169,6 @@ def _keep(clip: Clip, file: Path, arrays: Arrays) -> Crop:
     return crop
 
 
-def require_provider(faces: FacesConfig) -> None:
-    """Raise an `InputError` if the provider cannot be built, before other work begins."""
-    _provider(faces.model_dump_json())
-
-
 def crop_identity(faces: FacesConfig) -> str:
     """Settings on which the crop of given frames depends."""
     return f"{FORMAT} {faces.model_dump_json()}"
@@ -208,11 +176,11 @@ def crop_identity(faces: FacesConfig) -> str:
 
 def aligned_frames(clip: Clip, faces: FacesConfig) -> Clip:
     """The clip with all its frames in the canonical crop of its onset."""
-    return align_clip(clip, _find(clip, _provider(faces.model_dump_json()), faces.face))
+    return align_clip(clip, _find(clip, face_provider(faces), faces.face))
 
 
 def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
-    provider = _provider(faces.model_dump_json())
+    provider = face_provider(faces)
     track = _find(clip, provider, faces.face)
     aligned = align_clip(clip, track)
     landmarks = aligned.frames.landmarks(clip.onset)  # type: ignore[attr-defined]
@@ -244,10 +212,7 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
 def _marked_frames(
     clip: Clip, aligned: Clip, provider: FaceProvider, track: FaceTrack
 ) -> list[SeenFrame]:
-    """Onset, apex and offset with their own faces; no offset if it cannot be read.
-
-    Inputs that use the offset report that error themselves.
-    """
+    """Onset, apex and offset with their own faces; users of an unreadable offset report it."""
     to_crop = aligned.frames.to_crop  # type: ignore[attr-defined]
     onset = None if clip.onset in track.missing else track[clip.onset]
     seen: list[SeenFrame] = []
@@ -273,9 +238,8 @@ def _find(clip: Clip, provider: FaceProvider, number: int) -> FaceTrack:
     track = find_faces(clip.frames, provider, only=[clip.onset], number=number)
     if clip.onset not in track.missing:
         return track
-    for other in (
-        np.linspace(clip.onset, clip.offset, FRAMES_SEARCHED).round().astype(int).tolist()[1:]
-    ):
+    others = np.linspace(clip.onset, clip.offset, FRAMES_SEARCHED).round().astype(int).tolist()
+    for other in others[1:]:
         face = find_face(clip.frames[other], provider, number=number)
         if face is not None:
             return FaceTrack({clip.onset: face.taken_from(other)}, track.missing)
@@ -302,9 +266,12 @@ def _file_of(clip: Clip, faces: FacesConfig) -> Path:
     return cache_file("crops", digest_of(FORMAT, faces.model_dump_json(), marks, *content))
 
 
+def face_provider(faces: FacesConfig) -> FaceProvider:
+    """The provider of these settings, built once per process; an `InputError` if it cannot be."""
+    return _provider(faces.model_dump_json())
+
+
 @lru_cache(maxsize=2)
 def _provider(settings: str) -> FaceProvider:
-    """Built once per process."""
     faces = FacesConfig.model_validate_json(settings)
-    provider: FaceProvider = providers[faces.name].build(**faces.options)
-    return provider
+    return providers[faces.name].build(**faces.options)

@@ -1,8 +1,6 @@
 """A clip as one picture, dynamic image or MESTI, and as gray frames of one size and length.
 
-The dynamic image (Bilen et al., CVPR 2016) ranks a clip by time: rank pooling seeks a picture d
-whose product with the mean of the first t frames grows with t. One step of gradient descent from
-d = 0 has a closed form, approximate rank pooling: a weighted sum of the frames.
+Frames are (T, H, W), gray, uint8 or float32; pictures (H, W) float32, signed, RMS 1, or all zero.
 """
 
 from functools import cache
@@ -23,44 +21,27 @@ ROUNDING = 1e-6  # of the largest possible sum; below it are rounding errors of 
 
 
 def dynamic_image(frames: NDArray[np.generic]) -> Floats:
-    """Approximate rank pooling over the running means of a clip's frames.
+    """Approximate rank pooling over the running means of two frames or more (Bilen et al. 2016).
 
-    Shapes
-    ------
-    frames : (T, H, W), gray, uint8 or float32; T >= 2
-    returns : (H, W) float32, signed, RMS 1; zero for a still clip
-
-    Raises
-    ------
-    ValueError
-        For fewer than two frames, or another shape.
+    Rank pooling seeks a picture whose product with the mean of the first t frames grows with t; one
+    step of gradient descent from zero is a weighted sum of the frames.
     """
     return pool(frames, rank_weights(len(frames)))
 
 
 def rank_weights(length: int) -> NDArray[np.float64]:
-    """The weight of each frame: 2 (T - t + 1) - (T + 1) (H_T - H_{t-1}), t = 1..T.
+    """The weight of each frame, (T,): 2 (T - t + 1) - (T + 1) (H_T - H_{t-1}), t = 1..T.
 
     H_t is the t-th harmonic number. It is the sum of (2 i - T - 1) / i over i = t..T: frame t is
     part of the running means from the t-th on. The weights add up to zero.
-
-    Shapes
-    ------
-    returns : (T,)
     """
     time = np.arange(1, length + 1, dtype=np.float64)
     summands = (2 * time - length - 1) / time
-    weights: NDArray[np.float64] = summands[::-1].cumsum()[::-1]
-    return weights
+    return summands[::-1].cumsum()[::-1]
 
 
 def slope_weights(length: int) -> NDArray[np.float64]:
-    """The weights without running means: 2 t - T - 1, the slope of a line through the frames.
-
-    Shapes
-    ------
-    returns : (T,), odd in time
-    """
+    """The weights without running means: 2 t - T - 1, the slope of a line through the frames."""
     return 2 * np.arange(1, length + 1, dtype=np.float64) - length - 1
 
 
@@ -69,17 +50,6 @@ def pool(frames: NDArray[np.generic], weights: NDArray[np.float64]) -> Floats:
 
     The first frame is subtracted before, so that the picture of a still clip is exactly zero; for
     weights that add up to zero this changes nothing else.
-
-    Shapes
-    ------
-    frames : (T, H, W), gray, uint8 or float32, T >= 2
-    weights : (T,), their sum zero
-    returns : (H, W) float32, RMS 1, or all zero
-
-    Raises
-    ------
-    ValueError
-        For fewer than two frames, or another shape.
     """
     if frames.ndim != 3:
         raise ValueError(f"frames must be (T, H, W), gray, not {frames.shape}")
@@ -97,30 +67,16 @@ def pool(frames: NDArray[np.generic], weights: NDArray[np.float64]) -> Floats:
 def mesti(frames: NDArray[np.generic]) -> Floats:
     """The rise of each pixel above its own drift in mid-clip, by least squares (MESTI).
 
-    The picture of two frames is zero.
-
-    Shapes
-    ------
-    frames : (T, H, W), gray, uint8 or float32, from onset to offset; T >= 2
-    returns : (H, W) float32, signed, RMS 1; zero where nothing but an even drift is seen
-
-    Raises
-    ------
-    ValueError
-        For fewer than two frames, or another shape.
+    Zero where nothing but an even drift is seen, as in two frames.
     """
     return pool(frames, hump_weights(len(frames)))
 
 
 def hump_weights(length: int) -> NDArray[np.float64]:
-    """The weight of each frame: 6 t (T - 1 - t) - (T - 1) (T - 2), t = 0..T-1.
+    """The weight of each frame, (T,): 6 t (T - 1 - t) - (T - 1) (T - 2), t = 0..T-1.
 
     The orthogonal polynomial of degree two, turned so that mid-clip counts positive: whole
     numbers, orthogonal to a constant and to a line.
-
-    Shapes
-    ------
-    returns : (T,), even in time
     """
     time = np.arange(length, dtype=np.float64)
     return 6 * time * (length - 1 - time) - (length - 1) * (length - 2)
@@ -151,8 +107,7 @@ def gray_frame(clip: Clip, number: int, side_px: int) -> Floats:
     if inside is not None and number != clip.onset and not inside.all():
         frame = np.where(inside[..., None], frame, clip.frames[clip.onset])
     gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    small = cv2.resize(gray, (side_px, side_px), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.float32)
+    return cv2.resize(gray, (side_px, side_px), interpolation=cv2.INTER_AREA)
 
 
 def resample(clip: Clip, length: int = LENGTH, side_px: int = GRAY_SIDE_PX) -> NDArray[np.uint8]:
@@ -161,13 +116,9 @@ def resample(clip: Clip, length: int = LENGTH, side_px: int = GRAY_SIDE_PX) -> N
 
 
 def clip_pictures(clip: Clip) -> Floats:
-    """The pictures of a clip in the canonical crop (decision 0018).
+    """The pictures of a clip in the canonical crop, (4, side, side), order `PICTURES`.
 
     Onset and apex are centred on their mean, dynamic image and MESTI on no change; all have RMS 1.
-
-    Shapes
-    ------
-    returns : (4, side, side) float32, order `PICTURES`
     """
     frames = even_frames(clip, LENGTH, PICTURE_SIDE_PX)
     onset, apex = (

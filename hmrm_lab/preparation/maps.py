@@ -1,47 +1,47 @@
-"""The motion maps of a data set: read from the cache, or computed clip by clip."""
+"""The flow set of a data set: read from the cache, or computed clip by clip."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.config.sections import FlowConfig
+from hmrm_lab.config.sections import FacesConfig, FlowConfig
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_known
 from hmrm_lab.flow.motion_maps import learnt_network
 from hmrm_lab.preparation.cache import (
-    Arrays,
     Progress,
     digest_of,
+    file_for,
+    frame_identities,
     make_missing,
     no_progress,
     read_arrays,
     write_arrays,
 )
-from hmrm_lab.preparation.clip_motion import (
-    FORMAT,
+from hmrm_lab.preparation.clip_arrays import (
+    GRAY,
+    MAP_FORMAT,
+    PICTURED,
     Motion,
+    Recipe,
+    both_phases,
     clip_motion,
-    file_for,
     flow_identity,
-    frame_identities,
+    load_all,
 )
 from hmrm_lab.preparation.crops import crop_clips, whole_clips
 from hmrm_lab.preparation.quality import count_warnings
-from hmrm_lab.preparation.whole_clips import (
-    frames_for,
-    no_frames,
-    with_whole_clips,
-)
-from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
-from hmrm_lab.registry import datasets
+from hmrm_lab.records import PICTURES, Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
+from hmrm_lab.registry import datasets, systems
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import cache_folder
 
@@ -49,35 +49,19 @@ log = logging.getLogger(__name__)
 
 
 def load_flowset(
-    config: ExperimentConfig,
-    root: Path | None = None,
-    *,
-    jobs: int = 1,
-    watch: Watcher = UNWATCHED,
+    config: ExperimentConfig, root: Path | None = None, *, jobs: int = 1, watch: Watcher = UNWATCHED
 ) -> FlowSet:
     """The motion maps of the settings' data set, from the cache or computed.
 
     Subjects that the settings declare one person get one name. Clips that are unusable for these
-    settings are left out, with a message in the log.
-
-    Parameters
-    ----------
-    root
-        The folder of the data; the embedded synthetic set has none.
-    watch
-        Called as faces are detected in recordings (stage `faces`) and flow is computed (`flow`).
+    settings are left out, with a message in the log. `root` is the folder of the data; the embedded
+    synthetic set has none. The watcher hears of the stages `faces` and `flow`.
     """
-    flowset = _load(config, root, jobs, partial(watch, "faces"), partial(watch, "flow"))
+    flowset = _load(config, root, jobs, watch)
     return flowset.with_same_person(config.evaluation.same_person)
 
 
-def _load(
-    config: ExperimentConfig,
-    root: Path | None,
-    jobs: int,
-    on_faces: Progress,
-    on_progress: Progress,
-) -> FlowSet:
+def _load(config: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher) -> FlowSet:
     if config.flow.finetune:
         learnt_network(config.flow)  # refuses a flow that cannot be fine-tuned
     source = _open(config, root)
@@ -85,13 +69,14 @@ def _load(
         if config.flow.finetune:
             require_frames(config, source)
         if frames_for(config):
-            raise no_frames(config)
+            raise _no_frames(config)
         return source
+    on_faces = partial(watch, "faces")
     clips, whole = _with_faces(source, config, jobs, on_faces)
     file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"
     flowset = _read(file, clips[0].classes)
     if flowset is None:
-        flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=on_progress)
+        flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=partial(watch, "flow"))
         if config.flow.finetune:
             flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
         _write(file, flowset)
@@ -114,9 +99,8 @@ def recorded_clips(config: ExperimentConfig, root: Path | None) -> list[Clip]:
     """The clips of a data set of recordings; an `InputError` for other data sets."""
     source = _open(config, root)
     if isinstance(source, FlowSet) or _landmarked(source):
-        raise InputError(
-            f"data set '{config.data.name}' needs no preparation", hint="run it directly"
-        )
+        problem = f"data set '{config.data.name}' needs no preparation"
+        raise InputError(problem, hint="run it directly")
     return source
 
 
@@ -124,30 +108,24 @@ def require_clips(config: ExperimentConfig, root: Path | None = None) -> list[Cl
     """The clips of the data set, or an `InputError` if it has none."""
     clips = load_clips(config, root)
     if not clips:
-        raise InputError(
-            f"data set '{config.data.name}' has no clips",
-            hint="take 'synthetic' or a data set of recordings",
-        )
+        problem = f"data set '{config.data.name}' has no clips"
+        raise InputError(problem, hint="take 'synthetic' or a data set of recordings")
     return clips
 
 
 def compute_flowset(
-    clips: Sequence[Clip],
-    flow: FlowConfig,
-    *,
-    jobs: int = 1,
-    on_progress: Progress = no_progress,
+    clips: Sequence[Clip], flow: FlowConfig, *, jobs: int = 1, on_progress: Progress = no_progress
 ) -> FlowSet:
     """Flow, strain and masks of every clip, by `jobs` processes. Every clip must have its apex.
 
     Clips from files are cached one by one, so that an interrupted computation resumes.
     """
     settings = flow_identity(flow)
-    digests = [digest_of(FORMAT, settings, _content(clip)) for clip in clips]
+    digests = [digest_of(MAP_FORMAT, settings, _content(clip)) for clip in clips]
     files = [file_for("motion", clip, of) for clip, of in zip(clips, digests, strict=True)]
     stored = [_stored(file) for file in files]
-    arguments = [(clip, flow, file) for clip, file in zip(clips, files, strict=True)]
-    motions = make_missing(stored, _make, arguments, jobs=jobs, on_progress=on_progress)
+    make = partial(_make, flow)
+    motions = make_missing(stored, make, clips, files, jobs=jobs, on_progress=on_progress)
     known = [motion.masks for motion in motions if motion.masks is not None]
     inside = np.stack([motion.inside for motion in motions])
     return FlowSet(
@@ -161,11 +139,24 @@ def compute_flowset(
     )
 
 
-def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
-    """The result of the data set's builder: ready-made maps, or clips.
+def _make(flow: FlowConfig, clip: Clip, file: Path | None) -> Motion:
+    motion = clip_motion(clip, flow)
+    if file is not None:
+        known = {name: value for name, value in motion._asdict().items() if value is not None}
+        write_arrays(file, {name: np.asarray(value) for name, value in known.items()})
+    return motion
 
-    Clips with landmarks are aligned to the canonical crop.
-    """
+
+def _stored(file: Path | None) -> Motion | None:
+    arrays = read_arrays(file)
+    if arrays is None:
+        return None
+    energy = float(arrays["outside_energy"])
+    return Motion(arrays["maps"], arrays.get("masks"), arrays["inside"], energy)
+
+
+def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
+    """Ready-made maps, or clips; those with landmarks are aligned to the canonical crop."""
     scheme(config.data.classes)
     entry = datasets[config.data.name]
     if entry.needs_root and root is None:
@@ -186,21 +177,17 @@ def _with_faces(
     if _landmarked(clips):
         return clips, clips
     crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=on_progress)
-    lost = sum(crop.clip is None for crop in crops)
+    lost, name = sum(crop.clip is None for crop in crops), config.data.name
     if lost:
-        log.warning(
-            "%s: clips left out: %d; `hmrm prepare %s` says why",
-            *(config.data.name, lost, config.data.name),
-        )
+        log.warning("%s: clips left out: %d; `hmrm prepare %s` says why", name, lost, name)
     used = crops if frames_for(config) else [crop.without_offset() for crop in crops]
     warned = count_warnings(crop.warnings for crop in used)
     if warned:
-        log.warning(
-            "%s: clips used with a warning: %s; the sheet of `hmrm prepare %s --sheet` shows them",
-            config.data.name,
-            ", ".join(f"{count} {code}" for code, count in warned.items()),
-            config.data.name,
+        counts = ", ".join(f"{count} {code}" for code, count in warned.items())
+        text = (
+            "%s: clips used with a warning: %s; the sheet of `hmrm prepare %s --sheet` shows them"
         )
+        log.warning(text, name, counts, name)
     return [crop.clip for crop in crops if crop.clip is not None], whole_clips(clips, crops)
 
 
@@ -209,28 +196,12 @@ def _landmarked(clips: Sequence[Clip]) -> bool:
     return all(isinstance(clip.frames, LandmarkedFrames) for clip in clips)
 
 
-def _make(clip: Clip, flow: FlowConfig, file: Path | None) -> Motion:
-    motion = clip_motion(clip, flow)
-    if file is not None:
-        known = {name: value for name, value in motion._asdict().items() if value is not None}
-        write_arrays(file, {name: np.asarray(value) for name, value in known.items()})
-    return motion
-
-
-def _stored(file: Path | None) -> Motion | None:
-    arrays = read_arrays(file) if file is not None else None
-    if arrays is None:
-        return None
-    energy = float(arrays["outside_energy"])
-    return Motion(arrays["maps"], arrays.get("masks"), arrays["inside"], energy)
-
-
 def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
     """Digest of the clips, the data set's options and the flow's."""
     frames = config.flow.finetune_side_px if config.flow.finetune else None
     data = config.data.model_dump_json(exclude={"classes"})
     contents = [f"{clip.label} {_content(clip)}" for clip in clips]
-    return digest_of(FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents)[:16]
+    return digest_of(MAP_FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents)[:16]
 
 
 def _content(clip: Clip) -> str:
@@ -240,15 +211,11 @@ def _content(clip: Clip) -> str:
 
 
 def _write(file: Path, flowset: FlowSet) -> None:
-    arrays: Arrays = {
-        "maps": flowset.maps,
-        "labels": flowset.labels,
-        "keys": np.array(flowset.keys),
-    }
-    optional = {name: getattr(flowset, name) for name in ("masks", "inside", "outside_energy")}
-    arrays |= {name: array for name, array in optional.items() if array is not None}
+    names = ("maps", "labels", "keys", "masks", "inside", "outside_energy")
+    known = {name: getattr(flowset, name) for name in names}
     if flowset.frames is not None:
-        arrays["frames"], arrays["pixel"] = flowset.frames.images, flowset.frames.pixel
+        known |= {"frames": flowset.frames.images, "pixel": flowset.frames.pixel}
+    arrays = {name: np.asarray(value) for name, value in known.items() if value is not None}
     write_arrays(file, arrays, compress=True)
 
 
@@ -283,8 +250,82 @@ def reduce_frames(clips: list[Clip], side_px: int) -> FramePairs:
 def require_frames(config: ExperimentConfig, flowset: FlowSet) -> FramePairs:
     """The frames for fine-tuning the flow, or an `InputError`."""
     if flowset.frames is None:
-        raise InputError(
-            f"data set '{config.data.name}' has no frames to fine-tune a flow on",
-            hint="set flow.finetune=false, or take a data set of recordings",
-        )
+        problem = f"data set '{config.data.name}' has no frames to fine-tune a flow on"
+        hint = "set flow.finetune=false, or take a data set of recordings"
+        raise InputError(problem, hint=hint)
     return flowset.frames
+
+
+def _wants_gray(config: ExperimentConfig) -> bool:
+    return systems[config.model.name].takes == "clip"
+
+
+def frames_for(config: ExperimentConfig) -> str:
+    """The inputs of these settings that need more frames than onset and apex; may be empty."""
+    needs = ["clips"] if _wants_gray(config) else []
+    needs += [name for name in config.input.channels if name in PICTURES]
+    needs += ["flow from apex to offset"] if config.flow.phases == "both" else []
+    return ", ".join(needs)
+
+
+def require_frames_for(config: ExperimentConfig, flowset: FlowSet) -> None:
+    """Raise an `InputError` if the flow set lacks gray clips or pictures of these settings."""
+    lacks_gray = _wants_gray(config) and flowset.clips is None
+    if lacks_gray or (config.input.has_pictures and flowset.pictures is None):
+        raise _no_frames(config)
+
+
+def _no_frames(config: ExperimentConfig) -> InputError:
+    """The error for settings that need frames, on data that consist of maps."""
+    usable = [name for name in systems if systems[name].takes == "flow maps"]
+    hint = f"take one of the systems for flow maps ({', '.join(usable)}), or data with frames"
+    if config.model.name in usable:  # then it is a setting that needs them
+        asked = ["input.channels"] if config.input.has_pictures else []
+        asked += ["flow.phases"] if config.flow.phases == "both" else []
+        hint = f"leave {' and '.join(asked)} out, or take data with frames"
+    who = f"data set '{config.data.name}' has no frames, and system '{config.model.name}'"
+    return InputError(f"{who} takes {frames_for(config)}", hint=hint)
+
+
+def with_whole_clips(
+    config: ExperimentConfig,
+    flowset: FlowSet,
+    clips: Sequence[Clip],
+    faces: FacesConfig | None,
+    *,
+    jobs: int = 1,
+    on_progress: Progress = no_progress,
+) -> tuple[FlowSet, dict[ClipKey, InputError]]:
+    """The flow set with the inputs that need all frames; and which clips were left out, and why.
+
+    The clips are those of the flow set with all their frames and a known apex. `faces` are the
+    settings of face detection; None for clips in the canonical crop. Raises an `InputError` if not
+    one clip is usable.
+    """
+    recipes: dict[str, Recipe] = {}  # by field of the flow set
+    if config.flow.phases == "both":
+        recipes["maps"] = both_phases(config.flow)
+    if _wants_gray(config):
+        recipes["clips"] = GRAY
+    if config.input.has_pictures:
+        recipes["pictures"] = PICTURED
+    made = {
+        name: load_all(recipe, config.data, clips, faces, jobs=jobs, on_progress=on_progress)
+        for name, recipe in recipes.items()
+    }
+    lost: dict[ClipKey, InputError] = {}
+    for outcomes in made.values():
+        for key, outcome in zip(flowset.keys, outcomes, strict=True):
+            if isinstance(outcome, InputError):
+                lost.setdefault(key, outcome)
+    if len(lost) == len(flowset):
+        first = next(iter(lost.values()))
+        if len(lost) == 1:
+            raise first
+        problem = f"not one of {len(lost)} clips is usable for {frames_for(config)}"
+        raise InputError(f"{problem}; the first: {first}", hint="see `hmrm data check`")
+    kept = [row for row, key in enumerate(flowset.keys) if key not in lost]
+    arrays: dict[str, Any] = {}
+    for name, outcomes in made.items():
+        arrays[name] = np.stack([outcomes[row] for row in kept])  # type: ignore[misc]
+    return replace(flowset.take(kept) if lost else flowset, **arrays), lost

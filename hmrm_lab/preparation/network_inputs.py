@@ -1,15 +1,16 @@
 """Inputs of a network side by side: how each looks, and how well it shows a faint movement.
 
 After Nguyen et al. (arXiv 2509.00056), who compare the apex frame, optical flow and the dynamic
-image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). Drawn faces on still heads, with
-noise and drifting light, are the test clips: their motion is known. The command
-`python -m hmrm_lab.preparation.network_inputs` prints the tables of decision 0018.
+image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). The motion of drawn faces on still
+heads is known. `python -m hmrm_lab.preparation.network_inputs` prints the tables of decision 0018.
 """
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
+from itertools import product
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,16 +22,8 @@ from hmrm_lab.datasets.synthetic.recipes import CORE, Script, farthest_px, scale
 from hmrm_lab.datasets.synthetic.rendering import neutral_landmarks
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import dual_phase, without_median
-from hmrm_lab.preparation.dynamic_image import (
-    LENGTH,
-    dynamic_image,
-    even_frames,
-    gray_frame,
-    mesti,
-    pool,
-    slope_weights,
-    standardise,
-)
+from hmrm_lab.preparation import dynamic_image as pictures
+from hmrm_lab.preparation.dynamic_image import dynamic_image, mesti, pool
 from hmrm_lab.records import PICTURES, Clip, ClipKey, Floats, FlowSet, Frames, KnownMotion
 from hmrm_lab.registry import flows
 
@@ -42,8 +35,7 @@ PEAK_PX = 1.5  # the farthest that a point of the face moves, in the crop of 224
 MOVING = 0.5  # a pixel moves if it goes this share of the farthest
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """The name of an input, and the overrides with which a network takes it."""
 
     words: str
@@ -63,20 +55,15 @@ INPUTS = {
 def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
     """Every input of one clip in the canonical crop, by the names of `INPUTS`.
 
-    Flows are at crop resolution and pictures of `SIDE_PX`, larger than networks take them.
-
-    Shapes
-    ------
-    flow, dual_phase : (2, H, W), pixels, less the median motion
-    apex, dynamic_image, mesti : (S, S), RMS 1
+    Flows are (2, H, W) at crop resolution, in pixels, less the median motion; pictures (S, S) of
+    RMS 1 with S of `SIDE_PX`, larger than networks take them.
     """
-    onset, apex, offset = (
-        clip.frames[number][None] for number in (clip.onset, clip.known_apex, clip.offset)
-    )
+    marks = (clip.onset, clip.known_apex, clip.offset)
+    onset, apex, offset = (clip.frames[number][None] for number in marks)
     rise, fall = estimator(onset, apex)[0], estimator(apex, offset)[0]
-    frames = even_frames(clip, LENGTH, SIDE_PX)
+    frames = pictures.even_frames(clip, pictures.LENGTH, SIDE_PX)
     return {
-        "apex": standardise(gray_frame(clip, clip.known_apex, SIDE_PX)),
+        "apex": pictures.standardise(pictures.gray_frame(clip, clip.known_apex, SIDE_PX)),
         "flow": without_median(rise),
         "dual_phase": dual_phase(rise, fall),
         "dynamic_image": dynamic_image(frames),
@@ -85,19 +72,10 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
 
 
 def given(flowset: FlowSet, number: int, both: FlowSet | None = None) -> dict[str, Floats]:
-    """Every input of one clip as networks take it: maps of 28 px, pictures of 56.
+    """Every input of one clip as networks take it: as `look_at`, flow of 28 px, pictures of 56.
 
-    A flow set without pictures, such as one of data without frames, has flow alone.
-
-    Parameters
-    ----------
-    both
-        The same clips with dual-phase flow, if there are such maps.
-
-    Shapes
-    ------
-    flow, dual_phase : (2, h, h), in the unit of the maps, less the median motion
-    apex, dynamic_image, mesti : (S, S), RMS 1
+    A flow set without pictures, such as one of data without frames, has flow alone. `both` are the
+    same clips with dual-phase flow, if there are such maps.
     """
     found = {"flow": without_median(flowset.maps[number, :2])}
     if both is not None:
@@ -139,14 +117,9 @@ def _grain(number: int, shape: tuple[int, ...]) -> Floats:
 
 
 def disturbed(clip: Clip, *, noise: float = 0.0, drift: float = 0.0) -> Clip:
-    """The clip with sensor noise and drifting light.
+    """The clip with sensor noise (standard deviation in levels of 255) and drifting light.
 
-    Parameters
-    ----------
-    noise
-        Standard deviation in 8-bit levels, of each colour by itself.
-    drift
-        The change of light from onset to offset, as a share: 0.03 ends 3 % brighter.
+    A drift of 0.03 is light that ends 3 % brighter at the offset than at the onset.
     """
     frames = DisturbedFrames(clip.frames, clip.onset, clip.offset, noise, drift)
     return replace(clip, frames=frames)
@@ -156,16 +129,13 @@ class RememberedFrames:
     """Frames that are read or rendered once, and kept in memory."""
 
     def __init__(self, frames: Frames) -> None:
-        self._frames = frames
-        self._known: dict[int, NDArray[np.uint8]] = {}
+        self._frames, self._read = frames, cache(frames.__getitem__)
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        if index not in self._known:
-            self._known[index] = self._frames[index]
-        return self._known[index]
+        return self._read(index)
 
 
 def remembering(clip: Clip) -> Clip:
@@ -177,9 +147,8 @@ def remembering(clip: Clip) -> Clip:
 class Condition:
     """Disturbances of a drawn clip, and its apex.
 
-    `noise` is the sensor's, in 8-bit levels; `drift` is the even change of light from the first
-    frame to the last, as a share; `apex` is the apex's share of the clip; `left` is the share of
-    the movement that remains at the end.
+    `drift` is the change of light from the first frame to the last; `apex` its share of the clip;
+    `left` the share of the movement that remains at the end.
     """
 
     noise: float = 0.0
@@ -215,9 +184,8 @@ def _rising_clip(number: int, condition: Condition) -> Clip:
     apex = round(condition.apex * (FRAMES - 1))
     rise = np.clip(time / time[apex], 0, 1)
     fall = np.clip((time - time[apex]) / (1 - time[apex]), 0, 1)
-    course = (0.5 - 0.5 * np.cos(np.pi * rise)) * (
-        1 - (1 - condition.left) * (0.5 - 0.5 * np.cos(np.pi * fall))
-    )
+    rise, fall = (0.5 - 0.5 * np.cos(np.pi * part) for part in (rise, fall))
+    course = rise * (1 - (1 - condition.left) * fall)
     strengths = np.repeat(course[:, None], len(bumps), axis=1).astype(np.float32)
     script = Script(
         motion=Motion(bumps, strengths, np.zeros((FRAMES, 4), np.float32)),
@@ -238,7 +206,7 @@ def moving_pixels(flow_px: Floats, side_px: int = SIDE_PX) -> NDArray[np.bool_]:
     """Pixels whose known flow (2, H, W), less that of the head, is over half of its longest."""
     length = np.hypot(*without_median(flow_px))
     small = cv2.resize(length, (side_px, side_px), interpolation=cv2.INTER_AREA)
-    return np.asarray(small > MOVING * small.max(), dtype=np.bool_)
+    return small > MOVING * small.max()
 
 
 def kept(picture: Floats, moving: NDArray[np.bool_]) -> float:
@@ -248,13 +216,7 @@ def kept(picture: Floats, moving: NDArray[np.bool_]) -> float:
 
 
 def kept_of(seen: dict[str, Floats], clip: Clip) -> dict[str, float]:
-    """`kept` of each input; empty for recorded clips, whose motion is not known.
-
-    Parameters
-    ----------
-    seen
-        The result of `look_at` for this clip, or for the clip disturbed.
-    """
+    """`kept` of each input from `look_at`; empty for recorded clips, whose motion is not known."""
     if not isinstance(clip.frames, KnownMotion):
         return {}
     truth = clip.frames.flow(clip.onset, clip.known_apex)
@@ -272,7 +234,7 @@ def pooled(clip: Clip) -> dict[str, Floats]:
     step[[0, clip.known_apex - clip.onset]] = -1, 1
     return {
         "apex less onset": pool(frames, step),
-        "slope": pool(frames, slope_weights(len(frames))),
+        "slope": pool(frames, pictures.slope_weights(len(frames))),
         "dynamic image": dynamic_image(frames),
         "MESTI": mesti(frames),
     }
@@ -318,13 +280,10 @@ def main() -> None:
         casts[f"data set `synthetic`, difficulty {difficulty:g}"] = drawn
     for inputs in (pooled, partial(look_at, estimator=dis)):
         _print_table({name: measure(cast, inputs) for name, cast in casts.items()}, 2)
-    rows = {
-        f"{name}, difficulty {difficulty:g}": likeness(
-            synthetic(subjects=6, clips=12, difficulty=difficulty), flows[name].build()
-        )
-        for name in ("gru_attention", "dis")
-        for difficulty in (0.0, 0.5)
-    }
+    rows = {}
+    for name, difficulty in product(("gru_attention", "dis"), (0.0, 0.5)):
+        drawn = synthetic(subjects=6, clips=12, difficulty=difficulty)
+        rows[f"{name}, difficulty {difficulty:g}"] = likeness(drawn, flows[name].build())
     _print_table(rows, 3)
 
 

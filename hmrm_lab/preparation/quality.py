@@ -1,8 +1,7 @@
 """Warnings about clips: no face, dark, blurred, cut, or a movement that is too large.
 
 A prediction rests on the motion between two frames. Where this is not the motion of one face, there
-is no prediction (`MEANINGLESS`); other warnings are shown beside it. Decision 0010 explains the
-bounds.
+is no prediction (`MEANINGLESS`). Decision 0010 explains the bounds.
 """
 
 from collections import Counter
@@ -32,15 +31,7 @@ FLOW_PX = 112  # side of the crops whose motion is measured
 
 @dataclass(frozen=True)
 class ClipWarning:
-    """A warning about a clip.
-
-    Parameters
-    ----------
-    code
-        Its kind, such as `no_face`.
-    frame
-        `onset`, `apex`, `offset`, or empty.
-    """
+    """A warning of a kind (`code`) about a frame: `onset`, `apex`, `offset`, or empty."""
 
     code: str
     frame: str
@@ -68,12 +59,8 @@ def frame_warnings(
 ) -> list[ClipWarning]:
     """The warnings about onset, apex and, if there is one, offset.
 
-    A difference between two frames is attributed to the offset, if it is one of them.
-
-    Shapes
-    ------
-    landmarks : (68, 2), those of the onset, in its crop
-    inside : (H, W), pixels of the crop within the recording
+    A difference between two frames is attributed to the offset, if it is one of them. Landmarks
+    are those of the onset in its crop, (68, 2); `inside` is (H, W), pixels within the recording.
     """
     found = [warning for frame in frames for warning in _alone(frame)]
     found += _several(frames[0])
@@ -88,12 +75,13 @@ def frame_warnings(
         else:
             changed = light + _sharpness((one, other), details)  # both look like motion
             found += changed or _large_motion(one, other, landmarks, inside)
-            found += _blink(one, other, landmarks)
+            if other.name == "apex" and is_blink([one.crop, other.crop], landmarks, 0, 1):
+                text = "shows a blink: the eyelids move, brows and mouth do not."
+                found.append(ClipWarning("blink", other.name, f"{_start(other)} {text}"))
     return found
 
 
 def scene_warnings(strange: int | None) -> list[ClipWarning]:
-    """The warning about the first frame that does not show the onset's scene, if there is one."""
     if strange is None:
         return []
     text = f"Frame {strange} is black or of another scene; such frames were left out."
@@ -101,12 +89,11 @@ def scene_warnings(strange: int | None) -> list[ClipWarning]:
 
 
 def clip_warnings(clip: Clip) -> list[ClipWarning]:
-    """The warning about a clip that is too long."""
     seconds = (clip.offset - clip.onset) / clip.fps if clip.fps else 0.0
     text = (
-        f"From onset to offset it lasts {seconds:.1f} s, a micro-expression at most half a second."
+        f"From onset to offset it lasts {seconds:.1f} s, a micro-expression at most half a second"
     )
-    return [ClipWarning("long", "", text)] if seconds > LONGEST_S else []
+    return [ClipWarning("long", "", f"{text}.")] if seconds > LONGEST_S else []
 
 
 def count_warnings(clips: Iterable[Iterable[ClipWarning]]) -> dict[str, int]:
@@ -127,9 +114,8 @@ def _alone(frame: SeenFrame) -> list[ClipWarning]:
 
 def _light(one: SeenFrame, other: SeenFrame) -> list[ClipWarning]:
     """A frame that is much darker than another, such as the first ones of a film that fades in."""
-    dark, light = sorted((_brightness(one), _brightness(other)))
-    darker, brighter = (one, other) if _brightness(one) == dark else (other, one)
-    share = dark / max(light, 1.0)
+    darker, brighter = sorted((one, other), key=_brightness)
+    share = _brightness(darker) / max(_brightness(brighter), 1.0)
     faces = one.face is not None and other.face is not None
     if is_black(darker.whole) or share >= (DIM if faces else DARK):
         return []
@@ -208,29 +194,19 @@ def _large_motion(
     return [ClipWarning("large_motion", other.name, text)]
 
 
-def _blink(one: SeenFrame, other: SeenFrame, landmarks: Floats) -> list[ClipWarning]:
-    """An apex in which only the eyelids differ from the onset."""
-    if other.name != "apex" or not is_blink([one.crop, other.crop], landmarks, 0, 1):
-        return []
-    text = f"{_start(other)} shows a blink: the eyelids move, brows and mouth do not."
-    return [ClipWarning("blink", other.name, text)]
-
-
 def _without_eyes(landmarks: Floats, side: int) -> NDArray[np.bool_]:
-    """The mask of a face without its eyes: (side, side)."""
     parts = part_masks(landmarks, side, side)
     return face_mask(landmarks, side, side) & ~parts["eye_left"] & ~parts["eye_right"]
 
 
 def _small(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    small = cv2.resize(to_grey(crop), (FLOW_PX, FLOW_PX), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.uint8)
+    return cv2.resize(to_grey(crop), (FLOW_PX, FLOW_PX), interpolation=cv2.INTER_AREA)
 
 
 def _large_flow(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Floats:
     """Flow by DIS, which follows large motion, unlike other estimators: (H, W, 2)."""
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(dis.calc(one, other, None), dtype=np.float32)
+    return dis.calc(one, other, None)
 
 
 def _eyes_px(landmarks: Floats) -> float:

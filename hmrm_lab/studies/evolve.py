@@ -21,7 +21,7 @@ import torch
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX
+from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import held, holder, workers
 from hmrm_lab.runtime.store import to_json, write_atomic

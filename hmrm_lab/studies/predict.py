@@ -17,7 +17,7 @@ from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.faces.landmarks import part_masks, reduce_masks
 from hmrm_lab.flow.motion_maps import still_outside
 from hmrm_lab.preparation import compute_flowset, frames_for, reduce_frames, with_whole_clips
-from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX
+from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX
 from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.records import CHANNELS, PX, Clip, FlowSet
 from hmrm_lab.registry import providers

@@ -23,8 +23,7 @@ from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.landmarks import fit_similarity
 from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips, whole_clips
-from hmrm_lab.preparation.maps import compute_flowset, recorded_clips
-from hmrm_lab.preparation.whole_clips import frames_for, with_whole_clips
+from hmrm_lab.preparation.maps import compute_flowset, frames_for, recorded_clips, with_whole_clips
 from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.reporting.recording_pages import write_contact_sheet
 from hmrm_lab.runtime.store import cache_folder, check_target, write_atomic_bytes

@@ -15,7 +15,7 @@ from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow.gru_attention import SHIPPED
 from hmrm_lab.preparation.cache import digest_of
-from hmrm_lab.preparation.clip_motion import FORMAT, flow_identity
+from hmrm_lab.preparation.clip_arrays import MAP_FORMAT, flow_identity
 from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.registry import datasets, systems
 from hmrm_lab.runtime.store import cache_folder, read_subjects
@@ -86,7 +86,7 @@ def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
 
 def pretrained_file(drawn: ExperimentConfig, seed: int, unit: str) -> Path:
     """Return the path of pre-trained weights in the cache."""
-    known = digest_of(drawn.digest(), seed, unit, FORMAT, DRAWING, flow_identity(drawn.flow))
+    known = digest_of(drawn.digest(), seed, unit, MAP_FORMAT, DRAWING, flow_identity(drawn.flow))
     return cache_folder() / "pretrained" / f"{known}.safetensors"
 
 

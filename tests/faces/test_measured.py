@@ -21,7 +21,7 @@ from hmrm_lab.faces.accuracy import (
     tracks_table,
 )
 from hmrm_lab.faces.align import AlignedFrames, FaceTrack, crop_map, find_faces, known_faces
-from hmrm_lab.faces.dlib68 import installed_providers, not_installed
+from hmrm_lab.faces.detectors import installed_providers, not_installed
 from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.faces.landmarks import mean_face
 from hmrm_lab.records import Clip
@@ -121,7 +121,7 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(*_: object) -> object:
         raise not_installed("dlib-bin")
 
-    monkeypatch.setattr("hmrm_lab.faces.dlib68._models", absent)
+    monkeypatch.setattr("hmrm_lab.faces.detectors._dlib_models", absent)
     built, lacking = installed_providers(["dlib", "template"])
     assert list(built) == ["template"]
     assert "pip install 'hmrm-lab[faces]'" in lacking["dlib"]

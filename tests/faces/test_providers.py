@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.faces import dlib68
+from hmrm_lab.faces import detectors
 from hmrm_lab.faces.face import CachedFaces, Face, face_file, store_face
 from hmrm_lab.faces.landmarks import face_in_frame
 from hmrm_lab.registry import providers
@@ -16,12 +16,14 @@ from hmrm_lab.runtime.store import cache_folder
 
 def test_what_is_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     for absent in ("dlib", "face_recognition_models"):
-        dlib68._models.cache_clear()
+        detectors._dlib_models.cache_clear()
         with monkeypatch.context() as patched, pytest.raises(InputError, match=r"'hmrm-lab\[faces"):
             patched.setitem(sys.modules, absent, None)
             providers["dlib"].build()
+    pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
+    monkeypatch.setattr(detectors, "PREDICTOR", ("numpy", "assets/none.dat"))
     with pytest.raises(InputError, match="no such file"):
-        dlib68.file_of_package("numpy", "assets/none.dat")
+        providers["dlib"].build()
 
 
 def test_impossible_options_are_refused() -> None:

@@ -10,18 +10,7 @@ from hmrm_lab.faces.align import find_face, find_faces
 from hmrm_lab.faces.face import Face, box_around, choose_face
 from hmrm_lab.faces.landmarks import face_in_frame, mean_face
 
-
-class Numbered:
-    """Frames that carry their number in every pixel."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        return np.full((100, 140, 3), index, np.uint8)
+NUMBERED = [np.full((100, 140, 3), number, np.uint8) for number in range(9)]
 
 
 class Blinking:
@@ -37,35 +26,30 @@ class Blinking:
 
 
 def test_the_nearest_detected_frame_steps_in() -> None:
-    whole = find_faces(Numbered(4), Blinking(range(4)))
+    whole = find_faces(NUMBERED[:4], Blinking(range(4)))
     assert whole.counts() == {"none": 4, "neighbour": 0, "template": 0}
     for number in range(4):
         assert np.array_equal(whole[number].points, mean_face(100) + number)
-    track = find_faces(Numbered(9), Blinking({2, 6}))
+    track = find_faces(NUMBERED, Blinking({2, 6}))
     sources = [track[n].from_frame for n in range(9)]
     assert sources == [2, 2, None, 2, 2, 6, None, 6, 6], "of two equally near, the earlier"
     assert np.array_equal(track[5].points, track[6].points)
     assert track[5].score == 0
     assert track.counts() == {"none": 2, "neighbour": 7, "template": 0}
+    report = find_faces(NUMBERED, Blinking({1}), only=[3, 1]).report()
+    rows = report[["frame", "provider", "fallback"]].to_numpy().tolist()
+    assert rows == [[1, "test", "none"], [3, "test", "neighbour"]]
+    assert report["from_frame"].isna().tolist() == [True, False] and report["from_frame"][1] == 1
+    with pytest.raises(InputError, match="without frames"):
+        find_faces([], Blinking(()))
 
 
 def test_without_any_detection_the_mean_face_steps_in() -> None:
-    track = find_faces(Numbered(3), Blinking(()))
+    track = find_faces(NUMBERED[:3], Blinking(()))
     assert track.counts() == {"none": 0, "neighbour": 0, "template": 3}
     assert np.array_equal(track[1].points, face_in_frame(100, 140).points)
     assert track[1].provider == "template"
     assert track[1].points[:, 0].mean() == pytest.approx(69.5, abs=1)
-
-
-def test_the_report_has_a_row_for_each_frame() -> None:
-    report = find_faces(Numbered(5), Blinking({1}), only=[3, 1]).report()
-    assert report["frame"].tolist() == [1, 3]
-    assert report["fallback"].tolist() == ["none", "neighbour"]
-    assert report["provider"].tolist() == ["test", "test"]
-    assert report["from_frame"].isna().tolist() == [True, False]
-    assert report["from_frame"][1] == 1
-    with pytest.raises(InputError, match="without frames"):
-        find_faces(Numbered(0), Blinking(()))
 
 
 def face_at(x: float, y: float, size: float, score: float = 1.0) -> Face:
@@ -73,19 +57,23 @@ def face_at(x: float, y: float, size: float, score: float = 1.0) -> Face:
     return Face(box_around(points), points, score, "test")
 
 
-def test_the_largest_face_nearest_the_middle_is_taken() -> None:
-    for found, expected, others in (
+@pytest.mark.parametrize(
+    ("found", "expected", "others"),
+    [
         ([face_at(150, 150, 1.0), face_at(450, 150, 1.2)], 1, 1),  # as far out, and larger
         ([face_at(150, 150, 1.0), face_at(350, 150, 1.0)], 1, 1),  # as large, and nearer
         ([face_at(150, 150, 1.2), face_at(350, 150, 0.5)], 0, 0),  # somebody in the background
         ([face_at(300, 150, 1.0, 0.2), face_at(100, 150, 1.0)], 1, 0),  # a pattern, hardly sure
         ([face_at(300, 150, 1.0), face_at(310, 160, 0.9, 0.9)], 0, 0),  # one face found twice
-    ):
-        chosen = choose_face(found, 300, 600)
-        assert chosen is not None
-        assert np.array_equal(chosen.points, found[expected].points)
-        assert len(chosen.others) == others
-    assert choose_face([], 300, 600) is None
+    ],
+)
+def test_the_largest_face_nearest_the_middle_is_taken(
+    found: list[Face], expected: int, others: int
+) -> None:
+    chosen = choose_face(found, 300, 600)
+    assert chosen is not None
+    assert np.array_equal(chosen.points, found[expected].points)
+    assert len(chosen.others) == others
 
 
 class Crowd:
@@ -106,11 +94,10 @@ def test_a_face_is_followed_in_a_part_of_the_frame() -> None:
     crowd, frame = Crowd(), np.full((300, 600, 3), 9, np.uint8)
     for number, x in ((0, 400), (1, 150), (2, 400)):
         first = find_face(frame, crowd, number=number)
-        assert first is not None
-        assert first.five()[:, 0].mean() == pytest.approx(x, abs=3)
         second = find_face(frame, crowd, near=first)
-        assert second is not None
+        assert first is not None and second is not None
         assert crowd.widths[-1] < 300
+        assert first.five()[:, 0].mean() == pytest.approx(x, abs=3)
         assert second.five()[:, 0].mean() == pytest.approx(x, abs=6)
     nowhere = find_face(frame * 0, crowd, near=face_at(150, 150, 1.0))  # not there: anywhere
     assert nowhere is not None

@@ -12,18 +12,22 @@ import torch
 from hmrm_lab.datasets.flow_pairs import TruePair
 from hmrm_lab.datasets.flow_pairs.procedural import ProceduralPairs, procedural_pictures
 from hmrm_lab.errors import DivergedError, InputError
-from hmrm_lab.flow.curriculum import (
+from hmrm_lab.flow.gru_attention import load_weights
+from hmrm_lab.flow.pretrain import (
+    CHECKPOINT,
+    HISTORY,
     PRESETS,
+    Feed,
     Preset,
     Stage,
     find_preset,
     learning_rate,
+    pretrain,
     procedural_mixture,
     read_pictures,
+    sequence_loss,
     sources_for,
 )
-from hmrm_lab.flow.gru_attention import load_weights
-from hmrm_lab.flow.pretrain import CHECKPOINT, HISTORY, Feed, pretrain, sequence_loss
 from hmrm_lab.runtime.store import read_subjects
 
 TINY = Preset(

@@ -19,7 +19,7 @@ from hmrm_lab.models.ammsm.ammsm import magnified
 from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, UNet, magnification_loss
 from hmrm_lab.models.ammsm.ssd import CHUNK, SSD, ssd, ssd_chunked, ssd_reference
 from hmrm_lab.models.scan import selective_scan
-from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX, clip_motion
+from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX, clip_motion
 from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.training.trainer import fit
 

@@ -11,7 +11,7 @@ from datasets.test_flowmaps import write_tree
 from safetensors.torch import load_file
 from test_cli import hmrm
 
-import hmrm_lab.preparation.whole_clips as clipwise
+import hmrm_lab.preparation.clip_arrays as clipwise
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import write_clips
@@ -22,9 +22,9 @@ from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.faces.align import FaceTrack, align_clip
 from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.preparation import load_clips, load_flowset
+from hmrm_lab.preparation.clip_arrays import GRAY, make_all
 from hmrm_lab.preparation.dynamic_image import GRAY_SIDE_PX as SIDE_PX
 from hmrm_lab.preparation.dynamic_image import LENGTH, resample
-from hmrm_lab.preparation.whole_clips import GRAY, make_all
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.reporting.tables import display_table, results_table
 from hmrm_lab.runtime.store import cache_folder

@@ -9,7 +9,7 @@ import torch
 from conftest import grid_masks, make_flowset, quick_config, with_pictures
 from datasets.test_flowmaps import write_tree
 
-import hmrm_lab.preparation.whole_clips as clipwise
+import hmrm_lab.preparation.clip_arrays as clipwise
 from hmrm_lab.config import load_config
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.synthetic import write_clips

@@ -12,8 +12,8 @@ from test_crops import TEMPLATE, Plain
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
-from hmrm_lab.preparation import compute_flowset, crops, load_clips, whole_clips
-from hmrm_lab.preparation.whole_clips import GRAY, PICTURED, identity, with_whole_clips
+from hmrm_lab.preparation import clip_arrays, compute_flowset, crops, load_clips, with_whole_clips
+from hmrm_lab.preparation.clip_arrays import GRAY, PICTURED, identity
 from hmrm_lab.records import Clip, FlowSet
 
 FEW = ("data.subjects=2", "data.clips=4", "flow.name=dis")
@@ -33,8 +33,8 @@ def clips() -> list[Clip]:
     return [replace(clip, frames=Plain(clip.frames, clip.key.clip)) for clip in known]
 
 
-def dual_phase(*overrides: str) -> whole_clips.Recipe:
-    return whole_clips._dual_phase(quick_config("hmrm", *FEW, *overrides).flow)
+def dual_phase(*overrides: str) -> clip_arrays.Recipe:
+    return clip_arrays.both_phases(quick_config("hmrm", *FEW, *overrides).flow)
 
 
 CHANGED: dict[str, Callable[[Clip], Clip]] = {
@@ -72,7 +72,7 @@ def test_another_format_of_what_lies_below_has_another_name(
     after = [identity(recipe, clips[0], TEMPLATE) for recipe in recipes]
     assert not set(before) & set(after)
     assert identity(GRAY, clips[0], None) == uncut, "nothing was cut out of it"
-    monkeypatch.setattr(whole_clips, "MAP_FORMAT", whole_clips.MAP_FORMAT + 1)
+    monkeypatch.setattr(clip_arrays, "MAP_FORMAT", clip_arrays.MAP_FORMAT + 1)
     assert identity(dual_phase(), clips[0], TEMPLATE) != after[-1]
 
 
@@ -82,7 +82,7 @@ def test_what_recordings_gave_is_read_again(
     config = quick_config("resnet18", *BOTH)
     flowset = compute_flowset(clips, config.flow)
     made = whole(config, flowset, clips)
-    monkeypatch.setattr(whole_clips, "_make", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(clip_arrays, "_make", lambda *_: pytest.fail("made again"))
     assert whole(config, flowset, clips).fingerprint() == made.fingerprint()
     with pytest.raises(pytest.fail.Exception, match="made again"):
         whole(config, flowset, [replace(clip, offset=clip.offset - 1) for clip in clips])

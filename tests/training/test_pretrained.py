@@ -9,8 +9,8 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.config import ExperimentConfig, load_config, override
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.flow.estimator import estimator
 from hmrm_lab.flow.gru_attention import load_weights, save_weights
-from hmrm_lab.preparation.clip_motion import _estimator
 from hmrm_lab.records import PX, RELATIVE
 from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
@@ -69,7 +69,7 @@ def test_it_belongs_to_the_very_flow_the_drawing_and_its_subjects(
             with torch.no_grad():
                 next(network.parameters()).mul_(1.01)
         save_weights(weights, network, subjects=seen or [])
-        _estimator.cache_clear()
+        estimator.cache_clear()
         config = quick_config("mlp", *FIRST, "flow.name=gru_attention", f"flow.weights={weights}")
         fitted = fit(config, clips, seed=0)
     assert len(drawn) == 2, "once for each network, whatever its file is called"

@@ -26,37 +26,26 @@ SHIPPED = Path(__file__).parents[1] / "weights" / "gru_attention.safetensors"
 
 
 def save_weights(path: Path, network: GRUFlow, *, subjects: Iterable[str]) -> None:
-    """Write the weights, the network's settings, and the subjects that it was trained on."""
     write_weights(path, network.state_dict(), subjects=subjects, settings=network.settings)
 
 
 def load_weights(path: Path = SHIPPED, **changes: Any) -> GRUFlow:
-    """The network of a file, ready to estimate.
+    """The network of a file, ready to estimate; an `InputError` if it holds none.
 
-    Parameters
-    ----------
-    changes
-        Settings of `GRUFlow` that do not change its weights: `iterations` and `volume`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, cut off, or holds another network.
+    `changes` are settings of `GRUFlow` that do not change its weights: `iterations` and `volume`.
     """
     if not path.is_file():
         raise InputError("no such weights", where=path, hint="check the path")
-    metadata, tensors = read_tensors(
-        path, problem="not readable as weights", hint="copy or train them again"
-    )
+    problem, hint = "not readable as weights", "copy or train them again"
+    metadata, tensors = read_tensors(path, problem=problem, hint=hint)
     try:
         stored = read_header(metadata).get("settings").items()  # type: ignore[union-attr]
         settings = {name: tuple(v) if isinstance(v, list) else v for name, v in stored}
         network = GRUFlow(**{**settings, **changes})
         network.load_state_dict(tensors)
     except (TypeError, AttributeError, RuntimeError):
-        raise InputError(
-            "these are no weights of GRU-AOFE", where=path, hint="give a file of `pretrain`"
-        ) from None
+        problem, hint = "these are no weights of GRU-AOFE", "give a file of `pretrain`"
+        raise InputError(problem, where=path, hint=hint) from None
     return network.eval()
 
 
@@ -82,11 +71,8 @@ def gru_attention(
         Number of pairs that go through the network at once.
     """
     keep_memory()
-    network = load_weights(
-        Path(weights) if weights else SHIPPED,
-        iterations=(coarse_iterations, fine_iterations),
-        volume=volume,
-    )
+    path, iterations = Path(weights or SHIPPED), (coarse_iterations, fine_iterations)
+    network = load_weights(path, iterations=iterations, volume=volume)
     return FrozenFlow(network.to(device), batch, device)
 
 
@@ -117,15 +103,10 @@ def as_tensor(frames: NDArray[np.uint8], device: str = "cpu") -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """The flow after every update, and the attention of the last update.
+    """The flow after every update, (T, 2, H, W) in pixels, and the attention of the last update.
 
-    Shapes
-    ------
-    flows_px : (T, 2, H, W), pixels, order (u, v); the last is the result
-    names : T of them, such as `1/8, update 1`
-    attention : (J, h, w), at 1/4 of the frame; the J shares of a pixel add up to 1
-    attended : a name for each of the J hidden states; empty where attention is over the regions
-        of a square grid, row by row
+    Attention is (J, h, w), at 1/4 of the frame; the J shares of a pixel add up to 1. `attended` has
+    a name for each of the J hidden states; none if they are regions of a square grid, row by row.
     """
 
     flows_px: Floats
@@ -135,7 +116,6 @@ class Steps:
 
 
 def update_names(estimator: FrozenFlow) -> tuple[str, ...]:
-    """Names of the updates, in their order."""
     at_coarse, at_fine = estimator.network.iterations
     coarse = [f"1/8, update {number}" for number in range(1, at_coarse + 1)]
     return (*coarse, *(f"1/4, update {number}" for number in range(1, at_fine + 1)))
@@ -143,12 +123,7 @@ def update_names(estimator: FrozenFlow) -> tuple[str, ...]:
 
 @torch.inference_mode()
 def flow_steps(estimator: FrozenFlow, onset: NDArray[np.uint8], apex: NDArray[np.uint8]) -> Steps:
-    """Estimate the motion of one pair and return every step.
-
-    Shapes
-    ------
-    onset, apex : (H, W, 3), uint8, RGB
-    """
+    """Estimate the motion of one pair, (H, W, 3) uint8, RGB, and return every step."""
     check_pairs(onset[None], apex[None])
     first, second = (as_tensor(frame[None], estimator.device) for frame in (onset, apex))
     unrolled = estimator.network.unroll(first, second)

@@ -1,13 +1,13 @@
 """Correlation of onset and apex features (3.1.1): every pixel with every pixel, or near ones only.
 
-`AllPairs` and `Local` give the same values. `AllPairs` computes the whole volume once, as the paper
-and RAFT (Teed and Deng 2020) do, and reads windows from it; its memory grows with the square of the
-number of pixels. `Local` computes only the windows of a look-up. They agree because a mean of inner
-products is the inner product with the mean: pooling the volume is pooling the apex.
+`AllPairs` computes the whole volume once, as the paper and RAFT (Teed and Deng 2020) do, and reads
+windows from it; its memory grows with the square of the number of pixels. `Local` computes only the
+windows of a look-up, with the same values: pooling the volume is pooling the apex.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Literal
 
 import torch
@@ -27,89 +27,78 @@ def pixel_grid(like: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(columns, rows, indexing="xy"))[None]
 
 
-def sample(images: Tensor, where: Tensor, *, outside: str = "zeros") -> Tensor:
-    """Bilinear values of (B, C, H, W) at pixel coordinates (B, h, w, 2), order (x, y)."""
-    height, width = images.shape[-2:]
-    size = where.new_tensor([width, height])
-    return F.grid_sample(
-        images, (2 * where + 1) / size - 1, padding_mode=outside, align_corners=False
-    )
+class Pyramid:
+    """Windows in the correlation of features (B, D, H, W) with means of the apex by 1, 2, 4, 8.
 
-
-class AllPairs:
-    """The 4D volume and its pyramid, means over the last two axes by 1, 2, 4, 8.
-
-    Shapes
-    ------
-    onset, apex : (B, D, H, W)
-    look-up : flow (B, 2, H, W) in pixels of the features to (B, levels * (2 radius + 1)^2, H, W),
-        order (level, dy, dx)
+    A look-up takes a flow (B, 2, H, W) in pixels of the features to (B, levels * (2 radius + 1)^2,
+    H, W), order (level, dy, dx).
     """
 
     def __init__(self, onset: Tensor, apex: Tensor, *, levels: int, radius: int) -> None:
-        depth = onset.shape[1]
-        here = onset.flatten(2).mT / math.sqrt(depth)  # (B, H W, D)
-        pyramid = list(_pooled(apex, levels))
+        pyramid = [apex]
+        for _ in range(levels - 1):  # incomplete squares at the edge count
+            pyramid.append(F.avg_pool2d(pyramid[-1], 2, ceil_mode=True))
         self.sizes = [tuple(level.shape[2:]) for level in pyramid]
-        self.volume = here @ torch.cat([level.flatten(2) for level in pyramid], dim=2)
-        self.grid = pixel_grid(onset)
-        self.radius = radius
+        self.onset = onset.flatten(2).mT / math.sqrt(onset.shape[1])  # (B, H W, D)
+        self.apex = torch.cat([level.flatten(2) for level in pyramid], dim=2)  # (B, D, pixels)
+        self.grid, self.radius = pixel_grid(onset), radius
 
     def __call__(self, flow: Tensor) -> Tensor:
         near = Window(self.grid + flow, self.radius, self.sizes)
-        values = self.volume.gather(2, near.place.flatten(2)).view(near.place.shape)
-        return near.interpolated(values)
+        return near.interpolated(self.products(near.place))
+
+    def products(self, place: Tensor) -> Tensor:
+        """Inner products of each onset pixel with these of the apex."""
+        raise NotImplementedError
 
 
-class Local:
-    """The windows of `AllPairs`, each computed at its look-up. Shapes as there."""
+class AllPairs(Pyramid):
+    """The whole 4D volume, computed once."""
 
     def __init__(self, onset: Tensor, apex: Tensor, *, levels: int, radius: int) -> None:
-        self.onset = onset
-        self.pyramid = list(_pooled(apex, levels))
-        self.grid = pixel_grid(onset)
-        self.radius = radius
+        super().__init__(onset, apex, levels=levels, radius=radius)
+        self.volume = self.onset @ self.apex
 
-    def __call__(self, flow: Tensor) -> Tensor:
-        centre = self.grid + flow
-        windows = [
-            _products(self.onset, level, centre, number, self.radius)
-            for number, level in enumerate(self.pyramid)
-        ]
-        return torch.cat(windows, dim=1)
+    def products(self, place: Tensor) -> Tensor:
+        return self.volume.gather(2, place.flatten(2)).view(place.shape)
+
+
+class Local(Pyramid):
+    """Only the windows of a look-up, one level after the other."""
+
+    def products(self, place: Tensor) -> Tensor:
+        batch, depth, count = self.apex.shape
+        features = self.apex.mT.reshape(-1, depth)
+        first = torch.arange(batch, device=place.device).view(-1, 1, 1, 1) * count
+        here = self.onset.reshape(-1, 1, depth)
+        levels = []
+        for level in place.unbind(2):
+            found = features.index_select(0, (level + first).flatten())
+            levels.append((found.view(len(here), -1, depth) * here).sum(dim=-1).view(level.shape))
+        return torch.stack(levels, dim=2)
 
 
 class Warped:
     """Windows of an apex warped by the flow, for the finer scale, as in PWC-Net.
 
     Each pixel of a window is displaced by its own flow, not by that of the centre; where the flow
-    is constant that is the same, at a tenth of the cost.
-
-    Shapes
-    ------
-    onset, apex : (B, D, H, W)
-    look-up : flow (B, 2, H, W) to (B, (2 radius + 1)^2, H, W), order (dy, dx)
+    is constant that is the same, at a tenth of the cost. Shapes as of a level of `Pyramid`.
     """
 
     def __init__(self, onset: Tensor, apex: Tensor, *, radius: int) -> None:
         self.onset, self.apex = onset / math.sqrt(onset.shape[1]), apex
-        self.grid = pixel_grid(onset)
-        self.radius = radius
+        self.grid, self.radius = pixel_grid(onset), radius
 
     def __call__(self, flow: Tensor) -> Tensor:
         height, width = flow.shape[2:]
-        warped = sample(self.apex, (self.grid + flow).permute(0, 2, 3, 1))
+        where = (self.grid + flow).permute(0, 2, 3, 1)
+        share = (2 * where + 1) / where.new_tensor([width, height]) - 1
+        warped = F.grid_sample(self.apex, share, align_corners=False)
         reach = self.radius
         around = F.pad(warped, (reach, reach, reach, reach))
-        side = range(2 * reach + 1)
-        return torch.stack(
-            [
-                (self.onset * around[:, :, y : y + height, x : x + width]).sum(dim=1)
-                for y in side
-                for x in side
-            ],
-            dim=1,
-        )
+        places = product(range(2 * reach + 1), repeat=2)
+        views = [around[:, :, y : y + height, x : x + width] for y, x in places]
+        return torch.stack([(self.onset * view).sum(dim=1) for view in views], dim=1)
 
 
 def correlation(
@@ -122,38 +111,18 @@ def correlation(
     return build(onset, apex, levels=levels, radius=radius)
 
 
-def _pooled(features: Tensor, levels: int) -> Iterator[Tensor]:
-    """Means over squares of side 1, 2, 4, 8; incomplete ones at the edge count."""
-    for number in range(levels):
-        if number:
-            features = F.avg_pool2d(features, 2, ceil_mode=True)
-        yield features
-
-
 class Window:
-    """Windows about sub-pixel positions, on several levels, and their interpolation.
+    """Windows about sub-pixel positions (B, 2, H, W) on several levels of these sizes.
 
     All points of a window have the same fraction of their coordinates, so that the values at whole
-    pixels, of a window wider by one, are interpolated together.
-
-    Parameters
-    ----------
-    sizes
-        Rows and columns of the map at each level, from level `first` on; the maps are
-        concatenated.
-
-    Shapes
-    ------
-    centre : (B, 2, H, W), order (x, y), at level 0
-    place : (B, H W, L, side + 1, side + 1), numbers of pixels of the maps
+    pixels, of a window wider by one, are interpolated together. `place` numbers the pixels of the
+    concatenated levels: (B, H W, L, side + 1, side + 1).
     """
 
-    def __init__(
-        self, centre: Tensor, radius: int, sizes: Sequence[tuple[int, ...]], first: int = 0
-    ) -> None:
+    def __init__(self, centre: Tensor, radius: int, sizes: Sequence[tuple[int, ...]]) -> None:
         rows, columns = torch.tensor(sizes, device=centre.device).unbind(1)
         behind = (rows * columns).cumsum(0) - rows * columns
-        scale = 2.0 ** -torch.arange(first, first + len(sizes), device=centre.device)
+        scale = 2.0 ** -torch.arange(len(sizes), device=centre.device)
         there = (centre.flatten(2)[..., None] + 0.5) * scale - 0.5  # pixel centres are whole
         corner = there.detach().floor()
         fraction = (there - corner)[..., None, None]
@@ -174,16 +143,3 @@ class Window:
         values = torch.lerp(values[..., :-1, :], values[..., 1:, :], self.down)
         values = torch.lerp(values[..., :-1], values[..., 1:], self.across)
         return values.flatten(2).mT.unflatten(2, self.shape)
-
-
-def _products(onset: Tensor, apex: Tensor, centre: Tensor, level: int, radius: int) -> Tensor:
-    """Inner products of each onset pixel with a window about its position in the apex."""
-    batch, depth = onset.shape[:2]
-    rows, columns = apex.shape[2:]
-    near = Window(centre, radius, [(rows, columns)], level)
-    first = torch.arange(batch, device=onset.device).view(-1, 1, 1, 1, 1) * (rows * columns)
-    features = apex.permute(0, 2, 3, 1).reshape(-1, depth)
-    found = features.index_select(0, (near.place + first).flatten())  # (B H W window, D)
-    here = onset.permute(0, 2, 3, 1).reshape(-1, 1, depth) / math.sqrt(depth)
-    products = (found.view(len(here), -1, depth) * here).sum(dim=-1)
-    return near.interpolated(products.view(near.place.shape))

@@ -21,17 +21,12 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """One frame to features at two scales.
+    """One frame, (B, 3, H, W) of zero mean and unit variance, to features at 1/4 and at 1/8.
 
     One instance is the feature encoder of both frames, another the context encoder of the onset.
     There are no normalisation layers: frames are normalised before, and the features of a frame
     must not depend on its batch. The first convolution reduces to 1/4 at once, since convolutions
     with few channels at full resolution are the slowest.
-
-    Shapes
-    ------
-    frames : (B, 3, H, W), of zero mean and unit variance
-    returns : (B, fine, H/4, W/4) and (B, coarse, H/8, W/8)
     """
 
     def __init__(self, *, widths: tuple[int, int], fine: int, coarse: int) -> None:
@@ -51,15 +46,10 @@ class Encoder(nn.Module):
 
 
 def convex_upsample(flow: Tensor, weights: Tensor, factor: int) -> Tensor:
-    """Every fine pixel as a convex combination of the 3 x 3 cells about it.
+    """Every fine pixel of a flow (B, 2, h, w) as a convex combination of the 3 x 3 cells about it.
 
-    Flow is in pixels of the full frame at every scale, so that it needs no factor.
-
-    Shapes
-    ------
-    flow : (B, 2, h, w)
-    weights : (B, 9 * factor^2, h, w), before the softmax
-    returns : (B, 2, factor h, factor w)
+    Weights, before the softmax, are (B, 9 * factor^2, h, w). Flow is in pixels of the full frame at
+    every scale, so that it needs no factor.
     """
     batch, _, height, width = flow.shape
     share = weights.view(batch, 9, factor * factor, height, width).softmax(dim=1)
@@ -73,22 +63,13 @@ def convex_upsample(flow: Tensor, weights: Tensor, factor: int) -> Tensor:
 
 
 class ConvexUpsampler(nn.Module):
-    """Convex upsampling with weights from the hidden state.
-
-    Shapes
-    ------
-    flow : (B, 2, h, w)
-    hidden : (B, D, h, w)
-    returns : (B, 2, factor h, factor w)
-    """
+    """Convex upsampling with weights from the hidden state, (B, D, h, w)."""
 
     def __init__(self, *, hidden: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
         self.weights = nn.Sequential(
-            nn.Conv2d(hidden, 32, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(32, 9 * factor**2, 1),
+            nn.Conv2d(hidden, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 9 * factor**2, 1)
         )
 
     def forward(self, flow: Tensor, hidden: Tensor) -> Tensor:

@@ -2,8 +2,7 @@
 
 From correlation alone a network learns to ignore sub-pixel motion. Here the apex is warped by the
 current flow and products of gradients are pooled over cells. Windows of cells give least-squares
-steps (Lucas and Kanade 1981); a few sweeps over the whole field give smooth ones (Horn and Schunck
-1981). The network mixes them.
+steps (Lucas and Kanade 1981), sweeps over the whole field smooth ones (Horn and Schunck 1981).
 """
 
 from collections.abc import Iterator
@@ -19,19 +18,8 @@ _SLOW = 16
 _LEVELS, _SWEEPS = 4, 2  # of `smooth_steps`
 
 
-def luminance(frames: Tensor) -> Tensor:
-    """(B, 3, H, W) RGB to (B, 1, H, W); the mean of three channels has the least noise."""
-    return frames.mean(dim=1, keepdim=True)
-
-
 def smoothed(grey: Tensor) -> Tensor:
-    """The picture after (1, 4, 6, 4, 1) along both axes: gradients need it in noise.
-
-    Shapes
-    ------
-    grey : (B, 1, H, W)
-    returns : (B, 1, H, W)
-    """
+    """(B, 1, H, W) after (1, 4, 6, 4, 1) along both axes: gradients need it in noise."""
     x = F.pad(grey, (2, 2, 2, 2), mode="replicate")
     for axis in (3, 2):
         for _ in range(4):  # (1, 1) four times over
@@ -41,15 +29,9 @@ def smoothed(grey: Tensor) -> Tensor:
 
 
 def noise_level(grey: Tensor) -> Tensor:
-    """Standard deviation of the noise, from the flattest quarter of the picture.
+    """Standard deviation of the noise, (B, 1, 1, 1), from the flattest quarter of the picture.
 
-    The filter of Immerkaer (1996) removes what is locally a plane; what remains in flat cells is
-    noise.
-
-    Shapes
-    ------
-    grey : (B, 1, H, W)
-    returns : (B, 1, 1, 1)
+    The filter of Immerkaer (1996) removes what is locally a plane; noise remains in flat cells.
     """
     across = grey[..., 2:] - 2 * grey[..., 1:-1] + grey[..., :-2]
     plane = across[:, :, 2:] - 2 * across[:, :, 1:-1] + across[:, :, :-2]
@@ -61,17 +43,15 @@ def noise_level(grey: Tensor) -> Tensor:
 class GradientSteps(nn.Module):
     """Steps of several windows, and of several degrees of smoothness, at one scale.
 
-    Damping and smoothness grow with the noise, by learnt factors.
+    Damping and smoothness grow with the noise, by learnt factors. A window is a cell averaged with
+    its neighbours so many times.
 
     Shapes
     ------
     onset, apex : (B, 1, H, W), `smoothed` frames at the scale of the update
     flow : (B, 2, H/4, W/4), pixels of these
-    noise : (B, 1, 1, 1)
     stiffness : (B, S, H/4, W/4), logarithm of what multiplies the smoothness of each cell
-    returns : steps (B, K, 2, H/4, W/4) in pixels, and evidence (B, `features`, H/4, W/4);
-        K counts the windows, each a cell averaged with its neighbours so many times, then the
-        degrees of smoothness
+    returns : steps (B, K, 2, H/4, W/4), windows first, and evidence (B, `features`, H/4, W/4)
     """
 
     def __init__(self, *, windows: tuple[int, ...], smooth: int) -> None:
@@ -94,47 +74,34 @@ class GradientSteps(nn.Module):
         local = torch.stack([xy * yt - yy * xt, xy * xt - xx * yt], dim=2) / area[:, :, None]
         trust = torch.log(area / (xx + yy) / hold)
         weight = (self.log_smooth.view(1, -1, 1, 1) + stiffness).exp() * (noise + 0.01)
-        steps = _bounded(torch.cat([local, smooth_steps(products, flow, weight)], dim=1))
+        steps = torch.cat([local, smooth_steps(products, flow, weight)], dim=1)
+        length = (steps * steps).sum(dim=2, keepdim=True).add(1e-12).sqrt()
+        steps = steps * (FARTHEST_PX / length).clamp_max(1)
         left = cell_means(torch.cat([change.abs(), change], dim=1))
         lengths = squash(torch.cat([steps.flatten(1, 2), left], dim=1))
         return steps, torch.cat([lengths[:, :-2], trust, lengths[:, -2:]], dim=1)
 
 
 def gradient_products(onset: Tensor, apex: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Products of gradients and of the change between the frames, as means of cells; the change.
+    """Means of (xx, xy, yy, xt, yt) over cells, (B, 5, H/4, W/4); the change between the frames.
 
     The slowly varying part of the change is illumination and is subtracted; subtracted from each
     frame instead it would not move with the picture, and bias the steps. Pixels that left the
     frame do not count.
-
-    Shapes
-    ------
-    onset, apex : (B, 1, H, W)
-    flow : (B, 2, H/4, W/4), pixels
-    returns : (B, 5, H/4, W/4), order (xx, xy, yy, xt, yt), and (B, 1, H, W)
     """
     warped, inside = warp(apex, flow)
     change = (warped - onset).mul_(inside)
     change = change - _slow(change)
     slope_x, slope_y = (slope.mul_(inside) for slope in _slopes(onset + warped, 0.25))
-    products = (
-        slope_x * slope_x,
-        slope_x * slope_y,
-        slope_y * slope_y,
-        slope_x * change,
-        slope_y * change,
-    )
+    squares = (slope_x * slope_x, slope_x * slope_y, slope_y * slope_y)
+    products = (*squares, slope_x * change, slope_y * change)
     return torch.cat([cell_means(product) for product in products], dim=1), change
 
 
 def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Images looked up where each of their pixels moved, the border repeated.
+    """Images (B, C, H, W) looked up where each of their pixels moved, the border repeated.
 
-    Shapes
-    ------
-    images : (B, C, H, W)
-    flow : (B, 2, H/4, W/4), pixels of the images
-    returns : (B, C, H, W), and (B, 1, H, W), 1 where the place lies in the frame and else 0
+    Also (B, 1, H, W), 1 where the place lies in the frame and else 0. Flow is (B, 2, H/4, W/4).
     """
     height, width = images.shape[2:]
     share = torch.cat([flow[:, :1] * (2 / width), flow[:, 1:] * (2 / height)], dim=1)
@@ -148,13 +115,11 @@ def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _centres(count: int, like: Tensor) -> Tensor:
-    """The middles of `count` pixels in -1..1."""
     places = torch.arange(count, dtype=like.dtype, device=like.device)
     return (2 * places + 1) / count - 1
 
 
 def _slow(images: Tensor) -> Tensor:
-    """The slowly varying part of images, such as illumination."""
     slow = F.avg_pool2d(images, _SLOW, ceil_mode=True, count_include_pad=False)
     slow = F.interpolate(slow, scale_factor=_SLOW, mode="bilinear", align_corners=False)
     return slow[..., : images.shape[2], : images.shape[3]]
@@ -191,24 +156,12 @@ def _windowed(cells: Tensor, windows: tuple[int, ...]) -> Iterator[Tensor]:
         yield cells
 
 
-def _bounded(steps: Tensor) -> Tensor:
-    length = (steps * steps).sum(dim=2, keepdim=True).add(1e-12).sqrt()
-    return steps * (FARTHEST_PX / length).clamp_max(1)
-
-
 def smooth_steps(products: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
-    """Minimise Horn and Schunck's energy of a step by sweeps from coarse to fine.
+    """Minimise Horn and Schunck's energy of a step by sweeps from coarse to fine: (B, S, 2, h, w).
 
     The energy of a step d at flow w is `d' A d + 2 b' d + weight |w + d - neighbours|^2`, A and b
     of the products. Each sweep solves it cell by cell, neighbours held; each level of the pyramid
     has half the cells and begins where the coarser one ended.
-
-    Shapes
-    ------
-    products : (B, 5, h, w)
-    flow : (B, 2, h, w)
-    weight : (B, S, h, w), positive
-    returns : (B, S, 2, h, w)
     """
     pyramid = [(products, flow, weight)]
     for _ in range(_LEVELS - 1):
@@ -253,7 +206,7 @@ def _sweep(data: Tensor, flow: Tensor, weight: Tensor, step: Tensor | None) -> T
 def neighbourhood_mean(cells: Tensor) -> Tensor:
     """Means over 3 x 3 cells; at the edge over those that are there. (..., h, w) to the same.
 
-    As two products with banded matrices, which take a third of the time of the library's pooling.
+    Two products with banded matrices take a third of the time of the library's pooling.
     """
     rows, columns = (_band(side, cells.dtype, cells.device) for side in cells.shape[-2:])
     return rows @ cells @ columns.mT

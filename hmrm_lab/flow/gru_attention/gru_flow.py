@@ -1,26 +1,19 @@
 """GRU-AOFE: gated recurrent units with attention that estimate optical flow (3.1.1)."""
 
 import inspect
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.flow.gru_attention.correlation import (
-    CorrelationKind,
-    LookUp,
-    Warped,
-    correlation,
-)
+from hmrm_lab.flow.gru_attention.correlation import CorrelationKind, LookUp, Warped, correlation
 from hmrm_lab.flow.gru_attention.encoder import ConvexUpsampler, Encoder
 from hmrm_lab.flow.gru_attention.gradients import (
     CELL,
     GradientSteps,
-    luminance,
     noise_level,
     smoothed,
 )
@@ -30,16 +23,8 @@ COARSE, FINE = 8, 4  # pixels of the frame to a cell of the flow
 FAINTEST = 2 / 255  # a frame of less contrast than this shows nothing
 
 
-@dataclass(frozen=True, eq=False)
-class Scale:
-    """Inputs of the updates at one scale.
-
-    Shapes
-    ------
-    details : of onset and apex, each (B, 1, 4 h, 4 w)
-    context : (B, C, h, w)
-    noise : (B, 1, 1, 1)
-    """
+class Scale(NamedTuple):
+    """Inputs of the updates at one scale; details are (B, 1, 4 h, 4 w), context is (B, C, h, w)."""
 
     details: tuple[Tensor, ...]
     context: Tensor
@@ -48,15 +33,8 @@ class Scale:
     detail_px: int  # pixels of the frame to a pixel of the details
 
 
-@dataclass(frozen=True, eq=False)
-class Unrolled:
-    """All steps of one estimation.
-
-    Shapes
-    ------
-    flows : one (B, 2, H, W) for each update, the last of which is the result
-    attention : (B, J, h, w), of the last update, at 1/4 of the padded frame
-    """
+class Unrolled(NamedTuple):
+    """A flow (B, 2, H, W) for each update; the last attention (B, J, h, w), at 1/4 of the frame."""
 
     flows: list[Tensor]
     attention: Tensor
@@ -65,10 +43,7 @@ class Unrolled:
 class GRUFlow(nn.Module):
     """Motion from onset to apex, by updates at 1/8 and then at 1/4 of the resolution.
 
-    Shapes
-    ------
-    onset, apex : (B, 3, H, W), float, RGB in 0..1; any size
-    returns : (B, 2, H, W), pixels, order (u, v)
+    Frames (B, 3, H, W), float, RGB in 0..1, of any size, to (B, 2, H, W), pixels, order (u, v).
     """
 
     def __init__(
@@ -120,18 +95,17 @@ class GRUFlow(nn.Module):
     def forward(
         self, onset: Tensor, apex: Tensor, *, iterations: tuple[int, int] | None = None
     ) -> Tensor:
-        return self._estimate(onset, apex, iterations, keep=False).flows[-1]
+        return self.unroll(onset, apex, iterations=iterations, keep=False).flows[-1]
 
     def unroll(
-        self, onset: Tensor, apex: Tensor, *, iterations: tuple[int, int] | None = None
+        self,
+        onset: Tensor,
+        apex: Tensor,
+        *,
+        iterations: tuple[int, int] | None = None,
+        keep: bool = True,
     ) -> Unrolled:
-        """The flow after every update, and the attention of the last."""
-        return self._estimate(onset, apex, iterations, keep=True)
-
-    def _estimate(
-        self, onset: Tensor, apex: Tensor, iterations: tuple[int, int] | None, *, keep: bool
-    ) -> Unrolled:
-        check_frames(onset, apex)
+        """The flow after every update (if `keep`, else the last), and the last attention."""
         at_coarse, at_fine = iterations or self.iterations
         if at_coarse < 0 or at_fine < 1:
             raise InputError(
@@ -159,7 +133,7 @@ class GRUFlow(nn.Module):
     def _describe(self, onset: Tensor, apex: Tensor) -> tuple[Scale, Scale, Tensor, Tensor]:
         """Both scales, which do not change from update to update, and their first states."""
         frames = normalised(torch.cat([onset, apex]))
-        grey = luminance(frames)
+        grey = frames.mean(dim=1, keepdim=True)  # of three channels it has the least noise
         noise = noise_level(grey).view(2, -1, 1, 1, 1).mean(dim=0)
         fine_features, coarse_features = (f.chunk(2) for f in self.feature_encoder(frames))
         fine_context, coarse_context = self.context_encoder(frames[: len(onset)])
@@ -205,20 +179,6 @@ def _refine(
     )
     history.append(state)
     return flow + change * scale.detail_px, attention
-
-
-def check_frames(onset: Tensor, apex: Tensor) -> None:
-    """Raise an `InputError` for frames that the network cannot take."""
-    if onset.shape != apex.shape:
-        shapes = f"onset {tuple(onset.shape)} and apex {tuple(apex.shape)}"
-        raise InputError(f"{shapes} differ in shape", hint="crop both frames alike")
-    if onset.ndim != 4 or onset.shape[1] != 3 or onset.numel() == 0:
-        raise InputError(f"frames of shape {tuple(onset.shape)}", hint="give (B, 3, H, W) RGB")
-    for frames in (onset, apex):
-        if not frames.is_floating_point():
-            raise InputError(f"frames of type {frames.dtype}", hint="divide 8-bit levels by 255")
-        if not torch.isfinite(frames.sum()):
-            raise InputError("frames with levels that are not finite", hint="give levels in 0..1")
 
 
 def normalised(frames: Tensor) -> Tensor:

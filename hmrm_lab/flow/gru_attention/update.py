@@ -19,11 +19,7 @@ def tanh(values: Tensor) -> Tensor:
 class ConvGRU(nn.Module):
     """A gated recurrent unit whose gates are 3 x 3 convolutions.
 
-    Shapes
-    ------
-    hidden : (B, D, h, w)
-    inputs : (B, C, h, w)
-    returns : (B, D, h, w)
+    Hidden (B, D, h, w) and inputs (B, C, h, w) to hidden.
     """
 
     def __init__(self, *, hidden: int, inputs: int) -> None:
@@ -44,11 +40,7 @@ class AdditiveAttention(nn.Module):
     The paper attends "between each time step" and also weighs "the importance of each region".
     Both readings are here: `steps` attends, at every pixel, over the hidden states so far; `space`
     attends over the regions of the present one, its means on a grid of `GRID` x `GRID`.
-
-    Shapes
-    ------
-    history : T tensors (B, D, h, w), the last of which is the state s
-    returns : context (B, D, h, w) and alpha (B, J, h, w); J is T or `GRID`^2
+    T tensors (B, D, h, w) to context (B, D, h, w) and alpha (B, J, h, w); J is T or `GRID`^2.
     """
 
     GRID = 7
@@ -101,18 +93,8 @@ class Update(nn.Module):
     """One step at one scale: a new hidden state and a change of the flow.
 
     The change is a mixture of the Lucas-Kanade steps (no motion among them) and a learnt residual;
-    both are read from the state and the attended context, `W_o [s; v] + b_o`.
-
-    Shapes
-    ------
-    history : hidden states so far, each (B, D, h, w)
-    context : (B, C, h, w)
-    correlation : (B, M, h, w)
-    flow : (B, 2, h, w)
-    steps : (B, K, 2, h, w)
-    evidence : (B, E, h, w)
-    returns : hidden (B, D, h, w), change (B, 2, h, w), alpha (B, J, h, w); flow and change in the
-        pixels of `steps`
+    both are read from the state and the attended context, `W_o [s; v] + b_o`. History are hidden
+    states (B, D, h, w); steps (B, K, 2, h, w), flow and change (B, 2, h, w) have the same pixels.
     """
 
     def __init__(

@@ -1,13 +1,16 @@
-"""MTCNN (Zhang et al. 2016): windows at all scales, refined twice to a box and five points.
+"""The face detectors: dlib (68 landmarks) and MTCNN (five points); which providers are installed.
 
-Boxes are edges in pixels: a box from 0 to 12 covers the pixels 0 to 11, whose centres are the
-whole numbers, as everywhere in this project.
+The file of dlib's predictor was trained on the iBUG 300-W data, whose licence excludes commercial
+use; it comes with the package `face_recognition_models` and not with this project. In MTCNN boxes
+are edges in pixels: one from 0 to 12 covers the pixels 0 to 11, whose centres are whole numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,12 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hmrm_lab.errors import ConfigError
+from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.faces.face import Face, FaceProvider, check_frame, choose_face
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import read_tensors
 
+SMALLEST_SEARCH_PX = 80  # the smallest face of dlib's detector
+PREDICTOR = ("face_recognition_models", "models/shape_predictor_68_face_landmarks.dat")
 WEIGHTS = Path(__file__).with_name("weights") / "mtcnn.safetensors"
 WINDOW, STRIDE = 12, 2  # of P-Net
 ZOOM = 0.709  # from one scale to the next: half the area
@@ -28,13 +33,118 @@ OVERLAPS = (0.5, 0.7, 0.7)  # of P-Net within a scale and over all scales, and o
 Layer = tuple[int, int, int]  # channels, side of the kernel, side of the pooling (0 for none)
 
 
+@providers.register("dlib", source="King 2009; Kazemi and Sullivan 2014; Sagonas et al. 2013")
+@dataclass(frozen=True, kw_only=True)
+class DlibFaces:
+    """dlib's detector and its 68-point predictor; an `InputError` without the extra `faces`.
+
+    Parameters
+    ----------
+    margin
+        Border added on all sides by repetition, in shares of the frame's smaller side: the
+        detector needs the surroundings of a face, of which cropped recordings show little.
+    upsampling
+        Number of times that a frame may be doubled until a face is found, up to 1.5 times
+        `search_px`.
+    threshold
+        The least score of a face; a lower one finds more faces, false ones among them.
+    search_px
+        Larger frames are reduced to this smaller side for detection, the slowest step; landmarks
+        are placed in the frame at full size.
+    """
+
+    margin: float = 0.25
+    upsampling: int = 1
+    threshold: float = 0.0
+    search_px: int = 720
+
+    def __post_init__(self) -> None:
+        if self.margin < 0 or self.upsampling < 0:
+            raise ConfigError("margin and upsampling cannot be negative", hint="give 0 or more")
+        if self.search_px < SMALLEST_SEARCH_PX:
+            hint = f"give at least {SMALLEST_SEARCH_PX}, a face's width"
+            raise ConfigError(f"search_px={self.search_px}", hint=hint)
+        _dlib_models()
+
+    def __call__(self, frame: NDArray[np.uint8], /) -> Face | None:
+        check_frame(frame)
+        detector, predictor = _dlib_models()
+        scale = min(1.0, self.search_px / min(frame.shape[:2]))
+        small = frame
+        if scale < 1:
+            small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        pad = round(self.margin * min(small.shape[:2]))
+        wide = _widened(small, pad)
+        boxes: Any = ()
+        for times in range(self.upsampling + 1):
+            if not boxes and (not times or min(small.shape[:2]) << times <= 1.5 * self.search_px):
+                boxes, scores, _ = detector.run(wide, times, self.threshold)
+        if not boxes:
+            return None
+        full_pad = round(pad / scale)
+        full = wide if scale == 1 else _widened(frame, full_pad)
+        found = []
+        for box, score in zip(boxes, scores, strict=True):
+            edges = np.array((box.left(), box.top(), box.right(), box.bottom()), dtype=np.float32)
+            edges = (edges - pad) / np.float32(scale)
+            there = type(box)(*np.round(edges + full_pad).astype(int).tolist())
+            parts = predictor(full, there).parts()
+            points = np.array([(part.x, part.y) for part in parts], dtype=np.float32)
+            found.append(Face(edges, points - full_pad, float(score), "dlib"))
+        return choose_face(found, *frame.shape[:2])
+
+
+def _widened(frame: NDArray[np.uint8], pad: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE))
+
+
+@lru_cache(maxsize=1)
+def _dlib_models() -> tuple[Any, Any]:
+    """The detector and the predictor, whose file takes a second to read."""
+    try:
+        import dlib as library
+    except ImportError:
+        raise not_installed("dlib-bin") from None
+    package, file = PREDICTOR
+    spec = find_spec(package)  # its import would need `pkg_resources`
+    if spec is None or not spec.submodule_search_locations:
+        raise not_installed(package)
+    path = Path(next(iter(spec.submodule_search_locations))) / file
+    if not path.is_file():
+        problem = f"the installed package '{package}' has no such file"
+        raise InputError(problem, where=path, hint="install the version that constraints.txt names")
+    return library.get_frontal_face_detector(), library.shape_predictor(str(path))
+
+
+def not_installed(package: str) -> InputError:
+    problem = f"the package '{package}' is not installed"
+    return InputError(problem, hint="pip install 'hmrm-lab[faces]'")
+
+
+def installed_providers(names: Iterable[str]) -> tuple[dict[str, FaceProvider], dict[str, str]]:
+    """Build providers whose packages are installed, by name; and why the others cannot be built.
+
+    A `ConfigError` for a name that is no provider's; an `InputError` if none can be built.
+    """
+    built: dict[str, FaceProvider] = {}
+    lacking: dict[str, str] = {}
+    for name in names:
+        try:
+            built[name] = providers[name].build()
+        except ConfigError:
+            raise
+        except InputError as error:
+            lacking[name] = str(error)
+    if not built:
+        problem = " and ".join(["no face provider", *lacking.values()])
+        raise InputError(problem, hint="or add 'template'")
+    return built, lacking
+
+
 class Proposal(nn.Module):
     """P-Net: a box and a score for every window of 12 x 12, at a stride of 2.
 
-    Shapes
-    ------
-    images : (B, 3, H, W), -1 to 1
-    returns : boxes (B, 4, h, w), corrections in window sides; scores (B, h, w), 0 to 1
+    Images (B, 3, H, W), -1 to 1, to boxes (B, 4, h, w), in window sides, and scores (B, h, w).
     """
 
     def __init__(self) -> None:
@@ -48,13 +158,9 @@ class Proposal(nn.Module):
 
 
 class Refinement(nn.Module):
-    """R-Net, and with `points` O-Net.
+    """R-Net, and with `points` O-Net: images (B, 3, side, side) to boxes, points, scores (B,).
 
-    Shapes
-    ------
-    images : (B, 3, side, side), -1 to 1
-    returns : boxes (B, 4), points (B, 10) with all x before all y (O-Net; else (B, 0)), both in
-        sides of the box; scores (B,), 0 to 1
+    Boxes (B, 4) and points (B, 10), all x before all y, are in sides of the box; R-Net has none.
     """
 
     def __init__(self, layers: Sequence[Layer], flat: int, hidden: int, points: int) -> None:
@@ -84,7 +190,7 @@ def _trunk(layers: Sequence[Layer]) -> nn.Sequential:
 
 
 @lru_cache(maxsize=1)
-def _networks() -> tuple[Proposal, Refinement, Refinement]:
+def _mtcnn_networks() -> tuple[Proposal, Refinement, Refinement]:
     """P-Net, R-Net (24 x 24) and O-Net (48 x 48) with their weights."""
     networks = (
         Proposal(),
@@ -99,27 +205,43 @@ def _networks() -> tuple[Proposal, Refinement, Refinement]:
     return networks
 
 
-@dataclass(frozen=True)
-class Candidates:
+class Candidates(NamedTuple):
     """Boxes (n, 4) as left, top, right, bottom, and scores (n,), highest first."""
 
     boxes: Floats
     scores: Floats
 
-    def __len__(self) -> int:
-        return len(self.scores)
 
-
-@dataclass(frozen=True)
+@providers.register("mtcnn", source="Zhang et al. 2016")
+@dataclass(frozen=True, kw_only=True)
 class MtcnnFaces:
-    """The provider `mtcnn`."""
+    """MTCNN; the weights are those of the package `mtcnn` (see `weights/mtcnn.md`).
 
-    proposal: Proposal
-    refinement: Refinement
-    output: Refinement
-    smallest_face: float
-    thresholds: tuple[float, float, float]
-    border: float
+    Windows at all scales are refined twice, to a box and five points.
+
+    Parameters
+    ----------
+    smallest_face
+        In shares of the frame's smaller side; smaller values are slower.
+    proposal_threshold, refinement_threshold, output_threshold
+        The least score at which each network lets a window pass.
+    border
+        Added on all sides if no face was found, in shares of the frame's smaller side.
+    """
+
+    smallest_face: float = 0.1
+    proposal_threshold: float = 0.6
+    refinement_threshold: float = 0.7
+    output_threshold: float = 0.7
+    border: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 < self.smallest_face <= 1:
+            raise ConfigError(
+                f"smallest_face={self.smallest_face}", hint="give a share from 0 to 1"
+            )
+        if self.border < 0:
+            raise ConfigError(f"border={self.border}", hint="give 0 or more")
 
     @torch.inference_mode()
     def __call__(self, frame: NDArray[np.uint8], /) -> Face | None:
@@ -127,24 +249,24 @@ class MtcnnFaces:
         face = self._search(frame)
         pad = round(self.border * min(frame.shape[:2]))
         if face is None and pad:  # a tight crop shows too little of the surroundings
-            wide = cv2.copyMakeBorder(frame, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-            face = self._search(np.asarray(wide, dtype=np.uint8))
+            face = self._search(_widened(frame, pad))
             one = np.ones(2, dtype=np.float32)
             face = face.placed(one, -pad * one) if face is not None else None
         return face
 
     def _search(self, frame: NDArray[np.uint8]) -> Face | None:
-        found = self._proposals(frame)
-        if len(found) == 0:
+        proposal, refinement, output = _mtcnn_networks()
+        found = self._proposals(frame, proposal)
+        if len(found.scores) == 0:
             return None
-        corrections, _, scores = self.refinement(_cut_out(frame, found.boxes, 24))
+        corrections, _, scores = refinement(_cut_out(frame, found.boxes, 24))
         boxes = _corrected(found.boxes, corrections.numpy())
-        sure = scores.numpy() > self.thresholds[1]
+        sure = scores.numpy() > self.refinement_threshold
         found = _suppress(boxes[sure], scores.numpy()[sure], OVERLAPS[2])
-        if len(found) == 0:
+        if len(found.scores) == 0:
             return None
         squares = _squared(found.boxes)
-        corrections, points, scores = self.output(_cut_out(frame, squares, 48))
+        corrections, points, scores = output(_cut_out(frame, squares, 48))
         boxes = _corrected(squares, corrections.numpy())
         places = points.numpy().reshape(-1, 2, 5).swapaxes(1, 2)  # (n, 5, 2), in sides of squares
         corners, sides = squares[:, None, :2], squares[:, None, 2:] - squares[:, None, :2]
@@ -152,11 +274,11 @@ class MtcnnFaces:
         faces = [
             Face(boxes[k], pixels[k], float(scores[k]), "mtcnn")
             for k in range(len(scores))
-            if scores[k] >= self.thresholds[2]
+            if scores[k] >= self.output_threshold
         ]
         return choose_face(faces, *frame.shape[:2])
 
-    def _proposals(self, frame: NDArray[np.uint8]) -> Candidates:
+    def _proposals(self, frame: NDArray[np.uint8], proposal: Proposal) -> Candidates:
         """Windows of all scales that may hold a face, as squares."""
         height, width = frame.shape[:2]
         smallest_px = max(20.0, self.smallest_face * min(height, width))
@@ -165,7 +287,7 @@ class MtcnnFaces:
             size = round(width * scale), round(height * scale)
             small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
             zoom = np.array([width / size[0], height / size[1]] * 2, dtype=np.float32)
-            found = self._windows(small)
+            found = self._windows(small, proposal)
             kept.append(_suppress(found.boxes * zoom, found.scores, OVERLAPS[0]))
             scale *= ZOOM
         if not kept:
@@ -175,42 +297,13 @@ class MtcnnFaces:
         together = _suppress(boxes, scores, OVERLAPS[1])
         return Candidates(_squared(together.boxes), together.scores)
 
-    def _windows(self, small: NDArray[np.uint8]) -> Candidates:
-        corrections, scores = self.proposal(_as_input(small[None]))
-        rows, columns = torch.nonzero(scores[0] > self.thresholds[0], as_tuple=True)
+    def _windows(self, small: NDArray[np.uint8], proposal: Proposal) -> Candidates:
+        corrections, scores = proposal(_as_input(small[None]))
+        rows, columns = torch.nonzero(scores[0] > self.proposal_threshold, as_tuple=True)
         corner = torch.stack([columns, rows], dim=1) * STRIDE
         boxes = torch.cat([corner, corner + WINDOW], dim=1).float().numpy()
         chosen = corrections[0, :, rows, columns].T.numpy()
         return Candidates(_corrected(boxes, chosen), scores[0, rows, columns].numpy())
-
-
-@providers.register("mtcnn", source="Zhang et al. 2016")
-def mtcnn(
-    *,
-    smallest_face: float = 0.1,
-    proposal_threshold: float = 0.6,
-    refinement_threshold: float = 0.7,
-    output_threshold: float = 0.7,
-    border: float = 0.25,
-) -> FaceProvider:
-    """MTCNN; the weights are those of the package `mtcnn` (see `weights/mtcnn.md`).
-
-    Parameters
-    ----------
-    smallest_face
-        In shares of the frame's smaller side; smaller values are slower.
-    proposal_threshold, refinement_threshold, output_threshold
-        The least score at which each network lets a window pass.
-    border
-        Border added on all sides by repetition if no face was found, in shares of the frame's
-        smaller side.
-    """
-    if not 0 < smallest_face <= 1:
-        raise ConfigError(f"smallest_face={smallest_face}", hint="give a share from 0 to 1")
-    if border < 0:
-        raise ConfigError(f"border={border}", hint="give 0 or more")
-    thresholds = (proposal_threshold, refinement_threshold, output_threshold)
-    return MtcnnFaces(*_networks(), smallest_face, thresholds, border)
 
 
 def _as_input(images: NDArray[np.uint8]) -> Tensor:
@@ -241,7 +334,6 @@ def _corrected(boxes: Floats, corrections: Floats) -> Floats:
 
 
 def _squared(boxes: Floats) -> Floats:
-    """Squares about the same centres, as large as the longer sides: (n, 4)."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
     return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
