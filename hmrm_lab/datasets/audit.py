@@ -5,10 +5,10 @@ deep: then every frame from onset to offset is decoded.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hmrm_lab.datasets.images import RecordedFrames, measure_image, read_image
 from hmrm_lab.datasets.recordings.findings import (
@@ -27,8 +27,7 @@ Counts = tuple[int, ...]
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class SubjectCount:
+class SubjectCount(NamedTuple):
     """Clips per class of one subject; `expected` where there is an official list."""
 
     dataset: str
@@ -48,34 +47,50 @@ class Audit:
     survey: Survey
     clips: list[Clip]
     findings: list[Finding]
-    subjects: list[SubjectCount]
     frames: int
     deep: bool
-
-    @property
-    def found(self) -> Counts:
-        return _counts((clip.label for clip in self.clips), len(self.classes))
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.clips[0].classes
 
     @property
-    def without_apex(self) -> int:
-        return sum(clip.apex is None for clip in self.clips)
+    def labels(self) -> dict[ClipKey, int]:
+        return {clip.key: clip.label for clip in self.clips}
 
     @property
-    def lost(self) -> list[Finding]:
-        """What cost a clip that the protocol would have."""
-        return [one for one in self.findings if one.left_out and one.kind != "protocol"]
+    def found(self) -> Counts:
+        return self._counts(self.labels)
+
+    @property
+    def subjects(self) -> list[SubjectCount]:
+        found, expected = self.labels, self.facts.expected()
+        return [
+            SubjectCount(
+                *subject,
+                self._counts(found, subject),
+                None if expected is None else self._counts(expected, subject),
+            )
+            for subject in sorted({key[:2] for key in found.keys() | (expected or {}).keys()})
+        ]
+
+    def _counts(self, labels: Mapping[ClipKey, int], subject: tuple[str, ...] = ()) -> Counts:
+        """Clips of each class, of all subjects or of one."""
+        counts = Counter(label for key, label in labels.items() if subject in ((), key[:2]))
+        return tuple(counts[label] for label in range(len(self.classes)))
+
+    @property
+    def without_apex(self) -> int:
+        return sum(clip.apex is None for clip in self.clips)
 
     @property
     def complete(self) -> bool:
         """Whether every expected clip is usable."""
         expected = self.facts.expected()
         if expected is not None:
-            return {clip.key: clip.label for clip in self.clips} == expected
-        return not self.lost and self.found == (self.facts.counts or self.found)
+            return self.labels == expected
+        lost = any(one.left_out and one.kind != "protocol" for one in self.findings)
+        return not lost and self.found == (self.facts.counts or self.found)
 
     @property
     def verdict(self) -> str:
@@ -116,13 +131,12 @@ def audit(
     """
     if name not in RECORDINGS:
         raise unknown_name("recorded data set", name, RECORDINGS)
-    recording = RECORDINGS[name]
     options = {key: value for key, value in (("coding", coding), ("images", images)) if value}
     if options and name == "composite":
-        raise InputError(
-            "the composite takes no --coding or --images", hint="check its parts one by one"
-        )
-    survey = recording.survey(root, follow_links=follow_links, **options)
+        hint = "check its parts one by one"
+        raise InputError("the composite takes no --coding or --images", hint=hint)
+    facts, find = RECORDINGS[name]
+    survey = find(root, follow_links=follow_links, **options)
     clips: list[Clip] = []
     findings = list(survey.findings)
     for done, clip in enumerate(survey.clips, start=1):
@@ -135,16 +149,15 @@ def audit(
     if not clips:
         raise first_error(findings, root, survey.coding)
     frames = sum(clip.offset - clip.onset + 1 for clip in survey.clips)
-    subjects = _subjects(recording.facts, clips)
-    return Audit(recording.facts, survey, clips, findings, subjects, frames, deep)
+    return Audit(facts, survey, clips, findings, frames, deep)
 
 
 def as_dict(result: Audit) -> dict[str, Any]:
     """The audit for JSON."""
     facts, survey = result.facts, result.survey
 
-    def named(counts: Counts) -> dict[str, int]:
-        return dict(zip(result.classes, counts, strict=True))
+    def named(counts: Counts | None) -> dict[str, int] | None:
+        return dict(zip(result.classes, counts, strict=True)) if counts else None
 
     return {
         "dataset": facts.name,
@@ -156,18 +169,18 @@ def as_dict(result: Audit) -> dict[str, Any]:
         "usable": len(result.clips),
         "without_apex": result.without_apex,
         "classes": named(result.found),
-        "expected_classes": named(facts.counts) if facts.counts else None,
+        "expected_classes": named(facts.counts),
         "rows": survey.rows,
         "expected_rows": facts.listed,
         "other_emotions": survey.other_classes,
         "subjects": [
             {
-                "dataset": one.dataset,
-                "subject": shown(one.subject),
-                "classes": named(one.found),
-                "expected": named(one.expected) if one.expected else None,
+                "dataset": dataset,
+                "subject": shown(subject),
+                "classes": named(found),
+                "expected": named(expected),
             }
-            for one in result.subjects
+            for dataset, subject, found, expected in result.subjects
         ],
         "findings": [
             {**vars(one), "clip": shown("/".join(one.clip)) if one.clip else None}
@@ -181,9 +194,8 @@ def as_dict(result: Audit) -> dict[str, Any]:
 
 def by_kind(findings: list[Finding]) -> dict[str, list[Finding]]:
     """The findings in the order of `KINDS`, without the empty kinds."""
-    return {
-        kind: found for kind in KINDS if (found := [one for one in findings if one.kind == kind])
-    }
+    kinds = {kind: [one for one in findings if one.kind == kind] for kind in KINDS}
+    return {kind: found for kind, found in kinds.items() if found}
 
 
 def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
@@ -203,37 +215,15 @@ def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
     if broken:
         first = broken[min(needed & broken.keys() or broken)]
         more = f" (and {len(broken) - 1} more of this clip)" if len(broken) > 1 else ""
-        where, problem = str(first.where), f"{first.problem}{more}"
-        costs = bool(needed & broken.keys()) or not sizes
-        remarks.append(
-            Finding("unreadable", problem, first.hint, where, row, clip.key, left_out=costs)
-        )
+        problem, where = f"{first.problem}{more}", str(first.where)
+        lost = bool(needed & broken.keys()) or not sizes
+        remarks.append(Finding("unreadable", problem, first.hint, where, row, clip.key, lost))
     if len(set(sizes.values())) > 1:
         usual = Counter(sizes.values()).most_common(1)[0][0]
         odd = next(index for index, size in sizes.items() if size != usual)
         problem = "{}x{} pixels, but the clip has {}x{}".format(*sizes[odd], *usual)
         where = shown(clip.frames.paths[odd])
-        costs = len({sizes[index] for index in needed if index in sizes}) > 1
+        lost = len({sizes[index] for index in needed if index in sizes}) > 1
         hint = "crop all frames of a clip to one size"
-        remarks.append(Finding("sizes", problem, hint, where, row, clip.key, left_out=costs))
+        remarks.append(Finding("sizes", problem, hint, where, row, clip.key, lost))
     return remarks
-
-
-def _subjects(facts: Facts, clips: list[Clip]) -> list[SubjectCount]:
-    expected = facts.expected()
-    found = {clip.key: clip.label for clip in clips}
-    classes = len(clips[0].classes)
-
-    def count(labels: Mapping[ClipKey, int], subject: tuple[str, str]) -> Counts:
-        return _counts((label for key, label in labels.items() if key[:2] == subject), classes)
-
-    subjects = sorted({key[:2] for key in found.keys() | (expected or {}).keys()})
-    return [
-        SubjectCount(*one, count(found, one), None if expected is None else count(expected, one))
-        for one in subjects
-    ]
-
-
-def _counts(labels: Iterable[int], classes: int) -> Counts:
-    counted = Counter(labels)
-    return tuple(counted[label] for label in range(classes))

@@ -39,10 +39,10 @@ class ClassScheme:
 
     def label_of(self, text: str) -> int | None:
         """The label that is meant by the name of a class or by its number, or None."""
-        numbers = {str(label): label for label in range(len(self.classes))}
-        return {**numbers, **dict(zip(self.classes, numbers.values(), strict=True))}.get(
-            text.lower()
-        )
+        for label, name in enumerate(self.classes):
+            if text.lower() in (name, str(label)):
+                return label
+        return None
 
     @property
     def numbered(self) -> str:

@@ -5,7 +5,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -29,7 +29,6 @@ SIZES_OF_JPEG = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame 
 EXIF, SCAN = 0xE1, 0xDA
 ANYTHING = b"\xaa" * 4096  # may follow the last pixel of a JPEG
 WIDTH, HEIGHT, OFFSETS, ORIENTATION, CHANNELS, COUNTS = 256, 257, 273, 274, 277, 279
-QUARTER_TURNS = (5, 6, 7, 8)
 Tags = dict[int, tuple[int, ...]]
 NUMBERS = {3: "H", 4: "I"}  # TIFF's types of whole numbers
 MOST_STRIPS = 2**16
@@ -61,10 +60,14 @@ class RecordedFrames:
         return read_image(self.paths[index])
 
     def identity(self, index: int) -> str:
-        """Which file this is: its path, its size and when it was written."""
-        path = self.paths[index].resolve()
-        state = path.stat()
-        return f"{shown(path)}:{state.st_size}:{state.st_mtime_ns}"
+        return identity_of(self.paths[index])
+
+
+def identity_of(path: Path) -> str:
+    """Which file this is: its path, its size and when it was written."""
+    path = path.resolve()
+    state = path.stat()
+    return f"{shown(path)}:{state.st_size}:{state.st_mtime_ns}"
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -88,10 +91,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if image.dtype != np.uint8:
         problem = f"a {8 * image.dtype.itemsize}-bit image"
         raise bad_input(path, problem, "save it with 8 bits per channel")
-    if header.alpha:
-        every = _decode(content, cv2.IMREAD_UNCHANGED)
-        if every is not None and every.shape[2:] == (4,) and every[..., 3].min() < 255:
-            raise bad_input(path, "partly transparent", "save it without an alpha channel")
+    every = _decode(content, cv2.IMREAD_UNCHANGED) if header.alpha else None
+    if every is not None and every.shape[2:] == (4,) and every[..., 3].min() < 255:
+        raise bad_input(path, "partly transparent", "save it without an alpha channel")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
@@ -118,11 +120,10 @@ def _look(path: Path) -> Header:
     if size > LARGEST_BYTES:
         raise bad_input(path, f"{size / 2**20:.0f} MiB are no frame", AGAIN)
     with path.open("rb") as file:
+        head = file.read(8)
+        read = next((read for mark, read in FORMATS.items() if head.startswith(mark)), None)
         try:
-            head = file.read(8)
-            header = next(
-                (f(file, size) for mark, f in FORMATS.items() if head.startswith(mark)), None
-            )
+            header = read(file, size) if read else None
         except (struct.error, KeyError, ValueError):
             header = None
     if header is None:
@@ -174,13 +175,10 @@ def _ppm(file: BinaryIO, size: int) -> Header | None:
 
 
 def _bmp(file: BinaryIO, size: int) -> Header:
-    """What the file claims to be long may be wrong; its rows must be there."""
-    head = _at(file, 0, 34)
-    claimed, start = struct.unpack("<I4xI", head[2:14])
-    width, height, bits, packed = struct.unpack("<ii2xHI", head[18:34])
-    rows = abs(height)  # they may run from the top
-    needed = claimed if packed in (1, 2) else start + (width * bits + 31) // 32 * 4 * rows
-    return Header(width, rows, size >= needed)
+    """What the file claims to be long may be wrong; its rows, maybe from the top, must be there."""
+    claimed, start, width, height, bits, packed = struct.unpack("<2xI4xI4xii2xHI", _at(file, 0, 34))
+    needed = start + (width * bits + 31) // 32 * 4 * abs(height)
+    return Header(width, abs(height), size >= (claimed if packed in (1, 2) else needed))
 
 
 def _webp(file: BinaryIO, size: int) -> Header | None:
@@ -209,7 +207,10 @@ def _tiff(file: BinaryIO, size: int) -> Header | None:
 
 
 def _jpeg(file: BinaryIO, size: int) -> Header | None:
-    """The frame header and the orientation, on the way through the segments to the pixels."""
+    """The frame header and the orientation, on the way through the segments to the pixels.
+
+    Damaged EXIF data are none: a picture can do without.
+    """
     at, sides, tags = 2, None, Tags()
     while len(mark := _at(file, at, 4)) == 4 and mark[0] == 0xFF and mark[1] != SCAN:
         if mark[1] == 0xFF:  # a marker may be padded
@@ -219,7 +220,8 @@ def _jpeg(file: BinaryIO, size: int) -> Header | None:
         if mark[1] in SIZES_OF_JPEG:
             sides = struct.unpack(">xHH", _at(file, at + 4, 5))
         elif mark[1] == EXIF and not tags:
-            tags = _exif(_at(file, at + 4, length))
+            with suppress(struct.error, KeyError, ValueError):
+                tags = _tags(io.BytesIO(_at(file, at + 4, length).removeprefix(b"Exif\0\0")))
         at += 2 + length
     if sides is None:
         return None
@@ -232,22 +234,13 @@ def _jpeg(file: BinaryIO, size: int) -> Header | None:
 
 
 def _turned(width: int, height: int, tags: Tags) -> tuple[int, int]:
-    """The sides of a picture once it is upright."""
-    return (height, width) if tags.get(ORIENTATION, (1,))[0] in QUARTER_TURNS else (width, height)
-
-
-def _exif(segment: bytes) -> Tags:
-    """The tags of EXIF data; none where they are damaged, which a picture can do without."""
-    try:
-        return _tags(io.BytesIO(segment.removeprefix(b"Exif\0\0")))
-    except (struct.error, KeyError, ValueError):
-        return {}
+    """The sides of a picture once it is upright; orientations from 5 on are quarter turns."""
+    return (height, width) if tags.get(ORIENTATION, (1,))[0] in range(5, 9) else (width, height)
 
 
 def _tags(file: BinaryIO) -> Tags:
     """The whole numbers of the first directory of a TIFF file, or of EXIF data."""
-    file.seek(0)
-    head = file.read(8)
+    head = _at(file, 0, 8)
     order = TIFF[head[:4]]
     file.seek(struct.unpack(f"{order}I", head[4:])[0])
     (count,) = struct.unpack(f"{order}H", file.read(2))
@@ -257,11 +250,10 @@ def _tags(file: BinaryIO) -> Tags:
         tag, kind, number = struct.unpack(f"{order}HHI", entries[at : at + 8])
         if kind in NUMBERS and number <= MOST_STRIPS:
             form = f"{order}{number}{NUMBERS[kind]}"
-            values = entries[at + 8 : at + 12]
-            if struct.calcsize(form) > 4:
-                file.seek(struct.unpack(f"{order}I", values)[0])
-                values = file.read(struct.calcsize(form))
-            found.setdefault(tag, struct.unpack(form, values[: struct.calcsize(form)]))
+            values, length = entries[at + 8 : at + 12], struct.calcsize(form)
+            if length > 4:
+                values = _at(file, struct.unpack(f"{order}I", values)[0], length)
+            found.setdefault(tag, struct.unpack(form, values[:length]))
     return found
 
 
@@ -282,26 +274,21 @@ def _ended(content: bytes) -> bytes:
 
 
 def _is_complete(content: bytes) -> bool:
-    """Whether a JPEG without its last mark has all pixels: whatever follows then changes none."""
+    """Whether a JPEG without its last mark has all pixels: whatever follows then changes none.
+
+    What its decoder, in C, writes to standard error is kept back.
+    """
     cut = _ended(content)[:-2]
-    with _silence():
-        first, second = (
-            _decode(cut + filling + JPEG_END, cv2.IMREAD_COLOR) for filling in (b"", ANYTHING)
-        )
-    return first is not None and second is not None and np.array_equal(first, second)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep back what the decoder of JPEG, in C, writes to standard error."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        yield
+        fillings = (b"", ANYTHING)
+        first, second = (_decode(cut + one + JPEG_END, cv2.IMREAD_COLOR) for one in fillings)
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+    return first is not None and second is not None and np.array_equal(first, second)
 
 
 FORMATS = {
