@@ -3,7 +3,7 @@
 import pandas as pd
 
 from hmrm_lab.datasets import flowmaps, synthetic
-from hmrm_lab.datasets.recordings import composite, listed, smic
+from hmrm_lab.datasets.recordings import listed, smic
 from hmrm_lab.registry import datasets as registered
 
 

@@ -6,14 +6,21 @@ it, and the time at which a frame is shown shows which one was reached.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.images import MOST_PIXELS, SUFFIXES, RecordedFrames, measure_image, quiet
+from hmrm_lab.datasets.images import (
+    MOST_PIXELS,
+    SUFFIXES,
+    RecordedFrames,
+    identity_of,
+    measure_image,
+    quiet,
+)
 from hmrm_lab.datasets.recordings.findings import bad_input, shown
 from hmrm_lab.datasets.walking import Tree, order_frames
 from hmrm_lab.records import Frames
@@ -34,8 +41,7 @@ SHORTER = "name the part with --onset and --offset, or cut it out"
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own messages are kept back
 
 
-@dataclass(frozen=True)
-class Recording:
+class Recording(NamedTuple):
     """Frames and their rate; the rate is 0 where it is unknown."""
 
     frames: Frames
@@ -56,7 +62,10 @@ class VideoFrames:
             self._times = _shown_times(path, self._capture.get(cv2.CAP_PROP_POS_MSEC))
         self.most = MOST_FRAMES if self._times else MOST_COUNTED
         self._numbers = {time: number for number, time in enumerate(self._times)}
-        self.count = self._count()
+        self._jump(len(self._times) - 1)
+        self.count = self._next
+        while self.count <= self.most and self._grab():  # the last packets need not show a frame
+            self.count = max(self.count, self._next)
         self._kept = (-1, np.empty((0, 0, 3), dtype=np.uint8))
         self._shape = self[0].shape if self.count else ()
 
@@ -70,10 +79,7 @@ class VideoFrames:
         return self._kept[1]
 
     def identity(self, index: int) -> str:
-        """Which frame of which file this is: path, size, when it was written, number."""
-        path = self.path.resolve()
-        state = path.stat()
-        return f"{shown(path)}:{state.st_size}:{state.st_mtime_ns}[{index}]"
+        return f"{identity_of(self.path)}[{index}]"
 
     def _read(self, number: int) -> NDArray[np.uint8]:
         if not self._next <= number < self._next + NEAR:
@@ -86,7 +92,8 @@ class VideoFrames:
         if picture is None:
             raise bad_input(self.path, f"frame {number} cannot be decoded", COPY)
         if number and picture.shape != self._shape:
-            sizes = f"{_size(picture.shape)} pixels, the first {_size(self._shape)}"
+            (height, width), (first_height, first_width) = picture.shape[:2], self._shape[:2]
+            sizes = f"{width}x{height} pixels, the first {first_width}x{first_height}"
             hint = "convert the video to one size"
             raise bad_input(self.path, f"frame {number} is {sizes}", hint)
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
@@ -108,25 +115,13 @@ class VideoFrames:
         self._capture.release()
         self._capture, self._next = _open(self.path), 0
 
-    def _count(self) -> int:
-        """How many frames there are: the last packets need not show one."""
-        self._jump(len(self._times) - 1)
-        count = self._next
-        while count <= self.most and self._grab():
-            count = max(count, self._next)
-        return count
-
 
 def open_recording(path: Path, *, follow_links: bool = False) -> Recording:
     """Open a folder of frames, in the order of their names, or a video.
 
-    Frames are read when they are asked for. Of a folder all headers are read, of a video that can
-    be searched the packets, its first frame and its last ones.
-
-    Parameters
-    ----------
-    follow_links
-        Read frames of a folder that are links to files elsewhere.
+    Frames are read when they are asked for, those of a folder that are links to files elsewhere if
+    `follow_links`. Of a folder all headers are read, of a video that can be searched the packets,
+    its first frame and its last ones.
 
     Raises
     ------
@@ -241,7 +236,3 @@ def _check_count(path: Path, count: int, most: int) -> None:
         raise bad_input(path, "only one frame, and motion takes two", "give onset and apex")
     if count > most:
         raise bad_input(path, f"more than {most} frames", SHORTER)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"

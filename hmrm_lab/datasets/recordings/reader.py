@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 
 from hmrm_lab.datasets.classes import MEGC3
@@ -32,12 +31,11 @@ from hmrm_lab.datasets.recordings.findings import (
     bad_input,
     check_root,
     first_error,
-    recordings,
     shown,
 )
 from hmrm_lab.datasets.walking import Tree, check_name, loose
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import Clip, ClipKey
+from hmrm_lab.records import ClipKey
 
 Classes = Mapping[str, int | None]
 
@@ -52,8 +50,8 @@ COLUMNS: Columns = {
 }
 
 
-@dataclass(frozen=True)
-class Source:
+@dataclass(frozen=True, kw_only=True)
+class Source(Facts):
     """The formats of a data set that is listed row by row.
 
     Parameters
@@ -74,7 +72,6 @@ class Source:
         Clips (subject, clip) that the protocol leaves out, with the reason.
     """
 
-    facts: Facts
     patterns: tuple[str, ...]
     emotions: str
     bases: tuple[str, ...] = (".",)
@@ -88,7 +85,7 @@ class Source:
     @property
     def classes(self) -> Classes:
         """Emotion to label; None for those outside the classes."""
-        return {word: MEGC3.label(word, self.facts.name) for word in self.emotions.split()}
+        return {word: MEGC3.label(word, self.name) for word in self.emotions.split()}
 
 
 def numbered(pattern: str, form: str, example: str) -> Callable[[str], str]:
@@ -101,11 +98,6 @@ def numbered(pattern: str, form: str, example: str) -> Callable[[str], str]:
         return form.format(int(number[1]))
 
     return subject
-
-
-def listed(source: Source) -> Callable[..., list[Clip]]:
-    """Register a data set that is listed row by row; the result builds its clips."""
-    return recordings(source.facts)(partial(survey, source))
 
 
 def survey(
@@ -130,8 +122,7 @@ def survey(
     InputError
         If the root or the coding file is wrong, or not one clip is usable.
     """
-    title = source.facts.title
-    check_root(root, title)
+    check_root(root, source.title)
     tree = Tree(root, follow_links)
     table = find_coding(tree, source.columns, source.patterns, coding)
     if table is None:
@@ -139,8 +130,8 @@ def survey(
         if old:
             raise bad_input(old, "an old workbook", "save it as .xlsx or .csv")
         hint = f"put {source.patterns[0]}*.xlsx there; it comes with the data set"
-        raise bad_input(root, f"no coding file of {title}", hint)
-    reading = Reading(source.facts, tree, table)
+        raise bad_input(root, f"no coding file of {source.title}", hint)
+    reading = Reading(source, tree, table)
     others: Counter[str] = Counter()
     records = _records(source, table, reading, others)
     if not records:
@@ -185,7 +176,7 @@ def _base(tree: Tree, source: Source, records: list[Record], named: str) -> Path
     """The folder below which the clips are."""
     if named:
         base = tree.inside(tree.root / named)
-        check_root(base, f"images of {source.facts.title}")
+        check_root(base, f"images of {source.title}")
         return base
     for name in source.bases:
         found = tree.find(tree.root, Path(name).parts)
@@ -205,10 +196,10 @@ def _records(
     """
     records: list[Record] = []
     seen: dict[ClipKey, int] = {}
-    expected = source.facts.expected() or {}
+    expected = source.expected() or {}
     names = {(key.subject, loose(key.clip)): key for key in expected}
     subjects: dict[str, str] = {}
-    for row in of_data_set(table, source.facts.name):
+    for row in of_data_set(table, source.name):
         try:
             label = _label(source, row)
             if label is None:
@@ -218,7 +209,7 @@ def _records(
             check_name(row["clip"], "the name of the clip")
             subject = source.subject(row["subject"])
             subject = subjects.setdefault(loose(subject), subject)
-            key = ClipKey(source.facts.name, subject, source.clip(row, subject))
+            key = ClipKey(source.name, subject, source.clip(row, subject))
             marks = row["onset"], row["apex"], row["offset"]
             path = source.path(row, subject)
         except (ValueError, LookupError) as error:
@@ -247,7 +238,7 @@ def _records(
 def _label(source: Source, row: Row) -> int | None:
     """The label, None for an emotion outside the classes, or `LookupError`."""
     text = row["emotion"].lower()
-    if source.facts.official and text.isdigit() and MEGC3.label_of(text) is not None:
+    if source.official and text.isdigit() and MEGC3.label_of(text) is not None:
         return MEGC3.label_of(text)
     if source.classify:
         return source.classify(text, source.classes)

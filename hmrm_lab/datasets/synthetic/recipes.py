@@ -65,17 +65,8 @@ DRIFTS = 6
 Track = tuple[Floats, Floats]  # bumps (K, 6) and their course (T,)
 
 
-class Stream(IntEnum):
-    """What random numbers are for."""
-
-    GEOMETRY = 1
-    LOOKS = 2
-    CAST = 3
-    SENSOR = 4
-    HABIT = 5
-    SCRIPT = 6
-    BLINK = 7
-    GUISE = 8
+Stream = IntEnum("Stream", "GEOMETRY LOOKS CAST SENSOR HABIT SCRIPT BLINK GUISE")
+"""What random numbers are for."""
 
 
 def key(seed: int, stream: Stream, *numbers: int) -> np.random.SeedSequence:
