@@ -2,14 +2,14 @@ from .api import plot as plot
 from .api import stats as stats
 from .api import steps as steps
 from .api.clips import Clips as Clips
+from .api.clips import MotionMaps as MotionMaps
 from .api.clips import load as load
-from .api.clips import prepare as prepare
 from .api.comparisons import ablate as ablate
 from .api.comparisons import compare as compare
+from .api.comparisons import evolve as evolve
 from .api.comparisons import inputs as inputs
 from .api.comparisons import search as search
 from .api.comparisons import sweep as sweep
-from .api.maps import MotionMaps as MotionMaps
 from .api.result import Result as Result
 from .api.result import Study as Study
 from .api.result import result as result
@@ -17,6 +17,7 @@ from .api.result import score as score
 from .api.runs import audit as audit
 from .api.runs import evaluate as evaluate
 from .api.runs import predict as predict
+from .api.runs import prepare as prepare
 from .api.runs import report as report
 from .api.runs import settings as settings
 from .api.system import System as System

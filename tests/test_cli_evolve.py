@@ -62,9 +62,9 @@ def test_the_run_of_the_winner_goes_where_the_search_is(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--system", "hmrm", *QUICK), "no alpha, ratios, super_steps"),
-        ((*SMALL, "--alpha", "1|2"), "--alpha '1|2' is not a range; write LOW..HIGH, "),
-        ((*SMALL, "--alpha", "1..x"), "--alpha: 'x' is not a number; write LOW..HIGH, "),
-        ((*SMALL, "--ratio", "1..0.2"), "range of --ratio is empty; give low < high"),
+        ((*SMALL, "--alpha", "1|2"), "alpha '1|2' is not a range; write LOW..HIGH, "),
+        ((*SMALL, "--alpha", "1..x"), "alpha: 'x' is not a number; write LOW..HIGH, "),
+        ((*SMALL, "--ratio", "1..0.2"), "range of ratio is empty; give low < high"),
         ((*SMALL, "--set", "model.alpah=3"), "did you mean 'alpha'"),
     ],
 )
@@ -83,7 +83,7 @@ def test_what_is_wrong_is_one_sentence(
     [
         (("--system", "hmrm"), "no alpha, ratios, super_steps"),
         (("--alpha", "1..99:log"), "ammsm draw from 1 to 16; search within"),
-        (("--ratio", "0.5..1:0.6"), "step of --ratio does not fit"),
+        (("--ratio", "0.5..1:0.6"), "step of ratio does not fit"),
     ],
 )
 def test_it_is_told_before_flow_is_computed(
@@ -93,7 +93,7 @@ def test_it_is_told_before_flow_is_computed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "hmrm_lab.cli.search.load_maps", lambda *_: pytest.fail("flow was computed")
+        "hmrm_lab.api.clips.Clips.maps", lambda *_, **__: pytest.fail("flow was computed")
     )
     done = hmrm("evolve", *QUICK, *arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -105,7 +105,7 @@ def test_without_optuna_it_is_told_before_flow_is_computed(
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.setattr(
-        "hmrm_lab.cli.search.load_maps", lambda *_: pytest.fail("flow was computed")
+        "hmrm_lab.api.clips.Clips.maps", lambda *_, **__: pytest.fail("flow was computed")
     )
     done = hmrm("evolve", *SMALL, cwd=tmp_path)
     assert "install the extra" in done.stderr

@@ -1,8 +1,14 @@
 import pytest
 from pydantic import ValidationError
 
-from hmrm_lab.config import ExperimentConfig, load_config, override, parse_override, preset_names
-from hmrm_lab.config.overrides import split_overrides
+from hmrm_lab.config import (
+    ExperimentConfig,
+    load_config,
+    override,
+    parse_override,
+    preset_names,
+    split_overrides,
+)
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import RunFolder, to_toml

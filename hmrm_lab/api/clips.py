@@ -1,27 +1,190 @@
-"""`Clips`: a data set of recordings, and what is seen of a single clip."""
+"""`Clips` and `MotionMaps`: a data set of recordings, and the motion of each of its clips."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from html import escape
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
-from hmrm_lab.api.html import STRIP, card, strip
-from hmrm_lab.api.maps import MotionMaps, Source
 from hmrm_lab.config import ExperimentConfig, load_config, override
 from hmrm_lab.datasets.classes import scheme
-from hmrm_lab.errors import InputError
-from hmrm_lab.records import Clip, clips_of
+from hmrm_lab.errors import InputError, unknown_name
+from hmrm_lab.preparation import load_clips, load_flowset
+from hmrm_lab.records import (
+    CHANNELS,
+    PX,
+    Clip,
+    ClipKey,
+    Floats,
+    FlowSet,
+    Ints,
+    clips_of,
+    group_kfold,
+)
+from hmrm_lab.reporting.drawing import enlarged_flow, flow_picture, image_uri
+from hmrm_lab.runtime.processes import count_jobs, end_preparation_workers
 from hmrm_lab.runtime.progress import progress_bars
 
 Paths = str | Path | None
+OWN = "own"  # the data set of arrays that a person brings
+STRIP = 8  # pictures in a row
 
 
-def assignments(prefix: str, settings: dict[str, Any]) -> list[str]:
-    """Settings of one section as overrides: `data.clips=16`."""
-    return [f"{prefix}.{name}={json.dumps(value)}" for name, value in settings.items()]
+@dataclass(frozen=True)
+class Source:
+    """Where maps come from: the settings of data, faces and flow, the folder, and all subjects."""
+
+    config: ExperimentConfig
+    root: Path | None
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
+    """Onset-to-apex motion of many clips, with classes and subjects; a torch `Dataset`.
+
+    An index gives one clip, a slice, list or mask of rows gives `MotionMaps`. `len` counts clips.
+    `clips.maps()` computes them, `MotionMaps.from_arrays` takes yours.
+
+    Shapes
+    ------
+    X : (n, 3, H, W) float32, order (u, v, strain)
+    y : (n,) int64, index into `classes`
+    subjects : n names, `dataset/subject`
+    unit : `px`, or `relative` where every channel was scaled on its own
+    masks : (n, 2, H, W) bool, order (eyes, mouth); None without landmarks
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> maps.X.shape, maps.unit, maps.classes
+    ((16, 3, 28, 28), 'px', ('negative', 'positive', 'surprise'))
+    >>> train, test = maps.split(0.5)
+    >>> len(train), len(test), set(train.subjects) & set(test.subjects)
+    (8, 8, set())
+    """
+
+    source: Source | None = None
+
+    @classmethod
+    def from_flowset(cls, flowset: FlowSet, source: Source | None = None) -> Self:
+        """The maps of a record, with where they come from."""
+        known = {one.name: getattr(flowset, one.name) for one in fields(FlowSet)}
+        return cls(**known, source=source)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        X: NDArray[Any],
+        y: Sequence[int] | Ints,
+        subjects: Sequence[str] | NDArray[Any] | None = None,
+        *,
+        classes: Sequence[str] = (),
+        unit: str = PX,
+    ) -> Self:
+        """Maps of your own: X (n, 3, H, W) in order (u, v, strain), y (n,), a subject for each.
+
+        Without `subjects` each clip is taken for a subject of its own; without `classes`, their
+        names are numbers. `InputError` if the shapes do not fit each other.
+        """
+        maps, labels = np.asarray(X, dtype=np.float32), np.asarray(y, dtype=np.int64)
+        names = range(len(maps)) if subjects is None else subjects
+        people = [str(name).removeprefix(f"{OWN}/").replace("/", " ") for name in names]
+        if not len(maps) == len(labels) == len(people):
+            sizes = f"{len(maps)} maps, {len(labels)} classes and {len(people)} subjects"
+            raise InputError(sizes, hint="give as many of each")
+        keys = tuple(ClipKey(OWN, name, str(row)) for row, name in enumerate(people))
+        try:
+            names_of_classes = classes or map(str, range(max(2, int(labels.max()) + 1)))
+            return cls(maps, labels, keys, tuple(names_of_classes), unit=unit)
+        except ValueError as error:
+            raise InputError(str(error), hint="take (n, 3, H, W) in order (u, v, strain)") from None
+
+    @property
+    def X(self) -> Floats:  # noqa: N802  the name that scikit-learn uses
+        return self.maps
+
+    @property
+    def y(self) -> Ints:
+        return self.labels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.maps.shape
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Subjects of the whole data set that are not here, in order; none if it is whole."""
+        everyone = set(self.source.subjects) if self.source else set()
+        return tuple(sorted(everyone - set(self.subjects)))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all clips of a data set that `lab.load` can read again."""
+        return self.source is not None and len(self.source.subjects) == len(self)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]: ...
+    @overload
+    def __getitem__(self, index: Any) -> "MotionMaps": ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, (int, np.integer)):
+            return torch.from_numpy(self.maps[index]), int(self.labels[index])
+        rows = index[0] if isinstance(index, tuple) else index  # scikit-learn asks for [rows, ...]
+        return self.take(np.arange(len(self))[rows])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.maps, dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        return f"MotionMaps({len(self)} clips, {len(set(self.subjects))} subjects, {self.unit})"
+
+    def of(self, expression: str) -> "MotionMaps":
+        """The clips of one class."""
+        if expression not in self.classes:
+            raise unknown_name("expression", expression, self.classes)
+        return self[self.labels == self.classes.index(expression)]
+
+    def split(self, share: float = 0.5, seed: int = 0) -> tuple["MotionMaps", "MotionMaps"]:
+        """Two parts without a common subject; the first has about this share of the clips.
+
+        `InputError` if there are too few subjects for a part of this size.
+        """
+        groups = max(2, round(1 / min(share, 1 - share))) if 0 < share < 1 else 0
+        if not groups:
+            raise InputError(f"a share of {share}", hint="take one between 0 and 1")
+        small = next(group_kfold(self.subjects, groups, seed))
+        parts = self[small], self[~small]
+        return parts if share <= 0.5 else parts[::-1]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per clip: dataset, subject, clip, class, and means of |u|, |v| and strain."""
+        means = np.abs(self.maps).mean(axis=(2, 3))
+        table = pd.DataFrame(list(self.keys), columns=["dataset", "subject", "clip"])
+        table["class"] = self.expressions
+        return table.assign(**{name: means[:, n] for n, name in enumerate(CHANNELS)})
+
+    def with_labels(self, labels: Ints) -> "MotionMaps":
+        return replace(self, labels=labels)
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "clips": len(self),
+            "subjects": len(set(self.subjects)),
+            "classes": _counts(self.labels, self.classes),
+            "maps": f"{self.maps.shape[1:]}, order ({', '.join(CHANNELS)}), {self.unit}",
+        }
+        pictures = [
+            (self.keys[row].clip, flow_picture(enlarged_flow(self.maps[row, :2], 96), "colour"))
+            for row in _spread(len(self), STRIP // 2)
+        ]
+        return card("MotionMaps", facts, _strip(pictures))
 
 
 class Clips(Sequence[Clip]):
@@ -39,7 +202,9 @@ class Clips(Sequence[Clip]):
     ['surprise']
     """
 
-    def __init__(self, config: ExperimentConfig, root: Path | None, clips: Sequence[Clip]) -> None:
+    def __init__(
+        self, config: ExperimentConfig, root: Path | None, clips: Sequence[Clip] = ()
+    ) -> None:
         self.config, self.root = config, root
         self._clips = list(clips)
         self._maps: dict[str, MotionMaps] = {}
@@ -114,7 +279,7 @@ class Clips(Sequence[Clip]):
         flow
             A name of `lab.flows()`; that of the preset if not given.
         jobs
-            Processes.
+            Processes, as everywhere; 0 is one per core.
         options
             Options of the flow, and `phases="both"` for the way back from apex to offset.
 
@@ -123,34 +288,32 @@ class Clips(Sequence[Clip]):
         InputError
             If no clip is usable.
         """
-        from hmrm_lab.preparation import load_flowset
-
-        changes = assignments("flow", ({"name": flow} if flow else {}) | options)
+        named = {"name": flow} if flow else {}
+        changes = {f"flow.{name}": value for name, value in (named | options).items()}
         config = override(self.config, changes)
         key = config.digest()
         if key not in self._maps:
             with progress_bars() as bars:
-                found = load_flowset(config, self.root, jobs=jobs, watch=bars)
-            self._maps[key] = MotionMaps.from_flowset(
-                found, Source(config, self.root, found.subjects)
-            )
-        if len(self) in (0, len(self._maps[key])):
-            return self._maps[key]
+                flowset = load_flowset(config, self.root, jobs=count_jobs(jobs), watch=bars)
+            end_preparation_workers()
+            source = Source(config, self.root, flowset.subjects)
+            self._maps[key] = MotionMaps.from_flowset(flowset, source)
+        found = self._maps[key]
+        if len(self) in (0, len(found)):
+            return found
         here = {clip.key for clip in self}
-        return self._maps[key][[one in here for one in self._maps[key].keys]]
+        return found[[one in here for one in found.keys]]
 
     def _repr_html_(self) -> str:
-        counts = np.bincount([clip.label for clip in self], minlength=len(self.classes)).tolist()
         facts = {
             "data set": self.name,
             "clips": len(self) or "none: the motion maps come ready-made",
             "subjects": len(self.subjects),
-            "classes": ", ".join(map("{} {}".format, counts, self.classes)),
+            "classes": _counts([clip.label for clip in self], self.classes),
         }
-        rows = np.linspace(0, len(self) - 1, min(STRIP, len(self))).astype(int).tolist()
-        chosen = [self[row] for row in rows]
+        chosen = [self[row] for row in _spread(len(self), STRIP)]
         faces = [(clip.key.clip, clip.frames[clip.apex or clip.onset]) for clip in chosen]
-        return card("Clips", facts, strip(faces))
+        return card("Clips", facts, _strip(faces))
 
 
 def load(
@@ -169,9 +332,8 @@ def load(
         and which flow `maps()` takes.
     options
         Options of the data set, such as `subjects=8` or `coding="coding.xlsx"`; `classes` is the
-        class scheme, such as `casme2-5`; `faces` names who
-        finds the faces of recordings (dlib, mtcnn, template), `apex="spotted"` lets a rule find
-        the apex where it is not annotated.
+        class scheme, such as `casme2-5`; `faces` names who finds the faces of recordings (dlib,
+        mtcnn, template), `apex="spotted"` lets a rule find the apex where it is not annotated.
 
     Raises
     ------
@@ -185,36 +347,38 @@ def load(
     >>> lab.load("synthetic", preset="smoke", clips=24, subjects=6)
     Clips('synthetic', 24 clips, 6 subjects)
     """
-    from hmrm_lab.preparation import load_clips
-
-    of_faces = {"faces": "name", "apex": "apex"}
-    faces = {key: options.pop(name) for name, key in of_faces.items() if name in options}
-    changes = [*assignments("faces", faces), *assignments("data", options)]
+    of_faces = {"faces": "faces.name", "apex": "faces.apex"}
+    changes = {of_faces.get(name, f"data.{name}"): value for name, value in options.items()}
     config = load_config(preset, data=data, overrides=changes)
     folder = Path(root) if root else None
     return Clips(config, folder, load_clips(config, folder) or [])
 
 
-def prepare(clips: Clips, *, sheet: Paths = None, jobs: int = 1) -> pd.Series:
-    """Find faces and apexes of recordings, compute their flow, and say what became of each clip.
+def card(kind: str, facts: Mapping[str, object], *below: str) -> str:
+    """How a noun shows itself in a notebook: a heading, facts, and whatever HTML comes below."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{escape(name)}</th>"
+        f"<td style='text-align:left'>{escape(str(value))}</td></tr>"
+        for name, value in facts.items()
+    )
+    return f"<div><b>{escape(kind)}</b><table>{rows}</table>{''.join(below)}</div>"
 
-    What is done is kept in the cache, so that it may be interrupted; `clips.maps()` is quick
-    afterwards. `sheet` is an HTML page to write, with every crop, its landmarks and its motion.
 
-    Raises
-    ------
-    InputError
-        For a data set that needs no preparation, such as `synthetic`.
+def _strip(pictures: Iterable[tuple[str, NDArray[np.uint8]]]) -> str:
+    """Small pictures in a row, each with its name: (H, W, 3) uint8, RGB."""
+    style = "display:inline-block;margin:2px"
+    return "".join(
+        f"<figure style='{style}'><img width=96 alt='{escape(name)}'"
+        f" src='{image_uri(picture, 'jpeg')}'><figcaption>{escape(name)}</figcaption></figure>"
+        for name, picture in pictures
+    )
 
-    Examples
-    --------
-    >>> lab.prepare(lab.load("synthetic", preset="smoke"))
-    Traceback (most recent call last):
-    hmrm_lab.errors.InputError: data set 'synthetic' needs no preparation; run it directly
-    """
-    from hmrm_lab.studies.prepare import prepare as make_ready
 
-    with progress_bars() as bars:
-        page = Path(sheet) if sheet else None
-        found = make_ready(clips.config, clips.root, jobs=jobs, sheet=page, watch=bars)
-    return pd.Series(found, name=clips.name)
+def _spread(length: int, count: int) -> list[int]:
+    """Rows at even distances, the first and the last among them."""
+    return [int(row) for row in np.linspace(0, length - 1, min(count, length))]
+
+
+def _counts(labels: Sequence[int] | Ints, classes: Sequence[str]) -> str:
+    counts = np.bincount(labels, minlength=len(classes))
+    return ", ".join(f"{count} {name}" for count, name in zip(counts, classes, strict=True))

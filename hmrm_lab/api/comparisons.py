@@ -1,29 +1,35 @@
 """Studies: systems, variants, settings or inputs side by side, on the same maps and folds."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.api.clips import Clips, assignments
-from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.clips import Clips, MotionMaps
 from hmrm_lab.api.result import Result, Study
-from hmrm_lab.api.runs import RUNS, Seeds, maps_of, root_of_whole, settings
+from hmrm_lab.api.runs import RUNS, Data, Recipe, Seeds, maps_of, root_of, settings
 from hmrm_lab.api.system import System, place_of, suited
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.protocols import LOSO, Protocol
-from hmrm_lab.reporting.study_table import CLAIMED_ON
+from hmrm_lab.reporting.plots.searches import EVOLVED_CAPTION, fittest
+from hmrm_lab.reporting.study_table import BESIDE, CLAIMED_ON, HONEST, NULL, ORACLE
 from hmrm_lab.reporting.tables import ALL
+from hmrm_lab.runtime.processes import count_jobs
 from hmrm_lab.runtime.progress import progress_bars
-from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.trials import Sweep
-
-Systems = Sequence[System | str]
+from hmrm_lab.studies.ablate import plan_ablation
+from hmrm_lab.studies.evolve import Evolution, keep_evolved
+from hmrm_lab.studies.evolve import evolve as run_evolution
+from hmrm_lab.studies.search import POPULATION, RANDOM_TRIALS, points_of, run_grid
+from hmrm_lab.studies.search import search as run_search
+from hmrm_lab.studies.space import Range, grid, load_optuna, parse_range, parse_space
+from hmrm_lab.studies.study import Variant, comparison_of, plan_inputs
+from hmrm_lab.studies.trials import Sweep, Trial, overrides_of, trials_table
 
 
 def compare(
-    systems: Systems,
-    maps: MotionMaps | Clips,
+    systems: Sequence[Recipe],
+    maps: Data,
     protocol: Protocol | str = LOSO,
     *,
     seeds: Seeds = None,
@@ -44,24 +50,18 @@ def compare(
     >>> sorted(study), sorted(study.table["System"])
     (['mdmo', 'svm'], ['mdmo', 'svm'])
     """
-    from hmrm_lab.reporting.study_table import HONEST, NULL, ORACLE
-    from hmrm_lab.studies.study import comparison_of
-
-    known, kinds = maps_of(maps), {HONEST: True, ORACLE: oracle, NULL: null}
+    known, kinds = maps_of(maps, jobs), {HONEST: True, ORACLE: oracle, NULL: null}
     configs = {_name(one): settings(one, known, protocol, seeds) for one in systems}
     if len(configs) < len(systems):
         raise InputError("a system is named twice", hint="name each once: `lab.ablate` varies one")
     wanted = [kind for kind, asked in kinds.items() if asked]
     plan = comparison_of(configs, next(iter(configs.values())).data.name, wanted)
-    with progress_bars() as bars:
-        found = plan.run(root=root_of_whole(known), out=Path(out), jobs=jobs, watch=bars)
-    runs = {name: run for (name, kind), run in found.runs.items() if kind == HONEST}
-    return _study(found, runs)
+    return run_study(plan, root_of(known), out, jobs)
 
 
 def ablate(
-    system: System | str,
-    maps: MotionMaps | Clips,
+    system: Recipe,
+    maps: Data,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     seeds: Seeds = None,
@@ -88,111 +88,20 @@ def ablate(
     >>> list(lab.ablate(mlp, maps, {"no dropout": {"dropout": 0.0}}, seeds=1))
     ['full', 'no dropout']
     """
-    known = maps_of(maps)
-    plan, part = ablation(system, known, variants, seeds)
-    with progress_bars() as bars:
-        root = root_of_whole(known)
-        found = plan.run(root=root, out=Path(out), jobs=jobs, watch=bars, part=part)
-    study = _study(found, found.by_name)
-    study.notes = _reasons(plan.left_out, "is left out: ") + _reasons(
-        {name: why for (name, _), why in found.problems.items()}
-    )
+    known = maps_of(maps, jobs)
+    config, root = settings(system, known, seeds=seeds), root_of(known)
+    own = None if variants is None else [_variant(config, *one) for one in variants.items()]
+    sets = {key.dataset for key in known.keys}
+    part = CLAIMED_ON if CLAIMED_ON in sets and len(sets) > 1 else ALL
+    plan = plan_ablation(config, own, root=root)
+    study = run_study(plan, root, out, jobs, part=part)
+    study.notes = [f"{name}: is left out: {why}" for name, why in plan.left_out.items()]
+    study.notes += [f"{name}: {why}" for (name, _), why in study.found.problems.items()]
     return study
 
 
-def sweep(
-    system: System | str,
-    maps: MotionMaps | Clips,
-    values: Mapping[str, Sequence[Any]],
-    *,
-    seeds: Seeds = None,
-    out: str | Path = RUNS,
-    jobs: int = 1,
-) -> Study:
-    """Score every combination of settings on inner folds of one half of the subjects.
-
-    The other half has no say, so that it can test what was chosen. Each combination is kept as
-    soon as it is done.
-
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
-    >>> mlp = lab.system("mlp", preset="smoke", epochs=1)
-    >>> lab.sweep(mlp, maps, {"width": [8, 16]}, seeds=1).table["width"].tolist()
-    [8, 16]
-    """
-    from hmrm_lab.studies.search import run_grid
-    from hmrm_lab.studies.space import grid
-
-    known = maps_of(maps)
-    study, flowset, places = _begin_sweep(system, known, values, seeds, out)
-    axes = dict(zip(places, values.values(), strict=True))
-    points = grid(axes)
-    with progress_bars() as bars:
-        run_grid(study, flowset, points, jobs=jobs, on_progress=bars.stage("settings"))
-    found = _study_of_cells([study.trial(point) for point in points], places, study.folder)
-    found.sweep, found.axes = study, axes
-    found.root = known.source.root if known.source else None
-    return found
-
-
-def search(
-    system: System | str,
-    maps: MotionMaps | Clips,
-    space: Mapping[str, Any],
-    *,
-    trials: int = 20,
-    method: str = "tpe",
-    random_trials: int = 10,
-    seeds: Seeds = None,
-    out: str | Path = RUNS,
-    jobs: int = 1,
-) -> Study:
-    """Look for good settings with Optuna, on inner folds of one half of the subjects.
-
-    Parameters
-    ----------
-    space
-        By setting: a list of values, or a range as text: `"1e-4..1e-2:log"`, `"0..0.6"`.
-    method
-        `tpe`, or `nsga2` for high UF1 and few parameters at once.
-
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
-    >>> mlp = lab.system("mlp", preset="smoke", epochs=1)
-    >>> lab.search(mlp, maps, {"dropout": "0..0.5"}, trials=2, seeds=1).table["Trial"].tolist()
-    [1, 2]
-    """
-    from hmrm_lab.studies.search import points_of
-    from hmrm_lab.studies.search import search as run_search
-    from hmrm_lab.studies.space import parse_space
-
-    study, flowset, places = _begin_sweep(system, maps_of(maps), space, seeds, out)
-    chosen = {
-        place: parse_space([f"{place}={value}"])[place] if isinstance(value, str) else tuple(value)
-        for place, value in zip(places, space.values(), strict=True)
-    }
-    with progress_bars() as bars:
-        history = run_search(
-            study,
-            flowset,
-            chosen,
-            trials=trials,
-            sampler=method,
-            random_trials=random_trials,
-            jobs=jobs,
-            on_trial=bars.stage("trials"),
-        )
-    cells = [study.trial(point) for point in points_of(history, chosen)]
-    found = _study_of_cells(cells, places, study.folder)
-    found.table = history.rename(columns=places)
-    found.words = found.table.round(4)
-    return found
-
-
 def inputs(
-    systems: Systems,
+    systems: Sequence[Recipe],
     clips: Clips,
     *,
     inputs: Sequence[str] = (),
@@ -216,10 +125,15 @@ def inputs(
     >>> list(lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1))
     [('ststnet', 'flow'), ('ststnet', 'apex')]
     """
-    from hmrm_lab.studies.study import plan_inputs
-
     config, root = clips.config, clips.root
-    known = settings("hmrm", clips, seeds=seeds).evaluation.seeds
+    tables = config.model_dump(mode="json", include={"data", "faces", "flow"})
+    del tables["data"]["name"], tables["flow"]["phases"]
+    changes = [
+        f"{table}.{name}={json.dumps(value)}"
+        for table, values in tables.items()
+        for name, value in values.items()
+    ]
+    chosen = settings("hmrm", clips, seeds=seeds).evaluation.seeds
     with progress_bars() as bars:
         plan = plan_inputs(
             config.preset,
@@ -227,97 +141,212 @@ def inputs(
             root=root,
             systems=[_name(one) for one in systems],
             inputs=inputs,
-            overrides=overrides_of_data(config, known),
-            jobs=jobs,
+            overrides=[*changes, f"evaluation.seeds={list(chosen)}"],
+            jobs=count_jobs(jobs),
             watch=bars,
         )
-        found = plan.run(root=root, out=Path(out), jobs=jobs, watch=bars)
-    return _study(found, found.runs)
+    return run_study(plan, root, out, jobs)
 
 
-def overrides_of_data(config: ExperimentConfig, seeds: Sequence[int]) -> list[str]:
-    """The settings of data, faces and flow as overrides, for studies that begin with a preset."""
-    tables = config.model_dump(mode="json", include={"data", "faces", "flow"})
-    del tables["data"]["name"], tables["flow"]["phases"]
-    changes = [text for table in tables for text in assignments(table, tables[table])]
-    return [*changes, f"evaluation.seeds={list(seeds)}"]
+def sweep(
+    system: Recipe,
+    maps: Data,
+    values: Mapping[str, Sequence[Any]],
+    *,
+    seeds: Seeds = None,
+    out: str | Path = RUNS,
+    jobs: int = 1,
+) -> Study:
+    """Score every combination of settings on inner folds of one half of the subjects.
+
+    The other half has no say, so that it can test what was chosen: see `Study.unseal`. Each
+    combination is kept as soon as it is done.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> mlp = lab.system("mlp", preset="smoke", epochs=1)
+    >>> lab.sweep(mlp, maps, {"width": [8, 16]}, seeds=1).table["width"].tolist()
+    [8, 16]
+    """
+    config, places = _settings_and_places(system, maps, values, seeds)
+    flowset = suited(maps_of(maps, jobs), config)
+    begun = Sweep.of(config, flowset, Path(out))
+    axes = dict(zip(places, values.values(), strict=True))
+    points = grid(axes)
+    with progress_bars() as bars:
+        run_grid(begun, flowset, points, jobs=count_jobs(jobs), on_progress=bars.stage("settings"))
+    study = _study_of_trials(begun, points, flowset, places)
+    study.axes = axes
+    return study
 
 
-def ablation(
-    one: System | str,
-    maps: MotionMaps,
-    variants: Mapping[str, Mapping[str, Any]] | None,
-    seeds: Seeds,
-) -> tuple[Any, str]:
-    """The plan of an ablation, and the part of the data that its table is of."""
-    from hmrm_lab.studies.ablate import plan_ablation
-    from hmrm_lab.studies.study import Variant
-    from hmrm_lab.studies.trials import overrides_of
+def search(
+    system: Recipe,
+    maps: Data,
+    space: Mapping[str, Any],
+    *,
+    trials: int = 20,
+    method: str = "tpe",
+    random_trials: int = RANDOM_TRIALS,
+    population: int = POPULATION,
+    seeds: Seeds = None,
+    out: str | Path = RUNS,
+    jobs: int = 1,
+) -> Study:
+    """Look for good settings with Optuna, on inner folds of one half of the subjects.
 
-    config = settings(one, maps, seeds=seeds)
-    own = None
-    if variants is not None:
-        own = [
-            Variant(
-                name,
-                ", ".join(f"{key} {value}" for key, value in changes.items()),
-                tuple(overrides_of({_full(config, k): v for k, v in changes.items()})),
-            )
-            for name, changes in variants.items()
-        ]
-    root = root_of_whole(maps)
-    sets = {key.dataset for key in maps.keys}
-    part = CLAIMED_ON if CLAIMED_ON in sets and len(sets) > 1 else ALL
-    return plan_ablation(config, own, root=root), part
+    Parameters
+    ----------
+    space
+        By setting: a list of values, or a range as text: `"1e-4..1e-2:log"`, `"0..0.6"`.
+    method
+        `tpe`, or `nsga2` for high UF1 and few parameters at once, bred in a `population`.
 
-
-def _full(config: ExperimentConfig, setting: str) -> str:
-    return setting if "." in setting else place_of(config.model.name, setting)
-
-
-def _name(one: System | str) -> str:
-    return one if isinstance(one, str) else one.name
-
-
-def _study(found: Any, runs: Mapping[Any, RunFolder]) -> Study:
-    """The result of a study, with these of its runs by name."""
-    results = {name: Result(run) for name, run in runs.items()}
-    remarks = list(getattr(found, "remarks", ()))
-    return Study(results, found.table, found.words, found.caption, remarks)
-
-
-def _begin_sweep(
-    system: System | str,
-    maps: MotionMaps,
-    names: Iterable[str],
-    seeds: Seeds,
-    out: str | Path,
-) -> tuple[Sweep, MotionMaps, dict[str, str]]:
-    """A sweep on these maps, what its system reads of them, and its flat settings by full name."""
-    config = settings(system, maps, seeds=seeds)
-    places = {place_of(config.model.name, name): name for name in names}
-    flowset = suited(maps, config)
-    return Sweep.of(config, flowset, Path(out)), flowset, places
-
-
-def _study_of_cells(cells: Sequence[Any], places: Mapping[str, str], folder: Path) -> Study:
-    """Cells of a sweep as a study, its settings by their flat names."""
-    from hmrm_lab.studies.trials import trials_table
-
-    results = {
-        tuple(cell.settings.values()): Result(
-            answers=cell.predictions,
-            history=cell.history(),
-            about=cell.metrics() | {"caption": cell.caption()},
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> mlp = lab.system("mlp", preset="smoke", epochs=1)
+    >>> lab.search(mlp, maps, {"dropout": "0..0.5"}, trials=2, seeds=1).table["Trial"].tolist()
+    [1, 2]
+    """
+    config, places = _settings_and_places(system, maps, space, seeds)
+    chosen = dict(zip(places, space.values(), strict=True))
+    for place, value in chosen.items():
+        if isinstance(value, str):
+            chosen |= parse_space([f"{place}={value}"])
+    flowset = suited(maps_of(maps, jobs), config)
+    begun = Sweep.of(config, flowset, Path(out))
+    with progress_bars() as bars:
+        history = run_search(
+            begun,
+            flowset,
+            chosen,
+            trials=trials,
+            sampler=method,
+            random_trials=random_trials,
+            population=population,
+            jobs=count_jobs(jobs),
+            on_trial=bars.stage("trials"),
         )
-        for cell in cells
-        if not cell.problem
+    study = _study_of_trials(begun, points_of(history, chosen), flowset, places)
+    study.table = history.rename(columns=places)
+    study.words, study.found = study.table.round(4), history
+    return study
+
+
+def evolve(
+    system: Recipe,
+    maps: Data,
+    *,
+    alpha: str = "1..16:log",
+    ratio: str = "0.2..1:0.05",
+    population: int = 16,
+    generations: int = 12,
+    seed: int = 0,
+    fine_tuning: float = 0.5,
+    seeds: Seeds = None,
+    out: str | Path = RUNS,
+    jobs: int = 1,
+) -> Study:
+    """Breed alpha and the sparsity ratio of every stage on weight-shared super-networks.
+
+    These are trained once, on inner folds of one half of the subjects; choices are tried on the
+    groups held out, without training. More generations are added to those there are.
+
+    Parameters
+    ----------
+    system
+        One whose network can choose, such as `ammsm`.
+    alpha, ratio
+        Ranges of the magnification factor and of every ratio: LOW..HIGH, with :log or :STEP.
+    population, generations, seed
+        Choices of a generation, how many there are, and what they are drawn with.
+    fine_tuning
+        Share of a training that is left to the winner alone, in `best`.
+
+    Examples
+    --------
+    >>> maps = lab.load("synthetic", preset="smoke").maps()
+    >>> ammsm = lab.system("ammsm", preset="smoke", epochs=1)
+    >>> study = lab.evolve(ammsm, maps, population=2, generations=1, seeds=1)
+    >>> study.table["Trial"].tolist(), sorted(study.best)
+    ([1, 2], ['model.alpha', 'model.ratios', 'model.super_steps'])
+    """
+    config = settings(system, maps, seeds=seeds)
+    ranges = {"alphas": _fractions("alpha", alpha), "ratios": _fractions("ratio", ratio)}
+    bred = {"population": population, "generations": generations, "seed": seed}
+    load_optuna()
+    Evolution.check(config, **ranges, **bred)  # before there are maps
+    flowset = suited(maps_of(maps, jobs), config)
+    evolution = Evolution.of(config, flowset, Path(out), **ranges, **bred)
+    with progress_bars() as bars:
+        found = run_evolution(
+            evolution,
+            flowset,
+            jobs=count_jobs(jobs),
+            on_supernets=bars.stage("super-networks"),
+            on_trials=bars.stage("trials"),
+        )
+    best = found.settings(len(flowset), fine_tuning)
+    keep_evolved(found, best)
+    words = fittest(found.table, len(found.table)).round(4)
+    kept = {"best": best, "maps": flowset, "recipe": config, "found": found}
+    return Study({}, found.table, words, EVOLVED_CAPTION, sweep=evolution.sweep, **kept)
+
+
+def run_study(plan: Any, root: Path | None, out: str | Path, jobs: int, **options: Any) -> Study:
+    """Run what is missing of a plan of `compare`, `ablate` or `inputs`."""
+    with progress_bars() as bars:
+        found = plan.run(root=root, out=Path(out), jobs=count_jobs(jobs), watch=bars, **options)
+    results = {
+        row if column in ("", HONEST) else (row, column): Result(run)
+        for (row, column), run in found.runs.items()
+        if column not in BESIDE
     }
-    table = trials_table(cells).rename(columns=places)
-    words = table.sort_values("UF1", ascending=False).round(3)
+    remarks = list(getattr(found, "remarks", ()))
+    return Study(results, found.table, found.words, found.caption, remarks, found=found)
+
+
+def _name(one: Recipe) -> str:
+    if isinstance(one, str):
+        return one
+    return one.name if isinstance(one, System) else one.model.name
+
+
+def _variant(config: ExperimentConfig, name: str, changes: Mapping[str, Any]) -> Variant:
+    places = {place_of(config.model.name, key): value for key, value in changes.items()}
+    words = ", ".join(f"{key} {value}" for key, value in changes.items())
+    return Variant(name, words, tuple(overrides_of(places)))
+
+
+def _settings_and_places(
+    system: Recipe, data: Data, names: Iterable[str], seeds: Seeds
+) -> tuple[ExperimentConfig, dict[str, str]]:
+    """The recipe of a sweep, and the names of its settings by their full ones."""
+    config = settings(system, data, seeds=seeds)
+    return config, {place_of(config.model.name, name): name for name in names}
+
+
+def _study_of_trials(
+    begun: Sweep, points: Sequence[Mapping[str, Any]], maps: MotionMaps, places: Mapping[str, str]
+) -> Study:
+    """The trials of a sweep as a study, its settings by the names that were given."""
+    trials = [trial for point in points if (trial := begun.trial(point))]
+    scored = [trial for trial in trials if not trial.problem]
+    results = {tuple(trial.settings.values()): _result_of(trial) for trial in scored}
+    best = max(scored, key=lambda trial: trial.score).settings if scored else {}
+    table = trials_table(trials).rename(columns=places)
+    words = table.sort_values("UF1", ascending=False, kind="stable").round(3)
     caption = next(iter(results.values())).caption if results else ""
-    return Study(results, table, words, caption, folder=folder)
+    return Study(results, table, words, caption, sweep=begun, best=best, maps=maps)
 
 
-def _reasons(notes: Mapping[Any, str], how: str = "") -> list[str]:
-    return [f"{name}: {how}{why}" for name, why in notes.items()]
+def _result_of(trial: Trial) -> Result:
+    about = trial.metrics() | {"caption": trial.caption()}
+    return Result(answers=trial.predictions, history=trial.history(), about=about)
+
+
+def _fractions(name: str, text: str) -> Range:
+    found = parse_range(name, text)
+    return Range(float(found.low), float(found.high), found.log, found.step)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
-from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.clips import MotionMaps
 from hmrm_lab.api.result import NO_RUN, Result, Results, Study, results_of, score
 from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.records import Clip, Floats

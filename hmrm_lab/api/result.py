@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hmrm_lab.api.html import card
-from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.clips import MotionMaps, card
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import InputError
+from hmrm_lab.errors import HmrmError, InputError
 from hmrm_lab.evaluation.live_progress import SnapshotReader
+from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.evaluation.summary import (
     collect_history,
     collect_predictions,
@@ -24,8 +24,12 @@ from hmrm_lab.evaluation.summary import (
 )
 from hmrm_lab.records import Predictions, probability_columns
 from hmrm_lab.reporting.tables import display_table, results_table, scores_table
+from hmrm_lab.runtime.processes import count_jobs
+from hmrm_lab.runtime.progress import progress_bars
 from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.studies.experiment import write_figures
 from hmrm_lab.studies.jobs import Job, JobState
+from hmrm_lab.studies.trials import OuterScore, outer_score
 from hmrm_lab.training.model_file import MODEL_NAME, load_model
 
 if TYPE_CHECKING:
@@ -39,23 +43,8 @@ class Result:
     """Predictions and history of an evaluation, and the figures computed from them.
 
     Made by `lab.evaluate`, `lab.result` (of a run folder) and `lab.score` (of predictions alone).
-    Shows UF1, UAR and accuracy with their intervals, the epoch rule and the number of folds.
-
-    Parameters
-    ----------
-    run
-        The run folder; None where there are predictions alone.
-    answers
-        The predictions, where there is no folder.
-    about
-        Figures of the predictions beside `summarise`: epoch rule, control and so on.
-    config, root, jobs
-        Settings, folder of the data and processes, for `resume`.
-
-    Raises
-    ------
-    IncompleteRunError
-        By what needs predictions, before the first fold is finished.
+    Shows UF1, UAR and accuracy with their intervals, the epoch rule and the number of folds. What
+    needs predictions raises `IncompleteRunError` before the first fold is finished.
 
     Examples
     --------
@@ -101,9 +90,7 @@ class Result:
     @property
     def history(self) -> pd.DataFrame:
         """Training loss: columns fold, seed, epoch, loss."""
-        if self._history is not None:
-            return self._history
-        return collect_history(self._folder)
+        return collect_history(self._folder) if self._history is None else self._history
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -144,14 +131,11 @@ class Result:
         from hmrm_lab.api.system import System
 
         config, file = self.config, self.folder / MODEL_NAME
-        return System.of_settings(
-            config, load_model(file, config, MAP_SIDE_PX) if file.is_file() else None
-        )
+        fitted = load_model(file, config, MAP_SIDE_PX) if file.is_file() else None
+        return System.of_settings(config, fitted)
 
     def refresh(self) -> "Result":
         """Compute the figures of the folds that are there, and write them into the folder."""
-        from hmrm_lab.studies.experiment import write_figures
-
         write_figures(self._folder)
         return self
 
@@ -212,14 +196,16 @@ class Result:
 class Study(Mapping[Any, Result]):
     """Results side by side, by name, with the table that compares them.
 
-    Parameters
+    Attributes
     ----------
     table
-        Figures as numbers, one row per system, variant or setting.
+        Figures as numbers, one row per system, variant, setting or trial.
     words
         The same, rounded, each figure with its interval.
     notes
         What was left out, what failed, and why.
+    best
+        Of a sweep or a search: the settings with the highest UF1, as `lab.system` takes them.
 
     Examples
     --------
@@ -234,10 +220,35 @@ class Study(Mapping[Any, Result]):
     words: pd.DataFrame
     caption: str = ""
     notes: list[str] = field(default_factory=list)
-    folder: Path | None = None
-    sweep: Any = None  # behind a sweep or a search, for `HeatmapExplorer`
-    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # its settings and values
-    root: Path | None = None
+    sweep: Any = None  # the `Sweep` that keeps the trials of a sweep or a search
+    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # settings of a sweep, values
+    best: Mapping[str, Any] = field(default_factory=dict)
+    maps: MotionMaps | None = None
+    recipe: ExperimentConfig | None = None  # that `best` is compared with; else that of the sweep
+    found: Any = None  # what the study beneath has found
+
+    @property
+    def folder(self) -> Path:
+        """Where a sweep or a search keeps its trials; an `InputError` for other studies."""
+        if self.sweep is None:
+            raise InputError("nothing was searched here", hint="take a study of lab.sweep")
+        return Path(self.sweep.folder)
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of the data."""
+        return self.maps.source.root if self.maps is not None and self.maps.source else None
+
+    def unseal(self, *, jobs: int = 1) -> OuterScore:
+        """Run the best setting of a sweep, and the recipe unchanged, on all subjects.
+
+        These evaluations of the test set are counted. `HmrmError` where no setting has a score.
+        """
+        if self.maps is None or not self.best:
+            raise HmrmError(f"no setting of {self.folder} has a score: every training failed")
+        with progress_bars() as bars:
+            where: Any = {"recipe": self.recipe, "jobs": count_jobs(jobs), "watch": bars}
+            return outer_score(self.sweep, self.maps, self.best, **where)
 
     def __getitem__(self, name: Any) -> Result:
         return self.results[name]
@@ -254,13 +265,11 @@ class Study(Mapping[Any, Result]):
         return card("Study", {}, self.words.to_html(index=False, border=0), caption, notes)
 
 
-def result(folder: str | Path) -> Result:
+def result(folder: str | Path, root: str | Path | None = None) -> Result:
     """Open a run folder: the result of an evaluation, by whatever command it was made.
 
-    Raises
-    ------
-    InputError
-        If it is no run folder.
+    `root` is the folder of the data, where `resume`, `lab.audit` or `lab.report` is to read them.
+    `InputError` if it is no run folder.
 
     Examples
     --------
@@ -268,7 +277,7 @@ def result(folder: str | Path) -> Result:
     Traceback (most recent call last):
     hmrm_lab.errors.InputError: no/such/run: not a run folder (no config.toml); ...
     """
-    return Result(RunFolder.open(Path(folder)))
+    return Result(RunFolder.open(Path(folder)), root=Path(root) if root else None)
 
 
 def score(predictions: "str | Path | pd.DataFrame | MotionMaps", answers: Any = None) -> Result:
@@ -278,7 +287,8 @@ def score(predictions: "str | Path | pd.DataFrame | MotionMaps", answers: Any = 
     ----------
     predictions
         A log (as MEGC, STSTNet or HTNet print it) or table in a file, a DataFrame with the columns
-        of `Result.predictions`, or the `MotionMaps` that were answered.
+        of `Result.predictions`, or the `MotionMaps` that were answered. `metrics["read_as"]` says
+        how a file was read.
     answers
         Beside maps: (n,) classes, or (n, K) probabilities.
 
@@ -293,8 +303,6 @@ def score(predictions: "str | Path | pd.DataFrame | MotionMaps", answers: Any = 
     >>> lab.score(maps, maps.y).scores["uf1"]
     1.0
     """
-    from hmrm_lab.evaluation.other_programs import read_predictions
-
     if isinstance(predictions, MotionMaps):
         return Result(answers=_answers(predictions, np.asarray(answers)))
     if isinstance(predictions, pd.DataFrame):

@@ -1,30 +1,38 @@
 """Evaluate a system, ask it, check it, and report on it."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hmrm_lab.api.clips import Clips
-from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.clips import Clips, MotionMaps
 from hmrm_lab.api.result import Result, Results, results_of
 from hmrm_lab.api.system import System, suited
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.protocols import LOSO, Protocol
 from hmrm_lab.evaluation.recording_prediction import RecordingPrediction
+from hmrm_lab.evaluation.workers import Executor, open_executor
 from hmrm_lab.records import digest_of_keys
+from hmrm_lab.runtime.processes import count_jobs
 from hmrm_lab.runtime.progress import progress_bars
 from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.studies.audit import audit_run
+from hmrm_lab.studies.experiment import report_runs, run_experiment
+from hmrm_lab.studies.predict import find_run, predict_recording
+from hmrm_lab.studies.prepare import prepare as make_ready
 
+Recipe = System | str | ExperimentConfig  # complete settings are taken as they are
+Data = MotionMaps | Clips
 Seeds = int | str | Sequence[int] | None
 RUNS = Path("runs")
 
 
 def evaluate(
-    system: System | str,
-    maps: MotionMaps | Clips,
+    system: Recipe,
+    maps: Data,
     protocol: Protocol | str = LOSO,
     *,
     seeds: Seeds = None,
@@ -33,6 +41,8 @@ def evaluate(
     out: str | Path = RUNS,
     jobs: int = 1,
     devices: Sequence[str] = ("cpu",),
+    executor: str | Executor = "processes",
+    scheduler: str | None = None,
     background: bool = False,
     final_model: bool = True,
 ) -> Result:
@@ -44,7 +54,8 @@ def evaluate(
     Parameters
     ----------
     system
-        A `System`, or a name of `lab.systems()`, whose preset is then that of the maps.
+        A `System`, or a name of `lab.systems()`, whose preset is then that of the maps; or complete
+        settings, as `lab.settings` and `result.config` give them.
     protocol
         `loso`, `kfold:K`, `holdout:DATASET`, a split file, or a `Protocol`.
     seeds
@@ -55,8 +66,10 @@ def evaluate(
         `shuffled_labels` or `shuffled_within_subjects`: there is nothing to learn.
     out
         Folder of run folders.
-    jobs
-        Processes.
+    jobs, devices
+        Processes, assigned to these devices in turn.
+    executor, scheduler
+        `processes`, or `dask` with the address of its scheduler, for a cluster.
     background
         Return at once; the run goes on in a process of its own, which outlives this one. See
         `Result.progress`, `stop` and `wait`.
@@ -77,51 +90,56 @@ def evaluate(
     >>> print(result.caption.partition("; ")[2])
     epoch rule last; 4 subjects, 1 seed
     """
-
-    from hmrm_lab.studies.experiment import run_experiment
-
-    known = maps_of(maps)
+    known = maps_of(maps, jobs)
     config = settings(system, known, protocol, seeds, epoch_rule, control)
-    source = known.source
-    assert source is not None  # `settings` has refused
+    root, out = known.source.root if known.source else None, Path(out)
     if background:
-        return _start(config, known, Path(out), jobs)
-    with progress_bars() as bars:
+        later = Result(RunFolder.of(config, out), config=config, root=root_of(known), jobs=jobs)
+        return later.resume()
+    where: Any = {"jobs": count_jobs(jobs, tuple(devices)), "devices": tuple(devices)}
+    opened: AbstractContextManager[Executor] = (
+        open_executor(executor, **where, scheduler=scheduler)
+        if isinstance(executor, str)
+        else nullcontext(executor)
+    )
+    with opened as execute, progress_bars() as bars:
         run = run_experiment(
             config,
-            root=source.root,
-            out=Path(out),
-            jobs=jobs,
+            out=out,
             devices=devices,
+            execute=execute,
             watch=bars,
             flowset=suited(known, config),
             final_model=final_model,
         )
-    return Result(run, config=config, root=source.root, jobs=jobs)
+    return Result(run, config=config, root=root, jobs=jobs)
 
 
 def predict(
     recording: str | Path,
-    result: Result | None = None,
+    result: Result | str | Path | None = None,
     *,
     onset: int = 0,
     apex: int | None = None,
     offset: int | None = None,
     faces: str | None = None,
     face: int = 0,
+    follow_links: bool = False,
 ) -> RecordingPrediction:
     """Class probabilities of a video, or a folder of frames, with what they rest on.
 
     Parameters
     ----------
     result
-        Whose model is asked; the newest below `runs` if not given.
+        Whose model is asked, or its folder; the newest below `runs` if not given.
     onset, apex, offset
         Frame numbers from 0; the apex is spotted, and the offset the last frame, if not given.
     faces
         dlib, mtcnn or template; that of the run if not given.
     face
         Which of several, counted from the left, from 1; 0 takes the largest nearest the middle.
+    follow_links
+        Also read what links to other folders lead to.
 
     Raises
     ------
@@ -130,16 +148,50 @@ def predict(
 
     Examples
     --------
-    >>> lab.predict("absent.mp4", lab.result("runs/none"))
+    >>> lab.predict("absent.mp4", "runs/none")
     Traceback (most recent call last):
     hmrm_lab.errors.InputError: runs/none: not a run folder (no config.toml); ...
     """
-    from hmrm_lab.studies.predict import find_run, predict_recording
-
-    run = find_run(result.folder if result else None)
+    folder = result.folder if isinstance(result, Result) else result
     return predict_recording(
-        Path(recording), run, onset=onset, apex=apex, offset=offset, provider=faces, face=face
+        Path(recording),
+        find_run(Path(folder) if folder else None),
+        onset=onset,
+        apex=apex,
+        offset=offset,
+        provider=faces,
+        face=face,
+        follow_links=follow_links,
     )
+
+
+def prepare(
+    clips: Clips, *, systems: Sequence[Recipe] = (), sheet: str | Path | None = None, jobs: int = 1
+) -> pd.Series:
+    """Find faces and apexes of recordings, compute their flow, and say what became of each clip.
+
+    What is done is kept in the cache, so that it may be interrupted; `clips.maps()` is quick
+    afterwards. With `systems`, what these take of the frames is made, too. `sheet` is an HTML page
+    to write, with every crop, its landmarks and its motion.
+
+    Raises
+    ------
+    InputError
+        For a data set that needs no preparation, such as `synthetic`.
+
+    Examples
+    --------
+    >>> lab.prepare(lab.load("synthetic", preset="smoke"))
+    Traceback (most recent call last):
+    hmrm_lab.errors.InputError: data set 'synthetic' needs no preparation; run it directly
+    """
+    others = [settings(one, clips) for one in systems]
+    page = Path(sheet) if sheet else None
+    with progress_bars() as bars:
+        found = make_ready(
+            clips.config, clips.root, systems=others, jobs=count_jobs(jobs), sheet=page, watch=bars
+        )
+    return pd.Series(found, name=clips.name)
 
 
 def audit(result: Result, root: str | Path | None = None) -> pd.DataFrame:
@@ -154,10 +206,7 @@ def audit(result: Result, root: str | Path | None = None) -> pd.DataFrame:
     >>> lab.audit(result).loc["held-out subjects", "state"]
     'OK'
     """
-    from hmrm_lab.studies.audit import audit_run
-
-    folder = Path(root) if root else result.root
-    checks = audit_run(RunFolder.open(result.folder), folder)
+    checks = audit_run(RunFolder.open(result.folder), Path(root) if root else result.root)
     rows = [(check.name, check.state, check.why) for check in checks]
     return pd.DataFrame(rows, columns=["check", "state", "why"]).set_index("check")
 
@@ -177,21 +226,14 @@ def report(results: Results, out: str | Path | None = None) -> Path:
     >>> lab.report(result).name
     'report.html'
     """
-    from hmrm_lab.studies.experiment import report_runs
-
     chosen = results_of(results)
     folders = [RunFolder(one.folder) for one in chosen]
     return report_runs(folders, chosen[0].root, Path(out) if out else None)
 
 
-def maps_of(data: MotionMaps | Clips) -> MotionMaps:
-    """The maps, computed where clips are given."""
-    return data.maps() if isinstance(data, Clips) else data
-
-
 def settings(
-    system: System | str,
-    data: MotionMaps | Clips,
+    system: Recipe,
+    data: Data,
     protocol: Protocol | str = LOSO,
     seeds: Seeds = None,
     epoch_rule: str | None = None,
@@ -220,13 +262,16 @@ def settings(
             "maps of arrays have no data set that a run could name",
             hint="use sklearn.model_selection.cross_val_predict, and lab.score for the figures",
         )
-    chosen = System(system, preset=source.config.preset) if isinstance(system, str) else system
     name = protocol.name if isinstance(protocol, Protocol) else Protocol(protocol).name
-    changes = [] if seeds is None else [f"evaluation.seeds={_listed(seeds)}"]
-    changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
-    changes += [f"evaluation.control={control}"] if control != "none" else []
-    changes += [f'evaluation.protocol="{name}"'] if name != LOSO else []
-    config = chosen.settings(source, changes)
+    changes: dict[str, Any] = {} if seeds is None else {"evaluation.seeds": _listed(seeds)}
+    changes |= {"evaluation.epoch_rule": epoch_rule} if epoch_rule else {}
+    changes |= {"evaluation.control": control} if control != "none" else {}
+    changes |= {"evaluation.protocol": name} if name != LOSO else {}
+    if isinstance(system, ExperimentConfig):
+        config = override(system, changes) if changes else system
+    else:
+        chosen = System(system, preset=source.config.preset) if isinstance(system, str) else system
+        config = chosen.settings(source, changes)
     if isinstance(data, Clips) or data.is_whole:
         return config
     part = f"{config.name}-part-{digest_of_keys(data.keys)[:8]}"
@@ -240,7 +285,12 @@ def _listed(seeds: int | str | Sequence[int]) -> list[Any]:
     return seeds.replace(",", " ").split() if isinstance(seeds, str) else list(seeds)
 
 
-def root_of_whole(maps: MotionMaps) -> Path | None:
+def maps_of(data: Data, jobs: int = 1) -> MotionMaps:
+    """The maps, computed where clips are given."""
+    return data.maps(jobs=jobs) if isinstance(data, Clips) else data
+
+
+def root_of(maps: MotionMaps) -> Path | None:
     """The folder of the data; an `InputError` for a part of them, for they are read again."""
     if not maps.is_whole or maps.source is None:
         problem = f"{len(maps)} maps that are a part of a data set"
@@ -248,8 +298,3 @@ def root_of_whole(maps: MotionMaps) -> Path | None:
             problem, hint="give all of its maps: what evaluates a part is lab.evaluate"
         )
     return maps.source.root
-
-
-def _start(config: ExperimentConfig, maps: MotionMaps, out: Path, jobs: int) -> Result:
-    root = root_of_whole(maps)
-    return Result(RunFolder.of(config, out), config=config, root=root, jobs=jobs).resume()

@@ -1,7 +1,6 @@
 """`System`: a recipe with the face of a scikit-learn classifier."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -11,10 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from hmrm_lab.api.html import card
-from hmrm_lab.api.maps import MotionMaps, Source
-from hmrm_lab.config import ExperimentConfig, load_config, on_data, preset_names
-from hmrm_lab.config.overrides import OF_TRAINING, without_idle
+from hmrm_lab.api.clips import MotionMaps, Source, card
+from hmrm_lab.config import ExperimentConfig, load_config, on_data, preset_names, why_unused
 from hmrm_lab.config.sections import (
     AugmentConfig,
     FlowConfig,
@@ -37,7 +34,11 @@ SECTIONS: dict[str, type[Section]] = {
     "loss": LossConfig,
     "input": InputConfig,
 }
-BESIDE = {name.rpartition(".")[2]: name for name in OF_TRAINING if "." in name}
+TUNED = tuple(key for key in FlowConfig.model_fields if key.startswith("finetune"))
+BESIDE = {
+    **{key: f"flow.{key}" for key in TUNED},
+    **{key: f"evaluation.{key}" for key in ("readout", "tta_flip", "tta_shift_px")},
+}
 OWN_ARGUMENTS = ("name", "preset", "seed", "device")
 
 
@@ -60,6 +61,7 @@ class System(ClassifierMixin, BaseEstimator):
     settings
         Flat names of what the recipe sets: `width`, `depth` (model), `epochs`, `lr` (training),
         `motionmix` (augmentation), `gamma` (loss), `channels` (input); `get_params()` lists all.
+        Full names, such as `model.width`, are taken as well.
 
     Attributes
     ----------
@@ -101,23 +103,20 @@ class System(ClassifierMixin, BaseEstimator):
         self.settings()
 
     def settings(
-        self, source: Source | None = None, overrides: Sequence[str] = ()
+        self, source: Source | None = None, overrides: Mapping[str, Any] | None = None
     ) -> ExperimentConfig:
         """The complete settings; on data with a source, with their faces and flow.
 
-        `overrides` are `key=value`, such as `evaluation.epoch_rule=oracle_test`.
+        `overrides` are by full name, such as {"evaluation.epoch_rule": "oracle_test"}.
         """
+        changes = {place_of(self.name, key): _plain(value) for key, value in self._settings.items()}
+        changes |= {"evaluation.seeds": [_plain(self.seed)]} if source is None else {}
         data = source.config.data.name if source else None
-        changes = [f"evaluation.seeds=[{_toml(self.seed)}]"] if source is None else []
-        changes += [f"{place_of(self.name, key)}={_toml(v)}" for key, v in self._settings.items()]
-        config = load_config(
-            self.preset, system=self.name, data=data, overrides=[*changes, *overrides]
-        )
+        changes |= overrides or {}
+        config = load_config(self.preset, system=self.name, data=data, overrides=changes)
         if source is None:
             return config
-        tuned = {
-            key: getattr(config.flow, key) for key in FlowConfig.model_fields if "finetune" in key
-        }
+        tuned = config.flow.model_dump(include=set(TUNED))
         flow = source.config.flow.model_copy(update=tuned)
         return on_data(config, data=source.config.data, faces=source.config.faces, flow=flow)
 
@@ -126,12 +125,8 @@ class System(ClassifierMixin, BaseEstimator):
         """The system of a run's settings, with its model if it has one."""
         name, seed = config.model.name, config.evaluation.seeds[0]
         preset = config.preset if config.preset in preset_names() else "default"
-        recipe = load_config(preset, system=name, data=config.data.name)
-        changed = {
-            key: _value_at(config, place)
-            for key, place in places_of(registered[name]).items()
-            if _value_at(config, place) != _value_at(recipe, place)
-        }
+        recipe = _values(load_config(preset, system=name, data=config.data.name))
+        changed = {key: value for key, value in _values(config).items() if value != recipe[key]}
         system = cls(name, preset=preset, seed=seed, **changed)
         if fitted:
             system._keep(fitted)
@@ -216,11 +211,7 @@ class System(ClassifierMixin, BaseEstimator):
         own = {name: getattr(self, name) for name in OWN_ARGUMENTS}
         if not deep:
             return own | self._settings
-        config = self.settings()
-        recipe = {
-            key: _value_at(config, place) for key, place in places_of(registered[self.name]).items()
-        }
-        return own | recipe | self._settings
+        return own | _values(self.settings()) | self._settings
 
     def set_params(self, **params: Any) -> Self:
         """Change settings by their flat names; a `ConfigError` for one that does not exist."""
@@ -242,15 +233,13 @@ class System(ClassifierMixin, BaseEstimator):
 
     def _repr_html_(self) -> str:
         about, config = registered[self.name].card, self.settings()
-        facts: dict[str, object] = {
-            "system": self.name,
-            "preset": self.preset,
-            "model": _plain(config.model.options),
-            "input": _plain(config.input.model_dump()),
-        }
+        parts = {"model": config.model.options, "input": config.input.model_dump()}
         if not registered[self.name].is_estimator:
-            facts |= {"training": _plain(config.training.model_dump())}
-            facts |= {"augmentation": _plain(config.augment.model_dump())}
+            parts |= {"training": config.training.model_dump()}
+            parts |= {"augmentation": config.augment.model_dump()}
+        facts = {"system": self.name, "preset": self.preset}
+        for part, options in parts.items():
+            facts[part] = ", ".join(f"{name} {value}" for name, value in options.items())
         if about:
             facts |= {"takes": about.takes, "published as": about.citation}
             facts |= {"how near": "; ".join([about.fidelity, *about.departures])}
@@ -289,13 +278,7 @@ def systems() -> pd.DataFrame:
 
 
 def suited(maps: FlowSet, config: ExperimentConfig) -> Any:
-    """The maps with the frames that this system takes, read where they are not there yet.
-
-    Raises
-    ------
-    InputError
-        If frames are needed and nobody knows where the maps come from.
-    """
+    """The maps with the frames that this system takes, read where they are not there yet."""
     from hmrm_lab.preparation import frames_for, load_flowset
 
     has_frames = maps.clips is not None or maps.pictures is not None
@@ -310,11 +293,11 @@ def suited(maps: FlowSet, config: ExperimentConfig) -> Any:
 
 
 def place_of(name: str, setting: str) -> str:
-    """Where a flat setting of this system stands: `width` is `model.width`."""
+    """The full name of a setting of this system: `width` is `model.width`."""
     known = places_of(registered[name])
-    if setting not in known:
+    if "." not in setting and setting not in known:
         raise unknown_name(f"setting of system '{name}'", setting, known)
-    return known[setting]
+    return known.get(setting, setting)
 
 
 def places_of(entry: Entry) -> dict[str, str]:
@@ -322,13 +305,17 @@ def places_of(entry: Entry) -> dict[str, str]:
     named = {key: f"model.{key}" for key in entry.options.model_fields}
     for section, settings in SECTIONS.items():
         named |= {key: f"{section}.{key}" for key in settings.model_fields}
-    every = named | BESIDE
-    tables: dict[str, dict[str, int]] = {}
-    for place in every.values():
-        table, _, key = place.partition(".")
-        tables.setdefault(table, {})[key] = 0
-    used = without_idle(entry, tables)
-    return {key: p for key, p in every.items() if p.split(".")[1] in used.get(p.split(".")[0], {})}
+    named |= BESIDE
+    return {key: place for key, place in named.items() if not why_unused(entry, place)}
+
+
+def _values(config: ExperimentConfig) -> dict[str, Any]:
+    """Every flat setting of the system of these settings, with its value."""
+    found = {}
+    for key, place in places_of(registered[config.model.name]).items():
+        section, _, name = place.partition(".")
+        found[key] = getattr(getattr(config, section), name, None)
+    return found
 
 
 def _maps(X: Any, y: Any, groups: Any) -> MotionMaps:
@@ -340,15 +327,6 @@ def _maps(X: Any, y: Any, groups: Any) -> MotionMaps:
     return MotionMaps.from_arrays(X, y, groups)
 
 
-def _toml(value: Any) -> str:
-    plain = value.item() if isinstance(value, np.generic) else value
-    return json.dumps(plain.tolist() if isinstance(plain, np.ndarray) else plain)
-
-
-def _value_at(config: ExperimentConfig, place: str) -> Any:
-    section, _, key = place.partition(".")
-    return getattr(getattr(config, section), key, None)
-
-
-def _plain(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in options.items())
+def _plain(value: Any) -> Any:
+    """A number of Python for one of numpy, a list for an array."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value

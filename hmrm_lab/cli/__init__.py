@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from hmrm_lab.cli import data, flow, notebooks, run, search, studies
+from hmrm_lab.cli import data, notebooks, run, studies
 from hmrm_lab.errors import DiskFullError, HmrmError, Stopped, stoppable
 
 app = typer.Typer(
@@ -26,8 +26,8 @@ app.add_typer(notebooks.app, name="notebooks")
 for command in (
     *(run.run, run.demo, run.report, run.predict, run.audit, run.score),
     *(studies.compare, studies.inputs, studies.ablate, studies.effects),
-    *(search.sweep, search.evolve, data.prepare, data.doctor, notebooks.bench),
-    *(flow.flow, flow.flow_eval, flow.flow_train),
+    *(studies.sweep, studies.evolve, data.prepare, data.doctor, notebooks.bench),
+    *(data.flow, data.flow_eval, data.flow_train),
 ):
     app.command()(command)
 

@@ -17,14 +17,13 @@ from hmrm_lab.cli.shared import (
     Preset,
     Root,
     Rule,
-    load_maps,
     show,
 )
 from hmrm_lab.errors import FailedFoldsError
 
 if TYPE_CHECKING:
+    from hmrm_lab.api.result import Result
     from hmrm_lab.config import ExperimentConfig
-    from hmrm_lab.runtime.store import RunFolder
 
 
 def run(
@@ -65,11 +64,16 @@ def run(
     Several --system are evaluated on the same folds and shown side by side. A fold that fails does
     not stop the others; the exit status is 1 then.
     """
+    from hmrm_lab.config import load_config
+
     changes = list(overrides or [])
     changes += [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
     changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
     changes += ["data.follow_links=true"] if follow_links else []
-    configs = _configs(preset, system or ["hmrm"], data=data, overrides=changes, name=name)
+    configs = [
+        load_config(preset, system=one, data=data, overrides=changes, name=name)
+        for one in system or ["hmrm"]
+    ]
     _evaluate(configs, root, out, jobs, as_json, devices, executor, scheduler)
 
 
@@ -77,7 +81,10 @@ def demo(
     out: Out = RUNS, jobs: Jobs = 0, overrides: Overrides = None, as_json: Json = False
 ) -> None:
     """From frames to report on the built-in synthetic faces: HMRM, with STSTNet beside it."""
-    configs = _configs("demo", ["hmrm", "ststnet"], overrides=overrides or [])
+    from hmrm_lab.config import load_config
+
+    changes = overrides or []
+    configs = [load_config("demo", system=one, overrides=changes) for one in ("hmrm", "ststnet")]
     _evaluate(configs, None, out / "demo", jobs, as_json)
 
 
@@ -88,11 +95,10 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Compute the figures of finished folds again and write the HTML report."""
-    from hmrm_lab.runtime.store import RunFolder
-    from hmrm_lab.studies.experiment import report_runs
+    import hmrm_lab as lab
 
-    folders = [RunFolder.open(path) for path in runs]
-    _show_runs(folders, report_runs(folders, root, out), as_json)
+    results = [lab.result(path, root) for path in runs]
+    _show_runs(results, lab.report(results, out), as_json)
 
 
 def audit(
@@ -105,14 +111,15 @@ def audit(
     Nothing is trained. LEAK: it did. FAULT: the records contradict themselves or the data, which is
     no leak, and ends with 1 as well. The rule oracle_test is a leak by design.
     """
+    import hmrm_lab as lab
     from hmrm_lab.runtime.store import RunFolder
-    from hmrm_lab.studies.audit import as_dict, audit_run, found_wrong
+    from hmrm_lab.studies.audit import Check, as_dict, found_wrong
 
-    folder = RunFolder.open(run)
-    checks = audit_run(folder, root)
+    result = lab.result(run, root)
+    checks = [Check(*row) for row in lab.audit(result).itertuples()]
     name, state = (max(len(getattr(c, part)) for c in checks) for part in ("name", "state"))
     lines = [f"{c.state:<{state}}  {c.name:<{name}}  {c.why}" for c in checks]
-    show(as_dict(folder, checks), "\n".join(lines), as_json)
+    show(as_dict(RunFolder(result.folder), checks), "\n".join(lines), as_json)
     if found_wrong(checks):
         raise typer.Exit(1)
 
@@ -125,13 +132,12 @@ def score(
 
     Columns of a table are found by the names in its header, in any order.
     """
-    from hmrm_lab.evaluation.other_programs import read_predictions
-    from hmrm_lab.evaluation.summary import summarise
-    from hmrm_lab.reporting.tables import render_text, scores_table
+    import hmrm_lab as lab
+    from hmrm_lab.reporting.tables import render_text
 
-    predictions, notes = read_predictions(log)
-    scores = summarise(predictions) | {"read_as": notes}
-    lines = [render_text(scores_table(scores)), "", *(f"read as  {line}" for line in notes)]
+    result = lab.score(log)
+    scores = result.metrics
+    lines = [render_text(result.table), "", *(f"read as  {line}" for line in scores["read_as"])]
     show(scores, "\n".join(lines), as_json)
 
 
@@ -166,33 +172,20 @@ def predict(
 
     Exit status 1: no answer, as where onset or apex shows no face.
     """
+    import hmrm_lab as lab
     from hmrm_lab.reporting.recording_pages import check_png, prediction_text, write_prediction
     from hmrm_lab.runtime.store import check_target
-    from hmrm_lab.studies.predict import find_run, predict_recording
 
     target = check_png(picture or Path(f"{clip.resolve().stem}.hmrm.png"))
     check_target(target)
-    result = predict_recording(
-        clip,
-        find_run(run),
-        onset=onset,
-        apex=apex,
-        offset=offset,
-        provider=faces,
-        follow_links=follow_links,
-        face=face or 0,
-    )
+    frames: Any = {"onset": onset, "apex": apex, "offset": offset}
+    who: Any = {"faces": faces, "face": face or 0, "follow_links": follow_links}
+    result = lab.predict(clip, run, **frames, **who)
     written = write_prediction(result, target)
     facts = {**result.as_dict(), "picture": str(written)}
     show(facts, prediction_text(result, written), as_json)
     if not result.answered:
         raise typer.Exit(1)
-
-
-def _configs(preset: str, systems: list[str], **settings: Any) -> "list[ExperimentConfig]":
-    from hmrm_lab.config import load_config
-
-    return [load_config(preset, system=one, **settings) for one in systems]
 
 
 def _evaluate(
@@ -210,47 +203,36 @@ def _evaluate(
     The maps of all are read first, so that bad data are refused before anything is written: a
     recipe may have a flow of its own.
     """
+    import hmrm_lab as lab
     from hmrm_lab.evaluation.summary import describe_failures
     from hmrm_lab.evaluation.workers import open_executor
-    from hmrm_lab.reporting.report import write_report
     from hmrm_lab.runtime.processes import count_jobs, parse_devices
-    from hmrm_lab.runtime.progress import ProgressBars
+    from hmrm_lab.runtime.progress import progress_bars
     from hmrm_lab.runtime.store import RunFolder, check_writable
-    from hmrm_lab.studies.experiment import run_experiment, write_final_model
+    from hmrm_lab.studies.experiment import write_final_model
 
     known = parse_devices(devices)
     check_writable(*(RunFolder.of(config, out).path for config in configs))
     processes = count_jobs(jobs, known)
-    with (
-        open_executor(executor, jobs=processes, devices=known, scheduler=scheduler) as execute,
-        ProgressBars() as bars,
-    ):
-        flowsets = [load_maps(config, root, count_jobs(jobs), bars) for config in configs]
-        folders = [
-            run_experiment(
-                config,
-                out=out,
-                devices=known,
-                execute=execute,
-                watch=bars,
-                flowset=flowset,
-                final_model=False,
-            )
-            for config, flowset in zip(configs, flowsets, strict=True)
-        ]
-    page = write_report(folders, folders[0].path / "report.html", flowsets[0])
-    _show_runs(folders, page, as_json)
-    with ProgressBars() as bars:  # the figures are out; the model for `predict` comes last
-        for folder, flowset in zip(folders, flowsets, strict=True):
+    with open_executor(executor, jobs=processes, devices=known, scheduler=scheduler) as execute:
+        maps = [lab.Clips(config, root).maps(jobs=jobs) for config in configs]
+        where: Any = {"out": out, "devices": known, "executor": execute, "final_model": False}
+        results = [lab.evaluate(*one, **where) for one in zip(configs, maps, strict=True)]
+    _show_runs(results, lab.report(results), as_json)
+    runs = [RunFolder(result.folder) for result in results]
+    with progress_bars() as bars:  # the figures are out; the model for `predict` comes last
+        for folder, flowset in zip(runs, maps, strict=True):
             write_final_model(folder, flowset, device=known[0], watch=bars)
-    if failures := [words for folder in folders if (words := describe_failures(folder))]:
+    if failures := [words for folder in runs if (words := describe_failures(folder))]:
         raise FailedFoldsError("; ".join(failures))
 
 
-def _show_runs(folders: Sequence["RunFolder"], page: Path, as_json: bool) -> None:
+def _show_runs(results: Sequence["Result"], page: Path, as_json: bool) -> None:
     from hmrm_lab.evaluation.ledger import count_evaluations
     from hmrm_lab.reporting.tables import paired_differences, render_text, results_table
+    from hmrm_lab.runtime.store import RunFolder
 
+    folders = [RunFolder(result.folder) for result in results]
     runs = [
         {
             "run": str(folder.path),

@@ -2,14 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from hmrm_lab.config import ExperimentConfig
-    from hmrm_lab.records import FlowSet
-    from hmrm_lab.runtime.progress import ProgressBars
 
 RUNS = Path("runs")
 
@@ -31,6 +26,13 @@ Seeds = Annotated[
 ]
 Rule = Annotated[
     str | None, typer.Option(help="last, inner_subjects, or oracle_test (peeks; stamped).")
+]
+Unseal = Annotated[
+    bool,
+    typer.Option(
+        help="Then run the best setting, and the recipe unchanged, on all subjects. These"
+        " evaluations of the test set are counted."
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for run folders.")]
 Jobs = Annotated[
@@ -57,20 +59,6 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def count_processes(jobs: int) -> int:
-    """Resolve `--jobs` on the cores of this machine."""
-    from hmrm_lab.runtime.processes import count_jobs
-
-    return count_jobs(jobs)
-
-
-def load_maps(
-    config: "ExperimentConfig", root: Path | None, processes: int, bars: "ProgressBars"
-) -> "FlowSet":
-    """Load the maps of these settings, prepared if they are not yet."""
-    from hmrm_lab.preparation import load_flowset
-    from hmrm_lab.runtime.processes import end_preparation_workers
-
-    flowset = load_flowset(config, root, jobs=processes, watch=bars)
-    end_preparation_workers()
-    return flowset
+def aligned(facts: dict[str, Any]) -> str:
+    """A line for each fact, the names at the right of their column."""
+    return "\n".join(f"{name:>14}  {value}" for name, value in facts.items())

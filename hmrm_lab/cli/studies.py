@@ -1,9 +1,8 @@
-"""`hmrm compare`, `inputs`, `ablate` and `effects`: several settings under one protocol."""
+"""`hmrm compare`, `inputs`, `ablate`, `effects`, `sweep` and `evolve`: settings side by side."""
 
-from collections.abc import Callable
-from functools import partial
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,18 +18,25 @@ from hmrm_lab.cli.shared import (
     Rule,
     Seeds,
     SystemNames,
+    Unseal,
     Variants,
-    count_processes,
-    load_maps,
     records,
     show,
     split_names,
 )
-from hmrm_lab.errors import ConfigError
+from hmrm_lab.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
-    from hmrm_lab.reporting.study_page import AblationResult, ComparisonResult, InputsResult
-    from hmrm_lab.studies.study import Study, Variant
+    import pandas as pd
+
+    from hmrm_lab.api.result import Study
+    from hmrm_lab.studies.space import Space
+    from hmrm_lab.studies.study import Variant
+
+SAMPLERS = ("grid", "tpe", "nsga2")
+WIDTHS, DEPTHS = "64 128 192 256 320 384", "2 4 6 8 10 12"  # Figure 7
+TRIALS = 20
+SHOWN = 10
 
 
 def compare(
@@ -64,19 +70,10 @@ def compare(
     """
     from hmrm_lab.studies.study import plan_comparison
 
-    plan = partial(
-        plan_comparison,
-        preset,
-        data=data,
-        systems=split_names(systems),
-        seeds=seeds,
-        epoch_rule=epoch_rule,
-        overrides=overrides or [],
-        oracle=oracle,
-        null=null,
-        null_within_subjects=null_within_subjects,
-    )
-    _run(plan, root, runs, out, jobs, as_json)
+    given = {"data": data, "root": root, "overrides": overrides or [], "seeds": seeds}
+    given |= {"systems": split_names(systems), "epoch_rule": epoch_rule, "oracle": oracle}
+    given |= {"null": null, "null_within_subjects": null_within_subjects}
+    _run(plan_comparison, preset, given, runs, out, jobs, as_json)
 
 
 def inputs(
@@ -102,16 +99,9 @@ def inputs(
     """
     from hmrm_lab.studies.study import plan_inputs
 
-    plan = partial(
-        plan_inputs,
-        preset,
-        data=data,
-        systems=split_names(systems),
-        inputs=split_names(inputs),
-        seeds=seeds,
-        overrides=overrides or [],
-    )
-    _run(plan, root, runs, None, jobs, as_json)
+    given = {"data": data, "root": root, "overrides": overrides or [], "seeds": seeds}
+    given |= {"systems": split_names(systems), "inputs": split_names(inputs)}
+    _run(plan_inputs, preset, given, runs, None, jobs, as_json)
 
 
 def ablate(
@@ -132,20 +122,18 @@ def ablate(
     meganet_mesti. With variants of your own the full model is the recipe as it stands, its flow
     included. A variant that fails does not stop the others; the exit status is 1 then.
     """
+    from hmrm_lab.api.comparisons import run_study
     from hmrm_lab.config import load_config
-    from hmrm_lab.runtime.progress import ProgressBars
     from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.studies.ablate import WHOLE, plan_ablation
 
     check_writable(out)
-    asked, processes = overrides or [], count_processes(jobs)
+    asked = overrides or []
     config = load_config(preset, data=data, system=system, overrides=asked)
     variants = [_variant(text) for text in variant] if variant else None
     full = WHOLE if variants else None  # the recipe as it was asked for
     plan = plan_ablation(config, variants, full=full, root=root, asked=asked, part=part)
-    with ProgressBars() as bars:
-        result = plan.run(root=root, out=out, jobs=processes, watch=bars, part=part)
-    _finish(result, {}, as_json)
+    _finish(run_study(plan, root, out, jobs, part=part), {}, as_json)
 
 
 def effects(
@@ -162,61 +150,210 @@ def effects(
 
     Without --variant, a list of single changes.
     """
+    import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.reporting.study_words import effects_words
-    from hmrm_lab.runtime.progress import ProgressBars
+    from hmrm_lab.runtime.processes import count_jobs
+    from hmrm_lab.runtime.progress import progress_bars
     from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.studies.effects import CHANGES, plan_effects, run_effects
 
     check_writable(out)
     config = load_config(preset, data=data, overrides=overrides or [])
     plan = plan_effects(config, [_variant(text) for text in variant] if variant else CHANGES)
-    processes = count_processes(jobs)
-    with ProgressBars() as bars:
-        flowset = load_maps(config, root, processes, bars)
-        sweep = run_effects(plan, flowset, out, jobs=processes, on_progress=bars.stage("settings"))
+    maps = lab.Clips(config, root).maps(jobs=jobs)
+    with progress_bars() as bars:
+        stage = bars.stage("settings")
+        sweep = run_effects(plan, maps, out, jobs=count_jobs(jobs), on_progress=stage)
     table, caption = plan.table(sweep), plan.caption(sweep)
     text = f"{effects_words(table).to_string(index=False)}\n\n{caption}. Kept in {sweep.folder}"
     result = {"sweep": str(sweep.folder), "what": caption, "changes": records(table)}
     show(result, text, as_json)
 
 
+def sweep(
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
+    system: Annotated[str | None, typer.Option(help="System; else that of the preset.")] = None,
+    overrides: Overrides = None,
+    sampler: Annotated[
+        str,
+        typer.Option(
+            help="grid: every combination. tpe: Optuna proposes. nsga2: Optuna's evolution,"
+            " UF1 up and parameters down."
+        ),
+    ] = "grid",
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--space",
+            help="KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:STEP or KEY=a|b|c (quote it);"
+            " repeatable. Else widths and depths.",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help=f"Settings that a search tries; else {TRIALS}.")
+    ] = None,
+    population: Annotated[int, typer.Option(min=2, help="nsga2: settings of a generation.")] = 16,
+    widths: Annotated[
+        str | None, typer.Option(help=f'Values of model.width, else "{WIDTHS}".')
+    ] = None,
+    depths: Annotated[
+        str | None, typer.Option(help=f'Values of model.depth, else "{DEPTHS}".')
+    ] = None,
+    unseal: Unseal = False,
+    out: Out = RUNS,
+    jobs: Jobs = 0,
+    as_json: Json = False,
+) -> None:
+    """Settings tried on inner folds of half of the subjects: no test result.
+
+    Width by depth, as Figure 7, unless --space names other settings. Started again, it goes on
+    where it was. --unseal computes the outer score of the best setting, and says of how many
+    settings of this sweep the outer score is known.
+    """
+    import hmrm_lab as lab
+    from hmrm_lab.config import load_config
+    from hmrm_lab.runtime.processes import check_locks
+    from hmrm_lab.runtime.store import check_writable
+    from hmrm_lab.studies.search import history_table
+    from hmrm_lab.studies.space import grid_values
+    from hmrm_lab.studies.trials import NOT_A_TEST
+
+    if sampler not in SAMPLERS:
+        raise unknown_name("sampler", sampler, SAMPLERS)
+    if sampler == "grid" and trials is not None:
+        raise ConfigError(
+            "a grid tries every combination", hint="leave --trials out, or take --sampler tpe"
+        )
+    check_writable(out)
+    config = load_config(preset, data=data, system=system, overrides=overrides or [])
+    over, clips = _space(space, widths, depths), lab.Clips(config, root)
+    if sampler == "grid":
+        study = lab.sweep(config, clips, grid_values(over), out=out, jobs=jobs)
+        table = study.table
+    else:
+        check_locks(out)
+        tried: Any = {"method": sampler, "trials": trials or TRIALS, "population": population}
+        study = lab.search(config, clips, over, **tried, out=out, jobs=jobs)
+        table = history_table(study.sweep, study.found, over)
+    result = {"what": NOT_A_TEST, "sampler": sampler, "cells": records(table)}
+    text = f"{_table_text(table)}\n\n{NOT_A_TEST}. Kept in {study.folder}"
+    _show(study, result, text, unseal, jobs, as_json)
+
+
+def evolve(
+    preset: Preset = "default",
+    data: Data = None,
+    root: Root = None,
+    system: Annotated[
+        str, typer.Option(help="System whose network can choose alpha and ratios.")
+    ] = "ammsm",
+    overrides: Overrides = None,
+    population: Annotated[int, typer.Option(min=2, help="Choices of a generation.")] = 16,
+    generations: Annotated[int, typer.Option(min=1, help="Generations, the first drawn.")] = 12,
+    alpha: Annotated[
+        str, typer.Option(help="Range of the magnification factor, LOW..HIGH:log or :STEP.")
+    ] = "1..16:log",
+    ratio: Annotated[
+        str, typer.Option(help="Range of the sparsity ratio of every stage.")
+    ] = "0.2..1:0.05",
+    seed: Annotated[int, typer.Option(min=0, help="Of the evolution, not of trainings.")] = 0,
+    fine_tuning: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of a training left to the winner alone."),
+    ] = 0.5,
+    unseal: Unseal = False,
+    out: Out = RUNS,
+    jobs: Jobs = 0,
+    as_json: Json = False,
+) -> None:
+    """Search alpha and the ratio of every stage with weight-shared super-networks.
+
+    They are trained once, on inner folds of half of the subjects; choices are bred on the groups
+    held out, without training. Started again, it goes on where it was; more --generations are
+    added to those there are.
+    """
+    import hmrm_lab as lab
+    from hmrm_lab.config import load_config
+    from hmrm_lab.reporting.plots.searches import choices_figure, fittest
+    from hmrm_lab.reporting.tables import display_table
+    from hmrm_lab.runtime.processes import check_locks
+    from hmrm_lab.runtime.store import check_writable, write_atomic
+    from hmrm_lab.studies.trials import overrides_of
+
+    config = load_config(preset, data=data, system=system, overrides=overrides or [])
+    check_writable(out)
+    check_locks(out)
+    bred: Any = {"population": population, "generations": generations, "seed": seed}
+    bred |= {"alpha": alpha, "ratio": ratio, "fine_tuning": fine_tuning}
+    study = lab.evolve(config, lab.Clips(config, root), **bred, out=out, jobs=jobs)
+    page, winner = study.folder / "choices.html", overrides_of(study.best)
+    write_atomic(page, choices_figure(study.table).to_html(include_plotlyjs=True))
+    options = [("--preset", preset), ("--system", system), ("--data", data), ("--root", root)]
+    options += [("--out", None if out == RUNS else out)]
+    options += [("--set", text) for text in (*(overrides or []), *winner)]
+    words = (str(word) for option in options if option[1] for word in option)
+    command = shlex.join(["hmrm", "run", *words])
+    result = {
+        "what": study.caption,
+        "winner": study.best,
+        "overrides": winner,
+        "command": command,
+        "uf1": study.found.fitness.uf1,
+        "cross_entropy": study.found.fitness.cross_entropy,
+        "trials": records(study.table),
+        "figure": str(page),
+    }
+    best = display_table(fittest(study.table, SHOWN).drop(columns="Best")).to_string(index=False)
+    text = (
+        f"{best}\n\nthe fittest of {len(study.table)} trials\n\n"
+        f"{study.caption} Kept in {study.folder}\nfigure  {page}\nwinner  {command}"
+    )
+    _show(study, result, text, unseal, jobs, as_json)
+
+
 def _run(
-    plan: "Callable[..., Study[ComparisonResult]] | Callable[..., Study[InputsResult]]",
-    root: Path | None,
-    runs: Path,
-    out: Path | None,
-    jobs: int,
-    as_json: bool,
+    plan_of: Any, preset: str, given: Any, runs: Path, out: Path | None, jobs: int, as_json: bool
 ) -> None:
     """Plan a study, run what is missing, write its files and show it."""
-    from hmrm_lab.runtime.progress import ProgressBars
+    from hmrm_lab.api.comparisons import run_study
+    from hmrm_lab.runtime.processes import count_jobs
+    from hmrm_lab.runtime.progress import progress_bars
     from hmrm_lab.runtime.store import check_writable
 
     check_writable(runs, out or runs)
-    processes = count_processes(jobs)
-    with ProgressBars() as bars:
-        study = plan(root=root, jobs=processes, watch=bars)
-        result = study.run(root=root, out=runs, jobs=processes, watch=bars)
-    _finish(result, result.write(out or study.folder(runs)), as_json)
+    with progress_bars() as bars:
+        plan = plan_of(preset, **given, jobs=count_jobs(jobs), watch=bars)
+    study = run_study(plan, given["root"], runs, jobs)
+    _finish(study, study.found.write(out or plan.folder(runs)), as_json)
 
 
-def _finish(
-    result: "ComparisonResult | InputsResult | AblationResult",
-    files: dict[str, Path],
-    as_json: bool,
-) -> None:
-    """Show a result and its files; exit status 1 if anything failed."""
-    record = result.record()
+def _finish(study: "Study", files: dict[str, Path], as_json: bool) -> None:
+    """Show a study and its files; exit status 1 if anything failed."""
+    record = study.found.record()
     if files:
         record["files"] = {suffix: str(path) for suffix, path in files.items()}
-    lines = [result.text(), *(f"{suffix:<5} {path}" for suffix, path in files.items())]
+    lines = [study.found.text(), *(f"{suffix:<5} {path}" for suffix, path in files.items())]
     show(record, "\n".join(lines), as_json)
-    result.refuse_failures()
+    study.found.refuse_failures()
+
+
+def _show(
+    study: "Study", result: dict[str, Any], text: str, unseal: bool, jobs: int, as_json: bool
+) -> None:
+    """Show a sweep or a search, with the outer score of the best setting where it is asked for."""
+    from hmrm_lab.studies.trials import count_outer_scores
+
+    outer = study.unseal(jobs=jobs) if unseal else None
+    result |= {"sweep": str(study.folder), "outer_score_seen": count_outer_scores(study.folder)}
+    result |= {"outer": outer.as_dict()} if outer else {}
+    show(result, f"{text}\n\n{outer.as_text()}" if outer else text, as_json)
 
 
 def _variant(text: str) -> "Variant":
-    from hmrm_lab.config.overrides import split_overrides
+    from hmrm_lab.config import split_overrides
     from hmrm_lab.studies.study import Variant
 
     name, colon, changes = text.partition(":")
@@ -226,3 +363,35 @@ def _variant(text: str) -> "Variant":
         )
     overrides = tuple(split_overrides(changes))
     return Variant(name.strip(), ", ".join(overrides), overrides)
+
+
+def _space(texts: list[str] | None, widths: str | None, depths: str | None) -> "Space":
+    """The space that was typed; widths and depths where nothing was."""
+    from hmrm_lab.studies.space import parse_space, whole_numbers
+
+    if texts and (widths or depths):
+        raise ConfigError(
+            "--space and --widths or --depths name two spaces",
+            hint="write --space 'model.width=64|128' beside the others",
+        )
+    if texts:
+        return parse_space(texts)
+    return {
+        "model.depth": whole_numbers("depths", DEPTHS if depths is None else depths),
+        "model.width": whole_numbers("widths", WIDTHS if widths is None else widths),
+    }
+
+
+def _table_text(table: "pd.DataFrame") -> str:
+    """The table for a terminal, best first; a note only where there is one."""
+    from hmrm_lab.reporting.plots.searches import value_words
+    from hmrm_lab.reporting.tables import display_table
+
+    idle = [] if table["Note"].any() else ["Note"]
+    settings = {str(n): table[n].map(value_words) for n in table if "." in str(n)}
+    ordered = table.assign(**settings).sort_values("UF1", ascending=False, kind="stable")
+    words = display_table(ordered).drop(columns=idle).to_string(index=False)
+    if "Front" in table:
+        front = int(table["Front"].sum())
+        words += f"\n\nPareto front of UF1 (up) and parameters (down): {front} settings"
+    return words

@@ -12,18 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
-from pydantic.fields import FieldInfo
 
-from hmrm_lab.config.overrides import (
-    Changes,
-    assign,
-    names_in,
-    names_of,
-    parse_override,
-    refuse_channels,
-    refuse_idle,
-    without_idle,
-)
 from hmrm_lab.config.sections import (
     AugmentConfig,
     Component,
@@ -39,9 +28,15 @@ from hmrm_lab.config.sections import (
 )
 from hmrm_lab.errors import ConfigError, MixtureError, unknown_name
 from hmrm_lab.records import PICTURES, RELATIVE
-from hmrm_lab.registry import Registry, datasets, first_problem, flows, providers, systems
+from hmrm_lab.registry import Entry, Registry, datasets, first_problem, flows, providers, systems
+
+Overrides = Iterable[str] | Mapping[str, Any]  # `training.lr=1e-3`, or {"training.lr": 1e-3}
 
 PRESETS = Path(__file__).parent / "presets"
+COMPONENTS = {"data": datasets, "faces": providers, "flow": flows, "model": systems}
+OF_TRAINING = (
+    *("augment.", "loss.", "training.", "flow.finetune", "evaluation.readout", "evaluation.tta_"),
+)  # how names of settings begin that only a training in epochs has a use for
 OMITTED_DEFAULTS = {
     "data.classes": "megc3",
     "data.guise": "",
@@ -56,8 +51,7 @@ OMITTED_DEFAULTS = {
     "model.weights": "",
     "evaluation.same_person": [],
     "evaluation.protocol": "loso",
-}
-"""Defaults that the digest leaves out, so that adding such a setting renames no run."""
+}  # left out of the digest, so that adding such a setting renames no run
 
 
 class ExperimentConfig(Section):
@@ -88,54 +82,47 @@ class ExperimentConfig(Section):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-COMPONENTS: dict[str, Registry] = {
-    "data": datasets,
-    "faces": providers,
-    "flow": flows,
-    "model": systems,
-}
-
-
 def load_config(
     preset: str = "default",
     *,
     system: str | None = None,
     data: str | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     name: str | None = None,
 ) -> ExperimentConfig:
     """Load the complete settings of one run, builder defaults included.
 
-    `overrides` are `key=value` strings such as `training.lr=1e-3` or `flow.name=farneback`.
     `ConfigError` for an unknown name or a wrong value.
     """
     layer = read_preset(preset)
     of_systems = layer.pop("systems", {})
-    changes = [parse_override(text) for text in overrides]
-    changes += [(["model", "name"], system)] if system else []
-    changes += [(["data", "name"], data)] if data else []
+    changes = _changes(overrides)
+    changes |= {"model.name": system} if system else {}
+    changes |= {"data.name": data} if data else {}
     model = _chosen_name("model", layer, changes)
     layer = _without_other_builders(layer, changes)
     entry, own = systems[model], of_systems.get(model, {})
-    refuse_idle(entry, [*names_in(own), *names_of(changes)])
-    settings = _merge(_merge(entry.recipe, without_idle(entry, layer)), own)
+    tables = {table: values for table, values in own.items() if isinstance(values, Mapping)}
+    _refuse_unused(entry, (f"{table}.{key}" for table in tables for key in tables[table]))
+    _refuse_unused(entry, changes)
+    settings = _merge(_merge(entry.recipe, _without_unused(entry, layer)), own)
     if datasets[_chosen_name("data", layer, changes)].unit == RELATIVE:
         settings = _merge(settings, {"augment": {"rotate_deg": 0.0}})
-    assign(settings, changes)
+    _assign(settings, changes)
     settings["name"] = name or settings.get("name", model)
     settings.setdefault("preset", Path(preset).stem)
     return _complete(settings)
 
 
-def override(config: ExperimentConfig, overrides: Iterable[str]) -> ExperimentConfig:
+def override(config: ExperimentConfig, overrides: Overrides) -> ExperimentConfig:
     """Change settings; another flow, for example, brings its own options."""
-    changes = [parse_override(text) for text in overrides]
+    changes = _changes(overrides)
     settings = _without_other_builders(config.model_dump(mode="json"), changes)
     entry = systems[_chosen_name("model", settings, changes)]
-    refuse_idle(entry, names_of(changes))
+    _refuse_unused(entry, changes)
     if entry.name != config.model.name:
-        settings = without_idle(entry, settings)
-    assign(settings, changes)
+        settings = _without_unused(entry, settings)
+    _assign(settings, changes)
     return _complete(settings)
 
 
@@ -143,18 +130,18 @@ def on_data(
     config: ExperimentConfig, *, data: DataConfig, faces: FacesConfig, flow: FlowConfig
 ) -> ExperimentConfig:
     """Put a recipe on other data, faces and flow; `MixtureError` if they cannot go together."""
-    tables = without_idle(systems[config.model.name], {"flow": flow.model_dump()})
+    tables = _without_unused(systems[config.model.name], {"flow": flow.model_dump()})
     common = {"data": data, "faces": faces, "flow": FlowConfig(**tables["flow"])}
-    return override(config.model_copy(update=common), [])
+    return override(config.model_copy(update=common), ())
 
 
-def check_settings(overrides: Iterable[str]) -> None:
+def check_settings(overrides: Overrides) -> None:
     """Raise a `ConfigError` for names and values that no section has, whatever the system.
 
     The options of builders are not checked.
     """
     settings: dict[str, Any] = {}
-    assign(settings, [parse_override(text) for text in overrides])
+    _assign(settings, _changes(overrides))
     _validate(settings)
 
 
@@ -166,6 +153,10 @@ def read_preset(name: str) -> dict[str, Any]:
             raise ConfigError("no such preset file", where=path, hint="check the path")
         raise unknown_name("preset", name, preset_names())
     return _read_toml(path)
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
 def read_config(path: Path) -> ExperimentConfig:
@@ -183,29 +174,53 @@ def read_config(path: Path) -> ExperimentConfig:
         ) from None
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """Parse `training.lr=1e-3` as (["training", "lr"], 0.001): a TOML value, or bare text."""
+    key, equals, value = text.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ConfigError(f"override '{text}' is not key=value", hint="write training.lr=1e-3")
+    if path == ["preset"]:
+        raise ConfigError("preset is no setting", hint="name it with --preset")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ConfigError("nested too deeply", where=path, hint="write it flatter") from None
-    except ValueError as error:  # no text, no TOML, or a number beyond all bounds
-        raise ConfigError(f"not TOML: {error}", where=path, hint="correct that line") from None
+        return path, tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return path, value.strip()
 
 
-def preset_names() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+def split_overrides(text: str) -> list[str]:
+    """Split `a.b=1,a.c=[1, 2]` at commas outside brackets and quotes.
+
+    An open bracket or quote is left to the parser of the value.
+    """
+    parts, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        elif sign in "[{":
+            depth += 1
+        elif sign in "]}":
+            depth -= 1
+        elif sign == "," and depth <= 0:
+            parts.append("")
+            continue
+        parts[-1] += sign
+    return [part.strip() for part in parts]
 
 
-def _complete(settings: dict[str, Any]) -> ExperimentConfig:
-    """Validate, and fill in the options of the builders."""
-    config = _validate(settings)
-    refuse_channels(systems[config.model.name], config.input.channels)
-    parts: dict[str, Component] = {name: getattr(config, name) for name in COMPONENTS}
-    filled = {name: _filled(name, part) for name, part in parts.items()}
-    config = _validate({**settings, **filled})
-    refuse_bent(config, datasets[config.data.name].unit)
-    _refuse_mixtures(config)  # last, so that all other problems are reported first
-    return config
+def why_unused(system: Entry, name: str) -> str:
+    """Why a system has no use for this setting; empty if it has.
+
+    What it has no use for is refused: to accept it and do nothing would make a comparison claim
+    what it does not show.
+    """
+    if system.is_estimator and f"{name}.".startswith(OF_TRAINING):
+        return "is a non-iterative estimator"
+    if system.takes == "clip" and f"{name}.".startswith("input."):
+        return "takes clips, not flow maps"
+    return ""
 
 
 def refuse_bent(config: ExperimentConfig, unit: str) -> None:
@@ -232,39 +247,93 @@ def refuse_bent(config: ExperimentConfig, unit: str) -> None:
         )
 
 
+def _changes(overrides: Overrides) -> dict[str, Any]:
+    """Changes by the name of their setting, `section.setting`."""
+    if isinstance(overrides, Mapping):
+        return dict(overrides)
+    return {".".join(path): value for path, value in map(parse_override, overrides)}
+
+
+def _assign(settings: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Put every change in its place in nested tables."""
+    for name, value in changes.items():
+        *tables, key = name.split(".")
+        place = settings
+        for table in tables:
+            below = place.setdefault(table, {})
+            if not isinstance(below, dict):
+                raise ConfigError(f"'{table}' is not a table", hint=f"set '{table}' itself")
+            place[table] = dict(below)
+            place = place[table]
+        place[key] = value
+
+
+def _refuse_unused(system: Entry, names: Iterable[str]) -> None:
+    for name in names:
+        if why := why_unused(system, name):
+            raise ConfigError(
+                f"system '{system.name}' {why}: it has no use for {name}",
+                hint="leave this setting out, or give it to other systems in a run of theirs",
+            )
+
+
+def _without_unused(system: Entry, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop from settings for all systems those that this one does not use."""
+    kept = dict(settings)
+    for table, values in settings.items():
+        if isinstance(values, Mapping):
+            used = (key for key in values if not why_unused(system, f"{table}.{key}"))
+            kept[table] = {key: values[key] for key in used}
+    return kept
+
+
+def _complete(settings: dict[str, Any]) -> ExperimentConfig:
+    """Validate, and fill in the options of the builders."""
+    config = _validate(settings)
+    system, channels = systems[config.model.name], config.input.channels
+    needs = system.card.needs if system.card else ()
+    if needs and channels != needs:
+        reads = f"reads the channels {', '.join(needs)}, not {', '.join(channels)}"
+        raise ConfigError(f"system '{system.name}' {reads}", hint="leave input.channels out")
+    filled = {
+        name: _filled(registry, getattr(config, name)) for name, registry in COMPONENTS.items()
+    }
+    config = _validate({**settings, **filled})
+    refuse_bent(config, datasets[config.data.name].unit)
+    _refuse_mixtures(config)  # last, so that all other problems are reported first
+    return config
+
+
 def _refuse_mixtures(config: ExperimentConfig) -> None:
     """Raise a `MixtureError` for settings that are right alone and cannot be combined."""
-    pictures = [name for name in config.input.channels if name in PICTURES]
-    if pictures and config.augment.motionmix:
+    picture = next((name for name in config.input.channels if name in PICTURES), None)
+    if picture and config.augment.motionmix:
         raise MixtureError(
-            f"MotionMix exchanges flow, and input.channels names the picture {pictures[0]}",
+            f"MotionMix exchanges flow, and input.channels names the picture {picture}",
             hint="set augment.motionmix=0",
         )
-    if pictures and config.flow.finetune:
-        raise MixtureError(
-            f"a flow is not fine-tuned beside the picture {pictures[0]}",
-            hint="set flow.finetune=false",
-        )
-    if config.flow.phases == "both" and config.flow.finetune:
-        raise MixtureError(
-            "fine-tuning knows onset and apex alone, and flow.phases is both",
-            hint="set flow.finetune=false",
-        )
+    if not config.flow.finetune:
+        return
+    tuned = "set flow.finetune=false"
+    if picture:
+        raise MixtureError(f"a flow is not fine-tuned beside the picture {picture}", hint=tuned)
+    if config.flow.phases == "both":
+        words = "fine-tuning knows onset and apex alone, and flow.phases is both"
+        raise MixtureError(words, hint=tuned)
 
 
-def _filled(name: str, part: Component) -> dict[str, Any]:
+def _filled(registry: Registry, part: Component) -> dict[str, Any]:
     own = {key: getattr(part, key) for key in type(part).model_fields}
-    return {**own, **COMPONENTS[name][part.name].complete(part.options, beside=own)}
+    return {**own, **registry[part.name].complete(part.options, beside=own)}
 
 
-def _chosen_name(part: str, layer: Mapping[str, Any], changes: Changes) -> str:
+def _chosen_name(part: str, layer: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
     """The name of the builder: from an override, the preset, or the default."""
     default: Component = ExperimentConfig.model_fields[part].default
-    names = [value for path, value in changes if path == [part, "name"]]
-    return str([layer.get(part, {}).get("name", default.name), *names][-1])
+    return str(changes.get(f"{part}.name", layer.get(part, {}).get("name", default.name)))
 
 
-def _without_other_builders(layer: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
+def _without_other_builders(layer: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Drop a preset's options for builders that are replaced by others."""
     kept = dict(layer)
     for part in COMPONENTS:
@@ -272,6 +341,15 @@ def _without_other_builders(layer: Mapping[str, Any], changes: Changes) -> dict[
         if kept.get(part, {}).get("name", name) != name:
             kept[part] = {"name": name}
     return kept
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ConfigError("nested too deeply", where=path, hint="write it flatter") from None
+    except ValueError as error:  # no text, no TOML, or a number beyond all bounds
+        raise ConfigError(f"not TOML: {error}", where=path, hint="correct that line") from None
 
 
 def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:
@@ -289,14 +367,8 @@ def _dotted_names(section: type[BaseModel], before: str = "") -> Iterator[str]:
     """All dotted names in this section, so that a forgotten `training.` is found as well."""
     for name, field in section.model_fields.items():
         yield f"{before}{name}"
-        if inner := _section_of(field):
-            yield from _dotted_names(inner, f"{before}{name}.")
-
-
-def _section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that a field holds, if it holds one."""
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _dotted_names(field.annotation, f"{before}{name}.")
 
 
 def _merge(base: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

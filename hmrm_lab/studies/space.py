@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hmrm_lab.config.overrides import parse_override
+from hmrm_lab.config import parse_override
 from hmrm_lab.errors import ConfigError, InputError
 
 if TYPE_CHECKING:

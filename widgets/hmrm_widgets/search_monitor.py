@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from hmrm_lab.api.maps import MotionMaps
+from hmrm_lab.api.clips import MotionMaps
 from hmrm_lab.api.runs import RUNS, settings
 from hmrm_lab.api.system import System, suited
 from hmrm_lab.reporting.plots.searches import (
