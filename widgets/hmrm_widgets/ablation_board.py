@@ -7,8 +7,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from hmrm_lab.api.clips import Clips
-from hmrm_lab.api.clips import MotionMaps
+from hmrm_lab.api.clips import Clips, MotionMaps
 from hmrm_lab.api.runs import RUNS, Seeds, settings
 from hmrm_lab.api.system import System
 from hmrm_lab.config import ExperimentConfig
