@@ -30,7 +30,7 @@ from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import write_figures
 from hmrm_lab.studies.jobs import Job, JobState
 from hmrm_lab.studies.trials import OuterScore, outer_score
-from hmrm_lab.training.model_file import MODEL_NAME, load_model
+from hmrm_lab.training.trainer import MODEL_NAME, load_model
 
 if TYPE_CHECKING:
     from hmrm_lab.api.system import System

@@ -43,16 +43,17 @@ from hmrm_lab.preparation.network_inputs import disturbed, given, kept_of, look_
 from hmrm_lab.records import Clip, KnownMotion
 from hmrm_lab.reporting.plots.optical_flow import point_table
 from hmrm_lab.studies.prepare import chosen_recording, find_own_clip, remembering
-from hmrm_lab.training.augment.motionmix import template_masks
-from hmrm_lab.training.augment.provenance import (
+from hmrm_lab.training.augmentation import template_masks
+from hmrm_lab.training.learner import Learner
+from hmrm_lab.training.mixing import (
+    crop_motion,
     distance_table,
     draw_mixtures,
     join_masks,
     mix_pair,
     provenance_table,
+    steadied,
 )
-from hmrm_lab.training.augment.warps import crop_motion, steadied
-from hmrm_lab.training.learner import Learner
 
 
 def turned(clip: Clip, eyes: Sequence[tuple[float, float]], size_px: int) -> Clip:

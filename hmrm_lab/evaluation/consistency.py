@@ -1,11 +1,6 @@
 """The form of an audit's findings, and whether a run's records agree with themselves and the data.
 
-`OK`             checked, and nothing found.
-`LEAK`           something of a test subject reached the training, or the choice of its epoch.
-`FAULT`          no leak, but the records contradict each other, the settings or the data.
-`not checkable`  the information is not recorded, or not at hand.
-
-Every check is a pure function of records, so that it can be tested with a fault put in on purpose.
+What finds problems is a pure function of records, so that it can be tested with a fault put in.
 """
 
 from collections import Counter
@@ -16,12 +11,16 @@ from typing import Any
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.records import FlowSet, classes_of, probability_columns
 
-OK, LEAK, FAULT, UNKNOWN = "OK", "LEAK", "FAULT", "not checkable"
+OK = "OK"  # checked, and nothing found
+LEAK = "LEAK"  # something of a test subject reached the training, or the choice of its epoch
+FAULT = "FAULT"  # no leak, but the records contradict each other, the settings or the data
+UNKNOWN = "not checkable"  # not recorded, or not at hand
 NAMED = 3  # in one sentence
 ROUNDING = 1e-4  # of probabilities that were written with six digits
 
 Fields = Mapping[str, Any]
 Key = tuple[str, str, str]  # data set, subject, clip
+Found = tuple[Iterable[str], str]  # the problems, and what is said if there is none
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,31 @@ class Check:
 
 @dataclass(frozen=True)
 class Records:
-    """The files of a run, and the data if they are at hand.
-
-    `units` are the records of its folds, `data` is its `data.json`, `folder` its folder's name.
-    """
+    """The files of a run, and the data if they are at hand."""
 
     config: ExperimentConfig
-    units: Sequence[Fields]
-    data: Mapping[str, Any]
-    folder: str
+    units: Sequence[Fields]  # the records of its folds
+    data: Mapping[str, Any]  # its `data.json`
+    folder: str  # its name
     flowset: FlowSet | None = None
+
+    @property
+    def clips(self) -> FlowSet:
+        """The data, where they are known to be at hand."""
+        assert self.flowset is not None
+        return self.flowset
+
+    @property
+    def folds(self) -> set[str]:
+        return {str(unit["fold"]) for unit in self.units}
+
+    @property
+    def rows(self) -> Iterator[tuple[Fields, Fields]]:
+        return ((unit, row) for unit in self.units for row in unit["predictions"])
+
+    def held_out(self, unit: Fields) -> set[str]:
+        """The subjects of a fold: its own name, unless `data.json` names others."""
+        return set(self.data.get("subjects_by_fold", {}).get(unit["fold"], [unit["fold"]]))
 
 
 def verdict(name: str, state: str, wrong: Iterable[str], fine: str) -> Check:
@@ -55,7 +69,6 @@ def verdict(name: str, state: str, wrong: Iterable[str], fine: str) -> Check:
 
 
 def no_data(name: str) -> Check:
-    """Make the check that needs the data, where they are not at hand."""
     return Check(name, UNKNOWN, "the data are not at hand; name their folder with --root")
 
 
@@ -66,89 +79,58 @@ def listed(values: Sequence[object]) -> str:
     return ", ".join(map(str, shown)) + more
 
 
-def folds_of(records: Records) -> set[str]:
-    """Name the folds that are there."""
-    return {str(unit["fold"]) for unit in records.units}
-
-
-def held_out_by(records: Records, unit: Fields) -> set[str]:
-    """Name the subjects of a fold: its own name, unless `data.json` names others."""
-    return set(records.data.get("subjects_by_fold", {}).get(unit["fold"], [unit["fold"]]))
-
-
-def rows_of(records: Records) -> Iterator[tuple[Fields, Fields]]:
-    """Pair each prediction with its fold."""
-    return ((unit, row) for unit in records.units for row in unit["predictions"])
-
-
-def check_completeness(records: Records) -> Check:
-    """Check that every clip is predicted once under every seed."""
-    answers = Counter((unit["seed"], _key(row)) for unit, row in rows_of(records))
+def find_incomplete(records: Records) -> Found:
+    answers = Counter((unit["seed"], _key(row)) for unit, row in records.rows)
     wrong = [
         f"{'/'.join(key)} is predicted {count} times under seed {seed}"
         for (seed, key), count in answers.items()
         if count > 1
     ]
-    wrong += [*_wrong_folds(records), *_wrong_clips(records, {key for _, key in answers})]
-    fine = f"{answers.total()} predictions, one for each clip and seed"
-    return verdict("missing and doubled clips", FAULT, wrong, fine)
-
-
-def _wrong_folds(records: Records) -> Iterator[str]:
-    """Folds that are missing, and those with more or fewer clips than were held out."""
     held_out = records.data.get("held_out", {})
     there = {(unit["fold"], unit["seed"]) for unit in records.units}
     asked = {(fold, seed) for fold in held_out for seed in records.config.evaluation.seeds}
     if missing := len(asked - there):
-        yield f"{missing} of {len(asked)} folds are missing"
+        wrong.append(f"{missing} of {len(asked)} folds are missing")
     for unit in records.units:
-        count, fold = len(unit["predictions"]), unit["fold"]
-        if held_out and count != held_out.get(fold):
-            yield f"{fold} has {count} predictions for {held_out.get(fold, 'no')} clips held out"
+        count, due = len(unit["predictions"]), held_out.get(unit["fold"], "no")
+        if held_out and count != due:
+            wrong.append(f"{unit['fold']} has {count} predictions for {due} clips held out")
+    if records.flowset is not None:
+        tested = set().union(*map(records.held_out, records.units))
+        pairs = zip(records.flowset.keys, records.flowset.subjects, strict=True)
+        known = {tuple(key): subject in tested for key, subject in pairs}
+        predicted = {key for _, key in answers}
+        wrong += [f"{'/'.join(key)} is not in the data" for key in sorted(predicted - known.keys())]
+        missed = sorted(key for key in known.keys() - predicted if known[key])
+        wrong += [f"{'/'.join(key)} is not predicted" for key in missed]
+    return wrong, f"{answers.total()} predictions, one for each clip and seed"
 
 
-def _wrong_clips(records: Records, predicted: set[Key]) -> Iterator[str]:
-    if records.flowset is None:
-        return
-    due = set().union(*(held_out_by(records, unit) for unit in records.units))
-    pairs = zip(records.flowset.keys, records.flowset.subjects, strict=True)
-    known = {tuple(key): subject in due for key, subject in pairs}
-    yield from (f"{'/'.join(key)} is not in the data" for key in sorted(predicted - known.keys()))
-    missing = sorted(key for key in known.keys() - predicted if known[key])
-    yield from (f"{'/'.join(key)} is not predicted" for key in missing)
-
-
-def check_truth(records: Records) -> Check:
-    """Check that predictions are scored against the labels of the data."""
-    name = "labels"
-    if records.flowset is None:
-        return no_data(name)
-    labels = dict(zip(map(tuple, records.flowset.keys), records.flowset.labels, strict=True))
+def find_other_labels(records: Records) -> Found:
+    labels = dict(zip(map(tuple, records.clips.keys), records.clips.labels, strict=True))
     wrong = [
         f"{'/'.join(_key(row))} is scored as {row['truth']} and labelled {labels[_key(row)]}"
-        for _, row in rows_of(records)
+        for _, row in records.rows
         if _key(row) in labels and int(labels[_key(row)]) != row["truth"]
     ]
-    return verdict(name, FAULT, wrong, "every clip is scored against its label in the data")
+    return wrong, "every clip is scored against its label in the data"
 
 
-def check_seeds(records: Records) -> Check:
-    """Check that the seeds are those of the settings, not the best of many."""
+def find_other_seeds(records: Records) -> Found:
     asked, found = set(records.config.evaluation.seeds), {unit["seed"] for unit in records.units}
     wrong = [f"seed {seed} is not in the settings" for seed in sorted(found - asked)]
     wrong += [f"seed {seed} has no fold" for seed in sorted(asked - found)]
     wrong += [
         f"a row of {unit['fold']} has seed {row['seed']} in a file of seed {unit['seed']}"
-        for unit, row in rows_of(records)
+        for unit, row in records.rows
         if row["seed"] != unit["seed"]
     ]
-    return verdict("seeds", FAULT, wrong, listed(sorted(asked)))
+    return wrong, listed(sorted(asked))
 
 
-def check_probabilities(records: Records) -> Check:
-    """Check that each row adds up to one, and predicts its most probable class."""
+def find_improbable(records: Records) -> Found:
     wrong = []
-    for _, row in rows_of(records):
+    for _, row in records.rows:
         scores = [row[name] for name in probability_columns(classes_of(row))]
         clip = "/".join(_key(row))
         if not all(-ROUNDING <= score <= 1 + ROUNDING for score in scores):
@@ -157,25 +139,20 @@ def check_probabilities(records: Records) -> Check:
             wrong.append(f"the probabilities of {clip} add up to {sum(scores):.4f}")
         elif scores[row["prediction"]] < max(scores) - ROUNDING:
             wrong.append(f"the prediction of {clip} is not its most probable class")
-    return verdict("probabilities", FAULT, wrong, "each row adds up to one")
+    return wrong, "each row adds up to one"
 
 
-def check_digest(records: Records) -> Check:
-    """Check that the folder is named by the settings in it."""
+def find_other_settings(records: Records) -> Found:
     digest = records.config.digest()[:8]
     wrong = f"the settings have the digest {digest}, and the folder is named {records.folder}"
     fits = records.folder.endswith(f"-{digest}")
-    fine = f"the folder is named by its settings ({digest})"
-    return verdict("settings", FAULT, [] if fits else [wrong], fine)
+    return [] if fits else [wrong], f"the folder is named by its settings ({digest})"
 
 
-def check_fingerprint(records: Records) -> Check:
-    """Check that the data at hand are those of the run."""
-    if records.flowset is None:
-        return no_data("data")
-    now, then = records.flowset.fingerprint(), str(records.data.get("fingerprint"))
-    wrong = [] if now == then else [f"fingerprint {now[:8]}, and the run rests on {then[:8]}"]
-    return verdict("data", FAULT, wrong, f"the data of the run ({then[:8]})")
+def find_other_data(records: Records) -> Found:
+    now, then = records.clips.fingerprint(), str(records.data.get("fingerprint"))
+    wrong = f"fingerprint {now[:8]}, and the run rests on {then[:8]}"
+    return [] if now == then else [wrong], f"the data of the run ({then[:8]})"
 
 
 def _key(row: Fields) -> Key:

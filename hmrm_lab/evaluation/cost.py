@@ -4,7 +4,6 @@ import copy
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.models.interface import bypass_cache
 from hmrm_lab.records import Floats, FlowSet
-from hmrm_lab.training.estimators import has_epochs
 from hmrm_lab.training.learner import build_learner, without_own_weights
+from hmrm_lab.training.system_inputs import has_epochs
 
 ANSWERS = 5  # timed predictions, of which the median counts
-
-
-@runtime_checkable
-class ElementwiseWork(Protocol):
-    """A module that counts its own operations, which are not in matrix products."""
-
-    def elementwise_flops(self, tokens: int) -> int: ...
 
 
 def cost_of(config: ExperimentConfig, size: int, classes: int) -> dict[str, int | None]:
@@ -49,15 +41,15 @@ def count_parameters(model: nn.Module) -> int:
 def count_flops(model: nn.Module, channels: int, size: int) -> int:
     """Count floating point operations for one map, a multiply-add as two.
 
-    Matrix products, convolutions and attention are counted by torch, the selective scan by its
-    own formula. Norms, activations and pooling are left out, as usual.
+    Torch counts matrix products, convolutions and attention, the selective scan its own formula.
+    Norms, activations and pooling are left out, as usual.
     """
     elementwise = 0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         nonlocal elementwise
-        if isinstance(module, ElementwiseWork):
-            elementwise += module.elementwise_flops(inputs[0].numel() // inputs[0].shape[-1])
+        if own_count := getattr(module, "elementwise_flops", None):  # of what is no matrix product
+            elementwise += own_count(inputs[0].numel() // inputs[0].shape[-1])
 
     shadow = copy.deepcopy(model).to("meta").eval()  # shapes only, and no fused operators
     for module in shadow.modules():
@@ -71,8 +63,8 @@ def count_flops(model: nn.Module, channels: int, size: int) -> int:
 def time_inference(classify: Callable[[FlowSet], Floats], clips: FlowSet) -> float:
     """Measure milliseconds to predict one clip, from its motion map or its gray clip on.
 
-    The median of `ANSWERS`, after one that is not counted. It depends on the machine, on its other
-    load, and on the views that the recipe averages at test time.
+    The median of `ANSWERS`, after one that is not counted. It depends on the machine and its other
+    load.
     """
     alone = clips.take([0])
     seconds = []

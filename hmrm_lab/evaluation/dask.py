@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 from uuid import uuid4
@@ -21,6 +21,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from hmrm_lab.errors import ConfigError, HmrmError, Stopped
 from hmrm_lab.evaluation.fold import CRASHED, Failure, FoldRun, Outcome, Outcomes, Work, attempt
+from hmrm_lab.evaluation.workers import Executor
 from hmrm_lab.runtime.processes import ONE_THREAD
 
 PATIENCE = "5s"  # until the scheduler answers
@@ -33,62 +34,24 @@ LOCAL = {
 GONE = "the Dask scheduler is gone; the folds that are finished are kept, the same command goes on"
 
 
-@dataclass(frozen=True)
-class DaskWorkers:
-    """An executor on the workers of a client."""
-
-    client: Client
-    device: str
-
-    def __call__(self, work: Work, units: Iterable[FoldRun]) -> Outcomes:
-        name = f"hmrm-{uuid4().hex}"
-        try:
-            self.client.register_plugin(_Ship(name, work), name=name)
-        except OSError as error:
-            raise HmrmError(GONE) from error
-        except Exception as error:
-            raise HmrmError(
-                f"a Dask worker could not take the work ({error}); install the same version of"
-                " hmrm-lab for every worker"
-            ) from error
-        futures: dict[Future[Any], FoldRun] = {}
-        try:
-            for number, unit in enumerate(units):
-                key = f"{name}-{number}"
-                task = self.client.submit(_do, name, unit, self.device, key=key, pure=False)
-                futures[task] = unit
-            for future in as_completed(list(futures)):
-                yield futures.pop(future), _outcome(future)
-        finally:
-            with suppress(OSError, CancelledError):  # the scheduler is gone
-                self.client.cancel(list(futures), force=True)
-                self.client.unregister_worker_plugin(name)
-
-    def alone(self, work: Work, unit: FoldRun) -> Outcome:
-        ((_, outcome),) = self(work, [unit])
-        return outcome
-
-
 @contextmanager
-def open_dask(address: str | None, *, jobs: int, device: str) -> Iterator[DaskWorkers]:
-    """Connect to the scheduler at `address`, or to a local cluster of `jobs` processes.
-
-    Raises `ConfigError` if no scheduler answers at the address.
-    """
+def open_dask(address: str | None, *, jobs: int, device: str) -> Iterator[Executor]:
+    """Connect to the scheduler at `address`, or to a local cluster of `jobs` processes."""
     if address is None:
         with _local_cluster(jobs) as cluster, Client(cluster) as client:
-            yield DaskWorkers(client, device)
+            yield partial(_compute, client, device)
         return
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it logs tracebacks
     try:
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:  # a timeout is an OSError
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"no Dask scheduler answers at '{address}' ({_first_line(error)})",
+            f"no Dask scheduler answers at '{address}' ({first_line})",
             hint="start `dask scheduler` and give its address, tcp://HOST:8786",
         ) from None
     with client:
-        yield DaskWorkers(client, device)
+        yield partial(_compute, client, device)
 
 
 @contextmanager
@@ -115,16 +78,43 @@ def _local_cluster(jobs: int) -> Iterator[LocalCluster]:
             raise
 
 
+def _compute(
+    client: Client, device: str, work: Work, units: Iterable[FoldRun], *, alone: bool = False
+) -> Outcomes:
+    name = f"hmrm-{uuid4().hex}"
+    try:
+        client.register_plugin(_Ship(name, work), name=name)
+    except OSError as error:
+        raise HmrmError(GONE) from error
+    except Exception as error:
+        raise HmrmError(
+            f"a Dask worker could not take the work ({error}); install the same version of"
+            " hmrm-lab for every worker"
+        ) from error
+    futures: dict[Future[Any], FoldRun] = {}
+    try:
+        for number, unit in enumerate(units):
+            key = f"{name}-{number}"
+            task = client.submit(_do, name, unit, device, key=key, pure=False)
+            futures[task] = unit
+        for future in as_completed(list(futures)):
+            yield futures.pop(future), _outcome(future)
+    finally:
+        with suppress(OSError, CancelledError):  # the scheduler is gone
+            client.cancel(list(futures), force=True)
+            client.unregister_worker_plugin(name)
+
+
 def _outcome(future: "Future[Any]") -> Outcome:
     """The outcome of a fold; the worker releases its data with the future."""
     try:
         outcome: Outcome = future.result()
+        return outcome
     except KilledWorker as error:
         times = "" if error.allowed_failures == 0 else f" {error.allowed_failures + 1} times"
         return Failure(CRASHED, f"the worker died{times}")
     except (CancelledError, OSError) as error:
         raise HmrmError(GONE) from error
-    return outcome
 
 
 _shipped: dict[str, Work] = {}
@@ -147,7 +137,3 @@ class _Ship(WorkerPlugin):
 def _do(name: str, unit: FoldRun, device: str) -> Outcome:
     with _one_at_a_time:
         return attempt(_shipped[name], unit, device)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.protocols import leave_one_subject_out
-from hmrm_lab.flow.motion_maps import normalise_maps, select_channels
+from hmrm_lab.flow.motion_maps import normalise_maps
+from hmrm_lab.models.layers import evaluation_mode
 from hmrm_lab.records import Floats, FlowSet, Ints
-from hmrm_lab.training.finetune import map_source
 from hmrm_lab.training.trainer import Fitted
 
 PERPLEXITY = 30.0  # the usual value; roughly the number of neighbours of a point
@@ -25,20 +25,15 @@ NEIGHBOURS = 5
 
 
 def features_of(model: nn.Module, maps: Tensor) -> Floats:
-    """Compute the input of the linear layer that gives the first logits.
+    """Compute the input of the linear layer that gives the first logits: (B, F).
 
     For HMRM these are the 20 fused vectors, one after the other; for STSTNet its pooled streams.
     The model runs as in a test, without dropout, and is left in the mode that it was in.
+    `InputError` if no linear layer gives the logits.
 
     Shapes
     ------
     maps : (B, C, H, H), normalised, with the channels of the model
-    returns : (B, F)
-
-    Raises
-    ------
-    InputError
-        If no linear layer gives the logits.
     """
     calls: list[tuple[Tensor, Tensor]] = []
 
@@ -47,59 +42,36 @@ def features_of(model: nn.Module, maps: Tensor) -> Floats:
 
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     hooks = [layer.register_forward_hook(keep) for layer in linear]
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with evaluation_mode(model), torch.no_grad():
             first = model(maps)[:, 0]
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     for given, answer in reversed(calls):
         if answer.shape == first.shape and torch.equal(answer, first):
             return given.cpu().numpy().astype(np.float32)
-    raise InputError(
-        f"{type(model).__name__} has no linear layer that gives its answer",
-        hint="take another system",
-    )
+    problem = f"{type(model).__name__} has no linear layer that gives its answer"
+    raise InputError(problem, hint="take another system")
 
 
 def clip_features(fitted: Fitted, flowset: FlowSet) -> Floats:
     """Compute the features of these clips, without views at test time. (n, F).
 
-    Raises
-    ------
-    InputError
-        If the system is no network.
+    `InputError` if the system is no network.
     """
     if not isinstance(fitted.model, nn.Module):
-        raise InputError(
-            f"system '{fitted.config.model.name}' is no network and has no layers",
-            hint="take another system",
-        )
-    device = next(fitted.model.parameters()).device
-    source = map_source(fitted.config, fitted.model, flowset, str(device))
-    with torch.no_grad():
-        maps = source[torch.arange(len(flowset), device=device)]
-    return features_of(fitted.model, select_channels(maps, fitted.config.input.channels))
+        problem = f"system '{fitted.config.model.name}' is no network and has no layers"
+        raise InputError(problem, hint="take another system")
+    return features_of(fitted.model, fitted.inputs(flowset))
 
 
 def embed(features: Floats, *, perplexity: float = PERPLEXITY, seed: int = 0) -> Floats:
-    """Reduce features to two dimensions by t-SNE (van der Maaten and Hinton 2008).
+    """Reduce features (n, F) to (n, 2) by t-SNE (van der Maaten and Hinton 2008).
 
     It starts from the two principal components. Near points were near before; the distance between
     clusters and their size mean nothing. The perplexity is at most a third of the other clips.
-
-    Shapes
-    ------
-    features : (n, F)
-    returns : (n, 2)
-
-    Raises
-    ------
-    InputError
-        If there are fewer than four clips, or all have the same features.
+    `InputError` if there are fewer than four clips, or all have the same features.
     """
     count = len(features)
     if count < FEWEST:
@@ -124,19 +96,9 @@ def knn_label_agreement(
 ) -> LabelAgreement:
     """Measure how often the nearest clips `among` have the class of each of the clips `of`.
 
-    Distances are Euclidean, between all features, before t-SNE. A clip is not its own neighbour.
-    Chance is the share of its class among the others.
-
-    Shapes
-    ------
-    features : (n, F)
-    labels : (n,)
-    of, among : positions
-
-    Raises
-    ------
-    InputError
-        If `of` is empty, or `among` has fewer than two clips.
+    Distances are Euclidean, between all features (n, F), before t-SNE. A clip is not its own
+    neighbour. Chance is the share of its class among the others. `of` and `among` are positions;
+    `InputError` if `of` is empty, or `among` has fewer than two clips.
     """
     if not len(of) or len(among) < 2:
         raise InputError("no clips to compare", hint="take more subjects")
@@ -149,15 +111,12 @@ def knn_label_agreement(
     count = min(neighbours, int(others.min()))
     nearest = np.argsort(distance, axis=1, kind="stable")[:, :count]
     chance = (same & ~itself).sum(1) / others
-    return LabelAgreement(
-        float(np.take_along_axis(same, nearest, axis=1).mean()), float(chance.mean())
-    )
+    share = float(np.take_along_axis(same, nearest, axis=1).mean())
+    return LabelAgreement(share, float(chance.mean()))
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Statistics of the nearest neighbour of every clip."""
-
     same_person: float  # share of clips whose nearest other clip is of the same subject
     by_chance: float  # that share, if the nearest clip were any other clip
     uf1_clips: float  # UF1 of predicting the neighbour's class, only the clip itself left out
@@ -168,12 +127,8 @@ def nearest_neighbours(flowset: FlowSet) -> Neighbours:
     """Predict each clip by the class of the clip whose map is nearest.
 
     Maps are normalised by `median_rms` and compared by Euclidean distance. Nothing is trained: the
-    gap between the two UF1 is the help of the subject's own clips.
-
-    Raises
-    ------
-    InputError
-        If all clips are of one subject.
+    gap between the two UF1 is the help of the subject's own clips. `InputError` if all clips are of
+    one subject.
     """
     leave_one_subject_out(flowset)  # refuses a single subject
     maps = normalise_maps(flowset.maps, "median_rms", flowset.unit, flowset.inside)

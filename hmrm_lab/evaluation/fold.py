@@ -1,11 +1,17 @@
 """Train and test one fold under one seed, in whatever process; a failure is a result as well.
 
-`diverged`  the loss is not finite. The same numbers would come again: never tried again.
-`memory`    there was not enough. Tried once more, alone, in a fresh process.
-`crashed`   the process died, or an unexpected exception was raised. Tried once more likewise.
+An epoch rule says which epoch's model predicts the held-out subjects:
 
-Nothing is made smaller for the second attempt: the batch is part of the recipe, and another batch
-would be another result.
+`last`            the model after the last epoch; nothing is chosen.
+`inner_subjects`  the epoch that does best on held-back *training* subjects; then all training clips
+                  are fitted up to that epoch, on the same schedule of the learning rate.
+`oracle_test`     the epoch that does best on the test subject itself, as much of the literature
+                  does. It peeks: its numbers cannot be reached on a subject never seen.
+`none`            reported of an estimator without epochs, which every rule fits alike.
+
+A fold without a result has `diverged` (the same numbers would come again), had not enough `memory`,
+or has `crashed`. The last two are tried once more, alone, in a fresh process, with nothing made
+smaller: another batch would be another result.
 """
 
 import errno
@@ -15,7 +21,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +31,17 @@ import numpy as np
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, DivergedError, InputError
 from hmrm_lab.evaluation.cost import time_inference
-from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
-from hmrm_lab.evaluation.fold_progress import RunningFold
-from hmrm_lab.evaluation.protocols import Fold
+from hmrm_lab.evaluation.metrics import confusion, uf1
+from hmrm_lab.evaluation.protocols import Fold, inner_subject_folds
 from hmrm_lab.evaluation.significance import permuted
-from hmrm_lab.records import FlowSet, digest_of_keys, probability_columns
+from hmrm_lab.records import Floats, FlowSet, Ints, digest_of_keys, probability_columns
 from hmrm_lab.runtime.processes import settle_process
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
+from hmrm_lab.training.checkpoint import RunningFold
+from hmrm_lab.training.system_inputs import has_epochs
+from hmrm_lab.training.trainer import Classifier, Fitted, fit
 
+INNER_FOLDS = 4  # the first of four: a quarter of the training subjects is held back
 DIVERGED, MEMORY, CRASHED = "diverged", "memory", "crashed"
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 LONGEST_REASON = 300
@@ -39,8 +49,6 @@ LONGEST_REASON = 300
 
 @dataclass(frozen=True)
 class FoldRun:
-    """One fold under one seed."""
-
     fold: Fold
     seed: int
 
@@ -54,55 +62,83 @@ class Failure:
     attempts: int = 1
     traceback: str | None = None
 
-    @property
-    def worth_another_try(self) -> bool:
-        return self.kind != DIVERGED and self.attempts == 1
-
-    def as_record(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 Work = Callable[[FoldRun, str], dict[str, Any]]  # from a fold and its device to its record
 Outcome = dict[str, Any] | Failure
 Outcomes = Generator[tuple[FoldRun, Outcome], None, None]  # of an executor, in any order
 
 
-def attempt(work: Work, unit: FoldRun, device: str) -> Outcome:
-    """Return the record of a fold, or why there is none.
+@dataclass(frozen=True)
+class Answer:
+    """A trained system, its epoch, and its probabilities for the test clips."""
 
-    Raises
-    ------
-    InputError, DiskFullError
-        Which every other fold would raise as well.
-    """
-    try:
-        return work(unit, device)
-    except (InputError, DiskFullError):
-        raise
-    except Exception as error:  # noqa: BLE001  the other folds go on
-        name = getattr(error, "filename", None)
-        refuse_full_disk(error, Path(str(name)).parent if name else Path.cwd())
-        return failure_of(error)
+    fitted: Fitted
+    epoch: int
+    probabilities: Floats  # (n, K)
+    epoch_predictions: Ints | None = None  # classes after every epoch (epochs, n), if it peeks
 
 
-def failure_of(error: Exception) -> Failure:
-    """Describe an exception: its kind, and one sentence."""
-    if isinstance(error, DivergedError):
-        return Failure(DIVERGED, str(error))
-    message = " ".join(str(error).split()) or "no message"
-    reason = f"{type(error).__name__}: {message}"[:LONGEST_REASON]
-    if _means_memory(error):
-        return Failure(MEMORY, reason)
-    return Failure(CRASHED, reason, traceback="".join(traceback.format_exception(error)))
+@dataclass(frozen=True)
+class Task:
+    """One fold to be trained."""
+
+    config: ExperimentConfig
+    train: FlowSet
+    load_test_set: Callable[[], FlowSet]  # only `oracle_test` does before training has ended
+    seed: int
+    run_seed: int | None = None  # common to all folds (default: `seed`)
+    device: str = "cpu"
+    files: RunningFold | None = None  # of its progress and its checkpoint
+
+    def fit(self, train: FlowSet, *, stage: str = "", **options: Any) -> Fitted:
+        """Train on these clips; a training that another one follows has the name of its stage."""
+        checkpoint = self.files.checkpoint(stage) if self.files else None
+        options |= {"run_seed": self.run_seed, "device": self.device, "checkpoint": checkpoint}
+        return fit(self.config, train, seed=self.seed, **options)
 
 
-def _means_memory(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(sign in words for sign in MEMORY_WORDS)
-    )
+def last(task: Task) -> Answer:
+    fitted = task.fit(task.train)
+    return Answer(fitted, len(fitted.losses), fitted.classify(task.load_test_set()))
+
+
+def inner_subjects(task: Task) -> Answer:
+    if not has_epochs(task.config):
+        return last(task)
+    inner = next(inner_subject_folds(task.train, INNER_FOLDS, task.seed))
+    held_back = task.train.take(inner.test)
+
+    def score(classify: Classifier) -> float:
+        guesses = classify(held_back).argmax(1).astype(np.int64)
+        return float(uf1(confusion(held_back.labels, guesses, len(held_back.classes))))
+
+    tried = task.fit(task.train.take(inner.train), stage="inner", probe=score)
+    best = int(np.argmax(tried.probes)) + 1
+    fitted = task.fit(task.train, epochs=best)
+    return Answer(fitted, best, fitted.classify(task.load_test_set()))
+
+
+def oracle_test(task: Task) -> Answer:
+    if not has_epochs(task.config):
+        return last(task)
+    test = task.load_test_set()
+    fitted = task.fit(task.train, probe=lambda classify: classify(test).tolist())
+    seen = np.array(fitted.probes, dtype=np.float32)  # (epochs, n, K)
+    guesses = seen.argmax(-1)
+    best = int((guesses == test.labels).sum(-1).argmax())
+    return Answer(fitted, best + 1, seen[best], epoch_predictions=guesses)
+
+
+RULES: dict[str, Callable[[Task], Answer]] = {
+    rule.__name__: rule for rule in (last, inner_subjects, oracle_test)
+}
+PEEKING = frozenset({"oracle_test"})
+NO_RULE = "none"
+
+
+def rule_of(config: ExperimentConfig) -> str:
+    """Name the rule that chose the epoch; `none` for an estimator without epochs."""
+    return config.evaluation.epoch_rule if has_epochs(config) else NO_RULE
 
 
 def run_fold(
@@ -113,39 +149,42 @@ def run_fold(
     *,
     run: RunFolder | None = None,
 ) -> dict[str, Any]:
-    """Train on the training clips of a fold, then predict its test clips.
+    """Train on the training clips of a fold, then predict its test clips: the fold's record.
 
-    Where the folder of the run can be reached, progress is written to it, and training resumes from
-    the checkpoint there.
+    Where the folder of the run can be reached, training resumes from the checkpoint there.
     """
     settle_process(device)
     started = time.perf_counter()
-    train = control_labels(config, flowset.take(unit.fold.train), unit.seed)
-    task = Task(
-        config,
-        train,
-        load_test_set=lambda: flowset.take(unit.fold.test),
-        seed=fold_seed(unit.fold.name, unit.seed),
-        run_seed=unit.seed,
-        device=device,
-        files=RunningFold(run, unit.fold.name, unit.seed) if run and run.path.is_dir() else None,
-    )
+    name, seed = unit.fold.name, unit.seed
+    train = control_labels(config, flowset.take(unit.fold.train), seed)
+    files = RunningFold(run, name, seed) if run and run.path.is_dir() else None
+    load = partial(flowset.take, unit.fold.test)
+    task = Task(config, train, load, fold_seed(name, seed), seed, device, files)
     answer = RULES[config.evaluation.epoch_rule](task)
-    seconds = time.perf_counter() - started
+    record: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 3)}
     test = flowset.take(unit.fold.test)
-    costs = {"seconds": round(seconds, 3), "peak_mb": _peak_mb()}
+    record["peak_mb"] = _peak_mb()
     if 0 in unit.fold.test:  # one fold is enough: it takes HMRM as long as an epoch
-        costs["inference_ms"] = round(time_inference(answer.fitted.classify, test), 4)
-    epoch_predictions = (
-        {}
-        if answer.epoch_predictions is None
-        else {"epoch_predictions": answer.epoch_predictions.tolist()}
-    )
+        record["inference_ms"] = round(time_inference(answer.fitted.classify, test), 4)
+    if answer.epoch_predictions is not None:
+        record["epoch_predictions"] = answer.epoch_predictions.tolist()
+    columns = probability_columns(test.classes)
+    rows = [
+        {
+            **key._asdict(),
+            "fold": name,
+            "seed": seed,
+            "epoch": answer.epoch,
+            "truth": int(truth),
+            "prediction": int(p.argmax()),
+            **{column: round(float(value), 6) for column, value in zip(columns, p, strict=True)},
+        }
+        for key, truth, p in zip(test.keys, test.labels, answer.probabilities, strict=True)
+    ]
     return {
-        "fold": unit.fold.name,
-        "seed": unit.seed,
-        "predictions": _rows(unit, answer, test),
-        **epoch_predictions,
+        "fold": name,
+        "seed": seed,
+        "predictions": rows,
         "losses": [round(loss, 6) for loss in answer.fitted.losses],
         # The subjects and clips that took part in the training, for the audit.
         "training_persons": sorted(set(train.subjects)),
@@ -154,7 +193,7 @@ def run_fold(
         "motionmix_partners": list(answer.fitted.partners),
         "normalisation": config.input.normalise,
         "normalisation_persons": sorted(answer.fitted.statistics),
-        **costs,
+        **record,
         "process": os.getpid(),
         "device": device,
     }
@@ -168,32 +207,16 @@ def fold_seed(fold: str, seed: int) -> int:
 def control_labels(config: ExperimentConfig, train: FlowSet, seed: int) -> FlowSet:
     """Permute the training labels where the run is a control, so that nothing can be learnt.
 
-    They are permuted among all clips, or among those of each subject, which keeps the subject's
-    most frequent class.
+    Among all clips, or those of each subject, which keeps the subject's most frequent class.
     """
     rng = np.random.default_rng([seed, len(train)])
-    if config.evaluation.control == "shuffled_labels":
+    control = config.evaluation.control
+    if control == "shuffled_labels":
         return train.with_labels(train.labels[rng.permutation(len(train))])
-    if config.evaluation.control == "shuffled_within_subjects":
+    if control == "shuffled_within_subjects":
         subjects = np.unique(train.subjects, return_inverse=True)[1]
         return train.with_labels(permuted(train.labels, subjects, 1, rng)[0])
     return train
-
-
-def _rows(unit: FoldRun, answer: Answer, test: FlowSet) -> list[dict[str, Any]]:
-    columns = probability_columns(test.classes)
-    return [
-        {
-            **key._asdict(),
-            "fold": unit.fold.name,
-            "seed": unit.seed,
-            "epoch": answer.epoch,
-            "truth": int(truth),
-            "prediction": int(p.argmax()),
-            **{name: round(float(value), 6) for name, value in zip(columns, p, strict=True)},
-        }
-        for key, truth, p in zip(test.keys, test.labels, answer.probabilities, strict=True)
-    ]
 
 
 def _peak_mb() -> float | None:
@@ -204,3 +227,28 @@ def _peak_mb() -> float | None:
 
     scale = 2**20 if sys.platform == "darwin" else 2**10
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, 1)
+
+
+def attempt(work: Work, unit: FoldRun, device: str) -> Outcome:
+    try:
+        return work(unit, device)
+    except (InputError, DiskFullError):  # which every other fold would raise as well
+        raise
+    except Exception as error:  # noqa: BLE001  the other folds go on
+        name = getattr(error, "filename", None)
+        refuse_full_disk(error, Path(str(name)).parent if name else Path.cwd())
+        return failure_of(error)
+
+
+def failure_of(error: Exception) -> Failure:
+    if isinstance(error, DivergedError):
+        return Failure(DIVERGED, str(error))
+    message = " ".join(str(error).split()) or "no message"
+    reason = f"{type(error).__name__}: {message}"[:LONGEST_REASON]
+    if isinstance(error, RuntimeError):
+        full = any(sign in message.lower() for sign in MEMORY_WORDS)
+    else:
+        full = getattr(error, "errno", None) == errno.ENOMEM or isinstance(error, MemoryError)
+    if full:
+        return Failure(MEMORY, reason)
+    return Failure(CRASHED, reason, traceback="".join(traceback.format_exception(error)))

@@ -12,10 +12,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.epoch_rules import rule_of
+from hmrm_lab.evaluation.fold import rule_of
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 
 LEDGER = "test_set_evaluations.csv"
@@ -33,11 +33,9 @@ class Evaluations(NamedTuple):
     settings: int
 
     def __str__(self) -> str:
-        runs, settings = (
-            f"{count} {what}{'' if count == 1 else 's'}"
-            for count, what in ((self.runs, "time"), (self.settings, "setting"))
-        )
-        return f"this test set has been evaluated {runs} from this folder, under {settings}"
+        times = f"{self.runs} time{'' if self.runs == 1 else 's'} from this folder"
+        settings = f"{self.settings} setting{'' if self.settings == 1 else 's'}"
+        return f"this test set has been evaluated {times}, under {settings}"
 
 
 def record_evaluation(run: RunFolder) -> None:
@@ -61,7 +59,12 @@ def record_evaluation(run: RunFolder) -> None:
     path = run.path.parent / LEDGER
     try:
         with path.open("a+", encoding="utf-8", newline="") as file:
-            _wait_for_lock(file)
+            # Without locks two processes may write the same row, which counts once all the same.
+            if find_spec("fcntl"):
+                import fcntl
+
+                with suppress(OSError):  # a disk without locks
+                    fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
             file.seek(0)
             known = file.read()
             if not any(all(old[name] == row[name] for name in KEY) for old in _rows(path, known)):
@@ -77,13 +80,10 @@ def record_evaluation(run: RunFolder) -> None:
 
 
 def count_evaluations(run: RunFolder) -> Evaluations:
-    """Count the evaluations of this run's test set in its folder's ledger."""
     test_set = run.data()["test_set"]
     rows = [row for row in read_ledger(run.path.parent) if row["test_set"] == test_set]
-    return Evaluations(
-        len({(row["run"], row["settings"]) for row in rows}),
-        len({row["settings"] for row in rows}),
-    )
+    runs = {(row["run"], row["settings"]) for row in rows}
+    return Evaluations(len(runs), len({row["settings"] for row in rows}))
 
 
 def read_ledger(folder: Path) -> list[dict[str, str]]:
@@ -104,15 +104,3 @@ def _rows(path: Path, text: str) -> list[dict[str, str]]:
     if not sound or any(None in row.values() for row in rows):
         raise InputError("not a ledger of test-set evaluations", where=path, hint="move it away")
     return rows
-
-
-def _wait_for_lock(file: TextIO) -> None:
-    """Lock the file until it is closed, where the system has such locks.
-
-    Without them two processes may write the same row, which is counted once all the same.
-    """
-    if find_spec("fcntl"):
-        import fcntl
-
-        with suppress(OSError):  # a disk without locks
-            fcntl.flock(file, fcntl.LOCK_EX)

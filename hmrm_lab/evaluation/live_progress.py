@@ -1,27 +1,98 @@
-"""Live progress of a run: the state of its folds, its predictions and curves so far."""
+"""Progress of a run, read from its folder, whichever process works on it."""
 
-from collections.abc import Mapping, Sequence
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event, Thread
 from typing import Any, Literal
 
 import numpy as np
 
-from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.evaluation.fold_progress import read_status
+from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.metrics import confusion_by_subject, uf1
 from hmrm_lab.evaluation.summary import stamp, stamp_fields
 from hmrm_lab.records import Ints, Predictions
+from hmrm_lab.runtime.processes import is_alive
+from hmrm_lab.runtime.progress import Watcher, describe_speed
 from hmrm_lab.runtime.store import RunFolder, read_json
 
+WATCH_SECONDS = 1.0
+SILENCE_SECONDS = 600.0  # a silent process on another machine counts as dead after this
 State = Literal["waiting", "in work", "done", "failed"]
 Fields = Mapping[str, Any]
 Points = list[tuple[int, float]]  # epoch, training loss
+Counts = tuple[list[str], list[int], Ints]  # of subjects and seeds
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """The progress of a run; `in_work` has the status of each fold in a living process."""
+
+    done: int
+    failed: int
+    expected: int
+    in_work: tuple[dict[str, Any], ...]
+
+    @property
+    def epochs_per_s(self) -> float:
+        return float(sum(unit["epochs_per_s"] for unit in self.in_work))
+
+    @property
+    def folds(self) -> float:
+        """Number of folds done, with the shares of those in work."""
+        return self.done + float(sum(unit["epoch"] / unit["epochs"] for unit in self.in_work))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Remaining time at the present speed; None while nothing is in work."""
+        if not self.epochs_per_s:
+            return None
+        epochs = int(max(unit["epochs"] for unit in self.in_work))
+        return max(0.0, self.expected - self.failed - self.folds) * epochs / self.epochs_per_s
+
+
+def read_status(run: RunFolder) -> RunStatus:
+    finished = {path.stem for path in run.folds.glob("*.json")}
+    in_work = []
+    for path in sorted(run.running.glob("*.json")):
+        try:
+            status = read_json(path)
+        except (OSError, InputError):  # removed at this moment, or damaged
+            continue
+        if path.stem in finished or not isinstance(status, dict) or "epochs_per_s" not in status:
+            continue
+        here, silent = status["host"] == socket.gethostname(), time.time() - status["updated"]
+        if is_alive(status["process"]) if here else silent < SILENCE_SECONDS:
+            in_work.append(status)
+    expected = run.data()["folds"] * len(run.config().evaluation.seeds)
+    return RunStatus(len(finished), len(run.failures()), expected, tuple(in_work))
+
+
+@contextmanager
+def watching(run: RunFolder, watch: Watcher, stage: str) -> Iterator[None]:
+    """Report the folds' progress once a second until the work inside ends, however it ends."""
+    ended = Event()
+
+    def report() -> None:
+        while not ended.wait(WATCH_SECONDS):
+            status = read_status(run)
+            watch(stage, status.folds, status.expected, describe_speed(status))
+        status = read_status(run)
+        watch(stage, status.done, status.expected)
+
+    thread = Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @dataclass(frozen=True)
 class FoldProgress:
-    """One fold, over all seeds."""
-
     fold: str
     state: State
     share: float  # of the epochs of all seeds that are trained, 0 to 1
@@ -33,19 +104,11 @@ class FoldProgress:
 
 @dataclass(frozen=True)
 class RunSnapshot:
-    """The state of a run at one moment.
-
-    Shapes
-    ------
-    classes : (K,), their names
-    counts : (S, K, K); true class by predicted class, for each seed with a finished fold
-    """
-
     folds: tuple[FoldProgress, ...]
     done: int  # folds times seeds
     expected: int
     classes: tuple[str, ...]
-    counts: Ints
+    counts: Ints  # (S, K, K): true by predicted class, for each seed with a finished fold
     finished: tuple[Points, ...]
     in_work: tuple[Points, ...]
     epochs: int
@@ -78,7 +141,7 @@ class SnapshotReader:
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         self._units: dict[str, Fields] = {}
-        self._seen: dict[str, dict[int, float]] = {}
+        self._seen: dict[tuple[str, int], dict[int, float]] = {}
 
     def read(self) -> RunSnapshot:
         """Read the present state: `NOTHING` before the run has begun."""
@@ -90,65 +153,42 @@ class SnapshotReader:
         units, failures = list(self._units.values()), self.run.failures()
         rows = [row for unit in units for row in unit["predictions"]]
         k = len(data["classes"])
-        nothing: tuple[list[str], list[int], Ints] = [], [], np.zeros((0, 0, k, k), np.int64)
-        predictions = Predictions.of_rows(rows) if rows else None
-        subjects, seeds, counts = confusion_by_subject(predictions) if predictions else nothing
-        metrics = {
-            **stamp_fields(config, data, done=len(units), failed=len(failures)),
-            "all": {"subjects": len(subjects)},
-            "seeds": seeds,
-        }
+        found: Counts = ([], [], np.zeros((0, 0, k, k), np.int64))
+        subjects, seeds, counts = confusion_by_subject(Predictions.of_rows(rows)) if rows else found
+        metrics = stamp_fields(config, data, done=len(units), failed=len(failures))
+        metrics |= {"all": {"subjects": len(subjects)}, "seeds": seeds}
+        before, self._seen = self._seen, {}
+        for one in status.in_work:
+            key, now = (one["fold"], one["seed"]), one["epoch"]
+            kept = {epoch: loss for epoch, loss in before.get(key, {}).items() if epoch < now}
+            self._seen[key] = kept | {now: one["loss"]}
         return RunSnapshot(
             folds=tuple(
-                _progress(name, clips, config, units, status.in_work, failures)
+                _progress(name, clips, config.evaluation.seeds, units, status.in_work, failures)
                 for name, clips in sorted(data["held_out"].items())
             ),
             done=len(units),
             expected=metrics["units_expected"],
             classes=tuple(data["classes"]),
             counts=counts.sum(0),
-            finished=tuple(
-                list(enumerate(unit["losses"], start=1)) for unit in units if unit["losses"]
-            ),
-            in_work=self._curves_in_work(status.in_work),
+            finished=tuple(list(enumerate(u["losses"], 1)) for u in units if u["losses"]),
+            in_work=tuple(sorted(points.items()) for points in self._seen.values()),
             epochs=config.training.epochs,
             stamp=stamp(metrics),
         )
 
-    def _curves_in_work(self, in_work: Sequence[Fields]) -> tuple[Points, ...]:
-        seen = {}
-        for one in in_work:
-            key = f"{one['fold']} {one['seed']}"
-            before = self._seen.get(key, {})
-            kept = {epoch: loss for epoch, loss in before.items() if epoch < one["epoch"]}
-            seen[key] = kept | {one["epoch"]: one["loss"]}
-        self._seen = seen
-        return tuple(sorted(points.items()) for points in seen.values())
-
 
 def _progress(
-    name: str,
-    clips: int,
-    config: ExperimentConfig,
-    units: Sequence[Fields],
-    in_work: Sequence[Fields],
-    failures: Sequence[Fields],
+    name: str, clips: int, seeds: Sequence[int], *records: Sequence[Fields]
 ) -> FoldProgress:
-    seeds = config.evaluation.seeds
     units, in_work, failures = (
-        [one for one in some if one["fold"] == name and one["seed"] in seeds]
-        for some in (units, in_work, failures)
+        [one for one in some if one["fold"] == name and one["seed"] in seeds] for some in records
     )
     rows = [row for unit in units for row in unit["predictions"]]
     state: State = "done" if len(units) == len(seeds) else "waiting"
     state = "in work" if in_work else "failed" if failures else state
     shares = sum(one["epoch"] / one["epochs"] for one in in_work)
-    return FoldProgress(
-        fold=name,
-        state=state,
-        share=(len(units) + shares) / len(seeds),
-        clips=clips,
-        right=sum(row["truth"] == row["prediction"] for row in rows),
-        answered=len(rows),
-        reason="; ".join(sorted({f"{one['kind']}: {one['reason']}" for one in failures})),
-    )
+    right = sum(row["truth"] == row["prediction"] for row in rows)
+    reason = "; ".join(sorted({f"{one['kind']}: {one['reason']}" for one in failures}))
+    share = (len(units) + shares) / len(seeds)
+    return FoldProgress(name, state, share, clips, right, len(rows), reason)

@@ -36,27 +36,19 @@ class Growth:
 def moving_region(clip: Clip, side: int) -> NDArray[np.bool_]:
     """Find where the face moves by its action units, not with the head: (side, side).
 
-    These are the positions with over half of the largest exact flow from onset to apex, less that
-    of the head. `InputError` for a clip whose exact flow is not known.
+    The positions with over half of the largest exact flow from onset to apex, less that of the
+    head. `InputError` for a clip whose exact flow is not known.
     """
     if not isinstance(clip.frames, KnownMotion):
-        raise InputError(
-            f"the exact flow of clip {'/'.join(clip.key)} is not known",
-            hint="take the data set 'synthetic'",
-        )
+        problem = f"the exact flow of clip {'/'.join(clip.key)} is not known"
+        raise InputError(problem, hint="take the data set 'synthetic'")
     exact = motion_map(clip.frames.flow(clip.onset, clip.known_apex)[None], side)[0, :2]
     length = np.linalg.norm(without_head(exact), axis=0)
     return np.asarray(length > MOVING * length.max())
 
 
 def without_head(flow: Floats) -> Floats:
-    """Subtract the affine motion that half of the positions fit best (least trimmed squares).
-
-    Shapes
-    ------
-    flow : (2, S, S)
-    returns : the same
-    """
+    """Subtract the affine motion that half of the positions fit best (least trimmed squares)."""
     rows, columns = np.indices(flow.shape[1:]).reshape(2, -1) / flow.shape[-1]
     positions = np.stack([np.ones_like(rows), columns, rows], axis=1)  # (S^2, 3)
     motion = flow.reshape(2, -1).T.astype(np.float64)  # (S^2, 2)
@@ -70,12 +62,11 @@ def without_head(flow: Floats) -> Floats:
 
 
 def growth_of(flow: Floats, magnified: Floats, moving: NDArray[np.bool_]) -> Growth:
-    """Compute growth inside and outside moving regions; `ValueError` if one of them is empty.
+    """Compute growth inside and outside of `moving` (B, S, S), which must not be empty.
 
     Shapes
     ------
     flow, magnified : (B, 2, S, S)
-    moving : (B, S, S)
     """
     if moving.all() or not moving.any():
         raise ValueError("there must be positions inside and outside the moving regions")
@@ -87,22 +78,13 @@ def growth_of(flow: Floats, magnified: Floats, moving: NDArray[np.bool_]) -> Gro
 def growth_table(clips: Sequence[Clip], flow: Floats, magnified: Floats) -> pd.DataFrame:
     """Make a row per clip: Clip, Class, Share (of the face that moves), Inside, Outside, Ratio.
 
-    Shapes
-    ------
-    flow, magnified : (n, 2, S, S), in the order of the clips
+    `flow` and `magnified` are (n, 2, S, S), in the order of the clips.
     """
     rows = []
-    for number, clip in enumerate(clips):
-        moving, here = moving_region(clip, flow.shape[-1]), slice(number, number + 1)
-        growth = growth_of(flow[here], magnified[here], moving[None])
-        rows.append(
-            {
-                "Clip": clip.key.clip,
-                "Class": clip.expression,
-                "Share": float(moving.mean()),
-                "Inside": growth.inside,
-                "Outside": growth.outside,
-                "Ratio": growth.ratio,
-            }
-        )
-    return pd.DataFrame(rows)
+    for clip, before, after in zip(clips, flow, magnified, strict=True):
+        moving = moving_region(clip, flow.shape[-1])
+        growth = growth_of(before[None], after[None], moving[None])
+        about = (clip.key.clip, clip.expression, float(moving.mean()))
+        rows.append((*about, growth.inside, growth.outside, growth.ratio))
+    columns = ["Clip", "Class", "Share", "Inside", "Outside", "Ratio"]
+    return pd.DataFrame(rows, columns=columns)

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from hmrm_lab.records import Ints, Predictions
 
 Doubles = NDArray[np.float64]
+BINS = 5
+BIN_ROUNDING = 1e-9  # 0.6 belongs to the bin that begins there
+FEW = 10  # predictions too few to judge by
 
 
 def confusion(truth: Ints, prediction: Ints, classes: int) -> Ints:
@@ -24,56 +27,42 @@ def confusion(truth: Ints, prediction: Ints, classes: int) -> Ints:
 
 
 def f1_per_class(counts: NDArray[Any]) -> Doubles:
-    """`2 TP / (2 TP + FP + FN)`; 0 for a class that is neither true nor predicted.
-
-    Shapes
-    ------
-    counts : (..., K, K)
-    returns : (..., K)
-    """
+    """`2 TP / (2 TP + FP + FN)`, 0 for an absent class. (..., K, K) to (..., K)."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    both = counts.sum(-1) + counts.sum(-2)  # 2 TP + FP + FN
-    return _ratio(2 * hits, both)
-
-
-def recall_per_class(counts: NDArray[Any]) -> Doubles:
-    """`TP / n`; 0 for a class without clips. (..., K, K) to (..., K)."""
-    return _ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1))
+    return _ratio(2 * hits, counts.sum(-1) + counts.sum(-2))
 
 
 def uf1(counts: NDArray[Any]) -> Doubles:
-    """Unweighted F1: the mean F1 over classes."""
+    """Unweighted F1: the mean F1 over classes. (..., K, K) to (...)."""
     return np.asarray(f1_per_class(counts).mean(-1))
 
 
 def uar(counts: NDArray[Any]) -> Doubles:
-    """Unweighted average recall: the mean recall over classes."""
-    return np.asarray(recall_per_class(counts).mean(-1))
+    """Unweighted average recall: the mean of `TP / n` over classes, 0 for one without clips."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    return np.asarray(_ratio(hits, counts.sum(-1)).mean(-1))
 
 
 def accuracy(counts: NDArray[Any]) -> Doubles:
     """Share of clips predicted correctly."""
-    hits = np.trace(counts, axis1=-2, axis2=-1)
-    return _ratio(hits, counts.sum((-2, -1)))
+    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
 
 
 METRICS = {"uf1": uf1, "uar": uar, "acc": accuracy}
 
 
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
+    whole = np.asarray(whole, dtype=np.float64)
+    return np.asarray(np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0))
+
+
 def confusion_of(predictions: Predictions) -> Ints:
     """Counts over all clips and seeds. (K, K)."""
-    table = predictions.table
-    truth, prediction = (table[name].to_numpy(np.int64) for name in ("truth", "prediction"))
-    return confusion(truth, prediction, len(predictions.classes))
+    return np.asarray(confusion_by_subject(predictions)[2].sum((0, 1)))
 
 
 def confusion_by_subject(predictions: Predictions) -> tuple[list[str], list[int], Ints]:
-    """Counts of each subject under each seed.
-
-    Shapes
-    ------
-    returns : subjects (P), seeds (S), counts (P, S, K, K)
-    """
+    """Counts of each subject under each seed: subjects (P), seeds (S), counts (P, S, K, K)."""
     table = predictions.table
     subjects, subject_rows = np.unique(predictions.subjects.to_numpy(str), return_inverse=True)
     seeds, seed_rows = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)
@@ -82,18 +71,6 @@ def confusion_by_subject(predictions: Predictions) -> tuple[list[str], list[int]
     truth, prediction = table["truth"].to_numpy(int), table["prediction"].to_numpy(int)
     np.add.at(counts, (subject_rows, seed_rows, truth, prediction), 1)
     return subjects.tolist(), seeds.tolist(), counts
-
-
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
-    whole = np.asarray(whole, dtype=np.float64)
-    ratio = np.zeros_like(whole)
-    np.divide(part, whole, out=ratio, where=whole > 0)
-    return ratio
-
-
-BINS = 5
-BIN_ROUNDING = 1e-9  # 0.6 belongs to the bin that begins there
-FEW = 10  # predictions too few to judge by
 
 
 @dataclass(frozen=True)
@@ -127,23 +104,17 @@ def reliability(predictions: Predictions, bins: int = BINS) -> list[ReliabilityB
     return found
 
 
-def bin_of(bins: list[ReliabilityBin], probability: float) -> ReliabilityBin:
-    """Find the bin of a prediction made with this probability."""
-    return bins[int(_bin_numbers(np.array([probability]), len(bins))[0])]
-
-
 def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
     """Average |probability - accuracy| over predictions; NaN for none."""
-    filled = [part for part in bins if part.count]
-    total = sum(part.count for part in filled)
-    gaps = [part.count * abs(part.probability - part.accuracy) for part in filled]
+    total = sum(part.count for part in bins)
+    gaps = [part.count * abs(part.probability - part.accuracy) for part in bins if part.count]
     return sum(gaps) / total if total else float("nan")
 
 
 def calibration_words(predictions: Predictions, probability: float) -> str:
     """Describe how often a run's predictions with such a probability were right, in sentences."""
     bins = reliability(predictions)
-    alike = bin_of(bins, probability)
+    alike = bins[int(_bin_numbers(np.array([probability]), len(bins))[0])]
     span = f"{_percent(alike.low)} to {_percent(alike.high)}"
     seeds = len(predictions.seeds)
     what = "clips of unseen subjects" if seeds == 1 else f"answers ({seeds} seeds, unseen subjects)"

@@ -9,50 +9,30 @@ read in the order of `ORDER`. Printed lists are those of STSTNet in Python (`Sub
 import codecs
 import csv
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from hmrm_lab.datasets.classes import MEGC3, ClassScheme
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import Predictions, prediction_columns, probability_columns
+from hmrm_lab.records import Ints, Predictions, prediction_columns, probability_columns
 
 FORMS = (
     "use a table with the header `subject,clip,truth,prediction`, rows `fold/clip, truth, "
     "prediction`, printed lists `Subject:`, `Predicted :`, `Ground Truth :`, or STSTNet's log "
     "(a line `dataset subject`, then `clip truth prediction`)"
 )
-ORDER = (
-    "dataset",
-    "subject",
-    "clip",
-    "truth",
-    "prediction",
-)  # without a header: the last three, or more
-LABELS = {  # names of columns, in lower case without punctuation; one of each must be there
-    "truth": (
-        *("truth", "truths", "label", "labels", "gt", "target", "targets", "true", "actual"),
-        *("groundtruth", "ytrue", "truelabel", "truelabels", "trueclass", "gtlabel", "y"),
-    ),
-    "prediction": (
-        *("prediction", "predictions", "pred", "preds", "predicted", "output", "outputs", "ypred"),
-        *("yhat", "predictedlabel", "predictedlabels", "predictedclass", "predlabel", "predclass"),
-    ),
-}
-FALLBACK = ("emotion", "class", "emotionclass")  # the truth, if no other column is
-OTHERS = {  # likewise; the first that is there counts
-    "dataset": ("dataset", "database", "data", "db"),
-    "subject": ("subject", "sub", "subj", "subjectid", "subid", "person", "participant", "fold"),
-    "clip": (
-        *("clip", "foldclip", "clipid", "filename", "file", "video", "videoname", "sample"),
-        *("material", "image", "imagename", "path", "name", "id"),
-    ),
-    "seed": ("seed",),
-    "epoch": ("epoch",),
-}
+ORDER = ("dataset", "subject", "clip", "truth", "prediction")  # the last three, or more
+NAMES: dict[str, list[str]] = tomllib.loads(
+    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+)  # of columns, by what they hold
+LABELS = ("truth", "prediction")
 SEPARATORS = ",;\t|"
+LAST = [False, True, True]  # whether cells are labels: a clip, its true and its predicted label
 NUMBER = re.compile(r"\d{1,9}(\.0*)?")
 TOKEN = re.compile(
     r"""(?<!this\ )\bsubject[ \t]*[:=][ \t]*(?P<subject>[^\s,;]+)
@@ -80,35 +60,53 @@ class Row(NamedTuple):
 def read_predictions(path: Path, scheme: ClassScheme = MEGC3) -> tuple[Predictions, list[str]]:
     """Read the predictions of a log, and describe in sentences how they were read.
 
-    Raises
-    ------
-    InputError
-        If the file has none of the known forms, or can be read in more than one way.
+    `InputError` if the file has none of the known forms, or can be read in more than one way.
     """
-    text = _text(path)
+    try:
+        return _parsed(_text(path), scheme)
+    except InputError as error:
+        raise InputError(error.problem, where=path, row=error.row, hint=error.hint) from None
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise _error("no such file", "check the path")
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # `>` of PowerShell
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise _error("not a text file") from None
+
+
+def _error(problem: str, hint: str = FORMS, row: int | None = None) -> InputError:
+    return InputError(problem, row=row, hint=hint)
+
+
+def _parsed(text: str, scheme: ClassScheme) -> tuple[Predictions, list[str]]:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     tokens = list(TOKEN.finditer(text))
     if not lines:
-        raise _error(path, "an empty file")
+        raise _error("an empty file")
     first = lines[0][1].split()
     if any(token["labels"] is not None for token in tokens):
-        rows, form = _printed(path, text, tokens)
-    elif (
-        len(first) == 2
-        and not _headed(first)
-        and not any(_is_label(text, scheme) for text in first)
-    ):
-        rows, form = list(_ststnet(path, lines)), "STSTNet's log: clip, truth, prediction"
+        rows, form = _printed(text, tokens)
+    elif len(first) == 2 and not _headed(first) and not any(_is_label(f, scheme) for f in first):
+        rows, form = list(_ststnet(lines)), "STSTNet's log: clip, truth, prediction"
     else:
-        rows, form = _table(path, text, lines[0][1], scheme)
+        rows, form = _table(text, lines[0][1], scheme)
     if not rows:
-        raise _error(path, "no predictions")
-    labels, classes = _labels(path, rows, scheme)
+        raise _error("no predictions")
+    labels, classes = _labels(rows, scheme)
     table = pd.DataFrame([{**row._asdict(), **row.others} for row in rows])
     table["fold"] = table["dataset"] + "/" + table["subject"]
     table[["truth", "prediction"]] = labels
     for name in ("seed", "epoch"):
-        table[name] = [_whole(path, row.line, name, row.others.get(name, "0")) for row in rows]
+        written = [row.others.get(name, "0") for row in rows]
+        for row, number in zip(rows, written, strict=True):
+            if not NUMBER.fullmatch(number):
+                raise _error(f"{name} '{number}'", "use a whole number", row.line)
+        table[name] = [int(float(number)) for number in written]
     table = table.reindex(columns=[*prediction_columns(scheme.classes), "line"])
     for name in probability_columns(scheme.classes):
         table[name] = pd.to_numeric(table[name], errors="coerce")
@@ -116,46 +114,31 @@ def read_predictions(path: Path, scheme: ClassScheme = MEGC3) -> tuple[Predictio
     if len(twice):
         clip = "/".join(twice.iloc[0][["dataset", "subject", "clip"]])
         hint, line = "keep one prediction per clip and seed", int(twice.iloc[0]["line"])
-        raise _error(path, f"clip {clip} is predicted twice", hint, line)
+        raise _error(f"clip {clip} is predicted twice", hint, line)
     return Predictions(table.drop(columns="line")), [form, classes]
 
 
-def _error(path: Path, problem: str, hint: str = FORMS, row: int | None = None) -> InputError:
-    return InputError(problem, where=path, row=row, hint=hint)
-
-
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise _error(path, "no such file", "check the path")
-    content = path.read_bytes()
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # `>` of PowerShell
-    try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise _error(path, "not a text file") from None
-
-
-def _table(path: Path, text: str, first: str, scheme: ClassScheme) -> tuple[list[Row], str]:
+def _table(text: str, first: str, scheme: ClassScheme) -> tuple[list[Row], str]:
     """The rows of a table, whatever separates its columns."""
     separator = max(SEPARATORS, key=first.count)
     if separator not in first:
         separator, text = "\t", "\n".join("\t".join(line.split()) for line in text.splitlines())
-    lines = list(_fields(path, text, separator)) or [(1, [""])]
+    lines = list(_fields(text, separator)) or [(1, [""])]
     header, count = lines[0][1], len(lines[0][1])
     headed = _headed(header)
     if headed:
         del lines[0]
-    elif 3 <= count <= len(ORDER) and _ends_in_labels(header, scheme):
+    elif 3 <= count <= len(ORDER) and [_is_label(cell, scheme) for cell in header[-3:]] == LAST:
         header = list(ORDER[-count:])
     else:
         problem = f"no header that names truth and prediction, and {count} columns"
         hint = "write a first line such as `subject,clip,truth,prediction`"
-        raise _error(path, problem, hint, lines[0][0])
-    columns = _columns(path, header, scheme)
+        raise _error(problem, hint, lines[0][0])
+    columns = _columns(header, scheme)
     rows = []
     for order, (line, fields) in enumerate(lines, 1):
         if len(fields) != len(header):
-            raise _error(path, f"{len(fields)} fields, not {len(header)}", row=line)
+            raise _error(f"{len(fields)} fields, not {len(header)}", row=line)
         rows.append(_row(line, order, {role: fields[at] for role, at in columns.items()}))
     words = "columns by the header: " if headed else "no header; columns in this order: "
     words += ", ".join(f"{role} '{header[at]}'" if headed else role for role, at in columns.items())
@@ -165,11 +148,11 @@ def _table(path: Path, text: str, first: str, scheme: ClassScheme) -> tuple[list
     for row in rows:
         if not row.subject or not row.clip:
             hint = "name subject and clip in every row, such as sub01/EP02_01f"
-            raise _error(path, f"'{row.subject}/{row.clip}' is no fold/clip", hint, row.line)
+            raise _error(f"'{row.subject}/{row.clip}' is no fold/clip", hint, row.line)
     return rows, words
 
 
-def _fields(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _fields(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """The number and the fields of every line; blank rows are allowed at the end only."""
     reader = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True)
     blank = 0
@@ -179,11 +162,11 @@ def _fields(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[s
             if not any(fields):
                 blank = blank or reader.line_num
             elif blank:
-                raise _error(path, "a blank row", "remove it", blank)
+                raise _error("a blank row", "remove it", blank)
             else:
                 yield reader.line_num, fields
     except csv.Error as error:
-        raise _error(path, f"no table ({error})") from None
+        raise _error(f"no table ({error})") from None
 
 
 def _row(line: int, order: int, cells: dict[str, str]) -> Row:
@@ -197,36 +180,35 @@ def _row(line: int, order: int, cells: dict[str, str]) -> Row:
     return Row(line, dataset, subject, clip, cells.pop("truth"), cells.pop("prediction"), cells)
 
 
-def _columns(path: Path, header: list[str], scheme: ClassScheme) -> dict[str, int]:
-    """The column of each role in a header; an `InputError` where that is ambiguous."""
+def _columns(header: list[str], scheme: ClassScheme) -> dict[str, int]:
     plain = [_plain(name) for name in header]
     columns: dict[str, int] = {}
-    scores = {name: (_plain(name),) for name in probability_columns(scheme.classes)}
-    for role, names in (OTHERS | scores).items():
+    scores = {name: [_plain(name)] for name in probability_columns(scheme.classes)}
+    others = {role: NAMES[role] for role in ("dataset", "subject", "clip", "seed", "epoch")}
+    for role, names in (others | scores).items():
         if known := [name for name in names if name in plain]:
             columns[role] = plain.index(known[0])
-    for role, names in LABELS.items():
-        found = [at for at, name in enumerate(plain) if name in names]
+    for role in LABELS:
+        found = [at for at, name in enumerate(plain) if name in NAMES[role]]
         if not found and role == "truth":
-            found = [at for at, name in enumerate(plain) if name in FALLBACK]
+            found = [at for at, name in enumerate(plain) if name in NAMES["truth_if_no_other"]]
         if len(found) != 1:
             which = " and ".join(repr(header[at]) for at in found)
             problem = f"{which} may both be the {role}" if found else f"no column of the {role}"
-            raise _error(path, problem, f"name one column '{role}'", 1)
+            raise _error(problem, f"name one column '{role}'", 1)
         columns[role] = found[0]
     return columns
 
 
 def _headed(fields: Iterable[str]) -> bool:
-    """Whether one of the fields names a column of labels."""
-    return not {*LABELS["truth"], *LABELS["prediction"]}.isdisjoint(map(_plain, fields))
+    return not {*NAMES["truth"], *NAMES["prediction"]}.isdisjoint(map(_plain, fields))
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _ststnet(path: Path, lines: list[tuple[int, str]]) -> Iterator[Row]:
+def _ststnet(lines: list[tuple[int, str]]) -> Iterator[Row]:
     dataset = subject = ""
     for number, line in lines:
         fields = line.split()
@@ -236,10 +218,10 @@ def _ststnet(path: Path, lines: list[tuple[int, str]]) -> Iterator[Row]:
             clip, truth, prediction = fields
             yield Row(number, dataset, subject, clip, truth, prediction, {})
         else:
-            raise _error(path, f"{line.strip()[:40]!r} is not understood", row=number)
+            raise _error(f"{line.strip()[:40]!r} is not understood", row=number)
 
 
-def _printed(path: Path, text: str, tokens: list[re.Match[str]]) -> tuple[list[Row], str]:
+def _printed(text: str, tokens: list[re.Match[str]]) -> tuple[list[Row], str]:
     """The lists that a program printed, or its closing dictionary; if both, they must agree."""
     found: dict[str, list[dict[str, Any]]] = {"subject": [], "key": []}
     entry: dict[str, Any] = {}
@@ -254,11 +236,11 @@ def _printed(path: Path, text: str, tokens: list[re.Match[str]]) -> tuple[list[R
         role = "prediction" if token["prediction"] else "truth"
         if not entry or role in entry:
             problem = f"a second list of the {role}" if entry else "labels of no subject"
-            raise _error(path, problem, "give each `Subject: name` one list of either kind", line)
+            raise _error(problem, "give each `Subject: name` one list of either kind", line)
         entry[role] = token["labels"].replace(",", " ").split()
-    printed, closing = (_listed(path, entries) for entries in found.values())
+    printed, closing = (_listed(entries) for entries in found.values())
     if printed and closing and {row[2:6] for row in printed} != {row[2:6] for row in closing}:
-        raise _error(path, "printed lists and a dictionary differ", "keep one")
+        raise _error("printed lists and a dictionary differ", "keep one")
     words = f"{'printed lists' if printed else 'a dictionary'} of labels"
     if not printed:
         words += f"; if it is HTNet's, of {PEEKS}"
@@ -267,14 +249,14 @@ def _printed(path: Path, text: str, tokens: list[re.Match[str]]) -> tuple[list[R
     return printed or closing, words
 
 
-def _listed(path: Path, entries: list[dict[str, Any]]) -> list[Row]:
+def _listed(entries: list[dict[str, Any]]) -> list[Row]:
     rows = []
     for entry in entries:
         lists = [entry.get(role, []) for role in ("truth", "prediction")]
         if len(lists[0]) != len(lists[1]) or not lists[0]:
             counts = f"{len(lists[0])} true labels and {len(lists[1])} predictions"
             hint = "give both lists whole, or remove the subject"
-            raise _error(path, f"subject {entry['name']!r} has {counts}", hint, entry["line"])
+            raise _error(f"subject {entry['name']!r} has {counts}", hint, entry["line"])
         dataset, _, subject = entry["name"].rpartition("/")
         for number, (truth, prediction) in enumerate(zip(*lists, strict=True), 1):
             clip = (dataset or "log", subject, str(number))
@@ -282,7 +264,7 @@ def _listed(path: Path, entries: list[dict[str, Any]]) -> list[Row]:
     return rows
 
 
-def _labels(path: Path, rows: list[Row], scheme: ClassScheme) -> tuple[list[list[int]], str]:
+def _labels(rows: list[Row], scheme: ClassScheme) -> tuple[Ints, str]:
     """Truth and prediction of each row as class numbers, and how labels were read."""
     written = sorted({text.strip("'\"") for row in rows for text in (row.truth, row.prediction)})
     numbers = {text: int(float(text)) for text in written if NUMBER.fullmatch(text)}
@@ -291,16 +273,18 @@ def _labels(path: Path, rows: list[Row], scheme: ClassScheme) -> tuple[list[list
     start = 1 if used >= {*range(1, count + 1)} and 0 not in used else 0
     names = {text: words[_plain(text)] for text in written if _plain(text) in words}
     classes = names | {text: number - start for text, number in numbers.items()}
-    labels = [[classes.get(t.strip("'\""), -1) for t in (r.truth, r.prediction)] for r in rows]
-    for row, pair in zip(rows, labels, strict=True):
-        for text, label in zip((row.truth, row.prediction), pair, strict=True):
+    labels = []
+    for row in rows:
+        for text in (row.truth, row.prediction):
+            label = classes.get(text.strip("'\""), -1)
+            labels.append(label)
             if not 0 <= label < count:
                 problem = f"label {text[:40]!r} is outside {start}..{start + count - 1}"
                 hint = f"use {scheme.numbered}, or these words"
-                raise _error(path, f"{problem}, and no class", hint, row.line)
+                raise _error(f"{problem}, and no class", hint, row.line)
     read = [f"{start + label} {name}" for label, name in enumerate(scheme.classes) if numbers]
     read += [f"'{text}' {scheme.classes[label]}" for text, label in names.items()]
-    return labels, f"labels: {', '.join(read)}"
+    return np.reshape(labels, (-1, 2)), f"labels: {', '.join(read)}"
 
 
 def _words(scheme: ClassScheme) -> dict[str, int]:
@@ -312,14 +296,3 @@ def _words(scheme: ClassScheme) -> dict[str, int]:
 
 def _is_label(text: str, scheme: ClassScheme) -> bool:
     return bool(NUMBER.fullmatch(text)) or _plain(text) in _words(scheme)
-
-
-def _ends_in_labels(fields: list[str], scheme: ClassScheme) -> bool:
-    """Whether these are a clip, its true and its predicted label, with more before them or not."""
-    return [_is_label(text, scheme) for text in fields[-3:]] == [False, True, True]
-
-
-def _whole(path: Path, line: int, name: str, text: str) -> int:
-    if not NUMBER.fullmatch(text):
-        raise _error(path, f"{name} '{text}'", "use a whole number", line)
-    return int(float(text))

@@ -7,16 +7,20 @@
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
 from hmrm_lab.errors import ConfigError, InputError, unknown_name
 from hmrm_lab.records import FlowSet, Ints, group_kfold
+
+LOSO = "loso"
+KINDS = (LOSO, "kfold:5", "holdout:samm", "folds.csv")
 
 
 @dataclass(frozen=True)
@@ -31,45 +35,30 @@ class Fold:
 def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
     """Make one fold per subject, in the order of their names."""
     subjects = np.array(flowset.subjects)
-    names = sorted(set(subjects))
+    names = sorted(set(flowset.subjects))
     if len(names) < 2:
-        raise InputError(
-            f"all {len(flowset)} clips are of one subject ({', '.join(names)})",
-            hint="leave-one-subject-out needs at least two subjects",
-        )
-    return [
-        Fold(name, np.flatnonzero(subjects != name), np.flatnonzero(subjects == name))
-        for name in names
-    ]
+        problem = f"all {len(flowset)} clips are of one subject ({', '.join(names)})"
+        raise InputError(problem, hint="leave-one-subject-out needs at least two subjects")
+    return [_fold(name, subjects == name) for name in names]
 
 
 def inner_subject_folds(flowset: FlowSet, folds: int, seed: int) -> Iterator[Fold]:
     """Make subject-disjoint folds of training clips, to choose epochs and hyper-parameters."""
     for number, held_out in enumerate(group_kfold(flowset.subjects, folds, seed)):
-        yield Fold(f"inner{number}", np.flatnonzero(~held_out), np.flatnonzero(held_out))
+        yield _fold(f"inner{number}", held_out)
 
 
-LOSO = "loso"
-KINDS = (LOSO, "kfold:5", "holdout:samm", "folds.csv")
+def _fold(name: str, tested: NDArray[np.bool_]) -> Fold:
+    return Fold(name, np.flatnonzero(~tested), np.flatnonzero(tested))
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How subjects are held out, parsed from its name.
+    """How subjects are held out, parsed from its name; no subject is in training and test at once.
 
-    No protocol has a subject in training and test of one fold. It also shows its folds of
-    particular maps (`folds`) as a table (`table`).
-
-    Parameters
-    ----------
-    name
-        `loso`, `kfold:K`, `holdout:DATASET`, or a CSV file with the columns `subject` (or `clip`)
-        and `fold`; a subject is `dataset/subject`, or the subject alone where that is unambiguous.
-
-    Raises
-    ------
-    ConfigError
-        For a name that is none of these.
+    The name is `loso`, `kfold:K`, `holdout:DATASET`, or a CSV file with the columns `subject` (or
+    `clip`) and `fold`; a subject is `dataset/subject`, or the subject alone where that is
+    unambiguous. A `ConfigError` refuses any other.
 
     Examples
     --------
@@ -94,41 +83,32 @@ class Protocol:
     def folds(self, maps: FlowSet) -> list[Fold]:
         """The folds of these maps, in a fixed order.
 
-        Raises
-        ------
-        InputError
-            If the maps have too few subjects, or a split file does not cover them.
+        `InputError` if the maps have too few subjects, or a split file does not cover them.
         """
+        kind, _, value = self.name.partition(":")
         if self.name == LOSO:
             return leave_one_subject_out(maps)
-        kind, _, value = self.name.partition(":")
-        split: Callable[[FlowSet, str], list[Fold]] = _split_file
-        if not self.name.endswith(".csv"):
-            split = {"kfold": _kfold, "holdout": _holdout}[kind]
-        return split(maps, value or self.name)
+        if self.name.endswith(".csv"):
+            return _split_file(maps, Path(self.name))
+        return _kfold(maps, int(value)) if kind == "kfold" else _holdout(maps, value)
 
     def table(self, maps: FlowSet) -> pd.DataFrame:
         """One row per fold: how many clips it trains on and tests, and whom it holds out."""
-        subjects = np.array(maps.subjects)
+        folds = self.folds(maps)
+        subjects = subjects_by_fold(maps, folds)
         rows = [
-            {
-                "fold": fold.name,
-                "train": len(fold.train),
-                "test": len(fold.test),
-                "held out": ", ".join(sorted(set(subjects[fold.test]))),
-            }
-            for fold in self.folds(maps)
+            (fold.name, len(fold.train), len(fold.test), ", ".join(subjects[fold.name]))
+            for fold in folds
         ]
-        return pd.DataFrame(rows).set_index("fold")
+        return pd.DataFrame(rows, columns=["fold", "train", "test", "held out"]).set_index("fold")
 
     def _repr_html_(self) -> str:
         return f"<b>Protocol</b> <code>{self.name}</code>"
 
 
 def subjects_by_fold(maps: FlowSet, folds: list[Fold]) -> dict[str, list[str]]:
-    """Whom each fold holds out."""
     subjects = np.array(maps.subjects)
-    return {fold.name: sorted(set(subjects[fold.test].tolist())) for fold in folds}
+    return {fold.name: np.unique(subjects[fold.test]).tolist() for fold in folds}
 
 
 def digest_of_folds(maps: FlowSet, folds: list[Fold]) -> str:
@@ -137,14 +117,12 @@ def digest_of_folds(maps: FlowSet, folds: list[Fold]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
-def _kfold(maps: FlowSet, count: str) -> list[Fold]:
+def _kfold(maps: FlowSet, count: int) -> list[Fold]:
     subjects = len(set(maps.subjects))
-    if subjects < int(count):
-        raise InputError(
-            f"{subjects} subjects cannot be divided into {count} folds",
-            hint="take more subjects, or fewer folds",
-        )
-    split = GroupKFold(int(count)).split(maps.maps, groups=np.array(maps.subjects))
+    if subjects < count:
+        problem = f"{subjects} subjects cannot be divided into {count} folds"
+        raise InputError(problem, hint="take more subjects, or fewer folds")
+    split = GroupKFold(count).split(maps.maps, groups=np.array(maps.subjects))
     return [Fold(f"kfold/{number}", *rows) for number, rows in enumerate(split, start=1)]
 
 
@@ -155,14 +133,12 @@ def _holdout(maps: FlowSet, name: str) -> list[Fold]:
     subjects = np.array(maps.subjects)
     tested = np.isin(subjects, subjects[sets == name])
     if tested.all():
-        raise InputError(
-            f"all clips are of {name}, and none is left to train on", hint="load several data sets"
-        )
-    return [Fold(f"holdout/{name}", np.flatnonzero(~tested), np.flatnonzero(tested))]
+        problem = f"all clips are of {name}, and none is left to train on"
+        raise InputError(problem, hint="load several data sets")
+    return [_fold(f"holdout/{name}", tested)]
 
 
-def _split_file(maps: FlowSet, name: str) -> list[Fold]:
-    path = Path(name)
+def _split_file(maps: FlowSet, path: Path) -> list[Fold]:
     if not path.is_file():
         raise ConfigError("no such split file", where=path, hint="check evaluation.protocol")
     try:
@@ -171,43 +147,27 @@ def _split_file(maps: FlowSet, name: str) -> list[Fold]:
         raise InputError(f"no table: {error}", where=path, hint="save it as CSV") from None
     column = next((one for one in ("clip", "subject") if one in table), None)
     if column is None or "fold" not in table:
-        raise InputError(
-            "a split file has the columns fold and subject, or fold and clip",
-            where=path,
-            hint=f"this one has {', '.join(map(str, table))}",
-        )
+        problem = "a split file has the columns fold and subject, or fold and clip"
+        raise InputError(problem, where=path, hint=f"this one has {', '.join(map(str, table))}")
     blank = np.flatnonzero((table[[column, "fold"]] == "").any(axis=1))
     if len(blank):
-        raise InputError(
-            f"{column} or fold is empty", where=path, row=int(blank[0]) + 2, hint="fill it in"
-        )
+        problem = f"{column} or fold is empty"
+        raise InputError(problem, where=path, row=int(blank[0]) + 2, hint="fill it in")
     again = np.flatnonzero(table.duplicated(column) & ~table.duplicated([column, "fold"]))
     if len(again):
-        name = table[column].iloc[again[0]]
-        problem = f"{column} {name} is in two folds"
+        problem = f"{column} {table[column].iloc[again[0]]} is in two folds"
         raise InputError(problem, where=path, row=int(again[0]) + 2, hint="keep one of its rows")
     known = dict(zip(table[column], table["fold"], strict=True))
-    chosen = np.array([_fold_of(maps, row, column, known, path) for row in range(len(maps))])
-    subjects = pd.Series(maps.subjects)
-    divided = pd.Series(chosen).groupby(subjects).nunique()
+    chosen = []
+    for key, subject in zip(maps.keys, maps.subjects, strict=True):
+        of_clip, of_subject = ("/".join(key), key.clip), (key.subject_key, subject, key.subject)
+        names = of_clip if column == "clip" else of_subject
+        if not (found := [known[name] for name in names if name in known]):
+            problem = f"no fold for {column} {names[0]}"
+            raise InputError(problem, where=path, hint="add its row")
+        chosen.append(found[0])
+    divided = pd.Series(chosen).groupby(list(maps.subjects)).nunique()
     if (divided > 1).any():
-        raise InputError(
-            f"subject {divided.idxmax()} is in {divided.max()} folds",
-            where=path,
-            hint="put all clips of a subject into one fold",
-        )
-    return [
-        Fold(f"split/{fold}", np.flatnonzero(chosen != fold), np.flatnonzero(chosen == fold))
-        for fold in sorted(set(chosen.tolist()))
-    ]
-
-
-def _fold_of(maps: FlowSet, row: int, column: str, known: dict[str, str], path: Path) -> str:
-    key = maps.keys[row]
-    last = key.clip if column == "clip" else key.subject
-    subjects = (key.subject_key, maps.subjects[row], last)
-    names = ("/".join(key), last) if column == "clip" else subjects
-    found = next((known[name] for name in names if name in known), None)
-    if found is None:
-        raise InputError(f"no fold for {column} {names[0]}", where=path, hint="add its row")
-    return found
+        problem = f"subject {divided.idxmax()} is in {divided.max()} folds"
+        raise InputError(problem, where=path, hint="put all clips of a subject into one fold")
+    return [_fold(f"split/{fold}", np.array(chosen) == fold) for fold in sorted(set(chosen))]

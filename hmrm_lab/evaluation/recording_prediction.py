@@ -5,8 +5,8 @@ probability is measured. Only predictions are needed, so that every system can b
 The result is what moved the system, not what moved the face.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -26,83 +26,46 @@ DIGITS = 4
 
 
 def hold_still(motion: Floats, masks: Masks) -> Floats:
-    """Copy the map once per mask, with the motion inside taken away.
+    """Copy the map (3, H, W) once per mask (R, H, W), with the motion inside taken away.
 
     Flow inside becomes the map's median, which is the motion of the head, and strain becomes 0.
-
-    Shapes
-    ------
-    motion : (3, H, W), order (u, v, strain)
-    masks : (R, H, W)
-    returns : (R, 3, H, W)
     """
     u, v = np.median(motion[:2], axis=(1, 2))
     still = np.array([u, v, 0.0], dtype=np.float32)[:, None, None]
-    return np.where(masks[:, None], still, motion[None]).astype(np.float32)
+    return np.where(masks[:, None], still, motion).astype(np.float32)
 
 
 def hold_clips_still(clip: Gray, masks: Masks) -> Gray:
-    """Copy the gray clip once per mask, with the pixels inside as in its first frame.
-
-    Shapes
-    ------
-    clip : (T, S, S)
-    masks : (R, H, W), enlarged to the pixels of the clip
-    returns : (R, T, S, S)
-    """
-    return np.where(_enlarge(masks, clip.shape[1:])[:, None], clip[:1], clip[None])
+    """Copy the gray clip (T, S, S) once per mask, with the pixels inside as in its first frame."""
+    return np.where(_enlarge(masks, clip.shape[1:]), clip[:1], clip)
 
 
 def hide_in_pictures(pictures: Floats, masks: Masks) -> Floats:
-    """Copy the pictures once per mask, with 0 inside: their mean, or no change.
-
-    Shapes
-    ------
-    pictures : (P, S, S)
-    masks : (R, H, W), enlarged to the pixels of the pictures
-    returns : (R, P, S, S)
-    """
-    hidden = _enlarge(masks, pictures.shape[1:])[:, None]
-    return np.where(hidden, np.float32(0), pictures[None])
+    """Copy the pictures (P, S, S) once per mask, with 0 inside: their mean, or no change."""
+    return np.where(_enlarge(masks, pictures.shape[1:]), np.float32(0), pictures)
 
 
 def _enlarge(masks: Masks, shape: tuple[int, ...]) -> Masks:
-    """Masks (R, H, W) with each cell repeated, as (R, *shape)."""
+    """Masks (R, H, W) with each cell repeated, as (R, 1, *shape)."""
     rows, columns = (
         np.arange(side) * cells // side for side, cells in zip(shape, masks.shape[1:], strict=True)
     )
-    return masks[:, rows[:, None], columns[None]]
+    return masks[:, None, rows[:, None], columns]
 
 
 def occlusion_falls(classify: Callable[[FlowSet], Floats], clip: FlowSet, masks: Masks) -> Floats:
-    """Measure the fall of the predicted class's probability with each region held still: (R,).
+    """Measure how far one clip's winning probability falls with each region held still: (R,).
 
     A negative number is a region that speaks against the prediction.
-
-    Parameters
-    ----------
-    clip
-        One clip.
     """
     winner = int(classify(clip)[0].argmax())
-    count = len(masks)
-
-    def beside(
-        one: NDArray[Any] | None, held: Callable[[Any, Masks], NDArray[Any]]
-    ) -> NDArray[Any] | None:
-        return None if one is None else np.concatenate([one, held(one[0], masks)])
-
-    held = FlowSet(
-        np.concatenate([clip.maps, hold_still(clip.maps[0], masks)]),
-        np.zeros(count + 1, dtype=np.int64),
-        clip.keys * (count + 1),
-        clip.classes,
-        unit=clip.unit,
-        inside=None if clip.inside is None else np.repeat(clip.inside, count + 1, axis=0),
-        clips=beside(clip.clips, hold_clips_still),
-        pictures=beside(clip.pictures, hide_in_pictures),
-    )
-    probabilities = classify(held)[:, winner]
+    copies = replace(clip.take([0] * (len(masks) + 1)), frames=None)
+    copies.maps[1:] = hold_still(clip.maps[0], masks)
+    if copies.clips is not None:
+        copies.clips[1:] = hold_clips_still(copies.clips[0], masks)
+    if copies.pictures is not None:
+        copies.pictures[1:] = hide_in_pictures(copies.pictures[0], masks)
+    probabilities = classify(copies)[:, winner]
     return np.asarray(probabilities[0] - probabilities[1:], dtype=np.float32)
 
 
@@ -117,53 +80,31 @@ def shares_of(falls: Floats) -> Floats:
 class RecordingPrediction:
     """The prediction of one run's system for one recording, or why there is none.
 
-    Parameters
-    ----------
-    offset
-        None where no frame after the apex is needed.
-    face
-        `detected`, `template` (not looked for) or `missing` (from the onset).
-    apex_is
-        `given`, `spotted`, or `guessed` where nothing seemed to move.
-    part_falls
-        Fall of the predicted class's probability with this part of the face held still, or with
-        `ELSEWHERE`.
-    parts
-        Position of each part in the crop.
-    outside_share, outside_energy
-        Share of the crop's area and of its motion that lies beyond the recording's frame and was
-        left out.
-    caveats
-        Sentences on the worth of the probabilities; the first is the run's calibration.
-    warnings
-        Doubts about the recording. With a meaningless one there is no prediction, and the
-        probabilities are NaN.
-
-    Shapes
-    ------
-    probabilities : (K,), in the order of `classes`
-    onset_image, apex_image : (224, 224, 3) uint8, RGB, the canonical crop
-    motion : (3, H, W), order (u, v, strain), pixels of the crop
-    parts : (224, 224) bool for each name
+    `part_falls` has the fall of the predicted class's probability with each part of the face held
+    still, or with `ELSEWHERE`; `parts` its position in the crop. `outside_share` and
+    `outside_energy` are the shares of the crop's area and of its motion that lie beyond the
+    recording's frame and were left out. `caveats` are sentences on the worth of the probabilities;
+    the first is the run's calibration. `warnings` are doubts about the recording: with a
+    meaningless one there is no prediction, and the probabilities are NaN.
     """
 
     recording: str
     run: str
     classes: tuple[str, ...]
-    probabilities: Floats
+    probabilities: Floats  # (K,), in the order of `classes`
     frames: int
     fps: float
     onset: int
     apex: int
-    offset: int | None
-    face: str
+    offset: int | None  # None where no frame after the apex is needed
+    face: str  # `detected`, `template` (not looked for) or `missing` (from the onset)
     provider: str
-    apex_is: str
-    onset_image: NDArray[np.uint8]
+    apex_is: str  # `given`, `spotted`, or `guessed` where nothing seemed to move
+    onset_image: NDArray[np.uint8]  # (224, 224, 3), RGB, the canonical crop
     apex_image: NDArray[np.uint8]
-    motion: Floats
+    motion: Floats  # (3, H, W), order (u, v, strain), pixels of the crop
     part_falls: dict[str, float]
-    parts: dict[str, NDArray[np.bool_]]
+    parts: dict[str, NDArray[np.bool_]]  # (224, 224)
     outside_share: float
     outside_energy: float
     caveats: tuple[str, ...]
@@ -192,13 +133,16 @@ class RecordingPrediction:
         return dict(zip(self.part_falls, map(float, shares), strict=True))
 
     def as_dict(self) -> dict[str, Any]:
-        """Convert to plain values, for JSON."""
+
+        def rounded(values: Mapping[str, Any]) -> dict[str, float]:
+            return {name: round(float(value), DIGITS) for name, value in values.items()}
+
         probabilities = dict(zip(self.classes, self.probabilities, strict=True))
         return {
             "recording": self.recording,
             "answer": self.answered,
             "prediction": self.answer if self.answered else None,
-            "probabilities": _rounded(probabilities) if self.answered else None,
+            "probabilities": rounded(probabilities) if self.answered else None,
             "warnings": [asdict(warning) for warning in self.warnings],
             "frames": {
                 "count": self.frames,
@@ -211,12 +155,8 @@ class RecordingPrediction:
             "face": {"is": self.face, "provider": self.provider},
             "outside_share": round(float(self.outside_share), DIGITS),
             "outside_energy": round(float(self.outside_energy), DIGITS),
-            "driven_by": _rounded(self.part_shares),
-            "parts": _rounded(self.part_falls),
+            "driven_by": rounded(self.part_shares),
+            "parts": rounded(self.part_falls),
             "run": self.run,
             "caveats": list(self.caveats),
         }
-
-
-def _rounded(values: dict[str, Any]) -> dict[str, float]:
-    return {name: round(float(value), DIGITS) for name, value in values.items()}

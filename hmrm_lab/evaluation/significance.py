@@ -21,35 +21,46 @@ LEVEL = 0.95
 PERMUTATIONS = 10000
 EXACT_SUBJECTS = 12  # 4,096 swaps
 ROUNDING = 1e-12  # below which two differences are equal
+LEAST_SETS = 3
+LEAST_SYSTEMS = 3
+RANK_ROUNDING = 1e-9
+RANK_LEVEL = 0.05
+POOLED = "pooled counts (MEGC 2019)"
+PRESENT = "mean over folds, absent classes left out"
+ZERO = "mean over folds, absent classes count 0"
+
+
+def interval(samples: Doubles) -> tuple[float, float]:
+    low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def bootstrap_interval(
     predictions: Predictions, metric: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """Compute the percentile interval of a pooled metric, averaged over seeds.
-
-    Each resample draws as many subjects as there are, with replacement, with all of their clips
-    under all seeds.
-    """
-    low, high = np.quantile(
-        bootstrap_samples(predictions, metric, resamples=resamples, seed=seed),
-        [(1 - LEVEL) / 2, (1 + LEVEL) / 2],
-    )
-    return float(low), float(high)
+    return interval(bootstrap_samples(predictions, metric, resamples=resamples, seed=seed))
 
 
 def bootstrap_samples(
     predictions: Predictions, metric: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Doubles:
-    """Resample a pooled metric by subject. (resamples,)."""
+    """Resample a pooled metric by subject. (resamples,).
+
+    Each resample draws as many subjects as there are, with replacement, with all of their clips
+    under all seeds.
+    """
     subjects, _, counts = confusion_by_subject(predictions)  # (P, S, K, K)
+    number = len(subjects)
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(
-        len(subjects), np.full(len(subjects), 1 / len(subjects)), size=resamples
-    )
+    drawn = rng.multinomial(number, np.full(number, 1 / number), size=resamples)
     counts_drawn = np.tensordot(drawn, counts, axes=1)  # (resamples, S, K, K)
-    values: Doubles = METRICS[metric](counts_drawn).mean(-1)
-    return values
+    return np.asarray(METRICS[metric](counts_drawn).mean(-1))
+
+
+def pooled(predictions: Predictions, metric: str) -> float:
+    """Compute a metric from the pooled counts of each seed, and average it over seeds."""
+    _, _, counts = confusion_by_subject(predictions)
+    return float(METRICS[metric](counts.sum(0)).mean())
 
 
 def paired_difference(
@@ -62,24 +73,16 @@ def paired_difference(
     if confusion_by_subject(ours)[0] != confusion_by_subject(theirs)[0]:
         raise ValueError("the two sets of predictions are of different subjects")
     samples = [bootstrap_samples(side, metric, resamples=resamples) for side in (ours, theirs)]
-    low, high = np.quantile(samples[0] - samples[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return pooled(ours, metric) - pooled(theirs, metric), float(low), float(high)
+    difference = pooled(ours, metric) - pooled(theirs, metric)
+    return (difference, *interval(samples[0] - samples[1]))
 
 
-def pooled(predictions: Predictions, metric: str) -> float:
-    """Compute a metric from the pooled counts of each seed, and average it over seeds."""
-    _, _, counts = confusion_by_subject(predictions)
-    return float(METRICS[metric](counts.sum(0)).mean())
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """A difference of a pooled metric and its two-sided p-value."""
+class PairedTest(NamedTuple):
+    """A difference of a pooled metric, its two-sided p-value, and whether all swaps were tried."""
 
     difference: float
     p_value: float
-    assignments: int  # number of swaps that the p-value was counted from
-    exact: bool  # whether these are all swaps, not a random sample
+    exact: bool
 
 
 def permutation_test(
@@ -94,15 +97,11 @@ def permutation_test(
 
     The predictions of both are swapped subject by subject, with all clips and seeds, and the pooled
     metric of both sides is recomputed. The p-value is the share of swaps whose difference is at
-    least as large as the observed one.
+    least as large as the observed one. All swaps are tried where the two differ on at most
+    `EXACT_SUBJECTS` subjects; otherwise `draws` random ones and the observed one, so that the
+    p-value is never 0.
 
-    All swaps are tried where the two differ on at most `EXACT_SUBJECTS` subjects; otherwise `draws`
-    random ones and the observed one, so that the p-value is never 0.
-
-    Parameters
-    ----------
-    ours, theirs
-        Of the same subjects, clips per class and number of seeds; `ValueError` otherwise.
+    `ValueError` if they are not of the same subjects, clips per class and seeds.
 
     Source: Fisher's randomisation test; Phipson and Smyth 2010 for the count of random draws.
     """
@@ -113,16 +112,18 @@ def permutation_test(
         raise ValueError("the two sets of predictions are of different clips or seeds")
     gap = second[2] - first[2]  # (P, S, K, K)
     gap = gap[gap.any((1, 2, 3))]  # a swap of the others changes nothing
-    exact = len(gap) <= EXACT_SUBJECTS
-    swaps = _all_swaps(len(gap)) if exact else _random_swaps(len(gap), draws, seed)
+    subjects, exact = len(gap), len(gap) <= EXACT_SUBJECTS
+    if exact:
+        swaps = np.arange(2**subjects)[:, None] >> np.arange(subjects) & 1  # none first
+    else:
+        swaps = np.random.default_rng(seed).integers(0, 2, (draws, subjects))
     moved = np.tensordot(swaps, gap, axes=1)  # (swaps, S, K, K)
     measure = METRICS[metric]
     sides = measure(first[2].sum(0) + moved) - measure(second[2].sum(0) - moved)
-    differences = sides.mean(-1)
     found = pooled(ours, metric) - pooled(theirs, metric)
-    extreme = int((np.abs(differences) >= abs(found) - ROUNDING).sum())
+    extreme = int((np.abs(sides.mean(-1)) >= abs(found) - ROUNDING).sum())
     p_value = extreme / len(swaps) if exact else (extreme + 1) / (len(swaps) + 1)
-    return PairedTest(found, p_value, len(swaps), exact)
+    return PairedTest(found, p_value, exact)
 
 
 class Paired(NamedTuple):
@@ -135,32 +136,22 @@ class Paired(NamedTuple):
 
 
 def paired_test(ours: Predictions, theirs: Predictions, metric: str = "uf1") -> Paired:
-    """Combine `paired_difference` and the p-value of `permutation_test`, which may raise."""
+    """Combine `paired_difference` and the p-value of `permutation_test`."""
     found = paired_difference(ours, theirs, metric)
     return Paired(*found, permutation_test(ours, theirs, metric).p_value)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct the p-values of several comparisons.
+    """Correct the p-values of several comparisons (Holm 1979).
 
     The smallest of m is multiplied by m, the next by m - 1, and so on; none is below the one before
-    it, and none above 1. Source: Holm 1979.
+    it, and none above 1.
     """
     order = np.argsort(p_values, kind="stable")
     factors = np.arange(len(p_values), 0, -1)
-    raised = np.maximum.accumulate(np.asarray(p_values, dtype=np.float64)[order] * factors)
     adjusted = np.empty(len(p_values))
-    adjusted[order] = raised.clip(max=1)
-    return [float(value) for value in adjusted]
-
-
-def _all_swaps(subjects: int) -> Ints:
-    """Every choice of subjects to be swapped, none first. (2 ** subjects, subjects)."""
-    return np.arange(2**subjects)[:, None] >> np.arange(subjects) & 1
-
-
-def _random_swaps(subjects: int, draws: int, seed: int) -> Ints:
-    return np.random.default_rng(seed).integers(0, 2, (draws, subjects))
+    adjusted[order] = np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * factors)
+    return [float(value) for value in adjusted.clip(max=1)]
 
 
 def permuted(
@@ -172,11 +163,6 @@ def permuted(
     moved = np.empty_like(order)
     moved[:, home] = labels[home][order]
     return moved
-
-
-POOLED = "pooled counts (MEGC 2019)"
-PRESENT = "mean over folds, absent classes left out"
-ZERO = "mean over folds, absent classes count 0"
 
 
 def fold_scores(predictions: Predictions) -> pd.DataFrame:
@@ -209,54 +195,33 @@ def three_averages(predictions: Predictions) -> dict[str, float]:
     }
 
 
-LEAST_SETS = 3
-LEAST_SYSTEMS = 3
-RANK_ROUNDING = 1e-9
-RANK_LEVEL = 0.05
-
-
 @dataclass(frozen=True)
 class Ranking:
-    """Systems by mean rank, best first.
-
-    `groups` are pairs of positions (first, last), each a largest group of neighbours whose mean
-    ranks differ by less than the critical difference. `p_value` is that of Friedman's test.
-    """
+    """Systems by mean rank, best first."""
 
     names: tuple[str, ...]
     ranks: tuple[float, ...]
     sets: tuple[str, ...]
-    p_value: float
+    p_value: float  # of Friedman's test
     critical_difference: float
-    groups: tuple[tuple[int, int], ...]
+    groups: tuple[tuple[int, int], ...]  # positions: the largest that differ by less than that
 
 
 def enough(sets: int, systems: int) -> str:
     """Say why there is no ranking over data sets; empty if there is one."""
     if sets < LEAST_SETS:
-        return (
-            f"The results rest on {sets} data set{'' if sets == 1 else 's'}; a ranking over data "
-            f"sets needs {LEAST_SETS} at least."
-        )
+        rest = f"The results rest on {sets} data set{'' if sets == 1 else 's'}"
+        return f"{rest}; a ranking over data sets needs {LEAST_SETS} at least."
     if systems < LEAST_SYSTEMS:
         return f"{systems} complete systems; a ranking over data sets needs {LEAST_SYSTEMS}."
     return ""
 
 
 def rank_systems(names: Sequence[str], sets: Sequence[str], scores: ArrayLike) -> Ranking:
-    """Rank systems within each data set, the highest score first, and average the ranks.
+    """Rank systems within each data set by `scores` (data sets, systems), and average the ranks.
 
-    The p-value of Friedman's statistic is estimated: the share of `PERMUTATIONS` random rankings
-    within the data sets that reach it. Chi squared, its usual approximation, needs many data sets.
-
-    Shapes
-    ------
-    scores : (data sets, systems)
-
-    Raises
-    ------
-    ValueError
-        If there are too few of either; `enough` says so in words.
+    The p-value of Friedman's statistic is the share of `PERMUTATIONS` random rankings within the
+    data sets that reach it. Chi squared, its usual approximation, needs many data sets.
     """
     values = np.asarray(scores, dtype=np.float64)
     if problem := enough(*values.shape):
@@ -265,14 +230,14 @@ def rank_systems(names: Sequence[str], sets: Sequence[str], scores: ArrayLike) -
     order = np.argsort(ranks.mean(0), kind="stable")
     means = ranks.mean(0)[order]
     gap = nemenyi(len(names), len(sets))
-    return Ranking(
-        tuple(names[index] for index in order),
-        tuple(float(mean) for mean in means),
-        tuple(sets),
-        _friedman_p(ranks),
-        gap,
-        _groups(means, gap),
-    )
+    groups: list[tuple[int, int]] = []
+    for first, mean in enumerate(means):
+        last = int(np.flatnonzero(means < mean + gap - RANK_ROUNDING)[-1])
+        if last > first and not (groups and groups[-1][1] >= last):
+            groups.append((first, last))
+    ordered = tuple(names[index] for index in order)
+    p = _friedman_p(ranks)
+    return Ranking(ordered, tuple(means.tolist()), tuple(sets), p, gap, tuple(groups))
 
 
 def nemenyi(systems: int, sets: int) -> float:
@@ -282,22 +247,11 @@ def nemenyi(systems: int, sets: int) -> float:
 
 
 def _friedman_p(ranks: Doubles) -> float:
-    found = _spread(ranks.mean(0))
     rng = np.random.default_rng(0)
-    tried = np.broadcast_to(ranks, (PERMUTATIONS, *ranks.shape))
-    drawn = _spread(rng.permuted(tried, axis=2).mean(1))
-    return float((1 + (drawn >= found - RANK_ROUNDING).sum()) / (1 + PERMUTATIONS))
-
-
-def _spread(means: Doubles) -> Doubles:
-    """Friedman's statistic, without a factor that permutations leave unchanged."""
-    return np.asarray(((means - means.mean(-1, keepdims=True)) ** 2).sum(-1))
-
-
-def _groups(means: Doubles, gap: float) -> tuple[tuple[int, int], ...]:
-    found: list[tuple[int, int]] = []
-    for first, mean in enumerate(means):
-        last = int(np.flatnonzero(means < mean + gap - RANK_ROUNDING)[-1])
-        if last > first and not (found and found[-1][1] >= last):
-            found.append((first, last))
-    return tuple(found)
+    drawn = rng.permuted(np.broadcast_to(ranks, (PERMUTATIONS, *ranks.shape)), axis=2)
+    # Friedman's statistic, without a factor that permutations leave unchanged
+    found, chance = (
+        ((means - means.mean(-1, keepdims=True)) ** 2).sum(-1)
+        for means in (ranks.mean(0), drawn.mean(1))
+    )
+    return float((1 + (chance >= found - RANK_ROUNDING).sum()) / (1 + PERMUTATIONS))

@@ -10,59 +10,43 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.evaluation.metrics import Doubles, confusion, confusion_of, uf1
 from hmrm_lab.evaluation.significance import (
-    LEVEL,
     RESAMPLES,
     bootstrap_interval,
+    interval,
     permutation_test,
     permuted,
 )
 from hmrm_lab.records import ClipKey, Ints, Predictions, classes_of, prediction_columns
 from hmrm_lab.runtime.store import RunFolder
 
+K = len(MEGC3.classes)  # of simulated predictions
 POWER_LEVEL = 0.05
 STUDIES = 200
 DRAWS = 500  # swaps of one test
 PERMUTATIONS = 2000
-COLUMNS = ("True difference", "Mean UF1 difference", "Found", "Studies")
 Within = Literal["all", "dataset", "subject"]
+Clips = Mapping[ClipKey, int]  # the label of every clip, such as `megc2019()` has them
 
 
 def simulated_predictions(
-    clips: Mapping[ClipKey, int],
-    *,
-    right: float,
-    spread: float = 0.0,
-    seed: int = 0,
-    classes: Sequence[str] = MEGC3.classes,
+    clips: Clips, *, right: float, spread: float = 0.0, seed: int = 0
 ) -> Predictions:
     """Simulate predictions that are right with a probability of each subject's own.
 
-    Parameters
-    ----------
-    clips
-        The label of every clip, such as `megc2019()` has them.
-    right
-        The mean probability over subjects. A wrong answer is any other class alike.
-    spread
-        Standard deviation of that probability over subjects (a beta distribution); with 0 all
-        subjects are alike and clips are independent.
-
-    Raises
-    ------
-    InputError
-        If no beta distribution has this mean and spread.
+    `clips` has the label of every clip, as `megc2019()` does. `right` is the mean probability over
+    subjects; a wrong answer is any other class alike. `spread` is the standard deviation of that
+    probability (a beta distribution, or an `InputError` if none has it); with 0 all subjects are
+    alike and clips are independent.
     """
     if not 0 < right < 1 or not 0 <= spread < (right * (1 - right)) ** 0.5:
-        raise InputError(
-            f"no chances with mean {right} and spread {spread}",
-            hint="take 0 < right < 1 and a spread below the root of right * (1 - right)",
-        )
+        hint = "take 0 < right < 1 and a spread below the root of right * (1 - right)"
+        raise InputError(f"no chances with mean {right} and spread {spread}", hint=hint)
     rng = np.random.default_rng(seed)
     subjects = sorted({key.subject_key for key in clips})
     chance = dict.fromkeys(subjects, right)
@@ -70,21 +54,31 @@ def simulated_predictions(
         size = right * (1 - right) / spread**2 - 1  # of the beta distribution: a + b
         drawn = rng.beta(right * size, (1 - right) * size, len(subjects))
         chance = dict(zip(subjects, drawn.tolist(), strict=True))
-    rows = []
-    count = len(classes)
+    guesses = []
     for (key, truth), luck in zip(clips.items(), rng.random(len(clips)), strict=True):
-        away = 0 if luck < chance[key.subject_key] else int(rng.integers(1, count))
-        guess = (truth + away) % count
-        rows.append((*key, key.subject_key, 0, 0, truth, guess, *[np.nan] * count))
-    return Predictions(pd.DataFrame(rows, columns=prediction_columns(classes)))
+        away = 0 if luck < chance[key.subject_key] else int(rng.integers(1, K))
+        guesses.append((truth + away) % K)
+    return _predictions(clips, guesses)
 
 
-def true_uf1(
-    clips: Mapping[ClipKey, int], right: float, *, classes: Sequence[str] = MEGC3.classes
-) -> float:
+def simulate(clips: Clips, rate: float, rng: np.random.Generator) -> Predictions:
+    """Simulate predictions that are right for each clip with this probability."""
+    truth = np.array(list(clips.values()), dtype=np.int64)
+    wrong = (truth + rng.integers(1, K, len(truth))) % K
+    return _predictions(clips, np.where(rng.random(len(truth)) < rate, truth, wrong))
+
+
+def _predictions(clips: Clips, guesses: ArrayLike) -> Predictions:
+    table = pd.DataFrame([key._asdict() for key in clips])
+    table = table.assign(fold=table["dataset"] + "/" + table["subject"], seed=0, epoch=0)
+    table = table.assign(truth=list(clips.values()), prediction=np.asarray(guesses))
+    return Predictions(table.reindex(columns=prediction_columns(MEGC3.classes)))
+
+
+def true_uf1(clips: Clips, right: float) -> float:
     """Compute UF1 of the expected counts of `simulated_predictions`, whatever the spread."""
-    sizes = np.bincount(list(clips.values()), minlength=len(classes))
-    rates = np.full((len(classes), len(classes)), (1 - right) / (len(classes) - 1))
+    sizes = np.bincount(list(clips.values()), minlength=K)
+    rates = np.full((K, K), (1 - right) / (K - 1))
     np.fill_diagonal(rates, right)
     return float(uf1(sizes[:, None] * rates))
 
@@ -96,24 +90,17 @@ def as_independent(predictions: Predictions) -> Predictions:
 
 
 def coverage(
-    clips: Mapping[ClipKey, int],
-    *,
-    right: float,
-    spread: float,
-    repeats: int = 200,
-    resamples: int = 300,
+    clips: Clips, *, right: float, spread: float, repeats: int = 200, resamples: int = 300
 ) -> dict[str, float]:
     """Measure how often a 95 % interval holds the true UF1, resampling `subjects` or `clips`."""
     truth = true_uf1(clips, right)
     held = {"subjects": 0, "clips": 0}
     for repeat in range(repeats):
         answers = simulated_predictions(clips, right=right, spread=spread, seed=repeat)
-        intervals = {
-            "subjects": bootstrap_interval(answers, "uf1", resamples=resamples, seed=repeat),
-            "clips": clip_interval(answers, resamples=resamples, seed=repeat),
-        }
-        for name, (low, high) in intervals.items():
-            held[name] += low <= truth <= high
+        low, high = bootstrap_interval(answers, "uf1", resamples=resamples, seed=repeat)
+        held["subjects"] += low <= truth <= high
+        low, high = clip_interval(answers, resamples=resamples, seed=repeat)
+        held["clips"] += low <= truth <= high
     return {name: count / repeats for name, count in held.items()}
 
 
@@ -122,25 +109,16 @@ def clip_interval(
 ) -> tuple[float, float]:
     """Compute the 95 % interval of UF1 over clips, of one seed.
 
-    The same distribution as that of `as_independent`, at a tenth of the work: a clip is one of the
-    cells of the confusion, so that drawing clips is drawing cells.
+    As by `as_independent`, at a tenth of the work: drawing clips is drawing cells of the confusion.
     """
     counts = confusion_of(predictions)
     total = counts.sum()
     drawn = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=resamples)
-    values = uf1(drawn.reshape(-1, *counts.shape))
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    return interval(uf1(drawn.reshape(-1, *counts.shape)))
 
 
 def power_table(
-    clips: Mapping[ClipKey, int],
-    rate: float,
-    gaps: Sequence[float],
-    *,
-    studies: int = STUDIES,
-    seed: int = 0,
-    classes: Sequence[str] = MEGC3.classes,
+    clips: Clips, rate: float, gaps: Sequence[float], *, studies: int = STUDIES, seed: int = 0
 ) -> pd.DataFrame:
     """Measure how often the paired test finds a true difference.
 
@@ -150,110 +128,60 @@ def power_table(
 
     In truth, answers of one system to one subject are alike, which makes the real test weaker than
     this; two systems that err on the same clips make it stronger.
-
-    Parameters
-    ----------
-    clips
-        The label of every clip, such as `megc2019()` has them.
     """
     rng = np.random.default_rng(seed)
     rows = []
     for gap in gaps:
-        tests = [
-            permutation_test(
-                simulate(clips, rate, rng, classes),
-                simulate(clips, rate - gap, rng, classes),
-                draws=DRAWS,
-                seed=n,
-            )
-            for n in range(studies)
-        ]
-        found = float(np.mean([test.p_value < POWER_LEVEL for test in tests]))
-        mean = float(np.mean([test.difference for test in tests]))
-        rows.append((gap, mean, found, studies))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def simulate(
-    clips: Mapping[ClipKey, int],
-    rate: float,
-    rng: np.random.Generator,
-    classes: Sequence[str] = MEGC3.classes,
-) -> Predictions:
-    """Simulate predictions that are right for each clip with this probability."""
-    truth = np.array(list(clips.values()), dtype=np.int64)
-    wrong = (truth + rng.integers(1, len(classes), len(truth))) % len(classes)
-    answers: Ints = np.where(rng.random(len(truth)) < rate, truth, wrong)
-    table = pd.DataFrame([key._asdict() for key in clips])
-    folds = table["dataset"] + "/" + table["subject"]
-    table = table.assign(fold=folds, seed=0, epoch=0, truth=truth, prediction=answers)
-    return Predictions(table.reindex(columns=prediction_columns(classes)))
+        tests = []
+        for number in range(studies):
+            ours, theirs = (simulate(clips, r, rng) for r in (rate, rate - gap))
+            tests.append(permutation_test(ours, theirs, draws=DRAWS, seed=number))
+        differences, p_values, _ = zip(*tests, strict=True)
+        found = float(np.mean(np.array(p_values) < POWER_LEVEL))
+        rows.append((gap, float(np.mean(differences)), found, studies))
+    columns = ["True difference", "Mean UF1 difference", "Found", "Studies"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 @dataclass(frozen=True, eq=False)
 class EpochPredictions:
-    """The predicted class of every held-out clip after every epoch.
+    """The predicted class of every held-out clip after every epoch."""
 
-    Shapes
-    ------
-    guesses : (E, n)
-    labels : (n,)
-    subjects : (n,), `dataset/subject`
-    """
-
-    guesses: Ints
-    labels: Ints
-    subjects: NDArray[np.str_]
+    guesses: Ints  # (E, n)
+    labels: Ints  # (n,)
+    subjects: NDArray[np.str_]  # (n,), `dataset/subject`
     classes: int
 
 
 def collect_epoch_predictions(run: RunFolder, seed: int) -> EpochPredictions:
     """Read the predictions of all epochs that a run under `oracle_test` has kept, for one seed.
 
-    Raises
-    ------
-    InputError
-        If the run had another epoch rule.
+    `InputError` if the run had another epoch rule.
     """
-    folds = [
-        fold for fold in run.records() if fold["seed"] == seed and fold.get("epoch_predictions")
-    ]
+    records = (fold for fold in run.records() if fold["seed"] == seed)
+    folds = [fold for fold in records if fold.get("epoch_predictions")]
     if not folds:
-        raise InputError(
-            f"no predictions of all epochs are kept for seed {seed}",
-            where=run.path,
-            hint="run it with evaluation.epoch_rule=oracle_test",
-        )
+        problem = f"no predictions of all epochs are kept for seed {seed}"
+        hint = "run it with evaluation.epoch_rule=oracle_test"
+        raise InputError(problem, where=run.path, hint=hint)
+    guesses = np.concatenate([fold["epoch_predictions"] for fold in folds], axis=1, dtype=np.int64)
     rows = [row for fold in folds for row in fold["predictions"]]
-    return EpochPredictions(
-        np.concatenate(
-            [np.array(fold["epoch_predictions"], dtype=np.int64) for fold in folds], axis=1
-        ),
-        np.array([row["truth"] for row in rows], dtype=np.int64),
-        np.array([row["fold"] for row in rows]),
-        len(classes_of(rows[0])),
-    )
+    labels = np.array([row["truth"] for row in rows], dtype=np.int64)
+    subjects = np.array([row["fold"] for row in rows])
+    return EpochPredictions(guesses, labels, subjects, len(classes_of(rows[0])))
 
 
 def best_epoch_predictions(predictions: EpochPredictions, counts: Sequence[int]) -> Ints:
-    """Predict with each subject's best epoch among the last `count` epochs, the first of equals.
+    """Predict with each subject's best epoch among the last `count` epochs: (len(counts), n).
 
-    A count of 1 is the rule `last`; as many as there are epochs is `oracle_test`.
-
-    Shapes
-    ------
-    returns : (len(counts), n)
-
-    Raises
-    ------
-    InputError
-        If a count is not between one and the number of epochs.
+    The first of equals. A count of 1 is the rule `last`; as many as there are epochs is
+    `oracle_test`, and more or less than these an `InputError`.
     """
     epochs, clips = predictions.guesses.shape
-    wrong = [count for count in counts if not 1 <= count <= epochs]
-    if wrong:
-        problem = f"{wrong[0]} test-set evaluations in {epochs} epochs"
-        raise InputError(problem, hint=f"take 1 to {epochs}")
+    for count in counts:
+        if not 1 <= count <= epochs:
+            problem = f"{count} test-set evaluations in {epochs} epochs"
+            raise InputError(problem, hint=f"take 1 to {epochs}")
     names, subject = np.unique(predictions.subjects, return_inverse=True)
     member = np.eye(len(names), dtype=np.float32)[subject]  # (n, P)
     hits = (predictions.guesses == predictions.labels).astype(np.float32) @ member  # (E, P)
@@ -264,9 +192,8 @@ def best_epoch_predictions(predictions: EpochPredictions, counts: Sequence[int])
 def uf1_by_evaluations(predictions: EpochPredictions, counts: Sequence[int]) -> Doubles:
     """Compute pooled UF1 for each number of test-set evaluations. (len(counts),)."""
     answers = best_epoch_predictions(predictions, counts)
-    return np.array(
-        [float(uf1(confusion(predictions.labels, guess, predictions.classes))) for guess in answers]
-    )
+    labels, classes = predictions.labels, predictions.classes
+    return np.array([float(uf1(confusion(labels, guess, classes))) for guess in answers])
 
 
 def chance_predictions(
@@ -310,17 +237,10 @@ def permuted_uf1(
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Doubles:
-    """Compute UF1 after the truth has been permuted over the clips; several seeds are averaged.
+    """Compute UF1 after the truth has been permuted over the clips: (permutations,).
 
-    Parameters
-    ----------
-    within
-        Permute labels among all clips, those of a data set, or those of a subject. The last keeps
-        what a system may know of a subject's most frequent class.
-
-    Shapes
-    ------
-    returns : (permutations,)
+    Several seeds are averaged. Labels are permuted `within` all clips, those of a data set, or
+    those of a subject, which keeps what a system may know of a subject's most frequent class.
     """
     if within not in ("all", "dataset", "subject"):
         raise unknown_name("group", within, ("all", "dataset", "subject"))
@@ -344,11 +264,7 @@ def peeking_null(
 ) -> Doubles:
     """Compute UF1 of each subject's best epoch where the truth was permuted *before* the choice.
 
-    That is what peeking makes of answers that have nothing to do with the labels.
-
-    Shapes
-    ------
-    returns : (permutations,)
+    That is what peeking makes of answers that have nothing to do with the labels: (permutations,).
     """
     rng = np.random.default_rng(seed)
     together = np.zeros(len(predictions.labels), dtype=np.int64)

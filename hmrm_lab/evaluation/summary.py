@@ -9,13 +9,9 @@ import pandas as pd
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError
 from hmrm_lab.evaluation.consistency import LEAK, OK, UNKNOWN
-from hmrm_lab.evaluation.epoch_rules import NO_RULE, PEEKING, rule_of
+from hmrm_lab.evaluation.fold import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.leakage import judge_weights
-from hmrm_lab.evaluation.metrics import (
-    METRICS,
-    confusion_by_subject,
-    f1_per_class,
-)
+from hmrm_lab.evaluation.metrics import METRICS, confusion_by_subject, f1_per_class
 from hmrm_lab.evaluation.significance import (
     LEVEL,
     PRESENT,
@@ -42,9 +38,9 @@ def collect_predictions(run: RunFolder) -> Predictions:
     if not rows:
         begin = f"{run.path} holds no finished fold; give its `hmrm run` command"
         raise IncompleteRunError(describe_failures(run) or begin)
-    table = Predictions.of_rows(rows).table
     order = ["dataset", "subject", "clip", "seed"]
-    return Predictions(table.sort_values(order, kind="stable").reset_index(drop=True))
+    table = Predictions.of_rows(rows).table.sort_values(order, kind="stable")
+    return Predictions(table.reset_index(drop=True))
 
 
 def collect_history(run: RunFolder) -> pd.DataFrame:
@@ -78,13 +74,13 @@ def stamp_fields(
 
     `weights` is the audit's finding on starting weights, where it is not OK.
     """
-    weights = judge_weights(config, data).state
+    weights, rule = judge_weights(config, data).state, rule_of(config)
     expected = data["folds"] * len(config.evaluation.seeds)
     return {
         "preset": config.preset,
         "protocol": config.evaluation.protocol,
-        "epoch_rule": rule_of(config),
-        "peeking": rule_of(config) in PEEKING,
+        "epoch_rule": rule,
+        "peeking": rule in PEEKING,
         "control": config.evaluation.control,
         **({} if weights == OK else {"weights": weights}),
         "units_done": done,
@@ -102,6 +98,29 @@ def summarise(predictions: Predictions) -> dict[str, Any]:
         "seeds": predictions.seeds,
         "all": _figures(predictions),
         "datasets": {name: _figures(part) for name, part in parts.items()},
+    }
+
+
+def _figures(predictions: Predictions) -> dict[str, Any]:
+    def rounded(values: Iterable[float]) -> list[float]:
+        return [round(float(value), DIGITS) for value in values]
+
+    subjects, seeds, counts = confusion_by_subject(predictions)
+    by_seed = counts.sum(0)  # (S, K, K)
+    mean_over_folds = three_averages(predictions)[PRESENT]
+    return {
+        "clips": int(by_seed[0].sum()),
+        "subjects": len(subjects),
+        **{name: round(pooled(predictions, name), DIGITS) for name in METRICS},
+        **{f"{name}_interval": rounded(bootstrap_interval(predictions, name)) for name in METRICS},
+        "interval": f"{LEVEL:.0%} percentile bootstrap over subjects, {RESAMPLES} resamples",
+        "per_seed": {
+            str(seed): {name: round(float(m(c)), DIGITS) for name, m in METRICS.items()}
+            for seed, c in zip(seeds, by_seed, strict=True)
+        },
+        "f1": dict(zip(predictions.classes, rounded(f1_per_class(by_seed).mean(0)), strict=True)),
+        "confusion": by_seed.sum(0).tolist(),
+        "uf1_mean_over_folds_not_comparable": round(mean_over_folds, DIGITS),
     }
 
 
@@ -133,8 +152,8 @@ def stamp(metrics: dict[str, Any]) -> str:
         words.append(f"protocol {protocol}")
     if metrics["control"] != "none":
         words.append(f"CONTROL: {metrics['control'].replace('_', ' ')}")
-    subjects, seeds = metrics["all"]["subjects"], len(metrics["seeds"])
-    words.append(f"{_several(subjects, 'subject')}, {_several(seeds, 'seed')}")
+    counts = {"subject": metrics["all"]["subjects"], "seed": len(metrics["seeds"])}
+    words += [", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items())]
     if not metrics["complete"]:
         done = f"INCOMPLETE: {metrics['units_done']} of {metrics['units_expected']} folds"
         failed = metrics.get("units_failed", 0)
@@ -152,8 +171,7 @@ def describe_failures(run: RunFolder) -> str:
     failures = run.failures()
     if not failures:
         return ""
-    config, data = run.config(), run.data()
-    total = data["folds"] * len(config.evaluation.seeds)
+    total = run.data()["folds"] * len(run.config().evaluation.seeds)
     reasons = Counter(f"{failure['kind']}: {failure['reason']}" for failure in failures)
     words = [f"{reason} ({count} x)" for reason, count in reasons.most_common(REASONS)]
     words += [f"{len(reasons) - REASONS} other reasons"] if len(reasons) > REASONS else []
@@ -172,31 +190,3 @@ def _advice(failure: Mapping[str, Any]) -> str:
     if failure.get("traceback"):
         return "a traceback kept there is a fault of the program: report it"
     return "the same command tries them again"
-
-
-def _figures(predictions: Predictions) -> dict[str, Any]:
-    subjects, seeds, counts = confusion_by_subject(predictions)
-    by_seed = counts.sum(0)  # (S, K, K)
-    mean_over_folds = three_averages(predictions)[PRESENT]
-    return {
-        "clips": int(by_seed[0].sum()),
-        "subjects": len(subjects),
-        **{name: round(pooled(predictions, name), DIGITS) for name in METRICS},
-        **{f"{name}_interval": _rounded(bootstrap_interval(predictions, name)) for name in METRICS},
-        "interval": f"{LEVEL:.0%} percentile bootstrap over subjects, {RESAMPLES} resamples",
-        "per_seed": {
-            str(seed): {name: round(float(m(c)), DIGITS) for name, m in METRICS.items()}
-            for seed, c in zip(seeds, by_seed, strict=True)
-        },
-        "f1": dict(zip(predictions.classes, _rounded(f1_per_class(by_seed).mean(0)), strict=True)),
-        "confusion": by_seed.sum(0).tolist(),
-        "uf1_mean_over_folds_not_comparable": round(mean_over_folds, DIGITS),
-    }
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _rounded(values: Iterable[float]) -> list[float]:
-    return [round(float(value), DIGITS) for value in values]

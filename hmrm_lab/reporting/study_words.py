@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hmrm_lab.evaluation.epoch_rules import RULES
+from hmrm_lab.evaluation.fold import RULES
 from hmrm_lab.evaluation.summary import stamp
 from hmrm_lab.reporting.study_table import (
     BESIDE,

@@ -16,8 +16,8 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.fold import failure_of, fold_seed
-from hmrm_lab.evaluation.fold_progress import watching
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
+from hmrm_lab.evaluation.live_progress import watching
 from hmrm_lab.evaluation.loso import run_loso
 from hmrm_lab.evaluation.protocols import LOSO, Protocol, digest_of_folds, subjects_by_fold
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
@@ -36,9 +36,8 @@ from hmrm_lab.runtime.store import (
     write_atomic,
 )
 from hmrm_lab.training.checkpoint import Checkpoint
-from hmrm_lab.training.model_file import MODEL_NAME, save_model
 from hmrm_lab.training.pretrained import starting_weights
-from hmrm_lab.training.trainer import fit, pretrained_weights
+from hmrm_lab.training.trainer import MODEL_NAME, fit, pretrained_weights, save_model
 
 ALL_CLIPS = "all clips"  # in place of a fold's name
 PACKAGES = ("hmrm-lab", "torch", "numpy", "opencv-contrib-python-headless", "pandas", "plotly")

@@ -28,7 +28,7 @@ import psutil
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import HmrmError, InputError, Stopped, stoppable
-from hmrm_lab.evaluation.fold_progress import read_status
+from hmrm_lab.evaluation.live_progress import read_status
 from hmrm_lab.runtime.processes import (
     Worker,
     count_jobs,

@@ -23,9 +23,8 @@ from hmrm_lab.records import CHANNELS, PX, Clip, FlowSet
 from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.prepare import recording_clip
-from hmrm_lab.training.finetune import FineTuned
-from hmrm_lab.training.model_file import MODEL_NAME, load_model
-from hmrm_lab.training.trainer import Fitted
+from hmrm_lab.training.system_inputs import FineTuned
+from hmrm_lab.training.trainer import MODEL_NAME, Fitted, load_model
 
 
 def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:

@@ -33,7 +33,7 @@ from hmrm_lab.studies.space import (
     seed_of,
 )
 from hmrm_lab.studies.trials import Point, Sweep, begin, figures_of, on_front, run_trial
-from hmrm_lab.training.estimators import has_epochs
+from hmrm_lab.training.system_inputs import has_epochs
 
 AIMS = {"tpe": ("maximize",), "nsga2": ("maximize", "minimize")}  # UF1, parameters
 RANDOM_TRIALS = 10

@@ -25,8 +25,7 @@ from hmrm_lab.config import (
     parse_override,
 )
 from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError, unknown_name
-from hmrm_lab.evaluation.epoch_rules import PEEKING
-from hmrm_lab.evaluation.fold import failure_of
+from hmrm_lab.evaluation.fold import PEEKING, failure_of
 from hmrm_lab.evaluation.summary import describe_failures
 from hmrm_lab.preparation import frames_for, load_clips, load_flowset
 from hmrm_lab.preparation.network_inputs import INPUTS
@@ -36,7 +35,7 @@ from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE, Ce
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.training.estimators import has_epochs
+from hmrm_lab.training.system_inputs import has_epochs
 
 Key = TypeVar("Key")
 Result = TypeVar("Result", bound=StudyResult)

@@ -24,8 +24,7 @@ from hmrm_lab.registry import systems
 from hmrm_lab.runtime.processes import settle_process, workers
 from hmrm_lab.studies.trials import GROUPS, Sweep, refuse_peeking
 from hmrm_lab.training.learner import build_learner
-from hmrm_lab.training.model_file import load_model, save_model
-from hmrm_lab.training.trainer import fit
+from hmrm_lab.training.trainer import fit, load_model, save_model
 
 SEARCHED = ("alpha", "ratios", "super_steps")  # options of a system that can be searched
 EVERY_STEP = 10**7  # more than any training has

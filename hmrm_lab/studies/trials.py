@@ -26,8 +26,7 @@ import pandas as pd
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
-from hmrm_lab.evaluation.epoch_rules import PEEKING, rule_of
-from hmrm_lab.evaluation.fold import FoldRun, run_fold
+from hmrm_lab.evaluation.fold import PEEKING, FoldRun, rule_of, run_fold
 from hmrm_lab.evaluation.ledger import Evaluations, count_evaluations
 from hmrm_lab.evaluation.metrics import confusion_of
 from hmrm_lab.evaluation.protocols import inner_subject_folds

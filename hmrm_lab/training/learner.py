@@ -1,9 +1,11 @@
-"""The learner: model, weight average, loss, optimizer and schedule, trained epoch by epoch."""
+"""The learner: model, weight average, loss, optimizer and schedule; steps as CUDA graphs."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,24 +16,23 @@ from torch.optim.swa_utils import AveragedModel
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import TrainingConfig
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.flow.motion_maps import select_channels
+from hmrm_lab.flow.motion_maps import MotionFromFrames, learnt_network, select_channels
 from hmrm_lab.models.layers import in_bfloat16
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
-from hmrm_lab.training.augment.motionmix import MotionMix, mix_clips, template_masks
-from hmrm_lab.training.augment.warps import jitter
-from hmrm_lab.training.finetune import map_source, parameter_groups, with_flow
-from hmrm_lab.training.graphs import RecordedGradients
+from hmrm_lab.training.augmentation import MotionMix, jitter, mix_clips, template_masks
 from hmrm_lab.training.losses import MSWCE, balance_classes, forward_tasks
+from hmrm_lab.training.system_inputs import FineTuned, map_source
 
-Gradients = Callable[[Tensor, Tensor], Tensor]  # sets the gradients of a batch; returns its loss
+Loss = Callable[[Tensor, Tensor], Tensor]  # of the maps and labels of a batch
+Record = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
+WARM_UP = 3  # steps of each size of batch that run before one is recorded
 
 
 class Learner:
     """The state of a training between two epochs.
 
-    It begins with `weights`, or with random ones by torch's random state. `losses` and `probes`
-    have an entry for every epoch done: the mean training loss, and the result of the probe.
+    It begins with `weights`, or with random ones by torch's random state.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Learner:
         self.model = build_learner(config, train.maps.shape[-1], self.classes).to(device)
         if weights is not None:
             self.model.load_state_dict(weights)
-        maps = map_source(config, self.model, train, device)
+        masks = train.masks
+        if masks is None:
+            masks = np.repeat(template_masks(train.maps.shape[-1])[None], len(train), axis=0)
         self.mix = MotionMix(
-            maps,
+            map_source(config, self.model, train, device),
             labels,
-            _masks(train).to(device),
+            torch.from_numpy(masks).to(device),
             share=config.augment.motionmix,
             strength=config.augment.mix_lambda,
             regions=config.augment.mix_regions,
@@ -74,8 +77,8 @@ class Learner:
         self.schedule = LambdaLR(self.optimizer, rate_schedule(training, steps))
         self.averaged = average_weights(self.model, training.ema) if training.ema else None
         self.gradients = gradients_of(config, self.model, self.loss_of, device)
-        self.losses: list[float] = []
-        self.probes: list[Any] = []
+        self.losses: list[float] = []  # the mean of every epoch done
+        self.probes: list[Any] = []  # likewise the results of the probe
 
     @property
     def answering(self) -> nn.Module:
@@ -137,8 +140,10 @@ def build_model(config: ExperimentConfig, size: int, classes: int) -> nn.Module:
 
 
 def build_learner(config: ExperimentConfig, size: int, classes: int) -> nn.Module:
-    """Build what a fold trains: the system, and the flow network before it if fine-tuned."""
-    learner = with_flow(config, build_model(config, size, classes), size)
+    """Build what a fold trains: the system, and a copy of the flow before it if fine-tuned."""
+    learner = build_model(config, size, classes)
+    if config.flow.finetune:
+        learner = FineTuned(MotionFromFrames(learnt_network(config.flow), size), learner)
     return in_bfloat16(learner) if config.training.bfloat16 else learner
 
 
@@ -166,48 +171,120 @@ def average_weights(model: nn.Module, decay: float) -> AveragedModel:
     return averaged
 
 
-def _masks(train: FlowSet) -> Tensor:
-    """Return the region masks of the clips, or the template's for each: (n, 2, H, W)."""
-    if train.masks is not None:
-        return torch.from_numpy(train.masks)
-    size = train.maps.shape[-1]
-    return torch.from_numpy(template_masks(size)).repeat(len(train), 1, 1, 1)
+def parameter_groups(
+    config: ExperimentConfig, model: nn.Module, loss: nn.Module
+) -> list[dict[str, Any]]:
+    """Group the parameters of the optimizer; a fine-tuned flow has a smaller rate and no decay.
 
-
-def gradients_of(
-    config: ExperimentConfig, model: nn.Module, loss_of: MSWCE, device: str
-) -> Gradients:
-    """Make the function that sets gradients: recorded in a CUDA graph, if the settings ask for it.
-
-    The loss is that of the logits, and the extra loss of a network with a second task.
+    Decay would pull it towards zero, not towards its pre-trained weights.
     """
-    parameters = [*model.parameters(), *loss_of.parameters()]
+    if not isinstance(model, FineTuned):
+        return [{"params": [*model.parameters(), *loss.parameters()]}]
+    system = [*model.system.parameters(), *loss.parameters()]
+    rate = config.training.lr * config.flow.finetune_lr_scale
+    flow = {"params": [*model.motion.parameters()], "lr": rate, "weight_decay": 0.0}
+    return [{"params": system}, flow]
+
+
+def gradients_of(config: ExperimentConfig, model: nn.Module, loss_of: MSWCE, device: str) -> Loss:
+    """Make the function that sets the gradients of a batch and returns its loss."""
 
     def loss_of_batch(maps: Tensor, labels: Tensor) -> Tensor:
         logits, extra = forward_tasks(model, maps)
         return loss_of(logits, labels) + extra
 
-    gradients = RecordedGradients(loss_of_batch, parameters)
+    gradients = RecordedGradients(loss_of_batch, [*model.parameters(), *loss_of.parameters()])
     if not config.training.cuda_graphs:
         return gradients.unrecorded
     if config.flow.finetune:
-        raise ConfigError(
-            "training.cuda_graphs records the system alone, and flow.finetune trains the flow too",
-            hint="leave one of them out",
+        both = (
+            "training.cuda_graphs records the system alone, and flow.finetune trains the flow too"
         )
+        raise ConfigError(both, hint="leave one of them out")
     if not device.startswith("cuda"):
-        raise ConfigError(
-            f"training.cuda_graphs needs a CUDA device, not {device}",
-            hint="give --devices cuda, or leave the setting out",
-        )
+        problem = f"training.cuda_graphs needs a CUDA device, not {device}"
+        raise ConfigError(problem, hint="give --devices cuda, or leave the setting out")
     return gradients
 
 
-def rate_schedule(training: TrainingConfig, steps: int) -> Callable[[int], float]:
-    """Make the factor of the rate: linear warm-up, then constant or half a cosine down to zero.
+def record_cuda(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    """Record work in a CUDA graph: its replay, and the tensor of its result."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = work()
+    return graph.replay, result
 
-    `steps` make an epoch.
+
+class _Recorded(NamedTuple):
+    """A recorded step of one size of batch, with memory of its own for inputs and results."""
+
+    maps: Tensor
+    labels: Tensor
+    replay: Callable[[], None]
+    loss: Tensor
+    gradients: list[Tensor | None]
+
+
+class RecordedGradients:
+    """Set the gradients of the parameters as a backward pass does; returns the loss.
+
+    A step of a small model launches some hundreds of kernels, for which the GPU waits; a recorded
+    step is one launch. Forward pass, loss and backward pass are recorded, once for each size of
+    batch, after a few steps that are not; augmentation, optimizer and averages stay outside.
+    `loss_of` may draw random numbers on the device, and must neither read a number from the device
+    nor copy to it.
     """
+
+    def __init__(
+        self, loss_of: Loss, parameters: list[nn.Parameter], record: Record = record_cuda
+    ) -> None:
+        self.loss_of, self.parameters, self.record = loss_of, parameters, record
+        self._seen: Counter[int] = Counter()
+        self._recorded: dict[int, _Recorded] = {}
+
+    def __call__(self, maps: Tensor, labels: Tensor) -> Tensor:
+        size = len(maps)
+        self._seen[size] += 1
+        if self._seen[size] <= WARM_UP:
+            return self._on_own_stream(maps, labels)
+        if size not in self._recorded:
+            own = maps.clone(), labels.clone()
+            replay, loss = self.record(lambda: self.unrecorded(*own))
+            gradients = [parameter.grad for parameter in self.parameters]
+            self._recorded[size] = _Recorded(*own, replay, loss, gradients)
+        step = self._recorded[size]
+        step.maps.copy_(maps)
+        step.labels.copy_(labels)
+        step.replay()
+        for parameter, gradient in zip(self.parameters, step.gradients, strict=True):
+            parameter.grad = gradient
+        return step.loss
+
+    def unrecorded(self, maps: Tensor, labels: Tensor) -> Tensor:
+        """Set the gradients without a recording, on any device.
+
+        They are new tensors, so that a recording sets them and does not add to them.
+        """
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss = self.loss_of(maps, labels)
+        loss.backward()
+        return loss.detach()
+
+    def _on_own_stream(self, maps: Tensor, labels: Tensor) -> Tensor:
+        """Warm up on a stream of its own, as a recording needs it."""
+        if not maps.is_cuda:
+            return self.unrecorded(maps, labels)
+        own, current = torch.cuda.Stream(maps.device), torch.cuda.current_stream(maps.device)
+        own.wait_stream(current)
+        with torch.cuda.stream(own):
+            loss = self.unrecorded(maps, labels)
+        current.wait_stream(own)
+        return loss
+
+
+def rate_schedule(training: TrainingConfig, steps: int) -> Callable[[int], float]:
+    """Make the factor of the rate: linear warm-up, then constant or half a cosine down to zero."""
     warmup, total = training.warmup_epochs * steps, training.epochs * steps
 
     def factor(step: int) -> float:

@@ -1,30 +1,17 @@
 """Multi-Scale Weighted Cross-Entropy (paper 3.4), and the loss of a second task."""
 
-from typing import Protocol, runtime_checkable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-@runtime_checkable
-class MultiTask(Protocol):
-    """A network whose training has a second task; the logits are those of `forward`.
-
-    Shapes
-    ------
-    maps : (B, C, H, W)
-    returns : logits (B, scales, K), and the extra loss (), already weighted, a mean over clips
-    """
-
-    def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor | float]: ...
-
-
 def forward_tasks(network: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor | float]:
-    """Return the logits of any network, and its extra loss: 0 where it has none."""
-    if isinstance(network, MultiTask):
-        return network.forward_tasks(maps)
-    return network(maps), 0.0
+    """Return the logits (B, scales, K) of any network, and its extra loss.
+
+    A network with a second task has this method; its loss () is weighted, a mean over clips.
+    """
+    both = getattr(network, "forward_tasks", None)
+    return both(maps) if both else (network(maps), 0.0)
 
 
 class MSWCE(nn.Module):
@@ -32,13 +19,8 @@ class MSWCE(nn.Module):
 
     `p_is` is the probability of the true class at scale `s`. Weights are pre-defined or learnt;
     learnt ones keep their sum (softmax), or zero would be optimal. Class weights and label
-    smoothing are not in the paper.
-
-    Shapes
-    ------
-    logits : (B, S, K), S scales
-    labels : (B,), or (B, K) probabilities of clips that are mixed
-    returns : ()
+    smoothing are not in the paper. Logits are (B, S, K) of S scales; labels (B,), or (B, K)
+    probabilities of clips that are mixed.
     """
 
     def __init__(
@@ -51,19 +33,16 @@ class MSWCE(nn.Module):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.fixed: Tensor
-        self.class_weights: Tensor | None
-        weights = torch.tensor(scale_weights, dtype=torch.float32)
-        self.total = float(weights.sum())
-        self.learnt = nn.Parameter(weights.clamp_min(1e-6).log()) if learn_scale_weights else None
-        self.register_buffer("fixed", weights)
-        self.register_buffer("class_weights", class_weights)
+        self.fixed = nn.Buffer(torch.tensor(scale_weights, dtype=torch.float32))
+        self.total = float(self.fixed.sum())
+        logits = self.fixed.clamp_min(1e-6).log()
+        self.learnt = nn.Parameter(logits) if learn_scale_weights else None
+        self.class_weights = None if class_weights is None else nn.Buffer(class_weights)
         self.gamma = gamma
         self.label_smoothing = label_smoothing
 
     @property
     def scale_weights(self) -> Tensor:
-        """The weights w_s. (S,)"""
         return self.fixed if self.learnt is None else self.total * self.learnt.softmax(0)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -75,9 +54,8 @@ class MSWCE(nn.Module):
         if self.gamma:
             entropy = entropy * (1 - (target[:, None] * log_p).sum(-1).exp()) ** self.gamma
         if self.class_weights is not None:
-            weights = (
-                self.class_weights[labels] if labels.ndim == 1 else target @ self.class_weights
-            )
+            known = labels.ndim == 1
+            weights = self.class_weights[labels] if known else target @ self.class_weights
             entropy = entropy * weights[:, None]
         return (entropy * self.scale_weights[:scales]).sum(1).mean()
 

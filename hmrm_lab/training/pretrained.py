@@ -1,11 +1,11 @@
 """The weights that a training begins with: their files, and the subjects they were trained on.
 
-Files named by the settings, and weights pre-trained on built-in faces. The latter are the same for
-all folds of a seed: they depend on settings and seed, never on a clip of the run's data.
+Weights pre-trained on built-in faces are the same for all folds of a seed: they depend on settings
+and seed, never on a clip of the run's data.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def starting_weights(config: ExperimentConfig, unit: str, seed: int) -> list[dic
         {
             "setting": setting,
             "file": "shipped" if path == SHIPPED else path.name,
-            "sha256": _sha256(path) if path.is_file() else "missing",
+            "sha256": sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing",
             "subjects": read_subjects(path),
         }
         for setting, path in _weight_files(config, unit, seed)
@@ -65,18 +65,13 @@ def _weight_files(config: ExperimentConfig, unit: str, seed: int) -> Iterator[tu
 def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
     """Return the pre-training's settings: on other subjects if the data are drawn faces too."""
     if config.input.normalise == "none" and config.input.reads_flow:
-        raise ConfigError(
-            "pre-training reads flow in pixels of drawn faces, which other maps need not have",
-            hint="set input.normalise=median_rms",
-        )
+        problem = "pre-training reads flow in pixels of drawn faces, which other maps need not have"
+        raise ConfigError(problem, hint="set input.normalise=median_rms")
     if config.flow.finetune:
-        raise ConfigError(
-            "a flow that is fine-tuned is pre-trained already",
-            hint="leave training.pretrain_epochs or flow.finetune out",
-        )
-    training = config.training.model_copy(
-        update={"epochs": config.training.pretrain_epochs, "pretrain_epochs": 0}
-    )
+        problem = "a flow that is fine-tuned is pre-trained already"
+        raise ConfigError(problem, hint="leave training.pretrain_epochs or flow.finetune out")
+    shorter = {"epochs": config.training.pretrain_epochs, "pretrain_epochs": 0}
+    training = config.training.model_copy(update=shorter)
     if config.model.options.get("super_steps"):  # a super-network is trained on the data alone
         config = override(config, ["model.super_steps=0"])
     others = {"seed": config.data.options["seed"] + 1} if config.data.name == DRAWN else {}
@@ -85,11 +80,5 @@ def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def pretrained_file(drawn: ExperimentConfig, seed: int, unit: str) -> Path:
-    """Return the path of pre-trained weights in the cache."""
     known = digest_of(drawn.digest(), seed, unit, MAP_FORMAT, DRAWING, flow_identity(drawn.flow))
     return cache_folder() / "pretrained" / f"{known}.safetensors"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,10 @@
-"""Train a system on clips, and classify others. `fit` is given training clips only."""
+"""Train a system on clips, classify others, keep it in a file. `fit` gets training clips only."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,46 +12,39 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.config import ExperimentConfig, refuse_bent
-from hmrm_lab.config.sections import EvaluationConfig
 from hmrm_lab.errors import ConfigError, DivergedError, InputError
 from hmrm_lab.flow.motion_maps import select_channels
 from hmrm_lab.models.interface import Estimator
 from hmrm_lab.models.layers import evaluation_mode
 from hmrm_lab.preparation import load_flowset
-from hmrm_lab.records import PX, Floats, FlowSet
-from hmrm_lab.runtime.store import check_cache, read_tensors, write_weights
-from hmrm_lab.training.augment.warps import flip, shift
+from hmrm_lab.records import PX, RELATIVE, Floats, FlowSet, are_classes
+from hmrm_lab.registry import systems
+from hmrm_lab.runtime.store import check_cache, read_header, read_tensors, write_weights
+from hmrm_lab.training.augmentation import flip, shift
 from hmrm_lab.training.checkpoint import Checkpoint
-from hmrm_lab.training.estimators import fit_estimator, has_epochs, inputs_of
-from hmrm_lab.training.finetune import map_source
-from hmrm_lab.training.learner import Learner
+from hmrm_lab.training.learner import Learner, build_learner, without_own_weights
 from hmrm_lab.training.pretrained import drawn_settings, pretrained_file, seen_subjects
+from hmrm_lab.training.system_inputs import has_epochs, inputs_of, map_source
 
 Classifier = Callable[[FlowSet], Floats]
 EpochProbe = Callable[[Classifier], Any]
+MODEL_NAME = "model.safetensors"
+AGAIN = "delete the file and give the run's `hmrm run` command; finished folds are kept"
 
 
 @dataclass
 class Fitted:
-    """A trained system with its training history.
-
-    `classes` name the probabilities in their order, and `unit` is that of the maps. `losses` has
-    the mean training loss of every epoch, and `probes` the results of the probe; an estimator has
-    neither. `partners` are the subjects whose motion was mixed into other clips; `statistics`
-    those whose clips determine a number by which inputs are normalised: none where every map is
-    normalised by itself. `subjects` are all whose recordings the weights were trained on, those of
-    the initial weights included.
-    """
+    """A trained system with its training history."""
 
     model: nn.Module | Estimator
     config: ExperimentConfig
-    classes: tuple[str, ...]
-    losses: list[float] = field(default_factory=list)
-    partners: tuple[str, ...] = ()
-    probes: list[Any] = field(default_factory=list)
-    statistics: tuple[str, ...] = ()
-    unit: str = PX
-    subjects: tuple[str, ...] = ()
+    classes: tuple[str, ...]  # the order of the probabilities
+    losses: list[float] = field(default_factory=list)  # mean of every epoch; none of an estimator
+    partners: tuple[str, ...] = ()  # subjects whose motion was mixed into other clips
+    probes: list[Any] = field(default_factory=list)  # results after every epoch
+    statistics: tuple[str, ...] = ()  # subjects whose clips determine a number that scales inputs
+    unit: str = PX  # of the maps
+    subjects: tuple[str, ...] = ()  # behind the weights, those of initial weights included
 
     def inputs(self, flowset: FlowSet) -> Tensor:
         """Return the model's inputs for these clips: (n, C, H, W), or gray clips."""
@@ -87,34 +82,24 @@ def fit(
     """Train a system on these clips from scratch, or from its checkpoint.
 
     The same clips, settings and seed give the same weights, bit for bit, on one machine, however
-    often the training was interrupted. The random state of the caller is unchanged.
+    often the training was interrupted. The random state of the caller is unchanged. A loss that is
+    not finite is a `DivergedError`.
 
-    Parameters
-    ----------
-    run_seed
-        Seed of the pre-trained weights, which all folds share (default: `seed`).
-    epochs
-        End earlier, on the schedule of all `training.epochs`.
-    probe
-        Called as `probe(classify)` after each epoch; it must draw no random numbers, and return
-        what JSON can hold.
-
-    Raises
-    ------
-    DivergedError
-        As soon as the loss is not finite.
+    `run_seed` is that of the pre-trained weights, which all folds share (default: `seed`). `epochs`
+    ends earlier, on the schedule of all `training.epochs`. `probe(classify)` is called after each
+    epoch; it must draw no random numbers, and return what JSON can hold.
     """
     refuse_bent(config, train.unit)
     first = seed if run_seed is None else run_seed
+
+    def fitted(model: nn.Module | Estimator, **history: Any) -> Fitted:
+        seen = seen_subjects(config, train, first)
+        return Fitted(model, config, train.classes, unit=train.unit, subjects=seen, **history)
+
     if not has_epochs(config):
-        return Fitted(
-            fit_estimator(config, train, seed=seed),
-            config,
-            train.classes,
-            statistics=tuple(sorted(set(train.subjects))),
-            unit=train.unit,
-            subjects=seen_subjects(config, train, first),
-        )
+        estimator = build_estimator(config, len(train.classes))
+        estimator.fit(inputs_of(config, train), train.labels, train.subjects, seed=seed)
+        return fitted(estimator, statistics=tuple(sorted(set(train.subjects))))
     count = epochs or config.training.epochs
     weights = None
     if config.training.pretrain_epochs:
@@ -125,21 +110,23 @@ def fit(
         if checkpoint:
             checkpoint.begin(learner, train, seed=seed, epochs=count)
         while len(learner.losses) < count:
-            _run_epoch(learner, probe)
+            loss = learner.run_epoch()
+            if not math.isfinite(loss):
+                epoch = len(learner.losses) + 1
+                raise DivergedError(f"the loss is {loss} in epoch {epoch}; lower training.lr")
+            learner.losses.append(loss)
+            if probe:
+                learner.probes.append(probe(partial(classify, learner.answering, config)))
             if checkpoint:
                 checkpoint.after_epoch(learner)
-    learner.answering.eval()
-    partners = {train.subjects[partner] for _, partner in learner.mix.provenance}
-    return Fitted(
-        learner.answering,
-        config,
-        train.classes,
-        learner.losses,
-        tuple(sorted(partners)),
-        learner.probes,
-        unit=train.unit,
-        subjects=seen_subjects(config, train, first),
-    )
+    partners = tuple(sorted({train.subjects[other] for _, other in learner.mix.provenance}))
+    model, losses = learner.answering.eval(), learner.losses
+    return fitted(model, losses=losses, partners=partners, probes=learner.probes)
+
+
+def build_estimator(config: ExperimentConfig, classes: int) -> Estimator:
+    """Build a system without epochs for this number of classes, not fitted yet."""
+    return systems[config.model.name].build(classes, **config.model.options)
 
 
 def pretrained_weights(
@@ -147,16 +134,7 @@ def pretrained_weights(
 ) -> dict[str, Tensor]:
     """Return the weights after `training.pretrain_epochs` on built-in faces, cached.
 
-    Parameters
-    ----------
-    size, unit
-        Pixels a side and unit of the maps of the training that follows. Maps of drawn faces are
-        normalised as these.
-
-    Raises
-    ------
-    ConfigError
-        If maps of drawn faces are not like those that follow.
+    `size` and `unit` are those of the maps that follow: drawn ones are normalised as these.
     """
     drawn = drawn_settings(config)
     file = pretrained_file(drawn, seed, unit)
@@ -167,54 +145,73 @@ def pretrained_weights(
     flowset = load_flowset(drawn)
     clips = replace(flowset, unit=unit)
     if clips.maps.shape[-1] != size:
-        raise ConfigError(
-            f"pre-training has maps of {clips.maps.shape[-1]} pixels, the data {size}",
-            hint="leave training.pretrain_epochs out",
-        )
+        problem = f"pre-training has maps of {clips.maps.shape[-1]} pixels, the data {size}"
+        raise ConfigError(problem, hint="leave training.pretrain_epochs out")
     weights: dict[str, Tensor] = fit(drawn, clips, seed=seed).model.state_dict()
     write_weights(file, weights, subjects=seen_subjects(drawn, flowset, seed))
     return weights
 
 
-def _run_epoch(learner: Learner, probe: EpochProbe | None) -> None:
-    loss = learner.run_epoch()
-    if not math.isfinite(loss):
-        epoch = len(learner.losses) + 1
-        raise DivergedError(f"the loss is {loss} in epoch {epoch}; lower training.lr")
-    learner.losses.append(loss)
-    if probe:
-        learner.probes.append(
-            probe(lambda flowset: classify(learner.answering, learner.config, flowset))
-        )
-
-
 def classify(model: nn.Module, config: ExperimentConfig, flowset: FlowSet) -> Floats:
     """Classify clips: probabilities (n, K), averaged over the views of the settings."""
+    evaluation = config.evaluation
+    reach = range(-evaluation.tta_shift_px, evaluation.tta_shift_px + 1)
+    answers = []
     with evaluation_mode(model), torch.no_grad():
         maps = _maps(model, config, flowset)
-        views = [
-            _read_out(model(select_channels(view, config.input.channels)), config.evaluation)
-            for view in _views(maps, config.evaluation)
-        ]
-    return torch.stack(views).mean(0).cpu().numpy().astype(np.float32)
+        for view in [maps, flip(maps)] if evaluation.tta_flip else [maps]:
+            for moved in (shift(view, right, down) for right in reach for down in reach):
+                scales = model(select_channels(moved, config.input.channels)).softmax(-1)
+                answers.append(scales.mean(1) if evaluation.readout == "mean" else scales[:, 0])
+    return torch.stack(answers).mean(0).cpu().numpy().astype(np.float32)
 
 
 @torch.no_grad()
 def _maps(model: nn.Module, config: ExperimentConfig, flowset: FlowSet) -> Tensor:
-    """Return the normalised maps (n, 3, H, W) of these clips, on the device of the model."""
     device = next(model.parameters()).device
     source = map_source(config, model, flowset, str(device))
     return source[torch.arange(len(flowset), device=device)]
 
 
-def _read_out(logits: Tensor, evaluation: EvaluationConfig) -> Tensor:
-    """Turn (B, S, K) logits into (B, K) probabilities: the first head, or the mean of all."""
-    probabilities = logits.softmax(-1)
-    return probabilities.mean(1) if evaluation.readout == "mean" else probabilities[:, 0]
+def save_model(path: Path, fitted: Fitted) -> None:
+    """Write a trained system, whole or not at all: tensors, settings' digest, classes, subjects."""
+    about = {
+        "settings": fitted.config.digest(),
+        "classes": list(fitted.classes),
+        "epochs": len(fitted.losses),
+        "unit": fitted.unit,
+    }
+    write_weights(path, fitted.model.state_dict(), subjects=fitted.subjects, **about)
 
 
-def _views(maps: Tensor, evaluation: EvaluationConfig) -> list[Tensor]:
-    """Return the maps, and their mirrored and shifted views if the settings ask for them."""
-    views = [maps, flip(maps)] if evaluation.tta_flip else [maps]
-    reach = range(-evaluation.tta_shift_px, evaluation.tta_shift_px + 1)
-    return [shift(view, right, down) for view in views for right in reach for down in reach]
+def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
+    """Load the system of a file, ready to classify maps of `size` pixels.
+
+    `InputError` if it is cut off, of other settings or shapes, or not all finite.
+    """
+
+    def wrong(problem: str, hint: str = AGAIN) -> InputError:
+        return InputError(problem, where=path, hint=hint)
+
+    metadata, tensors = read_tensors(path, problem="not readable as a model", hint=AGAIN)
+    header = read_header(metadata)
+    names = header.get("classes")
+    if header.get("settings") != config.digest():
+        raise wrong("the model of a run with other settings")
+    if not isinstance(names, list) or not are_classes(names):
+        raise wrong("a model that does not say its classes")
+    if header.get("unit") not in (PX, RELATIVE):
+        raise wrong("a model that does not say the unit of its maps")
+    model: nn.Module | Estimator
+    if has_epochs(config):
+        model = build_learner(without_own_weights(config), size, len(names)).eval()
+    else:
+        model = build_estimator(config, len(names))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError:
+        raise wrong("these weights do not fit the system of the run") from None
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        hint = "name another run, or train with a lower training.lr"
+        raise wrong("a model with weights that are not finite", hint)
+    return Fitted(model, config, tuple(names), unit=header["unit"])

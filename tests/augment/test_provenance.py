@@ -14,17 +14,18 @@ from hmrm_lab.faces.landmarks import region_masks
 from hmrm_lab.flow.motion_maps import motion_map
 from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.registry import flows
-from hmrm_lab.training.augment.motionmix import MotionMix, mix_clips, mix_motion, template_masks
-from hmrm_lab.training.augment.provenance import (
+from hmrm_lab.training.augmentation import MotionMix, mix_clips, mix_motion, template_masks
+from hmrm_lab.training.losses import MSWCE
+from hmrm_lab.training.mixing import (
     Mixtures,
+    crop_motion,
     distance_table,
     draw_mixtures,
     join_masks,
     mix_pair,
     provenance_table,
+    steadied,
 )
-from hmrm_lab.training.augment.warps import crop_motion, steadied
-from hmrm_lab.training.losses import MSWCE
 from hmrm_lab.training.trainer import fit
 
 

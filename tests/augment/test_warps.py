@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hmrm_lab.training.augment.warps import flip, jitter, shift
+from hmrm_lab.training.augmentation import flip, jitter, shift
 
 
 def test_flipping_a_motion_to_the_right_gives_one_to_the_left() -> None:

@@ -29,8 +29,7 @@ from hmrm_lab.reporting.tables import hard_answers_table, scores_table
 from hmrm_lab.studies.audit import read_units
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.losses import MSWCE, balance_classes, forward_tasks
-from hmrm_lab.training.model_file import load_model, save_model
-from hmrm_lab.training.trainer import fit
+from hmrm_lab.training.trainer import fit, load_model, save_model
 
 FIVE = ("disgust", "happiness", "others", "repression", "surprise")
 TEN = tuple("abcdefghij")

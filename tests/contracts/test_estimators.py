@@ -10,15 +10,13 @@ from conftest import make_clip_flowset, quick_config
 
 from hmrm_lab.config import override
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
+from hmrm_lab.evaluation.fold import RULES, Answer, Task
 from hmrm_lab.evaluation.protocols import Fold, leave_one_subject_out
 from hmrm_lab.models.interface import Estimator
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
-from hmrm_lab.training.estimators import build_estimator
 from hmrm_lab.training.learner import build_model
-from hmrm_lab.training.model_file import load_model, save_model
-from hmrm_lab.training.trainer import fit
+from hmrm_lab.training.trainer import build_estimator, fit, load_model, save_model
 
 ESTIMATORS = [name for name in systems if systems[name].is_estimator]
 CLIP_SYSTEMS = [name for name in ESTIMATORS if systems[name].takes == "clip"]

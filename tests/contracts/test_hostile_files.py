@@ -26,14 +26,14 @@ from hmrm_lab.datasets.recordings.reader import COLUMNS
 from hmrm_lab.datasets.synthetic.folders import ImageFrames, read_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import HmrmError, InputError
-from hmrm_lab.evaluation.fold_progress import read_status
+from hmrm_lab.evaluation.live_progress import read_status
 from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.flow.gru_attention import load_weights
 from hmrm_lab.preparation.cache import read_arrays
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.learner import Learner
-from hmrm_lab.training.model_file import load_model
+from hmrm_lab.training.trainer import load_model
 
 
 class Harm:

@@ -1,7 +1,7 @@
-"""`hmrm` with a checkpoint after every epoch, killed at a chosen point: `killable.py [ARGUMENT]...`
+"""`hmrm` with a checkpoint after every epoch, killed at a chosen point.
 
-`HMRM_TEST_KILL` names the point as `module attribute N moment`: the N-th call in this process kills
-the process group `before` or `after` it is made, or in its `middle`, for calls that write bytes.
+A point is `module attribute N moment`: the N-th call in this process kills the process group
+`before` or `after` it is made, or in its `middle`, for calls that write bytes.
 """
 
 import os
@@ -9,13 +9,14 @@ import signal
 import sys
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from hmrm_lab import cli
 from hmrm_lab.evaluation import fold, loso
-from hmrm_lab.evaluation.fold_progress import RunningFold
+from hmrm_lab.training.checkpoint import RunningFold
 
-KILL = "HMRM_TEST_KILL"
+unit_as_ever = fold.run_fold
 
 
 def hasty(*arguments: Any, **options: Any) -> dict[str, Any]:
@@ -56,12 +57,14 @@ def arm(module: str, attribute: str, number: str, moment: str) -> None:
     setattr(owner, name, armed)
 
 
-unit_as_ever = fold.run_fold
-if __name__ == "__main__":
-    from evaluation.killable import hasty as by_name  # not `__main__`, which workers do not have
-
-    loso.run_fold = by_name
-    if point := os.environ.get(KILL):
+def run(place: Path, arguments: list[str], point: str) -> None:
+    """Run the command in this process, which becomes the leader of a group."""
+    os.setsid()
+    os.environ["HMRM_CACHE"] = str(place / "cache")
+    loso.run_fold = hasty
+    if point:
         arm(*point.split())
-    sys.argv[0] = "hmrm"
-    cli.main()
+    sys.argv = ["hmrm", *arguments]
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stdout = sys.stderr = nowhere
+        cli.main()

@@ -1,9 +1,9 @@
+"""Parameters, operations and time of a prediction."""
+
 import time
-from collections.abc import Iterable
 
 import numpy as np
 import pytest
-import torch
 from conftest import make_clip_flowset, make_flowset, quick_config
 from torch import nn
 
@@ -14,6 +14,10 @@ from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.training.trainer import fit
 
 
+def small_hmrm(**options: object) -> HMRM:
+    return HMRM(3, 28, 3, width=8, depth=1, heads=2, **options)
+
+
 def test_a_linear_layer_by_hand() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 28 * 28, 5))
     assert count_flops(model, 3, 28) == 2 * 3 * 28 * 28 * 5
@@ -21,32 +25,13 @@ def test_a_linear_layer_by_hand() -> None:
     assert count_parameters(model.requires_grad_(False)) == 0, "frozen ones do not count"
 
 
-def test_the_scan_is_counted_and_grows_with_the_state() -> None:
-    small, large = (
-        count_flops(HMRM(3, 28, 3, width=8, depth=1, state=state, heads=2), 3, 28)
-        for state in (4, 8)
-    )
+def test_the_scan_is_counted_whatever_its_name_and_grows_with_the_state() -> None:
+    small, large = (count_flops(small_hmrm(state=state), 3, 28) for state in (4, 8))
     inner, pixels, directions = 16, 20 * 49, 2
     selection, scan = 2 * inner * 2 * 4, 7 * inner * 4  # the columns of B and C; the recurrence
     assert large - small == directions * pixels * (selection + scan)
-
-
-def test_it_matters_not_which_scan_is_named() -> None:
-    counts = {
-        count_flops(HMRM(3, 28, 3, width=8, depth=1, heads=2, scan=name), 3, 28)
-        for name in ("auto", "reference", "loop", "fused", "cuda", "mamba_ssm")
-    }
-    assert len(counts) == 1
-
-
-def test_counting_leaves_the_model_as_it_was() -> None:
-    model = HMRM(3, 28, 3, width=8, depth=1, heads=2)
-    model.train()
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    count_flops(model, 3, 28)
-    assert model.training
-    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
-    assert not any(module._forward_hooks for module in model.modules())
+    names = ("auto", "reference", "loop", "fused", "cuda", "mamba_ssm")
+    assert len({count_flops(small_hmrm(scan=name), 3, 28) for name in names}) == 1
 
 
 def test_an_answer_is_timed_for_one_clip_alone_without_the_first() -> None:
@@ -57,9 +42,8 @@ def test_an_answer_is_timed_for_one_clip_alone_without_the_first() -> None:
         time.sleep(0.25 if len(asked) == 1 else 0.004)
         return np.zeros((len(clips), 3), np.float32)
 
-    found = time_inference(classify, make_flowset())
+    assert 4 <= time_inference(classify, make_flowset()) < 200
     assert asked == [1] * (ANSWERS + 1)
-    assert 4 <= found < 200
 
 
 def test_a_clip_is_described_again_in_every_timed_prediction(
@@ -67,19 +51,14 @@ def test_a_clip_is_described_again_in_every_timed_prediction(
 ) -> None:
     clips = make_clip_flowset(subjects=2)
     fitted = fit(quick_config("lbp_top"), clips, seed=0)
-    described: list[int] = []
-    codes_of = binary_patterns.codes_of
-
-    def counting(bits: Iterable[np.ndarray]) -> np.ndarray:
-        described.append(1)
-        return codes_of(bits)
-
-    monkeypatch.setattr(binary_patterns, "codes_of", counting)  # once for every plane
+    described, codes_of = [], binary_patterns.codes_of
+    monkeypatch.setattr(  # asked once for every plane
+        *(binary_patterns, "codes_of"), lambda bits: (described.append(1), codes_of(bits))[1]
+    )
     fitted.classify(clips.take([0]))
-    assert not described  # remembered from the training
+    assert not described, "remembered from the training"
     assert time_inference(fitted.classify, clips) > 0
-    assert described
-    assert len(described) % (ANSWERS + 1) == 0
     count = len(described)
+    assert count and count % (ANSWERS + 1) == 0
     fitted.classify(clips.take([0]))
-    assert len(described) == count  # and the memory is in use again
+    assert len(described) == count, "the memory is in use again"

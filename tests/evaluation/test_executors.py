@@ -1,4 +1,8 @@
+"""Executors: the same bytes from any, and a fold that fails stops no other."""
+
 import json
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,35 +12,50 @@ from evaluation import troubles
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from reporting.made_runs import make_run
 
-from hmrm_lab.errors import DiskFullError, IncompleteRunError, InputError
+from hmrm_lab.errors import ConfigError, DiskFullError, IncompleteRunError, InputError
 from hmrm_lab.evaluation import loso, workers
 from hmrm_lab.evaluation.fold import CRASHED, MEMORY, FoldRun, failure_of
 from hmrm_lab.evaluation.protocols import Fold
 from hmrm_lab.evaluation.summary import describe_failures, stamp
-from hmrm_lab.evaluation.workers import InProcess, Processes, processes
+from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.reporting.report import render_report
 from hmrm_lab.reporting.tables import note, paired_differences
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.studies.experiment import run_experiment, write_figures
 
 FILES = ("metrics.json", "predictions.csv", "history.csv")
+ABSENT = "tcp://127.0.0.1:9"  # nobody listens at the port of "discard"
+NOBODY = np.empty(0, np.int64)
 
 
-@pytest.fixture
-def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "marks"
     folder.mkdir()
     monkeypatch.setenv(troubles.MARKS, str(folder))
-    return folder
 
 
-def run(out: Path, jobs: int, system: str = "ststnet") -> RunFolder:
-    config, flowset = quick_config(system), troubles.eight_subjects()
-    return run_experiment(config, out=out, jobs=jobs, flowset=flowset)
+@pytest.fixture
+def dask() -> Iterator[Executor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # sockets of workers that were killed
+        with workers.open_executor("dask", jobs=2, devices=("cpu",)) as execute:
+            yield execute
+
+
+def run(
+    out: Path, jobs: int = 1, system: str = "ststnet", execute: Executor | None = None
+) -> RunFolder:
+    config, flowset = quick_config(system, "training.epochs=2"), troubles.eight_subjects()
+    return run_experiment(config, out=out, jobs=jobs, flowset=flowset, execute=execute)
 
 
 def content(folder: RunFolder) -> list[bytes]:
     return [(folder.path / name).read_bytes() for name in FILES]
+
+
+def units(count: int) -> list[FoldRun]:
+    return [FoldRun(Fold(f"toy/{number}", NOBODY, NOBODY), 0) for number in range(count)]
 
 
 @pytest.mark.slow
@@ -51,26 +70,9 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path, jobs: int, s
 
 
 @pytest.mark.slow
-def test_units_are_dealt_round_the_devices() -> None:
-    assert processes(1) == InProcess("cpu")
-    assert processes(1, ["cuda:0"]) == InProcess("cuda:0")
-    assert processes(1, ["cuda:0", "cuda:1"]) == Processes(("cuda:0", "cuda:1"))
-    assert processes(5, ["a", "b"]) == Processes(("a", "b", "a", "b", "a"))
-    nobody = np.empty(0, np.int64)
-    units = [FoldRun(Fold(f"toy/{number}", nobody, nobody), 0) for number in range(7)]
-    found = list(processes(2, ["a", "b"])(troubles.where, units))
-    assert {unit.fold.name for unit, _ in found} == {unit.fold.name for unit in units}
-    homes = {(outcome["process"], outcome["device"]) for _, outcome in found}
-    assert sorted(device for _, device in homes) == ["a", "b"]
-    assert all(outcome["threads"] == [1, "1"] for _, outcome in found)
-
-
-@pytest.mark.slow
-def test_a_worker_that_dies_with_nothing_to_do_costs_nothing(
+def test_folds_go_round_the_devices_and_an_idle_worker_that_dies_costs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    nobody = np.empty(0, np.int64)
-    units = [FoldRun(Fold(f"toy/{number}", nobody, nobody), 0) for number in range(6)]
     submit, dead = workers._Lane.submit, []
 
     def found_dead(lane: workers._Lane, unit: FoldRun) -> object:
@@ -80,17 +82,21 @@ def test_a_worker_that_dies_with_nothing_to_do_costs_nothing(
         return submit(lane, unit)
 
     monkeypatch.setattr(workers._Lane, "submit", found_dead)
-    found = list(processes(2)(troubles.where, units))
-    assert sorted(unit.fold.name for unit, _ in found) == [unit.fold.name for unit in units]
-    assert len({outcome["process"] for _, outcome in found}) == 3
-    assert len(dead) == 1
+    found = list(processes(2, ["a", "b"])(troubles.where, units(7)))
+    assert sorted(unit.fold.name for unit, _ in found) == [f"toy/{n}" for n in range(7)]
+    homes = {(outcome["process"], outcome["device"]) for _, outcome in found}
+    assert {device for _, device in homes} == {"a", "b"}
+    assert len(homes) == 3 and len(dead) == 1
+    assert all(outcome["threads"] == [1, "1"] for _, outcome in found)
+    for jobs, devices, expected in ((1, ["c"], "c"), (1, ["c", "d"], "cd"), (5, "cd", "cdcdc")):
+        assert "".join(processes(jobs, devices).args[0]) == expected
 
 
 @pytest.mark.slow
-def test_failed_units_are_recorded_and_the_others_go_on(
-    tmp_path: Path, marks: Path, monkeypatch: pytest.MonkeyPatch
+def test_failed_folds_are_recorded_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = content(run(tmp_path / "whole", 1))
+    expected = content(run(tmp_path / "whole"))
     with monkeypatch.context() as patch:
         patch.setattr(loso, "run_fold", troubles.troubled)
         folder = run(tmp_path / "runs", 2)
@@ -101,10 +107,9 @@ def test_failed_units_are_recorded_and_the_others_go_on(
     assert killed["reason"] == "the process died (SIGKILL(-9))"
     assert raised["reason"] == "ZeroDivisionError: nobody expected this"
     assert "troubles.py" in raised["traceback"]
-    assert diverged["traceback"] is None
+    assert diverged["traceback"] is killed["traceback"] is None
     tried = troubles.turns()
-    counts = [len(tried[f"toy-s0{number}"]) for number in range(1, 9)]
-    assert counts == [1, 2, 2, 2, 2, 1, 1, 1]
+    assert [len(tried[f"toy-s0{number}"]) for number in range(1, 9)] == [1, 2, 2, 2, 2, 1, 1, 1]
     assert not (folder.path / "model.safetensors").exists()
     assert "INCOMPLETE: 5 of 8 folds, 3 failed" in stamp(folder.metrics())
     assert note(folder.metrics()) == "INCOMPLETE 5/8 (3 failed)"
@@ -112,27 +117,54 @@ def test_failed_units_are_recorded_and_the_others_go_on(
     assert "3 of 8 folds failed" in page
     assert "the process died (SIGKILL(-9)) (1 x)" in page
 
-    whole = run(tmp_path / "runs", 1)  # the same command, and this time nothing happens
+    whole = run(tmp_path / "runs")  # the same command, and this time nothing happens
     assert content(whole) == expected
-    assert whole.failures() == []
-    assert list((whole.path / "failed").iterdir()) == []
+    assert whole.failures() == list((whole.path / "failed").iterdir()) == []
     assert (whole.path / "model.safetensors").is_file()
 
 
-def test_a_run_in_which_all_fails_says_why(
-    tmp_path: Path, marks: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.full
+def test_workers_of_dask_that_die_cost_nothing_but_their_own_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask: Executor
 ) -> None:
-    monkeypatch.setattr(loso, "run_fold", diverge)
-    with pytest.raises(IncompleteRunError, match=r"8 of 8 folds failed \(diverged: .* \(8 x\)\)"):
-        run(tmp_path / "runs", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(loso, "run_fold", troubles.troubled)
+        folder = run(tmp_path / "dask", execute=dask)
+    found = [(one["fold"], one["kind"], one["attempts"]) for one in folder.failures()]
+    crashed = [("toy/s04", "crashed", 2), ("toy/s05", "crashed", 2)]
+    assert found == [("toy/s01", "diverged", 1), *crashed]
+    assert folder.failures()[1]["reason"] == "the worker died"
+    turns = troubles.turns()
+    assert len(turns["toy-s03"]) >= 2
+    assert len({process for tries in turns.values() for process in tries}) > 1
+    assert content(run(tmp_path / "dask", execute=dask)) == content(run(tmp_path / "here"))
 
 
-def diverge(*_: object, **__: object) -> dict[str, object]:
-    raise troubles.DivergedError("the loss is nan in epoch 1")
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("dask", {"scheduler": ABSENT}, rf"no Dask scheduler answers at '{ABSENT}'.*; start"),
+        ("dusk", {}, "did you mean 'dask'"),
+        ("processes", {"scheduler": ABSENT}, "add --executor dask"),
+        ("dask", {"devices": ("cuda:0", "cuda:1")}, "takes one device"),
+        ("dask", {"installed": False}, r"pip install 'hmrm-lab\[cluster\]'"),
+    ],
+)
+def test_what_an_executor_lacks_is_one_sentence(
+    name: str, options: dict[str, object], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hmrm_lab.evaluation.dask.PATIENCE", "1s")
+    if not options.pop("installed", True):
+        monkeypatch.setattr(workers, "find_spec", lambda name: None)
+    with (
+        pytest.raises(ConfigError, match=words),
+        workers.open_executor(name, **{"jobs": 1, "devices": ("cpu",), **options}),
+    ):
+        pass
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_what_no_unit_would_escape_ends_the_run(
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.full)])
+def test_what_no_fold_would_escape_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
     monkeypatch.setattr(loso, "run_fold", troubles.fatal)
@@ -142,7 +174,11 @@ def test_what_no_unit_would_escape_ends_the_run(
     with pytest.raises(DiskFullError, match=r"/tmp: the disk is full \(\d+\.\d MiB free\)") as full:
         run(tmp_path, jobs)
     assert full.value.__notes__ == ["0 of 8 folds are kept"]
-    assert not (RunFolder.of(quick_config("ststnet"), tmp_path).path / "failed").exists()
+    (folder,) = tmp_path.glob("ststnet-*")
+    assert not (folder / "failed").exists()
+    monkeypatch.setattr(loso, "run_fold", troubles.diverge)
+    with pytest.raises(IncompleteRunError, match=r"8 of 8 folds failed \(diverged: .* \(8 x\)\)"):
+        run(tmp_path, jobs)
 
 
 def test_kinds_of_failures() -> None:
@@ -157,18 +193,11 @@ def test_kinds_of_failures() -> None:
 
 
 def test_an_incomplete_run_is_paired_with_none(tmp_path: Path) -> None:
-    flowset = troubles.eight_subjects()
-    two_seeds = "evaluation.seeds=[0, 1]"
+    flowset, two_seeds = troubles.eight_subjects(), "evaluation.seeds=[0, 1]"
     ours = make_run(tmp_path, flowset, two_seeds)
     theirs = make_run(tmp_path, flowset, two_seeds, system="ststnet")
     assert len(paired_differences([ours, theirs])) == 1
     theirs.fold_file("toy/s01", 1).unlink()  # its clips are all there still, by the other seed
-    theirs.write_failure("toy/s01", 1, {"kind": "memory", "reason": "much", "attempts": 2})
-    from hmrm_lab.studies.experiment import write_figures
-
-    write_figures(theirs)
-    assert paired_differences([ours, theirs]) == paired_differences([theirs, ours]) == []
-    assert describe_failures(theirs).startswith("1 of 16 folds failed (memory: much (1 x))")
     for kind, traceback, advice in [
         ("memory", None, "free memory or lower --jobs; the same command tries them again"),
         ("diverged", None, "would diverge again: lower training.lr or set training.clip_norm"),
@@ -177,5 +206,9 @@ def test_an_incomplete_run_is_paired_with_none(tmp_path: Path) -> None:
     ]:
         record = {"kind": kind, "reason": "much", "attempts": 2, "traceback": traceback}
         theirs.write_failure("toy/s01", 1, record)
-        assert describe_failures(theirs).endswith(advice)
+        told = describe_failures(theirs)
+        assert told.startswith(f"1 of 16 folds failed ({kind}: much (1 x))")
+        assert told.endswith(advice)
+    write_figures(theirs)
+    assert paired_differences([ours, theirs]) == paired_differences([theirs, ours]) == []
     assert json.loads((theirs.path / "metrics.json").read_text())["units_failed"] == 1

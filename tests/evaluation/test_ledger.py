@@ -22,27 +22,24 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 
 def test_a_run_has_one_row_however_often_it_is_started(tmp_path: Path) -> None:
-    flowset = make_flowset()
-    config = quick_config("mlp", "training.epochs=1")
+    flowset, config = make_flowset(subjects=2), quick_config("mlp", "training.epochs=1")
     run = run_experiment(config, out=tmp_path, flowset=flowset, final_model=False)
     (row,) = rows(tmp_path)
-    assert tuple(row) == COLUMNS
-    assert row["run"] == run.path.name
-    assert row["settings"] == config.digest()
-    assert (row["system"], row["epoch_rule"], row["seeds"]) == ("mlp", "last", "0")
-    assert row["test_set"] == run.data()["test_set"]
-    run_experiment(config, out=tmp_path, flowset=flowset, final_model=False)
+    expected = {
+        **{"run": run.path.name, "settings": config.digest(), "system": "mlp", "seeds": "0"},
+        **{"epoch_rule": "last", "test_set": run.data()["test_set"]},
+    }
+    assert tuple(row) == COLUMNS and row.items() >= expected.items()
     next(run.folds.glob("*.json")).unlink()
     run_experiment(config, out=tmp_path, flowset=flowset, final_model=False)
     assert rows(tmp_path) == [row]
-    named = config.model_copy(update={"name": "again"})
-    for other, clips, expected in (
-        (named, flowset, (2, 1)),
+    for other, clips, expected_counts in (
+        (config.model_copy(update={"name": "again"}), flowset, (2, 1)),
         (quick_config("ststnet", "training.epochs=1"), flowset, (3, 2)),
         (quick_config("mlp", "training.epochs=2"), make_flowset(subjects=3), (1, 1)),
     ):
         made = run_experiment(other, out=tmp_path, flowset=clips, final_model=False)
-        assert count_evaluations(made) == expected
+        assert count_evaluations(made) == expected_counts
     shutil.rmtree(run.path)
     record_evaluation(made)
     assert len(rows(tmp_path)) == 4, "what was seen stays seen"

@@ -1,52 +1,75 @@
+"""Folds, and runs over all of them: each clip once, resumed to the same bytes, stamped."""
+
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import make_flowset, make_framed_flowset, quick_config, tuned_config
+from conftest import make_flowset, quick_config, tuned_config
+from reporting.made_runs import make_run
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError, InputError
 from hmrm_lab.evaluation import loso
+from hmrm_lab.evaluation.protocols import inner_subject_folds, leave_one_subject_out
 from hmrm_lab.evaluation.summary import collect_predictions, stamp, summarise_run
-from hmrm_lab.records import FlowSet
+from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.experiment import run_experiment, write_figures
+from hmrm_lab.studies.experiment import run_experiment
 
 FILES = ("metrics.json", "predictions.csv", "history.csv")
 
 
 def run(config: ExperimentConfig, flowset: FlowSet, out: Path, jobs: int = 1) -> RunFolder:
-    return run_experiment(config, out=out, jobs=jobs, flowset=flowset)
+    return run_experiment(config, out=out, jobs=jobs, flowset=flowset, final_model=False)
 
 
 def content(folder: RunFolder) -> list[bytes]:
     return [(folder.path / name).read_bytes() for name in FILES]
 
 
-def test_a_fine_tuned_flow_gives_the_same_bytes_with_any_processes_and_after_a_cut(
-    tmp_path: Path,
+def test_every_clip_is_held_out_once_and_never_with_its_subject_in_training() -> None:
+    flowset = make_flowset(subjects=5, per_subject=4)
+    folds = leave_one_subject_out(flowset)
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(20))
+    persons = np.array(flowset.subjects)
+    for fold in folds:
+        assert set(persons[fold.test]) == {fold.name}
+        assert fold.name not in persons[fold.train]
+        assert len(fold.train) + len(fold.test) == 20
+    keys = tuple(ClipKey(d, "s01", f"{i}") for d in ("smic", "casme2") for i in range(2))
+    maps = np.zeros((4, 3, 28, 28), np.float32)
+    same_id = FlowSet(maps, np.zeros(4, np.int64), keys, flowset.classes)
+    assert [fold.name for fold in leave_one_subject_out(same_id)] == ["casme2/s01", "smic/s01"]
+
+
+def test_inner_folds_are_disjoint_by_subject_complete_even_and_of_the_seed() -> None:
+    flowset = make_flowset(subjects=11, per_subject=3)
+    subjects = np.array(flowset.subjects)
+    first = set()
+    for seed in range(6):
+        folds = list(inner_subject_folds(flowset, 4, seed))
+        first.add(tuple(folds[0].test))
+        for fold in folds:
+            assert not set(subjects[fold.train]) & set(subjects[fold.test])
+            assert 6 <= len(fold.test) <= 9
+        assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(33))
+    assert len(first) >= 5
+    with pytest.raises(InputError, match="fewer folds"):
+        list(inner_subject_folds(make_flowset(subjects=3), 4, 0))
+
+
+@pytest.mark.parametrize(
+    ("config", "flowset", "problem"),
+    [
+        (tuned_config(), make_flowset(), "no frames to fine-tune a flow on"),
+        (quick_config(), make_flowset(subjects=1), "at least two subjects"),
+    ],
+)
+def test_nothing_is_written_for_data_that_cannot_be_used(
+    config: ExperimentConfig, flowset: FlowSet, problem: str, tmp_path: Path
 ) -> None:
-    flowset, config = make_framed_flowset(), tuned_config("augment.motionmix=0.5")
-    one = run(config, flowset, tmp_path / "one", jobs=1)
-    expected = content(one)
-    assert content(run(config, flowset, tmp_path / "two", jobs=2)) == expected
-    for file in sorted(one.folds.glob("*.json"))[1:]:
-        file.unlink()
-    assert content(run(config, flowset, tmp_path / "one")) == expected
-    assert one.metrics()["flow"] == "gru_attention, fine-tuned"
-    frozen = run(tuned_config("flow.finetune=false"), flowset, tmp_path)
-    assert one.data()["parameters"] > frozen.data()["parameters"]
-
-
-def test_a_fine_tuned_flow_under_the_rule_that_peeks(tmp_path: Path) -> None:
-    config = tuned_config("evaluation.epoch_rule=oracle_test", "training.epochs=3")
-    metrics = run(config, make_framed_flowset(subjects=2), tmp_path).metrics()
-    assert metrics["complete"]
-    assert metrics["peeking"]
-
-
-def test_nothing_is_written_where_there_are_no_frames_to_learn_from(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no frames to fine-tune a flow on"):
-        run(tuned_config(), make_flowset(), tmp_path / "runs")
+    with pytest.raises(InputError, match=problem):
+        run(config, flowset, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
@@ -56,7 +79,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bytes_and_then_computes_noth
     flowset, config = make_flowset(), quick_config("ststnet")
     whole = run(config, flowset, tmp_path)
     expected = content(whole)
-    for survivors in (0, 1, 3):
+    for survivors in (0, 3):
         for file in sorted(whole.folds.glob("*.json"))[survivors:]:
             file.unlink()
         (whole.folds / ".left.json.x.part").write_text("half a fi")
@@ -69,48 +92,20 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bytes_and_then_computes_noth
     assert content(run(config, flowset, tmp_path)) == expected
 
 
-def test_an_incomplete_run_is_labelled(tmp_path: Path) -> None:
-    folder = run(quick_config("ststnet"), make_flowset(), tmp_path)
-    next(folder.folds.glob("*.json")).unlink()
-    write_figures(folder)
+def test_incomplete_runs_peeking_and_controls_are_stamped(tmp_path: Path) -> None:
+    stamped = quick_config(
+        *("ststnet", "evaluation.epoch_rule=oracle_test"),
+        "evaluation.control=shuffled_labels",
+        "training.epochs=2",
+    )
+    metrics = run(stamped, make_flowset(subjects=2), tmp_path).metrics()
+    assert metrics["peeking"] is True
+    assert "PEEKS" in stamp(metrics) and "CONTROL: shuffled labels" in stamp(metrics)
+    folder = make_run(tmp_path, make_flowset(), unfinished=1)
     metrics = summarise_run(folder)
     assert not metrics["complete"]
     assert "INCOMPLETE: 3 of 4" in stamp(metrics)
-
-
-def test_a_run_without_folds_has_no_figures(tmp_path: Path) -> None:
-    folder = run(quick_config("ststnet"), make_flowset(), tmp_path)
     for file in folder.folds.glob("*.json"):
         file.unlink()
     with pytest.raises(IncompleteRunError, match="no finished fold"):
         collect_predictions(folder)
-
-
-def test_nothing_is_written_for_data_that_cannot_be_split(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="at least two subjects"):
-        run(quick_config(), make_flowset(subjects=1), tmp_path / "runs")
-    assert not (tmp_path / "runs").exists()
-
-
-def test_peeking_and_control_are_stamped(tmp_path: Path) -> None:
-    config = quick_config(
-        "ststnet", "evaluation.epoch_rule=oracle_test", "evaluation.control=shuffled_labels"
-    )
-    metrics = run(config, make_flowset(), tmp_path).metrics()
-    assert metrics["peeking"] is True
-    assert "PEEKS" in stamp(metrics)
-    assert "CONTROL: shuffled labels" in stamp(metrics)
-
-
-def test_every_clip_is_predicted_once_per_seed(tmp_path: Path) -> None:
-    flowset = make_flowset()
-    table = collect_predictions(
-        run(quick_config("ststnet", "evaluation.seeds=[4, 7]"), flowset, tmp_path)
-    ).table
-    assert len(table) == 2 * len(flowset)
-    assert not table.duplicated(["dataset", "subject", "clip", "seed"]).any()
-    truth = dict(zip(flowset.keys, flowset.labels, strict=True))
-    for row in table.itertuples():
-        assert truth[(row.dataset, row.subject, row.clip)] == row.truth
-        assert row.fold == f"{row.dataset}/{row.subject}"
-        assert row.p_negative + row.p_positive + row.p_surprise == pytest.approx(1, abs=1e-4)

@@ -1,4 +1,6 @@
-"""Metrics, calibration and bootstrap against closed forms and scikit-learn."""
+"""Metrics, calibration, intervals and tests against closed forms and scikit-learn."""
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -11,24 +13,24 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.evaluation.metrics import (
     accuracy,
-    bin_of,
     calibration_words,
     confusion,
     confusion_by_subject,
     expected_calibration_error,
-    f1_per_class,
     reliability,
     uar,
     uf1,
 )
 from hmrm_lab.evaluation.significance import (
+    EXACT_SUBJECTS,
     POOLED,
     PRESENT,
     ZERO,
-    bootstrap_interval,
     bootstrap_samples,
     fold_scores,
+    holm,
     paired_difference,
+    permutation_test,
     pooled,
     three_averages,
 )
@@ -46,14 +48,16 @@ def predictions_of(rows: list[tuple[str, int, int, int]], sure: float = np.nan) 
     return Predictions(pd.DataFrame(records, columns=prediction_columns(MEGC3.classes)))
 
 
-def random_predictions(rng: np.random.Generator, skill: float, subjects: int = 20) -> Predictions:
-    rows = []
-    for subject in range(subjects):
-        for _ in range(8):
-            truth = int(rng.integers(3))
-            guess = truth if rng.random() < skill else int(rng.integers(3))
-            rows.append((f"s{subject:02d}", 0, truth, guess))
-    return predictions_of(rows)
+def fates(hits: list[bool], seeds: int = 1) -> Predictions:
+    """A person per entry, with a clip of each class: all right, or all wrong."""
+    everything = [(n, hit, seed) for n, hit in enumerate(hits) for seed in range(seeds)]
+    return predictions_of(
+        [
+            (f"s{person:03d}", seed, label, label if hit else (label + 1) % 3)
+            for person, hit, seed in everything
+            for label in range(3)
+        ]
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60))
@@ -67,39 +71,23 @@ def test_scikit_learn_agrees(pairs: list[tuple[int, int]]) -> None:
     assert accuracy(counts) == pytest.approx(accuracy_score(truth, guess))
     if set(truth) == set(labels):
         assert uar(counts) == pytest.approx(balanced_accuracy_score(truth, guess))
-
-
-def test_closed_form() -> None:
-    counts = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 5]])
-    assert f1_per_class(counts) == pytest.approx([16 / 19, 6 / 9, 1])
-    assert uf1(counts) == pytest.approx((16 / 19 + 6 / 9 + 1) / 3)
-    assert uar(counts) == pytest.approx((0.8 + 0.75 + 1) / 3)
-    assert accuracy(counts) == pytest.approx(16 / 19)
-    absent = np.array([[5, 0, 0], [0, 5, 0], [0, 0, 0]])
-    assert uf1(absent) == pytest.approx(2 / 3), "a class never seen counts as 0"
+    assert uf1(np.diag([5, 5, 0])) == pytest.approx(2 / 3), "a class never seen counts as 0"
 
 
 def test_pooled_counts_and_means_over_folds_differ() -> None:
     """Two folds of few classes each, as 23 of the composite's 68 are."""
     rows = [("a", 0, 0, 0), ("a", 0, 0, 0), ("b", 0, 1, 1), ("b", 0, 2, 1)]
     predictions = predictions_of(rows)
-    scores = fold_scores(predictions).set_index("fold")
-    assert scores["clips"].tolist() == [2, 2]
-    assert scores["classes"].tolist() == [1, 2]
-    assert scores["present"].tolist() == pytest.approx([1, 1 / 3])
-    assert scores["zero"].tolist() == pytest.approx([1 / 3, 2 / 9])
-    averages = three_averages(predictions)
-    assert averages[POOLED] == pytest.approx((1 + 2 / 3 + 0) / 3)
-    assert averages[PRESENT] == pytest.approx(2 / 3)
-    assert averages[ZERO] == pytest.approx(5 / 18)
-    composite = simulated_predictions(megc2019(), right=0.7, spread=0.2)
-    scores = fold_scores(composite)
-    counts = (len(scores), (scores["classes"] == 1).sum(), (scores["clips"] == 1).sum())
-    assert counts == (68, 23, 8)
-    table = composite.table
-    perfect = three_averages(Predictions(table.assign(prediction=table["truth"])))
-    assert perfect[POOLED] == perfect[PRESENT] == 1
-    assert perfect[ZERO] < 0.7
+    first, second = fold_scores(predictions)[["clips", "classes", "present", "zero"]].to_numpy()
+    assert first == pytest.approx([2, 1, 1, 1 / 3])
+    assert second == pytest.approx([2, 2, 1 / 3, 2 / 9])
+    expected = {POOLED: (1 + 2 / 3 + 0) / 3, PRESENT: 2 / 3, ZERO: 5 / 18}
+    assert three_averages(predictions) == pytest.approx(expected)
+    table = simulated_predictions(megc2019(), right=0.7).table
+    perfect = Predictions(table.assign(prediction=table["truth"]))
+    assert (fold_scores(perfect)[["classes", "clips"]] == 1).sum().tolist() == [23, 8]
+    averages = three_averages(perfect)
+    assert averages[POOLED] == averages[PRESENT] == 1 and averages[ZERO] < 0.7
 
 
 def test_seeds_are_averaged_not_pooled() -> None:
@@ -113,17 +101,6 @@ def test_seeds_are_averaged_not_pooled() -> None:
     assert counts[0, 1, 0, 1] == counts[1, 1, 1, 2] == counts[0, 0, 0, 0] == 1
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """The known accuracy of a guesser lies in 95 % intervals of repeated studies."""
-    rng = np.random.default_rng(0)
-    skill, hits, studies = 0.6, 0, 150
-    truth = skill + (1 - skill) / 3
-    for _ in range(studies):
-        low, high = bootstrap_interval(random_predictions(rng, skill), "acc", resamples=400)
-        hits += low <= truth <= high
-    assert 0.86 <= hits / studies <= 1.0
-
-
 def test_subjects_are_resampled_whole() -> None:
     """If all clips of a subject have the same fate, the spread is that of subjects."""
     rows = [(f"s{p}", 0, c % 3, (c + p % 2) % 3) for p in range(10) for c in range(30)]
@@ -133,13 +110,12 @@ def test_subjects_are_resampled_whole() -> None:
 
 
 def test_a_pair_is_compared_on_the_same_subjects() -> None:
-    rng = np.random.default_rng(1)
-    good, bad = random_predictions(rng, 0.9), random_predictions(rng, 0.2)
+    good, bad = fates([True] * 18 + [False] * 2), fates([False] * 12 + [True] * 8)
     difference, low, high = paired_difference(good, bad, "uf1")
     assert 0 < low < difference < high
     assert paired_difference(good, good, "uf1") == (0, 0, 0)
     with pytest.raises(ValueError, match="different subjects"):
-        paired_difference(good, random_predictions(rng, 0.5, subjects=3), "uf1")
+        paired_difference(good, fates([True] * 3), "uf1")
 
 
 def calibrated(rows: list[tuple[float, bool]], seeds: int = 1) -> Predictions:
@@ -162,7 +138,6 @@ def test_reliability_by_hand() -> None:
     assert expected_calibration_error(bins) == pytest.approx(by_hand)
     edges = reliability(calibrated([(0.6, True), (1.0, True), (0.4, False)]))
     assert [part.count for part in edges] == [0, 0, 1, 1, 1], "a bin begins at its lower edge"
-    assert [edges.index(bin_of(edges, p)) for p in (0.5999, 0.6, 1.0)] == [2, 3, 4]
     exact = calibrated([(0.75, number % 4 > 0) for number in range(40)])
     assert expected_calibration_error(reliability(exact)) == pytest.approx(0)
 
@@ -180,3 +155,69 @@ def test_calibration_in_words() -> None:
         (calibrated([(np.nan, True)]), 0.7, "holds no probabilities"),
     ):
         assert words in calibration_words(predictions, probability)
+
+
+def test_closed_forms_of_the_permutation_test() -> None:
+    same = fates([True, False, True])
+    for metric in ("uf1", "uar", "acc"):
+        test = permutation_test(same, same, metric)
+        assert (test.difference, test.p_value, test.exact) == (0, 1, True)
+    for subjects in (1, 3, 8):  # only no swap and all swaps are as extreme
+        test = permutation_test(fates([True] * subjects), fates([False] * subjects))
+        assert test.difference == 1
+        assert test.p_value == 2 / 2**subjects
+        assert test.exact
+    ours = [True] * 7 + [False] + [True] * 20  # 7 better and 1 worse: 18 of 256 are as extreme
+    theirs = [False] * 7 + [True] + [True] * 20
+    test = permutation_test(fates(ours), fates(theirs), "acc")
+    assert test.exact and test.p_value == 18 / 256
+    ours, theirs = fates([True, True, False], 2), fates([False, True, False], 2)
+    there, back = permutation_test(ours, theirs), permutation_test(theirs, ours)
+    assert there.difference == -back.difference > 0
+    assert there.p_value == back.p_value == 1  # one person who differs proves nothing
+
+
+def test_random_swaps_agree_with_all_swaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    ours = fates((rng.random(EXACT_SUBJECTS) < 0.8).tolist())
+    theirs = fates((rng.random(EXACT_SUBJECTS) < 0.4).tolist())
+    exact = permutation_test(ours, theirs)
+    monkeypatch.setattr("hmrm_lab.evaluation.significance.EXACT_SUBJECTS", 0)
+    drawn = permutation_test(ours, theirs, draws=20000)
+    assert exact.exact and not drawn.exact
+    assert drawn.p_value == pytest.approx(exact.p_value, abs=0.015)
+    assert permutation_test(ours, theirs, seed=5) == permutation_test(ours, theirs, seed=5)
+    test = permutation_test(fates([True] * 40), fates([False] * 40), draws=99)
+    assert test.p_value == 1 / 100
+
+
+@pytest.mark.parametrize("persons", [10, 30])
+def test_under_the_null_small_p_values_are_as_rare_as_they_say(persons: int) -> None:
+    """Two systems that are right equally often: a share of `level` at most lies below `level`."""
+    rng = np.random.default_rng(persons)
+    values = []
+    for _ in range(300):
+        ours, theirs = (fates((rng.random(persons) < 0.6).tolist()) for _ in range(2))
+        values.append(permutation_test(ours, theirs, draws=300).p_value)
+    for level in (0.05, 0.2, 0.5):
+        slack = 3 * math.sqrt(level * (1 - level) / len(values))
+        assert np.mean(np.array(values) <= level) <= level + slack
+    assert np.mean(np.array(values) <= 0.5) > 0.15, "nor is the test asleep"
+
+
+def test_other_persons_clips_or_seeds_are_refused() -> None:
+    three = fates([True] * 3)
+    for other, problem in (
+        (fates([True] * 4), "different subjects"),
+        (fates([True] * 3, seeds=2), "different clips or seeds"),
+        (Predictions(three.table.assign(truth=0)), "different clips or seeds"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            permutation_test(three, other)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.5]) == [1, 1]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []

@@ -1,171 +1,150 @@
 """Nothing of the held-out subject reaches the training: proven by poisoning it."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from conftest import make_flowset, make_framed_flowset, quick_config, with_pictures
 
-from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.evaluation import epoch_rules
-from hmrm_lab.evaluation.epoch_rules import RULES, Answer, Task
-from hmrm_lab.evaluation.fold import FoldRun, control_labels, fold_seed, run_fold
-from hmrm_lab.evaluation.protocols import Fold, leave_one_subject_out
+from hmrm_lab.evaluation import fold as fold_module
+from hmrm_lab.evaluation.fold import (
+    RULES,
+    Answer,
+    FoldRun,
+    Task,
+    control_labels,
+    fold_seed,
+    run_fold,
+)
+from hmrm_lab.evaluation.protocols import leave_one_subject_out
 from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems
+from hmrm_lab.training.trainer import fit
 
 HONEST = ["last", "inner_subjects"]
+NETWORKS = [name for name in systems if not systems[name].is_estimator]
 TUNED = ("flow.name=gru_attention", "flow.finetune=true")
 
 
-def poison(flowset: FlowSet, fold: Fold) -> FlowSet:
-    """Other pixels and other labels for the held-out clips, nothing else."""
-    maps, labels = flowset.maps.copy(), flowset.labels.copy()
-    maps[fold.test] = 100 * np.random.default_rng(9).normal(size=maps[fold.test].shape)
-    labels[fold.test] = (labels[fold.test] + 1) % 3
-    frames = flowset.frames
-    if frames is not None:
-        images = frames.images.copy()
-        images[fold.test] = np.random.default_rng(8).integers(0, 256, images[fold.test].shape)
-        frames = FramePairs(images, frames.pixel)
-    pictures = flowset.pictures
-    if pictures is not None:
-        pictures = pictures.copy()
-        pictures[fold.test] = 100 * np.random.default_rng(7).normal(size=pictures[fold.test].shape)
-    return replace(flowset, maps=maps, labels=labels, frames=frames, pictures=pictures)
+def poison(flowset: FlowSet, rows: np.ndarray) -> FlowSet:
+    """Other pixels and other labels for these clips, nothing else."""
+    rng, labels = np.random.default_rng(9), flowset.labels.copy()
+    labels[rows] = (labels[rows] + 1) % 3
+    changed = {"labels": labels}
+    for name in ("maps", "pictures"):
+        if (values := getattr(flowset, name)) is not None:
+            changed[name] = values.copy()
+            changed[name][rows] = 100 * rng.normal(size=values[rows].shape)
+    if flowset.frames is not None:
+        images = flowset.frames.images.copy()
+        images[rows] = rng.integers(0, 256, images[rows].shape)
+        changed["frames"] = FramePairs(images, flowset.frames.pixel)
+    return replace(flowset, **changed)
 
 
-def answer(flowset: FlowSet, rule: str, system: str, *overrides: str) -> tuple[Answer, Fold]:
+def answers(
+    flowset: FlowSet, rule: str, system: str, *overrides: str, train: bool = False
+) -> list[Answer]:
+    """The answers of a fold, clean and with its test clips poisoned, or one training clip."""
     fold = leave_one_subject_out(flowset)[1]
     mixed = 0.0 if quick_config(system).input.has_pictures else 0.5  # pictures cannot be mixed
     settings = (f"augment.motionmix={mixed}", f"evaluation.epoch_rule={rule}", *overrides)
-    config = quick_config(system, *settings)
-    task = Task(config, flowset.take(fold.train), lambda: flowset.take(fold.test), seed=3)
-    return RULES[rule](task), fold
+    config = quick_config(system, "training.epochs=2", *settings)
+    spoilt = poison(flowset, fold.train[:1] if train else fold.test)
+    if train:  # pixels alone
+        spoilt = replace(spoilt, labels=flowset.labels)
+    found = []
+    for clips in (flowset, spoilt):
+        task = Task(config, clips.take(fold.train), lambda c=clips: c.take(fold.test), seed=3)
+        found.append(RULES[rule](task))
+    return found
 
 
-@pytest.mark.parametrize("system", [name for name in systems if not systems[name].is_estimator])
-@pytest.mark.parametrize("rule", ["last", pytest.param("inner_subjects", marks=pytest.mark.full)])
-def test_poisoned_held_out_clips_leave_the_weights_as_they_are(rule: str, system: str) -> None:
-    flowset = with_pictures(make_flowset(subjects=5))
-    clean, fold = answer(flowset, rule, system)
-    poisoned, _ = answer(poison(flowset, fold), rule, system)
-    assert_sealed(clean, poisoned)
+def same_weights(clean: Answer, poisoned: Answer) -> bool:
+    """Whether the weights are the same to the last bit."""
+    states = (one.fitted.model.state_dict().values() for one in (clean, poisoned))
+    return all((ours == theirs).all() for ours, theirs in zip(*states, strict=True))
 
 
-def test_poisoned_held_out_clips_do_not_choose_the_epoch() -> None:
-    for system in ("hmrm", "ststnet"):
-        flowset = make_flowset(subjects=5)
-        clean, fold = answer(flowset, "inner_subjects", system)
-        poisoned, _ = answer(poison(flowset, fold), "inner_subjects", system)
-        assert_sealed(clean, poisoned)
+@pytest.mark.parametrize(
+    ("rule", "system"),
+    [
+        *(("last", name) for name in NETWORKS),
+        *(("inner_subjects", name) for name in ("hmrm", "ststnet")),
+        *(
+            pytest.param("inner_subjects", name, marks=pytest.mark.full)
+            for name in NETWORKS
+            if name not in ("hmrm", "ststnet")
+        ),
+    ],
+)
+def test_poisoned_held_out_clips_leave_weights_and_epoch_as_they_are(
+    rule: str, system: str
+) -> None:
+    clean, poisoned = answers(with_pictures(make_flowset(subjects=5)), rule, system)
+    assert same_weights(clean, poisoned) and clean.epoch == poisoned.epoch
+    assert (clean.probabilities != poisoned.probabilities).any()
 
 
 @pytest.mark.parametrize(("rule", "system"), [("last", "ststnet"), *((r, "hmrm") for r in HONEST)])
 def test_poisoned_frames_leave_a_fine_tuned_flow_as_it_is(rule: str, system: str) -> None:
-    flowset = make_framed_flowset(subjects=5)
-    clean, fold = answer(flowset, rule, system, *TUNED)
-    poisoned, _ = answer(poison(flowset, fold), rule, system, *TUNED)
+    clean, poisoned = answers(make_framed_flowset(subjects=5), rule, system, *TUNED)
     assert any(name.startswith("motion.network.") for name in clean.fitted.model.state_dict())
-    assert_sealed(clean, poisoned)
-
-
-def test_poisoned_training_frames_are_noticed() -> None:
-    flowset = make_framed_flowset(subjects=5)
-    clean, fold = answer(flowset, "last", "hmrm", *TUNED)
-    one = Fold("x", fold.test, fold.train[:1])
-    frames = poison(flowset, one).frames  # and labels as they were
-    spoilt, _ = answer(replace(flowset, frames=frames), "last", "hmrm", *TUNED)
-    name = "motion.network.pass_up.weight"
-    weights, others = (a.fitted.model.state_dict()[name] for a in (clean, spoilt))
-    assert (weights != others).any()
-
-
-def assert_sealed(clean: Answer, poisoned: Answer) -> None:
-    """The same weights to the last bit, and other answers for other clips."""
-    assert clean.epoch == poisoned.epoch
-    pairs = zip(
-        clean.fitted.model.state_dict().values(),
-        poisoned.fitted.model.state_dict().values(),
-        strict=True,
-    )
-    assert all((ours == theirs).all() for ours, theirs in pairs)
+    assert same_weights(clean, poisoned) and clean.epoch == poisoned.epoch
     assert (clean.probabilities != poisoned.probabilities).any()
 
 
 def test_the_poison_is_strong_enough_to_be_noticed_if_it_leaked() -> None:
     """The same check on poisoned *training* clips fails, so it can fail."""
-    flowset = make_flowset(subjects=5)
-    fold = leave_one_subject_out(flowset)[1]
-    clean, _ = answer(flowset, "last", "hmrm")
-    spoilt, _ = answer(poison(flowset, Fold("x", fold.test, fold.train[:1])), "last", "hmrm")
-    weights, others = (a.fitted.model.state_dict()["fused_head.weight"] for a in (clean, spoilt))
+    assert not same_weights(*answers(make_flowset(subjects=5), "last", "hmrm", train=True))
+    clean, spoilt = answers(make_framed_flowset(subjects=5), "last", "hmrm", *TUNED, train=True)
+    name = "motion.network.pass_up.weight"
+    weights, others = (a.fitted.model.state_dict()[name] for a in (clean, spoilt))
     assert (weights != others).any()
 
 
 @pytest.mark.parametrize("rule", HONEST)
-def test_test_clips_are_handed_out_after_the_last_training_step(
+def test_test_clips_are_asked_for_once_when_all_is_trained(
     rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flowset = make_flowset(subjects=5)
-    fold = leave_one_subject_out(flowset)[0]
-    events: list[str] = []
-    real_fit = epoch_rules.fit
-
-    def fit(*arguments, **settings):
-        fitted = real_fit(*arguments, **settings)
-        events.append("trained")
-        return fitted
-
-    def unseal() -> FlowSet:
-        events.append("unsealed")
-        return flowset.take(fold.test)
-
-    monkeypatch.setattr(epoch_rules, "fit", fit)
-    config = quick_config("ststnet", f"evaluation.epoch_rule={rule}")
-    RULES[rule](Task(config, flowset.take(fold.train), unseal, seed=0))
-    assert events.count("unsealed") == 1
-    assert events[-1] == "unsealed"
+    flowset, events = make_flowset(subjects=5), []
+    monkeypatch.setattr(fold_module, "fit", lambda *a, **k: (fit(*a, **k), events.append("fit"))[0])
+    config = quick_config("mlp", f"evaluation.epoch_rule={rule}", "training.epochs=1")
+    RULES[rule](Task(config, flowset, lambda: (flowset, events.append("asked"))[0], seed=0))
+    assert events == ["fit"] * (1 + (rule == "inner_subjects")) + ["asked"]
 
 
 def test_the_refit_of_inner_subjects_follows_the_schedule_that_was_scored() -> None:
     """Bit for bit the whole training on all training clips, as it was after the chosen epoch."""
     flowset = make_flowset(subjects=5)
     cosine = ("training.schedule=cosine", "training.warmup_epochs=1", "training.epochs=5")
-    stopped = 0
+    config = quick_config(
+        "mlp", *cosine, "training.ema=0.9", "evaluation.epoch_rule=inner_subjects"
+    )
+    epochs = []
     for number in range(3):
-        settings = (*cosine, "training.ema=0.9", "evaluation.epoch_rule=inner_subjects")
-        config = quick_config("mlp", *settings)
         train = flowset.take(leave_one_subject_out(flowset)[number].train)
         found = RULES["inner_subjects"](Task(config, train, lambda: flowset, seed=number))
-        answers: list[np.ndarray] = []
-        whole = epoch_rules.fit(
-            config,
-            train,
-            seed=number,
-            probe=lambda classify, kept=answers: kept.append(classify(flowset)),
-        )
+        seen: list[np.ndarray] = []
+        look = partial(lambda kept, classify: kept.append(classify(flowset)), seen)
+        whole = fit(config, train, seed=number, probe=look)
         assert found.fitted.losses == whole.losses[: found.epoch]
-        assert (found.probabilities == answers[found.epoch - 1]).all()
-        stopped += found.epoch < 5
-    assert stopped, "no training ended early, so that nothing was shown"
+        assert (found.probabilities == seen[found.epoch - 1]).all()
+        epochs.append(found.epoch)
+    assert min(epochs) < 5, "no training ended early, so that nothing was shown"
 
 
 def test_the_oracle_does_peek() -> None:
     """On labels that mean nothing, looking at the test subject every epoch pays."""
     rng = np.random.default_rng(0)
     flowset = make_flowset(subjects=5, per_subject=9)
-    noise = FlowSet(
-        rng.normal(size=flowset.maps.shape).astype(np.float32),
-        rng.permutation(flowset.labels),
-        flowset.keys,
-        MEGC3.classes,
-    )
+    maps = rng.normal(size=flowset.maps.shape).astype(np.float32)
+    noise = replace(flowset, maps=maps, labels=rng.permutation(flowset.labels))
     hits = {}
     for rule in ("last", "oracle_test"):
-        config = quick_config(
-            "ststnet", f"evaluation.epoch_rule={rule}", "training.epochs=30", "training.lr=1e-2"
-        )
+        settings = (f"evaluation.epoch_rule={rule}", "training.epochs=10", "training.lr=1e-2")
+        config = quick_config("ststnet", *settings)
         hits[rule] = sum(
             row["truth"] == row["prediction"]
             for fold in leave_one_subject_out(noise)
@@ -174,30 +153,20 @@ def test_the_oracle_does_peek() -> None:
     assert hits["oracle_test"] >= hits["last"] + 5
 
 
-def test_partners_of_a_unit_are_never_the_held_out_person() -> None:
-    flowset = make_flowset(subjects=4)
-    config = quick_config("hmrm", "augment.motionmix=1.0", "training.epochs=3")
-    for fold in leave_one_subject_out(flowset):
-        partners = run_fold(config, flowset, FoldRun(fold, 0))["motionmix_partners"]
-        assert fold.name not in partners
-        assert len(partners) == 3
-
-
 def test_shuffling_keeps_the_classes_and_moves_the_labels() -> None:
     flowset = make_flowset(subjects=6)
     persons = np.array(flowset.subjects)
-    kept = {}
-    for control in ("shuffled_labels", "shuffled_within_subjects"):
+    for control, kept in (("shuffled_labels", False), ("shuffled_within_subjects", True)):
         config = quick_config("hmrm", f"evaluation.control={control}")
         shuffled = control_labels(config, flowset, 0)
         assert sorted(shuffled.labels) == sorted(flowset.labels)
         assert (shuffled.labels != flowset.labels).mean() > 0.3
         assert (shuffled.maps == flowset.maps).all()
-        kept[control] = all(
-            sorted(shuffled.labels[persons == one]) == sorted(flowset.labels[persons == one])
-            for one in set(persons)
-        )
-    assert kept == {"shuffled_labels": False, "shuffled_within_subjects": True}
+        counts = [
+            [sorted(one.labels[persons == person]) for person in sorted(set(persons))]
+            for one in (shuffled, flowset)
+        ]
+        assert (counts[0] == counts[1]) == kept
     assert control_labels(quick_config(), flowset, 0) is flowset
 
 

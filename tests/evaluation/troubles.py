@@ -1,4 +1,4 @@
-"""Units that fail in known ways, for workers of every kind: imported there by its name."""
+"""Folds that fail in known ways, for workers of every kind: imported there by its name."""
 
 import errno
 import os
@@ -16,11 +16,10 @@ from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import RunFolder
 
 MARKS = "HMRM_TEST_MARKS"  # a folder where units leave how often they were tried
-SUBJECTS = 8
 
 
 def eight_subjects() -> FlowSet:
-    return make_flowset(subjects=SUBJECTS, per_subject=3)
+    return make_flowset(subjects=8, per_subject=3)
 
 
 def troubled(
@@ -32,19 +31,32 @@ def troubled(
     run: RunFolder | None = None,
 ) -> dict[str, Any]:
     """s01 diverges; s02 (memory) and s03 (killed) fail once; s04 is always killed; s05 raises."""
-    turn = _turn(unit)
+    mark = Path(os.environ[MARKS]) / unit.fold.name.replace("/", "-")
+    with mark.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    first = len(mark.read_text().split()) == 1
     match unit.fold.name:
         case "toy/s01":
             raise DivergedError("the loss is nan in epoch 1; lower training.lr")
-        case "toy/s02" if turn == 1:
+        case "toy/s02" if first:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        case "toy/s03" if turn == 1:
+        case "toy/s03" if first:
             os.kill(os.getpid(), signal.SIGKILL)
         case "toy/s04":
             os.kill(os.getpid(), signal.SIGKILL)
         case "toy/s05":
             raise ZeroDivisionError("nobody\nexpected this")
     return units.run_fold(config, flowset, unit, device, run=run)
+
+
+def turns() -> dict[str, list[int]]:
+    """The process of each try of a fold."""
+    marks = Path(os.environ[MARKS]).iterdir()
+    return {mark.name: [int(line) for line in mark.read_text().split()] for mark in marks}
+
+
+def diverge(*_: object, **__: object) -> dict[str, Any]:
+    raise DivergedError("the loss is nan in epoch 1")
 
 
 def fatal(*_: object, **__: object) -> dict[str, Any]:
@@ -56,21 +68,5 @@ def full_disk(*_: object, **__: object) -> dict[str, Any]:
 
 
 def where(unit: units.FoldRun, device: str) -> dict[str, Any]:
-    return {
-        "device": device,
-        "process": os.getpid(),
-        "threads": [torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]],
-    }
-
-
-def turns() -> dict[str, list[int]]:
-    """The process of each try of a fold."""
-    marks = Path(os.environ[MARKS]).iterdir()
-    return {mark.name: [int(line) for line in mark.read_text().split()] for mark in marks}
-
-
-def _turn(unit: units.FoldRun) -> int:
-    mark = Path(os.environ[MARKS]) / unit.fold.name.replace("/", "-")
-    with mark.open("a") as file:
-        file.write(f"{os.getpid()}\n")
-    return len(mark.read_text().split())
+    threads = [torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]]
+    return {"device": device, "process": os.getpid(), "threads": threads}

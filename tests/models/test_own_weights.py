@@ -16,8 +16,7 @@ from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.models.networks.backbone import pin
 from hmrm_lab.registry import systems
 from hmrm_lab.training.learner import build_model
-from hmrm_lab.training.model_file import load_model, save_model
-from hmrm_lab.training.trainer import fit
+from hmrm_lab.training.trainer import fit, load_model, save_model
 
 TAKING = [name for name in systems if "weights" in systems[name].options.model_fields]
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")

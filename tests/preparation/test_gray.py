@@ -30,7 +30,7 @@ from hmrm_lab.reporting.tables import display_table, results_table
 from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import predict_recording
-from hmrm_lab.training.model_file import MODEL_NAME, load_model
+from hmrm_lab.training.trainer import MODEL_NAME, load_model
 
 FEW = ("data.subjects=2", "data.clips=4")
 

@@ -23,9 +23,9 @@ from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import predict_recording
-from hmrm_lab.training.augment.warps import flip, jitter
-from hmrm_lab.training.estimators import all_channels
+from hmrm_lab.training.augmentation import flip, jitter
 from hmrm_lab.training.learner import build_model
+from hmrm_lab.training.system_inputs import all_channels
 from hmrm_lab.training.trainer import fit
 
 FEW = ("data.subjects=2", "data.clips=4", "flow.name=dis")

@@ -20,8 +20,8 @@ from hmrm_lab.reporting.plots.mixtures import (
     outlined,
     scale_of,
 )
-from hmrm_lab.training.augment.motionmix import template_masks
-from hmrm_lab.training.augment.provenance import mix_pair
+from hmrm_lab.training.augmentation import template_masks
+from hmrm_lab.training.mixing import mix_pair
 
 MASK = template_masks(28).any(0)
 MODES = ("colour", "quiver", "strain")

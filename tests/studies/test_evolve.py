@@ -110,7 +110,7 @@ def test_fitness_is_that_of_the_answers_given_under_the_choice(
 ) -> None:
     """A naive loop over the stored networks gives the same numbers."""
     from hmrm_lab.evaluation.metrics import confusion, uf1
-    from hmrm_lab.training.model_file import load_model
+    from hmrm_lab.training.trainer import load_model
 
     evolution = Evolution.of(toy_config(), flowset, tmp_path, population=2, generations=1)
     found = evolve(evolution, flowset)

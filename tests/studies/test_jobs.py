@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import make_flowset, quick_config
-from evaluation.test_desk import write_status
+from evaluation.test_live_progress import write_status
 
 from hmrm_lab.errors import ConfigError, InputError, Stopped
 from hmrm_lab.preparation import load_flowset

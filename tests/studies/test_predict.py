@@ -25,8 +25,7 @@ from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import find_run, predict_recording, settle_flow
 from hmrm_lab.training.learner import build_model
-from hmrm_lab.training.model_file import MODEL_NAME, load_model, save_model
-from hmrm_lab.training.trainer import classify, fit
+from hmrm_lab.training.trainer import MODEL_NAME, classify, fit, load_model, save_model
 
 FIGURES = ("metrics.json", "predictions.csv", "history.csv")
 

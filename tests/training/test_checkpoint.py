@@ -14,49 +14,40 @@ from hmrm_lab.runtime.store import read_tensors, write_tensors
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.trainer import Fitted, fit
 
-EPOCHS = 4
+EPOCHS = 3
 MIXED = (
     f"training.epochs={EPOCHS}",
-    "augment.motionmix=0.6",
-    "augment.mix_lambda=[0.3, 0.9]",
-    "augment.flip=true",
-    "augment.rotate_deg=5",
-    "model.dropout=0.3",
-    "model.drop_path=0.2",
-    "training.ema=0.9",
-    "training.schedule=cosine",
-    "training.warmup_epochs=1",
+    *("augment.motionmix=0.6", "augment.mix_lambda=[0.3, 0.9]"),
+    *("augment.flip=true", "augment.rotate_deg=5", "model.dropout=0.3", "model.drop_path=0.2"),
+    *("training.ema=0.9", "training.schedule=cosine", "training.warmup_epochs=1"),
 )
+CONFIG, TRAIN = quick_config("hmrm", *MIXED), make_flowset()
 
 
 class Cut(Exception):
     """The training ends here, as if its process had been killed."""
 
 
-def cut_after(epoch: int) -> Callable[[int, int, float], None]:
-    def tell(done: int, _epochs: int, _loss: float) -> None:
-        if done == epoch:
-            raise Cut
-
-    return tell
-
-
 def probe(classify: Callable[[FlowSet], object]) -> list[list[float]]:
-    return classify(make_flowset(subjects=1, seed=3)).tolist()
+    return classify(make_framed_flowset(subjects=1, seed=3)).tolist()
 
 
 def same(ours: Fitted, theirs: Fitted) -> None:
-    assert ours.losses == theirs.losses
-    assert ours.probes == theirs.probes
-    assert ours.partners == theirs.partners
+    for name in ("losses", "probes", "partners"):
+        assert getattr(ours, name) == getattr(theirs, name)
     for name, value in theirs.model.state_dict().items():
         assert torch.equal(ours.model.state_dict()[name], value), name
 
 
 def cut(config: ExperimentConfig, train: FlowSet, file: Path, epoch: int) -> None:
     """Train up to an epoch, and leave the checkpoint behind."""
+
+    def tell(done: int, _epochs: int, _loss: float) -> None:
+        if done == epoch:
+            raise Cut
+
     with pytest.raises(Cut):
-        checkpoint = Checkpoint(file, every_s=0, tell=cut_after(epoch))
+        checkpoint = Checkpoint(file, every_s=0, tell=tell)
         fit(config, train, seed=3, probe=probe, checkpoint=checkpoint)
 
 
@@ -70,39 +61,30 @@ def resume(
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "train"),
     [
-        quick_config("hmrm", *MIXED),
-        quick_config("hmrm", *MIXED, "training.optimizer=adam", "training.clip_norm=0.5"),
-        quick_config("hmrm", *MIXED, "training.ema=0", "loss.learn_scale_weights=true"),
-        quick_config("ststnet", f"training.epochs={EPOCHS}", "augment.motionmix=0.5"),
+        (CONFIG, TRAIN),
+        (quick_config("hmrm", *MIXED, "training.optimizer=adam", "training.clip_norm=0.5"), TRAIN),
+        (quick_config("hmrm", *MIXED, "training.ema=0", "loss.learn_scale_weights=true"), TRAIN),
+        (quick_config("ststnet", f"training.epochs={EPOCHS}", "augment.mixup=0.5"), TRAIN),
+        (tuned_config(f"training.epochs={EPOCHS}"), make_framed_flowset()),
     ],
-    ids=["average", "adam", "learnt-weights", "ststnet"],
+    ids=["average", "adam", "learnt-weights", "ststnet", "fine-tuned"],
 )
-def test_cut_after_any_epoch(tmp_path: Path, config: ExperimentConfig) -> None:
-    train, file = make_flowset(), tmp_path / "half.safetensors"
+def test_cut_after_any_epoch(tmp_path: Path, config: ExperimentConfig, train: FlowSet) -> None:
     whole = fit(config, train, seed=3, probe=probe)
     for epoch in range(1, EPOCHS):
-        file.unlink(missing_ok=True)
+        file = tmp_path / f"{epoch}.safetensors"
         cut(config, train, file, epoch)
         again, heard = resume(config, train, file)
         same(again, whole)
         assert heard == list(range(epoch + 1, EPOCHS + 1)), "it began anew"
 
 
-def test_a_fine_tuned_flow_goes_on_too(tmp_path: Path) -> None:
-    config = tuned_config("training.epochs=2", "augment.motionmix=0.5")
-    train, file = make_framed_flowset(), tmp_path / "half.safetensors"
-    whole = fit(config, train, seed=0)
-    with pytest.raises(Cut):
-        fit(config, train, seed=0, checkpoint=Checkpoint(file, every_s=0, tell=cut_after(1)))
-    same(fit(config, train, seed=0, checkpoint=Checkpoint(file)), whole)
-
-
 def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path) -> None:
-    config, train, file = quick_config("hmrm", *MIXED), make_flowset(), tmp_path / "h.safetensors"
-    whole = fit(config, train, seed=3, probe=probe)
-    cut(config, train, file, 2)
+    file = tmp_path / "half.safetensors"
+    whole = fit(CONFIG, TRAIN, seed=3, probe=probe)
+    cut(CONFIG, TRAIN, file, 2)
     header, tensors = read_tensors(file, problem="", hint="")
     tensors = {name: value.clone() for name, value in tensors.items()}  # not in the file's memory
     moment = "optimizer.0.exp_avg"
@@ -122,27 +104,25 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path) -> Non
             file.write_bytes(damaged)
         else:
             write_tensors(file, *damaged)
-        again, heard = resume(config, train, file)
-        assert heard == [1, 2, 3, 4]
+        again, heard = resume(CONFIG, TRAIN, file)
+        assert heard == [1, 2, 3]
         same(again, whole)
 
 
 def test_the_checkpoint_of_another_training_is_not_taken(tmp_path: Path) -> None:
-    config, train, file = quick_config("hmrm", *MIXED), make_flowset(), tmp_path / "h.safetensors"
-    other = quick_config("hmrm", *MIXED, "training.lr=1e-3")
-    cut(config, train, file, 2)
+    file = tmp_path / "half.safetensors"
+    cut(CONFIG, TRAIN, file, 1)
     for heard in (
-        resume(other, train, file)[1],
-        resume(config, train.take(range(1, len(train))), file)[1],
-        resume(config, train, file, seed=4)[1],
-        resume(config, train, file, epochs=3)[1],
+        resume(quick_config("hmrm", *MIXED, "training.lr=1e-3"), TRAIN, file)[1],
+        resume(CONFIG, TRAIN.take(range(1, len(TRAIN))), file)[1],
+        resume(CONFIG, TRAIN, file, seed=4)[1],
+        resume(CONFIG, TRAIN, file, epochs=2)[1],
     ):
         assert heard[0] == 1
 
 
 def test_it_is_written_when_it_is_due(tmp_path: Path) -> None:
-    config, train = quick_config("hmrm", *MIXED), make_flowset()
     for every_s, keep_end, written in ((1e9, False, False), (1e9, True, True), (0, False, True)):
         file = tmp_path / f"{every_s}{keep_end}.safetensors"
-        fit(config, train, seed=0, checkpoint=Checkpoint(file, every_s, keep_end))
+        fit(CONFIG, TRAIN, seed=0, checkpoint=Checkpoint(file, every_s, keep_end))
         assert file.is_file() == written

@@ -1,59 +1,161 @@
+"""The loss by hand; a second task is learnt from; recorded steps are plain steps."""
+
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from conftest import make_flowset, make_framed_flowset, quick_config, tuned_config
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from hmrm_lab.training.losses import MSWCE, balance_classes
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.training.learner import (
+    WARM_UP,
+    Learner,
+    RecordedGradients,
+    build_learner,
+    build_model,
+    gradients_of,
+)
+from hmrm_lab.training.losses import MSWCE, balance_classes, forward_tasks
+from hmrm_lab.training.trainer import fit
+
+TWO_TASKS = quick_config("ammsm_temporal", "model.dropout=0", "training.epochs=1")
 
 
-def test_one_scale_without_focus_is_cross_entropy() -> None:
-    torch.manual_seed(0)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_one_scale_without_focus_is_cross_entropy(smoothing: float) -> None:
     logits, labels = torch.randn(5, 1, 3), torch.tensor([0, 1, 2, 1, 0])
-    expected = torch.nn.functional.cross_entropy(logits[:, 0], labels)
-    torch.testing.assert_close(MSWCE((1.0,))(logits, labels), expected)
+    expected = cross_entropy(logits[:, 0], labels, label_smoothing=smoothing)
+    torch.testing.assert_close(MSWCE((1.0,), label_smoothing=smoothing)(logits, labels), expected)
 
 
 def test_the_papers_sum_by_hand() -> None:
     probabilities = torch.tensor([[[0.7, 0.2, 0.1], [0.5, 0.25, 0.25]]])
-    weights, gamma = (1.0, 0.3), 2.0
-    loss = MSWCE(weights, gamma=gamma)(probabilities.log(), torch.tensor([0]))
-    expected = -sum(
-        w * (1 - p) ** gamma * math.log(p) for w, p in zip(weights, (0.7, 0.5), strict=True)
-    )
+    loss = MSWCE((1.0, 0.3), gamma=2.0)(probabilities.log(), torch.tensor([0]))
+    expected = -(0.3**2 * math.log(0.7) + 0.3 * 0.5**2 * math.log(0.5))
     assert loss.item() == pytest.approx(expected, rel=1e-6)
-
-
-def test_smoothing_is_torchs() -> None:
-    torch.manual_seed(0)
-    logits, labels = torch.randn(5, 1, 3), torch.tensor([0, 1, 2, 1, 0])
-    expected = torch.nn.functional.cross_entropy(logits[:, 0], labels, label_smoothing=0.1)
-    torch.testing.assert_close(MSWCE((1.0,), label_smoothing=0.1)(logits, labels), expected)
 
 
 def test_learnt_weights_get_gradients_and_keep_their_sum() -> None:
     loss_of = MSWCE((1.0, 0.5, 0.5), learn_scale_weights=True)
-    optimizer = torch.optim.SGD(loss_of.parameters(), lr=1.0)
     logits = torch.zeros(4, 3, 3)
     logits[:, 0, 0] = 5  # the first scale is right already
-    before = loss_of.scale_weights.detach()
-    torch.testing.assert_close(before, torch.tensor([1.0, 0.5, 0.5]))
+    torch.testing.assert_close(loss_of.scale_weights.detach(), torch.tensor([1.0, 0.5, 0.5]))
     loss_of(logits, torch.zeros(4, dtype=torch.long)).backward()
-    optimizer.step()
+    torch.optim.SGD(loss_of.parameters(), lr=1.0).step()
     after = loss_of.scale_weights.detach()
-    assert after[0] > before[0]
+    assert after[0] > 1.0
     assert after.sum() == pytest.approx(2.0)
 
 
 def test_class_weights() -> None:
     labels = torch.tensor([0] * 6 + [1] * 3 + [2] * 1)
-    weights = balance_classes(labels, 3, 1.0)
-    assert weights is not None
-    assert (weights[0] * 6).item() == pytest.approx((weights[2] * 1).item())
-    assert weights[labels].mean() == pytest.approx(1.0)
-    assert balance_classes(labels, 3, 0.0) is None
-    half = balance_classes(labels, 3, 0.5)
-    assert half is not None
+    whole, half = (balance_classes(labels, 3, power) for power in (1.0, 0.5))
+    assert whole.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
     assert (half[2] / half[0]).item() == pytest.approx(math.sqrt(6))
-    without = balance_classes(torch.tensor([0, 0, 1]), 3, 1.0)
-    assert without is not None
-    assert without[2] == 0
+    assert half[labels].mean() == pytest.approx(1.0)
+    assert balance_classes(labels, 3, 0.0) is None
+    assert balance_classes(torch.tensor([0, 0, 1]), 3, 1.0)[2] == 0
+
+
+def test_the_extra_loss_alone_moves_the_magnifier() -> None:
+    maps, labels = torch.randn(4, 2, 28, 28), torch.tensor([0, 1, 2, 0])
+    model = build_model(TWO_TASKS, 28, 3)
+    nn.init.zeros_(model.head.weight)  # no gradient comes from the classification
+    gradients_of(TWO_TASKS, model, MSWCE((1.0,)), "cpu")(maps, labels)
+    assert not any(p.grad.any() for n, p in model.named_parameters() if n.startswith("temporal"))
+    parameters = list(model.magnifier.parameters())
+    alone = torch.autograd.grad(model.forward_tasks(maps)[1], parameters)
+    for parameter, expected in zip(parameters, alone, strict=True):
+        assert expected.any()
+        torch.testing.assert_close(parameter.grad, expected)
+
+
+@pytest.mark.parametrize(
+    ("device", "setting"),
+    [
+        ("cpu", "training.cuda_graphs=false"),
+        pytest.param("cuda", "training.cuda_graphs=true", marks=pytest.mark.gpu),
+        pytest.param("cuda", "model.ssd=chunked", marks=pytest.mark.gpu),
+    ],
+)
+def test_the_trainer_learns_both_tasks(device: str, setting: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    config = quick_config("ammsm_temporal", "model.dropout=0", setting)
+    learner = Learner(config, make_flowset(), device=device)
+    before = [p.detach().clone() for p in learner.model.magnifier.parameters()]
+    losses = [learner.run_epoch() for _ in range(3)]
+    assert losses[-1] < losses[0]
+    after = learner.model.magnifier.parameters()
+    assert all((now != then).any() for now, then in zip(after, before, strict=True))
+
+
+def test_the_second_task_is_kept_where_the_flow_is_fine_tuned() -> None:
+    flow = ("flow.name=gru_attention", "flow.finetune=true")
+    whole = build_learner(quick_config("ammsm_temporal", *flow), 28, 3).eval()
+    maps = torch.randn(2, 2, 28, 28)
+    assert torch.equal(forward_tasks(whole, maps)[1], whole.system.forward_tasks(maps)[1])
+    one_task = build_learner(quick_config("ststnet", *flow), 28, 3).eval()
+    assert forward_tasks(one_task, torch.randn(2, 3, 28, 28))[1] == 0.0
+
+
+class Recorder:
+    """Does recorded work again on the memory that it had when it was recorded, as a graph does."""
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self.parameters, self.recorded, self.replayed = parameters, 0, 0
+
+    def __call__(self, work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+        self.recorded += 1
+        loss = work()
+        places = [parameter.grad for parameter in self.parameters]
+
+        def replay() -> None:
+            self.replayed += 1
+            loss.copy_(work())
+            for place, parameter in zip(places, self.parameters, strict=True):
+                place.copy_(parameter.grad)
+
+        return replay, loss
+
+
+def test_recorded_steps_have_the_loss_and_the_gradients_of_plain_ones() -> None:
+    model = build_model(TWO_TASKS, 28, 3).eval()
+    parameters = list(model.parameters())
+    plain = gradients_of(TWO_TASKS, model, MSWCE((1.0,)), "cpu")
+    recorded = RecordedGradients(plain.__self__.loss_of, parameters, Recorder(parameters))
+    for _ in range(WARM_UP + 2):
+        for size in (4, 2):  # as the last batch of an epoch is smaller
+            maps, labels = torch.randn(size, 2, 28, 28), torch.randint(0, 3, (size,))
+            loss = recorded(maps, labels).clone()
+            found = [p.grad.clone() for p in parameters]
+            assert torch.equal(loss, plain(maps, labels))
+            assert all(torch.equal(a, p.grad) for a, p in zip(found, parameters, strict=True))
+            with torch.no_grad():  # as an optimizer does: the next step starts elsewhere
+                for parameter, gradient in zip(parameters, found, strict=True):
+                    parameter.sub_(gradient, alpha=0.01)
+    assert (recorded.record.recorded, recorded.record.replayed) == (2, 4)
+
+
+def test_where_nothing_can_be_recorded_it_is_refused() -> None:
+    graphs = "training.cuda_graphs=true"
+    for config, flowset, problem in (
+        (quick_config("ststnet", graphs), make_flowset(), "a CUDA device, not cpu; give --devices"),
+        (tuned_config(graphs), make_framed_flowset(), "trains the flow too; leave one"),
+    ):
+        with pytest.raises(ConfigError, match=problem):
+            fit(config, flowset, seed=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_recorded_steps_learn_the_same_on_a_gpu() -> None:
+    quiet = ("model.dropout=0", "model.drop_path=0", "training.epochs=8", "training.batch=7")
+    configs = [
+        quick_config("hmrm", *quiet, f"training.cuda_graphs={on}") for on in ("false", "true")
+    ]
+    plain, recorded = (fit(config, make_flowset(), seed=0, device="cuda") for config in configs)
+    assert recorded.losses == pytest.approx(plain.losses, rel=1e-4)

@@ -18,7 +18,12 @@ from hmrm_lab.training import pretrained, trainer
 from hmrm_lab.training.pretrained import starting_weights
 from hmrm_lab.training.trainer import fit
 
-FIRST = ("training.pretrain_epochs=3", "input.normalise=median_rms")
+FIRST = ("training.pretrain_epochs=2", "input.normalise=median_rms")
+CLIPS = make_flowset(seed=1)
+
+
+def first(*overrides: str, system: str = "mlp") -> ExperimentConfig:
+    return quick_config(system, *FIRST, "training.epochs=1", *overrides)
 
 
 @pytest.fixture(autouse=True)
@@ -36,45 +41,44 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_training_begins_with_what_was_learnt_before(drawn: list[str]) -> None:
-    config = quick_config("mlp", *FIRST, "training.epochs=1", "training.lr=1e-30")
-    clips = make_flowset(seed=1)
-    model = fit(config, clips, seed=0).model
+    config = first("training.lr=1e-30")
+    model = fit(config, CLIPS, seed=0).model
     before = fit(pretrained.drawn_settings(config), make_flowset(seed=5), seed=0)
-    assert before.config.training.epochs == 3
+    assert before.config.training.epochs == 2
     for name, value in before.model.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], value)
     assert drawn == ["synthetic"]
 
 
-def test_it_is_made_once_for_a_seed_and_again_if_lost(drawn: list[str]) -> None:
-    config, clips = quick_config("mlp", *FIRST), make_flowset(seed=1)
-    answers = [fit(config, clips, seed=0).classify(clips) for _ in range(2)]
+def test_it_is_made_once_for_a_seed_and_again_if_lost(drawn: list[str], tmp_path: Path) -> None:
+    answers = [fit(first(), CLIPS, seed=0).classify(CLIPS) for _ in range(2)]
     assert (answers[0] == answers[1]).all()
     assert len(drawn) == 1
-    fit(config, clips, seed=1)
-    assert len(drawn) == 2
     for file in (cache_folder() / "pretrained").iterdir():
         file.write_bytes(b"half")
-    assert (fit(config, clips, seed=0).classify(clips) == answers[0]).all()
-    assert len(drawn) == 3
+    assert (fit(first(), CLIPS, seed=0).classify(CLIPS) == answers[0]).all()
+    assert len(drawn) == 2
+    config = first("evaluation.seeds=[0, 1]")
+    run = run_experiment(config, out=tmp_path / "runs", flowset=CLIPS)
+    assert run.metrics()["complete"]
+    assert len(drawn) == 4, "once for each seed: no fold and no final model made its own"
 
 
 def test_it_belongs_to_the_very_flow_the_drawing_and_its_subjects(
     drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clips, weights = make_flowset(seed=1), tmp_path / "flow.safetensors"
-    network = load_weights()
+    weights, network = tmp_path / "flow.safetensors", load_weights()
+    config = first("flow.name=gru_attention", f"flow.weights={weights}")
     for seen in (["casme2/sub01"], [], None):
         if seen is None:
             with torch.no_grad():
                 next(network.parameters()).mul_(1.01)
         save_weights(weights, network, subjects=seen or [])
         estimator.cache_clear()
-        config = quick_config("mlp", *FIRST, "flow.name=gru_attention", f"flow.weights={weights}")
-        fitted = fit(config, clips, seed=0)
+        fitted = fit(config, CLIPS, seed=0)
     assert len(drawn) == 2, "once for each network, whatever its file is called"
     monkeypatch.setattr(pretrained, "DRAWING", 0)
-    fitted = fit(config, clips, seed=0)
+    fitted = fit(config, CLIPS, seed=0)
     assert len(drawn) == 3
     people = [f"toy/s{number:02d}" for number in range(1, 5)]
     assert fitted.subjects == tuple(sorted([*people, *(f"{one} of seed 1" for one in people)]))
@@ -84,57 +88,39 @@ def test_it_belongs_to_the_very_flow_the_drawing_and_its_subjects(
     save_weights(weights, network, subjects=["casme2/sub01"])
     monkeypatch.setattr(pretrained, "DRAWING", -1)
     still = override(config, ["augment.rotate_deg=0"])  # it would mix u and v of such maps
-    published = fit(still, replace(clips, unit="relative"), seed=0)
+    published = fit(still, replace(CLIPS, unit="relative"), seed=0)
     assert "casme2/sub01" in published.subjects, "the flow of the drawn faces"
 
 
 def test_drawn_faces_are_not_learnt_before_from_the_people_of_the_test() -> None:
-    for settings, seed in (((), 1), (("data.seed=4",), 5)):
-        drawn = pretrained.drawn_settings(quick_config("mlp", *FIRST, *settings))
-        assert drawn.data.options["seed"] == seed
     maps = load_config("default", data="flowmaps", overrides=["training.pretrain_epochs=1"])
-    assert pretrained.drawn_settings(maps).data.options["seed"] == 0
+    for config, seed in ((first(), 1), (first("data.seed=4"), 5), (maps, 0)):
+        assert pretrained.drawn_settings(config).data.options["seed"] == seed
 
 
 def test_a_super_network_draws_its_steps_from_the_data_alone() -> None:
     steps = ("model.super_steps=4", "training.epochs=3", "training.batch=8")
     clips = make_flowset(seed=1, subjects=2, per_subject=4)
-    with_it, without = (
-        fit(quick_config("ammsm_temporal", *steps, *more), clips, seed=0).model.state_dict()[
-            "steps"
-        ]
-        for more in (FIRST, ())
-    )
-    assert with_it == without == 3, "a step an epoch; those before did not count"
-
-
-def test_all_folds_of_a_seed_share_it(drawn: list[str], tmp_path: Path) -> None:
-    config = quick_config("mlp", *FIRST, "evaluation.seeds=[0, 1]")
-    run = run_experiment(config, out=tmp_path / "runs", flowset=make_flowset(seed=1))
-    assert run.metrics()["complete"]
-    assert len(drawn) == 2, "once for each seed: no fold and no final model made its own"
+    for more in (FIRST, ()):
+        fitted = fit(quick_config("ammsm_temporal", *steps, *more), clips, seed=0)
+        assert fitted.model.state_dict()["steps"] == 3, "one an epoch; none of those before"
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("config", "size", "message"),
     [
-        (("input.normalise=none",), "set input.normalise=median_rms"),
-        (("flow.finetune=true",), "leave training.pretrain_epochs or flow.finetune out"),
+        (first("input.normalise=none"), 28, "set input.normalise=median_rms"),
+        (first("flow.finetune=true"), 28, "training.pretrain_epochs or flow.finetune out"),
+        (first(system="resnet18"), 56, "maps of 28 pixels, the data 56"),
     ],
 )
-def test_what_cannot_be_is_refused(overrides: tuple[str, ...], message: str) -> None:
-    config = quick_config("mlp", *FIRST, *overrides)
+def test_what_cannot_be_is_refused(config: ExperimentConfig, size: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        fit(config, make_flowset(), seed=0)
-
-
-def test_maps_of_another_size_are_refused() -> None:
-    with pytest.raises(ConfigError, match="maps of 28 pixels, the data 56"):
-        fit(quick_config("resnet18", *FIRST), make_flowset(size=56), seed=0)
+        fit(config, make_flowset(size=size), seed=0)
 
 
 def test_drawn_faces_are_normalised_as_the_maps_that_follow(drawn: list[str]) -> None:
-    config = quick_config("mlp", *FIRST, "augment.rotate_deg=0")
+    config = first("augment.rotate_deg=0")
     pixels, relative, again = (
         trainer.pretrained_weights(config, 0, 28, unit) for unit in (PX, RELATIVE, PX)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import make_flowset, quick_config
-from evaluation.test_desk import write_status
+from evaluation.test_live_progress import write_status
 from loops import in_loop, until
 from reporting.made_runs import make_run
 

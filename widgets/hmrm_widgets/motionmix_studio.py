@@ -21,9 +21,8 @@ from hmrm_lab.reporting.plots.mixtures import (
     scale_of,
     scale_words,
 )
-from hmrm_lab.training.augment.motionmix import template_masks
-from hmrm_lab.training.augment.provenance import join_masks, mix_pair
-from hmrm_lab.training.augment.warps import crop_motion, steadied
+from hmrm_lab.training.augmentation import template_masks
+from hmrm_lab.training.mixing import crop_motion, join_masks, mix_pair, steadied
 from hmrm_widgets.parts import (
     DISPLAYS,
     Picture,

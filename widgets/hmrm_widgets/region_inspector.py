@@ -10,7 +10,7 @@ from hmrm_lab.records import RELATIVE, Clip, Floats, FlowSet
 from hmrm_lab.reporting.drawing import flow_picture, jpeg_bytes, longest_px, png_bytes
 from hmrm_lab.reporting.plots.region_tokens import region_picture, scan_path, token_order
 from hmrm_lab.reporting.svg import token_grid_html
-from hmrm_lab.training.augment.warps import steadied
+from hmrm_lab.training.mixing import steadied
 from hmrm_widgets.parts import (
     Picture,
     buttons,
