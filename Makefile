@@ -38,7 +38,7 @@ gallery: .venv/dev.stamp  ## the executed notebooks as pages: build/gallery/inde
 	$(RUN)/hmrm notebooks run --out build/gallery --profile $(PROFILE)
 
 cards: .venv/dev.stamp  ## docs/systems.md anew, from the cards of the systems
-	$(RUN)/python -m hmrm_lab.reporting.system_cards > docs/systems.md
+	$(RUN)/python -c "from hmrm_lab.reporting.report import cards_page; print(cards_page(), end='')" > docs/systems.md
 
 bench: .venv/dev.stamp  ## the performance claims, each measured in one run
 	$(RUN)/hmrm bench

@@ -45,14 +45,17 @@ from hmrm_lab.reporting.plots.input_pictures import magnified_figure as magnifie
 from hmrm_lab.reporting.plots.input_pictures import meganet_attention_figure as input_attention
 from hmrm_lab.reporting.plots.input_pictures import survivors_figure as survivors
 from hmrm_lab.reporting.plots.input_pictures import weights_figure as frame_weights
-from hmrm_lab.reporting.plots.mixtures import blend_figure as blends
-from hmrm_lab.reporting.plots.mixtures import distance_figure as distances
-from hmrm_lab.reporting.plots.mixtures import gallery_by_class_figure as maps_by_class
-from hmrm_lab.reporting.plots.mixtures import mask_picture
-from hmrm_lab.reporting.plots.mixtures import means_by_class_figure as means_by_class
-from hmrm_lab.reporting.plots.mixtures import mix_figure as mixture
-from hmrm_lab.reporting.plots.optical_flow import attention_figure as flow_attention
-from hmrm_lab.reporting.plots.optical_flow import error_figure, flow_figure, flow_gallery_figure
+from hmrm_lab.reporting.plots.motion_fields import blend_figure as blends
+from hmrm_lab.reporting.plots.motion_fields import distance_figure as distances
+from hmrm_lab.reporting.plots.motion_fields import (
+    error_figure,
+    flow_figure,
+    flow_gallery_figure,
+    mask_picture,
+)
+from hmrm_lab.reporting.plots.motion_fields import gallery_by_class_figure as maps_by_class
+from hmrm_lab.reporting.plots.motion_fields import means_by_class_figure as means_by_class
+from hmrm_lab.reporting.plots.motion_fields import mix_figure as mixture
 from hmrm_lab.reporting.plots.region_tokens import (
     REGION_LABELS,
     received,
@@ -61,6 +64,7 @@ from hmrm_lab.reporting.plots.region_tokens import (
 )
 from hmrm_lab.reporting.plots.region_tokens import attention_face_figure as attention_face
 from hmrm_lab.reporting.plots.region_tokens import attention_heads_figure as attention_heads
+from hmrm_lab.reporting.plots.region_tokens import flow_attention_figure as flow_attention
 from hmrm_lab.reporting.plots.region_tokens import impulse_figure as impulse
 from hmrm_lab.reporting.plots.region_tokens import matrix_figure as matrix
 from hmrm_lab.reporting.plots.region_tokens import scan_order_figure as scan_order

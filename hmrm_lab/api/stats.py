@@ -28,8 +28,8 @@ from hmrm_lab.evaluation.simulate import (
 from hmrm_lab.reporting.plots.faces import motion_table, parts_table
 from hmrm_lab.reporting.plots.faces import recordings_table as predictions_table
 from hmrm_lab.reporting.plots.results import CONVENTION, PUBLISHED
+from hmrm_lab.reporting.study_table import published
 from hmrm_lab.reporting.study_words import paired_words
-from hmrm_lab.reporting.system_cards import published
 from hmrm_lab.reporting.tables import (
     answers_table,
     display_table,

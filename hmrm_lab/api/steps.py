@@ -41,7 +41,7 @@ from hmrm_lab.models.scan.inside import closed_form_matrix, scan_matrix, trace_s
 from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
 from hmrm_lab.preparation.network_inputs import disturbed, given, kept_of, look_at, rising_clips
 from hmrm_lab.records import Clip, KnownMotion
-from hmrm_lab.reporting.plots.optical_flow import point_table
+from hmrm_lab.reporting.plots.motion_fields import point_table
 from hmrm_lab.studies.prepare import chosen_recording, find_own_clip, remembering
 from hmrm_lab.training.augmentation import template_masks
 from hmrm_lab.training.learner import Learner

@@ -40,8 +40,7 @@ JPEG_QUALITY = 92
 BLANK = 232  # the grey behind arrows without a frame
 MID_GREY = 128  # no difference
 INVERSIONS = 6  # fixed-point steps from flow of the onset to flow seen from the moved place
-PART_COLOURS = {"brow": ORANGE, "eye": BLUE, "nose": GREEN, "mouth": VERMILLION}
-"""By the first word of a part's name."""
+PART_COLOURS = {"brow": ORANGE, "eye": BLUE, "nose": GREEN, "mouth": VERMILLION}  # by first word
 PART_TINT = 0.35
 LANDMARK = 0.013  # radius, of the distance between the outer eye corners
 FACE_PX = 448  # small frames are enlarged to this or more, so that lines are fine
@@ -57,26 +56,18 @@ def flow_picture(
     scale: int = 1,
     arrow_step_px: int = ARROW_STEP_PX,
 ) -> Image:
-    """Draw a flow field.
+    """Draw a flow field (2, H, W), pixels, as (scale H, scale W, 3), uint8, RGB.
 
     Parameters
     ----------
     mode
-        `colour` is the Middlebury code, `quiver` arrows on the frame, `strain` the magnitude of
-        optical strain.
+        `colour` is the Middlebury code, `quiver` arrows on the frame (H, W, 3), `strain` the
+        magnitude of optical strain.
     max_px, max_strain
         The flow or strain at the end of the colour scale (and of the longest arrow); the largest
         of the field if not given.
-    scale
-        Pixels of the picture per pixel of the flow.
     arrow_step_px
         From arrow to arrow, in pixels of the flow; a small field has them closer.
-
-    Shapes
-    ------
-    flow_px : (2, H, W), pixels
-    frame : (H, W, 3), uint8, RGB
-    returns : (scale H, scale W, 3), uint8, RGB
     """
     known = np.nan_to_num(flow_px).astype(np.float32)
     if mode == "colour":
@@ -90,20 +81,10 @@ def flow_picture(
 
 
 def flow_to_rgb(flow_px: Floats, *, max_px: float | None = None) -> Image:
-    """Colour a flow field.
+    """Colour a flow field (2, H, W), pixels: u to the right, v downwards.
 
-    Parameters
-    ----------
-    flow_px
-        The flow; a pixel that is not finite becomes grey.
-    max_px
-        The length that gets full saturation (default: the longest vector of the field). Longer
-        vectors are darkened, so that they can be told from it.
-
-    Shapes
-    ------
-    flow_px : (2, H, W), pixels, order (u, v); u to the right, v downwards
-    returns : (H, W, 3), uint8, RGB
+    A pixel that is not finite becomes grey. The length `max_px` (default: the longest vector of the
+    field) gets full saturation; longer vectors are darkened, so that they can be told from it.
     """
     known = np.isfinite(flow_px).all(0)
     u, v = np.where(known, flow_px, 0.0).astype(np.float64)
@@ -118,13 +99,9 @@ def flow_to_rgb(flow_px: Floats, *, max_px: float | None = None) -> Image:
 
 
 def wheel_picture(size: int) -> Image:
-    """Draw the legend of the colour code: a disc on a clear ground.
+    """Draw the legend of the colour code: a disc on a clear ground, (size, size, 4), RGBA.
 
     Each point has the colour of the flow from the centre to that point.
-
-    Shapes
-    ------
-    returns : (size, size, 4), uint8, RGBA
     """
     span = np.linspace(-1, 1, size, dtype=np.float32)
     flow = np.stack(np.meshgrid(span, span))  # (2, size, size)
@@ -147,7 +124,6 @@ def unit_words(unit: str) -> str:
 
 
 def strain_peak(flow_px: Floats) -> float:
-    """The 99.9th percentile of optical strain."""
     return percentile_99_9(optical_strain(np.nan_to_num(flow_px)[None])[0])
 
 
@@ -162,12 +138,9 @@ def error_px(estimate_px: Floats, truth_px: Floats) -> Floats:
 
 
 def heat_picture(values: Floats, high: float, low: float = 0.0) -> Image:
-    """Numbers as colours from dark blue (`low`) to yellow (`high`); what is not finite is grey.
+    """Numbers (H, W) as colours from dark blue (`low`) to yellow (`high`): (H, W, 3), uint8, RGB.
 
-    Shapes
-    ------
-    values : (H, W)
-    returns : (H, W, 3), uint8, RGB
+    What is not finite is grey.
     """
     known = np.isfinite(values)
     share = (np.where(known, values, low) - low) / ((high - low) or 1.0)
@@ -180,10 +153,7 @@ def heat_picture(values: Floats, high: float, low: float = 0.0) -> Image:
 def difference_picture(onset: Image, apex: Image, gain: float) -> Image:
     """Apex minus onset, `gain` times as strong: mid-grey is no change, brighter is brighter.
 
-    Shapes
-    ------
-    onset, apex : (H, W, 3), uint8, RGB
-    returns : (H, W, 3), uint8, grey
+    Both frames and the picture are (H, W, 3), uint8.
     """
     change = (apex.astype(np.float32) - onset.astype(np.float32)).mean(axis=2)
     levels = np.clip(np.rint(MID_GREY + gain * change), 0, 255).astype(np.uint8)
@@ -191,13 +161,7 @@ def difference_picture(onset: Image, apex: Image, gain: float) -> Image:
 
 
 def magnified(onset: Image, flow_px: Floats, factor: float) -> Image:
-    """The onset frame moved along the flow, `factor` times as far.
-
-    Shapes
-    ------
-    onset : (H, W, 3), uint8, RGB
-    flow_px : (2, H, W), pixels, from the onset on
-    """
+    """The onset (H, W, 3) moved along its flow, (2, H, W) in pixels, `factor` times as far."""
     rows, columns = np.indices(flow_px.shape[1:], dtype=np.float32)
     stretched = factor * np.nan_to_num(flow_px).transpose(1, 2, 0).astype(np.float32)  # (H, W, 2)
     here = np.dstack([columns, rows])
@@ -226,7 +190,6 @@ def blended(ground: Image, colour: ArrayLike, share: float) -> Image:
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """`#rrggbb` as three numbers."""
     red, green, blue = bytes.fromhex(colour.removeprefix("#"))
     return red, green, blue
 
@@ -239,16 +202,10 @@ def mark_points(picture: Image, points: ArrayLike, radius: int) -> None:
 
 
 def face_picture(frame: Image, landmarks: Floats, layers: Collection[Layer] = LAYERS[:1]) -> Image:
-    """Draw over a frame what was found in it: landmarks, parts of the face, core regions.
+    """Draw over a frame (H, W, 3) what was found in it: landmarks (68, 2), parts, core regions.
 
-    Core regions stand upright in the face, however the head is tilted.
-
-    Shapes
-    ------
-    frame : (H, W, 3), uint8, RGB
-    landmarks : (68, 2), pixels of the frame
-    returns : (k H, k W, 3), uint8, RGB, k the smallest whole number that
-        makes the longer side 448 or more
+    Core regions stand upright in the face, however the head is tilted. The picture is larger by the
+    smallest whole number that makes its longer side 448 or more.
     """
     unknown = set(layers) - set(LAYERS)
     if unknown:
@@ -271,13 +228,7 @@ def face_picture(frame: Image, landmarks: Floats, layers: Collection[Layer] = LA
 
 
 def core_outlines(landmarks: Floats) -> Floats:
-    """The corners of the four core regions of a face that may be tilted.
-
-    Shapes
-    ------
-    landmarks : (68, 2), pixels
-    returns : (4, 4, 2), pixels; regions in the order of `core_regions`, corners clockwise
-    """
+    """The corners, clockwise, of the `core_regions` of a face that may be tilted: (4, 4, 2)."""
     upright = fit_similarity(five_points(landmarks)[:2], five_points(mean_face())[:2])
     boxes = core_regions(upright.points(landmarks))
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
@@ -290,7 +241,6 @@ def part_colour(name: str) -> str:
 
 
 def png_bytes(image: Image) -> bytes:
-    """An RGB image, or RGBA where it has four channels, as PNG."""
     code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
     return bytes(cv2.imencode(".png", cv2.cvtColor(image, code))[1].tobytes())
 
@@ -298,7 +248,7 @@ def png_bytes(image: Image) -> bytes:
 def jpeg_bytes(image: Image, quality: int = JPEG_QUALITY) -> bytes:
     """An RGB image as JPEG: a noisy frame takes a fifth of its PNG."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes())
+    return bytes(cv2.imencode(".jpg", image[..., ::-1], options)[1].tobytes())
 
 
 def image_uri(image: Image, kind: Literal["png", "jpeg"], quality: int = JPEG_QUALITY) -> str:
@@ -311,14 +261,9 @@ def _hue(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
     """The fully saturated colour of each direction. (H, W) twice to (H, W, 3), 0..1."""
     pure = np.array(WHEEL, dtype=np.float64)
     starts = np.cumsum([0, *pure[:, 3]])
-    wheel = np.stack(
-        [np.interp(np.arange(starts[-1]), starts, [*c, c[0]]) for c in pure[:, :3].T / 255], axis=1
-    )  # (55, 3)
-    position = (np.arctan2(-v, -u) / np.pi + 1) / 2 * (len(wheel) - 1)
-    below = np.floor(position).astype(np.int64)
-    share = (position - below)[..., None]
-    hue = (1 - share) * wheel[below] + share * wheel[(below + 1) % len(wheel)]
-    return np.asarray(hue, dtype=np.float64)
+    position = (np.arctan2(-v, -u) / np.pi + 1) / 2 * (starts[-1] - 1)
+    channels = [np.interp(position, starts, [*c, c[0]]) for c in pure[:, :3].T / 255]
+    return np.stack(channels, axis=-1)
 
 
 def _enlarged(image: Image, scale: int) -> Image:
@@ -335,9 +280,8 @@ def _with_arrows(ground: Image, flow_px: Floats, top: float, scale: int, step_px
         return picture
     height, width = flow_px.shape[1:]
     step = min(step_px, max(height // ARROW_ROWS, 1))
-    cells = cv2.resize(
-        flow_px.transpose(1, 2, 0), (width // step, height // step), interpolation=cv2.INTER_AREA
-    )
+    size = (width // step, height // step)
+    cells = cv2.resize(flow_px.transpose(1, 2, 0), size, interpolation=cv2.INTER_AREA)
     reach = ARROW_REACH * step * scale / top
     for row, column in np.ndindex(cells.shape[:2]):
         motion = cells[row, column]

@@ -9,20 +9,12 @@ import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.evaluation.significance import LEVEL, Ranking
-from hmrm_lab.reporting.plots.kit import Dots, add_reference, interval_plot
-from hmrm_lab.reporting.study_words import SKETCH, p_words
-from hmrm_lab.reporting.style import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    SERIES_COLOURS,
-    SERIES_SYMBOLS,
-    VERMILLION,
-    finish,
-    message_figure,
-    plain,
-)
+from hmrm_lab.reporting import style
+from hmrm_lab.reporting.plots.kit import add_reference, column_dots, dots, interval_plot
+from hmrm_lab.reporting.plots.results import UF1
+from hmrm_lab.reporting.study_words import SKETCH
+from hmrm_lab.reporting.style import BLUE, INK, ORANGE, VERMILLION, finish, message_figure, plain
+from hmrm_lab.reporting.tables import p_words
 
 ROW_PX = 27
 FOREST_ROW_PX = 46
@@ -30,67 +22,47 @@ DOT_PX = 22  # for each input of a network
 CLAIM_SHIFT = 0.24  # of a row: a claim stands below our own figure
 REASON_COLUMNS = 40
 SPREAD = 0.66  # of the row of a network, from its first input to its last
-SCORES = "UF1 with 95 % interval over subjects"
-PEEKING = "How much does peeking add?"
-RANKS = "Mean rank over the data sets"
-PARAMETERS = "Parameters"
-FOREST = "What each change does to UF1"
-INPUTS = "UF1 of each network, by what it is given of a clip"
-UF1 = "UF1 (0 to 1, higher is better)"
 
 
 def scores_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
-    """Honest UF1 of every system with its interval; claims and controls where there are any.
-
-    Parameters
-    ----------
-    table
-        As `comparison_table` gives it. Systems without figures are left out.
-    """
+    """Honest UF1 of every system with its interval; claims and controls where there are any."""
+    title = "UF1 with 95 % interval over subjects"
     rows = table[table["Rank"].notna()]
     if rows.empty:
-        return message_figure(SCORES, "No system has a complete run yet.", caption=caption)
+        return message_figure(title, "No system has a complete run yet.", caption=caption)
     within = "shuffled within subjects"
     series = [
-        Dots.of(rows, "UF1", "measured"),
+        column_dots(rows, "UF1", "measured"),
         _points(rows, "Null UF1", "shuffled labels", INK, "square-open"),
         _points(rows, "Null within UF1", within, INK, "triangle-up-open"),
         _points(rows, "Claimed UF1", "claimed by its authors", ORANGE, "diamond-open"),
     ]
     x = {"title": UF1, "range": [0, 1]}
-    return interval_plot(_names(rows), series, SCORES, x=x, caption=caption, row_px=ROW_PX)
+    return interval_plot(_names(rows), series, title, x=x, caption=caption, row_px=ROW_PX)
 
 
 def peeking_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     """Honest and oracle UF1 of every system, and the gap between them as a bar."""
+    title = "How much does peeking add?"
     if "Oracle UF1" not in table:
         reason = "The oracle rule was not run; hmrm compare --oracle runs it beside the honest one."
-        return message_figure(PEEKING, reason, caption=caption)
+        return message_figure(title, reason, caption=caption)
     rows = table[table["Oracle UF1"].notna() & table["Rank"].notna()]
     if rows.empty:
         reason = "No system has a complete run under the oracle rule."
-        return message_figure(PEEKING, reason, caption=caption)
+        return message_figure(title, reason, caption=caption)
     ends = rows[["UF1", "Oracle UF1"]].to_numpy()
-    look = {"low": (), "high": (), "colour": VERMILLION, "symbol": "diamond-open"}
+    look = {"ends": None, "colour": VERMILLION, "symbol": "diamond-open"}
     added = [f"{value:+.3f}" for value in rows["Peeking adds"]]
     series = [
         _points(rows, "UF1", "honest", BLUE, "circle"),
-        Dots.of(rows, "Oracle UF1", "best test epoch", labels=added, **look),
+        column_dots(rows, "Oracle UF1", "best test epoch", labels=added, **look),
     ]
     x = {"title": UF1, "range": [max(0, ends.min() - 0.05), min(1, ends.max()) + 0.12]}
-    figure = interval_plot(_names(rows), series, PEEKING, x=x, caption=caption, row_px=ROW_PX)
-    for place, gap in enumerate(ends):
-        bar = {"color": VERMILLION, "width": 7}
-        figure.add_shape(
-            type="line",
-            x0=gap[0],
-            x1=gap[1],
-            y0=place,
-            y1=place,
-            line=bar,
-            opacity=0.35,
-            name="gap",
-        )
+    figure = interval_plot(_names(rows), series, title, x=x, caption=caption, row_px=ROW_PX)
+    for place, (low, high) in enumerate(ends):
+        bar = {"line": {"color": VERMILLION, "width": 7}, "opacity": 0.35, "name": "gap"}
+        figure.add_shape(type="line", x0=low, x1=high, y0=place, y1=place, **bar)
     return figure
 
 
@@ -100,8 +72,9 @@ def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
     The best stands on top. A bar at the right spans neighbours whose mean ranks differ by less
     than the critical difference. `ranking` may be the reason why there is none.
     """
+    title = "Mean rank over the data sets"
     if isinstance(ranking, str):
-        return message_figure(RANKS, ranking, caption=caption)
+        return message_figure(title, ranking, caption=caption)
     count, gap = len(ranking.names), ranking.critical_difference
     step = 0.055 * count
     tick = 1 if count <= 6 else 2 if count <= 10 else 5
@@ -112,126 +85,102 @@ def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
         "sets, taken as independent blocks, which the data sets of one jointly trained composite "
         "are not. Few data sets tell little apart: a bar is no proof that systems are equal."
     )
-    figure = interval_plot(
-        [plain(name) for name in ranking.names],
-        [Dots("mean rank", ranking.ranks, digits=".2f")],
-        RANKS,
-        x={
-            "title": "Mean rank (1 is best)",
-            "range": [0.6, count + 0.6 + step * (len(ranking.groups) + 1)],
-            "tickvals": sorted({1, *range(tick, count + 1, tick)}),
-            "tickangle": 0,
-        },
-        caption=f"{words}\n{caption}",
-        row_px=ROW_PX,
-        top_row=-1.4,
-    )
+    x = {
+        "title": "Mean rank (1 is best)",
+        "range": [0.6, count + 0.6 + step * (len(ranking.groups) + 1)],
+        "tickvals": sorted({1, *range(tick, count + 1, tick)}),
+        "tickangle": 0,
+    }
+    names, caption = [plain(name) for name in ranking.names], f"{words}\n{caption}"
+    ranks = [dots("mean rank", ranking.ranks, digits=".2f")]
+    figure = interval_plot(names, ranks, title, x=x, caption=caption, row_px=ROW_PX, top_row=-1.4)
     for place, (first, last) in enumerate(ranking.groups):
-        figure.add_scatter(
-            x=[count + 0.4 + step * (place + 1)] * 2,
-            y=[first - 0.2, last + 0.2],
-            mode="lines",
-            line={"color": INK, "width": 5},
-            name="no difference shown",
-            showlegend=place == 0,
-        )
-    figure.add_scatter(
-        x=[1, min(1 + gap, count)],
-        y=[-0.8, -0.8],
-        mode="lines",
-        line={"color": ORANGE, "width": 4},
-        name="critical difference" + (", beyond the axis" if 1 + gap > count else ""),
-    )
+        at, ends = count + 0.4 + step * (place + 1), [first - 0.2, last + 0.2]
+        bar = {"line": {"color": INK, "width": 5}, "name": "no difference shown"}
+        figure.add_scatter(x=[at, at], y=ends, mode="lines", showlegend=place == 0, **bar)
+    ends, line = [1, min(1 + gap, count)], {"color": ORANGE, "width": 4}
+    name = "critical difference" + (", beyond the axis" if 1 + gap > count else "")
+    figure.add_scatter(x=ends, y=[-0.8, -0.8], mode="lines", line=line, name=name)
     return figure
 
 
 def parameters_figure(table: pd.DataFrame, *, ours: str, caption: str = "") -> go.Figure:
     """Parameters of every system that has some; filled where its UF1 lies in our interval."""
+    title = "Parameters"
     rows = table[table["Rank"].notna() & (table["Parameters"] > 0)]
     if rows.empty:
-        return message_figure(PARAMETERS, "No system has parameters to count.", caption=caption)
+        return message_figure(title, "No system has parameters to count.", caption=caption)
     own = rows["System"] == ours
     marks = {"system": (rows["Rank"].notna(), BLUE, "circle")}
     if own.any():
         low, high = rows.loc[own, ["UF1 low", "UF1 high"]].iloc[0]
         inside = rows["UF1"].between(low, high)
         marks = {
-            plain(ours): (own, GREEN, "star"),
+            plain(ours): (own, style.GREEN, "star"),
             "UF1 within our interval": (inside & ~own, BLUE, "circle"),
             "UF1 outside of it": (~inside & ~own, INK, "circle-open"),
         }
+    counts = rows["Parameters"]
     series = [
-        Dots(
+        dots(
             kind,
-            rows["Parameters"].where(of).tolist(),
+            counts.where(of),
             colour=colour,
             symbol=symbol,
-            labels=[f"{count:,.0f}" for count in rows["Parameters"]],
+            labels=[f"{count:,.0f}" for count in counts],
             digits=",.0f",
         )
         for kind, (of, colour, symbol) in marks.items()
     ]
-    logs = np.log10(rows["Parameters"])
     x = {
         "title": "Trainable parameters (log scale)",
         "type": "log",
         "dtick": 1,
         "exponentformat": "SI",
-        "range": [math.floor(logs.min()), logs.max() + 0.5],
+        "range": [math.floor(np.log10(counts).min()), np.log10(counts).max() + 0.5],
     }
-    return interval_plot(
-        _names(rows), series, PARAMETERS, x=x, caption=caption, row_px=ROW_PX, right=72
-    )
+    names = _names(rows)
+    return interval_plot(names, series, title, x=x, caption=caption, row_px=ROW_PX, right=72)
 
 
 def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -> go.Figure:
     """UF1 of each variant minus UF1 of the full model, with the 95 % interval paired by subject.
 
-    Left of the line the variant is worse than the full model. The hollow diamond is the difference
-    that the paper claims; it has no interval, for the paper gives none. A variant without figures
-    keeps its row and says why.
-
-    Parameters
-    ----------
-    table
-        As `ablation_table` gives it.
-    full
-        The variant that all others are compared with: it is the line, and has no row.
+    Left of the line, which is the variant `full`, a variant is worse. The hollow diamond is the
+    difference that the paper claims; it has no interval, for the paper gives none. A variant
+    without figures keeps its row and says why.
     """
+    title = "What each change does to UF1"
     rows = table[table["Variant"] != full].reset_index(drop=True)
     if rows.empty:
-        return message_figure(FOREST, "There is no variant to compare yet.", caption=caption)
+        return message_figure(title, "There is no variant to compare yet.", caption=caption)
     words = [
         f"{plain(model)}<br>p {p_words(p)}, corrected {p_words(corrected)}"
         for model, p, corrected in zip(rows["Model"], rows["p"], rows["p (Holm)"], strict=True)
     ]
-    ours = Dots.of(rows, "Difference", "ours, 95 % interval", words=words, digits="+.3f")
+    ours = column_dots(rows, "Difference", "ours, 95 % interval", words=words, digits="+.3f")
     name = "claimed by the paper, on CASME II"
+    look = {"colour": ORANGE, "symbol": "diamond-open", "digits": "+.3f"}
     shifted = (rows.index + CLAIM_SHIFT).tolist()
-    look = {"colour": ORANGE, "symbol": "diamond-open", "places": shifted, "digits": "+.3f"}
-    claims = Dots.of(rows, "Paper difference", name, **look)
+    claims = column_dots(rows, "Paper difference", name, places=shifted, **look)
+    names = [
+        f"<b>{plain(variant)}</b><br>{plain(model)}"
+        for variant, model in zip(rows["Variant"], rows["Model"], strict=True)
+    ]
+    x = {"title": "UF1 minus that of the full model", "tickformat": "+.2f"}
     figure = interval_plot(
-        [
-            f"<b>{plain(variant)}</b><br>{plain(model)}"
-            for variant, model in zip(rows["Variant"], rows["Model"], strict=True)
-        ],
-        [ours, claims],
-        FOREST,
-        x={"title": "UF1 minus that of the full model", "tickformat": "+.2f"},
-        reference=0,
-        caption=caption,
-        row_px=FOREST_ROW_PX,
+        names, [ours, claims], title, x=x, reference=0, caption=caption, row_px=FOREST_ROW_PX
     )
     for place in np.flatnonzero(rows["Difference"].isna()):
         reason = rows["Note"][place] or "the full model has no figures yet"
         figure.add_annotation(
+            text="<br>".join(map(plain, textwrap.wrap(reason, REASON_COLUMNS))),
             x=1,
             xref="paper",
-            y=place - 0.12,  # above where its claim would lie
-            text="<br>".join(map(plain, textwrap.wrap(reason, REASON_COLUMNS))),
-            showarrow=False,
             xanchor="right",
             align="right",
+            y=place - 0.12,  # above where its claim would lie
+            showarrow=False,
             font={"size": 11},
             name="reason",
         )
@@ -239,82 +188,60 @@ def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -
 
 
 def inputs_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
-    """A dot with its interval for each cell; those of one network stand below each other.
+    """A dot with its interval for each cell of `inputs_table`; a row for each network.
 
-    Parameters
-    ----------
-    table
-        As `inputs_table` gives it. Cells without figures have no dot.
+    Cells without figures have no dot.
     """
+    title = "UF1 of each network, by what it is given of a clip"
     known = table[table["UF1"].notna()]
     if known.empty:
-        return message_figure(INPUTS, "No cell has a complete run yet.", caption=caption)
+        return message_figure(title, "No cell has a complete run yet.", caption=caption)
     networks, inputs = known["System"].unique().tolist(), known["Input"].unique().tolist()
     shifts = np.linspace(-SPREAD / 2, SPREAD / 2, len(inputs)) if len(inputs) > 1 else [0.0]
     series = []
     for number, name in enumerate(inputs):
         of = known[known["Input"] == name]
         places = [networks.index(network) + shifts[number] for network in of["System"]]
-        look = {"colour": SERIES_COLOURS[number % 6], "symbol": SERIES_SYMBOLS[number % 6]}
-        series.append(Dots.of(of, "UF1", plain(name), places=places, **look))
-    return interval_plot(
-        [plain(name) for name in networks],
-        series,
-        INPUTS,
-        x={"title": f"{UF1}, 95 % interval over subjects", "range": [0, 1]},
-        caption=caption,
-        row_px=DOT_PX * max(3, len(inputs)),
-    )
+        colour, _, symbol = style.series(number)
+        look = {"places": places, "colour": colour, "symbol": symbol}
+        series.append(column_dots(of, "UF1", plain(name), **look))
+    x = {"title": f"{UF1}, 95 % interval over subjects", "range": [0, 1]}
+    rows, row_px = [plain(name) for name in networks], DOT_PX * max(3, len(inputs))
+    return interval_plot(rows, series, title, x=x, caption=caption, row_px=row_px)
 
 
 def power_figure(table: pd.DataFrame, *, clips: int, claims: Mapping[str, float]) -> go.Figure:
     """Power of a study of so many clips: the share of studies that find a true difference.
 
-    Parameters
-    ----------
-    table
-        As `power_table` gives it.
-    claims
-        Claimed differences in UF1, by name; each is a vertical line.
+    `table` is that of `power_table`. Each of the `claims`, differences in UF1 by name, is a
+    vertical line.
     """
     figure = go.Figure()
-    figure.add_scatter(
-        x=table["Mean UF1 difference"],
-        y=table["Found"],
-        mode="lines+markers",
-        line={"width": 3, "color": BLUE},
-        marker={"size": 8},
-        name="studies that find it (p < 0.05)",
-        hovertemplate="difference %{x:.3f}: found in %{y:.0%}<extra></extra>",
-    )
+    name = "studies that find it (p < 0.05)"
+    figure.add_scatter(x=table["Mean UF1 difference"], y=table["Found"], name=name)
+    hover = "difference %{x:.3f}: found in %{y:.0%}<extra></extra>"
+    look = {"line": {"width": 3, "color": BLUE}, "marker": {"size": 8}, "hovertemplate": hover}
+    figure.update_traces(mode="lines+markers", **look)
     for place, (name, gap) in enumerate(sorted(claims.items(), key=lambda claim: claim[1])):
-        add_reference(
-            figure,
-            x=gap,
-            words=plain(name),
-            dash="dash",
-            colour=ORANGE,
-            at=1.0 - 0.1 * place,
-            side="right" if place % 2 else "left",  # neighbours keep clear of each other's line
-        )
-    studies = int(table["Studies"].iloc[0])
+        # neighbours keep clear of each other's line
+        words, at, beyond = plain(name), 1.0 - 0.1 * place, bool(place % 2)
+        add_reference(figure, x=gap, words=words, dash="dash", colour=ORANGE, at=at, beyond=beyond)
     return finish(
         figure,
         f"What {clips} clips can tell apart",
-        caption=f"{studies} simulated studies for each point; every answer independent of all "
-        "others. Broken lines: differences that the paper claims on CASME II.",
+        {"title": "Mean difference in UF1 (scores from 0 to 1)", "rangemode": "tozero"},
+        {"title": "Share of studies with p < 0.05", "tickformat": ".0%", "range": [0, 1.06]},
+        caption=f"{table['Studies'].iloc[0]} simulated studies for each point; every answer"
+        " independent of all others. Broken lines: differences that the paper claims on CASME II.",
         height=260,
         left=72,
         showlegend=False,
-        most_width=800,
-        xaxis={"title": "Mean difference in UF1 (scores from 0 to 1)", "rangemode": "tozero"},
-        yaxis={"title": "Share of studies with p < 0.05", "tickformat": ".0%", "range": [0, 1.06]},
+        widths=(0, 800),
     )
 
 
-def _points(table: pd.DataFrame, column: str, name: str, colour: str, symbol: str) -> Dots:
-    """The figures of a column without their intervals."""
-    return Dots.of(table, column, name, low=(), high=(), colour=colour, symbol=symbol)
+def _points(table: pd.DataFrame, column: str, name: str, colour: str, symbol: str) -> go.Scatter:
+    return column_dots(table, column, name, ends=None, colour=colour, symbol=symbol)
 
 
 def _names(table: pd.DataFrame) -> list[str]:

@@ -10,6 +10,8 @@ run has no figures: the folds that it lacks are seldom a fair sample.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
@@ -28,11 +30,12 @@ from hmrm_lab.evaluation.significance import (
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import Predictions
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.system_cards import claimed, claims_of
 from hmrm_lab.reporting.tables import ALL, note
 from hmrm_lab.runtime.store import RunFolder
 
 Cell = tuple[str, str]  # row, column
+Words = Mapping[str, str]
+Answers = Predictions | None
 HONEST, ORACLE = "honest", "oracle"
 NULL, NULL_WITHIN = "null", "null within subjects"
 BESIDE = {ORACLE: "Oracle", NULL: "Null", NULL_WITHIN: "Null within"}  # titles of these kinds
@@ -43,24 +46,18 @@ COMPOSITE = frozenset({"smic", "casme2", "samm"})  # the data of a claim on `all
 CLAIMED_ON = "casme2"  # Table 3 of the paper
 CLAIMS = ("Paper UF1", "Paper UAR", "Paper difference")
 NAN = math.nan
+_UNPAIRED = dict.fromkeys(PAIRED, NAN)
+_INSTALLED = Path(__file__).parent / "published.csv"
+_CHECKOUT = Path(__file__).parents[2] / "data" / "published.csv"
 
 
 @dataclass(frozen=True)
 class StudyResult:
     """The runs of a study by cell, `(row, column)`, and why other cells have none.
 
-    Parameters
-    ----------
-    rows
-        The system of each row, or what a variant is.
-    columns
-        Kinds of run or inputs, in words.
-    left_out
-        Why a cell takes no part.
-    problems
-        What failed, with or without an incomplete run.
-    unused
-        By setting, the systems that have no use for it.
+    `rows` holds the system of each row, or what a variant is; `columns` kinds of run or inputs, in
+    words. `left_out` says why a cell takes no part, `problems` what failed, with or without an
+    incomplete run, and `unused`, by setting, which systems have no use for it.
     """
 
     data: str
@@ -77,17 +74,14 @@ class StudyResult:
         return {cell: run for cell, run in self.runs.items() if run.metrics()["complete"]}
 
     def in_column(self, column: str) -> dict[str, RunFolder]:
-        """The complete runs of a column, by row."""
         return {row: run for (row, of), run in self.complete.items() if of == column}
 
     def refuse_failures(self) -> None:
-        """Raise a `FailedFoldsError` that names all that failed."""
         if self.problems:
             failed = (f"{', '.join(filter(None, c))}: {why}" for c, why in self.problems.items())
             raise FailedFoldsError("; ".join(failed))
 
     def note(self, cell: Cell, *notes: str) -> str:
-        """Explain why a cell cannot be compared, or has no run."""
         if cell in self.left_out:
             return self.left_out[cell]
         run, problem = self.runs.get(cell), self.problems.get(cell, "")
@@ -110,12 +104,7 @@ def comparison_table(result: StudyResult) -> pd.DataFrame:
     rows = []
     for name in [*order, *(name for name in result.rows if name not in honest)]:
         run, card = honest.get(name), systems[result.rows[name]].card
-        gap = _paired(collect_predictions(run), best) if run and name != order[0] else _unpaired()
-        notes = [
-            f"{kind}: {result.problems[name, kind]}"
-            for kind in beside
-            if (name, kind) in result.problems
-        ]
+        failed = {kind: result.problems.get((name, kind)) for kind in beside}
         row = {
             "Rank": order.index(name) + 1 if run else NAN,
             "System": name,
@@ -130,8 +119,10 @@ def comparison_table(result: StudyResult) -> pd.DataFrame:
             row |= {title: value for title, value in scores.items() if " UF1" in title}
         if ORACLE in beside:
             row["Peeking adds"] = row["Oracle UF1"] - row["UF1"]
-        row |= _costs(run) | _claims(result.rows[name], run)
-        rows.append(row | _ending(result, (name, HONEST), gap, "the best", *notes))
+        row |= _costs(run) | _claims_on_same_data(result.rows[name], run)
+        notes = [f"{kind}: {why}" for kind, why in failed.items() if why]
+        ours = collect_predictions(run) if run and name != order[0] else None
+        rows.append(row | _ending(result, (name, HONEST), ours, best, "the best", *notes))
     return _with_holm(rows)
 
 
@@ -144,13 +135,13 @@ def inputs_table(result: StudyResult) -> pd.DataFrame:
     rows, complete = [], result.complete
     for system in result.rows:
         tested = complete.get((system, TESTED))
+        mesti = collect_predictions(tested) if tested else None
         for name, words in result.columns.items():
-            cell, run, gap = (system, name), complete.get((system, name)), _unpaired()
-            if run and tested and name != TESTED:
-                gap = _paired(collect_predictions(tested), collect_predictions(run))
+            run = complete.get((system, name))
+            theirs = collect_predictions(run) if run and name != TESTED else None
             row = {"System": system, "Input": words, **_scores(run), "Best": False}
             row["Parameters"] = _count(run, "parameters")
-            rows.append(row | _ending(result, cell, gap, "MESTI"))
+            rows.append(row | _ending(result, (system, name), mesti, theirs, "MESTI"))
     table = _with_holm(rows)
     best = table.groupby("System")["UF1"].transform("max")
     return table.assign(Best=table["UF1"].notna() & (table["UF1"] == best))
@@ -168,45 +159,32 @@ def ablation_table(result: StudyResult, *, full: str, system: str, part: str = A
     answers = {name: _part_of(run, part) for name, run in complete.items()}
     best, rows = claimed(system, full, CLAIMED_ON), []
     for name, words in result.rows.items():
-        run, gap = complete.get(name), _unpaired()
-        if name != full and run and full in answers:
-            gap = _paired(answers[name], answers[full])
         theirs = claimed(system, name, CLAIMED_ON)
         added = theirs["uf1"] - best["uf1"] if theirs and best and name != full else NAN
         claims = (theirs.get("uf1", NAN), theirs.get("uar", NAN), added)
-        row = {"Variant": name, "Model": words, **_scores(run, part)}
+        row = {"Variant": name, "Model": words, **_scores(complete.get(name), part)}
         row |= dict(zip(CLAIMS, claims, strict=True))
-        rows.append(row | _ending(result, (name, ""), gap, "the full model"))
+        ours = answers.get(name) if name != full else None
+        rows.append(row | _ending(result, (name, ""), ours, answers.get(full), "the full model"))
     return _with_holm(rows)
 
 
 def effects_table(
-    words: Mapping[str, str],
-    answers: Mapping[str, Predictions],
-    *,
-    base: str,
-    notes: Mapping[str, str],
+    words: Words, answers: Mapping[str, Predictions], *, base: str, notes: Words
 ) -> pd.DataFrame:
     """Compare changes with the recipe: one row each, in the order of `words`.
 
-    Parameters
-    ----------
-    words
-        What each change is, by its name, `base` among them.
-    answers
-        Predictions with the change, for the same clips under the same seeds.
-    notes
-        Why a row has no figures.
+    `words` says what each change is, by its name, `base` among them; `answers` are predictions with
+    the change, for the same clips under the same seeds; `notes` why a row has no figures.
     """
     rows = []
     for name, what in words.items():
-        gap, uf1, ends = _unpaired(), NAN, (NAN, NAN)
-        if name in answers:
-            uf1, ends = pooled(answers[name], "uf1"), bootstrap_interval(answers[name], "uf1")
-            if name != base and base in answers:
-                gap = _paired(answers[name], answers[base]) or gap
+        ours, uf1, ends = answers.get(name), NAN, (NAN, NAN)
+        if ours is not None:
+            uf1, ends = pooled(ours, "uf1"), bootstrap_interval(ours, "uf1")
+        gap = _paired(ours if name != base else None, answers.get(base)) or _UNPAIRED
         row = {"Change": name, "Settings": what, "UF1": uf1, "UF1 low": ends[0]}
-        rows.append(row | {"UF1 high": ends[1], **(gap or {}), "Note": notes.get(name, "")})
+        rows.append(row | {"UF1 high": ends[1], **gap, "Note": notes.get(name, "")})
     return _with_holm(rows)
 
 
@@ -240,14 +218,15 @@ def ranking_over_sets(table: pd.DataFrame) -> Ranking | str:
 
 
 def _ending(
-    result: StudyResult, cell: Cell, gap: dict[str, float] | None, baseline: str, *notes: str
+    result: StudyResult, cell: Cell, ours: Answers, theirs: Answers, baseline: str, *notes: str
 ) -> dict[str, Any]:
-    """The last columns of a row; `gap` is None where it is on other clips than the baseline."""
+    """The last columns of a row: UF1 of ours minus theirs, if both are given, and the note."""
+    gap = _paired(ours, theirs)
     if gap is None:
         notes = (*notes, f"other clips than {baseline}: not paired")
     run = result.runs.get(cell)
     ends = {"Note": result.note(cell, *notes), "Run": run.path.name if run else ""}
-    return (gap or dict.fromkeys(PAIRED, NAN)) | ends
+    return (gap or _UNPAIRED) | ends
 
 
 def _with_holm(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -258,17 +237,14 @@ def _with_holm(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return table
 
 
-def _paired(ours: Predictions, theirs: Predictions | None) -> dict[str, float] | None:
+def _paired(ours: Answers, theirs: Answers) -> dict[str, float] | None:
     """UF1 of ours minus theirs, paired by subject; None where they are on other clips."""
-    assert theirs is not None
+    if ours is None or theirs is None:
+        return _UNPAIRED
     try:
         return dict(zip(PAIRED, (*paired_test(ours, theirs), NAN), strict=True))
     except ValueError:
         return None
-
-
-def _unpaired() -> dict[str, float] | None:
-    return dict.fromkeys(PAIRED, NAN)
 
 
 def _scores(run: RunFolder | None, part: str = ALL, prefix: str = "") -> dict[str, Any]:
@@ -290,29 +266,27 @@ def _costs(run: RunFolder | None) -> dict[str, Any]:
     answers = [unit["inference_ms"] for unit in units if unit.get("inference_ms") is not None]
     trainings = [unit["seconds"] for unit in units if unit.get("seconds") is not None]
     devices = {str(unit["device"]).partition(":")[0] for unit in units if "device" in unit}
-    processor = [str(run.environment().get("processor", "not recorded"))] if run else []
+    machine = [run.environment().get("processor", "not recorded")] if run else []
     return {
         "Parameters": _count(run, "parameters"),
         "FLOPs": _count(run, "flops"),
         "Training s per fold": mean(trainings) if trainings else NAN,
         "Answer ms": median(answers) if answers else NAN,
-        "Machine": ", ".join([*processor, *sorted(devices - {"cpu"})]),
+        "Machine": ", ".join(map(str, [*machine, *sorted(devices - {"cpu"})])),
     }
 
 
 def _count(run: RunFolder | None, name: str) -> float:
-    """A count of `data.json`; NaN where a system has none."""
     value = run.data().get(name) if run else None
     return float(value) if isinstance(value, int | float) else NAN
 
 
-def _claims(system: str, run: RunFolder | None) -> dict[str, Any]:
+def _claims_on_same_data(system: str, run: RunFolder | None) -> dict[str, Any]:
     """Claims on the same data: the composite of MEGC 2019, or one data set."""
     found: dict[str, Any] = {"Claimed UF1": NAN, "Claimed UAR": NAN, "Claim": ""}
     if run is None:
         return found
-    names = run.metrics()["datasets"] or collect_predictions(run).table["dataset"].unique()
-    sets = frozenset(names)
+    sets = {*(run.metrics()["datasets"] or collect_predictions(run).table["dataset"].unique())}
     if len(sets) > 1 and not sets <= COMPOSITE:
         return found
     where = ALL if len(sets) > 1 else min(sets)
@@ -336,3 +310,29 @@ def _part_of(run: RunFolder, part: str) -> Predictions:
     if part not in names:
         raise unknown_name("part", part, [ALL, *names])
     return predictions.only(part)
+
+
+@cache
+def _claims() -> pd.DataFrame:
+    file = _CHECKOUT if _CHECKOUT.is_file() else _INSTALLED
+    return pd.read_csv(file, keep_default_na=False)
+
+
+def published() -> pd.DataFrame:
+    """Every claim of a publication: columns system, variant, data, metric, value, note, source.
+
+    They are shown as claimed and never computed with: they come from other data, flow and epoch
+    rules than ours. `variant` is `full`, or a model of an ablation; `data` is a data set, or `all`
+    for the composite of MEGC 2019; `note` says what is known to stand behind a number.
+    """
+    return _claims().copy()
+
+
+def claims_of(system: str, variant: str = "full") -> pd.DataFrame:
+    """Every claim for a system, on whatever data, with its note and source."""
+    return _claims().query("system == @system and variant == @variant").reset_index(drop=True)
+
+
+def claimed(system: str, variant: str, data: str) -> dict[str, float]:
+    rows = claims_of(system, variant).query("data == @data")
+    return dict(zip(rows["metric"], rows["value"].astype(float), strict=True))

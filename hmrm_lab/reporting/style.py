@@ -20,9 +20,14 @@ CLASS_SYMBOLS = (  # by label
     *("circle", "square", "diamond", "cross", "x", "triangle-up"),
     *("triangle-down", "star", "pentagon", "hexagon"),
 )
-SERIES_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, "#CC79A7", "#56B4E9")  # of several lines
-SERIES_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "star", "cross")
-SERIES_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SERIES = (  # of several lines: colour, dash, symbol
+    (BLUE, "solid", "circle"),
+    (VERMILLION, "dash", "diamond"),
+    (GREEN, "dot", "square"),
+    (ORANGE, "dashdot", "triangle-up"),
+    ("#CC79A7", "longdash", "star"),
+    ("#56B4E9", "longdashdot", "cross"),
+)
 ON_COLOUR = "#000000"
 
 CAPTION_COLUMNS = 62
@@ -32,15 +37,16 @@ LETTER_PX = 7.6
 _AXIS = {
     "gridcolor": GRID,
     "linecolor": GRID,
+    "tickcolor": GRID,
     "zeroline": False,
     "ticks": "outside",
-    "tickcolor": GRID,
     "title": {"standoff": 8},
 }
+_TOP_LEFT = {"x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container"}
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": "system-ui, 'DejaVu Sans', sans-serif", "size": 13, "color": INK},
-        "title": {"x": 0, "xref": "container", "xanchor": "left", "font": {"size": 15}},
+        "title": _TOP_LEFT | {"yanchor": "top", "pad": {"t": 12, "l": 4}, "font": {"size": 15}},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "colorway": [BLUE, ORANGE, GREEN, VERMILLION, "#CC79A7", "#56B4E9"],
@@ -52,18 +58,19 @@ TEMPLATE = go.layout.Template(
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
     }
 )
+# Of notes that begin at the left edge of the plot.
+NOTE = {"x": 0, "xref": "paper", "yref": "paper", "xanchor": "left", "showarrow": False}
 
 
 def finish(
     figure: go.Figure,
     title: str,
-    *,
     x: str | Mapping[str, Any] | None = None,
     y: str | Mapping[str, Any] | None = None,
+    *,
     caption: str = "",
     height: int = 280,
-    least_width: int = 0,
-    most_width: int = 0,
+    widths: tuple[int, int] = (0, 0),
     left: int = 64,
     right: int = 16,
     top: int | None = None,
@@ -72,56 +79,42 @@ def finish(
 ) -> go.Figure:
     """Set title, axes, size, margins in pixels, and the caption below.
 
-    Parameters
-    ----------
-    x, y
-        Title or properties of the axes.
-    height
-        Of the plot itself.
-    least_width, most_width
-        Wishes to the page that shows the figure (`layout.meta`): scroll rather than squeeze below
-        one, leave room beyond the other.
-    top
-        Margin with the title (default: with room for a legend of the traces that have a name).
+    `x` and `y` are titles or properties of axes; `height` is that of the plot itself. `widths` are
+    wishes to the page that shows the figure (`layout.meta`): scroll rather than squeeze below the
+    first, leave room beyond the second. By default there is room above for a legend.
     """
     lines = [part for line in caption.split("\n") for part in textwrap.wrap(line, CAPTION_COLUMNS)]
     foot = LINE_PX * len(lines) + 10 if lines else 0
     named = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
-    wide = sum(LETTER_PX * len(name) + 45 for name in named)  # of the legend
     if top is None:
-        top = 48 + 22 * min(math.ceil(wide / 420), 3)
-    layout.setdefault("showlegend", bool(named))
-    for key, axis in (("xaxis", x), ("yaxis", y)):
-        if axis is not None:
-            layout[key] = {"title": axis} if isinstance(axis, str) else axis
+        legend_px = sum(LETTER_PX * len(name) + 45 for name in named)
+        top = 48 + 22 * min(math.ceil(legend_px / 420), 3)
+    axes = {
+        key: {"title": axis} if isinstance(axis, str) else axis
+        for key, axis in (("xaxis", x), ("yaxis", y))
+        if axis is not None
+    }
     figure.update_layout(
         template=TEMPLATE,
         title_text=title,
-        title_y=1,
-        title_yref="container",
-        title_yanchor="top",
-        title_pad={"t": 12, "l": 4},
         height=height + top + bottom + foot,
         margin={"l": left, "r": right, "t": top, "b": bottom + foot},
-        meta={"least_width": least_width, "most_width": most_width},
-        **layout,
+        meta=dict(zip(("least_width", "most_width"), widths, strict=True)),
+        **{"showlegend": bool(named)} | axes | layout,
     )
     if lines:
-        figure.add_annotation(
-            text="<br>".join(map(plain, lines)),
-            x=0,
-            y=0,
-            xref="paper",
-            yref="paper",
-            xanchor="left",
-            yanchor="top",
-            xshift=-left + 4,
-            yshift=-bottom,
-            align="left",
-            showarrow=False,
-            font={"size": 11},
-        )
+        place = NOTE | {"y": 0, "yanchor": "top", "xshift": -left + 4, "yshift": -bottom}
+        words = "<br>".join(map(plain, lines))
+        figure.add_annotation(text=words, align="left", font={"size": 11}, **place)
     return figure
+
+
+def class_marker(label: int) -> dict[str, Any]:
+    return {"color": CLASS_COLOURS[label], "symbol": CLASS_SYMBOLS[label]}
+
+
+def series(number: int) -> tuple[str, str, str]:
+    return SERIES[number % len(SERIES)]
 
 
 def plain(text: object) -> str:
@@ -129,18 +122,10 @@ def plain(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
-def message_figure(title: str, words: str, *, caption: str = "") -> go.Figure:
+def message_figure(title: str, words: str, *, caption: str = "", height: int = 60) -> go.Figure:
     """A figure with a sentence in place of data."""
     figure = go.Figure()
-    figure.add_annotation(
-        text="<br>".join(textwrap.wrap(plain(words), CAPTION_COLUMNS)),
-        x=0,
-        y=0.5,
-        xref="paper",
-        yref="paper",
-        xanchor="left",
-        showarrow=False,
-        align="left",
-    )
+    text = "<br>".join(textwrap.wrap(plain(words), CAPTION_COLUMNS))
+    figure.add_annotation(text=text, y=0.5, align="left", **NOTE)
     hidden = {"visible": False}
-    return finish(figure, title, caption=caption, height=60, bottom=8, x=hidden, y=hidden)
+    return finish(figure, title, hidden, hidden, caption=caption, height=height, bottom=8)

@@ -1,4 +1,4 @@
-"""Results as tables: numbers in a DataFrame, and that DataFrame as text, CSV, LaTeX or HTML."""
+"""Results as tables: numbers in a DataFrame, that DataFrame in words, and single answers."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,22 +14,22 @@ from hmrm_lab.records import Predictions
 from hmrm_lab.runtime.store import RunFolder
 
 ALL = "all"
-SHARED = (
-    "Data",
-    "Flow",
-    "Protocol",
-    "Epoch rule",
-    "Seeds",
-)  # said once above a text table if all rows agree
+SHARED = ("Data", "Flow", "Protocol", "Epoch rule", "Seeds")  # said once if all rows agree
 LONG = ("Run", "Control", "Complete")  # a text table says these in its notes
 COUNTS = ("Parameters", "FLOPs")
-NOT_APPLICABLE = "–"
 SHORT = {"Subjects": "Subj.", "Parameters": "Params", "Epoch rule": "Rule"}
 SMOKE_WARNING = (
     "SMOKE",
     "The preset smoke checks an installation in seconds, with networks that have hardly learnt"
     " anything. The numbers mean nothing and rank nothing.",
 )
+NONE = "–"
+FORMATS = {
+    "Rank": ".0f",
+    "Training s per fold": ".3g",
+    "Answer ms": ".3g",
+    **dict.fromkeys(("Difference", "Peeking adds", "Paper difference"), "+.3f"),
+}
 
 ANY = "any"
 OUTCOMES = (ANY, "wrong", "right")
@@ -46,10 +46,27 @@ def results_table(runs: Sequence[RunFolder]) -> pd.DataFrame:
 
     Figures are numbers, the ends of an interval have columns of their own (`UF1 low`,
     `UF1 high`). `Note` says what keeps a row from being compared: SMOKE, PEEKS, WEIGHTS LEAK and so
-    on.
-    A system that is no network has no number of parameters and no FLOPs (`pd.NA`).
+    on. A system that is no network has no number of parameters and no FLOPs (`pd.NA`).
     """
-    table = pd.DataFrame([row for run in runs for row in _rows_of_run(run)])
+    rows = []
+    for run in runs:
+        metrics, data = run.metrics(), run.data()
+        about = {
+            "Protocol": metrics.get("protocol", "loso"),
+            "Epoch rule": metrics["epoch_rule"],
+            "Control": metrics["control"],
+            "Parameters": data["parameters"],
+            "FLOPs": data["flops"],
+            "Seeds": len(metrics["seeds"]),
+            "Complete": metrics["complete"],
+            "Note": note(metrics),
+            "Run": run.path.name,
+        }
+        names = {name: metrics[name.lower()] for name in ("System", "Data", "Flow")}
+        rows += [
+            names | {"Part": part} | _figures(figures) | about for part, figures in _parts(metrics)
+        ]
+    table = pd.DataFrame(rows)
     return table.astype(dict.fromkeys(COUNTS, "Int64")) if len(table) else table
 
 
@@ -69,8 +86,11 @@ def paired_differences(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
         if _clips(ours) != _clips(theirs):
             continue
         difference, low, high = paired_difference(ours, theirs, "uf1")
-        names = dict(zip(("ours", "theirs"), _told_apart(first, other), strict=True))
-        found.append({**names, "difference": difference, "low": low, "high": high})
+        names = [run.metrics()["system"] for run in (first, other)]
+        if names[0] == names[1]:  # then their flow is all in which they differ
+            names = [f"{names[0]} on {run.config().flow.name}" for run in (first, other)]
+        pair = dict(zip(("ours", "theirs"), names, strict=True))
+        found.append({**pair, "difference": difference, "low": low, "high": high})
     return found
 
 
@@ -85,36 +105,61 @@ def clips_words(runs: Iterable[RunFolder]) -> str:
     return "the same clips and folds for all"
 
 
-def _clips(predictions: Predictions) -> set[tuple[object, ...]]:
-    columns = predictions.table[["dataset", "subject", "clip", "truth"]]
-    return set(columns.itertuples(index=False, name=None))
-
-
-def _told_apart(first: RunFolder, other: RunFolder) -> tuple[str, str]:
-    """The systems' names; with their flow, if that is all in which they differ."""
-    names = [run.metrics()["system"] for run in (first, other)]
-    if names[0] == names[1]:
-        names = [f"{run.metrics()['system']} on {run.config().flow.name}" for run in (first, other)]
-    return names[0], names[1]
-
-
 def scores_table(scores: Mapping[str, Any]) -> pd.DataFrame:
     """The figures of one set of predictions (`summarise`), with the F1 of every class."""
-    return pd.DataFrame([{"Part": part, **_figures(of)} | _f1(of) for part, of in _parts(scores)])
+    rows = []
+    for part, figures in _parts(scores):
+        f1 = {f"F1 {name}": value for name, value in figures["f1"].items()}
+        rows.append({"Part": part} | _figures(figures) | f1)
+    return pd.DataFrame(rows)
 
 
-def display_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Format a table of results: numbers rounded, each with its interval."""
-    columns: dict[str, list[str]] = {}
-    for name in map(str, table.columns):
-        if name.endswith((" low", " high")):
-            continue
-        if f"{name} low" in table.columns:
-            ends = zip(table[name], table[f"{name} low"], table[f"{name} high"], strict=True)
-            columns[f"{name} [95 %]"] = [f"{x:.3f} [{a:.3f}, {b:.3f}]" for x, a, b in ends]
-        else:
-            columns[name] = [_in_words(name, value) for value in table[name]]
-    return pd.DataFrame(columns)
+def display_table(table: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Format these columns of a table (all of them if none is named; those it lacks left out).
+
+    Numbers are rounded, each with its interval behind it; where there is none stands a dash.
+    """
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    ends = (" low", " high")
+    chosen = names or [name for name in map(str, table.columns) if not name.endswith(ends)]
+    return pd.DataFrame(
+        {
+            f"{name} [95 %]" if f"{name} low" in table else name: [word(row, name) for row in rows]
+            for name in chosen
+            if name in table
+        }
+    )
+
+
+def word(row: Mapping[Any, Any], name: str) -> str:
+    value, form = row.get(name), FORMATS.get(name, ".3f")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or pd.isna(value):
+        return NONE
+    if name in COUNTS or name in ("p", "p (Holm)"):
+        return count_words(value) if name in COUNTS else p_words(value)
+    if not isinstance(value, float):
+        return str(value)
+    interval = ""
+    if f"{name} low" in row:
+        interval = f" [{row[f'{name} low']:{form}}, {row[f'{name} high']:{form}}]"
+    return f"{value:{form}}{interval}"
+
+
+def p_words(p_value: float) -> str:
+    """0.032, or < 0.001."""
+    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
+
+
+def count_words(count: float) -> str:
+    """19305 as 19.3k; a dash for NaN, where there is nothing to count."""
+    if math.isnan(count):
+        return NONE
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{sign}"
+    return str(round(count))
 
 
 def render_text(table: pd.DataFrame) -> str:
@@ -122,15 +167,16 @@ def render_text(table: pd.DataFrame) -> str:
     words = display_table(table).drop(columns=list(LONG), errors="ignore")
     shared = [name for name in SHARED if name in words and words[name].nunique() == 1]
     head = ", ".join(f"{name.lower()} {words[name].iloc[0]}" for name in shared)
-    idle = [name for name in ("Note", "Part") if name in words and _says_nothing(words[name])]
+    told = [name for name in ("Note", "Part") if name in words]
+    idle = [name for name in told if words[name].isin(["", ALL]).all()]
     words = words.drop(columns=[*shared, *idle]).rename(columns=SHORT)
-    left = [name in ("System", "Part", "Note", *SHARED) for name in words]
-    lines = aligned([list(map(str, words.columns)), *words.to_numpy().tolist()], left)
+    lines = aligned(words, [name in ("System", "Part", "Note", *SHARED) for name in words])
     return f"{head}\n{lines}" if head else lines
 
 
-def aligned(rows: Sequence[Sequence[str]], left: Sequence[bool]) -> str:
-    """Text in columns, the first row above a rule; `left` says which columns begin at the left."""
+def aligned(words: pd.DataFrame, left: Sequence[bool]) -> str:
+    """Text in columns, their names above a rule; `left` says which begin at the left."""
+    rows = [[str(name) for name in words], *words.to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -142,53 +188,9 @@ def aligned(rows: Sequence[Sequence[str]], left: Sequence[bool]) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def to_csv(table: pd.DataFrame) -> str:
-    """Comma-separated, every digit kept."""
-    return table.to_csv(index=False, lineterminator="\n")
-
-
-def to_html(table: pd.DataFrame) -> str:
-    """A bare `<table>`, escaped, to be styled by the page around it."""
-    return display_table(table).to_html(index=False, border=0, escape=True)
-
-
-def to_latex(table: pd.DataFrame) -> str:
-    """A `tabular` in the manner of booktabs, escaped."""
-    words = display_table(table)
-    numeric = [name not in table or pd.api.types.is_numeric_dtype(table[name]) for name in words]
-    columns = "".join("r" if right else "l" for right in numeric)
-    return words.to_latex(index=False, escape=True, column_format=columns)
-
-
 def unused_words(systems: Sequence[str]) -> str:
     """`svm, lbp_top have no use for it`, of a setting that was asked for."""
     return f"{', '.join(systems)} {'has' if len(systems) == 1 else 'have'} no use for it"
-
-
-def count_words(count: float) -> str:
-    """19305 as 19.3k; a dash for NaN, where there is nothing to count."""
-    return NOT_APPLICABLE if math.isnan(count) else _rounded_count(round(count))
-
-
-def _rows_of_run(run: RunFolder) -> Iterator[dict[str, Any]]:
-    metrics, data = run.metrics(), run.data()
-    for part, figures in _parts(metrics):
-        yield {
-            "System": metrics["system"],
-            "Data": metrics["data"],
-            "Flow": metrics["flow"],
-            "Part": part,
-            **_figures(figures),
-            "Protocol": metrics.get("protocol", "loso"),
-            "Epoch rule": metrics["epoch_rule"],
-            "Control": metrics["control"],
-            "Parameters": data["parameters"],
-            "FLOPs": data["flops"],
-            "Seeds": len(metrics["seeds"]),
-            "Complete": metrics["complete"],
-            "Note": note(metrics),
-            "Run": run.path.name,
-        }
 
 
 def note(metrics: Mapping[str, Any]) -> str:
@@ -202,51 +204,9 @@ def note(metrics: Mapping[str, Any]) -> str:
         words.append("CONTROL")
     if not metrics["complete"]:
         failed = metrics.get("units_failed", 0)
-        words.append(
-            f"INCOMPLETE {metrics['units_done']}/{metrics['units_expected']}"
-            + (f" ({failed} failed)" if failed else "")
-        )
+        done = f"INCOMPLETE {metrics['units_done']}/{metrics['units_expected']}"
+        words.append(f"{done} ({failed} failed)" if failed else done)
     return ", ".join(words)
-
-
-def _parts(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield ALL, scores["all"]
-    yield from scores["datasets"].items()
-
-
-def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"Clips": figures["clips"], "Subjects": figures["subjects"]}
-    for metric in ("uf1", "uar"):
-        name = metric.upper()
-        row[name] = figures[metric]
-        row[f"{name} low"], row[f"{name} high"] = figures[f"{metric}_interval"]
-    return row | {"ACC": figures["acc"]}
-
-
-def _f1(figures: Mapping[str, Any]) -> dict[str, float]:
-    return {f"F1 {name}": value for name, value in figures["f1"].items()}
-
-
-def _in_words(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if name in COUNTS:
-        if pd.isna(value):  # type: ignore[call-overload]
-            return NOT_APPLICABLE
-        return _rounded_count(int(str(value)))
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _rounded_count(count: int) -> str:
-    """19305 as 19.3k."""
-    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g}{sign}"
-    return str(count)
-
-
-def _says_nothing(column: "pd.Series[str]") -> bool:
-    return bool(column.isin(["", ALL]).all())
 
 
 def answers_table(
@@ -262,12 +222,8 @@ def answers_table(
     """One row per clip and seed that passes every filter, in the order asked for.
 
     The columns of `Predictions`, `probability` (of the predicted class) and `right`. A `person` is
-    `dataset/subject`. An empty table is an answer too.
-
-    Raises
-    ------
-    ConfigError
-        If a filter or an order has an unknown name.
+    `dataset/subject`. An empty table is an answer too. Raises `ConfigError` if a filter or an order
+    has an unknown name.
     """
     if order not in ORDERS:
         raise unknown_name("order", order, ORDERS)
@@ -297,17 +253,11 @@ def hard_answers_table(systems: Mapping[str, Predictions], count: int = 10) -> p
     A row per clip: truth; the wrong class named most often and its mean probability among those
     who named it; how many answers, and how many systems, are wrong. A system is wrong if more than
     half of its seeds are. Clips that nobody got wrong are left out.
-
-    Raises
-    ------
-    ValueError
-        If there is no system.
     """
     if not systems:
         raise ValueError("no system to compare")
-    answers = pd.concat(
-        [answers_table(of).assign(system=name) for name, of in systems.items()], ignore_index=True
-    )
+    of_each = [answers_table(of).assign(system=name) for name, of in systems.items()]
+    answers = pd.concat(of_each, ignore_index=True)
     classes = next(iter(systems.values())).classes
     groups = [of for _, of in answers.groupby([*CLIP, "truth"]) if not of["right"].all()]
     rows = [_hard_row(of, classes) for of in groups]
@@ -317,18 +267,29 @@ def hard_answers_table(systems: Mapping[str, Predictions], count: int = 10) -> p
 
 
 def _hard_row(answers: pd.DataFrame, classes: tuple[str, ...]) -> list[object]:
-    """All answers to one clip, of which one at least is wrong."""
-    wrong = answers[~answers["right"]]
+    wrong, first = answers[~answers["right"]], answers.iloc[0]
     named = wrong.groupby("prediction")["probability"].agg(["size", "mean"])
     named = named.sort_values(["size", "mean"], ascending=False)
+    guess, sure = classes[int(named.index[0])], round(float(named["mean"].iloc[0]), 3)
     systems = answers.groupby("system")["right"].mean() < 0.5
-    first = answers.iloc[0]
-    return [
-        *(first[name] for name in CLIP),
-        classes[first["truth"]],
-        classes[int(named.index[0])],
-        round(float(named["mean"].iloc[0]), 3),
-        f"{len(wrong)} of {len(answers)}",
-        f"{systems.sum()} of {len(systems)}",
-        len(wrong),
-    ]
+    counts = (f"{len(wrong)} of {len(answers)}", f"{systems.sum()} of {len(systems)}")
+    clip = [first[name] for name in CLIP]
+    return [*clip, classes[first["truth"]], guess, sure, *counts, len(wrong)]
+
+
+def _clips(predictions: Predictions) -> set[tuple[object, ...]]:
+    return set(predictions.table[[*CLIP, "truth"]].itertuples(index=False, name=None))
+
+
+def _parts(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield ALL, scores["all"]
+    yield from scores["datasets"].items()
+
+
+def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {"Clips": figures["clips"], "Subjects": figures["subjects"]}
+    for metric in ("uf1", "uar"):
+        name = metric.upper()
+        row[name] = figures[metric]
+        row[f"{name} low"], row[f"{name} high"] = figures[f"{metric}_interval"]
+    return row | {"ACC": figures["acc"]}

@@ -24,7 +24,7 @@ from hmrm_lab.reporting.plots.single_clips import (
 )
 from hmrm_lab.reporting.report import write_report
 from hmrm_lab.reporting.style import CLASS_COLOURS, CLASS_SYMBOLS
-from hmrm_lab.reporting.svg import confusion_cells, probability_svg
+from hmrm_lab.reporting.svg import confusion_cells, probability_bars
 from hmrm_lab.reporting.tables import hard_answers_table, scores_table
 from hmrm_lab.studies.audit import read_units
 from hmrm_lab.training.learner import build_model
@@ -105,7 +105,7 @@ def test_a_run_of_many_classes_is_scored_drawn_and_reported(tmp_path: Path) -> N
         assert len({trace.marker.symbol for trace in marks.data}) == count
         page = confusion_cells(confusion_of(predictions), classes, "words")
         assert all(name in page for name in classes)
-        bars = probability_svg([1 / count] * count, classes, truth=0)
+        bars = probability_bars([1 / count] * count, classes, truth=0)
         assert all(name in bars for name in classes)
         assert f"F1 {classes[-1]}" in scores_table(metrics).columns
         hard = hard_answers_table({"a": predictions, "b": collect_predictions(other)})

@@ -16,7 +16,7 @@ from hmrm_lab.reporting.report import render_report
 from hmrm_lab.reporting.study_page import ComparisonResult, render_comparison
 from hmrm_lab.reporting.study_table import HONEST, ranking_over_sets
 from hmrm_lab.reporting.study_words import lead, parameter_statement
-from hmrm_lab.reporting.tables import render_text, results_table, to_csv, to_html, to_latex
+from hmrm_lab.reporting.tables import render_text, results_table
 from hmrm_lab.studies.predict import _caveats
 
 PRESETS = ("smoke", "default")
@@ -47,7 +47,7 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(tmp_path: Path) -> None:
         texts = {
             "stamp": stamp(metrics),
             "progress": SnapshotReader(run).read().stamp,
-            **{form.__name__: form(results) for form in (render_text, to_csv, to_html, to_latex)},
+            **{form.__name__: form(results) for form in (render_text,)},
             "report": render_report([run], None).partition("<h2>Terms")[0],
             "interval": metrics_interval_figure(results).to_json(),
             "confusion": confusion_figure(metrics).to_json(),

@@ -6,20 +6,8 @@ import pytest
 from reporting.shown import uniform
 
 from hmrm_lab.faces.landmarks import Affine, core_regions, mean_face
-from hmrm_lab.reporting.drawing import (
-    core_outlines,
-    difference_picture,
-    error_px,
-    face_picture,
-    flow_picture,
-    flow_to_rgb,
-    heat_picture,
-    longest_px,
-    magnified,
-    percentile_99_9,
-    strain_peak,
-    wheel_picture,
-)
+from hmrm_lab.reporting import drawing
+from hmrm_lab.reporting.drawing import core_outlines, face_picture, flow_picture, flow_to_rgb
 
 GREY = np.full((224, 224, 3), 120, np.uint8)
 
@@ -37,12 +25,8 @@ def test_flow_has_the_colours_of_middlebury() -> None:
     image = flow_to_rgb(flow)
     assert image[3, 4].tolist() == [128, 128, 128]
     np.testing.assert_array_equal(image[0, 0], flow_to_rgb(uniform(1))[0, 0])
-
-
-def test_the_wheel_is_its_own_legend() -> None:
-    wheel = wheel_picture(65)
+    wheel = drawing.wheel_picture(65)
     np.testing.assert_array_equal(wheel[32, 64, :3], flow_to_rgb(uniform(1), max_px=1)[0, 0])
-    assert wheel[32, 32, :3].tolist() == wheel[0, 0, :3].tolist() == [255, 255, 255]
     assert (wheel[0, 0, 3], wheel[32, 32, 3], wheel[32, 64, 3]) == (0, 255, 255)
 
 
@@ -56,34 +40,32 @@ def test_pictures_show_their_flow(mode: str) -> None:
     picture = flow_picture(flow, mode, frame=frame, scale=2)
     assert picture.shape == (96, 128, 3)
     assert (picture != flow_picture(np.zeros_like(flow), mode, frame=frame, scale=2)).any()
-    top = {"max_px": 10 * longest_px(flow), "max_strain": 10 * strain_peak(flow)}
+    top = {"max_px": 10 * drawing.longest_px(flow), "max_strain": 10 * drawing.strain_peak(flow)}
     assert (flow_picture(flow, mode, frame=frame, scale=2, **top) != picture).any()
-    flow_picture(flow, mode, frame=frame)
     np.testing.assert_array_equal(frame, untouched)
 
 
 def test_heat_runs_from_low_to_high_and_the_unknown_is_grey() -> None:
-    picture = heat_picture(np.array([[1.0, 3.0, 9.0, np.nan]], np.float32), 3.0, 1.0)
+    picture = drawing.heat_picture(np.array([[1.0, 3.0, 9.0, np.nan]], np.float32), 3.0, 1.0)
     np.testing.assert_allclose(picture[0, 0], (0, 32, 76), atol=12)
-    np.testing.assert_allclose(picture[0, 1], (254, 232, 56), atol=12)
-    assert picture[0, 2].tolist() == picture[0, 1].tolist()
+    np.testing.assert_allclose(picture[0, 1:3], [(254, 232, 56)] * 2, atol=12)
     assert picture[0, 3].tolist() == [128, 128, 128]
-    still = heat_picture(np.zeros((2, 2), np.float32), 0.0)
+    still = drawing.heat_picture(np.zeros((2, 2), np.float32), 0.0)
     np.testing.assert_array_equal(still[0, 0], picture[0, 0])
     values = np.ones((100, 100), np.float32)
     values[0, :5], values[1, :5] = 50.0, np.nan
-    assert percentile_99_9(values) == pytest.approx(1.0)
-    np.testing.assert_allclose(error_px(uniform(3, 4), uniform(0)), 5.0)
+    assert drawing.percentile_99_9(values) == pytest.approx(1.0)
+    np.testing.assert_allclose(drawing.error_px(uniform(3, 4), uniform(0)), 5.0)
 
 
 def test_motion_is_magnified_and_differences_are_amplified() -> None:
     onset = np.zeros((64, 64, 3), np.uint8)
     onset[:, 20] = 255
-    assert magnified(onset, uniform(1.5, 0, 64), 4.0)[32, :, 0].argmax() == 26
+    assert drawing.magnified(onset, uniform(1.5, 0, 64), 4.0)[32, :, 0].argmax() == 26
     before = np.full((4, 4, 3), 100, np.uint8)
     after = before.copy()
     after[0, 0], after[1, 1], after[2, 2] = 103, 95, 255
-    picture = difference_picture(before, after, 10.0)
+    picture = drawing.difference_picture(before, after, 10.0)
     assert [picture[k, k, 0] for k in range(4)] == [158, 78, 255, 128]
 
 
@@ -96,8 +78,7 @@ def test_landmarks_lie_where_they_are() -> None:
     distance = np.hypot(*(np.stack([xs, ys], 1)[:, None] - 2 * mean_face()[None]).T).min(0)
     dot = 0.013 * 2 * np.linalg.norm(mean_face()[45] - mean_face()[36])
     assert distance.max() < dot + 4, "a dot and its rim"
-    large = np.zeros((600, 800, 3), np.uint8)
-    assert face_picture(large, mean_face()).shape == (600, 800, 3)
+    assert face_picture(np.zeros((600, 800, 3), np.uint8), mean_face()).shape == (600, 800, 3)
     assert (face_picture(GREY, mean_face(), ()) == 120).all()
     with pytest.raises(ValueError, match="wrinkles"):
         face_picture(GREY, mean_face(), ("wrinkles",))

@@ -27,7 +27,7 @@ def made(**changes: object) -> RecordingPrediction:
     for row, mask in enumerate(parts.values()):
         mask[80 * row : 80 * row + 60, 20:200] = True
     prediction = RecordingPrediction(
-        recording="my clip.mp4",
+        recording="Übung 1.mp4",
         run="runs/demo/hmrm-12345678",
         classes=MEGC3.classes,
         probabilities=np.array([0.1, 0.2, 0.7], np.float32),
@@ -58,6 +58,10 @@ def test_the_picture_is_a_png_of_two_faces_bars_and_words(tmp_path: Path) -> Non
     assert picture.shape[1] == 2 * 448 + 3 * 24
     plain = prediction_picture(made(caveats=("Short.",)))
     assert plain.shape[0] < picture.shape[0] < 1000
+    still = made(motion=np.zeros((3, 28, 28), np.float32))
+    assert prediction_picture(still).shape == picture.shape
+    with pytest.raises(InputError, match=r"name a \.png file"):
+        write_prediction(made(), tmp_path / "clip.jpg")
 
 
 def test_parts_are_shaded_by_their_share() -> None:
@@ -72,17 +76,17 @@ def test_parts_are_shaded_by_their_share() -> None:
 def test_the_words_name_the_parts_and_what_the_numbers_are_worth() -> None:
     text = prediction_text(made(), Path("clip.png"))
     assert text.splitlines()[0].split() == ["surprise", "70", "%"]
-    assert "driven by  mouth 75 %; elsewhere 25 %" in text
-    assert "onset 0, apex 12 (spotted), offset 39 of 40" in text
-    assert "mouth +30, elsewhere +10, eye left -2" in text
-    assert "right in 55 % of 40 clips" in text
+    for words in (
+        *("driven by  mouth 75 %; elsewhere 25 %", "mouth +30, elsewhere +10, eye left -2"),
+        *("onset 0, apex 12 (spotted), offset 39 of 40", "right in 55 % of 40 clips"),
+    ):
+        assert words in text
     still = made(part_falls=dict.fromkeys(made().parts, 0.0))
     assert NO_PART in prediction_text(still, Path("x.png"))
 
 
 def test_without_an_answer_the_reasons_stand_in_its_place() -> None:
     nobody = made(
-        classes=MEGC3.classes,
         probabilities=np.full(3, np.nan, np.float32),
         part_falls={},
         parts={},
@@ -98,13 +102,3 @@ def test_without_an_answer_the_reasons_stand_in_its_place() -> None:
     doubted = made(warnings=(several,))
     assert "shows 2 faces. --face takes another." in prediction_text(doubted, Path("clip.png"))
     assert (prediction_picture(doubted) != 255).sum() > (prediction_picture(made()) != 255).sum()
-
-
-def test_names_beyond_ascii_and_stillness_can_be_drawn() -> None:
-    still = made(recording="Übung.mov", motion=np.zeros((3, 28, 28), np.float32))
-    assert prediction_picture(still).shape == prediction_picture(made()).shape
-
-
-def test_only_png_is_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"name a \.png file"):
-        write_prediction(made(), tmp_path / "clip.jpg")

@@ -1,31 +1,30 @@
 """Regions, tokens, attention and the scan drawn."""
 
 import numpy as np
+import pytest
 import torch
 from reporting.shown import bar_of, pictures_of, words_of
 
 from hmrm_lab.models.scan.inside import ScanTrace, trace_scan
+from hmrm_lab.reporting.plots import region_tokens
 from hmrm_lab.reporting.plots.region_tokens import (
     CELL_PX,
+    REGION_GAP,
     REGION_LABELS,
     SIDE_PX,
-    attention_face_figure,
-    attention_heads_figure,
     attention_picture,
-    impulse_figure,
+    flow_attention_figure,
     matrix_figure,
     received,
     region_picture,
-    scan_order_figure,
     scan_path,
-    shade_figure,
-    shaded_picture,
     token_order,
     trace_figure,
 )
 
 GREY = np.full((224, 224, 3), 128, np.uint8)
 WEIGHTS = np.random.default_rng(0).dirichlet(np.ones(20), (4, 20)).astype(np.float32)
+DARK_BLUE, YELLOW = (0, 32, 76), (254, 232, 56)
 L = 6
 
 
@@ -54,29 +53,27 @@ def test_the_chosen_region_is_lit_and_the_way_of_the_scan_drawn() -> None:
         changed = region_picture(GREY, "sub", 3, path) != region_picture(GREY, "sub", 3)
         x, y = np.round(CELL_PX * path[1]).astype(int)
         assert changed[y - 3 : y + 4, x - 12 : x + 12].any()
-    for side in (28, 100, 336, 500):
+    for side in (28, 100, 500):
         ground = np.full((side, side, 3), 90, np.uint8)
         assert region_picture(ground, "core").shape == (SIDE_PX, SIDE_PX, 3)
-    figure = scan_order_figure(GREY, region=1, caption="the caption")
+    figure = region_tokens.scan_order_figure(GREY, region=1, caption="the caption")
     assert len(pictures_of(figure)) == 4
     assert "fine, windows 16 tokens" in words_of(figure)
     assert "the caption" in words_of(figure)
 
 
 def test_shades_share_a_scale_from_low_to_high() -> None:
-    picture = shaded_picture(GREY, "core", np.array([0, 1, 1, 0], np.float32), 0, 1)
-    blue, yellow = picture[50, 50], picture[50, 250]
-    assert blue[2] > blue[0]
-    assert yellow[0] > yellow[2]
-    np.testing.assert_array_equal(picture[250, 250], blue)
     shades = {
-        "one": ("core", np.array([1, 2, 3, 4], np.float32)),
+        "one": ("core", np.array([1, 9, 9, 1], np.float32)),
         "two": ("sub", np.full(16, 9, np.float32)),
     }
-    figure = shade_figure(GREY, shades, "Title", "dt")
+    figure = region_tokens.shade_figure(GREY, shades, "Title", "dt")
     bar = bar_of(figure)
     assert (bar.cmin, bar.cmax, bar.colorbar.title.text) == (1, 9, "dt")
-    assert len(pictures_of(figure)) == 2
+    one, two = (picture.astype(int) for picture in pictures_of(figure))
+    assert one[50, 50, 2] > one[50, 50, 0], "blue"
+    assert one[50, 250, 0] > one[50, 250, 2], "yellow"
+    np.testing.assert_allclose(one[50, 250], two[50, 250], atol=4)
 
 
 def test_the_strongest_link_is_drawn_from_its_giver() -> None:
@@ -93,8 +90,9 @@ def test_the_strongest_link_is_drawn_from_its_giver() -> None:
 def test_every_head_has_a_picture_and_a_matrix() -> None:
     for heads in (1, 3, 4):
         weights = WEIGHTS[:heads]
-        assert len(pictures_of(attention_face_figure(GREY, weights))) == heads
-        figure = attention_heads_figure(weights, caption="the caption")
+        face = region_tokens.attention_face_figure(GREY, weights)
+        assert len(pictures_of(face)) == heads
+        figure = region_tokens.attention_heads_figure(weights, caption="the caption")
         assert len(figure.data) == heads
         np.testing.assert_allclose(figure.data[-1].z, weights[-1], atol=1e-4)
         assert list(figure.data[0].x) == REGION_LABELS
@@ -104,16 +102,40 @@ def test_every_head_has_a_picture_and_a_matrix() -> None:
     assert len(set(REGION_LABELS)) == 20
 
 
-def test_every_answer_to_an_impulse_is_a_line() -> None:
+def test_flow_attention_over_steps_has_a_map_for_each_state() -> None:
+    drawn = np.random.default_rng(0).random((3, 8, 8)).astype(np.float32)
+    weights = drawn / drawn.sum(0)
+    figure = flow_attention_figure(weights, ("passed up", "update 1", "update 2"))
+    assert len(pictures_of(figure)) == 3
+    assert f"<b>update 1</b> mean {weights[1].mean():.3f}" in words_of(figure)
+    assert "Equal shares would be 0.333" in words_of(figure)
+    bar = bar_of(figure)
+    assert (bar.cmin, bar.cmax) == pytest.approx((weights.min(), weights.max()))
+    for names, message in ((("a", "b"), "2 names for 3 maps"), ((), "no square grid")):
+        with pytest.raises(ValueError, match=message):
+            flow_attention_figure(weights, names)
+
+
+def test_flow_attention_over_space_puts_every_map_in_the_place_of_its_region() -> None:
+    weights = np.zeros((49, 8, 8), np.float32)
+    weights[7 * 2 + 5] = 1.0  # all look at the region of row 2, column 5
+    figure = flow_attention_figure(weights)
+    (picture,) = pictures_of(figure)
+    step = 8 + REGION_GAP
+    assert picture.shape == (7 * step - REGION_GAP,) * 2 + (3,)
+    np.testing.assert_allclose(picture[2 * step : 2 * step + 8, 5 * step + 4], [YELLOW] * 8, atol=9)
+    np.testing.assert_allclose(picture[5 * step, 2 * step], DARK_BLUE, atol=12)
+    assert picture[8, 8].tolist() == [128, 128, 128], "a gap"
+    assert "Equal shares would be 0.020" in words_of(figure)
+
+
+def test_the_scan_is_drawn_token_by_token() -> None:
     answers = {"<a>": np.arange(L, dtype=np.float32), "b": np.ones(L, np.float32)}
-    figure = impulse_figure(answers, 2, "Title", caption="the caption")
+    figure = region_tokens.impulse_figure(answers, 2, "Title", caption="the caption")
     assert [trace.name for trace in figure.data] == ["&lt;a&gt;", "b"]
     assert list(figure.data[0].y) == list(range(L))
     assert figure.layout.shapes[0].x0 == 2
     assert "the caption" in words_of(figure)
-
-
-def test_a_trace_has_a_row_for_each_quantity() -> None:
     figure = trace_figure(make_trace("both"), "Title")
     names = [trace.name for trace in figure.data]
     assert names == ["x", "dt", "h, forward", "h, backward", "y"]

@@ -10,7 +10,7 @@ from reporting.shown import words_of
 
 from hmrm_lab.evaluation.summary import collect_history
 from hmrm_lab.records import FlowSet
-from hmrm_lab.reporting.plots.kit import Dots, interval_plot
+from hmrm_lab.reporting.plots.kit import column_dots, interval_plot
 from hmrm_lab.reporting.plots.results import (
     cost_figure,
     distributions_figure,
@@ -25,9 +25,10 @@ RULES = ("last", "oracle_test")
 
 
 def test_dots_have_intervals_and_rows_their_names() -> None:
-    table = pd.DataFrame({"D": [0.1, np.nan], "D low": [-0.1, np.nan], "D high": [0.2, np.nan]})
-    ours = Dots.of(table, "D", "ours", words=["a", "b"], digits="+.1f")
-    claimed = Dots.of(table, "Paper", "claimed")
+    rows = [(0.1, -0.1, 0.2), (np.nan,) * 3]
+    table = pd.DataFrame(rows, columns=["D", "D low", "D high"], index=[7, 9])
+    ours = column_dots(table, "D", "ours", words=["a", "b"], digits="+.1f")
+    claimed = column_dots(table, "Paper", "claimed")
     figure = interval_plot(["<b>M1</b>", "M2"], [ours, claimed], "T", x="gap", reference=0)
     (dots,) = figure.data
     assert (list(dots.x), list(dots.y)) == ([0.1], [0]), "no dot where there is no figure"
@@ -56,17 +57,13 @@ def test_a_peeking_result_looks_different(tmp_path: Path, toy_flowset: FlowSet) 
     assert len(set(kinds.values())) == 2
 
 
-def test_parts_stand_under_headings(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path, two_sets(), system=name) for name in ("hmrm", "ststnet")]
-    figure = metrics_interval_figure(results_table(runs))
-    expected = ["<b>all data</b>", "hmrm", "ststnet", "<b>other</b>", "hmrm", "ststnet"]
-    assert list(figure.layout.yaxis.ticktext)[:6] == expected
-    assert 0 not in figure.data[0].y
-
-
 def test_both_panels_hold_each_whole_run_at_its_cost(tmp_path: Path) -> None:
     names = ("hmrm", "svm", "ststnet")
     table = results_table([make_run(tmp_path, two_sets(), system=name) for name in names])
+    intervals = metrics_interval_figure(table)
+    rows = ["<b>all data</b>", *names, "<b>other</b>", *names, "<b>toy</b>", *names]
+    assert list(intervals.layout.yaxis.ticktext) == rows
+    assert list(intervals.data[0].y) == [1, 5, 9, 2, 6, 10, 3, 7, 11]
     table.loc[table["System"] == "svm", ["Parameters", "FLOPs"]] = pd.NA
     figure = cost_figure(table, published={"Big": 1_000_000})
     parameters, flops = figure.data

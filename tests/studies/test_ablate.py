@@ -141,7 +141,7 @@ def test_a_variant_that_fails_stops_no_other(
     assert {"hmrm, full: folds", "hmrm, thin: folds"} <= set(shown)
     assert result.table["UF1"].notna().tolist() == [True, False, True]
     with pytest.raises(FailedFoldsError, match=r"deep: .*no depth today"):
-        result.without_failures()
+        result.refuse_failures()
 
 
 def test_it_runs_and_takes_up_finished_runs(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_it_runs_and_takes_up_finished_runs(tmp_path: Path) -> None:
     full = Variant("M4", "all components")  # on the quick flow of the smoke preset
     plan = plan_ablation(quick_config("hmrm", *QUICK), [PAPER[2], deeper], full=full)
     assert finished_runs(plan, tmp_path) == {}
-    runs = plan.run(out=tmp_path).without_failures()
+    runs = plan.run(out=tmp_path).by_name
     assert list(runs) == ["M4", "M3", "deep"]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert len(before) == 3 * 2

@@ -14,7 +14,7 @@ from hmrm_lab.preparation import load_flowset
 from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.reporting.study_figures import inputs_figure
 from hmrm_lab.reporting.study_page import InputsResult
-from hmrm_lab.reporting.study_words import inputs_remarks, inputs_words, paired_words
+from hmrm_lab.reporting.study_words import inputs_words, paired_words
 from hmrm_lab.studies import study as study_module
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.study import NETWORKS, Study, plan_inputs
@@ -123,9 +123,9 @@ def test_a_cell_that_fails_stops_no_other(made: Made, monkeypatch: pytest.Monkey
     table = result.table.set_index("Input")
     assert "no apex today" in table.loc["apex frame", "Note"]
     assert table["Best"].tolist() == [False, True]
-    assert "apex frame: FAILED" in inputs_remarks(result)[0]
+    assert "apex frame: FAILED" in result.remarks[0]
     unused = {"training.epochs=1": ["lbp_top"], "model.width=8": ["svm", "mdmo"]}
-    assert inputs_remarks(InputsResult("synthetic", {}, {}, {}, unused=unused)) == [
+    assert InputsResult("synthetic", {}, {}, {}, unused=unused).remarks == [
         "training.epochs=1: lbp_top has no use for it",
         "model.width=8: svm, mdmo have no use for it",
     ]

@@ -305,7 +305,7 @@ def test_of_a_recording_nothing_is_counted(clips: list[Clip]) -> None:
 
 def test_a_large_step_is_a_column_of_the_matrix_and_only_an_impulse_has_a_place() -> None:
     playground = ScanPlayground()
-    assert playground.matrix.value.count("<rect") == 144
+    assert playground.matrix.value.count("title=") == 144
     assert "from 3 to 3: 0.300" in playground.matrix.value
     for words in ("writes 0.300 times its x", "keeps 86%", "halves in 4.6 tokens"):
         assert words in playground.caption.value
@@ -316,4 +316,4 @@ def test_a_large_step_is_a_column_of_the_matrix_and_only_an_impulse_has_a_place(
     assert not playground.impulse.disabled
     playground.input.value = "ones"
     assert playground.impulse.disabled
-    assert ScanPlayground(tokens=5).matrix.value.count("<rect") == 25
+    assert ScanPlayground(tokens=5).matrix.value.count("title=") == 25

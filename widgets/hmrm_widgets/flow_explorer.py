@@ -26,7 +26,7 @@ from hmrm_lab.reporting.drawing import (
     percentile_99_9,
     strain_peak,
 )
-from hmrm_lab.reporting.plots.optical_flow import point_words, vector_at
+from hmrm_lab.reporting.plots.motion_fields import point_words, vector_at
 from hmrm_widgets.parts import (
     DISPLAYS,
     buttons,

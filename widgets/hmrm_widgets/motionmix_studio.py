@@ -13,7 +13,7 @@ from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.records import MASKS, Clip, Floats, FlowSet
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.drawing import Image, Mode, jpeg_bytes
-from hmrm_lab.reporting.plots.mixtures import (
+from hmrm_lab.reporting.plots.motion_fields import (
     Scale,
     mask_picture,
     motion_picture,

@@ -23,7 +23,7 @@ from hmrm_lab.reporting.drawing import (
     strain_peak,
     unit_words,
 )
-from hmrm_lab.reporting.svg import probability_svg
+from hmrm_lab.reporting.svg import probability_bars
 from hmrm_lab.reporting.tables import ANY, ORDERS, OUTCOMES, answers_table
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_widgets.parts import (
@@ -153,7 +153,7 @@ class PredictionBrowser(Viewer):
             "motion": png_bytes(self._picture(key, motion)),
             "legend": legend_bytes(self.display.value),
             "faces": self._faces(key),
-            "bars": probability_svg(probabilities, self._chosen.classes, int(answer["truth"])),
+            "bars": probability_bars(probabilities, self._chosen.classes, int(answer["truth"])),
             "caption": " ".join(self._words(key, motion, answer)),
         }
 

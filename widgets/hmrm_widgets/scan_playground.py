@@ -8,7 +8,7 @@ import ipywidgets as w
 import torch
 
 from hmrm_lab.models.scan.inside import DIRECTIONS, trace_scan
-from hmrm_lab.reporting.svg import matrix_svg, trace_svg
+from hmrm_lab.reporting.svg import matrix_html, trace_svg
 from hmrm_widgets.parts import buttons, control, plain, row, view
 from hmrm_widgets.viewer import Viewer
 
@@ -80,7 +80,7 @@ class ScanPlayground(Viewer):
             f" {math.exp(-decay * own):.0%} of what was there. With the dt of all others, a memory"
             f" halves in {math.log(2) / (decay * self.step.value):.1f} tokens."
         )
-        matrix = matrix_svg(trace.matrix.numpy())
+        matrix = matrix_html(trace.matrix.numpy())
         return {"stems": trace_svg(trace), "matrix": matrix, "caption": plain(words)}
 
 

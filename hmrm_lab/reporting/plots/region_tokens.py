@@ -1,28 +1,19 @@
 """Figures of regions and tokens on the face, attention between them, and the selective scan."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, MAP_SIDE, region_boxes, token_centres
 from hmrm_lab.models.scan.inside import ScanTrace
 from hmrm_lab.records import Floats
-from hmrm_lab.reporting.drawing import (
-    RIM,
-    WHITE,
-    YELLOW,
-    Image,
-    blended,
-    heat_picture,
-    mark_points,
-    resized,
-)
-from hmrm_lab.reporting.plots.kit import Bar, add_line, add_reference, image_panels
+from hmrm_lab.reporting import drawing
+from hmrm_lab.reporting.drawing import RIM, WHITE, YELLOW, Image, heat_picture
+from hmrm_lab.reporting.plots.kit import Bar, add_line, add_reference, headed, image_panels
 from hmrm_lab.reporting.style import BLUE, GREEN, INK, ORANGE, VERMILLION, finish, plain
 
 CELL_PX = 12
@@ -30,23 +21,22 @@ SIDE_PX = MAP_SIDE * CELL_PX
 DIMMED = 0.45  # brightness outside the chosen region
 SHADE = 0.6  # share of the colour in a shaded region
 SHORT = ("TL", "TR", "BL", "BR")
+# The 4 core regions and their 16 sub-regions, in the order of the fusion attention.
 REGION_LABELS = [*SHORT, *(f"{core}.{sub}" for core in SHORT for sub in SHORT)]
-"""The 4 core regions and their 16 sub-regions, in the order of the fusion attention."""
+REGION_GAP, FLOW_ROW_PX = 4, 260  # cells between the maps of two regions of flow
 MOST_LINKS = 8  # drawn for one head
 
 SIGNED = [[0, BLUE], [0.5, "#f4f4f4"], [1, VERMILLION]]  # below zero, zero, above
 UNSIGNED = [[0, "#f4f4f4"], [1, VERMILLION]]
+# By direction of the scan the colour, and the shift of its stems when there are two.
 STATES = {"forward": (BLUE, -0.12), "backward": (ORANGE, 0.12)}
-"""By direction of the scan the colour, and the shift of its stems when there are two."""
 
 
 def scan_path(grain: str, tokens: str, region: int) -> Floats:
     """Path of the scan: (L, 2), cells of a 28x28 map.
 
-    Parameters
-    ----------
-    tokens
-        `windows`, one token for each region of the grain; or `pixels`, the 49 of one region.
+    `tokens` are `windows`, one token for each region of the grain; or `pixels`, the 49 of one
+    region.
     """
     centres = token_centres(grain)
     path = centres.mean(axis=1) if tokens == "windows" else centres[region]
@@ -58,20 +48,17 @@ def region_picture(
 ) -> Image:
     """The regions of a grain over a face or a map, one of them lit, and the way of the scan.
 
-    Shapes
-    ------
-    ground : (H, W, 3), uint8, RGB, square; the face in its crop
-    path : (L, 2), (x, y), cells of a 28x28 map
-    returns : (336, 336, 3), uint8, RGB
+    The ground is square, (H, W, 3), uint8, RGB; the path (L, 2), (x, y), in cells of a 28x28 map;
+    the picture (336, 336, 3).
     """
     picture = _fitted(ground)
-    boxes = (CELL_PX * region_boxes(grain)).astype(int)
+    boxes = _boxes(grain)
     if region is not None:
         left, top, right, bottom = boxes[region]
         lit = picture[top:bottom, left:right]
         picture = (DIMMED * picture).astype(np.uint8)
         picture[top:bottom, left:right] = lit
-    for left, top, right, bottom in boxes.tolist():
+    for left, top, right, bottom in boxes:
         cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), WHITE, 1)
     return picture if path is None else _with_path(picture, path)
 
@@ -79,34 +66,28 @@ def region_picture(
 def scan_order_figure(ground: Image, *, region: int = 0, caption: str = "") -> go.Figure:
     """The order of the tokens in the four kinds of sequence."""
     kinds = {
-        ("core", "windows"): "coarse, windows<br>4 tokens",
-        ("sub", "windows"): "fine, windows<br>16 tokens",
-        ("core", "pixels"): "coarse, pixels<br>49 tokens of 2x2 cells",
-        ("sub", "pixels"): "fine, pixels<br>49 tokens of one cell",
+        "coarse, windows<br>4 tokens": ("core", "windows"),
+        "fine, windows<br>16 tokens": ("sub", "windows"),
+        "coarse, pixels<br>49 tokens of 2x2 cells": ("core", "pixels"),
+        "fine, pixels<br>49 tokens of one cell": ("sub", "pixels"),
     }
-    pictures = [
-        region_picture(
+    pictures = {
+        words: region_picture(
             ground, grain, region if tokens == "pixels" else None, scan_path(grain, tokens, region)
         )
-        for grain, tokens in kinds
-    ]
+        for words, (grain, tokens) in kinds.items()
+    }
     title = "The way of the forward scan; the backward one returns on it"
-    return image_panels(pictures, list(kinds.values()), title, caption=caption, columns=4)
+    return image_panels(pictures, title, caption=caption, columns=4)
 
 
 def shaded_picture(ground: Image, grain: str, values: Floats, low: float, high: float) -> Image:
-    """Each region in the colour of its value: (336, 336, 3).
-
-    Shapes
-    ------
-    values : (R,), in the order of `region_names(grain)`
-    """
+    """Each region in the colour of its value (R,), in the order of `region_names(grain)`."""
     picture = _fitted(ground)
     colours = heat_picture(values[None], high, low)[0]
-    boxes = (CELL_PX * region_boxes(grain)).astype(int)
-    for (left, top, right, bottom), colour in zip(boxes, colours, strict=True):
+    for (left, top, right, bottom), colour in zip(_boxes(grain), colours, strict=True):
         inside = picture[top:bottom, left:right]
-        picture[top:bottom, left:right] = blended(inside, colour, SHADE)
+        picture[top:bottom, left:right] = drawing.blended(inside, colour, SHADE)
     return picture
 
 
@@ -119,23 +100,14 @@ def shade_figure(
     caption: str = "",
     columns: int = 4,
 ) -> go.Figure:
-    """Values of regions over the face, all on one scale.
-
-    Parameters
-    ----------
-    shades
-        By heading the grain and the values (R,) of its regions.
-    """
+    """Values of regions over the face, by heading the grain and (R,), all on one scale."""
     every = np.concatenate([values for _, values in shades.values()])
     low, high = float(every.min()), float(every.max())
-    return image_panels(
-        [shaded_picture(ground, *shade, low, high) for shade in shades.values()],
-        [plain(name) for name in shades],
-        title,
-        legend=Bar(unit, low, high),
-        caption=caption,
-        columns=columns,
-    )
+    panels = [
+        (plain(name), shaded_picture(ground, *shade, low, high)) for name, shade in shades.items()
+    ]
+    legend = Bar(unit, low, high)
+    return image_panels(panels, title, legend=legend, caption=caption, columns=columns)
 
 
 def received(weights: Floats) -> Floats:
@@ -144,15 +116,10 @@ def received(weights: Floats) -> Floats:
 
 
 def attention_picture(ground: Image, weights: Floats, low: float, high: float) -> Image:
-    """One head: sub-regions shaded by what they give on average, and the strongest links.
+    """One head (20, 20): sub-regions shaded by what they give on average, and the strongest links.
 
     A link runs from the region that is looked at (dot) to the one that takes from it. Core
     regions are squares. What a region takes from itself is left out.
-
-    Shapes
-    ------
-    weights : (20, 20), rows add up to one
-    returns : (336, 336, 3)
     """
     shares = received(weights)
     picture = shaded_picture(ground, "sub", shares[CORE_REGIONS:], low, high)
@@ -164,7 +131,7 @@ def attention_picture(ground: Image, weights: Floats, low: float, high: float) -
         width = max(1, round(4 * float(others[taker, giver] / others.max())))
         for colour, more in ((RIM, 2), (YELLOW, 0)):
             cv2.line(picture, places[giver], places[taker], colour, width + more, cv2.LINE_AA)
-        mark_points(picture, [places[giver]], 4)
+        drawing.mark_points(picture, [places[giver]], 4)
     colours = heat_picture(shares[None, :CORE_REGIONS], high, low)[0].tolist()
     for (x, y), shade in zip(places[:CORE_REGIONS], colours, strict=True):
         for colour, reach in ((RIM, 9), (shade, 7)):
@@ -173,12 +140,7 @@ def attention_picture(ground: Image, weights: Floats, low: float, high: float) -
 
 
 def attention_face_figure(ground: Image, weights: Floats, *, caption: str = "") -> go.Figure:
-    """The fusion attention over the face, head by head, on one scale.
-
-    Shapes
-    ------
-    weights : (heads, 20, 20)
-    """
+    """The fusion attention (heads, 20, 20) over the face, head by head, on one scale."""
     shares = received(weights)
     low, high = float(shares.min()), float(shares.max())
     words = (
@@ -187,8 +149,10 @@ def attention_face_figure(ground: Image, weights: Floats, *, caption: str = "") 
         " with a dot at the region that is looked at."
     )
     return image_panels(
-        [attention_picture(ground, head, low, high) for head in weights],
-        [f"head {number}" for number in range(1, len(weights) + 1)],
+        {
+            f"head {number}": attention_picture(ground, head, low, high)
+            for number, head in enumerate(weights, start=1)
+        },
         "Fusion attention over the face",
         legend=Bar("share", low, high),
         caption=f"{words}\n{caption}",
@@ -197,25 +161,46 @@ def attention_face_figure(ground: Image, weights: Floats, *, caption: str = "") 
 
 
 def attention_heads_figure(weights: Floats, *, caption: str = "") -> go.Figure:
-    """The 20x20 weights of every head.
-
-    Shapes
-    ------
-    weights : (heads, 20, 20)
-    """
+    """The weights of every head: (heads, 20, 20)."""
     words = "T top, B bottom, L left, R right; TL.BR is the bottom right of the top left region."
-    figure = _matrices(
+    figure = matrix_figure(
         {f"head {number}": head for number, head in enumerate(weights, start=1)},
         "Fusion attention: region by region",
-        x="looked at",
-        y="looking",
-        labels=REGION_LABELS,
-        columns=2,
-        unit="share",
+        what="share",
+        axes=("looked at", "looking"),
         hover="%{y} takes %{z:.3f} from %{x}",
+        labels=REGION_LABELS,
         caption=f"{words} Rows add up to one.\n{caption}",
     )
     return figure.update_traces(colorscale="Cividis")
+
+
+def flow_attention_figure(
+    weights: Floats, names: Sequence[str] = (), *, caption: str = ""
+) -> go.Figure:
+    """Attention (J, h, w) of the last update; the J shares of a pixel add up to 1.
+
+    With `names` it is over the J hidden states of the steps so far: a map for each shows at every
+    pixel the share of that state. Without, it is over the J regions of a square grid: the small map
+    at the place of a region shows at every pixel the share of that region. A `ValueError` if J is
+    neither the number of names nor a square.
+    """
+    low, high, count = float(weights.min()), float(weights.max()), len(weights)
+    if names and len(names) != count:
+        raise ValueError(f"{len(names)} names for {count} maps of attention")
+    if names:
+        headings = map(headed, names, [f"mean {share.mean():.3f}" for share in weights])
+        maps = dict(zip(headings, weights, strict=True))
+    else:
+        maps = {f"{count} regions, each map at the place of its region": _mosaic(weights)}
+    return image_panels(
+        {heading: heat_picture(share, high, low) for heading, share in maps.items()},
+        "Attention over the steps" if names else "Attention over the regions",
+        legend=Bar("share", low, high),
+        caption=f"Equal shares would be {1 / count:.3f} everywhere.\n{caption}",
+        row_px=FLOW_ROW_PX if names else 460,
+        kind="jpeg" if names else "png",
+    )
 
 
 def token_order(grain: str, tokens: str, region: int) -> list[list[int]]:
@@ -230,27 +215,14 @@ def token_order(grain: str, tokens: str, region: int) -> list[list[int]]:
 def impulse_figure(
     responses: Mapping[str, Floats], impulse: int, title: str, *, caption: str = ""
 ) -> go.Figure:
-    """The answers to one impulse, by name.
-
-    Shapes
-    ------
-    responses : each (L,)
-    impulse : the token that is 1; all others are 0
-    """
+    """The answers (L,) to one impulse, by name; token `impulse` is 1 and all others are 0."""
     figure = go.Figure()
     for number, (name, values) in enumerate(responses.items()):
         hover = "token %{x}: %{y:.3f}"
         add_line(figure, np.arange(len(values)), values, name, number, hovertemplate=hover)
     add_reference(figure, x=impulse)
-    return finish(
-        figure,
-        title,
-        caption=f"Dotted: the token of the impulse.\n{caption}",
-        height=260,
-        most_width=760,
-        x={"title": "token", "dtick": 2},
-        y="output y",
-    )
+    x, caption = {"title": "token", "dtick": 2}, f"Dotted: the token of the impulse.\n{caption}"
+    return finish(figure, title, x, "output y", caption=caption, height=260, widths=(0, 760))
 
 
 def trace_figure(trace: ScanTrace, title: str, *, caption: str = "") -> go.Figure:
@@ -263,16 +235,15 @@ def trace_figure(trace: ScanTrace, title: str, *, caption: str = "") -> go.Figur
                 x=np.arange(len(values)),
                 y=values.round(5),
                 name=f"{name}, {direction}" if direction else name,
-                width=0.2,
                 offset=shift - 0.1,
                 marker_color=colour,
-                hovertemplate="token %{x}: %{y:.3f}",
                 row=row,
                 col=1,
             )
         figure.update_yaxes(title=axes[row - 1], row=row, col=1)
+    figure.update_traces(width=0.2, hovertemplate="token %{x}: %{y:.3f}")
     figure.update_xaxes(title="token", dtick=1, row=4, col=1)
-    return finish(figure, title, caption=caption, height=420, most_width=760, top=76, left=64)
+    return finish(figure, title, caption=caption, height=420, widths=(0, 760), top=76, left=64)
 
 
 def trace_rows(trace: ScanTrace) -> dict[str, list[tuple[str, Floats, str, float]]]:
@@ -291,42 +262,23 @@ def trace_rows(trace: ScanTrace) -> dict[str, list[tuple[str, Floats, str, float
 
 
 def matrix_figure(
-    matrices: Mapping[str, Floats], title: str, *, what: str = "weight", caption: str = ""
-) -> go.Figure:
-    """Token-to-token matrices side by side on one scale; a row is an output token.
-
-    Shapes
-    ------
-    matrices : each (L, L)
-    """
-    return _matrices(
-        matrices,
-        title,
-        x="from token k",
-        y="to token t",
-        columns=len(matrices),
-        unit=what,
-        hover="from token %{x} to token %{y}: %{z:.3f}",
-        caption=caption,
-    )
-
-
-def _matrices(
-    matrices: Mapping[str, NDArray[Any]],
+    matrices: Mapping[str, Floats],
     title: str,
     *,
-    x: str,
-    y: str,
-    columns: int,
-    unit: str,
-    hover: str,
-    caption: str,
+    what: str = "weight",
+    axes: tuple[str, str] = ("from token k", "to token t"),
+    hover: str = "from token %{x} to token %{y}: %{z:.3f}",
     labels: Sequence[str] = (),
+    caption: str = "",
 ) -> go.Figure:
-    """Square matrices on one scale of colours, row 0 on top; x and y are titles of the axes."""
+    """Square matrices side by side on one scale, row 0 on top.
+
+    Those of tokens, (L, L), stand in one row: a row of them is an output token. With `labels` of
+    rows and columns there are two in a row.
+    """
     top = max(float(np.abs(matrix).max()) for matrix in matrices.values()) or 1.0
     signed = any((matrix < 0).any() for matrix in matrices.values())
-    columns = min(columns, len(matrices))
+    columns = min(2, len(matrices)) if labels else len(matrices)
     rows = -(-len(matrices) // columns)
     figure = make_subplots(
         rows=rows,
@@ -336,42 +288,61 @@ def _matrices(
     )
     for number, matrix in enumerate(matrices.values()):
         cell = {"row": number // columns + 1, "col": number % columns + 1}
-        figure.add_heatmap(
-            z=matrix.round(4),
-            x=labels or None,
-            y=labels or None,
-            zmin=-top if signed else 0,
-            zmax=top,
-            colorscale=SIGNED if signed else UNSIGNED,
-            showscale=number == 0,
-            colorbar={"title": {"text": unit}, "thickness": 14},
-            xgap=1,
-            ygap=1,
-            hovertemplate=f"{hover}<extra></extra>",
-            **cell,
-        )
+        colours = go.Heatmap(z=matrix.round(4), x=labels or None, y=labels or None)
+        figure.add_trace(colours, **cell)
         figure.update_yaxes(scaleanchor=f"x{number + 1 if number else ''}", **cell)
+    figure.update_traces(
+        zmin=-top if signed else 0,
+        zmax=top,
+        colorscale=SIGNED if signed else UNSIGNED,
+        colorbar={"title": {"text": what}, "thickness": 14},
+        xgap=1,
+        ygap=1,
+        hovertemplate=f"{hover}<extra></extra>",
+        showscale=False,
+    )
+    figure.data[0].showscale = True
     plain_axis = {"ticks": "", "showgrid": False, "constrain": "domain"}
-    figure.update_xaxes(title=x, tickfont_size=9 if labels else None, **plain_axis)
-    figure.update_yaxes(autorange="reversed", tickfont_size=9 if labels else None, **plain_axis)
-    figure.update_yaxes(title=y, col=1)
+    plain_axis["tickfont_size"] = 9 if labels else None
+    figure.update_xaxes(title=axes[0], **plain_axis)
+    figure.update_yaxes(autorange="reversed", **plain_axis)
+    figure.update_yaxes(title=axes[1], col=1)
     column_px, row_px = (340, 340) if labels else (230, 270)
     return finish(
         figure,
         title,
         caption=caption,
         height=row_px * rows,
-        least_width=column_px * columns + 20,
-        most_width=int(1.3 * column_px) * columns + 100,
+        widths=(column_px * columns + 20, int(1.3 * column_px) * columns + 100),
         top=84,
         right=70,
         bottom=84 if labels else 52,
     )
 
 
+def _boxes(grain: str) -> list[list[int]]:
+    """Left, top, right and bottom of every region, pixels of the picture."""
+    boxes: list[list[int]] = (CELL_PX * region_boxes(grain)).astype(int).tolist()
+    return boxes
+
+
+def _mosaic(weights: Floats) -> Floats:
+    """The maps of a square grid of regions in one, with gaps of NaN."""
+    side = math.isqrt(len(weights))
+    if side * side != len(weights):
+        raise ValueError(f"{len(weights)} regions are no square grid; name the maps")
+    gap = ((0, 0), (0, REGION_GAP), (0, REGION_GAP))
+    spaced = np.pad(weights, gap, constant_values=np.nan)
+    _, height, width = spaced.shape
+    rows = spaced.reshape(side, side, height, width).transpose(0, 2, 1, 3)
+    joined = rows.reshape(side * height, side * width)
+    return np.asarray(joined[:-REGION_GAP, :-REGION_GAP], dtype=np.float32)
+
+
 def _fitted(ground: Image) -> Image:
     how = cv2.INTER_CUBIC if ground.shape[0] <= SIDE_PX else cv2.INTER_AREA
-    return resized(ground, SIDE_PX, cv2.INTER_NEAREST if ground.shape[0] == MAP_SIDE else how)
+    how = cv2.INTER_NEAREST if ground.shape[0] == MAP_SIDE else how
+    return drawing.resized(ground, SIDE_PX, how)
 
 
 def _with_path(picture: Image, path: Floats) -> Image:
@@ -380,10 +351,10 @@ def _with_path(picture: Image, path: Floats) -> Image:
     for colour, width in ((RIM, 4), (YELLOW, 2)):
         cv2.polylines(picture, [points], False, colour, width, cv2.LINE_AA)
     if len(points) > 16:
-        mark_points(picture, points[:1], 5)
-        mark_points(picture, points[1:], 2)
+        drawing.mark_points(picture, points[:1], 5)
+        drawing.mark_points(picture, points[1:], 2)
         return picture
-    mark_points(picture, points, 11)
+    drawing.mark_points(picture, points, 11)
     for number, (x, y) in enumerate(points.tolist()):
         place = (x - 5 * len(str(number)), y + 5)
         cv2.putText(picture, str(number), place, 0, 0.45, RIM, 1, cv2.LINE_AA)

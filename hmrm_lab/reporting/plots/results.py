@@ -12,10 +12,11 @@ from plotly.subplots import make_subplots
 
 from hmrm_lab.evaluation.metrics import Doubles
 from hmrm_lab.evaluation.simulate import evaluation_counts
-from hmrm_lab.reporting.plots.kit import Dots, Side, add_line, add_reference, interval_plot
-from hmrm_lab.reporting.style import BLUE, INK, ORANGE, SERIES_DASHES, VERMILLION, finish, plain
+from hmrm_lab.reporting.plots.kit import add_line, add_reference, column_dots, interval_plot
+from hmrm_lab.reporting.style import BLUE, INK, ORANGE, VERMILLION, finish, plain, series
 from hmrm_lab.reporting.tables import ALL
 
+THIN = {"width": 1, "color": "rgba(42, 135, 208, 0.3)"}
 MOST_POINTS = 150  # of one training curve
 
 # What keeps a row from being compared, as `tables.note` words it: colour and symbol.
@@ -44,54 +45,32 @@ JITTER = 0.18  # clips to the left and right, so that equal folds can be told ap
 def training_curves_figure(history: pd.DataFrame, *, caption: str = "") -> go.Figure:
     """Training loss: a thin line per fold and seed, and their median.
 
-    Parameters
-    ----------
-    history
-        Columns fold, seed, epoch, loss, as `collect_history` gives them; no rows for a system
-        without epochs, and then the title says so.
+    `history` has the columns fold, seed, epoch, loss; no rows for a system without epochs.
     """
     figure = go.Figure()
     if history.empty:
-        return finish(
-            figure,
-            "No training loss: a non-iterative estimator",
-            caption=caption,
-            height=120,
-            x={"visible": False},
-            y={"visible": False},
-        )
+        title, hidden = "No training loss: a non-iterative estimator", {"visible": False}
+        return finish(figure, title, hidden, hidden, caption=caption, height=120)
     for (fold, seed), curve in history.groupby(["fold", "seed"]):
-        figure.add_scatter(
-            **_thinned(curve.set_index("epoch")["loss"]),
-            line={"width": 1, "color": "rgba(42, 135, 208, 0.3)"},
-            name=plain(f"{fold}, seed {seed}"),
-            hovertemplate="%{fullData.name}<br>epoch %{x}: %{y:.3f}<extra></extra>",
-            showlegend=False,
-        )
-    figure.add_scatter(
-        **_thinned(history.groupby("epoch")["loss"].median()),
-        line={"width": 3, "color": VERMILLION},
-        name="median over folds and seeds",
-        hovertemplate="median, epoch %{x}: %{y:.3f}<extra></extra>",
-    )
-    return finish(
-        figure,
-        f"Training loss of {history['fold'].nunique()} folds",
-        caption=caption,
-        height=280,
-        x={"title": "Epoch", "dtick": 1 if history["epoch"].max() <= 10 else None},
-        y={"title": "Training loss", "rangemode": "tozero"},
-    )
+        name, points = plain(f"{fold}, seed {seed}"), _thinned(curve.set_index("epoch")["loss"])
+        figure.add_scatter(**points, name=name, line=THIN, showlegend=False)
+    hover = "%{fullData.name}<br>epoch %{x}: %{y:.3f}<extra></extra>"
+    figure.update_traces(mode="lines", hovertemplate=hover)
+    points = _thinned(history.groupby("epoch")["loss"].median())
+    look = {"mode": "lines", "line": {"width": 3, "color": VERMILLION}}
+    hover = "median, epoch %{x}: %{y:.3f}<extra></extra>"
+    figure.add_scatter(**points, **look, name="median over folds and seeds", hovertemplate=hover)
+    title = f"Training loss of {history['fold'].nunique()} folds"
+    x = {"title": "Epoch", "dtick": 1 if history["epoch"].max() <= 10 else None}
+    y = {"title": "Training loss", "rangemode": "tozero"}
+    return finish(figure, title, x, y, caption=caption)
 
 
 def metrics_interval_figure(table: pd.DataFrame) -> go.Figure:
-    """UF1 with its interval, systems and data sets below each other.
+    """UF1 with its interval, systems and data sets below each other (rows of `results_table`).
 
-    Parameters
-    ----------
-    table
-        Rows as `results_table` gives them. A row whose `Note` is not empty gets a symbol of its
-        own, so that a peeking result cannot be taken for an honest one.
+    A row whose `Note` is not empty gets a symbol of its own, so that a peeking result cannot be
+    taken for an honest one.
     """
     names = _short_names(table)
     rows, places = [], {}
@@ -109,17 +88,12 @@ def metrics_interval_figure(table: pd.DataFrame) -> go.Figure:
             for _, row in chosen.iterrows()
         ]
         at = [places[index] for index in chosen.index]
-        series.append(Dots.of(chosen, "UF1", kind, places=at, words=words, **look))
+        series.append(column_dots(chosen, "UF1", kind, places=at, words=words, **look))
     odd = ", ".join(dots.name for dots in series if dots.name != "honest")
     warning = f"{odd}: not comparable with honest results\n" if odd else ""
-    return interval_plot(
-        rows,
-        series,
-        "UF1 with 95 % interval over subjects",
-        x={"title": UF1, "range": [0, 1]},
-        caption=f"{warning}{_conditions(table)}",
-        row_px=34,
-    )
+    title, caption = "UF1 with 95 % interval over subjects", f"{warning}{_conditions(table)}"
+    x = {"title": UF1, "range": [0, 1]}
+    return interval_plot(rows, series, title, x=x, caption=caption, row_px=34)
 
 
 def cost_figure(
@@ -127,19 +101,8 @@ def cost_figure(
 ) -> go.Figure:
     """UF1 with its interval against parameters and against FLOPs (paper, Figure 6).
 
-    Parameters
-    ----------
-    table
-        Rows as `results_table` gives them; those of whole runs are drawn. A row with a note gets
-        the symbol of its kind.
-    published
-        Parameters by the name of a system, as its authors give them: a dotted line, as no score
-        on these clips belongs to them.
-
-    Raises
-    ------
-    ValueError
-        If the table holds no whole run.
+    Drawn are the whole runs among the rows of `results_table`, each with the symbol of its note.
+    Parameters that authors give are dotted lines, as no score on these clips belongs to them.
     """
     rows = table[table["Part"] == ALL]
     if rows.empty:
@@ -152,14 +115,10 @@ def cost_figure(
         axis = {"type": "log", "range": decades, "dtick": 1, "exponentformat": "SI"}
         figure.update_xaxes(title=title, **axis, row=1, col=column)
         for kind, chosen, look in _by_kind(rows[rows[name].notna()]):
-            systems = [plain(system) for system in chosen["System"]]
-            counted = chosen[name].tolist()
-            words = [
-                f"{who}<br>{name} {count:,}" for who, count in zip(systems, counted, strict=True)
-            ]
-            dots = Dots.of(
-                chosen, "UF1", kind, places=counted, labels=systems, words=words, **look
-            ).drawn(upright=True)
+            systems, counted = [*map(plain, chosen["System"])], chosen[name].tolist()
+            words = [f"{who}<br>{name} {n:,}" for who, n in zip(systems, counted, strict=True)]
+            look |= {"places": counted, "labels": systems, "words": words}
+            dots = column_dots(chosen, "UF1", kind, upright=True, **look)
             dots.update(legendgroup=kind, showlegend=column == 1)
             figure.add_trace(dots, row=1, col=column)
     for name, count in published.items():
@@ -168,17 +127,12 @@ def cost_figure(
     figure.update_yaxes(range=[0, 1])
     figure.update_yaxes(title="UF1 (higher is better)", row=1, col=1)
     bare = rows.loc[rows["Parameters"].isna(), "System"].unique()
-    left_out = f"Not drawn, as no networks: {', '.join(map(plain, bare))}. " if len(bare) else ""
-    dotted = "Dotted: parameters as their authors give them; no score is theirs. "
-    return finish(
-        figure,
-        "What accuracy costs",
-        caption=f"Bars: 95 % interval over subjects. {left_out}{dotted if published else ''}"
-        f"{CONVENTION}\n{_conditions(rows)}\n{caption}",
-        height=320,
-        least_width=560,
-        most_width=900,
-    )
+    bars = "Bars: 95 % interval over subjects. "
+    bars += f"Not drawn, as no networks: {', '.join(map(plain, bare))}. " if len(bare) else ""
+    if published:
+        bars += "Dotted: parameters as their authors give them; no score is theirs. "
+    caption = f"{bars}{CONVENTION}\n{_conditions(rows)}\n{caption}"
+    return finish(figure, "What accuracy costs", caption=caption, height=320, widths=(560, 900))
 
 
 def peeking_curve_figure(
@@ -190,34 +144,24 @@ def peeking_curve_figure(
 ) -> go.Figure:
     """UF1 against the number of test-set evaluations, a line each; several draws give a band.
 
-    Parameters
-    ----------
-    curves
-        By name: the numbers of evaluations (L), and UF1 as (L,) or (draws, L).
-    classes
-        How many there are: guessing gives one over it.
+    `curves` holds by name the numbers of evaluations (L), and UF1 as (L,) or (draws, L). Guessing
+    among so many classes gives one over their number.
     """
     figure = go.Figure()
     for number, (name, (counts, values)) in enumerate(curves.items()):
         draws = np.atleast_2d(values)
-        band = {"low": draws.min(0), "high": draws.max(0)} if len(draws) > 1 else {}
+        band = (draws.min(0), draws.max(0)) if len(draws) > 1 else None
         hover = "%{x} epochs: UF1 %{y:.3f}<extra></extra>"
-        add_line(figure, counts, draws.mean(0), name, number, hovertemplate=hover, **band)
+        add_line(figure, counts, draws.mean(0), name, number, band=band, hovertemplate=hover)
     add_reference(figure, y=1 / classes, words="chance", below=True)
     ticks = sorted({count for counts, _ in curves.values() for count in counts})
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=320,
-        x={
-            "type": "log",
-            "title": "Test-set evaluations (log scale)",
-            "tickvals": ticks,
-            "ticktext": [f"{tick:,}" for tick in ticks],
-        },
-        y={"title": UF1, "range": [0, 1]},
-    )
+    x = {
+        "type": "log",
+        "title": "Test-set evaluations (log scale)",
+        "tickvals": ticks,
+        "ticktext": [f"{tick:,}" for tick in ticks],
+    }
+    return finish(figure, title, x, {"title": UF1, "range": [0, 1]}, caption=caption, height=320)
 
 
 def distributions_figure(
@@ -236,19 +180,12 @@ def distributions_figure(
         colour = figure.data[-1].line.color
         figure.data[-1].update(line_shape="hvh", fill="tozeroy", fillcolor=f"{colour}22")
     for place, (name, value) in enumerate(marks.items()):
-        words = f"{plain(name)} {value:.3f}"
-        side: Side = "right" if value < (low + high) / 2 else "left"
-        add_reference(
-            figure, x=value, words=words, dash="solid", width=2, at=1 - 0.13 * place, side=side
-        )
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=300,
-        x={"title": UF1, "range": [low, high]},
-        y={"title": "Share of samples", "rangemode": "tozero", "tickformat": ".0%"},
-    )
+        words, at = f"{plain(name)} {value:.3f}", 1 - 0.13 * place
+        beyond = value < (low + high) / 2
+        add_reference(figure, x=value, words=words, dash="solid", width=2, at=at, beyond=beyond)
+    x = {"title": UF1, "range": [low, high]}
+    y = {"title": "Share of samples", "rangemode": "tozero", "tickformat": ".0%"}
+    return finish(figure, title, x, y, caption=caption, height=300)
 
 
 def folds_figure(
@@ -256,12 +193,8 @@ def folds_figure(
 ) -> go.Figure:
     """UF1 of every fold by its number of clips, and the averages that can be made of them.
 
-    Parameters
-    ----------
-    scores
-        As `fold_scores` gives them; `present` is drawn.
-    levels
-        Averages by name, as `three_averages` gives them.
+    `scores` are those of `fold_scores`, of which `present` is drawn; `levels` the averages by name,
+    as `three_averages` gives them.
     """
     figure = go.Figure()
     rng = np.random.default_rng(0)
@@ -279,26 +212,17 @@ def folds_figure(
             hovertemplate="%{customdata[0]}: %{customdata[1]} clips, UF1 %{y:.2f}<extra></extra>",
         )
     for number, (name, value) in enumerate(levels.items()):
-        words = f"{plain(name)}: {value:.3f}"
-        dash = SERIES_DASHES[number % len(SERIES_DASHES)]
+        words, dash = f"{plain(name)}: {value:.3f}", series(number)[1]
         add_reference(figure, y=value, words=words, dash=dash, width=2, below=number == 1)
     jittered = "Points are moved a little to the side, so that equal folds can be told apart."
-    return finish(
-        figure,
-        "UF1 of every fold, and three averages",
-        caption=f"{jittered}\n{caption}",
-        height=340,
-        x={
-            "type": "log",
-            "title": "Clips in the fold (log scale)",
-            "tickvals": evaluation_counts(int(scores["clips"].max())),
-        },
-        y={"title": "UF1 of the fold (absent classes left out)", "range": [-0.04, 1.08]},
-    )
+    ticks = evaluation_counts(int(scores["clips"].max()))
+    title = "UF1 of every fold, and three averages"
+    x = {"type": "log", "title": "Clips in the fold (log scale)", "tickvals": ticks}
+    y = {"title": "UF1 of the fold (absent classes left out)", "range": [-0.04, 1.08]}
+    return finish(figure, title, x, y, caption=f"{jittered}\n{caption}", height=340)
 
 
-def _by_kind(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, str]]]:
-    """The rows of each kind of note, with their look."""
+def _by_kind(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:
     kinds = table["Note"].map(lambda note: note.split(" ")[0].strip(",") or "honest")
     for kind, (colour, symbol) in KINDS.items():
         if (kinds == kind).any():
@@ -325,4 +249,4 @@ def _thinned(losses: "pd.Series[float]") -> dict[str, Any]:
     """A line of no more points than a screen can show; the first and the last stay."""
     chosen = np.linspace(0, len(losses) - 1, min(len(losses), MOST_POINTS)).astype(int)
     kept = losses.iloc[np.unique(chosen)]
-    return {"x": kept.index.tolist(), "y": kept.round(4).tolist(), "mode": "lines"}
+    return {"x": kept.index.tolist(), "y": kept.round(4).tolist()}

@@ -9,16 +9,14 @@ import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.reporting.drawing import rgb
-from hmrm_lab.reporting.plots.single_clips import write_cells
+from hmrm_lab.reporting.plots.kit import write_cells
 from hmrm_lab.reporting.style import BLUE, ORANGE, VERMILLION, finish, message_figure, plain
 
 SHADES = ((0.0, "#fde9c9"), (0.5, "#8fb7a9"), (1.0, "#0b3c5d"))  # light to dark for all eyes
 DARK_ENOUGH = 0.6  # from this share of the range on, white letters
-NOT_YET = "not done yet"
 CAPTION = "Inner folds of the development subjects, not a test result."
 FITTEST = 20
 SPREAD = 0.6  # of the place of a stage, from the fittest on the left to the last on the right
-FITTEST_TITLE = "What the fittest choices have in common"
 EVOLVED_CAPTION = f"Super-networks on {CAPTION[0].lower()}{CAPTION[1:]}"
 
 
@@ -31,36 +29,25 @@ def heatmap_figure(
 ) -> go.Figure:
     """UF1 of every combination of two settings; what is not done yet is an empty cell.
 
-    Parameters
-    ----------
-    table
-        As `trials_table` gives it: one row per trial.
-    rows, columns
-        A setting and its values, such as `("model.depth", [2, 4])`.
-    caption
-        Epoch rule, folds and seeds; that it is no test result is said in any case.
+    `table` has one row per trial; `rows` and `columns` are a setting and its values, such as
+    `("model.depth", [2, 4])`; the caption tells epoch rule, folds and seeds.
     """
     found = cells_by_place(table, rows[0], columns[0])
     cells = [[found.get((row, column)) for column in columns[1]] for row in rows[1]]
     scores = np.array([[cell["UF1"] if cell else math.nan for cell in line] for line in cells])
     low, high = score_range(table)
-    x, y = [str(value) for value in columns[1]], [str(value) for value in rows[1]]
-    figure = go.Figure(
-        go.Heatmap(
-            z=scores,
-            x=x,
-            y=y,
-            zmin=low,
-            zmax=high,
-            colorscale=[list(shade) for shade in SHADES],
-            xgap=3,
-            ygap=3,
-            customdata=[[hover_words(cell).replace("\n", "<br>") for cell in row] for row in cells],
-            hovertemplate="%{customdata}<extra></extra>",
-            hoverongaps=True,
-            colorbar={"title": {"text": "UF1"}, "thickness": 14},
-        )
+    hover = [[hover_words(cell).replace("\n", "<br>") for cell in row] for row in cells]
+    heat = go.Heatmap(
+        z=scores,
+        x=[str(value) for value in columns[1]],
+        y=[str(value) for value in rows[1]],
+        customdata=hover,
+        hovertemplate="%{customdata}<extra></extra>",
+        hoverongaps=True,
     )
+    colours = {"zmin": low, "zmax": high, "colorscale": [list(shade) for shade in SHADES]}
+    bar = {"title": {"text": "UF1"}, "thickness": 14}
+    figure = go.Figure(heat.update(**colours, colorbar=bar, xgap=3, ygap=3))
     empty = np.isnan(scores)
     words = np.where(empty, "·", [[f"{score:.3f}".lstrip("0") for score in row] for row in scores])
     write_cells(figure, words.tolist(), (scores - low) / (high - low), DARK_ENOUGH)
@@ -69,72 +56,49 @@ def heatmap_figure(
     return finish(
         figure,
         f"{_short(columns[0])} x {_short(rows[0])}: UF1 of pooled inner folds",
+        {"title": _axis(columns[0]), **category},
+        {"title": _axis(rows[0]), **category},
         caption=f"{CAPTION} {count}\n{caption}",
-        height=52 * len(y) + 20,
-        most_width=max(480, 110 * len(x) + 160),
-        x={"title": _axis(columns[0]), **category},
-        y={"title": _axis(rows[0]), **category},
+        height=52 * len(rows[1]) + 20,
+        widths=(0, max(480, 110 * len(columns[1]) + 160)),
     )
 
 
 def search_history_figure(history: pd.DataFrame, *, caption: str = "") -> go.Figure:
     """UF1 of every trial of a search, and the best so far.
 
-    Parameters
-    ----------
-    history
-        As `search` gives it: columns Trial, UF1, Best, and the settings by name; with two aims
-        also Parameters and Front.
+    `history` has the columns Trial, UF1, Best, and the settings by name; with two aims also
+    Parameters and Front.
     """
     title = "Search, trial by trial"
     scored = history[history["UF1"].notna()]
     if scored.empty:
         return message_figure(title, "No trial has a score yet.", caption=CAPTION)
-    settings = scored.drop(
-        columns=["Trial", "UF1", "Best", "Parameters", "Front", "Note"], errors="ignore"
-    )
+    others = ["Trial", "UF1", "Best", "Parameters", "Front", "Note"]
+    settings = scored.drop(columns=others, errors="ignore").to_dict("records")
     words = [
-        "<br>".join(
-            f"{plain(_short(str(name)))} {value_words(value)}" for name, value in row.items()
-        )
-        for row in settings.to_dict("records")
+        "<br>".join(f"{plain(_short(str(n)))} {value_words(value)}" for n, value in row.items())
+        for row in settings
     ]
     figure = go.Figure()
-    figure.add_scatter(
-        x=scored["Trial"],
-        y=scored["Best"],
-        mode="lines",
-        line={"width": 2, "color": VERMILLION, "shape": "hv"},
-        name="best so far",
-        hovertemplate="best until trial %{x}: %{y:.3f}<extra></extra>",
-    )
-    figure.add_scatter(
-        x=scored["Trial"],
-        y=scored["UF1"],
-        mode="markers",
-        marker={"size": 10, "color": BLUE},
-        name="trial",
-        customdata=words,
-        hovertemplate="trial %{x}: %{y:.3f}<br>%{customdata}<extra></extra>",
-    )
+    steps = {"width": 2, "color": VERMILLION, "shape": "hv"}
+    best = {"name": "best so far", "mode": "lines", "line": steps}
+    trials = {"name": "trial", "mode": "markers", "marker": {"size": 10, "color": BLUE}}
+    figure.add_scatter(x=scored["Trial"], y=scored["Best"], **best)
+    figure.add_scatter(x=scored["Trial"], y=scored["UF1"], customdata=words, **trials)
+    figure.data[0].hovertemplate = "best until trial %{x}: %{y:.3f}<extra></extra>"
+    figure.data[1].hovertemplate = "trial %{x}: %{y:.3f}<br>%{customdata}<extra></extra>"
     lost = len(history) - len(scored)
     tail = f" Trials that diverged and have no score: {lost}." if lost else ""
-    return finish(
-        figure,
-        title,
-        caption=f"{CAPTION}{tail}\n{caption}",
-        height=260,
-        left=72,
-        most_width=800,
-        x={"title": "Trial", "dtick": 1 if len(history) <= 15 else None},
-        y="UF1, inner folds (0 to 1)",
-    )
+    caption = f"{CAPTION}{tail}\n{caption}"
+    x = {"title": "Trial", "dtick": 1 if len(history) <= 15 else None}
+    y = "UF1, inner folds (0 to 1)"
+    return finish(figure, title, x, y, caption=caption, height=260, left=72, widths=(0, 800))
 
 
 def cells_by_place(
     table: pd.DataFrame, row: str, column: str
 ) -> dict[tuple[Any, Any], dict[str, Any]]:
-    """The rows of the table by the values of two settings."""
     records = [{str(k): v for k, v in record.items()} for record in table.to_dict("records")]
     return {(record[row], record[column]): record for record in records}
 
@@ -147,7 +111,7 @@ def parameters_in_words(count: float | None) -> str:
 def hover_words(record: Mapping[str, Any] | None) -> str:
     """Score, interval, seeds, seconds and parameters of a cell, a line each."""
     if record is None:
-        return NOT_YET
+        return "not done yet"
     if record["Note"]:
         return f"no score: {plain(record['Note'])}"
     return (
@@ -177,15 +141,13 @@ def shade(share: float) -> str:
 
 
 def value_words(value: object) -> str:
-    """The value of a setting; a float with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def fittest(table: pd.DataFrame, count: int = FITTEST) -> pd.DataFrame:
     """The best choices, each once: by UF1, and by cross-entropy between equals."""
-    ordered = table.sort_values(
-        ["UF1", "Cross-entropy", "Trial"], ascending=[False, True, True], kind="stable"
-    )
+    order = ["UF1", "Cross-entropy", "Trial"]
+    ordered = table.sort_values(order, ascending=[False, True, True], kind="stable")
     return ordered.drop_duplicates(_choice_columns(table)).head(count).reset_index(drop=True)
 
 
@@ -193,18 +155,19 @@ def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = 
     """Sparsity ratios of every stage (blue) and the magnification factor (orange) of the fittest
     (AMMSM, Figure 4).
 
-    Parameters
-    ----------
-    table
-        As `Evolved` has it: columns Trial, alpha, `ratio 1` and so on, UF1 and Cross-entropy.
-    count
-        How many choices are drawn. Of each stage they stand side by side, the fittest left.
+    `table` has the columns Trial, alpha, `ratio 1` and so on, UF1 and Cross-entropy. The `count`
+    fittest stand side by side at each stage, the best on the left.
     """
+    title = "What the fittest choices have in common"
     if table.empty:
-        words = "No choice has been tried yet."
-        return message_figure(FITTEST_TITLE, words, caption=EVOLVED_CAPTION)
+        return message_figure(title, "No choice has been tried yet.", caption=EVOLVED_CAPTION)
     best = fittest(table, count)
     ratios = [name for name in _choice_columns(best) if name != "alpha"]
+    words = [
+        f"trial {row['Trial']:.0f}: UF1 {row['UF1']:.3f}, cross-entropy {row['Cross-entropy']:.3f}"
+        for _, row in best.iterrows()
+    ]
+    rings = {"width": [3, *(0 for _ in best.index[1:])], "color": VERMILLION}
     figure = go.Figure()
     for place, name in enumerate([*ratios, "alpha"]):
         factor = name == "alpha"
@@ -212,47 +175,30 @@ def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = 
             x=place + SPREAD * (np.arange(len(best)) / max(1, len(best) - 1) - 0.5),
             y=best[name],
             yaxis="y2" if factor else "y",
-            mode="markers",
-            marker={
-                "size": 9,
-                "color": ORANGE if factor else BLUE,
-                "line": {"width": [3, *(0 for _ in best.index[1:])], "color": VERMILLION},
-            },
+            marker={"size": 9, "color": ORANGE if factor else BLUE, "line": rings},
             name="magnification factor" if factor else "sparsity ratio",
             legendgroup=name[:5],
             showlegend=factor or place == 0,
-            customdata=[
-                f"trial {row['Trial']:.0f}: UF1 {row['UF1']:.3f},"
-                f" cross-entropy {row['Cross-entropy']:.3f}"
-                for _, row in best.iterrows()
-            ],
-            hovertemplate="%{y}<br>%{customdata}<extra></extra>",
         )
+    hover = "%{y}<br>%{customdata}<extra></extra>"
+    figure.update_traces(mode="markers", customdata=words, hovertemplate=hover)
     how_many = f"{len(best)} fittest" if len(best) > 1 else "fittest"
-    words = f"The {how_many} of {len(table)} trials; ringed: the winner. {EVOLVED_CAPTION}"
-    names = [f"stage {name.rpartition(' ')[2]}" for name in ratios]
+    ringed = f"The {how_many} of {len(table)} trials; ringed: the winner. {EVOLVED_CAPTION}"
+    factors = {"overlaying": "y", "side": "right", "rangemode": "tozero", "tickmode": "auto"}
     return finish(
         figure,
-        FITTEST_TITLE,
-        caption=f"{words}\n{caption}",
-        height=280,
-        right=64,
-        most_width=800,
-        x={
+        title,
+        {
             "tickvals": list(range(len(ratios) + 1)),
-            "ticktext": [*names, "factor"],
+            "ticktext": [*(f"stage {name.rpartition(' ')[2]}" for name in ratios), "factor"],
             "range": [-0.5, len(ratios) + 0.5],
             "showgrid": False,
         },
-        y={"title": "Sparsity ratio (share of tokens)", "range": [0, 1.05]},
-        yaxis2={
-            "title": "Magnification factor",
-            "overlaying": "y",
-            "side": "right",
-            "rangemode": "tozero",
-            "tickmode": "auto",
-            "showgrid": False,
-        },
+        {"title": "Sparsity ratio (share of tokens)", "range": [0, 1.05]},
+        yaxis2={"title": "Magnification factor", "showgrid": False, **factors},
+        caption=f"{ringed}\n{caption}",
+        right=64,
+        widths=(0, 800),
     )
 
 
@@ -261,7 +207,6 @@ def _choice_columns(table: pd.DataFrame) -> list[str]:
 
 
 def _short(name: str) -> str:
-    """`model.width` as `Width`."""
     return name.rpartition(".")[2].replace("_", " ").capitalize()
 
 
