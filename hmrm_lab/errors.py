@@ -6,22 +6,20 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 LISTED = 12  # names in one sentence
 
 
 class HmrmError(Exception):
-    """The work failed for a known reason. Exit status 1."""
+    """The work failed for a known reason."""
 
     exit_status = 1
 
 
 class InputError(HmrmError):
-    """The input or the arguments are wrong. Exit status 2.
-
-    The message reads `<where>, row <row>: <problem>; <hint>`.
-    """
+    """The input is wrong; the message reads `<where>, row <row>: <problem>; <hint>`."""
 
     exit_status = 2
 
@@ -33,7 +31,8 @@ class InputError(HmrmError):
         self.problem, self.hint, self.where, self.row = problem, hint, where, row
 
     def __reduce__(self) -> tuple[object, ...]:  # keyword arguments survive pickling
-        return _rebuild, (type(self), self.problem, self.hint, self.where, self.row)
+        rebuilt = partial(type(self), hint=self.hint, where=self.where, row=self.row)
+        return rebuilt, (self.problem,)
 
 
 class ConfigError(InputError):
@@ -75,12 +74,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     listed = ", ".join(known[:LISTED]) + (", ..." if len(known) > LISTED else "")
     hint = f"did you mean '{near[0]}'?" if near else f"known are {listed or 'none'}"
     return ConfigError(f"unknown {kind} '{name}'", hint=hint)
-
-
-def _rebuild(
-    kind: type[InputError], problem: str, hint: str, where: Path | str | None, row: int | None
-) -> InputError:
-    return kind(problem, hint=hint, where=where, row=row)
 
 
 @contextmanager

@@ -99,10 +99,8 @@ class Clip:
     def known_apex(self) -> int:
         """The apex; an `InputError` where there is none."""
         if self.apex is None:
-            raise InputError(
-                f"clip {'/'.join(self.key)} has no apex",
-                hint="spot the apex first (`hmrm prepare`)",
-            )
+            problem = f"clip {'/'.join(self.key)} has no apex"
+            raise InputError(problem, hint="spot the apex first (`hmrm prepare`)")
         return self.apex
 
 
@@ -121,10 +119,8 @@ class FramePairs:
 
     def __post_init__(self) -> None:
         n, side = len(self.images), self.images.shape[2]
-        if self.images.shape != (n, 2, side, side, 3) or self.images.dtype != np.uint8:
-            raise ValueError(f"images must be (n, 2, side, side, 3) uint8: {self.images.shape}")
-        if self.pixel.shape != (n, 2):
-            raise ValueError(f"pixel must be ({n}, 2), not {self.pixel.shape}")
+        _require_shape("images", self.images, (n, 2, side, side, 3))
+        _require_shape("pixel", self.pixel, (n, 2))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -181,26 +177,24 @@ class FlowSet:
 
     def __post_init__(self) -> None:
         n = len(self.keys)
-        if self.maps.ndim != 4 or self.maps.shape[:2] != (n, len(CHANNELS)):
-            raise ValueError(f"maps must be ({n}, 3, H, W), not {self.maps.shape}")
+        height, width = self.maps.shape[2:] if self.maps.ndim == 4 else (0, 0)
+        _require_shape("maps", self.maps, (n, len(CHANNELS), height, width))
+        _require_shape("labels", self.labels, (n,))
+        if self.masks is not None:
+            _require_shape("masks", self.masks, (n, len(MASKS), height, width))
+        if self.inside is not None:
+            _require_shape("inside", self.inside, (n, height, width))
+        if self.pictures is not None:
+            _require_shape("pictures", self.pictures, (n, len(PICTURES), *self.pictures.shape[2:]))
+        for beside in (self.frames, self.clips):
+            if beside is not None and len(beside) != n:
+                raise ValueError(f"frames of {len(beside)} clips beside {n} maps")
         if self.unit not in (PX, RELATIVE):
             raise ValueError(f"unit must be {PX} or {RELATIVE}, not {self.unit}")
-        if self.labels.shape != (n,):
-            raise ValueError(f"labels must be ({n},), not {self.labels.shape}")
         if not are_classes(self.classes):
             raise ValueError(f"no names of classes in alphabetical order: {self.classes}")
         if not np.isin(self.labels, range(len(self.classes))).all():
             raise ValueError(f"labels must be below {len(self.classes)}")
-        if self.masks is not None and self.masks.shape != (n, len(MASKS), *self.maps.shape[2:]):
-            raise ValueError(f"masks do not fit the maps: {self.masks.shape}")
-        if self.inside is not None and self.inside.shape != (n, *self.maps.shape[2:]):
-            raise ValueError(f"inside does not fit the maps: {self.inside.shape}")
-        if self.frames is not None and len(self.frames) != n:
-            raise ValueError(f"frames of {len(self.frames)} clips do not fit {n} maps")
-        if self.clips is not None and (self.clips.ndim != 4 or len(self.clips) != n):
-            raise ValueError(f"clips must be ({n}, T, S, S), not {self.clips.shape}")
-        if self.pictures is not None and self.pictures.shape[:2] != (n, len(PICTURES)):
-            raise ValueError(f"pictures must be ({n}, 4, S, S), not {self.pictures.shape}")
         # Sums over strided memory round differently: computed and loaded maps need one layout.
         object.__setattr__(self, "maps", np.ascontiguousarray(self.maps))
 
@@ -235,8 +229,7 @@ class FlowSet:
     def with_same_person(self, groups: Iterable[Iterable[str]]) -> "FlowSet":
         """Take the names (`dataset/subject`) of each group for one subject.
 
-        Names of absent data sets are ignored. `ConfigError` for a name that a data set here does
-        not have.
+        Names of absent data sets are ignored; one that a data set here lacks is a `ConfigError`.
         """
         names, sets = {key.subject_key for key in self.keys}, {key.dataset for key in self.keys}
         known = names_of_subject(groups)
@@ -261,6 +254,11 @@ class FlowSet:
         return digest.hexdigest()
 
 
+def _require_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} must be {shape}, not {array.shape}")
+
+
 def names_of_subject(groups: Iterable[Iterable[str]]) -> dict[str, frozenset[str]]:
     """Map every name to all names of its subject, over groups that overlap."""
     found: dict[str, frozenset[str]] = {}
@@ -281,17 +279,16 @@ PROBABILITY = "p_"  # before the name of a class
 
 
 def prediction_columns(classes: Iterable[str]) -> list[str]:
-    """List the columns of `Predictions` for these classes."""
+    """The columns of `Predictions` for these classes."""
     return [*KEYS_AND_LABELS, *probability_columns(classes)]
 
 
 def probability_columns(classes: Iterable[str]) -> list[str]:
-    """List the columns of probabilities for these classes."""
     return [f"{PROBABILITY}{name}" for name in classes]
 
 
 def classes_of(columns: Iterable[str]) -> tuple[str, ...]:
-    """List the classes that have a column of probabilities."""
+    """The classes that have a column of probabilities."""
     found = (name for name in columns if name.startswith(PROBABILITY))
     return tuple(sorted(name.removeprefix(PROBABILITY) for name in found))
 
@@ -314,7 +311,7 @@ class Predictions:
 
     @classmethod
     def of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> "Predictions":
-        """Make a table of the rows of folds, in their order."""
+        """A table of the rows of folds, in their order."""
         return cls(pd.DataFrame(rows, columns=prediction_columns(classes_of(rows[0]))))
 
     def __len__(self) -> int:
@@ -326,7 +323,7 @@ class Predictions:
 
     @property
     def probabilities(self) -> list[str]:
-        """The columns of probabilities, in the order of the classes."""
+        """The columns of probabilities."""
         return probability_columns(self.classes)
 
     @property
@@ -348,20 +345,13 @@ def group_kfold(subjects: Sequence[str], groups: int, seed: int) -> Iterator[NDA
     """Divide clips into groups by subject: for each group, whether a clip is in it, (n,).
 
     Subjects are drawn at random, those with most clips first, and each joins the group with fewest
-    clips, so that groups are of similar size.
-
-    Raises
-    ------
-    InputError
-        If there are fewer subjects than groups.
+    clips, so that groups are of similar size. `InputError` for fewer subjects than groups.
     """
     of_clips = np.array(subjects)
     names, counts = np.unique(of_clips, return_counts=True)
     if len(names) < groups:
-        raise InputError(
-            f"{len(names)} subjects cannot be divided into {groups} inner folds",
-            hint="take more subjects or fewer folds",
-        )
+        problem = f"{len(names)} subjects cannot be divided into {groups} inner folds"
+        raise InputError(problem, hint="take more subjects or fewer folds")
     shuffled = np.random.default_rng(seed).permutation(len(names))
     sizes = np.zeros(groups, dtype=int)
     members: list[list[str]] = [[] for _ in range(groups)]

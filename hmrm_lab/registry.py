@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import PX
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Recipe = Mapping[str, Mapping[str, Any]]
 Input = Literal["flow maps", "pictures", "flow maps and onset", "clip"]
 Fidelity = Literal["faithful", "adapted", "sketch"]
 
@@ -38,12 +42,6 @@ class Card:
     departures: tuple[str, ...] = ()
     estimator: bool = False
     needs: tuple[str, ...] = ()
-
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Recipe = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -76,12 +74,11 @@ class Entry:
 
     @property
     def is_estimator(self) -> bool:
-        """Whether this system is fitted without epochs."""
+        """Whether a system is fitted without epochs."""
         return self.card is not None and self.card.estimator
 
     @property
     def takes(self) -> Input:
-        """The kind of input of this system."""
         return "flow maps" if self.card is None else self.card.takes
 
     def complete(self, options: Mapping[str, Any], beside: Iterable[str] = ()) -> dict[str, Any]:
@@ -89,19 +86,16 @@ class Entry:
 
         `beside` are other names in the same table: a mistyped option may have been one of them.
         """
+        known = self.options.model_fields
         for name in options:
-            if name not in self.options.model_fields:
-                raise unknown_name(
-                    f"option of {self.kind} '{self.name}'",
-                    name,
-                    [*self.options.model_fields, *beside],
-                )
+            if name not in known:
+                kind = f"option of {self.kind} '{self.name}'"
+                raise unknown_name(kind, name, [*known, *beside])
         try:
             return self.options(**options).model_dump(mode="json")
         except ValidationError as error:
-            raise ConfigError(
-                f"{self.kind} '{self.name}': {first_problem(error)}", hint="correct this value"
-            ) from None
+            problem = f"{self.kind} '{self.name}': {first_problem(error)}"
+            raise ConfigError(problem, hint="correct this value") from None
 
 
 class Registry:

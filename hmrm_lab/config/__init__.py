@@ -167,11 +167,9 @@ def read_config(path: Path) -> ExperimentConfig:
     try:
         return ExperimentConfig.model_validate(tables)
     except ValidationError as error:
-        raise ConfigError(
-            f"not the settings of a run ({error.error_count()} of them missing or wrong)",
-            where=path,
-            hint="take a run folder that `hmrm run` of this version made",
-        ) from None
+        problem = f"not the settings of a run ({error.error_count()} of them missing or wrong)"
+        hint = "take a run folder that `hmrm run` of this version made"
+        raise ConfigError(problem, where=path, hint=hint) from None
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
@@ -229,9 +227,8 @@ def refuse_bent(config: ExperimentConfig, unit: str) -> None:
         return
     scales = "published maps have a scale for each channel, and no zero"
     if config.augment.rotate_deg:
-        raise MixtureError(
-            f"{scales}: augment.rotate_deg would mix u and v", hint="set augment.rotate_deg=0"
-        )
+        problem = f"{scales}: augment.rotate_deg would mix u and v"
+        raise MixtureError(problem, hint="set augment.rotate_deg=0")
     card = systems[config.model.name].card
     users = {
         "magnitude": "magnitude" in config.input.channels,
@@ -241,10 +238,8 @@ def refuse_bent(config: ExperimentConfig, unit: str) -> None:
     }
     if config.input.normalise == "none" and any(users.values()):
         user = next(name for name, uses in users.items() if uses)
-        raise MixtureError(
-            f"{scales}: {user} means nothing on them as they are",
-            hint="set input.normalise=median_rms",
-        )
+        problem = f"{scales}: {user} means nothing on them as they are"
+        raise MixtureError(problem, hint="set input.normalise=median_rms")
 
 
 def _changes(overrides: Overrides) -> dict[str, Any]:
@@ -271,10 +266,9 @@ def _assign(settings: dict[str, Any], changes: Mapping[str, Any]) -> None:
 def _refuse_unused(system: Entry, names: Iterable[str]) -> None:
     for name in names:
         if why := why_unused(system, name):
-            raise ConfigError(
-                f"system '{system.name}' {why}: it has no use for {name}",
-                hint="leave this setting out, or give it to other systems in a run of theirs",
-            )
+            problem = f"system '{system.name}' {why}: it has no use for {name}"
+            hint = "leave this setting out, or give it to other systems in a run of theirs"
+            raise ConfigError(problem, hint=hint)
 
 
 def _without_unused(system: Entry, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,10 +302,8 @@ def _refuse_mixtures(config: ExperimentConfig) -> None:
     """Raise a `MixtureError` for settings that are right alone and cannot be combined."""
     picture = next((name for name in config.input.channels if name in PICTURES), None)
     if picture and config.augment.motionmix:
-        raise MixtureError(
-            f"MotionMix exchanges flow, and input.channels names the picture {picture}",
-            hint="set augment.motionmix=0",
-        )
+        problem = f"MotionMix exchanges flow, and input.channels names the picture {picture}"
+        raise MixtureError(problem, hint="set augment.motionmix=0")
     if not config.flow.finetune:
         return
     tuned = "set flow.finetune=false"

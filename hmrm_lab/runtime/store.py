@@ -44,7 +44,7 @@ UNKNOWN = "unknown"  # in place of a subject: not recorded
 
 
 def cache_folder() -> Path:
-    """Return `$HMRM_CACHE`, or `data/cache` in the working directory."""
+    """`$HMRM_CACHE`, or `data/cache` in the working directory."""
     return Path(os.environ.get("HMRM_CACHE", "data/cache"))
 
 
@@ -71,7 +71,7 @@ def check_writable(*folders: Path, hint: str = "name another place") -> None:
 
 
 def nearest_folder(folder: Path) -> Path:
-    """Return the folder, or its first parent that exists."""
+    """The folder, or its first parent that exists."""
     there = folder.absolute()
     while not os.path.lexists(there):
         there = there.parent
@@ -88,12 +88,12 @@ def check_target(*files: Path | None) -> None:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: a temporary neighbour, flushed, then renamed."""
+    """Write a text file whole or not at all; a `DiskFullError` where there is no room."""
     write_atomic_bytes(path, text.encode("utf-8"))
 
 
 def write_atomic_bytes(path: Path, content: bytes) -> None:
-    """Write a binary file whole or not at all. Raises `DiskFullError` where there is no room."""
+    """Write a binary file whole or not at all: a temporary neighbour, flushed, then renamed."""
     with _neighbour(path, content) as temporary:
         temporary.replace(path)
 
@@ -131,14 +131,6 @@ def _neighbour(path: Path, content: bytes) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         refuse_full_disk(error, path.parent)
         raise
-
-
-def _sweep(folder: Path) -> None:
-    """Remove half-written files that killed writers left long ago."""
-    for part in folder.rglob("*.part"):
-        with suppress(FileNotFoundError):  # its writer removes it at this moment
-            if time.time() - part.stat().st_mtime > ABANDONED_S:
-                part.unlink()
 
 
 def _flush_folder(folder: Path) -> None:
@@ -185,7 +177,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write named tensors with a header of text."""
+    """Write named tensors with a header of text, as safetensors: no code in them is ever run."""
     kept = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     write_atomic_bytes(path, save(kept, metadata))
 
@@ -205,7 +197,7 @@ def read_tensors(
 def write_weights(
     path: Path, tensors: Mapping[str, Tensor], *, subjects: Iterable[str], **about: Any
 ) -> None:
-    """Write weights with the subjects (`dataset/subject`) that they have been trained on."""
+    """Write weights with the subjects that they have been trained on, for an audit to find."""
     header = {**about, "subjects": sorted(set(subjects))}
     write_tensors(path, tensors, {HEADER: json.dumps(header)})
 
@@ -246,11 +238,11 @@ class RunFolder:
         """Open an existing run, or raise an `InputError`."""
         run = cls(path)
         if not run.config_file.is_file():
-            raise InputError(
+            problem, hint = (
                 "not a run folder (no config.toml)",
-                where=path,
-                hint="give a folder that `hmrm run` made",
+                "give a folder that `hmrm run` made",
             )
+            raise InputError(problem, where=path, hint=hint)
         return run
 
     @property
@@ -263,7 +255,6 @@ class RunFolder:
 
     @property
     def running(self) -> Path:
-        """Progress files and checkpoints of folds in work."""
         return self.path / "running"
 
     def begin(
@@ -285,7 +276,10 @@ class RunFolder:
                 where=self.path,
                 hint=f"go on with --devices {device}, or choose another --out",
             )
-        _sweep(self.path)
+        for part in self.path.rglob("*.part"):  # half-written, by writers that were killed
+            with suppress(FileNotFoundError):  # its writer removes it at this moment
+                if time.time() - part.stat().st_mtime > ABANDONED_S:
+                    part.unlink()
         if not self.config_file.is_file():
             write_atomic(self.path / "environment.json", to_json(environment))
             write_atomic(known, to_json(data))
@@ -298,14 +292,14 @@ class RunFolder:
         return dict(read_json(self.path / "data.json"))
 
     def metrics(self) -> dict[str, Any]:
-        """Read the figures as last computed."""
+        """The figures as last computed."""
         return dict(read_json(self.path / "metrics.json"))
 
     def environment(self) -> dict[str, Any]:
         return dict(read_json(self.path / "environment.json"))
 
     def fold_file(self, fold: str, seed: int) -> Path:
-        """Return the file of one fold and seed; `fold` is `dataset/subject` or another name."""
+        """The file of one fold and seed; `fold` is `dataset/subject` or another name."""
         dataset, _, subject = fold.partition("/")
         return self.folds / f"{quote(dataset, safe='')}@{quote(subject, safe='')}.seed{seed}.json"
 
@@ -313,10 +307,7 @@ class RunFolder:
         return self.fold_file(fold, seed).is_file()
 
     def write_fold(self, fold: str, seed: int, content: dict[str, Any]) -> bool:
-        """Write the record of a finished fold once, and remove its failure.
-
-        False if another writer was first.
-        """
+        """Write the record of a fold, and remove its failure; False if another was first."""
         first = write_once(self.fold_file(fold, seed), to_json(content))
         self.failed_file(fold, seed).unlink(missing_ok=True)
         return first
@@ -331,7 +322,7 @@ class RunFolder:
             write_atomic(self.failed_file(fold, seed), to_json(record))
 
     def failures(self) -> list[dict[str, Any]]:
-        """Read why folds are missing, in a fixed order; empty if none has failed."""
+        """Why folds are missing, in a fixed order."""
         found = []
         for file in sorted((self.path / "failed").glob("*.json")):
             if (self.folds / file.name).is_file():
@@ -339,28 +330,26 @@ class RunFolder:
             with suppress(FileNotFoundError):  # another process finishes the fold at this moment
                 note = read_json(file)
                 if not isinstance(note, dict):
-                    raise InputError(
-                        "not the note of a failure", where=file, hint="delete the file"
-                    )
+                    problem = "not the note of a failure"
+                    raise InputError(problem, where=file, hint="delete the file")
                 found.append(note)
         return found
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Read the record of every finished fold, in a fixed order."""
+        """The record of every finished fold, in a fixed order."""
         for path in sorted(self.folds.glob("*.json")):
             yield read_json(path)
 
 
 def to_toml(tables: dict[str, Any]) -> str:
     """Write tables of plain values as TOML, which the standard library only reads, without None."""
-    lines = [f"{key} = {_toml_value(v)}" for key, v in tables.items() if not isinstance(v, dict)]
-    for key, table in tables.items():
+
+    def line(key: str, value: Any) -> str:  # texts, numbers and lists of them are those of JSON
+        return f"{key} = {json.dumps(value, ensure_ascii=False)}"
+
+    lines = [line(key, value) for key, value in tables.items() if not isinstance(value, dict)]
+    for name, table in tables.items():
         if isinstance(table, dict):
-            lines += ["", f"[{key}]"]
-            lines += [f"{k} = {_toml_value(v)}" for k, v in table.items() if v is not None]
+            values = [line(key, value) for key, value in table.items() if value is not None]
+            lines += ["", f"[{name}]", *values]
     return "\n".join(lines) + "\n"
-
-
-def _toml_value(value: Any) -> str:
-    """JSON and TOML write texts, numbers, booleans and lists of them alike."""
-    return json.dumps(value, ensure_ascii=False)
