@@ -55,9 +55,12 @@ def test_every_example_runs() -> None:
     finder, flags = doctest.DocTestFinder(recurse=False), doctest.IGNORE_EXCEPTION_DETAIL
     runner = doctest.DocTestRunner(optionflags=flags)
     public = {name: getattr(lab, name) for name in dir(lab) if name not in NAMESPACES} | FIGURES
+    clips, mlp = lab.load(preset="smoke"), lab.system("mlp", preset="smoke", epochs=1)
+    known = {"lab": lab, "clips": clips, "maps": clips.maps(), "mlp": mlp}
+    known["result"] = lab.evaluate(mlp, clips, seeds=1)
     lacking = []
     for name, value in public.items():
-        found = finder.find(value, name, globs={"lab": lab})
+        found = finder.find(value, name, globs=dict(known))
         lacking += [] if any(test.examples for test in found) else [name]
         for test in found:
             runner.run(test)

@@ -274,19 +274,9 @@ class Clips(Sequence[Clip]):
     def maps(self, flow: str | None = None, *, jobs: int = 1, **options: Any) -> MotionMaps:
         """Onset-to-apex flow, strain and masks of every clip; cached, so that it goes on.
 
-        Parameters
-        ----------
-        flow
-            A name of `lab.flows()`; that of the preset if not given.
-        jobs
-            Processes, as everywhere; 0 is one per core.
-        options
-            Options of the flow, and `phases="both"` for the way back from apex to offset.
-
-        Raises
-        ------
-        InputError
-            If no clip is usable.
+        `flow` is a name of `lab.flows()`, that of the preset if not given, and `options` are its
+        own, or `phases="both"` for the way back from apex to offset. `jobs` processes compute, 0
+        being one per core. `InputError` if no clip is usable.
         """
         named = {"name": flow} if flow else {}
         changes = {f"flow.{name}": value for name, value in (named | options).items()}
@@ -321,12 +311,13 @@ def load(
 ) -> Clips:
     """Open a data set: its clips, classes and subjects. Nothing is computed.
 
+    `ConfigError` for a name or an option that does not exist; `InputError` if the folder cannot be
+    read.
+
     Parameters
     ----------
-    data
-        A name of `lab.datasets()`. `synthetic` needs no files.
-    root
-        The folder of the data, where they lie in one.
+    data, root
+        A name of `lab.datasets()`, and the folder of the data; `synthetic` needs no files.
     preset
         `smoke`, `demo`, `default`, `paper`, or a TOML file: how many synthetic clips there are,
         and which flow `maps()` takes.
@@ -334,13 +325,6 @@ def load(
         Options of the data set, such as `subjects=8` or `coding="coding.xlsx"`; `classes` is the
         class scheme, such as `casme2-5`; `faces` names who finds the faces of recordings (dlib,
         mtcnn, template), `apex="spotted"` lets a rule find the apex where it is not annotated.
-
-    Raises
-    ------
-    ConfigError
-        For a name or an option that does not exist; the nearest one is named.
-    InputError
-        If the folder cannot be read.
 
     Examples
     --------

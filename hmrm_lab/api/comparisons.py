@@ -70,16 +70,8 @@ def ablate(
 ) -> Study:
     """Evaluate a system with one component changed at a time, paired with the full model.
 
-    Parameters
-    ----------
-    variants
-        Settings by the variant's name: `{"thin": {"width": 32}}`. Without any, the components that
-        the paper takes away.
-
-    Raises
-    ------
-    ConfigError
-        For a setting that does not exist, or where nobody has listed the system's components.
+    `variants` are settings by the variant's name: `{"thin": {"width": 32}}`. Without any, the
+    components that the paper takes away; a `ConfigError` where nobody has listed them.
 
     Examples
     --------
@@ -111,13 +103,8 @@ def inputs(
 ) -> Study:
     """Evaluate each input on each network: what a system is given of a clip, compared.
 
-    Parameters
-    ----------
-    systems
-        Names of `lab.systems()`.
-    inputs
-        Of apex, flow, dual_phase, dynamic_image, mesti; all if not given. Those that need frames
-        are left out where the data have none.
+    `inputs` are of apex, flow, dual_phase, dynamic_image, mesti; all if not given. Those that need
+    frames are left out where the data have none.
 
     Examples
     --------
@@ -196,12 +183,8 @@ def search(
 ) -> Study:
     """Look for good settings with Optuna, on inner folds of one half of the subjects.
 
-    Parameters
-    ----------
-    space
-        By setting: a list of values, or a range as text: `"1e-4..1e-2:log"`, `"0..0.6"`.
-    method
-        `tpe`, or `nsga2` for high UF1 and few parameters at once, bred in a `population`.
+    `space` has for each setting a list of values, or a range as text: `"1e-4..1e-2:log"`,
+    `"0..0.6"`. `method` is `tpe`, or `nsga2` for high UF1 and few parameters at once.
 
     Examples
     --------
@@ -252,18 +235,9 @@ def evolve(
     """Breed alpha and the sparsity ratio of every stage on weight-shared super-networks.
 
     These are trained once, on inner folds of one half of the subjects; choices are tried on the
-    groups held out, without training. More generations are added to those there are.
-
-    Parameters
-    ----------
-    system
-        One whose network can choose, such as `ammsm`.
-    alpha, ratio
-        Ranges of the magnification factor and of every ratio: LOW..HIGH, with :log or :STEP.
-    population, generations, seed
-        Choices of a generation, how many there are, and what they are drawn with.
-    fine_tuning
-        Share of a training that is left to the winner alone, in `best`.
+    groups held out, without training. More generations are added to those there are. The system is
+    one whose network can choose, such as `ammsm`; ranges are LOW..HIGH, with :log or :STEP; and
+    `fine_tuning` is the share of a training that `best` leaves to the winner alone.
 
     Examples
     --------

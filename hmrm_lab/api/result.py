@@ -80,10 +80,8 @@ class Result:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """One row per clip and seed, the only source of every figure.
-
-        Columns: dataset, subject, clip, fold, seed, epoch, truth, prediction, and a probability
-        for each class.
+        """One row per clip and seed: dataset, subject, clip, fold, seed, epoch, truth, prediction,
+        and a probability for each class; the only source of every figure.
         """
         return self.answers.table
 
@@ -163,9 +161,8 @@ class Result:
         return self
 
     def folds(self) -> pd.DataFrame:
-        """One row per held-out subject: state, clips, and how many were answered right.
-
-        State is waiting, in work, done or failed; it is reported while the run is going, too.
+        """One row per held-out subject, while the run is going, too: its state (waiting, in work,
+        done, failed), clips, and how many were answered right.
         """
         arrived = SnapshotReader(self._folder).read()
         table = pd.DataFrame([asdict(fold) for fold in arrived.folds])
@@ -283,19 +280,10 @@ def result(folder: str | Path, root: str | Path | None = None) -> Result:
 def score(predictions: "str | Path | pd.DataFrame | MotionMaps", answers: Any = None) -> Result:
     """UF1, UAR and accuracy of predictions, pooled over all folds, with intervals over subjects.
 
-    Parameters
-    ----------
-    predictions
-        A log (as MEGC, STSTNet or HTNet print it) or table in a file, a DataFrame with the columns
-        of `Result.predictions`, or the `MotionMaps` that were answered. `metrics["read_as"]` says
-        how a file was read.
-    answers
-        Beside maps: (n,) classes, or (n, K) probabilities.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read as predictions, or the numbers do not fit.
+    `predictions` is a table in a file, or a log as MEGC, STSTNet or HTNet print it, of which
+    `metrics["read_as"]` says how it was read; a DataFrame with the columns of `Result.predictions`;
+    or the `MotionMaps` that were answered, with (n,) classes or (n, K) probabilities as `answers`.
+    `InputError` if the file cannot be read as predictions, or the numbers do not fit.
 
     Examples
     --------

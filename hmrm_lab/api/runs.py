@@ -46,10 +46,11 @@ def evaluate(
     background: bool = False,
     final_model: bool = True,
 ) -> Result:
-    """Train and test a system fold by fold, every subject held out once; goes on where it stopped.
+    """Train and test a system fold by fold, every subject held out once.
 
     Each fold is a file in the run folder, which settings and data name: called again, it reads
-    what is there and computes the rest.
+    what is there and computes the rest. `ConfigError` for settings that do not exist or cannot go
+    together; `InputError` if the data cannot be used, or have changed since the run began.
 
     Parameters
     ----------
@@ -67,21 +68,13 @@ def evaluate(
     out
         Folder of run folders.
     jobs, devices
-        Processes, assigned to these devices in turn.
+        Processes (0: one per core), assigned to these devices in turn.
     executor, scheduler
         `processes`, or `dask` with the address of its scheduler, for a cluster.
     background
-        Return at once; the run goes on in a process of its own, which outlives this one. See
-        `Result.progress`, `stop` and `wait`.
+        Return at once: the run goes on in a process of its own. See `Result.progress` and `wait`.
     final_model
         Train once more on all clips, for `lab.predict`. No figure depends on it.
-
-    Raises
-    ------
-    ConfigError
-        For settings that do not exist or cannot go together.
-    InputError
-        If the data cannot be used, or have changed since the run began.
 
     Examples
     --------
@@ -128,23 +121,19 @@ def predict(
 ) -> RecordingPrediction:
     """Class probabilities of a video, or a folder of frames, with what they rest on.
 
+    `InputError` if the recording, the frame numbers or the model cannot be used.
+
     Parameters
     ----------
     result
         Whose model is asked, or its folder; the newest below `runs` if not given.
     onset, apex, offset
         Frame numbers from 0; the apex is spotted, and the offset the last frame, if not given.
-    faces
-        dlib, mtcnn or template; that of the run if not given.
-    face
-        Which of several, counted from the left, from 1; 0 takes the largest nearest the middle.
+    faces, face
+        dlib, mtcnn or template; and which of several faces, from the left, from 1 (0: the largest
+        nearest the middle).
     follow_links
         Also read what links to other folders lead to.
-
-    Raises
-    ------
-    InputError
-        If the recording, the frame numbers or the model cannot be used.
 
     Examples
     --------
@@ -172,12 +161,8 @@ def prepare(
 
     What is done is kept in the cache, so that it may be interrupted; `clips.maps()` is quick
     afterwards. With `systems`, what these take of the frames is made, too. `sheet` is an HTML page
-    to write, with every crop, its landmarks and its motion.
-
-    Raises
-    ------
-    InputError
-        For a data set that needs no preparation, such as `synthetic`.
+    to write, with every crop, its landmarks and its motion. `InputError` for a data set that needs
+    no preparation.
 
     Examples
     --------
@@ -214,10 +199,7 @@ def audit(result: Result, root: str | Path | None = None) -> pd.DataFrame:
 def report(results: Results, out: str | Path | None = None) -> Path:
     """Write one HTML page that needs neither Python nor a network; the first result in depth.
 
-    Returns
-    -------
-    Path
-        Of the page: `out`, or `report.html` in the first run folder.
+    It goes to `out`, or to `report.html` in the first run folder.
 
     Examples
     --------
@@ -241,14 +223,8 @@ def settings(
 ) -> ExperimentConfig:
     """The complete settings of `lab.evaluate` with these arguments; nothing is computed.
 
-    A part of a data set gives the run another name.
-
-    Raises
-    ------
-    ConfigError
-        For settings that do not exist or cannot go together.
-    InputError
-        For maps that were made from arrays: a run could not say what it rests on.
+    A part of a data set gives the run another name. `ConfigError` for settings that do not exist or
+    cannot go together; `InputError` for maps of arrays: a run could not say what it rests on.
 
     Examples
     --------

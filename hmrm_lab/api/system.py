@@ -22,10 +22,14 @@ from hmrm_lab.config.sections import (
 )
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import ConfigError, InputError, unknown_name
+from hmrm_lab.evaluation.embedding import clip_features
+from hmrm_lab.evaluation.fold import fold_seed
+from hmrm_lab.preparation import frames_for, load_flowset
 from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.registry import Entry
 from hmrm_lab.registry import systems as registered
 from hmrm_lab.studies.experiment import ALL_CLIPS
+from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import Fitted, fit
 
 SECTIONS: dict[str, type[Section]] = {
@@ -49,31 +53,21 @@ class System(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    name
-        A name of `lab.systems()`.
-    preset
-        The recipe's preset: `smoke`, `demo`, `default` or `paper`.
+    name, preset
+        A name of `lab.systems()`, and the recipe's preset: `smoke`, `demo`, `default` or `paper`.
     seed
         Of a training. Where the maps are a part of a `MotionMaps`, the subjects left out of it
         give each fold random numbers of its own, as in `lab.evaluate`.
-    device
-        `cpu`, or `cuda:0`.
     settings
         Flat names of what the recipe sets: `width`, `depth` (model), `epochs`, `lr` (training),
         `motionmix` (augmentation), `gamma` (loss), `channels` (input); `get_params()` lists all.
-        Full names, such as `model.width`, are taken as well.
+        Full names, such as `model.width`, are taken as well. A `ConfigError` for a setting that
+        the system does not have names the nearest one.
 
     Attributes
     ----------
-    classes_
-        (K,) int64, after `fit`; index into `maps.classes`.
-    losses_
-        Mean training loss of every epoch, after `fit`.
-
-    Raises
-    ------
-    ConfigError
-        For a setting that the system does not have; the nearest one is named.
+    classes_, losses_
+        After `fit`: (K,) int64, index into `maps.classes`; mean training loss of every epoch.
 
     Examples
     --------
@@ -135,15 +129,9 @@ class System(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
         """Train from scratch on `MotionMaps`, or on X (n, 3, H, W) with y and groups, both (n,).
 
-        Raises
-        ------
-        InputError
-            If the shapes do not fit, or the system takes frames and X has none.
-        DivergedError
-            As soon as the loss is not finite.
+        `InputError` if the shapes do not fit, or the system takes frames and X has none;
+        `DivergedError` as soon as the loss is not finite.
         """
-        from hmrm_lab.evaluation.fold import fold_seed
-
         maps = _maps(X, y, groups)
         config = self.settings(maps.source)
         maps = suited(maps, config)
@@ -155,17 +143,13 @@ class System(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> Floats:
         """Probabilities (n, K) float32 of `MotionMaps` or X (n, 3, H, W), each clip by itself."""
-        fitted = self.fitted
-        if isinstance(X, FlowSet):
-            return fitted.classify(suited(X, fitted.config))
-        return fitted.classify(
-            MotionMaps.from_arrays(X, np.zeros(len(X), np.int64), unit=fitted.unit)
-        )
+        if not isinstance(X, FlowSet):
+            X = MotionMaps.from_arrays(X, np.zeros(len(X), np.int64), unit=self.fitted.unit)
+        return self.fitted.classify(suited(X, self.fitted.config))
 
     def suited(self, maps: MotionMaps) -> MotionMaps:
         """The maps with the pictures or frames that this system takes, computed where needed."""
-        found: MotionMaps = suited(maps, self.settings(maps.source))
-        return found
+        return suited(maps, self.settings(maps.source))
 
     def inputs(self, X: FlowSet) -> torch.Tensor:
         """What the trained model is given of these maps: (n, C, H, W), or (n, T, S, S) clips."""
@@ -173,8 +157,6 @@ class System(ClassifierMixin, BaseEstimator):
 
     def features(self, X: FlowSet) -> Floats:
         """What the last layer of the trained network answers from: (n, F), one row per clip."""
-        from hmrm_lab.evaluation.embedding import clip_features
-
         return clip_features(self.fitted, suited(X, self.fitted.config))
 
     def predict(self, X: Any) -> Ints:
@@ -191,13 +173,8 @@ class System(ClassifierMixin, BaseEstimator):
     def network(self, size: int = 28) -> nn.Module:
         """The bare `nn.Module`: trained if `fit` was called, else new, for maps of `size` pixels.
 
-        Raises
-        ------
-        ConfigError
-            For a system that is no network, such as `svm`.
+        `ConfigError` for a system that is no network, such as `svm`.
         """
-        from hmrm_lab.training.learner import build_model
-
         if registered[self.name].is_estimator:
             raise ConfigError(f"system '{self.name}' is no network", hint="call fit and predict")
         if hasattr(self, "_fitted"):
@@ -279,11 +256,9 @@ def systems() -> pd.DataFrame:
 
 def suited(maps: FlowSet, config: ExperimentConfig) -> Any:
     """The maps with the frames that this system takes, read where they are not there yet."""
-    from hmrm_lab.preparation import frames_for, load_flowset
-
     has_frames = maps.clips is not None or maps.pictures is not None
     lacking = (frames_for(config) and not has_frames) or (config.flow.finetune and not maps.frames)
-    source = maps.source if isinstance(maps, MotionMaps) else None
+    source = getattr(maps, "source", None)
     if not lacking or source is None:
         return maps
     whole = load_flowset(config, source.root)
