@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from hmrm_lab.cli import data, notebooks, run, studies
+from hmrm_lab.cli.shared import described
 from hmrm_lab.errors import DiskFullError, HmrmError, Stopped, stoppable
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ for command in (
     *(studies.sweep, studies.evolve, data.prepare, data.doctor, notebooks.bench),
     *(data.flow, data.flow_eval, data.flow_train),
 ):
-    app.command()(command)
+    app.command()(described(command))
 
 
 def main() -> None:

@@ -7,22 +7,11 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hmrm_lab.cli.shared import (
-    FollowLinks,
-    Jobs,
-    Json,
-    Overrides,
-    Preset,
-    Root,
-    SystemNames,
-    aligned,
-    show,
-    split_names,
-)
+from hmrm_lab.cli.shared import aligned, described, show, split_names
 from hmrm_lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,17 +46,16 @@ def data() -> None:
 
 
 @app.command()
+@described
 def check(
-    name: Annotated[
-        str, typer.Argument(help="casme2, smic, samm, composite, casme3, mmew or fourdme.")
-    ],
-    root: Annotated[Path, typer.Option(help="Folder of the data set.")],
-    coding: Annotated[str, typer.Option(help="Coding file below the root, if several.")] = "",
-    images: Annotated[str, typer.Option(help="Folder of images below the root.")] = "",
-    deep: Annotated[bool, typer.Option("--deep", help="Decode every frame.")] = False,
-    follow_links: FollowLinks = False,
-    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
-    as_json: Json = False,
+    name: str,
+    root: Path,
+    coding: str = "",
+    images: str = "",
+    deep: bool = False,
+    follow_links: bool = False,
+    html: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Clips found against clips expected, all that is wrong with file and row, and the verdict."""
     from hmrm_lab.datasets.audit import as_dict, audit
@@ -92,19 +80,15 @@ def check(
 
 
 def prepare(
-    name: Annotated[
-        str, typer.Argument(help="casme2, smic, samm, composite, casme3, mmew, fourdme; synthetic.")
-    ],
-    root: Root = None,
-    preset: Preset = "default",
-    overrides: Overrides = None,
-    systems: SystemNames = "",
-    follow_links: FollowLinks = False,
-    sheet: Annotated[
-        Path | None, typer.Option(help="HTML page to write, to look over every clip.")
-    ] = None,
-    jobs: Jobs = 0,
-    as_json: Json = False,
+    name: str,
+    root: Path | None = None,
+    preset: str = "default",
+    overrides: list[str] | None = None,
+    systems: str = "",
+    follow_links: bool = False,
+    sheet: Path | None = None,
+    jobs: int = 0,
+    as_json: bool = False,
 ) -> None:
     """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted.
 
@@ -131,7 +115,7 @@ def prepare(
     show(facts, text, as_json)
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: bool = False) -> None:
     """Packages and hardware of this machine: found or missing, and what each is needed for."""
     checks = [
         {"name": name, "state": state, "detail": detail} for name, state, detail in _examine()
@@ -175,18 +159,12 @@ def _examine() -> Iterator[tuple[str, str, str]]:
 
 
 def flow(
-    onset: Annotated[Path, typer.Argument(help="Image of the onset frame.")],
-    apex: Annotated[Path, typer.Argument(help="Image of the apex frame.")],
-    method: Annotated[
-        str, typer.Option(help="tvl1, farneback, dis, deepflow or gru_attention.")
-    ] = "gru_attention",
-    out: Annotated[
-        Path | None, typer.Option(help="Flow file to write: .flo, .pfm or 16-bit .png.")
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Colour-wheel PNG to write (direction as hue).")
-    ] = None,
-    as_json: Json = False,
+    onset: Path,
+    apex: Path,
+    method: str = "gru_attention",
+    out: Path | None = None,
+    picture: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Optical flow between two frames."""
     import numpy as np
@@ -223,19 +201,13 @@ def flow(
 
 
 def flow_eval(
-    folders: Annotated[
-        list[Path] | None, typer.Argument(help="Sintel, Middlebury or FlyingChairs folders.")
-    ] = None,
-    method: Annotated[
-        list[str] | None, typer.Option(help="Flow method; repeatable. Else all of them.")
-    ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set-of-pairs", help="faces or scenes; repeatable.")
-    ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Motion fields in each cell.")] = 10,
-    limit: Annotated[int | None, typer.Option(min=1, help="The most pairs of a folder.")] = None,
-    weights: Annotated[str, typer.Option(help="Other weights for gru_attention.")] = "",
-    as_json: Json = False,
+    folders: list[Path] | None = None,
+    method: list[str] | None = None,
+    sets: list[str] | None = None,
+    pairs: int = 10,
+    limit: int | None = None,
+    weights: str = "",
+    as_json: bool = False,
 ) -> None:
     """End-point and angular error, time and size of every flow method on held-out pairs."""
     from hmrm_lab.flow.endpoint_error import METHODS, TRIALS, evaluate
@@ -256,14 +228,14 @@ def flow_eval(
 
 
 def flow_train(
-    out: Annotated[Path, typer.Argument(help="Folder of checkpoint, curves and weights.")],
-    preset: Annotated[str, typer.Option(help="cpu, brief, gpu or paper.")] = "cpu",
-    attention: Annotated[str, typer.Option(help="steps or space (3.1.1).")] = "steps",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    chairs: Annotated[Path | None, typer.Option(help="FlyingChairs (preset paper).")] = None,
-    things: Annotated[Path | None, typer.Option(help="FlyingThings3D (preset paper).")] = None,
-    photographs: Annotated[Path | None, typer.Option(help="Pictures for the scenes.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    out: Path,
+    preset: str = "cpu",
+    attention: str = "steps",
+    seed: int = 0,
+    chairs: Path | None = None,
+    things: Path | None = None,
+    photographs: Path | None = None,
+    device: str = "cpu",
 ) -> None:
     """Pre-train the learnt flow. Started again, it goes on from its checkpoint.
 

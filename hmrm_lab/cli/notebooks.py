@@ -4,12 +4,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from hmrm_lab.cli.shared import Json, show
+from hmrm_lab.cli.shared import described, show
 from hmrm_lab.errors import ConfigError, HmrmError, InputError, Stopped
 
 app = typer.Typer(
@@ -18,11 +18,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[NAME]...", help="05, 05_loso, or a path; else all notebooks."),
-]
-
 
 @app.callback()
 def notebooks() -> None:
@@ -30,7 +25,8 @@ def notebooks() -> None:
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+@described
+def list_(as_json: bool = False) -> None:
     """Number, title and parameters of each notebook."""
     from hmrm_lab.studies.notebooks.pages import all_notebooks, parameters_of
 
@@ -63,18 +59,14 @@ def join_pairs(args: list[str]) -> list[str]:
     return joined
 
 
-@app.command(cls=PairsCommand)
-def run(
-    names: Names = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option("-p", metavar="KEY VALUE", help="Value of a parameter; repeatable."),
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="The same as -p profile.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder; else runs/notebooks/ and the time.")
-    ] = None,
-    as_json: Json = False,
+@app.command("run", cls=PairsCommand)
+@described
+def notebooks_run(
+    names: list[str] | None = None,
+    given: list[str] | None = None,
+    profile: str | None = None,
+    out: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Execute notebooks with these parameters, as executed copies and as HTML pages.
 
@@ -116,7 +108,8 @@ def run(
 
 
 @app.command()
-def check(names: Names = None) -> None:
+@described
+def check(names: list[str] | None = None) -> None:
     """Execute notebooks as they stand, and compare the marked outputs with the stored ones."""
     from hmrm_lab.studies.notebooks.pages import find_notebooks, require_extra
 
@@ -142,18 +135,12 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def bench(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Benchmarks; else all.")
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="One round of the smallest shapes.")
-    ] = False,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of each side.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit status 1 if a bound is missed.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
-    as_json: Json = False,
+    names: list[str] | None = None,
+    quick: bool = False,
+    rounds: int | None = None,
+    strict: bool = False,
+    out: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Speed and memory against what is claimed: sides in turn, medians. Needs a checkout."""
     if not (BENCHMARKS / "__main__.py").is_file():

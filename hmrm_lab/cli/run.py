@@ -2,23 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hmrm_lab.cli.shared import (
-    RUNS,
-    Data,
-    FollowLinks,
-    Jobs,
-    Json,
-    Out,
-    Overrides,
-    Preset,
-    Root,
-    Rule,
-    show,
-)
+from hmrm_lab.cli.shared import RUNS, show
 from hmrm_lab.errors import FailedFoldsError
 
 if TYPE_CHECKING:
@@ -27,37 +15,21 @@ if TYPE_CHECKING:
 
 
 def run(
-    preset: Preset = "default",
-    data: Data = None,
-    root: Root = None,
-    system: Annotated[
-        list[str] | None, typer.Option("--system", help="System; repeatable.")
-    ] = None,
-    overrides: Overrides = None,
-    epoch_rule: Rule = None,
-    control: Annotated[
-        str, typer.Option(help="none, shuffled-labels, or shuffled-within-subjects.")
-    ] = "none",
-    follow_links: FollowLinks = False,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run (default: that of the system).")
-    ] = None,
-    out: Out = RUNS,
-    jobs: Jobs = 0,
-    devices: Annotated[
-        str, typer.Option(help="cpu, or cuda:0,cuda:1: folds are assigned to these in turn.")
-    ] = "cpu",
-    executor: Annotated[
-        str,
-        typer.Option("--executor", help="processes of this machine, or dask (docs/cluster.md)."),
-    ] = "processes",
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            help="Dask scheduler, tcp://HOST:8786 (default: a local cluster of --jobs processes)."
-        ),
-    ] = None,
-    as_json: Json = False,
+    preset: str = "default",
+    data: str | None = None,
+    root: Path | None = None,
+    system: list[str] | None = None,
+    overrides: list[str] | None = None,
+    epoch_rule: str | None = None,
+    control: str = "none",
+    follow_links: bool = False,
+    name: str | None = None,
+    out: Path = RUNS,
+    jobs: int = 0,
+    devices: str = "cpu",
+    executor: str = "processes",
+    scheduler: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Leave-one-subject-out evaluation. Started again, it goes on where it was.
 
@@ -78,7 +50,7 @@ def run(
 
 
 def demo(
-    out: Out = RUNS, jobs: Jobs = 0, overrides: Overrides = None, as_json: Json = False
+    out: Path = RUNS, jobs: int = 0, overrides: list[str] | None = None, as_json: bool = False
 ) -> None:
     """From frames to report on the built-in synthetic faces: HMRM, with STSTNet beside it."""
     from hmrm_lab.config import load_config
@@ -89,10 +61,10 @@ def demo(
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; the first one in depth.")],
-    root: Root = None,
-    out: Annotated[Path | None, typer.Option(help="HTML file (default: RUN/report.html).")] = None,
-    as_json: Json = False,
+    runs: list[Path],
+    root: Path | None = None,
+    out: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Compute the figures of finished folds again and write the HTML report."""
     import hmrm_lab as lab
@@ -102,9 +74,9 @@ def report(
 
 
 def audit(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    root: Root = None,
-    as_json: Json = False,
+    run: Path,
+    root: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Did anything of a test subject reach the training? Exit status 1 if a leak is found.
 
@@ -125,8 +97,8 @@ def audit(
 
 
 def score(
-    log: Annotated[Path, typer.Argument(help="Table, or log as MEGC, STSTNet and HTNet print it.")],
-    as_json: Json = False,
+    log: Path,
+    as_json: bool = False,
 ) -> None:
     """UF1, UAR and accuracy of a log of predictions, pooled over all folds; says how it was read.
 
@@ -142,31 +114,16 @@ def score(
 
 
 def predict(
-    clip: Annotated[Path, typer.Argument(help="Folder of frames, or a video file.")],
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run folder (default: the newest of HMRM below runs/ with a model, else of any"
-            " system)."
-        ),
-    ] = None,
-    onset: Annotated[int, typer.Option(min=0, help="Frame number, counted from 0.")] = 0,
-    apex: Annotated[int | None, typer.Option(min=0, help="Default: it is spotted.")] = None,
-    offset: Annotated[int | None, typer.Option(min=0, help="Default: the last frame.")] = None,
-    faces: Annotated[
-        str | None, typer.Option(help="dlib, mtcnn, or template for clips cropped to the face.")
-    ] = None,
-    face: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Which of several, from the left (default: the largest in the middle)."
-        ),
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="PNG to write (default: NAME.hmrm.png where you are).")
-    ] = None,
-    follow_links: FollowLinks = False,
-    as_json: Json = False,
+    clip: Path,
+    run: Path | None = None,
+    onset: int = 0,
+    apex: int | None = None,
+    offset: int | None = None,
+    faces: str | None = None,
+    face: int | None = None,
+    picture: Path | None = None,
+    follow_links: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Class probabilities of one recording, what they are worth, and the regions behind them.
 

@@ -1,47 +1,29 @@
-"""Options that mean the same in every command, and the way a result is shown."""
+"""What options.toml says of the options, and the way a result is shown."""
 
+import inspect
 import json
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 RUNS = Path("runs")
+OPTIONS = tomllib.loads(Path(__file__).with_name("options.toml").read_text(encoding="utf-8"))
 
-Preset = Annotated[str, typer.Option(help="smoke, demo, default, paper, or a TOML file.")]
-Data = Annotated[str | None, typer.Option(help="Data set: synthetic, flowmaps, or recordings.")]
-Root = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="Setting, key=value; repeatable.")
-]
-SystemNames = Annotated[
-    str, typer.Option("--systems", help="Names with commas between (default: see above).")
-]
-Variants = Annotated[
-    list[str] | None,
-    typer.Option("--variant", help="NAME:key=value,key=value; repeatable (default: see above)."),
-]
-Seeds = Annotated[
-    int | None, typer.Option(min=1, help="Number of seeds (default: from the preset).")
-]
-Rule = Annotated[
-    str | None, typer.Option(help="last, inner_subjects, or oracle_test (peeks; stamped).")
-]
-Unseal = Annotated[
-    bool,
-    typer.Option(
-        help="Then run the best setting, and the recipe unchanged, on all subjects. These"
-        " evaluations of the test set are counted."
-    ),
-]
-Out = Annotated[Path, typer.Option(help="Folder for run folders.")]
-Jobs = Annotated[
-    int, typer.Option(min=0, help="Processes of one thread; 0: one per core, or CUDA device.")
-]
-FollowLinks = Annotated[
-    bool, typer.Option("--follow-links", help="Also read what links to other folders lead to.")
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+def described(command: Callable[..., None]) -> Callable[..., None]:
+    """Make arguments and options of a function's parameters, as options.toml describes them."""
+    table = OPTIONS["all"] | OPTIONS.get(command.__name__, {})
+    for name, parameter in inspect.signature(command).parameters.items():
+        words = table[name]
+        more = {"help": words} if isinstance(words, str) else dict(words)
+        kind: Any = typer.Argument if more.pop("argument", False) else typer.Option
+        flag = [f"--{name.replace('_', '-')}"] if parameter.annotation is bool else []
+        option = kind(*more.pop("names", flag), **more)
+        command.__annotations__[name] = Annotated[parameter.annotation, option]
+    return command
 
 
 def show(result: dict[str, Any], text: str, as_json: bool) -> None:

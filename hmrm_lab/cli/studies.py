@@ -2,28 +2,9 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from hmrm_lab.cli.shared import (
-    RUNS,
-    Data,
-    Jobs,
-    Json,
-    Out,
-    Overrides,
-    Preset,
-    Root,
-    Rule,
-    Seeds,
-    SystemNames,
-    Unseal,
-    Variants,
-    records,
-    show,
-    split_names,
-)
+from hmrm_lab.cli.shared import RUNS, records, show, split_names
 from hmrm_lab.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
@@ -40,27 +21,20 @@ SHOWN = 10
 
 
 def compare(
-    preset: Preset = "default",
-    data: Data = None,
-    root: Root = None,
-    systems: SystemNames = "",
-    seeds: Seeds = None,
-    epoch_rule: Rule = None,
-    overrides: Overrides = None,
-    oracle: Annotated[bool, typer.Option("--oracle", help="Run the rule that peeks, too.")] = False,
-    null: Annotated[bool, typer.Option("--null", help="Run on shuffled labels, too.")] = False,
-    null_within_subjects: Annotated[
-        bool,
-        typer.Option(
-            "--null-within-subjects", help="Run on labels shuffled within each subject, too."
-        ),
-    ] = False,
-    runs: Out = RUNS,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the comparison (default: RUNS/compare-...).")
-    ] = None,
-    jobs: Jobs = 0,
-    as_json: Json = False,
+    preset: str = "default",
+    data: str | None = None,
+    root: Path | None = None,
+    systems: str = "",
+    seeds: int | None = None,
+    epoch_rule: str | None = None,
+    overrides: list[str] | None = None,
+    oracle: bool = False,
+    null: bool = False,
+    null_within_subjects: bool = False,
+    runs: Path = RUNS,
+    out: Path | None = None,
+    jobs: int = 0,
+    as_json: bool = False,
 ) -> None:
     """All systems under one protocol, ranked by honest UF1, as CSV, LaTeX, JSON and a page.
 
@@ -77,19 +51,16 @@ def compare(
 
 
 def inputs(
-    preset: Preset = "default",
-    data: Data = None,
-    root: Root = None,
-    systems: SystemNames = "",
-    inputs: Annotated[
-        str,
-        typer.Option(help="Of apex, flow, dual_phase, dynamic_image, mesti, commas between."),
-    ] = "",
-    seeds: Seeds = None,
-    overrides: Overrides = None,
-    runs: Out = RUNS,
-    jobs: Jobs = 0,
-    as_json: Json = False,
+    preset: str = "default",
+    data: str | None = None,
+    root: Path | None = None,
+    systems: str = "",
+    inputs: str = "",
+    seeds: int | None = None,
+    overrides: list[str] | None = None,
+    runs: Path = RUNS,
+    jobs: int = 0,
+    as_json: bool = False,
 ) -> None:
     """Each input on each network (MESTI-MEGANet): what a system is given of a clip, compared.
 
@@ -105,16 +76,16 @@ def inputs(
 
 
 def ablate(
-    preset: Preset = "default",
-    data: Data = None,
-    root: Root = None,
-    system: Annotated[str, typer.Option(help="System whose components are changed.")] = "hmrm",
-    overrides: Overrides = None,
-    variant: Variants = None,
-    part: Annotated[str, typer.Option(help="One data set of several, such as casme2.")] = "all",
-    out: Out = RUNS,
-    jobs: Jobs = 0,
-    as_json: Json = False,
+    preset: str = "default",
+    data: str | None = None,
+    root: Path | None = None,
+    system: str = "hmrm",
+    overrides: list[str] | None = None,
+    variant: list[str] | None = None,
+    part: str = "all",
+    out: Path = RUNS,
+    jobs: int = 0,
+    as_json: bool = False,
 ) -> None:
     """A system without one component at a time, each against the full model, paired by subject.
 
@@ -137,14 +108,14 @@ def ablate(
 
 
 def effects(
-    preset: Preset = "default",
-    data: Data = None,
-    root: Root = None,
-    overrides: Overrides = None,
-    variant: Variants = None,
-    out: Out = RUNS,
-    jobs: Jobs = 0,
-    as_json: Json = False,
+    preset: str = "default",
+    data: str | None = None,
+    root: Path | None = None,
+    overrides: list[str] | None = None,
+    variant: list[str] | None = None,
+    out: Path = RUNS,
+    jobs: int = 0,
+    as_json: bool = False,
 ) -> None:
     """Effects of single changes to HMRM's recipe, scored on inner folds of half of the subjects.
 
@@ -172,40 +143,21 @@ def effects(
 
 
 def sweep(
-    preset: Preset = "default",
-    data: Data = None,
-    root: Root = None,
-    system: Annotated[str | None, typer.Option(help="System; else that of the preset.")] = None,
-    overrides: Overrides = None,
-    sampler: Annotated[
-        str,
-        typer.Option(
-            help="grid: every combination. tpe: Optuna proposes. nsga2: Optuna's evolution,"
-            " UF1 up and parameters down."
-        ),
-    ] = "grid",
-    space: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--space",
-            help="KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:STEP or KEY=a|b|c (quote it);"
-            " repeatable. Else widths and depths.",
-        ),
-    ] = None,
-    trials: Annotated[
-        int | None, typer.Option(min=1, help=f"Settings that a search tries; else {TRIALS}.")
-    ] = None,
-    population: Annotated[int, typer.Option(min=2, help="nsga2: settings of a generation.")] = 16,
-    widths: Annotated[
-        str | None, typer.Option(help=f'Values of model.width, else "{WIDTHS}".')
-    ] = None,
-    depths: Annotated[
-        str | None, typer.Option(help=f'Values of model.depth, else "{DEPTHS}".')
-    ] = None,
-    unseal: Unseal = False,
-    out: Out = RUNS,
-    jobs: Jobs = 0,
-    as_json: Json = False,
+    preset: str = "default",
+    data: str | None = None,
+    root: Path | None = None,
+    system: str | None = None,
+    overrides: list[str] | None = None,
+    sampler: str = "grid",
+    space: list[str] | None = None,
+    trials: int | None = None,
+    population: int = 16,
+    widths: str | None = None,
+    depths: str | None = None,
+    unseal: bool = False,
+    out: Path = RUNS,
+    jobs: int = 0,
+    as_json: bool = False,
 ) -> None:
     """Settings tried on inner folds of half of the subjects: no test result.
 
@@ -244,30 +196,21 @@ def sweep(
 
 
 def evolve(
-    preset: Preset = "default",
-    data: Data = None,
-    root: Root = None,
-    system: Annotated[
-        str, typer.Option(help="System whose network can choose alpha and ratios.")
-    ] = "ammsm",
-    overrides: Overrides = None,
-    population: Annotated[int, typer.Option(min=2, help="Choices of a generation.")] = 16,
-    generations: Annotated[int, typer.Option(min=1, help="Generations, the first drawn.")] = 12,
-    alpha: Annotated[
-        str, typer.Option(help="Range of the magnification factor, LOW..HIGH:log or :STEP.")
-    ] = "1..16:log",
-    ratio: Annotated[
-        str, typer.Option(help="Range of the sparsity ratio of every stage.")
-    ] = "0.2..1:0.05",
-    seed: Annotated[int, typer.Option(min=0, help="Of the evolution, not of trainings.")] = 0,
-    fine_tuning: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Share of a training left to the winner alone."),
-    ] = 0.5,
-    unseal: Unseal = False,
-    out: Out = RUNS,
-    jobs: Jobs = 0,
-    as_json: Json = False,
+    preset: str = "default",
+    data: str | None = None,
+    root: Path | None = None,
+    system: str = "ammsm",
+    overrides: list[str] | None = None,
+    population: int = 16,
+    generations: int = 12,
+    alpha: str = "1..16:log",
+    ratio: str = "0.2..1:0.05",
+    seed: int = 0,
+    fine_tuning: float = 0.5,
+    unseal: bool = False,
+    out: Path = RUNS,
+    jobs: int = 0,
+    as_json: bool = False,
 ) -> None:
     """Search alpha and the ratio of every stage with weight-shared super-networks.
 
