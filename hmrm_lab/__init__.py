@@ -16,7 +16,11 @@ predictions, and every number, table and picture is computed from the prediction
     cli           the command line
 
 Each line imports only from lines above it. Beneath all of them lie `config`, `registry`, `errors`,
-`records` and `runtime`.
+`records` and `runtime`. Examples begin with
+
+    clips = lab.load("synthetic", preset="smoke")
+    maps, mlp = clips.maps(), lab.system("mlp", preset="smoke", epochs=1)
+    result = lab.evaluate(mlp, maps, seeds=1)
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -211,7 +211,7 @@ class FlowSet:
         """`dataset/subject` of every clip; the first of a subject's several names."""
         return tuple(self.same_person.get(key.subject_key, key.subject_key) for key in self.keys)
 
-    def take(self, indices: Sequence[int] | Ints) -> "FlowSet":
+    def take(self, indices: Sequence[int] | Ints) -> Self:
         """Copy the clips at these positions, so that nothing of the others comes along."""
         rows = np.asarray(indices, dtype=np.int64)
         optional = ("masks", "inside", "outside_energy", "clips", "pictures")
@@ -223,10 +223,10 @@ class FlowSet:
             **{name: one[rows].copy() for name, one in arrays.items() if one is not None},
         )
 
-    def with_labels(self, labels: Ints) -> "FlowSet":
+    def with_labels(self, labels: Ints) -> Self:
         return replace(self, labels=labels)
 
-    def with_same_person(self, groups: Iterable[Iterable[str]]) -> "FlowSet":
+    def with_same_person(self, groups: Iterable[Iterable[str]]) -> Self:
         """Take the names (`dataset/subject`) of each group for one subject.
 
         Names of absent data sets are ignored; one that a data set here lacks is a `ConfigError`.

@@ -1,7 +1,7 @@
 """`Clips` and `MotionMaps`: a data set of recordings, and the motion of each of its clips."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 from typing import Any, Self, overload
@@ -60,9 +60,6 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
     unit : `px`, or `relative` where every channel was scaled on its own
     masks : (n, 2, H, W) bool, order (eyes, mouth); None without landmarks
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
     >>> maps.X.shape, maps.unit, maps.classes
     ((16, 3, 28, 28), 'px', ('negative', 'positive', 'surprise'))
     >>> train, test = maps.split(0.5)
@@ -170,9 +167,6 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         table["class"] = self.expressions
         return table.assign(**{name: means[:, n] for n, name in enumerate(CHANNELS)})
 
-    def with_labels(self, labels: Ints) -> "MotionMaps":
-        return replace(self, labels=labels)
-
     def _repr_html_(self) -> str:
         facts = {
             "clips": len(self),
@@ -193,9 +187,6 @@ class Clips(Sequence[Clip]):
     An index gives one `Clip`, a slice gives `Clips`. A data set whose motion maps come ready-made
     has no clips: its `len` is 0, and `maps()` gives the maps.
 
-    Examples
-    --------
-    >>> clips = lab.load("synthetic", preset="smoke")
     >>> len(clips), clips.classes, clips.subjects[:2]
     (16, ('negative', 'positive', 'surprise'), ('synthetic/s01', 'synthetic/s02'))
     >>> clips.of("surprise").table()["class"].unique().tolist()
@@ -326,8 +317,6 @@ def load(
         class scheme, such as `casme2-5`; `faces` names who finds the faces of recordings (dlib,
         mtcnn, template), `apex="spotted"` lets a rule find the apex where it is not annotated.
 
-    Examples
-    --------
     >>> lab.load("synthetic", preset="smoke", clips=24, subjects=6)
     Clips('synthetic', 24 clips, 6 subjects)
     """

@@ -41,11 +41,9 @@ def compare(
     """Evaluate systems on the same maps, folds and seeds, ranked by honest UF1.
 
     `oracle` and `null` also run each under the rule that peeks, and on shuffled labels. One that
-    fails does not stop the others; `notes` says what happened to it.
+    fails does not stop the others; `notes` says what happened to it. On a part of the clips, what
+    takes frames as well fails.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
     >>> study = lab.compare(["svm", "mdmo"], maps, seeds=1)
     >>> sorted(study), sorted(study.table["System"])
     (['mdmo', 'svm'], ['mdmo', 'svm'])
@@ -56,7 +54,8 @@ def compare(
         raise InputError("a system is named twice", hint="name each once: `lab.ablate` varies one")
     wanted = [kind for kind, asked in kinds.items() if asked]
     plan = comparison_of(configs, next(iter(configs.values())).data.name, wanted)
-    return run_study(plan, root_of(known), out, jobs)
+    part = {} if known.is_whole else {"flowset": known}
+    return run_study(plan, known.source.root if known.source else None, out, jobs, **part)
 
 
 def ablate(
@@ -73,10 +72,6 @@ def ablate(
     `variants` are settings by the variant's name: `{"thin": {"width": 32}}`. Without any, the
     components that the paper takes away; a `ConfigError` where nobody has listed them.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
-    >>> mlp = lab.system("mlp", preset="smoke")
     >>> list(lab.ablate(mlp, maps, {"no dropout": {"dropout": 0.0}}, seeds=1))
     ['full', 'no dropout']
     """
@@ -106,9 +101,6 @@ def inputs(
     `inputs` are of apex, flow, dual_phase, dynamic_image, mesti; all if not given. Those that need
     frames are left out where the data have none.
 
-    Examples
-    --------
-    >>> clips = lab.load("synthetic", preset="smoke")
     >>> list(lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1))
     [('ststnet', 'flow'), ('ststnet', 'apex')]
     """
@@ -149,16 +141,10 @@ def sweep(
     The other half has no say, so that it can test what was chosen: see `Study.unseal`. Each
     combination is kept as soon as it is done.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
-    >>> mlp = lab.system("mlp", preset="smoke", epochs=1)
     >>> lab.sweep(mlp, maps, {"width": [8, 16]}, seeds=1).table["width"].tolist()
     [8, 16]
     """
-    config, places = _settings_and_places(system, maps, values, seeds)
-    flowset = suited(maps_of(maps, jobs), config)
-    begun = Sweep.of(config, flowset, Path(out))
+    begun, flowset, places = _begin(system, maps, values, seeds, out, jobs)
     axes = dict(zip(places, values.values(), strict=True))
     points = grid(axes)
     with progress_bars() as bars:
@@ -186,20 +172,14 @@ def search(
     `space` has for each setting a list of values, or a range as text: `"1e-4..1e-2:log"`,
     `"0..0.6"`. `method` is `tpe`, or `nsga2` for high UF1 and few parameters at once.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
-    >>> mlp = lab.system("mlp", preset="smoke", epochs=1)
     >>> lab.search(mlp, maps, {"dropout": "0..0.5"}, trials=2, seeds=1).table["Trial"].tolist()
     [1, 2]
     """
-    config, places = _settings_and_places(system, maps, space, seeds)
+    begun, flowset, places = _begin(system, maps, space, seeds, out, jobs)
     chosen = dict(zip(places, space.values(), strict=True))
     for place, value in chosen.items():
         if isinstance(value, str):
             chosen |= parse_space([f"{place}={value}"])
-    flowset = suited(maps_of(maps, jobs), config)
-    begun = Sweep.of(config, flowset, Path(out))
     with progress_bars() as bars:
         history = run_search(
             begun,
@@ -239,9 +219,6 @@ def evolve(
     one whose network can choose, such as `ammsm`; ranges are LOW..HIGH, with :log or :STEP; and
     `fine_tuning` is the share of a training that `best` leaves to the winner alone.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
     >>> ammsm = lab.system("ammsm", preset="smoke", epochs=1)
     >>> study = lab.evolve(ammsm, maps, population=2, generations=1, seeds=1)
     >>> study.table["Trial"].tolist(), sorted(study.best)
@@ -294,12 +271,14 @@ def _variant(config: ExperimentConfig, name: str, changes: Mapping[str, Any]) ->
     return Variant(name, words, tuple(overrides_of(places)))
 
 
-def _settings_and_places(
-    system: Recipe, data: Data, names: Iterable[str], seeds: Seeds
-) -> tuple[ExperimentConfig, dict[str, str]]:
-    """The recipe of a sweep, and the names of its settings by their full ones."""
+def _begin(
+    system: Recipe, data: Data, names: Iterable[str], seeds: Seeds, out: str | Path, jobs: int
+) -> tuple[Sweep, MotionMaps, dict[str, str]]:
+    """A sweep, what its system reads of the maps, and the names of settings by their full ones."""
     config = settings(system, data, seeds=seeds)
-    return config, {place_of(config.model.name, name): name for name in names}
+    places = {place_of(config.model.name, name): name for name in names}
+    maps = suited(maps_of(data, jobs), config)
+    return Sweep.of(config, maps, Path(out)), maps, places
 
 
 def _study_of_trials(

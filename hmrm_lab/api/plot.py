@@ -1,11 +1,7 @@
 """Figures and pictures: data in, a plotly figure (or an image) out.
 
 Those written here take the nouns (`MotionMaps`, `Result`, `Study`) or plain arrays and tables; the
-others show one step of the method, and take what `lab.steps` and `lab.stats` give. In the examples
-
-    clips = lab.load("synthetic", preset="smoke")
-    maps, mlp = clips.maps(), lab.system("mlp", preset="smoke", epochs=1)
-    result = lab.evaluate(mlp, maps, seeds=1)
+others show one step of the method, and take what `lab.steps` and `lab.stats` give.
 """
 
 from collections.abc import Mapping

@@ -46,10 +46,6 @@ class Result:
     Shows UF1, UAR and accuracy with their intervals, the epoch rule and the number of folds. What
     needs predictions raises `IncompleteRunError` before the first fold is finished.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
-    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
     >>> len(result.predictions), sorted(result.scores)[:3], result.progress().phase
     (16, ['acc', 'acc_interval', 'clips'], 'complete')
     """
@@ -193,33 +189,19 @@ class Result:
 class Study(Mapping[Any, Result]):
     """Results side by side, by name, with the table that compares them.
 
-    Attributes
-    ----------
-    table
-        Figures as numbers, one row per system, variant, setting or trial.
-    words
-        The same, rounded, each figure with its interval.
-    notes
-        What was left out, what failed, and why.
-    best
-        Of a sweep or a search: the settings with the highest UF1, as `lab.system` takes them.
-
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
     >>> study = lab.compare(["svm", "mdmo"], maps, seeds=1)
     >>> study["svm"].system
     System('svm', preset='smoke')
     """
 
     results: dict[Any, Result]
-    table: pd.DataFrame
-    words: pd.DataFrame
+    table: pd.DataFrame  # figures as numbers, one row per system, variant, setting or trial
+    words: pd.DataFrame  # the same, rounded, each figure with its interval
     caption: str = ""
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what was left out, what failed, and why
     sweep: Any = None  # the `Sweep` that keeps the trials of a sweep or a search
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # settings of a sweep, values
-    best: Mapping[str, Any] = field(default_factory=dict)
+    best: Mapping[str, Any] = field(default_factory=dict)  # of a search, as `lab.system` takes it
     maps: MotionMaps | None = None
     recipe: ExperimentConfig | None = None  # that `best` is compared with; else that of the sweep
     found: Any = None  # what the study beneath has found
@@ -268,8 +250,6 @@ def result(folder: str | Path, root: str | Path | None = None) -> Result:
     `root` is the folder of the data, where `resume`, `lab.audit` or `lab.report` is to read them.
     `InputError` if it is no run folder.
 
-    Examples
-    --------
     >>> lab.result("no/such/run")
     Traceback (most recent call last):
     hmrm_lab.errors.InputError: no/such/run: not a run folder (no config.toml); ...
@@ -285,9 +265,6 @@ def score(predictions: "str | Path | pd.DataFrame | MotionMaps", answers: Any = 
     or the `MotionMaps` that were answered, with (n,) classes or (n, K) probabilities as `answers`.
     `InputError` if the file cannot be read as predictions, or the numbers do not fit.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
     >>> lab.score(maps, maps.y).scores["uf1"]
     1.0
     """

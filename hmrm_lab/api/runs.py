@@ -76,10 +76,7 @@ def evaluate(
     final_model
         Train once more on all clips, for `lab.predict`. No figure depends on it.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
-    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
+    >>> result = lab.evaluate(mlp, maps, seeds=1)
     >>> print(result.caption.partition("; ")[2])
     epoch rule last; 4 subjects, 1 seed
     """
@@ -135,8 +132,6 @@ def predict(
     follow_links
         Also read what links to other folders lead to.
 
-    Examples
-    --------
     >>> lab.predict("absent.mp4", "runs/none")
     Traceback (most recent call last):
     hmrm_lab.errors.InputError: runs/none: not a run folder (no config.toml); ...
@@ -164,8 +159,6 @@ def prepare(
     to write, with every crop, its landmarks and its motion. `InputError` for a data set that needs
     no preparation.
 
-    Examples
-    --------
     >>> lab.prepare(lab.load("synthetic", preset="smoke"))
     Traceback (most recent call last):
     hmrm_lab.errors.InputError: data set 'synthetic' needs no preparation; run it directly
@@ -184,10 +177,6 @@ def audit(result: Result, root: str | Path | None = None) -> pd.DataFrame:
 
     `state` is `OK`, `LEAK`, `FAULT` (records that contradict themselves), or not checkable.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
-    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
     >>> lab.audit(result).loc["held-out subjects", "state"]
     'OK'
     """
@@ -201,10 +190,6 @@ def report(results: Results, out: str | Path | None = None) -> Path:
 
     It goes to `out`, or to `report.html` in the first run folder.
 
-    Examples
-    --------
-    >>> maps = lab.load("synthetic", preset="smoke").maps()
-    >>> result = lab.evaluate(lab.system("hmrm", preset="smoke"), maps, seeds=1)
     >>> lab.report(result).name
     'report.html'
     """
@@ -226,9 +211,6 @@ def settings(
     A part of a data set gives the run another name. `ConfigError` for settings that do not exist or
     cannot go together; `InputError` for maps of arrays: a run could not say what it rests on.
 
-    Examples
-    --------
-    >>> clips = lab.load("synthetic", preset="smoke")
     >>> lab.settings("hmrm", clips, seeds="0, 1").evaluation.seeds
     (0, 1)
     """

@@ -69,8 +69,6 @@ class System(ClassifierMixin, BaseEstimator):
     classes_, losses_
         After `fit`: (K,) int64, index into `maps.classes`; mean training loss of every epoch.
 
-    Examples
-    --------
     >>> train, test = lab.load("synthetic", preset="smoke").maps().split(0.5)
     >>> hmrm = lab.System("hmrm", preset="smoke", epochs=2)
     >>> hmrm.fit(train).predict_proba(test).shape
@@ -229,8 +227,6 @@ class System(ClassifierMixin, BaseEstimator):
 def system(name: "str | System" = "hmrm", **settings: Any) -> System:
     """A system by its name, with changes to its recipe: an estimator. See `System`.
 
-    Examples
-    --------
     >>> hmrm = lab.system("hmrm", width=64, preset="smoke")
     >>> hmrm.get_params()["width"], hmrm.get_params()["epochs"]
     (64, 2)
@@ -242,8 +238,6 @@ def systems() -> pd.DataFrame:
     """List the systems: one row each, with what it takes, how near it is to what was published,
     and its options.
 
-    Examples
-    --------
     >>> lab.systems().loc["ststnet", "how near"]
     'faithful'
     """

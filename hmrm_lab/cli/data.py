@@ -4,24 +4,16 @@ import importlib.util
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from hmrm_lab.cli.shared import aligned, described, show, split_names
 from hmrm_lab.errors import InputError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Frame = NDArray[np.uint8]
-
 DRAWN_EVERY = 50  # steps
-
 OPTIONAL = {
     "mamba_ssm": "model.scan=mamba_ssm on a GPU; nothing else needs it",
     "dlib": "68 landmarks of recorded faces (extra: faces)",
@@ -33,16 +25,12 @@ OPTIONAL = {
     "playwright": "browser tests (extra: browser)",
 }
 
-app = typer.Typer(
-    help="Licensed data sets: are they complete, and what can be used?",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def data() -> None:
-    """Licensed data sets on your own disk. Nothing is ever downloaded."""
+    """Licensed data sets on your disk: are they complete? Nothing is ever downloaded."""
 
 
 @app.command()
@@ -117,9 +105,7 @@ def prepare(
 
 def doctor(as_json: bool = False) -> None:
     """Packages and hardware of this machine: found or missing, and what each is needed for."""
-    checks = [
-        {"name": name, "state": state, "detail": detail} for name, state, detail in _examine()
-    ]
+    checks = [dict(zip(("name", "state", "detail"), found, strict=True)) for found in _examine()]
     marks = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
     lines = [f"{marks[c['state']]}  {c['name']:<24} {c['detail']}" for c in checks]
     show({"checks": checks}, "\n".join(lines), as_json)
@@ -132,19 +118,15 @@ def _examine() -> Iterator[tuple[str, str, str]]:
     import torch
 
     from hmrm_lab.runtime.processes import count_cores
-    from hmrm_lab.runtime.store import cache_folder
+    from hmrm_lab.runtime.store import cache_folder, nearest_folder
 
-    python = "ok" if sys.version_info >= (3, 11) else "failed"
-    yield "python", python, f"{platform.python_version()} on {platform.machine()}"
+    yield "python", "ok", f"{platform.python_version()} on {platform.machine()}"
     yield "torch", "ok", torch.__version__
-    words = "`hmrm run` starts one process of one thread for each"
-    yield "cores", "ok", f"{count_cores()}; {words}"
-    if torch.cuda.is_available():
-        yield "cuda", "ok", torch.cuda.get_device_name(0)
-    else:
-        yield "cuda", "missing", "nothing needs it; training takes the CPU"
-    folder = cache_folder().absolute()
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    yield "cores", "ok", f"{count_cores()}; `hmrm run` starts one process of one thread for each"
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+    words = "nothing needs it; training takes the CPU"
+    yield "cuda", "ok" if device else "missing", device or words
+    existing = nearest_folder(cache_folder())
     if os.access(existing, os.W_OK):
         free_gb = shutil.disk_usage(existing).free / 1e9
         yield "cache", "ok", f"{cache_folder()}, {free_gb:.0f} GB free"
@@ -154,8 +136,8 @@ def _examine() -> Iterator[tuple[str, str, str]]:
         found = importlib.util.find_spec(name) is not None
         yield name, "ok" if found else "missing", "" if found else purpose
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    state = "ok" if chromium else "missing"
-    yield "chromium", state, chromium or "browser tests and image export"
+    words = "browser tests and image export"
+    yield "chromium", "ok" if chromium else "missing", chromium or words
 
 
 def flow(
@@ -171,6 +153,7 @@ def flow(
 
     from hmrm_lab.datasets.flow_pairs.stored import check_suffix, write_flow
     from hmrm_lab.datasets.images import read_image
+    from hmrm_lab.flow.estimator import SMALLEST_SIDE
     from hmrm_lab.registry import flows
     from hmrm_lab.reporting.drawing import flow_to_rgb, png_bytes
     from hmrm_lab.runtime.store import check_target, write_atomic_bytes
@@ -182,7 +165,13 @@ def flow(
         raise InputError(f"picture '{picture.name}' is not .png", hint="name a .png file")
     check_target(out, picture)
     first, second = read_image(onset), read_image(apex)
-    _check_sizes(onset, first, apex, second)
+    sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (first, second)]
+    if min(first.shape[:2]) < SMALLEST_SIDE:
+        hint = f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+        raise InputError(f"a frame of {sizes[0]} pixels", where=onset, hint=hint)
+    if first.shape != second.shape:
+        problem = f"onset ({sizes[0]} pixels) and apex ({sizes[1]}) differ in size"
+        raise InputError(problem, where=apex, hint="crop both frames alike")
     flow_px = estimator.build()(first[None], second[None])[0]
     length = np.hypot(*flow_px)
     result = {
@@ -268,16 +257,3 @@ def flow_train(
             on_step=tell,
         )
     typer.echo(f"weights  {weights}")
-
-
-def _check_sizes(onset: Path, first: "Frame", apex: Path, second: "Frame") -> None:
-    """Refuse frames that are too small or differ in size, with the name of the file."""
-    from hmrm_lab.flow.estimator import SMALLEST_SIDE
-
-    sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (first, second)]
-    if min(first.shape[:2]) < SMALLEST_SIDE:
-        hint = f"give at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
-        raise InputError(f"a frame of {sizes[0]} pixels", where=onset, hint=hint)
-    if first.shape != second.shape:
-        problem = f"onset ({sizes[0]} pixels) and apex ({sizes[1]}) differ in size"
-        raise InputError(problem, where=apex, hint="crop both frames alike")

@@ -19,11 +19,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def notebooks() -> None:
-    """The notebooks: execute them into a folder of pages, or check them."""
-
-
 @app.command("list")
 @described
 def list_(as_json: bool = False) -> None:
@@ -86,7 +81,10 @@ def notebooks_run(
     from hmrm_lab.studies.notebooks.run import execute_each
 
     pairs = [*(given or []), *([f"profile={profile}"] if profile is not None else [])]
-    values = dict(_split(pair) for pair in pairs)
+    for pair in pairs:
+        if not pair.partition("=")[0] or "=" not in pair:
+            raise ConfigError(f"'-p {pair}' has no value", hint="write -p KEY VALUE")
+    values = {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
     chosen = [(found, read_parameters(found, values)) for found in find_notebooks(names or [])]
     folder = out or Path("runs", "notebooks", time.strftime("%Y%m%d-%H%M%S"))
     check_writable(folder)
@@ -124,13 +122,6 @@ def check(names: list[str] | None = None) -> None:
         raise HmrmError(f"not as stored: {', '.join(differing)}")
 
 
-def _split(pair: str) -> tuple[str, str]:
-    key, equals, value = pair.partition("=")
-    if not key or not equals:
-        raise ConfigError(f"'-p {pair}' has no value", hint="write -p KEY VALUE")
-    return key, value
-
-
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -144,15 +135,12 @@ def bench(
 ) -> None:
     """Speed and memory against what is claimed: sides in turn, medians. Needs a checkout."""
     if not (BENCHMARKS / "__main__.py").is_file():
-        raise InputError(
-            "the benchmarks belong to a checkout and are not installed with the package",
-            hint="run `make bench` in a clone of the repository",
-        )
-    options: list[str] = []
-    for option, given in (("--quick", quick), ("--strict", strict), ("--json", as_json)):
-        options += [option] if given else []
-    for option, value in (("--rounds", rounds), ("--out", out)):
-        options += [] if value is None else [f"{option}={value}"]
+        problem = "the benchmarks belong to a checkout and are not installed with the package"
+        raise InputError(problem, hint="run `make bench` in a clone of the repository")
+    flags = {"--quick": quick, "--strict": strict, "--json": as_json}
+    values = {"--rounds": rounds, "--out": out}
+    options = [flag for flag, given in flags.items() if given]
+    options += [f"{option}={value}" for option, value in values.items() if value is not None]
     command = [sys.executable, str(BENCHMARKS), *options, "--", *(names or [])]
     status = subprocess.run(command, check=False).returncode
     if status:
