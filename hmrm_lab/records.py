@@ -53,12 +53,9 @@ class Frames(Protocol):
 
 @runtime_checkable
 class KnownMotion(Protocol):
-    """Synthetic frames, whose flow is known.
+    """Synthetic frames, whose exact flow is known: (2, H, W) float32, pixels.
 
-    Shapes
-    ------
-    flow : (2, H, W) float32, the exact flow, pixels
-    clean : (H, W, 3) float32, a frame before sensor noise, RGB in levels of 0..255
+    `clean` is a frame before sensor noise: (H, W, 3) float32, RGB in levels of 0..255.
     """
 
     def flow(self, source: int, target: int) -> Floats: ...
@@ -77,8 +74,8 @@ class LandmarkedFrames(Protocol):
 class Clip:
     """One recording of one micro-expression. Onset, apex and offset index into `frames`.
 
-    `label` is the index of its class in `classes`, the names of all classes of the data set. The
-    apex is None where it is not annotated, or where the annotation cannot be right.
+    `label` is the index of its class in `classes`. The apex is None where it is not annotated, or
+    where the annotation cannot be right.
     """
 
     key: ClipKey
@@ -92,7 +89,6 @@ class Clip:
 
     @property
     def expression(self) -> str:
-        """The name of its class."""
         return self.classes[self.label]
 
     @property
@@ -106,16 +102,10 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramePairs:
-    """Onset and apex frames of many clips, reduced to one size, for fine-tuning a flow.
+    """Onset and apex frames of many clips, reduced to one size, for fine-tuning a flow."""
 
-    Shapes
-    ------
-    images : (n, 2, side, side, 3) uint8, RGB, order (onset, apex)
-    pixel : (n, 2) float32, width and height of one pixel in pixels of the clip's crop
-    """
-
-    images: NDArray[np.uint8]
-    pixel: Floats
+    images: NDArray[np.uint8]  # (n, 2, side, side, 3), RGB, order (onset, apex)
+    pixel: Floats  # (n, 2), width and height of one pixel in pixels of the clip's crop
 
     def __post_init__(self) -> None:
         n, side = len(self.images), self.images.shape[2]
@@ -130,7 +120,7 @@ class FramePairs:
 
 
 def clips_of(clips: Sequence[Clip], expression: str) -> list[Clip]:
-    """Select the clips of one class, in their order; an `InputError` if there is none."""
+    """The clips of one class, in their order; an `InputError` if there is none."""
     known = {name for clip in clips for name in clip.classes}
     if expression not in known:
         raise unknown_name("expression", expression, sorted(known))
@@ -144,36 +134,22 @@ def clips_of(clips: Sequence[Clip], expression: str) -> list[Clip]:
 class FlowSet:
     """Onset-to-apex motion of many clips.
 
-    Shapes
-    ------
-    maps : (n, 3, H, W) float32, order (u, v, strain)
-    unit : `PX`, or `RELATIVE`, where u and v have no common scale, so that flow has neither
-        direction nor magnitude
-    labels : (n,) int64, indices into `classes`
-    classes : the names of the classes, in alphabetical order
-    masks : (n, 2, H, W) bool, order (eyes, mouth) from landmarks; None where the data set has
-        no landmarks, and a template replaces them
-    inside : (n, H, W) bool, the part of each crop that lies in its recording; the rest of the map
-        has the median motion, and no weight. None where every crop lies inside
-    outside_energy : (n,) float32, share of the motion energy that was removed outside
-    frames : only where the flow is to be fine-tuned
-    clips : (n, T, S, S) uint8, gray, from onset to offset, only where a system takes clips
-    pictures : (n, 4, S, S) float32, gray, order `PICTURES`, only where a system takes pictures
-    same_person : the common name of a subject who is in the data under several
+    In `RELATIVE` maps u and v have no common scale: their flow has neither direction nor magnitude.
+    Where a crop reaches beyond its recording, the map has the median motion there, and no weight.
     """
 
-    maps: Floats
-    labels: Ints
+    maps: Floats  # (n, 3, H, W), order (u, v, strain)
+    labels: Ints  # (n,), indices into `classes`
     keys: tuple[ClipKey, ...]
-    classes: tuple[str, ...]
-    masks: NDArray[np.bool_] | None = None
+    classes: tuple[str, ...]  # in alphabetical order
+    masks: NDArray[np.bool_] | None = None  # (n, 2, H, W), order (eyes, mouth), from landmarks
     unit: str = PX
-    inside: NDArray[np.bool_] | None = None
-    outside_energy: Floats | None = None
-    frames: FramePairs | None = None
-    clips: NDArray[np.uint8] | None = None
-    pictures: Floats | None = None
-    same_person: Mapping[str, str] = field(default_factory=dict)
+    inside: NDArray[np.bool_] | None = None  # (n, H, W), in the recording; None: all of it is
+    outside_energy: Floats | None = None  # (n,), share of the motion that was removed outside
+    frames: FramePairs | None = None  # where the flow is to be fine-tuned
+    clips: NDArray[np.uint8] | None = None  # (n, T, S, S), gray, where a system takes clips
+    pictures: Floats | None = None  # (n, 4, S, S), gray, order `PICTURES`, where one takes them
+    same_person: Mapping[str, str] = field(default_factory=dict)  # the first of several names
 
     def __post_init__(self) -> None:
         n = len(self.keys)
@@ -203,7 +179,6 @@ class FlowSet:
 
     @property
     def expressions(self) -> tuple[str, ...]:
-        """The class name of every clip."""
         return tuple(self.classes[label] for label in self.labels)
 
     @property
@@ -240,7 +215,7 @@ class FlowSet:
         return replace(self, same_person=here)
 
     def fingerprint(self) -> str:
-        """Compute a digest of every value, in order, without the names of classes."""
+        """A digest of every value, in order, without the names of classes."""
         rule = " by channel" if self.unit == RELATIVE else ""
         digest = hashlib.sha256(f"{self.unit}{rule}".encode())
         for key in self.keys:
@@ -269,7 +244,7 @@ def names_of_subject(groups: Iterable[Iterable[str]]) -> dict[str, frozenset[str
 
 
 def digest_of_keys(keys: Iterable[ClipKey]) -> str:
-    """Compute sixteen hexadecimal digits for a set of clips, in any order."""
+    """Sixteen hexadecimal digits for a set of clips, in any order."""
     lines = sorted("\0".join(key) for key in keys)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -337,7 +312,7 @@ class Predictions:
         return self.table["fold"].where(self.table["fold"].isin(own), own)
 
     def only(self, dataset: str) -> "Predictions":
-        """Select the rows of one data set."""
+        """The rows of one data set."""
         return Predictions(self.table[self.table["dataset"] == dataset].reset_index(drop=True))
 
 

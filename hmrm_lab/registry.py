@@ -31,17 +31,14 @@ class Card:
     `faithful`: every layer and setting as published. `adapted`: the published design, changed
     as `departures` say. `sketch`: the publication leaves so much open that results are never to be
     shown as its authors'.
-
-    An `estimator` is not trained in epochs. `needs` are the channels of `input.channels` that it
-    requires, in this order; empty if any will do.
     """
 
     takes: Input
     citation: str
     fidelity: Fidelity
     departures: tuple[str, ...] = ()
-    estimator: bool = False
-    needs: tuple[str, ...] = ()
+    estimator: bool = False  # not trained in epochs
+    needs: tuple[str, ...] = ()  # channels that it requires, in this order; empty if any will do
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,8 @@ class Entry:
     @cached_property
     def options(self) -> type[BaseModel]:
         """A model of the builder's keyword arguments."""
-        fields: dict[str, Any] = {
-            name: (parameter.annotation, parameter.default)
-            for name, parameter in inspect.signature(self.build).parameters.items()
-            if parameter.default is not inspect.Parameter.empty
-        }
+        given = inspect.signature(self.build).parameters.values()
+        fields: Any = {p.name: (p.annotation, p.default) for p in given if p.default is not p.empty}
         config = ConfigDict(extra="forbid", frozen=True)
         return create_model(f"{self.name}_options", __config__=config, **fields)
 
@@ -135,12 +129,12 @@ class Registry:
         """One row per builder: its name, these columns, and its options with their defaults."""
         import pandas as pd
 
-        rows = []
-        for name in self:
-            entry = self[name]
-            fields = {column: value(entry) for column, value in columns.items()}
-            rows.append({"name": name, **fields, "options": entry.complete({})})
-        return pd.DataFrame(rows).set_index("name")
+        entries = [self[name] for name in self]
+        table = pd.DataFrame({"name": [entry.name for entry in entries]}).set_index("name")
+        for column, value in columns.items():
+            table[column] = [value(entry) for entry in entries]
+        table["options"] = [entry.complete({}) for entry in entries]
+        return table
 
     def __iter__(self) -> Iterator[str]:
         import_module(self.package)

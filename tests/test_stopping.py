@@ -18,77 +18,54 @@ LONG_S = 600  # it is a matter of seconds; so that a fault ends the test
 pytestmark = pytest.mark.slow
 
 
+RUN = ("run", "--system", "ststnet", "--set", f"evaluation.seeds={list(range(500))}")
+SWEEP = ("sweep", "--widths", " ".join(map(str, range(8, 328, 8))), "--depths", "1")
+
+
 @pytest.mark.parametrize(
-    "signal_number",
-    [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.full)],
+    ("command", "kept_in", "number"),
+    [
+        (RUN, "folds", signal.SIGTERM),
+        (RUN, "folds", signal.SIGKILL),
+        (SWEEP, "cells", signal.SIGINT),
+        pytest.param(RUN, "folds", signal.SIGINT, marks=pytest.mark.full),
+        pytest.param(SWEEP, "cells", signal.SIGKILL, marks=pytest.mark.full),
+    ],
 )
-def test_a_stopped_command_ends_before_its_work_and_leaves_no_process(
-    tmp_path: Path, signal_number: signal.Signals
+def test_a_stopped_command_keeps_what_it_has_and_leaves_no_process(
+    tmp_path: Path, command: tuple[str, ...], kept_in: str, number: signal.Signals
 ) -> None:
-    command = [HMRM, "run", "--preset", "smoke", "--system", "ststnet", "--jobs", "2"]
-    command += ["--set", "evaluation.seeds=" + str(list(range(500)))]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as running:
+    words = [HMRM, *command, "--preset", "smoke", "--jobs", "2"]
+    piped = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(words, cwd=tmp_path, **piped) as running:
         try:
-            while not (kept := list(tmp_path.glob("runs/*/folds/*.json"))):
+            while not (kept := list(tmp_path.glob(f"runs/*/{kept_in}/*.json"))):
                 assert running.poll() is None, running.stderr.read()
                 time.sleep(0.01)
             family = psutil.Process(running.pid).children(recursive=True)
             assert len(family) >= 2
-            if signal_number == signal.SIGINT:  # a terminal tells the whole group
-                os.killpg(running.pid, signal_number)
+            if number == signal.SIGINT:  # a terminal tells the whole group
+                os.killpg(running.pid, number)
             else:
-                running.send_signal(signal_number)
+                running.send_signal(number)
             _, said = running.communicate(timeout=LONG_S)
             _, alive = psutil.wait_procs(family, timeout=LONG_S)
             assert alive == []
         finally:
             running.kill()
-    if signal_number == signal.SIGKILL:
+    assert "Traceback" not in said
+    for file in tmp_path.glob(f"runs/*/{kept_in}/*.json"):
+        assert json.loads(file.read_text())
+    if number == signal.SIGKILL:
         assert running.returncode == -signal.SIGKILL
         return
-    assert running.returncode == 128 + signal_number
+    assert running.returncode == 128 + number
     last = said.splitlines()[-1]
     assert last.startswith("hmrm: stopped; ")
-    assert last.endswith(" of 2000 folds are kept; the same command goes on")
-    assert len(kept) <= int(last.split()[2]) < 2000
-    assert "Traceback" not in said
-
-
-@pytest.mark.parametrize(
-    "signal_number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.full)]
-)
-def test_a_stopped_sweep_leaves_no_process_and_keeps_its_cells(
-    tmp_path: Path, signal_number: signal.Signals
-) -> None:
-    widths = " ".join(map(str, range(8, 328, 8)))
-    command = [HMRM, "sweep", "--preset", "smoke", "--jobs", "2", "--widths", widths]
-    with subprocess.Popen(
-        [*command, "--depths", "1"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as running:
-        try:
-            while not list(tmp_path.glob("runs/*/cells/*.json")):
-                assert running.poll() is None, running.stderr.read()
-                time.sleep(0.01)
-            family = psutil.Process(running.pid).children(recursive=True)
-            assert len(family) >= 2
-            if signal_number == signal.SIGINT:  # a terminal tells the whole group
-                os.killpg(running.pid, signal_number)
-            else:
-                running.send_signal(signal_number)
-            _, said = running.communicate(timeout=LONG_S)
-            _, alive = psutil.wait_procs(family, timeout=LONG_S)
-            assert alive == []
-        finally:
-            running.kill()
-    assert "Traceback" not in said
-    for cell in tmp_path.glob("runs/*/cells/*.json"):
-        json.loads(cell.read_text())
+    assert last.endswith("the same command goes on")
+    if command == RUN:
+        assert last.endswith(" of 2000 folds are kept; the same command goes on")
+        assert len(kept) <= int(last.split()[2]) < 2000
 
 
 def start(out: Path, cwd: Path, *more: str) -> "subprocess.Popen[str]":

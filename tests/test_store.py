@@ -20,26 +20,6 @@ from hmrm_lab.runtime.store import (
 )
 
 
-def write_many(path: str, text: str) -> None:
-    for _ in range(50):
-        write_atomic(Path(path), text)
-
-
-@pytest.mark.slow
-def test_concurrent_writers_leave_one_whole_file(tmp_path: Path) -> None:
-    file = tmp_path / "unit.json"
-    texts = [to_json({"writer": number, "pad": "x" * 100_000}) for number in range(4)]
-    context = get_context("spawn")
-    writers = [context.Process(target=write_many, args=(str(file), text)) for text in texts]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-        assert writer.exitcode == 0
-    assert file.read_text() in texts
-    assert [path.name for path in tmp_path.iterdir()] == ["unit.json"]
-
-
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     write_atomic(file, "old")

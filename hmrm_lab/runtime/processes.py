@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -44,10 +44,9 @@ SAME_BIRTH_S = 2.0  # two readings of one birth differ where the clock was set m
 
 
 def settle_process(device: str = "cpu") -> None:
-    """Call in a process before it trains; calling it again changes nothing.
+    """Set up a process that trains: two threads are slower than one on models of this size.
 
-    Two threads are slower than one on models of this size. Kernels of our own, and recorded steps,
-    go to the current CUDA device, which is therefore the one that is named.
+    Kernels of our own, and recorded steps, go to the current CUDA device.
     """
     torch.set_num_threads(1)
     keep_memory()
@@ -62,12 +61,10 @@ def keep_memory() -> None:
     glibc hands blocks of a megabyte, which every step makes by the hundred, back to the system and
     fetches them anew, which costs more than the arithmetic on them.
     """
-    try:
+    with suppress(OSError):  # another C library, with other habits
         malloc = ctypes.CDLL("libc.so.6")
-    except OSError:  # another C library, with other habits
-        return
-    malloc.mallopt(M_MMAP_THRESHOLD, LARGE)
-    malloc.mallopt(M_TRIM_THRESHOLD, LARGE)
+        malloc.mallopt(M_MMAP_THRESHOLD, LARGE)
+        malloc.mallopt(M_TRIM_THRESHOLD, LARGE)
 
 
 def release_memory(device: str) -> None:
@@ -78,20 +75,18 @@ def release_memory(device: str) -> None:
 
 
 def parse_devices(text: str) -> tuple[str, ...]:
-    """`cuda:0,cuda:1` as its parts, each of which this machine has; else a `ConfigError`."""
+    """`cuda:0,cuda:1` as its parts."""
     devices = tuple(part.strip() for part in text.split(","))
     for device in devices:
         check_device(device)
     if len({device.partition(":")[0] for device in devices}) > 1:
-        raise ConfigError(
-            f"'{text}' mixes kinds of devices, which round differently",
-            hint="take cpu alone, or cuda devices alone",
-        )
+        problem = f"'{text}' mixes kinds of devices, which round differently"
+        raise ConfigError(problem, hint="take cpu alone, or cuda devices alone")
     return devices
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that this machine does not have."""
+    """A `ConfigError` for a device that this machine does not have."""
     kind, _, number = device.partition(":")
     known = number == "" or (number.isdecimal() and int(number) < torch.cuda.device_count())
     if device != "cpu" and not (kind == "cuda" and torch.cuda.is_available() and known):
@@ -113,7 +108,7 @@ def count_jobs(jobs: int, devices: tuple[str, ...] = ("cpu",)) -> int:
 def settle_worker(parent: int) -> None:
     """Set up a process that works for `parent`: it leaves Ctrl-C to that one, and ends with it."""
 
-    def end_with_parent() -> None:  # one that was killed cannot tell its children
+    def end_with_parent() -> None:  # which cannot tell its children where it was killed
         while os.getppid() == parent and is_alive(parent):  # Windows keeps the id of a dead one
             time.sleep(WATCH_SECONDS)
         os._exit(1)
@@ -174,12 +169,10 @@ class Worker:
 
     @classmethod
     def of(cls, process: int, number: int = 0) -> "Worker":
-        """Describe a living process of this machine."""
         return cls(process, socket.gethostname(), psutil.Process(process).create_time(), number)
 
     @property
     def is_here(self) -> bool:
-        """Whether it is a process of this machine."""
         return self.host == socket.gethostname()
 
     def lives(self) -> bool:
@@ -203,19 +196,15 @@ def guard(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def held(lock: Path, number: int = 0) -> Iterator[None]:
-    """Hold this lock as long as the work in its folder lasts.
-
-    `InputError` if a process holds it already, which is named; or if the disk has no file locks.
-    """
+    """Hold this lock; an `InputError` names the process that holds it already."""
     with guard(lock.parent):
         try:
             taken = _acquire(lock, wait=False)
         except Timeout:
             other = _read_worker(lock)
             who = f"process {other.process} on {other.host}" if other else "another process"
-            raise InputError(
-                f"{who} works in {lock.parent}", hint="wait until it has ended, or stop it there"
-            ) from None
+            hint = "wait until it has ended, or stop it there"
+            raise InputError(f"{who} works in {lock.parent}", hint=hint) from None
         write_worker(lock, Worker.of(os.getpid(), number))
     with taken:
         try:
@@ -273,8 +262,7 @@ def _acquire(lock: Path, *, wait: bool) -> FileLock:
     except OSError as error:
         if isinstance(error, Timeout) or error.errno not in NO_LOCKS:
             raise
-        raise InputError(
-            f"this disk has no file locks ({error.strerror})",
-            hint="choose a folder on another disk, such as a local one",
-        ) from None
+        problem = f"this disk has no file locks ({error.strerror})"
+        hint = "choose a folder on another disk, such as a local one"
+        raise InputError(problem, hint=hint) from None
     return made
