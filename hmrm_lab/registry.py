@@ -129,12 +129,9 @@ class Registry:
         """One row per builder: its name, these columns, and its options with their defaults."""
         import pandas as pd
 
-        entries = [self[name] for name in self]
-        table = pd.DataFrame({"name": [entry.name for entry in entries]}).set_index("name")
-        for column, value in columns.items():
-            table[column] = [value(entry) for entry in entries]
-        table["options"] = [entry.complete({}) for entry in entries]
-        return table
+        columns["options"] = lambda entry: entry.complete({})
+        rows = {name: {key: value(self[name]) for key, value in columns.items()} for name in self}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
 
     def __iter__(self) -> Iterator[str]:
         import_module(self.package)

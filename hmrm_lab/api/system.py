@@ -1,7 +1,7 @@
 """`System`: a recipe with the face of a scikit-learn classifier."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -99,7 +99,7 @@ class System(ClassifierMixin, BaseEstimator):
     ) -> ExperimentConfig:
         """The complete settings; on data with a source, with their faces and flow.
 
-        `overrides` are by full name, such as {"evaluation.epoch_rule": "oracle_test"}.
+        `overrides` are by full name.
         """
         changes = {place_of(self.name, key): _plain(value) for key, value in self._settings.items()}
         changes |= {"evaluation.seeds": [_plain(self.seed)]} if source is None else {}
@@ -120,9 +120,7 @@ class System(ClassifierMixin, BaseEstimator):
         recipe = _values(load_config(preset, system=name, data=config.data.name))
         changed = {key: value for key, value in _values(config).items() if value != recipe[key]}
         system = cls(name, preset=preset, seed=seed, **changed)
-        if fitted:
-            system._keep(fitted)
-        return system
+        return system._keep(fitted) if fitted else system
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
         """Train from scratch on `MotionMaps`, or on X (n, 3, H, W) with y and groups, both (n,).
@@ -135,9 +133,8 @@ class System(ClassifierMixin, BaseEstimator):
         maps = suited(maps, config)
         name = maps.held_out[0] if len(maps.held_out) == 1 else "+".join(maps.held_out)
         seed = fold_seed(name or ALL_CLIPS, self.seed)
-        self._keep(fit(config, maps, seed=seed, run_seed=self.seed, device=self.device))
         self.classes_ = np.arange(len(maps.classes))
-        return self
+        return self._keep(fit(config, maps, seed=seed, run_seed=self.seed, device=self.device))
 
     def predict_proba(self, X: Any) -> Floats:
         """Probabilities (n, K) float32 of `MotionMaps` or X (n, 3, H, W), each clip by itself."""
@@ -176,35 +173,31 @@ class System(ClassifierMixin, BaseEstimator):
         if registered[self.name].is_estimator:
             raise ConfigError(f"system '{self.name}' is no network", hint="call fit and predict")
         if hasattr(self, "_fitted"):
-            assert isinstance(self._fitted.model, nn.Module)
-            return self._fitted.model
+            return cast(nn.Module, self._fitted.model)
         config = self.settings()
         return build_model(config, size, len(scheme(config.data.classes).classes))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """What was given to the constructor; with `deep` every setting of the recipe."""
         own = {name: getattr(self, name) for name in OWN_ARGUMENTS}
-        if not deep:
-            return own | self._settings
-        return own | _values(self.settings()) | self._settings
+        recipe = _values(self.settings()) if deep else {}
+        return own | recipe | self._settings
 
     def set_params(self, **params: Any) -> Self:
         """Change settings by their flat names; a `ConfigError` for one that does not exist."""
         for key, value in params.items():
-            if key in OWN_ARGUMENTS:
-                setattr(self, key, value)
-            else:
-                self._settings[key] = value
+            (vars(self) if key in OWN_ARGUMENTS else self._settings)[key] = value
         self.settings()
         return self
 
     def __repr__(self) -> str:
-        changed = {"preset": self.preset} if self.preset != "default" else {}
-        words = [f"{key}={value!r}" for key, value in (changed | self._settings).items()]
+        changed = ({"preset": self.preset} if self.preset != "default" else {}) | self._settings
+        words = [f"{key}={value!r}" for key, value in changed.items()]
         return f"System({', '.join([repr(self.name), *words])})"
 
-    def _keep(self, fitted: Fitted) -> None:
+    def _keep(self, fitted: Fitted) -> Self:
         self._fitted, self.losses_ = fitted, fitted.losses
+        return self
 
     def _repr_html_(self) -> str:
         about, config = registered[self.name].card, self.settings()
