@@ -50,14 +50,13 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
     """Onset-to-apex motion of many clips, with classes and subjects; a torch `Dataset`.
 
     An index gives one clip, a slice, list or mask of rows gives `MotionMaps`. `len` counts clips.
-    `clips.maps()` computes them, `MotionMaps.from_arrays` takes yours.
+    `clips.maps()` computes them, `MotionMaps.from_arrays` takes yours. `subjects` are n names
+    (`dataset/subject`), `unit` is `px`, or `relative` where every channel has a scale of its own.
 
     Shapes
     ------
     X : (n, 3, H, W) float32, order (u, v, strain)
     y : (n,) int64, index into `classes`
-    subjects : n names, `dataset/subject`
-    unit : `px`, or `relative` where every channel was scaled on its own
     masks : (n, 2, H, W) bool, order (eyes, mouth); None without landmarks
 
     >>> maps.X.shape, maps.unit, maps.classes
@@ -202,7 +201,6 @@ class Clips(Sequence[Clip]):
 
     @property
     def name(self) -> str:
-        """The data set's name."""
         return self.config.data.name
 
     @property
@@ -230,10 +228,8 @@ class Clips(Sequence[Clip]):
         if isinstance(index, slice):
             return Clips(self.config, self.root, self._clips[index])
         if not self._clips:
-            raise InputError(
-                f"data set '{self.name}' has no clips",
-                hint="take 'synthetic' or a data set of recordings",
-            )
+            hint = "take 'synthetic' or a data set of recordings"
+            raise InputError(f"data set '{self.name}' has no clips", hint=hint)
         return self._clips[index]
 
     def __iter__(self) -> Iterator[Clip]:
@@ -248,16 +244,11 @@ class Clips(Sequence[Clip]):
 
     def table(self) -> pd.DataFrame:
         """One row per clip: dataset, subject, clip, class, onset, apex, offset, frames, fps."""
+        named = ("onset", "apex", "offset")
         rows = [
-            {
-                **clip.key._asdict(),
-                "class": clip.expression,
-                "onset": clip.onset,
-                "apex": clip.apex,
-                "offset": clip.offset,
-                "frames": len(clip.frames),
-                "fps": clip.fps,
-            }
+            clip.key._asdict()
+            | {"class": clip.expression, **{name: getattr(clip, name) for name in named}}
+            | {"frames": len(clip.frames), "fps": clip.fps}
             for clip in self
         ]
         return pd.DataFrame(rows)

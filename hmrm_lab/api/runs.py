@@ -251,8 +251,6 @@ def maps_of(data: Data, jobs: int = 1) -> MotionMaps:
 def root_of(maps: MotionMaps) -> Path | None:
     """The folder of the data; an `InputError` for a part of them, for they are read again."""
     if not maps.is_whole or maps.source is None:
-        problem = f"{len(maps)} maps that are a part of a data set"
-        raise InputError(
-            problem, hint="give all of its maps: what evaluates a part is lab.evaluate"
-        )
+        hint = "give all of its maps: what evaluates a part is lab.evaluate"
+        raise InputError(f"{len(maps)} maps that are a part of a data set", hint=hint)
     return maps.source.root

@@ -186,7 +186,10 @@ class System(ClassifierMixin, BaseEstimator):
     def set_params(self, **params: Any) -> Self:
         """Change settings by their flat names; a `ConfigError` for one that does not exist."""
         for key, value in params.items():
-            (vars(self) if key in OWN_ARGUMENTS else self._settings)[key] = value
+            if key in OWN_ARGUMENTS:
+                setattr(self, key, value)
+            else:
+                self._settings[key] = value
         self.settings()
         return self
 
