@@ -9,22 +9,12 @@ from hmrm_lab.records import are_classes
 
 @dataclass(frozen=True)
 class ClassScheme:
-    """A table of emotion words.
-
-    Parameters
-    ----------
-    classes
-        Their names in alphabetical order; a label is an index here.
-    words
-        Emotion to class, in lower case. The names of the classes are such words as well.
-    outside
-        By data set the words that mean no class there, although they do elsewhere.
-    """
+    """A table of emotion words; the names of the classes are such words as well."""
 
     name: str
-    classes: tuple[str, ...]
-    words: Mapping[str, str]
-    outside: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    classes: tuple[str, ...]  # in alphabetical order; a label is an index here
+    words: Mapping[str, str]  # emotion to class, in lower case
+    outside: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by data set: no class
 
     def __post_init__(self) -> None:
         if not are_classes(self.classes) or not {*self.words.values()} <= {*self.classes}:

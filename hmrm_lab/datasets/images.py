@@ -35,23 +35,20 @@ MOST_STRIPS = 2**16
 
 
 class Header(NamedTuple):
-    """What a picture says of itself. `whole` is whether nothing of the file is missing."""
+    """What a picture says of itself."""
 
     width: int
     height: int
-    whole: bool
+    whole: bool  # nothing of the file is missing
     alpha: bool = False
 
 
 @dataclass(frozen=True)
 class RecordedFrames:
-    """Images of a folder, read when asked for: (H, W, 3) uint8, RGB.
-
-    `note` says which order was taken where the names leave several possible.
-    """
+    """Images of a folder, read when asked for: (H, W, 3) uint8, RGB."""
 
     paths: tuple[Path, ...]
-    note: str = ""
+    note: str = ""  # which order was taken where the names leave several possible
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -73,13 +70,9 @@ def identity_of(path: Path) -> str:
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a picture as (H, W, 3) uint8, RGB, turned upright as its EXIF data say.
 
-    A grey picture gets three equal channels.
-
-    Raises
-    ------
-    InputError
-        If it is missing, damaged, too large, partly transparent, or of other than 8 bits per
-        channel: which levels are to be kept cannot be guessed.
+    A grey picture gets three equal channels. It is an `InputError` if the picture is missing,
+    damaged, too large, partly transparent, or of other than 8 bits per channel: which levels are to
+    be kept cannot be guessed.
     """
     header = _look(path)
     content = path.read_bytes()
@@ -98,13 +91,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def measure_image(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the header; the end of the file is checked as well.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, empty, cut off, too large, or no image of a known format.
-    """
+    """Width and height in pixels, from the header; the end of the file is checked as well."""
     header = _look(path)
     return header.width, header.height
 

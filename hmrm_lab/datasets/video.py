@@ -122,12 +122,8 @@ def open_recording(path: Path, *, follow_links: bool = False) -> Recording:
     Frames are read when they are asked for, those of a folder that are links to files elsewhere if
     `follow_links`. Of a folder all headers are read, of a video that can be searched the packets,
     its first frame and its last ones.
-
-    Raises
-    ------
-    InputError
-        If there are too few or too many frames, or they are damaged, too large, or of several
-        sizes, or it is no recording at all.
+    It is an `InputError` if there are too few or too many frames, or they are damaged, too large,
+    or of several sizes, or it is no recording at all.
     """
     if path.is_dir():
         return Recording(_folder(path, follow_links), 0.0)

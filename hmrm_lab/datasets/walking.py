@@ -20,17 +20,14 @@ FOLLOW = "allow it with --follow-links"
 
 
 class FrameList(NamedTuple):
-    """The images of a folder in order of their last numbers, and what was wrong in it.
-
-    `disputed` says whether all numbers of the names would give another order.
-    """
+    """The images of a folder in order of their last numbers, and what was wrong in it."""
 
     numbers: tuple[int, ...]
     paths: tuple[Path, ...]
     unnumbered: list[str]
     twice: list[int]
     outside: list[str]
-    disputed: bool
+    disputed: bool  # whether all numbers of the names would give another order
 
 
 class OutsideError(InputError):
@@ -119,17 +116,8 @@ def order_frames(paths: Sequence[Path]) -> tuple[tuple[Path, ...], str]:
     """Sort images by all numbers of their names, from left to right, as one counts them.
 
     Fractions, and times with am or pm, are understood. Where words decide between two names, the
-    last numbers do instead.
-
-    Returns
-    -------
-    paths, note
-        The note says which order was taken where another is possible, and else nothing.
-
-    Raises
-    ------
-    InputError
-        If an image has no number, or two have the same.
+    last numbers do instead. The note says which order was taken where another is possible. If an
+    image has no number, or two have the same, an `InputError` says so.
     """
     keys, notes = _natural_keys([path.stem.lower() for path in paths])
     numbers, last = [key[1::2] for key in keys], [key[1::2][-1:] for key in keys]

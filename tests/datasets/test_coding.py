@@ -24,17 +24,13 @@ TEXT = """Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Estimated Emotion
 GRID = [line.split(",") for line in TEXT.splitlines()]
 NUMBERS = [[int(cell) if cell.isdigit() else cell for cell in row] for row in GRID]
 FLOATS = [[float(cell) if isinstance(cell, int) else cell for cell in row] for row in NUMBERS]
-Content = str | bytes | Callable[[Path], None]
+Content = str | bytes | Callable[[Path], object]
 LAUGHS = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>'
 EXTERNAL = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>'
 
 
 def with_sign(sign: str) -> str:
     return TEXT.replace(",", sign)
-
-
-def quoted(sign: str) -> str:
-    return '"' + with_sign(sign).strip().replace("\n", '"\n"') + '"'
 
 
 def with_column(name: str, *values: str) -> str:
@@ -45,17 +41,13 @@ def with_column(name: str, *values: str) -> str:
 
 SOUND_TEXTS: dict[str, tuple[str, Content]] = {
     "commas": ("a.csv", TEXT),
-    "semicolons": ("a.csv", with_sign(";")),
     "semicolons and a hint for spreadsheets": ("a.csv", "sep=;\n" + with_sign(";")),
     "tabs": ("a.tsv", with_sign("\t")),
-    "tabs in .txt": ("a.txt", with_sign("\t")),
     "bars in .txt": ("a.txt", with_sign("|")),
     "a suffix in capitals": ("a.CSV", TEXT),
     "blanks after commas": ("a.csv", with_sign(", ")),
-    "blanks before quotes": ("a.csv", quoted('", "')),
-    "everything quoted": ("a.csv", quoted('","')),
+    "quotes": ("a.csv", '"' + with_sign('", "').strip().replace("\n", '"\n"') + '"'),
     "blanks that do not break": ("a.csv", with_sign("\xa0,\xa0")),
-    "an empty last row": ("a.csv", TEXT + ",,,,,\n"),
     "a last row of blanks": ("a.csv", TEXT + " , ,\t, , ,\n"),
     "an empty row between": ("a.csv", TEXT.replace("\n", "\n\n")),
     "a separator at the end": ("a.csv", TEXT.replace("\n", ",\n")),
@@ -64,22 +56,14 @@ SOUND_TEXTS: dict[str, tuple[str, Content]] = {
     "a byte-order mark": ("a.csv", "\ufeff" + TEXT),
     "Unicode text of a spreadsheet": ("a.txt", with_sign("\t").encode("utf-16")),
     "the same, big-endian": ("a.txt", b"\xfe\xff" + with_sign("\t").encode("utf-16-be")),
-    "remarks in Chinese code": (
-        "a.csv",
-        with_column("\u5907\u6ce8", *["\u4f60"] * 3).encode("gbk"),
-    ),
-    "remarks in Latin code": ("a.csv", with_column("note", *["\xe9"] * 3).encode("latin-1")),
+    "remarks in Chinese code": ("a.csv", with_column("note", *["\u4f60"] * 3).encode("gbk")),
     "remarks of two lines": ("a.csv", with_column("note", '"a\nb"', '"a, b"', '"a ""b"""')),
-    "an index of pandas": ("a.csv", with_column("", "0", "1", "2")),
     "an unnamed column of pandas": ("a.csv", with_column("Unnamed: 0", "0.0", "1.0", "nan")),
-    "floats": ("a.csv", TEXT.replace("46", "46.0").replace("48", "48.0").replace("50", "50.0")),
-    "floats of two digits": ("a.csv", TEXT.replace("48", "48.00")),
-    "floats of six digits": ("a.csv", TEXT.replace("48", "48.000000")),
+    "floats": ("a.csv", TEXT.replace("46", "46.0").replace("48", "48.000000")),
     "decimal commas": ("a.csv", with_sign(";").replace("48", "48,0")),
     "a float for a subject": ("a.csv", TEXT.replace("\n1,", "\n1.0,")),
     "a subject with zeros": ("a.csv", TEXT.replace("\n1,", "\n001,")),
-    "a subject by its folder": ("a.csv", TEXT.replace("\n1,", "\nsub01,")),
-    "subjects in two ways": ("a.csv", TEXT.replace("\n1,", "\nSUB1,", 1)),
+    "subjects in two ways": ("a.csv", TEXT.replace("\n1,", "\nSUB01,", 1)),
     "clips without their zeros": ("a.csv", TEXT.replace("EP02_01f", "ep2_1f")),
     "emotions in capitals": ("a.csv", TEXT.replace("happiness", " HAPPINESS ")),
     "a header in another spelling": ("a.csv", TEXT.replace("Frame", "_frame").replace("S", "s")),
@@ -91,10 +75,6 @@ SOUND_TEXTS: dict[str, tuple[str, Content]] = {
         "smic,20,s20_ne_01,0,1,2,3,smic/s20\nsamm,6,006_1_2,0,1,2,3,samm/006\n"
         "CASME II,sub01,EP19_05f,0,46,48,50,x\ncasme2,1,EP19_06f,0.0,46.0,48.0,50.0,x\n",
     ),
-    "rows of other data sets": (
-        "a.csv",
-        with_column("Dataset", *["CASME2"] * 3) + "SMIC,1,s1_ne_01,1,2,3,negative\n",
-    ),
 }
 
 
@@ -102,9 +82,6 @@ def ods_rows(rows: list[list[object]]) -> str:
     return "".join(f"<table:table-row>{trees.ods_cells(row)}</table:table-row>" for row in rows)
 
 
-NOTES = (
-    "<table:table-row><table:table-cell><text:p>Notes</text:p></table:table-cell></table:table-row>"
-)
 SOUND_ODS = {
     "floats": [ods_rows(FLOATS)],
     "a sheet of a million rows": [
@@ -128,16 +105,12 @@ SOUND_ODS = {
         f"<table:table-header-rows>{ods_rows(NUMBERS[:1])}</table:table-header-rows>"
         f"<table:table-row-group>{ods_rows(NUMBERS[1:])}</table:table-row-group>"
     ],
-    "notes in front": [NOTES, ods_rows(NUMBERS)],
+    "notes in front": [ods_rows([["Notes"]]), ods_rows(NUMBERS)],
 }
 
 
-def ods(*tables: str, before: str = "", keep: float = 1.0) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        content = trees.write_ods(path, *tables, before=before).read_bytes()
-        path.write_bytes(content[: int(keep * len(content))])
-
-    return write
+def ods(*tables: str, before: str = "") -> Callable[[Path], object]:
+    return lambda path: trees.write_ods(path, *tables, before=before)
 
 
 def sheets(
@@ -159,39 +132,31 @@ def sheets(
                 page.cell(30_000, 2).value = "  "
                 page.cell(1, 9_000).value = "far away"
                 page.merge_cells("A40:F42")
-        with path.open("wb") as file:
-            book.save(file)
+        book.save(path)
 
     return write
 
 
-LEGEND = [*NUMBERS[:1], [7, "EP00_00f", 1, 2, 3, "for example"]]
+LEGEND = [7, "EP00_00f", 1, 2, 3, "for example"]
 SOUND_BOOKS = {
-    "numbers": sheets(NUMBERS),
     "floats": sheets(FLOATS),
     "text": sheets(GRID),
     "cells far away": sheets(NUMBERS, far=True),
     "notes in front": sheets([["Notes"], ["Subject", "who it is"]], NUMBERS),
-    "a legend in front": sheets(LEGEND, NUMBERS),
-    "a template in front": sheets(NUMBERS[:1], NUMBERS),
+    "a legend in front": sheets([*NUMBERS[:1], LEGEND], NUMBERS),
     "an empty sheet in front": sheets([], NUMBERS),
     "the same sheet twice": sheets(NUMBERS, NUMBERS),
 }
-
-
 SOUND = {
     **SOUND_TEXTS,
     **{f"{name} (.ods)": ("a.ods", ods(*tables)) for name, tables in SOUND_ODS.items()},
-    **{
-        f"{name} ({kind})": (f"a{kind}", write)
-        for name, write in SOUND_BOOKS.items()
-        for kind in (".xlsx", ".xlsm")
-    },
+    **{f"{name} (.xlsm)": ("a.xlsm", write) for name, write in SOUND_BOOKS.items()},
+    "numbers (.xlsx)": ("a.xlsx", sheets(NUMBERS)),
 }
 
 
-def put(root: Path, name: str, content: Content) -> Path:
-    """The only coding file of the data set."""
+def read(root: Path, name: str, content: Content) -> Survey:
+    """The survey with this as its only coding file."""
     for old in root.glob("CASME2-coding*"):
         old.unlink()
     path = root / f"CASME2-coding-{name}"
@@ -199,11 +164,6 @@ def put(root: Path, name: str, content: Content) -> Path:
         content(path)
     else:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def read(root: Path, name: str, content: Content) -> Survey:
-    put(root, name, content)
     return RECORDINGS["casme2"].survey(root)
 
 
@@ -224,8 +184,7 @@ def test_a_sound_table_gives_its_clips(root: Path) -> None:
 def test_a_blank_apex_is_one_and_leaves_the_others(root: Path) -> None:
     """As pandas writes them: the column becomes floats."""
     floats = TEXT.replace("48", "48.0")
-    words = ("nan", "NaN", "NA", "N/A", "#N/A", "<NA>", "None", "null")
-    for blank in (*words, "/", "-", "?", "-1", "", " "):
+    for blank in ("nan", "NaN", "NA", "N/A", "#N/A", "<NA>", "None", "/", "-", "?", "-1", "", " "):
         found = read(root, "a.csv", floats.replace("48.0", blank, 1))
         assert [clip.apex for clip in found.clips] == [None, 2, 2], blank
         (finding,) = found.findings
@@ -249,17 +208,13 @@ REFUSED_CELLS = {
 
 
 def test_a_cell_that_cannot_be_meant_costs_its_row_alone(root: Path) -> None:
-    for text, places in REFUSED_CELLS.items():
-        for place in places:
-            quoted = f'"{text}"'
-            found = read(root, "a.csv", TEXT.replace(place, quoted, 1))
-            assert [clip.key.clip for clip in found.clips] == ["EP19_05f", "EP19_06f"], (
-                text,
-                place,
-            )
-            (finding,) = found.findings
-            assert (finding.row, finding.left_out) == (2, True), (text, place)
-            assert finding.problem and finding.hint and "\n" not in str(finding)
+    cases = [(text, place) for text, places in REFUSED_CELLS.items() for place in places]
+    for text, place in cases:
+        found = read(root, "a.csv", TEXT.replace(place, f'"{text}"', 1))
+        assert [clip.key.clip for clip in found.clips] == ["EP19_05f", "EP19_06f"], (text, place)
+        (finding,) = found.findings
+        assert (finding.row, finding.left_out) == (2, True), (text, place)
+        assert finding.problem and finding.hint and "\n" not in str(finding)
 
 
 def test_a_row_that_cannot_be_meant_is_told(root: Path) -> None:
@@ -285,34 +240,26 @@ def test_a_row_that_cannot_be_meant_is_told(root: Path) -> None:
     assert "the label 2 is not that of the MEGC 2019 list" in str(found.findings[0])
 
 
-FULL = ods_rows(NUMBERS)
-
-
-def repeated(what: str, times: str) -> str:
-    kind = {"row": "rows", "cell": "columns"}[what]
-    start = f"<table:table-{what}"
-    return FULL.replace(start, f'{start} table:number-{kind}-repeated="{times}"')
+FULL, ROW, CELL = ods_rows(NUMBERS), "<table:table-row", "<table:table-cell"
+MANY_ROWS = FULL.replace(ROW, f'{ROW} table:number-rows-repeated="1000000000"')
+MANY_COLUMNS = FULL.replace(CELL, f'{CELL} table:number-columns-repeated="1000000000"')
 
 
 REFUSED_FILES: dict[str, tuple[str, Content, str]] = {
-    "text without a table": ("a.txt", "Please cite the paper.\n", "no coding file of CASME II"),
     "a table of another type": ("a.json", TEXT, "no coding file of CASME II"),
     "too many rows": ("a.csv", TEXT + "1,a,1,2,3,fear\n" * 20_000, "20004 rows; a list of clips"),
-    "no header": ("a.csv", TEXT.partition("\n")[2], "no header with the columns"),
     "a column missing": ("a.csv", TEXT.replace("Apex", "Peak"), "row 1: no column 'ApexFrame'"),
     "a column twice": ("a.csv", with_column("subject", *"123"), "two columns are called 'subject'"),
     "no rows": ("a.csv", TEXT.partition("\n")[0], "row 1: lists no clips"),
-    "two sheets that differ": ("a.xlsx", sheets(NUMBERS, FLOATS[:3] + LEGEND[1:]), "and differ"),
+    "two sheets that differ": ("a.xlsx", sheets(NUMBERS, [*FLOATS[:3], LEGEND]), "and differ"),
     "merged by the million": ("a.xlsx", sheets(NUMBERS, merge="A10:Z9000"), "A10:Z9000 are merged"),
     "text called .ods": ("a.ods", TEXT, "not a readable workbook"),
     "an archive without a sheet": ("a.ods", sheets(NUMBERS), "not a readable workbook"),
-    "OpenDocument cut off": ("a.ods", ods(FULL, keep=0.5), "not a readable workbook"),
     "XML cut off": ("a.ods", ods(FULL + "<table:table-row>"), "not a readable workbook"),
     "a bomb of entities": ("a.ods", ods(FULL, before=LAUGHS), "declares XML entities"),
     "a file of this machine": ("a.ods", ods(FULL, before=EXTERNAL), "declares XML entities"),
-    "rows by the milliard": ("a.ods", ods(repeated("row", "1000000000")), "20001 rows"),
-    "columns by the milliard": ("a.ods", ods(repeated("cell", "1000000000")), "no column 'File"),
-    "rows that are no number": ("a.ods", ods(repeated("row", "many")), "not a readable workbook"),
+    "rows by the milliard": ("a.ods", ods(MANY_ROWS), "20001 rows"),
+    "columns by the milliard": ("a.ods", ods(MANY_COLUMNS), "no column 'File"),
 }  # fmt: skip
 
 
@@ -326,7 +273,7 @@ def test_a_table_that_cannot_be_read_is_refused(root: Path) -> None:
 
 
 def test_a_note_in_text_does_not_hide_the_table(root: Path) -> None:
-    put(root, "a.ods", ods(FULL))
+    read(root, "a.ods", ods(FULL))
     (root / "CASME2-coding-0.txt").write_text("Please cite the paper, and sign the form.\n")
     assert len(RECORDINGS["casme2"].survey(root).clips) == 3
 
@@ -343,19 +290,11 @@ def test_names_that_lost_their_zeros_in_a_list_of_maps(tmp_path: Path) -> None:
     for case, content in {
         "as published": text,
         "another header": text.replace("sub,filename_o,l", "Subject,Filename,L"),
-        "semicolons": text.replace(",", ";"),
-        "blanks after commas": text.replace(",", ", "),
-        "an empty last row": text + ",,,\n",
-        "a last row of blanks": text + " , , , \n",
         "subjects without zeros": lost,
         "subjects as floats": lost.replace(",6,", ",6.0,").replace(",7,", ",7.0,"),
         "clips without zeros": lost.replace("006_1_2", "6_1_2").replace("01_a", "1_a"),
-        "labels as floats": text.replace(",0\n", ",0.0\n").replace(",2\n", ",2.0\n"),
         "labels in words": text.replace(",0\n", ",negative\n").replace(",2\n", ",Surprise\n"),
         "data sets in capitals": text.replace("samm", "SAMM").replace("smic", "SMIC-HS"),
-        "an index of pandas": "".join(f"{n},{line}\n" for n, line in enumerate(text.splitlines())),
-        "a byte-order mark": "\ufeff" + text,
-        "lines of Windows": text.replace("\n", "\r\n"),
     }.items():  # fmt: skip
         (tmp_path / "labels.csv").write_bytes(content.encode())
         flowset = flowmaps(tmp_path)
@@ -379,15 +318,9 @@ def test_names_and_numbers_in_a_list_of_clips(tmp_path: Path) -> None:
         (folder / f"{number:03d}.png").write_bytes(b"")
     text = "subject,clip,label,onset,apex,offset,fps\n007,01,positive,0,3,9,200\n"
     for case, content in {
-        "as written": text,
         "through pandas": text.replace("007,01", "7,1").replace("0,3,9,200", "0.0,3.0,9.0,200.0"),
-        "an index and floats for names": "".join(
-            f",{line}\n" for line in text.replace("007,01", "7.0,1.0").splitlines()
-        ),
-        "semicolons and decimal commas": text.replace(",", ";").replace("3;9", "3,0;9,00"),
-        "another header": text.replace("subject,clip,label", "Subject, Clip ,LABEL"),
+        "decimal commas": text.replace(",", ";").replace("3;9", "3,0;9,00"),
         "the composite's label": text.replace("positive", "1"),
-        "an empty last row": text + ",,,,,,\n",
     }.items():
         (tmp_path / "clips.csv").write_text(content)
         (clip,) = read_clips(tmp_path)

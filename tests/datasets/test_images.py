@@ -64,11 +64,6 @@ def turned(orientation: int) -> bytes:
     return JPEG[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + JPEG[2:]
 
 
-def claiming(content: bytes, size: int) -> bytes:
-    """A BMP whose size field says something else."""
-    return content[:2] + struct.pack("<I", size) + content[6:]
-
-
 JPEG, BMP = encoded(".jpg"), encoded(".bmp")
 PROGRESSIVE = cv2.imencode(".jpg", NOISE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
 FILM = b"\0\0\0\x18ftypmp42" + bytes(range(200)) * 100
@@ -81,32 +76,20 @@ SOUND = {
     "motion_photo.jpg": (JPEG + FILM, BY_JPEG),
     "note.jpg": (JPEG + b"a note of the camera", BY_JPEG),
     "padded.jpg": (JPEG + bytes(10_000), BY_JPEG),
-    "filled.jpg": (JPEG + b"\xff" * 10_000, BY_JPEG),
     "two_pictures.jpg": (JPEG + encoded(".jpg", RGB), BY_JPEG),
     "no_end.jpg": (JPEG[:-2], BY_JPEG),
-    "half_an_end.jpg": (JPEG[:-1], BY_JPEG),
     "no_end_padded.jpg": (JPEG[:-2] + bytes(10_000), BY_JPEG),
     "progressive.jpg": (PROGRESSIVE, BY_JPEG),
     "progressive_no_end.jpg": (PROGRESSIVE[:-2], BY_JPEG),
     "damaged_exif.jpg": (JPEG[:2] + b"\xff\xe1\0\x0aExif\0\0II" + JPEG[2:], BY_JPEG),
-    "upright.jpg": (turned(1), BY_JPEG),
-    "mirrored.jpg": (turned(2), BY_JPEG[:, ::-1]),
     "upside_down.jpg": (turned(3), BY_JPEG[::-1, ::-1]),
-    "flipped.jpg": (turned(4), BY_JPEG[::-1]),
     "transposed.jpg": (turned(5), BY_JPEG.swapaxes(0, 1)),
     "portrait.jpg": (turned(6), np.rot90(BY_JPEG, -1)),
-    "transverse.jpg": (turned(7), np.rot90(BY_JPEG, -1)[::-1]),
     "portrait_left.jpg": (turned(8), np.rot90(BY_JPEG)),
-    "two_too_large.bmp": (claiming(BMP, len(BMP) + 2), RGB),
-    "no_size.bmp": (claiming(BMP, 0), RGB),
-    "size_of_pixels.bmp": (claiming(BMP, len(BMP) - 54), RGB),
+    "two_too_large.bmp": (BMP[:2] + struct.pack("<I", len(BMP) + 2) + BMP[6:], RGB),
     "padded.bmp": (BMP + bytes(2), RGB),
     "plain.png": (encoded(".png"), RGB),
-    "padded.png": (encoded(".png") + bytes(10_000), RGB),
     "opaque.png": (encoded(".png", with_alpha(255)), RGB),
-    "opaque.tif": (encoded(".tif", with_alpha(255)), RGB),
-    "opaque.webp": (encoded(".webp", with_alpha(255)), RGB),
-    "plain.tif": (encoded(".tif"), RGB),
     "PLAIN.TIFF": (encoded(".tiff"), RGB),
     "first_directory.tif": (tags(1, "<", RGB.tobytes()), RGB),
     "motorola.tif": (tags(1, ">", RGB.tobytes()), RGB),
@@ -121,9 +104,7 @@ SOUND = {
 UNFIT = {
     "alpha.png": (encoded(".png", with_alpha(100)), "partly transparent; save it without"),
     "alpha.tif": (encoded(".tif", with_alpha(100)), "partly transparent"),
-    "alpha.webp": (encoded(".webp", with_alpha(100)), "partly transparent"),
     "deep.png": (encoded(".png", NOISE.astype(np.uint16)), "a 16-bit image; save it with 8"),
-    "deep.tif": (encoded(".tif", NOISE.astype(np.uint16)), "a 16-bit image"),
     "float.tiff": (encoded(".tiff", np.full((32, 32, 3), np.nan, np.float32)), "a 32-bit image"),
     "text.png": (b"text", "not a PNG, JPEG, BMP, TIFF, WebP or PPM image"),
     "sound.webp": (b"RIFF\x24\0\0\0WAVEfmt " + bytes(32), "not a PNG, JPEG"),
@@ -131,9 +112,7 @@ UNFIT = {
     "outside.tif": (b"II*\0" + struct.pack("<I", 2**31), "not a PNG, JPEG"),
     "empty.png": (b"", "an empty file"),
     "huge.png": (png_of(100_000, 100_000), "claims 100000x100000 pixels"),
-    "large.png": (png_of(30_000, 30_000), "claims 30000x30000 pixels"),
     "huge.jpg": (jpeg_of(60_000, 50_000), "claims 60000x50000 pixels"),
-    "huge_no_end.jpg": (jpeg_of(60_000, 50_000)[:-2], "claims 60000x50000 pixels"),
     "huge.bmp": (bmp_of(100_000, -100_000), "claims 100000x100000 pixels"),
     "huge.ppm": (b"P6 100000 100000 255 ", "claims 100000x100000 pixels"),
     "huge.tif": (

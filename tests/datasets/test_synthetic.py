@@ -53,18 +53,18 @@ def test_counts_follow_the_composite() -> None:
             assert max(per_subject.values()) >= 12
 
 
-def test_clips_are_named_and_ordered_like_recordings(clips: list[Clip]) -> None:
+def test_clips_are_named_like_recordings_and_come_from_their_seed(clips: list[Clip]) -> None:
     for clip in clips:
         assert clip.key.dataset == "synthetic"
         assert clip.key.clip.startswith(f"{clip.key.subject}_{MEGC3.classes[clip.label][:3]}_")
         assert 0 <= clip.onset < clip.apex < clip.offset < len(clip.frames) == 12
-
-
-def test_same_seed_same_pixels_and_another_seed_others(clips: list[Clip]) -> None:
     again, other = synthetic(**SMALL), synthetic(**SMALL, seed=1)
     assert [clip.key for clip in again] == [clip.key for clip in clips]
     np.testing.assert_array_equal(again[3].frames[5], clips[3].frames[5])
     assert (other[3].frames[5] != clips[3].frames[5]).mean() > 0.5
+    copy: Clip = pickle.loads(packed := pickle.dumps(clips[2]))
+    assert len(packed) < 10_000, "parameters travel between processes, and no pixels"
+    np.testing.assert_array_equal(copy.frames[copy.apex], clips[2].frames[clips[2].apex])
 
 
 DRAWN = {  # mean and deviation of the onset frame, mean difference to the apex, mean flow
@@ -111,21 +111,15 @@ def test_blinks_close_the_eyes_of_some_clips_and_leave_the_others() -> None:
         )
 
 
-def test_frames_do_not_depend_on_the_order_of_access(clips: list[Clip]) -> None:
+def test_frames_are_images_with_noise_whatever_was_read_before(clips: list[Clip]) -> None:
     forwards = [clips[0].frames[k] for k in range(4)]
     backwards = [clips[0].frames[k] for k in (3, 2, 1, 0)]
     np.testing.assert_array_equal(forwards, backwards[::-1])
     np.testing.assert_array_equal(clips[0].frames[-1], clips[0].frames[11])
     with pytest.raises(IndexError):
         clips[0].frames[12]
-
-
-def test_frames_are_images_with_texture_and_noise(clips: list[Clip]) -> None:
     frame = clips[0].frames[0]
-    assert frame.shape == (224, 224, 3)
-    assert frame.dtype == np.uint8
-    cheek = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[100:150, 60:160].astype(np.float32)
-    assert (cheek - cv2.GaussianBlur(cheek, (0, 0), 4)).std() > 2
+    assert (frame.shape, frame.dtype) == ((224, 224, 3), np.uint8)
     noise = frame - rendered(clips[0]).clean(0)
     assert noise.std() == pytest.approx(rendered(clips[0]).script.noise_level, rel=0.1)
 
@@ -144,7 +138,7 @@ def test_flow_leads_from_each_pixel_to_its_match() -> None:
         assert moved < 0.45 * still
 
 
-def test_flow_agrees_with_the_landmarks() -> None:
+def test_flow_agrees_with_the_landmarks_and_with_its_inverse(clips: list[Clip]) -> None:
     for clip in synthetic(**SMALL, difficulty=1.0):
         frames = rendered(clip)
         for source, target in ((clip.onset, clip.apex), (clip.apex, clip.offset)):
@@ -152,14 +146,10 @@ def test_flow_agrees_with_the_landmarks() -> None:
             step = sampled(frames.flow(source, target), start)
             np.testing.assert_allclose(start + step, end, atol=0.02)
             assert np.abs(end - start).max() > 0.1
-
-
-def test_flow_to_itself_is_zero_and_back_undoes_forth(clips: list[Clip]) -> None:
     frames, onset, apex = rendered(clips[1]), clips[1].onset, clips[1].apex
     assert np.abs(frames.flow(apex, apex)).max() < 5e-4
     forth, back = frames.flow(onset, apex), frames.flow(apex, onset)
-    assert forth.shape == (2, 224, 224)
-    assert forth.dtype == np.float32
+    assert (forth.shape, forth.dtype) == ((2, 224, 224), np.float32)
     pixels = np.stack(np.mgrid[20:200:9, 20:200:9][::-1], axis=-1).reshape(-1, 2)
     there = pixels + sampled(forth, pixels)
     np.testing.assert_allclose(there + sampled(back, there), pixels, atol=0.02)
@@ -208,14 +198,6 @@ def test_units_are_symmetric_and_about_one_pixel() -> None:
         mirror = other * flip + np.float32([224, 0, 0, 0, 0, 0])
         order = np.lexsort(bumps.T.round(3)), np.lexsort(mirror.T.round(3))
         np.testing.assert_allclose(bumps[order[0]], mirror[order[1]], atol=1e-4)
-
-
-def test_clips_travel_between_processes_without_pixels(clips: list[Clip]) -> None:
-    packed = pickle.dumps(clips[2])
-    assert len(packed) < 10_000
-    copy: Clip = pickle.loads(packed)
-    assert copy.key == clips[2].key
-    np.testing.assert_array_equal(copy.frames[copy.apex], clips[2].frames[clips[2].apex])
 
 
 def test_values_out_of_range_are_refused() -> None:
@@ -281,10 +263,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text(
         "subject,clip,label,onset,apex,offset,fps\ns01,a,surprise,0,1,2,30\n"
     )
-    frames = read_clips(tmp_path)[0].frames
-    assert not isinstance(frames, LandmarkedFrames)
-    with pytest.raises(InputError, match=r"001\.png: not a PNG"):
-        frames[1]
+    assert not isinstance(read_clips(tmp_path)[0].frames, LandmarkedFrames)
     (folder / "landmarks.npy").write_bytes(b"")
     frames = read_clips(tmp_path)[0].frames
     with pytest.raises(InputError, match=r"001\.png: not a PNG"):

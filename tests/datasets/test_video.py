@@ -57,10 +57,8 @@ def write_folder(path: Path, frames: list[np.ndarray]) -> Path:
 VIDEOS = {
     "motion_jpeg.avi": "MJPG",
     "mpeg4.mp4": "mp4v",
-    "MPEG4.MP4": "mp4v",
     "quicktime.mov": "mp4v",
     "phone.3gp": "mp4v",
-    "xvid.avi": "XVID",
     "lossless.mkv": "FFV1",
     "vp9.webm": "VP90",
     "hidden_packets.webm": "VP80",
@@ -136,32 +134,23 @@ def test_a_codec_that_this_opencv_lacks_is_named(tmp_path: Path) -> None:
 
 ORDERS = (  # names as people and programs give them, in the right order; + says which was taken
     "img1 img2 img10",
-    "img001 img002 img010",
     "IMG_9 img_10 Img_11",
-    "175 176 1000",
     "reg_img46 reg_img47 reg_img100",
-    "006_05562 006_05563",
-    "image000123 image000124",
     "frame 1 of 12|frame 2 of 12|frame 10 of 12",
     "scene00001_x scene00002_x scene00010_x",
-    "frame-1 frame-2 frame-10",
     "img|img (1)|img (2)|img (10)",
-    "Photo|Photo 1|Photo 2",
     "IMG_BURST001_COVER IMG_BURST002 IMG_BURST003",
     "Screenshot_20240501-105958 Screenshot_20240501-110001",
     "+video_45s968 video_46s010 video_46s052",
-    "+t0.968s t1.010s t1.052s",
     "+t0.04s t0.08s t0.5s t1.0s",
     "+0,96 1,02",
     "+1.8 1.9 1.10 1.11",
     "+1714554000.968 1714554001.010",
     "+00-00-01-23 00-00-01-24 00-00-02-00",
-    "+clip2_frame9 clip2_frame10 clip10_frame1",
     "+IMG_20240501_105958_001 IMG_20240501_105958_002 IMG_20240501_105959_001",
     "+vlcsnap-2024-05-01-10h59m58s968 vlcsnap-2024-05-01-10h59m59s010",
     "+2024-05-01T10:59:58.9 2024-05-01T10:59:58.95 2024-05-01T10:59:59.0",
     "+Screenshot from 2024-05-01 10-59-58|Screenshot from 2024-05-01 11-00-01",
-    "+Screenshot 2024-05-01 at 10.59.58|Screenshot 2024-05-01 at 11.00.00",
     "+Screenshot 2024-05-01 at 11.59.58 AM|Screenshot 2024-05-01 at 12.00.00 PM"
     "|Screenshot 2024-05-01 at 1.00.00\u202fPM",
     "+WhatsApp Image 2024-05-01 at 10.59.58|WhatsApp Image 2024-05-01 at 10.59.58 (1)"
@@ -171,7 +160,6 @@ ORDERS = (  # names as people and programs give them, in the right order; + says
 DISORDERS = {  # and names that leave no order
     "img1 img01": "more than one image with the number 1",
     "left_1 right_1 left_2 right_2": "more than one image with the number 1",
-    "img1 img1_copy": "more than one image with the number 1",
     "img1 img2 portrait": "an image without a number: portrait.png",
     "onset apex": "an image without a number",
     "May_10.59 June_11.59": "more than one image with the number 59",
@@ -240,19 +228,33 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
-    assert "no such recording; give a folder" in refusal(tmp_path / "absent")
-    text = tmp_path / "notes.txt"
-    text.write_text("no video")
-    assert "'.txt' is no suffix of a video" in refusal(text)
-    image = write_folder(tmp_path / "one", [drawn(1)]) / "img0.png"
-    assert "one image is no recording" in refusal(image)
-    assert "only one frame" in refusal(image.parent)
-    image.with_name("img1.png").write_bytes(b"broken")
-    assert "img1.png: not a PNG, JPEG, BMP, TIFF, WebP or PPM image" in refusal(image.parent)
-    assert "only one frame" in refusal(write_video(tmp_path / "clip.avi", [drawn(1)]))
+def test_what_is_no_recording_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [drawn(number) for number in range(5)]
+    one, several = write_folder(tmp_path / "one", frames[:1]), write_folder(tmp_path / "b", frames)
+    sizes = write_folder(tmp_path / "sizes", [*frames[:2], drawn(2, side=32)])
+    broken = write_folder(tmp_path / "broken", frames[:2])
+    (broken / "img1.png").write_bytes(b"broken")
     (tmp_path / "none").mkdir()
-    assert "no frames in it" in refusal(tmp_path / "none")
+    (tmp_path / "notes.txt").write_text("no video")
+    film = write_video(tmp_path / "b.avi", frames)
+    for path, words in (
+        (tmp_path / "absent", "no such recording; give a folder"),
+        (tmp_path / "notes.txt", "'.txt' is no suffix of a video"),
+        (tmp_path / "none", "no frames in it"),
+        (one / "img0.png", "one image is no recording"),
+        (one, "only one frame"),
+        (write_video(tmp_path / "clip.avi", frames[:1]), "only one frame"),
+        (broken, "img1.png: not a PNG, JPEG, BMP, TIFF, WebP or PPM image"),
+        (sizes, "img2.png: 32x32 pixels, the first frame 64x64"),
+    ):
+        assert words in refusal(path), words
+    monkeypatch.setattr(video_module, "MOST_FRAMES", 4)
+    assert "more than 4 frames; name the part" in refusal(film)
+    assert "more than 4 frames; name the part" in refusal(several)
+    monkeypatch.setattr(video_module, "MOST_FRAMES", 5)
+    assert len(open_recording(film).frames) == len(open_recording(several).frames) == 5
+    monkeypatch.setattr(video_module, "MOST_PIXELS", 100)
+    assert "frames of 64x64 pixels" in refusal(film)
 
 
 NO_VIDEOS = {
@@ -274,34 +276,9 @@ def test_a_file_that_only_bears_the_name_is_refused(
         assert "not a video that OpenCV can read; copy the file again" in refusal(path), name
     path.write_bytes(b"")
     assert "an empty file" in refusal(path)
-    assert capfd.readouterr().err == ""
-
-
-def test_a_video_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    frames = [rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for _ in range(40)]
-    path = write_video(tmp_path / "clip.mp4", frames, "mp4v")
-    whole = path.read_bytes()
-    assert len(open_recording(path).frames) == 40
-    path.write_bytes(whole[: len(whole) // 3])
-    assert str(path) in refusal(path)
-
-
-def test_too_many_and_too_large_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(video_module, "MOST_FRAMES", 4)
-    frames = [drawn(number) for number in range(5)]
-    path = write_video(tmp_path / "clip.avi", frames)
-    folder = write_folder(tmp_path / "clip", frames)
-    assert "more than 4 frames; name the part" in refusal(path)
-    assert "more than 4 frames; name the part" in refusal(folder)
-    monkeypatch.setattr(video_module, "MOST_FRAMES", 5)
-    assert len(open_recording(path).frames) == len(open_recording(folder).frames) == 5
-    monkeypatch.setattr(video_module, "MOST_PIXELS", 100)
-    assert "frames of 64x64 pixels" in refusal(path)
-
-
-def test_frames_of_several_sizes_are_refused(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "clip", [drawn(0), drawn(1), drawn(2, side=32)])
-    assert "img2.png: 32x32 pixels, the first frame 64x64" in refusal(folder)
+    noise = [rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for _ in range(40)]
+    content = write_video(path, noise, "mp4v").read_bytes()
+    path.write_bytes(content[: len(content) // 3])
+    assert str(path) in refusal(path), "cut off"
+    assert capfd.readouterr().err == ""

@@ -19,26 +19,24 @@ EMOTIONS = {
     "casme2": (("disgust", "repression"), ("happiness",), ("surprise",)),
     "samm": (("Anger", "Contempt", "Fear"), ("Happiness",), ("Surprise",)),
 }
-CASME2_HEADER = [
-    *("Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None),
-    *("Action Units", "Estimated Emotion"),
-]
-SMIC_HEADER = [
-    *("Subject", "Filename", None, "OnsetF", "OffsetF", "Onset2F", "Offset2F", None),
-    *("FirstF", "LastF", "TotalMF1", "TotalMF2", "TotalVL", "Emotion"),
-]
-SAMM_HEADER = [
-    *("Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame"),
-    *("Duration", "Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes"),
-]
-CASME3_HEADER = [
-    *("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"),
-]
-MMEW_HEADER = [
-    *("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame"),
-    *("Action Units", "Estimated Emotion", "remarks"),
-]
-FOURDME_HEADER = ["sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs"]
+
+
+def columns(names: str) -> list[str]:
+    return names.split(",")
+
+
+CASME2_HEADER = columns("Subject,Filename,,OnsetFrame,ApexFrame,OffsetFrame,,AU,Estimated Emotion")
+SMIC_HEADER = columns(
+    "Subject,Filename,,OnsetF,OffsetF,Onset2F,Offset2F,,FirstF,LastF,TotalMF1,TotalMF2,TotalVL,"
+    "Emotion"
+)
+SAMM_HEADER = columns(
+    "Subject,Filename,Inducement Code,Onset Frame,Apex Frame,Offset Frame,Duration,Micro,"
+    "Action Units,Estimated Emotion,Objective Classes,Notes"
+)
+CASME3_HEADER = columns("Subject,Filename,Onset,Apex,Offset,AU,Objective class,emotion")
+MMEW_HEADER = columns("Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,AU,Estimated Emotion")
+FOURDME_HEADER = columns("sub_ID,fold_name,Emotion,Onset,Apex,Offset,AUs")
 
 
 def official(dataset: str) -> dict[ClipKey, int]:
@@ -68,14 +66,11 @@ def write_table(path: Path, rows: Iterable[Sequence[Any]], *, above: int = 0) ->
 def ods_cells(row: Sequence[Any]) -> str:
     cells = []
     for cell in row:
-        if cell is None:
-            cells.append("<table:table-cell/>")
-        elif isinstance(cell, str):
-            kind, text = 'office:value-type="string"', escape(cell)
-            cells.append(f"<table:table-cell {kind}><text:p>{text}</text:p></table:table-cell>")
-        else:
-            kind = f'office:value-type="float" office:value="{cell}"'
-            cells.append(f"<table:table-cell {kind}><text:p>{cell}</text:p></table:table-cell>")
+        kind = f'office:value-type="float" office:value="{cell}"'
+        if cell is None or isinstance(cell, str):
+            kind = 'office:value-type="string"'
+        text = "" if cell is None else f"<text:p>{escape(str(cell))}</text:p>"
+        cells.append(f"<table:table-cell {kind}>{text}</table:table-cell>")
     return "".join(cells)
 
 
@@ -122,8 +117,8 @@ def casme2_rows(first: int = 46) -> Rows:
     for number, (key, label) in enumerate(official("casme2").items()):
         emotions = EMOTIONS["casme2"][label]
         emotion = emotions[number % len(emotions)]
-        rows.append([int(key.subject[3:]), key.clip, None, first, first + 2, first + 4, None])
-        rows[-1] += ["4+R12", emotion]
+        marks = (first, first + 2, first + 4)
+        rows.append([int(key.subject[3:]), key.clip, None, *marks, None, "4+R12", emotion])
     return [*rows, [1, "EP03_02", None, 46, 48, 50, None, "1", "others"]]
 
 
@@ -194,10 +189,10 @@ def write_casme3(root: Path) -> Path:
 
 def write_mmew(root: Path) -> Path:
     rows = [
-        [3, "S03-01-002", 1, 3, 6, "4", "happiness", None],
-        ["S05", "S05-02-001", 1, 3, 0, "4", "surprise", "offset slips"],
-        ["05", "S05-03-001", 1, 3, 6, "4", "anger", None],
-        ["05", "S05-09-001", 1, 3, 6, "4", "others", None],
+        [3, "S03-01-002", 1, 3, 6, "4", "happiness"],
+        ["S05", "S05-02-001", 1, 3, 0, "4", "surprise"],
+        ["05", "S05-03-001", 1, 3, 6, "4", "anger"],
+        ["05", "S05-09-001", 1, 3, 6, "4", "others"],
     ]
     write_table(root / "MMEW_Micro_Exp.xlsx", [MMEW_HEADER, *rows])
     for row in rows:

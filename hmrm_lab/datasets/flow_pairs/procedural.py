@@ -116,27 +116,14 @@ def draw_texture(rng: np.random.Generator, side: int, pictures: Sequence[Floats]
 
 @dataclass(frozen=True)
 class ProceduralPairs:
-    """A source of layered pairs.
+    """A source of layered pairs."""
 
-    Parameters
-    ----------
-    pictures
-        What patches are cut from: each (H, W, 3) float32, RGB in 0..255.
-    size
-        The side of a frame.
-    motion_px
-        Bounds of the longest vector, log-uniform.
-    large, layered, still
-        The shares of scenes that move 6 to 20 pixels instead, that have layers before the ground,
-        and in which nothing moves.
-    """
-
-    pictures: Sequence[Floats]
-    size: int = 128
-    motion_px: tuple[float, float] = (0.05, 8.0)
-    large: float = 0.12
-    layered: float = 0.5
-    still: float = 0.03
+    pictures: Sequence[Floats]  # to cut patches from: each (H, W, 3) float32, RGB in 0..255
+    size: int = 128  # the side of a frame
+    motion_px: tuple[float, float] = (0.05, 8.0)  # of the longest vector, log-uniform
+    large: float = 0.12  # the share of scenes that move 6 to 20 pixels instead
+    layered: float = 0.5  # of those that have layers before the ground
+    still: float = 0.03  # of those in which nothing moves
 
     def __call__(self, rng: np.random.Generator) -> TruePair:
         canvas = SCALE * (self.size + 2 * MARGIN_PX)

@@ -18,19 +18,15 @@ BLANK = ("", "/", "-", "-1", "?", "nan", "na", "n/a", "#n/a", "<na>", "none", "n
 
 @dataclass(frozen=True)
 class Record:
-    """One row of a coding file, its frames still text; of a folder without one, row is None.
-
-    An apex of None means that the data set gives none for any clip. `path` has the parts of the
-    clip's path below the folder of images.
-    """
+    """One row of a coding file, its frames still text."""
 
     key: ClipKey
     label: int
-    row: int | None
+    row: int | None  # None of a folder without one
     onset: str
-    apex: str | None
+    apex: str | None  # None where the data set gives none for any clip
     offset: str
-    path: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()  # the parts of the clip's path below the folder of images
 
 
 class LeftOutError(Exception):

@@ -70,15 +70,11 @@ Sheet = list[tuple[int, list[Any]]]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a coding file. `number` is the row as a spreadsheet shows it.
+    """One line of a coding file. Asking for a field that is odd raises `ValueError`."""
 
-    `odd` are fields whose cell is no text or number, with what it is instead; asking for one of
-    them raises `ValueError`.
-    """
-
-    number: int
+    number: int  # as a spreadsheet shows it
     fields: Mapping[str, str]
-    odd: Mapping[str, str]
+    odd: Mapping[str, str]  # what a cell is instead of text or a number
 
     def __getitem__(self, field: str) -> str:
         if field in self.odd:
@@ -106,16 +102,8 @@ MERGED = Odd("merged with another cell")
 def read_coding(path: Path, columns: Columns) -> CodingTable:
     """Read the rows of a coding file; of several sheets with its columns, those of the longest.
 
-    Parameters
-    ----------
-    columns
-        The fields that are needed, each with the spellings of its column. Case, spaces and signs
-        do not count. A field whose name ends in "?" may be missing.
-
-    Raises
-    ------
-    InputError
-        If the file is no table, or lacks a column, or two sheets are equally long and differ.
+    Case, spaces and signs of a column do not count. If the file is no table, or lacks a column, or
+    two sheets are equally long and differ, an `InputError` says so.
     """
     needed = [field for field in columns if not field.endswith("?")]
     header, best = 0, dict[str, list[int]]()
@@ -230,13 +218,7 @@ def _as_text(cell: Any) -> tuple[str, str]:
 
 
 def read_sheets(path: Path) -> Iterator[tuple[str, Sheet]]:
-    """Read the sheets of a file with their names; a text file once for each delimiter.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, of another type, damaged, or beyond the bounds.
-    """
+    """Read the sheets of a file with their names; a text file once for each delimiter."""
     suffix = path.suffix.lower()
     if not path.is_file():
         raise bad_input(path, "no such file", "check its name")

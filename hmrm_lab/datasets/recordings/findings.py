@@ -5,7 +5,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
 from typing import NamedTuple
@@ -41,10 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be, with its file and its hint.
-
-    `left_out` says that it cost a clip; otherwise the clip is there and this is a remark on it.
-    """
+    """One thing that is not as it should be, with its file and its hint."""
 
     kind: str
     problem: str
@@ -52,7 +49,7 @@ class Finding:
     where: str
     row: int | None = None
     clip: ClipKey | None = None
-    left_out: bool = True
+    left_out: bool = True  # it cost a clip; otherwise the clip is there, and this is a remark on it
 
     def __str__(self) -> str:
         return str(InputError(self.problem, hint=self.hint, where=self.where, row=self.row))
@@ -60,10 +57,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Survey:
-    """The clips of a data set and the findings, before any image was opened.
-
-    `other_classes` counts rows of emotions that are none of the classes.
-    """
+    """The clips of a data set and the findings, before any image was opened."""
 
     dataset: str
     root: Path
@@ -71,8 +65,8 @@ class Survey:
     rows: int
     clips: list[Clip]
     findings: list[Finding]
-    other_classes: dict[str, int] = field(default_factory=dict)
-    row_of: dict[ClipKey, int | None] = field(default_factory=dict)
+    other_classes: dict[str, int]  # rows of emotions that are none of the classes
+    row_of: dict[ClipKey, int | None]
 
     def remark(self, options: Mapping[str, str]) -> str:
         """What `hmrm data check` finds, in one line with counts; empty if there is nothing."""
@@ -117,31 +111,17 @@ def check_root(root: Path, title: str) -> None:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a data set before its files are seen.
-
-    Parameters
-    ----------
-    request, paper
-        Who is asked for it, and who published it.
-    fps
-        Frames per second.
-    official
-        Whether its clips are on the list of MEGC 2019.
-    counts, listed
-        Clips per class, and rows of all emotions, that it holds when complete.
-    trimmed
-        Whether a folder holds a long video, of which a clip is onset to offset.
-    """
+    """What is known of a data set before its files are seen."""
 
     name: str
     title: str
-    request: str
+    request: str  # who is asked for it
     paper: str
     fps: float = 0.0
-    official: bool = False
-    counts: tuple[int, ...] | None = None
-    listed: int | None = None
-    trimmed: bool = False
+    official: bool = False  # whether its clips are on the list of MEGC 2019
+    counts: tuple[int, ...] | None = None  # clips per class when it is complete
+    listed: int | None = None  # rows of all emotions
+    trimmed: bool = False  # whether a folder holds a long video, of which a clip is a part
 
     def expected(self) -> dict[ClipKey, int] | None:
         """The clips of the official list, where there is one."""

@@ -52,35 +52,17 @@ COLUMNS: Columns = {
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Facts):
-    """The formats of a data set that is listed row by row.
+    """The formats of a data set that is listed row by row."""
 
-    Parameters
-    ----------
-    patterns
-        Names that the coding file may have.
-    emotions
-        The words of its table, in lower case, those outside the classes among them; with blanks.
-    bases
-        Folders of the root that may hold the images; the first that has a clip is taken.
-    subject
-        The subject's id from the text of the table.
-    path, clip
-        From a row and its subject: the parts of the clip's path below the base, and its name.
-    classify
-        The label of a text and the emotions; None for those outside the classes.
-    left_out
-        Clips (subject, clip) that the protocol leaves out, with the reason.
-    """
-
-    patterns: tuple[str, ...]
-    emotions: str
-    bases: tuple[str, ...] = (".",)
+    patterns: tuple[str, ...]  # names that the coding file may have
+    emotions: str  # the words of its table, in lower case, those outside the classes among them
+    bases: tuple[str, ...] = (".",)  # may hold the images; the first that has a clip is taken
     columns: Columns = field(default_factory=lambda: COLUMNS)
-    subject: Callable[[str], str] = str
+    subject: Callable[[str], str] = str  # the subject's id from the text of the table
     path: Callable[[Row, str], tuple[str, ...]] = lambda row, subject: (subject, row["clip"])
-    clip: Callable[[Row, str], str] = lambda row, subject: row["clip"]
-    classify: Callable[[str, Classes], int | None] | None = None
-    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    clip: Callable[[Row, str], str] = lambda row, subject: row["clip"]  # its name
+    classify: Callable[[str, Classes], int | None] | None = None  # None: outside the classes
+    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)  # by protocol, and why
 
     @property
     def classes(self) -> Classes:

@@ -79,13 +79,8 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
 def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
     """Read the clips that `root/clips.csv` lists, with landmarks where there is `landmarks.npy`.
 
-    Images are read when a frame is asked for.
-
-    Raises
-    ------
-    InputError
-        If the list, one of its rows or a folder of images is missing or wrong. Rows count from
-        2, as a spreadsheet shows them below the header.
+    Images are read when a frame is asked for. If the list, one of its rows or a folder of images is
+    missing or wrong, an `InputError` names it.
     """
     path = Path(root) / LIST_NAME
     if not path.is_file():

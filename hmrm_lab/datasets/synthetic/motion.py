@@ -127,16 +127,10 @@ REACH_PX = 12.0  # no point moves farther, so that a bump's box widened by it ho
 class Lids:
     """Upper lids that come down over the eyeballs: skin from the crease to the lid's edge stretches
     to the lower lid, and hides what lies there.
-
-    Shapes
-    ------
-    edges : (2, 3, n) float32, for each eye the places across of its edges and how far down the
-        upper and the lower lid lie there, in pixels of the neutral face
-    closing : (T,) float32, 0 open to 1 closed
     """
 
-    edges: Floats
-    closing: Floats
+    edges: Floats  # (2, 3, n), for each eye places across, and the upper and lower lid there
+    closing: Floats  # (T,), 0 open to 1 closed
 
     def forward(self, points_px: Floats, frame: int, *, back: bool = False) -> Floats:
         """Where points (2, ...) of the open eyes are in this frame; `back` is the inverse."""
@@ -159,17 +153,11 @@ class Motion:
 
     A bump pushes the skin about its centre along its vector, by `(1 - r^2)^3` where r is the
     distance from the centre in radii, and not at all beyond r = 1.
-
-    Shapes
-    ------
-    bumps : (K, 6) float32, columns (x, y, radius_x, radius_y, push_x, push_y) in pixels
-    weights : (T, K) float32, how much of each bump is present in each frame
-    pose : (T, 4) float32, columns (shift_x_px, shift_y_px, angle_rad, log_scale)
     """
 
-    bumps: Floats
-    weights: Floats
-    pose: Floats
+    bumps: Floats  # (K, 6), columns (x, y, radius_x, radius_y, push_x, push_y) in pixels
+    weights: Floats  # (T, K), how much of each bump is present in each frame
+    pose: Floats  # (T, 4), columns (shift_x_px, shift_y_px, angle_rad, log_scale)
     lids: Lids | None = None
 
     def __len__(self) -> int:

@@ -81,12 +81,7 @@ def generator(seed: int, stream: Stream, *numbers: int) -> np.random.Generator:
 
 @dataclass(frozen=True, eq=False)
 class Script:
-    """One clip before it is rendered.
-
-    Shapes
-    ------
-    gain : (T,) float32, the brightness of each frame
-    """
+    """One clip before it is rendered."""
 
     motion: Motion
     onset: int
@@ -94,7 +89,7 @@ class Script:
     offset: int
     units: tuple[str, ...]  # the action units of the class that fire
     peak_px: float  # the farthest that these units push any point
-    gain: Floats
+    gain: Floats  # (T,) float32, the brightness of each frame
     noise_level: float  # standard deviation of the sensor noise in 8-bit levels
 
 

@@ -95,25 +95,15 @@ class RenderedFrames:
 
 @dataclass(frozen=True)
 class Guise:
-    """How a camera sees a face.
-
-    Parameters
-    ----------
-    face_px
-        The distance from ear to ear; None for a picture cut out tightly about the face.
-    noise
-        Standard deviation of the sensor noise, in 8-bit levels.
-    jpeg
-        The quality of a compression of every frame, or None.
-    """
+    """How a camera sees a face."""
 
     height: int
     width: int
     fps: float
-    noise: float
-    face_px: float | None = None
+    noise: float  # standard deviation of the sensor noise, in 8-bit levels
+    face_px: float | None = None  # from ear to ear; None for a picture cut out tightly
     gray: bool = False
-    jpeg: int | None = None
+    jpeg: int | None = None  # the quality of a compression of every frame
 
 
 GUISES = {
