@@ -28,26 +28,23 @@ Progress = Callable[[int, int], None]
 
 
 class SubjectCount(NamedTuple):
-    """Clips per class of one subject; `expected` where there is an official list."""
+    """Clips per class of one subject."""
 
     dataset: str
     subject: str
     found: Counts
-    expected: Counts | None
+    expected: Counts | None  # where there is an official list
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The verdict on a data set.
-
-    `clips` are the usable ones. `frames` is how many images were checked.
-    """
+    """The verdict on a data set."""
 
     facts: Facts
     survey: Survey
-    clips: list[Clip]
+    clips: list[Clip]  # the usable ones
     findings: list[Finding]
-    frames: int
+    frames: int  # how many images were checked
     deep: bool
 
     @property
@@ -64,15 +61,13 @@ class Audit:
 
     @property
     def subjects(self) -> list[SubjectCount]:
-        found, expected = self.labels, self.facts.expected()
-        return [
-            SubjectCount(
-                *subject,
-                self._counts(found, subject),
-                None if expected is None else self._counts(expected, subject),
-            )
-            for subject in sorted({key[:2] for key in found.keys() | (expected or {}).keys()})
-        ]
+        found, listed = self.labels, self.facts.expected()
+        rows = []
+        for dataset, subject in sorted({key[:2] for key in (*found, *(listed or ()))}):
+            expected = None if listed is None else self._counts(listed, (dataset, subject))
+            counts = self._counts(found, (dataset, subject))
+            rows.append(SubjectCount(dataset, subject, counts, expected))
+        return rows
 
     def _counts(self, labels: Mapping[ClipKey, int], subject: tuple[str, ...] = ()) -> Counts:
         """Clips of each class, of all subjects or of one."""
@@ -115,19 +110,9 @@ def audit(
 ) -> Audit:
     """Check everything of a data set that a run would read.
 
-    Parameters
-    ----------
-    coding, images
-        The coding file and the folder of images below the root, where there are several.
-    follow_links
-        Read what links lead to, although it lies outside of the root.
-    deep
-        Decode the frames, which takes minutes, instead of reading their headers.
-
-    Raises
-    ------
-    InputError
-        If there is no such data set, the root or the coding file is wrong, or no clip is usable.
+    The options are those of the data set; `deep` decodes the frames, which takes minutes, instead
+    of reading their headers. It is an `InputError` if there is no such data set, the root or the
+    coding file is wrong, or no clip is usable.
     """
     if name not in RECORDINGS:
         raise unknown_name("recorded data set", name, RECORDINGS)
@@ -174,12 +159,8 @@ def as_dict(result: Audit) -> dict[str, Any]:
         "expected_rows": facts.listed,
         "other_emotions": survey.other_classes,
         "subjects": [
-            {
-                "dataset": dataset,
-                "subject": shown(subject),
-                "classes": named(found),
-                "expected": named(expected),
-            }
+            {"dataset": dataset, "subject": shown(subject)}
+            | {"classes": named(found), "expected": named(expected)}
             for dataset, subject, found, expected in result.subjects
         ],
         "findings": [

@@ -9,13 +9,7 @@ import numpy as np
 import pytest
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.synthetic import (
-    DRAWING,
-    RenderedFrames,
-    read_clips,
-    synthetic,
-    write_clips,
-)
+from hmrm_lab.datasets.synthetic import DRAWING, RenderedFrames, read_clips, synthetic, write_clips
 from hmrm_lab.datasets.synthetic.motion import template
 from hmrm_lab.datasets.synthetic.recipes import UNITS, farthest_px, unit_bumps
 from hmrm_lab.errors import ConfigError, InputError

@@ -1,13 +1,8 @@
 """Coding files: the table in which a data set lists its clips, as a workbook or as text.
 
-The header is looked for, because some files begin with pages of text, and a column is known by
-any of its spellings. All cells become text, and a whole number is one however it is written: pandas
-makes 48.0 of 48 if one cell of the column is empty. What spreadsheets do to names, dates and merged
-cells, is reported with the row.
-
-Files are workbooks (.xlsx, .xlsm, .ods) or text, within bounds. An empty row is left out, and each
-row has the number that a spreadsheet shows. Cells with a format and no content do not count,
-however far below or beside the table they are.
+The header is looked for, because some files begin with pages of text. All cells become text, and a
+whole number is one however it is written: pandas makes 48.0 of 48 if one cell of the column is
+empty. What spreadsheets do to names, dates and merged cells, is reported with the row.
 """
 
 import csv

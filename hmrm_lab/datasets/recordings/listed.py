@@ -50,14 +50,10 @@ CASME2 = Source(
         ("sub05", "EP09_05f"): "onset and apex are the same frame",
     },
 )
-"""CASME II (Yan et al., 2014): 255 clips at 200 fps, 145 of them in the three classes.
+"""CASME II (Yan et al., 2014), 145 clips in the three classes; CASME2-RAW has uncropped frames.
 
     ROOT/CASME2-coding-20140508.xlsx
     ROOT/Cropped/sub01/EP02_01f/reg_img46.jpg ...    or CASME2-RAW/sub01/EP02_01f/img46.jpg ...
-
-`images=CASME2-RAW` takes the uncropped frames. Classes as in MEGC 2019: happiness; surprise;
-disgust and repression. Errata: the apex of sub04/EP12_01f is "/", and that of sub05/EP09_05f is
-its onset; the official list has neither.
 """
 
 SAMM = Source(
@@ -74,14 +70,13 @@ SAMM = Source(
     bases=(".", "SAMM", "SAMM_CROP"),
     subject=numbered(r"(\d{1,3})", "{:03d}", "006"),
 )
-"""SAMM (Davison et al., 2018): 159 clips at 200 fps, 133 of them in the three classes.
+"""SAMM (Davison et al., 2018), 133 clips in the three classes.
 
     ROOT/SAMM_Micro_FACS_Codes_v2.xlsx        the header is in row 14, below the terms of use
     ROOT/006/006_1_2/006_05562.jpg ...
 
-Classes as in MEGC 2019: Happiness; Surprise; Anger, Contempt, Disgust, Fear and Sadness. Errata:
-the apex of 028_4_1 and 032_3_1 is outside onset..offset; both are on the official list, and stay
-here without an apex.
+Errata: the apex of 028_4_1 and 032_3_1 is outside onset..offset; both are on the official list, and
+stay here without an apex.
 """
 
 CASME3 = Source(
@@ -100,14 +95,13 @@ CASME3 = Source(
     path=lambda row, subject: (subject, row["clip"], "color"),
     clip=lambda row, subject: f"{row['clip'].lower()}_{row['onset']}",
 )
-"""CAS(ME)^3, part A (Li et al., 2023): 860 micro-expressions at 30 fps, 699 in the three classes.
+"""CAS(ME)^3, part A (Li et al., 2023), 699 micro-expressions in the three classes.
 
     ROOT/cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx
     ROOT/spNO.1/b/color/175.jpg ...
 
 A folder holds a long video with several expressions, so that a clip is named after its onset
-(`b_175`) and its frames are those from onset to offset. Classes: happy; surprise; disgust, fear,
-anger and sad. Some frames were dropped by the recorder, and some clips are one frame long.
+(`b_175`). Some frames were dropped by the recorder, and some clips are one frame long.
 """
 
 MMEW = Source(
@@ -124,13 +118,12 @@ MMEW = Source(
     subject=numbered(r"s?0*(\d{1,3})", "S{:02d}", "S03"),
     path=lambda row, subject: (row["emotion"].lower(), row["clip"]),
 )
-"""MMEW (Ben et al., 2022): 300 micro-expressions at 90 fps, 234 of them in the three classes.
+"""MMEW (Ben et al., 2022), 234 micro-expressions in the three classes.
 
     ROOT/MMEW_Micro_Exp.xlsx
     ROOT/happiness/S03-01-002/1.jpg ...       or below Micro_Expression/
 
-Classes: happiness; surprise; anger, disgust, fear and sadness. The table gives some offsets that
-are not after the onset; the last frame of the folder is taken for them, and it is reported.
+Errata: some offsets are not after the onset; the last frame of the folder is taken for them.
 """
 
 FOURDME = Source(
@@ -145,13 +138,13 @@ FOURDME = Source(
     bases=("gray_micro", ".", "gray_micro_crop"),
     classify=shared_class,
 )
-"""4DME (Li et al., 2023): 267 micro-expressions; here the grey videos at 60 fps.
+"""4DME (Li et al., 2023), micro-expressions; here the grey videos.
 
     ROOT/4DME_Labelling_Micro_release v1.xlsx
     ROOT/gray_micro/<subject>/<clip>/...
 
-Classes: positive; surprise; negative and repression. A clip may have two emotions ("negative &
-repression"): it is taken if both are of one class, and left out as one outside the three if not.
+A clip may have two emotions ("negative & repression"): it is taken if both are of one class, and
+left out as one outside the three if not.
 """
 
 for source in (CASME2, SAMM, CASME3, MMEW, FOURDME):
@@ -165,12 +158,11 @@ COMPOSITE = Facts(
     official=True,
     counts=(250, 109, 83),
 )
-"""The composite of MEGC 2019 (See et al., 2019): CASME II, SMIC-HS and SAMM by the official list.
+"""The composite of MEGC 2019 (See et al., 2019): 442 clips of 68 subjects by the official list.
 
     ROOT/casme2/...   ROOT/smic/...   ROOT/samm/...      each as its own data set has it
 
-442 clips of 68 subjects: 250 negative, 109 positive, 83 surprise. A clip that is not on the list is
-left out, and one that is on it and not found is reported.
+A clip that is not on the list is left out, and one that is on it and not found is reported.
 """
 
 PARTS = {

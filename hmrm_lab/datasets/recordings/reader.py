@@ -1,7 +1,6 @@
 """From a coding file and a tree to clips: what all data sets share that are listed row by row.
 
-A data set is described by a `Source`; `survey` reads its table, finds every clip's folder and
-numbers its frames. No image is opened. What is wrong with one clip leaves that clip out and is
+A data set is described by a `Source`. What is wrong with one clip leaves that clip out and is
 reported with file, row and hint; what is wrong with the root or the coding file is an `InputError`.
 """
 
@@ -83,26 +82,12 @@ def numbered(pattern: str, form: str, example: str) -> Callable[[str], str]:
 
 
 def survey(
-    source: Source,
-    root: Path,
-    *,
-    coding: str = "",
-    images: str = "",
-    follow_links: bool = False,
+    source: Source, root: Path, *, coding: str = "", images: str = "", follow_links: bool = False
 ) -> Survey:
     """Read everything that the coding file lists and the tree holds.
 
-    Parameters
-    ----------
-    coding, images
-        The coding file and the folder of images below the root, where there are several.
-    follow_links
-        Read what links lead to, although it lies outside of the root.
-
-    Raises
-    ------
-    InputError
-        If the root or the coding file is wrong, or not one clip is usable.
+    `coding` and `images` name the coding file and the folder of images below the root, where there
+    are several. With `follow_links`, what links lead to is read although it is outside of the root.
     """
     check_root(root, source.title)
     tree = Tree(root, follow_links)

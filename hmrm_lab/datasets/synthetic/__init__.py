@@ -104,7 +104,7 @@ def synthetic(
         script = write_script(
             label,
             neutral_landmarks(seed, subject),
-            Habit.draw(generator(seed, Stream.HABIT, subject)),
+            Habit(generator(seed, Stream.HABIT, subject)),
             generator(seed, Stream.SCRIPT, number),
             frames=frames,
             difficulty=difficulty,

@@ -36,40 +36,38 @@ from hmrm_lab.datasets.synthetic.painting import (
 
 BLACK = colour(24, 16, 14)
 Sides = list[tuple[Floats, float, float, float]]
-
-
-def sides_of(landmarks: Floats) -> Sides:
-    """For each half the landmarks that bring it to the left, its eye (x, y), and 1 or -1 outward.
-
-    A part is painted with the first, and again with the second on the other side.
-    """
-    halves = (landmarks, landmarks[MIRROR])
-    eyes = [map(float, points[EYE].mean(axis=0)) for points in halves]
-    return [
-        (points, x, y, np.sign(x - CENTRE_PX)) for points, (x, y) in zip(halves, eyes, strict=True)
-    ]
+"""For each half the landmarks that bring it to the left, its eye (x, y), and 1 or -1 outward; a
+part is painted with the first, and again with the second on the other side."""
 
 
 def paint_face(landmarks: Floats, traits: Traits, rng: np.random.Generator) -> Floats:
-    """The neutral picture, painted from the back to the front.
-
-    Shapes
-    ------
-    landmarks : (68, 2) float32, order (x, y), pixels of the crop
-    returns : (S, S, 3) float32, RGB in 0..255
-    """
-    sides = sides_of(landmarks)
-    head = region(head_outline(landmarks), 0.5)
+    """The neutral picture, painted from the back to the front: RGB in 0..255."""
+    sides: Sides = []
+    for points in (landmarks, landmarks[MIRROR]):
+        x, y = map(float, points[EYE].mean(axis=0))
+        sides.append((points, x, y, np.sign(x - CENTRE_PX)))
+    (left_x, left_y), (right_x, right_y) = landmarks[0], landmarks[16]
+    skull = [(right_x - 1, right_y - 24), (right_x - 12, 26), (right_x - 46, -4)]
+    skull += [(left_x + 46, -4), (left_x + 12, 26), (left_x + 1, left_y - 24)]
+    outline = np.concatenate([landmarks[JAW], floats(skull)])
+    head = region(curve(outline, 160, closed=True), 0.5)
     glow = 0.62 + 0.5 * blob(112 + 160 * float(traits.light[0]), 40, 120, 110)
     glow = glow + 0.03 * noise(rng, 40)
     picture = np.ascontiguousarray(glow[..., None] * traits.background, dtype=np.float32)
     hair = strands(traits, rng)
     flesh = lit_skin(landmarks, sides, head, traits, rng)
-    if traits.long_hair:
-        blend(picture, hair * np.float32(0.55), back_hair(landmarks))
-    blend(picture, flesh * 0.55, neck(landmarks))
+    left, right = landmarks[0], landmarks[16]
+    if traits.long_hair:  # behind the neck
+        edge = [(-20, 250), (-20, -20), (244, -20), (244, 250), right + (-4, 160), left + (4, 160)]
+        blend(picture, hair * np.float32(0.55), region(floats(edge), 2.0))
+    left, right = landmarks[4] + (9, -6), landmarks[12] + (-9, -6)
+    edge = [left, right, right + (-5, 30), right + (2, 90), left + (-2, 90), left + (5, 30)]
+    blend(picture, flesh * 0.55, region(floats(edge), 1.0))  # neck
     if not traits.long_hair:
-        blend(picture, flesh * 0.80, ears(sides))
+        angle = np.linspace(0, 2 * np.pi, 40)
+        ring = np.stack([8 * np.cos(angle), 24 * np.sin(angle) - 3], axis=1)
+        rings = [region(points[1].astype(float) + ring, 0.5) for points, *_ in sides]
+        blend(picture, flesh * 0.80, np.maximum(*rings))  # ears
     overhang = np.roll(hair_mask(landmarks, traits, 4.0), (8, 0), axis=(0, 1))
     blend(picture, flesh * (1 - 0.45 * overhang[..., None]), head)
     paint_nostrils(picture, landmarks, sides, traits)
@@ -80,14 +78,6 @@ def paint_face(landmarks: Floats, traits: Traits, rng: np.random.Generator) -> F
     picture *= 1 + 0.012 * noise(rng, 0.5)[..., None]
     picture = cv2.GaussianBlur(picture, (0, 0), 0.7)  # the lens; also keeps the warp free of alias
     return floats(np.clip(picture * 255, 0, 255))
-
-
-def head_outline(landmarks: Floats) -> Floats:
-    """Jaw and skull as one closed curve: (n, 2)."""
-    (left_x, left_y), (right_x, right_y) = landmarks[0], landmarks[16]
-    right = [(right_x - 1, right_y - 24), (right_x - 12, 26), (right_x - 46, -4)]
-    left = [(left_x + 46, -4), (left_x + 12, 26), (left_x + 1, left_y - 24)]
-    return curve(np.concatenate([landmarks[JAW], floats(right + left)]), 160, closed=True)
 
 
 def lit_skin(
@@ -184,22 +174,6 @@ def _pigment(landmarks: Floats, sides: Sides, traits: Traits, rng: np.random.Gen
         alpha = 0.22 * beard + 0.4 * dots(rng, np.clip(beard, 0, 1), 9000, 0.35)
         albedo *= 1 - alpha[..., None] * floats([0.75, 0.68, 0.6])
     return floats(albedo)
-
-
-def neck(landmarks: Floats) -> Floats:
-    left, right = landmarks[4] + (9, -6), landmarks[12] + (-9, -6)
-    sides = [left, right, right + (-5, 30), right + (2, 90), left + (-2, 90), left + (5, 30)]
-    return region(floats(sides), 1.0)
-
-
-def ears(sides: Sides) -> Floats:
-    rings = []
-    for points, *_ in sides:
-        x, y = map(float, points[1])
-        angle = np.linspace(0, 2 * np.pi, 40)
-        ring = np.stack([x + 8 * np.cos(angle), y - 3 + 24 * np.sin(angle)], axis=1)
-        rings.append(region(ring, 0.5))
-    return np.maximum(*rings)
 
 
 def paint_nostrils(picture: Floats, landmarks: Floats, sides: Sides, traits: Traits) -> None:
@@ -314,13 +288,6 @@ def paint_brows(picture: Floats, sides: Sides, traits: Traits, rng: np.random.Ge
         tips = roots + sweep * rng.uniform(2.5, 5.0, (count, 1))
         opacity = rng.uniform(0.35, 0.95, count)
         blend(picture, tint, 0.75 * hairs(roots, tips, opacity))
-
-
-def back_hair(landmarks: Floats) -> Floats:
-    """Long hair behind the neck."""
-    left, right = landmarks[0], landmarks[16]
-    edge = [(-20, 250), (-20, -20), (244, -20), (244, 250), right + (-4, 160), left + (4, 160)]
-    return region(floats(edge), 2.0)
 
 
 def front_hair(landmarks: Floats, traits: Traits, rng: np.random.Generator) -> Floats:

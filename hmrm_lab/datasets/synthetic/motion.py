@@ -67,11 +67,7 @@ def subject_landmarks(rng: np.random.Generator) -> Floats:
     """The neutral landmarks of one subject, as of `template`."""
     face = template()
     left = (face[:, 0] <= CENTRE_PX)[:, None]
-    half = face.copy()
-    _shape_jaw(half, rng)
-    _shape_eyes_and_brows(half, rng)
-    _shape_nose_and_mouth(half, rng)
-    face = np.where(left, half, face)
+    face = np.where(left, _shaped(face, rng), face)
     face = np.where(left, face, mirrored(face))
     weights = rng.normal(0, 0.45, (6, 2))  # what differs between the two halves: half a pixel
     centres = rng.uniform(40, 184, (6, 2))
@@ -84,15 +80,15 @@ def _spread(rng: np.random.Generator, width: float) -> float:
     return float(np.clip(rng.normal(0, width), -2 * width, 2 * width))
 
 
-def _shape_jaw(face: Floats, rng: np.random.Generator) -> None:
+def _shaped(face: Floats, rng: np.random.Generator) -> Floats:
+    """The face with other features on its left half."""
+    face = face.copy()
     width, square, length = _spread(rng, 0.025), _spread(rng, 2.5), _spread(rng, 2.5)
     jaw = face[JAW]
     jaw[:, 0] = CENTRE_PX + (jaw[:, 0] - CENTRE_PX) * (1 + width)
     jaw[3:7, 0] -= square * floats([0.5, 1, 1, 0.6])
     jaw[:, 1] += length * np.linspace(0, 2, 17, dtype=np.float32).clip(0, 1)
 
-
-def _shape_eyes_and_brows(face: Floats, rng: np.random.Generator) -> None:
     eye, brow = face[EYE], face[BROW]
     centre = eye.mean(axis=0)
     size, opening = 1 + _spread(rng, 0.05), 1 + _spread(rng, 0.09)
@@ -104,8 +100,6 @@ def _shape_eyes_and_brows(face: Floats, rng: np.random.Generator) -> None:
     brow[:, 1] += _spread(rng, 2.0) - _spread(rng, 1.4) * floats([0, 0.7, 1, 0.5, 0])
     brow[:, 1] += _spread(rng, 1.3) * np.linspace(-1, 1, 5, dtype=np.float32)
 
-
-def _shape_nose_and_mouth(face: Floats, rng: np.random.Generator) -> None:
     nose_width, nose_length = 1 + _spread(rng, 0.08), _spread(rng, 2.0)
     face[NOSE_BASE, 0] = CENTRE_PX + (face[NOSE_BASE, 0] - CENTRE_PX) * nose_width
     face[27:36, 1] += nose_length * np.linspace(0, 1.6, 9, dtype=np.float32).clip(0, 1)
@@ -114,6 +108,7 @@ def _shape_nose_and_mouth(face: Floats, rng: np.random.Generator) -> None:
     mouth[:, 0] = CENTRE_PX + (mouth[:, 0] - CENTRE_PX) * mouth_width
     mouth[:12, 1] = seam_y + (mouth[:12, 1] - seam_y) * fullness
     mouth[:, 1] += drop + _spread(rng, 0.8) * np.abs(mouth[:, 0] - CENTRE_PX) / 30
+    return face
 
 
 TOLERANCE_PX = 1e-4

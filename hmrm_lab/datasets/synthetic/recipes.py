@@ -93,18 +93,12 @@ class Script:
     noise_level: float  # standard deviation of the sensor noise in 8-bit levels
 
 
-@dataclass(frozen=True, eq=False)
 class Habit:
-    """How one subject moves: preferred variants of each class, lopsidedness, strength."""
+    """How one subject moves."""
 
-    preference: tuple[np.ndarray, ...]
-    lean: float
-    vigour: float
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> "Habit":
-        preference = tuple(rng.dirichlet(np.full(len(variants), 1.5)) for variants in CORE.values())
-        return cls(preference, float(rng.normal(0, 0.15)), float(rng.random()))
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.preference = [rng.dirichlet(np.full(len(one), 1.5)) for one in CORE.values()]
+        self.lean, self.vigour = float(rng.normal(0, 0.15)), float(rng.random())
 
 
 def write_script(
@@ -137,7 +131,6 @@ def write_script(
         for bumps in (*core, *strays)
     ]
     tracks += _distractors(landmarks, rng, frames, difficulty)
-    tracks += _drift(rng, frames, difficulty)
     easy, hard = floats([0.12, 0.12, 0.0006, 0.0004]), floats([0.70, 0.70, 0.0040, 0.0030])
     weights = [np.repeat(course[:, None], len(bumps), axis=1) for bumps, course in tracks]
     motion = Motion(
@@ -170,11 +163,18 @@ def with_blink(script: Script, landmarks: Floats, rng: np.random.Generator, fps:
     closing = floats(depth * (0.5 + 0.5 * np.cos(np.pi * away.clip(-1, 1))))
     around = scaled(unit_bumps("blink", landmarks), AROUND_PX)
     weights = np.repeat(closing[:, None], len(around), axis=1)
+    edges = []
+    for eye in (landmarks[EYE], landmarks[MIRROR][EYE]):  # as it is painted
+        corners = eye[[0, 3], 0]
+        across = np.linspace(corners.min(), corners.max(), 40, dtype=np.float32)
+        lids = curve(eye[:4], 40), curve(eye[[3, 4, 5, 0]], 40)
+        down = [np.interp(across, *line[np.argsort(line[:, 0])].T) for line in lids]
+        edges.append(floats(np.stack([across, *down])))
     motion = Motion(
         np.concatenate([motion.bumps, around]),
         np.concatenate([motion.weights, weights], axis=1),
         motion.pose,
-        Lids(np.stack([_lid_edges(landmarks[EYE]), _lid_edges(landmarks[MIRROR][EYE])]), closing),
+        Lids(np.stack(edges), closing),
     )
     return replace(script, motion=motion)
 
@@ -211,14 +211,6 @@ def farthest_px(bumps: Floats) -> float:
     return float(np.linalg.norm(motion.displacement(points, 0), axis=1).max())
 
 
-def _lid_edges(eye: Floats) -> Floats:
-    """The edges of an eye as it is painted: (3, n), as in `motion.Lids`."""
-    upper, lower = curve(eye[:4]), curve(eye[[3, 4, 5, 0]])
-    across = np.linspace(eye[[0, 3], 0].min(), eye[[0, 3], 0].max(), len(upper), dtype=np.float32)
-    down = [np.interp(across, *line[np.argsort(line[:, 0])].T) for line in (upper, lower)]
-    return floats(np.stack([across, *down]))
-
-
 def _leaning(name: str, landmarks: Floats, habit: Habit, rng: np.random.Generator) -> Floats:
     """A unit with its own strength and lopsidedness."""
     lean = habit.lean + rng.normal(0, 0.25)
@@ -248,7 +240,10 @@ def _wander(rng: np.random.Generator, frames: int, count: int) -> Floats:
 def _distractors(
     landmarks: Floats, rng: np.random.Generator, frames: int, difficulty: float
 ) -> list[Track]:
-    """Short movements without an expression, each present in some clips only."""
+    """Short movements without an expression, each present in some clips only.
+
+    And what a turn of the head leaves after alignment: broad bumps that come and go.
+    """
     tracks: list[Track] = []
     for name in DISTRACTORS:
         present, size = rng.random() < 0.45, float(rng.uniform(0.4, 1.0))
@@ -257,14 +252,9 @@ def _distractors(
             pulse = np.exp(-0.5 * ((np.arange(frames) - middle) / width) ** 2)
             reach = size * (0.2 + 1.4 * difficulty) * (1.4 if name == "blink" else 1.0)
             tracks.append((scaled(unit_bumps(name, landmarks), reach), floats(pulse)))
-    return tracks
-
-
-def _drift(rng: np.random.Generator, frames: int, difficulty: float) -> list[Track]:
-    """What a turn of the head leaves after alignment: broad bumps that come and go."""
     places = rng.uniform(20, 204, (DRIFTS, 2))
     radii = rng.uniform(55, 110, (DRIFTS, 2))
     pushes = rng.normal(0, 0.05 + 0.30 * difficulty, (DRIFTS, 2)).clip(-1, 1)
     bumps = floats(np.concatenate([places, radii, pushes], axis=1))
     courses = _wander(rng, frames, DRIFTS)
-    return [(bumps[k : k + 1], courses[:, k]) for k in range(DRIFTS)]
+    return tracks + [(bumps[k : k + 1], courses[:, k]) for k in range(DRIFTS)]
