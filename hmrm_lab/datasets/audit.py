@@ -28,8 +28,6 @@ Progress = Callable[[int, int], None]
 
 
 class SubjectCount(NamedTuple):
-    """Clips per class of one subject."""
-
     dataset: str
     subject: str
     found: Counts
@@ -38,8 +36,6 @@ class SubjectCount(NamedTuple):
 
 @dataclass(frozen=True)
 class Audit:
-    """The verdict on a data set."""
-
     facts: Facts
     survey: Survey
     clips: list[Clip]  # the usable ones
@@ -89,7 +85,6 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
         total = f" of {sum(self.facts.counts)}" if self.facts.counts else ""
         state = "complete" if self.complete else "usable, but not complete"
         spot = f"; {self.without_apex} need an apex (`hmrm prepare`)" if self.without_apex else ""
@@ -138,7 +133,6 @@ def audit(
 
 
 def as_dict(result: Audit) -> dict[str, Any]:
-    """The audit for JSON."""
     facts, survey = result.facts, result.survey
 
     def named(counts: Counts | None) -> dict[str, int] | None:
@@ -180,7 +174,6 @@ def by_kind(findings: list[Finding]) -> dict[str, list[Finding]]:
 
 
 def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
-    """What the files of a clip's frames show."""
     assert isinstance(clip.frames, RecordedFrames)
     row = survey.row_of.get(clip.key)
     sizes: dict[int, tuple[int, int]] = {}

@@ -35,8 +35,6 @@ MOST_STRIPS = 2**16
 
 
 class Header(NamedTuple):
-    """What a picture says of itself."""
-
     width: int
     height: int
     whole: bool  # nothing of the file is missing

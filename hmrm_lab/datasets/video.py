@@ -138,7 +138,6 @@ def open_recording(path: Path, *, follow_links: bool = False) -> Recording:
 
 
 def check_span(path: Path, frames: int) -> None:
-    """Refuse more frames than can be searched for faces and an apex."""
     if frames > MOST_SEARCHED:
         raise bad_input(path, f"{frames} frames to search; at most {MOST_SEARCHED}", SHORTER)
 

@@ -76,7 +76,6 @@ class Tree:
         return [path for path in files if path not in outside], [shown(path) for path in outside]
 
     def frames(self, folder: Path) -> FrameList:
-        """The numbered images of a folder."""
         if folder in self._frames:
             return self._frames[folder]
         numbered: dict[int, Path] = {}
@@ -102,7 +101,6 @@ class Tree:
         return not Path(real(path)).is_relative_to(real(self.root))
 
     def _list(self, folder: Path) -> dict[str, list[str]]:
-        """The folders in a folder by their loose names."""
         if folder not in self._folders:
             found: dict[str, list[str]] = {}
             for path in sorted(self.inside(folder).iterdir()) if folder.is_dir() else ():

@@ -11,8 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.flow_pairs import TruePair, with_noise
-from hmrm_lab.datasets.flow_pairs.facial import clip_pair, face_pictures, facial_field, moved_face
-from hmrm_lab.datasets.flow_pairs.procedural import ProceduralPairs, procedural_pictures
+from hmrm_lab.datasets.flow_pairs.procedural import (
+    ProceduralPairs,
+    clip_pair,
+    face_pictures,
+    facial_field,
+    moved_face,
+    procedural_pictures,
+)
 from hmrm_lab.datasets.flow_pairs.stored import find_pairs
 from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.flow.estimator import FlowEstimator, no_motion

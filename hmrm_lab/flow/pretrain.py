@@ -18,8 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.datasets.flow_pairs import PairSource, TruePair, degrade
-from hmrm_lab.datasets.flow_pairs.facial import FacialPairs, face_pictures
-from hmrm_lab.datasets.flow_pairs.procedural import ProceduralPairs, procedural_pictures
+from hmrm_lab.datasets.flow_pairs.procedural import (
+    FacialPairs,
+    ProceduralPairs,
+    face_pictures,
+    procedural_pictures,
+)
 from hmrm_lab.datasets.flow_pairs.stored import StoredPairs, flying_chairs, flying_things
 from hmrm_lab.datasets.images import SUFFIXES, read_image
 from hmrm_lab.errors import DivergedError, InputError, unknown_name

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from hmrm_lab.datasets.flow_pairs import TruePair, degrade
-from hmrm_lab.datasets.flow_pairs.facial import FacialPairs, clip_pair, face_pictures
 from hmrm_lab.datasets.flow_pairs.procedural import (
     MARGIN_PX,
     SCALE,
+    FacialPairs,
     ProceduralPairs,
+    clip_pair,
+    face_pictures,
     pixel_grid,
     procedural_pictures,
     render,

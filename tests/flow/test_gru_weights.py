@@ -9,8 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 from hmrm_lab.datasets.flow_pairs import as_bytes, with_noise
-from hmrm_lab.datasets.flow_pairs.facial import face_pictures, facial_field, moved_face
-from hmrm_lab.datasets.flow_pairs.procedural import procedural_pictures
+from hmrm_lab.datasets.flow_pairs.procedural import (
+    face_pictures,
+    facial_field,
+    moved_face,
+    procedural_pictures,
+)
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.gru_attention import SHIPPED, load_weights, save_weights

@@ -57,7 +57,6 @@ def write_flow(path: Path, flow_px: Floats) -> None:
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a file name that is none of the three formats."""
     if path.suffix not in FORMATS:
         raise bad_input(path, f"unknown flow file '{path.suffix}'", "use .flo, .pfm or .png")
 
@@ -141,7 +140,6 @@ class PairFiles:
     flow: Path
 
     def read(self) -> TruePair:
-        """The pair, or an `InputError` that names the file."""
         onset, apex = (read_image(path).astype(np.float32) for path in (self.onset, self.apex))
         flow_px = read_flow(self.flow)
         for path, shape in ((self.apex, apex.shape[:2]), (self.flow, flow_px.shape[1:])):

@@ -18,8 +18,6 @@ BLANK = ("", "/", "-", "-1", "?", "nan", "na", "n/a", "#n/a", "<na>", "none", "n
 
 @dataclass(frozen=True)
 class Record:
-    """One row of a coding file, its frames still text."""
-
     key: ClipKey
     label: int
     row: int | None  # None of a folder without one

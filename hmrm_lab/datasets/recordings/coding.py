@@ -124,7 +124,6 @@ def read_coding(path: Path, columns: Columns) -> CodingTable:
 
 
 def whole(text: str) -> int | None:
-    """A frame number, or None."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
@@ -193,7 +192,6 @@ def _longest(path: Path, tables: Mapping[str, CodingTable], header: int) -> Codi
 
 
 def _as_text(cell: Any) -> tuple[str, str]:
-    """The text of a cell, and what is odd about it."""
     text = "" if cell is None else " ".join(str(cell).split())
     if isinstance(cell, Odd):
         odd = cell.what

@@ -140,7 +140,6 @@ def of_data_set(table: CodingTable, name: str) -> list[Row]:
 
 
 def _base(tree: Tree, source: Source, records: list[Record], named: str) -> Path:
-    """The folder below which the clips are."""
     if named:
         base = tree.inside(tree.root / named)
         check_root(base, f"images of {source.title}")

@@ -142,7 +142,6 @@ def _relief(landmarks: Floats, sides: Sides, head: Floats) -> Floats:
 
 
 def _pigment(landmarks: Floats, sides: Sides, traits: Traits, rng: np.random.Generator) -> Floats:
-    """The colour of the skin itself."""
     mottle = 0.020 * noise(rng, 28) + 0.020 * noise(rng, 9) + 0.015 * noise(rng, 3.2)
     mottle += 0.020 * traits.roughness * noise(rng, 1.2)
     albedo = traits.complexion * (1 + mottle[..., None])
@@ -312,7 +311,6 @@ def hairline(landmarks: Floats, traits: Traits) -> Floats:
 
 
 def hair_mask(landmarks: Floats, traits: Traits, soft_px: float) -> Floats:
-    """Where hair covers the head."""
     right = [(1, 14), (4, 14), (9, -12), (6, -50), (-10, -84), (-26, -140)]
     if traits.long_hair:
         right = [(0, 25), (3, 70), (-3, 110), (-8, 170), (40, 170), (40, -140)]

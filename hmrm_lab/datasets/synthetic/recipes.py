@@ -94,8 +94,6 @@ class Script:
 
 
 class Habit:
-    """How one subject moves."""
-
     def __init__(self, rng: np.random.Generator) -> None:
         self.preference = [rng.dirichlet(np.full(len(one), 1.5)) for one in CORE.values()]
         self.lean, self.vigour = float(rng.normal(0, 0.15)), float(rng.random())
@@ -110,7 +108,6 @@ def write_script(
     frames: int,
     difficulty: float,
 ) -> Script:
-    """Draw one clip of this class for this subject."""
     onset = int(rng.integers(0, 3))
     offset = frames - 1 - int(rng.integers(0, 3))
     apex = onset + round(float(rng.uniform(0.35, 0.65)) * (offset - onset))

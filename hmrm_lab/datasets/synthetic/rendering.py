@@ -203,7 +203,6 @@ class GuisedFrames:
 
 @lru_cache(maxsize=2)
 def _backdrop(frames: GuisedFrames) -> Floats:
-    """The scene with the face at rest."""
     guise = GUISES[frames.name]
     return frames._painted((slice(0, guise.height), slice(0, guise.width)), None)
 
@@ -219,7 +218,6 @@ def _sampled(picture: Floats, where: Floats) -> Floats:
 def _sensed(
     scene: Floats, seed: np.random.SeedSequence, noise: float, channels: int
 ) -> NDArray[np.uint8]:
-    """The picture read by a noisy sensor."""
     rng = np.random.Generator(np.random.SFC64(seed))
     grain = rng.standard_normal((*scene.shape[:2], channels), dtype=np.float32)
     noisy = scene + grain * np.float32(noise)
