@@ -3,16 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import openpyxl
 import pytest
 import trees
 from openpyxl.styles import Font
 
-from hmrm_lab.datasets.flowmaps import flowmaps
 from hmrm_lab.datasets.recordings.findings import RECORDINGS, Survey
-from hmrm_lab.datasets.synthetic import read_clips
 from hmrm_lab.errors import InputError
 
 CLIPS = [("EP02_01f", 1, 0, 2, 4), ("EP19_05f", 0, 0, 2, 4), ("EP19_06f", 0, 0, 2, 4)]
@@ -276,57 +272,3 @@ def test_a_note_in_text_does_not_hide_the_table(root: Path) -> None:
     read(root, "a.ods", ods(FULL))
     (root / "CASME2-coding-0.txt").write_text("Please cite the paper, and sign the form.\n")
     assert len(RECORDINGS["casme2"].survey(root).clips) == 3
-
-
-def test_names_that_lost_their_zeros_in_a_list_of_maps(tmp_path: Path) -> None:
-    keys = [("samm", "006", "006_1_2"), ("smic", "s01", "s01_po_01"), ("own", "007", "01_a")]
-    (tmp_path / "maps").mkdir()
-    for _, subject, clip in keys:
-        image = np.full((28, 28, 3), 99, np.uint8)
-        cv2.imwrite(str(tmp_path / "maps" / f"{subject}_{clip} .png"), image)
-    rows = [(*key, label) for key, label in zip(keys, (0, 1, 2), strict=True)]
-    text = "dataset,sub,filename_o,label\n" + "".join(f"{a},{b},{c},{d}\n" for a, b, c, d in rows)
-    lost = text.replace(",006,", ",6,").replace(",s01,", ",s1,").replace(",007,", ",7,")
-    for case, content in {
-        "as published": text,
-        "another header": text.replace("sub,filename_o,l", "Subject,Filename,L"),
-        "subjects without zeros": lost,
-        "subjects as floats": lost.replace(",6,", ",6.0,").replace(",7,", ",7.0,"),
-        "clips without zeros": lost.replace("006_1_2", "6_1_2").replace("01_a", "1_a"),
-        "labels in words": text.replace(",0\n", ",negative\n").replace(",2\n", ",Surprise\n"),
-        "data sets in capitals": text.replace("samm", "SAMM").replace("smic", "SMIC-HS"),
-    }.items():  # fmt: skip
-        (tmp_path / "labels.csv").write_bytes(content.encode())
-        flowset = flowmaps(tmp_path)
-        assert [tuple(key) for key in flowset.keys] == keys, case
-        assert flowset.labels.tolist() == [0, 1, 2], case
-    (tmp_path / "labels.csv").write_text(text + "samm,6,006_1_2,0\n")
-    with pytest.raises(
-        InputError, match=r"row 5: samm/006/006_1_2 is listed twice, first in row 2"
-    ):
-        flowmaps(tmp_path)
-    (tmp_path / "maps" / "6_6_1_2.png").write_bytes(b"")
-    (tmp_path / "labels.csv").write_text(text.replace("006,006_1_2", "06,006_1_2"))
-    with pytest.raises(InputError, match=r"no map '06_006_1_2\.png'"):
-        flowmaps(tmp_path)  # two maps are as near
-
-
-def test_names_and_numbers_in_a_list_of_clips(tmp_path: Path) -> None:
-    folder = tmp_path / "007" / "01"
-    folder.mkdir(parents=True)
-    for number in range(12):
-        (folder / f"{number:03d}.png").write_bytes(b"")
-    text = "subject,clip,label,onset,apex,offset,fps\n007,01,positive,0,3,9,200\n"
-    for case, content in {
-        "through pandas": text.replace("007,01", "7,1").replace("0,3,9,200", "0.0,3.0,9.0,200.0"),
-        "decimal commas": text.replace(",", ";").replace("3;9", "3,0;9,00"),
-        "the composite's label": text.replace("positive", "1"),
-    }.items():
-        (tmp_path / "clips.csv").write_text(content)
-        (clip,) = read_clips(tmp_path)
-        assert clip.key[1:] == ("007", "01"), case
-        assert (clip.label, clip.onset, clip.apex, clip.offset, clip.fps) == (1, 0, 3, 9, 200), case
-    for numbers in ("0,3.5,9,200", "0,,9,200", "-1,3,9,200", "0,3,9,nan", "0,3,9,inf", "0,3,9,-5"):
-        (tmp_path / "clips.csv").write_text(text.replace("0,3,9,200", numbers))
-        with pytest.raises(InputError, match="row 2"):
-            read_clips(tmp_path)

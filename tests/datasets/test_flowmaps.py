@@ -85,16 +85,47 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
         flowmaps(tmp_path / "absent")
 
 
+def test_names_that_lost_their_zeros_in_a_list_of_maps(tmp_path: Path) -> None:
+    keys = [("samm", "006", "006_1_2"), ("smic", "s01", "s01_po_01"), ("own", "007", "01_a")]
+    (tmp_path / "maps").mkdir()
+    for _, subject, clip in keys:
+        image = np.full((28, 28, 3), 99, np.uint8)
+        cv2.imwrite(str(tmp_path / "maps" / f"{subject}_{clip} .png"), image)
+    rows = [(*key, label) for key, label in zip(keys, (0, 1, 2), strict=True)]
+    text = "dataset,sub,filename_o,label\n" + "".join(f"{a},{b},{c},{d}\n" for a, b, c, d in rows)
+    lost = text.replace(",006,", ",6,").replace(",s01,", ",s1,").replace(",007,", ",7,")
+    for case, content in {
+        "as published": text,
+        "another header": text.replace("sub,filename_o,l", "Subject,Filename,L"),
+        "subjects without zeros": lost,
+        "subjects as floats": lost.replace(",6,", ",6.0,").replace(",7,", ",7.0,"),
+        "clips without zeros": lost.replace("006_1_2", "6_1_2").replace("01_a", "1_a"),
+        "labels in words": text.replace(",0\n", ",negative\n").replace(",2\n", ",Surprise\n"),
+        "data sets in capitals": text.replace("samm", "SAMM").replace("smic", "SMIC-HS"),
+    }.items():  # fmt: skip
+        (tmp_path / "labels.csv").write_bytes(content.encode())
+        flowset = flowmaps(tmp_path)
+        assert [tuple(key) for key in flowset.keys] == keys, case
+        assert flowset.labels.tolist() == [0, 1, 2], case
+    (tmp_path / "labels.csv").write_text(text + "samm,6,006_1_2,0\n")
+    with pytest.raises(
+        InputError, match=r"row 5: samm/006/006_1_2 is listed twice, first in row 2"
+    ):
+        flowmaps(tmp_path)
+    (tmp_path / "maps" / "6_6_1_2.png").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text(text.replace("006,006_1_2", "06,006_1_2"))
+    with pytest.raises(InputError, match=r"no map '06_006_1_2\.png'"):
+        flowmaps(tmp_path)  # two maps are as near
+
+
 def test_the_official_list_keeps_its_rules() -> None:
     """Counts of the paper's 4.1, and the two CASME II clips that the challenge left out."""
     official = megc2019()
     assert len(official) == 442
     assert len({key.subject_key for key in official}) == 68
-    assert Counter(official.values()) == {0: 250, 1: 109, 2: 83}
-    by_set = Counter((key.dataset, label) for key, label in official.items())
-    assert [by_set["casme2", c] for c in range(3)] == [88, 32, 25]
-    assert [by_set["smic", c] for c in range(3)] == [70, 51, 43]
-    assert [by_set["samm", c] for c in range(3)] == [92, 26, 15]
+    counts = Counter((key.dataset, label) for key, label in official.items())
+    expected = {"casme2": [88, 32, 25], "smic": [70, 51, 43], "samm": [92, 26, 15]}
+    assert {name: [counts[name, c] for c in range(3)] for name in expected} == expected
     absent = {("casme2", "sub04", "EP12_01f"), ("casme2", "sub05", "EP09_05f")}
     assert not absent & set(official)
     assert all(len(key.subject) == 3 for key in official if key.dataset == "samm")

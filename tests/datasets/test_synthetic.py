@@ -203,17 +203,9 @@ def test_values_out_of_range_are_refused() -> None:
             synthetic(**{name: value})  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def written(clips: list[Clip], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("clips")
-    assert write_clips(clips[:3], root) == root / "clips.csv"
-    return root
-
-
-def test_round_trip_on_disk(clips: list[Clip], written: Path) -> None:
-    back = read_clips(written)
-    assert len(back) == 3
-    for clip, copy in zip(clips[:3], back, strict=True):
+def test_round_trip_on_disk(clips: list[Clip], tmp_path: Path) -> None:
+    assert write_clips(clips[:3], tmp_path) == tmp_path / "clips.csv"
+    for clip, copy in zip(clips[:3], read_clips(tmp_path), strict=True):
         assert (copy.key, copy.label, copy.fps) == (clip.key, clip.label, clip.fps)
         assert (copy.onset, copy.apex, copy.offset) == (clip.onset, clip.apex, clip.offset)
         assert len(copy.frames) == len(clip.frames)
@@ -222,41 +214,44 @@ def test_round_trip_on_disk(clips: list[Clip], written: Path) -> None:
         np.testing.assert_array_equal(points, rendered(clip).landmarks(7))
 
 
-def test_a_bad_list_is_refused_by_row(tmp_path: Path) -> None:
-    folder, path = tmp_path / "s01" / "a", tmp_path / "clips.csv"
-    folder.mkdir(parents=True)
-    for number in range(12):
-        cv2.imwrite(str(folder / f"{number:03d}.png"), np.zeros((8, 8, 3), np.uint8))
-    row = "s01,a,positive,0,3,9,200\n"
-    text = f"subject,clip,label,onset,apex,offset,fps\n{row}"
-    path.write_text(text)
-    assert read_clips(tmp_path)[0].fps == 200
-    for before, after, message in (
-        ("subject,clip", "person,clip", "subject"),
-        ("s01,a", "s01,b", r"clips\.csv, row 2.*no images"),
-        ("positive,", "anger,", r"clips\.csv, row 2.*anger.*negative, positive, surprise"),
-        (",200", ",fast", r"row 2.*fps is 'fast'"),
-        (",200", ",0", r"row 2.*fps is '0'"),
-        ("0,3,9", "5,3,9", "do not fit"),
-        ("0,3,9", "0,3,12", "do not fit"),
-        ("0,3,9", "0,x,9", "apex is 'x'"),
-        (row, row + row, r"row 3.*in row 2 already"),
-    ):
-        path.write_text(text.replace(before, after))
-        with pytest.raises(InputError, match=message):
-            read_clips(tmp_path)
+ROW = "007,01,positive,0,3,9,200\n"
+LIST = f"subject,clip,label,onset,apex,offset,fps\n{ROW}"
+SOUND = {
+    "as written": LIST,
+    "through pandas": LIST.replace("007,01", "7,1").replace("0,3,9,200", "0.0,3.0,9.0,200.0"),
+    "decimal commas": LIST.replace(",", ";").replace("3;9", "3,0;9,00"),
+    "the composite's label": LIST.replace("positive", "1"),
+}
+REFUSED = [
+    ("subject,clip", "person,clip", "subject"),
+    ("007,01", "007,02", r"clips\.csv, row 2.*no images"),
+    ("positive,", "anger,", r"clips\.csv, row 2.*anger.*negative, positive, surprise"),
+    ("0,3,9", "5,3,9", "do not fit"),
+    ("0,3,9", "0,3,12", "do not fit"),
+    (ROW, ROW + ROW, r"row 3.*in row 2 already"),
+    (LIST, "", r"clips\.csv: the file is empty"),
+    *((",200", f",{fps}", rf"row 2.*fps is '{fps}'") for fps in ("fast", "0", "nan", "inf", "-5")),
+    *(("3,9", f"{apex},9", f"row 2.*apex is '{apex}'") for apex in ("x", "3.5", "", "-1")),
+]
 
 
-def test_broken_files_are_named(tmp_path: Path) -> None:
+def test_a_list_of_clips_is_read_or_refused_by_row(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"clips\.csv: no list"):
         read_clips(tmp_path)
-    folder = tmp_path / "s01" / "a"
+    folder, path = tmp_path / "007" / "01", tmp_path / "clips.csv"
     folder.mkdir(parents=True)
-    for number in range(3):
+    for number in range(12):
         (folder / f"{number:03d}.png").write_bytes(b"not an image")
-    (tmp_path / "clips.csv").write_text(
-        "subject,clip,label,onset,apex,offset,fps\ns01,a,surprise,0,1,2,30\n"
-    )
+    for case, content in SOUND.items():
+        path.write_text(content)
+        (clip,) = read_clips(tmp_path)
+        assert clip.key[1:] == ("007", "01"), case
+        assert (clip.label, clip.onset, clip.apex, clip.offset, clip.fps) == (1, 0, 3, 9, 200), case
+    for before, after, message in REFUSED:
+        path.write_text(LIST.replace(before, after))
+        with pytest.raises(InputError, match=message):
+            read_clips(tmp_path)
+    path.write_text(LIST)
     assert not isinstance(read_clips(tmp_path)[0].frames, LandmarkedFrames)
     (folder / "landmarks.npy").write_bytes(b"")
     frames = read_clips(tmp_path)[0].frames
@@ -267,6 +262,3 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     np.save(folder / "landmarks.npy", np.zeros((2, 68, 2), np.float32))
     with pytest.raises(InputError, match=r"shape \(2, 68, 2\)"):
         frames.landmarks(0)  # type: ignore[attr-defined]
-    (tmp_path / "clips.csv").write_text("")
-    with pytest.raises(InputError, match=r"clips\.csv: the file is empty"):
-        read_clips(tmp_path)

@@ -16,6 +16,7 @@ import pytest
 
 from hmrm_lab.datasets import video as video_module
 from hmrm_lab.datasets.video import open_recording
+from hmrm_lab.datasets.walking import order_frames
 from hmrm_lab.errors import InputError
 from hmrm_lab.studies.prepare import recording_clip
 
@@ -50,7 +51,7 @@ def write_video(path: Path, frames: list[np.ndarray], codec: str = "MJPG") -> Pa
 def write_folder(path: Path, frames: list[np.ndarray]) -> Path:
     path.mkdir(parents=True)
     for number, frame in enumerate(frames):
-        cv2.imwrite(str(path / f"img{number}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(path / f"img{number}.png"), frame[..., ::-1])
     return path
 
 
@@ -166,23 +167,20 @@ DISORDERS = {  # and names that leave no order
 }
 
 
-def named(folder: Path, names: str) -> Path:
-    """Frames of these names, written in no order; each is of a level that tells its place."""
-    folder.mkdir()
-    known = list(enumerate(names.removeprefix("+").split("|" if "|" in names else " ")))
-    for level, name in random.Random(len(names)).sample(known, len(known)):
-        cv2.imwrite(str(folder / f"{name}.png"), np.full((8, 8, 3), level, np.uint8))
-    return folder
+def test_frames_are_in_the_order_of_their_names() -> None:
+    def ordered(names: str) -> tuple[list[str], list[str], str]:
+        expected = names.removeprefix("+").split("|" if "|" in names else " ")
+        shuffled = random.Random(len(names)).sample(expected, len(expected))
+        paths, note = order_frames([Path(f"{name}.png") for name in shuffled])
+        return expected, [path.stem for path in paths], note
 
-
-def test_frames_are_in_the_order_of_their_names(tmp_path: Path) -> None:
-    for number, names in enumerate(ORDERS):
-        frames = open_recording(named(tmp_path / str(number), names)).frames
-        levels = [int(frame[0, 0, 0]) for frame in frames]  # type: ignore[attr-defined]
-        assert levels == list(range(len(levels))), names
-        assert bool(frames.note) == names.startswith("+"), names  # type: ignore[attr-defined]
-    for number, (names, words) in enumerate(DISORDERS.items()):
-        assert words in refusal(named(tmp_path / f"not{number}", names)), names
+    for names in ORDERS:
+        expected, found, note = ordered(names)
+        assert found == expected
+        assert bool(note) == names.startswith("+"), names
+    for names, words in DISORDERS.items():
+        with pytest.raises(InputError, match=words):
+            ordered(names)
 
 
 def test_frames_that_are_links_are_read_on_request(tmp_path: Path) -> None:
@@ -198,6 +196,7 @@ READ_ALL = """
 import os, sys
 from pathlib import Path
 from hmrm_lab.datasets.video import open_recording
+from hmrm_lab.datasets.walking import order_frames
 for path in sorted(Path(sys.argv[1]).iterdir()):
     frames = open_recording(path).frames
     print(ascii(path.name), len(frames), frames[1].shape)
