@@ -16,10 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.synthetic import RenderedFrames, synthetic
+from hmrm_lab.datasets.synthetic import RenderedFrames, neutral_landmarks, synthetic
 from hmrm_lab.datasets.synthetic.motion import Motion
 from hmrm_lab.datasets.synthetic.recipes import CORE, Script, farthest_px, scaled, unit_bumps
-from hmrm_lab.datasets.synthetic.rendering import neutral_landmarks
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import dual_phase, without_median
 from hmrm_lab.preparation import dynamic_image as pictures

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from hmrm_lab.datasets.flow_pairs import TruePair
-from hmrm_lab.datasets.synthetic.rendering import neutral_texture
+from hmrm_lab.datasets.synthetic import neutral_texture
 from hmrm_lab.records import Clip, Floats, KnownMotion
 
 SCALE = 2

@@ -5,8 +5,6 @@ The canvas shows the crop and a margin around it at twice the resolution, so tha
 neither aliases nor meets an edge. All coordinates are pixels of the 224 x 224 crop.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -141,48 +139,28 @@ def _softened(mask: NDArray[np.uint8], soft_px: float) -> Floats:
     return floats(soft) / np.float32(255)
 
 
-@dataclass(frozen=True, eq=False)
 class Traits:
     """What a subject looks like, apart from the geometry. Colours are (3,) float32 in 0..1."""
 
-    complexion: Floats
-    tone: float  # 0 light .. 1 dark
-    blush: float
-    freckles: float
-    stubble: float
-    roughness: float
-    light: Floats  # unit vector towards the lamp; x right, y down, z to the camera
-    iris: Floats
-    hair: Floats
-    background: Floats
-    brow_density: float
-    parting_px: float
-    hairline_px: float
-    long_hair: bool
-    lip_tint: float
-
-
-def draw_traits(rng: np.random.Generator) -> Traits:
-    tone = float(rng.beta(1.1, 1.5))
-    step = tone * (len(COMPLEXIONS) - 1.001)
-    low, part = int(step), np.float32(step % 1)
-    complexion = (1 - part) * COMPLEXIONS[low] + part * COMPLEXIONS[low + 1]
-    dark = int(tone > 0.55)  # darker subjects of this sample have dark eyes and hair
-    lamp = np.array([rng.choice([-1, 1]) * rng.uniform(0.2, 0.55), -rng.uniform(0.25, 0.5), 0.85])
-    return Traits(
-        complexion=(complexion / 255 + rng.normal(0, 0.008, 3)).astype(np.float32),
-        tone=tone,
-        blush=float(rng.uniform(0.5, 1.2)),
-        freckles=float(rng.choice([0, 0.2, 1], p=[0.5, 0.3, 0.2]) * (tone < 0.5)),
-        stubble=float(rng.choice([0, rng.uniform(0.3, 0.9)], p=[0.65, 0.35])),
-        roughness=float(rng.uniform(0.8, 1.3)),
-        light=(lamp / np.linalg.norm(lamp)).astype(np.float32),
-        iris=colour(*IRISES[rng.integers(0, 2 if dark else len(IRISES))]),
-        hair=colour(*HAIRS[rng.integers(0, 2 if dark else len(HAIRS))]),
-        background=colour(*BACKGROUNDS[rng.integers(len(BACKGROUNDS))]),
-        brow_density=float(rng.uniform(0.65, 1.0)),
-        parting_px=float(rng.uniform(-38, 38)),
-        hairline_px=float(rng.uniform(17, 29)),
-        long_hair=bool(rng.random() < 0.45),
-        lip_tint=float(rng.uniform(0.35, 0.8)),
-    )
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.tone = float(rng.beta(1.1, 1.5))  # 0 light .. 1 dark
+        step = self.tone * (len(COMPLEXIONS) - 1.001)
+        low, part = int(step), np.float32(step % 1)
+        complexion = (1 - part) * COMPLEXIONS[low] + part * COMPLEXIONS[low + 1]
+        across = rng.choice([-1, 1]) * rng.uniform(0.2, 0.55)
+        lamp = np.array([across, -rng.uniform(0.25, 0.5), 0.85])  # x right, y down, z to the camera
+        self.light = floats(lamp / np.linalg.norm(lamp))
+        self.complexion = floats(complexion / 255 + rng.normal(0, 0.008, 3))
+        self.blush = float(rng.uniform(0.5, 1.2))
+        self.freckles = float(rng.choice([0, 0.2, 1], p=[0.5, 0.3, 0.2]) * (self.tone < 0.5))
+        self.stubble = float(rng.choice([0, rng.uniform(0.3, 0.9)], p=[0.65, 0.35]))
+        self.roughness = float(rng.uniform(0.8, 1.3))
+        known = 2 if self.tone > 0.55 else None  # darker subjects here have dark eyes and hair
+        self.iris = colour(*IRISES[rng.integers(0, known or len(IRISES))])
+        self.hair = colour(*HAIRS[rng.integers(0, known or len(HAIRS))])
+        self.background = colour(*BACKGROUNDS[rng.integers(len(BACKGROUNDS))])
+        self.brow_density = float(rng.uniform(0.65, 1.0))
+        self.parting_px = float(rng.uniform(-38, 38))
+        self.hairline_px = float(rng.uniform(17, 29))
+        self.long_hair = bool(rng.random() < 0.45)
+        self.lip_tint = float(rng.uniform(0.35, 0.8))
