@@ -14,34 +14,25 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import (
-    Browser,
-    ConsoleMessage,
-    Error,
-    Locator,
-    Page,
-    ViewportSize,
-    expect,
-)
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from shown import Shown
 
 TESTS = Path(__file__).parents[1]
 PATIENCE_S = 300.0  # nothing takes so long; what waits in vain ends the test
 expect.set_options(timeout=1000 * PATIENCE_S)
 ELSEWHERE = re.compile(r"^https?://(?!127\.0\.0\.1)")
-
 NOISE = re.compile(r"cdn\.jsdelivr\.net|cdnjs\.cloudflare\.com")
 """Voila's page asks for an icon font and for MathJax, which nobody serves in tests."""
-
-SERVER = (
-    "--allow-root",
-    "--ServerApp.root_dir={folder}",
-    "--ServerApp.ip=127.0.0.1",
-    "--ServerApp.port={port}",
-    "--ServerApp.open_browser=False",
-    "--IdentityProvider.token=",  # in tests only: no password on this machine's own address
-    "--VoilaConfiguration.show_tracebacks=True",
-)
+HOMES = {
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_DATA_DIR": "data",
+    "JUPYTER_RUNTIME_DIR": "runtime",
+    "JUPYTERLAB_SETTINGS_DIR": "settings",
+    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    "IPYTHONDIR": "ipython",
+    "HMRM_CACHE": "cache",
+}
+"""Nothing of the user's settings, and no place but these to write to."""
 
 
 @dataclass
@@ -54,23 +45,18 @@ class WatchedPage:
     def __post_init__(self) -> None:
         self.page.set_default_timeout(1000 * PATIENCE_S)
         self.page.set_default_navigation_timeout(1000 * PATIENCE_S)
-        self.page.on("console", self._on_console)
-        self.page.on("pageerror", self._on_error)
+        self.page.on("pageerror", lambda error: self._note("error", str(error)))
+        self.page.on(
+            "console", lambda m: self._note(m.type, f"{m.text} {m.location.get('url', '')}")
+        )
 
-    def widget(self, name: str) -> "Shown":
+    def widget(self, name: str) -> Shown:
         root = self.page.locator(f".shows-{name}")
         expect(root).to_be_visible()
         return Shown(root)
 
-    def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self._note(f"{message.text} {message.location.get('url', '')}")
-
-    def _on_error(self, error: Error) -> None:
-        self._note(str(error))
-
-    def _note(self, text: str) -> None:
-        if not NOISE.search(text):
+    def _note(self, kind: str, text: str) -> None:
+        if kind == "error" and not NOISE.search(text):
             self.errors.append(text)
 
 
@@ -82,12 +68,9 @@ def open_page(browser: Browser, size: ViewportSize) -> WatchedPage:
 
 
 def open_in_lab(page: Page, lab: str, notebook: str) -> None:
+    """Until the status bar says idle: the notebook does so before it has a kernel."""
     page.goto(f"{lab}/lab/tree/{notebook}.ipynb?reset")
-    wait_idle(page)
-
-
-def open_in_voila(page: Page, lab: str, notebook: str, theme: str) -> None:
-    page.goto(f"{lab}/voila/render/{notebook}.ipynb?theme={theme}")
+    page.get_by_text(re.compile(r"^Python 3 .* \| Idle$")).wait_for()
 
 
 def run_all(page: Page) -> None:
@@ -102,11 +85,6 @@ def choose_from_menu(page: Page, *path: str) -> None:
         labels.filter(has_text=re.compile(f"^{item}$"), visible=True).click()
 
 
-def wait_idle(page: Page) -> None:
-    """By the status bar: the notebook calls itself idle before it has a kernel."""
-    page.get_by_text(re.compile(r"^Python 3 .* \| Idle$")).wait_for()
-
-
 def keep_screenshot(what: Locator, name: str) -> None:
     """Where HMRM_SCREENSHOTS names a folder; on a page so high that nothing is cut off."""
     folder, size = os.environ.get("HMRM_SCREENSHOTS"), what.page.viewport_size
@@ -118,23 +96,28 @@ def keep_screenshot(what: Locator, name: str) -> None:
 
 
 @contextmanager
-def serving(notebooks: Path, home: Path) -> Iterator[str]:
-    """The address of JupyterLab and Voila on `notebooks`, with all of their files under `home`."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    command = ["jupyterlab", *(part.format(folder=notebooks, port=port) for part in SERVER)]
-    log = home / "server.log"
+def serving(home: Path) -> Iterator[str]:
+    """The address of JupyterLab and Voila on `home/notebooks`, with all of their files there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    notebooks, log = home / "notebooks", home / "server.log"
+    command = (
+        *(sys.executable, "-m", "jupyterlab", "--allow-root", "--ServerApp.ip=127.0.0.1"),
+        *(f"--ServerApp.root_dir={notebooks}", f"--ServerApp.port={port}"),
+        *("--ServerApp.open_browser=False", "--VoilaConfiguration.show_tracebacks=True"),
+        "--IdentityProvider.token=",  # in tests only: no password on this machine's own address
+    )
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])  # for made-up runs
+    places = {name: str(home / folder) for name, folder in HOMES.items()}
+    env = {**os.environ, **places, "PYTHONPATH": path}
     with log.open("w") as out:
         server = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=notebooks,
-            env={**os.environ, **homes(home)},
-            stdout=out,
-            stderr=subprocess.STDOUT,
+            command, cwd=notebooks, env=env, stdout=out, stderr=subprocess.STDOUT
         )
     try:
-        wait_for(f"{address}/api", server, log)
-        yield address
+        wait_for(f"http://127.0.0.1:{port}/api", server, log)
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         try:
@@ -144,46 +127,12 @@ def serving(notebooks: Path, home: Path) -> Iterator[str]:
             server.wait()
 
 
-def homes(home: Path) -> dict[str, str]:
-    """Nothing of the user's settings, and no place but `home` to write to."""
-    folders = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-        "HMRM_CACHE": "cache",
-    }
-    path = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **{name: str(home / folder) for name, folder in folders.items()},
-        "PYTHONPATH": os.pathsep.join(path),  # runs that are made up for tests
-    }
-
-
-def quiet_lab(home: Path) -> None:
-    """No question about news on the first page."""
-    folder = home / "settings" / "@jupyterlab" / "apputils-extension"
-    folder.mkdir(parents=True)
-    settings = folder / "notification.jupyterlab-settings"
-    settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-
-
 def wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
     until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        if server.poll() is not None:
-            break
+    while time.monotonic() < until and server.poll() is None:
         try:
             with urlopen(url, timeout=5):
                 return
         except (URLError, TimeoutError):
             time.sleep(0.2)
     pytest.fail(f"no answer from {url}:\n{log.read_text()[-2000:]}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -174,7 +174,7 @@ SHOWCASES = {
     ),
     "SearchMonitor": Showcase(
         "SearchMonitor(evolution)",
-        press("slider", "Fittest drawn", "Home", "The 1 fittest of 4 trials"),
+        press("slider", "Fittest drawn", "End", "the winner"),
     ),
 }
 

@@ -36,13 +36,19 @@ PARAMETER = re.compile(r"\w+ = (\"[^\"]*\"|-?[\d.]+|True|False)(  # .*)?")
 PROGRAM = re.compile(r"^\s*(class|def|async def|try|while)\b", re.MULTILINE)
 OF_ONE_MACHINE = re.compile(r"(?<![\w.:/])/(home|root|tmp|work|Users|mnt|opt)/|[A-Z]:\\\\")
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
-CHEAPER = {
+CHEAPER: dict[str, dict[str, object]] = {
     "01_faces_and_apex": {"sample": 8},
     "05_loso": {"epochs": 8},
     "11_ammsm": {"epochs": 4},
     "12_mesti_meganet": {"epochs": 4},
 }
 """Parameters with which a notebook takes less time; what it prints where it is compared stays."""
+NO_DETECTOR = pytest.param(
+    "01_faces_and_apex",
+    {"faces": "template", "sample": 4},
+    marks=pytest.mark.full,
+    id="01_template",
+)
 REFUSED: list[tuple[dict[str, object], str]] = [
     ({"profile": "smok"}, "did you mean 'smoke'"),
     ({"system": "hmrn"}, "did you mean 'hmrm'"),
@@ -137,20 +143,23 @@ def test_notebooks_keep_the_rules_of_form() -> None:
 def processes() -> Iterator[ProcessPoolExecutor]:
     """A process for each notebook, forked where all that notebooks import is in memory already."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["hmrm_lab.api", "hmrm_widgets", "IPython", "nbformat"])
+    context.set_forkserver_preload(["hmrm_lab.api", "hmrm_widgets", "IPython", "torch._dynamo"])
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         yield pool
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [*(pytest.param(name, CHEAPER.get(name, {}), id=name) for name in NOTEBOOKS), NO_DETECTOR],
+)
 def test_it_runs_in_the_smoke_profile_and_prints_what_is_stored(
-    name: str, tmp_path: Path, processes: ProcessPoolExecutor
+    name: str, parameters: dict[str, object], tmp_path: Path, processes: ProcessPoolExecutor
 ) -> None:
     """The one execution of each notebook in the tests; `hmrm notebooks check` takes a kernel."""
-    notebook, cheaper = Notebook(NOTEBOOKS[name]), CHEAPER.get(name, {})
-    assert cheaper.keys() <= parameters_of(notebook).keys()
-    done = processes.submit(execute_cells, notebook.path, tmp_path, cheaper).result()
+    notebook = Notebook(NOTEBOOKS[name])
+    assert parameters.keys() <= parameters_of(notebook).keys()
+    done = processes.submit(execute_cells, notebook.path, tmp_path, parameters).result()
     assert not problems(notebook, done), "\n".join(problems(notebook, done))
     assert done.copy.stat().st_size < LARGEST_BYTES
 
@@ -174,10 +183,7 @@ def execute_cells(path: Path, folder: Path, parameters: dict[str, object]) -> Ex
         if not number:
             shell.push(parameters)
         stream = new_output("stream", text=said.getvalue())
-        figures = [
-            new_output("display_data", **{k: o[k] for k in ("data", "metadata")})
-            for o in shown.outputs
-        ]
+        figures = [new_output("display_data", data=each["data"]) for each in shown.outputs]
         cell.outputs, cell.execution_count = [stream, *figures], number
         shown.outputs.clear()
     copy = folder / path.name

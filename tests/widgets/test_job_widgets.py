@@ -397,26 +397,3 @@ def test_a_run_of_its_own_process_ends_up_in_the_table(tmp_path: Path) -> None:
     assert board.update() is False
     assert board.run_rows["M4"].button.description == "Done"
     assert board.table.value.count("not run yet") == 1
-
-
-@pytest.mark.full
-def test_a_run_of_its_own_process_is_stopped(tmp_path: Path) -> None:
-    config = quick_config("hmrm", *QUICK, "training.epochs=100000")
-    board = board_of(config, out=tmp_path, variants=[])
-    board.queue.click()
-    board.run_rows["M4"].button.click()
-    board._run("M4").wait(SECONDS)
-    board.update()
-    assert board.run_rows["M4"].button.description in ("Go on M4", "Queue M4")
-
-
-def test_a_refusal_of_a_start_is_told(
-    board: AblationBoard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refused(monkeypatch)
-    board.queue.click()
-    assert "no &lt;locks&gt; here" in board.problem.value
-    assert board.table.value == ""
-    board.update()
-    assert not board.problem.value
-    assert board.table.value
