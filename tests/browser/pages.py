@@ -14,7 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.sync_api import Locator, Page, expect
 from shown import Shown
 
 TESTS = Path(__file__).parents[1]
@@ -37,12 +37,13 @@ HOMES = {
 
 @dataclass
 class WatchedPage:
-    """A page, and the errors that its console told."""
+    """A page that asks nobody but this machine, and the errors that its console told."""
 
     page: Page
     errors: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.page.route(ELSEWHERE, lambda route: route.abort())
         self.page.set_default_timeout(1000 * PATIENCE_S)
         self.page.set_default_navigation_timeout(1000 * PATIENCE_S)
         self.page.on("pageerror", lambda error: self._note("error", str(error)))
@@ -58,13 +59,6 @@ class WatchedPage:
     def _note(self, kind: str, text: str) -> None:
         if kind == "error" and not NOISE.search(text):
             self.errors.append(text)
-
-
-def open_page(browser: Browser, size: ViewportSize) -> WatchedPage:
-    """A page that asks nobody but this machine."""
-    page = browser.new_page(viewport=size, reduced_motion="reduce")
-    page.route(ELSEWHERE, lambda route: route.abort())
-    return WatchedPage(page)
 
 
 def open_in_lab(page: Page, lab: str, notebook: str) -> None:

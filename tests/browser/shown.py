@@ -91,23 +91,16 @@ class Shown:
         handle = self.root.element_handle()
         self.page.wait_for_function(CHANGED, arg=[handle, before], polling=100)
 
-    def nameless_controls(self) -> list[str]:
-        return list(self.root.evaluate(NAMELESS))
+    def those(self, script: str) -> list[str]:
+        """Its parts that are `NAMELESS`, `CUT_OFF`, `TOO_WIDE`."""
+        return list(self.root.evaluate(script))
 
     def unreached_by_tab(self) -> list[str]:
         """The controls that the Tab key passes by on its way through the widget."""
         self.root.evaluate(f"(root) => ({REACHABLE})(root)[0]?.focus()")
         while self.root.evaluate(REACH):
             self.page.keyboard.press("Tab")
-        return list(self.root.evaluate(UNREACHED))
-
-    def too_wide(self) -> list[str]:
-        """What reaches beyond the right edge of the page."""
-        return list(self.root.evaluate(TOO_WIDE))
-
-    def cut_off(self) -> list[str]:
-        """The words on labels and buttons that end in an ellipsis."""
-        return list(self.root.evaluate(CUT_OFF))
+        return self.those(UNREACHED)
 
     def axe_findings(self) -> list[str]:
         """Serious and critical findings of axe-core in the widget."""

@@ -11,18 +11,10 @@ from pathlib import Path
 
 import nbformat.v4 as new
 from conftest import quick_config
-from pages import (
-    WatchedPage,
-    choose_from_menu,
-    keep_screenshot,
-    open_in_lab,
-    open_page,
-    run_all,
-    serving,
-)
+from pages import WatchedPage, choose_from_menu, keep_screenshot, open_in_lab, run_all, serving
 from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
 from showcase import SHOWCASES, Step, cells
-from shown import Shown
+from shown import CUT_OFF, NAMELESS, TOO_WIDE, Shown
 
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.jobs import Job
@@ -98,7 +90,7 @@ def lab(browser: Browser, home: Path) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[WatchedPage]:
     """A wide page; it must tell no errors, from its opening on."""
-    watched = open_page(browser, WIDE)
+    watched = WatchedPage(browser.new_page(viewport=WIDE, reduced_motion="reduce"))
     yield watched
     watched.page.close()
     assert watched.errors == []
@@ -138,7 +130,7 @@ def test_every_widget_in_jupyterlab_and_in_voila(
                 use(widget, showcase.steps)
             keep_screenshot(widget.root, f"{name}-voila-{theme}")
             look_over(widget)
-            assert widget.too_wide() == []
+            assert widget.those(TOO_WIDE) == []
     beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.page.evaluate(beyond) == 0
 
@@ -166,9 +158,9 @@ def take(widget: Shown, step: Step) -> None:
 
 def look_over(widget: Shown) -> None:
     """Its controls have names, the Tab key reaches them, no words are cut off, axe is content."""
-    assert widget.nameless_controls() == []
+    assert widget.those(NAMELESS) == []
     assert widget.unreached_by_tab() == []
-    assert widget.cut_off() == []
+    assert widget.those(CUT_OFF) == []
     assert widget.axe_findings() == []
 
 

@@ -48,13 +48,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return done
 
 
-def refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: object, **_: object) -> None:
-        raise InputError("no <locks> here", hint="run it yourself")
-
-    monkeypatch.setattr(Job, "start", refuse)
-
-
 def monitor_of(out: Path, *, unfinished: int = 0, **options: Any) -> LosoMonitor:
     return LosoMonitor(Result(make_run(out, make_flowset(), unfinished=unfinished)), **options)
 
@@ -317,7 +310,11 @@ def test_the_button_of_a_job_starts_stops_and_tells_a_refusal(
         2 if kind == "search" else 1,
         "stop",
     ]
-    refused(monkeypatch)
+
+    def refuse(self: object, **_: object) -> None:
+        raise InputError("no <locks> here", hint="run it yourself")
+
+    monkeypatch.setattr(Job, "start", refuse)
     viewer.update()
     viewer.button.click()
     assert "no &lt;locks&gt; here" in viewer.problem.value

@@ -37,14 +37,9 @@ class LosoMonitor(Viewer):
     Parameters
     ----------
     result
-        Of `lab.evaluate(..., background=True)`, or of a run folder.
+        Of `lab.evaluate(..., background=True)`, or of a run folder; its `job` is that of the widget.
     poll_s
         Seconds between two readings while the run is going.
-
-    Attributes
-    ----------
-    job
-        The run as a job.
     """
 
     def __init__(self, result: Result, *, poll_s: float = 1.0) -> None:

@@ -47,11 +47,6 @@ class SearchMonitor(JobViewer):
         same time.
     size
         `population`, `generations` and `seed`; `alphas` and `ratios` are the ranges.
-
-    Attributes
-    ----------
-    job
-        The search as a job.
     """
 
     def __init__(
