@@ -37,7 +37,7 @@ class LosoMonitor(Viewer):
     Parameters
     ----------
     result
-        Of `lab.evaluate(..., background=True)`, or of a run folder; its `job` is that of the widget.
+        Of `lab.evaluate(..., background=True)`, or of a run folder; its `job` is shown here.
     poll_s
         Seconds between two readings while the run is going.
     """
