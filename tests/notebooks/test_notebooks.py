@@ -39,7 +39,7 @@ LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 CHEAPER: dict[str, dict[str, object]] = {
     "01_faces_and_apex": {"sample": 8},
     "05_loso": {"epochs": 8},
-    "11_ammsm": {"epochs": 4},
+    "11_ammsm": {"epochs": 4, "population": 2, "generations": 1},
     "12_mesti_meganet": {"epochs": 4},
 }
 """Parameters with which a notebook takes less time; what it prints where it is compared stays."""
