@@ -5,7 +5,7 @@ deep: then every frame from onset to offset is decoded.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,7 +81,7 @@ class Audit:
         if expected is not None:
             return self.labels == expected
         lost = any(one.left_out and one.kind != "protocol" for one in self.findings)
-        return not lost and self.found == (self.facts.counts or self.found)
+        return not lost and self.found == tuple(self.facts.counts or self.found)
 
     @property
     def verdict(self) -> str:
@@ -135,7 +135,7 @@ def audit(
 def as_dict(result: Audit) -> dict[str, Any]:
     facts, survey = result.facts, result.survey
 
-    def named(counts: Counts | None) -> dict[str, int] | None:
+    def named(counts: Sequence[int] | None) -> dict[str, int] | None:
         return dict(zip(result.classes, counts, strict=True)) if counts else None
 
     return {

@@ -3,12 +3,13 @@
 import csv
 import logging
 import os
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey
@@ -31,6 +32,10 @@ KINDS = {
     "naming": "names that differ",
 }
 """Every kind of finding, and how it is written."""
+
+with Path(__file__).with_name("recordings.toml").open("rb") as file:
+    KNOWN: dict[str, dict[str, Any]] = tomllib.load(file)
+"""The formats of each data set, as `Facts` and `reader.Source` name them."""
 
 INSTALLED = Path(__file__).parent / "protocols"
 CHECKOUT = Path(__file__).parents[3] / "data" / "protocols"
@@ -119,7 +124,7 @@ class Facts:
     paper: str
     fps: float = 0.0
     official: bool = False  # whether its clips are on the list of MEGC 2019
-    counts: tuple[int, ...] | None = None  # clips per class when it is complete
+    counts: Sequence[int] = ()  # clips per class when it is complete
     listed: int | None = None  # rows of all emotions
     trimmed: bool = False  # whether a folder holds a long video, of which a clip is a part
 

@@ -6,7 +6,7 @@ reported with file, row and hint; what is wrong with the root or the coding file
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,32 +53,20 @@ COLUMNS: Columns = {
 class Source(Facts):
     """The formats of a data set that is listed row by row."""
 
-    patterns: tuple[str, ...]  # names that the coding file may have
+    patterns: Sequence[str]  # names that the coding file may have
     emotions: str  # the words of its table, in lower case, those outside the classes among them
-    bases: tuple[str, ...] = (".",)  # may hold the images; the first that has a clip is taken
+    bases: Sequence[str] = (".",)  # may hold the images; the first that has a clip is taken
     columns: Columns = field(default_factory=lambda: COLUMNS)
-    subject: Callable[[str], str] = str  # the subject's id from the text of the table
+    subject: Mapping[str, str] = field(default_factory=dict)  # how its id is made of a number
     path: Callable[[Row, str], tuple[str, ...]] = lambda row, subject: (subject, row["clip"])
     clip: Callable[[Row, str], str] = lambda row, subject: row["clip"]  # its name
     classify: Callable[[str, Classes], int | None] | None = None  # None: outside the classes
-    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)  # by protocol, and why
+    left_out: Mapping[str, str] = field(default_factory=dict)  # by protocol, and why
 
     @property
     def classes(self) -> Classes:
         """Emotion to label; None for those outside the classes."""
         return {word: MEGC3.label(word, self.name) for word in self.emotions.split()}
-
-
-def numbered(pattern: str, form: str, example: str) -> Callable[[str], str]:
-    """How a subject's id is made of its number: by `sub{:02d}`, sub01 from 1, 01 or sub01."""
-
-    def subject(text: str) -> str:
-        number = re.fullmatch(pattern, text.lower())
-        if number is None:
-            raise ValueError(f"the subject '{text}' is not a number such as {example}")
-        return form.format(int(number[1]))
-
-    return subject
 
 
 def survey(
@@ -108,7 +96,7 @@ def survey(
 
 
 def find_coding(
-    tree: Tree, columns: Columns, patterns: tuple[str, ...], named: str = ""
+    tree: Tree, columns: Columns, patterns: Sequence[str], named: str = ""
 ) -> CodingTable | None:
     """Read the coding file: the one that is named, or the first with such a name, if there is one.
 
@@ -173,7 +161,7 @@ def _records(
                 continue
             check_name(row["subject"], "the subject")
             check_name(row["clip"], "the name of the clip")
-            subject = source.subject(row["subject"])
+            subject = _subject(source, row["subject"])
             subject = subjects.setdefault(loose(subject), subject)
             key = ClipKey(source.name, subject, source.clip(row, subject))
             marks = row["onset"], row["apex"], row["offset"]
@@ -184,7 +172,7 @@ def _records(
             reading.note(kind, str(problem), hint, row.number)
             continue
         key = names.get((subject, loose(key.clip)), key)
-        reason = source.left_out.get(key[1:])
+        reason = source.left_out.get("/".join(key[1:]))
         if key in seen:
             problem = f"{'/'.join(key)} is listed in row {seen[key]} already"
             reading.note("duplicate", problem, "remove one of the two", row.number, key)
@@ -199,6 +187,17 @@ def _records(
             records.append(Record(key, label, row.number, *marks, path))
         seen.setdefault(key, row.number)
     return records
+
+
+def _subject(source: Source, text: str) -> str:
+    """The subject's id: by the form `sub{:02d}`, sub01 from 1, 01 or sub01."""
+    if not source.subject:
+        return text
+    number = re.fullmatch(source.subject["pattern"], text.lower())
+    if number is None:
+        example = source.subject["example"]
+        raise ValueError(f"the subject '{text}' is not a number such as {example}")
+    return source.subject["form"].format(int(number[1]))
 
 
 def _label(source: Source, row: Row) -> int | None:

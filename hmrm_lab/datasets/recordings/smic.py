@@ -21,6 +21,7 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.clips import UNPACK, Reading, Record
 from hmrm_lab.datasets.recordings.coding import whole
 from hmrm_lab.datasets.recordings.findings import (
+    KNOWN,
     Facts,
     Survey,
     bad_input,
@@ -32,16 +33,7 @@ from hmrm_lab.datasets.recordings.reader import COLUMNS, find_coding, of_data_se
 from hmrm_lab.datasets.walking import Tree
 from hmrm_lab.records import ClipKey
 
-FACTS = Facts(
-    "smic",
-    "SMIC-HS",
-    "Center for Machine Vision and Signal Analysis, University of Oulu",
-    "Li et al. 2013",
-    fps=100.0,
-    official=True,
-    counts=(70, 51, 43),
-    listed=164,
-)
+FACTS = Facts(name="smic", **KNOWN["smic"])
 CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
 PATTERNS = ("SMIC-HS-E_annotation", "SMIC-HS", "annotation", "SMIC_apex")
 BASES = ("HS", "SMIC_all_cropped/HS", "SMIC_all_raw/HS", "SMIC-HS-E", "HS_long/SMIC-HS-E", ".")
