@@ -1,9 +1,9 @@
-"""Data sets: one file or folder each, the recordings that are listed row by row in one."""
+"""Data sets: one file or folder each, the recordings in a folder."""
 
 import pandas as pd
 
 from hmrm_lab.datasets import flowmaps, synthetic
-from hmrm_lab.datasets.recordings import listed, smic
+from hmrm_lab.datasets.recordings import reader, smic
 from hmrm_lab.registry import datasets as registered
 
 

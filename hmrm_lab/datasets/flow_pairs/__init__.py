@@ -12,17 +12,11 @@ from hmrm_lab.records import Floats
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TruePair:
-    """Two frames before the sensor, and where each pixel of the first one went.
+    """Two frames before the sensor, and where each pixel of the first one went."""
 
-    Shapes
-    ------
-    onset, apex : (H, W, 3) float32, RGB in 0..255
-    flow_px : (2, H, W) float32, (u, v), pixels; NaN where it is not known
-    """
-
-    onset: Floats
+    onset: Floats  # (H, W, 3) float32, RGB in 0..255
     apex: Floats
-    flow_px: Floats
+    flow_px: Floats  # (2, H, W) float32, (u, v), pixels; NaN where it is not known
 
 
 class PairSource(Protocol):

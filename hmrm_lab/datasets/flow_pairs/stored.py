@@ -38,12 +38,7 @@ STEPS = {"into_future": ("OpticalFlowIntoFuture", 1), "into_past": ("OpticalFlow
 
 
 def read_flow(path: Path) -> Floats:
-    """Read a flow field, in the format of its suffix.
-
-    Shapes
-    ------
-    returns : (2, H, W), float32, pixels; NaN where a PNG marks a pixel as invalid
-    """
+    """Read a flow field (2, H, W), float32, pixels; NaN where a PNG marks a pixel as invalid."""
     check_suffix(path)
     if not path.is_file():
         raise bad_input(path, "no such file", "check the path")

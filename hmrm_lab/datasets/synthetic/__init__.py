@@ -67,7 +67,10 @@ def synthetic(
     guise: str = "",
     blink_every: int = 0,
 ) -> list[Clip]:
-    """Clips of procedural faces, the same for the same arguments.
+    """Clips of procedural faces in order of subject, the same for the same arguments.
+
+    `frames` of each is a `RenderedFrames`, or a `GuisedFrames`. A value out of its range is a
+    `ConfigError`.
 
     Parameters
     ----------
@@ -84,16 +87,6 @@ def synthetic(
         224 x 224, and its landmarks and flow are known.
     blink_every
         Each clip of this many has a blink of 100 to 300 ms; none if 0.
-
-    Returns
-    -------
-    list[Clip]
-        In order of subject; `frames` of each is a `RenderedFrames`, or a `GuisedFrames`.
-
-    Raises
-    ------
-    ConfigError
-        If a value is out of its range.
     """
     for name, value, least in (
         ("subjects", subjects, 2),
@@ -169,14 +162,10 @@ def neutral_texture(seed: int, subject: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class RenderedFrames:
-    """The frames of one synthetic clip, with their exact flow and landmarks.
+    """The frames of one synthetic clip: (224, 224, 3) uint8, RGB; their flow and landmarks are known.
 
     Holds parameters and no pixels, so that it is cheap to send to another process. A frame is the
     same whenever and wherever it is asked for.
-
-    Shapes
-    ------
-    frames[i] : (224, 224, 3) uint8, RGB
     """
 
     seed: int
@@ -233,12 +222,7 @@ GUISES = {
 
 @dataclass(frozen=True, eq=False)
 class GuisedFrames:
-    """The frames of one procedural clip in a guise.
-
-    Shapes
-    ------
-    frames[i] : (height, width, 3) uint8, RGB
-    """
+    """The frames of one procedural clip in a guise: (height, width, 3) uint8, RGB."""
 
     drawn: RenderedFrames
     name: str
