@@ -242,6 +242,13 @@ MANY_COLUMNS = FULL.replace(CELL, f'{CELL} table:number-columns-repeated="100000
 
 
 REFUSED_FILES: dict[str, tuple[str, Content, str]] = {
+    "an empty workbook": ("a.xlsx", b"", "the file is empty"),
+    "text in UTF-32": ("a.csv", TEXT.encode("utf-32"), "not a text file"),
+    "no row is right": (
+        "a.csv",
+        TEXT.replace("46", "a").replace("disgust", "joy"),
+        "row 2: not one usable clip; the first of 3 problems is: the onset is 'a'",
+    ),
     "a table of another type": ("a.json", TEXT, "no coding file of CASME II"),
     "too many rows": ("a.csv", TEXT + "1,a,1,2,3,fear\n" * 20_000, "20004 rows; a list of clips"),
     "a column missing": ("a.csv", TEXT.replace("Apex", "Peak"), "row 1: no column 'ApexFrame'"),

@@ -162,7 +162,7 @@ def neutral_texture(seed: int, subject: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class RenderedFrames:
-    """The frames of one synthetic clip: (224, 224, 3) uint8, RGB; their flow and landmarks are known.
+    """The frames of one synthetic clip, (224, 224, 3) uint8, RGB, with exact flow and landmarks.
 
     Holds parameters and no pixels, so that it is cheap to send to another process. A frame is the
     same whenever and wherever it is asked for.
