@@ -24,10 +24,8 @@ class FrameList(NamedTuple):
 
     numbers: tuple[int, ...]
     paths: tuple[Path, ...]
-    unnumbered: list[str]
-    twice: list[int]
     outside: list[str]
-    disputed: bool  # whether all numbers of the names would give another order
+    oddities: dict[str, str]  # the first problem of each hint
 
 
 class OutsideError(InputError):
@@ -79,21 +77,25 @@ class Tree:
         if folder in self._frames:
             return self._frames[folder]
         numbered: dict[int, Path] = {}
-        unnumbered, twice = [], []
+        oddities: dict[str, str] = {}
         files, outside = self.images(folder)
         for path in files:
-            number = NUMBER.search(path.stem)
-            if number is None:
-                unnumbered.append(shown(path.name))
-            elif int(number[1]) in numbered:
-                twice.append(int(number[1]))
+            found = NUMBER.search(path.stem)
+            number = int(found[1]) if found else -1
+            if found is None:
+                problem = f"'{shown(path.name)}' in {shown(folder)} has no frame number"
+                oddities.setdefault("rename or remove it", problem)
+            elif number in numbered:
+                problem = f"frame {number} is there twice in {shown(folder)}"
+                oddities.setdefault("remove one of the two", problem)
             else:
-                numbered[int(number[1])] = path
+                numbered[number] = path
         order = tuple(sorted(numbered))
         paths = tuple(numbered[number] for number in order)
-        disputed = not unnumbered and not twice and order_frames(paths)[0] != paths
-        found = FrameList(order, paths, unnumbered, twice, outside, disputed)
-        return self._frames.setdefault(folder, found)
+        if not oddities and order_frames(paths)[0] != paths:
+            problem = f"the frames in {shown(folder)} are counted by the last number of their names"
+            oddities["nothing to do, unless the other numbers count as well"] = problem
+        return self._frames.setdefault(folder, FrameList(order, paths, outside, oddities))
 
     def _leads_out(self, path: Path) -> bool:
         """Whether a path is outside of the root: after its links, or, if they may, before them."""

@@ -8,7 +8,7 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.images import RecordedFrames
 from hmrm_lab.datasets.recordings.coding import CodingTable, whole
 from hmrm_lab.datasets.recordings.findings import Facts, Finding, Survey, first_error, shown
-from hmrm_lab.datasets.walking import FOLLOW, FrameList, OutsideError, Tree
+from hmrm_lab.datasets.walking import FOLLOW, OutsideError, Tree
 from hmrm_lab.records import Clip, ClipKey
 
 UNPACK = "unpack the data set again, or remove the row"
@@ -95,7 +95,12 @@ class Reading:
         if folder is None:
             raise LeftOutError("folder", f"no folder {named} in {shown(base)}", UNPACK)
         frames = self.tree.frames(folder)
-        self._note_oddities(record, frames, folder)
+        if frames.outside:
+            problem = f"{frames.outside[0]} leads out of the root"
+            hint = f"copy the frames themselves below the root, or {FOLLOW}"
+            raise LeftOutError("outside", problem, hint)
+        for hint, problem in frames.oddities.items():
+            self._remark(record, "naming", problem, hint)
         if not frames.paths:
             raise LeftOutError("frames", f"no numbered images in {shown(folder)}", UNPACK)
         onset, apex, offset = _marks(record)
@@ -126,22 +131,6 @@ class Reading:
             fps=self.facts.fps,
             classes=MEGC3.classes,
         )
-
-    def _note_oddities(self, record: Record, frames: FrameList, folder: Path) -> None:
-        if frames.outside:
-            problem = f"{frames.outside[0]} leads out of the root"
-            hint = f"copy the frames themselves below the root, or {FOLLOW}"
-            raise LeftOutError("outside", problem, hint)
-        if frames.twice:
-            problem = f"frame {frames.twice[0]} is there twice in {shown(folder)}"
-            self._remark(record, "naming", problem, "remove one of the two")
-        if frames.unnumbered:
-            problem = f"'{frames.unnumbered[0]}' in {shown(folder)} has no frame number"
-            self._remark(record, "naming", problem, "rename or remove it")
-        if frames.disputed:
-            problem = f"the frames in {shown(folder)} are counted by the last number of their names"
-            hint = "nothing to do, unless the other numbers count as well"
-            self._remark(record, "naming", problem, hint)
 
     def _last(self, record: Record, numbers: Sequence[int], onset: int, offset: int | None) -> int:
         """The last frame of the clip: its offset, or what there is of it."""
