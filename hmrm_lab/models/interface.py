@@ -1,4 +1,4 @@
-"""How systems are registered: cards, recipes, types of options, and the interface of estimators.
+"""How systems are registered, the types of their options, and the interface of estimators.
 
 A network is built from `channels`, `size` and `classes`: it takes maps (B, channels, size, size) to
 logits (B, scales, classes), and says which sizes in pixels it reads.
@@ -19,9 +19,9 @@ from pydantic import Field
 from torch import Tensor
 
 from hmrm_lab.records import Floats, Ints
-from hmrm_lab.registry import Card, Recipe, systems
+from hmrm_lab.registry import Card, systems
 
-CARDS = tomllib.loads(Path(__file__).with_name("cards.toml").read_text(encoding="utf-8"))
+SYSTEMS = tomllib.loads(Path(__file__).with_name("systems.toml").read_text(encoding="utf-8"))
 
 Features = Annotated[int, Field(ge=1, le=1024)]  # numbers of a token, filters of a layer
 Layers = Annotated[int, Field(ge=1, le=64)]
@@ -34,53 +34,16 @@ Radius = Annotated[int, Field(ge=1, le=448)]  # pixels or frames
 InnerFolds = Annotated[int, Field(ge=2)]  # groups of training subjects
 
 
-def system(
-    name: str, recipe: Recipe | None = None, *, card: str = ""
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a system of this package, with the card that `cards.toml` has under its name.
-
-    A `card` names that of a family.
-    """
-    fields: dict[str, Any] = dict(CARDS[card or name])
+def system(name: str, *, family: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a system of this package, with the card and recipe of its name or family."""
+    fields: dict[str, Any] = dict(SYSTEMS[family or name])
+    own = dict(fields.pop("recipe", {}))
+    recipe = {**SYSTEMS["recipes"].get(own.pop("from", ""), {}), **own}
     source, departures = fields.pop("source"), fields.pop("departures")
-    texts = [text for one in departures for text in CARDS["shared"].get(one, [one])]
-    whole = Card(departures=tuple(texts), needs=tuple(fields.pop("needs", ())), **fields)
-    return systems.register(name, recipe=recipe, source=source, card=whole)
+    texts = [text for one in departures for text in SYSTEMS["shared"].get(one, [one])]
+    card = Card(departures=tuple(texts), needs=tuple(fields.pop("needs", ())), **fields)
+    return systems.register(name, recipe=recipe, source=source, card=card)
 
-
-def recipe(
-    *channels: str,
-    normalise: str = "median_rms",
-    augment: dict[str, Any] | None = None,
-    loss: dict[str, Any] | None = None,
-    **training: Any,
-) -> Recipe:
-    """Make the recipe of a network with neither MotionMix nor focal loss, unless named."""
-    return {
-        "input": {"channels": list(channels), "normalise": normalise},
-        "augment": {"motionmix": 0.0, **(augment or {})},
-        "loss": {"gamma": 0.0, **(loss or {})},
-        "training": training,
-    }
-
-
-ADAM: dict[str, Any] = {"optimizer": "adam", "weight_decay": 0.0}
-ADAMW: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
-
-PICTURE_RECIPE = recipe("u", "v", "strain", epochs=12, batch=32, lr=2e-3, schedule="cosine", **ADAM)
-"""For networks whose authors never trained them on motion maps."""
-MAP_RECIPE = recipe(
-    *("u", "v", "strain"),
-    augment={"flip": True},
-    loss={"class_weight_power": 0.75},
-    epochs=40,
-    batch=64,
-    lr=1e-3,
-    schedule="cosine",
-    warmup_epochs=4,
-    **ADAMW,
-)
-"""For systems whose authors' settings are not public, or were made for other input."""
 
 Inputs = NDArray[Any]
 
@@ -89,16 +52,10 @@ Inputs = NDArray[Any]
 class Estimator(Protocol):
     """A system that learns from all training clips at once, without epochs.
 
-    Its builder takes the number of classes, and its settings as keyword arguments. `state_dict`
-    holds everything learnt, as tensors.
-
-    Shapes
-    ------
-    inputs : (n, C, H, W) float32 flow maps of the named channels, normalised, or
-        (n, T, S, S) uint8 gray clips; the card says which
-    labels : (n,)
-    subjects : `dataset/subject` of each clip, for choices on held-out subjects
-    probabilities : (n, K) float32, each clip by itself
+    Its builder takes the number of classes, and its settings as keyword arguments. Inputs are
+    (n, C, H, W) float32 flow maps of the named channels, normalised, or (n, T, S, S) uint8 gray
+    clips, as its card says; subjects are `dataset/subject` of each clip. Probabilities are (n, K)
+    float32, each clip by itself. `state_dict` holds everything learnt, as tensors.
     """
 
     def fit(self, inputs: Inputs, labels: Ints, subjects: Sequence[str], *, seed: int) -> None: ...

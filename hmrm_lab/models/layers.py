@@ -1,8 +1,7 @@
 """Layers that systems share: linear layers and dropout, attention, the transformer block, patches.
 
-`Linear` and `Dropout` have the meaning of torch's and are never slower on the CPU: products go
-through oneDNN where torch has it, as exact in float32 as MKL's and faster on processors that MKL
-does not favour; dropout draws uniform numbers, not Bernoulli's (`benchmarks/layers.py`).
+`Linear` and `Dropout` are torch's, never slower on the CPU (`benchmarks/layers.py`): products go
+through oneDNN, as exact in float32 as MKL's, and dropout draws uniform numbers, not Bernoulli's.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +27,8 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.rounds:
-            return _Bfloat16Linear.apply(input, self.weight, self.bias)
+            product = F.linear(input.bfloat16(), self.weight.bfloat16()).to(input.dtype)
+            return product if self.bias is None else product + self.bias
         plain = input.device.type == "cpu" and input.dtype == torch.float32
         if ONEDNN and plain and input.ndim > 1 and input.numel() > 0:
             return _OneDnnLinear.apply(input, self.weight, self.bias)
@@ -68,35 +68,8 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
-class _Bfloat16Linear(Function):
-    """Inputs, weights and gradients are rounded for the products; parameters remain float32."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        rows, short = x.flatten(0, -2).bfloat16(), weight.bfloat16()
-        ctx.save_for_backward(rows, short)
-        ctx.shape, ctx.has_bias = x.shape, bias is not None
-        product = (rows @ short.mT).to(x.dtype).view(*x.shape[:-1], -1)
-        return product if bias is None else product + bias
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight = ctx.saved_tensors
-        grad_rows = grad.flatten(0, -2)
-        short = grad_rows.bfloat16()
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = (short @ weight).to(grad.dtype).view(ctx.shape)
-        bias = grad_rows.sum(0) if ctx.has_bias else None
-        return grad_x, (short.mT @ rows).to(grad.dtype), bias
-
-
 def in_bfloat16(model: nn.Module) -> nn.Module:
-    """Let the `Linear` layers of a model multiply in bfloat16, and add up in float32.
-
-    Twice as fast on processors that have such products, with three digits (decision 0012).
-    """
+    """Let the `Linear` layers multiply in bfloat16, up to twice as fast (decision 0012)."""
     for layer in model.modules():
         if isinstance(layer, Linear):
             layer.rounds = True
@@ -117,9 +90,9 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017). (B, T, D) to (B, T, D).
 
-    Heads are `width // heads` wide: of a width that they do not divide, the rest is unused, as in
-    NesT. `drop_key` hides keys at random while training, before the softmax (DropKey, Li et al.,
-    CVPR 2023). Dropout is on the weights, and on the output unless `drop_output` is off.
+    Of a width that the heads do not divide, the rest is unused, as in NesT. `drop_key` hides keys
+    at random while training (DropKey, Li et al., CVPR 2023). Dropout is on the weights, and on the
+    output unless `drop_output` is off.
     """
 
     def __init__(

@@ -8,28 +8,19 @@ from torch.nn import functional as F
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.models.interface import PICTURE_RECIPE, Dropped, system
+from hmrm_lab.models.interface import Dropped, system
 from hmrm_lab.models.layers import Dropout, evaluation_mode
-from hmrm_lab.models.networks.backbone import (
-    SIDE,
-    OwnWeights,
-    Side,
-    Width,
-    begin_as_he,
-    conv_norm,
-    count_filters,
-    enlarge,
-    load_own,
-)
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
 from hmrm_lab.models.networks.resnet import Residual
 
 STAGES = (64, 128, 256)  # filters at width 1
 
 
-@system("meganet_mesti", {**PICTURE_RECIPE, "input": {"channels": ["mesti"]}})
-@system("meganet", PICTURE_RECIPE)
+@system("meganet_mesti")
+@system("meganet")
 class MEGANet(nn.Module):
-    """A stem and three residual stages that halve the map, each followed by gradient attention.
+    """A stem and three residual stages, each followed by gradient attention.
 
     (B, C, H, H) of any `size` to (B, 1, K).
     """
@@ -40,11 +31,11 @@ class MEGANet(nn.Module):
         size: int,
         classes: int,
         *,
-        side: Side = SIDE,
-        width: Width = 0.25,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.25,
         attention: Literal["gradient", "none"] = "gradient",
         dropout: Dropped = 0.2,
-        weights: OwnWeights = "",
+        weights: backbone.OwnWeights = "",
     ) -> None:
         super().__init__()
         self.side = side
@@ -60,7 +51,7 @@ class MEGANet(nn.Module):
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(filters[-1], classes)
         begin_as_he(self)
-        load_own(self, weights)
+        backbone.load_own(self, weights)
 
     def forward(self, maps: Tensor) -> Tensor:
         features = self.stem(enlarge(maps, self.side))
@@ -99,10 +90,7 @@ TINY = 1e-6  # keeps the root differentiable and the mean above zero
 
 
 class GradientAttention(nn.Module):
-    """Multiply features by 1 + A, A in 0..1 from the size of their gradient. (B, D, H, W).
-
-    That size is divided by its mean over the map, so that contrast has no influence.
-    """
+    """Multiply features by 1 + A, A in 0..1 from the size of their gradient over its mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,10 +109,7 @@ class GradientAttention(nn.Module):
 
 
 def gradient_size(maps: Tensor) -> Tensor:
-    """Compute the length of Sobel's gradient, change per pixel, as the RMS over all maps.
-
-    Borders are replicated. (B, D, H, W) to (B, 1, H, W).
-    """
+    """Compute the RMS over all maps of Sobel's gradient. (B, D, H, W) to (B, 1, H, W)."""
     padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
     across = (padded[..., 2:] - padded[..., :-2]) / 2  # (B, D, H + 2, W)
     down = (padded[..., 2:, :] - padded[..., :-2, :]) / 2  # (B, D, H, W + 2)

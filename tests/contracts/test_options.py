@@ -18,16 +18,15 @@ BROKEN = (-0.5, 0.0, 1e-9, 0.99, 1.5, 1e9, float("nan"), float("inf"))
 REFUSED = {-1, -0.5, 10**9, 1e9, float("inf")}  # by every option but where more is the same
 
 
-def numbers_of(system: str) -> list[tuple[str, object]]:
+def numbers_of(system: str) -> list[tuple[str, float, object]]:
     """Every option that is a number, or some numbers, with each of the values to try."""
-    found: list[tuple[str, object]] = []
+    found: list[tuple[str, float, object]] = []
     for name, value in quick_config(system).model.options.items():
         if isinstance(value, (list, tuple)):
-            found += [(name, [number] * len(value)) for number in WHOLE]
-        elif isinstance(value, float):
-            found += [(name, number) for number in BROKEN]
-        elif isinstance(value, int) and not isinstance(value, bool):
-            found += [(name, number) for number in WHOLE]
+            found += [(name, number, [number] * len(value)) for number in WHOLE]
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            tried = BROKEN if isinstance(value, float) else WHOLE
+            found += [(name, number, number) for number in tried]
     return found
 
 
@@ -36,15 +35,14 @@ def works(config: ExperimentConfig) -> bool:
         clips = make_clip_flowset(subjects=2, per_subject=2)
         return bool((fit(config, clips, seed=0).classify(clips) >= 0).all())
     side = config.input.side(28)
-    maps = torch.randn(2, len(config.input.channels), side, side)
     with torch.no_grad():
+        maps = torch.randn(2, len(config.input.channels), side, side)
         return bool(build_model(config, 28, 3)(maps).isfinite().all())
 
 
 @pytest.mark.parametrize("system", list(systems))
 def test_a_number_is_refused_or_works(system: str) -> None:
-    for name, value in numbers_of(system):
-        number = value[0] if isinstance(value, list) else value
+    for name, number, value in numbers_of(system):
         try:
             config = quick_config(system, f"model.{name}={value}")
             assert works(config), (name, value)
@@ -52,29 +50,10 @@ def test_a_number_is_refused_or_works(system: str) -> None:
             assert "\n" not in str(error)
         else:
             assert number not in REFUSED or name == "inner_folds", (name, value)
-
-
-def test_what_was_once_taken_is_refused_with_its_name() -> None:
-    for system, settings in {
-        "mlp": ("dropout=1.5", "hidden=0"),
-        "mfdan": ("drop_key=2", "levels=0"),
-        "htnet": ("repeats=[0, 0, 0]",),
-        "frl_dgt": ("filters=0",),
-        "svm": ("inner_folds=1",),
-        "bi_woof": ("blocks=0",),
-        "lbp_top": ("radius=0",),
-        "mdmo": ("bins=0",),
-    }.items():
-        for setting in settings:
-            name = setting.partition("=")[0]
-            with pytest.raises(ConfigError, match=f"system '{system}': {name}"):
-                quick_config(system, f"model.{setting}")
-
-
-def test_a_width_that_heads_do_not_divide_is_refused_when_the_model_is_built() -> None:
-    with pytest.raises(ConfigError, match=r"width of 7 .* 4 heads; set model\.width to a multiple"):
-        build_model(quick_config("hmrm", "model.width=7"), 28, 3)
-    assert works(quick_config("hmrm", "model.width=7", "model.fusion=none"))
+    if system == "hmrm":
+        with pytest.raises(ConfigError, match=r"width of 7 .* 4 heads; set model\.width to a"):
+            build_model(quick_config("hmrm", "model.width=7"), 28, 3)
+        assert works(quick_config("hmrm", "model.width=7", "model.fusion=none"))
 
 
 def test_a_run_ends_with_status_2_and_one_sentence(tmp_path: Path) -> None:
@@ -83,4 +62,4 @@ def test_a_run_ends_with_status_2_and_one_sentence(tmp_path: Path) -> None:
         done = hmrm("run", *SMOKE, "--system", system, *setting, cwd=tmp_path)
         assert done.returncode == 2
         (said,) = [line for line in done.stderr.splitlines() if line.startswith("hmrm: ")]
-        assert f"model.{option}" in said or f"{option}: Input should" in said
+        assert f"model.{option}" in said or f"system 'mdmo': {option}: Input should" in said

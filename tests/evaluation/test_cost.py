@@ -8,7 +8,7 @@ from conftest import make_clip_flowset, make_flowset, quick_config
 from torch import nn
 
 from hmrm_lab.evaluation.cost import ANSWERS, count_flops, count_parameters, time_inference
-from hmrm_lab.models.handcrafted import binary_patterns
+from hmrm_lab.models.handcrafted import descriptors
 from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.training.trainer import fit
@@ -51,9 +51,9 @@ def test_a_clip_is_described_again_in_every_timed_prediction(
 ) -> None:
     clips = make_clip_flowset(subjects=2)
     fitted = fit(quick_config("lbp_top"), clips, seed=0)
-    described, codes_of = [], binary_patterns.codes_of
+    described, codes_of = [], descriptors.codes_of
     monkeypatch.setattr(  # asked once for every plane
-        *(binary_patterns, "codes_of"), lambda bits: (described.append(1), codes_of(bits))[1]
+        *(descriptors, "codes_of"), lambda bits: (described.append(1), codes_of(bits))[1]
     )
     fitted.classify(clips.take([0]))
     assert not described, "remembered from the training"

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import torch
-from models.scan_cases import check_agreement, random_case
+from models.scan_cases import check_scan, random_case
 from torch import Tensor
 
 from hmrm_lab.models.scan import scan_groups, triton_scan
@@ -31,17 +31,12 @@ class Interpreted(torch.autograd.Function):
         return (*triton_scan.backward(grad_y, *ctx.saved_tensors, ctx.reverse), None)
 
 
-def main(count: int) -> None:
-    for number in range(count):
-        triton_scan.LARGEST_STATES = 1 if number % 2 else 2**30  # sequences in turns, or at once
-        arguments, reverse = random_case(number, longest=7)
-        check_agreement(
-            lambda *tensors, turns=reverse: scan_groups(Interpreted.apply, tensors, turns),
-            arguments,
-            reverse,
-        )
-        print(number, flush=True)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
+for number in range(int(sys.argv[1])):
+    triton_scan.LARGEST_STATES = 1 if number % 2 else 2**30  # sequences in turns, or at once
+    arguments, reverse = random_case(number, longest=7)
+    check_scan(
+        lambda *tensors, turns=reverse: scan_groups(Interpreted.apply, tensors, turns),
+        arguments,
+        reverse,
+    )
+    print(number, flush=True)

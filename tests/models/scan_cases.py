@@ -1,6 +1,7 @@
 """Random arguments of a scan, and what every backend owes to the reference in float64."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import torch
@@ -8,22 +9,28 @@ from torch import Tensor
 
 from hmrm_lab.models.scan import selective_scan
 
+Scan = Callable[..., Tensor]
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def positive(*shape: int) -> Tensor:
+    return torch.nn.functional.softplus(normal(*shape))
+
 
 def draw(
     lead: tuple[int, ...], length: int, width: int, state: int, shared: tuple[int, ...] = ()
 ) -> list[Tensor]:
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, dtype=torch.float64)
-
-    tensors = (
+    return [
         normal(*lead, length, width),
-        torch.nn.functional.softplus(normal(*lead, length, width)),
+        positive(*lead, length, width),
         -torch.rand(*shared, width, state, dtype=torch.float64) - 0.1,
         normal(*lead, length, state),
         normal(*lead, length, state),
         normal(*shared, width),
-    )
-    return [tensor.requires_grad_() for tensor in tensors]
+    ]
 
 
 def random_case(number: int, longest: int = 49) -> tuple[list[Tensor], tuple[bool, ...]]:
@@ -38,25 +45,28 @@ def random_case(number: int, longest: int = 49) -> tuple[list[Tensor], tuple[boo
     arguments = draw(lead, length, width, state, shared)
     reverse = tuple(random.choice([False, True]) for _ in range(directions))
     if number % 3 == 0:  # the same numbers, laid out otherwise
-        arguments = [a.detach().mT.contiguous().mT if a.ndim > 1 else a for a in arguments]
-    return [a.detach() for a in arguments], reverse
+        arguments = [a.mT.contiguous().mT if a.ndim > 1 else a for a in arguments]
+    return arguments, reverse
+
+
+def check_scan(
+    scan: Scan, arguments: list[Tensor], reverse: tuple[bool, ...], device: str = "cpu"
+) -> list[Tensor]:
+    reference = partial(selective_scan, reverse=reverse, backend="reference")
+    return check_agreement(scan, reference, arguments, device)
 
 
 def check_agreement(
-    scan: Callable[..., Tensor],
-    arguments: list[Tensor],
-    reverse: tuple[bool, ...],
-    device: str = "cpu",
+    scan: Scan, reference: Scan, arguments: list[Tensor], device: str = "cpu"
 ) -> list[Tensor]:
     """Values and gradients in float32, which must be those of the reference in float64."""
     single = [a.float().to(device).requires_grad_() for a in arguments]
     exact = [a.detach().double().requires_grad_() for a in single]
-    y = scan(*single)
-    truth = selective_scan(*exact, reverse=reverse, backend="reference")
+    y, truth = scan(*single), reference(*exact)
     weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(device)
     assert (y - truth).abs().max() <= 1e-6 * truth.abs().max()
-    gradients = torch.autograd.grad((y * weights).sum(), single)
-    true_gradients = torch.autograd.grad((truth * weights).sum(), exact)
-    for ours, theirs in zip(gradients, true_gradients, strict=True):
+    gradients = torch.autograd.grad((y * weights).sum(), single, materialize_grads=True)
+    true = torch.autograd.grad((truth * weights).sum(), exact, materialize_grads=True)
+    for ours, theirs in zip(gradients, true, strict=True):
         assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max() + 1e-12
     return [y.detach(), *gradients]

@@ -1,13 +1,23 @@
-"""AMMSM's parts: what is kept, what passes by, what is drawn, and where the streams meet."""
+"""AMMSM: what is kept and magnified, passes by and is drawn; its scan; where the streams meet."""
 
 import math
+from random import Random
 
+import numpy as np
 import pytest
 import torch
+from conftest import quick_config
+from models.scan_cases import check_agreement, normal, positive
 from torch import Tensor
 
+from hmrm_lab.config import FlowConfig
+from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.evaluation.magnification import growth_of, moving_region
+from hmrm_lab.flow.motion_maps import normalise_maps
 from hmrm_lab.models.ammsm.ammsm import AMMSM, magnified, surviving_tokens
+from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, magnification_loss
 from hmrm_lab.models.ammsm.sparse_activation import (
     ALPHA_RANGE,
     RATIO_RANGE,
@@ -17,10 +27,15 @@ from hmrm_lab.models.ammsm.sparse_activation import (
     motion_of_tokens,
     select_moving,
 )
-from hmrm_lab.models.ammsm.ssd import SSSDBlock
+from hmrm_lab.models.ammsm.ssd import CHUNK, SSD, SSSDBlock, ssd, ssd_chunked
 from hmrm_lab.models.ammsm.temporal_stream import SIDES
+from hmrm_lab.models.scan import selective_scan
+from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX, clip_motion
+from hmrm_lab.records import PX, FlowSet
+from hmrm_lab.training.trainer import fit
 
 SMALL = {"width": 16, "magnifier_width": 4, "spatial_width": 0.1}
+SCAN = {"expand": 2, "head": 4, "state": 3, "backend": "auto"}
 
 
 def model(size: int = 28, **options: object) -> AMMSM:
@@ -33,12 +48,6 @@ def maps(size: int = 28, clips: int = 3) -> Tensor:
     return torch.randn(clips, 3, size, size)
 
 
-def block(width: int = 8, side: int = 4) -> SSSDBlock:
-    torch.manual_seed(0)
-    settings = {"expand": 2, "head": 4, "state": 3, "ffn_ratio": 2.0, "dropout": 0.0}
-    return SSSDBlock(width, side, **settings, reverse=False, backend="auto")
-
-
 @pytest.mark.parametrize("ratio", [1e-9, 0.05, 0.3, 0.5, 1.0])
 def test_the_tokens_with_most_motion_are_kept_in_the_order_of_the_face(ratio: float) -> None:
     torch.manual_seed(0)
@@ -49,49 +58,32 @@ def test_the_tokens_with_most_motion_are_kept_in_the_order_of_the_face(ratio: fl
         strongest = sorted(range(49), key=lambda place: -of[place])[:count]
         assert kept == sorted(strongest)
     assert selection.mask().sum(1).tolist() == [count] * 5
-
-
-def test_rounding_keeps_no_token_too_many() -> None:
     assert [count_kept(100, hundredth / 100) for hundredth in range(1, 101)] == [*range(1, 101)]
-    assert count_kept(7, 0.5) == 4
-
-
-def test_what_is_scattered_back_is_what_was_gathered() -> None:
-    tokens = torch.randn(3, 16, 5)
-    selection = select_moving(torch.rand(3, 16), 0.4)
-    kept = selection.gather(tokens)
-    for clip, places in enumerate(selection.kept):
-        assert torch.equal(kept[clip], tokens[clip, places])
-    assert torch.equal(selection.scatter(tokens, kept), tokens)
-    changed = selection.scatter(tokens, kept + 1)
-    assert torch.equal((changed != tokens).all(2), selection.mask())
 
 
 def test_tokens_that_are_not_kept_have_the_convolution_alone() -> None:
-    layer, tokens = block(), torch.randn(2, 16, 8)
-    selection = select_moving(torch.rand(2, 16), 0.5)
-    mixed = tokens + layer.local(tokens)
-    passed = ~selection.mask()
+    torch.manual_seed(0)
+    layer = SSSDBlock(8, 4, **SCAN, ffn_ratio=2.0, dropout=0.0, reverse=False)
+    tokens, selection = torch.randn(2, 16, 8), select_moving(torch.rand(2, 16), 0.5)
+    mixed, passed = tokens + layer.local(tokens), ~selection.mask()
     answer = layer(tokens, selection)
     assert torch.equal(answer[passed], mixed[passed])
     assert (answer != mixed)[selection.mask()].all()
-    other = mixed.clone()
-    other[passed] += 1  # what is not kept is not read by what is
-    again = selection.gather(other)
-    assert torch.equal(again, selection.gather(mixed))
+    kept = selection.gather(mixed)
+    assert torch.equal(kept[1], mixed[1, selection.kept[1]])
+    assert torch.equal(selection.scatter(mixed, kept), mixed)
+    mixed[passed] += 1  # what is not kept is not read by what is
+    assert torch.equal(selection.gather(mixed), kept)
 
 
 def test_motion_of_tokens_is_that_of_their_patch_at_every_stage() -> None:
     flow = torch.zeros(1, 2, 56, 56)
     flow[0, :, 20:24, 40:44] = torch.tensor([3.0, 4.0])[:, None, None]  # one patch of 14 x 14
     motion = motion_of_tokens(flow, 14)
-    assert motion[0, 0, 5, 10] == 5
-    assert motion.sum() == 5
-    sides = [motion.shape[-1]]
-    for _ in SIDES[1:]:
+    assert motion[0, 0, 5, 10] == motion.sum() == 5
+    for side in SIDES[1:]:
         motion = halve_motion(motion)
-        sides.append(motion.shape[-1])
-    assert tuple(sides) == SIDES
+        assert motion.shape[-1] == side
     torch.testing.assert_close(halve_motion(torch.ones(1, 1, 7, 7)), torch.ones(1, 1, 4, 4))
 
 
@@ -102,13 +94,11 @@ def test_surviving_tokens_lie_where_the_magnified_motion_is(size: int) -> None:
     assert [mask.shape[1:] for mask in survivors] == [(side, side) for side in SIDES]
     assert [int(mask[0].sum()) for mask in survivors] == [49, 25, 12, 4]
     motion = motion_of_tokens(magnified(net, maps(size), 4.0).flow, 14)[:, 0]
-    assert motion[survivors[0]].min(0).values > 0
-    for clip in range(3):
-        kept = survivors[0][clip]
-        assert motion[clip][kept].min() >= motion[clip][~kept].max()
+    for clip, kept in zip(motion, survivors[0], strict=True):
+        assert clip[kept].min() >= clip[~kept].max() > 0
 
 
-def test_the_choice_decides_what_is_read() -> None:
+def test_the_choice_decides_what_is_read_and_an_impossible_one_is_refused() -> None:
     net, clips = model(), maps()
     before = net(clips)
     net.choose(8.0, (1.0, 1.0, 1.0, 1.0))
@@ -116,15 +106,14 @@ def test_the_choice_decides_what_is_read() -> None:
     assert (net(clips) - before).abs().max() > 1e-4
     net.choose(4.0, (0.5, 0.5, 0.5, 0.5))
     assert torch.equal(net(clips), before)
-
-
-@pytest.mark.parametrize(
-    ("alpha", "ratios"),
-    [(0.5, (1, 1, 1, 1)), (float("nan"), (1, 1, 1, 1)), (4, (1, 1, 1)), (4, (0, 1, 1, 1))],
-)
-def test_an_impossible_choice_is_refused(alpha: float, ratios: tuple[float, ...]) -> None:
-    with pytest.raises(ConfigError, match="give an alpha from 1 to 64 and 4 ratios up to 1"):
-        model().choose(alpha, ratios)
+    for alpha, ratios in (
+        (0.5, (1, 1, 1, 1)),
+        (float("nan"), (1, 1, 1, 1)),
+        (4, (1, 1, 1)),
+        (4, (0, 1, 1, 1)),
+    ):
+        with pytest.raises(ConfigError, match="give an alpha from 1 to 64 and 4 ratios up to 1"):
+            net.choose(alpha, ratios)
 
 
 def test_drawn_choices_lie_in_their_ranges_and_fill_them() -> None:
@@ -159,16 +148,10 @@ def test_a_super_network_draws_for_its_steps_and_then_is_itself() -> None:
     assert again.steps == 5
 
 
-def test_the_logits_of_both_tasks_are_those_of_one() -> None:
-    net, clips = model(), maps()
-    logits, extra = net.forward_tasks(clips)
-    assert torch.equal(logits, net(clips))
-    assert extra > 0
-    assert model(magnifier="none").forward_tasks(clips)[1] == 0
-
-
 def test_without_a_magnifier_the_flow_itself_is_read() -> None:
+    assert model().forward_tasks(maps())[1] > 0
     net = model(magnifier="none")
+    assert net.forward_tasks(maps())[1] == 0
     assert torch.equal(magnified(net, maps(), 8.0).flow, maps()[:, :2])
     before = net(maps())
     net.choose(8.0, net.choice.ratios)
@@ -176,8 +159,7 @@ def test_without_a_magnifier_the_flow_itself_is_read() -> None:
 
 
 def test_the_onset_is_read_by_the_spatial_stream_alone() -> None:
-    clips = maps()
-    other = clips.clone()
+    clips, other = maps(), maps()
     other[:, 2] = torch.randn(3, 28, 28)
     with_face, without = model(), model(spatial=False)
     assert (with_face(other) - with_face(clips)).abs().max() > 1e-5
@@ -187,16 +169,106 @@ def test_the_onset_is_read_by_the_spatial_stream_alone() -> None:
 @pytest.mark.parametrize("size", [28, 56])
 def test_the_streams_meet_place_by_place(size: int) -> None:
     """A change at one corner of the face reaches the tokens of that corner of 7 x 7."""
-    net = model(size)
-    onset = torch.randn(1, 1, size, size)
+    net, onset = model(size), torch.randn(1, 1, size, size)
     changed = onset.clone()
     changed[..., : size // 14, : size // 14] += 5
     apart = (net.spatial(changed) - net.spatial(onset)).abs().sum(2).unflatten(1, (7, 7))[0]
     assert apart[:3, :3].mean() > 20 * apart[4:, 4:].mean() > 0
 
 
-def test_attention_ends_the_last_two_stages_in_place_of_a_block() -> None:
-    stages = model(depths=(1, 2, 3, 1)).temporal.stages
-    assert [len(stage.blocks) for stage in stages] == [1, 2, 2, 0]
-    assert [len(stage.attention) for stage in stages] == [0, 0, 1, 1]
-    assert [stage.blocks[1].mix[1].reverse for stage in stages[1:3]] == [True, True]
+@pytest.mark.parametrize("alpha", [1.0, 4.0])
+def test_a_gate_opens_where_motion_is_above_its_price_and_nowhere_else(alpha: float) -> None:
+    flow = torch.tensor([[0.7, 0.9], [1.1, 3.0]]).expand(1, 2, 2, 2) * torch.tensor([1.0, -1.0])
+    gate = torch.full((1, 1, 2, 2), 0.5, requires_grad=True)
+    loss = magnification_loss(flow, Magnified(alpha * gate * flow, gate), alpha, price=1.0)
+    (downhill,) = torch.autograd.grad(-loss, gate)
+    assert downhill[0, 0].gt(0).tolist() == [[False, False], [True, True]]
+    torch.testing.assert_close(downhill, alpha / 4 * (flow.abs().mean(1, keepdim=True) - 1))
+
+
+def test_motion_keeps_its_direction_and_grows_at_most_by_alpha() -> None:
+    torch.manual_seed(0)
+    flow = torch.randn(3, 2, 28, 28)
+    grown = Magnifier(width=4)(flow, 5.0).flow / flow
+    torch.testing.assert_close(grown[:, 0], grown[:, 1], rtol=1e-4, atol=1e-4)
+    assert 0 < grown.min() < grown.max() < 5
+    assert not Magnifier(width=4)(torch.zeros(1, 2, 28, 28), 5.0).flow.any()
+
+
+@pytest.mark.slow
+def test_after_a_training_moving_regions_are_magnified_more_on_faces_not_seen() -> None:
+    """By the exact flow: a region moves if it has over half of the face's largest motion."""
+    clips = synthetic(subjects=6, clips=36, seed=3)
+    found = np.stack([clip_motion(clip, FlowConfig(name="dis"))[0] for clip in clips])
+    labels, keys = np.array([clip.label for clip in clips]), tuple(clip.key for clip in clips)
+    flowset = FlowSet(found, labels, keys, MEGC3.classes)
+    seen_before = np.array([key.subject in ("s01", "s02", "s03", "s04") for key in keys])
+    plan = ("training.epochs=20", "training.batch=12", "training.lr=1e-2")
+    config = quick_config("ammsm_temporal", "model.magnifier_width=8", *plan)
+    fitted = fit(config, flowset.take(np.flatnonzero(seen_before)), seed=0).model
+    held_out = np.flatnonzero(~seen_before)
+    flow = torch.from_numpy(normalise_maps(found[held_out], "median_rms", PX)[:, :2])
+    moving = np.stack([moving_region(clips[row], MAP_SIDE_PX) for row in held_out])
+    assert 0.02 < moving.mean() < 0.3
+    growth = growth_of(flow.numpy(), magnified(fitted, flow, 4.0).flow.numpy(), moving)
+    assert growth.ratio >= 1.5, growth
+
+
+def draw(sequences: int, length: int, heads: int, channels: int, state: int) -> list[Tensor]:
+    return [
+        normal(sequences, length, heads, channels),
+        positive(sequences, length, heads),
+        -torch.rand(heads, dtype=torch.float64) - 0.1,
+        normal(sequences, length, state),
+        normal(sequences, length, state),
+        normal(heads),
+    ]
+
+
+def test_ssd_is_the_selective_scan_with_one_decay_for_all_channels_and_states() -> None:
+    torch.manual_seed(0)
+    x, dt, A, B, C, skip = draw(3, 9, 2, 4, 5)
+    wide = dt.repeat_interleave(4, dim=2), A.repeat_interleave(4)[:, None].expand(8, 5)
+    theirs = selective_scan(x.flatten(2), *wide, B, C, skip.repeat_interleave(4))
+    torch.testing.assert_close(ssd_chunked(x, dt, A, B, C, skip, 4).flatten(2), theirs)
+
+
+def test_a_hundred_random_shapes_of_ssd_agree_with_float64() -> None:
+    for number in range(100):
+        random = Random(number)
+        length = 1 if number % 10 == 0 else random.choice([2, 3, 7, 16, 25, 33, 49, 98])
+        torch.manual_seed(number)
+        heads, channels = random.choice([1, 2, 5]), random.choice([1, 3, 16])
+        arguments = draw(random.randint(1, 3), length, heads, channels, 4)
+        chunk = random.choice([1, 4, 7, CHUNK])
+        check_agreement(
+            lambda *tensors, chunk=chunk: ssd(*tensors, backend="chunked", chunk=chunk),
+            lambda *tensors: ssd(*tensors, backend="reference"),
+            arguments,
+        )
+
+
+def test_long_steps_of_ssd_forget_and_never_overflow() -> None:
+    """What came before is forgotten at once: y_t = C_t B_t dt_t x_t, four states of one each."""
+    ones = torch.ones(1, 9, 2, 3), torch.full((1, 9, 2), 50.0)
+    B = torch.ones(1, 9, 4)
+    arguments = [*ones, torch.full((2,), -30.0), B, B, torch.zeros(2)]
+    for leaf in arguments:
+        leaf.requires_grad_()
+    y = ssd(*arguments, chunk=4)
+    torch.testing.assert_close(y, torch.full_like(y, 200.0))
+    assert all(g.isfinite().all() for g in torch.autograd.grad(y.sum(), arguments))
+
+
+def test_the_layer_backwards_is_the_layer_over_turned_tokens() -> None:
+    forwards, backwards = (SSD(6, reverse=turned, **SCAN) for turned in (False, True))
+    backwards.load_state_dict(forwards.state_dict())
+    tokens = torch.randn(2, 7, 6)
+    torch.testing.assert_close(backwards(tokens), forwards(tokens.flip(1)).flip(1))
+
+
+def test_what_cannot_be_computed_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"float32 on CUDA devices.*ssd=auto"):
+        ssd(*(a.float() for a in draw(1, 3, 2, 4, 2)), backend="mamba_ssm")
+    with pytest.raises(ConfigError, match="heads of 5 channels do not divide the 12"):
+        SSD(6, reverse=False, **{**SCAN, "head": 5})

@@ -1,7 +1,7 @@
 """Descriptors against patterns made by hand, and the support vector machine against its library."""
 
-import warnings
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,19 +10,19 @@ from sklearn.svm import SVC
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.handcrafted import svm as svm_module
-from hmrm_lab.models.handcrafted.binary_patterns import (
+from hmrm_lab.models.handcrafted.descriptors import (
     PLANES,
     UNIFORM,
-    Radii,
     block_histograms,
     completed_planes,
     line_codes,
+    main_directions,
     pattern_codes,
     projected_patterns,
     three_planes,
     uniform_labels,
+    weighted_orientations,
 )
-from hmrm_lab.models.handcrafted.flow_histograms import main_directions, weighted_orientations
 from hmrm_lab.models.handcrafted.svm import NestedSVM, couple, macro_f1, standardise_by
 from hmrm_lab.models.interface import cached_descriptor
 
@@ -30,24 +30,22 @@ from hmrm_lab.models.interface import cached_descriptor
 def test_codes_agree_with_a_naive_loop_on_every_plane() -> None:
     rng = np.random.default_rng(2)
     clip = rng.integers(0, 256, (7, 8, 8)).astype(np.float32)
-    for radii in (Radii(1, 1), Radii(2, 1), Radii(1, 2)):
-        for up, right in PLANES:
-            codes = pattern_codes(clip, (up, right), radii)
-            for place in [(2, 2, 2), (3, 4, 5), (4, 5, 2)]:
-                expected = 0
-                for point in range(8):
-                    at = np.array(place, float)
-                    at[up] -= radii.margins[up] * np.sin(np.pi * point / 4)
-                    at[right] += radii.margins[right] * np.cos(np.pi * point / 4)
-                    low = np.floor(at + 1e-9).astype(int)
-                    value = 0.0
-                    for corner in np.ndindex(2, 2, 2):
-                        weight = np.prod(1 - np.abs(at - (low + corner)))
-                        if weight > 1e-6:
-                            value += weight * clip[tuple(low + corner)]
-                    expected |= (value >= clip[place] - 1e-3) << point
-                inner = np.subtract(place, (radii.time, radii.space, radii.space))
-                assert codes[tuple(inner)] == expected
+    places = [(2, 2, 2), (3, 4, 5), (4, 5, 2)]
+    for radii, (up, right), place in product([(1, 1, 1), (1, 2, 2), (2, 1, 1)], PLANES, places):
+        expected = 0
+        for point in range(8):
+            at = np.array(place, float)
+            at[up] -= radii[up] * np.sin(np.pi * point / 4)
+            at[right] += radii[right] * np.cos(np.pi * point / 4)
+            low = np.floor(at + 1e-9).astype(int)
+            value = 0.0
+            for corner in np.ndindex(2, 2, 2):
+                weight = np.prod(1 - np.abs(at - (low + corner)))
+                if weight > 1e-6:
+                    value += weight * clip[tuple(low + corner)]
+            expected |= (value >= clip[place] - 1e-3) << point
+        codes = pattern_codes(clip, (up, right), radii)
+        assert codes[tuple(np.subtract(place, radii))] == expected
 
 
 def test_an_even_surface_sets_all_bits_and_a_peak_none() -> None:
@@ -55,8 +53,8 @@ def test_an_even_surface_sets_all_bits_and_a_peak_none() -> None:
     peak = np.full((3, 3, 3), 10, np.float32)
     peak[1, 1, 1] = 90
     for plane in PLANES:
-        assert (pattern_codes(flat, plane, Radii(1, 1)) == 255).all()
-        assert (pattern_codes(peak, plane, Radii(1, 1)) == 0).all()
+        assert (pattern_codes(flat, plane, (1, 1, 1)) == 255).all()
+        assert (pattern_codes(peak, plane, (1, 1, 1)) == 0).all()
 
 
 def test_uniform_patterns_are_58_and_one_label_for_the_rest() -> None:
@@ -121,17 +119,14 @@ def test_blocks_that_do_not_fit_are_refused_in_one_sentence() -> None:
         main_directions(motion[:2], grid=29, bins=8)
 
 
-def test_a_constant_flow_fills_one_bin_of_every_block() -> None:
+def test_strain_weighs_blocks_and_length_weighs_pixels_of_a_bin() -> None:
     motion = np.zeros((3, 28, 28), np.float32)
     motion[0], motion[1], motion[2] = 3.0, 4.0, 0.5
     found = weighted_orientations(motion, blocks=4, bins=8).reshape(16, 8)
     expected = np.zeros(8)
     expected[1] = 49 * 5 * 0.5  # 53 degrees: the second bin; 49 pixels of length 5, strain .5
     np.testing.assert_allclose(found, np.tile(expected, (16, 1)), rtol=1e-6)
-
-
-def test_strain_weighs_blocks_and_length_weighs_pixels() -> None:
-    motion = np.zeros((3, 28, 28), np.float32)
+    motion[:] = 0
     motion[0, :14], motion[1, 14:] = 1.0, -2.0
     motion[2, :, :14] = 1.0
     found = weighted_orientations(motion, blocks=2, bins=4).reshape(2, 2, 4)
@@ -151,10 +146,7 @@ def test_the_main_direction_outvotes_a_longer_flow() -> None:
     np.testing.assert_allclose(found[0, 0], [0.5, 0], atol=1e-6)
     np.testing.assert_allclose(found[1, 1], [0, 1], atol=1e-6)
     assert not main_directions(np.zeros((2, 12, 12)), grid=6, bins=8).any()
-
-
-def test_directions_either_side_of_a_half_turn_are_neighbours() -> None:
-    motion = np.zeros((2, 6, 6), np.float32)
+    motion = np.zeros((2, 6, 6), np.float32)  # either side of half a turn are neighbours
     motion[0] = -1.0
     motion[1, ::2], motion[1, 1::2] = 0.05, -0.05
     np.testing.assert_allclose(main_directions(motion, grid=1, bins=8), [-1, 0], atol=1e-6)
@@ -170,6 +162,7 @@ def toy(per_subject: int = 9) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
 def test_machines_of_pairs_decide_as_the_library_does(kernel: str) -> None:
     features, labels, persons = toy()
+    features[:, 0] = 7  # what never changes does no harm
     svm = NestedSVM(np.ravel, kernel, 3)
     svm.fit(features, labels, persons, seed=0)
     choice = svm.choice
@@ -183,73 +176,52 @@ def test_machines_of_pairs_decide_as_the_library_does(kernel: str) -> None:
     theirs = SVC(C=cost, kernel=kernel, gamma=gamma, class_weight="balanced")
     theirs.fit(points[rows], labels[rows])
     kept = svm.fitted
-    ours = svm._kernel(points, kept["support"], choice.width) @ kept["coefficients"]
-    difference = ours[:, 1] + kept["intercepts"][1] + theirs.decision_function(points)
-    if kernel == "rbf":
-        assert np.abs(difference).max() < 0.01
-    assert ((ours[:, 1] + kept["intercepts"][1] > 0) == (theirs.predict(points) == first)).all()
+    ours = svm._kernel(points, kept["support"], choice.width) @ kept["coefficients"][:, 1]
+    ours += kept["intercepts"][1]
+    assert kernel == "linear" or np.abs(ours + theirs.decision_function(points)).max() < 0.01
+    assert ((ours > 0) == (theirs.predict(points) == first)).all()
 
 
 def test_held_out_subjects_have_no_part_in_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels, persons = toy()
-    names, folds, rows = np.array(persons), [], []
-    deal, standardise = svm_module.group_kfold, svm_module.standardise_by
-
-    def dealt(*arguments):
-        for held_out in deal(*arguments):
-            folds.append(held_out)
-            yield held_out
+    seen: list[np.ndarray] = []
+    standardise = svm_module.standardise_by
 
     def standardised(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows.append(len(some))
+        seen.append(some)
         return standardise(some)
 
-    monkeypatch.setattr(svm_module, "group_kfold", dealt)
     monkeypatch.setattr(svm_module, "standardise_by", standardised)
     NestedSVM(np.ravel, "linear", 3).fit(features, labels, persons, seed=3)
-    assert len(folds) == 5
-    assert (np.sum(folds, axis=0) == 1).all()
-    for held_out in folds:
-        assert not set(names[held_out]) & set(names[~held_out])
-    assert rows == [36] * 5 + [45]
+    groups = [{persons[(features == row).all(1).argmax()] for row in some} for some in seen]
+    assert [len(some) for some in seen] == [36] * 5 + [45]
+    assert [len(group) for group in groups] == [4] * 5 + [5]  # each subject is held out whole
 
 
 def test_the_choice_follows_the_held_back_persons() -> None:
-    """What tells classes apart within a person only is not chosen for."""
-    rng = np.random.default_rng(0)
+    rng, labels = np.random.default_rng(0), np.arange(72) % 3
     persons = tuple(f"toy/s{row // 12}" for row in range(72))
-    labels = np.arange(72) % 3
     signal = np.eye(3)[labels] * 2 + rng.normal(0, 1, (72, 3))
     good, bad = NestedSVM(np.ravel, "rbf", 3), NestedSVM(np.ravel, "rbf", 3)
-    good.fit(signal.astype(np.float32), labels, persons, seed=0)
-    bad.fit(rng.normal(size=(72, 3)).astype(np.float32), labels, persons, seed=0)
+    for machine, features in ((good, signal), (bad, rng.normal(size=(72, 3)))):
+        machine.fit(features.astype(np.float32), labels, persons, seed=0)
     assert good.choice.score > 0.6 > bad.choice.score
     assert good.choice.slope > bad.choice.slope
 
 
 def test_coupled_probabilities() -> None:
-    none = couple(np.zeros((1, 3)), np.array([True, True, True]), 1.0)
-    np.testing.assert_allclose(none, [[1 / 3] * 3])
-    first = couple(np.array([[9.0, 9.0, 0.0]]), np.array([True, True, True]), 1.0)
+    everyone = np.ones(3, bool)
+    np.testing.assert_allclose(couple(np.zeros((1, 3)), everyone, 1.0), [[1 / 3] * 3])
+    first = couple(np.array([[9.0, 9.0, 0.0]]), everyone, 1.0)
     assert first.argmax() == 0
     assert first[0, 1] == pytest.approx(first[0, 2])
     absent = couple(np.array([[2.0, 0.0, 0.0]]), np.array([True, True, False]), 1.0)
     won = 1 / (1 + np.exp(-2.0))  # of two classes, the logistic probability itself
     np.testing.assert_allclose(absent, [[won, 1 - won, 0]], atol=1e-9)
-    sharper = couple(np.array([[1.0, 1.0, 0.0]]), np.array([True, True, True]), 4.0)
-    assert sharper.max() > couple(np.array([[1.0, 1.0, 0.0]]), np.ones(3, bool), 1.0).max()
+    sharp, blunt = (couple(np.array([[1.0, 1.0, 0.0]]), everyone, slope) for slope in (4.0, 1.0))
+    assert sharp.max() > blunt.max()
 
 
 def test_macro_f1_counts_classes_alike() -> None:
     assert macro_f1(np.array([0, 0, 1, 2]), np.array([0, 0, 1, 2]), 3) == 1
     assert macro_f1(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), 3) == pytest.approx(6 / 7 / 3)
-
-
-def test_a_feature_that_never_changes_does_no_harm() -> None:
-    features, labels, persons = toy()
-    features[:, 0] = 7
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        svm = NestedSVM(np.ravel, "linear", 3)
-        svm.fit(features, labels, persons, seed=0)
-        assert np.isfinite(svm.probabilities(features)).all()

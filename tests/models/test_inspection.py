@@ -33,21 +33,14 @@ def test_it_reads_attention_and_every_scan(tokens: str, rows: int, length: int) 
     assert not any(tensor.requires_grad for tensor in (inside.attention, *inside.scans[FINE]))
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_the_model_is_left_as_it_was(training: bool) -> None:
-    model = make_model(dropout=0.5).train(training)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    look_inside(model, maps())
-    assert model.training == training
-    assert not any(part._forward_pre_hooks for part in model.modules())
-    assert all((before[name] == value).all() for name, value in model.state_dict().items())
-
-
-def test_hooks_are_gone_after_a_fault() -> None:
-    model = make_model()
-    with pytest.raises(RuntimeError):
-        look_inside(model, torch.zeros(1, 5, 28, 28))
-    assert not any(part._forward_pre_hooks for part in model.modules())
+def test_the_model_is_left_as_it_was_after_a_fault_too() -> None:
+    for training in (True, False):
+        model = make_model(dropout=0.5).train(training)
+        look_inside(model, maps())
+        with pytest.raises(RuntimeError):
+            look_inside(model, torch.zeros(1, 5, 28, 28))
+        assert model.training == training
+        assert not any(part._forward_pre_hooks for part in model.modules())
 
 
 def test_what_is_read_out_gives_the_output_of_the_scan() -> None:
@@ -66,10 +59,10 @@ def test_the_matrices_are_those_of_the_scans() -> None:
     forward, backward = selective_scan(*inputs)
     matrices = mixing_matrices(inputs, row=1)
     assert matrices.shape == (2, 32, 16, 16)
-    y = torch.einsum("dtk,kd->td", matrices[0], inputs.x[0, 1])
-    torch.testing.assert_close(y, forward[1], rtol=1e-4, atol=1e-5)
-    y = torch.einsum("dtk,kd->td", matrices[1], inputs.x[1, 1].flip(0))
-    torch.testing.assert_close(y, backward[1].flip(0), rtol=1e-4, atol=1e-5)
+    tokens = (inputs.x[0, 1], inputs.x[1, 1].flip(0))
+    for matrix, x, y in zip(matrices, tokens, (forward[1], backward[1].flip(0)), strict=True):
+        mixed = torch.einsum("dtk,kd->td", matrix, x)
+        torch.testing.assert_close(mixed, y, rtol=1e-4, atol=1e-5)
     assert not matrices[0].triu(1).any()
     assert not matrices[1].tril(-1).any()
 
@@ -79,11 +72,9 @@ def test_steps_are_by_region_in_token_order(tokens: str) -> None:
     inputs = look_inside(make_model(tokens), maps()).scans[FINE]
     steps = steps_by_region(inputs, 16)
     assert steps.shape == (2, 16)
-    if tokens == "windows":
-        expected = inputs.dt[1].flip(1)[:, 5].mean()
-    else:
-        expected = inputs.dt[1][[5, 16 + 5]].mean()
-    torch.testing.assert_close(steps[1, 5], expected)
+    pixels = tokens == "pixels"
+    fifth = inputs.dt[1][[5, 16 + 5]] if pixels else inputs.dt[1].flip(1)[:, 5]
+    torch.testing.assert_close(steps[1, 5], fifth.mean())
 
 
 def test_what_has_no_attention_or_no_scan() -> None:

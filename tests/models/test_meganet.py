@@ -1,17 +1,15 @@
 """MEGANet and its gradient attention."""
 
-from itertools import pairwise
-
 import pytest
 import torch
-from conftest import make_flowset, quick_config
+from conftest import quick_config
 from torch.nn import functional as F
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.meganet import GradientAttention, MEGANet, attention_maps, gradient_size
 from hmrm_lab.training.learner import build_model
-from hmrm_lab.training.trainer import fit
 
+KINDS = ("gradient", "none")
 SOBEL = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
 
 
@@ -28,33 +26,23 @@ def test_the_gradient_is_sobels() -> None:
     torch.testing.assert_close(gradient_size(maps), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_what_is_flat_has_a_finite_gradient() -> None:
-    flat = torch.ones(2, 3, 8, 8, requires_grad=True)
-    GradientAttention()(flat).sum().backward()
-    assert flat.grad is not None
-    assert flat.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("factor", [0.01, 100])
-def test_attention_does_not_depend_on_the_strength_of_the_picture(factor: float) -> None:
+def test_attention_does_not_depend_on_the_strength_of_the_picture() -> None:
     block, maps = GradientAttention(), pictures()
-    torch.testing.assert_close(
-        block.weights(factor * maps), block.weights(maps), atol=1e-3, rtol=1e-3
-    )
+    for factor in (0.01, 100):
+        stronger = block.weights(factor * maps)
+        torch.testing.assert_close(stronger, block.weights(maps), atol=1e-3, rtol=1e-3)
+    flat = torch.ones(2, 3, 8, 8, requires_grad=True)
+    assert torch.autograd.grad(block(flat).sum(), flat)[0].isfinite().all()
 
 
 def test_the_ablation_takes_the_attention_and_nothing_else() -> None:
-    whole, without = (
-        MEGANet(3, 28, 3, attention=kind).state_dict() for kind in ("gradient", "none")
-    )
-    gone = set(whole) - set(without)
-    assert gone == {f"attention.{k}.weigh.{name}" for k in range(3) for name in ("weight", "bias")}
-    assert set(without) < set(whole)
+    whole, without = (set(MEGANet(3, 28, 3, attention=kind).state_dict()) for kind in KINDS)
+    assert without < whole
+    assert all(name.startswith("attention.") for name in whole - without)
 
 
 def test_attention_over_the_face_is_what_the_model_used() -> None:
     model, given = MEGANet(3, 28, 3), pictures()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
     seen: list[torch.Tensor] = []
     hooks = [
         block.weigh.register_forward_hook(lambda _, __, out: seen.append(out.sigmoid()))
@@ -68,26 +56,10 @@ def test_attention_over_the_face_is_what_the_model_used() -> None:
     assert maps.shape == (2, 28, 28)
     expected = sum(F.interpolate(one, (28, 28), mode="bilinear") for one in seen) / 3
     torch.testing.assert_close(maps, expected[:, 0])
-    after = model.state_dict()
-    assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert [one.shape[-1] for one in seen] == [28, 14, 7]
 
 
-@pytest.mark.parametrize("setting", ["model.attention=none", ""])
-def test_what_has_no_attention_is_refused(setting: str) -> None:
-    config = quick_config("meganet", setting) if setting else quick_config("ststnet")
-    with pytest.raises(InputError, match="no gradient attention"):
-        attention_maps(build_model(config, 28, 3), pictures())
-
-
-def test_it_learns_where_its_attention_learns_too() -> None:
-    flowset = make_flowset(subjects=2, per_subject=6)
-    fitted = fit(quick_config("meganet", "training.epochs=12"), flowset, seed=0)
-    torch.manual_seed(0)
-    begun = build_model(fitted.config, 28, 3)
-    moved = [
-        not torch.equal(ours.weigh.weight, theirs.weigh.weight)
-        for ours, theirs in zip(fitted.model.attention, begun.attention, strict=True)
-    ]
-    assert all(moved)
-    assert all(late < early for early, late in pairwise(fitted.losses[::4]))
+def test_what_has_no_attention_is_refused() -> None:
+    for config in (quick_config("meganet", "model.attention=none"), quick_config("ststnet")):
+        with pytest.raises(InputError, match="no gradient attention"):
+            attention_maps(build_model(config, 28, 3), pictures())

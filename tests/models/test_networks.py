@@ -5,20 +5,16 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from hmrm_lab.evaluation.cost import count_parameters
 from hmrm_lab.models.layers import Attention, patches
-from hmrm_lab.models.networks.backbone import begin_as_he, count_filters, enlarge
-from hmrm_lab.models.networks.capsulenet import CapsuleNet, ClassCapsules, squash
-from hmrm_lab.models.networks.efficientnet_b0 import EfficientNetB0
-from hmrm_lab.models.networks.googlenet import GoogLeNet
+from hmrm_lab.models.networks.backbone import begin_as_he, count_filters
 from hmrm_lab.models.networks.htnet import HTNet, blocks_of, from_blocks
 from hmrm_lab.models.networks.mobilevit import MobileViT, fold_places, split_places
-from hmrm_lab.models.networks.resnet import ResNet
-from hmrm_lab.models.networks.shallow import FILTERS, STREAMS, OffApexNet, RegionMLP, STSTNet
+from hmrm_lab.models.networks.pictures import VGG, VGG16, VGG19, EfficientNetB0, GoogLeNet
+from hmrm_lab.models.networks.resnet import CapsuleNet, ClassCapsules, ResNet, squash
+from hmrm_lab.models.networks.shallow import OffApexNet, RegionMLP, STSTNet
 from hmrm_lab.models.networks.transformers import FRLDGT, MFDAN, SLSTT
-from hmrm_lab.models.networks.vgg import VGG, VGG16, VGG19
 from hmrm_lab.registry import systems
 
 IMAGENET = (3, 1000)  # channels and classes
@@ -29,31 +25,27 @@ PUBLISHED: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "ResNet50": (lambda: ResNet(*IMAGENET, blocks=(3, 4, 6, 3), bottleneck=True), 25_557_032),
     "EfficientNet-B0": (lambda: EfficientNetB0(*IMAGENET), 5_288_548),
     "GoogLeNet": (lambda: GoogLeNet(*IMAGENET), 6_624_904),
+    "OFF-ApexNet": (lambda: OffApexNet(2, 28, 3), 2_664_475),
+    "STSTNet": (lambda: STSTNet(3, 28, 3), 1683),
 }
 
 
-def test_whole_networks_have_the_published_size() -> None:
-    for name, (build, parameters) in PUBLISHED.items():
-        with torch.device("meta"):
+def test_networks_have_the_published_size() -> None:
+    with torch.device("meta"):
+        for name, (build, parameters) in PUBLISHED.items():
             network = build()
-            assert network(torch.empty(2, 3, 224, 224)).shape == (2, 1000)
-        assert count_parameters(network) == parameters, name
+            if parameters > 5e6:
+                assert network(torch.empty(2, 3, 224, 224)).shape == (2, 1000)
+            assert count_parameters(network) == parameters, name
+        published, areas = HTNet(3, 28, 3), HTNet(3, 28, 3, attention="areas")
+        mobile = count_parameters(MobileViT(3, 28, 3)) + (1000 - 3) * (320 + 1)
+    assert round(count_parameters(published) / 1e6, 1) == 139.6
+    assert count_parameters(areas) == count_parameters(published) + 9
+    assert round(mobile / 1e6, 1) == 1.3  # with the 1000 classes of ImageNet: its Table 1
 
 
 def test_filters_are_counted_in_eights() -> None:
-    assert [count_filters(count, 1.0) for count in (16, 24, 112, 1280)] == [16, 24, 112, 1280]
     assert [count_filters(64, width) for width in (0.25, 0.3, 0.01)] == [16, 16, 8]
-
-
-def test_enlarging_keeps_what_is_constant_and_what_rises_evenly() -> None:
-    ramp = torch.arange(28.0).expand(1, 1, 28, 28)
-    larger = enlarge(ramp, 56)
-    assert larger.shape == (1, 1, 56, 56)
-    inner = larger[0, 0, 3, 1:-1]
-    torch.testing.assert_close(inner.diff(), torch.full((53,), 0.5))
-    torch.testing.assert_close(
-        enlarge(torch.full((1, 1, 28, 28), 3.0), 40), torch.full((1, 1, 40, 40), 3.0)
-    )
 
 
 @pytest.mark.parametrize("groups", [1, 64])
@@ -65,32 +57,16 @@ def test_first_weights_keep_the_size_of_what_goes_backwards(groups: int) -> None
     given = torch.randn(8, 64, 16, 16, requires_grad=True)
     arriving = torch.randn(8, 64, 16, 16) * (torch.rand(8, 64, 16, 16) < 0.5)
     layer(given).backward(arriving)
-    assert given.grad is not None
     assert given.grad[..., 2:-2, 2:-2].square().mean().item() == pytest.approx(1, rel=0.15)
     assert not layer.bias.any()
 
 
-@pytest.mark.parametrize("system", ["capsulenet", "geme", "googlenet", "resnet18", "vgg16"])
-@pytest.mark.parametrize("side", [32, 33, 50, 63, 64])
-def test_maps_may_be_enlarged_to_any_side(side: int, system: str) -> None:
-    with torch.device("meta"):
-        model = systems[system].build(3, 28, 3, side=side, width=0.125).eval()
-        assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3)
-
-
-def test_squash_keeps_directions_and_bounds_lengths() -> None:
-    torch.manual_seed(0)
-    vectors = 3 * torch.randn(50, 8)
-    squashed = squash(vectors)
-    lengths = vectors.norm(dim=1)
-    torch.testing.assert_close(squashed.norm(dim=1), lengths**2 / (1 + lengths**2))
-    torch.testing.assert_close(
-        torch.cosine_similarity(squashed, vectors), torch.ones(50), atol=1e-5, rtol=0
-    )
-    zero = torch.zeros(1, 8, requires_grad=True)
-    squash(zero).sum().backward()
-    assert zero.grad is not None
-    assert zero.grad.isfinite().all()
+def test_maps_may_be_enlarged_to_any_side() -> None:
+    for system in ("capsulenet", "geme", "googlenet", "resnet18", "vgg16"):
+        for side in (32, 33, 50, 63, 64):
+            with torch.device("meta"):
+                model = systems[system].build(3, 28, 3, side=side, width=0.125).eval()
+                assert model(torch.empty(2, 3, 28, 28)).shape == (2, 1, 3), (system, side)
 
 
 def test_routing_is_procedure_one_written_out() -> None:
@@ -107,6 +83,8 @@ def test_routing_is_procedure_one_written_out() -> None:
             change = [[votes[i][k] @ output[k] for k in range(3)] for i in range(5)]
             agreed = agreed + torch.tensor(change)
         torch.testing.assert_close(layer(capsules)[row], torch.stack(output))
+    zero = torch.zeros(1, 8, requires_grad=True)
+    assert torch.autograd.grad(squash(zero).sum(), zero)[0].isfinite().all()
 
 
 @pytest.mark.parametrize(("side", "kernel", "grid"), [(224, 9, 6), (112, 4, 4), (56, 2, 3)])
@@ -118,65 +96,9 @@ def test_capsules_of_a_picture_are_the_published_ones(side: int, kernel: int, gr
     assert model.classes.weight.shape == (32 * grid**2, 8, 3 * 16)
 
 
-def test_parameters_are_the_published_two_and_two_thirds_of_a_million() -> None:
-    assert count_parameters(OffApexNet(2, 28, 3)) == 2_664_475
-
-
-def test_groups_are_two_streams_that_do_not_meet() -> None:
-    torch.manual_seed(0)
-    model = OffApexNet(2, 28, 3).eval()
-    maps = torch.randn(3, 2, 28, 28)
-    features = []
-    for channel in range(2):
-        stream = maps[:, channel : channel + 1]
-        for layer, filters in zip((model.streams[0], model.streams[3]), FILTERS, strict=True):
-            assert isinstance(layer, nn.Conv2d)
-            own = slice(channel * filters, (channel + 1) * filters)
-            stream = F.conv2d(stream, layer.weight[own], layer.bias[own], padding=2)
-            stream = F.max_pool2d(stream.relu(), 2)
-        features.append(stream.flatten(1))
-    torch.testing.assert_close(model.classifier(torch.cat(features, 1))[:, None], model(maps))
-
-
-def test_parameter_count_is_the_published_one() -> None:
-    assert count_parameters(STSTNet(3, 28, 3)) == 1683
-
-
-def test_one_convolution_is_three_parallel_streams() -> None:
-    torch.manual_seed(0)
-    model = STSTNet(3, 28, 3).eval()
-    conv, _, norm, pool, *_ = model.streams
-    assert isinstance(conv, nn.Conv2d)
-    maps = torch.randn(4, 3, 28, 28)
-    features, first = [], 0
-    for filters in STREAMS:
-        stream = nn.Conv2d(3, filters, kernel_size=3, padding=2)
-        stream.weight.data = conv.weight.data[first : first + filters]
-        stream.bias.data = conv.bias.data[first : first + filters]
-        features.append(stream(maps))
-        first += filters
-    pooled = nn.AvgPool2d(2)(pool(norm(torch.cat(features, 1).relu())))
-    torch.testing.assert_close(model.head(pooled.flatten(1))[:, None], model(maps))
-
-
-SMALL = {"width": 12, "repeats": (1, 1, 2)}
-
-
-def small_htnet(**options: object) -> HTNet:
-    torch.manual_seed(0)
-    return HTNet(3, 28, 3, **{**SMALL, **options}).eval()
-
-
-def test_htnet_has_the_published_parameters() -> None:
-    with torch.device("meta"):
-        published, areas = HTNet(3, 28, 3), HTNet(3, 28, 3, attention="areas")
-    assert round(count_parameters(published) / 1e6, 1) == 139.6
-    assert count_parameters(areas) == count_parameters(published) + 9
-
-
 def test_htnet_attends_within_areas_and_as_published_never() -> None:
     for attention, attends in (("published", False), ("areas", True)):
-        model = small_htnet(attention=attention)
+        model = HTNet(3, 28, 3, width=12, repeats=(1, 1, 2), attention=attention)
         model(torch.randn(4, 3, 28, 28)).square().sum().backward()
         for layer in (part for part in model.modules() if isinstance(part, Attention)):
             gradient = layer.project_in.weight.grad
@@ -227,12 +149,6 @@ def test_hidden_keys_get_no_weight_while_training() -> None:
     assert everything.isfinite().all()
 
 
-def test_mobilevit_has_the_published_parameters() -> None:
-    """1.3 M with the 1000 classes of ImageNet (its Table 1)."""
-    published = count_parameters(MobileViT(3, 28, 3)) + (1000 - 3) * (320 + 1)
-    assert round(published / 1e6, 1) == 1.3
-
-
 def test_a_pixel_attends_to_its_own_place_in_other_patches() -> None:
     grid = torch.arange(16.0).reshape(1, 1, 4, 4)
     assert split_places(grid)[..., 0].tolist() == [
@@ -266,10 +182,9 @@ def test_frl_dgt_fuses_sub_regions_of_one_core_region_at_a_time() -> None:
     maps = torch.zeros(1, 3, 28, 28)
     changed = maps.clone()
     changed[..., :5, :5] = 1.0  # within the top left sub-region, beyond the reach of the edges
-    model.correction.requires_grad_(False)
-    for layer in model.correction:
-        if isinstance(layer, nn.Conv2d):
-            layer.weight.zero_()
+    with torch.no_grad():
+        for weights in model.correction.parameters():
+            weights.zero_()
     model(maps), model(changed)
     moved = (seen[0] != seen[1]).any(-1)  # (4 core regions, 4 sub-regions)
     assert moved.tolist() == [[True] * 4] + [[False] * 4] * 3
@@ -305,6 +220,5 @@ def test_tokens_of_the_perceptron_are_core_regions_and_then_sub_regions() -> Non
     assert (tokens[0, 4:] == tokens[0, 4:, :1]).all(), "a sub-region is one window"
     assert tokens[0, :4, 0].tolist() == core, "a core region begins with its first window"
     maps = place[None, None]
-    core_alone = RegionMLP(1, 28, 3, regions="core").tokens(maps)
-    sub_alone = RegionMLP(1, 28, 3, regions="sub").tokens(maps)
-    assert torch.equal(torch.cat([core_alone, sub_alone], 1), tokens)
+    alone = [RegionMLP(1, 28, 3, regions=kind).tokens(maps) for kind in ("core", "sub")]
+    assert torch.equal(torch.cat(alone, 1), tokens)

@@ -1,68 +1,123 @@
-"""The scan against a naive loop, a closed form, and itself under the other implementation."""
+"""The scan against a naive loop, and every backend against the reference; the scan as a matrix."""
 
 import math
+import os
+import subprocess
+import sys
+from functools import partial
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from models.scan_cases import check_agreement, draw, random_case
+from models.scan_cases import check_scan, draw, random_case
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.hmrm import fused_block
-from hmrm_lab.models.scan import choose_backend, machine_code, selective_scan, vector_math
-from hmrm_lab.models.scan.fused import fused_scan
-from hmrm_lab.models.scan.loop import scan_loop, scan_reference
+from hmrm_lab.models.scan import (
+    choose_backend,
+    machine_code,
+    scan_groups,
+    scan_loop,
+    scan_reference,
+    selective_scan,
+    vector_math,
+)
+from hmrm_lab.models.scan.fused import fused_scan, mamba_ssm_scan
+from hmrm_lab.models.scan.inside import closed_form_matrix, scan_matrix, trace_scan
 
-SCANS = [scan_reference, scan_loop]
-FAST = ["loop", "fused"]
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
 def naive(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
     """One number at a time, for (L, D) alone."""
-    length, width = x.shape
     y = torch.zeros_like(x)
-    for d in range(width):
+    for d in range(x.shape[1]):
         for n in range(A.shape[1]):
             h = 0.0
-            for t in range(length):
+            for t in range(len(x)):
                 h = math.exp(dt[t, d] * A[d, n]) * h + dt[t, d] * B[t, n] * x[t, d]
                 y[t, d] += C[t, n] * h
     return y + skip * x
 
 
-@pytest.mark.parametrize("scan", SCANS)
+@pytest.mark.parametrize("scan", [scan_reference, scan_loop])
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_scan_is_the_naive_loop(scan, length: int) -> None:
     torch.manual_seed(length)
-    arguments = [tensor.detach() for tensor in draw((), length, 3, 4)]
+    arguments = draw((), length, 3, 4)
     torch.testing.assert_close(scan(*arguments), naive(*arguments))
 
 
 def test_loop_passes_gradcheck() -> None:
     torch.manual_seed(1)
-    assert torch.autograd.gradcheck(scan_loop, draw((2,), 4, 3, 2))
+    assert torch.autograd.gradcheck(scan_loop, [a.requires_grad_() for a in draw((2,), 4, 3, 2)])
 
 
-@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("backend", ["loop", "fused"])
 def test_a_hundred_random_shapes_agree_with_float64(backend: str) -> None:
     for number in range(100):
         arguments, reverse = random_case(number)
-        check_agreement(
-            lambda *tensors, turns=reverse: selective_scan(
-                *tensors, reverse=turns, backend=backend
-            ),
+        scan = partial(selective_scan, reverse=reverse, backend=backend)
+        check_scan(scan, arguments, reverse)
+
+
+@pytest.mark.gpu
+@on_gpu
+@pytest.mark.parametrize("backend", ["cuda", "mamba_ssm"])
+def test_a_hundred_random_shapes_agree_on_a_gpu(backend: str) -> None:
+    if backend == "mamba_ssm":
+        pytest.importorskip("mamba_ssm", reason="mamba-ssm is not installed")
+    for number in range(100):
+        arguments, reverse = random_case(number)
+        scan = partial(selective_scan, reverse=reverse, backend=backend)
+        first, again = (check_scan(scan, arguments, reverse, "cuda") for _ in range(2))
+        twice = all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+        assert twice or backend == "mamba_ssm"
+
+
+def test_the_kernels_for_a_gpu_agree_in_the_interpreter() -> None:
+    pytest.importorskip("triton", reason="Triton has no interpreter on this machine")
+    program = Path(__file__).with_name("interpreted_scan.py")
+    folders = os.pathsep.join(map(str, program.parents[1:3]))
+    command, environment = [sys.executable, program, "12"], {**os.environ, "PYTHONPATH": folders}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == [str(number) for number in range(12)]
+
+
+def test_mamba_ssm_is_handed_what_its_interface_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in follows the interface's description: u (B, D, L), A (D, N), B (B, N, L)."""
+
+    def stand_in(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
+        assert all(tensor.is_contiguous() for tensor in (u, delta, A, B, C))
+        assert A.shape == (u.shape[1], B.shape[1])
+        return scan_reference(u.mT, delta.mT, A, B.mT, C.mT, D).mT
+
+    monkeypatch.setattr("hmrm_lab.models.scan.fused.from_mamba_ssm", lambda *_, option: stand_in)
+    for number in range(30):
+        arguments, reverse = random_case(number, longest=7)
+        check_scan(
+            lambda *tensors, turns=reverse: scan_groups(mamba_ssm_scan, tensors, turns),
             arguments,
             reverse,
         )
 
 
-@pytest.mark.parametrize("backend", [*FAST, "reference", "auto"])
+def test_mamba_ssm_that_is_missing_is_one_sentence() -> None:
+    if find_spec("mamba_ssm"):
+        pytest.skip("mamba-ssm is here")
+    with pytest.raises(ConfigError, match=r"needs the package mamba-ssm .*requirements-gpu"):
+        mamba_ssm_scan(*(torch.zeros(1, 1, 1) for _ in range(6)), [False])
+
+
+@pytest.mark.parametrize("backend", ["loop", "fused", "reference", "auto"])
 def test_backwards_is_forwards_over_flipped_tokens(backend: str) -> None:
     torch.manual_seed(5)
-    arguments = [a.detach().float() for a in draw((2, 3), 6, 4, 3, (2, 1))]
+    arguments = [a.float() for a in draw((2, 3), 6, 4, 3, (2, 1))]
     x, dt, A, B, C, skip = arguments
     turned = (x.flip(-2), dt.flip(-2), A, B.flip(-2), C.flip(-2), skip)
     backwards = selective_scan(*arguments, reverse=True, backend=backend)
@@ -78,37 +133,29 @@ def test_long_steps_forget_and_never_overflow() -> None:
     dt, A = torch.full((1, 3, 2), 50.0), torch.full((2, 4), -30.0)
     y = selective_scan(x, dt, A, B, C, torch.zeros(2), backend="fused")
     torch.testing.assert_close(y, torch.full_like(y, 50.0 * 4))
+    assert torch.isfinite(closed_form_matrix(dt[0], A, B[0], C[0], torch.zeros(2))).all()
 
 
 def test_machine_code_exponentials_are_exact() -> None:
     """To a few units in the last place of float32, over all that a training can meet."""
-    x = np.linspace(-87, 87, 200_001, dtype=np.float32)
-    functions = {
-        vector_math.softplus: np.logaddexp(0, x.astype(np.float64)),
-        vector_math.sigmoid: 1 / (1 + np.exp(-x.astype(np.float64))),
-    }
-    for function, exact in functions.items():
-        ours = np.array([function(value) for value in x[::100]])
-        np.testing.assert_allclose(ours, exact[::100], rtol=5e-7)
-    below = x[x <= 0][::100]
-    powers = {vector_math.exp: np.exp, vector_math.exp2: np.exp2}
-    for function, exact in powers.items():
-        ours = np.array([function(value) for value in below])
-        np.testing.assert_allclose(ours, exact(below.astype(np.float64)), rtol=3e-7)
+    x = np.linspace(-87, 87, 2001, dtype=np.float32)
     small = np.geomspace(1e-9, 80, 2000, dtype=np.float32)
-    ours = np.array([vector_math.complement(value) for value in small])
-    np.testing.assert_allclose(ours, -np.expm1(-small.astype(np.float64)), rtol=5e-7)
+    for function, exact, numbers, within in (
+        (vector_math.softplus, lambda v: np.logaddexp(0, v), x, 5e-7),
+        (vector_math.sigmoid, lambda v: 1 / (1 + np.exp(-v)), x, 5e-7),
+        (vector_math.exp, np.exp, x[x <= 0], 3e-7),
+        (vector_math.exp2, np.exp2, x[x <= 0], 3e-7),
+        (vector_math.complement, lambda v: -np.expm1(-v), small, 5e-7),
+    ):
+        ours = np.array([function(number) for number in numbers])
+        np.testing.assert_allclose(ours, exact(numbers.astype(np.float64)), rtol=within)
 
 
-def test_torch_sees_the_scan() -> None:
+def test_torch_sees_the_scan_and_shapes_that_do_not_fit_are_refused() -> None:
     torch.manual_seed(6)
-    x, dt, A, B, C, skip = (a.detach().float() for a in draw((4,), 3, 5, 2, (4,)))
+    x, dt, A, B, C, skip = (a.float() for a in draw((4,), 3, 5, 2, (4,)))
     arguments = [a.requires_grad_() for a in (x, dt, A.mT.contiguous(), B, C, skip)]
     torch.library.opcheck(fused_scan, (*arguments, [False, True, True, False]))
-
-
-def test_shapes_that_do_not_fit_are_refused() -> None:
-    x, dt, A, B, C, skip = (a.detach().float() for a in draw((4,), 3, 5, 2, (4,)))
     with pytest.raises(ValueError, match="do not go with x"):
         fused_scan(x, dt, A.mT, B[:, :2], C, skip, [False] * 4)
 
@@ -117,12 +164,13 @@ def test_the_backend_follows_the_tensor() -> None:
     assert choose_backend("auto", torch.zeros(1)) == "fused"
     assert choose_backend("auto", torch.zeros(1, dtype=torch.float64)) == "loop"
     assert choose_backend("auto", torch.zeros(1, device="meta")) == "loop"
-    with pytest.raises(ConfigError, match="float32 on CUDA devices"):
-        choose_backend("cuda", torch.zeros(1))
-    with pytest.raises(ConfigError, match="float32 on CUDA devices"):
-        choose_backend("mamba_ssm", torch.zeros(1))
-    with pytest.raises(ConfigError, match="float32 on the CPU"):
-        choose_backend("fused", torch.zeros(1, dtype=torch.float64))
+    for name, kind, device in (
+        ("cuda", torch.float32, "CUDA devices"),
+        ("mamba_ssm", torch.float32, "CUDA devices"),
+        ("fused", torch.float64, "the CPU"),
+    ):
+        with pytest.raises(ConfigError, match=f"float32 on {device}"):
+            choose_backend(name, torch.zeros(1, dtype=kind))
 
 
 def test_machine_code_is_compiled_anew_when_what_it_calls_changes() -> None:
@@ -141,3 +189,32 @@ def test_no_sequences_and_no_tokens_are_nothing_to_do(sizes: tuple[int, int, int
     (grad,) = torch.autograd.grad(y.sum(), A)
     assert y.shape == sizes
     assert not grad.any()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_matrix_is_the_scan_and_its_closed_form(reverse: bool) -> None:
+    torch.manual_seed(0)
+    x, *arguments = draw((), 9, 3, 4)
+    matrix = scan_matrix(*arguments, reverse=reverse)
+    torch.testing.assert_close(matrix, closed_form_matrix(*arguments, reverse=reverse))
+    assert not (matrix.tril(-1) if reverse else matrix.triu(1)).any()
+    y = selective_scan(x, *arguments, reverse=reverse)
+    torch.testing.assert_close(torch.einsum("dtk,kd->td", matrix, x), y)
+
+
+def test_an_impulse_decays_by_its_exponent_and_directions_are_added() -> None:
+    x, dt = torch.zeros(9), torch.full((9,), 0.5)
+    x[2] = 1.0
+    trace = trace_scan(x, dt, decay=2.0, skip=0.25)
+    state = [0, 0, *(0.5 * math.exp(-2 * 0.5 * k) for k in range(7))]
+    torch.testing.assert_close(trace.states["forward"], torch.tensor(state))
+    torch.testing.assert_close(trace.y, torch.tensor(state) + 0.25 * x)
+    there, back, both = (
+        trace_scan(x, dt, decay=0.7, skip=0.5, direction=name)
+        for name in ("forward", "backward", "both")
+    )
+    torch.testing.assert_close(both.y, there.y + back.y)
+    torch.testing.assert_close(both.matrix @ x, both.y)
+    assert list(both.states) == ["forward", "backward"]
+    with pytest.raises(ConfigError, match="did you mean 'backward'"):
+        trace_scan(x, dt, decay=1.0, direction="backwards")

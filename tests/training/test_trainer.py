@@ -11,7 +11,7 @@ from conftest import make_flowset, quick_config
 
 from hmrm_lab.config.sections import TrainingConfig
 from hmrm_lab.errors import ConfigError, DivergedError
-from hmrm_lab.models.handcrafted.flow_histograms import main_directions, weighted_orientations
+from hmrm_lab.models.handcrafted.descriptors import main_directions, weighted_orientations
 from hmrm_lab.records import PX, RELATIVE
 from hmrm_lab.training.learner import average_weights, rate_schedule, split_batches
 from hmrm_lab.training.system_inputs import inputs_of

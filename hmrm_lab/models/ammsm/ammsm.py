@@ -1,6 +1,7 @@
 """AMMSM: motion is magnified where it matters, and read where it moves (Liu et al. 2025)."""
 
 import inspect
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -12,7 +13,6 @@ from hmrm_lab.models.ammsm.magnifier import Magnified, Magnifier, magnification_
 from hmrm_lab.models.ammsm.sparse_activation import (
     ALPHA_RANGE,
     RATIO_RANGE,
-    STAGES,
     Alpha,
     Choice,
     Ratios,
@@ -21,7 +21,7 @@ from hmrm_lab.models.ammsm.sparse_activation import (
 )
 from hmrm_lab.models.ammsm.ssd import SsdBackend
 from hmrm_lab.models.ammsm.temporal_stream import SIDES, TemporalStream, select_tokens
-from hmrm_lab.models.interface import ADAMW, Dropped, Features, Layers, recipe, system
+from hmrm_lab.models.interface import Dropped, Features, Layers, system
 from hmrm_lab.models.layers import Dropout, Linear, evaluation_mode
 from hmrm_lab.models.networks.backbone import Width, begin_as_he, count_filters, enlarge
 from hmrm_lab.models.networks.resnet import BASIC, STEM, pooled_stem, residual_stages
@@ -32,12 +32,6 @@ FUSED_AFTER = 2  # stages of the temporal stream
 SUPER = "a super-network draws alpha and ratios in every step, which a CUDA graph cannot do"
 
 Small = Annotated[int, Field(ge=1, le=256)]
-
-
-def _system(name: str, *channels: str) -> Any:
-    balanced = {"class_weight_power": 0.75}
-    plan: dict[str, Any] = {"epochs": 20, "batch": 32, "lr": 2e-3, "schedule": "cosine"}
-    return system(name, recipe(*channels, loss=balanced, **plan, warmup_epochs=2, **ADAMW))
 
 
 class SpatialStream(nn.Module):
@@ -57,7 +51,7 @@ class SpatialStream(nn.Module):
         return self.project(features.movedim(1, 3).flatten(1, 2))
 
 
-@_system("ammsm", "u", "v", "onset")
+@system("ammsm")
 class AMMSM(nn.Module):
     """Magnifier, temporal stream on the magnified flow, spatial stream on the onset frame.
 
@@ -67,10 +61,7 @@ class AMMSM(nn.Module):
     In the first `super_steps` training steps alpha and ratios are drawn at random, so that the
     weights serve all choices; afterwards, and in evaluation, `choice` holds.
 
-    Shapes
-    ------
-    maps : (B, C, S, S), order (u, v, onset), S = `size`, a multiple of 28
-    returns : (B, 1, K); K = `classes`
+    (B, C, S, S), order (u, v, onset), S = `size`, a multiple of 28, to (B, 1, K).
     """
 
     alpha_range: ClassVar[tuple[float, float]] = ALPHA_RANGE  # what a super-network draws
@@ -126,14 +117,19 @@ class AMMSM(nn.Module):
         self.choice = make_choice(alpha, ratios)
 
     def forward(self, maps: Tensor) -> Tensor:
-        choice = self._next_choice()
-        return self._classify(maps, self.magnify(maps[:, :2], choice.alpha), choice)
+        return self.forward_tasks(maps)[0]
 
     def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits and the loss of the magnification."""
         choice, flow = self._next_choice(), maps[:, :2]
         motion = self.magnify(flow, choice.alpha)
-        logits = self._classify(maps, motion, choice)
+        selections = select_tokens(motion.flow, choice.ratios)
+        tokens = self.temporal.begin(motion.flow)
+        tokens = self.temporal.run(range(FUSED_AFTER), tokens, selections)  # (B, 49, 2 D)
+        if self.spatial is not None:
+            tokens = tokens + self.spatial(maps[:, 2:3])
+        tokens = self.temporal.run(range(FUSED_AFTER, len(SIDES)), tokens, selections)
+        logits = self.head(self.dropout(self.temporal.end(tokens)))[:, None]
         if self.magnifier is None:
             return logits, logits.new_zeros(())
         return logits, magnification_loss(flow, motion, choice.alpha, self.price)
@@ -143,15 +139,6 @@ class AMMSM(nn.Module):
         if self.magnifier is None:
             return Magnified(flow, torch.ones_like(flow[:, :1]))
         return self.magnifier(flow, alpha)
-
-    def _classify(self, maps: Tensor, motion: Magnified, choice: Choice) -> Tensor:
-        selections = select_tokens(motion.flow, choice.ratios)
-        tokens = self.temporal.begin(motion.flow)
-        tokens = self.temporal.run(range(FUSED_AFTER), tokens, selections)  # (B, 49, 2 D)
-        if self.spatial is not None:
-            tokens = tokens + self.spatial(maps[:, 2:3])
-        tokens = self.temporal.run(range(FUSED_AFTER, STAGES), tokens, selections)
-        return self.head(self.dropout(self.temporal.end(tokens)))[:, None]
 
     def _next_choice(self) -> Choice:
         """Return the set choice, or a random one in the first steps of a super-network."""
@@ -163,14 +150,12 @@ class AMMSM(nn.Module):
         return draw_choice() if int(self.steps) <= self.super_steps else self.choice
 
 
-def _temporal(*arguments: int, **options: Any) -> AMMSM:
-    return AMMSM(*arguments, **options, spatial=False)
-
-
-_signature = inspect.signature(AMMSM)
-_left = [p for name, p in _signature.parameters.items() if not name.startswith("spatial")]
-_temporal.__signature__ = _signature.replace(parameters=_left)  # type: ignore[attr-defined]
-_system("ammsm_temporal", "u", "v")(_temporal)
+_temporal: Any = partial(AMMSM, spatial=False)
+_options = inspect.signature(AMMSM).parameters.items()
+_temporal.__signature__ = inspect.Signature(
+    [option for name, option in _options if not name.startswith("spatial")]
+)
+system("ammsm_temporal")(_temporal)
 
 
 @torch.no_grad()

@@ -18,9 +18,8 @@ class Magnified(NamedTuple):
 class Magnifier(nn.Module):
     """`OF_mag = alpha * gate * OF`, the gate by a U-Net that reads the flow.
 
-    Flow is (B, 2, S, S), order (u, v), of RMS 1; S is a multiple of 4. Direction is unchanged;
-    motion is enlarged up to alpha times, or suppressed. By the loss the best gate is the same for
-    every alpha, so that alpha may change after training.
+    Flow is (B, 2, S, S), order (u, v), of RMS 1; S is a multiple of 4. By the loss the best gate is
+    the same for every alpha, so that alpha may change after training.
     """
 
     def __init__(self, *, width: int) -> None:

@@ -1,8 +1,4 @@
-"""Sparse activation (AMMSM, Figure 3): a layer processes only the tokens that move most.
-
-How far motion is magnified and how many tokens are kept is a `Choice`, which the evolutionary
-search makes.
-"""
+"""Sparse activation (AMMSM, Figure 3): a layer processes only the tokens that move most."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +22,7 @@ Ratios = tuple[Ratio, Ratio, Ratio, Ratio]
 
 
 class Choice(BaseModel):
-    """The magnification factor and the share of tokens that each stage keeps."""
+    """The magnification factor and the share of tokens that each stage keeps: what is evolved."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

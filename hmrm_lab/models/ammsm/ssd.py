@@ -5,12 +5,11 @@ The scan (Dao and Gu, ICML 2024) has one decay for each head:
     h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t^T        y_t = C_t h_t + D x_t
 
 It is also a product with a matrix, `y = (C B^T * decay) (dt x)`, where `decay[i, j]` is the share
-of input j <= i that remains at i. Backends; values and gradients agree up to rounding:
+of input j <= i that remains at i. Backends agree up to rounding:
 
-    reference   the recurrence, step by step; any floating type
-    chunked     matrices within chunks of tokens, the recurrence between them; any floating type
-    mamba_ssm   the kernel of the package mamba-ssm; float32 on CUDA devices, never chosen by auto
-    auto        chunked
+    reference   the recurrence, step by step
+    chunked     matrices within chunks of tokens, the recurrence between them: what auto takes
+    mamba_ssm   the kernel of the package mamba-ssm; float32 on CUDA devices
 """
 
 from typing import Any, Literal
@@ -41,24 +40,22 @@ def ssd(
     backend: SsdBackend = "auto",
     chunk: int = CHUNK,
 ) -> Tensor:
-    """Scan every sequence from its first token to its last.
+    """Scan every sequence of L tokens, with H heads of P channels: x (S, L, H, P), as what returns.
 
-    Raises `ConfigError` if the named backend cannot compute this tensor.
-
-    Shapes
-    ------
-    x : (S, L, H, P), S sequences of L tokens, H heads of P channels
-    dt : (S, L, H); dt >= 0
-    A : (H,); A < 0
-    B, C : (S, L, N), shared by all heads
-    skip : (H,), the D of the equation
-    returns : (S, L, H, P)
+    dt (S, L, H), dt >= 0; A (H,), A < 0; B, C (S, L, N), shared by all heads; skip (H,), the D of
+    the equation. Raises `ConfigError` if the named backend cannot compute this tensor.
     """
-    if backend == "mamba_ssm":
-        return _mamba_ssm(x, dt, A, B, C, skip, chunk)
     if backend == "reference":
         return ssd_reference(x, dt, A, B, C, skip)
-    return ssd_chunked(x, dt, A, B, C, skip, chunk)
+    if backend != "mamba_ssm":
+        return ssd_chunked(x, dt, A, B, C, skip, chunk)
+    if not x.is_cuda or x.dtype != torch.float32:
+        raise ConfigError(
+            f"mamba_ssm computes float32 on CUDA devices, not {x.dtype} on {x.device}",
+            hint="use ssd=auto",
+        )
+    scan = from_mamba_ssm("triton.ssd_combined", "mamba_chunk_scan_combined", option="ssd")
+    return scan(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
 
 
 def ssd_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:
@@ -85,13 +82,18 @@ def ssd_chunked(
     drive, exponent, B_, C_ = parts  # (S, c, Q, ...); padding has no drive and no decay
     drive = drive.transpose(2, 3)  # (S, c, H, Q, P)
     total = exponent.double().transpose(2, 3).cumsum(-1)  # (S, c, H, Q)
-    within = _decay_matrix(total).to(x.dtype) * (C_ @ B_.mT)[:, :, None]
-    y = within @ drive
+    size = drive.shape[-2]
+    ahead = torch.ones(size, size, dtype=torch.bool, device=x.device).triu(1)
+    decay = (total[..., :, None] - total[..., None, :]).masked_fill(ahead, -torch.inf).exp()
+    y = decay.to(x.dtype) * (C_ @ B_.mT)[:, :, None] @ drive  # within a chunk
     if count > 1:
         left = (total[..., -1:] - total).exp().to(x.dtype)  # at the end of the chunk
         given = B_.mT[:, :, None] @ (left[..., None] * drive)  # (S, c, H, N, P)
         since = total.exp().to(x.dtype)  # of what the chunk began with
-        before = _states_before(given, since[..., -1])
+        states = [torch.zeros_like(given[:, 0])]
+        for number in range(count - 1):
+            states.append(since[:, number, :, -1, None, None] * states[-1] + given[:, number])
+        before = torch.stack(states, dim=1)
         y = y + since[..., None] * (C_[:, :, None] @ before)
     return y.transpose(2, 3).flatten(1, 2)[:, :length] + skip[:, None] * x
 
@@ -102,33 +104,6 @@ def _in_chunks(values: Tensor, count: int) -> Tensor:
     missing = size * count - values.shape[1]
     padded = F.pad(values, (0, 0) * (values.ndim - 2) + (0, missing)) if missing else values
     return padded.unflatten(1, (count, size))
-
-
-def _decay_matrix(total: Tensor) -> Tensor:
-    """Compute the decay from j to i, 0 for j > i. (..., Q) to (..., Q, Q)."""
-    size = total.shape[-1]
-    ahead = torch.ones(size, size, dtype=torch.bool, device=total.device).triu(1)
-    return (total[..., :, None] - total[..., None, :]).masked_fill(ahead, -torch.inf).exp()
-
-
-def _states_before(given: Tensor, decay: Tensor) -> Tensor:
-    """Compute the state that each chunk begins with, from the parts they add (S, c, H, N, P)."""
-    states = [torch.zeros_like(given[:, 0])]
-    for number in range(given.shape[1] - 1):
-        states.append(decay[:, number, :, None, None] * states[-1] + given[:, number])
-    return torch.stack(states, dim=1)
-
-
-def _mamba_ssm(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, chunk: int
-) -> Tensor:
-    if not x.is_cuda or x.dtype != torch.float32:
-        raise ConfigError(
-            f"mamba_ssm computes float32 on CUDA devices, not {x.dtype} on {x.device}",
-            hint="use ssd=auto",
-        )
-    scan = from_mamba_ssm("triton.ssd_combined", "mamba_chunk_scan_combined", option="ssd")
-    return scan(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
 
 
 class SSD(nn.Module):
@@ -182,12 +157,9 @@ class SSSDBlock(nn.Module):
         hidden = max(1, round(ffn_ratio * width))
         self.local = TokenConvolution(side, width, width, groups=width)
         self.mix = nn.Sequential(nn.LayerNorm(width), SSD(width, **scan), Dropout(dropout))
+        widen, narrow = Linear(width, hidden), Linear(hidden, width)
         self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width),
-            Linear(width, hidden),
-            nn.GELU(),
-            Linear(hidden, width),
-            Dropout(dropout),
+            nn.LayerNorm(width), widen, nn.GELU(), narrow, Dropout(dropout)
         )
 
     def forward(self, tokens: Tensor, selection: Selection) -> Tensor:

@@ -1,7 +1,6 @@
 """A support vector machine on descriptors of clips, and the system `svm` on whole flow maps."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
@@ -15,11 +14,9 @@ from hmrm_lab.models.interface import (
     Estimator,
     InnerFolds,
     Inputs,
-    cached_descriptor,
     system,
 )
 from hmrm_lab.records import Floats, Ints, group_kfold
-from hmrm_lab.registry import Recipe
 
 Doubles = NDArray[np.float64]
 
@@ -44,19 +41,10 @@ class NestedSVM:
 
     Features are standardised on training clips; one machine for each pair of classes, as in LIBSVM.
     C, the width of the kernel, and the slope that turns decisions into probabilities are chosen on
-    groups of training subjects.
+    `inner_folds` groups of training subjects; with one subject the middle of each grid is taken.
 
-    Parameters
-    ----------
-    describe
-        Descriptor of one clip's input: (F,).
-    kernel
-        `rbf`, exp(-gamma |x - y|^2), or `linear`, the dot product over the number of features.
-    inner_folds
-        Groups of training subjects for the choice, at most their number. With one subject the
-        middle of each grid is taken.
-    balanced
-        Whether C of a class is scaled by one over its frequency: the scores are macro means.
+    The kernel is `rbf`, exp(-gamma |x - y|^2), or `linear`, the dot product over the number of
+    features. `balanced` scales C of a class by one over its frequency: scores are macro means.
     """
 
     def __init__(
@@ -197,9 +185,8 @@ def standardise_by(features: Floats) -> tuple[Doubles, Doubles]:
 def couple(decisions: Doubles, present: NDArray[np.bool_], slope: float) -> Doubles:
     """Turn decisions of pairs into probabilities of classes: (n, pairs) to (n, K).
 
-    The probability of a class is proportional to the product of its logistic probabilities
-    against each other class; that of a class absent from training (`present`, (K,) or (n, K)) is
-    close to zero.
+    A class has the product of its logistic probabilities against each other class; one that is not
+    `present` in training, (K,) or (n, K), has nearly none.
     """
     classes = present.shape[-1]
     logs = np.zeros((len(decisions), classes))
@@ -233,18 +220,7 @@ def macro_f1(labels: Ints, predicted: Ints, classes: int) -> float:
     return float((2 * counts.diagonal() / np.maximum(met, 1)).mean())
 
 
-def linear_svm(describe: "partial[Floats]", classes: int, inner_folds: int) -> NestedSVM:
-    """Make a linear machine on a descriptor that is computed once for each clip."""
-    return NestedSVM(cached_descriptor(describe), "linear", classes, inner_folds=inner_folds)
-
-
-def of_maps(*channels: str) -> Recipe:
-    """Make the recipe of an estimator that reads these channels."""
-    read = {"channels": list(channels), "normalise": "median_rms"}
-    return {"input": read, "augment": {"motionmix": 0.0}}
-
-
-@system("svm", of_maps("u", "v", "strain"))
+@system("svm")
 def svm(
     classes: int,
     *,

@@ -1,9 +1,8 @@
 """A Grained Mamba block's convolution, selection, scan and gate as one operator of torch.
 
-It computes what `BidirectionalScan` computes step by step, without a copy between the directions.
-Matrix products are torch's, the rest is machine code (numba, one thread, float32) whose innermost
-loops run over channels. B sequences of L tokens have D channels; direction 1 runs from the last
-token to the first. Gradients of weights are added to what is there; all others are overwritten.
+It computes what `BidirectionalScan` computes step by step, without a copy between the directions,
+of which the second runs from the last token to the first. Matrix products are torch's, the rest is
+machine code. Gradients of weights are added to what is there; all others are overwritten.
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from hmrm_lab.models.scan.vector_math import (
     softplus,
 )
 
-COMPILED_IN = "86023811"  # as in `scan.machine_code`
+COMPILED_IN = "3d849848"  # as in `scan.machine_code`
 DIRECTIONS = (False, True)  # whether it runs from the last token to the first
 Tensors = tuple[Tensor, ...]
 
@@ -131,17 +130,15 @@ def gate_backward(xz: Array, y: Array, grad_out: Array, grad_xz: Array, grad_y: 
                 g_z[d] = g_out[d] * y_t[d] * silu_slope(z[d])
 
 
-def _compute(
-    xz: Tensor,
-    conv_weight: Tensor,
-    conv_bias: Tensor,
-    select: Tensor,
-    dt_weight: Tensor,
-    dt_bias: Tensor,
-    A: Tensor,
-    skip: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+OPERANDS = (
+    "Tensor xz, Tensor conv_weight, Tensor conv_bias, Tensor select, Tensor dt_weight,"
+    " Tensor dt_bias, Tensor A, Tensor skip"
+)
+
+
+def _compute(xz: Tensor, *weights: Tensor) -> Tensors:
     """Compute `fused_bidirectional_scan`, and what its backward pass needs."""
+    conv_weight, conv_bias, select, dt_weight, dt_bias, A, skip = weights
     batch, length, width = xz.shape[0], xz.shape[1], conv_bias.shape[1]
     u = torch.empty(2, batch, length, width)
     convolve_forward(_convolution(xz, conv_weight, conv_bias), u.numpy())
@@ -155,26 +152,25 @@ def _compute(
 
 
 _forward = torch.library.custom_op(
-    "hmrm::bidirectional_scan", _compute, mutates_args=(), device_types="cpu"
+    "hmrm::bidirectional_scan",
+    _compute,
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"({OPERANDS}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 
 
-@torch.library.custom_op("hmrm::bidirectional_scan_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op(
+    "hmrm::bidirectional_scan_backward",
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(Tensor grad_out, Tensor u, Tensor selected, Tensor dt, Tensor y, {OPERANDS})"
+    f" -> ({', '.join(['Tensor'] * 8)})",
+)
 def _backward(
-    grad_out: Tensor,
-    u: Tensor,
-    selected: Tensor,
-    dt: Tensor,
-    y: Tensor,
-    xz: Tensor,
-    conv_weight: Tensor,
-    conv_bias: Tensor,
-    select: Tensor,
-    dt_weight: Tensor,
-    dt_bias: Tensor,
-    A: Tensor,
-    skip: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    grad_out: Tensor, u: Tensor, selected: Tensor, dt: Tensor, y: Tensor, *operands: Tensor
+) -> Tensors:
+    xz, conv_weight, conv_bias, select, dt_weight, dt_bias, A, skip = operands
     g_xz, g_y = torch.empty(xz.shape), torch.empty(y.shape)
     weights = (conv_weight, conv_bias, dt_bias)
     g_conv, g_conv_bias, g_dt_bias = (torch.zeros(t.shape) for t in weights)
@@ -199,16 +195,11 @@ def _backward(
 
 
 def fused_bidirectional_scan(xz: Tensor, *weights: Tensor) -> Tensor:
-    """Scan both directions of a block, add and gate them.
+    """Scan both directions of a block, add and gate them: xz (B, L, 2 D) to (B, L, D).
 
-    Shapes
-    ------
-    xz : (B, L, 2 D), the projected tokens and their gates
-    weights : conv_weight (2, K, D), conv_bias (2, D), select (2, D, R + 2 N), dt_weight (2, R, D),
-        dt_bias (2, D), A (2, N, D), the transpose of the equation's, skip (2, D)
-    returns : (B, L, D)
-
-    Raises `ValueError` where shapes do not fit: the machine code checks no bounds.
+    xz are the projected tokens and their gates; the weights are conv_weight (2, K, D), conv_bias
+    (2, D), select (2, D, R + 2 N), dt_weight (2, R, D), dt_bias (2, D), A (2, N, D), the transpose
+    of the equation's, and skip (2, D). The machine code checks no bounds.
     """
     _check(xz, *weights)
     compute = _forward if torch.is_grad_enabled() else _compute  # an operator imports the compiler
@@ -225,10 +216,8 @@ def _(xz: Tensor, conv_weight: Tensor, conv_bias: Tensor, select: Tensor, *_: Te
 
 
 @_backward.register_fake
-def _(
-    grad_out: Tensor, u: Tensor, selected: Tensor, dt: Tensor, y: Tensor, *arguments: Tensor
-) -> Tensors:
-    return tuple(torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in arguments)
+def _(*arguments: Tensor) -> Tensors:
+    return tuple(torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in arguments[5:])
 
 
 def _save(ctx: Any, inputs: Tensors, output: Tensors) -> None:
@@ -243,22 +232,14 @@ def _differentiate(ctx: Any, grad_out: Tensor, *_: Tensor) -> Tensors:
 _forward.register_autograd(_differentiate, setup_context=_save)
 
 
-def _check(xz: Tensor, conv_weight: Tensor, *others: Tensor) -> None:
-    width, taps = xz.shape[2] // 2, conv_weight.shape[1]
-    states, rank = others[-2].shape[1], others[2].shape[1]
-    expected = (
-        (*xz.shape[:2], 2 * width),
-        (2, taps, width),
-        (2, width),
-        (2, width, rank + 2 * states),
-        (2, rank, width),
-        (2, width),
-        (2, states, width),
-        (2, width),
-    )
-    shapes = tuple(tuple(tensor.shape) for tensor in (xz, conv_weight, *others))
-    if shapes != expected:
-        raise ValueError(f"shapes {shapes} do not go together: {expected}")
+def _check(xz: Tensor, *weights: Tensor) -> None:
+    """Refuse what neither torch's products nor the scan would."""
+    conv_weight, conv_bias, select, dt_weight, dt_bias, A, _ = weights
+    width, selected = xz.shape[2] // 2, dt_weight.shape[1] + 2 * A.shape[1]
+    fitting = conv_weight.shape[::2] == conv_bias.shape == dt_bias.shape == (2, width)
+    if not fitting or xz.shape[2] % 2 or select.shape[2] != selected:
+        shapes = [tuple(tensor.shape) for tensor in (xz, *weights)]
+        raise ValueError(f"shapes {shapes} do not go together")
 
 
 def _scan(u: Tensor, selected: Tensor, dt: Tensor, A: Tensor, skip: Tensor) -> Tensors:

@@ -11,19 +11,13 @@ from hmrm_lab.models.hmrm.fused_block import fused_bidirectional_scan
 from hmrm_lab.models.layers import Linear
 from hmrm_lab.models.scan import Backend, choose_backend, selective_scan
 
-DIRECTIONS = 2  # forward, backward
 DT_RANGE = (1e-3, 1e-1)  # of Mamba's initialisation
 
 
 class ScanInputs(NamedTuple):
     """The arguments of `selective_scan`, forward then backward over the reversed tokens.
 
-    Shapes
-    ------
-    x, dt : (2, B, L, D)
-    A : (2, 1, D, N)
-    B, C : (2, B, L, N)
-    skip : (2, 1, D)
+    x, dt (2, B, L, D); A (2, 1, D, N); B, C (2, B, L, N); skip (2, 1, D).
     """
 
     x: Tensor
@@ -45,23 +39,20 @@ class BidirectionalScan(nn.Module):
         super().__init__()
         self.width, self.state, self.kernel, self.scan = width, state, kernel, scan
         self.rank = math.ceil(width / 16)
-        g = DIRECTIONS
-        self.conv_weight = nn.Parameter(_uniform((g, kernel, width), kernel))
-        self.conv_bias = nn.Parameter(_uniform((g, width), kernel))
-        self.select = nn.Parameter(_uniform((g, width, self.rank + 2 * state), width))
-        self.dt_weight = nn.Parameter(_uniform((g, self.rank, width), self.rank))
-        self.dt_bias = nn.Parameter(initial_dt_bias((g, width)))
-        self.log_decay = nn.Parameter(
-            torch.arange(1.0, state + 1).log().expand(g, width, state).clone()
-        )  # A = -exp(log_decay); S4D-real initialisation
-        self.skip = nn.Parameter(torch.ones(g, width))
+        self.conv_weight = nn.Parameter(_uniform((2, kernel, width), kernel))
+        self.conv_bias = nn.Parameter(_uniform((2, width), kernel))
+        self.select = nn.Parameter(_uniform((2, width, self.rank + 2 * state), width))
+        self.dt_weight = nn.Parameter(_uniform((2, self.rank, width), self.rank))
+        self.dt_bias = nn.Parameter(initial_dt_bias((2, width)))
+        decay = torch.arange(1.0, state + 1).expand(2, width, state)  # S4D-real initialisation
+        self.log_decay = nn.Parameter(decay.log())  # A = -exp(log_decay)
+        self.skip = nn.Parameter(torch.ones(2, width))
 
     def forward(self, xz: Tensor) -> Tensor:
         if choose_backend(self.scan, xz) == "fused":
-            A, conv = -self.log_decay.exp().mT, (self.conv_weight, self.conv_bias)
-            return fused_bidirectional_scan(
-                xz, *conv, self.select, self.dt_weight, self.dt_bias, A, self.skip
-            )
+            selection = self.select, self.dt_weight, self.dt_bias, -self.log_decay.exp().mT
+            weights = self.conv_weight, self.conv_bias, *selection, self.skip
+            return fused_bidirectional_scan(xz, *weights)
         x, z = xz.chunk(2, dim=-1)
         forward, backward = selective_scan(*self.scan_inputs(x), backend=self.scan)
         return (forward + backward.flip(-2)) * F.silu(z)
@@ -77,12 +68,9 @@ class BidirectionalScan(nn.Module):
         return ScanInputs(both, dt, A, B, C, skip)
 
     def elementwise_flops(self, tokens: int) -> int:
-        """Count operations outside matrix products, for `tokens` tokens of both directions.
-
-        A convolution per channel; per channel and state the exponent, its exp, the decayed state,
-        the drive and their sum, and the read-out by C with its sum.
-        """
-        return DIRECTIONS * tokens * self.width * (2 * self.kernel + 7 * self.state)
+        """Count operations outside matrix products, for `tokens` tokens of both directions."""
+        # Per channel and state: exponent, exp, decayed state, drive, their sum, read-out, its sum.
+        return 2 * tokens * self.width * (2 * self.kernel + 7 * self.state)
 
     def _convolve(self, x: Tensor) -> Tensor:
         """Convolve tokens, depth-wise and causal, as a sum of shifted copies."""
@@ -104,9 +92,8 @@ class GrainedMambaBlock(nn.Module):
         kernel: int,
         expand: int = 2,
         ffn_ratio: float = 0.0,
-        layer_scale: float = 1.0,
-        drop_path: float = 0.0,
         scan: Backend = "auto",
+        **residual: float,
     ) -> None:
         super().__init__()
         inner = expand * width
@@ -114,11 +101,9 @@ class GrainedMambaBlock(nn.Module):
         self.project_in = Linear(width, 2 * inner)
         self.scan = BidirectionalScan(inner, state=state, kernel=kernel, scan=scan)
         self.project_out = Linear(inner, width)
-        self.residual = Residual(width, layer_scale=layer_scale, drop_path=drop_path)
+        self.residual = Residual(width, **residual)
         self.feed_forward = (
-            FeedForward(width, ratio=ffn_ratio, layer_scale=layer_scale, drop_path=drop_path)
-            if ffn_ratio
-            else nn.Identity()
+            FeedForward(width, ffn_ratio, **residual) if ffn_ratio else nn.Identity()
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -149,7 +134,7 @@ class GrainedMambaEncoder(nn.Module):
 class Residual(nn.Module):
     """`tokens + scale * branch`, the branch dropped for whole sequences while training."""
 
-    def __init__(self, width: int, *, layer_scale: float, drop_path: float) -> None:
+    def __init__(self, width: int, *, layer_scale: float = 1.0, drop_path: float = 0.0) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.full((width,), layer_scale))
         self.drop_path = drop_path
@@ -166,13 +151,13 @@ class Residual(nn.Module):
 class FeedForward(nn.Module):
     """Norm, two linear layers with `ratio` times the width between them, residual."""
 
-    def __init__(self, width: int, *, ratio: float, layer_scale: float, drop_path: float) -> None:
+    def __init__(self, width: int, ratio: float, **residual: float) -> None:
         super().__init__()
         hidden = max(1, round(ratio * width))
         self.layers = nn.Sequential(
             nn.LayerNorm(width), Linear(width, hidden), nn.GELU(), Linear(hidden, width)
         )
-        self.residual = Residual(width, layer_scale=layer_scale, drop_path=drop_path)
+        self.residual = Residual(width, **residual)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.residual(tokens, self.layers(tokens))

@@ -9,11 +9,9 @@ from torch import Tensor, nn
 
 from hmrm_lab.models.hmrm.grained_mamba import GrainedMambaEncoder
 from hmrm_lab.models.hmrm.region_fusion import (
-    CORE_REGIONS,
     MAP_SIDE,
-    SUB_REGIONS,
+    REGIONS,
     WINDOW,
-    Concatenation,
     RegionFusion,
     split_regions,
 )
@@ -28,12 +26,8 @@ Kernel = Annotated[int, Field(ge=1, le=WINDOW**2)]  # no longer than the tokens 
 class HMRM(nn.Module):
     """Motion map to logits at three scales: fused, coarse (core regions), fine (sub-regions).
 
-    Defaults are the paper's where it gives a value.
-
-    Shapes
-    ------
-    maps : (B, C, H, H), H = `size`, a multiple of 28
-    returns : (B, 3, K); K = `classes`; scale order fused, coarse, fine
+    (B, C, H, H), H = `size`, a multiple of 28, to (B, 3, K), in this order of scales. Defaults are
+    the paper's where it gives a value.
     """
 
     def __init__(
@@ -72,24 +66,24 @@ class HMRM(nn.Module):
             drop_path=drop_path,
             scan=scan,
         )
-        self.coarse_encoder = encoder(regions=CORE_REGIONS, kernel=coarse_kernel)
-        self.fine_encoder = encoder(regions=CORE_REGIONS * SUB_REGIONS, kernel=fine_kernel)
+        self.coarse_encoder = encoder(regions=REGIONS["core"], kernel=coarse_kernel)
+        self.fine_encoder = encoder(regions=REGIONS["sub"], kernel=fine_kernel)
         attends = fusion == "attention"
         self.fusion = (
-            RegionFusion(width, heads=heads, dropout=dropout) if attends else Concatenation()
+            RegionFusion(width, heads=heads, dropout=dropout) if attends else nn.Identity()
         )
         self.dropout = Dropout(dropout)
-        core, sub = CORE_REGIONS * width, CORE_REGIONS * SUB_REGIONS * width
-        self.fused_head = nn.Linear(core + sub, classes)
-        self.coarse_head = nn.Linear(core, classes)
-        self.fine_head = nn.Linear(sub, classes)
+        self.fused_head, self.coarse_head, self.fine_head = (
+            nn.Linear(REGIONS[grain] * width, classes) for grain in ("both", "core", "sub")
+        )
 
     def forward(self, maps: Tensor) -> Tensor:
         coarse_windows, fine_windows = split_regions(maps)
         coarse = self.coarse_encoder(coarse_windows)  # (B, 4, D)
         fine = self.fine_encoder(fine_windows)  # (B, 16, D)
+        fused = self.fusion(torch.cat([coarse, fine], dim=1))  # (B, 20, D)
         logits = [
-            self.fused_head(self.dropout(self.fusion(coarse, fine))),
+            self.fused_head(self.dropout(fused.flatten(1))),
             self.coarse_head(self.dropout(coarse.flatten(1))),
             self.fine_head(self.dropout(fine.flatten(1))),
         ]
@@ -100,8 +94,7 @@ class RegionEncoder(nn.Module):
     """One vector per region (decision 0003). (B, R, 49, C) to (B, R, D).
 
     `pixels`: the 49 pixels of a region are its sequence, and their mean is its vector, as in
-    Algorithm 1. `windows`: a region is one token, and the sequence runs over the regions. `pixel`
-    counts the numbers of a pixel; `block` are options of `GrainedMambaEncoder`.
+    Algorithm 1. `windows`: a region is one token, and the sequence runs over the regions.
     """
 
     def __init__(self, width: int, *, regions: int, pixel: int, tokens: str, **block: Any) -> None:

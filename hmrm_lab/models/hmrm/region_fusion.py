@@ -20,20 +20,18 @@ CORE_REGIONS = 4  # top-left, top-right, bottom-left, bottom-right
 SUB_REGIONS = 4  # per core region, in the same order
 WINDOW = 7  # 4.2: a 7x7 window; a 28x28 map has 4x4 of them
 MAP_SIDE = 4 * WINDOW
+REGIONS = {"core": CORE_REGIONS, "sub": CORE_REGIONS * SUB_REGIONS}
+REGIONS["both"] = sum(REGIONS.values())
 
 
 def split_regions(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Split a motion map into 7x7 windows of both granularities.
 
     A sub-region is a window of the map itself; a core region, twice as wide, is a window of the
-    map at half resolution. Larger maps give windows with patches of (H / 28)^2 pixels flattened
-    into channels.
+    map at half resolution. Of larger maps a pixel is a patch of P = (H / 28)^2 pixels.
 
-    Shapes
-    ------
-    maps : (B, C, H, H), H a multiple of 28; P = (H / 28)^2
-    returns : coarse (B, 4, 49, P C) and fine (B, 16, 49, P C); the sub-regions of core region r
-        are rows 4r to 4r + 3 of `fine`; the 49 pixels run row by row
+    Maps (B, C, H, H), H a multiple of 28, to coarse (B, 4, 49, P C) and fine (B, 16, 49, P C); the
+    sub-regions of core region r are rows 4r to 4r + 3 of `fine`; the 49 pixels run row by row.
     """
     if maps.shape[-1] != maps.shape[-2] or maps.shape[-1] % MAP_SIDE:
         raise ValueError(f"maps must be square with a multiple of {MAP_SIDE}: {tuple(maps.shape)}")
@@ -52,7 +50,7 @@ def _windows(planes: Tensor, side: int) -> Tensor:
 
 
 class RegionFusion(nn.Module):
-    """Self-attention across granularities, concatenated. (B, 4, D), (B, 16, D) to (B, 20 D)."""
+    """Self-attention across granularities: (B, 20, D), 4 core regions, then 16 sub-regions."""
 
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
         super().__init__()
@@ -61,8 +59,7 @@ class RegionFusion(nn.Module):
                 f"a width of {width} cannot be shared out among {heads} heads",
                 hint="set model.width to a multiple of model.heads",
             )
-        regions = CORE_REGIONS * (1 + SUB_REGIONS)
-        self.place = nn.Parameter(0.02 * torch.randn(regions, width))
+        self.place = nn.Parameter(0.02 * torch.randn(REGIONS["both"], width))
         self.norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads=heads, dropout=dropout, drop_output=False)
         nn.init.xavier_uniform_(self.attention.project_in.weight)  # as in torch's own module
@@ -70,17 +67,9 @@ class RegionFusion(nn.Module):
         nn.init.zeros_(self.attention.project_out.bias)
         self.norm_out = nn.LayerNorm(width)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        vectors = torch.cat([coarse, fine], dim=1) + self.place  # (B, 20, D)
-        fused = self.attention(self.norm(vectors))
-        return self.norm_out(vectors + fused).flatten(1)
-
-
-class Concatenation(nn.Module):
-    """Concatenation alone: ablation M3 (4.4.3)."""
-
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        return torch.cat([coarse, fine], dim=1).flatten(1)
+    def forward(self, regions: Tensor) -> Tensor:
+        vectors = regions + self.place
+        return self.norm_out(vectors + self.attention(self.norm(vectors)))
 
 
 CELLS = {"core": 2, "sub": 1}  # of a 28x28 map, along one side of a token

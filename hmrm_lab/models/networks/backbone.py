@@ -1,8 +1,8 @@
 """What compared networks share: enlarged maps, narrow filters, and weights of one's own.
 
-A network for pictures of 224 pixels reads motion maps enlarged to `side` pixels, bilinearly, and is
-as published but for its `width`, the share of its filters. `side=224` and `width=1` are the
-published network, which is too slow for a leave-one-subject-out on a CPU.
+A network for pictures of 224 pixels reads maps enlarged to `side`, and is as published but for its
+`width`, the share of its filters. `side=224` and `width=1` are the published network, which is too
+slow for a leave-one-subject-out on a CPU.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.interface import PICTURE_RECIPE, Dropped, system
+from hmrm_lab.models.interface import Dropped, system
 from hmrm_lab.models.layers import Dropout, Linear
 from hmrm_lab.runtime.store import read_tensors
 
@@ -33,8 +33,7 @@ class OnMaps(nn.Module):
 
     def __init__(self, network: nn.Module, side: int) -> None:
         super().__init__()
-        self.network = network
-        self.side = side
+        self.network, self.side = network, side
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.network(enlarge(maps, self.side))[:, None]
@@ -88,8 +87,7 @@ def three_linear(given: int, hidden: int, classes: int, dropout: float) -> nn.Se
     return layers.append(nn.Linear(hidden, classes))
 
 
-COLOURS = 3
-DIGITS = 16
+COLOURS, DIGITS = 3, 16
 PINNED = re.compile(rf"@sha256:[0-9a-f]{{{DIGITS}}}$")
 HEADS = ("head.", "classifier.")  # the last layers stay as drawn
 BIAS = re.compile(r"features\.(\d+)\.bias$")  # of a VGG's convolution, or of its normalisation
@@ -128,12 +126,12 @@ def register_backbone(
     rename: Renaming,
     *,
     dropout: float,
-    card: str = "",
+    family: str = "",
 ) -> None:
     """Register a network for pictures, (B, C, H, W) to (B, K), as a system that reads maps."""
     drop = dropout
 
-    @system(name, PICTURE_RECIPE, card=card)
+    @system(name, family=family)
     def build(
         channels: int,
         size: int,
@@ -163,12 +161,13 @@ def load_own(network: nn.Module, weights: str, rename: Renaming = str) -> None:
     if not weights:
         return
     path = Path(PINNED.sub("", weights))
+
+    def refused(problem: str, hint: str = FITTING) -> ConfigError:
+        return ConfigError(problem, where=path, hint=hint)
+
     if PINNED.search(weights) and pin(str(path)) != weights:
-        raise ConfigError(
-            "this file of weights has changed since the run began",
-            where=path,
-            hint="restore the old file, or set model.weights again",
-        )
+        hint = "restore the old file, or set model.weights again"
+        raise refused("this file of weights has changed since the run began", hint)
     _, tensors = read_tensors(
         path, problem="not readable as safetensors", hint="save the state dict with safetensors"
     )
@@ -182,18 +181,18 @@ def load_own(network: nn.Module, weights: str, rename: Renaming = str) -> None:
     first = next(name for name, value in drawn.items() if value.ndim == 4)
     for place, value in drawn.items():
         if place not in given:
-            raise ConfigError(f"no tensor for {place}", where=path, hint=FITTING)
+            raise refused(f"no tensor for {place}")
         name, tensor = given[place]
         fitting = _for_channels(tensor, value.shape[1]) if place == first else tensor
         if fitting.shape != value.shape:
             sizes = f"{tuple(tensor.shape)}, and {place} is {tuple(value.shape)}"
-            raise ConfigError(f"tensor {name} is {sizes}", where=path, hint=FITTING)
+            raise refused(f"tensor {name} is {sizes}")
         if not bool(torch.isfinite(fitting).all()):
-            raise ConfigError(f"tensor {name} is not finite", where=path, hint="take a sound file")
+            raise refused(f"tensor {name} is not finite", "take a sound file")
         with torch.no_grad():
             value.copy_(fitting)
     if left := [name for place, (name, _) in given.items() if place not in drawn]:
-        raise ConfigError(f"tensor {left[0]} has no place here", where=path, hint=FITTING)
+        raise refused(f"tensor {left[0]} has no place here")
 
 
 def _is_loaded(name: str) -> bool:
@@ -210,15 +209,11 @@ def _without_biases(
     found = dict(given)
     for place, (_, bias) in given.items():
         layer = BIAS.match(place)
-        if layer is None or place in drawn:
-            continue
-        mean = f"features.{int(layer[1]) + 1}.running_mean"
-        name, value = given.get(mean, ("", None))
-        _, weight = given.get(f"features.{layer[1]}.weight", ("", None))
-        if value is None or weight is None or weight.ndim != 4 or value.shape != bias.shape:
-            continue
-        found[mean] = name, value.double() - bias.double()
-        del found[place]
+        mean = f"features.{int(layer[1]) + 1}.running_mean" if layer else ""
+        if place not in drawn and mean in given and given[mean][1].shape == bias.shape:
+            name, value = given[mean]
+            found[mean] = name, value.double() - bias.double()
+            del found[place]
     return found
 
 

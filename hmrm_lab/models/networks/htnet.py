@@ -1,9 +1,4 @@
-"""HTNet: a hierarchical transformer over areas of the face (Wang et al. 2024), 139.6 M parameters.
-
-The design is that of NesT (Zhang et al., AAAI 2022): transformers within blocks of a map, and
-between levels a convolution across blocks that halves the map. In NesT blocks have several tokens;
-here they have one, as published (decision 0014).
-"""
+"""HTNet (Wang et al. 2024): NesT (Zhang et al., AAAI 2022) over areas of the face."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hmrm_lab.models.interface import ADAM, Dropped, Features, Heads, Layers, recipe, system
+from hmrm_lab.models.interface import Dropped, Features, Heads, Layers, system
 from hmrm_lab.models.layers import Linear, TransformerBlock, patches
 
 SIDE = 4  # tokens along a side: patches of 7 x 7 in a map of 28 x 28
@@ -21,19 +16,14 @@ LEVELS = {
 }  # tokens and blocks along a side, at each level
 
 
-@system(
-    "htnet", recipe("u", "v", "strain", normalise="none", epochs=800, batch=256, lr=5e-5, **ADAM)
-)
+@system("htnet")
 class HTNet(nn.Module):
-    """Three levels of transformers within blocks of the face.
+    """Three levels of transformers within blocks of the face, 139.6 M parameters.
 
     `published`: 16 blocks, then 4, then 1, each of one token, which attends to itself with weight
-    1: queries and keys have no effect and get no gradient. `areas`: the four areas of the face,
-    then all of the map of 2 x 2, twice; four tokens attend to each other at every level. The
-    parameters are the same but for nine position numbers.
-
-    A position is one number per token, added to all channels. Layer norms remove it again: only
-    the aggregation reads it, and at the last level nothing.
+    1: queries and keys get no gradient (decision 0014). `areas`: the four areas of the face, then
+    all of the map of 2 x 2, twice; four tokens attend to each other at every level. A position is
+    one number per token, which layer norms remove again: only the aggregation reads it.
 
     (B, C, H, H), H = `size`, a multiple of 4, to (B, 1, K).
     """

@@ -6,26 +6,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.interface import MAP_RECIPE, Dropped, Features, Layers, system
+from hmrm_lab.models.interface import Dropped, Features, Layers, system
 from hmrm_lab.models.layers import Dropout, TransformerBlock
 from hmrm_lab.models.networks.backbone import conv_norm, enlarge
 
 STRIDES = (2, 2, 1)  # of stages 3 to 5
-EXPANSION = 2
-PATCH = 2
-HEADS = 4
+EXPANSION, PATCH, HEADS = 2, 2, 4
 
 convolution = partial(conv_norm, activation=nn.SiLU)
 
 Filters = tuple[Features, Features, Features, Features, Features, Features, Features]
 
 
-@system("mobilevit", MAP_RECIPE)
+@system("mobilevit")
 class MobileViT(nn.Module):
-    """Inverted residuals, and from the third stage on transformers between distant patches.
-
-    (B, C, H, H), H = `size`, to (B, 1, K).
-    """
+    """Inverted residuals, and from the third stage on transformers. (B, C, H, H) to (B, 1, K)."""
 
     def __init__(
         self,
@@ -80,10 +75,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileViTBlock(nn.Module):
-    """Each pixel attends to the pixels at its position in all other patches. (B, C, H, W).
-
-    The convolutions before and after mix the pixels of a patch.
-    """
+    """Each pixel attends to the pixels at its position in all other patches. (B, C, H, W)."""
 
     def __init__(self, channels: int, width: int, depth: int, *, dropout: float) -> None:
         super().__init__()

@@ -1,25 +1,19 @@
-"""Residual networks (He et al., CVPR 2016): the blocks, ResNet as a whole, and GEME of two."""
+"""Residual networks (He et al., CVPR 2016), and what is built of their stages: GEME, CapsuleNet."""
 
 import re
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.interface import PICTURE_RECIPE, Dropped, system
+from hmrm_lab.models.interface import Dropped, system
 from hmrm_lab.models.layers import Dropout
-from hmrm_lab.models.networks.backbone import (
-    SIDE,
-    Side,
-    Width,
-    begin_as_he,
-    conv_norm,
-    count_filters,
-    enlarge,
-    register_backbone,
-)
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
 
 STEM = 64  # filters of the first convolution
 STAGES = (64, 128, 256, 512)
@@ -76,10 +70,7 @@ def residual_stages(
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions, or 1x1, 3x3, 1x1 as a bottleneck, with a shortcut. (B, F, H, W).
-
-    The shortcut is a 1x1 convolution where the shape changes; a bottleneck has 4 F filters.
-    """
+    """Two 3x3 convolutions, or 1x1, 3x3, 1x1 as a bottleneck, with a shortcut. (B, F, H, W)."""
 
     def __init__(
         self, given: int, filters: int, *, stride: int = 1, bottleneck: bool = False
@@ -116,18 +107,12 @@ def torchvision_name(name: str) -> str:
     return re.sub(r"^fc\.", "head.", name.replace(".downsample.", ".shortcut."))
 
 
-for _name, _blocks, _bottleneck in (
-    ("resnet18", BASIC, False),
-    ("resnet50", (3, 4, 6, 3), True),
-):
+for _name, _blocks, _bottleneck in (("resnet18", BASIC, False), ("resnet50", (3, 4, 6, 3), True)):
     _network = partial(ResNet, blocks=_blocks, bottleneck=_bottleneck)
-    register_backbone(_name, _network, torchvision_name, dropout=0.0, card="resnet")
+    backbone.register_backbone(_name, _network, torchvision_name, dropout=0.0, family="resnet")
 
 
-BALANCED = {"loss": {"gamma": 2.0, "class_weight_power": 1.0}}  # class-balanced focal loss
-
-
-@system("geme", {**PICTURE_RECIPE, **BALANCED})
+@system("geme")
 class GEME(nn.Module):
     """A stream for gender beside the one for expressions (Nie et al., Neurocomputing 2021).
 
@@ -141,8 +126,8 @@ class GEME(nn.Module):
         size: int,
         classes: int,
         *,
-        side: Side = SIDE,
-        width: Width = 0.125,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.125,
         dropout: Dropped = 0.5,
     ) -> None:
         super().__init__()
@@ -166,3 +151,79 @@ class GEME(nn.Module):
             expression = own_stage(expression) + passage(other)
         features = torch.cat([expression, other], dim=1).mean((2, 3))
         return self.head(self.dropout(features))[:, None]
+
+
+SHRINK = 8  # of the residual part; the authors' has no pooling after the first convolution
+FEATURES = 256
+KINDS, PRIMARY = 32, 8  # kinds of primary capsules, and their dimensions
+CLASS_DIMENSIONS = 16
+PUBLISHED_MAP, PUBLISHED_KERNEL = 28, 9  # for a picture of 224 px
+SHARPNESS = 10.0  # lengths lie in 0..1, which a softmax could hardly tell apart
+TINY = 1e-8
+
+
+@system("capsulenet")
+class CapsuleNet(nn.Module):
+    """ResNet18 to its third stage, two convolutions, primary capsules, one capsule per class.
+
+    Van Quang et al., FG 2019. The authors' kernels are 9x9 on a map of 28x28, which leaves 6x6
+    capsules of each kind; on a smaller map both are smaller: 2x2 and 3x3 for 56 px. (B, C, H, H) of
+    any `size` to (B, 1, K), ten times the lengths of the class capsules.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        classes: int,
+        *,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.25,
+        routings: Annotated[int, Field(ge=1, le=64)] = 3,
+    ) -> None:
+        super().__init__()
+        self.side = side
+        stem, *filters = (count_filters(count, width) for count in (STEM, *STAGES[:3]))
+        features = count_filters(FEATURES, width)
+        shrunk = -(-side // SHRINK)
+        kernel = max(1, round(shrunk * PUBLISHED_KERNEL / PUBLISHED_MAP))
+        grid = (shrunk - 2 * kernel + 1) // 2 + 1
+        self.residual = nn.Sequential(
+            conv_norm(channels, stem, 7, stride=2),
+            *residual_stages(stem, filters, BASIC[:3]),
+            nn.Conv2d(filters[-1], features, kernel),
+            nn.ReLU(),
+        )
+        self.primary = nn.Conv2d(features, KINDS * PRIMARY, kernel, stride=2)
+        self.classes = ClassCapsules(KINDS * grid**2, classes, routings)
+        begin_as_he(self)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        primary = self.primary(self.residual(enlarge(maps, self.side)))  # (B, 256, G, G)
+        capsules = squash(primary.permute(0, 2, 3, 1).unflatten(-1, (KINDS, PRIMARY)))
+        lengths = self.classes(capsules.flatten(1, 3)).norm(dim=-1)  # (B, K)
+        return SHARPNESS * lengths[:, None]
+
+
+class ClassCapsules(nn.Module):
+    """Routing by agreement (Sabour et al., NIPS 2017, Procedure 1). (B, I, 8) to (B, K, 16)."""
+
+    def __init__(self, capsules: int, classes: int, routings: int) -> None:
+        super().__init__()
+        self.classes, self.routings = classes, routings
+        self.weight = nn.Parameter(0.1 * torch.randn(capsules, PRIMARY, classes * CLASS_DIMENSIONS))
+
+    def forward(self, capsules: Tensor) -> Tensor:
+        votes = torch.bmm(capsules.transpose(0, 1), self.weight)  # (I, B, K * 16)
+        votes = votes.unflatten(-1, (self.classes, CLASS_DIMENSIONS)).transpose(0, 1)
+        agreed = votes.new_zeros(votes.shape[:3])  # (B, I, K)
+        for _ in range(self.routings):
+            output = squash(torch.einsum("bik,bikd->bkd", agreed.softmax(-1), votes))
+            agreed = agreed + torch.einsum("bikd,bkd->bik", votes, output)
+        return output
+
+
+def squash(vectors: Tensor) -> Tensor:
+    """Change the lengths l of vectors to l^2 / (1 + l^2)."""
+    squared = vectors.square().sum(-1, keepdim=True)
+    return vectors * squared / (1 + squared) / (squared + TINY).sqrt()

@@ -5,38 +5,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.models.hmrm.region_fusion import (
-    CORE_REGIONS,
-    MAP_SIDE,
-    SUB_REGIONS,
-    WINDOW,
-    split_regions,
-)
-from hmrm_lab.models.interface import ADAM, Dropped, Features, recipe, system
+from hmrm_lab.models.hmrm.region_fusion import MAP_SIDE, REGIONS, WINDOW, split_regions
+from hmrm_lab.models.interface import Dropped, Features, system
 from hmrm_lab.models.layers import Dropout, Linear
 from hmrm_lab.models.networks.backbone import three_linear
 
-REGIONS = {
-    "core": CORE_REGIONS,
-    "sub": CORE_REGIONS * SUB_REGIONS,
-    "both": CORE_REGIONS * (1 + SUB_REGIONS),
-}
 
-# HMRM's default preset without MotionMix and without heads per granularity; not tuned
-TRAINING = recipe(
-    *("u", "v", "magnitude"),
-    augment={"flip": True, "shift_px": 2, "scale": 0.1, "rotate_deg": 5.0},
-    loss={"class_weight_power": 0.75, "label_smoothing": 0.1},
-    epochs=24,
-    batch=64,
-    lr=2e-3,
-    schedule="cosine",
-    warmup_epochs=3,
-    ema=0.99,
-)
-
-
-@system("mlp", {**TRAINING, "evaluation": {"tta_flip": True, "tta_shift_px": 1}})
+@system("mlp")
 class RegionMLP(nn.Module):
     """The baseline: a shared layer for each region of HMRM, one for all of them, and a linear head.
 
@@ -76,9 +51,7 @@ class RegionMLP(nn.Module):
 STREAMS = (3, 5, 8)  # filters of the three parallel streams
 
 
-@system(
-    "ststnet", recipe("u", "v", "strain", normalise="none", epochs=800, batch=256, lr=5e-5, **ADAM)
-)
+@system("ststnet")
 class STSTNet(nn.Module):
     """Three shallow parallel streams and one linear layer (Liong et al. 2019): 1,683 parameters.
 
@@ -107,11 +80,10 @@ class STSTNet(nn.Module):
 
 
 FILTERS = (6, 16)  # of the two convolutions of a stream
-KERNEL = 5
-HIDDEN = 1024
+KERNEL, HIDDEN = 5, 1024
 
 
-@system("off_apexnet", recipe("u", "v", normalise="none", epochs=40, batch=64, lr=1e-4, **ADAM))
+@system("off_apexnet")
 class OffApexNet(nn.Module):
     """Two 5x5 convolutions with pooling for each channel; then three linear layers.
 
@@ -121,17 +93,14 @@ class OffApexNet(nn.Module):
 
     def __init__(self, channels: int, size: int, classes: int, *, dropout: Dropped = 0.0) -> None:
         super().__init__()
-        first, second = (filters * channels for filters in FILTERS)
-        self.streams = nn.Sequential(
-            nn.Conv2d(channels, first, KERNEL, padding=KERNEL // 2, groups=channels),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(first, second, KERNEL, padding=KERNEL // 2, groups=channels),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-        )
-        self.classifier = three_linear(second * (size // 4) ** 2, HIDDEN, classes, dropout)
+        self.streams, given = nn.Sequential(), channels
+        for filters in FILTERS:
+            shape = given, filters * channels, KERNEL
+            convolution = nn.Conv2d(*shape, padding=KERNEL // 2, groups=channels)
+            self.streams.extend([convolution, nn.ReLU(), nn.MaxPool2d(2)])
+            given = filters * channels
+        self.streams.append(nn.Flatten())
+        self.classifier = three_linear(given * (size // 4) ** 2, HIDDEN, classes, dropout)
 
     def forward(self, maps: Tensor) -> Tensor:
         features = self.streams(maps.contiguous(memory_format=torch.channels_last))

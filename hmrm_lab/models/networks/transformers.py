@@ -7,19 +7,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
-from hmrm_lab.models.interface import MAP_RECIPE, Dropped, Features, Heads, Layers, system
+from hmrm_lab.models.interface import Dropped, Features, Heads, Layers, system
 from hmrm_lab.models.layers import Dropout, Linear, TransformerBlock, patches, width_of_heads
 
 PATCHES = 4  # along a side
 
 
-@system("slstt", MAP_RECIPE)
+@system("slstt")
 class SLSTT(nn.Module):
     """A transformer over the patches of each flow map, then an aggregator over time (Zhang 2022).
 
-    The short range is within a patch, the long range between patches, by a class token. The
-    aggregator is an LSTM, read at its last state, or the mean. (B, C, H, H), H = `size`, a multiple
-    of 4, to (B, 1, K).
+    The short range is within a patch, the long range between patches, by a class token. An LSTM is
+    read at its last state. (B, C, H, H), H = `size`, a multiple of 4, to (B, 1, K).
     """
 
     def __init__(
@@ -59,16 +58,12 @@ class SLSTT(nn.Module):
         return self.head(self.lstm(over_time)[0][:, -1])[:, None]
 
 
-FOCAL = {"loss": {"gamma": 2.0, "class_weight_power": 0.0}}  # MFDAN's; its exponent is not public
-
-
-@system("mfdan", {**MAP_RECIPE, **FOCAL})
+@system("mfdan")
 class MFDAN(nn.Module):
     """At every level the flow branch guides the attention of the image branch (Cai et al. 2024).
 
-    The products of its queries and keys are added to the attention logits of the image branch. It
-    reads the first two channels; the head reads both branches. (B, C, H, H), H = `size`, a multiple
-    of 4, to (B, 1, K).
+    It reads the first two channels; the products of its queries and keys are added to the attention
+    logits of the image branch. (B, C, H, H), H = `size`, a multiple of 4, to (B, 1, K).
     """
 
     def __init__(
@@ -119,7 +114,7 @@ class MFDAN(nn.Module):
         return queries @ keys.mT / queries.shape[-1] ** 0.5
 
 
-@system("frl_dgt", MAP_RECIPE)
+@system("frl_dgt")
 class FRLDGT(nn.Module):
     """A learnt displacement, then local, global and full-face fusion by attention (Zhai 2023).
 

@@ -1,7 +1,6 @@
-"""The scan as one operator of torch: machine code on the CPU, Triton on CUDA devices; float32.
+"""The scan as one operator of torch, which autograd, `torch.compile` and `torch.export` see.
 
-Registered through `torch.library`, so that autograd, `torch.compile` and `torch.export` see one
-operator. `mamba_ssm_scan` calls the kernel of the package mamba-ssm instead.
+Machine code on the CPU, Triton on CUDA devices; float32. Or the kernel of the package mamba-ssm.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ from torch.nn import functional as F
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.scan import machine_code
-from hmrm_lab.models.scan.vector_math import Array, Flags, Scan, Work, make_work
+from hmrm_lab.models.scan.machine_code import Flags, Scan, Work, make_work
+from hmrm_lab.models.scan.vector_math import Array
 
 Tensors = tuple[Tensor, ...]
 
@@ -26,31 +26,23 @@ def fused_scan(
 ) -> Tensor:
     """Scan S sequences in G groups; group g runs backwards where `reverse[g]`.
 
-    Shapes
-    ------
-    x, dt : (S, L, D)
-    A : (G, N, D), the transpose of the equation's; G divides S
-    B, C : (S, L, N)
-    skip : (G, D)
-    returns : (S, L, D)
+    x, dt (S, L, D); A (G, N, D), the transpose of the equation's, G divides S; B, C (S, L, N);
+    skip (G, D). Returns (S, L, D).
     """
     y = torch.zeros(x.shape)
     add_scan((x, dt, A, B, C, skip), reverse, y)
     return y
 
 
-@torch.library.custom_op("hmrm::selective_scan_backward", mutates_args=(), device_types="cpu")
-def _backward(
-    grad_y: Tensor,
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    skip: Tensor,
-    reverse: list[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return differentiate_scan((x, dt, A, B, C, skip), reverse, grad_y)
+@torch.library.custom_op(
+    "hmrm::selective_scan_backward",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor grad_y, Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor skip,"
+    " bool[] reverse) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def _backward(grad_y: Tensor, *arguments: Any) -> Tensors:
+    return differentiate_scan(arguments[:6], arguments[6], grad_y)
 
 
 @fused_scan.register_kernel("cuda")
@@ -62,7 +54,7 @@ def _(*arguments: Any) -> Tensor:
 
 
 @_backward.register_kernel("cuda")
-def _(*arguments: Any) -> tuple[Tensor, ...]:
+def _(*arguments: Any) -> Tensors:
     from hmrm_lab.models.scan import triton_scan
 
     return triton_scan.backward(*arguments)
@@ -74,10 +66,9 @@ def _(x: Tensor, *_: Any) -> Tensor:
 
 
 @_backward.register_fake
-def _(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
-    return tuple(
-        torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in arguments[:6]
-    )
+def _(grad_y: Tensor, *arguments: Any) -> Tensors:
+    kept = torch.contiguous_format
+    return tuple(torch.empty_like(tensor, memory_format=kept) for tensor in arguments[:6])
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -99,9 +90,7 @@ def add_scan(scan: Tensors, reverse: Sequence[bool], y: Tensor) -> None:
         machine_code.scan_forward(*prepared, y.numpy())
 
 
-def differentiate_scan(
-    scan: Tensors, reverse: Sequence[bool], grad_y: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def differentiate_scan(scan: Tensors, reverse: Sequence[bool], grad_y: Tensor) -> Tensors:
     """Compute the gradients of the arguments of `add_scan` from that of its y (S', L, D)."""
     prepared, states = _prepare(scan, reverse), scan[2].shape[1]
     grads = [torch.zeros(array.shape) for array in prepared[0]]  # those of B and C are added up
@@ -113,13 +102,10 @@ def differentiate_scan(
 
 
 def _prepare(scan: Tensors, reverse: Sequence[bool]) -> tuple[Scan, Flags, Work]:
-    """Check the arguments and make them arrays, with memory to work in.
-
-    An odd number of states is padded with one that is never driven: the code takes two at a time.
-    """
+    """Check the arguments and make them arrays, with memory to work in."""
     _check(scan, reverse)
     x, dt, A, B, C, skip = scan
-    if A.shape[1] % 2:
+    if A.shape[1] % 2:  # states are taken two by two: one more, which is never driven
         A, B, C = F.pad(A, (0, 0, 0, 1)), F.pad(B, (0, 1)), F.pad(C, (0, 1))
     arrays = Scan(*map(to_array, (x, dt, A, B, C, skip)))
     return arrays, np.array(reverse), make_work(x.shape[1], A.shape[1], x.shape[2])
@@ -130,7 +116,7 @@ def to_array(tensor: Tensor) -> Array:
     return tensor.detach().contiguous().numpy()
 
 
-def _check(scan: Sequence[Tensor], reverse: Sequence[bool]) -> None:
+def _check(scan: Tensors, reverse: Sequence[bool]) -> None:
     """Raise `ValueError` where shapes do not fit: the kernels check no bounds."""
     x, dt, A, B, C, skip = scan
     (sequences, length, width), groups, states = x.shape, len(reverse), A.shape[1]

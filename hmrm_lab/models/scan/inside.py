@@ -22,10 +22,8 @@ def scan_matrix(
 ) -> Tensor:
     """Compute the matrix of one sequence by the scan of a unit impulse at each token.
 
-    Shapes
-    ------
-    dt : (L, D); A : (D, N); B, C : (L, N); skip : (D,)
-    returns : (D, L, L); entry (d, t, k) is what token k gives to the output at token t
+    dt (L, D), A (D, N), B and C (L, N), skip (D,) to (D, L, L): entry (d, t, k) is what token k
+    gives to the output at token t.
     """
     length, width = dt.shape
     impulses = torch.eye(length, dtype=dt.dtype, device=dt.device)[..., None]
@@ -50,10 +48,7 @@ def closed_form_matrix(
 
 
 class ScanTrace(NamedTuple):
-    """One channel, one state, B = C = 1: x, dt, y (L,), states by direction (L,), matrix (L, L).
-
-    `y = matrix x`.
-    """
+    """One channel and state, B = C = 1; all (L,) but the matrix (L, L), of which y = matrix x."""
 
     x: Tensor
     dt: Tensor
@@ -68,7 +63,6 @@ def trace_scan(
     """Scan one channel: `h_t = exp(-decay dt_t) h_{t-1} + dt_t x_t`, `y_t = h_t + skip x_t`.
 
     x, dt (L,), dt > 0. `both` adds the directions, each with its skip, as the encoder's block does.
-    Raises `ConfigError` if there is no such direction.
     """
     if direction not in DIRECTIONS:
         raise unknown_name("direction", direction, DIRECTIONS)

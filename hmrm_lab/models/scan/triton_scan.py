@@ -1,8 +1,7 @@
 """The scan on a CUDA device: Triton kernels, one program per sequence and block of channels.
 
-The state of a block stays in registers. The backward pass computes the states again and stores
-them; sums over sequences and blocks are taken by torch, in a fixed order and without atomic
-additions, so that the same input gives the same gradients. Float32.
+The backward pass computes the states again and stores them; torch sums over sequences and blocks
+in a fixed order, so that the same input gives the same gradients. Float32.
 """
 
 from functools import lru_cache
@@ -105,22 +104,19 @@ def backward(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     x, dt, A, B, C, skip, reverse = arguments
     (_, length, width), (groups, states, _) = x.shape, A.shape
     share = max(1, LARGEST_STATES // (4 * length * states * width * groups))
-    split = zip(*(_split(tensor, groups, share) for tensor in (grad_y, x, dt, B, C)), strict=True)
-    parts = [_backward_part(gy, x_, dt_, A, B_, C_, skip, reverse) for gy, x_, dt_, B_, C_ in split]
-    g_x, g_dt, g_A, g_B, g_C, g_skip = (list(part) for part in zip(*parts, strict=True))
-    shared = torch.stack(g_A).sum(0), torch.stack(g_skip).sum(0)
-    whole = [_join(gradient, groups) for gradient in (g_x, g_dt, g_B, g_C)]
-    return whole[0], whole[1], shared[0], whole[2], whole[3], shared[1]
-
-
-def _split(tensor: Tensor, groups: int, share: int) -> list[Tensor]:
-    """Split into parts of at most `share` sequences of each group."""
-    parts = tensor.unflatten(0, (groups, -1)).split(share, 1)
-    return [part.flatten(0, 1) for part in parts]
-
-
-def _join(parts: list[Tensor], groups: int) -> Tensor:
-    return torch.cat([part.unflatten(0, (groups, -1)) for part in parts], 1).flatten(0, 1)
+    own = (tensor.unflatten(0, (groups, -1)).split(share, 1) for tensor in (grad_y, x, dt, B, C))
+    parts = []
+    for pieces in zip(*own, strict=True):  # at most `share` sequences of each group
+        gy, x_, dt_, B_, C_ = (piece.flatten(0, 1) for piece in pieces)
+        parts.append(_backward_part(gy, x_, dt_, A, B_, C_, skip, reverse))
+    whole = []
+    for number, gradient in enumerate(zip(*parts, strict=True)):
+        if number in (2, 5):  # those of A and skip, which sequences share
+            whole.append(torch.stack(gradient).sum(0))
+        else:
+            by_group = [piece.unflatten(0, (groups, -1)) for piece in gradient]
+            whole.append(torch.cat(by_group, 1).flatten(0, 1))
+    return tuple(whole)
 
 
 def _backward_part(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:

@@ -1,64 +1,47 @@
-"""Local binary patterns of clips in a linear SVM: LBP-TOP, CLBP-TOP and STLBP-IP."""
+"""Hand-made descriptors in a support vector machine.
 
-from collections.abc import Iterable, Iterator
+Binary patterns of clips: LBP-TOP (Zhao and Pietikainen 2007), CLBP-TOP (Guo et al. 2010), STLBP-IP
+(Huang et al. 2015). Flow in blocks of a map: Bi-WOOF (Liong et al. 2018), MDMO (Liu et al. 2016).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import product
 from math import cos, floor, pi, sin
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.models.handcrafted.svm import linear_svm
-from hmrm_lab.models.interface import Blocks, Estimator, InnerFolds, Inputs, Radius, system
+from hmrm_lab.models.handcrafted.svm import NestedSVM
+from hmrm_lab.models.interface import (
+    Bins,
+    Blocks,
+    Estimator,
+    InnerFolds,
+    Inputs,
+    Radius,
+    cached_descriptor,
+    system,
+)
 from hmrm_lab.records import Floats, Ints
-from hmrm_lab.registry import Recipe
-
-OF_CLIPS: Recipe = {"augment": {"motionmix": 0.0}}  # for systems that read no maps
 
 POINTS = 8
 UNIFORM = POINTS * (POINTS - 1) + 3  # labels
 TIE = 1e-3  # gray levels; interpolated points of an even surface differ from it by rounding
 T, Y, X = range(3)  # axes of a clip (T, H, W)
+Axes: TypeAlias = tuple[int, int, int]  # a number for each axis, such as the distance of points
 PLANES = ((Y, X), (T, X), (T, Y))  # XY, XT, YT: up and right
 STEPS = (1, 2, 3, 4, -4, -3, -2, -1)  # of STLBP-IP's pattern on a line: once round its pixel
 
 
-@system("lbp_top", OF_CLIPS)
-def lbp_top(
-    classes: int,
-    *,
-    blocks: Blocks = 5,
-    radius: Radius = 1,
-    radius_t: Radius = 2,
-    inner_folds: InnerFolds = 5,
-) -> Estimator:
-    """Uniform patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
-    describe = partial(three_planes, blocks=blocks, radius=radius, radius_t=radius_t)
-    return linear_svm(describe, classes, inner_folds)
-
-
 def three_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:
     """Compute the histograms of one clip: (T, S, S) to (3 * blocks * blocks * 59,)."""
-    volume, radii = np.asarray(clip, dtype=np.float32), Radii(radius, radius_t)
+    volume, radii = np.asarray(clip, dtype=np.float32), (radius_t, radius, radius)
     codes = (pattern_codes(volume, plane, radii) for plane in PLANES)
     tables = [block_histograms(uniform_labels()[code], UNIFORM, blocks) for code in codes]
     return np.concatenate([table.ravel() for table in tables])
-
-
-@system("clbp_top", OF_CLIPS)
-def clbp_top(
-    classes: int,
-    *,
-    blocks: Blocks = 5,
-    radius: Radius = 1,
-    radius_t: Radius = 2,
-    inner_folds: InnerFolds = 5,
-) -> Estimator:
-    """Completed patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
-    describe = partial(completed_planes, blocks=blocks, radius=radius, radius_t=radius_t)
-    return linear_svm(describe, classes, inner_folds)
 
 
 def completed_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -> Floats:
@@ -68,27 +51,47 @@ def completed_planes(clip: Inputs, *, blocks: int, radius: int, radius_t: int) -
     differs by at least the mean difference of this clip and plane. Centre: whether the pixel is at
     least as bright as the mean of its clip.
     """
-    volume, radii = np.asarray(clip, dtype=np.float32), Radii(radius, radius_t)
+    volume, radii = np.asarray(clip, dtype=np.float32), (radius_t, radius, radius)
     tables = []
     for plane in PLANES:
-        differences = list(points_round(volume, plane, radii, radii.margins))
+        differences = list(points_round(volume, plane, radii, radii))
         size = np.mean([np.abs(d).mean(dtype=np.float64) for d in differences])
         signs = codes_of(d >= -TIE for d in differences)
         sizes = codes_of(np.abs(d) >= size - TIE for d in differences)
         tables += [block_histograms(uniform_labels()[c], UNIFORM, blocks) for c in (signs, sizes)]
-    inner = _moved(volume, radii.margins, (0, 0, 0))
+    inner = _moved(volume, radii, (0, 0, 0))
     bright = inner >= volume.mean(dtype=np.float64) - TIE
     tables.append(block_histograms(bright.astype(np.int64), 2, blocks))
     return np.concatenate([table.ravel() for table in tables])
 
 
-@system("stlbp_ip", OF_CLIPS)
+def _on_planes(name: str, describe: Callable[..., Floats]) -> None:
+    """Register patterns of the planes XY, XT and YT in `blocks` x `blocks`, in a linear SVM."""
+
+    @system(name)
+    def build(
+        classes: int,
+        *,
+        blocks: Blocks = 5,
+        radius: Radius = 1,
+        radius_t: Radius = 2,
+        inner_folds: InnerFolds = 5,
+    ) -> Estimator:
+        of_clip = partial(describe, blocks=blocks, radius=radius, radius_t=radius_t)
+        return NestedSVM(cached_descriptor(of_clip), "linear", classes, inner_folds=inner_folds)
+
+
+_on_planes("lbp_top", three_planes)
+_on_planes("clbp_top", completed_planes)
+
+
+@system("stlbp_ip")
 def stlbp_ip(
     classes: int, *, blocks: Blocks = 5, radius_t: Radius = 1, inner_folds: InnerFolds = 5
 ) -> Estimator:
     """Patterns of the projections of `blocks` x `blocks` of a clip, in a linear SVM."""
     describe = partial(projected_patterns, blocks=blocks, radius_t=radius_t)
-    return linear_svm(describe, classes, inner_folds)
+    return NestedSVM(cached_descriptor(describe), "linear", classes, inner_folds=inner_folds)
 
 
 def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
@@ -100,13 +103,12 @@ def projected_patterns(clip: Inputs, *, blocks: int, radius_t: int) -> Floats:
     """
     volume = np.asarray(clip, dtype=np.float32)
     check_blocks(volume.shape[1], volume.shape[2], blocks, least=2 * max(STEPS) + 1)
-    radii, margins = Radii(1, radius_t), (radius_t, 0, 1)
     found = []
     for strip in np.array_split(volume - volume[:1], blocks, axis=1):
         for block in np.array_split(strip, blocks, axis=2):
             for lines in (block.mean(2), block.mean(1)):
                 picture = np.ascontiguousarray(lines[:, None])  # (T, 1, W)
-                motion = pattern_codes(picture, (T, X), radii, margins)
+                motion = pattern_codes(picture, (T, X), (radius_t, 1, 1), (radius_t, 0, 1))
                 for codes in (line_codes(lines), motion):
                     labels = uniform_labels()[codes].reshape(1, len(codes), -1)
                     found.append(block_histograms(labels, UNIFORM, 1).ravel())
@@ -121,31 +123,14 @@ def line_codes(lines: Floats) -> Ints:
     return codes_of(lines[:, reach + n : end + n] >= centre - TIE for n in STEPS)
 
 
-class Radii(NamedTuple):
-    """Distances of the points, in pixels and in frames."""
-
-    space: int
-    time: int
-
-    @property
-    def margins(self) -> tuple[int, int, int]:
-        """The distance along each axis of a clip."""
-        return self.time, self.space, self.space
-
-
 def points_round(
-    volume: Floats, plane: tuple[int, int], radii: Radii, margins: tuple[int, int, int]
+    volume: Floats, plane: tuple[int, int], radii: Axes, margins: Axes
 ) -> Iterator[Floats]:
     """Yield the differences of the eight points around every pixel that has all of them.
 
     The first lies along the plane's second axis, the others follow counter-clockwise if the first
-    axis points down. Points between pixels are interpolated linearly. Raises `ConfigError` where no
-    pixel has all its points.
-
-    Shapes
-    ------
-    volume : (T, H, W) float32
-    yields : (T - 2 mt, H - 2 my, W - 2 mx); m are the margins
+    axis points down. Points between pixels are interpolated linearly. (T, H, W) float32 to (T - 2
+    mt, H - 2 my, W - 2 mx), m the margins. Raises `ConfigError` where no pixel has all its points.
     """
     if any(size <= 2 * margin for size, margin in zip(volume.shape, margins, strict=True)):
         raise ConfigError(
@@ -158,19 +143,16 @@ def points_round(
     for point in range(POINTS):
         angle = 2 * pi * point / POINTS
         place = [0.0, 0.0, 0.0]
-        place[up] = -radii.margins[up] * sin(angle)
-        place[right] = radii.margins[right] * cos(angle)
+        place[up] = -radii[up] * sin(angle)
+        place[right] = radii[right] * cos(angle)
         yield sum(w * _moved(volume, margins, at) for at, w in _corners(place)) - centre
 
 
 def pattern_codes(
-    volume: Floats,
-    plane: tuple[int, int],
-    radii: Radii,
-    margins: tuple[int, int, int] | None = None,
+    volume: Floats, plane: tuple[int, int], radii: Axes, margins: Axes | None = None
 ) -> NDArray[np.int64]:
     """Compute the code 0..255 of every pixel within the margins; see `points_round`."""
-    differences = points_round(volume, plane, radii, margins or radii.margins)
+    differences = points_round(volume, plane, radii, margins or radii)
     return codes_of(difference >= -TIE for difference in differences)
 
 
@@ -219,7 +201,7 @@ def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:
     return (table / table.sum(-1, keepdims=True)).astype(np.float32)
 
 
-def _moved(volume: Floats, margins: tuple[int, int, int], by: tuple[int, int, int]) -> Floats:
+def _moved(volume: Floats, margins: Axes, by: Axes) -> Floats:
     """Shift the inner part of the volume along each axis."""
     places = (
         slice(margin + step, size - margin + step)
@@ -228,7 +210,7 @@ def _moved(volume: Floats, margins: tuple[int, int, int], by: tuple[int, int, in
     return volume[tuple(places)]
 
 
-def _corners(place: list[float]) -> Iterator[tuple[tuple[int, int, int], float]]:
+def _corners(place: list[float]) -> Iterator[tuple[Axes, float]]:
     """Yield the pixels around a position between pixels, each with its weight."""
     ways = []
     for value in place:
@@ -237,3 +219,63 @@ def _corners(place: list[float]) -> Iterator[tuple[tuple[int, int, int], float]]
         ways.append([(low, 1.0)] if part < 1e-6 else [(low, 1 - part), (low + 1, part)])
     for (t, share_t), (y, share_y), (x, share_x) in product(*ways):
         yield (t, y, x), share_t * share_y * share_x
+
+
+@system("bi_woof")
+def bi_woof(
+    classes: int, *, blocks: Blocks = 5, bins: Bins = 8, inner_folds: InnerFolds = 5
+) -> Estimator:
+    """Directions of flow in `blocks` x `blocks` histograms of `bins`, in a linear SVM."""
+    describe = partial(weighted_orientations, blocks=blocks, bins=bins)
+    return NestedSVM(describe, "linear", classes, inner_folds=inner_folds)
+
+
+def weighted_orientations(motion: Inputs, *, blocks: int, bins: int) -> Floats:
+    """Compute the histograms of one map: (3, H, W), order (u, v, strain), to (blocks^2 * bins,).
+
+    A pixel counts in its direction's bin by the length of its flow (the local weight); a block
+    counts by its mean strain (the global weight). Bin 0 begins at +u, and bins follow towards +v,
+    which is down.
+    """
+    u, v, strain = np.asarray(motion, dtype=np.float64)
+    height, width = u.shape
+    angle = np.arctan2(v, u) % (2 * np.pi)
+    direction = np.minimum((angle * bins / (2 * np.pi)).astype(np.int64), bins - 1)
+    block = block_numbers(height, width, blocks)
+    places, total = (block * bins + direction).ravel(), blocks**2 * bins
+    local = np.bincount(places, np.hypot(u, v).ravel(), total).reshape(-1, bins)
+    strains = np.bincount(block.ravel(), strain.ravel(), blocks**2)
+    pixels = np.bincount(block.ravel(), minlength=blocks**2)
+    return (local * (strains / pixels)[:, None]).ravel().astype(np.float32)
+
+
+@system("mdmo")
+def mdmo(
+    classes: int, *, grid: Blocks = 6, bins: Bins = 8, inner_folds: InnerFolds = 5
+) -> Estimator:
+    """The main flow of `grid` x `grid` regions, in a support vector machine."""
+    describe = partial(main_directions, grid=grid, bins=bins)
+    return NestedSVM(describe, "rbf", classes, inner_folds=inner_folds)
+
+
+def main_directions(motion: Inputs, *, grid: int, bins: int) -> Floats:
+    """Compute the main flow of every region: (2, H, W), order (u, v), to (grid^2 * 2,).
+
+    It is the mean over the pixels of the most frequent direction; the longest is scaled to 1. The
+    middle of a bin, not its edge, lies at +u.
+    """
+    u, v = np.asarray(motion, dtype=np.float64)
+    height, width = u.shape
+    turns = np.arctan2(v, u) / (2 * np.pi) + 0.5 / bins
+    direction = (np.floor(turns * bins).astype(np.int64)) % bins
+    region = block_numbers(height, width, grid, option="model.grid")
+    places, total = (region * bins + direction).ravel(), grid**2 * bins
+    counts, sums_u, sums_v = (
+        np.bincount(places, weights, total).reshape(-1, bins)
+        for weights in (None, u.ravel(), v.ravel())
+    )
+    main = counts.argmax(1)[:, None]
+    flow = np.concatenate([np.take_along_axis(s, main, 1) for s in (sums_u, sums_v)], axis=1)
+    flow /= np.maximum(np.take_along_axis(counts, main, 1), 1)
+    longest = np.hypot(*flow.T).max()
+    return (flow / longest if longest > 0 else flow).ravel().astype(np.float32)

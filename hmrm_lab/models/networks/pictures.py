@@ -1,0 +1,268 @@
+"""Networks for pictures on motion maps: VGG, GoogLeNet and EfficientNet-B0."""
+
+import re
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from hmrm_lab.models.interface import Dropped, system
+from hmrm_lab.models.layers import Dropout
+from hmrm_lab.models.networks import backbone
+from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, three_linear
+
+VGG_STAGES = (64, 128, 256, 512, 512)  # filters; each stage ends with a pooling that halves the map
+SHRINK = 2 ** len(VGG_STAGES)
+HIDDEN = 4096
+VGG16 = (2, 2, 3, 3, 3)  # convolutions of each stage: configuration D
+VGG19 = (2, 2, 4, 4, 4)  # configuration E
+
+
+class VGG(nn.Module):
+    """Stacks of 3x3 convolutions and three linear layers (Simonyan and Zisserman, ICLR 2015).
+
+    (B, C, side, side) to (B, K), as published with `batch_norm=False`. A bias before batch
+    normalisation would have no effect, so there is none.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        *,
+        convolutions: tuple[int, ...],
+        side: int,
+        width: float = 1.0,
+        dropout: float = 0.5,
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.features = nn.Sequential()
+        given = channels
+        for published, count in zip(VGG_STAGES, convolutions, strict=True):
+            filters = count_filters(published, width)
+            for _ in range(count):
+                self.features.append(nn.Conv2d(given, filters, 3, padding=1, bias=not batch_norm))
+                if batch_norm:
+                    self.features.append(nn.BatchNorm2d(filters))
+                self.features.append(nn.ReLU())
+                given = filters
+            self.features.append(nn.MaxPool2d(2))
+        flat, hidden = given * (side // SHRINK) ** 2, count_filters(HIDDEN, width)
+        self.classifier = three_linear(flat, hidden, classes, dropout)
+        begin_as_he(self)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.classifier(self.features(pictures).flatten(1))
+
+
+def _register(name: str, convolutions: tuple[int, ...]) -> None:
+    @system(name, family="vgg")
+    def build(
+        channels: int,
+        size: int,
+        classes: int,
+        *,
+        side: backbone.Side = backbone.SIDE,
+        width: backbone.Width = 0.25,
+        dropout: Dropped = 0.5,
+        batch_norm: bool = True,
+        weights: backbone.OwnWeights = "",
+    ) -> backbone.OnMaps:
+        network = VGG(
+            channels,
+            classes,
+            convolutions=convolutions,
+            side=side,
+            width=width,
+            dropout=dropout,
+            batch_norm=batch_norm,
+        )
+        backbone.load_own(network, weights)
+        return backbone.OnMaps(network, side)
+
+
+_register("vgg16", VGG16)
+_register("vgg19", VGG19)
+
+
+Branches = tuple[int, int, int, int, int, int]
+INCEPTION_STEM = (64, 64, 192)
+INCEPTION_STAGES: tuple[tuple[Branches, ...], ...] = (  # Table 1; a pooling lies before each stage
+    ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
+    (
+        (192, 96, 208, 16, 48, 64),
+        (160, 112, 224, 24, 64, 64),
+        (128, 128, 256, 24, 64, 64),
+        (112, 144, 288, 32, 64, 64),
+        (256, 160, 320, 32, 128, 128),
+    ),
+    ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
+)
+
+
+halving = partial(nn.MaxPool2d, kernel_size=3, stride=2, ceil_mode=True)
+
+
+class GoogLeNet(nn.Module):
+    """Stem, nine inception blocks, mean, linear layer (Szegedy et al., CVPR 2015)."""
+
+    def __init__(
+        self, channels: int, classes: int, *, width: float = 1.0, dropout: float = 0.4
+    ) -> None:
+        super().__init__()
+        first, second, given = (count_filters(filters, width) for filters in INCEPTION_STEM)
+        self.stem = nn.Sequential(
+            conv_norm(channels, first, 7, stride=2),
+            halving(),
+            conv_norm(first, second, 1),
+            conv_norm(second, given, 3),
+        )
+        self.stages = nn.Sequential()
+        for blocks in INCEPTION_STAGES:
+            self.stages.append(halving())
+            for published in blocks:
+                block = Inception(given, published, width)
+                self.stages.append(block)
+                given = block.filters
+        self.dropout = Dropout(dropout)
+        self.head = nn.Linear(given, classes)
+        begin_as_he(self)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        features = self.stages(self.stem(pictures)).mean((2, 3))
+        return self.head(self.dropout(features))
+
+
+class Inception(nn.Module):
+    """Four ways: 1x1; 1x1 and 3x3, twice; pooling and 1x1; `published` are their filters."""
+
+    def __init__(self, given: int, published: Branches, width: float) -> None:
+        super().__init__()
+        one, before, three, before_wide, wide, pooled = (
+            count_filters(filters, width) for filters in published
+        )
+        self.filters = one + three + wide + pooled
+        self.ways = nn.ModuleList(
+            [
+                conv_norm(given, one, 1),
+                nn.Sequential(conv_norm(given, before, 1), conv_norm(before, three, 3)),
+                nn.Sequential(conv_norm(given, before_wide, 1), conv_norm(before_wide, wide, 3)),
+                nn.Sequential(nn.MaxPool2d(3, 1, 1), conv_norm(given, pooled, 1)),
+            ]
+        )
+
+    def forward(self, given: Tensor) -> Tensor:
+        return torch.cat([way(given) for way in self.ways], dim=1)
+
+
+INCEPTIONS = {"3a": 1, "3b": 2, "4a": 4, "4b": 5, "4c": 6, "4d": 7, "4e": 8, "5a": 10, "5b": 11}
+"""Positions in `GoogLeNet.stages`; a pooling lies at 0, 3 and 9."""
+
+
+def googlenet_name(name: str) -> str:
+    """Translate `inception3a.branch2.1.conv.weight` to `stages.1.ways.1.1.0.weight`, etc."""
+
+    def way(found: re.Match[str]) -> str:
+        stage = INCEPTIONS.get(found[1])
+        return found[0] if stage is None else f"stages.{stage}.ways.{int(found[2]) - 1}"
+
+    name = re.sub(r"^inception(\w\w)\.branch(\d)", way, name)
+    name = re.sub(r"^conv1\.", "stem.0.", name)
+    name = re.sub(r"^conv([23])\.", r"stem.\1.", name)
+    name = name.replace(".conv.", ".0.").replace(".bn.", ".1.")
+    return re.sub(r"^(fc|aux\d)\.", "head.", name)
+
+
+backbone.register_backbone("googlenet", GoogLeNet, googlenet_name, dropout=0.4)
+
+
+B0_STEM, B0_LAST = 32, 1280
+B0_STAGES = (  # Table 1: expansion, filters, blocks, kernel, stride
+    (1, 16, 1, 3, 1),
+    (6, 24, 2, 3, 2),
+    (6, 40, 2, 5, 2),
+    (6, 80, 3, 3, 2),
+    (6, 112, 3, 5, 1),
+    (6, 192, 4, 5, 2),
+    (6, 320, 1, 3, 1),
+)
+SQUEEZE = 4  # a gate sees the filters through a quarter of those that enter its block
+
+convolution = partial(conv_norm, activation=nn.SiLU)
+
+
+class EfficientNetB0(nn.Module):
+    """Stem, sixteen inverted bottlenecks, 1x1 convolution, mean, linear (Tan and Le, ICML 2019)."""
+
+    def __init__(
+        self, channels: int, classes: int, *, width: float = 1.0, dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        given, last = count_filters(B0_STEM, width), count_filters(B0_LAST, width)
+        self.stem = convolution(channels, given, 3, stride=2)
+        self.blocks = nn.Sequential()
+        for expansion, published, count, kernel, stride in B0_STAGES:
+            filters = count_filters(published, width)
+            for place in range(count):
+                step = 1 if place else stride
+                block = InvertedBottleneck(given, filters, expansion, kernel, stride=step)
+                self.blocks.append(block)
+                given = filters
+        self.last = convolution(given, last, 1)
+        self.dropout = Dropout(dropout)
+        self.head = nn.Linear(last, classes)
+        begin_as_he(self)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        features = self.last(self.blocks(self.stem(pictures))).mean((2, 3))
+        return self.head(self.dropout(features))
+
+
+class InvertedBottleneck(nn.Module):
+    """Widen, convolve depth-wise, gate, narrow; with a shortcut if shapes agree. (B, F, H, W)."""
+
+    def __init__(
+        self, given: int, filters: int, expansion: int, kernel: int, *, stride: int
+    ) -> None:
+        super().__init__()
+        inside = given * expansion
+        self.body = nn.Sequential()
+        if expansion > 1:
+            self.body.append(convolution(given, inside, 1))
+        self.body.append(convolution(inside, inside, kernel, stride=stride, groups=inside))
+        self.body.append(Gate(inside, max(1, given // SQUEEZE)))
+        self.body.append(convolution(inside, filters, 1, activation=None))
+        self.adds = stride == 1 and given == filters
+
+    def forward(self, given: Tensor) -> Tensor:
+        return given + self.body(given) if self.adds else self.body(given)
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation: filters weighted by the means of all. (B, F, H, W)."""
+
+    def __init__(self, filters: int, squeezed: int) -> None:
+        super().__init__()
+        narrow, widen = nn.Conv2d(filters, squeezed, 1), nn.Conv2d(squeezed, filters, 1)
+        self.weigh = nn.Sequential(narrow, nn.SiLU(), widen, nn.Sigmoid())
+
+    def forward(self, given: Tensor) -> Tensor:
+        return given * self.weigh(given.mean((2, 3), keepdim=True))
+
+
+def efficientnet_name(name: str) -> str:
+    """Translate `features.2.1.block.2.fc1.weight` to `blocks.2.body.2.weigh.0.weight`, etc."""
+    counts = [count for _, _, count, _, _ in B0_STAGES]
+
+    def block(found: re.Match[str]) -> str:
+        return f"blocks.{sum(counts[: int(found[1]) - 1]) + int(found[2])}.body"
+
+    name = re.sub(r"^features\.(\d+)\.(\d+)\.block", block, name)
+    name = re.sub(r"^features\.0\.", "stem.", name)
+    name = re.sub(rf"^features\.{len(B0_STAGES) + 1}\.", "last.", name)
+    name = name.replace(".fc1.", ".weigh.0.").replace(".fc2.", ".weigh.2.")
+    return re.sub(r"^classifier\.1\.", "head.", name)
+
+
+backbone.register_backbone("efficientnet_b0", EfficientNetB0, efficientnet_name, dropout=0.2)
