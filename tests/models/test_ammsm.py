@@ -30,7 +30,7 @@ from hmrm_lab.models.ammsm.sparse_activation import (
 from hmrm_lab.models.ammsm.ssd import CHUNK, SSD, SSSDBlock, ssd, ssd_chunked
 from hmrm_lab.models.ammsm.temporal_stream import SIDES
 from hmrm_lab.models.scan import selective_scan
-from hmrm_lab.preparation.clip_motion import MAP_SIDE_PX, clip_motion
+from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX, clip_motion
 from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.training.trainer import fit
 
