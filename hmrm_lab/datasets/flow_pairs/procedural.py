@@ -14,6 +14,7 @@ import numpy as np
 
 from hmrm_lab.datasets.flow_pairs import TruePair
 from hmrm_lab.datasets.synthetic import neutral_texture
+from hmrm_lab.datasets.synthetic.motion import pixel_grid
 from hmrm_lab.records import Clip, Floats, KnownMotion
 
 SCALE = 2
@@ -215,12 +216,6 @@ def _look_up(image: Floats, where: Floats) -> Floats:
 def _resized(image: Floats, factor: float) -> Floats:
     kind = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=kind)
-
-
-def pixel_grid(height: int, width: int) -> Floats:
-    """Coordinates of every pixel: (2, H, W), order (x, y)."""
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    return np.stack([columns, rows])
 
 
 def draw_field(rng: np.random.Generator, size: int, peak_px: float) -> Floats:

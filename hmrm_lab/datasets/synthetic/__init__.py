@@ -28,6 +28,7 @@ from hmrm_lab.datasets.synthetic.motion import (
     STRETCH,
     Floats,
     floats,
+    pixel_grid,
     subject_landmarks,
 )
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE, Traits
@@ -285,8 +286,7 @@ class GuisedFrames:
         wall = ((seen[0] - x) / across) ** 2 + ((seen[1] - y) / down) ** 2 > 1
         wall &= seen[1] < -MARGIN_PX
         if frame is not None:
-            still = np.mgrid[:SIZE_PX, :SIZE_PX][::-1]
-            moved = floats(self.drawn.script.motion.neutral_grid(frame) - still)
+            moved = floats(self.drawn.script.motion.neutral_grid(frame) - pixel_grid())
             seen = seen + _sampled(moved.transpose(1, 2, 0), seen).transpose(2, 0, 1)
         seen[:, wall] = -MARGIN_PX  # the corner of the picture, which is wall
         texture = neutral_texture(self.drawn.seed, self.drawn.subject)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float32]
+from hmrm_lab.records import Floats
 
 SIZE_PX = 224
 CENTRE_PX = 112.0
@@ -181,7 +181,7 @@ class Motion:
         The fixed point x = P_t^-1(y) - d_t(x), to `TOLERANCE_PX`.
         """
         matrix, offset = self._similarity(frame)
-        skin = np.tensordot(np.linalg.inv(matrix), _pixels() - offset[:, None, None], axes=1)
+        skin = np.tensordot(np.linalg.inv(matrix), pixel_grid() - offset[:, None, None], axes=1)
         skin = skin.astype(np.float32)
         neutral = skin.copy()
         for _ in range(ITERATIONS):
@@ -201,7 +201,7 @@ class Motion:
         matrix, offset = self._similarity(target)
         skin = neutral + self._displacement_on_grid(neutral, target)
         there = np.tensordot(matrix, skin, axes=1) + offset[:, None, None]
-        return (there - _pixels()).astype(np.float32)
+        return (there - pixel_grid()).astype(np.float32)
 
     def _displacement_on_grid(self, points_px: Floats, frame: int) -> Floats:
         """d_t at a grid (2, H, W) that the motion has bent a little: each bump in its box only."""
@@ -231,6 +231,6 @@ def _bump(x_px: Floats, y_px: Floats, bump: Floats) -> Floats:
     return floats(rest * rest * rest)
 
 
-def _pixels() -> Floats:
-    """The coordinates of every pixel: (2, 224, 224) float32, order (x, y)."""
-    return np.mgrid[:SIZE_PX, :SIZE_PX][::-1].astype(np.float32)
+def pixel_grid(height: int = SIZE_PX, width: int = SIZE_PX) -> Floats:
+    """The coordinates of every pixel: (2, H, W) float32, order (x, y)."""
+    return np.mgrid[:height, :width][::-1].astype(np.float32)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hmrm_lab.datasets.synthetic.motion import EYE, MIRROR, SIZE_PX, Floats, Lids, Motion, floats
+from hmrm_lab.datasets.synthetic.motion import EYE, MIRROR, Lids, Motion, floats, pixel_grid
 from hmrm_lab.datasets.synthetic.painting import curve
+from hmrm_lab.records import Floats
 
 Bump = tuple[list[int], list[float]]
 """The landmarks whose mean a bump lies at; its offset, radii and push, each (x, y)."""
@@ -201,8 +202,7 @@ def scaled(bumps: Floats, strength: float) -> Floats:
 
 def farthest_px(bumps: Floats) -> float:
     """The longest displacement of these bumps together, over every second pixel."""
-    rows, columns = np.mgrid[0:SIZE_PX:2, 0:SIZE_PX:2].astype(np.float32)
-    points = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    points = pixel_grid()[:, ::2, ::2].reshape(2, -1).T
     still = np.zeros((1, 4), dtype=np.float32)
     motion = Motion(bumps, np.ones((1, len(bumps)), dtype=np.float32), still)
     return float(np.linalg.norm(motion.displacement(points, 0), axis=1).max())
