@@ -12,9 +12,9 @@ from hmrm_lab.api.result import Result, Results, results_of
 from hmrm_lab.api.system import System, suited
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.loso import Executor, open_executor
 from hmrm_lab.evaluation.protocols import LOSO, Protocol
 from hmrm_lab.evaluation.recording_prediction import RecordingPrediction
-from hmrm_lab.evaluation.workers import Executor, open_executor
 from hmrm_lab.records import digest_of_keys
 from hmrm_lab.runtime.processes import count_jobs
 from hmrm_lab.runtime.progress import progress_bars

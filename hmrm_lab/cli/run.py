@@ -161,8 +161,8 @@ def _evaluate(
     recipe may have a flow of its own.
     """
     import hmrm_lab as lab
+    from hmrm_lab.evaluation.loso import open_executor
     from hmrm_lab.evaluation.summary import describe_failures
-    from hmrm_lab.evaluation.workers import open_executor
     from hmrm_lab.runtime.processes import count_jobs, parse_devices
     from hmrm_lab.runtime.progress import progress_bars
     from hmrm_lab.runtime.store import RunFolder, check_writable

@@ -4,9 +4,9 @@ What finds problems is a pure function of records, so that it can be tested with
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.records import FlowSet, classes_of, probability_columns
@@ -59,6 +59,16 @@ class Records:
     def held_out(self, unit: Fields) -> set[str]:
         """The subjects of a fold: its own name, unless `data.json` names others."""
         return set(self.data.get("subjects_by_fold", {}).get(unit["fold"], [unit["fold"]]))
+
+
+class Rule(NamedTuple):
+    """A check: its name, what a problem means, what finds problems, and what that needs."""
+
+    name: str
+    state: str
+    find: Callable[[Records], Found | Check]
+    field: str = ""  # of the record of every fold
+    data: bool = False
 
 
 def verdict(name: str, state: str, wrong: Iterable[str], fine: str) -> Check:
@@ -157,3 +167,13 @@ def find_other_data(records: Records) -> Found:
 
 def _key(row: Fields) -> Key:
     return row["dataset"], row["subject"], row["clip"]
+
+
+CONSISTENCY = (
+    Rule("missing and doubled clips", FAULT, find_incomplete),
+    Rule("labels", FAULT, find_other_labels, data=True),
+    Rule("seeds", FAULT, find_other_seeds),
+    Rule("probabilities", FAULT, find_improbable),
+    Rule("settings", FAULT, find_other_settings),
+    Rule("data", FAULT, find_other_data, data=True),
+)

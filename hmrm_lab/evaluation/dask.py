@@ -20,8 +20,16 @@ from distributed import Client, Future, KilledWorker, LocalCluster, Worker, as_c
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from hmrm_lab.errors import ConfigError, HmrmError, Stopped
-from hmrm_lab.evaluation.fold import CRASHED, Failure, FoldRun, Outcome, Outcomes, Work, attempt
-from hmrm_lab.evaluation.workers import Executor
+from hmrm_lab.evaluation.fold import (
+    CRASHED,
+    Executor,
+    Failure,
+    FoldRun,
+    Outcome,
+    Outcomes,
+    Work,
+    attempt,
+)
 from hmrm_lab.runtime.processes import ONE_THREAD
 
 PATIENCE = "5s"  # until the scheduler answers

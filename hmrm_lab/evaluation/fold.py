@@ -65,7 +65,9 @@ class Failure:
 
 Work = Callable[[FoldRun, str], dict[str, Any]]  # from a fold and its device to its record
 Outcome = dict[str, Any] | Failure
-Outcomes = Generator[tuple[FoldRun, Outcome], None, None]  # of an executor, in any order
+Outcomes = Generator[tuple[FoldRun, Outcome], None, None]  # closing it ends the folds in work
+Executor = Callable[..., Outcomes]
+"""`execute(work, folds, alone=False)`; `alone` is for a second attempt, in a new process."""
 
 
 @dataclass(frozen=True)

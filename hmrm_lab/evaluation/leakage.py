@@ -5,10 +5,9 @@ Clips of different subjects that are the same recording are found by the motion 
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,18 +15,14 @@ from numpy.typing import NDArray
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.consistency import (
+    CONSISTENCY,
     FAULT,
     LEAK,
     UNKNOWN,
     Check,
     Found,
     Records,
-    find_improbable,
-    find_incomplete,
-    find_other_data,
-    find_other_labels,
-    find_other_seeds,
-    find_other_settings,
+    Rule,
     listed,
     no_data,
     verdict,
@@ -42,16 +37,6 @@ SIDE = 8  # of the reduced map behind the perceptual hash
 BITS = 2 * SIDE * SIDE  # of u and of v
 NEAR_BITS = 16  # on the 309 published maps, the nearest two of different subjects differ in 28
 NEAR_CORRELATION = 0.95  # there the most alike two of different subjects reach 0.88
-
-
-class Rule(NamedTuple):
-    """A check: its name, what a problem means, what finds problems, and what that needs."""
-
-    name: str
-    state: str
-    find: Callable[[Records], Found | Check]
-    field: str = ""  # of the record of every fold
-    data: bool = False
 
 
 def audit_records(records: Records) -> list[Check]:
@@ -225,26 +210,17 @@ def judge_weights(
     return verdict(name, LEAK, [*wrong, *unstated], ", ".join(fine) or "none: drawn at random")
 
 
-def _of_weights(records: Records) -> Check:
-    return judge_weights(records.config, records.data, records.folds)
-
-
 CHECKS = (
     Rule("held-out subjects", LEAK, find_predicted_elsewhere),
     Rule("subjects in training", LEAK, find_trained_on, "training_persons"),
     Rule("clips in training", LEAK, find_other_training, "training_digest", data=True),
     Rule("subject names", LEAK, find_like_names),
-    Rule("starting weights", LEAK, _of_weights),
+    Rule("starting weights", LEAK, lambda of: judge_weights(of.config, of.data, of.folds)),
     Rule("augmentation partners", LEAK, find_partners, "motionmix_partners"),
     Rule("normalisation", LEAK, find_shared_scales, "normalisation_persons"),
     Rule("epoch rule", LEAK, find_peeking),
     Rule("epochs", LEAK, find_other_epochs),
-    Rule("missing and doubled clips", FAULT, find_incomplete),
-    Rule("labels", FAULT, find_other_labels, data=True),
-    Rule("seeds", FAULT, find_other_seeds),
-    Rule("probabilities", FAULT, find_improbable),
-    Rule("settings", FAULT, find_other_settings),
-    Rule("data", FAULT, find_other_data, data=True),
+    *CONSISTENCY,
 )
 
 
@@ -273,43 +249,30 @@ class Twins:
     bits: int | None  # None where the maps are equal in every byte
 
 
-def exact_twins(flowset: FlowSet) -> list[Twins]:
-    """Find pairs of clips of different subjects whose maps agree in every byte."""
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for row in np.flatnonzero(_moving(flowset.maps)):
-        groups[flowset.maps[row].tobytes()].append(int(row))
-    subjects = flowset.subjects
-    return [
-        Twins(flowset.keys[first], flowset.keys[second], None)
-        for rows in groups.values()
-        for first, second in combinations(rows, 2)
-        if subjects[first] != subjects[second]
-    ]
-
-
-def near_twins(flowset: FlowSet) -> list[Twins]:
-    """Find pairs of clips of different subjects whose maps are alike, but not in every byte.
+def find_twins(flowset: FlowSet) -> list[Twins]:
+    """Find pairs of clips of different subjects whose maps are equal or nearly so.
 
     Both perceptual hash and correlation of u and v must be near. So a copy is found that was
-    compressed again, scaled or brightened, and two faces that smile alike are not.
+    compressed again, scaled or brightened, and two faces that smile alike are not. Maps that show
+    no motion are all alike, and no copies.
     """
+    raw = flowset.maps.reshape(len(flowset), -1)
+    contents = np.unique(raw, axis=0, return_inverse=True)[1]
+    moving = np.ptp(flowset.maps[:, :2].reshape(len(flowset), -1), axis=1) > STILL
     maps = normalise_maps(flowset.maps, "median_rms", flowset.unit, flowset.inside)[:, :2]
-    hashes, moving = perceptual_hash(maps), _moving(flowset.maps)
+    hashes, subjects = perceptual_hash(maps), np.array(flowset.subjects)
     flat = maps.reshape(len(maps), -1)
     flat = flat - flat.mean(1, keepdims=True)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
     flat = (flat / np.where(norms > STILL, norms, 1.0)).astype(np.float32)
-    subjects = np.array(flowset.subjects)
     found = []
-    for row, own in enumerate(hashes):
-        distances = (hashes != own).sum(1)
-        near = (distances <= NEAR_BITS) & (subjects != subjects[row]) & moving & moving[row]
-        for other in np.flatnonzero(near):
-            alike = float(flat[row] @ flat[other]) >= NEAR_CORRELATION
-            equal = np.array_equal(flowset.maps[row], flowset.maps[other])
-            if other > row and alike and not equal:
-                keys = flowset.keys[row], flowset.keys[other]
-                found.append(Twins(*keys, int(distances[other])))
+    for row in range(len(flowset)):
+        bits, equal = (hashes != hashes[row]).sum(1), contents == contents[row]
+        alike = equal | (bits <= NEAR_BITS) & (flat @ flat[row] >= NEAR_CORRELATION)
+        alike &= (subjects != subjects[row]) & moving & moving[row]
+        for other in np.flatnonzero(alike[row + 1 :]) + row + 1:
+            first, second = flowset.keys[row], flowset.keys[other]
+            found.append(Twins(first, second, None if equal[other] else int(bits[other])))
     return found
 
 
@@ -322,9 +285,3 @@ def perceptual_hash(maps: Floats) -> NDArray[np.bool_]:
     planes = maps.reshape(-1, *maps.shape[2:])
     small = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in planes])
     return np.asarray((small[..., 1:] > small[..., :-1]).reshape(len(maps), -1))
-
-
-def _moving(maps: Floats) -> NDArray[np.bool_]:
-    """Whether a map shows motion: maps that show none are all alike, and no copies."""
-    spread = np.ptp(maps[:, :2].reshape(len(maps), -1), axis=1)
-    return np.asarray(spread > STILL)

@@ -1,23 +1,44 @@
-"""Run all folds of a protocol under all seeds, each written once.
+"""Run all folds of a protocol under all seeds, each written once, by an executor.
 
-A fold that fails leaves a note of why, and the others go on; one that may succeed on its own is
-tried once more at the end.
+An executor takes the work and the folds, and yields outcomes as they come, in any order: in this
+process, in several of this machine, or on Dask. A fold that fails leaves a note of why, and the
+others go on; one that may succeed on its own is tried once more at the end.
 """
 
-from contextlib import closing
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
-from functools import cache, partial
+from functools import partial
 from importlib.util import find_spec
+from itertools import islice
 from typing import Any
 
+from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
+
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import DiskFullError, Stopped
-from hmrm_lab.evaluation.fold import DIVERGED, Failure, FoldRun, Outcome, run_fold
+from hmrm_lab.errors import ConfigError, DiskFullError, Stopped, unknown_name
+from hmrm_lab.evaluation.fold import (
+    CRASHED,
+    DIVERGED,
+    Executor,
+    Failure,
+    FoldRun,
+    Outcome,
+    Outcomes,
+    Work,
+    attempt,
+    run_fold,
+)
 from hmrm_lab.evaluation.protocols import Protocol
-from hmrm_lab.evaluation.workers import Executor
 from hmrm_lab.records import FlowSet
+from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, release_memory, settle_worker
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.training.checkpoint import RunningFold
+
+EXECUTORS = ("processes", "dask")
 
 
 def run_loso(
@@ -63,17 +84,12 @@ def run_loso(
         raise
 
 
-@cache
-def tensorboard_installed() -> bool:
-    return find_spec("tensorboard") is not None
-
-
 def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:
     """Write the loss of every epoch to `RUN/tensorboard/<fold>/`, where TensorBoard is installed.
 
     The curve comes from the record of the finished fold, wherever that was computed.
     """
-    if not tensorboard_installed() or not unit["losses"]:
+    if not unit["losses"] or find_spec("tensorboard") is None:
         return
     from torch.utils.tensorboard import SummaryWriter
 
@@ -81,3 +97,126 @@ def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:
     with SummaryWriter(run.path / "tensorboard" / name) as writer:
         for epoch, loss in enumerate(unit["losses"], start=1):
             writer.add_scalar("training loss", loss, epoch)
+
+
+def processes(jobs: int, devices: Sequence[str] = ("cpu",)) -> Executor:
+    """Make an executor of `jobs` processes, assigned round-robin; at least one for each device."""
+    count = max(jobs, len(devices))
+    if count == 1:
+        return partial(_here, devices[0])
+    return partial(_in_processes, [devices[number % len(devices)] for number in range(count)])
+
+
+@contextmanager
+def open_executor(
+    name: str, *, jobs: int, devices: tuple[str, ...], scheduler: str | None = None
+) -> Iterator[Executor]:
+    if name not in EXECUTORS:
+        raise unknown_name("executor", name, EXECUTORS)
+    if name == "processes":
+        if scheduler:
+            raise ConfigError("--scheduler is for Dask", hint="add --executor dask")
+        yield processes(jobs, devices)
+        return
+    if find_spec("distributed") is None:
+        problem = "--executor dask needs a package that is not here"
+        raise ConfigError(problem, hint="pip install 'hmrm-lab[cluster]'")
+    if len(devices) > 1:
+        problem = "--executor dask takes one device, the same for every worker"
+        raise ConfigError(problem, hint="start one worker per GPU, and give --devices cuda")
+    from hmrm_lab.evaluation.dask import open_dask
+
+    with open_dask(scheduler, jobs=jobs, device=devices[0]) as executor:
+        yield executor
+
+
+def _here(device: str, work: Work, units: Iterable[FoldRun], *, alone: bool = False) -> Outcomes:
+    """Compute one fold after another, in this process."""
+    if alone:
+        release_memory(device)  # the other process shares the card with this one
+        yield from _in_processes([device], work, units)
+        return
+    for unit in units:
+        yield unit, attempt(work, unit, device)
+
+
+class _Lane:
+    """One worker process; if it dies, only its own fold is lost. It gets the work, with all data
+    in it, once, and not with the folds.
+    """
+
+    def __init__(self, work: Work, device: str) -> None:
+        self.device = device
+        self._pool = ProcessPoolExecutor(
+            max_workers=1,
+            initializer=_start_worker,
+            initargs=(work, device, os.getpid()),
+            env=ONE_THREAD,
+        )
+
+    def submit(self, unit: FoldRun) -> "Future[Outcome]":
+        with interrupts_held():
+            future: Future[Outcome] = self._pool.submit(_do, unit)
+        return future
+
+    def kill(self) -> None:
+        self._pool.shutdown(wait=False, kill_workers=True)
+
+
+def _in_processes(
+    devices: Sequence[str], work: Work, units: Iterable[FoldRun], *, alone: bool = False
+) -> Outcomes:
+    """Compute folds in one process of one thread for each entry of `devices`."""
+    devices = devices[:1] if alone else devices
+    waiting = iter(units)
+    lanes: set[_Lane] = set()
+    at_work: dict[Future[Outcome], tuple[_Lane, FoldRun]] = {}
+
+    def begin(device: str) -> _Lane:
+        lane = _Lane(work, device)
+        lanes.add(lane)
+        return lane
+
+    def renew(lane: _Lane) -> _Lane:
+        lanes.discard(lane)
+        lane.kill()
+        return begin(lane.device)
+
+    def give(lane: _Lane, unit: FoldRun) -> None:
+        try:
+            at_work[lane.submit(unit)] = lane, unit
+        except BrokenProcessPool:  # it died while it had nothing to do
+            give(renew(lane), unit)
+
+    try:
+        for device, unit in zip(devices, islice(waiting, len(devices)), strict=False):
+            give(begin(device), unit)
+        while at_work:
+            for future in wait(at_work, return_when=FIRST_COMPLETED).done:
+                lane, unit = at_work.pop(future)
+                outcome: Outcome
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool as error:
+                    signs = re.search(r"exit codes of the workers are \{(.*?)\}", str(error))
+                    how = signs[1] if signs and signs[1] else "no exit code"
+                    outcome, lane = Failure(CRASHED, f"the process died ({how})"), renew(lane)
+                for following in islice(waiting, 1):
+                    give(lane, following)
+                yield unit, outcome
+    finally:
+        for lane in lanes:
+            lane.kill()
+
+
+_worker: dict[str, tuple[Work, str]] = {}
+
+
+def _start_worker(work: Work, device: str, parent: int) -> None:
+    settle_worker(parent)
+    _worker["state"] = work, device
+
+
+def _do(unit: FoldRun) -> Outcome:
+    work, device = _worker["state"]
+    return attempt(work, unit, device)

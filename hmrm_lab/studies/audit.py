@@ -27,7 +27,7 @@ from hmrm_lab.evaluation.consistency import (
     no_data,
     verdict,
 )
-from hmrm_lab.evaluation.leakage import BITS, Twins, audit_records, exact_twins, near_twins
+from hmrm_lab.evaluation.leakage import BITS, Twins, audit_records, find_twins
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.evaluation.simulate import Within, p_value, permuted_uf1
 from hmrm_lab.evaluation.summary import collect_predictions, summarise_run
@@ -80,9 +80,14 @@ def check_copies(flowset: FlowSet | None) -> list[Check]:
     if flowset is None:
         return [no_data(same), no_data(near)]
     fine = f"no two of {len(flowset)} maps of different subjects"
+    twins = find_twins(flowset)
+    equal, others = (
+        [_describe_twins(one) for one in twins if (one.bits is None) == exact]
+        for exact in (True, False)
+    )
     return [
-        verdict(same, LEAK, map(_describe_twins, exact_twins(flowset)), f"{fine} are equal"),
-        verdict(near, LEAK, map(_describe_twins, near_twins(flowset)), f"{fine} are nearly equal"),
+        verdict(same, LEAK, equal, f"{fine} are equal"),
+        verdict(near, LEAK, others, f"{fine} are nearly equal"),
     ]
 
 

@@ -18,10 +18,9 @@ from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.fold import failure_of, fold_seed
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.live_progress import watching
-from hmrm_lab.evaluation.loso import run_loso
+from hmrm_lab.evaluation.loso import Executor, processes, run_loso
 from hmrm_lab.evaluation.protocols import LOSO, Protocol, digest_of_folds, subjects_by_fold
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
-from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import FlowSet, digest_of_keys
 from hmrm_lab.registry import datasets

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -215,16 +215,6 @@ def record_cuda(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]
     return graph.replay, result
 
 
-class _Recorded(NamedTuple):
-    """A recorded step of one size of batch, with memory of its own for inputs and results."""
-
-    maps: Tensor
-    labels: Tensor
-    replay: Callable[[], None]
-    loss: Tensor
-    gradients: list[Tensor | None]
-
-
 class RecordedGradients:
     """Set the gradients of the parameters as a backward pass does; returns the loss.
 
@@ -240,7 +230,7 @@ class RecordedGradients:
     ) -> None:
         self.loss_of, self.parameters, self.record = loss_of, parameters, record
         self._seen: Counter[int] = Counter()
-        self._recorded: dict[int, _Recorded] = {}
+        self._recorded: dict[int, tuple[Any, ...]] = {}  # with memory of their own
 
     def __call__(self, maps: Tensor, labels: Tensor) -> Tensor:
         size = len(maps)
@@ -249,16 +239,16 @@ class RecordedGradients:
             return self._on_own_stream(maps, labels)
         if size not in self._recorded:
             own = maps.clone(), labels.clone()
-            replay, loss = self.record(lambda: self.unrecorded(*own))
+            recorded = self.record(lambda: self.unrecorded(*own))
             gradients = [parameter.grad for parameter in self.parameters]
-            self._recorded[size] = _Recorded(*own, replay, loss, gradients)
-        step = self._recorded[size]
-        step.maps.copy_(maps)
-        step.labels.copy_(labels)
-        step.replay()
-        for parameter, gradient in zip(self.parameters, step.gradients, strict=True):
+            self._recorded[size] = *own, *recorded, gradients
+        own_maps, own_labels, replay, loss, gradients = self._recorded[size]
+        own_maps.copy_(maps)
+        own_labels.copy_(labels)
+        replay()
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
-        return step.loss
+        return loss
 
     def unrecorded(self, maps: Tensor, labels: Tensor) -> Tensor:
         """Set the gradients without a recording, on any device.

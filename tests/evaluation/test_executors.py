@@ -13,11 +13,11 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from reporting.made_runs import make_run
 
 from hmrm_lab.errors import ConfigError, DiskFullError, IncompleteRunError, InputError
-from hmrm_lab.evaluation import loso, workers
+from hmrm_lab.evaluation import loso
 from hmrm_lab.evaluation.fold import CRASHED, MEMORY, FoldRun, failure_of
+from hmrm_lab.evaluation.loso import Executor, processes
 from hmrm_lab.evaluation.protocols import Fold
 from hmrm_lab.evaluation.summary import describe_failures, stamp
-from hmrm_lab.evaluation.workers import Executor, processes
 from hmrm_lab.reporting.report import render_report
 from hmrm_lab.reporting.tables import note, paired_differences
 from hmrm_lab.runtime.store import RunFolder
@@ -39,7 +39,7 @@ def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def dask() -> Iterator[Executor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # sockets of workers that were killed
-        with workers.open_executor("dask", jobs=2, devices=("cpu",)) as execute:
+        with loso.open_executor("dask", jobs=2, devices=("cpu",)) as execute:
             yield execute
 
 
@@ -73,15 +73,15 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path, jobs: int, s
 def test_folds_go_round_the_devices_and_an_idle_worker_that_dies_costs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    submit, dead = workers._Lane.submit, []
+    submit, dead = loso._Lane.submit, []
 
-    def found_dead(lane: workers._Lane, unit: FoldRun) -> object:
+    def found_dead(lane: loso._Lane, unit: FoldRun) -> object:
         if unit.fold.name == "toy/4" and not dead:
             dead.append(lane)
             raise BrokenProcessPool("a process in the process pool was terminated abruptly")
         return submit(lane, unit)
 
-    monkeypatch.setattr(workers._Lane, "submit", found_dead)
+    monkeypatch.setattr(loso._Lane, "submit", found_dead)
     found = list(processes(2, ["a", "b"])(troubles.where, units(7)))
     assert sorted(unit.fold.name for unit, _ in found) == [f"toy/{n}" for n in range(7)]
     homes = {(outcome["process"], outcome["device"]) for _, outcome in found}
@@ -155,10 +155,10 @@ def test_what_an_executor_lacks_is_one_sentence(
 ) -> None:
     monkeypatch.setattr("hmrm_lab.evaluation.dask.PATIENCE", "1s")
     if not options.pop("installed", True):
-        monkeypatch.setattr(workers, "find_spec", lambda name: None)
+        monkeypatch.setattr(loso, "find_spec", lambda name: None)
     with (
         pytest.raises(ConfigError, match=words),
-        workers.open_executor(name, **{"jobs": 1, "devices": ("cpu",), **options}),
+        loso.open_executor(name, **{"jobs": 1, "devices": ("cpu",), **options}),
     ):
         pass
 

@@ -12,7 +12,7 @@ from conftest import make_flowset, quick_config
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.consistency import FAULT, LEAK, OK, UNKNOWN, Records
-from hmrm_lab.evaluation.leakage import audit_records, exact_twins, judge_weights, near_twins
+from hmrm_lab.evaluation.leakage import audit_records, find_twins, judge_weights
 from hmrm_lab.evaluation.protocols import leave_one_subject_out
 from hmrm_lab.records import ClipKey, FlowSet, digest_of_keys, probability_columns
 from hmrm_lab.studies.audit import check_copies
@@ -277,8 +277,8 @@ def with_a_copy(change: Callable[[np.ndarray], np.ndarray], place: int = -1) -> 
 
 def test_copies_are_found_even_if_they_were_changed() -> None:
     copied = with_a_copy(lambda clip: clip)
-    assert [twins.second.subject for twins in exact_twins(copied)] == ["s05"]
-    assert near_twins(copied) == []
+    (twins,) = find_twins(copied)
+    assert (twins.first.subject, twins.second.subject, twins.bits) == ("s01", "s05", None)
     assert states(replace(clean_records(0), flowset=copied))["equal clips"] == LEAK
     noise = np.random.default_rng(1).normal(0, 0.05, (3, 28, 28))
     for change in (
@@ -287,13 +287,13 @@ def test_copies_are_found_even_if_they_were_changed() -> None:
         lambda clip: (clip * 40).round() / 40,
         lambda clip: clip + noise,
     ):
-        copied = with_a_copy(change)
-        assert exact_twins(copied) == []
-        assert [(t.first.subject, t.second.subject) for t in near_twins(copied)] == [("s01", "s05")]
+        (twins,) = find_twins(with_a_copy(change))
+        assert (twins.first.subject, twins.second.subject) == ("s01", "s05")
+        assert twins.bits is not None
     own = with_a_copy(lambda clip: clip, place=1)
     still = replace(own, maps=np.zeros_like(own.maps))
     for harmless in (own, still):  # maps that show no motion are all alike
-        assert exact_twins(harmless) == near_twins(harmless) == []
+        assert find_twins(harmless) == []
 
 
 def test_published_maps_hold_no_copies(real_data: Any) -> None:

@@ -11,11 +11,7 @@ from conftest import make_flowset, quick_config
 from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.metrics import confusion_of, uf1
-from hmrm_lab.evaluation.significance import (
-    bootstrap_interval,
-    permuted,
-    pooled,
-)
+from hmrm_lab.evaluation.significance import bootstrap_interval, permuted, pooled
 from hmrm_lab.evaluation.simulate import (
     EpochPredictions,
     as_independent,
