@@ -1,8 +1,6 @@
 """Executors: the same bytes from any, and a fold that fails stops no other."""
 
 import json
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +17,12 @@ from hmrm_lab.evaluation.loso import Executor, processes
 from hmrm_lab.evaluation.protocols import Fold
 from hmrm_lab.evaluation.summary import describe_failures, stamp
 from hmrm_lab.reporting.report import render_report
-from hmrm_lab.reporting.tables import note, paired_differences
+from hmrm_lab.reporting.tables import paired_differences
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment, write_figures
 
 FILES = ("metrics.json", "predictions.csv", "history.csv")
 ABSENT = "tcp://127.0.0.1:9"  # nobody listens at the port of "discard"
-NOBODY = np.empty(0, np.int64)
 
 
 @pytest.fixture(autouse=True)
@@ -35,38 +32,13 @@ def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(troubles.MARKS, str(folder))
 
 
-@pytest.fixture
-def dask() -> Iterator[Executor]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # sockets of workers that were killed
-        with loso.open_executor("dask", jobs=2, devices=("cpu",)) as execute:
-            yield execute
-
-
-def run(
-    out: Path, jobs: int = 1, system: str = "ststnet", execute: Executor | None = None
-) -> RunFolder:
-    config, flowset = quick_config(system, "training.epochs=2"), troubles.eight_subjects()
+def run(out: Path, execute: Executor | None = None, jobs: int = 1) -> RunFolder:
+    config, flowset = quick_config("ststnet", "training.epochs=2"), troubles.eight_subjects()
     return run_experiment(config, out=out, jobs=jobs, flowset=flowset, execute=execute)
 
 
 def content(folder: RunFolder) -> list[bytes]:
     return [(folder.path / name).read_bytes() for name in FILES]
-
-
-def units(count: int) -> list[FoldRun]:
-    return [FoldRun(Fold(f"toy/{number}", NOBODY, NOBODY), 0) for number in range(count)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("jobs", "system"), [(2, "ststnet"), pytest.param(8, "hmrm", marks=pytest.mark.full)]
-)
-def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path, jobs: int, system: str) -> None:
-    there = run(tmp_path / "there", jobs, system)
-    assert content(there) == content(run(tmp_path / "here", 1, system))
-    used = {unit["process"] for unit in there.records()}
-    assert len(used) == jobs  # so that it was no single process that agreed with itself
 
 
 @pytest.mark.slow
@@ -82,8 +54,10 @@ def test_folds_go_round_the_devices_and_an_idle_worker_that_dies_costs_nothing(
         return submit(lane, unit)
 
     monkeypatch.setattr(loso._Lane, "submit", found_dead)
-    found = list(processes(2, ["a", "b"])(troubles.where, units(7)))
-    assert sorted(unit.fold.name for unit, _ in found) == [f"toy/{n}" for n in range(7)]
+    nobody = np.empty(0, np.int64)
+    units = [FoldRun(Fold(f"toy/{number}", nobody, nobody), 0) for number in range(7)]
+    found = list(processes(2, ["a", "b"])(troubles.where, units))
+    assert {unit.fold.name for unit, _ in found} == {unit.fold.name for unit in units}
     homes = {(outcome["process"], outcome["device"]) for _, outcome in found}
     assert {device for _, device in homes} == {"a", "b"}
     assert len(homes) == 3 and len(dead) == 1
@@ -93,51 +67,35 @@ def test_folds_go_round_the_devices_and_an_idle_worker_that_dies_costs_nothing(
 
 
 @pytest.mark.slow
-def test_failed_folds_are_recorded_and_the_others_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["processes", pytest.param("dask", marks=pytest.mark.full)])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets of workers that were killed
+def test_failed_folds_are_recorded_and_the_others_go_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     expected = content(run(tmp_path / "whole"))
-    with monkeypatch.context() as patch:
-        patch.setattr(loso, "run_fold", troubles.troubled)
-        folder = run(tmp_path / "runs", 2)
-    kinds = {failure["fold"]: failure["kind"] for failure in folder.failures()}
-    assert kinds == {"toy/s01": "diverged", "toy/s04": "crashed", "toy/s05": "crashed"}
-    diverged, killed, raised = folder.failures()
-    assert (diverged["attempts"], killed["attempts"], raised["attempts"]) == (1, 2, 2)
-    assert killed["reason"] == "the process died (SIGKILL(-9))"
-    assert raised["reason"] == "ZeroDivisionError: nobody expected this"
-    assert "troubles.py" in raised["traceback"]
-    assert diverged["traceback"] is killed["traceback"] is None
-    tried = troubles.turns()
-    assert [len(tried[f"toy-s0{number}"]) for number in range(1, 9)] == [1, 2, 2, 2, 2, 1, 1, 1]
-    assert not (folder.path / "model.safetensors").exists()
-    assert "INCOMPLETE: 5 of 8 folds, 3 failed" in stamp(folder.metrics())
-    assert note(folder.metrics()) == "INCOMPLETE 5/8 (3 failed)"
-    page = render_report([folder], None)
-    assert "3 of 8 folds failed" in page
-    assert "the process died (SIGKILL(-9)) (1 x)" in page
-
-    whole = run(tmp_path / "runs")  # the same command, and this time nothing happens
+    with loso.open_executor(kind, jobs=2, devices=("cpu",)) as execute:
+        with monkeypatch.context() as patch:
+            patch.setattr(loso, "run_fold", troubles.troubled)
+            folder = run(tmp_path / "runs", execute)
+        failures, stamped = folder.failures(), stamp(folder.metrics())
+        found = [(one["fold"], one["kind"], one["attempts"]) for one in failures]
+        crashed = [("toy/s04", "crashed", 2), ("toy/s05", "crashed", 2)]
+        assert found == [("toy/s01", "diverged", 1), *crashed]
+        assert failures[1]["reason"].startswith(
+            ("the process died (SIGKILL(-9))", "the worker died")
+        )
+        assert failures[2]["reason"] == "ZeroDivisionError: nobody expected this"
+        assert "troubles.py" in failures[2]["traceback"]
+        tried = troubles.turns()
+        assert [len(tried[f"toy-s0{number}"]) for number in (1, 2, 5, 6)] == [1, 2, 2, 1]
+        assert len(tried["toy-s03"]) >= 2 and len({one for of in tried.values() for one in of}) > 1
+        assert not (folder.path / "model.safetensors").exists()
+        assert "INCOMPLETE: 5 of 8 folds, 3 failed" in stamped
+        assert "3 of 8 folds failed" in render_report([folder], None)
+        whole = run(tmp_path / "runs", execute)  # and this time nothing happens
     assert content(whole) == expected
     assert whole.failures() == list((whole.path / "failed").iterdir()) == []
     assert (whole.path / "model.safetensors").is_file()
-
-
-@pytest.mark.full
-def test_workers_of_dask_that_die_cost_nothing_but_their_own_fold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask: Executor
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(loso, "run_fold", troubles.troubled)
-        folder = run(tmp_path / "dask", execute=dask)
-    found = [(one["fold"], one["kind"], one["attempts"]) for one in folder.failures()]
-    crashed = [("toy/s04", "crashed", 2), ("toy/s05", "crashed", 2)]
-    assert found == [("toy/s01", "diverged", 1), *crashed]
-    assert folder.failures()[1]["reason"] == "the worker died"
-    turns = troubles.turns()
-    assert len(turns["toy-s03"]) >= 2
-    assert len({process for tries in turns.values() for process in tries}) > 1
-    assert content(run(tmp_path / "dask", execute=dask)) == content(run(tmp_path / "here"))
 
 
 @pytest.mark.parametrize(
@@ -167,18 +125,17 @@ def test_what_an_executor_lacks_is_one_sentence(
 def test_what_no_fold_would_escape_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
-    monkeypatch.setattr(loso, "run_fold", troubles.fatal)
-    with pytest.raises(InputError, match="no unit can do this; change the settings"):
-        run(tmp_path, jobs)
-    monkeypatch.setattr(loso, "run_fold", troubles.full_disk)
-    with pytest.raises(DiskFullError, match=r"/tmp: the disk is full \(\d+\.\d MiB free\)") as full:
-        run(tmp_path, jobs)
-    assert full.value.__notes__ == ["0 of 8 folds are kept"]
-    (folder,) = tmp_path.glob("ststnet-*")
-    assert not (folder / "failed").exists()
-    monkeypatch.setattr(loso, "run_fold", troubles.diverge)
-    with pytest.raises(IncompleteRunError, match=r"8 of 8 folds failed \(diverged: .* \(8 x\)\)"):
-        run(tmp_path, jobs)
+    for work, error, problem in (
+        (troubles.fatal, InputError, "no unit can do this; change the settings"),
+        (troubles.full_disk, DiskFullError, r"/tmp: the disk is full \(\d+\.\d MiB free\)"),
+        (troubles.diverge, IncompleteRunError, r"8 of 8 folds failed \(diverged: .* \(8 x\)\)"),
+    ):
+        assert not [*tmp_path.glob("ststnet-*/failed")]
+        monkeypatch.setattr(loso, "run_fold", work)
+        with pytest.raises(error, match=problem) as caught:
+            run(tmp_path, jobs=jobs)
+        if error is DiskFullError:
+            assert caught.value.__notes__ == ["0 of 8 folds are kept"]
 
 
 def test_kinds_of_failures() -> None:

@@ -1,17 +1,27 @@
 """SIGKILL at any point: the same command goes on to the same bytes.
 
-One run is killed at several points, one after the other; the full tier tries every point alone.
+One run is killed at several points, one after the other; the full tier tries every point alone. A
+point is `module attribute N moment`: at the N-th call, `before` or `after` it is made, or in its
+`middle`, for calls that write bytes. A checkpoint is written after every epoch.
 """
 
 import multiprocessing
 import os
 import random
+import signal
+import sys
 import time
+from functools import partial
+from importlib import import_module
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from evaluation import killable
+
+from hmrm_lab import cli
+from hmrm_lab.evaluation import fold, loso
+from hmrm_lab.training.checkpoint import RunningFold
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["hmrm_lab.studies.experiment"])  # once, and not by every command
@@ -46,6 +56,56 @@ RANDOM_KILLS = 200
 pytestmark = pytest.mark.slow
 
 
+unit_as_ever = fold.run_fold
+
+
+def hasty(*arguments: Any, **options: Any) -> dict[str, Any]:
+    """A unit of work as ever, but for its checkpoints; imported by its name in workers."""
+    fold.RunningFold = partial(RunningFold, every_s=0.0)
+    return unit_as_ever(*arguments, **options)
+
+
+def arm(module: str, attribute: str, number: str, moment: str) -> None:
+    """Let the N-th call kill this process group `before`, `after` or in its `middle`."""
+    *path, name = attribute.split(".")
+    owner: Any = import_module(module)
+    for part in path:
+        owner = getattr(owner, part)
+    original = getattr(owner, name)
+    calls = 0
+
+    def armed(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        fatal = calls == int(number)
+        if fatal and moment == "middle":
+            place, content = arguments
+            arguments = place, content[: len(content) // 2]
+        if fatal and moment == "before":
+            os.killpg(0, signal.SIGKILL)
+        result = original(*arguments, **options)
+        if fatal:
+            if moment == "middle":
+                result.__enter__()
+            os.killpg(0, signal.SIGKILL)
+        return result
+
+    setattr(owner, name, armed)
+
+
+def run(place: Path, arguments: list[str], point: str) -> None:
+    """Run the command in this process, which becomes the leader of a group."""
+    os.setsid()
+    os.environ["HMRM_CACHE"] = str(place / "cache")
+    loso.run_fold = hasty
+    if point:
+        arm(*point.split())
+    sys.argv = ["hmrm", *arguments]
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stdout = sys.stderr = nowhere
+        cli.main()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], float]:
     """What a command leaves that nobody disturbs, and the seconds that it takes."""
@@ -70,7 +130,7 @@ def command(place: Path, jobs: int = 1, point: str = "") -> ForkServerProcess:
     ]
     for setting in SETTINGS:
         arguments += ["--set", setting]
-    started = FORKS.Process(target=killable.run, args=(place, arguments, point))
+    started = FORKS.Process(target=run, args=(place, arguments, point))
     started.start()
     return started
 

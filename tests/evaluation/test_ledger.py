@@ -3,8 +3,8 @@
 import csv
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from conftest import make_flowset, quick_config
@@ -67,11 +67,8 @@ def test_writers_at_the_same_time_lose_and_double_nothing(tmp_path: Path) -> Non
     """Each opens the file for itself, as processes do."""
     runs = [make_run(tmp_path, make_flowset(), f"training.epochs={n}") for n in range(1, 4)]
     (tmp_path / LEDGER).unlink()
-    threads = [Thread(target=record_evaluation, args=(run,)) for run in runs * 6]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(18) as threads:
+        list(threads.map(record_evaluation, runs * 6))
     assert sorted(row["run"] for row in rows(tmp_path)) == sorted(run.path.name for run in runs)
 
 

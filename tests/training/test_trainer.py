@@ -132,10 +132,3 @@ def test_warm_up_and_cosine() -> None:
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert (rates[10], rates[30]) == pytest.approx((1.0, 0.5))
     assert all(later < earlier for earlier, later in pairwise(rates[10:]))
-
-
-def test_a_training_that_ends_early_is_the_whole_one_up_to_there() -> None:
-    config = quick_config("mlp", "training.epochs=6", "training.schedule=cosine")
-    whole = fit(config, TOY, seed=0).losses
-    for epochs in (1, 4):
-        assert fit(config, TOY, seed=0, epochs=epochs).losses == whole[:epochs]
