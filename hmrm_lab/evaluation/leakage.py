@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.evaluation.consistency import (
@@ -29,28 +28,26 @@ from hmrm_lab.evaluation.consistency import (
 )
 from hmrm_lab.evaluation.fold import NO_RULE, PEEKING, rule_of
 from hmrm_lab.flow.motion_maps import STILL, normalise_maps
-from hmrm_lab.records import ClipKey, Floats, FlowSet, digest_of_keys, names_of_subject
+from hmrm_lab.records import ClipKey, FlowSet, digest_of_keys, names_of_subject
 from hmrm_lab.runtime.store import UNKNOWN as UNSTATED
 from hmrm_lab.training.pretrained import subject_names
 
-SIDE = 8  # of the reduced map behind the perceptual hash
-BITS = 2 * SIDE * SIDE  # of u and of v
+HASHED = (9, 8)  # columns and rows of the reduced map behind the perceptual hash
+BITS = 2 * 8 * 8  # of u and of v
 NEAR_BITS = 16  # on the 309 published maps, the nearest two of different subjects differ in 28
 NEAR_CORRELATION = 0.95  # there the most alike two of different subjects reach 0.88
 
 
 def audit_records(records: Records) -> list[Check]:
     """Run every check that needs the records alone, in a fixed order."""
-    return [_checked(rule, records) for rule in CHECKS]
-
-
-def _checked(rule: Rule, records: Records) -> Check:
-    if rule.field and (lacking := _unrecorded(rule.name, records, rule.field)):
-        return lacking
-    if rule.data and records.flowset is None:
-        return no_data(rule.name)
-    found = rule.find(records)
-    return found if isinstance(found, Check) else verdict(rule.name, rule.state, *found)
+    checks = []
+    for name, state, find, field, data in CHECKS:
+        found: Found | Check | None = _unrecorded(name, records, field) if field else None
+        if data and records.flowset is None:
+            found = found or no_data(name)
+        found = found or find(records)
+        checks.append(found if isinstance(found, Check) else verdict(name, state, *found))
+    return checks
 
 
 def _unrecorded(name: str, records: Records, field: str) -> Check | None:
@@ -260,7 +257,11 @@ def find_twins(flowset: FlowSet) -> list[Twins]:
     contents = np.unique(raw, axis=0, return_inverse=True)[1]
     moving = np.ptp(flowset.maps[:, :2].reshape(len(flowset), -1), axis=1) > STILL
     maps = normalise_maps(flowset.maps, "median_rms", flowset.unit, flowset.inside)[:, :2]
-    hashes, subjects = perceptual_hash(maps), np.array(flowset.subjects)
+    planes = maps.reshape(-1, *maps.shape[2:])
+    small = np.stack([cv2.resize(one, HASHED, interpolation=cv2.INTER_AREA) for one in planes])
+    # a perceptual hash: whether each cell is larger than its left neighbour
+    hashes = (small[..., 1:] > small[..., :-1]).reshape(len(maps), BITS)
+    subjects = np.array(flowset.subjects)
     flat = maps.reshape(len(maps), -1)
     flat = flat - flat.mean(1, keepdims=True)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
@@ -274,14 +275,3 @@ def find_twins(flowset: FlowSet) -> list[Twins]:
             first, second = flowset.keys[row], flowset.keys[other]
             found.append(Twins(first, second, None if equal[other] else int(bits[other])))
     return found
-
-
-def perceptual_hash(maps: Floats) -> NDArray[np.bool_]:
-    """Compare each cell of the reduced map with its left neighbour: whether it is larger.
-
-    (n, 2, H, W) to (n, `BITS`).
-    """
-    size = (SIDE + 1, SIDE)
-    planes = maps.reshape(-1, *maps.shape[2:])
-    small = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in planes])
-    return np.asarray((small[..., 1:] > small[..., :-1]).reshape(len(maps), -1))

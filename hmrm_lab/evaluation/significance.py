@@ -99,11 +99,8 @@ def permutation_test(
     metric of both sides is recomputed. The p-value is the share of swaps whose difference is at
     least as large as the observed one. All swaps are tried where the two differ on at most
     `EXACT_SUBJECTS` subjects; otherwise `draws` random ones and the observed one, so that the
-    p-value is never 0.
-
-    `ValueError` if they are not of the same subjects, clips per class and seeds.
-
-    Source: Fisher's randomisation test; Phipson and Smyth 2010 for the count of random draws.
+    p-value is never 0 (Fisher's randomisation test; Phipson and Smyth 2010). `ValueError` if they
+    are not of the same subjects, clips per class and seeds.
     """
     first, second = (confusion_by_subject(side) for side in (ours, theirs))
     if first[0] != second[0]:
@@ -236,7 +233,13 @@ def rank_systems(names: Sequence[str], sets: Sequence[str], scores: ArrayLike) -
         if last > first and not (groups and groups[-1][1] >= last):
             groups.append((first, last))
     ordered = tuple(names[index] for index in order)
-    p = _friedman_p(ranks)
+    rng = np.random.default_rng(0)
+    drawn = rng.permuted(np.broadcast_to(ranks, (PERMUTATIONS, *ranks.shape)), axis=2).mean(1)
+    # Friedman's statistic, without a factor that permutations leave unchanged
+    chance, found = (
+        ((means - means.mean(-1, keepdims=True)) ** 2).sum(-1) for means in (drawn, ranks.mean(0))
+    )
+    p = float((1 + (chance >= found - RANK_ROUNDING).sum()) / (1 + PERMUTATIONS))
     return Ranking(ordered, tuple(means.tolist()), tuple(sets), p, gap, tuple(groups))
 
 
@@ -244,14 +247,3 @@ def nemenyi(systems: int, sets: int) -> float:
     """Compute Nemenyi's critical difference of mean ranks at 5 %."""
     q = studentized_range.ppf(1 - RANK_LEVEL, systems, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(systems * (systems + 1) / (6 * sets)))
-
-
-def _friedman_p(ranks: Doubles) -> float:
-    rng = np.random.default_rng(0)
-    drawn = rng.permuted(np.broadcast_to(ranks, (PERMUTATIONS, *ranks.shape)), axis=2)
-    # Friedman's statistic, without a factor that permutations leave unchanged
-    found, chance = (
-        ((means - means.mean(-1, keepdims=True)) ** 2).sum(-1)
-        for means in (ranks.mean(0), drawn.mean(1))
-    )
-    return float((1 + (chance >= found - RANK_ROUNDING).sum()) / (1 + PERMUTATIONS))

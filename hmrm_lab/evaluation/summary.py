@@ -183,10 +183,9 @@ def describe_failures(run: RunFolder) -> str:
 
 def _advice(failure: Mapping[str, Any]) -> str:
     """The remedy for a failure: the same command only where it may end otherwise."""
-    if failure["kind"] == "diverged":
-        return "the same training would diverge again: lower training.lr or set training.clip_norm"
-    if failure["kind"] == "memory":
-        return "free memory or lower --jobs; the same command tries them again"
+    again = "the same command tries them again"
     if failure.get("traceback"):
-        return "a traceback kept there is a fault of the program: report it"
-    return "the same command tries them again"
+        again = "a traceback kept there is a fault of the program: report it"
+    diverged = "the same training would diverge again: lower training.lr or set training.clip_norm"
+    memory = "free memory or lower --jobs; the same command tries them again"
+    return {"diverged": diverged, "memory": memory}.get(failure["kind"], again)

@@ -193,13 +193,11 @@ def gradients_of(config: ExperimentConfig, model: nn.Module, loss_of: MSWCE, dev
         logits, extra = forward_tasks(model, maps)
         return loss_of(logits, labels) + extra
 
+    both = "training.cuda_graphs records the system alone, and flow.finetune trains the flow too"
     gradients = RecordedGradients(loss_of_batch, [*model.parameters(), *loss_of.parameters()])
     if not config.training.cuda_graphs:
         return gradients.unrecorded
     if config.flow.finetune:
-        both = (
-            "training.cuda_graphs records the system alone, and flow.finetune trains the flow too"
-        )
         raise ConfigError(both, hint="leave one of them out")
     if not device.startswith("cuda"):
         problem = f"training.cuda_graphs needs a CUDA device, not {device}"
