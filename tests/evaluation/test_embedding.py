@@ -38,7 +38,7 @@ def test_features_are_what_the_last_layer_reads() -> None:
 
 def test_features_of_clips_go_with_what_is_classified() -> None:
     flowset = make_flowset()
-    fitted = fit(quick_config("hmrm"), flowset, seed=0)
+    fitted = fit(quick_config("hmrm", "training.epochs=1"), flowset, seed=0)
     features = torch.from_numpy(clip_features(fitted, flowset))
     answers = fitted.model.fused_head(features).softmax(-1).detach().numpy()
     np.testing.assert_allclose(answers, fitted.classify(flowset), atol=1e-5)

@@ -7,13 +7,10 @@ point is `module attribute N moment`: at the N-th call, `before` or `after` it i
 
 import multiprocessing
 import os
-import random
 import signal
 import sys
-import time
 from functools import partial
 from importlib import import_module
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +49,6 @@ ALONE = (
     f"{EXPERIMENT} write_atomic 3 after",
     f"{EXPERIMENT} write_final_model 1 after",
 )
-RANDOM_KILLS = 200
 pytestmark = pytest.mark.slow
 
 
@@ -107,35 +103,21 @@ def run(place: Path, arguments: list[str], point: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], float]:
-    """What a command leaves that nobody disturbs, and the seconds that it takes."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """What a command leaves that nobody disturbs."""
     place = tmp_path_factory.mktemp("undisturbed")
-    started = time.monotonic()
-    assert ends(command(place)) == 0
-    return content(place), time.monotonic() - started
+    assert killed_by(place) == 0
+    return content(place)
 
 
-def command(place: Path, jobs: int = 1, point: str = "") -> ForkServerProcess:
-    """The whole way, from frames to figures, in a process group of its own."""
-    arguments = [
-        "run",
-        "--preset",
-        "smoke",
-        "--system",
-        "mlp",
-        "--out",
-        str(place),
-        "--jobs",
-        str(jobs),
-    ]
+def killed_by(place: Path, point: str = "", jobs: int = 1) -> int | None:
+    """Run the whole way, from frames to figures, in a process group of its own: its exit code."""
+    arguments = ["run", "--preset", "smoke", "--system", "mlp"]
+    arguments += ["--out", str(place), "--jobs", str(jobs)]
     for setting in SETTINGS:
         arguments += ["--set", setting]
-    started = FORKS.Process(target=run, args=(place, arguments, point))
-    started.start()
-    return started
-
-
-def ends(command: ForkServerProcess) -> int | None:
+    command = FORKS.Process(target=run, args=(place, arguments, point))
+    command.start()
     command.join()
     return command.exitcode
 
@@ -152,27 +134,9 @@ def content(place: Path) -> list[bytes]:
     "points", [IN_TURN, *(pytest.param((point,), marks=pytest.mark.full) for point in ALONE)]
 )
 def test_killed_at_a_point_it_goes_on_to_the_same_bytes(
-    tmp_path: Path, undisturbed: tuple[list[bytes], float], points: tuple[str, ...]
+    tmp_path: Path, undisturbed: list[bytes], points: tuple[str, ...]
 ) -> None:
     for point in points:
-        assert ends(command(tmp_path, point=point)) == -9, point
-    assert ends(command(tmp_path)) == 0
-    assert content(tmp_path) == undisturbed[0]
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("number", range(RANDOM_KILLS))
-def test_killed_at_any_time_it_goes_on_to_the_same_bytes(
-    tmp_path: Path, undisturbed: tuple[list[bytes], float], number: int
-) -> None:
-    dice, (expected, seconds) = random.Random(number), undisturbed
-    jobs = 1 + number % 2
-    for _ in range(dice.randint(1, 3)):
-        killed = command(tmp_path, jobs)
-        killed.join(timeout=dice.uniform(0, seconds))
-        if killed.is_alive():
-            leads = os.getpgid(killed.pid) == killed.pid  # not in its first moment
-            (os.killpg if leads else os.kill)(killed.pid, 9)
-            killed.join()
-    assert ends(command(tmp_path, jobs)) == 0
-    assert content(tmp_path) == expected
+        assert killed_by(tmp_path, point) == -9, point
+    assert killed_by(tmp_path, jobs=2) == 0
+    assert content(tmp_path) == undisturbed

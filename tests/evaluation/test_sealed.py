@@ -12,7 +12,6 @@ from hmrm_lab.evaluation.fold import (
     Answer,
     Task,
     control_labels,
-    fold_seed,
 )
 from hmrm_lab.evaluation.protocols import leave_one_subject_out
 from hmrm_lab.records import FlowSet, FramePairs
@@ -134,8 +133,3 @@ def test_shuffling_keeps_the_classes_and_moves_the_labels() -> None:
         ]
         assert (counts[0] == counts[1]) == kept
     assert control_labels(quick_config(), flowset, 0) is flowset
-
-
-def test_units_have_seeds_of_their_own() -> None:
-    seeds = {fold_seed(f"toy/s{s}", k) for s in range(50) for k in range(10)}
-    assert len(seeds) == 500

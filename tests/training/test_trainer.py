@@ -1,7 +1,5 @@
 """The training loop: reproducible, pinned, and of the training clips alone."""
 
-from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,11 +8,8 @@ import torch
 from conftest import make_flowset, quick_config
 
 from hmrm_lab.config.sections import TrainingConfig
-from hmrm_lab.errors import ConfigError, DivergedError
-from hmrm_lab.models.handcrafted.descriptors import main_directions, weighted_orientations
-from hmrm_lab.records import PX, RELATIVE
+from hmrm_lab.errors import DivergedError
 from hmrm_lab.training.learner import average_weights, rate_schedule, split_batches
-from hmrm_lab.training.system_inputs import inputs_of
 from hmrm_lab.training.trainer import Fitted, classify, fit
 
 TOY = make_flowset()
@@ -49,32 +44,6 @@ def test_a_short_training_learns_what_is_plain_to_see() -> None:
     fitted, test = fit(config, TOY, seed=0), make_flowset(seed=1)
     assert fitted.losses[-1] < 0.5 * fitted.losses[0]
     assert (fitted.classify(test).argmax(1) == test.labels).mean() > 0.9
-
-
-def test_the_scale_of_a_channel_is_nothing_to_systems_on_published_maps() -> None:
-    scale = np.array([4, 1, 0.5], np.float32)[:, None, None]
-    features = {
-        "bi_woof": partial(weighted_orientations, blocks=5, bins=8),
-        "mdmo": partial(main_directions, grid=6, bins=8),
-    }
-    for system in ("svm", "bi_woof", "mdmo", "mlp", "hmrm", "resnet18"):
-        config = quick_config(system, "input.normalise=median_rms")
-        for unit in (RELATIVE, PX):
-            describe = features.get(system, np.asarray)
-            ours, theirs = (
-                np.stack(
-                    [
-                        describe(clip)
-                        for clip in inputs_of(config, replace(TOY, maps=maps, unit=unit))
-                    ]
-                )
-                for maps in (TOY.maps, TOY.maps * scale)
-            )
-            alike = np.abs(ours - theirs).max() < 1e-5 * np.abs(ours).max()
-            assert alike == (unit == RELATIVE), (system, unit)
-    turned = quick_config("hmrm", "augment.rotate_deg=5", "input.normalise=median_rms")
-    with pytest.raises(ConfigError, match="would mix u and v"):
-        fit(turned, replace(TOY, unit=RELATIVE), seed=0)
 
 
 @pytest.mark.parametrize(
