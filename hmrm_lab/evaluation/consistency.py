@@ -25,8 +25,6 @@ Found = tuple[Iterable[str], str]  # the problems, and what is said if there is 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the audit."""
-
     name: str
     state: str
     why: str
@@ -44,7 +42,6 @@ class Records:
 
     @property
     def clips(self) -> FlowSet:
-        """The data, where they are known to be at hand."""
         assert self.flowset is not None
         return self.flowset
 
@@ -83,7 +80,6 @@ def no_data(name: str) -> Check:
 
 
 def listed(values: Sequence[object]) -> str:
-    """Name the first few of these, and how many more there are."""
     more = f" and {len(values) - NAMED} more" if len(values) > NAMED + 1 else ""
     shown = values[:NAMED] if more else values
     return ", ".join(map(str, shown)) + more

@@ -19,12 +19,8 @@ ANSWERS = 5  # timed predictions, of which the median counts
 
 
 def cost_of(config: ExperimentConfig, size: int, classes: int) -> dict[str, int | None]:
-    """Count `parameters` and `flops` for maps of `size` pixels and this number of classes.
-
-    None for an estimator that is no network: a support vector machine grows with the training
-    clips, and has no fixed number of parameters.
-    """
-    if not has_epochs(config):
+    """Count `parameters` and `flops` for maps of `size` pixels and this number of classes."""
+    if not has_epochs(config):  # a support vector machine grows with the training clips
         return {"parameters": None, "flops": None}
     model = build_learner(without_own_weights(config), size, classes)
     return {
@@ -34,14 +30,12 @@ def cost_of(config: ExperimentConfig, size: int, classes: int) -> dict[str, int 
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Count the trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def count_flops(model: nn.Module, channels: int, size: int) -> int:
     """Count floating point operations for one map, a multiply-add as two.
 
-    Torch counts matrix products, convolutions and attention, the selective scan its own formula.
     Norms, activations and pooling are left out, as usual.
     """
     elementwise = 0
@@ -61,15 +55,11 @@ def count_flops(model: nn.Module, channels: int, size: int) -> int:
 
 
 def time_inference(classify: Callable[[FlowSet], Floats], clips: FlowSet) -> float:
-    """Measure milliseconds to predict one clip, from its motion map or its gray clip on.
-
-    The median of `ANSWERS`, after one that is not counted. It depends on the machine and its other
-    load.
-    """
+    """Measure milliseconds to predict one clip, from its motion map or its gray clip on."""
     alone = clips.take([0])
     seconds = []
     with bypass_cache():
-        classify(alone)
+        classify(alone)  # is not counted
         for _ in range(ANSWERS):
             started = time.perf_counter()
             classify(alone)

@@ -95,10 +95,8 @@ def _compute(
     except OSError as error:
         raise HmrmError(GONE) from error
     except Exception as error:
-        raise HmrmError(
-            f"a Dask worker could not take the work ({error}); install the same version of"
-            " hmrm-lab for every worker"
-        ) from error
+        hint = "install the same version of hmrm-lab for every worker"
+        raise HmrmError(f"a Dask worker could not take the work ({error}); {hint}") from error
     futures: dict[Future[Any], FoldRun] = {}
     try:
         for number, unit in enumerate(units):
@@ -106,23 +104,19 @@ def _compute(
             task = client.submit(_do, name, unit, device, key=key, pure=False)
             futures[task] = unit
         for future in as_completed(list(futures)):
-            yield futures.pop(future), _outcome(future)
+            unit = futures.pop(future)  # the worker releases its data with it
+            try:
+                outcome: Outcome = future.result()
+            except KilledWorker as error:
+                times = f" {error.allowed_failures + 1} times" if error.allowed_failures else ""
+                outcome = Failure(CRASHED, f"the worker died{times}")
+            yield unit, outcome
+    except (CancelledError, OSError) as error:
+        raise HmrmError(GONE) from error
     finally:
         with suppress(OSError, CancelledError):  # the scheduler is gone
             client.cancel(list(futures), force=True)
             client.unregister_worker_plugin(name)
-
-
-def _outcome(future: "Future[Any]") -> Outcome:
-    """The outcome of a fold; the worker releases its data with the future."""
-    try:
-        outcome: Outcome = future.result()
-        return outcome
-    except KilledWorker as error:
-        times = "" if error.allowed_failures == 0 else f" {error.allowed_failures + 1} times"
-        return Failure(CRASHED, f"the worker died{times}")
-    except (CancelledError, OSError) as error:
-        raise HmrmError(GONE) from error
 
 
 _shipped: dict[str, Work] = {}

@@ -1,10 +1,9 @@
 """Features of a trained network before its last layer, and their nearest neighbours.
 
 Features of two models do not share a space: the folds of a run cannot be drawn in one picture.
-Everything here takes one model.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,15 +24,11 @@ NEIGHBOURS = 5
 
 
 def features_of(model: nn.Module, maps: Tensor) -> Floats:
-    """Compute the input of the linear layer that gives the first logits: (B, F).
+    """Compute the input (B, F) of the linear layer that gives the first logits.
 
     For HMRM these are the 20 fused vectors, one after the other; for STSTNet its pooled streams.
-    The model runs as in a test, without dropout, and is left in the mode that it was in.
-    `InputError` if no linear layer gives the logits.
-
-    Shapes
-    ------
-    maps : (B, C, H, H), normalised, with the channels of the model
+    `maps` (B, C, H, H) are normalised, with the channels of the model. `InputError` if no linear
+    layer gives the logits.
     """
     calls: list[tuple[Tensor, Tensor]] = []
 
@@ -56,10 +51,7 @@ def features_of(model: nn.Module, maps: Tensor) -> Floats:
 
 
 def clip_features(fitted: Fitted, flowset: FlowSet) -> Floats:
-    """Compute the features of these clips, without views at test time. (n, F).
-
-    `InputError` if the system is no network.
-    """
+    """Compute the features of these clips (n, F), without views at test time."""
     if not isinstance(fitted.model, nn.Module):
         problem = f"system '{fitted.config.model.name}' is no network and has no layers"
         raise InputError(problem, hint="take another system")
@@ -83,8 +75,7 @@ def embed(features: Floats, *, perplexity: float = PERPLEXITY, seed: int = 0) ->
     return np.asarray(tsne.fit_transform(features), dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class LabelAgreement:
+class LabelAgreement(NamedTuple):
     """The share of a clip's nearest clips that are of its class, and that share by chance."""
 
     share: float
@@ -115,8 +106,7 @@ def knn_label_agreement(
     return LabelAgreement(share, float(chance.mean()))
 
 
-@dataclass(frozen=True)
-class Neighbours:
+class Neighbours(NamedTuple):
     same_person: float  # share of clips whose nearest other clip is of the same subject
     by_chance: float  # that share, if the nearest clip were any other clip
     uf1_clips: float  # UF1 of predicting the neighbour's class, only the clip itself left out

@@ -24,7 +24,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,8 +47,7 @@ MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memor
 LONGEST_REASON = 300
 
 
-@dataclass(frozen=True)
-class FoldRun:
+class FoldRun(NamedTuple):
     fold: Fold
     seed: int
 
@@ -70,8 +69,7 @@ Executor = Callable[..., Outcomes]
 """`execute(work, folds, alone=False)`; `alone` is for a second attempt, in a new process."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A trained system, its epoch, and its probabilities for the test clips."""
 
     fitted: Fitted
@@ -151,10 +149,7 @@ def run_fold(
     *,
     run: RunFolder | None = None,
 ) -> dict[str, Any]:
-    """Train on the training clips of a fold, then predict its test clips: the fold's record.
-
-    Where the folder of the run can be reached, training resumes from the checkpoint there.
-    """
+    """Train on the training clips of a fold, then predict its test clips: its record."""
     settle_process(device)
     started = time.perf_counter()
     name, seed = unit.fold.name, unit.seed
@@ -207,10 +202,7 @@ def fold_seed(fold: str, seed: int) -> int:
 
 
 def control_labels(config: ExperimentConfig, train: FlowSet, seed: int) -> FlowSet:
-    """Permute the training labels where the run is a control, so that nothing can be learnt.
-
-    Among all clips, or those of each subject, which keeps the subject's most frequent class.
-    """
+    """Permute the training labels where the run is a control, so that nothing can be learnt."""
     rng = np.random.default_rng([seed, len(train)])
     control = config.evaluation.control
     if control == "shuffled_labels":
@@ -222,7 +214,6 @@ def control_labels(config: ExperimentConfig, train: FlowSet, seed: int) -> FlowS
 
 
 def _peak_mb() -> float | None:
-    """Peak memory of this process so far; None on Windows."""
     if sys.platform == "win32":
         return None
     import resource

@@ -6,8 +6,7 @@ Clips of different subjects that are the same recording are found by the motion 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -51,11 +50,8 @@ def audit_records(records: Records) -> list[Check]:
 
 
 def _unrecorded(name: str, records: Records, field: str) -> Check | None:
-    """The check where folds do not record this field; None if all do.
-
-    A network without a list of losses does not record how its epochs went.
-    """
-    empty: list[float] | None = [] if field == "losses" else None
+    """The check where folds do not record this field; None if all do."""
+    empty: list[float] | None = [] if field == "losses" else None  # how the epochs went
     lacking = sum(unit.get(field) in (None, empty) for unit in records.units)
     why = f"{lacking} of {len(records.units)} folds do not record it; run them again"
     return Check(name, UNKNOWN, why) if lacking else None
@@ -184,10 +180,7 @@ def find_other_epochs(records: Records) -> Found | Check:
 def judge_weights(
     config: ExperimentConfig, data: Mapping[str, Any], folds: Iterable[str] = ()
 ) -> Check:
-    """Judge by `data.json` whether weights that the training started from saw a test subject.
-
-    `folds` are the subjects if it names none.
-    """
+    """Judge by `data.json` whether weights that the training started from saw a test subject."""
     name, known = "starting weights", names_of_subject(config.evaluation.same_person)
     brought = (config.model.options.get("weights"), config.flow.options.get("weights"))
     if "weights" not in data and (any(brought) or config.training.pretrain_epochs):
@@ -237,8 +230,7 @@ def _spelling(subject: str) -> tuple[str, str]:
     return dataset, " ".join(word.lstrip("0") or "0" for word in words) or name
 
 
-@dataclass(frozen=True)
-class Twins:
+class Twins(NamedTuple):
     """Two clips of different subjects, and how many bits of their hashes differ."""
 
     first: ClipKey
@@ -247,11 +239,10 @@ class Twins:
 
 
 def find_twins(flowset: FlowSet) -> list[Twins]:
-    """Find pairs of clips of different subjects whose maps are equal or nearly so.
+    """Find pairs of clips of different subjects whose moving maps are equal or nearly so.
 
-    Both perceptual hash and correlation of u and v must be near. So a copy is found that was
-    compressed again, scaled or brightened, and two faces that smile alike are not. Maps that show
-    no motion are all alike, and no copies.
+    Both perceptual hash and correlation of u and v must be near: a copy is found that was
+    compressed again, scaled or brightened, and two faces that smile alike are not.
     """
     raw = flowset.maps.reshape(len(flowset), -1)
     contents = np.unique(raw, axis=0, return_inverse=True)[1]

@@ -39,7 +39,6 @@ class Evaluations(NamedTuple):
 
 
 def record_evaluation(run: RunFolder) -> None:
-    """Add a run that has a finished fold, unless it is in the ledger."""
     if not any(run.folds.glob("*.json")):
         return
     config, data = run.config(), run.data()

@@ -132,19 +132,14 @@ NOTHING = RunSnapshot((), 0, 0, (), np.zeros((0, 0, 0), np.int64), (), (), epoch
 
 
 class SnapshotReader:
-    """Reads a run folder repeatedly. A finished fold never changes, and is read once.
-
-    The folder has only the last epoch of a fold in work, so that its curve has the points that this
-    reader has seen.
-    """
+    """Reads a run folder repeatedly; a finished fold never changes, and is read once."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         self._units: dict[str, Fields] = {}
-        self._seen: dict[tuple[str, int], dict[int, float]] = {}
+        self._seen: dict[tuple[str, int], dict[int, float]] = {}  # the folder has the last epoch
 
     def read(self) -> RunSnapshot:
-        """Read the present state: `NOTHING` before the run has begun."""
         if not self.run.config_file.is_file():
             return NOTHING
         config, data, status = self.run.config(), self.run.data(), read_status(self.run)

@@ -44,11 +44,7 @@ EXECUTORS = ("processes", "dask")
 def run_loso(
     config: ExperimentConfig, flowset: FlowSet, run: RunFolder, *, execute: Executor
 ) -> None:
-    """Compute every fold that the run folder lacks; nothing is computed twice.
-
-    `execute` computes the folds; the numbers do not depend on it. Afterwards `run.failures()` holds
-    why folds are missing.
-    """
+    """Compute every fold that the run folder lacks, and note in `failed/` why folds are missing."""
     folds = Protocol(config.evaluation.protocol).folds(flowset)
     units = [FoldRun(fold, seed) for seed in config.evaluation.seeds for fold in folds]
     work = partial(run_fold, config, flowset, run=run)
@@ -85,10 +81,7 @@ def run_loso(
 
 
 def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:
-    """Write the loss of every epoch to `RUN/tensorboard/<fold>/`, where TensorBoard is installed.
-
-    The curve comes from the record of the finished fold, wherever that was computed.
-    """
+    """Write the loss of every epoch to `RUN/tensorboard/<fold>/`, if TensorBoard is installed."""
     if not unit["losses"] or find_spec("tensorboard") is None:
         return
     from torch.utils.tensorboard import SummaryWriter
@@ -131,7 +124,6 @@ def open_executor(
 
 
 def _here(device: str, work: Work, units: Iterable[FoldRun], *, alone: bool = False) -> Outcomes:
-    """Compute one fold after another, in this process."""
     if alone:
         release_memory(device)  # the other process shares the card with this one
         yield from _in_processes([device], work, units)
@@ -141,9 +133,7 @@ def _here(device: str, work: Work, units: Iterable[FoldRun], *, alone: bool = Fa
 
 
 class _Lane:
-    """One worker process; if it dies, only its own fold is lost. It gets the work, with all data
-    in it, once, and not with the folds.
-    """
+    """One worker process; if it dies, only its own fold is lost. It gets the data once."""
 
     def __init__(self, work: Work, device: str) -> None:
         self.device = device

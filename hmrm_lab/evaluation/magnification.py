@@ -36,8 +36,7 @@ class Growth:
 def moving_region(clip: Clip, side: int) -> NDArray[np.bool_]:
     """Find where the face moves by its action units, not with the head: (side, side).
 
-    The positions with over half of the largest exact flow from onset to apex, less that of the
-    head. `InputError` for a clip whose exact flow is not known.
+    Positions with over half of the largest exact flow from onset to apex, less that of the head.
     """
     if not isinstance(clip.frames, KnownMotion):
         problem = f"the exact flow of clip {'/'.join(clip.key)} is not known"
@@ -62,12 +61,7 @@ def without_head(flow: Floats) -> Floats:
 
 
 def growth_of(flow: Floats, magnified: Floats, moving: NDArray[np.bool_]) -> Growth:
-    """Compute growth inside and outside of `moving` (B, S, S), which must not be empty.
-
-    Shapes
-    ------
-    flow, magnified : (B, 2, S, S)
-    """
+    """Compute growth of flow (B, 2, S, S) inside and outside of `moving` (B, S, S)."""
     if moving.all() or not moving.any():
         raise ValueError("there must be positions inside and outside the moving regions")
     length = np.linalg.norm(flow, axis=1)

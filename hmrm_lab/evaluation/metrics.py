@@ -1,9 +1,7 @@
 """UF1, UAR and accuracy from pooled counts (MEGC 2019), and the calibration of probabilities.
 
-The counts of all folds are summed first; nothing here averages over folds.
-Calibration (Guo et al. 2017): predictions are sorted into bins by the probability of the predicted
-class; the expected calibration error is the mean gap between that probability and the share that
-was right.
+The counts of all folds are summed first; nothing here averages over folds. Calibration (Guo et al.
+2017) sorts predictions into bins by the probability of the predicted class.
 """
 
 from dataclasses import dataclass
@@ -44,7 +42,6 @@ def uar(counts: NDArray[Any]) -> Doubles:
 
 
 def accuracy(counts: NDArray[Any]) -> Doubles:
-    """Share of clips predicted correctly."""
     return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
 
 
@@ -57,7 +54,6 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
 
 
 def confusion_of(predictions: Predictions) -> Ints:
-    """Counts over all clips and seeds. (K, K)."""
     return np.asarray(confusion_by_subject(predictions)[2].sum((0, 1)))
 
 
@@ -75,23 +71,17 @@ def confusion_by_subject(predictions: Predictions) -> tuple[list[str], list[int]
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Predictions made with a probability from `low` up to, but not including, `high`.
-
-    `accuracy` and `probability` are means over the bin, NaN where `count` is 0.
-    """
+    """Predictions made with a probability from `low` up to, but not including, `high`."""
 
     low: float
     high: float
     count: int
-    probability: float
-    accuracy: float
+    probability: float  # mean over the bin, NaN where `count` is 0
+    accuracy: float  # likewise
 
 
 def reliability(predictions: Predictions, bins: int = BINS) -> list[ReliabilityBin]:
-    """Sort predictions into equally wide bins from 0 to 1, the last one with 1 included.
-
-    Rows without probabilities are left out.
-    """
+    """Sort predictions that have probabilities into equally wide bins from 0 to 1, 1 included."""
     table = predictions.table.dropna(subset=predictions.probabilities)
     winning = table[predictions.probabilities].to_numpy(np.float64).max(axis=1)
     right = (table["truth"] == table["prediction"]).to_numpy(np.float64)
@@ -105,7 +95,7 @@ def reliability(predictions: Predictions, bins: int = BINS) -> list[ReliabilityB
 
 
 def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
-    """Average |probability - accuracy| over predictions; NaN for none."""
+    """Average the gap between probability and share that was right; NaN for no prediction."""
     total = sum(part.count for part in bins)
     gaps = [part.count * abs(part.probability - part.accuracy) for part in bins if part.count]
     return sum(gaps) / total if total else float("nan")

@@ -1,9 +1,7 @@
 """Predictions of other programs: tables, printed lists of labels, and STSTNet's published log.
 
-The columns of a table are found by the names in its header, in any order; a table without one is
-read in the order of `ORDER`. Printed lists are those of STSTNet in Python (`Subject: ..`,
-`Predicted : [..]`, `Ground Truth : [..]`) and of HTNet, whose closing dictionary
-`{subject: {'pred': [..], 'truth': [..]}}` is read as well.
+Columns are found by the names in the header; a table without one is read in the order of `ORDER`.
+Lists are printed by STSTNet in Python and by HTNet, whose closing dictionary is read as well.
 """
 
 import codecs
@@ -46,8 +44,6 @@ PEEKS = "the best test epoch of each subject: PEEKS, not comparable with honest 
 
 
 class Row(NamedTuple):
-    """One prediction as written, with the line that it stands in."""
-
     line: int
     dataset: str
     subject: str
@@ -58,10 +54,7 @@ class Row(NamedTuple):
 
 
 def read_predictions(path: Path, scheme: ClassScheme = MEGC3) -> tuple[Predictions, list[str]]:
-    """Read the predictions of a log, and describe in sentences how they were read.
-
-    `InputError` if the file has none of the known forms, or can be read in more than one way.
-    """
+    """Read the predictions of a log, and describe in sentences how they were read."""
     try:
         return _parsed(_text(path), scheme)
     except InputError as error:
@@ -119,7 +112,6 @@ def _parsed(text: str, scheme: ClassScheme) -> tuple[Predictions, list[str]]:
 
 
 def _table(text: str, first: str, scheme: ClassScheme) -> tuple[list[Row], str]:
-    """The rows of a table, whatever separates its columns."""
     separator = max(SEPARATORS, key=first.count)
     if separator not in first:
         separator, text = "\t", "\n".join("\t".join(line.split()) for line in text.splitlines())

@@ -81,10 +81,7 @@ class Protocol:
             raise unknown_name("protocol", self.name, KINDS)
 
     def folds(self, maps: FlowSet) -> list[Fold]:
-        """The folds of these maps, in a fixed order.
-
-        `InputError` if the maps have too few subjects, or a split file does not cover them.
-        """
+        """The folds of these maps, in a fixed order; `InputError` if they cannot be divided so."""
         kind, _, value = self.name.partition(":")
         if self.name == LOSO:
             return leave_one_subject_out(maps)

@@ -1,8 +1,7 @@
 """The prediction for one recording, and the regions of the face that drive it.
 
-Regions are found by occlusion (Zeiler and Fergus 2014): each is held still, and the fall of the
-probability is measured. Only predictions are needed, so that every system can be examined alike.
-The result is what moved the system, not what moved the face.
+Each region is held still, and the fall of the probability is measured (occlusion, Zeiler and Fergus
+2014), so that every system can be examined alike: what moved the system, not what moved the face.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,10 +25,7 @@ DIGITS = 4
 
 
 def hold_still(motion: Floats, masks: Masks) -> Floats:
-    """Copy the map (3, H, W) once per mask (R, H, W), with the motion inside taken away.
-
-    Flow inside becomes the map's median, which is the motion of the head, and strain becomes 0.
-    """
+    """Copy the map (3, H, W) once per mask (R, H, W), with the head's median motion inside."""
     u, v = np.median(motion[:2], axis=(1, 2))
     still = np.array([u, v, 0.0], dtype=np.float32)[:, None, None]
     return np.where(masks[:, None], still, motion).astype(np.float32)
@@ -54,10 +50,7 @@ def _enlarge(masks: Masks, shape: tuple[int, ...]) -> Masks:
 
 
 def occlusion_falls(classify: Callable[[FlowSet], Floats], clip: FlowSet, masks: Masks) -> Floats:
-    """Measure how far one clip's winning probability falls with each region held still: (R,).
-
-    A negative number is a region that speaks against the prediction.
-    """
+    """Measure how far a clip's winning probability falls with each region held still: (R,)."""
     winner = int(classify(clip)[0].argmax())
     copies = replace(clip.take([0] * (len(masks) + 1)), frames=None)
     copies.maps[1:] = hold_still(clip.maps[0], masks)
@@ -78,15 +71,7 @@ def shares_of(falls: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class RecordingPrediction:
-    """The prediction of one run's system for one recording, or why there is none.
-
-    `part_falls` has the fall of the predicted class's probability with each part of the face held
-    still, or with `ELSEWHERE`; `parts` its position in the crop. `outside_share` and
-    `outside_energy` are the shares of the crop's area and of its motion that lie beyond the
-    recording's frame and were left out. `caveats` are sentences on the worth of the probabilities;
-    the first is the run's calibration. `warnings` are doubts about the recording: with a
-    meaningless one there is no prediction, and the probabilities are NaN.
-    """
+    """The prediction of one run's system for one recording, or why there is none."""
 
     recording: str
     run: str
@@ -103,12 +88,12 @@ class RecordingPrediction:
     onset_image: NDArray[np.uint8]  # (224, 224, 3), RGB, the canonical crop
     apex_image: NDArray[np.uint8]
     motion: Floats  # (3, H, W), order (u, v, strain), pixels of the crop
-    part_falls: dict[str, float]
-    parts: dict[str, NDArray[np.bool_]]  # (224, 224)
-    outside_share: float
-    outside_energy: float
-    caveats: tuple[str, ...]
-    warnings: tuple[ClipWarning, ...] = ()
+    part_falls: dict[str, float]  # of the probability with a part, or `ELSEWHERE`, held still
+    parts: dict[str, NDArray[np.bool_]]  # (224, 224), the position of each in the crop
+    outside_share: float  # of the crop's area: beyond the recording's frame, and left out
+    outside_energy: float  # likewise of its motion
+    caveats: tuple[str, ...]  # sentences on the probabilities; the first is the calibration
+    warnings: tuple[ClipWarning, ...] = ()  # a meaningless one: no prediction, probabilities NaN
 
     @property
     def answered(self) -> bool:

@@ -44,11 +44,7 @@ def bootstrap_interval(
 def bootstrap_samples(
     predictions: Predictions, metric: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Doubles:
-    """Resample a pooled metric by subject. (resamples,).
-
-    Each resample draws as many subjects as there are, with replacement, with all of their clips
-    under all seeds.
-    """
+    """Resample a pooled metric by subject, with all clips under all seeds. (resamples,)."""
     subjects, _, counts = confusion_by_subject(predictions)  # (P, S, K, K)
     number = len(subjects)
     rng = np.random.default_rng(seed)
@@ -66,10 +62,7 @@ def pooled(predictions: Predictions, metric: str) -> float:
 def paired_difference(
     ours: Predictions, theirs: Predictions, metric: str, *, resamples: int = RESAMPLES
 ) -> tuple[float, float, float]:
-    """Ours minus theirs on the same subjects: the difference, and its bootstrap interval.
-
-    Both sides are resampled with the same subjects. `ValueError` if their subjects differ.
-    """
+    """Ours minus theirs, and its interval, both resampled with the same subjects."""
     if confusion_by_subject(ours)[0] != confusion_by_subject(theirs)[0]:
         raise ValueError("the two sets of predictions are of different subjects")
     samples = [bootstrap_samples(side, metric, resamples=resamples) for side in (ours, theirs)]
@@ -124,8 +117,6 @@ def permutation_test(
 
 
 class Paired(NamedTuple):
-    """Ours minus theirs on the same subjects: the difference, its interval, and its p-value."""
-
     difference: float
     low: float
     high: float
@@ -139,11 +130,7 @@ def paired_test(ours: Predictions, theirs: Predictions, metric: str = "uf1") -> 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct the p-values of several comparisons (Holm 1979).
-
-    The smallest of m is multiplied by m, the next by m - 1, and so on; none is below the one before
-    it, and none above 1.
-    """
+    """Correct the p-values of several comparisons (Holm 1979)."""
     order = np.argsort(p_values, kind="stable")
     factors = np.arange(len(p_values), 0, -1)
     adjusted = np.empty(len(p_values))
@@ -165,8 +152,7 @@ def permuted(
 def fold_scores(predictions: Predictions) -> pd.DataFrame:
     """Score each fold and seed: its clips, its true classes, and its UF1 in two ways.
 
-    `present` leaves out classes that are neither true nor predicted in a fold; `zero` counts them
-    as 0, so that a fold of one class cannot reach more than 1/K.
+    Classes neither true nor predicted are left out of `present`, and count 0 in `zero`.
     """
     subjects, seeds, counts = confusion_by_subject(predictions)  # (P, S, K, K)
     f1 = f1_per_class(counts)

@@ -107,10 +107,7 @@ def coverage(
 def clip_interval(
     predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """Compute the 95 % interval of UF1 over clips, of one seed.
-
-    As by `as_independent`, at a tenth of the work: drawing clips is drawing cells of the confusion.
-    """
+    """Compute the 95 % interval of UF1 over clips, as by `as_independent`, from the confusion."""
     counts = confusion_of(predictions)
     total = counts.sum()
     drawn = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=resamples)
@@ -154,10 +151,7 @@ class EpochPredictions:
 
 
 def collect_epoch_predictions(run: RunFolder, seed: int) -> EpochPredictions:
-    """Read the predictions of all epochs that a run under `oracle_test` has kept, for one seed.
-
-    `InputError` if the run had another epoch rule.
-    """
+    """Read the predictions of all epochs that a run under `oracle_test` has kept, for one seed."""
     records = (fold for fold in run.records() if fold["seed"] == seed)
     folds = [fold for fold in records if fold.get("epoch_predictions")]
     if not folds:
@@ -172,10 +166,9 @@ def collect_epoch_predictions(run: RunFolder, seed: int) -> EpochPredictions:
 
 
 def best_epoch_predictions(predictions: EpochPredictions, counts: Sequence[int]) -> Ints:
-    """Predict with each subject's best epoch among the last `count` epochs: (len(counts), n).
+    """Predict with each subject's best of the last `count` epochs: (len(counts), n).
 
-    The first of equals. A count of 1 is the rule `last`; as many as there are epochs is
-    `oracle_test`, and more or less than these an `InputError`.
+    A count of 1 is the rule `last`; as many as there are epochs is `oracle_test`.
     """
     epochs, clips = predictions.guesses.shape
     for count in counts:
@@ -262,10 +255,7 @@ def permuted_uf1(
 def peeking_null(
     predictions: EpochPredictions, *, permutations: int = 200, seed: int = 0
 ) -> Doubles:
-    """Compute UF1 of each subject's best epoch where the truth was permuted *before* the choice.
-
-    That is what peeking makes of answers that have nothing to do with the labels: (permutations,).
-    """
+    """Compute UF1 of best epochs for truths permuted *before* the choice. (permutations,)."""
     rng = np.random.default_rng(seed)
     together = np.zeros(len(predictions.labels), dtype=np.int64)
     truths = permuted(predictions.labels, together, permutations, rng)

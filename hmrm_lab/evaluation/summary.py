@@ -70,10 +70,7 @@ def summarise_run(run: RunFolder) -> dict[str, Any]:
 def stamp_fields(
     config: ExperimentConfig, data: dict[str, Any], *, done: int, failed: int
 ) -> dict[str, Any]:
-    """List the settings and the counts of folds that `stamp` reads.
-
-    `weights` is the audit's finding on starting weights, where it is not OK.
-    """
+    """List the settings and the counts of folds that `stamp` reads."""
     weights, rule = judge_weights(config, data).state, rule_of(config)
     expected = data["folds"] * len(config.evaluation.seeds)
     return {
@@ -125,7 +122,6 @@ def _figures(predictions: Predictions) -> dict[str, Any]:
 
 
 def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
-    """Describe the flow method, or the maps that came ready-made."""
     if systems[config.model.name].takes == "clip":
         return "none (clips)"
     if not config.input.reads_flow:

@@ -46,10 +46,7 @@ class MapSource(Protocol):
 
 @dataclass
 class MotionMix:
-    """Mix training clips with partners of their class, and record the pairs.
-
-    It is made from training clips only, so that a held-out clip cannot become a partner.
-    """
+    """Mix training clips, and no others, with partners of their class, and record the pairs."""
 
     maps: MapSource  # (n, C, H, W)
     labels: Tensor  # (n,)
@@ -125,10 +122,7 @@ def shift(maps: Tensor, right_px: int, down_px: int) -> Tensor:
 
 
 def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg: float) -> Tensor:
-    """Flip, shift, zoom and turn each map at random.
-
-    Turning turns the vectors with the map; zooming leaves them as they are.
-    """
+    """Flip, shift, zoom and turn each map at random; turning turns the vectors, too."""
     if flips:
         mirrored = torch.rand(len(maps), device=maps.device) < 0.5
         maps = torch.where(mirrored[:, None, None, None], flip(maps), maps)

@@ -1,8 +1,7 @@
 """The files of a training in work: its checkpoint, to resume from, and its progress.
 
-A checkpoint holds the whole state at the end of an epoch: safetensors with a JSON header; nothing
-in the file is ever run. One that is damaged, or of other settings, clips, seed or kind of device,
-is ignored, and the training begins again.
+A checkpoint is safetensors with a JSON header; nothing in it is ever run. One that is damaged, or
+of other settings, clips, seed or kind of device, is ignored, and the training begins again.
 """
 
 import hashlib
@@ -37,8 +36,6 @@ Tell = Callable[[int, int, float], None]  # epochs done, epochs in all, loss
 
 @dataclass
 class Checkpoint:
-    """The file of one training."""
-
     path: Path
     every_s: float = EVERY_SECONDS
     keep_end: bool = False  # for work in which a second training follows
@@ -47,7 +44,6 @@ class Checkpoint:
     _written: float = field(default=0.0, init=False)
 
     def begin(self, learner: Learner, train: FlowSet, *, seed: int, epochs: int) -> None:
-        """Restore a new learner from the file, if the file is of this training."""
         self._identity = {
             "form": FORM,
             "settings": learner.config.digest(),

@@ -30,10 +30,7 @@ WARM_UP = 3  # steps of each size of batch that run before one is recorded
 
 
 class Learner:
-    """The state of a training between two epochs.
-
-    It begins with `weights`, or with random ones by torch's random state.
-    """
+    """The state of a training between two epochs; it begins with `weights`, or random ones."""
 
     def __init__(
         self,
@@ -121,13 +118,10 @@ class Learner:
 
 
 def split_batches(order: Tensor, size: int) -> list[Tensor]:
-    """Split into batches of `size`; a single clip that is left joins the batch before it.
-
-    Batch normalisation cannot train on a single clip.
-    """
+    """Split into batches of `size`; a single clip that is left joins the batch before it."""
     batches = list(order.split(size))
     if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
-        *batches, last, single = batches
+        *batches, last, single = batches  # batch normalisation cannot train on a single clip
         batches.append(torch.cat([last, single]))
     return batches
 
@@ -174,14 +168,12 @@ def average_weights(model: nn.Module, decay: float) -> AveragedModel:
 def parameter_groups(
     config: ExperimentConfig, model: nn.Module, loss: nn.Module
 ) -> list[dict[str, Any]]:
-    """Group the parameters of the optimizer; a fine-tuned flow has a smaller rate and no decay.
-
-    Decay would pull it towards zero, not towards its pre-trained weights.
-    """
+    """Group the parameters of the optimizer; a fine-tuned flow has a smaller rate and no decay."""
     if not isinstance(model, FineTuned):
         return [{"params": [*model.parameters(), *loss.parameters()]}]
     system = [*model.system.parameters(), *loss.parameters()]
     rate = config.training.lr * config.flow.finetune_lr_scale
+    # decay would pull it towards zero, not towards its pre-trained weights
     flow = {"params": [*model.motion.parameters()], "lr": rate, "weight_decay": 0.0}
     return [{"params": system}, flow]
 
@@ -206,7 +198,6 @@ def gradients_of(config: ExperimentConfig, model: nn.Module, loss_of: MSWCE, dev
 
 
 def record_cuda(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """Record work in a CUDA graph: its replay, and the tensor of its result."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         result = work()
@@ -249,18 +240,14 @@ class RecordedGradients:
         return loss
 
     def unrecorded(self, maps: Tensor, labels: Tensor) -> Tensor:
-        """Set the gradients without a recording, on any device.
-
-        They are new tensors, so that a recording sets them and does not add to them.
-        """
+        """Set the gradients without a recording, on any device."""
         for parameter in self.parameters:
-            parameter.grad = None
+            parameter.grad = None  # so that a recording sets them and does not add to them
         loss = self.loss_of(maps, labels)
         loss.backward()
         return loss.detach()
 
     def _on_own_stream(self, maps: Tensor, labels: Tensor) -> Tensor:
-        """Warm up on a stream of its own, as a recording needs it."""
         if not maps.is_cuda:
             return self.unrecorded(maps, labels)
         own, current = torch.cuda.Stream(maps.device), torch.cuda.current_stream(maps.device)

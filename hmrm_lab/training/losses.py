@@ -6,10 +6,7 @@ from torch.nn import functional as F
 
 
 def forward_tasks(network: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor | float]:
-    """Return the logits (B, scales, K) of any network, and its extra loss.
-
-    A network with a second task has this method; its loss () is weighted, a mean over clips.
-    """
+    """Return the logits (B, scales, K) of any network, and its extra loss, a mean over clips."""
     both = getattr(network, "forward_tasks", None)
     return both(maps) if both else (network(maps), 0.0)
 
@@ -18,9 +15,8 @@ class MSWCE(nn.Module):
     """`L = - sum_i sum_s w_s (1 - p_is)^gamma log p_is`, averaged over clips.
 
     `p_is` is the probability of the true class at scale `s`. Weights are pre-defined or learnt;
-    learnt ones keep their sum (softmax), or zero would be optimal. Class weights and label
-    smoothing are not in the paper. Logits are (B, S, K) of S scales; labels (B,), or (B, K)
-    probabilities of clips that are mixed.
+    learnt ones keep their sum (softmax), or zero would be optimal. Class weights and smoothing are
+    not in the paper. Logits are (B, S, K); labels (B,), or (B, K) probabilities of mixed clips.
     """
 
     def __init__(
@@ -61,10 +57,7 @@ class MSWCE(nn.Module):
 
 
 def balance_classes(labels: Tensor, classes: int, power: float) -> Tensor | None:
-    """Compute class weights `(n / n_c) ** power`, with mean 1 over the training clips.
-
-    None at power 0. A class without clips gets weight 0.
-    """
+    """Compute class weights `(n / n_c) ** power`, with mean 1 over the clips; None at power 0."""
     if power == 0:
         return None
     counts = torch.bincount(labels, minlength=classes).float()

@@ -27,10 +27,7 @@ class Mixtures:
 
 
 def join_masks(masks: NDArray[np.bool_], regions: Iterable[str]) -> NDArray[np.bool_]:
-    """Join the masks (2, H, W), order (eyes, mouth), of these regions: (H, W), bool.
-
-    Raises `ConfigError` if there is no such region.
-    """
+    """Join the masks (2, H, W), order (eyes, mouth), of these regions: (H, W), bool."""
     regions = list(regions)
     for name in regions:
         if name not in MASKS:
@@ -46,10 +43,7 @@ def mix_pair(own: Floats, partner: Floats, mask: NDArray[np.bool_], strength: fl
 
 
 def draw_mixtures(mix: MotionMix, *, seed: int) -> Mixtures:
-    """Mix every clip once, as in training; a class of one clip has no mixture.
-
-    The provenance of `mix` and the random state of the caller are unchanged.
-    """
+    """Mix every clip once, as in training, unless it is the only one of its class."""
     whole = replace(mix, share=1.0, provenance=set())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -24,10 +24,7 @@ DRAWN = "synthetic"
 
 
 def starting_weights(config: ExperimentConfig, unit: str, seed: int) -> list[dict[str, Any]]:
-    """List the files of weights that a run begins with: setting, name, SHA-256, subjects.
-
-    `unit` is that of the maps; ready-made maps need no weights of a flow network.
-    """
+    """List the files of weights that a run begins with: setting, name, SHA-256, subjects."""
     return [
         {
             "setting": setting,

@@ -1,8 +1,7 @@
 """The inputs of all systems: stored maps, clips, or maps of a flow that is fine-tuned with them.
 
-Fine-tuning puts the flow network before the system, both trained as one model (decision 0009). The
-trainer reads maps by the positions of clips: from a tensor of stored maps, or with fine-tuning
-computed from the frames in every step.
+Fine-tuning puts the flow network before the system (decision 0009): maps are then computed from the
+frames in every step, by the positions of clips.
 """
 
 import torch
@@ -25,7 +24,6 @@ from hmrm_lab.training.losses import forward_tasks
 
 
 def has_epochs(config: ExperimentConfig) -> bool:
-    """Return whether the system of the settings is a network, trained epoch by epoch."""
     return not systems[config.model.name].is_estimator
 
 

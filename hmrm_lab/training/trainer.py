@@ -47,7 +47,6 @@ class Fitted:
     subjects: tuple[str, ...] = ()  # behind the weights, those of initial weights included
 
     def inputs(self, flowset: FlowSet) -> Tensor:
-        """Return the model's inputs for these clips: (n, C, H, W), or gray clips."""
         self._refuse_unit(flowset)
         if not isinstance(self.model, nn.Module):
             return torch.from_numpy(inputs_of(self.config, flowset))
@@ -62,10 +61,9 @@ class Fitted:
 
     def _refuse_unit(self, flowset: FlowSet) -> None:
         if flowset.unit != self.unit:
-            raise InputError(
-                f"this model was trained on maps in unit '{self.unit}', these are '{flowset.unit}'",
-                hint="take a model that was trained on such maps",
-            )
+            units = f"maps in unit '{self.unit}', these are '{flowset.unit}'"
+            hint = "take a model that was trained on such maps"
+            raise InputError(f"this model was trained on {units}", hint=hint)
 
 
 def fit(
@@ -73,10 +71,10 @@ def fit(
     train: FlowSet,
     *,
     seed: int,
-    run_seed: int | None = None,
-    epochs: int | None = None,
+    run_seed: int | None = None,  # of the pre-trained weights, which all folds share
+    epochs: int | None = None,  # end earlier, on the schedule of all `training.epochs`
     device: str = "cpu",
-    probe: EpochProbe | None = None,
+    probe: EpochProbe | None = None,  # after each epoch; no random numbers, returns plain values
     checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """Train a system on these clips from scratch, or from its checkpoint.
@@ -84,10 +82,6 @@ def fit(
     The same clips, settings and seed give the same weights, bit for bit, on one machine, however
     often the training was interrupted. The random state of the caller is unchanged. A loss that is
     not finite is a `DivergedError`.
-
-    `run_seed` is that of the pre-trained weights, which all folds share (default: `seed`). `epochs`
-    ends earlier, on the schedule of all `training.epochs`. `probe(classify)` is called after each
-    epoch; it must draw no random numbers, and return what JSON can hold.
     """
     refuse_bent(config, train.unit)
     first = seed if run_seed is None else run_seed
@@ -125,17 +119,13 @@ def fit(
 
 
 def build_estimator(config: ExperimentConfig, classes: int) -> Estimator:
-    """Build a system without epochs for this number of classes, not fitted yet."""
     return systems[config.model.name].build(classes, **config.model.options)
 
 
 def pretrained_weights(
     config: ExperimentConfig, seed: int, size: int, unit: str
 ) -> dict[str, Tensor]:
-    """Return the weights after `training.pretrain_epochs` on built-in faces, cached.
-
-    `size` and `unit` are those of the maps that follow: drawn ones are normalised as these.
-    """
+    """Return the weights after `training.pretrain_epochs` on built-in faces, cached."""
     drawn = drawn_settings(config)
     file = pretrained_file(drawn, seed, unit)
     try:
@@ -185,10 +175,7 @@ def save_model(path: Path, fitted: Fitted) -> None:
 
 
 def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
-    """Load the system of a file, ready to classify maps of `size` pixels.
-
-    `InputError` if it is cut off, of other settings or shapes, or not all finite.
-    """
+    """Load the system of a file that fits these settings, to classify maps of `size` pixels."""
 
     def wrong(problem: str, hint: str = AGAIN) -> InputError:
         return InputError(problem, where=path, hint=hint)
