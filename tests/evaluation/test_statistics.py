@@ -1,41 +1,51 @@
-"""Metrics, calibration, intervals and tests against closed forms and scikit-learn."""
+"""Metrics, calibration, intervals, tests, peeking, null distributions: where the truth is known."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_flowset, quick_config
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from hmrm_lab.api import stats
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.recordings.findings import megc2019
+from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.metrics import (
     accuracy,
     calibration_words,
     confusion,
     confusion_by_subject,
+    confusion_of,
     expected_calibration_error,
-    reliability,
-    uar,
-    uf1,
 )
 from hmrm_lab.evaluation.significance import (
     EXACT_SUBJECTS,
     POOLED,
     PRESENT,
     ZERO,
-    bootstrap_samples,
-    fold_scores,
+    bootstrap_interval,
     holm,
     paired_difference,
     permutation_test,
+    permuted,
     pooled,
-    three_averages,
 )
-from hmrm_lab.evaluation.simulate import simulated_predictions
-from hmrm_lab.records import Predictions, prediction_columns
+from hmrm_lab.evaluation.simulate import (
+    EpochPredictions,
+    best_epoch_predictions,
+    chance_predictions,
+    clip_interval,
+    simulate,
+    true_uf1,
+)
+from hmrm_lab.evaluation.summary import collect_predictions
+from hmrm_lab.records import ClipKey, Predictions, prediction_columns
+from hmrm_lab.studies.experiment import run_experiment
 
 
 def predictions_of(rows: list[tuple[str, int, int, int]], sure: float = np.nan) -> Predictions:
@@ -65,28 +75,29 @@ def test_scikit_learn_agrees(pairs: list[tuple[int, int]]) -> None:
     truth, guess = (np.array(side) for side in zip(*pairs, strict=True))
     counts = confusion(truth, guess, 3)
     labels = [0, 1, 2]
-    assert uf1(counts) == pytest.approx(
+    assert stats.uf1(counts) == pytest.approx(
         f1_score(truth, guess, labels=labels, average="macro", zero_division=0)
     )
     assert accuracy(counts) == pytest.approx(accuracy_score(truth, guess))
     if set(truth) == set(labels):
-        assert uar(counts) == pytest.approx(balanced_accuracy_score(truth, guess))
-    assert uf1(np.diag([5, 5, 0])) == pytest.approx(2 / 3), "a class never seen counts as 0"
+        assert stats.uar(counts) == pytest.approx(balanced_accuracy_score(truth, guess))
+    assert stats.uf1(np.diag([5, 5, 0])) == pytest.approx(2 / 3), "a class never seen counts as 0"
 
 
 def test_pooled_counts_and_means_over_folds_differ() -> None:
     """Two folds of few classes each, as 23 of the composite's 68 are."""
     rows = [("a", 0, 0, 0), ("a", 0, 0, 0), ("b", 0, 1, 1), ("b", 0, 2, 1)]
     predictions = predictions_of(rows)
-    first, second = fold_scores(predictions)[["clips", "classes", "present", "zero"]].to_numpy()
+    scores = stats.fold_scores(predictions)
+    first, second = scores[["clips", "classes", "present", "zero"]].to_numpy()
     assert first == pytest.approx([2, 1, 1, 1 / 3])
     assert second == pytest.approx([2, 2, 1 / 3, 2 / 9])
     expected = {POOLED: (1 + 2 / 3 + 0) / 3, PRESENT: 2 / 3, ZERO: 5 / 18}
-    assert three_averages(predictions) == pytest.approx(expected)
-    table = simulated_predictions(megc2019(), right=0.7).table
+    assert stats.three_averages(predictions) == pytest.approx(expected)
+    table = stats.simulated_predictions(stats.megc2019(), right=0.7).table
     perfect = Predictions(table.assign(prediction=table["truth"]))
-    assert (fold_scores(perfect)[["classes", "clips"]] == 1).sum().tolist() == [23, 8]
-    averages = three_averages(perfect)
+    assert (stats.fold_scores(perfect)[["classes", "clips"]] == 1).sum().tolist() == [23, 8]
+    averages = stats.three_averages(perfect)
     assert averages[POOLED] == averages[PRESENT] == 1 and averages[ZERO] < 0.7
 
 
@@ -104,7 +115,7 @@ def test_seeds_are_averaged_not_pooled() -> None:
 def test_subjects_are_resampled_whole() -> None:
     """If all clips of a subject have the same fate, the spread is that of subjects."""
     rows = [(f"s{p}", 0, c % 3, (c + p % 2) % 3) for p in range(10) for c in range(30)]
-    samples = bootstrap_samples(predictions_of(rows), "acc")
+    samples = stats.bootstrap_samples(predictions_of(rows), "acc")
     assert samples.std() == pytest.approx(np.sqrt(0.25 / 10), rel=0.1)
     assert set(np.round(samples * 10) / 10) == set(np.round(samples, 6))
 
@@ -129,17 +140,17 @@ def calibrated(rows: list[tuple[float, bool]], seeds: int = 1) -> Predictions:
 
 def test_reliability_by_hand() -> None:
     rows = [(0.5, True), (0.5, False), (0.7, True), (0.65, False), (0.75, True), (0.9, True)]
-    bins = reliability(calibrated(rows))
+    bins = stats.reliability(calibrated(rows))
     assert [part.count for part in bins] == [0, 0, 2, 3, 1]
     assert [part.accuracy for part in bins[2:]] == pytest.approx([0.5, 2 / 3, 1])
     assert [part.probability for part in bins[2:]] == pytest.approx([0.5, 0.7, 0.9])
     assert np.isnan(bins[0].accuracy)
     by_hand = (2 * 0 + 3 * (0.7 - 2 / 3) + 1 * 0.1) / 6
     assert expected_calibration_error(bins) == pytest.approx(by_hand)
-    edges = reliability(calibrated([(0.6, True), (1.0, True), (0.4, False)]))
+    edges = stats.reliability(calibrated([(0.6, True), (1.0, True), (0.4, False)]))
     assert [part.count for part in edges] == [0, 0, 1, 1, 1], "a bin begins at its lower edge"
     exact = calibrated([(0.75, number % 4 > 0) for number in range(40)])
-    assert expected_calibration_error(reliability(exact)) == pytest.approx(0)
+    assert expected_calibration_error(stats.reliability(exact)) == pytest.approx(0)
 
 
 def test_calibration_in_words() -> None:
@@ -221,3 +232,141 @@ def test_holm_by_hand() -> None:
     assert holm([0.6, 0.5]) == [1, 1]
     assert holm([0.2]) == [0.2]
     assert holm([]) == []
+
+
+EPOCHS = 5
+COMPOSITE = stats.megc2019()
+LABELS = np.array(list(COMPOSITE.values()))
+SUBJECTS = np.array([key.subject_key for key in COMPOSITE])
+
+
+def many(subjects: int, each: int) -> dict[ClipKey, int]:
+    return {
+        ClipKey("made", f"p{subject:04d}", f"c{clip}"): (subject + clip) % 3
+        for subject in range(subjects)
+        for clip in range(each)
+    }
+
+
+def test_as_many_are_right_as_asked_and_subjects_differ_as_asked() -> None:
+    chance = 0.7 * 0.3 / 50  # of a mean over 50 clips
+    for spread in (0.0, 0.2):
+        table = stats.simulated_predictions(many(400, 50), right=0.7, spread=spread).table
+        shares = (table["truth"] == table["prediction"]).groupby(table["subject"]).mean()
+        assert shares.mean() == pytest.approx(0.7, abs=0.03)
+        assert shares.std(ddof=0) == pytest.approx((spread**2 * 49 / 50 + chance) ** 0.5, rel=0.1)
+    clips = many(3000, 6)
+    found = pooled(stats.simulated_predictions(clips, right=0.75, spread=0.2), "uf1")
+    assert found == pytest.approx(true_uf1(clips, 0.75), abs=0.015)
+    assert true_uf1(clips, 0.75) == pytest.approx(0.75), "for classes of equal size"
+    for right, spread in ((1.0, 0.0), (0.5, 0.5)):
+        with pytest.raises(InputError, match=f"no chances with mean {right}"):
+            stats.simulated_predictions(many(2, 2), right=right, spread=spread)
+
+
+def test_intervals_over_clips_are_too_narrow_where_subjects_differ() -> None:
+    composite = stats.simulated_predictions(COMPOSITE, right=0.7, spread=0.2)
+    alone = stats.as_independent(composite)
+    assert alone.subjects.nunique() == 442
+    assert pooled(alone, "uf1") == pooled(composite, "uf1")
+    cells = clip_interval(composite, resamples=2000)
+    clips = bootstrap_interval(alone, "uf1", resamples=1000, seed=1)
+    assert cells == pytest.approx(clips, abs=0.008), "drawing cells is drawing clips"
+    held = stats.coverage(many(30, 15), right=0.7, spread=0.25, repeats=40, resamples=150)
+    assert held["subjects"] >= 0.8
+    assert held["clips"] <= held["subjects"] - 0.15
+
+
+def test_power_grows_with_the_difference() -> None:
+    clips, rng = many(20, 6), np.random.default_rng(0)
+    for rate, deviation in ((1.0, 0), (0.0, 0), (0.7, 0.02)):
+        rates = [pooled(simulate(clips, rate, rng), "acc") for _ in range(50)]
+        assert np.mean(rates) == pytest.approx(rate, abs=deviation)
+    table = stats.power_table(clips, 0.9, [0.0, 0.1, 0.5], studies=60)
+    none, some, large = table["Found"]
+    assert none <= 0.05 + 3 * (0.05 * 0.95 / 60) ** 0.5
+    assert none < some < large == 1
+    assert table["Mean UF1 difference"].iloc[1] == pytest.approx(0.1, abs=0.03)
+
+
+def test_each_subject_gets_its_own_best_epoch_the_first_of_equals() -> None:
+    guesses = np.array([[0, 1, 2, 2], [0, 2, 0, 0], [1, 2, 0, 1]])  # three epochs
+    subjects = np.array(["t/a", "t/a", "t/b", "t/b"])
+    two = EpochPredictions(guesses, np.array([0, 1, 0, 1]), subjects, 3)
+    found = best_epoch_predictions(two, [1, 2, 3])
+    assert found.tolist() == [[1, 2, 0, 1], [0, 2, 0, 1], [0, 1, 0, 1]]
+    equal = EpochPredictions(np.array([[0, 2], [2, 1]]), np.array([0, 1]), subjects[:2], 3)
+    assert best_epoch_predictions(equal, [2]).tolist() == [[0, 2]]
+    for count in (0, 4):
+        with pytest.raises(InputError, match=f"{count} test-set evaluations in 3 epochs"):
+            best_epoch_predictions(two, [1, count])
+    expected = {1: [1], 2: [1, 2], 12: [1, 2, 5, 10, 12], 100: [1, 2, 5, 10, 20, 50, 100]}
+    assert {epochs: stats.evaluation_counts(epochs) for epochs in expected} == expected
+
+
+def test_one_evaluation_is_the_rule_last_and_all_are_oracle_test(tmp_path: Path) -> None:
+    flowset = make_flowset(subjects=3, per_subject=4)
+    honest, peeking = (
+        run_experiment(
+            quick_config("ststnet", f"training.epochs={EPOCHS}", f"evaluation.epoch_rule={rule}"),
+            out=tmp_path,
+            flowset=flowset,
+            final_model=False,
+        )
+        for rule in ("last", "oracle_test")
+    )
+    predictions = stats.collect_epoch_predictions(peeking, 0)
+    assert predictions.guesses.shape == (EPOCHS, len(flowset))
+    for run, count in ((honest, 1), (peeking, EPOCHS)):
+        expected = float(stats.uf1(confusion_of(collect_predictions(run))))
+        assert stats.uf1_by_evaluations(predictions, [count]) == pytest.approx([expected])
+    for run, seed in ((honest, 0), (peeking, 7)):
+        with pytest.raises(InputError, match=f"no predictions of all epochs .* seed {seed}"):
+            stats.collect_epoch_predictions(run, seed)
+
+
+def test_many_evaluations_of_nothing_score_high() -> None:
+    predictions = chance_predictions(LABELS, SUBJECTS, 200, np.random.default_rng(0))
+    right = (best_epoch_predictions(predictions, range(1, 61)) == LABELS).sum(1)
+    assert (np.diff(right) >= 0).all() and right[-1] > right[0]
+    scores = stats.chance_uf1(LABELS, SUBJECTS, [1, 10, 100], draws=20, seed=3)
+    one, ten, hundred = scores.mean(0)
+    assert one == pytest.approx(1 / 3, abs=0.02)
+    assert one + 0.15 < ten < hundred - 0.1
+
+
+def test_labels_are_permuted_within_their_groups_and_uniformly() -> None:
+    groups = np.array([1, 0, 1, 0, 0])
+    moved = permuted(np.arange(5), groups, 6000, np.random.default_rng(0))
+    assert (np.sort(moved[:, groups == 0], axis=1) == [1, 3, 4]).all()
+    _, counts = np.unique(moved, axis=0, return_counts=True)
+    assert len(counts) == 6 * 2 and counts.min() > 400
+
+
+def test_the_null_of_permuted_labels() -> None:
+    skilled = stats.simulated_predictions(COMPOSITE, right=0.7)
+    constant = Predictions(skilled.table.assign(prediction=0))
+    expected = 2 * 250 / (250 + 442) / 3
+    assert stats.permuted_uf1(constant, permutations=20) == pytest.approx(np.full(20, expected))
+    null, found = stats.permuted_uf1(skilled, permutations=300), pooled(skilled, "uf1")
+    assert found > null.max()
+    assert stats.p_value(null, found) == pytest.approx(1 / 301)
+    values = np.array([0.1, 0.2, 0.3, 0.4])
+    assert [stats.p_value(values, observed) for observed in (0.35, 0.4, 0.0)] == [2 / 5, 2 / 5, 1]
+    clips = {key: 0 if key.subject < "sub14" else 2 for key in COMPOSITE if key.dataset != "samm"}
+    of_one_class = stats.simulated_predictions(clips, right=0.7)
+    null = stats.permuted_uf1(of_one_class, within="subject", permutations=10)
+    assert null == pytest.approx(np.full(10, pooled(of_one_class, "uf1")))
+    assert stats.permuted_uf1(of_one_class, within="all", permutations=10).max() < null.min()
+    with pytest.raises(ConfigError, match="did you mean 'subject'"):
+        stats.permuted_uf1(skilled, within="subjekt")  # type: ignore[arg-type]
+
+
+def test_the_null_of_peeking_fits_what_peeking_makes_of_nothing() -> None:
+    predictions = chance_predictions(LABELS, SUBJECTS, 30, np.random.default_rng(1))
+    null = stats.peeking_null(predictions, permutations=40)
+    reached = float(stats.uf1_by_evaluations(predictions, [30])[0])
+    assert null.min() > 0.5
+    assert abs(reached - null.mean()) < 5 * null.std()
+    one = stats.peeking_null(replace(predictions, guesses=predictions.guesses[:1]), permutations=40)
+    assert one.mean() == pytest.approx(1 / 3, abs=0.03)
