@@ -94,6 +94,7 @@ def test_moves_of_a_control_are_timed_each_and_staying_is_no_move() -> None:
     assert min(taken) > 0
 
 
+@pytest.mark.full
 def test_every_redraw_has_a_bound(capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
     subprocess.run([HMRM, "bench", "widgets", "--quick", "--json"], check=True)

@@ -187,7 +187,7 @@ def test_k_folds_are_a_run_like_any_other(maps: lab.MotionMaps) -> None:
 
 
 def test_a_background_run_is_watched_stopped_and_resumed(maps: lab.MotionMaps) -> None:
-    system = lab.system("mlp", preset="smoke", epochs=400)
+    system = lab.system("mlp", preset="smoke", epochs=100)
     result = lab.evaluate(system, maps, seeds=1, out="live", background=True)
     assert result.progress().going
     assert result.wait(SECONDS, folds=1).done >= 1

@@ -39,33 +39,26 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with stoppable():
-            _run_app()
-    except Stopped as stop:
-        _complain("stopped", stop, "what is finished is kept")
-        sys.exit(stop.exit_status)
-    except DiskFullError as error:
-        _complain(str(error), error, "what was finished is safe")
-        sys.exit(1)
-    except HmrmError as error:
-        typer.echo(f"hmrm: {error}", err=True)
-        sys.exit(error.exit_status)
-    except OSError as error:
-        typer.echo(
-            f"hmrm: {error.filename or ''}: {error.strerror}; what was finished is safe", err=True
-        )
-        sys.exit(1)
+            app()
+    except (Stopped, HmrmError, OSError) as error:
+        typer.echo(f"hmrm: {_sentence(error)}", err=True)
+        sys.exit(getattr(error, "exit_status", 1))
 
 
-def _run_app() -> None:
-    try:
-        app()
-    except OSError as error:
+def _sentence(error: BaseException) -> str:
+    """What went wrong, what is kept of the work, and whether the same command goes on."""
+    kept = ", ".join(getattr(error, "__notes__", []))
+    if isinstance(error, OSError):
         from hmrm_lab.runtime.store import refuse_full_disk
 
-        refuse_full_disk(error, Path(error.filename or "."))
-        raise
-
-
-def _complain(problem: str, error: BaseException, otherwise: str) -> None:
-    kept = ", ".join(getattr(error, "__notes__", [])) or otherwise
-    typer.echo(f"hmrm: {problem}; {kept}; the same command goes on", err=True)
+        try:
+            refuse_full_disk(error, Path(error.filename or "."))
+        except DiskFullError as full:
+            error = full
+        else:
+            return f"{error.filename or ''}: {error.strerror}; what was finished is safe"
+    if isinstance(error, Stopped):
+        return f"stopped; {kept or 'what is finished is kept'}; the same command goes on"
+    if isinstance(error, DiskFullError):
+        return f"{error}; {kept or 'what was finished is safe'}; the same command goes on"
+    return str(error)

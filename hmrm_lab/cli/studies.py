@@ -176,9 +176,8 @@ def sweep(
     if sampler not in SAMPLERS:
         raise unknown_name("sampler", sampler, SAMPLERS)
     if sampler == "grid" and trials is not None:
-        raise ConfigError(
-            "a grid tries every combination", hint="leave --trials out, or take --sampler tpe"
-        )
+        hint = "leave --trials out, or take --sampler tpe"
+        raise ConfigError("a grid tries every combination", hint=hint)
     check_writable(out)
     config = load_config(preset, data=data, system=system, overrides=overrides or [])
     over, clips = _space(space, widths, depths), lab.Clips(config, root)
@@ -286,7 +285,7 @@ def _finish(study: "Study", files: dict[str, Path], as_json: bool) -> None:
 def _show(
     study: "Study", result: dict[str, Any], text: str, unseal: bool, jobs: int, as_json: bool
 ) -> None:
-    """Show a sweep or a search, with the outer score of the best setting where it is asked for."""
+    """Show a sweep or a search, with the outer score of the best setting if it is asked for."""
     from hmrm_lab.studies.trials import count_outer_scores
 
     outer = study.unseal(jobs=jobs) if unseal else None
@@ -301,9 +300,8 @@ def _variant(text: str) -> "Variant":
 
     name, colon, changes = text.partition(":")
     if not colon or not name.strip() or not changes.strip():
-        raise ConfigError(
-            f"variant '{text}' is not NAME:key=value", hint="write thin:model.width=32"
-        )
+        problem = f"variant '{text}' is not NAME:key=value"
+        raise ConfigError(problem, hint="write thin:model.width=32")
     overrides = tuple(split_overrides(changes))
     return Variant(name.strip(), ", ".join(overrides), overrides)
 
@@ -313,16 +311,13 @@ def _space(texts: list[str] | None, widths: str | None, depths: str | None) -> "
     from hmrm_lab.studies.space import parse_space, whole_numbers
 
     if texts and (widths or depths):
-        raise ConfigError(
-            "--space and --widths or --depths name two spaces",
-            hint="write --space 'model.width=64|128' beside the others",
-        )
+        hint = "write --space 'model.width=64|128' beside the others"
+        raise ConfigError("--space and --widths or --depths name two spaces", hint=hint)
     if texts:
         return parse_space(texts)
-    return {
-        "model.depth": whole_numbers("depths", DEPTHS if depths is None else depths),
-        "model.width": whole_numbers("widths", WIDTHS if widths is None else widths),
-    }
+    deep = whole_numbers("depths", DEPTHS if depths is None else depths)
+    wide = whole_numbers("widths", WIDTHS if widths is None else widths)
+    return {"model.depth": deep, "model.width": wide}
 
 
 def _table_text(table: "pd.DataFrame") -> str:

@@ -169,11 +169,8 @@ def read_json(path: Path) -> Any:
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(
-            f"not readable as JSON ({error})",
-            where=path,
-            hint="delete the file; it is computed again",
-        ) from None
+        hint = "delete the file; it is computed again"
+        raise InputError(f"not readable as JSON ({error})", where=path, hint=hint) from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -238,11 +235,8 @@ class RunFolder:
         """Open an existing run, or raise an `InputError`."""
         run = cls(path)
         if not run.config_file.is_file():
-            problem, hint = (
-                "not a run folder (no config.toml)",
-                "give a folder that `hmrm run` made",
-            )
-            raise InputError(problem, where=path, hint=hint)
+            hint = "give a folder that `hmrm run` made"
+            raise InputError("not a run folder (no config.toml)", where=path, hint=hint)
         return run
 
     @property
@@ -264,18 +258,14 @@ class RunFolder:
         known = self.path / "data.json"
         before = read_json(known) if known.is_file() else {}
         if before and any(before.get(n) != data.get(n) for n in ("fingerprint", "folds_digest")):
-            raise InputError(
-                "the data have changed since this run began",
-                where=self.path,
-                hint="choose another --out, or delete this folder",
-            )
+            problem = "the data have changed since this run began"
+            hint = "choose another --out, or delete this folder"
+            raise InputError(problem, where=self.path, hint=hint)
         device = before.get("device")
         if device and device != data.get("device", device):
-            raise InputError(
-                f"this run began on {device}, which rounds differently from {data['device']}",
-                where=self.path,
-                hint=f"go on with --devices {device}, or choose another --out",
-            )
+            problem = f"this run began on {device}, which rounds differently from {data['device']}"
+            hint = f"go on with --devices {device}, or choose another --out"
+            raise InputError(problem, where=self.path, hint=hint)
         for part in self.path.rglob("*.part"):  # half-written, by writers that were killed
             with suppress(FileNotFoundError):  # its writer removes it at this moment
                 if time.time() - part.stat().st_mtime > ABANDONED_S:
