@@ -13,7 +13,7 @@ from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.protocols import LOSO, Protocol
 from hmrm_lab.reporting.plots.searches import EVOLVED_CAPTION, fittest
-from hmrm_lab.reporting.study_table import BESIDE, CLAIMED_ON, HONEST, NULL, ORACLE
+from hmrm_lab.reporting.study_table import BESIDE, CLAIMED_ON, HONEST, NULL, NULL_WITHIN, ORACLE
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.processes import count_jobs
 from hmrm_lab.runtime.progress import progress_bars
@@ -33,23 +33,26 @@ def compare(
     protocol: Protocol | str = LOSO,
     *,
     seeds: Seeds = None,
+    epoch_rule: str | None = None,
     oracle: bool = False,
     null: bool = False,
+    null_within_subjects: bool = False,
     out: str | Path = RUNS,
     jobs: int = 1,
 ) -> Study:
     """Evaluate systems on the same maps, folds and seeds, ranked by honest UF1.
 
-    `oracle` and `null` also run each under the rule that peeks, and on shuffled labels. One that
-    fails does not stop the others; `notes` says what happened to it. On a part of the clips, what
-    takes frames as well fails.
+    `oracle` and `null` also run each under the rule that peeks, and on labels shuffled among all
+    clips, or within each subject. One that fails does not stop the others; `notes` says what
+    happened to it. On a part of the clips, what takes frames as well fails.
 
     >>> study = lab.compare(["svm", "mdmo"], maps, seeds=1)
     >>> sorted(study), sorted(study.table["System"])
     (['mdmo', 'svm'], ['mdmo', 'svm'])
     """
-    known, kinds = maps_of(maps, jobs), {HONEST: True, ORACLE: oracle, NULL: null}
-    configs = {_name(one): settings(one, known, protocol, seeds) for one in systems}
+    known = maps_of(maps, jobs)
+    kinds = {HONEST: True, ORACLE: oracle, NULL: null, NULL_WITHIN: null_within_subjects}
+    configs = {_name(one): settings(one, known, protocol, seeds, epoch_rule) for one in systems}
     if len(configs) < len(systems):
         raise InputError("a system is named twice", hint="name each once: `lab.ablate` varies one")
     wanted = [kind for kind, asked in kinds.items() if asked]
@@ -63,6 +66,7 @@ def ablate(
     maps: Data,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     *,
+    part: str | None = None,
     seeds: Seeds = None,
     out: str | Path = RUNS,
     jobs: int = 1,
@@ -70,7 +74,8 @@ def ablate(
     """Evaluate a system with one component changed at a time, paired with the full model.
 
     `variants` are settings by the variant's name: `{"thin": {"width": 32}}`. Without any, the
-    components that the paper takes away; a `ConfigError` where nobody has listed them.
+    components that the paper takes away; a `ConfigError` where nobody has listed them. The table is
+    of `part`, one data set of several: of CASME II if it is among them, as in the paper.
 
     >>> list(lab.ablate(mlp, maps, {"no dropout": {"dropout": 0.0}}, seeds=1))
     ['full', 'no dropout']
@@ -79,8 +84,8 @@ def ablate(
     config, root = settings(system, known, seeds=seeds), root_of(known)
     own = None if variants is None else [_variant(config, *one) for one in variants.items()]
     sets = {key.dataset for key in known.keys}
-    part = CLAIMED_ON if CLAIMED_ON in sets and len(sets) > 1 else ALL
-    plan = plan_ablation(config, own, root=root)
+    part = part or (CLAIMED_ON if CLAIMED_ON in sets and len(sets) > 1 else ALL)
+    plan = plan_ablation(config, own, root=root, part=part)
     study = run_study(plan, root, out, jobs, part=part)
     study.notes = [f"{name}: is left out: {why}" for name, why in plan.left_out.items()]
     study.notes += [f"{name}: {why}" for (name, _), why in study.found.problems.items()]

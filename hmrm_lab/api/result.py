@@ -218,6 +218,12 @@ class Study(Mapping[Any, Result]):
         """The folder of the data."""
         return self.maps.source.root if self.maps is not None and self.maps.source else None
 
+    def write(self, folder: str | Path) -> dict[str, Path]:
+        """Write tables and page of a comparison (CSV, LaTeX, JSON, HTML); their paths by suffix."""
+        if not hasattr(self.found, "write"):
+            raise InputError("no comparison", hint="take a study of lab.compare or lab.inputs")
+        return dict(self.found.write(Path(folder)))
+
     def unseal(self, *, jobs: int = 1) -> OuterScore:
         """Run the best setting of a sweep, and the recipe unchanged, on all subjects.
 

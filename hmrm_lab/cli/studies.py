@@ -269,7 +269,7 @@ def _run(
     with progress_bars() as bars:
         plan = plan_of(preset, **given, jobs=count_jobs(jobs), watch=bars)
     study = run_study(plan, given["root"], runs, jobs)
-    _finish(study, study.found.write(out or plan.folder(runs)), as_json)
+    _finish(study, study.write(out or plan.folder(runs)), as_json)
 
 
 def _finish(study: "Study", files: dict[str, Path], as_json: bool) -> None:
