@@ -43,6 +43,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HMRM_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
 def real_data() -> Path:
     """Published data: the folder that HMRM_REALDATA names, or shared/data beside the checkout."""
     root = Path(os.environ.get("HMRM_REALDATA", BESIDE))

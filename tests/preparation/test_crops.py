@@ -1,7 +1,6 @@
 """Recordings to crops: synthetic clips whose landmarks nobody tells."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from hmrm_lab.records import Clip
 from hmrm_lab.runtime.store import cache_folder
 
 TEMPLATE = FacesConfig(name="template")
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,6 @@ class Plain:
 class Broken(Plain):
     def __getitem__(self, index: int, /) -> np.ndarray:
         raise InputError("an empty file", where="img3.jpg", hint="copy it again")
-
-
-@pytest.fixture(autouse=True)
-def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HMRM_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")

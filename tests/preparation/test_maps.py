@@ -20,10 +20,7 @@ from hmrm_lab.preparation import (
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import cache_folder
 
-
-@pytest.fixture(autouse=True)
-def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HMRM_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 def same(first: FlowSet, second: FlowSet) -> bool:
