@@ -15,7 +15,6 @@ from hmrm_lab.faces.accuracy import (
     crop_steps_px,
     detection_table,
     distance_percent,
-    movement_px,
     reference_track,
     spotted_within,
     tracks_table,
@@ -97,24 +96,14 @@ def test_errors_are_frames_after_the_true_apex(clip: Clip) -> None:
     assert table["middle_error"][0] == (clip.onset + clip.offset) // 2 - clip.apex
     assert table[["apex", "error", "middle_error"]].iloc[2].isna().all()
     assert table["strength_px"].isna().tolist() == [False, False, True]
+    flow = clip.frames.flow(clip.onset, clip.apex)
+    alone = np.hypot(*(flow - np.median(flow, axis=(1, 2), keepdims=True)))
+    assert table["strength_px"][0] == pytest.approx(alone.max()), "without the head"
     assert (table["peak"] > 0).all()
     unlandmarked = apex_table([recorded(clip)], providers["template"].build())
     assert clip.onset < unlandmarked["spotted"][0] < clip.offset
     assert unlandmarked["strength_px"].isna().all()
     assert len(apex_table([])) == 0
-
-
-def test_movement_is_without_the_head(clip: Clip) -> None:
-    class Moving(Pixels):
-        def flow(self, source: int, target: int) -> np.ndarray:
-            flow = np.full((2, 8, 8), 3.0, np.float32)
-            flow[:, 2, 2] += (0.3, 0.4)
-            return flow
-
-        def clean(self, index: int) -> np.ndarray:
-            raise AssertionError("not looked at")
-
-    assert movement_px(replace(clip, frames=Moving([]))) == pytest.approx(0.5, abs=1e-5)
 
 
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,22 +118,16 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         installed_providers(["dlib"])
     with pytest.raises(ConfigError, match="did you mean 'dlib'"):
         installed_providers(["dlob"])
-    with pytest.raises(InputError, match=r"no face provider; .*'template'"):
-        installed_providers([])
 
 
-def test_counts_of_clips_are_added_and_distances_averaged() -> None:
+def test_tables_of_clips_add_counts_and_average_distances() -> None:
     clips = synthetic(subjects=2, clips=4)
     by = {"template": providers["template"].build()}
     single = [detection_table([clip], by).loc["template"] for clip in clips]
     table = detection_table(clips, by).loc["template"]
     frames = sum(len({clip.onset, clip.known_apex, clip.offset}) for clip in clips)
+    errors = pd.DataFrame({"error": [0, 1, -2, -1], "middle_error": [3, 0, 1, -5]})
+    assert spotted_within(errors) == {"spotted": 0.75, "middle": 0.5}
     assert (table["detected"], table["template"]) == (0, frames)
     assert table["dense"] == pytest.approx(np.mean([row["dense"] for row in single]))
     assert table["worst"] == max(row["worst"] for row in single) > table["dense"] > 0
-
-
-def test_shares_of_clips_whose_apex_is_near() -> None:
-    table = pd.DataFrame({"error": [0, 1, -2, -1], "middle_error": [3, 0, 1, -5]})
-    assert spotted_within(table) == {"spotted": 0.75, "middle": 0.5}
-    assert spotted_within(table, 2)["spotted"] == 1

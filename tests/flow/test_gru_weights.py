@@ -36,26 +36,12 @@ def pictures() -> list[np.ndarray]:
     return [as_bytes(picture) for picture in (face, *scenes)]
 
 
-def test_the_file_is_small_and_has_a_card() -> None:
-    assert SHIPPED.stat().st_size < 10e6
-    card = SHIPPED.with_suffix(".md").read_text(encoding="utf-8")
-    for heading in ("Data", "Seed", "Command", "Results", "Licence"):
-        assert heading in card
-
-
-def test_an_identical_pair_does_not_move(
-    estimate: FlowEstimator, pictures: list[np.ndarray]
-) -> None:
+def test_what_is_no_motion(estimate: FlowEstimator, pictures: list[np.ndarray]) -> None:
     for picture in pictures:
         noisy = with_noise(picture.astype(np.float32), 2.0, np.random.default_rng(0))
         for frame in (picture, noisy):
-            flow_px = estimate(frame[None], frame[None])
-            assert np.hypot(*flow_px[0]).max() < 0.05
-
-
-def test_brightness_is_no_motion(estimate: FlowEstimator, pictures: list[np.ndarray]) -> None:
-    for gain, offset in ((1.06, 0.0), (0.94, 3.0), (1.0, 8.0), (1.0, -8.0)):
-        for picture in pictures:
+            assert np.hypot(*estimate(frame[None], frame[None])[0]).max() < 0.05
+        for gain, offset in ((1.06, 0.0), (0.94, 3.0), (1.0, 8.0), (1.0, -8.0)):
             brighter = as_bytes(picture.astype(np.float32) * gain + offset)
             assert np.hypot(*estimate(picture[None], brighter[None])[0]).mean() < 0.1
 
@@ -70,15 +56,6 @@ def test_swapping_the_frames_negates_the_flow(estimate: FlowEstimator) -> None:
         assert np.hypot(*(there - pair.flow_px)).mean() < np.hypot(*pair.flow_px).mean() / 2
 
 
-def test_batches_of_any_length(estimate: FlowEstimator) -> None:
-    rng = np.random.default_rng(0)
-    frames = rng.integers(0, 255, (10, 32, 40, 3)).astype(np.uint8)
-    flow_px = estimate(frames, frames[::-1])
-    assert flow_px.shape == (10, 2, 32, 40)
-    assert flow_px.dtype == np.float32
-    assert flow_px[9] == pytest.approx(estimate(frames[9:], frames[:1])[0], abs=1e-3)
-
-
 def test_weights_survive_the_disk(tmp_path: Path) -> None:
     network = load_weights()
     save_weights(tmp_path / "copy.safetensors", network, subjects=["casme2/sub01"])
@@ -91,8 +68,7 @@ def test_weights_survive_the_disk(tmp_path: Path) -> None:
 
 
 def test_hostile_files(tmp_path: Path) -> None:
-    content = SHIPPED.read_bytes()
-    path = tmp_path / "weights.safetensors"
+    content, path = SHIPPED.read_bytes(), tmp_path / "weights.safetensors"
     with pytest.raises(InputError, match="no such weights"):
         load_weights(path)
     for broken in (b"", b"no weights", content[: len(content) // 2], b"\xff" * 64):

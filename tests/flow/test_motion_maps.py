@@ -36,16 +36,14 @@ def field(seed: int, *shape: int, scale: float = 1.0) -> np.ndarray:
 def test_strain_of_closed_forms() -> None:
     y, x = np.mgrid[:32, :32].astype(np.float32)
     zero = np.zeros_like(x)
-    fields = {
-        "translation": ([zero + 3, zero - 2], 0.0),
-        "stretch": ([0.01 * x, zero], 0.01),
-        "shear": ([0.02 * y, zero], 0.02 / np.sqrt(2)),
-        "rotation": ([-0.01 * y, 0.01 * x], 0.0),
-        "zoom": ([0.01 * x, 0.01 * y], 0.01 * np.sqrt(2)),
-    }
-    for name, (parts, expected) in fields.items():
-        strain = optical_strain(np.stack(parts)[None])
-        assert strain[0] == pytest.approx(expected, abs=1e-5), name
+    for u, v, expected in (
+        (zero + 3, zero - 2, 0.0),  # translation
+        (0.01 * x, zero, 0.01),  # stretch
+        (0.02 * y, zero, 0.02 / np.sqrt(2)),  # shear
+        (-0.01 * y, 0.01 * x, 0.0),  # rotation
+        (0.01 * x, 0.01 * y, 0.01 * np.sqrt(2)),  # zoom
+    ):
+        assert optical_strain(np.stack([u, v])[None])[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_motion_map_is_a_mean_in_numpy_and_in_torch() -> None:
@@ -82,15 +80,6 @@ def test_median_and_rms() -> None:
     for method in ("none", "median_rms"):
         live = normalise_live(torch.from_numpy(maps), method).numpy()
         assert live == pytest.approx(normalise_maps(maps, method, PX), abs=1e-4)
-
-
-def test_scale_and_offset_do_not_matter_but_direction_does() -> None:
-    maps = make_flowset().maps
-    changed = maps.copy()
-    changed[:, :2] = 7 * changed[:, :2] + np.array([3, -4], np.float32)[None, :, None, None]
-    normal, other = (normalise_maps(of, "median_rms", PX)[:, :2] for of in (maps, changed))
-    assert other == pytest.approx(normal, abs=1e-4)
-    assert np.abs(normalise_maps(-maps, "median_rms", PX)[:, :2] - normal).max() > 1
 
 
 def test_channels_without_a_common_scale_have_one_each() -> None:
@@ -150,21 +139,6 @@ def test_a_head_that_moves_on_does_not_drown_the_face() -> None:
     assert np.abs(combine(movement + head, head - movement)).max() < 0.25
 
 
-def test_noise_does_less_harm_in_two_phases_than_in_one() -> None:
-    def rms(flow: np.ndarray) -> float:
-        return float(np.sqrt(np.mean(np.square(flow))))
-
-    movement = np.zeros((3, 2, 24, 24), np.float32)
-    movement[..., :12, :] = 1.0
-    noise, other = field(1, scale=0.3), field(2, scale=0.3)
-    found = combine(movement + noise, other - movement)
-    for rows in (slice(0, 12), slice(12, 24)):
-        assert rms((found - movement)[..., rows, :]) < 0.8 * rms(noise[..., rows, :])
-    ones = np.ones_like(movement)
-    for phases in ((ones + noise, -ones), (ones, noise - ones)):
-        assert rms(combine(*phases) - ones) < 0.6 * rms(noise)
-
-
 def test_the_module_is_the_estimator_and_its_maps() -> None:
     frames = make_framed_flowset(side=64).frames
     expected = motion_map(flows["gru_attention"].build()(*frames.images.swapaxes(0, 1)), 28)
@@ -191,31 +165,9 @@ def test_gradients_do_not_depend_on_how_many_pairs_are_in_memory(
     assert gradients[0].numpy() == pytest.approx(gradients[1].numpy(), abs=1e-4 * scale)
 
 
-def test_with_many_pairs_the_frames_are_all_that_is_kept_for_the_gradient() -> None:
-    frames = make_framed_flowset().frames
-    network = MotionFromFrames(learnt_network(GRU), 28)
-    images, pixel = torch.from_numpy(frames.images), torch.from_numpy(frames.pixel)
-    kept: list[int] = []
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept.append(tensor.numel())
-        return tensor
-
-    for count, few in ((len(images), True), (3, False)):
-        kept.clear()
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            network(images[:count], pixel[:count])
-        assert (sum(kept) < 10 * images.numel()) == few
-
-
 def test_only_learnt_flows_are_fine_tuned_and_each_copy_is_its_own() -> None:
-    for name in flows:
-        if name != "gru_attention":
-            with pytest.raises(ConfigError, match=f"'{name}' has nothing that could be fine-tun"):
-                learnt_network(FlowConfig(name=name))
-    first, second = learnt_network(GRU), learnt_network(GRU)
-    with torch.no_grad():
-        for parameter in first.parameters():
-            parameter.add_(1.0)
-    for ours, theirs in zip(first.parameters(), second.parameters(), strict=True):
-        assert not torch.equal(ours, theirs)
+    for name in set(flows) - {"gru_attention"}:
+        with pytest.raises(ConfigError, match=f"'{name}' has nothing that could be fine-tun"):
+            learnt_network(FlowConfig(name=name))
+    copies = [list(learnt_network(GRU).parameters()) for _ in range(2)]
+    assert not {p.data_ptr() for p in copies[0]} & {p.data_ptr() for p in copies[1]}

@@ -66,23 +66,16 @@ def test_onset_and_apex_are_cut_out(clips: list[Clip]) -> None:
 
 
 def test_an_apex_is_spotted_where_none_is_known(clips: list[Clip]) -> None:
-    blind = [replace(clip, apex=None) for clip in clips]
+    blind = [replace(clip, apex=None) for clip in clips[:2]]
+    still = Plain([clips[0].frames[0]] * 9, "still")
+    blind.append(replace(clips[0], frames=still, onset=0, apex=None, offset=8))
     crops = crop_clips(blind, TEMPLATE)
-    assert count_crops(crops)["apexes"] == {"annotated": 0, "spotted": 4, "guessed": 0}
-    for crop, clip in zip(crops, clips, strict=True):
+    assert count_crops(crops)["apexes"] == {"annotated": 0, "spotted": 2, "guessed": 1}
+    for crop, clip in zip(crops[:2], clips, strict=False):
         assert clip.onset < crop.apex_frame < clip.offset
-    assert {crop.apex for crop in crop_clips(clips, replace_apex(TEMPLATE))} == {"spotted"}
-
-
-def replace_apex(faces: FacesConfig) -> FacesConfig:
-    return faces.model_copy(update={"apex": "spotted"})
-
-
-def test_a_still_clip_has_a_guessed_apex(clips: list[Clip]) -> None:
-    still = [clips[0].frames[0]] * 9
-    clip = replace(clips[0], frames=Plain(still, "still"), onset=0, apex=None, offset=8)
-    (crop,) = crop_clips([clip], TEMPLATE)
-    assert (crop.apex, crop.apex_frame) == ("guessed", 4)
+    assert crops[2].apex_frame == 4
+    always = TEMPLATE.model_copy(update={"apex": "spotted"})
+    assert {crop.apex for crop in crop_clips(clips[:1], always)} == {"spotted"}
 
 
 def test_a_damaged_clip_is_left_out_and_said_so(clips: list[Clip]) -> None:
@@ -96,15 +89,12 @@ def test_a_damaged_clip_is_left_out_and_said_so(clips: list[Clip]) -> None:
         crop_clips([damaged], TEMPLATE)
 
 
-def test_the_second_time_no_frame_is_read(clips: list[Clip]) -> None:
-    first = crop_clips(clips, TEMPLATE)
-    unread = [replace(clip, frames=Broken(clip.frames, clip.key.clip)) for clip in clips]
-    assert crop_clips(unread, TEMPLATE) == first
-
-
 def test_any_part_of_the_cache_may_be_lost(clips: list[Clip]) -> None:
     config = quick_config().flow
-    flowset = compute_flowset([crop.clip for crop in crop_clips(clips, TEMPLATE)], config)
+    first = crop_clips(clips, TEMPLATE)
+    unread = [replace(clip, frames=Broken(clip.frames, clip.key.clip)) for clip in clips]
+    assert crop_clips(unread, TEMPLATE) == first, "the second time no frame is read"
+    flowset = compute_flowset([crop.clip for crop in first], config)
     whole = contents()
     for number, file in enumerate(sorted(cache_folder().rglob("*.npz"))):
         if number % 3 == 0:

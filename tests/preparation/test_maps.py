@@ -8,7 +8,6 @@ from conftest import quick_config, tuned_config
 from datasets.test_flowmaps import write_tree
 
 import hmrm_lab.preparation.maps as flowset_module
-from hmrm_lab.datasets.synthetic import read_clips, write_clips
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import (
     compute_flowset,
@@ -27,25 +26,18 @@ def same(first: FlowSet, second: FlowSet) -> bool:
     return first.fingerprint() == second.fingerprint()
 
 
-def test_frames_become_maps_in_pixels_with_masks() -> None:
+def test_frames_become_maps_in_pixels_with_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     config = quick_config()
-    clips = load_clips(config)
-    assert clips is not None
-    flowset = load_flowset(config)
+    clips, flowset = load_clips(config), load_flowset(config)
     assert flowset.maps.shape == (16, 3, 28, 28)
     assert flowset.keys == tuple(clip.key for clip in clips)
     assert flowset.labels.tolist() == [clip.label for clip in clips]
-    assert flowset.masks is not None
     assert flowset.masks.any((2, 3)).all()
     exact = clips[0].frames.flow(clips[0].onset, clips[0].apex)
     means = exact.reshape(2, 28, 8, 28, 8).mean((2, 4))
     assert np.abs(flowset.maps[0, :2] - means).mean() < np.abs(means).mean()
-
-
-def test_the_second_time_is_read_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = load_flowset(quick_config())
     monkeypatch.setattr(flowset_module, "compute_flowset", lambda *_, **__: pytest.fail("computed"))
-    assert same(load_flowset(quick_config()), first)
+    assert same(load_flowset(quick_config()), flowset), "the second time is read from the cache"
 
 
 def test_maps_that_depend_on_other_settings_have_another_file() -> None:
@@ -60,7 +52,6 @@ def test_maps_that_depend_on_other_settings_have_another_file() -> None:
 def test_processes_change_nothing_and_clips_without_landmarks_have_no_masks() -> None:
     config = quick_config("hmrm", "data.subjects=2", "data.clips=3")
     clips = load_clips(config)
-    assert clips is not None
     one, two = (compute_flowset(clips, config.flow, jobs=jobs) for jobs in (1, 2))
     assert same(one, two)
     plain = [replace(clip, frames=list(clip.frames)) for clip in clips]
@@ -68,27 +59,6 @@ def test_processes_change_nothing_and_clips_without_landmarks_have_no_masks() ->
     assert without.masks is None
     assert known.masks is not None
     assert (without.maps == known.maps).all()
-
-
-def test_clips_come_back_from_disk_as_they_were(tmp_path: Path) -> None:
-    config = quick_config("hmrm", "data.subjects=2", "data.clips=3")
-    clips = load_clips(config)
-    assert clips is not None
-    from_disk = read_clips(write_clips(clips, tmp_path / "faces").parent)
-    known = compute_flowset(clips, config.flow)
-    assert same(compute_flowset(from_disk, config.flow), known)
-    for file in tmp_path.rglob("landmarks.npy"):
-        file.unlink()
-    without = compute_flowset(read_clips(tmp_path / "faces"), config.flow)
-    assert without.masks is None
-    assert (without.maps == known.maps).all()
-
-
-def test_root_goes_with_the_data_sets_that_have_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--root"):
-        load_flowset(quick_config("hmrm", "data.name=flowmaps"))
-    with pytest.raises(InputError, match="takes no --root"):
-        load_flowset(quick_config(), tmp_path)
 
 
 def test_a_flow_that_learns_gets_the_frames_as_well() -> None:
@@ -109,32 +79,25 @@ def test_a_flow_that_learns_gets_the_frames_as_well() -> None:
     few = made.take([3, 5])
     assert (few.frames.images == made.frames.images[[3, 5]]).all()
     assert not np.shares_memory(few.frames.images, made.frames.images)
-    other = load_flowset(quick_config("hmrm", *tuned[:1], "flow.finetune=true"))
-    assert other.frames.images.shape[2] == 112
+    clip = load_clips(config)[0]
+    narrow = [clip.frames[i][:200, :120] for i in range(len(clip.frames))]
+    pairs = reduce_frames([replace(clip, frames=narrow)], 80)
+    assert pairs.images.shape == (1, 2, 80, 80, 3)
+    assert pairs.pixel.tolist() == [[1.5, 2.5]]
 
 
-def test_crops_of_any_shape_become_squares() -> None:
-    config = quick_config("hmrm", "data.subjects=2", "data.clips=2")
-    clips = [
-        replace(clip, frames=[clip.frames[i][:200, :120] for i in range(len(clip.frames))])
-        for clip in load_clips(config)
-    ]
-    pairs = reduce_frames(clips, 80)
-    assert pairs.images.shape == (2, 2, 80, 80, 3)
-    assert pairs.pixel.tolist() == [[1.5, 2.5]] * 2
-
-
-def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'dis' has nothing that could be fine-tuned"):
-        load_flowset(quick_config("hmrm", "flow.finetune=true"))
-    root = write_tree(tmp_path / "maps")
-    with pytest.raises(InputError, match="data set 'flowmaps' has no frames to fine-tune a flow"):
-        load_flowset(tuned_config("data.name=flowmaps"), root)
-    assert not cache_folder().exists()
-
-
-def test_a_notebook_that_needs_clips_is_told_where_there_are_none(tmp_path: Path) -> None:
-    write_tree(tmp_path)
+def test_what_a_data_set_cannot_give_is_refused_before_anything_is_computed(
+    tmp_path: Path,
+) -> None:
+    root, maps = write_tree(tmp_path / "maps"), quick_config("hmrm", "data.name=flowmaps")
+    for config, folder, words in (
+        (maps, None, "--root"),
+        (quick_config(), tmp_path, "takes no --root"),
+        (quick_config("hmrm", "flow.finetune=true"), None, "'dis' has nothing that could be fine"),
+        (tuned_config("data.name=flowmaps"), root, "'flowmaps' has no frames to fine-tune a flow"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_flowset(config, folder)
     with pytest.raises(InputError, match="'flowmaps' has no clips; take 'synthetic'"):
-        require_clips(quick_config("hmrm", "data.name=flowmaps"), tmp_path)
-    assert require_clips(quick_config("hmrm"))
+        require_clips(maps, root)
+    assert not cache_folder().exists()

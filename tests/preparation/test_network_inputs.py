@@ -1,6 +1,5 @@
 """Inputs beside each other: what noise and drifting light leave of a movement that is known."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from conftest import Pixels, make_flowset, with_pictures
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.preparation.network_inputs import (
     FRAMES,
     INPUTS,
@@ -23,7 +21,6 @@ from hmrm_lab.preparation.network_inputs import (
     measure,
     moving_pixels,
     pooled,
-    remembering,
     rising_clips,
 )
 from hmrm_lab.records import Clip, ClipKey
@@ -50,20 +47,6 @@ def test_noise_and_drift_are_as_strong_as_named_and_the_same_again() -> None:
     assert not (frames[4] == first).all()
     clip = rising_clips()[0]
     assert (disturbed(clip).frames[4] == clip.frames[4]).all()
-
-
-def test_frames_are_read_once() -> None:
-    read: list[int] = []
-
-    class Counted(Pixels):
-        def __getitem__(self, index: int, /) -> np.ndarray:
-            read.append(index)
-            return super().__getitem__(index)
-
-    clip = even_clip()
-    frames = remembering(replace(clip, frames=Counted(clip.frames)))
-    assert (frames.frames[2] == frames.frames[2]).all()
-    assert read == [2]
 
 
 def test_the_movement_of_drawn_clips_returns_to_where_it_began() -> None:
@@ -123,11 +106,3 @@ def test_what_networks_are_given_of_a_clip() -> None:
     assert (found["mesti"] == pictured.pictures[1, 3]).all()
     assert np.abs(np.median(found["flow"], axis=(1, 2))).max() == pytest.approx(0, abs=1e-6)
     assert np.ptp(found["flow"][0] - maps.maps[1, 0]) == pytest.approx(0, abs=1e-6)
-
-
-def test_flow_leads_where_the_head_moves_and_mesti_where_it_is_still() -> None:
-    still = measure(rising_clips(Condition(noise=2, drift=0.03)), look)
-    assert list(still) == list(INPUTS)
-    assert still["mesti"] > still["dual_phase"] > still["flow"] > still["dynamic_image"]
-    moving = measure(synthetic(subjects=3, clips=6), look)
-    assert min(moving["flow"], moving["dual_phase"]) > 1.3 * moving["mesti"]

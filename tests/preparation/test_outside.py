@@ -1,7 +1,6 @@
 """What a recording does not show: no motion, no weight, and a line that says so."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,14 +8,12 @@ import torch
 from conftest import quick_config
 
 from hmrm_lab.datasets.synthetic import GUISES, GuisedFrames, synthetic
-from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import FaceTrack, align_clip, align_known
 from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.flow.motion_maps import motion_map, normalise_live, normalise_maps, optical_strain
 from hmrm_lab.preparation import compute_flowset
 from hmrm_lab.preparation.dynamic_image import gray_frame
 from hmrm_lab.records import PX, Clip
-from hmrm_lab.studies.prepare import prepare
 
 
 @dataclass(frozen=True)
@@ -98,30 +95,6 @@ def test_a_picture_without_its_right_side() -> None:
     assert (first == later)[~inside].all() and (first != later)[inside].any()
 
 
-def test_what_is_outside_is_told_by_the_onset_alone() -> None:
-    """A frame that cannot be read before the onset costs nothing; nor is the onset read again."""
-
-    @dataclass(frozen=True)
-    class Counted(Cut):
-        read: list[int]
-
-        def __getitem__(self, index: int, /) -> np.ndarray:
-            if index == 0:
-                raise InputError("an empty file", hint="copy it again")
-            self.read.append(index)
-            return super().__getitem__(index)
-
-    clip = synthetic(subjects=2, clips=2, seed=3)[0]
-    assert clip.onset > 0
-    for width, again in ((112, 1), (224, 0)):
-        frames = Counted(clip.frames, width, [])
-        cut = align_known(replace(clip, frames=frames))
-        assert cut.frames.inside().all() == (width == 224)
-        for _ in range(3):
-            gray_frame(cut, cut.apex, 56)
-        assert frames.read.count(cut.onset) == 1 + 3 * again, "asked for once its size is known"
-
-
 def test_every_guise_holds_the_crop() -> None:
     """With a face cut out tightly, too: less than 5 % of the crop lies outside (median)."""
     assert set(GUISES) == {"casme2", "smic", "samm", "phone"}
@@ -135,17 +108,3 @@ def test_every_guise_holds_the_crop() -> None:
         drawn = align_known(synthetic(subjects=4, clips=4)[0])
         seen = gray_frame(aligned[0], aligned[0].onset, 56), gray_frame(drawn, drawn.onset, 56)
         assert np.corrcoef(*(picture.ravel() for picture in seen))[0, 1] > 0.95, name
-
-
-def test_the_preparation_says_what_is_outside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HMRM_CACHE", str(tmp_path))
-    pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
-    settings = ("data.subjects=2", "data.clips=2", "data.guise=casme2", "flow.name=dis")
-    facts = prepare(quick_config("hmrm", *settings), None, sheet=tmp_path / "sheet.html")
-    assert facts["faces"]["detected"] == 2
-    assert facts["outside_share"] < 0.05
-    assert facts["outside_energy"] < 0.02
-    mean_faces = prepare(quick_config("hmrm", *settings, "faces.name=template"), None)
-    assert mean_faces["outside_share"] == 0
