@@ -24,10 +24,7 @@ SEEDS = (14, 15)  # not used to choose any constant
 def reference_track(
     clip: Clip, provider: FaceProvider | None = None, *, only: Iterable[int] | None = None
 ) -> FaceTrack:
-    """The faces from onset to offset, or of `only` these frames: known or detected.
-
-    Raises an `InputError` if the frames have no landmarks and there is no provider.
-    """
+    """The faces from onset to offset, or of `only` these frames: known ones, or by a provider."""
     numbers = range(clip.onset, clip.offset + 1) if only is None else only
     if isinstance(clip.frames, LandmarkedFrames):
         return known_faces(clip.frames, numbers)
@@ -38,10 +35,7 @@ def reference_track(
 
 
 def clip_curve(clip: Clip, track: FaceTrack) -> ApexCurve:
-    """Spot the apex of a clip in the crop of the onset's face, as preparation does.
-
-    Frames with landmarks that are as large as a crop are used unchanged.
-    """
+    """Spot the apex of a clip in the crop of the onset's face, or in frames of a crop's size."""
     landmarks = dense_landmarks(track[clip.onset])
     crop_size = (CROP_PX, CROP_PX)
     landmarked = isinstance(clip.frames, LandmarkedFrames)
@@ -67,8 +61,8 @@ def distance_percent(face: Face, truth: Face) -> tuple[float, float]:
 def tracks_table(tracks: Mapping[str, FaceTrack], truth: FaceTrack) -> pd.DataFrame:
     """One row per track: how its faces were found, and their distances from the true ones.
 
-    Columns: `detected`, `neighbour` and `template` count frames; `five` and `dense` are means of
-    `distance_percent` over the frames of `truth`, `worst` the largest of `dense`.
+    `detected`, `neighbour` and `template` count frames; `five` and `dense` are means of
+    `distance_percent`, `worst` the largest of `dense`.
     """
     rows = {}
     for name, track in tracks.items():
@@ -101,10 +95,9 @@ def movement_px(clip: Clip) -> float:
 def apex_table(clips: Sequence[Clip], provider: FaceProvider | None = None) -> pd.DataFrame:
     """The spotted apex of each clip beside the true one and the middle frame.
 
-    Columns: `subject`, `clip`, `class`; `apex`, `spotted`, `middle` are frame numbers; `error` and
-    `middle_error` are frames after the true apex, missing where that is not known; `strength_px` is
-    `movement_px`, `peak` the height of the curve, `blinks` whether the eyelids close at some time.
-    A provider looks at the onset of clips that bring no landmarks.
+    `apex`, `spotted`, `middle` are frame numbers; `error` and `middle_error` are frames after the
+    true apex; `strength_px` is `movement_px`, `peak` the height of the curve, `blinks` whether the
+    eyelids close at some time. A provider looks at the onset of clips without landmarks.
     """
     rows = []
     for clip in clips:

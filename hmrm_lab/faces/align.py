@@ -64,9 +64,8 @@ def find_face(
 ) -> Face | None:
     """Find the face of a frame; None if it shows none.
 
-    `near` is the same subject's face in another frame: the part round it is searched first, and of
-    several faces elsewhere the nearest is taken. `number` is which face, counted from the left from
-    1; 0 leaves it to the provider. An `InputError` if the frame shows fewer.
+    The part round `near`, the same face in another frame, is searched first; of several faces
+    elsewhere the nearest is taken, or the one of this `number`, counted from the left from 1.
     """
     if near is not None and near.fallback != "none":
         near = None
@@ -109,8 +108,7 @@ def find_faces(
     """Track the face through all frames, or `only` these; `number` is that of `find_face`.
 
     A frame without a detected face takes that of the nearest frame that has one, the earlier of
-    two equally near; if no frame has one, all take the mean face in the middle of the frame. See
-    `Face.fallback`. Raises an `InputError` if there is no frame.
+    two equally near; if no frame has one, all take the mean face in the middle of the frame.
     """
     indices = range(len(frames)) if only is None else sorted(set(only))
     if not indices:
@@ -146,10 +144,7 @@ class FramesWithin(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class AlignedFrames:
-    """Frames in the canonical crop, (size, size, 3) uint8, computed when asked for, with landmarks.
-
-    Without a track the frames come with landmarks. All are of the onset's size.
-    """
+    """Frames in the canonical crop, (size, size, 3) uint8; without a track they have landmarks."""
 
     frames: Frames
     to_crop: Affine

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.faces.landmarks import eye_corners_px, face_mask, part_masks
+from hmrm_lab.faces.landmarks import Mask, eye_corners_px, face_mask, part_masks
 from hmrm_lab.records import Floats, Frames
 
 SIDE, SLACK, BLOCK = 64, 8, 12  # pixels of a reduced picture, of the largest shift, of a block
@@ -43,7 +43,7 @@ LID_MOTION = 0.007  # of the distance between the outer eye corners; expressions
 ALONE = 3.0  # times as far as brows and mouth move
 
 
-def same_scene(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
+def same_scene(pictures: Sequence[NDArray[np.uint8]]) -> Mask:
     """Whether each picture, (H, W), shows the first one's scene, which a cut ends."""
     details = [_detail(picture) for picture in pictures]
     steps = [_unlikeness(a, b) for a, b in pairwise(details)]
@@ -157,21 +157,14 @@ def spot_apex(
     return ApexCurve(int(apex), spotted, numbers, curve, parts, apex in blinks, blinks, cut)
 
 
-def is_blink(
-    frames: Frames, landmarks: Floats, onset: int, apex: int, offset: int | None = None
-) -> bool:
-    """Whether the eyelids close in a given apex, while brows and mouth are still.
-
-    The last frame that is used is by default as long after the apex as the onset is before it.
-    """
-    last = min(2 * apex - onset if offset is None else offset, len(frames) - 1)
+def is_blink(frames: Frames, landmarks: Floats, onset: int, apex: int) -> bool:
+    """Whether the eyelids close in a given apex, while brows and mouth are still."""
+    last = min(2 * apex - onset, len(frames) - 1)
     grey = _blurred([to_grey(frames[n]) for n in range(onset, last + 1)], landmarks)
     return bool(_without_blinks(grey, landmarks)[2][apex - onset])
 
 
-def _without_blinks(
-    grey: Floats, landmarks: Floats
-) -> tuple[Floats, dict[str, NDArray[np.bool_]], NDArray[np.bool_]]:
+def _without_blinks(grey: Floats, landmarks: Floats) -> tuple[Floats, dict[str, Mask], Mask]:
     """Differences without head motion, (n, H, W); masks; frames with closing eyelids, (n,)."""
     height, width = grey.shape[1:]
     masks = part_masks(landmarks, height, width)
@@ -192,12 +185,8 @@ def _without_blinks(
 
 
 def _closing(
-    still: Floats,
-    onset: Floats,
-    landmarks: Floats,
-    eyes: Sequence[NDArray[np.bool_]],
-    others: Sequence[NDArray[np.bool_]],
-) -> tuple[bool, NDArray[np.bool_]]:
+    still: Floats, onset: Floats, landmarks: Floats, eyes: Sequence[Mask], others: Sequence[Mask]
+) -> tuple[bool, Mask]:
     """Whether the eyes ever move alone; frames in which they close, or differ from the onset: (n,).
 
     The motion of a region is its mean difference over 1, 2, 4, ... frames by its mean gradient.
@@ -208,7 +197,7 @@ def _closing(
         for masks in (eyes, others)
     )
 
-    def alone(one: slice, other: slice) -> NDArray[np.bool_]:
+    def alone(one: slice, other: slice) -> Mask:
         lids, rest = (
             [np.abs(region[one] - region[other]).mean(axis=1) for region in group]
             for group in (lids_px, rest_px)
@@ -232,9 +221,7 @@ def _blurred(pictures: Sequence[NDArray[np.uint8]], landmarks: Floats) -> Floats
     return np.stack([cv2.GaussianBlur(p.astype(np.float32), (0, 0), sigma) for p in pictures])
 
 
-def _without_head_motion(
-    grey: Floats, landmarks: Floats, but: NDArray[np.bool_] | None = None
-) -> Floats:
+def _without_head_motion(grey: Floats, landmarks: Floats, but: Mask | None = None) -> Floats:
     """Differences to the first frame that neither head motion nor light explains: (n, H, W).
 
     Pixels of `but`, (H, W), are not used to estimate the motion.

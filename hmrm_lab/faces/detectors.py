@@ -38,19 +38,10 @@ Layer = tuple[int, int, int]  # channels, side of the kernel, side of the poolin
 class DlibFaces:
     """dlib's detector and its 68-point predictor; an `InputError` without the extra `faces`.
 
-    Parameters
-    ----------
-    margin
-        Border added on all sides by repetition, in shares of the frame's smaller side: the
-        detector needs the surroundings of a face, of which cropped recordings show little.
-    upsampling
-        Number of times that a frame may be doubled until a face is found, up to 1.5 times
-        `search_px`.
-    threshold
-        The least score of a face; a lower one finds more faces, false ones among them.
-    search_px
-        Larger frames are reduced to this smaller side for detection, the slowest step; landmarks
-        are placed in the frame at full size.
+    Detection, the slowest step, is in frames of a smaller side of `search_px` at most, with a
+    border on all sides (`margin`, in shares of the smaller side, of which cropped recordings show
+    little), doubled up to `upsampling` times until a face is found, up to 1.5 times `search_px`.
+    `threshold` is the least score of a face; a lower one finds more faces, false ones among them.
     """
 
     margin: float = 0.25
@@ -217,16 +208,9 @@ class Candidates(NamedTuple):
 class MtcnnFaces:
     """MTCNN; the weights are those of the package `mtcnn` (see `weights/mtcnn.md`).
 
-    Windows at all scales are refined twice, to a box and five points.
-
-    Parameters
-    ----------
-    smallest_face
-        In shares of the frame's smaller side; smaller values are slower.
-    proposal_threshold, refinement_threshold, output_threshold
-        The least score at which each network lets a window pass.
-    border
-        Added on all sides if no face was found, in shares of the frame's smaller side.
+    Windows at all scales from the `smallest_face` on are refined twice, to a box and five points;
+    those below a network's threshold are dropped. If no face is found, a `border` is added on all
+    sides. Both sizes are in shares of the frame's smaller side.
     """
 
     smallest_face: float = 0.1
@@ -236,10 +220,9 @@ class MtcnnFaces:
     border: float = 0.25
 
     def __post_init__(self) -> None:
-        if not 0 < self.smallest_face <= 1:
-            raise ConfigError(
-                f"smallest_face={self.smallest_face}", hint="give a share from 0 to 1"
-            )
+        smallest = self.smallest_face
+        if not 0 < smallest <= 1:
+            raise ConfigError(f"smallest_face={smallest}", hint="give a share from 0 to 1")
         if self.border < 0:
             raise ConfigError(f"border={self.border}", hint="give 0 or more")
 
@@ -287,23 +270,18 @@ class MtcnnFaces:
             size = round(width * scale), round(height * scale)
             small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
             zoom = np.array([width / size[0], height / size[1]] * 2, dtype=np.float32)
-            found = self._windows(small, proposal)
-            kept.append(_suppress(found.boxes * zoom, found.scores, OVERLAPS[0]))
+            corrections, scores = proposal(_as_input(small[None]))
+            rows, columns = torch.nonzero(scores[0] > self.proposal_threshold, as_tuple=True)
+            corner = torch.stack([columns, rows], dim=1) * STRIDE
+            windows = torch.cat([corner, corner + WINDOW], dim=1).float().numpy()
+            boxes = _corrected(windows, corrections[0, :, rows, columns].T.numpy())
+            kept.append(_suppress(boxes * zoom, scores[0, rows, columns].numpy(), OVERLAPS[0]))
             scale *= ZOOM
         if not kept:
             return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-        boxes = np.concatenate([found.boxes for found in kept])
-        scores = np.concatenate([found.scores for found in kept])
-        together = _suppress(boxes, scores, OVERLAPS[1])
+        boxes, levels = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+        together = _suppress(boxes, levels, OVERLAPS[1])
         return Candidates(_squared(together.boxes), together.scores)
-
-    def _windows(self, small: NDArray[np.uint8], proposal: Proposal) -> Candidates:
-        corrections, scores = proposal(_as_input(small[None]))
-        rows, columns = torch.nonzero(scores[0] > self.proposal_threshold, as_tuple=True)
-        corner = torch.stack([columns, rows], dim=1) * STRIDE
-        boxes = torch.cat([corner, corner + WINDOW], dim=1).float().numpy()
-        chosen = corrections[0, :, rows, columns].T.numpy()
-        return Candidates(_corrected(boxes, chosen), scores[0, rows, columns].numpy())
 
 
 def _as_input(images: NDArray[np.uint8]) -> Tensor:

@@ -1,6 +1,5 @@
-"""A face, the interface of face providers, and faces stored in files.
+"""A face, the interface of face providers, and faces stored in files, by their frame's pixels.
 
-A stored face is found by its frame's pixels, so that it cannot be taken for that of another one.
 A folder of faces may also hold landmarks that came with the data; `store_face` writes them.
 """
 
@@ -31,23 +30,16 @@ FORMAT = 2  # raise it when a provider with the same options gives other faces
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face in one frame.
+    """A face in one frame; `others` of comparable size are in it as well.
 
     Shapes
     ------
     box : (4,) float32, left, top, right, bottom in pixels; may reach beyond the frame
     points : (68, 2) float32 in iBUG 300-W numbering, or (5, 2) in the order eye, eye, nose tip,
         mouth corner, mouth corner, left in the image before right; (x, y) in pixels
-
-    Parameters
-    ----------
-    score
-        Confidence, on the provider's own scale; 0 for a face that was not detected.
-    fallback
-        `none` for a face detected in this frame, `neighbour` for one taken from another frame
-        (`from_frame`), `template` for the mean face.
-    others
-        The other faces of the frame that are of comparable size.
+    score : confidence, on the provider's own scale; 0 for a face that was not detected
+    fallback : `none` for a face detected in this frame, `neighbour` for one taken from another
+        frame (`from_frame`), `template` for the mean face
     """
 
     box: Floats
@@ -79,7 +71,6 @@ class Face:
         return replace(self, box=box, points=points, others=others)
 
     def taken_from(self, frame: int) -> "Face":
-        """The face as a replacement in another frame, where none was detected."""
         return replace(self, score=0.0, fallback="neighbour", from_frame=frame)
 
 
@@ -161,8 +152,7 @@ class CachedFaces:
 def cached(*, folder: str = "", inner: str = "") -> FaceProvider:
     """Faces from a folder; a frame that is not there goes to another provider and is stored.
 
-    Without an `inner` provider other frames have no face; without a folder there is one for the
-    inner provider in the cache.
+    Without an `inner` provider it has no face; without a folder there is one in the cache.
     """
     if not inner and not folder:
         raise InputError("no stored faces and no face provider", hint="give a folder or inner=dlib")

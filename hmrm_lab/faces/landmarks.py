@@ -25,6 +25,7 @@ from hmrm_lab.faces.face import (
 from hmrm_lab.records import Floats
 from hmrm_lab.registry import providers
 
+Mask = NDArray[np.bool_]
 MOST_STRETCH = 1.6  # of the distance from eyes to mouth, either way, to fit another face
 CROP_PX = 224
 SIDE, ABOVE, BELOW = 0.84, 0.42, 1.55
@@ -151,7 +152,7 @@ def template() -> FaceProvider:
     return _template_face
 
 
-def region_masks(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_]:
+def region_masks(landmarks: Floats, height: int, width: int) -> Mask:
     """Widened convex hulls of eyes with brows, and mouth: (68, 2) to (2, height, width) bool."""
     margin_px = round(MARGIN * eye_corners_px(landmarks))
     eyes = np.concatenate([landmarks[BROWS], landmarks[EYES]])
@@ -160,7 +161,7 @@ def region_masks(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_
 
 def part_masks(
     landmarks: Floats, height: int, width: int, margin: float = MARGIN
-) -> dict[str, NDArray[np.bool_]]:
+) -> dict[str, Mask]:
     """The widened convex hull of each of `PARTS`: (68, 2) pixels to (height, width) bool.
 
     `margin` is in shares of the distance between the outer eye corners.
@@ -169,7 +170,7 @@ def part_masks(
     return {name: _hull(landmarks[p], height, width, margin_px) for name, p in PARTS.items()}
 
 
-def face_mask(landmarks: Floats, height: int, width: int) -> NDArray[np.bool_]:
+def face_mask(landmarks: Floats, height: int, width: int) -> Mask:
     return _hull(landmarks, height, width, 0)
 
 
@@ -197,14 +198,14 @@ def core_regions(landmarks: Floats) -> Floats:
     )
 
 
-def reduce_masks(masks: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+def reduce_masks(masks: Mask, size: int) -> Mask:
     """Masks at map size: a cell belongs to a region if half of it does. (M, H, W) to (M, s, s)."""
     shares = masks.astype(np.float32)
     reduced = [cv2.resize(s, (size, size), interpolation=cv2.INTER_AREA) for s in shares]
     return np.stack(reduced) >= 0.5
 
 
-def _hull(points: Floats, height: int, width: int, margin: int) -> NDArray[np.bool_]:
+def _hull(points: Floats, height: int, width: int, margin: int) -> Mask:
     mask = np.zeros((height, width), dtype=np.uint8)
     hull = cv2.convexHull(np.round(points).astype(np.int32))
     cv2.fillConvexPoly(mask, hull, 1)

@@ -64,10 +64,7 @@ def facial_trials(
     seed: int = HELD_OUT_SEED,
     motions: Sequence[tuple[str, float]] = FACIAL,
 ) -> Iterator[Trial]:
-    """Held-out synthetic faces under local and smooth motion of .5, 1 and 2 px.
-
-    `motions` selects some of `FACIAL` without a change of their pairs.
-    """
+    """Held-out synthetic faces under local and smooth motion of .5, 1 and 2 px, or some of it."""
     faces = face_pictures(seed, range(min(PEOPLE, pairs)))
     for column, (kind, peak_px) in enumerate(FACIAL):
         if (kind, peak_px) not in motions:
@@ -95,10 +92,7 @@ def procedural_trials(
 def clip_trials(
     clips: Sequence[Clip], noises: Sequence[float] = NOISES, seed: int = HELD_OUT_SEED
 ) -> Iterator[Trial]:
-    """Onset and apex of synthetic clips, with this noise in place of the camera's.
-
-    Unlike in the other sets, light changes a little, as in recordings.
-    """
+    """Onset and apex of synthetic clips, with this noise in place of the camera's."""
     for number, clip in enumerate(clips):
         yield from _noisy(clip_pair(clip), "clips", "onset to apex", noises, (seed, 200, number))
 
@@ -151,7 +145,6 @@ class FlowReport:
         return self.pairs.pivot_table("epe_px", CELL, "method", sort=False)
 
     def by_size(self) -> pd.DataFrame:
-        """Mean end-point error by the size of the true motion, over all pairs."""
         sizes = self.pairs.set_index("method").filter(like="_to_")
         return sizes.groupby(level=0, sort=False).mean()
 
@@ -197,13 +190,11 @@ def evaluate(
     weights: str = "",
     on_trial: Callable[[int], None] | None = None,
 ) -> FlowReport:
-    """Measure methods on held-out pairs and on folders with ground truth.
+    """Measure methods on held-out pairs of these `sets` and on `folders` with ground truth.
 
-    All methods see a pair one after the other, so that other load on the machine affects all alike.
-
-    `sets` are names in `TRIALS`, with so many `pairs` in each cell; `folders` are in the layout of
-    Sintel, Middlebury or FlyingChairs, with `limit` pairs of each. `weights` are a file for
-    `gru_attention`. `on_trial` is called with the number of pairs so far.
+    A folder is in the layout of Sintel, Middlebury or FlyingChairs; `weights` are a file for
+    `gru_attention`; `on_trial` is called with the number of pairs so far. All methods see a pair
+    one after the other, so that other load on the machine affects all alike.
     """
     options = {} if noises is None else {"noises": tuple(noises)}
     streams = []
@@ -226,10 +217,17 @@ def evaluate_trials(
     everyone = {**estimators, ZERO: no_motion}
     rows: list[dict[str, object]] = []
     for count, trial in enumerate(trials, start=1):
-        rows += [_measure(trial, name, method) for name, method in everyone.items()]
+        about = {field: getattr(trial, field) for field in (*CELL, "pair")}
+        for name, method in everyone.items():
+            start = time.perf_counter()
+            estimate = method(trial.onset[None], trial.apex[None])[0]
+            spent = {"method": name, "ms": 1e3 * (time.perf_counter() - start)}
+            rows.append(about | spent | errors_of(estimate, trial.flow_px))
         if on_trial is not None:
             on_trial(count)
-    return FlowReport(pd.DataFrame(rows), {n: _parameters(m) for n, m in everyone.items()})
+    learnt = {n: m.network.parameters() for n, m in everyone.items() if isinstance(m, FrozenFlow)}
+    numbers = {name: sum(part.numel() for part in parts) for name, parts in learnt.items()}
+    return FlowReport(pd.DataFrame(rows), dict.fromkeys(everyone, 0) | numbers)
 
 
 def errors_of(estimate_px: Floats, truth_px: Floats) -> dict[str, float]:
@@ -262,17 +260,3 @@ def _angle(estimate: Floats, truth: Floats) -> Floats:
     inner = 1 + (estimate * truth).sum(axis=0)
     lengths = np.sqrt((1 + (estimate**2).sum(axis=0)) * (1 + (truth**2).sum(axis=0)))
     return np.rad2deg(np.arccos(np.clip(inner / lengths, -1, 1))).astype(np.float32)
-
-
-def _measure(trial: Trial, name: str, method: FlowEstimator) -> dict[str, object]:
-    start = time.perf_counter()
-    estimate = method(trial.onset[None], trial.apex[None])[0]
-    spent_ms = 1e3 * (time.perf_counter() - start)
-    about = {field: getattr(trial, field) for field in (*CELL, "pair")}
-    return {**about, "method": name, "ms": spent_ms, **errors_of(estimate, trial.flow_px)}
-
-
-def _parameters(method: FlowEstimator) -> int:
-    if not isinstance(method, FrozenFlow):
-        return 0
-    return sum(parameter.numel() for parameter in method.network.parameters())

@@ -38,10 +38,9 @@ def optical_strain(flow_px: Floats) -> Floats:
 def motion_map(flow_px: Floats, size: int, inside: NDArray[np.bool_] | None = None) -> Floats:
     """Flow (B, 2, H, W) in pixels and its strain as maps (B, 3, size, size), order (u, v, strain).
 
-    Strain is computed at full resolution; then all three are averaged over equal areas. The unit
-    of u and v stays the pixel of the crop. Pixels that are not `inside` the recording, (H, W), do
-    not count in an average; a cell that lies there by more than half has the median flow of the
-    others and no strain.
+    Strain is computed at full resolution; then all are averaged over equal areas. Pixels that are
+    not `inside` the recording, (H, W), do not count in an average; a cell that lies there by more
+    than half has the median flow of the others and no strain.
     """
     maps = np.concatenate([flow_px, optical_strain(flow_px)[:, None]], axis=1)
     if inside is None or inside.all():
@@ -83,9 +82,8 @@ def normalise_maps(
     """Normalise each map (n, 3, H, W) by itself; no statistic of one clip reaches another.
 
     `median_rms` subtracts the medians of u and of v (head motion, or the unknown zero of 8-bit
-    maps) and divides both by their common RMS (intensity); strain is divided by its own RMS. Of
-    `RELATIVE` maps u and v have no common scale: each is divided by its own RMS. Cells that are not
-    `inside`, (n, H, W), have the median and do not count in an RMS.
+    maps) and divides both by their common RMS, strain by its own; in `RELATIVE` maps u and v by
+    their own, too. Cells that are not `inside`, (n, H, W), have the median and no weight.
     """
     if method == "none":
         return maps
@@ -139,20 +137,17 @@ def _live_rms(values: Tensor, seen: Tensor) -> Tensor:
 
 
 def dual_phase(rise: Floats, fall: Floats) -> Floats:
-    """`combine` of both phases, (..., 2, H, W), less their medians, the motion of the head.
-
-    A head that moves on would be a difference of the phases everywhere.
-    """
+    """`combine` of both phases less their medians: a head that moves on would differ everywhere."""
     return combine(without_median(rise), without_median(fall))
 
 
 def combine(rise: Floats, fall: Floats) -> Floats:
     """The movement that both phases of a clip, (..., 2, H, W) in pixels, have in common.
 
-    An expression relaxes the way it came. With r the onset-to-apex flow, b the reversed
-    apex-to-offset flow, s = (r + b) / 2 and d = (r - b) / 2, each pixel becomes
-    s |s|^2 / (|s|^2 + |d|^2): all of a movement that is reversed (b = r), a quarter of one that a
-    single phase shows, nothing of one that goes on the same way.
+    With r the onset-to-apex flow, b the reversed apex-to-offset flow, s = (r + b) / 2 and
+    d = (r - b) / 2, each pixel becomes s |s|^2 / (|s|^2 + |d|^2): all of a movement that is
+    reversed, as an expression relaxes; a quarter of one that a single phase shows; nothing of one
+    that goes on the same way.
     """
     shared, apart = (rise - fall) / 2, (rise + fall) / 2
     common, difference = (np.square(part).sum(-3, keepdims=True) for part in (shared, apart))

@@ -262,7 +262,9 @@ def pretrain(
     state = TrainingState.begin(preset, seed, device)
     if (out / CHECKPOINT).is_file():
         read_checkpoint(out / CHECKPOINT, state)
-    _cut_history(out / HISTORY, state.step)
+    past = (out / HISTORY).read_text("utf-8").splitlines() if (out / HISTORY).is_file() else []
+    kept = ["step,loss,epe_px,learning_rate", *past[1 : state.step + 1]]  # later ones are repeated
+    write_atomic(out / HISTORY, "\n".join(kept) + "\n")
     feed = Feed(preset, sources, seed)
     while state.step < preset.steps:
         stage, within = preset.stage_of(state.step)
@@ -277,12 +279,6 @@ def pretrain(
             write_checkpoint(out / CHECKPOINT, state)
     save_weights(out / WEIGHTS, state.averaged, subjects=subjects)
     return out / WEIGHTS
-
-
-def _cut_history(path: Path, steps: int) -> None:
-    """The header and the rows up to the checkpoint; later steps are repeated."""
-    rows = path.read_text(encoding="utf-8").splitlines()[1 : steps + 1] if path.is_file() else []
-    write_atomic(path, "\n".join(["step,loss,epe_px,learning_rate", *rows]) + "\n")
 
 
 def _train(state: TrainingState, stage: Stage, within: int, batch: Batch) -> tuple[float, float]:

@@ -41,7 +41,6 @@ def digest_of(*parts: object) -> str:
 
 
 def cache_file(kind: str, digest: str) -> Path:
-    """The file for arrays of this kind and digest."""
     return cache_folder() / kind / digest[:2] / f"{digest}.npz"
 
 

@@ -1,8 +1,13 @@
-"""What is computed of one clip in the canonical crop, and kept: motion, gray frames, pictures."""
+"""What is computed of one clip in the canonical crop, and kept: motion, gray frames, pictures.
+
+Pictures of a clip, dynamic image and MESTI, are made of gray frames (T, H, W), uint8 or float32:
+(H, W) float32, signed, RMS 1, or all zero.
+"""
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache as remember
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,32 +23,20 @@ from hmrm_lab.faces.align import FramesWithin
 from hmrm_lab.faces.landmarks import reduce_masks, region_masks
 from hmrm_lab.flow.estimator import LearntFlow, estimator
 from hmrm_lab.flow.motion_maps import dual_phase, head_motion, motion_map, still_outside
-from hmrm_lab.preparation.cache import (
-    IdentifiedFrames,
-    Progress,
-    digest_of,
-    file_for,
-    frame_identities,
-    make_missing,
-    no_progress,
-    read_arrays,
-    write_arrays,
-)
+from hmrm_lab.preparation import cache
+from hmrm_lab.preparation.cache import Progress, no_progress
 from hmrm_lab.preparation.crops import aligned_frames, crop_identity, face_provider
-from hmrm_lab.preparation.dynamic_image import (
-    GRAY_FORMAT,
-    GRAY_SIDE_PX,
-    LENGTH,
-    PICTURE_FORMAT,
-    clip_pictures,
-    resample,
-)
 from hmrm_lab.records import CHANNELS, PICTURES, Clip, Floats, LandmarkedFrames
 from hmrm_lab.runtime.store import cache_folder
 
 MAP_SIDE_PX = 28  # as published flow maps have it
 MAP_FORMAT = 3  # raise it when the same frames and settings give other maps
 PHASE_FORMAT = 2  # raise it when the same frames give other dual-phase maps
+GRAY_FORMAT = 3  # raise it when the same frames give other gray clips
+PICTURE_FORMAT = 1  # raise it when the same frames give other pictures
+LENGTH = 16  # frames
+GRAY_SIDE_PX = 112
+ROUNDING = 1e-6  # of the largest possible sum; below it are rounding errors of float32
 Outcome = NDArray[Any] | InputError
 """The array of a clip, or the error of a frame that cannot be read."""
 
@@ -116,7 +109,115 @@ def flow_identity(flow: FlowConfig) -> str:
     if not isinstance(estimate, LearntFlow):
         return settings
     state = estimate.network.state_dict()
-    return settings + digest_of(*(value.cpu().numpy().tobytes().hex() for value in state.values()))
+    return settings + cache.digest_of(
+        *(value.cpu().numpy().tobytes().hex() for value in state.values())
+    )
+
+
+def dynamic_image(frames: NDArray[np.generic]) -> Floats:
+    """Approximate rank pooling over the running means of two frames or more (Bilen et al. 2016).
+
+    Rank pooling seeks a picture whose product with the mean of the first t frames grows with t; one
+    step of gradient descent from zero is a weighted sum of the frames.
+    """
+    return pool(frames, rank_weights(len(frames)))
+
+
+def rank_weights(length: int) -> NDArray[np.float64]:
+    """The weight of each frame, (T,): 2 (T - t + 1) - (T + 1) (H_T - H_{t-1}), t = 1..T.
+
+    H_t is the t-th harmonic number. It is the sum of (2 i - T - 1) / i over i = t..T: frame t is
+    part of the running means from the t-th on.
+    """
+    time = np.arange(1, length + 1, dtype=np.float64)
+    summands = (2 * time - length - 1) / time
+    return summands[::-1].cumsum()[::-1]
+
+
+def slope_weights(length: int) -> NDArray[np.float64]:
+    """The weights without running means: 2 t - T - 1, the slope of a line through the frames."""
+    return 2 * np.arange(1, length + 1, dtype=np.float64) - length - 1
+
+
+def pool(frames: NDArray[np.generic], weights: NDArray[np.float64]) -> Floats:
+    """Sum of weight times frame over time, divided by its RMS; the weights sum to zero.
+
+    The first frame is subtracted before, so that the picture of a still clip is exactly zero.
+    """
+    if frames.ndim != 3:
+        raise ValueError(f"frames must be (T, H, W), gray, not {frames.shape}")
+    if len(frames) < 2:
+        raise ValueError(f"a picture of a clip needs two frames or more, not {len(frames)}")
+    moved = frames.astype(np.float64) - frames[0].astype(np.float64)
+    picture = np.tensordot(weights, moved, axes=1)
+    largest = np.abs(picture).max()
+    if largest <= ROUNDING * np.abs(weights).sum() * np.abs(moved).max():
+        return np.zeros(picture.shape, np.float32)
+    scaled = picture / largest
+    return (scaled / np.sqrt(np.mean(scaled**2))).astype(np.float32)
+
+
+def mesti(frames: NDArray[np.generic]) -> Floats:
+    """The rise of each pixel above its own drift in mid-clip, by least squares (MESTI)."""
+    return pool(frames, hump_weights(len(frames)))
+
+
+def hump_weights(length: int) -> NDArray[np.float64]:
+    """The weight of each frame, (T,): 6 t (T - 1 - t) - (T - 1) (T - 2), t = 0..T-1.
+
+    The orthogonal polynomial of degree two, turned so that mid-clip counts positive.
+    """
+    time = np.arange(length, dtype=np.float64)
+    return 6 * time * (length - 1 - time) - (length - 1) * (length - 2)
+
+
+def even_frames(clip: Clip, length: int, side_px: int) -> Floats:
+    """The frames from onset to offset as (length, side, side), gray levels 0 to 255, interpolated.
+
+    (The field's baselines use the model of Zhou et al. 2011, a curve fitted to the frames.)
+    """
+    frame = remember(lambda number: gray_frame(clip, number, side_px))
+    pictures = []
+    for time in np.linspace(clip.onset, clip.offset, length):
+        before = int(time)
+        part = np.float32(time - before)
+        picture = frame(before)
+        if part > 0:
+            picture = (1 - part) * picture + part * frame(before + 1)
+        pictures.append(picture)
+    return np.stack(pictures)
+
+
+def gray_frame(clip: Clip, number: int, side_px: int) -> Floats:
+    """One frame as (side, side), gray levels 0 to 255; the onset outside its recording."""
+    frame = clip.frames[number]
+    inside = clip.frames.inside() if isinstance(clip.frames, FramesWithin) else None
+    if inside is not None and number != clip.onset and not inside.all():
+        frame = np.where(inside[..., None], frame, clip.frames[clip.onset])
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return cv2.resize(gray, (side_px, side_px), interpolation=cv2.INTER_AREA)
+
+
+def resample(clip: Clip, length: int = LENGTH, side_px: int = GRAY_SIDE_PX) -> NDArray[np.uint8]:
+    """`even_frames` in whole gray levels: (length, side, side) uint8."""
+    return even_frames(clip, length, side_px).round().astype(np.uint8)
+
+
+def clip_pictures(clip: Clip) -> Floats:
+    """The pictures of a clip in the canonical crop, (4, side, side), RMS 1, order `PICTURES`."""
+    frames = even_frames(clip, LENGTH, PICTURE_SIDE_PX)
+    onset, apex = (
+        standardise(gray_frame(clip, number, PICTURE_SIDE_PX))
+        for number in (clip.onset, clip.known_apex)
+    )
+    return np.stack([onset, apex, dynamic_image(frames), mesti(frames)]).astype(np.float32)
+
+
+def standardise(picture: Floats) -> Floats:
+    """Scale a picture to mean 0 and RMS 1; a uniform one becomes 0."""
+    centred = picture - picture.mean()
+    deviation = float(np.sqrt((centred**2).mean()))
+    return np.asarray(centred / deviation if deviation > 0 else centred, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -161,10 +262,10 @@ def load_all(
     on_progress: Progress = no_progress,
 ) -> list[Outcome]:
     """`make_all` of a data set. The arrays of drawn clips are cached in one file."""
-    if all(isinstance(clip.frames, IdentifiedFrames) for clip in clips):
+    if all(isinstance(clip.frames, cache.IdentifiedFrames) for clip in clips):
         return make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
     settings = data.model_dump_json(exclude={"classes"})
-    known = digest_of(DRAWING, settings, *(identity(recipe, clip, faces) for clip in clips))
+    known = cache.digest_of(DRAWING, settings, *(identity(recipe, clip, faces) for clip in clips))
     file = cache_folder() / f"{data.name}-{recipe.kind}-{known[:16]}.npz"
     stored = _stored(file, recipe.kind, (len(clips), *recipe.shape))
     if stored is not None:
@@ -172,7 +273,7 @@ def load_all(
     made = make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
     arrays = [one for one in made if not isinstance(one, InputError)]
     if len(arrays) == len(made):
-        write_arrays(file, {recipe.kind: np.stack(arrays)}, compress=True)
+        cache.write_arrays(file, {recipe.kind: np.stack(arrays)}, compress=True)
     return made
 
 
@@ -189,20 +290,20 @@ def make_all(
     Arrays of clips from files are cached one by one, so that an interrupted computation resumes.
     `faces` are the settings of face detection; None for clips in the canonical crop.
     """
-    files = [file_for(recipe.kind, clip, identity(recipe, clip, faces)) for clip in clips]
+    files = [cache.file_for(recipe.kind, clip, identity(recipe, clip, faces)) for clip in clips]
     stored = [_stored(file, recipe.kind, recipe.shape) for file in files]
     if faces is not None and any(one is None for one in stored):
         face_provider(faces)
     make = partial(_make, recipe, faces)
-    return make_missing(stored, make, clips, files, jobs=jobs, on_progress=on_progress)
+    return cache.make_missing(stored, make, clips, files, jobs=jobs, on_progress=on_progress)
 
 
 def identity(recipe: Recipe, clip: Clip, faces: FacesConfig | None) -> str:
     """A digest of everything that a result depends on: every frame, the crop, the recipe."""
     marks = (*clip.key, clip.onset, clip.apex, clip.offset)
-    known = frame_identities(clip, range(clip.onset, clip.offset + 1))
+    known = cache.frame_identities(clip, range(clip.onset, clip.offset + 1))
     crop = crop_identity(faces) if faces else "uncropped"
-    return digest_of(*recipe.depends_on, crop, marks, *known)
+    return cache.digest_of(*recipe.depends_on, crop, marks, *known)
 
 
 def _make(recipe: Recipe, faces: FacesConfig | None, clip: Clip, file: Path | None) -> Outcome:
@@ -212,11 +313,11 @@ def _make(recipe: Recipe, faces: FacesConfig | None, clip: Clip, file: Path | No
     except InputError as error:
         return error
     if file is not None:
-        write_arrays(file, {recipe.kind: made})
+        cache.write_arrays(file, {recipe.kind: made})
     return made
 
 
 def _stored(file: Path | None, name: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
     """The array in the cache; one of another shape is made anew."""
-    arrays = read_arrays(file, name)
+    arrays = cache.read_arrays(file, name)
     return arrays[name] if arrays is not None and arrays[name].shape == shape else None

@@ -20,25 +20,9 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import FaceTrack, align_clip, find_face, find_faces, warp
 from hmrm_lab.faces.apex import is_black, spot_apex
 from hmrm_lab.faces.face import FaceProvider
-from hmrm_lab.preparation.cache import (
-    Arrays,
-    Progress,
-    cache_file,
-    digest_of,
-    frame_identities,
-    make_missing,
-    no_progress,
-    read_arrays,
-    write_arrays,
-)
-from hmrm_lab.preparation.quality import (
-    ClipWarning,
-    SeenFrame,
-    clip_warnings,
-    count_warnings,
-    frame_warnings,
-    scene_warnings,
-)
+from hmrm_lab.preparation import cache, quality
+from hmrm_lab.preparation.cache import Progress, no_progress
+from hmrm_lab.preparation.quality import ClipWarning, SeenFrame, count_warnings
 from hmrm_lab.records import Clip, ClipKey, Floats
 from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import check_cache
@@ -71,7 +55,7 @@ class CroppedFrames:
         return f"{self.file.stem}[{index}]"
 
     def _array(self, name: str) -> Any:
-        arrays = read_arrays(self.file, name)
+        arrays = cache.read_arrays(self.file, name)
         if arrays is None:
             hint = "delete the file; it is made anew"
             raise InputError("no readable crop", where=self.file, hint=hint)
@@ -113,7 +97,7 @@ def crop_clips(
     if None in crops:
         face_provider(faces)
     make = partial(_make, faces)
-    results = make_missing(crops, make, clips, files, jobs=jobs, on_progress=on_progress)
+    results = cache.make_missing(crops, make, clips, files, jobs=jobs, on_progress=on_progress)
     if clips and all(crop.clip is None for crop in results):
         problem = f"not one of {len(clips)} clips is usable; the first: {results[0].problem}"
         raise InputError(problem, hint="see `hmrm data check`")
@@ -161,8 +145,8 @@ def _make(faces: FacesConfig, clip: Clip, file: Path) -> Crop:
     return _keep(clip, file, arrays)
 
 
-def _keep(clip: Clip, file: Path, arrays: Arrays) -> Crop:
-    write_arrays(file, arrays)
+def _keep(clip: Clip, file: Path, arrays: cache.Arrays) -> Crop:
+    cache.write_arrays(file, arrays)
     crop = _stored(clip, file)
     if crop is None:
         raise InputError("a crop that cannot be read back", where=file, hint="check the disk")
@@ -179,7 +163,7 @@ def aligned_frames(clip: Clip, faces: FacesConfig) -> Clip:
     return align_clip(clip, _find(clip, face_provider(faces), faces.face))
 
 
-def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
+def _cut(clip: Clip, faces: FacesConfig) -> cache.Arrays:
     provider = face_provider(faces)
     track = _find(clip, provider, faces.face)
     aligned = align_clip(clip, track)
@@ -190,10 +174,10 @@ def _cut(clip: Clip, faces: FacesConfig) -> Arrays:
         found = spot_apex(aligned.frames, landmarks, clip.onset, clip.offset)
         apex, how = found.apex, "spotted" if found.spotted else "guessed"
         frames, curve = found.frames, found.curve
-        scenes = scene_warnings(found.cut)
+        scenes = quality.scene_warnings(found.cut)
     seen = _marked_frames(replace(clip, apex=apex), aligned, provider, track)
     inside = aligned.frames.inside()  # type: ignore[attr-defined]
-    known = frame_warnings(seen, landmarks, inside)
+    known = quality.frame_warnings(seen, landmarks, inside)
     known += [] if any(w.meaningless and w.frame != "offset" for w in known) else scenes
     warnings = [(w.code, w.frame, w.sentence) for w in known]
     return {
@@ -248,22 +232,26 @@ def _find(clip: Clip, provider: FaceProvider, number: int) -> FaceTrack:
 
 def _stored(clip: Clip, file: Path) -> Crop | None:
     """The crop in the cache, or None."""
-    arrays = read_arrays(file, "face", "apex", "apex_frame", "inside", "warnings")
+    arrays = cache.read_arrays(file, "face", "apex", "apex_frame", "inside", "warnings")
     if arrays is None:
         return None
     prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)
     face, apex = str(arrays["face"]), str(arrays["apex"])
     outside = float(1 - arrays["inside"].mean())
-    warnings = [ClipWarning(*map(str, row)) for row in arrays["warnings"]] + clip_warnings(clip)
+    warnings = [ClipWarning(*map(str, row)) for row in arrays["warnings"]] + quality.clip_warnings(
+        clip
+    )
     return Crop(clip.key, prepared, face, apex, int(arrays["apex_frame"]), outside, tuple(warnings))
 
 
 def _file_of(clip: Clip, faces: FacesConfig) -> Path:
     marks = (*clip.key, clip.onset, clip.apex, clip.offset)
     numbers = range(clip.onset, clip.offset + 1)
-    content = frame_identities(clip, numbers)
+    content = cache.frame_identities(clip, numbers)
     content = content or [clip.frames[number].tobytes().hex() for number in numbers]
-    return cache_file("crops", digest_of(FORMAT, faces.model_dump_json(), marks, *content))
+    return cache.cache_file(
+        "crops", cache.digest_of(FORMAT, faces.model_dump_json(), marks, *content)
+    )
 
 
 def face_provider(faces: FacesConfig) -> FaceProvider:

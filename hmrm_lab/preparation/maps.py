@@ -17,27 +17,9 @@ from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_known
 from hmrm_lab.flow.motion_maps import learnt_network
-from hmrm_lab.preparation.cache import (
-    Progress,
-    digest_of,
-    file_for,
-    frame_identities,
-    make_missing,
-    no_progress,
-    read_arrays,
-    write_arrays,
-)
-from hmrm_lab.preparation.clip_arrays import (
-    GRAY,
-    MAP_FORMAT,
-    PICTURED,
-    Motion,
-    Recipe,
-    both_phases,
-    clip_motion,
-    flow_identity,
-    load_all,
-)
+from hmrm_lab.preparation import cache, clip_arrays
+from hmrm_lab.preparation.cache import Progress, no_progress
+from hmrm_lab.preparation.clip_arrays import Motion, Recipe, clip_motion, flow_identity
 from hmrm_lab.preparation.crops import crop_clips, whole_clips
 from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.records import PICTURES, Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
@@ -54,8 +36,7 @@ def load_flowset(
     """The motion maps of the settings' data set, from the cache or computed.
 
     Subjects that the settings declare one person get one name. Clips that are unusable for these
-    settings are left out, with a message in the log. `root` is the folder of the data; the embedded
-    synthetic set has none. The watcher hears of the stages `faces` and `flow`.
+    settings are left out, with a message in the log.
     """
     flowset = _load(config, root, jobs, watch)
     return flowset.with_same_person(config.evaluation.same_person)
@@ -121,11 +102,11 @@ def compute_flowset(
     Clips from files are cached one by one, so that an interrupted computation resumes.
     """
     settings = flow_identity(flow)
-    digests = [digest_of(MAP_FORMAT, settings, _content(clip)) for clip in clips]
-    files = [file_for("motion", clip, of) for clip, of in zip(clips, digests, strict=True)]
+    digests = [cache.digest_of(clip_arrays.MAP_FORMAT, settings, _content(clip)) for clip in clips]
+    files = [cache.file_for("motion", clip, of) for clip, of in zip(clips, digests, strict=True)]
     stored = [_stored(file) for file in files]
     make = partial(_make, flow)
-    motions = make_missing(stored, make, clips, files, jobs=jobs, on_progress=on_progress)
+    motions = cache.make_missing(stored, make, clips, files, jobs=jobs, on_progress=on_progress)
     known = [motion.masks for motion in motions if motion.masks is not None]
     inside = np.stack([motion.inside for motion in motions])
     return FlowSet(
@@ -143,12 +124,12 @@ def _make(flow: FlowConfig, clip: Clip, file: Path | None) -> Motion:
     motion = clip_motion(clip, flow)
     if file is not None:
         known = {name: value for name, value in motion._asdict().items() if value is not None}
-        write_arrays(file, {name: np.asarray(value) for name, value in known.items()})
+        cache.write_arrays(file, {name: np.asarray(value) for name, value in known.items()})
     return motion
 
 
 def _stored(file: Path | None) -> Motion | None:
-    arrays = read_arrays(file)
+    arrays = cache.read_arrays(file)
     if arrays is None:
         return None
     energy = float(arrays["outside_energy"])
@@ -201,13 +182,15 @@ def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
     frames = config.flow.finetune_side_px if config.flow.finetune else None
     data = config.data.model_dump_json(exclude={"classes"})
     contents = [f"{clip.label} {_content(clip)}" for clip in clips]
-    return digest_of(MAP_FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents)[:16]
+    return cache.digest_of(
+        clip_arrays.MAP_FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents
+    )[:16]
 
 
 def _content(clip: Clip) -> str:
     """The clip, its onset and its apex."""
     marks = (clip.onset, clip.known_apex)
-    return repr((*clip.key, *marks, *frame_identities(clip, marks)))
+    return repr((*clip.key, *marks, *cache.frame_identities(clip, marks)))
 
 
 def _write(file: Path, flowset: FlowSet) -> None:
@@ -216,11 +199,11 @@ def _write(file: Path, flowset: FlowSet) -> None:
     if flowset.frames is not None:
         known |= {"frames": flowset.frames.images, "pixel": flowset.frames.pixel}
     arrays = {name: np.asarray(value) for name, value in known.items() if value is not None}
-    write_arrays(file, arrays, compress=True)
+    cache.write_arrays(file, arrays, compress=True)
 
 
 def _read(file: Path, classes: tuple[str, ...]) -> FlowSet | None:
-    arrays = read_arrays(file)
+    arrays = cache.read_arrays(file)
     if arrays is None:
         return None
     return FlowSet(
@@ -298,19 +281,20 @@ def with_whole_clips(
 ) -> tuple[FlowSet, dict[ClipKey, InputError]]:
     """The flow set with the inputs that need all frames; and which clips were left out, and why.
 
-    The clips are those of the flow set with all their frames and a known apex. `faces` are the
-    settings of face detection; None for clips in the canonical crop. Raises an `InputError` if not
-    one clip is usable.
+    The clips have all their frames and a known apex; without `faces` they are in the canonical
+    crop. Raises an `InputError` if not one is usable.
     """
     recipes: dict[str, Recipe] = {}  # by field of the flow set
     if config.flow.phases == "both":
-        recipes["maps"] = both_phases(config.flow)
+        recipes["maps"] = clip_arrays.both_phases(config.flow)
     if _wants_gray(config):
-        recipes["clips"] = GRAY
+        recipes["clips"] = clip_arrays.GRAY
     if config.input.has_pictures:
-        recipes["pictures"] = PICTURED
+        recipes["pictures"] = clip_arrays.PICTURED
     made = {
-        name: load_all(recipe, config.data, clips, faces, jobs=jobs, on_progress=on_progress)
+        name: clip_arrays.load_all(
+            recipe, config.data, clips, faces, jobs=jobs, on_progress=on_progress
+        )
         for name, recipe in recipes.items()
     }
     lost: dict[ClipKey, InputError] = {}

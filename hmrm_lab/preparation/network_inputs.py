@@ -21,8 +21,8 @@ from hmrm_lab.datasets.synthetic.motion import Motion
 from hmrm_lab.datasets.synthetic.recipes import CORE, Script, farthest_px, scaled, unit_bumps
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import dual_phase, without_median
-from hmrm_lab.preparation import dynamic_image as pictures
-from hmrm_lab.preparation.dynamic_image import dynamic_image, mesti, pool
+from hmrm_lab.preparation import clip_arrays
+from hmrm_lab.preparation.clip_arrays import dynamic_image, mesti, pool
 from hmrm_lab.records import PICTURES, Clip, ClipKey, Floats, FlowSet, Frames, KnownMotion
 from hmrm_lab.registry import flows
 
@@ -55,14 +55,14 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
     """Every input of one clip in the canonical crop, by the names of `INPUTS`.
 
     Flows are (2, H, W) at crop resolution, in pixels, less the median motion; pictures (S, S) of
-    RMS 1 with S of `SIDE_PX`, larger than networks take them.
+    RMS 1, larger than networks take them.
     """
     marks = (clip.onset, clip.known_apex, clip.offset)
     onset, apex, offset = (clip.frames[number][None] for number in marks)
     rise, fall = estimator(onset, apex)[0], estimator(apex, offset)[0]
-    frames = pictures.even_frames(clip, pictures.LENGTH, SIDE_PX)
+    frames = clip_arrays.even_frames(clip, clip_arrays.LENGTH, SIDE_PX)
     return {
-        "apex": pictures.standardise(pictures.gray_frame(clip, clip.known_apex, SIDE_PX)),
+        "apex": clip_arrays.standardise(clip_arrays.gray_frame(clip, clip.known_apex, SIDE_PX)),
         "flow": without_median(rise),
         "dual_phase": dual_phase(rise, fall),
         "dynamic_image": dynamic_image(frames),
@@ -73,8 +73,7 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
 def given(flowset: FlowSet, number: int, both: FlowSet | None = None) -> dict[str, Floats]:
     """Every input of one clip as networks take it: as `look_at`, flow of 28 px, pictures of 56.
 
-    A flow set without pictures, such as one of data without frames, has flow alone. `both` are the
-    same clips with dual-phase flow, if there are such maps.
+    A flow set without pictures has flow alone; `both` are the same clips with dual-phase flow.
     """
     found = {"flow": without_median(flowset.maps[number, :2])}
     if both is not None:
@@ -86,10 +85,7 @@ def given(flowset: FlowSet, number: int, both: FlowSet | None = None) -> dict[st
 
 @dataclass(frozen=True, eq=False)
 class DisturbedFrames:
-    """Frames with noise and drifting light, computed when asked for and always the same.
-
-    Light changes evenly from onset to offset, and on before and after.
-    """
+    """Frames with noise and evenly drifting light, computed when asked for and always the same."""
 
     frames: Frames
     onset: int
@@ -116,17 +112,12 @@ def _grain(number: int, shape: tuple[int, ...]) -> Floats:
 
 
 def disturbed(clip: Clip, *, noise: float = 0.0, drift: float = 0.0) -> Clip:
-    """The clip with sensor noise (standard deviation in levels of 255) and drifting light.
-
-    A drift of 0.03 is light that ends 3 % brighter at the offset than at the onset.
-    """
+    """The clip with noise of so many levels and light that has changed by a share at the offset."""
     frames = DisturbedFrames(clip.frames, clip.onset, clip.offset, noise, drift)
     return replace(clip, frames=frames)
 
 
 class RememberedFrames:
-    """Frames that are read or rendered once, and kept in memory."""
-
     def __init__(self, frames: Frames) -> None:
         self._frames, self._read = frames, cache(frames.__getitem__)
 
@@ -138,17 +129,13 @@ class RememberedFrames:
 
 
 def remembering(clip: Clip) -> Clip:
-    """The clip with its frames in memory, to be disturbed repeatedly."""
+    """The clip with its frames kept in memory, to be disturbed repeatedly."""
     return replace(clip, frames=RememberedFrames(clip.frames))
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Disturbances of a drawn clip, and its apex.
-
-    `drift` is the change of light from the first frame to the last; `apex` its share of the clip;
-    `left` the share of the movement that remains at the end.
-    """
+    """Noise in 8-bit levels, change of light, place of the apex, movement that is left."""
 
     noise: float = 0.0
     drift: float = 0.0
@@ -168,9 +155,12 @@ CONDITIONS: Mapping[str, Condition] = {
 }
 
 
-def rising_clips(condition: Condition | None = None, count: int = len(CORE)) -> list[Clip]:
+UNDISTURBED = Condition()
+
+
+def rising_clips(condition: Condition = UNDISTURBED, count: int = len(CORE)) -> list[Clip]:
     """Clips of drawn faces on still heads, one class after the other, up to the apex and back."""
-    return [_rising_clip(number, condition or Condition()) for number in range(count)]
+    return [_rising_clip(number, condition) for number in range(count)]
 
 
 def _rising_clip(number: int, condition: Condition) -> Clip:
@@ -233,7 +223,7 @@ def pooled(clip: Clip) -> dict[str, Floats]:
     step[[0, clip.known_apex - clip.onset]] = -1, 1
     return {
         "apex less onset": pool(frames, step),
-        "slope": pool(frames, pictures.slope_weights(len(frames))),
+        "slope": pool(frames, clip_arrays.slope_weights(len(frames))),
         "dynamic image": dynamic_image(frames),
         "MESTI": mesti(frames),
     }

@@ -1,7 +1,7 @@
 """Warnings about clips: no face, dark, blurred, cut, or a movement that is too large.
 
-A prediction rests on the motion between two frames. Where this is not the motion of one face, there
-is no prediction (`MEANINGLESS`). Decision 0010 explains the bounds.
+Where the motion between two frames is not that of one face, there is no prediction
+(`MEANINGLESS`). Decision 0010 explains the bounds.
 """
 
 from collections import Counter
@@ -57,10 +57,9 @@ class SeenFrame:
 def frame_warnings(
     frames: Sequence[SeenFrame], landmarks: Floats, inside: NDArray[np.bool_]
 ) -> list[ClipWarning]:
-    """The warnings about onset, apex and, if there is one, offset.
+    """The warnings about onset, apex and offset, given the onset's landmarks in its crop, (68, 2).
 
-    A difference between two frames is attributed to the offset, if it is one of them. Landmarks
-    are those of the onset in its crop, (68, 2); `inside` is (H, W), pixels within the recording.
+    A difference between two frames is attributed to the offset, if it is one of them.
     """
     found = [warning for frame in frames for warning in _alone(frame)]
     found += _several(frames[0])
@@ -90,10 +89,8 @@ def scene_warnings(strange: int | None) -> list[ClipWarning]:
 
 def clip_warnings(clip: Clip) -> list[ClipWarning]:
     seconds = (clip.offset - clip.onset) / clip.fps if clip.fps else 0.0
-    text = (
-        f"From onset to offset it lasts {seconds:.1f} s, a micro-expression at most half a second"
-    )
-    return [ClipWarning("long", "", f"{text}.")] if seconds > LONGEST_S else []
+    text = f"it lasts {seconds:.1f} s, a micro-expression at most half a second."
+    return [ClipWarning("long", "", f"From onset to offset {text}")] if seconds > LONGEST_S else []
 
 
 def count_warnings(clips: Iterable[Iterable[ClipWarning]]) -> dict[str, int]:
@@ -112,6 +109,15 @@ def _alone(frame: SeenFrame) -> list[ClipWarning]:
     return found
 
 
+def _several(onset: SeenFrame) -> list[ClipWarning]:
+    faces = onset.face.all_faces if onset.face is not None else []
+    if len(faces) < 2:
+        return []
+    number = 1 + next(k for k, face in enumerate(faces) if face is onset.face)
+    text = f"{_start(onset)} shows {len(faces)} faces; number {number} from the left is taken."
+    return [ClipWarning("several_faces", onset.name, text)]
+
+
 def _light(one: SeenFrame, other: SeenFrame) -> list[ClipWarning]:
     """A frame that is much darker than another, such as the first ones of a film that fades in."""
     darker, brighter = sorted((one, other), key=_brightness)
@@ -122,15 +128,6 @@ def _light(one: SeenFrame, other: SeenFrame) -> list[ClipWarning]:
     name = other.name if other.name == "offset" else darker.name
     text = f"{_start(darker)} has {100 * share:.0f} % of the light of the {brighter.name}."
     return [ClipWarning("dark" if share < DARK else "dim", name, text)]
-
-
-def _several(onset: SeenFrame) -> list[ClipWarning]:
-    faces = onset.face.all_faces if onset.face is not None else []
-    if len(faces) < 2:
-        return []
-    number = 1 + next(k for k, face in enumerate(faces) if face is onset.face)
-    text = f"{_start(onset)} shows {len(faces)} faces; number {number} from the left is taken."
-    return [ClipWarning("several_faces", onset.name, text)]
 
 
 def _sharpness(frames: tuple[SeenFrame, SeenFrame], left: list[float]) -> list[ClipWarning]:
@@ -187,10 +184,9 @@ def _large_motion(
     share = float(np.quantile(lengths, 0.99)) / (scale * _eyes_px(landmarks))
     if share <= LARGEST_MOTION:
         return []
-    text = (
-        f"From {one.name} to {other.name} the face moves by {100 * share:.0f} % of the distance "
-        f"between the eyes; a micro-expression moves it by less than {100 * LARGEST_MOTION:.0f} %."
-    )
+    usual = f"a micro-expression moves it by less than {100 * LARGEST_MOTION:.0f} %."
+    moved = f"the face moves by {100 * share:.0f} % of the distance between the eyes; {usual}"
+    text = f"From {one.name} to {other.name} {moved}"
     return [ClipWarning("large_motion", other.name, text)]
 
 

@@ -28,7 +28,7 @@ def test_any_size_and_a_blank_frame() -> None:
     blank = torch.full((1, 3, 48, 48), 0.5)
     assert torch.isfinite(network(blank, blank)).all()
     with pytest.raises(InputError, match="iterations"):
-        network(blank, blank, iterations=(0, 0))
+        built(iterations=(0, 0))
 
 
 @torch.no_grad()
@@ -43,11 +43,11 @@ def test_a_batch_is_its_pairs_and_volumes_agree() -> None:
 
 @pytest.mark.parametrize("attention", ["steps", "space"])
 def test_every_update_is_shown_and_every_parameter_learns(attention: str) -> None:
-    network = built(attention=attention)
+    network = built(attention=attention, iterations=(3, 2))
     onset, apex = frames(2, 64, 72), frames(2, 64, 72, seed=1)
     with torch.no_grad():
-        unrolled = network.unroll(onset, apex, iterations=(3, 2))
-        flow = network(onset, apex, iterations=(3, 2))
+        unrolled = network.unroll(onset, apex)
+        flow = network(onset, apex)
     assert [f.shape for f in unrolled.flows] == [(2, 2, 64, 72)] * 5
     assert torch.equal(unrolled.flows[-1], flow)
     # over steps: the state passed up and two of its own; over space: 7 x 7 regions

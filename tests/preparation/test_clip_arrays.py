@@ -39,8 +39,17 @@ from hmrm_lab.preparation import (
     load_flowset,
     with_whole_clips,
 )
-from hmrm_lab.preparation.clip_arrays import GRAY, PICTURED, Recipe, both_phases, identity, make_all
-from hmrm_lab.preparation.dynamic_image import clip_pictures, resample, standardise
+from hmrm_lab.preparation.clip_arrays import (
+    GRAY,
+    PICTURED,
+    Recipe,
+    both_phases,
+    clip_pictures,
+    identity,
+    make_all,
+    resample,
+    standardise,
+)
 from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.tables import display_table, results_table
@@ -48,10 +57,9 @@ from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import predict_recording
 from hmrm_lab.training.augmentation import flip, jitter
-from hmrm_lab.training.system_inputs import all_channels
 from hmrm_lab.training.learner import build_model
-from hmrm_lab.training.trainer import MODEL_NAME, load_model
-from hmrm_lab.training.trainer import fit
+from hmrm_lab.training.system_inputs import all_channels
+from hmrm_lab.training.trainer import MODEL_NAME, fit, load_model
 
 FEW = ("data.subjects=2", "data.clips=4", "flow.name=dis")
 MESTI = ("input.channels=['mesti']", "augment.motionmix=0")

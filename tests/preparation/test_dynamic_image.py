@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hmrm_lab.preparation.dynamic_image import (
+from hmrm_lab.preparation.clip_arrays import (
     dynamic_image,
     hump_weights,
     mesti,

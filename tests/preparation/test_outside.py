@@ -12,7 +12,7 @@ from hmrm_lab.faces.align import FaceTrack, align_clip, align_known
 from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.flow.motion_maps import motion_map, normalise_live, normalise_maps, optical_strain
 from hmrm_lab.preparation import compute_flowset
-from hmrm_lab.preparation.dynamic_image import gray_frame
+from hmrm_lab.preparation.clip_arrays import gray_frame
 from hmrm_lab.records import PX, Clip
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reporting.shown import pictures_of, words_of
 
-from hmrm_lab.preparation.dynamic_image import hump_weights, rank_weights
+from hmrm_lab.preparation.clip_arrays import hump_weights, rank_weights
 from hmrm_lab.reporting.plots import input_pictures as inputs
 from hmrm_lab.reporting.plots.input_pictures import (
     SIDE_PX,

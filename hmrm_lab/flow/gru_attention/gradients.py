@@ -5,7 +5,6 @@ current flow and products of gradients are pooled over cells. Windows of cells g
 steps (Lucas and Kanade 1981), sweeps over the whole field smooth ones (Horn and Schunck 1981).
 """
 
-from collections.abc import Iterator
 from functools import cache
 
 import torch
@@ -66,8 +65,10 @@ class GradientSteps(nn.Module):
         self, onset: Tensor, apex: Tensor, flow: Tensor, noise: Tensor, stiffness: Tensor
     ) -> tuple[Tensor, Tensor]:
         products, change = gradient_products(onset, apex, flow)
-        sums = torch.stack(list(_windowed(products, self.windows)), dim=1)  # (B, K, 5, h, w)
-        xx, xy, yy, xt, yt = sums.unbind(2)
+        cells = [products]
+        for _ in range(max(self.windows, default=0)):
+            cells.append(neighbourhood_mean(cells[-1]))
+        xx, xy, yy, xt, yt = torch.stack([cells[w] for w in self.windows], dim=1).unbind(2)
         hold = self.log_hold.exp().view(1, -1, 1, 1) * (noise**2 + 1e-4)
         xx, yy = xx + hold, yy + hold
         area = (xx * yy - xy * xy).clamp_min(1e-12)
@@ -91,7 +92,9 @@ def gradient_products(onset: Tensor, apex: Tensor, flow: Tensor) -> tuple[Tensor
     """
     warped, inside = warp(apex, flow)
     change = (warped - onset).mul_(inside)
-    change = change - _slow(change)
+    slow = F.avg_pool2d(change, _SLOW, ceil_mode=True, count_include_pad=False)
+    slow = F.interpolate(slow, scale_factor=_SLOW, mode="bilinear", align_corners=False)
+    change = change - slow[..., : change.shape[2], : change.shape[3]]
     slope_x, slope_y = (slope.mul_(inside) for slope in _slopes(onset + warped, 0.25))
     squares = (slope_x * slope_x, slope_x * slope_y, slope_y * slope_y)
     products = (*squares, slope_x * change, slope_y * change)
@@ -119,12 +122,6 @@ def _centres(count: int, like: Tensor) -> Tensor:
     return (2 * places + 1) / count - 1
 
 
-def _slow(images: Tensor) -> Tensor:
-    slow = F.avg_pool2d(images, _SLOW, ceil_mode=True, count_include_pad=False)
-    slow = F.interpolate(slow, scale_factor=_SLOW, mode="bilinear", align_corners=False)
-    return slow[..., : images.shape[2], : images.shape[3]]
-
-
 def cell_means(images: Tensor) -> Tensor:
     """(B, C, H, W) to (B, C, H/4, W/4); rows first, which is faster than pooling both at once."""
     rows = images.unflatten(2, (-1, CELL)).sum(dim=3)
@@ -144,16 +141,6 @@ def _slopes(images: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     across = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
     down = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
     return across.mul_(scale), down.mul_(scale)
-
-
-def _windowed(cells: Tensor, windows: tuple[int, ...]) -> Iterator[Tensor]:
-    """Means over 3 x 3 cells, repeated so often; at the edge over those that are there."""
-    rounds = 0
-    for wanted in windows:
-        for _ in range(wanted - rounds):
-            cells = neighbourhood_mean(cells)
-        rounds = wanted
-        yield cells
 
 
 def smooth_steps(products: Tensor, flow: Tensor, weight: Tensor) -> Tensor:

@@ -67,6 +67,8 @@ class GRUFlow(nn.Module):
         settings = locals()
         names = inspect.signature(GRUFlow).parameters
         self.settings: dict[str, Any] = {name: settings[name] for name in names}
+        if iterations[0] < 0 or iterations[1] < 1:
+            raise InputError(f"iterations {iterations}", hint="give (0 or more, 1 or more)")
         at_coarse, at_fine = hidden
         self.iterations, self.volume, self.context = iterations, volume, context
         self.levels, self.coarse_radius, self.fine_radius = levels, coarse_radius, fine_radius
@@ -92,25 +94,12 @@ class GRUFlow(nn.Module):
         self.pass_up = nn.Conv2d(at_coarse + at_fine, at_fine, 1)
         self.upsampler = ConvexUpsampler(hidden=at_fine, factor=FINE)
 
-    def forward(
-        self, onset: Tensor, apex: Tensor, *, iterations: tuple[int, int] | None = None
-    ) -> Tensor:
-        return self.unroll(onset, apex, iterations=iterations, keep=False).flows[-1]
+    def forward(self, onset: Tensor, apex: Tensor) -> Tensor:
+        return self.unroll(onset, apex, keep=False).flows[-1]
 
-    def unroll(
-        self,
-        onset: Tensor,
-        apex: Tensor,
-        *,
-        iterations: tuple[int, int] | None = None,
-        keep: bool = True,
-    ) -> Unrolled:
+    def unroll(self, onset: Tensor, apex: Tensor, *, keep: bool = True) -> Unrolled:
         """The flow after every update (if `keep`, else the last), and the last attention."""
-        at_coarse, at_fine = iterations or self.iterations
-        if at_coarse < 0 or at_fine < 1:
-            raise InputError(
-                f"iterations {(at_coarse, at_fine)}", hint="give (0 or more, 1 or more)"
-            )
+        at_coarse, at_fine = self.iterations
         height, width = onset.shape[-2:]
         coarse, fine, state, fine_state = self._describe(padded(onset), padded(apex))
         flow = torch.zeros_like(state[:, :2])
