@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -196,13 +196,6 @@ def _mtcnn_networks() -> tuple[Proposal, Refinement, Refinement]:
     return networks
 
 
-class Candidates(NamedTuple):
-    """Boxes (n, 4) as left, top, right, bottom, and scores (n,), highest first."""
-
-    boxes: Floats
-    scores: Floats
-
-
 @providers.register("mtcnn", source="Zhang et al. 2016")
 @dataclass(frozen=True, kw_only=True)
 class MtcnnFaces:
@@ -239,16 +232,15 @@ class MtcnnFaces:
 
     def _search(self, frame: NDArray[np.uint8]) -> Face | None:
         proposal, refinement, output = _mtcnn_networks()
-        found = self._proposals(frame, proposal)
-        if len(found.scores) == 0:
+        squares = self._proposals(frame, proposal)
+        if len(squares) == 0:
             return None
-        corrections, _, scores = refinement(_cut_out(frame, found.boxes, 24))
-        boxes = _corrected(found.boxes, corrections.numpy())
+        corrections, _, scores = refinement(_cut_out(frame, squares, 24))
+        boxes = _corrected(squares, corrections.numpy())
         sure = scores.numpy() > self.refinement_threshold
-        found = _suppress(boxes[sure], scores.numpy()[sure], OVERLAPS[2])
-        if len(found.scores) == 0:
+        squares = _squared(_suppress(boxes[sure], scores.numpy()[sure], OVERLAPS[2])[0])
+        if len(squares) == 0:
             return None
-        squares = _squared(found.boxes)
         corrections, points, scores = output(_cut_out(frame, squares, 48))
         boxes = _corrected(squares, corrections.numpy())
         places = points.numpy().reshape(-1, 2, 5).swapaxes(1, 2)  # (n, 5, 2), in sides of squares
@@ -261,7 +253,7 @@ class MtcnnFaces:
         ]
         return choose_face(faces, *frame.shape[:2])
 
-    def _proposals(self, frame: NDArray[np.uint8], proposal: Proposal) -> Candidates:
+    def _proposals(self, frame: NDArray[np.uint8], proposal: Proposal) -> Floats:
         """Windows of all scales that may hold a face, as squares."""
         height, width = frame.shape[:2]
         smallest_px = max(20.0, self.smallest_face * min(height, width))
@@ -278,10 +270,9 @@ class MtcnnFaces:
             kept.append(_suppress(boxes * zoom, scores[0, rows, columns].numpy(), OVERLAPS[0]))
             scale *= ZOOM
         if not kept:
-            return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+            return np.zeros((0, 4), np.float32)
         boxes, levels = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-        together = _suppress(boxes, levels, OVERLAPS[1])
-        return Candidates(_squared(together.boxes), together.scores)
+        return _squared(_suppress(boxes, levels, OVERLAPS[1])[0])
 
 
 def _as_input(images: NDArray[np.uint8]) -> Tensor:
@@ -317,7 +308,7 @@ def _squared(boxes: Floats) -> Floats:
     return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
 
 
-def _suppress(boxes: Floats, scores: Floats, overlap: float) -> Candidates:
+def _suppress(boxes: Floats, scores: Floats, overlap: float) -> tuple[Floats, Floats]:
     """Suppress boxes that share more than `overlap` of their union with one of a higher score."""
     order = np.argsort(-scores, kind="stable")
     areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
@@ -329,4 +320,4 @@ def _suppress(boxes: Floats, scores: Floats, overlap: float) -> Candidates:
         high = np.minimum(boxes[first, 2:], boxes[rest, 2:])
         shared = np.prod(np.maximum(high - low, 0), axis=1)
         order = rest[shared <= overlap * (areas[first] + areas[rest] - shared)]
-    return Candidates(boxes[kept], scores[kept])
+    return boxes[kept], scores[kept]

@@ -21,7 +21,6 @@ from hmrm_lab.runtime.store import cache_folder, read_json, write_atomic
 Fallback = Literal["none", "neighbour", "template"]
 
 EYE_OF_IMAGE_LEFT, EYE_OF_IMAGE_RIGHT = slice(36, 42), slice(42, 48)
-NOSE_TIP, MOUTH_CORNER_LEFT, MOUTH_CORNER_RIGHT = 30, 48, 54
 SMALLEST_SIDE = 16
 COMPARABLE = 0.5  # of the largest face's size; smaller faces are in the background
 SURE = 0.3  # of the highest score in the frame; below it are false detections
@@ -105,8 +104,8 @@ def choose_face(found: Iterable[Face], height: int, width: int) -> Face | None:
 def five_points(landmarks: Floats) -> Floats:
     """MTCNN's five points from the 68 landmarks: (68, 2) to (5, 2)."""
     eyes = [landmarks[eye].mean(axis=0) for eye in (EYE_OF_IMAGE_LEFT, EYE_OF_IMAGE_RIGHT)]
-    rest = landmarks[[NOSE_TIP, MOUTH_CORNER_LEFT, MOUTH_CORNER_RIGHT]]
-    return np.concatenate([eyes, rest]).astype(np.float32)
+    nose_and_mouth = landmarks[[30, 48, 54]]
+    return np.concatenate([eyes, nose_and_mouth]).astype(np.float32)
 
 
 def box_around(points: Floats) -> Floats:

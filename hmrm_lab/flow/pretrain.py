@@ -44,8 +44,6 @@ WEIGHTS = "weights.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 _SCENES, _SENSOR = 21, 22  # streams of random numbers
 
-OnStep = Callable[[int, int, float], None]
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -249,7 +247,7 @@ def pretrain(
     seed: int = 0,
     device: str = "cpu",
     subjects: Iterable[str] = (PROCEDURAL,),
-    on_step: OnStep | None = None,
+    on_step: Callable[[int, int, float], None] | None = None,
 ) -> Path:
     """Train a network, or resume a run that was killed; returns the file of the averaged weights.
 

@@ -115,11 +115,8 @@ def crop_clip(clip: Clip, faces: FacesConfig) -> Crop:
 
 def whole_clips(clips: Sequence[Clip], crops: Sequence[Crop]) -> list[Clip]:
     """The usable clips with all their frames, and the apex of their crops."""
-    return [
-        replace(clip, apex=crop.apex_frame)
-        for clip, crop in zip(clips, crops, strict=True)
-        if crop.clip is not None
-    ]
+    pairs = [pair for pair in zip(clips, crops, strict=True) if pair[1].clip is not None]
+    return [replace(clip, apex=crop.apex_frame) for clip, crop in pairs]
 
 
 def count_crops(crops: Sequence[Crop]) -> dict[str, dict[str, int]]:
@@ -238,9 +235,8 @@ def _stored(clip: Clip, file: Path) -> Crop | None:
     prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)
     face, apex = str(arrays["face"]), str(arrays["apex"])
     outside = float(1 - arrays["inside"].mean())
-    warnings = [ClipWarning(*map(str, row)) for row in arrays["warnings"]] + quality.clip_warnings(
-        clip
-    )
+    warnings = [ClipWarning(*map(str, row)) for row in arrays["warnings"]]
+    warnings += quality.clip_warnings(clip)
     return Crop(clip.key, prepared, face, apex, int(arrays["apex_frame"]), outside, tuple(warnings))
 
 
@@ -249,9 +245,8 @@ def _file_of(clip: Clip, faces: FacesConfig) -> Path:
     numbers = range(clip.onset, clip.offset + 1)
     content = cache.frame_identities(clip, numbers)
     content = content or [clip.frames[number].tobytes().hex() for number in numbers]
-    return cache.cache_file(
-        "crops", cache.digest_of(FORMAT, faces.model_dump_json(), marks, *content)
-    )
+    digest = cache.digest_of(FORMAT, faces.model_dump_json(), marks, *content)
+    return cache.cache_file("crops", digest)
 
 
 def face_provider(faces: FacesConfig) -> FaceProvider:

@@ -182,9 +182,8 @@ def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
     frames = config.flow.finetune_side_px if config.flow.finetune else None
     data = config.data.model_dump_json(exclude={"classes"})
     contents = [f"{clip.label} {_content(clip)}" for clip in clips]
-    return cache.digest_of(
-        clip_arrays.MAP_FORMAT, DRAWING, data, flow_identity(config.flow), frames, *contents
-    )[:16]
+    settings = (data, flow_identity(config.flow), frames)
+    return cache.digest_of(clip_arrays.MAP_FORMAT, DRAWING, *settings, *contents)[:16]
 
 
 def _content(clip: Clip) -> str:
@@ -206,16 +205,9 @@ def _read(file: Path, classes: tuple[str, ...]) -> FlowSet | None:
     arrays = cache.read_arrays(file)
     if arrays is None:
         return None
-    return FlowSet(
-        arrays["maps"],
-        arrays["labels"],
-        tuple(ClipKey(*map(str, key)) for key in arrays["keys"]),
-        classes,
-        masks=arrays.get("masks"),
-        inside=arrays.get("inside"),
-        outside_energy=arrays.get("outside_energy"),
-        frames=FramePairs(arrays["frames"], arrays["pixel"]) if "frames" in arrays else None,
-    )
+    keys = tuple(ClipKey(*map(str, key)) for key in arrays.pop("keys"))
+    pairs = FramePairs(arrays.pop("frames"), arrays.pop("pixel")) if "frames" in arrays else None
+    return FlowSet(keys=keys, classes=classes, frames=pairs, **arrays)
 
 
 def reduce_frames(clips: list[Clip], side_px: int) -> FramePairs:

@@ -102,7 +102,7 @@ class DisturbedFrames:
         scene = self.frames[number] * np.float32(gain)
         if self.noise:
             scene += _grain(number, scene.shape) * np.float32(self.noise)
-        return np.asarray(cv2.convertScaleAbs(np.maximum(scene, 0)), dtype=np.uint8)
+        return cv2.convertScaleAbs(np.maximum(scene, 0))
 
 
 @lru_cache(KEPT_GRAINS)
@@ -143,7 +143,7 @@ class Condition:
     left: float = 0.0
 
 
-CONDITIONS: Mapping[str, Condition] = {
+CONDITIONS = {
     "undisturbed": Condition(),
     "noise": Condition(noise=2),
     "light drifts by 3 %": Condition(drift=0.03),
@@ -153,9 +153,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "the same, half is left": Condition(noise=2, drift=0.03, left=0.5),
     "the same, all is left": Condition(noise=2, drift=0.03, left=1.0),
 }
-
-
-UNDISTURBED = Condition()
+UNDISTURBED = CONDITIONS["undisturbed"]
 
 
 def rising_clips(condition: Condition = UNDISTURBED, count: int = len(CORE)) -> list[Clip]:
