@@ -1,7 +1,7 @@
 """Pairs of frames with exact flow, and what a camera does to them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -19,10 +19,8 @@ class TruePair:
     flow_px: Floats  # (2, H, W) float32, (u, v), pixels; NaN where it is not known
 
 
-class PairSource(Protocol):
-    """Draws pairs; the same generator state gives the same pair."""
-
-    def __call__(self, rng: np.random.Generator) -> TruePair: ...
+PairSource = Callable[[np.random.Generator], TruePair]
+"""Draws pairs; the same generator state gives the same pair."""
 
 
 def as_bytes(frame: Floats) -> NDArray[np.uint8]:

@@ -32,16 +32,7 @@ from hmrm_lab.datasets.synthetic.motion import (
     subject_landmarks,
 )
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE, Traits
-from hmrm_lab.datasets.synthetic.recipes import (
-    CORE,
-    Habit,
-    Script,
-    Stream,
-    generator,
-    key,
-    with_blink,
-    write_script,
-)
+from hmrm_lab.datasets.synthetic.recipes import CORE, Script, Stream, generator, key, write_script
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import datasets
@@ -116,17 +107,17 @@ def synthetic(
     taken: dict[tuple[int, int], int] = {}
     for number, (subject, label) in enumerate(zip(cast.tolist(), labels.tolist(), strict=True)):
         taken[subject, label] = take = taken.get((subject, label), 0) + 1
+        blinks = blink_every and number % blink_every == 0
         script = write_script(
             label,
             neutral_landmarks(seed, subject),
-            Habit(generator(seed, Stream.HABIT, subject)),
-            generator(seed, Stream.SCRIPT, number),
+            seed,
+            subject,
+            number,
             frames=frames,
             difficulty=difficulty,
+            blink_fps=fps if blinks else 0.0,
         )
-        if blink_every and number % blink_every == 0:
-            blink = generator(seed, Stream.BLINK, number)
-            script = with_blink(script, neutral_landmarks(seed, subject), blink, fps)
         drawn = RenderedFrames(seed, subject, number, script)
         name = f"s{subject + 1:02d}"
         made.append(

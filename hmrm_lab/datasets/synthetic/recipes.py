@@ -94,32 +94,33 @@ class Script:
     noise_level: float  # standard deviation of the sensor noise in 8-bit levels
 
 
-class Habit:
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.preference = [rng.dirichlet(np.full(len(one), 1.5)) for one in CORE.values()]
-        self.lean, self.vigour = float(rng.normal(0, 0.15)), float(rng.random())
-
-
 def write_script(
     label: int,
     landmarks: Floats,
-    habit: Habit,
-    rng: np.random.Generator,
+    seed: int,
+    subject: int,
+    clip: int,
     *,
     frames: int,
     difficulty: float,
+    blink_fps: float = 0.0,
 ) -> Script:
+    """Draw one clip of this class and subject, with a blink if `blink_fps` is its rate."""
+    rng = generator(seed, Stream.HABIT, subject)
+    preference = [rng.dirichlet(np.full(len(variants), 1.5)) for variants in CORE.values()]
+    lean, vigour = float(rng.normal(0, 0.15)), float(rng.random())
+    rng = generator(seed, Stream.SCRIPT, clip)
     onset = int(rng.integers(0, 3))
     offset = frames - 1 - int(rng.integers(0, 3))
     apex = onset + round(float(rng.uniform(0.35, 0.65)) * (offset - onset))
     variants = [*CORE.values()][label]
-    units = variants[rng.choice(len(variants), p=habit.preference[label])]
-    core = [_leaning(name, landmarks, habit, rng) for name in units]
+    units = variants[rng.choice(len(variants), p=preference[label])]
+    core = [_leaning(name, landmarks, lean, rng) for name in units]
     strays = []
     for _ in range(STRAYS):
-        bumps = _leaning(STRAY[rng.integers(len(STRAY))], landmarks, habit, rng)
+        bumps = _leaning(STRAY[rng.integers(len(STRAY))], landmarks, lean, rng)
         strays.append(scaled(bumps, float(rng.uniform(0.3, 1.0)) * difficulty * STRAY_SHARE))
-    level = 0.7 * rng.beta(1.6, 1.8) + 0.3 * habit.vigour
+    level = 0.7 * rng.beta(1.6, 1.8) + 0.3 * vigour
     weakest = 1.6 ** (1 - difficulty) * 0.5**difficulty  # 1.6-3 px when easy, 0.5-1.1 when hard
     strongest = 3.0 ** (1 - difficulty) * 1.1**difficulty
     peak_px = float(weakest + level * (strongest - weakest))
@@ -136,7 +137,7 @@ def write_script(
         np.concatenate(weights, axis=1),
         floats(_wander(rng, frames, 4) * (easy + difficulty * (hard - easy))),
     )
-    return Script(
+    script = Script(
         motion=motion,
         onset=onset,
         apex=apex,
@@ -146,9 +147,11 @@ def write_script(
         gain=floats(1 + (0.003 + 0.015 * difficulty) * _wander(rng, frames, 1)[:, 0]),
         noise_level=float(rng.uniform(0.8, 1.2)) * (0.8 + 2.6 * difficulty),
     )
+    blink = generator(seed, Stream.BLINK, clip)
+    return _with_blink(script, landmarks, blink, blink_fps) if blink_fps else script
 
 
-def with_blink(script: Script, landmarks: Floats, rng: np.random.Generator, fps: float) -> Script:
+def _with_blink(script: Script, landmarks: Floats, rng: np.random.Generator, fps: float) -> Script:
     """The same clip in which both eyes close, fully or nearly, and open again.
 
     They are closed farthest at some time between onset and offset.
@@ -208,9 +211,9 @@ def farthest_px(bumps: Floats) -> float:
     return float(np.linalg.norm(motion.displacement(points, 0), axis=1).max())
 
 
-def _leaning(name: str, landmarks: Floats, habit: Habit, rng: np.random.Generator) -> Floats:
+def _leaning(name: str, landmarks: Floats, lean: float, rng: np.random.Generator) -> Floats:
     """A unit with its own strength and lopsidedness."""
-    lean = habit.lean + rng.normal(0, 0.25)
+    lean += rng.normal(0, 0.25)
     strength = float(rng.uniform(0.6, 1.0))
     return scaled(unit_bumps(name, landmarks, np.exp(lean), np.exp(-lean)), strength)
 
