@@ -22,8 +22,9 @@ from defusedxml import ElementTree as SafeTree
 from defusedxml.common import DefusedXmlException
 from openpyxl.utils import range_boundaries
 
-from hmrm_lab.datasets.recordings.findings import bad_input, shown
-from hmrm_lab.datasets.walking import loose
+from hmrm_lab.datasets.recordings.findings import RECORDINGS, bad_input, shown
+from hmrm_lab.datasets.walking import Tree, loose
+from hmrm_lab.errors import InputError
 
 WORKBOOKS = (".xlsx", ".xlsm", ".ods")
 TEXTS = (".csv", ".tsv", ".txt")
@@ -121,6 +122,38 @@ def read_coding(path: Path, columns: Columns) -> CodingTable:
     problem = f"no column {wanted}" if best else "no header with the columns of this data set"
     hint = f"needed are {', '.join(columns[field][0] for field in needed)}"
     raise bad_input(path, problem, hint, header or None)
+
+
+def find_coding(
+    tree: Tree, columns: Columns, patterns: Sequence[str], named: str = ""
+) -> CodingTable | None:
+    """Read the coding file: the one that is named, or the first with such a name, if there is one.
+
+    They are looked for in the root and in its folders. Text called .txt may be no table.
+    """
+    if named:
+        return read_coding(tree.inside(tree.root / named), columns)
+    folders = [tree.root, *sorted(path for path in tree.root.iterdir() if path.is_dir())]
+    files = [
+        path
+        for suffix in (*WORKBOOKS, *TEXTS)
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() == suffix and not path.name.startswith(("~", "."))
+    ]
+    for path in (path for name in patterns for path in files if simple(name) in simple(path.stem)):
+        try:
+            return read_coding(tree.inside(path), columns)
+        except InputError:
+            if path.suffix.lower() != ".txt":
+                raise
+    return None
+
+
+def of_data_set(table: CodingTable, name: str) -> list[Row]:
+    """The rows of one data set, where a column marks some as another's."""
+    others = RECORDINGS.keys() - {name}
+    return [row for row in table.rows if data_set(row.fields.get("dataset", "")) not in others]
 
 
 def whole(text: str) -> int | None:

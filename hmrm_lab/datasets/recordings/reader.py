@@ -16,16 +16,7 @@ from typing import Any
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.clips import Reading, Record
-from hmrm_lab.datasets.recordings.coding import (
-    TEXTS,
-    WORKBOOKS,
-    CodingTable,
-    Columns,
-    Row,
-    data_set,
-    read_coding,
-    simple,
-)
+from hmrm_lab.datasets.recordings.coding import CodingTable, Columns, Row, find_coding, of_data_set
 from hmrm_lab.datasets.recordings.findings import (
     KNOWN,
     RECORDINGS,
@@ -40,7 +31,6 @@ from hmrm_lab.datasets.recordings.findings import (
     shown,
 )
 from hmrm_lab.datasets.walking import Tree, check_name, loose
-from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey
 
 Classes = Mapping[str, int | None]
@@ -100,38 +90,6 @@ def survey(
         raise first_error(reading.findings, root, table.path)
     base = _base(tree, source, records, images)
     return reading.survey(base, records, len(table.rows), others)
-
-
-def find_coding(
-    tree: Tree, columns: Columns, patterns: Sequence[str], named: str = ""
-) -> CodingTable | None:
-    """Read the coding file: the one that is named, or the first with such a name, if there is one.
-
-    They are looked for in the root and in its folders. Text called .txt may be no table.
-    """
-    if named:
-        return read_coding(tree.inside(tree.root / named), columns)
-    folders = [tree.root, *sorted(path for path in tree.root.iterdir() if path.is_dir())]
-    files = [
-        path
-        for suffix in (*WORKBOOKS, *TEXTS)
-        for folder in folders
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() == suffix and not path.name.startswith(("~", "."))
-    ]
-    for path in (path for name in patterns for path in files if simple(name) in simple(path.stem)):
-        try:
-            return read_coding(tree.inside(path), columns)
-        except InputError:
-            if path.suffix.lower() != ".txt":
-                raise
-    return None
-
-
-def of_data_set(table: CodingTable, name: str) -> list[Row]:
-    """The rows of one data set, where a column marks some as another's."""
-    others = RECORDINGS.keys() - {name}
-    return [row for row in table.rows if data_set(row.fields.get("dataset", "")) not in others]
 
 
 def _base(tree: Tree, source: Source, records: list[Record], named: str) -> Path:

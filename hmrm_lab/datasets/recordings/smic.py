@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.clips import UNPACK, Reading, Record
-from hmrm_lab.datasets.recordings.coding import whole
+from hmrm_lab.datasets.recordings.coding import find_coding, of_data_set, whole
 from hmrm_lab.datasets.recordings.findings import (
     KNOWN,
     Facts,
@@ -29,7 +29,7 @@ from hmrm_lab.datasets.recordings.findings import (
     recordings,
     shown,
 )
-from hmrm_lab.datasets.recordings.reader import COLUMNS, find_coding, of_data_set
+from hmrm_lab.datasets.recordings.reader import COLUMNS
 from hmrm_lab.datasets.walking import Tree
 from hmrm_lab.records import ClipKey
 
