@@ -4,26 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.flow_pairs import TruePair, degrade
-from hmrm_lab.datasets.flow_pairs.procedural import (
-    MARGIN_PX,
-    SCALE,
-    FacialPairs,
-    ProceduralPairs,
-    clip_pair,
-    face_pictures,
-    pixel_grid,
-    procedural_pictures,
-    render,
-)
-from hmrm_lab.datasets.flow_pairs.stored import (
-    SPLIT_FILE,
-    StoredPairs,
-    find_pairs,
-    flying_chairs,
-    flying_things,
-    write_flow,
-)
+from hmrm_lab.datasets.flow_pairs import TruePair, degrade, procedural, stored
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 
@@ -32,20 +13,22 @@ Floats = np.ndarray
 
 def unwarped(pair: TruePair) -> Floats:
     """The apex looked up where the flow points: what the onset must be where nothing hides."""
-    where = pixel_grid(*pair.onset.shape[:2]) + pair.flow_px
+    where = procedural.pixel_grid(*pair.onset.shape[:2]) + pair.flow_px
     return cv2.remap(pair.apex, where[0], where[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Floats]:
-    return procedural_pictures(0, 8, side=300)
+    return procedural.procedural_pictures(0, 8, side=300)
 
 
 def test_flow_is_exact(pictures: list[Floats]) -> None:
     blurred = [cv2.GaussianBlur(picture, (0, 0), 3) for picture in pictures]
-    source = ProceduralPairs(blurred, 96, motion_px=(2.0, 6.0), large=0.0, layered=0.0, still=0.0)
+    source = procedural.ProceduralPairs(
+        blurred, 96, motion_px=(2.0, 6.0), large=0.0, layered=0.0, still=0.0
+    )
     inside = (slice(12, -12), slice(12, -12))
-    clip = clip_pair(synthetic(subjects=2, clips=2, seed=3)[0])
+    clip = procedural.clip_pair(synthetic(subjects=2, clips=2, seed=3)[0])
     left = np.abs(unwarped(clip) - clip.onset)[inside].mean()
     assert left < np.abs(clip.apex - clip.onset)[inside].mean()
     for seed in range(4):
@@ -56,15 +39,15 @@ def test_flow_is_exact(pictures: list[Floats]) -> None:
 
 
 def test_a_layer_hides_what_is_behind() -> None:
-    canvas = SCALE * (64 + 2 * MARGIN_PX)
+    canvas = procedural.SCALE * (64 + 2 * procedural.MARGIN_PX)
     ground = np.full((canvas, canvas, 3), 50, np.float32)
     square = np.full((canvas, canvas, 3), 200, np.float32)
     outline = np.zeros((canvas, canvas), np.float32)
-    edge = SCALE * MARGIN_PX
+    edge = procedural.SCALE * procedural.MARGIN_PX
     outline[edge + 40 : edge + 80, edge + 40 : edge + 80] = 1  # 20..40 px of the frame
     still = np.zeros((2, 64, 64), np.float32)
     moving = still + np.array([3, -2], np.float32)[:, None, None]
-    pair = render([ground, square], [outline], [still, moving])
+    pair = procedural.render([ground, square], [outline], [still, moving])
     assert pair.apex[20:40, 20:40].min() > 190
     assert pair.apex[:18].max() < 60
     where = np.argwhere(pair.onset[..., 0] > 125)
@@ -75,7 +58,10 @@ def test_a_layer_hides_what_is_behind() -> None:
 
 
 def test_pairs_come_from_their_generator(pictures: list[Floats]) -> None:
-    for source in (ProceduralPairs(pictures, 64), FacialPairs(face_pictures(1, [0, 1]), 64)):
+    for source in (
+        procedural.ProceduralPairs(pictures, 64),
+        procedural.FacialPairs(procedural.face_pictures(1, [0, 1]), 64),
+    ):
         one, other, third = (source(np.random.default_rng(k)) for k in (5, 5, 6))
         assert np.array_equal(one.onset, other.onset)
         assert np.array_equal(one.flow_px, other.flow_px)
@@ -86,7 +72,7 @@ def test_pairs_come_from_their_generator(pictures: list[Floats]) -> None:
 
 
 def test_motion_from_sub_pixel_to_twenty_and_what_a_camera_adds(pictures: list[Floats]) -> None:
-    source = ProceduralPairs(pictures, 64)
+    source = procedural.ProceduralPairs(pictures, 64)
     longest = [float(np.hypot(*source(np.random.default_rng(k)).flow_px).max()) for k in range(60)]
     assert min(longest) < 0.2
     assert 6 < max(longest) <= 20.01
@@ -104,7 +90,7 @@ def frame(path: Path, level: int, size: tuple[int, int] = (24, 32)) -> None:
 
 def field(path: Path, u: float, v: float = 0.0, size: tuple[int, int] = (24, 32)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_flow(path, np.full((*size, 2), (u, v), np.float32).transpose(2, 0, 1))
+    stored.write_flow(path, np.full((*size, 2), (u, v), np.float32).transpose(2, 0, 1))
 
 
 @pytest.fixture
@@ -114,43 +100,46 @@ def chairs(tmp_path: Path) -> Path:
         frame(root / "data" / f"{number:05d}_img1.ppm", number)
         frame(root / "data" / f"{number:05d}_img2.ppm", 10 * number)
         field(root / "data" / f"{number:05d}_flow.flo", number, -number)
-    (root / SPLIT_FILE).write_text("1\n2\n1\n")
+    (root / stored.SPLIT_FILE).write_text("1\n2\n1\n")
     return root
 
 
 def test_flying_chairs(chairs: Path) -> None:
-    training, validation = flying_chairs(chairs), flying_chairs(chairs.parent, "validation")
+    training, validation = (
+        stored.flying_chairs(chairs),
+        stored.flying_chairs(chairs.parent, "validation"),
+    )
     assert [item.name for item in training] == ["00001", "00003"]
     assert [item.name for item in validation] == ["00002"]
     pair = training[1].read()
     assert (pair.onset == 3).all()
     assert (pair.apex == 30).all()
     assert (pair.flow_px == np.array([3, -3])[:, None, None]).all()
-    crop = StoredPairs(training, (16, 24))(np.random.default_rng(0))
+    crop = stored.StoredPairs(training, (16, 24))(np.random.default_rng(0))
     assert crop.onset.shape == (16, 24, 3)
     assert crop.flow_px.shape == (2, 16, 24)
 
 
 def test_flying_chairs_that_do_not_fit(chairs: Path) -> None:
     with pytest.raises(InputError, match="crop less"):
-        StoredPairs(flying_chairs(chairs), (64, 64))(np.random.default_rng(0))
+        stored.StoredPairs(stored.flying_chairs(chairs), (64, 64))(np.random.default_rng(0))
     frame(chairs / "data" / "00003_img2.ppm", 0, (24, 30))
     with pytest.raises(InputError, match="30x24 pixels"):
-        flying_chairs(chairs)[1].read()
+        stored.flying_chairs(chairs)[1].read()
     for name, content, index, words in (
         ("data/00003_img2.ppm", b"P6 nothing", 1, "not a PNG, JPEG"),
         ("data/00001_flow.flo", b"PIEH", 0, r"not a \.flo"),
-        (SPLIT_FILE, b"1\n2\n", 0, "names 2 pairs, but 3"),
-        (SPLIT_FILE, b"1\nx\n1\n", 0, "row 2"),
+        (stored.SPLIT_FILE, b"1\n2\n", 0, "names 2 pairs, but 3"),
+        (stored.SPLIT_FILE, b"1\nx\n1\n", 0, "row 2"),
     ):
         (chairs / name).write_bytes(content)
         with pytest.raises(InputError, match=words):
-            flying_chairs(chairs)[index].read()
-    (chairs / SPLIT_FILE).unlink()
-    with pytest.raises(InputError, match=SPLIT_FILE):
-        flying_chairs(chairs)
+            stored.flying_chairs(chairs)[index].read()
+    (chairs / stored.SPLIT_FILE).unlink()
+    with pytest.raises(InputError, match=stored.SPLIT_FILE):
+        stored.flying_chairs(chairs)
     with pytest.raises(InputError, match="no such folder"):
-        flying_chairs(chairs / "data")
+        stored.flying_chairs(chairs / "data")
 
 
 @pytest.fixture
@@ -168,7 +157,7 @@ def things(tmp_path: Path) -> Path:
 
 
 def test_flying_things_in_both_directions(things: Path) -> None:
-    pairs = {item.name: item.read() for item in flying_things(things)}
+    pairs = {item.name: item.read() for item in stored.flying_things(things)}
     cameras = ("left", "right")
     assert sorted(pairs) == [f"A/0000/{c}/{name}" for c in cameras for name in ("0006+", "0007-")]
     for name, levels in {"A/0000/left/0006+": (6, 7, 6), "A/0000/left/0007-": (7, 6, -7)}.items():
@@ -179,13 +168,13 @@ def test_flying_things_in_both_directions(things: Path) -> None:
 
 def test_flying_things_that_are_not_there(things: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        flying_things(things, "TEST")
+        stored.flying_things(things, "TEST")
     with pytest.raises(InputError, match="no such folder"):
-        flying_things(things, rendering="frames_finalpass")
+        stored.flying_things(things, rendering="frames_finalpass")
     stray = things / "optical_flow" / "TRAIN" / "A" / "0000" / "into_past" / "left" / "x.pfm"
     stray.write_bytes(b"")
     with pytest.raises(InputError, match="not named"):
-        flying_things(things)
+        stored.flying_things(things)
 
 
 def test_folders_by_their_layout(tmp_path: Path, chairs: Path) -> None:
@@ -197,14 +186,14 @@ def test_folders_by_their_layout(tmp_path: Path, chairs: Path) -> None:
     for number in (10, 11):
         frame(middlebury / "other-data" / "Venus" / f"frame{number}.png", number)
     field(middlebury / "other-gt-flow" / "Venus" / "flow10.flo", 1e10)
-    names = [item.name for item in find_pairs(sintel)]
+    names = [item.name for item in stored.find_pairs(sintel)]
     assert names == ["clean/alley_1/0001", "final/alley_1/0001"]
-    assert find_pairs(sintel / "training")[0].read().flow_px[0, 0, 0] == 1.5
-    venus = find_pairs(middlebury)
+    assert stored.find_pairs(sintel / "training")[0].read().flow_px[0, 0, 0] == 1.5
+    venus = stored.find_pairs(middlebury)
     assert [item.name for item in venus] == ["Venus"]
     assert np.isnan(venus[0].read().flow_px).all(), "Middlebury marks what is unknown by 1e9"
-    assert [item.name for item in find_pairs(chairs)] == ["00002"]
-    (chairs / SPLIT_FILE).unlink()
-    assert len(find_pairs(chairs)) == 3
+    assert [item.name for item in stored.find_pairs(chairs)] == ["00002"]
+    (chairs / stored.SPLIT_FILE).unlink()
+    assert len(stored.find_pairs(chairs)) == 3
     with pytest.raises(InputError, match="laid out as"):
-        find_pairs(tmp_path / "nothing")
+        stored.find_pairs(tmp_path / "nothing")
