@@ -58,16 +58,9 @@ def flow_picture(
 ) -> Image:
     """Draw a flow field (2, H, W), pixels, as (scale H, scale W, 3), uint8, RGB.
 
-    Parameters
-    ----------
-    mode
-        `colour` is the Middlebury code, `quiver` arrows on the frame (H, W, 3), `strain` the
-        magnitude of optical strain.
-    max_px, max_strain
-        The flow or strain at the end of the colour scale (and of the longest arrow); the largest
-        of the field if not given.
-    arrow_step_px
-        From arrow to arrow, in pixels of the flow; a small field has them closer.
+    `mode` is `colour`, the Middlebury code; `quiver`, arrows on the frame (H, W, 3); or `strain`,
+    the magnitude of optical strain. Colours and arrows end at `max_px` or `max_strain` (default:
+    the largest of the field). Arrows are `arrow_step_px` apart, closer in a small field.
     """
     known = np.nan_to_num(flow_px).astype(np.float32)
     if mode == "colour":

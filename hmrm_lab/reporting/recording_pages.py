@@ -15,7 +15,7 @@ from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, RecordingPredict
 from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.preparation.crops import Crop
 from hmrm_lab.preparation.quality import ClipWarning
-from hmrm_lab.records import Clip, Floats, FlowSet
+from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.reporting import drawing
 from hmrm_lab.reporting.drawing import WHITE, Image, image_uri, resized, rgb
 from hmrm_lab.reporting.style import CLASS_COLOURS, VERMILLION
@@ -195,11 +195,7 @@ def _percent(share: float) -> str:
 
 
 def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: FlowSet) -> Path:
-    """Write the page; it needs no network, and holds pictures of whoever was recorded.
-
-    `crops` are of all clips, those that were left out among them, and `flowset` the motion of the
-    usable ones.
-    """
+    """Write the page of all clips, also those left out; it shows whoever was recorded."""
     motion = dict(zip(flowset.keys, flowset.maps, strict=True))
     subjects: dict[str, list[dict[str, Any]]] = {}
     for crop in sorted(crops, key=lambda crop: crop.key):
@@ -222,10 +218,13 @@ def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: 
 def _sheet_cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
     if crop.clip is None or maps is None:
         return {"name": crop.key.clip, "problem": crop.problem, "remarks": []}
-    clip, beyond = crop.clip, crop.outside_share
+    clip, beyond, onset = crop.clip, crop.outside_share, crop.clip.frames[0]
+    face = resized(onset, SIDE_PX, cv2.INTER_AREA)
+    landmarks = clip.frames.landmarks(0)  # type: ignore[attr-defined]
+    drawing.mark_points(face, landmarks * (SIDE_PX / onset.shape[0]), 1)
     motion = resized(drawing.flow_to_rgb(maps[:2]), SIDE_PX, cv2.INTER_NEAREST)
     pictures = {
-        "onset, landmarks": _with_landmarks(clip),
+        "onset, landmarks": face,
         f"apex, frame {crop.apex_frame}": resized(clip.frames[1], SIDE_PX, cv2.INTER_AREA),
         f"motion to {drawing.longest_px(maps[:2]):.2f} px": motion,
     }
@@ -237,14 +236,6 @@ def _sheet_cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
         "pictures": {caption: image_uri(shown, "jpeg") for caption, shown in pictures.items()},
         "remarks": [*remarks, *(warning.sentence for warning in crop.warnings)],
     }
-
-
-def _with_landmarks(clip: Clip) -> Image:
-    onset = clip.frames[0]
-    landmarks = clip.frames.landmarks(0)  # type: ignore[attr-defined]
-    picture = resized(onset, SIDE_PX, cv2.INTER_AREA)
-    drawing.mark_points(picture, landmarks * (SIDE_PX / onset.shape[0]), 1)
-    return picture
 
 
 def audit_text(audit: Audit) -> str:

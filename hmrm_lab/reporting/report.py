@@ -43,9 +43,8 @@ CURVES = (("loss", "loss", BLUE), ("epe_px", "end-point error (px)", ORANGE))
 def write_report(runs: Sequence[RunFolder], file: Path, flowset: FlowSet | None) -> Path:
     """Write the page of the first run, with the other runs beside it in table and figure.
 
-    The `metrics.json` of all runs must be written, and there must be one run. `flowset` holds the
-    maps of the first; without them the page lacks the pictures of its hard cases and says how to
-    get them.
+    Without `flowset`, the maps of the first, the page lacks the pictures of its hard cases and says
+    how to get them.
     """
     if not runs:
         raise ValueError("a report needs at least one run")
@@ -88,11 +87,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         strip=figure_box(subject_strip_figure(predictions, caption=caption)),
         curves=figure_box(training_curves_figure(collect_history(first), caption=caption)),
         hard=hard,
-        run=first.path.name,
-        settings=first.config_file.read_text(encoding="utf-8"),
-        machine=first.environment(),
-        data=first.data(),
-        classes=predictions.classes,
+        run=first,
         plotly=Markup(get_plotlyjs()),  # noqa: S704  a script of the package itself
     )
 

@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,16 +122,10 @@ def parameters_figure(table: pd.DataFrame, *, ours: str, caption: str = "") -> g
             "UF1 outside of it": (~inside & ~own, INK, "circle-open"),
         }
     counts = rows["Parameters"]
+    labels = [f"{count:,.0f}" for count in counts]
     series = [
-        dots(
-            kind,
-            counts.where(of),
-            colour=colour,
-            symbol=symbol,
-            labels=[f"{count:,.0f}" for count in counts],
-            digits=",.0f",
-        )
-        for kind, (of, colour, symbol) in marks.items()
+        dots(kind, counts.where(of), colour=colour, symbol=mark, labels=labels, digits=",.0f")
+        for kind, (of, colour, mark) in marks.items()
     ]
     x = {
         "title": "Trainable parameters (log scale)",
@@ -146,9 +141,8 @@ def parameters_figure(table: pd.DataFrame, *, ours: str, caption: str = "") -> g
 def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -> go.Figure:
     """UF1 of each variant minus UF1 of the full model, with the 95 % interval paired by subject.
 
-    Left of the line, which is the variant `full`, a variant is worse. The hollow diamond is the
-    difference that the paper claims; it has no interval, for the paper gives none. A variant
-    without figures keeps its row and says why.
+    Left of the line a variant is worse than `full`. The hollow diamond is the difference that the
+    paper claims, without interval. A variant without figures keeps its row and says why.
     """
     title = "What each change does to UF1"
     rows = table[table["Variant"] != full].reset_index(drop=True)
@@ -211,10 +205,9 @@ def inputs_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
 
 
 def power_figure(table: pd.DataFrame, *, clips: int, claims: Mapping[str, float]) -> go.Figure:
-    """Power of a study of so many clips: the share of studies that find a true difference.
+    """Power (`power_table`) of a study: the share of studies that find a true difference.
 
-    `table` is that of `power_table`. Each of the `claims`, differences in UF1 by name, is a
-    vertical line.
+    Each of the `claims`, differences in UF1 by name, is a vertical line.
     """
     figure = go.Figure()
     name = "studies that find it (p < 0.05)"
@@ -226,18 +219,15 @@ def power_figure(table: pd.DataFrame, *, clips: int, claims: Mapping[str, float]
         # neighbours keep clear of each other's line
         words, at, beyond = plain(name), 1.0 - 0.1 * place, bool(place % 2)
         add_reference(figure, x=gap, words=words, dash="dash", colour=ORANGE, at=at, beyond=beyond)
-    return finish(
-        figure,
-        f"What {clips} clips can tell apart",
-        {"title": "Mean difference in UF1 (scores from 0 to 1)", "rangemode": "tozero"},
-        {"title": "Share of studies with p < 0.05", "tickformat": ".0%", "range": [0, 1.06]},
-        caption=f"{table['Studies'].iloc[0]} simulated studies for each point; every answer"
-        " independent of all others. Broken lines: differences that the paper claims on CASME II.",
-        height=260,
-        left=72,
-        showlegend=False,
-        widths=(0, 800),
+    title = f"What {clips} clips can tell apart"
+    x = {"title": "Mean difference in UF1 (scores from 0 to 1)", "rangemode": "tozero"}
+    y = {"title": "Share of studies with p < 0.05", "tickformat": ".0%", "range": [0, 1.06]}
+    caption = (
+        f"{table['Studies'].iloc[0]} simulated studies for each point; every answer independent of"
+        " all others. Broken lines: differences that the paper claims on CASME II."
     )
+    size: dict[str, Any] = {"height": 260, "left": 72, "widths": (0, 800)}
+    return finish(figure, title, x, y, caption=caption, showlegend=False, **size)
 
 
 def _points(table: pd.DataFrame, column: str, name: str, colour: str, symbol: str) -> go.Scatter:

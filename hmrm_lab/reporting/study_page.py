@@ -26,10 +26,6 @@ from hmrm_lab.runtime.store import RunFolder, to_json, write_atomic
 OURS = ModelConfig().name
 PAPER_CLAIM = "The paper's claims are on CASME II, epoch rule not stated."
 BOTH = ", both phases"  # has a column of its own in the table of inputs
-NO_MACHINE = {
-    **dict.fromkeys(("command", "python", "system", "processor", "revision"), "not recorded"),
-    "packages": {},
-}
 INPUTS_NOTE = (
     "Intervals: 95 % bootstrap over subjects. * the highest of its row, which the interval may"
     " not tell from others. Pictures have 56 px a side and flow 28: networks without a fixed side"
@@ -102,8 +98,8 @@ class ComparisonResult(StudyResult):
 
     def write(self, folder: Path) -> dict[str, Path]:
         """Write `comparison.csv`, `.tex`, `.json` and `.html`; return their paths by suffix."""
-        page = render_comparison(self)
-        return _write(folder / "comparison", self, {"tex": self.latex(), "html": page})
+        more = {"tex": self.latex(), "html": render_comparison(self)}
+        return _write(folder / "comparison", self, more)
 
 
 @dataclass(frozen=True)
@@ -252,8 +248,7 @@ def render_comparison(result: ComparisonResult) -> str:
         statement=study_words.parameter_statement(table, OURS),
         systems={name: systems[result.rows[name]] for name in table["System"]},
         figures={name: figure_box(figure) for name, figure in figures.items()},
-        machine=runs[0].environment() if runs else NO_MACHINE,
-        runs=[run.path.name for run in runs],
+        runs=runs,
         plotly=Markup(get_plotlyjs()),  # noqa: S704  a script of the package itself
     )
 

@@ -93,9 +93,8 @@ def comparison_table(result: StudyResult) -> pd.DataFrame:
     """Rank systems by honest UF1: one row each; those without figures stand last.
 
     The baseline is the best. `<data set> UF1` and so on are of a part. `Peeking adds` is the UF1
-    of the oracle rule minus that of the honest one; no other column rests on it, and what has no
-    epochs has neither. Counts that a system does not have, such as the parameters of a nearest
-    neighbour, are NaN.
+    of the oracle rule minus that of the honest one; no other column rests on it. What a system does
+    not have, such as epochs or parameters, is NaN.
     """
     honest = result.in_column(HONEST)
     beside = {kind: result.in_column(kind) for kind in BESIDE if kind in result.columns}
@@ -148,12 +147,11 @@ def inputs_table(result: StudyResult) -> pd.DataFrame:
 
 
 def ablation_table(result: StudyResult, *, full: str, system: str, part: str = ALL) -> pd.DataFrame:
-    """Compare variants with the full model: one row each.
+    """Compare variants with the full model: one row each; `part` may be one data set of the runs.
 
-    `part` is `all`, or one data set of the runs, such as the one that the paper ablates on.
     Columns `Paper ...` are claims on CASME II by the paper, whose flow, data and epoch rule are
-    not ours: they are to be read beside the figures and not against them. Where it claims nothing
-    about these variants they are empty.
+    not ours: they are to be read beside the figures and not against them. They are empty where it
+    claims nothing.
     """
     complete = result.in_column("")
     answers = {name: _part_of(run, part) for name, run in complete.items()}
@@ -172,10 +170,10 @@ def ablation_table(result: StudyResult, *, full: str, system: str, part: str = A
 def effects_table(
     words: Words, answers: Mapping[str, Predictions], *, base: str, notes: Words
 ) -> pd.DataFrame:
-    """Compare changes with the recipe: one row each, in the order of `words`.
+    """Compare changes with the recipe: one row each, in the order of `words`, which explains them.
 
-    `words` says what each change is, by its name, `base` among them; `answers` are predictions with
-    the change, for the same clips under the same seeds; `notes` why a row has no figures.
+    `answers` are predictions with the change, for the same clips under the same seeds; `notes` say
+    why a row has no figures.
     """
     rows = []
     for name, what in words.items():
@@ -321,9 +319,9 @@ def _claims() -> pd.DataFrame:
 def published() -> pd.DataFrame:
     """Every claim of a publication: columns system, variant, data, metric, value, note, source.
 
-    They are shown as claimed and never computed with: they come from other data, flow and epoch
-    rules than ours. `variant` is `full`, or a model of an ablation; `data` is a data set, or `all`
-    for the composite of MEGC 2019; `note` says what is known to stand behind a number.
+    Claims come from other data, flow and epoch rules than ours: they are never computed with.
+    `variant` is `full`, or a model of an ablation; `data` a data set, or `all` for the composite of
+    MEGC 2019; `note` says what is known to stand behind a number.
     """
     return _claims().copy()
 

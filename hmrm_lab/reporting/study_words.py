@@ -43,24 +43,20 @@ def claim_words(table: pd.DataFrame, sets: Iterable[str]) -> pd.DataFrame:
     prefixes = {name: (f"{name} " if len(own) > 1 else "") for name in own}
     if table["Claimed UF1"].notna().any() and len(own) > 1:
         prefixes = {ALL: "", **prefixes}
-    rows = []
-    for row in table.to_dict("records"):
-        for claim in claims_of(str(row["System"])).to_dict("records"):
-            if claim["data"] not in prefixes or claim["metric"] not in METRICS:
-                continue
-            metric = str(claim["metric"]).upper()
-            rows.append(
-                {
-                    "System": str(row["System"]),
-                    "Data": "composite" if claim["data"] == ALL else str(claim["data"]),
-                    "Metric": metric,
-                    "Measured here [95 %]": word(row, f"{prefixes[claim['data']]}{metric}"),
-                    "Claimed": f"{float(claim['value']):.3f}",
-                    "Known of it": str(claim["note"]),
-                    "Source": str(claim["source"]),
-                }
-            )
-    return pd.DataFrame(rows)
+    claims = pd.concat([claims_of(name) for name in table["System"]])
+    claims = claims[claims["data"].isin(prefixes) & claims["metric"].isin(METRICS)]
+    ours, metrics = table.set_index("System"), claims["metric"].str.upper()
+    cells = zip(claims["system"], claims["data"].map(prefixes) + metrics, strict=True)
+    columns = {
+        "System": claims["system"],
+        "Data": claims["data"].replace(ALL, "composite"),
+        "Metric": metrics,
+        "Measured here [95 %]": [word(ours.loc[name].to_dict(), cell) for name, cell in cells],
+        "Claimed": claims["value"].map("{:.3f}".format),
+        "Known of it": claims["note"],
+        "Source": claims["source"],
+    }
+    return pd.DataFrame(columns)
 
 
 def inputs_words(table: pd.DataFrame) -> pd.DataFrame:
@@ -154,10 +150,9 @@ def parameter_statement(table: pd.DataFrame, ours: str) -> str:
         ("With as many", near[near == size]),
         ("With fewer parameters", near[near < size]),
     ):
-        ratios = (group.sort_values() / size).items()
         names = [
             f"{name} ({count_words(ratio * size)}, {ratio:{'.2g' if ratio < 10 else ',.0f'}} times)"
-            for name, ratio in ratios
+            for name, ratio in (group.sort_values() / size).items()
         ]
         words += [f"{title}: {', '.join(names)}."] if names else []
     without = [str(name) for name in near.index[near.isna()]]

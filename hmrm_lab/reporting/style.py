@@ -28,7 +28,6 @@ SERIES = (  # of several lines: colour, dash, symbol
     ("#CC79A7", "longdash", "star"),
     ("#56B4E9", "longdashdot", "cross"),
 )
-ON_COLOUR = "#000000"
 
 CAPTION_COLUMNS = 62
 LINE_PX = 15
@@ -79,9 +78,8 @@ def finish(
 ) -> go.Figure:
     """Set title, axes, size, margins in pixels, and the caption below.
 
-    `x` and `y` are titles or properties of axes; `height` is that of the plot itself. `widths` are
-    wishes to the page that shows the figure (`layout.meta`): scroll rather than squeeze below the
-    first, leave room beyond the second. By default there is room above for a legend.
+    `height` is that of the plot itself. `widths` are wishes to the page that shows the figure
+    (`layout.meta`): scroll rather than squeeze below the first, leave room beyond the second.
     """
     lines = [part for line in caption.split("\n") for part in textwrap.wrap(line, CAPTION_COLUMNS)]
     foot = LINE_PX * len(lines) + 10 if lines else 0

@@ -1,15 +1,14 @@
 """Small SVGs and pieces of HTML, for widgets and pages that redraw them often.
 
 A plotly figure inside a widget would be redrawn as a whole, or leave its library in every saved
-notebook. Ink and colours are those of `style`, readable on light and dark paper; what a colour
-says is also said in words.
+notebook. Colours are readable on light and dark paper; what they say is also said in words.
 """
 
-import html
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import groupby
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import jinja2
 import numpy as np
@@ -39,7 +38,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(ink=INK, blue=BLUE, grid=GRID)
+    environment.globals.update(ink=INK, blue=BLUE, red=VERMILLION, grid=GRID)
     return environment
 
 
@@ -60,13 +59,12 @@ def progress_bar(share: float, words: str) -> str:
 def subject_cells(folds: Sequence[FoldProgress]) -> str:
     """A cell for each held-out subject, data set by data set, with its state in words.
 
-    The bar of a cell in work is its share of the epochs; that of a finished one is the share of its
-    clips that were answered right.
+    Its bar is the share of the epochs, or when it is done of the clips that were answered right.
     """
     counts = [f"{sum(f.state == state for f in folds)} {state}" for state in STATE_COLOURS]
-    by_set = groupby(folds, lambda fold: fold.fold.split("/")[0])
-    groups = {name: [_cell(fold) for fold in of] for name, of in by_set}
-    return _piece("subjects", groups, ", ".join(counts))
+    by_set = groupby(folds, lambda fold: fold.fold.partition("/")[0])
+    groups = {name: list(of) for name, of in by_set}
+    return _piece("subjects", groups, ", ".join(counts), STATE_COLOURS)
 
 
 def probability_bars(probabilities: Sequence[float], classes: Sequence[str], truth: int) -> str:
@@ -82,11 +80,8 @@ def probability_bars(probabilities: Sequence[float], classes: Sequence[str], tru
 
 def confusion_cells(counts: Ints, classes: Sequence[str], words: str) -> str:
     """The words, and under them counts (K, K): a row per true class, a column per predicted one."""
-    sizes = counts.sum(1)
-    shares = counts / sizes[:, None].clip(min=1)
-    tints = [[_tint(BLUE, 0.6 * share) for share in row] for row in shares.tolist()]
-    cells = [list(zip(*row, strict=True)) for row in zip(counts.tolist(), tints, strict=True)]
-    return _piece("confusion", list(zip(classes, sizes, cells, strict=True)), classes, words)
+    shares = counts / counts.sum(1, keepdims=True).clip(min=1)
+    return _piece("confusion", counts.tolist(), shares.tolist(), classes, words)
 
 
 def token_grid_html(numbers: Sequence[Sequence[int]], chosen: int | None = None) -> str:
@@ -95,18 +90,7 @@ def token_grid_html(numbers: Sequence[Sequence[int]], chosen: int | None = None)
 
 def matrix_html(matrix: Floats) -> str:
     """A token-to-token matrix: blue below zero, red above, the numbers on hover."""
-    top = float(np.abs(matrix).max()) or 1.0
-    rows = []
-    for t, row in enumerate(matrix.tolist()):
-        tints = [_tint(VERMILLION if value > 0 else BLUE, value / top) for value in row]
-        words = [f"from {k} to {t}: {value:.3f}" for k, value in enumerate(row)]
-        rows.append(list(zip(words, tints, strict=True)))
-    label = f"Matrix of {len(matrix)} by {len(matrix)} tokens, largest entry {top:.3f}"
-    return _piece("matrix", rows, label)
-
-
-def _tint(colour: str, share: float) -> str:
-    return f"{colour}{round(255 * abs(share)):02x}"
+    return _piece("matrix", matrix.tolist(), float(np.abs(matrix).max()) or 1.0)
 
 
 class Plot:
@@ -120,7 +104,15 @@ class Plot:
         self.left, right, self.top, bottom = margins
         self.right, self.floor = self.width - right, self.height - bottom
         self.spans = spans
-        self.parts: list[str] = []
+        self.root = ET.Element("svg", viewBox=f"0 0 {self.width} {self.height}", role="img")
+
+    def add(self, tag: str, words: str = "", **look: Any) -> None:
+        """Add an element; numbers are rounded to tenths."""
+        given = {
+            name.replace("_", "-"): value if isinstance(value, str) else f"{value:.1f}"
+            for name, value in look.items()
+        }
+        ET.SubElement(self.root, tag, given).text = words
 
     def x(self, value: float) -> float:
         first, last = self.spans[:2]
@@ -131,21 +123,17 @@ class Plot:
         low, high = self.spans[2:]
         return self.floor - (value - low) / (high - low) * (self.floor - self.top)
 
-    def text(self, x: float, y: float, words: str, anchor: str = "middle", look: str = "") -> None:
-        text = html.escape(words)
-        self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{look}>{text}</text>'
-        )
+    def text(self, x: float, y: float, words: str, anchor: str = "middle", **look: str) -> None:
+        self.add("text", words, x=x, y=y, text_anchor=anchor, **look)
 
-    def line(
-        self, x1: float, y1: float, x2: float, y2: float, colour: str, width: int, dashes: str = ""
-    ) -> None:
-        place = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-        look = f'stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dashes}"'
-        self.parts.append(f"<line {place} {look}/>")
+    def line(self, ends: Box, colour: str, width: int, dashes: str = "") -> None:
+        """A stroke from (x, y) to (x, y)."""
+        x1, y1, x2, y2 = ends
+        look = {"stroke_width": str(width), "stroke_dasharray": dashes}
+        self.add("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=colour, **look)
 
     def dot(self, x: float, y: float, radius: int, colour: str) -> None:
-        self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"/>')
+        self.add("circle", cx=x, cy=y, r=str(radius), fill=colour)
 
     def curves(
         self, curves: Sequence[Points], colour: str, width: float, opacity: float = 1
@@ -155,12 +143,12 @@ class Plot:
         for points in curves:
             places = [f"{round(self.x(x), 1):g},{round(self.y(y), 1):g}" for x, y in points]
             paths += f"M{places[0]}L{' '.join(places[1:] or places)}"
-        look = f'stroke="{colour}" stroke-width="{width}" stroke-opacity="{opacity}"'
-        self.parts.append(f'<path d="{paths}" fill="none" {look} stroke-linecap="round"/>')
+        look = {"stroke_width": str(width), "stroke_opacity": str(opacity)}
+        self.add("path", d=paths, fill="none", stroke=colour, stroke_linecap="round", **look)
 
     def axes(self, title: str, across: Ticks, up: Ticks) -> None:
-        self.line(self.left, self.floor, self.right, self.floor, INK, 1)
-        self.line(self.left, self.top, self.left, self.floor, INK, 1)
+        self.line((self.left, self.floor, self.right, self.floor), INK, 1)
+        self.line((self.left, self.top, self.left, self.floor), INK, 1)
         for value, words in across:
             self.text(self.x(value), self.floor + 16, words)
         for value, words in up:
@@ -170,17 +158,14 @@ class Plot:
     def legend(self, entries: Iterable[tuple[str, str]], step: int) -> None:
         for place, (words, colour) in enumerate(entries):
             left = self.left + step * place
-            self.parts.append(f'<rect x="{left}" y="9" width="10" height="10" fill="{colour}"/>')
+            self.add("rect", x=left, y=9, width=10, height=10, fill=colour)
             self.text(left + 15, 18, words, "start")
 
     def svg(self, label: str) -> str:
-        """The picture as wide as its place, at most its own width; the label is for readers."""
-        return (
-            f'<svg viewBox="0 0 {self.width} {self.height}" role="img"'
-            f' aria-label="{html.escape(label)}" style="width:100%;max-width:{self.width}px"'
-            f' font-family="system-ui, sans-serif" font-size="12" fill="{INK}">'
-            f"{''.join(self.parts)}</svg>"
-        )
+        """As wide as its place, at most its own width; the label is for screen readers."""
+        style = f"width:100%;max-width:{self.width}px;font:12px system-ui, sans-serif;fill:{INK}"
+        self.root.attrib |= {"aria-label": label, "style": style}
+        return ET.tostring(self.root, encoding="unicode")
 
 
 def curve_svg(curve: ApexCurve, frame: int, annotated: int | None = None) -> str:
@@ -189,17 +174,17 @@ def curve_svg(curve: ApexCurve, frame: int, annotated: int | None = None) -> str
     top = float(curve.curve.max(initial=0)) or 1.0
     points = list(zip(curve.frames.tolist(), curve.curve.tolist(), strict=True))
     every = -(-(last - first + 1) // MOST_TICKS)
-    frames = [(n, str(n)) for n in range(first, last + 1, every)]
     plot = Plot((460, 200), (34, 12, 42, 38), (first, last, 0, top))
+    frames = [(n, str(n)) for n in range(first, last + 1, every)]
     plot.axes("frame", frames, [(top, f"{top:.1f}"), (0, "0")])
-    marks = [(curve.apex, f"spotted apex {curve.apex}", VERMILLION, "6 4")]
+    marks = [(f"spotted apex {curve.apex}", curve.apex, VERMILLION, "6 4")]
     if annotated is not None:
-        marks.append((annotated, f"annotated apex {annotated}", GREEN, ""))
-    for place, _, colour, dashes in marks:
-        plot.line(plot.x(place), plot.top, plot.x(place), plot.floor, colour, 2, dashes)
+        marks.append((f"annotated apex {annotated}", annotated, GREEN, ""))
+    for _, place, colour, dashes in marks:
+        plot.line((plot.x(place), plot.top, plot.x(place), plot.floor), colour, 2, dashes)
     plot.curves([points], BLUE, 2)
     plot.dot(plot.x(frame), plot.y(dict(points).get(frame, 0.0)), 6, ORANGE)
-    legend = [(f"frame {frame}", ORANGE), *((words, colour) for _, words, colour, _ in marks)]
+    legend = [(f"frame {frame}", ORANGE), *((words, colour) for words, _, colour, _ in marks)]
     plot.legend(legend, 130)
     return plot.svg(", ".join(["Apex curve", *(words for words, _ in legend)]))
 
@@ -215,7 +200,7 @@ def loss_curves(arrived: RunSnapshot) -> str:
     plot = Plot((LOSO_PX, 200), (52, 18, 30, 40), (1, last, 0, top))
     plot.axes("epoch", [(n, str(n)) for n in _epoch_ticks(last)], [(top, f"{top:.2g}"), (0, "0")])
     middle = (plot.top + plot.floor) / 2
-    plot.text(12, middle, "training loss", look=f' transform="rotate(-90 12 {middle})"')
+    plot.text(12, middle, "training loss", transform=f"rotate(-90 12 {middle})")
     plot.curves([_thinned(c, most) for c in finished], BLUE, 1.2, 0.6 if done > 8 else 0.9)
     plot.curves([_thinned(c, most) for c in in_work], ORANGE, 3)
     for *_, (epoch, loss) in in_work:
@@ -235,37 +220,17 @@ def trace_svg(trace: ScanTrace) -> str:
         low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
         top, span = 18 + number * pitch, (high - low) or 1.0
         zero = top + high / span * height
-        plot.line(44, zero, 448, zero, INK, 1)
-        plot.text(38, top + height / 2 + 4, name, "end", ' font-weight="bold"')
+        plot.line((44, zero, 448, zero), INK, 1)
+        plot.text(38, top + height / 2 + 4, name, "end", font_weight="bold")
         plot.text(38, top + 6, f"{high:.2f}", "end")
         for _, series, colour, shift in stems:
             for token, value in enumerate(series.tolist()):
                 x, y = plot.x(token + shift), top + (high - value) / span * height
-                plot.line(x, zero, x, y, colour, 3)
+                plot.line((x, zero, x, y), colour, 3)
                 plot.dot(x, y, 3, colour)
     plot.text(246, 395, "token")
     states = " and ".join(trace.states)
     return plot.svg(f"Input, step, {states} state and output of {length} tokens")
-
-
-def _cell(fold: FoldProgress) -> dict[str, Any]:
-    share, words = fold.share, f"{fold.share:.0%}"
-    if fold.state == "done":
-        words = f"{fold.right}/{fold.answered} right"
-        share = fold.right / fold.answered if fold.answered else share
-    elif fold.state == "failed":
-        words = "failed"
-    elif not share and fold.state == "waiting":
-        words = "waits"
-    reason = f" ({fold.reason})" if fold.reason else ""
-    return {
-        "name": fold.fold.partition("/")[2],
-        "label": f"{fold.fold or 'a subject'}: {fold.state}, {words}{reason}",
-        "words": words,
-        "share": share,
-        "colour": STATE_COLOURS[fold.state],
-        "border": "dashed" if fold.state == "waiting" else "solid",
-    }
 
 
 def _epoch_ticks(last: int) -> list[int]:

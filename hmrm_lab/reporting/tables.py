@@ -178,13 +178,9 @@ def aligned(words: pd.DataFrame, left: Sequence[bool]) -> str:
     """Text in columns, their names above a rule; `left` says which begin at the left."""
     rows = [[str(name) for name in words], *words.to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if is_left else cell.rjust(width)
-            for cell, width, is_left in zip(row, widths, left, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+    sides = zip(("<" if is_left else ">" for is_left in left), widths, strict=True)
+    form = "  ".join(f"{{:{side}{width}}}" for side, width in sides)
+    lines = [form.format(*row).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 

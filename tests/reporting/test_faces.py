@@ -73,7 +73,7 @@ def test_errors_are_counted_and_set_against_strength() -> None:
     assert "No clip has an annotated apex" in words_of(apex_errors_figure(table.iloc[3:]))
 
 
-def test_each_answer_has_a_bar_for_each_class() -> None:
+def test_an_answer_stands_among_those_of_its_run_and_rests_on_parts() -> None:
     answers = {"<one>": made(), "two": made(probabilities=np.float32([0.5, 0.25, 0.25]))}
     figure = faces.answers_figure(answers, caption="By rule.")
     assert [bar.name for bar in figure.data] == ["negative", "positive", "surprise"]
@@ -82,17 +82,11 @@ def test_each_answer_has_a_bar_for_each_class() -> None:
     assert figure.data[0].y == ("&lt;one&gt;", "two")
     assert figure.data[0].text == ("10%", "50%")
     assert "By rule." in words_of(figure)
-
-
-def test_the_answer_stands_among_those_of_the_run() -> None:
     figure = faces.calibration_figure(BINS, 0.7, caption="last; 4 folds")
     (bar,) = [trace for trace in figure.data if trace.type == "bar"]
     assert (bar.x, bar.y, bar.text) == ((0.75,), (0.5,), ("8 clips",))
     assert by_name(figure)["this answer: 70%"].x == (0.7, 0.7)
     assert "no probabilities" in words_of(faces.calibration_figure(BINS[:1], 0.7))
-
-
-def test_parts_and_tables_hold_what_the_answer_rests_on() -> None:
     (bar,) = faces.parts_figure(made()).data
     assert bar.y == ("eye left", "elsewhere", "mouth")
     assert bar.x == pytest.approx((-2, 10, 30))

@@ -51,9 +51,7 @@ def test_fields_keep_to_the_pixels_of_their_frame(mode: str) -> None:
         assert len(images) == 1 + with_frame + (mode == "colour"), "the wheel is a picture too"
         width = pictures_of(figure)[with_frame].shape[1]
         assert width * images[with_frame].dx == pytest.approx(56)
-        for words in ("the caption", f"{longest_px(flow):.2f} px"):
-            assert words in words_of(figure)
-        assert figure.layout.xaxis.title.text == "x (px)"
+        assert f"{longest_px(flow):.2f} px" in words_of(figure)
     fields = {"exact": GRADIENT, "half": GRADIENT / 2, "still": uniform(0), "<i>": -GRADIENT}
     figure = flow_gallery_figure(fields, mode=mode, caption="the caption")
     assert len(pictures_of(figure)) == 4 + (mode == "colour")

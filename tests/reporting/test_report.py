@@ -1,5 +1,4 @@
 import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,14 +20,15 @@ class Page(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.html = html
-        self.text: list[str] = []
+        self.html, self.words, self.kind = html, "", None
         self.scripts: list[tuple[str | None, str]] = []
         self.fetched: list[str] = []
         self.open: list[str] = []
-        self.kind: str | None = None
         self.feed(html)
         self.close()
+        scripts = [data for kind, data in self.scripts if kind == "application/json"]
+        self.figures = [json.loads(data) for data in scripts]
+        self.titles = [figure["layout"]["title"]["text"] for figure in self.figures]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
@@ -44,19 +44,7 @@ class Page(HTMLParser):
         if self.open and self.open[-1] == "script":
             self.scripts.append((self.kind, data))
         elif self.open and self.open[-1] != "style":
-            self.text.append(data)
-
-    @property
-    def words(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.text))
-
-    @property
-    def figures(self) -> list[dict]:
-        return [json.loads(data) for kind, data in self.scripts if kind == "application/json"]
-
-    @property
-    def titles(self) -> list[str]:
-        return [figure["layout"]["title"]["text"] for figure in self.figures]
+            self.words = " ".join(f"{self.words} {data}".split())
 
 
 def test_page_is_one_file_that_says_what_was_measured(tmp_path: Path, toy_flowset: FlowSet) -> None:

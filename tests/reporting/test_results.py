@@ -8,17 +8,9 @@ import pytest
 from reporting.made_runs import make_run, two_sets
 from reporting.shown import words_of
 
-from hmrm_lab.evaluation.summary import collect_history
 from hmrm_lab.records import FlowSet
+from hmrm_lab.reporting.plots import results
 from hmrm_lab.reporting.plots.kit import column_dots, interval_plot
-from hmrm_lab.reporting.plots.results import (
-    cost_figure,
-    distributions_figure,
-    folds_figure,
-    metrics_interval_figure,
-    peeking_curve_figure,
-    training_curves_figure,
-)
 from hmrm_lab.reporting.tables import results_table
 
 RULES = ("last", "oracle_test")
@@ -29,7 +21,9 @@ def test_dots_have_intervals_and_rows_their_names() -> None:
     table = pd.DataFrame(rows, columns=["D", "D low", "D high"], index=[7, 9])
     ours = column_dots(table, "D", "ours", words=["a", "b"], digits="+.1f")
     claimed = column_dots(table, "Paper", "claimed")
-    figure = interval_plot(["<b>M1</b>", "M2"], [ours, claimed], "T", x="gap", reference=0)
+    figure = interval_plot(
+        ["<b>M1</b>", "M2"], [ours, claimed], "T", x={"title": "gap"}, reference=0
+    )
     (dots,) = figure.data
     assert (list(dots.x), list(dots.y)) == ([0.1], [0]), "no dot where there is no figure"
     assert dots.hovertext == ("a<br>ours: +0.1 [-0.1, +0.2]",)
@@ -43,7 +37,7 @@ def test_dots_have_intervals_and_rows_their_names() -> None:
 def test_a_peeking_result_looks_different(tmp_path: Path, toy_flowset: FlowSet) -> None:
     runs = [make_run(tmp_path, toy_flowset, f"evaluation.epoch_rule={rule}") for rule in RULES]
     table = results_table(runs)
-    figure = metrics_interval_figure(table)
+    figure = results.metrics_interval_figure(table)
     honest, peeking = figure.data
     assert (honest.name, peeking.name) == ("honest", "PEEKS")
     assert honest.marker.symbol != peeking.marker.symbol
@@ -52,7 +46,7 @@ def test_a_peeking_result_looks_different(tmp_path: Path, toy_flowset: FlowSet) 
     assert list(figure.layout.yaxis.ticktext) == ["hmrm", "hmrm, PEEKS"]
     assert "PEEKS: not comparable" in words_of(figure)
     assert "last, oracle_test" in words_of(figure)
-    kinds = {trace.name: trace.marker.symbol for trace in cost_figure(table).data}
+    kinds = {trace.name: trace.marker.symbol for trace in results.cost_figure(table).data}
     assert set(kinds) == {"honest", "PEEKS"}
     assert len(set(kinds.values())) == 2
 
@@ -60,12 +54,12 @@ def test_a_peeking_result_looks_different(tmp_path: Path, toy_flowset: FlowSet) 
 def test_both_panels_hold_each_whole_run_at_its_cost(tmp_path: Path) -> None:
     names = ("hmrm", "svm", "ststnet")
     table = results_table([make_run(tmp_path, two_sets(), system=name) for name in names])
-    intervals = metrics_interval_figure(table)
+    intervals = results.metrics_interval_figure(table)
     rows = ["<b>all data</b>", *names, "<b>other</b>", *names, "<b>toy</b>", *names]
     assert list(intervals.layout.yaxis.ticktext) == rows
     assert list(intervals.data[0].y) == [1, 5, 9, 2, 6, 10, 3, 7, 11]
     table.loc[table["System"] == "svm", ["Parameters", "FLOPs"]] = pd.NA
-    figure = cost_figure(table, published={"Big": 1_000_000})
+    figure = results.cost_figure(table, published={"Big": 1_000_000})
     parameters, flops = figure.data
     assert list(parameters.x) == [19305, 19305]
     assert list(flops.x) == [402560, 402560]
@@ -76,24 +70,23 @@ def test_both_panels_hold_each_whole_run_at_its_cost(tmp_path: Path) -> None:
     for words in ("Big, as published", "multiply-add", "rule last", "no networks: svm."):
         assert words in words_of(figure)
     assert figure.layout.xaxis.type == figure.layout.xaxis2.type == "log"
-    assert not cost_figure(table[table["System"] == "svm"]).data
+    assert not results.cost_figure(table[table["System"] == "svm"]).data
     with pytest.raises(ValueError, match="no whole run"):
-        cost_figure(table[table["Part"] != "all"])
+        results.cost_figure(table[table["Part"] != "all"])
 
 
-def test_curves_have_a_line_per_fold_and_their_median(tmp_path: Path, toy_flowset: FlowSet) -> None:
+def test_curves_have_a_line_per_fold_and_their_median() -> None:
     columns = ["fold", "seed", "epoch", "loss"]
     rows = [(f"d/s{fold}", 0, n, fold / n) for fold in (1, 2, 6) for n in range(1, 1001)]
-    figure = training_curves_figure(pd.DataFrame(rows, columns=columns), caption="the stamp")
+    history = pd.DataFrame(rows, columns=columns)
+    figure = results.training_curves_figure(history, caption="the stamp")
     *thin, median = figure.data
     assert len(thin) == 3
     assert max(len(trace.x) for trace in figure.data) <= 150
     assert (median.x[0], median.x[-1]) == (1, 1000)
     np.testing.assert_allclose(median.y, 2 / np.array(median.x), atol=1e-4)
     assert "the stamp" in words_of(figure)
-    history = collect_history(make_run(tmp_path, toy_flowset))
-    assert len(training_curves_figure(history).data) == 4 + 1
-    without = training_curves_figure(pd.DataFrame(columns=columns))
+    without = results.training_curves_figure(pd.DataFrame(columns=columns))
     assert not without.data
     assert "a non-iterative estimator" in without.layout.title.text
 
@@ -101,12 +94,9 @@ def test_curves_have_a_line_per_fold_and_their_median(tmp_path: Path, toy_flowse
 def test_looks_are_lines_and_draws_a_band() -> None:
     draws = np.array([[0.3, 0.5], [0.4, 0.7]])
     curves = {"blind": ([1, 10], draws), "run": ([1, 5], np.array([0.6, 0.8]))}
-    figure = peeking_curve_figure(curves, "t", classes=3)
+    figure = results.peeking_curve_figure(curves, "t", classes=3)
     band, blind, run = figure.data
-    assert list(blind.y) == [0.35, 0.6]
-    assert list(band.y) == [0.4, 0.7, 0.5, 0.3]
-    assert list(run.x) == [1, 5]
-    assert figure.layout.xaxis.type == "log"
+    assert (blind.y, band.y, run.x) == ((0.35, 0.6), (0.4, 0.7, 0.5, 0.3), (1, 5))
     assert list(figure.layout.xaxis.tickvals) == [1, 5, 10]
     assert figure.layout.shapes[0].y0 == pytest.approx(1 / 3)
     assert blind.line.dash != run.line.dash, "told apart without colour"
@@ -115,7 +105,7 @@ def test_looks_are_lines_and_draws_a_band() -> None:
 
 def test_distributions_add_up_and_marks_are_named() -> None:
     samples = {"null": np.linspace(0.2, 0.4, 100)}
-    figure = distributions_figure(samples, {"honest": 0.5, "PEEKS": 0.8}, "t", caption="C")
+    figure = results.distributions_figure(samples, {"honest": 0.5, "PEEKS": 0.8}, "t", caption="C")
     assert sum(figure.data[0].y) == pytest.approx(1, abs=1e-3)
     assert [shape.x0 for shape in figure.layout.shapes] == [0.5, 0.8]
     assert words_of(figure) == "honest 0.500 PEEKS 0.800 C"
@@ -124,7 +114,7 @@ def test_distributions_add_up_and_marks_are_named() -> None:
 def test_folds_are_points_by_their_classes_and_averages_are_lines() -> None:
     columns = ["fold", "clips", "classes", "present"]
     rows = [("t/a", 1, 1, 1.0), ("t/b", 10, 3, 0.5), ("t/c", 4, 1, 0.0)]
-    figure = folds_figure(pd.DataFrame(rows, columns=columns), {"pooled": 0.6, "mean": 0.5})
+    figure = results.folds_figure(pd.DataFrame(rows, columns=columns), {"pooled": 0.6, "mean": 0.5})
     names = [trace.name for trace in figure.data]
     assert names == ["1 class in the fold", "3 classes in the fold"]
     assert [list(trace.y) for trace in figure.data] == [[1.0, 0.0], [0.5]]

@@ -68,10 +68,9 @@ def frame_lines_figure(
 
 
 def apex_errors_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
-    """Errors of apex spotting: their counts, and against the strength of the movement.
+    """Errors of apex spotting (`apex_table`): their counts, and against the movement's strength.
 
-    `table` is that of `faces.evaluate.apex_table`. Where the exact motion is not known, the height
-    of the curve stands for the strength.
+    Where the exact motion is not known, the height of the curve stands for the strength.
     """
     title = "Where apex spotting errs"
     known = table.dropna(subset=["error"])
@@ -131,16 +130,13 @@ def answers_figure(answers: Mapping[str, RecordingPrediction], *, caption: str =
         figure.add_trace(bar.update(marker_color=colour, orientation="h"))
     figure.update_traces(textposition="outside", cliponaxis=False)
     add_reference(figure, x=1 / len(classes), dash="dash", width=1)
+    x = {"title": "probability", "range": [0, 1.08], "tickformat": ".0%"}
+    y = {"autorange": "reversed", "ticks": "", "ticklabelstandoff": 8}
+    caption = f"Dashed: 1 / {len(classes)}, an answer without knowledge.\n{caption}"
+    figure.update_layout(barmode="group")
+    height = 60 + 90 * len(answers)
     return finish(
-        figure,
-        "The answer",
-        {"title": "probability", "range": [0, 1.08], "tickformat": ".0%"},
-        {"autorange": "reversed", "ticks": "", "ticklabelstandoff": 8},
-        caption=f"Dashed: 1 / {len(classes)}, an answer without knowledge.\n{caption}",
-        height=60 + 90 * len(answers),
-        left=120,
-        widths=(0, 760),
-        barmode="group",
+        figure, "The answer", x, y, caption=caption, height=height, left=120, widths=(0, 760)
     )
 
 
@@ -153,26 +149,17 @@ def parts_figure(prediction: RecordingPrediction, *, caption: str = "") -> go.Fi
     hover = "%{y}: %{x:+.1f} points<extra></extra>"
     figure = go.Figure(bars.update(orientation="h", hovertemplate=hover))
     add_reference(figure, x=0, dash="solid", width=1)
-    return finish(
-        figure,
-        f"What the answer '{prediction.answer}' rests on",
-        "probability lost when the part is held still (percentage points)",
-        {"ticks": "", "ticklabelstandoff": 8},
-        caption=f"Left of 0: without this part the system is surer of it.\n{caption}",
-        height=40 + 34 * len(falls),
-        left=110,
-        widths=(0, 760),
-    )
+    title = f"What the answer '{prediction.answer}' rests on"
+    x = "probability lost when the part is held still (percentage points)"
+    y, height = {"ticks": "", "ticklabelstandoff": 8}, 40 + 34 * len(falls)
+    caption = f"Left of 0: without this part the system is surer of it.\n{caption}"
+    return finish(figure, title, x, y, caption=caption, height=height, left=110, widths=(0, 760))
 
 
 def calibration_figure(
     bins: Sequence[ReliabilityBin], probability: float, *, caption: str = ""
 ) -> go.Figure:
-    """Reliability diagram of a run, with the probability of this answer.
-
-    `bins` are of the run's predictions for subjects that it had not seen; see
-    `calibration.reliability`.
-    """
+    """Reliability of a run (`calibration.reliability`), with the probability of this answer."""
     title = "How often such an answer was right"
     filled = [part for part in bins if part.count]
     if not filled:
@@ -198,10 +185,9 @@ def calibration_figure(
 
 
 def motion_table(fields_px: Mapping[str, Floats], within: NDArray[np.bool_]) -> pd.DataFrame:
-    """Motion in each field: of the head, which is the median, and of the rest without it.
+    """Motion in each field (2, H, W), pixels: of the head, which is the median, and of the rest.
 
-    Fields are (2, H, W), pixels. Only what lies `within`, (H, W), counts, such as the parts of the
-    face: the flow of a plain wall is noise.
+    Only what lies `within`, (H, W), counts: the flow of a plain wall is noise.
     """
     rows = {}
     for name, field in fields_px.items():

@@ -123,16 +123,10 @@ def attention_against_figure(shares: Floats, falls: Floats, *, caption: str = ""
     look = {"marker": {"color": BLUE, "size": 9}, "textfont": {"size": 9}, "hovertemplate": hover}
     figure = go.Figure(dots.update(**look))
     add_reference(figure, y=0)
-    return finish(
-        figure,
-        "Does attention tell what matters?",
-        "attention received (share, mean over heads)",
-        "fall of the probability",
-        caption=f"Below the dotted line: the answer is surer without the region.\n{caption}",
-        height=300,
-        widths=(0, 700),
-        left=72,
-    )
+    title = "Does attention tell what matters?"
+    x, y = "attention received (share, mean over heads)", "fall of the probability"
+    caption = f"Below the dotted line: the answer is surer without the region.\n{caption}"
+    return finish(figure, title, x, y, caption=caption, height=300, widths=(0, 700), left=72)
 
 
 @dataclass(frozen=True)
@@ -152,8 +146,7 @@ class MagnifiedClip:
 def magnified_pictures(clip: MagnifiedClip, full: float) -> dict[str, Image]:
     """`original`, `magnified` and `gate`, 224 pixels a side.
 
-    Hue is direction and saturation is length, on one scale for both: full saturation is `full`
-    times the longest vector of the original. Longer vectors are darkened.
+    Hue is direction; saturation is length, full at `full` times the longest vector of the original.
     """
     top = full * drawing.longest_px(clip.flow) or None
     gate = cv2.resize(clip.gate, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)
@@ -168,11 +161,10 @@ def magnified_pictures(clip: MagnifiedClip, full: float) -> dict[str, Image]:
 def magnified_figure(
     clips: Mapping[str, MagnifiedClip], alpha: float, *, caption: str = ""
 ) -> go.Figure:
-    """A row for each clip: its face where there is one, the flow, the magnified flow, the gate
-    (AMMSM, Figure 1).
+    """A row for each clip: any face, the flow, the magnified flow, the gate (AMMSM, Figure 1).
 
-    `clips` are by the heading of the first picture of a row, such as the name of the class; full
-    saturation is `alpha` times the longest vector of the original.
+    Clips are by the heading of their row, such as the class. Saturation is full at `alpha` times
+    the longest vector of the original.
     """
     faces = all(clip.face is not None for clip in clips.values())
     panels: list[tuple[str, Image]] = []
@@ -195,11 +187,7 @@ def magnified_figure(
 
 
 def survivors_picture(ground: Image, kept: NDArray[np.bool_]) -> Image:
-    """The tokens of one stage over a square face or map: those not kept are dark.
-
-    `kept` is (side, side), `side` tokens in a row, which share the face evenly at every stage. The
-    picture is (224, 224, 3), uint8, RGB.
-    """
+    """The tokens of one stage, kept (side, side), over a square face or map: others are dark."""
     lit = resized(kept.astype(np.uint8), SIDE_PX, cv2.INTER_NEAREST_EXACT)[..., None]
     picture = resized(ground, SIDE_PX, cv2.INTER_AREA)
     shown = (picture * (DIMMED + (1 - DIMMED) * lit)).astype(np.uint8)

@@ -8,15 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from hmrm_lab.reporting import style
 from hmrm_lab.reporting.drawing import Image, image_uri, wheel_picture
 from hmrm_lab.reporting.style import BLUE, INK, finish, plain
-
-Axis = str | Mapping[str, Any]
 
 ROOM = 0.06  # of the range, beyond the last end of an interval
 PANEL_ROW_PX = {1: 380, 2: 320, 3: 260, 4: 220}  # with the headings, by columns; else `SMALL_PX`
@@ -41,9 +39,8 @@ def dots(
 ) -> go.Scatter:
     """A series of estimates along x, or along y if `upright`; one that is NaN is not drawn.
 
-    `places` are the rows of an `interval_plot`, counted from the top (default: 0, 1, 2 and so on);
-    `ends` those of the intervals, if any; `words` what the pointer reads above each value, which
-    has the format `digits`; `labels` text beside each.
+    `places` are rows of an `interval_plot`, `ends` those of the intervals, if any; `words` are read
+    by the pointer above each value, `labels` stand beside it.
     """
     along, across = ("y", "x") if upright else ("x", "y")
     table = pd.DataFrame({along: list(values)})
@@ -89,7 +86,7 @@ def interval_plot(
     series: Sequence[go.Scatter],
     title: str,
     *,
-    x: Axis,
+    x: Mapping[str, Any],
     reference: float | None = None,
     caption: str = "",
     row_px: int = 30,
@@ -98,9 +95,8 @@ def interval_plot(
 ) -> go.Figure:
     """Draw estimates (`dots`) with their intervals, a row for each name, the first on top.
 
-    Rows are markup: `plain` escapes what comes from files. The range of x is by default that of
-    all intervals and of the `reference`, a broken vertical line. A series without a value is left
-    out. The axis of rows begins at `top_row`; the first row is 0.
+    Rows, numbered from 0, are markup: `plain` escapes what comes from files. The range of x is by
+    default that of all intervals and of the `reference`, a broken vertical line.
     """
     figure = go.Figure([trace for trace in series if trace.x])
     ends = [] if reference is None else [reference]
@@ -115,7 +111,7 @@ def interval_plot(
         add_reference(figure, x=reference, dash="dash")
     lines = [re.sub("<[^>]*>", "", line) for row in rows for line in row.split("<br>")]
     names = {"tickvals": list(range(len(rows))), "ticktext": list(rows), "ticks": ""}
-    x = {"range": [low - room, high + room]} | ({"title": x} if isinstance(x, str) else dict(x))
+    x = {"range": [low - room, high + room], **x}
     y = names | {"range": [len(rows) - 0.4, top_row], "showgrid": False}
     height = row_px * len(rows) + 24
     left = 24 + int(style.LETTER_PX * max(map(len, lines)))
@@ -141,8 +137,8 @@ def add_reference(
 ) -> None:
     """Draw a line at one value of x or of y, with its meaning in words.
 
-    Words at a vertical line stand at the height `at`, 0 to 1, before or `beyond` it; at a
-    horizontal one above or `below` it. `cell` is `row` and `col` where there are several plots.
+    Words at a vertical line stand `at` a height of 0 to 1, before or `beyond` it; at a horizontal
+    one above or `below` it.
     """
     line = {"color": colour, "width": width, "dash": dash}
     note = {"text": words, "showarrow": False, "font_size": 11, "name": "reference"}
@@ -184,24 +180,8 @@ def add_line(
         "line": {"color": colour, "dash": dash},
         "marker": {"symbol": symbol, "size": 8},
     }
-    heights = np.asarray(y).round(4).tolist()
-    figure.add_scatter(**usual | {"x": across, "y": heights, "name": plain(name)} | look)
-
-
-def write_cells(
-    figure: go.Figure, words: Sequence[Sequence[str]], shares: NDArray[np.float64], dark: float
-) -> None:
-    """Write words into the cells of a heatmap of categories; letters are light on dark cells.
-
-    Shares, (rows, columns), are places on the scale of colours, 0 to 1, dark from `dark` on. A cell
-    whose share is NaN has no colour: its letters have that of the axes.
-    """
-    for (row, column), share in np.ndenumerate(shares):
-        empty = np.isnan(share)
-        letters = INK if empty else "#ffffff" if share >= dark else "#10202c"
-        note = {"text": words[row][column], "name": "empty" if empty else "cell"}
-        font = {"color": letters, "size": 13}
-        figure.add_annotation(x=column, y=row, showarrow=False, font=font, **note)
+    data = {"x": across, "y": np.asarray(y).round(4).tolist(), "name": plain(name)}
+    figure.add_scatter(**usual | data | look)
 
 
 @dataclass(frozen=True)
@@ -276,17 +256,11 @@ def image_panels(
         add_wheel(figure, columns + 1)
     elif isinstance(legend, Bar):
         add_bar(figure, legend)
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=row_px * rows,
-        widths=(190 * columns, max(245, row_px - 40) * columns),
-        left=8,
-        right=BAR_PX if isinstance(legend, Bar) else 16,
-        top=84,
-        bottom=8,
-    )
+    widths = (190 * columns, max(245, row_px - 40) * columns)
+    right = BAR_PX if isinstance(legend, Bar) else 16
+    margins: dict[str, Any] = {"left": 8, "right": right, "top": 84, "bottom": 8}
+    height = row_px * rows
+    return finish(figure, title, caption=caption, height=height, widths=widths, **margins)
 
 
 def add_wheel(figure: go.Figure, column: int) -> None:

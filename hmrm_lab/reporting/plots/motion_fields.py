@@ -127,14 +127,12 @@ def error_figure(fields: Mapping[str, Floats], truth_px: Floats, *, caption: str
         (headed(name, f"mean {np.nanmean(error):.3f} px"), heat_picture(error, top))
         for name, error in errors.items()
     ]
-    return image_panels(
-        panels,
+    title, legend = (
         "End-point error: the distance between estimate and truth",
-        legend=Bar("error (px)", 0.0, top),
-        caption="One scale for all. One pixel in a thousand lies beyond it and is yellow too.\n"
-        + caption,
-        row_px=ROW_PX,
+        Bar("error (px)", 0, top),
     )
+    beyond = "One scale for all. One pixel in a thousand lies beyond it and is yellow too."
+    return image_panels(panels, title, legend=legend, caption=f"{beyond}\n{caption}", row_px=ROW_PX)
 
 
 def point_table(fields_px: Mapping[str, Floats], point: tuple[int, int]) -> pd.DataFrame:
@@ -264,22 +262,23 @@ def mix_figure(
     scale = scale_of(own, partner)
     face, other_face = frames
     motions = ((own, face), (partner, other_face), (mixed, face))
-    drawn = [outlined(motion_picture(m, mode, scale, ground), mask) for m, ground in motions]
-    percent = 100 if unit == "px" else 1
-    strain = Bar("strain (%)" if unit == "px" else "strain", 0, percent * scale.strain)
-    legends: dict[Mode, Legend] = {"colour": "wheel", "quiver": None, "strain": strain}
-    return image_panels(
-        {
-            "clip A": drawn[0],
-            "clip B": drawn[1],
-            f"mask M, {mask.mean():.0%} of the map": mask_picture(mask, face),
-            "<b>mixture</b>": drawn[2],
-        },
-        "MotionMix: the partner's motion inside the mask",
-        legend=legends[mode],
-        caption=f"{scale_words(mode, scale, unit)}\n{caption}",
-        columns=4,
+    a, b, mixture = (
+        outlined(motion_picture(motion, mode, scale, ground), mask) for motion, ground in motions
     )
+    covered = f"mask M, {mask.mean():.0%} of the map"
+    panels = {
+        "clip A": a,
+        "clip B": b,
+        covered: mask_picture(mask, face),
+        "<b>mixture</b>": mixture,
+    }
+    strain = Bar("strain", 0, scale.strain)
+    if unit == "px":
+        strain = Bar("strain (%)", 0, 100 * scale.strain)
+    legends: dict[Mode, Legend] = {"colour": "wheel", "quiver": None, "strain": strain}
+    title = "MotionMix: the partner's motion inside the mask"
+    caption = f"{scale_words(mode, scale, unit)}\n{caption}"
+    return image_panels(panels, title, legend=legends[mode], caption=caption, columns=4)
 
 
 def blend_figure(mixtures: Mapping[float, Floats], *, unit: str = "px") -> go.Figure:
@@ -330,17 +329,13 @@ def means_by_class_figure(
         if (labels == label).any()
     }
     top = max(longest_px(mean) for mean in means.values())
-    return image_panels(
-        {
-            heading: _squares(flow_picture(mean, "colour", max_px=top), CARD_PX)
-            for heading, mean in means.items()
-        },
-        "Mean map of each class",
-        legend="wheel",
-        caption=f"Full saturation is {top:.2f} {drawing.unit_words(unit)}.\n{caption}",
-        columns=len(classes),
-        row_px=220,
-    )
+    panels = {
+        heading: _squares(flow_picture(mean, "colour", max_px=top), CARD_PX)
+        for heading, mean in means.items()
+    }
+    title, columns = "Mean map of each class", len(classes)
+    caption = f"Full saturation is {top:.2f} {drawing.unit_words(unit)}.\n{caption}"
+    return image_panels(panels, title, legend="wheel", caption=caption, columns=columns, row_px=220)
 
 
 def distance_figure(table: pd.DataFrame, *, unit: str = "px", caption: str = "") -> go.Figure:
@@ -349,15 +344,11 @@ def distance_figure(table: pd.DataFrame, *, unit: str = "px", caption: str = "")
     `table` is that of `mixing.distance_table`.
     """
     known = table.dropna(subset=["own", "other"]).round(3)
+    orders = {"class": sorted(table["class"].unique()), "kind": ["original", "mixture"]}
+    looks = {"color": "class", "symbol": "kind", "color_discrete_sequence": CLASS_COLOURS}
+    marks = {"original": "circle", "mixture": "x-thin-open"}
     figure = px.scatter(
-        known,
-        x="own",
-        y="other",
-        color="class",
-        symbol="kind",
-        category_orders={"class": sorted(table["class"].unique()), "kind": ["original", "mixture"]},
-        color_discrete_sequence=CLASS_COLOURS,
-        symbol_map={"original": "circle", "mixture": "x-thin-open"},
+        known, x="own", y="other", **looks, category_orders=orders, symbol_map=marks
     )
     figure.update_traces(marker_size=9, hovertemplate="own class %{x:.2f}<br>other class %{y:.2f}")
     ends = [0.0, 1.1 * float(known[["own", "other"]].to_numpy().max(initial=0.0)) or 1.0]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,8 +36,7 @@ STATES = {"forward": (BLUE, -0.12), "backward": (ORANGE, 0.12)}
 def scan_path(grain: str, tokens: str, region: int) -> Floats:
     """Path of the scan: (L, 2), cells of a 28x28 map.
 
-    `tokens` are `windows`, one token for each region of the grain; or `pixels`, the 49 of one
-    region.
+    `tokens` are `windows`, one for each region of the grain; or `pixels`, the 49 of one region.
     """
     centres = token_centres(grain)
     path = centres.mean(axis=1) if tokens == "windows" else centres[region]
@@ -148,16 +148,13 @@ def attention_face_figure(ground: Image, weights: Floats, *, caption: str = "") 
         f" Small squares: the core regions. Lines: the {MOST_LINKS} strongest links of a head,"
         " with a dot at the region that is looked at."
     )
-    return image_panels(
-        {
-            f"head {number}": attention_picture(ground, head, low, high)
-            for number, head in enumerate(weights, start=1)
-        },
-        "Fusion attention over the face",
-        legend=Bar("share", low, high),
-        caption=f"{words}\n{caption}",
-        columns=4,
-    )
+    panels = {
+        f"head {number}": attention_picture(ground, head, low, high)
+        for number, head in enumerate(weights, start=1)
+    }
+    title, legend = "Fusion attention over the face", Bar("share", low, high)
+    caption = f"{words}\n{caption}"
+    return image_panels(panels, title, legend=legend, caption=caption, columns=4)
 
 
 def attention_heads_figure(weights: Floats, *, caption: str = "") -> go.Figure:
@@ -178,12 +175,11 @@ def attention_heads_figure(weights: Floats, *, caption: str = "") -> go.Figure:
 def flow_attention_figure(
     weights: Floats, names: Sequence[str] = (), *, caption: str = ""
 ) -> go.Figure:
-    """Attention (J, h, w) of the last update; the J shares of a pixel add up to 1.
+    """Attention (J, h, w) of the last update of flow; the J shares of a pixel add up to 1.
 
-    With `names` it is over the J hidden states of the steps so far: a map for each shows at every
-    pixel the share of that state. Without, it is over the J regions of a square grid: the small map
-    at the place of a region shows at every pixel the share of that region. A `ValueError` if J is
-    neither the number of names nor a square.
+    With `names` it is over the J states of the steps so far: a map for each. Without, it is over
+    the J regions of a square grid: the small map at the place of a region shows its share at every
+    pixel. A `ValueError` if J is neither the number of names nor a square.
     """
     low, high, count = float(weights.min()), float(weights.max()), len(weights)
     if names and len(names) != count:
@@ -193,14 +189,13 @@ def flow_attention_figure(
         maps = dict(zip(headings, weights, strict=True))
     else:
         maps = {f"{count} regions, each map at the place of its region": _mosaic(weights)}
-    return image_panels(
-        {heading: heat_picture(share, high, low) for heading, share in maps.items()},
-        "Attention over the steps" if names else "Attention over the regions",
-        legend=Bar("share", low, high),
-        caption=f"Equal shares would be {1 / count:.3f} everywhere.\n{caption}",
-        row_px=FLOW_ROW_PX if names else 460,
-        kind="jpeg" if names else "png",
-    )
+    panels = {heading: heat_picture(share, high, low) for heading, share in maps.items()}
+    title = "Attention over the steps" if names else "Attention over the regions"
+    legend = Bar("share", low, high)
+    caption = f"Equal shares would be {1 / count:.3f} everywhere.\n{caption}"
+    if names:
+        return image_panels(panels, title, legend=legend, caption=caption, row_px=FLOW_ROW_PX)
+    return image_panels(panels, title, legend=legend, caption=caption, row_px=460, kind="png")
 
 
 def token_order(grain: str, tokens: str, region: int) -> list[list[int]]:
@@ -271,36 +266,25 @@ def matrix_figure(
     labels: Sequence[str] = (),
     caption: str = "",
 ) -> go.Figure:
-    """Square matrices side by side on one scale, row 0 on top.
+    """Square matrices on one scale, row 0 on top: side by side, or with `labels` two in a row.
 
-    Those of tokens, (L, L), stand in one row: a row of them is an output token. With `labels` of
-    rows and columns there are two in a row.
+    Of a matrix of tokens, (L, L), a row is an output token.
     """
     top = max(float(np.abs(matrix).max()) for matrix in matrices.values()) or 1.0
     signed = any((matrix < 0).any() for matrix in matrices.values())
     columns = min(2, len(matrices)) if labels else len(matrices)
     rows = -(-len(matrices) // columns)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        vertical_spacing=0.16,
-        subplot_titles=[plain(name) for name in matrices],
-    )
+    names = [plain(name) for name in matrices]
+    figure = make_subplots(rows=rows, cols=columns, vertical_spacing=0.16, subplot_titles=names)
     for number, matrix in enumerate(matrices.values()):
         cell = {"row": number // columns + 1, "col": number % columns + 1}
         colours = go.Heatmap(z=matrix.round(4), x=labels or None, y=labels or None)
         figure.add_trace(colours, **cell)
         figure.update_yaxes(scaleanchor=f"x{number + 1 if number else ''}", **cell)
-    figure.update_traces(
-        zmin=-top if signed else 0,
-        zmax=top,
-        colorscale=SIGNED if signed else UNSIGNED,
-        colorbar={"title": {"text": what}, "thickness": 14},
-        xgap=1,
-        ygap=1,
-        hovertemplate=f"{hover}<extra></extra>",
-        showscale=False,
-    )
+    colours = {"colorscale": SIGNED if signed else UNSIGNED, "zmin": -top if signed else 0}
+    bar = {"title": {"text": what}, "thickness": 14}
+    look = {"xgap": 1, "ygap": 1, "hovertemplate": f"{hover}<extra></extra>", "showscale": False}
+    figure.update_traces(**colours, **look, zmax=top, colorbar=bar)
     figure.data[0].showscale = True
     plain_axis = {"ticks": "", "showgrid": False, "constrain": "domain"}
     plain_axis["tickfont_size"] = 9 if labels else None
@@ -308,16 +292,10 @@ def matrix_figure(
     figure.update_yaxes(autorange="reversed", **plain_axis)
     figure.update_yaxes(title=axes[1], col=1)
     column_px, row_px = (340, 340) if labels else (230, 270)
-    return finish(
-        figure,
-        title,
-        caption=caption,
-        height=row_px * rows,
-        widths=(column_px * columns + 20, int(1.3 * column_px) * columns + 100),
-        top=84,
-        right=70,
-        bottom=84 if labels else 52,
-    )
+    widths = (column_px * columns + 20, int(1.3 * column_px) * columns + 100)
+    margins: dict[str, Any] = {"top": 84, "right": 70, "bottom": 84 if labels else 52}
+    height = row_px * rows
+    return finish(figure, title, caption=caption, height=height, widths=widths, **margins)
 
 
 def _boxes(grain: str) -> list[list[int]]:

@@ -144,8 +144,7 @@ def peeking_curve_figure(
 ) -> go.Figure:
     """UF1 against the number of test-set evaluations, a line each; several draws give a band.
 
-    `curves` holds by name the numbers of evaluations (L), and UF1 as (L,) or (draws, L). Guessing
-    among so many classes gives one over their number.
+    `curves` holds by name the numbers of evaluations (L), and UF1 as (L,) or (draws, L).
     """
     figure = go.Figure()
     for number, (name, (counts, values)) in enumerate(curves.items()):
@@ -191,26 +190,17 @@ def distributions_figure(
 def folds_figure(
     scores: pd.DataFrame, levels: Mapping[str, float], *, caption: str = ""
 ) -> go.Figure:
-    """UF1 of every fold by its number of clips, and the averages that can be made of them.
-
-    `scores` are those of `fold_scores`, of which `present` is drawn; `levels` the averages by name,
-    as `three_averages` gives them.
-    """
+    """UF1 of every fold (`fold_scores`) by its number of clips, and averages (`three_averages`)."""
     figure = go.Figure()
     rng = np.random.default_rng(0)
     for number, (classes, part) in enumerate(scores.groupby("classes")):
         places = part["clips"] * (1 + JITTER * (rng.random(len(part)) - 0.5))
-        add_line(
-            figure,
-            places.round(2),
-            part["present"],
-            f"{classes} class{'' if classes == 1 else 'es'} in the fold",
-            number,
-            mode="markers",
-            opacity=0.75,
-            customdata=part[["fold", "clips"]],
-            hovertemplate="%{customdata[0]}: %{customdata[1]} clips, UF1 %{y:.2f}<extra></extra>",
-        )
+        name = f"{classes} class{'' if classes == 1 else 'es'} in the fold"
+        data = part[["fold", "clips"]]
+        look: dict[str, Any] = {"mode": "markers", "opacity": 0.75, "customdata": data}
+        add_line(figure, places.round(2), part["present"], name, number, **look)
+    hover = "%{customdata[0]}: %{customdata[1]} clips, UF1 %{y:.2f}<extra></extra>"
+    figure.update_traces(hovertemplate=hover)
     for number, (name, value) in enumerate(levels.items()):
         words, dash = f"{plain(name)}: {value:.3f}", series(number)[1]
         add_reference(figure, y=value, words=words, dash=dash, width=2, below=number == 1)

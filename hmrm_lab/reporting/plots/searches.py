@@ -9,7 +9,6 @@ import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.reporting.drawing import rgb
-from hmrm_lab.reporting.plots.kit import write_cells
 from hmrm_lab.reporting.style import BLUE, ORANGE, VERMILLION, finish, message_figure, plain
 
 SHADES = ((0.0, "#fde9c9"), (0.5, "#8fb7a9"), (1.0, "#0b3c5d"))  # light to dark for all eyes
@@ -29,28 +28,24 @@ def heatmap_figure(
 ) -> go.Figure:
     """UF1 of every combination of two settings; what is not done yet is an empty cell.
 
-    `table` has one row per trial; `rows` and `columns` are a setting and its values, such as
-    `("model.depth", [2, 4])`; the caption tells epoch rule, folds and seeds.
+    `table` has one row per trial; `rows` is a setting and its values, as `("model.depth", [2, 4])`.
     """
     found = cells_by_place(table, rows[0], columns[0])
     cells = [[found.get((row, column)) for column in columns[1]] for row in rows[1]]
     scores = np.array([[cell["UF1"] if cell else math.nan for cell in line] for line in cells])
     low, high = score_range(table)
     hover = [[hover_words(cell).replace("\n", "<br>") for cell in row] for row in cells]
-    heat = go.Heatmap(
-        z=scores,
-        x=[str(value) for value in columns[1]],
-        y=[str(value) for value in rows[1]],
-        customdata=hover,
-        hovertemplate="%{customdata}<extra></extra>",
-        hoverongaps=True,
-    )
+    heat = go.Heatmap(z=scores, customdata=hover, texttemplate="%{z:.3f}", xgap=3, ygap=3)
+    heat.x, heat.y = ([str(value) for value in values] for _, values in (columns, rows))
     colours = {"zmin": low, "zmax": high, "colorscale": [list(shade) for shade in SHADES]}
-    bar = {"title": {"text": "UF1"}, "thickness": 14}
-    figure = go.Figure(heat.update(**colours, colorbar=bar, xgap=3, ygap=3))
+    look = {"colorbar": {"title": {"text": "UF1"}, "thickness": 14}, "hoverongaps": True}
+    figure = go.Figure(heat.update(**colours, **look))
+    figure.data[0].hovertemplate = "%{customdata}<extra></extra>"
     empty = np.isnan(scores)
-    words = np.where(empty, "·", [[f"{score:.3f}".lstrip("0") for score in row] for row in scores])
-    write_cells(figure, words.tolist(), (scores - low) / (high - low), DARK_ENOUGH)
+    if empty.any():
+        places = [(heat.x[column], heat.y[row]) for row, column in np.argwhere(empty).tolist()]
+        x, y = zip(*places, strict=True)
+        figure.add_scatter(x=x, y=y, mode="text", text="·", textfont_size=13, hoverinfo="skip")
     count = f"{(~empty).sum()} of {scores.size} settings have a score."
     category = {"type": "category", "ticks": "", "showgrid": False}
     return finish(
@@ -67,8 +62,7 @@ def heatmap_figure(
 def search_history_figure(history: pd.DataFrame, *, caption: str = "") -> go.Figure:
     """UF1 of every trial of a search, and the best so far.
 
-    `history` has the columns Trial, UF1, Best, and the settings by name; with two aims also
-    Parameters and Front.
+    Besides Trial, UF1 and Best, `history` has the settings by name.
     """
     title = "Search, trial by trial"
     scored = history[history["UF1"].notna()]
@@ -152,11 +146,10 @@ def fittest(table: pd.DataFrame, count: int = FITTEST) -> pd.DataFrame:
 
 
 def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = "") -> go.Figure:
-    """Sparsity ratios of every stage (blue) and the magnification factor (orange) of the fittest
-    (AMMSM, Figure 4).
+    """Ratios of every stage (blue) and the factor (orange) of the fittest (AMMSM, Figure 4).
 
-    `table` has the columns Trial, alpha, `ratio 1` and so on, UF1 and Cross-entropy. The `count`
-    fittest stand side by side at each stage, the best on the left.
+    `table` has the columns Trial, alpha, `ratio 1` and so on, UF1 and Cross-entropy. At each stage
+    the `count` fittest stand side by side, the best on the left.
     """
     title = "What the fittest choices have in common"
     if table.empty:
@@ -184,22 +177,14 @@ def choices_figure(table: pd.DataFrame, *, count: int = FITTEST, caption: str = 
     figure.update_traces(mode="markers", customdata=words, hovertemplate=hover)
     how_many = f"{len(best)} fittest" if len(best) > 1 else "fittest"
     ringed = f"The {how_many} of {len(table)} trials; ringed: the winner. {EVOLVED_CAPTION}"
+    names = [*(f"stage {name.rpartition(' ')[2]}" for name in ratios), "factor"]
+    x = {"tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
+    y = {"title": "Sparsity ratio (share of tokens)", "range": [0, 1.05]}
     factors = {"overlaying": "y", "side": "right", "rangemode": "tozero", "tickmode": "auto"}
-    return finish(
-        figure,
-        title,
-        {
-            "tickvals": list(range(len(ratios) + 1)),
-            "ticktext": [*(f"stage {name.rpartition(' ')[2]}" for name in ratios), "factor"],
-            "range": [-0.5, len(ratios) + 0.5],
-            "showgrid": False,
-        },
-        {"title": "Sparsity ratio (share of tokens)", "range": [0, 1.05]},
-        yaxis2={"title": "Magnification factor", "showgrid": False, **factors},
-        caption=f"{ringed}\n{caption}",
-        right=64,
-        widths=(0, 800),
-    )
+    figure.update_xaxes(range=[-0.5, len(ratios) + 0.5])
+    figure.update_layout(yaxis2={"title": "Magnification factor", "showgrid": False, **factors})
+    caption = f"{ringed}\n{caption}"
+    return finish(figure, title, x, y, caption=caption, right=64, widths=(0, 800))
 
 
 def _choice_columns(table: pd.DataFrame) -> list[str]:

@@ -14,12 +14,11 @@ from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.records import ClipKey, Floats, FlowSet, Ints, Predictions
 from hmrm_lab.reporting import style
 from hmrm_lab.reporting.drawing import enlarged_flow, flow_picture
-from hmrm_lab.reporting.plots.kit import image_panels, write_cells
+from hmrm_lab.reporting.plots.kit import image_panels
 from hmrm_lab.reporting.style import INK, finish, plain
 from hmrm_lab.reporting.tables import ALL, CLIP
 
 SHADES = [[0, "#d3e4f1"], [1, "#074b7d"]]
-DARK = 0.45  # from this share on, white letters
 
 MANY, TALL = 36, 45  # from so many subjects or stacked clips on, squares are small
 SQUARE_PX, SMALL_PX = 17, 13
@@ -41,15 +40,14 @@ def confusion_figure(metrics: Mapping[str, Any], part: str = ALL) -> go.Figure:
     shares = counts / sizes.clip(min=1)
     classes = list(figures["f1"])
     rows = [f"{name} ({size})" for name, size in zip(classes, sizes[:, 0], strict=True)]
-    heat = go.Heatmap(z=shares, x=classes, y=rows, customdata=counts, colorscale=SHADES)
-    hover = "true %{y}<br>predicted %{x}<br>%{customdata} (%{z:.0%})<extra></extra>"
-    look = {"zmin": 0, "zmax": 1, "xgap": 2, "ygap": 2, "showscale": False}
-    figure = go.Figure(heat.update(**look, hovertemplate=hover))
     words = [
         [f"<b>{count}</b><br>{share:.0%}" for count, share in zip(*row, strict=True)]
         for row in zip(counts, shares, strict=True)
     ]
-    write_cells(figure, words, shares, DARK)
+    heat = go.Heatmap(z=shares, x=classes, y=rows, customdata=counts, colorscale=SHADES, text=words)
+    hover = "true %{y}<br>predicted %{x}<br>%{customdata} (%{z:.0%})<extra></extra>"
+    look = {"zmin": 0, "zmax": 1, "xgap": 2, "ygap": 2, "showscale": False}
+    figure = go.Figure(heat.update(**look, hovertemplate=hover, texttemplate="%{text}"))
     seeds = len(metrics["seeds"])
     counted = f"Counts are clips times {seeds} seeds. " if seeds > 1 else ""
     title = "Confusion" if part == ALL else f"Confusion, {plain(part)}"
@@ -72,15 +70,14 @@ def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.F
     heights = [int(part["row"].max()) + 1 for _, part in parts]
     square = SMALL_PX if columns >= MANY or sum(heights) >= TALL else SQUARE_PX
     plot_px = (square + 3) * sum(heights) + GAP_PX * (len(parts) - 1)
+    gap = GAP_PX / plot_px if several else 0
+    titles = [
+        f"<b>{plain(name)}</b>: {part['subject'].nunique()} subjects, {len(part)} clips"
+        for name, part in parts
+        if several
+    ]
     figure = make_subplots(
-        rows=len(parts),
-        row_heights=heights,
-        vertical_spacing=GAP_PX / plot_px if several else 0,
-        subplot_titles=[
-            f"<b>{plain(name)}</b>: {part['subject'].nunique()} subjects, {len(part)} clips"
-            for name, part in parts
-            if several
-        ],
+        rows=len(parts), row_heights=heights, vertical_spacing=gap, subplot_titles=titles
     )
     for number, (_, part) in enumerate(parts, start=1):
         cell = {"row": number, "col": 1}
@@ -88,17 +85,13 @@ def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.F
             squares = _squares(part[part["truth"] == label], label, square, classes)
             figure.add_trace(squares, **cell)
         subjects = part.drop_duplicates("column").sort_values("column")
-        figure.update_xaxes(
-            tickvals=subjects["column"].tolist(),
-            ticktext=[plain(subject) for subject in subjects["subject"]],
-            tickangle=-90,
-            tickfont_size=10 if columns >= MANY else 11,
-            range=[-0.6, columns - 0.4],
-            showgrid=False,
-            **cell,
-        )
-        span = [-0.6, max(heights[number - 1], 2) - 0.4]
-        figure.update_yaxes(range=span, showticklabels=False, showgrid=False, ticks="", **cell)
+        names = [plain(subject) for subject in subjects["subject"]]
+        figure.update_xaxes(tickvals=subjects["column"].tolist(), ticktext=names, **cell)
+        figure.update_yaxes(range=[-0.6, max(heights[number - 1], 2) - 0.4], **cell)
+    letters_px = 10 if columns >= MANY else 11
+    span = [-0.6, columns - 0.4]
+    figure.update_xaxes(tickangle=-90, tickfont_size=letters_px, range=span, showgrid=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="")
     figure.update_yaxes(title="Clips", row=1, col=1)
     for name, colour in zip(classes, style.CLASS_COLOURS, strict=False):
         marker = {"symbol": "square", "size": square, "color": colour}
@@ -109,17 +102,12 @@ def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.F
     if len(predictions.seeds) > 1:
         filled = "Filled: right under all seeds; pale: some; empty: none."
     letters = f"Letter: predicted class ({', '.join(_initials(classes))})."
-    return finish(
-        figure,
-        "Every clip of every subject",
-        caption=f"Colour: true class. {letters} {filled}\n{caption}",
-        height=max(plot_px, 60),
-        widths=(columns * (square + 2) + 60, max(columns * 2 * square, 360) + 60),
-        left=36,
-        top=98 if several else 74,
-        bottom=84,
-        legend_y=1 + 24 / plot_px if several else 1,
-    )
+    caption = f"Colour: true class. {letters} {filled}\n{caption}"
+    widths = (columns * (square + 2) + 60, max(columns * 2 * square, 360) + 60)
+    margins: dict[str, Any] = {"left": 36, "top": 98 if several else 74, "bottom": 84}
+    title, height = "Every clip of every subject", max(plot_px, 60)
+    figure.update_layout(legend_y=1 + 24 / plot_px if several else 1)
+    return finish(figure, title, caption=caption, height=height, widths=widths, **margins)
 
 
 def feature_figure(
@@ -134,8 +122,7 @@ def feature_figure(
 ) -> go.Figure:
     """Features (n, 2) of clips by one model (paper, Figure 5), a symbol for each.
 
-    Colour and symbol are its class; an outline marks clips `held_out`, (n,), of subjects that the
-    model has never seen. Without it, it has seen all.
+    An outline marks clips `held_out`, (n,), whose subjects the model has not seen (default: none).
     """
     unseen = np.zeros(len(labels), dtype=bool) if held_out is None else held_out
     figure = go.Figure()
@@ -253,7 +240,7 @@ def _squares(clips: pd.DataFrame, label: int, size: int, classes: Sequence[str])
     colour, letters = style.CLASS_COLOURS[label], _initials(classes)
     fills = {True: f"{colour}40", False: "rgba(0,0,0,0)"}
     shares = clips["right"].tolist()
-    inks = [style.ON_COLOUR if share == 1 else INK for share in shares]
+    inks = ["#000000" if share == 1 else INK for share in shares]
     paints = [colour if share == 1 else fills[share > 0] for share in shares]
     return go.Scatter(
         x=clips["column"].tolist(),
