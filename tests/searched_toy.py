@@ -22,11 +22,8 @@ def distance(choice: Choice) -> float:
     return (octaves + sum(gaps)) / (1 + len(gaps))
 
 
-class Toy(nn.Module):
+class Mute(nn.Module):
     """The mean of each third of the map; the more the choice is off, the less do they differ."""
-
-    alpha_range = 1.0, 16.0
-    ratio_range = 0.2, 1.0
 
     def __init__(
         self,
@@ -43,9 +40,6 @@ class Toy(nn.Module):
         self.head = nn.Linear(3 * channels, classes)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    def choose(self, alpha: float, ratios: tuple[float, ...]) -> None:
-        self.choice = Choice(alpha, tuple(ratios))
-
     def forward(self, maps: Tensor) -> Tensor:
         choice = self.choice
         if self.training:
@@ -59,24 +53,14 @@ class Toy(nn.Module):
         return self.head(seen.flatten(1))[:, None]
 
 
-class Mute(nn.Module):
-    """The same options, and no `choose`."""
+class Toy(Mute):
+    """It can choose, and so be searched."""
 
-    def __init__(
-        self,
-        channels: int,
-        size: int,
-        classes: int,
-        *,
-        alpha: float = 1.0,
-        ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
-        super_steps: int = 0,
-    ) -> None:
-        super().__init__()
-        self.head = nn.Linear(channels * size * size, classes)
+    alpha_range = 1.0, 16.0
+    ratio_range = 0.2, 1.0
 
-    def forward(self, maps: Tensor) -> Tensor:
-        return self.head(maps.flatten(1))[:, None]
+    def choose(self, alpha: float, ratios: tuple[float, ...]) -> None:
+        self.choice = Choice(alpha, tuple(ratios))
 
 
 @contextmanager

@@ -157,7 +157,6 @@ def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:
 
 
 def component_values(config: ExperimentConfig) -> dict[str, Any]:
-    """Read the setting of every component that this recipe has."""
     tables = config.model_dump(mode="json")
     paths = [key.split(".") for key in COMPONENTS]
     return {f"{table}.{key}": tables[table][key] for table, key in paths if key in tables[table]}

@@ -154,7 +154,6 @@ def check_figures(run: RunFolder) -> Check:
 
 
 def as_dict(run: RunFolder, checks: Sequence[Check]) -> dict[str, Any]:
-    """The audit as JSON."""
     return {
         "run": str(run.path),
         "leaks": sum(check.state == LEAK for check in checks),
@@ -179,7 +178,6 @@ def read_units(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def read_data(run: RunFolder) -> dict[str, Any]:
-    """Read what the run records of its data."""
     return _read_as(DataRecord, run.path / "data.json", "the record of a run's data", RUN_AGAIN)
 
 

@@ -56,7 +56,6 @@ class Effects:
         return effects_table(words, answers, base=BASE, notes=notes)
 
     def caption(self, sweep: Sweep) -> str:
-        """The protocol, and that it is no test result."""
         trial = sweep.trial(self.points[BASE])
         return trial.caption() if trial and not trial.problem else NOT_A_TEST
 

@@ -241,12 +241,8 @@ def evolved(evolution: Evolution, journal: Journal) -> Evolved:
 def keep_evolved(found: Evolved, settings: Mapping[str, Any]) -> None:
     """Write `trials.csv`, and `winner.json` with the settings of a run."""
     folder = found.evolution.sweep.folder
-    record = {
-        "settings": dict(settings),
-        "overrides": overrides_of(settings),
-        **asdict(found.fitness),
-        "trials": len(found.table),
-    }
+    record = {"settings": dict(settings), "overrides": overrides_of(settings)}
+    record |= {**asdict(found.fitness), "trials": len(found.table)}
     write_atomic(folder / "trials.csv", found.table.to_csv(index=False))
     write_atomic(folder / "winner.json", to_json(record))
 
@@ -258,7 +254,6 @@ def name_of(evolution: Evolution) -> str:
 
 
 def run_task(task: Task) -> str:
-    """Do the work of `Evolution.job`; what went wrong, or ""."""
     flowset, plan = task.load_maps(), dict(task.plan)
     ranges = {name: Range(**plan.pop(name)) for name in ("alphas", "ratios")}
     evolution = Evolution.of(task.recipe, flowset, task.out, **ranges, **plan)

@@ -1,6 +1,7 @@
 """One experiment from settings to report: data, flow, folds, figures."""
 
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -167,7 +168,6 @@ def report_runs(runs: Sequence[RunFolder], root: Path | None, out: Path | None =
 
 
 def describe_environment(command: list[str]) -> dict[str, Any]:
-    """Machine, versions and command, for the record."""
     typed = Path(command[0]).name == "hmrm"
     return {
         "command": shlex.join(["hmrm", *command[1:]]) if typed else "run_experiment, from Python",
@@ -180,7 +180,6 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
 
 
 def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
-    """Describe the data and the cost of the system, for the record."""
     if config.flow.finetune:
         require_frames(config, flowset)
     require_frames_for(config, flowset)
@@ -209,11 +208,9 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    file = Path("/proc/cpuinfo")
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    names = re.findall(r"^model name\s*: *(.*?) *$", text, re.MULTILINE)
     return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 

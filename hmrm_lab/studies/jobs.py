@@ -109,10 +109,6 @@ class JobFiles:
         locks = [file.with_suffix("") for file in sorted(self.folder.glob("*.lock.json"))]
         return {lock.stem: worker for lock in locks if (worker := worker_of(lock))}
 
-    def ahead(self, number: int) -> list[str]:
-        """Names of the jobs that were started before this number. Under the guard."""
-        return [name for name, worker in self.workers().items() if worker.number < number]
-
 
 @dataclass(frozen=True)
 class Job:
@@ -160,7 +156,6 @@ class Job:
         return self
 
     def state(self) -> JobState:
-        """How far it is at this moment; looking changes nothing."""
         return self._state(holder(self._files.file("lock")))
 
     def stop(self) -> None:
@@ -272,8 +267,7 @@ def main() -> None:
     folder, name, work, number = sys.argv[1:]
     files = JobFiles(Path(folder), name)
     with held(files.file("lock"), int(number)):
-        status = _attend(files, work, int(number))
-    sys.exit(status)
+        sys.exit(_attend(files, work, int(number)))
 
 
 def _attend(files: JobFiles, work: str, number: int) -> int:
@@ -303,8 +297,10 @@ def _wait_for_turn(files: JobFiles, number: int) -> None:
     """Wait until no job of this folder is left that was started earlier."""
     while True:
         with guard(files.folder):
-            if not (ahead := files.ahead(number)):
-                break
+            workers = files.workers().items()
+        ahead = [name for name, worker in workers if worker.number < number]
+        if not ahead:
+            break
         runs = "run" if len(ahead) == 1 else "runs"
         files.write_status(phase="waiting", note=f"{len(ahead)} {runs} ahead: {', '.join(ahead)}")
         time.sleep(QUEUE_S)
@@ -314,9 +310,9 @@ def _wait_for_turn(files: JobFiles, number: int) -> None:
 def _look_at_run(run: RunFolder) -> JobState:
     if not run.config_file.is_file():
         return JobState("absent")
-    status, figures = read_status(run), run.path / "metrics.json"
-    complete = 0 < status.expected == status.done and figures.is_file()
-    complete = complete and bool(run.metrics()["complete"])
+    status, evaluated = read_status(run), (run.path / "metrics.json").is_file()
+    all_there = evaluated and 0 < status.expected == status.done
+    complete = all_there and run.metrics()["complete"]
     return JobState(
         phase="running" if status.in_work else "complete" if complete else "stopped",
         done=status.done,

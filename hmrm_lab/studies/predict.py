@@ -163,7 +163,6 @@ def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
 
 
 def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
-    """Refuse a run whose maps a recording cannot give."""
     data = run.data()
     if data["map_size"] != MAP_SIDE_PX:
         raise InputError(
@@ -191,7 +190,6 @@ def _faces(config: ExperimentConfig, provider: str | None, face: int) -> FacesCo
 def _caveats(
     config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str, classes: Sequence[str]
 ) -> list[str]:
-    """Further limits of this prediction, in sentences."""
     drawn = "The system has learnt from drawn faces only: the prediction says nothing about people."
     still = "Nothing seems to move between onset and offset; the apex is a guess."
     metrics = run.metrics()

@@ -103,8 +103,6 @@ def outside(crops: Sequence[Crop], flowset: FlowSet) -> dict[str, float]:
 
 @dataclass(frozen=True, eq=False)
 class OwnClip:
-    """A recording with its faces, its crop and its apex."""
-
     recorded: Clip  # unchanged; its apex is the given one, or else the spotted one
     upright: Clip  # cut out to the canonical crop by the onset's face
     track: FaceTrack  # the face of each frame from onset to offset

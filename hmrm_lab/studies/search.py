@@ -44,16 +44,13 @@ Progress = Callable[[int, int], None]
 Answer = tuple[tuple[float, ...] | None, dict[str, Any]]  # a value for each aim, if any; notes
 
 
-def _ignore(done: int, total: int) -> None: ...
-
-
 def run_grid(
     sweep: Sweep,
     flowset: FlowSet,
     points: Sequence[Point],
     *,
     jobs: int = 1,
-    on_progress: Progress = _ignore,
+    on_progress: Progress = lambda done, total: None,
 ) -> None:
     """Score every setting that has no trial yet, `jobs` at a time."""
     files = [sweep.file(point) for point in points]  # refuses a mistyped setting before any work
@@ -104,7 +101,7 @@ def search(
     random_trials: int = RANDOM_TRIALS,
     population: int = POPULATION,
     jobs: int = 1,
-    on_trial: Progress = _ignore,
+    on_trial: Progress = lambda done, total: None,
 ) -> pd.DataFrame:
     """Try settings until there are `trials` in the journal; every trial, in order.
 
@@ -185,7 +182,6 @@ def sweep_job(sweep: Sweep, points: Sequence[Point]) -> Job:
 
 
 def run_task(task: Task) -> str:
-    """Do the work of `sweep_job`; what went wrong, or ""."""
     flowset = task.load_maps()
     sweep = Sweep.of(task.recipe, flowset, task.out)
     if sweep.folder.name != task.files.name:

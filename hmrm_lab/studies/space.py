@@ -55,7 +55,6 @@ class Range:
         return int((self.high - self.low) / (self.step or 1) + 1e-9)
 
     def values(self) -> tuple[float, ...]:
-        """All numbers of a range with a step."""
         numbers = range(self.steps + 1)
         return tuple(self.tidy(self.low + number * (self.step or 1)) for number in numbers)
 
@@ -282,7 +281,6 @@ class Journal:
 
 
 def seed_of(seed: int, number: int) -> int:
-    """A seed for the proposal that follows so many others."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 

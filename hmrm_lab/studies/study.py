@@ -11,7 +11,6 @@ import hashlib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -89,7 +88,6 @@ class Study(Generic[Result]):
             raise ConfigError(f"there is nothing to compare: {words}", hint=hint)
 
     def run(self, **how: Any) -> Result:
-        """Run what is missing; see `run_each`."""
         labels = {
             (row, column): ", ".join(filter(None, [row, self.columns[column]]))
             for row, column in self.configs
@@ -241,8 +239,6 @@ def plan_inputs(
 
 @dataclass(frozen=True)
 class SharedProtocol:
-    """The settings that all systems share, and those of each system."""
-
     shared: ExperimentConfig
     unused: dict[str, list[str]]  # by setting, the systems that have no use for it
     configs: dict[str, ExperimentConfig] = field(default_factory=dict)
@@ -275,12 +271,16 @@ def share_protocol(
         preset, system="hmrm", data=data, overrides=["augment.motionmix=0", *of_all]
     )
     _refuse_dishonest(shared)
+    agreed = shared.evaluation.model_dump(include={"seeds", "epoch_rule"})
     protocol = SharedProtocol(shared, _unused_settings(preset, data, names, changes))
     for name in names:
         own = [text for text in changes if name not in protocol.unused.get(text, [])]
         try:
             config = load_config(preset, system=name, data=data, overrides=own)
-            protocol.configs[name] = _with_shared(config, shared)
+            evaluation = config.evaluation.model_copy(update=agreed)
+            config = config.model_copy(update={"evaluation": evaluation})
+            config = on_data(config, data=shared.data, faces=shared.faces, flow=shared.flow)
+            protocol.configs[name] = config
         except MixtureError as error:
             protocol.left_out[name] = reason_of(error)
     return protocol
@@ -296,44 +296,32 @@ def reason_of(error: ConfigError) -> str:
 def _unused_settings(
     preset: str, data: str | None, names: Sequence[str], changes: Sequence[str]
 ) -> dict[str, list[str]]:
-    """The changes that some of the systems refuse; one that all refuse is an error."""
-    refused: dict[str, list[str]] = {}
+    """The changes that some of the systems refuse; one that all refuse is an error.
+
+    A change must go that is refused alone, and beside all that are accepted.
+    """
+
+    def accepts(name: str, some: Sequence[str]) -> bool:
+        try:
+            load_config(preset, system=name, data=data, overrides=some)
+        except ConfigError as error:
+            return isinstance(error, MixtureError)  # it may need companions
+        return True
+
+    unused: dict[str, list[str]] = {}
     for name in names:
-        for text in _refused(partial(_accepts, preset, data, name), changes):
-            refused.setdefault(text, []).append(name)
-    for text, by in refused.items():
+        alone = [] if accepts(name, changes) else changes
+        refused = [text for text in alone if not accepts(name, [text])]
+        for text in list(refused):
+            others = [other for other in refused if other != text]
+            if accepts(name, [change for change in changes if change not in others]):
+                refused = others
+        for text in refused:
+            unused.setdefault(text, []).append(name)
+    for text, by in unused.items():
         if by == list(names):
             load_config(preset, system=names[0], data=data, overrides=[text])
-    return refused
-
-
-def _refused(accepts: Callable[[list[str]], bool], changes: Sequence[str]) -> list[str]:
-    """The changes that must go: refused alone, and beside all that are accepted."""
-    if accepts(list(changes)):
-        return []
-    refused = [text for text in changes if not accepts([text])]
-    for text in list(refused):
-        others = [other for other in refused if other != text]
-        if accepts([change for change in changes if change not in others]):
-            refused = others
-    return refused
-
-
-def _accepts(preset: str, data: str | None, name: str, changes: list[str]) -> bool:
-    """Whether a system takes these changes; those that need companions pass, too."""
-    try:
-        load_config(preset, system=name, data=data, overrides=changes)
-    except ConfigError as error:
-        return isinstance(error, MixtureError)
-    return True
-
-
-def _with_shared(config: ExperimentConfig, shared: ExperimentConfig) -> ExperimentConfig:
-    """A recipe on the shared data, faces, flow and evaluation; `MixtureError` if it cannot be."""
-    seeds, rule = shared.evaluation.seeds, shared.evaluation.epoch_rule
-    evaluation = config.evaluation.model_copy(update={"seeds": seeds, "epoch_rule": rule})
-    own = config.model_copy(update={"evaluation": evaluation})
-    return on_data(own, data=shared.data, faces=shared.faces, flow=shared.flow)
+    return unused
 
 
 def _refuse_dishonest(config: ExperimentConfig) -> None:

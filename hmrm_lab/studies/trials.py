@@ -80,7 +80,6 @@ class Trial:
 
     @property
     def confusion(self) -> Ints:
-        """Counts over all groups and seeds. (K, K)."""
         return confusion_of(self.predictions)
 
     @property
@@ -109,7 +108,6 @@ class Trial:
         return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
 
     def metrics(self) -> dict[str, Any]:
-        """The figures that a run has."""
         return {
             **summarise(self.predictions),
             "epoch_rule": self.record["epoch_rule"],
@@ -172,7 +170,6 @@ def changed(recipe: ExperimentConfig, point: Point) -> ExperimentConfig:
 
 
 def overrides_of(point: Point) -> list[str]:
-    """The settings as `--set` takes them."""
     structured = (bool, list, tuple)  # whose Python form is no TOML
     return [
         f"{key}={json.dumps(value) if isinstance(value, structured) else value}"
@@ -230,7 +227,6 @@ def run_trial(sweep: Sweep, half: FlowSet, point: Point) -> Trial:
 
 
 def trials_table(trials: Iterable[Trial]) -> pd.DataFrame:
-    """One row per trial; see `figures_of`."""
     return pd.DataFrame([figures_of(trial) for trial in trials])
 
 
@@ -298,7 +294,6 @@ class OuterScore:
         return f"{words}; {self.evaluations}{again if self.again else ''}"
 
     def as_text(self) -> str:
-        """Score and count, a line each."""
         names = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         width = max(map(len, self.parts))
         return "\n".join(

@@ -1,6 +1,7 @@
 """The audit of run folders: one that was trained, one that peeks, and folders that were changed."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import make_flowset, quick_config
 from reporting.made_runs import make_run, two_sets
-from test_cli import hmrm
+from test_cli import hmrm, refused
 
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.consistency import FAULT, LEAK, OK, UNKNOWN, Records
@@ -52,7 +53,7 @@ def folder(out: Path, *overrides: str) -> RunFolder:
     return RunFolder.of(quick_config("hmrm", *QUICK, *overrides), out)
 
 
-def test_an_honest_run_passes_every_check(trained: Path) -> None:
+def test_an_honest_run_passes_and_one_that_peeks_is_a_leak_by_design(trained: Path) -> None:
     checks = audit_run(folder(trained))
     assert [(check.name, check.why) for check in checks if check.state != OK] == []
     assert len({check.name for check in checks}) == len(checks) > 15
@@ -61,9 +62,6 @@ def test_an_honest_run_passes_every_check(trained: Path) -> None:
     assert told["shuffled-label control"].startswith("at chance")
     assert not found_wrong(checks)
     assert as_dict(folder(trained), checks)["leaks"] == 0
-
-
-def test_a_run_that_peeks_is_a_leak_by_design(trained: Path) -> None:
     checks = audit_run(folder(trained, "evaluation.epoch_rule=oracle_test"))
     assert [check.name for check in checks if check.state == LEAK] == ["epoch rule"]
     states = {check.name: check.state for check in checks}
@@ -75,10 +73,10 @@ def test_flow_weights_that_have_seen_a_test_subject_are_told_without_their_file(
 ) -> None:
     weights = tmp_path / "flow.safetensors"
     found = {}
-    for subjects in (["synthetic/s02"], [UNSTATED], [PROCEDURAL]):
+    flow = ("flow.name=gru_attention", f"flow.weights={weights}")
+    for number, subjects in enumerate((["synthetic/s02"], [UNSTATED], [PROCEDURAL])):
         save_weights(weights, load_weights(), subjects=subjects)
-        flow = ("flow.name=gru_attention", f"flow.weights={weights}")
-        out = tmp_path / subjects[0].replace("/", "-")
+        out = tmp_path / str(number)
         run = run_experiment(quick_config("mlp", *QUICK, *flow), out=out, final_model=False)
         weights.unlink()
         data = run.data()["weights"]
@@ -98,14 +96,10 @@ def test_one_person_in_two_data_sets_is_one_fold_and_one_draw(tmp_path: Path) ->
     config = quick_config("mlp", "training.epochs=1", pair)
     run = run_experiment(config, out=tmp_path, flowset=flowset, final_model=False)
     assert run.config() == config
-    metrics, predictions = run.metrics(), collect_predictions(run)
+    metrics = run.metrics()
     assert (metrics["complete"], metrics["units_expected"]) == (True, 4)
-    assert metrics["all"]["subjects"] == len(set(predictions.subjects)) == 4
+    assert metrics["all"]["subjects"] == len(set(collect_predictions(run).subjects)) == 4
     assert metrics["datasets"]["toy"]["subjects"] == 3, "alone he is himself"
-    apart = run_experiment(
-        quick_config("mlp", "training.epochs=1"), out=tmp_path, flowset=flowset, final_model=False
-    )
-    assert apart.metrics()["all"]["subjects"] == 5
     known = flowset.with_same_person(config.evaluation.same_person)
     records = Records(config, read_units(run), read_data(run), run.path.name, known)
     assert [check for check in audit_records(records) if check.state != OK] == []
@@ -122,36 +116,27 @@ def test_one_person_in_two_data_sets_is_one_fold_and_one_draw(tmp_path: Path) ->
 
 
 def copied(trained: Path, to: Path) -> RunFolder:
-    source, target = folder(trained), folder(to)
-    for file in source.path.rglob("*"):
-        if file.is_file():
-            place = target.path / file.relative_to(source.path)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(file.read_bytes())
-    return target
+    shutil.copytree(folder(trained).path, folder(to).path)
+    return folder(to)
 
 
-def change_unit(run: RunFolder, change: Callable[[dict[str, Any]], None]) -> None:
+def change_unit(run: RunFolder, change: Callable[[dict[str, Any]], object]) -> None:
     file = sorted(run.folds.glob("*.json"))[0]
     unit = json.loads(file.read_text(encoding="utf-8"))
     change(unit)
     file.write_text(json.dumps(unit), encoding="utf-8")
 
 
-def test_changed_labels_fit_neither_data_nor_figures(trained: Path, tmp_path: Path) -> None:
-    run = copied(trained, tmp_path)
-
+def test_changed_records_are_found(trained: Path, tmp_path: Path) -> None:
     def relabel(unit: dict[str, Any]) -> None:
         for row in unit["predictions"]:
             row["truth"] = (row["truth"] + 1) % 3
 
+    run = copied(trained, tmp_path / "labels")
     change_unit(run, relabel)
     states = {check.name: check.state for check in audit_run(run)}
     assert states["figures"] == states["labels"] == FAULT
-
-
-def test_a_training_with_the_held_out_person_is_found(trained: Path, tmp_path: Path) -> None:
-    run = copied(trained, tmp_path)
+    run = copied(trained, tmp_path / "persons")
     change_unit(run, lambda unit: unit["training_persons"].append(unit["fold"]))
     assert {c.name for c in audit_run(run) if c.state == LEAK} == {"subjects in training"}
 
@@ -159,30 +144,19 @@ def test_a_training_with_the_held_out_person_is_found(trained: Path, tmp_path: P
 WRONG_FOLDS: tuple[tuple[Callable[[dict[str, Any]], object], str], ...] = (
     (lambda unit: unit.pop("predictions"), "predictions"),
     (lambda unit: unit["predictions"].clear(), "predictions"),
-    (lambda unit: unit["predictions"].append([]), "predictions"),
-    (lambda unit: unit.update(fold=3), "fold"),
     (lambda unit: unit.update(seed="0"), "seed"),
     (lambda unit: unit["predictions"][0].update(truth=7), "predictions.0.truth"),
-    (lambda unit: unit["predictions"][0].update(prediction=1.0), "predictions.0.prediction"),
     (lambda unit: unit["predictions"][0].update(prediction=True), "predictions.0.prediction"),
-    (lambda unit: unit["predictions"][0].update(subject=[]), "predictions.0.subject"),
     (lambda unit: unit["predictions"][0].pop("p_negative"), "predictions.0.p_negative"),
-    (lambda unit: unit.update(training_persons=3), "training_persons"),
     (lambda unit: unit["motionmix_partners"].append([]), "motionmix_partners"),
-    (lambda unit: unit["normalisation_persons"].append({}), "normalisation_persons"),
     (lambda unit: unit.pop("training_clips"), "training_clips"),
-    (lambda unit: unit.update(training_digest=3), "training_digest"),
-    (lambda unit: unit.update(losses={}), "losses"),
 )
 DATA = {"fingerprint": "a", "unit": "px", "folds": 3, "classes": {"a": 1, "b": 1}}
 WRONG_FILES = (
     ("data.json", None, "the file is missing"),
     ("data.json", "[", "not readable as JSON"),
     ("data.json", "[]", "not the record of a run's data"),
-    ("data.json", "{}", "'fingerprint'"),
-    ("data.json", json.dumps(DATA | {"folds": True}), "'folds'"),
     ("data.json", json.dumps(DATA | {"classes": {"b": 1, "a": 1}}), "'classes'"),
-    ("data.json", json.dumps(DATA | {"held_out": []}), "'held_out'"),
     ("data.json", json.dumps(DATA | {"held_out": {"toy/s1": []}}), "'held_out.toy/s1'"),
     ("data.json", json.dumps(DATA | {"weights": [{"setting": "x"}]}), "'weights.0.file'"),
     ("metrics.json", "3", "not the figures of a run"),
@@ -194,10 +168,11 @@ def test_damaged_files_are_refused_in_a_sentence(trained: Path, tmp_path: Path) 
     for number, (change, name) in enumerate(WRONG_FOLDS):
         run = copied(trained, tmp_path / f"fold{number}")
         change_unit(run, change)
-        with pytest.raises(InputError, match=r"seed0\.json: not the record of a fold: ") as caught:
+        why = (
+            rf"seed0\.json: not the record of a fold: .*'{name}.*; delete the file; it is computed"
+        )
+        with pytest.raises(InputError, match=why):
             audit_run(run)
-        assert f"'{name}" in str(caught.value)
-        assert str(caught.value).endswith("; delete the file; it is computed again")
     for number, (name, content, words) in enumerate(WRONG_FILES):
         run = copied(trained, tmp_path / f"file{number}")
         file = run.path / name
@@ -226,23 +201,19 @@ def test_a_control_above_chance_is_a_leak(tmp_path: Path) -> None:
     knowing = collect_predictions(make_run(tmp_path / "one", one_class, right=0.9))
     assert judge_control(knowing).state == LEAK
     assert judge_control(knowing, within="subject").state == OK
+    rng, table = np.random.default_rng(0), right.table
+    for _ in range(30):
+        guesses = table.assign(prediction=rng.integers(0, 3, len(table)))
+        assert judge_control(Predictions(guesses)).state == OK
 
 
 def test_the_audit_reads_every_control_beside_the_run(trained: Path, tmp_path: Path) -> None:
     run = copied(trained, tmp_path)
     within = "evaluation.control=shuffled_within_subjects"
     run_experiment(quick_config("hmrm", *QUICK, within), out=tmp_path, final_model=False)
-    checks = {check.name: check for check in audit_run(run)}
-    assert checks["shuffled-label control"].state == OK
-    assert "(labels shuffled within each subject)" in checks["shuffled-label control"].why
-
-
-def test_controls_that_know_nothing_seldom_alarm(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    table = collect_predictions(make_run(tmp_path, make_flowset(subjects=10))).table
-    for _ in range(30):
-        guesses = table.assign(prediction=rng.integers(0, 3, len(table)))
-        assert judge_control(Predictions(guesses)).state == OK
+    (check,) = [check for check in audit_run(run) if check.name == "shuffled-label control"]
+    assert check.state == OK
+    assert "(labels shuffled within each subject)" in check.why
 
 
 def test_a_normalisation_over_all_clips_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,9 +224,7 @@ def test_a_normalisation_over_all_clips_is_found(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_command(trained: Path, tmp_path: Path) -> None:
-    fine = hmrm("audit", folder(trained).path, cwd=tmp_path)
-    assert fine.returncode == 0, fine.stdout
-    assert "epoch rule" in fine.stdout
+    assert hmrm("audit", folder(trained).path, cwd=tmp_path).returncode == 0
     peeking = folder(trained, "evaluation.epoch_rule=oracle_test").path
     done = hmrm("audit", peeking, "--json", cwd=tmp_path)
     assert done.returncode == 1
@@ -265,7 +234,4 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     assert hmrm("audit", tmp_path / "nothing", cwd=tmp_path).returncode == 2
     run = copied(trained, tmp_path)
     (run.path / "data.json").unlink()
-    damaged = hmrm("audit", run.path, cwd=tmp_path)
-    assert damaged.returncode == 2
-    assert "data.json: the file is missing" in damaged.stderr
-    assert "Traceback" not in damaged.stderr
+    assert "data.json: the file is missing" in refused(tmp_path, "audit", run.path)

@@ -13,20 +13,29 @@ from safetensors.torch import load_file
 
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.synthetic import write_clips
+from hmrm_lab.datasets.synthetic import synthetic, write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import DivergedError, HmrmError, InputError
 from hmrm_lab.evaluation.recording_prediction import hold_still
-from hmrm_lab.faces.landmarks import PARTS, reduce_masks
+from hmrm_lab.faces.face import Face
+from hmrm_lab.faces.landmarks import PARTS, face_in_frame, reduce_masks
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
-from hmrm_lab.records import RELATIVE, Clip, ClipKey, FlowSet
+from hmrm_lab.records import RELATIVE, Clip, FlowSet
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import find_run, predict_recording, settle_flow
+from hmrm_lab.studies.prepare import (
+    chosen_recording,
+    find_own_clip,
+    recording_clip,
+    remembering,
+    write_drawn_recording,
+)
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import MODEL_NAME, classify, fit, load_model, save_model
 
+OPEN = {"onset": 0, "apex": -1, "offset": -1}
 FIGURES = ("metrics.json", "predictions.csv", "history.csv")
 
 
@@ -50,20 +59,8 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Clip]:
 
 def flowset_of(path: Path, clip: Clip, run: RunFolder) -> FlowSet:
     """The clip's map by the steps of the preparation, without `predict`."""
-    frames = open_recording(path).frames
-    marked = Clip(
-        ClipKey("a", "b", "c"),
-        0,
-        frames,
-        clip.onset,
-        clip.apex,
-        clip.offset,
-        0.0,
-        classes=MEGC3.classes,
-    )
-    crop = crop_clip(marked, FacesConfig(name="template")).clip
-    assert crop is not None
-    return compute_flowset([crop], run.config().flow)
+    read = replace(clip, frames=open_recording(path).frames)
+    return compute_flowset([crop_clip(read, FacesConfig(name="template")).clip], run.config().flow)
 
 
 def test_the_answer_is_that_of_the_model_on_the_map(
@@ -83,44 +80,28 @@ def test_the_answer_is_that_of_the_model_on_the_map(
     assert set(seen.part_falls) == {*PARTS, "elsewhere"}
     assert (seen.parts["elsewhere"] == ~np.any([seen.parts[name] for name in PARTS], axis=0)).all()
     winner = MEGC3.classes.index(seen.answer)
-    for name in ("mouth", "elsewhere"):
-        held = hold_still(flowset.maps[0], reduce_masks(seen.parts[name][None], 28))
-        without = classify(model, run.config(), replace(flowset, maps=held))[0]
-        expected = seen.probabilities[winner] - without[winner]
-        assert seen.part_falls[name] == pytest.approx(expected, abs=1e-6)
+    held = hold_still(flowset.maps[0], reduce_masks(seen.parts["mouth"][None], 28))
+    without = classify(model, run.config(), replace(flowset, maps=held))[0]
+    fall = seen.probabilities[winner] - without[winner]
+    assert seen.part_falls["mouth"] == pytest.approx(fall, abs=1e-6)
     assert seen.caveats[0].startswith("In this run")
     assert any("nothing about people" in words for words in seen.caveats)
 
 
-def test_the_apex_is_spotted_where_none_is_given(
+def test_an_apex_is_spotted_where_none_is_given(
     run: RunFolder, held_out: tuple[Path, Clip]
 ) -> None:
-    seen = predict_recording(held_out[0], run, provider="template")
-    assert seen.apex_is == "spotted"
-    assert abs(seen.apex - held_out[1].known_apex) <= 2
-    assert seen.offset == seen.frames - 1
-
-
-def test_a_video_gives_nearly_the_same(run: RunFolder, held_out: tuple[Path, Clip]) -> None:
     path, clip = held_out
-    file = path.with_suffix(".avi")
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 5, (224, 224))
-    for number in range(len(clip.frames)):
-        writer.write(cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2BGR))
-    writer.release()
-    marks = {"onset": clip.onset, "apex": clip.apex, "offset": clip.offset}
-    of_video = predict_recording(file, run, **marks, provider="template")
-    of_folder = predict_recording(path, run, **marks, provider="template")
-    there, here = (seen.motion[:2].ravel() for seen in (of_video, of_folder))
-    assert np.corrcoef(there, here)[0, 1] > 0.8
-    assert [warning.code for warning in of_video.warnings] == ["long"]
-    assert not of_folder.warnings  # nobody knows how fast its frames are
+    seen = predict_recording(path, run, provider="template")
+    assert seen.apex_is == "spotted"
+    assert abs(seen.apex - clip.known_apex) <= 2
+    assert seen.offset == seen.frames - 1
 
 
 def test_no_figure_depends_on_the_model_which_is_written_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, flowset = quick_config(), make_flowset()
+    config, flowset = quick_config(), make_flowset(subjects=2)
     without = run_experiment(config, out=tmp_path / "a", flowset=flowset, final_model=False)
     with_it = run_experiment(config, out=tmp_path / "b", flowset=flowset)
     for name in FIGURES:
@@ -129,47 +110,33 @@ def test_no_figure_depends_on_the_model_which_is_written_once(
     first = (with_it.path / MODEL_NAME).read_bytes()
     run_experiment(config, out=tmp_path / "a", flowset=flowset)
     assert (without.path / MODEL_NAME).read_bytes() == first, "added later, it is the same"
-    monkeypatch.setattr("hmrm_lab.studies.experiment.fit", lambda *_, **__: pytest.fail("again"))
-    run_experiment(config, out=tmp_path / "b", flowset=flowset)
 
-
-def test_a_model_that_fails_leaves_the_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     def diverge(*_: object, **__: object) -> None:
         raise DivergedError("the loss is nan in epoch 1; lower training.lr")
 
-    config, flowset = quick_config(), make_flowset()
-    with monkeypatch.context() as patch:
-        patch.setattr("hmrm_lab.studies.experiment.fit", diverge)
-        with pytest.raises(HmrmError, match=r"failed \(diverged: the loss is nan.*are kept"):
-            run_experiment(config, out=tmp_path, flowset=flowset)
-    run = RunFolder.of(config, tmp_path)
-    assert run.metrics()["complete"]
-    run_experiment(config, out=tmp_path, flowset=flowset)
-    assert (run.path / MODEL_NAME).is_file()
-    assert not list(run.running.iterdir())
+    monkeypatch.setattr("hmrm_lab.studies.experiment.fit", diverge)
+    run_experiment(config, out=tmp_path / "b", flowset=flowset)  # it is not trained again
+    (without.path / MODEL_NAME).unlink()
+    with pytest.raises(HmrmError, match=r"failed \(diverged: the loss is nan.*are kept"):
+        run_experiment(config, out=tmp_path / "a", flowset=flowset)
+    assert without.metrics()["complete"]
 
 
-def test_a_fine_tuned_flow_is_applied_once_and_answers_alike() -> None:
-    config, flowset = tuned_config(), make_framed_flowset(subjects=2)
-    fitted = fit(config, flowset, seed=0)
+def test_a_fine_tuned_flow_is_applied_once_and_answers_alike(
+    tmp_path: Path, held_out: tuple[Path, Clip]
+) -> None:
+    flowset = make_framed_flowset(subjects=2)
+    fitted = fit(tuned_config(), flowset, seed=0)
     settled, seen = settle_flow(fitted, flowset)
     assert seen.frames is None
     assert settled.classify(seen) == pytest.approx(fitted.classify(flowset), abs=1e-4)
-
-
-def test_a_run_with_a_fine_tuned_flow_can_predict(
-    tmp_path: Path, held_out: tuple[Path, Clip]
-) -> None:
     config = tuned_config("flow.finetune_side_px=56", "data.subjects=2", "data.clips=4")
     tuned = run_experiment(config, out=tmp_path)
-    seen = predict_recording(held_out[0], tuned, provider="template")
-    assert np.isfinite(seen.motion).all()
+    assert np.isfinite(predict_recording(held_out[0], tuned, provider="template").motion).all()
     assert load_model(tuned.path / MODEL_NAME, config, 28).config == config
 
 
-def test_the_newest_run_is_taken_and_hmrm_before_others(tmp_path: Path) -> None:
+def test_the_newest_run_with_a_model_is_taken_and_hmrm_before_others(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run with a model here; make one with `hmrm demo`"):
         find_run(runs=tmp_path)
     for number, (out, system) in enumerate(
@@ -179,29 +146,13 @@ def test_the_newest_run_is_taken_and_hmrm_before_others(tmp_path: Path) -> None:
         (made.path / MODEL_NAME).touch()
         os.utime(made.path / MODEL_NAME, (number, number))
     assert find_run(runs=tmp_path).path.parent == tmp_path / "demo/new"
-
-
-def test_a_run_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
     plain = make_run(tmp_path, make_flowset())
     with pytest.raises(InputError, match="has no model; give its `hmrm run` command again"):
         find_run(plain.path)
     control = quick_config("hmrm", "evaluation.control=shuffled_labels")
-    shuffled = run_experiment(control, out=tmp_path, flowset=make_flowset())
+    shuffled = run_experiment(control, out=tmp_path, flowset=make_flowset(subjects=2))
     with pytest.raises(InputError, match="a control run keeps no model"):
         find_run(shuffled.path)
-
-
-def test_marks_that_do_not_fit_are_refused(run: RunFolder, held_out: tuple[Path, Clip]) -> None:
-    for onset, apex, offset in (
-        (99, None, None),
-        (0, 0, None),
-        (0, None, 999),
-        (3, 3, None),
-        (0, 5, 4),
-    ):
-        marks = {"onset": onset, "apex": apex, "offset": offset}
-        with pytest.raises(InputError, match="do not fit"):
-            predict_recording(held_out[0], run, provider="template", **marks)
 
 
 def test_without_a_face_there_is_no_answer(run: RunFolder, tmp_path: Path) -> None:
@@ -210,10 +161,8 @@ def test_without_a_face_there_is_no_answer(run: RunFolder, tmp_path: Path) -> No
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((120, 160, 3), 90, np.uint8))
     nobody = predict_recording(tmp_path, run)
     assert (nobody.answer, nobody.face) == ("no answer", "missing")
-    assert [(w.code, w.frame) for w in nobody.warnings] == [
-        ("no_face", "onset"),
-        ("no_face", "apex"),
-    ]
+    told = [(warning.code, warning.frame) for warning in nobody.warnings]
+    assert told == [("no_face", "onset"), ("no_face", "apex")]
     assert np.isnan(nobody.probabilities).all()
     with pytest.raises(HmrmError, match=r"no answer\. No face in the onset, frame 0\."):
         nobody.require()
@@ -239,32 +188,90 @@ def test_nothing_after_a_given_apex_is_needed(
     )
 
 
-def test_a_face_is_found_in_a_frame_larger_than_it(
-    run: RunFolder, held_out: tuple[Path, Clip], tmp_path: Path
-) -> None:
-    pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
-    clip = held_out[1]
-    for number in range(clip.offset + 1):
-        wide = cv2.copyMakeBorder(clip.frames[number], 60, 60, 120, 120, cv2.BORDER_REPLICATE)
-        cv2.imwrite(str(tmp_path / f"{number}.png"), cv2.cvtColor(wide, cv2.COLOR_RGB2BGR))
-    seen = predict_recording(tmp_path, run, apex=clip.apex)
-    assert (seen.face, seen.provider) == ("detected", "dlib")
-
-
 def test_a_model_of_published_maps_refuses_pixels_and_the_other_way_round(
     tmp_path: Path, held_out: tuple[Path, Clip]
 ) -> None:
-    pixels = make_flowset()
+    pixels = make_flowset(subjects=2)
     relative = replace(pixels, unit=RELATIVE)
-    for system in ("svm", "mlp"):
-        config = quick_config(system, *(["augment.rotate_deg=0"] if system == "mlp" else []))
+    for system, changes in (("svm", ()), ("mlp", ("augment.rotate_deg=0",))):
+        config = quick_config(system, *changes)
         run = run_experiment(config, out=tmp_path, flowset=relative)
         with pytest.raises(InputError, match="u and v have a scale each"):
             predict_recording(held_out[0], run)
         for maps, others in ((relative, pixels), (pixels, relative)):
-            fitted = fit(config, maps, seed=0)
-            save_model(tmp_path / "model", fitted)
-            for model in (fitted, load_model(tmp_path / "model", config, 28)):
-                assert model.classify(maps).shape == (len(maps), 3)
-                with pytest.raises(InputError, match="was trained on maps in unit"):
-                    model.classify(others)
+            save_model(tmp_path / "model", fit(config, maps, seed=0))
+            model = load_model(tmp_path / "model", config, 28)
+            assert model.classify(maps).shape == (len(maps), 3)
+            with pytest.raises(InputError, match="was trained on maps in unit"):
+                model.classify(others)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_drawn_recording(tmp_path_factory.mktemp("films") / "sub" / "face.avi", seed=3)
+
+
+def found(frame: np.ndarray) -> Face | None:
+    face = face_in_frame(*frame.shape[:2])
+    return Face(face.box, face.points, 1.0, "mine")
+
+
+def test_a_drawn_face_is_filmed_in_a_larger_picture(video: Path, tmp_path: Path) -> None:
+    clip, drawn = recording_clip(video), synthetic(subjects=2, clips=2, seed=3)[0]
+    assert (len(clip.frames), clip.fps) == (len(drawn.frames), drawn.fps)
+    assert clip.frames[0].shape == (420, 420, 3)
+    assert (clip.onset, clip.apex, clip.offset) == (0, None, len(drawn.frames) - 1)
+    assert tuple(clip.key) == ("recording", "unknown", "face")
+    other = recording_clip(write_drawn_recording(tmp_path / "other.avi", seed=4)).frames[0]
+    assert np.abs(other.astype(int) - clip.frames[0]).mean() > 5
+
+
+def test_its_apex_is_spotted_or_given_or_guessed(video: Path, tmp_path: Path) -> None:
+    own = find_own_clip(recording_clip(video), found)
+    true = synthetic(subjects=2, clips=2, seed=3)[0].apex
+    assert own.apex_is == "spotted"
+    assert own.recorded.apex == own.upright.apex == own.curve.apex
+    assert abs(own.recorded.apex - true) <= 2
+    assert own.upright.frames[0].shape == (224, 224, 3)
+    assert own.track.counts()["none"] == len(own.recorded.frames)
+    given = find_own_clip(recording_clip(video, apex=3), found)
+    assert (given.apex_is, given.recorded.apex) == ("given", 3)
+    part = find_own_clip(recording_clip(video, onset=2, offset=9), found)
+    assert list(part.track.faces) == list(range(2, 10))
+    assert 2 < part.recorded.apex <= 9
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((64, 64, 3), 90, np.uint8))
+    assert find_own_clip(recording_clip(tmp_path), found).apex_is == "guessed"
+
+
+def test_no_face_is_a_sentence_unless_the_mean_face_will_do(video: Path) -> None:
+    with pytest.raises(InputError, match=r"face: no face found in any of .* film the face"):
+        find_own_clip(recording_clip(video), lambda frame: None)
+    trusted = find_own_clip(recording_clip(video), lambda frame: None, trust=True)
+    assert trusted.track.counts()["none"] == 0
+    seen: list[float] = []
+    finder = remembering(lambda frame: seen.append(frame.mean()))
+    for shade in (1, 2, 1):
+        finder(np.full((8, 8, 3), shade, np.uint8))
+    assert seen == [1, 2], "a frame is looked at once"
+
+
+def test_the_parameters_of_a_notebook_and_what_cannot_be_used(video: Path, tmp_path: Path) -> None:
+    path, clip = chosen_recording("", tmp_path / "runs", 3, **OPEN)
+    assert path.read_bytes() == video.read_bytes()
+    assert (clip.apex, clip.offset) == (None, len(clip.frames) - 1)
+    marked = {"onset": 1, "apex": 5, "offset": 8}
+    path, clip = chosen_recording(str(video), tmp_path / "unused", 3, **marked)
+    assert (path, clip.onset, clip.apex, clip.offset) == (video, 1, 5, 8)
+    for marks, words in (
+        ({"onset": 900}, "onset 900 and offset .* do not fit"),
+        ({"apex": 0}, "apex 0 and offset"),
+        ({"offset": 0}, "do not fit"),
+        ({"onset": "one"}, "onset 'one' is no frame number"),
+        ({"apex": 2.5}, "apex '2.5' is no frame number"),
+    ):
+        with pytest.raises(InputError, match=words):
+            chosen_recording(str(video), video.parent, 0, **{**OPEN, **marks})
+    cv2.imwrite(str(tmp_path / "1.png"), np.full((64, 64, 3), 90, np.uint8))
+    with pytest.raises(InputError, match="motion takes two"):
+        recording_clip(tmp_path)

@@ -1,32 +1,63 @@
-"""The search: it learns from its trials, resumes, and refuses what it cannot use."""
+"""Sweeps and searches: the subjects they use, what they propose, keep and refuse, and one score."""
 
+import json
+import math
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_flowset, quick_config
 
-from hmrm_lab.errors import ConfigError, InputError, Stopped
+from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError, InputError, Stopped
+from hmrm_lab.evaluation.metrics import confusion_of, uf1
+from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import FlowSet
-from hmrm_lab.runtime.processes import workers
+from hmrm_lab.runtime.processes import held, workers
+from hmrm_lab.runtime.store import RunFolder, read_json
 from hmrm_lab.studies import search as search_module
-from hmrm_lab.studies import space
-from hmrm_lab.studies.search import points_of, search
-from hmrm_lab.studies.space import Journal, Range
-from hmrm_lab.studies.trials import Sweep, on_front
+from hmrm_lab.studies import space as space_module
+from hmrm_lab.studies import trials as module
+from hmrm_lab.studies.experiment import write_figures
+from hmrm_lab.studies.search import points_of, run_grid, search
+from hmrm_lab.studies.space import (
+    Journal,
+    Range,
+    chosen,
+    grid,
+    grid_values,
+    in_kind,
+    parse_space,
+    suggest,
+    whole_numbers,
+)
+from hmrm_lab.studies.trials import (
+    ALL,
+    DEVELOPMENT,
+    HELD_OUT,
+    Sweep,
+    begin,
+    count_outer_scores,
+    development_half,
+    on_front,
+    outer_score,
+    trials_table,
+)
 
+POINTS = grid({"model.depth": (1,), "model.width": (8, 16)})
 SPACE = {"training.lr": Range(1e-4, 1e-1, log=True), "model.depth": (1, 2)}
+RATE = {"training.lr": 0.01}
 
 
 class Scored:
     """A trial that nothing was trained for."""
 
-    problem = ""
-
     def __init__(self, score: float, parameters: int = 1) -> None:
-        self.score = score
+        self.score, self.problem = score, ""
         self.record = {"parameters": parameters}
 
 
@@ -37,53 +68,187 @@ def flowset() -> FlowSet:
 
 @pytest.fixture
 def sweep(flowset: FlowSet, tmp_path: Path) -> Sweep:
-    pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
     return Sweep.of(quick_config("hmrm", "training.epochs=1"), flowset, tmp_path)
 
 
-def test_trials_are_kept_and_the_search_goes_on(sweep: Sweep, flowset: FlowSet) -> None:
-    first = search(sweep, flowset, SPACE, trials=2)
+@pytest.fixture
+def searched(sweep: Sweep) -> Sweep:
+    pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+    return sweep
+
+
+def test_spaces_are_read_as_they_are_typed() -> None:
+    typed = {
+        "training.lr=1e-4..1e-2:log": Range(1e-4, 1e-2, log=True),
+        "model.dropout = 0 .. 0.6": Range(0, 0.6),
+        "model.width=32..128:32": Range(32, 128, step=32),
+        "model.depth=1..4": Range(1, 4),
+        "model.tokens=pixels|regions": ("pixels", "regions"),
+        "augment.flip=true|false": (True, False),
+        'input.channels=["u", "v"]|["u", "v", "strain"]': ('["u", "v"]', '["u", "v", "strain"]'),
+        "loss.gamma=-1.5..2": Range(-1.5, 2),
+    }
+    space = parse_space(typed)
+    assert list(space.values()) == list(typed.values())
+    assert space["model.depth"].whole
+    assert not space["model.dropout"].whole
+    space = parse_space(["model.dropout=0..1", "model.width=8..16", "model.tokens=a|b"])
+    kinds = in_kind(space, {"model": {"dropout": 0.4, "width": 64, "tokens": "a"}})
+    assert [kinds["model.dropout"].whole, kinds["model.width"].whole] == [False, True]
+
+
+def test_a_grid_takes_values_and_steps() -> None:
+    space = parse_space(["model.width=32..100:32", "model.dropout=0..0.3:0.1", "model.depth=2|1|2"])
+    values = grid_values(space)
+    assert list(values.values()) == [(32, 64, 96), (0, 0.1, 0.2, 0.3), (2, 1)]
+    with pytest.raises(ConfigError, match=r"cannot try all numbers of model\.depth; give a step"):
+        grid_values(parse_space(["model.depth=1..4"]))
+    points = grid(values)
+    assert len(points) == 3 * 4 * 2
+    assert points[1] == {"model.width": 32, "model.dropout": 0, "model.depth": 1}
+
+
+def test_what_cannot_be_read_is_one_sentence() -> None:
+    for texts, message in (
+        (["model.depth"], "says too little"),
+        (["=1|2"], "says too little"),
+        (["model.depth=1|"], r"a value of '1\|' is empty"),
+        (["model.depth=1|2", "model.depth=1..2"], "model.depth is given twice"),
+        (["training.lr=1..true"], "'true' is not a number"),
+        (["training.lr=1..2:lg"], "'lg' is not a number"),
+        (["training.lr=2..1"], "range of training.lr is empty"),
+        (["training.lr=0..1:log"], "no even logarithms"),
+        (["training.lr=0..1:2"], "step of training.lr does not fit"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            parse_space(texts)
+    assert whole_numbers("widths", "128 64 64") == (64, 128)
+    for text in ("", "64 wide", "0", "1.5"):
+        with pytest.raises(ConfigError, match=f"widths: '{text}' are not whole numbers"):
+            whole_numbers("widths", text)
+
+
+def test_what_is_suggested_is_what_is_remembered() -> None:
+    optuna = pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
+    space = parse_space(["a=0.1..0.75:0.1", "b=1..9:3", "c=x|y", "d=1e-3..1:log", "e=0..5"])
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(30):
+        trial = study.ask()
+        point = suggest(trial, space)
+        study.tell(trial, 0)
+        assert chosen(study.trials[-1], space) == point
+        assert point["a"] in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+        assert point["b"] in (1, 4, 7)
+        assert point["c"] in ("x", "y")
+        assert 1e-3 <= point["d"] <= 1
+        assert isinstance(point["e"], int)
+
+
+def test_trials_answer_for_the_development_subjects_alone(sweep: Sweep, flowset: FlowSet) -> None:
+    run_grid(sweep, flowset, POINTS[:1])
+    record = read_json(sweep.folder / "sweep.json")
+    half = record["development_subjects"]
+    assert half == sorted(set(development_half(flowset).subjects))
+    assert len(half) == len(record["other_subjects"]) == 4
+    assert set(half).isdisjoint(record["other_subjects"])
+    trial = sweep.trial(POINTS[0])
+    assert sorted(trial.predictions.subjects.unique()) == half
+    assert len(trial.predictions) == 4 * 3, "every clip of theirs once"
+    assert trial.score == pytest.approx(float(uf1(confusion_of(trial.predictions))))
+    assert trial.groups()[["Subjects", "Clips"]].sum().tolist() == [4, 12]
+    assert "not a test result" in trial.caption()
+    assert list(trial.history()["epoch"]) == [1] * 4
+
+    before = sweep.file(POINTS[0]).stat().st_mtime_ns
+    told: list[tuple[int, int]] = []
+    run_grid(sweep, flowset, POINTS, on_progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 2), (2, 2)]
+    assert sweep.file(POINTS[0]).stat().st_mtime_ns == before, "it is not made again"
+    table = trials_table(trial for point in POINTS if (trial := sweep.trial(point)))
+    assert table["model.width"].tolist() == [8, 16]
+    assert table["Parameters"].is_monotonic_increasing
+    assert (table["UF1 low"] <= table["UF1"]).all()
+
+
+def test_the_other_half_changes_nothing(sweep: Sweep, flowset: FlowSet) -> None:
+    """Poisoned maps and labels of all other subjects: the same answers, bit for bit."""
+    others = ~np.isin(flowset.subjects, development_half(flowset).subjects)
+    poisoned = FlowSet(
+        np.where(others[:, None, None, None], np.float32(np.nan), flowset.maps),
+        np.where(others, (flowset.labels + 1) % 3, flowset.labels),
+        flowset.keys,
+        MEGC3.classes,
+    )
+    clean = module.run_trial(sweep, development_half(flowset), POINTS[0])
+    elsewhere = Sweep(sweep.base, sweep.folder.parent / "poisoned")
+    dirty = module.run_trial(elsewhere, development_half(poisoned), POINTS[0])
+    assert clean.predictions.table.equals(dirty.predictions.table)
+
+
+def test_a_group_is_answered_by_a_model_that_has_not_met_it(
+    sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def diverge(config: object, half: FlowSet, unit: object) -> dict[str, object]:
+        rows = unit.fold.train, unit.fold.test
+        seen.append([{half.subjects[row] for row in some} for some in rows])
+        if len(seen) == 4:
+            raise DivergedError("the loss is nan in epoch 1")
+        return {"predictions": [], "seconds": 0, "seed": 0}
+
+    monkeypatch.setattr(module, "run_fold", diverge)
+    run_grid(sweep, flowset, POINTS[:1])
+    assert len(seen) == 4
+    assert all(train and test and train.isdisjoint(test) for train, test in seen)
+    trial = sweep.trial(POINTS[0])
+    assert trial.problem == trials_table([trial])["Note"].iloc[0] == "the loss is nan in epoch 1"
+    assert math.isnan(trial.score)
+
+
+def test_what_cannot_be_swept_is_refused_before_any_work(sweep: Sweep, flowset: FlowSet) -> None:
+    for point, message in (
+        ({"model.widht": 8}, "did you mean 'width'"),
+        ({"model.width": "wide"}, "width"),
+        ({"evaluation.seeds": 1}, "cannot vary evaluation.seeds"),
+        ({"flow.name": "tvl1"}, "cannot vary flow.name"),
+        ({"model.name": "ststnet"}, "cannot vary model.name"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run_grid(sweep, flowset, [*POINTS, point])
+    assert not sweep.folder.exists()
+    out = sweep.folder.parent
+    with pytest.raises(ConfigError, match="choose what peeks best"):
+        Sweep.of(quick_config("hmrm", "evaluation.epoch_rule=oracle_test"), flowset, out)
+    with pytest.raises(InputError, match="3 subjects are too few"):
+        development_half(make_flowset(subjects=3))
+    assert Sweep.of(sweep.base, flowset, out) == sweep
+    assert Sweep.of(sweep.base, make_flowset(subjects=6), out).folder != sweep.folder
+    assert Sweep.of(quick_config("hmrm"), flowset, out).folder != sweep.folder
+
+
+def test_a_search_keeps_its_trials_and_goes_on(searched: Sweep, flowset: FlowSet) -> None:
+    first = search(searched, flowset, SPACE, trials=2)
     assert first["Trial"].tolist() == [1, 2]
     assert first["training.lr"].between(1e-4, 1e-1).all()
-    assert first["model.depth"].isin([1, 2]).all()
     for _, row in first.iterrows():
         point = {"training.lr": row["training.lr"], "model.depth": int(row["model.depth"])}
-        assert sweep.trial(point).score == row["UF1"]
+        assert searched.trial(point).score == row["UF1"]
     told: list[tuple[int, int]] = []
     more = search(
-        sweep, flowset, SPACE, trials=3, on_trial=lambda done, total: told.append((done, total))
+        searched, flowset, SPACE, trials=3, on_trial=lambda done, total: told.append((done, total))
     )
     assert told == [(2, 3), (3, 3)]
     assert more.head(2).equals(first.head(2))
-    assert search(sweep, flowset, SPACE, trials=1).equals(more), "nothing is left to do"
+    (lock,) = searched.folder.glob("search-*.lock")
+    with held(lock), pytest.raises(InputError, match=f"process {os.getpid()} on .+ works in"):
+        search(searched, flowset, SPACE, trials=1)
+    assert search(searched, flowset, SPACE, trials=1).equals(more), "nothing is left to do"
 
 
-def test_it_finds_what_is_better(
-    sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
+def test_a_space_that_cannot_be_searched(
+    searched: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Scores that grow with the width: the later trials are wider than the blind ones."""
-    monkeypatch.setattr(
-        search_module, "run_trial", lambda sweep, half, point: Scored(point["model.width"] / 400)
-    )
-    history = search(
-        sweep, flowset, {"model.width": Range(8, 400)}, trials=30, random_trials=8, seed=1
-    )
-    assert history["Best"].is_monotonic_increasing
-    widths = history["model.width"]
-    assert widths.tail(10).mean() > widths.head(8).mean()
-    assert history["Best"].iloc[-1] > 0.9
-
-
-def test_a_trial_that_diverges_has_no_score(
-    sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    diverged = Scored(float("nan"))
-    diverged.problem = "the loss is nan"
-    monkeypatch.setattr(search_module, "run_trial", lambda *_: diverged)
-    assert search(sweep, flowset, SPACE, trials=2)["UF1"].isna().all()
-
-
-def test_a_space_that_cannot_be_searched(sweep: Sweep, flowset: FlowSet) -> None:
     for over, message in (
         ({}, "nothing to search over"),
         ({"training.lrr": Range(1e-4, 1e-2)}, "did you mean 'training.lr'"),
@@ -93,19 +258,16 @@ def test_a_space_that_cannot_be_searched(sweep: Sweep, flowset: FlowSet) -> None
         ({"data.clips": (8, 16)}, "cannot vary data.clips"),
     ):
         with pytest.raises(ConfigError, match=message):
-            search(sweep, flowset, over, trials=1)
+            search(searched, flowset, over, trials=1)
     with pytest.raises(ConfigError, match="did you mean 'nsga2'"):
-        search(sweep, flowset, SPACE, trials=1, sampler="nsga")
-    assert not sweep.folder.exists()
-    estimator = Sweep.of(quick_config("svm"), flowset, sweep.folder.parent)
+        search(searched, flowset, SPACE, trials=1, sampler="nsga")
+    assert not searched.folder.exists()
+    estimator = Sweep.of(quick_config("svm"), flowset, searched.folder.parent)
     with pytest.raises(ConfigError, match="no parameters to be counted"):
         search(estimator, flowset, {"model.c": (1, 2)}, trials=1, sampler="nsga2")
-
-
-def test_without_optuna(sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError, match="install the extra"):
-        search(sweep, flowset, SPACE, trials=1)
+        search(searched, flowset, SPACE, trials=1)
 
 
 def cost_and_score(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scored:
@@ -114,42 +276,28 @@ def cost_and_score(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scor
     return Scored(min(width, 200) / 200, int(width * depth))
 
 
-def test_two_aims_give_a_front(
-    sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search_module, "run_trial", cost_and_score)
-    space = {"model.width": Range(8, 400, step=8), "model.depth": (1, 2, 3)}
-    history = search(sweep, flowset, space, trials=40, sampler="nsga2", population=10, seed=2)
-    front = history[history["Front"]]
-    for _, row in front.iterrows():
-        no_worse = (history["UF1"] >= row["UF1"]) & (history["Parameters"] <= row["Parameters"])
-        better = (history["UF1"] > row["UF1"]) | (history["Parameters"] < row["Parameters"])
-        assert not (no_worse & better).any()
-    beaten = history[~history["Front"]]
-    assert len(beaten)
-    for _, row in beaten.iterrows():
-        no_worse = (front["UF1"] >= row["UF1"]) & (front["Parameters"] <= row["Parameters"])
-        assert no_worse.any()
-    assert (history["model.depth"].tail(20) == 1).mean() > 0.5, "a third, drawn blindly"
+def test_the_front_of_two_aims() -> None:
+    table = pd.DataFrame({"UF1": [0.5, 0.6, 0.6, 0.4, math.nan], "Parameters": [10, 20, 30, 5, 1]})
+    assert on_front(table).tolist() == [True, True, False, True, False]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
 def test_cut_off_it_proposes_what_it_would_have_proposed(
-    sampler: str, sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
+    sampler: str, searched: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a training, between two values of a trial, and amid those that are trained at a time."""
     scope = {"model.width": Range(8, 400), "model.depth": (1, 2, 3)}
     how = {"sampler": sampler, "population": 4, "random_trials": 3, "trials": 12, "jobs": 4}
     monkeypatch.setattr(search_module, "workers", lambda jobs, return_as: workers(1, return_as))
     monkeypatch.setattr(search_module, "run_trial", cost_and_score)
-    elsewhere = Sweep(sweep.base, sweep.folder.parent / "uninterrupted")
+    elsewhere = Sweep(searched.base, searched.folder.parent / "uninterrupted")
     whole = search(elsewhere, flowset, scope, **how)
     cuts = [(search_module, "run_trial", 7)]
-    cuts += [(space, "_suggest", number) for number in (3, 16, 21)]
+    cuts += [(space_module, "_suggest", number) for number in (3, 16, 21)]
     cuts += [(Journal, "record", number) for number in (2, 5)]
-    for folder, (module, name, number) in enumerate(cuts):
-        cut = Sweep(sweep.base, sweep.folder.parent / str(folder))
-        left, real = iter(range(number)), getattr(module, name)
+    for folder, (owner, name, number) in enumerate(cuts):
+        cut = Sweep(searched.base, searched.folder.parent / str(folder))
+        left, real = iter(range(number)), getattr(owner, name)
 
         def stop(*arguments: object, left: object = left, real: object = real) -> object:
             if next(left, None) is None:
@@ -157,29 +305,14 @@ def test_cut_off_it_proposes_what_it_would_have_proposed(
             return real(*arguments)
 
         with monkeypatch.context() as patched:
-            patched.setattr(module, name, stop)
+            patched.setattr(owner, name, stop)
             with pytest.raises(Stopped):
                 search(cut, flowset, scope, **how)
         assert search(cut, flowset, scope, **how).equals(whole), name
 
 
-def test_one_process_works_on_a_search(
-    sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def intrude(done: int, total: int) -> None:
-        with pytest.raises(InputError, match=f"process {os.getpid()} on .+ works in"):
-            search(sweep, flowset, SPACE, trials=1)
-        refused.append(done)
-
-    refused: list[int] = []
-    monkeypatch.setattr(search_module, "run_trial", lambda *_: Scored(0.5))
-    search(sweep, flowset, SPACE, trials=1, on_trial=intrude)
-    assert refused == [0, 1]
-    assert len(search(sweep, flowset, SPACE, trials=2)) == 2
-
-
-def test_values_that_do_not_go_together_have_no_score(
-    sweep: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
+def test_what_has_no_score_says_why(
+    searched: Sweep, flowset: FlowSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fussy(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scored:
         if point["model.depth"] == 2:
@@ -188,7 +321,7 @@ def test_values_that_do_not_go_together_have_no_score(
 
     monkeypatch.setattr(search_module, "run_trial", fussy)
     space = {"model.width": (8, 16), "model.depth": (1, 2)}
-    history = search(sweep, flowset, space, trials=8, sampler="nsga2", population=3)
+    history = search(searched, flowset, space, trials=8, sampler="nsga2", population=3)
     deep = history["model.depth"] == 2
     assert 0 < deep.sum() < 8
     assert history["UF1"].isna().equals(deep)
@@ -197,8 +330,74 @@ def test_values_that_do_not_go_together_have_no_score(
     assert all(point["model.depth"] == 1 for point in points_of(history, space))
 
 
-def test_the_front_of_two_aims() -> None:
-    table = pd.DataFrame(
-        {"UF1": [0.5, 0.6, 0.6, 0.4, float("nan")], "Parameters": [10, 20, 30, 5, 1]}
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Sweep, FlowSet]:
+    flowset = make_flowset(subjects=4, per_subject=3)
+    sweep = Sweep.of(
+        quick_config("hmrm", "training.epochs=1", "model.width=8"), flowset, tmp_path / "small"
     )
-    assert on_front(table).tolist() == [True, True, False, True, False]
+    begin(sweep, flowset)
+    return sweep, flowset
+
+
+def test_the_outer_score_is_the_run_that_hmrm_run_makes_less_that_of_the_recipe(
+    small: tuple[Sweep, FlowSet],
+) -> None:
+    sweep, flowset = small
+    settings = {"training.lr": 0.02, "training.epochs": 12}
+    outer = outer_score(sweep, flowset, settings)
+    run, before = (RunFolder.of(sweep.config(s), sweep.folder.parent) for s in (settings, {}))
+    assert outer.run.path == run.path
+    assert outer.parts[ALL] == run.metrics()["all"]
+    halves = read_json(sweep.folder / "sweep.json")
+    assert outer.parts[HELD_OUT]["subjects"] == len(halves["other_subjects"]) == 2
+    assert outer.parts[HELD_OUT]["clips"] + outer.parts[DEVELOPMENT]["clips"] == len(flowset)
+    answers = collect_predictions(run)
+    theirs = answers.table[answers.subjects.isin(halves["other_subjects"])]
+    right = (theirs["truth"] == theirs["prediction"]).mean()
+    assert outer.parts[HELD_OUT]["acc"] == pytest.approx(right, abs=1e-6)
+    gap = outer.parts[ALL]["uf1"] - before.metrics()["all"]["uf1"]
+    assert outer.gains[ALL]["difference"] == pytest.approx(gap, abs=2e-6)
+    assert gap != 0
+    assert set(outer.gains) == set(outer.parts)
+    assert json.loads(json.dumps(outer.as_dict()))["seen"] == 1, "the recipe was not chosen"
+    assert "less that of the recipe as it was" in outer.as_text()
+    unchanged = outer_score(sweep, flowset, {})
+    assert not unchanged.gains
+    assert "recipe as it was" not in unchanged.as_text()
+
+
+def test_each_setting_is_counted_once(small: tuple[Sweep, FlowSet]) -> None:
+    sweep, flowset = small
+    first = outer_score(sweep, flowset, RATE)
+    assert (first.seen, first.again) == (1, False)
+    again = outer_score(sweep, flowset, RATE)
+    assert (again.seen, again.again, again.first_look) == (1, True, first.first_look)
+    assert "counted once" in again.as_text()
+    other = outer_score(sweep, flowset, {"training.lr": 0.02})
+    assert (other.seen, other.again) == (2, False)
+    assert "outer score seen 2 times; after the first look" in other.as_text()
+    neighbour = Sweep.of(quick_config("hmrm", "training.epochs=1"), flowset, sweep.folder.parent)
+    begin(neighbour, flowset)
+    beside = outer_score(neighbour, flowset, {"model.width": 8, "training.lr": 0.03})
+    # three settings, and the recipes of both sweeps
+    assert (beside.seen, beside.evaluations) == (1, (5, 5))
+    assert "evaluated 5 times from this folder, under 5 settings" in beside.caveat()
+
+
+def test_looks_at_the_same_time_are_counted_and_missing_folds_keep_it_sealed(
+    small: tuple[Sweep, FlowSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, flowset = small
+    run = outer_score(sweep, flowset, {}).run
+    monkeypatch.setattr(module, "run_experiment", lambda *_, **__: run)
+    rates = [0.001 * n for n in range(1, 7)]
+    with ThreadPoolExecutor() as pool:
+        for rate in rates * 2:
+            pool.submit(outer_score, sweep, flowset, {"training.lr": rate})
+    assert count_outer_scores(sweep.folder) == 1 + len(rates)
+    run.fold_file("toy/s01", 0).unlink()
+    write_figures(run)
+    with pytest.raises(FailedFoldsError, match="stays sealed"):
+        outer_score(sweep, flowset, RATE)
+    assert count_outer_scores(sweep.folder) == 1 + len(rates)

@@ -36,8 +36,6 @@ _NAMED = re.compile(r"\b(?:\w+\.)*\w*(?:Error|Exception|Warning|Interrupt|Exit):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that went wrong."""
-
     kind: str  # a key of `CAUSES`
     reason: str  # name and message of the exception, or the telling line of what was printed
     cell: int | None = None  # its execution count; None where no cell ran
@@ -65,7 +63,6 @@ def told_by(text: str) -> str:
 
 
 def name_error(name: str, message: str) -> str:
-    """Name and message of an exception in one line."""
     return f"{name}: {' '.join(message.split())}".strip(": ")[:LONGEST]
 
 

@@ -68,7 +68,6 @@ class Notebook:
 
     @property
     def title(self) -> str:
-        """The first heading, or the name."""
         found = re.search(r"^# +(.+)$", self._opening, re.MULTILINE)
         return found[1].strip() if found else self.name
 

@@ -62,8 +62,6 @@ MARK = "# NBVAL_CHECK_OUTPUT"  # as nbval names it, which reads the same noteboo
 
 @dataclass(frozen=True)
 class Execution:
-    """The result of executing a notebook."""
-
     name: str
     seconds: float  # from the start of its kernel to its end
     copy: Path  # `NAME.ipynb`, or `NAME.failed.ipynb`
@@ -75,7 +73,6 @@ class Execution:
         return not self.faults
 
     def sentence(self) -> str:
-        """Notebook, cell and reason of what went wrong."""
         return describe(self.name, self.faults)
 
     def as_dict(self) -> dict[str, Any]:
@@ -169,8 +166,6 @@ def printed(cell: Any) -> dict[str, str]:
 
 
 class WatchfulEngine(NBClientEngine):
-    """papermill's engine with a `WatchfulClient`."""
-
     @classmethod
     def execute_managed_notebook(
         cls, nb_man: Any, kernel_name: str, *, faults: list[Fault], scratch: Path, **_: Any
@@ -179,8 +174,12 @@ class WatchfulEngine(NBClientEngine):
         env = {name: text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
         env[reporter.FILE] = str(scratch / reporter.REPORTS)
         env.setdefault("OMP_NUM_THREADS", "1")
-        with (scratch / KERNEL_STDERR).open("w") as stderr:
-            return client.execute(env=env, stderr=stderr)
+        try:
+            with (scratch / KERNEL_STDERR).open("w") as stderr:
+                return client.execute(env=env, stderr=stderr)
+        finally:  # a traceback arrives in pieces: a cell has one fault
+            told = client.printed.values()
+            faults += [_fault("stderr", told_by(text), cell) for cell, text in told]
 
 
 papermill_engines.register(ENGINE, WatchfulEngine)
@@ -202,7 +201,7 @@ class WatchfulClient(PapermillNotebookClient):
         self.faults = faults
         self._executed: list[Any] = []
         self._cells: dict[str, Any] = {}  # by the message that asked for it
-        self._printed: dict[int | None, tuple[str, Fault | None]] = {}
+        self.printed: dict[int | None, tuple[Any, str]] = {}  # on standard error, by cell
 
     @contextmanager
     def setup_kernel(self, **kwargs: Any) -> Iterator[None]:
@@ -271,17 +270,9 @@ class WatchfulClient(PapermillNotebookClient):
             reason = name_error(content["ename"], content["evalue"])
             self.faults.append(_fault("callback", reason, cell))
         elif content.get("name") == "stderr" and EXPECTS_STDERR not in tags:
-            self._hear_printed(content["text"], cell)
-
-    def _hear_printed(self, text: str, cell: Any) -> None:
-        """A traceback may arrive in pieces: a cell has one fault, told by all that it printed."""
-        key = None if cell is None else cell.execution_count
-        before, known = self._printed.get(key, ("", None))
-        if known is not None and known in self.faults:
-            self.faults.remove(known)
-        fault = _fault("stderr", told_by(before + text), cell)
-        self._printed[key] = before + text, fault
-        self.faults.append(fault)
+            key = None if cell is None else cell.execution_count
+            _, before = self.printed.get(key, (cell, ""))
+            self.printed[key] = cell, before + content["text"]
 
     def _cause_of_death(self) -> str:
         status = self.km.provisioner.process.poll() if self.km else None
@@ -327,7 +318,6 @@ def _execute_in(
 
 
 def _braced(path: Path) -> str:
-    """papermill fills parameters into paths."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 

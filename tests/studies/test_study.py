@@ -1,0 +1,419 @@
+"""Comparisons, inputs, ablations and effects: what is run, reused, left out, refused and shown."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_flowset, quick_config
+
+from hmrm_lab.config import load_config, override
+from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.errors import ConfigError, FailedFoldsError, InputError
+from hmrm_lab.evaluation.significance import pooled
+from hmrm_lab.preparation import load_flowset
+from hmrm_lab.preparation.network_inputs import INPUTS
+from hmrm_lab.records import Predictions, prediction_columns, probability_columns
+from hmrm_lab.registry import systems
+from hmrm_lab.reporting.study_figures import inputs_figure
+from hmrm_lab.reporting.study_page import InputsResult
+from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
+from hmrm_lab.reporting.study_words import (
+    effects_words,
+    inputs_remarks,
+    inputs_words,
+    paired_words,
+)
+from hmrm_lab.studies import study as study_module
+from hmrm_lab.studies.ablate import PAPER, WHOLE, finished_runs, plan_ablation
+from hmrm_lab.studies.effects import BASE, CHANGES, ENSEMBLE, ensemble, plan_effects
+from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.studies.search import run_grid
+from hmrm_lab.studies.study import (
+    NETWORKS,
+    Study,
+    Variant,
+    plan_comparison,
+    plan_inputs,
+    share_protocol,
+)
+from hmrm_lab.studies.trials import Sweep, changed
+
+QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
+MESTI = 'input.channels=["mesti"]'
+TUNED = ("flow.name=gru_attention", "flow.finetune=true")
+SAME = "in this recipe it is the same as full"
+NARROW = Variant("narrow", "model.width=8", ("model.width=8",))
+Made = tuple[Study, InputsResult, Path]
+
+
+def written(out: Path) -> dict[Path, int]:
+    """The finished folds, and when each was written."""
+    return {path: path.stat().st_mtime_ns for path in out.glob("*/folds/*.json")}
+
+
+def test_all_systems_share_all_but_their_recipes() -> None:
+    study = plan_comparison(
+        "smoke", overrides=QUICK, seeds=2, oracle=True, null=True, null_within_subjects=True
+    )
+    assert list(study.columns) == [HONEST, ORACLE, NULL, NULL_WITHIN]
+    honest = {name: config for (name, kind), config in study.configs.items() if kind == HONEST}
+    assert list(honest) == list(systems)
+    for part in ("data", "faces", "flow"):
+        assert len({getattr(config, part).model_dump_json() for config in honest.values()}) == 1
+    assert {config.evaluation.seeds for config in honest.values()} == {(0, 1)}
+    assert {config.evaluation.epoch_rule for config in honest.values()} == {"last"}
+    assert honest["ststnet"].training.optimizer == "adam", "the recipe is the system's own"
+    changes = {
+        ORACLE: {"epoch_rule": "oracle_test"},
+        NULL: {"control": "shuffled_labels"},
+        NULL_WITHIN: {"control": "shuffled_within_subjects"},
+    }
+    for name, config in honest.items():
+        assert override(config, []).digest() == config.digest(), "settings are complete"
+        for kind, change in changes.items():
+            beside = study.configs.get((name, kind))
+            assert (beside is None) == (kind == ORACLE and systems[name].is_estimator)
+            due = config.evaluation.model_copy(update=change)
+            assert beside is None or beside.evaluation == due
+    first, same, other = (
+        plan_comparison("smoke", systems=["mlp"], overrides=QUICK, seeds=n).folder(Path("runs"))
+        for n in (1, 1, 2)
+    )
+    assert first == same != other
+    assert first.name.startswith("compare-synthetic-")
+
+
+def test_every_input_on_every_network_and_nothing_else_differs() -> None:
+    plan = plan_inputs("smoke", overrides=QUICK, seeds=2)
+    assert list(plan.configs) == [(system, name) for system in NETWORKS for name in INPUTS]
+    assert not plan.left_out
+    for system in NETWORKS:
+        own = {name: plan.configs[system, name].model_dump(mode="json") for name in INPUTS}
+        assert own["mesti"]["input"].pop("channels") == ["mesti"]
+        assert own["dual_phase"]["flow"].pop("phases") == "both"
+        for settings in own.values():
+            settings["input"].pop("channels", None)
+            settings["flow"].pop("phases", None)
+        assert all(settings == own["flow"] for settings in own.values())
+        assert own["flow"]["evaluation"]["seeds"] == [0, 1]
+    assert len({config.digest() for config in plan.configs.values()}) == len(plan.configs)
+    plan = plan_inputs("smoke", systems=["hmrm", "ammsm", "ststnet"], overrides=QUICK)
+    assert ("hmrm", "flow") in plan.configs
+    assert plan.left_out["hmrm", "mesti"].endswith("(run it with --set augment.motionmix=0)")
+    own_channels = "system 'ammsm' reads the channels u, v, onset, not u, v, strain"
+    assert plan.left_out["ammsm", "flow"] == own_channels
+    assert {name for system, name in plan.configs if system == "ststnet"} == set(INPUTS)
+
+
+def test_published_maps_have_no_frames_and_no_flow_to_choose(real_data: Path) -> None:
+    where: dict[str, Any] = {"data": "flowmaps", "root": real_data / "megc2019-flowmaps"}
+    study = plan_comparison("smoke", **where)
+    assert study.left_out["lbp_top", HONEST] == "takes clips, and 'flowmaps' has no frames"
+    assert all(systems[name].takes == "flow maps" for name, _ in study.configs)
+    with pytest.raises(ConfigError, match="nothing to compare: lbp_top takes clips"):
+        plan_comparison("smoke", systems=["lbp_top"], **where)
+    framed = plan_comparison("smoke", systems=["lbp_top", "hmrm"], overrides=QUICK)
+    assert ("lbp_top", HONEST) in framed.configs
+    assert not framed.left_out
+
+    cells = plan_inputs("smoke", systems=["ststnet", "meganet"], **where)
+    assert list(cells.configs) == [("ststnet", "flow"), ("meganet", "flow")]
+    assert cells.left_out["meganet", "mesti"] == "it takes mesti, and 'flowmaps' has no frames"
+    with pytest.raises(ConfigError, match="nothing to compare: it takes mesti"):
+        plan_inputs("smoke", inputs=["mesti"], **where)
+
+    config, root = quick_config("hmrm", "data.name=flowmaps"), where["root"]
+    plan = plan_ablation(config, root=root, part="casme2")
+    assert list(plan.configs) == ["M4", "M2", "M3"]
+    assert "ready-made" in plan.left_out["M1"]
+    assert plan.words["M1"], "left out visibly"
+    with pytest.raises(ConfigError, match="did you mean 'casme2'"):
+        plan_ablation(config, root=root, part="casme")
+    left_out = plan_effects(load_config("default", data="flowmaps")).left_out
+    assert "magnitude means nothing" in left_out.pop("raw maps")
+    assert left_out == {"normalised maps": "the same as recipe"}
+
+
+def of_variants(plan: Callable[..., Any], *changes: str, **how: Any) -> Any:
+    return plan(quick_config("hmrm"), [Variant("X", "x", changes)], **how)
+
+
+compared, studied = partial(plan_comparison, "smoke"), partial(plan_inputs, "smoke")
+varied, tried = partial(of_variants, plan_ablation), partial(of_variants, plan_effects)
+twice = partial(plan_ablation, quick_config("hmrm"), [PAPER[1], PAPER[1]])
+REFUSED: tuple[tuple[Callable[[], Any], str], ...] = (
+    (partial(compared, systems=["ststnot"]), "did you mean 'ststnet'"),
+    (partial(compared, epoch_rule="oracle_test"), "peeks at the test subject"),
+    (partial(compared, overrides=["evaluation.control=shuffled_labels"]), "cannot be ranked"),
+    (partial(compared, overrides=["training.epoch=1"]), "did you mean 'training.epochs'"),
+    (partial(compared, overrides=["model.name=svm"]), "name them in --systems"),
+    (partial(studied, inputs=["mest"]), "did you mean 'mesti'"),
+    (partial(studied, overrides=['input.channels=["u"]']), "is what this study changes"),
+    (partial(plan_ablation, quick_config("ststnet")), "components of 'ststnet' are not listed"),
+    (partial(varied, "flow.name=tvl"), "did you mean 'tvl1'"),
+    (partial(varied, "data.clips=9"), "changes data.clips"),
+    (partial(varied, "evaluation.seeds=[1]"), "changes evaluation.seeds"),
+    (partial(varied, part="casme2"), "unknown part 'casme2'; known are all, synthetic"),
+    (twice, "two variants are named 'M2'"),
+    (partial(tried, "data.clips=9"), "cannot vary data.clips"),
+    (partial(tried, "training.lr"), "'training.lr' is not key=value"),
+    (partial(plan_effects, quick_config("hmrm"), [NARROW, NARROW]), "named 'narrow'"),
+    *(
+        (partial(share_protocol, "default", [first, "resnet18"], [change]), "did you mean|epochs")
+        for first in ("svm", "lbp_top", "meganet")
+        for change in ("training.epoch=1", "training.epochs=0", "flow.nmae=dis")
+    ),
+)
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    for plan, message in REFUSED:
+        with pytest.raises(ConfigError, match=message):
+            plan()
+
+
+def test_settings_that_some_systems_have_no_use_for(tmp_path: Path) -> None:
+    for names, changes, unused in (
+        (
+            ["hmrm", "ststnet"],
+            ["flow.name=farneback", "flow.window_px=21", "model.width=8"],
+            {"model.width=8": ["ststnet"]},
+        ),
+        (
+            ["hmrm", "meganet"],  # the picture is right together with its companions alone
+            [MESTI, "augment.motionmix=0", "model.attention=none"],
+            {"model.attention=none": ["hmrm"]},
+        ),
+    ):
+        protocol = share_protocol("smoke", names, changes)
+        assert protocol.unused == unused
+        assert list(protocol.configs) == names
+        assert len({config.flow.model_dump_json() for config in protocol.configs.values()}) == 1
+    protocol = share_protocol("default", ["resnet18", "meganet"], [MESTI])
+    assert {config.input.channels for config in protocol.configs.values()} == {("mesti",)}
+    assert protocol.shared.input.channels != ("mesti",), "hmrm is not asked: it takes no part"
+    preset = tmp_path / "pictures.toml"
+    preset.write_text('[input]\nchannels = ["mesti"]\n', encoding="utf-8")
+    protocol = share_protocol(str(preset), ["resnet18", "hmrm"])
+    assert list(protocol.configs) == ["resnet18"]
+    assert protocol.left_out["hmrm"].endswith("(run it with --set augment.motionmix=0)")
+
+
+def test_a_recipe_that_the_shared_flow_breaks_is_left_out() -> None:
+    why = "a flow is not fine-tuned beside the picture mesti"
+    why += " (run it with --set flow.finetune=false)"
+    names = ["meganet", "meganet_mesti"]
+    study = plan_comparison("smoke", systems=names, overrides=TUNED)
+    assert study.configs["meganet", HONEST].flow.finetune
+    assert study.left_out == {("meganet_mesti", HONEST): f"refuses these settings: {why}"}
+    cells = plan_inputs("smoke", systems=names, inputs=["flow"], overrides=TUNED)
+    assert list(cells.configs) == [("meganet", "flow")]
+    assert cells.left_out == {("meganet_mesti", "flow"): why}
+    protocol = share_protocol("smoke", ["svm", "meganet"], TUNED)
+    assert protocol.unused == {"flow.finetune=true": ["svm"]}
+
+
+def test_one_that_fails_stops_no_other_and_finished_runs_are_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(config: Any, **options: Any) -> Any:
+        if config.model.name == "mlp":
+            raise ArithmeticError("no such layer")
+        return run_experiment(config, **options)
+
+    monkeypatch.setattr(study_module, "run_experiment", failing)
+    names = ["mlp", "ststnet"]
+    study = plan_comparison("smoke", systems=names, overrides=QUICK, oracle=True, null=True)
+    result = study.run(out=tmp_path)
+    assert list(result.in_column(HONEST)) == ["ststnet"]
+    table = result.table.set_index("System")
+    assert sorted(table.index) == names
+    assert "FAILED; " in table.loc["mlp", "Note"]
+    with pytest.raises(FailedFoldsError, match=r"mlp, honest: .*no such layer"):
+        result.refuse_failures()
+    row = table.loc["ststnet"]
+    assert row["Peeking adds"] == pytest.approx(row["Oracle UF1"] - row["UF1"])
+    assert min(row["Answer ms"], row["Training s per fold"]) > 0
+    assert row["Parameters"] == 1683
+    files = written(tmp_path)
+    again = study.run(out=tmp_path)
+    assert len(files) == 3 * 2
+    assert written(tmp_path) == files
+    assert {run.path for run in again.runs.values()} == {run.path for run in result.runs.values()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("inputs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HMRM_CACHE", str(folder / "cache"))
+        study = plan_inputs("smoke", overrides=QUICK, systems=["ststnet"], inputs=["apex", "mesti"])
+        return study, study.run(out=folder / "runs"), folder / "runs"
+
+
+def test_the_table_of_inputs_is_that_of_the_runs(made: Made) -> None:
+    study, result, folder = made
+    table = result.table.set_index("Input")
+    for name, words in (("apex", "apex frame"), ("mesti", "MESTI")):
+        metrics = result.runs["ststnet", name].metrics()["all"]
+        assert table.loc[words, "UF1"] == metrics["uf1"]
+        assert [table.loc[words, f"UAR {end}"] for end in ("low", "high")] == metrics[
+            "uar_interval"
+        ]
+    gap = table.loc["MESTI", "UF1"] - table.loc["apex frame", "UF1"]
+    assert table.loc["apex frame", "Difference"] == pytest.approx(gap, abs=1e-5)
+    assert math.isnan(table.loc["MESTI", "p"])
+    weights = [result.runs["ststnet", name].data()["parameters"] for name in ("apex", "mesti")]
+    assert table["Parameters"].tolist() == weights
+    protocol = "epoch rule last; 2 subjects, 1 seed; the same clips and folds for all"
+    assert result.caption.endswith(protocol)
+    assert len(paired_words(result.table)) == 1
+    (words,) = inputs_words(result.table).to_numpy().tolist()
+    assert [text.endswith(" *") for text in words[1:3]] == result.table["Best"].tolist()
+    dots = [float(dot.x[0]) for dot in inputs_figure(result.table).data]
+    assert dots == result.table["UF1"].tolist()
+    assert not inputs_figure(result.table.assign(UF1=math.nan)).data
+    shown: list[str] = []
+    study.run(out=folder, watch=lambda stage, *_: shown.append(stage))
+    assert {"ststnet, apex frame: folds", "ststnet, MESTI: folds"} <= set(shown)
+    remarks = inputs_remarks(replace(result, unused={"model.width=8": ["svm", "mdmo"]}))
+    assert remarks == ["model.width=8: svm, mdmo have no use for it"]
+
+
+def test_runs_on_other_clips_are_not_paired(made: Made, tmp_path: Path) -> None:
+    """As where a frame is damaged that one input looks at, and MESTI does not."""
+    study, result, _ = made
+    config = study.configs["ststnet", "apex"]
+    fewer = load_flowset(config).take(range(5))
+    run = run_experiment(config, out=tmp_path, flowset=fewer, final_model=False)
+    other = replace(result, runs={**result.runs, ("ststnet", "apex"): run})
+    table = other.table.set_index("Input")
+    assert table.loc["apex frame", "Note"] == "SMOKE; other clips than MESTI: not paired"
+    untold = ["Difference", "Difference low", "Difference high", "p", "p (Holm)"]
+    assert table.loc["apex frame", untold].isna().all()
+    assert table.loc["MESTI", "Note"] == result.table["Note"].iloc[1] == "SMOKE"
+    assert not len(paired_words(other.table))
+    assert other.caption.endswith("; NOT the same clips for all: others are not paired")
+
+
+def test_a_variant_differs_from_the_full_model_in_what_it_names() -> None:
+    plan = plan_ablation(quick_config("hmrm"))
+    full = plan.full_config
+    assert (plan.full, full.flow.name, full.augment.motionmix) == ("M4", "gru_attention", 0.5)
+    parts = {
+        name: [part for part, value in config if value != getattr(full, part)]
+        for name, config in plan.configs.items()
+    }
+    assert parts == {"M4": [], "M1": ["flow"], "M2": ["augment"], "M3": ["model"]}
+    assert plan.left_out == {}
+    found = ("model.alpha=8", "model.ratios=[0.3,0.5,0.7,0.9]", "model.super_steps=4")
+    plan = plan_ablation(quick_config("ammsm", *found))
+    options = plan.full_config.model.options
+    own = systems["ammsm"].complete({})
+    assert {
+        name: {k: v for k, v in config.model.options.items() if v != options[k]}
+        for name, config in plan.configs.items()
+    } == {
+        "full": {},
+        "no magnifier": {"magnifier": "none"},
+        "fixed alpha": {"alpha": own["alpha"], "super_steps": 0},
+        "no sparsity": {"ratios": [1.0, 1.0, 1.0, 1.0], "super_steps": 0},
+        "no search": {"alpha": own["alpha"], "ratios": own["ratios"], "super_steps": 0},
+        "no spatial stream": {"spatial": False},
+    }
+    for system in ("meganet", "meganet_mesti"):
+        plan = plan_ablation(quick_config(system))
+        attention = [config.model.options["attention"] for config in plan.configs.values()]
+        assert (list(plan.configs), attention) == (["full", "no attention"], ["gradient", "none"])
+
+
+def test_what_changes_nothing_is_left_out_and_a_flow_that_was_asked_for_is_not_lost() -> None:
+    plan = plan_ablation(quick_config("ammsm_temporal"))
+    assert list(plan.configs) == ["full", "no magnifier", "no sparsity"]
+    assert plan.left_out == {"fixed alpha": SAME, "no search": SAME}
+    plan = plan_ablation(quick_config("hmrm", "augment.motionmix=0"))
+    assert plan.left_out == {"M2": SAME.replace("full", "M4")}
+    slow = Variant("slow", "a tenth of the rate", ("training.lr=1e-4",))
+    assert list(plan_ablation(quick_config("ststnet"), [slow]).configs) == ["full", "slow"]
+    asked = ["flow.name=farneback"]
+    config = quick_config("hmrm", *asked)
+    with pytest.raises(ConfigError, match=r"M4 has flow gru_attention .* flow.name=farneback"):
+        plan_ablation(config, asked=asked)
+    plan = plan_ablation(config, [NARROW], full=WHOLE, asked=asked)
+    assert {config.flow.name for config in plan.configs.values()} == {"farneback"}
+    same = ["flow.name=gru_attention"]
+    assert len(plan_ablation(quick_config("hmrm", *same), asked=same).configs) == 4
+
+
+def test_an_ablation_runs_every_variant(tmp_path: Path) -> None:
+    deeper = Variant("deep", "two blocks", ("model.depth=2",))
+    plan = plan_ablation(quick_config("hmrm", *QUICK), [NARROW, deeper], full=WHOLE)
+    assert finished_runs(plan, tmp_path) == {}
+    result = plan.run(out=tmp_path)
+    runs = result.without_failures()
+    assert list(runs) == list(finished_runs(plan, tmp_path)) == ["full", "narrow", "deep"]
+    assert result.table["UF1"].notna().all()
+    assert len(result.figure().layout.yaxis.ticktext) == 2
+    with pytest.raises(InputError, match="unknown part 'casme'"):
+        plan.run(out=tmp_path, part="casme").figure()
+
+
+def test_every_effect_is_one_change_of_the_default_recipe() -> None:
+    recipe = load_config("default")
+    plan = plan_effects(recipe)
+    assert list(plan.words) == [BASE, *(change.name for change in CHANGES)]
+    assert plan.left_out == {"normalised maps": "the same as recipe"}
+    for name, point in plan.points.items():
+        config = changed(recipe, point)
+        assert (config.digest() == recipe.digest()) == (name == BASE)
+        assert len(point) <= 2
+        assert (config.data, config.faces, config.flow) == (recipe.data, recipe.faces, recipe.flow)
+        assert config.evaluation.seeds == recipe.evaluation.seeds
+    page = Path(__file__).parents[2] / "docs" / "studies" / "effects.md"
+    assert f"at a time, {len(CHANGES)} of them" in page.read_text(encoding="utf-8")
+    changes = ('input.channels=["u","v","strain"]', " training.lr = 1e-3")
+    point = plan_effects(quick_config("hmrm"), [Variant("list", "", changes)]).points["list"]
+    config = changed(quick_config("hmrm"), point)
+    assert (config.input.channels, config.training.lr) == (("u", "v", "strain"), 1e-3)
+
+
+def test_figures_of_effects(tmp_path: Path) -> None:
+    flowset = make_flowset(subjects=8, per_subject=3)
+    names = {"as before": "model.width=16", "mean": "evaluation.readout=mean"}
+    few = [NARROW, *(Variant(name, change, (change,)) for name, change in names.items())]
+    plan = plan_effects(quick_config("hmrm", "training.epochs=1", "evaluation.seeds=[0, 1]"), few)
+    sweep = Sweep.of(plan.recipe, flowset, tmp_path)
+    run_grid(sweep, flowset, [plan.points[BASE], plan.points["narrow"]])
+    table = plan.table(sweep).set_index("Change")
+    assert list(table.index) == [BASE, "narrow", "as before", "mean", ENSEMBLE]
+    base, narrow = sweep.trial({}), sweep.trial(plan.points["narrow"])
+    assert table.loc["narrow", "Difference"] == pytest.approx(narrow.score - base.score)
+    assert table.loc["as before", "Note"] == "the same as recipe"
+    assert table.loc["mean", "Note"] == "not tried yet"
+    untold = table.loc[[BASE, "as before", "mean"], ["Difference", "p", "p (Holm)"]]
+    assert untold.isna().all(axis=None)
+    assert table.loc[ENSEMBLE, "UF1"] == pooled(ensemble(base.predictions), "uf1")
+    words = effects_words(table.reset_index())["Change"]
+    assert words.iloc[0] == BASE
+    assert table.loc[words.iloc[1:3].tolist(), "Difference"].is_monotonic_decreasing
+
+
+def test_the_mean_of_seeds_is_one_answer() -> None:
+    answers = [[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.4, 0.4, 0.2]]  # a clip under three seeds
+    rows = [
+        ("toy", "s01", clip, "toy/s01", seed, 1, 1, int(np.argmax(p[seed])), *p[seed])
+        for clip, p in (("a", answers), ("b", [[0.2, 0.2, 0.6]] * 3))
+        for seed in range(3)
+    ]
+    given = Predictions(pd.DataFrame(rows, columns=prediction_columns(MEGC3.classes)))
+    mean = ensemble(given).table
+    columns = probability_columns(MEGC3.classes)
+    np.testing.assert_allclose(mean[columns].to_numpy()[:3], [[1 / 3, 0.5, 0.5 / 3]] * 3)
+    assert mean["prediction"].tolist() == [1, 1, 1, 2, 2, 2]
+    assert mean["seed"].tolist() == [0, 1, 2, 0, 1, 2]
