@@ -241,7 +241,7 @@ def evolved(evolution: Evolution, journal: Journal) -> Evolved:
 def keep_evolved(found: Evolved, settings: Mapping[str, Any]) -> None:
     """Write `trials.csv`, and `winner.json` with the settings of a run."""
     folder = found.evolution.sweep.folder
-    record = {"settings": dict(settings), "overrides": overrides_of(settings)}
+    record: dict[str, Any] = {"settings": dict(settings), "overrides": overrides_of(settings)}
     record |= {**asdict(found.fitness), "trials": len(found.table)}
     write_atomic(folder / "trials.csv", found.table.to_csv(index=False))
     write_atomic(folder / "winner.json", to_json(record))
