@@ -162,7 +162,8 @@ def test_evolve_ends_with_a_run(tmp_path: Path) -> None:
 def test_a_search_is_refused_before_flow_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hmrm_lab.cli.search.load_maps", lambda *_: pytest.fail("flow"))
+    never = lambda *_, **__: pytest.fail("flow was computed")  # noqa: E731
+    monkeypatch.setattr("hmrm_lab.api.clips.Clips.maps", never)
     for arguments, message in EVOLVE_WRONG:
         assert message in refused(tmp_path, "evolve", *QUICK, *arguments)
     monkeypatch.setitem(sys.modules, "optuna", None)
@@ -172,10 +173,10 @@ def test_a_search_is_refused_before_flow_is_computed(
 EVOLVE_WRONG = (
     (("--system", "hmrm"), "no alpha, ratios, super_steps"),
     (("--alpha", "1..99:log"), "ammsm draw from 1 to 16; search within"),
-    (("--ratio", "0.5..1:0.6"), "step of --ratio does not fit"),
-    (("--alpha", "1|2"), "--alpha '1|2' is not a range; write LOW..HIGH, "),
-    (("--alpha", "1..x"), "--alpha: 'x' is not a number; write LOW..HIGH, "),
-    (("--ratio", "1..0.2"), "range of --ratio is empty; give low < high"),
+    (("--ratio", "0.5..1:0.6"), "step of ratio does not fit"),
+    (("--alpha", "1|2"), "alpha '1|2' is not a range; write LOW..HIGH, "),
+    (("--alpha", "1..x"), "alpha: 'x' is not a number; write LOW..HIGH, "),
+    (("--ratio", "1..0.2"), "range of ratio is empty; give low < high"),
 )
 WRONG = (
     (("compare", "--systems", "hmrn"), "did you mean 'hmrm'"),
