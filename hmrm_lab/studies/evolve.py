@@ -25,27 +25,20 @@ from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import held, holder, workers
 from hmrm_lab.runtime.store import to_json, write_atomic
+from hmrm_lab.studies import supernet
 from hmrm_lab.studies.jobs import Job, JobState, Task
-from hmrm_lab.studies.search import Answer, Progress, run_proposals
 from hmrm_lab.studies.space import (
+    Answer,
     Journal,
+    Progress,
     Range,
     Space,
     chosen,
     load_optuna,
     nsga2,
     refuse_empty,
-    seed_of,
 )
-from hmrm_lab.studies.supernet import (
-    Choice,
-    Fitness,
-    inner_units,
-    rate_choices,
-    searched_network,
-    super_recipe,
-    train_supernets,
-)
+from hmrm_lab.studies.supernet import Choice, Fitness
 from hmrm_lab.studies.trials import Point, Sweep, begin, overrides_of
 from hmrm_lab.training.learner import split_batches
 
@@ -80,7 +73,7 @@ class Evolution:
         Raises `ConfigError` for a system that cannot be searched, ranges that it does not take,
         and an epoch rule that peeks.
         """
-        made = cls(Sweep.of(super_recipe(recipe), flowset, out, "evolve"), **settings)
+        made = cls(Sweep.of(supernet.super_recipe(recipe), flowset, out, "evolve"), **settings)
         made._check(flowset.maps.shape[-1], len(flowset.classes))
         return made
 
@@ -88,7 +81,7 @@ class Evolution:
     def check(cls, recipe: ExperimentConfig, **settings: Any) -> None:
         """Refuse what `of` would refuse, before there are maps."""
         classes = len(scheme(recipe.data.classes).classes)
-        cls(Sweep(super_recipe(recipe), Path()), **settings)._check(MAP_SIDE_PX, classes)
+        cls(Sweep(supernet.super_recipe(recipe), Path()), **settings)._check(MAP_SIDE_PX, classes)
 
     @cached_property
     def space(self) -> Space:
@@ -132,7 +125,7 @@ class Evolution:
         return replace(state, phase="running" if rated else "preparing")
 
     def _check(self, size: int, classes: int) -> None:
-        drawn = searched_network(self.sweep.base, size, classes)
+        drawn = supernet.searched_network(self.sweep.base, size, classes)
         if self.population < 2 or self.generations < 1:
             raise ConfigError(
                 f"{self.generations} generations of {self.population} cannot be bred",
@@ -187,19 +180,19 @@ def evolve(
     """
     load_optuna()
     half = begin(evolution.sweep, flowset)
-    units = inner_units(half, evolution.sweep.base.evaluation.seeds)
+    units = supernet.inner_units(half, evolution.sweep.base.evaluation.seeds)
     with held(evolution.sweep.folder / LOCK):
-        train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
+        supernet.train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
         journal = Journal.open(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
         pool = workers(min(jobs, len(units)))
-        rate = partial(rate_choices, evolution.sweep, half, units, pool=pool)
+        rate = partial(supernet.rate_choices, evolution.sweep, half, units, pool=pool)
         breed(evolution, journal, rate, on_trials)
         return evolved(evolution, journal)
 
 
 def breed(evolution: Evolution, journal: Journal, rate: Rater, on_trials: Progress) -> None:
     """Breed generations and rate them, each choice once, until all are in the journal."""
-    population, space = evolution.population, evolution.space
+    population = evolution.population
     known = dict(evolution.rated(journal))
 
     def score(points: Sequence[Point]) -> Iterator[Answer]:
@@ -209,12 +202,12 @@ def breed(evolution: Evolution, journal: Journal, rate: Rater, on_trials: Progre
         for fitness in (known[choice] for choice in choices):
             yield (fitness.worth,), {FITNESS: [fitness.uf1, fitness.cross_entropy]}
 
-    run_proposals(
-        journal,
-        space,
+    journal.run(
+        evolution.space,
         population * evolution.generations,
-        sampler=lambda number: nsga2(population, seed_of(evolution.seed, number)),
-        size=lambda done, _: population - done % population,
+        batch=population,
+        seed=evolution.seed,
+        sampler=partial(nsga2, population),
         score=score,
         on_trial=on_trials,
     )

@@ -29,16 +29,7 @@ import psutil
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import HmrmError, InputError, Stopped, stoppable
 from hmrm_lab.evaluation.live_progress import read_status
-from hmrm_lab.runtime.processes import (
-    Worker,
-    count_jobs,
-    end_preparation_workers,
-    guard,
-    held,
-    holder,
-    worker_of,
-    write_worker,
-)
+from hmrm_lab.runtime import processes
 from hmrm_lab.runtime.store import RunFolder, read_json, to_json, write_atomic
 
 if TYPE_CHECKING:
@@ -104,10 +95,10 @@ class JobFiles:
         file = self.file("status.json")
         return dict(read_json(file)) if file.is_file() else {}
 
-    def workers(self) -> dict[str, Worker]:
+    def workers(self) -> dict[str, processes.Worker]:
         """The living processes of all jobs of the folder, by name. Under the guard."""
         locks = [file.with_suffix("") for file in sorted(self.folder.glob("*.lock.json"))]
-        return {lock.stem: worker for lock in locks if (worker := worker_of(lock))}
+        return {lock.stem: worker for lock in locks if (worker := processes.worker_of(lock))}
 
 
 @dataclass(frozen=True)
@@ -142,12 +133,13 @@ class Job:
         `root` is the folder of the data, and `jobs` the number of processes that compute; 0 is one
         per core. Raises `InputError` for a negative number, or a disk without file locks.
         """
-        count_jobs(jobs)
+        processes.count_jobs(jobs)
         if self.recipe is None:
             raise InputError(f"{self.folder} has not begun", hint="start it with its settings")
         files = self._files
-        with guard(files.folder):
-            if self._state(worker_of(files.file("lock"))).phase in ("absent", "stopped", "failed"):
+        with processes.guard(files.folder):
+            state = self._state(processes.worker_of(files.file("lock")))
+            if state.phase in ("absent", "stopped", "failed"):
                 recipe = self.recipe.model_dump(mode="json")
                 data = str(root.absolute()) if root else ""
                 plan = {**self.plan, "recipe": recipe, "root": data, "jobs": jobs}
@@ -156,14 +148,14 @@ class Job:
         return self
 
     def state(self) -> JobState:
-        return self._state(holder(self._files.file("lock")))
+        return self._state(processes.holder(self._files.file("lock")))
 
     def stop(self) -> None:
         """Ask the process to end, and return at once; what is finished is kept.
 
         Raises `InputError` if it is going on another machine, or was not started as a job.
         """
-        worker = holder(self._files.file("lock"))
+        worker = processes.holder(self._files.file("lock"))
         if worker is None and not self._state(None).going:
             return
         if worker is None or not worker.is_here:
@@ -180,7 +172,7 @@ class Job:
     def _files(self) -> JobFiles:
         return JobFiles.of(self.folder)
 
-    def _state(self, worker: Worker | None) -> JobState:
+    def _state(self, worker: processes.Worker | None) -> JobState:
         _started[:] = [process for process in _started if process.poll() is None]
         status, state = self._files.read_status(), self.look()
         reported = cast("Phase", status.get("phase"))
@@ -211,7 +203,7 @@ class Task:
     def of(cls, files: JobFiles) -> "Task":
         plan = dict(read_json(files.file("plan.json")))
         recipe = ExperimentConfig.model_validate(plan.pop("recipe"))
-        root, jobs = plan.pop("root"), count_jobs(plan.pop("jobs"))
+        root, jobs = plan.pop("root"), processes.count_jobs(plan.pop("jobs"))
         return cls(files, recipe, plan, Path(root) if root else None, jobs)
 
     @property
@@ -234,7 +226,7 @@ class Task:
                 self.report("preparing", f"{stage} of {done} of {total} clips")
 
         flowset = load_flowset(self.recipe, self.root, jobs=self.jobs, watch=report)
-        end_preparation_workers()
+        processes.end_preparation_workers()
         return flowset
 
 
@@ -266,7 +258,7 @@ def main() -> None:
     """Do the work of a job: 0 if it is complete, 1 if it failed, 143 if it was stopped."""
     folder, name, work, number = sys.argv[1:]
     files = JobFiles(Path(folder), name)
-    with held(files.file("lock"), int(number)):
+    with processes.held(files.file("lock"), int(number)):
         sys.exit(_attend(files, work, int(number)))
 
 
@@ -296,7 +288,7 @@ def _attend(files: JobFiles, work: str, number: int) -> int:
 def _wait_for_turn(files: JobFiles, number: int) -> None:
     """Wait until no job of this folder is left that was started earlier."""
     while True:
-        with guard(files.folder):
+        with processes.guard(files.folder):
             workers = files.workers().items()
         ahead = [name for name, worker in workers if worker.number < number]
         if not ahead:
@@ -342,5 +334,5 @@ def _launch(files: JobFiles, work: str) -> None:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             **detached,
         )
-    write_worker(files.file("lock"), Worker.of(process.pid, number))
+    processes.write_worker(files.file("lock"), processes.Worker.of(process.pid, number))
     _started.append(process)

@@ -11,7 +11,7 @@ off goes on where it was.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,7 +22,9 @@ from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import held, workers
 from hmrm_lab.studies.jobs import Job, JobState, Task
 from hmrm_lab.studies.space import (
+    Answer,
     Journal,
+    Progress,
     Range,
     Space,
     chosen,
@@ -30,18 +32,13 @@ from hmrm_lab.studies.space import (
     load_optuna,
     nsga2,
     refuse_empty,
-    seed_of,
 )
 from hmrm_lab.studies.trials import Point, Sweep, begin, figures_of, on_front, run_trial
 from hmrm_lab.training.system_inputs import has_epochs
 
 AIMS = {"tpe": ("maximize",), "nsga2": ("maximize", "minimize")}  # UF1, parameters
-RANDOM_TRIALS = 10
-POPULATION = 16
+RANDOM_TRIALS, POPULATION = 10, 16
 PROBLEM = "problem"  # why a trial has no score
-
-Progress = Callable[[int, int], None]
-Answer = tuple[tuple[float, ...] | None, dict[str, Any]]  # a value for each aim, if any; notes
 
 
 def run_grid(
@@ -62,32 +59,6 @@ def run_grid(
     for _ in pool(delayed(_score)(sweep, half, point) for point in missing):
         done += 1
         on_progress(done, len(points))
-
-
-def run_proposals(
-    journal: Journal,
-    space: Space,
-    total: int,
-    *,
-    sampler: Callable[[int], Any],
-    size: Callable[[int, int], int],
-    score: Callable[[list[Point]], Iterable[Answer]],
-    on_trial: Progress,
-) -> None:
-    """Propose what Optuna's sampler does, score and record it, until `total` are in the journal.
-
-    `sampler` makes a sampler of the number of proposals before it, and `size` is that of a batch,
-    given the answers that there are and those that there were when it began.
-    """
-    done = len(journal.finished)
-    on_trial(done, total)
-    while done < total:
-        count = min(size(done, journal.batch_start), total - done)
-        numbers, points = zip(*journal.propose(space, count, sampler), strict=True)
-        for number, (values, notes) in zip(numbers, score([*points]), strict=True):
-            journal.record(number, values, notes)
-            done += 1
-            on_trial(done, total)
 
 
 def search(
@@ -123,21 +94,20 @@ def search(
     told = repr((sorted(space.items(), key=str), seed, sampler, *rest))
     name = hashlib.sha256(told.encode()).hexdigest()[:8]
 
-    def proposer(number: int) -> Any:
-        own = seed_of(seed, number)
+    def proposer(own: int) -> Any:
         if sampler == "nsga2":
             return nsga2(population, own)
         return load_optuna().samplers.TPESampler(seed=own, n_startup_trials=random_trials)
 
     with held(sweep.folder / f"search-{name}.lock"), workers(jobs, "generator") as pool:
         journal = Journal.open(sweep.folder / "optuna.journal", name, AIMS[sampler])
-        run_proposals(
-            journal,
+        journal.run(
             space,
             trials,
+            batch=jobs,
+            seed=seed,
             sampler=proposer,
-            size=lambda done, start: max(1, jobs - (done - start)),
-            score=lambda batch: pool(delayed(_score)(sweep, half, point) for point in batch),
+            score=lambda points: pool(delayed(_score)(sweep, half, point) for point in points),
             on_trial=on_trial,
         )
     return _history(journal, space, sampler)

@@ -64,6 +64,8 @@ class Range:
 
 
 Space = Mapping[str, Range | Sequence[Any]]  # a range, or the values to choose from, by setting
+Progress = Callable[[int, int], None]
+Answer = tuple[tuple[float, ...] | None, dict[str, Any]]  # a value for each aim, if any; notes
 
 
 def parse_space(texts: Iterable[str]) -> dict[str, Range | Sequence[Any]]:
@@ -240,27 +242,41 @@ class Journal:
         """Trials with an answer, in their order; those that have no score are among them."""
         return self._trials("COMPLETE", "PRUNED")
 
-    @property
-    def batch_start(self) -> int:
-        """The answers that there were when the batch in hand was proposed, or all answers."""
-        left = self._unanswered()
-        return int(left[0].user_attrs[WHOLE]) if left else len(self.finished)
+    def run(
+        self,
+        space: Space,
+        total: int,
+        *,
+        batch: int,
+        seed: int,
+        sampler: Callable[[int], Any],
+        score: Callable[[list[dict[str, Any]]], Iterable[Answer]],
+        on_trial: Progress,
+    ) -> None:
+        """Propose, score and record so many at a time, until `total` have an answer.
 
-    def propose(
-        self, space: Space, count: int, sampler: Callable[[int], Any]
-    ) -> list[tuple[int, dict[str, Any]]]:
-        """Numbers and settings of the next trials; first those that have no answer yet.
-
-        `sampler` makes a sampler of the number of proposals before this one.
+        First come the proposals that have no answer yet. `sampler` makes a sampler of a seed,
+        which is another one for each proposal.
         """
-        start = self.batch_start
-        batch = [(trial.number, chosen(trial, space)) for trial in self._unanswered()[:count]]
-        while len(batch) < count:
-            self.study.sampler = sampler(len(self._trials("COMPLETE", "PRUNED", "RUNNING")))
-            trial = self.study.ask()
-            batch.append((trial.number, suggest(trial, space)))
-            trial.set_user_attr(WHOLE, start)
-        return batch
+        done = len(self.finished)
+        on_trial(done, total)
+        while done < total:
+            left = [trial for trial in self._trials("RUNNING") if WHOLE in trial.user_attrs]
+            start = int(left[0].user_attrs[WHOLE]) if left else done
+            count = min(max(1, batch - (done - start)), total - done)
+            proposed = [(trial.number, chosen(trial, space)) for trial in left[:count]]
+            while len(proposed) < count:
+                number = len(self._trials("COMPLETE", "PRUNED", "RUNNING"))
+                own = np.random.SeedSequence([seed, number]).generate_state(1)[0]
+                self.study.sampler = sampler(int(own))
+                trial = self.study.ask()
+                proposed.append((trial.number, suggest(trial, space)))
+                trial.set_user_attr(WHOLE, start)
+            answers = score([point for _, point in proposed])
+            for (number, _), (values, notes) in zip(proposed, answers, strict=True):
+                self.record(number, values, notes)
+                done += 1
+                on_trial(done, total)
 
     def record(self, number: int, values: Sequence[float] | None, notes: Mapping[str, Any]) -> None:
         """Keep the answer to a trial: None where there is no score."""
@@ -275,13 +291,6 @@ class Journal:
 
     def _trials(self, *states: str) -> list["optuna.trial.FrozenTrial"]:
         return [trial for trial in self.study.trials if trial.state.name in states]
-
-    def _unanswered(self) -> list["optuna.trial.FrozenTrial"]:
-        return [trial for trial in self._trials("RUNNING") if WHOLE in trial.user_attrs]
-
-
-def seed_of(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def nsga2(population: int, seed: int) -> Any:

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig, override
-from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError, HmrmError, InputError
+from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError, InputError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.fold import PEEKING, FoldRun, rule_of, run_fold
 from hmrm_lab.evaluation.ledger import Evaluations, count_evaluations
@@ -240,14 +240,6 @@ def on_front(table: pd.DataFrame) -> "pd.Series[bool]":
     better = (score > score[:, None]) | (cost < cost[:, None])
     front = ~(no_worse & better).any(axis=1) & ~np.isnan(score)
     return pd.Series(front, index=table.index)
-
-
-def best_trial(trials: Iterable[Trial]) -> Trial:
-    """The first with the highest score; an `HmrmError` if none has a score."""
-    scored = [trial for trial in trials if not trial.problem]
-    if not scored:
-        raise HmrmError("no setting has a score: every training failed")
-    return max(scored, key=lambda trial: trial.score)
 
 
 def figures_of(trial: Trial) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def test_cut_off_it_finds_what_it_would_have_found(
         return real(unused, half, units, choices, pool)
 
     real = supernet.rate_choices
-    monkeypatch.setattr("hmrm_lab.studies.evolve.rate_choices", cut)
+    monkeypatch.setattr("hmrm_lab.studies.supernet.rate_choices", cut)
     with pytest.raises(Stopped):
         evolve(evolution, flowset)
     monkeypatch.undo()

@@ -34,23 +34,9 @@ from hmrm_lab.errors import InputError, stoppable
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.runtime.store import cache_folder, write_atomic
 from hmrm_lab.studies.notebooks import faults as reporter
-from hmrm_lab.studies.notebooks.faults import (
-    Fault,
-    describe,
-    first_line,
-    name_error,
-    read_reports,
-    told_by,
-)
-from hmrm_lab.studies.notebooks.pages import (
-    FAILED,
-    SUFFIX,
-    Notebook,
-    Value,
-    strip_widgets,
-    write_index,
-    write_page,
-)
+from hmrm_lab.studies.notebooks import pages
+from hmrm_lab.studies.notebooks.faults import Fault, first_line, name_error, told_by
+from hmrm_lab.studies.notebooks.pages import FAILED, SUFFIX, Notebook, Value
 
 ENGINE = "hmrm"
 EXPECTS_STDERR = "expects-stderr"  # the tag of a cell that may print there
@@ -73,7 +59,7 @@ class Execution:
         return not self.faults
 
     def sentence(self) -> str:
-        return describe(self.name, self.faults)
+        return reporter.describe(self.name, self.faults)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -92,7 +78,7 @@ def execute_each(
     """Execute notebooks one after the other; the index of `out` grows with them."""
     for notebook, parameters in chosen:
         done = execute(notebook, out, parameters)
-        write_index(out)
+        pages.write_index(out)
         yield done
 
 
@@ -111,12 +97,12 @@ def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> E
     with tempfile.TemporaryDirectory() as scratch:
         content, faults = _execute_in(Path(scratch), notebook, parameters)
     seconds = time.perf_counter() - start
-    strip_widgets(content)
+    pages.strip_widgets(content)
     plain, failed = notebook.name, f"{notebook.name}{FAILED}"
     kept, other = (failed, plain) if faults else (plain, failed)
     copy = out / f"{kept}{SUFFIX}"
     write_atomic(copy, nbformat.writes(content) + "\n")
-    page = write_page(content, copy.with_suffix(".html"), title=notebook.title)
+    page = pages.write_page(content, copy.with_suffix(".html"), title=notebook.title)
     for suffix in (SUFFIX, ".html"):  # of an earlier run that ended in the other way
         (out / f"{other}{suffix}").unlink(missing_ok=True)
     return Execution(notebook.name, seconds, copy, page, tuple(faults))
@@ -314,7 +300,7 @@ def _execute_in(
         for cell in content.cells
         if cell.cell_type == "code"
     }
-    return content, faults + read_reports(scratch / reporter.REPORTS, sources)
+    return content, faults + reporter.read_reports(scratch / reporter.REPORTS, sources)
 
 
 def _braced(path: Path) -> str:
