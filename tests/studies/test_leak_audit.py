@@ -22,16 +22,8 @@ from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.tables import note
 from hmrm_lab.runtime.store import PROCEDURAL, RunFolder
 from hmrm_lab.runtime.store import UNKNOWN as UNSTATED
-from hmrm_lab.studies import audit as audit_module
-from hmrm_lab.studies.audit import (
-    as_dict,
-    audit_run,
-    check_normaliser,
-    found_wrong,
-    judge_control,
-    read_data,
-    read_units,
-)
+from hmrm_lab.studies import audit
+from hmrm_lab.studies.audit import audit_run, judge_control
 from hmrm_lab.studies.experiment import run_experiment
 
 QUICK = ("training.epochs=2", "data.subjects=3", "data.clips=9")
@@ -60,8 +52,8 @@ def test_an_honest_run_passes_and_one_that_peeks_is_a_leak_by_design(trained: Pa
     told = {check.name: check.why for check in checks}
     assert "mixed" in told["augmentation partners"]
     assert told["shuffled-label control"].startswith("at chance")
-    assert not found_wrong(checks)
-    assert as_dict(folder(trained), checks)["leaks"] == 0
+    assert not audit.found_wrong(checks)
+    assert audit.as_dict(folder(trained), checks)["leaks"] == 0
     checks = audit_run(folder(trained, "evaluation.epoch_rule=oracle_test"))
     assert [check.name for check in checks if check.state == LEAK] == ["epoch rule"]
     states = {check.name: check.state for check in checks}
@@ -101,7 +93,7 @@ def test_one_person_in_two_data_sets_is_one_fold_and_one_draw(tmp_path: Path) ->
     assert metrics["all"]["subjects"] == len(set(collect_predictions(run).subjects)) == 4
     assert metrics["datasets"]["toy"]["subjects"] == 3, "alone he is himself"
     known = flowset.with_same_person(config.evaluation.same_person)
-    records = Records(config, read_units(run), read_data(run), run.path.name, known)
+    records = Records(config, audit.read_units(run), audit.read_data(run), run.path.name, known)
     assert [check for check in audit_records(records) if check.state != OK] == []
     wrong = replace(records, config=quick_config("mlp", "training.epochs=1"))
     assert {"held-out subjects"} <= {c.name for c in audit_records(wrong) if c.state == LEAK}
@@ -218,9 +210,9 @@ def test_the_audit_reads_every_control_beside_the_run(trained: Path, tmp_path: P
 
 def test_a_normalisation_over_all_clips_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     flowset, config = make_flowset(), quick_config("hmrm")
-    assert check_normaliser(config, flowset).state == OK
-    monkeypatch.setattr(audit_module, "normalise_maps", lambda maps, *_: maps - maps.mean(0))
-    assert check_normaliser(config, flowset).state == LEAK
+    assert audit.check_normaliser(config, flowset).state == OK
+    monkeypatch.setattr(audit, "normalise_maps", lambda maps, *_: maps - maps.mean(0))
+    assert audit.check_normaliser(config, flowset).state == LEAK
 
 
 def test_the_command(trained: Path, tmp_path: Path) -> None:

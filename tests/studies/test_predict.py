@@ -23,15 +23,10 @@ from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.records import RELATIVE, Clip, FlowSet
 from hmrm_lab.runtime.store import RunFolder
+from hmrm_lab.studies import prepare
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import find_run, predict_recording, settle_flow
-from hmrm_lab.studies.prepare import (
-    chosen_recording,
-    find_own_clip,
-    recording_clip,
-    remembering,
-    write_drawn_recording,
-)
+from hmrm_lab.studies.prepare import chosen_recording, find_own_clip, recording_clip
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import MODEL_NAME, classify, fit, load_model, save_model
 
@@ -208,7 +203,9 @@ def test_a_model_of_published_maps_refuses_pixels_and_the_other_way_round(
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_drawn_recording(tmp_path_factory.mktemp("films") / "sub" / "face.avi", seed=3)
+    return prepare.write_drawn_recording(
+        tmp_path_factory.mktemp("films") / "sub" / "face.avi", seed=3
+    )
 
 
 def found(frame: np.ndarray) -> Face | None:
@@ -222,7 +219,7 @@ def test_a_drawn_face_is_filmed_in_a_larger_picture(video: Path, tmp_path: Path)
     assert clip.frames[0].shape == (420, 420, 3)
     assert (clip.onset, clip.apex, clip.offset) == (0, None, len(drawn.frames) - 1)
     assert tuple(clip.key) == ("recording", "unknown", "face")
-    other = recording_clip(write_drawn_recording(tmp_path / "other.avi", seed=4)).frames[0]
+    other = recording_clip(prepare.write_drawn_recording(tmp_path / "other.avi", seed=4)).frames[0]
     assert np.abs(other.astype(int) - clip.frames[0]).mean() > 5
 
 
@@ -250,7 +247,7 @@ def test_no_face_is_a_sentence_unless_the_mean_face_will_do(video: Path) -> None
     trusted = find_own_clip(recording_clip(video), lambda frame: None, trust=True)
     assert trusted.track.counts()["none"] == 0
     seen: list[float] = []
-    finder = remembering(lambda frame: seen.append(frame.mean()))
+    finder = prepare.remembering(lambda frame: seen.append(frame.mean()))
     for shade in (1, 2, 1):
         finder(np.full((8, 8, 3), shade, np.uint8))
     assert seen == [1, 2], "a frame is looked at once"

@@ -20,33 +20,12 @@ from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import held, workers
 from hmrm_lab.runtime.store import RunFolder, read_json
 from hmrm_lab.studies import search as search_module
-from hmrm_lab.studies import space as space_module
-from hmrm_lab.studies import trials as module
+from hmrm_lab.studies import space as spaces
+from hmrm_lab.studies import trials
 from hmrm_lab.studies.experiment import write_figures
 from hmrm_lab.studies.search import points_of, run_grid, search
-from hmrm_lab.studies.space import (
-    Journal,
-    Range,
-    chosen,
-    grid,
-    grid_values,
-    in_kind,
-    parse_space,
-    suggest,
-    whole_numbers,
-)
-from hmrm_lab.studies.trials import (
-    ALL,
-    DEVELOPMENT,
-    HELD_OUT,
-    Sweep,
-    begin,
-    count_outer_scores,
-    development_half,
-    on_front,
-    outer_score,
-    trials_table,
-)
+from hmrm_lab.studies.space import Journal, Range, grid, parse_space
+from hmrm_lab.studies.trials import Sweep, development_half, outer_score
 
 POINTS = grid({"model.depth": (1,), "model.width": (8, 16)})
 SPACE = {"training.lr": Range(1e-4, 1e-1, log=True), "model.depth": (1, 2)}
@@ -93,16 +72,16 @@ def test_spaces_are_read_as_they_are_typed() -> None:
     assert space["model.depth"].whole
     assert not space["model.dropout"].whole
     space = parse_space(["model.dropout=0..1", "model.width=8..16", "model.tokens=a|b"])
-    kinds = in_kind(space, {"model": {"dropout": 0.4, "width": 64, "tokens": "a"}})
+    kinds = spaces.in_kind(space, {"model": {"dropout": 0.4, "width": 64, "tokens": "a"}})
     assert [kinds["model.dropout"].whole, kinds["model.width"].whole] == [False, True]
 
 
 def test_a_grid_takes_values_and_steps() -> None:
     space = parse_space(["model.width=32..100:32", "model.dropout=0..0.3:0.1", "model.depth=2|1|2"])
-    values = grid_values(space)
+    values = spaces.grid_values(space)
     assert list(values.values()) == [(32, 64, 96), (0, 0.1, 0.2, 0.3), (2, 1)]
     with pytest.raises(ConfigError, match=r"cannot try all numbers of model\.depth; give a step"):
-        grid_values(parse_space(["model.depth=1..4"]))
+        spaces.grid_values(parse_space(["model.depth=1..4"]))
     points = grid(values)
     assert len(points) == 3 * 4 * 2
     assert points[1] == {"model.width": 32, "model.dropout": 0, "model.depth": 1}
@@ -122,10 +101,10 @@ def test_what_cannot_be_read_is_one_sentence() -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             parse_space(texts)
-    assert whole_numbers("widths", "128 64 64") == (64, 128)
+    assert spaces.whole_numbers("widths", "128 64 64") == (64, 128)
     for text in ("", "64 wide", "0", "1.5"):
         with pytest.raises(ConfigError, match=f"widths: '{text}' are not whole numbers"):
-            whole_numbers("widths", text)
+            spaces.whole_numbers("widths", text)
 
 
 def test_what_is_suggested_is_what_is_remembered() -> None:
@@ -134,9 +113,9 @@ def test_what_is_suggested_is_what_is_remembered() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(30):
         trial = study.ask()
-        point = suggest(trial, space)
+        point = spaces.suggest(trial, space)
         study.tell(trial, 0)
-        assert chosen(study.trials[-1], space) == point
+        assert spaces.chosen(study.trials[-1], space) == point
         assert point["a"] in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
         assert point["b"] in (1, 4, 7)
         assert point["c"] in ("x", "y")
@@ -164,7 +143,7 @@ def test_trials_answer_for_the_development_subjects_alone(sweep: Sweep, flowset:
     run_grid(sweep, flowset, POINTS, on_progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 2), (2, 2)]
     assert sweep.file(POINTS[0]).stat().st_mtime_ns == before, "it is not made again"
-    table = trials_table(trial for point in POINTS if (trial := sweep.trial(point)))
+    table = trials.trials_table(trial for point in POINTS if (trial := sweep.trial(point)))
     assert table["model.width"].tolist() == [8, 16]
     assert table["Parameters"].is_monotonic_increasing
     assert (table["UF1 low"] <= table["UF1"]).all()
@@ -179,9 +158,9 @@ def test_the_other_half_changes_nothing(sweep: Sweep, flowset: FlowSet) -> None:
         flowset.keys,
         MEGC3.classes,
     )
-    clean = module.run_trial(sweep, development_half(flowset), POINTS[0])
+    clean = trials.run_trial(sweep, development_half(flowset), POINTS[0])
     elsewhere = Sweep(sweep.base, sweep.folder.parent / "poisoned")
-    dirty = module.run_trial(elsewhere, development_half(poisoned), POINTS[0])
+    dirty = trials.run_trial(elsewhere, development_half(poisoned), POINTS[0])
     assert clean.predictions.table.equals(dirty.predictions.table)
 
 
@@ -197,12 +176,13 @@ def test_a_group_is_answered_by_a_model_that_has_not_met_it(
             raise DivergedError("the loss is nan in epoch 1")
         return {"predictions": [], "seconds": 0, "seed": 0}
 
-    monkeypatch.setattr(module, "run_fold", diverge)
+    monkeypatch.setattr(trials, "run_fold", diverge)
     run_grid(sweep, flowset, POINTS[:1])
     assert len(seen) == 4
     assert all(train and test and train.isdisjoint(test) for train, test in seen)
     trial = sweep.trial(POINTS[0])
-    assert trial.problem == trials_table([trial])["Note"].iloc[0] == "the loss is nan in epoch 1"
+    notes = trials.trials_table([trial])["Note"].tolist()
+    assert [trial.problem] == notes == ["the loss is nan in epoch 1"]
     assert math.isnan(trial.score)
 
 
@@ -278,7 +258,7 @@ def cost_and_score(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scor
 
 def test_the_front_of_two_aims() -> None:
     table = pd.DataFrame({"UF1": [0.5, 0.6, 0.6, 0.4, math.nan], "Parameters": [10, 20, 30, 5, 1]})
-    assert on_front(table).tolist() == [True, True, False, True, False]
+    assert trials.on_front(table).tolist() == [True, True, False, True, False]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
@@ -293,7 +273,7 @@ def test_cut_off_it_proposes_what_it_would_have_proposed(
     elsewhere = Sweep(searched.base, searched.folder.parent / "uninterrupted")
     whole = search(elsewhere, flowset, scope, **how)
     cuts = [(search_module, "run_trial", 7)]
-    cuts += [(space_module, "_suggest", number) for number in (3, 16, 21)]
+    cuts += [(spaces, "_suggest", number) for number in (3, 16, 21)]
     cuts += [(Journal, "record", number) for number in (2, 5)]
     for folder, (owner, name, number) in enumerate(cuts):
         cut = Sweep(searched.base, searched.folder.parent / str(folder))
@@ -336,7 +316,7 @@ def small(tmp_path: Path) -> tuple[Sweep, FlowSet]:
     sweep = Sweep.of(
         quick_config("hmrm", "training.epochs=1", "model.width=8"), flowset, tmp_path / "small"
     )
-    begin(sweep, flowset)
+    trials.begin(sweep, flowset)
     return sweep, flowset
 
 
@@ -348,16 +328,17 @@ def test_the_outer_score_is_the_run_that_hmrm_run_makes_less_that_of_the_recipe(
     outer = outer_score(sweep, flowset, settings)
     run, before = (RunFolder.of(sweep.config(s), sweep.folder.parent) for s in (settings, {}))
     assert outer.run.path == run.path
-    assert outer.parts[ALL] == run.metrics()["all"]
+    assert outer.parts[trials.ALL] == run.metrics()["all"]
     halves = read_json(sweep.folder / "sweep.json")
-    assert outer.parts[HELD_OUT]["subjects"] == len(halves["other_subjects"]) == 2
-    assert outer.parts[HELD_OUT]["clips"] + outer.parts[DEVELOPMENT]["clips"] == len(flowset)
+    assert outer.parts[trials.HELD_OUT]["subjects"] == len(halves["other_subjects"]) == 2
+    clips = [outer.parts[part]["clips"] for part in (trials.HELD_OUT, trials.DEVELOPMENT)]
+    assert sum(clips) == len(flowset)
     answers = collect_predictions(run)
     theirs = answers.table[answers.subjects.isin(halves["other_subjects"])]
     right = (theirs["truth"] == theirs["prediction"]).mean()
-    assert outer.parts[HELD_OUT]["acc"] == pytest.approx(right, abs=1e-6)
-    gap = outer.parts[ALL]["uf1"] - before.metrics()["all"]["uf1"]
-    assert outer.gains[ALL]["difference"] == pytest.approx(gap, abs=2e-6)
+    assert outer.parts[trials.HELD_OUT]["acc"] == pytest.approx(right, abs=1e-6)
+    gap = outer.parts[trials.ALL]["uf1"] - before.metrics()["all"]["uf1"]
+    assert outer.gains[trials.ALL]["difference"] == pytest.approx(gap, abs=2e-6)
     assert gap != 0
     assert set(outer.gains) == set(outer.parts)
     assert json.loads(json.dumps(outer.as_dict()))["seen"] == 1, "the recipe was not chosen"
@@ -378,7 +359,7 @@ def test_each_setting_is_counted_once(small: tuple[Sweep, FlowSet]) -> None:
     assert (other.seen, other.again) == (2, False)
     assert "outer score seen 2 times; after the first look" in other.as_text()
     neighbour = Sweep.of(quick_config("hmrm", "training.epochs=1"), flowset, sweep.folder.parent)
-    begin(neighbour, flowset)
+    trials.begin(neighbour, flowset)
     beside = outer_score(neighbour, flowset, {"model.width": 8, "training.lr": 0.03})
     # three settings, and the recipes of both sweeps
     assert (beside.seen, beside.evaluations) == (1, (5, 5))
@@ -390,14 +371,14 @@ def test_looks_at_the_same_time_are_counted_and_missing_folds_keep_it_sealed(
 ) -> None:
     sweep, flowset = small
     run = outer_score(sweep, flowset, {}).run
-    monkeypatch.setattr(module, "run_experiment", lambda *_, **__: run)
+    monkeypatch.setattr(trials, "run_experiment", lambda *_, **__: run)
     rates = [0.001 * n for n in range(1, 7)]
     with ThreadPoolExecutor() as pool:
         for rate in rates * 2:
             pool.submit(outer_score, sweep, flowset, {"training.lr": rate})
-    assert count_outer_scores(sweep.folder) == 1 + len(rates)
+    assert trials.count_outer_scores(sweep.folder) == 1 + len(rates)
     run.fold_file("toy/s01", 0).unlink()
     write_figures(run)
     with pytest.raises(FailedFoldsError, match="stays sealed"):
         outer_score(sweep, flowset, RATE)
-    assert count_outer_scores(sweep.folder) == 1 + len(rates)
+    assert trials.count_outer_scores(sweep.folder) == 1 + len(rates)

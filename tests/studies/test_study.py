@@ -34,14 +34,7 @@ from hmrm_lab.studies.ablate import PAPER, WHOLE, finished_runs, plan_ablation
 from hmrm_lab.studies.effects import BASE, CHANGES, ENSEMBLE, ensemble, plan_effects
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.search import run_grid
-from hmrm_lab.studies.study import (
-    NETWORKS,
-    Study,
-    Variant,
-    plan_comparison,
-    plan_inputs,
-    share_protocol,
-)
+from hmrm_lab.studies.study import Study, Variant, plan_comparison, plan_inputs, share_protocol
 from hmrm_lab.studies.trials import Sweep, changed
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
@@ -91,9 +84,11 @@ def test_all_systems_share_all_but_their_recipes() -> None:
 
 def test_every_input_on_every_network_and_nothing_else_differs() -> None:
     plan = plan_inputs("smoke", overrides=QUICK, seeds=2)
-    assert list(plan.configs) == [(system, name) for system in NETWORKS for name in INPUTS]
+    assert list(plan.configs) == [
+        (system, name) for system in study_module.NETWORKS for name in INPUTS
+    ]
     assert not plan.left_out
-    for system in NETWORKS:
+    for system in study_module.NETWORKS:
         own = {name: plan.configs[system, name].model_dump(mode="json") for name in INPUTS}
         assert own["mesti"]["input"].pop("channels") == ["mesti"]
         assert own["dual_phase"]["flow"].pop("phases") == "both"

@@ -19,15 +19,9 @@ from test_cli import hmrm, refused
 from hmrm_lab.cli.notebooks import join_pairs
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.runtime.processes import is_alive
+from hmrm_lab.studies.notebooks import pages
 from hmrm_lab.studies.notebooks.faults import Fault, describe, told_by
-from hmrm_lab.studies.notebooks.pages import (
-    Notebook,
-    all_notebooks,
-    find_notebooks,
-    parameters_of,
-    read_parameters,
-    with_mathml,
-)
+from hmrm_lab.studies.notebooks.pages import Notebook, find_notebooks, parameters_of
 
 pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
 pytestmark = pytest.mark.filterwarnings("default")
@@ -253,8 +247,8 @@ def test_a_check_compares_marked_outputs_with_the_stored_ones(tmp_path: Path) ->
 def test_notebooks_are_found_by_number_and_name_each_once(tmp_path: Path) -> None:
     for name in ("00", "0", "00_quickstart", "00_quickstart.ipynb"):
         assert [found.name for found in find_notebooks([name])] == ["00_quickstart"]
-    assert find_notebooks([]) == all_notebooks()
-    names = [notebook.name for notebook in all_notebooks()]
+    assert find_notebooks([]) == pages.all_notebooks()
+    names = [notebook.name for notebook in pages.all_notebooks()]
     assert names == sorted(names)
     path = str(make_notebook(tmp_path / "mine.ipynb"))
     found = [notebook.name for notebook in find_notebooks([path, "02", "2", path])]
@@ -278,10 +272,15 @@ def test_values_are_read_as_the_defaults_are_written(tmp_path: Path) -> None:
     notebook = Notebook(make_notebook(tmp_path / "made.ipynb", parameters=parameters))
     assert parameters_of(notebook) == {"name": "a", "rate": 0.5, "count": -1, "wide": False}
     given = {"name": "1", "rate": "2", "count": "-3", "wide": "true"}
-    assert read_parameters(notebook, given) == {"name": "1", "rate": 2, "count": -3, "wide": True}
+    assert pages.read_parameters(notebook, given) == {
+        "name": "1",
+        "rate": 2,
+        "count": -3,
+        "wide": True,
+    }
     for name, text in (("rate", "fast"), ("count", "0.5"), ("count", "True"), ("wide", "1")):
         with pytest.raises(ConfigError, match=f"'{text}' is no value for the parameter '{name}'"):
-            read_parameters(notebook, {name: text})
+            pages.read_parameters(notebook, {name: text})
 
 
 def test_pairs_are_joined() -> None:
@@ -291,14 +290,14 @@ def test_pairs_are_joined() -> None:
 
 
 def test_formulas_become_mathml_and_what_is_none_stays() -> None:
-    text = with_mathml("With $\\lambda = 1$ it is\n\n$$y_t = C_t\n h_t$$\n\nand so on.")
+    text = pages.with_mathml("With $\\lambda = 1$ it is\n\n$$y_t = C_t\n h_t$$\n\nand so on.")
     assert "$" not in text
     math = 'With <math xmlns="http://www.w3.org/1998/Math/MathML" display="inline">'
     assert text.startswith(math)
     assert "<msub><mi>y</mi><mi>t</mi></msub>" in text
     assert 'display="block"' in text
     assert text.endswith("and so on.")
-    assert "<mo>&#x0003C;</mo>" in with_mathml("$0 < 1$")
+    assert "<mo>&#x0003C;</mo>" in pages.with_mathml("$0 < 1$")
     for plain in (
         "it costs 5 $ here and 6 $ there",
         "`$HOME` and `a $ b $ c`",
@@ -306,4 +305,4 @@ def test_formulas_become_mathml_and_what_is_none_stays() -> None:
         "an escaped \\$x\\$",
         "US$5 and US$6",
     ):
-        assert with_mathml(plain) == plain
+        assert pages.with_mathml(plain) == plain
