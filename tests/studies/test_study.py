@@ -25,7 +25,6 @@ from hmrm_lab.reporting.study_page import InputsResult
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
 from hmrm_lab.reporting.study_words import (
     effects_words,
-    inputs_remarks,
     inputs_words,
     paired_words,
 )
@@ -277,7 +276,7 @@ def test_the_table_of_inputs_is_that_of_the_runs(made: Made) -> None:
     shown: list[str] = []
     study.run(out=folder, watch=lambda stage, *_: shown.append(stage))
     assert {"ststnet, apex frame: folds", "ststnet, MESTI: folds"} <= set(shown)
-    remarks = inputs_remarks(replace(result, unused={"model.width=8": ["svm", "mdmo"]}))
+    remarks = replace(result, unused={"model.width=8": ["svm", "mdmo"]}).remarks
     assert remarks == ["model.width=8: svm, mdmo have no use for it"]
 
 
@@ -351,7 +350,7 @@ def test_an_ablation_runs_every_variant(tmp_path: Path) -> None:
     plan = plan_ablation(quick_config("hmrm", *QUICK), [NARROW, deeper], full=WHOLE)
     assert finished_runs(plan, tmp_path) == {}
     result = plan.run(out=tmp_path)
-    runs = result.without_failures()
+    runs = result.by_name
     assert list(runs) == list(finished_runs(plan, tmp_path)) == ["full", "narrow", "deep"]
     assert result.table["UF1"].notna().all()
     assert len(result.figure().layout.yaxis.ticktext) == 2
