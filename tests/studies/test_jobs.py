@@ -106,18 +106,19 @@ def test_cut_off_twice_it_ends_in_the_figures_of_a_run_here(tmp_path: Path) -> N
 
 
 def test_the_second_waits_and_wrong_input_is_told(tmp_path: Path) -> None:
-    """The first fails in a sentence; the second, which waited for it, is stopped in the queue."""
+    out = tmp_path / "runs"
+    second = job_in(out)
+    with held(JobFiles.of(out / "first").file("lock"), 1):
+        assert second.start().state().phase == "waiting"
+        assert until(second, lambda state: bool(state.note)).note == "1 run ahead: first"
+        second.stop()
+        assert second.wait(LONG_S).phase == "stopped"
     lost = quick_config("ststnet", "data.name=flowmaps")
-    first = Job.of(RunFolder.of(lost, tmp_path / "runs"), lost).start(root=tmp_path / "nowhere")
-    second = job_in(tmp_path / "runs").start()
-    assert second.state().phase == "waiting"
-    assert until(second, lambda state: bool(state.note)).note == f"1 run ahead: {first.folder.name}"
-    second.stop()
-    assert second.wait(LONG_S).phase == "stopped"
-    state = first.wait(LONG_S)
+    third = Job.of(RunFolder.of(lost, out), lost).start(root=tmp_path / "nowhere")
+    state = third.wait(LONG_S)
     assert state.phase == "failed"
     assert "nowhere" in state.problem
-    assert not first.folder.exists(), "nothing is written for data that are not there"
+    assert not third.folder.exists(), "nothing is written for data that are not there"
 
 
 def test_a_run_by_another_command_is_seen_and_left_alone(
