@@ -1,13 +1,18 @@
-"""Compared networks: published sizes, what attends to what, the order of tokens."""
+"""Layers and compared networks: published sizes, what attends to what, the order of tokens."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
+from conftest import quick_config
 from torch import nn
+from torch.nn import functional as F
 
+from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.cost import count_parameters
-from hmrm_lab.models.layers import Attention, patches
+from hmrm_lab.models.layers import Attention, Dropout, Linear, in_bfloat16, patches
+from hmrm_lab.models.meganet import GradientAttention, MEGANet, attention_maps, gradient_size
 from hmrm_lab.models.networks.backbone import begin_as_he, count_filters
 from hmrm_lab.models.networks.htnet import HTNet, blocks_of, from_blocks
 from hmrm_lab.models.networks.mobilevit import MobileViT, fold_places, split_places
@@ -16,6 +21,75 @@ from hmrm_lab.models.networks.resnet import CapsuleNet, ClassCapsules, ResNet, s
 from hmrm_lab.models.networks.shallow import OffApexNet, RegionMLP, STSTNet
 from hmrm_lab.models.networks.transformers import FRLDGT, MFDAN, SLSTT
 from hmrm_lab.registry import systems
+from hmrm_lab.training.learner import average_weights, build_learner, build_model
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (5, 3), (2, 7, 3), (64, 16, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_layer_and_gradients_are_torchs(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = Linear(3, 5, bias=bias)
+    exact = torch.nn.Linear(3, 5, bias=bias, dtype=torch.float64)
+    exact.load_state_dict(layer.state_dict())
+    x = torch.randn(shape)
+    results = []
+    for module in (layer, exact):
+        inputs = x.to(module.weight.dtype).requires_grad_()
+        y = module(inputs)
+        gradients = torch.autograd.grad(y.pow(2).sum(), [inputs, *module.parameters()])
+        results.append([y.detach(), *gradients])
+    for ours, theirs in zip(*results, strict=True):
+        assert ours.shape == theirs.shape
+        assert (ours - theirs).abs().max() <= 1e-6 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("shape", [(3,), (0, 3), (2, 0, 3)])
+def test_a_single_vector_and_nothing_at_all(shape: tuple[int, ...]) -> None:
+    layer, x = Linear(3, 5), torch.randn(shape, requires_grad=True)
+    y = layer(x)
+    torch.testing.assert_close(y, torch.nn.functional.linear(x, layer.weight, layer.bias))
+    y.sum().backward()
+    assert x.grad.shape == shape
+
+
+def test_dropout_keeps_the_mean_and_its_share() -> None:
+    torch.manual_seed(0)
+    layer = Dropout(0.3)
+    x = torch.ones(200, 500, requires_grad=True)
+    y = layer(x)
+    assert y.detach().unique().tolist() == pytest.approx([0, 1 / 0.7])
+    assert y.mean().item() == pytest.approx(1, abs=0.01)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    assert torch.equal(layer.eval()(x), x)
+
+
+def test_products_in_bfloat16_are_near_and_parameters_stay() -> None:
+    torch.manual_seed(0)
+    exact, x = Linear(96, 40), torch.randn(3, 7, 96, requires_grad=True)
+    rounded = in_bfloat16(nn.Sequential(deepcopy(exact)))
+    weights, results = torch.randn(3, 7, 40), []
+    for layer in (exact, rounded):
+        y = layer(x)
+        results.append([y, *torch.autograd.grad((y * weights).sum(), [x, *layer.parameters()])])
+    for true, near in zip(*results, strict=True):
+        assert near.dtype == torch.float32
+        assert (near - true).norm() / true.norm() < 0.01
+    assert not torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][3], results[1][3])  # that of the bias has no product
+
+
+def test_a_setting_puts_all_linear_layers_of_a_training_in_bfloat16() -> None:
+    plain, short = (
+        build_learner(quick_config("hmrm", f"training.bfloat16={value}"), 28, 3)
+        for value in ("false", "true")
+    )
+    layers = [layer for layer in short.modules() if isinstance(layer, Linear)]
+    assert layers and all(layer.rounds for layer in layers)
+    assert not any(layer.rounds for layer in plain.modules() if isinstance(layer, Linear))
+    averaged = average_weights(short, 0.9).module
+    assert all(layer.rounds for layer in averaged.modules() if isinstance(layer, Linear))
+
 
 IMAGENET = (3, 1000)  # channels and classes
 PUBLISHED: dict[str, tuple[Callable[[], nn.Module], int]] = {
@@ -222,3 +296,59 @@ def test_tokens_of_the_perceptron_are_core_regions_and_then_sub_regions() -> Non
     maps = place[None, None]
     alone = [RegionMLP(1, 28, 3, regions=kind).tokens(maps) for kind in ("core", "sub")]
     assert torch.equal(torch.cat(alone, 1), tokens)
+
+
+KINDS = ("gradient", "none")
+SOBEL = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+
+
+def pictures(count: int = 2, channels: int = 3, size: int = 28) -> torch.Tensor:
+    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_gradient_is_sobels() -> None:
+    maps = pictures()
+    kernels = torch.stack([SOBEL, SOBEL.T])[:, None]
+    singly = F.pad(maps, (1, 1, 1, 1), mode="replicate").reshape(-1, 1, 30, 30)
+    both = F.conv2d(singly, kernels).reshape(2, 3, 2, 28, 28)
+    expected = both.square().sum(2).mean(1, keepdim=True).sqrt()
+    torch.testing.assert_close(gradient_size(maps), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_attention_does_not_depend_on_the_strength_of_the_picture() -> None:
+    block, maps = GradientAttention(), pictures()
+    for factor in (0.01, 100):
+        stronger = block.weights(factor * maps)
+        torch.testing.assert_close(stronger, block.weights(maps), atol=1e-3, rtol=1e-3)
+    flat = torch.ones(2, 3, 8, 8, requires_grad=True)
+    assert torch.autograd.grad(block(flat).sum(), flat)[0].isfinite().all()
+
+
+def test_the_ablation_takes_the_attention_and_nothing_else() -> None:
+    whole, without = (set(MEGANet(3, 28, 3, attention=kind).state_dict()) for kind in KINDS)
+    assert without < whole
+    assert all(name.startswith("attention.") for name in whole - without)
+
+
+def test_attention_over_the_face_is_what_the_model_used() -> None:
+    model, given = MEGANet(3, 28, 3), pictures()
+    seen: list[torch.Tensor] = []
+    hooks = [
+        block.weigh.register_forward_hook(lambda _, __, out: seen.append(out.sigmoid()))
+        for block in model.attention
+    ]
+    model.eval()(given)
+    for hook in hooks:
+        hook.remove()
+    maps = attention_maps(model.train(), given)
+    assert model.training
+    assert maps.shape == (2, 28, 28)
+    expected = sum(F.interpolate(one, (28, 28), mode="bilinear") for one in seen) / 3
+    torch.testing.assert_close(maps, expected[:, 0])
+    assert [one.shape[-1] for one in seen] == [28, 14, 7]
+
+
+def test_what_has_no_attention_is_refused() -> None:
+    for config in (quick_config("meganet", "model.attention=none"), quick_config("ststnet")):
+        with pytest.raises(InputError, match="no gradient attention"):
+            attention_maps(build_model(config, 28, 3), pictures())

@@ -1,0 +1,271 @@
+"""HMRM: its regions and fusion, its block as one operator, what is read out of a trained one."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.models.hmrm import HMRM, fused_block
+from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, GrainedMambaBlock, Residual
+from hmrm_lab.models.hmrm.inspection import look_inside, mixing_matrices, steps_by_region
+from hmrm_lab.models.hmrm.region_fusion import (
+    RegionFusion,
+    region_boxes,
+    region_mask,
+    region_motion,
+    region_names,
+    split_regions,
+    token_centres,
+)
+from hmrm_lab.models.networks.shallow import STSTNet
+from hmrm_lab.models.scan import selective_scan
+
+
+def test_attention_lets_every_region_speak_to_every_other() -> None:
+    torch.manual_seed(0)
+    fusion = RegionFusion(8, heads=2, dropout=0.0)
+    coarse = torch.randn(1, 4, 8, requires_grad=True)
+    fine = torch.randn(1, 16, 8, requires_grad=True)
+    first_region = fusion(torch.cat([coarse, fine], dim=1))[0, 0].pow(2).sum()
+    for gradient in torch.autograd.grad(first_region, [coarse, fine]):
+        assert (gradient.abs().sum(-1) > 0).all()
+
+
+def test_coarse_head_sees_core_regions_only_at_half_resolution() -> None:
+    """A checkerboard vanishes in the coarse head, and not in the fine one."""
+    torch.manual_seed(0)
+    model = HMRM(1, 28, 3, width=8, depth=1, state=4, heads=2).eval()
+    board = torch.ones(1, 1, 28, 28)
+    board[..., ::2, 1::2] = board[..., 1::2, ::2] = -1
+    with torch.no_grad():
+        change = (model(board) - model(torch.zeros_like(board))).abs().amax(-1)[0]
+    assert change[1] == 0
+    assert change[2] > 1e-6
+
+
+def test_core_regions_are_quarters_and_sub_regions_quarters_of_those() -> None:
+    assert region_names("core") == ["top left", "top right", "bottom left", "bottom right"]
+    expected = [[0, 0, 14, 14], [14, 0, 28, 14], [0, 14, 14, 28], [14, 14, 28, 28]]
+    assert region_boxes("core").tolist() == expected
+    boxes = region_boxes("sub")
+    assert region_names("sub")[6] == "top right, its bottom left"
+    assert boxes[6].tolist() == [14, 7, 21, 14]
+
+
+def test_pixel_tokens_run_row_by_row() -> None:
+    fine, coarse = token_centres("sub")[6], token_centres("core")[3]
+    assert fine[:2].tolist() == [[14.5, 7.5], [15.5, 7.5]]
+    assert fine[7].tolist() == [14.5, 8.5]
+    assert coarse[:2].tolist() == [[15, 15], [17, 15]], "the mean of 2x2 cells"
+    assert coarse.shape == (49, 2)
+
+
+@pytest.mark.parametrize(("grain", "number"), [("core", 0), ("sub", 1)])
+def test_a_mask_holds_what_the_model_gets(grain: str, number: int) -> None:
+    for region in range(len(region_names(grain))):
+        inside = torch.from_numpy(region_mask(grain, region)).float()[None, None]
+        windows = split_regions(inside)[number][0]
+        assert (windows[region] == 1).all()
+        assert windows.sum() == 49
+    assert region_mask(grain, 0, 224).sum() == 64 * region_mask(grain, 0).sum()
+
+
+def test_the_motion_of_a_region_and_its_direction() -> None:
+    motion = np.zeros((3, 28, 28), np.float32)
+    motion[1, :7, :7] = 2.0
+    moved = region_motion(motion, "sub", 0)
+    assert moved[:5] == (0, 2, 2, 90, "down")
+    assert region_motion(motion, "core", 0).length == pytest.approx(0.5)
+    motion[1, :7, :3], motion[1, :7, 3:7] = -1.0, 0.75
+    still = region_motion(motion, "sub", 0)
+    assert (still.length, still.mean_length) == pytest.approx((0, 6 / 7))
+    motion[0], motion[1] = -1.0, -1.0
+    assert region_motion(motion, "core", 3).words == "up left"
+
+
+def test_what_is_no_region_is_refused() -> None:
+    for shape in ((1, 3, 30, 30), (1, 3, 28, 56)):
+        with pytest.raises(ValueError, match="multiple of 28"):
+            split_regions(torch.zeros(shape))
+    with pytest.raises(ConfigError, match="did you mean 'core'"):
+        region_names("cores")
+    with pytest.raises(InputError, match="no core region 4; take one of 0 to 3"):
+        region_mask("core", 4)
+
+
+def test_backward_branch_is_the_forward_branch_on_the_flipped_sequence() -> None:
+    """With the same weights in both directions, flipping the input flips the output."""
+    torch.manual_seed(0)
+    scan = BidirectionalScan(6, state=4, kernel=3)
+    for weights in scan.parameters():
+        first, second = weights.data
+        second.copy_(first)
+    x = torch.randn(2, 5, 12)
+    torch.testing.assert_close(scan(x.flip(1)), scan(x).flip(1))
+
+
+def test_convolution_is_torchs() -> None:
+    torch.manual_seed(0)
+    scan = BidirectionalScan(5, state=2, kernel=4)
+    x = torch.randn(2, 3, 9, 5)  # both directions, (2, B, L, D)
+    for given, found, weight, bias in zip(
+        x, scan._convolve(x), scan.conv_weight, scan.conv_bias, strict=True
+    ):
+        padded = functional.pad(given.mT, (3, 0))
+        expected = functional.conv1d(padded, weight.T[:, None], bias, groups=5).mT
+        torch.testing.assert_close(found, expected)
+
+
+def test_steps_start_in_mambas_range() -> None:
+    steps = functional.softplus(BidirectionalScan(512, state=2, kernel=2).dt_bias)
+    assert 0.99e-3 <= steps.min() < steps.max() <= 1.01e-1
+
+
+@pytest.mark.parametrize(
+    ("batch", "length", "width", "state", "kernel"),
+    [(1, 1, 1, 1, 1), (3, 4, 17, 5, 2), (2, 16, 64, 16, 3), (2, 49, 33, 16, 5), (5, 2, 48, 3, 7)],
+)
+def test_one_operator_is_the_steps_with_every_gradient(
+    batch: int, length: int, width: int, state: int, kernel: int
+) -> None:
+    torch.manual_seed(length)
+    fused = BidirectionalScan(width, state=state, kernel=kernel, scan="fused")
+    steps = BidirectionalScan(width, state=state, kernel=kernel, scan="reference").double()
+    steps.load_state_dict(fused.state_dict())
+    xz = torch.randn(batch, length, 2 * width)
+    weights = torch.randn(batch, length, width)
+    results = []
+    for scan in (fused, steps):
+        tokens = xz.to(scan.skip.dtype).requires_grad_()
+        y = scan(tokens)
+        loss = (y * weights).sum()
+        results.append([y.detach(), *torch.autograd.grad(loss, [tokens, *scan.parameters()])])
+    for ours, exact in zip(*results, strict=True):
+        assert (ours - exact).abs().max() <= 1e-5 * exact.abs().max() + 1e-12
+
+
+def block_arguments(xz: torch.Tensor) -> dict[str, torch.Tensor]:
+    scan = BidirectionalScan(6, state=4, kernel=3)
+    names = ("conv_weight", "conv_bias", "select", "dt_weight", "dt_bias")
+    weights = {name: getattr(scan, name).detach() for name in names}
+    return {"xz": xz, **weights, "A": -scan.log_decay.exp().mT.detach(), "skip": scan.skip.detach()}
+
+
+def test_the_operator_refuses_shapes_that_do_not_fit() -> None:
+    """The machine code would read whatever lies behind."""
+    for name, other in (
+        ("xz", torch.randn(2, 5, 10)),
+        ("conv_weight", torch.randn(1, 3, 6)),
+        ("dt_bias", torch.randn(2, 1)),
+        ("A", -torch.ones(2, 8, 6)),
+        ("A", -torch.ones(3, 4, 6)),
+        ("skip", torch.ones(2, 5)),
+    ):
+        arguments = {**block_arguments(torch.randn(2, 5, 12)), name: other}
+        with pytest.raises(ValueError, match="do not go"):
+            fused_block.fused_bidirectional_scan(*arguments.values())
+    xz = torch.randn(0, 5, 12, requires_grad=True)
+    y = fused_block.fused_bidirectional_scan(*block_arguments(xz).values())
+    y.sum().backward()
+    assert y.shape == (0, 5, 6)
+    assert xz.grad is not None and xz.grad.shape == xz.shape
+
+
+def test_torch_sees_the_operator() -> None:
+    """Shapes without data, autograd, and export, as `torch.library` checks them."""
+    xz, scan = torch.randn(2, 5, 12, requires_grad=True), BidirectionalScan(6, state=4, kernel=3)
+    arguments = [tensor.requires_grad_() for tensor in block_arguments(xz).values()]
+    torch.library.opcheck(fused_block._forward, tuple(arguments))
+    program = torch.export.export(GrainedMambaBlock(8, state=4, kernel=3), (torch.randn(2, 5, 8),))
+    assert any("hmrm.bidirectional_scan" in str(node.target) for node in program.graph.nodes)
+    compiled = torch.compile(scan, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(xz), scan(xz))
+
+
+def test_dropped_branches_keep_their_mean() -> None:
+    torch.manual_seed(0)
+    residual = Residual(3, layer_scale=1.0, drop_path=0.4)
+    tokens, branch = torch.zeros(20_000, 1, 3), torch.ones(20_000, 1, 3)
+    out = residual(tokens, branch).detach()[:, 0, 0]
+    assert out.unique().tolist() == pytest.approx([0, 1 / 0.6])
+    assert out.mean() == pytest.approx(1, abs=0.02)
+    assert (residual.eval()(tokens, branch) == 1).all()
+
+
+FINE = "fine_encoder.mamba.blocks.0.scan"
+BATCH = 2
+
+
+def make_model(tokens: str = "windows", **settings: object) -> HMRM:
+    torch.manual_seed(0)
+    return HMRM(3, 28, 3, **{"width": 16, "depth": 1, "state": 4, "tokens": tokens, **settings})
+
+
+def maps() -> torch.Tensor:
+    return torch.randn(BATCH, 3, 28, 28, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("tokens", "rows", "length"), [("windows", 1, 16), ("pixels", 16, 49)])
+def test_it_reads_attention_and_every_scan(tokens: str, rows: int, length: int) -> None:
+    inside = look_inside(make_model(tokens), maps())
+    assert inside.attention.shape == (BATCH, 4, 20, 20)
+    torch.testing.assert_close(inside.attention.sum(-1), torch.ones(BATCH, 4, 20))
+    assert list(inside.scans) == ["coarse_encoder.mamba.blocks.0.scan", FINE]
+    assert inside.scans[FINE].dt.shape == (2, BATCH * rows, length, 32)
+    assert (inside.scans[FINE].dt > 0).all()
+    assert not any(tensor.requires_grad for tensor in (inside.attention, *inside.scans[FINE]))
+
+
+def test_the_model_is_left_as_it_was_after_a_fault_too() -> None:
+    for training in (True, False):
+        model = make_model(dropout=0.5).train(training)
+        look_inside(model, maps())
+        with pytest.raises(RuntimeError):
+            look_inside(model, torch.zeros(1, 5, 28, 28))
+        assert model.training == training
+        assert not any(part._forward_pre_hooks for part in model.modules())
+
+
+def test_what_is_read_out_gives_the_output_of_the_scan() -> None:
+    model, answers = make_model().eval(), {}
+    scan = model.fine_encoder.mamba.blocks[0].scan
+    hook = scan.register_forward_hook(lambda _, given, out: answers.update(xz=given[0], out=out))
+    inputs = look_inside(model, maps()).scans[FINE]
+    hook.remove()
+    forward, backward = selective_scan(*inputs)
+    gate = torch.nn.functional.silu(answers["xz"].chunk(2, dim=-1)[1])
+    torch.testing.assert_close((forward + backward.flip(-2)) * gate, answers["out"])
+
+
+def test_the_matrices_are_those_of_the_scans() -> None:
+    inputs = look_inside(make_model(), maps()).scans[FINE]
+    forward, backward = selective_scan(*inputs)
+    matrices = mixing_matrices(inputs, row=1)
+    assert matrices.shape == (2, 32, 16, 16)
+    tokens = (inputs.x[0, 1], inputs.x[1, 1].flip(0))
+    for matrix, x, y in zip(matrices, tokens, (forward[1], backward[1].flip(0)), strict=True):
+        mixed = torch.einsum("dtk,kd->td", matrix, x)
+        torch.testing.assert_close(mixed, y, rtol=1e-4, atol=1e-5)
+    assert not matrices[0].triu(1).any()
+    assert not matrices[1].tril(-1).any()
+
+
+@pytest.mark.parametrize("tokens", ["windows", "pixels"])
+def test_steps_are_by_region_in_token_order(tokens: str) -> None:
+    inputs = look_inside(make_model(tokens), maps()).scans[FINE]
+    steps = steps_by_region(inputs, 16)
+    assert steps.shape == (2, 16)
+    pixels = tokens == "pixels"
+    fifth = inputs.dt[1][[5, 16 + 5]] if pixels else inputs.dt[1].flip(1)[:, 5]
+    torch.testing.assert_close(steps[1, 5], fifth.mean())
+
+
+def test_what_has_no_attention_or_no_scan() -> None:
+    inside = look_inside(make_model(fusion="none"), maps())
+    assert inside.attention is None
+    with pytest.raises(InputError, match="no fusion attention; take one with"):
+        _ = inside.known_attention
+    assert look_inside(make_model(), maps()).known_attention.shape == (BATCH, 4, 20, 20)
+    with pytest.raises(InputError, match="no scan and no attention"):
+        look_inside(STSTNet(3, 28, 3), maps())
