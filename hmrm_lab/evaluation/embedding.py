@@ -76,10 +76,8 @@ def embed(features: Floats, *, perplexity: float = PERPLEXITY, seed: int = 0) ->
 
 
 class LabelAgreement(NamedTuple):
-    """The share of a clip's nearest clips that are of its class, and that share by chance."""
-
-    share: float
-    chance: float
+    share: float  # of a clip's nearest clips that are of its class
+    chance: float  # likewise of all others
 
 
 def knn_label_agreement(

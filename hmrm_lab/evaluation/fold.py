@@ -54,12 +54,10 @@ class FoldRun(NamedTuple):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a fold has no result. `traceback` is kept for unexpected exceptions."""
-
     kind: str
     reason: str
     attempts: int = 1
-    traceback: str | None = None
+    traceback: str | None = None  # of unexpected exceptions
 
 
 Work = Callable[[FoldRun, str], dict[str, Any]]  # from a fold and its device to its record
@@ -70,8 +68,6 @@ Executor = Callable[..., Outcomes]
 
 
 class Answer(NamedTuple):
-    """A trained system, its epoch, and its probabilities for the test clips."""
-
     fitted: Fitted
     epoch: int
     probabilities: Floats  # (n, K)
@@ -80,8 +76,6 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One fold to be trained."""
-
     config: ExperimentConfig
     train: FlowSet
     load_test_set: Callable[[], FlowSet]  # only `oracle_test` does before training has ended

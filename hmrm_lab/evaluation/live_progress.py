@@ -28,12 +28,10 @@ Counts = tuple[list[str], list[int], Ints]  # of subjects and seeds
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The progress of a run; `in_work` has the status of each fold in a living process."""
-
     done: int
     failed: int
     expected: int
-    in_work: tuple[dict[str, Any], ...]
+    in_work: tuple[dict[str, Any], ...]  # the status of each fold in a living process
 
     @property
     def epochs_per_s(self) -> float:

@@ -38,8 +38,6 @@ from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, release_memo
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.training.checkpoint import RunningFold
 
-EXECUTORS = ("processes", "dask")
-
 
 def run_loso(
     config: ExperimentConfig, flowset: FlowSet, run: RunFolder, *, execute: Executor
@@ -104,13 +102,13 @@ def processes(jobs: int, devices: Sequence[str] = ("cpu",)) -> Executor:
 def open_executor(
     name: str, *, jobs: int, devices: tuple[str, ...], scheduler: str | None = None
 ) -> Iterator[Executor]:
-    if name not in EXECUTORS:
-        raise unknown_name("executor", name, EXECUTORS)
     if name == "processes":
         if scheduler:
             raise ConfigError("--scheduler is for Dask", hint="add --executor dask")
         yield processes(jobs, devices)
         return
+    if name != "dask":
+        raise unknown_name("executor", name, ("processes", "dask"))
     if find_spec("distributed") is None:
         problem = "--executor dask needs a package that is not here"
         raise ConfigError(problem, hint="pip install 'hmrm-lab[cluster]'")
@@ -156,7 +154,6 @@ class _Lane:
 def _in_processes(
     devices: Sequence[str], work: Work, units: Iterable[FoldRun], *, alone: bool = False
 ) -> Outcomes:
-    """Compute folds in one process of one thread for each entry of `devices`."""
     devices = devices[:1] if alone else devices
     waiting = iter(units)
     lanes: set[_Lane] = set()

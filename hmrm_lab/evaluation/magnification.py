@@ -4,7 +4,7 @@ The moving regions are known on drawn faces, whose exact flow is known.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,7 @@ STEADY = 0.5  # share of the positions that are taken to move with the head alon
 ROUNDS = 8
 
 
-@dataclass(frozen=True)
-class Growth:
+class Growth(NamedTuple):
     """The factor by which motion becomes longer, averaged over positions."""
 
     inside: float

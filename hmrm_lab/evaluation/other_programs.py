@@ -28,7 +28,6 @@ ORDER = ("dataset", "subject", "clip", "truth", "prediction")  # the last three,
 NAMES: dict[str, list[str]] = tomllib.loads(
     Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
 )  # of columns, by what they hold
-LABELS = ("truth", "prediction")
 SEPARATORS = ",;\t|"
 LAST = [False, True, True]  # whether cells are labels: a clip, its true and its predicted label
 NUMBER = re.compile(r"\d{1,9}(\.0*)?")
@@ -180,7 +179,7 @@ def _columns(header: list[str], scheme: ClassScheme) -> dict[str, int]:
     for role, names in (others | scores).items():
         if known := [name for name in names if name in plain]:
             columns[role] = plain.index(known[0])
-    for role in LABELS:
+    for role in ("truth", "prediction"):
         found = [at for at, name in enumerate(plain) if name in NAMES[role]]
         if not found and role == "truth":
             found = [at for at, name in enumerate(plain) if name in NAMES["truth_if_no_other"]]

@@ -71,11 +71,9 @@ def paired_difference(
 
 
 class PairedTest(NamedTuple):
-    """A difference of a pooled metric, its two-sided p-value, and whether all swaps were tried."""
-
-    difference: float
-    p_value: float
-    exact: bool
+    difference: float  # of a pooled metric
+    p_value: float  # two-sided
+    exact: bool  # whether all swaps were tried
 
 
 def permutation_test(

@@ -27,9 +27,6 @@ from hmrm_lab.runtime.store import RunFolder
 
 K = len(MEGC3.classes)  # of simulated predictions
 POWER_LEVEL = 0.05
-STUDIES = 200
-DRAWS = 500  # swaps of one test
-PERMUTATIONS = 2000
 Within = Literal["all", "dataset", "subject"]
 Clips = Mapping[ClipKey, int]  # the label of every clip, such as `megc2019()` has them
 
@@ -115,7 +112,7 @@ def clip_interval(
 
 
 def power_table(
-    clips: Clips, rate: float, gaps: Sequence[float], *, studies: int = STUDIES, seed: int = 0
+    clips: Clips, rate: float, gaps: Sequence[float], *, studies: int = 200, seed: int = 0
 ) -> pd.DataFrame:
     """Measure how often the paired test finds a true difference.
 
@@ -132,7 +129,7 @@ def power_table(
         tests = []
         for number in range(studies):
             ours, theirs = (simulate(clips, r, rng) for r in (rate, rate - gap))
-            tests.append(permutation_test(ours, theirs, draws=DRAWS, seed=number))
+            tests.append(permutation_test(ours, theirs, draws=500, seed=number))
         differences, p_values, _ = zip(*tests, strict=True)
         found = float(np.mean(np.array(p_values) < POWER_LEVEL))
         rows.append((gap, float(np.mean(differences)), found, studies))
@@ -227,7 +224,7 @@ def permuted_uf1(
     predictions: Predictions,
     *,
     within: Within = "all",
-    permutations: int = PERMUTATIONS,
+    permutations: int = 2000,
     seed: int = 0,
 ) -> Doubles:
     """Compute UF1 after the truth has been permuted over the clips: (permutations,).

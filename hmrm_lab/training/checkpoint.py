@@ -148,7 +148,7 @@ class RunningFold:
         return self.run.running / self.run.fold_file(self.fold, self.seed).name
 
     def checkpoint(self, stage: str = "") -> Checkpoint:
-        """Return the checkpoint of one training; one that another training follows has a stage."""
+        """The checkpoint of one training; one that another training follows has a stage."""
         return Checkpoint(self._file(stage), self.every_s, keep_end=bool(stage), tell=self._tell)
 
     def clear(self) -> None:

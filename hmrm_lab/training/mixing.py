@@ -1,7 +1,7 @@
 """MotionMix looked at: which clips were mixed, how far mixtures lie from originals, one crop."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +17,7 @@ from hmrm_lab.records import MASKS, Clip, Floats, FlowSet, Ints, LandmarkedFrame
 from hmrm_lab.training.augmentation import MotionMix, mix_motion, template_masks
 
 
-@dataclass(frozen=True, eq=False)
-class Mixtures:
+class Mixtures(NamedTuple):
     """Mixed maps (n, C, H, W), with the positions (n,) of each clip and its partner."""
 
     maps: Floats
@@ -105,8 +104,6 @@ def distance_table(
 
 
 class CropMotion(NamedTuple):
-    """Motion, masks and onset frame of a clip at full resolution."""
-
     map: Floats  # (3, H, W), order (u, v, strain), pixels
     masks: NDArray[np.bool_]  # (2, H, W), order (eyes, mouth)
     onset: NDArray[np.uint8]  # (H, W, 3), RGB

@@ -34,8 +34,6 @@ AGAIN = "delete the file and give the run's `hmrm run` command; finished folds a
 
 @dataclass
 class Fitted:
-    """A trained system with its training history."""
-
     model: nn.Module | Estimator
     config: ExperimentConfig
     classes: tuple[str, ...]  # the order of the probabilities
