@@ -42,6 +42,7 @@ CHECKOUT = Path(__file__).parents[3] / "data" / "protocols"
 SAMM_DIGITS = 3  # SAMM's own folders are 006; the official list writes 6
 
 log = logging.getLogger(__name__)
+warn_once = cache(log.warning)  # however often the clips of a data set are asked for
 
 
 @dataclass(frozen=True)
@@ -153,20 +154,15 @@ def recordings(facts: Facts) -> Callable[[Callable[..., Survey]], Callable[..., 
         @wraps(find)
         def build(root: Path, **options: str) -> list[Clip]:
             found = find(root, **options)
-            _warn_once(found.remark(options))
+            remark = found.remark(options)
+            if remark:
+                warn_once(remark)
             return found.clips
 
         RECORDINGS[facts.name] = Recording(facts, find)
         return datasets.register(facts.name, source=facts.paper)(build)
 
     return decorate
-
-
-@cache
-def _warn_once(remark: str) -> None:
-    """Log the remark on a data set once, however often its clips are asked for."""
-    if remark:
-        log.warning(remark)
 
 
 def megc2019() -> dict[ClipKey, int]:
