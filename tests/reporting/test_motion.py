@@ -154,11 +154,9 @@ def test_a_mask_is_tinted_and_its_border_drawn() -> None:
 def test_a_blend_runs_from_a_to_b() -> None:
     whole = np.ones_like(MASK)
     steps = {lam: mix_pair(flat(1.0), flat(-1.0), whole, lam) for lam in (0.0, 0.5, 1.0)}
-    figure = motion.blend_figure(steps)
-    first, middle, last, _ = pictures_of(figure)
+    first, middle, last, _ = pictures_of(motion.blend_figure(steps))
     assert (middle > 240).all(), "opposite motions cancel"
     assert np.abs(first.astype(int) - last).max() > 100
-    assert "λ = 0.5" in words_of(figure)
 
 
 def test_galleries_have_a_card_for_every_map_and_class() -> None:
