@@ -53,9 +53,9 @@ def distance_percent(face: Face, truth: Face) -> tuple[float, float]:
     """
     five, dense = truth.five(), dense_landmarks(truth)
     eyes = float(np.linalg.norm(five[1] - five[0]))
-    pairs = ((face.five(), five), (dense_landmarks(face), dense))
-    few, many = (float(np.linalg.norm(a - b, axis=1).mean()) for a, b in pairs)
-    return 100 * few / eyes, 100 * many / eyes
+    few, many = face.five() - five, dense_landmarks(face) - dense
+    apart = [float(np.linalg.norm(vectors, axis=1).mean()) for vectors in (few, many)]
+    return 100 * apart[0] / eyes, 100 * apart[1] / eyes
 
 
 def tracks_table(tracks: Mapping[str, FaceTrack], truth: FaceTrack) -> pd.DataFrame:
@@ -144,9 +144,7 @@ def apex_shares(
 
 
 def main() -> None:
-    """Both detectors on the 156 clips of the data set; the apex on those of two more seeds, as
-    they are and with a blink in every third, and on some of them in each guise.
-    """
+    """Both detectors on the data set; the apex on two more seeds, with blinks, in each guise."""
     built = {name: providers[name].build() for name in ("dlib", "mtcnn")}
     sys.stdout.write(f"{detection_table(synthetic(), built).round(2).to_string()}\n")
     sets: dict[str, Sequence[Clip]] = {}

@@ -178,8 +178,6 @@ class AlignedFrames:
 
 
 class AlignedKnownFrames(AlignedFrames):
-    """Aligned frames of a drawn clip, whose motion is known."""
-
     def flow(self, source: int, target: int) -> Floats:
         """The exact flow between two frames: (2, size, size) float32, pixels of the crop."""
         assert isinstance(self.frames, KnownMotion)
@@ -207,7 +205,6 @@ def align_clip(clip: Clip, track: FaceTrack) -> Clip:
 
 
 def align_known(clip: Clip) -> Clip:
-    """A clip with landmarks in the canonical crop of its onset's face."""
     assert isinstance(clip.frames, LandmarkedFrames)
     to_crop = crop_map(known_faces(clip.frames, [clip.onset])[clip.onset])
     kind = AlignedKnownFrames if isinstance(clip.frames, KnownMotion) else AlignedFrames

@@ -102,10 +102,8 @@ class ApexCurve:
     Shapes
     ------
     apex : the peak of `curve`; a guess where there is none, in a clip that is still or too short
-    frames : (n,) int64, frame numbers from onset to offset
-    curve : (n,) float32, smoothed difference of all regions, in units of the noise
-    parts : name of a region to (n,) float32, its difference before smoothing; without the eyes
-        in clips with a blink
+    curve : (n,) float32 for these frames, smoothed difference of all regions in units of the noise
+    parts : name of a region to its difference before smoothing; without the eyes if they blink
     blinks : the frames in which the eyelids close
     cut : the first frame that is left out, since it is nearly black or of another scene
     """

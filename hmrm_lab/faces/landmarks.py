@@ -107,7 +107,7 @@ def fit_upright(face: Floats, target: Floats) -> Affine:
 
 
 def mean_face(size_px: int = CROP_PX) -> Floats:
-    """The 68 landmarks of the mean face in the canonical crop: (68, 2) float32, (x, y) pixels."""
+    """The mean face in the canonical crop: (68, 2) float32, (x, y) pixels."""
     return _filling(size_px, size_px)
 
 
@@ -182,10 +182,9 @@ def eye_corners_px(landmarks: Floats) -> float:
 def core_regions(landmarks: Floats) -> Floats:
     """The four core regions of paper 3.3: periocular and perioral, left and right of the nose.
 
-    The boxes of an upright face meet in the point that lies, across, in the middle of the nose's
-    ridge and, down, halfway between the eyes and the mouth; outwards they reach as far as brows,
-    eyes and mouth do, and by the margin of the masks beyond. Landmarks (68, 2) to (4, 4), left,
-    top, right, bottom; order top-left, top-right, bottom-left, bottom-right.
+    The boxes of an upright face meet across in the middle of the nose's ridge and down halfway
+    between eyes and mouth; outwards they reach beyond brows, eyes and mouth by the margin of the
+    masks. (68, 2) to (4, 4): left, top, right, bottom of top-left, top-right, bottom-left, right.
     """
     margin = MARGIN * eye_corners_px(landmarks)
     features = np.concatenate([landmarks[part] for part in (BROWS, EYES, MOUTH)])

@@ -10,15 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.flow_pairs import TruePair, with_noise
-from hmrm_lab.datasets.flow_pairs.procedural import (
-    ProceduralPairs,
-    clip_pair,
-    face_pictures,
-    facial_field,
-    moved_face,
-    procedural_pictures,
-)
+from hmrm_lab.datasets.flow_pairs import TruePair, procedural, with_noise
 from hmrm_lab.datasets.flow_pairs.stored import find_pairs
 from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.flow.estimator import FlowEstimator, no_motion
@@ -41,13 +33,7 @@ CELL = ["group", "motion", "noise"]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One pair and its true flow.
-
-    Shapes
-    ------
-    onset, apex : (H, W, 3) uint8, RGB
-    flow_px : (2, H, W) float32, NaN where it is not known
-    """
+    """One pair, (H, W, 3) uint8, RGB, and its true flow, (2, H, W), NaN where it is not known."""
 
     group: str
     motion: str
@@ -65,24 +51,25 @@ def facial_trials(
     motions: Sequence[tuple[str, float]] = FACIAL,
 ) -> Iterator[Trial]:
     """Held-out synthetic faces under local and smooth motion of .5, 1 and 2 px, or some of it."""
-    faces = face_pictures(seed, range(min(PEOPLE, pairs)))
+    faces = procedural.face_pictures(seed, range(min(PEOPLE, pairs)))
     for column, (kind, peak_px) in enumerate(FACIAL):
         if (kind, peak_px) not in motions:
             continue
         motion = f"{kind} {peak_px:g} px"
         for number in range(pairs):
-            field = facial_field(_rng(seed, _PAIR, column, number), kind, peak_px)
-            pair = moved_face(faces[number % len(faces)], field)
+            field = procedural.facial_field(_rng(seed, _PAIR, column, number), kind, peak_px)
+            pair = procedural.moved_face(faces[number % len(faces)], field)
             yield from _noisy(pair, "faces", motion, noises, (seed, column, number))
 
 
 def procedural_trials(
     pairs: int = 10, noises: Sequence[float] = NOISES, seed: int = HELD_OUT_SEED
 ) -> Iterator[Trial]:
-    """Held-out layered scenes, grouped by their longest vector."""
-    pictures = procedural_pictures(seed, PICTURES)
+    pictures = procedural.procedural_pictures(seed, PICTURES)
     for row, motion_px in enumerate(SCENES):
-        source = ProceduralPairs(pictures, SCENE_PX, motion_px, large=0.0, layered=0.7, still=0.0)
+        source = procedural.ProceduralPairs(
+            pictures, SCENE_PX, motion_px, large=0.0, layered=0.7, still=0.0
+        )
         motion = f"{motion_px[0]:g}-{motion_px[1]:g} px"
         for number in range(pairs):
             pair = source(_rng(seed, _PAIR, 100 + row, number))
@@ -94,7 +81,9 @@ def clip_trials(
 ) -> Iterator[Trial]:
     """Onset and apex of synthetic clips, with this noise in place of the camera's."""
     for number, clip in enumerate(clips):
-        yield from _noisy(clip_pair(clip), "clips", "onset to apex", noises, (seed, 200, number))
+        yield from _noisy(
+            procedural.clip_pair(clip), "clips", "onset to apex", noises, (seed, 200, number)
+        )
 
 
 def folder_trials(root: Path, limit: int | None = None) -> Iterator[Trial]:
@@ -131,11 +120,7 @@ def _rng(*key: int) -> np.random.Generator:
 
 @dataclass(frozen=True, eq=False)
 class FlowReport:
-    """Errors of every method on every pair, and the number of its learnt parameters.
-
-    `pairs` has a row for each pair and method: group, motion, noise, pair, method, epe_px,
-    angle_deg, ms, and `epe_<low>_to_<high>` by the size of the true motion.
-    """
+    """Errors of every method on every pair, a row each, and the number of its learnt parameters."""
 
     pairs: pd.DataFrame
     parameters: Mapping[str, int]

@@ -17,13 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hmrm_lab.datasets.flow_pairs import PairSource, TruePair, degrade
-from hmrm_lab.datasets.flow_pairs.procedural import (
-    FacialPairs,
-    ProceduralPairs,
-    face_pictures,
-    procedural_pictures,
-)
+from hmrm_lab.datasets.flow_pairs import PairSource, TruePair, degrade, procedural
 from hmrm_lab.datasets.flow_pairs.stored import StoredPairs, flying_chairs, flying_things
 from hmrm_lab.datasets.images import SUFFIXES, read_image
 from hmrm_lab.errors import DivergedError, InputError, unknown_name
@@ -120,12 +114,12 @@ def procedural_mixture(
     size: int, *, photographs: Path | None = None, stock: int = STOCK, people: int = PEOPLE
 ) -> PairSource:
     """Moving faces, and layered scenes of drawn pictures, faces and a folder of photographs."""
-    faces = face_pictures(TRAINING_SEED, range(people))
-    pictures = [*procedural_pictures(TRAINING_SEED, stock), *faces]
+    faces = procedural.face_pictures(TRAINING_SEED, range(people))
+    pictures = [*procedural.procedural_pictures(TRAINING_SEED, stock), *faces]
     if photographs is not None:
         found = read_pictures(photographs)
         pictures += found * max(1, round(stock / len(found)))  # as often as drawn ones
-    sources = (ProceduralPairs(pictures, size), FacialPairs(faces, size))
+    sources = (procedural.ProceduralPairs(pictures, size), procedural.FacialPairs(faces, size))
     return lambda rng: sources[rng.choice(2, p=[0.75, 0.25])](rng)
 
 
@@ -153,8 +147,7 @@ def sources_for(
 ) -> dict[str, PairSource]:
     """The source of every stage of a preset; an `InputError` if it needs a root that is not named.
 
-    `chairs` and `things` are the roots of FlyingChairs and FlyingThings3D; `photographs` is a
-    folder of pictures for the procedural scenes.
+    They are the folders of FlyingChairs, of FlyingThings3D, and of pictures for drawn scenes.
     """
     published: dict[str, tuple[Callable[[Path], Any], Path | None, str]] = {
         "flying_chairs": (flying_chairs, chairs, "FlyingChairs"),
@@ -174,8 +167,6 @@ def sources_for(
 
 
 class Batch(NamedTuple):
-    """Shapes: frames (B, 3, H, W) in 0..1; flow_px (B, 2, H, W), NaN where it is not known."""
-
     onset: Tensor
     apex: Tensor
     flow_px: Tensor
@@ -192,7 +183,6 @@ class TrainingState:
 
     @classmethod
     def begin(cls, preset: Preset, seed: int, device: str) -> "TrainingState":
-        """The state before the first step; the caller's random state does not change."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = GRUFlow(attention=preset.attention)
@@ -253,8 +243,7 @@ def pretrain(
 
     The folder holds the checkpoint, the loss of every step (CSV) and, at the end, the weights, with
     the subjects that the sources (one for each `data` of a stage) show. `on_step` is called with
-    the step's number, the number of all steps, and the loss. Raises an `InputError` if the folder
-    holds a run of another preset or seed, a `DivergedError` if a loss is not finite.
+    the step's number, the number of all steps, and the loss.
     """
     keep_memory()
     state = TrainingState.begin(preset, seed, device)
@@ -300,9 +289,8 @@ def _train(state: TrainingState, stage: Stage, within: int, batch: Batch) -> tup
 def sequence_loss(flows: list[Tensor], truth_px: Tensor, *, fade: float = 0.7) -> Tensor:
     """Charbonnier distance of every intermediate flow, relative to the RMS of the true motion.
 
-    Relative, since an error of .1 px is small in a pair that moves 8 px and large in one that moves
-    .2 px. Each earlier flow weighs less by a factor `fade`. All are (B, 2, H, W), the truth NaN
-    where it is not known.
+    An error of .1 px is small in a pair that moves 8 px and large in one that moves .2 px. Each
+    earlier flow weighs less by a factor `fade`; the truth is NaN where it is not known.
     """
     known = torch.isfinite(truth_px).all(dim=1)
     truth = torch.where(known[:, None], truth_px, 0.0)
@@ -319,8 +307,8 @@ def sequence_loss(flows: list[Tensor], truth_px: Tensor, *, fade: float = 0.7) -
 class Feed:
     """The batch of every step.
 
-    With `Stage.replay` half of a batch are new scenes and half those of the step before, mirrored
-    and with other noise: drawing a scene takes longer than a step with it.
+    With `Stage.replay` half of a batch are those of the step before, mirrored and with other noise:
+    drawing a scene takes longer than a step with it.
     """
 
     def __init__(self, preset: Preset, sources: Mapping[str, PairSource], seed: int) -> None:

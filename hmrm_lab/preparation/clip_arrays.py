@@ -42,14 +42,9 @@ Outcome = NDArray[Any] | InputError
 
 
 class Motion(NamedTuple):
-    """Motion of one clip, as a flow set holds it.
+    """Maps (3, 28, 28), order (u, v, strain); masks (2, 28, 28) of eyes and mouth, if known.
 
-    Shapes
-    ------
-    maps : (3, 28, 28) float32, order (u, v, strain)
-    masks : (2, 28, 28) bool, eyes and mouth; None for frames without landmarks
-    inside : (28, 28) bool, cells of the crop within the recording
-    outside_energy : the share of the motion energy outside the recording
+    `inside`, (28, 28), are the cells within the recording, `outside_energy` the share beyond.
     """
 
     maps: Floats
@@ -115,11 +110,7 @@ def flow_identity(flow: FlowConfig) -> str:
 
 
 def dynamic_image(frames: NDArray[np.generic]) -> Floats:
-    """Approximate rank pooling over the running means of two frames or more (Bilen et al. 2016).
-
-    Rank pooling seeks a picture whose product with the mean of the first t frames grows with t; one
-    step of gradient descent from zero is a weighted sum of the frames.
-    """
+    """Approximate rank pooling over the running means of two frames or more (Bilen et al. 2016)."""
     return pool(frames, rank_weights(len(frames)))
 
 
@@ -172,10 +163,7 @@ def hump_weights(length: int) -> NDArray[np.float64]:
 
 
 def even_frames(clip: Clip, length: int, side_px: int) -> Floats:
-    """The frames from onset to offset as (length, side, side), gray levels 0 to 255, interpolated.
-
-    (The field's baselines use the model of Zhou et al. 2011, a curve fitted to the frames.)
-    """
+    """The frames from onset to offset, interpolated: (length, side, side), gray levels 0 to 255."""
     frame = remember(lambda number: gray_frame(clip, number, side_px))
     pictures = []
     for time in np.linspace(clip.onset, clip.offset, length):
@@ -222,10 +210,9 @@ def standardise(picture: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Computation of an array of this shape from a clip in the canonical crop.
+    """The computation of an array of this shape from a clip in the canonical crop; picklable.
 
-    `kind` is its name in the cache; `depends_on` is what it depends on beside the frames, the marks
-    and the crop; `make` is a function of a clip from onset to offset, and picklable.
+    `depends_on` is what it depends on beside the frames, the marks and the crop.
     """
 
     kind: str
@@ -285,10 +272,9 @@ def make_all(
     jobs: int = 1,
     on_progress: Progress = no_progress,
 ) -> list[Outcome]:
-    """The array of each clip, computed by `jobs` processes, or the error.
+    """The array of each clip, by `jobs` processes, or the error; without `faces` they are cropped.
 
     Arrays of clips from files are cached one by one, so that an interrupted computation resumes.
-    `faces` are the settings of face detection; None for clips in the canonical crop.
     """
     files = [cache.file_for(recipe.kind, clip, identity(recipe, clip, faces)) for clip in clips]
     stored = [_stored(file, recipe.kind, recipe.shape) for file in files]

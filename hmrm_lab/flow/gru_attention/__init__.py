@@ -59,16 +59,10 @@ def gru_attention(
     batch: int = 8,
     device: str = "cpu",
 ) -> FlowEstimator:
-    """GRU-AOFE, frozen.
+    """GRU-AOFE, frozen, with a file of weights or those of the package.
 
-    Parameters
-    ----------
-    weights
-        A file of weights (default: those of the package).
-    volume
-        How correlation is computed: with the same values, and different needs of memory.
-    batch
-        Number of pairs that go through the network at once.
+    `volume` is how correlation is computed, with the same values and different needs of memory;
+    `batch` is the number of pairs that go through the network at once.
     """
     keep_memory()
     path, iterations = Path(weights or SHIPPED), (coarse_iterations, fine_iterations)

@@ -81,8 +81,8 @@ class Local(Pyramid):
 class Warped:
     """Windows of an apex warped by the flow, for the finer scale, as in PWC-Net.
 
-    Each pixel of a window is displaced by its own flow, not by that of the centre; where the flow
-    is constant that is the same, at a tenth of the cost. Shapes as of a level of `Pyramid`.
+    Each pixel of a window is displaced by its own flow, not by that of the centre, at a tenth of
+    the cost. Shapes as of a level of `Pyramid`.
     """
 
     def __init__(self, onset: Tensor, apex: Tensor, *, radius: int) -> None:
@@ -114,9 +114,8 @@ def correlation(
 class Window:
     """Windows about sub-pixel positions (B, 2, H, W) on several levels of these sizes.
 
-    All points of a window have the same fraction of their coordinates, so that the values at whole
-    pixels, of a window wider by one, are interpolated together. `place` numbers the pixels of the
-    concatenated levels: (B, H W, L, side + 1, side + 1).
+    The values at whole pixels, of a window wider by one, are interpolated together. `place` numbers
+    the pixels of the concatenated levels: (B, H W, L, side + 1, side + 1).
     """
 
     def __init__(self, centre: Tensor, radius: int, sizes: Sequence[tuple[int, ...]]) -> None:

@@ -23,10 +23,8 @@ class ResidualBlock(nn.Module):
 class Encoder(nn.Module):
     """One frame, (B, 3, H, W) of zero mean and unit variance, to features at 1/4 and at 1/8.
 
-    One instance is the feature encoder of both frames, another the context encoder of the onset.
-    There are no normalisation layers: frames are normalised before, and the features of a frame
-    must not depend on its batch. The first convolution reduces to 1/4 at once, since convolutions
-    with few channels at full resolution are the slowest.
+    There are no normalisation layers: the features of a frame must not depend on its batch. The
+    first convolution reduces to 1/4 at once, since those at full resolution are the slowest.
     """
 
     def __init__(self, *, widths: tuple[int, int], fine: int, coarse: int) -> None:
@@ -48,8 +46,7 @@ class Encoder(nn.Module):
 def convex_upsample(flow: Tensor, weights: Tensor, factor: int) -> Tensor:
     """Every fine pixel of a flow (B, 2, h, w) as a convex combination of the 3 x 3 cells about it.
 
-    Weights, before the softmax, are (B, 9 * factor^2, h, w). Flow is in pixels of the full frame at
-    every scale, so that it needs no factor.
+    Weights, before the softmax, are (B, 9 * factor^2, h, w); flow is in pixels of the full frame.
     """
     batch, _, height, width = flow.shape
     share = weights.view(batch, 9, factor * factor, height, width).softmax(dim=1)

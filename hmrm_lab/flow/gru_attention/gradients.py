@@ -43,14 +43,9 @@ class GradientSteps(nn.Module):
     """Steps of several windows, and of several degrees of smoothness, at one scale.
 
     Damping and smoothness grow with the noise, by learnt factors. A window is a cell averaged with
-    its neighbours so many times.
-
-    Shapes
-    ------
-    onset, apex : (B, 1, H, W), `smoothed` frames at the scale of the update
-    flow : (B, 2, H/4, W/4), pixels of these
-    stiffness : (B, S, H/4, W/4), logarithm of what multiplies the smoothness of each cell
-    returns : steps (B, K, 2, H/4, W/4), windows first, and evidence (B, `features`, H/4, W/4)
+    its neighbours so many times. Frames are (B, 1, H, W), `smoothed`; flow is (B, 2, H/4, W/4) in
+    their pixels; stiffness, (B, S, H/4, W/4), is the logarithm of what multiplies the smoothness.
+    Returns steps (B, K, 2, H/4, W/4), windows first, and evidence (B, `features`, H/4, W/4).
     """
 
     def __init__(self, *, windows: tuple[int, ...], smooth: int) -> None:
@@ -87,8 +82,7 @@ def gradient_products(onset: Tensor, apex: Tensor, flow: Tensor) -> tuple[Tensor
     """Means of (xx, xy, yy, xt, yt) over cells, (B, 5, H/4, W/4); the change between the frames.
 
     The slowly varying part of the change is illumination and is subtracted; subtracted from each
-    frame instead it would not move with the picture, and bias the steps. Pixels that left the
-    frame do not count.
+    frame it would not move with the picture. Pixels that left the frame do not count.
     """
     warped, inside = warp(apex, flow)
     change = (warped - onset).mul_(inside)
@@ -147,8 +141,7 @@ def smooth_steps(products: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
     """Minimise Horn and Schunck's energy of a step by sweeps from coarse to fine: (B, S, 2, h, w).
 
     The energy of a step d at flow w is `d' A d + 2 b' d + weight |w + d - neighbours|^2`, A and b
-    of the products. Each sweep solves it cell by cell, neighbours held; each level of the pyramid
-    has half the cells and begins where the coarser one ended.
+    of the products. Each sweep solves it cell by cell; each level has half the cells.
     """
     pyramid = [(products, flow, weight)]
     for _ in range(_LEVELS - 1):

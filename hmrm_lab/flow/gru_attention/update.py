@@ -37,10 +37,9 @@ class ConvGRU(nn.Module):
 class AdditiveAttention(nn.Module):
     """`e_j = v^T tanh(W_s s + W_h h_j)`, `alpha = softmax(e)`, `sum_j alpha_j h_j`.
 
-    The paper attends "between each time step" and also weighs "the importance of each region".
-    Both readings are here: `steps` attends, at every pixel, over the hidden states so far; `space`
-    attends over the regions of the present one, its means on a grid of `GRID` x `GRID`.
-    T tensors (B, D, h, w) to context (B, D, h, w) and alpha (B, J, h, w); J is T or `GRID`^2.
+    The paper attends "between each time step" and also weighs "the importance of each region":
+    `steps` attends, at every pixel, over the hidden states so far, `space` over the regions of the
+    present one, its means on a grid. T tensors (B, D, h, w) to one and alpha (B, J, h, w).
     """
 
     GRID = 7
