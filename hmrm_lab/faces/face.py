@@ -114,7 +114,6 @@ def box_around(points: Floats) -> Floats:
 
 
 def _contains(face: Face, other: Face) -> bool:
-    """Whether the centre of the other face's box lies in this one's."""
     centre = (other.box[:2] + other.box[2:]) / 2
     return bool((face.box[:2] < centre).all() and (centre < face.box[2:]).all())
 

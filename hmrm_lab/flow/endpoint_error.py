@@ -152,7 +152,6 @@ class FlowReport:
         return "\n\n".join(table.to_string(float_format="{:.4f}".format) for table in tables)
 
     def as_json(self) -> dict[str, object]:
-        """The tables as plain values; missing ones are None."""
         return {name: _records(table) for name, table in self._tables().items()}
 
     def _tables(self) -> dict[str, pd.DataFrame]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,15 +20,12 @@ from safetensors.torch import load_file
 from test_crops import TEMPLATE, Plain
 
 from hmrm_lab.config import load_config
-from hmrm_lab.config.sections import PICTURE_SIDE_PX, FacesConfig
+from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.recording_prediction import hide_in_pictures, hold_clips_still
-from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.faces.align import FaceTrack, align_clip
-from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.flow.motion_maps import select_channels
 from hmrm_lab.preparation import (
     clip_arrays,
@@ -52,14 +48,13 @@ from hmrm_lab.preparation.clip_arrays import (
 )
 from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.tables import display_table, results_table
 from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import predict_recording
 from hmrm_lab.training.augmentation import flip, jitter
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.system_inputs import all_channels
-from hmrm_lab.training.trainer import MODEL_NAME, fit, load_model
+from hmrm_lab.training.trainer import MODEL_NAME, fit
 
 FEW = ("data.subjects=2", "data.clips=4", "flow.name=dis")
 MESTI = ("input.channels=['mesti']", "augment.motionmix=0")
@@ -123,25 +118,6 @@ def test_recordings_are_aligned_and_kept_one_by_one(tmp_path: Path) -> None:
     assert len(list((cache_folder() / "gray").rglob("*.npz"))) == 2
     kept.write_bytes(b"half a fi")
     assert (make_all(GRAY, read, None)[0] == make_all(GRAY, [drawn], None)[0]).all()
-
-
-def test_a_face_beside_the_middle_is_brought_to_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wide frame: the crop is what the provider's face says, in every frame the same."""
-    drawn = load_clips(quick_config("lbp_top", *FEW))[0]
-    wide = [
-        cv2.copyMakeBorder(drawn.frames[n], 0, 0, 80, 0, cv2.BORDER_REPLICATE)
-        for n in range(len(drawn.frames))
-    ]
-    points = drawn.frames.landmarks(drawn.onset)
-    face, moved = (
-        Face(box_around(at), at, 1.0, "exact")
-        for at in (points, points + np.array([80, 0], np.float32))
-    )
-    monkeypatch.setattr("hmrm_lab.preparation.crops._provider", lambda _: lambda frame: moved)
-    (aligned,) = make_all(GRAY, [replace(drawn, frames=wide)], FacesConfig(name="template"))
-    upright = align_clip(drawn, FaceTrack({drawn.onset: face}))
-    expected = resample(replace(upright, offset=upright.onset))[0]
-    assert np.abs(aligned[0].astype(int) - expected).mean() < 1
 
 
 @pytest.mark.parametrize(
@@ -339,13 +315,6 @@ def test_what_cannot_go_together_is_refused(
         load_config("default", system=system, overrides=overrides)
 
 
-def test_settings_without_both_phases_keep_their_digest() -> None:
-    config = load_config("default")
-    changed = config.model_copy(update={"flow": config.flow.model_copy(update={"phases": "both"})})
-    assert "phases" not in config.flow.choice
-    assert changed.digest() != config.digest()
-
-
 def test_regions_are_hidden_in_pictures_and_held_in_clips() -> None:
     hidden = hide_in_pictures(np.ones((2, 8, 8), np.float32), grid_masks(4)[5:6])
     assert (hidden[0, :, 2:4, 2:4] == 0).all() and hidden.sum() == 2 * (64 - 4)
@@ -354,21 +323,6 @@ def test_regions_are_hidden_in_pictures_and_held_in_clips() -> None:
     assert (held[0, :, 2:4, 2:4] == clip[0, 2:4, 2:4]).all()
     held[0, :, 2:4, 2:4] = clip[:, 2:4, 2:4]
     assert (held[0] == clip).all()
-
-
-@pytest.mark.slow
-def test_a_run_has_no_epochs_no_parameters_and_says_so(tmp_path: Path) -> None:
-    config, flowset = quick_config("svm", "evaluation.epoch_rule=oracle_test"), make_flowset()
-    run = run_experiment(config, out=tmp_path, flowset=flowset)
-    metrics = run.metrics()
-    assert (metrics["epoch_rule"], metrics["peeking"]) == ("none", False)
-    assert stamp(metrics).startswith("no epochs, a non-iterative estimator;")
-    assert run.data()["parameters"] is None
-    words = display_table(results_table([run]))
-    assert words[["Parameters", "FLOPs"]].to_numpy().tolist() == [["–", "–"]]
-    assert run_experiment(config, out=tmp_path, flowset=flowset).metrics() == metrics
-    fitted = load_model(run.path / MODEL_NAME, config, 28)
-    assert fitted.classify(flowset).argmax(1).tolist() == flowset.labels.tolist()
 
 
 @pytest.mark.slow
@@ -396,3 +350,10 @@ def test_a_recording_through_a_system_of_clips_or_pictures(
     assert np.isfinite(list(seen.part_falls.values())).all()
     if flow == "none (clips)":
         assert set(load_file(run.path / MODEL_NAME)) >= {"support", "coefficients"}
+
+
+def test_settings_without_both_phases_keep_their_digest() -> None:
+    config = load_config("default")
+    changed = config.model_copy(update={"flow": config.flow.model_copy(update={"phases": "both"})})
+    assert "phases" not in config.flow.choice
+    assert changed.digest() != config.digest()

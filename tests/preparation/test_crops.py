@@ -106,14 +106,6 @@ def test_any_part_of_the_cache_may_be_lost(clips: list[Clip]) -> None:
     assert contents() == whole
 
 
-def test_another_flow_keeps_the_faces(clips: list[Clip]) -> None:
-    prepared = [crop.clip for crop in crop_clips(clips, TEMPLATE)]
-    for name in ("dis", "farneback"):
-        compute_flowset(prepared, quick_config("hmrm", f"flow.name={name}").flow)
-    kinds = [file.relative_to(cache_folder()).parts[0] for file in cache_folder().rglob("*.npz")]
-    assert (kinds.count("crops"), kinds.count("motion")) == (4, 8)
-
-
 def test_a_turned_and_shrunk_face_comes_out_upright() -> None:
     pytest.importorskip("dlib", reason="the extra 'faces' is not installed")
     clip = synthetic(subjects=2, clips=2)[0]

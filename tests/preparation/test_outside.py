@@ -7,10 +7,10 @@ import pytest
 import torch
 from conftest import quick_config
 
-from hmrm_lab.datasets.synthetic import GUISES, GuisedFrames, synthetic
+from hmrm_lab.datasets.synthetic import GUISES, synthetic
 from hmrm_lab.faces.align import FaceTrack, align_clip, align_known
 from hmrm_lab.faces.face import Face, box_around
-from hmrm_lab.flow.motion_maps import motion_map, normalise_live, normalise_maps, optical_strain
+from hmrm_lab.flow.motion_maps import motion_map, normalise_live, normalise_maps
 from hmrm_lab.preparation import compute_flowset
 from hmrm_lab.preparation.clip_arrays import gray_frame
 from hmrm_lab.records import PX, Clip
@@ -35,16 +35,14 @@ class Cut:
 
 def exact(clip: Clip) -> Clip:
     """A clip in a guise, aligned by its exact landmarks."""
-    assert isinstance(clip.frames, GuisedFrames)
     points = clip.frames.true_landmarks(clip.onset)
     return align_clip(clip, FaceTrack({clip.onset: Face(box_around(points), points, 1, "exact")}))
 
 
 def test_maps_have_the_median_outside_and_the_truth_inside() -> None:
     rng = np.random.default_rng(0)
-    flow = (
-        rng.normal(0, 1, (1, 2, 224, 224)).astype(np.float32) + np.float32([3, -2])[:, None, None]
-    )
+    flow = rng.normal(0, 1, (1, 2, 224, 224)).astype(np.float32)
+    flow += np.float32([3, -2])[:, None, None]
     inside = np.ones((224, 224), bool)
     inside[:, 100:] = False
     dirty = np.where(inside, flow, 50 * rng.normal(size=flow.shape)).astype(np.float32)
@@ -56,7 +54,6 @@ def test_maps_have_the_median_outside_and_the_truth_inside() -> None:
     assert (maps[:2, :, 13:] == np.median(maps[:2, :, :13], axis=(1, 2))[:, None, None]).all()
     assert (maps[2, :, 13:] == 0).all()
     assert maps[2, :, :12] == pytest.approx(clean[2, :, :12], rel=1e-4)
-    assert optical_strain(dirty)[0, :, 150:].mean() > 10, "and there was much to take away"
 
 
 def test_what_is_outside_has_no_weight_in_a_scale() -> None:
@@ -100,9 +97,8 @@ def test_every_guise_holds_the_crop() -> None:
     assert set(GUISES) == {"casme2", "smic", "samm", "phone"}
     for name, guise in GUISES.items():
         clips = synthetic(subjects=4, clips=4, guise=name)
-        frame = clips[0].frames[0]
-        assert frame.shape == (guise.height, guise.width, 3) and clips[0].fps == guise.fps
-        assert (frame == clips[0].frames[-len(clips[0].frames)]).all()
+        assert clips[0].frames[0].shape == (guise.height, guise.width, 3)
+        assert clips[0].fps == guise.fps
         aligned = [exact(clip) for clip in clips]
         assert np.median([1 - one.frames.inside().mean() for one in aligned]) < 0.01, name
         drawn = align_known(synthetic(subjects=4, clips=4)[0])

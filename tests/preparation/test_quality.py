@@ -73,8 +73,6 @@ def grin(frame: Frame, corners: Frame) -> Frame:
 
 
 def grinning(clip: Clip) -> Clip:
-    crop = cut(clip)
-    assert crop.clip is not None
     known = synthetic(subjects=2, clips=4, seed=6)[0]
     corners = known.frames.landmarks(known.onset)[[48, 54]] + np.float32([ACROSS, DOWN])
     return edited(clip, apex=lambda _: grin(clip.frames[0], corners))
@@ -125,12 +123,9 @@ def test_each_doubt_is_named_and_what_makes_an_answer_meaningless(people: list[C
 
 
 def test_an_apex_is_spotted_among_other_frames(people: list[Clip]) -> None:
-    spotted = replace(people[0], apex=None)
-    assert codes(cut(spotted)) == []
     third = edited(replace(people[0], apex=3), apex=wall)
     crop = cut(replace(third, apex=None))  # the wall is no apex
-    assert codes(crop) == ["interrupted"]
-    assert crop.apex_frame != 3
+    assert codes(crop) == ["interrupted"] and crop.apex_frame != 3
 
 
 def test_an_apex_on_a_blink_is_named() -> None:
@@ -149,7 +144,6 @@ def test_an_apex_on_a_blink_is_named() -> None:
 
 def test_a_missing_face_is_borrowed_and_counted(people: list[Clip]) -> None:
     crop = cut(edited(people[0], onset=wall))
-    assert crop.clip is not None
     assert crop.face == "neighbour"
     nobody = replace(people[0], frames=[wall(frame) for frame in people[0].frames])
     assert cut(nobody).face == "template"
@@ -164,12 +158,11 @@ def test_of_several_faces_one_is_taken_and_it_is_said(people: list[Clip]) -> Non
         for name in ("dlib", "mtcnn"):
             crop = cut(pair, name, number)
             assert codes(crop)[0] == "several_faces onset"
-            assert crop.clip is not None
             taken = crop.warnings[0].sentence
             assert "shows 2 faces" in taken
             places[number, name] = taken.partition("number ")[2][0]
-    assert places[1, "dlib"] == places[1, "mtcnn"] == "1"
-    assert places[2, "dlib"] == places[2, "mtcnn"] == "2"
-    assert places[0, "dlib"] == places[0, "mtcnn"]
+    for number in (0, 1, 2):
+        assert places[number, "dlib"] == places[number, "mtcnn"]
+        assert number == 0 or places[number, "dlib"] == str(number)
     with pytest.raises(InputError, match="face 3 is asked for, and the frame shows 2; count"):
         cut(pair, "dlib", 3)
