@@ -103,7 +103,7 @@ def test_only_those_who_look_at_all_frames_get_them(
     assert len(list(cache_folder().glob("synthetic-*.npz"))) == 2  # the maps once, and these
     monkeypatch.setattr(clip_arrays, "make_all", lambda *_, **__: pytest.fail("made again"))
     assert load_flowset(config).fingerprint() == made.fingerprint()
-    with pytest.raises(ValueError, match="of 3 clips|must be"):
+    with pytest.raises(ValueError, match=r"of 3 clips|must be"):
         replace(made, **{field: found[:-1]})
 
 
