@@ -92,7 +92,7 @@ def test_failed_folds_are_recorded_and_the_others_go_on_to_the_same_bytes(
         assert not (folder.path / "model.safetensors").exists()
         assert "INCOMPLETE: 5 of 8 folds, 3 failed" in stamped
         assert "3 of 8 folds failed" in render_report([folder], None)
-        whole = run(tmp_path / "runs", execute)  # and this time nothing happens
+    whole = run(tmp_path / "runs")  # and this time nothing happens
     assert content(whole) == expected
     assert whole.failures() == list((whole.path / "failed").iterdir()) == []
     assert (whole.path / "model.safetensors").is_file()
