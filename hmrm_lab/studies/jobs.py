@@ -22,18 +22,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import psutil
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import HmrmError, InputError, Stopped, stoppable
 from hmrm_lab.evaluation.live_progress import read_status
+from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime import processes
 from hmrm_lab.runtime.store import RunFolder, read_json, to_json, write_atomic
-
-if TYPE_CHECKING:
-    from hmrm_lab.records import FlowSet
 
 Phase = Literal["absent", "waiting", "preparing", "running", "stopped", "failed", "complete"]
 POLL_S, QUEUE_S, REPORT_S = 0.1, 0.5, 0.5
@@ -213,7 +211,7 @@ class Task:
     def report(self, phase: Phase, note: str = "") -> None:
         self.files.write_status(phase=phase, note=note)
 
-    def load_maps(self) -> "FlowSet":
+    def load_maps(self) -> FlowSet:
         """The maps of the settings; it reports how far they are computed."""
         from hmrm_lab.preparation import load_flowset
 
