@@ -236,20 +236,20 @@ def inputs(study: Study) -> Figure:
     return inputs_figure(study.table, caption=study.caption)
 
 
-def arrivals(result: Result) -> dict[str, Any]:
-    """Show what has arrived of a run that is going, each as an `IPython.display.HTML` by name.
+def live(result: Result) -> dict[str, Any]:
+    """Show what there is of a run that is going, each as an `IPython.display.HTML` by name.
 
-    >>> list(lab.plot.arrivals(result))
+    >>> list(lab.plot.live(result))
     ['subjects', 'curves', 'confusion']
     """
     from IPython.display import HTML
 
-    arrived = SnapshotReader(RunFolder(result.folder)).read()
-    counts = arrived.counts.sum(0)
+    snapshot = SnapshotReader(RunFolder(result.folder)).read()
+    counts = snapshot.counts.sum(0)
     return {
-        "subjects": HTML(subject_cells(arrived.folds)),
-        "curves": HTML(loss_curves(arrived)),
-        "confusion": HTML(confusion_cells(counts, arrived.classes, arrived.score)),
+        "subjects": HTML(subject_cells(snapshot.folds)),
+        "curves": HTML(loss_curves(snapshot)),
+        "confusion": HTML(confusion_cells(counts, snapshot.classes, snapshot.score)),
     }
 
 

@@ -160,8 +160,8 @@ class Result:
         """One row per held-out subject, while the run is going, too: its state (waiting, in work,
         done, failed), clips, and how many were answered right.
         """
-        arrived = SnapshotReader(self._folder).read()
-        table = pd.DataFrame([asdict(fold) for fold in arrived.folds])
+        snapshot = SnapshotReader(self._folder).read()
+        table = pd.DataFrame([asdict(fold) for fold in snapshot.folds])
         return table.set_index("fold") if len(table) else table
 
     def wait(self, timeout_s: float | None = None, *, folds: int | None = None) -> JobState:

@@ -189,14 +189,14 @@ def curve_svg(curve: ApexCurve, frame: int, annotated: int | None = None) -> str
     return plot.svg(", ".join(["Apex curve", *(words for words, _ in legend)]))
 
 
-def loss_curves(arrived: RunSnapshot) -> str:
+def loss_curves(snapshot: RunSnapshot) -> str:
     """Training loss by epoch: thin lines of finished trainings, strong ones of those in work."""
-    finished, in_work = ([c for c in of if c] for of in (arrived.finished, arrived.in_work))
+    finished, in_work = ([c for c in of if c] for of in (snapshot.finished, snapshot.in_work))
     curves = [*finished, *in_work]
     top = max((loss for points in curves for _, loss in points), default=1.0) or 1.0
-    last = max([arrived.epochs, *(points[-1][0] for points in curves)])
+    last = max([snapshot.epochs, *(points[-1][0] for points in curves)])
     most = max(LEAST_POINTS, MOST_POINTS // max(len(curves), 1))
-    done, going = len(arrived.finished), len(arrived.in_work)
+    done, going = len(snapshot.finished), len(snapshot.in_work)
     plot = Plot((LOSO_PX, 200), (52, 18, 30, 40), (1, last, 0, top))
     plot.axes("epoch", [(n, str(n)) for n in _epoch_ticks(last)], [(top, f"{top:.2g}"), (0, "0")])
     middle = (plot.top + plot.floor) / 2

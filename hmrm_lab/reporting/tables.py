@@ -212,12 +212,12 @@ def answers_table(
     truth: str = ANY,
     prediction: str = ANY,
     dataset: str = ANY,
-    person: str = ANY,
+    subject: str = ANY,
     order: str = ORDERS[0],
 ) -> pd.DataFrame:
     """One row per clip and seed that passes every filter, in the order asked for.
 
-    The columns of `Predictions`, `probability` (of the predicted class) and `right`. A `person` is
+    The columns of `Predictions`, `probability` (of the predicted class) and `right`. A `subject` is
     `dataset/subject`. An empty table is an answer too. Raises `ConfigError` if a filter or an order
     has an unknown name.
     """
@@ -231,7 +231,7 @@ def answers_table(
         ("class", truth, table["truth"].map(names), predictions.classes),
         ("class", prediction, table["prediction"].map(names), predictions.classes),
         ("dataset", dataset, table["dataset"], table["dataset"].unique()),
-        ("person", person, predictions.subjects, predictions.subjects.unique()),
+        ("subject", subject, predictions.subjects, predictions.subjects.unique()),
     ):
         if asked not in (ANY, *known):
             raise unknown_name(kind, asked, (ANY, *known))

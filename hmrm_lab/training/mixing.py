@@ -53,10 +53,10 @@ def draw_mixtures(mix: MotionMix, *, seed: int) -> Mixtures:
 
 
 def provenance_table(train: FlowSet, provenance: Iterable[tuple[int, int]]) -> pd.DataFrame:
-    """Tabulate clip, person (the subject) and class of each mixed clip and of its partner."""
+    """Tabulate clip, subject and class of each mixed clip and of its partner."""
     clips = [key.clip for key in train.keys]
     about = list(zip(clips, train.subjects, train.expressions, strict=True))
-    columns = ["clip", "person", "class", "partner", "partner's person", "partner's class"]
+    columns = ["clip", "subject", "class", "partner", "partner's subject", "partner's class"]
     rows = [about[own] + about[other] for own, other in sorted(provenance)]
     return pd.DataFrame(rows, columns=columns)
 

@@ -126,7 +126,7 @@ def test_answers_are_filtered_and_ordered() -> None:
         ({"outcome": "right"}, "ad"),
         ({"truth": "surprise"}, "cd"),
         ({"prediction": "negative"}, "ab"),
-        ({"person": "toy/s2"}, "cd"),
+        ({"subject": "toy/s2"}, "cd"),
         ({"dataset": "toy", "truth": "positive", "outcome": "right"}, ""),
     ):
         assert "".join(tables.answers_table(made(ROWS), **filters)["clip"]) == clips
@@ -134,7 +134,7 @@ def test_answers_are_filtered_and_ordered() -> None:
         ({"outcome": "rong"}, "did you mean 'wrong'"),
         ({"truth": "suprise"}, "did you mean 'surprise'"),
         ({"order": "most confident"}, "did you mean 'most confident first'"),
-        ({"person": "toy/s3"}, "unknown person"),
+        ({"subject": "toy/s3"}, "unknown subject"),
     ):
         with pytest.raises(ConfigError, match=message):
             tables.answers_table(made(ROWS), **filters)

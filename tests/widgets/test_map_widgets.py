@@ -200,7 +200,7 @@ def test_each_filter_lists_what_passes_it(browser: PredictionBrowser) -> None:
         ("truth", "positive", "positive →"),
         ("prediction", "surprise", "→ surprise"),
         ("dataset", "other", "· other"),
-        ("person", "toy/s02", "toy s02"),
+        ("subject", "toy/s02", "toy s02"),
     ):
         dropdown = getattr(browser, control)
         start, dropdown.value = dropdown.value, value
@@ -212,11 +212,11 @@ def test_each_filter_lists_what_passes_it(browser: PredictionBrowser) -> None:
 
 
 def test_subjects_are_those_of_the_data_set(browser: PredictionBrowser) -> None:
-    assert len(browser.person.options) == 6
-    browser.person.value = "toy/s03"
+    assert len(browser.subject.options) == 6
+    browser.subject.value = "toy/s03"
     browser.dataset.value = "other"
-    assert browser.person.options == ("any", "other/s01", "other/s02")
-    assert browser.person.value == "any"
+    assert browser.subject.options == ("any", "other/s01", "other/s02")
+    assert browser.subject.value == "any"
 
 
 def test_a_filter_that_nothing_passes_says_so(browser: PredictionBrowser) -> None:

@@ -89,9 +89,9 @@ class LosoMonitor(Viewer):
 
     def render(self) -> Mapping[str, Any]:
         try:
-            self._state, arrived = self.job.state(), self._reader.read()
+            self._state, snapshot = self.job.state(), self._reader.read()
             bar = progress_bar(self._state.progress, _words(self._state))
-            return {"bar": bar, "alert": self._alert(), **self._pictures(arrived)}
+            return {"bar": bar, "alert": self._alert(), **self._pictures(snapshot)}
         except Exception as fault:
             self._fault = fault
             raise
@@ -104,16 +104,16 @@ class LosoMonitor(Viewer):
         self.start.disabled = state.going or state.phase == "complete"
         self.stop.disabled = not state.going
 
-    def _pictures(self, arrived: RunSnapshot) -> dict[str, str]:
+    def _pictures(self, snapshot: RunSnapshot) -> dict[str, str]:
         """Subjects, curves and confusion: what there is of them."""
-        curves = loss_curves(arrived) if arrived.finished or arrived.in_work else ""
-        score, confusion = arrived.score, ""
+        curves = loss_curves(snapshot) if snapshot.finished or snapshot.in_work else ""
+        score, confusion = snapshot.score, ""
         if self._state.phase == "complete":
             low, high = self.run.metrics()["all"]["uf1_interval"]
             score += f"; 95 % interval [{low:.3f}, {high:.3f}]"
-        if arrived.finished:
-            confusion = confusion_cells(arrived.counts.sum(0), arrived.classes, score)
-        subjects = subject_cells(arrived.folds) if arrived.folds else ""
+        if snapshot.finished:
+            confusion = confusion_cells(snapshot.counts.sum(0), snapshot.classes, score)
+        subjects = subject_cells(snapshot.folds) if snapshot.folds else ""
         return {"subjects": subjects, "curves": curves, "confusion": confusion}
 
     def _alert(self) -> str:

@@ -85,7 +85,7 @@ class PredictionBrowser(Viewer):
         }
         self._filters = [control(w.Dropdown, name, options=of) for name, of in filters.items()]
         self.run, self.outcome, self.truth, self.prediction = self._filters[:4]
-        self.dataset, self.person, self.order = self._filters[4:]
+        self.dataset, self.subject, self.order = self._filters[4:]
         self.answer = control(w.Select, "Answer", rows=8, width="44em")
         self.display = buttons("Motion", DISPLAYS, "9em")
         self.motion = Picture("The motion that was given", "18rem", format="png")
@@ -119,7 +119,7 @@ class PredictionBrowser(Viewer):
         offer(self.dataset, [ANY, *sorted(table["dataset"].unique())])
         of_set = table["dataset"].isin({self.dataset.value} - {ANY} or set(table["dataset"]))
         subjects = self._chosen.subjects[of_set]
-        offer(self.person, [ANY, *sorted(subjects.unique())])
+        offer(self.subject, [ANY, *sorted(subjects.unique())])
         nothing = self.answer.value is None
         chosen = None if nothing else _identity(self._shown.iloc[self.answer.value])
         self._shown = answers_table(
@@ -128,7 +128,7 @@ class PredictionBrowser(Viewer):
             truth=self.truth.value,
             prediction=self.prediction.value,
             dataset=self.dataset.value,
-            person=self.person.value,
+            subject=self.subject.value,
             order=self.order.value,
         )
         several = len(self._chosen.seeds) > 1
