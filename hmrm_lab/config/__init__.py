@@ -44,7 +44,7 @@ OMITTED_DEFAULTS = {
     "faces.face": 0,
     "faces.search_px": 720,
     "faces.border": 0.25,
-    "flow.phases": "rise",
+    "flow.phases": "onset_apex",
     "augment.mixup": 0.0,
     "training.pretrain_epochs": 0,
     "training.bfloat16": False,

@@ -58,7 +58,7 @@ class FlowConfig(Component):
     """
 
     name: str = "gru_attention"  # 3.1.1; "tvl1" is model M1 (4.4.1)
-    phases: Literal["rise", "both"] = "rise"  # onset to apex; decision 0018 for both
+    phases: Literal["onset_apex", "both"] = "onset_apex"  # decision 0018 for both
     finetune: bool = False  # 4.2 pre-trains and does not say that the flow is trained further
     finetune_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1  # of training.lr
     finetune_side_px: Annotated[int, Field(ge=56, le=224)] = 112  # frames are reduced to this

@@ -136,12 +136,12 @@ def _live_rms(values: Tensor, seen: Tensor) -> Tensor:
     return torch.where(rms > STILL, rms, 1.0)
 
 
-def dual_phase(rise: Floats, fall: Floats) -> Floats:
+def dual_phase(onset_apex: Floats, apex_offset: Floats) -> Floats:
     """`combine` of both phases less their medians: a head that moves on would differ everywhere."""
-    return combine(without_median(rise), without_median(fall))
+    return combine(without_median(onset_apex), without_median(apex_offset))
 
 
-def combine(rise: Floats, fall: Floats) -> Floats:
+def combine(onset_apex: Floats, apex_offset: Floats) -> Floats:
     """The movement that both phases of a clip, (..., 2, H, W) in pixels, have in common.
 
     With r the onset-to-apex flow, b the reversed apex-to-offset flow, s = (r + b) / 2 and
@@ -149,7 +149,7 @@ def combine(rise: Floats, fall: Floats) -> Floats:
     reversed, as an expression relaxes; a quarter of one that a single phase shows; nothing of one
     that goes on the same way.
     """
-    shared, apart = (rise - fall) / 2, (rise + fall) / 2
+    shared, apart = (onset_apex - apex_offset) / 2, (onset_apex + apex_offset) / 2
     common, difference = (np.square(part).sum(-3, keepdims=True) for part in (shared, apart))
     energy = common + difference
     share = np.divide(common, energy, out=np.zeros_like(energy), where=energy > 0)

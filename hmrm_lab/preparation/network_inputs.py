@@ -41,13 +41,13 @@ class Input(NamedTuple):
     overrides: tuple[str, ...]
 
 
-RISE, MAPS = "flow.phases=rise", 'input.channels=["u","v","strain"]'
+ONSET_APEX, MAPS = "flow.phases=onset_apex", 'input.channels=["u","v","strain"]'
 INPUTS = {
-    "apex": Input("apex frame", (RISE, 'input.channels=["apex"]')),
-    "flow": Input("onset-apex flow", (RISE, MAPS)),
+    "apex": Input("apex frame", (ONSET_APEX, 'input.channels=["apex"]')),
+    "flow": Input("onset-apex flow", (ONSET_APEX, MAPS)),
     "dual_phase": Input("dual-phase flow", ("flow.phases=both", MAPS)),
-    "dynamic_image": Input("dynamic image", (RISE, 'input.channels=["dynamic_image"]')),
-    "mesti": Input("MESTI", (RISE, 'input.channels=["mesti"]')),
+    "dynamic_image": Input("dynamic image", (ONSET_APEX, 'input.channels=["dynamic_image"]')),
+    "mesti": Input("MESTI", (ONSET_APEX, 'input.channels=["mesti"]')),
 }
 
 
@@ -59,12 +59,12 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
     """
     marks = (clip.onset, clip.known_apex, clip.offset)
     onset, apex, offset = (clip.frames[number][None] for number in marks)
-    rise, fall = estimator(onset, apex)[0], estimator(apex, offset)[0]
+    onset_apex, apex_offset = estimator(onset, apex)[0], estimator(apex, offset)[0]
     frames = clip_arrays.even_frames(clip, clip_arrays.LENGTH, SIDE_PX)
     return {
         "apex": clip_arrays.standardise(clip_arrays.gray_frame(clip, clip.known_apex, SIDE_PX)),
-        "flow": without_median(rise),
-        "dual_phase": dual_phase(rise, fall),
+        "flow": without_median(onset_apex),
+        "dual_phase": dual_phase(onset_apex, apex_offset),
         "dynamic_image": dynamic_image(frames),
         "mesti": mesti(frames),
     }
@@ -128,7 +128,7 @@ class RememberedFrames:
         return self._read(index)
 
 
-def remembering(clip: Clip) -> Clip:
+def cached_clip(clip: Clip) -> Clip:
     """The clip with its frames kept in memory, to be disturbed repeatedly."""
     return replace(clip, frames=RememberedFrames(clip.frames))
 

@@ -180,7 +180,7 @@ def find_own_clip(
     return OwnClip(recorded, align_clip(recorded, track), track, curve, apex_is)
 
 
-def remembering(provider: FaceProvider) -> Callable[[NDArray[np.uint8]], Face | None]:
+def cached_faces(provider: FaceProvider) -> Callable[[NDArray[np.uint8]], Face | None]:
     """Cache the faces that a provider finds, by the content of the frame."""
     known: dict[bytes, Face | None] = {}
 

@@ -247,7 +247,7 @@ def test_no_face_is_a_sentence_unless_the_mean_face_will_do(video: Path) -> None
     trusted = find_own_clip(recording_clip(video), lambda frame: None, trust=True)
     assert trusted.track.counts()["none"] == 0
     seen: list[float] = []
-    finder = prepare.remembering(lambda frame: seen.append(frame.mean()))
+    finder = prepare.cached_faces(lambda frame: seen.append(frame.mean()))
     for shade in (1, 2, 1):
         finder(np.full((8, 8, 3), shade, np.uint8))
     assert seen == [1, 2], "a frame is looked at once"

@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as w
 
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.preparation.network_inputs import INPUTS, disturbed, kept_of, look_at, remembering
+from hmrm_lab.preparation.network_inputs import INPUTS, disturbed, kept_of, look_at, cached_clip
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.drawing import jpeg_bytes
@@ -47,7 +47,7 @@ class InputGallery(Viewer):
         if not self._clips:
             raise ValueError("the gallery needs a clip")
         self._estimator = estimator or flows["dis"].build()
-        self._read = lru_cache(KEPT_CLIPS)(lambda number: remembering(self._clips[number]))
+        self._read = lru_cache(KEPT_CLIPS)(lambda number: cached_clip(self._clips[number]))
         self.clip = choose_clip(titles, **SIZES)
         self.noise, self.drift = (
             control(w.FloatSlider, words, max=most, step=step, readout_format=".1f", **SIZES)
