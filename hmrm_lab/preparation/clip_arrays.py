@@ -7,7 +7,7 @@ Pictures of a clip, dynamic image and MESTI, are made of gray frames (T, H, W), 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -164,7 +164,7 @@ def hump_weights(length: int) -> NDArray[np.float64]:
 
 def even_frames(clip: Clip, length: int, side_px: int) -> Floats:
     """The frames from onset to offset, interpolated: (length, side, side), gray levels 0 to 255."""
-    frame = cache(lambda number: gray_frame(clip, number, side_px))
+    frame = lru_cache(None)(lambda number: gray_frame(clip, number, side_px))
     pictures = []
     for time in np.linspace(clip.onset, clip.offset, length):
         before = int(time)
