@@ -42,7 +42,7 @@ from hmrm_lab.preparation.clip_arrays import hump_weights, rank_weights
 from hmrm_lab.preparation.network_inputs import disturbed, given, kept_of, look_at, rising_clips
 from hmrm_lab.records import Clip, KnownMotion
 from hmrm_lab.reporting.plots.motion_fields import point_table
-from hmrm_lab.studies.prepare import chosen_recording, find_own_clip, cached_faces
+from hmrm_lab.studies.prepare import cached_faces, chosen_recording, find_own_clip
 from hmrm_lab.training.augmentation import template_masks
 from hmrm_lab.training.learner import Learner
 from hmrm_lab.training.mixing import (

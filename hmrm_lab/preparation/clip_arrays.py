@@ -7,8 +7,7 @@ Pictures of a clip, dynamic image and MESTI, are made of gray frames (T, H, W), 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as w
 
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.preparation.network_inputs import INPUTS, disturbed, kept_of, look_at, cached_clip
+from hmrm_lab.preparation.network_inputs import INPUTS, cached_clip, disturbed, kept_of, look_at
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.drawing import jpeg_bytes
