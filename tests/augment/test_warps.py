@@ -6,9 +6,7 @@ from hmrm_lab.training.augmentation import flip, jitter, shift
 
 def test_flipping_a_motion_to_the_right_gives_one_to_the_left() -> None:
     maps = torch.zeros(1, 3, 8, 8)
-    maps[0, 0, 2, 1] = 3.0
-    maps[0, 1, 2, 1] = 4.0
-    maps[0, 2, 2, 1] = 5.0
+    maps[0, :, 2, 1] = torch.tensor([3.0, 4.0, 5.0])
     assert flip(maps)[0, :, 2, 6].tolist() == [-3.0, 4.0, 5.0]
     torch.testing.assert_close(flip(flip(maps)), maps)
 
