@@ -48,34 +48,34 @@ def test_systems_learn_and_come_back_with_the_names_of_their_classes(
     assert (believed.argmax(1) == flowset.labels).mean() > 0.9
 
 
-def test_a_run_of_many_classes_is_scored_drawn_and_reported(tmp_path: Path) -> None:
-    for classes in (*COUNTS, TEN):
-        flowset, count = make_flowset(4, 20, classes=classes), len(classes)
-        run = make_run(tmp_path / str(count), flowset)
-        other = make_run(tmp_path / str(count), flowset, system="ststnet", right=0.9)
-        predictions, metrics = collect_predictions(run), run.metrics()
-        assert predictions.classes == classes
-        assert confusion_of(predictions).shape == (count, count)
-        assert permuted_uf1(predictions, permutations=9).shape == (9,)
-        assert tuple(metrics["all"]["f1"]) == classes
-        assert summarise(predictions)["all"] == metrics["all"]
-        drawn = confusion_figure(metrics)
-        assert tuple(drawn.data[0].x) == classes
-        assert np.shape(drawn.data[0].text) == (count, count)
-        strip = subject_strip_figure(predictions)
-        assert {*classes} <= {trace.name for trace in strip.data}
-        marks = feature_figure(np.zeros((80, 2), np.float32), flowset.labels, flowset.keys, classes)
-        assert len({trace.marker.symbol for trace in marks.data}) == count
-        page = confusion_cells(confusion_of(predictions), classes, "words")
-        assert all(name in page for name in classes)
-        bars = probability_bars([1 / count] * count, classes, truth=0)
-        assert all(name in bars for name in classes)
-        assert f"F1 {classes[-1]}" in scores_table(metrics).columns
-        hard = hard_answers_table({"a": predictions, "b": collect_predictions(other)})
-        assert {*hard["truth"]} | {*hard["taken for"]} <= {*classes}
-        text = write_report([run, other], tmp_path / "report.html", flowset).read_text("utf-8")
-        assert all(f"{name} {80 // count}" in text for name in classes)
-        assert len(read_units(run)) == 4
+@pytest.mark.parametrize("classes", [*COUNTS, TEN])
+def test_a_run_of_many_classes_is_scored_drawn_and_reported(
+    classes: tuple[str, ...], tmp_path: Path
+) -> None:
+    flowset, count = make_flowset(4, 20, classes=classes), len(classes)
+    run = make_run(tmp_path, flowset)
+    other = make_run(tmp_path, flowset, system="ststnet", right=0.9)
+    predictions, metrics = collect_predictions(run), run.metrics()
+    assert permuted_uf1(predictions, permutations=9).shape == (9,)
+    assert summarise(predictions)["all"] == metrics["all"]
+    assert f"F1 {classes[-1]}" in scores_table(metrics).columns
+    matrix, features = confusion_of(predictions), np.zeros((80, 2), np.float32)
+    marks = feature_figure(features, flowset.labels, flowset.keys, classes)
+    assert len({trace.marker.symbol for trace in marks.data}) == count
+    hard = hard_answers_table({"a": predictions, "b": collect_predictions(other)})
+    assert {*hard["truth"]} | {*hard["taken for"]} <= {*classes}
+    for named in (
+        predictions.classes,
+        metrics["all"]["f1"],
+        confusion_figure(metrics).data[0].x,
+        [trace.name for trace in subject_strip_figure(predictions).data],
+        confusion_cells(matrix, classes, "words"),
+        probability_bars([1 / count] * count, classes, truth=0),
+    ):
+        assert all(name in named for name in classes)
+    text = write_report([run, other], tmp_path / "report.html", flowset).read_text("utf-8")
+    assert all(f"{name} {80 // count}" in text for name in classes)
+    assert len(read_units(run)) == 4
 
 
 def test_a_log_is_read_by_a_scheme(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pickle
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,11 @@ from hmrm_lab.training.learner import Learner
 from hmrm_lab.training.trainer import load_model
 
 
+@dataclass
 class Harm:
     """Whoever unpickles this leaves a mark."""
 
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
+    mark: Path
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (self.mark,)
@@ -51,10 +50,6 @@ def saved(save: Callable[[io.BytesIO], object]) -> bytes:
     buffer = io.BytesIO()
     save(buffer)
     return buffer.getvalue()
-
-
-def objects(harm: Harm) -> np.ndarray:
-    return np.array([harm], dtype=object)
 
 
 def safetensors(header: dict[str, Any], data: bytes = b"", length: int | None = None) -> bytes:
@@ -71,8 +66,8 @@ PAYLOADS: dict[str, Callable[[Harm], bytes]] = {
     "pickle": pickle.dumps,
     "old pickle": lambda harm: pickle.dumps(harm, protocol=0),
     "torch.save": lambda harm: saved(lambda file: torch.save({"model": harm}, file)),
-    "npy of objects": lambda harm: saved(lambda file: np.save(file, objects(harm))),
-    "npz of objects": lambda harm: saved(lambda file: np.savez(file, maps=objects(harm))),
+    "npy of objects": lambda harm: saved(lambda file: np.save(file, [harm])),
+    "npz of objects": lambda harm: saved(lambda file: np.savez(file, maps=[harm])),
     "npy of a petabyte": lambda _: (
         b"\x93NUMPY\x01\x00\x76\x00"
         + b"{'descr': '<f4', 'fortran_order': False, 'shape': (250000000000000,), }".ljust(117)
@@ -87,7 +82,6 @@ PAYLOADS: dict[str, Callable[[Harm], bytes]] = {
         {"__metadata__": dict.fromkeys(("hmrm", "settings", "training"), "[" * DEEP)}
     ),
     "deep JSON": lambda _: b"[" * DEEP,
-    "deep objects": lambda _: b'{"a":' * DEEP,
     "deep TOML": lambda _: b"a = " + b"[" * DEEP,
     "a number of many digits": lambda _: b'{"a": ' + b"9" * LONG + b"}",
     "a TOML number of many digits": lambda _: b"a = " + b"9" * LONG,
@@ -115,20 +109,11 @@ class Reader:
     forgiving: bool = False
 
 
-def begin_run(run: RunFolder) -> None:
-    run.begin(quick_config(), {"fingerprint": "x", "folds": 1}, {})
-
-
-def run_file(name: str, read: Callable[[RunFolder], object], forgiving: bool = False) -> Reader:
-    """A file of a run folder that is whole otherwise."""
-
-    def read_it(place: Path) -> object:
-        run = RunFolder(place)
-        if not run.config_file.exists():
-            begin_run(run)
-        return read(run)
-
-    return Reader(name, read_it, forgiving)
+def begin_run(place: Path) -> RunFolder:
+    run = RunFolder(place)
+    if not run.config_file.exists():
+        run.begin(quick_config(), {"fingerprint": "x", "folds": 1}, {})
+    return run
 
 
 def take_up(place: Path) -> None:
@@ -137,10 +122,6 @@ def take_up(place: Path) -> None:
     learner = Learner(quick_config(), flowset, device="cpu")
     Checkpoint(place / "c.safetensors").begin(learner, flowset, seed=0, epochs=2)
     assert learner.losses == []
-
-
-def take_status(run: RunFolder) -> None:
-    assert read_status(run).in_work == ()
 
 
 READERS = {
@@ -165,11 +146,13 @@ READERS = {
     "video": Reader("v.mp4", lambda at: open_recording(at / "v.mp4")),
     "preset": Reader("p.toml", lambda at: load_config(str(at / "p.toml"))),
     "log of predictions": Reader("log.csv", lambda at: read_predictions(at / "log.csv")),
-    "unit": run_file("folds/a@b.seed0.json", lambda run: list(run.records())),
-    "failure": run_file("failed/a@b.seed0.json", lambda run: run.failures()),
-    "data of a run": run_file("data.json", begin_run),
-    "settings of a run": run_file("config.toml", lambda run: run.config()),
-    "status": run_file("running/a@b.seed0.json", take_status, forgiving=True),
+    "unit": Reader("folds/a@b.seed0.json", lambda at: list(begin_run(at).records())),
+    "failure": Reader("failed/a@b.seed0.json", lambda at: begin_run(at).failures()),
+    "data of a run": Reader("data.json", begin_run),
+    "settings of a run": Reader("config.toml", lambda at: begin_run(at).config()),
+    "status": Reader(
+        "running/a@b.seed0.json", lambda at: read_status(begin_run(at)).in_work or None, True
+    ),
 }
 
 
@@ -179,8 +162,6 @@ def fault_of(reader: str, payload: str, folder: Path) -> str:
     content = PAYLOADS[payload](Harm(mark))
     hostile = place / known.name
     hostile.parent.mkdir(parents=True)
-    if reader in ("unit", "failure", "status"):
-        begin_run(RunFolder(place))
     hostile.write_bytes(content)
     try:
         answer = known.read(place)
@@ -197,6 +178,9 @@ def fault_of(reader: str, payload: str, folder: Path) -> str:
 
 
 def test_nothing_is_run_and_each_is_one_sentence(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    pickle.loads(PAYLOADS["pickle"](Harm(mark)))
+    assert mark.exists(), "the harm is real"
     cases = [(reader, payload) for reader in READERS for payload in PAYLOADS]
     cases.remove(("preset", "nothing"))  # an empty preset is one that changes nothing
     faults = {
@@ -205,17 +189,6 @@ def test_nothing_is_run_and_each_is_one_sentence(tmp_path: Path) -> None:
         if (fault := fault_of(reader, payload, tmp_path / str(number)))
     }
     assert not faults, "\n".join(faults)
-
-
-def test_the_payloads_do_harm_where_they_are_run(tmp_path: Path) -> None:
-    for name, load in {
-        "pickle": pickle.load,
-        "old pickle": pickle.load,
-        "torch.save": partial(torch.load, weights_only=False),
-        "npy of objects": partial(np.load, allow_pickle=True),
-    }.items():
-        load(io.BytesIO(PAYLOADS[name](Harm(tmp_path / name))))
-        assert (tmp_path / name).exists()
 
 
 def test_a_list_of_clips_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:

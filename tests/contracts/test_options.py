@@ -1,11 +1,8 @@
 """No number that a person sets for a system ends in anything but a refusal or a working system."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from conftest import make_clip_flowset, quick_config
-from test_cli import SMOKE, hmrm
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError
@@ -54,12 +51,3 @@ def test_a_number_is_refused_or_works(system: str) -> None:
         with pytest.raises(ConfigError, match=r"width of 7 .* 4 heads; set model\.width to a"):
             build_model(quick_config("hmrm", "model.width=7"), 28, 3)
         assert works(quick_config("hmrm", "model.width=7", "model.fusion=none"))
-
-
-def test_a_run_ends_with_status_2_and_one_sentence(tmp_path: Path) -> None:
-    for system, option, value in (("mdmo", "grid", 0), ("mdmo", "grid", 40), ("hmrm", "heads", 3)):
-        setting = ("--set", f"model.{option}={value}")
-        done = hmrm("run", *SMOKE, "--system", system, *setting, cwd=tmp_path)
-        assert done.returncode == 2
-        (said,) = [line for line in done.stderr.splitlines() if line.startswith("hmrm: ")]
-        assert f"model.{option}" in said or f"system 'mdmo': {option}: Input should" in said

@@ -1,6 +1,5 @@
 """A training that was cut off goes on to the same weights, bit for bit."""
 
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,21 +88,19 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path) -> Non
     tensors = {name: value.clone() for name, value in tensors.items()}  # not in the file's memory
     moment = "optimizer.0.exp_avg"
     without = {name: value for name, value in tensors.items() if name != moment}
-    file_bytes = file.read_bytes()
-    for damaged in (
-        file_bytes[:-100],
-        pickle.dumps({"model": 1}),
-        (tensors, {}),
+    half = file.read_bytes()[:-100]
+    for content, settings in (
+        (None, None),
         (tensors, {**header, "training": "[1]"}),
         (without, header),
         (tensors | {moment: torch.zeros(1, 1, 1)}, header),
         (tensors | {moment: tensors[moment] + 1e-3}, header),
         (tensors | {"random.cpu": tensors["random.cpu"].float()}, header),
     ):
-        if isinstance(damaged, bytes):
-            file.write_bytes(damaged)
+        if content is None:
+            file.write_bytes(half)
         else:
-            write_tensors(file, *damaged)
+            write_tensors(file, content, settings)
         again, heard = resume(CONFIG, TRAIN, file)
         assert heard == [1, 2, 3]
         same(again, whole)
@@ -112,11 +109,11 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path) -> Non
 def test_the_checkpoint_of_another_training_is_not_taken(tmp_path: Path) -> None:
     file = tmp_path / "half.safetensors"
     cut(CONFIG, TRAIN, file, 1)
-    for heard in (
-        resume(quick_config("hmrm", *MIXED, "training.lr=1e-3"), TRAIN, file)[1],
-        resume(CONFIG, TRAIN.take(range(1, len(TRAIN))), file)[1],
-        resume(CONFIG, TRAIN, file, seed=4)[1],
-        resume(CONFIG, TRAIN, file, epochs=2)[1],
+    for _, heard in (
+        resume(quick_config("hmrm", *MIXED, "training.lr=1e-3"), TRAIN, file),
+        resume(CONFIG, TRAIN.take(range(1, len(TRAIN))), file),
+        resume(CONFIG, TRAIN, file, seed=4),
+        resume(CONFIG, TRAIN, file, epochs=2),
     ):
         assert heard[0] == 1
 
