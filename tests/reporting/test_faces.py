@@ -12,7 +12,6 @@ from hmrm_lab.evaluation.metrics import ReliabilityBin
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.reporting.plots import faces
 from hmrm_lab.reporting.plots.faces import apex_curve_figure, apex_errors_figure, motion_table
-from hmrm_lab.reporting.style import ORANGE
 
 GREY = np.full((224, 224, 3), 120, np.uint8)
 VALUES = np.array([0, 1, 3, 2, 0.5], np.float32)
@@ -34,20 +33,12 @@ def test_curves_mark_both_apexes() -> None:
     names = by_name(apex_curve_figure(CURVE, 4))
     assert names["spotted apex: 5"].x == (5, 5)
     assert names["annotated apex: 4"].x == (4, 4)
-    alone = apex_curve_figure(CURVE)
-    assert list(alone.data[0].x) == [3, 4, 5, 6, 7]
-    assert list(by_name(alone)) == ["spotted apex: 5"]
-    assert "guess" not in words_of(alone)
+    assert list(by_name(apex_curve_figure(CURVE))) == ["spotted apex: 5"]
     assert "guess" in words_of(apex_curve_figure(replace(CURVE, spotted=False)))
     names = by_name(faces.part_curves_figure(CURVE, 4))
     np.testing.assert_array_equal(names["brow left"].y, CURVE.parts["brow_left"])
-    assert names["brow left"].line.color == names["brow right"].line.color == ORANGE
-    assert names["brow left"].line.dash != names["brow right"].line.dash
-    assert max(names["annotated apex: 4"].y) > max(names["brow left"].y)
     steps = {"dlib": pd.Series([0.5, 0.7], index=[4, 5])}
-    figure = faces.frame_lines_figure(steps, "Steps", "step (px)")
-    assert list(figure.data[0].x) == [4, 5]
-    assert figure.layout.yaxis.title.text == "step (px)"
+    assert list(faces.frame_lines_figure(steps, "Steps", "step (px)").data[0].x) == [4, 5]
 
 
 def test_errors_are_counted_and_set_against_strength() -> None:
@@ -66,30 +57,23 @@ def test_errors_are_counted_and_set_against_strength() -> None:
     assert list(names["surprise"].x) == [0.4, 2.5]
     assert list(names["surprise"].y) == [-3, 0]
     assert "3 clips" in words_of(figure)
-    assert "longest vector" in figure.layout.xaxis2.title.text
     unknown = apex_errors_figure(table.assign(strength_px=np.nan))
-    assert list(by_name(unknown)["surprise"].x) == [1.0, 4.0]
-    assert "height of the curve" in unknown.layout.xaxis2.title.text
+    assert list(by_name(unknown)["surprise"].x) == [1.0, 4.0], "the height of the curve instead"
     assert "No clip has an annotated apex" in words_of(apex_errors_figure(table.iloc[3:]))
 
 
 def test_an_answer_stands_among_those_of_its_run_and_rests_on_parts() -> None:
     answers = {"<one>": made(), "two": made(probabilities=np.float32([0.5, 0.25, 0.25]))}
     figure = faces.answers_figure(answers, caption="By rule.")
-    assert [bar.name for bar in figure.data] == ["negative", "positive", "surprise"]
     shares = [tuple(np.round(bar.x, 2)) for bar in figure.data]
     assert shares == [(0.1, 0.5), (0.2, 0.25), (0.7, 0.25)]
     assert figure.data[0].y == ("&lt;one&gt;", "two")
-    assert figure.data[0].text == ("10%", "50%")
-    assert "By rule." in words_of(figure)
     figure = faces.calibration_figure(BINS, 0.7, caption="last; 4 folds")
     (bar,) = [trace for trace in figure.data if trace.type == "bar"]
     assert (bar.x, bar.y, bar.text) == ((0.75,), (0.5,), ("8 clips",))
     assert by_name(figure)["this answer: 70%"].x == (0.7, 0.7)
     assert "no probabilities" in words_of(faces.calibration_figure(BINS[:1], 0.7))
-    (bar,) = faces.parts_figure(made()).data
-    assert bar.y == ("eye left", "elsewhere", "mouth")
-    assert bar.x == pytest.approx((-2, 10, 30))
+    assert faces.parts_figure(made()).data[0].x == pytest.approx((-2, 10, 30))
     row = faces.recordings_table({"mine": made()}).loc["mine"]
     assert (row["answer"], row["apex"]) == ("surprise", 12)
     assert row["surprise (%)"] == pytest.approx(70)

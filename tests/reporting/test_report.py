@@ -1,5 +1,6 @@
 import json
-from html.parser import HTMLParser
+import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -13,42 +14,23 @@ from hmrm_lab.records import ClipKey, FlowSet
 from hmrm_lab.registry import Card, Registry
 from hmrm_lab.reporting import report
 from hmrm_lab.reporting.report import cards_page, render_report, write_loss_page, write_report
-from hmrm_lab.reporting.tables import note
+from hmrm_lab.reporting.tables import note, render_text, results_table
 from hmrm_lab.studies.experiment import write_figures
 
 SYSTEMS = Path(__file__).parents[2] / "docs" / "systems.md"
 
 
-class Page(HTMLParser):
-    """Text outside scripts, the figures, and every address that a browser would fetch."""
+class Page:
+    """What a page says outside its scripts, and the titles of its figures."""
 
     def __init__(self, html: str) -> None:
-        super().__init__()
-        self.html, self.words, self.kind = html, "", None
-        self.scripts: list[tuple[str | None, str]] = []
-        self.fetched: list[str] = []
-        self.open: list[str] = []
-        self.feed(html)
-        self.close()
-        scripts = [data for kind, data in self.scripts if kind == "application/json"]
-        self.figures = [json.loads(data) for data in scripts]
-        self.titles = [figure["layout"]["title"]["text"] for figure in self.figures]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.fetched += [given[name] for name in ("src", "href") if given.get(name)]
-        if tag not in ("meta", "link", "br"):
-            self.open.append(tag)
-        self.kind = given.get("type")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "script":
-            self.scripts.append((self.kind, data))
-        elif self.open and self.open[-1] != "style":
-            self.words = " ".join(f"{self.words} {data}".split())
+        plots = re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+        self.titles = [json.loads(plot)["layout"]["title"]["text"] for plot in plots]
+        self.html, self.outside = (
+            html,
+            re.sub(r"<(script|style)>.*?</\1>", "", html, flags=re.DOTALL),
+        )
+        self.words = " ".join(unescape(re.sub(r"<[^>]*>", " ", self.outside)).split())
 
 
 def test_page_is_one_file_that_says_what_was_measured(tmp_path: Path, toy_flowset: FlowSet) -> None:
@@ -56,9 +38,9 @@ def test_page_is_one_file_that_says_what_was_measured(tmp_path: Path, toy_flowse
     file = write_report([run], tmp_path / "new" / "report.html", toy_flowset)
     assert list(file.parent.iterdir()) == [file]
     page = Page(file.read_text(encoding="utf-8"))
-    assert page.open == page.fetched == []
+    assert not re.search(r'<[^>]* (src|href)="', page.outside), "it fetches nothing"
     assert "default-src 'none'" in page.html
-    assert sum("plotly.js v" in data for _, data in page.scripts) == 1
+    assert page.html.count("plotly.js v") == 1
     figures = run.metrics()["all"]
     low, high = figures["uf1_interval"]
     for words in (
@@ -67,13 +49,8 @@ def test_page_is_one_file_that_says_what_was_measured(tmp_path: Path, toy_flowse
         *("hmrm run --preset smoke", "the model after the last epoch answers", "Only 4 subjects"),
     ):
         assert words in page.words
-    assert page.titles == [
-        "UF1 with 95 % interval over subjects",
-        "Confusion",
-        "Every clip of every subject",
-        "Most confidently wrong",
-        "Training loss of 4 folds",
-    ]
+    assert len(page.titles) == 5
+    assert "Most confidently wrong" in page.titles
     assert 'class="banner"' not in page.html, "an honest page has no alarm"
     assert 'class="flag"' not in page.html
     without = Page(render_report([run], None))
@@ -84,27 +61,24 @@ def test_page_is_one_file_that_says_what_was_measured(tmp_path: Path, toy_flowse
 @pytest.mark.parametrize(
     ("override", "unfinished", "flag", "heading"),
     [
-        ("evaluation.epoch_rule=oracle_test", 0, "PEEKS", "This run peeks at the test subject"),
-        ("evaluation.control=shuffled_labels", 0, "CONTROL", "This run is a control"),
-        (
-            "evaluation.control=shuffled_within_subjects",
-            0,
-            "CONTROL",
-            "This run is a control</strong><p>The training labels were shuffled among the clips of"
-            " each subject",
-        ),
-        ("evaluation.epoch_rule=last", 2, "INCOMPLETE 2/4", "This run is incomplete"),
+        ("epoch_rule=oracle_test", 0, "PEEKS", "This run peeks at the test subject"),
+        ("control=shuffled_labels", 0, "CONTROL", "This run is a control"),
+        ("control=shuffled_within_subjects", 0, "CONTROL", "among the clips of each subject"),
+        ("epoch_rule=last", 2, "INCOMPLETE 2/4", "This run is incomplete"),
+        ("epoch_rule=oracle_test", 1, "PEEKS, INCOMPLETE 3/4", "This run peeks"),
+        ("epoch_rule=inner_subjects", 0, "", ""),
     ],
 )
 def test_what_is_not_comparable_is_stamped(
     tmp_path: Path, toy_flowset: FlowSet, override: str, unfinished: int, flag: str, heading: str
 ) -> None:
-    run = make_run(tmp_path, toy_flowset, override, unfinished=unfinished)
-    html = render_report([run], toy_flowset)
-    assert f'<span class="flag">{flag}</span>' in html
-    assert f'<div class="banner" role="note"><strong>{heading}' in html
-    assert '<tr class="flagged">' in html
-    assert f'"name":"{flag.split(maxsplit=1)[0]}"' in html.replace('": "', '":"')
+    run = make_run(tmp_path, toy_flowset, f"evaluation.{override}", unfinished=unfinished)
+    html, table = render_report([run], toy_flowset), results_table([run])
+    assert table["Note"].tolist() == [flag]
+    assert flag in render_text(table)
+    assert heading in html
+    for mark in (f'<span class="flag">{flag}</span>', 'class="banner"', '<tr class="flagged">'):
+        assert (mark in html) == bool(flag)
 
 
 @pytest.mark.parametrize(
@@ -130,17 +104,14 @@ def test_weights_that_a_run_begins_with_are_stamped(
     assert SnapshotReader(run).read().stamp == stamp(run.metrics())
 
 
-def test_a_flagged_run_beside_an_honest_one_is_stamped_too(
-    tmp_path: Path, toy_flowset: FlowSet
-) -> None:
+def test_a_flagged_run_beside_an_honest_one(tmp_path: Path, toy_flowset: FlowSet) -> None:
     rules = ("last", "oracle_test")
     honest, peeking = (
         make_run(tmp_path, toy_flowset, f"evaluation.epoch_rule={rule}") for rule in rules
     )
     html = render_report([honest, peeking], toy_flowset)
-    assert f"<strong>{peeking.path.name} in the table below: PEEKS</strong>" in html
+    assert f"{peeking.path.name} in the table below: PEEKS" in html
     assert html.count('<tr class="flagged">') == 1
-    assert 'class="flag"' not in html
 
 
 def test_every_data_set_has_its_confusion_and_names_are_no_markup(tmp_path: Path) -> None:
@@ -148,10 +119,8 @@ def test_every_data_set_has_its_confusion_and_names_are_no_markup(tmp_path: Path
     keys = tuple(key._replace(subject=f"</script><script>x{key.subject}") for key in plain.keys)
     flowset = FlowSet(plain.maps, plain.labels, keys, MEGC3.classes)
     page = Page(render_report([make_run(tmp_path, flowset, right=0.0)], flowset))
-    assert page.open == []
     assert page.titles[1:4] == ["Confusion", "Confusion, other", "Confusion, toy"]
-    assert len(page.titles) == 7
-    assert not any(data.startswith("x") for _, data in page.scripts)
+    assert "<script>x" not in page.html
 
 
 def test_a_failed_report_leaves_the_old_one(tmp_path: Path, toy_flowset: FlowSet) -> None:
@@ -179,8 +148,6 @@ def test_the_loss_page_loads_itself_until_the_training_is_done(tmp_path: Path) -
 
     running = page(900, 1000)
     assert "step 900 of 1000" in running
-    names = [trace["name"] for trace in Page(running).figures[0]["data"]]
-    assert names == ["loss", "end-point error (px)"]
     assert 'http-equiv="refresh"' in running
     assert 'http-equiv="refresh"' not in page(900, 900)
     assert "step 0 of 10" in page(0, 10)

