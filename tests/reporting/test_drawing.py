@@ -18,9 +18,7 @@ def test_flow_has_the_colours_of_middlebury() -> None:
     assert weak[1] > strong[1] + 100
     flow = uniform(1)
     flow[:, 3, 4] = np.nan
-    image = flow_to_rgb(flow)
-    assert image[3, 4].tolist() == [128, 128, 128]
-    np.testing.assert_array_equal(image[0, 0], flow_to_rgb(uniform(1))[0, 0])
+    assert flow_to_rgb(flow)[3, 4].tolist() == [128, 128, 128], "grey: not known"
     wheel = drawing.wheel_picture(65)
     np.testing.assert_array_equal(wheel[32, 64, :3], flow_to_rgb(uniform(1), max_px=1)[0, 0])
 
@@ -52,7 +50,6 @@ def test_landmarks_lie_where_they_are() -> None:
     assert drawn.shape == (448, 448, 3)
     x, y = np.round(2 * (mean_face() + 0.5) - 0.5).astype(int)[30]
     assert drawn[y, x].tolist() == [255, 214, 64]
-    assert face_picture(np.zeros((600, 800, 3), np.uint8), mean_face()).shape == (600, 800, 3)
     assert (face_picture(GREY, mean_face(), ()) == 120).all()
     with pytest.raises(ValueError, match="wrinkles"):
         face_picture(GREY, mean_face(), ("wrinkles",))

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_flowset, quick_config
+from evaluation.test_sealed import poison
 from searched_toy import BEST, NAME, distance, registered
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import ConfigError, InputError, Stopped
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.records import FlowSet
@@ -45,13 +45,6 @@ def toy_config(*overrides: str) -> ExperimentConfig:
 def planted(choices: Sequence[Choice]) -> list[Fitness]:
     """UF1 in steps of a tenth, so that cross-entropy has to lead over its plateaus."""
     return [Fitness(round(1 - distance(choice), 1), distance(choice)) for choice in choices]
-
-
-def poisoned(flowset: FlowSet, rows: np.ndarray) -> FlowSet:
-    """Other labels, and maps that are no numbers, in these rows."""
-    maps = np.where(rows[:, None, None, None], np.float32(np.nan), flowset.maps)
-    labels = np.where(rows, (flowset.labels + 1) % 3, flowset.labels)
-    return FlowSet(maps, labels, flowset.keys, MEGC3.classes)
 
 
 def test_it_finds_what_was_planted_and_beats_chance(flowset: FlowSet, tmp_path: Path) -> None:
@@ -151,12 +144,12 @@ def test_sealed_clips_train_nothing(flowset: FlowSet, tmp_path: Path, monkeypatc
     for persons, unit in zip(trained, units, strict=True):
         held_out = {half.subjects[row] for row in unit.fold.test}
         assert persons == set(half.subjects) - held_out
-    unseen = poisoned(flowset, ~np.isin(flowset.subjects, half.subjects))
+    unseen = poison(flowset, ~np.isin(flowset.subjects, half.subjects))
     dirty = evolve(Evolution.of(toy_config(), unseen, tmp_path, **size), unseen)
     assert dirty.table.equals(clean.table)
     unit, sweep = units[0], Evolution.of(toy_config(), flowset, tmp_path / "dirty").sweep
     held_out = np.isin(np.arange(len(half)), unit.fold.test)
-    supernet.train_supernets(sweep, poisoned(half, held_out), [unit])
+    supernet.train_supernets(sweep, poison(half, held_out), [unit])
     weights = supernet.supernet_file(sweep, unit).read_bytes()
     assert weights == supernet.supernet_file(clean.evolution.sweep, unit).read_bytes()
 

@@ -5,13 +5,14 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_flowset, quick_config
+from evaluation.test_sealed import poison
 
-from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError, InputError, Stopped
 from hmrm_lab.evaluation.metrics import confusion_of, uf1
 from hmrm_lab.evaluation.summary import collect_predictions
@@ -33,12 +34,9 @@ Patch = pytest.MonkeyPatch
 Small = tuple[Sweep, FlowSet]
 
 
-class Scored:
+def scored(score: float, parameters: int = 1) -> SimpleNamespace:
     """A trial that nothing was trained for."""
-
-    def __init__(self, score: float, parameters: int = 1) -> None:
-        self.score, self.problem = score, ""
-        self.record = {"parameters": parameters}
+    return SimpleNamespace(score=score, problem="", record={"parameters": parameters})
 
 
 @pytest.fixture
@@ -127,15 +125,9 @@ def test_trials_answer_for_the_development_subjects_alone(sweep: Sweep, flowset:
 def test_the_other_half_changes_nothing(sweep: Sweep, flowset: FlowSet) -> None:
     """Poisoned maps and labels of all other subjects: the same answers, bit for bit."""
     others = ~np.isin(flowset.subjects, development_half(flowset).subjects)
-    poisoned = FlowSet(
-        np.where(others[:, None, None, None], np.float32(np.nan), flowset.maps),
-        np.where(others, (flowset.labels + 1) % 3, flowset.labels),
-        flowset.keys,
-        MEGC3.classes,
-    )
     clean = trials.run_trial(sweep, development_half(flowset), POINTS[0])
     elsewhere = Sweep(sweep.base, sweep.folder.parent / "poisoned")
-    dirty = trials.run_trial(elsewhere, development_half(poisoned), POINTS[0])
+    dirty = trials.run_trial(elsewhere, development_half(poison(flowset, others)), POINTS[0])
     assert clean.predictions.table.equals(dirty.predictions.table)
 
 
@@ -225,9 +217,9 @@ def test_cut_off_it_proposes_what_it_would_have_proposed(
 ) -> None:
     """In a training, between two values of a trial, and amid those that are trained at a time."""
 
-    def cost_and_score(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scored:
+    def cost_and_score(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> SimpleNamespace:
         width, depth = point["model.width"], point["model.depth"]
-        return Scored(min(width, 200) / 200, int(width * depth))
+        return scored(min(width, 200) / 200, int(width * depth))
 
     scope = {"model.width": Range(8, 400), "model.depth": (1, 2, 3)}
     how = {"sampler": sampler, "population": 4, "random_trials": 3, "trials": 12, "jobs": 4}
@@ -255,10 +247,10 @@ def test_cut_off_it_proposes_what_it_would_have_proposed(
 
 
 def test_no_score_says_why(searched: Sweep, flowset: FlowSet, monkeypatch: Patch) -> None:
-    def fussy(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> Scored:
+    def fussy(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> SimpleNamespace:
         if point["model.depth"] == 2:
             raise ConfigError("too deep for this width", hint="take another")
-        return Scored(0.5)
+        return scored(0.5)
 
     monkeypatch.setattr(search_module, "run_trial", fussy)
     space = {"model.width": (8, 16), "model.depth": (1, 2)}

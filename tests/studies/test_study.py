@@ -47,11 +47,6 @@ CHANGED = {
 Made = tuple[Study, InputsResult, Path]
 
 
-def written(out: Path) -> dict[Path, int]:
-    """The finished folds, and when each was written."""
-    return {path: path.stat().st_mtime_ns for path in out.glob("*/folds/*.json")}
-
-
 def test_all_systems_share_all_but_their_recipes() -> None:
     study = plan_comparison(
         "smoke", overrides=QUICK, seeds=2, oracle=True, null=True, null_within_subjects=True
@@ -192,10 +187,10 @@ def test_one_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.Monke
     row = table.loc["ststnet"]
     assert row["Peeking adds"] == pytest.approx(row["Oracle UF1"] - row["UF1"])
     assert min(row["Answer ms"], row["Training s per fold"]) > 0
-    files = written(tmp_path)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     again = study.run(out=tmp_path)
     assert len(files) == 3 * 2
-    assert written(tmp_path) == files
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     assert again.table["UF1"].equals(result.table["UF1"])
 
 
