@@ -74,8 +74,7 @@ def test_cut_off_twice_it_ends_in_the_figures_of_a_run_here(tmp_path: Path) -> N
     state = job.wait(LONG_S, done=1)
     assert (state.phase, state.expected) == ("running", 4)
     psutil.Process(worker(job).process).kill()
-    state = job.wait(LONG_S)
-    assert state.phase == "stopped"
+    assert job.wait(LONG_S).phase == "stopped"
     folds = kept(job)
 
     starts = (
@@ -164,7 +163,6 @@ def test_a_sweep_and_a_search(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(module, "_launch", launch)
     scored, searched = sweep_job(sweep, grid({"model.width": (8, 16)})), evolution.job()
     for job, expected in ((scored, 2), (searched, 6)):
-        assert job.state().phase == "absent"
         job.start()
         monkeypatch.setattr(sys, "argv", launched[-1])
         with pytest.raises(SystemExit, match="0"):

@@ -148,7 +148,6 @@ def test_a_frame_costs_what_takes_all(tmp_path: Path, caplog: pytest.LogCaptureF
 def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
     for arguments, words in (
         ("synthetic --root .", "takes no --root"),
-        ("flowmaps --root .", "no "),
         ("casme2 --root nowhere", "no such folder"),
         ("casme4 --root .", "did you mean 'casme3'"),
         ("casme2 --root . --set faces.name=dlip", "dlib"),

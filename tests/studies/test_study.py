@@ -190,7 +190,7 @@ def test_one_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.Monke
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
     again = study.run(out=tmp_path)
     assert len(files) == 3 * 2
-    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/folds/*.json")}
+    assert all(path.stat().st_mtime_ns == when for path, when in files.items())
     assert again.table["UF1"].equals(result.table["UF1"])
 
 
