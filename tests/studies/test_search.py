@@ -306,9 +306,7 @@ def test_each_setting_is_counted_once(small: Small) -> None:
     assert "evaluated 5 times from this folder, under 5 settings" in beside.caveat()
 
 
-def test_looks_are_counted_and_missing_folds_keep_it_sealed(
-    small: Small, monkeypatch: Patch
-) -> None:
+def test_missing_folds_keep_the_score_sealed(small: Small, monkeypatch: Patch) -> None:
     sweep, flowset = small
     run = outer_score(sweep, flowset, {}).run
     monkeypatch.setattr(trials, "run_experiment", lambda *_, **__: run)

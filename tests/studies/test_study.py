@@ -26,7 +26,7 @@ from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE
 from hmrm_lab.reporting.study_words import effects_words, inputs_words, paired_words
 from hmrm_lab.studies import study as study_module
 from hmrm_lab.studies.ablate import PAPER, WHOLE, plan_ablation
-from hmrm_lab.studies.effects import BASE, ENSEMBLE, ensemble, plan_effects
+from hmrm_lab.studies.effects import BASE, CHANGES, ENSEMBLE, ensemble, plan_effects
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.search import run_grid
 from hmrm_lab.studies.study import Study, Variant, plan_comparison, plan_inputs, share_protocol
@@ -294,6 +294,8 @@ def test_every_effect_is_one_change_of_the_default_recipe() -> None:
         assert (config.digest() == recipe.digest()) == (name == BASE)
         assert (config.data, config.faces, config.flow) == (recipe.data, recipe.faces, recipe.flow)
         assert config.evaluation.seeds == recipe.evaluation.seeds
+    page = Path(__file__).parents[2] / "docs" / "studies" / "effects.md"
+    assert f"at a time, {len(CHANGES)} of them" in page.read_text(encoding="utf-8")
     changes = ('input.channels=["u","v","strain"]', " training.lr = 1e-3")
     point = plan_effects(quick_config("hmrm"), [Variant("list", "", changes)]).points["list"]
     config = changed(quick_config("hmrm"), point)
