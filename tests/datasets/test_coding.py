@@ -20,44 +20,36 @@ TEXT = """Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Estimated Emotion
 GRID = [line.split(",") for line in TEXT.splitlines()]
 NUMBERS = [[int(cell) if cell.isdigit() else cell for cell in row] for row in GRID]
 FLOATS = [[float(cell) if isinstance(cell, int) else cell for cell in row] for row in NUMBERS]
+LEGEND = [7, "EP00_00f", 1, 2, 3, "for example"]
 Content = str | bytes | Callable[[Path], object]
 LAUGHS = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>'
 EXTERNAL = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/hostname">]>'
 
 
-def with_sign(sign: str) -> str:
-    return TEXT.replace(",", sign)
-
-
-def with_column(name: str, *values: str) -> str:
+def with_column(*cells: str) -> str:
     """One more column, in front."""
-    lines = zip((name, *values), TEXT.splitlines(), strict=True)
-    return "".join(f"{value},{line}\n" for value, line in lines)
+    lines = zip(cells, TEXT.splitlines(), strict=True)
+    return "".join(f"{cell},{line}\n" for cell, line in lines)
 
 
 SOUND_TEXTS: dict[str, tuple[str, Content]] = {
     "commas": ("a.csv", TEXT),
-    "semicolons and a hint for spreadsheets": ("a.csv", "sep=;\n" + with_sign(";")),
-    "tabs": ("a.tsv", with_sign("\t")),
-    "bars in .txt": ("a.txt", with_sign("|")),
-    "a suffix in capitals": ("a.CSV", TEXT),
-    "blanks after commas": ("a.csv", with_sign(", ")),
-    "quotes": ("a.csv", '"' + with_sign('", "').strip().replace("\n", '"\n"') + '"'),
-    "blanks that do not break": ("a.csv", with_sign("\xa0,\xa0")),
+    "semicolons and a hint for spreadsheets": ("a.csv", "sep=;\n" + TEXT.replace(",", ";")),
+    "tabs": ("a.TSV", TEXT.replace(",", "\t")),
+    "bars in .txt": ("a.txt", TEXT.replace(",", "|")),
+    "quotes": ("a.csv", '"' + TEXT.replace(",", '", "').strip().replace("\n", '"\n"') + '"'),
+    "blanks that do not break": ("a.csv", TEXT.replace(",", "\xa0,\xa0")),
     "a last row of blanks": ("a.csv", TEXT + " , ,\t, , ,\n"),
     "an empty row between": ("a.csv", TEXT.replace("\n", "\n\n")),
     "a separator at the end": ("a.csv", TEXT.replace("\n", ",\n")),
-    "lines of Windows": ("a.csv", TEXT.replace("\n", "\r\n")),
     "lines of an old Mac": ("a.csv", TEXT.replace("\n", "\r")),
     "a byte-order mark": ("a.csv", "\ufeff" + TEXT),
-    "Unicode text of a spreadsheet": ("a.txt", with_sign("\t").encode("utf-16")),
-    "the same, big-endian": ("a.txt", b"\xfe\xff" + with_sign("\t").encode("utf-16-be")),
+    "Unicode text of a spreadsheet": ("a.txt", TEXT.replace(",", "\t").encode("utf-16")),
     "remarks in Chinese code": ("a.csv", with_column("note", *["\u4f60"] * 3).encode("gbk")),
     "remarks of two lines": ("a.csv", with_column("note", '"a\nb"', '"a, b"', '"a ""b"""')),
     "an unnamed column of pandas": ("a.csv", with_column("Unnamed: 0", "0.0", "1.0", "nan")),
     "floats": ("a.csv", TEXT.replace("46", "46.0").replace("48", "48.000000")),
-    "decimal commas": ("a.csv", with_sign(";").replace("48", "48,0")),
-    "a float for a subject": ("a.csv", TEXT.replace("\n1,", "\n1.0,")),
+    "decimal commas": ("a.csv", TEXT.replace(",", ";").replace("48", "48,0")),
     "a subject with zeros": ("a.csv", TEXT.replace("\n1,", "\n001,")),
     "subjects in two ways": ("a.csv", TEXT.replace("\n1,", "\nSUB01,", 1)),
     "clips without their zeros": ("a.csv", TEXT.replace("EP02_01f", "ep2_1f")),
@@ -74,45 +66,26 @@ SOUND_TEXTS: dict[str, tuple[str, Content]] = {
 }
 
 
-def ods_rows(rows: list[list[object]]) -> str:
-    return "".join(f"<table:table-row>{trees.ods_cells(row)}</table:table-row>" for row in rows)
-
-
+FULL, ROW, CELL = trees.ods_rows(NUMBERS), "<table:table-row", "<table:table-cell"
+EMPTY_ROWS = f'{ROW} table:number-rows-repeated="1048572">{CELL}/></table:table-row>'
+EMPTY_CELLS = f'{CELL} table:number-columns-repeated="3"/>'
+COMMENT = "<office:annotation><text:p>x</text:p></office:annotation>"
+HEADER_ROWS = f"<table:table-header-rows>{trees.ods_rows(NUMBERS[:1])}</table:table-header-rows>"
 SOUND_ODS = {
-    "floats": [ods_rows(FLOATS)],
-    "a sheet of a million rows": [
-        ods_rows(NUMBERS) + '<table:table-row table:number-rows-repeated="1048572">'
-        '<table:table-cell table:number-columns-repeated="16384"/></table:table-row>'
-    ],
-    "cells that stand for many": [
-        ods_rows(NUMBERS).replace(
-            "<table:table-row>",
-            '<table:table-row><table:table-cell table:number-columns-repeated="3"/>',
-        )
-    ],
-    "a comment on a cell": [
-        ods_rows(NUMBERS).replace(
-            "<text:p>EP02_01f",
-            "<office:annotation><text:p>x</text:p></office:annotation>"
-            "<text:p>EP<text:span>02</text:span>_01f",
-        )
-    ],
-    "a header that is repeated on every page": [
-        f"<table:table-header-rows>{ods_rows(NUMBERS[:1])}</table:table-header-rows>"
-        f"<table:table-row-group>{ods_rows(NUMBERS[1:])}</table:table-row-group>"
-    ],
-    "notes in front": [ods_rows([["Notes"]]), ods_rows(NUMBERS)],
+    "floats": [trees.ods_rows(FLOATS)],
+    "a sheet of a million rows": [FULL + EMPTY_ROWS],
+    "cells that stand for many": [FULL.replace(f"{ROW}>", f"{ROW}>{EMPTY_CELLS}")],
+    "a format in a cell": [FULL.replace("EP02", "EP<text:span>02</text:span>")],
+    "a comment on a cell": [FULL.replace("<text:p>EP02", f"{COMMENT}<text:p>EP02")],
+    "a header that is repeated on every page": [HEADER_ROWS + trees.ods_rows(NUMBERS[1:])],
+    "notes in front": [trees.ods_rows([["Notes"]]), FULL],
 }
-
-
-def ods(*tables: str, before: str = "") -> Callable[[Path], object]:
-    return lambda path: trees.write_ods(path, *tables, before=before)
 
 
 def sheets(
     *grids: list[list[object]], far: bool = False, merge: str = ""
 ) -> Callable[[Path], None]:
-    """A workbook of these sheets, with a format and no content in the last row and column."""
+    """A workbook of these sheets; `far`: with a format in the last row and column."""
 
     def write(path: Path) -> None:
         book = openpyxl.Workbook()
@@ -133,7 +106,10 @@ def sheets(
     return write
 
 
-LEGEND = [7, "EP00_00f", 1, 2, 3, "for example"]
+def ods(*tables: str, before: str = "") -> Callable[[Path], object]:
+    return lambda path: trees.write_ods(path, *tables, before=before)
+
+
 SOUND_BOOKS = {
     "floats": sheets(FLOATS),
     "text": sheets(GRID),
@@ -188,9 +164,8 @@ def test_a_blank_apex_is_one_and_leaves_the_others(root: Path) -> None:
 
 
 NO_FRAMES = (
-    *("48.5", "48,5", "48.000", "48,000", "1e2", "4 8", "48f", "0x30", "--1", "9" * 11),
-    "\uff14\uff18",
-    *("4.80E+01", "2014-05-08", "1900-02-17 00:00:00", "#REF!", "#VALUE!", "#####"),
+    *("48.5", "48,5", "48.000", "48,000", "1e2", "4 8", "48f", "9" * 11, "\uff14\uff18"),
+    *("4.80E+01", "2014-05-08", "1900-02-17 00:00:00", "#REF!", "#####"),
 )
 NO_NAMES = (
     *("2014-05-08", "5/8/2014", "2014/5/8", "8-May", "08-May-14", "May-08", "2014-05-08T00:00"),
@@ -199,7 +174,7 @@ NO_NAMES = (
 REFUSED_CELLS = {
     **dict.fromkeys(NO_NAMES, ("EP02_01f",)),
     **dict.fromkeys(NO_FRAMES, ("46", "48", "50")),
-    **dict.fromkeys(("hapiness", "happy?", "3", "1.5", "4+R12", "nan"), ("happiness",)),
+    **dict.fromkeys(("hapiness", "happy?", "3", "1.5", "nan", ""), ("happiness",)),
 }
 
 
@@ -218,10 +193,8 @@ def test_a_row_that_cannot_be_meant_is_told(root: Path) -> None:
     for line, words in {
         "1.5,EP02_01f,46,48,50,happiness": "the subject '1.5' is not a number",
         "1,EP02_01f,46,48,50,happiness,AU,4": "in a row of 8 cells below 6 columns",
-        "1,EP02_01f,46,48,0,50,0,happiness": "in a row of 8 cells below 6 columns",
         "1,EP02_01f,,,,happiness": "the onset is ''",
         ",EP02_01f,46,48,50,happiness": "the subject is empty",
-        "1,,46,48,50,happiness": "the name of the clip is empty",
         "1,\udcff\udce9,46,48,50,happiness": r"not UTF-8 text (\xff\xe9)",
         "1,EP19_05f,46,48,50,happiness": "EP19_05f is listed in row 2 already",
         "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,happiness": "'Subject' is not a number",
@@ -236,13 +209,9 @@ def test_a_row_that_cannot_be_meant_is_told(root: Path) -> None:
     assert "the label 2 is not that of the MEGC 2019 list" in str(found.findings[0])
 
 
-FULL, ROW, CELL = ods_rows(NUMBERS), "<table:table-row", "<table:table-cell"
 MANY_ROWS = FULL.replace(ROW, f'{ROW} table:number-rows-repeated="1000000000"')
 MANY_COLUMNS = FULL.replace(CELL, f'{CELL} table:number-columns-repeated="1000000000"')
-
-
 REFUSED_FILES: dict[str, tuple[str, Content, str]] = {
-    "an empty workbook": ("a.xlsx", b"", "the file is empty"),
     "text in UTF-32": ("a.csv", TEXT.encode("utf-32"), "not a text file"),
     "no row is right": (
         "a.csv",
@@ -257,8 +226,7 @@ REFUSED_FILES: dict[str, tuple[str, Content, str]] = {
     "two sheets that differ": ("a.xlsx", sheets(NUMBERS, [*FLOATS[:3], LEGEND]), "and differ"),
     "merged by the million": ("a.xlsx", sheets(NUMBERS, merge="A10:Z9000"), "A10:Z9000 are merged"),
     "text called .ods": ("a.ods", TEXT, "not a readable workbook"),
-    "an archive without a sheet": ("a.ods", sheets(NUMBERS), "not a readable workbook"),
-    "XML cut off": ("a.ods", ods(FULL + "<table:table-row>"), "not a readable workbook"),
+    "XML cut off": ("a.ods", ods(FULL + ROW + ">"), "not a readable workbook"),
     "a bomb of entities": ("a.ods", ods(FULL, before=LAUGHS), "declares XML entities"),
     "a file of this machine": ("a.ods", ods(FULL, before=EXTERNAL), "declares XML entities"),
     "rows by the milliard": ("a.ods", ods(MANY_ROWS), "20001 rows"),
@@ -270,9 +238,8 @@ def test_a_table_that_cannot_be_read_is_refused(root: Path) -> None:
     for case, (name, content, words) in REFUSED_FILES.items():
         with pytest.raises(InputError) as caught:
             read(root, name, content)
-        assert words in str(caught.value), case
-        assert str(root) in str(caught.value) and "; " in str(caught.value), case
-        assert "\n" not in str(caught.value), case
+        told = str(caught.value)
+        assert words in told and str(root) in told and "; " in told and "\n" not in told, case
 
 
 def test_a_note_in_text_does_not_hide_the_table(root: Path) -> None:

@@ -66,28 +66,22 @@ GREY = np.repeat(NOISE[..., :1], 3, axis=2)
 SOUND = {
     "plain.jpg": (JPEG, BY_JPEG),
     "motion_photo.jpg": (JPEG + FILM, BY_JPEG),
-    "note.jpg": (JPEG + b"a note of the camera", BY_JPEG),
     "padded.jpg": (JPEG + bytes(10_000), BY_JPEG),
     "two_pictures.jpg": (JPEG + encoded(".jpg", RGB), BY_JPEG),
     "no_end.jpg": (JPEG[:-2], BY_JPEG),
     "no_end_padded.jpg": (JPEG[:-2] + bytes(10_000), BY_JPEG),
     "progressive.jpg": (PROGRESSIVE, BY_JPEG),
-    "progressive_no_end.jpg": (PROGRESSIVE[:-2], BY_JPEG),
     "damaged_exif.jpg": (JPEG[:2] + b"\xff\xe1\0\x0aExif\0\0II" + JPEG[2:], BY_JPEG),
     "upside_down.jpg": (turned(3), BY_JPEG[::-1, ::-1]),
-    "transposed.jpg": (turned(5), BY_JPEG.swapaxes(0, 1)),
     "portrait.jpg": (turned(6), np.rot90(BY_JPEG, -1)),
     "portrait_left.jpg": (turned(8), np.rot90(BY_JPEG)),
     "two_too_large.bmp": (BMP[:2] + struct.pack("<I", len(BMP) + 2) + BMP[6:], RGB),
-    "padded.bmp": (BMP + bytes(2), RGB),
     "plain.png": (encoded(".png"), RGB),
-    "opaque.png": (encoded(".png", with_alpha(255)), RGB),
     "PLAIN.TIFF": (encoded(".tiff"), RGB),
     "first_directory.tif": (tags(1, "<", RGB.tobytes()), RGB),
     "motorola.tif": (tags(1, ">", RGB.tobytes()), RGB),
     "portrait.tif": (tags(6, "<", RGB.tobytes()), np.rot90(RGB, -1)),
     "plain.webp": (encoded(".webp"), RGB),
-    "plain.ppm": (encoded(".ppm"), RGB),
     "remark.ppm": (b"P6\n# a remark\n40 32\n255\n" + RGB.tobytes(), RGB),
     "png_called.jpg": (encoded(".png"), RGB),
     **{f"grey{suffix}": (encoded(suffix, NOISE[..., 0]), GREY) for suffix in (".png", ".bmp")},
@@ -112,7 +106,6 @@ UNFIT = {
     "nothing.ppm": (b"P6 0 5 255 ", "claims 0x5 pixels"),
     "hollow.png": (png_of(32, 32), "not an image that OpenCV can read"),
     "short.tif": (tags(1, "<", RGB.tobytes()[:-5]), "cut off"),
-    "zeros_at_the_end.jpg": (JPEG[:-100] + bytes(100), "cut off"),
     "film_and_half_a_picture.jpg": (JPEG[:-100] + bytes(4096), "cut off"),
     **{
         f"cut{share}{suffix}": (
@@ -126,7 +119,7 @@ UNFIT = {
 
 
 def write_unfit(folder: Path, name: str) -> str:
-    """Write the file, and return what shall be said of it."""
+    """What shall be said of the file that it writes."""
     content, words = UNFIT[name]
     (folder / name).write_bytes(content)
     return words
@@ -139,9 +132,9 @@ def test_unfit_files_are_one_sentence_that_names_them(
         words = write_unfit(tmp_path, name)
         with pytest.raises(InputError) as caught:
             read_image(tmp_path / name)
-        assert words in str(caught.value), name
-        assert str(caught.value).startswith(f"{tmp_path / name}: ")
-        assert "\n" not in str(caught.value)
+        sentence = str(caught.value)
+        assert words in sentence and sentence.startswith(f"{tmp_path / name}: "), name
+        assert "\n" not in sentence
         told = capfd.readouterr().err
         assert told == "" or name == "hollow.png"  # of which libpng complains by itself
 
@@ -164,8 +157,6 @@ def test_sound_files_are_read_upright_as_rgb(
         path = tmp_path / name
         path.write_bytes(content)
         image = read_image(path)
-        assert image.dtype == np.uint8, name
-        assert image.shape == expected.shape, name
-        assert (image == expected).all(), name
+        assert image.dtype == np.uint8 and np.array_equal(image, expected), name
         assert measure_image(path) == image.shape[1::-1], name
     assert capfd.readouterr().err == ""

@@ -5,7 +5,6 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 import trees
 from test_cli import Done, files_under, hmrm
@@ -55,11 +54,6 @@ def test_the_composite_is_the_official_list_clip_by_clip(composite_root: Path) -
     assert result.verdict == "complete: 442 of 442 clips; 166 need an apex (`hmrm prepare`)"
     assert (result.complete, result.found, len(result.subjects)) == (True, (250, 109, 83), 68)
     assert all(one.found == one.expected for one in result.subjects)
-    for name, others in {"casme2": 1, "samm": 1, "smic": 0}.items():
-        found = survey(name, composite_root / name)
-        assert {clip.key: clip.label for clip in found.clips} == trees.official(name)
-        assert sum(found.other_classes.values()) == others
-        assert not [finding for finding in found.findings if finding.left_out]
 
 
 def test_a_clip_of_casme2_in_full(tmp_path: Path) -> None:
@@ -72,36 +66,25 @@ def test_a_clip_of_casme2_in_full(tmp_path: Path) -> None:
     assert (clip.label, clip.fps, len(clip.frames)) == (1, 200.0, 90)
     assert (clip.onset, clip.apex, clip.offset) == (16, 29, 56)
     assert clip.frames.paths[clip.known_apex].name == "reg_img59.jpg"
-    image = clip.frames[clip.onset]
-    assert (image.shape, image.dtype) == ((24, 32, 3), np.uint8)
-    assert image.std() > 20
 
 
 def test_irregular_clip_names_get_the_official_one(tmp_path: Path) -> None:
-    for number, (listed, *folders) in enumerate(
-        (
-            *(("EP1_2", "EP01_2"), ("EP01_02", "EP01_2"), ("ep01_2", "EP01_02")),
-            *(("EP01_2 ", "EP01_2"), ("EP01_002", "EP01_2", "EP01_02")),
-        )
-    ):
-        root = tmp_path / str(number)
+    trees.write_frames(tmp_path / "Cropped" / "sub03" / "EP01_2", range(46, 51), "img{}.jpg")
+    for listed in ("EP1_2", "EP01_02", "ep01_2", "EP01_2 ", "EP01_002"):
         row = [3, listed, None, 46, 48, 50, None, "1", "surprise"]
-        trees.write_table(root / "CASME2-coding.xlsx", [trees.CASME2_HEADER, row])
-        for folder in folders:
-            trees.write_frames(root / "Cropped" / "sub03" / folder, range(46, 51), "img{}.jpg")
-        if len(folders) == 1:
-            assert list(marks(survey("casme2", root))) == ["EP01_2"]
-        else:
-            with pytest.raises(InputError, match="no folder sub03/EP01_002"):
-                survey("casme2", root)
+        trees.write_table(tmp_path / "CASME2-coding.xlsx", [trees.CASME2_HEADER, row])
+        assert list(marks(survey("casme2", tmp_path))) == ["EP01_2"], listed
+    trees.write_frames(tmp_path / "Cropped" / "sub03" / "EP01_02", range(46, 51), "img{}.jpg")
+    with pytest.raises(InputError, match="no folder sub03/EP01_002"):
+        survey("casme2", tmp_path)
 
 
 def test_raw_and_cropped_and_two_coding_files_side_by_side(tmp_path: Path) -> None:
     rows = trees.casme2_rows()[:2]
     trees.write_casme2(tmp_path, rows)
     trees.write_casme2(tmp_path, rows, images="CASME2-RAW", name="img{:03d}.jpg")
-    for options, name in (({}, "reg_img46.jpg"), ({"images": "CASME2-RAW"}, "img046.jpg")):
-        assert survey("casme2", tmp_path, **options).clips[0].frames.paths[0].name == name
+    for images, name in (("", "reg_img46.jpg"), ("CASME2-RAW", "img046.jpg")):
+        assert survey("casme2", tmp_path, images=images).clips[0].frames.paths[0].name == name
     with pytest.raises(InputError, match="no such folder"):
         survey("casme2", tmp_path, images="Raw")
     trees.write_table(tmp_path / "mine.csv", [trees.CASME2_HEADER, rows[1]])
@@ -109,23 +92,15 @@ def test_raw_and_cropped_and_two_coding_files_side_by_side(tmp_path: Path) -> No
     assert len(survey("casme2", tmp_path, coding="mine.csv").clips) == 1
 
 
-def test_errata(tmp_path: Path, composite_root: Path) -> None:
-    rows = [
-        [4, "EP12_01f", None, 46, "/", 50, None, "4", "repression"],
-        [5, "EP09_05f", None, 46, 46, 50, None, "4", "disgust"],
-        [1, "EP19_05f", None, 46, "/", 50, None, "4", "disgust"],
-        [1, "EP19_06f", None, 46, 46, 50, None, "4", "disgust"],
-    ]
+def test_errata(tmp_path: Path) -> None:
+    clips = ((4, "EP12_01f", "/"), (5, "EP09_05f", 46), (1, "EP19_05f", "/"), (1, "EP19_06f", 46))
+    rows = [[who, clip, None, 46, apex, 50, None, "4", "disgust"] for who, clip, apex in clips]
     found = survey("casme2", trees.write_casme2(tmp_path, rows))
     assert kinds(found) == ["protocol", "protocol", "apex_missing", "onset_is_apex"]
     assert [finding.left_out for finding in found.findings] == [True, True, False, False]
     assert marks(found) == {"EP19_05f": (0, 0, None, 4), "EP19_06f": (0, 0, None, 4)}
     with pytest.raises(InputError, match=r"spot the apex first \(`hmrm prepare`\)"):
         _ = found.clips[0].known_apex
-    found = survey("samm", composite_root / "samm")
-    assert kinds(found) == ["apex_outside", "apex_outside"]
-    assert {one.clip.clip for one in found.findings if one.clip} == {"028_4_1", "032_3_1"}
-    assert found.findings[0].row == 119
 
 
 def test_subjects_keep_one_spelling(tmp_path: Path) -> None:
@@ -133,7 +108,6 @@ def test_subjects_keep_one_spelling(tmp_path: Path) -> None:
         root = trees.write_samm(tmp_path, [[subject, *trees.samm_rows()[0][1:]]])
         (clip,) = survey("samm", root).clips
         assert clip.key == ClipKey("samm", "006", "006_1_2")
-        assert (clip.label, clip.onset, clip.apex, clip.offset) == (0, 0, 1, 2)
     root = trees.write_fourdme(tmp_path / "4dme")
     rows = [["S01", "S01_a_1", "Positive", 10, 12, 14], ["s1", "S01_a_2", "Negative", 30, 32, 34]]
     (path,) = root.glob("4DME*")
@@ -152,7 +126,6 @@ def test_smic_takes_onset_and_offset_of_the_table(tmp_path: Path) -> None:
         trees.write_frames(tmp_path / "SMIC-HS-E/s03" / clip, range(100, 200), "image{:06d}.bmp")
     found = survey("smic", tmp_path)
     assert marks(found) == {"s03_ne_02": (0, 5, None, 10), "s03_ne_03": (0, 0, None, 9)}
-    assert found.row_of[found.clips[0].key] == 2
     assert found.findings == []
     found = survey("smic", tmp_path, images="SMIC-HS-E")
     assert marks(found) == {"s03_ne_02": (0, 5, None, 10), "s03_ne_03": (0, 50, None, 60)}
@@ -174,14 +147,14 @@ def test_smic_with_apexes(tmp_path: Path) -> None:
         "samm,6,006_1_2,0,1,2,3,another data set",
     ]
     (tmp_path / "SMIC_apex_all.csv").write_text("\n".join(rows))
-    folders = {"s3_ne_02": (100, 200), "s3_po_01": (202, 209), "s18_sur_03": (300, 310)}
-    folders["s3_sur_02"] = (1, 9)
-    expected: Marks = {
-        "s03_ne_02": (0, 5, 7, 10),
-        "s03_ne_03": (0, 50, 56, 60),
-        "s03_po_01": (1, 0, None, 6),
-        "s18_sur_03": (2, 0, 3, 9),
+    folders = {
+        "s03/micro/negative/s3_ne_02": range(100, 200),
+        "s03/micro/positive/s3_po_01": range(202, 209),
+        "s18/micro/surprise/s18_sur_03": range(300, 310),
+        "s03/micro/surprise/s3_sur_02": range(1, 9),
     }
+    expected: Marks = {"s03_ne_02": (0, 5, 7, 10), "s03_ne_03": (0, 50, 56, 60)}
+    expected |= {"s03_po_01": (1, 0, None, 6), "s18_sur_03": (2, 0, 3, 9)}
     told = {
         4: "no apex is given ('')",
         5: "negative in the table, but s18_sur_03 is surprise",
@@ -193,11 +166,9 @@ def test_smic_with_apexes(tmp_path: Path) -> None:
         ("SMIC-HS-E", {}, "the onset is '1.5', not a frame number"),
         ("HS", {"s03_sur_02": (2, 0, None, 7)}, no_frames),
     ):
-        for clip, (first, end) in folders.items():
-            label = {"ne": "negative", "po": "positive"}.get(clip.split("_")[1], "surprise")
-            micro = f"micro/{label}/" if layout == "HS" else ""
-            folder = f"{layout}/s{int(clip[1:].split('_')[0]):02d}/{micro}{clip}"
-            trees.write_frames(tmp_path / folder, range(first, end), "image{:06d}.bmp")
+        for name, numbers in folders.items():
+            folder = Path(name if layout == "HS" else f"{name[:3]}/{Path(name).name}")
+            trees.write_frames(tmp_path / layout / folder, numbers, "image{:06d}.bmp")
         found = survey("smic", tmp_path, images=layout)
         assert marks(found) == expected | whole_folder
         assert {finding.row: finding.problem for finding in found.findings} == told | {8: last}
@@ -206,20 +177,14 @@ def test_smic_with_apexes(tmp_path: Path) -> None:
 def test_smic_folders_in_the_wrong_place_and_frames_numbered_anew(tmp_path: Path) -> None:
     root = trees.write_smic(tmp_path, list(trees.official("smic"))[:2])
     micro = root / "HS" / "s01" / "micro"
-    for folder in (
-        "positive/s01_ne_09",
-        "positive/s02_po_01",
-        "positive/blink",
-        "negative/s1_ne_2",
-    ):
+    for folder in ("positive/s01_ne_09", "positive/s02_po_01", "positive/x", "negative/s1_ne_2"):
         trees.write_frames(micro / folder, range(3), "image{}.bmp")
     found = survey("smic", root)
     assert len(found.clips) == 2
     assert sorted(kinds(found)) == ["duplicate", "label", "label", "naming"]
     trees.write_frames(tmp_path / "b/HS/s03/micro/negative/s3_ne_02", range(1, 7), "{}.bmp")
-    (tmp_path / "b" / "smic_apex.tsv").write_text(
-        "subject\tclip\tonset_frame\tapex_frame\toffset_frame\n3\ts3_ne_02\t105\t107\t110\n"
-    )
+    rows = ["subject,clip,onset_frame,apex_frame,offset_frame", "3,s3_ne_02,105,107,110"]
+    (tmp_path / "b" / "smic_apex.csv").write_text("\n".join(rows))
     assert marks(survey("smic", tmp_path / "b")) == {"s03_ne_02": (0, 0, 2, 5)}
 
 
@@ -249,16 +214,14 @@ def test_mmew_and_fourdme(tmp_path: Path) -> None:
     expected = {"S01_a_1": (1, 0, 2, 4), "S01_a_2": (0, 0, 2, 4), "S02_b_2": (2, 0, 2, 4)}
     assert marks(found) == expected
     assert found.other_classes == {"negatively surprise": 1}
-    (finding,) = found.findings
-    assert finding.problem == "frames 1..5 stand for 30..34"
+    assert [finding.problem for finding in found.findings] == ["frames 1..5 stand for 30..34"]
 
 
 def test_what_the_check_would_find_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    root = trees.write_casme3(tmp_path)
     for _ in range(2):
-        assert len(datasets["casme3"].build(root=root)) == 3
+        assert len(datasets["casme3"].build(root=trees.write_casme3(tmp_path))) == 3
     rows = trees.casme2_rows()[:3]
     rows[0][4], rows[1][4] = None, 46
     root = trees.write_casme2(tmp_path / "a", rows)
@@ -283,9 +246,9 @@ def test_the_composite_tells_what_it_lacks(tmp_path: Path) -> None:
     trees.write_samm(tmp_path / "SAMM")
     found = survey("composite", tmp_path)
     assert len(found.clips) == 439
-    lost = sorted(finding.kind for finding in found.findings if finding.left_out)
-    assert lost == ["folder", "folder", "label", "protocol"]
-    assert any("positive, but negative on the official list" in str(f) for f in found.findings)
+    lost = {f.kind: f.problem for f in found.findings if f.left_out}
+    assert sorted(lost) == ["folder", "label", "protocol"]
+    assert "positive, but negative on the official list" in lost["label"]
 
 
 def check(name: str, root: Path, *options: object) -> Done:
@@ -296,11 +259,10 @@ def test_the_command_prints_counts_and_writes_nothing(composite_root: Path) -> N
     before = files_under(composite_root)
     done = check("casme2", composite_root / "casme2")
     assert done.returncode == 0, done.stderr
-    assert "complete: 145 of 145 clips" in done.stdout
-    lines = [line.split() for line in done.stdout.splitlines()]
-    for line in ("negative 88 88", "casme2/sub01 2/1/0 2/1/0", "not used others 1"):
-        assert line.split() in lines
-    assert "http://casme.psych.ac.cn" in done.stdout
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert {"negative 88 88", "casme2/sub01 2/1/0 2/1/0", "not used others 1"} <= {*lines}
+    for words in ("complete: 145 of 145 clips", "http://casme.psych.ac.cn"):
+        assert words in done.stdout
     result = json.loads(check("samm", composite_root / "samm", "--json").stdout)
     assert result["complete"] is True
     assert (result["usable"], result["without_apex"]) == (133, 2)
@@ -317,9 +279,8 @@ def test_deep_decodes(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[45:-16] = bytes(len(content) - 61)
     path.write_bytes(content)
-    result = audit("casme2", tmp_path)
-    assert result.findings == []
-    assert "leave-one-subject-out needs two" in result.verdict
+    assert audit("casme2", tmp_path).findings == []
+    assert "leave-one-subject-out needs two" in audit("casme2", tmp_path).verdict
     (finding,) = audit("casme2", tmp_path, deep=True).findings
     assert (finding.kind, finding.left_out) == ("unreadable", True)
 
@@ -340,23 +301,22 @@ def test_a_thousand_findings_do_not_flood_the_terminal_and_are_on_the_page(tmp_p
     assert "http" not in text.replace("http-equiv", "").replace("http://casme.psych.ac.cn", "")
 
 
-WRONG: list[tuple[str, str, dict[str, str], str]] = [
-    ("casme2", "absent", {}, "no such folder"),
-    ("casme2", ".", {}, "no coding file of CASME II"),
-    ("casme", ".", {}, "did you mean 'casme"),
-    ("flowmaps", ".", {}, "unknown recorded data set 'flowmaps'"),
-    ("casme2", ".", {"coding": "x.xlsx"}, "x.xlsx: no such file"),
-    ("casme2", ".", {"coding": "../x.xlsx"}, "leads out of the root"),
-    ("composite", ".", {"images": "x"}, "takes no --coding or --images"),
-    ("composite", ".", {}, "no folder 'casme2'"),
-    ("smic", ".", {}, "no folder of images of SMIC-HS"),
+WRONG: list[tuple[str, dict[str, str], str]] = [
+    ("casme2", {}, "no coding file of CASME II"),
+    ("casme", {}, "did you mean 'casme"),
+    ("flowmaps", {}, "unknown recorded data set 'flowmaps'"),
+    ("casme2", {"coding": "x.xlsx"}, "x.xlsx: no such file"),
+    ("casme2", {"coding": "../x.xlsx"}, "leads out of the root"),
+    ("composite", {"images": "x"}, "takes no --coding or --images"),
+    ("composite", {}, "no folder 'casme2'"),
+    ("smic", {}, "no folder of images of SMIC-HS"),
 ]
 
 
 def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
-    for name, folder, options, words in WRONG:
+    for name, options, words in WRONG:
         with pytest.raises(InputError) as caught:
-            audit(name, tmp_path / folder, **options)  # type: ignore[arg-type]
+            audit(name, tmp_path, **options)  # type: ignore[arg-type]
         assert words in str(caught.value) and "\n" not in str(caught.value)
     done = hmrm("data", "check", "casme2", "--root", "absent", cwd=tmp_path)
     assert (done.returncode, done.stdout, len(done.stderr.strip().splitlines())) == (2, "", 1)
@@ -366,8 +326,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
 def test_other_files_under_the_same_names_are_other_maps(tmp_path: Path) -> None:
     rows = [row for row in trees.casme2_rows() if row[0] in (1, 2)][:4]
     root = trees.write_casme2(tmp_path, rows)
-    for row in rows:
-        folder = root / "Cropped" / f"sub{row[0]:02d}" / row[1]
+    for folder in root.glob("Cropped/*/*"):
         trees.write_frames(folder, range(46, 51), "reg_img{}.jpg", size=(48, 48))
     config = load_config("smoke", data="casme2", overrides=["flow.name=dis"])
     first = load_flowset(config, root)

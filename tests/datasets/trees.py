@@ -44,18 +44,13 @@ def official(dataset: str) -> dict[ClipKey, int]:
 
 
 def write_table(path: Path, rows: Iterable[Sequence[Any]], *, above: int = 0) -> Path:
-    """A workbook or text file, with lines of text above the header."""
+    """A workbook or comma-separated text, with lines of text above the header."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [["terms of use"]] * above + [list(row) for row in rows]
-    if path.suffix in (".csv", ".tsv", ".txt"):
-        sign = "," if path.suffix == ".csv" else "\t"
-        lines = [sign.join("" if cell is None else str(cell) for cell in row) for row in rows]
+    if path.suffix == ".csv":
+        lines = [",".join("" if cell is None else str(cell) for cell in row) for row in rows]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
-    if path.suffix == ".ods":
-        return write_ods(
-            path, "".join(f"<table:table-row>{ods_cells(row)}</table:table-row>" for row in rows)
-        )
     book = openpyxl.Workbook()
     for row in rows:
         book.active.append(row)
@@ -63,15 +58,18 @@ def write_table(path: Path, rows: Iterable[Sequence[Any]], *, above: int = 0) ->
     return path
 
 
-def ods_cells(row: Sequence[Any]) -> str:
-    cells = []
-    for cell in row:
-        kind = f'office:value-type="float" office:value="{cell}"'
-        if cell is None or isinstance(cell, str):
-            kind = 'office:value-type="string"'
-        text = "" if cell is None else f"<text:p>{escape(str(cell))}</text:p>"
-        cells.append(f"<table:table-cell {kind}>{text}</table:table-cell>")
-    return "".join(cells)
+def ods_rows(rows: Iterable[Sequence[str | float]]) -> str:
+    """Rows of text and numbers as XML of OpenDocument."""
+    lines = []
+    for row in rows:
+        cells = []
+        for cell in row:
+            number = f'office:value-type="float" office:value="{cell}"'
+            kind = 'office:value-type="string"' if isinstance(cell, str) else number
+            text = f"<text:p>{escape(str(cell))}</text:p>"
+            cells.append(f"<table:table-cell {kind}>{text}</table:table-cell>")
+        lines.append(f"<table:table-row>{''.join(cells)}</table:table-row>")
+    return "".join(lines)
 
 
 def write_ods(path: Path, *sheets: str, before: str = "") -> Path:
@@ -82,7 +80,7 @@ def write_ods(path: Path, *sheets: str, before: str = "") -> Path:
     )
     tables = "".join(
         f'<table:table table:name="Sheet{number}">{sheet}</table:table>'
-        for number, sheet in enumerate(sheets, start=1)
+        for number, sheet in enumerate(sheets)
     )
     body = f"<office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body>"
     content = f"<office:document-content {names}>{body}</office:document-content>"
@@ -111,21 +109,20 @@ def image_bytes(suffix: str, step: int = 0, size: tuple[int, int] = (32, 24)) ->
     return cv2.imencode(suffix, image)[1].tobytes()
 
 
-def casme2_rows(first: int = 46) -> Rows:
+def casme2_rows() -> Rows:
     """The clips of the official list, and one of another emotion; frames 46, 48 and 50."""
     rows = []
     for number, (key, label) in enumerate(official("casme2").items()):
         emotions = EMOTIONS["casme2"][label]
-        emotion = emotions[number % len(emotions)]
-        marks = (first, first + 2, first + 4)
-        rows.append([int(key.subject[3:]), key.clip, None, *marks, None, "4+R12", emotion])
+        rows.append([int(key.subject[3:]), key.clip, None, 46, 48, 50, None, "4+R12"])
+        rows[-1].append(emotions[number % len(emotions)])
     return [*rows, [1, "EP03_02", None, 46, 48, 50, None, "1", "others"]]
 
 
 def write_casme2(
     root: Path, rows: Rows | None = None, *, images: str = "Cropped", name: str = "reg_img{}.jpg"
 ) -> Path:
-    rows = casme2_rows() if rows is None else rows
+    rows = rows or casme2_rows()
     write_table(root / "CASME2-coding-20140508.xlsx", [CASME2_HEADER, *rows])
     for subject, clip, _, onset, *_ in rows:
         write_frames(root / images / f"sub{int(subject):02d}" / clip, range(onset, onset + 5), name)
@@ -156,7 +153,7 @@ def samm_rows() -> Rows:
 
 
 def write_samm(root: Path, rows: Rows | None = None) -> Path:
-    rows = samm_rows() if rows is None else rows
+    rows = rows or samm_rows()
     write_table(root / "SAMM_Micro_FACS_Codes_v2.xlsx", [SAMM_HEADER, *rows], above=13)
     for row in rows:
         subject = str(row[0]).zfill(3)
