@@ -53,18 +53,6 @@ def test_a_layer_hides_what_is_behind() -> None:
     assert (pair.flow_px[0, 23:41, 18:36] == 3).all() and (pair.flow_px[:, :20] == 0).all()
 
 
-def test_pairs_come_from_their_generator(pictures: list[Floats]) -> None:
-    for source in (
-        procedural.ProceduralPairs(pictures, 64),
-        procedural.FacialPairs(procedural.face_pictures(1, [0, 1]), 64),
-    ):
-        one, other, third = (source(np.random.default_rng(k)) for k in (5, 5, 6))
-        assert np.array_equal(one.onset, other.onset)
-        assert np.array_equal(one.flow_px, other.flow_px)
-        assert not np.array_equal(one.apex, third.apex)
-        assert np.isfinite(one.flow_px).all()
-
-
 def test_motion_from_sub_pixel_to_twenty(pictures: list[Floats]) -> None:
     source = procedural.ProceduralPairs(pictures, 64)
     longest = [float(np.hypot(*source(np.random.default_rng(k)).flow_px).max()) for k in range(60)]

@@ -47,11 +47,12 @@ def rows(*lines: str) -> Harm:
     return lambda root: (root / "labels.csv").write_text("\n".join([LIST, *lines, ""]))
 
 
+def truncate(root: Path) -> None:
+    os.truncate(root / FIRST, 2000)
+
+
 DAMAGES: list[tuple[Harm, list[str]]] = [
-    (
-        lambda root: os.truncate(root / FIRST, 2000),
-        ["sub01_EP01 .png", "row 2", "cut off", "copy the file again"],
-    ),
+    (truncate, ["sub01_EP01 .png", "row 2", "cut off", "copy the file again"]),
     (picture((32, 28, 3)), ["s1_a .png", "(32, 28, 3)", "28x28"]),
     (picture((28, 28)), ["s1_a .png", "8-bit RGB"]),
     (picture((28, 28, 3), np.uint16), ["s1_a .png", "uint16"]),

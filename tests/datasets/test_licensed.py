@@ -47,13 +47,9 @@ def test_the_composite_is_the_official_list_clip_by_clip(composite_root: Path) -
     without = [clip for clip in clips if clip.apex is None]
     assert sum(clip.key.dataset == "smic" for clip in without) == 164
     assert [clip.key.clip for clip in without[164:]] == ["028_4_1", "032_3_1"]
-    for clip in clips:
-        assert 0 <= clip.onset < clip.offset < len(clip.frames)
-        assert clip.apex is None or clip.onset < clip.apex <= clip.offset
     result = audit("composite", composite_root)
     assert result.verdict == "complete: 442 of 442 clips; 166 need an apex (`hmrm prepare`)"
     assert (result.complete, result.found, len(result.subjects)) == (True, (250, 109, 83), 68)
-    assert all(one.found == one.expected for one in result.subjects)
 
 
 def test_a_clip_of_casme2_in_full(tmp_path: Path) -> None:
@@ -108,11 +104,8 @@ def test_subjects_keep_one_spelling(tmp_path: Path) -> None:
         root = trees.write_samm(tmp_path, [[subject, *trees.samm_rows()[0][1:]]])
         (clip,) = survey("samm", root).clips
         assert clip.key == ClipKey("samm", "006", "006_1_2")
-    root = trees.write_fourdme(tmp_path / "4dme")
-    rows = [["S01", "S01_a_1", "Positive", 10, 12, 14], ["s1", "S01_a_2", "Negative", 30, 32, 34]]
-    (path,) = root.glob("4DME*")
-    trees.write_table(path, [trees.FOURDME_HEADER[:6], *rows])
-    assert [clip.key.subject for clip in survey("fourdme", root).clips] == ["S01", "S01"]
+    found = survey("fourdme", trees.write_fourdme(tmp_path / "4dme"))
+    assert [clip.key.subject for clip in found.clips] == ["S01", "S01", "S02"]
 
 
 def test_smic_takes_onset_and_offset_of_the_table(tmp_path: Path) -> None:
@@ -155,12 +148,8 @@ def test_smic_with_apexes(tmp_path: Path) -> None:
     }
     expected: Marks = {"s03_ne_02": (0, 5, 7, 10), "s03_ne_03": (0, 50, 56, 60)}
     expected |= {"s03_po_01": (1, 0, None, 6), "s18_sur_03": (2, 0, 3, 9)}
-    told = {
-        4: "no apex is given ('')",
-        5: "negative in the table, but s18_sur_03 is surprise",
-        6: "no folder of s04_ne_01",
-        7: "the subject '5' is not that of s03_sur_01",
-    }
+    told = {4: "no apex is given ('')", 5: "negative in the table, but s18_sur_03 is surprise"}
+    told |= {6: "no folder of s04_ne_01", 7: "the subject '5' is not that of s03_sur_01"}
     no_frames = "frames '1.5'..'3' are not those of s03/micro/surprise/s3_sur_02"
     for layout, whole_folder, last in (
         ("SMIC-HS-E", {}, "the onset is '1.5', not a frame number"),
@@ -292,8 +281,7 @@ def test_a_thousand_findings_do_not_flood_the_terminal_and_are_on_the_page(tmp_p
     trees.write_table(root / "CASME2-coding-20140508.xlsx", [trees.CASME2_HEADER, *rows])
     page = tmp_path / "audit.html"
     done = check("casme2", root, "--html", page)
-    assert "... and 94 more" in done.stdout
-    assert len(done.stdout.splitlines()) < 60
+    assert "... and 94 more" in done.stdout and len(done.stdout.splitlines()) < 60
     text = page.read_text(encoding="utf-8")
     assert "usable, but not complete: 2 of 145 clips" in text
     assert text.count("unknown emotion") >= 99

