@@ -69,12 +69,10 @@ SOUND = {
     "padded.jpg": (JPEG + bytes(10_000), BY_JPEG),
     "two_pictures.jpg": (JPEG + encoded(".jpg", RGB), BY_JPEG),
     "no_end.jpg": (JPEG[:-2], BY_JPEG),
-    "no_end_padded.jpg": (JPEG[:-2] + bytes(10_000), BY_JPEG),
     "progressive.jpg": (PROGRESSIVE, BY_JPEG),
     "damaged_exif.jpg": (JPEG[:2] + b"\xff\xe1\0\x0aExif\0\0II" + JPEG[2:], BY_JPEG),
     "upside_down.jpg": (turned(3), BY_JPEG[::-1, ::-1]),
     "portrait.jpg": (turned(6), np.rot90(BY_JPEG, -1)),
-    "portrait_left.jpg": (turned(8), np.rot90(BY_JPEG)),
     "two_too_large.bmp": (BMP[:2] + struct.pack("<I", len(BMP) + 2) + BMP[6:], RGB),
     "plain.png": (encoded(".png"), RGB),
     "PLAIN.TIFF": (encoded(".tiff"), RGB),
@@ -89,7 +87,6 @@ SOUND = {
 
 UNFIT = {
     "alpha.png": (encoded(".png", with_alpha(100)), "partly transparent; save it without"),
-    "alpha.tif": (encoded(".tif", with_alpha(100)), "partly transparent"),
     "deep.png": (encoded(".png", NOISE.astype(np.uint16)), "a 16-bit image; save it with 8"),
     "float.tiff": (encoded(".tiff", np.full((32, 32, 3), np.nan, np.float32)), "a 32-bit image"),
     "text.png": (b"text", "not a PNG, JPEG, BMP, TIFF, WebP or PPM image"),

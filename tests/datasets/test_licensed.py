@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,12 @@ from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import ClipKey
 from hmrm_lab.registry import datasets
 
-SCRIPT = "<script>alert(1)</script>"
-Marks = dict[str, tuple[int, int, int | None, int]]
-
 
 def survey(name: str, root: Path, **options: str) -> Survey:
     return RECORDINGS[name].survey(root, **options)
 
 
-def marks(found: Survey) -> Marks:
+def marks(found: Survey) -> dict[str, tuple[int, int, int | None, int]]:
     """By clip its label, onset, apex and offset."""
     return {c.key.clip: (c.label, c.onset, c.apex, c.offset) for c in found.clips}
 
@@ -42,14 +38,12 @@ def composite_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_composite_is_the_official_list_clip_by_clip(composite_root: Path) -> None:
     clips = datasets["composite"].build(root=composite_root)
     assert [(clip.key, clip.label) for clip in clips] == list(megc2019().items())
-    assert Counter(clip.label for clip in clips) == {0: 250, 1: 109, 2: 83}
-    assert len({clip.key.subject_key for clip in clips}) == 68
     without = [clip for clip in clips if clip.apex is None]
     assert sum(clip.key.dataset == "smic" for clip in without) == 164
     assert [clip.key.clip for clip in without[164:]] == ["028_4_1", "032_3_1"]
     result = audit("composite", composite_root)
     assert result.verdict == "complete: 442 of 442 clips; 166 need an apex (`hmrm prepare`)"
-    assert (result.complete, result.found, len(result.subjects)) == (True, (250, 109, 83), 68)
+    assert (result.found, len(result.subjects)) == ((250, 109, 83), 68)
 
 
 def test_a_clip_of_casme2_in_full(tmp_path: Path) -> None:
@@ -62,6 +56,9 @@ def test_a_clip_of_casme2_in_full(tmp_path: Path) -> None:
     assert (clip.label, clip.fps, len(clip.frames)) == (1, 200.0, 90)
     assert (clip.onset, clip.apex, clip.offset) == (16, 29, 56)
     assert clip.frames.paths[clip.known_apex].name == "reg_img59.jpg"
+    (root / "Cropped").rename(root / "Pictures")
+    with pytest.raises(InputError, match=r"no folder of images .* is Cropped/sub01/EP02_01f"):
+        survey("casme2", root)
 
 
 def test_irregular_clip_names_get_the_official_one(tmp_path: Path) -> None:
@@ -146,7 +143,7 @@ def test_smic_with_apexes(tmp_path: Path) -> None:
         "s18/micro/surprise/s18_sur_03": range(300, 310),
         "s03/micro/surprise/s3_sur_02": range(1, 9),
     }
-    expected: Marks = {"s03_ne_02": (0, 5, 7, 10), "s03_ne_03": (0, 50, 56, 60)}
+    expected = {"s03_ne_02": (0, 5, 7, 10), "s03_ne_03": (0, 50, 56, 60)}
     expected |= {"s03_po_01": (1, 0, None, 6), "s18_sur_03": (2, 0, 3, 9)}
     told = {4: "no apex is given ('')", 5: "negative in the table, but s18_sur_03 is surprise"}
     told |= {6: "no folder of s04_ne_01", 7: "the subject '5' is not that of s03_sur_01"}
@@ -184,7 +181,6 @@ def test_casme3(tmp_path: Path) -> None:
     assert marks(found) == {"b_175": (1, 0, 2, 5), "b_190": (0, 0, 2, 4), "a_3": (2, 0, 2, 4)}
     first = found.clips[0]
     assert (first.key.subject, first.fps, len(first.frames)) == ("spNO.1", 30.0, 6), "one is lost"
-    assert first.frames.paths[2].name == "178.jpg"
     assert kinds(found) == ["frames", "frames"]
     assert "only one frame" in found.findings[1].problem
     assert found.other_classes == {"others": 1}
@@ -253,8 +249,7 @@ def test_the_command_prints_counts_and_writes_nothing(composite_root: Path) -> N
     for words in ("complete: 145 of 145 clips", "http://casme.psych.ac.cn"):
         assert words in done.stdout
     result = json.loads(check("samm", composite_root / "samm", "--json").stdout)
-    assert result["complete"] is True
-    assert (result["usable"], result["without_apex"]) == (133, 2)
+    assert (result["complete"], result["usable"], result["without_apex"]) == (True, 133, 2)
     assert result["classes"] == {"negative": 92, "positive": 26, "surprise": 15}
     findings = [(one["kind"], one["row"]) for one in result["findings"]]
     assert findings == [("apex_outside", 119), ("apex_outside", 126)]
@@ -275,9 +270,10 @@ def test_deep_decodes(tmp_path: Path) -> None:
 
 
 def test_a_thousand_findings_do_not_flood_the_terminal_and_are_on_the_page(tmp_path: Path) -> None:
-    first, second = trees.casme2_rows()[:2]
-    root = trees.write_casme2(tmp_path / "data", [first, second])
-    rows = [first, second, *([1, f"X{n}", *first[2:-1], SCRIPT] for n in range(99))]
+    script = "<script>alert(1)</script>"
+    rows = trees.casme2_rows()[:2]
+    root = trees.write_casme2(tmp_path / "data", rows)
+    rows += [[1, f"X{n}", *rows[0][2:-1], script] for n in range(99)]
     trees.write_table(root / "CASME2-coding-20140508.xlsx", [trees.CASME2_HEADER, *rows])
     page = tmp_path / "audit.html"
     done = check("casme2", root, "--html", page)
@@ -285,7 +281,7 @@ def test_a_thousand_findings_do_not_flood_the_terminal_and_are_on_the_page(tmp_p
     text = page.read_text(encoding="utf-8")
     assert "usable, but not complete: 2 of 145 clips" in text
     assert text.count("unknown emotion") >= 99
-    assert SCRIPT not in text
+    assert script not in text
     assert "http" not in text.replace("http-equiv", "").replace("http://casme.psych.ac.cn", "")
 
 
@@ -308,7 +304,6 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
         assert words in str(caught.value) and "\n" not in str(caught.value)
     done = hmrm("data", "check", "casme2", "--root", "absent", cwd=tmp_path)
     assert (done.returncode, done.stdout, len(done.stderr.strip().splitlines())) == (2, "", 1)
-    assert files_under(tmp_path) == []
 
 
 def test_other_files_under_the_same_names_are_other_maps(tmp_path: Path) -> None:

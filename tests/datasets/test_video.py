@@ -14,10 +14,8 @@ from hmrm_lab.datasets.walking import order_frames
 from hmrm_lab.errors import InputError
 from hmrm_lab.studies.prepare import recording_clip
 
-SIDE = 64
 
-
-def drawn(number: int, side: int = SIDE) -> np.ndarray:
+def drawn(number: int, side: int = 64) -> np.ndarray:
     """A smooth picture that codecs keep, of a level that tells which frame it is. RGB."""
     picture = np.full((side, side, 3), 8 * number, np.uint8)
     picture[: side // 2, :, 0] = 255 - 8 * number
@@ -106,7 +104,6 @@ ORDERS = (  # names as people and programs give them, in the right order; + says
     "IMG_BURST001_COVER IMG_BURST002 IMG_BURST003",
     "Screenshot_20240501-105958 Screenshot_20240501-110001",
     "+video_45s968 video_46s010 video_46s052",
-    "+t0.04s t0.08s t0.5s t1.0s",
     "+1.8 1.9 1.10 1.11",
     "+00-00-01-23 00-00-01-24 00-00-02-00",
     "+IMG_20240501_105958_001 IMG_20240501_105958_002 IMG_20240501_105959_001",
@@ -120,7 +117,6 @@ ORDERS = (  # names as people and programs give them, in the right order; + says
     "+a3f9_0001 77be_0002 c1_0003",
 )
 DISORDERS = {  # and names that leave no order
-    "img1 img01": "more than one image with the number 1",
     "left_1 right_1 left_2 right_2": "more than one image with the number 1",
     "img1 img2 portrait": "an image without a number: portrait.png",
     "May_10.59 June_11.59": "more than one image with the number 59",
@@ -215,9 +211,7 @@ def test_a_file_that_only_bears_the_name_is_refused(
         assert "not a video that OpenCV can read; copy the file again" in refusal(path), content
     path.write_bytes(b"")
     assert "an empty file" in refusal(path)
-    rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for _ in range(40)]
-    content = write_video(path, noise, "mp4v").read_bytes()
-    path.write_bytes(content[: len(content) // 3])
+    write_video(path, [drawn(number) for number in range(32)], "mp4v")
+    os.truncate(path, path.stat().st_size // 3)
     assert str(path) in refusal(path), "cut off"
     assert capfd.readouterr().err == ""

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
@@ -66,28 +65,22 @@ def ods_rows(rows: Iterable[Sequence[str | float]]) -> str:
         for cell in row:
             number = f'office:value-type="float" office:value="{cell}"'
             kind = 'office:value-type="string"' if isinstance(cell, str) else number
-            text = f"<text:p>{escape(str(cell))}</text:p>"
-            cells.append(f"<table:table-cell {kind}>{text}</table:table-cell>")
+            cells.append(f"<table:table-cell {kind}><text:p>{cell}</text:p></table:table-cell>")
         lines.append(f"<table:table-row>{''.join(cells)}</table:table-row>")
     return "".join(lines)
 
 
-def write_ods(path: Path, *sheets: str, before: str = "") -> Path:
+def write_ods(path: Path, *sheets: str, before: str = "") -> None:
     """An OpenDocument workbook of sheets that are given as XML."""
-    names = " ".join(
-        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
-        for name in ("office", "table", "text")
-    )
+    urn = "urn:oasis:names:tc:opendocument:xmlns"
+    names = " ".join(f'xmlns:{name}="{urn}:{name}:1.0"' for name in ("office", "table", "text"))
     tables = "".join(
         f'<table:table table:name="Sheet{number}">{sheet}</table:table>'
         for number, sheet in enumerate(sheets)
     )
-    body = f"<office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body>"
-    content = f"<office:document-content {names}>{body}</office:document-content>"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
-        archive.writestr("content.xml", f'<?xml version="1.0" encoding="UTF-8"?>{before}{content}')
-    return path
+    body = f"<office:spreadsheet {names}>{tables}</office:spreadsheet>"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("content.xml", before + body)
 
 
 def write_frames(
