@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmrm_lab.flow.gru_attention.correlation import AllPairs, Local, Warped, correlation
+from hmrm_lab.flow.gru_attention.correlation import AllPairs, Local, Warped
 
 
 def features(seed: int, height: int = 11, width: int = 9, depth: int = 5) -> torch.Tensor:
@@ -92,9 +92,3 @@ def test_warped_windows_are_their_naive_loop() -> None:
                 there = [bilinear(plane.numpy(), x + u, y + v) for plane in apex[b]]
                 expected = float(onset[b, :, i, j] @ torch.tensor(there)) / math.sqrt(5)
             assert float(found[b, channel, i, j]) == pytest.approx(expected, abs=1e-5)
-
-
-def test_auto_spares_memory_on_large_maps() -> None:
-    small, large = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 65, 64)
-    assert isinstance(correlation("auto", small, small, levels=1, radius=1), AllPairs)
-    assert isinstance(correlation("auto", large, large, levels=1, radius=1), Local)

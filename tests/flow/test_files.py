@@ -46,7 +46,6 @@ def test_pfm_is_read_from_the_bottom_in_either_byte_order(tmp_path: Path) -> Non
 def test_bad_files_are_named(tmp_path: Path) -> None:
     for name, content, words in (
         ("a.flo", b"PIEH", "not a .flo file"),
-        ("a.flo", b"HEIPxxxxyyyyzzzz", "not a .flo file"),
         ("a.flo", b"PIEH" + np.array([3, 2], "<i4").tobytes() + b"12", "cut off"),
         ("a.flo", b"PIEH" + np.array([-3, 2], "<i4").tobytes(), "claims -3x2"),
         ("a.flo", b"PIEH" + np.array([2**30, 2**30], "<i4").tobytes(), "claims 1073741824"),

@@ -68,17 +68,14 @@ def test_weights_survive_the_disk(tmp_path: Path) -> None:
 
 
 def test_hostile_files(tmp_path: Path) -> None:
-    content, path = SHIPPED.read_bytes(), tmp_path / "weights.safetensors"
+    path = tmp_path / "weights.safetensors"
     with pytest.raises(InputError, match="no such weights"):
         load_weights(path)
-    for broken in (b"", b"no weights", content[: len(content) // 2], b"\xff" * 64):
-        path.write_bytes(broken)
-        with pytest.raises(InputError, match="not readable as weights"):
-            load_weights(path)
-    save_file({"a": torch.zeros(2)}, path)
-    with pytest.raises(InputError, match="no weights of GRU-AOFE"):
+    path.write_bytes(SHIPPED.read_bytes()[:-1000])
+    with pytest.raises(InputError, match="not readable as weights"):
         load_weights(path)
-    for header in ('{"settings": {"hiden": 3}}', '{"settings": [1]}', "[]", "{", "[" * 10_000):
-        save_file({"a": torch.zeros(2)}, path, metadata={"hmrm": header})
+    headers = ('{"settings": {"hiden": 3}}', '{"settings": [1]}', "[]", "{", "[" * 10_000)
+    for metadata in (None, *({"hmrm": header} for header in headers)):
+        save_file({"a": torch.zeros(2)}, path, metadata=metadata)
         with pytest.raises(InputError, match="no weights of GRU-AOFE"):
             load_weights(path)

@@ -12,7 +12,6 @@ from hmrm_lab.flow.gru_attention.gradients import (
     gradient_products,
     smooth_steps,
     smoothed,
-    squash,
 )
 from hmrm_lab.flow.gru_attention.update import AdditiveAttention
 
@@ -39,7 +38,6 @@ def test_attention_over_space_is_its_formula() -> None:
     attention = AdditiveAttention(hidden=4, width=3, kind="space")
     state = seeded(2, 4, 14, 21)
     context, alpha = attention([state])
-    assert alpha.shape == (2, 49, 14, 21)
     regions = F.adaptive_avg_pool2d(state, 7).flatten(2)[1]  # (D, J)
     w_s, b_s = attention.of_state.weight[..., 0, 0], attention.of_state.bias
     query = w_s @ state[1, :, 5, 11] + b_s
@@ -73,14 +71,11 @@ def test_every_step_finds_a_shift() -> None:
     solver = GradientSteps(windows=(0, 2), smooth=2)
     onset, apex = waves(64, (0, 0)), waves(64, (0.3, -0.2))
     still, quiet = torch.zeros(1, 2, 16, 16), torch.zeros(1, 1, 1, 1)
-    level = torch.zeros(1, 2, 16, 16)
-    steps, evidence = solver(onset, apex, still, quiet, level)
-    assert steps.shape == (1, 4, 2, 16, 16)
-    assert evidence.shape == (1, solver.features, 16, 16)
+    steps, _ = solver(onset, apex, still, quiet, still)
     inner = steps[0, 1:, :, 3:-3, 3:-3].mean((2, 3))
     assert torch.allclose(inner, torch.tensor([0.3, -0.2]), atol=0.03)
     there = torch.tensor([0.3, -0.2]).view(1, 2, 1, 1).expand(1, 2, 16, 16)
-    again, _ = solver(onset, apex, there, quiet, level)
+    again, _ = solver(onset, apex, there, quiet, still)
     assert again[0, 1:, :, 3:-3, 3:-3].abs().mean() < 0.03
 
 
@@ -94,27 +89,12 @@ def test_steps_end_at_the_truth() -> None:
         assert products[:, 3:, 4:-4, 4:-4].abs().max() < 0.02
 
 
-def test_squash_is_asinh() -> None:
-    values = torch.tensor([-20.0, -0.5, -1e-4, 0.0, 1e-4, 0.5, 20.0])
-    assert torch.allclose(squash(values), torch.asinh(8 * values) / 2, atol=1e-6)
-
-
 def textured(rows: int, columns: int) -> torch.Tensor:
     """Products (1, 5, h, w) of a picture whose true step is (.4, -.3) everywhere."""
     x, y = seeded(2, 1, rows, columns, 6)
     xx, xy, yy = (x * x).mean(-1), (x * y).mean(-1), (y * y).mean(-1)
     xt, yt = -(0.4 * xx - 0.3 * xy), -(0.4 * xy - 0.3 * yy)
     return torch.stack([xx, xy, yy, xt, yt], dim=1)
-
-
-def energy(products: torch.Tensor, flow: torch.Tensor, step: torch.Tensor, weight: float) -> float:
-    """What `smooth_steps` lowers, summed over cells and pairs of neighbours."""
-    xx, xy, yy, xt, yt = products[0]
-    u, v = step
-    data = xx * u * u + 2 * xy * u * v + yy * v * v + 2 * (xt * u + yt * v)
-    total = flow[0] + step
-    bend = (total.diff(dim=1) ** 2).sum() + (total.diff(dim=2) ** 2).sum()
-    return float(data.sum() + weight * bend)
 
 
 def test_steps_follow_gradients_and_are_carried_into_flat_regions() -> None:
@@ -128,14 +108,4 @@ def test_steps_follow_gradients_and_are_carried_into_flat_regions() -> None:
     products[..., 8:] = 0
     steps = smooth_steps(products, still, torch.full((1, 1, 16, 16), 0.01))
     far = steps[0, 0, :, :, -1].mean(dim=1)
-    assert 0.2 < far[0] < 0.4
-    assert -0.3 < far[1] < -0.15
-
-
-def test_the_energy_falls() -> None:
-    products = textured(12, 10) + 0.1 * F.pad(seeded(1, 2, 12, 10, seed=2), (0, 0, 0, 0, 3, 0))
-    flow = 0.3 * seeded(1, 2, 12, 10, seed=1)
-    weights = (0.03, 0.3, 3.0)
-    stiff = torch.tensor(weights).view(1, 3, 1, 1).expand(1, 3, 12, 10)
-    for weight, step in zip(weights, smooth_steps(products, flow, stiff)[0], strict=True):
-        assert energy(products, flow, step, weight) < energy(products, flow, 0 * step, weight)
+    assert 0.2 < far[0] < 0.4 and -0.3 < far[1] < -0.15
