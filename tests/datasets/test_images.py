@@ -136,9 +136,7 @@ def test_unfit_files_are_one_sentence_that_names_them(
         assert told == "" or name == "hollow.png"  # of which libpng complains by itself
 
 
-def test_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="no such frame"):
-        read_image(tmp_path / "absent.png")
+def test_a_folder_or_a_film_is_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="a folder, not an image"):
         read_image(tmp_path)
     (tmp_path / "film.avi").write_bytes(b"0" * 100)

@@ -145,12 +145,11 @@ def test_frames_that_are_links_are_read_on_request(tmp_path: Path) -> None:
 
 def test_names_that_are_not_utf8_are_read(tmp_path: Path) -> None:
     film = write_video(tmp_path / "film.mp4", [drawn(0)] * 3, "mp4v")
-    for name in (b"clip_\xe9", "clip_\u00e9".encode()):
-        folder = write_folder(tmp_path / os.fsdecode(name), [drawn(0)] * 3)
-        (folder / "img2.png").rename(folder / os.fsdecode(b"im\xe7g2.png"))
-        film = film.rename(tmp_path / os.fsdecode(name + b".mp4"))
-        for path in (folder, film):
-            assert len(open_recording(path).frames) == 3
+    plain = write_folder(tmp_path / "plain", [drawn(0)] * 3)
+    folder = plain.rename(tmp_path / os.fsdecode(b"clip_\xe9"))
+    (folder / "img2.png").rename(folder / os.fsdecode(b"im\xe7g2.png"))
+    for path in (folder, film.rename(tmp_path / os.fsdecode(b"clip_\xe9.mp4"))):
+        assert len(open_recording(path).frames) == 3
 
 
 def refusal(path: Path) -> str:
