@@ -44,9 +44,8 @@ def test_core_regions_are_quarters_and_sub_regions_quarters_of_those() -> None:
     assert region_names("core") == ["top left", "top right", "bottom left", "bottom right"]
     expected = [[0, 0, 14, 14], [14, 0, 28, 14], [0, 14, 14, 28], [14, 14, 28, 28]]
     assert region_boxes("core").tolist() == expected
-    boxes = region_boxes("sub")
     assert region_names("sub")[6] == "top right, its bottom left"
-    assert boxes[6].tolist() == [14, 7, 21, 14]
+    assert region_boxes("sub")[6].tolist() == [14, 7, 21, 14]
 
 
 def test_pixel_tokens_run_row_by_row() -> None:
@@ -54,7 +53,6 @@ def test_pixel_tokens_run_row_by_row() -> None:
     assert fine[:2].tolist() == [[14.5, 7.5], [15.5, 7.5]]
     assert fine[7].tolist() == [14.5, 8.5]
     assert coarse[:2].tolist() == [[15, 15], [17, 15]], "the mean of 2x2 cells"
-    assert coarse.shape == (49, 2)
 
 
 @pytest.mark.parametrize(("grain", "number"), [("core", 0), ("sub", 1)])
@@ -152,7 +150,6 @@ def test_the_operator_refuses_shapes_that_do_not_fit() -> None:
 
 
 def test_torch_sees_the_operator() -> None:
-    """Shapes without data, autograd, and export, as `torch.library` checks them."""
     xz, scan = torch.randn(2, 5, 12, requires_grad=True), BidirectionalScan(6, state=4, kernel=3)
     arguments = [tensor.requires_grad_() for tensor in block_arguments(xz).values()]
     torch.library.opcheck(fused_block._forward, tuple(arguments))
@@ -164,12 +161,10 @@ def test_torch_sees_the_operator() -> None:
 
 def test_dropped_branches_keep_their_mean() -> None:
     torch.manual_seed(0)
-    residual = Residual(3, layer_scale=1.0, drop_path=0.4)
-    tokens, branch = torch.zeros(20_000, 1, 3), torch.ones(20_000, 1, 3)
-    out = residual(tokens, branch).detach()[:, 0, 0]
+    residual, branch = Residual(3, drop_path=0.4), torch.ones(20_000, 1, 3)
+    out = residual(torch.zeros_like(branch), branch)
     assert out.unique().tolist() == pytest.approx([0, 1 / 0.6])
-    assert out.mean() == pytest.approx(1, abs=0.02)
-    assert (residual.eval()(tokens, branch) == 1).all()
+    assert out.mean().item() == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize(("tokens", "rows", "length"), [("windows", 1, 16), ("pixels", 16, 49)])

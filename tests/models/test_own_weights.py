@@ -20,25 +20,22 @@ TAKING = [name for name in systems if "weights" in systems[name].options.model_f
 NARROW = ("model.width=0.125", "model.side=32")
 LAST = ("head.", "classifier.")
 
-TORCHVISION = {  # a name of torchvision's, and where it goes
-    resnet.torchvision_name: {
+TORCHVISION = {  # names of torchvision's, and where they go
+    ("resnet50", resnet.torchvision_name): {
         "conv1.weight": "stem.0.0.weight",
-        "bn1.running_var": "stem.0.1.running_var",
         "layer1.0.conv1.weight": "stages.0.0.body.0.0.weight",
         "layer4.2.bn3.bias": "stages.3.2.body.2.1.bias",
         "layer3.0.downsample.0.weight": "stages.2.0.shortcut.0.weight",
         "fc.bias": "head.bias",
     },
-    pictures.googlenet_name: {
-        "conv1.conv.weight": "stem.0.0.weight",
+    ("googlenet", pictures.googlenet_name): {
         "conv3.bn.running_mean": "stem.3.1.running_mean",
-        "inception3b.branch2.0.conv.weight": "stages.2.ways.1.0.0.weight",
         "inception4a.branch4.1.conv.weight": "stages.4.ways.3.1.0.weight",
         "inception5b.branch1.bn.weight": "stages.11.ways.0.1.weight",
         "aux1.fc2.weight": "head.fc2.weight",
         "fc.weight": "head.weight",
     },
-    pictures.efficientnet_name: {
+    ("efficientnet_b0", pictures.efficientnet_name): {
         "features.0.0.weight": "stem.0.weight",
         "features.2.1.block.2.fc1.weight": "blocks.2.body.2.weigh.0.weight",
         "features.3.0.block.2.fc2.bias": "blocks.3.body.2.weigh.2.bias",
@@ -84,13 +81,8 @@ def test_own_names_come_back(system: str, file: Path) -> None:
 
 
 def test_published_names_find_their_place() -> None:
-    built = {
-        resnet.torchvision_name: network("resnet50"),
-        pictures.googlenet_name: network("googlenet"),
-        pictures.efficientnet_name: network("efficientnet_b0"),
-    }
-    for rename, names in TORCHVISION.items():
-        places = built[rename].state_dict()
+    for (system, rename), names in TORCHVISION.items():
+        places = network(system).state_dict()
         for theirs, ours in names.items():
             assert rename(theirs) == ours
             assert ours in places or theirs.startswith("aux"), ours

@@ -144,7 +144,6 @@ def test_machine_code_exponentials_are_exact() -> None:
 
 
 def test_torch_sees_the_scan_and_shapes_that_do_not_fit_are_refused() -> None:
-    torch.manual_seed(6)
     x, dt, A, B, C, skip = (a.float() for a in draw((4,), 3, 5, 2, (4,)))
     arguments = [a.requires_grad_() for a in (x, dt, A.mT.contiguous(), B, C, skip)]
     torch.library.opcheck(fused_scan, (*arguments, [False, True, True, False]))
@@ -156,13 +155,9 @@ def test_the_backend_follows_the_tensor() -> None:
     assert choose_backend("auto", torch.zeros(1)) == "fused"
     assert choose_backend("auto", torch.zeros(1, dtype=torch.float64)) == "loop"
     assert choose_backend("auto", torch.zeros(1, device="meta")) == "loop"
-    for name, kind, device in (
-        ("cuda", torch.float32, "CUDA devices"),
-        ("mamba_ssm", torch.float32, "CUDA devices"),
-        ("fused", torch.float64, "the CPU"),
-    ):
+    for name, device in (("cuda", "CUDA devices"), ("fused", "the CPU")):
         with pytest.raises(ConfigError, match=f"float32 on {device}"):
-            choose_backend(name, torch.zeros(1, dtype=kind))
+            choose_backend(name, torch.zeros(1, dtype=torch.float64))
 
 
 def test_machine_code_is_compiled_anew_when_what_it_calls_changes() -> None:
@@ -171,16 +166,13 @@ def test_machine_code_is_compiled_anew_when_what_it_calls_changes() -> None:
     assert machine_code.COMPILED_IN == fused_block.COMPILED_IN == digest
 
 
-@pytest.mark.parametrize("sizes", [(0, 3, 5), (2, 0, 5)])
-def test_no_sequences_and_no_tokens_are_nothing_to_do(sizes: tuple[int, int, int]) -> None:
-    sequences, length, width = sizes
-    x = torch.zeros(sequences, length, width, requires_grad=True)
-    B = torch.zeros(sequences, length, 4)
-    A, skip = -torch.ones(1, 4, width, requires_grad=True), torch.ones(1, width)
-    y = fused_scan(x, torch.ones_like(x), A, B, B, skip, [False])
-    (grad,) = torch.autograd.grad(y.sum(), A)
-    assert y.shape == sizes
-    assert not grad.any()
+@pytest.mark.parametrize(("sequences", "length"), [(0, 3), (2, 0)])
+def test_no_sequences_and_no_tokens_are_nothing_to_do(sequences: int, length: int) -> None:
+    x, B = torch.zeros(sequences, length, 5), torch.zeros(sequences, length, 4)
+    A = -torch.ones(1, 4, 5, requires_grad=True)
+    y = fused_scan(x, torch.ones_like(x), A, B, B, torch.ones(1, 5), [False])
+    assert y.shape == x.shape
+    assert not torch.autograd.grad(y.sum(), A)[0].any()
 
 
 @pytest.mark.parametrize("reverse", [False, True])

