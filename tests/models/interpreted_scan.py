@@ -11,10 +11,10 @@ import sys
 from typing import Any
 
 import torch
-from models.scan_cases import check_scan, random_case
+from models.scan_cases import check_groups, random_case
 from torch import Tensor
 
-from hmrm_lab.models.scan import scan_groups, triton_scan
+from hmrm_lab.models.scan import triton_scan
 
 
 class Interpreted(torch.autograd.Function):
@@ -33,10 +33,5 @@ class Interpreted(torch.autograd.Function):
 
 for number in range(int(sys.argv[1])):
     triton_scan.LARGEST_STATES = 1 if number % 2 else 2**30  # sequences in turns, or at once
-    arguments, reverse = random_case(number, longest=7)
-    check_scan(
-        lambda *tensors, turns=reverse: scan_groups(Interpreted.apply, tensors, turns),
-        arguments,
-        reverse,
-    )
+    check_groups(Interpreted.apply, *random_case(number, longest=7))
     print(number, flush=True)

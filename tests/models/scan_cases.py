@@ -7,7 +7,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from hmrm_lab.models.scan import selective_scan
+from hmrm_lab.models.scan import scan_groups, selective_scan
 
 Scan = Callable[..., Tensor]
 
@@ -54,6 +54,10 @@ def check_scan(
 ) -> list[Tensor]:
     reference = partial(selective_scan, reverse=reverse, backend="reference")
     return check_agreement(scan, reference, arguments, device)
+
+
+def check_groups(scan: Scan, arguments: list[Tensor], reverse: tuple[bool, ...]) -> None:
+    check_scan(lambda *tensors: scan_groups(scan, tensors, reverse), arguments, reverse)
 
 
 def check_agreement(
