@@ -32,11 +32,10 @@ def test_shift_stays_within_its_reach() -> None:
 def test_turning_turns_vectors_with_the_picture() -> None:
     """A radial field looks the same from every side: turning must not change it."""
     torch.manual_seed(0)
-    axis = torch.linspace(-1, 1, 28)
-    rows, columns = torch.meshgrid(axis, axis, indexing="ij")
+    rows, columns = torch.meshgrid(*[torch.linspace(-1, 1, 28)] * 2, indexing="ij")
     radial = torch.stack([columns, rows, torch.ones_like(rows)])[None].expand(8, -1, -1, -1)
     turned = jitter(radial, flips=False, shift_px=0, scale=0.0, rotate_deg=30.0)
-    centre = (slice(None), slice(None), slice(8, 20), slice(8, 20))
+    centre = (..., slice(8, 20), slice(8, 20))
     torch.testing.assert_close(turned[centre], radial[centre], atol=1e-4, rtol=0)
 
 

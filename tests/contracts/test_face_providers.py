@@ -45,8 +45,7 @@ def test_a_face_is_a_complete_record_and_the_same_each_time(name: str, frame: np
     assert max(left_eye[1], right_eye[1]) < nose[1] < min(corners[0][1], corners[1][1])
     assert np.array_equal(frame, before)
     again = provider(name)(frame)
-    assert np.array_equal(face.points, again.points)
-    assert face.score == again.score
+    assert np.array_equal(face.points, again.points) and face.score == again.score
 
 
 @each

@@ -58,6 +58,7 @@ def safetensors(header: dict[str, Any], length: int = 0) -> bytes:
 
 
 DEEP, LONG = 100_000, 10_000
+HUGE_ARRAY = {"descr": "<f4", "fortran_order": False, "shape": (250 * 10**12,)}
 HUGE = {"dtype": "F32", "shape": (2**24, 2**24), "data_offsets": (0, 2**50)}
 PAYLOADS: dict[str, Callable[[Harm], bytes]] = {
     "pickle": pickle.dumps,
@@ -65,10 +66,8 @@ PAYLOADS: dict[str, Callable[[Harm], bytes]] = {
     "torch.save": lambda harm: saved(lambda file: torch.save({"model": harm}, file)),
     "npy of objects": lambda harm: saved(lambda file: np.save(file, [harm])),
     "npz of objects": lambda harm: saved(lambda file: np.savez(file, maps=[harm])),
-    "npy of a petabyte": lambda _: (
-        b"\x93NUMPY\x01\x00\x76\x00"
-        + b"{'descr': '<f4', 'fortran_order': False, 'shape': (250000000000000,), }".ljust(117)
-        + b"\n"
+    "npy of a petabyte": lambda _: saved(
+        lambda file: np.lib.format.write_array_header_1_0(file, HUGE_ARRAY)
     ),
     "safetensors with an endless header": lambda _: safetensors({}, length=2**63 - 1),
     "safetensors of a petabyte": lambda _: safetensors({"a": HUGE}),

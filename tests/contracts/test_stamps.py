@@ -32,9 +32,8 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(preset: str, tmp_path: Pa
     results, names = results_table(list(runs.values())), {name: name for name in runs}
     cells = {(name, HONEST): run for name, run in runs.items()}
     result = ComparisonResult("toy", names, {HONEST: HONEST}, cells)
-    table = result.table
-    frames, key = np.zeros((3, 8, 8, 3), np.uint8), ClipKey("a", "b", "c")
-    clip = Clip(key, 0, frames, 0, 1, 2, 25.0, classes=MEGC3.classes)
+    table, frames = result.table, np.zeros((3, 8, 8, 3), np.uint8)
+    clip = Clip(ClipKey("a", "b", "c"), 0, frames, 0, 1, 2, 25.0, classes=MEGC3.classes)
     texts = {
         "stamp": stamp(metrics),
         "progress": SnapshotReader(run).read().stamp,

@@ -30,15 +30,11 @@ TORCHVISION = {  # names of torchvision's, and where they go
     },
     ("googlenet", pictures.googlenet_name): {
         "conv3.bn.running_mean": "stem.3.1.running_mean",
-        "inception4a.branch4.1.conv.weight": "stages.4.ways.3.1.0.weight",
         "inception5b.branch1.bn.weight": "stages.11.ways.0.1.weight",
         "aux1.fc2.weight": "head.fc2.weight",
-        "fc.weight": "head.weight",
     },
     ("efficientnet_b0", pictures.efficientnet_name): {
-        "features.0.0.weight": "stem.0.weight",
         "features.2.1.block.2.fc1.weight": "blocks.2.body.2.weigh.0.weight",
-        "features.3.0.block.2.fc2.bias": "blocks.3.body.2.weigh.2.bias",
         "features.6.3.block.3.1.running_var": "blocks.14.body.3.1.running_var",
         "features.8.1.weight": "last.1.weight",
         "classifier.1.weight": "head.weight",

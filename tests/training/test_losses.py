@@ -43,12 +43,10 @@ def test_learnt_weights_get_gradients_and_keep_their_sum() -> None:
     loss_of = MSWCE((1.0, 0.5, 0.5), learn_scale_weights=True)
     logits = torch.zeros(4, 3, 3)
     logits[:, 0, 0] = 5  # the first scale is right already
-    torch.testing.assert_close(loss_of.scale_weights.detach(), torch.tensor([1.0, 0.5, 0.5]))
     loss_of(logits, torch.zeros(4, dtype=torch.long)).backward()
     torch.optim.SGD(loss_of.parameters(), lr=1.0).step()
-    after = loss_of.scale_weights.detach()
-    assert after[0] > 1.0
-    assert after.sum() == pytest.approx(2.0)
+    assert loss_of.scale_weights[0] > 1
+    assert loss_of.scale_weights.sum().item() == pytest.approx(2)
 
 
 def test_class_weights() -> None:
