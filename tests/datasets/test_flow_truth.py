@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.flow_pairs import TruePair, procedural, stored
+from hmrm_lab.datasets.flow_pairs import TruePair, degrade, procedural, stored
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 
@@ -26,9 +26,11 @@ def test_flow_is_exact() -> None:
     clip = procedural.clip_pair(synthetic(subjects=2, clips=2, seed=3)[0])
     left = np.abs(unwarped(clip) - clip.onset)[inside].mean()
     assert left < np.abs(clip.apex - clip.onset)[inside].mean()
-    for seed in range(4):
+    for seed in range(12):
         pair = source(np.random.default_rng(seed))
         left = np.abs(unwarped(pair) - pair.onset)[inside].mean()
+        onset, _ = degrade(pair, np.random.default_rng(seed))
+        assert np.abs(onset.astype(float) - pair.onset).mean() < 8
         assert left < min(0.35, 0.25 * np.abs(pair.apex - pair.onset)[inside].mean() + 0.05)
 
 

@@ -80,6 +80,7 @@ def write_ods(path: Path, *sheets: str, before: str = "") -> None:
     )
     body = f"<office:spreadsheet {names}>{tables}</office:spreadsheet>"
     with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
         archive.writestr("content.xml", before + body)
 
 
