@@ -216,16 +216,28 @@ class WatchfulClient(PapermillNotebookClient):
             raise
 
     def _listen(self, **_: Any) -> None:
-        """Look at every message, also at those that come late from an earlier cell."""
-        channel: Any = self.kc.iopub_channel if self.kc else None
-        get = channel.get_msg
+        """Look at every message, also at those that come late from an earlier cell.
+
+        A widget that sends while the reply to a cell comes in can hide it from the socket that both
+        share: the reply is asked for again every second.
+        """
+        assert self.kc
+        iopub: Any = self.kc.iopub_channel
+        shell: Any = self.kc.shell_channel
+        get, get_reply = iopub.get_msg, shell.get_msg
 
         async def heard(*args: Any, **kwargs: Any) -> Any:
             message = await ensure_async(get(*args, **kwargs))
             self._judge(message)
             return message
 
-        channel.get_msg = heard
+        async def asked_again(timeout: float | None = None) -> Any:
+            while timeout is None:
+                with suppress(Empty):
+                    return await ensure_async(get_reply(timeout=1))
+            return await ensure_async(get_reply(timeout=timeout))
+
+        iopub.get_msg, shell.get_msg = heard, asked_again
 
     def _begin(self, cell: Any, **_: Any) -> None:
         self._executed.append(cell)
