@@ -82,18 +82,6 @@ def test_an_unknown_benchmark_is_one_sentence() -> None:
     assert done.stderr.startswith("hmrm: unknown benchmark 'selective_scam'; did you mean")
 
 
-def test_moves_of_a_control_are_timed_each_and_staying_is_no_move() -> None:
-    widgets = pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")
-    from widgets import moves
-
-    slider, seen = widgets.IntSlider(value=3), []
-    slider.observe(lambda change: seen.append(change["new"]), "value")
-    taken = moves(slider, [3, 4, 4, 5])
-    assert seen == [4, 5]
-    assert len(taken) == 2
-    assert min(taken) > 0
-
-
 @pytest.mark.full
 def test_every_redraw_has_a_bound(capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("ipywidgets", reason="the extra 'jupyter' is not installed")

@@ -3,11 +3,8 @@
 import contextlib
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from datasets.test_flowmaps import truncate, write_tree
-from datasets.test_images import SOUND, UNFIT, write_unfit
+from datasets.test_images import UNFIT, write_unfit
 
 from hmrm_lab import cli
 
@@ -71,8 +68,6 @@ def test_run_ends_with_table_and_report_and_goes_on(tmp_path: Path, flowmaps_tre
     command += ["--system", "hmrm", "--system", "ststnet", "--out", tmp_path / "runs"]
     first = hmrm(*command, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert "hmrm" in first.stdout
-    assert "ststnet" in first.stdout
     page = Path(first.stdout.split("report  ")[-1].strip())
     assert page.is_file()
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("folds/*.json")}
@@ -88,53 +83,6 @@ def test_run_ends_with_table_and_report_and_goes_on(tmp_path: Path, flowmaps_tre
     assert pair["difference"] == pytest.approx(ours - theirs, abs=1e-5)
     assert pair["low"] <= pair["difference"] <= pair["high"]
     assert "hmrm - ststnet: UF1" in first.stdout
-
-
-@pytest.mark.full
-def test_killed_and_started_again_it_ends_with_the_same_bytes(
-    tmp_path: Path, flowmaps_tree: Path
-) -> None:
-    """SIGKILL while folds are being trained, by two processes, in the middle of a fold."""
-    arguments = ["run", "--preset", "smoke", "--data", "flowmaps", "--root", str(flowmaps_tree)]
-    arguments += ["--set", "training.epochs=20", "--set", "evaluation.seeds=[0,1]", "--out"]
-    whole = hmrm(*arguments, tmp_path / "whole", "--jobs", 2, cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
-    command = [str(Path(sys.executable).with_name("hmrm")), *arguments]
-    for finished in (1, 2):
-        out = f"cut{finished}"
-        victim = subprocess.Popen(
-            [*command, out, "--jobs", "2"],
-            cwd=tmp_path,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        while len(list(tmp_path.glob(f"{out}/*/folds/*.json"))) < finished:
-            assert victim.poll() is None, "it ended before it could be killed"
-            time.sleep(0.005)
-        os.killpg(victim.pid, signal.SIGKILL)
-        victim.wait()
-        assert len(list(tmp_path.glob(f"{out}/*/folds/*.json"))) < 8
-        assert not list(tmp_path.glob(f"{out}/*/metrics.json"))
-        again = hmrm(*arguments, tmp_path / out, "--jobs", 1, cwd=tmp_path)
-        assert again.returncode == 0, again.stderr
-        for name in ("metrics.json", "predictions.csv", "history.csv"):
-            first, second = (next(tmp_path.glob(f"{run}/*/{name}")) for run in ("whole", out))
-            assert first.read_bytes() == second.read_bytes()
-
-
-@pytest.mark.full
-def test_run_with_a_flow_that_is_fine_tuned(tmp_path: Path) -> None:
-    done = hmrm(
-        *("run", *SMOKE, "--data", "synthetic", "--system", "hmrm", "--out", "runs", "--json"),
-        *("--set", "flow.name=gru_attention", "--set", "flow.finetune=true"),
-        *("--set", "flow.finetune_side_px=56"),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    (run,) = json.loads(done.stdout)["runs"]
-    assert run["metrics"]["flow"] == "gru_attention, fine-tuned"
-    assert run["metrics"]["complete"]
-    assert len(list((tmp_path / "runs").glob("hmrm-*/folds/*.json"))) == 4
 
 
 def test_peeking_is_stamped_and_a_report_is_made_again(tmp_path: Path, flowmaps_tree: Path) -> None:
@@ -281,16 +229,6 @@ def test_flow_writes_what_was_asked_for(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["mean_px"] == pytest.approx(1.0, abs=0.2)
     assert (tmp_path / "flow.flo").stat().st_size == 12 + 8 * 64 * 64
     assert cv2.imread(str(tmp_path / "flow.png")).shape == (64, 64, 3)
-
-
-def test_flow_turns_pictures_upright(tmp_path: Path) -> None:
-    for name in ("plain.jpg", "portrait.jpg", "upside_down.jpg"):
-        content, upright = SOUND[name]
-        (tmp_path / name).write_bytes(content)
-        cv2.imwrite(str(tmp_path / "upright.png"), upright[..., ::-1])
-        done = hmrm("flow", name, "upright.png", "--method", "dis", "--json", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["largest_px"] < 0.1
 
 
 def test_flow_refuses_in_one_sentence(tmp_path: Path) -> None:

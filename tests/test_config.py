@@ -48,11 +48,6 @@ def test_options_of_a_preset_stay_with_the_builder_they_were_meant_for() -> None
     assert both.flow.options["warps"] == 3
 
 
-def test_system_by_override_takes_its_recipe() -> None:
-    config = load_config("paper", overrides=["model.name=ststnet"])
-    assert config.training.batch == 256
-
-
 def test_overrides_are_split_outside_brackets_and_are_toml_values() -> None:
     for text, path, value in (
         ("training.lr=1e-3", ["training", "lr"], 1e-3),
@@ -152,16 +147,6 @@ def test_the_preset_stays_known_and_names_no_settings(tmp_path) -> None:
     ):
         with pytest.raises(ConfigError, match="name it with --preset"):
             change("preset=default")
-
-
-def test_changes_of_complete_settings() -> None:
-    config = load_config("smoke", overrides=["model.width=32"])
-    changed = override(config, ["flow.name=tvl1", "training.epochs=3"])
-    assert (changed.flow.options["warps"], changed.training.epochs) == (5, 3)
-    assert changed.model == config.model
-    assert override(config, []) == config
-    with pytest.raises(ConfigError, match=r"did you mean 'training\.epochs'"):
-        override(config, ["training.epoch=3"])
 
 
 def test_published_maps_are_not_turned_and_need_a_zero_for_directions() -> None:

@@ -18,10 +18,3 @@ def test_workers_are_given_arrays_of_their_own() -> None:
     answers = workers(2)(delayed(add_one)(large) for _ in range(4))
     assert answers == [(large.size, os.getpid())] * 4
     assert not large.any()
-
-
-def test_a_single_worker_is_this_process() -> None:
-    large = np.zeros(3, np.float32)
-    (answer,) = workers(1)([delayed(add_one)(large)])
-    assert answer == (3, os.getppid())
-    assert large.all()

@@ -11,14 +11,6 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.records import Predictions, clips_of, names_of_subject, probability_columns
 
 
-def test_clips_of_an_expression_keep_their_order() -> None:
-    clips = synthetic(subjects=3, clips=12)
-    parts = [clips_of(clips, name) for name in MEGC3.classes]
-    assert sum(map(len, parts)) == 12
-    for label, part in enumerate(parts):
-        assert part == [clip for clip in clips if clip.label == label]
-
-
 def test_an_unknown_or_absent_expression_is_refused() -> None:
     clips = synthetic(subjects=3, clips=12)
     with pytest.raises(InputError, match="did you mean 'surprise'"):

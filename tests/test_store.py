@@ -63,15 +63,12 @@ def test_a_run_refuses_other_data(tmp_path: Path) -> None:
         run.begin(config, {"fingerprint": "two"}, {})
 
 
-def test_not_a_run_folder(tmp_path: Path) -> None:
+def test_no_run_folder_and_a_damaged_fold_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a run folder"):
         RunFolder.open(tmp_path)
-
-
-def test_a_damaged_unit_is_named(tmp_path: Path) -> None:
-    (tmp_path / "unit.json").write_text("{")
-    with pytest.raises(InputError, match=r"unit\.json"):
-        read_json(tmp_path / "unit.json")
+    (tmp_path / "fold.json").write_text("{")
+    with pytest.raises(InputError, match=r"fold\.json"):
+        read_json(tmp_path / "fold.json")
 
 
 def test_json_is_canonical_and_refuses_nan() -> None:
