@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from datasets.test_flowmaps import truncate, write_tree
+from datasets.test_flowmaps import rows, truncate, write_tree
 from datasets.test_images import UNFIT, write_unfit
 
 from hmrm_lab import cli
@@ -208,7 +208,8 @@ def test_data_that_cannot_be_used_are_one_sentence(tmp_path: Path, flowmaps_tree
     damaged = write_tree(tmp_path / "damaged")
     truncate(damaged)
     assert "sub01_EP01 .png, row 2" in refused(tmp_path, *run, damaged)
-    alone = write_tree(tmp_path / "one", ["casme2,sub01,EP01,1", "casme2,sub01,EP02,0"])
+    alone = write_tree(tmp_path / "one")
+    rows("casme2,sub01,EP01,1", "casme2,sub01,EP02,0")(alone)
     assert "at least two subjects" in refused(tmp_path, *run, alone)
     tuned = ("--set", "flow.name=gru_attention", "--set", "flow.finetune=true")
     words = "data set 'flowmaps' has no frames to fine-tune a flow on"
