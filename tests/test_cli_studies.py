@@ -122,7 +122,7 @@ def test_a_search_of_two_aims_and_its_outer_score(tmp_path: Path) -> None:
     sealed = hmrm(*search, cwd=tmp_path).stdout
     assert "Pareto front of UF1 (up) and parameters (down)" in sealed
     assert "Outer score" not in sealed
-    record, words = told(tmp_path, *search, "--unseal")
+    record, words = told(tmp_path, *search, "--outer-score")
     assert [cell["Trial"] for cell in record["cells"]] == [1, 2, 3], "the trials are taken up"
     best = max(record["cells"], key=lambda cell: cell["UF1"])
     outer = record["outer"]
@@ -138,7 +138,7 @@ def test_a_search_of_two_aims_and_its_outer_score(tmp_path: Path) -> None:
 def test_evolve_ends_with_a_run(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
     where = ("--out", "my runs")
-    record, words = told(tmp_path, *SMALL, "--unseal", *where)
+    record, words = told(tmp_path, *SMALL, "--outer-score", *where)
     assert "not a test result" in words
     assert "the fittest of 6 trials" in words
     assert record["command"] in words, "the same winner"

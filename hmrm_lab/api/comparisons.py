@@ -143,7 +143,7 @@ def sweep(
 ) -> Study:
     """Score every combination of settings on inner folds of one half of the subjects.
 
-    The other half has no say, so that it can test what was chosen: see `Study.unseal`. Each
+    The other half is left out of the choice, and can test it: see `Study.outer_score`. Each
     combination is kept as soon as it is done.
 
     >>> lab.sweep(mlp, maps, {"width": [8, 16]}, seeds=1).table["width"].tolist()

@@ -224,7 +224,7 @@ class Study(Mapping[Any, Result]):
             raise InputError("no comparison", hint="take a study of lab.compare or lab.inputs")
         return dict(self.found.write(Path(folder)))
 
-    def unseal(self, *, jobs: int = 1) -> OuterScore:
+    def outer_score(self, *, jobs: int = 1) -> OuterScore:
         """Run the best setting of a sweep, and the recipe unchanged, on all subjects.
 
         These evaluations of the test set are counted. `HmrmError` where no setting has a score.

@@ -154,7 +154,7 @@ def sweep(
     population: int = 16,
     widths: str | None = None,
     depths: str | None = None,
-    unseal: bool = False,
+    outer_score: bool = False,
     out: Path = RUNS,
     jobs: int = 0,
     as_json: bool = False,
@@ -162,7 +162,7 @@ def sweep(
     """Settings tried on inner folds of half of the subjects: no test result.
 
     Width by depth, as Figure 7, unless --space names other settings. Started again, it goes on
-    where it was. --unseal computes the outer score of the best setting, and says of how many
+    where it was. --outer-score computes the outer score of the best setting, and says of how many
     settings of this sweep the outer score is known.
     """
     import hmrm_lab as lab
@@ -191,7 +191,7 @@ def sweep(
         table = history_table(study.sweep, study.found, over)
     result = {"what": NOT_A_TEST, "sampler": sampler, "cells": records(table)}
     text = f"{_table_text(table)}\n\n{NOT_A_TEST}. Kept in {study.folder}"
-    _show(study, result, text, unseal, jobs, as_json)
+    _show(study, result, text, outer_score, jobs, as_json)
 
 
 def evolve(
@@ -206,7 +206,7 @@ def evolve(
     ratio: str = "0.2..1:0.05",
     seed: int = 0,
     fine_tuning: float = 0.5,
-    unseal: bool = False,
+    outer_score: bool = False,
     out: Path = RUNS,
     jobs: int = 0,
     as_json: bool = False,
@@ -253,7 +253,7 @@ def evolve(
         f"{best}\n\nthe fittest of {len(study.table)} trials\n\n"
         f"{study.caption} Kept in {study.folder}\nfigure  {page}\nwinner  {command}"
     )
-    _show(study, result, text, unseal, jobs, as_json)
+    _show(study, result, text, outer_score, jobs, as_json)
 
 
 def _run(
@@ -283,12 +283,12 @@ def _finish(study: "Study", files: dict[str, Path], as_json: bool) -> None:
 
 
 def _show(
-    study: "Study", result: dict[str, Any], text: str, unseal: bool, jobs: int, as_json: bool
+    study: "Study", result: dict[str, Any], text: str, outer_score: bool, jobs: int, as_json: bool
 ) -> None:
     """Show a sweep or a search, with the outer score of the best setting if it is asked for."""
     from hmrm_lab.studies.trials import count_outer_scores
 
-    outer = study.unseal(jobs=jobs) if unseal else None
+    outer = study.outer_score(jobs=jobs) if outer_score else None
     result |= {"sweep": str(study.folder), "outer_score_seen": count_outer_scores(study.folder)}
     result |= {"outer": outer.as_dict()} if outer else {}
     show(result, f"{text}\n\n{outer.as_text()}" if outer else text, as_json)

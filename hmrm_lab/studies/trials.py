@@ -5,9 +5,9 @@ of them but one and tested on that one, and the counts of all groups are pooled 
 other half is not used for selection (decision 0013).
 
 `OUT/sweep-<digest>/` has the recipe and the halves in `sweep.json`, each trial in `cells/`, written
-once, what a search has tried in `optuna.journal`, and outer scores in `unsealed/`: the leave-one-
-subject-out scores of settings that were chosen. They are computed on request, and looks are
-counted, for each is one more choice that the score may enter.
+once, what a search has tried in `optuna.journal`, and in `outer_scores/` the leave-one-subject-out
+scores of settings that were chosen. They are computed on request and counted, for each is one more
+choice that the score may enter.
 """
 
 import hashlib
@@ -324,7 +324,7 @@ def outer_score(
         if not run.metrics()["complete"]:
             raise FailedFoldsError(
                 f"{describe_failures(run) or f'{run.path} lacks folds'};"
-                " the outer score stays sealed until no fold is missing"
+                " no outer score while folds are missing"
             )
         return run
 
@@ -336,7 +336,7 @@ def outer_score(
         "run": run.path.name,
         "looked": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    file = sweep.folder / "unsealed" / f"{config.digest()}.json"
+    file = sweep.folder / "outer_scores" / f"{config.digest()}.json"
     first = write_once(file, to_json(record))
     halves = read_json(sweep.folder / "sweep.json")
     ours = _by_half(collect_predictions(run), halves)
@@ -354,7 +354,7 @@ def outer_score(
 
 
 def count_outer_scores(folder: Path) -> int:
-    return len(list((folder / "unsealed").glob("*.json")))
+    return len(list((folder / "outer_scores").glob("*.json")))
 
 
 def _by_half(predictions: Predictions, halves: Mapping[str, Any]) -> dict[str, Predictions]:

@@ -32,7 +32,7 @@ PRIVATE_WORDS = re.compile(
     r"\b(?:Desk|desk|Place|Ran|arriving|Arrived|ArrivalReader|dealt round|dealing|deal_\w+|mend"
     r"|who met whom|persons|fitted in one step|one_step|the rise|look_counts|\d looks|by_looks"
     r"|described_anew|Company|nearest_company|outermost|it is told|said of|is left as it is"
-    r"|with the story|blind_\w+|remembered = |_remembered|remembering|arrivals)\b"
+    r"|with the story|blind_\w+|remembered = |_remembered|remembering|arrivals|unseal\w*)\b"
 )
 
 

@@ -317,6 +317,6 @@ def test_missing_folds_keep_the_score_sealed(small: Small, monkeypatch: Patch) -
     assert trials.count_outer_scores(sweep.folder) == 1 + len(rates)
     run.fold_file("toy/s01", 0).unlink()
     write_figures(run)
-    with pytest.raises(FailedFoldsError, match="stays sealed"):
+    with pytest.raises(FailedFoldsError, match="no outer score"):
         outer_score(sweep, flowset, RATE)
     assert trials.count_outer_scores(sweep.folder) == 1 + len(rates)
