@@ -1,6 +1,7 @@
 """The records from frames to tables: `Clip`, `FlowSet`, `Predictions`."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
@@ -16,6 +17,12 @@ CHANNELS = ("u", "v", "strain")
 MASKS = ("eyes", "mouth")
 PICTURES = ("onset", "apex", "dynamic_image", "mesti")
 PX, RELATIVE = "px", "relative"  # u and v on one scale; every channel on a scale of its own
+
+UNITS = (
+    *(1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28),
+    *(29, 30, 31, 32, 33, 34, 35, 38, 39, 43, 45),
+)
+"""Numbers of action units (Ekman and Friesen 1978), the columns of `FlowSet.action_units`."""
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -74,22 +81,27 @@ class LandmarkedFrames(Protocol):
 class Clip:
     """One recording of one micro-expression. Onset, apex and offset index into `frames`.
 
-    `label` is the index of its class in `classes`. The apex is None where it is not annotated, or
-    where the annotation cannot be right.
+    `label` is the index of its class in `classes`, None where nobody has named an emotion. The apex
+    is None where it is not annotated, or where the annotation cannot be right. `action_units` are
+    as coded, with sides and intensities, such as ("4", "L12", "R14B"); None where nobody has coded
+    them.
     """
 
     key: ClipKey
-    label: int
+    label: int | None
     frames: Frames
     onset: int
     apex: int | None
     offset: int
     fps: float
     classes: tuple[str, ...]
+    emotion: str = ""  # the word of the coding file
+    action_units: tuple[str, ...] | None = None
 
     @property
     def expression(self) -> str:
-        return self.classes[self.label]
+        """The name of its class; empty where it has no label."""
+        return "" if self.label is None else self.classes[self.label]
 
     @property
     def known_apex(self) -> int:
@@ -150,6 +162,7 @@ class FlowSet:
     clips: NDArray[np.uint8] | None = None  # (n, T, S, S), gray, where a system takes clips
     pictures: Floats | None = None  # (n, 4, S, S), gray, order `PICTURES`, where one takes them
     same_person: Mapping[str, str] = field(default_factory=dict)  # the first of several names
+    action_units: NDArray[np.int8] | None = None  # (n, len(UNITS)): 1 moves, 0 not, -1 unknown
 
     def __post_init__(self) -> None:
         n = len(self.keys)
@@ -162,6 +175,8 @@ class FlowSet:
             _require_shape("inside", self.inside, (n, height, width))
         if self.pictures is not None:
             _require_shape("pictures", self.pictures, (n, len(PICTURES), *self.pictures.shape[2:]))
+        if self.action_units is not None:
+            _require_shape("action_units", self.action_units, (n, len(UNITS)))
         for beside in (self.frames, self.clips):
             if beside is not None and len(beside) != n:
                 raise ValueError(f"frames of {len(beside)} clips beside {n} maps")
@@ -189,7 +204,7 @@ class FlowSet:
     def take(self, indices: Sequence[int] | Ints) -> Self:
         """Copy the clips at these positions, so that nothing of the others comes along."""
         rows = np.asarray(indices, dtype=np.int64)
-        optional = ("masks", "inside", "outside_energy", "clips", "pictures")
+        optional = ("masks", "inside", "outside_energy", "clips", "pictures", "action_units")
         arrays = {name: getattr(self, name) for name in ("maps", "labels", *optional)}
         return replace(
             self,
@@ -222,11 +237,29 @@ class FlowSet:
             digest.update("\0".join(key).encode())
         pairs = () if self.frames is None else (self.frames.images, self.frames.pixel)
         arrays = (self.maps, self.labels, self.masks, self.inside, *pairs)
-        for array in (*arrays, self.clips, self.pictures):
+        for array in (*arrays, self.clips, self.pictures, self.action_units):
             if array is not None:
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def unit_columns(clips: Sequence[Clip]) -> NDArray[np.int8] | None:
+    """The action units of clips, (n, len(UNITS)): 1 moves, 0 not, -1 nobody has coded it.
+
+    Sides and intensities do not count, nor do units that are not in `UNITS`. None where no clip has
+    any.
+    """
+    if all(clip.action_units is None for clip in clips):
+        return None
+    table = np.full((len(clips), len(UNITS)), -1, dtype=np.int8)
+    for row, clip in enumerate(clips):
+        if clip.action_units is not None:
+            moved = {
+                int(number) for unit in clip.action_units for number in re.findall(r"\d+", unit)
+            }
+            table[row] = [number in moved for number in UNITS]
+    return table
 
 
 def _require_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:

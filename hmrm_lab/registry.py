@@ -57,7 +57,11 @@ class Entry:
     def options(self) -> type[BaseModel]:
         """A model of the builder's keyword arguments."""
         given = inspect.signature(self.build).parameters.values()
-        fields: Any = {p.name: (p.annotation, p.default) for p in given if p.default is not p.empty}
+        fields: Any = {
+            p.name: (p.annotation, p.default)
+            for p in given
+            if p.default is not p.empty and p.name != "scheme"  # which `data.classes` names
+        }
         config = ConfigDict(extra="forbid", frozen=True)
         return create_model(f"{self.name}_options", __config__=config, **fields)
 

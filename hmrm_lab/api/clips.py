@@ -277,11 +277,12 @@ class Clips(Sequence[Clip]):
         return found[[one in here for one in found.keys]]
 
     def _repr_html_(self) -> str:
+        labels = [clip.label for clip in self]
         facts = {
             "data set": self.name,
             "clips": len(self) or "none: the motion maps come ready-made",
             "subjects": len(self.subjects),
-            "classes": _counts([clip.label for clip in self], self.classes),
+            "classes": _counts([label for label in labels if label is not None], self.classes),
         }
         chosen = [self[row] for row in _spread(len(self), STRIP)]
         faces = [(clip.key.clip, clip.frames[clip.apex or clip.onset]) for clip in chosen]

@@ -24,6 +24,7 @@ from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.records import Clip, ClipKey
 
 Counts = tuple[int, ...]
+Labels = Mapping[ClipKey, int | None]
 Progress = Callable[[int, int], None]
 
 
@@ -48,7 +49,7 @@ class Audit:
         return self.clips[0].classes
 
     @property
-    def labels(self) -> dict[ClipKey, int]:
+    def labels(self) -> Labels:
         return {clip.key: clip.label for clip in self.clips}
 
     @property
@@ -65,7 +66,7 @@ class Audit:
             rows.append(SubjectCount(dataset, subject, counts, expected))
         return rows
 
-    def _counts(self, labels: Mapping[ClipKey, int], subject: tuple[str, ...] = ()) -> Counts:
+    def _counts(self, labels: Labels, subject: tuple[str, ...] = ()) -> Counts:
         """Clips of each class, of all subjects or of one."""
         counts = Counter(label for key, label in labels.items() if subject in ((), key[:2]))
         return tuple(counts[label] for label in range(len(self.classes)))

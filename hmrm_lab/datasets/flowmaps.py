@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.classes import MEGC3, ClassScheme
 from hmrm_lab.datasets.recordings.coding import Row, data_set, find_name, read_coding
 from hmrm_lab.datasets.recordings.findings import bad_input, megc2019
 from hmrm_lab.datasets.walking import check_name, loose
@@ -31,7 +31,7 @@ SIDE_PX = 28
 
 
 @datasets.register("flowmaps", unit=RELATIVE, source="Liong et al. 2019; distributed with HTNet")
-def flowmaps(root: Path) -> FlowSet:
+def flowmaps(root: Path, *, scheme: ClassScheme = MEGC3) -> FlowSet:
     """Read all maps; the first thing that is wrong is an `InputError` with file, row and hint.
 
     Subjects and clips that lost their zeros get those of the official list, or of the map's name.
@@ -48,7 +48,7 @@ def flowmaps(root: Path) -> FlowSet:
     maps = []
     for row in read_coding(table, COLUMNS).rows:
         try:
-            name, label = _read_row(row)
+            name, label = _read_row(row, scheme)
             stem = find_name(f"{name.subject}_{name.clip}", [*files])
             if stem is None:
                 raise ValueError(f"no map '{name.subject}_{name.clip}.png' for this clip in maps/")
@@ -64,16 +64,16 @@ def flowmaps(root: Path) -> FlowSet:
         rows[key] = row.number, label
         maps.append(_read_map(files[stem], row.number))
     labels = np.array([label for _, label in rows.values()], dtype=np.int64)
-    return FlowSet(np.stack(maps), labels, tuple(rows), MEGC3.classes, unit=RELATIVE)
+    return FlowSet(np.stack(maps), labels, tuple(rows), scheme.classes, unit=RELATIVE)
 
 
-def _read_row(row: Row) -> tuple[ClipKey, int]:
+def _read_row(row: Row, scheme: ClassScheme) -> tuple[ClipKey, int]:
     """The clip as the table calls it, and its class; or `ValueError`."""
     for field in ("data set", "subject", "clip"):
         check_name(row[field], f"the {field}")
-    label = MEGC3.label_of(row["label"])
+    label = scheme.label_of(row["label"])
     if label is None:
-        raise ValueError(f"label '{row['label']}' is none of {MEGC3.numbered}")
+        raise ValueError(f"label '{row['label']}' is none of {scheme.numbered}")
     return ClipKey(data_set(row["data set"]), row["subject"], row["clip"]), label
 
 

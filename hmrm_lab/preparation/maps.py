@@ -22,7 +22,15 @@ from hmrm_lab.preparation.cache import Progress, no_progress
 from hmrm_lab.preparation.clip_arrays import Motion, Recipe, clip_motion, flow_identity
 from hmrm_lab.preparation.crops import crop_clips, whole_clips
 from hmrm_lab.preparation.quality import count_warnings
-from hmrm_lab.records import PICTURES, Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
+from hmrm_lab.records import (
+    PICTURES,
+    Clip,
+    ClipKey,
+    FlowSet,
+    FramePairs,
+    LandmarkedFrames,
+    unit_columns,
+)
 from hmrm_lab.registry import datasets, systems
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import cache_folder
@@ -52,8 +60,15 @@ def _load(config: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher
         if frames_for(config):
             raise _no_frames(config)
         return source
+    labelled = [clip for clip in source if clip.label is not None]
+    if len(labelled) < len(source):
+        name, without = config.data.name, len(source) - len(labelled)
+        log.warning("%s: clips without a label, left out: %d (`hmrm predict`)", name, without)
+    if not labelled:
+        problem = f"no clip of data set '{config.data.name}' has a label to learn from"
+        raise InputError(problem, hint="label some, or ask a finished run with `hmrm predict`")
     on_faces = partial(watch, "faces")
-    clips, whole = _with_faces(source, config, jobs, on_faces)
+    clips, whole = _with_faces(labelled, config, jobs, on_faces)
     file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"
     flowset = _read(file, clips[0].classes)
     if flowset is None:
@@ -61,6 +76,7 @@ def _load(config: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher
         if config.flow.finetune:
             flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
         _write(file, flowset)
+    flowset = replace(flowset, action_units=unit_columns(clips))
     if not frames_for(config):
         return flowset
     faces = None if _landmarked(source) else config.faces
@@ -138,14 +154,14 @@ def _stored(file: Path | None) -> Motion | None:
 
 def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
     """Ready-made maps, or clips; those with landmarks are aligned to the canonical crop."""
-    scheme(config.data.classes)
     entry = datasets[config.data.name]
     if entry.needs_root and root is None:
         raise InputError(f"data set '{entry.name}' lies in a folder", hint="name it with --root")
     if root is not None and not entry.needs_root:
         raise InputError(f"data set '{entry.name}' takes no --root", hint="leave --root out")
-    where = {"root": root} if entry.needs_root else {}
-    source: FlowSet | list[Clip] = entry.build(**where, **config.data.options)
+    where: dict[str, Any] = {"root": root} if entry.needs_root else {}
+    classes = scheme(config.data.classes)
+    source: FlowSet | list[Clip] = entry.build(**where, scheme=classes, **config.data.options)
     if isinstance(source, FlowSet) or not _landmarked(source):
         return source
     return [align_known(clip) for clip in source]

@@ -1,10 +1,11 @@
 """From rows of a coding file and folders of frames to clips, and remarks on them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.classes import ClassScheme
 from hmrm_lab.datasets.images import RecordedFrames
 from hmrm_lab.datasets.recordings.coding import CodingTable, whole
 from hmrm_lab.datasets.recordings.findings import Facts, Finding, Survey, first_error, shown
@@ -19,12 +20,14 @@ BLANK = ("", "/", "-", "-1", "?", "nan", "na", "n/a", "#n/a", "<na>", "none", "n
 @dataclass(frozen=True)
 class Record:
     key: ClipKey
-    label: int
+    label: int | None
     row: int | None  # None of a folder without one
     onset: str
     apex: str | None  # None where the data set gives none for any clip
     offset: str
     path: tuple[str, ...] = ()  # the parts of the clip's path below the folder of images
+    emotion: str = ""
+    units: str | None = None  # None where the table has no column for them
 
 
 class LeftOutError(Exception):
@@ -38,6 +41,7 @@ class Reading:
     facts: Facts
     tree: Tree
     table: CodingTable | None
+    scheme: ClassScheme
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -129,7 +133,9 @@ class Reading:
             apex=None if peak is None else at[peak] - start,
             offset=at[last] - start,
             fps=self.facts.fps,
-            classes=MEGC3.classes,
+            classes=self.scheme.classes,
+            emotion=record.emotion,
+            action_units=coded_units(record.units),
         )
 
     def _last(self, record: Record, numbers: Sequence[int], onset: int, offset: int | None) -> int:
@@ -169,6 +175,14 @@ class Reading:
         else:
             return apex
         return None
+
+
+def coded_units(text: str | None) -> tuple[str, ...] | None:
+    """The action units of a cell as coded: ("4", "L12", "R14B") from AU4+L12+R14B."""
+    if text is None or not re.search(r"\d", text):
+        return None
+    parts = re.findall(r"([LRlr]?)\s*(?:AU)?\s*(\d+)\s*([A-E]?)", text)
+    return tuple(f"{side.upper()}{number}{level}" for side, number, level in parts)
 
 
 def _marks(record: Record) -> tuple[int, int | None, int | None]:

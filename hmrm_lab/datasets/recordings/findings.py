@@ -39,6 +39,7 @@ with Path(__file__).with_name("recordings.toml").open("rb") as file:
 
 INSTALLED = Path(__file__).parent / "protocols"
 CHECKOUT = Path(__file__).parents[3] / "data" / "protocols"
+OFFICIAL = "megc3"  # the classes of the official list
 SAMM_DIGITS = 3  # SAMM's own folders are 006; the official list writes 6
 
 log = logging.getLogger(__name__)
@@ -129,9 +130,9 @@ class Facts:
     listed: int | None = None  # rows of all emotions
     trimmed: bool = False  # whether a folder holds a long video, of which a clip is a part
 
-    def expected(self) -> dict[ClipKey, int] | None:
-        """The clips of the official list, where there is one."""
-        if not self.official:
+    def expected(self, classes: str = OFFICIAL) -> dict[ClipKey, int] | None:
+        """The clips of the official list, where there is one for these classes."""
+        if not self.official or classes != OFFICIAL:
             return None
         every = _official().items()
         return {key: label for key, label in every if self.name in ("composite", key.dataset)}

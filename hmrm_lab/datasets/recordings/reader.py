@@ -9,12 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme
 from hmrm_lab.datasets.recordings.clips import Reading, Record
 from hmrm_lab.datasets.recordings.coding import CodingTable, Columns, Row, find_coding, of_data_set
 from hmrm_lab.datasets.recordings.findings import (
@@ -33,7 +32,7 @@ from hmrm_lab.datasets.recordings.findings import (
 from hmrm_lab.datasets.walking import Tree, check_name, loose
 from hmrm_lab.records import Clip, ClipKey
 
-Classes = Mapping[str, int | None]
+Classify = Callable[[str], int | None]  # a word to its label; None for a clip that is left out
 
 COLUMNS: Columns = {
     "subject": ("Subject", "sub_ID"),
@@ -43,6 +42,8 @@ COLUMNS: Columns = {
     "apex": ("ApexFrame", "Apex", "ApexF"),
     "offset": ("OffsetFrame", "Offset", "OffsetF"),
     "dataset?": ("data", "dataset"),
+    "units?": ("Action Units", "AU", "AUs"),
+    "objective?": ("Objective Classes", "Objective class"),
 }
 
 
@@ -57,17 +58,27 @@ class Source(Facts):
     subject: Mapping[str, str] = field(default_factory=dict)  # how its id is made of a number
     path: Callable[[Row, str], tuple[str, ...]] = lambda row, subject: (subject, row["clip"])
     clip: Callable[[Row, str], str] = lambda row, subject: row["clip"]  # its name
-    classify: Callable[[str, Classes], int | None] | None = None  # None: outside the classes
+    classify: Callable[[str, Classify], int | None] | None = None  # of a text of several words
     left_out: Mapping[str, str] = field(default_factory=dict)  # by protocol, and why
 
-    @property
-    def classes(self) -> Classes:
-        """Emotion to label; None for those outside the classes."""
-        return {word: MEGC3.label(word, self.name) for word in self.emotions.split()}
+    def label(self, word: str, scheme: ClassScheme) -> int | None:
+        """The label of an emotion of this data set; None for one outside the classes."""
+        try:
+            return scheme.label(word, self.name)
+        except LookupError:
+            if word.lower() not in self.emotions.split():
+                raise
+            return None
 
 
 def survey(
-    source: Source, root: Path, *, coding: str = "", images: str = "", follow_links: bool = False
+    source: Source,
+    root: Path,
+    *,
+    scheme: ClassScheme = MEGC3,
+    coding: str = "",
+    images: str = "",
+    follow_links: bool = False,
 ) -> Survey:
     """Read everything that the coding file lists and the tree holds.
 
@@ -83,7 +94,7 @@ def survey(
             raise bad_input(old, "an old workbook", "save it as .xlsx or .csv")
         hint = f"put {source.patterns[0]}*.xlsx there; it comes with the data set"
         raise bad_input(root, f"no coding file of {source.title}", hint)
-    reading = Reading(source, tree, table)
+    reading = Reading(source, tree, table, scheme)
     others: Counter[str] = Counter()
     records = _records(source, table, reading, others)
     if not records:
@@ -115,12 +126,13 @@ def _records(
     """
     records: list[Record] = []
     seen: dict[ClipKey, int] = {}
-    expected = source.expected() or {}
+    scheme = reading.scheme
+    expected = source.expected(scheme.name) or {}
     names = {(key.subject, loose(key.clip)): key for key in expected}
     subjects: dict[str, str] = {}
     for row in of_data_set(table, source.name):
         try:
-            label = _label(source, row)
+            label = _label(source, row, scheme)
             if label is None:
                 others[row["emotion"].lower()] += 1
                 continue
@@ -137,19 +149,20 @@ def _records(
             reading.note(kind, str(problem), hint, row.number)
             continue
         key = names.get((subject, loose(key.clip)), key)
-        reason = source.left_out.get("/".join(key[1:]))
+        reason = source.left_out.get("/".join(key[1:])) if scheme is MEGC3 else None
         if key in seen:
             problem = f"{'/'.join(key)} is listed in row {seen[key]} already"
             reading.note("duplicate", problem, "remove one of the two", row.number, key)
         elif reason:
             hint = "nothing to do: the MEGC 2019 list leaves it out"
             reading.note("protocol", reason, hint, row.number, key)
-        elif row["emotion"].isdigit() and expected.get(key) != label:
+        elif row["emotion"].isdigit() and expected and expected.get(key) != label:
             problem = f"the label {row['emotion']} is not that of the MEGC 2019 list"
-            hint = f"name the emotion, or use {MEGC3.numbered}"
+            hint = f"name the emotion, or use {scheme.numbered}"
             reading.note("label", problem, hint, row.number, key)
         else:
-            records.append(Record(key, label, row.number, *marks, path))
+            units = row["units"] if "units" in table.fields else None
+            records.append(Record(key, label, row.number, *marks, path, row["emotion"], units))
         seen.setdefault(key, row.number)
     return records
 
@@ -165,27 +178,22 @@ def _subject(source: Source, text: str) -> str:
     return source.subject["form"].format(int(number[1]))
 
 
-def _label(source: Source, row: Row) -> int | None:
+def _label(source: Source, row: Row, scheme: ClassScheme) -> int | None:
     """The label, None for an emotion outside the classes, or `LookupError`."""
+    if scheme.read == UNITS:
+        return scheme.label(row["objective"] or row["units"], source.name)
     text = row["emotion"].lower()
-    if source.official and text.isdigit() and MEGC3.label_of(text) is not None:
-        return MEGC3.label_of(text)
+    if source.official and text.isdigit() and scheme is MEGC3 and scheme.label_of(text) is not None:
+        return scheme.label_of(text)
     if source.classify:
-        return source.classify(text, source.classes)
-    if text not in source.classes:
-        near = get_close_matches(text, source.classes, n=1, cutoff=0.6)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(source.classes)}"
-        raise LookupError(f"unknown emotion '{shown(row['emotion'])}'", hint)
-    return source.classes[text]
+        return source.classify(text, partial(source.label, scheme=scheme))
+    return source.label(text, scheme)
 
 
-def shared_class(text: str, classes: Classes) -> int | None:
+def shared_class(text: str, classify: Classify) -> int | None:
     """The class that all emotions of a clip share, or None."""
     parts = [re.sub(r"ly$", "", part) for part in re.split(r"[^a-z]+|\band\b", text) if part]
-    unknown = [part for part in parts if part not in classes]
-    if unknown or not parts:
-        raise LookupError(f"unknown emotion '{text}'", f"known are {', '.join(classes)}")
-    found = {classes[part] for part in parts}
+    found = {classify(part) for part in parts or [text]}
     return found.pop() if len(found) == 1 else None
 
 
@@ -213,12 +221,12 @@ PARTS = {
 
 
 @recordings(COMPOSITE)
-def composite(root: Path, *, follow_links: bool = False) -> Survey:
-    """The clips of the official list below `root`, in its order."""
+def composite(root: Path, *, scheme: ClassScheme = MEGC3, follow_links: bool = False) -> Survey:
+    """The clips of the official list below `root`, in its order; by another scheme, all of them."""
     check_root(root, COMPOSITE.title)
     folders = {name: _folder(root, name) for name in PARTS}
     parts = {
-        name: RECORDINGS[name].survey(folder, follow_links=follow_links)
+        name: RECORDINGS[name].survey(folder, scheme=scheme, follow_links=follow_links)
         for name, folder in folders.items()
     }
     where = {name: shown(part.coding or part.root) for name, part in parts.items()}

@@ -13,11 +13,12 @@ no folder is looked for in the folders of its subject, by its frame numbers.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.classes import MEGC3, ClassScheme
 from hmrm_lab.datasets.recordings.clips import UNPACK, Reading, Record
 from hmrm_lab.datasets.recordings.coding import find_coding, of_data_set, whole
 from hmrm_lab.datasets.recordings.findings import (
@@ -56,17 +57,25 @@ Parts = tuple[str, ...]
 
 
 @recordings(FACTS)
-def smic(root: Path, *, coding: str = "", images: str = "", follow_links: bool = False) -> Survey:
+def smic(
+    root: Path,
+    *,
+    scheme: ClassScheme = MEGC3,
+    coding: str = "",
+    images: str = "",
+    follow_links: bool = False,
+) -> Survey:
     """The clips of SMIC-HS below `root`, without an apex if the table has no column for it."""
     check_root(root, FACTS.title)
     tree = Tree(root, follow_links)
-    reading = Reading(FACTS, tree, find_coding(tree, TABLE, PATTERNS, coding))
+    reading = Reading(FACTS, tree, find_coding(tree, TABLE, PATTERNS, coding), scheme)
     intervals = _read_intervals(reading)
     for name in (images,) if images else BASES:
         base = tree.find(root, Path(name).parts)
         if base and _folders(tree, base, r"s\d+"):
-            records = _records(reading, base, intervals)
-            return reading.survey(base, records, len(records), {})
+            found = _records(reading, base, intervals)
+            records, others = _classified(found, scheme)
+            return reading.survey(base, records, len(found), others)
     hint = "expected is HS/s01/micro/positive/s01_po_01"
     raise bad_input(root, "no folder of images of SMIC-HS", hint)
 
@@ -79,6 +88,23 @@ def clip_id(text: str, later: int = 0) -> tuple[ClipKey, int]:
     subject = f"s{int(parts[1]):02d}"
     name = f"{subject}_{parts[2]}_{int(parts[3]) + later:02d}"
     return ClipKey(FACTS.name, subject, name), MEGC3.classes.index(CODES[parts[2]])
+
+
+def _classified(found: Sequence[Record], scheme: ClassScheme) -> tuple[list[Record], Counter[str]]:
+    """The clips of a scheme, and counts of the others: their ids are in the three classes."""
+    records, others = [], Counter[str]()
+    for record in found:
+        assert record.label is not None
+        word = MEGC3.classes[record.label]
+        try:
+            label = scheme.label(word, FACTS.name)
+        except LookupError:
+            label = None
+        if label is None:
+            others[word] += 1
+        else:
+            records.append(replace(record, label=label, emotion=word))
+    return records, others
 
 
 def _read_intervals(reading: Reading) -> Intervals:

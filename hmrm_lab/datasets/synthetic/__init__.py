@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hmrm_lab.datasets.classes import MEGC3, ClassScheme
 from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
 from hmrm_lab.datasets.synthetic.looks import paint_face
 from hmrm_lab.datasets.synthetic.motion import (
@@ -51,6 +52,7 @@ DOME = (112.0, 40.0, 104.0, 74.0)  # centre and radii of the hair above the draw
 @datasets.register("synthetic", source="procedural")
 def synthetic(
     *,
+    scheme: ClassScheme = MEGC3,
     subjects: int = 24,
     clips: int = 156,
     difficulty: float = 0.5,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.classes import MEGC3, ClassScheme
 from hmrm_lab.datasets.images import RecordedFrames, read_image
 from hmrm_lab.datasets.recordings.coding import Row, find_name, read_coding, whole
 from hmrm_lab.datasets.recordings.findings import bad_input, shown
@@ -76,7 +76,9 @@ def write_clips(clips: Iterable[Clip], root: Path | str) -> Path:
     return path
 
 
-def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
+def read_clips(
+    root: Path | str, dataset: str = "synthetic", scheme: ClassScheme = MEGC3
+) -> list[Clip]:
     """Read the clips that `root/clips.csv` lists, with landmarks where there is `landmarks.npy`.
 
     Images are read when a frame is asked for. If the list, one of its rows or a folder of images is
@@ -89,7 +91,7 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
     rows: dict[ClipKey, int] = {}
     for row in read_coding(path, {name: (name,) for name in COLUMNS}).rows:
         try:
-            clip = _read_row(path.parent, row, dataset)
+            clip = _read_row(path.parent, row, dataset, scheme)
             if clip.key in clips:
                 named = f"clip '{clip.key.clip}' of subject '{clip.key.subject}'"
                 problem = f"{named} is in row {rows[clip.key]} already"
@@ -101,11 +103,11 @@ def read_clips(root: Path | str, dataset: str = "synthetic") -> list[Clip]:
     return list(clips.values())
 
 
-def _read_row(root: Path, row: Row, dataset: str) -> Clip:
+def _read_row(root: Path, row: Row, dataset: str, scheme: ClassScheme) -> Clip:
     """The clip of a row under the names of its folders; `ValueError` with problem and hint."""
-    label = MEGC3.label_of(row["label"])
+    label = scheme.label_of(row["label"])
     if label is None:
-        hint = f"use one of {', '.join(MEGC3.classes)}"
+        hint = f"use one of {', '.join(scheme.classes)}"
         raise ValueError(f"unknown label '{row['label']}'", hint)
     folder = root
     for field in ("subject", "clip"):
@@ -139,7 +141,7 @@ def _read_row(root: Path, row: Row, dataset: str) -> Clip:
         apex=apex,
         offset=offset,
         fps=fps,
-        classes=MEGC3.classes,
+        classes=scheme.classes,
     )
 
 
