@@ -243,12 +243,16 @@ class Clips(Sequence[Clip]):
         return Clips(self.config, self.root, clips_of(self._clips, expression))
 
     def table(self) -> pd.DataFrame:
-        """One row per clip: dataset, subject, clip, class, onset, apex, offset, frames, fps."""
+        """One row per clip: dataset, subject, clip, class, onset, apex, offset, frames, fps, units.
+
+        The column "action units" has them as coded, 4+L12; it is None where nobody has coded them.
+        """
         named = ("onset", "apex", "offset")
         rows = [
             clip.key._asdict()
             | {"class": clip.expression, **{name: getattr(clip, name) for name in named}}
             | {"frames": len(clip.frames), "fps": clip.fps}
+            | {"action units": None if clip.action_units is None else "+".join(clip.action_units)}
             for clip in self
         ]
         return pd.DataFrame(rows)

@@ -38,6 +38,7 @@ def data() -> None:
 def check(
     name: str,
     root: Path,
+    classes: str = "megc3",
     coding: str = "",
     images: str = "",
     deep: bool = False,
@@ -56,6 +57,7 @@ def check(
         result = audit(
             name,
             root,
+            classes=classes,
             coding=coding,
             images=images,
             follow_links=follow_links,

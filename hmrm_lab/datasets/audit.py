@@ -4,15 +4,18 @@ Nothing is written. Of a frame only the header and the end of the file are read,
 deep: then every frame from onset to offset is decoded.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hmrm_lab.datasets.classes import OBJECTIVE, UNITS, ClassScheme, scheme, scheme_names
 from hmrm_lab.datasets.images import RecordedFrames, measure_image, read_image
 from hmrm_lab.datasets.recordings.findings import (
     KINDS,
+    OFFICIAL,
     RECORDINGS,
     Facts,
     Finding,
@@ -38,6 +41,7 @@ class SubjectCount(NamedTuple):
 @dataclass(frozen=True)
 class Audit:
     facts: Facts
+    scheme: ClassScheme
     survey: Survey
     clips: list[Clip]  # the usable ones
     findings: list[Finding]
@@ -46,7 +50,7 @@ class Audit:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.clips[0].classes
+        return self.scheme.classes
 
     @property
     def labels(self) -> Labels:
@@ -57,8 +61,49 @@ class Audit:
         return self._counts(self.labels)
 
     @property
+    def published(self) -> Counts | None:
+        """Clips of each class where none is missing; None if nobody has published them."""
+        composite = self.facts.name == "composite" and self.scheme.name != OFFICIAL
+        names = {clip.key.dataset for clip in self.survey.clips} if composite else {self.facts.name}
+        counts = [published_counts(RECORDINGS[name].facts, self.scheme) for name in sorted(names)]
+        known = [one for one in counts if one is not None]
+        return tuple(map(sum, zip(*known, strict=True))) if len(known) == len(counts) else None
+
+    @property
+    def differences(self) -> list[str]:
+        """Why a class has not the published number of clips, row by row; empty if all have."""
+        left = [one for one in self.findings if one.left_out and one.kind != "protocol"]
+        lost = {(one.row, one.clip): one for one in left}
+        lines = []
+        for label, expected in enumerate(self.published or ()):
+            gone = [one for one in lost.values() if one.label == label]
+            found, name = self.found[label], self.classes[label]
+            if found != expected:
+                more = found + len(gone) - expected
+                listed = (
+                    f"{abs(more)} {'more' if more > 0 else 'fewer'} in the table than published"
+                )
+                lines += [f"{name}: {found} of {expected}{f'; {listed}' if more else ''}"]
+                lines += [f"  {one.place}" for one in gone]
+        unknown = [f"  {one.place}" for one in lost.values() if one.label is None]
+        return [*lines, *(["of no known class:", *unknown] if unknown else [])] if lines else []
+
+    @property
+    def units(self) -> dict[int, int]:
+        """Clips in which each action unit moves, on whichever side."""
+        moved = [
+            {int(re.sub(r"\D", "", unit)) for unit in clip.action_units or ()}
+            for clip in self.clips
+        ]
+        return dict(sorted(Counter(unit for units in moved for unit in units).items()))
+
+    @property
+    def coded(self) -> int:
+        return sum(clip.action_units is not None for clip in self.clips)
+
+    @property
     def subjects(self) -> list[SubjectCount]:
-        found, listed = self.labels, self.facts.expected()
+        found, listed = self.labels, self.facts.expected(self.scheme.name)
         rows = []
         for dataset, subject in sorted({key[:2] for key in (*found, *(listed or ()))}):
             expected = None if listed is None else self._counts(listed, (dataset, subject))
@@ -78,15 +123,15 @@ class Audit:
     @property
     def complete(self) -> bool:
         """Whether every expected clip is usable."""
-        expected = self.facts.expected()
+        expected = self.facts.expected(self.scheme.name)
         if expected is not None:
             return self.labels == expected
         lost = any(one.left_out and one.kind != "protocol" for one in self.findings)
-        return not lost and self.found == tuple(self.facts.counts or self.found)
+        return not lost and self.found == (self.published or self.found)
 
     @property
     def verdict(self) -> str:
-        total = f" of {sum(self.facts.counts)}" if self.facts.counts else ""
+        total = f" of {sum(self.published)}" if self.published else ""
         state = "complete" if self.complete else "usable, but not complete"
         spot = f"; {self.without_apex} need an apex (`hmrm prepare`)" if self.without_apex else ""
         one = len({clip.key.subject_key for clip in self.clips}) == 1
@@ -98,6 +143,7 @@ def audit(
     name: str,
     root: Path,
     *,
+    classes: str = OFFICIAL,
     coding: str = "",
     images: str = "",
     follow_links: bool = False,
@@ -106,9 +152,10 @@ def audit(
 ) -> Audit:
     """Check everything of a data set that a run would read.
 
-    The options are those of the data set; `deep` decodes the frames, which takes minutes, instead
-    of reading their headers. It is an `InputError` if there is no such data set, the root or the
-    coding file is wrong, or no clip is usable.
+    `classes` names a class scheme or its file. The other options are those of the data set; `deep`
+    decodes the frames, which takes minutes, instead of reading their headers. It is an `InputError`
+    if there is no such data set or scheme, the root or the coding file is wrong, or no clip is
+    usable.
     """
     if name not in RECORDINGS:
         raise unknown_name("recorded data set", name, RECORDINGS)
@@ -117,7 +164,8 @@ def audit(
         hint = "check its parts one by one"
         raise InputError("the composite takes no --coding or --images", hint=hint)
     facts, find = RECORDINGS[name]
-    survey = find(root, follow_links=follow_links, **options)
+    of_classes = scheme(classes)
+    survey = find(root, scheme=of_classes, follow_links=follow_links, **options)
     clips: list[Clip] = []
     findings = list(survey.findings)
     for done, clip in enumerate(survey.clips, start=1):
@@ -130,7 +178,23 @@ def audit(
     if not clips:
         raise first_error(findings, root, survey.coding)
     frames = sum(clip.offset - clip.onset + 1 for clip in survey.clips)
-    return Audit(facts, survey, clips, findings, frames, deep)
+    return Audit(facts, of_classes, survey, clips, findings, frames, deep)
+
+
+def published_counts(facts: Facts, scheme: ClassScheme) -> Counts | None:
+    """Clips of each class of a whole data set, None where nobody has published them."""
+    official = facts.expected(scheme.name)
+    if official is not None:
+        counts = Counter[int | None](official.values())
+    elif scheme.read == UNITS:
+        known = facts.objective if scheme.name in scheme_names() else ()
+        labels = map(scheme.label, OBJECTIVE)
+        counts = Counter(dict(zip(labels, known, strict=False)))
+    else:
+        counts = Counter()
+        for word, clips in facts.counts.items():
+            counts[facts.label(word, scheme)] += clips
+    return tuple(counts[label] for label in range(len(scheme.classes))) if counts else None
 
 
 def as_dict(result: Audit) -> dict[str, Any]:
@@ -148,8 +212,14 @@ def as_dict(result: Audit) -> dict[str, Any]:
         "complete": result.complete,
         "usable": len(result.clips),
         "without_apex": result.without_apex,
+        "scheme": result.scheme.name,
         "classes": named(result.found),
-        "expected_classes": named(facts.counts),
+        "expected_classes": named(result.published),
+        "differences": result.differences,
+        "action_units": {
+            "clips": result.coded,
+            "counts": {f"AU{unit}": clips for unit, clips in result.units.items()},
+        },
         "rows": survey.rows,
         "expected_rows": facts.listed,
         "other_emotions": survey.other_classes,
@@ -192,7 +262,9 @@ def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
         more = f" (and {len(broken) - 1} more of this clip)" if len(broken) > 1 else ""
         problem, where = f"{first.problem}{more}", str(first.where)
         lost = bool(needed & broken.keys()) or not sizes
-        remarks.append(Finding("unreadable", problem, first.hint, where, row, clip.key, lost))
+        remarks.append(
+            Finding("unreadable", problem, first.hint, where, row, clip.key, lost, clip.label)
+        )
     if len(set(sizes.values())) > 1:
         usual = Counter(sizes.values()).most_common(1)[0][0]
         odd = next(index for index, size in sizes.items() if size != usual)
@@ -200,5 +272,5 @@ def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
         where = shown(clip.frames.paths[odd])
         lost = len({sizes[index] for index in needed if index in sizes}) > 1
         hint = "crop all frames of a clip to one size"
-        remarks.append(Finding("sizes", problem, hint, where, row, clip.key, lost))
+        remarks.append(Finding("sizes", problem, hint, where, row, clip.key, lost, clip.label))
     return remarks

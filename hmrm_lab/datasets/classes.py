@@ -8,27 +8,35 @@ stand for all others, such as those of `12+6`, in any order.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from hmrm_lab.datasets.recordings.coding import Columns, read_coding
+from hmrm_lab.datasets.recordings.coding import Columns, data_set, read_coding
 from hmrm_lab.datasets.recordings.findings import bad_input, shown
-from hmrm_lab.errors import ConfigError, InputError, unknown_name
+from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import MOST_CLASSES, are_classes
 
 FOLDER = Path(__file__).parent / "schemes"
 UNITS, EMOTIONS = "action_units", "emotion"
-TABLE: Columns = {"class": ("class",), "dataset?": ("dataset", "data set")}
+TABLE: Columns = {
+    f"{EMOTIONS}?": (EMOTIONS, "word"),
+    f"{UNITS}?": (UNITS, "AU", "AUs"),
+    "class": ("class",),
+    "dataset?": ("dataset", "data set"),
+}
 ALL_OTHERS = "*"
+PAIRS = (("happiness", "happy"), ("sadness", "sad"), ("anger", "angry"), ("others", "other"))
+SAME_WORD = {**dict(PAIRS), **{second: first for first, second in PAIRS}}
+OBJECTIVE = ("I", "II", "III", "IV", "V", "VI", "VII")  # Davison et al. 2018
 
 
 @dataclass(frozen=True)
 class ClassScheme:
     """A table of emotion words, or of combinations of action units; names of classes are words."""
 
-    name: str
+    name: str  # of its file, for a person's own
     classes: tuple[str, ...]  # in alphabetical order; a label is an index here
     words: Mapping[str, str]  # word to class, in lower case; an empty class leaves it out
     of_sets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by data set: its own
@@ -46,13 +54,13 @@ class ClassScheme:
         known = {**named, **self.words, **self.of_sets.get(dataset, {})}
         if self.read == UNITS and word not in named:
             word = unit_key(word) or word
-        if word not in known and ALL_OTHERS in known:
-            word = ALL_OTHERS
-        if word not in known:
+        names = (word, SAME_WORD.get(word, ""), ALL_OTHERS)
+        found = next((name for name in names if name in known), None)
+        if found is None:
             near = get_close_matches(word, known, n=1, cutoff=0.6)
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
             raise LookupError(f"unknown emotion '{shown(word)}'", hint)
-        return self.classes.index(known[word]) if known[word] else None
+        return self.classes.index(known[found]) if known[found] else None
 
     def label_of(self, text: str) -> int | None:
         """The label that is meant by the name of a class or by its number, or None."""
@@ -89,35 +97,37 @@ def read_scheme(path: Path) -> ClassScheme:
     """Read a class scheme; an `InputError` names the row that is wrong."""
     if not path.is_file():
         raise ConfigError("no such class scheme", where=path, hint="check data.classes")
-    read = EMOTIONS
-    try:
-        table = read_coding(path, {"word": (EMOTIONS, "word"), **TABLE})
-    except InputError:
-        read, table = UNITS, read_coding(path, {"word": (UNITS, "AU", "AUs"), **TABLE})
+    table = read_coding(path, TABLE)
+    kinds = [kind for kind in (EMOTIONS, UNITS) if kind in table.fields]
+    if len(kinds) != 1:
+        problem = "two columns, emotion and action_units," if kinds else "no column 'emotion'"
+        raise bad_input(path, f"{problem} beside 'class'", "give one, emotion or action_units")
     words: dict[str, dict[str, str]] = {"": {}}
     for row in table.rows:
         try:
-            text, name, dataset = row["word"], row["class"], row["dataset"].lower()
-            if not text:
-                raise ValueError("the emotion is empty")
+            text, name, dataset = row[kinds[0]], row["class"], data_set(row["dataset"])
+            word = text.lower() if kinds == [EMOTIONS] or text == ALL_OTHERS else unit_key(text)
+            if not word:
+                what = f"no action units in '{text}'" if text else f"the {kinds[0]} is empty"
+                raise ValueError(what)
             if "," in name or '"' in name:
                 raise ValueError(f"the class '{name}' has a comma or quotation mark")
-            word = unit_key(text) or text if read == UNITS else text.lower()
             known = words.setdefault(dataset, {}).setdefault(word, name)
             if known != name:
-                raise ValueError(f"'{text}' is in two classes, {known or 'none'} and {name}")
+                both = f"{known or 'none'} and {name or 'none'}"
+                raise ValueError(f"'{text}' is in two classes, {both}")
         except ValueError as error:
             raise bad_input(path, str(error), "correct this row", row.number) from None
     classes = tuple(sorted({name for own in words.values() for name in own.values() if name}))
-    if not 2 <= len(classes) <= MOST_CLASSES:
-        problem = f"{len(classes)} classes ({', '.join(classes)}), and 2 to {MOST_CLASSES} are"
-        raise bad_input(path, f"{problem} possible", "correct the column class")
-    return ClassScheme(path.stem, classes, words.pop(""), words, read)
+    if not 2 <= len({name.lower() for name in classes}) == len(classes) <= MOST_CLASSES:
+        problem = f"{len(classes)} classes ({', '.join(classes)}); 2 to {MOST_CLASSES} are possible"
+        raise bad_input(path, problem, "name them in the column class, each in one spelling")
+    return ClassScheme(str(path), classes, words.pop(""), words, kinds[0])
 
 
 @cache
 def _shipped(name: str) -> ClassScheme:
-    return read_scheme(FOLDER / f"{name}.csv")
+    return replace(read_scheme(FOLDER / f"{name}.csv"), name=name)
 
 
 MEGC3 = _shipped("megc3")

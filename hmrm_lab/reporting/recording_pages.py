@@ -242,11 +242,13 @@ def audit_text(audit: Audit) -> str:
     blocks = [f"{audit.facts.title} in {shown(audit.survey.root)}\n{audit.verdict}"]
     for table in (_class_counts(audit), _subject_counts(audit)):
         blocks.append(aligned(table, [True, False, False]))
-    for kind, found in by_kind(audit.findings).items():
+    lists: dict[str, Sequence[object]] = {"not as published": audit.differences}
+    lists |= {f"{KINDS[kind]}: {len(of)}": of for kind, of in by_kind(audit.findings).items()}
+    for heading, found in lists.items():
         lines = [f"  {one}" for one in found[:SHOWN_PER_KIND]]
         more = len(found) - len(lines)
         lines += [f"  ... and {more} more (--json or --html lists all)"] if more else []
-        blocks.append("\n".join([f"{KINDS[kind]}: {len(found)}", *lines]))
+        blocks += ["\n".join([heading, *lines])] if lines else []
     return "\n\n".join([*blocks, "\n".join(_closing(audit))])
 
 
@@ -266,7 +268,7 @@ def write_audit_page(audit: Audit, file: Path) -> Path:
 
 
 def _class_counts(audit: Audit) -> pd.DataFrame:
-    expected = audit.facts.counts or ()
+    expected = audit.published or ()
     return pd.DataFrame(
         {
             "class": [*audit.classes, "all"],
@@ -290,12 +292,24 @@ def _subject_counts(audit: Audit) -> pd.DataFrame:
 def _closing(audit: Audit) -> list[str]:
     """The files that were read, and the source of the data."""
     facts, survey = audit.facts, audit.survey
-    others = ", ".join(f"{name} {count}" for name, count in sorted(survey.other_classes.items()))
+    others = ", ".join(
+        f"{name} {len(of)}{_rows(of)}" for name, of in sorted(survey.other_classes.items())
+    )
+    units = ", ".join(f"AU{unit} {count}" for unit, count in audit.units.items())
     listed = f" of {facts.listed}" if facts.listed else ""
     depth = "decoded" if audit.deep else "looked at by header and end (--deep decodes them)"
     return [
         f"listed     {survey.rows}{listed} in {shown(survey.coding or survey.root)}",
         *([f"not used   {shown(others)}"] if others else []),
+        *([f"published  {facts.counts_from}"] if audit.published else []),
+        f"units      {audit.coded} clips{f': {units}' if units else ''}",
         f"frames     {audit.frames} {depth}",
         f"request    {facts.request}",
     ]
+
+
+def _rows(numbers: Sequence[int]) -> str:
+    """The first rows of a coding file, in brackets."""
+    known = [str(number) for number in numbers if number]
+    more = ", ..." if len(known) > SHOWN_PER_KIND else ""
+    return f" (rows {', '.join(known[:SHOWN_PER_KIND])}{more})" if known else ""

@@ -183,7 +183,7 @@ def test_casme3(tmp_path: Path) -> None:
     assert (first.key.subject, first.fps, len(first.frames)) == ("spNO.1", 30.0, 6), "one is lost"
     assert kinds(found) == ["frames", "frames"]
     assert "only one frame" in found.findings[1].problem
-    assert found.other_classes == {"others": 1}
+    assert found.other_classes == {"others": [6]}
     next(root.glob("cas*.xlsx")).unlink()
     rows = [["spNO.1", "b", "175.0", "178.0", "181.0", "4", 1, "happy"]]
     trees.write_table(root / "casme3.csv", [trees.CASME3_HEADER, *rows])
@@ -198,7 +198,7 @@ def test_mmew_and_fourdme(tmp_path: Path) -> None:
     found = survey("fourdme", trees.write_fourdme(tmp_path / "4dme"))
     expected = {"S01_a_1": (1, 0, 2, 4), "S01_a_2": (0, 0, 2, 4), "S02_b_2": (2, 0, 2, 4)}
     assert marks(found) == expected
-    assert found.other_classes == {"negatively surprise": 1}
+    assert found.other_classes == {"negatively surprise": [4]}
     assert [finding.problem for finding in found.findings] == ["frames 1..5 stand for 30..34"]
 
 
@@ -245,7 +245,9 @@ def test_the_command_prints_counts_and_writes_nothing(composite_root: Path) -> N
     done = check("casme2", composite_root / "casme2")
     assert done.returncode == 0, done.stderr
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert {"negative 88 88", "casme2/sub01 2/1/0 2/1/0", "not used others 1"} <= {*lines}
+    assert {"negative 88 88", "casme2/sub01 2/1/0 2/1/0", "not used others 1 (rows 147)"} <= {
+        *lines
+    }
     for words in ("complete: 145 of 145 clips", "http://casme.psych.ac.cn"):
         assert words in done.stdout
     result = json.loads(check("samm", composite_root / "samm", "--json").stdout)

@@ -14,6 +14,7 @@ from hmrm_lab.records import Clip, ClipKey
 
 UNPACK = "unpack the data set again, or remove the row"
 SPOT = "spot the apex (`hmrm prepare`), or correct the row"
+UNIT = re.compile(r"(?:AU)?\s*([LR])?\s*(?:AU)?\s*(\d{1,2})\s*([LR])?([A-E])?([LR])?\s*(\(K\))?")
 BLANK = ("", "/", "-", "-1", "?", "nan", "na", "n/a", "#n/a", "<na>", "none", "null")
 
 
@@ -27,7 +28,8 @@ class Record:
     offset: str
     path: tuple[str, ...] = ()  # the parts of the clip's path below the folder of images
     emotion: str = ""
-    units: str | None = None  # None where the table has no column for them
+    units: tuple[str, ...] | None = None  # the action units; None where nobody has coded them
+    fps: float | None = None  # None for that of the data set
 
 
 class LeftOutError(Exception):
@@ -58,17 +60,18 @@ class Reading:
         *,
         where: str = "",
         left_out: bool = True,
+        label: int | None = None,
     ) -> None:
         """Add a finding; `where` is the coding file, or the root, if it is not given."""
         where = where or shown(self.coding or self.tree.root)
-        self.findings.append(Finding(kind, problem, hint, where, row, clip, left_out))
+        self.findings.append(Finding(kind, problem, hint, where, row, clip, left_out, label))
 
     def survey(
-        self, base: Path, records: Sequence[Record], rows: int, others: Mapping[str, int]
+        self, base: Path, records: Sequence[Record], rows: int, others: Mapping[str, list[int]]
     ) -> Survey:
         """Number the frames of every clip below `base`.
 
-        `rows` and `others` count the rows, and those of each emotion outside the classes.
+        `rows` are counted; `others` are those of each emotion outside the classes.
         """
         clips: list[Clip] = []
         row_of: dict[ClipKey, int | None] = {}
@@ -88,7 +91,8 @@ class Reading:
     def _remark(
         self, record: Record, kind: str, problem: str, hint: str, *, left_out: bool = False
     ) -> None:
-        self.note(kind, problem, hint, record.row, record.key, left_out=left_out)
+        row, key, label = record.row, record.key, record.label
+        self.note(kind, problem, hint, row, key, left_out=left_out, label=label)
 
     def _clip(self, base: Path, record: Record) -> Clip:
         named = "/".join(map(shown, record.path))
@@ -132,10 +136,10 @@ class Reading:
             onset=at[onset] - start,
             apex=None if peak is None else at[peak] - start,
             offset=at[last] - start,
-            fps=self.facts.fps,
+            fps=record.fps or self.facts.fps,
             classes=self.scheme.classes,
             emotion=record.emotion,
-            action_units=coded_units(record.units),
+            action_units=record.units,
         )
 
     def _last(self, record: Record, numbers: Sequence[int], onset: int, offset: int | None) -> int:
@@ -177,12 +181,24 @@ class Reading:
         return None
 
 
-def coded_units(text: str | None) -> tuple[str, ...] | None:
-    """The action units of a cell as coded: ("4", "L12", "R14B") from AU4+L12+R14B."""
-    if text is None or not re.search(r"\d", text):
+def coded_units(text: str) -> tuple[str, ...] | None:
+    """The action units of a cell as coded: ("4", "L12", "R14B") from AU4+12L+R AU14B.
+
+    Those that are held and do not move, marked (k) in 4DME, are left out. None if there are none; a
+    `ValueError` for what cannot be read or leaves open which, such as "12A or 25B" and "4?".
+    """
+    if text.lower() in (*BLANK, "0"):
         return None
-    parts = re.findall(r"([LRlr]?)\s*(?:AU)?\s*(\d+)\s*([A-E]?)", text)
-    return tuple(f"{side.upper()}{number}{level}" for side, number, level in parts)
+    units = []
+    for part in re.split(r"[+,;&\uff0b\uff0c]", text.upper()):
+        found = UNIT.fullmatch(part.strip())
+        before, number, after, level, last, held = found.groups(default="") if found else [""] * 6
+        side = before + after + last
+        if len(side) > 1 or not number:
+            raise ValueError(f"the action units '{text}' cannot be read")
+        if not held:
+            units.append(f"{side}{int(number)}{level}")
+    return tuple(units)
 
 
 def _marks(record: Record) -> tuple[int, int | None, int | None]:

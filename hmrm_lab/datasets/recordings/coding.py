@@ -160,6 +160,15 @@ def whole(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
+def frame_rate(text: str) -> float | None:
+    """Frames per second, None where it is blank; a `ValueError` if it is no such number."""
+    if not text:
+        return None
+    if not re.fullmatch(r"\d{1,5}([.,]\d+)?", text) or not float(text.replace(",", ".")):
+        raise ValueError(f"the fps is '{text}', not frames per second")
+    return float(text.replace(",", "."))
+
+
 def data_set(text: str) -> str:
     """A data set's name in one spelling: casme2 from CASME II."""
     return {"casmeii": "casme2", "smichs": "smic"}.get(simple(text), text.lower())

@@ -6,14 +6,17 @@ import os
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import datasets
+
+if TYPE_CHECKING:
+    from hmrm_lab.datasets.classes import ClassScheme
 
 KINDS = {
     "row": "rows that cannot be read",
@@ -28,8 +31,10 @@ KINDS = {
     "apex_outside": "apex outside onset..offset",
     "apex_missing": "no apex given",
     "offset": "offset wrong",
+    "part": "parts of the composite left out",
     "protocol": "left out by the protocol",
     "naming": "names that differ",
+    "units": "action units that cannot be read",
 }
 """Every kind of finding, and how it is written."""
 
@@ -57,6 +62,14 @@ class Finding:
     row: int | None = None
     clip: ClipKey | None = None
     left_out: bool = True  # it cost a clip; otherwise the clip is there, and this is a remark on it
+    label: int | None = None  # of the clip, where it is known
+
+    @property
+    def place(self) -> str:
+        """Row, clip and problem."""
+        clip = shown("/".join(self.clip[1:])) if self.clip else ""
+        named = [text for text in (f"row {self.row}" if self.row else "", clip) if text]
+        return f"{', '.join(named) or self.where}: {self.problem}"
 
     def __str__(self) -> str:
         return str(InputError(self.problem, hint=self.hint, where=self.where, row=self.row))
@@ -72,10 +85,10 @@ class Survey:
     rows: int
     clips: list[Clip]
     findings: list[Finding]
-    other_classes: dict[str, int]  # rows of emotions that are none of the classes
+    other_classes: dict[str, list[int]]  # rows of emotions that are none of the classes
     row_of: dict[ClipKey, int | None]
 
-    def remark(self, options: Mapping[str, str]) -> str:
+    def remark(self, options: Mapping[str, Any]) -> str:
         """What `hmrm data check` finds, in one line with counts; empty if there is nothing."""
         kinds = Counter(one.kind for one in self.findings if not one.left_out)
         counts = {
@@ -84,8 +97,11 @@ class Survey:
             **{words: kinds[kind] for kind, words in KINDS.items() if "apex" not in kind},
         }
         listed = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
-        given = {"root": self.root, **options}.items()
-        command = " ".join([self.dataset, *(f"--{name} {value}" for name, value in given if value)])
+        given = {"root": self.root, **options}
+        if "scheme" in given:
+            given["classes"] = given.pop("scheme").name
+        words = [f" --{name.replace('_', '-')} {value}" for name, value in given.items() if value]
+        command = self.dataset + "".join(words).replace(" True", "")
         start = f"{self.dataset}, {len(self.clips)} clips"
         return shown(f"{start}: {listed}; see `hmrm data check {command}`") if listed else ""
 
@@ -100,12 +116,16 @@ def bad_input(path: Path, problem: str, hint: str, row: int | None = None) -> In
     return InputError(problem, hint=hint, where=shown(path), row=row)
 
 
+class NoClipsError(InputError):
+    """A data set has no clips of the classes, and nothing is wrong with it."""
+
+
 def first_error(findings: Sequence[Finding], root: Path, coding: Path | None) -> InputError:
     """Why there is no clip at all."""
     costly = [finding for finding in findings if finding.left_out]
     if not costly:
-        hint = "check that the coding file is that of this data set"
-        return bad_input(coding or root, "no clips of the classes", hint)
+        hint = "check that the coding file and the classes are those of this data set"
+        return NoClipsError("no clips of the classes", where=shown(coding or root), hint=hint)
     first = costly[0]
     problem = f"not one usable clip; the first of {len(costly)} problems is: {first.problem}"
     return InputError(problem, hint=first.hint, where=first.where, row=first.row)
@@ -126,11 +146,23 @@ class Facts:
     paper: str
     fps: float = 0.0
     official: bool = False  # whether its clips are on the list of MEGC 2019
-    counts: Sequence[int] = ()  # clips per class when it is complete
+    emotions: str = ""  # the words of its table, in lower case, also those outside the classes
+    counts: Mapping[str, int] = field(default_factory=dict)  # published: clips of each emotion
+    objective: Sequence[int] = ()  # published: clips of the objective classes I to VII
+    counts_from: str = ""  # who has published them
     listed: int | None = None  # rows of all emotions
     trimmed: bool = False  # whether a folder holds a long video, of which a clip is a part
 
-    def expected(self, classes: str = OFFICIAL) -> dict[ClipKey, int] | None:
+    def label(self, word: str, scheme: "ClassScheme") -> int | None:
+        """The label of an emotion of this data set; None for one outside the classes."""
+        try:
+            return scheme.label(word, self.name)
+        except LookupError:
+            if word.lower() not in self.emotions.split():
+                raise
+            return None
+
+    def expected(self, classes: str) -> dict[ClipKey, int] | None:
         """The clips of the official list, where there is one for these classes."""
         if not self.official or classes != OFFICIAL:
             return None
@@ -153,7 +185,7 @@ def recordings(facts: Facts) -> Callable[[Callable[..., Survey]], Callable[..., 
 
     def decorate(find: Callable[..., Survey]) -> Callable[..., list[Clip]]:
         @wraps(find)
-        def build(root: Path, **options: str) -> list[Clip]:
+        def build(root: Path, **options: Any) -> list[Clip]:
             found = find(root, **options)
             remark = found.remark(options)
             if remark:

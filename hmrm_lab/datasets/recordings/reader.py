@@ -6,26 +6,32 @@ with the root or the coding file is an `InputError`.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme
-from hmrm_lab.datasets.recordings.clips import Reading, Record
-from hmrm_lab.datasets.recordings.coding import CodingTable, Columns, Row, find_coding, of_data_set
+from hmrm_lab.datasets.classes import MEGC3, OBJECTIVE, UNITS, ClassScheme
+from hmrm_lab.datasets.recordings.clips import BLANK, Reading, Record, coded_units
+from hmrm_lab.datasets.recordings.coding import (
+    CodingTable,
+    Columns,
+    Row,
+    find_coding,
+    frame_rate,
+    of_data_set,
+)
 from hmrm_lab.datasets.recordings.findings import (
     KNOWN,
     RECORDINGS,
     Facts,
     Finding,
+    NoClipsError,
     Survey,
     bad_input,
     check_root,
     first_error,
-    megc2019,
     recordings,
     shown,
 )
@@ -44,6 +50,7 @@ COLUMNS: Columns = {
     "dataset?": ("data", "dataset"),
     "units?": ("Action Units", "AU", "AUs"),
     "objective?": ("Objective Classes", "Objective class"),
+    "fps?": ("Fps", "frame rate"),
 }
 
 
@@ -52,7 +59,6 @@ class Source(Facts):
     """The formats of a data set that is listed row by row."""
 
     patterns: Sequence[str]  # names that the coding file may have
-    emotions: str  # the words of its table, in lower case, those outside the classes among them
     bases: Sequence[str] = (".",)  # may hold the images; the first that has a clip is taken
     columns: Columns = field(default_factory=lambda: COLUMNS)
     subject: Mapping[str, str] = field(default_factory=dict)  # how its id is made of a number
@@ -60,15 +66,7 @@ class Source(Facts):
     clip: Callable[[Row, str], str] = lambda row, subject: row["clip"]  # its name
     classify: Callable[[str, Classify], int | None] | None = None  # of a text of several words
     left_out: Mapping[str, str] = field(default_factory=dict)  # by protocol, and why
-
-    def label(self, word: str, scheme: ClassScheme) -> int | None:
-        """The label of an emotion of this data set; None for one outside the classes."""
-        try:
-            return scheme.label(word, self.name)
-        except LookupError:
-            if word.lower() not in self.emotions.split():
-                raise
-            return None
+    unlabelled: bool = False  # whether a clip may have no emotion, as those of a test set
 
 
 def survey(
@@ -95,7 +93,7 @@ def survey(
         hint = f"put {source.patterns[0]}*.xlsx there; it comes with the data set"
         raise bad_input(root, f"no coding file of {source.title}", hint)
     reading = Reading(source, tree, table, scheme)
-    others: Counter[str] = Counter()
+    others: dict[str, list[int]] = {}
     records = _records(source, table, reading, others)
     if not records:
         raise first_error(reading.findings, root, table.path)
@@ -118,7 +116,7 @@ def _base(tree: Tree, source: Source, records: list[Record], named: str) -> Path
 
 
 def _records(
-    source: Source, table: CodingTable, reading: Reading, others: Counter[str]
+    source: Source, table: CodingTable, reading: Reading, others: dict[str, list[int]]
 ) -> list[Record]:
     """The rows of the classes, each clip once, by its name on the official list.
 
@@ -132,9 +130,11 @@ def _records(
     subjects: dict[str, str] = {}
     for row in of_data_set(table, source.name):
         try:
-            label = _label(source, row, scheme)
-            if label is None:
-                others[row["emotion"].lower()] += 1
+            unlabelled = source.unlabelled and row["emotion"].lower() in BLANK
+            label = None if unlabelled else _label(source, row, scheme)
+            if label is None and not unlabelled:
+                stated = (row["objective"] or row["units"]) if scheme.read == UNITS else ""
+                others.setdefault(stated or row["emotion"].lower(), []).append(row.number)
                 continue
             check_name(row["subject"], "the subject")
             check_name(row["clip"], "the name of the clip")
@@ -143,6 +143,7 @@ def _records(
             key = ClipKey(source.name, subject, source.clip(row, subject))
             marks = row["onset"], row["apex"], row["offset"]
             path = source.path(row, subject)
+            fps = frame_rate(row["fps"])
         except (ValueError, LookupError) as error:
             kind = "label" if isinstance(error, LookupError) else "row"
             problem, hint = (*error.args, "correct this row")[:2]
@@ -159,12 +160,22 @@ def _records(
         elif row["emotion"].isdigit() and expected and expected.get(key) != label:
             problem = f"the label {row['emotion']} is not that of the MEGC 2019 list"
             hint = f"name the emotion, or use {scheme.numbered}"
-            reading.note("label", problem, hint, row.number, key)
+            reading.note("label", problem, hint, row.number, key, label=expected.get(key))
         else:
-            units = row["units"] if "units" in table.fields else None
-            records.append(Record(key, label, row.number, *marks, path, row["emotion"], units))
+            units = _units(reading, row, key)
+            records.append(Record(key, label, row.number, *marks, path, row["emotion"], units, fps))
         seen.setdefault(key, row.number)
     return records
+
+
+def _units(reading: Reading, row: Row, key: ClipKey) -> tuple[str, ...] | None:
+    """The action units of a row, None with a finding where they cannot be read."""
+    try:
+        return coded_units(row["units"])
+    except ValueError as error:
+        hint = "write them as in 4+L12+R14B; the clip stays without"
+        reading.note("units", str(error), hint, row.number, key, left_out=False)
+        return None
 
 
 def _subject(source: Source, text: str) -> str:
@@ -181,13 +192,25 @@ def _subject(source: Source, text: str) -> str:
 def _label(source: Source, row: Row, scheme: ClassScheme) -> int | None:
     """The label, None for an emotion outside the classes, or `LookupError`."""
     if scheme.read == UNITS:
-        return scheme.label(row["objective"] or row["units"], source.name)
+        return _unit_label(row, scheme)
     text = row["emotion"].lower()
     if source.official and text.isdigit() and scheme is MEGC3 and scheme.label_of(text) is not None:
         return scheme.label_of(text)
     if source.classify:
         return source.classify(text, partial(source.label, scheme=scheme))
     return source.label(text, scheme)
+
+
+def _unit_label(row: Row, scheme: ClassScheme) -> int | None:
+    """The label by the objective class of the coding file, or else by its action units."""
+    stated = row["objective"].upper()
+    stated = dict(zip("1234567", OBJECTIVE, strict=True)).get(stated, stated)
+    if stated in OBJECTIVE and {*scheme.classes} <= {*OBJECTIVE}:
+        return scheme.classes.index(stated) if stated in scheme.classes else None
+    units = coded_units(row["units"])
+    if not units:
+        raise LookupError("no action units, which these classes are made of", "code them")
+    return scheme.label("+".join(units))
 
 
 def shared_class(text: str, classify: Classify) -> int | None:
@@ -197,6 +220,10 @@ def shared_class(text: str, classify: Classify) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
+DFME: dict[str, Any] = {
+    "columns": {"emotion?" if one == "emotion" else one: at for one, at in COLUMNS.items()},
+    "path": lambda row, subject: (row["clip"],),
+}
 RULES: dict[str, dict[str, Any]] = {
     "casme3": {
         "path": lambda row, subject: (subject, row["clip"], "color"),
@@ -204,6 +231,7 @@ RULES: dict[str, dict[str, Any]] = {
     },
     "mmew": {"path": lambda row, subject: (row["emotion"].lower(), row["clip"])},
     "fourdme": {"classify": shared_class},
+    **dict.fromkeys(("dfme", "dfme_test_a", "dfme_test_b"), DFME),
 }
 """What is not as `Source` has it."""
 
@@ -222,44 +250,61 @@ PARTS = {
 
 @recordings(COMPOSITE)
 def composite(root: Path, *, scheme: ClassScheme = MEGC3, follow_links: bool = False) -> Survey:
-    """The clips of the official list below `root`, in its order; by another scheme, all of them."""
+    """The clips of the official list below `root`, in its order.
+
+    By another scheme, all clips of those parts that are there and have some of its classes.
+    """
     check_root(root, COMPOSITE.title)
-    folders = {name: _folder(root, name) for name in PARTS}
-    parts = {
-        name: RECORDINGS[name].survey(folder, scheme=scheme, follow_links=follow_links)
-        for name, folder in folders.items()
-    }
+    parts: dict[str, Survey] = {}
+    findings: list[Finding] = []
+    for name in PARTS:
+        try:
+            folder = _folder(root, name)
+            parts[name] = RECORDINGS[name].survey(folder, scheme=scheme, follow_links=follow_links)
+        except NoClipsError as error:
+            if scheme is MEGC3:
+                raise
+            place = str(error.where)
+            findings.append(Finding("part", f"{name}: {error.problem}", error.hint, place))
+    if not parts:
+        raise first_error(findings, root, None)
     where = {name: shown(part.coding or part.root) for name, part in parts.items()}
     found = {clip.key: clip for part in parts.values() for clip in part.clips}
     row_of = {key: row for part in parts.values() for key, row in part.row_of.items()}
-    findings = [finding for part in parts.values() for finding in part.findings]
+    findings += [finding for part in parts.values() for finding in part.findings]
     known = {finding.clip for finding in findings if finding.left_out}
-    official = megc2019()
+    official = COMPOSITE.expected(scheme.name) or {}
     clips: list[Clip] = []
     for key, label in official.items():
         clip = found.get(key)
         if clip is None and key not in known:
             problem = f"{'/'.join(key)} is on the official list and not here"
             hint = "copy it again from the data set"
-            findings.append(Finding("folder", problem, hint, where[key.dataset], clip=key))
+            place = where[key.dataset]
+            findings.append(Finding("folder", problem, hint, place, clip=key, label=label))
         elif clip is not None and clip.label != label:
             problem = f"{clip.expression}, but {clip.classes[label]} on the official list"
             hint = "take the coding file that came with the data set"
-            row = row_of[key]
-            findings.append(Finding("label", problem, hint, where[key.dataset], row, key))
+            place, row = where[key.dataset], row_of[key]
+            findings.append(Finding("label", problem, hint, place, row, key, label=label))
         elif clip is not None:
             clips.append(clip)
-    for key in (key for key in found if key not in official):
+    for key in (key for key in found if official and key not in official):
         problem, hint = f"{'/'.join(key)} is not on the official list", "nothing to do"
         findings.append(Finding("protocol", problem, hint, where[key.dataset], row_of[key], key))
     rows = sum(part.rows for part in parts.values())
-    others = sum((Counter(part.other_classes) for part in parts.values()), Counter[str]())
-    return Survey(COMPOSITE.name, root, None, rows, clips, findings, dict(others), row_of)
+    others = {
+        f"{name} {word}": numbers
+        for name, part in parts.items()
+        for word, numbers in part.other_classes.items()
+    }
+    clips = clips if official else [*found.values()]
+    return Survey(COMPOSITE.name, root, None, rows, clips, findings, others, row_of)
 
 
 def _folder(root: Path, name: str) -> Path:
     for spelling in PARTS[name]:
         if (root / spelling).is_dir():
             return root / spelling
-    hint = f"put {RECORDINGS[name].facts.title} there; the composite needs all three"
-    raise bad_input(root, f"no folder '{name}'", hint)
+    hint = f"put {RECORDINGS[name].facts.title} there; MEGC 2019 needs all three"
+    raise NoClipsError(f"no folder '{name}'", where=shown(root), hint=hint)

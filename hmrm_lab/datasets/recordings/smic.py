@@ -13,12 +13,11 @@ no folder is looked for in the folders of its subject, by its frame numbers.
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hmrm_lab.datasets.classes import MEGC3, ClassScheme
+from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme
 from hmrm_lab.datasets.recordings.clips import UNPACK, Reading, Record
 from hmrm_lab.datasets.recordings.coding import find_coding, of_data_set, whole
 from hmrm_lab.datasets.recordings.findings import (
@@ -90,18 +89,17 @@ def clip_id(text: str, later: int = 0) -> tuple[ClipKey, int]:
     return ClipKey(FACTS.name, subject, name), MEGC3.classes.index(CODES[parts[2]])
 
 
-def _classified(found: Sequence[Record], scheme: ClassScheme) -> tuple[list[Record], Counter[str]]:
-    """The clips of a scheme, and counts of the others: their ids are in the three classes."""
-    records, others = [], Counter[str]()
+def _classified(
+    found: Sequence[Record], scheme: ClassScheme
+) -> tuple[list[Record], dict[str, list[int]]]:
+    """The clips of a scheme, and rows of the others: their ids are in the three classes."""
+    records, others = list[Record](), dict[str, list[int]]()
     for record in found:
         assert record.label is not None
         word = MEGC3.classes[record.label]
-        try:
-            label = scheme.label(word, FACTS.name)
-        except LookupError:
-            label = None
+        label = None if scheme.read == UNITS else FACTS.label(word, scheme)
         if label is None:
-            others[word] += 1
+            others.setdefault(word, []).append(record.row or 0)
         else:
             records.append(replace(record, label=label, emotion=word))
     return records, others
