@@ -63,29 +63,30 @@ class Audit:
     @property
     def published(self) -> Counts | None:
         """Clips of each class where none is missing; None if nobody has published them."""
-        composite = self.facts.name == "composite" and self.scheme.name != OFFICIAL
-        names = {clip.key.dataset for clip in self.survey.clips} if composite else {self.facts.name}
-        counts = [published_counts(RECORDINGS[name].facts, self.scheme) for name in sorted(names)]
-        known = [one for one in counts if one is not None]
-        return tuple(map(sum, zip(*known, strict=True))) if len(known) == len(counts) else None
+        facts, scheme = self.facts, self.scheme
+        counts = Counter[int | None]((facts.expected(scheme.name) or {}).values())
+        if not counts and scheme.read == UNITS and scheme.name in scheme_names():
+            known = zip(map(scheme.label, OBJECTIVE), facts.objective, strict=False)
+            counts = Counter(dict(known))
+        elif not counts and scheme.read != UNITS:
+            for word, clips in facts.counts.items():
+                counts[facts.label(word, scheme)] += clips
+        return tuple(counts[label] for label in range(len(self.classes))) if counts else None
 
     @property
     def differences(self) -> list[str]:
         """Why a class has not the published number of clips, row by row; empty if all have."""
         left = [one for one in self.findings if one.left_out and one.kind != "protocol"]
-        lost = {(one.row, one.clip): one for one in left}
+        lost = {(one.row, one.clip): one for one in left}.values()
         lines = []
         for label, expected in enumerate(self.published or ()):
-            gone = [one for one in lost.values() if one.label == label]
-            found, name = self.found[label], self.classes[label]
+            found, gone = self.found[label], [f"  {one}" for one in lost if one.label == label]
+            more = found + len(gone) - expected
             if found != expected:
-                more = found + len(gone) - expected
-                listed = (
-                    f"{abs(more)} {'more' if more > 0 else 'fewer'} in the table than published"
-                )
-                lines += [f"{name}: {found} of {expected}{f'; {listed}' if more else ''}"]
-                lines += [f"  {one.place}" for one in gone]
-        unknown = [f"  {one.place}" for one in lost.values() if one.label is None]
+                listed = f"; rows {'more' if more > 0 else 'fewer'} than published: {abs(more)}"
+                lines += [f"{self.classes[label]}: {found} of {expected}{listed if more else ''}"]
+                lines += gone
+        unknown = [f"  {one}" for one in lost if one.label is None]
         return [*lines, *(["of no known class:", *unknown] if unknown else [])] if lines else []
 
     @property
@@ -179,22 +180,6 @@ def audit(
         raise first_error(findings, root, survey.coding)
     frames = sum(clip.offset - clip.onset + 1 for clip in survey.clips)
     return Audit(facts, of_classes, survey, clips, findings, frames, deep)
-
-
-def published_counts(facts: Facts, scheme: ClassScheme) -> Counts | None:
-    """Clips of each class of a whole data set, None where nobody has published them."""
-    official = facts.expected(scheme.name)
-    if official is not None:
-        counts = Counter[int | None](official.values())
-    elif scheme.read == UNITS:
-        known = facts.objective if scheme.name in scheme_names() else ()
-        labels = map(scheme.label, OBJECTIVE)
-        counts = Counter(dict(zip(labels, known, strict=False)))
-    else:
-        counts = Counter()
-        for word, clips in facts.counts.items():
-            counts[facts.label(word, scheme)] += clips
-    return tuple(counts[label] for label in range(len(scheme.classes))) if counts else None
 
 
 def as_dict(result: Audit) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def scheme(name: str) -> ClassScheme:
 def read_scheme(path: Path) -> ClassScheme:
     """Read a class scheme; an `InputError` names the row that is wrong."""
     if not path.is_file():
-        raise ConfigError("no such class scheme", where=path, hint="check data.classes")
+        raise ConfigError("no such class scheme", where=path, hint="check its path")
     table = read_coding(path, TABLE)
     kinds = [kind for kind in (EMOTIONS, UNITS) if kind in table.fields]
     if len(kinds) != 1:

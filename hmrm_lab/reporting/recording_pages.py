@@ -292,15 +292,13 @@ def _subject_counts(audit: Audit) -> pd.DataFrame:
 def _closing(audit: Audit) -> list[str]:
     """The files that were read, and the source of the data."""
     facts, survey = audit.facts, audit.survey
-    others = ", ".join(
-        f"{name} {len(of)}{_rows(of)}" for name, of in sorted(survey.other_classes.items())
-    )
+    others = [f"{name} {len(of)}{_rows(of)}" for name, of in sorted(survey.other_classes.items())]
     units = ", ".join(f"AU{unit} {count}" for unit, count in audit.units.items())
     listed = f" of {facts.listed}" if facts.listed else ""
     depth = "decoded" if audit.deep else "looked at by header and end (--deep decodes them)"
     return [
         f"listed     {survey.rows}{listed} in {shown(survey.coding or survey.root)}",
-        *([f"not used   {shown(others)}"] if others else []),
+        *([f"not used   {shown(', '.join(others))}"] if others else []),
         *([f"published  {facts.counts_from}"] if audit.published else []),
         f"units      {audit.coded} clips{f': {units}' if units else ''}",
         f"frames     {audit.frames} {depth}",
@@ -309,7 +307,5 @@ def _closing(audit: Audit) -> list[str]:
 
 
 def _rows(numbers: Sequence[int]) -> str:
-    """The first rows of a coding file, in brackets."""
     known = [str(number) for number in numbers if number]
-    more = ", ..." if len(known) > SHOWN_PER_KIND else ""
-    return f" (rows {', '.join(known[:SHOWN_PER_KIND])}{more})" if known else ""
+    return f" (rows {', '.join([*known[:5], '...'][: len(known)])})" if known else ""

@@ -245,9 +245,8 @@ def test_the_command_prints_counts_and_writes_nothing(composite_root: Path) -> N
     done = check("casme2", composite_root / "casme2")
     assert done.returncode == 0, done.stderr
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert {"negative 88 88", "casme2/sub01 2/1/0 2/1/0", "not used others 1 (rows 147)"} <= {
-        *lines
-    }
+    told = {"negative 88 88", "casme2/sub01 2/1/0 2/1/0", "not used others 1 (rows 147)"}
+    assert told <= {*lines}
     for words in ("complete: 145 of 145 clips", "http://casme.psych.ac.cn"):
         assert words in done.stdout
     result = json.loads(check("samm", composite_root / "samm", "--json").stdout)

@@ -64,13 +64,6 @@ class Finding:
     left_out: bool = True  # it cost a clip; otherwise the clip is there, and this is a remark on it
     label: int | None = None  # of the clip, where it is known
 
-    @property
-    def place(self) -> str:
-        """Row, clip and problem."""
-        clip = shown("/".join(self.clip[1:])) if self.clip else ""
-        named = [text for text in (f"row {self.row}" if self.row else "", clip) if text]
-        return f"{', '.join(named) or self.where}: {self.problem}"
-
     def __str__(self) -> str:
         return str(InputError(self.problem, hint=self.hint, where=self.where, row=self.row))
 
@@ -100,8 +93,9 @@ class Survey:
         given = {"root": self.root, **options}
         if "scheme" in given:
             given["classes"] = given.pop("scheme").name
-        words = [f" --{name.replace('_', '-')} {value}" for name, value in given.items() if value]
-        command = self.dataset + "".join(words).replace(" True", "")
+        flags = {f"--{name.replace('_', '-')}": value for name, value in given.items() if value}
+        words = [name if value is True else f"{name} {value}" for name, value in flags.items()]
+        command = " ".join([self.dataset, *words])
         start = f"{self.dataset}, {len(self.clips)} clips"
         return shown(f"{start}: {listed}; see `hmrm data check {command}`") if listed else ""
 
