@@ -163,6 +163,8 @@ class FlowSet:
     pictures: Floats | None = None  # (n, 4, S, S), gray, order `PICTURES`, where one takes them
     same_person: Mapping[str, str] = field(default_factory=dict)  # the first of several names
     action_units: NDArray[np.int8] | None = None  # (n, len(UNITS)): 1 moves, 0 not, -1 unknown
+    sequence: Floats | None = None  # (n, T, 3, H, W), from the onset to T frames, where one is read
+    until: str = ""  # the last frame of the sequence: apex or offset
 
     def __post_init__(self) -> None:
         n = len(self.keys)
@@ -175,6 +177,8 @@ class FlowSet:
             _require_shape("inside", self.inside, (n, height, width))
         if self.pictures is not None:
             _require_shape("pictures", self.pictures, (n, len(PICTURES), *self.pictures.shape[2:]))
+        if self.sequence is not None:
+            _require_shape("sequence", self.sequence, (n, self.times, *self.maps.shape[1:]))
         if self.action_units is not None:
             _require_shape("action_units", self.action_units, (n, len(UNITS)))
         for beside in (self.frames, self.clips):
@@ -193,6 +197,11 @@ class FlowSet:
         return len(self.keys)
 
     @property
+    def times(self) -> int:
+        """The number of maps of a clip's sequence; 1 where there is none."""
+        return 1 if self.sequence is None else self.sequence.shape[1]
+
+    @property
     def expressions(self) -> tuple[str, ...]:
         return tuple(self.classes[label] for label in self.labels)
 
@@ -204,8 +213,9 @@ class FlowSet:
     def take(self, indices: Sequence[int] | Ints) -> Self:
         """Copy the clips at these positions, so that nothing of the others comes along."""
         rows = np.asarray(indices, dtype=np.int64)
-        optional = ("masks", "inside", "outside_energy", "clips", "pictures", "action_units")
-        arrays = {name: getattr(self, name) for name in ("maps", "labels", *optional)}
+        optional = ("masks", "inside", "outside_energy", "clips", "pictures", "sequence")
+        names = ("maps", "labels", *optional, "action_units")
+        arrays = {name: getattr(self, name) for name in names}
         return replace(
             self,
             keys=tuple(self.keys[row] for row in rows),
@@ -237,7 +247,8 @@ class FlowSet:
             digest.update("\0".join(key).encode())
         pairs = () if self.frames is None else (self.frames.images, self.frames.pixel)
         arrays = (self.maps, self.labels, self.masks, self.inside, *pairs)
-        for array in (*arrays, self.clips, self.pictures, self.action_units):
+        digest.update(self.until.encode())
+        for array in (*arrays, self.clips, self.pictures, self.action_units, self.sequence):
             if array is not None:
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).tobytes())

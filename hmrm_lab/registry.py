@@ -39,6 +39,12 @@ class Card:
     departures: tuple[str, ...] = ()
     estimator: bool = False  # not trained in epochs
     needs: tuple[str, ...] = ()  # channels that it requires, in this order; empty if any will do
+    sequences: bool = False  # reads several maps of a clip as well, in order of time
+
+    @property
+    def accepts(self) -> str:
+        """Its input in words."""
+        return f"{self.takes}, one or a sequence" if self.sequences else self.takes
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,11 @@ class Entry:
     def is_estimator(self) -> bool:
         """Whether a system is fitted without epochs."""
         return self.card is not None and self.card.estimator
+
+    @property
+    def reads_sequences(self) -> bool:
+        """Whether `input.frames` may be above 1."""
+        return self.card is not None and self.card.sequences
 
     @property
     def takes(self) -> Input:

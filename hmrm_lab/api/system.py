@@ -24,7 +24,7 @@ from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import ConfigError, InputError, unknown_name
 from hmrm_lab.evaluation.embedding import clip_features
 from hmrm_lab.evaluation.fold import fold_seed
-from hmrm_lab.preparation import frames_for, load_flowset
+from hmrm_lab.preparation import lacks_frames, load_flowset
 from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.registry import Entry
 from hmrm_lab.registry import systems as registered
@@ -147,7 +147,7 @@ class System(ClassifierMixin, BaseEstimator):
         return suited(maps, self.settings(maps.source))
 
     def inputs(self, X: FlowSet) -> torch.Tensor:
-        """What the trained model is given of these maps: (n, C, H, W), or (n, T, S, S) clips."""
+        """What the trained model is given: (n, C, H, W), a sequence (n, T, C, H, W), or clips."""
         return self.fitted.inputs(suited(X, self.fitted.config))
 
     def features(self, X: FlowSet) -> Floats:
@@ -212,7 +212,7 @@ class System(ClassifierMixin, BaseEstimator):
         for part, options in parts.items():
             facts[part] = ", ".join(f"{name} {value}" for name, value in options.items())
         if about:
-            facts |= {"takes": about.takes, "published as": about.citation}
+            facts |= {"takes": about.accepts, "published as": about.citation}
             facts |= {"how near": "; ".join([about.fidelity, *about.departures])}
         return card("System", facts)
 
@@ -238,7 +238,7 @@ def systems() -> pd.DataFrame:
     'faithful'
     """
     return registered.table(
-        takes=lambda entry: entry.takes,
+        takes=lambda entry: entry.card.accepts if entry.card else entry.takes,
         **{"how near": lambda entry: entry.card.fidelity if entry.card else ""},
         **{"published as": lambda entry: entry.card.citation if entry.card else entry.source},
     )
@@ -246,8 +246,8 @@ def systems() -> pd.DataFrame:
 
 def suited(maps: FlowSet, config: ExperimentConfig) -> Any:
     """The maps with the frames that this system takes, read where they are not there yet."""
-    has_frames = maps.clips is not None or maps.pictures is not None
-    lacking = (frames_for(config) and not has_frames) or (config.flow.finetune and not maps.frames)
+    lacking = lacks_frames(config, maps) or config.flow.phases == "both"
+    lacking = lacking or (config.flow.finetune and not maps.frames)
     source = getattr(maps, "source", None)
     if not lacking or source is None:
         return maps

@@ -45,6 +45,8 @@ OMITTED_DEFAULTS = {
     "faces.search_px": 720,
     "faces.border": 0.25,
     "flow.phases": "onset_apex",
+    "input.frames": 1,
+    "input.until": "apex",
     "augment.mixup": 0.0,
     "training.pretrain_epochs": 0,
     "training.bfloat16": False,
@@ -304,9 +306,23 @@ def _refuse_mixtures(config: ExperimentConfig) -> None:
     if picture and config.augment.motionmix:
         problem = f"MotionMix exchanges flow, and input.channels names the picture {picture}"
         raise MixtureError(problem, hint="set augment.motionmix=0")
+    single, tuned = "set input.frames=1", "set flow.finetune=false"
+    if config.input.frames > 1:
+        if not systems[config.model.name].reads_sequences:
+            raise MixtureError(f"system '{config.model.name}' reads one map of a clip", hint=single)
+        if picture:
+            words = f"a sequence is of flow, and input.channels names the picture {picture}"
+            raise MixtureError(words, hint=single)
+        if config.flow.phases == "both":
+            words = "a sequence has a flow to each frame, and flow.phases=both joins two in one map"
+            raise MixtureError(words, hint=single)
+    elif config.input.until != "apex":
+        words = f"input.until={config.input.until} is of a sequence, and input.frames is 1"
+        raise MixtureError(words, hint="set input.until=apex")
     if not config.flow.finetune:
         return
-    tuned = "set flow.finetune=false"
+    if config.input.frames > 1:
+        raise MixtureError("a flow is not fine-tuned through a sequence", hint=tuned)
     if picture:
         raise MixtureError(f"a flow is not fine-tuned beside the picture {picture}", hint=tuned)
     if config.flow.phases == "both":

@@ -68,13 +68,16 @@ class InputConfig(Section):
     """The input of a system: channels of a clip's flow map, and pictures of its frames.
 
     With a picture among them all channels are `PICTURE_SIDE_PX` a side, and maps are enlarged
-    (decision 0018).
+    (decision 0018). With `frames` above 1 it is a sequence: the flow from the onset to each of so
+    many frames, evenly from the one after it to the apex or the offset (decision 0024).
     """
 
     channels: tuple[
         Literal["u", "v", "strain", "magnitude", "onset", "apex", "dynamic_image", "mesti"], ...
     ] = ("u", "v", "strain")
     normalise: Literal["none", "median_rms"] = "none"  # of flow; pictures have a scale of their own
+    frames: Annotated[int, Field(ge=1, le=64)] = 1  # 1: the flow from onset to apex alone
+    until: Literal["apex", "offset"] = "apex"  # the last frame of a sequence
 
     @property
     def has_pictures(self) -> bool:

@@ -25,7 +25,9 @@ def cost_of(config: ExperimentConfig, size: int, classes: int) -> dict[str, int 
     model = build_learner(without_own_weights(config), size, classes)
     return {
         "parameters": count_parameters(model),
-        "flops": count_flops(model, len(config.input.channels), config.input.side(size)),
+        "flops": count_flops(
+            model, len(config.input.channels), config.input.side(size), config.input.frames
+        ),
     }
 
 
@@ -33,8 +35,8 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def count_flops(model: nn.Module, channels: int, size: int) -> int:
-    """Count floating point operations for one map, a multiply-add as two.
+def count_flops(model: nn.Module, channels: int, size: int, frames: int = 1) -> int:
+    """Count floating point operations for one map, or a sequence; a multiply-add as two.
 
     Norms, activations and pooling are left out, as usual.
     """
@@ -49,8 +51,9 @@ def count_flops(model: nn.Module, channels: int, size: int) -> int:
     for module in shadow.modules():
         module.register_forward_hook(count)
     counter = FlopCounterMode(display=False)
+    times = [frames] if frames > 1 else []
     with counter, torch.no_grad():
-        shadow(torch.zeros(1, channels, size, size, device="meta"))
+        shadow(torch.zeros(1, *times, channels, size, size, device="meta"))
     return int(counter.get_total_flops()) + elementwise
 
 

@@ -54,6 +54,9 @@ def occlusion_falls(classify: Callable[[FlowSet], Floats], clip: FlowSet, masks:
     winner = int(classify(clip)[0].argmax())
     copies = replace(clip.take([0] * (len(masks) + 1)), frames=None)
     copies.maps[1:] = hold_still(clip.maps[0], masks)
+    if copies.sequence is not None:
+        still = [hold_still(motion, masks) for motion in copies.sequence[0]]
+        copies.sequence[1:] = np.stack(still, axis=1)
     if copies.clips is not None:
         copies.clips[1:] = hold_clips_still(copies.clips[0], masks)
     if copies.pictures is not None:

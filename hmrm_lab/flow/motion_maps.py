@@ -79,7 +79,10 @@ def without_median(flow: Floats) -> Floats:
 def normalise_maps(
     maps: Floats, method: Normalise, unit: str, inside: NDArray[np.bool_] | None = None
 ) -> Floats:
-    """Normalise each map (n, 3, H, W) by itself; no statistic of one clip reaches another.
+    """Normalise each clip by itself; no statistic of one reaches another.
+
+    Maps are (n, 3, H, W), or (n, T, 3, H, W): a sequence is divided by the RMS of all its maps, so
+    that its growth over time is kept; medians are each map's own.
 
     `median_rms` subtracts the medians of u and of v (head motion, or the unknown zero of 8-bit
     maps) and divides both by their common RMS, strain by its own; in `RELATIVE` maps u and v by
@@ -87,10 +90,12 @@ def normalise_maps(
     """
     if method == "none":
         return maps
-    flow = without_median(maps[:, :2])
-    alike = [flow[:, :1], flow[:, 1:]] if unit == RELATIVE else [flow]  # of one scale
-    scaled = [part / _rms(part, inside) for part in (*alike, maps[:, 2:])]
-    return np.concatenate(scaled, axis=1).astype(np.float32)
+    flow = without_median(maps[..., :2, :, :])
+    alike = (
+        [flow[..., :1, :, :], flow[..., 1:, :, :]] if unit == RELATIVE else [flow]
+    )  # of one scale
+    scaled = [part / _rms(part, inside) for part in (*alike, maps[..., 2:, :, :])]
+    return np.concatenate(scaled, axis=-3).astype(np.float32)
 
 
 def normalise_live(maps: Tensor, method: Normalise, inside: Tensor | None = None) -> Tensor:
@@ -111,21 +116,21 @@ def root(values: Tensor) -> Tensor:
 
 
 def select_channels(maps: Tensor, channels: tuple[str, ...]) -> Tensor:
-    """The channels that a system takes, (B, C, H, W); magnitude is that of the given (u, v).
+    """The channels that a system takes, (..., C, H, W); magnitude is that of the given (u, v).
 
-    Of (B, 3, H, W), order (u, v, strain), or (B, 7, H, W) with `PICTURES` behind them.
+    Of (..., 3, H, W), order (u, v, strain), or (B, 7, H, W) with `PICTURES` behind them.
     """
-    planes = dict(zip((*CHANNELS, *PICTURES), maps.unbind(1), strict=False))
+    planes = dict(zip((*CHANNELS, *PICTURES), maps.unbind(-3), strict=False))
     if "magnitude" in channels:
         planes["magnitude"] = root(planes["u"] ** 2 + planes["v"] ** 2)
-    return torch.stack([planes[name] for name in channels], dim=1)
+    return torch.stack([planes[name] for name in channels], dim=-3)
 
 
 def _rms(values: Floats, inside: NDArray[np.bool_] | None) -> Floats:
-    """Root mean square per map; a map without any motion is left unchanged."""
-    mean = np.mean(values**2, axis=(1, 2, 3), keepdims=True)
+    """Root mean square per clip; one without any motion is left unchanged."""
+    mean = np.mean(values**2, axis=tuple(range(1, values.ndim)), keepdims=True)
     if inside is not None:
-        mean = mean / np.maximum(inside.mean(axis=(1, 2)), STILL)[:, None, None, None]
+        mean = mean / np.maximum(inside.mean(axis=(1, 2)), STILL).reshape(mean.shape)
     rms = np.sqrt(mean)
     return np.where(rms > STILL, rms, 1.0).astype(np.float32)
 

@@ -1,7 +1,8 @@
 """How systems are registered, the types of their options, and the interface of estimators.
 
 A network is built from `channels`, `size` and `classes`: it takes maps (B, channels, size, size) to
-logits (B, scales, classes), and says which sizes in pixels it reads.
+logits (B, scales, classes), and says which sizes in pixels it reads. One whose card has `sequences`
+takes (B, T, channels, size, size) as well, for any T.
 """
 
 import hashlib

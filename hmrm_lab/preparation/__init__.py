@@ -6,6 +6,7 @@ This is where frames end: everything above works on a `FlowSet`.
 from hmrm_lab.preparation.maps import (
     compute_flowset,
     frames_for,
+    lacks_frames,
     load_clips,
     load_flowset,
     reduce_frames,

@@ -15,7 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.config.sections import PICTURE_SIDE_PX, DataConfig, FacesConfig, FlowConfig
+from hmrm_lab.config.sections import (
+    PICTURE_SIDE_PX,
+    DataConfig,
+    FacesConfig,
+    FlowConfig,
+    InputConfig,
+)
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import FramesWithin
@@ -32,6 +38,7 @@ MAP_SIDE_PX = 28  # as published flow maps have it
 MAP_FORMAT = 3  # raise it when the same frames and settings give other maps
 PHASE_FORMAT = 2  # raise it when the same frames give other dual-phase maps
 GRAY_FORMAT = 3  # raise it when the same frames give other gray clips
+SEQUENCE_FORMAT = 1  # raise it when the same frames give other sequences
 PICTURE_FORMAT = 1  # raise it when the same frames give other pictures
 LENGTH = 16  # frames
 GRAY_SIDE_PX = 112
@@ -94,6 +101,27 @@ def _dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
     phases = (estimate(onset, apex)[0], estimate(apex, offset)[0])
     combined = dual_phase(*(still_outside(one, inside) for one in phases))
     return motion_map(combined[None], MAP_SIDE_PX, inside)[0]
+
+
+def _sequence_maps(clip: Clip, flow: FlowConfig, frames: int, until: str) -> Floats:
+    """The motion maps from the onset to each of `sequence_frames`: (T, 3, 28, 28)."""
+    estimate, inside = estimator(flow.name, **flow.options), _inside_of(clip)
+    onset, numbers = clip.frames[clip.onset][None], sequence_frames(clip, frames, until)
+    maps = {
+        number: motion_map(estimate(onset, clip.frames[number][None]), MAP_SIDE_PX, inside)[0]
+        for number in dict.fromkeys(numbers)
+    }
+    return np.stack([maps[number] for number in numbers])
+
+
+def sequence_frames(clip: Clip, frames: int, until: str) -> list[int]:
+    """The numbers of frames, evenly from the one after the onset to the apex, or to the offset.
+
+    A clip of fewer frames has some of them repeatedly: every map is of two recorded frames.
+    """
+    last = clip.known_apex if until == "apex" else clip.offset
+    evenly = np.linspace(min(clip.onset + 1, last), last, frames)
+    return [int(number) for number in evenly.round()]
 
 
 def flow_identity(flow: FlowConfig) -> str:
@@ -236,6 +264,15 @@ def both_phases(flow: FlowConfig) -> Recipe:
     shape = (len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX)
     depends_on = (PHASE_FORMAT, MAP_FORMAT, flow_identity(flow))
     return Recipe("phases", shape, depends_on, partial(_dual_phase_maps, flow=flow))
+
+
+def sequence(flow: FlowConfig, settings: InputConfig) -> Recipe:
+    """The recipe of a sequence of motion maps by this flow."""
+    frames, until = settings.frames, settings.until
+    shape = (frames, len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX)
+    depends_on = (SEQUENCE_FORMAT, MAP_FORMAT, frames, until, flow_identity(flow))
+    make = partial(_sequence_maps, flow=flow, frames=frames, until=until)
+    return Recipe("sequence", shape, depends_on, make)
 
 
 def load_all(

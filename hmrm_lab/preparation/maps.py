@@ -256,14 +256,23 @@ def frames_for(config: ExperimentConfig) -> str:
     needs = ["clips"] if _wants_gray(config) else []
     needs += [name for name in config.input.channels if name in PICTURES]
     needs += ["flow from apex to offset"] if config.flow.phases == "both" else []
+    frames, until = config.input.frames, config.input.until
+    needs += [f"flow to {frames} frames up to the {until}"] if frames > 1 else []
     return ", ".join(needs)
 
 
 def require_frames_for(config: ExperimentConfig, flowset: FlowSet) -> None:
-    """Raise an `InputError` if the flow set lacks gray clips or pictures of these settings."""
-    lacks_gray = _wants_gray(config) and flowset.clips is None
-    if lacks_gray or (config.input.has_pictures and flowset.pictures is None):
+    """Raise an `InputError` if the flow set lacks what these settings need of all frames."""
+    if lacks_frames(config, flowset):
         raise _no_frames(config)
+
+
+def lacks_frames(config: ExperimentConfig, flowset: FlowSet) -> bool:
+    """Whether the flow set lacks the gray clips, pictures or sequences of these settings."""
+    lacks_gray = _wants_gray(config) and flowset.clips is None
+    asked = (config.input.frames, config.input.until)
+    lacks_sequence = asked[0] > 1 and asked != (flowset.times, flowset.until)
+    return lacks_gray or lacks_sequence or (config.input.has_pictures and flowset.pictures is None)
 
 
 def _no_frames(config: ExperimentConfig) -> InputError:
@@ -273,6 +282,7 @@ def _no_frames(config: ExperimentConfig) -> InputError:
     if config.model.name in usable:  # then it is a setting that needs them
         asked = ["input.channels"] if config.input.has_pictures else []
         asked += ["flow.phases"] if config.flow.phases == "both" else []
+        asked += ["input.frames"] if config.input.frames > 1 else []
         hint = f"leave {' and '.join(asked)} out, or take data with frames"
     who = f"data set '{config.data.name}' has no frames, and system '{config.model.name}'"
     return InputError(f"{who} takes {frames_for(config)}", hint=hint)
@@ -299,6 +309,8 @@ def with_whole_clips(
         recipes["clips"] = clip_arrays.GRAY
     if config.input.has_pictures:
         recipes["pictures"] = clip_arrays.PICTURED
+    if config.input.frames > 1:
+        recipes["sequence"] = clip_arrays.sequence(config.flow, config.input)
     made = {
         name: clip_arrays.load_all(
             recipe, config.data, clips, faces, jobs=jobs, on_progress=on_progress
@@ -317,7 +329,7 @@ def with_whole_clips(
         problem = f"not one of {len(lost)} clips is usable for {frames_for(config)}"
         raise InputError(f"{problem}; the first: {first}", hint="see `hmrm data check`")
     kept = [row for row, key in enumerate(flowset.keys) if key not in lost]
-    arrays: dict[str, Any] = {}
+    arrays: dict[str, Any] = {"until": config.input.until} if "sequence" in recipes else {}
     for name, outcomes in made.items():
         arrays[name] = np.stack([outcomes[row] for row in kept])  # type: ignore[misc]
     return replace(flowset.take(kept) if lost else flowset, **arrays), lost

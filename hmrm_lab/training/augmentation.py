@@ -1,4 +1,6 @@
-"""Augmentation of motion maps (B, C, H, W) while training: MotionMix, mixup, flip, shift, turn.
+"""Augmentation of motion maps while training: MotionMix, mixup, flip, shift, turn.
+
+Maps are (B, C, H, W), or sequences (B, T, C, H, W), all of whose maps are changed alike.
 
 MotionMix (paper 3.1.2) exchanges eye and mouth motion between two clips of one class, whose label
 is inherited: `F_mix = (1 - M) F_a + M (lambda F_b + (1 - lambda) F_a)`. `lambda = 1` swaps, smaller
@@ -33,13 +35,16 @@ def template_masks(size: int) -> NDArray[np.bool_]:
 
 
 def mix_motion(own: Tensor, partner: Tensor, mask: Tensor, strength: Tensor) -> Tensor:
-    """Mix the partner's motion into `mask` (B, H, W); `strength` (B,) is lambda, 0..1."""
-    weight = (mask * strength[:, None, None])[:, None]
+    """Mix the partner's motion into `mask` (B, H, W); `strength` (B,) is lambda, 0..1.
+
+    Of a sequence the k-th map is mixed with the partner's k-th.
+    """
+    weight = (mask * strength[:, None, None]).unflatten(0, (-1, *[1] * (own.ndim - 3)))
     return own + weight * (partner - own)
 
 
 class MapSource(Protocol):
-    """Maps by position: a tensor, or a function of it. (B,) int64 to (B, C, H, W)."""
+    """Maps by position: a tensor, or a function of it. (B,) int64 to maps or sequences."""
 
     def __getitem__(self, rows: Tensor, /) -> Tensor: ...
 
@@ -48,7 +53,7 @@ class MapSource(Protocol):
 class MotionMix:
     """Mix training clips, and no others, with partners of their class, and record the pairs."""
 
-    maps: MapSource  # (n, C, H, W)
+    maps: MapSource  # (n, C, H, W), or (n, T, C, H, W)
     labels: Tensor  # (n,)
     masks: Tensor  # (n, 2, H, W), bool, order (eyes, mouth)
     share: float
@@ -64,7 +69,7 @@ class MotionMix:
         }
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Return the clips at these positions, a share of them mixed. (B,) to (B, C, H, W)."""
+        """Return the clips at these positions, a share of them mixed. (B,) to maps."""
         if self.share == 0 or not self.regions:
             return self.maps[rows]
         partners = self._draw_partners(rows)
@@ -99,16 +104,15 @@ def mix_clips(maps: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tens
     partners = torch.randperm(len(maps)).to(maps.device)
     concentration = torch.full((len(maps),), alpha)
     share = torch.distributions.Beta(concentration, concentration).sample().to(maps)
-    weight = share[:, None]
     theirs, their_targets = maps[partners], targets[partners]
-    mixed = theirs + weight[..., None, None] * (maps - theirs)
-    return mixed, their_targets + weight * (targets - their_targets), partners
+    mixed = theirs + per_clip(share, maps.ndim) * (maps - theirs)
+    return mixed, their_targets + share[:, None] * (targets - their_targets), partners
 
 
 def flip(maps: Tensor) -> Tensor:
     """Mirror the face: reverse columns and the sign of u."""
     mirrored = maps.flip(-1)
-    mirrored[:, U] *= -1
+    mirrored[..., U, :, :] *= -1
     return mirrored
 
 
@@ -116,16 +120,21 @@ def shift(maps: Tensor, right_px: int, down_px: int) -> Tensor:
     """Move all maps by whole pixels; the border is repeated."""
     height, width = maps.shape[-2:]
     reach = max(abs(right_px), abs(down_px))
-    padded = F.pad(maps, (reach,) * 4, mode="replicate")
+    padded = F.pad(maps.flatten(1, -3), (reach,) * 4, mode="replicate")  # times as channels
     top, left = reach - down_px, reach - right_px
-    return padded[..., top : top + height, left : left + width]
+    return padded[..., top : top + height, left : left + width].reshape(maps.shape)
+
+
+def per_clip(values: Tensor, ndim: int) -> Tensor:
+    """Values (B,) with axes of length 1 behind, `ndim` in all."""
+    return values.reshape(-1, *[1] * (ndim - 1))
 
 
 def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg: float) -> Tensor:
-    """Flip, shift, zoom and turn each map at random; turning turns the vectors, too."""
+    """Flip, shift, zoom and turn each clip at random; turning turns the vectors, too."""
     if flips:
         mirrored = torch.rand(len(maps), device=maps.device) < 0.5
-        maps = torch.where(mirrored[:, None, None, None], flip(maps), maps)
+        maps = torch.where(per_clip(mirrored, maps.ndim), flip(maps), maps)
     if shift_px == 0 and scale == 0 and rotate_deg == 0:
         return maps
 
@@ -138,11 +147,13 @@ def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg
     right, down = (2 * shift_px / maps.shape[-1] * symmetric() for _ in range(2))
     rows = [torch.stack([cos / zoom, sin / zoom, right], dim=1)]
     rows += [torch.stack([-sin / zoom, cos / zoom, down], dim=1)]
-    grid = F.affine_grid(torch.stack(rows, dim=1), list(maps.shape), align_corners=False)
-    moved = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    planes = maps.flatten(1, -3)  # times as channels
+    grid = F.affine_grid(torch.stack(rows, dim=1), list(planes.shape), align_corners=False)
+    moved = F.grid_sample(planes, grid, padding_mode="border", align_corners=False)
+    moved = moved.reshape(maps.shape)
     if rotate_deg == 0:
         return moved
-    cos, sin = cos[:, None, None], sin[:, None, None]
-    u, v = moved[:, U], moved[:, V]
-    turned = torch.stack([cos * u - sin * v, sin * u + cos * v], dim=1)
-    return torch.cat([turned, moved[:, V + 1 :]], dim=1)
+    cos, sin = (per_clip(part, maps.ndim - 1) for part in (cos, sin))
+    u, v = moved[..., U, :, :], moved[..., V, :, :]
+    turned = torch.stack([cos * u - sin * v, sin * u + cos * v], dim=-3)
+    return torch.cat([turned, moved[..., V + 1 :, :, :]], dim=-3)

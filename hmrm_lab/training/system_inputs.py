@@ -40,13 +40,15 @@ def all_channels(config: ExperimentConfig, flowset: FlowSet) -> Tensor:
     """Return every channel that a system may choose from: (n, 3, H, H), order (u, v, strain).
 
     If the settings name a picture (n, 7, S, S), with `PICTURES` after them, and maps enlarged to
-    the pictures' S pixels.
+    the pictures' S pixels. A sequence is (n, T, 3, H, H).
     """
+    require_frames_for(config, flowset)
     method, inside = config.input.normalise, flowset.inside
-    maps = torch.from_numpy(normalise_maps(flowset.maps, method, flowset.unit, inside))
+    given = flowset.maps if config.input.frames == 1 else flowset.sequence
+    assert given is not None
+    maps = torch.from_numpy(normalise_maps(given, method, flowset.unit, inside))
     if not config.input.has_pictures:
         return maps
-    require_frames_for(config, flowset)
     assert flowset.pictures is not None
     pictures = torch.from_numpy(flowset.pictures)
     size = list(pictures.shape[-2:])

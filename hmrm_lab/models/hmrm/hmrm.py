@@ -26,8 +26,8 @@ Kernel = Annotated[int, Field(ge=1, le=WINDOW**2)]  # no longer than the tokens 
 class HMRM(nn.Module):
     """Motion map to logits at three scales: fused, coarse (core regions), fine (sub-regions).
 
-    (B, C, H, H), H = `size`, a multiple of 28, to (B, 3, K), in this order of scales. Defaults are
-    the paper's where it gives a value.
+    (B, C, H, H), H = `size`, a multiple of 28, to (B, 3, K), in this order of scales; or a sequence
+    (B, T, C, H, H), by the same weights. Defaults are the paper's where it gives a value.
     """
 
     def __init__(
@@ -78,9 +78,16 @@ class HMRM(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        coarse_windows, fine_windows = split_regions(maps)
-        coarse = self.coarse_encoder(coarse_windows)  # (B, 4, D)
-        fine = self.fine_encoder(fine_windows)  # (B, 16, D)
+        if maps.ndim == 4:
+            maps = maps[:, None]  # (B, T, C, H, H)
+        coarse, fine = (
+            encoder(windows.unflatten(0, maps.shape[:2]))  # (B, 4, D), (B, 16, D)
+            for encoder, windows in zip(
+                (self.coarse_encoder, self.fine_encoder),
+                split_regions(maps.flatten(0, 1)),
+                strict=True,
+            )
+        )
         fused = self.fusion(torch.cat([coarse, fine], dim=1))  # (B, 20, D)
         logits = [
             self.fused_head(self.dropout(fused.flatten(1))),
@@ -91,10 +98,11 @@ class HMRM(nn.Module):
 
 
 class RegionEncoder(nn.Module):
-    """One vector per region (decision 0003). (B, R, 49, C) to (B, R, D).
+    """One vector per region (decision 0003). (B, T, R, 49, C) to (B, R, D), T maps of a clip.
 
     `pixels`: the 49 pixels of a region are its sequence, and their mean is its vector, as in
-    Algorithm 1. `windows`: a region is one token, and the sequence runs over the regions.
+    Algorithm 1. `windows`: a region is one token, and the sequence runs over the regions. Of
+    several maps, sequences follow one another in time, and vectors are means over all maps.
     """
 
     def __init__(self, width: int, *, regions: int, pixel: int, tokens: str, **block: Any) -> None:
@@ -107,8 +115,10 @@ class RegionEncoder(nn.Module):
         self.mamba = mamba
 
     def forward(self, windows: Tensor) -> Tensor:
+        batch, times, regions = windows.shape[:3]
         if not self.per_pixel:
-            return self.mamba(self.embed(windows.flatten(2)) + self.place)
-        batch, regions = windows.shape[:2]
-        tokens = self.embed(windows.flatten(0, 1)) + self.place  # (B R, 49, D)
+            tokens = self.embed(windows.flatten(3)) + self.place  # (B, T, R, D)
+            return self.mamba(tokens.flatten(1, 2)).unflatten(1, (times, regions)).mean(1)
+        series = windows.transpose(1, 2).flatten(0, 1)  # (B R, T, 49, C)
+        tokens = (self.embed(series) + self.place).flatten(1, 2)
         return self.mamba(tokens).mean(1).reshape(batch, regions, -1)

@@ -40,9 +40,12 @@ class Inside:
 def look_inside(model: nn.Module, maps: Tensor) -> Inside:
     """Run the model on maps, without dropout or gradient, and record its scans and attention.
 
-    `maps` are (B, C, H, W), as the model is given them. Raises `InputError` if the model has
-    neither a scan nor fusion attention.
+    `maps` are (B, C, H, W), as the model is given them. Raises `InputError` for sequences, or if
+    the model has neither a scan nor fusion attention.
     """
+    if maps.ndim > 4:
+        hint = "take one trained with input.frames=1"
+        raise InputError("the inside of a system that reads sequences is not shown", hint=hint)
     parts: dict[nn.Module, str] = {}
     for name, module in model.named_modules():
         if isinstance(module, BidirectionalScan):

@@ -1,9 +1,8 @@
 """Transformers over patches of a map: SLSTT, MFDAN and FRL-DGT."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
@@ -11,6 +10,7 @@ from hmrm_lab.models.interface import Dropped, Features, Heads, Layers, system
 from hmrm_lab.models.layers import Dropout, Linear, TransformerBlock, patches, width_of_heads
 
 PATCHES = 4  # along a side
+STEPS = 3  # of a steady motion up to the apex, in place of a sequence
 
 
 @system("slstt")
@@ -18,7 +18,8 @@ class SLSTT(nn.Module):
     """A transformer over the patches of each flow map, then an aggregator over time (Zhang 2022).
 
     The short range is within a patch, the long range between patches, by a class token. An LSTM is
-    read at its last state. (B, C, H, H), H = `size`, a multiple of 4, to (B, 1, K).
+    read at its last state. A sequence (B, T, C, H, H), H = `size`, a multiple of 4, to (B, 1, K);
+    of one map (B, C, H, H), `STEPS` shares of it.
     """
 
     def __init__(
@@ -30,12 +31,11 @@ class SLSTT(nn.Module):
         width: Features = 64,
         depth: Layers = 3,
         heads: Heads = 4,
-        frames: Annotated[int, Field(ge=1, le=64)] = 3,
         aggregator: Literal["lstm", "mean"] = "lstm",
         dropout: Dropped = 0.1,
     ) -> None:
         super().__init__()
-        self.patch, self.frames = size // PATCHES, frames
+        self.patch = size // PATCHES
         self.embed = Linear(channels * self.patch**2, width)
         self.answer = nn.Parameter(torch.zeros(1, 1, width))
         self.place = nn.Parameter(0.02 * torch.randn(PATCHES**2 + 1, width))
@@ -47,12 +47,13 @@ class SLSTT(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
-        shares = torch.arange(1, self.frames + 1, device=maps.device) / self.frames
-        motion = maps[:, None] * shares[:, None, None, None]  # (B, T, C, H, H)
-        tokens = self.embed(patches(motion.flatten(0, 1), self.patch))  # (B T, 16, D)
+        if maps.ndim == 4:
+            shares = torch.arange(1, STEPS + 1, device=maps.device) / STEPS
+            maps = maps[:, None] * shares[:, None, None, None]  # (B, T, C, H, H)
+        tokens = self.embed(patches(maps.flatten(0, 1), self.patch))  # (B T, 16, D)
         class_tokens = self.answer.expand(len(tokens), 1, -1)
         encoded = self.layers(torch.cat([class_tokens, tokens], dim=1) + self.place)
-        over_time = self.norm(encoded[:, 0]).unflatten(0, (-1, self.frames))  # (B, T, D)
+        over_time = self.norm(encoded[:, 0]).unflatten(0, maps.shape[:2])  # (B, T, D)
         if self.lstm is None:
             return self.head(over_time.mean(1))[:, None]
         return self.head(self.lstm(over_time)[0][:, -1])[:, None]
