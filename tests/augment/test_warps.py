@@ -1,7 +1,12 @@
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
+from test_provenance import make_mix
 
-from hmrm_lab.training.augmentation import flip, jitter, shift
+from hmrm_lab.flow.motion_maps import select_channels
+from hmrm_lab.training.augmentation import flip, jitter, mix_clips, shift
 
 
 def test_flipping_a_motion_to_the_right_gives_one_to_the_left() -> None:
@@ -44,3 +49,25 @@ def test_flip_half_of_the_time() -> None:
     maps = torch.ones(2000, 3, 4, 4)
     flipped = jitter(maps, flips=True, shift_px=0, scale=0.0, rotate_deg=0.0)[:, 0, 0, 0] < 0
     assert flipped.float().mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_all_maps_of_a_sequence_are_changed_alike() -> None:
+    """A sequence of one map, seen three times, becomes that map changed, three times."""
+    maps, targets = torch.randn(12, 3, 28, 28), torch.eye(12)
+    for change in (
+        flip,
+        partial(shift, right_px=1, down_px=-2),
+        partial(jitter, flips=True, shift_px=2, scale=0.1, rotate_deg=10.0),
+        partial(select_channels, channels=("magnitude", "v")),
+        lambda given: replace(make_mix(share=0.5, strength=(0.2, 1.0)), maps=given)(
+            torch.arange(12)
+        ),
+        lambda given: mix_clips(given, targets, 0.4)[0],
+    ):
+        changed = []
+        for given in (maps, maps[:, None].expand(-1, 3, -1, -1, -1)):
+            torch.manual_seed(0)
+            changed.append(change(given))
+        expected = changed[0][:, None].expand(-1, 3, -1, -1, -1)
+        torch.testing.assert_close(changed[1], expected, rtol=1e-5, atol=1e-6)
+        assert not torch.equal(changed[0], maps)

@@ -8,6 +8,7 @@ import torch
 from conftest import make_flowset, quick_config, with_pictures
 
 from hmrm_lab.config import ExperimentConfig, load_config
+from hmrm_lab.errors import MixtureError
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import to_toml
 from hmrm_lab.training.learner import build_model
@@ -34,6 +35,25 @@ def test_every_parameter_gets_a_gradient(system: str) -> None:
         (logits * torch.randn_like(logits)).sum().backward()
         dead = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
         assert not dead, preset
+
+
+def test_a_sequence_is_read_in_order_by_some_and_refused_by_all_others() -> None:
+    readers = {name for name in systems if systems[name].reads_sequences}
+    for system in set(NETWORKS) - readers | {"svm"}:
+        with pytest.raises(MixtureError, match=f"'{system}' reads one map of a clip; set input.fr"):
+            load_config(system=system, overrides=["input.frames=8"])
+    for system, option in (("hmrm", "tokens=pixels"), ("hmrm", "tokens=windows"), ("slstt", "")):
+        overrides = ["input.frames=8", *[f"model.{option}"] * bool(option)]
+        config = load_config("smoke", system=system, overrides=overrides)
+        model, readers = build_model(config, 28, 3).eval(), readers - {system}
+        maps = maps_of(config, 5 * 8).unflatten(0, (5, 8)).cumsum(1)
+        logits = model(maps)
+        assert not torch.allclose(logits, model(maps.flip(1)), rtol=1e-4), "time has a direction"
+        if system == "hmrm":
+            assert torch.equal(model(maps[:, :1]), model(maps[:, 0])), "one map, as ever"
+        (logits * torch.randn_like(logits)).sum().backward()
+        assert all(p.grad.abs().any() for p in model.parameters()), system
+    assert not readers
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tomllib
 from pathlib import Path
 
 import cv2
@@ -96,40 +97,15 @@ def test_a_codec_that_this_opencv_lacks_is_named() -> None:
     assert words in refusal(Path(__file__).with_name("av1.mp4"))
 
 
-ORDERS = (  # names as people and programs give them, in the right order; + says which was taken
-    "img1 img2 img10",
-    "reg_img46 reg_img47 reg_img100",
-    "frame 1 of 12|frame 2 of 12|frame 10 of 12",
-    "img|img (1)|img (2)|img (10)",
-    "IMG_BURST001_COVER IMG_BURST002 IMG_BURST003",
-    "Screenshot_20240501-105958 Screenshot_20240501-110001",
-    "+video_45s968 video_46s010 video_46s052",
-    "+1.8 1.9 1.10 1.11",
-    "+00-00-01-23 00-00-01-24 00-00-02-00",
-    "+IMG_20240501_105958_001 IMG_20240501_105958_002 IMG_20240501_105959_001",
-    "+vlcsnap-2024-05-01-10h59m58s968 vlcsnap-2024-05-01-10h59m59s010",
-    "+2024-05-01T10:59:58.9 2024-05-01T10:59:58.95 2024-05-01T10:59:59.0",
-    "+Screenshot from 2024-05-01 10-59-58|Screenshot from 2024-05-01 11-00-01",
-    "+Screenshot 2024-05-01 at 11.59.58 AM|Screenshot 2024-05-01 at 12.00.00 PM"
-    "|Screenshot 2024-05-01 at 1.00.00\u202fPM",
-    "+WhatsApp Image 2024-05-01 at 10.59.58|WhatsApp Image 2024-05-01 at 10.59.58 (1)"
-    "|WhatsApp Image 2024-05-01 at 10.59.59",
-    "+a3f9_0001 77be_0002 c1_0003",
-)
-DISORDERS = {  # and names that leave no order
-    "left_1 right_1 left_2 right_2": "more than one image with the number 1",
-    "img1 img2 portrait": "an image without a number: portrait.png",
-    "May_10.59 June_11.59": "more than one image with the number 59",
-}
-
-
 def test_frames_are_in_the_order_of_their_names() -> None:
-    for names in ORDERS:
+    table = Path(__file__).with_name("frame_names.toml").read_text(encoding="utf-8")
+    known = tomllib.loads(table)
+    for names in known["orders"]:
         expected = names.removeprefix("+").split("|" if "|" in names else " ")
         paths, note = order_frames([Path(f"{name}.png") for name in reversed(expected)])
         assert [path.stem for path in paths] == expected
         assert bool(note) == names.startswith("+"), names
-    for names, words in DISORDERS.items():
+    for names, words in known["no_order"].items():
         with pytest.raises(InputError, match=words):
             order_frames([Path(f"{name}.png") for name in names.split()])
 

@@ -76,6 +76,12 @@ def test_median_and_rms() -> None:
     assert (normal[:, 2] ** 2).mean((1, 2)) == pytest.approx(1, abs=1e-4)
     assert normalise_maps(maps[3:4], "median_rms", PX)[0] == pytest.approx(normal[3], abs=1e-6)
     assert (normalise_maps(0 * maps, "median_rms", PX) == 0).all(), "a still face stays still"
+    inside = np.arange(28) < np.full((len(maps), 28, 1), 20)
+    alike = normalise_maps(np.stack([maps] * 3, axis=1), "median_rms", PX, inside)
+    alone = normalise_maps(maps, "median_rms", PX, inside)
+    assert alike == pytest.approx(np.stack([alone] * 3, axis=1), abs=1e-5)
+    growing = normalise_maps(np.stack([maps, 3 * maps], axis=1), "median_rms", PX)
+    assert growing[:, 1] == pytest.approx(3 * growing[:, 0], abs=1e-4), "time is kept"
     for method in ("none", "median_rms"):
         live = normalise_live(torch.from_numpy(maps), method).numpy()
         assert live == pytest.approx(normalise_maps(maps, method, PX), abs=1e-4)

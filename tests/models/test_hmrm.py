@@ -76,6 +76,8 @@ def test_what_is_no_region_is_refused() -> None:
         region_names("cores")
     with pytest.raises(InputError, match="no core region 4; take one of 0 to 3"):
         region_mask("core", 4)
+    with pytest.raises(InputError, match="reads sequences is not shown"):
+        look_inside(make_model(), maps()[:, None])
 
 
 def test_backward_branch_is_the_forward_branch_on_the_flipped_sequence() -> None:

@@ -7,6 +7,7 @@ pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
@@ -49,32 +50,7 @@ NO_DETECTOR = pytest.param(
     marks=pytest.mark.full,
     id="01_template",
 )
-REFUSED: list[tuple[dict[str, object], str]] = [
-    ({"profile": "smok"}, "did you mean 'smoke'"),
-    ({"system": "hmrn"}, "did you mean 'hmrm'"),
-    ({"systems": "hmrm ststnt"}, "did you mean 'ststnet'"),
-    ({"networks": "vgg19 meganot"}, "did you mean 'meganet'"),
-    ({"data": "synthetik"}, "did you mean 'synthetic'"),
-    ({"data": "casme2"}, "lies in a folder"),
-    ({"data": "flowmaps", "root": "nowhere"}, "nowhere: no such folder"),
-    ({"expression": "suprise"}, "did you mean 'surprise'"),
-    ({"faces": "dlob"}, "did you mean 'dlib'"),
-    ({"methods": "dis tvl"}, "did you mean 'tvl1'"),
-    ({"weights": "mine.safetensors"}, "no such weights"),
-    ({"regions": "eyes muth"}, "'eyes' or 'mouth'"),
-    ({"strength": "half"}, "augment.mix_lambda"),
-    ({"run": "nowhere"}, "not a run folder"),
-    ({"clip": "absent.mp4"}, "no such recording"),
-    ({"apex": "six"}, "apex 'six' is no frame number"),
-    ({"epochs": -1}, "training.epochs"),
-    ({"epochs": "many"}, "training.epochs"),
-    ({"rate": "fast"}, "training.lr"),
-    ({"seed": "one"}, "seed"),
-    ({"seeds": "one"}, "evaluation.seeds"),
-    ({"widths": "16 thirty"}, "widths: '16 thirty' are not whole numbers"),
-    ({"depths": "one"}, "depths: 'one' are not whole numbers"),
-]
-"""Parameters that no notebook which has them takes, and what it says."""
+REFUSED = Path(__file__).with_name("refused_parameters.toml").read_text(encoding="utf-8")
 
 
 def code_cells(path: Path) -> list[dict[str, Any]]:
@@ -203,7 +179,8 @@ def test_a_mistyped_parameter_is_refused_in_the_first_cell(
         first, second, *_ = code_cells(path)
         names: dict[str, Any] = {}
         exec(source(first), names)
-        for parameters, message in REFUSED:
+        for case in tomllib.loads(REFUSED)["refused"]:
+            parameters, message = case["parameters"], case["says"]
             if not parameters.keys() <= names.keys():
                 continue
             try:

@@ -19,12 +19,12 @@ from datasets.test_flowmaps import write_tree
 from safetensors.torch import load_file
 from test_crops import TEMPLATE, Plain
 
-from hmrm_lab.config import load_config
+import hmrm_lab as lab
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import write_clips
 from hmrm_lab.datasets.video import open_recording
-from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.recording_prediction import hide_in_pictures, hold_clips_still
 from hmrm_lab.flow.motion_maps import select_channels
 from hmrm_lab.preparation import (
@@ -44,6 +44,8 @@ from hmrm_lab.preparation.clip_arrays import (
     identity,
     make_all,
     resample,
+    sequence,
+    sequence_frames,
     standardise,
 )
 from hmrm_lab.records import Clip, ClipKey, FlowSet
@@ -59,6 +61,7 @@ from hmrm_lab.training.trainer import MODEL_NAME, fit
 FEW = ("data.subjects=2", "data.clips=4", "flow.name=dis")
 MESTI = ("input.channels=['mesti']", "augment.motionmix=0")
 BOTH = "flow.phases=both"
+FIVE, TO_OFFSET = "input.frames=5", "input.until=offset"
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
@@ -71,6 +74,11 @@ def test_time_is_interpolated_from_onset_to_offset() -> None:
     assert resample(clip, length=17, side_px=20)[:4, 0, 0].tolist() == [20, 25, 30, 35]
     assert (resample(replace(clip, offset=2), length=4, side_px=20) == 20).all()
     assert (standardise(np.full((4, 4), 7, np.float32)) == 0).all()
+    for frames, until, numbers in (
+        *((2, "apex", [3, 4]), (4, "apex", [3, 3, 4, 4]), (1, "apex", [3])),
+        *((8, "offset", [3, 4, 5, 6, 7, 8, 9, 10]), (3, "offset", [3, 6, 10])),
+    ):
+        assert sequence_frames(clip, frames, until) == numbers
 
 
 @pytest.mark.parametrize(
@@ -79,6 +87,7 @@ def test_time_is_interpolated_from_onset_to_offset() -> None:
         ("clips", "lbp_top", (), resample),
         ("pictures", "resnet18", MESTI, clip_pictures),
         ("maps", "hmrm", (BOTH,), None),
+        ("sequence", "hmrm", (FIVE,), None),
     ],
 )
 def test_only_those_who_look_at_all_frames_get_them(
@@ -90,7 +99,12 @@ def test_only_those_who_look_at_all_frames_get_them(
     made = load_flowset(config)
     found = getattr(made, field)
     assert made.fingerprint() != plain.fingerprint()
-    if make is None:
+    if field == "sequence":
+        assert found.shape == (4, 5, 3, 28, 28)
+        assert (found[:, -1] == plain.maps).all(), "the last map is that of the apex"
+        growth = np.abs(found[:, :, 2]).mean((0, 2, 3))
+        assert (np.diff(growth) > 0).all()
+    elif make is None:
         pairs = zip(plain.maps[:, :2], made.maps[:, :2], strict=True)
         alike = [np.corrcoef(one.ravel(), two.ravel())[0, 1] for one, two in pairs]
         assert 0.5 < min(alike) < 1, "the same movement, seen twice"
@@ -105,6 +119,17 @@ def test_only_those_who_look_at_all_frames_get_them(
     assert load_flowset(config).fingerprint() == made.fingerprint()
     with pytest.raises(ValueError, match=r"of 3 clips|must be"):
         replace(made, **{field: found[:-1]})
+
+
+def test_a_sequence_to_another_frame_is_read_anew() -> None:
+    maps = lab.load("synthetic", preset="smoke", subjects=2, clips=4).maps()
+    to_apex, to_offset = (
+        lab.system(frames=3, preset="smoke", epochs=1, until=name) for name in ("apex", "offset")
+    )
+    seen = to_apex.suited(maps)
+    assert (seen.times, seen.until) == (3, "apex")
+    assert to_apex.suited(seen) is seen and to_offset.suited(seen).until == "offset"
+    assert to_apex.fit(seen).inputs(seen[:2]).shape == (2, 3, 3, 28, 28)
 
 
 def test_recordings_are_aligned_and_kept_one_by_one(tmp_path: Path) -> None:
@@ -127,6 +152,7 @@ def test_recordings_are_aligned_and_kept_one_by_one(tmp_path: Path) -> None:
         ("resnet18", MESTI, "takes mesti", "leave input.channels out"),
         ("resnet18", (BOTH,), "from apex to offset", "leave flow.phases out"),
         ("resnet18", (*MESTI, BOTH), "takes mesti", "leave input.channels and flow.phases out"),
+        ("slstt", (FIVE,), "flow to 5 frames up to the apex", "leave input.frames out"),
     ],
 )
 def test_maps_alone_are_refused(
@@ -151,6 +177,14 @@ def phases(*overrides: str) -> Recipe:
     return both_phases(quick_config("hmrm", *FEW, *overrides).flow)
 
 
+SERIES = ((FIVE,), ("input.frames=6",), (FIVE, TO_OFFSET), (FIVE, "flow.name=farneback"))
+
+
+def series(overrides: tuple[str, ...]) -> Recipe:
+    config = quick_config("hmrm", *FEW, *overrides)
+    return sequence(config.flow, config.input)
+
+
 def test_what_a_result_depends_on_is_in_its_name(
     clips: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,9 +200,9 @@ def test_what_a_result_depends_on_is_in_its_name(
     assert identity(GRAY, replace(clip), TEMPLATE) == identity(GRAY, clip, TEMPLATE)
     spotted = TEMPLATE.model_copy(update={"apex": "spotted"})
     known = {identity(GRAY, clip, faces) for faces in (TEMPLATE, None, spotted)}
-    recipes = (GRAY, PICTURED, phases(), phases("flow.name=farneback"))
+    recipes = (GRAY, PICTURED, phases(), phases("flow.name=farneback"), *map(series, SERIES))
     known |= {identity(recipe, clip, TEMPLATE) for recipe in recipes}
-    assert len(known) == 6
+    assert len(known) == 6 + len(SERIES)
     uncut = identity(GRAY, clip, None)
     monkeypatch.setattr(crops, "FORMAT", crops.FORMAT + 1)
     after = {identity(recipe, clip, TEMPLATE) for recipe in recipes}
@@ -298,23 +332,6 @@ def test_any_system_of_maps_takes_a_picture_instead(system: str) -> None:
     assert (fit(config, other, seed=0).classify(other) == answers).all(), "it saw the flow"
 
 
-@pytest.mark.parametrize(
-    ("system", "overrides", "message"),
-    [
-        ("hmrm", ("input.channels=['mesti']", "augment.motionmix=0.5"), "set augment.motionmix=0"),
-        ("hmrm", (*MESTI, "flow.finetune=true"), "set flow.finetune=false"),
-        ("hmrm", (BOTH, "flow.finetune=true"), "set flow.finetune=false"),
-        ("hmrm", ("input.channels=['mestu']",), "input.channels"),
-        ("svm", ("augment.motionmix=.5",), "no use for augment.motionmix"),
-    ],
-)
-def test_what_cannot_go_together_is_refused(
-    system: str, overrides: tuple[str, ...], message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load_config("default", system=system, overrides=overrides)
-
-
 def test_regions_are_hidden_in_pictures_and_held_in_clips() -> None:
     hidden = hide_in_pictures(np.ones((2, 8, 8), np.float32), grid_masks(4)[5:6])
     assert (hidden[0, :, 2:4, 2:4] == 0).all() and hidden.sum() == 2 * (64 - 4)
@@ -334,6 +351,7 @@ def test_regions_are_hidden_in_pictures_and_held_in_clips() -> None:
             ("resnet18", "input.channels=['u','mesti']", "augment.motionmix=0", BOTH),
             "dis, both phases",
         ),
+        (("hmrm", FIVE, TO_OFFSET), "dis, to 5 frames up to the offset"),
     ],
 )
 def test_a_recording_through_a_system_of_clips_or_pictures(
@@ -350,10 +368,3 @@ def test_a_recording_through_a_system_of_clips_or_pictures(
     assert np.isfinite(list(seen.part_falls.values())).all()
     if flow == "none (clips)":
         assert set(load_file(run.path / MODEL_NAME)) >= {"support", "coefficients"}
-
-
-def test_settings_without_both_phases_keep_their_digest() -> None:
-    config = load_config("default")
-    changed = config.model_copy(update={"flow": config.flow.model_copy(update={"phases": "both"})})
-    assert "phases" not in config.flow.choice
-    assert changed.digest() != config.digest()
