@@ -288,7 +288,8 @@ def load_all(
     if all(isinstance(clip.frames, cache.IdentifiedFrames) for clip in clips):
         return make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
     settings = data.model_dump_json(exclude={"classes"})
-    known = cache.digest_of(DRAWING, settings, *(identity(recipe, clip, faces) for clip in clips))
+    contents = (f"{clip.action_units} {identity(recipe, clip, faces)}" for clip in clips)
+    known = cache.digest_of(DRAWING, settings, *contents)
     file = cache_folder() / f"{data.name}-{recipe.kind}-{known[:16]}.npz"
     stored = _stored(file, recipe.kind, (len(clips), *recipe.shape))
     if stored is not None:

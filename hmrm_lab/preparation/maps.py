@@ -197,7 +197,7 @@ def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
     """Digest of the clips, the data set's options and the flow's."""
     frames = config.flow.finetune_side_px if config.flow.finetune else None
     data = config.data.model_dump_json(exclude={"classes"})
-    contents = [f"{clip.label} {_content(clip)}" for clip in clips]
+    contents = [f"{clip.label} {clip.action_units} {_content(clip)}" for clip in clips]
     settings = (data, flow_identity(config.flow), frames)
     return cache.digest_of(clip_arrays.MAP_FORMAT, DRAWING, *settings, *contents)[:16]
 

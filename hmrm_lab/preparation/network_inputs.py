@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import RenderedFrames, neutral_landmarks, synthetic
 from hmrm_lab.datasets.synthetic.motion import Motion
-from hmrm_lab.datasets.synthetic.recipes import CORE, Script, farthest_px, scaled, unit_bumps
+from hmrm_lab.datasets.synthetic.recipes import COMPOSITE, Script, farthest_px, scaled, unit_bumps
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import dual_phase, without_median
 from hmrm_lab.preparation import clip_arrays
@@ -156,15 +157,15 @@ CONDITIONS = {
 UNDISTURBED = CONDITIONS["undisturbed"]
 
 
-def rising_clips(condition: Condition = UNDISTURBED, count: int = len(CORE)) -> list[Clip]:
+def rising_clips(condition: Condition = UNDISTURBED, count: int = len(COMPOSITE)) -> list[Clip]:
     """Clips of drawn faces on still heads, one class after the other, up to the apex and back."""
     return [_rising_clip(number, condition) for number in range(count)]
 
 
 def _rising_clip(number: int, condition: Condition) -> Clip:
     landmarks = neutral_landmarks(0, number)
-    label = number % len(CORE)
-    units = [*CORE.values()][label][number % 3]
+    label = number % len(COMPOSITE)
+    units = COMPOSITE[label].variants[number % 3]
     bumps = np.concatenate([unit_bumps(name, landmarks) for name in units])
     bumps = scaled(bumps, PEAK_PX / farthest_px(bumps))
     time = np.linspace(0, 1, FRAMES)
@@ -180,13 +181,14 @@ def _rising_clip(number: int, condition: Condition) -> Clip:
         apex=apex,
         offset=FRAMES - 1,
         units=units,
+        coded=units,
         peak_px=PEAK_PX,
         gain=(1 + condition.drift * time).astype(np.float32),
         noise_level=condition.noise,
     )
     frames = RenderedFrames(0, number, number, script)
     key = ClipKey("drawn", f"face {number}", "still head")
-    return Clip(key, label, frames, 0, apex, FRAMES - 1, FPS, tuple(CORE))
+    return Clip(key, label, frames, 0, apex, FRAMES - 1, FPS, MEGC3.classes, action_units=units)
 
 
 def moving_pixels(flow_px: Floats, side_px: int = SIDE_PX) -> NDArray[np.bool_]:

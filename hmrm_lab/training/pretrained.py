@@ -72,7 +72,8 @@ def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
     if config.model.options.get("super_steps"):  # a super-network is trained on the data alone
         config = override(config, ["model.super_steps=0"])
     others = {"seed": config.data.options["seed"] + 1} if config.data.name == DRAWN else {}
-    data = DataConfig.model_validate({"name": DRAWN, **datasets[DRAWN].complete(others)})
+    named = {"name": DRAWN, "classes": config.data.classes}
+    data = DataConfig.model_validate({**named, **datasets[DRAWN].complete(others)})
     return config.model_copy(update={"data": data, "training": training, "name": "pretrained"})
 
 

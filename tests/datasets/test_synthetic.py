@@ -1,5 +1,6 @@
 """The procedural data set: who is in it, that its truth is true, and that it survives the disk."""
 
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme, scheme, scheme_names
 from hmrm_lab.datasets.synthetic import DRAWING, RenderedFrames, read_clips, synthetic, write_clips
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.records import Clip, LandmarkedFrames
@@ -32,6 +33,41 @@ def test_counts_follow_the_composite() -> None:
         assert [per_class[label] for label in range(3)] == classes
         assert len({clip.key.subject for clip in made}) == subjects
         assert len({clip.key for clip in made}) == len(made)
+
+
+def test_every_scheme_has_its_classes_on_two_faces_and_units_that_move() -> None:
+    published = Counter(happiness=32, surprise=25, disgust=63, repression=27, others=99)
+    made = synthetic(scheme=scheme("casme2-5"), clips=published.total())
+    assert Counter(clip.expression for clip in made) == published
+    for kind in map(scheme, scheme_names()):
+        for difficulty in (0.0, 0.9):
+            clips = synthetic(scheme=kind, subjects=4, clips=16, difficulty=difficulty)
+            assert len({clip.key for clip in clips}) == 16
+            faces = Counter(label for label, _ in {(c.label, c.key.subject) for c in clips})
+            least = 2 if kind != MEGC3 else 0
+            assert min(faces[label] for label in range(len(kind.classes))) >= least, kind.name
+            for clip in clips:
+                own = rendered(clip).script.units
+                word = "+".join(own) if kind.read == UNITS else clip.emotion
+                assert kind.label(word, "synthetic") == clip.label
+                assert clip.action_units[: len(own)] == own
+                assert difficulty or clip.action_units == own
+        assert any(len(c.action_units) > len(rendered(c).script.units) for c in clips)
+    pain = ClassScheme("mine", ("pain", "rest"), {"happiness": "rest", "pain": "pain"})
+    for wrong, told in (
+        ({"scheme": pain}, "pain of 'mine'"),
+        ({"clips": 9, "subjects": 2}, "9 clips"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            synthetic(**{"scheme": scheme("casme2-5")} | wrong)
+
+
+def test_a_unit_of_one_side_moves_that_side() -> None:
+    (clip,) = [
+        c for c in synthetic(scheme=scheme("samm-5"), difficulty=0.0) if c.action_units == ("L14",)
+    ][:1]
+    moved = np.abs(rendered(clip).flow(clip.onset, clip.apex)).sum(axis=0)
+    assert moved[150:190, 112:].max() > 2 * moved[150:190, :112].max(), "on the right of the image"
 
 
 def test_clips_are_named_like_recordings_and_come_from_their_seed(clips: list[Clip]) -> None:
@@ -138,34 +174,19 @@ def test_values_out_of_range_are_refused() -> None:
             synthetic(**{name: value})  # type: ignore[arg-type]
 
 
-def test_round_trip_on_disk(clips: list[Clip], tmp_path: Path) -> None:
-    assert write_clips(clips[:3], tmp_path) == tmp_path / "clips.csv"
-    for clip, copy in zip(clips[:3], read_clips(tmp_path), strict=True):
-        assert (copy.key, copy.label, copy.fps) == (clip.key, clip.label, clip.fps)
+def test_round_trip_on_disk(tmp_path: Path) -> None:
+    five = scheme("casme2-5")
+    clips = synthetic(scheme=five, subjects=4, clips=16, frames=12)[:3]
+    assert write_clips(clips, tmp_path) == tmp_path / "clips.csv"
+    for clip, copy in zip(clips, read_clips(tmp_path, scheme=five), strict=True):
+        assert (copy.key, copy.expression, copy.fps) == (clip.key, clip.expression, clip.fps)
         assert (copy.onset, copy.apex, copy.offset) == (clip.onset, clip.apex, clip.offset)
         np.testing.assert_array_equal(copy.frames[7], clip.frames[7])
         points = copy.frames.landmarks(7)  # type: ignore[attr-defined]
         np.testing.assert_array_equal(points, rendered(clip).landmarks(7))
 
 
-ROW = "007,01,positive,0,3,9,200\n"
-LIST = f"subject,clip,label,onset,apex,offset,fps\n{ROW}"
-SOUND = {
-    "as written": LIST,
-    "through pandas": LIST.replace("007,01", "7,1").replace("0,3,9,200", "0.0,3.0,9.0,200.0"),
-    "decimal commas": LIST.replace(",", ";").replace("3;9", "3,0;9,00"),
-    "the composite's label": LIST.replace("positive", "1"),
-}
-REFUSED = [
-    ("subject,clip", "person,clip", "subject"),
-    ("007,01", "007,02", r"clips\.csv, row 2.*no images"),
-    ("positive,", "anger,", r"clips\.csv, row 2.*anger.*negative, positive, surprise"),
-    ("0,3,9", "5,3,9", "do not fit"),
-    (ROW, ROW + ROW, r"row 3.*in row 2 already"),
-    (LIST, "", r"clips\.csv: the file is empty"),
-    *((",200", f",{fps}", rf"row 2.*fps is '{fps}'") for fps in ("fast", "0", "nan", "inf", "-5")),
-    *(("3,9", f"{apex},9", f"row 2.*apex is '{apex}'") for apex in ("x", "3.5", "", "-1")),
-]
+LISTS = tomllib.loads(Path(__file__).with_name("lists_of_clips.toml").read_text())
 
 
 def test_a_list_of_clips_is_read_or_refused_by_row(tmp_path: Path) -> None:
@@ -175,16 +196,16 @@ def test_a_list_of_clips_is_read_or_refused_by_row(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for number in range(12):
         (folder / f"{number:03d}.png").write_bytes(b"not an image")
-    for case, content in SOUND.items():
+    for case, content in LISTS["sound"].items():
         path.write_text(content)
         (clip,) = read_clips(tmp_path)
         assert clip.key[1:] == ("007", "01"), case
         assert (clip.label, clip.onset, clip.apex, clip.offset, clip.fps) == (1, 0, 3, 9, 200), case
-    for before, after, message in REFUSED:
-        path.write_text(LIST.replace(before, after))
+    for content, message in LISTS["refused"].items():
+        path.write_text(content)
         with pytest.raises(InputError, match=message):
             read_clips(tmp_path)
-    path.write_text(LIST)
+    path.write_text(LISTS["sound"]["as written"])
     assert not isinstance(read_clips(tmp_path)[0].frames, LandmarkedFrames)
     np.save(folder / "landmarks.npy", np.zeros((2, 68, 2), np.float32))
     frames = read_clips(tmp_path)[0].frames

@@ -2,8 +2,9 @@
 
 A subject is a face geometry and a painted picture; a clip warps that picture by the displacement
 fields of the action units of its class. Nothing is estimated, so that every clip knows its exact
-flow and landmarks. The classes are as unequal as in the MEGC 2019 composite, and so are the
-numbers of clips of the subjects. A frame is made when asked for: the neutral picture, warped, lit
+flow, landmarks and action units. The classes are as unequal as in the MEGC 2019 composite, or as
+the emotions of another class scheme in CASME II and SAMM, and so are the numbers of clips of the
+subjects. A frame is made when asked for: the neutral picture, warped, lit
 and read by a noisy sensor.
 
 A guise shows the faces as the cameras of known data sets would have recorded them. It has the size,
@@ -33,19 +34,27 @@ from hmrm_lab.datasets.synthetic.motion import (
     subject_landmarks,
 )
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE, Traits
-from hmrm_lab.datasets.synthetic.recipes import CORE, Script, Stream, generator, key, write_script
+from hmrm_lab.datasets.synthetic.recipes import (
+    EMOTIONS,
+    Recipe,
+    Script,
+    Stream,
+    generator,
+    key,
+    recipes_of,
+    write_script,
+)
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import datasets
-
-COMPOSITE_COUNTS = (250, 109, 83)
-"""Negative, positive and surprise clips of the MEGC 2019 composite (See et al., 2019, Table I)."""
 
 FPS = 100.0
 DRAWING = 1
 """Part of the name of every cache of drawn clips: raise it when the same arguments draw others."""
 FORMAT = DRAWING  # make it another when a guise alone looks otherwise
 MARGIN_ABOVE, CUT_AT_SIDES = 0.06, 0.04  # of the box of the landmarks, in a picture cut out tightly
+LEAST = 2  # clips of every class, of as many subjects; the composite's classes may have fewer
+DEALS = 1000
 DOME = (112.0, 40.0, 104.0, 74.0)  # centre and radii of the hair above the drawn picture, pixels
 
 
@@ -98,20 +107,17 @@ def synthetic(
     if guise and guise not in GUISES:
         raise unknown_name("guise", guise, GUISES)
     fps = GUISES[guise].fps if guise else FPS
-    rng = generator(seed, Stream.CAST)
-    classes = tuple(CORE)
-    labels = rng.permutation(np.repeat(range(len(classes)), _shares(clips, COMPOSITE_COUNTS)))
-    # Beside one clip for each subject, the others are shared unequally, as in real data sets.
-    rank = (np.arange(subjects) + 0.5) / subjects
-    extra = _shares(clips - subjects, rng.permutation(rank**1.5))
-    cast = np.repeat(np.arange(subjects), 1 + extra)
+    recipes = recipes_of(scheme)
+    cast, drawn = _deal(scheme, recipes, subjects, clips, generator(seed, Stream.CAST))
     made: list[Clip] = []
-    taken: dict[tuple[int, int], int] = {}
-    for number, (subject, label) in enumerate(zip(cast.tolist(), labels.tolist(), strict=True)):
-        taken[subject, label] = take = taken.get((subject, label), 0) + 1
+    taken: dict[tuple[int, str], int] = {}
+    for number, (subject, of) in enumerate(zip(cast.tolist(), drawn.tolist(), strict=True)):
+        emotion, label = recipes[of].emotion, recipes[of].label
+        taken[subject, emotion] = take = taken.get((subject, emotion), 0) + 1
         blinks = blink_every and number % blink_every == 0
         script = write_script(
-            label,
+            recipes,
+            of,
             neutral_landmarks(seed, subject),
             seed,
             subject,
@@ -120,21 +126,60 @@ def synthetic(
             difficulty=difficulty,
             blink_fps=fps if blinks else 0.0,
         )
-        drawn = RenderedFrames(seed, subject, number, script)
+        picture = RenderedFrames(seed, subject, number, script)
         name = f"s{subject + 1:02d}"
         made.append(
             Clip(
-                key=ClipKey("synthetic", name, f"{name}_{classes[label][:3]}_{take:02d}"),
+                key=ClipKey("synthetic", name, f"{name}_{emotion[:3]}_{take:02d}"),
                 label=label,
-                frames=GuisedFrames(drawn, guise, script.onset) if guise else drawn,
+                frames=GuisedFrames(picture, guise, script.onset) if guise else picture,
                 onset=script.onset,
                 apex=script.apex,
                 offset=script.offset,
                 fps=fps,
-                classes=classes,
+                classes=scheme.classes,
+                emotion=emotion,
+                action_units=script.coded,
             )
         )
     return made
+
+
+def _deal(
+    scheme: ClassScheme,
+    recipes: tuple[Recipe, ...],
+    subjects: int,
+    clips: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The subject and the recipe of every clip: (clips,) each, in order of subject."""
+    labels = np.array([recipe.label for recipe in recipes])
+    if lacking := [name for n, name in enumerate(scheme.classes) if n not in labels]:
+        problem = f"no built-in face shows the classes {', '.join(lacking)} of '{scheme.name}'"
+        raise ConfigError(problem, hint=f"emotions that they show: {', '.join(EMOTIONS)}")
+    weights = np.array([recipe.clips for recipe in recipes])
+    least = 0 if scheme == MEGC3 else LEAST
+    classes = _shares(clips, np.bincount(labels, weights))
+    for _ in range(least * len(classes)):
+        classes[classes.argmax()] -= classes.min() < least
+        classes[classes.argmin()] += classes.sum() < clips
+    counts = np.zeros(len(recipes), dtype=int)
+    for label, count in enumerate(classes):
+        counts[labels == label] = _shares(count, weights[labels == label])
+    drawn = rng.permutation(np.repeat(range(len(recipes)), counts))
+    # Beside one clip for each subject, the others are shared unequally, as in real data sets.
+    rank = (np.arange(subjects) + 0.5) / subjects
+    extra = _shares(clips - subjects, rng.permutation(rank**1.5))
+    cast = np.repeat(np.arange(subjects), 1 + extra)
+    for _ in range(DEALS):
+        pairs = {(label, who) for label, who in zip(labels[drawn].tolist(), cast, strict=True)}
+        if np.bincount([label for label, _ in pairs], minlength=len(classes)).min() >= least:
+            return cast, drawn
+        drawn = rng.permutation(drawn)
+    problem = (
+        f"{clips} clips of {subjects} built-in faces cannot show each of {len(classes)} classes"
+    )
+    raise ConfigError(f"{problem} on {least} faces", hint="set data.clips or data.subjects higher")
 
 
 @lru_cache(maxsize=512)
@@ -243,8 +288,8 @@ class GuisedFrames:
         return np.asarray(cv2.cvtColor(again, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
     def identity(self, index: int) -> str:
-        drawn = self.drawn
-        script = drawn.script.motion.weights[index].tobytes().hex()  # which takes all settings in
+        drawn, motion = self.drawn, self.drawn.script.motion
+        script = (motion.bumps.tobytes() + motion.weights[index].tobytes()).hex()  # all settings
         return f"{FORMAT} {self.name} {drawn.seed} {drawn.subject} {drawn.clip} {index} {script}"
 
     def true_landmarks(self, index: int) -> Floats:

@@ -4,15 +4,20 @@ A unit is a handful of smooth bumps anchored at the subject's landmarks (facial 
 system; the units of micro-expressions after Davison et al., "Objective classes for micro-facial
 expression recognition", 2018). Numbers are drawn in the same order at every `difficulty`, which
 only scales them: a clip of one seed is the same event, weaker and more disturbed as it grows.
+`emotions.csv` has the combinations of units of each emotion, and its number of clips in CASME II
+(anger and contempt: in SAMM).
 """
 
 import csv
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme, unit_key
 from hmrm_lab.datasets.synthetic.motion import EYE, MIRROR, Lids, Motion, floats, pixel_grid
 from hmrm_lab.datasets.synthetic.painting import curve
 from hmrm_lab.records import Floats
@@ -21,33 +26,45 @@ Bump = tuple[list[int], list[float]]
 """The landmarks whose mean a bump lies at; its offset, radii and push, each (x, y)."""
 
 
+class Recipe(NamedTuple):
+    """The clips of an emotion: their number in published data, and what may fire together."""
+
+    emotion: str
+    clips: float
+    variants: tuple[tuple[str, ...], ...]
+    label: int = 0
+
+
+def _read_table(name: str) -> list[list[str]]:
+    with Path(__file__).with_name(name).open(encoding="utf-8") as file:
+        return [*csv.reader(file)][1:]
+
+
 def _read_units() -> dict[str, list[Bump]]:
     """The bumps of each unit on the left of the image, where x grows towards the nose."""
     units: dict[str, list[Bump]] = {}
-    with Path(__file__).with_name("action_units.csv").open(encoding="utf-8") as file:
-        for name, landmarks, *numbers in [*csv.reader(file)][1:]:
-            units.setdefault(name, []).append(
-                ([int(index) for index in landmarks.split()], [float(text) for text in numbers])
-            )
+    for name, landmarks, *numbers in _read_table("action_units.csv"):
+        units.setdefault(name, []).append(
+            ([int(index) for index in landmarks.split()], [float(text) for text in numbers])
+        )
     return units
 
 
-UNITS = _read_units()
-CORE: dict[str, tuple[tuple[str, ...], ...]] = {
-    "negative": (
-        *(("AU4",), ("AU4", "AU7"), ("AU15",), ("AU4", "AU15")),
-        *(("AU9", "AU4"), ("AU14",), ("AU15", "AU17")),
-    ),
-    "positive": (("AU12",), ("AU6", "AU12"), ("AU6", "AU12")),
-    "surprise": (
-        *(("AU1", "AU2"), ("AU1", "AU2", "AU5")),
-        *(("AU1", "AU2", "AU26"), ("AU1", "AU2", "AU5", "AU26")),
-    ),
+BUMPS = _read_units()
+EMOTIONS = {
+    emotion: Recipe(emotion, int(clips), tuple(tuple(units.split("+")) for units in texts.split()))
+    for emotion, clips, texts in _read_table("emotions.csv")
 }
-"""What may fire together, for each class."""
+GROUPS = ("negative", "positive")  # of emotions: for classes that no single emotion is in
+COMPOSITE = tuple(
+    EMOTIONS[name]._replace(clips=clips, label=label)
+    for label, (name, clips) in enumerate((("negative", 250), ("positive", 109), ("surprise", 83)))
+)
+"""The clips of the MEGC 2019 composite (See et al., 2019, Table I)."""
 
-STRAY = ("AU1", "AU2", "AU4", "AU5", "AU7", "AU12", "AU14", "AU15", "AU17", "AU26")
+STRAY = ("1", "2", "4", "5", "7", "12", "14", "15", "17", "26")
 """Units that may fire weakly whatever the class is."""
+CODED_SHARE = 0.5  # a stray unit is coded if it pushes half as far as the units of the class
 DISTRACTORS = ("blink", "swallow", "lip press", "nostrils")
 STRAYS = 3
 STRAY_SHARE = 2.2
@@ -89,13 +106,35 @@ class Script:
     apex: int
     offset: int
     units: tuple[str, ...]  # the action units of the class that fire
+    coded: tuple[str, ...]  # these, and the others that move about as far
     peak_px: float  # the farthest that these units push any point
     gain: Floats  # (T,) float32, the brightness of each frame
     noise_level: float  # standard deviation of the sensor noise in 8-bit levels
 
 
+def recipes_of(scheme: ClassScheme) -> tuple[Recipe, ...]:
+    """What is drawn for a class scheme: all emotions, or combinations of units, in its classes."""
+    if scheme == MEGC3:
+        return COMPOSITE
+    found: dict[tuple[str, int], list[tuple[str, ...]]] = {}
+    for emotion, _, variants, _ in EMOTIONS.values():
+        for units in variants:
+            with suppress(LookupError):
+                word = "+".join(units) if scheme.read == UNITS else emotion
+                if (label := scheme.label(word, "synthetic")) is not None:
+                    found.setdefault((emotion, label), []).append(units)
+    single = {label for emotion, label in found if emotion not in GROUPS}
+    return tuple(
+        Recipe(name, clips * len(units) / len(variants), tuple(units), label)
+        for (name, label), units in found.items()
+        for _, clips, variants, _ in [EMOTIONS[name]]
+        if name not in GROUPS or label not in single
+    )
+
+
 def write_script(
-    label: int,
+    recipes: tuple[Recipe, ...],
+    number: int,
     landmarks: Floats,
     seed: int,
     subject: int,
@@ -105,26 +144,30 @@ def write_script(
     difficulty: float,
     blink_fps: float = 0.0,
 ) -> Script:
-    """Draw one clip of this class and subject, with a blink if `blink_fps` is its rate."""
+    """Draw a clip of this recipe and subject, with a blink if `blink_fps` is its rate."""
     rng = generator(seed, Stream.HABIT, subject)
-    preference = [rng.dirichlet(np.full(len(variants), 1.5)) for variants in CORE.values()]
+    preference = [rng.dirichlet(np.full(len(recipe.variants), 1.5)) for recipe in recipes]
     lean, vigour = float(rng.normal(0, 0.15)), float(rng.random())
     rng = generator(seed, Stream.SCRIPT, clip)
     onset = int(rng.integers(0, 3))
     offset = frames - 1 - int(rng.integers(0, 3))
     apex = onset + round(float(rng.uniform(0.35, 0.65)) * (offset - onset))
-    variants = [*CORE.values()][label]
-    units = variants[rng.choice(len(variants), p=preference[label])]
+    variants = recipes[number].variants
+    units = variants[rng.choice(len(variants), p=preference[number])]
     core = [_leaning(name, landmarks, lean, rng) for name in units]
-    strays = []
+    strays, by_name = [], dict[str, list[Floats]]()
     for _ in range(STRAYS):
-        bumps = _leaning(STRAY[rng.integers(len(STRAY))], landmarks, lean, rng)
+        name = STRAY[rng.integers(len(STRAY))]
+        bumps = _leaning(name, landmarks, lean, rng)
         strays.append(scaled(bumps, float(rng.uniform(0.3, 1.0)) * difficulty * STRAY_SHARE))
+        by_name.setdefault(name, []).append(strays[-1])
     level = 0.7 * rng.beta(1.6, 1.8) + 0.3 * vigour
     weakest = 1.6 ** (1 - difficulty) * 0.5**difficulty  # 1.6-3 px when easy, 0.5-1.1 when hard
     strongest = 3.0 ** (1 - difficulty) * 1.1**difficulty
     peak_px = float(weakest + level * (strongest - weakest))
-    strength = peak_px / farthest_px(np.concatenate(core))
+    push = farthest_px(np.concatenate(core))
+    strength, own = peak_px / push, {unit_key(unit) for unit in units}
+    reach = {n: farthest_px(np.concatenate(by_name[n])) for n in by_name if n not in own}
     tracks = [
         (scaled(bumps, strength), _course(rng, frames, onset, apex, offset))
         for bumps in (*core, *strays)
@@ -143,6 +186,7 @@ def write_script(
         apex=apex,
         offset=offset,
         units=units,
+        coded=(*units, *(name for name, far in reach.items() if far >= CODED_SHARE * push)),
         peak_px=peak_px,
         gain=floats(1 + (0.003 + 0.015 * difficulty) * _wander(rng, frames, 1)[:, 0]),
         noise_level=float(rng.uniform(0.8, 1.2)) * (0.8 + 2.6 * difficulty),
@@ -177,7 +221,7 @@ def _with_blink(script: Script, landmarks: Floats, rng: np.random.Generator, fps
         motion.pose,
         Lids(np.stack(edges), closing),
     )
-    return replace(script, motion=motion)
+    return replace(script, motion=motion, coded=(*script.coded, "45"))
 
 
 def unit_bumps(name: str, landmarks: Floats, left: float = 1.0, right: float = 1.0) -> Floats:
@@ -187,7 +231,7 @@ def unit_bumps(name: str, landmarks: Floats, left: float = 1.0, right: float = 1
     bump and takes their mean.
     """
     rows = []
-    for indices, (offset_x, offset_y, radius_x, radius_y, push_x, push_y) in UNITS[name]:
+    for indices, (offset_x, offset_y, radius_x, radius_y, push_x, push_y) in BUMPS[name]:
         sides = [(landmarks[indices], 1.0, left), (landmarks[MIRROR[indices]], -1.0, right)]
         if (MIRROR[indices] == indices).all():
             sides = [(landmarks[indices], 1.0, (left + right) / 2)]
@@ -212,10 +256,11 @@ def farthest_px(bumps: Floats) -> float:
 
 
 def _leaning(name: str, landmarks: Floats, lean: float, rng: np.random.Generator) -> Floats:
-    """A unit with its own strength and lopsidedness."""
+    """A unit with its own strength and lopsidedness; L14 is one on the person's left alone."""
     lean += rng.normal(0, 0.25)
     strength = float(rng.uniform(0.6, 1.0))
-    return scaled(unit_bumps(name, landmarks, np.exp(lean), np.exp(-lean)), strength)
+    left, right = np.exp(lean) * (name[0] != "L"), np.exp(-lean) * (name[0] != "R")
+    return scaled(unit_bumps(name.lstrip("LR"), landmarks, left, right), strength)
 
 
 def _course(rng: np.random.Generator, frames: int, onset: int, apex: int, offset: int) -> Floats:
