@@ -1,5 +1,6 @@
 """A user's own weights: where each tensor goes, and what is refused."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,26 +21,8 @@ TAKING = [name for name in systems if "weights" in systems[name].options.model_f
 NARROW = ("model.width=0.125", "model.side=32")
 LAST = ("head.", "classifier.")
 
-TORCHVISION = {  # names of torchvision's, and where they go
-    ("resnet50", resnet.torchvision_name): {
-        "conv1.weight": "stem.0.0.weight",
-        "layer1.0.conv1.weight": "stages.0.0.body.0.0.weight",
-        "layer4.2.bn3.bias": "stages.3.2.body.2.1.bias",
-        "layer3.0.downsample.0.weight": "stages.2.0.shortcut.0.weight",
-        "fc.bias": "head.bias",
-    },
-    ("googlenet", pictures.googlenet_name): {
-        "conv3.bn.running_mean": "stem.3.1.running_mean",
-        "inception5b.branch1.bn.weight": "stages.11.ways.0.1.weight",
-        "aux1.fc2.weight": "head.fc2.weight",
-    },
-    ("efficientnet_b0", pictures.efficientnet_name): {
-        "features.2.1.block.2.fc1.weight": "blocks.2.body.2.weigh.0.weight",
-        "features.6.3.block.3.1.running_var": "blocks.14.body.3.1.running_var",
-        "features.8.1.weight": "last.1.weight",
-        "classifier.1.weight": "head.weight",
-    },
-}
+NAMES = tomllib.loads(Path(__file__).with_name("torchvision_names.toml").read_text())
+THEIRS = (resnet.torchvision_name, pictures.googlenet_name, pictures.efficientnet_name)
 
 
 def network(system: str, channels: int = 3, **options: object) -> nn.Module:
@@ -77,7 +60,7 @@ def test_own_names_come_back(system: str, file: Path) -> None:
 
 
 def test_published_names_find_their_place() -> None:
-    for (system, rename), names in TORCHVISION.items():
+    for (system, names), rename in zip(NAMES.items(), THEIRS, strict=True):
         places = network(system).state_dict()
         for theirs, ours in names.items():
             assert rename(theirs) == ours

@@ -1,3 +1,4 @@
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,24 +82,10 @@ ROWS.append(("s2", "d", 2, 2, 0.5))
 
 
 def test_answers_are_filtered_and_ordered() -> None:
-    for filters, clips in (
-        ({}, "acbd"),
-        ({"order": "least confident first"}, "dbca"),
-        ({"order": "by clip"}, "abcd"),
-        ({"outcome": "wrong"}, "cb"),
-        ({"outcome": "right"}, "ad"),
-        ({"truth": "surprise"}, "cd"),
-        ({"prediction": "negative"}, "ab"),
-        ({"subject": "toy/s2"}, "cd"),
-        ({"dataset": "toy", "truth": "positive", "outcome": "right"}, ""),
-    ):
+    cases = tomllib.loads(Path(__file__).with_name("answers.toml").read_text())
+    for filters, clips in cases["shown"]:
         assert "".join(tables.answers_table(made(ROWS), **filters)["clip"]) == clips
-    for filters, message in (
-        ({"outcome": "rong"}, "did you mean 'wrong'"),
-        ({"truth": "suprise"}, "did you mean 'surprise'"),
-        ({"order": "most confident"}, "did you mean 'most confident first'"),
-        ({"subject": "toy/s3"}, "unknown subject"),
-    ):
+    for filters, message in cases["refused"]:
         with pytest.raises(ConfigError, match=message):
             tables.answers_table(made(ROWS), **filters)
 
