@@ -300,7 +300,7 @@ def _closing(audit: Audit) -> list[str]:
         f"listed     {survey.rows}{listed} in {shown(survey.coding or survey.root)}",
         *([f"not used   {shown(', '.join(others))}"] if others else []),
         *([f"published  {facts.counts_from}"] if audit.published else []),
-        f"units      {audit.coded} clips{f': {units}' if units else ''}",
+        f"units      {audit.coded} of {len(audit.clips)} clips{f': {units}' if units else ''}",
         f"frames     {audit.frames} {depth}",
         f"request    {facts.request}",
     ]

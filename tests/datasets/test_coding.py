@@ -1,8 +1,10 @@
 """Tables as they go round: what is sound gives the clips that it means, the rest is refused."""
 
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -23,46 +25,17 @@ NUMBERS = [[int(cell) if cell.isdigit() else cell for cell in row] for row in GR
 FLOATS = [[float(cell) if isinstance(cell, int) else cell for cell in row] for row in NUMBERS]
 LEGEND = [7, "EP00_00f", 1, 2, 3, "for example"]
 Content = str | bytes | Callable[[Path], object]
+SOUND_TEXTS = tomllib.loads(Path(__file__).with_name("sound_tables.toml").read_text("utf-8"))
+REFUSED = tomllib.loads(Path(__file__).with_name("refused.toml").read_text(encoding="utf-8"))
 LAUGHS = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>'
 
 
-def with_column(*cells: str) -> str:
-    """One more column, in front."""
-    lines = zip(cells, TEXT.splitlines(), strict=True)
-    return "".join(f"{cell},{line}\n" for cell, line in lines)
-
-
-SOUND_TEXTS: dict[str, tuple[str, Content]] = {
-    "commas": ("a.csv", TEXT),
-    "semicolons and a hint for spreadsheets": ("a.csv", "sep=;\n" + TEXT.replace(",", ";")),
-    "tabs": ("a.TSV", TEXT.replace(",", "\t")),
-    "bars in .txt": ("a.txt", TEXT.replace(",", "|")),
-    "quotes": ("a.csv", '"' + TEXT.replace(",", '", "').strip().replace("\n", '"\n"') + '"'),
-    "blanks that do not break": ("a.csv", TEXT.replace(",", "\xa0,\xa0")),
-    "a last row of blanks": ("a.csv", TEXT + " , ,\t, , ,\n"),
-    "an empty row between": ("a.csv", TEXT.replace("\n", "\n\n")),
-    "a separator at the end": ("a.csv", TEXT.replace("\n", ",\n")),
-    "lines of an old Mac": ("a.csv", TEXT.replace("\n", "\r")),
-    "a byte-order mark": ("a.csv", "\ufeff" + TEXT),
-    "Unicode text of a spreadsheet": ("a.txt", TEXT.replace(",", "\t").encode("utf-16")),
-    "remarks in Chinese code": ("a.csv", with_column("note", *["\u4f60"] * 3).encode("gbk")),
-    "remarks of two lines": ("a.csv", with_column("note", '"a\nb"', '"a, b"', '"a ""b"""')),
-    "an unnamed column of pandas": ("a.csv", with_column("Unnamed: 0", "0.0", "1.0", "nan")),
-    "floats": ("a.csv", TEXT.replace("46", "46.0").replace("48", "48.000000")),
-    "decimal commas": ("a.csv", TEXT.replace(",", ";").replace("48", "48,0")),
-    "subjects in two ways": ("a.csv", TEXT.replace("\n1,", "\nSUB01,", 1)),
-    "clips without their zeros": ("a.csv", TEXT.replace("EP02_01f", "ep2_1f")),
-    "emotions in capitals": ("a.csv", TEXT.replace("happiness", " HAPPINESS ")),
-    "a header in another spelling": ("a.csv", TEXT.replace("Frame", "_frame").replace("S", "s")),
-    "text above the header": ("a.csv", "CASME II\n\nnot to be handed on\n" + TEXT),
-    "the composite's labels": (
-        "a.csv",
-        "data,subject,clip,label,onset_frame,apex_frame,offset_frame,onset_frame_path\n"
-        "casme2,sub01,EP02_01f,1,46,48,50,casme2/sub01/EP02_01f/img46.jpg\n"
-        "smic,20,s20_ne_01,0,1,2,3,smic/s20\nsamm,6,006_1_2,0,1,2,3,samm/006\n"
-        "CASME II,sub01,EP19_05f,0,46,48,50,x\ncasme2,1,EP19_06f,0.0,46.0,48.0,50.0,x\n",
-    ),
-}
+def sound_text(case: dict[str, Any]) -> tuple[str, bytes]:
+    """The name and the bytes of a text of `sound_tables.toml`."""
+    text = case.get("before", "") + case.get("text", TEXT)
+    for old, new in case.get("swap", ()):
+        text = text.replace(old, new)
+    return case["file"], text.encode(case.get("encoding", "utf-8"))
 
 
 FULL, ROW, CELL = trees.ods_rows(NUMBERS), "<table:table-row", "<table:table-cell"
@@ -118,7 +91,7 @@ SOUND_BOOKS = {
     "the same sheet twice": sheets(NUMBERS, NUMBERS),
 }
 SOUND = {
-    **SOUND_TEXTS,
+    **{name: sound_text(case) for name, case in SOUND_TEXTS.items()},
     **{f"{name} (.ods)": ("a.ods", ods(*tables)) for name, tables in SOUND_ODS.items()},
     **{f"{name} (.xlsm)": ("a.xlsm", write) for name, write in SOUND_BOOKS.items()},
     "floats (.xlsx)": ("a.xlsx", sheets(FLOATS)),
@@ -161,24 +134,10 @@ def test_a_blank_apex_is_one_and_leaves_the_others(root: Path) -> None:
         assert (finding.kind, finding.row, finding.left_out) == ("apex_missing", 2, False), blank
 
 
-NO_FRAMES = (
-    *("48.5", "48,5", "48.000", "48,000", "1e2", "4 8", "48f", "9" * 11, "\uff14\uff18"),
-    *("4.80E+01", "2014-05-08", "1900-02-17 00:00:00", "#REF!", "#####"),
-)
-NO_NAMES = (
-    *("2014-05-08", "5/8/2014", "2014/5/8", "8-May", "08-May-14", "May-08", "2014-05-08T00:00"),
-    *("1.00E+02", "#NAME?", "#DIV/0!", "..", "a/b", "EP02:01f", "\\\\x", "EP02_01g"),
-)
-REFUSED_CELLS = {
-    **dict.fromkeys(NO_NAMES, ("EP02_01f",)),
-    **dict.fromkeys(NO_FRAMES, ("46", "48", "50")),
-    **dict.fromkeys(("hapiness", "happy?", "3", "1.5", "nan", ""), ("happiness",)),
-}
-
-
 def test_a_cell_that_cannot_be_meant_costs_its_row_alone(root: Path) -> None:
-    cases = [(text, place) for text, places in REFUSED_CELLS.items() for place in places]
-    for text, place in cases:
+    refused = dict(REFUSED["cells"])
+    refused |= dict.fromkeys(("46", "48", "50"), refused.pop("frames"))
+    for text, place in [(text, place) for place, texts in refused.items() for text in texts]:
         found = read(root, "a.csv", TEXT.replace(place, f'"{text}"', 1))
         assert [clip.key.clip for clip in found.clips] == ["EP19_05f", "EP19_06f"], (text, place)
         (finding,) = found.findings
@@ -188,16 +147,8 @@ def test_a_cell_that_cannot_be_meant_costs_its_row_alone(root: Path) -> None:
 
 def test_a_row_that_cannot_be_meant_is_told(root: Path) -> None:
     second = TEXT.splitlines()[1]
-    for line, words in {
-        "1.5,EP02_01f,46,48,50,happiness": "the subject '1.5' is not a number",
-        "1,EP02_01f,46,48,50,happiness,AU,4": "in a row of 8 cells below 6 columns",
-        "1,EP02_01f,,,,happiness": "the onset is ''",
-        ",EP02_01f,46,48,50,happiness": "the subject is empty",
-        "1,\udcff\udce9,46,48,50,happiness": r"not UTF-8 text (\xff\xe9)",
-        "1,EP19_05f,46,48,50,happiness": "EP19_05f is listed in row 2 already",
-        "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,happiness": "'Subject' is not a number",
-    }.items():  # fmt: skip
-        content = TEXT.replace(second, line).encode("utf-8", "surrogateescape")
+    for line, words in REFUSED["rows"].items():
+        content = TEXT.replace(second, line).encode("latin-1")
         found = read(root, "a.csv", content)
         assert len(found.clips) == 2, line
         assert words in str(found.findings[0]), line
@@ -232,7 +183,7 @@ REFUSED_FILES: dict[str, tuple[str, Content, str]] = {
     "a table of another type": ("a.json", TEXT, "no coding file of CASME II"),
     "too many rows": ("a.csv", TEXT + "1,a,1,2,3,fear\n" * 20_000, "20004 rows; a list of clips"),
     "a column missing": ("a.csv", TEXT.replace("Apex", "Peak"), "row 1: no column 'ApexFrame'"),
-    "a column twice": ("a.csv", with_column("subject", *"123"), "two columns are called 'subject'"),
+    "a column twice": ("a.csv", f"subject,{TEXT}", "two columns are called 'subject'"),
     "no rows": ("a.csv", TEXT.partition("\n")[0], "row 1: lists no clips"),
     "two sheets that differ": ("a.xlsx", sheets(NUMBERS, [*FLOATS[:3], LEGEND]), "and differ"),
     "merged by the million": ("a.xlsx", sheets(NUMBERS, merge="A10:Z9000"), "A10:Z9000 are merged"),

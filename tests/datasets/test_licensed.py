@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trees
 from test_cli import Done, files_under, hmrm
+from test_coding import REFUSED
 
 from hmrm_lab.config import load_config
 from hmrm_lab.datasets.audit import audit
@@ -65,7 +66,7 @@ def test_irregular_clip_names_get_the_official_one(tmp_path: Path) -> None:
     trees.write_frames(tmp_path / "Cropped" / "sub03" / "EP01_2", range(46, 51), "img{}.jpg")
     for listed in ("EP1_2", "EP01_02", "ep01_2", "EP01_2 ", "EP01_002"):
         row = [3, listed, None, 46, 48, 50, None, "1", "surprise"]
-        trees.write_table(tmp_path / "CASME2-coding.xlsx", [trees.CASME2_HEADER, row])
+        trees.write_table(tmp_path / "CASME2-coding.xlsx", [trees.HEADERS["casme2"], row])
         assert list(marks(survey("casme2", tmp_path))) == ["EP01_2"], listed
     trees.write_frames(tmp_path / "Cropped" / "sub03" / "EP01_02", range(46, 51), "img{}.jpg")
     with pytest.raises(InputError, match="no folder sub03/EP01_002"):
@@ -80,7 +81,7 @@ def test_raw_and_cropped_and_two_coding_files_side_by_side(tmp_path: Path) -> No
         assert survey("casme2", tmp_path, images=images).clips[0].frames.paths[0].name == name
     with pytest.raises(InputError, match="no such folder"):
         survey("casme2", tmp_path, images="Raw")
-    trees.write_table(tmp_path / "mine.csv", [trees.CASME2_HEADER, rows[1]])
+    trees.write_table(tmp_path / "mine.csv", [trees.HEADERS["casme2"], rows[1]])
     assert len(survey("casme2", tmp_path).clips) == 2
     assert len(survey("casme2", tmp_path, coding="mine.csv").clips) == 1
 
@@ -108,7 +109,7 @@ def test_subjects_keep_one_spelling(tmp_path: Path) -> None:
 def test_smic_takes_onset_and_offset_of_the_table(tmp_path: Path) -> None:
     """Of cut clips, and of the long videos around them with two expressions in one."""
     row = [3, "s3_ne_02", None, 105, 110, 150, 160, None, 1, 2, 6, 11, 9, "negative"]
-    trees.write_table(tmp_path / "SMIC-HS-E_annotation_2019.xlsx", [trees.SMIC_HEADER, row])
+    trees.write_table(tmp_path / "SMIC-HS-E_annotation_2019.xlsx", [trees.HEADERS["smic"], row])
     folder = tmp_path / "HS" / "s03" / "micro" / "negative"
     trees.write_frames(folder / "s3_ne_02", range(100, 120), "image{:06d}.bmp")
     trees.write_frames(folder / "s3_ne_03", range(200, 210), "image{:06d}.bmp")
@@ -125,18 +126,8 @@ def test_smic_takes_onset_and_offset_of_the_table(tmp_path: Path) -> None:
 
 def test_smic_with_apexes(tmp_path: Path) -> None:
     """The table that goes round: apexes, classes as numbers, and paths of somebody's disk."""
-    rows = [
-        "data,subject,clip,label,onset_frame,apex_frame,offset_frame,onset_frame_path",
-        "smic,3,s3_ne_02,0,105,107.0,110,smic/s03/image000105.jpg",
-        "smic,3,s3_ne_03,0,150,156.0,160,a row and no folder: its frames are in that of s3_ne_02",
-        "smic,3,s3_po_01,1,202,,208,no apex",
-        "smic,18.0,s18_sur_03,0.0,300,303,309,the published slip: the class is surprise",
-        "smic,4,s4_ne_01,0,105,107,110,no folder",
-        "smic,5,s3_sur_01,2,1,2,3,the subject is another's",
-        "smic,3,s3_sur_02,2,1.5,2,3,a fraction",
-        "samm,6,006_1_2,0,1,2,3,another data set",
-    ]
-    (tmp_path / "SMIC_apex_all.csv").write_text("\n".join(rows))
+    table = Path(__file__).with_name("smic_apex.csv").read_text(encoding="utf-8")
+    (tmp_path / "SMIC_apex_all.csv").write_text(table)
     folders = {
         "s03/micro/negative/s3_ne_02": range(100, 200),
         "s03/micro/positive/s3_po_01": range(202, 209),
@@ -186,7 +177,7 @@ def test_casme3(tmp_path: Path) -> None:
     assert found.other_classes == {"others": [6]}
     next(root.glob("cas*.xlsx")).unlink()
     rows = [["spNO.1", "b", "175.0", "178.0", "181.0", "4", 1, "happy"]]
-    trees.write_table(root / "casme3.csv", [trees.CASME3_HEADER, *rows])
+    trees.write_table(root / "casme3.csv", [trees.HEADERS["casme3"], *rows])
     assert marks(survey("casme3", root)) == {"b_175": (1, 0, 2, 5)}
 
 
@@ -275,7 +266,7 @@ def test_a_thousand_findings_do_not_flood_the_terminal_and_are_on_the_page(tmp_p
     rows = trees.casme2_rows()[:2]
     root = trees.write_casme2(tmp_path / "data", rows)
     rows += [[1, f"X{n}", *rows[0][2:-1], script] for n in range(99)]
-    trees.write_table(root / "CASME2-coding-20140508.xlsx", [trees.CASME2_HEADER, *rows])
+    trees.write_table(root / "CASME2-coding-20140508.xlsx", [trees.HEADERS["casme2"], *rows])
     page = tmp_path / "audit.html"
     done = check("casme2", root, "--html", page)
     assert "... and 94 more" in done.stdout and len(done.stdout.splitlines()) < 60
@@ -286,22 +277,11 @@ def test_a_thousand_findings_do_not_flood_the_terminal_and_are_on_the_page(tmp_p
     assert "http" not in text.replace("http-equiv", "").replace("http://casme.psych.ac.cn", "")
 
 
-WRONG: list[tuple[str, dict[str, str], str]] = [
-    ("casme2", {}, "no coding file of CASME II"),
-    ("casme", {}, "did you mean 'casme"),
-    ("flowmaps", {}, "unknown recorded data set 'flowmaps'"),
-    ("casme2", {"coding": "x.xlsx"}, "x.xlsx: no such file"),
-    ("casme2", {"coding": "../x.xlsx"}, "leads out of the root"),
-    ("composite", {"images": "x"}, "takes no --coding or --images"),
-    ("composite", {}, "no folder 'casme2'"),
-    ("smic", {}, "no folder of images of SMIC-HS"),
-]
-
-
 def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
-    for name, options, words in WRONG:
+    for case, words in REFUSED["checks"].items():
+        name, *option = case.split(" ")
         with pytest.raises(InputError) as caught:
-            audit(name, tmp_path, **options)  # type: ignore[arg-type]
+            audit(name, tmp_path, **dict([option] if option else []))  # type: ignore[arg-type]
         assert words in str(caught.value) and "\n" not in str(caught.value)
     done = hmrm("data", "check", "casme2", "--root", "absent", cwd=tmp_path)
     assert (done.returncode, done.stdout, len(done.stderr.strip().splitlines())) == (2, "", 1)

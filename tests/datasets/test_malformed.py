@@ -40,7 +40,7 @@ def clip_folder(root: Path) -> Path:
 def cell(field: str, value: object, merge: str = "") -> Harm:
     def harm(root: Path) -> None:
         workbook = openpyxl.load_workbook(table(root))
-        workbook.active.cell(2, trees.CASME2_HEADER.index(field) + 1).value = value
+        workbook.active.cell(2, trees.HEADERS["casme2"].index(field) + 1).value = value
         if merge:
             workbook.active.merge_cells(merge)
         workbook.save(table(root))

@@ -1,5 +1,6 @@
 """Trees in the layout of each licensed data set, of tiny procedural images. They show nobody."""
 
+import tomllib
 import zipfile
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -10,7 +11,9 @@ import cv2
 import numpy as np
 import openpyxl
 
+from hmrm_lab.datasets.recordings.coding import simple
 from hmrm_lab.datasets.recordings.findings import megc2019
+from hmrm_lab.datasets.recordings.reader import COLUMNS
 from hmrm_lab.records import ClipKey
 
 Rows = list[list[Any]]
@@ -20,22 +23,9 @@ EMOTIONS = {
 }
 
 
-def columns(names: str) -> list[str]:
-    return names.split(",")
-
-
-CASME2_HEADER = columns("Subject,Filename,,OnsetFrame,ApexFrame,OffsetFrame,,AU,Estimated Emotion")
-SMIC_HEADER = columns(
-    "Subject,Filename,,OnsetF,OffsetF,Onset2F,Offset2F,,FirstF,LastF,TotalMF1,TotalMF2,TotalVL,"
-    "Emotion"
-)
-SAMM_HEADER = columns(
-    "Subject,Filename,Inducement Code,Onset Frame,Apex Frame,Offset Frame,Duration,Micro,"
-    "Action Units,Estimated Emotion,Objective Classes,Notes"
-)
-CASME3_HEADER = columns("Subject,Filename,Onset,Apex,Offset,AU,Objective class,emotion")
-MMEW_HEADER = columns("Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,AU,Estimated Emotion")
-FOURDME_HEADER = columns("sub_ID,fold_name,Emotion,Onset,Apex,Offset,AUs")
+LAYOUTS = tomllib.loads(Path(__file__).with_name("layouts.toml").read_text(encoding="utf-8"))
+HEADERS = {name: layout["header"].split(",") for name, layout in LAYOUTS.items()}
+ROLES = {simple(text): role.rstrip("?") for role, texts in COLUMNS.items() for text in texts}
 
 
 def official(dataset: str) -> dict[ClipKey, int]:
@@ -117,7 +107,7 @@ def write_casme2(
     root: Path, rows: Rows | None = None, *, images: str = "Cropped", name: str = "reg_img{}.jpg"
 ) -> Path:
     rows = rows or casme2_rows()
-    write_table(root / "CASME2-coding-20140508.xlsx", [CASME2_HEADER, *rows])
+    write_table(root / "CASME2-coding-20140508.xlsx", [HEADERS["casme2"], *rows])
     for subject, clip, _, onset, *_ in rows:
         write_frames(root / images / f"sub{int(subject):02d}" / clip, range(onset, onset + 5), name)
     return root
@@ -148,7 +138,7 @@ def samm_rows() -> Rows:
 
 def write_samm(root: Path, rows: Rows | None = None) -> Path:
     rows = rows or samm_rows()
-    write_table(root / "SAMM_Micro_FACS_Codes_v2.xlsx", [SAMM_HEADER, *rows], above=13)
+    write_table(root / "SAMM_Micro_FACS_Codes_v2.xlsx", [HEADERS["samm"], *rows], above=13)
     for row in rows:
         subject = str(row[0]).zfill(3)
         write_frames(root / subject / row[1], range(row[3], row[3] + 3), subject + "_{:05d}.jpg")
@@ -162,16 +152,15 @@ def write_composite(root: Path) -> Path:
     return root
 
 
+def write_few(root: Path, name: str) -> Rows:
+    rows: Rows = LAYOUTS[name]["few"]
+    write_table(root / LAYOUTS[name]["file"], [HEADERS[name], *rows])
+    return rows
+
+
 def write_casme3(root: Path) -> Path:
     """Two expressions in one long video, of which one frame was dropped."""
-    rows = [
-        ["spNO.1", "b", 175, 178, 181, "4", 1, "happy"],
-        ["spNO.1", "b", 190, 192, 194, "4", 1, "disgust"],
-        ["spNO.2", "A", 3, 5, 7, "4", 1, "Surprise"],
-        ["spNO.2", "A", 9, 9, 9, "4", 1, "fear"],
-        ["spNO.2", "A", 12, 13, 15, "4", 1, "others"],
-    ]
-    write_table(root / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", [CASME3_HEADER, *rows])
+    write_few(root, "casme3")
     numbers = [number for number in range(170, 200) if number != 176]
     write_frames(root / "spNO.1" / "b" / "color", numbers, "{}.jpg")
     write_frames(root / "spNO.2" / "a" / "color", range(0, 20), "{}.jpg")
@@ -179,28 +168,37 @@ def write_casme3(root: Path) -> Path:
 
 
 def write_mmew(root: Path) -> Path:
-    rows = [
-        [3, "S03-01-002", 1, 3, 6, "4", "happiness"],
-        ["S05", "S05-02-001", 1, 3, 0, "4", "surprise"],
-        ["05", "S05-03-001", 1, 3, 6, "4", "anger"],
-        ["05", "S05-09-001", 1, 3, 6, "4", "others"],
-    ]
-    write_table(root / "MMEW_Micro_Exp.xlsx", [MMEW_HEADER, *rows])
-    for row in rows:
+    for row in write_few(root, "mmew"):
         write_frames(root / row[6] / row[1], range(1, 7), "{}.jpg")
     return root
 
 
 def write_fourdme(root: Path) -> Path:
     """The second clip was cut and numbered from 1; its subject is written in another way."""
-    rows = [
-        ["S01", "S01_a_1", "Positive", 10, 12, 14, "12"],
-        ["s1", "S01_a_2", "Negative & Repression", 30, 32, 34, "4"],
-        ["S02", "S02_b_1", "Negatively surprise", 10, 12, 14, "1"],
-        ["S02", "S02_b_2", "Surprise", 10, 12, 14, "1"],
-    ]
-    write_table(root / "4DME_Labelling_Micro_release v1.xlsx", [FOURDME_HEADER, *rows])
-    for row in rows:
+    for row in write_few(root, "fourdme"):
         numbers = range(1, 6) if row[1] == "S01_a_2" else range(row[3], row[5] + 1)
         write_frames(root / "gray_micro" / row[1][:3] / row[1], numbers, "{}.jpg")
+    return root
+
+
+def write_whole(root: Path, name: str) -> Path:
+    """All clips of a data set, in its published format; their folders link to the same frames."""
+    if name == "smic":
+        return write_smic(root)
+    whole, rows, header = LAYOUTS[name]["whole"], [], HEADERS[name]
+    write_frames(root / "frames", range(1, 4), "{:05d}.png")
+    listed = {
+        role: [cell for cell, count in whole[role].items() for _ in range(count)]
+        for role in {"emotion", "units", "objective"} & whole.keys()
+    }
+    for n in range(len(listed["emotion"])):
+        cells: dict[str, Any] = {role: of[n % len(of)] for role, of in listed.items()}
+        facts = {"n": n, "who": n % 26 + 1, "word": cells["emotion"].strip().lower()}
+        cells |= {role: whole[role].format(**facts) for role in ("subject", "clip")}
+        cells |= {"onset": 1, "apex": 2, "offset": 3, "fps": (500, 300, 200)[n % 3]}
+        rows.append([cells.get(ROLES.get(simple(text), "")) for text in header])
+        folder = root / whole["folder"].format(**facts)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(root / "frames")
+    write_table(root / LAYOUTS[name]["file"], [header, *rows], above=LAYOUTS[name].get("above", 0))
     return root

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,33 +29,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 notebooks = partial(hmrm, "notebooks")
 ENDS = (".ipynb", ".html")
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-FAULTS = {  # the source of a cell, and the kind and the reason of its fault
-    "import ipywidgets\nbutton = ipywidgets.Button()\n"
-    "button.on_click(lambda _: 1 / 0)\nbutton.click()": ("callback", "ZeroDivisionError"),
-    "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    raise ValueError('boom')\n"
-    "out.clear_output()": ("callback", "ValueError: boom"),
-    "from ipywidgets import interact\ninteract(lambda x: 1 / x, x=0);": (
-        "callback",
-        "ZeroDivisionError",
-    ),
-    "import threading\ngate = threading.Event()\n"  # the thread raises after its cell has ended
-    "late = threading.Thread(target=lambda: (gate.wait(), 1 / 0))\nlate.start()": (
-        "thread",
-        "ZeroDivisionError",
-    ),
-    "gate.set()\nlate.join()": ("stderr", "ZeroDivisionError"),
-    "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'raise ValueError(7)'])": (
-        "stderr",
-        "ValueError: 7",
-    ),
-    "import multiprocessing, os\nchild = multiprocessing.get_context('fork').Process()\n"
-    "child.run = lambda: os.kill(os.getpid(), 9)\nchild.start(); child.join()": (
-        "process",
-        "killed by signal 9",
-    ),
-    "import warnings\nwarnings.warn('odd')": ("stderr", "UserWarning: odd"),
-    "1 / 0": ("cell", "ZeroDivisionError: division by zero"),
-}
+FAULTS = tomllib.loads(Path(__file__).with_name("faults.toml").read_text(encoding="utf-8"))["fault"]
 HARMLESS = (
     "import multiprocessing as m, time\nchild = m.Process(target=time.sleep, args=(9,))\n"
     "child.start(); child.terminate(); child.join()",
@@ -87,7 +62,9 @@ def make_notebook(
 
 def test_every_fault_is_told_and_nothing_else(tmp_path: Path) -> None:
     books = (
-        make_notebook(tmp_path / "faulty.ipynb", *FAULTS, "print('not reached')"),
+        make_notebook(
+            tmp_path / "faulty.ipynb", *(one["source"] for one in FAULTS), "print('not reached')"
+        ),
         make_notebook(tmp_path / "killed.ipynb", "import os\nos.kill(os.getpid(), 9)", "0"),
         make_notebook(tmp_path / "loud.ipynb", *HARMLESS, tags=("expects-stderr",)),
     )
@@ -99,8 +76,8 @@ def test_every_fault_is_told_and_nothing_else(tmp_path: Path) -> None:
     assert "; killed, cell [2] `import os`: the kernel died: SIGKILL" in complaint
     faulty, killed, loud = json.loads(done.stdout)["notebooks"]
     told = sorted(faulty["faults"], key=lambda fault: fault["cell"])
-    for fault, (source, (kind, reason)) in zip(told, FAULTS.items(), strict=True):
-        assert fault["kind"] == kind and reason in fault["reason"], (source, fault)
+    for fault, meant in zip(told, FAULTS, strict=True):
+        assert fault["kind"] == meant["kind"] and meant["reason"] in fault["reason"], (meant, fault)
     assert [fault["kind"] for fault in killed["faults"]] == ["kernel"]
     assert loud["ok"], loud
     names = [f"{name}{end}" for name in ("faulty.failed", "killed.failed", "loud") for end in ENDS]
