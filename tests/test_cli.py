@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from datasets.test_images import UNFIT, write_unfit
 from hmrm_lab import cli
 
 SMOKE = ["--preset", "smoke", "--jobs", "1"]
+REFUSED = tomllib.loads(Path(__file__).with_name("refused_commands.toml").read_text("utf-8"))
 
 
 @dataclass
@@ -103,26 +106,6 @@ def test_peeking_is_stamped_and_a_report_is_made_again(tmp_path: Path, flowmaps_
     assert (folder / "report.html").is_file()
 
 
-BAD = (
-    (["--data", "flowmaps", "--root", "absent"], "absent: no such folder"),
-    (["--data", "flowmaps"], "--root"),
-    (["--data", "synthetic", "--root", "."], "takes no --root"),
-    (["--system", "hmrn"], "unknown system 'hmrn'; did you mean 'hmrm'"),
-    (["--data", "flowmap"], "did you mean 'flowmaps'"),
-    (["--set", "training.epoch=3"], "did you mean 'training.epochs'"),
-    (["--set", "training.epochs"], "not key=value"),
-    (["--preset", "smok"], "did you mean 'smoke'"),
-    (
-        ["--data", "synthetic", "--set", "flow.finetune=true"],
-        "'dis' has nothing that could be fine-tuned",
-    ),
-    (["--epoch-rule", "best"], "epoch_rule"),
-    (["--devices", "tpu"], "no device 'tpu'"),
-    (["--executor", "dusk"], "did you mean 'dask'"),
-    (["--scheduler", "tcp://a:1"], "add --executor dask"),
-)
-
-
 def refused(folder: Path, *arguments: object) -> str:
     """The one sentence of a command that is refused and writes nothing."""
     before = files_under(folder)
@@ -134,18 +117,14 @@ def refused(folder: Path, *arguments: object) -> str:
 
 
 def test_bad_arguments_are_one_sentence_and_write_nothing(tmp_path: Path) -> None:
-    for arguments, words in BAD:
-        sentence = refused(tmp_path, "run", *SMOKE, "--out", "runs", *arguments)
+    for arguments, words in REFUSED["run"].items():
+        sentence = refused(tmp_path, "run", *SMOKE, "--out", "runs", *shlex.split(arguments))
         assert words in sentence, (words, sentence)
 
 
 UNWRITABLE = (
-    *(
-        "run --preset smoke --out BAD",
-        "demo --out BAD",
-        "flow ok.png ok.png --method dis --out BAD.flo",
-    ),
-    *("compare --preset smoke --runs BAD", "compare --preset smoke --out BAD"),
+    *("run --preset smoke --out BAD", "demo --out BAD", "compare --preset smoke --runs BAD"),
+    *("flow ok.png ok.png --method dis --out BAD.flo", "compare --preset smoke --out BAD"),
     *("inputs --preset smoke --runs BAD", "sweep --preset smoke --out BAD", "flow-train BAD"),
     *("sweep --preset smoke --sampler tpe --out BAD", "evolve --preset smoke --out BAD"),
     *("ablate --preset smoke --out BAD", "effects --preset smoke --out BAD"),

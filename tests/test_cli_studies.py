@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from searched_toy import NAME, registered
-from test_cli import hmrm, refused
+from test_cli import REFUSED, hmrm, refused
 
 from hmrm_lab.config import read_config
 from hmrm_lab.studies import study as study_module
@@ -164,36 +164,13 @@ def test_a_search_is_refused_before_flow_is_computed(
 ) -> None:
     never = lambda *_, **__: pytest.fail("flow was computed")  # noqa: E731
     monkeypatch.setattr("hmrm_lab.api.clips.Clips.maps", never)
-    for arguments, message in EVOLVE_WRONG:
-        assert message in refused(tmp_path, "evolve", *QUICK, *arguments)
+    for arguments, message in REFUSED["evolve"].items():
+        assert message in refused(tmp_path, "evolve", *QUICK, *shlex.split(arguments))
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert "install the extra" in hmrm(*SMALL, cwd=tmp_path).stderr
 
 
-EVOLVE_WRONG = (
-    (("--system", "hmrm"), "no alpha, ratios, super_steps"),
-    (("--alpha", "1..99:log"), "ammsm draw from 1 to 16; search within"),
-    (("--ratio", "0.5..1:0.6"), "step of ratio does not fit"),
-    (("--alpha", "1|2"), "alpha '1|2' is not a range; write LOW..HIGH, "),
-    (("--alpha", "1..x"), "alpha: 'x' is not a number; write LOW..HIGH, "),
-    (("--ratio", "1..0.2"), "range of ratio is empty; give low < high"),
-)
-WRONG = (
-    (("compare", "--systems", "hmrn"), "did you mean 'hmrm'"),
-    (("ablate", *QUICK, "--set", "flow.name=farneback"), "flow.name=farneback would be lost"),
-    (("ablate", *QUICK, "--part", "casme"), "unknown part 'casme'"),
-    (("ablate", *QUICK, "--variant", "thin"), "not NAME:key=value"),
-    (("effects", *QUICK, "--variant", "x:data.clips=9"), "cannot vary data.clips"),
-    (("effects", *QUICK, "--variant", 'x:input.channels=["u","w"]'), "input.channels"),
-    (("sweep", *QUICK, "--widths", "8 wide"), "widths: '8 wide' are not whole numbers"),
-    (("sweep", *QUICK, "--sampler", "tpr"), "did you mean 'tpe'"),
-    (("sweep", *QUICK, "--trials", 3), "a grid tries every combination"),
-    (("sweep", *QUICK, "--space", "model.width=8..16"), "a grid cannot try all numbers"),
-    (("sweep", *QUICK, "--space", "a=1|2", "--widths", "8"), "name two spaces"),
-    (("sweep", *QUICK, "--set", "evaluation.epoch_rule=oracle_test"), "peeks best"),
-)
-
-
 def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
-    for arguments, message in WRONG:
-        assert message in refused(tmp_path, *arguments)
+    for arguments, message in REFUSED["studies"].items():
+        command, *options = shlex.split(arguments)
+        assert message in refused(tmp_path, command, *QUICK, *options)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_flowset
 from sklearn.base import clone
-from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, cross_val_predict
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
 import hmrm_lab as lab
 from hmrm_lab.errors import ConfigError, InputError
@@ -147,35 +146,6 @@ def test_motion_maps_are_a_torch_data_set(maps: lab.MotionMaps) -> None:
     assert len(set(own.subjects)) == len(set(maps.subjects))
     with pytest.raises(InputError, match="no data set"):
         lab.evaluate("hmrm", own)
-
-
-def test_protocols_hold_out_subjects(tmp_path: Path) -> None:
-    maps = make_flowset(subjects=6, per_subject=3)
-    subjects = np.array(maps.subjects)
-    expected = GroupKFold(3).split(maps.maps, groups=subjects)
-    for fold, (train, test) in zip(lab.Protocol("kfold:3").folds(maps), expected, strict=True):
-        assert np.array_equal(fold.train, train)
-        assert np.array_equal(fold.test, test)
-    rows = "".join(f"s{n:02d},{n % 2}\n" for n in range(1, 7))
-    (tmp_path / "folds.csv").write_text(f"subject,fold\n{rows}")
-    split = lab.Protocol(str(tmp_path / "folds.csv"))
-    assert split.table(maps)["test"].tolist() == [9, 9]
-    for text, sentence in {
-        "subject,fold\ns01,0\n": "no fold for subject toy/s02",
-        "subject,fold\ns01,0\ns02,\n": "row 3: subject or fold is empty",
-        "subject,fold\ns01,0\ns01,1\n": "row 3: subject s01 is in two folds",
-        "subject\ns01\n": "has the columns fold and subject",
-        "": "no table: No columns",
-    }.items():
-        (tmp_path / "folds.csv").write_text(text)
-        with pytest.raises(InputError, match=sentence):
-            split.folds(maps)
-    with pytest.raises(ConfigError, match="did you mean"):
-        lab.Protocol("holdout:toi").folds(maps)
-    with pytest.raises(InputError, match="none is left to train on"):
-        lab.Protocol("holdout:toy").folds(maps)
-    with pytest.raises(ConfigError, match="unknown protocol"):
-        lab.Protocol("kfold")
 
 
 def test_k_folds_are_a_run_like_any_other(maps: lab.MotionMaps) -> None:

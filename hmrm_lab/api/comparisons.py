@@ -7,11 +7,12 @@ from typing import Any
 
 from hmrm_lab.api.clips import Clips, MotionMaps
 from hmrm_lab.api.result import Result, Study
-from hmrm_lab.api.runs import RUNS, Data, Recipe, Seeds, maps_of, root_of, settings
+from hmrm_lab.api.runs import RUNS, Data, Recipe, Seeds, maps_of, protocol_of, root_of, settings
 from hmrm_lab.api.system import System, place_of, suited
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config.sections import LOSO, tested_sets
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.protocols import LOSO, Protocol
+from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.reporting.plots.searches import EVOLVED_CAPTION, fittest
 from hmrm_lab.reporting.study_table import BESIDE, CLAIMED_ON, HONEST, NULL, NULL_WITHIN, ORACLE
 from hmrm_lab.reporting.tables import ALL
@@ -50,7 +51,7 @@ def compare(
     >>> sorted(study), sorted(study.table["System"])
     (['mdmo', 'svm'], ['mdmo', 'svm'])
     """
-    known = maps_of(maps, jobs)
+    known = maps_of(maps, jobs, protocol)
     kinds = {HONEST: True, ORACLE: oracle, NULL: null, NULL_WITHIN: null_within_subjects}
     configs = {_name(one): settings(one, known, protocol, seeds, epoch_rule) for one in systems}
     if len(configs) < len(systems):
@@ -67,6 +68,7 @@ def ablate(
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     part: str | None = None,
+    protocol: Protocol | str = LOSO,
     seeds: Seeds = None,
     out: str | Path = RUNS,
     jobs: int = 1,
@@ -80,10 +82,10 @@ def ablate(
     >>> list(lab.ablate(mlp, maps, {"no dropout": {"dropout": 0.0}}, seeds=1))
     ['full', 'no dropout']
     """
-    known = maps_of(maps, jobs)
-    config, root = settings(system, known, seeds=seeds), root_of(known)
+    known = maps_of(maps, jobs, protocol)
+    config, root = settings(system, known, protocol, seeds), root_of(known)
     own = None if variants is None else [_variant(config, *one) for one in variants.items()]
-    sets = {key.dataset for key in known.keys}
+    sets = tested_sets(config.evaluation.protocol, {key.dataset for key in known.keys})
     part = part or (CLAIMED_ON if CLAIMED_ON in sets and len(sets) > 1 else ALL)
     plan = plan_ablation(config, own, root=root, part=part)
     study = run_study(plan, root, out, jobs, part=part)
@@ -97,6 +99,7 @@ def inputs(
     clips: Clips,
     *,
     inputs: Sequence[str] = (),
+    protocol: Protocol | str = LOSO,
     seeds: Seeds = None,
     out: str | Path = RUNS,
     jobs: int = 1,
@@ -118,6 +121,7 @@ def inputs(
         for name, value in values.items()
     ]
     chosen = settings("hmrm", clips, seeds=seeds).evaluation.seeds
+    changes += overrides_of(protocol_of(protocol).changes)
     with progress_bars() as bars:
         plan = plan_inputs(
             config.preset,

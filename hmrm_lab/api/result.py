@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.api.clips import MotionMaps, card
 from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import HmrmError, InputError
 from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.evaluation.other_programs import read_predictions
@@ -263,12 +264,17 @@ def result(folder: str | Path, root: str | Path | None = None) -> Result:
     return Result(RunFolder.open(Path(folder)), root=Path(root) if root else None)
 
 
-def score(predictions: "str | Path | pd.DataFrame | MotionMaps", answers: Any = None) -> Result:
-    """UF1, UAR and accuracy of predictions, pooled over all folds, with intervals over subjects.
+def score(
+    predictions: "str | Path | pd.DataFrame | MotionMaps",
+    answers: Any = None,
+    classes: str = "megc3",
+) -> Result:
+    """Pooled UF1, UAR, accuracy and weighted F1 of predictions, with intervals over subjects.
 
-    `predictions` is a table in a file, or a log as MEGC, STSTNet or HTNet print it, of which
-    `metrics["read_as"]` says how it was read; a DataFrame with the columns of `Result.predictions`;
-    or the `MotionMaps` that were answered, with (n,) classes or (n, K) probabilities as `answers`.
+    `predictions` is a table in a file, or a log as MEGC, STSTNet or HTNet print it, with the words
+    or numbers of the class scheme `classes`: `metrics["read_as"]` says how it was read; a DataFrame
+    with the columns of `Result.predictions`; or the `MotionMaps` that were answered, with (n,)
+    classes or (n, K) probabilities as `answers`.
     `InputError` if the file cannot be read as predictions, or the numbers do not fit.
 
     >>> lab.score(maps, maps.y).scores["uf1"]
@@ -278,7 +284,7 @@ def score(predictions: "str | Path | pd.DataFrame | MotionMaps", answers: Any = 
         return Result(answers=_answers(predictions, np.asarray(answers)))
     if isinstance(predictions, pd.DataFrame):
         return Result(answers=Predictions(predictions))
-    found, told = read_predictions(Path(predictions))
+    found, told = read_predictions(Path(predictions), scheme(classes))
     return Result(answers=found, about={"read_as": told})
 
 

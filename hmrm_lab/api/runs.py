@@ -11,9 +11,10 @@ from hmrm_lab.api.clips import Clips, MotionMaps
 from hmrm_lab.api.result import Result, Results, results_of
 from hmrm_lab.api.system import System, suited
 from hmrm_lab.config import ExperimentConfig, override
+from hmrm_lab.config.sections import LOSO, check_sets
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.loso import Executor, open_executor
-from hmrm_lab.evaluation.protocols import LOSO, Protocol
+from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.evaluation.recording_prediction import RecordingPrediction
 from hmrm_lab.records import digest_of_keys
 from hmrm_lab.runtime.processes import count_jobs
@@ -58,7 +59,8 @@ def evaluate(
         A `System`, or a name of `lab.systems()`, whose preset is then that of the maps; or complete
         settings, as `lab.settings` and `result.config` give them.
     protocol
-        `loso`, `kfold:K`, `holdout:DATASET`, a split file, or a `Protocol`.
+        `loso`, `kfold:K`, `holdout:DATASET`, `holdout:each`, a split file, or a `Protocol`, which
+        can limit the training to some data sets.
     seeds
         How many, or which (`[0, 1]`, or as text "0, 1"); those of the preset if not given.
     epoch_rule
@@ -80,7 +82,7 @@ def evaluate(
     >>> print(result.caption.partition("; ")[2])
     epoch rule last; 4 subjects, 1 seed
     """
-    known = maps_of(maps, jobs)
+    known = maps_of(maps, jobs, protocol)
     config = settings(system, known, protocol, seeds, epoch_rule, control)
     root, out = known.source.root if known.source else None, Path(out)
     if background:
@@ -220,11 +222,10 @@ def settings(
             "maps of arrays have no data set that a run could name",
             hint="use sklearn.model_selection.cross_val_predict, and lab.score for the figures",
         )
-    name = protocol.name if isinstance(protocol, Protocol) else Protocol(protocol).name
     changes: dict[str, Any] = {} if seeds is None else {"evaluation.seeds": _listed(seeds)}
     changes |= {"evaluation.epoch_rule": epoch_rule} if epoch_rule else {}
     changes |= {"evaluation.control": control} if control != "none" else {}
-    changes |= {"evaluation.protocol": name} if name != LOSO else {}
+    changes |= protocol_of(protocol).changes
     if isinstance(system, ExperimentConfig):
         config = override(system, changes) if changes else system
     else:
@@ -243,8 +244,18 @@ def _listed(seeds: int | str | Sequence[int]) -> list[Any]:
     return seeds.replace(",", " ").split() if isinstance(seeds, str) else list(seeds)
 
 
-def maps_of(data: Data, jobs: int = 1) -> MotionMaps:
-    """The maps, computed where clips are given."""
+def protocol_of(protocol: Protocol | str) -> Protocol:
+    """The protocol of this name; an `InputError` if its file is wrong."""
+    found = protocol if isinstance(protocol, Protocol) else Protocol(protocol)
+    found.check_file()
+    return found
+
+
+def maps_of(data: Data, jobs: int = 1, protocol: Protocol | str = LOSO) -> MotionMaps:
+    """The maps, computed where clips are given; first, a protocol that does not fit is refused."""
+    if isinstance(data, Clips) and len(data):
+        asked = protocol_of(protocol)
+        check_sets(asked.name, asked.train_on, {clip.key.dataset for clip in data})
     return data.maps(jobs=jobs) if isinstance(data, Clips) else data
 
 

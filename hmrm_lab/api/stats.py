@@ -6,7 +6,7 @@ that these functions take.
 
 from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.evaluation.embedding import embed, knn_label_agreement, nearest_neighbours
-from hmrm_lab.evaluation.metrics import reliability, uar, uf1
+from hmrm_lab.evaluation.metrics import reliability, uar, uf1, weighted_f1
 from hmrm_lab.evaluation.significance import bootstrap_samples, fold_scores, three_averages
 from hmrm_lab.evaluation.simulate import (
     as_independent,

@@ -98,18 +98,28 @@ def audit(
 
 def score(
     log: Path,
+    classes: str = "megc3",
     as_json: bool = False,
 ) -> None:
-    """UF1, UAR and accuracy of a log of predictions, pooled over all folds; says how it was read.
+    """Pooled UF1, UAR, accuracy, weighted F1 and F1 of every class of a log of predictions.
+
+    With intervals over subjects. It says how the log was read.
 
     Columns of a table are found by the names in its header, in any order.
     """
     import hmrm_lab as lab
-    from hmrm_lab.reporting.tables import render_text
+    from hmrm_lab.reporting.tables import class_words, render_text
 
-    result = lab.score(log)
+    result = lab.score(log, classes=classes)
     scores = result.metrics
-    lines = [render_text(result.table), "", *(f"read as  {line}" for line in scores["read_as"])]
+    per_class = render_text(class_words(scores))
+    lines = [
+        render_text(result.table),
+        "",
+        per_class,
+        "",
+        *(f"read as  {line}" for line in scores["read_as"]),
+    ]
     show(scores, "\n".join(lines), as_json)
 
 

@@ -53,6 +53,7 @@ OMITTED_DEFAULTS = {
     "model.weights": "",
     "evaluation.same_person": [],
     "evaluation.protocol": "loso",
+    "evaluation.train_on": [],
 }  # left out of the digest, so that adding such a setting renames no run
 
 

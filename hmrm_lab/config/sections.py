@@ -1,13 +1,54 @@
 """The sections of an experiment's settings; defaults are the paper's, with its section number."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.records import PICTURES
 
 PICTURE_SIDE_PX = 56  # twice a motion map, and half a gray clip
+LOSO, EACH = "loso", "each"  # leave one subject out; of `holdout:`, every data set in turn
+PROTOCOLS = (LOSO, "kfold:5", "holdout:samm", f"holdout:{EACH}", "folds.csv")
 
+
+def check_protocol(name: str) -> str:
+    """The name of a protocol; a `ConfigError` for any other."""
+    kind, _, value = name.partition(":")
+    sound = {"kfold": value.isdecimal() and int(value) >= 2, "holdout": bool(value)}
+    if name != LOSO and not sound.get(kind, name.endswith(".csv")):
+        raise unknown_name("protocol", name, PROTOCOLS)
+    return name
+
+
+def check_sets(protocol: str, train_on: Collection[str], sets: Collection[str]) -> None:
+    """Refuse a protocol that names a data set which is not there, or leaves none to train on."""
+    held_out = tested_sets(protocol, sets) if protocol.startswith("holdout:") else []
+    for name in (*train_on, *held_out):
+        if name not in sets:
+            raise unknown_name("data set", name, sets)
+    for name in held_out:
+        if not set(train_on or sets) - {name}:
+            problem = f"{protocol}: without {name} there is no data set to train on"
+            raise InputError(problem, hint=f"load several data sets; here is {', '.join(sets)}")
+
+
+def tested_sets(protocol: str, sets: Collection[str]) -> list[str]:
+    """Which of the data sets are tested, in order: all, unless one alone is held out."""
+    value = protocol.removeprefix("holdout:")
+    return [value] if value not in (protocol, EACH) else sorted(sets)
+
+
+def _split_names(names: Any) -> Any:
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+
+
+def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(names) - {""}))
+
+
+SetNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), AfterValidator(_in_order)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SubjectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]  # dataset/subject
 SamePerson = Annotated[tuple[SubjectName, ...], Field(min_length=2)]
@@ -135,7 +176,8 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    protocol: str = "loso"  # 4.1; how subjects are held out: `evaluation.protocols`
+    protocol: Annotated[str, AfterValidator(check_protocol)] = LOSO  # 4.1; docs/protocols.md
+    train_on: SetNames = ()  # data sets whose clips are trained on; none: all
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     epoch_rule: Literal["last", "inner_subjects", "oracle_test"] = "last"
     readout: Literal["fused", "mean"] = "fused"  # the fused head, or the mean over all heads

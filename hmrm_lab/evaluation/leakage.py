@@ -26,6 +26,7 @@ from hmrm_lab.evaluation.consistency import (
     verdict,
 )
 from hmrm_lab.evaluation.fold import NO_RULE, PEEKING, rule_of
+from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.flow.motion_maps import STILL, normalise_maps
 from hmrm_lab.records import ClipKey, FlowSet, digest_of_keys, names_of_subject
 from hmrm_lab.runtime.store import UNKNOWN as UNSTATED
@@ -64,7 +65,7 @@ def find_predicted_elsewhere(records: Records) -> Found:
         subject = f"{row['dataset']}/{row['subject']}"
         if not any(subject in known.get(name, {name}) for name in records.held_out(unit)):
             wrong.append(f"fold {unit['fold']} predicts {subject}")
-    what = "one subject" if records.config.evaluation.protocol == "loso" else "its own subjects"
+    what = "its own subjects" if "subjects_by_fold" in records.data else "one subject"
     return wrong, f"{len(records.folds)} folds, each with {what}"
 
 
@@ -78,17 +79,19 @@ def find_trained_on(records: Records) -> Found:
 
 
 def find_other_training(records: Records) -> Found:
-    pairs = list(zip(records.clips.keys, records.clips.subjects, strict=True))
+    trained = Protocol.of(records.config.evaluation).trains_on(records.clips)
+    rows = list(zip(records.clips.keys, records.clips.subjects, trained, strict=True))
     wrong = []
     for unit in records.units:
         held_out = records.held_out(unit)
-        keys = [key for key, subject in pairs if subject not in held_out]
+        keys = [key for key, subject, may in rows if may and subject not in held_out]
         if (unit["training_clips"], unit["training_digest"]) != (len(keys), digest_of_keys(keys)):
             wrong.append(
                 f"fold {unit['fold']} was trained on {unit['training_clips']} clips that"
                 f" are not the {len(keys)} of the others"
             )
-    return wrong, "each fold was trained on all clips of all others"
+    sets = ", ".join(records.config.evaluation.train_on)
+    return wrong, f"each fold was trained on all clips of all others{sets and f' of {sets}'}"
 
 
 def find_like_names(records: Records) -> Found:

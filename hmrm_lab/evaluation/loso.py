@@ -43,7 +43,7 @@ def run_loso(
     config: ExperimentConfig, flowset: FlowSet, run: RunFolder, *, execute: Executor
 ) -> None:
     """Compute every fold that the run folder lacks, and note in `failed/` why folds are missing."""
-    folds = Protocol(config.evaluation.protocol).folds(flowset)
+    folds = Protocol.of(config.evaluation).folds(flowset)
     units = [FoldRun(fold, seed) for seed in config.evaluation.seeds for fold in folds]
     work = partial(run_fold, config, flowset, run=run)
     again = []

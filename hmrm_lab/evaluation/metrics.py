@@ -1,7 +1,8 @@
-"""UF1, UAR and accuracy from pooled counts (MEGC 2019), and the calibration of probabilities.
+"""Pooled UF1, UAR, accuracy (MEGC 2019) and weighted F1, and the calibration of probabilities.
 
-The counts of all folds are summed first; nothing here averages over folds. Calibration (Guo et al.
-2017) sorts predictions into bins by the probability of the predicted class.
+The counts of all folds are summed first; nothing here averages over folds. The F1 that papers on
+five classes report is often the weighted one, which favours frequent classes. Calibration (Guo et
+al. 2017) sorts predictions into bins by the probability of the predicted class.
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,14 @@ def accuracy(counts: NDArray[Any]) -> Doubles:
     return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
 
 
-METRICS = {"uf1": uf1, "uar": uar, "acc": accuracy}
+def weighted_f1(counts: NDArray[Any]) -> Doubles:
+    """The mean F1 over classes, weighted by their clips; it is not UF1. (..., K, K) to (...)."""
+    sizes = counts.sum(-1)
+    return _ratio((f1_per_class(counts) * sizes).sum(-1), sizes.sum(-1))
+
+
+METRICS = {"uf1": uf1, "uar": uar, "acc": accuracy, "weighted_f1": weighted_f1}
+TITLES = {"uf1": "UF1", "uar": "UAR", "acc": "ACC", "weighted_f1": "Weighted F1"}
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:

@@ -8,6 +8,7 @@ import codecs
 import csv
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hmrm_lab.datasets.classes import MEGC3, ClassScheme
+from hmrm_lab.datasets.classes import EMOTIONS, MEGC3, ClassScheme
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Ints, Predictions, prediction_columns, probability_columns
 
@@ -279,10 +280,12 @@ def _labels(rows: list[Row], scheme: ClassScheme) -> tuple[Ints, str]:
 
 
 def _words(scheme: ClassScheme) -> dict[str, int]:
-    """The words that name a label: emotions, classes, and the first three letters of these."""
-    names = {name: name for name in scheme.classes}
-    words = {**{name[:3]: name for name in names}, **scheme.words, **names}
-    return {word: scheme.classes.index(name) for word, name in words.items()}
+    """The words that name a label: emotions, classes, and the first three letters of one alone."""
+    starts = Counter(name[:3] for name in scheme.classes)
+    short = {name[:3]: name for name in scheme.classes if starts[name[:3]] == 1}
+    emotions = scheme.words if scheme.read == EMOTIONS else {}
+    words = {**short, **emotions, **{name: name for name in scheme.classes}}
+    return {_plain(word): scheme.classes.index(name) for word, name in words.items() if name}
 
 
 def _is_label(text: str, scheme: ClassScheme) -> bool:

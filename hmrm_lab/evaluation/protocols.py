@@ -3,24 +3,31 @@
 `loso`            each subject once (the default)
 `kfold:K`         K groups of subjects, those of scikit-learn's `GroupKFold`
 `holdout:NAME`    all subjects of one data set; the others are trained on
+`holdout:each`    every data set in turn, one fold each
 `FILE.csv`        the folds of a table with a column `fold` beside `subject` or `clip`
+
+`train_on` limits the training to the clips of some data sets; all are tested all the same.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
-from hmrm_lab.errors import ConfigError, InputError, unknown_name
+from hmrm_lab.config.sections import EACH, LOSO, EvaluationConfig, check_sets
+from hmrm_lab.datasets.recordings.coding import Columns, read_coding
+from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.records import FlowSet, Ints, group_kfold
 
-LOSO = "loso"
-KINDS = (LOSO, "kfold:5", "holdout:samm", "folds.csv")
+SPLIT: Columns = {"fold": ("fold",), "clip?": ("clip",), "subject?": ("subject",)}
 
 
 @dataclass(frozen=True)
@@ -42,52 +49,85 @@ def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
     return [_fold(name, subjects == name) for name in names]
 
 
-def inner_subject_folds(flowset: FlowSet, folds: int, seed: int) -> Iterator[Fold]:
+def inner_subject_folds(
+    flowset: FlowSet, folds: int, seed: int, train_on: Iterable[str] = ()
+) -> Iterator[Fold]:
     """Make subject-disjoint folds of training clips, to choose epochs and hyper-parameters."""
+    trained = _are_of(flowset, train_on)
     for number, held_out in enumerate(group_kfold(flowset.subjects, folds, seed)):
-        yield _fold(f"inner{number}", held_out)
+        yield _fold(f"inner{number}", held_out, trained & ~held_out)
 
 
-def _fold(name: str, tested: NDArray[np.bool_]) -> Fold:
-    return Fold(name, np.flatnonzero(~tested), np.flatnonzero(tested))
+def _fold(name: str, tested: NDArray[np.bool_], trained: NDArray[np.bool_] | None = None) -> Fold:
+    """A fold of these clips, trained on all others if not on fewer."""
+    return Fold(name, np.flatnonzero(~tested if trained is None else trained), tested.nonzero()[0])
 
 
 @dataclass(frozen=True)
 class Protocol:
     """How subjects are held out, parsed from its name; no subject is in training and test at once.
 
-    The name is `loso`, `kfold:K`, `holdout:DATASET`, or a CSV file with the columns `subject` (or
-    `clip`) and `fold`; a subject is `dataset/subject`, or the subject alone where that is
-    unambiguous. A `ConfigError` refuses any other.
+    The name is `loso`, `kfold:K`, `holdout:DATASET`, `holdout:each` for every data set in turn, or
+    a CSV file with the columns `subject` (or `clip`) and `fold`; a subject is `dataset/subject`, or
+    the subject alone where that is unambiguous. `train_on` names the data sets that are trained on,
+    where not all are: the subjects of others are then tested together, if each is tested once. A
+    `ConfigError` refuses any other name.
 
     Examples
     --------
     >>> maps = lab.load("synthetic", preset="smoke").maps()
     >>> lab.Protocol("kfold:2").table(maps)[["train", "test"]].sum().to_dict()
     {'train': 16, 'test': 16}
+    >>> print(lab.Protocol(train_on=("casme2",)))
+    loso trained on casme2
     """
 
     name: str = LOSO
+    train_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        kind, _, value = self.name.partition(":")
-        known = (
-            self.name == LOSO
-            or (kind == "kfold" and value.isdigit() and int(value) >= 2)
-            or (kind == "holdout" and bool(value))
-            or self.name.endswith(".csv")
-        )
-        if not known:
-            raise unknown_name("protocol", self.name, KINDS)
+        settings = EvaluationConfig(protocol=self.name, train_on=self.train_on)
+        object.__setattr__(self, "train_on", settings.train_on)
+
+    @classmethod
+    def of(cls, settings: EvaluationConfig) -> Self:
+        return cls(settings.protocol, settings.train_on)
+
+    def __str__(self) -> str:
+        return " trained on ".join(filter(None, (self.name, "+".join(self.train_on))))
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings of this protocol that differ from the defaults, by their full names."""
+        asked = {"evaluation.protocol": self.name, "evaluation.train_on": list(self.train_on)}
+        return {name: value for name, value in asked.items() if value not in (LOSO, [])}
+
+    def check_file(self) -> None:
+        """Raise an `InputError` for a split file that is missing or wrong in itself."""
+        if self.name.endswith(".csv"):
+            read_split(Path(self.name))
 
     def folds(self, maps: FlowSet) -> list[Fold]:
         """The folds of these maps, in a fixed order; `InputError` if they cannot be divided so."""
-        kind, _, value = self.name.partition(":")
-        if self.name == LOSO:
-            return leave_one_subject_out(maps)
-        if self.name.endswith(".csv"):
-            return _split_file(maps, Path(self.name))
-        return _kfold(maps, int(value)) if kind == "kfold" else _holdout(maps, value)
+        check_sets(self.name, self.train_on, {key.dataset for key in maps.keys})
+        folds, trained = self._folds(maps), self.trains_on(maps)
+        if self.name == LOSO and not trained.all():
+            own = [fold for fold in folds if trained[fold.test].any()]
+            others = ~np.isin(np.arange(len(maps)), np.concatenate([fold.test for fold in own]))
+            sets = sorted(
+                {key.dataset for key, other in zip(maps.keys, others, strict=True) if other}
+            )
+            folds = [*own, *([_fold(f"others/{'+'.join(sets)}", others)] if sets else [])]
+        folds = [Fold(one.name, one.train[trained[one.train]], one.test) for one in folds]
+        for fold in folds:
+            if not len(fold.train):
+                hint = "load more data, or name other data sets to train on"
+                raise InputError(f"fold {fold.name} has no clip to train on", hint=hint)
+        return folds
+
+    def trains_on(self, maps: FlowSet) -> NDArray[np.bool_]:
+        """Whether a clip may be trained on at all: (n,)."""
+        return _are_of(maps, self.train_on)
 
     def table(self, maps: FlowSet) -> pd.DataFrame:
         """One row per fold: how many clips it trains on and tests, and whom it holds out."""
@@ -99,8 +139,16 @@ class Protocol:
         ]
         return pd.DataFrame(rows, columns=["fold", "train", "test", "held out"]).set_index("fold")
 
+    def _folds(self, maps: FlowSet) -> list[Fold]:
+        kind, _, value = self.name.partition(":")
+        if self.name == LOSO:
+            return leave_one_subject_out(maps)
+        if kind == "kfold":
+            return _kfold(maps, int(value))
+        return _holdout(maps, value) if kind == "holdout" else _split_file(maps, Path(self.name))
+
     def _repr_html_(self) -> str:
-        return f"<b>Protocol</b> <code>{self.name}</code>"
+        return f"<b>Protocol</b> <code>{self}</code>"
 
 
 def subjects_by_fold(maps: FlowSet, folds: list[Fold]) -> dict[str, list[str]]:
@@ -114,6 +162,12 @@ def digest_of_folds(maps: FlowSet, folds: list[Fold]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
+def _are_of(maps: FlowSet, names: Iterable[str]) -> NDArray[np.bool_]:
+    """Whether a clip is of one of these data sets, (n,); all are if none is named."""
+    wanted = tuple(names)
+    return np.array([not wanted or key.dataset in wanted for key in maps.keys], dtype=bool)
+
+
 def _kfold(maps: FlowSet, count: int) -> list[Fold]:
     subjects = len(set(maps.subjects))
     if subjects < count:
@@ -123,46 +177,69 @@ def _kfold(maps: FlowSet, count: int) -> list[Fold]:
     return [Fold(f"kfold/{number}", *rows) for number, rows in enumerate(split, start=1)]
 
 
-def _holdout(maps: FlowSet, name: str) -> list[Fold]:
-    sets = np.array([key.dataset for key in maps.keys])
-    if name not in sets:
-        raise unknown_name("data set to hold out", name, set(sets.tolist()))
-    subjects = np.array(maps.subjects)
-    tested = np.isin(subjects, subjects[sets == name])
-    if tested.all():
-        problem = f"all clips are of {name}, and none is left to train on"
-        raise InputError(problem, hint="load several data sets")
-    return [_fold(f"holdout/{name}", tested)]
+def _holdout(maps: FlowSet, value: str) -> list[Fold]:
+    """A fold of one data set, or one of each, whose subjects are nowhere in its training."""
+    subjects, folds = np.array(maps.subjects), []
+    for name in sorted({key.dataset for key in maps.keys}) if value == EACH else [value]:
+        own = _are_of(maps, [name])
+        same = np.isin(subjects, subjects[own])  # who has names in several data sets is in them all
+        folds.append(_fold(f"holdout/{name}", own if value == EACH else same, ~same))
+    return folds
+
+
+def read_split(path: Path) -> tuple[str, dict[str, tuple[str, int]]]:
+    """The column that a split file goes by, and for each name there its fold and its row."""
+    if not path.is_file():
+        raise ConfigError("no such split file", where=path, hint="check evaluation.protocol")
+    table = read_coding(path, SPLIT)
+    column = next((name for name in ("clip", "subject") if name in table.fields), "")
+    if not column:
+        problem = "no column 'subject' or 'clip' beside 'fold'"
+        raise InputError(problem, where=path, hint="say in it whom a row is of")
+    known: dict[str, tuple[str, int]] = {}
+    for row in table.rows:
+        try:
+            name, fold = row[column], row["fold"]
+            if not name or not fold:
+                raise ValueError(f"the {'fold' if name else column} is empty")
+            before, _ = known.setdefault(name, (fold, row.number))
+            if before != fold:
+                raise ValueError(f"{column} {name} is in two folds, {before} and {fold}")
+        except ValueError as error:
+            hint = "correct this row"
+            raise InputError(str(error), where=path, row=row.number, hint=hint) from None
+    if len(names := {fold for fold, _ in known.values()}) < 2:
+        problem = f"all rows are of one fold ({', '.join(names)})"
+        raise InputError(problem, where=path, hint="name at least two folds")
+    return column, known
 
 
 def _split_file(maps: FlowSet, path: Path) -> list[Fold]:
-    if not path.is_file():
-        raise ConfigError("no such split file", where=path, hint="check evaluation.protocol")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:  # empty, ragged, or no text
-        raise InputError(f"no table: {error}", where=path, hint="save it as CSV") from None
-    column = next((one for one in ("clip", "subject") if one in table), None)
-    if column is None or "fold" not in table:
-        problem = "a split file has the columns fold and subject, or fold and clip"
-        raise InputError(problem, where=path, hint=f"this one has {', '.join(map(str, table))}")
-    blank = np.flatnonzero((table[[column, "fold"]] == "").any(axis=1))
-    if len(blank):
-        problem = f"{column} or fold is empty"
-        raise InputError(problem, where=path, row=int(blank[0]) + 2, hint="fill it in")
-    again = np.flatnonzero(table.duplicated(column) & ~table.duplicated([column, "fold"]))
-    if len(again):
-        problem = f"{column} {table[column].iloc[again[0]]} is in two folds"
-        raise InputError(problem, where=path, row=int(again[0]) + 2, hint="keep one of its rows")
-    known = dict(zip(table[column], table["fold"], strict=True))
-    chosen = []
+    column, known = read_split(path)
+    chosen, owners = [], defaultdict(set)
     for key, subject in zip(maps.keys, maps.subjects, strict=True):
-        of_clip, of_subject = ("/".join(key), key.clip), (key.subject_key, subject, key.subject)
-        names = of_clip if column == "clip" else of_subject
-        if not (found := [known[name] for name in names if name in known]):
-            problem = f"no fold for {column} {names[0]}"
-            raise InputError(problem, where=path, hint="add its row")
-        chosen.append(found[0])
+        of_clip = ("/".join(key), f"{key.subject}/{key.clip}", key.clip)
+        names = of_clip if column == "clip" else (key.subject_key, subject, key.subject)
+        found = next((name for name in names if name in known), "")
+        owners[found].add(names[0])
+        chosen.append(known[found][0] if found else "")
+    unused = known.keys() - owners.keys()
+    for name in sorted(owners.pop("", ())):
+        spelled = (name, name.rpartition("/")[2])
+        near = [one for text in spelled for one in get_close_matches(text, unused, 1, 0.6)]
+        hint = (
+            f"row {known[near[0]][1]} names '{near[0]}', which is not in the data" if near else ""
+        )
+        raise InputError(f"no fold for {column} {name}", where=path, hint=hint or "add its row")
+    for name, of in owners.items():
+        if len(of) > 1 and name not in of and name not in maps.subjects:
+            problem = f"{column} {name} may be {' or '.join(sorted(of)[:3])}"
+            raise InputError(problem, where=path, row=known[name][1], hint="write it in full")
+    for fold, row in known.values():
+        if fold not in chosen:
+            problem = f"fold {fold} has no clip in these data"
+            hint = "remove its rows, or load the data that they are of"
+            raise InputError(problem, where=path, row=row, hint=hint)
     divided = pd.Series(chosen).groupby(list(maps.subjects)).nunique()
     if (divided > 1).any():
         problem = f"subject {divided.idxmax()} is in {divided.max()} folds"

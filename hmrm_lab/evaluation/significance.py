@@ -45,12 +45,17 @@ def bootstrap_samples(
     predictions: Predictions, metric: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Doubles:
     """Resample a pooled metric by subject, with all clips under all seeds. (resamples,)."""
-    subjects, _, counts = confusion_by_subject(predictions)  # (P, S, K, K)
-    number = len(subjects)
+    counts = confusion_by_subject(predictions)[2]
+    drawn = resampled_counts(counts, resamples=resamples, seed=seed)
+    return np.asarray(METRICS[metric](drawn).mean(-1))
+
+
+def resampled_counts(counts: Ints, *, resamples: int = RESAMPLES, seed: int = 0) -> Doubles:
+    """Sum the counts of subjects drawn with replacement. (P, S, K, K) to (resamples, S, K, K)."""
+    number = len(counts)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(number, np.full(number, 1 / number), size=resamples)
-    counts_drawn = np.tensordot(drawn, counts, axes=1)  # (resamples, S, K, K)
-    return np.asarray(METRICS[metric](counts_drawn).mean(-1))
+    return np.tensordot(drawn.astype(float), counts.astype(float), axes=1)  # exact, and fast
 
 
 def pooled(predictions: Predictions, metric: str) -> float:

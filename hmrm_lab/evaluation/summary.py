@@ -12,12 +12,13 @@ from hmrm_lab.evaluation.consistency import LEAK, OK, UNKNOWN
 from hmrm_lab.evaluation.fold import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.leakage import judge_weights
 from hmrm_lab.evaluation.metrics import METRICS, confusion_by_subject, f1_per_class
+from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.evaluation.significance import (
     LEVEL,
     PRESENT,
     RESAMPLES,
-    bootstrap_interval,
-    pooled,
+    interval,
+    resampled_counts,
     three_averages,
 )
 from hmrm_lab.records import PX, Predictions
@@ -75,7 +76,7 @@ def stamp_fields(
     expected = data["folds"] * len(config.evaluation.seeds)
     return {
         "preset": config.preset,
-        "protocol": config.evaluation.protocol,
+        "protocol": str(Protocol.of(config.evaluation)),
         "epoch_rule": rule,
         "peeking": rule in PEEKING,
         "control": config.evaluation.control,
@@ -103,19 +104,23 @@ def _figures(predictions: Predictions) -> dict[str, Any]:
         return [round(float(value), DIGITS) for value in values]
 
     subjects, seeds, counts = confusion_by_subject(predictions)
-    by_seed = counts.sum(0)  # (S, K, K)
+    by_seed, drawn = counts.sum(0), resampled_counts(counts)  # (S, K, K), (resamples, S, K, K)
+    f1 = f1_per_class(drawn).mean(1)  # (resamples, K)
     mean_over_folds = three_averages(predictions)[PRESENT]
     return {
         "clips": int(by_seed[0].sum()),
         "subjects": len(subjects),
-        **{name: round(pooled(predictions, name), DIGITS) for name in METRICS},
-        **{f"{name}_interval": rounded(bootstrap_interval(predictions, name)) for name in METRICS},
+        **{name: round(float(m(by_seed).mean()), DIGITS) for name, m in METRICS.items()},
+        **{f"{name}_interval": rounded(interval(m(drawn).mean(1))) for name, m in METRICS.items()},
         "interval": f"{LEVEL:.0%} percentile bootstrap over subjects, {RESAMPLES} resamples",
         "per_seed": {
             str(seed): {name: round(float(m(c)), DIGITS) for name, m in METRICS.items()}
             for seed, c in zip(seeds, by_seed, strict=True)
         },
         "f1": dict(zip(predictions.classes, rounded(f1_per_class(by_seed).mean(0)), strict=True)),
+        "f1_interval": {
+            name: rounded(interval(of)) for name, of in zip(predictions.classes, f1.T, strict=True)
+        },
         "confusion": by_seed.sum(0).tolist(),
         "uf1_mean_over_folds_not_comparable": round(mean_over_folds, DIGITS),
     }

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.config.sections import FacesConfig, FlowConfig
+from hmrm_lab.config.sections import FacesConfig, FlowConfig, check_sets
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
@@ -67,6 +67,8 @@ def _load(config: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher
     if not labelled:
         problem = f"no clip of data set '{config.data.name}' has a label to learn from"
         raise InputError(problem, hint="label some, or ask a finished run with `hmrm predict`")
+    evaluation, sets = config.evaluation, {clip.key.dataset for clip in labelled}
+    check_sets(evaluation.protocol, evaluation.train_on, sets)  # before the faces, which take long
     on_faces = partial(watch, "faces")
     clips, whole = _with_faces(labelled, config, jobs, on_faces)
     file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"

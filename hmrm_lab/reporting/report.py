@@ -30,7 +30,15 @@ from hmrm_lab.reporting.plots.single_clips import (
 )
 from hmrm_lab.reporting.style import BLUE, ORANGE, finish
 from hmrm_lab.reporting.svg import render_page
-from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
+from hmrm_lab.reporting.tables import (
+    ALL,
+    SMOKE_WARNING,
+    class_words,
+    display_table,
+    note,
+    results_table,
+    without_classes,
+)
 from hmrm_lab.runtime.store import RunFolder, write_atomic
 
 FIRST = ("Run", "Note", "System", "Data", "Flow", "Part")  # columns; notes say what is left out
@@ -57,7 +65,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
     metrics = first.metrics()
     predictions, caption = collect_predictions(first), stamp(metrics)
     table = results_table(runs)
-    words = display_table(table)
+    words = display_table(without_classes(table))
     shared = {name: words[name].iloc[0] for name in COMMON if words[name].nunique() == 1}
     idle = [name for name in FIRST if words[name].isin(["", ALL]).all()]
     left_out = {*LEFT_OUT, *shared, *idle}
@@ -82,6 +90,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         shared=shared,
         results=words[[name for name in order if name not in left_out]],
         flagged=(words["Note"] != "").tolist(),
+        classes=class_words(metrics),
         intervals=figure_box(metrics_interval_figure(table)),
         confusions=[figure_box(confusion_figure(metrics, p)) for p in (ALL, *metrics["datasets"])],
         strip=figure_box(subject_strip_figure(predictions, caption=caption)),

@@ -1,10 +1,10 @@
 """The tables of a study: every row with its scores, and paired by subject with a baseline.
 
-Columns of all tables: `UF1`, `UAR` and `ACC` with 95 % bootstrap intervals over subjects (`UF1
-low`, `UF1 high`); `Difference` of UF1 from the baseline on the same clips, with its bootstrap
-interval paired by subject; `p` of the paired permutation test, and `p (Holm)`, corrected for all
-comparisons in the table; `Note`, which says what keeps a row from being compared. An incomplete
-run has no figures: the folds that it lacks are seldom a fair sample.
+Columns of all tables: `UF1`, `UAR`, `ACC` and `Weighted F1` with 95 % bootstrap intervals over
+subjects (`UF1 low`, `UF1 high`); `Difference` of UF1 from the baseline on the same clips, with its
+bootstrap interval paired by subject; `p` of the paired permutation test, and `p (Holm)`, corrected
+for all comparisons in the table; `Note`, which says what keeps a row from being compared. An
+incomplete run has no figures: the folds that it lacks are seldom a fair sample.
 """
 
 import math
@@ -17,7 +17,9 @@ from typing import Any
 
 import pandas as pd
 
+from hmrm_lab.config.sections import LOSO
 from hmrm_lab.errors import FailedFoldsError, unknown_name
+from hmrm_lab.evaluation.metrics import TITLES
 from hmrm_lab.evaluation.significance import (
     Ranking,
     bootstrap_interval,
@@ -40,7 +42,6 @@ HONEST, ORACLE = "honest", "oracle"
 NULL, NULL_WITHIN = "null", "null within subjects"
 BESIDE = {ORACLE: "Oracle", NULL: "Null", NULL_WITHIN: "Null within"}  # titles of these kinds
 TESTED = "mesti"  # the input that all others are compared with
-METRICS = ("uf1", "uar", "acc")
 PAIRED = ("Difference", "Difference low", "Difference high", "p", "p (Holm)")
 COMPOSITE = frozenset({"smic", "casme2", "samm"})  # the data of a claim on `all`
 CLAIMED_ON = "casme2"  # Table 3 of the paper
@@ -252,8 +253,8 @@ def _scores(run: RunFolder | None, part: str = ALL, prefix: str = "") -> dict[st
         metrics = run.metrics()
         figures = metrics["datasets"].get(part, metrics["all"])
     found: dict[str, Any] = {}
-    for metric in METRICS:
-        name = f"{prefix}{metric.upper()}"
+    for metric, title in TITLES.items():
+        name = f"{prefix}{title}"
         found[name] = figures.get(metric, NAN)
         found[f"{name} low"], found[f"{name} high"] = figures.get(f"{metric}_interval", (NAN, NAN))
     return found
@@ -280,9 +281,9 @@ def _count(run: RunFolder | None, name: str) -> float:
 
 
 def _claims_on_same_data(system: str, run: RunFolder | None) -> dict[str, Any]:
-    """Claims on the same data: the composite of MEGC 2019, or one data set."""
+    """Claims on the same data, left out subject by subject: the composite, or one data set."""
     found: dict[str, Any] = {"Claimed UF1": NAN, "Claimed UAR": NAN, "Claim": ""}
-    if run is None:
+    if run is None or run.metrics()["protocol"] != LOSO:
         return found
     sets = {*(run.metrics()["datasets"] or collect_predictions(run).table["dataset"].unique())}
     if len(sets) > 1 and not sets <= COMPOSITE:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from hmrm_lab.evaluation.fold import RULES
+from hmrm_lab.evaluation.metrics import TITLES
 from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.reporting.study_table import CLAIMS, METRICS, claims_of, has_smoke
+from hmrm_lab.reporting.study_table import CLAIMS, claims_of, has_smoke
 from hmrm_lab.reporting.tables import ALL, COUNTS, clips_words, count_words, display_table, word
 from hmrm_lab.runtime.store import RunFolder
 
@@ -25,7 +26,7 @@ def in_words(table: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 
 def part_words(table: pd.DataFrame, part: str) -> pd.DataFrame:
-    words = display_table(table, "System", *(f"{part} {metric.upper()}" for metric in METRICS))
+    words = display_table(table, "System", *(f"{part} {title}" for title in TITLES.values()))
     return words.rename(columns=lambda name: name.removeprefix(f"{part} "))
 
 
@@ -44,8 +45,8 @@ def claim_words(table: pd.DataFrame, sets: Iterable[str]) -> pd.DataFrame:
     if table["Claimed UF1"].notna().any() and len(own) > 1:
         prefixes = {ALL: "", **prefixes}
     claims = pd.concat([claims_of(name) for name in table["System"]])
-    claims = claims[claims["data"].isin(prefixes) & claims["metric"].isin(METRICS)]
-    ours, metrics = table.set_index("System"), claims["metric"].str.upper()
+    claims = claims[claims["data"].isin(prefixes) & claims["metric"].isin(TITLES)]
+    ours, metrics = table.set_index("System"), claims["metric"].map(TITLES)
     cells = zip(claims["system"], claims["data"].map(prefixes) + metrics, strict=True)
     columns = {
         "System": claims["system"],

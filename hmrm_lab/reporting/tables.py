@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hmrm_lab.errors import unknown_name
 from hmrm_lab.evaluation.consistency import LEAK
+from hmrm_lab.evaluation.metrics import TITLES
 from hmrm_lab.evaluation.significance import paired_difference
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke
 from hmrm_lab.records import Predictions
@@ -17,6 +19,11 @@ ALL = "all"
 SHARED = ("Data", "Flow", "Protocol", "Epoch rule", "Seeds")  # said once if all rows agree
 LONG = ("Run", "Control", "Complete")  # a text table says these in its notes
 COUNTS = ("Parameters", "FLOPs")
+COLUMNS = 100  # of a terminal
+SPARED = (  # what a text table leaves out first
+    *(("Weighted F1 low", "Weighted F1 high"), ("ACC low", "ACC high")),
+    *(("FLOPs",), ("Parameters",), ("UAR low", "UAR high")),
+)
 SHORT = {"Subjects": "Subj.", "Parameters": "Params", "Epoch rule": "Rule"}
 SMOKE_WARNING = (
     "SMOKE",
@@ -106,12 +113,25 @@ def clips_words(runs: Iterable[RunFolder]) -> str:
 
 
 def scores_table(scores: Mapping[str, Any]) -> pd.DataFrame:
-    """The figures of one set of predictions (`summarise`), with the F1 of every class."""
-    rows = []
+    """The figures of one set of predictions (`summarise`)."""
+    return pd.DataFrame([{"Part": part} | _figures(of) for part, of in _parts(scores)])
+
+
+def class_words(scores: Mapping[str, Any]) -> pd.DataFrame:
+    """F1 with its interval: a row for each class, a column for the whole and for each data set.
+
+    A dash stands where a data set has no clips of a class.
+    """
+    words = {"Class": list(scores[ALL]["f1"])}
     for part, figures in _parts(scores):
-        f1 = {f"F1 {name}": value for name, value in figures["f1"].items()}
-        rows.append({"Part": part} | _figures(figures) | f1)
-    return pd.DataFrame(rows)
+        there = np.sum(figures["confusion"], axis=1) > 0
+        rows = [(figures["f1"][name], *figures["f1_interval"][name]) for name in words["Class"]]
+        named = pd.DataFrame(rows, columns=["F1", "F1 low", "F1 high"])
+        words[f"F1, {part} [95 %]"] = [
+            word(row, "F1") if any_clip else NONE
+            for row, any_clip in zip(named.to_dict("records"), there, strict=True)
+        ]
+    return pd.DataFrame(words)
 
 
 def display_table(table: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -162,8 +182,26 @@ def count_words(count: float) -> str:
     return str(round(count))
 
 
+def without_classes(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of results without the F1 of every class, for which see `class_words`."""
+    return table.loc[:, [not str(name).startswith("F1 ") for name in table]]
+
+
 def render_text(table: pd.DataFrame) -> str:
-    """Aligned plain text for a terminal. What all rows share stands above, once."""
+    """Aligned plain text for a terminal. What all rows share stands above, once.
+
+    Where the terminal is too narrow, the least important intervals and columns are left out.
+    """
+    table = without_classes(table)
+    for names in ((), *SPARED):
+        table = table.drop(columns=list(names), errors="ignore")
+        text = _aligned_table(table)
+        if max(map(len, text.splitlines())) <= COLUMNS:
+            break
+    return text
+
+
+def _aligned_table(table: pd.DataFrame) -> str:
     words = display_table(table).drop(columns=list(LONG), errors="ignore")
     shared = [name for name in SHARED if name in words and words[name].nunique() == 1]
     head = ", ".join(f"{name.lower()} {words[name].iloc[0]}" for name in shared)
@@ -284,8 +322,10 @@ def _parts(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"Clips": figures["clips"], "Subjects": figures["subjects"]}
-    for metric in ("uf1", "uar"):
-        name = metric.upper()
+    for metric, name in TITLES.items():
         row[name] = figures[metric]
         row[f"{name} low"], row[f"{name} high"] = figures[f"{metric}_interval"]
-    return row | {"ACC": figures["acc"]}
+    for name, value in figures["f1"].items():
+        row[f"F1 {name}"] = value
+        row[f"F1 {name} low"], row[f"F1 {name} high"] = figures["f1_interval"][name]
+    return row

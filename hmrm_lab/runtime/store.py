@@ -39,6 +39,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 ABANDONED_S = 86400.0  # longer than any file takes to write
 HEADER = "hmrm"  # a single entry: safetensors does not sort them, and files must be reproducible
+KEPT = {"fingerprint": "data", "classes": "classes", "folds_digest": "folds"}  # while a run grows
 PROCEDURAL = "procedural"  # in place of a subject: synthetic
 UNKNOWN = "unknown"  # in place of a subject: not recorded
 
@@ -257,10 +258,11 @@ class RunFolder:
         """Create the folder, or resume it if it rests on the same data and kind of device."""
         known = self.path / "data.json"
         before = read_json(known) if known.is_file() else {}
-        if before and any(before.get(n) != data.get(n) for n in ("fingerprint", "folds_digest")):
-            problem = "the data have changed since this run began"
-            hint = "choose another --out, or delete this folder"
-            raise InputError(problem, where=self.path, hint=hint)
+        for name, what in KEPT.items():
+            if before and before.get(name) != data.get(name):
+                problem = f"the {what} have changed since this run began"
+                hint = "choose another --out, or delete this folder"
+                raise InputError(problem, where=self.path, hint=hint)
         device = before.get("device")
         if device and device != data.get("device", device):
             problem = f"this run began on {device}, which rounds differently from {data['device']}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hmrm_lab.config import ExperimentConfig, override, parse_override
+from hmrm_lab.config.sections import tested_sets
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.reporting.study_page import AblationResult
@@ -35,6 +36,7 @@ COMPONENTS = {
 }  # settings that a board switches, in words
 FIXED = (
     *("data.", "evaluation.seeds", "evaluation.control", "evaluation.same_person", "model.name"),
+    "evaluation.protocol",
 )  # else nothing is paired
 
 
@@ -129,7 +131,7 @@ def plan_ablation(
         )
     if part != ALL:
         keys = load_flowset(config, root).keys if clips is None else [clip.key for clip in clips]
-        names = sorted({key.dataset for key in keys})
+        names = tested_sets(config.evaluation.protocol, {key.dataset for key in keys})
         if part not in names:
             raise unknown_name("part", part, [ALL, *names])
     plan = Ablation(full.name, {full.name: base}, {full.name: full.words}, ready_made)

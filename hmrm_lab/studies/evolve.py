@@ -180,7 +180,8 @@ def evolve(
     """
     load_optuna()
     half = begin(evolution.sweep, flowset)
-    units = supernet.inner_units(half, evolution.sweep.base.evaluation.seeds)
+    base = evolution.sweep.base.evaluation
+    units = supernet.inner_units(half, base.seeds, base.train_on)
     with held(evolution.sweep.folder / LOCK):
         supernet.train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
         journal = Journal.open(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])

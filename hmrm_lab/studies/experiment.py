@@ -20,7 +20,7 @@ from hmrm_lab.evaluation.fold import failure_of, fold_seed
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.live_progress import watching
 from hmrm_lab.evaluation.loso import Executor, processes, run_loso
-from hmrm_lab.evaluation.protocols import LOSO, Protocol, digest_of_folds, subjects_by_fold
+from hmrm_lab.evaluation.protocols import Protocol, digest_of_folds, subjects_by_fold
 from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import FlowSet, digest_of_keys
@@ -68,6 +68,7 @@ def run_experiment(
     run = RunFolder.of(config, out)
     check_writable(run.path)
     read_ledger(out)  # complains of a damaged one before the work, not after it
+    Protocol.of(config.evaluation).check_file()  # likewise
     if flowset is None:
         flowset = load_flowset(config, root, jobs=jobs, watch=watch)
     flowset = flowset.with_same_person(config.evaluation.same_person)
@@ -107,7 +108,7 @@ def write_figures(run: RunFolder) -> None:
 def write_final_model(
     run: RunFolder, flowset: FlowSet, *, device: str = "cpu", watch: Watcher = UNWATCHED
 ) -> None:
-    """Train once more, on all clips, and keep the result; what is there is left alone.
+    """Train once more, on all clips that folds train on; what is there is left alone.
 
     It takes the run's first seed, and as many epochs as the median fold of that seed, so that no
     clip has a say in it that had none in the folds. An incomplete run gets no model, nor does a
@@ -118,7 +119,7 @@ def write_final_model(
     incomplete = not run.metrics()["complete"]
     if path.is_file() or incomplete or config.evaluation.control != "none":
         return
-    seed = config.evaluation.seeds[0]
+    seed, trained = config.evaluation.seeds[0], Protocol.of(config.evaluation).trains_on(flowset)
     folds = collect_predictions(run).table.query("seed == @seed").groupby("fold")["epoch"].first()
     settle_process(device)
     checkpoint = Checkpoint(
@@ -130,7 +131,7 @@ def write_final_model(
     try:
         fitted = fit(
             config,
-            flowset,
+            flowset.take(np.flatnonzero(trained)),
             seed=fold_seed(ALL_CLIPS, seed),
             run_seed=seed,
             epochs=round(folds.median()),
@@ -183,10 +184,10 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
     if config.flow.finetune:
         require_frames(config, flowset)
     require_frames_for(config, flowset)
-    protocol = config.evaluation.protocol
-    folds = Protocol(protocol).folds(flowset)
+    protocol = Protocol.of(config.evaluation)
+    folds = protocol.folds(flowset)
     named: dict[str, Any] = {}  # whom each fold holds out, where its name does not say it
-    if protocol != LOSO:
+    if protocol != Protocol():
         named["subjects_by_fold"] = subjects_by_fold(flowset, folds)
         named["folds_digest"] = digest_of_folds(flowset, folds)
     size = flowset.maps.shape[-1]
@@ -198,7 +199,7 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
         "classes": dict(zip(flowset.classes, counts, strict=True)),
         "folds": len(folds),
         "held_out": {fold.name: len(fold.test) for fold in folds},
-        "protocol": protocol,
+        "protocol": str(protocol),
         **named,
         "map_size": size,
         "unit": flowset.unit,

@@ -271,7 +271,7 @@ def share_protocol(
         preset, system="hmrm", data=data, overrides=["augment.motionmix=0", *of_all]
     )
     _refuse_dishonest(shared)
-    agreed = shared.evaluation.model_dump(include={"seeds", "epoch_rule"})
+    agreed = shared.evaluation.model_dump(include={"seeds", "epoch_rule", "protocol", "train_on"})
     protocol = SharedProtocol(shared, _unused_settings(preset, data, names, changes))
     for name in names:
         own = [text for text in changes if name not in protocol.unused.get(text, [])]

@@ -94,10 +94,10 @@ def searched_network(recipe: ExperimentConfig, size: int, classes: int) -> Searc
     return network
 
 
-def inner_units(half: FlowSet, seeds: Sequence[int]) -> list[FoldRun]:
+def inner_units(half: FlowSet, seeds: Sequence[int], train_on: Sequence[str] = ()) -> list[FoldRun]:
     """A super-network each: the groups of the development half, drawn anew by every seed."""
     groups = min(GROUPS, len(set(half.subjects)))
-    folds = ((seed, inner_subject_folds(half, groups, seed)) for seed in seeds)
+    folds = ((seed, inner_subject_folds(half, groups, seed, train_on)) for seed in seeds)
     return [FoldRun(fold, seed) for seed, some in folds for fold in some]
 
 

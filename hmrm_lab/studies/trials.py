@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig, override
+from hmrm_lab.config.sections import LOSO
 from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError, InputError
 from hmrm_lab.evaluation.cost import cost_of
 from hmrm_lab.evaluation.fold import PEEKING, FoldRun, rule_of, run_fold
@@ -108,11 +109,13 @@ class Trial:
         return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
 
     def metrics(self) -> dict[str, Any]:
+        sets = self.record.get("train_on")
         return {
             **summarise(self.predictions),
             "epoch_rule": self.record["epoch_rule"],
             "control": self.record["control"],
             "preset": self.record.get("preset"),
+            "protocol": f"inner folds trained on {sets}" if sets else LOSO,
             "peeking": False,
             "complete": True,
         }
@@ -212,13 +215,14 @@ def run_trial(sweep: Sweep, half: FlowSet, point: Point) -> Trial:
         "epoch_rule": rule_of(config),
         "control": config.evaluation.control,
         "preset": config.preset,
+        "train_on": "+".join(config.evaluation.train_on),
         "units": [],
         "problem": "",
     }
     groups = min(GROUPS, len(set(half.subjects)))
     try:
         for seed in config.evaluation.seeds:
-            for fold in inner_subject_folds(half, groups, seed):
+            for fold in inner_subject_folds(half, groups, seed, config.evaluation.train_on):
                 record["units"].append(run_fold(config, half, FoldRun(fold, seed)))
     except DivergedError as error:
         record["problem"] = str(error)
@@ -287,10 +291,10 @@ class OuterScore:
 
     def as_text(self) -> str:
         names = ", ".join(f"{name}={value}" for name, value in self.settings.items())
-        width = max(map(len, self.parts))
+        width, metrics = max(map(len, self.parts)), self.run.metrics()
         return "\n".join(
             [
-                f"Outer score (leave-one-subject-out, {stamp(self.run.metrics())}) of {names}",
+                f"Outer score ({metrics['protocol']}; {stamp(metrics)}) of {names}",
                 *(f"  {name:<{width}}  {_figures(part)}" for name, part in self.parts.items()),
                 *(["less that of the recipe as it was, paired by subject:"] if self.gains else []),
                 *(f"  {name:<{width}}  {_gained(gain)}" for name, gain in self.gains.items()),
@@ -309,7 +313,7 @@ def outer_score(
     jobs: int = 1,
     watch: Watcher = UNWATCHED,
 ) -> OuterScore:
-    """Run leave-one-subject-out with these settings on all subjects, and count the evaluation.
+    """Run these settings on all subjects by their protocol, and count the evaluation.
 
     It is the run that `hmrm run` makes of the same settings, beside the folder of the sweep; so is
     that of the recipe it is compared with, `recipe` or else that of the sweep. Raises

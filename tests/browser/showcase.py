@@ -152,8 +152,7 @@ SHOWCASES = {
         press("slider", "Depth", "End", "Depth 2, Width 16: not done yet"),
     ),
     "SearchMonitor": Showcase(
-        "SearchMonitor(evolution)",
-        press("slider", "Fittest drawn", "End", "the winner"),
+        "SearchMonitor(evolution)", press("slider", "Fittest drawn", "End", "the winner")
     ),
 }
 

@@ -7,12 +7,7 @@ import numpy as np
 import pytest
 from conftest import make_flowset, make_framed_flowset, quick_config, with_pictures
 
-from hmrm_lab.evaluation.fold import (
-    RULES,
-    Answer,
-    Task,
-    control_labels,
-)
+from hmrm_lab.evaluation.fold import RULES, Answer, Task, control_labels
 from hmrm_lab.evaluation.protocols import leave_one_subject_out
 from hmrm_lab.records import FlowSet, FramePairs
 from hmrm_lab.registry import systems

@@ -75,9 +75,9 @@ def test_scikit_learn_agrees(pairs: list[tuple[int, int]]) -> None:
     truth, guess = (np.array(side) for side in zip(*pairs, strict=True))
     counts = confusion(truth, guess, 3)
     labels = [0, 1, 2]
-    assert stats.uf1(counts) == pytest.approx(
-        f1_score(truth, guess, labels=labels, average="macro", zero_division=0)
-    )
+    for ours, average in ((stats.uf1, "macro"), (stats.weighted_f1, "weighted")):
+        theirs = f1_score(truth, guess, labels=labels, average=average, zero_division=0)
+        assert ours(counts) == pytest.approx(theirs)
     assert accuracy(counts) == pytest.approx(accuracy_score(truth, guess))
     if set(truth) == set(labels):
         assert stats.uar(counts) == pytest.approx(balanced_accuracy_score(truth, guess))

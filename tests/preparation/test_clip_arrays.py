@@ -8,13 +8,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 import torch
-from conftest import (
-    grid_masks,
-    make_clip_flowset,
-    make_flowset,
-    quick_config,
-    with_pictures,
-)
+from conftest import grid_masks, make_clip_flowset, make_flowset, quick_config, with_pictures
 from datasets.test_flowmaps import write_tree
 from safetensors.torch import load_file
 from test_crops import TEMPLATE, Plain

@@ -86,9 +86,7 @@ def test_a_flow_that_learns_gets_the_frames_as_well() -> None:
     assert pairs.pixel.tolist() == [[1.5, 2.5]]
 
 
-def test_what_a_data_set_cannot_give_is_refused_before_anything_is_computed(
-    tmp_path: Path,
-) -> None:
+def test_what_a_data_set_cannot_give_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
     root, maps = write_tree(tmp_path / "maps"), quick_config("hmrm", "data.name=flowmaps")
     for config, folder, words in (
         (maps, None, "--root"),

@@ -222,7 +222,8 @@ def _by_kind(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str,
 def _conditions(table: pd.DataFrame) -> str:
     rules = ", ".join(sorted(table["Epoch rule"].unique()))
     subjects = "-".join(map(str, sorted({table["Subjects"].min(), table["Subjects"].max()})))
-    return f"epoch rule {rules}; {subjects} subjects (folds)"
+    protocols = ", ".join(sorted(table["Protocol"].unique()))
+    return f"protocol {protocols}; epoch rule {rules}; {subjects} subjects"
 
 
 def _short_names(table: pd.DataFrame) -> "pd.Series[str]":

@@ -96,7 +96,7 @@ def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.F
     for name, colour in zip(classes, style.CLASS_COLOURS, strict=False):
         marker = {"symbol": "square", "size": square, "color": colour}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
-    figure.update_xaxes(title="Subject (held-out fold), best first", row=len(parts), col=1)
+    figure.update_xaxes(title="Subject (held out), best first", row=len(parts), col=1)
     figure.update_annotations(x=0, xanchor="left", font_size=13)
     filled = "Filled: right; empty: wrong."
     if len(predictions.seeds) > 1:
