@@ -9,6 +9,7 @@ from hmrm_lab.preparation.maps import (
     lacks_frames,
     load_clips,
     load_flowset,
+    reads_past_apex,
     reduce_frames,
     require_clips,
     require_frames,

@@ -179,7 +179,7 @@ def _with_faces(
     lost, name = sum(crop.clip is None for crop in crops), config.data.name
     if lost:
         log.warning("%s: clips left out: %d; `hmrm prepare %s` says why", name, lost, name)
-    used = crops if frames_for(config) else [crop.without_offset() for crop in crops]
+    used = crops if reads_past_apex(config) else [crop.without_offset() for crop in crops]
     warned = count_warnings(crop.warnings for crop in used)
     if warned:
         counts = ", ".join(f"{count} {code}" for code, count in warned.items())
@@ -261,6 +261,13 @@ def frames_for(config: ExperimentConfig) -> str:
     frames, until = config.input.frames, config.input.until
     needs += [f"flow to {frames} frames up to the {until}"] if frames > 1 else []
     return ", ".join(needs)
+
+
+def reads_past_apex(config: ExperimentConfig) -> bool:
+    """Whether frames after the apex are among the inputs of these settings."""
+    to_apex = config.input.frames > 1 and config.input.until == "apex"
+    single = config.input.model_copy(update={"frames": 1}) if to_apex else config.input
+    return bool(frames_for(config.model_copy(update={"input": single})))
 
 
 def require_frames_for(config: ExperimentConfig, flowset: FlowSet) -> None:

@@ -109,7 +109,7 @@ def comparison_table(result: StudyResult) -> pd.DataFrame:
             "Rank": order.index(name) + 1 if run else NAN,
             "System": name,
             "Fidelity": card.fidelity if card else "not stated",
-            "Takes": card.accepts if card else "flow maps",
+            "Takes": card.takes if card else "flow maps",
             **_scores(run),
         }
         for part in run.metrics()["datasets"] if run else ():

@@ -16,7 +16,12 @@ from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, RecordingPredict
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.faces.landmarks import part_masks, reduce_masks
 from hmrm_lab.flow.motion_maps import still_outside
-from hmrm_lab.preparation import compute_flowset, frames_for, reduce_frames, with_whole_clips
+from hmrm_lab.preparation import (
+    compute_flowset,
+    reads_past_apex,
+    reduce_frames,
+    with_whole_clips,
+)
 from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX
 from hmrm_lab.preparation.crops import crop_clip
 from hmrm_lab.records import CHANNELS, PX, Clip, FlowSet
@@ -86,12 +91,12 @@ def predict_recording(
     config = run.config()
     _check_input(config, run)
     fitted = load_model(run.path / MODEL_NAME, config, MAP_SIDE_PX)
-    whole = frames_for(config) or apex is None
+    whole = reads_past_apex(config) or apex is None
     last = offset if whole else offset or apex
     clip = recording_clip(path, onset=onset, apex=apex, offset=last, follow_links=follow_links)
     faces = _faces(config, provider, face)
     crop = crop_clip(clip, faces)
-    if not frames_for(config):
+    if not reads_past_apex(config):
         crop = crop.without_offset()
     assert crop.clip is not None
     detected = "detected" if crop.face == "none" else crop.face

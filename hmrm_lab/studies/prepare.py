@@ -23,7 +23,13 @@ from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.landmarks import fit_similarity
 from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips, whole_clips
-from hmrm_lab.preparation.maps import compute_flowset, frames_for, recorded_clips, with_whole_clips
+from hmrm_lab.preparation.maps import (
+    compute_flowset,
+    frames_for,
+    reads_past_apex,
+    recorded_clips,
+    with_whole_clips,
+)
 from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.reporting.recording_pages import write_contact_sheet
 from hmrm_lab.runtime.store import cache_folder, check_target, write_atomic_bytes
@@ -70,7 +76,7 @@ def prepare(
         replace(crop, clip=None, problem=lost[crop.key]) if crop.key in lost else crop
         for crop in crops
     ]
-    if not any(frames_for(one) for one in (config, *systems)):
+    if not any(reads_past_apex(one) for one in (config, *systems)):
         crops = [crop.without_offset() for crop in crops]
     if sheet is not None:
         write_contact_sheet(sheet, config.data.name, crops, flowset)

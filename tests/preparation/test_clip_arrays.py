@@ -27,6 +27,7 @@ from hmrm_lab.preparation import (
     crops,
     load_clips,
     load_flowset,
+    reads_past_apex,
     with_whole_clips,
 )
 from hmrm_lab.preparation.clip_arrays import (
@@ -123,6 +124,7 @@ def test_a_sequence_to_another_frame_is_read_anew() -> None:
     seen = to_apex.suited(maps)
     assert (seen.times, seen.until) == (3, "apex")
     assert to_apex.suited(seen) is seen and to_offset.suited(seen).until == "offset"
+    assert [reads_past_apex(one.settings()) for one in (to_apex, to_offset)] == [False, True]
     assert to_apex.fit(seen).inputs(seen[:2]).shape == (2, 3, 3, 28, 28)
 
 
