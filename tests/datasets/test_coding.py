@@ -30,8 +30,8 @@ REFUSED = tomllib.loads(Path(__file__).with_name("refused.toml").read_text(encod
 LAUGHS = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>'
 
 
-def sound_text(case: dict[str, Any]) -> tuple[str, bytes]:
-    """The name and the bytes of a text of `sound_tables.toml`."""
+def text_file(case: dict[str, Any]) -> tuple[str, bytes]:
+    """The name and the bytes of a text of `sound_tables.toml` or `refused.toml`."""
     text = case.get("before", "") + case.get("text", TEXT)
     for old, new in case.get("swap", ()):
         text = text.replace(old, new)
@@ -91,7 +91,7 @@ SOUND_BOOKS = {
     "the same sheet twice": sheets(NUMBERS, NUMBERS),
 }
 SOUND = {
-    **{name: sound_text(case) for name, case in SOUND_TEXTS.items()},
+    **{name: text_file(case) for name, case in SOUND_TEXTS.items()},
     **{f"{name} (.ods)": ("a.ods", ods(*tables)) for name, tables in SOUND_ODS.items()},
     **{f"{name} (.xlsm)": ("a.xlsm", write) for name, write in SOUND_BOOKS.items()},
     "floats (.xlsx)": ("a.xlsx", sheets(FLOATS)),
@@ -174,23 +174,12 @@ def damaged(path: Path) -> None:
 MANY_ROWS = FULL.replace(ROW, f'{ROW} table:number-rows-repeated="1000000000"')
 MANY_COLUMNS = FULL.replace(CELL, f'{CELL} table:number-columns-repeated="1000000000"')
 REFUSED_FILES: dict[str, tuple[str, Content, str]] = {
-    "text in UTF-32": ("a.csv", TEXT.encode("utf-32"), "not a text file"),
-    "no row is right": (
-        "a.csv",
-        TEXT.replace("46", "a").replace("disgust", "joy"),
-        "row 2: not one usable clip; the first of 3 problems is: the onset is 'a'",
-    ),
-    "a table of another type": ("a.json", TEXT, "no coding file of CASME II"),
+    **{name: (*text_file(case), case["words"]) for name, case in REFUSED["files"].items()},
     "too many rows": ("a.csv", TEXT + "1,a,1,2,3,fear\n" * 20_000, "20004 rows; a list of clips"),
-    "a column missing": ("a.csv", TEXT.replace("Apex", "Peak"), "row 1: no column 'ApexFrame'"),
-    "a column twice": ("a.csv", f"subject,{TEXT}", "two columns are called 'subject'"),
-    "no rows": ("a.csv", TEXT.partition("\n")[0], "row 1: lists no clips"),
     "two sheets that differ": ("a.xlsx", sheets(NUMBERS, [*FLOATS[:3], LEGEND]), "and differ"),
     "merged by the million": ("a.xlsx", sheets(NUMBERS, merge="A10:Z9000"), "A10:Z9000 are merged"),
     "a zip bomb": ("a.xlsx", zip_bomb, "unpacks to more than"),
     "a damaged workbook": ("a.xlsx", damaged, "not a readable workbook"),
-    "an old workbook": ("a.xls", b"x", "an old workbook"),
-    "text called .ods": ("a.ods", TEXT, "not a readable workbook"),
     "XML cut off": ("a.ods", ods(FULL + ROW + ">"), "not a readable workbook"),
     "a bomb of entities": ("a.ods", ods(FULL, before=LAUGHS), "declares XML entities"),
     "rows by the milliard": ("a.ods", ods(MANY_ROWS), "20001 rows"),

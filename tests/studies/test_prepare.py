@@ -51,7 +51,7 @@ def write_faces(root: Path) -> Path:
             wide = cv2.copyMakeBorder(clip.frames[index], *border)
             image = cv2.cvtColor(wide, cv2.COLOR_RGB2BGR)
             cv2.imwrite(str(folder / f"reg_img{1 + index}.jpg"), image)
-    trees.write_table(root / "CASME2-coding-20140508.xlsx", [trees.CASME2_HEADER, *rows])
+    trees.write_table(root / "CASME2-coding-20140508.xlsx", [trees.HEADERS["casme2"], *rows])
     return root
 
 

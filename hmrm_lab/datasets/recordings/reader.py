@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.datasets.classes import MEGC3, OBJECTIVE, UNITS, ClassScheme
+from hmrm_lab.datasets.classes import MEGC3, OBJECTIVE, UNITS, ClassScheme, scheme_names
 from hmrm_lab.datasets.recordings.clips import BLANK, Reading, Record, coded_units
 from hmrm_lab.datasets.recordings.coding import (
     CodingTable,
@@ -205,7 +205,7 @@ def _unit_label(row: Row, scheme: ClassScheme) -> int | None:
     """The label by the objective class of the coding file, or else by its action units."""
     stated = row["objective"].upper()
     stated = dict(zip("1234567", OBJECTIVE, strict=True)).get(stated, stated)
-    if stated in OBJECTIVE and {*scheme.classes} <= {*OBJECTIVE}:
+    if stated in OBJECTIVE and scheme.name in scheme_names():
         return scheme.classes.index(stated) if stated in scheme.classes else None
     units = coded_units(row["units"])
     if not units:
