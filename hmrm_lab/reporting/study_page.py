@@ -51,7 +51,8 @@ class ComparisonResult(StudyResult):
         # for want of room without the intervals of what stands beside
         ends = [f"{name} {end}" for name in beside for end in ("low", "high")]
         names = ("Rank", "System", "Fidelity", "Takes", "UF1", "Difference", "p (Holm)")
-        scores = ("Oracle UF1", "Peeking adds", *beside[1:], "Claimed UF1", "UAR", "ACC", "Note")
+        claims = ("Claimed UF1", "Claimed ACC", "Claimed F1")
+        scores = ("Oracle UF1", "Peeking adds", *beside[1:], *claims, "UAR", "ACC", "Note")
         shown = self.table.drop(columns=ends, errors="ignore")
         titles = {"Rank": "#", "Difference [95 %]": "Minus best [95 %]"}
         return study_words.in_words(shown, *names, *scores).rename(columns=titles)
@@ -191,7 +192,7 @@ class AblationResult(StudyResult):
     def caption(self) -> str:
         claim = (
             [PAPER_CLAIM]
-            if study_table.claimed(self.system, self.full, study_table.CLAIMED_ON)
+            if study_table.claimed(self.system, self.full, study_table.CLAIMED_ON, self.classes)
             else []
         )
         if self.full not in self.by_name:
@@ -244,7 +245,7 @@ def render_comparison(result: ComparisonResult) -> str:
         costs=study_words.cost_words(table),
         convention=CONVENTION,
         where=f" on {known[0]}" if len(known) == 1 else "",
-        claims=study_words.claim_words(table, sets or [result.data]),
+        claims=study_words.claim_words(table, sets or [result.data], result.classes),
         statement=study_words.parameter_statement(table, OURS),
         systems={name: systems[result.rows[name]] for name in table["System"]},
         figures={name: figure_box(figure) for name, figure in figures.items()},

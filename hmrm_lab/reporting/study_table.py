@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from hmrm_lab.config.sections import LOSO
+from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import FailedFoldsError, unknown_name
 from hmrm_lab.evaluation.metrics import TITLES
 from hmrm_lab.evaluation.significance import (
@@ -45,6 +46,8 @@ TESTED = "mesti"  # the input that all others are compared with
 PAIRED = ("Difference", "Difference low", "Difference high", "p", "p (Holm)")
 COMPOSITE = frozenset({"smic", "casme2", "samm"})  # the data of a claim on `all`
 CLAIMED_ON = "casme2"  # Table 3 of the paper
+CLAIMED = {metric: f"Claimed {title}" for metric, title in {**TITLES, "f1": "F1"}.items()}
+"""Columns of claims; which average an F1 is, `f1`, nobody states, and nothing stands beside it."""
 CLAIMS = ("Paper UF1", "Paper UAR", "Paper difference")
 NAN = math.nan
 _UNPAIRED = dict.fromkeys(PAIRED, NAN)
@@ -68,6 +71,11 @@ class StudyResult:
     left_out: dict[Cell, str] = field(default_factory=dict)
     problems: dict[Cell, str] = field(default_factory=dict)
     unused: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> str:
+        """The class scheme of its runs."""
+        return next((run.config().data.classes for run in self.runs.values()), MEGC3.name)
 
     @property
     def complete(self) -> dict[Cell, RunFolder]:
@@ -156,9 +164,9 @@ def ablation_table(result: StudyResult, *, full: str, system: str, part: str = A
     """
     complete = result.in_column("")
     answers = {name: _part_of(run, part) for name, run in complete.items()}
-    best, rows = claimed(system, full, CLAIMED_ON), []
+    best, rows = claimed(system, full, CLAIMED_ON, result.classes), []
     for name, words in result.rows.items():
-        theirs = claimed(system, name, CLAIMED_ON)
+        theirs = claimed(system, name, CLAIMED_ON, result.classes)
         added = theirs["uf1"] - best["uf1"] if theirs and best and name != full else NAN
         claims = (theirs.get("uf1", NAN), theirs.get("uar", NAN), added)
         row = {"Variant": name, "Model": words, **_scores(complete.get(name), part)}
@@ -200,7 +208,7 @@ def has_smoke(table: pd.DataFrame) -> bool:
 
 def parts_of(table: pd.DataFrame) -> list[str]:
     """The data sets behind the whole, where there are several."""
-    end = " ACC"  # the oracle rule and the control have none
+    end = " ACC low"  # the oracle rule, the control and claims have none
     return [str(name).removesuffix(end) for name in table if str(name).endswith(end)]
 
 
@@ -281,18 +289,17 @@ def _count(run: RunFolder | None, name: str) -> float:
 
 
 def _claims_on_same_data(system: str, run: RunFolder | None) -> dict[str, Any]:
-    """Claims on the same data, left out subject by subject: the composite, or one data set."""
-    found: dict[str, Any] = {"Claimed UF1": NAN, "Claimed UAR": NAN, "Claim": ""}
+    """Claims on the same data and classes, by LOSO: the composite, or one data set."""
+    found: dict[str, Any] = dict.fromkeys(CLAIMED.values(), NAN) | {"Claim": ""}
     if run is None or run.metrics()["protocol"] != LOSO:
         return found
     sets = {*(run.metrics()["datasets"] or collect_predictions(run).table["dataset"].unique())}
     if len(sets) > 1 and not sets <= COMPOSITE:
         return found
     where = ALL if len(sets) > 1 else min(sets)
-    rows = claims_of(system).query("data == @where")
-    for metric in ("uf1", "uar"):
-        values = rows.loc[rows["metric"] == metric, "value"].astype(float).tolist()
-        found[f"Claimed {metric.upper()}"] = values[0] if values else NAN
+    rows = claims_of(system, classes=run.config().data.classes).query("data == @where")
+    for metric, value in zip(rows["metric"], rows["value"].astype(float), strict=True):
+        found[CLAIMED[metric]] = value
     if len(rows):
         partly = where == ALL and sets != COMPOSITE
         data = [f"on three data sets, of which we have {len(sets)}"] * partly
@@ -318,20 +325,22 @@ def _claims() -> pd.DataFrame:
 
 
 def published() -> pd.DataFrame:
-    """Every claim of a publication: columns system, variant, data, metric, value, note, source.
+    """Every claim of a publication.
 
-    Claims come from other data, flow and epoch rules than ours: they are never computed with.
-    `variant` is `full`, or a model of an ablation; `data` a data set, or `all` for the composite of
-    MEGC 2019; `note` says what is known to stand behind a number.
+    Columns system, variant, data, classes, metric, value, note, source. Claims come from other
+    data, flow and epoch rules than ours: they are never computed with. `variant` is `full`, a model
+    of an ablation, or an input; `data` a data set, or `all` for the composite of MEGC 2019;
+    `classes` a class scheme; `note` says what is known to stand behind a number.
     """
     return _claims().copy()
 
 
-def claims_of(system: str, variant: str = "full") -> pd.DataFrame:
-    """Every claim for a system, on whatever data, with its note and source."""
-    return _claims().query("system == @system and variant == @variant").reset_index(drop=True)
+def claims_of(system: str, variant: str = "full", *, classes: str = MEGC3.name) -> pd.DataFrame:
+    """Every claim for a system in these classes, on whatever data, with its note and source."""
+    rows = _claims().query("system == @system and variant == @variant and classes == @classes")
+    return rows.reset_index(drop=True)
 
 
-def claimed(system: str, variant: str, data: str) -> dict[str, float]:
-    rows = claims_of(system, variant).query("data == @data")
+def claimed(system: str, variant: str, data: str, classes: str = MEGC3.name) -> dict[str, float]:
+    rows = claims_of(system, variant, classes=classes).query("data == @data")
     return dict(zip(rows["metric"], rows["value"].astype(float), strict=True))

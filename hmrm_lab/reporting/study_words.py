@@ -8,14 +8,14 @@ import pandas as pd
 from hmrm_lab.evaluation.fold import RULES
 from hmrm_lab.evaluation.metrics import TITLES
 from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.reporting.study_table import CLAIMS, claims_of, has_smoke
+from hmrm_lab.reporting.study_table import CLAIMED, CLAIMS, claims_of, has_smoke
 from hmrm_lab.reporting.tables import ALL, COUNTS, clips_words, count_words, display_table, word
 from hmrm_lab.runtime.store import RunFolder
 
 SIGNIFICANT = 0.05
 SKETCH = "sketch"
 TESTS = ("p", "p (Holm)")
-IF_ANY = ["Note", "Claimed UF1", *CLAIMS]
+IF_ANY = ["Note", *CLAIMED.values(), *CLAIMS]
 
 
 def in_words(table: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -35,18 +35,20 @@ def cost_words(table: pd.DataFrame) -> pd.DataFrame:
     return display_table(table, "System", *COUNTS, "Training s per fold", "Answer ms", *several)
 
 
-def claim_words(table: pd.DataFrame, sets: Iterable[str]) -> pd.DataFrame:
-    """Every claim on these data sets or on the composite that holds them, with our figure beside.
+def claim_words(table: pd.DataFrame, sets: Iterable[str], classes: str) -> pd.DataFrame:
+    """Every claim in these classes on these data sets, or on the composite that holds them.
 
+    Our figure of the same name stands beside it.
     `sets` are the data sets behind the results; of one alone, the whole is that set.
     """
     own = sorted(sets)
     prefixes = {name: (f"{name} " if len(own) > 1 else "") for name in own}
     if table["Claimed UF1"].notna().any() and len(own) > 1:
         prefixes = {ALL: "", **prefixes}
-    claims = pd.concat([claims_of(name) for name in table["System"]])
-    claims = claims[claims["data"].isin(prefixes) & claims["metric"].isin(TITLES)]
-    ours, metrics = table.set_index("System"), claims["metric"].map(TITLES)
+    claims = pd.concat([claims_of(name, classes=classes) for name in table["System"]])
+    claims = claims[claims["data"].isin(prefixes)]
+    metrics = claims["metric"].map(CLAIMED).str.removeprefix("Claimed ")
+    ours = table.set_index("System")
     cells = zip(claims["system"], claims["data"].map(prefixes) + metrics, strict=True)
     columns = {
         "System": claims["system"],

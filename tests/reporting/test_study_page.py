@@ -14,6 +14,7 @@ from conftest import make_flowset
 from made_runs import make_run, two_sets
 from reporting.shown import by_name, words_of
 
+from hmrm_lab.datasets.classes import scheme_names
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation import significance
 from hmrm_lab.evaluation.summary import collect_predictions
@@ -22,7 +23,7 @@ from hmrm_lab.registry import Card, Entry, systems
 from hmrm_lab.reporting import study_figures, study_table
 from hmrm_lab.reporting.study_page import AblationResult, ComparisonResult, render_comparison
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE, ranking_over_sets
-from hmrm_lab.reporting.study_words import lead, parameter_statement
+from hmrm_lab.reporting.study_words import claim_words, lead, parameter_statement
 from hmrm_lab.runtime.store import RunFolder, read_json, to_json
 
 RIGHT = {"hmrm": 0.8, "ststnet": 0.75, "guess": 0.4, "vectors": 0.6}
@@ -143,11 +144,12 @@ def test_the_statement_follows_from_the_table() -> None:
 
 def test_claims_are_of_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
-        ("hmrm", "full", "all", "uf1", 0.9, "peeks", "Table 1"),
-        ("hmrm", "full", "samm", "uf1", 0.8, "peeks", "Table 2"),
-        ("hmrm", "M1", "all", "uf1", 0.1, "", "Table 3"),
+        ("hmrm", "full", "all", "megc3", "uf1", 0.9, "peeks", "Table 1"),
+        ("hmrm", "full", "samm", "megc3", "uf1", 0.8, "peeks", "Table 2"),
+        ("hmrm", "M1", "all", "megc3", "uf1", 0.1, "", "Table 3"),
+        ("hmrm", "full", "samm", "samm-5", "f1", 0.7, "", "Table 4"),
     ]
-    columns = ["system", "variant", "data", "metric", "value", "note", "source"]
+    columns = ["system", "variant", "data", "classes", "metric", "value", "note", "source"]
     monkeypatch.setattr(study_table, "_claims", lambda: pd.DataFrame(rows, columns=columns))
     composite = three_sets()
     own = tuple(k._replace(dataset="own") if k.dataset == "smic" else k for k in composite.keys)
@@ -161,11 +163,19 @@ def test_claims_are_of_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyP
         row = comparison({"hmrm": make_run(tmp_path / name, flowset)}).table.iloc[0]
         assert row["Claimed UF1"] == pytest.approx(uf1, nan_ok=True), name
         assert row["Claim"] == claim
+    run = make_run(tmp_path / "five", composite.take(np.arange(36, 54)), "data.classes=samm-5")
+    finer = comparison({"hmrm": run})
+    assert "0.700" in finer.words["Claimed F1"].tolist()
+    row = finer.table.iloc[0]
+    assert (row["Claimed F1"], row["Claim"]) == (0.7, "Table 4") and math.isnan(row["Claimed UF1"])
+    assert claim_words(finer.table, ["samm"], finer.classes)["Claimed"].tolist() == ["0.700"]
 
 
 def test_claims_are_whole_and_flagged() -> None:
     table = study_table.published()
-    assert not table.duplicated(["system", "variant", "data", "metric"]).any()
+    assert not table.duplicated(["system", "variant", "data", "classes", "metric"]).any()
+    assert set(table["classes"]) <= {*scheme_names(), "not stated"}
+    assert set(table["metric"]) <= set(study_table.CLAIMED)
     assert table["value"].between(0, 1).all()
     assert (table["source"] != "").all()
     assert study_table.claimed("hmrm", "M2", "casme2") == {"uf1": 0.9207, "uar": 0.9324}
