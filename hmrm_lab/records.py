@@ -163,6 +163,7 @@ class FlowSet:
     pictures: Floats | None = None  # (n, 4, S, S), gray, order `PICTURES`, where one takes them
     same_person: Mapping[str, str] = field(default_factory=dict)  # the first of several names
     action_units: NDArray[np.int8] | None = None  # (n, len(UNITS)): 1 moves, 0 not, -1 unknown
+    moving_units: tuple[int, ...] = ()  # that two subjects or more of the whole data set move
     sequence: Floats | None = None  # (n, T, 3, H, W), from the onset to T frames, where one is read
     until: str = ""  # the last frame of the sequence: apex or offset
 
@@ -192,6 +193,10 @@ class FlowSet:
             raise ValueError(f"labels must be below {len(self.classes)}")
         # Sums over strided memory round differently: computed and loaded maps need one layout.
         object.__setattr__(self, "maps", np.ascontiguousarray(self.maps))
+        if self.action_units is not None and not self.moving_units:  # parts keep those of the whole
+            of_subjects = [set(np.array(self.subjects)[m]) for m in self.action_units.T == 1]
+            moving = (unit for unit, who in zip(UNITS, of_subjects, strict=True) if len(who) > 1)
+            object.__setattr__(self, "moving_units", tuple(moving))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -222,6 +227,12 @@ class FlowSet:
             frames=None if self.frames is None else self.frames.take(rows),
             **{name: one[rows].copy() for name, one in arrays.items() if one is not None},
         )
+
+    def coding_of(self, units: Sequence[int]) -> NDArray[np.int8]:
+        """The coding of these action units, (n, U): 1 moves, 0 not, -1 nobody has coded it."""
+        if self.action_units is None:
+            return np.full((len(self), len(units)), -1, dtype=np.int8)
+        return self.action_units[:, [UNITS.index(unit) for unit in units]]
 
     def with_labels(self, labels: Ints) -> Self:
         return replace(self, labels=labels)
@@ -295,11 +306,14 @@ def digest_of_keys(keys: Iterable[ClipKey]) -> str:
 
 KEYS_AND_LABELS = ("dataset", "subject", "clip", "fold", "seed", "epoch", "truth", "prediction")
 PROBABILITY = "p_"  # before the name of a class
+UNIT = re.compile(r"AU\d+")  # the column of an action unit
+CODED = "_truth"  # after the name of an action unit
 
 
-def prediction_columns(classes: Iterable[str]) -> list[str]:
-    """The columns of `Predictions` for these classes."""
-    return [*KEYS_AND_LABELS, *probability_columns(classes)]
+def prediction_columns(classes: Iterable[str], units: Iterable[str] = ()) -> list[str]:
+    """The columns of `Predictions` for these classes and action units."""
+    pairs = [(unit, f"{unit}{CODED}") for unit in units]
+    return [*KEYS_AND_LABELS, *probability_columns(classes), *(of for pair in pairs for of in pair)]
 
 
 def probability_columns(classes: Iterable[str]) -> list[str]:
@@ -312,13 +326,20 @@ def classes_of(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(name.removeprefix(PROBABILITY) for name in found))
 
 
+def units_of(columns: Iterable[Any]) -> list[str]:
+    """The action units that have a column of probabilities, such as `AU12`."""
+    found = (name for name in columns if UNIT.fullmatch(name))
+    return sorted(found, key=lambda name: int(name.removeprefix("AU")))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
     """One row per clip and seed: the only source of every metric.
 
     Columns: `prediction_columns` of the classes, of which truth and prediction are indices. `fold`
     is the held-out `dataset/subject`, or the name of a fold of several; `epoch` is the number of
-    epochs behind the prediction. Logs of other programs may lack probabilities (NaN).
+    epochs behind the prediction. Logs of other programs may lack probabilities (NaN). A learnt
+    action unit has its probability (`AU12`) and its coding (`AU12_truth`: 1, 0, or NA if unknown).
     """
 
     table: pd.DataFrame
@@ -331,7 +352,9 @@ class Predictions:
     @classmethod
     def of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> "Predictions":
         """A table of the rows of folds, in their order."""
-        return cls(pd.DataFrame(rows, columns=prediction_columns(classes_of(rows[0]))))
+        units = units_of(rows[0])
+        table = pd.DataFrame(rows, columns=prediction_columns(classes_of(rows[0]), units))
+        return cls(table.astype({f"{unit}{CODED}": "Int64" for unit in units}))
 
     def __len__(self) -> int:
         return len(self.table)

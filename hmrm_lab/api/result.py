@@ -24,7 +24,7 @@ from hmrm_lab.evaluation.summary import (
     summarise_run,
 )
 from hmrm_lab.records import Predictions, probability_columns
-from hmrm_lab.reporting.tables import display_table, results_table, scores_table
+from hmrm_lab.reporting.tables import display_table, results_table, scores_table, units_table
 from hmrm_lab.runtime.processes import count_jobs
 from hmrm_lab.runtime.progress import progress_bars
 from hmrm_lab.runtime.store import RunFolder
@@ -78,7 +78,8 @@ class Result:
     @property
     def predictions(self) -> pd.DataFrame:
         """One row per clip and seed: dataset, subject, clip, fold, seed, epoch, truth, prediction,
-        and a probability for each class; the only source of every figure.
+        and a probability for each class; for each learnt action unit its probability (`AU12`) and
+        coding (`AU12_truth`). The only source of every figure.
         """
         return self.answers.table
 
@@ -105,6 +106,11 @@ class Result:
     def scores(self) -> dict[str, Any]:
         """UF1, UAR, accuracy, their intervals, F1 of each class and the confusion matrix."""
         return dict(self.metrics["all"])
+
+    @property
+    def units(self) -> pd.DataFrame:
+        """F1 of each action unit learnt beside the class, and their mean; empty if none was."""
+        return units_table(self.scores)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -48,6 +48,7 @@ OMITTED_DEFAULTS = {
     "input.frames": 1,
     "input.until": "apex",
     "augment.mixup": 0.0,
+    "loss.action_units": 0.0,
     "training.pretrain_epochs": 0,
     "training.bfloat16": False,
     "model.weights": "",

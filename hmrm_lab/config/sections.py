@@ -151,13 +151,14 @@ class AugmentConfig(Section):
 
 
 class LossConfig(Section):
-    """MS-WCE (3.4)."""
+    """MS-WCE (3.4), and the loss of action units that are learnt beside the class."""
 
     scale_weights: tuple[float, ...] = (1.0, 1.0, 1.0)  # fused, coarse, fine; 3.4, pre-defined
     learn_scale_weights: bool = False  # 3.4, learnable
     gamma: Annotated[float, Field(ge=0)] = 2.0  # 3.4, focal-style; the exponent is not in the text
     class_weight_power: Fraction = 0.0  # weight of class c is (n / n_c) ** power, mean 1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    action_units: Annotated[float, Field(ge=0, le=100)] = 0.0  # weight; decision 0023
 
 
 class TrainingConfig(Section):

@@ -21,7 +21,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ from hmrm_lab.evaluation.cost import time_inference
 from hmrm_lab.evaluation.metrics import confusion, uf1
 from hmrm_lab.evaluation.protocols import Fold, inner_subject_folds
 from hmrm_lab.evaluation.significance import permuted
-from hmrm_lab.records import Floats, FlowSet, Ints, digest_of_keys, probability_columns
+from hmrm_lab.records import CODED, Floats, FlowSet, Ints, digest_of_keys, probability_columns
 from hmrm_lab.runtime.processes import settle_process
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.training.checkpoint import RunningFold
@@ -70,7 +70,7 @@ Executor = Callable[..., Outcomes]
 class Answer(NamedTuple):
     fitted: Fitted
     epoch: int
-    probabilities: Floats  # (n, K)
+    probabilities: Floats  # (n, K + U): classes, then learnt action units
     epoch_predictions: Ints | None = None  # classes after every epoch (epochs, n), if it peeks
 
 
@@ -93,23 +93,23 @@ class Task:
 
 def last(task: Task) -> Answer:
     fitted = task.fit(task.train)
-    return Answer(fitted, len(fitted.losses), fitted.classify(task.load_test_set()))
+    return Answer(fitted, len(fitted.losses), fitted.probabilities(task.load_test_set()))
 
 
 def inner_subjects(task: Task) -> Answer:
     if not has_epochs(task.config):
         return last(task)
     inner = next(inner_subject_folds(task.train, INNER_FOLDS, task.seed))
-    held_back = task.train.take(inner.test)
+    held_back, k = task.train.take(inner.test), len(task.train.classes)
 
     def score(classify: Classifier) -> float:
-        guesses = classify(held_back).argmax(1).astype(np.int64)
-        return float(uf1(confusion(held_back.labels, guesses, len(held_back.classes))))
+        guesses = classify(held_back)[:, :k].argmax(1).astype(np.int64)
+        return float(uf1(confusion(held_back.labels, guesses, k)))
 
     tried = task.fit(task.train.take(inner.train), stage="inner", probe=score)
     best = int(np.argmax(tried.probes)) + 1
     fitted = task.fit(task.train, epochs=best)
-    return Answer(fitted, best, fitted.classify(task.load_test_set()))
+    return Answer(fitted, best, fitted.probabilities(task.load_test_set()))
 
 
 def oracle_test(task: Task) -> Answer:
@@ -117,8 +117,8 @@ def oracle_test(task: Task) -> Answer:
         return last(task)
     test = task.load_test_set()
     fitted = task.fit(task.train, probe=lambda classify: classify(test).tolist())
-    seen = np.array(fitted.probes, dtype=np.float32)  # (epochs, n, K)
-    guesses = seen.argmax(-1)
+    seen = np.array(fitted.probes, dtype=np.float32)  # (epochs, n, K + U)
+    guesses = seen[..., : len(test.classes)].argmax(-1)
     best = int((guesses == test.labels).sum(-1).argmax())
     return Answer(fitted, best + 1, seen[best], epoch_predictions=guesses)
 
@@ -159,7 +159,10 @@ def run_fold(
         record["inference_ms"] = round(time_inference(answer.fitted.classify, test), 4)
     if answer.epoch_predictions is not None:
         record["epoch_predictions"] = answer.epoch_predictions.tolist()
-    columns = probability_columns(test.classes)
+    k, units = len(test.classes), answer.fitted.action_units
+    names = [f"AU{unit}" for unit in units]
+    columns = [*probability_columns(test.classes), *names]
+    codings = [[int(c) if c >= 0 else None for c in row] for row in test.coding_of(units)]
     rows = [
         {
             **key._asdict(),
@@ -167,10 +170,13 @@ def run_fold(
             "seed": seed,
             "epoch": answer.epoch,
             "truth": int(truth),
-            "prediction": int(p.argmax()),
+            "prediction": int(p[:k].argmax()),
             **{column: round(float(value), 6) for column, value in zip(columns, p, strict=True)},
+            **{f"{name}{CODED}": value for name, value in zip(names, coding, strict=True)},
         }
-        for key, truth, p in zip(test.keys, test.labels, answer.probabilities, strict=True)
+        for key, truth, p, coding in zip(
+            test.keys, test.labels, answer.probabilities, codings, strict=True
+        )
     ]
     return {
         "fold": name,
@@ -196,15 +202,16 @@ def fold_seed(fold: str, seed: int) -> int:
 
 
 def control_labels(config: ExperimentConfig, train: FlowSet, seed: int) -> FlowSet:
-    """Permute the training labels where the run is a control, so that nothing can be learnt."""
+    """Permute labels and action units where the run is a control, so that nothing can be learnt."""
     rng = np.random.default_rng([seed, len(train)])
-    control = config.evaluation.control
+    control, rows = config.evaluation.control, np.arange(len(train))
     if control == "shuffled_labels":
-        return train.with_labels(train.labels[rng.permutation(len(train))])
+        rows = rng.permutation(len(train))
     if control == "shuffled_within_subjects":
         subjects = np.unique(train.subjects, return_inverse=True)[1]
-        return train.with_labels(permuted(train.labels, subjects, 1, rng)[0])
-    return train
+        rows = permuted(rows, subjects, 1, rng)[0]
+    units = None if train.action_units is None else train.action_units[rows]
+    return replace(train, labels=train.labels[rows], action_units=units)
 
 
 def _peak_mb() -> float | None:

@@ -5,7 +5,7 @@ Each region is held still, and the fall of the probability is measured (occlusio
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -96,6 +96,7 @@ class RecordingPrediction:
     outside_share: float  # of the crop's area: beyond the recording's frame, and left out
     outside_energy: float  # likewise of its motion
     caveats: tuple[str, ...]  # sentences on the probabilities; the first is the calibration
+    units: Mapping[str, float] = field(default_factory=dict)  # probability of each learnt unit
     warnings: tuple[ClipWarning, ...] = ()  # a meaningless one: no prediction, probabilities NaN
 
     @property
@@ -131,6 +132,7 @@ class RecordingPrediction:
             "answer": self.answered,
             "prediction": self.answer if self.answered else None,
             "probabilities": rounded(probabilities) if self.answered else None,
+            **({"action_units": rounded(self.units)} if self.units else {}),
             "warnings": [asdict(warning) for warning in self.warnings],
             "frames": {
                 "count": self.frames,

@@ -21,6 +21,7 @@ from hmrm_lab.evaluation.significance import (
     resampled_counts,
     three_averages,
 )
+from hmrm_lab.evaluation.unit_scores import unit_scores
 from hmrm_lab.records import PX, Predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import RunFolder
@@ -123,6 +124,7 @@ def _figures(predictions: Predictions) -> dict[str, Any]:
         },
         "confusion": by_seed.sum(0).tolist(),
         "uf1_mean_over_folds_not_comparable": round(mean_over_folds, DIGITS),
+        **({"action_units": units} if (units := unit_scores(predictions)) else {}),
     }
 
 

@@ -70,6 +70,9 @@ def prediction_text(prediction: RecordingPrediction, picture: Path) -> str:
     if prediction.answered:
         order = prediction.probabilities.argsort()[::-1]
         lines = [(prediction.classes[k], _percent(prediction.probabilities[k])) for k in order]
+    if prediction.units:
+        moving = [f"{n} {_percent(p)}" for n, p in _largest(prediction.units) if p >= 0.5]
+        lines.append(("moves", ", ".join(moving) or f"no unit of {', '.join(prediction.units)}"))
     lines += [("warning", _warning_words(warning)) for warning in prediction.warnings]
     lines.append(("face", f"{prediction.face} ({prediction.provider})"))
     lines.append(("frames", _frames_words(prediction)))

@@ -37,6 +37,7 @@ from hmrm_lab.reporting.tables import (
     display_table,
     note,
     results_table,
+    units_table,
     without_classes,
 )
 from hmrm_lab.runtime.store import RunFolder, write_atomic
@@ -88,6 +89,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         baseline=float(uf1(majority)),
         evaluations=str(count_evaluations(first)),
         shared=shared,
+        units=display_table(units_table(metrics["all"])),
         results=words[[name for name in order if name not in left_out]],
         flagged=(words["Note"] != "").tolist(),
         classes=class_words(metrics),

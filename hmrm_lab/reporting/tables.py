@@ -134,6 +134,16 @@ def class_words(scores: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(words)
 
 
+def units_table(scores: Mapping[str, Any]) -> pd.DataFrame:
+    """F1 of every learnt action unit and their mean, beside always predicting it; may be empty."""
+    columns = ("Unit", "Clips", "F1", "F1 low", "F1 high", "Always")
+    rows = [
+        (name, of["clips"], of["f1"], *of["f1_interval"], of["always"])
+        for name, of in scores.get("action_units", {}).items()
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def display_table(table: pd.DataFrame, *names: str) -> pd.DataFrame:
     """Format these columns of a table (all of them if none is named; those it lacks left out).
 
@@ -328,4 +338,6 @@ def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in figures["f1"].items():
         row[f"F1 {name}"] = value
         row[f"F1 {name} low"], row[f"F1 {name} high"] = figures["f1_interval"][name]
+    for mean in [figures["action_units"]["mean"]] if "action_units" in figures else []:
+        row["AU F1"], (row["AU F1 low"], row["AU F1 high"]) = mean["f1"], mean["f1_interval"]
     return row

@@ -35,6 +35,7 @@ from hmrm_lab.runtime.store import (
     to_json,
     write_atomic,
 )
+from hmrm_lab.training.action_units import units_to_learn
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.pretrained import starting_weights
 from hmrm_lab.training.trainer import MODEL_NAME, fit, pretrained_weights, save_model
@@ -74,7 +75,7 @@ def run_experiment(
     flowset = flowset.with_same_person(config.evaluation.same_person)
     if config.training.pretrain_epochs:
         for seed in config.evaluation.seeds:  # once, and not by every process
-            pretrained_weights(config, seed, flowset.maps.shape[-1], flowset.unit)
+            pretrained_weights(config, seed, flowset)
     data = {**_describe(config, flowset), "device": devices[0].partition(":")[0]}
     run.begin(config, data, describe_environment(sys.argv))
     try:
@@ -203,8 +204,8 @@ def _describe(config: ExperimentConfig, flowset: FlowSet) -> dict[str, Any]:
         **named,
         "map_size": size,
         "unit": flowset.unit,
-        "weights": starting_weights(config, flowset.unit, config.evaluation.seeds[0]),
-        **cost_of(config, size, len(flowset.classes)),
+        "weights": starting_weights(config, flowset, config.evaluation.seeds[0]),
+        **cost_of(config, size, len(flowset.classes) + len(units_to_learn(config, flowset))),
     }
 
 

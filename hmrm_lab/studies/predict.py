@@ -134,7 +134,7 @@ def predict_recording(
     marked = replace(clip, apex=crop.apex_frame)
     flowset, _ = with_whole_clips(config, flowset, [marked], faces)
     fitted, flowset = settle_flow(fitted, flowset)
-    probabilities = fitted.classify(flowset)[0]
+    probabilities, units = np.split(fitted.probabilities(flowset)[0], [len(fitted.classes)])
     parts = part_masks(crop.clip.frames.landmarks(0), *crop.clip.frames[0].shape[:2])  # type: ignore[attr-defined]
     parts[ELSEWHERE] = ~np.any(list(parts.values()), axis=0)
     small = reduce_masks(np.stack(list(parts.values())), MAP_SIDE_PX)
@@ -142,6 +142,7 @@ def predict_recording(
     return replace(
         seen,
         probabilities=probabilities,
+        units=dict(zip((f"AU{n}" for n in fitted.action_units), units.tolist(), strict=True)),
         motion=flowset.maps[0],
         part_falls={name: float(fall) for name, fall in zip(parts, part_falls, strict=True)},
         parts=parts,

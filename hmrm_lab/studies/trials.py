@@ -37,6 +37,7 @@ from hmrm_lab.records import FlowSet, Ints, Predictions
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, read_json, to_json, write_once
 from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.training.action_units import units_to_learn
 
 Point = Mapping[str, Any]  # settings by name, such as {"model.width": 64, "model.depth": 4}
 
@@ -209,9 +210,10 @@ def run_trial(sweep: Sweep, half: FlowSet, point: Point) -> Trial:
     A setting whose training diverges has a trial as well, without a score.
     """
     config = sweep.config(point)
+    outputs = len(half.classes) + len(units_to_learn(config, half))
     record: dict[str, Any] = {
         "settings": dict(point),
-        "parameters": cost_of(config, half.maps.shape[-1], len(half.classes))["parameters"],
+        "parameters": cost_of(config, half.maps.shape[-1], outputs)["parameters"],
         "epoch_rule": rule_of(config),
         "control": config.evaluation.control,
         "preset": config.preset,

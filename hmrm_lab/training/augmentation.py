@@ -68,10 +68,13 @@ class MotionMix:
             for label in self.labels.unique()
         }
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Return the clips at these positions, a share of them mixed. (B,) to maps."""
+    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the clips at these positions, a share of them mixed, and their partners.
+
+        (B,) to maps and (B,); a clip that is not mixed is its own partner.
+        """
         if self.share == 0 or not self.regions:
-            return self.maps[rows]
+            return self.maps[rows], rows
         partners = self._draw_partners(rows)
         chosen = torch.rand(len(rows)) < self.share
         pairs = zip(rows[chosen].tolist(), partners[chosen].tolist(), strict=True)
@@ -81,7 +84,7 @@ class MotionMix:
         partners = torch.where(chosen.to(rows.device), partners, rows)
         clips, place = torch.cat([rows, partners]).unique(return_inverse=True)  # each asked once
         own, theirs = self.maps[clips][place].chunk(2)
-        return mix_motion(own, theirs, self._mask[rows], strength.to(own))
+        return mix_motion(own, theirs, self._mask[rows], strength.to(own)), partners
 
     def _draw_partners(self, rows: Tensor) -> Tensor:
         """Draw a clip of the same class for each, itself only where its class has no other."""

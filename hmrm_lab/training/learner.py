@@ -20,11 +20,12 @@ from hmrm_lab.flow.motion_maps import MotionFromFrames, learnt_network, select_c
 from hmrm_lab.models.layers import in_bfloat16
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
+from hmrm_lab.training import action_units
 from hmrm_lab.training.augmentation import MotionMix, jitter, mix_clips, template_masks
 from hmrm_lab.training.losses import MSWCE, balance_classes, forward_tasks
 from hmrm_lab.training.system_inputs import FineTuned, map_source
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # of the maps and labels of a batch
+Loss = Callable[..., Tensor]  # of the maps, labels and action units of a batch
 Record = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 WARM_UP = 3  # steps of each size of batch that run before one is recorded
 
@@ -43,9 +44,14 @@ class Learner:
         labels = torch.from_numpy(train.labels).to(device)
         training, loss = config.training, config.loss
         self.config, self.classes = config, len(train.classes)
-        self.model = build_learner(config, train.maps.shape[-1], self.classes).to(device)
+        self.units = action_units.units_to_learn(config, train)
+        self.targets = action_units.unit_targets(train, self.units).to(device)  # (n, U)
+        outputs = self.classes, len(self.units)
+        self.model = build_learner(config, train.maps.shape[-1], *outputs).to(device)
         if weights is not None:
             self.model.load_state_dict(weights)
+        if (offset := action_units.unit_offset(self.model)) is not None:
+            offset.copy_(action_units.log_odds(self.targets))
         masks = train.masks
         if masks is None:
             masks = np.repeat(template_masks(train.maps.shape[-1])[None], len(train), axis=0)
@@ -95,8 +101,11 @@ class Learner:
     def step(self, rows: Tensor) -> Tensor:
         """Learn from the clips at these positions; returns their loss."""
         augment, labels = self.config.augment, self.mix.labels[rows]
+        maps, mixed_with = self.mix(rows)
+        own, theirs = self.targets[rows], self.targets[mixed_with]
+        units = torch.where(own == theirs, own, torch.nan)  # nobody has coded a mixture
         maps = jitter(
-            self.mix(rows),
+            maps,
             flips=augment.flip,
             shift_px=augment.shift_px,
             scale=augment.scale,
@@ -104,10 +113,11 @@ class Learner:
         )
         maps = select_channels(maps, self.config.input.channels)
         if augment.mixup:
-            targets = F.one_hot(labels, self.classes).to(maps)
-            maps, labels, partners = mix_clips(maps, targets, augment.mixup)
+            targets = torch.cat([F.one_hot(labels, self.classes).to(maps), units], dim=1)
+            maps, targets, partners = mix_clips(maps, targets, augment.mixup)
+            labels, units = targets.tensor_split([self.classes], dim=1)
             self.mix.provenance.update(zip(rows.tolist(), rows[partners].tolist(), strict=True))
-        loss = self.gradients(maps, labels)
+        loss = self.gradients(maps, labels, units)
         if self.config.training.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
         self.optimizer.step()
@@ -126,16 +136,19 @@ def split_batches(order: Tensor, size: int) -> list[Tensor]:
     return batches
 
 
-def build_model(config: ExperimentConfig, size: int, classes: int) -> nn.Module:
-    """Build the system of the settings for maps of `size` pixels and this number of classes."""
+def build_model(config: ExperimentConfig, size: int, classes: int, units: int = 0) -> nn.Module:
+    """Build the system of the settings for maps of `size` pixels, classes and action units."""
     build = systems[config.model.name].build
     channels = len(config.input.channels)
-    return build(channels, config.input.side(size), classes, **config.model.options)
+    model = build(channels, config.input.side(size), classes + units, **config.model.options)
+    if units:
+        model.register_buffer("unit_offset", torch.zeros(units))
+    return model
 
 
-def build_learner(config: ExperimentConfig, size: int, classes: int) -> nn.Module:
+def build_learner(config: ExperimentConfig, size: int, classes: int, units: int = 0) -> nn.Module:
     """Build what a fold trains: the system, and a copy of the flow before it if fine-tuned."""
-    learner = build_model(config, size, classes)
+    learner = build_model(config, size, classes, units)
     if config.flow.finetune:
         learner = FineTuned(MotionFromFrames(learnt_network(config.flow), size), learner)
     return in_bfloat16(learner) if config.training.bfloat16 else learner
@@ -181,9 +194,11 @@ def parameter_groups(
 def gradients_of(config: ExperimentConfig, model: nn.Module, loss_of: MSWCE, device: str) -> Loss:
     """Make the function that sets the gradients of a batch and returns its loss."""
 
-    def loss_of_batch(maps: Tensor, labels: Tensor) -> Tensor:
-        logits, extra = forward_tasks(model, maps)
-        return loss_of(logits, labels) + extra
+    def loss_of_batch(maps: Tensor, labels: Tensor, units: Tensor) -> Tensor:
+        answers, extra = forward_tasks(model, maps)
+        logits, of_units = action_units.split_logits(model, answers)
+        beside = action_units.unit_loss(of_units, units, loss_of.scale_weights)
+        return loss_of(logits, labels) + extra + config.loss.action_units * beside
 
     both = "training.cuda_graphs records the system alone, and flow.finetune trains the flow too"
     gradients = RecordedGradients(loss_of_batch, [*model.parameters(), *loss_of.parameters()])
@@ -221,39 +236,40 @@ class RecordedGradients:
         self._seen: Counter[int] = Counter()
         self._recorded: dict[int, tuple[Any, ...]] = {}  # with memory of their own
 
-    def __call__(self, maps: Tensor, labels: Tensor) -> Tensor:
-        size = len(maps)
+    def __call__(self, *batch: Tensor) -> Tensor:
+        size = len(batch[0])
         self._seen[size] += 1
         if self._seen[size] <= WARM_UP:
-            return self._on_own_stream(maps, labels)
+            return self._on_own_stream(*batch)
         if size not in self._recorded:
-            own = maps.clone(), labels.clone()
+            own = [tensor.clone() for tensor in batch]
             recorded = self.record(lambda: self.unrecorded(*own))
             gradients = [parameter.grad for parameter in self.parameters]
-            self._recorded[size] = *own, *recorded, gradients
-        own_maps, own_labels, replay, loss, gradients = self._recorded[size]
-        own_maps.copy_(maps)
-        own_labels.copy_(labels)
+            self._recorded[size] = own, *recorded, gradients
+        own, replay, loss, gradients = self._recorded[size]
+        for place, tensor in zip(own, batch, strict=True):
+            place.copy_(tensor)
         replay()
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         return loss
 
-    def unrecorded(self, maps: Tensor, labels: Tensor) -> Tensor:
+    def unrecorded(self, *batch: Tensor) -> Tensor:
         """Set the gradients without a recording, on any device."""
         for parameter in self.parameters:
             parameter.grad = None  # so that a recording sets them and does not add to them
-        loss = self.loss_of(maps, labels)
+        loss = self.loss_of(*batch)
         loss.backward()
         return loss.detach()
 
-    def _on_own_stream(self, maps: Tensor, labels: Tensor) -> Tensor:
-        if not maps.is_cuda:
-            return self.unrecorded(maps, labels)
-        own, current = torch.cuda.Stream(maps.device), torch.cuda.current_stream(maps.device)
+    def _on_own_stream(self, *batch: Tensor) -> Tensor:
+        device = batch[0].device
+        if device.type != "cuda":
+            return self.unrecorded(*batch)
+        own, current = torch.cuda.Stream(device), torch.cuda.current_stream(device)
         own.wait_stream(current)
         with torch.cuda.stream(own):
-            loss = self.unrecorded(maps, labels)
+            loss = self.unrecorded(*batch)
         current.wait_stream(own)
         return loss
 

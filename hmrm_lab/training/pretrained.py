@@ -19,11 +19,12 @@ from hmrm_lab.preparation.clip_arrays import MAP_FORMAT, flow_identity
 from hmrm_lab.records import PX, FlowSet
 from hmrm_lab.registry import datasets, systems
 from hmrm_lab.runtime.store import cache_folder, read_subjects
+from hmrm_lab.training.action_units import units_to_learn
 
 DRAWN = "synthetic"
 
 
-def starting_weights(config: ExperimentConfig, unit: str, seed: int) -> list[dict[str, Any]]:
+def starting_weights(config: ExperimentConfig, maps: FlowSet, seed: int) -> list[dict[str, Any]]:
     """List the files of weights that a run begins with: setting, name, SHA-256, subjects."""
     return [
         {
@@ -32,13 +33,13 @@ def starting_weights(config: ExperimentConfig, unit: str, seed: int) -> list[dic
             "sha256": sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing",
             "subjects": read_subjects(path),
         }
-        for setting, path in _weight_files(config, unit, seed)
+        for setting, path in _weight_files(config, maps, seed)
     ]
 
 
 def seen_subjects(config: ExperimentConfig, train: FlowSet, seed: int) -> tuple[str, ...]:
     """List the subjects that a system trained on these clips has seen, through its weights too."""
-    before = (read_subjects(path) for _, path in _weight_files(config, train.unit, seed))
+    before = (read_subjects(path) for _, path in _weight_files(config, train, seed))
     own = subject_names(config, (key.subject_key for key in train.keys))
     return tuple(sorted({*own, *(name for names in before for name in names)}))
 
@@ -49,14 +50,14 @@ def subject_names(config: ExperimentConfig, subjects: Iterable[str]) -> list[str
     return [f"{subject} of seed {seed}" if seed else subject for subject in subjects]
 
 
-def _weight_files(config: ExperimentConfig, unit: str, seed: int) -> Iterator[tuple[str, Path]]:
+def _weight_files(config: ExperimentConfig, maps: FlowSet, seed: int) -> Iterator[tuple[str, Path]]:
     if own := config.model.options.get("weights"):
         yield "model.weights", Path(own.partition("@sha256:")[0])
     reads_flow = config.input.reads_flow and systems[config.model.name].takes != "clip"
-    if unit == PX and reads_flow and "weights" in config.flow.options:
+    if maps.unit == PX and reads_flow and "weights" in config.flow.options:
         yield "flow.weights", Path(config.flow.options["weights"] or SHIPPED)
     if config.training.pretrain_epochs:
-        yield "training.pretrain_epochs", pretrained_file(drawn_settings(config), seed, unit)
+        yield "training.pretrain_epochs", pretrained_file(drawn_settings(config), seed, maps)
 
 
 def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
@@ -77,6 +78,7 @@ def drawn_settings(config: ExperimentConfig) -> ExperimentConfig:
     return config.model_copy(update={"data": data, "training": training, "name": "pretrained"})
 
 
-def pretrained_file(drawn: ExperimentConfig, seed: int, unit: str) -> Path:
-    known = digest_of(drawn.digest(), seed, unit, MAP_FORMAT, DRAWING, flow_identity(drawn.flow))
+def pretrained_file(drawn: ExperimentConfig, seed: int, maps: FlowSet) -> Path:
+    about = (seed, maps.unit, MAP_FORMAT, DRAWING, flow_identity(drawn.flow))
+    known = digest_of(drawn.digest(), *about, *units_to_learn(drawn, maps))
     return cache_folder() / "pretrained" / f"{known}.safetensors"

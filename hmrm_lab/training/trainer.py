@@ -17,16 +17,17 @@ from hmrm_lab.flow.motion_maps import select_channels
 from hmrm_lab.models.interface import Estimator
 from hmrm_lab.models.layers import evaluation_mode
 from hmrm_lab.preparation import load_flowset
-from hmrm_lab.records import PX, RELATIVE, Floats, FlowSet, are_classes
+from hmrm_lab.records import PX, RELATIVE, UNITS, Floats, FlowSet, are_classes
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import check_cache, read_header, read_tensors, write_weights
+from hmrm_lab.training.action_units import split_logits, units_to_learn
 from hmrm_lab.training.augmentation import flip, shift
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.learner import Learner, build_learner, without_own_weights
 from hmrm_lab.training.pretrained import drawn_settings, pretrained_file, seen_subjects
 from hmrm_lab.training.system_inputs import has_epochs, inputs_of, map_source
 
-Classifier = Callable[[FlowSet], Floats]
+Classifier = Callable[[FlowSet], Floats]  # to (n, K + U): classes, then learnt action units
 EpochProbe = Callable[[Classifier], Any]
 MODEL_NAME = "model.safetensors"
 AGAIN = "delete the file and give the run's `hmrm run` command; finished folds are kept"
@@ -43,6 +44,7 @@ class Fitted:
     statistics: tuple[str, ...] = ()  # subjects whose clips determine a number that scales inputs
     unit: str = PX  # of the maps
     subjects: tuple[str, ...] = ()  # behind the weights, those of initial weights included
+    action_units: tuple[int, ...] = ()  # learnt beside the class
 
     def inputs(self, flowset: FlowSet) -> Tensor:
         self._refuse_unit(flowset)
@@ -52,6 +54,10 @@ class Fitted:
 
     def classify(self, flowset: FlowSet) -> Floats:
         """Classify clips, each by itself: probabilities (n, K)."""
+        return self.probabilities(flowset)[:, : len(self.classes)]
+
+    def probabilities(self, flowset: FlowSet) -> Floats:
+        """Return probabilities of the classes and of the learnt action units: (n, K + U)."""
         self._refuse_unit(flowset)
         if not isinstance(self.model, nn.Module):
             return self.model.probabilities(inputs_of(self.config, flowset)).astype(np.float32)
@@ -85,8 +91,9 @@ def fit(
     first = seed if run_seed is None else run_seed
 
     def fitted(model: nn.Module | Estimator, **history: Any) -> Fitted:
-        seen = seen_subjects(config, train, first)
-        return Fitted(model, config, train.classes, unit=train.unit, subjects=seen, **history)
+        seen, units = seen_subjects(config, train, first), units_to_learn(config, train)
+        history |= {"unit": train.unit, "subjects": seen, "action_units": units}
+        return Fitted(model, config, train.classes, **history)
 
     if not has_epochs(config):
         estimator = build_estimator(config, len(train.classes))
@@ -95,7 +102,7 @@ def fit(
     count = epochs or config.training.epochs
     weights = None
     if config.training.pretrain_epochs:
-        weights = pretrained_weights(config, first, train.maps.shape[-1], train.unit)
+        weights = pretrained_weights(config, first, train)
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
         learner = Learner(config, train, device=device, weights=weights)
@@ -120,18 +127,16 @@ def build_estimator(config: ExperimentConfig, classes: int) -> Estimator:
     return systems[config.model.name].build(classes, **config.model.options)
 
 
-def pretrained_weights(
-    config: ExperimentConfig, seed: int, size: int, unit: str
-) -> dict[str, Tensor]:
+def pretrained_weights(config: ExperimentConfig, seed: int, train: FlowSet) -> dict[str, Tensor]:
     """Return the weights after `training.pretrain_epochs` on built-in faces, cached."""
-    drawn = drawn_settings(config)
-    file = pretrained_file(drawn, seed, unit)
+    drawn, size = drawn_settings(config), train.maps.shape[-1]
+    file = pretrained_file(drawn, seed, train)
     try:
         return read_tensors(file, problem="", hint="")[1]
     except InputError:  # missing, or damaged
         check_cache()
     flowset = load_flowset(drawn)
-    clips = replace(flowset, unit=unit)
+    clips = replace(flowset, unit=train.unit, moving_units=train.moving_units)
     if clips.maps.shape[-1] != size:
         problem = f"pre-training has maps of {clips.maps.shape[-1]} pixels, the data {size}"
         raise ConfigError(problem, hint="leave training.pretrain_epochs out")
@@ -141,7 +146,7 @@ def pretrained_weights(
 
 
 def classify(model: nn.Module, config: ExperimentConfig, flowset: FlowSet) -> Floats:
-    """Classify clips: probabilities (n, K), averaged over the views of the settings."""
+    """Compute probabilities as `Fitted.probabilities` does, averaged over the settings' views."""
     evaluation = config.evaluation
     reach = range(-evaluation.tta_shift_px, evaluation.tta_shift_px + 1)
     answers = []
@@ -149,7 +154,9 @@ def classify(model: nn.Module, config: ExperimentConfig, flowset: FlowSet) -> Fl
         maps = _maps(model, config, flowset)
         for view in [maps, flip(maps)] if evaluation.tta_flip else [maps]:
             for moved in (shift(view, right, down) for right in reach for down in reach):
-                scales = model(select_channels(moved, config.input.channels)).softmax(-1)
+                logits = model(select_channels(moved, config.input.channels))
+                classes, units = split_logits(model, logits)
+                scales = torch.cat([classes.softmax(-1), units.sigmoid()], dim=-1)
                 answers.append(scales.mean(1) if evaluation.readout == "mean" else scales[:, 0])
     return torch.stack(answers).mean(0).cpu().numpy().astype(np.float32)
 
@@ -168,6 +175,7 @@ def save_model(path: Path, fitted: Fitted) -> None:
         "classes": list(fitted.classes),
         "epochs": len(fitted.losses),
         "unit": fitted.unit,
+        "action_units": list(fitted.action_units),
     }
     write_weights(path, fitted.model.state_dict(), subjects=fitted.subjects, **about)
 
@@ -187,9 +195,13 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
         raise wrong("a model that does not say its classes")
     if header.get("unit") not in (PX, RELATIVE):
         raise wrong("a model that does not say the unit of its maps")
+    units = header.get("action_units", [])
+    are_units = isinstance(units, list) and all(unit in UNITS for unit in units)
+    if not are_units or bool(units) != (config.loss.action_units > 0):
+        raise wrong("a model that does not say its action units")
     model: nn.Module | Estimator
     if has_epochs(config):
-        model = build_learner(without_own_weights(config), size, len(names)).eval()
+        model = build_learner(without_own_weights(config), size, len(names), len(units)).eval()
     else:
         model = build_estimator(config, len(names))
     try:
@@ -199,4 +211,4 @@ def load_model(path: Path, config: ExperimentConfig, size: int) -> Fitted:
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         hint = "name another run, or train with a lower training.lr"
         raise wrong("a model with weights that are not finite", hint)
-    return Fitted(model, config, tuple(names), unit=header["unit"])
+    return Fitted(model, config, tuple(names), unit=header["unit"], action_units=tuple(units))

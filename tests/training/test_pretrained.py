@@ -79,7 +79,7 @@ def test_it_belongs_to_the_very_flow_the_drawing_and_its_subjects(
     assert len(drawn) == 3
     people = {f"toy/s{number:02d}" for number in range(1, 5)}
     assert {*fitted.subjects} == people | {f"{one} of seed 1" for one in people}
-    own, before = starting_weights(config, "px", 0)
+    own, before = starting_weights(config, CLIPS, 0)
     assert (own["setting"], own["subjects"]) == ("flow.weights", [])
     assert (before["setting"], len(before["subjects"])) == ("training.pretrain_epochs", 4)
     save_weights(weights, network, subjects=["casme2/sub01"])
@@ -118,6 +118,7 @@ def test_what_cannot_be_is_refused(config: ExperimentConfig, size: int, message:
 
 def test_drawn_faces_are_normalised_as_the_maps_that_follow(drawn: list[str]) -> None:
     config = first("augment.rotate_deg=0")
-    pixels, relative = (trainer.pretrained_weights(config, 0, 28, u) for u in (PX, RELATIVE))
+    units = (replace(CLIPS, unit=unit) for unit in (PX, RELATIVE))
+    pixels, relative = (trainer.pretrained_weights(config, 0, one) for one in units)
     assert len(drawn) == 2
     assert any(not torch.equal(value, relative[name]) for name, value in pixels.items())
