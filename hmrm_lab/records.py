@@ -131,17 +131,6 @@ class FramePairs:
         return FramePairs(self.images[rows].copy(), self.pixel[rows].copy())
 
 
-def clips_of(clips: Sequence[Clip], expression: str) -> list[Clip]:
-    """The clips of one class, in their order; an `InputError` if there is none."""
-    known = {name for clip in clips for name in clip.classes}
-    if expression not in known:
-        raise unknown_name("expression", expression, sorted(known))
-    chosen = [clip for clip in clips if clip.expression == expression]
-    if not chosen:
-        raise InputError(f"none of these clips is {expression}", hint="choose another expression")
-    return chosen
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class FlowSet:
     """Onset-to-apex motion of many clips.

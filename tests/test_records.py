@@ -5,18 +5,18 @@ import pandas as pd
 import pytest
 from conftest import make_flowset
 
+from hmrm_lab import load
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import Predictions, clips_of, names_of_subject, probability_columns
+from hmrm_lab.records import Predictions, names_of_subject, probability_columns
 
 
 def test_an_unknown_or_absent_expression_is_refused() -> None:
-    clips = synthetic(subjects=3, clips=12)
+    clips = load("synthetic", subjects=3, clips=12)
     with pytest.raises(InputError, match="did you mean 'surprise'"):
-        clips_of(clips, "suprise")
+        clips.of("suprise")
     with pytest.raises(InputError, match="none of these clips is negative"):
-        clips_of(clips_of(clips, "surprise"), "negative")
+        clips.of("surprise").of("negative")
 
 
 def test_maps_are_laid_out_alike_whoever_computed_them() -> None:

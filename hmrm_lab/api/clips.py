@@ -16,17 +16,7 @@ from hmrm_lab.config import ExperimentConfig, load_config, override
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.preparation import load_clips, load_flowset
-from hmrm_lab.records import (
-    CHANNELS,
-    PX,
-    Clip,
-    ClipKey,
-    Floats,
-    FlowSet,
-    Ints,
-    clips_of,
-    group_kfold,
-)
+from hmrm_lab.records import CHANNELS, PX, Clip, ClipKey, Floats, FlowSet, Ints, group_kfold
 from hmrm_lab.reporting.drawing import enlarged_flow, flow_picture, image_uri
 from hmrm_lab.runtime.processes import count_jobs, end_preparation_workers
 from hmrm_lab.runtime.progress import progress_bars
@@ -240,7 +230,13 @@ class Clips(Sequence[Clip]):
 
     def of(self, expression: str) -> "Clips":
         """The clips of one class, in their order; an `InputError` if there is none."""
-        return Clips(self.config, self.root, clips_of(self._clips, expression))
+        if expression not in self.classes:
+            raise unknown_name("expression", expression, self.classes)
+        chosen = [clip for clip in self if clip.expression == expression]
+        if not chosen:
+            problem = f"none of these clips is {expression}"
+            raise InputError(problem, hint="choose another expression")
+        return Clips(self.config, self.root, chosen)
 
     def table(self) -> pd.DataFrame:
         """One row per clip: dataset, subject, clip, class, onset, apex, offset, frames, fps, units.
