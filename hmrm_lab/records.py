@@ -295,7 +295,6 @@ def digest_of_keys(keys: Iterable[ClipKey]) -> str:
 
 KEYS_AND_LABELS = ("dataset", "subject", "clip", "fold", "seed", "epoch", "truth", "prediction")
 PROBABILITY = "p_"  # before the name of a class
-UNIT = re.compile(r"AU\d+")  # the column of an action unit
 CODED = "_truth"  # after the name of an action unit
 
 
@@ -317,7 +316,7 @@ def classes_of(columns: Iterable[str]) -> tuple[str, ...]:
 
 def units_of(columns: Iterable[Any]) -> list[str]:
     """The action units that have a column of probabilities, such as `AU12`."""
-    found = (name for name in columns if UNIT.fullmatch(name))
+    found = (name for name in columns if re.fullmatch(r"AU\d+", name))
     return sorted(found, key=lambda name: int(name.removeprefix("AU")))
 
 

@@ -15,9 +15,8 @@ DIGITS = 6
 def unit_scores(predictions: Predictions) -> dict[str, dict[str, Any]]:
     """Score the learnt action units that move in some clip, and their `mean`; empty without any.
 
-    Only clips where units are coded count. `clips` are those that the unit moves in (of the mean:
-    all that are coded), `f1` is of the counts of all folds, averaged over seeds, with its interval
-    over subjects, and `always` is the F1 of predicting the unit for every clip.
+    Only coded clips count. `clips` are those that a unit moves in (of the mean: all of them), `f1`
+    is of the counts of all folds, and `always` the F1 of predicting the unit for every clip.
     """
     found: dict[str, dict[str, Any]] = {}
     drawn: list[Doubles] = []

@@ -43,8 +43,7 @@ def log_odds(targets: Tensor) -> Tensor:
 def split_logits(network: nn.Module, logits: Tensor) -> tuple[Tensor, Tensor]:
     """Split logits (B, scales, K + U) into those of the classes and those of the units.
 
-    Units count from the mean of the classes, since outputs may be lengths, which are never negative
-    (CapsuleNet). It leaves the softmax over classes unchanged.
+    Units count from the mean of the classes: a network's outputs may all be positive (CapsuleNet).
     """
     offset = unit_offset(network)
     if offset is None:

@@ -69,10 +69,7 @@ class MotionMix:
         }
 
     def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the clips at these positions, a share of them mixed, and their partners.
-
-        (B,) to maps and (B,); a clip that is not mixed is its own partner.
-        """
+        """Return maps, a share of them mixed, and partners (B,): themselves where not mixed."""
         if self.share == 0 or not self.regions:
             return self.maps[rows], rows
         partners = self._draw_partners(rows)

@@ -44,10 +44,10 @@ class Learner:
         labels = torch.from_numpy(train.labels).to(device)
         training, loss = config.training, config.loss
         self.config, self.classes = config, len(train.classes)
-        self.units = action_units.units_to_learn(config, train)
-        self.targets = action_units.unit_targets(train, self.units).to(device)  # (n, U)
-        outputs = self.classes, len(self.units)
-        self.model = build_learner(config, train.maps.shape[-1], *outputs).to(device)
+        units = action_units.units_to_learn(config, train)
+        self.targets = action_units.unit_targets(train, units).to(device)  # (n, U)
+        size, outputs = train.maps.shape[-1], (self.classes, len(units))
+        self.model = build_learner(config, size, *outputs).to(device)
         if weights is not None:
             self.model.load_state_dict(weights)
         if (offset := action_units.unit_offset(self.model)) is not None:

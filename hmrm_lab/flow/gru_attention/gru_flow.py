@@ -11,12 +11,7 @@ from torch.nn import functional as F
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.gru_attention.correlation import CorrelationKind, LookUp, Warped, correlation
 from hmrm_lab.flow.gru_attention.encoder import ConvexUpsampler, Encoder
-from hmrm_lab.flow.gru_attention.gradients import (
-    CELL,
-    GradientSteps,
-    noise_level,
-    smoothed,
-)
+from hmrm_lab.flow.gru_attention.gradients import CELL, GradientSteps, noise_level, smoothed
 from hmrm_lab.flow.gru_attention.update import AttentionKind, Update, tanh
 
 COARSE, FINE = 8, 4  # pixels of the frame to a cell of the flow

@@ -9,13 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrm_lab.models.interface import (
-    Descriptor,
-    Estimator,
-    InnerFolds,
-    Inputs,
-    system,
-)
+from hmrm_lab.models.interface import Descriptor, Estimator, InnerFolds, Inputs, system
 from hmrm_lab.records import Floats, Ints, group_kfold
 
 Doubles = NDArray[np.float64]
