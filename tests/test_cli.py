@@ -122,25 +122,13 @@ def test_bad_arguments_are_one_sentence_and_write_nothing(tmp_path: Path) -> Non
         assert words in sentence, (words, sentence)
 
 
-UNWRITABLE = (
-    *("run --preset smoke --out BAD", "demo --out BAD", "compare --preset smoke --runs BAD"),
-    *("flow ok.png ok.png --method dis --out BAD.flo", "compare --preset smoke --out BAD"),
-    *("inputs --preset smoke --runs BAD", "sweep --preset smoke --out BAD", "flow-train BAD"),
-    *("sweep --preset smoke --sampler tpe --out BAD", "evolve --preset smoke --out BAD"),
-    *("ablate --preset smoke --out BAD", "effects --preset smoke --out BAD"),
-    *("data check casme2 --root . --html BAD.html", "prepare casme2 --root . --sheet BAD.html"),
-    *("predict ok.png --picture BAD.png", "flow ok.png ok.png --method dis --picture BAD.png"),
-    *("notebooks run 01 --out BAD",),
-)
-
-
 def test_places_that_cannot_be_written_are_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cv2.imwrite(str(tmp_path / "ok.png"), np.zeros((32, 32, 3), np.uint8))
     (tmp_path / "file").write_text("in the way")
     for place in ("file/new", "/proc/new"):
-        for command in UNWRITABLE:
+        for command in REFUSED["unwritable"]["commands"]:
             sentence = refused(tmp_path, *command.replace("BAD", place).split())
             assert "no file can be written here" in sentence, (command, sentence)
     monkeypatch.setenv("HMRM_CACHE", "/proc/new")

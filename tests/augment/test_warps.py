@@ -61,7 +61,7 @@ def test_all_maps_of_a_sequence_are_changed_alike() -> None:
         partial(select_channels, channels=("magnitude", "v")),
         lambda given: replace(make_mix(share=0.5, strength=(0.2, 1.0)), maps=given)(
             torch.arange(12)
-        ),
+        )[0],
         lambda given: mix_clips(given, targets, 0.4)[0],
     ):
         changed = []

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tomllib
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -24,31 +25,7 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["hmrm_lab.studies.experiment"])  # once, and not by every command
 FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
 SETTINGS = ("evaluation.epoch_rule=inner_subjects", "data.subjects=5", "training.epochs=3")
-STORE, CHECKPOINT = "hmrm_lab.runtime.store", "hmrm_lab.training.checkpoint"
-LOSO, EXPERIMENT = "hmrm_lab.evaluation.loso", "hmrm_lab.studies.experiment"
-IN_TURN = (  # the moments at which a result could be lost or torn, as a run comes to them
-    f"{STORE} Path.hardlink_to 1 before",
-    f"{STORE} _neighbour 6 middle",
-    f"{LOSO} RunningFold.clear 2 before",
-    f"{EXPERIMENT} write_final_model 1 before",
-)
-ALONE = (
-    *IN_TURN,
-    *(f"{STORE} _neighbour {number} middle" for number in (1, 2, 12)),
-    f"{STORE} Path.hardlink_to 3 after",
-    f"{STORE} Path.replace 1 before",
-    f"{STORE} Path.replace 2 after",
-    f"{STORE} os.fsync 5 before",
-    f"{STORE} _flush_folder 7 before",
-    f"{CHECKPOINT} Path.replace 3 before",
-    f"{CHECKPOINT} write_tensors 1 before",
-    f"{CHECKPOINT} write_tensors 2 after",
-    f"{LOSO} write_curves 1 before",
-    *(f"{EXPERIMENT} {name} 1 before" for name in ("run_loso", "write_figures")),
-    f"{EXPERIMENT} write_atomic 2 before",
-    f"{EXPERIMENT} write_atomic 3 after",
-    f"{EXPERIMENT} write_final_model 1 after",
-)
+POINTS = tomllib.loads(Path(__file__).with_name("killed_at.toml").read_text("utf-8"))
 pytestmark = pytest.mark.slow
 
 
@@ -131,10 +108,14 @@ def content(place: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    "points", [IN_TURN, *(pytest.param((point,), marks=pytest.mark.full) for point in ALONE)]
+    "points",
+    [
+        POINTS["in_turn"],
+        *(pytest.param([point], marks=pytest.mark.full) for point in POINTS["alone"]),
+    ],
 )
 def test_killed_at_a_point_it_goes_on_to_the_same_bytes(
-    tmp_path: Path, undisturbed: list[bytes], points: tuple[str, ...]
+    tmp_path: Path, undisturbed: list[bytes], points: list[str]
 ) -> None:
     for point in points:
         assert killed_by(tmp_path, point) == -9, point

@@ -1,8 +1,10 @@
 """The leak audit: every kind of leak that is put in is found, and a clean run raises nothing."""
 
 import copy
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,46 +128,21 @@ def test_faults_put_elsewhere_are_found(records: Records) -> None:
     assert reasons(peeking)["epoch rule"].endswith("a leak by design")
 
 
-SAME = 'evaluation.same_person=[["toy/s01", "elsewhere/9"]]'
+CASES = tomllib.loads(Path(__file__).with_name("seen_weights.toml").read_text("utf-8"))["case"]
 
 
-@pytest.mark.parametrize(
-    ("state", "subjects", "overrides", "told"),
-    [
-        (OK, {}, (), "none: drawn at random"),
-        (OK, {"flow": ["procedural"], "model": []}, (), "flow.weights: no test subject"),
-        (OK, {"model": ["set2/s01", "toy/s99", "toy"]}, (), "model.weights: no test subject"),
-        (LEAK, {"model": ["toy/s01"]}, (), "model.weights (w.safetensors) has been trained on"),
-        (LEAK, {"flow": ["a/b", "TOY/s1"]}, (), "flow.weights (w.safetensors) has been trained on"),
-        (UNKNOWN, {"model": ["unknown"]}, (), "the file of model.weights does not say whom"),
-        (UNKNOWN, {"model": ["unknown", "a/b"], "flow": []}, (), "does not say whom it has seen"),
-        (LEAK, {"model": ["unknown"], "flow": ["toy/s01"]}, (), "file of model.weights does not"),
-        (OK, {"model": ["elsewhere/9"]}, (), "no test subject"),
-        (LEAK, {"model": ["elsewhere/9"]}, (SAME,), "has been trained on toy/s01"),
-        (LEAK, {"model": ["toy/s01 of seed 2"]}, ("data.seed=2",), "trained on toy/s01"),
-        (OK, {"model": ["toy/s01"]}, ("data.seed=2",), "no test subject"),  # of another drawing
-        (OK, None, (), "none: drawn at random"),
-        (UNKNOWN, None, ("training.pretrain_epochs=2",), "does not record whom they have seen"),
-        (UNKNOWN, None, ("flow.weights=w.safetensors",), "does not record whom they have seen"),
-    ],
-)
-def test_weights_that_have_seen_a_test_subject_are_a_leak(
-    records: Records,
-    state: str,
-    subjects: dict[str, list[str]] | None,
-    overrides: tuple[str, ...],
-    told: str,
-) -> None:
-    config = settings("input.normalise=median_rms", "flow.name=gru_attention", *overrides)
+@pytest.mark.parametrize("case", CASES)
+def test_weights_that_have_seen_a_test_subject_are_a_leak(records: Records, case: Fields) -> None:
+    plan = ("input.normalise=median_rms", "flow.name=gru_attention", *case.get("settings", ()))
     data = {name: value for name, value in records.data.items() if name != "weights"}
-    if subjects is not None:
+    if "seen" in case:
         data["weights"] = [
             {"setting": f"{name}.weights", "file": "w.safetensors", "subjects": seen}
-            for name, seen in subjects.items()
+            for name, seen in case["seen"].items()
         ]
-    check = judge_weights(config, data)
-    assert check.state == state
-    assert told in check.why
+    check = judge_weights(settings(*plan), data)
+    assert check.state == case["state"]
+    assert case["told"] in check.why
 
 
 def test_a_system_without_epochs_has_none_to_peek_at(records: Records) -> None:
