@@ -203,11 +203,12 @@ def fold_seed(fold: str, seed: int) -> int:
 
 def control_labels(config: ExperimentConfig, train: FlowSet, seed: int) -> FlowSet:
     """Permute labels and action units where the run is a control, so that nothing can be learnt."""
-    rng = np.random.default_rng([seed, len(train)])
-    control, rows = config.evaluation.control, np.arange(len(train))
-    if control == "shuffled_labels":
-        rows = rng.permutation(len(train))
-    if control == "shuffled_within_subjects":
+    rng, rows = np.random.default_rng([seed, len(train)]), np.arange(len(train))
+    if config.evaluation.control == "none":
+        return train
+    if config.evaluation.control == "shuffled_labels":
+        rows = rng.permutation(rows)
+    else:
         subjects = np.unique(train.subjects, return_inverse=True)[1]
         rows = permuted(rows, subjects, 1, rng)[0]
     units = None if train.action_units is None else train.action_units[rows]

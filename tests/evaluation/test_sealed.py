@@ -9,7 +9,7 @@ from conftest import make_flowset, make_framed_flowset, quick_config, with_pictu
 
 from hmrm_lab.evaluation.fold import RULES, Answer, Task, control_labels
 from hmrm_lab.evaluation.protocols import leave_one_subject_out
-from hmrm_lab.records import FlowSet, FramePairs
+from hmrm_lab.records import UNITS, FlowSet, FramePairs
 from hmrm_lab.registry import systems
 from hmrm_lab.training.trainer import fit
 
@@ -21,7 +21,7 @@ TUNED = ("flow.name=gru_attention", "flow.finetune=true")
 
 
 def poison(flowset: FlowSet, rows: np.ndarray) -> FlowSet:
-    """Other pixels and other labels for these clips, nothing else."""
+    """Other pixels, labels and action units for these clips, nothing else."""
     rng, labels = np.random.default_rng(9), flowset.labels.copy()
     labels[rows] = (labels[rows] + 1) % 3
     changed = {"labels": labels}
@@ -29,11 +29,19 @@ def poison(flowset: FlowSet, rows: np.ndarray) -> FlowSet:
         if (values := getattr(flowset, name)) is not None:
             changed[name] = values.copy()
             changed[name][rows] = 100 * rng.normal(size=values[rows].shape)
+    if flowset.action_units is not None:
+        changed["action_units"] = flowset.action_units.copy()
+        changed["action_units"][rows] ^= 1
     if flowset.frames is not None:
         images = flowset.frames.images.copy()
         images[rows] = rng.integers(0, 256, images[rows].shape)
         changed["frames"] = FramePairs(images, flowset.frames.pixel)
     return replace(flowset, **changed)
+
+
+def with_units(flowset: FlowSet) -> FlowSet:
+    """Each class moves an action unit of its own."""
+    return replace(flowset, action_units=np.eye(3, len(UNITS), dtype=np.int8)[flowset.labels])
 
 
 def answers(
@@ -71,7 +79,9 @@ def same_weights(clean: Answer, poisoned: Answer) -> bool:
 def test_poisoned_held_out_clips_leave_weights_and_epoch_as_they_are(
     rule: str, system: str
 ) -> None:
-    clean, poisoned = answers(with_pictures(make_flowset(subjects=5)), rule, system)
+    clips = with_units(with_pictures(make_flowset(subjects=5)))
+    clean, poisoned = answers(clips, rule, system, "loss.action_units=0.5")
+    assert clean.probabilities.shape[1] == 6  # classes and units
     assert same_weights(clean, poisoned) and clean.epoch == poisoned.epoch
     assert (clean.probabilities != poisoned.probabilities).any()
 
@@ -114,7 +124,7 @@ def test_the_refit_of_inner_subjects_follows_the_schedule_that_was_scored() -> N
 
 
 def test_shuffling_keeps_the_classes_and_moves_the_labels() -> None:
-    flowset = make_flowset(subjects=6)
+    flowset = with_units(make_flowset(subjects=6))
     persons = np.array(flowset.subjects)
     for control, kept in (("shuffled_labels", False), ("shuffled_within_subjects", True)):
         config = quick_config("hmrm", f"evaluation.control={control}")
@@ -122,6 +132,7 @@ def test_shuffling_keeps_the_classes_and_moves_the_labels() -> None:
         assert sorted(shuffled.labels) == sorted(flowset.labels)
         assert (shuffled.labels != flowset.labels).mean() > 0.3
         assert (shuffled.maps == flowset.maps).all()
+        assert (shuffled.action_units.argmax(1) == shuffled.labels).all()
         counts = [
             [sorted(one.labels[persons == person]) for person in sorted(set(persons))]
             for one in (shuffled, flowset)

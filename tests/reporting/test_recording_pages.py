@@ -68,11 +68,12 @@ def test_parts_are_shaded_by_their_share() -> None:
 
 
 def test_the_words_name_the_parts_and_what_the_numbers_are_worth() -> None:
-    text = prediction_text(made(), Path("clip.png"))
+    text = prediction_text(made(units={"AU4": 0.2, "AU6": 0.5, "AU12": 0.8}), Path("clip.png"))
     assert text.splitlines()[0].split() == ["surprise", "70", "%"]
     for words in (
         *("driven by  mouth 75 %; elsewhere 25 %", "mouth +30, elsewhere +10, eye left -2"),
         *("onset 0, apex 12 (spotted), offset 39 of 40", "right in 55 % of 40 clips"),
+        "moves  AU12 80 %, AU6 50 %\n",
     ):
         assert words in text
     still = made(part_falls=dict.fromkeys(made().parts, 0.0))

@@ -39,8 +39,9 @@ FIGURES = ("metrics.json", "predictions.csv", "history.csv")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A short run on the built-in faces."""
-    config = quick_config("hmrm", "training.epochs=12", "training.lr=3e-3")
+    """A short run on the built-in faces, which learns their action units as well."""
+    plan = ("training.epochs=12", "training.lr=3e-3", "loss.action_units=0.5")
+    config = quick_config("hmrm", *plan)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HMRM_CACHE", str(tmp_path_factory.mktemp("cache")))
         return run_experiment(config, out=tmp_path_factory.mktemp("runs"))
@@ -62,10 +63,12 @@ def test_the_answer_is_that_of_the_model_on_the_map(run: RunFolder, held_out: He
     )
     cropped = crop_clip(replace(clip, frames=open_recording(path).frames), TEMPLATE).clip
     flowset = compute_flowset([cropped], run.config().flow)  # the steps, without `predict`
-    model = build_model(run.config(), 28, 3)
+    model = build_model(run.config(), 28, 3, len(seen.units))
     model.load_state_dict(load_file(run.path / MODEL_NAME))
     assert (seen.motion == flowset.maps[0]).all()
-    assert seen.probabilities == pytest.approx(classify(model, run.config(), flowset)[0], abs=1e-6)
+    found = classify(model, run.config(), flowset)[0]
+    assert [*seen.probabilities, *seen.units.values()] == pytest.approx(found, abs=1e-6)
+    assert seen.as_dict()["action_units"].keys() == seen.units.keys() > {"AU4", "AU12"}
     assert (seen.apex, seen.apex_is, seen.face) == (clip.apex, "given", "template")
     assert (seen.parts["elsewhere"] == ~np.any([seen.parts[name] for name in PARTS], axis=0)).all()
     winner = MEGC3.classes.index(seen.answer)

@@ -12,7 +12,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from hmrm_lab import result
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.evaluation.fold import control_labels
 from hmrm_lab.records import UNITS, ClipKey, FlowSet
 from hmrm_lab.reporting.report import write_report
 from hmrm_lab.studies.experiment import run_experiment
@@ -98,13 +97,6 @@ def test_a_run_scores_its_units_where_they_are_coded(tmp_path: Path) -> None:
     assert found.table["AU F1"].notna().tolist() == [True, False, True]
     page = write_report([run], tmp_path / "report.html", clips).read_text("utf-8")
     assert "Learnt beside the class" in page and "AU12" in page
-
-
-@pytest.mark.parametrize("control", ["shuffled_labels", "shuffled_within_subjects"])
-def test_a_control_permutes_units_with_their_labels(control: str) -> None:
-    mixed = control_labels(quick_config("hmrm", f"evaluation.control={control}"), CLIPS, 0)
-    assert (mixed.labels != CLIPS.labels).any()
-    assert ((mixed.coding_of([4])[:, 0] == 1) == (mixed.labels == 0)).all()
 
 
 def test_what_cannot_be_learnt_is_refused() -> None:
