@@ -97,6 +97,7 @@ class Clip:
     classes: tuple[str, ...]
     emotion: str = ""  # the word of the coding file
     action_units: tuple[str, ...] | None = None
+    groups: Mapping[str, str] = field(default_factory=dict, hash=False)  # others of a manifest
 
     @property
     def expression(self) -> str:

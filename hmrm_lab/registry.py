@@ -76,6 +76,11 @@ class Entry:
         """Whether the builder reads a folder that the user must name."""
         return "root" in inspect.signature(self.build).parameters
 
+    def unit_of(self, options: Mapping[str, Any]) -> str:
+        """The unit of a data set's maps with these options, one of which may name it."""
+        known = self.options.model_fields
+        return str(options.get("unit", known["unit"].default)) if "unit" in known else self.unit
+
     @property
     def is_estimator(self) -> bool:
         """Whether a system is fitted without epochs."""

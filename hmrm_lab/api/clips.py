@@ -14,6 +14,8 @@ from torch.utils.data import Dataset
 
 from hmrm_lab.config import ExperimentConfig, load_config, override
 from hmrm_lab.datasets.classes import scheme
+from hmrm_lab.datasets.recordings.findings import Finding
+from hmrm_lab.datasets.recordings.manifest import write_manifest
 from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.records import CHANNELS, PX, Clip, ClipKey, Floats, FlowSet, Ints, group_kfold
@@ -186,7 +188,8 @@ class Clips(Sequence[Clip]):
         self, config: ExperimentConfig, root: Path | None, clips: Sequence[Clip] = ()
     ) -> None:
         self.config, self.root = config, root
-        self._clips = list(clips)
+        self._clips, found = list(clips), getattr(clips, "findings", ())
+        self.left_out: list[Finding] = [finding for finding in found if finding.left_out]
         self._maps: dict[str, MotionMaps] = {}
 
     @property
@@ -242,6 +245,7 @@ class Clips(Sequence[Clip]):
         """One row per clip: dataset, subject, clip, class, onset, apex, offset, frames, fps, units.
 
         The column "action units" has them as coded, 4+L12; it is None where nobody has coded them.
+        Groups of a manifest have columns of their own.
         """
         named = ("onset", "apex", "offset")
         rows = [
@@ -249,9 +253,21 @@ class Clips(Sequence[Clip]):
             | {"class": clip.expression, **{name: getattr(clip, name) for name in named}}
             | {"frames": len(clip.frames), "fps": clip.fps}
             | {"action units": None if clip.action_units is None else "+".join(clip.action_units)}
+            | dict(clip.groups)
             for clip in self
         ]
         return pd.DataFrame(rows)
+
+    def export(self, path: str | Path) -> Path:
+        """Write the clips as a manifest, a table (.csv) that `lab.load("manifest")` reads again.
+
+        Its paths are those below the root of the clips; drawn frames are written beside the table.
+        `InputError` if there is such a file, or there are no clips. Returns the path.
+        """
+        if not self._clips:
+            raise InputError(f"data set '{self.name}' has no clips", hint="take recordings")
+        write_manifest(self._clips, Path(path), self.root, scheme(self.config.data.classes))
+        return Path(path)
 
     def maps(self, flow: str | None = None, *, jobs: int = 1, **options: Any) -> MotionMaps:
         """Onset-to-apex flow, strain and masks of every clip; cached, so that it goes on.

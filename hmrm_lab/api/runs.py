@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import pandas as pd
 
@@ -22,12 +22,13 @@ from hmrm_lab.runtime.progress import progress_bars
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.audit import audit_run
 from hmrm_lab.studies.experiment import report_runs, run_experiment
-from hmrm_lab.studies.predict import find_run, predict_recording
+from hmrm_lab.studies.predict import find_run, predict_clips, predict_recording
 from hmrm_lab.studies.prepare import prepare as make_ready
 
 Recipe = System | str | ExperimentConfig  # complete settings are taken as they are
 Data = MotionMaps | Clips
 Seeds = int | str | Sequence[int] | None
+Model = Result | str | Path | None  # whose answers are asked for; None: the newest run
 RUNS = Path("runs")
 
 
@@ -107,9 +108,13 @@ def evaluate(
     return Result(run, config=config, root=root, jobs=jobs)
 
 
-def predict(
-    recording: str | Path,
-    result: Result | str | Path | None = None,
+@overload
+def predict(recording: str | Path, result: Model = None, **options: Any) -> RecordingPrediction: ...
+@overload
+def predict(recording: Clips, result: Model = None, **options: Any) -> pd.DataFrame: ...
+def predict(  # type: ignore[misc]
+    recording: str | Path | Clips,
+    result: Model = None,
     *,
     onset: int = 0,
     apex: int | None = None,
@@ -117,13 +122,18 @@ def predict(
     faces: str | None = None,
     face: int = 0,
     follow_links: bool = False,
-) -> RecordingPrediction:
+) -> RecordingPrediction | pd.DataFrame:
     """Class probabilities of a video, or a folder of frames, with what they rest on.
 
-    `InputError` if the recording, the frame numbers or the model cannot be used.
+    Of `Clips`, with labels or without: a table with a row for each, its probabilities, prediction,
+    apex, warnings, and the problem of one without an answer; what they are worth is in
+    `attrs["caveats"]`. `InputError` if the recording, the frame numbers or the model cannot be
+    used.
 
     Parameters
     ----------
+    recording
+        The path of one, or the clips of a data set, whose marks and links are those of its table.
     result
         Whose model is asked, or its folder; the newest below `runs` if not given.
     onset, apex, offset
@@ -139,9 +149,16 @@ def predict(
     hmrm_lab.errors.InputError: runs/none: not a run folder (no config.toml); ...
     """
     folder = result.folder if isinstance(result, Result) else result
+    run = find_run(Path(folder) if folder else None)
+    if isinstance(recording, Clips):
+        if (onset, apex, offset) != (0, None, None):
+            raise InputError("onset, apex and offset of many clips", hint="give them in the table")
+        with progress_bars() as bars:
+            who: Any = {"provider": faces, "face": face, "on_progress": bars.stage("clips")}
+            return predict_clips(recording, run, lost=recording.left_out, **who)
     return predict_recording(
         Path(recording),
-        find_run(Path(folder) if folder else None),
+        run,
         onset=onset,
         apex=apex,
         offset=offset,

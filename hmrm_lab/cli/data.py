@@ -41,6 +41,7 @@ def check(
     classes: str = "megc3",
     coding: str = "",
     images: str = "",
+    table: str = "",
     deep: bool = False,
     follow_links: bool = False,
     html: Path | None = None,
@@ -60,6 +61,7 @@ def check(
             classes=classes,
             coding=coding,
             images=images,
+            table=table,
             follow_links=follow_links,
             deep=deep,
             on_progress=bars.stage("clips"),
@@ -67,6 +69,38 @@ def check(
     if html:
         write_audit_page(result, html)
     show(as_dict(result), audit_text(result), as_json)
+
+
+@app.command()
+@described
+def template(file: Path = Path("clips.csv")) -> None:
+    """Write a table with comments and examples, to list your own recordings in."""
+    from hmrm_lab.datasets.recordings.manifest import write_template
+
+    write_template(file)
+    typer.echo(f"{file}  change its rows, then `hmrm data check manifest --root FOLDER`")
+
+
+@app.command()
+@described
+def export(
+    name: str,
+    file: Path,
+    root: Path | None = None,
+    overrides: list[str] | None = None,
+    as_json: bool = False,
+) -> None:
+    """Write a data set as a manifest; frames stay where they are, and drawn ones are written."""
+    import hmrm_lab as lab
+    from hmrm_lab.config import load_config
+    from hmrm_lab.preparation import require_clips
+
+    config = load_config("default", data=name, overrides=overrides or ())
+    clips = lab.Clips(config, root, require_clips(config, root))
+    clips.export(file)
+    options = f"--root {root or file.parent} --table {file.resolve()}"
+    facts = {"clips": len(clips), "read it with": f"hmrm data check manifest {options}"}
+    show(facts, aligned(facts), as_json)
 
 
 def prepare(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hmrm_lab.cli.shared import RUNS, show
-from hmrm_lab.errors import FailedFoldsError
+from hmrm_lab.cli.shared import RUNS, records, show
+from hmrm_lab.errors import FailedFoldsError, InputError
 
 if TYPE_CHECKING:
     from hmrm_lab.api.result import Result
@@ -124,33 +124,64 @@ def score(
 
 
 def predict(
-    clip: Path,
+    clip: Path | None = None,
+    data: str | None = None,
+    root: Path | None = None,
     run: Path | None = None,
+    out: Path | None = None,
     onset: int = 0,
     apex: int | None = None,
     offset: int | None = None,
     faces: str | None = None,
     face: int | None = None,
     picture: Path | None = None,
+    overrides: list[str] | None = None,
     follow_links: bool = False,
     as_json: bool = False,
 ) -> None:
     """Class probabilities of one recording, what they are worth, and the regions behind them.
 
-    Exit status 1: no answer, as where onset or apex shows no face.
+    With --data all clips of a data set are asked, with a label or without: a table. Exit status 1:
+    no answer, as where onset or apex shows no face.
     """
     import hmrm_lab as lab
-    from hmrm_lab.reporting.recording_pages import check_png, prediction_text, write_prediction
-    from hmrm_lab.runtime.store import check_target
+    from hmrm_lab.config import load_config
+    from hmrm_lab.preparation import require_clips
+    from hmrm_lab.reporting import recording_pages as pages
+    from hmrm_lab.runtime.store import check_target, write_atomic
+    from hmrm_lab.studies.predict import find_run
 
-    target = check_png(picture or Path(f"{clip.resolve().stem}.hmrm.png"))
+    if (clip is None) == (data is None):
+        hint = "give a folder or a video, or --data manifest --root DIR"
+        raise InputError("one recording, or a data set, is to be named", hint=hint)
+    one = {"onset": onset or None, "apex": apex, "offset": offset, "picture": picture}
+    for name, value in (one if data else {"root": root, "out": out, "set": overrides}).items():
+        if value not in (None, []):
+            kind = "one recording" if data else "a data set (--data)"
+            raise InputError(f"--{name} is an option for {kind}", hint="leave it out")
+    who: Any = {"faces": faces, "face": face or 0}
+    if clip is None:
+        check_target(out)
+        folder = find_run(run)
+        changes = [f"data.classes={folder.config().data.classes}", *(overrides or ())]
+        changes += ["data.follow_links=true"] if follow_links else []
+        config = load_config("default", data=data, overrides=changes)
+        clips = lab.Clips(config, root, require_clips(config, root))
+        table = lab.predict(clips, folder.path, **who)
+        if out is not None:
+            write_atomic(out, table.to_csv(index=False))
+        answers: Any = {**table.attrs, "table": str(out) if out else None, "clips": records(table)}
+        show(answers, pages.predictions_text(table, out), as_json)
+        if (table["prediction"] == "").any():
+            raise typer.Exit(1)
+        return
+    target = pages.check_png(picture or Path(f"{clip.resolve().stem}.hmrm.png"))
     check_target(target)
     frames: Any = {"onset": onset, "apex": apex, "offset": offset}
-    who: Any = {"faces": faces, "face": face or 0, "follow_links": follow_links}
-    result = lab.predict(clip, run, **frames, **who)
-    written = write_prediction(result, target)
+    result = lab.predict(clip, run, **frames, **who, follow_links=follow_links)
+    written = pages.write_prediction(result, target)
     facts = {**result.as_dict(), "picture": str(written)}
-    show(facts, prediction_text(result, written), as_json)
+    show(facts, pages.prediction_text(result, written), as_json)
     if not result.answered:
         raise typer.Exit(1)
 

@@ -110,7 +110,9 @@ def load_config(
     _refuse_unused(entry, (f"{table}.{key}" for table in tables for key in tables[table]))
     _refuse_unused(entry, changes)
     settings = _merge(_merge(entry.recipe, _without_unused(entry, layer)), own)
-    if datasets[_chosen_name("data", layer, changes)].unit == RELATIVE:
+    options = {**layer.get("data", {})}
+    options |= {"unit": changes["data.unit"]} if "data.unit" in changes else {}
+    if datasets[_chosen_name("data", layer, changes)].unit_of(options) == RELATIVE:
         settings = _merge(settings, {"augment": {"rotate_deg": 0.0}})
     _assign(settings, changes)
     settings["name"] = name or settings.get("name", model)
@@ -229,7 +231,7 @@ def refuse_bent(config: ExperimentConfig, unit: str) -> None:
     """Raise a `MixtureError` for settings that take u and v as one vector on maps of this unit."""
     if unit != RELATIVE or not config.input.reads_flow:
         return
-    scales = "published maps have a scale for each channel, and no zero"
+    scales = "relative maps have a scale for each channel, and no zero"
     if config.augment.rotate_deg:
         problem = f"{scales}: augment.rotate_deg would mix u and v"
         raise MixtureError(problem, hint="set augment.rotate_deg=0")
@@ -297,7 +299,7 @@ def _complete(settings: dict[str, Any]) -> ExperimentConfig:
         name: _filled(registry, getattr(config, name)) for name, registry in COMPONENTS.items()
     }
     config = _validate({**settings, **filled})
-    refuse_bent(config, datasets[config.data.name].unit)
+    refuse_bent(config, datasets[config.data.name].unit_of(config.data.options))
     _refuse_mixtures(config)  # last, so that all other problems are reported first
     return config
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from hmrm_lab.datasets import flowmaps, synthetic
-from hmrm_lab.datasets.recordings import reader, smic
+from hmrm_lab.datasets.recordings import manifest, reader, smic
 from hmrm_lab.registry import datasets as registered
 
 
@@ -19,6 +19,6 @@ def datasets() -> pd.DataFrame:
     """
     return registered.table(
         **{"needs root": lambda entry: entry.needs_root},
-        unit=lambda entry: entry.unit,
+        unit=lambda entry: entry.unit_of({}),
         source=lambda entry: entry.source,
     )

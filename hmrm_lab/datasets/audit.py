@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hmrm_lab.datasets.classes import OBJECTIVE, UNITS, ClassScheme, scheme, scheme_names
-from hmrm_lab.datasets.images import RecordedFrames, measure_image, read_image
+from hmrm_lab.datasets.images import RecordedFrames, measure_image
 from hmrm_lab.datasets.recordings.findings import (
     KINDS,
     OFFICIAL,
@@ -25,6 +25,7 @@ from hmrm_lab.datasets.recordings.findings import (
 )
 from hmrm_lab.errors import InputError, unknown_name
 from hmrm_lab.records import Clip, ClipKey
+from hmrm_lab.registry import datasets
 
 Counts = tuple[int, ...]
 Labels = Mapping[ClipKey, int | None]
@@ -122,6 +123,10 @@ class Audit:
         return sum(clip.apex is None for clip in self.clips)
 
     @property
+    def without_label(self) -> int:
+        return sum(clip.label is None for clip in self.clips)
+
+    @property
     def complete(self) -> bool:
         """Whether every expected clip is usable."""
         expected = self.facts.expected(self.scheme.name)
@@ -137,7 +142,9 @@ class Audit:
         spot = f"; {self.without_apex} need an apex (`hmrm prepare`)" if self.without_apex else ""
         one = len({clip.key.subject_key for clip in self.clips}) == 1
         alone = "; one subject only, and leave-one-subject-out needs two" if one else ""
-        return f"{state}: {len(self.clips)}{total} clips{spot}{alone}"
+        mute = self.without_label
+        open_ = f"; {mute} have no label (`hmrm predict` answers for them)" if mute else ""
+        return f"{state}: {len(self.clips)}{total} clips{spot}{open_}{alone}"
 
 
 def audit(
@@ -147,6 +154,7 @@ def audit(
     classes: str = OFFICIAL,
     coding: str = "",
     images: str = "",
+    table: str = "",
     follow_links: bool = False,
     deep: bool = False,
     on_progress: Progress | None = None,
@@ -160,10 +168,10 @@ def audit(
     """
     if name not in RECORDINGS:
         raise unknown_name("recorded data set", name, RECORDINGS)
-    options = {key: value for key, value in (("coding", coding), ("images", images)) if value}
-    if options and name == "composite":
-        hint = "check its parts one by one"
-        raise InputError("the composite takes no --coding or --images", hint=hint)
+    given = {"coding": coding, "images": images, "table": table}
+    options = {key: value for key, value in given.items() if value}
+    for key in options.keys() - datasets[name].options.model_fields.keys():
+        raise InputError(f"data set '{name}' takes no --{key}", hint="leave it out")
     facts, find = RECORDINGS[name]
     of_classes = scheme(classes)
     survey = find(root, scheme=of_classes, follow_links=follow_links, **options)
@@ -198,6 +206,7 @@ def as_dict(result: Audit) -> dict[str, Any]:
         "usable": len(result.clips),
         "without_apex": result.without_apex,
         "scheme": result.scheme.name,
+        "without_label": result.without_label,
         "classes": named(result.found),
         "expected_classes": named(result.published),
         "differences": result.differences,
@@ -230,17 +239,18 @@ def by_kind(findings: list[Finding]) -> dict[str, list[Finding]]:
 
 
 def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
-    assert isinstance(clip.frames, RecordedFrames)
     row = survey.row_of.get(clip.key)
     sizes: dict[int, tuple[int, int]] = {}
     broken: dict[int, InputError] = {}
-    for index in range(clip.onset, clip.offset + 1):
-        path = clip.frames.paths[index]
+    needed = {clip.onset} if clip.apex is None else {clip.onset, clip.apex}
+    files = clip.frames.paths if isinstance(clip.frames, RecordedFrames) else None
+    every = range(clip.onset, clip.offset + 1)
+    for index in every if deep or files else sorted({*needed, clip.offset}):
         try:
-            sizes[index] = read_image(path).shape[1::-1] if deep else measure_image(path)
+            measured = None if deep or files is None else measure_image(files[index])
+            sizes[index] = measured or clip.frames[index].shape[1::-1]
         except InputError as error:
             broken[index] = error
-    needed = {clip.onset} if clip.apex is None else {clip.onset, clip.apex}
     remarks = []
     if broken:
         first = broken[min(needed & broken.keys() or broken)]
@@ -254,7 +264,7 @@ def _look(clip: Clip, survey: Survey, *, deep: bool) -> list[Finding]:
         usual = Counter(sizes.values()).most_common(1)[0][0]
         odd = next(index for index, size in sizes.items() if size != usual)
         problem = "{}x{} pixels, but the clip has {}x{}".format(*sizes[odd], *usual)
-        where = shown(clip.frames.paths[odd])
+        where = shown(files[odd] if files else survey.root)
         lost = len({sizes[index] for index in needed if index in sizes}) > 1
         hint = "crop all frames of a clip to one size"
         remarks.append(Finding("sizes", problem, hint, where, row, clip.key, lost, clip.label))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hmrm_lab.datasets.recordings.findings import bad_input, shown
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm")
 MOST_PIXELS = 40_000_000
 LARGEST_BYTES = 256 * 2**20
 END_BYTES = 4096  # how far before the end a file's last mark is looked for first

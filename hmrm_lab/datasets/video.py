@@ -6,6 +6,8 @@ it, and the time at which a frame is shown shows which one was reached.
 """
 
 import os
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from hmrm_lab.datasets.images import (
     MOST_PIXELS,
     SUFFIXES,
+    VIDEO_SUFFIXES,
     RecordedFrames,
     identity_of,
     measure_image,
@@ -25,10 +28,10 @@ from hmrm_lab.datasets.recordings.findings import bad_input, shown
 from hmrm_lab.datasets.walking import Tree, order_frames
 from hmrm_lab.records import Frames
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm")
 MOST_FRAMES = 100_000
 MOST_COUNTED = 2000  # of a video whose packets do not say when frames are shown
 MOST_SEARCHED = 2000  # for faces and an apex
+MOST_OPEN = 4  # videos of a process
 HEAD_BYTES = 16
 NEAR = 48  # frames; the way to a key frame is hardly shorter
 BACK_MS = (0.0, 2e3, 2e4)  # where the rate varies, OpenCV may come out behind the frame
@@ -60,7 +63,6 @@ class VideoFrames:
         self._times: list[float] = []
         if self._capture.grab():
             self._times = _shown_times(path, self._capture.get(cv2.CAP_PROP_POS_MSEC))
-        self.most = MOST_FRAMES if self._times else MOST_COUNTED
         self._numbers = {time: number for number, time in enumerate(self._times)}
         self._jump(len(self._times) - 1)
         self.count = self._next
@@ -68,6 +70,10 @@ class VideoFrames:
             self.count = max(self.count, self._next)
         self._kept = (-1, np.empty((0, 0, 3), dtype=np.uint8))
         self._shape = self[0].shape if self.count else ()
+
+    @property
+    def most(self) -> int:
+        return MOST_FRAMES if self._times else MOST_COUNTED
 
     def __len__(self) -> int:
         return self.count
@@ -77,9 +83,6 @@ class VideoFrames:
         if number != self._kept[0]:
             self._kept = (number, self._read(number))
         return self._kept[1]
-
-    def identity(self, index: int) -> str:
-        return f"{identity_of(self.path)}[{index}]"
 
     def _read(self, number: int) -> NDArray[np.uint8]:
         if not self._next <= number < self._next + NEAR:
@@ -114,6 +117,28 @@ class VideoFrames:
                 return
         self._capture.release()
         self._capture, self._next = _open(self.path), 0
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """The frames of a video: (H, W, 3) uint8, RGB. Each process opens it when it asks for one."""
+
+    path: Path
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        return _opened(self.path, identity_of(self.path))[index]
+
+    def identity(self, index: int) -> str:
+        return f"{identity_of(self.path)}[{index}]"
+
+
+@lru_cache(maxsize=MOST_OPEN)
+def _opened(path: Path, identity: str) -> VideoFrames:
+    return VideoFrames(path)
 
 
 def open_recording(path: Path, *, follow_links: bool = False) -> Recording:
@@ -173,11 +198,12 @@ def _video(path: Path) -> Recording:
     if _codec(capture) == "AV01" and not capture.grab():
         raise bad_input(path, "this OpenCV cannot decode AV1", CONVERT)
     capture.release()
-    frames = VideoFrames(path)
-    if 2 * len(frames) < min(claimed, MOST_COUNTED):  # a guess in some containers
-        raise bad_input(path, f"{len(frames)} of {claimed:.0f} frames can be decoded", COPY)
-    _check_count(path, len(frames), frames.most)
-    return Recording(frames, fps if 1 <= fps <= 10_000 else 0.0)
+    frames = _opened(path, identity_of(path))
+    count = len(frames)
+    if 2 * count < min(claimed, MOST_COUNTED):  # a guess in some containers
+        raise bad_input(path, f"{count} of {claimed:.0f} frames can be decoded", COPY)
+    _check_count(path, count, frames.most)
+    return Recording(StoredVideo(path, count), fps if 1 <= fps <= 10_000 else 0.0)
 
 
 def _shown_times(path: Path, first: float) -> list[float]:

@@ -8,7 +8,7 @@ from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hmrm_lab.datasets.images import SUFFIXES
+from hmrm_lab.datasets.images import SUFFIXES, VIDEO_SUFFIXES
 from hmrm_lab.datasets.recordings.findings import bad_input, shown
 from hmrm_lab.errors import InputError
 
@@ -34,7 +34,7 @@ class OutsideError(InputError):
 
 @dataclass
 class Tree:
-    """The folders below a root, each listed once."""
+    """The folders and videos below a root, each folder listed once."""
 
     root: Path
     follow_links: bool = False
@@ -42,7 +42,7 @@ class Tree:
     _frames: dict[Path, FrameList] = field(default_factory=dict)
 
     def find(self, base: Path, parts: tuple[str, ...]) -> Path | None:
-        """The folder `base/parts...`, or None.
+        """The folder or video `base/parts...`, or None.
 
         A part that is not there to the letter is looked for without case and leading zeros of its
         numbers, if that names one folder only.
@@ -106,7 +106,7 @@ class Tree:
         if folder not in self._folders:
             found: dict[str, list[str]] = {}
             for path in sorted(self.inside(folder).iterdir()) if folder.is_dir() else ():
-                if path.is_dir():  # False for a link to itself
+                if path.suffix.lower() in VIDEO_SUFFIXES or path.is_dir():  # no link to itself
                     found.setdefault(loose(path.name), []).append(path.name)
             self._folders[folder] = found
         return self._folders[folder]

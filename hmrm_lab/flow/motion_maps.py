@@ -6,7 +6,6 @@ pass from the maps to the flow network; a test compares them.
 
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hmrm_lab.config.sections import FlowConfig
+from hmrm_lab.datasets.flowmaps import area_means, optical_strain
 from hmrm_lab.errors import ConfigError, DivergedError
 from hmrm_lab.flow.estimator import LearntFlow
 from hmrm_lab.records import CHANNELS, PICTURES, RELATIVE, Floats
@@ -22,17 +22,6 @@ from hmrm_lab.registry import flows
 PAIRS_AT_ONCE = 8  # pairs whose activations are in memory at a time
 STILL = 1e-6  # a map whose RMS is below this shows no motion
 Normalise = Literal["none", "median_rms"]
-
-
-def optical_strain(flow_px: Floats) -> Floats:
-    """Magnitude of the infinitesimal strain tensor (Shreve et al. 2011): (B, 2, H, W) to (B, H, W).
-
-    `e = sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2)` with central differences, so that a translation
-    has none and a stretch by 1 % along one axis has .01.
-    """
-    u_y, u_x = np.gradient(flow_px[:, 0], axis=(1, 2))
-    v_y, v_x = np.gradient(flow_px[:, 1], axis=(1, 2))
-    return np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2).astype(np.float32)
 
 
 def motion_map(flow_px: Floats, size: int, inside: NDArray[np.bool_] | None = None) -> Floats:
@@ -63,12 +52,6 @@ def still_outside(motion: Floats, inside: NDArray[np.bool_]) -> Floats:
     still = np.zeros((len(motion), 1, 1), dtype=np.float32)
     still[:2] = head_motion(motion[:2], inside)
     return np.where(inside, motion, still).astype(np.float32)
-
-
-def area_means(maps: Floats, size: int) -> Floats:
-    """Averages over equal areas: (C, H, W) to (C, size, size)."""
-    reduced = cv2.resize(maps.transpose(1, 2, 0), (size, size), interpolation=cv2.INTER_AREA)
-    return reduced.reshape(size, size, -1).transpose(2, 0, 1).astype(np.float32)
 
 
 def without_median(flow: Floats) -> Floats:

@@ -11,11 +11,11 @@ import pandas as pd
 from hmrm_lab.datasets.audit import Audit, by_kind
 from hmrm_lab.datasets.recordings.findings import KINDS, shown
 from hmrm_lab.errors import InputError
-from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, RecordingPrediction
+from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
 from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.preparation.crops import Crop
 from hmrm_lab.preparation.quality import ClipWarning
-from hmrm_lab.records import Floats, FlowSet
+from hmrm_lab.records import PROBABILITY, Floats, FlowSet
 from hmrm_lab.reporting import drawing
 from hmrm_lab.reporting.drawing import WHITE, Image, image_uri, resized, rgb
 from hmrm_lab.reporting.style import CLASS_COLOURS, VERMILLION
@@ -85,6 +85,23 @@ def prediction_text(prediction: RecordingPrediction, picture: Path) -> str:
     lines += [("run", prediction.run), ("picture", str(picture))]
     facts = "\n".join(f"{name:>10}  {value}" for name, value in lines)
     return "\n".join([facts, "", *prediction.caveats]).rstrip()
+
+
+def predictions_text(table: pd.DataFrame, out: Path | None) -> str:
+    """The answers for many clips, what is odd about some, and what they are worth."""
+    plain = table.astype(object).where(table.notna(), "")
+    names = (plain["dataset"] + "/" + plain["subject"] + "/" + plain["clip"]).str.strip("/")
+    shares = [name for name in table if str(name).startswith(PROBABILITY)]
+    plain["prediction"] = plain["prediction"].replace("", NO_ANSWER)
+    words = plain[["label", *shares, "prediction", "apex", "apex is"]].map(
+        lambda cell: _percent(cell) if isinstance(cell, float) else str(cell)
+    )
+    words.insert(0, "clip", names)
+    odd = zip(names, plain["warnings"], plain["problem"], strict=True)
+    lines = [aligned(words, [name not in shares for name in words]), ""]
+    lines += [f"{name}: {text}" for name, *texts in odd for text in texts if text]
+    lines += ["", f"run    {table.attrs['run']}", *([f"table  {out}"] if out else []), ""]
+    return "\n".join([*lines, *table.attrs["caveats"]])
 
 
 def prediction_picture(prediction: RecordingPrediction) -> Image:
@@ -272,10 +289,11 @@ def write_audit_page(audit: Audit, file: Path) -> Path:
 
 def _class_counts(audit: Audit) -> pd.DataFrame:
     expected = audit.published or ()
+    mute = {"no label": audit.without_label} if audit.without_label else {}
     return pd.DataFrame(
         {
-            "class": [*audit.classes, "all"],
-            "usable": [*map(str, audit.found), str(len(audit.clips))],
+            "class": [*audit.classes, *mute, "all"],
+            "usable": [*map(str, audit.found), *map(str, mute.values()), str(len(audit.clips))],
             "expected": [*map(str, expected), str(sum(expected))] if expected else "-",
         }
     )
@@ -305,7 +323,7 @@ def _closing(audit: Audit) -> list[str]:
         *([f"published  {facts.counts_from}"] if audit.published else []),
         f"units      {audit.coded} of {len(audit.clips)} clips{f': {units}' if units else ''}",
         f"frames     {audit.frames} {depth}",
-        f"request    {facts.request}",
+        *([f"request    {facts.request}"] if facts.request else []),
     ]
 
 

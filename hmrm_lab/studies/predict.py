@@ -1,15 +1,18 @@
 """A new recording through a run's system: face, apex, flow, probabilities, regions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import FacesConfig
-from hmrm_lab.datasets.recordings.findings import shown
+from hmrm_lab.datasets.recordings.findings import Finding, shown
+from hmrm_lab.datasets.recordings.manifest import frame_number
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.metrics import calibration_words
 from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, RecordingPrediction, occlusion_falls
@@ -22,31 +25,40 @@ from hmrm_lab.preparation import (
     reduce_frames,
     with_whole_clips,
 )
+from hmrm_lab.preparation.cache import no_progress
 from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX
-from hmrm_lab.preparation.crops import crop_clip
-from hmrm_lab.records import CHANNELS, PX, Clip, FlowSet
+from hmrm_lab.preparation.crops import crop_clip, face_provider
+from hmrm_lab.records import CHANNELS, PX, Clip, FlowSet, probability_columns
 from hmrm_lab.registry import providers
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.prepare import recording_clip
 from hmrm_lab.training.system_inputs import FineTuned
 from hmrm_lab.training.trainer import MODEL_NAME, Fitted, load_model
 
+STILL = "Nothing seems to move between onset and offset; the apex is a guess."
+
+
+class Asked(NamedTuple):
+    """Whose answers are asked for, and who finds the faces."""
+
+    config: ExperimentConfig
+    run: str
+    fitted: Fitted
+    faces: FacesConfig
+
 
 def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
     """The run of this folder, or the newest below `runs` with a model, HMRM's before others.
 
-    Those on published maps, which cannot answer for a recording, come last. Raises `InputError` if
+    Those on relative maps, which cannot answer for a recording, come last. Raises `InputError` if
     there is none, or it has no model.
     """
     if path is None:
         known = [RunFolder(file.parent) for file in runs.rglob(MODEL_NAME)]
         usable = [run for run in known if run.config_file.is_file()]
         if not usable:
-            raise InputError(
-                "no run with a model here",
-                where=runs,
-                hint="make one with `hmrm demo`, or name a run with --run",
-            )
+            hint = "make one with `hmrm demo`, or name a run with --run"
+            raise InputError("no run with a model here", where=runs, hint=hint)
         return max(
             usable,
             key=lambda run: (
@@ -59,11 +71,8 @@ def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
     if not (run.path / MODEL_NAME).is_file():
         if run.config().evaluation.control != "none":
             raise InputError("a control run keeps no model", where=path, hint="name another run")
-        raise InputError(
-            "this run has no model",
-            where=path,
-            hint="give its `hmrm run` command again, which adds one; finished folds are kept",
-        )
+        hint = "give its `hmrm run` command again, which adds one; finished folds are kept"
+        raise InputError("this run has no model", where=path, hint=hint)
     return run
 
 
@@ -88,13 +97,77 @@ def predict_recording(
     Raises `InputError` if the recording, the frame numbers, `face` or the run's model cannot be
     used.
     """
+    asked = _ask(run, provider, face)
+    whole = reads_past_apex(asked.config) or apex is None
+    last = offset if whole else offset or apex
+    clip = recording_clip(path, onset=onset, apex=apex, offset=last, follow_links=follow_links)
+    seen = _predict(clip, asked, shown(path), clip.offset if whole or offset else None)
+    if not seen.answered:
+        return seen
+    sentences = [
+        calibration_words(collect_predictions(run), float(seen.probabilities.max())),
+        *_of_run(asked.config, run, seen.classes),
+        getattr(clip.frames, "note", ""),
+        STILL if seen.apex_is == "guessed" else "",
+    ]
+    return replace(seen, caveats=tuple(sentence for sentence in sentences if sentence))
+
+
+def predict_clips(
+    clips: Sequence[Clip],
+    run: RunFolder,
+    *,
+    lost: Sequence[Finding] = (),
+    provider: str | None = None,
+    face: int = 0,
+    on_progress: Callable[[int, int], None] = no_progress,
+) -> pd.DataFrame:
+    """Class probabilities of many clips, with a label or without: one row each.
+
+    Columns: data set, subject, clip, the class of the label, the prediction, `p_*`, the apex (as in
+    a manifest) and whether it was given, spotted or guessed, face, warnings, and the problem of
+    a clip without an answer. `lost` are clips of the table that could not be read. What the answers
+    are worth is in `attrs["caveats"]`.
+    """
+    asked = _ask(run, provider, face)
+    face_provider(asked.faces)
+    shares = probability_columns(asked.fitted.classes)
+    rows: list[dict[str, Any]] = []
+    for done, clip in enumerate(clips, start=1):
+        row = {**clip.key._asdict(), "label": clip.expression, "prediction": "", "problem": ""}
+        try:
+            seen = _predict(replace(clip, label=0), asked, clip.key.clip, clip.offset)
+        except InputError as error:
+            rows.append(row | {"problem": str(error)})
+        else:
+            row |= {"prediction": seen.answer if seen.answered else "", "face": seen.face}
+            row |= {"apex": frame_number(clip, seen.apex), "apex is": seen.apex_is}
+            row["warnings"] = " ".join(warning.sentence for warning in seen.warnings)
+            rows.append(row | dict(zip(shares, seen.probabilities, strict=True)))
+        on_progress(done, len(clips))
+    for finding in lost:
+        key = finding.clip._asdict() if finding.clip else {}
+        rows.append({**key, "prediction": "", "problem": str(finding)})
+    columns = ["dataset", "subject", "clip", "label", "prediction", *shares]
+    columns += ["apex", "apex is", "face", "warnings", "problem"]
+    table = pd.DataFrame(rows, columns=columns).astype({"apex": "Int64"})
+    table.attrs = {
+        "run": str(run.path),
+        "caveats": _of_run(asked.config, run, asked.fitted.classes),
+    }
+    return table
+
+
+def _ask(run: RunFolder, provider: str | None, face: int) -> Asked:
     config = run.config()
     _check_input(config, run)
     fitted = load_model(run.path / MODEL_NAME, config, MAP_SIDE_PX)
-    whole = reads_past_apex(config) or apex is None
-    last = offset if whole else offset or apex
-    clip = recording_clip(path, onset=onset, apex=apex, offset=last, follow_links=follow_links)
-    faces = _faces(config, provider, face)
+    return Asked(config, str(run.path), fitted, _faces(config, provider, face))
+
+
+def _predict(clip: Clip, asked: Asked, name: str, offset: int | None) -> RecordingPrediction:
+    """The prediction for one clip, whose label is not read."""
+    config, run, fitted, faces = asked
     crop = crop_clip(clip, faces)
     if not reads_past_apex(config):
         crop = crop.without_offset()
@@ -103,15 +176,15 @@ def predict_recording(
     missing = crop.face != "none" and faces.name != "template"
     apex_is = "given" if crop.apex == "annotated" else crop.apex
     seen = RecordingPrediction(
-        recording=shown(path),
-        run=str(run.path),
+        recording=name,
+        run=run,
         classes=fitted.classes,
         probabilities=np.full(len(fitted.classes), np.nan, np.float32),
         frames=len(clip.frames),
         fps=clip.fps,
-        onset=onset,
+        onset=clip.onset,
         apex=crop.apex_frame,
-        offset=clip.offset if whole or offset else None,
+        offset=offset,
         face="missing" if missing else detected,
         provider=faces.name,
         apex_is=apex_is,
@@ -147,10 +220,6 @@ def predict_recording(
         part_falls={name: float(fall) for name, fall in zip(parts, part_falls, strict=True)},
         parts=parts,
         outside_energy=0.0 if flowset.outside_energy is None else float(flowset.outside_energy[0]),
-        caveats=(
-            calibration_words(collect_predictions(run), float(probabilities.max())),
-            *_caveats(config, run, clip, apex_is, fitted.classes),
-        ),
     )
 
 
@@ -171,18 +240,12 @@ def settle_flow(fitted: Fitted, flowset: FlowSet) -> tuple[Fitted, FlowSet]:
 def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
     data = run.data()
     if data["map_size"] != MAP_SIDE_PX:
-        raise InputError(
-            f"its maps have {data['map_size']} pixels a side; a recording gives {MAP_SIDE_PX}",
-            where=run.path,
-            hint="name another run",
-        )
+        problem = f"its maps have {data['map_size']} pixels a side; a recording gives {MAP_SIDE_PX}"
+        raise InputError(problem, where=run.path, hint="name another run")
     if data["unit"] != PX and config.input.reads_flow:
-        raise InputError(
-            "it was trained on published maps, whose u and v have a scale each, and a recording has"
-            " both in pixels",
-            where=run.path,
-            hint="name a run on recordings or on the built-in faces with --run",
-        )
+        problem = "it has learnt from relative maps, and those of a recording are in pixels"
+        hint = "name a run on recordings or on the built-in faces with --run"
+        raise InputError(problem, where=run.path, hint=hint)
 
 
 def _faces(config: ExperimentConfig, provider: str | None, face: int) -> FacesConfig:
@@ -193,19 +256,14 @@ def _faces(config: ExperimentConfig, provider: str | None, face: int) -> FacesCo
     return FacesConfig.model_validate({"name": provider, "face": face, **options})
 
 
-def _caveats(
-    config: ExperimentConfig, run: RunFolder, clip: Clip, apex_is: str, classes: Sequence[str]
-) -> list[str]:
+def _of_run(config: ExperimentConfig, run: RunFolder, classes: Sequence[str]) -> list[str]:
+    """What every answer of a run's system is worth."""
     drawn = "The system has learnt from drawn faces only: the prediction says nothing about people."
-    still = "Nothing seems to move between onset and offset; the apex is a guess."
     metrics = run.metrics()
     stamped = metrics["peeking"] or is_smoke(metrics) or not metrics["complete"]
-    sentences = [
-        drawn if config.data.name == "synthetic" else "",
+    return [
+        *([drawn] if config.data.name == "synthetic" else []),
         "The system has seen every subject of the run: on a clip of one of them it is not tested.",
         f"It knows {', '.join(classes)} and no neutral face: it names one of them in any case.",
-        getattr(clip.frames, "note", ""),
-        still if apex_is == "guessed" else "",
-        f"Of the run: {stamp(metrics)}." if stamped else "",
+        *([f"Of the run: {stamp(metrics)}."] if stamped else []),
     ]
-    return [sentence for sentence in sentences if sentence]

@@ -61,7 +61,7 @@ def prepare(
     """
     clips = recorded_clips(config, root)
     crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=partial(watch, "faces"))
-    usable = [crop.clip for crop in crops if crop.clip is not None]
+    usable = [replace(c.clip, label=c.clip.label or 0) for c in crops if c.clip]  # none is read
     on_flow = partial(watch, "flow")
     flowset = compute_flowset(usable, config.flow, jobs=jobs, on_progress=on_flow)
     whole, on_clip = whole_clips(clips, crops), partial(watch, "whole clips")
@@ -135,11 +135,9 @@ def recording_clip(
     middle = onset + 1 if apex is None else apex
     if not 0 <= onset < middle <= last < count:
         spoken = "" if apex is None else f", apex {apex}"
-        raise InputError(
-            f"onset {onset}{spoken} and offset {last} do not fit {count} frames",
-            where=path,
-            hint="count frames from 0, onset before apex, apex not after offset",
-        )
+        problem = f"onset {onset}{spoken} and offset {last} do not fit {count} frames"
+        hint = "count frames from 0, onset before apex, apex not after offset"
+        raise InputError(problem, where=path, hint=hint)
     if apex is None:
         check_span(path, last - onset + 1)
     key = ClipKey(NAME, UNKNOWN, path.resolve().stem)
@@ -175,11 +173,9 @@ def find_own_clip(
     numbers = range(clip.onset, clip.offset + 1)
     track = find_faces(clip.frames, provider, only=numbers, number=face)
     if not track.counts()["none"] and not trust:
-        raise InputError(
-            f"no face found in any of {len(track.faces)} frames",
-            where=clip.key.clip,
-            hint="film the face from the front, or name 'template' if it fills the frames",
-        )
+        problem = f"no face found in any of {len(track.faces)} frames"
+        hint = "film the face from the front, or name 'template' if it fills the frames"
+        raise InputError(problem, where=clip.key.clip, hint=hint)
     curve = clip_curve(clip, track)
     apex_is = "given" if clip.apex is not None else "spotted" if curve.spotted else "guessed"
     recorded = replace(clip, apex=curve.apex) if clip.apex is None else clip

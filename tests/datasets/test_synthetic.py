@@ -1,17 +1,15 @@
 """The procedural data set: who is in it, that its truth is true, and that it survives the disk."""
 
-import tomllib
 from collections import Counter
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme, scheme, scheme_names
-from hmrm_lab.datasets.synthetic import DRAWING, RenderedFrames, read_clips, synthetic, write_clips
-from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.records import Clip, LandmarkedFrames
+from hmrm_lab.datasets.synthetic import DRAWING, RenderedFrames, synthetic
+from hmrm_lab.errors import ConfigError
+from hmrm_lab.records import Clip
 
 SMALL = {"subjects": 2, "clips": 6, "frames": 12}
 
@@ -172,44 +170,3 @@ def test_values_out_of_range_are_refused() -> None:
     for name, value in (*wrong.items(), ("difficulty", float("nan")), ("blink_every", -1)):
         with pytest.raises(ConfigError, match=name):
             synthetic(**{name: value})  # type: ignore[arg-type]
-
-
-def test_round_trip_on_disk(tmp_path: Path) -> None:
-    five = scheme("casme2-5")
-    clips = synthetic(scheme=five, subjects=4, clips=16, frames=12)[:3]
-    assert write_clips(clips, tmp_path) == tmp_path / "clips.csv"
-    for clip, copy in zip(clips, read_clips(tmp_path, scheme=five), strict=True):
-        assert (copy.key, copy.expression, copy.fps) == (clip.key, clip.expression, clip.fps)
-        assert (copy.onset, copy.apex, copy.offset) == (clip.onset, clip.apex, clip.offset)
-        np.testing.assert_array_equal(copy.frames[7], clip.frames[7])
-        points = copy.frames.landmarks(7)  # type: ignore[attr-defined]
-        np.testing.assert_array_equal(points, rendered(clip).landmarks(7))
-
-
-LISTS = tomllib.loads(Path(__file__).with_name("lists_of_clips.toml").read_text())
-
-
-def test_a_list_of_clips_is_read_or_refused_by_row(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"clips\.csv: no list"):
-        read_clips(tmp_path)
-    folder, path = tmp_path / "007" / "01", tmp_path / "clips.csv"
-    folder.mkdir(parents=True)
-    for number in range(12):
-        (folder / f"{number:03d}.png").write_bytes(b"not an image")
-    for case, content in LISTS["sound"].items():
-        path.write_text(content)
-        (clip,) = read_clips(tmp_path)
-        assert clip.key[1:] == ("007", "01"), case
-        assert (clip.label, clip.onset, clip.apex, clip.offset, clip.fps) == (1, 0, 3, 9, 200), case
-    for content, message in LISTS["refused"].items():
-        path.write_text(content)
-        with pytest.raises(InputError, match=message):
-            read_clips(tmp_path)
-    path.write_text(LISTS["sound"]["as written"])
-    assert not isinstance(read_clips(tmp_path)[0].frames, LandmarkedFrames)
-    np.save(folder / "landmarks.npy", np.zeros((2, 68, 2), np.float32))
-    frames = read_clips(tmp_path)[0].frames
-    with pytest.raises(InputError, match=r"001\.png: not a PNG"):
-        frames[1]
-    with pytest.raises(InputError, match=r"shape \(2, 68, 2\)"):
-        frames.landmarks(0)  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from test_crops import TEMPLATE, Plain
 import hmrm_lab as lab
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.synthetic import write_clips
+from hmrm_lab.datasets.recordings.manifest import write_manifest
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.recording_prediction import hide_in_pictures, hold_clips_still
@@ -130,8 +130,8 @@ def test_a_sequence_to_another_frame_is_read_anew() -> None:
 
 def test_recordings_are_aligned_and_kept_one_by_one(tmp_path: Path) -> None:
     drawn = load_clips(quick_config("lbp_top", *FEW))[0]
-    root = write_clips([drawn], tmp_path / "faces").parent
-    frames = open_recording(root / drawn.key.subject / drawn.key.clip).frames
+    write_manifest([drawn], tmp_path / "clips.csv", None)
+    frames = open_recording(tmp_path / drawn.key.subject / drawn.key.clip).frames
     read = [replace(drawn, frames=frames)]
     assert (make_all(GRAY, read, None)[0] == make_all(GRAY, [drawn], None)[0]).all()
     (kept,) = (cache_folder() / "gray").rglob("*.npz")
@@ -356,8 +356,8 @@ def test_a_recording_through_a_system_of_clips_or_pictures(
     run = run_experiment(quick_config(*settings, *FEW), out=tmp_path / "runs")
     assert run.metrics()["flow"] == flow
     clip = load_clips(quick_config(settings[0], "data.seed=5", *FEW))[0]
-    root = write_clips([clip], tmp_path / "clips").parent
-    file = root / clip.key.subject / clip.key.clip
+    write_manifest([clip], tmp_path / "clips.csv", None)
+    file = tmp_path / clip.key.subject / clip.key.clip
     marks = {"onset": clip.onset, "apex": clip.apex, "offset": clip.offset}
     seen = predict_recording(file, run, **marks, provider="template")
     assert seen.probabilities.sum() == pytest.approx(1, abs=1e-5)

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.synthetic import synthetic, write_clips
+from hmrm_lab.datasets.recordings.manifest import write_manifest
+from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.datasets.video import open_recording
 from hmrm_lab.errors import DivergedError, HmrmError, InputError
 from hmrm_lab.evaluation.recording_prediction import hold_still
@@ -52,7 +53,8 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Held:
     """A clip of people that the run has not seen, as a folder of frames, and the clip itself."""
     clips = load_clips(quick_config("hmrm", "data.seed=5", "data.subjects=2", "data.clips=2"))
     assert clips is not None
-    root = write_clips(clips[:1], tmp_path_factory.mktemp("clips")).parent
+    root = tmp_path_factory.mktemp("clips")
+    write_manifest(clips[:1], root / "clips.csv", None)
     return root / clips[0].key.subject / clips[0].key.clip, clips[0]
 
 
@@ -164,7 +166,7 @@ def test_published_maps_and_pixels_do_not_mix(tmp_path: Path, held_out: Held) ->
     for system, changes in (("svm", ()), ("mlp", ("augment.rotate_deg=0",))):
         config = quick_config(system, *changes)
         run = run_experiment(config, out=tmp_path, flowset=relative)
-        with pytest.raises(InputError, match="u and v have a scale each"):
+        with pytest.raises(InputError, match="it has learnt from relative maps"):
             predict_recording(held_out[0], run)
         for maps, others in ((relative, pixels), (pixels, relative)):
             save_model(tmp_path / "model", fit(config, maps, seed=0))

@@ -9,10 +9,13 @@ from hmrm_lab.datasets.classes import ClassScheme
 from hmrm_lab.datasets.images import RecordedFrames
 from hmrm_lab.datasets.recordings.coding import CodingTable, whole
 from hmrm_lab.datasets.recordings.findings import Facts, Finding, Survey, first_error, shown
+from hmrm_lab.datasets.video import GIVE, open_recording
 from hmrm_lab.datasets.walking import FOLLOW, OutsideError, Tree
-from hmrm_lab.records import Clip, ClipKey
+from hmrm_lab.errors import InputError
+from hmrm_lab.records import Clip, ClipKey, Frames
 
 UNPACK = "unpack the data set again, or remove the row"
+CORRECT = "correct this row, or copy the files again"
 SPOT = "spot the apex (`hmrm prepare`), or correct the row"
 UNIT = re.compile(r"(?:AU)?\s*([LR])?\s*(?:AU)?\s*(\d{1,2})\s*([LR])?([A-E])?([LR])?\s*(\(K\))?")
 BLANK = ("", "/", "-", "-1", "?", "nan", "na", "n/a", "#n/a", "<na>", "none", "null")
@@ -29,7 +32,8 @@ class Record:
     path: tuple[str, ...] = ()  # the parts of the clip's path below the folder of images
     emotion: str = ""
     units: tuple[str, ...] | None = None  # the action units; None where nobody has coded them
-    fps: float | None = None  # None for that of the data set
+    fps: float | None = None  # None for that of the video or the data set
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 class LeftOutError(Exception):
@@ -49,6 +53,11 @@ class Reading:
     @property
     def coding(self) -> Path | None:
         return self.table.path if self.table else None
+
+    @property
+    def unpack(self) -> str:
+        """The hint where files are missing."""
+        return CORRECT if self.facts.is_own else UNPACK
 
     def note(
         self,
@@ -97,11 +106,57 @@ class Reading:
     def _clip(self, base: Path, record: Record) -> Clip:
         named = "/".join(map(shown, record.path))
         try:
-            folder = self.tree.find(base, record.path)
+            place = self.tree.find(base, record.path)
         except OutsideError as error:
             raise LeftOutError("outside", f"{named} {error.problem}", error.hint) from None
-        if folder is None:
-            raise LeftOutError("folder", f"no folder {named} in {shown(base)}", UNPACK)
+        if place is None or (place.is_file() and not self.facts.is_own):
+            what, hint = ("recording", GIVE) if self.facts.is_own else ("folder", UNPACK)
+            raise LeftOutError("folder", f"no {what} {named} in {shown(base)}", hint)
+        numbers, frames, fps = self._frames(record, place)
+        onset, apex, offset = _marks(record)
+        cut = range(0) if offset is None else range(onset, offset + 1)
+        if len(cut) == len(numbers) and not {onset, offset} & {*numbers}:  # numbered anew
+            problem = f"frames {numbers[0]}..{numbers[-1]} stand for {onset}..{offset}"
+            self._remark(record, "naming", problem, "nothing to do if the files were renumbered")
+            numbers = tuple(cut)
+        at = {number: index for index, number in enumerate(numbers)}
+        if onset not in at:
+            there = f"{shown(place)}, which has {numbers[0]}..{numbers[-1]}"
+            raise LeftOutError("frames", f"no frame {onset} (onset) in {there}", self.unpack)
+        last = self._last(record, numbers, onset, offset)
+        inside = [number for number in numbers if onset <= number <= last]
+        gap = last - onset + 1 - len(inside)
+        if gap:
+            problem = f"{gap} of {last - onset + 1} frames from onset to offset are missing"
+            self._remark(record, "frames", problem, self.unpack)
+        peak = self._peak(record, apex, inside)
+        start = 0
+        if self.facts.trimmed:
+            assert isinstance(frames, RecordedFrames)
+            start, frames = at[onset], RecordedFrames(frames.paths[at[onset] : at[last] + 1])
+        return Clip(
+            key=record.key,
+            label=record.label,
+            frames=frames,
+            onset=at[onset] - start,
+            apex=None if peak is None else at[peak] - start,
+            offset=at[last] - start,
+            fps=record.fps or fps or self.facts.fps,
+            classes=self.scheme.classes,
+            emotion=record.emotion,
+            action_units=record.units,
+            groups=record.groups,
+        )
+
+    def _frames(self, record: Record, folder: Path) -> tuple[Sequence[int], Frames, float]:
+        """Numbers in the names of frames, or from 0; frames, and their rate or 0."""
+        if folder.is_file():
+            try:
+                film, fps = open_recording(folder)
+            except InputError as error:
+                problem = f"{shown(folder)}: {error.problem}"
+                raise LeftOutError("unreadable", problem, error.hint) from None
+            return range(len(film)), film, fps
         frames = self.tree.frames(folder)
         if frames.outside:
             problem = f"{frames.outside[0]} leads out of the root"
@@ -110,43 +165,16 @@ class Reading:
         for hint, problem in frames.oddities.items():
             self._remark(record, "naming", problem, hint)
         if not frames.paths:
-            raise LeftOutError("frames", f"no numbered images in {shown(folder)}", UNPACK)
-        onset, apex, offset = _marks(record)
-        numbers = frames.numbers
-        cut = range(0) if offset is None else range(onset, offset + 1)
-        if len(cut) == len(numbers) and not {onset, offset} & {*numbers}:  # numbered anew
-            problem = f"frames {numbers[0]}..{numbers[-1]} stand for {onset}..{offset}"
-            self._remark(record, "naming", problem, "nothing to do if the files were renumbered")
-            numbers = tuple(cut)
-        at = {number: index for index, number in enumerate(numbers)}
-        if onset not in at:
-            raise LeftOutError("frames", f"no frame {onset} (onset) in {shown(folder)}", UNPACK)
-        last = self._last(record, numbers, onset, offset)
-        inside = [number for number in numbers if onset <= number <= last]
-        gap = last - onset + 1 - len(inside)
-        if gap:
-            problem = f"{gap} of {last - onset + 1} frames from onset to offset are missing"
-            self._remark(record, "frames", problem, UNPACK)
-        peak = self._peak(record, apex, inside)
-        start, stop = (at[onset], at[last] + 1) if self.facts.trimmed else (0, len(numbers))
-        return Clip(
-            key=record.key,
-            label=record.label,
-            frames=RecordedFrames(frames.paths[start:stop]),
-            onset=at[onset] - start,
-            apex=None if peak is None else at[peak] - start,
-            offset=at[last] - start,
-            fps=record.fps or self.facts.fps,
-            classes=self.scheme.classes,
-            emotion=record.emotion,
-            action_units=record.units,
-        )
+            raise LeftOutError("frames", f"no numbered images in {shown(folder)}", self.unpack)
+        return frames.numbers, RecordedFrames(frames.paths), 0.0
 
     def _last(self, record: Record, numbers: Sequence[int], onset: int, offset: int | None) -> int:
         """The last frame of the clip: its offset, or what there is of it."""
-        if offset is None or offset < onset:
+        if offset is None and self.facts.is_own:
+            last = numbers[-1]
+        elif offset is None or offset < onset:
             problem = f"the offset '{record.offset}' is not after the onset {onset}"
-            if self.facts.trimmed:
+            if self.facts.trimmed or self.facts.is_own:
                 raise LeftOutError("offset", problem, "correct this row")
             last = numbers[-1]
             hint = f"correct this row; the last frame, {last}, is taken for it"
@@ -154,7 +182,7 @@ class Reading:
         else:
             last = max(number for number in numbers if number <= offset)
             if last < offset:
-                hint = f"unpack the data set again; frame {last} is taken for it"
+                hint = f"{self.unpack.partition(', or')[0]}; frame {last} is taken for it"
                 self._remark(record, "offset", f"no frame {offset} (offset)", hint)
         if last == onset:
             problem = f"only one frame, {onset}, from onset to offset: nothing moves"
@@ -165,7 +193,7 @@ class Reading:
         """The number of the apex frame, or None where the table's is missing or cannot be right."""
         onset, last = inside[0], inside[-1]
         if apex is None:
-            if record.apex is not None:
+            if record.apex is not None and not self.facts.is_own:
                 problem = f"no apex is given ('{record.apex}')"
                 self._remark(record, "apex_missing", problem, SPOT)
         elif not onset <= apex <= last:
@@ -175,7 +203,7 @@ class Reading:
             problem = f"onset and apex are the same frame, {apex}"
             self._remark(record, "onset_is_apex", problem, SPOT)
         elif apex not in inside:
-            self._remark(record, "frames", f"no frame {apex} (apex)", f"{UNPACK}; or {SPOT}")
+            self._remark(record, "frames", f"no frame {apex} (apex)", f"{self.unpack}; or {SPOT}")
         else:
             return apex
         return None

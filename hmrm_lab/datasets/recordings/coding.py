@@ -60,6 +60,7 @@ ODD = {
 
 Columns = Mapping[str, Sequence[str]]
 """Field to the spellings of its column; one that ends in "?" may be missing."""
+OTHERS = "*?"  # in place of a field: every other column, as it is called
 Sheet = list[tuple[int, list[Any]]]
 """The rows of a sheet that are not empty, each with its number."""
 
@@ -71,6 +72,7 @@ class Row:
     number: int  # as a spreadsheet shows it
     fields: Mapping[str, str]
     odd: Mapping[str, str]  # what a cell is instead of text or a number
+    others: Mapping[str, str]  # the cells of `OTHERS`
 
     def __getitem__(self, field: str) -> str:
         if field in self.odd:
@@ -110,9 +112,11 @@ def read_coding(path: Path, columns: Columns) -> CodingTable:
             if len(found) > len(best):
                 header, best = number, found
             if all(field in found for field in needed):
+                if OTHERS in columns:
+                    found |= _others(cells, [at[0] for at in found.values()])
                 for at in found.values():
                     if len(at) > 1:
-                        problem = f"two columns are called '{shown(cells[at[0]])}'"
+                        problem = f"two columns are called '{shown(str(cells[at[0]]))}'"
                         raise bad_input(path, problem, "rename or remove one of them", number)
                 tables[name] = _table(path, sheet[index:], {f: at[0] for f, at in found.items()})
                 break
@@ -198,6 +202,16 @@ def _columns_of(cells: Sequence[Any], columns: Columns) -> dict[str, list[int]]:
     return found
 
 
+def _others(cells: Sequence[Any], known: Sequence[int]) -> dict[str, list[int]]:
+    """The columns that are no field, by a star and their name."""
+    found: dict[str, list[int]] = {}
+    for index, cell in enumerate(cells):
+        name = shown(" ".join(str(cell or "").split()))
+        if name and index not in known:
+            found.setdefault(f"*{name}", []).append(index)
+    return found
+
+
 def _table(path: Path, sheet: Sheet, at: Mapping[str, int]) -> CodingTable:
     """The rows below the header, which is the first."""
     if len(sheet) > MOST_ROWS:
@@ -206,18 +220,22 @@ def _table(path: Path, sheet: Sheet, at: Mapping[str, int]) -> CodingTable:
     width = len(sheet[0][1])
     rows = []
     for number, cells in sheet[1:]:
-        fields: dict[str, str] = {}
-        odd: dict[str, str] = {}
+        fields, odd, others = dict[str, str](), dict[str, str](), dict[str, str]()
         shifted = path.suffix.lower() in TEXTS and "".join(cells[width:]).strip()
         for field, column in at.items():
-            name = field.rstrip("?")
-            fields[name], problem = _as_text(cells[column] if column < len(cells) else None)
+            name, cell = field.rstrip("?"), cells[column] if column < len(cells) else None
+            text, problem = _as_text(cell)
+            if name.startswith("*"):  # whatever a cell of a group holds is a name
+                raw = "" if cell is None else " ".join(str(cell).split())
+                others[name[1:]] = text or shown(raw)[:LONGEST_TEXT]
+                continue
+            fields[name] = text
             if shifted:
                 problem = f"in a row of {len(cells)} cells below {width} columns"
             if problem:
                 odd[name] = problem
         if any(fields.values()) or odd:
-            rows.append(Row(number, fields, odd))
+            rows.append(Row(number, fields, odd, others))
     return CodingTable(path, tuple(rows), frozenset(field.rstrip("?") for field in at))
 
 

@@ -147,6 +147,11 @@ class Facts:
     listed: int | None = None  # rows of all emotions
     trimmed: bool = False  # whether a folder holds a long video, of which a clip is a part
 
+    @property
+    def is_own(self) -> bool:
+        """Whether a person has listed recordings of their own."""
+        return not self.request
+
     def label(self, word: str, scheme: "ClassScheme") -> int | None:
         """The label of an emotion of this data set; None for one outside the classes."""
         try:
@@ -171,6 +176,12 @@ class Recording(NamedTuple):
     survey: Callable[..., Survey]
 
 
+class FoundClips(list[Clip]):
+    """The clips of a data set of recordings, and what was found beside them."""
+
+    findings: Sequence[Finding] = ()
+
+
 RECORDINGS: dict[str, Recording] = {}
 
 
@@ -184,7 +195,9 @@ def recordings(facts: Facts) -> Callable[[Callable[..., Survey]], Callable[..., 
             remark = found.remark(options)
             if remark:
                 warn_once(remark)
-            return found.clips
+            clips = FoundClips(found.clips)
+            clips.findings = found.findings
+            return clips
 
         RECORDINGS[facts.name] = Recording(facts, find)
         return datasets.register(facts.name, source=facts.paper)(build)

@@ -7,7 +7,7 @@ with the root or the coding file is an `InputError`.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hmrm_lab.datasets.recordings.coding import (
     CodingTable,
     Columns,
     Row,
+    data_set,
     find_coding,
     frame_rate,
     of_data_set,
@@ -92,11 +93,18 @@ def survey(
             raise bad_input(old, "an old workbook", "save it as .xlsx or .csv")
         hint = f"put {source.patterns[0]}*.xlsx there; it comes with the data set"
         raise bad_input(root, f"no coding file of {source.title}", hint)
+    return survey_table(source, tree, table, scheme, images)
+
+
+def survey_table(
+    source: Source, tree: Tree, table: CodingTable, scheme: ClassScheme, images: str
+) -> Survey:
+    """Read the clips that a table lists, and what the tree holds of them."""
     reading = Reading(source, tree, table, scheme)
     others: dict[str, list[int]] = {}
     records = _records(source, table, reading, others)
     if not records:
-        raise first_error(reading.findings, root, table.path)
+        raise first_error(reading.findings, tree.root, table.path)
     base = _base(tree, source, records, images)
     return reading.survey(base, records, len(table.rows), others)
 
@@ -123,14 +131,17 @@ def _records(
     A subject keeps its first spelling: S01 and s1 are one subject.
     """
     records: list[Record] = []
-    seen: dict[ClipKey, int] = {}
+    seen: dict[tuple[str, ...], int] = {}  # names, and where each recording of one's own begins
     scheme = reading.scheme
     expected = source.expected(scheme.name) or {}
     names = {(key.subject, loose(key.clip)): key for key in expected}
     subjects: dict[str, str] = {}
-    for row in of_data_set(table, source.name):
+    every, own = source, source.is_own
+    for row in table.rows if own else of_data_set(table, source.name):
         try:
-            unlabelled = source.unlabelled and row["emotion"].lower() in BLANK
+            source = replace(every, name=data_set(row["dataset"]) or every.name) if own else every
+            by_units = own and scheme.read == UNITS and row["units"]
+            unlabelled = source.unlabelled and row["emotion"].lower() in BLANK and not by_units
             label = None if unlabelled else _label(source, row, scheme)
             if label is None and not unlabelled:
                 stated = (row["objective"] or row["units"]) if scheme.read == UNITS else ""
@@ -138,6 +149,7 @@ def _records(
                 continue
             check_name(row["subject"], "the subject")
             check_name(row["clip"], "the name of the clip")
+            check_name(source.name, "the data set")
             subject = _subject(source, row["subject"])
             subject = subjects.setdefault(loose(subject), subject)
             key = ClipKey(source.name, subject, source.clip(row, subject))
@@ -151,9 +163,11 @@ def _records(
             continue
         key = names.get((subject, loose(key.clip)), key)
         reason = source.left_out.get("/".join(key[1:])) if scheme is MEGC3 else None
-        if key in seen:
-            problem = f"{'/'.join(key)} is listed in row {seen[key]} already"
-            reading.note("duplicate", problem, "remove one of the two", row.number, key)
+        place = ("", *map(loose, path), row["onset"]) if own else key
+        if key in seen or place in seen:
+            problem = f"{'/'.join(key)} is listed in row {seen.get(key) or seen[place]} already"
+            hint = "remove one of the two" + (", or name both in a column 'clip'" if own else "")
+            reading.note("duplicate", problem, hint, row.number, key)
         elif reason:
             hint = "nothing to do: the MEGC 2019 list leaves it out"
             reading.note("protocol", reason, hint, row.number, key)
@@ -163,8 +177,10 @@ def _records(
             reading.note("label", problem, hint, row.number, key, label=expected.get(key))
         else:
             units = _units(reading, row, key)
-            records.append(Record(key, label, row.number, *marks, path, row["emotion"], units, fps))
-        seen.setdefault(key, row.number)
+            known = (*marks, path, row["emotion"], units, fps, row.others)
+            records.append(Record(key, label, row.number, *known))
+        for name in (key, place):
+            seen.setdefault(name, row.number)
     return records
 
 
@@ -191,9 +207,9 @@ def _subject(source: Source, text: str) -> str:
 
 def _label(source: Source, row: Row, scheme: ClassScheme) -> int | None:
     """The label, None for an emotion outside the classes, or `LookupError`."""
-    if scheme.read == UNITS:
-        return _unit_label(row, scheme)
     text = row["emotion"].lower()
+    if scheme.read == UNITS and not (source.is_own and text in map(str.lower, scheme.classes)):
+        return _unit_label(row, scheme)
     if source.official and text.isdigit() and scheme is MEGC3 and scheme.label_of(text) is not None:
         return scheme.label_of(text)
     if source.classify:

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hmrm_lab.datasets.classes import MEGC3, ClassScheme
-from hmrm_lab.datasets.synthetic.folders import read_clips, write_clips
 from hmrm_lab.datasets.synthetic.looks import paint_face
 from hmrm_lab.datasets.synthetic.motion import (
     CENTRE_PX,
