@@ -235,10 +235,8 @@ def settings(
     """
     source = data.source
     if source is None:
-        raise InputError(
-            "maps of arrays have no data set that a run could name",
-            hint="use sklearn.model_selection.cross_val_predict, and lab.score for the figures",
-        )
+        hint = "use sklearn.model_selection.cross_val_predict, and lab.score for the figures"
+        raise InputError("maps of arrays have no data set that a run could name", hint=hint)
     changes: dict[str, Any] = {} if seeds is None else {"evaluation.seeds": _listed(seeds)}
     changes |= {"evaluation.epoch_rule": epoch_rule} if epoch_rule else {}
     changes |= {"evaluation.control": control} if control != "none" else {}

@@ -54,10 +54,9 @@ def open_dask(address: str | None, *, jobs: int, device: str) -> Iterator[Execut
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:  # a timeout is an OSError
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(
-            f"no Dask scheduler answers at '{address}' ({first_line})",
-            hint="start `dask scheduler` and give its address, tcp://HOST:8786",
-        ) from None
+        problem = f"no Dask scheduler answers at '{address}' ({first_line})"
+        hint = "start `dask scheduler` and give its address, tcp://HOST:8786"
+        raise ConfigError(problem, hint=hint) from None
     with client:
         yield partial(_compute, client, device)
 

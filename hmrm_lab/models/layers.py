@@ -141,10 +141,8 @@ class Attention(nn.Module):
 def width_of_heads(width: int, heads: int) -> int:
     """Return the largest width up to this one that the heads divide, or raise `ConfigError`."""
     if not 1 <= heads <= width:
-        raise ConfigError(
-            f"{heads} heads do not fit into a width of {width}",
-            hint="take at least one head, and a width that is no smaller than the heads",
-        )
+        hint = "take at least one head, and a width that is no smaller than the heads"
+        raise ConfigError(f"{heads} heads do not fit into a width of {width}", hint=hint)
     return width // heads * heads
 
 

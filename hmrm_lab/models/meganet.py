@@ -69,10 +69,8 @@ def attention_maps(model: nn.Module, pictures: Tensor) -> Tensor:
     """
     blocks = [block for block in model.modules() if isinstance(block, GradientAttention)]
     if not isinstance(model, MEGANet) or not blocks:
-        raise InputError(
-            "this model has no gradient attention",
-            hint="take meganet with model.attention=gradient",
-        )
+        hint = "take meganet with model.attention=gradient"
+        raise InputError("this model has no gradient attention", hint=hint)
     maps: list[Tensor] = []
     with evaluation_mode(model):
         features = model.stem(enlarge(pictures, model.side))

@@ -116,10 +116,8 @@ def plan_ablation(
     whole, known = ABLATIONS.get(config.model.name, (WHOLE, None))
     full, variants = full or whole, known if variants is None else variants
     if variants is None:
-        raise ConfigError(
-            f"the components of '{config.model.name}' are not listed",
-            hint="name variants of your own: --variant NAME:key=value",
-        )
+        hint = "name variants of your own: --variant NAME:key=value"
+        raise ConfigError(f"the components of '{config.model.name}' are not listed", hint=hint)
     clips = load_clips(config, root)
     ready_made = clips is None
     base = _changed(config, full, ready_made)
@@ -194,10 +192,8 @@ def _changed(config: ExperimentConfig, variant: Variant, ready_made: bool) -> Ex
     for text in variant.overrides:
         key = ".".join(parse_override(text)[0])
         if key.startswith(FIXED):
-            raise ConfigError(
-                f"variant '{variant.name}' changes {key}",
-                hint="an ablation keeps data, seeds and system, or nothing can be paired",
-            )
+            hint = "an ablation keeps data, seeds and system, or nothing can be paired"
+            raise ConfigError(f"variant '{variant.name}' changes {key}", hint=hint)
     changed = override(config, variant.overrides)  # refuses a mistyped flow with ready maps, too
     if not ready_made:
         return changed

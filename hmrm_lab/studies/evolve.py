@@ -127,10 +127,8 @@ class Evolution:
     def _check(self, size: int, classes: int) -> None:
         drawn = supernet.searched_network(self.sweep.base, size, classes)
         if self.population < 2 or self.generations < 1:
-            raise ConfigError(
-                f"{self.generations} generations of {self.population} cannot be bred",
-                hint="take one of two at least",
-            )
+            problem = f"{self.generations} generations of {self.population} cannot be bred"
+            raise ConfigError(problem, hint="take one of two at least")
         for name, values in self.space.items():
             refuse_empty(name, values)
         for name, values, (low, high) in (

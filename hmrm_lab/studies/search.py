@@ -179,10 +179,8 @@ def _check(sweep: Sweep, space: Space, sampler: str) -> None:
     if not space:
         raise ConfigError("nothing to search over", hint="name a setting and its range")
     if sampler == "nsga2" and not has_epochs(sweep.base):
-        raise ConfigError(
-            f"system '{sweep.base.model.name}' has no parameters to be counted",
-            hint="search with --sampler tpe",
-        )
+        problem = f"system '{sweep.base.model.name}' has no parameters to be counted"
+        raise ConfigError(problem, hint="search with --sampler tpe")
     for name, values in space.items():
         refuse_empty(name, values)
         ends = (values.low, values.high) if isinstance(values, Range) else tuple(values)

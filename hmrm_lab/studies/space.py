@@ -104,9 +104,8 @@ def refuse_empty(name: str, values: Range | Sequence[Any]) -> None:
     if not isinstance(values, Range):
         return
     if values.log and (values.low <= 0 or values.step):
-        raise ConfigError(
-            f"{name} has no even logarithms", hint="give a low end above 0, and no step"
-        )
+        hint = "give a low end above 0, and no step"
+        raise ConfigError(f"{name} has no even logarithms", hint=hint)
     if values.step is not None and not 0 < values.step <= values.high - values.low:
         raise ConfigError(f"the step of {name} does not fit", hint="take 0 < step <= high - low")
 
@@ -117,10 +116,8 @@ def grid_values(space: Space) -> dict[str, tuple[Any, ...]]:
     for name, of_setting in space.items():
         refuse_empty(name, of_setting)
         if isinstance(of_setting, Range) and of_setting.step is None:
-            raise ConfigError(
-                f"a grid cannot try all numbers of {name}",
-                hint=f"give a step, {name}={of_setting.low}..{of_setting.high}:STEP, or values a|b",
-            )
+            hint = f"give a step, {name}={of_setting.low}..{of_setting.high}:STEP, or values a|b"
+            raise ConfigError(f"a grid cannot try all numbers of {name}", hint=hint)
         listed = of_setting.values() if isinstance(of_setting, Range) else of_setting
         values[name] = tuple(dict.fromkeys(listed))
     return values
@@ -202,9 +199,8 @@ def load_optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise InputError(
-            "the search needs Optuna", hint="install the extra: pip install 'hmrm-lab[sweep]'"
-        ) from None
+        hint = "install the extra: pip install 'hmrm-lab[sweep]'"
+        raise InputError("the search needs Optuna", hint=hint) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -205,9 +205,8 @@ def plan_inputs(
     changes = list(overrides)
     for text in changes:
         if (path := parse_override(text)[0]) in STUDIED:
-            raise ConfigError(
-                f"{'.'.join(path)} is what this study changes", hint="name inputs in --inputs"
-            )
+            hint = "name inputs in --inputs"
+            raise ConfigError(f"{'.'.join(path)} is what this study changes", hint=hint)
     wanted = tuple(dict.fromkeys(inputs or INPUTS))
     for name in wanted:
         if name not in INPUTS:
@@ -327,10 +326,9 @@ def _unused_settings(
 def _refuse_dishonest(config: ExperimentConfig) -> None:
     rule = config.evaluation.epoch_rule
     if rule in PEEKING:
-        raise ConfigError(
-            f"systems are not ranked by {rule}, which peeks at the test subject",
-            hint="take last or inner_subjects; `hmrm compare --oracle` shows what peeking adds",
-        )
+        problem = f"systems are not ranked by {rule}, which peeks at the test subject"
+        hint = "take last or inner_subjects; `hmrm compare --oracle` shows what peeking adds"
+        raise ConfigError(problem, hint=hint)
     if config.evaluation.control != "none":
         raise ConfigError("a control cannot be ranked", hint="`hmrm compare --null` runs it beside")
 

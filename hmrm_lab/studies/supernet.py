@@ -70,14 +70,11 @@ def super_recipe(recipe: ExperimentConfig) -> ExperimentConfig:
     entry = systems[recipe.model.name]
     fields = entry.options.model_fields
     if not set(SEARCHED) <= set(fields):
-        raise ConfigError(
-            f"system '{entry.name}' has no {', '.join(SEARCHED)} to search over",
-            hint="take one that has, such as ammsm",
-        )
+        problem = f"system '{entry.name}' has no {', '.join(SEARCHED)} to search over"
+        raise ConfigError(problem, hint="take one that has, such as ammsm")
     if recipe.flow.finetune:
-        raise ConfigError(
-            "a super-network cannot train the flow as well", hint="leave flow.finetune out"
-        )
+        hint = "leave flow.finetune out"
+        raise ConfigError("a super-network cannot train the flow as well", hint=hint)
     start = Choice(fields["alpha"].default, tuple(fields["ratios"].default))
     changes = [f"{name}={value}" for name, value in start.settings().items()]
     return override(recipe, [*changes, f"model.super_steps={EVERY_STEP}"])
@@ -87,10 +84,8 @@ def searched_network(recipe: ExperimentConfig, size: int, classes: int) -> Searc
     """The network of this recipe, untrained; a `ConfigError` if it cannot be searched."""
     network = build_learner(recipe, size, classes)
     if not isinstance(network, Searched):
-        raise ConfigError(
-            f"the network of system '{recipe.model.name}' cannot choose",
-            hint="give it what hmrm_lab.studies.supernet.Searched has",
-        )
+        hint = "give it what hmrm_lab.studies.supernet.Searched has"
+        raise ConfigError(f"the network of system '{recipe.model.name}' cannot choose", hint=hint)
     return network
 
 

@@ -156,20 +156,16 @@ class Sweep:
 def refuse_peeking(recipe: ExperimentConfig) -> None:
     """A `ConfigError` for an epoch rule that looks at the subjects held out."""
     if recipe.evaluation.epoch_rule in PEEKING:
-        raise ConfigError(
-            f"epoch rule {recipe.evaluation.epoch_rule} would choose what peeks best",
-            hint="take last or inner_subjects",
-        )
+        problem = f"epoch rule {recipe.evaluation.epoch_rule} would choose what peeks best"
+        raise ConfigError(problem, hint="take last or inner_subjects")
 
 
 def changed(recipe: ExperimentConfig, point: Point) -> ExperimentConfig:
     """The recipe with these settings; a `ConfigError` for what a sweep may not vary."""
     for key in point:
         if not key.startswith(SWEPT) or key == "model.name":
-            raise ConfigError(
-                f"a sweep cannot vary {key}",
-                hint=f"it varies settings of {', '.join(part.rstrip('._') for part in SWEPT)}",
-            )
+            hint = f"it varies settings of {', '.join(part.rstrip('._') for part in SWEPT)}"
+            raise ConfigError(f"a sweep cannot vary {key}", hint=hint)
     return override(recipe, overrides_of(point))
 
 
@@ -184,10 +180,8 @@ def overrides_of(point: Point) -> list[str]:
 def development_half(flowset: FlowSet) -> FlowSet:
     """The clips of the subjects that may be looked at while settings are chosen."""
     if len(set(flowset.subjects)) < 4:
-        raise InputError(
-            f"{len(set(flowset.subjects))} subjects are too few for a sweep",
-            hint="take data of four subjects at least",
-        )
+        problem = f"{len(set(flowset.subjects))} subjects are too few for a sweep"
+        raise InputError(problem, hint="take data of four subjects at least")
     return flowset.take(next(inner_subject_folds(flowset, 2, DEAL)).test)
 
 

@@ -35,9 +35,8 @@ def make_choice(alpha: float, ratios: Sequence[float]) -> Choice:
     try:
         return Choice.model_validate({"alpha": alpha, "ratios": tuple(ratios)})
     except ValidationError as error:
-        raise ConfigError(
-            first_problem(error), hint=f"give an alpha from 1 to 64 and {STAGES} ratios up to 1"
-        ) from None
+        hint = f"give an alpha from 1 to 64 and {STAGES} ratios up to 1"
+        raise ConfigError(first_problem(error), hint=hint) from None
 
 
 def draw_choice() -> Choice:

@@ -50,10 +50,8 @@ def ssd(
     if backend != "mamba_ssm":
         return ssd_chunked(x, dt, A, B, C, skip, chunk)
     if not x.is_cuda or x.dtype != torch.float32:
-        raise ConfigError(
-            f"mamba_ssm computes float32 on CUDA devices, not {x.dtype} on {x.device}",
-            hint="use ssd=auto",
-        )
+        problem = f"mamba_ssm computes float32 on CUDA devices, not {x.dtype} on {x.device}"
+        raise ConfigError(problem, hint="use ssd=auto")
     scan = from_mamba_ssm("triton.ssd_combined", "mamba_chunk_scan_combined", option="ssd")
     return scan(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
 
@@ -115,10 +113,9 @@ class SSD(nn.Module):
         super().__init__()
         inner = expand * width
         if inner % head:
-            raise ConfigError(
-                f"heads of {head} channels do not divide the {inner} of a scan",
-                hint="take a model.width whose multiple by model.expand model.head divides",
-            )
+            problem = f"heads of {head} channels do not divide the {inner} of a scan"
+            hint = "take a model.width whose multiple by model.expand model.head divides"
+            raise ConfigError(problem, hint=hint)
         self.heads, self.reverse, self.backend = inner // head, reverse, backend
         self.scanned = [inner, state, state]  # x, B, C
         self.parts = [inner, sum(self.scanned), self.heads]  # gate, what is scanned, dt

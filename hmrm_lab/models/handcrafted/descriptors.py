@@ -187,10 +187,8 @@ def check_blocks(
     """Raise `ConfigError` naming `option` where a block has less than `least` pixels a side."""
     if blocks * least > min(height, width):
         of = "" if least == 1 else f" of at least {least} pixels"
-        raise ConfigError(
-            f"{blocks} blocks{of} a side do not fit {width} x {height} pixels",
-            hint=f"set a smaller {option}",
-        )
+        problem = f"{blocks} blocks{of} a side do not fit {width} x {height} pixels"
+        raise ConfigError(problem, hint=f"set a smaller {option}")
 
 
 def block_histograms(labels: Ints, count: int, blocks: int) -> Floats:

@@ -31,9 +31,8 @@ class Inside:
     def known_attention(self) -> Tensor:
         """Return the attention, or raise `InputError` where there is none."""
         if self.attention is None:
-            raise InputError(
-                "this model has no fusion attention", hint="take one with model.fusion=attention"
-            )
+            hint = "take one with model.fusion=attention"
+            raise InputError("this model has no fusion attention", hint=hint)
         return self.attention
 
 

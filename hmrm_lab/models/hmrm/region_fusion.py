@@ -55,10 +55,8 @@ class RegionFusion(nn.Module):
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
         super().__init__()
         if width % heads:
-            raise ConfigError(
-                f"a width of {width} cannot be shared out among {heads} heads",
-                hint="set model.width to a multiple of model.heads",
-            )
+            problem = f"a width of {width} cannot be shared out among {heads} heads"
+            raise ConfigError(problem, hint="set model.width to a multiple of model.heads")
         self.place = nn.Parameter(0.02 * torch.randn(REGIONS["both"], width))
         self.norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads=heads, dropout=dropout, drop_output=False)
@@ -120,9 +118,8 @@ def region_mask(grain: str, region: int, size: int = MAP_SIDE) -> NDArray[np.boo
     """Mark the cells of a region on a map of `size`: (size, size), bool."""
     count = len(region_names(grain))
     if not 0 <= region < count:
-        raise InputError(
-            f"there is no {grain} region {region}", hint=f"take one of 0 to {count - 1}"
-        )
+        hint = f"take one of 0 to {count - 1}"
+        raise InputError(f"there is no {grain} region {region}", hint=hint)
     left, top, right, bottom = region_boxes(grain)[region] / MAP_SIDE
     centres = (np.arange(size) + 0.5) / size
     rows, columns = (top < centres) & (centres < bottom), (left < centres) & (centres < right)

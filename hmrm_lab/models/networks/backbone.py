@@ -109,11 +109,9 @@ def pin(weights: str) -> str:
         with path.open("rb") as file:
             digits = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
     except OSError as error:
-        raise ConfigError(
-            f"no readable file of weights ({error.strerror})",
-            where=path,
-            hint="set model.weights to a safetensors file",
-        ) from None
+        problem = f"no readable file of weights ({error.strerror})"
+        hint = "set model.weights to a safetensors file"
+        raise ConfigError(problem, where=path, hint=hint) from None
     return f"{path}@sha256:{digits}"
 
 

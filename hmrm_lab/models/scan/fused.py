@@ -148,7 +148,6 @@ def from_mamba_ssm(module: str, name: str, *, option: str) -> Any:
     try:
         return getattr(import_module(f"mamba_ssm.ops.{module}"), name)
     except ImportError as error:  # without its compiled part it does not import either
-        raise ConfigError(
-            f"{option}=mamba_ssm needs the package mamba-ssm ({error})",
-            hint=f"pip install --no-build-isolation -r requirements-gpu.txt, or use {option}=auto",
-        ) from None
+        problem = f"{option}=mamba_ssm needs the package mamba-ssm ({error})"
+        hint = f"pip install --no-build-isolation -r requirements-gpu.txt, or use {option}=auto"
+        raise ConfigError(problem, hint=hint) from None

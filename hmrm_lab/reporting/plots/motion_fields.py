@@ -160,10 +160,8 @@ def vector_at(flow_px: Floats, point: tuple[int, int]) -> tuple[float, float]:
     column, row = point
     height, width = flow_px.shape[1:]
     if not (0 <= column < width and 0 <= row < height):
-        raise InputError(
-            f"point ({column}, {row}) is not in a field of {width} columns and {height} rows",
-            hint="count from 0 at the upper left",
-        )
+        problem = f"point ({column}, {row}) is not in a field of {width} columns and {height} rows"
+        raise InputError(problem, hint="count from 0 at the upper left")
     u, v = flow_px[:, row, column].tolist()
     return u, v
 

@@ -62,9 +62,8 @@ class Notebook:
         try:
             return nbformat.read(self.path, as_version=4)
         except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
-            raise InputError(
-                "this is no notebook", where=self.path, hint="open it in JupyterLab to see why"
-            ) from error
+            hint = "open it in JupyterLab to see why"
+            raise InputError("this is no notebook", where=self.path, hint=hint) from error
 
     @property
     def title(self) -> str:
@@ -110,9 +109,8 @@ def require_extra() -> None:
 
 def _require_package(package: str) -> None:
     if find_spec(package) is None:
-        raise InputError(
-            f"the package '{package}' is not installed", hint="pip install 'hmrm-lab[jupyter]'"
-        )
+        hint = "pip install 'hmrm-lab[jupyter]'"
+        raise InputError(f"the package '{package}' is not installed", hint=hint)
 
 
 def _find(name: str, known: dict[str, Notebook]) -> Notebook:
@@ -153,10 +151,8 @@ def read_parameters(notebook: Notebook, given: Mapping[str, str]) -> dict[str, V
             value = _literal({"true": "True", "false": "False"}.get(text, text))
         allowed = (int, float) if type(default) is float else (type(default),)
         if type(value) not in allowed:
-            raise ConfigError(
-                f"'{text}' is no value for the parameter '{name}' of {notebook.name}",
-                hint=f"it is {KINDS[type(default)]}, such as {default!r}",
-            )
+            problem = f"'{text}' is no value for the parameter '{name}' of {notebook.name}"
+            raise ConfigError(problem, hint=f"it is {KINDS[type(default)]}, such as {default!r}")
         values[name] = value
     return values
 
@@ -165,11 +161,8 @@ def _assigned(source: str, path: Path) -> dict[str, Value]:
     try:
         nodes = ast.parse(source).body
     except SyntaxError as error:
-        raise InputError(
-            f"the cell of parameters cannot be read: {error.msg}",
-            where=path,
-            hint="let it hold plain assignments",
-        ) from error
+        problem = f"the cell of parameters cannot be read: {error.msg}"
+        raise InputError(problem, where=path, hint="let it hold plain assignments") from error
     written = {
         node.targets[0].id: _literal(ast.unparse(node.value))
         for node in nodes

@@ -90,9 +90,8 @@ def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> E
     `InputError` if the file is no notebook, or `out` is its folder.
     """
     if out.resolve() == notebook.path.parent.resolve():
-        raise InputError(
-            "the executed copy would replace the notebook", where=out, hint="choose another folder"
-        )
+        hint = "choose another folder"
+        raise InputError("the executed copy would replace the notebook", where=out, hint=hint)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         content, faults = _execute_in(Path(scratch), notebook, parameters)
