@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import make_flowset
 from reporting.made_runs import make_run
@@ -10,7 +9,6 @@ from reporting.made_runs import make_run
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.evaluation.summary import stamp
-from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.reporting.plots.results import metrics_interval_figure
 from hmrm_lab.reporting.plots.single_clips import confusion_figure
 from hmrm_lab.reporting.report import render_report
@@ -18,7 +16,7 @@ from hmrm_lab.reporting.study_page import ComparisonResult, render_comparison
 from hmrm_lab.reporting.study_table import HONEST, ranking_over_sets
 from hmrm_lab.reporting.study_words import lead, parameter_statement
 from hmrm_lab.reporting.tables import render_text, results_table
-from hmrm_lab.studies.predict import _caveats
+from hmrm_lab.studies.predict import _of_run
 
 
 @pytest.mark.parametrize("preset", ["smoke", "default"])
@@ -32,8 +30,7 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(preset: str, tmp_path: Pa
     results, names = results_table(list(runs.values())), {name: name for name in runs}
     cells = {(name, HONEST): run for name, run in runs.items()}
     result = ComparisonResult("toy", names, {HONEST: HONEST}, cells)
-    table, frames = result.table, np.zeros((3, 8, 8, 3), np.uint8)
-    clip = Clip(ClipKey("a", "b", "c"), 0, frames, 0, 1, 2, 25.0, classes=MEGC3.classes)
+    table = result.table
     texts = {
         "stamp": stamp(metrics),
         "progress": SnapshotReader(run).read().stamp,
@@ -46,7 +43,7 @@ def test_smoke_is_stamped_everywhere_and_ranks_nothing(preset: str, tmp_path: Pa
         "latex": result.latex(),
         "words": result.text(),
         "ranking": str(ranking_over_sets(table)),
-        "prediction": " ".join(_caveats(run.config(), run, clip, "given", MEGC3.classes)),
+        "prediction": " ".join(_of_run(run.config(), run, MEGC3.classes)),
     }
     for name, text in texts.items():
         assert ("SMOKE" in text) == (preset == "smoke"), name
