@@ -64,6 +64,9 @@ def flowmaps(root: Path, *, scheme: ClassScheme = MEGC3) -> FlowSet:
     def read(row: Row) -> Found:
         for field in ("data set", "subject", "clip"):
             check_name(row[field], f"the {field}")
+        if row["label"].isdigit() and scheme.classes != MEGC3.classes:
+            words = f"label '{row['label']}' is a number, which is a class of {MEGC3.name}"
+            raise ValueError(f"{words}, not of {scheme.name}", "write the names of classes")
         label = scheme.label_of(row["label"])
         if label is None:
             raise ValueError(f"label '{row['label']}' is none of {scheme.numbered}")

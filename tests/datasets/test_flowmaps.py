@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.datasets.flowmaps import flowmaps
 from hmrm_lab.datasets.recordings.findings import megc2019
 from hmrm_lab.errors import InputError
@@ -78,6 +79,8 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
         assert all(word in str(caught.value) for word in words), words
     with pytest.raises(InputError, match="no such folder"):
         flowmaps(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"row 2: label .* is a number"):
+        flowmaps(write_tree(tmp_path / "sound"), scheme=scheme("samm-5"))
 
 
 def test_names_that_lost_their_zeros_in_a_list_of_maps(tmp_path: Path) -> None:
