@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import quick_config
-from test_cli import hmrm, refused
+from test_cli import REFUSED, hmrm, refused
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.video import open_recording
@@ -109,13 +109,31 @@ def test_no_answer_is_status_1_and_says_why(folder: Path) -> None:
 
 def test_wrong_input_is_one_sentence_and_status_2(folder: Path, tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("words")
-    for arguments, words in [
-        (("absent.mp4",), "no such recording; give a folder"),
-        (("notes.txt",), "'.txt' is no suffix of a video"),
-        (("face.avi", "--run", "absent"), "not a run folder"),
-        (("face.avi", "--faces", "template", "--apex", 900), "do not fit"),
-        (("face.avi", "--faces", "tempalte"), "did you mean 'template'?"),
-        (("face.avi", "--faces", "template", "--picture", "p.jpg"), "name a .png file"),
-    ]:
-        assert words in refused(folder, "predict", *arguments)
+    for arguments, words in REFUSED["predict"].items():
+        assert words in refused(folder, "predict", *arguments.split())
     assert "make one with `hmrm demo`" in refused(tmp_path, "predict", folder / "face.avi")
+
+
+def test_all_clips_of_a_table_are_answered(folder: Path) -> None:
+    written = ("data", "template", "clips.csv")
+    assert hmrm(*written, cwd=folder).stdout.startswith("clips.csv  change its rows, then `hmrm")
+    assert "there already; name another one" in refused(folder, *written)
+    few = ("--set", "data.subjects=2", "--set", "data.clips=3")
+    done = hmrm("data", "export", "synthetic", "drawn/clips.csv", *few, cwd=folder)
+    assert "hmrm data check manifest --root drawn --table" in done.stdout, done.stderr
+    table = folder / "drawn" / "clips.csv"
+    lines = table.read_text().splitlines()
+    lines[1] = lines[1].replace(",positive,", ",,").replace(",negative,", ",,")
+    table.write_text("\n".join([*lines, "s9/none,s9,0,,,,,,,", ""]))
+    asked = ("predict", "--data", "manifest", "--root", "drawn", "--faces", "template")
+    done = hmrm(*asked, "--out", "answers.csv", "--json", cwd=folder)
+    assert done.returncode == 1, "of one clip there is nothing"
+    answers = json.loads(done.stdout)["clips"]
+    assert [one["prediction"] in MEGC3.classes for one in answers] == [True, True, True, False]
+    assert "row 5: no recording s9/none in drawn" in answers[3]["problem"]
+    assert [one["label"] for one in answers].count("") == 1 and answers[3]["p_positive"] is None
+    assert sum(answers[0][f"p_{name}"] for name in MEGC3.classes) == pytest.approx(1, abs=1e-5)
+    assert len((folder / "answers.csv").read_text().splitlines()) == 5
+    table.write_text("\n".join([*lines, ""]))
+    done = hmrm(*asked, cwd=folder)
+    assert done.returncode == 0 and "nothing about people" in done.stdout, done.stderr

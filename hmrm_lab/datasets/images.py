@@ -62,6 +62,8 @@ class RecordedFrames:
 def identity_of(path: Path) -> str:
     """Which file this is: its path, its size and when it was written."""
     path = path.resolve()
+    if not path.is_file():
+        raise bad_input(path, "no such frame", AGAIN)
     state = path.stat()
     return f"{shown(path)}:{state.st_size}:{state.st_mtime_ns}"
 

@@ -12,8 +12,10 @@ from conftest import make_flowset, make_framed_flowset, quick_config, tuned_conf
 from reporting.made_runs import make_run
 from safetensors.torch import load_file
 
+import hmrm_lab as lab
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.datasets.images import RecordedFrames
 from hmrm_lab.datasets.recordings.manifest import write_manifest
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.datasets.video import open_recording
@@ -82,6 +84,25 @@ def test_the_answer_is_that_of_the_model_on_the_map(run: RunFolder, held_out: He
     seen = predict_recording(path, run, provider="template")
     assert (seen.apex_is, seen.offset) == ("spotted", seen.frames - 1)
     assert abs(seen.apex - clip.known_apex) <= 2
+
+
+def test_many_clips_are_answered_as_each_alone(run: RunFolder, held_out: Held) -> None:
+    path, clip = held_out
+    clips = lab.load("manifest", root=path.parents[1])
+    lost = replace(clips[0], frames=RecordedFrames((path / "lost.png",) * len(clip.frames)))
+    clips = lab.Clips(clips.config, clips.root, [lost, clips[0]])
+    table = lab.predict(clips, run.path, faces="template")
+    marks = {"onset": clip.onset, "apex": clip.apex, "offset": clip.offset}
+    alone = predict_recording(path, run, **marks, provider="template")
+    assert table["prediction"].tolist() == ["", alone.answer]
+    assert "lost.png: no such frame" in table["problem"][0]
+    row = table.iloc[1]
+    assert (*row[["subject", "clip", "label"]],) == (*clip.key[1:], clip.expression)
+    assert (row["apex"], row["apex is"], row["face"]) == (clip.apex, "given", "template")
+    assert list(row[[f"p_{name}" for name in alone.classes]]) == list(alone.probabilities)
+    assert set(table.attrs["caveats"]) <= set(alone.caveats)
+    with pytest.raises(InputError, match="onset, apex and offset of many clips"):
+        lab.predict(clips, run.path, apex=3)
 
 
 def test_no_figure_depends_on_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
