@@ -174,7 +174,7 @@ def test_data_that_cannot_be_used_are_one_sentence(tmp_path: Path, flowmaps_tree
     run = ("run", *SMOKE, "--out", "runs", "--data", "flowmaps", "--root")
     damaged = write_tree(tmp_path / "damaged")
     truncate(damaged)
-    assert "sub01_EP01 .png, row 2" in refused(tmp_path, *run, damaged)
+    assert "sub01_EP01 .png: cut off" in refused(tmp_path, *run, damaged)
     alone = write_tree(tmp_path / "one")
     rows("casme2,sub01,EP01,1", "casme2,sub01,EP02,0")(alone)
     assert "at least two subjects" in refused(tmp_path, *run, alone)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hmrm_lab.api.clips import Clips, MotionMaps
 from hmrm_lab.api.result import Result, Study
-from hmrm_lab.api.runs import RUNS, Data, Recipe, Seeds, maps_of, protocol_of, root_of, settings
+from hmrm_lab.api.runs import RUNS, Data, Recipe, Seeds, maps_of, root_of, settings
 from hmrm_lab.api.system import System, place_of, suited
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import LOSO, tested_sets
@@ -114,22 +114,21 @@ def inputs(
     """
     config, root = clips.config, clips.root
     tables = config.model_dump(mode="json", include={"data", "faces", "flow"})
-    del tables["data"]["name"], tables["flow"]["phases"]
+    how, shared = settings("hmrm", clips, protocol, seeds), {"seeds", "protocol", "train_on"}
+    tables["evaluation"] = how.evaluation.model_dump(mode="json", include=shared)
+    del tables["flow"]["phases"]
     changes = [
         f"{table}.{name}={json.dumps(value)}"
         for table, values in tables.items()
         for name, value in values.items()
     ]
-    chosen = settings("hmrm", clips, seeds=seeds).evaluation.seeds
-    changes += overrides_of(protocol_of(protocol).changes)
     with progress_bars() as bars:
         plan = plan_inputs(
             config.preset,
-            data=config.data.name,
             root=root,
             systems=[_name(one) for one in systems],
             inputs=inputs,
-            overrides=[*changes, f"evaluation.seeds={list(chosen)}"],
+            overrides=changes,
             jobs=count_jobs(jobs),
             watch=bars,
         )

@@ -14,15 +14,10 @@ from hmrm_lab.api.clips import MotionMaps, card
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import HmrmError, InputError
+from hmrm_lab.evaluation.fold import history_of
 from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.evaluation.other_programs import read_predictions
-from hmrm_lab.evaluation.summary import (
-    collect_history,
-    collect_predictions,
-    stamp,
-    summarise,
-    summarise_run,
-)
+from hmrm_lab.evaluation.summary import collect_predictions, stamp, summarise, summarise_run
 from hmrm_lab.records import Predictions, probability_columns
 from hmrm_lab.reporting.tables import display_table, results_table, scores_table, units_table
 from hmrm_lab.runtime.processes import count_jobs
@@ -36,6 +31,7 @@ from hmrm_lab.training.trainer import MODEL_NAME, load_model
 if TYPE_CHECKING:
     from hmrm_lab.api.system import System
 
+Scored = str | Path | pd.DataFrame | MotionMaps
 MAP_SIDE_PX = 28
 NO_RUN = {"epoch_rule": "not known", "control": "none", "peeking": False, "complete": True}
 
@@ -86,7 +82,7 @@ class Result:
     @property
     def history(self) -> pd.DataFrame:
         """Training loss: columns fold, seed, epoch, loss."""
-        return collect_history(self._folder) if self._history is None else self._history
+        return history_of(self._folder.records()) if self._history is None else self._history
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -270,11 +266,7 @@ def result(folder: str | Path, root: str | Path | None = None) -> Result:
     return Result(RunFolder.open(Path(folder)), root=Path(root) if root else None)
 
 
-def score(
-    predictions: "str | Path | pd.DataFrame | MotionMaps",
-    answers: Any = None,
-    classes: str = "megc3",
-) -> Result:
+def score(predictions: Scored, answers: Any = None, classes: str = "megc3") -> Result:
     """Pooled UF1, UAR, accuracy and weighted F1 of predictions, with intervals over subjects.
 
     `predictions` is a table in a file, or a log as MEGC, STSTNet or HTNet print it, with the words

@@ -11,7 +11,7 @@ from hmrm_lab.api.clips import Clips, MotionMaps
 from hmrm_lab.api.result import Result, Results, results_of
 from hmrm_lab.api.system import System, suited
 from hmrm_lab.config import ExperimentConfig, override
-from hmrm_lab.config.sections import LOSO, check_sets
+from hmrm_lab.config.sections import LOSO
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.loso import Executor, open_executor
 from hmrm_lab.evaluation.protocols import Protocol
@@ -240,7 +240,9 @@ def settings(
     changes: dict[str, Any] = {} if seeds is None else {"evaluation.seeds": _listed(seeds)}
     changes |= {"evaluation.epoch_rule": epoch_rule} if epoch_rule else {}
     changes |= {"evaluation.control": control} if control != "none" else {}
-    changes |= protocol_of(protocol).changes
+    asked = as_protocol(protocol)
+    changes |= {"evaluation.protocol": asked.name} if asked.name != LOSO else {}
+    changes |= {"evaluation.train_on": list(asked.train_on)} if asked.train_on else {}
     if isinstance(system, ExperimentConfig):
         config = override(system, changes) if changes else system
     else:
@@ -252,6 +254,10 @@ def settings(
     return config.model_copy(update={"name": part})
 
 
+def as_protocol(protocol: Protocol | str) -> Protocol:
+    return protocol if isinstance(protocol, Protocol) else Protocol(protocol)
+
+
 def _listed(seeds: int | str | Sequence[int]) -> list[Any]:
     """The seeds one by one; what is no number is told where the settings are read."""
     if isinstance(seeds, int):
@@ -259,18 +265,10 @@ def _listed(seeds: int | str | Sequence[int]) -> list[Any]:
     return seeds.replace(",", " ").split() if isinstance(seeds, str) else list(seeds)
 
 
-def protocol_of(protocol: Protocol | str) -> Protocol:
-    """The protocol of this name; an `InputError` if its file is wrong."""
-    found = protocol if isinstance(protocol, Protocol) else Protocol(protocol)
-    found.check_file()
-    return found
-
-
 def maps_of(data: Data, jobs: int = 1, protocol: Protocol | str = LOSO) -> MotionMaps:
     """The maps, computed where clips are given; first, a protocol that does not fit is refused."""
-    if isinstance(data, Clips) and len(data):
-        asked = protocol_of(protocol)
-        check_sets(asked.name, asked.train_on, {clip.key.dataset for clip in data})
+    if isinstance(data, Clips):
+        as_protocol(protocol).check({clip.key.dataset for clip in data})
     return data.maps(jobs=jobs) if isinstance(data, Clips) else data
 
 

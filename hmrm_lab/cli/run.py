@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
 def run(
     preset: str = "default",
-    data: str | None = None,
     root: Path | None = None,
     system: list[str] | None = None,
     overrides: list[str] | None = None,
-    epoch_rule: str | None = None,
     control: str = "none",
     follow_links: bool = False,
     name: str | None = None,
@@ -40,11 +38,9 @@ def run(
 
     changes = list(overrides or [])
     changes += [f"evaluation.control={control.replace('-', '_')}"] if control != "none" else []
-    changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
     changes += ["data.follow_links=true"] if follow_links else []
     configs = [
-        load_config(preset, system=one, data=data, overrides=changes, name=name)
-        for one in system or ["hmrm"]
+        load_config(preset, system=one, overrides=changes, name=name) for one in system or ["hmrm"]
     ]
     _evaluate(configs, root, out, jobs, as_json, devices, executor, scheduler)
 
@@ -61,10 +57,7 @@ def demo(
 
 
 def report(
-    runs: list[Path],
-    root: Path | None = None,
-    out: Path | None = None,
-    as_json: bool = False,
+    runs: list[Path], root: Path | None = None, out: Path | None = None, as_json: bool = False
 ) -> None:
     """Compute the figures of finished folds again and write the HTML report."""
     import hmrm_lab as lab
@@ -73,11 +66,7 @@ def report(
     _show_runs(results, lab.report(results, out), as_json)
 
 
-def audit(
-    run: Path,
-    root: Path | None = None,
-    as_json: bool = False,
-) -> None:
+def audit(run: Path, root: Path | None = None, as_json: bool = False) -> None:
     """Did anything of a test subject reach the training? Exit status 1 if a leak is found.
 
     Nothing is trained. LEAK: it did. FAULT: the records contradict themselves or the data, which is
@@ -96,11 +85,7 @@ def audit(
         raise typer.Exit(1)
 
 
-def score(
-    log: Path,
-    classes: str = "megc3",
-    as_json: bool = False,
-) -> None:
+def score(log: Path, classes: str = "megc3", as_json: bool = False) -> None:
     """Pooled UF1, UAR, accuracy, weighted F1 and F1 of every class of a log of predictions.
 
     With intervals over subjects. It says how the log was read.

@@ -11,55 +11,48 @@ from typing import Annotated, Any
 import typer
 
 RUNS = Path("runs")
-KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
-SETTINGS = {
-    "classes": "data.classes",
-    "protocol": "evaluation.protocol",
-    "train_on": "evaluation.train_on",
-}  # that have options of their own
 OPTIONS = tomllib.loads(Path(__file__).with_name("options.toml").read_text(encoding="utf-8"))
 
 
 def described(command: Callable[..., None]) -> Callable[..., None]:
     """Make arguments and options of a function's parameters, as options.toml describes them.
 
-    Where overrides are taken, there are options for data and protocol beside them.
+    A command that takes overrides gets the options for settings as well, which become some.
     """
     table = OPTIONS["all"] | OPTIONS.get(command.__name__, {})
-    if "overrides" in inspect.signature(command).parameters:
-        command = _with_settings(command, table.get("settings", list(SETTINGS)))
-    signature, parameters = inspect.signature(command), []
-    for name, parameter in signature.parameters.items():
-        words = table[name]
-        more = {"help": words} if isinstance(words, str) else dict(words)
-        kind: Any = typer.Argument if more.pop("argument", False) else typer.Option
-        flag = [f"--{name.replace('_', '-')}"] if parameter.annotation is bool else []
-        option = kind(*more.pop("names", flag), **more)
-        kind = Annotated[parameter.annotation, option]
-        parameters.append(parameter.replace(annotation=kind))
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return command
-
-
-def _with_settings(command: Callable[..., None], names: Sequence[str]) -> Callable[..., None]:
-    """Give a command options for these settings, which it gets as overrides."""
+    signature = inspect.signature(command)
+    added = table["settings"] if "overrides" in signature.parameters else []
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    more = [inspect.Parameter(name, kind, default="", annotation=str) for name in added]
 
     @wraps(command)
-    def with_settings(**given: Any) -> None:
-        asked = {name: text for name in names if (text := given.pop(name))}
-        if "protocol" in asked:
-            from hmrm_lab.evaluation.protocols import Protocol
+    def call(**given: Any) -> None:
+        command(**_with_overrides(given, added))
 
-            Protocol(asked["protocol"]).check_file()
-        changes = [f"{SETTINGS[name]}={json.dumps(text)}" for name, text in asked.items()]
-        command(**given | {"overrides": [*(given["overrides"] or []), *changes]})
+    every = [*signature.parameters.values()]
+    at = [*signature.parameters, "overrides"].index("overrides")
+    parameters = [_option(one, table[one.name]) for one in (*every[:at], *more, *every[at:])]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return call
 
-    signature = inspect.signature(command)
-    own = list(signature.parameters.values())
-    at = [parameter.name for parameter in own].index("overrides")
-    own[at:at] = [inspect.Parameter(n, KEYWORD, default="", annotation=str) for n in names]
-    with_settings.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
-    return with_settings
+
+def _option(parameter: inspect.Parameter, words: Any) -> inspect.Parameter:
+    more = {"help": words} if isinstance(words, str) else dict(words)
+    kind: Any = typer.Argument if more.pop("argument", False) else typer.Option
+    flag = [f"--{parameter.name.replace('_', '-')}"] if parameter.annotation is bool else []
+    option = kind(*more.pop("names", flag), **more)
+    return parameter.replace(annotation=Annotated[parameter.annotation, option])
+
+
+def _with_overrides(given: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Turn the options of these settings into overrides; a wrong split file is refused at once."""
+    asked = {name: text for name in names if (text := given.pop(name))}
+    if "protocol" in asked:
+        from hmrm_lab.evaluation.protocols import Protocol
+
+        Protocol(asked["protocol"]).check()
+    changes = [f"{OPTIONS['places'][name]}={json.dumps(text)}" for name, text in asked.items()]
+    return given | ({"overrides": [*(given["overrides"] or []), *changes]} if changes else {})
 
 
 def show(result: dict[str, Any], text: str, as_json: bool) -> None:

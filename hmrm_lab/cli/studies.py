@@ -22,11 +22,9 @@ SHOWN = 10
 
 def compare(
     preset: str = "default",
-    data: str | None = None,
     root: Path | None = None,
     systems: str = "",
     seeds: int | None = None,
-    epoch_rule: str | None = None,
     overrides: list[str] | None = None,
     oracle: bool = False,
     null: bool = False,
@@ -44,15 +42,14 @@ def compare(
     """
     from hmrm_lab.studies.study import plan_comparison
 
-    given = {"data": data, "root": root, "overrides": overrides or [], "seeds": seeds}
-    given |= {"systems": split_names(systems), "epoch_rule": epoch_rule, "oracle": oracle}
-    given |= {"null": null, "null_within_subjects": null_within_subjects}
+    given = {"root": root, "overrides": overrides or [], "seeds": seeds, "oracle": oracle}
+    given |= {"systems": split_names(systems), "null": null}
+    given |= {"null_within_subjects": null_within_subjects}
     _run(plan_comparison, preset, given, runs, out, jobs, as_json)
 
 
 def inputs(
     preset: str = "default",
-    data: str | None = None,
     root: Path | None = None,
     systems: str = "",
     inputs: str = "",
@@ -70,14 +67,13 @@ def inputs(
     """
     from hmrm_lab.studies.study import plan_inputs
 
-    given = {"data": data, "root": root, "overrides": overrides or [], "seeds": seeds}
+    given = {"root": root, "overrides": overrides or [], "seeds": seeds}
     given |= {"systems": split_names(systems), "inputs": split_names(inputs)}
     _run(plan_inputs, preset, given, runs, None, jobs, as_json)
 
 
 def ablate(
     preset: str = "default",
-    data: str | None = None,
     root: Path | None = None,
     system: str = "hmrm",
     overrides: list[str] | None = None,
@@ -100,7 +96,7 @@ def ablate(
 
     check_writable(out)
     asked = overrides or []
-    config = load_config(preset, data=data, system=system, overrides=asked)
+    config = load_config(preset, system=system, overrides=asked)
     variants = [_variant(text) for text in variant] if variant else None
     full = WHOLE if variants else None  # the recipe as it was asked for
     plan = plan_ablation(config, variants, full=full, root=root, asked=asked, part=part)
@@ -109,7 +105,6 @@ def ablate(
 
 def effects(
     preset: str = "default",
-    data: str | None = None,
     root: Path | None = None,
     overrides: list[str] | None = None,
     variant: list[str] | None = None,
@@ -130,7 +125,7 @@ def effects(
     from hmrm_lab.studies.effects import CHANGES, plan_effects, run_effects
 
     check_writable(out)
-    config = load_config(preset, data=data, overrides=overrides or [])
+    config = load_config(preset, overrides=overrides or [])
     plan = plan_effects(config, [_variant(text) for text in variant] if variant else CHANGES)
     maps = lab.Clips(config, root).maps(jobs=jobs)
     with progress_bars() as bars:
@@ -144,7 +139,6 @@ def effects(
 
 def sweep(
     preset: str = "default",
-    data: str | None = None,
     root: Path | None = None,
     system: str | None = None,
     overrides: list[str] | None = None,
@@ -179,7 +173,7 @@ def sweep(
         hint = "leave --trials out, or take --sampler tpe"
         raise ConfigError("a grid tries every combination", hint=hint)
     check_writable(out)
-    config = load_config(preset, data=data, system=system, overrides=overrides or [])
+    config = load_config(preset, system=system, overrides=overrides or [])
     over, clips = _space(space, widths, depths), lab.Clips(config, root)
     if sampler == "grid":
         study = lab.sweep(config, clips, grid_values(over), out=out, jobs=jobs)
@@ -196,7 +190,6 @@ def sweep(
 
 def evolve(
     preset: str = "default",
-    data: str | None = None,
     root: Path | None = None,
     system: str = "ammsm",
     overrides: list[str] | None = None,
@@ -225,7 +218,7 @@ def evolve(
     from hmrm_lab.runtime.store import check_writable, write_atomic
     from hmrm_lab.studies.trials import overrides_of
 
-    config = load_config(preset, data=data, system=system, overrides=overrides or [])
+    config = load_config(preset, system=system, overrides=overrides or [])
     check_writable(out)
     check_locks(out)
     bred: Any = {"population": population, "generations": generations, "seed": seed}
@@ -233,7 +226,7 @@ def evolve(
     study = lab.evolve(config, lab.Clips(config, root), **bred, out=out, jobs=jobs)
     page, winner = study.folder / "choices.html", overrides_of(study.best)
     write_atomic(page, choices_figure(study.table).to_html(include_plotlyjs=True))
-    options = [("--preset", preset), ("--system", system), ("--data", data), ("--root", root)]
+    options = [("--preset", preset), ("--system", system), ("--root", root)]
     options += [("--out", None if out == RUNS else out)]
     options += [("--set", text) for text in (*(overrides or []), *winner)]
     words = (str(word) for option in options if option[1] for word in option)

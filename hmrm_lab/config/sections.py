@@ -1,5 +1,6 @@
 """The sections of an experiment's settings; defaults are the paper's, with its section number."""
 
+import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
@@ -11,27 +12,18 @@ from hmrm_lab.records import PICTURES
 PICTURE_SIDE_PX = 56  # twice a motion map, and half a gray clip
 LOSO, EACH = "loso", "each"  # leave one subject out; of `holdout:`, every data set in turn
 PROTOCOLS = (LOSO, "kfold:5", "holdout:samm", f"holdout:{EACH}", "folds.csv")
+PROTOCOL = re.compile(r"loso|kfold:([2-9]|[1-9]\d+)|holdout:.+|.+\.csv")
 
 
-def check_protocol(name: str) -> str:
-    """The name of a protocol; a `ConfigError` for any other."""
-    kind, _, value = name.partition(":")
-    sound = {"kfold": value.isdecimal() and int(value) >= 2, "holdout": bool(value)}
-    if name != LOSO and not sound.get(kind, name.endswith(".csv")):
+def _check_protocol(name: str) -> str:
+    if not PROTOCOL.fullmatch(name):
         raise unknown_name("protocol", name, PROTOCOLS)
     return name
 
 
-def check_sets(protocol: str, train_on: Collection[str], sets: Collection[str]) -> None:
-    """Refuse a protocol that names a data set which is not there, or leaves none to train on."""
-    held_out = tested_sets(protocol, sets) if protocol.startswith("holdout:") else []
-    for name in (*train_on, *held_out):
-        if name not in sets:
-            raise unknown_name("data set", name, sets)
-    for name in held_out:
-        if not set(train_on or sets) - {name}:
-            problem = f"{protocol}: without {name} there is no data set to train on"
-            raise InputError(problem, hint=f"load several data sets; here is {', '.join(sets)}")
+def _names_in_order(value: Any) -> Any:
+    names = value if isinstance(value, list | tuple) else str(value).split(",")
+    return sorted({str(name).strip() for name in names} - {""})
 
 
 def tested_sets(protocol: str, sets: Collection[str]) -> list[str]:
@@ -40,15 +32,17 @@ def tested_sets(protocol: str, sets: Collection[str]) -> list[str]:
     return [value] if value not in (protocol, EACH) else sorted(sets)
 
 
-def _split_names(names: Any) -> Any:
-    return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+def check_sets(protocol: str, train_on: Collection[str], sets: Collection[str]) -> None:
+    """Refuse a protocol that names a data set which is not there, or leaves none to train on."""
+    held_out = tested_sets(protocol, sets) if protocol.startswith("holdout:") else []
+    for name in (*train_on, *held_out):
+        if name not in sets:
+            raise unknown_name("data set", name, sets)
+        if name in held_out and not set(train_on or sets) - {name}:
+            problem = f"{protocol}: without {name} there is no data set to train on"
+            raise InputError(problem, hint="load several data sets")
 
 
-def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(set(names) - {""}))
-
-
-SetNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), AfterValidator(_in_order)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SubjectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]  # dataset/subject
 SamePerson = Annotated[tuple[SubjectName, ...], Field(min_length=2)]
@@ -177,8 +171,8 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    protocol: Annotated[str, AfterValidator(check_protocol)] = LOSO  # 4.1; docs/protocols.md
-    train_on: SetNames = ()  # data sets whose clips are trained on; none: all
+    protocol: Annotated[str, AfterValidator(_check_protocol)] = LOSO  # 4.1; docs/protocols.md
+    train_on: Annotated[tuple[str, ...], BeforeValidator(_names_in_order)] = ()  # data sets
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     epoch_rule: Literal["last", "inner_subjects", "oracle_test"] = "last"
     readout: Literal["fused", "mean"] = "fused"  # the fused head, or the mean over all heads

@@ -20,13 +20,14 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, DivergedError, InputError
@@ -194,6 +195,16 @@ def run_fold(
         "process": os.getpid(),
         "device": device,
     }
+
+
+def history_of(units: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The training loss per epoch in records of folds: columns fold, seed, epoch, loss."""
+    rows = [
+        (unit["fold"], unit["seed"], epoch, loss)
+        for unit in units
+        for epoch, loss in enumerate(unit["losses"], start=1)
+    ]
+    return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
 
 
 def fold_seed(fold: str, seed: int) -> int:

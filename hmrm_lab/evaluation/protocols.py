@@ -11,19 +11,20 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
-from hmrm_lab.config.sections import EACH, LOSO, EvaluationConfig, check_sets
+from hmrm_lab.config.sections import EACH, LOSO, EvaluationConfig, check_sets, tested_sets
 from hmrm_lab.datasets.recordings.coding import Columns, read_coding
+from hmrm_lab.datasets.recordings.findings import bad_input
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.records import FlowSet, Ints, group_kfold
 
@@ -46,11 +47,11 @@ def leave_one_subject_out(flowset: FlowSet) -> list[Fold]:
     if len(names) < 2:
         problem = f"all {len(flowset)} clips are of one subject ({', '.join(names)})"
         raise InputError(problem, hint="leave-one-subject-out needs at least two subjects")
-    return [_fold(name, subjects == name) for name in names]
+    return [_fold(name, subjects == name, subjects != name) for name in names]
 
 
 def inner_subject_folds(
-    flowset: FlowSet, folds: int, seed: int, train_on: Iterable[str] = ()
+    flowset: FlowSet, folds: int, seed: int, train_on: Sequence[str] = ()
 ) -> Iterator[Fold]:
     """Make subject-disjoint folds of training clips, to choose epochs and hyper-parameters."""
     trained = _are_of(flowset, train_on)
@@ -58,9 +59,8 @@ def inner_subject_folds(
         yield _fold(f"inner{number}", held_out, trained & ~held_out)
 
 
-def _fold(name: str, tested: NDArray[np.bool_], trained: NDArray[np.bool_] | None = None) -> Fold:
-    """A fold of these clips, trained on all others if not on fewer."""
-    return Fold(name, np.flatnonzero(~tested if trained is None else trained), tested.nonzero()[0])
+def _fold(name: str, tested: NDArray[np.bool_], trained: NDArray[np.bool_]) -> Fold:
+    return Fold(name, np.flatnonzero(trained), np.flatnonzero(tested))
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ class Protocol:
     The name is `loso`, `kfold:K`, `holdout:DATASET`, `holdout:each` for every data set in turn, or
     a CSV file with the columns `subject` (or `clip`) and `fold`; a subject is `dataset/subject`, or
     the subject alone where that is unambiguous. `train_on` names the data sets that are trained on,
-    where not all are: the subjects of others are then tested together, if each is tested once. A
-    `ConfigError` refuses any other name.
+    where not all are. A `ConfigError` refuses any other name.
 
     Examples
     --------
@@ -96,33 +95,26 @@ class Protocol:
     def __str__(self) -> str:
         return " trained on ".join(filter(None, (self.name, "+".join(self.train_on))))
 
-    @property
-    def changes(self) -> dict[str, Any]:
-        """The settings of this protocol that differ from the defaults, by their full names."""
-        asked = {"evaluation.protocol": self.name, "evaluation.train_on": list(self.train_on)}
-        return {name: value for name, value in asked.items() if value not in (LOSO, [])}
-
-    def check_file(self) -> None:
-        """Raise an `InputError` for a split file that is missing or wrong in itself."""
+    def check(self, sets: Collection[str] = ()) -> None:
+        """Refuse a split file that is wrong in itself, and names of data sets that are not here."""
         if self.name.endswith(".csv"):
             read_split(Path(self.name))
+        if sets:
+            check_sets(self.name, self.train_on, sets)
 
     def folds(self, maps: FlowSet) -> list[Fold]:
         """The folds of these maps, in a fixed order; `InputError` if they cannot be divided so."""
         check_sets(self.name, self.train_on, {key.dataset for key in maps.keys})
         folds, trained = self._folds(maps), self.trains_on(maps)
-        if self.name == LOSO and not trained.all():
-            own = [fold for fold in folds if trained[fold.test].any()]
-            others = ~np.isin(np.arange(len(maps)), np.concatenate([fold.test for fold in own]))
-            sets = sorted(
-                {key.dataset for key, other in zip(maps.keys, others, strict=True) if other}
-            )
-            folds = [*own, *([_fold(f"others/{'+'.join(sets)}", others)] if sets else [])]
-        folds = [Fold(one.name, one.train[trained[one.train]], one.test) for one in folds]
-        for fold in folds:
-            if not len(fold.train):
-                hint = "load more data, or name other data sets to train on"
-                raise InputError(f"fold {fold.name} has no clip to train on", hint=hint)
+        own = [fold for fold in folds if trained[fold.test].any()]
+        if self.name == LOSO and len(own) < len(folds):
+            others = np.setdiff1d(np.arange(len(maps)), np.concatenate([one.test for one in own]))
+            name = "+".join(sorted({maps.keys[row].dataset for row in others}))
+            folds = [*own, Fold(f"others/{name}", np.flatnonzero(trained), others)]
+        folds = [replace(fold, train=fold.train[trained[fold.train]]) for fold in folds]
+        if empty := [fold.name for fold in folds if not len(fold.train)]:
+            hint = "load more data, or name other data sets to train on"
+            raise InputError(f"fold {empty[0]} has no clip to train on", hint=hint)
         return folds
 
     def trains_on(self, maps: FlowSet) -> NDArray[np.bool_]:
@@ -134,8 +126,8 @@ class Protocol:
         folds = self.folds(maps)
         subjects = subjects_by_fold(maps, folds)
         rows = [
-            (fold.name, len(fold.train), len(fold.test), ", ".join(subjects[fold.name]))
-            for fold in folds
+            (one.name, len(one.train), len(one.test), ", ".join(subjects[one.name]))
+            for one in folds
         ]
         return pd.DataFrame(rows, columns=["fold", "train", "test", "held out"]).set_index("fold")
 
@@ -162,10 +154,9 @@ def digest_of_folds(maps: FlowSet, folds: list[Fold]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
-def _are_of(maps: FlowSet, names: Iterable[str]) -> NDArray[np.bool_]:
+def _are_of(maps: FlowSet, names: Sequence[str]) -> NDArray[np.bool_]:
     """Whether a clip is of one of these data sets, (n,); all are if none is named."""
-    wanted = tuple(names)
-    return np.array([not wanted or key.dataset in wanted for key in maps.keys], dtype=bool)
+    return np.array([not names or key.dataset in names for key in maps.keys], dtype=bool)
 
 
 def _kfold(maps: FlowSet, count: int) -> list[Fold]:
@@ -180,9 +171,9 @@ def _kfold(maps: FlowSet, count: int) -> list[Fold]:
 def _holdout(maps: FlowSet, value: str) -> list[Fold]:
     """A fold of one data set, or one of each, whose subjects are nowhere in its training."""
     subjects, folds = np.array(maps.subjects), []
-    for name in sorted({key.dataset for key in maps.keys}) if value == EACH else [value]:
+    for name in tested_sets(f"holdout:{value}", {key.dataset for key in maps.keys}):
         own = _are_of(maps, [name])
-        same = np.isin(subjects, subjects[own])  # who has names in several data sets is in them all
+        same = np.isin(subjects, subjects[own])  # with their names in other data sets
         folds.append(_fold(f"holdout/{name}", own if value == EACH else same, ~same))
     return folds
 
@@ -191,12 +182,11 @@ def read_split(path: Path) -> tuple[str, dict[str, tuple[str, int]]]:
     """The column that a split file goes by, and for each name there its fold and its row."""
     if not path.is_file():
         raise ConfigError("no such split file", where=path, hint="check evaluation.protocol")
-    table = read_coding(path, SPLIT)
+    table, known = read_coding(path, SPLIT), dict[str, tuple[str, int]]()
     column = next((name for name in ("clip", "subject") if name in table.fields), "")
     if not column:
         problem = "no column 'subject' or 'clip' beside 'fold'"
-        raise InputError(problem, where=path, hint="say in it whom a row is of")
-    known: dict[str, tuple[str, int]] = {}
+        raise bad_input(path, problem, "say in it whom a row is of")
     for row in table.rows:
         try:
             name, fold = row[column], row["fold"]
@@ -206,11 +196,10 @@ def read_split(path: Path) -> tuple[str, dict[str, tuple[str, int]]]:
             if before != fold:
                 raise ValueError(f"{column} {name} is in two folds, {before} and {fold}")
         except ValueError as error:
-            hint = "correct this row"
-            raise InputError(str(error), where=path, row=row.number, hint=hint) from None
+            raise bad_input(path, str(error), "correct this row", row.number) from None
     if len(names := {fold for fold, _ in known.values()}) < 2:
         problem = f"all rows are of one fold ({', '.join(names)})"
-        raise InputError(problem, where=path, hint="name at least two folds")
+        raise bad_input(path, problem, "name at least two folds")
     return column, known
 
 
@@ -223,25 +212,24 @@ def _split_file(maps: FlowSet, path: Path) -> list[Fold]:
         found = next((name for name in names if name in known), "")
         owners[found].add(names[0])
         chosen.append(known[found][0] if found else "")
-    unused = known.keys() - owners.keys()
     for name in sorted(owners.pop("", ())):
-        spelled = (name, name.rpartition("/")[2])
-        near = [one for text in spelled for one in get_close_matches(text, unused, 1, 0.6)]
-        hint = (
-            f"row {known[near[0]][1]} names '{near[0]}', which is not in the data" if near else ""
-        )
-        raise InputError(f"no fold for {column} {name}", where=path, hint=hint or "add its row")
+        unused = known.keys() - owners.keys()
+        near = [*get_close_matches(name, unused, 1), *get_close_matches(name[-8:], unused, 1), ""][
+            0
+        ]
+        hint = f"row {known[near][1]} names '{near}', which is not in the data" if near else ""
+        raise bad_input(path, f"no fold for {column} {name}", hint or "add its row")
     for name, of in owners.items():
         if len(of) > 1 and name not in of and name not in maps.subjects:
             problem = f"{column} {name} may be {' or '.join(sorted(of)[:3])}"
-            raise InputError(problem, where=path, row=known[name][1], hint="write it in full")
+            raise bad_input(path, problem, "write it in full", known[name][1])
     for fold, row in known.values():
         if fold not in chosen:
             problem = f"fold {fold} has no clip in these data"
-            hint = "remove its rows, or load the data that they are of"
-            raise InputError(problem, where=path, row=row, hint=hint)
+            raise bad_input(path, problem, "remove its rows, or load the data it is of", row)
     divided = pd.Series(chosen).groupby(list(maps.subjects)).nunique()
     if (divided > 1).any():
         problem = f"subject {divided.idxmax()} is in {divided.max()} folds"
-        raise InputError(problem, where=path, hint="put all clips of a subject into one fold")
-    return [_fold(f"split/{fold}", np.array(chosen) == fold) for fold in sorted(set(chosen))]
+        raise bad_input(path, problem, "put all clips of a subject into one fold")
+    tested = {fold: np.array(chosen) == fold for fold in sorted(set(chosen))}
+    return [_fold(f"split/{fold}", one, ~one) for fold, one in tested.items()]

@@ -221,11 +221,7 @@ def evaluation_counts(epochs: int) -> list[int]:
 
 
 def permuted_uf1(
-    predictions: Predictions,
-    *,
-    within: Within = "all",
-    permutations: int = 2000,
-    seed: int = 0,
+    predictions: Predictions, *, within: Within = "all", permutations: int = 2000, seed: int = 0
 ) -> Doubles:
     """Compute UF1 after the truth has been permuted over the clips: (permutations,).
 

@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pandas as pd
-
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import IncompleteRunError
 from hmrm_lab.evaluation.consistency import LEAK, OK, UNKNOWN
@@ -43,16 +41,6 @@ def collect_predictions(run: RunFolder) -> Predictions:
     order = ["dataset", "subject", "clip", "seed"]
     table = Predictions.of_rows(rows).table.sort_values(order, kind="stable")
     return Predictions(table.reset_index(drop=True))
-
-
-def collect_history(run: RunFolder) -> pd.DataFrame:
-    """Read the training loss per epoch: columns fold, seed, epoch, loss."""
-    rows = [
-        (unit["fold"], unit["seed"], epoch, loss)
-        for unit in run.records()
-        for epoch, loss in enumerate(unit["losses"], start=1)
-    ]
-    return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
 
 
 def summarise_run(run: RunFolder) -> dict[str, Any]:

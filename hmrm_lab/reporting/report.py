@@ -11,17 +11,13 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
+from hmrm_lab.evaluation.fold import history_of
 from hmrm_lab.evaluation.ledger import count_evaluations
 from hmrm_lab.evaluation.metrics import uf1
-from hmrm_lab.evaluation.summary import (
-    collect_history,
-    collect_predictions,
-    describe_failures,
-    is_smoke,
-    stamp,
-)
+from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, is_smoke, stamp
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
+from hmrm_lab.reporting import tables
 from hmrm_lab.reporting.plots.results import metrics_interval_figure, training_curves_figure
 from hmrm_lab.reporting.plots.single_clips import (
     confusion_figure,
@@ -30,16 +26,7 @@ from hmrm_lab.reporting.plots.single_clips import (
 )
 from hmrm_lab.reporting.style import BLUE, ORANGE, finish
 from hmrm_lab.reporting.svg import render_page
-from hmrm_lab.reporting.tables import (
-    ALL,
-    SMOKE_WARNING,
-    class_words,
-    display_table,
-    note,
-    results_table,
-    units_table,
-    without_classes,
-)
+from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
 from hmrm_lab.runtime.store import RunFolder, write_atomic
 
 FIRST = ("Run", "Note", "System", "Data", "Flow", "Part")  # columns; notes say what is left out
@@ -66,7 +53,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
     metrics = first.metrics()
     predictions, caption = collect_predictions(first), stamp(metrics)
     table = results_table(runs)
-    words = display_table(without_classes(table))
+    words = display_table(table.filter(regex=tables.ALL_BUT_CLASSES))
     shared = {name: words[name].iloc[0] for name in COMMON if words[name].nunique() == 1}
     idle = [name for name in FIRST if words[name].isin(["", ALL]).all()]
     left_out = {*LEFT_OUT, *shared, *idle}
@@ -89,14 +76,14 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         baseline=float(uf1(majority)),
         evaluations=str(count_evaluations(first)),
         shared=shared,
-        units=display_table(units_table(metrics["all"])),
+        units=display_table(tables.units_table(metrics["all"])),
         results=words[[name for name in order if name not in left_out]],
         flagged=(words["Note"] != "").tolist(),
-        classes=class_words(metrics),
+        classes=tables.class_words(metrics),
         intervals=figure_box(metrics_interval_figure(table)),
         confusions=[figure_box(confusion_figure(metrics, p)) for p in (ALL, *metrics["datasets"])],
         strip=figure_box(subject_strip_figure(predictions, caption=caption)),
-        curves=figure_box(training_curves_figure(collect_history(first), caption=caption)),
+        curves=figure_box(training_curves_figure(history_of(first.records()), caption=caption)),
         hard=hard,
         run=first,
         plotly=Markup(get_plotlyjs()),  # noqa: S704  a script of the package itself

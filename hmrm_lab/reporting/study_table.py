@@ -33,7 +33,7 @@ from hmrm_lab.evaluation.significance import (
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import Predictions
 from hmrm_lab.registry import systems
-from hmrm_lab.reporting.tables import ALL, note
+from hmrm_lab.reporting.tables import ALL, note, scores_of
 from hmrm_lab.runtime.store import RunFolder
 
 Cell = tuple[str, str]  # row, column
@@ -260,12 +260,7 @@ def _scores(run: RunFolder | None, part: str = ALL, prefix: str = "") -> dict[st
     if run:
         metrics = run.metrics()
         figures = metrics["datasets"].get(part, metrics["all"])
-    found: dict[str, Any] = {}
-    for metric, title in TITLES.items():
-        name = f"{prefix}{title}"
-        found[name] = figures.get(metric, NAN)
-        found[f"{name} low"], found[f"{name} high"] = figures.get(f"{metric}_interval", (NAN, NAN))
-    return found
+    return scores_of(figures, prefix)
 
 
 def _costs(run: RunFolder | None) -> dict[str, Any]:

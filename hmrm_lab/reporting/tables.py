@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from hmrm_lab.errors import unknown_name
@@ -19,6 +18,7 @@ ALL = "all"
 SHARED = ("Data", "Flow", "Protocol", "Epoch rule", "Seeds")  # said once if all rows agree
 LONG = ("Run", "Control", "Complete")  # a text table says these in its notes
 COUNTS = ("Parameters", "FLOPs")
+ALL_BUT_CLASSES = "^(?!F1 )"  # columns of results; those of classes are in `class_words`
 COLUMNS = 100  # of a terminal
 SPARED = (  # what a text table leaves out first
     *(("Weighted F1 low", "Weighted F1 high"), ("ACC low", "ACC high")),
@@ -124,12 +124,10 @@ def class_words(scores: Mapping[str, Any]) -> pd.DataFrame:
     """
     words = {"Class": list(scores[ALL]["f1"])}
     for part, figures in _parts(scores):
-        there = np.sum(figures["confusion"], axis=1) > 0
-        rows = [(figures["f1"][name], *figures["f1_interval"][name]) for name in words["Class"]]
-        named = pd.DataFrame(rows, columns=["F1", "F1 low", "F1 high"])
+        row, counts = _figures(figures), map(sum, figures["confusion"])
+        cells = zip(words["Class"], counts, strict=True)
         words[f"F1, {part} [95 %]"] = [
-            word(row, "F1") if any_clip else NONE
-            for row, any_clip in zip(named.to_dict("records"), there, strict=True)
+            word(row, f"F1 {n}") if clips else NONE for n, clips in cells
         ]
     return pd.DataFrame(words)
 
@@ -192,33 +190,22 @@ def count_words(count: float) -> str:
     return str(round(count))
 
 
-def without_classes(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of results without the F1 of every class, for which see `class_words`."""
-    return table.loc[:, [not str(name).startswith("F1 ") for name in table]]
-
-
-def render_text(table: pd.DataFrame) -> str:
+def render_text(table: pd.DataFrame, spared: Sequence[Sequence[str]] = SPARED) -> str:
     """Aligned plain text for a terminal. What all rows share stands above, once.
 
-    Where the terminal is too narrow, the least important intervals and columns are left out.
+    Where a terminal is too narrow, the `spared` columns are left out, one group after another.
     """
-    table = without_classes(table)
-    for names in ((), *SPARED):
-        table = table.drop(columns=list(names), errors="ignore")
-        text = _aligned_table(table)
-        if max(map(len, text.splitlines())) <= COLUMNS:
-            break
-    return text
-
-
-def _aligned_table(table: pd.DataFrame) -> str:
-    words = display_table(table).drop(columns=list(LONG), errors="ignore")
+    words = display_table(table.filter(regex=ALL_BUT_CLASSES)).drop(
+        columns=list(LONG), errors="ignore"
+    )
     shared = [name for name in SHARED if name in words and words[name].nunique() == 1]
     head = ", ".join(f"{name.lower()} {words[name].iloc[0]}" for name in shared)
     told = [name for name in ("Note", "Part") if name in words]
     idle = [name for name in told if words[name].isin(["", ALL]).all()]
     words = words.drop(columns=[*shared, *idle]).rename(columns=SHORT)
     lines = aligned(words, [name in ("System", "Part", "Note", *SHARED) for name in words])
+    if spared and max(map(len, lines.splitlines())) > COLUMNS:
+        return render_text(table.drop(columns=[*spared[0]], errors="ignore"), spared[1:])
     return f"{head}\n{lines}" if head else lines
 
 
@@ -331,13 +318,20 @@ def _parts(scores: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def _figures(figures: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"Clips": figures["clips"], "Subjects": figures["subjects"]}
-    for metric, name in TITLES.items():
-        row[name] = figures[metric]
-        row[f"{name} low"], row[f"{name} high"] = figures[f"{metric}_interval"]
+    row = {"Clips": figures["clips"], "Subjects": figures["subjects"], **scores_of(figures)}
     for name, value in figures["f1"].items():
         row[f"F1 {name}"] = value
         row[f"F1 {name} low"], row[f"F1 {name} high"] = figures["f1_interval"][name]
     for mean in [figures["action_units"]["mean"]] if "action_units" in figures else []:
         row["AU F1"], (row["AU F1 low"], row["AU F1 high"]) = mean["f1"], mean["f1_interval"]
+    return row
+
+
+def scores_of(figures: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every metric by its title, with the ends of its interval; NaN where there is none."""
+    row: dict[str, Any] = {}
+    for metric, title in TITLES.items():
+        name, none = f"{prefix}{title}", (math.nan, math.nan)
+        row[name] = figures.get(metric, math.nan)
+        row[f"{name} low"], row[f"{name} high"] = figures.get(f"{metric}_interval", none)
     return row

@@ -16,12 +16,12 @@ import numpy as np
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import DiskFullError, HmrmError, InputError
 from hmrm_lab.evaluation.cost import cost_of
-from hmrm_lab.evaluation.fold import failure_of, fold_seed
+from hmrm_lab.evaluation.fold import failure_of, fold_seed, history_of
 from hmrm_lab.evaluation.ledger import read_ledger, record_evaluation
 from hmrm_lab.evaluation.live_progress import watching
 from hmrm_lab.evaluation.loso import Executor, processes, run_loso
 from hmrm_lab.evaluation.protocols import Protocol, digest_of_folds, subjects_by_fold
-from hmrm_lab.evaluation.summary import collect_history, collect_predictions, summarise_run
+from hmrm_lab.evaluation.summary import collect_predictions, summarise_run
 from hmrm_lab.preparation import load_flowset, require_frames, require_frames_for
 from hmrm_lab.records import FlowSet, digest_of_keys
 from hmrm_lab.registry import datasets
@@ -69,7 +69,7 @@ def run_experiment(
     run = RunFolder.of(config, out)
     check_writable(run.path)
     read_ledger(out)  # complains of a damaged one before the work, not after it
-    Protocol.of(config.evaluation).check_file()  # likewise
+    Protocol.of(config.evaluation).check()  # likewise
     if flowset is None:
         flowset = load_flowset(config, root, jobs=jobs, watch=watch)
     flowset = flowset.with_same_person(config.evaluation.same_person)
@@ -102,7 +102,7 @@ def write_figures(run: RunFolder) -> None:
         metrics = summarise_run(run)
         predictions = collect_predictions(run).table.to_csv(index=False)
         write_atomic(run.path / "predictions.csv", predictions)
-        write_atomic(run.path / "history.csv", collect_history(run).to_csv(index=False))
+        write_atomic(run.path / "history.csv", history_of(run.records()).to_csv(index=False))
         write_atomic(run.path / "metrics.json", to_json(metrics))
 
 

@@ -1,6 +1,6 @@
 """A study: several settings on the same clips, folds and seeds, each cell an ordinary run.
 
-    study = plan_comparison(data="flowmaps", root=Path("maps"), oracle=True)
+    study = plan_comparison(overrides=["data.name=flowmaps"], root=Path("maps"), oracle=True)
     study.run(root=Path("maps"), jobs=2).write(study.folder(Path("runs")))
 
 Each system keeps its own recipe. A run that is finished is not computed again, and one that fails
@@ -130,11 +130,9 @@ def run_each(
 def plan_comparison(
     preset: str = "default",
     *,
-    data: str | None = None,
     root: Path | None = None,
     systems: Sequence[str] = (),
     seeds: int | None = None,
-    epoch_rule: str | None = None,
     overrides: Iterable[str] = (),
     oracle: bool = False,
     null: bool = False,
@@ -153,9 +151,7 @@ def plan_comparison(
     system that takes these data, and `InputError` if the data cannot be read.
     """
     names = list(dict.fromkeys(systems or registered))
-    protocol = share_protocol(
-        preset, names, overrides, data=data, seeds=seeds, epoch_rule=epoch_rule
-    )
+    protocol = share_protocol(preset, names, overrides, seeds=seeds)
     lacks = _read_data(protocol, root, jobs, watch)
     left_out = {name: f"refuses these settings: {why}" for name, why in protocol.left_out.items()}
     left_out |= {name: why for name, config in protocol.configs.items() if (why := lacks(config))}
@@ -187,7 +183,6 @@ def comparison_of(
 def plan_inputs(
     preset: str = "default",
     *,
-    data: str | None = None,
     root: Path | None = None,
     systems: Sequence[str] = (),
     inputs: Sequence[str] = (),
@@ -212,7 +207,7 @@ def plan_inputs(
         if name not in INPUTS:
             raise unknown_name("input", name, INPUTS)
     names = tuple(dict.fromkeys(systems or NETWORKS))
-    protocol = share_protocol(preset, names, changes, data=data, seeds=seeds)
+    protocol = share_protocol(preset, names, changes, seeds=seeds)
     lacks = _read_data(protocol, root, jobs, watch)
     rows = {name: name for name in names}
     columns = {name: INPUTS[name].words for name in wanted}
@@ -245,37 +240,28 @@ class SharedProtocol:
 
 
 def share_protocol(
-    preset: str,
-    names: Sequence[str],
-    overrides: Iterable[str] = (),
-    *,
-    data: str | None = None,
-    seeds: int | None = None,
-    epoch_rule: str | None = None,
+    preset: str, names: Sequence[str], overrides: Iterable[str] = (), *, seeds: int | None = None
 ) -> SharedProtocol:
-    """Give each system its own recipe on the same data, faces, flow, seeds and epoch rule.
+    """Give each system its own recipe on the same data, faces, flow, folds, seeds and epoch rule.
 
     Raises `ConfigError` for unknown names, a rule that peeks, a control, or a system named by a
     setting.
     """
     changes = list(overrides)
     changes += [f"evaluation.seeds={list(range(seeds))}"] if seeds else []
-    changes += [f"evaluation.epoch_rule={epoch_rule}"] if epoch_rule else []
     if any(parse_override(text)[0] == ["model", "name"] for text in changes):
         raise ConfigError("model.name is no setting of all systems", hint="name them in --systems")
     check_settings(changes)
     of_all = [text for text in changes if parse_override(text)[0][0] in SHARED]
     # a system that takes any input, so that nothing but the shared settings is judged
-    shared = load_config(
-        preset, system="hmrm", data=data, overrides=["augment.motionmix=0", *of_all]
-    )
+    shared = load_config(preset, system="hmrm", overrides=["augment.motionmix=0", *of_all])
     _refuse_dishonest(shared)
     agreed = shared.evaluation.model_dump(include={"seeds", "epoch_rule", "protocol", "train_on"})
-    protocol = SharedProtocol(shared, _unused_settings(preset, data, names, changes))
+    protocol = SharedProtocol(shared, _unused_settings(preset, names, changes))
     for name in names:
         own = [text for text in changes if name not in protocol.unused.get(text, [])]
         try:
-            config = load_config(preset, system=name, data=data, overrides=own)
+            config = load_config(preset, system=name, overrides=own)
             evaluation = config.evaluation.model_copy(update=agreed)
             config = config.model_copy(update={"evaluation": evaluation})
             config = on_data(config, data=shared.data, faces=shared.faces, flow=shared.flow)
@@ -293,7 +279,7 @@ def reason_of(error: ConfigError) -> str:
 
 
 def _unused_settings(
-    preset: str, data: str | None, names: Sequence[str], changes: Sequence[str]
+    preset: str, names: Sequence[str], changes: Sequence[str]
 ) -> dict[str, list[str]]:
     """The changes that some of the systems refuse; one that all refuse is an error.
 
@@ -302,7 +288,7 @@ def _unused_settings(
 
     def accepts(name: str, some: Sequence[str]) -> bool:
         try:
-            load_config(preset, system=name, data=data, overrides=some)
+            load_config(preset, system=name, overrides=some)
         except ConfigError as error:
             return isinstance(error, MixtureError)  # it may need companions
         return True
@@ -319,7 +305,7 @@ def _unused_settings(
             unused.setdefault(text, []).append(name)
     for text, by in unused.items():
         if by == list(names):
-            load_config(preset, system=names[0], data=data, overrides=[text])
+            load_config(preset, system=names[0], overrides=[text])
     return unused
 
 

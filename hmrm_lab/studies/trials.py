@@ -27,7 +27,7 @@ from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.config.sections import LOSO
 from hmrm_lab.errors import ConfigError, DivergedError, FailedFoldsError, InputError
 from hmrm_lab.evaluation.cost import cost_of
-from hmrm_lab.evaluation.fold import PEEKING, FoldRun, rule_of, run_fold
+from hmrm_lab.evaluation.fold import PEEKING, FoldRun, history_of, rule_of, run_fold
 from hmrm_lab.evaluation.ledger import Evaluations, count_evaluations
 from hmrm_lab.evaluation.metrics import confusion_of
 from hmrm_lab.evaluation.protocols import inner_subject_folds
@@ -102,12 +102,7 @@ class Trial:
 
     def history(self) -> pd.DataFrame:
         """Training loss per epoch: columns fold, seed, epoch, loss."""
-        rows = [
-            (unit["fold"], unit["seed"], epoch, loss)
-            for unit in self.record["units"]
-            for epoch, loss in enumerate(unit["losses"], start=1)
-        ]
-        return pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss"])
+        return history_of(self.record["units"])
 
     def metrics(self) -> dict[str, Any]:
         sets = self.record.get("train_on")
@@ -288,9 +283,10 @@ class OuterScore:
     def as_text(self) -> str:
         names = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         width, metrics = max(map(len, self.parts)), self.run.metrics()
+        how = "leave-one-subject-out, " * (metrics["protocol"] == LOSO)
         return "\n".join(
             [
-                f"Outer score ({metrics['protocol']}; {stamp(metrics)}) of {names}",
+                f"Outer score ({how}{stamp(metrics)}) of {names}",
                 *(f"  {name:<{width}}  {_figures(part)}" for name, part in self.parts.items()),
                 *(["less that of the recipe as it was, paired by subject:"] if self.gains else []),
                 *(f"  {name:<{width}}  {_gained(gain)}" for name, gain in self.gains.items()),

@@ -68,7 +68,7 @@ def test_data_sets_are_held_out_and_trained_on() -> None:
 def test_a_split_file_is_read_or_refused_in_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "folds.csv"
     with pytest.raises(ConfigError, match="no such split file"):
-        lab.Protocol(str(file)).check_file()
+        lab.Protocol(str(file)).check()
     file.write_text("Subject; Fold\ns03;b\ntoy/s01;a\ntoy/s02;a\nother/s01;b\nother/s02;b\nx;a\n")
     tested = {"split/a": set(TOY[:2]), "split/b": {TOY[2], "other/s01", "other/s02"}}
     assert {

@@ -85,7 +85,8 @@ def test_every_input_on_every_network_and_nothing_else_differs() -> None:
 
 
 def test_published_maps_have_no_frames_and_no_flow_to_choose(real_data: Path) -> None:
-    where: dict[str, Any] = {"data": "flowmaps", "root": real_data / "megc2019-flowmaps"}
+    maps = ["data.name=flowmaps"]
+    where: dict[str, Any] = {"overrides": maps, "root": real_data / "megc2019-flowmaps"}
     study = plan_comparison("smoke", **where)
     assert study.left_out["lbp_top", HONEST] == "takes clips, and 'flowmaps' has no frames"
     with pytest.raises(ConfigError, match="nothing to compare: lbp_top takes clips"):
@@ -93,7 +94,7 @@ def test_published_maps_have_no_frames_and_no_flow_to_choose(real_data: Path) ->
     cells = plan_inputs("smoke", systems=["ststnet", "meganet"], **where)
     assert list(cells.configs) == [("ststnet", "flow"), ("meganet", "flow")]
     assert cells.left_out["meganet", "mesti"] == "it takes mesti, and 'flowmaps' has no frames"
-    config, root = quick_config("hmrm", "data.name=flowmaps"), where["root"]
+    config, root = quick_config("hmrm", *maps), where["root"]
     plan = plan_ablation(config, root=root, part="casme2")
     assert list(plan.configs) == ["M4", "M2", "M3"]
     assert "ready-made" in plan.left_out["M1"]
@@ -112,7 +113,10 @@ compared, studied = partial(plan_comparison, "smoke"), partial(plan_inputs, "smo
 varied, tried = partial(of_variants, plan_ablation), partial(of_variants, plan_effects)
 twice = partial(plan_ablation, quick_config("hmrm"), [PAPER[1], PAPER[1]])
 REFUSED: tuple[tuple[Callable[[], Any], str], ...] = (
-    (partial(compared, epoch_rule="oracle_test"), "peeks at the test subject"),
+    (
+        partial(compared, overrides=["evaluation.epoch_rule=oracle_test"]),
+        "peeks at the test subject",
+    ),
     (partial(compared, overrides=["evaluation.control=shuffled_labels"]), "cannot be ranked"),
     (partial(compared, overrides=["model.name=svm"]), "name them in --systems"),
     (partial(studied, inputs=["mest"]), "did you mean 'mesti'"),

@@ -217,9 +217,7 @@ def write_page(content: Any, page: Path, *, title: str) -> Path:
 def write_index(folder: Path) -> Path:
     """Write the page that lists the executed notebooks of a folder in reading order."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
     entries = [
         {
