@@ -171,13 +171,11 @@ def _deal(
     extra = _shares(clips - subjects, rng.permutation(rank**1.5))
     cast = np.repeat(np.arange(subjects), 1 + extra)
     for _ in range(DEALS):
-        pairs = {(label, who) for label, who in zip(labels[drawn].tolist(), cast, strict=True)}
-        if np.bincount([label for label, _ in pairs], minlength=len(classes)).min() >= least:
+        pairs = np.unique([labels[drawn], cast], axis=1)
+        if np.bincount(pairs[0], minlength=len(classes)).min() >= least:
             return cast, drawn
         drawn = rng.permutation(drawn)
-    problem = (
-        f"{clips} clips of {subjects} built-in faces cannot show each of {len(classes)} classes"
-    )
+    problem = f"{clips} clips of {subjects} built-in faces cannot show all {len(classes)} classes"
     raise ConfigError(f"{problem} on {least} faces", hint="set data.clips or data.subjects higher")
 
 
