@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from datasets.test_flowmaps import rows, truncate, write_tree
+from datasets.test_flowmaps import FIRST, LIST, write_tree
 from datasets.test_images import UNFIT, write_unfit
 
 from hmrm_lab import cli
@@ -173,10 +174,11 @@ def test_notebooks_name_the_extra_where_it_is_missing(
 def test_data_that_cannot_be_used_are_one_sentence(tmp_path: Path, flowmaps_tree: Path) -> None:
     run = ("run", *SMOKE, "--out", "runs", "--data", "flowmaps", "--root")
     damaged = write_tree(tmp_path / "damaged")
-    truncate(damaged)
-    assert "sub01_EP01 .png: cut off" in refused(tmp_path, *run, damaged)
+    os.truncate(damaged / FIRST, 2000)
+    assert "sub01_EP01 .png: cut off or not a PNG image" in refused(tmp_path, *run, damaged)
     alone = write_tree(tmp_path / "one")
-    rows("casme2,sub01,EP01,1", "casme2,sub01,EP02,0")(alone)
+    table = (LIST, "casme2,sub01,EP01,1", "casme2,sub01,EP02,0", "")
+    (alone / "labels.csv").write_text("\n".join(table))
     assert "at least two subjects" in refused(tmp_path, *run, alone)
     tuned = ("--set", "flow.name=gru_attention", "--set", "flow.finetune=true")
     words = "data set 'flowmaps' has no frames to fine-tune a flow on"
