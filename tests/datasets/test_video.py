@@ -47,14 +47,16 @@ VIDEOS = {
     "lossless.mkv": "FFV1",
     "vp9.webm": "VP90",
     "hidden_packets.webm": "VP80",
+    **dict.fromkeys(("h264.mp4", "hevc.mov"), ""),  # which OpenCV cannot write: they lie here
 }
 
 
 def test_a_video_comes_back_frame_by_frame(tmp_path: Path) -> None:
     frames = [drawn(number % 32) for number in range(70)]
     for name, codec in VIDEOS.items():
-        path = write_video(tmp_path / name, frames, codec)
-        path.write_bytes(path.read_bytes() + (b"" if name.endswith(("avi", "3gp")) else bytes(9)))
+        path = tmp_path / name
+        film = write_video(path, frames, codec) if codec else Path(__file__).with_name(name)
+        path.write_bytes(film.read_bytes() + (b"" if name.endswith(("avi", "3gp")) else bytes(9)))
         recording = open_recording(path)
         assert len(recording.frames) == 70, name
         assert recording.fps == pytest.approx(25)
