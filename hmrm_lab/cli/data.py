@@ -30,7 +30,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def data() -> None:
-    """Licensed data sets on your disk: are they complete? Nothing is ever downloaded."""
+    """Recordings on your disk: check, list and export them. Nothing is ever downloaded."""
 
 
 @app.command()

@@ -121,8 +121,8 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
         return "none (clips)"
     if not config.input.reads_flow:
         return f"none ({', '.join(config.input.channels)})"
-    if data["unit"] != PX:
-        return "as published"
+    if data["unit"] != PX or config.data.name == "maps":
+        return "as given" if config.data.name == "maps" else "as published"
     words = [config.flow.name]
     trained = not systems[config.model.name].is_estimator  # an estimator leaves its flow alone
     words += ["fine-tuned"] if config.flow.finetune and trained else []

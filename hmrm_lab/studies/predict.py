@@ -50,7 +50,7 @@ class Asked(NamedTuple):
 def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
     """The run of this folder, or the newest below `runs` with a model, HMRM's before others.
 
-    Those on relative maps, which cannot answer for a recording, come last. Raises `InputError` if
+    Those on ready-made maps, which cannot answer for a recording, come last. Raises `InputError` if
     there is none, or it has no model.
     """
     if path is None:
@@ -62,7 +62,7 @@ def find_run(path: Path | None = None, runs: Path = Path("runs")) -> RunFolder:
         return max(
             usable,
             key=lambda run: (
-                run.data()["unit"] == PX,
+                not _is_ready_made(run),
                 run.config().model.name == "hmrm",
                 (run.path / MODEL_NAME).stat().st_mtime_ns,
             ),
@@ -242,10 +242,15 @@ def _check_input(config: ExperimentConfig, run: RunFolder) -> None:
     if data["map_size"] != MAP_SIDE_PX:
         problem = f"its maps have {data['map_size']} pixels a side; a recording gives {MAP_SIDE_PX}"
         raise InputError(problem, where=run.path, hint="name another run")
-    if data["unit"] != PX and config.input.reads_flow:
-        problem = "it has learnt from relative maps, and those of a recording are in pixels"
+    if _is_ready_made(run) and config.input.reads_flow:
+        problem = "it has learnt from ready-made maps, and the flow of a recording is another"
         hint = "name a run on recordings or on the built-in faces with --run"
         raise InputError(problem, where=run.path, hint=hint)
+
+
+def _is_ready_made(run: RunFolder) -> bool:
+    """Whether a run's maps were not computed from frames."""
+    return run.data()["unit"] != PX or run.config().data.name == "maps"
 
 
 def _faces(config: ExperimentConfig, provider: str | None, face: int) -> FacesConfig:

@@ -20,6 +20,7 @@ from hmrm_lab.datasets.recordings.findings import RECORDINGS
 from hmrm_lab.datasets.recordings.manifest import TEMPLATE, write_manifest
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError, InputError
+from hmrm_lab.evaluation.summary import flow_of
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import datasets
 
@@ -207,6 +208,8 @@ def test_maps_of_any_format_and_size(tmp_path: Path) -> None:
     write_table(root, "path,subject,label", "levels.png,s1,positive", name="maps.csv")
     levels = cv2.imread(str(root / "levels.png"))[..., ::-1].mean(axis=(0, 1)) / 255
     assert maps(root, unit="relative").maps[0].mean(axis=(1, 2)) == pytest.approx(levels, abs=1e-4)
+    config = load_config("smoke", data="maps", overrides=["flow.name=dis"])
+    assert flow_of(config, {"unit": "px"}) == "as given"
     for unit, rotated in (("px", True), ("relative", False)):
         changes = {"data.unit": unit, "input.normalise": "median_rms"}
         config = load_config("default", data="maps", overrides=changes)

@@ -187,7 +187,7 @@ def test_published_maps_and_pixels_do_not_mix(tmp_path: Path, held_out: Held) ->
     for system, changes in (("svm", ()), ("mlp", ("augment.rotate_deg=0",))):
         config = quick_config(system, *changes)
         run = run_experiment(config, out=tmp_path, flowset=relative)
-        with pytest.raises(InputError, match="it has learnt from relative maps"):
+        with pytest.raises(InputError, match="it has learnt from ready-made maps"):
             predict_recording(held_out[0], run)
         for maps, others in ((relative, pixels), (pixels, relative)):
             save_model(tmp_path / "model", fit(config, maps, seed=0))

@@ -93,6 +93,8 @@ class Survey:
         given = {"root": self.root, **options}
         if "scheme" in given:
             given["classes"] = given.pop("scheme").name
+        usual = {"classes": OFFICIAL, "table": "clips.csv"}
+        given = {name: value for name, value in given.items() if value != usual.get(name)}
         flags = {f"--{name.replace('_', '-')}": value for name, value in given.items() if value}
         words = [name if value is True else f"{name} {value}" for name, value in flags.items()]
         command = " ".join([self.dataset, *words])
