@@ -103,6 +103,12 @@ def test_many_clips_are_answered_as_each_alone(run: RunFolder, held_out: Held) -
     assert set(table.attrs["caveats"]) <= set(alone.caveats)
     with pytest.raises(InputError, match="onset, apex and offset of many clips"):
         lab.predict(clips, run.path, apex=3)
+    table = path.parents[1] / "clips.csv"
+    table.write_text(table.read_text().replace(f",{clip.expression},", ",,"))
+    clips = lab.load("manifest", root=table.parent, faces="template")
+    assert lab.prepare(clips)["clips"] == {"usable": 1, "left out": 0}
+    with pytest.raises(InputError, match="no clip of data set 'manifest' has a label to learn"):
+        clips.maps()
 
 
 def test_no_figure_depends_on_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
