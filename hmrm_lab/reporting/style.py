@@ -3,7 +3,7 @@
 import html
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plotly import graph_objects as go
@@ -84,9 +84,7 @@ def finish(
     lines = [part for line in caption.split("\n") for part in textwrap.wrap(line, CAPTION_COLUMNS)]
     foot = LINE_PX * len(lines) + 10 if lines else 0
     named = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
-    if top is None:
-        legend_px = sum(LETTER_PX * len(name) + 45 for name in named)
-        top = 48 + 22 * min(math.ceil(legend_px / 420), 3)
+    top = 48 + legend_px(named) if top is None else top
     axes = {
         key: {"title": axis} if isinstance(axis, str) else axis
         for key, axis in (("xaxis", x), ("yaxis", y))
@@ -105,6 +103,13 @@ def finish(
         words = "<br>".join(map(plain, lines))
         figure.add_annotation(text=words, align="left", font={"size": 11}, **place)
     return figure
+
+
+def legend_px(names: Sequence[str], width: int = 420) -> int:
+    """Height of a legend above a plot of this width; where one row is too short, of columns."""
+    spans = [7 * len(name) + 45 for name in names]
+    columns = len(spans) if sum(spans) <= width else max(int(width // max(spans)), 1)
+    return 22 * math.ceil(len(spans) / max(columns, 1))
 
 
 def class_marker(label: int) -> dict[str, Any]:

@@ -51,10 +51,15 @@ def confusion_figure(metrics: Mapping[str, Any], part: str = ALL) -> go.Figure:
     seeds = len(metrics["seeds"])
     counted = f"Counts are clips times {seeds} seeds. " if seeds > 1 else ""
     title = "Confusion" if part == ALL else f"Confusion, {plain(part)}"
-    x = {"title": "Predicted class", "ticks": ""}
+    left, letters_px = max(120, 50 + 7 * max(map(len, rows))), 7 * max(map(len, classes))
+    wide = max(600, left + 52 * len(classes))
+    slanted = letters_px > (wide - left) / len(classes)
+    x = {"title": "Predicted class", "ticks": "", "tickangle": -40 if slanted else 0}
     y = {"title": "True class (clips)", "autorange": "reversed", "ticks": ""}
     caption = f"{counted}Per cent of the true class.\n{stamp({**metrics, 'all': figures})}"
-    return finish(figure, title, x, y, caption=caption, height=270, left=120, widths=(0, 600))
+    sizes_px: dict[str, Any] = {"height": max(270, 34 * len(classes)), "widths": (0, wide)}
+    sizes_px |= {"left": left, "bottom": 52 + slanted * round(0.65 * letters_px)}
+    return finish(figure, title, x, y, caption=caption, **sizes_px)
 
 
 def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.Figure:
@@ -104,7 +109,8 @@ def subject_strip_figure(predictions: Predictions, *, caption: str = "") -> go.F
     letters = f"Letter: predicted class ({', '.join(_initials(classes))})."
     caption = f"Colour: true class. {letters} {filled}\n{caption}"
     widths = (columns * (square + 2) + 60, max(columns * 2 * square, 360) + 60)
-    margins: dict[str, Any] = {"left": 36, "top": 98 if several else 74, "bottom": 84}
+    top = 52 + style.legend_px(classes, 360) + 24 * several
+    margins: dict[str, Any] = {"left": 36, "top": top, "bottom": 84}
     title, height = "Every clip of every subject", max(plot_px, 60)
     figure.update_layout(legend_y=1 + 24 / plot_px if several else 1)
     return finish(figure, title, caption=caption, height=height, widths=widths, **margins)
@@ -198,7 +204,8 @@ def hard_cases_figure(
         return style.message_figure(title, words, caption=caption)
     panels = []
     for key, truth, guess, probability, flow in cases:
-        words = f"{predictions.classes[truth]} → <b>{predictions.classes[guess]}</b>"
+        names = [name if len(name) < 11 else f"{name[:9]}…" for name in predictions.classes]
+        words = f"{names[truth]} → <b>{names[guess]}</b>"
         clip = key.clip if key.clip.startswith(key.subject) else f"{key.subject} {key.clip}"
         heading = f"{words} {probability:.0%}<br>{plain(clip)}"
         panels.append((heading, flow_picture(enlarged_flow(flow, CARD_PX), "colour")))
