@@ -18,7 +18,7 @@ import pandas as pd
 
 from hmrm_lab.datasets.classes import EMOTIONS, MEGC3, ClassScheme
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import Ints, Predictions, prediction_columns, probability_columns
+from hmrm_lab.records import Ints, Predictions, classes_of, prediction_columns, probability_columns
 
 FORMS = (
     "use a table with the header `subject,clip,truth,prediction`, rows `fold/clip, truth, "
@@ -81,6 +81,9 @@ def _parsed(text: str, scheme: ClassScheme) -> tuple[Predictions, list[str]]:
     tokens = list(TOKEN.finditer(text))
     if not lines:
         raise _error("an empty file")
+    own = classes_of(name.strip('" ') for name in re.split(r"[,;\t]", lines[0][1]))
+    if len(own) > 1 and own != scheme.classes and not any(name.isdigit() for name in own):
+        scheme = ClassScheme("columns of probabilities", own, {})
     first = lines[0][1].split()
     if any(token["labels"] is not None for token in tokens):
         rows, form = _printed(text, tokens)
