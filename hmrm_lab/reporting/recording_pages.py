@@ -27,7 +27,7 @@ Point = tuple[int, int]
 Colour = tuple[int, int, int]
 SCALE = 2  # picture pixels per pixel of the crop
 GAP = 24
-TITLE_PX, BAR_PX, LINE_PX = 92, 30, 22
+TITLE_PX, BAR_PX, LINE_PX, LETTER_PX = 92, 30, 22, 10
 LABEL_PX = 110  # left of the bars
 DARKEST = 0.7  # how much of the colour covers the part with the largest share
 LEAST_LABEL = 0.05  # smaller shares are not written on the face
@@ -134,8 +134,9 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
         page[TITLE_PX : TITLE_PX + side, x : x + side] = panel
     if prediction.answered:
         shares = zip(prediction.classes, prediction.probabilities.tolist(), strict=True)
+        start = GAP + max(LABEL_PX, LETTER_PX * max(map(len, prediction.classes)))
         for row, (label, share) in enumerate(shares):
-            _draw_bar(page, label, share, CLASS_COLOURS[row], bars + row * BAR_PX)
+            _draw_bar(page, label, share, CLASS_COLOURS[row], (start, bars + row * BAR_PX))
     for row, (line, colour) in enumerate(notes):
         _write(page, line, (GAP, foot + row * LINE_PX + 14), colour=colour)
     return page
@@ -167,8 +168,8 @@ def shaded_parts(prediction: RecordingPrediction) -> Image:
     return picture
 
 
-def _draw_bar(page: Image, label: str, value: float, colour: str, top: int) -> None:
-    left, full = GAP + LABEL_PX, page.shape[1] - 2 * GAP - LABEL_PX - 60
+def _draw_bar(page: Image, label: str, value: float, colour: str, corner: Point) -> None:
+    (left, top), full = corner, page.shape[1] - GAP - corner[0] - 60
     for width, fill in ((full, LIGHT), (max(1, round(value * full)), rgb(colour))):
         cv2.rectangle(page, (left, top + 2), (left + width, top + 20), fill, cv2.FILLED)
     _write(page, label, (GAP, top + 17), 0.55)

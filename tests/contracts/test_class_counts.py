@@ -8,6 +8,7 @@ import pytest
 from conftest import make_flowset, quick_config
 from reporting.made_runs import make_run
 
+from hmrm_lab.api.result import Result
 from hmrm_lab.datasets.classes import MEGC3, ClassScheme, scheme
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.metrics import confusion_of
@@ -66,6 +67,7 @@ def test_a_run_of_many_classes_is_scored_drawn_and_reported(
         [trace.name for trace in subject_strip_figure(predictions).data],
         confusion_cells(confusion_of(predictions), classes, "words"),
         probability_bars([1 / count] * count, classes, truth=0),
+        pytest.importorskip("hmrm_widgets").PredictionBrowser(Result(run), flowset).truth.options,
     ):
         assert all(name in named for name in classes)
     text = write_report([run, other], tmp_path / "report.html", flowset).read_text("utf-8")
