@@ -24,10 +24,6 @@ from hmrm_lab.reporting.tables import ALL, NONE, SMOKE_WARNING, unused_words
 from hmrm_lab.runtime.store import RunFolder, to_json, write_atomic
 
 OURS = ModelConfig().name
-RANKED = (
-    *("UF1", "Difference", "p (Holm)", "Oracle UF1", "Peeking adds", "Null UF1", "Null within UF1"),
-    *("Claimed UF1", "Claimed ACC", "Claimed F1"),
-)
 OTHERS = ("UAR", "ACC", "Weighted F1")
 PAPER_CLAIM = "The paper's claims are on CASME II, epoch rule not stated."
 BOTH = ", both phases"  # has a column of its own in the table of inputs
@@ -52,15 +48,15 @@ class ComparisonResult(StudyResult):
 
     @property
     def words(self) -> pd.DataFrame:
-        return self._in_words("Rank", "System", "Fidelity", "Takes", *RANKED, *OTHERS, "Note")
-
-    def _in_words(self, *names: str) -> pd.DataFrame:
         # for want of room without the intervals of what stands beside
         beside = [f"{title} UF1" for title in study_table.BESIDE.values()]
         ends = [f"{name} {end}" for name in beside for end in ("low", "high")]
+        names = ("Rank", "System", "Fidelity", "Takes", "UF1", "Difference", "p (Holm)")
+        claims = ("Claimed UF1", "Claimed ACC", "Claimed F1")
+        scores = ("Oracle UF1", "Peeking adds", *beside[1:], *claims, *OTHERS, "Note")
         shown = self.table.drop(columns=ends, errors="ignore")
         titles = {"Rank": "#", "Difference [95 %]": "Minus best [95 %]"}
-        return study_words.in_words(shown, *names).rename(columns=titles)
+        return study_words.in_words(shown, *names, *scores).rename(columns=titles)
 
     @property
     def caption(self) -> str:
@@ -75,11 +71,11 @@ class ComparisonResult(StudyResult):
 
     def text(self) -> str:
         """Two tables, each narrow enough for a terminal, then what they rest on."""
-        tables = [
-            self._in_words("Rank", "System", *RANKED, "Note").to_string(index=False),
-            self._in_words("System", "Fidelity", "Takes", *OTHERS).to_string(index=False),
-        ]
-        return "\n".join(["\n\n".join(tables), "", self.caption, *self.remarks])
+        words = self.words
+        others = [n for n in map(str, words) if n.startswith(("Fidelity", "Takes", *OTHERS))]
+        parts = (words.drop(columns=others), words[["System", *others]])
+        tables = "\n\n".join(part.to_string(index=False) for part in parts)
+        return "\n".join([tables, "", self.caption, *self.remarks])
 
     def record(self) -> dict[str, Any]:
         ranking = study_table.ranking_over_sets(self.table)

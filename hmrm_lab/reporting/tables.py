@@ -125,10 +125,8 @@ def class_words(scores: Mapping[str, Any]) -> pd.DataFrame:
     words = {"Class": list(scores[ALL]["f1"])}
     for part, figures in _parts(scores):
         row, counts = _figures(figures), map(sum, figures["confusion"])
-        cells = zip(words["Class"], counts, strict=True)
-        words[f"F1, {part} [95 %]"] = [
-            word(row, f"F1 {n}") if clips else NONE for n, clips in cells
-        ]
+        cells = [(f"F1 {name}", clips) for name, clips in zip(words["Class"], counts, strict=True)]
+        words[f"F1, {part} [95 %]"] = [word(row, name) if clips else NONE for name, clips in cells]
     return pd.DataFrame(words)
 
 
@@ -195,9 +193,8 @@ def render_text(table: pd.DataFrame, spared: Sequence[Sequence[str]] = SPARED) -
 
     Where a terminal is too narrow, the `spared` columns are left out, one group after another.
     """
-    words = display_table(table.filter(regex=ALL_BUT_CLASSES)).drop(
-        columns=list(LONG), errors="ignore"
-    )
+    shown = display_table(table.filter(regex=ALL_BUT_CLASSES))
+    words = shown.drop(columns=list(LONG), errors="ignore")
     shared = [name for name in SHARED if name in words and words[name].nunique() == 1]
     head = ", ".join(f"{name.lower()} {words[name].iloc[0]}" for name in shared)
     told = [name for name in ("Note", "Part") if name in words]

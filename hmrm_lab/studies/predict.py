@@ -19,12 +19,7 @@ from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, RecordingPredict
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
 from hmrm_lab.faces.landmarks import part_masks, reduce_masks
 from hmrm_lab.flow.motion_maps import still_outside
-from hmrm_lab.preparation import (
-    compute_flowset,
-    reads_past_apex,
-    reduce_frames,
-    with_whole_clips,
-)
+from hmrm_lab.preparation import compute_flowset, reads_past_apex, reduce_frames, with_whole_clips
 from hmrm_lab.preparation.cache import no_progress
 from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX
 from hmrm_lab.preparation.crops import crop_clip, face_provider
