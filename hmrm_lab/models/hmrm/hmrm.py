@@ -16,7 +16,7 @@ from hmrm_lab.models.hmrm.region_fusion import (
     split_regions,
 )
 from hmrm_lab.models.interface import Dropped, Features, Heads, Layers, system
-from hmrm_lab.models.layers import Dropout, Linear
+from hmrm_lab.models.layers import TINY, Dropout, Linear
 from hmrm_lab.models.scan import Backend
 
 Kernel = Annotated[int, Field(ge=1, le=WINDOW**2)]  # no longer than the tokens of a region
@@ -102,7 +102,8 @@ class RegionEncoder(nn.Module):
 
     `pixels`: the 49 pixels of a region are its sequence, and their mean is its vector, as in
     Algorithm 1. `windows`: a region is one token, and the sequence runs over the regions. Of
-    several maps, sequences follow one another in time, and vectors are means over all maps.
+    several maps, sequences follow one another in time, and a vector is the mean over the maps,
+    each weighted by the energy of its motion (decision 0024).
     """
 
     def __init__(self, width: int, *, regions: int, pixel: int, tokens: str, **block: Any) -> None:
@@ -116,9 +117,14 @@ class RegionEncoder(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         batch, times, regions = windows.shape[:3]
-        if not self.per_pixel:
+        if self.per_pixel:
+            series = windows.transpose(1, 2).flatten(0, 1)  # (B R, T, 49, C)
+            tokens = (self.embed(series) + self.place).flatten(1, 2)
+            encoded = self.mamba(tokens).reshape(-1, WINDOW**2, tokens.shape[-1])  # (B R T, 49, D)
+            vectors = encoded.mean(1).reshape(batch, regions, times, -1).transpose(1, 2)
+        else:
             tokens = self.embed(windows.flatten(3)) + self.place  # (B, T, R, D)
-            return self.mamba(tokens.flatten(1, 2)).unflatten(1, (times, regions)).mean(1)
-        series = windows.transpose(1, 2).flatten(0, 1)  # (B R, T, 49, C)
-        tokens = (self.embed(series) + self.place).flatten(1, 2)
-        return self.mamba(tokens).mean(1).reshape(batch, regions, -1)
+            vectors = self.mamba(tokens.flatten(1, 2)).unflatten(1, (times, regions))
+        energy = windows.detach().square().mean((2, 3, 4)) + TINY  # (B, T)
+        weights = energy / energy.sum(1, keepdim=True)
+        return (vectors * weights[:, :, None, None]).sum(1)
