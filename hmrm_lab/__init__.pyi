@@ -12,6 +12,7 @@ from .api.comparisons import search as search
 from .api.comparisons import sweep as sweep
 from .api.result import Result as Result
 from .api.result import Study as Study
+from .api.result import fuse as fuse
 from .api.result import result as result
 from .api.result import score as score
 from .api.runs import audit as audit

@@ -17,7 +17,13 @@ from hmrm_lab.errors import HmrmError, InputError
 from hmrm_lab.evaluation.fold import history_of
 from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.evaluation.other_programs import read_predictions
-from hmrm_lab.evaluation.summary import collect_predictions, stamp, summarise, summarise_run
+from hmrm_lab.evaluation.summary import (
+    collect_predictions,
+    is_smoke,
+    stamp,
+    summarise,
+    summarise_run,
+)
 from hmrm_lab.records import Predictions, probability_columns
 from hmrm_lab.reporting.tables import display_table, results_table, scores_table, units_table
 from hmrm_lab.runtime.processes import count_jobs
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 
 Scored = str | Path | pd.DataFrame | MotionMaps
 MAP_SIDE_PX = 28
+ANSWERED = ("dataset", "subject", "clip", "fold", "seed")
 NO_RUN = {"epoch_rule": "not known", "control": "none", "peeking": False, "complete": True}
 
 
@@ -284,6 +291,44 @@ def score(predictions: Scored, answers: Any = None, classes: str = "megc3") -> R
         return Result(answers=Predictions(predictions))
     found, told = read_predictions(Path(predictions), scheme(classes))
     return Result(answers=found, about={"read_as": told})
+
+
+def fuse(results: "Results") -> Result:
+    """Late fusion: the mean of the probabilities of several results, clip by clip and seed by seed.
+
+    No weight is chosen, so that there is nothing a test subject could have had a say in. The epoch
+    rules and controls of all stand under the figures. `InputError` unless all are complete, and of
+    the same clips, classes, folds and seeds.
+
+    >>> svm = lab.evaluate("svm", maps, seeds=1)
+    >>> fused, both = (one.predictions["p_positive"] for one in (lab.fuse([result, svm]), svm))
+    >>> float((fused - (result.predictions["p_positive"] + both) / 2).abs().max()) < 1e-9
+    True
+    >>> lab.fuse([result])
+    Traceback (most recent call last):
+    hmrm_lab.errors.InputError: there is nothing to fuse; give two results or more
+    """
+    chosen = results_of(results)
+    if len(chosen) < 2:
+        raise InputError("there is nothing to fuse", hint="give two results or more")
+    first, tables = chosen[0].answers, list[pd.DataFrame]()
+    for one in chosen:
+        table = one.answers.table.set_index([*ANSWERED, "truth"]).sort_index()
+        tables.append(table)
+        alike = one.answers.classes == first.classes and table.index.equals(tables[0].index)
+        sure = alike and bool(table[first.probabilities].notna().all(axis=None))
+        if not sure or not one.metrics["complete"]:
+            hint = "fuse complete runs of one data set, with the same classes, protocol and seeds"
+            raise InputError(f"{one} cannot be fused with {chosen[0]}", hint=hint)
+    answers = np.stack([table[first.probabilities].to_numpy(float) for table in tables])
+    mean = pd.DataFrame(answers.mean(0), tables[0].index, first.probabilities)
+    mean["prediction"] = mean.to_numpy().argmax(axis=1)
+    mean["epoch"] = np.max([table["epoch"] for table in tables], axis=0)
+    rules = {name: [str(one.metrics[name]) for one in chosen] for name in ("epoch_rule", "control")}
+    about: dict[str, Any] = {name: ", ".join(dict.fromkeys(of)) for name, of in rules.items()}
+    about["peeking"] = any(one.metrics["peeking"] for one in chosen)
+    about["preset"] = "smoke" if any(is_smoke(one.metrics) for one in chosen) else ""
+    return Result(answers=Predictions(mean.reset_index()), about=about)
 
 
 def _answers(maps: MotionMaps, given: NDArray[Any]) -> Predictions:

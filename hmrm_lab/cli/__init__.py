@@ -25,7 +25,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(notebooks.app, name="notebooks")
 for command in (
-    *(run.run, run.demo, run.report, run.predict, run.audit, run.score),
+    *(run.run, run.demo, run.report, run.predict, run.audit, run.score, run.fuse),
     *(studies.compare, studies.inputs, studies.ablate, studies.effects),
     *(studies.sweep, studies.evolve, data.prepare, data.doctor, notebooks.bench),
     *(data.flow, data.flow_eval, data.flow_train),

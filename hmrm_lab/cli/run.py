@@ -85,6 +85,29 @@ def audit(run: Path, root: Path | None = None, as_json: bool = False) -> None:
         raise typer.Exit(1)
 
 
+def fuse(runs: list[Path], as_json: bool = False) -> None:
+    """Late fusion: the mean of the answers of finished runs, paired with each of them.
+
+    No weight is chosen. The runs must be of the same clips, classes, folds and seeds.
+    """
+    import hmrm_lab as lab
+    from hmrm_lab.evaluation.significance import paired_difference
+    from hmrm_lab.reporting.tables import render_text
+
+    results = [lab.result(path) for path in runs]
+    fused = lab.fuse(results)
+    pairs = {
+        path.name: paired_difference(fused.answers, one.answers, "uf1")
+        for path, one in zip(runs, results, strict=True)
+    }
+    lines = [
+        f"minus {name}: UF1 {mean:+.3f} [{low:+.3f}, {high:+.3f}], paired by subject"
+        for name, (mean, low, high) in pairs.items()
+    ]
+    text = "\n".join([render_text(fused.table), "", *lines, fused.caption])
+    show({"metrics": fused.metrics, "minus": pairs}, text, as_json)
+
+
 def score(log: Path, classes: str = "megc3", as_json: bool = False) -> None:
     """Pooled UF1, UAR, accuracy, weighted F1 and F1 of every class of a log of predictions.
 
