@@ -87,7 +87,9 @@ def test_failed_folds_are_recorded_and_the_others_go_on_to_the_same_bytes(
         assert failures[2]["reason"] == "ZeroDivisionError: nobody expected this"
         assert "troubles.py" in failures[2]["traceback"]
         tried = troubles.turns()
-        assert [len(tried[f"toy-s0{number}"]) for number in (1, 2, 5, 6)] == [1, 2, 2, 1]
+        turns = [len(tried[f"toy-s0{number}"]) for number in (1, 2, 5, 6)]
+        again = kind == "dask"  # a result that a dying worker still holds is computed once more
+        assert turns == [1, 2, 2, 1] or (again and min(turns) >= 1 and turns[1:3] == [2, 2])
         assert len(tried["toy-s03"]) >= 2 and len({one for of in tried.values() for one in of}) > 1
         assert not (folder.path / "model.safetensors").exists()
         assert "INCOMPLETE: 5 of 8 folds, 3 failed" in stamped
