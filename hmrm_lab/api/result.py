@@ -14,6 +14,7 @@ from hmrm_lab.api.clips import MotionMaps, card
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import HmrmError, InputError
+from hmrm_lab.evaluation.consistency import LEAK
 from hmrm_lab.evaluation.fold import history_of
 from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.evaluation.other_programs import read_predictions
@@ -296,9 +297,9 @@ def score(predictions: Scored, answers: Any = None, classes: str = "megc3") -> R
 def fuse(results: "Results") -> Result:
     """Late fusion: the mean of the probabilities of several results, clip by clip and seed by seed.
 
-    No weight is chosen, so that there is nothing a test subject could have had a say in. The epoch
-    rules and controls of all stand under the figures. `InputError` unless all are complete, and of
-    the same clips, classes, folds and seeds.
+    No weight is chosen, so that there is nothing a test subject could have had a say in. Protocol,
+    epoch rules, controls and doubtful weights of all stand under the figures. `InputError` unless
+    all are complete, and of the same clips, classes, folds and seeds.
 
     >>> svm = lab.evaluate("svm", maps, seeds=1)
     >>> fused, both = (one.predictions["p_positive"] for one in (lab.fuse([result, svm]), svm))
@@ -312,22 +313,25 @@ def fuse(results: "Results") -> Result:
     if len(chosen) < 2:
         raise InputError("there is nothing to fuse", hint="give two results or more")
     first, tables = chosen[0].answers, list[pd.DataFrame]()
-    for one in chosen:
+    told = [one.metrics for one in chosen]
+    for one, metrics in zip(chosen, told, strict=True):
         table = one.answers.table.set_index([*ANSWERED, "truth"]).sort_index()
         tables.append(table)
         alike = one.answers.classes == first.classes and table.index.equals(tables[0].index)
         sure = alike and bool(table[first.probabilities].notna().all(axis=None))
-        if not sure or not one.metrics["complete"]:
+        if not sure or not metrics["complete"]:
             hint = "fuse complete runs of one data set, with the same classes, protocol and seeds"
             raise InputError(f"{one} cannot be fused with {chosen[0]}", hint=hint)
     answers = np.stack([table[first.probabilities].to_numpy(float) for table in tables])
     mean = pd.DataFrame(answers.mean(0), tables[0].index, first.probabilities)
     mean["prediction"] = mean.to_numpy().argmax(axis=1)
     mean["epoch"] = np.max([table["epoch"] for table in tables], axis=0)
-    rules = {name: [str(one.metrics[name]) for one in chosen] for name in ("epoch_rule", "control")}
-    about: dict[str, Any] = {name: ", ".join(dict.fromkeys(of)) for name, of in rules.items()}
-    about["peeking"] = any(one.metrics["peeking"] for one in chosen)
-    about["preset"] = "smoke" if any(is_smoke(one.metrics) for one in chosen) else ""
+    about: dict[str, Any] = {}
+    for name in ("epoch_rule", "control", "protocol", "weights"):  # what `stamp` tells of each
+        if of := dict.fromkeys(str(metrics[name]) for metrics in told if name in metrics):
+            about[name] = LEAK if LEAK in of else ", ".join(of)
+    about["peeking"] = any(metrics["peeking"] for metrics in told)
+    about["preset"] = "smoke" if any(map(is_smoke, told)) else ""
     return Result(answers=Predictions(mean.reset_index()), about=about)
 
 
