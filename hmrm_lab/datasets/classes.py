@@ -13,19 +13,13 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from hmrm_lab.datasets.recordings.coding import Columns, data_set, read_coding
-from hmrm_lab.datasets.recordings.findings import bad_input, shown
+from hmrm_lab.datasets.recordings.coding import data_set, read_coding
+from hmrm_lab.datasets.recordings.findings import KNOWN, bad_input, shown
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.records import MOST_CLASSES, are_classes
 
 FOLDER = Path(__file__).parent / "schemes"
 UNITS, EMOTIONS = "action_units", "emotion"
-TABLE: Columns = {
-    f"{EMOTIONS}?": (EMOTIONS, "word"),
-    f"{UNITS}?": (UNITS, "AU", "AUs"),
-    "class": ("class",),
-    "dataset?": ("dataset", "data set"),
-}
 ALL_OTHERS = "*"
 PAIRS = (("happiness", "happy"), ("sadness", "sad"), ("anger", "angry"), ("others", "other"))
 SAME_WORD = {**dict(PAIRS), **{second: first for first, second in PAIRS}}
@@ -97,7 +91,7 @@ def read_scheme(path: Path) -> ClassScheme:
     """Read a class scheme; an `InputError` names the row that is wrong."""
     if not path.is_file():
         raise ConfigError("no such class scheme", where=path, hint="check its path")
-    table = read_coding(path, TABLE)
+    table = read_coding(path, KNOWN["scheme"]["columns"])
     kinds = [kind for kind in (EMOTIONS, UNITS) if kind in table.fields]
     if len(kinds) != 1:
         problem = "two columns, emotion and action_units," if kinds else "no column 'emotion'"

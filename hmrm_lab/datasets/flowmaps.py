@@ -35,12 +35,6 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.records import PX, RELATIVE, ClipKey, Floats, FlowSet
 from hmrm_lab.registry import datasets
 
-COLUMNS = {
-    "data set": ("dataset", "data"),
-    "subject": ("sub", "subject"),
-    "clip": ("filename_o", "filename", "clip"),
-    "label": ("label", "class"),
-}
 SIDE_PX = 28
 Found = tuple[ClipKey, int, Floats]  # a clip, its label and its map
 SHAPES = "give (u, v) or (u, v, strain) as (2 or 3, H, W) or (H, W, 2 or 3)"
@@ -80,7 +74,7 @@ def flowmaps(root: Path, *, scheme: ClassScheme = MEGC3) -> FlowSet:
         subject = subjects.setdefault((key.dataset, loose(key.subject)), key.subject)
         return key._replace(subject=subject), label, _read_map(files[stem])
 
-    return _flowset(read_coding(table, COLUMNS), scheme, RELATIVE, read)
+    return _flowset(read_coding(table, KNOWN["flowmaps"]["columns"]), scheme, RELATIVE, read)
 
 
 @datasets.register("maps", source="your own")

@@ -3,60 +3,24 @@
 import html
 import math
 import textwrap
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from plotly import graph_objects as go
 
-# Okabe and Ito 2008; their blue a little lighter, for dark paper.
-BLUE, ORANGE, GREEN, VERMILLION = "#2A87D0", "#E69F00", "#009E73", "#D55E00"
-INK = "#747b86"  # contrast above 4 on white and on near black
-GRID = "rgba(125, 132, 142, 0.25)"
-CLASS_COLOURS = (  # by label; after Okabe and Ito come three of Tol 2021
-    *(BLUE, ORANGE, GREEN, VERMILLION, "#CC79A7", "#56B4E9", "#F0E442"),
-    *("#882255", "#999933", "#BBBBBB"),
-)
-CLASS_SYMBOLS = (  # by label
-    *("circle", "square", "diamond", "cross", "x", "triangle-up"),
-    *("triangle-down", "star", "pentagon", "hexagon"),
-)
-SERIES = (  # of several lines: colour, dash, symbol
-    (BLUE, "solid", "circle"),
-    (VERMILLION, "dash", "diamond"),
-    (GREEN, "dot", "square"),
-    (ORANGE, "dashdot", "triangle-up"),
-    ("#CC79A7", "longdash", "star"),
-    ("#56B4E9", "longdashdot", "cross"),
-)
+_LOOK = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+CLASS_COLOURS, CLASS_SYMBOLS = _LOOK["class_colours"], _LOOK["class_symbols"]  # by label
+BLUE, ORANGE, GREEN, VERMILLION = CLASS_COLOURS[:4]
+INK, GRID = _LOOK["ink"], _LOOK["grid"]
+SERIES: list[tuple[str, str, str]] = _LOOK["series"]  # of several lines: colour, dash, symbol
+TEMPLATE = go.layout.Template(layout=_LOOK["layout"])
 
 CAPTION_COLUMNS = 62
 LINE_PX = 15
 LETTER_PX = 7.6
 
-_AXIS = {
-    "gridcolor": GRID,
-    "linecolor": GRID,
-    "tickcolor": GRID,
-    "zeroline": False,
-    "ticks": "outside",
-    "title": {"standoff": 8},
-}
-_TOP_LEFT = {"x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container"}
-TEMPLATE = go.layout.Template(
-    layout={
-        "font": {"family": "system-ui, 'DejaVu Sans', sans-serif", "size": 13, "color": INK},
-        "title": _TOP_LEFT | {"yanchor": "top", "pad": {"t": 12, "l": 4}, "font": {"size": 15}},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "colorway": [BLUE, ORANGE, GREEN, VERMILLION, "#CC79A7", "#56B4E9"],
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
-        "dragmode": False,
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": BLUE},
-        "hoverlabel": {"align": "left"},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
-    }
-)
 # Of notes that begin at the left edge of the plot.
 NOTE = {"x": 0, "xref": "paper", "yref": "paper", "xanchor": "left", "showarrow": False}
 

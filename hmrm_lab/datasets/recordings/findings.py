@@ -18,28 +18,13 @@ from hmrm_lab.registry import datasets
 if TYPE_CHECKING:
     from hmrm_lab.datasets.classes import ClassScheme
 
-KINDS = {
-    "row": "rows that cannot be read",
-    "label": "unknown labels",
-    "duplicate": "clips listed twice",
-    "folder": "clips without a folder",
-    "outside": "paths that lead out of the root",
-    "frames": "frames missing",
-    "unreadable": "frames unreadable",
-    "sizes": "frames of unequal size",
-    "onset_is_apex": "onset = apex",
-    "apex_outside": "apex outside onset..offset",
-    "apex_missing": "no apex given",
-    "offset": "offset wrong",
-    "part": "parts of the composite left out",
-    "protocol": "left out by the protocol",
-    "naming": "names that differ",
-    "units": "action units that cannot be read",
-}
-"""Every kind of finding, and how it is written."""
 
-with Path(__file__).with_name("recordings.toml").open("rb") as file:
-    KNOWN: dict[str, dict[str, Any]] = tomllib.load(file)
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+
+
+KINDS: dict[str, str] = _read("kinds.toml")
+KNOWN: dict[str, dict[str, Any]] = _read("recordings.toml")
 """The formats of each data set, as `Facts` and `reader.Source` name them."""
 
 INSTALLED = Path(__file__).parent / "protocols"
@@ -140,6 +125,7 @@ class Facts:
     title: str
     request: str  # who is asked for it
     paper: str
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of its coding file
     fps: float = 0.0
     official: bool = False  # whether its clips are on the list of MEGC 2019
     emotions: str = ""  # the words of its table, in lower case, also those outside the classes

@@ -41,18 +41,7 @@ from hmrm_lab.records import Clip, ClipKey
 
 Classify = Callable[[str], int | None]  # a word to its label; None for a clip that is left out
 
-COLUMNS: Columns = {
-    "subject": ("Subject", "sub_ID"),
-    "clip": ("Filename", "File name", "Clip", "fold_name"),
-    "emotion": ("Estimated Emotion", "Emotion", "label"),
-    "onset": ("OnsetFrame", "Onset", "OnsetF"),
-    "apex": ("ApexFrame", "Apex", "ApexF"),
-    "offset": ("OffsetFrame", "Offset", "OffsetF"),
-    "dataset?": ("data", "dataset"),
-    "units?": ("Action Units", "AU", "AUs"),
-    "objective?": ("Objective Classes", "Objective class"),
-    "fps?": ("Fps", "frame rate"),
-}
+COLUMNS: Columns = KNOWN["listed"]["columns"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,6 @@ from hmrm_lab.datasets.recordings.findings import (
     recordings,
     shown,
 )
-from hmrm_lab.datasets.recordings.reader import COLUMNS
 from hmrm_lab.datasets.walking import Tree
 from hmrm_lab.records import ClipKey
 
@@ -38,16 +37,6 @@ CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
 PATTERNS = ("SMIC-HS-E_annotation", "SMIC-HS", "annotation", "SMIC_apex")
 BASES = ("HS", "SMIC_all_cropped/HS", "SMIC_all_raw/HS", "SMIC-HS-E", "HS_long/SMIC-HS-E", ".")
 MARKS = ("onset", "apex", "offset")
-TABLE = {
-    "subject": COLUMNS["subject"],
-    "clip": COLUMNS["clip"],
-    "onset": ("OnsetF", "Onset", "onset_frame"),
-    "apex?": ("ApexF", "Apex", "apex_frame"),
-    "offset": ("OffsetF", "Offset", "offset_frame"),
-    "emotion?": ("Emotion", "label"),
-    "dataset?": COLUMNS["dataset?"],
-    **{f"{name}{nth}?": (f"{name.capitalize()}{nth}F",) for nth in (2, 3) for name in MARKS},
-}
 
 Intervals = dict[ClipKey, list[Record]]
 """The expressions of each row of the table, by the clip of the first."""
@@ -67,7 +56,7 @@ def smic(
     """The clips of SMIC-HS below `root`, without an apex if the table has no column for it."""
     check_root(root, FACTS.title)
     tree = Tree(root, follow_links)
-    reading = Reading(FACTS, tree, find_coding(tree, TABLE, PATTERNS, coding), scheme)
+    reading = Reading(FACTS, tree, find_coding(tree, FACTS.columns, PATTERNS, coding), scheme)
     intervals = _read_intervals(reading)
     for name in (images,) if images else BASES:
         base = tree.find(root, Path(name).parts)

@@ -9,6 +9,7 @@ In a blink the upper lids slide over the eyeballs before that (`Lids`).
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,28 +21,11 @@ CENTRE_PX = 112.0
 STRETCH = 1.2
 """A drawn face is a square crop; a head is higher than wide."""
 
-JAW, BROW, NOSE_BRIDGE, NOSE_BASE = slice(0, 17), slice(17, 22), slice(27, 31), slice(31, 36)
-EYE, MOUTH, OUTER_LIP, INNER_LIP = slice(36, 42), slice(48, 68), slice(48, 60), slice(60, 68)
+JAW, BROW, NOSE_BASE = slice(0, 17), slice(17, 22), slice(31, 36)
+EYE, MOUTH, INNER_LIP = slice(36, 42), slice(48, 68), slice(60, 68)
 
-# The half of the face on the left of the image; the other half is its mirror.
-_HALF = {
-    **dict(enumerate([(23, 92), (24, 112), (28, 132), (35, 151), (47, 170)])),
-    **dict(enumerate([(61, 187), (77, 201), (94, 209.5), (112, 212)], start=5)),
-    **dict(enumerate([(34, 72), (46, 64), (62, 61.5), (79, 64), (95, 70)], start=17)),
-    **dict(enumerate([(112, 88), (112, 102), (112, 116), (112, 130)], start=27)),
-    **dict(enumerate([(96, 138), (104, 141.5), (112, 143.5)], start=31)),
-    **dict(enumerate([(50, 91), (60, 83.5), (74, 83), (86, 92), (74, 96.5), (60, 96)], start=36)),
-    **dict(enumerate([(82, 171), (93, 165.5), (104, 162), (112, 164)], start=48)),
-    **dict(enumerate([(112, 183), (102, 182), (91, 178)], start=57)),
-    **dict(enumerate([(86, 171), (103, 169.5), (112, 170.5)], start=60)),
-    **dict(enumerate([(112, 172), (103, 172)], start=66)),
-}
-
-MIRROR = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
-    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
-    + [*range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
-)
+_LANDMARKS = np.loadtxt(Path(__file__).with_name("landmarks.csv"), delimiter=",", skiprows=1)
+MIRROR = _LANDMARKS[:, 0].astype(int)
 """The landmark on the other side of the face, for each of the 68."""
 
 
@@ -57,10 +41,7 @@ def mirrored(landmarks_px: Floats) -> Floats:
 
 def template() -> Floats:
     """The neutral, symmetric face: (68, 2) float32, order (x, y), pixels in a 224 x 224 crop."""
-    points = np.full((68, 2), np.nan, dtype=np.float32)
-    for index, point in _HALF.items():
-        points[index] = point
-    return np.where(np.isnan(points), mirrored(points), points)
+    return floats(_LANDMARKS[:, 1:])
 
 
 def subject_landmarks(rng: np.random.Generator) -> Floats:
