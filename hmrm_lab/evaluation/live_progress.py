@@ -76,7 +76,8 @@ def watching(run: RunFolder, watch: Watcher, stage: str) -> Iterator[None]:
     def report() -> None:
         while not ended.wait(WATCH_SECONDS):
             status = read_status(run)
-            watch(stage, status.folds, status.expected, describe_speed(status))
+            speed = describe_speed(status.epochs_per_s, status.seconds_left)
+            watch(stage, status.folds, status.expected, speed)
         status = read_status(run)
         watch(stage, status.done, status.expected)
 

@@ -6,6 +6,7 @@ everything else; so a run that was killed and resumed ends with the same bytes a
 
 import json
 import math
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
@@ -87,18 +88,13 @@ def learning_rate(stage: Stage, within: int) -> float:
     return stage.peak_rate * (0.001 + 0.999 * (0.5 + 0.5 * math.cos(math.pi * fallen)))
 
 
-PAPER = (  # 3.1.1 without numbers of steps, which are those of RAFT (Teed and Deng 2020)
-    Stage("flying_chairs", 100_000, 10, peak_rate=4e-4),
-    Stage("flying_things", 100_000, 10, peak_rate=1.25e-4),
-)
-_LIST = (
-    Preset("paper", PAPER, crop=(368, 496), checkpoint_every=1000),
-    Preset("cpu", (Stage("procedural", 9_000, 8, replay=True),), crop=(128, 128)),
-    # a sixth of the time of `cpu`, to compare variants
-    Preset("brief", (Stage("procedural", 1_500, 8, replay=True),), crop=(128, 128)),
-    Preset("gpu", (Stage("procedural", 60_000, 32),), crop=(192, 192), checkpoint_every=1000),
-)
-PRESETS = {preset.name: preset for preset in _LIST}
+_KNOWN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+PRESETS = {
+    name: Preset(
+        name, tuple(Stage(**stage) for stage in of.pop("stages")), tuple(of.pop("crop")), **of
+    )
+    for name, of in _KNOWN.items()
+}
 
 
 def find_preset(name: str, attention: str = "steps") -> Preset:

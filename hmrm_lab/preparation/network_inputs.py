@@ -6,10 +6,12 @@ heads is known. `python -m hmrm_lab.preparation.network_inputs` prints the table
 """
 
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -39,17 +41,11 @@ class Input(NamedTuple):
     """The name of an input, and the overrides with which a network takes it."""
 
     words: str
-    overrides: tuple[str, ...]
+    overrides: Sequence[str]
 
 
-ONSET_APEX, MAPS = "flow.phases=onset_apex", 'input.channels=["u","v","strain"]'
-INPUTS = {
-    "apex": Input("apex frame", (ONSET_APEX, 'input.channels=["apex"]')),
-    "flow": Input("onset-apex flow", (ONSET_APEX, MAPS)),
-    "dual_phase": Input("dual-phase flow", ("flow.phases=both", MAPS)),
-    "dynamic_image": Input("dynamic image", (ONSET_APEX, 'input.channels=["dynamic_image"]')),
-    "mesti": Input("MESTI", (ONSET_APEX, 'input.channels=["mesti"]')),
-}
+_KNOWN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+INPUTS = {name: Input(**of) for name, of in _KNOWN["inputs"].items()}
 
 
 def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
@@ -144,16 +140,7 @@ class Condition:
     left: float = 0.0
 
 
-CONDITIONS = {
-    "undisturbed": Condition(),
-    "noise": Condition(noise=2),
-    "light drifts by 3 %": Condition(drift=0.03),
-    "noise and drift": Condition(noise=2, drift=0.03),
-    "the same, apex at 25 %": Condition(noise=2, drift=0.03, apex=0.25),
-    "the same, apex at 75 %": Condition(noise=2, drift=0.03, apex=0.75),
-    "the same, half is left": Condition(noise=2, drift=0.03, left=0.5),
-    "the same, all is left": Condition(noise=2, drift=0.03, left=1.0),
-}
+CONDITIONS = {name: Condition(**of) for name, of in _KNOWN["conditions"].items()}
 UNDISTURBED = CONDITIONS["undisturbed"]
 
 

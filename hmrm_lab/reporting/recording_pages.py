@@ -1,5 +1,6 @@
 """Recordings in text, picture and page: a prediction, a contact sheet, the audit of a data set."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,20 +35,11 @@ LEAST_LABEL = 0.05  # smaller shares are not written on the face
 FEW_PARTS = 3  # named in words
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BLACK, GREY, LIGHT = (25, 25, 25), (100, 106, 115), (232, 234, 237)
-HINTS = {
-    "cut": "Mark a part without one with --onset and --offset.",
-    "dark": "Name another frame with --onset or --apex.",
-    "no_face": "Name another frame, or give --faces template if the face fills the frames.",
-    "blink": "Mark another frame with --apex, or let it be spotted.",
-    "large_motion": "Mark a smaller one with --onset and --apex.",
-    "long": "Mark it with --onset and --offset.",
-    "several_faces": "--face takes another.",
-}
+_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+HINTS, FACES, APEXES = (_WORDS[name] for name in ("hints", "faces", "apexes"))
 NO_PART = "no part alone: holding any one of them still hardly changes the answer"
 
 SIDE_PX, WHEEL_PX = 112, 56
-FACES = {"none": "", "neighbour": "face of another frame", "template": "mean face"}
-APEXES = {"annotated": "", "spotted": "apex spotted", "guessed": "apex guessed: nothing moves"}
 MUCH_OUTSIDE = 0.05  # of a crop's area
 SHOWN_PER_KIND = 5  # on a terminal; the page and --json have them all
 

@@ -11,7 +11,8 @@ from typing import Any
 from plotly import graph_objects as go
 
 _LOOK = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-CLASS_COLOURS, CLASS_SYMBOLS = _LOOK["class_colours"], _LOOK["class_symbols"]  # by label
+CLASS_COLOURS: list[str] = _LOOK["class_colours"]  # by label
+CLASS_SYMBOLS: list[str] = _LOOK["class_symbols"]  # by label
 BLUE, ORANGE, GREEN, VERMILLION = CLASS_COLOURS[:4]
 INK, GRID = _LOOK["ink"], _LOOK["grid"]
 SERIES: list[tuple[str, str, str]] = _LOOK["series"]  # of several lines: colour, dash, symbol

@@ -177,13 +177,11 @@ class Worker:
 
     def lives(self) -> bool:
         """Whether it is here and lives; another process with the same id is not it."""
-        if not self.is_here or not is_alive(self.process):
-            return False
-        try:
-            born = float(psutil.Process(self.process).create_time())
-        except psutil.NoSuchProcess:
-            return False
-        return abs(born - self.born) < SAME_BIRTH_S
+        with suppress(psutil.NoSuchProcess):  # it ends at this moment
+            if self.is_here and is_alive(self.process):
+                born = float(psutil.Process(self.process).create_time())
+                return abs(born - self.born) < SAME_BIRTH_S
+        return False
 
 
 @contextmanager

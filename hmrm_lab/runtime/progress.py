@@ -23,32 +23,21 @@ class Watcher(Protocol):
     def __call__(self, stage: str, done: float, total: int, note: str = "", /) -> None: ...
 
 
-class Speed(Protocol):
-    """How fast a run is, and how long it will take."""
-
-    @property
-    def epochs_per_s(self) -> float: ...
-
-    @property
-    def seconds_left(self) -> float | None: ...
-
-
 def _ignore(stage: str, done: float, total: int, note: str = "", /) -> None: ...
 
 
 UNWATCHED: Watcher = _ignore
 
 
-def describe_speed(status: Speed) -> str:
+def describe_speed(epochs_per_s: float, seconds_left: float | None) -> str:
     """`31 epochs/s, 1 min 20 s left`; empty while nothing is in work."""
-    left = status.seconds_left
-    if left is None:
+    if seconds_left is None:
         return ""
-    minutes, seconds = divmod(round(left), 60)
+    minutes, seconds = divmod(round(seconds_left), 60)
     hours, minutes = divmod(minutes, 60)
     times = [(hours, "h"), (minutes, "min"), (seconds, "s")]
     words = [f"{count} {unit}" for count, unit in times if count][:2] or ["0 s"]
-    return f"{status.epochs_per_s:.3g} epochs/s, {' '.join(words)} left"
+    return f"{epochs_per_s:.3g} epochs/s, {' '.join(words)} left"
 
 
 class Bars:

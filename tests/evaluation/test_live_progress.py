@@ -52,7 +52,7 @@ def test_folds_in_work_count_in_part_and_every_fold_has_its_state(run: RunFolder
     status = read_status(run)
     assert (status.done, status.folds, status.epochs_per_s) == (2, 2.25, 6.0)
     assert status.seconds_left == pytest.approx((5 - 1 - 2.25) * 60 / 6)
-    assert describe_speed(status) == "6 epochs/s, 18 s left"
+    assert describe_speed(status.epochs_per_s, status.seconds_left) == "6 epochs/s, 18 s left"
     snapshot = SnapshotReader(run).read()
     assert snapshot.folds == (
         FoldProgress("toy/s01", "done", 1.0, 6, right=6, answered=6),
@@ -77,7 +77,7 @@ def test_the_dead_and_the_done_are_not_in_work(run: RunFolder) -> None:
         write_status(run, "toy/s05", host="elsewhere", updated=time.time() - 3600)
         RunningFold(run, "toy/s06", 0).status_file.write_text("{half")
         assert read_status(run).in_work == ()
-    assert describe_speed(read_status(run)) == ""
+    assert describe_speed(0.0, read_status(run).seconds_left) == ""
 
 
 def test_a_watcher_hears_of_epochs_and_of_the_end(

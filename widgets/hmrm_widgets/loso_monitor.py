@@ -141,5 +141,6 @@ def _words(state: JobState) -> str:
     """`Running: 3 of 40 folds, 31 epochs/s, 1 min 20 s left`."""
     folds = f"{state.done} of {state.expected} folds" if state.expected else ""
     failed = f"{state.failed} failed" if state.failed else ""
-    parts = ", ".join(filter(None, (state.note, folds, failed, describe_speed(state))))
+    speed = describe_speed(state.epochs_per_s, state.seconds_left)
+    parts = ", ".join(filter(None, (state.note, folds, failed, speed)))
     return f"{WORDS[state.phase]}: {parts}" if parts else WORDS[state.phase]

@@ -5,6 +5,9 @@ The canvas shows the crop and a margin around it at twice the resolution, so tha
 neither aliases nor meets an edge. All coordinates are pixels of the 224 x 224 crop.
 """
 
+import tomllib
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,14 +20,7 @@ SIDE = SCALE * (SIZE_PX + 2 * MARGIN_PX)
 AXIS_PX: Floats = (np.arange(SIDE) / SCALE - MARGIN_PX).astype(np.float32)
 BITS = 4  # cv2 draws at 1/16 of a canvas pixel
 
-COMPLEXIONS = floats(
-    [(246, 216, 198), (238, 203, 178), (226, 184, 152), (208, 160, 124)]
-    + [(180, 130, 96), (146, 100, 72), (112, 76, 56)]
-)
-IRISES = [(86, 54, 34), (60, 40, 30), (112, 82, 46), (92, 110, 74)]
-IRISES += [(86, 118, 148), (104, 116, 124)]
-HAIRS = [(30, 24, 22), (48, 34, 28), (84, 58, 40), (122, 88, 56), (182, 144, 96), (136, 74, 46)]
-BACKGROUNDS = [(150, 166, 178), (176, 170, 160), (138, 152, 142), (172, 158, 170), (196, 190, 180)]
+PALETTES = tomllib.loads(Path(__file__).with_name("palettes.toml").read_text(encoding="utf-8"))
 
 
 def colour(red: float, green: float, blue: float) -> Floats:
@@ -144,9 +140,10 @@ class Traits:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.tone = float(rng.beta(1.1, 1.5))  # 0 light .. 1 dark
-        step = self.tone * (len(COMPLEXIONS) - 1.001)
+        complexions = floats(PALETTES["complexions"])
+        step = self.tone * (len(complexions) - 1.001)
         low, part = int(step), np.float32(step % 1)
-        complexion = (1 - part) * COMPLEXIONS[low] + part * COMPLEXIONS[low + 1]
+        complexion = (1 - part) * complexions[low] + part * complexions[low + 1]
         across = rng.choice([-1, 1]) * rng.uniform(0.2, 0.55)
         lamp = np.array([across, -rng.uniform(0.25, 0.5), 0.85])  # x right, y down, z to the camera
         self.light = floats(lamp / np.linalg.norm(lamp))
@@ -156,9 +153,10 @@ class Traits:
         self.stubble = float(rng.choice([0, rng.uniform(0.3, 0.9)], p=[0.65, 0.35]))
         self.roughness = float(rng.uniform(0.8, 1.3))
         known = 2 if self.tone > 0.55 else None  # darker subjects here have dark eyes and hair
-        self.iris = colour(*IRISES[rng.integers(0, known or len(IRISES))])
-        self.hair = colour(*HAIRS[rng.integers(0, known or len(HAIRS))])
-        self.background = colour(*BACKGROUNDS[rng.integers(len(BACKGROUNDS))])
+        irises, hairs, walls = (PALETTES[name] for name in ("irises", "hairs", "backgrounds"))
+        self.iris = colour(*irises[rng.integers(0, known or len(irises))])
+        self.hair = colour(*hairs[rng.integers(0, known or len(hairs))])
+        self.background = colour(*walls[rng.integers(len(walls))])
         self.brow_density = float(rng.uniform(0.65, 1.0))
         self.parting_px = float(rng.uniform(-38, 38))
         self.hairline_px = float(rng.uniform(17, 29))

@@ -311,9 +311,7 @@ def _mosaic(weights: Floats) -> Floats:
         raise ValueError(f"{len(weights)} regions are no square grid; name the maps")
     gap = ((0, 0), (0, REGION_GAP), (0, REGION_GAP))
     spaced = np.pad(weights, gap, constant_values=np.nan)
-    _, height, width = spaced.shape
-    rows = spaced.reshape(side, side, height, width).transpose(0, 2, 1, 3)
-    joined = rows.reshape(side * height, side * width)
+    joined = np.block([[*row] for row in spaced.reshape(side, side, *spaced.shape[1:])])
     return np.asarray(joined[:-REGION_GAP, :-REGION_GAP], dtype=np.float32)
 
 
