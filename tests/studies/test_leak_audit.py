@@ -205,7 +205,6 @@ def test_the_command(trained: Path, tmp_path: Path) -> None:
     done = hmrm("audit", peeking, "--json", cwd=tmp_path)
     assert done.returncode == 1
     assert json.loads(done.stdout)["leaks"] == 1
-    assert hmrm("audit", tmp_path / "nothing", cwd=tmp_path).returncode == 2
     run = copied(trained, tmp_path)
     (run.path / "data.json").unlink()
     assert "data.json: the file is missing" in refused(tmp_path, "audit", run.path)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import quick_config
 from datasets import trees
-from test_cli import Done, hmrm, refused
+from test_cli import Done, hmrm
 
 from hmrm_lab.config import load_config
 from hmrm_lab.preparation import load_clips, load_flowset
@@ -143,17 +143,6 @@ def test_a_frame_costs_what_takes_all(tmp_path: Path, caplog: pytest.LogCaptureF
     assert f"{'/'.join(clip.key)}: left out, no clips of it: " in caplog.text
     (file,) = (tmp_path / "runs").glob("*/data.json")
     assert json.loads(file.read_text(encoding="utf-8"))["clips"] == 5
-
-
-def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
-    for arguments, words in (
-        ("synthetic --root .", "takes no --root"),
-        ("casme2 --root nowhere", "no such folder"),
-        ("casme4 --root .", "did you mean 'casme3'"),
-        ("casme2 --root . --set faces.name=dlip", "dlib"),
-        ("casme2 --root . --systems lbp_tip", "did you mean 'lbp_top'"),
-    ):
-        assert words in refused(tmp_path, "prepare", *arguments.split())
 
 
 def test_killed_at_any_point_it_goes_on_to_the_same_cache(tmp_path: Path, cache: Path) -> None:
