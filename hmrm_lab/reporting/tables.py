@@ -1,7 +1,9 @@
 """Results as tables: numbers in a DataFrame, that DataFrame in words, and single answers."""
 
 import math
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,37 +17,20 @@ from hmrm_lab.records import Predictions
 from hmrm_lab.runtime.store import RunFolder
 
 ALL = "all"
-SHARED = ("Data", "Flow", "Protocol", "Epoch rule", "Seeds")  # said once if all rows agree
-LONG = ("Run", "Control", "Complete")  # a text table says these in its notes
+_KNOWN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+SHARED, LONG, SPARED, SHORT, FORMATS, SMOKE_WARNING = (
+    _KNOWN[name] for name in ("shared", "long", "spared", "short", "formats", "smoke_warning")
+)
+HARD: list[str] = _KNOWN["hard"]
 COUNTS = ("Parameters", "FLOPs")
 ALL_BUT_CLASSES = "^(?!F1 )"  # columns of results; those of classes are in `class_words`
 COLUMNS = 100  # of a terminal
-SPARED = (  # what a text table leaves out first
-    *(("Weighted F1 low", "Weighted F1 high"), ("ACC low", "ACC high")),
-    *(("FLOPs",), ("Parameters",), ("UAR low", "UAR high")),
-)
-SHORT = {"Subjects": "Subj.", "Parameters": "Params", "Epoch rule": "Rule"}
-SMOKE_WARNING = (
-    "SMOKE",
-    "The preset smoke checks an installation in seconds, with networks that have hardly learnt"
-    " anything. The numbers mean nothing and rank nothing.",
-)
 NONE = "–"
-FORMATS = {
-    "Rank": ".0f",
-    "Training s per fold": ".3g",
-    "Answer ms": ".3g",
-    **dict.fromkeys(("Difference", "Peeking adds", "Paper difference"), "+.3f"),
-}
 
 ANY = "any"
 OUTCOMES = (ANY, "wrong", "right")
 ORDERS = ("most confident first", "least confident first", "by clip")
 CLIP = ["dataset", "subject", "clip"]
-HARD = (
-    *("data set", "subject", "clip", "truth", "taken for", "probability"),
-    *("answers wrong", "systems wrong"),
-)
 
 
 def results_table(runs: Sequence[RunFolder]) -> pd.DataFrame:
@@ -194,7 +179,7 @@ def render_text(table: pd.DataFrame, spared: Sequence[Sequence[str]] = SPARED) -
     Where a terminal is too narrow, the `spared` columns are left out, one group after another.
     """
     shown = display_table(table.filter(regex=ALL_BUT_CLASSES))
-    words = shown.drop(columns=list(LONG), errors="ignore")
+    words = shown.drop(columns=LONG, errors="ignore")
     shared = [name for name in SHARED if name in words and words[name].nunique() == 1]
     head = ", ".join(f"{name.lower()} {words[name].iloc[0]}" for name in shared)
     told = [name for name in ("Note", "Part") if name in words]
@@ -291,7 +276,7 @@ def hard_answers_table(systems: Mapping[str, Predictions], count: int = 10) -> p
     rows = [_hard_row(of, classes) for of in groups]
     table = pd.DataFrame(rows, columns=[*HARD, "wrong"])
     table = table.sort_values(["wrong", "probability"], ascending=False, kind="stable")
-    return table[list(HARD)].head(count).reset_index(drop=True)
+    return table[HARD].head(count).reset_index(drop=True)
 
 
 def _hard_row(answers: pd.DataFrame, classes: tuple[str, ...]) -> list[object]:

@@ -35,7 +35,9 @@ class Cut:
 
 def exact(clip: Clip) -> Clip:
     """A clip in a guise, aligned by its exact landmarks."""
-    points = clip.frames.true_landmarks(clip.onset)
+    scene = clip.frames.to_scene()
+    points = clip.frames.drawn.landmarks(clip.onset) @ scene[:, :2].T + scene[:, 2]
+    points = points.astype(np.float32)
     return align_clip(clip, FaceTrack({clip.onset: Face(box_around(points), points, 1, "exact")}))
 
 

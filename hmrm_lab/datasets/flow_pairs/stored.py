@@ -153,9 +153,6 @@ class StoredPairs:
     files: Sequence[PairFiles]
     crop: tuple[int, int]
 
-    def __len__(self) -> int:
-        return len(self.files)
-
     def __call__(self, rng: np.random.Generator) -> TruePair:
         files = self.files[int(rng.integers(len(self.files)))]
         pair = files.read()

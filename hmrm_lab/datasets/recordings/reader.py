@@ -246,11 +246,7 @@ for name, entry in KNOWN.items():
         recordings(source)(partial(survey, source))
 
 COMPOSITE = Facts(name="composite", **KNOWN["composite"])
-PARTS = {
-    "casme2": ("casme2", "CASME2", "CASMEII", "CASME II", "CASME_II"),
-    "smic": ("smic", "SMIC", "SMIC-HS", "SMIC_HS"),
-    "samm": ("samm", "SAMM"),
-}
+PARTS = KNOWN["parts"]
 
 
 @recordings(COMPOSITE)

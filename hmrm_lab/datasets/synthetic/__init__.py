@@ -13,8 +13,10 @@ in it as in a recording. So what is claimed of recordings is measured on all of 
 named after data sets, and show nobody of these.
 """
 
+import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -248,12 +250,8 @@ class Guise:
     jpeg: int | None = None  # the quality of a compression of every frame
 
 
-GUISES = {
-    "casme2": Guise(340, 280, 200.0, noise=1.5),
-    "smic": Guise(480, 640, 100.0, noise=4.0, face_px=190.0),
-    "samm": Guise(1088, 2040, 200.0, noise=2.0, face_px=400.0, gray=True),
-    "phone": Guise(720, 1280, 30.0, noise=2.0, face_px=330.0, jpeg=80),
-}
+_GUISES = Path(__file__).with_name("guises.toml").read_text(encoding="utf-8")
+GUISES = {name: Guise(**of) for name, of in tomllib.loads(_GUISES).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,11 +286,6 @@ class GuisedFrames:
         drawn, motion = self.drawn, self.drawn.script.motion
         script = (motion.bumps.tobytes() + motion.weights[index].tobytes()).hex()  # all settings
         return f"{FORMAT} {self.name} {drawn.seed} {drawn.subject} {drawn.clip} {index} {script}"
-
-    def true_landmarks(self, index: int) -> Floats:
-        """The exact iBUG landmarks of a frame: (68, 2) float32, order (x, y), pixels."""
-        matrix = self.to_scene()
-        return floats(self.drawn.landmarks(index) @ matrix[:, :2].T + matrix[:, 2])
 
     def to_scene(self) -> NDArray[np.float64]:
         """From a drawn frame to this picture: (2, 3), as OpenCV takes it."""

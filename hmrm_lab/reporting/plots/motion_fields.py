@@ -1,8 +1,10 @@
 """Figures of motion: fields, methods side by side, errors, readings at one point; MotionMix."""
 
 import math
+import tomllib
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -28,18 +30,11 @@ from hmrm_lab.reporting.plots.kit import (
 )
 from hmrm_lab.reporting.style import CLASS_COLOURS, INK, VERMILLION, finish, plain
 
-TITLES = {
-    "colour": "Optical flow: hue is direction, saturation is length",
-    "quiver": "Optical flow as arrows",
-    "strain": "Optical strain",
-}
+_KNOWN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+TITLES, DIRECTIONS = _KNOWN["titles"], _KNOWN["directions"]
 ARROW_SHARPNESS = 2  # picture pixels per pixel of the frame
 ARROW_STEP_PX = 20  # in small pictures
 ROW_PX, CARD_ROW_PX = 260, 170
-DIRECTIONS = (
-    *("the right", "the upper right", "the top", "the upper left"),
-    *("the left", "the lower left", "the bottom", "the lower right"),
-)
 STILL_PX = 0.005  # a length that is written as 0.00
 SIDE_PX, CARD_PX = 224, 112
 MASK_TINT = 0.5
