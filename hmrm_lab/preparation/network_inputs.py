@@ -130,52 +130,44 @@ def cached_clip(clip: Clip) -> Clip:
     return replace(clip, frames=RememberedFrames(clip.frames))
 
 
-@dataclass(frozen=True)
-class Condition:
-    """Noise in 8-bit levels, change of light, place of the apex, movement that is left."""
+def rising_clips(count: int = len(COMPOSITE), **condition: float) -> list[Clip]:
+    """Clips of drawn faces on still heads, one class after the other, up to the apex and back.
 
-    noise: float = 0.0
-    drift: float = 0.0
-    apex: float = 0.5
-    left: float = 0.0
-
-
-CONDITIONS = {name: Condition(**of) for name, of in _KNOWN["conditions"].items()}
-UNDISTURBED = CONDITIONS["undisturbed"]
+    The condition is noise in 8-bit levels, a drift of light, the place of the apex and what is left
+    of the movement.
+    """
+    return [_rising_clip(number, **condition) for number in range(count)]
 
 
-def rising_clips(condition: Condition = UNDISTURBED, count: int = len(COMPOSITE)) -> list[Clip]:
-    """Clips of drawn faces on still heads, one class after the other, up to the apex and back."""
-    return [_rising_clip(number, condition) for number in range(count)]
-
-
-def _rising_clip(number: int, condition: Condition) -> Clip:
+def _rising_clip(
+    number: int, *, noise: float = 0.0, drift: float = 0.0, apex: float = 0.5, left: float = 0.0
+) -> Clip:
     landmarks = neutral_landmarks(0, number)
     label = number % len(COMPOSITE)
     units = COMPOSITE[label].variants[number % 3]
     bumps = np.concatenate([unit_bumps(name, landmarks) for name in units])
     bumps = scaled(bumps, PEAK_PX / farthest_px(bumps))
     time = np.linspace(0, 1, FRAMES)
-    apex = round(condition.apex * (FRAMES - 1))
-    rise = np.clip(time / time[apex], 0, 1)
-    fall = np.clip((time - time[apex]) / (1 - time[apex]), 0, 1)
+    peak = round(apex * (FRAMES - 1))
+    rise = np.clip(time / time[peak], 0, 1)
+    fall = np.clip((time - time[peak]) / (1 - time[peak]), 0, 1)
     rise, fall = (0.5 - 0.5 * np.cos(np.pi * part) for part in (rise, fall))
-    course = rise * (1 - (1 - condition.left) * fall)
+    course = rise * (1 - (1 - left) * fall)
     strengths = np.repeat(course[:, None], len(bumps), axis=1).astype(np.float32)
     script = Script(
         motion=Motion(bumps, strengths, np.zeros((FRAMES, 4), np.float32)),
         onset=0,
-        apex=apex,
+        apex=peak,
         offset=FRAMES - 1,
         units=units,
         coded=units,
         peak_px=PEAK_PX,
-        gain=(1 + condition.drift * time).astype(np.float32),
-        noise_level=condition.noise,
+        gain=(1 + drift * time).astype(np.float32),
+        noise_level=noise,
     )
     frames = RenderedFrames(0, number, number, script)
     key = ClipKey("drawn", f"face {number}", "still head")
-    return Clip(key, label, frames, 0, apex, FRAMES - 1, FPS, MEGC3.classes, action_units=units)
+    return Clip(key, label, frames, 0, peak, FRAMES - 1, FPS, MEGC3.classes, action_units=units)
 
 
 def moving_pixels(flow_px: Floats, side_px: int = SIDE_PX) -> NDArray[np.bool_]:
@@ -249,7 +241,7 @@ def main() -> None:
     """Print three tables as Markdown: `kept` of pooled frames and of inputs; `likeness`."""
     dis = flows["dis"].build()
     casts: dict[str, Sequence[Clip]] = {
-        name: rising_clips(condition, 12) for name, condition in CONDITIONS.items()
+        name: rising_clips(12, **condition) for name, condition in _KNOWN["conditions"].items()
     }
     for difficulty in (0.0, 0.5, 1.0):
         drawn = synthetic(subjects=8, clips=24, difficulty=difficulty)

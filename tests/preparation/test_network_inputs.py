@@ -11,7 +11,6 @@ from hmrm_lab.preparation.network_inputs import (
     FRAMES,
     INPUTS,
     PEAK_PX,
-    Condition,
     disturbed,
     given,
     kept,
@@ -51,7 +50,7 @@ def test_the_movement_of_drawn_clips_returns_to_where_it_began() -> None:
     frames, apex = clips[1].frames, clips[1].apex
     assert np.abs(frames.flow(0, FRAMES - 1)).max() < 0.01
     assert np.hypot(*frames.flow(0, apex)).max() == pytest.approx(PEAK_PX, rel=0.05)
-    left = rising_clips(Condition(left=0.5))[1].frames.flow(0, FRAMES - 1)
+    left = rising_clips(left=0.5)[1].frames.flow(0, FRAMES - 1)
     assert np.hypot(*left).max() == pytest.approx(PEAK_PX / 2, rel=0.05)
 
 
@@ -74,12 +73,12 @@ def test_mesti_keeps_what_the_dynamic_image_loses() -> None:
     calm = measure(rising_clips(), pooled)
     assert calm["MESTI"] == pytest.approx(calm["dynamic image"], rel=0.1)
     assert calm["MESTI"] > 4
-    drifting = measure(rising_clips(Condition(noise=2, drift=0.03)), pooled)
+    drifting = measure(rising_clips(noise=2, drift=0.03), pooled)
     assert drifting["MESTI"] > 2 * drifting["dynamic image"]
     assert drifting["MESTI"] > 1.5 * drifting["apex less onset"]
     assert drifting["slope"] < 1.5
     again = kept_of(look(disturbed(rising_clips()[1], noise=2, drift=0.03)), rising_clips()[1])
-    once = measure(rising_clips(Condition(noise=2, drift=0.03))[1:2], pooled)
+    once = measure(rising_clips(noise=2, drift=0.03)[1:2], pooled)
     assert again["mesti"] == pytest.approx(once["MESTI"], rel=0.1)
     assert again["dynamic_image"] == pytest.approx(once["dynamic image"], rel=0.1)
     likely = likeness([rising_clips()[2], even_clip()], flows["dis"].build())
