@@ -239,10 +239,12 @@ def test_score(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text("a s1\nc1 0 0\nc2 1 1\nb s1\nc1 2 2\nc2 0 1\n")
     done = hmrm("score", "log.txt", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "UF1" in done.stdout and "read as  " in done.stdout
+    assert "UF1" in done.stdout
     scores = json.loads(hmrm("score", "log.txt", "--json", cwd=tmp_path).stdout)
     assert scores["all"]["uf1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3, abs=1e-6)
     assert set(scores["datasets"]) == {"a", "b"}
+    assert all(f"read as  {line}\n" in done.stdout for line in scores["read_as"])
+    assert "labels: 0 negative, 1 positive, 2 surprise" in scores["read_as"]
 
 
 def test_doctor(tmp_path: Path) -> None:

@@ -55,14 +55,6 @@ def test_names_of_units_do_not_collide(tmp_path: Path) -> None:
     assert all(file.parent == run.folds for file in files)
 
 
-def test_a_run_refuses_other_data(tmp_path: Path) -> None:
-    config, run = load_config("smoke"), RunFolder(tmp_path / "run")
-    run.begin(config, {"fingerprint": "one"}, {})
-    run.begin(config, {"fingerprint": "one"}, {})
-    with pytest.raises(InputError, match="data have changed"):
-        run.begin(config, {"fingerprint": "two"}, {})
-
-
 def test_no_run_folder_and_a_damaged_fold_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a run folder"):
         RunFolder.open(tmp_path)

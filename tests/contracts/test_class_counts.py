@@ -57,6 +57,7 @@ def test_a_run_of_many_classes_is_scored_drawn_and_reported(
     assert summarise(predictions)["all"] == metrics["all"]
     again = read_predictions(run.path / "predictions.csv")[0]  # by the classes of its columns
     assert summarise(again)["all"] == metrics["all"]
+    assert again.table[f"p_{classes[0]}"].notna().all()
     assert f"F1 {classes[-1]}" in scores_table(metrics).columns
     marks = feature_figure(np.zeros((80, 2)), flowset.labels, flowset.keys, classes)
     assert len({trace.marker.symbol for trace in marks.data}) == count

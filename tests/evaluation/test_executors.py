@@ -105,8 +105,6 @@ def test_failed_folds_are_recorded_and_the_others_go_on_to_the_same_bytes(
     ("name", "options", "words"),
     [
         ("dask", {"scheduler": ABSENT}, rf"no Dask scheduler answers at '{ABSENT}'.*; start"),
-        ("dusk", {}, "did you mean 'dask'"),
-        ("processes", {"scheduler": ABSENT}, "add --executor dask"),
         ("dask", {"devices": ("cuda:0", "cuda:1")}, "takes one device"),
         ("dask", {"installed": False}, r"pip install 'hmrm-lab\[cluster\]'"),
     ],

@@ -13,6 +13,7 @@ import pytest
 from conftest import make_flowset, quick_config
 from reporting.made_runs import make_run
 
+from hmrm_lab.errors import IncompleteRunError
 from hmrm_lab.evaluation import live_progress
 from hmrm_lab.evaluation.fold import RULES, Task
 from hmrm_lab.evaluation.live_progress import (
@@ -23,7 +24,7 @@ from hmrm_lab.evaluation.live_progress import (
     read_status,
     watching,
 )
-from hmrm_lab.evaluation.summary import stamp
+from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.runtime.progress import describe_speed
 from hmrm_lab.runtime.store import RunFolder, read_json
 from hmrm_lab.studies.experiment import run_experiment
@@ -109,6 +110,8 @@ def test_before_the_first_fold_there_is_no_score_and_in_the_end_it_is_the_result
     for file in run.folds.glob("*.json"):
         file.unlink()
     assert SnapshotReader(run).read().uf1 is None
+    with pytest.raises(IncompleteRunError, match="no finished fold"):
+        collect_predictions(run)
 
 
 def test_curves_grow_with_every_look_and_finished_folds_are_read_once(

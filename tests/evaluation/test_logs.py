@@ -4,15 +4,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import make_flowset, quick_config
-from typer.testing import CliRunner
 
-from hmrm_lab.cli import app
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.evaluation.summary import summarise
-from hmrm_lab.studies.experiment import run_experiment
 
 CLIPS = 8  # of truth 0 0 0 0 1 1 1 2, taken for 0 0 0 1 1 0 2 2
 UF1, UAR = (0.75 + 0.4 + 2 / 3) / 3, (0.75 + 1 / 3 + 1) / 3
@@ -66,22 +62,6 @@ def test_what_is_open_is_one_sentence_with_its_place(tmp_path: Path) -> None:
     for encoding in ("utf-8-sig", "utf-16"):
         (tmp_path / encoding).write_bytes("a/b/c,1,1\n".encode(encoding))
         assert len(read_predictions(tmp_path / encoding)[0]) == 1
-
-
-def test_the_command_says_how_it_read(tmp_path: Path) -> None:
-    log = write(tmp_path, SOUND["prediction first"]["text"])
-    for options, words in (
-        ([], "read as  columns by the header: clip 'clip', truth 'truth'"),
-        (["--json"], '"labels: 0 negative, 1 positive, 2 surprise"'),
-    ):
-        assert words in CliRunner().invoke(app, ["score", str(log), *options]).stdout
-
-
-def test_our_own_predictions_score_as_the_run_did(tmp_path: Path) -> None:
-    run = run_experiment(quick_config("ststnet"), out=tmp_path, flowset=make_flowset())
-    predictions, _ = read_predictions(run.path / "predictions.csv")
-    assert summarise(predictions)["all"] == run.metrics()["all"]
-    assert predictions.table["p_negative"].notna().all()
 
 
 @pytest.mark.realdata

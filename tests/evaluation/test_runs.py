@@ -14,11 +14,10 @@ from reporting.made_runs import make_run
 from test_cli import hmrm
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import IncompleteRunError, InputError
+from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation import loso
 from hmrm_lab.evaluation.ledger import COLUMNS, LEDGER, count_evaluations, record_evaluation
 from hmrm_lab.evaluation.protocols import inner_subject_folds
-from hmrm_lab.evaluation.summary import collect_predictions, stamp, summarise_run
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
@@ -82,25 +81,6 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bytes_and_then_computes_noth
             run(config, other, tmp_path)
     monkeypatch.setattr(loso, "run_fold", lambda *_: pytest.fail("a fold was computed again"))
     assert content(run(config, flowset, tmp_path)) == expected
-
-
-def test_incomplete_runs_peeking_and_controls_are_stamped(tmp_path: Path) -> None:
-    stamped = quick_config(
-        *("ststnet", "evaluation.epoch_rule=oracle_test"),
-        "evaluation.control=shuffled_labels",
-        "training.epochs=2",
-    )
-    metrics = run(stamped, make_flowset(subjects=2), tmp_path).metrics()
-    assert metrics["peeking"] is True
-    assert "PEEKS" in stamp(metrics) and "CONTROL: shuffled labels" in stamp(metrics)
-    folder = make_run(tmp_path, make_flowset(), unfinished=1)
-    metrics = summarise_run(folder)
-    assert not metrics["complete"]
-    assert "INCOMPLETE: 3 of 4" in stamp(metrics)
-    for file in folder.folds.glob("*.json"):
-        file.unlink()
-    with pytest.raises(IncompleteRunError, match="no finished fold"):
-        collect_predictions(folder)
 
 
 def rows(out: Path) -> list[dict[str, str]]:

@@ -36,6 +36,7 @@ LONGEST_CELL = 15
 PARAMETER = re.compile(r"\w+ = (\"[^\"]*\"|-?[\d.]+|True|False)(  # .*)?")
 PROGRAM = re.compile(r"^\s*(class|def|async def|try|while)\b", re.MULTILINE)
 OF_ONE_MACHINE = re.compile(r"(?<![\w.:/])/(home|root|tmp|work|Users|mnt|opt)/|[A-Z]:\\\\")
+IMPORT = re.compile(r"(?:import|from) (hmrm_lab[\w.]*.*)")
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 CHEAPER: dict[str, dict[str, object]] = {
     "01_faces_and_apex": {"sample": 8},
@@ -83,6 +84,8 @@ def broken_rules(path: Path) -> dict[str, bool]:
             len(source(cell).splitlines()) > LONGEST_CELL for cell in code
         ),
         "cells hold no program": any(PROGRAM.search(source(cell)) for cell in code),
+        "it comes in through the face": IMPORT.findall("\n".join(map(source, code)))
+        != ["hmrm_lab as lab"],
         "no path of one machine": bool(OF_ONE_MACHINE.search(json.dumps(notebook))),
         "no state of widgets": "widgets" in notebook["metadata"],
         "the kernel is python3": notebook["metadata"]["kernelspec"]["name"] != "python3",

@@ -76,6 +76,7 @@ def test_what_is_not_comparable_is_stamped(
     html, table = render_report([run], toy_flowset), results_table([run])
     assert table["Note"].tolist() == [flag]
     assert flag in render_text(table)
+    assert all(word in stamp(run.metrics()) for word in re.findall("[A-Z]+", flag))
     assert heading in html
     for mark in (f'<span class="flag">{flag}</span>', 'class="banner"', '<tr class="flagged">'):
         assert (mark in html) == bool(flag)

@@ -47,11 +47,6 @@ def test_no_clip_is_left_alone() -> None:
         assert torch.cat(batches).tolist() == list(range(clips))
 
 
-def test_partners_come_from_the_training_clips() -> None:
-    fitted = fit(quick_config("hmrm", "augment.motionmix=1.0"), TOY.take(range(12)), seed=0)
-    assert fitted.partners == ("toy/s01", "toy/s02")
-
-
 def test_each_clip_is_classified_by_itself_from_the_inputs_of_the_model(fitted: Fitted) -> None:
     together = fitted.classify(TOY)
     for row in (0, 7):
