@@ -4,7 +4,7 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch; two threads are slower than one here
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +15,7 @@ import torch
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.records import PICTURES, ClipKey, FlowSet, FramePairs
 
 torch.set_num_threads(1)
@@ -89,18 +90,26 @@ def with_pictures(flowset: FlowSet, seed: int = 0) -> FlowSet:
     return replace(flowset, pictures=rng.normal(size=shape).astype(np.float32))
 
 
+def moving_textures(
+    labels: np.ndarray, steps_px: list[int], *shape: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Clips (N, T, *shape) of textures; each label moves a third of its own by these steps."""
+    clips, side = np.empty((len(labels), len(steps_px), *shape), np.uint8), shape[0]
+    for clip, label in zip(clips, labels, strict=True):
+        texture = cv2.GaussianBlur(rng.normal(size=shape), (0, 0), 1.5)
+        clip[:] = (127 + 40 * texture / texture.std()).clip(0, 255)
+        third = slice(side * label // 3, side * (label + 1) // 3)
+        for frame, step_px in zip(clip, steps_px, strict=True):
+            frame[third] = np.roll(frame[third], step_px, axis=1)
+    return clips
+
+
 def make_framed_flowset(
     subjects: int = 4, per_subject: int = 3, side: int = 32, seed: int = 0
 ) -> FlowSet:
     """Pictures of which each class moves another third by a pixel; the maps are noise."""
-    plain = make_flowset(subjects, per_subject, seed=seed)
-    rng = np.random.default_rng(seed)
-    images = np.empty((len(plain), 2, side, side, 3), np.uint8)
-    for pair, label in zip(images, plain.labels, strict=True):
-        blurred = cv2.GaussianBlur(rng.normal(size=(side, side, 3)), (0, 0), 1.5)
-        pair[:] = (127 + 40 * blurred / blurred.std()).clip(0, 255)
-        third = slice(side * label // 3, side * (label + 1) // 3)
-        pair[1, third] = np.roll(pair[0, third], 1, axis=1)
+    plain, rng = make_flowset(subjects, per_subject, seed=seed), np.random.default_rng(seed)
+    images = moving_textures(plain.labels, [0, 1], side, side, 3, rng=rng)
     noise = rng.normal(size=plain.maps.shape).astype(np.float32)
     pixel = np.full((len(plain), 2), 2.0, np.float32)
     return replace(plain, maps=noise, frames=FramePairs(images, pixel))
@@ -110,16 +119,9 @@ def make_clip_flowset(
     subjects: int = 4, per_subject: int = 3, frames: int = 8, side: int = 50, seed: int = 0
 ) -> FlowSet:
     """Gray clips of a texture of which each class moves another third; the maps show it as well."""
-    plain = make_flowset(subjects, per_subject, seed=seed)
-    rng = np.random.default_rng(seed)
-    clips = np.empty((len(plain), frames, side, side), np.uint8)
-    for clip, label in zip(clips, plain.labels, strict=True):
-        texture = cv2.GaussianBlur(rng.normal(size=(side, side)), (0, 0), 1.5)
-        clip[:] = (127 + 40 * texture / texture.std()).clip(0, 255)
-        third = slice(side * label // 3, side * (label + 1) // 3)
-        for time in range(frames):
-            clip[time, third] = np.roll(clip[0, third], time // 2, axis=1)
-    return replace(plain, clips=clips)
+    plain, rng = make_flowset(subjects, per_subject, seed=seed), np.random.default_rng(seed)
+    steps_px = [time // 2 for time in range(frames)]
+    return replace(plain, clips=moving_textures(plain.labels, steps_px, side, side, rng=rng))
 
 
 def quick_config(system: str = "hmrm", *overrides: str) -> ExperimentConfig:
@@ -133,17 +135,21 @@ def tuned_config(*overrides: str) -> ExperimentConfig:
     return quick_config("hmrm", "flow.name=gru_attention", "flow.finetune=true", *overrides)
 
 
+def face_of(points: np.ndarray) -> Face:
+    return Face(box_around(points), points.astype(np.float32), 1.0, "by hand")
+
+
 def grid_masks(size: int) -> np.ndarray:
     """Sixteen regions that cover a map, row by row: (16, size, size)."""
     row_of = np.arange(size) * 4 // size
     return (row_of[:, None] * 4 + row_of)[None] == np.arange(16)[:, None, None]
 
 
+@dataclass(frozen=True)
 class Pixels:
     """A clip's frames without what is known of them."""
 
-    def __init__(self, frames: object) -> None:
-        self.frames = frames
+    frames: object
 
     def __len__(self) -> int:
         return len(self.frames)

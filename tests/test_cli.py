@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from datasets.test_flowmaps import FIRST, LIST, write_tree
+from datasets.test_flowmaps import FIRST, THREE, write_tree
 from datasets.test_images import UNFIT, write_unfit
 
 from hmrm_lab import cli
@@ -54,17 +54,8 @@ def files_under(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def flowmaps_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four subjects with six clips each, in the published layout."""
-    root = tmp_path_factory.mktemp("flowmaps")
-    (root / "maps").mkdir()
-    rng = np.random.default_rng(0)
-    rows = ["dataset,sub,filename_o,label"]
-    for subject in range(4):
-        for clip in range(6):
-            image = rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)
-            cv2.imwrite(str(root / "maps" / f"s{subject}_c{clip} .png"), image)
-            rows.append(f"toy,s{subject},c{clip},{clip % 3}")
-    (root / "labels.csv").write_text("\n".join(rows) + "\n")
-    return root
+    rows = [("toy", f"s{who}", f"c{clip}", clip % 3) for who in range(4) for clip in range(6)]
+    return write_tree(tmp_path_factory.mktemp("flowmaps"), rows)
 
 
 def test_run_ends_with_table_and_report_and_goes_on(tmp_path: Path, flowmaps_tree: Path) -> None:
@@ -176,9 +167,7 @@ def test_data_that_cannot_be_used_are_one_sentence(tmp_path: Path, flowmaps_tree
     damaged = write_tree(tmp_path / "damaged")
     os.truncate(damaged / FIRST, 2000)
     assert "sub01_EP01 .png: cut off or not a PNG image" in refused(tmp_path, *run, damaged)
-    alone = write_tree(tmp_path / "one")
-    table = (LIST, "casme2,sub01,EP01,1", "casme2,sub01,EP02,0", "")
-    (alone / "labels.csv").write_text("\n".join(table))
+    alone = write_tree(tmp_path / "one", THREE[:2])
     assert "at least two subjects" in refused(tmp_path, *run, alone)
     tuned = ("--set", "flow.name=gru_attention", "--set", "flow.finetune=true")
     words = "data set 'flowmaps' has no frames to fine-tune a flow on"

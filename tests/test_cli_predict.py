@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import quick_config
+from datasets.test_video import write_video
 from test_cli import REFUSED, hmrm, refused
 
 from hmrm_lab.datasets.classes import MEGC3
@@ -26,12 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     clips = load_clips(quick_config("hmrm", "data.seed=3", "data.subjects=2", "data.clips=2"))
     assert clips is not None
-    writer = cv2.VideoWriter(
-        str(here / "face.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 100, (224, 224)
-    )
-    for number in range(len(clips[0].frames)):
-        writer.write(cv2.cvtColor(clips[0].frames[number], cv2.COLOR_RGB2BGR))
-    writer.release()
+    frames = [clips[0].frames[number] for number in range(len(clips[0].frames))]
+    write_video(here / "face.avi", frames, fps=100)
     return here
 
 
@@ -50,8 +47,7 @@ def test_any_name_of_a_file_and_any_order_of_frames(folder: Path) -> None:
     (folder / "shots").mkdir()
     for number in range(6):
         name = f"at 10.{58 + number // 4}.{(56 + number) % 60:02d}.png"
-        picture = cv2.cvtColor(frames[number], cv2.COLOR_RGB2BGR)
-        (folder / "shots" / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        cv2.imwrite(str(folder / "shots" / name), frames[number][..., ::-1])
     for name, words in ((film, "f\\\\xe9lin.avi"), ("shots", "at 10.58.56.png to at 10.59.01.png")):
         done = hmrm("predict", name, "--faces", "template", "--apex", 3, "--json", cwd=folder)
         assert done.returncode == 0, done.stderr
@@ -80,14 +76,9 @@ def test_json_is_one_object(folder: Path) -> None:
 
 
 def test_no_answer_is_status_1_and_says_why(folder: Path) -> None:
-    sound = cv2.VideoCapture(str(folder / "face.avi"))
-    writer = cv2.VideoWriter(
-        str(folder / "black.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 100, (224, 224)
-    )
-    writer.write(np.zeros((224, 224, 3), np.uint8))
-    for _ in range(10):
-        writer.write(sound.read()[1])
-    writer.release()
+    sound = open_recording(folder / "face.avi").frames
+    frames = [np.zeros((224, 224, 3), np.uint8), *(sound[number] for number in range(10))]
+    write_video(folder / "black.avi", frames, fps=100)
     done = hmrm("predict", "black.avi", "--faces", "template", cwd=folder)
     assert done.returncode == 1
     assert done.stdout.split("\n")[0].strip() == "no answer"

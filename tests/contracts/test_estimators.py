@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_clip_flowset, quick_config
+from evaluation.test_sealed import poison, same_weights
 
 from hmrm_lab.config import load_config, override
 from hmrm_lab.errors import ConfigError, InputError
@@ -25,25 +26,10 @@ def clips() -> FlowSet:
     return make_clip_flowset()
 
 
-def poison(flowset: FlowSet, rows: np.ndarray) -> FlowSet:
-    """Other maps, other pixels and other labels for these clips."""
-    rng = np.random.default_rng(9)
-    maps, pixels, truth = flowset.maps.copy(), flowset.clips.copy(), flowset.labels.copy()
-    maps[rows] = 100 * rng.normal(size=maps[rows].shape)
-    pixels[rows] = rng.integers(0, 256, pixels[rows].shape)
-    truth[rows] = (truth[rows] + 1) % 3
-    return replace(flowset, maps=maps, clips=pixels, labels=truth)
-
-
 def answer(flowset: FlowSet, fold: Fold, system: str, rule: str = "last") -> Answer:
     config = quick_config(system, f"evaluation.epoch_rule={rule}")
     task = Task(config, flowset.take(fold.train), lambda: flowset.take(fold.test), seed=3)
     return RULES[rule](task)
-
-
-def same_state(first: Answer, second: Answer) -> bool:
-    ours, theirs = (a.fitted.model.state_dict() for a in (first, second))
-    return all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
 @each
@@ -53,10 +39,10 @@ def test_poisoned_held_out_clips_leave_all_that_is_learnt_as_it_is(
     fold = leave_one_subject_out(clips)[1]
     clean = answer(clips, fold, system)
     poisoned = answer(poison(clips, fold.test), fold, system)
-    assert same_state(clean, poisoned)
+    assert same_weights(clean, poisoned)
     assert not np.allclose(clean.probabilities, poisoned.probabilities)
     spoilt = answer(poison(clips, fold.train[:1]), fold, system)
-    assert not same_state(clean, spoilt)  # so that the poison would be noticed if it leaked
+    assert not same_weights(clean, spoilt)  # so that the poison would be noticed if it leaked
     for rule in ("last", "inner_subjects", "oracle_test"):  # none has an epoch to choose
         chosen = answer(clips, fold, system, rule)
         assert (chosen.probabilities == clean.probabilities).all()

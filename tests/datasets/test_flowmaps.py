@@ -1,6 +1,6 @@
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -15,17 +15,20 @@ from hmrm_lab.errors import InputError
 Harm = Callable[[Path], object]
 LAST, FIRST = "maps/s1_a .png", "maps/sub01_EP01 .png"
 LIST = "dataset,sub,filename_o,label"
+THREE = (("casme2", "sub01", "EP01", 1), ("casme2", "sub01", "EP02", 0), ("smic", "s1", "a", 2))
 LISTS = tomllib.loads(Path(__file__).with_name("lists_of_maps.toml").read_text(encoding="utf-8"))
 
 
-def write_tree(root: Path) -> Path:
-    """Three clips of two subjects in the published layout, blank in the file name and all."""
+def write_tree(root: Path, rows: Iterable[tuple[str, str, str, int]] = THREE) -> Path:
+    """Maps of noise in the published layout, every other with the blank in the file name."""
     (root / "maps").mkdir(parents=True)
-    rows = (LIST, "casme2,sub01,EP01,1", "casme2,sub01,EP02,0", "smic,s1,a,2", "")
-    (root / "labels.csv").write_text("\n".join(rows))
-    rng = np.random.default_rng(0)
-    for name in (FIRST, "maps/sub01_EP02.png", LAST):
-        cv2.imwrite(str(root / name), rng.integers(0, 256, (28, 28, 3), dtype=np.uint8))
+    rng, lines = np.random.default_rng(0), [LIST]
+    for number, (dataset, subject, clip, label) in enumerate(rows):
+        image = rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)
+        blank = " " * (number % 2 == 0)
+        cv2.imwrite(str(root / "maps" / f"{subject}_{clip}{blank}.png"), image)
+        lines.append(f"{dataset},{subject},{clip},{label}")
+    (root / "labels.csv").write_text("\n".join([*lines, ""]))
     return root
 
 
@@ -76,13 +79,8 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
 
 def test_names_that_lost_their_zeros_in_a_list_of_maps(tmp_path: Path) -> None:
     keys = [("samm", "006", "006_1_2"), ("smic", "s01", "s01_po_01"), ("own", "007", "01_a")]
-    (tmp_path / "maps").mkdir()
-    for _, subject, clip in keys:
-        image = np.full((28, 28, 3), 99, np.uint8)
-        cv2.imwrite(str(tmp_path / "maps" / f"{subject}_{clip} .png"), image)
-    text = f"{LIST}\n"
-    for label, key in enumerate(keys):
-        text += f"{','.join(key)},{label}\n"
+    write_tree(tmp_path, [(*key, label) for label, key in enumerate(keys)])
+    text = (tmp_path / "labels.csv").read_text()
     for case, content in LISTS["sound"].items():
         (tmp_path / "labels.csv").write_bytes(content.encode())
         flowset = flowmaps(tmp_path)

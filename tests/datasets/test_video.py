@@ -23,9 +23,9 @@ def drawn(number: int, side: int = 64) -> np.ndarray:
     return picture
 
 
-def write_video(path: Path, frames: list[np.ndarray], codec: str = "MJPG") -> Path:
+def write_video(path: Path, frames: list[np.ndarray], codec: str = "MJPG", fps: float = 25) -> Path:
     size = frames[0].shape[1::-1]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, size)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, size)
     if not writer.isOpened():
         pytest.skip(f"no encoder for {codec} here")
     for frame in frames:

@@ -8,7 +8,7 @@ import pytest
 from conftest import quick_config
 from evaluation import troubles
 from joblib.externals.loky.process_executor import BrokenProcessPool
-from reporting.made_runs import make_run
+from reporting.made_runs import figures_of, make_run
 
 from hmrm_lab.errors import ConfigError, DiskFullError, IncompleteRunError, InputError
 from hmrm_lab.evaluation import loso
@@ -21,7 +21,6 @@ from hmrm_lab.reporting.tables import paired_differences
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment, write_figures
 
-FILES = ("metrics.json", "predictions.csv", "history.csv")
 ABSENT = "tcp://127.0.0.1:9"  # nobody listens at the port of "discard"
 
 
@@ -35,10 +34,6 @@ def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(out: Path, execute: Executor | None = None, jobs: int = 1) -> RunFolder:
     config, flowset = quick_config("ststnet", "training.epochs=2"), troubles.eight_subjects()
     return run_experiment(config, out=out, jobs=jobs, flowset=flowset, execute=execute)
-
-
-def content(folder: RunFolder) -> list[bytes]:
-    return [(folder.path / name).read_bytes() for name in FILES]
 
 
 @pytest.mark.slow
@@ -72,7 +67,7 @@ def test_folds_go_round_the_devices_and_an_idle_worker_that_dies_costs_nothing(
 def test_failed_folds_are_recorded_and_the_others_go_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    expected = content(run(tmp_path / "whole"))
+    expected = figures_of(run(tmp_path / "whole"))
     with loso.open_executor(kind, jobs=2, devices=("cpu",)) as execute:
         with monkeypatch.context() as patch:
             patch.setattr(loso, "run_fold", troubles.troubled)
@@ -96,7 +91,7 @@ def test_failed_folds_are_recorded_and_the_others_go_on_to_the_same_bytes(
         assert "INCOMPLETE: 5 of 8 folds, 3 failed" in stamped
         assert "3 of 8 folds failed" in render_report([folder], None)
     whole = run(tmp_path / "runs")  # and this time nothing happens
-    assert content(whole) == expected
+    assert figures_of(whole) == expected
     assert whole.failures() == list((whole.path / "failed").iterdir()) == []
     assert (whole.path / "model.safetensors").is_file()
 

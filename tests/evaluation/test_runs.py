@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_flowset, quick_config, tuned_config
-from reporting.made_runs import make_run
+from reporting.made_runs import FILES, figures_of, make_run
 from test_cli import hmrm
 
 from hmrm_lab.config import ExperimentConfig
@@ -23,15 +23,10 @@ from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 
 RENAMED = ("bad", "good", "surprise")
-FILES = ("metrics.json", "predictions.csv", "history.csv")
 
 
 def run(config: ExperimentConfig, flowset: FlowSet, out: Path, jobs: int = 1) -> RunFolder:
     return run_experiment(config, out=out, jobs=jobs, flowset=flowset, final_model=False)
-
-
-def content(folder: RunFolder) -> list[bytes]:
-    return [(folder.path / name).read_bytes() for name in FILES]
 
 
 def test_inner_folds_are_disjoint_by_subject_complete_even_and_of_the_seed() -> None:
@@ -65,14 +60,14 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bytes_and_then_computes_noth
 ) -> None:
     flowset, config = make_flowset(), quick_config("ststnet")
     whole = run(config, flowset, tmp_path)
-    expected = content(whole)
+    expected = figures_of(whole)
     for survivors in (0, 3):
         for file in sorted(whole.folds.glob("*.json"))[survivors:]:
             file.unlink()
         (whole.folds / ".left.json.x.part").write_text("half a fi")
         for name in FILES:
             (whole.path / name).unlink()
-        assert content(run(config, flowset, tmp_path)) == expected
+        assert figures_of(run(config, flowset, tmp_path)) == expected
     for other, what in (
         (make_flowset(seed=1), "data"),
         (replace(flowset, classes=RENAMED), "classes"),
@@ -80,7 +75,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_bytes_and_then_computes_noth
         with pytest.raises(InputError, match=f"the {what} have changed"):
             run(config, other, tmp_path)
     monkeypatch.setattr(loso, "run_fold", lambda *_: pytest.fail("a fold was computed again"))
-    assert content(run(config, flowset, tmp_path)) == expected
+    assert figures_of(run(config, flowset, tmp_path)) == expected
 
 
 def rows(out: Path) -> list[dict[str, str]]:

@@ -25,10 +25,10 @@ def poison(flowset: FlowSet, rows: np.ndarray) -> FlowSet:
     rng, labels = np.random.default_rng(9), flowset.labels.copy()
     labels[rows] = (labels[rows] + 1) % 3
     changed = {"labels": labels}
-    for name in ("maps", "pictures"):
+    for name in ("maps", "pictures", "clips"):
         if (values := getattr(flowset, name)) is not None:
             changed[name] = values.copy()
-            changed[name][rows] = 100 * rng.normal(size=values[rows].shape)
+            changed[name][rows] = rng.integers(0, 256, values[rows].shape)
     if flowset.action_units is not None:
         changed["action_units"] = flowset.action_units.copy()
         changed["action_units"][rows] ^= 1

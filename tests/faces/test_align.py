@@ -3,11 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+from conftest import face_of
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import AlignedFrames, FaceTrack, align_clip, crop_map, warp
-from hmrm_lab.faces.face import Face, box_around, five_points
+from hmrm_lab.faces.face import box_around, five_points
 from hmrm_lab.faces.landmarks import (
     CROP_PX,
     Affine,
@@ -26,10 +27,6 @@ from hmrm_lab.faces.landmarks import (
 def similarity(angle: float, scale: float, shift: tuple[float, float]) -> Affine:
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
     return Affine(np.array([[cosine, -sine], [sine, cosine]]), np.array(shift))
-
-
-def face_of(points: np.ndarray) -> Face:
-    return Face(box_around(points), points.astype(np.float32), 1.0, "test")
 
 
 def test_similarities_are_those_of_least_squares() -> None:

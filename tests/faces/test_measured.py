@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Pixels
+from conftest import Pixels, face_of
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError, InputError
@@ -21,14 +21,9 @@ from hmrm_lab.faces.accuracy import (
 )
 from hmrm_lab.faces.align import AlignedFrames, FaceTrack, crop_map, find_faces, known_faces
 from hmrm_lab.faces.detectors import installed_providers, not_installed
-from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.faces.landmarks import mean_face
 from hmrm_lab.records import Clip
 from hmrm_lab.registry import providers
-
-
-def face_of(points: np.ndarray) -> Face:
-    return Face(box_around(points), points.astype(np.float32), 1.0, "by hand")
 
 
 @pytest.fixture(scope="module")

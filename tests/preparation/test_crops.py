@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import pytest
-from conftest import quick_config
+from conftest import Pixels, quick_config
 
 from hmrm_lab.config.sections import FacesConfig
 from hmrm_lab.datasets.synthetic import synthetic
@@ -21,17 +21,10 @@ pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 @dataclass(frozen=True)
-class Plain:
+class Plain(Pixels):
     """The frames of a clip without its landmarks, under a name."""
 
-    frames: object
     name: str
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        return self.frames[index]
 
     def identity(self, index: int) -> str:
         return f"{self.name}:{index}"

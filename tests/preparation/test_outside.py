@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from conftest import quick_config
+from conftest import Pixels, face_of, quick_config
 
 from hmrm_lab.datasets.synthetic import GUISES, synthetic
 from hmrm_lab.faces.align import FaceTrack, align_clip, align_known
-from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.flow.motion_maps import motion_map, normalise_live, normalise_maps
 from hmrm_lab.preparation import compute_flowset
 from hmrm_lab.preparation.clip_arrays import gray_frame
@@ -17,14 +16,10 @@ from hmrm_lab.records import PX, Clip
 
 
 @dataclass(frozen=True)
-class Cut:
+class Cut(Pixels):
     """The left of every frame, with the landmarks that lie in all of it."""
 
-    frames: object
     width: int
-
-    def __len__(self) -> int:
-        return len(self.frames)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         return self.frames[index][:, : self.width].copy()
@@ -37,8 +32,7 @@ def exact(clip: Clip) -> Clip:
     """A clip in a guise, aligned by its exact landmarks."""
     scene = clip.frames.to_scene()
     points = clip.frames.drawn.landmarks(clip.onset) @ scene[:, :2].T + scene[:, 2]
-    points = points.astype(np.float32)
-    return align_clip(clip, FaceTrack({clip.onset: Face(box_around(points), points, 1, "exact")}))
+    return align_clip(clip, FaceTrack({clip.onset: face_of(points)}))
 
 
 def test_maps_have_the_median_outside_and_the_truth_inside() -> None:

@@ -11,6 +11,7 @@ from hmrm_lab.records import ClipKey, FlowSet, digest_of_keys, probability_colum
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import write_figures
 
+FILES = ("metrics.json", "predictions.csv", "history.csv")
 ENVIRONMENT = {
     "command": "hmrm run --preset smoke",
     "python": "3.11",
@@ -19,6 +20,11 @@ ENVIRONMENT = {
     "packages": {"torch": "2.13"},
     "revision": "abc",
 }
+
+
+def figures_of(run: RunFolder) -> list[bytes]:
+    """What a run leaves, to the last byte."""
+    return [(run.path / name).read_bytes() for name in FILES]
 
 
 def two_sets() -> FlowSet:

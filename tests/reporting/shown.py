@@ -11,12 +11,14 @@ def words_of(figure: go.Figure) -> str:
     return " ".join(note.text.replace("<br>", " ") for note in figure.layout.annotations)
 
 
+def pixels(content: bytes) -> np.ndarray:
+    """A picture in RGB, from its file."""
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
 def pictures_of(figure: go.Figure) -> list[np.ndarray]:
     sources = [trace.source for trace in figure.data if trace.type == "image"]
-    return [
-        cv2.imdecode(np.frombuffer(b64decode(uri.partition(",")[2]), np.uint8), 1)[..., ::-1]
-        for uri in sources
-    ]
+    return [pixels(b64decode(uri.partition(",")[2])) for uri in sources]
 
 
 def bar_of(figure: go.Figure) -> go.scatter.Marker:

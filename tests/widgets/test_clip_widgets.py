@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from conftest import Pixels
+from reporting.shown import pixels
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.synthetic import synthetic
@@ -64,10 +64,6 @@ def plain_clip(fps: float = 100.0) -> Clip:
     frames = Spoilt(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8))
     key, classes = ClipKey("d", "s", "c"), MEGC3.classes
     return Clip(key, 0, frames, onset=0, apex=2, offset=2, fps=fps, classes=classes)
-
-
-def pixels(content: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
 
 
 def test_the_explorer_opens_at_the_apex_of_every_clip(

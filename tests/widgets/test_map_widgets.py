@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from conftest import quick_config
 from reporting.made_runs import make_run, two_sets
+from reporting.shown import pixels
 
 from hmrm_lab.api.result import Result
 from hmrm_lab.api.system import System
@@ -50,10 +50,6 @@ def browser(tmp_path: Path) -> PredictionBrowser:
     return PredictionBrowser([Result(run) for run in runs], flowset)
 
 
-def pixels(content: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-
-
 def listed(browser: PredictionBrowser) -> list[str]:
     return [" ".join(label.split()) for label, _ in browser.answer.options]
 
@@ -80,7 +76,7 @@ def test_without_a_share_the_mixture_is_a(flowset: FlowSet) -> None:
 def test_arrows_lie_over_the_face_at_crop_resolution(flowset: FlowSet, clips: list[Clip]) -> None:
     studio = MotionMixStudio(flowset, clips)
     studio.grain.value, studio.display.value = "crop", "quiver"
-    face = clips[studio.first.value].frames[0][..., ::-1]
+    face = clips[studio.first.value].frames[0]
     assert np.median(np.abs(pixels(studio.pictures["A"].value).astype(int) - face)) < 8
 
 
