@@ -62,7 +62,7 @@ def _scan(shape: tuple[int, ...], name: str) -> Callable[[], object]:
 
 
 def _composite(options: Namespace) -> Iterator[Result]:
-    config = load_config("paper", system="hmrm", data="synthetic", overrides=COMPOSITE)
+    config = load_config("paper-literal", system="hmrm", data="synthetic", overrides=COMPOSITE)
     flowset = load_flowset(config, None, jobs=os.cpu_count() or 1)
     few = options.epochs or (2 if options.quick else 20)
     recorded = {
@@ -108,7 +108,9 @@ def _loso(flowset: FlowSet, epochs: int, jobs: int, recorded: bool) -> float:
 
 def _config(epochs: int, recorded: bool):
     changes = [f"training.epochs={epochs}", f"training.cuda_graphs={str(recorded).lower()}"]
-    return load_config("paper", system="hmrm", data="synthetic", overrides=[*COMPOSITE, *changes])
+    return load_config(
+        "paper-literal", system="hmrm", data="synthetic", overrides=[*COMPOSITE, *changes]
+    )
 
 
 def _on_gpu(work: Callable[[], object]) -> Callable[[], float]:

@@ -18,7 +18,7 @@ from hmrm_lab.runtime.store import RunFolder, to_toml
 
 
 def test_the_paper_preset_is_the_papers_values() -> None:
-    config = load_config("paper")
+    config = load_config("paper-literal")
     assert config.model.options["width"] == 192
     assert config.model.options["depth"] == 4
     assert config.model.options["state"] == 16
@@ -36,7 +36,7 @@ def test_every_preset_fits_every_system_and_survives_the_run_folder(tmp_path) ->
 
 
 def test_layers_later_wins() -> None:
-    recipe = load_config("paper", system="ststnet")
+    recipe = load_config("paper-literal", system="ststnet")
     assert recipe.training.lr == 5e-5
     preset = load_config("default", system="ststnet")
     assert preset.training.lr != recipe.training.lr

@@ -52,6 +52,7 @@ OMITTED_DEFAULTS = {
     "training.pretrain_epochs": 0,
     "training.bfloat16": False,
     "model.weights": "",
+    "model.share_encoder": False,
     "evaluation.same_person": [],
     "evaluation.protocol": "loso",
     "evaluation.train_on": [],

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.models.interface import bypass_cache
 from hmrm_lab.records import Floats, FlowSet
+from hmrm_lab.registry import systems
 from hmrm_lab.training.learner import build_learner, without_own_weights
 from hmrm_lab.training.system_inputs import has_epochs
 
+SHARES = ("width", "spatial_width")  # options that may be a share of the published filters
 ANSWERS = 5  # timed predictions, of which the median counts
 
 
@@ -29,6 +31,15 @@ def cost_of(config: ExperimentConfig, size: int, classes: int) -> dict[str, int 
             model, len(config.input.channels), config.input.side(size), config.input.frames
         ),
     }
+
+
+def published_cost(system: str) -> dict[str, int | None]:
+    """Count those of a system at its authors' size, for a map of 28 px and three classes."""
+    options = systems[system].complete({})
+    shares = {name for name in SHARES if isinstance(options.get(name), float)}
+    full = {f"model.{name}": 1.0 for name in shares}
+    with torch.device("meta"):  # no weight is drawn
+        return cost_of(load_config("paper-literal", system=system, overrides=full), 28, 3)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -11,6 +11,7 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
+from hmrm_lab.evaluation.cost import published_cost
 from hmrm_lab.evaluation.fold import history_of
 from hmrm_lab.evaluation.ledger import count_evaluations
 from hmrm_lab.evaluation.metrics import uf1
@@ -116,7 +117,8 @@ def write_loss_page(history: Path, page: Path, steps: int) -> Path:
 
 def cards_page() -> str:
     """The cards of all systems as a page of Markdown (`make cards`)."""
-    page = render_page("systems.md.j2", systems=[systems[name] for name in systems])
+    costs = {name: published_cost(name) for name in systems}
+    page = render_page("systems.md.j2", systems=[systems[name] for name in systems], costs=costs)
     return page.rstrip() + "\n"
 
 

@@ -39,6 +39,37 @@ def test_coarse_head_sees_core_regions_only_at_half_resolution() -> None:
     assert change[2] > 1e-6
 
 
+@pytest.mark.parametrize("tokens", ["windows", "pixels"])
+def test_without_a_scan_no_token_knows_of_another(tokens: str) -> None:
+    """A change in one pixel reaches one region of the fine encoder, and with a scan others."""
+    for scan, reached in (("none", 1), ("auto", 16 if tokens == "windows" else 1)):
+        model, other = make_model(tokens, scan=scan, fusion="none").eval(), maps()
+        other[:, :, 0, 0] += 1
+        fine = [model.fine_encoder(split_regions(given)[1][:, None]) for given in (maps(), other)]
+        assert ((fine[0] - fine[1]).abs().amax((0, 2)) > 0).sum() == reached
+    if tokens == "pixels":
+        moved = maps()[:, :, [0, 1, 3, 2, *range(4, 28)]]  # two rows within the upper regions
+        blind = make_model(tokens, scan="none")
+        torch.nn.init.zeros_(blind.fine_encoder.place)
+        both = [blind.fine_encoder(split_regions(given)[1][:, None]) for given in (maps(), moved)]
+        torch.testing.assert_close(*both)
+
+
+@pytest.mark.parametrize("tokens", ["windows", "pixels"])
+def test_one_encoder_reads_both_grains(tokens: str) -> None:
+    model = make_model(tokens, share_encoder=True, coarse_kernel=3)
+    count = sum(weights.numel() for weights in model.parameters())
+    apart = sum(weights.numel() for weights in make_model(tokens).parameters())
+    assert count < 0.7 * apart
+    if tokens == "pixels":
+        given = torch.randn(2, 1, 4, 49, 3)
+        torch.testing.assert_close(model.coarse_encoder(given), model.fine_encoder(given))
+    with pytest.raises(ConfigError, match="kernels of 5 and of 3"):
+        make_model(share_encoder=True)
+    with pytest.raises(InputError, match="encoder that both grains share"):
+        look_inside(model, maps())
+
+
 def test_core_regions_are_quarters_and_sub_regions_quarters_of_those() -> None:
     assert region_names("core") == ["top left", "top right", "bottom left", "bottom right"]
     expected = [[0, 0, 14, 14], [14, 0, 28, 14], [0, 14, 14, 28], [14, 14, 28, 28]]

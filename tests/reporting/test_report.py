@@ -167,6 +167,7 @@ def test_a_system_without_a_card_is_on_the_page(monkeypatch: pytest.MonkeyPatch)
         """Nothing."""
 
     monkeypatch.setattr(report, "systems", own)
+    monkeypatch.setattr(report, "published_cost", lambda _: {"parameters": None})
     page = cards_page()
     assert "| [`bare`](#bare) |  | no card | Me \\| you |" in page
     assert "`--set model.NAME=VALUE`: none.\n" in page

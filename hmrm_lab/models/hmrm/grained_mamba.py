@@ -1,7 +1,7 @@
 """Grained Mamba Encoder (paper 3.2, Figure 3): bidirectional Mamba blocks over face tokens."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -81,8 +81,19 @@ class BidirectionalScan(nn.Module):
         return sum(shifts, start=self.conv_bias[:, None, None])
 
 
+class TokenGate(nn.Module):
+    """What is left of a block without convolution and scan: tokens times SiLU of their gates."""
+
+    def forward(self, xz: Tensor) -> Tensor:
+        x, z = xz.chunk(2, dim=-1)
+        return x * F.silu(z)
+
+
 class GrainedMambaBlock(nn.Module):
-    """Norm, gated bidirectional scan, residual; then, with `ffn_ratio`, a feed-forward layer."""
+    """Norm, gated bidirectional scan, residual; then, with `ffn_ratio`, a feed-forward layer.
+
+    With `scan="none"` no token knows of another.
+    """
 
     def __init__(
         self,
@@ -92,14 +103,18 @@ class GrainedMambaBlock(nn.Module):
         kernel: int,
         expand: int = 2,
         ffn_ratio: float = 0.0,
-        scan: Backend = "auto",
+        scan: Backend | Literal["none"] = "auto",
         **residual: float,
     ) -> None:
         super().__init__()
         inner = expand * width
         self.norm = nn.LayerNorm(width)
         self.project_in = Linear(width, 2 * inner)
-        self.scan = BidirectionalScan(inner, state=state, kernel=kernel, scan=scan)
+        self.scan = (
+            TokenGate()
+            if scan == "none"
+            else BidirectionalScan(inner, state=state, kernel=kernel, scan=scan)
+        )
         self.project_out = Linear(inner, width)
         self.residual = Residual(width, **residual)
         self.feed_forward = (

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.hmrm.grained_mamba import GrainedMambaEncoder
 from hmrm_lab.models.hmrm.region_fusion import (
     MAP_SIDE,
@@ -41,17 +42,21 @@ class HMRM(nn.Module):
         state: Annotated[int, Field(ge=1, le=256)] = 16,  # 4.2
         expand: Annotated[int, Field(ge=1, le=8)] = 2,
         tokens: Literal["pixels", "windows"] = "pixels",  # Algorithm 1; decision 0003
-        coarse_kernel: Kernel = 3,
+        coarse_kernel: Kernel = 5,  # 3.2: each grain has a kernel of its own; the text gives none
         fine_kernel: Kernel = 3,
+        share_encoder: bool = False,  # Algorithm 1 has one encoder, Figure 1 one of each grain
         heads: Heads = 4,
         fusion: Literal["attention", "none"] = "attention",  # "none" is ablation M3
         ffn_ratio: Annotated[float, Field(ge=0, le=16)] = 0.0,
         layer_scale: Annotated[float, Field(ge=0, le=1)] = 1.0,
         dropout: Dropped = 0.0,
         drop_path: Dropped = 0.0,
-        scan: Backend = "auto",
+        scan: Backend | Literal["none"] = "auto",
     ) -> None:
         super().__init__()
+        if share_encoder and coarse_kernel != fine_kernel:
+            problem = f"one encoder cannot have kernels of {coarse_kernel} and of {fine_kernel}"
+            raise ConfigError(problem, hint="set model.coarse_kernel to model.fine_kernel")
         pixel = channels * (size // MAP_SIDE) ** 2
         encoder = partial(
             RegionEncoder,
@@ -68,6 +73,8 @@ class HMRM(nn.Module):
         )
         self.coarse_encoder = encoder(regions=REGIONS["core"], kernel=coarse_kernel)
         self.fine_encoder = encoder(regions=REGIONS["sub"], kernel=fine_kernel)
+        if share_encoder:
+            self.fine_encoder.share(self.coarse_encoder)
         attends = fusion == "attention"
         self.fusion = (
             RegionFusion(width, heads=heads, dropout=dropout) if attends else nn.Identity()
@@ -114,6 +121,12 @@ class RegionEncoder(nn.Module):
         self.embed = Linear(features, width)
         self.place = nn.Parameter(0.02 * torch.randn(length, width))
         self.mamba = mamba
+
+    def share(self, other: "RegionEncoder") -> None:
+        """Take all weights of another grain but the places of windows, of which it has others."""
+        self.embed, self.mamba = other.embed, other.mamba
+        if self.per_pixel:
+            self.place = other.place
 
     def forward(self, windows: Tensor) -> Tensor:
         batch, times, regions = windows.shape[:3]

@@ -56,6 +56,9 @@ def look_inside(model: nn.Module, maps: Tensor) -> Inside:
     inputs: dict[nn.Module, Tensor] = {}
 
     def keep(part: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        if part in inputs:
+            hint = "take one with model.share_encoder=false"
+            raise InputError("the inside of an encoder that both grains share", hint=hint)
         inputs[part] = arguments[0]
 
     hooks = [part.register_forward_pre_hook(keep) for part in parts]
