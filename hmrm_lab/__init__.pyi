@@ -6,6 +6,7 @@ from .api.clips import MotionMaps as MotionMaps
 from .api.clips import load as load
 from .api.comparisons import ablate as ablate
 from .api.comparisons import compare as compare
+from .api.comparisons import effects as effects
 from .api.comparisons import evolve as evolve
 from .api.comparisons import inputs as inputs
 from .api.comparisons import search as search

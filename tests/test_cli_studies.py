@@ -81,7 +81,7 @@ def test_ablate_with_variants_of_ones_own(tmp_path: Path) -> None:
     record, words = told(tmp_path, "ablate", *TWO, *chosen)
     full, changed = record["variants"]
     assert (record["system"], full["Variant"], changed["Variant"]) == (system, "full", "all")
-    assert changed["Model"] == "model.ratios=[1,1,1,1], training.lr=1e-3"
+    assert changed["Model"] == "model.ratios=[1, 1, 1, 1], training.lr=0.001"
     assert changed["Difference"] == pytest.approx(changed["UF1"] - full["UF1"], abs=1e-6)
     assert full["Difference"] is None
     assert "UF1 minus full" in words

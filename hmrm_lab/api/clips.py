@@ -185,9 +185,14 @@ class Clips(Sequence[Clip]):
     """
 
     def __init__(
-        self, config: ExperimentConfig, root: Path | None, clips: Sequence[Clip] = ()
+        self,
+        config: ExperimentConfig,
+        root: Path | None,
+        clips: Sequence[Clip] = (),
+        *,
+        is_whole: bool = True,
     ) -> None:
-        self.config, self.root = config, root
+        self.config, self.root, self.is_whole = config, root, is_whole
         self._clips, found = list(clips), getattr(clips, "findings", ())
         self.left_out: list[Finding] = [finding for finding in found if finding.left_out]
         self._maps: dict[str, MotionMaps] = {}
@@ -219,7 +224,7 @@ class Clips(Sequence[Clip]):
     def __getitem__(self, index: slice) -> "Clips": ...
     def __getitem__(self, index: int | slice) -> "Clip | Clips":
         if isinstance(index, slice):
-            return Clips(self.config, self.root, self._clips[index])
+            return self._part(self._clips[index])
         if not self._clips:
             hint = "take 'synthetic' or a data set of recordings"
             raise InputError(f"data set '{self.name}' has no clips", hint=hint)
@@ -239,7 +244,7 @@ class Clips(Sequence[Clip]):
         if not chosen:
             problem = f"none of these clips is {expression}"
             raise InputError(problem, hint="choose another expression")
-        return Clips(self.config, self.root, chosen)
+        return self._part(chosen)
 
     def table(self) -> pd.DataFrame:
         """One row per clip: dataset, subject, clip, class, onset, apex, offset, frames, fps, units.
@@ -292,6 +297,10 @@ class Clips(Sequence[Clip]):
         here = {clip.key for clip in self}
         return found[[one in here for one in found.keys]]
 
+    def _part(self, clips: Sequence[Clip]) -> "Clips":
+        whole = self.is_whole and len(clips) == len(self)
+        return Clips(self.config, self.root, clips, is_whole=whole)
+
     def _repr_html_(self) -> str:
         labels = [clip.label for clip in self]
         facts = {
@@ -318,8 +327,8 @@ def load(
     data, root
         A name of `lab.datasets()`, and the folder of the data; `synthetic` needs no files.
     preset
-        `smoke`, `demo`, `default`, `paper`, or a TOML file: how many synthetic clips there are,
-        and which flow `maps()` takes.
+        `smoke`, `demo`, `default`, `paper-literal`, `paper-sane`, or a TOML file: how many clips
+        `synthetic` has, and which flow `maps()` takes.
     options
         Options of the data set, such as `subjects=8` or `coding="coding.xlsx"`; `classes` is the
         class scheme, such as `casme2-5`; `faces` names who finds the faces of recordings (dlib,

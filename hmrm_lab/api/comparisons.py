@@ -1,6 +1,5 @@
 """Studies: systems, variants, settings or inputs side by side, on the same maps and folds."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,44 @@ from hmrm_lab.api.runs import RUNS, Data, Recipe, Seeds, maps_of, root_of, setti
 from hmrm_lab.api.system import System, place_of, suited
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import LOSO, tested_sets
-from hmrm_lab.errors import InputError
+from hmrm_lab.errors import InputError, MixtureError
 from hmrm_lab.evaluation.protocols import Protocol
+from hmrm_lab.preparation import load_clips
+from hmrm_lab.registry import systems as registered
 from hmrm_lab.reporting.plots.searches import EVOLVED_CAPTION, fittest
 from hmrm_lab.reporting.study_table import BESIDE, CLAIMED_ON, HONEST, NULL, NULL_WITHIN, ORACLE
+from hmrm_lab.reporting.study_words import effects_words
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.processes import count_jobs
 from hmrm_lab.runtime.progress import progress_bars
-from hmrm_lab.studies.ablate import plan_ablation
+from hmrm_lab.studies.ablate import WHOLE, plan_ablation
+from hmrm_lab.studies.effects import CHANGES, plan_effects, run_effects
 from hmrm_lab.studies.evolve import Evolution, keep_evolved
 from hmrm_lab.studies.evolve import evolve as run_evolution
 from hmrm_lab.studies.search import POPULATION, RANDOM_TRIALS, points_of, run_grid
 from hmrm_lab.studies.search import search as run_search
 from hmrm_lab.studies.space import Range, grid, load_optuna, parse_range, parse_space
-from hmrm_lab.studies.study import Variant, comparison_of, plan_inputs
+from hmrm_lab.studies.study import (
+    NETWORKS,
+    SharedProtocol,
+    Variant,
+    plan_comparison,
+    plan_inputs,
+    reason_of,
+    refuse_dishonest,
+)
 from hmrm_lab.studies.trials import Sweep, Trial, overrides_of, trials_table
+
+Recipes = Sequence[Recipe] | SharedProtocol  # of several systems
 
 
 def compare(
-    systems: Sequence[Recipe],
+    systems: Recipes,
     maps: Data,
     protocol: Protocol | str = LOSO,
     *,
+    recipe: str = "own",
+    fuse: Sequence[str] = (),
     seeds: Seeds = None,
     epoch_rule: str | None = None,
     oracle: bool = False,
@@ -43,21 +58,23 @@ def compare(
 ) -> Study:
     """Evaluate systems on the same maps, folds and seeds, ranked by honest UF1.
 
-    `oracle` and `null` also run each under the rule that peeks, and on labels shuffled among all
-    clips, or within each subject. One that fails does not stop the others; `notes` says what
-    happened to it. On a part of the clips, what takes frames as well fails.
+    All of `lab.systems()` if none is named. Of `recipe="common"` every network is trained as hmrm
+    is: normalisation, augmentation, loss, epochs, rates, averaged weights and views. `fuse` names
+    systems whose answers are averaged, as one row more. `oracle` and `null` also run each under the
+    rule that peeks, and on labels shuffled among all clips, or within each subject. What cannot
+    take part is left out, and one that fails does not stop the others; `notes` says why. On a part
+    of the clips, what takes frames as well fails.
 
     >>> study = lab.compare(["svm", "mdmo"], maps, seeds=1)
     >>> sorted(study), sorted(study.table["System"])
     (['mdmo', 'svm'], ['mdmo', 'svm'])
     """
-    known = maps_of(maps, jobs, protocol)
+    shared = _agreed(systems or list(registered), maps, protocol, seeds, epoch_rule)
     kinds = {HONEST: True, ORACLE: oracle, NULL: null, NULL_WITHIN: null_within_subjects}
-    configs = {_name(one): settings(one, known, protocol, seeds, epoch_rule) for one in systems}
-    if len(configs) < len(systems):
-        raise InputError("a system is named twice", hint="name each once: `lab.ablate` varies one")
     wanted = [kind for kind, asked in kinds.items() if asked]
-    plan = comparison_of(configs, next(iter(configs.values())).data.name, wanted)
+    how: Any = {"kinds": wanted, "recipe": recipe, "fuse": fuse}
+    plan = plan_comparison(shared, framed=_framed(maps), **how)
+    known = maps_of(maps, jobs, protocol)
     part = {} if known.is_whole else {"flowset": known}
     return run_study(plan, known.source.root if known.source else None, out, jobs, **part)
 
@@ -75,19 +92,22 @@ def ablate(
 ) -> Study:
     """Evaluate a system with one component changed at a time, paired with the full model.
 
-    `variants` are settings by the variant's name: `{"thin": {"width": 32}}`. Without any, the
-    components that the paper takes away; a `ConfigError` where nobody has listed them. The table is
-    of `part`, one data set of several: of CASME II if it is among them, as in the paper.
+    `variants` are settings by the variant's name: `{"thin": {"width": 32}}`; the full model is then
+    the system as it stands. Without any, its known components, of hmrm the paper's and more; a
+    `ConfigError` where nobody has listed them. The table is of `part`, one data set of several: of
+    CASME II if it is among them, as in the paper.
 
     >>> list(lab.ablate(mlp, maps, {"no dropout": {"dropout": 0.0}}, seeds=1))
     ['full', 'no dropout']
     """
-    known = maps_of(maps, jobs, protocol)
-    config, root = settings(system, known, protocol, seeds), root_of(known)
+    config, root = settings(system, maps, protocol, seeds), root_of(maps)
     own = None if variants is None else [_variant(config, *one) for one in variants.items()]
-    sets = tested_sets(config.evaluation.protocol, {key.dataset for key in known.keys})
-    part = part or (CLAIMED_ON if CLAIMED_ON in sets and len(sets) > 1 else ALL)
-    plan = plan_ablation(config, own, root=root, part=part)
+    if part is None:
+        keys = [clip.key for clip in maps] if isinstance(maps, Clips) else []
+        named = {key.dataset for key in keys or maps_of(maps, jobs).keys}
+        sets = tested_sets(config.evaluation.protocol, named)
+        part = CLAIMED_ON if CLAIMED_ON in sets and len(sets) > 1 else ALL
+    plan = plan_ablation(config, own, full=WHOLE if variants else None, root=root, part=part)
     study = run_study(plan, root, out, jobs, part=part)
     study.notes = [f"{name}: is left out: {why}" for name, why in plan.left_out.items()]
     study.notes += [f"{name}: {why}" for (name, _), why in study.found.problems.items()]
@@ -95,8 +115,8 @@ def ablate(
 
 
 def inputs(
-    systems: Sequence[Recipe],
-    clips: Clips,
+    systems: Recipes,
+    clips: Data,
     *,
     inputs: Sequence[str] = (),
     protocol: Protocol | str = LOSO,
@@ -107,32 +127,43 @@ def inputs(
     """Evaluate each input on each network: what a system is given of a clip, compared.
 
     `inputs` are of apex, flow, dual_phase, dynamic_image, mesti; all if not given. Those that need
-    frames are left out where the data have none.
+    frames are left out where the data have none. The networks are the paper's if none is named.
 
     >>> list(lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1))
     [('ststnet', 'flow'), ('ststnet', 'apex')]
     """
-    config, root = clips.config, clips.root
-    tables = config.model_dump(mode="json", include={"data", "faces", "flow"})
-    how, shared = settings("hmrm", clips, protocol, seeds), {"seeds", "protocol", "train_on"}
-    tables["evaluation"] = how.evaluation.model_dump(mode="json", include=shared)
-    del tables["flow"]["phases"]
-    changes = [
-        f"{table}.{name}={json.dumps(value)}"
-        for table, values in tables.items()
-        for name, value in values.items()
-    ]
-    with progress_bars() as bars:
-        plan = plan_inputs(
-            config.preset,
-            root=root,
-            systems=[_name(one) for one in systems],
-            inputs=inputs,
-            overrides=changes,
-            jobs=count_jobs(jobs),
-            watch=bars,
-        )
+    shared, root = _agreed(systems or NETWORKS, clips, protocol, seeds), root_of(clips)
+    plan = plan_inputs(shared, framed=_framed(clips), inputs=inputs)
     return run_study(plan, root, out, jobs)
+
+
+def effects(
+    system: Recipe,
+    maps: Data,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    seeds: Seeds = None,
+    out: str | Path = RUNS,
+    jobs: int = 1,
+) -> Study:
+    """Score single changes of a recipe on inner folds of one half of the subjects: no test result.
+
+    `variants` are as for `lab.ablate`; without any, a list of changes to hmrm's recipe. Each is
+    paired with the recipe, subject by subject. What has been tried is not trained again.
+
+    >>> lab.effects(mlp, maps, {"thin": {"width": 8}}, seeds=1).table["Change"].tolist()
+    ['recipe', 'thin']
+    """
+    config = settings(system, maps, seeds=seeds)
+    own = CHANGES if variants is None else [_variant(config, *one) for one in variants.items()]
+    plan, known = plan_effects(config, own), suited(maps_of(maps, jobs), config)
+    with progress_bars() as bars:
+        how: Any = {"jobs": count_jobs(jobs), "on_progress": bars.stage("settings")}
+        begun = run_effects(plan, known, Path(out), **how)
+    trials = {name: begun.trial(point) for name, point in plan.points.items()}
+    results = {name: _result_of(one) for name, one in trials.items() if one and not one.problem}
+    table, caption = plan.table(begun), plan.caption(begun)
+    return Study(results, table, effects_words(table), caption, sweep=begun, maps=known)
 
 
 def sweep(
@@ -264,7 +295,41 @@ def run_study(plan: Any, root: Path | None, out: str | Path, jobs: int, **option
         if column not in BESIDE
     }
     remarks = list(getattr(found, "remarks", ()))
-    return Study(results, found.table, found.words, found.caption, remarks, found=found)
+    place = plan.folder(Path(out)) if hasattr(plan, "folder") else None
+    return Study(
+        results, found.table, found.words, found.caption, remarks, found=found, place=place
+    )
+
+
+def _agreed(
+    systems: Recipes,
+    data: Data,
+    protocol: Protocol | str,
+    seeds: Seeds,
+    epoch_rule: str | None = None,
+) -> SharedProtocol:
+    """The settings of all systems on these data; those that cannot go together are left out."""
+    if isinstance(systems, SharedProtocol):
+        return systems
+    shared = SharedProtocol(settings("hmrm", data, protocol, seeds, epoch_rule))
+    refuse_dishonest(shared.shared)
+    for one in systems:
+        name = _name(one)
+        if name in (*shared.configs, *shared.left_out):
+            hint = "name each once: `lab.ablate` varies one"
+            raise InputError("a system is named twice", hint=hint)
+        try:
+            shared.configs[name] = settings(one, data, protocol, seeds, epoch_rule)
+        except MixtureError as error:
+            shared.left_out[name] = reason_of(error)
+    return shared
+
+
+def _framed(data: Data) -> bool:
+    """Whether the data have frames, and are not maps that came ready-made."""
+    if isinstance(data, Clips) and len(data):
+        return True
+    return data.source is not None and load_clips(data.source.config, data.source.root) is not None
 
 
 def _name(one: Recipe) -> str:
@@ -275,8 +340,8 @@ def _name(one: Recipe) -> str:
 
 def _variant(config: ExperimentConfig, name: str, changes: Mapping[str, Any]) -> Variant:
     places = {place_of(config.model.name, key): value for key, value in changes.items()}
-    words = ", ".join(f"{key} {value}" for key, value in changes.items())
-    return Variant(name, words, tuple(overrides_of(places)))
+    overrides = tuple(overrides_of(places))
+    return Variant(name, ", ".join(overrides), overrides)
 
 
 def _begin(

@@ -14,13 +14,12 @@ from hmrm_lab.api.clips import MotionMaps, card
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import HmrmError, InputError
-from hmrm_lab.evaluation.consistency import LEAK
 from hmrm_lab.evaluation.fold import history_of
 from hmrm_lab.evaluation.live_progress import SnapshotReader
 from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.evaluation.summary import (
     collect_predictions,
-    is_smoke,
+    fuse_answers,
     stamp,
     summarise,
     summarise_run,
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 Scored = str | Path | pd.DataFrame | MotionMaps
 MAP_SIDE_PX = 28
-ANSWERED = ("dataset", "subject", "clip", "fold", "seed")
 NO_RUN = {"epoch_rule": "not known", "control": "none", "peeking": False, "complete": True}
 
 
@@ -216,24 +214,25 @@ class Study(Mapping[Any, Result]):
     maps: MotionMaps | None = None
     recipe: ExperimentConfig | None = None  # that `best` is compared with; else that of the sweep
     found: Any = None  # what the study beneath has found
+    place: Path | None = None  # where `write` puts the files of a comparison
 
     @property
     def folder(self) -> Path:
-        """Where a sweep or a search keeps its trials; an `InputError` for other studies."""
-        if self.sweep is None:
-            raise InputError("nothing was searched here", hint="take a study of lab.sweep")
-        return Path(self.sweep.folder)
+        """Where a search keeps its trials, or a comparison its files; else an `InputError`."""
+        if folder := self.place or (self.sweep and self.sweep.folder):
+            return Path(folder)
+        raise InputError("a study without a folder", hint="take one of lab.sweep or lab.compare")
 
     @property
     def root(self) -> Path | None:
         """The folder of the data."""
         return self.maps.source.root if self.maps is not None and self.maps.source else None
 
-    def write(self, folder: str | Path) -> dict[str, Path]:
+    def write(self, folder: str | Path | None = None) -> dict[str, Path]:
         """Write tables and page of a comparison (CSV, LaTeX, JSON, HTML); their paths by suffix."""
         if not hasattr(self.found, "write"):
             raise InputError("no comparison", hint="take a study of lab.compare or lab.inputs")
-        return dict(self.found.write(Path(folder)))
+        return dict(self.found.write(Path(folder or self.folder)))
 
     def outer_score(self, *, jobs: int = 1) -> OuterScore:
         """Run the best setting of a sweep, and the recipe unchanged, on all subjects.
@@ -312,27 +311,8 @@ def fuse(results: "Results") -> Result:
     chosen = results_of(results)
     if len(chosen) < 2:
         raise InputError("there is nothing to fuse", hint="give two results or more")
-    first, tables = chosen[0].answers, list[pd.DataFrame]()
-    told = [one.metrics for one in chosen]
-    for one, metrics in zip(chosen, told, strict=True):
-        table = one.answers.table.set_index([*ANSWERED, "truth"]).sort_index()
-        tables.append(table)
-        alike = one.answers.classes == first.classes and table.index.equals(tables[0].index)
-        sure = alike and bool(table[first.probabilities].notna().all(axis=None))
-        if not sure or not metrics["complete"]:
-            hint = "fuse complete runs of one data set, with the same classes, protocol and seeds"
-            raise InputError(f"{one} cannot be fused with {chosen[0]}", hint=hint)
-    answers = np.stack([table[first.probabilities].to_numpy(float) for table in tables])
-    mean = pd.DataFrame(answers.mean(0), tables[0].index, first.probabilities)
-    mean["prediction"] = mean.to_numpy().argmax(axis=1)
-    mean["epoch"] = np.max([table["epoch"] for table in tables], axis=0)
-    about: dict[str, Any] = {}
-    for name in ("epoch_rule", "control", "protocol", "weights"):  # what `stamp` tells of each
-        if of := dict.fromkeys(str(metrics[name]) for metrics in told if name in metrics):
-            about[name] = LEAK if LEAK in of else ", ".join(of)
-    about["peeking"] = any(metrics["peeking"] for metrics in told)
-    about["preset"] = "smoke" if any(map(is_smoke, told)) else ""
-    return Result(answers=Predictions(mean.reset_index()), about=about)
+    fused, about = fuse_answers([(one.answers, one.metrics) for one in chosen])
+    return Result(answers=fused, about=about)
 
 
 def _answers(maps: MotionMaps, given: NDArray[Any]) -> Predictions:

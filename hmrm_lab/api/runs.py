@@ -272,9 +272,9 @@ def maps_of(data: Data, jobs: int = 1, protocol: Protocol | str = LOSO) -> Motio
     return data.maps(jobs=jobs) if isinstance(data, Clips) else data
 
 
-def root_of(maps: MotionMaps) -> Path | None:
+def root_of(data: Data) -> Path | None:
     """The folder of the data; an `InputError` for a part of them, for they are read again."""
-    if not maps.is_whole or maps.source is None:
-        hint = "give all of its maps: what evaluates a part is lab.evaluate"
-        raise InputError(f"{len(maps)} maps that are a part of a data set", hint=hint)
-    return maps.source.root
+    if not data.is_whole or data.source is None:
+        hint = "give all of them: what evaluates a part is lab.evaluate"
+        raise InputError(f"{len(data)} clips that are a part of a data set", hint=hint)
+    return data.source.root

@@ -54,7 +54,7 @@ class System(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     name, preset
-        A name of `lab.systems()`, and the recipe's preset: `smoke`, `demo`, `default` or `paper`.
+        A name of `lab.systems()`, and the preset of its recipe, as in `lab.load`.
     seed
         Of a training. Where the maps are a part of a `MotionMaps`, the subjects left out of it
         give each fold random numbers of its own, as in `lab.evaluate`.

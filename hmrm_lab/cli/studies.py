@@ -1,6 +1,7 @@
 """`hmrm compare`, `inputs`, `ablate`, `effects`, `sweep` and `evolve`: settings side by side."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,13 @@ from hmrm_lab.errors import ConfigError, unknown_name
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hmrm_lab.api.clips import Clips
     from hmrm_lab.api.result import Study
     from hmrm_lab.studies.space import Space
-    from hmrm_lab.studies.study import Variant
+    from hmrm_lab.studies.study import SharedProtocol
 
 SAMPLERS = ("grid", "tpe", "nsga2")
+STUDIED = ("input.channels", "flow.phases")  # settings that the study of inputs itself changes
 WIDTHS, DEPTHS = "64 128 192 256 320 384", "2 4 6 8 10 12"  # Figure 7
 TRIALS = 20
 SHOWN = 10
@@ -24,6 +27,8 @@ def compare(
     preset: str = "default",
     root: Path | None = None,
     systems: str = "",
+    recipe: str = "own",
+    fuse: str = "",
     seeds: int | None = None,
     overrides: list[str] | None = None,
     oracle: bool = False,
@@ -36,16 +41,21 @@ def compare(
 ) -> None:
     """All systems under one protocol, ranked by honest UF1, as CSV, LaTeX, JSON and a page.
 
-    Each keeps its own recipe; data, flow, folds, seeds and epoch rule are the same. Without
-    --systems, all that take these data. Finished runs are taken up. A system that fails does not
-    stop the others; the exit status is 1 then.
+    Each keeps its own recipe, or, with --recipe common, networks are trained as hmrm is; data,
+    flow, folds, seeds and epoch rule are the same. Without --systems, all that take these data.
+    Finished runs are taken up. A system that fails does not stop the others; the exit status is 1
+    then.
     """
-    from hmrm_lab.studies.study import plan_comparison
+    import hmrm_lab as lab
+    from hmrm_lab.registry import systems as known
+    from hmrm_lab.runtime.store import check_writable
 
-    given = {"root": root, "overrides": overrides or [], "seeds": seeds, "oracle": oracle}
-    given |= {"systems": split_names(systems), "null": null}
-    given |= {"null_within_subjects": null_within_subjects}
-    _run(plan_comparison, preset, given, runs, out, jobs, as_json)
+    shared, clips = _shared(preset, root, split_names(systems) or list(known), overrides, seeds)
+    check_writable(runs, out or runs)
+    how: Any = {"oracle": oracle, "null": null, "null_within_subjects": null_within_subjects}
+    how |= {"recipe": recipe, "fuse": split_names(fuse)}
+    study = lab.compare(shared, clips, **how, out=runs, jobs=jobs)
+    _finish(study, study.write(out), as_json)
 
 
 def inputs(
@@ -65,11 +75,18 @@ def inputs(
     the paper's networks and MEGANet. Finished runs are taken up. One that fails does not stop the
     others; the exit status is 1 then.
     """
-    from hmrm_lab.studies.study import plan_inputs
+    import hmrm_lab as lab
+    from hmrm_lab.config import parse_override
+    from hmrm_lab.runtime.store import check_writable
+    from hmrm_lab.studies.study import NETWORKS
 
-    given = {"root": root, "overrides": overrides or [], "seeds": seeds}
-    given |= {"systems": split_names(systems), "inputs": split_names(inputs)}
-    _run(plan_inputs, preset, given, runs, None, jobs, as_json)
+    for text in overrides or []:
+        if (place := ".".join(parse_override(text)[0])) in STUDIED:
+            raise ConfigError(f"{place} is what this study changes", hint="name inputs in --inputs")
+    shared, clips = _shared(preset, root, split_names(systems) or NETWORKS, overrides, seeds)
+    check_writable(runs)
+    study = lab.inputs(shared, clips, inputs=split_names(inputs), out=runs, jobs=jobs)
+    _finish(study, study.write(), as_json)
 
 
 def ablate(
@@ -89,18 +106,15 @@ def ablate(
     meganet_mesti. With variants of your own the full model is the recipe as it stands, its flow
     included. A variant that fails does not stop the others; the exit status is 1 then.
     """
-    from hmrm_lab.api.comparisons import run_study
+    import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.ablate import WHOLE, plan_ablation
 
     check_writable(out)
-    asked = overrides or []
-    config = load_config(preset, system=system, overrides=asked)
-    variants = [_variant(text) for text in variant] if variant else None
-    full = WHOLE if variants else None  # the recipe as it was asked for
-    plan = plan_ablation(config, variants, full=full, root=root, asked=asked, part=part)
-    _finish(run_study(plan, root, out, jobs, part=part), {}, as_json)
+    config = load_config(preset, system=system, overrides=overrides or [])
+    clips, variants = lab.Clips(config, root), _variants(variant)
+    study = lab.ablate(config, clips, variants, part=part, out=out, jobs=jobs)
+    _finish(study, {}, as_json)
 
 
 def effects(
@@ -118,23 +132,14 @@ def effects(
     """
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
-    from hmrm_lab.reporting.study_words import effects_words
-    from hmrm_lab.runtime.processes import count_jobs
-    from hmrm_lab.runtime.progress import progress_bars
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.effects import CHANGES, plan_effects, run_effects
 
     check_writable(out)
     config = load_config(preset, overrides=overrides or [])
-    plan = plan_effects(config, [_variant(text) for text in variant] if variant else CHANGES)
-    maps = lab.Clips(config, root).maps(jobs=jobs)
-    with progress_bars() as bars:
-        stage = bars.stage("settings")
-        sweep = run_effects(plan, maps, out, jobs=count_jobs(jobs), on_progress=stage)
-    table, caption = plan.table(sweep), plan.caption(sweep)
-    text = f"{effects_words(table).to_string(index=False)}\n\n{caption}. Kept in {sweep.folder}"
-    result = {"sweep": str(sweep.folder), "what": caption, "changes": records(table)}
-    show(result, text, as_json)
+    study = lab.effects(config, lab.Clips(config, root), _variants(variant), out=out, jobs=jobs)
+    text = f"{study.words.to_string(index=False)}\n\n{study.caption}. Kept in {study.folder}"
+    what = {"sweep": str(study.folder), "what": study.caption, "changes": records(study.table)}
+    show(what, text, as_json)
 
 
 def sweep(
@@ -249,20 +254,19 @@ def evolve(
     _show(study, result, text, outer_score, jobs, as_json)
 
 
-def _run(
-    plan_of: Any, preset: str, given: Any, runs: Path, out: Path | None, jobs: int, as_json: bool
-) -> None:
-    """Plan a study, run what is missing, write its files and show it."""
-    from hmrm_lab.api.comparisons import run_study
-    from hmrm_lab.runtime.processes import count_jobs
-    from hmrm_lab.runtime.progress import progress_bars
-    from hmrm_lab.runtime.store import check_writable
+def _shared(
+    preset: str,
+    root: Path | None,
+    names: Sequence[str],
+    overrides: list[str] | None,
+    seeds: int | None,
+) -> "tuple[SharedProtocol, Clips]":
+    """The recipes of several systems under one protocol, and the data that they share."""
+    import hmrm_lab as lab
+    from hmrm_lab.studies.study import share_protocol
 
-    check_writable(runs, out or runs)
-    with progress_bars() as bars:
-        plan = plan_of(preset, **given, jobs=count_jobs(jobs), watch=bars)
-    study = run_study(plan, given["root"], runs, jobs)
-    _finish(study, study.write(out or plan.folder(runs)), as_json)
+    shared = share_protocol(preset, names, overrides or [], seeds=seeds)
+    return shared, lab.Clips(shared.shared, root)
 
 
 def _finish(study: "Study", files: dict[str, Path], as_json: bool) -> None:
@@ -287,16 +291,21 @@ def _show(
     show(result, f"{text}\n\n{outer.as_text()}" if outer else text, as_json)
 
 
-def _variant(text: str) -> "Variant":
-    from hmrm_lab.config import split_overrides
-    from hmrm_lab.studies.study import Variant
+def _variants(texts: list[str] | None) -> dict[str, dict[str, Any]] | None:
+    """Settings by the names of the variants that were typed; None if none was."""
+    from hmrm_lab.config import parse_override, split_overrides
 
-    name, colon, changes = text.partition(":")
-    if not colon or not name.strip() or not changes.strip():
-        problem = f"variant '{text}' is not NAME:key=value"
-        raise ConfigError(problem, hint="write thin:model.width=32")
-    overrides = tuple(split_overrides(changes))
-    return Variant(name.strip(), ", ".join(overrides), overrides)
+    variants: dict[str, dict[str, Any]] = {}
+    for text in texts or []:
+        name, colon, changes = text.partition(":")
+        if not colon or not name.strip() or not changes.strip():
+            problem = f"variant '{text}' is not NAME:key=value"
+            raise ConfigError(problem, hint="write thin:model.width=32")
+        if name.strip() in variants:
+            raise ConfigError(f"two variants are named '{name.strip()}'", hint="rename one")
+        settings = map(parse_override, split_overrides(changes))
+        variants[name.strip()] = {".".join(path): value for path, value in settings}
+    return variants or None
 
 
 def _space(texts: list[str] | None, widths: str | None, depths: str | None) -> "Space":

@@ -1,11 +1,14 @@
 """The figures of a run, computed from its predictions only, and the stamp that goes with them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import IncompleteRunError
+from hmrm_lab.errors import IncompleteRunError, InputError
 from hmrm_lab.evaluation.consistency import LEAK, OK, UNKNOWN
 from hmrm_lab.evaluation.fold import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.leakage import judge_weights
@@ -24,6 +27,7 @@ from hmrm_lab.records import PX, Predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import RunFolder
 
+ANSWERED = ("dataset", "subject", "clip", "fold", "seed")
 DIGITS = 6
 REASONS = 3  # in one sentence
 WEIGHTS = {
@@ -114,6 +118,35 @@ def _figures(predictions: Predictions) -> dict[str, Any]:
         "uf1_mean_over_folds_not_comparable": round(mean_over_folds, DIGITS),
         **({"action_units": units} if (units := unit_scores(predictions)) else {}),
     }
+
+
+def fuse_answers(
+    given: Sequence[tuple[Predictions, Mapping[str, Any]]],
+) -> tuple[Predictions, dict[str, Any]]:
+    """Average the probabilities of several results, and join what their stamps tell.
+
+    Raises `InputError` unless all are complete, and of the same clips, classes, folds and seeds.
+    """
+    (first, _), tables = given[0], list[pd.DataFrame]()
+    for number, (answers, metrics) in enumerate(given, start=1):
+        table = answers.table.set_index([*ANSWERED, "truth"]).sort_index()
+        tables.append(table)
+        alike = answers.classes == first.classes and table.index.equals(tables[0].index)
+        sure = alike and bool(table[first.probabilities].notna().all(axis=None))
+        if not sure or not metrics["complete"]:
+            hint = "fuse complete runs of one data set, with the same classes, protocol and seeds"
+            raise InputError(f"result {number} cannot be fused with the first", hint=hint)
+    stacked = np.stack([table[first.probabilities].to_numpy(float) for table in tables])
+    mean = pd.DataFrame(stacked.mean(0), tables[0].index, first.probabilities)
+    mean["prediction"] = mean.to_numpy().argmax(axis=1)
+    mean["epoch"] = np.max([table["epoch"] for table in tables], axis=0)
+    told, about = [metrics for _, metrics in given], dict[str, Any]()
+    for name in ("epoch_rule", "control", "protocol", "weights"):  # what `stamp` tells of each
+        if of := dict.fromkeys(str(metrics[name]) for metrics in told if name in metrics):
+            about[name] = LEAK if LEAK in of else ", ".join(of)
+    about["peeking"] = any(metrics["peeking"] for metrics in told)
+    about["preset"] = "smoke" if any(map(is_smoke, told)) else ""
+    return Predictions(mean.reset_index()), about
 
 
 def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:

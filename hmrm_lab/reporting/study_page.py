@@ -85,6 +85,7 @@ class ComparisonResult(StudyResult):
             "systems": _json_rows(self.table),
             "left_out": {name: why for (name, _), why in self.left_out.items()},
             "problems": {", ".join(cell): why for cell, why in self.problems.items()},
+            "recipe": self.recipe,
             "unused_settings": self.unused,
             "without_oracle": study_table.without_oracle(self),
             "over_data_sets": {"none": ranking} if isinstance(ranking, str) else asdict(ranking),
@@ -253,7 +254,9 @@ def render_comparison(result: ComparisonResult) -> str:
         where=f" on {known[0]}" if len(known) == 1 else "",
         claims=study_words.claim_words(table, sets or [result.data], result.classes),
         statement=study_words.parameter_statement(table, OURS),
-        systems={name: systems[result.rows[name]] for name in table["System"]},
+        systems={
+            name: systems[result.rows[name]] for name in table["System"] if name in result.rows
+        },
         figures={name: figure_box(figure) for name, figure in figures.items()},
         runs=runs,
         plotly=Markup(get_plotlyjs()),  # noqa: S704  a script of the package itself
@@ -282,6 +285,14 @@ def _remarks(result: ComparisonResult) -> list[tuple[str, str]]:
         (f"{setting} is not for all", f"{unused_words(names)}.")
         for setting, names in result.unused.items()
     ]
+    if result.recipe == "common":
+        words = (
+            "Every network has the normalisation, augmentation, loss, epochs, rates, averaged"
+            " weights and views of hmrm; its channels and its layers are its own."
+        )
+        found.append(("Common recipe", words))
+    if lost := [name for name in result.fused if name not in result.in_column(HONEST)]:
+        found.append(("Nothing is fused", f"There are no figures of {', '.join(lost)}."))
     if names := study_table.without_oracle(result):
         words = f"Fitted without epochs to choose from: {', '.join(names)}."
         found.append(("No oracle run for some", words))

@@ -8,7 +8,7 @@ incomplete run has no figures: the folds that it lacks are seldom a fair sample.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,7 +30,7 @@ from hmrm_lab.evaluation.significance import (
     pooled,
     rank_systems,
 )
-from hmrm_lab.evaluation.summary import collect_predictions
+from hmrm_lab.evaluation.summary import collect_predictions, fuse_answers, summarise
 from hmrm_lab.records import Predictions
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting.tables import ALL, note, scores_of
@@ -71,6 +71,8 @@ class StudyResult:
     left_out: dict[Cell, str] = field(default_factory=dict)
     problems: dict[Cell, str] = field(default_factory=dict)
     unused: dict[str, list[str]] = field(default_factory=dict)
+    recipe: str = "own"  # or `common`: all networks are trained as HMRM is
+    fused: Sequence[str] = ()  # rows whose answers are averaged, as one row more
 
     @property
     def classes(self) -> str:
@@ -101,36 +103,47 @@ class StudyResult:
 def comparison_table(result: StudyResult) -> pd.DataFrame:
     """Rank systems by honest UF1: one row each; those without figures stand last.
 
-    The baseline is the best. `<data set> UF1` and so on are of a part. `Peeking adds` is the UF1
-    of the oracle rule minus that of the honest one; no other column rests on it. What a system does
-    not have, such as epochs or parameters, is NaN.
+    The baseline is the best. Systems that are `fused` have one row more together. `<data set> UF1`
+    and so on are of a part. `Peeking adds` is the UF1 of the oracle rule minus that of the honest
+    one; no other column rests on it. What a system does not have, such as epochs, is NaN.
     """
     honest = result.in_column(HONEST)
     beside = {kind: result.in_column(kind) for kind in BESIDE if kind in result.columns}
-    order = sorted(honest, key=lambda name: -honest[name].metrics()["all"]["uf1"])
-    best = collect_predictions(honest[order[0]]) if order else None
-    rows = []
-    for name in [*order, *(name for name in result.rows if name not in honest)]:
-        run, card = honest.get(name), systems[result.rows[name]].card
+    known = {name: run.metrics() for name, run in honest.items()}
+    answers = {name: collect_predictions(run) for name, run in honest.items()}
+    fusion = " + ".join(result.fused)
+    if fusion and set(result.fused) <= set(known):
+        parts = [(answers[name], known[name]) for name in result.fused]
+        answers[fusion], about = fuse_answers(parts)
+        known[fusion] = summarise(answers[fusion]) | about
+    order = sorted(known, key=lambda name: -known[name]["all"]["uf1"])
+    best, rows = answers[order[0]] if order else None, []
+    for name in [*order, *(name for name in result.rows if name not in known)]:
+        run, metrics = honest.get(name), known.get(name)
+        system = result.rows.get(name, "")
+        card = systems[system].card if system else None
         failed = {kind: result.problems.get((name, kind)) for kind in beside}
         row = {
-            "Rank": order.index(name) + 1 if run else NAN,
+            "Rank": order.index(name) + 1 if metrics else NAN,
             "System": name,
             "Fidelity": card.fidelity if card else "not stated",
             "Takes": card.takes if card else "flow maps",
-            **_scores(run),
+            **_scores(metrics),
         }
-        for part in run.metrics()["datasets"] if run else ():
-            row |= _scores(run, part, f"{part} ")
+        for part in metrics["datasets"] if metrics else ():
+            row |= _scores(metrics, part, f"{part} ")
         for kind, runs in beside.items():
-            scores = _scores(runs.get(name), prefix=f"{BESIDE[kind]} ")
+            of_kind = runs[name].metrics() if name in runs else None
+            scores = _scores(of_kind, prefix=f"{BESIDE[kind]} ")
             row |= {title: value for title, value in scores.items() if " UF1" in title}
         if ORACLE in beside:
             row["Peeking adds"] = row["Oracle UF1"] - row["UF1"]
-        row |= _costs(run) | _claims_on_same_data(result.rows[name], run)
+        row |= _costs(run) | _claims_on_same_data(system, run)
         notes = [f"{kind}: {why}" for kind, why in failed.items() if why]
-        ours = collect_predictions(run) if run and name != order[0] else None
+        ours = answers[name] if metrics and name != order[0] else None
         rows.append(row | _ending(result, (name, HONEST), ours, best, "the best", *notes))
+        if name == fusion:
+            rows[-1] |= {"Fidelity": "", "Takes": "", "Note": "the mean of their probabilities"}
     return _with_holm(rows)
 
 
@@ -147,7 +160,12 @@ def inputs_table(result: StudyResult) -> pd.DataFrame:
         for name, words in result.columns.items():
             run = complete.get((system, name))
             theirs = collect_predictions(run) if run and name != TESTED else None
-            row = {"System": system, "Input": words, **_scores(run), "Best": False}
+            row = {
+                "System": system,
+                "Input": words,
+                **_scores(run.metrics() if run else None),
+                "Best": False,
+            }
             row["Parameters"] = _count(run, "parameters")
             rows.append(row | _ending(result, (system, name), mesti, theirs, "MESTI"))
     table = _with_holm(rows)
@@ -169,7 +187,8 @@ def ablation_table(result: StudyResult, *, full: str, system: str, part: str = A
         theirs = claimed(system, name, CLAIMED_ON, result.classes)
         added = theirs["uf1"] - best["uf1"] if theirs and best and name != full else NAN
         claims = (theirs.get("uf1", NAN), theirs.get("uar", NAN), added)
-        row = {"Variant": name, "Model": words, **_scores(complete.get(name), part)}
+        metrics = complete[name].metrics() if name in complete else None
+        row = {"Variant": name, "Model": words, **_scores(metrics, part)}
         row |= dict(zip(CLAIMS, claims, strict=True))
         ours = answers.get(name) if name != full else None
         rows.append(row | _ending(result, (name, ""), ours, answers.get(full), "the full model"))
@@ -254,12 +273,9 @@ def _paired(ours: Answers, theirs: Answers) -> dict[str, float] | None:
         return None
 
 
-def _scores(run: RunFolder | None, part: str = ALL, prefix: str = "") -> dict[str, Any]:
+def _scores(metrics: Mapping[str, Any] | None, part: str = ALL, prefix: str = "") -> dict[str, Any]:
     """All metrics of a run, or of one data set of it, with their intervals."""
-    figures: Mapping[str, Any] = {}
-    if run:
-        metrics = run.metrics()
-        figures = metrics["datasets"].get(part, metrics["all"])
+    figures = metrics["datasets"].get(part, metrics["all"]) if metrics else {}
     return scores_of(figures, prefix)
 
 

@@ -5,12 +5,18 @@ A variant is a list of overrides and nothing else, so that whatever `--set` can 
     plan_ablation(load_config("default")).run(jobs=2).table
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.config import ExperimentConfig, override, parse_override
+from hmrm_lab.config import (
+    ExperimentConfig,
+    load_config,
+    override,
+    parse_override,
+    preset_names,
+)
 from hmrm_lab.config.sections import tested_sets
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import load_clips, load_flowset
@@ -97,7 +103,6 @@ def plan_ablation(
     *,
     full: Variant | None = None,
     root: Path | None = None,
-    asked: Iterable[str] = (),
     part: str = ALL,
 ) -> Ablation:
     """Plan the runs of an ablation of this recipe; nothing is trained.
@@ -106,12 +111,11 @@ def plan_ablation(
     ablated unchanged, by the variants given. What only chooses a flow where the data are
     ready-made maps, and what changes nothing in this recipe, is left out visibly.
 
-    `asked` are the changes that a user has made to the recipe, and `part` the data set that the
-    table will be of.
+    `part` is the data set that the table will be of.
 
     Raises `ConfigError` for a setting that does not exist, two variants of one name, a change
     after which nothing could be paired, no variant of a system whose components are not known, a
-    full model of another flow than `asked`, and a part that the data lack.
+    full model whose flow replaces one that is not the preset's, and a part that the data lack.
     """
     whole, known = ABLATIONS.get(config.model.name, (WHOLE, None))
     full, variants = full or whole, known if variants is None else variants
@@ -121,10 +125,10 @@ def plan_ablation(
     clips = load_clips(config, root)
     ready_made = clips is None
     base = _changed(config, full, ready_made)
-    lost = [text for text in asked if _chooses_flow(text)] if base.flow != config.flow else []
-    if lost:
+    if base.flow != config.flow and not _of_preset(config):
+        lost = f"so that flow.name={config.flow.name} would be lost"
         raise ConfigError(
-            f"{full.name} has flow {base.flow.name} of its own, so that {lost[0]} would be lost",
+            f"{full.name} has flow {base.flow.name} of its own, {lost}",
             hint="leave it out, or name variants of your own: --variant NAME:key=value",
         )
     if part != ALL:
@@ -198,6 +202,12 @@ def _changed(config: ExperimentConfig, variant: Variant, ready_made: bool) -> Ex
     if not ready_made:
         return changed
     return override(config, [text for text in variant.overrides if not _chooses_flow(text)])
+
+
+def _of_preset(config: ExperimentConfig) -> bool:
+    """Whether the flow is that of the preset, and nobody's choice."""
+    known = config.preset in preset_names()
+    return known and load_config(config.preset, system=config.model.name).flow == config.flow
 
 
 def _chooses_flow(text: str) -> bool:

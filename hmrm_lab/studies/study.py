@@ -1,15 +1,14 @@
 """A study: several settings on the same clips, folds and seeds, each cell an ordinary run.
 
-    study = plan_comparison(overrides=["data.name=flowmaps"], root=Path("maps"), oracle=True)
+    study = plan_comparison(share_protocol("default", ["hmrm", "svm"], ["data.name=flowmaps"]))
     study.run(root=Path("maps"), jobs=2).write(study.folder(Path("runs")))
 
-Each system keeps its own recipe. A run that is finished is not computed again, and one that fails
-does not stop the others.
+A run that is finished is not computed again, and one that fails does not stop the others.
 """
 
 import hashlib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -26,12 +25,11 @@ from hmrm_lab.config import (
 from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError, unknown_name
 from hmrm_lab.evaluation.fold import PEEKING, failure_of
 from hmrm_lab.evaluation.summary import describe_failures
-from hmrm_lab.preparation import frames_for, load_clips, load_flowset
+from hmrm_lab.preparation import frames_for
 from hmrm_lab.preparation.network_inputs import INPUTS
 from hmrm_lab.registry import systems as registered
 from hmrm_lab.reporting.study_page import ComparisonResult, InputsResult
 from hmrm_lab.reporting.study_table import HONEST, NULL, NULL_WITHIN, ORACLE, Cell, StudyResult
-from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.training.system_inputs import has_epochs
@@ -45,8 +43,13 @@ CHANGES = {
     NULL_WITHIN: ("evaluation.control=shuffled_within_subjects",),
 }  # overrides of each kind of run
 NETWORKS = ("vgg19", "resnet50", "efficientnet_b0", "meganet")
-STUDIED = (["input", "channels"], ["flow", "phases"])  # settings that `plan_inputs` itself changes
 SHARED = ("data", "faces", "flow", "evaluation")  # tables of settings that all systems share
+TAUGHT = ("augment", "loss", "training")  # tables that make a recipe, and beside them:
+BESIDE = (
+    "input.normalise",
+    *(f"evaluation.{key}" for key in ("readout", "tta_flip", "tta_shift_px")),
+)
+RECIPES = ("own", "common")  # each author's, or HMRM's for all networks
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Study(Generic[Result]):
     configs: dict[Cell, ExperimentConfig] = field(default_factory=dict)
     left_out: dict[Cell, str] = field(default_factory=dict)
     unused: dict[str, list[str]] = field(default_factory=dict)  # by setting, who has no use for it
+    recipe: str = "own"
+    fused: tuple[str, ...] = ()
 
     def folder(self, runs: Path) -> Path:
         """The default folder of the results, named by the settings of all cells."""
@@ -93,7 +98,7 @@ class Study(Generic[Result]):
             for row, column in self.configs
         }
         done, problems = run_each(self.configs, labels, **how)
-        rest = done, self.left_out, problems, self.unused
+        rest = done, self.left_out, problems, self.unused, self.recipe, self.fused
         return self.result(self.data, self.rows, self.columns, *rest)
 
 
@@ -128,90 +133,66 @@ def run_each(
 
 
 def plan_comparison(
-    preset: str = "default",
+    protocol: "SharedProtocol",
     *,
-    root: Path | None = None,
-    systems: Sequence[str] = (),
-    seeds: int | None = None,
-    overrides: Iterable[str] = (),
-    oracle: bool = False,
-    null: bool = False,
-    null_within_subjects: bool = False,
-    jobs: int = 1,
-    watch: Watcher = UNWATCHED,
+    framed: bool = True,
+    kinds: Sequence[str] = (HONEST,),
+    recipe: str = "own",
+    fuse: Sequence[str] = (),
 ) -> Study[ComparisonResult]:
-    """Plan the runs of a comparison; the data are read, and nothing is trained or written.
+    """Plan the runs of a comparison, the honest ones of all systems first; nothing is trained.
 
-    Without `systems`, all that are registered. `left_out` says which cannot take part: they take
-    frames that the data lack, or their own settings cannot go together with those asked for.
-    `seeds` are counted from 0. `oracle` and `null...` run each system also under the rule that
-    peeks, if it has epochs, and on labels shuffled among all clips or those of each subject.
-
-    Raises `ConfigError` for unknown names, a rule that peeks, a system named by a setting, or no
-    system that takes these data, and `InputError` if the data cannot be read.
+    `left_out` says which systems cannot take part: they take frames and the data are not `framed`,
+    or their own settings cannot go together with the shared ones. `kinds` are of `CHANGES`; the
+    rule that peeks is for systems with epochs. `recipe` is of `RECIPES`; the answers of the rows
+    named by `fuse` are averaged, as one row more. `ConfigError` if nothing is left.
     """
-    names = list(dict.fromkeys(systems or registered))
-    protocol = share_protocol(preset, names, overrides, seeds=seeds)
-    lacks = _read_data(protocol, root, jobs, watch)
-    left_out = {name: f"refuses these settings: {why}" for name, why in protocol.left_out.items()}
-    left_out |= {name: why for name, config in protocol.configs.items() if (why := lacks(config))}
-    kept = {name: config for name, config in protocol.configs.items() if name not in left_out}
-    asked = {ORACLE: oracle, NULL: null, NULL_WITHIN: null_within_subjects}
-    kinds = [HONEST, *(kind for kind, wanted in asked.items() if wanted)]
-    study = comparison_of(kept, protocol.shared.data.name, kinds)
-    study.left_out.update({(name, HONEST): why for name, why in left_out.items()})
+    if recipe not in RECIPES:
+        raise unknown_name("recipe", recipe, RECIPES)
+    data, configs = protocol.shared.data.name, dict(protocol.configs)
+    if recipe == "common":
+        ours = (config for config in configs.values() if config.model.name == "hmrm")
+        reference = next(ours, protocol.shared)
+        configs = {name: take_recipe(config, reference) for name, config in configs.items()}
+    rows = {name: config.model.name for name, config in configs.items()}
+    columns = {kind: "" if kind == HONEST else kind for kind in kinds}
+    more: Any = {"recipe": recipe, "fused": tuple(fuse)}
+    study = Study("compare", ComparisonResult, data, rows, columns, **more)
+    for name in fuse:
+        if name not in rows:
+            raise unknown_name("system to fuse", name, rows)
+    if len(fuse) == 1:
+        raise ConfigError("there is nothing to fuse", hint="name two systems or more")
     study.unused.update(protocol.unused)
-    study.refuse_empty((f"{name} {why}" for name, why in left_out.items()), "name other --systems")
+    for name, why in protocol.left_out.items():
+        study.left_out[name, HONEST] = f"refuses these settings: {why}"
+    for name, config in configs.items():
+        if why := _lacks(config, data, framed):
+            study.left_out[name, HONEST] = why
+            del rows[name]
+    for kind, name in product(kinds, rows):
+        if kind != ORACLE or has_epochs(configs[name]):
+            study.configs[name, kind] = override(configs[name], CHANGES[kind])
+    reasons = (f"{name} {why}" for (name, _), why in study.left_out.items())
+    study.refuse_empty(reasons, "name other systems")
     return study
 
 
-def comparison_of(
-    configs: Mapping[str, ExperimentConfig], data: str, kinds: Sequence[str] = (HONEST,)
-) -> Study[ComparisonResult]:
-    """Plan a comparison of these settings by name, the honest runs of all first."""
-    cells = {
-        (name, kind): override(config, CHANGES[kind])
-        for kind in kinds
-        for name, config in configs.items()
-        if kind != ORACLE or has_epochs(config)
-    }
-    rows = {name: config.model.name for name, config in configs.items()}
-    columns = {kind: "" if kind == HONEST else kind for kind in kinds}
-    return Study("compare", ComparisonResult, data, rows, columns, cells)
-
-
 def plan_inputs(
-    preset: str = "default",
-    *,
-    root: Path | None = None,
-    systems: Sequence[str] = (),
-    inputs: Sequence[str] = (),
-    seeds: int | None = None,
-    overrides: Iterable[str] = (),
-    jobs: int = 1,
-    watch: Watcher = UNWATCHED,
+    protocol: "SharedProtocol", *, framed: bool = True, inputs: Sequence[str] = ()
 ) -> Study[InputsResult]:
     """Plan the runs of each input on each network, as MESTI-MEGANet compares them.
 
-    `systems` are by default `NETWORKS`, and `inputs` all of `INPUTS`. A system is left out where it
-    cannot read an input, and an input that needs frames where the data have none. A setting that
-    the study itself changes is a `ConfigError`.
+    `inputs` are by default all of `INPUTS`. A system is left out where it cannot read an input, and
+    an input that needs frames where the data have none.
     """
-    changes = list(overrides)
-    for text in changes:
-        if (path := parse_override(text)[0]) in STUDIED:
-            hint = "name inputs in --inputs"
-            raise ConfigError(f"{'.'.join(path)} is what this study changes", hint=hint)
     wanted = tuple(dict.fromkeys(inputs or INPUTS))
     for name in wanted:
         if name not in INPUTS:
             raise unknown_name("input", name, INPUTS)
-    names = tuple(dict.fromkeys(systems or NETWORKS))
-    protocol = share_protocol(preset, names, changes, seeds=seeds)
-    lacks = _read_data(protocol, root, jobs, watch)
-    rows = {name: name for name in names}
+    data, names = protocol.shared.data.name, [*protocol.configs, *protocol.left_out]
     columns = {name: INPUTS[name].words for name in wanted}
-    study = Study("inputs", InputsResult, protocol.shared.data.name, rows, columns)
+    study = Study("inputs", InputsResult, data, {name: name for name in names}, columns)
     study.unused.update(protocol.unused)
     for system, name in product(names, wanted):
         cell = system, name
@@ -223,18 +204,37 @@ def plan_inputs(
         except ConfigError as error:
             study.left_out[cell] = reason_of(error)
             continue
-        if why := lacks(config):
+        if why := _lacks(config, data, framed):
             study.left_out[cell] = f"it {why}"
         else:
             study.configs[cell] = config
-    study.refuse_empty(study.left_out.values(), "name other --inputs or --systems")
+    study.refuse_empty(study.left_out.values(), "name other inputs or systems")
     return study
+
+
+def take_recipe(config: ExperimentConfig, other: ExperimentConfig) -> ExperimentConfig:
+    """Give a network what another is trained with: normalisation, augmentation, loss, views, rates.
+
+    Channels stay its own; of pictures MotionMix is left out. A system without epochs is unchanged.
+    """
+    if registered[config.model.name].is_estimator:
+        return config
+    tables = other.model_dump(mode="json")
+    changes = {f"{name}.{key}": value for name in TAUGHT for key, value in tables[name].items()}
+    for place in BESIDE:
+        name, _, key = place.partition(".")
+        changes[place] = tables[name][key]
+    if config.input.has_pictures:
+        changes["augment.motionmix"] = 0.0
+    return override(config, changes)
 
 
 @dataclass(frozen=True)
 class SharedProtocol:
-    shared: ExperimentConfig
-    unused: dict[str, list[str]]  # by setting, the systems that have no use for it
+    """The recipes of several systems, made to agree on data, faces, flow, folds, seeds and rule."""
+
+    shared: ExperimentConfig  # HMRM's recipe
+    unused: dict[str, list[str]] = field(default_factory=dict)  # by setting, who has no use for it
     configs: dict[str, ExperimentConfig] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)  # whose own settings refuse these
 
@@ -252,10 +252,12 @@ def share_protocol(
     if any(parse_override(text)[0] == ["model", "name"] for text in changes):
         raise ConfigError("model.name is no setting of all systems", hint="name them in --systems")
     check_settings(changes)
-    of_all = [text for text in changes if parse_override(text)[0][0] in SHARED]
-    # a system that takes any input, so that nothing but the shared settings is judged
-    shared = load_config(preset, system="hmrm", overrides=["augment.motionmix=0", *of_all])
-    _refuse_dishonest(shared)
+    of_all = [text for text in changes if parse_override(text)[0][0] in (*SHARED, *TAUGHT)]
+    try:
+        shared = load_config(preset, system="hmrm", overrides=of_all)
+    except MixtureError:  # it takes any input, so that nothing but the shared settings is judged
+        shared = load_config(preset, system="hmrm", overrides=["augment.motionmix=0", *of_all])
+    refuse_dishonest(shared)
     agreed = shared.evaluation.model_dump(include={"seeds", "epoch_rule", "protocol", "train_on"})
     protocol = SharedProtocol(shared, _unused_settings(preset, names, changes))
     for name in names:
@@ -309,26 +311,18 @@ def _unused_settings(
     return unused
 
 
-def _refuse_dishonest(config: ExperimentConfig) -> None:
+def refuse_dishonest(config: ExperimentConfig) -> None:
+    """Raise a `ConfigError` for settings with which nothing can be ranked."""
     rule = config.evaluation.epoch_rule
     if rule in PEEKING:
         problem = f"systems are not ranked by {rule}, which peeks at the test subject"
-        hint = "take last or inner_subjects; `hmrm compare --oracle` shows what peeking adds"
+        hint = "take last or inner_subjects; a comparison's `oracle` shows what peeking adds"
         raise ConfigError(problem, hint=hint)
     if config.evaluation.control != "none":
-        raise ConfigError("a control cannot be ranked", hint="`hmrm compare --null` runs it beside")
+        raise ConfigError("a control cannot be ranked", hint="a comparison's `null` runs it beside")
 
 
-def _read_data(
-    protocol: SharedProtocol, root: Path | None, jobs: int, watch: Watcher
-) -> Callable[[ExperimentConfig], str]:
-    """Refuse bad data; return what says which frames of them settings lack, or ""."""
-    shared = protocol.shared
-    load_flowset(shared, root, jobs=jobs, watch=watch)
-    framed = load_clips(shared, root) is not None
-
-    def lacks(config: ExperimentConfig) -> str:
-        needs = None if framed else frames_for(config)
-        return f"takes {needs}, and '{shared.data.name}' has no frames" if needs else ""
-
-    return lacks
+def _lacks(config: ExperimentConfig, data: str, framed: bool) -> str:
+    """Which frames these settings take that the data do not have, or ""."""
+    needs = None if framed else frames_for(config)
+    return f"takes {needs}, and '{data}' has no frames" if needs else ""

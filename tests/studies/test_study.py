@@ -1,7 +1,7 @@
 """Comparisons, inputs, ablations and effects: what is run, reused, left out, refused and shown."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from conftest import make_flowset, quick_config
 
-from hmrm_lab.config import load_config
+import hmrm_lab as lab
+from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.errors import ConfigError, FailedFoldsError
+from hmrm_lab.errors import ConfigError, FailedFoldsError, InputError
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.preparation.network_inputs import INPUTS
@@ -29,7 +30,14 @@ from hmrm_lab.studies.ablate import PAPER, WHOLE, plan_ablation
 from hmrm_lab.studies.effects import BASE, CHANGES, ENSEMBLE, ensemble, plan_effects
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.search import run_grid
-from hmrm_lab.studies.study import Study, Variant, plan_comparison, plan_inputs, share_protocol
+from hmrm_lab.studies.study import (
+    NETWORKS,
+    Study,
+    Variant,
+    plan_comparison,
+    plan_inputs,
+    share_protocol,
+)
 from hmrm_lab.studies.trials import Sweep, changed
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
@@ -47,10 +55,21 @@ CHANGED = {
 Made = tuple[Study, InputsResult, Path]
 
 
+def smoke(system: str, *changes: str) -> ExperimentConfig:
+    return load_config("smoke", system=system, overrides=changes)
+
+
+def compared(names: Sequence[str] = (), changes: Sequence[str] = (), **how: Any) -> Any:
+    return plan_comparison(share_protocol("smoke", names or list(systems), changes), **how)
+
+
+def studied(names: Sequence[str] = NETWORKS, changes: Sequence[str] = (), **how: Any) -> Any:
+    return plan_inputs(share_protocol("smoke", names, changes), **how)
+
+
 def test_all_systems_share_all_but_their_recipes() -> None:
-    study = plan_comparison(
-        "smoke", overrides=QUICK, seeds=2, oracle=True, null=True, null_within_subjects=True
-    )
+    two_seeds = (*QUICK, "evaluation.seeds=[0, 1]")
+    study = compared(changes=two_seeds, kinds=list(CHANGED))
     assert list(study.columns) == [HONEST, ORACLE, NULL, NULL_WITHIN]
     honest = {name: config for (name, kind), config in study.configs.items() if kind == HONEST}
     assert list(honest) == list(systems)
@@ -66,10 +85,44 @@ def test_all_systems_share_all_but_their_recipes() -> None:
     assert oracles == {name for name in systems if not systems[name].is_estimator}
 
 
+def test_the_common_recipe_trains_every_network_as_hmrm_is() -> None:
+    own, study = compared(), compared(recipe="common")
+    ours = own.configs["hmrm", HONEST]
+    for cell, config in study.configs.items():
+        before, name = own.configs[cell], cell[0]
+        assert (config.model, config.input.channels) == (before.model, before.input.channels)
+        if systems[name].is_estimator or name == "hmrm":
+            assert config == before
+            continue
+        unmixed = ours.augment.model_copy(update={"motionmix": 0.0})
+        assert config.augment == (unmixed if config.input.has_pictures else ours.augment)
+        taught = (config.loss, config.training, config.evaluation, config.input.normalise)
+        assert taught == (ours.loss, ours.training, ours.evaluation, ours.input.normalise)
+
+
+def test_a_fusion_is_a_row_of_the_comparison(tmp_path: Path) -> None:
+    names, clips = ["mlp", "svm"], lab.load(preset="smoke", clips=8)
+    study = lab.compare(names, clips, fuse=names, seeds=1, out=tmp_path)
+    table, fused = study.table.set_index("System"), lab.fuse(study)
+    assert table.loc["mlp + svm", ["UF1", "UF1 low"]].tolist() == [
+        *(fused.scores["uf1"], fused.scores["uf1_interval"][0])
+    ]
+    assert study.write()["html"].read_text("utf-8").count("mlp + svm")
+
+
+def test_verbs_keep_the_settings_of_a_system_and_refuse_a_part(tmp_path: Path) -> None:
+    clips, short = lab.load(preset="smoke", clips=6, subjects=2), lab.system("mlp", epochs=1)
+    study = lab.inputs([short], clips, inputs=["flow"], seeds=1, out=tmp_path)
+    assert study["mlp", "flow"].config.training.epochs == 1
+    for verb in (partial(lab.inputs, [short]), partial(lab.ablate, short)):
+        with pytest.raises(InputError, match="4 clips that are a part"):
+            verb(clips[:4])
+
+
 def test_every_input_on_every_network_and_nothing_else_differs() -> None:
-    plan = plan_inputs("smoke", overrides=QUICK, seeds=2)
+    plan = studied(changes=(*QUICK, "evaluation.seeds=[0, 1]"))
     assert not plan.left_out
-    for system in study_module.NETWORKS:
+    for system in NETWORKS:
         own = {name: plan.configs[system, name].model_dump(mode="json") for name in INPUTS}
         assert own["mesti"]["input"].pop("channels") == ["mesti"]
         assert own["dual_phase"]["flow"].pop("phases") == "both"
@@ -79,24 +132,25 @@ def test_every_input_on_every_network_and_nothing_else_differs() -> None:
         assert all(settings == own["flow"] for settings in own.values())
         assert own["flow"]["evaluation"]["seeds"] == [0, 1]
     assert len({config.digest() for config in plan.configs.values()}) == len(plan.configs)
-    plan = plan_inputs("smoke", systems=["hmrm", "ammsm", "ststnet"], overrides=QUICK)
+    plan = studied(["hmrm", "ammsm", "ststnet"], QUICK)
     assert plan.left_out["hmrm", "mesti"].endswith("(run it with --set augment.motionmix=0)")
     assert "reads the channels u, v, onset, not u, v, strain" in plan.left_out["ammsm", "flow"]
 
 
 def test_published_maps_have_no_frames_and_no_flow_to_choose(real_data: Path) -> None:
     maps = ["data.name=flowmaps"]
-    where: dict[str, Any] = {"overrides": maps, "root": real_data / "megc2019-flowmaps"}
-    study = plan_comparison("smoke", **where)
+    root = real_data / "megc2019-flowmaps"
+    study = compared(changes=maps, framed=False)
     assert study.left_out["lbp_top", HONEST] == "takes clips, and 'flowmaps' has no frames"
+    published = lab.load("flowmaps", root, preset="smoke")
     with pytest.raises(ConfigError, match="nothing to compare: lbp_top takes clips"):
-        plan_comparison("smoke", systems=["lbp_top"], **where)
-    cells = plan_inputs("smoke", systems=["ststnet", "meganet"], **where)
+        lab.compare(["lbp_top"], published)
+    cells = studied(["ststnet", "meganet"], maps, framed=False)
     assert list(cells.configs) == [("ststnet", "flow"), ("meganet", "flow")]
     assert cells.left_out["meganet", "mesti"] == "it takes mesti, and 'flowmaps' has no frames"
-    config, root = quick_config("hmrm", *maps), where["root"]
+    config = smoke("hmrm", *maps)
     plan = plan_ablation(config, root=root, part="casme2")
-    assert list(plan.configs) == ["M4", "M2", "M3"]
+    assert list(plan.configs) == ["M4", "M2", "M3", "no scan", "one encoder", "one head"]
     assert "ready-made" in plan.left_out["M1"]
     with pytest.raises(ConfigError, match="did you mean 'casme2'"):
         plan_ablation(config, root=root, part="casme")
@@ -106,22 +160,23 @@ def test_published_maps_have_no_frames_and_no_flow_to_choose(real_data: Path) ->
 
 
 def of_variants(plan: Callable[..., Any], *changes: str, **how: Any) -> Any:
-    return plan(quick_config("hmrm"), [Variant("X", "x", changes)], **how)
+    return plan(smoke("hmrm"), [Variant("X", "x", changes)], **how)
 
 
-compared, studied = partial(plan_comparison, "smoke"), partial(plan_inputs, "smoke")
 varied, tried = partial(of_variants, plan_ablation), partial(of_variants, plan_effects)
-twice = partial(plan_ablation, quick_config("hmrm"), [PAPER[1], PAPER[1]])
+twice = partial(plan_ablation, smoke("hmrm"), [PAPER[1], PAPER[1]])
 REFUSED: tuple[tuple[Callable[[], Any], str], ...] = (
     (
-        partial(compared, overrides=["evaluation.epoch_rule=oracle_test"]),
+        partial(compared, changes=["evaluation.epoch_rule=oracle_test"]),
         "peeks at the test subject",
     ),
-    (partial(compared, overrides=["evaluation.control=shuffled_labels"]), "cannot be ranked"),
-    (partial(compared, overrides=["model.name=svm"]), "name them in --systems"),
+    (partial(compared, changes=["evaluation.control=shuffled_labels"]), "cannot be ranked"),
+    (partial(compared, changes=["model.name=svm"]), "name them in --systems"),
+    (partial(compared, recipe="commen"), "did you mean 'common'"),
+    (partial(compared, ["mlp", "svm"], fuse=["mlp", "hmrm"]), "system to fuse 'hmrm'"),
+    (partial(compared, ["mlp", "svm"], fuse=["mlp"]), "nothing to fuse"),
     (partial(studied, inputs=["mest"]), "did you mean 'mesti'"),
-    (partial(studied, overrides=['input.channels=["u"]']), "is what this study changes"),
-    (partial(plan_ablation, quick_config("ststnet")), "components of 'ststnet' are not listed"),
+    (partial(plan_ablation, smoke("ststnet")), "components of 'ststnet' are not listed"),
     (partial(varied, "flow.name=tvl"), "did you mean 'tvl1'"),
     (partial(varied, "data.clips=9"), "changes data.clips"),
     (partial(varied, "evaluation.seeds=[1]"), "changes evaluation.seeds"),
@@ -164,9 +219,9 @@ def test_settings_that_some_systems_have_no_use_for(tmp_path: Path) -> None:
 def test_a_recipe_that_the_shared_flow_breaks_is_left_out() -> None:
     why = "a flow is not fine-tuned beside the picture mesti"
     names = ["meganet", "meganet_mesti"]
-    study = plan_comparison("smoke", systems=names, overrides=TUNED)
+    study = compared(names, TUNED)
     assert study.left_out["meganet_mesti", HONEST].startswith(f"refuses these settings: {why}")
-    cells = plan_inputs("smoke", systems=names, inputs=["flow"], overrides=TUNED)
+    cells = studied(names, TUNED, inputs=["flow"])
     assert list(cells.configs) == [("meganet", "flow")]
     assert cells.left_out["meganet_mesti", "flow"].startswith(why)
     protocol = share_protocol("smoke", ["svm", "meganet"], TUNED)
@@ -181,7 +236,7 @@ def test_one_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(study_module, "run_experiment", failing)
     names = ["mlp", "ststnet"]
-    study = plan_comparison("smoke", systems=names, overrides=QUICK, oracle=True, null=True)
+    study = compared(names, QUICK, kinds=[HONEST, ORACLE, NULL])
     result = study.run(out=tmp_path)
     assert list(result.in_column(HONEST)) == ["ststnet"]
     table = result.table.set_index("System")
@@ -203,7 +258,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("inputs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HMRM_CACHE", str(folder / "cache"))
-        study = plan_inputs("smoke", overrides=QUICK, systems=["ststnet"], inputs=["apex", "mesti"])
+        study = studied(["ststnet"], QUICK, inputs=["apex", "mesti"])
         return study, study.run(out=folder / "runs"), folder / "runs"
 
 
@@ -246,17 +301,19 @@ def test_runs_on_other_clips_are_not_paired(made: Made, tmp_path: Path) -> None:
 
 
 def test_a_variant_differs_from_the_full_model_in_what_it_names() -> None:
-    plan = plan_ablation(quick_config("hmrm"))
+    plan = plan_ablation(smoke("hmrm"))
     full = plan.full_config
     assert (plan.full, full.flow.name, full.augment.motionmix) == ("M4", "gru_attention", 0.5)
     parts = {
         name: [part for part, value in config if value != getattr(full, part)]
         for name, config in plan.configs.items()
     }
-    assert parts == {"M4": [], "M1": ["flow"], "M2": ["augment"], "M3": ["model"]}
+    assert {name: parts[name] for name in list(parts)[:4]} == {
+        **{"M4": [], "M1": ["flow"], "M2": ["augment"], "M3": ["model"]}
+    }
     assert plan.left_out == {}
     found = ("model.alpha=8", "model.ratios=[0.3,0.5,0.7,0.9]", "model.super_steps=4")
-    plan = plan_ablation(quick_config("ammsm", *found))
+    plan = plan_ablation(smoke("ammsm", *found))
     options = plan.full_config.model.options
     own = systems["ammsm"].complete({})
     changes = {
@@ -268,25 +325,23 @@ def test_a_variant_differs_from_the_full_model_in_what_it_names() -> None:
     searched = {"alpha": own["alpha"], "ratios": own["ratios"]}
     assert changes["no search"] == {**searched, "super_steps": 0}
     assert changes["no spatial stream"] == {"spatial": False}
-    plan = plan_ablation(quick_config("meganet_mesti"))
+    plan = plan_ablation(smoke("meganet_mesti"))
     attention = {name: config.model.options["attention"] for name, config in plan.configs.items()}
     assert attention == {"full": "gradient", "no attention": "none"}
 
 
 def test_what_changes_nothing_is_left_out_and_a_flow_that_was_asked_for_is_not_lost() -> None:
-    plan = plan_ablation(quick_config("ammsm_temporal"))
+    plan = plan_ablation(smoke("ammsm_temporal"))
     assert list(plan.configs) == ["full", "no magnifier", "no sparsity"]
     assert plan.left_out == {"fixed alpha": SAME, "no search": SAME}
-    plan = plan_ablation(quick_config("hmrm", "augment.motionmix=0"))
+    plan = plan_ablation(smoke("hmrm", "augment.motionmix=0"))
     assert plan.left_out == {"M2": SAME.replace("full", "M4")}
-    asked = ["flow.name=farneback"]
-    config = quick_config("hmrm", *asked)
+    config = smoke("hmrm", "flow.name=farneback")
     with pytest.raises(ConfigError, match=r"M4 has flow gru_attention .* flow.name=farneback"):
-        plan_ablation(config, asked=asked)
-    plan = plan_ablation(config, [NARROW], full=WHOLE, asked=asked)
+        plan_ablation(config)
+    plan = plan_ablation(config, [NARROW], full=WHOLE)
     assert {config.flow.name for config in plan.configs.values()} == {"farneback"}
-    same = ["flow.name=gru_attention"]
-    assert len(plan_ablation(quick_config("hmrm", *same), asked=same).configs) == 4
+    assert len(plan_ablation(smoke("hmrm", "flow.name=gru_attention")).configs) == 7
 
 
 def test_every_effect_is_one_change_of_the_default_recipe() -> None:

@@ -16,7 +16,7 @@ from reporting.made_runs import make_run
 from hmrm_lab.api.clips import Clips
 from hmrm_lab.api.result import Result, Study
 from hmrm_lab.api.system import System
-from hmrm_lab.config import ExperimentConfig
+from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.errors import InputError
 from hmrm_lab.preparation import load_clips
 from hmrm_lab.runtime.processes import held
@@ -35,6 +35,7 @@ pytest.importorskip("optuna", reason="the extra 'sweep' is not installed")
 from hmrm_widgets import AblationBoard, HeatmapExplorer, LosoMonitor, SearchMonitor, loso_monitor
 
 QUICK = ("training.epochs=1", "data.subjects=2", "data.clips=6")
+LISTED = ["M4", *(variant.name for variant in PAPER)]
 SECONDS = 600.0  # so that a fault ends the test
 VALUES = {"model.depth": (1, 2), "model.width": (8, 16)}
 
@@ -331,15 +332,15 @@ def board_of(config: ExperimentConfig, **options: Any) -> AblationBoard:
 
 @pytest.fixture
 def board(tmp_path: Path) -> AblationBoard:
-    return board_of(quick_config("hmrm", *QUICK), out=tmp_path)
+    return board_of(load_config("smoke", overrides=QUICK), out=tmp_path)
 
 
 def test_the_board_opens_with_the_papers_models_and_nothing_run(
     board: AblationBoard, asked: list[Any]
 ) -> None:
-    assert list(board.run_rows) == ["M4", "M1", "M2", "M3"]
+    assert list(board.run_rows) == LISTED
     assert "M4" in board.choice.value
-    assert board.table.value.count("not run yet") == 4
+    assert board.table.value.count("not run yet") == len(LISTED)
     assert board.run_rows["M3"].button.description == "Queue M3"
     board.run_rows["M3"].button.click()
     assert [digest for digest, _ in asked] == [board._plan.configs["M3"].digest()]
@@ -359,16 +360,16 @@ def test_each_switch_changes_what_would_be_queued(board: AblationBoard, asked: l
         board.queue.click()
         switch.value = start
     assert len({digest for digest, _ in asked} - {board._plan.full_config.digest()}) == 5
-    assert list(board.run_rows) == ["M4", "M1", "M2", "M3", "own 1", "own 2"]
+    assert list(board.run_rows) == [*LISTED, "own 1", "own 2"]
     assert "width 64" in board.run_rows["own 1"].label.value
     board.switches.width.value = 64
     board.queue.click()
-    assert len(board.run_rows) == 6, "what is new is listed once"
+    assert len(board.run_rows) == len(LISTED) + 2, "what is new is listed once"
 
 
 def test_results_that_are_there_are_shown_and_found_again(tmp_path: Path) -> None:
-    config = quick_config("hmrm", *QUICK, "flow.name=farneback")
-    board = board_of(config, out=tmp_path, variants=PAPER[2:])
+    config = load_config("smoke", overrides=QUICK)
+    board = board_of(config, out=tmp_path, variants=PAPER[2:3])
     before = board.plot.outputs
     board.switches.width.value = 32
     board._add([board._chosen()[0]])
@@ -379,14 +380,14 @@ def test_results_that_are_there_are_shown_and_found_again(tmp_path: Path) -> Non
     assert board.plot.outputs != before
     drawn = board.plot.outputs[0]["data"]["application/vnd.plotly.v1+json"]["data"]
     assert len(drawn[0]["x"]) == 2
-    again = board_of(config, out=tmp_path, variants=PAPER[2:])
+    again = board_of(config, out=tmp_path, variants=PAPER[2:3])
     assert list(again.run_rows)[-1] == "own 1"
     assert "width 32" in again.run_rows["own 1"].label.value
 
 
 @pytest.mark.slow
 def test_a_run_of_its_own_process_ends_up_in_the_table(tmp_path: Path) -> None:
-    board = board_of(quick_config("hmrm", *QUICK), out=tmp_path, variants=PAPER[1:2])
+    board = board_of(load_config("smoke", overrides=QUICK), out=tmp_path, variants=PAPER[1:2])
     board.queue.click()
     assert board.update() is True
     assert board.run_rows["M4"].button.description == "Stop M4"
