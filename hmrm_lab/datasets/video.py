@@ -15,8 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets import images
-from hmrm_lab.datasets.images import VIDEO_SUFFIXES, RecordedFrames, identity_of
+from hmrm_lab.datasets.images import (
+    MOST_PIXELS,
+    SUFFIXES,
+    VIDEO_SUFFIXES,
+    RecordedFrames,
+    identity_of,
+    measure_image,
+    quiet,
+)
 from hmrm_lab.datasets.recordings.findings import bad_input, shown
 from hmrm_lab.datasets.walking import Tree, order_frames
 from hmrm_lab.records import Frames
@@ -148,7 +155,7 @@ def open_recording(path: Path, *, follow_links: bool = False) -> Recording:
     if not path.is_file():
         raise bad_input(path, "no such recording", GIVE)
     suffix = path.suffix.lower()
-    if suffix in images.SUFFIXES:
+    if suffix in SUFFIXES:
         raise bad_input(path, "one image is no recording", GIVE)
     if suffix not in VIDEO_SUFFIXES:
         raise bad_input(path, f"'{suffix}' is no suffix of a video", GIVE)
@@ -162,15 +169,15 @@ def check_span(path: Path, frames: int) -> None:
 
 def _folder(path: Path, follow_links: bool) -> RecordedFrames:
     try:
-        pictures, outside = Tree(path, follow_links).images(path)
+        images, outside = Tree(path, follow_links).images(path)
     except PermissionError:
         raise bad_input(path, "may not be read", "change its rights") from None
     if outside:
         problem = f"an image that is a link out of the folder: {outside[0]}"
         raise bad_input(path, problem, "copy the image, or add --follow-links")
-    _check_count(path, len(pictures), MOST_FRAMES)
-    ordered, note = order_frames(pictures)
-    sides = [images.measure_image(frame) for frame in ordered]
+    _check_count(path, len(images), MOST_FRAMES)
+    ordered, note = order_frames(images)
+    sides = [measure_image(frame) for frame in ordered]
     for frame, size in zip(ordered, sides, strict=True):
         if size != sides[0]:
             problem = f"{size[0]}x{size[1]} pixels, the first frame {sides[0][0]}x{sides[0][1]}"
@@ -184,8 +191,8 @@ def _video(path: Path) -> Recording:
     capture = _open(path)
     width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    if width * height > images.MOST_PIXELS:
-        hint = f"convert it to at most {images.MOST_PIXELS // 10**6} million pixels"
+    if width * height > MOST_PIXELS:
+        hint = f"convert it to at most {MOST_PIXELS // 10**6} million pixels"
         raise bad_input(path, f"frames of {width}x{height} pixels", hint)
     fps, claimed = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     if _codec(capture) == "AV01" and not capture.grab():
@@ -231,7 +238,7 @@ def _open(path: Path, *options: int) -> cv2.VideoCapture:
         name = str(number if number.exists() else path.resolve())
         if name != shown(name):
             raise bad_input(path, "a name that is not UTF-8", "rename it")
-        with images.quiet():
+        with quiet():
             capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, options) if known else None
     if capture is None or not capture.isOpened():
         raise bad_input(path, "not a video that OpenCV can read", COPY)

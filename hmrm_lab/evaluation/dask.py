@@ -20,8 +20,16 @@ from distributed import Client, Future, KilledWorker, LocalCluster, Worker, as_c
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from hmrm_lab.errors import ConfigError, HmrmError, Stopped
-from hmrm_lab.evaluation import fold
-from hmrm_lab.evaluation.fold import Executor, Failure, FoldRun, Outcome, Outcomes, Work
+from hmrm_lab.evaluation.fold import (
+    CRASHED,
+    Executor,
+    Failure,
+    FoldRun,
+    Outcome,
+    Outcomes,
+    Work,
+    attempt,
+)
 from hmrm_lab.runtime.processes import ONE_THREAD
 
 PATIENCE = "5s"  # until the scheduler answers
@@ -100,7 +108,7 @@ def _compute(
                 outcome: Outcome = future.result()
             except KilledWorker as error:
                 times = f" {error.allowed_failures + 1} times" if error.allowed_failures else ""
-                outcome = Failure(fold.CRASHED, f"the worker died{times}")
+                outcome = Failure(CRASHED, f"the worker died{times}")
             yield unit, outcome
     except (CancelledError, OSError) as error:
         raise HmrmError(GONE) from error
@@ -129,4 +137,4 @@ class _Ship(WorkerPlugin):
 
 def _do(name: str, unit: FoldRun, device: str) -> Outcome:
     with _one_at_a_time:
-        return fold.attempt(_shipped[name], unit, device)
+        return attempt(_shipped[name], unit, device)

@@ -12,8 +12,19 @@ import cv2
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.evaluation import consistency
-from hmrm_lab.evaluation.consistency import LEAK, UNKNOWN, Check, Found, Records, Rule, verdict
+from hmrm_lab.evaluation.consistency import (
+    CONSISTENCY,
+    FAULT,
+    LEAK,
+    UNKNOWN,
+    Check,
+    Found,
+    Records,
+    Rule,
+    listed,
+    no_data,
+    verdict,
+)
 from hmrm_lab.evaluation.fold import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.flow.motion_maps import STILL, normalise_maps
@@ -33,7 +44,7 @@ def audit_records(records: Records) -> list[Check]:
     for name, state, find, field, data in CHECKS:
         found: Found | Check | None = _unrecorded(name, records, field) if field else None
         if data and records.flowset is None:
-            found = found or consistency.no_data(name)
+            found = found or no_data(name)
         found = found or find(records)
         checks.append(found if isinstance(found, Check) else verdict(name, state, *found))
     return checks
@@ -148,14 +159,14 @@ def find_other_epochs(records: Records) -> Found | Check:
             for unit, row in records.rows
             if row["epoch"]
         ]
-        return verdict(name, consistency.FAULT, wrong, "a non-iterative estimator: there are none")
+        return verdict(name, FAULT, wrong, "a non-iterative estimator: there are none")
     wrong = []
     ends = sorted({row["epoch"] for _, row in records.rows})
     for unit in records.units:
         epochs = sorted({row["epoch"] for row in unit["predictions"]})
         fold, trained = unit["fold"], len(unit.get("losses", ()))
         if len(epochs) > 1:
-            wrong.append(f"fold {fold} predicts from epochs {consistency.listed(epochs)} at once")
+            wrong.append(f"fold {fold} predicts from epochs {listed(epochs)} at once")
         elif rule == "last" and trained and epochs != [trained]:
             wrong.append(
                 f"fold {fold} predicts from epoch {epochs[0]} of {trained}, and the rule is last"
@@ -163,10 +174,10 @@ def find_other_epochs(records: Records) -> Found | Check:
         elif epochs[-1] > limit:
             wrong.append(f"fold {fold} predicts from epoch {epochs[-1]} of {limit}")
     if rule == "last" and len(ends) > 1 and not wrong:
-        wrong.append(f"folds end after {consistency.listed(ends)} epochs, and the rule is last")
+        wrong.append(f"folds end after {listed(ends)} epochs, and the rule is last")
     if not wrong and (lacking := _unrecorded(name, records, "losses")):
         return lacking
-    return wrong, f"as the rule {rule} allows ({consistency.listed(ends)})"
+    return wrong, f"as the rule {rule} allows ({listed(ends)})"
 
 
 def judge_weights(
@@ -202,7 +213,7 @@ CHECKS = (
     Rule("normalisation", LEAK, find_shared_scales, "normalisation_persons"),
     Rule("epoch rule", LEAK, find_peeking),
     Rule("epochs", LEAK, find_other_epochs),
-    *consistency.CONSISTENCY,
+    *CONSISTENCY,
 )
 
 

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import InputError, unknown_name
-from hmrm_lab.evaluation import significance
 from hmrm_lab.evaluation.metrics import Doubles, confusion, confusion_of, uf1
 from hmrm_lab.evaluation.significance import (
+    RESAMPLES,
     bootstrap_interval,
     interval,
     permutation_test,
@@ -102,7 +102,7 @@ def coverage(
 
 
 def clip_interval(
-    predictions: Predictions, *, resamples: int = significance.RESAMPLES, seed: int = 0
+    predictions: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
     """Compute the 95 % interval of UF1 over clips, as by `as_independent`, from the confusion."""
     counts = confusion_of(predictions)

@@ -15,8 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.config import sections
-from hmrm_lab.config.sections import DataConfig, FacesConfig, FlowConfig, InputConfig
+from hmrm_lab.config.sections import (
+    PICTURE_SIDE_PX,
+    DataConfig,
+    FacesConfig,
+    FlowConfig,
+    InputConfig,
+)
 from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import FramesWithin
@@ -215,9 +220,9 @@ def resample(clip: Clip, length: int = LENGTH, side_px: int = GRAY_SIDE_PX) -> N
 
 def clip_pictures(clip: Clip) -> Floats:
     """The pictures of a clip in the canonical crop, (4, side, side), RMS 1, order `PICTURES`."""
-    frames = even_frames(clip, LENGTH, sections.PICTURE_SIDE_PX)
+    frames = even_frames(clip, LENGTH, PICTURE_SIDE_PX)
     onset, apex = (
-        standardise(gray_frame(clip, number, sections.PICTURE_SIDE_PX))
+        standardise(gray_frame(clip, number, PICTURE_SIDE_PX))
         for number in (clip.onset, clip.known_apex)
     )
     return np.stack([onset, apex, dynamic_image(frames), mesti(frames)]).astype(np.float32)
@@ -248,8 +253,8 @@ GRAY = Recipe(
 )
 PICTURED = Recipe(
     "pictures",
-    (len(PICTURES), sections.PICTURE_SIDE_PX, sections.PICTURE_SIDE_PX),
-    (PICTURE_FORMAT, GRAY_FORMAT, LENGTH, sections.PICTURE_SIDE_PX),
+    (len(PICTURES), PICTURE_SIDE_PX, PICTURE_SIDE_PX),
+    (PICTURE_FORMAT, GRAY_FORMAT, LENGTH, PICTURE_SIDE_PX),
     clip_pictures,
 )
 

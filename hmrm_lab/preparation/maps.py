@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hmrm_lab import records
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import FacesConfig, FlowConfig, check_sets
 from hmrm_lab.datasets.classes import scheme
@@ -23,7 +22,15 @@ from hmrm_lab.preparation.cache import Progress, no_progress
 from hmrm_lab.preparation.clip_arrays import Motion, Recipe, clip_motion, flow_identity
 from hmrm_lab.preparation.crops import crop_clips, whole_clips
 from hmrm_lab.preparation.quality import count_warnings
-from hmrm_lab.records import Clip, ClipKey, FlowSet, FramePairs, LandmarkedFrames
+from hmrm_lab.records import (
+    PICTURES,
+    Clip,
+    ClipKey,
+    FlowSet,
+    FramePairs,
+    LandmarkedFrames,
+    unit_columns,
+)
 from hmrm_lab.registry import datasets, systems
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
 from hmrm_lab.runtime.store import cache_folder
@@ -71,7 +78,7 @@ def _load(config: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher
         if config.flow.finetune:
             flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
         _write(file, flowset)
-    flowset = replace(flowset, action_units=records.unit_columns(clips))
+    flowset = replace(flowset, action_units=unit_columns(clips))
     if not frames_for(config):
         return flowset
     faces = None if _landmarked(source) else config.faces
@@ -249,7 +256,7 @@ def _wants_gray(config: ExperimentConfig) -> bool:
 def frames_for(config: ExperimentConfig) -> str:
     """The inputs of these settings that need more frames than onset and apex; may be empty."""
     needs = ["clips"] if _wants_gray(config) else []
-    needs += [name for name in config.input.channels if name in records.PICTURES]
+    needs += [name for name in config.input.channels if name in PICTURES]
     needs += ["flow from apex to offset"] if config.flow.phases == "both" else []
     frames, until = config.input.frames, config.input.until
     needs += [f"flow to {frames} frames up to the {until}"] if frames > 1 else []

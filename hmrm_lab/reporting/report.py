@@ -19,9 +19,12 @@ from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, 
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting import tables
-from hmrm_lab.reporting.plots import single_clips
 from hmrm_lab.reporting.plots.results import metrics_interval_figure, training_curves_figure
-from hmrm_lab.reporting.plots.single_clips import confusion_figure, hard_cases_figure
+from hmrm_lab.reporting.plots.single_clips import (
+    confusion_figure,
+    hard_cases_figure,
+    subject_strip_figure,
+)
 from hmrm_lab.reporting.style import BLUE, ORANGE, finish
 from hmrm_lab.reporting.svg import render_page
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
@@ -80,7 +83,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         classes=tables.class_words(metrics),
         intervals=figure_box(metrics_interval_figure(table)),
         confusions=[figure_box(confusion_figure(metrics, p)) for p in (ALL, *metrics["datasets"])],
-        strip=figure_box(single_clips.subject_strip_figure(predictions, caption=caption)),
+        strip=figure_box(subject_strip_figure(predictions, caption=caption)),
         curves=figure_box(training_curves_figure(history_of(first.records()), caption=caption)),
         hard=hard,
         run=first,

@@ -9,7 +9,6 @@ import csv
 import datetime
 import io
 import re
-import tomllib
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
@@ -46,8 +45,17 @@ BROKEN = (
 """What a damaged workbook makes its reader raise."""
 
 WHOLE = re.compile(r"(\d+)[.,](?:00?|0{4,})")  # 48,000 may be 48 or 48 thousand
-_ODD = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-ODD = {what: re.compile(pattern) for what, pattern in _ODD.items()}
+MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+ODD = {
+    "a date": re.compile(
+        r"(?:\d{4}-\d\d?-\d\d?|\d{4}/\d\d?/\d\d?|\d\d?/\d\d?/\d{2,4})(?:[ T].*)?"
+        rf"|\d\d?-{MONTH}(?:-\d{{2,4}})?|{MONTH}-\d{{2,4}}"
+    ),
+    "a number without its last digits": re.compile(r"\d(?:[.,]\d+)?e\+\d+"),
+    "an error of the spreadsheet": re.compile(
+        r"#(?:(?:ref|value|num|null|calc|div/0)!|name\?|##*)"
+    ),
+}
 """What spreadsheets leave in place of a name or number, where the text shows it."""
 
 Columns = Mapping[str, Sequence[str]]

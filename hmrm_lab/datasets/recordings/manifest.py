@@ -19,8 +19,15 @@ from pydantic import Field
 
 from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme
 from hmrm_lab.datasets.images import VIDEO_SUFFIXES, RecordedFrames
-from hmrm_lab.datasets.recordings import coding, findings
-from hmrm_lab.datasets.recordings.findings import Survey, bad_input, recordings, shown
+from hmrm_lab.datasets.recordings import coding
+from hmrm_lab.datasets.recordings.findings import (
+    KNOWN,
+    Survey,
+    bad_input,
+    check_root,
+    recordings,
+    shown,
+)
 from hmrm_lab.datasets.recordings.reader import Source, survey_table
 from hmrm_lab.datasets.video import StoredVideo
 from hmrm_lab.datasets.walking import NUMBER, Tree
@@ -32,7 +39,7 @@ SOURCE = Source(
     name="manifest",
     path=lambda row, subject: own_path(row["path"]).parts,
     patterns=(),
-    **findings.KNOWN["manifest"],
+    **KNOWN["manifest"],
 )
 
 
@@ -50,7 +57,7 @@ def manifest(
     Columns that recordings.toml does not name are groups of clips. A label is a word or a class of
     the scheme; for a scheme of action units those of the row decide where it names no class.
     """
-    findings.check_root(root, SOURCE.title)
+    check_root(root, SOURCE.title)
     tree = Tree(root, follow_links)
     listed = own_table(tree, table, SOURCE.columns)
     times = Counter(row.fields["path"] for row in listed.rows)

@@ -18,14 +18,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme
-from hmrm_lab.datasets.recordings import findings
 from hmrm_lab.datasets.recordings.clips import UNPACK, Reading, Record
 from hmrm_lab.datasets.recordings.coding import find_coding, of_data_set, whole
-from hmrm_lab.datasets.recordings.findings import Facts, Survey, bad_input, recordings, shown
+from hmrm_lab.datasets.recordings.findings import (
+    KNOWN,
+    Facts,
+    Survey,
+    bad_input,
+    check_root,
+    recordings,
+    shown,
+)
 from hmrm_lab.datasets.walking import Tree
 from hmrm_lab.records import ClipKey
 
-FACTS = Facts(name="smic", **findings.KNOWN["smic"])
+FACTS = Facts(name="smic", **KNOWN["smic"])
 CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
 PATTERNS = ("SMIC-HS-E_annotation", "SMIC-HS", "annotation", "SMIC_apex")
 BASES = ("HS", "SMIC_all_cropped/HS", "SMIC_all_raw/HS", "SMIC-HS-E", "HS_long/SMIC-HS-E", ".")
@@ -47,7 +54,7 @@ def smic(
     follow_links: bool = False,
 ) -> Survey:
     """The clips of SMIC-HS below `root`, without an apex if the table has no column for it."""
-    findings.check_root(root, FACTS.title)
+    check_root(root, FACTS.title)
     tree = Tree(root, follow_links)
     reading = Reading(FACTS, tree, find_coding(tree, FACTS.columns, PATTERNS, coding), scheme)
     intervals = _read_intervals(reading)

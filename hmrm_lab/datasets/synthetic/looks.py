@@ -7,7 +7,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.datasets.synthetic.motion import CENTRE_PX, EYE, INNER_LIP, JAW, MIRROR, floats
+from hmrm_lab.datasets.synthetic.motion import (
+    CENTRE_PX,
+    EYE,
+    INNER_LIP,
+    JAW,
+    MIRROR,
+    Floats,
+    floats,
+)
 from hmrm_lab.datasets.synthetic.painting import (
     AXIS_PX,
     SCALE,
@@ -25,7 +33,6 @@ from hmrm_lab.datasets.synthetic.painting import (
     stroke,
     window,
 )
-from hmrm_lab.records import Floats
 
 BLACK = colour(24, 16, 14)
 Sides = list[tuple[Floats, float, float, float]]

@@ -1,10 +1,8 @@
 """Figures of motion: fields, methods side by side, errors, readings at one point; MotionMix."""
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -19,15 +17,29 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.records import Floats, Ints
 from hmrm_lab.reporting import drawing
 from hmrm_lab.reporting.drawing import Image, Mode, flow_picture, heat_picture, longest_px
-from hmrm_lab.reporting.plots import kit
-from hmrm_lab.reporting.plots.kit import Bar, Legend, headed, image_panels
+from hmrm_lab.reporting.plots.kit import (
+    Bar,
+    Legend,
+    add_bar,
+    add_wheel,
+    headed,
+    image_panel,
+    image_panels,
+)
 from hmrm_lab.reporting.style import CLASS_COLOURS, INK, VERMILLION, finish, plain
 
-_KNOWN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-TITLES, DIRECTIONS = _KNOWN["titles"], _KNOWN["directions"]
+TITLES = {
+    "colour": "Optical flow: hue is direction, saturation is length",
+    "quiver": "Optical flow as arrows",
+    "strain": "Optical strain",
+}
 ARROW_SHARPNESS = 2  # picture pixels per pixel of the frame
 ARROW_STEP_PX = 20  # in small pictures
 ROW_PX, CARD_ROW_PX = 260, 170
+DIRECTIONS = (
+    *("the right", "the upper right", "the top", "the upper left"),
+    *("the left", "the lower left", "the bottom", "the lower right"),
+)
 STILL_PX = 0.005  # a length that is written as 0.00
 SIDE_PX, CARD_PX = 224, 112
 MASK_TINT = 0.5
@@ -45,9 +57,9 @@ def flow_figure(
     """One flow field (2, H, W), pixels, beside the frame (H, W, 3) where there is one."""
     scale = ARROW_SHARPNESS if mode == "quiver" else 1
     picture = flow_picture(flow_px, mode, frame=frame, max_px=max_px, scale=scale)
-    panels = [kit.image_panel(picture, "jpeg" if mode == "quiver" else "png", scale)]
+    panels = [image_panel(picture, "jpeg" if mode == "quiver" else "png", scale)]
     if frame is not None:
-        panels.insert(0, kit.image_panel(frame))
+        panels.insert(0, image_panel(frame))
     widths = [1.0] * len(panels) + [0.35] * (mode == "colour")
     figure = make_subplots(cols=len(widths), column_widths=widths, horizontal_spacing=0.05)
     for column, panel in enumerate(panels, start=1):
@@ -58,12 +70,12 @@ def flow_figure(
     longest = longest_px(flow_px)
     words = f"Longest vector {longest:.2f} px."
     if mode == "colour":
-        kit.add_wheel(figure, len(widths))
+        add_wheel(figure, len(widths))
         words += f" Full saturation {max_px or longest:.2f} px."
     elif mode == "quiver":
         words += f" The longest arrow stands for {max_px or longest:.2f} px."
     else:
-        kit.add_bar(figure, Bar("strain (%)", 0.0, 100 * drawing.strain_peak(flow_px)))
+        add_bar(figure, Bar("strain (%)", 0.0, 100 * drawing.strain_peak(flow_px)))
     size = (300 * len(panels) + 120, 360 * len(panels) + 120)
     return finish(figure, TITLES[mode], caption=f"{words}\n{caption}", height=300, widths=size)
 

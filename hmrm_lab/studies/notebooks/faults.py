@@ -11,7 +11,6 @@ import os
 import re
 import sys
 import threading
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import popen_fork
@@ -20,8 +19,16 @@ from typing import Any
 
 FILE = "HMRM_NOTEBOOK_FAULTS"
 REPORTS = "faults.jsonl"  # the usual name of that file
-_WORDS = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-CAUSES: dict[str, str] = tomllib.loads(_WORDS)  # the gravest first
+CAUSES = {  # of several faults of a notebook the first of these is the one told
+    "start": "there is no kernel",
+    "kernel": "the kernel died",
+    "cell": "",
+    "callback": "in a widget or a callback",
+    "thread": "in a thread",
+    "process": "a child process ended with",
+    "unraisable": "where Python could raise it nowhere",
+    "stderr": "on standard error",
+}
 LONGEST = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _NAMED = re.compile(r"\b(?:\w+\.)*\w*(?:Error|Exception|Warning|Interrupt|Exit): .*")
