@@ -14,7 +14,13 @@ from plotly.graph_objects import Figure
 
 from hmrm_lab.api.clips import MotionMaps
 from hmrm_lab.api.result import NO_RUN, Result, Results, Study, results_of, score
+from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.live_progress import SnapshotReader
+from hmrm_lab.evaluation.simulate import (
+    collect_epoch_predictions,
+    evaluation_counts,
+    uf1_by_evaluations,
+)
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.drawing import (
     Mode,
@@ -134,6 +140,30 @@ def intervals(results: Results) -> Figure:
     >>> figure = lab.plot.intervals([result])
     """
     return metrics_interval_figure(_table(results))
+
+
+def peeking(results: Mapping[str, Result], claims: Mapping[str, float] | None = None) -> Figure:
+    """Draw UF1 by the number of test evaluations, of results under `oracle_test`, by name.
+
+    One evaluation is the rule `last`. A band is from the lowest to the highest seed, and `claims`
+    are lines across. `InputError` for a result under another rule, or several numbers of classes.
+
+    >>> looked = lab.evaluate("mlp", maps, epoch_rule="oracle_test", seeds=1)
+    >>> figure = lab.plot.peeking({"MLP": looked}, claims={"claimed": 0.8788})
+    """
+    drawn, classes, told = dict[str, Any](), set[int](), dict[str, None]()
+    for name, one in results.items():
+        seeds = one.config.evaluation.seeds
+        seen = [collect_epoch_predictions(RunFolder(one.folder), seed) for seed in seeds]
+        counts = evaluation_counts(len(seen[0].guesses))
+        drawn[name] = counts, np.stack([uf1_by_evaluations(each, counts) for each in seen])
+        classes.add(seen[0].classes)
+        told[one.caption] = None
+    if len(classes) != 1:
+        problem = f"results of {' and '.join(map(str, sorted(classes)))} classes"
+        raise InputError(problem, hint="give results of the same classes")
+    title, words = "UF1 by the number of epochs looked at", "\n".join(told)
+    return peeking_curve(drawn, title, classes=classes.pop(), claims=claims, caption=words)
 
 
 def cost(results: Results, caption: str = "") -> Figure:

@@ -140,11 +140,13 @@ def peeking_curve_figure(
     title: str,
     *,
     classes: int,
+    claims: Mapping[str, float] | None = None,
     caption: str = "",
 ) -> go.Figure:
     """UF1 against the number of test-set evaluations, a line each; several draws give a band.
 
-    `curves` holds by name the numbers of evaluations (L), and UF1 as (L,) or (draws, L).
+    `curves` holds by name the numbers of evaluations (L), and UF1 as (L,) or (draws, L); `claims`
+    are of publications, each a line across.
     """
     figure = go.Figure()
     for number, (name, (counts, values)) in enumerate(curves.items()):
@@ -153,6 +155,8 @@ def peeking_curve_figure(
         hover = "%{x} epochs: UF1 %{y:.3f}<extra></extra>"
         add_line(figure, counts, draws.mean(0), name, number, band=band, hovertemplate=hover)
     add_reference(figure, y=1 / classes, words="chance", below=True)
+    for words, claim in (claims or {}).items():
+        add_reference(figure, y=claim, words=f"{plain(words)} {claim:.3f}", dash="solid")
     ticks = sorted({count for counts, _ in curves.values() for count in counts})
     x = {
         "type": "log",
