@@ -4,6 +4,7 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch; two threads are slower than one here
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.config.sections import PICTURE_SIDE_PX
 from hmrm_lab.datasets.classes import MEGC3
+from hmrm_lab.errors import InputError
 from hmrm_lab.faces.face import Face, box_around
 from hmrm_lab.records import PICTURES, ClipKey, FlowSet, FramePairs
 
@@ -137,6 +139,14 @@ def tuned_config(*overrides: str) -> ExperimentConfig:
 
 def face_of(points: np.ndarray) -> Face:
     return Face(box_around(points), points.astype(np.float32), 1.0, "by hand")
+
+
+def refusal(work: Callable[..., object], *given: object, **options: object) -> str:
+    """The one sentence that is said of wrong input."""
+    with pytest.raises(InputError) as caught:
+        work(*given, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def grid_masks(size: int) -> np.ndarray:

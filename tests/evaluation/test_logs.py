@@ -4,8 +4,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from conftest import refusal
 
-from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.evaluation.significance import pooled
 from hmrm_lab.evaluation.summary import summarise
@@ -49,16 +49,11 @@ def test_the_places_of_clips(tmp_path: Path) -> None:
 
 def test_what_is_open_is_one_sentence_with_its_place(tmp_path: Path) -> None:
     for text, words in tomllib.loads((CASES / "refused_logs.toml").read_text()).items():
-        with pytest.raises(InputError) as caught:
-            read_predictions(write(tmp_path, text))
-        assert words in str(caught.value), text
-        assert str(caught.value).startswith(f"{tmp_path / 'log.txt'}"), text
-        assert "\n" not in str(caught.value), text
-    with pytest.raises(InputError, match="no such file"):
-        read_predictions(tmp_path / "absent")
+        said = refusal(read_predictions, write(tmp_path, text))
+        assert words in said and said.startswith(f"{tmp_path / 'log.txt'}"), text
+    assert "no such file" in refusal(read_predictions, tmp_path / "absent")
     (tmp_path / "binary").write_bytes(b"a\xff\xfe\x00\x80")
-    with pytest.raises(InputError, match="not a text file"):
-        read_predictions(tmp_path / "binary")
+    assert "not a text file" in refusal(read_predictions, tmp_path / "binary")
     for encoding in ("utf-8-sig", "utf-16"):
         (tmp_path / encoding).write_bytes("a/b/c,1,1\n".encode(encoding))
         assert len(read_predictions(tmp_path / encoding)[0]) == 1

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import psutil
 import pytest
 from conftest import make_flowset, quick_config
 from evaluation.test_live_progress import write_status
+from loops import LONG_S, wait_for
 from reporting.made_runs import figures_of, make_run
 
 from hmrm_lab.errors import ConfigError, InputError, Stopped
@@ -25,13 +25,12 @@ from hmrm_lab.studies import experiment
 from hmrm_lab.studies import jobs as module
 from hmrm_lab.studies.evolve import JOURNAL, LOCK, Evolution, breed, name_of
 from hmrm_lab.studies.experiment import run_experiment
-from hmrm_lab.studies.jobs import Job, JobFiles, JobState
+from hmrm_lab.studies.jobs import Job, JobFiles
 from hmrm_lab.studies.search import sweep_job
 from hmrm_lab.studies.space import Journal, grid
 from hmrm_lab.studies.supernet import Choice, Fitness
 from hmrm_lab.studies.trials import Sweep
 
-LONG_S = 600  # a safety net: what is waited for is a condition
 FILES = ("metrics.json", "predictions.csv", "history.csv", "model.safetensors")
 CONFIG = quick_config("ststnet", "training.epochs=60")
 SMALL = ("training.epochs=1", "data.subjects=4", "data.clips=8", "model.width=8", "model.head=8")
@@ -47,14 +46,6 @@ def worker(job: Job) -> locks.Worker:
     found = holder(JobFiles.of(job.folder).file("lock"))
     assert found
     return found
-
-
-def until(job: Job, wanted: Callable[[JobState], bool]) -> JobState:
-    end = time.monotonic() + LONG_S
-    while not wanted(state := job.state()):
-        assert time.monotonic() < end, state
-        time.sleep(0.05)
-    return state
 
 
 def kept(job: Job) -> dict[str, int]:
@@ -89,7 +80,7 @@ def test_cut_off_twice_it_ends_in_the_figures_of_a_run_here(tmp_path: Path) -> N
     before = worker(job)
     assert worker(job_in(tmp_path / "there").start()) == before, "two starts are one process"
 
-    until(job, lambda state: state.epochs_per_s > 0 or state.done > len(folds))
+    wait_for(lambda: job.state().epochs_per_s > 0 or job.state().done > len(folds))
     Job.of(RunFolder(job.folder)).stop()  # its settings are in the folder
     assert job.wait(LONG_S).phase == "stopped"
     assert folds.items() <= kept(job).items(), "a finished fold was written again"
@@ -106,7 +97,8 @@ def test_the_second_waits_and_wrong_input_is_told(tmp_path: Path) -> None:
     second = job_in(out)
     with held(JobFiles.of(out / "first").file("lock"), 1):
         assert second.start().state().phase == "waiting"
-        assert until(second, lambda state: bool(state.note)).note == "1 run ahead: first"
+        wait_for(lambda: second.state().note)
+        assert second.state().note == "1 run ahead: first"
         second.stop()
         assert second.wait(LONG_S).phase == "stopped"
     lost = quick_config("ststnet", "data.name=flowmaps")

@@ -6,14 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import tomllib
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import nbformat
 import pytest
+from loops import wait_for
 from nbformat import v4
 from test_cli import hmrm, refused
 
@@ -178,13 +177,6 @@ def test_ctrl_c_ends_the_kernel_and_its_children(tmp_path: Path) -> None:
     for pid in map(int, (tmp_path / "pids").read_text().split()):
         wait_for(lambda pid=pid: not is_alive(pid))
     assert not (tmp_path / "out").exists()
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + 300  # so that a fault ends the test
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_a_check_compares_marked_outputs_with_the_stored_ones(tmp_path: Path) -> None:
