@@ -17,8 +17,8 @@ from hmrm_lab.preparation.crops import FRAMES_SEARCHED
 TEMPLATE = ("--set", "faces.name=template", "--set", "flow.name=dis")
 TAKES = {"ammsm": "flow maps and onset", "meganet_mesti": "pictures", "hmrm": "flow maps"}
 USABLE = {"casme2": 145, "smic": 164, "samm": 133, "composite": 442}
-pytestmark = pytest.mark.usefixtures("empty_cache")
 USABLE |= dict.fromkeys(("casme3", "mmew", "fourdme"), 3)
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 def prepared(name: str, root: Path, *more: object, cwd: Path) -> Done:
