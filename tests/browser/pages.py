@@ -15,10 +15,9 @@ from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from shown import Shown
+from shown import PATIENCE_S, Shown
 
 TESTS = Path(__file__).parents[1]
-PATIENCE_S = 300.0  # nothing takes so long; what waits in vain ends the test
 expect.set_options(timeout=1000 * PATIENCE_S)
 ELSEWHERE = re.compile(r"^https?://(?!127\.0\.0\.1)")
 NOISE = re.compile(r"cdn\.jsdelivr\.net|cdnjs\.cloudflare\.com")

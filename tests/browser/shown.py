@@ -4,67 +4,19 @@ import importlib.resources
 import re
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page
 
+PATIENCE_S = 300.0  # nothing takes so long; what waits in vain ends the test
 SERIOUS = ("serious", "critical")
+SCRIPT = Path(__file__).with_name("shown.js").read_text(encoding="utf-8")
 
-FINGERPRINT = """async (root) => {
-  const digest = async (bytes) => {
-    const hash = await crypto.subtle.digest("SHA-256", bytes);
-    return Array.from(new Uint8Array(hash).slice(0, 8), (b) => b.toString(16)).join("");
-  };
-  const words = (text) => digest(new TextEncoder().encode(text));
-  const shown = [];
-  for (const part of root.querySelectorAll("img, canvas, svg")) {
-    if (!part.getClientRects().length) continue;
-    if (part.tagName === "IMG") {
-      const answer = await fetch(part.src).catch(() => null);
-      shown.push(answer ? await digest(await answer.arrayBuffer()) : "empty");
-    } else if (part.tagName === "CANVAS") shown.push(await words(part.toDataURL()));
-    else shown.push(await words(part.outerHTML));
-  }
-  return shown.join(" ");
-}"""
 
-CHANGED = f"async ([root, before]) => (await ({FINGERPRINT})(root)) !== before"
-
-REACHABLE = """(root) => Array.from(
-  root.querySelectorAll("select, input, button, textarea, [role=slider]"),
-).filter((e) => e.checkVisibility() && !e.disabled && !e.closest(".js-plotly-plot"))"""
-
-NAMELESS = f"""(root) => ({REACHABLE})(root).filter((e) => {{
-  const label = e.getAttribute("aria-label") || e.labels?.[0]?.textContent || e.textContent;
-  return !(label || e.title || "").trim();
-}}).map((e) => e.outerHTML)"""
-
-UNREACHED = f"""(root) => ({REACHABLE})(root).filter(
-  (e) => !root.reached?.has(e)).map((e) => e.outerHTML.slice(0, 200))"""
-
-REACH = """(root) => {
-  root.reached ??= new Set();
-  const here = document.activeElement;
-  if (root.contains(here)) root.reached.add(here);
-  return root.contains(here);
-}"""
-
-TOO_WIDE = """(root) => {
-  const scrolls = (e) => e !== root && (
-    ["auto", "scroll"].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
-  return Array.from(root.querySelectorAll("*")).filter((e) => {
-    const box = e.getBoundingClientRect();
-    return box.width && box.right > document.documentElement.clientWidth + 1
-      && !scrolls(e.parentElement);
-  }).map((e) => e.outerHTML.slice(0, 150));
-}"""
-
-CUT_OFF = """(root) => Array.from(root.querySelectorAll("label, button")).filter((e) => {
-  const words = document.createRange(), style = getComputedStyle(e);
-  words.selectNodeContents(e);
-  const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-  return e.clientWidth && e.checkVisibility() && words.getBoundingClientRect().width > room + 1;
-}).map((e) => e.textContent)"""
+def script(name: str) -> str:
+    """A function of `shown.js` as an expression."""
+    return f"(given) => {{ {SCRIPT}\nreturn {name}(given); }}"
 
 
 @dataclass
@@ -85,22 +37,22 @@ class Shown:
 
     def pictures(self) -> str:
         """A fingerprint of all that is drawn."""
-        return str(self.root.evaluate(FINGERPRINT))
+        return str(self.root.evaluate(script("fingerprint")))
 
     def wait_for_other_pictures(self, before: str) -> None:
-        handle = self.root.element_handle()
-        self.page.wait_for_function(CHANGED, arg=[handle, before], polling=100)
+        given = [self.root.element_handle(), before, PATIENCE_S]
+        self.page.evaluate(script("otherPictures"), given)
 
-    def those(self, script: str) -> list[str]:
-        """Its parts that are `NAMELESS`, `CUT_OFF`, `TOO_WIDE`."""
-        return list(self.root.evaluate(script))
+    def those(self, fault: str) -> list[str]:
+        """Its parts that are `nameless`, `cutOff`, `tooWide`."""
+        return list(self.root.evaluate(script(fault)))
 
     def unreached_by_tab(self) -> list[str]:
         """The controls that the Tab key passes by on its way through the widget."""
-        self.root.evaluate(f"(root) => ({REACHABLE})(root)[0]?.focus()")
-        while self.root.evaluate(REACH):
+        self.root.evaluate(script("focusFirst"))
+        while self.root.evaluate(script("reach")):
             self.page.keyboard.press("Tab")
-        return self.those(UNREACHED)
+        return self.those("unreached")
 
     def axe_findings(self) -> list[str]:
         """Serious and critical findings of axe-core in the widget."""

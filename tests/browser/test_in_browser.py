@@ -14,7 +14,7 @@ from conftest import quick_config
 from pages import WatchedPage, choose_from_menu, keep_screenshot, open_in_lab, run_all, serving
 from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
 from showcase import SHOWCASES, Step, cells
-from shown import CUT_OFF, NAMELESS, TOO_WIDE, Shown
+from shown import Shown
 
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.jobs import Job
@@ -131,7 +131,7 @@ def test_every_widget_in_jupyterlab_and_in_voila(
                 use(widget, showcase.steps)
             keep_screenshot(widget.root, f"{name}-voila-{theme}")
             look_over(widget)
-            assert widget.those(TOO_WIDE) == []
+            assert widget.those("tooWide") == []
     beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.page.evaluate(beyond) == 0
 
@@ -159,9 +159,9 @@ def take(widget: Shown, step: Step) -> None:
 
 def look_over(widget: Shown) -> None:
     """Its controls have names, the Tab key reaches them, no words are cut off, axe is content."""
-    assert widget.those(NAMELESS) == []
+    assert widget.those("nameless") == []
     assert widget.unreached_by_tab() == []
-    assert widget.those(CUT_OFF) == []
+    assert widget.those("cutOff") == []
     assert widget.axe_findings() == []
 
 
