@@ -1,6 +1,8 @@
 """Recordings end to end: check, prepare, run, on trees in each data set's layout."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import quick_config
 from datasets import trees
+from loops import wait_for
 from test_cli import Done, hmrm
 
 from hmrm_lab.config import load_config
@@ -16,6 +19,7 @@ from hmrm_lab.preparation.crops import FRAMES_SEARCHED
 
 TEMPLATE = ("--set", "faces.name=template", "--set", "flow.name=dis")
 TAKES = {"ammsm": "flow maps and onset", "meganet_mesti": "pictures", "hmrm": "flow maps"}
+MAIN = "from hmrm_lab.cli import main; main()"
 USABLE = {"casme2": 145, "smic": 164, "samm": 133, "composite": 442}
 USABLE |= dict.fromkeys(("casme3", "mmew", "fourdme"), 3)
 pytestmark = pytest.mark.usefixtures("empty_cache")
@@ -129,6 +133,21 @@ def test_a_frame_costs_what_takes_all(tmp_path: Path, caplog: pytest.LogCaptureF
     assert f"{'/'.join(clip.key)}: left out, no clips of it: " in caplog.text
     (file,) = (tmp_path / "runs").glob("*/data.json")
     assert json.loads(file.read_text(encoding="utf-8"))["clips"] == 5
+
+
+def test_killed_while_it_prepares_it_goes_on_to_the_same_cache(tmp_path: Path) -> None:
+    root, cache = trees.write_mmew(tmp_path / "mmew"), tmp_path / "cache"
+    prepared("mmew", root, *TEMPLATE, cwd=tmp_path)
+    whole = {file: file.read_bytes() for file in cache.rglob("*.npz")}
+    for file in whole:
+        file.unlink()
+    options = ("prepare", "mmew", "--root", str(root), "--jobs", "1", *TEMPLATE)
+    process = subprocess.Popen([sys.executable, "-c", MAIN, *options], cwd=tmp_path)
+    wait_for(lambda: len(list(cache.rglob("*.npz"))) >= 3)
+    process.kill()
+    process.wait()
+    assert prepared("mmew", root, *TEMPLATE, cwd=tmp_path).returncode == 0
+    assert {file: file.read_bytes() for file in cache.rglob("*.npz")} == whole
 
 
 def test_the_apex_of_a_prepared_clip_shows_what_moved(tmp_path: Path) -> None:
