@@ -249,6 +249,7 @@ def render_comparison(result: ComparisonResult) -> str:
         flagged=((table["Note"] != "") | (table["Fidelity"] == study_words.SKETCH)).tolist(),
         results=result.words,
         parts={part: study_words.part_words(table, part) for part in parts},
+        by_class=study_words.class_words(table),
         costs=study_words.cost_words(table),
         convention=CONVENTION,
         where=f" on {known[0]}" if len(known) == 1 else "",

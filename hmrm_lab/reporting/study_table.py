@@ -132,6 +132,10 @@ def comparison_table(result: StudyResult) -> pd.DataFrame:
         }
         for part in metrics["datasets"] if metrics else ():
             row |= _scores(metrics, part, f"{part} ")
+        whole = metrics["all"] if metrics else {"f1": {}}
+        for of, f1 in whole["f1"].items():
+            low, high = whole["f1_interval"][of]
+            row |= {f"F1 {of}": f1, f"F1 {of} low": low, f"F1 {of} high": high}
         for kind, runs in beside.items():
             of_kind = runs[name].metrics() if name in runs else None
             scores = _scores(of_kind, prefix=f"{BESIDE[kind]} ")

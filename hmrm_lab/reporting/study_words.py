@@ -30,6 +30,13 @@ def part_words(table: pd.DataFrame, part: str) -> pd.DataFrame:
     return words.rename(columns=lambda name: name.removeprefix(f"{part} "))
 
 
+def class_words(table: pd.DataFrame) -> pd.DataFrame:
+    """F1 of every class."""
+    ends = (" low", " high")
+    names = [name for name in map(str, table) if name.startswith("F1 ")]
+    return display_table(table, "System", *(name for name in names if not name.endswith(ends)))
+
+
 def cost_words(table: pd.DataFrame) -> pd.DataFrame:
     several = ["Machine"] * (len(machines(table)) > 1)
     return display_table(table, "System", *COUNTS, "Training s per fold", "Answer ms", *several)

@@ -107,6 +107,8 @@ def test_a_fusion_is_a_row_of_the_comparison(tmp_path: Path) -> None:
     assert table.loc["mlp + svm", ["UF1", "UF1 low"]].tolist() == [
         *(fused.scores["uf1"], fused.scores["uf1_interval"][0])
     ]
+    f1 = [table.loc["mlp + svm", f"F1 {name}"] for name in clips.classes]
+    assert f1 == list(fused.scores["f1"].values())
     assert study.write()["html"].read_text("utf-8").count("mlp + svm")
 
 
