@@ -294,6 +294,9 @@ def _remarks(result: ComparisonResult) -> list[tuple[str, str]]:
         found.append(("Common recipe", words))
     if lost := [name for name in result.fused if name not in result.in_column(HONEST)]:
         found.append(("Nothing is fused", f"There are no figures of {', '.join(lost)}."))
+    elif fused := " + ".join(result.fused):
+        words = f"{fused} is the mean of their probabilities; no weight is chosen."
+        found.append(("Fusion", words))
     if names := study_table.without_oracle(result):
         words = f"Fitted without epochs to choose from: {', '.join(names)}."
         found.append(("No oracle run for some", words))

@@ -115,7 +115,7 @@ def comparison_table(result: StudyResult) -> pd.DataFrame:
     if fusion and set(result.fused) <= set(known):
         parts = [(answers[name], known[name]) for name in result.fused]
         answers[fusion], about = fuse_answers(parts)
-        known[fusion] = summarise(answers[fusion]) | about
+        known[fusion] = summarise(answers[fusion]) | about | {"complete": True}
     order = sorted(known, key=lambda name: -known[name]["all"]["uf1"])
     best, rows = answers[order[0]] if order else None, []
     for name in [*order, *(name for name in result.rows if name not in known)]:
@@ -147,7 +147,7 @@ def comparison_table(result: StudyResult) -> pd.DataFrame:
         ours = answers[name] if metrics and name != order[0] else None
         rows.append(row | _ending(result, (name, HONEST), ours, best, "the best", *notes))
         if name == fusion:
-            rows[-1] |= {"Fidelity": "", "Takes": "", "Note": "the mean of their probabilities"}
+            rows[-1] |= {"Fidelity": "", "Takes": "", "Note": note(known[name])}
     return _with_holm(rows)
 
 
