@@ -28,7 +28,6 @@ from hmrm_lab.faces.landmarks import (
 from hmrm_lab.records import Clip, Floats, Frames, KnownMotion, LandmarkedFrames
 
 EXACT = "exact"
-SIZE = (CROP_PX, CROP_PX)
 AROUND = 0.5  # of a face's size, on every side: the part of the next frame that is searched first
 FOLLOWED_PX = 240  # the larger side of this part, reduced; the face itself has half of it
 
@@ -150,13 +149,14 @@ class AlignedFrames:
     frames: Frames
     to_crop: Affine
     track: FaceTrack | None = None
+    size_px: int = CROP_PX
     onset: int = 0
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        return warp(self.frames[index], self.to_crop)
+        return warp(self.frames[index], self.to_crop, self.size_px)
 
     def landmarks(self, index: int) -> Floats:
         """The landmarks of a frame in the crop, (68, 2); `KeyError` if the track lacks it."""
@@ -173,7 +173,8 @@ class AlignedFrames:
     @cached_property
     def _inside(self) -> NDArray[np.bool_]:
         shown = np.full(self.frames[self.onset].shape[:2], 255, dtype=np.uint8)
-        return cv2.warpAffine(shown, self.to_crop.matrix(), SIZE, flags=cv2.INTER_LINEAR) > 127
+        size = (self.size_px, self.size_px)
+        return cv2.warpAffine(shown, self.to_crop.matrix(), size, flags=cv2.INTER_LINEAR) > 127
 
 
 class AlignedKnownFrames(AlignedFrames):
@@ -189,7 +190,7 @@ class AlignedKnownFrames(AlignedFrames):
         return self._crop(self.frames.clean(index))
 
     def _crop(self, values: NDArray[np.floating]) -> Floats:
-        return _warp(values.astype(np.float32), self.to_crop, cv2.INTER_LINEAR)
+        return _warp(values.astype(np.float32), self.to_crop, self.size_px, cv2.INTER_LINEAR)
 
 
 def crop_map(face: Face) -> Affine:
@@ -210,17 +211,17 @@ def align_known(clip: Clip) -> Clip:
     return replace(clip, frames=kind(clip.frames, to_crop, onset=clip.onset))
 
 
-def warp(frame: NDArray[np.uint8], to_crop: Affine) -> NDArray[np.uint8]:
-    """The crop of a frame: (H, W, 3) to (224, 224, 3). Beyond the frame its border repeats.
+def warp(frame: NDArray[np.uint8], to_crop: Affine, size_px: int = CROP_PX) -> NDArray[np.uint8]:
+    """The crop of a frame: (H, W, 3) to (size, size, 3). Beyond the frame its border repeats.
 
     A frame that shrinks is blurred first, so that fine skin does not alias.
     """
     if to_crop.scale < 1:
         sigma = 0.5 * float(np.sqrt(to_crop.scale**-2 - 1))
         frame = cv2.GaussianBlur(frame, (0, 0), sigma) if sigma > 0.1 else frame
-    return _warp(frame, to_crop, cv2.INTER_CUBIC)
+    return _warp(frame, to_crop, size_px, cv2.INTER_CUBIC)
 
 
-def _warp(image: NDArray[Any], to_crop: Affine, how: int) -> NDArray[Any]:
-    border = cv2.BORDER_REPLICATE
-    return cv2.warpAffine(image, to_crop.matrix(), SIZE, flags=how, borderMode=border)
+def _warp(image: NDArray[Any], to_crop: Affine, size_px: int, interpolation: int) -> NDArray[Any]:
+    size, border = (size_px, size_px), cv2.BORDER_REPLICATE
+    return cv2.warpAffine(image, to_crop.matrix(), size, flags=interpolation, borderMode=border)
