@@ -80,7 +80,7 @@ class RunRow(w.HBox):
         self.name = name
         self.label = w.HTML(layout=w.Layout(width="20em"))
         self.progress = w.FloatProgress(min=0, max=1, layout=w.Layout(width="10em"))
-        self.button = w.Button(layout=w.Layout(width="10em"))
+        self.button = w.Button(layout=w.Layout(width="13em"))
         self.words = w.HTML(layout=w.Layout(margin="0 0 0 1em"))
         self.button.on_click(lambda _: act())
         super().__init__([row(self.label, self.progress, self.button, self.words)])
