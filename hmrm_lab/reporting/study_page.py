@@ -300,6 +300,9 @@ def _remarks(result: ComparisonResult) -> list[tuple[str, str]]:
     if names := study_table.without_oracle(result):
         words = f"Fitted without epochs to choose from: {', '.join(names)}."
         found.append(("No oracle run for some", words))
+    if result.data == "flowmaps" and OURS in result.rows.values():
+        words = "The published maps are of TV-L1, so that hmrm is the M1 of its paper here."
+        found.append(("Not its own flow", words))
     if result.data == "synthetic":
         words = (
             "Nobody was recorded. The figures compare systems where the truth is known; they"
