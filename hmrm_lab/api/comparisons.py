@@ -58,7 +58,7 @@ def compare(
 ) -> Study:
     """Evaluate systems on the same maps, folds and seeds, ranked by honest UF1.
 
-    All of `lab.systems()` if none is named. Of `recipe="common"` every network is trained as hmrm
+    All of `lab.systems()` if none is named. With `recipe="common"` every network is trained as hmrm
     is: normalisation, augmentation, loss, epochs, rates, averaged weights and views. `fuse` names
     systems whose answers are averaged, as one row more. `oracle` and `null` also run each under the
     rule that peeks, and on labels shuffled among all clips, or within each subject. What cannot
@@ -69,6 +69,7 @@ def compare(
     >>> sorted(study), sorted(study.table["System"])
     (['mdmo', 'svm'], ['mdmo', 'svm'])
     """
+    maps = maps if maps.is_whole else maps_of(maps, jobs, protocol)
     shared = _agreed(systems or list(registered), maps, protocol, seeds, epoch_rule)
     kinds = {HONEST: True, ORACLE: oracle, NULL: null, NULL_WITHIN: null_within_subjects}
     wanted = [kind for kind, asked in kinds.items() if asked]

@@ -116,6 +116,8 @@ def test_verbs_keep_the_settings_of_a_system_and_refuse_a_part(tmp_path: Path) -
     clips, short = lab.load(preset="smoke", clips=6, subjects=2), lab.system("mlp", epochs=1)
     study = lab.inputs([short], clips, inputs=["flow"], seeds=1, out=tmp_path)
     assert study["mlp", "flow"].config.training.epochs == 1
+    few = lab.compare([short], clips[:4], seeds=1, out=tmp_path)
+    assert "-part-" in few["mlp"].folder.name
     for verb in (partial(lab.inputs, [short]), partial(lab.ablate, short)):
         with pytest.raises(InputError, match="4 clips that are a part"):
             verb(clips[:4])
