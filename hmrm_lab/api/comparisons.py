@@ -59,11 +59,11 @@ def compare(
     """Evaluate systems on the same maps, folds and seeds, ranked by honest UF1.
 
     All of `lab.systems()` if none is named. With `recipe="common"` every network is trained as hmrm
-    is: normalisation, augmentation, loss, epochs, rates, averaged weights and views. `fuse` names
-    systems whose answers are averaged, as one row more. `oracle` and `null` also run each under the
-    rule that peeks, and on labels shuffled among all clips, or within each subject. What cannot
-    take part is left out, and one that fails does not stop the others; `notes` says why. On a part
-    of the clips, what takes frames as well fails.
+    is, which must be one of them: normalisation, augmentation, loss, epochs, rates, averaged
+    weights and views. `fuse` names systems whose answers are averaged, as one row more. `oracle`
+    and `null` also run each under the rule that peeks, and on labels shuffled among all clips, or
+    within each subject. What cannot take part is left out, and one that fails does not stop the
+    others; `notes` says why. On a part of the clips, what takes frames as well fails.
 
     >>> study = lab.compare(["svm", "mdmo"], maps, seeds=1)
     >>> sorted(study), sorted(study.table["System"])

@@ -9,7 +9,7 @@ A run that is finished is not computed again, and one that fails does not stop t
 import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -149,11 +149,9 @@ def plan_comparison(
     """
     if recipe not in RECIPES:
         raise unknown_name("recipe", recipe, RECIPES)
-    data, configs = protocol.shared.data.name, dict(protocol.configs)
     if recipe == "common":
-        ours = (config for config in configs.values() if config.model.name == "hmrm")
-        reference = next(ours, protocol.shared)
-        configs = {name: take_recipe(config, reference) for name, config in configs.items()}
+        protocol = with_common_recipe(protocol)
+    data, configs = protocol.shared.data.name, protocol.configs
     rows = {name: config.model.name for name, config in configs.items()}
     columns = {kind: "" if kind == HONEST else kind for kind in kinds}
     more: Any = {"recipe": recipe, "fused": tuple(fuse)}
@@ -229,11 +227,26 @@ def take_recipe(config: ExperimentConfig, other: ExperimentConfig) -> Experiment
     return override(config, changes)
 
 
+def with_common_recipe(protocol: "SharedProtocol") -> "SharedProtocol":
+    """Train all networks as HMRM is, which must be one of them; who cannot be is left out."""
+    ours = [config for config in protocol.configs.values() if config.model.name == "hmrm"]
+    if not ours:
+        problem = "the common recipe is that of hmrm, which takes no part"
+        raise ConfigError(problem, hint="name hmrm among the systems")
+    common = replace(protocol, configs={}, left_out=dict(protocol.left_out))
+    for name, config in protocol.configs.items():
+        try:
+            common.configs[name] = take_recipe(config, ours[0])
+        except MixtureError as error:
+            common.left_out[name] = reason_of(error)
+    return common
+
+
 @dataclass(frozen=True)
 class SharedProtocol:
     """The recipes of several systems, made to agree on data, faces, flow, folds, seeds and rule."""
 
-    shared: ExperimentConfig  # HMRM's recipe
+    shared: ExperimentConfig  # what they agree on
     unused: dict[str, list[str]] = field(default_factory=dict)  # by setting, who has no use for it
     configs: dict[str, ExperimentConfig] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)  # whose own settings refuse these
@@ -252,11 +265,9 @@ def share_protocol(
     if any(parse_override(text)[0] == ["model", "name"] for text in changes):
         raise ConfigError("model.name is no setting of all systems", hint="name them in --systems")
     check_settings(changes)
-    of_all = [text for text in changes if parse_override(text)[0][0] in (*SHARED, *TAUGHT)]
-    try:
-        shared = load_config(preset, system="hmrm", overrides=of_all)
-    except MixtureError:  # it takes any input, so that nothing but the shared settings is judged
-        shared = load_config(preset, system="hmrm", overrides=["augment.motionmix=0", *of_all])
+    of_all = [text for text in changes if parse_override(text)[0][0] in SHARED]
+    # a system that takes any input, so that nothing but the shared settings is judged
+    shared = load_config(preset, system="hmrm", overrides=["augment.motionmix=0", *of_all])
     refuse_dishonest(shared)
     agreed = shared.evaluation.model_dump(include={"seeds", "epoch_rule", "protocol", "train_on"})
     protocol = SharedProtocol(shared, _unused_settings(preset, names, changes))

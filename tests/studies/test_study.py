@@ -98,6 +98,11 @@ def test_the_common_recipe_trains_every_network_as_hmrm_is() -> None:
         assert config.augment == (unmixed if config.input.has_pictures else ours.augment)
         taught = (config.loss, config.training, config.evaluation, config.input.normalise)
         assert taught == (ours.loss, ours.training, ours.evaluation, ours.input.normalise)
+    names, raw = ["hmrm", "mlp", "ammsm_temporal"], ["data.name=flowmaps"]
+    plain = share_protocol("paper-literal", names, raw)
+    study = plan_comparison(plain, framed=False, recipe="common")
+    assert list(study.configs) == [("hmrm", HONEST)]
+    assert "magnitude means nothing" in study.left_out["mlp", HONEST]
 
 
 def test_a_fusion_is_a_row_of_the_comparison(tmp_path: Path) -> None:
@@ -177,6 +182,7 @@ REFUSED: tuple[tuple[Callable[[], Any], str], ...] = (
     (partial(compared, changes=["evaluation.control=shuffled_labels"]), "cannot be ranked"),
     (partial(compared, changes=["model.name=svm"]), "name them in --systems"),
     (partial(compared, recipe="commen"), "did you mean 'common'"),
+    (partial(compared, ["mlp", "svm"], recipe="common"), "hmrm, which takes no part; name hmrm"),
     (partial(compared, ["mlp", "svm"], fuse=["mlp", "hmrm"]), "system to fuse 'hmrm'"),
     (partial(compared, ["mlp", "svm"], fuse=["mlp"]), "nothing to fuse"),
     (partial(studied, inputs=["mest"]), "did you mean 'mesti'"),
