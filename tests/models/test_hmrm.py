@@ -70,6 +70,22 @@ def test_one_encoder_reads_both_grains(tokens: str) -> None:
         look_inside(model, maps())
 
 
+def test_a_region_keeps_how_much_it_moves() -> None:
+    """A norm would make the noise of a still region as loud as the motion of another."""
+    given = 0.01 * maps()
+    given[..., :7, :7] *= 100
+    for equal, lowest, highest in ((False, 1.5, 1000), (True, 0.9, 1.1)):
+        model = make_model(equal_regions=equal).eval()
+        fused: list[torch.Tensor] = []
+        model.fused_head.register_forward_pre_hook(lambda _, args, kept=fused: kept.append(args[0]))
+        model(given)
+        fine = model.fine_encoder(split_regions(given)[1][:, None])
+        for vectors in (fine, fused[0].unflatten(1, (20, -1))[:, 4:]):
+            length = torch.linalg.vector_norm(vectors, dim=-1)
+            ratio = length[:, 0] / length[:, 1:].mean(1)
+            assert ((ratio > lowest) & (ratio < highest)).all(), ratio
+
+
 def test_core_regions_are_quarters_and_sub_regions_quarters_of_those() -> None:
     assert region_names("core") == ["top left", "top right", "bottom left", "bottom right"]
     expected = [[0, 0, 14, 14], [14, 0, 28, 14], [0, 14, 14, 28], [14, 14, 28, 28]]

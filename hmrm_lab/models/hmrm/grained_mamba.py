@@ -128,19 +128,21 @@ class GrainedMambaBlock(nn.Module):
 
 
 class GrainedMambaEncoder(nn.Module):
-    """A stack of blocks and a final norm. (B, L, D) to (B, L, D).
+    """A stack of blocks. (B, L, D) to (B, L, D).
 
     `block` are options of `GrainedMambaBlock`: `kernel` sets the grain of the convolutions.
-    `drop_path` grows evenly to the last block.
+    `drop_path` grows evenly to the last block. `equal` norms every vector in the end.
     """
 
-    def __init__(self, width: int, *, depth: int, drop_path: float = 0.0, **block: Any) -> None:
+    def __init__(
+        self, width: int, *, depth: int, drop_path: float = 0.0, equal: bool = False, **block: Any
+    ) -> None:
         super().__init__()
         rates = (drop_path * (layer + 1) / depth for layer in range(depth))
         self.blocks = nn.Sequential(
             *(GrainedMambaBlock(width, drop_path=rate, **block) for rate in rates)
         )
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width) if equal else nn.Identity()
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.norm(self.blocks(tokens))

@@ -47,6 +47,7 @@ class HMRM(nn.Module):
         share_encoder: bool = False,  # Algorithm 1 has one encoder, Figure 1 one of each grain
         heads: Heads = 4,
         fusion: Literal["attention", "none"] = "attention",  # "none" is ablation M3
+        equal_regions: bool = False,  # a norm takes from a region how much it moves; decision 0025
         ffn_ratio: Annotated[float, Field(ge=0, le=16)] = 0.0,
         layer_scale: Annotated[float, Field(ge=0, le=1)] = 1.0,
         dropout: Dropped = 0.0,
@@ -69,6 +70,7 @@ class HMRM(nn.Module):
             ffn_ratio=ffn_ratio,
             layer_scale=layer_scale,
             drop_path=drop_path,
+            equal=equal_regions,
             scan=scan,
         )
         self.coarse_encoder = encoder(regions=REGIONS["core"], kernel=coarse_kernel)
@@ -77,7 +79,9 @@ class HMRM(nn.Module):
             self.fine_encoder.share(self.coarse_encoder)
         attends = fusion == "attention"
         self.fusion = (
-            RegionFusion(width, heads=heads, dropout=dropout) if attends else nn.Identity()
+            RegionFusion(width, heads=heads, dropout=dropout, equal=equal_regions)
+            if attends
+            else nn.Identity()
         )
         self.dropout = Dropout(dropout)
         self.fused_head, self.coarse_head, self.fine_head = (

@@ -50,9 +50,12 @@ def _windows(planes: Tensor, side: int) -> Tensor:
 
 
 class RegionFusion(nn.Module):
-    """Self-attention across granularities: (B, 20, D), 4 core regions, then 16 sub-regions."""
+    """Self-attention across granularities: (B, 20, D), 4 core regions, then 16 sub-regions.
 
-    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
+    `equal` norms every vector in the end.
+    """
+
+    def __init__(self, width: int, *, heads: int, dropout: float, equal: bool = False) -> None:
         super().__init__()
         if width % heads:
             problem = f"a width of {width} cannot be shared out among {heads} heads"
@@ -63,7 +66,7 @@ class RegionFusion(nn.Module):
         nn.init.xavier_uniform_(self.attention.project_in.weight)  # as in torch's own module
         nn.init.zeros_(self.attention.project_in.bias)
         nn.init.zeros_(self.attention.project_out.bias)
-        self.norm_out = nn.LayerNorm(width)
+        self.norm_out = nn.LayerNorm(width) if equal else nn.Identity()
 
     def forward(self, regions: Tensor) -> Tensor:
         vectors = regions + self.place
