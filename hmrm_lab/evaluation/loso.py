@@ -34,7 +34,7 @@ from hmrm_lab.evaluation.fold import (
 )
 from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.records import FlowSet
-from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, release_memory, settle_worker
+from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, settle_worker
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.training.checkpoint import RunningFold
 
@@ -91,10 +91,13 @@ def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:
 
 
 def processes(jobs: int, devices: Sequence[str] = ("cpu",)) -> Executor:
-    """Make an executor of `jobs` processes, assigned round-robin; at least one for each device."""
+    """Make an executor of `jobs` processes, assigned round-robin; at least one for each device.
+
+    One on the CPU is this one; a CUDA device has a process of its own, whose errors end with it.
+    """
     count = max(jobs, len(devices))
-    if count == 1:
-        return partial(_here, devices[0])
+    if count == 1 and devices[0] == "cpu":
+        return _here
     return partial(_in_processes, [devices[number % len(devices)] for number in range(count)])
 
 
@@ -121,13 +124,12 @@ def open_executor(
         yield executor
 
 
-def _here(device: str, work: Work, units: Iterable[FoldRun], *, alone: bool = False) -> Outcomes:
+def _here(work: Work, units: Iterable[FoldRun], *, alone: bool = False) -> Outcomes:
     if alone:
-        release_memory(device)  # the other process shares the card with this one
-        yield from _in_processes([device], work, units)
+        yield from _in_processes(["cpu"], work, units)
         return
     for unit in units:
-        yield unit, attempt(work, unit, device)
+        yield unit, attempt(work, unit, "cpu")
 
 
 class _Lane:
@@ -187,7 +189,9 @@ def _in_processes(
                 except BrokenProcessPool as error:
                     signs = re.search(r"exit codes of the workers are \{(.*?)\}", str(error))
                     how = signs[1] if signs and signs[1] else "no exit code"
-                    outcome, lane = Failure(CRASHED, f"the process died ({how})"), renew(lane)
+                    outcome = Failure(CRASHED, f"the process died ({how})")
+                if isinstance(outcome, Failure) and outcome.kind != DIVERGED:
+                    lane = renew(lane)  # an error of CUDA stays with its process
                 for following in islice(waiting, 1):
                     give(lane, following)
                 yield unit, outcome

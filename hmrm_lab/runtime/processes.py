@@ -7,7 +7,6 @@ been started has no lock yet; until then its id and its time of birth (`psutil`)
 
 import ctypes
 import errno
-import gc
 import os
 import signal
 import socket
@@ -46,12 +45,17 @@ SAME_BIRTH_S = 2.0  # two readings of one birth differ where the clock was set m
 def settle_process(device: str = "cpu") -> None:
     """Set up a process that trains: two threads are slower than one on models of this size.
 
-    Kernels of our own, and recorded steps, go to the current CUDA device.
+    Recorded steps go to the current CUDA device. There products are in float32, not in TF32, and
+    the same input gives the same gradients wherever torch has such a kernel.
     """
     torch.set_num_threads(1)
     keep_memory()
     if device.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read with the first product
         torch.cuda.set_device(torch.device(device))
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 @cache
@@ -67,18 +71,12 @@ def keep_memory() -> None:
         malloc.mallopt(M_TRIM_THRESHOLD, LARGE)
 
 
-def release_memory(device: str) -> None:
-    """Give back what torch holds of a CUDA device and does not use."""
-    if device.startswith("cuda"):
-        gc.collect()
-        torch.cuda.empty_cache()
-
-
 def parse_devices(text: str) -> tuple[str, ...]:
-    """`cuda:0,cuda:1` as its parts."""
+    """`cuda:0,cuda:1` as its parts; `cuda` is the first card."""
     devices = tuple(part.strip() for part in text.split(","))
     for device in devices:
         check_device(device)
+    devices = tuple("cuda:0" if device == "cuda" else device for device in devices)
     if len({device.partition(":")[0] for device in devices}) > 1:
         problem = f"'{text}' mixes kinds of devices, which round differently"
         raise ConfigError(problem, hint="take cpu alone, or cuda devices alone")

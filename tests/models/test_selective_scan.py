@@ -16,6 +16,7 @@ from models.scan_cases import check_groups, check_scan, draw, random_case
 from torch import Tensor
 
 from hmrm_lab.errors import ConfigError
+from hmrm_lab.models import scan as scans
 from hmrm_lab.models.hmrm import fused_block
 from hmrm_lab.models.scan import (
     choose_backend,
@@ -79,6 +80,20 @@ def test_the_kernels_for_a_gpu_agree_in_the_interpreter() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split()[-1] == "11"
+
+
+def test_a_machine_without_triton_has_a_slower_scan_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The CPU stands for a card whose compiler is missing; nothing breaks a compiled graph."""
+    monkeypatch.setattr(scans, "DEVICES", {"fused": "nowhere", "cuda": "cpu"})
+    arguments = [a.float() for a in draw((2, 3), 6, 4, 3, (2, 1))]
+    with pytest.warns(UserWarning, match="no Triton on cpu, the scan is slower"):
+        y = selective_scan(*arguments)
+    compiled = torch.compile(selective_scan, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(*arguments), y)
+    with pytest.raises(ConfigError, match="use scan=auto"):
+        selective_scan(*arguments, backend="cuda")
 
 
 def test_mamba_ssm_is_handed_what_its_interface_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:

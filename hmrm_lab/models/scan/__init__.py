@@ -13,8 +13,9 @@ the fastest of this package that can compute the tensor:
     mamba_ssm   the kernel of the package mamba-ssm; float32 on CUDA devices
 """
 
+import warnings
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -89,9 +90,30 @@ def choose_backend(backend: Backend, x: Tensor) -> str:
 
 
 def _fits(name: str, x: Tensor) -> bool:
-    if name == "cuda" and not (x.is_cuda and find_spec("triton")):
-        return False
-    return x.device.type == DEVICES[name] and x.dtype == torch.float32
+    alike = x.device.type == DEVICES[name] and x.dtype == torch.float32
+    return alike and (name != "cuda" or runs_triton(x.device))
+
+
+@torch.compiler.assume_constant_result
+def runs_triton(device: torch.device) -> bool:
+    return not why_not_triton(device)
+
+
+@cache
+def why_not_triton(device: torch.device) -> str:
+    """Compile and run the smallest scan: why it failed, or nothing.
+
+    Triton needs a C compiler and the headers of Python, which a machine may lack.
+    """
+    try:
+        from hmrm_lab.models.scan import triton_scan
+
+        one = torch.ones(1, 1, 1, device=device)
+        triton_scan.forward(one, one, -one, one, one, one[0], [False])
+    except Exception as error:  # noqa: BLE001  whatever is missing
+        warnings.warn(f"no Triton on {device}, the scan is slower: {error}", stacklevel=2)
+        return str(error) or type(error).__name__
+    return ""
 
 
 def _flip(values: Tensor, reverse: tuple[bool, ...]) -> Tensor:
@@ -111,7 +133,9 @@ def scan_groups(
     x, dt, A, B, C, skip = tensors
     lead, (length, width), states = x.shape[:-2], x.shape[-2:], A.shape[-1]
     shared = torch.broadcast_shapes(A.shape[:-2], skip.shape[:-1], (1,) * len(lead))
-    varying = max((axis + 1 for axis, size in enumerate(shared) if size > 1), default=0)
+    varying = len(shared)
+    while varying and shared[varying - 1] == 1:
+        varying -= 1
     depth = max(varying, len(set(reverse)) - 1)  # leading axes that make a group
     groups = lead[:depth]
     own = (1,) * (len(lead) - depth)

@@ -95,7 +95,8 @@ def forward(
     """Shapes as in `fused_scan`."""
     x, dt, A, B, C, skip = (tensor.contiguous() for tensor in (x, dt, A, B, C, skip))
     y, flags, (grid, sizes) = torch.empty_like(x), _flags(tuple(reverse), x.device), _launch(x, A)
-    _forward[grid](x, dt, A, B, C, skip, flags, y, len(x) // len(A), *sizes)
+    with torch.cuda.device_of(x):
+        _forward[grid](x, dt, A, B, C, skip, flags, y, len(x) // len(A), *sizes)
     return y
 
 
@@ -131,9 +132,10 @@ def _backward_part(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     gradients = (g_x, g_dt, g_A, g_B, g_C, g_skip)
     flags = _flags(tuple(reverse), x.device)
     per_group = sequences // groups
-    _backward[grid](
-        x, dt, A, B, C, skip, flags, grad_y, stored, *gradients, per_group, sequences, *sizes
-    )
+    with torch.cuda.device_of(x):
+        _backward[grid](
+            x, dt, A, B, C, skip, flags, grad_y, stored, *gradients, per_group, sequences, *sizes
+        )
     of_A, of_skip = (gradient.unflatten(0, (groups, -1)).sum(1) for gradient in (g_A, g_skip))
     return g_x, g_dt, of_A, g_B.sum(0), g_C.sum(0), of_skip
 
