@@ -185,9 +185,8 @@ def wrong_value(error: ValidationError, model: type[BaseModel]) -> ConfigError:
     problem = f"{name}: {detail['input']!r} does not fit"
     if "$ref" in allowed:
         return ConfigError(problem, hint=f"set one of its settings: `hmrm settings {name}`")
-    (example,) = allowed.get("examples", [allowed["default"]])
-    words = f"{describe_values(allowed)}, such as {json.dumps(example)}"
-    return ConfigError(problem, hint=f"give {words}")
+    example = json.dumps(allowed.get("examples", [allowed["default"]])[0])
+    return ConfigError(problem, hint=f"give {describe_values(allowed)}, such as {example}")
 
 
 def describe_values(schema: Mapping[str, Any]) -> str:

@@ -31,10 +31,7 @@ class Headings(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Headings,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    cls=Headings, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 app.add_typer(data.app, name="data")
 app.add_typer(notebooks.app, name="notebooks")

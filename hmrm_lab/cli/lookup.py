@@ -3,12 +3,9 @@
 import inspect
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hmrm_lab.cli.shared import show
-
-if TYPE_CHECKING:
-    from hmrm_lab.registry import Entry
 
 
 def systems(name: str | None = None, as_json: bool = False) -> None:
@@ -17,7 +14,7 @@ def systems(name: str | None = None, as_json: bool = False) -> None:
     from hmrm_lab.registry import systems as known
     from hmrm_lab.reporting.svg import render_page
 
-    cards = [_card(known[one]) for one in ([name] if name else known)]
+    cards = [_card(one) for one in ([name] if name else known)]
     words = f"{inspect.getdoc(Card)}".partition("\n\n")[2]
     page = "system.txt.j2" if name else "systems.txt.j2"
     show({"systems": cards}, render_page(page, cards=cards, fidelities=words), as_json)
@@ -53,18 +50,20 @@ def settings(
     show(facts, render_page("settings.txt.j2", **facts), as_json)
 
 
-def _card(entry: "Entry") -> dict[str, Any]:
+def _card(name: str) -> dict[str, Any]:
     """The facts about one system."""
     from hmrm_lab.evaluation.cost import published_cost
+    from hmrm_lab.registry import systems as known
 
+    entry = known[name]
     about = entry.card
     return {
-        "system": entry.name,
+        "system": name,
         "takes": about.accepts if about else entry.takes,
         "fidelity": about.fidelity if about else "no card",
         "source": about.citation if about else entry.source,
         "departures": list(about.departures if about else ()),
-        "parameters": published_cost(entry.name, flops=False)["parameters"],
+        "parameters": published_cost(name, flops=False)["parameters"],
         "recipe": dict(entry.recipe),
         "options": list(_rows("model", entry.options, entry.build, entry.complete({}))),
     }

@@ -19,8 +19,7 @@ OPTIONS = tomllib.loads(Path(__file__).with_name("options.toml").read_text(encod
 def described(command: Callable[..., None]) -> Callable[..., None]:
     """Make arguments and options of a function's parameters, as options.toml describes them.
 
-    A command that takes overrides gets the options for settings as well, which become some. What
-    options.toml says of the command itself follows the first line of its help.
+    A command that takes overrides gets the options for settings as well, which become some.
     """
     table = OPTIONS["all"] | OPTIONS.get(command.__name__, {})
     signature = inspect.signature(command)

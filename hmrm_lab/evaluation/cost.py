@@ -23,10 +23,7 @@ ANSWERS = 5  # timed predictions, of which the median counts
 def cost_of(
     config: ExperimentConfig, size: int, classes: int, *, flops: bool = True
 ) -> dict[str, int | None]:
-    """Count `parameters` and `flops` for maps of `size` pixels and this number of classes.
-
-    Without `flops` they are left out, since they take a forward pass.
-    """
+    """Count `parameters` (and `flops`) for maps of `size` pixels and this number of classes."""
     if not has_epochs(config):  # a support vector machine grows with the training clips
         return {"parameters": None, "flops": None}
     model = build_learner(without_own_weights(config), size, classes)
