@@ -130,7 +130,7 @@ def doctor(as_json: bool = False) -> None:
     """Check the packages and the hardware of this machine."""
     checks = [dict(zip(("name", "state", "detail"), found, strict=True)) for found in _examine()]
     marks = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
-    lines = [f"{marks[c['state']]}  {c['name']:<24} {c['detail']}" for c in checks]
+    lines = [f"{marks[c['state']]}  {c['name']:<12} {c['detail']}".rstrip() for c in checks]
     show({"checks": checks}, "\n".join(lines), as_json)
     if any(check["state"] == "failed" for check in checks):
         raise typer.Exit(1)
