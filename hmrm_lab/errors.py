@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-LISTED = 12  # names in one sentence
+LISTED_BY = {"system": "hmrm systems", "setting": "hmrm settings"}  # commands
 
 
 class HmrmError(Exception):
@@ -68,11 +68,13 @@ class Stopped(BaseException):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
-    """Make the error for a name that does not exist, with the nearest one that does."""
+    """Make the error for a name that does not exist, with the nearest one, or all that do."""
     known = sorted(known)
     near = get_close_matches(name, known, n=1, cutoff=0.5)
-    listed = ", ".join(known[:LISTED]) + (", ..." if len(known) > LISTED else "")
-    hint = f"did you mean '{near[0]}'?" if near else f"known are {listed or 'none'}"
+    guess = [f"did you mean '{near[0]}'?"] if near else []
+    if kind in LISTED_BY:
+        guess.append(f"`{LISTED_BY[kind]}` lists all")
+    hint = " ".join(guess) or f"known are {', '.join(known) or 'none'}"
     return ConfigError(f"unknown {kind} '{name}'", hint=hint)
 
 

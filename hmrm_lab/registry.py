@@ -5,6 +5,7 @@ so that `--set model.width=64` is checked against the very function that will be
 """
 
 import inspect
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 Recipe = Mapping[str, Mapping[str, Any]]
 Input = Literal["flow maps", "pictures", "flow maps and onset", "clip"]
 Fidelity = Literal["faithful", "adapted", "sketch"]
+VALUES = {"integer": "a whole number", "number": "a number", "string": "text"}
+LIMITS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+    "pattern": "of the pattern {}",
+}  # words for what a JSON schema says
 
 
 @dataclass(frozen=True)
@@ -108,8 +117,9 @@ class Entry:
         try:
             return self.options(**options).model_dump(mode="json")
         except ValidationError as error:
-            problem = f"{self.kind} '{self.name}': {first_problem(error)}"
-            raise ConfigError(problem, hint="correct this value") from None
+            wrong = wrong_value(error, self.options)
+            problem = f"{self.kind} '{self.name}': {wrong.problem}"
+            raise ConfigError(problem, hint=wrong.hint) from None
 
 
 class Registry:
@@ -158,10 +168,43 @@ class Registry:
         return iter(sorted(self._entries))
 
 
-def first_problem(error: ValidationError) -> str:
-    """Write pydantic's first error as `a.b: problem`."""
+def wrong_value(error: ValidationError, model: type[BaseModel]) -> ConfigError:
+    """Make the error for the first value that pydantic refuses: what may be given instead."""
     detail = error.errors()[0]
-    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']} (given: {detail['input']!r})"
+    schema = model.model_json_schema()
+    properties: dict[str, Any] = schema["properties"]
+    allowed: dict[str, Any] = {}
+    path: list[str] = []
+    for key in map(str, detail["loc"]):
+        allowed = properties[key]
+        path.append(key)
+        if "$ref" not in allowed:
+            break
+        properties = schema["$defs"][allowed["$ref"].rpartition("/")[2]]["properties"]
+    name = ".".join(path)
+    problem = f"{name}: {detail['input']!r} does not fit"
+    if "$ref" in allowed:
+        return ConfigError(problem, hint=f"set one of its settings: `hmrm settings {name}`")
+    example = json.dumps(allowed.get("examples", [allowed["default"]])[0])
+    return ConfigError(problem, hint=f"give {describe_values(allowed)}, such as {example}")
+
+
+def describe_values(schema: Mapping[str, Any]) -> str:
+    """Describe the values that a JSON schema allows: `a whole number, at least 1`."""
+    if "anyOf" in schema:
+        return " or ".join(map(describe_values, schema["anyOf"]))
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'])}"
+    if schema["type"] == "boolean":
+        return "true or false"
+    if schema["type"] == "array":
+        items = schema.get("prefixItems", [])
+        count = f" of {len(items)}" if items else ""
+        return f"a list{count}, each {describe_values(items[0] if items else schema['items'])}"
+    limits = [words.format(schema[key]) for key, words in LIMITS.items() if key in schema]
+    return ", ".join([VALUES[schema["type"]], *limits])
 
 
 datasets = Registry("data set", "hmrm_lab.datasets")

@@ -4,21 +4,27 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from datasets.test_flowmaps import FIRST, THREE, write_tree
 from datasets.test_images import UNFIT, write_unfit
+from typer.main import get_command
 
 from hmrm_lab import cli
+from hmrm_lab.cli.shared import OPTIONS
+from hmrm_lab.registry import datasets
 
+COMMANDS: Any = get_command(cli.app)
 SMOKE = ["--preset", "smoke", "--jobs", "1"]
 REFUSED = tomllib.loads(Path(__file__).with_name("refused_commands.toml").read_text("utf-8"))
 
@@ -244,9 +250,41 @@ def test_doctor(tmp_path: Path) -> None:
     assert "torch" in hmrm("doctor", cwd=tmp_path).stdout
 
 
-def test_help_and_usage(tmp_path: Path) -> None:
-    assert hmrm("--help", cwd=tmp_path).returncode == 0
+def test_help_names_every_command_once_and_cuts_no_line(tmp_path: Path) -> None:
+    text = hmrm("--help", cwd=tmp_path).stdout
+    commands = re.findall(r"^  ([a-z][a-z-]+)  .*\.$", text, re.MULTILINE)
+    assert sorted(commands) == sorted(COMMANDS.commands)
+    assert "..." not in text.partition("Options:")[2]
+    assert hmrm("--version", cwd=tmp_path).stdout.startswith("hmrm-lab ")
     assert hmrm("run", "--no-such-option", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("name", OPTIONS["examples"])
+def test_two_examples_of_every_command_are_understood(name: str) -> None:
+    examples = OPTIONS["examples"][name]
+    assert len(examples) == 2
+    for example in examples:
+        assert example.startswith(f"hmrm {name}")
+        assert len(example) <= 76
+        command: Any = COMMANDS
+        for word in name.split():
+            command = command.commands[word]
+        command.make_context(name, shlex.split(example.removeprefix(f"hmrm {name}")))
+
+
+def test_help_offers_every_data_set() -> None:
+    offered = re.findall(r"\w+", OPTIONS["all"]["data"] + OPTIONS["predict"]["data"])
+    assert set(datasets) <= set(offered)
+
+
+def test_settings_and_systems_fit_a_terminal(tmp_path: Path) -> None:
+    shown = hmrm("settings", "training", cwd=tmp_path).stdout
+    assert "training.epochs = 24\n    a whole number, at least 1; passes over" in shown
+    card = hmrm("systems", "ststnet", cwd=tmp_path).stdout
+    assert "training.lr = 5e-05" in card
+    assert all(len(line) <= 80 for line in (shown + card).splitlines())
+    (card,) = json.loads(hmrm("systems", "svm", "--json", cwd=tmp_path).stdout)["systems"]
+    assert (card["fidelity"], card["parameters"]) == ("faithful", None)
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

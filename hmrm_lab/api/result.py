@@ -268,7 +268,7 @@ def result(folder: str | Path, root: str | Path | None = None) -> Result:
 
     >>> lab.result("no/such/run")
     Traceback (most recent call last):
-    hmrm_lab.errors.InputError: no/such/run: not a run folder (no config.toml); ...
+    hmrm_lab.errors.InputError: no/such/run: not a run folder (no such folder); ...
     """
     return Result(RunFolder.open(Path(folder)), root=Path(root) if root else None)
 

@@ -12,6 +12,7 @@ from hmrm_lab.api.result import Result, Results, results_of
 from hmrm_lab.api.system import System, suited
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.config.sections import LOSO
+from hmrm_lab.datasets.video import check_recording
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.loso import Executor, open_executor
 from hmrm_lab.evaluation.protocols import Protocol
@@ -146,8 +147,10 @@ def predict(  # type: ignore[misc]
 
     >>> lab.predict("absent.mp4", "runs/none")
     Traceback (most recent call last):
-    hmrm_lab.errors.InputError: runs/none: not a run folder (no config.toml); ...
+    hmrm_lab.errors.InputError: absent.mp4: no such recording; ...
     """
+    if isinstance(recording, str | Path):
+        check_recording(Path(recording))
     folder = result.folder if isinstance(result, Result) else result
     run = find_run(Path(folder) if folder else None)
     if isinstance(recording, Clips):

@@ -10,27 +10,17 @@ from typing import Any
 
 import typer
 
-from hmrm_lab.cli.shared import aligned, described, show, split_names
+from hmrm_lab.cli.shared import OPTIONS, aligned, described, show, split_names
 from hmrm_lab.errors import InputError
 
 DRAWN_EVERY = 50  # steps
-OPTIONAL = {
-    "mamba_ssm": "model.scan=mamba_ssm on a GPU; nothing else needs it",
-    "dlib": "68 landmarks of recorded faces (extra: faces)",
-    "jupyterlab": "notebooks (extra: jupyter)",
-    "papermill": "headless notebooks (extra: jupyter)",
-    "optuna": "searches over settings (extra: sweep)",
-    "distributed": "runs on a cluster (extra: cluster)",
-    "tensorboard": "loss curves while a run goes on (extra: curves)",
-    "playwright": "browser tests (extra: browser)",
-}
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def data() -> None:
-    """Recordings on your disk: check, list and export them. Nothing is ever downloaded."""
+    """Check, list and export recordings. Nothing is downloaded."""
 
 
 @app.command()
@@ -47,7 +37,7 @@ def check(
     html: Path | None = None,
     as_json: bool = False,
 ) -> None:
-    """Clips found against clips expected, all that is wrong with file and row, and the verdict."""
+    """Check a data set: clips found, clips expected, what is wrong."""
     from hmrm_lab.datasets.audit import as_dict, audit
     from hmrm_lab.reporting.recording_pages import audit_text, write_audit_page
     from hmrm_lab.runtime.progress import progress_bars
@@ -74,7 +64,7 @@ def check(
 @app.command()
 @described
 def template(file: Path = Path("clips.csv")) -> None:
-    """Write a table with comments and examples, to list your own recordings in."""
+    """Write a commented table to list your own recordings in."""
     from hmrm_lab.datasets.recordings.manifest import write_template
 
     write_template(file)
@@ -90,7 +80,7 @@ def export(
     overrides: list[str] | None = None,
     as_json: bool = False,
 ) -> None:
-    """Write a data set as a manifest; frames stay where they are, and drawn ones are written."""
+    """Write a data set as a table of clips, a manifest."""
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.preparation import require_clips
@@ -114,10 +104,7 @@ def prepare(
     jobs: int = 0,
     as_json: bool = False,
 ) -> None:
-    """Faces, apex frames, flow and strain of your recordings, cached. It may be interrupted.
-
-    Faces and flow are those of the preset. With --systems, what these take of the frames, too.
-    """
+    """Compute faces, apex frames, flow and strain of recordings."""
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.store import check_target
@@ -140,10 +127,10 @@ def prepare(
 
 
 def doctor(as_json: bool = False) -> None:
-    """Packages and hardware of this machine: found or missing, and what each is needed for."""
+    """Check the packages and the hardware of this machine."""
     checks = [dict(zip(("name", "state", "detail"), found, strict=True)) for found in _examine()]
     marks = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
-    lines = [f"{marks[c['state']]}  {c['name']:<24} {c['detail']}" for c in checks]
+    lines = [f"{marks[c['state']]}  {c['name']:<12} {c['detail']}".rstrip() for c in checks]
     show({"checks": checks}, "\n".join(lines), as_json)
     if any(check["state"] == "failed" for check in checks):
         raise typer.Exit(1)
@@ -168,7 +155,7 @@ def _examine() -> Iterator[tuple[str, str, str]]:
         yield "cache", "ok", f"{cache_folder()}, {free_gb:.0f} GB free"
     else:
         yield "cache", "failed", f"{existing} is not writable; set HMRM_CACHE to a folder"
-    for name, purpose in OPTIONAL.items():
+    for name, purpose in OPTIONS["packages"].items():
         found = importlib.util.find_spec(name) is not None
         yield name, "ok" if found else "missing", "" if found else purpose
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -184,7 +171,7 @@ def flow(
     picture: Path | None = None,
     as_json: bool = False,
 ) -> None:
-    """Optical flow between two frames."""
+    """Compute the optical flow between two images."""
     import numpy as np
 
     from hmrm_lab.datasets.flow_pairs.stored import check_suffix, write_flow
@@ -234,7 +221,7 @@ def flow_eval(
     weights: str = "",
     as_json: bool = False,
 ) -> None:
-    """End-point and angular error, time and size of every flow method on held-out pairs."""
+    """Measure error and time of the flow methods."""
     from hmrm_lab.flow.endpoint_error import METHODS, TRIALS, evaluate
     from hmrm_lab.runtime.progress import progress_bars
 
@@ -262,10 +249,7 @@ def flow_train(
     photographs: Path | None = None,
     device: str = "cpu",
 ) -> None:
-    """Pre-train the learnt flow. Started again, it goes on from its checkpoint.
-
-    OUT/loss.html shows the curves while it runs.
-    """
+    """Train the learnt flow estimator."""
     from hmrm_lab.flow.pretrain import HISTORY, find_preset, pretrain, sources_for
     from hmrm_lab.reporting.report import write_loss_page
     from hmrm_lab.runtime.processes import check_device

@@ -13,7 +13,7 @@ from hmrm_lab.cli.shared import described, show
 from hmrm_lab.errors import ConfigError, HmrmError, InputError, Stopped
 
 app = typer.Typer(
-    help="The notebooks: execute them into a folder of pages, or check them.",
+    help="List, execute and check the notebooks.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -22,7 +22,7 @@ app = typer.Typer(
 @app.command("list")
 @described
 def list_(as_json: bool = False) -> None:
-    """Number, title and parameters of each notebook."""
+    """List the notebooks: number, title and parameters."""
     from hmrm_lab.studies.notebooks.pages import all_notebooks, parameters_of
 
     found: list[dict[str, Any]] = [
@@ -63,12 +63,7 @@ def notebooks_run(
     out: Path | None = None,
     as_json: bool = False,
 ) -> None:
-    """Execute notebooks with these parameters, as executed copies and as HTML pages.
-
-    They run where the command runs, each in a kernel of its own. One that fails does not keep the
-    others from being executed. The exit status is 1 if anything went wrong in one of them, also in
-    a widget, a callback, a thread or a child process, or if it printed on standard error.
-    """
+    """Execute notebooks; keep executed copies and HTML pages."""
     from hmrm_lab.runtime.store import check_writable
     from hmrm_lab.studies.notebooks.pages import (
         INDEX,
@@ -108,7 +103,7 @@ def notebooks_run(
 @app.command()
 @described
 def check(names: list[str] | None = None) -> None:
-    """Execute notebooks as they stand, and compare the marked outputs with the stored ones."""
+    """Execute notebooks and compare outputs with the stored ones."""
     from hmrm_lab.studies.notebooks.pages import find_notebooks, require_extra
 
     require_extra()
@@ -133,7 +128,7 @@ def bench(
     out: Path | None = None,
     as_json: bool = False,
 ) -> None:
-    """Speed and memory against what is claimed: sides in turn, medians. Needs a checkout."""
+    """Measure speed and memory against what is claimed."""
     if not (BENCHMARKS / "__main__.py").is_file():
         problem = "the benchmarks belong to a checkout and are not installed with the package"
         raise InputError(problem, hint="run `make bench` in a clone of the repository")

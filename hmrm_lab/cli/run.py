@@ -29,11 +29,7 @@ def run(
     scheduler: str | None = None,
     as_json: bool = False,
 ) -> None:
-    """Leave-one-subject-out evaluation. Started again, it goes on where it was.
-
-    Several --system are evaluated on the same folds and shown side by side. A fold that fails does
-    not stop the others; the exit status is 1 then.
-    """
+    """Evaluate systems, leaving one subject out at a time."""
     from hmrm_lab.config import load_config
 
     changes = list(overrides or [])
@@ -48,7 +44,7 @@ def run(
 def demo(
     out: Path = RUNS, jobs: int = 0, overrides: list[str] | None = None, as_json: bool = False
 ) -> None:
-    """From frames to report on the built-in synthetic faces: HMRM, with STSTNet beside it."""
+    """Evaluate HMRM and STSTNet on built-in faces, with a report."""
     from hmrm_lab.config import load_config
 
     changes = overrides or []
@@ -59,7 +55,7 @@ def demo(
 def report(
     runs: list[Path], root: Path | None = None, out: Path | None = None, as_json: bool = False
 ) -> None:
-    """Compute the figures of finished folds again and write the HTML report."""
+    """Write the HTML report of finished runs again."""
     import hmrm_lab as lab
 
     results = [lab.result(path, root) for path in runs]
@@ -67,11 +63,7 @@ def report(
 
 
 def audit(run: Path, root: Path | None = None, as_json: bool = False) -> None:
-    """Did anything of a test subject reach the training? Exit status 1 if a leak is found.
-
-    Nothing is trained. LEAK: it did. FAULT: the records contradict themselves or the data, which is
-    no leak, and ends with 1 as well. The rule oracle_test is a leak by design.
-    """
+    """Check whether anything of a test subject reached training."""
     import hmrm_lab as lab
     from hmrm_lab.runtime.store import RunFolder
     from hmrm_lab.studies.audit import Check, as_dict, found_wrong
@@ -86,10 +78,7 @@ def audit(run: Path, root: Path | None = None, as_json: bool = False) -> None:
 
 
 def fuse(runs: list[Path], as_json: bool = False) -> None:
-    """Late fusion: the mean of the answers of finished runs, paired with each of them.
-
-    No weight is chosen. The runs must be of the same clips, classes, folds and seeds.
-    """
+    """Average the answers of finished runs (late fusion)."""
     import hmrm_lab as lab
     from hmrm_lab.evaluation.significance import paired_difference
     from hmrm_lab.reporting.tables import render_text
@@ -109,25 +98,14 @@ def fuse(runs: list[Path], as_json: bool = False) -> None:
 
 
 def score(log: Path, classes: str = "megc3", as_json: bool = False) -> None:
-    """Pooled UF1, UAR, accuracy, weighted F1 and F1 of every class of a log of predictions.
-
-    With intervals over subjects. It says how the log was read.
-
-    Columns of a table are found by the names in its header, in any order.
-    """
+    """Score a table or log of predictions: UF1, UAR and more."""
     import hmrm_lab as lab
     from hmrm_lab.reporting.tables import class_words, render_text
 
     result = lab.score(log, classes=classes)
     scores = result.metrics
-    per_class = render_text(class_words(scores))
-    lines = [
-        render_text(result.table),
-        "",
-        per_class,
-        "",
-        *(f"read as  {line}" for line in scores["read_as"]),
-    ]
+    read_as = [f"read as  {line}" for line in scores["read_as"]]
+    lines = [render_text(result.table), "", render_text(class_words(scores)), "", *read_as]
     show(scores, "\n".join(lines), as_json)
 
 
@@ -147,11 +125,7 @@ def predict(
     follow_links: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Class probabilities of one recording, what they are worth, and the regions behind them.
-
-    With --data all clips of a data set are asked, with a label or without: a table. Exit status 1:
-    no answer, as where onset or apex shows no face.
-    """
+    """Classify one recording, or all clips of a data set."""
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.preparation import require_clips

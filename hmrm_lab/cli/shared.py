@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 RUNS = Path("runs")
+METAVARS = {"Path": "PATH", "str": "TEXT", "int": "NUMBER", "float": "NUMBER"}
 OPTIONS = tomllib.loads(Path(__file__).with_name("options.toml").read_text(encoding="utf-8"))
 
 
@@ -27,11 +29,14 @@ def described(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def call(**given: Any) -> None:
+        if "overrides" in given and sys.stderr.isatty():
+            typer.echo("loading PyTorch, then the data ...", err=True)
         command(**_with_overrides(given, added))
 
     every = [*signature.parameters.values()]
     at = [*signature.parameters, "overrides"].index("overrides")
     parameters = [_option(one, table[one.name]) for one in (*every[:at], *more, *every[at:])]
+    call.__doc__ = f"{command.__doc__}\n\n{table.get('more', '')}"
     call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return call
 
@@ -40,6 +45,9 @@ def _option(parameter: inspect.Parameter, words: Any) -> inspect.Parameter:
     more = {"help": words} if isinstance(words, str) else dict(words)
     kind: Any = typer.Argument if more.pop("argument", False) else typer.Option
     flag = [f"--{parameter.name.replace('_', '-')}"] if parameter.annotation is bool else []
+    named = [kind for kind in METAVARS if kind in str(parameter.annotation)]
+    if kind is typer.Option and named:
+        more = {"metavar": METAVARS[named[0]], **more}
     option = kind(*more.pop("names", flag), **more)
     return parameter.replace(annotation=Annotated[parameter.annotation, option])
 

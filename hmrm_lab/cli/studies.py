@@ -39,13 +39,7 @@ def compare(
     jobs: int = 0,
     as_json: bool = False,
 ) -> None:
-    """All systems under one protocol, ranked by honest UF1, as CSV, LaTeX, JSON and a page.
-
-    Each keeps its own recipe, or, with --recipe common, networks are trained as hmrm is; data,
-    flow, folds, seeds and epoch rule are the same. Without --systems, all that take these data.
-    Finished runs are taken up. A system that fails does not stop the others; the exit status is 1
-    then.
-    """
+    """Compare systems under one protocol, ranked by UF1."""
     import hmrm_lab as lab
     from hmrm_lab.registry import systems as known
     from hmrm_lab.runtime.store import check_writable
@@ -69,12 +63,7 @@ def inputs(
     jobs: int = 0,
     as_json: bool = False,
 ) -> None:
-    """Each input on each network (MESTI-MEGANet): what a system is given of a clip, compared.
-
-    The folds, and the recipe of a network, are the same for all of its inputs. Without --systems,
-    the paper's networks and MEGANet. Finished runs are taken up. One that fails does not stop the
-    others; the exit status is 1 then.
-    """
+    """Compare what networks are given: apex, flow, MESTI and more."""
     import hmrm_lab as lab
     from hmrm_lab.config import parse_override
     from hmrm_lab.runtime.store import check_writable
@@ -100,12 +89,7 @@ def ablate(
     jobs: int = 0,
     as_json: bool = False,
 ) -> None:
-    """A system without one component at a time, each against the full model, paired by subject.
-
-    Variants are known of hmrm (M1 to M3 of the paper), ammsm, ammsm_temporal, meganet and
-    meganet_mesti. With variants of your own the full model is the recipe as it stands, its flow
-    included. A variant that fails does not stop the others; the exit status is 1 then.
-    """
+    """Take one component of a system away at a time."""
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.store import check_writable
@@ -126,10 +110,7 @@ def effects(
     jobs: int = 0,
     as_json: bool = False,
 ) -> None:
-    """Effects of single changes to HMRM's recipe, scored on inner folds of half of the subjects.
-
-    Without --variant, a list of single changes.
-    """
+    """Measure single changes to HMRM's recipe on inner folds."""
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.store import check_writable
@@ -158,12 +139,7 @@ def sweep(
     jobs: int = 0,
     as_json: bool = False,
 ) -> None:
-    """Settings tried on inner folds of half of the subjects: no test result.
-
-    Width by depth, as Figure 7, unless --space names other settings. Started again, it goes on
-    where it was. --outer-score computes the outer score of the best setting, and says of how many
-    settings of this sweep the outer score is known.
-    """
+    """Try settings on inner folds of half of the subjects."""
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.runtime.processes import check_locks
@@ -209,12 +185,7 @@ def evolve(
     jobs: int = 0,
     as_json: bool = False,
 ) -> None:
-    """Search alpha and the ratio of every stage with weight-shared super-networks.
-
-    They are trained once, on inner folds of half of the subjects; choices are bred on the groups
-    held out, without training. Started again, it goes on where it was; more --generations are
-    added to those there are.
-    """
+    """Search AMMSM's magnification and sparsity by evolution."""
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.reporting.plots.searches import choices_figure, fittest

@@ -28,7 +28,7 @@ from hmrm_lab.config.sections import (
 )
 from hmrm_lab.errors import ConfigError, MixtureError, unknown_name
 from hmrm_lab.records import PICTURES, RELATIVE
-from hmrm_lab.registry import Entry, Registry, datasets, first_problem, flows, providers, systems
+from hmrm_lab.registry import Entry, Registry, datasets, flows, providers, systems, wrong_value
 
 Overrides = Iterable[str] | Mapping[str, Any]  # `training.lr=1e-3`, or {"training.lr": 1e-3}
 
@@ -373,7 +373,7 @@ def _validate(settings: Mapping[str, Any]) -> ExperimentConfig:
             if detail["type"] == "extra_forbidden":
                 name = ".".join(map(str, detail["loc"]))
                 raise unknown_name("setting", name, _dotted_names(ExperimentConfig)) from None
-        raise ConfigError(first_problem(error), hint="correct this value") from None
+        raise wrong_value(error, ExperimentConfig) from None
 
 
 def _dotted_names(section: type[BaseModel], before: str = "") -> Iterator[str]:

@@ -43,9 +43,12 @@ def check_sets(protocol: str, train_on: Collection[str], sets: Collection[str]) 
             raise InputError(problem, hint="load several data sets")
 
 
+Channel = Literal["u", "v", "strain", "magnitude", "onset", "apex", "dynamic_image", "mesti"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SubjectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]  # dataset/subject
 SamePerson = Annotated[tuple[SubjectName, ...], Field(min_length=2)]
+SamePersons = Annotated[tuple[SamePerson, ...], Field(examples=[[["casme2/sub01", "samm/006"]]])]
+Seeds = Annotated[tuple[int, ...], Field(min_length=1, examples=[[0, 1, 2]])]
 
 
 class Section(BaseModel):
@@ -73,14 +76,14 @@ class Component(Section):
 
 
 class DataConfig(Component):
-    name: str = "synthetic"
-    classes: str = "megc3"  # 4.1: negative, positive, surprise
+    name: str = "synthetic"  # the data set
+    classes: str = "megc3"  # negative, positive, surprise: paper 4.1; docs/classes.md lists others
 
 
 class FacesConfig(Component):
     """Settings for crops from recordings; not used by data sets with landmarks of their own."""
 
-    name: str = "dlib"  # 4.2: 68 landmarks align
+    name: str = "dlib"  # 68 landmarks align: paper 4.2
     apex: Literal["annotated", "spotted"] = "annotated"  # spotted where it is not annotated
     face: Annotated[int, Field(ge=0)] = 0  # counted from the left; 0: largest and most central
 
@@ -92,10 +95,10 @@ class FlowConfig(Component):
     about 40 ms per clip and epoch on one core for frames of 112 px, and four times that for 224 px.
     """
 
-    name: str = "gru_attention"  # 3.1.1; "tvl1" is model M1 (4.4.1)
-    phases: Literal["onset_apex", "both"] = "onset_apex"  # decision 0018 for both
-    finetune: bool = False  # 4.2 pre-trains and does not say that the flow is trained further
-    finetune_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1  # of training.lr
+    name: str = "gru_attention"  # paper 3.1.1; "tvl1" is model M1 (4.4.1)
+    phases: Literal["onset_apex", "both"] = "onset_apex"  # both: apex to offset too (decision 0018)
+    finetune: bool = False  # train the flow with the system; paper 4.2 only pre-trains it
+    finetune_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1  # share of training.lr
     finetune_side_px: Annotated[int, Field(ge=56, le=224)] = 112  # frames are reduced to this
 
 
@@ -107,9 +110,7 @@ class InputConfig(Section):
     many frames, evenly from the one after it to the apex or the offset (decision 0024).
     """
 
-    channels: tuple[
-        Literal["u", "v", "strain", "magnitude", "onset", "apex", "dynamic_image", "mesti"], ...
-    ] = ("u", "v", "strain")
+    channels: tuple[Channel, ...] = ("u", "v", "strain")  # in this order
     normalise: Literal["none", "median_rms"] = "none"  # of flow; pictures have a scale of their own
     frames: Annotated[int, Field(ge=1, le=64)] = 1  # 1: the flow from onset to apex alone
     until: Literal["apex", "offset"] = "apex"  # the last frame of a sequence
@@ -128,18 +129,18 @@ class InputConfig(Section):
 
 
 class ModelConfig(Component):
-    name: str = "hmrm"
+    name: str = "hmrm"  # `hmrm systems` lists all
 
 
 class AugmentConfig(Section):
     """Augmentation of training clips, drawn in every step."""
 
-    motionmix: Fraction = 0.5  # 3.1.2; share of a batch, the text gives none
-    mix_lambda: tuple[Fraction, Fraction] = (1.0, 1.0)  # 3.1.2 swaps; (a, b) draws a blend (3)
-    mix_regions: tuple[Literal["eyes", "mouth"], ...] = ("eyes", "mouth")  # 3.1.2
+    motionmix: Fraction = 0.5  # share of a batch that is mixed; paper 3.1.2 gives none
+    mix_lambda: tuple[Fraction, Fraction] = (1.0, 1.0)  # paper 3.1.2 swaps; [a, b] draws a blend
+    mix_regions: tuple[Literal["eyes", "mouth"], ...] = ("eyes", "mouth")  # paper 3.1.2
     mixup: Annotated[float, Field(ge=0, le=8)] = 0.0  # alpha of its Beta distribution; 0: none
     flip: bool = False  # mirrors the face; the sign of u changes with it
-    shift_px: Annotated[int, Field(ge=0, le=7)] = 0
+    shift_px: Annotated[int, Field(ge=0, le=7)] = 0  # the most, to each side
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # zoom drawn from 1 +- scale
     rotate_deg: Annotated[float, Field(ge=0, le=45)] = 0.0  # of maps in pixels alone
 
@@ -147,36 +148,40 @@ class AugmentConfig(Section):
 class LossConfig(Section):
     """MS-WCE (3.4), and the loss of action units that are learnt beside the class."""
 
-    scale_weights: tuple[float, ...] = (1.0, 1.0, 1.0)  # fused, coarse, fine; 3.4, pre-defined
-    learn_scale_weights: bool = False  # 3.4, learnable
-    gamma: Annotated[float, Field(ge=0)] = 2.0  # 3.4, focal-style; the exponent is not in the text
+    scale_weights: tuple[float, ...] = (1.0, 1.0, 1.0)  # fused, coarse, fine; paper 3.4
+    learn_scale_weights: bool = False  # instead of the fixed ones; paper 3.4
+    gamma: Annotated[float, Field(ge=0)] = 2.0  # focal exponent; paper 3.4 gives none, 0: no focus
     class_weight_power: Fraction = 0.0  # weight of class c is (n / n_c) ** power, mean 1
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    action_units: Annotated[float, Field(ge=0, le=100)] = 0.0  # weight; decision 0023
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share given to all classes alike
+    action_units: Annotated[float, Field(ge=0, le=100)] = (
+        0.0  # weight of their loss (decision 0023)
+    )
 
 
 class TrainingConfig(Section):
-    epochs: Annotated[int, Field(ge=1)] = 1000  # 4.2
-    batch: Annotated[int, Field(ge=1)] = 64  # not in the text
-    optimizer: Literal["adamw", "adam"] = "adamw"  # 4.2
-    lr: Annotated[float, Field(gt=0)] = 5e-4  # 4.2
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01  # 4.2
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    epochs: Annotated[int, Field(ge=1)] = 1000  # passes over the training clips; paper 4.2
+    batch: Annotated[int, Field(ge=1)] = 64  # clips of a step; not in the paper
+    optimizer: Literal["adamw", "adam"] = "adamw"  # paper 4.2
+    lr: Annotated[float, Field(gt=0)] = 5e-4  # learning rate; paper 4.2
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01  # paper 4.2
+    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0  # while the learning rate rises
     pretrain_epochs: Annotated[int, Field(ge=0)] = 0  # on the built-in faces, before the data
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights, per step
     clip_norm: Annotated[float, Field(ge=0)] = 0.0  # 0: gradients are not clipped
-    bfloat16: bool = False  # products of linear layers, where the processor has them (0012)
+    bfloat16: bool = (
+        False  # products of linear layers, where the processor has them (decision 0012)
+    )
     cuda_graphs: bool = False  # record a step once and replay it; on CUDA devices alone
 
 
 class EvaluationConfig(Section):
-    protocol: Annotated[str, AfterValidator(_check_protocol)] = LOSO  # 4.1; docs/protocols.md
+    protocol: Annotated[str, AfterValidator(_check_protocol)] = LOSO  # docs/protocols.md; paper 4.1
     train_on: Annotated[tuple[str, ...], BeforeValidator(_names_in_order)] = ()  # data sets
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    epoch_rule: Literal["last", "inner_subjects", "oracle_test"] = "last"
+    seeds: Seeds = (0,)  # one run of all folds for each
+    epoch_rule: Literal["last", "inner_subjects", "oracle_test"] = "last"  # the last one peeks
     readout: Literal["fused", "mean"] = "fused"  # the fused head, or the mean over all heads
-    tta_flip: bool = False
-    tta_shift_px: Annotated[int, Field(ge=0, le=3)] = 0
-    control: Literal["none", "shuffled_labels", "shuffled_within_subjects"] = "none"
-    same_person: tuple[SamePerson, ...] = ()  # names of one subject: they are held out together
+    tta_flip: bool = False  # also answer the mirrored map, and take the mean
+    tta_shift_px: Annotated[int, Field(ge=0, le=3)] = 0  # also answer shifted maps; the mean
+    control: Literal["none", "shuffled_labels", "shuffled_within_subjects"] = "none"  # labels
+    same_person: SamePersons = ()  # names of one subject: they are held out together

@@ -141,6 +141,12 @@ def _opened(path: Path, identity: str) -> VideoFrames:
     return VideoFrames(path)
 
 
+def check_recording(path: Path) -> None:
+    """Raise an `InputError` if there is nothing at this path."""
+    if not path.exists():
+        raise bad_input(path, "no such recording", GIVE)
+
+
 def open_recording(path: Path, *, follow_links: bool = False) -> Recording:
     """Open a folder of frames, in the order of their names, or a video.
 
@@ -152,8 +158,7 @@ def open_recording(path: Path, *, follow_links: bool = False) -> Recording:
     """
     if path.is_dir():
         return Recording(_folder(path, follow_links), 0.0)
-    if not path.is_file():
-        raise bad_input(path, "no such recording", GIVE)
+    check_recording(path)
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         raise bad_input(path, "one image is no recording", GIVE)

@@ -20,26 +20,28 @@ SHARES = ("width", "spatial_width")  # options that may be a share of the publis
 ANSWERS = 5  # timed predictions, of which the median counts
 
 
-def cost_of(config: ExperimentConfig, size: int, classes: int) -> dict[str, int | None]:
-    """Count `parameters` and `flops` for maps of `size` pixels and this number of classes."""
+def cost_of(
+    config: ExperimentConfig, size: int, classes: int, *, flops: bool = True
+) -> dict[str, int | None]:
+    """Count `parameters` (and `flops`) for maps of `size` pixels and this number of classes."""
     if not has_epochs(config):  # a support vector machine grows with the training clips
         return {"parameters": None, "flops": None}
     model = build_learner(without_own_weights(config), size, classes)
-    return {
-        "parameters": count_parameters(model),
-        "flops": count_flops(
-            model, len(config.input.channels), config.input.side(size), config.input.frames
-        ),
-    }
+    cost: dict[str, int | None] = {"parameters": count_parameters(model)}
+    if flops:
+        shape = (len(config.input.channels), config.input.side(size), config.input.frames)
+        cost["flops"] = count_flops(model, *shape)
+    return cost
 
 
-def published_cost(system: str) -> dict[str, int | None]:
+def published_cost(system: str, *, flops: bool = True) -> dict[str, int | None]:
     """Count those of a system at its authors' size, for a map of 28 px and three classes."""
     options = systems[system].complete({})
     shares = {name for name in SHARES if isinstance(options.get(name), float)}
     full = {f"model.{name}": 1.0 for name in shares}
     with torch.device("meta"):  # no weight is drawn
-        return cost_of(load_config("paper-literal", system=system, overrides=full), 28, 3)
+        config = load_config("paper-literal", system=system, overrides=full)
+        return cost_of(config, 28, 3, flops=flops)
 
 
 def count_parameters(model: nn.Module) -> int:

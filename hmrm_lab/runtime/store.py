@@ -237,7 +237,8 @@ class RunFolder:
         run = cls(path)
         if not run.config_file.is_file():
             hint = "give a folder that `hmrm run` made"
-            raise InputError("not a run folder (no config.toml)", where=path, hint=hint)
+            lacking = "config.toml in it" if path.is_dir() else "such folder"
+            raise InputError(f"not a run folder (no {lacking})", where=path, hint=hint)
         return run
 
     @property

@@ -101,7 +101,7 @@ def test_a_folder_and_a_video_are_clips(tmp_path: Path) -> None:
     found = survey(root, table=str(tmp_path.parent / "mine.xlsx"), fps=200)
     assert [(c.key.clip, c.label, c.fps) for c in found.clips] == [("b_0", 0, 30), ("a", 2, 200)]
     assert found.other_classes == {"others": [3]}
-    with pytest.raises(ConfigError, match="fps: Input should be greater than or equal to 0"):
+    with pytest.raises(ConfigError, match="does not fit; give a number, at least 0"):
         load_config("smoke", data="manifest", overrides={"data.fps": -1})
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hmrm_lab.errors import ConfigError
-from hmrm_lab.registry import first_problem
 
 STAGES = 4
 ALPHA_RANGE = (1.0, 16.0)  # drawn evenly in the logarithm
@@ -34,9 +33,9 @@ def make_choice(alpha: float, ratios: Sequence[float]) -> Choice:
     """Make a checked choice, or raise `ConfigError`."""
     try:
         return Choice.model_validate({"alpha": alpha, "ratios": tuple(ratios)})
-    except ValidationError as error:
-        hint = f"give an alpha from 1 to 64 and {STAGES} ratios up to 1"
-        raise ConfigError(first_problem(error), hint=hint) from None
+    except ValidationError:
+        hint = f"give an alpha from 1 to 64 and {STAGES} ratios above 0, at most 1"
+        raise ConfigError(f"alpha {alpha}, ratios {[*ratios]} do not fit", hint=hint) from None
 
 
 def draw_choice() -> Choice:
