@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 
 TESTS := $(RUN)/python -m pytest --numprocesses 2 --dist worksteal
 
-.PHONY: demo check test test-full lint lab notebooks gallery cards bench clean
+.PHONY: demo check test test-full lint lab notebooks gallery picture cards bench clean
 
 demo: .venv/core.stamp  ## frames to flow to LOSO training to report, on the built-in faces
 	$(RUN)/hmrm demo
@@ -36,6 +36,9 @@ notebooks: .venv/dev.stamp  ## execute all notebooks as they stand; compare thei
 
 gallery: .venv/dev.stamp  ## the executed notebooks as pages: build/gallery/index.html
 	$(RUN)/hmrm notebooks run --out build/gallery --profile $(PROFILE)
+
+picture: .venv/dev.stamp  ## docs/images/motion.webp anew
+	$(RUN)/python docs/make_picture.py
 
 cards: .venv/dev.stamp  ## docs/systems.md anew, from the cards of the systems
 	$(RUN)/python -c "from hmrm_lab.reporting.report import cards_page; print(cards_page(), end='')" > docs/systems.md
