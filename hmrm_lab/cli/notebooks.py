@@ -13,7 +13,7 @@ from hmrm_lab.cli.shared import described, show
 from hmrm_lab.errors import ConfigError, HmrmError, InputError, Stopped
 
 app = typer.Typer(
-    help="The notebooks: execute them into a folder of pages, or check them.",
+    help="The notebooks: execute them, or check them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -23,7 +23,7 @@ app = typer.Typer(
 @described
 def list_(as_json: bool = False) -> None:
     """Number, title and parameters of each notebook."""
-    from hmrm_lab.studies.notebooks.pages import all_notebooks, parameters_of
+    from hmrm_lab.studies.notebooks.notebook import all_notebooks, parameters_of
 
     found: list[dict[str, Any]] = [
         {"name": n.name, "title": n.title, "see": n.promise, "parameters": parameters_of(n)}
@@ -63,22 +63,17 @@ def notebooks_run(
     out: Path | None = None,
     as_json: bool = False,
 ) -> None:
-    """Execute notebooks with these parameters, as executed copies and as HTML pages.
+    """Execute notebooks with these parameters, and keep the executed copies.
 
     They run where the command runs, each in a kernel of its own. One that fails does not keep the
     others from being executed. The exit status is 1 if anything went wrong in one of them, also in
     a widget, a callback, a thread or a child process, or if it printed on standard error.
     """
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.notebooks.pages import (
-        INDEX,
-        find_notebooks,
-        read_parameters,
-        require_extra,
-    )
+    from hmrm_lab.studies.notebooks.notebook import find_notebooks, read_parameters, require_extra
 
     require_extra()
-    from hmrm_lab.studies.notebooks.run import execute_each
+    from hmrm_lab.studies.notebooks.run import execute
 
     pairs = [*(given or []), *([f"profile={profile}"] if profile is not None else [])]
     for pair in pairs:
@@ -90,7 +85,8 @@ def notebooks_run(
     check_writable(folder)
     done: list[Any] = []
     try:
-        for execution in execute_each(chosen, folder):
+        for notebook, parameters in chosen:
+            execution = execute(notebook, folder, parameters)
             done.append(execution)
             state = "ok" if execution.ok else "FAILED"
             typer.echo(f"{state:<8}{execution.seconds:5.1f} s  {execution.name}", err=True)
@@ -98,8 +94,7 @@ def notebooks_run(
         typer.echo(f"hmrm: stopped; {len(done)} of {len(chosen)} notebooks are finished", err=True)
         raise typer.Exit(stop.exit_status) from None
     result = {"notebooks": [execution.as_dict() for execution in done], "out": str(folder)}
-    pages = [*(execution.page for execution in done), folder / INDEX]
-    show(result, "\n".join(map(str, pages)), as_json)
+    show(result, "\n".join(str(execution.copy) for execution in done), as_json)
     failed = [execution.sentence() for execution in done if not execution.ok]
     if failed:
         raise HmrmError("; ".join(failed))
@@ -109,7 +104,7 @@ def notebooks_run(
 @described
 def check(names: list[str] | None = None) -> None:
     """Execute notebooks as they stand, and compare the marked outputs with the stored ones."""
-    from hmrm_lab.studies.notebooks.pages import find_notebooks, require_extra
+    from hmrm_lab.studies.notebooks.notebook import find_notebooks, require_extra
 
     require_extra()
     from hmrm_lab.studies.notebooks.run import check_each

@@ -26,7 +26,7 @@ from nbformat.v4 import new_output
 
 from hmrm_lab.errors import HmrmError
 from hmrm_lab.studies.notebooks.faults import Fault, first_line
-from hmrm_lab.studies.notebooks.pages import Notebook, parameters_of
+from hmrm_lab.studies.notebooks.notebook import Notebook, parameters_of
 from hmrm_lab.studies.notebooks.run import MARK, Execution, problems
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +167,7 @@ def execute_cells(path: Path, folder: Path, parameters: dict[str, object]) -> Ex
         shown.outputs.clear()
     copy = folder / path.name
     copy.write_text(nbformat.writes(content), encoding="utf-8")
-    return Execution(path.stem, 0.0, copy, copy, tuple(faults))
+    return Execution(path.stem, 0.0, copy, tuple(faults))
 
 
 @pytest.mark.filterwarnings("default")
