@@ -6,6 +6,7 @@ Nothing is loaded from a network: formulas are MathML, and plotly's program lies
 
 import inspect
 import json
+import re
 import sys
 from html import escape
 from importlib.resources import files
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 EXECUTED = ROOT / "build" / "notebooks"
 FIGURE = "application/vnd.plotly.v1+json"
 LOADS_PLOTLY = '<script src="../_static/plotly.min.js"></script>'
+ARRAY = re.compile(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[\w+\]\]")
 CONFIG = {"responsive": True, "displayModeBar": False}
 
 project, author, copyright = "hmrm-lab", "The hmrm-lab maintainers", "the hmrm-lab maintainers"
@@ -45,6 +47,7 @@ nb_ipywidgets_js: dict[str, Any] = {}
 
 default_role = "code"
 add_module_names = False
+autodoc_class_signature = "separated"  # the nouns are made by verbs
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 maximum_signature_line_length = 80
@@ -105,6 +108,14 @@ def figure_html(figure: dict[str, Any], name: str) -> str:
     )
 
 
+def shorten_arrays(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, given: str | None, back: str | None
+) -> tuple[str | None, str | None]:
+    """Write the types of arrays as a person would."""
+    short = [text and ARRAY.sub("ndarray", text) for text in (given, back)]
+    return short[0], short[1]
+
+
 def head_examples(
     app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]
 ) -> None:
@@ -130,4 +141,5 @@ def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("source-read", show_executed)
     app.connect("autodoc-process-docstring", head_examples, priority=400)  # before Napoleon
+    app.connect("autodoc-process-signature", shorten_arrays)
     app.connect("autodoc-skip-member", skip_borrowed)
