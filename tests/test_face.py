@@ -12,8 +12,7 @@ from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 import hmrm_lab as lab
 from hmrm_lab.errors import ConfigError, InputError
 
-ROOT = Path(__file__).parents[1]
-STUB = ROOT / "hmrm_lab" / "__init__.pyi"
+STUB = Path(__file__).parents[1] / "hmrm_lab" / "__init__.pyi"
 NAMESPACES = ("plot", "stats", "steps")
 FIGURES = {
     f"plot.{name}": value
@@ -49,7 +48,7 @@ def test_every_example_runs() -> None:
     clips, mlp = lab.load(preset="smoke"), lab.system("mlp", preset="smoke", epochs=1)
     known = {"lab": lab, "clips": clips, "maps": clips.maps(), "mlp": mlp}
     known["result"] = lab.evaluate(mlp, clips, seeds=1)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (STUB.parents[1] / "README.md").read_text(encoding="utf-8")
     runner.run(doctest.DocTestParser().get_doctest(readme, {}, "README.md", "README.md", 0))
     lacking = []
     for name, value in public.items():

@@ -139,18 +139,10 @@ def test_every_decision_is_listed() -> None:
     assert not [note.name for note in notes if f"({note.name})" not in index]
 
 
-def test_paper_map_names_files_that_exist() -> None:
-    text = (ROOT / "docs" / "paper-map.md").read_text(encoding="utf-8")
-    mentioned = [word for word in text.replace("`", " ").split() if word.startswith("hmrm_lab/")]
-    assert len(mentioned) > 10
-    missing = [word for word in mentioned if not (ROOT / word.rstrip(".,;:)")).exists()]
-    assert not missing
-
-
 def test_pages_name_commands_and_options_that_exist() -> None:
     program = typer.main.get_command(app)
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
-    wrong, asked = [], 0
+    wrong = []
     for path in PAGES:
         text = path.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in re.findall(r"(?:^|`)hmrm ([^`\n#]+)", text, re.M):
@@ -162,19 +154,17 @@ def test_pages_name_commands_and_options_that_exist() -> None:
             unknown = {word for word in given if word.startswith("--")} - options
             no_command = hasattr(command, "commands") and words and words[0][0] != "-"
             wrong += [f"{path.name}: hmrm {line}"] if unknown or no_command else []
-            asked += 1
         made = re.findall(r"(?:^|`)make ([a-z-]+)(?=`| {2}|$)", text, re.M)
         wrong += [f"{path.name}: make {target}" for target in made if target not in targets]
-    assert asked > 100
     assert not wrong, "\n".join(wrong)
 
 
 def test_pages_name_files_that_exist() -> None:
     missing = []
-    for path in [*PAGES, ROOT / "CHANGELOG.md"]:
+    for path in [*PAGES, *NOTEBOOKS, ROOT / "CHANGELOG.md"]:
         text = path.read_text(encoding="utf-8")
         targets = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", text)
         missing += [f"{path.name}: {one}" for one in targets if not (path.parent / one).exists()]
-        programs = re.findall(r"python (\w+/\w+\.py)", text)
-        missing += [f"{path.name}: {one}" for one in programs if not (ROOT / one).exists()]
+        named = re.findall(r"(?:python |`)((?:hmrm_lab|benchmarks|docs|notebooks)/[\w./-]+)", text)
+        missing += [f"{path.name}: {one}" for one in named if not (ROOT / one).exists()]
     assert not missing, "\n".join(missing)
