@@ -20,7 +20,7 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PAGES = [*DOCUMENTS, *sorted(ROOT.glob("*/README.md")), ROOT / "CONTRIBUTING.md"]
 
-MOST_LINES = 32_985  # of hmrm_lab
+MOST_LINES = 32_854  # of hmrm_lab
 MOST_FILES = 190
 MOST_ENTRIES = 18  # directly in hmrm_lab/
 MOST_LINES_OF_TESTS = 17_000
