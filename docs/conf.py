@@ -102,7 +102,7 @@ def figure_html(figure: dict[str, Any], name: str) -> str:
     given = json.dumps([figure["data"], layout]).replace("<", "\\u003c")
     title = escape((layout.get("title") or {}).get("text") or "Figure")
     return (
-        f'<div class="figure-of-plotly" role="group" aria-label="{title}">'
+        f'<div class="figure-of-plotly" tabindex="0" role="group" aria-label="{title}">'
         f'<div id="{name}" style="{style}"></div></div>'
         f'<script>Plotly.newPlot("{name}", ...{given}, {json.dumps(CONFIG)})</script>'
     )
