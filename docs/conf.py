@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 EXECUTED = ROOT / "build" / "notebooks"
 FIGURE = "application/vnd.plotly.v1+json"
 LOADS_PLOTLY = '<script src="../_static/plotly.min.js"></script>'
-ARRAY = re.compile(r"ndarray\[tuple\[Any, \.\.\.\], dtype\[\w+\]\]")
+ARRAY = re.compile(r"[~.\w]*ndarray\[tuple\[[~.\w]*Any, \.\.\.\], [~.\w]*dtype\[[^\]]*\]\]")
 CONFIG = {"responsive": True, "displayModeBar": False}
 
 project, author, copyright = "hmrm-lab", "The hmrm-lab maintainers", "the hmrm-lab maintainers"
@@ -48,6 +48,7 @@ nb_ipywidgets_js: dict[str, Any] = {}
 default_role = "code"
 add_module_names = False
 autodoc_class_signature = "separated"  # the nouns are made by verbs
+autodoc_default_options = {"exclude-members": "__init__"}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 maximum_signature_line_length = 80
@@ -134,7 +135,7 @@ def skip_borrowed(app: Sphinx, what: str, name: str, value: Any, skip: bool, opt
     """Of a namespace of the face, show the functions of this library alone."""
     if what != "module":
         return skip
-    return not (inspect.isfunction(value) and value.__module__.startswith("hmrm_lab"))
+    return skip or not (inspect.isfunction(value) and value.__module__.startswith("hmrm_lab"))
 
 
 def setup(app: Sphinx) -> None:

@@ -39,6 +39,8 @@ def test_completion_offers_the_names_of_the_stub() -> None:
     named = re.findall(r"import (\w+) as \1$", STUB.read_text(encoding="utf-8"), re.MULTILINE)
     assert dir(lab) == sorted(named)
     assert len(named) <= 40
+    reference = (STUB.parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert not [name for name in named if not re.search(rf"lab\.{name}\b", reference)]
 
 
 def test_every_example_runs() -> None:
