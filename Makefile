@@ -1,13 +1,12 @@
 # Every target makes the virtual environment it needs. PYTHON=python3.12 make test takes another.
 PYTHON ?= python3
 BIN := .venv/bin
-PROFILE ?= smoke
 RUN := OMP_NUM_THREADS=1 $(BIN)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 TESTS := $(RUN)/python -m pytest --numprocesses 2 --dist worksteal
 
-.PHONY: demo check test test-full lint lab notebooks gallery cards bench clean
+.PHONY: demo check test test-full lint lab notebooks docs picture cards bench clean
 
 demo: .venv/core.stamp  ## frames to flow to LOSO training to report, on the built-in faces
 	$(RUN)/hmrm demo
@@ -34,8 +33,16 @@ lab: .venv/dev.stamp  ## JupyterLab on the first notebook
 notebooks: .venv/dev.stamp  ## execute all notebooks as they stand; compare their marked outputs
 	$(RUN)/hmrm notebooks check
 
-gallery: .venv/dev.stamp  ## the executed notebooks as pages: build/gallery/index.html
-	$(RUN)/hmrm notebooks run --out build/gallery --profile $(PROFILE)
+docs: build/notebooks/stamp  ## the site: build/site/index.html
+	$(RUN)/sphinx-build -W --keep-going -q -c docs -d build/doctrees . build/site
+
+build/notebooks/stamp: .venv/dev.stamp $(wildcard notebooks/*.ipynb) $(shell find hmrm_lab widgets -name "*.py")
+	$(RUN)/hmrm notebooks run --out build/notebooks
+	touch $@
+
+picture: docs  ## the pictures of README and of the notebooks anew: docs/images
+	$(RUN)/python docs/make_picture.py
+	$(RUN)/python docs/make_thumbnails.py
 
 cards: .venv/dev.stamp  ## docs/systems.md anew, from the cards of the systems
 	$(RUN)/python -c "from hmrm_lab.reporting.report import cards_page; print(cards_page(), end='')" > docs/systems.md
@@ -54,5 +61,5 @@ clean:
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable ".[jupyter,faces,browser,cluster,curves,sweep,dev]"
+	$(INSTALL) --editable ".[jupyter,faces,browser,cluster,curves,sweep,docs,dev]"
 	touch $@ .venv/core.stamp

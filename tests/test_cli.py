@@ -162,7 +162,7 @@ def test_machine_code_has_a_place_where_none_can_be_written(tmp_path: Path) -> N
 def test_notebooks_name_the_extra_where_it_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hmrm_lab.studies.notebooks.pages.find_spec", lambda name: None)
+    monkeypatch.setattr("hmrm_lab.studies.notebooks.notebook.find_spec", lambda name: None)
     for command in ("list", "run 01"):
         sentence = refused(tmp_path, "notebooks", *command.split())
         assert "pip install 'hmrm-lab[jupyter]'" in sentence

@@ -39,6 +39,8 @@ def test_completion_offers_the_names_of_the_stub() -> None:
     named = re.findall(r"import (\w+) as \1$", STUB.read_text(encoding="utf-8"), re.MULTILINE)
     assert dir(lab) == sorted(named)
     assert len(named) <= 40
+    reference = (STUB.parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert not [name for name in named if not re.search(rf"lab\.{name}\b", reference)]
 
 
 def test_every_example_runs() -> None:
@@ -48,6 +50,8 @@ def test_every_example_runs() -> None:
     clips, mlp = lab.load(preset="smoke"), lab.system("mlp", preset="smoke", epochs=1)
     known = {"lab": lab, "clips": clips, "maps": clips.maps(), "mlp": mlp}
     known["result"] = lab.evaluate(mlp, clips, seeds=1)
+    readme = (STUB.parents[1] / "README.md").read_text(encoding="utf-8")
+    runner.run(doctest.DocTestParser().get_doctest(readme, {}, "README.md", "README.md", 0))
     lacking = []
     for name, value in public.items():
         found = finder.find(value, name, globs=dict(known))

@@ -152,7 +152,7 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
         return parts if share <= 0.5 else parts[::-1]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per clip: dataset, subject, clip, class, and means of |u|, |v| and strain."""
+        """One row per clip: dataset, subject, clip, class, and mean `|u|`, `|v|` and strain."""
         means = np.abs(self.maps).mean(axis=(2, 3))
         table = pd.DataFrame(list(self.keys), columns=["dataset", "subject", "clip"])
         table["class"] = self.expressions

@@ -23,7 +23,7 @@ app = typer.Typer(
 @described
 def list_(as_json: bool = False) -> None:
     """List the notebooks: number, title and parameters."""
-    from hmrm_lab.studies.notebooks.pages import all_notebooks, parameters_of
+    from hmrm_lab.studies.notebooks.notebook import all_notebooks, parameters_of
 
     found: list[dict[str, Any]] = [
         {"name": n.name, "title": n.title, "see": n.promise, "parameters": parameters_of(n)}
@@ -63,17 +63,12 @@ def notebooks_run(
     out: Path | None = None,
     as_json: bool = False,
 ) -> None:
-    """Execute notebooks; keep executed copies and HTML pages."""
+    """Execute notebooks and keep the executed copies."""
     from hmrm_lab.runtime.store import check_writable
-    from hmrm_lab.studies.notebooks.pages import (
-        INDEX,
-        find_notebooks,
-        read_parameters,
-        require_extra,
-    )
+    from hmrm_lab.studies.notebooks.notebook import find_notebooks, read_parameters, require_extra
 
     require_extra()
-    from hmrm_lab.studies.notebooks.run import execute_each
+    from hmrm_lab.studies.notebooks.run import execute
 
     pairs = [*(given or []), *([f"profile={profile}"] if profile is not None else [])]
     for pair in pairs:
@@ -85,7 +80,8 @@ def notebooks_run(
     check_writable(folder)
     done: list[Any] = []
     try:
-        for execution in execute_each(chosen, folder):
+        for notebook, parameters in chosen:
+            execution = execute(notebook, folder, parameters)
             done.append(execution)
             state = "ok" if execution.ok else "FAILED"
             typer.echo(f"{state:<8}{execution.seconds:5.1f} s  {execution.name}", err=True)
@@ -93,8 +89,7 @@ def notebooks_run(
         typer.echo(f"hmrm: stopped; {len(done)} of {len(chosen)} notebooks are finished", err=True)
         raise typer.Exit(stop.exit_status) from None
     result = {"notebooks": [execution.as_dict() for execution in done], "out": str(folder)}
-    pages = [*(execution.page for execution in done), folder / INDEX]
-    show(result, "\n".join(map(str, pages)), as_json)
+    show(result, "\n".join(str(execution.copy) for execution in done), as_json)
     failed = [execution.sentence() for execution in done if not execution.ok]
     if failed:
         raise HmrmError("; ".join(failed))
@@ -104,7 +99,7 @@ def notebooks_run(
 @described
 def check(names: list[str] | None = None) -> None:
     """Execute notebooks and compare outputs with the stored ones."""
-    from hmrm_lab.studies.notebooks.pages import find_notebooks, require_extra
+    from hmrm_lab.studies.notebooks.notebook import find_notebooks, require_extra
 
     require_extra()
     from hmrm_lab.studies.notebooks.run import check_each

@@ -9,13 +9,18 @@ from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import typer
+
+from hmrm_lab.cli import app
+
 ROOT = Path(__file__).parents[2]
 LIBRARY = sorted(ROOT.glob("hmrm_lab/**/*.py"))
 WIDGETS = sorted(ROOT.glob("widgets/hmrm_widgets/**/*.py"))
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [*DOCUMENTS, *sorted(ROOT.glob("*/README.md")), ROOT / "CONTRIBUTING.md"]
 
-MOST_LINES = 33_110  # of hmrm_lab
+MOST_LINES = 33_400  # of hmrm_lab
 MOST_FILES = 190
 MOST_ENTRIES = 18  # directly in hmrm_lab/
 MOST_LINES_OF_TESTS = 17_000
@@ -134,9 +139,32 @@ def test_every_decision_is_listed() -> None:
     assert not [note.name for note in notes if f"({note.name})" not in index]
 
 
-def test_paper_map_names_files_that_exist() -> None:
-    text = (ROOT / "docs" / "paper-map.md").read_text(encoding="utf-8")
-    mentioned = [word for word in text.replace("`", " ").split() if word.startswith("hmrm_lab/")]
-    assert len(mentioned) > 10
-    missing = [word for word in mentioned if not (ROOT / word.rstrip(".,;:)")).exists()]
-    assert not missing
+def test_pages_name_commands_and_options_that_exist() -> None:
+    program = typer.main.get_command(app)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    wrong = []
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"(?:^|`)hmrm ([^`\n#]+)", text, re.M):
+            command, words = program, line.split()
+            while words and words[0] in getattr(command, "commands", ()):
+                command = command.commands[words.pop(0)]
+            options = {name for each in command.params for name in each.opts} | {"--help"}
+            given = [word.partition("=")[0] for word in words]
+            unknown = {word for word in given if word.startswith("--")} - options
+            no_command = hasattr(command, "commands") and words and words[0][0] != "-"
+            wrong += [f"{path.name}: hmrm {line}"] if unknown or no_command else []
+        made = re.findall(r"(?:^|`)make ([a-z-]+)(?=`| {2}|$)", text, re.M)
+        wrong += [f"{path.name}: make {target}" for target in made if target not in targets]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_pages_name_files_that_exist() -> None:
+    missing = []
+    for path in [*PAGES, *NOTEBOOKS, ROOT / "CHANGELOG.md"]:
+        text = path.read_text(encoding="utf-8")
+        targets = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", text)
+        missing += [f"{path.name}: {one}" for one in targets if not (path.parent / one).exists()]
+        named = re.findall(r"(?:python |`)((?:hmrm_lab|benchmarks|docs|notebooks)/[\w./-]+)", text)
+        missing += [f"{path.name}: {one}" for one in named if not (ROOT / one).exists()]
+    assert not missing, "\n".join(missing)

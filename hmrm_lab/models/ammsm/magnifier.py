@@ -34,8 +34,8 @@ class Magnifier(nn.Module):
 def magnification_loss(flow: Tensor, magnified: Magnified, alpha: float, price: float) -> Tensor:
     """Compute `mean |alpha OF - OF_mag|` and a price on open gates, without which all would open.
 
-    At its minimum the gate is open where the mean of |u| and |v| is above `price`, whatever alpha
-    is, and closed elsewhere. `flow` (B, 2, S, S) is the input of the magnifier.
+    At its minimum the gate is open where the mean of `|u|` and `|v|` is above `price`, whatever
+    alpha is, and closed elsewhere. `flow` (B, 2, S, S) is the input of the magnifier.
     """
     missing = (alpha * flow - magnified.flow).abs().mean()
     return missing + alpha * price * magnified.gate.mean()

@@ -1,1 +1,1 @@
-"""Notebooks: found, given their parameters, executed, checked, and made into pages."""
+"""Notebooks: found, given their parameters, executed, and checked."""

@@ -5,14 +5,14 @@ callback or in a thread, and what a cell prints on standard error; of a kernel t
 that all cells are completed. Everything that a kernel says arrives as a message, whatever widget it
 is meant for and whether or not its cell has ended; so the faults are taken from the messages.
 
-Import this after `pages.require_extra`: papermill is in the extra `jupyter`.
+Import this after `require_extra`: papermill is in the extra `jupyter`.
 """
 
 import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from difflib import unified_diff
@@ -34,9 +34,8 @@ from hmrm_lab.errors import InputError, stoppable
 from hmrm_lab.runtime.processes import workers
 from hmrm_lab.runtime.store import cache_folder, write_atomic
 from hmrm_lab.studies.notebooks import faults as reporter
-from hmrm_lab.studies.notebooks import pages
 from hmrm_lab.studies.notebooks.faults import Fault, first_line, name_error, told_by
-from hmrm_lab.studies.notebooks.pages import FAILED, SUFFIX, Notebook, Value
+from hmrm_lab.studies.notebooks.notebook import FAILED, SUFFIX, Notebook, Value, strip_widgets
 
 ENGINE = "hmrm"
 EXPECTS_STDERR = "expects-stderr"  # the tag of a cell that may print there
@@ -51,7 +50,6 @@ class Execution:
     name: str
     seconds: float  # from the start of its kernel to its end
     copy: Path  # `NAME.ipynb`, or `NAME.failed.ipynb`
-    page: Path  # the same as HTML
     faults: tuple[Fault, ...]
 
     @property
@@ -67,26 +65,15 @@ class Execution:
             "ok": self.ok,
             "seconds": round(self.seconds, 2),
             "notebook": str(self.copy),
-            "page": str(self.page),
             "faults": [asdict(fault) for fault in self.faults],
         }
 
 
-def execute_each(
-    chosen: Iterable[tuple[Notebook, Mapping[str, Value]]], out: Path
-) -> Iterator[Execution]:
-    """Execute notebooks one after the other; the index of `out` grows with them."""
-    for notebook, parameters in chosen:
-        done = execute(notebook, out, parameters)
-        pages.write_index(out)
-        yield done
-
-
 def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> Execution:
-    """Execute a notebook where the command runs, and write its copy and its page into `out`.
+    """Execute a notebook where the command runs, and write its copy into `out`.
 
     The copy is complete, or it is not there; that of a notebook with faults has a name of its own.
-    Earlier copies are replaced. The kernel, and what it has started, end with it. Raises
+    An earlier copy is replaced. The kernel, and what it has started, end with it. Raises
     `InputError` if the file is no notebook, or `out` is its folder.
     """
     if out.resolve() == notebook.path.parent.resolve():
@@ -96,15 +83,12 @@ def execute(notebook: Notebook, out: Path, parameters: Mapping[str, Value]) -> E
     with tempfile.TemporaryDirectory() as scratch:
         content, faults = _execute_in(Path(scratch), notebook, parameters)
     seconds = time.perf_counter() - start
-    pages.strip_widgets(content)
-    plain, failed = notebook.name, f"{notebook.name}{FAILED}"
-    kept, other = (failed, plain) if faults else (plain, failed)
-    copy = out / f"{kept}{SUFFIX}"
+    strip_widgets(content)
+    plain, failed = out / f"{notebook.name}{SUFFIX}", out / f"{notebook.name}{FAILED}{SUFFIX}"
+    copy, other = (failed, plain) if faults else (plain, failed)
     write_atomic(copy, nbformat.writes(content) + "\n")
-    page = pages.write_page(content, copy.with_suffix(".html"), title=notebook.title)
-    for suffix in (SUFFIX, ".html"):  # of an earlier run that ended in the other way
-        (out / f"{other}{suffix}").unlink(missing_ok=True)
-    return Execution(notebook.name, seconds, copy, page, tuple(faults))
+    other.unlink(missing_ok=True)  # of an earlier run that ended in the other way
+    return Execution(notebook.name, seconds, copy, tuple(faults))
 
 
 def check_each(notebooks: Sequence[Notebook]) -> Iterator[tuple[Notebook, list[str]]]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,15 +17,19 @@ from test_cli import hmrm, refused
 
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.runtime.processes import is_alive
-from hmrm_lab.studies.notebooks import pages
 from hmrm_lab.studies.notebooks.faults import Fault, describe, told_by
-from hmrm_lab.studies.notebooks.pages import Notebook, find_notebooks, parameters_of
+from hmrm_lab.studies.notebooks.notebook import (
+    Notebook,
+    all_notebooks,
+    find_notebooks,
+    parameters_of,
+    read_parameters,
+)
 
 pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
 pytestmark = pytest.mark.filterwarnings("default")
 
 notebooks = partial(hmrm, "notebooks")
-ENDS = (".ipynb", ".html")
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 FAULTS = tomllib.loads(Path(__file__).with_name("faults.toml").read_text(encoding="utf-8"))["fault"]
 HARMLESS = (
@@ -36,11 +39,6 @@ HARMLESS = (
 )
 
 
-FIGURE = """
-import plotly.graph_objects as go, plotly.io
-plotly.io.renderers.default = "plotly_mimetype"
-go.Figure(go.Bar(y=[height]), {"title": {"text": "</script><b>"}, "height": 321})
-"""
 WIDGET = "import ipywidgets\nslider = ipywidgets.IntSlider()\nslider"
 
 
@@ -79,8 +77,8 @@ def test_every_fault_is_told_and_nothing_else(tmp_path: Path) -> None:
         assert fault["kind"] == meant["kind"] and meant["reason"] in fault["reason"], (meant, fault)
     assert [fault["kind"] for fault in killed["faults"]] == ["kernel"]
     assert loud["ok"], loud
-    names = [f"{name}{end}" for name in ("faulty.failed", "killed.failed", "loud") for end in ENDS]
-    assert {file.name for file in out.iterdir()} == {*names, "index.html"}
+    names = {f"{name}.ipynb" for name in ("faulty.failed", "killed.failed", "loud")}
+    assert {file.name for file in out.iterdir()} == names
 
 
 def test_a_kernel_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,9 +119,9 @@ def test_the_gravest_fault_is_told_and_the_telling_line_of_what_is_printed() -> 
         assert told_by(printed).endswith(told)
 
 
-def test_a_run_leaves_copies_pages_and_an_index(tmp_path: Path) -> None:
+def test_a_run_leaves_a_copy_without_the_state_of_widgets(tmp_path: Path) -> None:
     parameters = 'profile = "smoke"\nheight = 1.0'
-    path = make_notebook(tmp_path / "07_{made}.ipynb", FIGURE, WIDGET, parameters=parameters)
+    path = make_notebook(tmp_path / "07_{made}.ipynb", WIDGET, parameters=parameters)
     out = tmp_path / "out"
     out.mkdir()
     (out / "07_{made}.failed.ipynb").write_text("of an earlier run")
@@ -132,25 +130,12 @@ def test_a_run_leaves_copies_pages_and_an_index(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (told,) = json.loads(done.stdout)["notebooks"]
     assert (told["ok"], told["faults"]) == (True, [])
-    names = {"07_{made}.ipynb", "07_{made}.html", "index.html", "plotly.min.js"}
-    assert {file.name for file in out.iterdir()} == names
-
+    assert [file.name for file in out.iterdir()] == ["07_{made}.ipynb"]
     copy = nbformat.read(told["notebook"], as_version=4)
     assert "widgets" not in copy.metadata
     assert str(tmp_path) not in json.dumps(copy)
     assert parameters_of(Notebook(Path(told["notebook"]))) == {"profile": "demo", "height": -2}
     assert "IntSlider: interactive" in copy.cells[-1].outputs[0].data["text/plain"]
-
-    page = Path(told["page"]).read_text()
-    assert "<title>Made up</title>" in page
-    assert '<script src="plotly.min.js">' in page
-    assert "</script><b>" not in page
-    assert not re.search(r'(src|href)="(https?:)?//', page)
-
-    index = (out / "index.html").read_text()
-    for words in ("a thing and another.</p>", 'href="07_{made}.html">Made up</a>', "profile demo"):
-        assert words in index
-    assert "Failed" not in index
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -201,7 +186,7 @@ def test_a_check_compares_marked_outputs_with_the_stored_ones(tmp_path: Path) ->
 def test_notebooks_are_found_by_number_and_name_each_once(tmp_path: Path) -> None:
     for name in ("0", "00_quickstart", "00_quickstart.ipynb"):
         assert [found.name for found in find_notebooks([name])] == ["00_quickstart"]
-    assert find_notebooks([]) == pages.all_notebooks()
+    assert find_notebooks([]) == all_notebooks()
     path = str(make_notebook(tmp_path / "mine.ipynb"))
     found = [notebook.name for notebook in find_notebooks([path, "02", "2", path])]
     assert found == ["mine", "02_flow"]
@@ -224,19 +209,7 @@ def test_values_are_read_as_the_defaults_are_written(tmp_path: Path) -> None:
     assert parameters_of(notebook) == {"name": "a", "rate": 0.5, "count": -1, "wide": False}
     given = {"name": "1", "rate": "2", "count": "-3", "wide": "true"}
     read = {"name": "1", "rate": 2, "count": -3, "wide": True}
-    assert pages.read_parameters(notebook, given) == read
+    assert read_parameters(notebook, given) == read
     for name, text in (("rate", "fast"), ("count", "0.5"), ("count", "True"), ("wide", "1")):
         with pytest.raises(ConfigError, match=f"'{text}' is no value for the parameter '{name}'"):
-            pages.read_parameters(notebook, {name: text})
-
-
-def test_formulas_become_mathml_and_what_is_none_stays() -> None:
-    text = pages.with_mathml("With $\\lambda = 1$ it is\n\n$$y_t = C_t\n h_t$$\n\nand so on.")
-    assert "$" not in text
-    math = 'With <math xmlns="http://www.w3.org/1998/Math/MathML" display="inline">'
-    assert text.startswith(math)
-    assert 'display="block"' in text
-    assert "<mo>&#x0003C;</mo>" in pages.with_mathml("$0 < 1$")
-    code = ("`$HOME` and `a $ b $ c`", "```\n$x$\n```")
-    for plain in (*code, "an escaped \\$x\\$", "it costs 5 $ here and 6 $ there", "US$5 and US$6"):
-        assert pages.with_mathml(plain) == plain
+            read_parameters(notebook, {name: text})

@@ -1,46 +1,26 @@
-"""Notebook files: found, given their parameters, and shown as pages of HTML with an index.
+"""Notebook files: found, read, and given their parameters.
 
 papermill only warns of a parameter that the notebook does not have: here they are checked before
-anything is executed. A page loads nothing from a network: plotly's program, 5 MB, lies beside the
-pages once, and formulas are MathML.
+anything is executed.
 """
 
 import ast
-import html
-import json
 import re
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from hmrm_lab.errors import ConfigError, InputError, unknown_name
-from hmrm_lab.runtime.store import write_atomic, write_atomic_bytes
 
-TEMPLATES = Path(__file__).parent
 SUFFIX = ".ipynb"
 FAILED = ".failed"  # of the copy of a notebook with faults, before the suffix
 Value = str | int | float | bool
 TAGS = {"parameters", "injected-parameters"}
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-FIGURE = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PLOTLY = "plotly.min.js"
-INDEX = "index.html"
-CONFIG = {"responsive": True, "displayModeBar": False}
-_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!\w+:|#)([^)\s]+)\)")
-_FORMULA = re.compile(
-    r"(?P<code>```.*?```|`[^`\n]*`)"
-    r"|\$\$(?P<block>.+?)\$\$"
-    r"|(?<![\\\w$])\$(?=[^\s$])(?P<inline>[^$\n]*?[^\s$\\])\$(?![\w$])",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True)
@@ -102,8 +82,8 @@ def find_notebooks(names: list[str]) -> list[Notebook]:
 
 
 def require_extra() -> None:
-    """Raise an `InputError` unless what executes and shows notebooks is there."""
-    for package in ("papermill", "nbconvert", "ipykernel", "latex2mathml"):
+    """Raise an `InputError` unless what executes notebooks is there."""
+    for package in ("papermill", "ipykernel"):
         _require_package(package)
 
 
@@ -181,98 +161,8 @@ def _literal(text: str) -> Any:
 def strip_widgets(content: Any) -> None:
     """Take the state of widgets out of a notebook; a line says where one was."""
     content.metadata.pop("widgets", None)
-    for output in _outputs(content):
+    for output in (output for cell in content.cells for output in cell.get("outputs", [])):
         if WIDGET in output.get("data", {}):
             name = re.match(r"\w*", output.data.get("text/plain", ""))
             shown = name[0] if name and name[0] else "Widget"
             output.data = {"text/plain": f"{shown}: interactive where a kernel runs"}
-
-
-def write_page(content: Any, page: Path, *, title: str) -> Path:
-    """Write an executed notebook as HTML, and plotly's program beside it if it has figures.
-
-    Links to other notebooks lead to their pages; links to other files become text.
-    """
-    from nbconvert import HTMLExporter
-
-    shown = deepcopy(content)
-    figures = [output for output in _outputs(shown) if FIGURE in output.get("data", {})]
-    for number, output in enumerate(figures):
-        output.data = {"text/html": _figure(output.data[FIGURE], f"figure-{number}")}
-    for cell in shown.cells:
-        if cell.cell_type == "markdown":
-            cell.source = with_mathml(_LINK.sub(_relinked, cell.source))
-    shown.metadata["title"] = title
-    exporter = HTMLExporter(template_file=str(TEMPLATES / "executed.html.j2"))
-    text, _ = exporter.from_notebook_node(shown, {"plotly": PLOTLY if figures else ""})
-    if figures:
-        program = files("plotly").joinpath("package_data", PLOTLY).read_bytes()
-        beside = page.parent / PLOTLY
-        if not beside.exists() or beside.read_bytes() != program:  # or of another version
-            write_atomic_bytes(beside, program)
-    write_atomic(page, text)
-    return page
-
-
-def write_index(folder: Path) -> Path:
-    """Write the page that lists the executed notebooks of a folder in reading order."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    entries = [
-        {
-            "number": "".join(re.findall(r"^\d+", copy.name)),
-            "book": copy,
-            "seconds": copy.content.metadata.get("papermill", {}).get("duration") or 0.0,
-            "profile": parameters_of(copy).get("profile", ""),
-            "failed": copy.name.endswith(FAILED),
-        }
-        for copy in map(Notebook, sorted(folder.glob(f"*{SUFFIX}")))
-    ]
-    text = environment.get_template("gallery.html.j2").render(entries=entries)
-    write_atomic(folder / INDEX, text)
-    return folder / INDEX
-
-
-def _figure(figure: dict[str, Any], name: str) -> str:
-    """What draws a figure. `<` is written in another way, so that no text can end the script."""
-    layout = figure.get("layout", {})
-    meta = layout.get("meta") or {}
-    style = f"height:{layout.get('height', 450)}px;"
-    style += f"min-width:{meta['least_width']}px;" if meta.get("least_width") else ""
-    style += f"max-width:{meta['most_width']}px;" if meta.get("most_width") else ""
-    given = json.dumps([figure["data"], layout]).replace("<", "\\u003c")
-    title = (layout.get("title") or {}).get("text") or "Figure"
-    return (
-        f'<div style="overflow-x:auto" role="group" aria-label="{html.escape(title)}">'
-        f'<div id="{name}" style="{style}"></div></div>'
-        f'<script>Plotly.newPlot("{name}", ...{given}, {json.dumps(CONFIG)})</script>'
-    )
-
-
-def _relinked(link: re.Match[str]) -> str:
-    text, target = link.groups()
-    path, mark, anchor = target.partition("#")
-    if path.endswith(SUFFIX) and "/" not in path:
-        return f"[{text}]({path.removesuffix(SUFFIX)}.html{mark}{anchor})"
-    return text
-
-
-def _outputs(content: Any) -> Iterator[Any]:
-    for cell in content.cells:
-        yield from cell.get("outputs", [])
-
-
-def with_mathml(markdown: str) -> str:
-    """The text with `$...$` and `$$...$$` as MathML; code, and a lone dollar, stay as they are."""
-    return _FORMULA.sub(_converted, markdown)
-
-
-def _converted(found: re.Match[str]) -> str:
-    from latex2mathml.converter import convert
-
-    if found["code"]:
-        return found[0]
-    if found["block"]:
-        return str(convert(found["block"].strip(), display="block"))
-    return str(convert(found["inline"]))
