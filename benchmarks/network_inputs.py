@@ -1,8 +1,8 @@
 """How well each input of a network shows a faint movement that is known, on drawn faces.
 
 `python benchmarks/network_inputs.py` prints the tables of decision 0018: the ratio `kept` of frames
-pooled by four kinds of weights, that of every input that a network can be given, and how like the
-flows are to the exact one from onset to apex.
+pooled by four kinds of weights, that of every input that a network can be given, how like the flows
+are to the exact one from onset to apex, and both for MM-COF by its threshold.
 """
 
 import sys
@@ -15,14 +15,15 @@ import numpy as np
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.flow.motion_maps import without_median
+from hmrm_lab.flow.motion_maps import modulate, without_median
 from hmrm_lab.preparation.clip_arrays import dynamic_image, mesti, pool, slope_weights
 from hmrm_lab.preparation.network_inputs import INPUTS, SIDE_PX, kept_of, look_at, rising_clips
 from hmrm_lab.records import Clip, Floats, KnownMotion
 from hmrm_lab.registry import flows
 
 FACES = 12
-FLOWS = ("flow", "dual_phase")  # inputs of one vector for each pixel
+THRESHOLDS = (0.1, 0.2, 0.3, 0.5, 0.7)
+FLOWS = ("flow", "dual_phase", "mm_cof")  # inputs of one vector for each pixel
 STILL_HEADS: dict[str, dict[str, float]] = {  # noise in 8-bit levels, shares of the rest
     "undisturbed": {},
     "noise": {"noise": 2},
@@ -65,9 +66,31 @@ def likeness(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float
             seen = look_at(clip, estimator)
             exact = without_median(clip.frames.flow(clip.onset, clip.known_apex))
             for name, cosines in found.items():
-                lengths = np.linalg.norm(exact) * np.linalg.norm(seen[name])
-                cosines.append(float((exact * seen[name]).sum() / lengths))
+                cosines.append(cosine(exact, seen[name]))
     return {name: float(np.mean(cosines)) for name, cosines in found.items()}
+
+
+def cosine(one: Floats, other: Floats) -> float:
+    """The cosine between two flows of one shape."""
+    return float((one * other).sum() / (np.linalg.norm(one) * np.linalg.norm(other)))
+
+
+def by_threshold(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[float, list[float]]:
+    """The mean of `kept` and of the cosine with the exact flow of MM-COF, for each threshold."""
+    found: dict[float, list[tuple[float, float]]] = {threshold: [] for threshold in THRESHOLDS}
+    for clip in clips:
+        marks = (clip.onset, clip.known_apex, clip.offset)
+        onset, apex, offset = (clip.frames[number][None] for number in marks)
+        pairs = (estimator(onset, apex)[0], estimator(apex, offset)[0])
+        phases = [without_median(flow) for flow in pairs]
+        exact = without_median(clip.frames.flow(clip.onset, clip.known_apex))
+        for threshold, figures in found.items():
+            flow = modulate(*phases, threshold=threshold)
+            figures.append((np.log(kept_of({"mm_cof": flow}, clip)["mm_cof"]), cosine(exact, flow)))
+    means = {threshold: np.mean(figures, axis=0) for threshold, figures in found.items()}
+    return {
+        threshold: [float(np.exp(kept)), float(near)] for threshold, (kept, near) in means.items()
+    }
 
 
 def print_table(rows: Mapping[str, Mapping[str, float]], digits: int) -> None:
@@ -81,7 +104,7 @@ def print_table(rows: Mapping[str, Mapping[str, float]], digits: int) -> None:
 
 
 def main() -> None:
-    """Print three tables: `kept` of pooled frames and of inputs; `likeness`."""
+    """Print four tables: `kept` of pooled frames and of inputs; `likeness`; `by_threshold`."""
     dis = flows["dis"].build()
     casts: dict[str, Sequence[Clip]] = {
         name: rising_clips(FACES, **condition) for name, condition in STILL_HEADS.items()
@@ -96,6 +119,19 @@ def main() -> None:
         drawn = synthetic(subjects=6, clips=12, difficulty=difficulty)
         rows[f"{name}, difficulty {difficulty:g}"] = likeness(drawn, flows[name].build())
     print_table(rows, 3)
+    chosen = ("noise and drift", "data set `synthetic`, difficulty 0.5")
+    found = {name: by_threshold(casts[name], dis) for name in chosen}
+    print_table(
+        {
+            f"threshold {threshold:g}": {
+                f"{name}: {figure}": value
+                for name in chosen
+                for figure, value in zip(("kept", "cosine"), found[name][threshold], strict=True)
+            }
+            for threshold in THRESHOLDS
+        },
+        3,
+    )
 
 
 if __name__ == "__main__":

@@ -93,10 +93,15 @@ class FlowConfig(Component):
     """
 
     name: str = "gru_attention"  # 3.1.1; "tvl1" is model M1 (4.4.1)
-    phases: Literal["onset_apex", "both"] = "onset_apex"  # decision 0018 for both
+    phases: Literal["onset_apex", "both", "mm_cof"] = "onset_apex"  # decision 0018 for others
     finetune: bool = False  # 4.2 pre-trains and does not say that the flow is trained further
     finetune_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1  # of training.lr
     finetune_side_px: Annotated[int, Field(ge=56, le=224)] = 112  # frames are reduced to this
+
+    @property
+    def joins_phases(self) -> bool:
+        """Whether the flow from apex to offset is joined to that from onset to apex."""
+        return self.phases != "onset_apex"
 
 
 class InputConfig(Section):

@@ -1,8 +1,8 @@
 """Inputs of a network side by side: how each looks, and how well it shows a faint movement.
 
 After Nguyen et al. (arXiv 2509.00056), who compare the apex frame, optical flow and the dynamic
-image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). The motion of drawn faces on still
-heads is known. `python benchmarks/network_inputs.py` prints the tables of decision 0018.
+image with MESTI; both phases joined are after FMANet (arXiv 2510.07810). The motion of drawn faces
+on still heads is known. `python benchmarks/network_inputs.py` prints the tables of decision 0018.
 """
 
 import tomllib
@@ -59,19 +59,19 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
         "apex": clip_arrays.standardise(clip_arrays.gray_frame(clip, clip.known_apex, SIDE_PX)),
         "flow": without_median(onset_apex),
         "dual_phase": dual_phase(onset_apex, apex_offset),
+        "mm_cof": dual_phase(onset_apex, apex_offset, "mm_cof"),
         "dynamic_image": dynamic_image(frames),
         "mesti": mesti(frames),
     }
 
 
-def given(flowset: FlowSet, number: int, both: FlowSet | None = None) -> dict[str, Floats]:
+def given(flowset: FlowSet, number: int, **joined: FlowSet) -> dict[str, Floats]:
     """Every input of one clip as networks take it: as `look_at`, flow of 28 px, pictures of 56.
 
-    A flow set without pictures has flow alone; `both` are the same clips with dual-phase flow.
+    A flow set without pictures has flow alone; `joined`: the same clips as `dual_phase`, `mm_cof`.
     """
-    found = {"flow": without_median(flowset.maps[number, :2])}
-    if both is not None:
-        found["dual_phase"] = without_median(both.maps[number, :2])
+    flows = {"flow": flowset, **joined}
+    found = {name: without_median(one.maps[number, :2]) for name, one in flows.items()}
     if flowset.pictures is not None:
         found |= dict(zip(PICTURES, flowset.pictures[number], strict=True))
     return {name: found[name] for name in INPUTS if name in found}
