@@ -125,7 +125,7 @@ def _live_rms(values: Tensor, seen: Tensor) -> Tensor:
     return torch.where(rms > STILL, rms, 1.0)
 
 
-def dual_phase(onset_apex: Floats, apex_offset: Floats, phases: str = "both") -> Floats:
+def dual_phase(onset_apex: Floats, apex_offset: Floats, *, phases: str = "both") -> Floats:
     """Join both phases less their medians: a head that moves on would differ everywhere.
 
     Flows are (..., 2, H, W) in pixels, `phases` a name of `JOINED`, as in `flow.phases`.

@@ -99,7 +99,7 @@ def _dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
     estimate = estimator(flow.name, **flow.options)
     inside = _inside_of(clip)
     phases = (estimate(onset, apex)[0], estimate(apex, offset)[0])
-    joined = dual_phase(*(still_outside(one, inside) for one in phases), flow.phases)
+    joined = dual_phase(*(still_outside(one, inside) for one in phases), phases=flow.phases)
     return motion_map(joined[None], MAP_SIDE_PX, inside)[0]
 
 

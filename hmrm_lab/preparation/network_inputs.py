@@ -59,7 +59,7 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
         "apex": clip_arrays.standardise(clip_arrays.gray_frame(clip, clip.known_apex, SIDE_PX)),
         "flow": without_median(onset_apex),
         "dual_phase": dual_phase(onset_apex, apex_offset),
-        "mm_cof": dual_phase(onset_apex, apex_offset, "mm_cof"),
+        "mm_cof": dual_phase(onset_apex, apex_offset, phases="mm_cof"),
         "dynamic_image": dynamic_image(frames),
         "mesti": mesti(frames),
     }

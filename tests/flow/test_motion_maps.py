@@ -142,7 +142,7 @@ def test_mm_cof_by_hand() -> None:
     assert (modulate(still, still) == 0).all()
     assert modulate(flow, still)[0, 0, 2] == pytest.approx(2 * (1.5 - THRESHOLD)), "half of both"
     head = np.float32([1, -0.5])[:, None, None]
-    assert dual_phase(flow + head, head - flow, "mm_cof") == pytest.approx(
+    assert dual_phase(flow + head, head - flow, phases="mm_cof") == pytest.approx(
         modulate(flow - [[[2]], [[0]]], [[[2]], [[0]]] - flow)
     )
 
