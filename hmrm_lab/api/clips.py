@@ -278,8 +278,8 @@ class Clips(Sequence[Clip]):
         """Onset-to-apex flow, strain and masks of every clip; cached, so that it goes on.
 
         `flow` is a name of `lab.flows()`, that of the preset if not given, and `options` are its
-        own, or `phases="both"` for the way back from apex to offset. `jobs` processes compute, 0
-        being one per core. `InputError` if no clip is usable.
+        own, or `phases="both"` or `"mm_cof"` for the way back from apex to offset. `jobs`
+        processes compute, 0 being one per core. `InputError` if no clip is usable.
         """
         named = {"name": flow} if flow else {}
         changes = {f"flow.{name}": value for name, value in (named | options).items()}

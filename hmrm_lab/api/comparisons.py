@@ -127,7 +127,7 @@ def inputs(
 ) -> Study:
     """Evaluate each input on each network: what a system is given of a clip, compared.
 
-    `inputs` are of apex, flow, dual_phase, dynamic_image, mesti; all if not given. Those that need
+    `inputs` are of apex, flow, dual_phase, mm_cof, dynamic_image, mesti, or all. Those that need
     frames are left out where the data have none. The networks are the paper's if none is named.
 
     >>> list(lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1))

@@ -246,7 +246,7 @@ def systems() -> pd.DataFrame:
 
 def suited(maps: FlowSet, config: ExperimentConfig) -> Any:
     """The maps with the frames that this system takes, read where they are not there yet."""
-    lacking = lacks_frames(config, maps) or config.flow.phases == "both"
+    lacking = lacks_frames(config, maps) or config.flow.joins_phases
     lacking = lacking or (config.flow.finetune and not maps.frames)
     source = getattr(maps, "source", None)
     if not lacking or source is None:

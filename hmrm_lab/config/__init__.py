@@ -318,9 +318,9 @@ def _refuse_mixtures(config: ExperimentConfig) -> None:
         if picture:
             words = f"a sequence is of flow, and input.channels names the picture {picture}"
             raise MixtureError(words, hint=single)
-        if config.flow.phases == "both":
-            words = "a sequence has a flow to each frame, and flow.phases=both joins two in one map"
-            raise MixtureError(words, hint=single)
+        if config.flow.joins_phases:
+            joins = f"flow.phases={config.flow.phases} joins two in one map"
+            raise MixtureError(f"a sequence has a flow to each frame, and {joins}", hint=single)
     elif config.input.until != "apex":
         words = f"input.until={config.input.until} is of a sequence, and input.frames is 1"
         raise MixtureError(words, hint="set input.until=apex")
@@ -330,8 +330,8 @@ def _refuse_mixtures(config: ExperimentConfig) -> None:
         raise MixtureError("a flow is not fine-tuned through a sequence", hint=tuned)
     if picture:
         raise MixtureError(f"a flow is not fine-tuned beside the picture {picture}", hint=tuned)
-    if config.flow.phases == "both":
-        words = "fine-tuning knows onset and apex alone, and flow.phases is both"
+    if config.flow.joins_phases:
+        words = f"fine-tuning knows onset and apex alone, and flow.phases is {config.flow.phases}"
         raise MixtureError(words, hint=tuned)
 
 

@@ -96,10 +96,15 @@ class FlowConfig(Component):
     """
 
     name: str = "gru_attention"  # paper 3.1.1; "tvl1" is model M1 (4.4.1)
-    phases: Literal["onset_apex", "both"] = "onset_apex"  # both: apex to offset too (decision 0018)
+    phases: Literal["onset_apex", "both", "mm_cof"] = "onset_apex"  # decision 0018 for others
     finetune: bool = False  # train the flow with the system; paper 4.2 only pre-trains it
     finetune_lr_scale: Annotated[float, Field(gt=0, le=1)] = 0.1  # share of training.lr
     finetune_side_px: Annotated[int, Field(ge=56, le=224)] = 112  # frames are reduced to this
+
+    @property
+    def joins_phases(self) -> bool:
+        """Whether the flow from apex to offset is joined to that from onset to apex."""
+        return self.phases != "onset_apex"
 
 
 class InputConfig(Section):

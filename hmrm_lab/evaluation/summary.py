@@ -159,7 +159,7 @@ def flow_of(config: ExperimentConfig, data: dict[str, Any]) -> str:
     words = [config.flow.name]
     trained = not systems[config.model.name].is_estimator  # an estimator leaves its flow alone
     words += ["fine-tuned"] if config.flow.finetune and trained else []
-    words += ["both phases"] if config.flow.phases == "both" else []
+    words += {"both": ["both phases"], "mm_cof": ["MM-COF"]}.get(config.flow.phases, [])
     frames, until = config.input.frames, config.input.until
     words += [f"to {frames} frames up to the {until}"] if frames > 1 else []
     return ", ".join(words)

@@ -21,6 +21,7 @@ from hmrm_lab.registry import flows
 
 PAIRS_AT_ONCE = 8  # pairs whose activations are in memory at a time
 STILL = 1e-6  # a map whose RMS is below this shows no motion
+THRESHOLD = 0.3  # of MM-COF: a mean scaled length below it is suppressed (decision 0018)
 Normalise = Literal["none", "median_rms"]
 
 
@@ -124,9 +125,12 @@ def _live_rms(values: Tensor, seen: Tensor) -> Tensor:
     return torch.where(rms > STILL, rms, 1.0)
 
 
-def dual_phase(onset_apex: Floats, apex_offset: Floats) -> Floats:
-    """`combine` of both phases less their medians: a head that moves on would differ everywhere."""
-    return combine(without_median(onset_apex), without_median(apex_offset))
+def dual_phase(onset_apex: Floats, apex_offset: Floats, *, phases: str = "both") -> Floats:
+    """Join both phases less their medians: a head that moves on would differ everywhere.
+
+    Flows are (..., 2, H, W) in pixels, `phases` a name of `JOINED`, as in `flow.phases`.
+    """
+    return JOINED[phases](without_median(onset_apex), without_median(apex_offset))
 
 
 def combine(onset_apex: Floats, apex_offset: Floats) -> Floats:
@@ -142,6 +146,29 @@ def combine(onset_apex: Floats, apex_offset: Floats) -> Floats:
     energy = common + difference
     share = np.divide(common, energy, out=np.zeros_like(energy), where=energy > 0)
     return (share * shared).astype(np.float32)
+
+
+def modulate(onset_apex: Floats, apex_offset: Floats, threshold: float = THRESHOLD) -> Floats:
+    """MM-COF of both phases of a clip, (..., 2, H, W) in pixels (FMANet, arXiv 2510.07810).
+
+    With r the onset-to-apex flow, b the reversed apex-to-offset flow, and |r|', |b|' their lengths,
+    each scaled to 0..1, m = (|r|' + |b|') / 2 modulates the combined flow c = (r + b) / 2: it
+    becomes c m / t where m is below the `threshold` t, and c (1 + m - t) elsewhere (decision 0018).
+    """
+    moves = (_scaled_length(onset_apex) + _scaled_length(apex_offset)) / 2
+    gain = np.where(moves < threshold, moves / threshold, 1 + moves - threshold)
+    return (gain * (onset_apex - apex_offset) / 2).astype(np.float32)
+
+
+def _scaled_length(flow: Floats) -> Floats:
+    """The length of each vector, its least in the map as 0 and its largest as 1: (..., 1, H, W)."""
+    length = np.linalg.norm(flow, axis=-3, keepdims=True)
+    above = length - length.min((-2, -1), keepdims=True)
+    most = above.max((-2, -1), keepdims=True)
+    return np.divide(above, most, out=np.zeros_like(above), where=most > 0)
+
+
+JOINED = {"both": combine, "mm_cof": modulate}  # by `flow.phases`
 
 
 class MotionFromFrames(nn.Module):

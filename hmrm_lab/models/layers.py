@@ -177,6 +177,12 @@ class TransformerBlock(nn.Module):
         return tokens + self.feed_forward(tokens)
 
 
+def transformer(width: int, depth: int, **layer: Any) -> nn.Sequential:
+    """Make transformer blocks with a layer norm at the end. (B, T, D)."""
+    blocks = (TransformerBlock(width, **layer) for _ in range(depth))
+    return nn.Sequential(*blocks, nn.LayerNorm(width))
+
+
 def patches(maps: Tensor, patch: int) -> Tensor:
     """Cut non-overlapping patches, row by row. (B, C, H, H) to (B, (H / patch)^2, patch^2 C)."""
     return F.unfold(maps, patch, stride=patch).mT

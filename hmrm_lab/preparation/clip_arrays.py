@@ -36,7 +36,7 @@ from hmrm_lab.runtime.store import cache_folder
 
 MAP_SIDE_PX = 28  # as published flow maps have it
 MAP_FORMAT = 3  # raise it when the same frames and settings give other maps
-PHASE_FORMAT = 2  # raise it when the same frames give other dual-phase maps
+PHASE_FORMAT = 2  # raise it when the same frames give other maps of both phases
 GRAY_FORMAT = 3  # raise it when the same frames give other gray clips
 SEQUENCE_FORMAT = 1  # raise it when the same frames give other sequences
 PICTURE_FORMAT = 1  # raise it when the same frames give other pictures
@@ -93,14 +93,14 @@ def _outside_energy(flow_px: Floats, inside: NDArray[np.bool_]) -> float:
 
 
 def _dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
-    """A clip's motion map (3, 28, 28) of dual-phase flow (decision 0018)."""
+    """A clip's motion map (3, 28, 28) of both phases, joined as `flow.phases` says."""
     marks = (clip.onset, clip.known_apex, clip.offset)
     onset, apex, offset = (clip.frames[number][None] for number in marks)
     estimate = estimator(flow.name, **flow.options)
     inside = _inside_of(clip)
     phases = (estimate(onset, apex)[0], estimate(apex, offset)[0])
-    combined = dual_phase(*(still_outside(one, inside) for one in phases))
-    return motion_map(combined[None], MAP_SIDE_PX, inside)[0]
+    joined = dual_phase(*(still_outside(one, inside) for one in phases), phases=flow.phases)
+    return motion_map(joined[None], MAP_SIDE_PX, inside)[0]
 
 
 def _sequence_maps(clip: Clip, flow: FlowConfig, frames: int, until: str) -> Floats:
@@ -260,9 +260,9 @@ PICTURED = Recipe(
 
 
 def both_phases(flow: FlowConfig) -> Recipe:
-    """The recipe of dual-phase motion maps by this flow."""
+    """The recipe of motion maps of both phases by this flow, joined as it says."""
     shape = (len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX)
-    depends_on = (PHASE_FORMAT, MAP_FORMAT, flow_identity(flow))
+    depends_on = (PHASE_FORMAT, MAP_FORMAT, flow.phases, flow_identity(flow))
     return Recipe("phases", shape, depends_on, partial(_dual_phase_maps, flow=flow))
 
 

@@ -257,7 +257,7 @@ def frames_for(config: ExperimentConfig) -> str:
     """The inputs of these settings that need more frames than onset and apex; may be empty."""
     needs = ["clips"] if _wants_gray(config) else []
     needs += [name for name in config.input.channels if name in PICTURES]
-    needs += ["flow from apex to offset"] if config.flow.phases == "both" else []
+    needs += ["flow from apex to offset"] if config.flow.joins_phases else []
     frames, until = config.input.frames, config.input.until
     needs += [f"flow to {frames} frames up to the {until}"] if frames > 1 else []
     return ", ".join(needs)
@@ -290,7 +290,7 @@ def _no_frames(config: ExperimentConfig) -> InputError:
     hint = f"take one of the systems for flow maps ({', '.join(usable)}), or data with frames"
     if config.model.name in usable:  # then it is a setting that needs them
         asked = ["input.channels"] if config.input.has_pictures else []
-        asked += ["flow.phases"] if config.flow.phases == "both" else []
+        asked += ["flow.phases"] if config.flow.joins_phases else []
         asked += ["input.frames"] if config.input.frames > 1 else []
         hint = f"leave {' and '.join(asked)} out, or take data with frames"
     who = f"data set '{config.data.name}' has no frames, and system '{config.model.name}'"
@@ -312,7 +312,7 @@ def with_whole_clips(
     crop. Raises an `InputError` if not one is usable.
     """
     recipes: dict[str, Recipe] = {}  # by field of the flow set
-    if config.flow.phases == "both":
+    if config.flow.joins_phases:
         recipes["maps"] = clip_arrays.both_phases(config.flow)
     if _wants_gray(config):
         recipes["clips"] = clip_arrays.GRAY

@@ -1,16 +1,14 @@
 """Inputs of a network side by side: how each looks, and how well it shows a faint movement.
 
 After Nguyen et al. (arXiv 2509.00056), who compare the apex frame, optical flow and the dynamic
-image with MESTI; dual-phase flow is FMANet's (arXiv 2510.07810). The motion of drawn faces on still
-heads is known. `python -m hmrm_lab.preparation.network_inputs` prints the tables of decision 0018.
+image with MESTI; both phases joined are after FMANet (arXiv 2510.07810). The motion of drawn faces
+on still heads is known. `python benchmarks/network_inputs.py` prints the tables of decision 0018.
 """
 
-import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache, partial
-from itertools import product
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.synthetic import RenderedFrames, neutral_landmarks, synthetic
+from hmrm_lab.datasets.synthetic import RenderedFrames, neutral_landmarks
 from hmrm_lab.datasets.synthetic.motion import Motion
 from hmrm_lab.datasets.synthetic.recipes import COMPOSITE, Script, farthest_px, scaled, unit_bumps
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import dual_phase, without_median
 from hmrm_lab.preparation import clip_arrays
-from hmrm_lab.preparation.clip_arrays import dynamic_image, mesti, pool
+from hmrm_lab.preparation.clip_arrays import dynamic_image, mesti
 from hmrm_lab.records import PICTURES, Clip, ClipKey, Floats, FlowSet, Frames, KnownMotion
-from hmrm_lab.registry import flows
 
 KEPT_GRAINS = 32  # of 600 kB for a crop
 SIDE_PX = 112
@@ -62,19 +59,19 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
         "apex": clip_arrays.standardise(clip_arrays.gray_frame(clip, clip.known_apex, SIDE_PX)),
         "flow": without_median(onset_apex),
         "dual_phase": dual_phase(onset_apex, apex_offset),
+        "mm_cof": dual_phase(onset_apex, apex_offset, phases="mm_cof"),
         "dynamic_image": dynamic_image(frames),
         "mesti": mesti(frames),
     }
 
 
-def given(flowset: FlowSet, number: int, both: FlowSet | None = None) -> dict[str, Floats]:
+def given(flowset: FlowSet, number: int, **joined: FlowSet) -> dict[str, Floats]:
     """Every input of one clip as networks take it: as `look_at`, flow of 28 px, pictures of 56.
 
-    A flow set without pictures has flow alone; `both` are the same clips with dual-phase flow.
+    A flow set without pictures has flow alone; `joined`: the same clips as `dual_phase`, `mm_cof`.
     """
-    found = {"flow": without_median(flowset.maps[number, :2])}
-    if both is not None:
-        found["dual_phase"] = without_median(both.maps[number, :2])
+    flows = {"flow": flowset, **joined}
+    found = {name: without_median(one.maps[number, :2]) for name, one in flows.items()}
     if flowset.pictures is not None:
         found |= dict(zip(PICTURES, flowset.pictures[number], strict=True))
     return {name: found[name] for name in INPUTS if name in found}
@@ -112,22 +109,6 @@ def disturbed(clip: Clip, *, noise: float = 0.0, drift: float = 0.0) -> Clip:
     """The clip with noise of so many levels and light that has changed by a share at the offset."""
     frames = DisturbedFrames(clip.frames, clip.onset, clip.offset, noise, drift)
     return replace(clip, frames=frames)
-
-
-class RememberedFrames:
-    def __init__(self, frames: Frames) -> None:
-        self._frames, self._read = frames, cache(frames.__getitem__)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
-        return self._read(index)
-
-
-def cached_clip(clip: Clip) -> Clip:
-    """The clip with its frames kept in memory, to be disturbed repeatedly."""
-    return replace(clip, frames=RememberedFrames(clip.frames))
 
 
 def rising_clips(count: int = len(COMPOSITE), **condition: float) -> list[Clip]:
@@ -191,69 +172,3 @@ def kept_of(seen: dict[str, Floats], clip: Clip) -> dict[str, float]:
     moving = {side: moving_pixels(truth, side) for side in {v.shape[-1] for v in seen.values()}}
     strengths = {name: np.hypot(*v) if v.ndim == 3 else v for name, v in seen.items()}
     return {name: kept(values, moving[len(values)]) for name, values in strengths.items()}
-
-
-def pooled(clip: Clip) -> dict[str, Floats]:
-    """A clip's frames from onset to offset pooled by four kinds of weights: name to (S, S)."""
-    numbers, size = range(clip.onset, clip.offset + 1), (SIDE_PX, SIDE_PX)
-    gray = (cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2GRAY) for number in numbers)
-    frames = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in gray])
-    step = np.zeros(len(frames))
-    step[[0, clip.known_apex - clip.onset]] = -1, 1
-    return {
-        "apex less onset": pool(frames, step),
-        "slope": pool(frames, clip_arrays.slope_weights(len(frames))),
-        "dynamic image": dynamic_image(frames),
-        "MESTI": mesti(frames),
-    }
-
-
-def measure(clips: Iterable[Clip], inputs: Callable[[Clip], dict[str, Floats]]) -> dict[str, float]:
-    """The geometric mean of `kept` over drawn clips, for each input."""
-    ratios = [kept_of(inputs(clip), clip) for clip in clips]
-    means = np.exp(np.mean([[np.log(k) for k in row.values()] for row in ratios], axis=0))
-    return dict(zip(ratios[0], map(float, means), strict=True))
-
-
-def likeness(clips: Iterable[Clip], estimator: FlowEstimator) -> dict[str, float]:
-    """The mean cosine between flows of drawn clips and the exact one from onset to apex."""
-    found: dict[str, list[float]] = {"flow": [], "dual_phase": []}
-    for clip in clips:
-        if isinstance(clip.frames, KnownMotion):
-            seen = look_at(clip, estimator)
-            exact = without_median(clip.frames.flow(clip.onset, clip.known_apex))
-            for name, cosines in found.items():
-                lengths = np.linalg.norm(exact) * np.linalg.norm(seen[name])
-                cosines.append(float((exact * seen[name]).sum() / lengths))
-    return {name: float(np.mean(cosines)) for name, cosines in found.items()}
-
-
-def _print_table(rows: Mapping[str, Mapping[str, float]], digits: int) -> None:
-    heads = [INPUTS[name].words if name in INPUTS else name for name in next(iter(rows.values()))]
-    sys.stdout.write(f"| | {' | '.join(heads)} |\n|{' --- |' * (len(heads) + 1)}\n")
-    for name, row in rows.items():
-        cells = " | ".join(f"{value:.{digits}f}" for value in row.values())
-        sys.stdout.write(f"| {name} | {cells} |\n")
-    sys.stdout.write("\n")
-
-
-def main() -> None:
-    """Print three tables as Markdown: `kept` of pooled frames and of inputs; `likeness`."""
-    dis = flows["dis"].build()
-    casts: dict[str, Sequence[Clip]] = {
-        name: rising_clips(12, **condition) for name, condition in _KNOWN["conditions"].items()
-    }
-    for difficulty in (0.0, 0.5, 1.0):
-        drawn = synthetic(subjects=8, clips=24, difficulty=difficulty)
-        casts[f"data set `synthetic`, difficulty {difficulty:g}"] = drawn
-    for inputs in (pooled, partial(look_at, estimator=dis)):
-        _print_table({name: measure(cast, inputs) for name, cast in casts.items()}, 2)
-    rows = {}
-    for name, difficulty in product(("gru_attention", "dis"), (0.0, 0.5)):
-        drawn = synthetic(subjects=6, clips=12, difficulty=difficulty)
-        rows[f"{name}, difficulty {difficulty:g}"] = likeness(drawn, flows[name].build())
-    _print_table(rows, 3)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,6 +16,7 @@ from hmrm_lab.evaluation.fold import history_of
 from hmrm_lab.evaluation.ledger import count_evaluations
 from hmrm_lab.evaluation.metrics import uf1
 from hmrm_lab.evaluation.summary import collect_predictions, describe_failures, is_smoke, stamp
+from hmrm_lab.models.interface import SYSTEMS
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting import tables
@@ -121,7 +122,8 @@ def write_loss_page(history: Path, page: Path, steps: int) -> Path:
 def cards_page() -> str:
     """The cards of all systems as a page of Markdown (`make cards`)."""
     costs = {name: published_cost(name) for name in systems}
-    page = render_page("systems.md.j2", systems=[systems[name] for name in systems], costs=costs)
+    entries, unbuilt = [systems[name] for name in systems], SYSTEMS["unbuilt"]
+    page = render_page("systems.md.j2", systems=entries, costs=costs, unbuilt=unbuilt)
     return page.rstrip() + "\n"
 
 

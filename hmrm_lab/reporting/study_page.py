@@ -26,7 +26,7 @@ from hmrm_lab.runtime.store import RunFolder, to_json, write_atomic
 OURS = ModelConfig().name
 OTHERS = ("UAR", "ACC", "Weighted F1")
 PAPER_CLAIM = "The paper's claims are on CASME II, epoch rule not stated."
-BOTH = ", both phases"  # has a column of its own in the table of inputs
+PHASES = (", both phases", ", MM-COF")  # have columns of their own in the table of inputs
 INPUTS_NOTE = (
     "Intervals: 95 % bootstrap over subjects. * the highest of its row, which the interval may"
     " not tell from others. Pictures have 56 px a side and flow 28: networks without a fixed side"
@@ -124,7 +124,7 @@ class InputsResult(StudyResult):
 
     @property
     def caption(self) -> str:
-        return study_words.protocol(self.data, self.complete.values(), without=BOTH)
+        return study_words.protocol(self.data, self.complete.values(), without=PHASES)
 
     @property
     def remarks(self) -> list[str]:

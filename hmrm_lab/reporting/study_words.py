@@ -1,7 +1,7 @@
 """The tables of a study in words, and the sentences computed from them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -99,15 +99,17 @@ def effects_words(table: pd.DataFrame) -> pd.DataFrame:
     return in_words(ordered, "Change", "Settings", "UF1", "Difference", *TESTS, "Note")
 
 
-def protocol(data: str, runs: Iterable[RunFolder], *, without: str = "") -> str:
-    """Data, flow, epoch rule, subjects and seeds of these runs; flows lose the end `without`."""
+def protocol(data: str, runs: Iterable[RunFolder], *, without: Sequence[str] = ()) -> str:
+    """Data, flow, epoch rule, subjects and seeds of these runs; flows lose an end of `without`."""
     runs = list(runs)
     known = [run.metrics() for run in runs]
     if not known:
         return f"data {data}; no complete run"
     ruled = [metrics for metrics in known if metrics["epoch_rule"] in RULES] or known
-    flows = dict.fromkeys(str(metrics["flow"]).removesuffix(without) for metrics in known)
-    flow = ", ".join(name for name in flows if not name.startswith("none"))
+    flows = [str(metrics["flow"]) for metrics in known]
+    for end in without:
+        flows = [name.removesuffix(end) for name in flows]
+    flow = ", ".join(name for name in dict.fromkeys(flows) if not name.startswith("none"))
     words = [f"flow {flow}"] * bool(flow) + [stamp(ruled[0]), clips_words(runs)]
     return "; ".join([f"data {data}", *words])
 

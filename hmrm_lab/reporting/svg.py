@@ -14,14 +14,10 @@ import jinja2
 import numpy as np
 
 from hmrm_lab.evaluation.live_progress import FoldProgress, Points, RunSnapshot
-from hmrm_lab.faces.apex import ApexCurve
-from hmrm_lab.models.scan.inside import ScanTrace
 from hmrm_lab.records import Floats, Ints
-from hmrm_lab.reporting.plots.region_tokens import trace_rows
-from hmrm_lab.reporting.style import BLUE, CLASS_COLOURS, GREEN, GRID, INK, ORANGE, VERMILLION
+from hmrm_lab.reporting.style import BLUE, CLASS_COLOURS, GRID, INK, ORANGE, VERMILLION
 
 LOSO_PX = 360  # the width of a telephone
-MOST_TICKS = 16
 MOST_POINTS = 2500  # of all loss curves together
 LEAST_POINTS = 2
 STATE_COLOURS = {"waiting": INK, "in work": ORANGE, "done": BLUE, "failed": VERMILLION}
@@ -168,27 +164,6 @@ class Plot:
         return ET.tostring(self.root, encoding="unicode")
 
 
-def curve_svg(curve: ApexCurve, frame: int, annotated: int | None = None) -> str:
-    """Draw an apex curve with the spotted apex, the annotated one if any, and the present frame."""
-    first, last = int(curve.frames[0]), int(curve.frames[-1])
-    top = float(curve.curve.max(initial=0)) or 1.0
-    points = list(zip(curve.frames.tolist(), curve.curve.tolist(), strict=True))
-    every = -(-(last - first + 1) // MOST_TICKS)
-    plot = Plot((460, 200), (34, 12, 42, 38), (first, last, 0, top))
-    frames = [(n, str(n)) for n in range(first, last + 1, every)]
-    plot.axes("frame", frames, [(top, f"{top:.1f}"), (0, "0")])
-    marks = [(f"spotted apex {curve.apex}", curve.apex, VERMILLION, "6 4")]
-    if annotated is not None:
-        marks.append((f"annotated apex {annotated}", annotated, GREEN, ""))
-    for _, place, colour, dashes in marks:
-        plot.line((plot.x(place), plot.top, plot.x(place), plot.floor), colour, 2, dashes)
-    plot.curves([points], BLUE, 2)
-    plot.dot(plot.x(frame), plot.y(dict(points).get(frame, 0.0)), 6, ORANGE)
-    legend = [(f"frame {frame}", ORANGE), *((words, colour) for words, _, colour, _ in marks)]
-    plot.legend(legend, 130)
-    return plot.svg(", ".join(["Apex curve", *(words for words, _ in legend)]))
-
-
 def loss_curves(snapshot: RunSnapshot) -> str:
     """Training loss by epoch: thin lines of finished trainings, strong ones of those in work."""
     finished, in_work = ([c for c in of if c] for of in (snapshot.finished, snapshot.in_work))
@@ -207,30 +182,6 @@ def loss_curves(snapshot: RunSnapshot) -> str:
         plot.dot(plot.x(epoch), plot.y(loss), 4, ORANGE)
     plot.legend([(f"{done} finished", BLUE), (f"{going} in work", ORANGE)], 110)
     return plot.svg(f"Training loss by epoch, {done} finished trainings and {going} in work")
-
-
-def trace_svg(trace: ScanTrace) -> str:
-    length = len(trace.x)
-    pitch, height = 96.75, 71.75  # from row to row, and of one row
-    plot = Plot((460, 400), (44, 12, 18, 34), (-0.5, length - 0.5, 0, 1))
-    for token in range(length):
-        plot.text(plot.x(token), 382, str(token))
-    for number, (name, stems) in enumerate(trace_rows(trace).items()):
-        values = np.concatenate([series for _, series, _, _ in stems])
-        low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-        top, span = 18 + number * pitch, (high - low) or 1.0
-        zero = top + high / span * height
-        plot.line((44, zero, 448, zero), INK, 1)
-        plot.text(38, top + height / 2 + 4, name, "end", font_weight="bold")
-        plot.text(38, top + 6, f"{high:.2f}", "end")
-        for _, series, colour, shift in stems:
-            for token, value in enumerate(series.tolist()):
-                x, y = plot.x(token + shift), top + (high - value) / span * height
-                plot.line((x, zero, x, y), colour, 3)
-                plot.dot(x, y, 3, colour)
-    plot.text(246, 395, "token")
-    states = " and ".join(trace.states)
-    return plot.svg(f"Input, step, {states} state and output of {length} tokens")
 
 
 def _epoch_ticks(last: int) -> list[int]:

@@ -33,13 +33,6 @@ KNOWN = {
 }
 ABLATIONS = {system: (full, tuple(others)) for system, (full, *others) in KNOWN.items()}
 PAPER = ABLATIONS["hmrm"][1]
-COMPONENTS = {
-    "flow.name": "flow {}",
-    "augment.motionmix": "MotionMix {}",
-    "model.fusion": "fusion {}",
-    "model.width": "width {}",
-    "model.depth": "depth {}",
-}  # settings that a board switches, in words
 FIXED = (
     *("data.", "evaluation.seeds", "evaluation.control", "evaluation.same_person", "model.name"),
     "evaluation.protocol",
@@ -152,40 +145,6 @@ def plan_ablation(
         else:
             plan.configs[variant.name] = changed
     return plan
-
-
-def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:
-    """Find the runs of variants that have figures already, complete or not."""
-    folders = {name: RunFolder.of(config, out) for name, config in plan.configs.items()}
-    return {name: run for name, run in folders.items() if (run.path / "metrics.json").is_file()}
-
-
-def component_values(config: ExperimentConfig) -> dict[str, Any]:
-    tables = config.model_dump(mode="json")
-    paths = [key.split(".") for key in COMPONENTS]
-    return {f"{table}.{key}": tables[table][key] for table, key in paths if key in tables[table]}
-
-
-def own_variant(name: str, full: ExperimentConfig, values: Mapping[str, Any]) -> Variant:
-    """Make the variant that has these components, described by its changes of the full model."""
-    before = component_values(full)
-    changed = {key: value for key, value in values.items() if value != before[key]}
-    words = ", ".join(COMPONENTS[key].format(value) for key, value in changed.items())
-    return Variant(name, words, tuple(f"{key}={value}" for key, value in changed.items()))
-
-
-def variants_in(plan: Ablation, out: Path) -> list[Variant]:
-    """Find runs in this folder that differ from the full model in components alone."""
-    full = plan.full_config
-    found: dict[str, Variant] = {}
-    for file in sorted(out.glob("*/config.toml")):
-        config = RunFolder(file.parent).config()
-        if config.model.name != full.model.name or plan.name_of(config):
-            continue
-        variant = own_variant(f"own {len(found) + 1}", full, component_values(config))
-        if plan.settings_of(variant).digest() == config.digest():
-            found.setdefault(config.digest(), variant)
-    return list(found.values())
 
 
 def _cells(by_name: Mapping[str, Any]) -> dict[Cell, Any]:

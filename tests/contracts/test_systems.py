@@ -15,6 +15,10 @@ from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import fit
 
 NETWORKS = [name for name in systems if not systems[name].is_estimator]  # others: test_estimators
+READERS = (
+    *(("hmrm", "tokens=pixels"), ("hmrm", "tokens=windows")),
+    *(("atm_gcn", ""), ("fmanet", ""), ("slstt", ""), ("tsfmicro", "")),
+)
 each_network = pytest.mark.parametrize("system", NETWORKS)
 
 
@@ -42,7 +46,7 @@ def test_a_sequence_is_read_in_order_by_some_and_refused_by_all_others() -> None
     for system in set(NETWORKS) - readers | {"svm"}:
         with pytest.raises(MixtureError, match=f"'{system}' reads one map of a clip; set input.fr"):
             load_config(system=system, overrides=["input.frames=8"])
-    for system, option in (("hmrm", "tokens=pixels"), ("hmrm", "tokens=windows"), ("slstt", "")):
+    for system, option in READERS:
         overrides = ["input.frames=8", *[f"model.{option}"] * bool(option)]
         config = load_config("smoke", system=system, overrides=overrides)
         model, readers = build_model(config, 28, 3).eval(), readers - {system}

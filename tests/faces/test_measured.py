@@ -7,16 +7,15 @@ import pandas as pd
 import pytest
 from conftest import Pixels, face_of
 
+from hmrm_lab.cli.notebooks import BENCHMARKS
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.faces.accuracy import (
     apex_table,
     clip_curve,
     crop_steps_px,
-    detection_table,
     distance_percent,
     reference_track,
-    spotted_within,
     tracks_table,
 )
 from hmrm_lab.faces.align import AlignedFrames, FaceTrack, crop_map, find_faces, known_faces
@@ -115,7 +114,10 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         installed_providers(["dlob"])
 
 
-def test_tables_of_clips_add_counts_and_average_distances() -> None:
+def test_tables_of_clips_add_counts_and_average_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from face_accuracy import detection_table, spotted_within
+
     clips = synthetic(subjects=2, clips=4)
     by = {"template": providers["template"].build()}
     single = [detection_table([clip], by).loc["template"] for clip in clips]

@@ -10,10 +10,12 @@ from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.flow import motion_maps as module
 from hmrm_lab.flow.motion_maps import (
+    THRESHOLD,
     MotionFromFrames,
     combine,
     dual_phase,
     learnt_network,
+    modulate,
     motion_map,
     motion_maps,
     normalise_live,
@@ -124,6 +126,25 @@ def test_phases_by_hand() -> None:
     rise, fall = np.zeros((2, 2, 1, 2), np.float32)
     rise[0], fall[0] = [[3.25, 0.75]], [[-2.75, -0.25]]  # one difference, two movements
     assert combine(rise, fall)[0, 0] / [3, 0.5] == pytest.approx([144 / 145, 0.8])
+
+
+def test_mm_cof_by_hand() -> None:
+    """Three pixels whose lengths, scaled to 0..1, are 0, 1/2 and 1, and some that stand still."""
+    flow = np.zeros((2, 1, 3), np.float32)
+    flow[0] = [[0, 2, 4]]
+    gains = np.array([0, 1.5 - THRESHOLD, 2 - THRESHOLD])
+    assert modulate(flow, -flow)[0, 0] == pytest.approx(gains * [0, 2, 4])
+    assert (modulate(flow, flow) == 0).all(), "what goes on the same way"
+    faint = np.float32([[0, 2, 40]] * 2)[:, None]
+    below = modulate(faint, -faint)[0, 0, 1]
+    assert below == pytest.approx(2 * 0.05 / THRESHOLD), "suppressed"
+    still = np.zeros_like(flow)
+    assert (modulate(still, still) == 0).all()
+    assert modulate(flow, still)[0, 0, 2] == pytest.approx(2 * (1.5 - THRESHOLD)), "half of both"
+    head = np.float32([1, -0.5])[:, None, None]
+    assert dual_phase(flow + head, head - flow, phases="mm_cof") == pytest.approx(
+        modulate(flow - [[[2]], [[0]]], [[[2]], [[0]]] - flow)
+    )
 
 
 def test_a_head_that_moves_on_does_not_drown_the_face() -> None:

@@ -13,8 +13,11 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.cost import count_parameters
 from hmrm_lab.models.layers import Attention, Dropout, Linear, in_bfloat16, patches
 from hmrm_lab.models.meganet import GradientAttention, MEGANet, attention_maps, gradient_size
+from hmrm_lab.models.networks.attribute_embedding import AttributeEmbedding
+from hmrm_lab.models.networks.fmanet import Modulation, split_phases
 from hmrm_lab.models.networks.htnet import HTNet, blocks_of, from_blocks
 from hmrm_lab.models.networks.mobilevit import MobileViT, fold_places, split_places
+from hmrm_lab.models.networks.over_time import Retention
 from hmrm_lab.models.networks.pictures import VGG, VGG16, VGG19, EfficientNetB0, GoogLeNet
 from hmrm_lab.models.networks.resnet import CapsuleNet, ClassCapsules, ResNet, squash
 from hmrm_lab.models.networks.shallow import OffApexNet, RegionMLP, STSTNet
@@ -197,6 +200,39 @@ def test_slstt_sees_steady_motion_up_to_the_apex() -> None:
     steady = torch.stack([maps * share for share in (1 / 3, 2 / 3, 1)], dim=1)
     torch.testing.assert_close(model(maps), model(steady))
     assert not torch.allclose(model(maps), model(maps / 2)), "strength matters"
+
+
+def test_fmanet_finds_both_phases_of_a_sequence() -> None:
+    maps = pictures()
+    assert torch.equal(split_phases(maps), torch.stack([maps, maps], 1))
+    course = torch.tensor([0.5, 1.0, 0.25])[:, None, None, None]
+    expected = torch.stack([maps, 0.75 * maps], 1)
+    torch.testing.assert_close(split_phases(maps[:, None] * course), expected)
+    modulated, moves = Modulation()(expected)
+    gain = modulated[:, 0] / maps
+    assert (gain[moves.expand_as(gain) > 0.35] > 1).all(), "raised"
+    assert (gain[moves.expand_as(gain) < 0.25] < 1).all(), "suppressed"
+
+
+def test_retention_is_the_recurrent_form() -> None:
+    """State S_t = keeps S_{t-1} + k_t v_t, read by q_t (Sun et al. 2023, equation 6)."""
+    torch.manual_seed(0)
+    layer, tokens = Retention(8).eval(), torch.randn(1, 5, 8)
+    projected = layer.project_in(layer.norm(tokens))[0].unflatten(-1, (4, 4, 2))  # (T, 4, heads, 2)
+    state, read = torch.zeros(4, 2, 2), []
+    for query, key, value, gate in projected:
+        state = layer.keeps[:, None, None] * state + key[:, :, None] * value[:, None]
+        out = (query[:, None] @ state)[:, 0] / 2**0.5
+        read.append((F.layer_norm(out, (2,)) * F.silu(gate)).flatten())
+    expected = tokens + layer.project_out(torch.stack(read))
+    torch.testing.assert_close(layer(tokens), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_attributes_are_contrasted_within_the_batch() -> None:
+    model = AttributeEmbedding(3, 28, 3).eval()
+    logits, loss = model.forward_tasks(pictures())
+    assert logits.abs().max() <= 10 and loss > 0, "cosines times ten"
+    assert model.forward_tasks(pictures()[:1])[1] == 0, "one map has nothing to be told from"
 
 
 def test_tokens_of_the_perceptron_are_core_regions_and_then_sub_regions() -> None:

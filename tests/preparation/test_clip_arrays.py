@@ -170,7 +170,7 @@ def clips() -> list[Clip]:
 
 
 def phases(*overrides: str) -> Recipe:
-    return both_phases(quick_config("hmrm", *FEW, *overrides).flow)
+    return both_phases(quick_config("hmrm", *FEW, BOTH, *overrides).flow)
 
 
 SERIES = ((FIVE,), ("input.frames=6",), (FIVE, TO_OFFSET), (FIVE, "flow.name=farneback"))
@@ -196,9 +196,10 @@ def test_what_a_result_depends_on_is_in_its_name(
     assert identity(GRAY, replace(clip), TEMPLATE) == identity(GRAY, clip, TEMPLATE)
     spotted = TEMPLATE.model_copy(update={"apex": "spotted"})
     known = {identity(GRAY, clip, faces) for faces in (TEMPLATE, None, spotted)}
-    recipes = (GRAY, PICTURED, phases(), phases("flow.name=farneback"), *map(series, SERIES))
+    kinds = ("flow.phases=mm_cof", BOTH, "flow.name=farneback")
+    recipes = (GRAY, PICTURED, *map(phases, kinds), *map(series, SERIES))
     known |= {identity(recipe, clip, TEMPLATE) for recipe in recipes}
-    assert len(known) == 6 + len(SERIES)
+    assert len(known) == 7 + len(SERIES)
     uncut = identity(GRAY, clip, None)
     monkeypatch.setattr(crops, "FORMAT", crops.FORMAT + 1)
     after = {identity(recipe, clip, TEMPLATE) for recipe in recipes}

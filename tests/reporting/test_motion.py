@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hmrm_widgets.flow_explorer import point_words
 from reporting.shown import bar_of, by_name, pictures_of, uniform, words_of
 
 from hmrm_lab.datasets.classes import MEGC3
@@ -91,7 +92,7 @@ def test_the_direction_is_that_of_the_picture() -> None:
 
 def test_two_fields_are_compared_at_a_point_inside() -> None:
     fields = {"dis": still_but(3, 0), "exact": still_but(0, 4)}
-    words = motion.point_words(fields, (3, 1))
+    words = point_words(fields, (3, 1))
     assert words[0].startswith("dis: u +3.00 px")
     assert words[-1] == "The two are 5.00 px apart."
     for point in ((5, 0), (0, 4), (-1, 0)):

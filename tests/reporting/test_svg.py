@@ -4,6 +4,8 @@ import re
 from xml.etree import ElementTree as ET
 
 import numpy as np
+from hmrm_widgets.clip_stepper import curve_svg
+from hmrm_widgets.scan_playground import trace_svg
 from reporting.test_faces import CURVE
 from reporting.test_region_tokens import L, make_trace
 
@@ -33,15 +35,15 @@ def labels(page: str) -> list[str]:
 
 
 def test_the_apex_curve_follows_the_frame() -> None:
-    drawn = [ET.fromstring(svg.curve_svg(CURVE, frame, 4)) for frame in (3, 5, 7)]
+    drawn = [ET.fromstring(curve_svg(CURVE, frame, 4)) for frame in (3, 5, 7)]
     dots = [picture.find("circle") for picture in drawn]
     places = [float(dot.get("cx")) for dot in dots]
     assert places == sorted(places)
     assert float(dots[1].get("cy")) < float(dots[0].get("cy")), "higher on the page at the peak"
     assert "spotted apex 5, annotated apex 4" in drawn[0].get("aria-label")
-    assert "annotated" not in svg.curve_svg(CURVE, 3)
+    assert "annotated" not in curve_svg(CURVE, 3)
     still = ApexCurve(2, False, np.array([2]), np.zeros(1, np.float32), {})
-    assert "nan" not in svg.curve_svg(still, 2)
+    assert "nan" not in curve_svg(still, 2)
 
 
 def test_bars_are_as_long_as_what_they_say() -> None:
@@ -87,7 +89,7 @@ def test_cells_show_their_numbers_and_signs() -> None:
 
 def test_the_trace_has_a_stem_for_every_number() -> None:
     for direction in ("forward", "backward", "both"):
-        content = svg.trace_svg(make_trace(direction))
+        content = trace_svg(make_trace(direction))
         both = direction == "both"
         assert len(ET.fromstring(content).findall("circle")) == L * (4 + both)
         assert ("forward and backward" in labels(content)[0]) == both

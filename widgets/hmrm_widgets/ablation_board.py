@@ -15,14 +15,7 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
-from hmrm_lab.studies.ablate import (
-    PAPER,
-    component_values,
-    finished_runs,
-    own_variant,
-    plan_ablation,
-    variants_in,
-)
+from hmrm_lab.studies.ablate import PAPER, Ablation, plan_ablation
 from hmrm_lab.studies.jobs import Job, JobState
 from hmrm_lab.studies.study import Variant
 from hmrm_widgets.parts import buttons, control, figure_output, plain, row, table_html, table_view
@@ -30,6 +23,13 @@ from hmrm_widgets.viewer import PolledViewer
 
 WIDTHS, DEPTHS = (16, 32, *range(64, 385, 64)), (1, *range(2, 13, 2))
 ACTIONS = {"absent": "Queue", "stopped": "Go on", "failed": "Go on", "complete": "Done"}
+COMPONENTS = {
+    "flow.name": "flow {}",
+    "augment.motionmix": "MotionMix {}",
+    "model.fusion": "fusion {}",
+    "model.width": "width {}",
+    "model.depth": "depth {}",
+}  # settings that a board switches, in words
 
 
 class ComponentSwitches(w.VBox):
@@ -240,3 +240,37 @@ def describe(state: JobState) -> str:
     if state.seconds_left is not None and state.going:
         words.append(f"about {state.seconds_left:.0f} s left")
     return ", ".join([*words, *filter(None, (state.note, state.problem))])
+
+
+def finished_runs(plan: Ablation, out: Path) -> dict[str, RunFolder]:
+    """Find the runs of variants that have figures already, complete or not."""
+    folders = {name: RunFolder.of(config, out) for name, config in plan.configs.items()}
+    return {name: run for name, run in folders.items() if (run.path / "metrics.json").is_file()}
+
+
+def component_values(config: ExperimentConfig) -> dict[str, Any]:
+    tables = config.model_dump(mode="json")
+    paths = [key.split(".") for key in COMPONENTS]
+    return {f"{table}.{key}": tables[table][key] for table, key in paths if key in tables[table]}
+
+
+def own_variant(name: str, full: ExperimentConfig, values: Mapping[str, Any]) -> Variant:
+    """Make the variant that has these components, described by its changes of the full model."""
+    before = component_values(full)
+    changed = {key: value for key, value in values.items() if value != before[key]}
+    words = ", ".join(COMPONENTS[key].format(value) for key, value in changed.items())
+    return Variant(name, words, tuple(f"{key}={value}" for key, value in changed.items()))
+
+
+def variants_in(plan: Ablation, out: Path) -> list[Variant]:
+    """Find runs in this folder that differ from the full model in components alone."""
+    full = plan.full_config
+    found: dict[str, Variant] = {}
+    for file in sorted(out.glob("*/config.toml")):
+        config = RunFolder(file.parent).config()
+        if config.model.name != full.model.name or plan.name_of(config):
+            continue
+        variant = own_variant(f"own {len(found) + 1}", full, component_values(config))
+        if plan.settings_of(variant).digest() == config.digest():
+            found.setdefault(config.digest(), variant)
+    return list(found.values())

@@ -13,7 +13,8 @@ from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.landmarks import dense_landmarks
 from hmrm_lab.records import Clip, LandmarkedFrames
 from hmrm_lab.reporting.drawing import PART_COLOURS, Layer, face_picture, jpeg_bytes
-from hmrm_lab.reporting.svg import curve_svg
+from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
+from hmrm_lab.reporting.svg import Plot
 from hmrm_widgets.parts import (
     Picture,
     choose_clip,
@@ -30,6 +31,7 @@ from hmrm_widgets.viewer import Viewer
 
 KEPT_TRACKS = 16  # found faces and their curves in memory
 KEPT_PICTURES = 128  # of 30 kB
+MOST_TICKS = 16
 PLAY_MS = 250  # from frame to frame; a micro-expression is over too soon for the eye
 HOW = {
     "none": "detected",
@@ -157,3 +159,24 @@ class ClipStepper(Viewer):
         if crop:
             clip, points = cropped, crop_map(track[clip.onset]).points(points)
         return jpeg_bytes(face_picture(clip.frames[frame], points, layers))
+
+
+def curve_svg(curve: ApexCurve, frame: int, annotated: int | None = None) -> str:
+    """Draw an apex curve with the spotted apex, the annotated one if any, and the present frame."""
+    first, last = int(curve.frames[0]), int(curve.frames[-1])
+    top = float(curve.curve.max(initial=0)) or 1.0
+    points = list(zip(curve.frames.tolist(), curve.curve.tolist(), strict=True))
+    every = -(-(last - first + 1) // MOST_TICKS)
+    plot = Plot((460, 200), (34, 12, 42, 38), (first, last, 0, top))
+    frames = [(n, str(n)) for n in range(first, last + 1, every)]
+    plot.axes("frame", frames, [(top, f"{top:.1f}"), (0, "0")])
+    marks = [(f"spotted apex {curve.apex}", curve.apex, VERMILLION, "6 4")]
+    if annotated is not None:
+        marks.append((f"annotated apex {annotated}", annotated, GREEN, ""))
+    for _, place, colour, dashes in marks:
+        plot.line((plot.x(place), plot.top, plot.x(place), plot.floor), colour, 2, dashes)
+    plot.curves([points], BLUE, 2)
+    plot.dot(plot.x(frame), plot.y(dict(points).get(frame, 0.0)), 6, ORANGE)
+    legend = [(f"frame {frame}", ORANGE), *((words, colour) for words, _, colour, _ in marks)]
+    plot.legend(legend, 130)
+    return plot.svg(", ".join(["Apex curve", *(words for words, _ in legend)]))

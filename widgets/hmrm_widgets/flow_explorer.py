@@ -1,5 +1,6 @@
 """Look at the motion of a clip: frame by frame, method by method, update by update."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +27,7 @@ from hmrm_lab.reporting.drawing import (
     percentile_99_9,
     strain_peak,
 )
-from hmrm_lab.reporting.plots.motion_fields import point_words, vector_at
+from hmrm_lab.reporting.plots.motion_fields import vector_at, vector_words
 from hmrm_widgets.parts import (
     DISPLAYS,
     buttons,
@@ -283,3 +284,12 @@ class FlowExplorer(Viewer):
         if isinstance(estimator, FrozenFlow):
             return flow_steps(estimator, first, second).flows_px
         return estimator(first[None], second[None])
+
+
+def point_words(fields_px: Mapping[str, Floats], point: tuple[int, int]) -> list[str]:
+    """The readings of `point_table` in sentences; of two fields also how far they are apart."""
+    vectors = {name: vector_at(field, point) for name, field in fields_px.items()}
+    words = [f"{name}: {vector_words(u, v)}." for name, (u, v) in vectors.items()]
+    if len(vectors) == 2:
+        words.append(f"The two are {math.dist(*vectors.values()):.2f} px apart.")
+    return words

@@ -1,14 +1,17 @@
 """See what each input keeps of a clip while noise and drifting light are laid upon it."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from dataclasses import replace
+from functools import cache, lru_cache
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
+from numpy.typing import NDArray
 
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.preparation.network_inputs import INPUTS, cached_clip, disturbed, kept_of, look_at
-from hmrm_lab.records import Clip
+from hmrm_lab.preparation.network_inputs import INPUTS, disturbed, kept_of, look_at
+from hmrm_lab.records import Clip, Frames
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.drawing import jpeg_bytes
 from hmrm_lab.reporting.plots.input_pictures import INPUT_COLOURS, gallery_pictures
@@ -28,8 +31,21 @@ KEPT_CLIPS = 4  # their frames in memory: 150 kB for each frame of a crop
 SIZES: dict[str, Any] = {"words": "11em", "width": "28em"}
 
 
+class RememberedFrames:
+    """Frames kept in memory once read, to be disturbed repeatedly."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames, self._read = frames, cache(frames.__getitem__)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        return self._read(index)
+
+
 class InputGallery(Viewer):
-    """Controls for clip, noise and drift above the five inputs, each with what it keeps.
+    """Controls for clip, noise and drift above all inputs, each with what it keeps.
 
     Parameters
     ----------
@@ -47,7 +63,7 @@ class InputGallery(Viewer):
         if not self._clips:
             raise ValueError("the gallery needs a clip")
         self._estimator = estimator or flows["dis"].build()
-        self._read = lru_cache(KEPT_CLIPS)(lambda number: cached_clip(self._clips[number]))
+        self._read = lru_cache(KEPT_CLIPS)(self._remember)
         self.clip = choose_clip(titles, **SIZES)
         self.noise, self.drift = (
             control(w.FloatSlider, words, max=most, step=step, readout_format=".1f", **SIZES)
@@ -85,6 +101,10 @@ class InputGallery(Viewer):
         pictures = {name: jpeg_bytes(picture) for name, picture in gallery_pictures(seen).items()}
         caption = plain(f"{self._words(kept)} {INPUT_COLOURS}")
         return {**pictures, **headings, "legend": legend_bytes("colour"), "caption": caption}
+
+    def _remember(self, number: int) -> Clip:
+        clip = self._clips[number]
+        return replace(clip, frames=RememberedFrames(clip.frames))
 
     def _words(self, kept: Mapping[str, float]) -> str:
         laid = (

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 import torch
 
-from hmrm_lab.models.scan.inside import DIRECTIONS, trace_scan
-from hmrm_lab.reporting.svg import matrix_html, trace_svg
+from hmrm_lab.models.scan.inside import DIRECTIONS, ScanTrace, trace_scan
+from hmrm_lab.reporting.plots.region_tokens import trace_rows
+from hmrm_lab.reporting.style import INK
+from hmrm_lab.reporting.svg import Plot, matrix_html
 from hmrm_widgets.parts import buttons, control, plain, row, view
 from hmrm_widgets.viewer import Viewer
 
@@ -86,3 +89,28 @@ class ScanPlayground(Viewer):
 
 def _slider(description: str, value: float, low: float, high: float) -> w.FloatSlider:
     return control(w.FloatSlider, description, value=value, min=low, max=high, step=0.05, **SIZES)
+
+
+def trace_svg(trace: ScanTrace) -> str:
+    """Draw input, step, states and output of every token as stems, a row for each."""
+    length = len(trace.x)
+    pitch, height = 96.75, 71.75  # from row to row, and of one row
+    plot = Plot((460, 400), (44, 12, 18, 34), (-0.5, length - 0.5, 0, 1))
+    for token in range(length):
+        plot.text(plot.x(token), 382, str(token))
+    for number, (name, stems) in enumerate(trace_rows(trace).items()):
+        values = np.concatenate([series for _, series, _, _ in stems])
+        low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+        top, span = 18 + number * pitch, (high - low) or 1.0
+        zero = top + high / span * height
+        plot.line((44, zero, 448, zero), INK, 1)
+        plot.text(38, top + height / 2 + 4, name, "end", font_weight="bold")
+        plot.text(38, top + 6, f"{high:.2f}", "end")
+        for _, series, colour, shift in stems:
+            for token, value in enumerate(series.tolist()):
+                x, y = plot.x(token + shift), top + (high - value) / span * height
+                plot.line((x, zero, x, y), colour, 3)
+                plot.dot(x, y, 3, colour)
+    plot.text(246, 395, "token")
+    states = " and ".join(trace.states)
+    return plot.svg(f"Input, step, {states} state and output of {length} tokens")

@@ -1,3 +1,15 @@
 """The systems that HMRM is compared with. Importing this folder registers them."""
 
-from hmrm_lab.models.networks import htnet, mobilevit, pictures, resnet, shallow, transformers
+from hmrm_lab.models.networks import (
+    affine_transformer,
+    attribute_embedding,
+    fmanet,
+    htnet,
+    mobilevit,
+    multi_scale,
+    over_time,
+    pictures,
+    resnet,
+    shallow,
+    transformers,
+)

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.interface import Dropped, Features, Layers, system
-from hmrm_lab.models.layers import Dropout, TransformerBlock
-from hmrm_lab.models.networks.backbone import conv_norm, enlarge
+from hmrm_lab.models.layers import Dropout, transformer
+from hmrm_lab.models.networks.backbone import enlarge
+from hmrm_lab.models.networks.pictures import InvertedBottleneck, convolution
 
 STRIDES = (2, 2, 1)  # of stages 3 to 5
 EXPANSION, PATCH, HEADS = 2, 2, 4
 
-convolution = partial(conv_norm, activation=nn.SiLU)
+inverted = partial(InvertedBottleneck, expansion=EXPANSION, kernel=3, gated=False)
 
 Filters = tuple[Features, Features, Features, Features, Features, Features, Features]
 
@@ -38,14 +39,14 @@ class MobileViT(nn.Module):
         stem, first, second, *later, last = filters  # the stem, five stages, the last layer
         stages: list[nn.Module] = [
             convolution(channels, stem, 3),
-            InvertedResidual(stem, first),
-            InvertedResidual(first, second, stride=2),
-            InvertedResidual(second, second),
-            InvertedResidual(second, second),
+            inverted(stem, first),
+            inverted(first, second, stride=2),
+            inverted(second, second),
+            inverted(second, second),
         ]
         before = second
         for after, width, depth, stride in zip(later, widths, depths, STRIDES, strict=True):
-            stages.append(InvertedResidual(before, after, stride=stride))
+            stages.append(inverted(before, after, stride=stride))
             stages.append(MobileViTBlock(after, width, depth, dropout=dropout))
             before = after
         self.stages = nn.Sequential(*stages, convolution(before, last, 1))
@@ -55,23 +56,6 @@ class MobileViT(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         features = self.stages(enlarge(maps, self.side)).mean((2, 3))  # (B, 320)
         return self.head(self.dropout(features))[:, None]
-
-
-class InvertedResidual(nn.Module):
-    """Wider, a depth-wise convolution, narrower again (Sandler et al., CVPR 2018). (B, C, H, W)."""
-
-    def __init__(self, channels: int, out: int, *, stride: int = 1) -> None:
-        super().__init__()
-        hidden = EXPANSION * channels
-        self.shortcut = stride == 1 and channels == out
-        self.layers = nn.Sequential(
-            convolution(channels, hidden, 1),
-            convolution(hidden, hidden, 3, stride=stride, groups=hidden),
-            convolution(hidden, out, 1, activation=None),
-        )
-
-    def forward(self, grid: Tensor) -> Tensor:
-        return grid + self.layers(grid) if self.shortcut else self.layers(grid)
 
 
 class MobileViTBlock(nn.Module):
@@ -88,9 +72,7 @@ class MobileViTBlock(nn.Module):
             "dropout": dropout,
             "activation": nn.SiLU,
         }
-        self.layers = nn.Sequential(
-            *(TransformerBlock(width, **layer) for _ in range(depth)), nn.LayerNorm(width)
-        )
+        self.layers = transformer(width, depth, **layer)
         self.project = convolution(width, channels, 1)
         self.fuse = convolution(2 * channels, channels, 3)
 

@@ -220,10 +220,20 @@ class EfficientNetB0(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """Widen, convolve depth-wise, gate, narrow; with a shortcut if shapes agree. (B, F, H, W)."""
+    """Widen, convolve depth-wise, gate, narrow; with a shortcut if shapes agree. (B, F, H, W).
+
+    Without a gate it is the inverted residual of MobileNetV2 (Sandler et al., CVPR 2018).
+    """
 
     def __init__(
-        self, given: int, filters: int, expansion: int, kernel: int, *, stride: int
+        self,
+        given: int,
+        filters: int,
+        expansion: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        gated: bool = True,
     ) -> None:
         super().__init__()
         inside = given * expansion
@@ -231,7 +241,8 @@ class InvertedBottleneck(nn.Module):
         if expansion > 1:
             self.body.append(convolution(given, inside, 1))
         self.body.append(convolution(inside, inside, kernel, stride=stride, groups=inside))
-        self.body.append(Gate(inside, max(1, given // SQUEEZE)))
+        if gated:
+            self.body.append(Gate(inside, max(1, given // SQUEEZE)))
         self.body.append(convolution(inside, filters, 1, activation=None))
         self.adds = stride == 1 and given == filters
 

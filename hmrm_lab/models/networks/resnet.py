@@ -69,6 +69,16 @@ def residual_stages(
     return stages
 
 
+def residual_encoder(channels: int, width: int) -> nn.Sequential:
+    """Make a small network of two residual blocks: (B, C, H, H) to (B, D, H / 4, H / 4)."""
+    quarter, half = max(1, width // 4), max(1, width // 2)
+    return nn.Sequential(
+        conv_norm(channels, quarter, 3),
+        Residual(quarter, half, stride=2),
+        Residual(half, width, stride=2),
+    )
+
+
 class Residual(nn.Module):
     """Two 3x3 convolutions, or 1x1, 3x3, 1x1 as a bottleneck, with a shortcut. (B, F, H, W)."""
 

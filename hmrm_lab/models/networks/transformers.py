@@ -1,16 +1,51 @@
 """Transformers over patches of a map: SLSTT, MFDAN and FRL-DGT."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from hmrm_lab.models.hmrm.region_fusion import CORE_REGIONS, SUB_REGIONS, split_regions
 from hmrm_lab.models.interface import Dropped, Features, Heads, Layers, system
-from hmrm_lab.models.layers import Dropout, Linear, TransformerBlock, patches, width_of_heads
+from hmrm_lab.models.layers import (
+    Dropout,
+    Linear,
+    TransformerBlock,
+    patches,
+    transformer,
+    width_of_heads,
+)
 
 PATCHES = 4  # along a side
 STEPS = 3  # of a steady motion up to the apex, in place of a sequence
+
+
+def as_sequence(maps: Tensor) -> Tensor:
+    """Return a sequence (B, T, C, H, H) unchanged, and one map (B, C, H, H) as `STEPS` shares.
+
+    The shares are 1/3, 2/3 and 1 of the map, as if the face moved steadily up to the apex.
+    """
+    if maps.ndim == 5:
+        return maps
+    shares = torch.arange(1, STEPS + 1, device=maps.device) / STEPS
+    return maps[:, None] * shares[:, None, None, None]
+
+
+class PatchEncoder(nn.Module):
+    """A class token over the patches of a map, through a transformer. (B, C, H, H) to (B, D)."""
+
+    def __init__(self, channels: int, size: int, width: int, depth: int, **layer: Any) -> None:
+        super().__init__()
+        self.patch = size // PATCHES
+        self.embed = Linear(channels * self.patch**2, width)
+        self.answer = nn.Parameter(torch.zeros(1, 1, width))
+        self.place = nn.Parameter(0.02 * torch.randn(PATCHES**2 + 1, width))
+        self.layers = transformer(width, depth, **layer)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        tokens = self.embed(patches(maps, self.patch))  # (B, 16, D)
+        class_tokens = self.answer.expand(len(tokens), 1, -1)
+        return self.layers(torch.cat([class_tokens, tokens], dim=1) + self.place)[:, 0]
 
 
 @system("slstt")
@@ -19,7 +54,7 @@ class SLSTT(nn.Module):
 
     The short range is within a patch, the long range between patches, by a class token. An LSTM is
     read at its last state. A sequence (B, T, C, H, H), H = `size`, a multiple of 4, to (B, 1, K);
-    of one map (B, C, H, H), `STEPS` shares of it.
+    of one map (B, C, H, H), the shares of `as_sequence`.
     """
 
     def __init__(
@@ -35,25 +70,13 @@ class SLSTT(nn.Module):
         dropout: Dropped = 0.1,
     ) -> None:
         super().__init__()
-        self.patch = size // PATCHES
-        self.embed = Linear(channels * self.patch**2, width)
-        self.answer = nn.Parameter(torch.zeros(1, 1, width))
-        self.place = nn.Parameter(0.02 * torch.randn(PATCHES**2 + 1, width))
-        self.layers = nn.Sequential(
-            *(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(depth))
-        )
-        self.norm = nn.LayerNorm(width)
+        self.encoder = PatchEncoder(channels, size, width, depth, heads=heads, dropout=dropout)
         self.lstm = nn.LSTM(width, width, batch_first=True) if aggregator == "lstm" else None
         self.head = nn.Linear(width, classes)
 
     def forward(self, maps: Tensor) -> Tensor:
-        if maps.ndim == 4:
-            shares = torch.arange(1, STEPS + 1, device=maps.device) / STEPS
-            maps = maps[:, None] * shares[:, None, None, None]  # (B, T, C, H, H)
-        tokens = self.embed(patches(maps.flatten(0, 1), self.patch))  # (B T, 16, D)
-        class_tokens = self.answer.expand(len(tokens), 1, -1)
-        encoded = self.layers(torch.cat([class_tokens, tokens], dim=1) + self.place)
-        over_time = self.norm(encoded[:, 0]).unflatten(0, maps.shape[:2])  # (B, T, D)
+        sequence = as_sequence(maps)
+        over_time = self.encoder(sequence.flatten(0, 1)).unflatten(0, sequence.shape[:2])
         if self.lstm is None:
             return self.head(over_time.mean(1))[:, None]
         return self.head(self.lstm(over_time)[0][:, -1])[:, None]
@@ -148,7 +171,7 @@ class FRLDGT(nn.Module):
         )
         self.embed_region, self.embed_patch = Linear(pixels, width), Linear(pixels, width)
         self.local, self.overall, self.full_face = (
-            Fusion(tokens, width, depth=depth, heads=heads, dropout=dropout)
+            Fusion(tokens, width, depth, heads=heads, dropout=dropout)
             for tokens in (SUB_REGIONS, CORE_REGIONS, PATCHES**2)
         )
         self.dropout = Dropout(dropout)
@@ -167,14 +190,11 @@ class FRLDGT(nn.Module):
 class Fusion(nn.Module):
     """A linear layer across tokens, then attention among them. (B, T, D)."""
 
-    def __init__(self, tokens: int, width: int, *, depth: int, heads: int, dropout: float) -> None:
+    def __init__(self, tokens: int, width: int, depth: int, **layer: Any) -> None:
         super().__init__()
         self.place = nn.Parameter(0.02 * torch.randn(tokens, width))
         self.mix = Linear(tokens, tokens)
-        self.layers = nn.Sequential(
-            *(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(depth)),
-            nn.LayerNorm(width),
-        )
+        self.layers = transformer(width, depth, **layer)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.layers(tokens + self.mix(tokens.mT).mT + self.place)

@@ -27,7 +27,7 @@ SHADE = 0.6  # share of the colour over the ground
 DIMMED = 0.22  # brightness of what a stage does not keep
 GATE = "Gate: dark blue is closed (0), yellow is open (1)."
 INPUT_COLOURS = (
-    "Flow: hue is direction, full colour the longest vectors of both. Dynamic image and MESTI:"
+    "Flow: hue is direction, full colour the longest vectors of all. Dynamic image and MESTI:"
     " orange where a pixel counts as brighter, blue as darker, white where nothing changes."
 )
 
@@ -41,7 +41,7 @@ def signed_picture(values: Floats) -> Image:
 
 
 def gallery_pictures(seen: Mapping[str, Floats]) -> dict[str, Image]:
-    """Every input of `look_at` as a picture of 224 px, by its name; both flows have one scale."""
+    """Every input of `look_at` as a picture of 224 px, by its name; all flows have one scale."""
     flows = [values for values in seen.values() if values.ndim == 3]
     top = max((drawing.percentile_99_9(np.hypot(*flow)) for flow in flows), default=0.0) or 1.0
     drawn = {}
@@ -70,7 +70,7 @@ def gallery_figure(
         for name, picture in gallery_pictures(seen).items()
     ]
     words = f"{INPUT_COLOURS}\n{caption}"
-    return image_panels(panels, title, legend="wheel", caption=words, columns=5)
+    return image_panels(panels, title, legend="wheel", caption=words, columns=3)
 
 
 def kept_table(kept: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:

@@ -166,15 +166,6 @@ def vector_at(flow_px: Floats, point: tuple[int, int]) -> tuple[float, float]:
     return u, v
 
 
-def point_words(fields_px: Mapping[str, Floats], point: tuple[int, int]) -> list[str]:
-    """The readings of `point_table` in sentences; of two fields also how far they are apart."""
-    vectors = {name: vector_at(field, point) for name, field in fields_px.items()}
-    words = [f"{name}: {vector_words(u, v)}." for name, (u, v) in vectors.items()]
-    if len(vectors) == 2:
-        words.append(f"The two are {math.dist(*vectors.values()):.2f} px apart.")
-    return words
-
-
 def vector_words(u: float, v: float) -> str:
     """A vector in a phrase, such as `u +0.52 px, v -0.31 px: 0.61 px to the upper right (31°)`."""
     length, words = math.hypot(u, v), f"u {u:+.2f} px, v {v:+.2f} px"
