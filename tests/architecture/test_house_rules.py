@@ -15,7 +15,7 @@ WIDGETS = sorted(ROOT.glob("widgets/hmrm_widgets/**/*.py"))
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
-MOST_LINES = 32_985  # of hmrm_lab
+MOST_LINES = 33_085  # of hmrm_lab
 MOST_FILES = 190
 MOST_ENTRIES = 18  # directly in hmrm_lab/
 MOST_LINES_OF_TESTS = 17_000
