@@ -25,7 +25,7 @@ from hmrm_lab.datasets.synthetic.recipes import COMPOSITE, Script, farthest_px, 
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import dual_phase, without_median
 from hmrm_lab.preparation import clip_arrays
-from hmrm_lab.preparation.clip_arrays import dynamic_image, mesti, pool
+from hmrm_lab.preparation.clip_arrays import dynamic_image, mesti, pool, still_head
 from hmrm_lab.records import PICTURES, Clip, ClipKey, Floats, FlowSet, Frames, KnownMotion
 from hmrm_lab.registry import flows
 
@@ -52,18 +52,18 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
     """Every input of one clip in the canonical crop, by the names of `INPUTS`.
 
     Flows are (2, H, W) at crop resolution, in pixels, less the median motion; pictures (S, S) of
-    RMS 1, larger than networks take them.
+    RMS 1, larger than networks take them; from frames whose head is held still.
     """
     marks = (clip.onset, clip.known_apex, clip.offset)
     onset, apex, offset = (clip.frames[number][None] for number in marks)
     onset_apex, apex_offset = estimator(onset, apex)[0], estimator(apex, offset)[0]
-    frames = clip_arrays.even_frames(clip, clip_arrays.LENGTH, SIDE_PX)
+    frames = still_head(clip_arrays.even_frames(clip, clip_arrays.LENGTH, SIDE_PX))
     return {
         "apex": clip_arrays.standardise(clip_arrays.gray_frame(clip, clip.known_apex, SIDE_PX)),
         "flow": without_median(onset_apex),
         "dual_phase": dual_phase(onset_apex, apex_offset),
         "dynamic_image": dynamic_image(frames),
-        "mesti": mesti(frames),
+        "mesti": mesti(frames, clip_arrays.apex_place(clip, len(frames))),
     }
 
 
@@ -193,18 +193,25 @@ def kept_of(seen: dict[str, Floats], clip: Clip) -> dict[str, float]:
     return {name: kept(values, moving[len(values)]) for name, values in strengths.items()}
 
 
-def pooled(clip: Clip) -> dict[str, Floats]:
-    """A clip's frames from onset to offset pooled by four kinds of weights: name to (S, S)."""
-    numbers, size = range(clip.onset, clip.offset + 1), (SIDE_PX, SIDE_PX)
-    gray = (cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2GRAY) for number in numbers)
-    frames = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in gray])
-    step = np.zeros(len(frames))
-    step[[0, clip.known_apex - clip.onset]] = -1, 1
+def pooled(clip: Clip, hold: Callable[[Floats], Floats] = still_head) -> dict[str, Floats]:
+    """A clip's frames from onset to offset pooled by six kinds of weights: name to (S, S).
+
+    `hold` takes the head's motion out of frames (T, S, S) before.
+    """
+    numbers = range(clip.onset, clip.offset + 1)
+    frames = hold(np.stack([clip_arrays.gray_frame(clip, n, SIDE_PX) for n in numbers]))
+    count, apex = len(frames), clip.known_apex - clip.onset
+    step = np.zeros(count)
+    step[[0, apex]] = -1, 1
+    order = clip_arrays.apex_order(count, apex)
+    parabola = clip_arrays.without_drift(-(np.arange(count, dtype=np.float64) ** 2))
     return {
         "apex less onset": pool(frames, step),
-        "slope": pool(frames, clip_arrays.slope_weights(len(frames))),
+        "slope": pool(frames, clip_arrays.slope_weights(count)),
         "dynamic image": dynamic_image(frames),
-        "MESTI": mesti(frames),
+        "ranks to the apex and back": pool(frames, order - order.mean()),
+        "parabola": pool(frames, parabola),
+        "MESTI": mesti(frames, apex),
     }
 
 
@@ -238,7 +245,10 @@ def _print_table(rows: Mapping[str, Mapping[str, float]], digits: int) -> None:
 
 
 def main() -> None:
-    """Print three tables as Markdown: `kept` of pooled frames and of inputs; `likeness`."""
+    """Print tables as Markdown: `kept` of frames pooled as they are and held still; of inputs.
+
+    Then `likeness`.
+    """
     dis = flows["dis"].build()
     casts: dict[str, Sequence[Clip]] = {
         name: rising_clips(12, **condition) for name, condition in _KNOWN["conditions"].items()
@@ -246,7 +256,7 @@ def main() -> None:
     for difficulty in (0.0, 0.5, 1.0):
         drawn = synthetic(subjects=8, clips=24, difficulty=difficulty)
         casts[f"data set `synthetic`, difficulty {difficulty:g}"] = drawn
-    for inputs in (pooled, partial(look_at, estimator=dis)):
+    for inputs in (partial(pooled, hold=np.asarray), pooled, partial(look_at, estimator=dis)):
         _print_table({name: measure(cast, inputs) for name, cast in casts.items()}, 2)
     rows = {}
     for name, difficulty in product(("gru_attention", "dis"), (0.0, 0.5)):
