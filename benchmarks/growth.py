@@ -1,4 +1,4 @@
-"""Growth of moving parts against the rest under AMMSM's magnifier, on unseen drawn faces.
+"""Growth of moving parts against the rest under AMMSM's gated magnifier, on unseen drawn faces.
 
 `python benchmarks/growth.py` trains the temporal stream by its default recipe on three
 quarters of the faces of the data set `synthetic`, with flow by DIS, and asks it for the others.
@@ -51,7 +51,8 @@ def growth_by(model: Any, maps: Tensor, clips: Sequence[Clip]) -> Growth:
 def main() -> None:
     """A row for each seed, as Markdown."""
     settle_process()
-    config = load_config(system="ammsm_temporal", data="synthetic", overrides=["flow.name=dis"])
+    gated = ["flow.name=dis", "model.magnifier=gated"]
+    config = load_config(system="ammsm_temporal", data="synthetic", overrides=gated)
     sys.stdout.write(
         "| seed | inside | outside | ratio | ratio untrained |\n|" + " --- |" * 5 + "\n"
     )

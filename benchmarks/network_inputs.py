@@ -1,8 +1,8 @@
-"""How well each input of a network shows a faint movement that is known, on drawn faces.
+"""The tables of decision 0018, as Markdown.
 
-`python benchmarks/network_inputs.py` prints the tables of decision 0018: the ratio `kept` of frames
-pooled by four kinds of weights, that of every input that a network can be given, how like the flows
-are to the exact one from onset to apex, and both for MM-COF by its threshold.
+The ratio `kept` of frames pooled by six kinds of weights, as they are and with the head held still;
+that of every input that a network can be given; how like the flows are to the exact one; and MM-COF
+by its threshold.
 """
 
 import sys
@@ -10,13 +10,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import product
 
-import cv2
 import numpy as np
 
 from hmrm_lab.datasets.synthetic import synthetic
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import modulate, without_median
-from hmrm_lab.preparation.clip_arrays import dynamic_image, mesti, pool, slope_weights
+from hmrm_lab.preparation.clip_arrays import (
+    apex_order,
+    dynamic_image,
+    gray_frame,
+    mesti,
+    pool,
+    slope_weights,
+    still_head,
+    without_drift,
+)
 from hmrm_lab.preparation.network_inputs import INPUTS, SIDE_PX, kept_of, look_at, rising_clips
 from hmrm_lab.records import Clip, Floats, KnownMotion
 from hmrm_lab.registry import flows
@@ -36,18 +44,25 @@ STILL_HEADS: dict[str, dict[str, float]] = {  # noise in 8-bit levels, shares of
 }
 
 
-def pooled(clip: Clip) -> dict[str, Floats]:
-    """A clip's frames from onset to offset pooled by four kinds of weights: name to (S, S)."""
-    numbers, size = range(clip.onset, clip.offset + 1), (SIDE_PX, SIDE_PX)
-    gray = (cv2.cvtColor(clip.frames[number], cv2.COLOR_RGB2GRAY) for number in numbers)
-    frames = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in gray])
-    step = np.zeros(len(frames))
-    step[[0, clip.known_apex - clip.onset]] = -1, 1
+def pooled(clip: Clip, hold: Callable[[Floats], Floats] = still_head) -> dict[str, Floats]:
+    """A clip's frames from onset to offset pooled by six kinds of weights: name to (S, S).
+
+    `hold` takes the head's motion out of frames (T, S, S) before.
+    """
+    numbers = range(clip.onset, clip.offset + 1)
+    frames = hold(np.stack([gray_frame(clip, n, SIDE_PX) for n in numbers]))
+    count, apex = len(frames), clip.known_apex - clip.onset
+    step = np.zeros(count)
+    step[[0, apex]] = -1, 1
+    order = apex_order(count, apex)
+    parabola = without_drift(-(np.arange(count, dtype=np.float64) ** 2))
     return {
         "apex less onset": pool(frames, step),
-        "slope": pool(frames, slope_weights(len(frames))),
+        "slope": pool(frames, slope_weights(count)),
         "dynamic image": dynamic_image(frames),
-        "MESTI": mesti(frames),
+        "ranks to the apex and back": pool(frames, order - order.mean()),
+        "parabola": pool(frames, parabola),
+        "MESTI": mesti(frames, apex),
     }
 
 
@@ -104,7 +119,7 @@ def print_table(rows: Mapping[str, Mapping[str, float]], digits: int) -> None:
 
 
 def main() -> None:
-    """Print four tables: `kept` of pooled frames and of inputs; `likeness`; `by_threshold`."""
+    """Print five tables: `kept` of pooled frames and of inputs; `likeness`; `by_threshold`."""
     dis = flows["dis"].build()
     casts: dict[str, Sequence[Clip]] = {
         name: rising_clips(FACES, **condition) for name, condition in STILL_HEADS.items()
@@ -112,7 +127,7 @@ def main() -> None:
     for difficulty in (0.0, 0.5, 1.0):
         drawn = synthetic(subjects=8, clips=24, difficulty=difficulty)
         casts[f"data set `synthetic`, difficulty {difficulty:g}"] = drawn
-    for inputs in (pooled, partial(look_at, estimator=dis)):
+    for inputs in (partial(pooled, hold=np.asarray), pooled, partial(look_at, estimator=dis)):
         print_table({name: measure(cast, inputs) for name, cast in casts.items()}, 2)
     rows = {}
     for name, difficulty in product(("gru_attention", "dis"), (0.0, 0.5)):

@@ -38,7 +38,7 @@ from hmrm_lab.models.hmrm.region_fusion import (
 )
 from hmrm_lab.models.meganet import attention_maps
 from hmrm_lab.models.scan.inside import closed_form_matrix, scan_matrix, trace_scan
-from hmrm_lab.preparation.clip_arrays import hump_weights, rank_weights
+from hmrm_lab.preparation.clip_arrays import apex_weights, rank_weights
 from hmrm_lab.preparation.network_inputs import disturbed, given, kept_of, look_at, rising_clips
 from hmrm_lab.records import Clip, KnownMotion
 from hmrm_lab.reporting.plots.motion_fields import point_table

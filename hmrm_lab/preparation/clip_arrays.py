@@ -39,7 +39,7 @@ MAP_FORMAT = 3  # raise it when the same frames and settings give other maps
 PHASE_FORMAT = 2  # raise it when the same frames give other maps of both phases
 GRAY_FORMAT = 3  # raise it when the same frames give other gray clips
 SEQUENCE_FORMAT = 1  # raise it when the same frames give other sequences
-PICTURE_FORMAT = 1  # raise it when the same frames give other pictures
+PICTURE_FORMAT = 2  # raise it when the same frames give other pictures
 LENGTH = 16  # frames
 GRAY_SIDE_PX = 112
 ROUNDING = 1e-6  # of the largest possible sum; below it are rounding errors of float32
@@ -175,18 +175,45 @@ def pool(frames: NDArray[np.generic], weights: NDArray[np.float64]) -> Floats:
     return (scaled / np.sqrt(np.mean(scaled**2))).astype(np.float32)
 
 
-def mesti(frames: NDArray[np.generic]) -> Floats:
-    """The rise of each pixel above its own drift in mid-clip, by least squares (MESTI)."""
-    return pool(frames, hump_weights(len(frames)))
+def mesti(frames: NDArray[np.generic], apex: float) -> Floats:
+    """Approximate rank pooling whose order rises to the apex and falls after it (MESTI).
 
-
-def hump_weights(length: int) -> NDArray[np.float64]:
-    """The weight of each frame, (T,): 6 t (T - 1 - t) - (T - 1) (T - 2), t = 0..T-1.
-
-    The orthogonal polynomial of degree two, turned so that mid-clip counts positive.
+    The apex is a place in the frames, which may lie between two. Without frames before or after it
+    they are taken twice, to the last and back. See decision 0018.
     """
-    time = np.arange(length, dtype=np.float64)
-    return 6 * time * (length - 1 - time) - (length - 1) * (length - 2)
+    if not 0 < apex < len(frames) - 1:
+        apex, frames = len(frames) - 1, np.concatenate([frames, frames[-2::-1]])
+    return pool(frames, apex_weights(len(frames), apex))
+
+
+def apex_weights(length: int, apex: float) -> NDArray[np.float64]:
+    """The weight of each frame, (T,): `apex_order` less its drift; 0 < apex < T - 1."""
+    return without_drift(apex_order(length, apex))
+
+
+def apex_order(length: int, apex: float) -> NDArray[np.float64]:
+    """The order of the frames, (T,): evenly from 0 to 1 at the apex, and back to 0."""
+    return np.interp(np.arange(length), [0, apex, length - 1], [0, 1, 0])
+
+
+def without_drift(course: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A course (T,) less its least-squares line; orthogonal to constants and even drifts."""
+    time = slope_weights(len(course))
+    return course - course.mean() - time * (time @ course) / (time @ time)
+
+
+def still_head(frames: Floats) -> Floats:
+    """Frames (T, S, S), gray levels 0 to 255, moved by their median flow onto the first."""
+    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    estimator.setFinestScale(1)
+    levels = frames.round().astype(np.uint8)
+    moved = [frames[0]]
+    for frame, gray in zip(frames[1:], levels[1:], strict=True):
+        shift = np.median(estimator.calc(levels[0], gray, None), axis=(0, 1))
+        motion = np.column_stack([np.eye(2), shift])
+        how = {"flags": cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+        moved.append(cv2.warpAffine(frame, motion, frame.shape[::-1], **how))
+    return np.stack(moved)
 
 
 def even_frames(clip: Clip, length: int, side_px: int) -> Floats:
@@ -220,12 +247,21 @@ def resample(clip: Clip, length: int = LENGTH, side_px: int = GRAY_SIDE_PX) -> N
 
 def clip_pictures(clip: Clip) -> Floats:
     """The pictures of a clip in the canonical crop, (4, side, side), RMS 1, order `PICTURES`."""
-    frames = even_frames(clip, LENGTH, PICTURE_SIDE_PX)
+    large = still_head(even_frames(clip, LENGTH, GRAY_SIDE_PX))
+    size = (PICTURE_SIDE_PX, PICTURE_SIDE_PX)
+    frames = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in large])
     onset, apex = (
         standardise(gray_frame(clip, number, PICTURE_SIDE_PX))
         for number in (clip.onset, clip.known_apex)
     )
-    return np.stack([onset, apex, dynamic_image(frames), mesti(frames)]).astype(np.float32)
+    pooled = dynamic_image(frames), mesti(frames, apex_place(clip, LENGTH))
+    return np.stack([onset, apex, *pooled]).astype(np.float32)
+
+
+def apex_place(clip: Clip, length: int) -> float:
+    """Where the apex lies among `even_frames`: 0 is the onset, length - 1 the offset."""
+    whole = clip.offset - clip.onset
+    return (length - 1) * ((clip.known_apex - clip.onset) / whole if whole else 1.0)
 
 
 def standardise(picture: Floats) -> Floats:

@@ -23,7 +23,7 @@ from hmrm_lab.datasets.synthetic.recipes import COMPOSITE, Script, farthest_px, 
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.motion_maps import dual_phase, without_median
 from hmrm_lab.preparation import clip_arrays
-from hmrm_lab.preparation.clip_arrays import dynamic_image, mesti
+from hmrm_lab.preparation.clip_arrays import dynamic_image, mesti, still_head
 from hmrm_lab.records import PICTURES, Clip, ClipKey, Floats, FlowSet, Frames, KnownMotion
 
 KEPT_GRAINS = 32  # of 600 kB for a crop
@@ -49,19 +49,19 @@ def look_at(clip: Clip, estimator: FlowEstimator) -> dict[str, Floats]:
     """Every input of one clip in the canonical crop, by the names of `INPUTS`.
 
     Flows are (2, H, W) at crop resolution, in pixels, less the median motion; pictures (S, S) of
-    RMS 1, larger than networks take them.
+    RMS 1, larger than networks take them; from frames whose head is held still.
     """
     marks = (clip.onset, clip.known_apex, clip.offset)
     onset, apex, offset = (clip.frames[number][None] for number in marks)
     onset_apex, apex_offset = estimator(onset, apex)[0], estimator(apex, offset)[0]
-    frames = clip_arrays.even_frames(clip, clip_arrays.LENGTH, SIDE_PX)
+    frames = still_head(clip_arrays.even_frames(clip, clip_arrays.LENGTH, SIDE_PX))
     return {
         "apex": clip_arrays.standardise(clip_arrays.gray_frame(clip, clip.known_apex, SIDE_PX)),
         "flow": without_median(onset_apex),
         "dual_phase": dual_phase(onset_apex, apex_offset),
         "mm_cof": dual_phase(onset_apex, apex_offset, phases="mm_cof"),
         "dynamic_image": dynamic_image(frames),
-        "mesti": mesti(frames),
+        "mesti": mesti(frames, clip_arrays.apex_place(clip, len(frames))),
     }
 
 

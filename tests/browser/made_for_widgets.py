@@ -51,4 +51,5 @@ def swept() -> Study:
     return Study({}, pd.DataFrame(), pd.DataFrame(), sweep=sweep, axes=DEPTHS_AND_WIDTHS)
 
 
-magnifier, study, evolution = fitted("ammsm_temporal", *SMALL), swept(), searched()
+magnifier = fitted("ammsm_temporal", *SMALL, "model.magnifier=gated")
+study, evolution = swept(), searched()

@@ -144,12 +144,22 @@ def test_a_gate_opens_where_motion_is_above_its_price_and_nowhere_else(alpha: fl
     torch.testing.assert_close(downhill, alpha / 4 * (flow.abs().mean(1, keepdim=True) - 1))
 
 
+def test_the_published_loss_of_a_plain_network_is_how_far_it_is_from_alpha_times_the_flow() -> None:
+    net, clips = model(price=3.0), maps()
+    seen = magnified(net, clips, 4.0)
+    assert (seen.gate == 1).all()
+    away = (4.0 * clips[:, :2] - seen.flow).abs().mean()
+    torch.testing.assert_close(net.forward_tasks(clips)[1], away)
+    torch.testing.assert_close(magnified(net, clips, 8.0).flow, 2 * seen.flow)
+
+
 def test_motion_keeps_its_direction_and_grows_at_most_by_alpha() -> None:
     flow = maps()[:, :2]
-    grown = Magnifier(width=4)(flow, 5.0).flow / flow
+    gates = Magnifier(width=4, gated=True)
+    grown = gates(flow, 5.0).flow / flow
     torch.testing.assert_close(grown[:, 0], grown[:, 1], rtol=1e-4, atol=1e-4)
     assert 0 < grown.min() < grown.max() < 5
-    assert not Magnifier(width=4)(torch.zeros(1, 2, 28, 28), 5.0).flow.any()
+    assert not gates(torch.zeros(1, 2, 28, 28), 5.0).flow.any()
 
 
 def draw(sequences: int, length: int, heads: int, channels: int, state: int) -> list[Tensor]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reporting.shown import pictures_of, words_of
 
-from hmrm_lab.preparation.clip_arrays import hump_weights, rank_weights
+from hmrm_lab.preparation.clip_arrays import apex_weights, rank_weights
 from hmrm_lab.reporting.plots import input_pictures as inputs
 from hmrm_lab.reporting.plots.input_pictures import SIDE_PX, MagnifiedClip
 from hmrm_lab.reporting.plots.region_tokens import REGION_LABELS
@@ -54,7 +54,7 @@ def test_each_input_stands_under_its_name_with_what_it_keeps() -> None:
 
 
 def test_weights_on_one_scale() -> None:
-    figure = inputs.weights_figure({"MESTI": hump_weights(8), "dynamic image": rank_weights(8)})
+    figure = inputs.weights_figure({"MESTI": apex_weights(8, 3), "dynamic image": rank_weights(8)})
     for trace in figure.data:
         assert np.mean(np.square(trace.y)) == pytest.approx(1, abs=1e-3)
 

@@ -330,7 +330,7 @@ def test_a_variant_differs_from_the_full_model_in_what_it_names() -> None:
         name: {key: value for key, value in config.model.options.items() if value != options[key]}
         for name, config in plan.configs.items()
     }
-    assert list(changes)[1:3] == ["no magnifier", "fixed alpha"]
+    assert list(changes)[1:3] == ["no magnifier", "gated magnifier"]
     assert changes["no sparsity"] == {"ratios": [1.0, 1.0, 1.0, 1.0], "super_steps": 0}
     searched = {"alpha": own["alpha"], "ratios": own["ratios"]}
     assert changes["no search"] == {**searched, "super_steps": 0}
@@ -342,7 +342,7 @@ def test_a_variant_differs_from_the_full_model_in_what_it_names() -> None:
 
 def test_what_changes_nothing_is_left_out_and_a_flow_that_was_asked_for_is_not_lost() -> None:
     plan = plan_ablation(smoke("ammsm_temporal"))
-    assert list(plan.configs) == ["full", "no magnifier", "no sparsity"]
+    assert list(plan.configs) == ["full", "no magnifier", "gated magnifier", "no sparsity"]
     assert plan.left_out == {"fixed alpha": SAME, "no search": SAME}
     plan = plan_ablation(smoke("hmrm", "augment.motionmix=0"))
     assert plan.left_out == {"M2": SAME.replace("full", "M4")}
@@ -351,7 +351,7 @@ def test_what_changes_nothing_is_left_out_and_a_flow_that_was_asked_for_is_not_l
         plan_ablation(config)
     plan = plan_ablation(config, [NARROW], full=WHOLE)
     assert {config.flow.name for config in plan.configs.values()} == {"farneback"}
-    assert len(plan_ablation(smoke("hmrm", "flow.name=gru_attention")).configs) == 7
+    assert len(plan_ablation(smoke("hmrm", "flow.name=gru_attention")).configs) == 8
 
 
 def test_every_effect_is_one_change_of_the_default_recipe() -> None:

@@ -35,7 +35,7 @@ def flowset(clips: list[Clip]) -> FlowSet:
 
 @pytest.fixture(scope="module")
 def ammsm(flowset: FlowSet) -> System:
-    small = ("model.width=8", "model.head=8", "training.epochs=1")
+    small = ("model.width=8", "model.head=8", "model.magnifier=gated", "training.epochs=1")
     config = quick_config("ammsm_temporal", *small)
     return System.of_settings(config, fit(config, flowset, seed=0))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets as w
-import torch
+import numpy as np
 
 from hmrm_lab.api.system import System
 from hmrm_lab.errors import InputError
@@ -157,7 +157,8 @@ class MagnifierStudio(Viewer):
     def _growth_words(self, number: int, clip: MagnifiedClip, alpha: float) -> str:
         """How many times motion grows: where the face moves and elsewhere, if that is known."""
         if not self._clips or not isinstance(self._clips[number].frames, KnownMotion):
-            return f"{torch.from_numpy(clip.gate).mean() * alpha:.2f} times on average."
+            before, after = (np.hypot(*flow).mean() for flow in (clip.flow, clip.magnified))
+            return f"{after / before:.2f} times on average."
         moving = moving_region(self._clips[number], clip.flow.shape[-1])
         growth = growth_of(clip.flow[None], clip.magnified[None], moving[None])
         return (

@@ -76,9 +76,11 @@ class AMMSM(nn.Module):
         *,
         alpha: Alpha = 4.0,
         ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
-        magnifier: Literal["unet", "none"] = "unet",
+        magnifier: Literal["unet", "gated", "none"] = "unet",
         magnifier_width: Features = 8,
-        price: Annotated[float, Field(ge=0, le=64)] = 1.0,  # of an open gate, in a map's RMS
+        price: Annotated[
+            float, Field(ge=0, le=64)
+        ] = 1.0,  # of "gated": an open gate, in a map's RMS
         spatial: bool = True,
         spatial_width: Width = 0.25,
         width: Features = 32,  # of the first stage; twice that from stage to stage
@@ -93,8 +95,10 @@ class AMMSM(nn.Module):
     ) -> None:
         super().__init__()
         self.choice = make_choice(alpha, ratios)
-        self.price, self.super_steps = price, super_steps
-        self.magnifier = Magnifier(width=magnifier_width) if magnifier == "unet" else None
+        self.super_steps, gated = super_steps, magnifier == "gated"
+        self.price = price if gated else 0.0
+        magnifies = magnifier != "none"
+        self.magnifier = Magnifier(width=magnifier_width, gated=gated) if magnifies else None
         self.temporal = TemporalStream(
             size,
             width=width,

@@ -1,4 +1,4 @@
-"""Motion magnification (AMMSM, Figure 2): a U-Net gates where flow is magnified (decision 0017)."""
+"""Motion magnification (AMMSM, Figure 2): a U-Net returns magnified flow (decision 0017)."""
 
 from typing import NamedTuple
 
@@ -9,33 +9,37 @@ from hmrm_lab.models.networks.backbone import conv_norm
 
 
 class Magnified(NamedTuple):
-    """Shapes: flow (B, 2, S, S) and gate (B, 1, S, S) in 0..1."""
+    """Shapes: flow (B, 2, S, S) and gate (B, 1, S, S) in 0..1; without gates all are open."""
 
     flow: Tensor
     gate: Tensor
 
 
 class Magnifier(nn.Module):
-    """`OF_mag = alpha * gate * OF`, the gate by a U-Net that reads the flow.
+    """`OF_mag = alpha * U-Net(OF)`; or, `gated`, `alpha * gate * OF`, the gate by the U-Net.
 
-    Flow is (B, 2, S, S), order (u, v), of RMS 1; S is a multiple of 4. By the loss the best gate is
-    the same for every alpha, so that alpha may change after training.
+    Flow is (B, 2, S, S), order (u, v), of RMS 1; S is a multiple of 4. By the loss the best answer
+    of the U-Net is the same for every alpha, so that alpha may change after training.
     """
 
-    def __init__(self, *, width: int) -> None:
+    def __init__(self, *, width: int, gated: bool) -> None:
         super().__init__()
-        self.unet = UNet(2, 1, width=width)
+        self.gated = gated
+        self.unet = UNet(2, 1 if gated else 2, width=width)
 
     def forward(self, flow: Tensor, alpha: float) -> Magnified:
-        gate = self.unet(flow).sigmoid()
+        answer = self.unet(flow)
+        if not self.gated:
+            return Magnified(alpha * answer, torch.ones_like(flow[:, :1]))
+        gate = answer.sigmoid()
         return Magnified(alpha * gate * flow, gate)
 
 
 def magnification_loss(flow: Tensor, magnified: Magnified, alpha: float, price: float) -> Tensor:
-    """Compute `mean |alpha OF - OF_mag|` and a price on open gates, without which all would open.
+    """Compute `mean |alpha OF - OF_mag|`, the published loss, and a price on open gates.
 
-    At its minimum the gate is open where the mean of `|u|` and `|v|` is above `price`, whatever
-    alpha is, and closed elsewhere. `flow` (B, 2, S, S) is the input of the magnifier.
+    At its minimum a gate is open where the mean of |u| and |v| is above `price`, whatever alpha
+    is, and closed elsewhere. `flow` (B, 2, S, S) is the input of the magnifier.
     """
     missing = (alpha * flow - magnified.flow).abs().mean()
     return missing + alpha * price * magnified.gate.mean()
