@@ -34,7 +34,7 @@ class FMANet(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         phases, moves = self.modulation(split_phases(maps))
-        features = self.stem(phases.flatten(1, 2).contiguous(memory_format=torch.channels_last))
+        features = self.stem(phases.flatten(1, 2))
         for stage, attend in zip(self.stages, self.attention, strict=True):
             moves = F.avg_pool2d(moves, 2, ceil_mode=True)
             features = attend(stage(features), moves)
