@@ -90,7 +90,9 @@ def test_the_choice_decides_what_is_read_and_an_impossible_one_is_refused() -> N
     assert torch.equal(net(clips), before)
     whole = (1, 1, 1, 1)
     for alpha, ratios in ((0.5, whole), (math.nan, whole), (4, (1, 1, 1)), (4, (0, 1, 1, 1))):
-        with pytest.raises(ConfigError, match="give an alpha from 1 to 64 and 4 ratios above 0, at most 1"):
+        with pytest.raises(
+            ConfigError, match="give an alpha from 1 to 64 and 4 ratios above 0, at most 1"
+        ):
             net.choose(alpha, ratios)
 
 
