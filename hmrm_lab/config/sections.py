@@ -158,9 +158,7 @@ class LossConfig(Section):
     gamma: Annotated[float, Field(ge=0)] = 2.0  # focal exponent; paper 3.4 gives none, 0: no focus
     class_weight_power: Fraction = 0.0  # weight of class c is (n / n_c) ** power, mean 1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share given to all classes alike
-    action_units: Annotated[float, Field(ge=0, le=100)] = (
-        0.0  # weight of their loss (decision 0023)
-    )
+    action_units: Annotated[float, Field(ge=0, le=100)] = 0.0  # their weight (decision 0023)
 
 
 class TrainingConfig(Section):

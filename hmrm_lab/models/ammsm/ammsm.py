@@ -78,9 +78,7 @@ class AMMSM(nn.Module):
         ratios: Ratios = (0.5, 0.5, 0.5, 0.5),
         magnifier: Literal["unet", "gated", "none"] = "unet",
         magnifier_width: Features = 8,
-        price: Annotated[
-            float, Field(ge=0, le=64)
-        ] = 1.0,  # of "gated": an open gate, in a map's RMS
+        price: Annotated[float, Field(ge=0, le=64)] = 1.0,  # of an open gate, in a map's RMS
         spatial: bool = True,
         spatial_width: Width = 0.25,
         width: Features = 32,  # of the first stage; twice that from stage to stage

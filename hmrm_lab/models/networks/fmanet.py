@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.flow.motion_maps import root
+from hmrm_lab.flow.motion_maps import THRESHOLD, root
 from hmrm_lab.models.interface import Features, system
 from hmrm_lab.models.layers import Dropout
 from hmrm_lab.models.networks.resnet import residual_encoder
 
-THRESHOLD, SHARPNESS = 0.3, 8.0  # at first; both are learnt
+SHARPNESS = 8.0  # at first, as is MM-COF's threshold; both are learnt
 KERNEL = 7  # pixels along a side
 DROPOUT = 0.2
 TINY = 1e-6  # a map that is shorter shows no motion

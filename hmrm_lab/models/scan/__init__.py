@@ -96,12 +96,12 @@ def _fits(name: str, x: Tensor) -> bool:
 
 @torch.compiler.assume_constant_result
 def runs_triton(device: torch.device) -> bool:
-    return not why_not_triton(device)
+    return _compiles(device)
 
 
 @cache
-def why_not_triton(device: torch.device) -> str:
-    """Compile and run the smallest scan: why it failed, or nothing.
+def _compiles(device: torch.device) -> bool:
+    """Compile and run the smallest scan, or warn of what is missing.
 
     Triton needs a C compiler and the headers of Python, which a machine may lack.
     """
@@ -112,8 +112,8 @@ def why_not_triton(device: torch.device) -> str:
         triton_scan.forward(one, one, -one, one, one, one[0], [False])
     except Exception as error:  # noqa: BLE001  whatever is missing
         warnings.warn(f"no Triton on {device}, the scan is slower: {error}", stacklevel=2)
-        return str(error) or type(error).__name__
-    return ""
+        return False
+    return True
 
 
 def _flip(values: Tensor, reverse: tuple[bool, ...]) -> Tensor:
