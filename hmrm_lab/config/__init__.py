@@ -49,6 +49,7 @@ OMITTED_DEFAULTS = {
     "input.until": "apex",
     "augment.mixup": 0.0,
     "loss.action_units": 0.0,
+    "loss.margin": False,
     "training.pretrain_epochs": 0,
     "training.bfloat16": False,
     "model.weights": "",
@@ -311,6 +312,10 @@ def _refuse_mixtures(config: ExperimentConfig) -> None:
     if picture and config.augment.motionmix:
         problem = f"MotionMix exchanges flow, and input.channels names the picture {picture}"
         raise MixtureError(problem, hint="set augment.motionmix=0")
+    card = systems[config.model.name].card
+    if config.loss.margin and not (card and card.lengths):
+        problem = f"loss.margin is of lengths, and system '{config.model.name}' answers with others"
+        raise MixtureError(problem, hint="set loss.margin=false; capsulenet answers with lengths")
     single, tuned = "set input.frames=1", "set flow.finetune=false"
     if config.input.frames > 1:
         if not systems[config.model.name].reads_sequences:

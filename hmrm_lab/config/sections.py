@@ -158,6 +158,9 @@ class LossConfig(Section):
     gamma: Annotated[float, Field(ge=0)] = 2.0  # focal exponent; paper 3.4 gives none, 0: no focus
     class_weight_power: Fraction = 0.0  # weight of class c is (n / n_c) ** power, mean 1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share given to all classes alike
+    margin: bool = (
+        False  # the margin loss of capsules instead; of networks that answer with lengths
+    )
     action_units: Annotated[float, Field(ge=0, le=100)] = 0.0  # their weight (decision 0023)
 
 

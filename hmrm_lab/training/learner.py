@@ -69,6 +69,7 @@ class Learner:
             learn_scale_weights=loss.learn_scale_weights,
             class_weights=balance_classes(labels, self.classes, loss.class_weight_power),
             label_smoothing=loss.label_smoothing,
+            margin=loss.margin,
         ).to(device)
         self.optimizer: Optimizer = {"adamw": AdamW, "adam": Adam}[training.optimizer](
             parameter_groups(config, self.model, self.loss_of),

@@ -4,11 +4,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hmrm_lab.models.interface import SHARPNESS
+
 
 def forward_tasks(network: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor | float]:
     """Return the logits (B, scales, K) of any network, and its extra loss, a mean over clips."""
     both = getattr(network, "forward_tasks", None)
     return both(maps) if both else (network(maps), 0.0)
+
+
+PRESENT, ABSENT, ABSENT_WEIGHT = 0.9, 0.1, 0.5  # Sabour et al., NIPS 2017, equation 4
+
+
+def margin_loss(lengths: Tensor, target: Tensor) -> Tensor:
+    """`sum_k T_k max(0, .9 - v_k)^2 + .5 (1 - T_k) max(0, v_k - .1)^2`.
+
+    Sabour et al., NIPS 2017. Lengths v (..., K) in 0..1 and targets T (..., K) to losses (...).
+    """
+    present = target * (PRESENT - lengths).clamp_min(0).square()
+    absent = (1 - target) * (lengths - ABSENT).clamp_min(0).square()
+    return (present + ABSENT_WEIGHT * absent).sum(-1)
 
 
 class MSWCE(nn.Module):
@@ -17,6 +32,7 @@ class MSWCE(nn.Module):
     `p_is` is the probability of the true class at scale `s`. Weights are pre-defined or learnt;
     learnt ones keep their sum (softmax), or zero would be optimal. Class weights and smoothing are
     not in the paper. Logits are (B, S, K); labels (B,), or (B, K) probabilities of mixed clips.
+    With `margin` the logits are of capsules, and their margin loss takes the place of the entropy.
     """
 
     def __init__(
@@ -27,6 +43,7 @@ class MSWCE(nn.Module):
         learn_scale_weights: bool = False,
         class_weights: Tensor | None = None,
         label_smoothing: float = 0.0,
+        margin: bool = False,
     ) -> None:
         super().__init__()
         self.fixed = nn.Buffer(torch.tensor(scale_weights, dtype=torch.float32))
@@ -36,6 +53,7 @@ class MSWCE(nn.Module):
         self.class_weights = None if class_weights is None else nn.Buffer(class_weights)
         self.gamma = gamma
         self.label_smoothing = label_smoothing
+        self.margin = margin
 
     @property
     def scale_weights(self) -> Tensor:
@@ -47,6 +65,8 @@ class MSWCE(nn.Module):
         target = (F.one_hot(labels, classes) if labels.ndim == 1 else labels).to(log_p)
         smooth = target * (1 - self.label_smoothing) + self.label_smoothing / classes
         entropy = -(smooth[:, None] * log_p).sum(-1)  # (B, S)
+        if self.margin:
+            entropy = margin_loss(logits / SHARPNESS, smooth[:, None])
         if self.gamma:
             entropy = entropy * (1 - (target[:, None] * log_p).sum(-1).exp()) ** self.gamma
         if self.class_weights is not None:

@@ -10,7 +10,8 @@ from conftest import make_flowset, make_framed_flowset, quick_config, tuned_conf
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hmrm_lab.errors import ConfigError
+from hmrm_lab.config import load_config
+from hmrm_lab.errors import ConfigError, MixtureError
 from hmrm_lab.training.learner import (
     WARM_UP,
     Learner,
@@ -37,6 +38,16 @@ def test_the_papers_sum_by_hand() -> None:
     loss = MSWCE((1.0, 0.3), gamma=2.0)(probabilities.log(), torch.tensor([0]))
     expected = -(0.3**2 * math.log(0.7) + 0.3 * 0.5**2 * math.log(0.5))
     assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_margin_loss_of_capsules_by_hand() -> None:
+    lengths = torch.tensor([[[0.8, 0.3, 0.05]], [[0.95, 0.0, 0.6]]])
+    loss = MSWCE((1.0,), margin=True)(10 * lengths, torch.tensor([0, 1]))
+    first, second = 0.1**2 + 0.5 * 0.2**2, 0.9**2 + 0.5 * (0.85**2 + 0.5**2)
+    assert loss.item() == pytest.approx((first + second) / 2, rel=1e-6)
+    assert load_config("default", system="capsulenet").loss.margin
+    with pytest.raises(MixtureError, match="set loss.margin=false"):
+        load_config("default", overrides=["loss.margin=true"])
 
 
 def test_learnt_weights_get_gradients_and_keep_their_sum() -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.interface import Dropped, system
+from hmrm_lab.models.interface import SHARPNESS, Dropped, system
 from hmrm_lab.models.layers import Dropout
 from hmrm_lab.models.networks import backbone
 from hmrm_lab.models.networks.backbone import begin_as_he, conv_norm, count_filters, enlarge
@@ -168,7 +168,6 @@ FEATURES = 256
 KINDS, PRIMARY = 32, 8  # kinds of primary capsules, and their dimensions
 CLASS_DIMENSIONS = 16
 PUBLISHED_MAP, PUBLISHED_KERNEL = 28, 9  # for a picture of 224 px
-SHARPNESS = 10.0  # lengths lie in 0..1, which a softmax could hardly tell apart
 TINY = 1e-8
 
 
