@@ -46,7 +46,7 @@ def test_the_margin_loss_of_capsules_by_hand() -> None:
     first, second = 0.1**2 + 0.5 * 0.2**2, 0.9**2 + 0.5 * (0.85**2 + 0.5**2)
     assert loss.item() == pytest.approx((first + second) / 2, rel=1e-6)
     assert load_config("default", system="capsulenet").loss.margin
-    with pytest.raises(MixtureError, match="set loss.margin=false"):
+    with pytest.raises(MixtureError, match="answers with others"):
         load_config("default", overrides=["loss.margin=true"])
 
 
