@@ -45,7 +45,7 @@ picture: docs  ## the pictures of README and of the notebooks anew: docs/images
 	$(RUN)/python docs/make_thumbnails.py
 
 cards: .venv/dev.stamp  ## docs/systems.md anew, from the cards of the systems
-	$(RUN)/python -c "from hmrm_lab.reporting.report import cards_page; print(cards_page(), end='')" > docs/systems.md
+	$(RUN)/python -c "from hmrm_lab.reporting.report import cards_page; print(cards_page('docs/studies'), end='')" > docs/systems.md
 
 bench: .venv/dev.stamp  ## the performance claims, each measured in one run
 	$(RUN)/hmrm bench

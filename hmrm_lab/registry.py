@@ -48,6 +48,7 @@ class Card:
     departures: tuple[str, ...] = ()
     estimator: bool = False  # not trained in epochs
     needs: tuple[str, ...] = ()  # channels that it requires, in this order; empty if any will do
+    idea: str = ""  # what is new in it, in a sentence
     lengths: bool = False  # answers with lengths of capsules, for which there is a margin loss
     sequences: bool = False  # reads several maps of a clip as well, in order of time
 

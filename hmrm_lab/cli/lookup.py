@@ -62,6 +62,7 @@ def _card(name: str) -> dict[str, Any]:
         "takes": about.accepts if about else entry.takes,
         "fidelity": about.fidelity if about else "no card",
         "source": about.citation if about else entry.source,
+        "idea": about.idea if about else "",
         "departures": list(about.departures if about else ()),
         "parameters": published_cost(name, flops=False)["parameters"],
         "recipe": dict(entry.recipe),

@@ -26,6 +26,7 @@ from hmrm_lab.reporting.plots.single_clips import (
     hard_cases_figure,
     subject_strip_figure,
 )
+from hmrm_lab.reporting.study_table import published
 from hmrm_lab.reporting.style import BLUE, ORANGE, finish
 from hmrm_lab.reporting.svg import render_page
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
@@ -34,6 +35,7 @@ from hmrm_lab.runtime.store import RunFolder, write_atomic
 FIRST = ("Run", "Note", "System", "Data", "Flow", "Part")  # columns; notes say what is left out
 COMMON = ("Data", "Flow", "Protocol")  # where all rows agree, a sentence says it
 LEFT_OUT = ("Complete", "Control")
+CLAIMED = ["classes", "note", "source"]  # columns
 STRETCHES = 90  # of a loss page: each point is the mean of its stretch of steps
 CURVES = (("loss", "loss", BLUE), ("epe_px", "end-point error (px)", ORANGE))
 
@@ -119,12 +121,40 @@ def write_loss_page(history: Path, page: Path, steps: int) -> Path:
     return page
 
 
-def cards_page() -> str:
-    """The cards of all systems as a page of Markdown (`make cards`)."""
-    costs = {name: published_cost(name) for name in systems}
-    entries, unbuilt = [systems[name] for name in systems], SYSTEMS["unbuilt"]
-    page = render_page("systems.md.j2", systems=entries, costs=costs, unbuilt=unbuilt)
-    return page.rstrip() + "\n"
+def cards_page(compared: str | Path) -> str:
+    """The cards of all systems as a page of Markdown (`make cards`), with claims and results.
+
+    The folder has the tables that `hmrm compare` wrote (comparison.csv) for the published maps and
+    for the built-in faces: `systems-maps.csv` and `systems-faces.csv`.
+    """
+    results = {
+        on: pd.read_csv(Path(compared) / f"systems-{on}.csv", index_col="System").to_dict("index")
+        for on in ("maps", "faces")
+    }
+    known = {
+        "systems": [systems[name] for name in systems],
+        "costs": {name: published_cost(name) for name in systems},
+        "claims": {name: _claims_in_words(name) for name in systems},
+        "unbuilt": SYSTEMS["unbuilt"],
+    }
+    return render_page("systems.md.j2", **known, **results).rstrip() + "\n"
+
+
+def _claims_in_words(system: str) -> list[str]:
+    """What each source claims of a system, on one data set after the other."""
+    full = published().query("system == @system and variant == 'full'")
+    words = []
+    for (classes, remark, source), claims in full.groupby(CLAIMED, sort=False):
+        scores = []
+        for data, rows in claims.groupby("data", sort=False):
+            pairs = zip(rows["metric"].str.upper(), rows["value"].astype(float), strict=True)
+            values = ", ".join(
+                f"{metric} {value:.4f}".replace(" 0.", " .") for metric, value in pairs
+            )
+            scores.append(f"{values} on {'the composite' if data == 'all' else data}")
+        of = "classes not stated" if classes == "not stated" else f"classes {classes}"
+        words.append(f"{', '.join(scores)} ({'; '.join(filter(None, [of, remark, source]))})")
+    return words
 
 
 def figure_box(figure: go.Figure) -> Markup:

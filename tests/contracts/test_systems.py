@@ -88,7 +88,7 @@ def test_settings_come_back_and_the_card_says_whose_it_is() -> None:
         assert ExperimentConfig.model_validate(tables) == config
         card = systems[system].card
         assert card is not None, system
-        assert all((systems[system].source, card.citation, *card.departures)), system
+        assert all((systems[system].source, card.citation, card.idea, *card.departures)), system
         assert card.departures or card.fidelity == "faithful", system
 
 

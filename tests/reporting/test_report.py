@@ -156,7 +156,7 @@ def test_the_loss_page_loads_itself_until_the_training_is_done(tmp_path: Path) -
 
 def test_the_page_is_what_the_cards_say() -> None:
     """If this fails, a card has changed: `make cards` prints the page anew."""
-    assert SYSTEMS.read_text(encoding="utf-8") == cards_page()
+    assert SYSTEMS.read_text(encoding="utf-8") == cards_page(SYSTEMS.parent / "studies")
 
 
 def test_a_system_without_a_card_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +168,7 @@ def test_a_system_without_a_card_is_on_the_page(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(report, "systems", own)
     monkeypatch.setattr(report, "published_cost", lambda _: {"parameters": None})
-    page = cards_page()
-    assert "| [`bare`](#bare) |  | no card | Me \\| you |" in page
+    page = cards_page(SYSTEMS.parent / "studies")
+    assert "| [`bare`](#bare) |  | no card |  |  |  |  |" in page
+    assert "## bare\n\nMe | you.\n" in page
     assert "`--set model.NAME=VALUE`: none.\n" in page
