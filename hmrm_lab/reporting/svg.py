@@ -100,9 +100,9 @@ def matrix_html(matrix: Floats) -> str:
     return piece("matrix", matrix.tolist(), float(np.abs(matrix).max()) or 1.0)
 
 
-def table_html(table: pd.DataFrame, **how: bool) -> str:
+def table_html(table: pd.DataFrame, *, index: bool = True, header: bool = True) -> str:
     """HTML of a table that scrolls where it is wider than the page, its cells on one line each."""
-    text = table.to_html(border=0, escape=True, justify="left", **how)
+    text = table.to_html(index=index, header=header, border=0, justify="left")
     style = "border-collapse:separate;border-spacing:12px 0;white-space:nowrap;text-align:left"
     styled = text.replace("<table", f'<table style="{style}"', 1)
     return f'<div tabindex="0" style="overflow-x:auto">{styled}</div>'

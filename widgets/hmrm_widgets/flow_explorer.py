@@ -209,8 +209,8 @@ class FlowExplorer(Viewer):
         if mode == "error":
             top = percentile_99_9(self._error(apex, last=True))
             picture = heat_picture(self._error(frame), top)
-            words = f"Yellow is an error of {top:.2f} px or more, dark blue is none."
-            return picture, words, f"{top:.2f} px"
+            scale = f"Yellow is an error of {top:.2f} px or more, dark blue is none."
+            return picture, scale, f"{top:.2f} px"
         at_apex = self._seen_flow(apex, last=True)
         top = longest_px(at_apex)
         strain = strain_peak(at_apex) if mode == "strain" else 0.0

@@ -199,7 +199,7 @@ Legend = Literal["wheel"] | Bar | None
 class Pictures(style.Figure):
     """Pictures that notebooks and pages show as HTML, so that they stack where it is narrow."""
 
-    _shown: tuple[list[tuple[str, str]], int, Markup]  # headings and addresses, columns, legend
+    _shown: tuple[list[tuple[Markup, str]], int, Markup]  # headings and addresses, columns, legend
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
@@ -234,7 +234,7 @@ def image_panels(
         raise ValueError("no picture to show")
     columns = min(columns, len(panels))
     shown = [(Markup(name), image_uri(of, kind, PANEL_QUALITY)) for name, of in panels]  # noqa: S704
-    wheel = [("", image_uri(wheel_picture(WHEEL_PX), "png"))] * (legend == "wheel")
+    wheel = [(Markup(), image_uri(wheel_picture(WHEEL_PX), "png"))] * (legend == "wheel")
     rows = -(-len(shown + wheel) // columns)
     figure = Pictures(
         make_subplots(
