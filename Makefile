@@ -43,6 +43,7 @@ build/notebooks/stamp: .venv/dev.stamp $(wildcard notebooks/*.ipynb) $(shell fin
 picture: docs  ## the pictures of README and of the notebooks anew: docs/images
 	$(RUN)/python docs/make_picture.py
 	$(RUN)/python docs/make_thumbnails.py
+	$(RUN)/python docs/make_screenshots.py
 
 cards: .venv/dev.stamp  ## docs/systems.md anew, from the cards of the systems
 	$(RUN)/python -c "from hmrm_lab.reporting.report import cards_page; print(cards_page('docs/studies'), end='')" > docs/systems.md

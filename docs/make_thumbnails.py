@@ -40,7 +40,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1000, "height": 800}, color_scheme="light")
         for name, number in FIGURES.items():
             page.goto((PAGES / f"{name}.html").as_uri())
-            figure = page.locator(".figure-of-plotly").nth(number)
+            figure = page.locator(".figure-of-plotly, .figure-of-pictures").nth(number)
             figure.scroll_into_view_if_needed()
             page.wait_for_timeout(SETTLED_MS)
             picture = Image.open(BytesIO(figure.screenshot(timeout=120_000))).convert("RGB")

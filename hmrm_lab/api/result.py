@@ -25,6 +25,7 @@ from hmrm_lab.evaluation.summary import (
     summarise_run,
 )
 from hmrm_lab.records import Predictions, probability_columns
+from hmrm_lab.reporting.svg import table_html
 from hmrm_lab.reporting.tables import display_table, results_table, scores_table, units_table
 from hmrm_lab.runtime.processes import count_jobs
 from hmrm_lab.runtime.progress import progress_bars
@@ -185,7 +186,7 @@ class Result:
             state = self.progress()
             return card("Result", {"folder": self.run.path.name, "phase": state.phase})
         words = display_table(self.table).T
-        return card("Result", {}, words.to_html(header=False, border=0), f"<p>{self.caption}</p>")
+        return card("Result", {}, table_html(words, header=False), f"<p>{self.caption}</p>")
 
     @property
     def _folder(self) -> RunFolder:
@@ -257,7 +258,7 @@ class Study(Mapping[Any, Result]):
     def _repr_html_(self) -> str:
         notes = "".join(f"<p>{note}</p>" for note in self.notes)
         caption = f"<p>{self.caption}</p>" if self.caption else ""
-        return card("Study", {}, self.words.to_html(index=False, border=0), caption, notes)
+        return card("Study", {}, table_html(self.words, index=False), caption, notes)
 
 
 def result(folder: str | Path, root: str | Path | None = None) -> Result:

@@ -17,7 +17,7 @@ from hmrm_lab.faces.face import five_points
 from hmrm_lab.faces.landmarks import core_regions, fit_similarity, mean_face, part_masks
 from hmrm_lab.flow.motion_maps import optical_strain
 from hmrm_lab.records import RELATIVE, Floats
-from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
+from hmrm_lab.reporting.style import PART_COLOURS
 
 Image = NDArray[np.uint8]
 Mode = Literal["colour", "quiver", "strain"]
@@ -31,6 +31,7 @@ WHEEL = (
     *((0, 255, 255, 11), (0, 0, 255, 13), (255, 0, 255, 6)),
 )
 BEYOND = 0.75  # flow longer than the scale is darkened by this factor
+WHEEL_REACH = 1.25  # radius of the wheel, of that of full saturation; beyond lies a dark rim
 UNKNOWN = 128  # grey of a pixel whose flow is not known
 ARROW_STEP_PX = 12
 ARROW_ROWS = 11  # at least, however small the field is
@@ -40,7 +41,6 @@ JPEG_QUALITY = 92
 BLANK = 232  # the grey behind arrows without a frame
 MID_GREY = 128  # no difference
 INVERSIONS = 6  # fixed-point steps from flow of the onset to flow seen from the moved place
-PART_COLOURS = {"brow": ORANGE, "eye": BLUE, "nose": GREEN, "mouth": VERMILLION}  # by first word
 PART_TINT = 0.35
 LANDMARK = 0.013  # radius, of the distance between the outer eye corners
 FACE_PX = 448  # small frames are enlarged to this or more, so that lines are fine
@@ -85,7 +85,7 @@ def flow_to_rgb(flow_px: Floats, *, max_px: float | None = None) -> Image:
     largest = float(length.max(initial=0.0)) if max_px is None else max_px
     strength = (length / largest if largest > 0 else np.zeros_like(length))[..., None]
     hue = _hue(u, v)
-    colour = np.where(strength <= 1 + 1e-9, 1 - strength.clip(max=1) * (1 - hue), BEYOND * hue)
+    colour = np.where(strength <= 1 + 1e-5, 1 - strength.clip(max=1) * (1 - hue), BEYOND * hue)
     image: Image = np.round(255 * colour).astype(np.uint8)
     image[~known] = UNKNOWN
     return image
@@ -94,13 +94,12 @@ def flow_to_rgb(flow_px: Floats, *, max_px: float | None = None) -> Image:
 def wheel_picture(size: int) -> Image:
     """Draw the legend of the colour code: a disc on a clear ground, (size, size, 4), RGBA.
 
-    Each point has the colour of the flow from the centre to that point.
+    Each point has the colour of the flow from the centre to that point; the dark rim is of flow
+    that is longer than full saturation.
     """
-    span = np.linspace(-1, 1, size, dtype=np.float32)
+    span = np.linspace(-WHEEL_REACH, WHEEL_REACH, size, dtype=np.float32)
     flow = np.stack(np.meshgrid(span, span))  # (2, size, size)
-    length = np.hypot(*flow)
-    flow[:, length > 1] = 0
-    inside = np.where(length > size / (size - 1), 0, 255).astype(np.uint8)
+    inside = np.where(np.hypot(*flow) > WHEEL_REACH, 0, 255).astype(np.uint8)
     return np.dstack([flow_to_rgb(flow, max_px=1.0), inside])
 
 

@@ -41,6 +41,7 @@ NO_PART = "no part alone: holding any one of them still hardly changes the answe
 
 SIDE_PX, WHEEL_PX = 112, 56
 MUCH_OUTSIDE = 0.05  # of a crop's area
+MOST_OF_MAP = 0.98  # share of the cells of a map that its colours tell apart; the others are darker
 SHOWN_PER_KIND = 5  # on a terminal; the page and --json have them all
 
 
@@ -235,11 +236,12 @@ def _sheet_cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
     face = resized(onset, SIDE_PX, cv2.INTER_AREA)
     landmarks = clip.frames.landmarks(0)  # type: ignore[attr-defined]
     drawing.mark_points(face, landmarks * (SIDE_PX / onset.shape[0]), 1)
-    motion = resized(drawing.flow_to_rgb(maps[:2]), SIDE_PX, cv2.INTER_NEAREST)
+    top = float(np.quantile(np.hypot(*maps[:2]), MOST_OF_MAP))  # one cell at the edge may be wild
+    motion = resized(drawing.flow_to_rgb(maps[:2], max_px=top), SIDE_PX, cv2.INTER_NEAREST)
     pictures = {
         "onset, landmarks": face,
         f"apex, frame {crop.apex_frame}": resized(clip.frames[1], SIDE_PX, cv2.INTER_AREA),
-        f"motion to {drawing.longest_px(maps[:2]):.2f} px": motion,
+        f"motion to {top:.2f} px, longest {drawing.longest_px(maps[:2]):.2f}": motion,
     }
     outside = f"{beyond:.0%} outside the picture" if beyond > MUCH_OUTSIDE else ""
     remarks = [text for text in (FACES[crop.face], APEXES[crop.apex], outside) if text]

@@ -20,6 +20,7 @@ from hmrm_lab.models.interface import SYSTEMS
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.reporting import tables
+from hmrm_lab.reporting.plots.kit import Pictures
 from hmrm_lab.reporting.plots.results import metrics_interval_figure, training_curves_figure
 from hmrm_lab.reporting.plots.single_clips import (
     confusion_figure,
@@ -27,8 +28,8 @@ from hmrm_lab.reporting.plots.single_clips import (
     subject_strip_figure,
 )
 from hmrm_lab.reporting.study_table import published
-from hmrm_lab.reporting.style import BLUE, ORANGE, finish
-from hmrm_lab.reporting.svg import render_page
+from hmrm_lab.reporting.style import BLUE, ORANGE, apart, finish
+from hmrm_lab.reporting.svg import piece, render_page
 from hmrm_lab.reporting.tables import ALL, SMOKE_WARNING, display_table, note, results_table
 from hmrm_lab.runtime.store import RunFolder, write_atomic
 
@@ -158,13 +159,11 @@ def _claims_in_words(system: str) -> list[str]:
 
 
 def figure_box(figure: go.Figure) -> Markup:
-    """A figure as a box with its JSON, which the script of the page draws."""
-    meta = figure.layout.meta
-    widths = f"min-width:{meta['least_width']}px;" if meta["least_width"] else ""
-    widths += f"max-width:{meta['most_width']}px;" if meta["most_width"] else ""
-    content = json.dumps(json.loads(figure.to_json())).replace("<", "\\u003c")
-    return Markup(
-        '<div class="scroll" tabindex="0" role="group" aria-label="{}">'
-        '<div class="plot" style="height:{}px;{}">'
-        '<script type="application/json">{}</script></div></div>'
-    ).format(figure.layout.title.text, figure.layout.height, widths, Markup(content))  # noqa: S704  "<" is escaped above
+    """A figure as a box with its JSON, which the script of the page draws; pictures as HTML."""
+    if isinstance(figure, Pictures):
+        return Markup(figure.html())  # noqa: S704  its headings are escaped
+    bare, caption = apart(figure)
+    content = json.dumps(json.loads(bare.to_json())).replace("<", "\\u003c")
+    given = (bare.layout.title.text, bare.layout.height, *list(bare.layout.meta.values())[:2])
+    box = piece("plot", *given, Markup(content), Markup(caption))  # noqa: S704  "<" is escaped above
+    return Markup(box)  # noqa: S704

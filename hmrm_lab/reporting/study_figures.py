@@ -45,9 +45,6 @@ def scores_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
 def peeking_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     """Honest and oracle UF1 of every system, and the gap between them as a bar."""
     title = "How much does peeking add?"
-    if "Oracle UF1" not in table:
-        reason = "The oracle rule was not run; hmrm compare --oracle runs it beside the honest one."
-        return message_figure(title, reason, caption=caption)
     rows = table[table["Oracle UF1"].notna() & table["Rank"].notna()]
     if rows.empty:
         reason = "No system has a complete run under the oracle rule."
@@ -67,15 +64,13 @@ def peeking_figure(table: pd.DataFrame, *, caption: str = "") -> go.Figure:
     return figure
 
 
-def ranks_figure(ranking: Ranking | str, *, caption: str = "") -> go.Figure:
+def ranks_figure(ranking: Ranking, *, caption: str = "") -> go.Figure:
     """The critical difference diagram: mean ranks, and bars beside systems that do not differ.
 
     The best stands on top. A bar at the right spans neighbours whose mean ranks differ by less
-    than the critical difference. `ranking` may be the reason why there is none.
+    than the critical difference.
     """
     title = "Mean rank over the data sets"
-    if isinstance(ranking, str):
-        return message_figure(title, ranking, caption=caption)
     count, gap = len(ranking.names), ranking.critical_difference
     step = 0.055 * count
     tick = 1 if count <= 6 else 2 if count <= 10 else 5
@@ -175,7 +170,7 @@ def forest_figure(table: pd.DataFrame, *, full: str = "M4", caption: str = "") -
             align="right",
             y=place - 0.12,  # above where its claim would lie
             showarrow=False,
-            font={"size": 11},
+            bgcolor="white",
             name="reason",
         )
     return figure

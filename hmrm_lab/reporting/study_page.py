@@ -51,9 +51,9 @@ class ComparisonResult(StudyResult):
         # for want of room without the intervals of what stands beside
         beside = [f"{title} UF1" for title in study_table.BESIDE.values()]
         ends = [f"{name} {end}" for name in beside for end in ("low", "high")]
-        names = ("Rank", "System", "Fidelity", "Takes", "UF1", "Difference", "p (Holm)")
+        names = ("Rank", "System", "Note", "Fidelity", "Takes", "UF1", "Difference", "p (Holm)")
         claims = ("Claimed UF1", "Claimed ACC", "Claimed F1")
-        scores = ("Oracle UF1", "Peeking adds", *beside[1:], *claims, *OTHERS, "Note")
+        scores = ("Oracle UF1", "Peeking adds", *beside[1:], *claims, *OTHERS)
         shown = self.table.drop(columns=ends, errors="ignore")
         titles = {"Rank": "#", "Difference [95 %]": "Minus best [95 %]"}
         return study_words.in_words(shown, *names, *scores).rename(columns=titles)
@@ -191,7 +191,7 @@ class AblationResult(StudyResult):
     @property
     def words(self) -> pd.DataFrame:
         tests = ("UF1", "UAR", "Difference", "p", "p (Holm)")
-        names = ("Variant", "Model", *tests, *study_table.CLAIMS, "Note")
+        names = ("Variant", "Note", "Model", *tests, *study_table.CLAIMS)
         titles = {"Difference [95 %]": "UF1 minus full [95 %]"}
         return study_words.in_words(self.table, *names).rename(columns=titles)
 
@@ -232,10 +232,12 @@ def render_comparison(result: ComparisonResult) -> str:
         sets = [str(collect_predictions(complete[0]).table["dataset"].iloc[0])]
     figures = {
         "scores": result.figure(),
-        "peeking": study_figures.peeking_figure(table, caption=caption),
-        "ranks": study_figures.ranks_figure(ranking, caption=caption),
         "parameters": study_figures.parameters_figure(table, ours=OURS, caption=caption),
     }
+    if study_table.ORACLE in result.columns:
+        figures["peeking"] = study_figures.peeking_figure(table, caption=caption)
+    if not isinstance(ranking, str):
+        figures["ranks"] = study_figures.ranks_figure(ranking, caption=caption)
     return render_page(
         "study.html.j2",
         title=f"{table['Rank'].notna().sum()} systems on {result.data}",

@@ -5,6 +5,7 @@ import math
 import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,39 @@ _LOOK = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="ut
 CLASS_COLOURS: list[str] = _LOOK["class_colours"]  # by label
 CLASS_SYMBOLS: list[str] = _LOOK["class_symbols"]  # by label
 BLUE, ORANGE, GREEN, VERMILLION = CLASS_COLOURS[:4]
-INK, GRID = _LOOK["ink"], _LOOK["grid"]
+INK, LETTERS, GRID = _LOOK["ink"], _LOOK["letters"], _LOOK["grid"]
+PART_COLOURS: dict[str, str] = _LOOK["part_colours"]  # by the first word of a part of the face
 SERIES: list[tuple[str, str, str]] = _LOOK["series"]  # of several lines: colour, dash, symbol
 TEMPLATE = go.layout.Template(layout=_LOOK["layout"])
 
-CAPTION_COLUMNS = 62
-LINE_PX = 15
+CAPTION_COLUMNS, TITLE_COLUMNS = 60, 46  # a telephone is as wide
+LINE_PX = 16
 LETTER_PX = 7.6
+META = ("least_width", "most_width", "foot", "caption")
 
 # Of notes that begin at the left edge of the plot.
 NOTE = {"x": 0, "xref": "paper", "yref": "paper", "xanchor": "left", "showarrow": False}
+
+
+class Figure(go.Figure):
+    """A figure whose caption a notebook shows below it, as wide as the page, and not in it."""
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import HTML, display
+
+        figure, caption = apart(self)
+        figure.show()
+        display(HTML(caption))
+
+
+def apart(figure: go.Figure) -> tuple[go.Figure, str]:
+    """A figure by `finish` without its caption, and the caption as a paragraph of HTML."""
+    bare, meta = go.Figure(figure), figure.layout.meta
+    notes = [note for note in bare.layout.annotations if note.name != "caption"]
+    bare.layout.update(annotations=notes, height=bare.layout.height - meta["foot"])
+    bare.layout.margin.b -= meta["foot"]
+    words = "<br>".join(map(plain, meta["caption"].strip().split("\n")))
+    return bare, f'<p style="max-width:60em;line-height:1.45">{words}</p>' if words else ""
 
 
 def finish(
@@ -46,10 +70,14 @@ def finish(
     `height` is that of the plot itself. `widths` are wishes to the page that shows the figure
     (`layout.meta`): scroll rather than squeeze below the first, leave room beyond the second.
     """
-    lines = [part for line in caption.split("\n") for part in textwrap.wrap(line, CAPTION_COLUMNS)]
+    figure = figure if isinstance(figure, Figure) else Figure(figure)
+    wrap = partial(textwrap.wrap, width=CAPTION_COLUMNS, break_on_hyphens=False)
+    lines = [part for line in caption.split("\n") for part in wrap(line)]
     foot = LINE_PX * len(lines) + 10 if lines else 0
+    titles = textwrap.wrap(title, TITLE_COLUMNS)
     named = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
     top = 48 + legend_px(named) if top is None else top
+    top += 20 * (len(titles) - 1)
     axes = {
         key: {"title": axis} if isinstance(axis, str) else axis
         for key, axis in (("xaxis", x), ("yaxis", y))
@@ -57,16 +85,17 @@ def finish(
     }
     figure.update_layout(
         template=TEMPLATE,
-        title_text=title,
+        title_text="<br>".join(titles),
         height=height + top + bottom + foot,
         margin={"l": left, "r": right, "t": top, "b": bottom + foot},
-        meta=dict(zip(("least_width", "most_width"), widths, strict=True)),
+        meta=dict(zip(META, (*widths, foot, caption), strict=True)),
         **{"showlegend": bool(named)} | axes | layout,
     )
     if lines:
         place = NOTE | {"y": 0, "yanchor": "top", "xshift": -left + 4, "yshift": -bottom}
         words = "<br>".join(map(plain, lines))
-        figure.add_annotation(text=words, align="left", font={"size": 11}, **place)
+        look = {"align": "left", "font": {"size": 12}, "name": "caption"}
+        figure.add_annotation(text=words, **look, **place)
     return figure
 
 

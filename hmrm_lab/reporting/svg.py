@@ -12,11 +12,14 @@ from xml.etree import ElementTree as ET
 
 import jinja2
 import numpy as np
+import pandas as pd
 
 from hmrm_lab.evaluation.live_progress import FoldProgress, Points, RunSnapshot
 from hmrm_lab.records import Floats, Ints
+from hmrm_lab.reporting.drawing import image_uri, wheel_picture
 from hmrm_lab.reporting.style import BLUE, CLASS_COLOURS, GRID, INK, ORANGE, VERMILLION
 
+WHEEL_PX = 220  # drawn at half of it
 LOSO_PX = 360  # the width of a telephone
 MOST_POINTS = 2500  # of all loss curves together
 LEAST_POINTS = 2
@@ -43,13 +46,14 @@ def render_page(template: str, **values: Any) -> str:
     return _templates().get_template(template).render(**values)
 
 
-def _piece(name: str, *values: Any) -> str:
+def piece(name: str, *values: Any) -> str:
+    """A macro of `pieces.html.j2` with its values."""
     module = _templates().get_template("pieces.html.j2").module
     return str(getattr(module, name)(*values)).strip()
 
 
 def progress_bar(share: float, words: str) -> str:
-    return _piece("progress", share, words)
+    return piece("progress", share, words)
 
 
 def subject_cells(folds: Sequence[FoldProgress]) -> str:
@@ -60,7 +64,7 @@ def subject_cells(folds: Sequence[FoldProgress]) -> str:
     counts = [f"{sum(f.state == state for f in folds)} {state}" for state in STATE_COLOURS]
     by_set = groupby(folds, lambda fold: fold.fold.partition("/")[0])
     groups = {name: list(of) for name, of in by_set}
-    return _piece("subjects", groups, ", ".join(counts), STATE_COLOURS)
+    return piece("subjects", groups, ", ".join(counts), STATE_COLOURS)
 
 
 def probability_bars(probabilities: Sequence[float], classes: Sequence[str], truth: int) -> str:
@@ -71,22 +75,37 @@ def probability_bars(probabilities: Sequence[float], classes: Sequence[str], tru
         marks = ["predicted"] * (label == predicted) + ["true"] * (label == truth)
         words = f"{share:.0%} {', '.join(marks)}".strip()
         rows.append((name, float(share), words, CLASS_COLOURS[label]))
-    return _piece("probabilities", rows, "; ".join(f"{name} {words}" for name, _, words, _ in rows))
+    return piece("probabilities", rows, "; ".join(f"{name} {words}" for name, _, words, _ in rows))
 
 
 def confusion_cells(counts: Ints, classes: Sequence[str], words: str) -> str:
     """The words, and under them counts (K, K): a row per true class, a column per predicted one."""
     shares = counts / counts.sum(1, keepdims=True).clip(min=1)
-    return _piece("confusion", counts.tolist(), shares.tolist(), classes, words)
+    return piece("confusion", counts.tolist(), shares.tolist(), classes, words)
+
+
+def legend_html(display: str, most: str) -> str:
+    """The legend of a display: a wheel or a bar, up to `most` in words; nothing for arrows."""
+    if display == "colour":
+        return piece("wheel", image_uri(wheel_picture(WHEEL_PX), "png"), most)
+    return "" if display == "quiver" else piece("bar", "", "0", f"{most} or more")
 
 
 def token_grid_html(numbers: Sequence[Sequence[int]], chosen: int | None = None) -> str:
-    return _piece("tokens", numbers, chosen)
+    return piece("tokens", numbers, chosen)
 
 
 def matrix_html(matrix: Floats) -> str:
     """A token-to-token matrix: blue below zero, red above, the numbers on hover."""
-    return _piece("matrix", matrix.tolist(), float(np.abs(matrix).max()) or 1.0)
+    return piece("matrix", matrix.tolist(), float(np.abs(matrix).max()) or 1.0)
+
+
+def table_html(table: pd.DataFrame, *, index: bool = True, header: bool = True) -> str:
+    """HTML of a table that scrolls where it is wider than the page, its cells on one line each."""
+    text = table.to_html(index=index, header=header, border=0, justify="left")
+    style = "border-collapse:separate;border-spacing:12px 0;white-space:nowrap;text-align:left"
+    styled = text.replace("<table", f'<table style="{style}"', 1)
+    return f'<div tabindex="0" style="overflow-x:auto">{styled}</div>'
 
 
 class Plot:
@@ -159,7 +178,7 @@ class Plot:
 
     def svg(self, label: str) -> str:
         """As wide as its place, at most its own width; the label is for screen readers."""
-        style = f"width:100%;max-width:{self.width}px;font:12px system-ui, sans-serif;fill:{INK}"
+        style = f"width:100%;max-width:{self.width}px;font:12px system-ui;fill:currentColor"
         self.root.attrib |= {"aria-label": label, "style": style}
         return ET.tostring(self.root, encoding="unicode")
 

@@ -73,3 +73,9 @@ function cutOff(root) {
     return e.clientWidth && e.checkVisibility() && words.getBoundingClientRect().width > room + 1;
   }).map((e) => e.textContent);
 }
+
+function shortSliders(root) {
+  return Array.from(root.querySelectorAll(".widget-hslider .noUi-target"))
+    .filter((e) => e.checkVisibility() && e.clientWidth < 130)
+    .map((e) => `${e.closest(".widget-hslider").textContent}: ${e.clientWidth} px`);
+}

@@ -44,7 +44,7 @@ class Shown:
         self.page.evaluate(script("otherPictures"), given)
 
     def those(self, fault: str) -> list[str]:
-        """Its parts that are `nameless`, `cutOff`, `tooWide`."""
+        """Its parts that are `nameless`, `cutOff`, `tooWide`, `shortSliders`."""
         return list(self.root.evaluate(script(fault)))
 
     def unreached_by_tab(self) -> list[str]:

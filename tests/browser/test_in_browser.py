@@ -162,6 +162,7 @@ def look_over(widget: Shown) -> None:
     assert widget.those("nameless") == []
     assert widget.unreached_by_tab() == []
     assert widget.those("cutOff") == []
+    assert widget.those("shortSliders") == []
     assert widget.axe_findings() == []
 
 

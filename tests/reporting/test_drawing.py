@@ -20,7 +20,9 @@ def test_flow_has_the_colours_of_middlebury() -> None:
     flow[:, 3, 4] = np.nan
     assert flow_to_rgb(flow)[3, 4].tolist() == [128, 128, 128], "grey: not known"
     wheel = drawing.wheel_picture(65)
-    np.testing.assert_array_equal(wheel[32, 64, :3], flow_to_rgb(uniform(1), max_px=1)[0, 0])
+    for column, u in ((64, drawing.WHEEL_REACH), (48, drawing.WHEEL_REACH / 2)):
+        colour = flow_to_rgb(uniform(u), max_px=1)[0, 0]
+        np.testing.assert_array_equal(wheel[32, column, :3], colour, "the rim is of longer flow")
 
 
 def test_heat_runs_from_low_to_high_and_the_unknown_is_grey() -> None:

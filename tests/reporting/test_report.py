@@ -38,7 +38,7 @@ def test_page_is_one_file_that_says_what_was_measured(tmp_path: Path, toy_flowse
     file = write_report([run], tmp_path / "new" / "report.html", toy_flowset)
     assert list(file.parent.iterdir()) == [file]
     page = Page(file.read_text(encoding="utf-8"))
-    assert not re.search(r'<[^>]* (src|href)="', page.outside), "it fetches nothing"
+    assert not re.search(r'<[^>]* (src|href)="(?!data:)', page.outside), "it fetches nothing"
     assert "default-src 'none'" in page.html
     assert page.html.count("plotly.js v") == 1
     figures = run.metrics()["all"]
@@ -49,12 +49,12 @@ def test_page_is_one_file_that_says_what_was_measured(tmp_path: Path, toy_flowse
         *("hmrm run --preset smoke", "the model after the last epoch answers", "Only 4 subjects"),
     ):
         assert words in page.words
-    assert len(page.titles) == 5
-    assert "Most confidently wrong" in page.titles
+    assert len(page.titles) == 4
+    assert "Most confidently wrong" in page.words
     assert 'class="banner"' not in page.html, "an honest page has no alarm"
     assert 'class="flag"' not in page.html
     without = Page(render_report([run], None))
-    assert "Most confidently wrong" not in without.titles
+    assert "Most confidently wrong" not in without.words
     assert f"hmrm report {run.path.name} --root DIR" in without.words
 
 

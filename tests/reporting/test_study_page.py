@@ -104,8 +104,7 @@ def test_ranks_intervals_and_tests_are_those_of_the_runs(tmp_path: Path) -> None
     assert table.loc[0, ["p", "Answer ms"]].isna().all(), "made-up runs have measured no time"
     assert table.set_index("System").loc["vectors", ["Parameters", "FLOPs"]].isna().all()
     assert best in lead(table)[0]
-    assert "--oracle" in words_of(study_figures.peeking_figure(table))
-    assert "1 data set;" in words_of(study_figures.ranks_figure(ranking_over_sets(table)))
+    assert "1 data set;" in str(ranking_over_sets(table))
 
 
 def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:

@@ -13,16 +13,18 @@ from hmrm_lab.api.system import System
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import InputError
 from hmrm_lab.registry import flows
+from hmrm_lab.reporting.study_table import CLAIMS
+from hmrm_lab.reporting.svg import table_html
 from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.ablate import PAPER, Ablation, plan_ablation
 from hmrm_lab.studies.jobs import Job, JobState
 from hmrm_lab.studies.study import Variant
-from hmrm_widgets.parts import buttons, control, figure_output, plain, row, table_html, table_view
+from hmrm_widgets.parts import buttons, control, figure_outputs, plain, row
 from hmrm_widgets.viewer import PolledViewer
 
 WIDTHS, DEPTHS = (16, 32, *range(64, 385, 64)), (1, *range(2, 13, 2))
-ACTIONS = {"absent": "Queue", "stopped": "Go on", "failed": "Go on", "complete": "Done"}
+ACTIONS = {"absent": "Queue", "stopped": "Go on", "failed": "Go on"}
 COMPONENTS = {
     "flow.name": "flow {}",
     "augment.motionmix": "MotionMix {}",
@@ -74,7 +76,8 @@ class ComponentSwitches(w.VBox):
 
 
 class RunRow(w.HBox):
-    """A run: name, progress, state in words, and a button that starts or stops it."""
+    """A run: name, progress, state in words, and a button that starts or stops it until it is
+    complete."""
 
     def __init__(self, name: str, act: Callable[[], None]) -> None:
         self.name = name
@@ -86,11 +89,11 @@ class RunRow(w.HBox):
         super().__init__([row(self.label, self.progress, self.button, self.words)])
 
     def show(self, state: JobState, words: str) -> None:
-        action = "Stop" if state.going else ACTIONS[state.phase]
+        action = "Stop" if state.going else ACTIONS.get(state.phase, "")
         self.label.value = f"<b>{plain(self.name)}</b> {plain(words)}"
         self.progress.value = state.progress
-        self.button.description = f"{action} {self.name}" if action != "Done" else action
-        self.button.disabled = state.phase == "complete"
+        self.button.description = f"{action} {self.name}"
+        self.button.layout.visibility = "visible" if action else "hidden"
         self.words.value = plain(describe(state))
 
 
@@ -142,7 +145,7 @@ class AblationBoard(PolledViewer):
         given = () if not self._plan.ready_made else ("flow.name",)
         self.switches = ComponentSwitches(self._plan.full_config, given)
         self.queue = w.Button(description="Queue this", icon="plus", button_style="primary")
-        self.choice, self.table, self.plot = w.HTML(), table_view(), w.Output()
+        self.choice, self.table, self.plot = w.HTML(), w.HTML(), w.Output()
         self.runs, self.run_rows = w.VBox(), dict[str, RunRow]()
         rows = [
             self.switches,
@@ -224,8 +227,9 @@ class AblationBoard(PolledViewer):
         version = (*self._plan.words, *(run.path.name for run in runs.values()), *ages)
         if version != self._version:
             result = self._plan.result(runs, part=self._part)
-            figures = (figure_output(result.figure()),)
-            self._results = {"table": table_html(result.words), "plot": figures}
+            words = result.words.drop(columns=["Model", *CLAIMS], errors="ignore")  # told beside it
+            plot = figure_outputs(result.figure())
+            self._results = {"table": table_html(words, index=False), "plot": plot}
             self._version = version
         return self._results
 

@@ -28,14 +28,13 @@ from hmrm_lab.reporting.drawing import (
     strain_peak,
 )
 from hmrm_lab.reporting.plots.motion_fields import vector_at, vector_words
+from hmrm_lab.reporting.svg import legend_html
 from hmrm_widgets.parts import (
     DISPLAYS,
     buttons,
     choose_clip,
     control,
     head_motion,
-    legend,
-    legend_bytes,
     named_clips,
     offer,
     plain,
@@ -112,7 +111,7 @@ class FlowExplorer(Viewer):
         self.steady.layout.margin = "0 0 0 2em"
         layout = view("22rem", align_self="flex-start")
         self.face, self.motion = FlowCanvas(layout=layout), FlowCanvas(pointing=True, layout=layout)
-        self.legend, self.reading, self.caption = legend(), w.HTML(), w.HTML()
+        self.legend, self.reading, self.caption = w.HTML(), w.HTML(), w.HTML()
         rows = [
             row(self.clip, self.method),
             row(self.frame, self.update),
@@ -156,7 +155,7 @@ class FlowExplorer(Viewer):
         onset = self._image(self._chosen().onset)
         flow = self._seen_flow(frame)
         face = magnified(onset, flow, factor) if factor > 1 else self._image(frame)
-        motion, scale = self._motion_picture(onset)
+        motion, scale, most = self._motion_picture(onset)
         words = [*self._words(flow), scale]
         if factor > 1:
             words.append(f"The face is the onset moved {factor} times as far as measured.")
@@ -164,7 +163,7 @@ class FlowExplorer(Viewer):
         return {
             "face": jpeg_bytes(face),
             "motion": jpeg_bytes(motion),  # a PNG is larger and slower by far
-            "legend": legend_bytes(self.display.value),
+            "legend": legend_html(self.display.value, most),
             "caption": " ".join(words),
             "reading": reading,
             "place": place,
@@ -201,15 +200,17 @@ class FlowExplorer(Viewer):
         words.append("The cross on the face shows where this point of the skin is now.")
         return f"<p role='status'>{'<br>'.join(map(plain, words))}</p>", place
 
-    def _motion_picture(self, onset: Image) -> tuple[Image, str]:
-        """What `display` asks for, and the scale of its colours in words."""
+    def _motion_picture(self, onset: Image) -> tuple[Image, str, str]:
+        """What `display` asks for, the scale of its colours in words, and the most of it."""
         mode, frame, apex = self.display.value, self.frame.value, self._chosen().known_apex
         if mode == "error" and self.method.value == EXACT:
-            return heat_picture(self._error(frame), 1.0), "The exact flow has no error."
+            picture = heat_picture(self._error(frame), 1.0)
+            return picture, "The exact flow has no error.", "1.00 px"
         if mode == "error":
             top = percentile_99_9(self._error(apex, last=True))
             picture = heat_picture(self._error(frame), top)
-            return picture, f"Yellow is an error of {top:.2f} px or more, dark blue is none."
+            scale = f"Yellow is an error of {top:.2f} px or more, dark blue is none."
+            return picture, scale, f"{top:.2f} px"
         at_apex = self._seen_flow(apex, last=True)
         top = longest_px(at_apex)
         strain = strain_peak(at_apex) if mode == "strain" else 0.0
@@ -226,7 +227,7 @@ class FlowExplorer(Viewer):
             "quiver": f"The longest arrow at the apex stands for {top:.2f} px.",
             "strain": f"Yellow is {100 * strain:.1f} % strain or more, dark blue is none.",
         }
-        return picture, words[mode]
+        return picture, words[mode], f"{100 * strain:.1f} %" if strain else f"{top:.2f} px"
 
     def _words(self, flow: Floats) -> list[str]:
         clip, frame, method = self._chosen(), self.frame.value, self.method.value

@@ -20,12 +20,12 @@ from hmrm_lab.reporting.plots.searches import (
     shade,
     share_of,
 )
-from hmrm_lab.reporting.svg import confusion_cells, loss_curves
+from hmrm_lab.reporting.svg import confusion_cells, loss_curves, table_html
 from hmrm_lab.studies.jobs import JobState
 from hmrm_lab.studies.search import sweep_job
 from hmrm_lab.studies.space import grid
 from hmrm_lab.studies.trials import Trial, trials_table
-from hmrm_widgets.parts import control, plain, row, table_html, table_view, view
+from hmrm_widgets.parts import control, plain, row, view
 from hmrm_widgets.viewer import JobViewer
 
 CELL = "4.2em"
@@ -40,7 +40,7 @@ class Look:
     text: str
     words: str
     colour: str = "transparent"
-    letters: str = "#747b86"
+    letters: str = "inherit"
 
 
 EMPTY = Look("·", "not done yet")
@@ -115,7 +115,7 @@ class HeatmapExplorer(JobViewer):
             for name, of in (rows, columns)
         )
         self.grid = HeatGrid(rows, columns, self._choose)
-        self.cell = table_view()
+        self.cell = w.HTML()
         self.curves, self.confusion = (w.HTML(layout=view("360px")) for _ in range(2))
         lines = [
             self.grid,
@@ -180,7 +180,7 @@ class HeatmapExplorer(JobViewer):
         if cell.problem:
             return f"<b>{heading}</b>: no score; {plain(cell.problem)}."
         low, high = cell.interval
-        groups = table_html(cell.groups().round({"UF1": 3, "Seconds": 1}))
+        groups = table_html(cell.groups().round({"UF1": 3, "Seconds": 1}), index=False)
         return (
             f"<b>{heading}</b>: UF1 {cell.score:.3f} [{low:.3f}, {high:.3f}],"
             f" {cell.seconds:.0f} s{parameters_in_words(cell.record['parameters'])}."

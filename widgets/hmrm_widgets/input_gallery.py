@@ -15,12 +15,11 @@ from hmrm_lab.records import Clip, Frames
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.drawing import jpeg_bytes
 from hmrm_lab.reporting.plots.input_pictures import INPUT_COLOURS, gallery_pictures
+from hmrm_lab.reporting.svg import legend_html
 from hmrm_widgets.parts import (
     Picture,
     choose_clip,
     control,
-    legend,
-    legend_bytes,
     named_clips,
     plain,
     row,
@@ -77,7 +76,7 @@ class InputGallery(Viewer):
             for name, given in INPUTS.items()
         }
         self.headings = {name: w.HTML() for name in INPUTS}
-        self.legend, self.caption = legend(), w.HTML()
+        self.legend, self.caption = w.HTML(), w.HTML()
         cards = [w.VBox([self.headings[name], self.cards[name]]) for name in INPUTS]
         rows = [
             row(w.VBox([self.clip, self.noise, self.drift]), self.legend, gap="2em"),
@@ -100,7 +99,8 @@ class InputGallery(Viewer):
         }
         pictures = {name: jpeg_bytes(picture) for name, picture in gallery_pictures(seen).items()}
         caption = plain(f"{self._words(kept)} {INPUT_COLOURS}")
-        return {**pictures, **headings, "legend": legend_bytes("colour"), "caption": caption}
+        legend = legend_html("colour", "the longest of all")
+        return {**pictures, **headings, "legend": legend, "caption": caption}
 
     def _remember(self, number: int) -> Clip:
         clip = self._clips[number]

@@ -20,14 +20,13 @@ from hmrm_lab.reporting.plots.input_pictures import (
     magnified_pictures,
     survivors_picture,
 )
+from hmrm_lab.reporting.svg import legend_html
 from hmrm_widgets.parts import (
     Picture,
     buttons,
     choose_clip,
     clips_behind,
     control,
-    legend,
-    legend_bytes,
     map_titles,
     onset_frames,
     plain,
@@ -105,7 +104,7 @@ class MagnifierStudio(Viewer):
             for number in range(1, len(ratios) + 1)
         ]
         self.counts = [w.HTML() for _ in self.stages]
-        self.legend, self.caption = legend(), w.HTML()
+        self.legend, self.caption = w.HTML(), w.HTML()
         flows = [
             w.VBox([w.HTML(f"<b>{HEADINGS[name]}</b>"), picture])
             for name, picture in self.pictures.items()
@@ -152,7 +151,8 @@ class MagnifierStudio(Viewer):
             f" {self.scale.value:.0f}× the longest vector of the flow; longer ones are darkened."
             f" {GATE} Framed: tokens that a stage keeps."
         )
-        return {**views, "legend": legend_bytes("colour"), "caption": plain(words)}
+        legend = legend_html("colour", f"{self.scale.value:.0f} times the longest")
+        return {**views, "legend": legend, "caption": plain(words)}
 
     def _growth_words(self, number: int, clip: MagnifiedClip, alpha: float) -> str:
         """How many times motion grows: where the face moves and elsewhere, if that is known."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
-from hmrm_lab.records import MASKS, Clip, Floats, FlowSet
+from hmrm_lab.records import MASKS, RELATIVE, Clip, Floats, FlowSet
 from hmrm_lab.registry import flows
 from hmrm_lab.reporting.drawing import Image, Mode, jpeg_bytes
 from hmrm_lab.reporting.plots.motion_fields import (
@@ -21,6 +21,7 @@ from hmrm_lab.reporting.plots.motion_fields import (
     scale_of,
     scale_words,
 )
+from hmrm_lab.reporting.svg import legend_html
 from hmrm_lab.training.augmentation import template_masks
 from hmrm_lab.training.mixing import crop_motion, join_masks, mix_pair, steadied
 from hmrm_widgets.parts import (
@@ -31,8 +32,6 @@ from hmrm_widgets.parts import (
     clips_behind,
     control,
     head_motion,
-    legend,
-    legend_bytes,
     map_titles,
     plain,
     row,
@@ -111,7 +110,7 @@ class MotionMixStudio(Viewer):
         self.pictures = {
             name: Picture(words, "14rem", format="jpeg") for name, words in HEADINGS.items()
         }
-        self.legend, self.caption = legend(), w.HTML()
+        self.legend, self.caption = w.HTML(), w.HTML()
         cards = [
             w.VBox([w.HTML(f"<b>{HEADINGS[name]}</b>"), picture])
             for name, picture in self.pictures.items()
@@ -151,6 +150,10 @@ class MotionMixStudio(Viewer):
         own, partner, mask, scale, still = self._still(*state, self.grain.value, self.steady.value)
         mixed = mix_pair(own.map, partner.map, mask, strength)
         mixture = outlined(motion_picture(mixed, mode, scale, own.frame), mask)
+        pixels = self._flowset.unit != RELATIVE
+        most = f"{scale.longest:.2f}{' px' if pixels else ''}"
+        if mode == "strain":
+            most = f"{100 * scale.strain:.1f} %" if pixels else f"{scale.strain:.3g}"
         words = [
             f"λ = {strength:.2f}: inside the mask ({mask.mean():.0%} of the map) the"
             f" mixture holds {strength:.0%} of B's motion, outside it is A.",
@@ -160,7 +163,7 @@ class MotionMixStudio(Viewer):
         return {
             **still,
             "mixture": jpeg_bytes(mixture),
-            "legend": legend_bytes(mode),
+            "legend": legend_html(mode, most),
             "caption": plain(" ".join(words)),
         }
 

@@ -2,19 +2,17 @@
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import ipywidgets as w
-import numpy as np
-import pandas as pd
 from plotly import graph_objects as go
 
 from hmrm_lab.records import Clip, FlowSet
-from hmrm_lab.reporting.drawing import Image, heat_picture, png_bytes, wheel_picture
+from hmrm_lab.reporting.drawing import Image
+from hmrm_lab.reporting.style import apart
 
 DISPLAYS = (("Colour wheel", "colour"), ("Arrows", "quiver"), ("Strain", "strain"))
-WHEEL_PX, BAR_PX = 96, (220, 18)
 KEPT_FRAMES = 32  # 150 kB for each frame of a crop
 Control = TypeVar("Control", bound=w.Widget)
 
@@ -81,23 +79,13 @@ def view(width: str, **layout: str) -> w.Layout:
     return w.Layout(width=width, max_width="100%", **layout)
 
 
-def table_view() -> w.HTML:
-    """A place for a table; the arrow keys scroll it where the page is narrow."""
-    return w.HTML(tabbable=True, layout=w.Layout(max_width="100%", overflow="auto"))
-
-
-def table_html(table: pd.DataFrame) -> str:
-    """A table that scrolls where it is wider than the page, its headings above their columns."""
-    text = table.to_html(index=False, border=0, escape=True, justify="left")
-    style = "border-collapse:separate;border-spacing:12px 0;white-space:nowrap"
-    styled = text.replace("<table", f'<table style="{style}"', 1)
-    return f'<div style="overflow-x:auto">{styled}</div>'
-
-
-def figure_output(figure: go.Figure) -> dict[str, Any]:
-    """A figure for `Output.outputs`; a FigureWidget would leave 5 MB in a saved notebook."""
-    bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json()}
-    return {"output_type": "display_data", "data": bundle, "metadata": {}}
+def figure_outputs(*figures: go.Figure) -> tuple[dict[str, Any], ...]:
+    """Figures and captions for `Output.outputs`; a FigureWidget would leave 5 MB when saved."""
+    bundles: list[dict[str, Any]] = []
+    for bare, caption in map(apart, figures):
+        bundles.append({"application/vnd.plotly.v1+json": bare.to_plotly_json()})
+        bundles.append({"text/html": caption})
+    return tuple({"output_type": "display_data", "data": of, "metadata": {}} for of in bundles)
 
 
 def plain(text: object) -> str:
@@ -134,20 +122,3 @@ def since_onset(clip: Clip, frame: int) -> str:
     """How long after the onset a frame is: in frames where their rate is not known."""
     count = frame - clip.onset
     return f"{1000 * count / clip.fps:.0f} ms" if clip.fps else f"{count} frames"
-
-
-def legend() -> Picture:
-    return Picture("The colours of the motion", format="png")
-
-
-@cache
-def legend_bytes(display: str) -> bytes:
-    """A PNG: the wheel for `colour`, a bar with the most on top for `strain` and `error`; none for
-    arrows."""
-    if display == "colour":
-        return png_bytes(wheel_picture(WHEEL_PX))
-    if display == "quiver":
-        return b""
-    height, width = BAR_PX
-    levels = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(width, axis=1)
-    return png_bytes(heat_picture(levels, 1.0))

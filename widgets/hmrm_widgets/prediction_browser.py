@@ -12,7 +12,15 @@ from hmrm_lab.api.result import Results, results_of
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.summary import collect_predictions, stamp
 from hmrm_lab.flow.motion_maps import without_median
-from hmrm_lab.records import Clip, ClipKey, Floats, FlowSet, LandmarkedFrames, Predictions
+from hmrm_lab.records import (
+    RELATIVE,
+    Clip,
+    ClipKey,
+    Floats,
+    FlowSet,
+    LandmarkedFrames,
+    Predictions,
+)
 from hmrm_lab.reporting.drawing import (
     Mode,
     enlarged_flow,
@@ -23,7 +31,7 @@ from hmrm_lab.reporting.drawing import (
     strain_peak,
     unit_words,
 )
-from hmrm_lab.reporting.svg import probability_bars
+from hmrm_lab.reporting.svg import legend_html, probability_bars
 from hmrm_lab.reporting.tables import ANY, ORDERS, OUTCOMES, answers_table
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_widgets.parts import (
@@ -32,8 +40,6 @@ from hmrm_widgets.parts import (
     Picture,
     buttons,
     control,
-    legend,
-    legend_bytes,
     offer,
     plain,
     row,
@@ -91,7 +97,7 @@ class PredictionBrowser(Viewer):
         self.motion = Picture("The motion that was given", "18rem", format="png")
         self.faces = Picture("The face at onset and apex", "32rem", format="jpeg")
         self.bars = w.HTML(layout=view("27rem", margin="0 0 0 1rem"))
-        self.legend, self.count, self.caption = legend(), w.HTML(), w.HTML()
+        self.legend, self.count, self.caption = w.HTML(), w.HTML(), w.HTML()
         rows = [
             row(*self._filters),
             self.count,
@@ -151,7 +157,7 @@ class PredictionBrowser(Viewer):
         probabilities = [float(answer[name]) for name in self._chosen.probabilities]
         return {
             "motion": png_bytes(self._picture(key, motion)),
-            "legend": legend_bytes(self.display.value),
+            "legend": legend_html(self.display.value, self._most(motion)),
             "faces": self._faces(key),
             "bars": probability_bars(probabilities, self._chosen.classes, int(answer["truth"])),
             "caption": " ".join(self._words(key, motion, answer)),
@@ -177,6 +183,12 @@ class PredictionBrowser(Viewer):
             frame = clip.frames[clip.onset]
             ground = frame if frame.shape[:2] == motion.shape[1:] else None
         return flow_picture(motion, mode, frame=ground, scale=2 if mode == "quiver" else 1)
+
+    def _most(self, motion: Floats) -> str:
+        """What full colour stands for, or yellow."""
+        if self.display.value == "strain":
+            return f"{strain_peak(motion):.3g}"
+        return f"{longest_px(motion):.2f}{'' if self._flowset.unit == RELATIVE else ' px'}"
 
     def _draw_faces(self, key: ClipKey) -> bytes:
         clip = self._clips.get(key)

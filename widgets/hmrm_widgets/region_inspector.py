@@ -9,7 +9,7 @@ from hmrm_lab.models.hmrm.region_fusion import region_boxes, region_motion, regi
 from hmrm_lab.records import RELATIVE, Clip, Floats, FlowSet
 from hmrm_lab.reporting.drawing import flow_picture, jpeg_bytes, longest_px, png_bytes
 from hmrm_lab.reporting.plots.region_tokens import region_picture, scan_path, token_order
-from hmrm_lab.reporting.svg import token_grid_html
+from hmrm_lab.reporting.svg import legend_html, token_grid_html
 from hmrm_lab.training.mixing import steadied
 from hmrm_widgets.parts import (
     Picture,
@@ -18,8 +18,6 @@ from hmrm_widgets.parts import (
     clips_behind,
     control,
     head_motion,
-    legend,
-    legend_bytes,
     map_titles,
     onset_frames,
     plain,
@@ -62,7 +60,7 @@ class RegionInspector(Viewer):
         self.steady = head_motion(taken_away=True)
         self.face = Picture("The regions, and the order of the scan", "20rem", format="jpeg")
         self.motion = Picture("The motion inside the region", "14rem", format="png")
-        self.legend, self.order, self.caption = legend(), w.HTML(), w.HTML()
+        self.legend, self.order, self.caption = w.HTML(), w.HTML(), w.HTML()
         rows = [
             row(self.clip, self.ground),
             row(self.grain, self.tokens, gap="1em"),
@@ -94,10 +92,11 @@ class RegionInspector(Viewer):
         enlarged = shown.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
         chosen = region if tokens == "windows" else None
         order = token_grid_html(token_order(grain, tokens, region), chosen)
+        pixels = "" if self._flowset.unit == RELATIVE else " px"
         return {
             "face": jpeg_bytes(face),
             "motion": png_bytes(enlarged),
-            "legend": legend_bytes("colour"),
+            "legend": legend_html("colour", f"{longest_px(motion[:2]):.2f}{pixels}"),
             "order": f"<p>Position of each token in the forward scan:</p>{order}",
             "caption": plain(f"{self._token_words()} {self._motion_words(motion)}"),
         }

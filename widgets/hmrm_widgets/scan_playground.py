@@ -94,10 +94,10 @@ def _slider(description: str, value: float, low: float, high: float) -> w.FloatS
 def trace_svg(trace: ScanTrace) -> str:
     """Draw input, step, states and output of every token as stems, a row for each."""
     length = len(trace.x)
-    pitch, height = 96.75, 71.75  # from row to row, and of one row
+    pitch, height = 92.0, 70.0  # from row to row, and of one row
     plot = Plot((460, 400), (44, 12, 18, 34), (-0.5, length - 0.5, 0, 1))
     for token in range(length):
-        plot.text(plot.x(token), 382, str(token))
+        plot.text(plot.x(token), 380, str(token))
     for number, (name, stems) in enumerate(trace_rows(trace).items()):
         values = np.concatenate([series for _, series, _, _ in stems])
         low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)

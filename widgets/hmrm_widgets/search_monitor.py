@@ -16,10 +16,11 @@ from hmrm_lab.reporting.plots.searches import (
     fittest,
     search_history_figure,
 )
+from hmrm_lab.reporting.svg import table_html
 from hmrm_lab.reporting.tables import display_table
 from hmrm_lab.studies.evolve import Evolution, Evolved
 from hmrm_lab.studies.jobs import JobState, wait_for
-from hmrm_widgets.parts import control, figure_output, plain, table_html, table_view
+from hmrm_widgets.parts import control, figure_outputs, plain
 from hmrm_widgets.viewer import EVERY_SECONDS, JobViewer
 
 MOST = 40  # of the fittest that can be drawn
@@ -68,7 +69,7 @@ class SearchMonitor(JobViewer):
         self._version = 0, 0  # trials that results were computed of, and choices drawn
         limits = dict[str, Any](value=FITTEST, min=1, max=MOST)
         self.count = control(w.IntSlider, "Fittest drawn", words="9em", width="24em", **limits)
-        self.best, self.table, self.plot = w.HTML(), table_view(), w.Output()
+        self.best, self.table, self.plot = w.HTML(), w.HTML(), w.Output()
         views = {"best": self.best, "table": self.table, "plot": self.plot}
         rows = [self.best, self.table, self.count, self.plot]
         super().__init__(system.job(), "search", rows, [self.count], views, root=root, jobs=jobs)
@@ -106,8 +107,8 @@ class SearchMonitor(JobViewer):
             )
             self._shown = {
                 "best": _best_words(found),
-                "table": table_html(display_table(listed)),
-                "plot": tuple(map(figure_output, figures)),
+                "table": table_html(display_table(listed), index=False),
+                "plot": figure_outputs(*figures),
             }
             self._version = version
         return self._shown

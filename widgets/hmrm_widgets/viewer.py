@@ -110,6 +110,7 @@ class Names(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("accessible.js")
+    _css = Path(__file__).with_name("accessible.css")
     pictures = traitlets.Dict().tag(sync=True)  # words, by the class of the picture
 
     def __init__(self, pictures: Iterable[Picture]) -> None:

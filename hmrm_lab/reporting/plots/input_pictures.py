@@ -19,7 +19,6 @@ from hmrm_lab.reporting.plots.region_tokens import REGION_LABELS
 from hmrm_lab.reporting.style import BLUE, VERMILLION, finish, plain
 
 SIDE_PX = 224  # a token of every stage of AMMSM has a whole number of pixels
-ROW_PX = 190
 REACH = 3.0  # of a signed picture, in its own RMS: there its colours are full
 ZERO = (244, 244, 244)
 GRAY_LEVELS = 50.0  # of the apex frame, for one RMS
@@ -107,9 +106,7 @@ def meganet_attention_figure(
     panels = [*zip(map(plain, headings), bare, strict=True), *over]
     title = "Where MEGANet attends"
     legend = Bar("attention", low, high)
-    return image_panels(
-        panels, title, legend=legend, columns=len(grounds), caption=caption, row_px=220
-    )
+    return image_panels(panels, title, legend=legend, columns=len(grounds), caption=caption)
 
 
 def attention_against_figure(shares: Floats, falls: Floats, *, caption: str = "") -> go.Figure:
@@ -182,7 +179,7 @@ def magnified_figure(
     title = "Motion magnified where it matters"
     columns = len(panels) // len(clips)
     return image_panels(
-        panels, title, legend="wheel", caption=f"{scale}\n{caption}", columns=columns, row_px=ROW_PX
+        panels, title, legend="wheel", caption=f"{scale}\n{caption}", columns=columns
     )
 
 
@@ -210,6 +207,4 @@ def survivors_figure(
             panels.append((heading, survivors_picture(ground, kept)))
     title = "Tokens that survive each stage"
     caption = f"Framed: tokens that the stage keeps; what is dark passes it by.\n{caption}"
-    return image_panels(
-        panels, title, caption=caption, columns=len(panels) // len(rows), row_px=ROW_PX
-    )
+    return image_panels(panels, title, caption=caption, columns=len(panels) // len(rows))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from numpy.typing import ArrayLike
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
@@ -15,13 +16,12 @@ from plotly.subplots import make_subplots
 from hmrm_lab.reporting import style
 from hmrm_lab.reporting.drawing import Image, image_uri, wheel_picture
 from hmrm_lab.reporting.style import BLUE, INK, finish, plain
+from hmrm_lab.reporting.svg import legend_html, piece
 
 ROOM = 0.06  # of the range, beyond the last end of an interval
-PANEL_ROW_PX = {1: 380, 2: 320, 3: 260, 4: 220}  # with the headings, by columns; else `SMALL_PX`
-SMALL_PX = 176
-HEADING_PX = 38  # two lines above each picture
+ROW_PX, HEADING_PX = 260, 38  # of pictures, where they are no HTML; two lines above each
 PANEL_QUALITY = 80  # of JPEG: a notebook holds many pictures
-WHEEL_PX, BAR_PX = 144, 90
+WHEEL_PX = 144
 
 
 def dots(
@@ -196,14 +196,19 @@ class Bar:
 Legend = Literal["wheel"] | Bar | None
 
 
-def image_panel(
-    picture: Image, kind: Literal["png", "jpeg"] = "jpeg", scale: int = 1, quality: int = 92
-) -> go.Image:
-    """A picture whose axes count pixels of the frame; it has `scale` pixels for each of these."""
-    step, first = 1 / scale, 0.5 / scale - 0.5
-    hover = "x %{x:.0f} px, y %{y:.0f} px<extra></extra>"
-    look = {"x0": first, "y0": first, "dx": step, "dy": step, "zsmooth": "fast"}
-    return go.Image(source=image_uri(picture, kind, quality), hovertemplate=hover, **look)
+class Pictures(style.Figure):
+    """Pictures that notebooks and pages show as HTML, so that they stack where it is narrow."""
+
+    _shown: tuple[list[tuple[Markup, str]], int, Markup]  # headings and addresses, columns, legend
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import HTML, display
+
+        display(HTML(self.html()))
+
+    def html(self) -> str:
+        title, caption = map(Markup, (self.layout.title.text, style.apart(self)[1]))
+        return piece("pictures", title, *self._shown, caption)
 
 
 def headed(name: str, words: str) -> str:
@@ -217,63 +222,40 @@ def image_panels(
     legend: Legend = None,
     caption: str = "",
     columns: int = 3,
-    row_px: int | None = None,
     kind: Literal["png", "jpeg"] = "jpeg",
 ) -> go.Figure:
-    """Draw pictures in rows, each under its heading; the legend of their colours is on the right.
+    """Draw pictures in rows, each under its heading, and the legend of their colours.
 
     Pictures are (H, W, 3), uint8, RGB, and may differ in size; headings are markup of two lines at
-    most. The height of a row with its headings follows by default from the number of columns.
+    most. Where it is narrow, there are fewer `columns`.
     """
     panels = list(pictures.items()) if isinstance(pictures, Mapping) else list(pictures)
     if not panels:
         raise ValueError("no picture to show")
     columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    row_px = row_px or PANEL_ROW_PX.get(columns, SMALL_PX)
-    wheel = legend == "wheel"
-    headings = [heading for heading, _ in panels]
-    if wheel:  # its cells have no heading
-        for row in range(rows):
-            headings.insert((row + 1) * columns + row, "")
-    figure = make_subplots(
-        rows=rows,
-        cols=columns + wheel,
-        column_widths=[1.0] * columns + [0.6] * wheel,
-        horizontal_spacing=0.02,
-        vertical_spacing=HEADING_PX / (rows * row_px) if rows > 1 else 0.0,
-        subplot_titles=headings,
+    shown = [(Markup(name), image_uri(of, kind, PANEL_QUALITY)) for name, of in panels]  # noqa: S704
+    wheel = [(Markup(), image_uri(wheel_picture(WHEEL_PX), "png"))] * (legend == "wheel")
+    rows = -(-len(shown + wheel) // columns)
+    figure = Pictures(
+        make_subplots(
+            rows=rows,
+            cols=columns,
+            horizontal_spacing=0.02,
+            vertical_spacing=HEADING_PX / (rows * ROW_PX) if rows > 1 else 0.0,
+            subplot_titles=[name for name, _ in panels],
+        )
     )
-    for number, (_, picture) in enumerate(panels):
+    for number, (_, uri) in enumerate(shown + wheel):
         row, column = divmod(number, columns)
-        panel = image_panel(picture, kind, quality=PANEL_QUALITY)
-        figure.add_trace(panel, row=row + 1, col=column + 1)
-    figure.update_traces(hoverinfo="skip", hovertemplate=None)
+        figure.add_image(source=uri, hoverinfo="skip", row=row + 1, col=column + 1)
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False, constrain="domain")
-    figure.update_annotations(font_size=11)
-    if wheel:
-        add_wheel(figure, columns + 1)
-    elif isinstance(legend, Bar):
-        add_bar(figure, legend)
-    widths = (190 * columns, max(245, row_px - 40) * columns)
-    right = BAR_PX if isinstance(legend, Bar) else 16
-    margins: dict[str, Any] = {"left": 8, "right": right, "top": 84, "bottom": 8}
-    height = row_px * rows
-    return finish(figure, title, caption=caption, height=height, widths=widths, **margins)
-
-
-def add_wheel(figure: go.Figure, column: int) -> None:
-    cell = {"row": 1, "col": column}
-    wheel = image_uri(wheel_picture(WHEEL_PX), "png")
-    figure.add_trace(go.Image(source=wheel, hoverinfo="skip"), **cell)
-    figure.update_xaxes(visible=False, constrain="domain", **cell)
-    figure.update_yaxes(visible=False, constrain="domain", **cell)
-
-
-def add_bar(figure: go.Figure, bar: Bar) -> None:
-    """Draw a colour bar; it belongs to a trace with one invisible point."""
-    colours = {"color": [bar.low], "cmin": bar.low, "cmax": bar.high, "colorscale": "Cividis"}
-    look = {"title": {"text": bar.title}, "thickness": 14, "len": 0.9}
-    marker = {**colours, "showscale": True, "colorbar": look}
-    figure.add_scatter(x=[None], y=[None], mode="markers", showlegend=False, marker=marker)
+    words = legend_html("colour", "") if wheel else ""
+    if isinstance(legend, Bar):
+        words = piece("bar", legend.title, f"{legend.low:.3g}", f"{legend.high:.3g}")
+        colours = {"color": [legend.low], "cmin": legend.low, "cmax": legend.high}
+        bar = {"title": {"text": legend.title}, "thickness": 14, "len": 0.9}
+        look = {**colours, "colorscale": "Cividis", "showscale": True, "colorbar": bar}
+        figure.add_scatter(x=[None], y=[None], mode="markers", showlegend=False, marker=look)
+    figure._shown = shown, columns, Markup(words)  # noqa: S704
+    return finish(figure, title, caption=caption, height=ROW_PX * rows, left=8, top=84, bottom=8)

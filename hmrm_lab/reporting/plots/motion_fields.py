@@ -11,21 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from plotly import express as px
 from plotly import graph_objects as go
-from plotly.subplots import make_subplots
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.records import Floats, Ints
 from hmrm_lab.reporting import drawing
 from hmrm_lab.reporting.drawing import Image, Mode, flow_picture, heat_picture, longest_px
-from hmrm_lab.reporting.plots.kit import (
-    Bar,
-    Legend,
-    add_bar,
-    add_wheel,
-    headed,
-    image_panel,
-    image_panels,
-)
+from hmrm_lab.reporting.plots.kit import Bar, Legend, headed, image_panels
 from hmrm_lab.reporting.style import CLASS_COLOURS, INK, VERMILLION, finish, plain
 
 TITLES = {
@@ -35,7 +26,6 @@ TITLES = {
 }
 ARROW_SHARPNESS = 2  # picture pixels per pixel of the frame
 ARROW_STEP_PX = 20  # in small pictures
-ROW_PX, CARD_ROW_PX = 260, 170
 DIRECTIONS = (
     *("the right", "the upper right", "the top", "the upper left"),
     *("the left", "the lower left", "the bottom", "the lower right"),
@@ -57,27 +47,18 @@ def flow_figure(
     """One flow field (2, H, W), pixels, beside the frame (H, W, 3) where there is one."""
     scale = ARROW_SHARPNESS if mode == "quiver" else 1
     picture = flow_picture(flow_px, mode, frame=frame, max_px=max_px, scale=scale)
-    panels = [image_panel(picture, "jpeg" if mode == "quiver" else "png", scale)]
-    if frame is not None:
-        panels.insert(0, image_panel(frame))
-    widths = [1.0] * len(panels) + [0.35] * (mode == "colour")
-    figure = make_subplots(cols=len(widths), column_widths=widths, horizontal_spacing=0.05)
-    for column, panel in enumerate(panels, start=1):
-        figure.add_trace(panel, row=1, col=column)
-    figure.update_xaxes(title="x (px)", constrain="domain", showgrid=False)
-    figure.update_yaxes(constrain="domain", showgrid=False)
-    figure.update_yaxes(title="y (px)", row=1, col=1)
     longest = longest_px(flow_px)
-    words = f"Longest vector {longest:.2f} px."
-    if mode == "colour":
-        add_wheel(figure, len(widths))
-        words += f" Full saturation {max_px or longest:.2f} px."
-    elif mode == "quiver":
-        words += f" The longest arrow stands for {max_px or longest:.2f} px."
-    else:
-        add_bar(figure, Bar("strain (%)", 0.0, 100 * drawing.strain_peak(flow_px)))
-    size = (300 * len(panels) + 120, 360 * len(panels) + 120)
-    return finish(figure, TITLES[mode], caption=f"{words}\n{caption}", height=300, widths=size)
+    panels = [] if frame is None else [("frame", frame)]
+    panels.append((f"longest vector {longest:.2f} px", picture))
+    strain = Bar("strain (%)", 0.0, 100 * drawing.strain_peak(flow_px))
+    legends: dict[Mode, tuple[Legend, str]] = {
+        "colour": ("wheel", f"Full saturation {max_px or longest:.2f} px."),
+        "quiver": (None, f"The longest arrow stands for {max_px or longest:.2f} px."),
+        "strain": (strain, "Yellow is the peak and above."),
+    }
+    legend, words = legends[mode]
+    caption = f"{words}\n{caption}"
+    return image_panels(panels, TITLES[mode], legend=legend, caption=caption, columns=2)
 
 
 def flow_gallery_figure(
@@ -113,7 +94,7 @@ def flow_gallery_figure(
     }
     legend, explained = legends[mode]
     caption = f"{explained}\n{caption}"
-    return image_panels(panels, TITLES[mode], legend=legend, caption=caption, row_px=ROW_PX)
+    return image_panels(panels, TITLES[mode], legend=legend, caption=caption)
 
 
 def error_figure(fields: Mapping[str, Floats], truth_px: Floats, *, caption: str = "") -> go.Figure:
@@ -132,7 +113,7 @@ def error_figure(fields: Mapping[str, Floats], truth_px: Floats, *, caption: str
         Bar("error (px)", 0, top),
     )
     beyond = "One scale for all. One pixel in a thousand lies beyond it and is yellow too."
-    return image_panels(panels, title, legend=legend, caption=f"{beyond}\n{caption}", row_px=ROW_PX)
+    return image_panels(panels, title, legend=legend, caption=f"{beyond}\n{caption}")
 
 
 def point_table(fields_px: Mapping[str, Floats], point: tuple[int, int]) -> pd.DataFrame:
@@ -276,9 +257,7 @@ def blend_figure(mixtures: Mapping[float, Floats], *, unit: str = "px") -> go.Fi
     panels = {f"λ = {k:g}": motion_picture(mixed, "colour", scale) for k, mixed in mixtures.items()}
     title = "From A to the hard swap"
     caption = scale_words("colour", scale, unit)
-    return image_panels(
-        panels, title, legend="wheel", caption=caption, columns=5, row_px=CARD_ROW_PX
-    )
+    return image_panels(panels, title, legend="wheel", caption=caption, columns=5)
 
 
 def gallery_by_class_figure(
@@ -295,9 +274,7 @@ def gallery_by_class_figure(
     ]
     caption = f"The longest vector of each map has full saturation.\n{caption}"
     columns = max(map(len, rows.values()))
-    return image_panels(
-        cards, title, legend="wheel", caption=caption, columns=columns, row_px=CARD_ROW_PX
-    )
+    return image_panels(cards, title, legend="wheel", caption=caption, columns=columns)
 
 
 def means_by_class_figure(
@@ -324,7 +301,7 @@ def means_by_class_figure(
     }
     title, columns = "Mean map of each class", len(classes)
     caption = f"Full saturation is {top:.2f} {drawing.unit_words(unit)}.\n{caption}"
-    return image_panels(panels, title, legend="wheel", caption=caption, columns=columns, row_px=220)
+    return image_panels(panels, title, legend="wheel", caption=caption, columns=columns)
 
 
 def distance_figure(table: pd.DataFrame, *, unit: str = "px", caption: str = "") -> go.Figure:

@@ -24,7 +24,7 @@ SHADE = 0.6  # share of the colour in a shaded region
 SHORT = ("TL", "TR", "BL", "BR")
 # The 4 core regions and their 16 sub-regions, in the order of the fusion attention.
 REGION_LABELS = [*SHORT, *(f"{core}.{sub}" for core in SHORT for sub in SHORT)]
-REGION_GAP, FLOW_ROW_PX = 4, 260  # cells between the maps of two regions of flow
+REGION_GAP = 4  # cells between the maps of two regions of flow
 MOST_LINKS = 8  # drawn for one head
 
 SIGNED = [[0, BLUE], [0.5, "#f4f4f4"], [1, VERMILLION]]  # below zero, zero, above
@@ -193,9 +193,7 @@ def flow_attention_figure(
     title = "Attention over the steps" if names else "Attention over the regions"
     legend = Bar("share", low, high)
     caption = f"Equal shares would be {1 / count:.3f} everywhere.\n{caption}"
-    if names:
-        return image_panels(panels, title, legend=legend, caption=caption, row_px=FLOW_ROW_PX)
-    return image_panels(panels, title, legend=legend, caption=caption, row_px=460, kind="png")
+    return image_panels(panels, title, legend=legend, caption=caption, kind="png")
 
 
 def token_order(grain: str, tokens: str, region: int) -> list[list[int]]:

@@ -54,8 +54,9 @@ def confusion_figure(metrics: Mapping[str, Any], part: str = ALL) -> go.Figure:
     left, letters_px = max(120, 50 + 7 * max(map(len, rows))), 7 * max(map(len, classes))
     wide = max(600, left + 52 * len(classes))
     slanted = letters_px > (wide - left) / len(classes)
-    x = {"title": "Predicted class", "ticks": "", "tickangle": -40 if slanted else 0}
-    y = {"title": "True class (clips)", "autorange": "reversed", "ticks": ""}
+    square = {"ticks": "", "constrain": "domain"}
+    x = {"title": "Predicted class", "tickangle": -40 if slanted else 0, **square}
+    y = {"title": "True class (clips)", "autorange": "reversed", "scaleanchor": "x", **square}
     caption = f"{counted}Per cent of the true class.\n{stamp({**metrics, 'all': figures})}"
     sizes_px: dict[str, Any] = {"height": max(270, 34 * len(classes)), "widths": (0, wide)}
     sizes_px |= {"left": left, "bottom": 52 + slanted * round(0.65 * letters_px)}
@@ -204,8 +205,8 @@ def hard_cases_figure(
         return style.message_figure(title, words, caption=caption)
     panels = []
     for key, truth, guess, probability, flow in cases:
-        names = [name if len(name) < 11 else f"{name[:9]}…" for name in predictions.classes]
-        words = f"{names[truth]} → <b>{names[guess]}</b>"
+        true, named = plain(predictions.classes[truth]), plain(predictions.classes[guess])
+        words = f"{true} → <b>{named}</b>"
         clip = key.clip if key.clip.startswith(key.subject) else f"{key.subject} {key.clip}"
         heading = f"{words} {probability:.0%}<br>{plain(clip)}"
         panels.append((heading, flow_picture(enlarged_flow(flow, CARD_PX), "colour")))
@@ -215,7 +216,7 @@ def hard_cases_figure(
         " Per cent: mean probability of the wrong class."
     )
     caption = f"{scale}\n{caption}"
-    return image_panels(panels, title, legend="wheel", caption=caption, columns=4, row_px=190)
+    return image_panels(panels, title, legend="wheel", caption=caption, columns=4)
 
 
 def _clips(predictions: Predictions) -> pd.DataFrame:
@@ -247,7 +248,7 @@ def _squares(clips: pd.DataFrame, label: int, size: int, classes: Sequence[str])
     colour, letters = style.CLASS_COLOURS[label], _initials(classes)
     fills = {True: f"{colour}40", False: "rgba(0,0,0,0)"}
     shares = clips["right"].tolist()
-    inks = ["#000000" if share == 1 else INK for share in shares]
+    inks = ["#000000" if share == 1 else style.LETTERS for share in shares]
     paints = [colour if share == 1 else fills[share > 0] for share in shares]
     return go.Scatter(
         x=clips["column"].tolist(),
