@@ -21,7 +21,8 @@ def test_the_wheel_runs_in_an_empty_environment(tmp_path: Path) -> None:
     env |= {"HMRM_CACHE": str(tmp_path / "cache"), "SOURCE_DATE_EPOCH": "1700000000"}
 
     def call(*words: str | Path) -> str:
-        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+        options = {"cwd": tmp_path, "env": env, "capture_output": True, "text": True}
+        done = subprocess.run(words, **options, check=False)
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
