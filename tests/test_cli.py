@@ -282,7 +282,10 @@ def test_settings_and_systems_fit_a_terminal(tmp_path: Path) -> None:
     assert "training.epochs = 24\n    a whole number, at least 1; passes over" in shown
     card = hmrm("systems", "ststnet", cwd=tmp_path).stdout
     assert "training.lr = 5e-05" in card
-    assert all(len(line) <= 80 for line in (shown + card).splitlines())
+    shown += card + hmrm("systems", cwd=tmp_path).stdout
+    *books, how = hmrm("notebooks", "list", cwd=tmp_path).stdout.splitlines()
+    assert not [line for line in [*books, *shown.splitlines()] if len(line) > 80]
+    assert "jupyter lab" in how and "affine_transformer  flow maps" in shown
     (card,) = json.loads(hmrm("systems", "svm", "--json", cwd=tmp_path).stdout)["systems"]
     assert (card["fidelity"], card["parameters"]) == ("faithful", None)
 

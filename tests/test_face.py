@@ -1,6 +1,7 @@
 """The face: what `import hmrm_lab as lab` offers, that its examples run, and its conventions."""
 
 import doctest
+import inspect
 import re
 from pathlib import Path
 
@@ -20,6 +21,7 @@ FIGURES = {
     if getattr(value, "__module__", "") == "hmrm_lab.api.plot" and not name.startswith("_")
 }
 SECONDS = 120.0
+PAGES = STUB.parents[1] / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -43,13 +45,17 @@ def test_completion_offers_the_names_of_the_stub() -> None:
     assert not [name for name in named if not re.search(rf"lab\.{name}\b", reference)]
 
 
+def known_to_examples() -> dict[str, object]:
+    clips, mlp = lab.load(preset="smoke"), lab.system("mlp", preset="smoke", epochs=1)
+    known = {"lab": lab, "clips": clips, "maps": clips.maps(), "mlp": mlp}
+    return known | {"result": lab.evaluate(mlp, clips, seeds=1)}
+
+
 def test_every_example_runs() -> None:
     finder, flags = doctest.DocTestFinder(recurse=False), doctest.IGNORE_EXCEPTION_DETAIL
     runner = doctest.DocTestRunner(optionflags=flags)
     public = {name: getattr(lab, name) for name in dir(lab) if name not in NAMESPACES} | FIGURES
-    clips, mlp = lab.load(preset="smoke"), lab.system("mlp", preset="smoke", epochs=1)
-    known = {"lab": lab, "clips": clips, "maps": clips.maps(), "mlp": mlp}
-    known["result"] = lab.evaluate(mlp, clips, seeds=1)
+    known = known_to_examples()
     readme = (STUB.parents[1] / "README.md").read_text(encoding="utf-8")
     runner.run(doctest.DocTestParser().get_doctest(readme, {}, "README.md", "README.md", 0))
     lacking = []
@@ -62,11 +68,31 @@ def test_every_example_runs() -> None:
     assert runner.summarize().failed == 0
 
 
-def test_what_every_name_of_the_namespaces_is() -> None:
-    offered = [value for name in NAMESPACES for value in vars(getattr(lab, name)).values()]
-    functions = [one for one in offered if getattr(one, "__module__", "").startswith("hmrm_lab")]
-    assert len(functions) > 100
-    assert not [one for one in functions if callable(one) and not one.__doc__]
+@pytest.mark.slow
+def test_every_example_of_the_namespaces_runs() -> None:
+    """A person copies them from the site; each page is one session, from its top to its end."""
+    runner, known = doctest.DocTestRunner(), known_to_examples()
+    for name in NAMESPACES:
+        page = (PAGES / f"api-{name}.md").read_text(encoding="utf-8")
+        runner.run(doctest.DocTestParser().get_doctest(page, dict(known), name, name, 0))
+    assert runner.summarize().failed == 0
+
+
+def test_every_name_of_the_namespaces_has_an_entry_and_an_example() -> None:
+    offered = {
+        f"{name}.{key}": value
+        for name in NAMESPACES
+        for key, value in vars(getattr(lab, name)).items()
+        if key[0] != "_" and inspect.isfunction(inspect.unwrap(value))
+    }
+    offered = {n: value for n, value in offered.items() if value.__module__[:8] == "hmrm_lab"}
+    assert len(offered) > 100
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES.glob("api-*.md"))
+    examples = "\n".join(re.findall(r"^(?:>>>|\.\.\.) .*$", pages, re.MULTILINE))
+    used = {name for name in offered if re.search(rf"lab\.{name}\(", examples)}
+    assert not offered.keys() - used - FIGURES.keys(), "no example"
+    assert not [name for name in offered if f"hmrm_lab.{name}\n" not in pages], "no entry"
+    assert not [name for name, value in offered.items() if not value.__doc__]
 
 
 def test_eight_lines_train_on_half_of_the_subjects_and_show_the_rest() -> None:

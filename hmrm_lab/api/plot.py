@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
 from hmrm_lab.api.clips import MotionMaps
-from hmrm_lab.api.result import NO_RUN, Result, Results, Study, results_of, score
+from hmrm_lab.api.result import NO_RUN, Result, Results, Study
+from hmrm_lab.api.result import results_of as _results_of
+from hmrm_lab.api.result import score as _score
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.live_progress import SnapshotReader
-from hmrm_lab.evaluation.simulate import (
-    collect_epoch_predictions,
-    evaluation_counts,
-    uf1_by_evaluations,
-)
+from hmrm_lab.evaluation.simulate import collect_epoch_predictions as _collect_epoch_predictions
+from hmrm_lab.evaluation.simulate import evaluation_counts as _evaluation_counts
+from hmrm_lab.evaluation.simulate import uf1_by_evaluations as _uf1_by_evaluations
 from hmrm_lab.records import Clip, Floats
 from hmrm_lab.reporting.drawing import (
     Mode,
@@ -35,7 +35,7 @@ from hmrm_lab.reporting.plots.faces import answers_figure as answers
 from hmrm_lab.reporting.plots.faces import apex_curve_figure as apex_curve
 from hmrm_lab.reporting.plots.faces import apex_errors_figure as apex_errors
 from hmrm_lab.reporting.plots.faces import calibration_figure as calibration
-from hmrm_lab.reporting.plots.faces import faces_figure
+from hmrm_lab.reporting.plots.faces import faces_figure as _faces_figure
 from hmrm_lab.reporting.plots.faces import frame_lines_figure as frame_lines
 from hmrm_lab.reporting.plots.faces import part_curves_figure as part_curves
 from hmrm_lab.reporting.plots.faces import parts_figure as parts
@@ -53,13 +53,11 @@ from hmrm_lab.reporting.plots.input_pictures import survivors_figure as survivor
 from hmrm_lab.reporting.plots.input_pictures import weights_figure as frame_weights
 from hmrm_lab.reporting.plots.motion_fields import blend_figure as blends
 from hmrm_lab.reporting.plots.motion_fields import distance_figure as distances
-from hmrm_lab.reporting.plots.motion_fields import (
-    error_figure,
-    flow_figure,
-    flow_gallery_figure,
-    mask_picture,
-)
+from hmrm_lab.reporting.plots.motion_fields import error_figure as _error_figure
+from hmrm_lab.reporting.plots.motion_fields import flow_figure as _flow_figure
+from hmrm_lab.reporting.plots.motion_fields import flow_gallery_figure as _flow_gallery_figure
 from hmrm_lab.reporting.plots.motion_fields import gallery_by_class_figure as maps_by_class
+from hmrm_lab.reporting.plots.motion_fields import mask_picture
 from hmrm_lab.reporting.plots.motion_fields import means_by_class_figure as means_by_class
 from hmrm_lab.reporting.plots.motion_fields import mix_figure as mixture
 from hmrm_lab.reporting.plots.region_tokens import (
@@ -76,26 +74,27 @@ from hmrm_lab.reporting.plots.region_tokens import matrix_figure as matrix
 from hmrm_lab.reporting.plots.region_tokens import scan_order_figure as scan_order
 from hmrm_lab.reporting.plots.region_tokens import shade_figure as regions
 from hmrm_lab.reporting.plots.region_tokens import trace_figure as trace
-from hmrm_lab.reporting.plots.results import (
-    cost_figure,
-    metrics_interval_figure,
-    training_curves_figure,
-)
+from hmrm_lab.reporting.plots.results import cost_figure as _cost_figure
 from hmrm_lab.reporting.plots.results import distributions_figure as distributions
 from hmrm_lab.reporting.plots.results import folds_figure as folds
+from hmrm_lab.reporting.plots.results import metrics_interval_figure as _metrics_interval_figure
 from hmrm_lab.reporting.plots.results import peeking_curve_figure as peeking_curve
+from hmrm_lab.reporting.plots.results import training_curves_figure as _training_curves_figure
 from hmrm_lab.reporting.plots.searches import choices_figure as choices
-from hmrm_lab.reporting.plots.searches import fittest, heatmap_figure, search_history_figure
-from hmrm_lab.reporting.plots.single_clips import (
-    confusion_figure,
-    hard_cases_figure,
-    subject_strip_figure,
-)
+from hmrm_lab.reporting.plots.searches import fittest
+from hmrm_lab.reporting.plots.searches import heatmap_figure as _heatmap_figure
+from hmrm_lab.reporting.plots.searches import search_history_figure as _search_history_figure
+from hmrm_lab.reporting.plots.single_clips import confusion_figure as _confusion_figure
 from hmrm_lab.reporting.plots.single_clips import feature_figure as features
+from hmrm_lab.reporting.plots.single_clips import hard_cases_figure as _hard_cases_figure
+from hmrm_lab.reporting.plots.single_clips import subject_strip_figure as _subject_strip_figure
 from hmrm_lab.reporting.recording_pages import shaded_parts
-from hmrm_lab.reporting.study_figures import forest_figure, inputs_figure
+from hmrm_lab.reporting.study_figures import forest_figure as _forest_figure
+from hmrm_lab.reporting.study_figures import inputs_figure as _inputs_figure
 from hmrm_lab.reporting.study_figures import power_figure as power
-from hmrm_lab.reporting.svg import confusion_cells, loss_curves, subject_cells
+from hmrm_lab.reporting.svg import confusion_cells as _confusion_cells
+from hmrm_lab.reporting.svg import loss_curves as _loss_curves
+from hmrm_lab.reporting.svg import subject_cells as _subject_cells
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.evolve import Evolved
 
@@ -112,9 +111,9 @@ def confusion(found: Result | pd.DataFrame | NDArray[Any], part: str = "all") ->
     if isinstance(found, np.ndarray):
         names = dict.fromkeys(map(str, range(len(found))))
         counts = {"confusion": found.tolist(), "subjects": 0, "f1": names}
-        return confusion_figure({"all": counts, "datasets": {}, "seeds": [0], **NO_RUN}, part)
-    result = found if isinstance(found, Result) else score(found)
-    return confusion_figure(result.metrics, part)
+        return _confusion_figure({"all": counts, "datasets": {}, "seeds": [0], **NO_RUN}, part)
+    result = found if isinstance(found, Result) else _score(found)
+    return _confusion_figure(result.metrics, part)
 
 
 def subjects(result: Result, caption: str | None = None) -> Figure:
@@ -122,7 +121,7 @@ def subjects(result: Result, caption: str | None = None) -> Figure:
 
     >>> figure = lab.plot.subjects(lab.score(maps, maps.y))
     """
-    return subject_strip_figure(result.answers, caption=caption or result.caption)
+    return _subject_strip_figure(result.answers, caption=caption or result.caption)
 
 
 def curves(result: Result) -> Figure:
@@ -131,7 +130,7 @@ def curves(result: Result) -> Figure:
     >>> lab.plot.curves(result).layout.yaxis.title.text
     'Training loss'
     """
-    return training_curves_figure(result.history, caption=result.caption)
+    return _training_curves_figure(result.history, caption=result.caption)
 
 
 def intervals(results: Results) -> Figure:
@@ -139,7 +138,7 @@ def intervals(results: Results) -> Figure:
 
     >>> figure = lab.plot.intervals([result])
     """
-    return metrics_interval_figure(_table(results))
+    return _metrics_interval_figure(_table(results))
 
 
 def peeking(results: Mapping[str, Result], claims: Mapping[str, float] | None = None) -> Figure:
@@ -154,9 +153,9 @@ def peeking(results: Mapping[str, Result], claims: Mapping[str, float] | None = 
     drawn, classes, told = dict[str, Any](), set[int](), dict[str, None]()
     for name, one in results.items():
         seeds = one.config.evaluation.seeds
-        seen = [collect_epoch_predictions(RunFolder(one.folder), seed) for seed in seeds]
-        counts = evaluation_counts(len(seen[0].guesses))
-        drawn[name] = counts, np.stack([uf1_by_evaluations(each, counts) for each in seen])
+        seen = [_collect_epoch_predictions(RunFolder(one.folder), seed) for seed in seeds]
+        counts = _evaluation_counts(len(seen[0].guesses))
+        drawn[name] = counts, np.stack([_uf1_by_evaluations(each, counts) for each in seen])
         classes.add(seen[0].classes)
         told[one.caption] = None
     if len(classes) != 1:
@@ -171,7 +170,7 @@ def cost(results: Results, caption: str = "") -> Figure:
 
     >>> figure = lab.plot.cost(result)
     """
-    return cost_figure(_table(results), caption=caption)
+    return _cost_figure(_table(results), caption=caption)
 
 
 def hard_cases(result: Result, maps: MotionMaps, count: int = 8) -> Figure:
@@ -179,7 +178,7 @@ def hard_cases(result: Result, maps: MotionMaps, count: int = 8) -> Figure:
 
     >>> figure = lab.plot.hard_cases(result, maps, count=2)
     """
-    return hard_cases_figure(result.answers, maps, count=count, caption=result.caption)
+    return _hard_cases_figure(result.answers, maps, count=count, caption=result.caption)
 
 
 def pictures(images: Mapping[str, NDArray[Any]], title: str = "", caption: str = "") -> Figure:
@@ -187,7 +186,7 @@ def pictures(images: Mapping[str, NDArray[Any]], title: str = "", caption: str =
 
     >>> figure = lab.plot.pictures({"onset": clips[0].frames[clips[0].onset]})
     """
-    return faces_figure(images, title, caption=caption)
+    return _faces_figure(images, title, caption=caption)
 
 
 def flow(
@@ -206,7 +205,7 @@ def flow(
     >>> figure = lab.plot.flow(lab.flow(clips[0], "dis"), clips[0])
     """
     frame = None if clip is None else clip.frames[clip.onset]
-    return flow_figure(frame, field, mode=mode, max_px=max_px, caption=caption)
+    return _flow_figure(frame, field, mode=mode, max_px=max_px, caption=caption)
 
 
 def flows(
@@ -223,9 +222,9 @@ def flows(
     >>> figure = lab.plot.flows(fields)
     """
     if exact is not None:
-        return error_figure(fields, exact, caption=caption)
+        return _error_figure(fields, exact, caption=caption)
     frame = None if clip is None else clip.frames[clip.onset]
-    return flow_gallery_figure(fields, mode=mode, frame=frame, caption=caption)
+    return _flow_gallery_figure(fields, mode=mode, frame=frame, caption=caption)
 
 
 def forest(study: Study, full: str | None = None) -> Figure:
@@ -234,7 +233,7 @@ def forest(study: Study, full: str | None = None) -> Figure:
     >>> study = lab.ablate(mlp, maps, {"no dropout": {"dropout": 0.0}}, seeds=1)
     >>> figure = lab.plot.forest(study)
     """
-    return forest_figure(study.table, full=full or next(iter(study)), caption=study.caption)
+    return _forest_figure(study.table, full=full or next(iter(study)), caption=study.caption)
 
 
 def heatmap(study: Study, rows: str, columns: str) -> Figure:
@@ -244,7 +243,7 @@ def heatmap(study: Study, rows: str, columns: str) -> Figure:
     >>> figure = lab.plot.heatmap(study, "hidden", "width")
     """
     axes = [(name, sorted(study.table[name].unique().tolist())) for name in (rows, columns)]
-    return heatmap_figure(study.table, *axes, caption=study.caption)
+    return _heatmap_figure(study.table, *axes, caption=study.caption)
 
 
 def search(study: Study | Evolved) -> Figure:
@@ -254,7 +253,7 @@ def search(study: Study | Evolved) -> Figure:
     >>> figure = lab.plot.search(study)
     """
     caption = study.caption if isinstance(study, Study) else ""
-    return search_history_figure(study.table, caption=caption)
+    return _search_history_figure(study.table, caption=caption)
 
 
 def inputs(study: Study) -> Figure:
@@ -263,7 +262,7 @@ def inputs(study: Study) -> Figure:
     >>> study = lab.inputs(["ststnet"], clips, inputs=["flow", "apex"], seeds=1)
     >>> figure = lab.plot.inputs(study)
     """
-    return inputs_figure(study.table, caption=study.caption)
+    return _inputs_figure(study.table, caption=study.caption)
 
 
 def live(result: Result) -> dict[str, Any]:
@@ -277,12 +276,12 @@ def live(result: Result) -> dict[str, Any]:
     snapshot = SnapshotReader(RunFolder(result.folder)).read()
     counts = snapshot.counts.sum(0)
     return {
-        "subjects": HTML(subject_cells(snapshot.folds)),
-        "curves": HTML(loss_curves(snapshot)),
-        "confusion": HTML(confusion_cells(counts, snapshot.classes, snapshot.score)),
+        "subjects": HTML(_subject_cells(snapshot.folds)),
+        "curves": HTML(_loss_curves(snapshot)),
+        "confusion": HTML(_confusion_cells(counts, snapshot.classes, snapshot.score)),
     }
 
 
 def _table(results: Results) -> pd.DataFrame:
     """One row per result and data set."""
-    return pd.concat([one.table for one in results_of(results)], ignore_index=True)
+    return pd.concat([one.table for one in _results_of(results)], ignore_index=True)

@@ -33,7 +33,7 @@ from hmrm_lab.reporting.tables import (
     paired_differences,
 )
 from hmrm_lab.studies.ablate import ABLATIONS
-from hmrm_lab.studies.space import whole_numbers as parse_numbers
+from hmrm_lab.studies.space import whole_numbers as _parse_numbers
 from hmrm_lab.studies.study import Variant
 from hmrm_lab.studies.trials import development_half
 
@@ -46,4 +46,4 @@ def components(system: str) -> tuple[Variant, tuple[Variant, ...]]:
 
 def whole_numbers(**texts: str) -> dict[str, tuple[int, ...]]:
     """`width="16 32"` as {"width": (16, 32)}; a `ConfigError` names what is no whole number."""
-    return {name: parse_numbers(f"{name}s", text) for name, text in texts.items()}
+    return {name: _parse_numbers(f"{name}s", text) for name, text in texts.items()}

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ def list_(as_json: bool = False) -> None:
     lines = []
     for entry in found:
         values = "  ".join(f"{name}={value!r}" for name, value in entry["parameters"].items())
-        lines += [f"{entry['name']}: {entry['title']}", f"    {values}"]
+        words = textwrap.wrap(values, 76, break_long_words=False, break_on_hyphens=False)
+        lines += [f"{entry['name']}: {entry['title']}", *(f"    {line}" for line in words)]
+    lines += ["", f"Open them with `jupyter lab {all_notebooks()[0].path.parent}`."]
     show({"notebooks": found}, "\n".join(lines), as_json)
 
 

@@ -24,7 +24,7 @@ SHARED, LONG, SPARED, SHORT, FORMATS, SMOKE_WARNING = (
 HARD: list[str] = _KNOWN["hard"]
 COUNTS = ("Parameters", "FLOPs")
 ALL_BUT_CLASSES = "^(?!F1 )"  # columns of results; those of classes are in `class_words`
-COLUMNS = 100  # of a terminal
+COLUMNS = 80  # of a terminal
 NONE = "–"
 
 ANY = "any"

@@ -168,3 +168,23 @@ def test_pages_name_files_that_exist() -> None:
         named = re.findall(r"(?:python |`)((?:hmrm_lab|benchmarks|docs|notebooks)/[\w./-]+)", text)
         missing += [f"{path.name}: {one}" for one in named if not (ROOT / one).exists()]
     assert not missing, "\n".join(missing)
+
+
+def test_figures_of_readme_stand_on_the_page_that_names_their_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    results, speed = ((ROOT / "docs" / f"{page}.md").read_text() for page in ("results", "speed"))
+    told = {
+        name: readme.split(f"\n## {name}\n")[1].split("\n## ")[0] for name in ("Results", "Speed")
+    }
+    scores = set(re.findall(r"\.\d{3}\b", told["Results"]))
+    ratios = set(re.findall(r"\d[\d.]*(?= to \d| times as)", told["Speed"]))
+    assert scores and not scores - set(re.findall(r"\.\d{3}\b", results))
+    assert ratios and not ratios - set(re.findall(r"(\d[\d.]*) x", speed))
+
+
+def test_one_version() -> None:
+    texts = [
+        (ROOT / name).read_text() for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md")
+    ]
+    found = [re.search(r"^(?:version\W+|## \[)(\d[\d.]*\d)", text, re.MULTILINE) for text in texts]
+    assert len({match and match[1] for match in found}) == 1, found

@@ -33,7 +33,7 @@ def test_a_text_table_fits_a_terminal(tmp_path: Path, toy_flowset: FlowSet) -> N
         for name, rule in (("hmrm", "last"), ("ststnet", "last"), ("hmrm", "oracle_test"))
     ]
     lines = tables.render_text(tables.results_table(runs[:2])).splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
     assert "epoch rule last" in lines[0]
     assert [row.split()[0] for row in lines[3:]] == ["hmrm", "ststnet"]
     head, _, _, *rows = tables.render_text(tables.results_table(runs[::2])).splitlines()
