@@ -95,12 +95,7 @@ def crop_clips(
     require_provider(faces, files)
     make = partial(_cut, faces)
     made = cache.make_all(make, clips, files, *SHORT, jobs=jobs, on_progress=on_progress)
-    crops = [
-        Crop(clip.key, None, problem=str(outcome))
-        if isinstance(outcome, InputError)
-        else _crop(clip, file, outcome)
-        for clip, file, outcome in zip(clips, files, made, strict=True)
-    ]
+    crops = [_crop(*known) for known in zip(clips, files, made, strict=True)]
     if clips and all(crop.clip is None for crop in crops):
         problem = f"not one of {len(clips)} clips is usable; the first: {crops[0].problem}"
         raise InputError(problem, hint="see `hmrm data check`")
@@ -212,8 +207,10 @@ def _find(clip: Clip, provider: FaceProvider, number: int) -> FaceTrack:
     return track
 
 
-def _crop(clip: Clip, file: Path, arrays: cache.Arrays) -> Crop:
-    """The crop of a clip, of which these are the arrays `SHORT` of its file."""
+def _crop(clip: Clip, file: Path, arrays: cache.Outcome) -> Crop:
+    """The crop of a clip from the arrays `SHORT` of its file, or why it is left out."""
+    if isinstance(arrays, InputError):
+        return Crop(clip.key, None, problem=str(arrays))
     prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)
     face, apex = str(arrays["face"]), str(arrays["apex"])
     outside = float(1 - arrays["inside"].mean())

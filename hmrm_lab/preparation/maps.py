@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -176,10 +176,12 @@ def reduce_frames(clips: Sequence[Clip], side_px: int, *, jobs: int = 1) -> Fram
 
 def _require_all(outcomes: Sequence[Outcome]) -> list[cache.Arrays]:
     """The arrays of all clips, or the first error."""
+    arrays = []
     for outcome in outcomes:
         if isinstance(outcome, InputError):
             raise outcome
-    return cast(list[cache.Arrays], outcomes)
+        arrays.append(outcome)
+    return arrays
 
 
 def require_frames(config: ExperimentConfig, flowset: FlowSet) -> FramePairs:
