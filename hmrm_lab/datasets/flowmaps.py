@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.datasets.classes import MEGC3, ClassScheme
 from hmrm_lab.datasets.flow_pairs.stored import FORMATS, read_flow
+from hmrm_lab.datasets.images import decode
 from hmrm_lab.datasets.recordings.coding import CodingTable, Row, data_set, find_name, read_coding
 from hmrm_lab.datasets.recordings.findings import KNOWN, bad_input, check_root, megc2019, shown
 from hmrm_lab.datasets.recordings.manifest import own_path, own_table
@@ -170,12 +171,9 @@ def _read_png(path: Path) -> NDArray[Any] | None:
     OpenCV fills what a cut-off file lacks, so its end is checked first.
     """
     content = path.read_bytes()
-    image = None
-    if content.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in content[-16:]:
-        try:
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            image = None
+    if not content.startswith(b"\x89PNG\r\n\x1a\n") or b"IEND" not in content[-16:]:
+        return None
+    image = decode(content, cv2.IMREAD_UNCHANGED)
     return image[..., ::-1] if image is not None and image.ndim == 3 else image
 
 

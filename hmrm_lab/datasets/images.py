@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -79,13 +79,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     content = path.read_bytes()
     if content.startswith(JPEG):
         content = _ended(content)
-    image = _decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    image = decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise bad_input(path, "not an image that OpenCV can read", AGAIN)
     if image.dtype != np.uint8:
         problem = f"a {8 * image.dtype.itemsize}-bit image"
         raise bad_input(path, problem, "save it with 8 bits per channel")
-    every = _decode(content, cv2.IMREAD_UNCHANGED) if header.alpha else None
+    every = decode(content, cv2.IMREAD_UNCHANGED) if header.alpha else None
     if every is not None and every.shape[2:] == (4,) and every[..., 3].min() < 255:
         raise bad_input(path, "partly transparent", "save it without an alpha channel")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
@@ -140,7 +140,8 @@ def quiet() -> Iterator[None]:
         cv2.utils.logging.setLogLevel(level)
 
 
-def _decode(content: bytes, flag: int) -> NDArray[np.generic] | None:
+def decode(content: bytes, flag: int) -> NDArray[Any] | None:
+    """A picture by OpenCV, whose flag says how; None if it cannot read it."""
     try:
         with quiet():
             image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
@@ -271,7 +272,7 @@ def _is_complete(content: bytes) -> bool:
     try:
         os.dup2(nowhere, 2)
         fillings = (b"", ANYTHING)
-        first, second = (_decode(cut + one + JPEG_END, cv2.IMREAD_COLOR) for one in fillings)
+        first, second = (decode(cut + one + JPEG_END, cv2.IMREAD_COLOR) for one in fillings)
     finally:
         os.dup2(kept, 2)
         os.close(kept)

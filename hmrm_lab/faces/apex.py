@@ -113,24 +113,18 @@ class ApexCurve:
     frames: np.ndarray
     curve: Floats
     parts: Mapping[str, Floats]
-    blink: bool = False
     blinks: tuple[int, ...] = ()
     cut: int | None = None
 
 
 def spot_apex(
-    frames: Frames,
-    landmarks: Floats,
-    onset: int = 0,
-    offset: int | None = None,
-    *,
-    to_offset: bool = True,
+    frames: Frames, landmarks: Floats, onset: int = 0, offset: int | None = None
 ) -> ApexCurve:
     """Spot the apex between onset and offset (default: the last frame).
 
-    Landmarks are those of the onset, (68, 2), in pixels. Differences to the offset count, too; if
-    not, the apex may be the offset itself, as in a clip that ends before the face relaxes. Raises
-    an `InputError` if these are not frames of the clip in this order, or the face is not in it.
+    Landmarks are those of the onset, (68, 2), in pixels. Differences to the offset count, too, if
+    it is of the same scene. Raises an `InputError` if these are not frames of the clip in this
+    order, or the face is not in it.
     """
     last = len(frames) - 1 if offset is None else offset
     if not 0 <= onset <= last < len(frames):
@@ -140,7 +134,7 @@ def spot_apex(
     pictures = [to_grey(frames[n]) for n in range(onset, last + 1)]
     seen = same_scene(pictures)
     cut = None if seen.all() else onset + int(seen.argmin())
-    to_offset = to_offset and bool(seen[-1])
+    to_offset = bool(seen[-1])
     numbers = every[seen]
     grey = _blurred([pictures[n] for n in np.flatnonzero(seen)], landmarks)
     still, masks, closing = _without_blinks(grey, landmarks)
@@ -152,7 +146,7 @@ def spot_apex(
     choice = numbers if len(numbers) > 1 else every
     apex = numbers[1 + between.argmax()] if spotted else choice[len(choice) // 2]
     blinks = tuple(numbers[closing].tolist())
-    return ApexCurve(int(apex), spotted, numbers, curve, parts, apex in blinks, blinks, cut)
+    return ApexCurve(int(apex), spotted, numbers, curve, parts, blinks, cut)
 
 
 def is_blink(frames: Frames, landmarks: Floats, onset: int, apex: int) -> bool:

@@ -9,72 +9,47 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrm_lab.config.sections import (
-    PICTURE_SIDE_PX,
-    DataConfig,
-    FacesConfig,
-    FlowConfig,
-    InputConfig,
-)
-from hmrm_lab.datasets.synthetic import DRAWING
-from hmrm_lab.errors import InputError
+from hmrm_lab.config.sections import PICTURE_SIDE_PX, FacesConfig, FlowConfig, InputConfig
 from hmrm_lab.faces.align import FramesWithin
 from hmrm_lab.faces.landmarks import reduce_masks, region_masks
 from hmrm_lab.flow.estimator import LearntFlow, estimator
 from hmrm_lab.flow.motion_maps import dual_phase, head_motion, motion_map, still_outside
 from hmrm_lab.preparation import cache
-from hmrm_lab.preparation.cache import Progress, no_progress
-from hmrm_lab.preparation.crops import aligned_frames, crop_identity, face_provider
-from hmrm_lab.records import CHANNELS, PICTURES, Clip, Floats, LandmarkedFrames
-from hmrm_lab.runtime.store import cache_folder
+from hmrm_lab.preparation.cache import Outcome, Progress, no_progress
+from hmrm_lab.preparation.crops import aligned_frames, crop_identity, require_provider
+from hmrm_lab.records import Clip, Floats, LandmarkedFrames
 
 MAP_SIDE_PX = 28  # as published flow maps have it
 MAP_FORMAT = 3  # raise it when the same frames and settings give other maps
-PHASE_FORMAT = 2  # raise it when the same frames give other maps of both phases
-GRAY_FORMAT = 3  # raise it when the same frames give other gray clips
-SEQUENCE_FORMAT = 1  # raise it when the same frames give other sequences
-PICTURE_FORMAT = 2  # raise it when the same frames give other pictures
+GRAY_FORMAT = 4  # raise it when the same frames give other gray clips, pictures or pairs
 LENGTH = 16  # frames
 GRAY_SIDE_PX = 112
 ROUNDING = 1e-6  # of the largest possible sum; below it are rounding errors of float32
-Outcome = NDArray[Any] | InputError
-"""The array of a clip, or the error of a frame that cannot be read."""
 
 
-class Motion(NamedTuple):
-    """Maps (3, 28, 28), order (u, v, strain); masks (2, 28, 28) of eyes and mouth, if known.
+def clip_motion(clip: Clip, flow: FlowConfig) -> cache.Arrays:
+    """Motion map and region masks of one clip; there is no motion outside its recording.
 
+    `maps` (3, 28, 28), order (u, v, strain); `masks` (2, 28, 28) of eyes and mouth, if known;
     `inside`, (28, 28), are the cells within the recording, `outside_energy` the share beyond.
     """
-
-    maps: Floats
-    masks: NDArray[np.bool_] | None
-    inside: NDArray[np.bool_]
-    outside_energy: float
-
-
-def clip_motion(clip: Clip, flow: FlowConfig) -> Motion:
-    """Motion map and region masks of one clip; there is no motion outside its recording."""
-    cv2.setNumThreads(1)
     onset, apex = clip.frames[clip.onset], clip.frames[clip.known_apex]
     flow_px = estimator(flow.name, **flow.options)(onset[None], apex[None])
     inside = _inside_of(clip)
-    masks = None
+    arrays: cache.Arrays = {
+        "maps": motion_map(flow_px, MAP_SIDE_PX, inside)[0],
+        "inside": reduce_masks(inside[None], MAP_SIDE_PX)[0],
+        "outside_energy": np.float32(_outside_energy(flow_px[0], inside)),
+    }
     if isinstance(clip.frames, LandmarkedFrames):
         masks = region_masks(clip.frames.landmarks(clip.onset), *onset.shape[:2])
-        masks = reduce_masks(masks, MAP_SIDE_PX)
-    return Motion(
-        motion_map(flow_px, MAP_SIDE_PX, inside)[0],
-        masks,
-        reduce_masks(inside[None], MAP_SIDE_PX)[0],
-        _outside_energy(flow_px[0], inside),
-    )
+        arrays["masks"] = reduce_masks(masks, MAP_SIDE_PX)
+    return arrays
 
 
 def _inside_of(clip: Clip) -> NDArray[np.bool_]:
@@ -92,7 +67,7 @@ def _outside_energy(flow_px: Floats, inside: NDArray[np.bool_]) -> float:
     return float(energy[~inside].sum() / max(float(energy.sum()), 1e-12))
 
 
-def _dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
+def _dual_phase_maps(clip: Clip, flow: FlowConfig) -> cache.Arrays:
     """A clip's motion map (3, 28, 28) of both phases, joined as `flow.phases` says."""
     marks = (clip.onset, clip.known_apex, clip.offset)
     onset, apex, offset = (clip.frames[number][None] for number in marks)
@@ -100,10 +75,10 @@ def _dual_phase_maps(clip: Clip, flow: FlowConfig) -> Floats:
     inside = _inside_of(clip)
     phases = (estimate(onset, apex)[0], estimate(apex, offset)[0])
     joined = dual_phase(*(still_outside(one, inside) for one in phases), phases=flow.phases)
-    return motion_map(joined[None], MAP_SIDE_PX, inside)[0]
+    return {"maps": motion_map(joined[None], MAP_SIDE_PX, inside)[0]}
 
 
-def _sequence_maps(clip: Clip, flow: FlowConfig, frames: int, until: str) -> Floats:
+def _sequence_maps(clip: Clip, flow: FlowConfig, frames: int, until: str) -> cache.Arrays:
     """The motion maps from the onset to each of `sequence_frames`: (T, 3, 28, 28)."""
     estimate, inside = estimator(flow.name, **flow.options), _inside_of(clip)
     onset, numbers = clip.frames[clip.onset][None], sequence_frames(clip, frames, until)
@@ -111,7 +86,7 @@ def _sequence_maps(clip: Clip, flow: FlowConfig, frames: int, until: str) -> Flo
         number: motion_map(estimate(onset, clip.frames[number][None]), MAP_SIDE_PX, inside)[0]
         for number in dict.fromkeys(numbers)
     }
-    return np.stack([maps[number] for number in numbers])
+    return {"sequence": np.stack([maps[number] for number in numbers])}
 
 
 def sequence_frames(clip: Clip, frames: int, until: str) -> list[int]:
@@ -240,12 +215,12 @@ def gray_frame(clip: Clip, number: int, side_px: int) -> Floats:
     return cv2.resize(gray, (side_px, side_px), interpolation=cv2.INTER_AREA)
 
 
-def resample(clip: Clip, length: int = LENGTH, side_px: int = GRAY_SIDE_PX) -> NDArray[np.uint8]:
-    """`even_frames` in whole gray levels: (length, side, side) uint8."""
-    return even_frames(clip, length, side_px).round().astype(np.uint8)
+def gray_clip(clip: Clip) -> cache.Arrays:
+    """`even_frames` of a clip in whole gray levels: (16, 112, 112) uint8."""
+    return {"clips": even_frames(clip, LENGTH, GRAY_SIDE_PX).round().astype(np.uint8)}
 
 
-def clip_pictures(clip: Clip) -> Floats:
+def clip_pictures(clip: Clip) -> cache.Arrays:
     """The pictures of a clip in the canonical crop, (4, side, side), RMS 1, order `PICTURES`."""
     large = still_head(even_frames(clip, LENGTH, GRAY_SIDE_PX))
     size = (PICTURE_SIDE_PX, PICTURE_SIDE_PX)
@@ -255,7 +230,20 @@ def clip_pictures(clip: Clip) -> Floats:
         for number in (clip.onset, clip.known_apex)
     )
     pooled = dynamic_image(frames), mesti(frames, apex_place(clip, LENGTH))
-    return np.stack([onset, apex, *pooled]).astype(np.float32)
+    return {"pictures": np.stack([onset, apex, *pooled]).astype(np.float32)}
+
+
+def frame_pair(clip: Clip, side_px: int) -> cache.Arrays:
+    """Onset and apex as `images` (2, side, side, 3) uint8, RGB.
+
+    `pixel`, (2,), is the width and height of a pixel of theirs in pixels of the clip's frames.
+    """
+    pair = [clip.frames[clip.onset], clip.frames[clip.known_apex]]
+    height, width = pair[0].shape[:2]
+    size = (side_px, side_px)
+    images = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in pair]
+    pixel = np.array([width / side_px, height / side_px], dtype=np.float32)
+    return {"images": np.stack(images), "pixel": pixel}
 
 
 def apex_place(clip: Clip, length: int) -> float:
@@ -273,68 +261,42 @@ def standardise(picture: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The computation of an array of this shape from a clip in the canonical crop; picklable.
+    """The computation of arrays from a clip in the canonical crop; picklable.
 
-    `depends_on` is what it depends on beside the frames, the marks and the crop.
+    `depends_on` is what they depend on beside the frames, the marks and the crop.
     """
 
     kind: str
-    shape: tuple[int, ...]
     depends_on: tuple[object, ...]
-    make: Callable[[Clip], NDArray[Any]]
+    make: Callable[[Clip], cache.Arrays]
 
 
-GRAY = Recipe(
-    "gray", (LENGTH, GRAY_SIDE_PX, GRAY_SIDE_PX), (GRAY_FORMAT, LENGTH, GRAY_SIDE_PX), resample
-)
-PICTURED = Recipe(
-    "pictures",
-    (len(PICTURES), PICTURE_SIDE_PX, PICTURE_SIDE_PX),
-    (PICTURE_FORMAT, GRAY_FORMAT, LENGTH, PICTURE_SIDE_PX),
-    clip_pictures,
-)
+GRAY = Recipe("gray", (GRAY_FORMAT, LENGTH, GRAY_SIDE_PX), gray_clip)
+PICTURED = Recipe("pictures", (GRAY_FORMAT, LENGTH, PICTURE_SIDE_PX), clip_pictures)
+
+
+def motion(flow: FlowConfig) -> Recipe:
+    """The recipe of motion maps from onset to apex by this flow, and of their masks."""
+    return Recipe("motion", (MAP_FORMAT, flow_identity(flow)), partial(clip_motion, flow=flow))
+
+
+def pair(side_px: int) -> Recipe:
+    """The recipe of onset and apex, reduced."""
+    return Recipe("pairs", (GRAY_FORMAT, side_px), partial(frame_pair, side_px=side_px))
 
 
 def both_phases(flow: FlowConfig) -> Recipe:
     """The recipe of motion maps of both phases by this flow, joined as it says."""
-    shape = (len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX)
-    depends_on = (PHASE_FORMAT, MAP_FORMAT, flow.phases, flow_identity(flow))
-    return Recipe("phases", shape, depends_on, partial(_dual_phase_maps, flow=flow))
+    depends_on = (MAP_FORMAT, flow.phases, flow_identity(flow))
+    return Recipe("phases", depends_on, partial(_dual_phase_maps, flow=flow))
 
 
 def sequence(flow: FlowConfig, settings: InputConfig) -> Recipe:
     """The recipe of a sequence of motion maps by this flow."""
     frames, until = settings.frames, settings.until
-    shape = (frames, len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX)
-    depends_on = (SEQUENCE_FORMAT, MAP_FORMAT, frames, until, flow_identity(flow))
+    depends_on = (MAP_FORMAT, frames, until, flow_identity(flow))
     make = partial(_sequence_maps, flow=flow, frames=frames, until=until)
-    return Recipe("sequence", shape, depends_on, make)
-
-
-def load_all(
-    recipe: Recipe,
-    data: DataConfig,
-    clips: Sequence[Clip],
-    faces: FacesConfig | None,
-    *,
-    jobs: int = 1,
-    on_progress: Progress = no_progress,
-) -> list[Outcome]:
-    """`make_all` of a data set. The arrays of drawn clips are cached in one file."""
-    if all(isinstance(clip.frames, cache.IdentifiedFrames) for clip in clips):
-        return make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
-    settings = data.model_dump_json(exclude={"classes"})
-    contents = (f"{clip.action_units} {identity(recipe, clip, faces)}" for clip in clips)
-    known = cache.digest_of(DRAWING, settings, *contents)
-    file = cache_folder() / f"{data.name}-{recipe.kind}-{known[:16]}.npz"
-    stored = _stored(file, recipe.kind, (len(clips), *recipe.shape))
-    if stored is not None:
-        return list(stored)
-    made = make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
-    arrays = [one for one in made if not isinstance(one, InputError)]
-    if len(arrays) == len(made):
-        cache.write_arrays(file, {recipe.kind: np.stack(arrays)}, compress=True)
-    return made
+    return Recipe("sequence", depends_on, make)
 
 
 def make_all(
@@ -345,38 +307,22 @@ def make_all(
     jobs: int = 1,
     on_progress: Progress = no_progress,
 ) -> list[Outcome]:
-    """The array of each clip, by `jobs` processes, or the error; without `faces` they are cropped.
+    """The arrays of each clip, by `jobs` processes, or the error; without `faces` they are cropped.
 
-    Arrays of clips from files are cached one by one, so that an interrupted computation resumes.
+    They are cached clip by clip.
     """
-    files = [cache.file_for(recipe.kind, clip, identity(recipe, clip, faces)) for clip in clips]
-    stored = [_stored(file, recipe.kind, recipe.shape) for file in files]
-    if faces is not None and any(one is None for one in stored):
-        face_provider(faces)
+    files = [file_of(recipe, clip, faces) for clip in clips]
+    if faces is not None:
+        require_provider(faces, files)
     make = partial(_make, recipe, faces)
-    return cache.make_missing(stored, make, clips, files, jobs=jobs, on_progress=on_progress)
+    return cache.make_all(make, clips, files, jobs=jobs, on_progress=on_progress)
 
 
-def identity(recipe: Recipe, clip: Clip, faces: FacesConfig | None) -> str:
-    """A digest of everything that a result depends on: every frame, the crop, the recipe."""
-    marks = (*clip.key, clip.onset, clip.apex, clip.offset)
-    known = cache.frame_identities(clip, range(clip.onset, clip.offset + 1))
+def file_of(recipe: Recipe, clip: Clip, faces: FacesConfig | None) -> Path:
+    """The cache file, named by all that a result depends on: every frame, the crop, the recipe."""
     crop = crop_identity(faces) if faces else "uncropped"
-    return cache.digest_of(*recipe.depends_on, crop, marks, *known)
+    return cache.clip_file(recipe.kind, clip, *recipe.depends_on, crop)
 
 
-def _make(recipe: Recipe, faces: FacesConfig | None, clip: Clip, file: Path | None) -> Outcome:
-    cv2.setNumThreads(1)
-    try:
-        made = recipe.make(clip if faces is None else aligned_frames(clip, faces))
-    except InputError as error:
-        return error
-    if file is not None:
-        cache.write_arrays(file, {recipe.kind: made})
-    return made
-
-
-def _stored(file: Path | None, name: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """The array in the cache; one of another shape is made anew."""
-    arrays = cache.read_arrays(file, name)
-    return arrays[name] if arrays is not None and arrays[name].shape == shape else None
+def _make(recipe: Recipe, faces: FacesConfig | None, clip: Clip) -> cache.Arrays:
+    return recipe.make(clip if faces is None else aligned_frames(clip, faces))

@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,9 +24,9 @@ from hmrm_lab.preparation.cache import Progress, no_progress
 from hmrm_lab.preparation.quality import ClipWarning, SeenFrame, count_warnings
 from hmrm_lab.records import Clip, ClipKey, Floats
 from hmrm_lab.registry import providers
-from hmrm_lab.runtime.store import check_cache
 
 FORMAT = 4  # raise it when the same settings give other crops
+SHORT = ("face", "apex", "apex_frame", "inside", "warnings")  # what a `Crop` holds of its file
 FRAMES_SEARCHED = 8  # frames from onset to offset that are searched if the onset shows no face
 
 
@@ -93,24 +92,23 @@ def crop_clips(
     Raises an `InputError` if the provider of faces cannot be built, or not one clip is usable.
     """
     files = [_file_of(clip, faces) for clip in clips]
-    crops = [_stored(clip, file) for clip, file in zip(clips, files, strict=True)]
-    if None in crops:
-        face_provider(faces)
-    make = partial(_make, faces)
-    results = cache.make_missing(crops, make, clips, files, jobs=jobs, on_progress=on_progress)
-    if clips and all(crop.clip is None for crop in results):
-        problem = f"not one of {len(clips)} clips is usable; the first: {results[0].problem}"
+    require_provider(faces, files)
+    make = partial(_cut, faces)
+    made = cache.make_all(make, clips, files, *SHORT, jobs=jobs, on_progress=on_progress)
+    crops = [_crop(*known) for known in zip(clips, files, made, strict=True)]
+    if clips and all(crop.clip is None for crop in crops):
+        problem = f"not one of {len(clips)} clips is usable; the first: {crops[0].problem}"
         raise InputError(problem, hint="see `hmrm data check`")
-    return results
+    return crops
 
 
 def crop_clip(clip: Clip, faces: FacesConfig) -> Crop:
     """The crop of one clip; an `InputError` if it is unusable."""
     file = _file_of(clip, faces)
-    if crop := _stored(clip, file):
-        return crop
-    check_cache()
-    return _keep(clip, file, _cut(clip, faces))
+    (outcome,) = cache.make_all(partial(_cut, faces), [clip], [file], *SHORT)
+    if isinstance(outcome, InputError):
+        raise outcome
+    return _crop(clip, file, outcome)
 
 
 def whole_clips(clips: Sequence[Clip], crops: Sequence[Crop]) -> list[Clip]:
@@ -132,24 +130,6 @@ def count_crops(crops: Sequence[Crop]) -> dict[str, dict[str, int]]:
     }
 
 
-def _make(faces: FacesConfig, clip: Clip, file: Path) -> Crop:
-    """Compute and store the crop of a clip; an unusable clip is left out."""
-    cv2.setNumThreads(1)
-    try:
-        arrays = _cut(clip, faces)
-    except InputError as error:
-        return Crop(clip.key, None, problem=str(error))
-    return _keep(clip, file, arrays)
-
-
-def _keep(clip: Clip, file: Path, arrays: cache.Arrays) -> Crop:
-    cache.write_arrays(file, arrays)
-    crop = _stored(clip, file)
-    if crop is None:
-        raise InputError("a crop that cannot be read back", where=file, hint="check the disk")
-    return crop
-
-
 def crop_identity(faces: FacesConfig) -> str:
     """Settings on which the crop of given frames depends."""
     return f"{FORMAT} {faces.model_dump_json()}"
@@ -160,7 +140,7 @@ def aligned_frames(clip: Clip, faces: FacesConfig) -> Clip:
     return align_clip(clip, _find(clip, face_provider(faces), faces.face))
 
 
-def _cut(clip: Clip, faces: FacesConfig) -> cache.Arrays:
+def _cut(faces: FacesConfig, clip: Clip) -> cache.Arrays:
     provider = face_provider(faces)
     track = _find(clip, provider, faces.face)
     aligned = align_clip(clip, track)
@@ -227,11 +207,10 @@ def _find(clip: Clip, provider: FaceProvider, number: int) -> FaceTrack:
     return track
 
 
-def _stored(clip: Clip, file: Path) -> Crop | None:
-    """The crop in the cache, or None."""
-    arrays = cache.read_arrays(file, "face", "apex", "apex_frame", "inside", "warnings")
-    if arrays is None:
-        return None
+def _crop(clip: Clip, file: Path, arrays: cache.Outcome) -> Crop:
+    """The crop of a clip from the arrays `SHORT` of its file, or why it is left out."""
+    if isinstance(arrays, InputError):
+        return Crop(clip.key, None, problem=str(arrays))
     prepared = replace(clip, frames=CroppedFrames(file), onset=0, apex=1, offset=1)
     face, apex = str(arrays["face"]), str(arrays["apex"])
     outside = float(1 - arrays["inside"].mean())
@@ -241,20 +220,16 @@ def _stored(clip: Clip, file: Path) -> Crop | None:
 
 
 def _file_of(clip: Clip, faces: FacesConfig) -> Path:
-    marks = (*clip.key, clip.onset, clip.apex, clip.offset)
-    numbers = range(clip.onset, clip.offset + 1)
-    content = cache.frame_identities(clip, numbers)
-    content = content or [clip.frames[number].tobytes().hex() for number in numbers]
-    digest = cache.digest_of(FORMAT, faces.model_dump_json(), marks, *content)
-    return cache.cache_file("crops", digest)
+    return cache.clip_file("crops", clip, FORMAT, faces.model_dump_json())
 
 
-def face_provider(faces: FacesConfig) -> FaceProvider:
-    """The provider of these settings, built once per process; an `InputError` if it cannot be."""
-    return _provider(faces.model_dump_json())
+def require_provider(faces: FacesConfig, files: Sequence[Path]) -> None:
+    """Raise an `InputError` if one of these files is still to be made, and no face can be found."""
+    if not all(file.is_file() for file in files):
+        face_provider(faces)
 
 
 @lru_cache(maxsize=2)
-def _provider(settings: str) -> FaceProvider:
-    faces = FacesConfig.model_validate_json(settings)
+def face_provider(faces: FacesConfig) -> FaceProvider:
+    """The provider of these settings, built once per process; an `InputError` if it cannot be."""
     return providers[faces.name].build(**faces.options)

@@ -7,19 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.config.sections import FacesConfig, FlowConfig, check_sets
 from hmrm_lab.datasets.classes import scheme
-from hmrm_lab.datasets.synthetic import DRAWING
 from hmrm_lab.errors import InputError
 from hmrm_lab.faces.align import align_known
 from hmrm_lab.flow.motion_maps import learnt_network
 from hmrm_lab.preparation import cache, clip_arrays
-from hmrm_lab.preparation.cache import Progress, no_progress
-from hmrm_lab.preparation.clip_arrays import Motion, Recipe, clip_motion, flow_identity
+from hmrm_lab.preparation.cache import Outcome, Progress, no_progress
+from hmrm_lab.preparation.clip_arrays import Recipe
 from hmrm_lab.preparation.crops import crop_clips, whole_clips
 from hmrm_lab.preparation.quality import count_warnings
 from hmrm_lab.records import (
@@ -33,7 +31,6 @@ from hmrm_lab.records import (
 )
 from hmrm_lab.registry import datasets, systems
 from hmrm_lab.runtime.progress import UNWATCHED, Watcher
-from hmrm_lab.runtime.store import cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +68,10 @@ def _load(config: ExperimentConfig, root: Path | None, jobs: int, watch: Watcher
     check_sets(evaluation.protocol, evaluation.train_on, sets)  # before the faces, which take long
     on_faces = partial(watch, "faces")
     clips, whole = _with_faces(labelled, config, jobs, on_faces)
-    file = cache_folder() / f"{config.data.name}-{_content_key(config, clips)}.npz"
-    flowset = _read(file, clips[0].classes)
-    if flowset is None:
-        flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=partial(watch, "flow"))
-        if config.flow.finetune:
-            flowset = replace(flowset, frames=reduce_frames(clips, config.flow.finetune_side_px))
-        _write(file, flowset)
+    flowset = compute_flowset(clips, config.flow, jobs=jobs, on_progress=partial(watch, "flow"))
+    if config.flow.finetune:
+        pairs = reduce_frames(clips, config.flow.finetune_side_px, jobs=jobs)
+        flowset = replace(flowset, frames=pairs)
     flowset = replace(flowset, action_units=unit_columns(clips))
     if not frames_for(config):
         return flowset
@@ -115,43 +109,21 @@ def require_clips(config: ExperimentConfig, root: Path | None = None) -> list[Cl
 def compute_flowset(
     clips: Sequence[Clip], flow: FlowConfig, *, jobs: int = 1, on_progress: Progress = no_progress
 ) -> FlowSet:
-    """Flow, strain and masks of every clip, by `jobs` processes. Every clip must have its apex.
-
-    Clips from files are cached one by one, so that an interrupted computation resumes.
-    """
-    settings = flow_identity(flow)
-    digests = [cache.digest_of(clip_arrays.MAP_FORMAT, settings, _content(clip)) for clip in clips]
-    files = [cache.file_for("motion", clip, of) for clip, of in zip(clips, digests, strict=True)]
-    stored = [_stored(file) for file in files]
-    make = partial(_make, flow)
-    motions = cache.make_missing(stored, make, clips, files, jobs=jobs, on_progress=on_progress)
-    known = [motion.masks for motion in motions if motion.masks is not None]
-    inside = np.stack([motion.inside for motion in motions])
+    """Flow, strain and masks of every clip, by `jobs` processes. Every clip must have its apex."""
+    recipe = clip_arrays.motion(flow)
+    outcomes = clip_arrays.make_all(recipe, clips, None, jobs=jobs, on_progress=on_progress)
+    motions = _require_all(outcomes)
+    known = [motion["masks"] for motion in motions if "masks" in motion]
+    inside = np.stack([motion["inside"] for motion in motions])
     return FlowSet(
-        np.stack([motion.maps for motion in motions]),
+        np.stack([motion["maps"] for motion in motions]),
         np.array([clip.label for clip in clips], dtype=np.int64),
         tuple(clip.key for clip in clips),
         clips[0].classes,
         masks=np.stack(known) if len(known) == len(clips) else None,
         inside=None if inside.all() else inside,
-        outside_energy=np.array([motion.outside_energy for motion in motions], dtype=np.float32),
+        outside_energy=np.stack([motion["outside_energy"] for motion in motions]),
     )
-
-
-def _make(flow: FlowConfig, clip: Clip, file: Path | None) -> Motion:
-    motion = clip_motion(clip, flow)
-    if file is not None:
-        known = {name: value for name, value in motion._asdict().items() if value is not None}
-        cache.write_arrays(file, {name: np.asarray(value) for name, value in known.items()})
-    return motion
-
-
-def _stored(file: Path | None) -> Motion | None:
-    arrays = cache.read_arrays(file)
-    if arrays is None:
-        return None
-    energy = float(arrays["outside_energy"])
-    return Motion(arrays["maps"], arrays.get("masks"), arrays["inside"], energy)
 
 
 def _open(config: ExperimentConfig, root: Path | None) -> FlowSet | list[Clip]:
@@ -195,49 +167,21 @@ def _landmarked(clips: Sequence[Clip]) -> bool:
     return all(isinstance(clip.frames, LandmarkedFrames) for clip in clips)
 
 
-def _content_key(config: ExperimentConfig, clips: Sequence[Clip]) -> str:
-    """Digest of the clips, the data set's options and the flow's."""
-    frames = config.flow.finetune_side_px if config.flow.finetune else None
-    data = config.data.model_dump_json(exclude={"classes"})
-    contents = [f"{clip.label} {clip.action_units} {_content(clip)}" for clip in clips]
-    settings = (data, flow_identity(config.flow), frames)
-    return cache.digest_of(clip_arrays.MAP_FORMAT, DRAWING, *settings, *contents)[:16]
-
-
-def _content(clip: Clip) -> str:
-    """The clip, its onset and its apex."""
-    marks = (clip.onset, clip.known_apex)
-    return repr((*clip.key, *marks, *cache.frame_identities(clip, marks)))
-
-
-def _write(file: Path, flowset: FlowSet) -> None:
-    names = ("maps", "labels", "keys", "masks", "inside", "outside_energy")
-    known = {name: getattr(flowset, name) for name in names}
-    if flowset.frames is not None:
-        known |= {"frames": flowset.frames.images, "pixel": flowset.frames.pixel}
-    arrays = {name: np.asarray(value) for name, value in known.items() if value is not None}
-    cache.write_arrays(file, arrays, compress=True)
-
-
-def _read(file: Path, classes: tuple[str, ...]) -> FlowSet | None:
-    arrays = cache.read_arrays(file)
-    if arrays is None:
-        return None
-    keys = tuple(ClipKey(*map(str, key)) for key in arrays.pop("keys"))
-    pairs = FramePairs(arrays.pop("frames"), arrays.pop("pixel")) if "frames" in arrays else None
-    return FlowSet(keys=keys, classes=classes, frames=pairs, **arrays)
-
-
-def reduce_frames(clips: list[Clip], side_px: int) -> FramePairs:
+def reduce_frames(clips: Sequence[Clip], side_px: int, *, jobs: int = 1) -> FramePairs:
     """Onset and apex of every clip, resized to squares of `side_px`."""
-    images, pixel = [], []
-    for clip in clips:
-        pair = [clip.frames[clip.onset], clip.frames[clip.known_apex]]
-        height, width = pair[0].shape[:2]
-        size = (side_px, side_px)
-        images.append([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pair])
-        pixel.append((width / side_px, height / side_px))
-    return FramePairs(np.array(images, dtype=np.uint8), np.array(pixel, dtype=np.float32))
+    pairs = _require_all(clip_arrays.make_all(clip_arrays.pair(side_px), clips, None, jobs=jobs))
+    images, pixel = (np.stack([one[name] for one in pairs]) for name in ("images", "pixel"))
+    return FramePairs(images, pixel)
+
+
+def _require_all(outcomes: Sequence[Outcome]) -> list[cache.Arrays]:
+    """The arrays of all clips, or the first error."""
+    arrays = []
+    for outcome in outcomes:
+        if isinstance(outcome, InputError):
+            raise outcome
+        arrays.append(outcome)
+    return arrays
 
 
 def require_frames(config: ExperimentConfig, flowset: FlowSet) -> FramePairs:
@@ -311,26 +255,24 @@ def with_whole_clips(
     The clips have all their frames and a known apex; without `faces` they are in the canonical
     crop. Raises an `InputError` if not one is usable.
     """
-    recipes: dict[str, Recipe] = {}  # by field of the flow set
+    recipes: list[Recipe] = []
     if config.flow.joins_phases:
-        recipes["maps"] = clip_arrays.both_phases(config.flow)
+        recipes.append(clip_arrays.both_phases(config.flow))
     if _wants_gray(config):
-        recipes["clips"] = clip_arrays.GRAY
+        recipes.append(clip_arrays.GRAY)
     if config.input.has_pictures:
-        recipes["pictures"] = clip_arrays.PICTURED
+        recipes.append(clip_arrays.PICTURED)
     if config.input.frames > 1:
-        recipes["sequence"] = clip_arrays.sequence(config.flow, config.input)
-    made = {
-        name: clip_arrays.load_all(
-            recipe, config.data, clips, faces, jobs=jobs, on_progress=on_progress
-        )
-        for name, recipe in recipes.items()
-    }
+        recipes.append(clip_arrays.sequence(config.flow, config.input))
+    found: list[cache.Arrays] = [{} for _ in clips]  # by field of the flow set
     lost: dict[ClipKey, InputError] = {}
-    for outcomes in made.values():
-        for key, outcome in zip(flowset.keys, outcomes, strict=True):
+    for recipe in recipes:
+        made = clip_arrays.make_all(recipe, clips, faces, jobs=jobs, on_progress=on_progress)
+        for key, arrays, outcome in zip(flowset.keys, found, made, strict=True):
             if isinstance(outcome, InputError):
                 lost.setdefault(key, outcome)
+            else:
+                arrays.update(outcome)
     if len(lost) == len(flowset):
         first = next(iter(lost.values()))
         if len(lost) == 1:
@@ -338,7 +280,7 @@ def with_whole_clips(
         problem = f"not one of {len(lost)} clips is usable for {frames_for(config)}"
         raise InputError(f"{problem}; the first: {first}", hint="see `hmrm data check`")
     kept = [row for row, key in enumerate(flowset.keys) if key not in lost]
-    arrays: dict[str, Any] = {"until": config.input.until} if "sequence" in recipes else {}
-    for name, outcomes in made.items():
-        arrays[name] = np.stack([outcomes[row] for row in kept])  # type: ignore[misc]
-    return replace(flowset.take(kept) if lost else flowset, **arrays), lost
+    fields: dict[str, Any] = {"until": config.input.until} if config.input.frames > 1 else {}
+    for name in found[kept[0]]:
+        fields[name] = np.stack([found[row][name] for row in kept])
+    return replace(flowset.take(kept) if lost else flowset, **fields), lost

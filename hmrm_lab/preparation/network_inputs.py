@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.datasets.synthetic import RenderedFrames, neutral_landmarks
+from hmrm_lab.datasets.synthetic import FPS, RenderedFrames, neutral_landmarks
 from hmrm_lab.datasets.synthetic.motion import Motion
 from hmrm_lab.datasets.synthetic.recipes import COMPOSITE, Script, farthest_px, scaled, unit_bumps
 from hmrm_lab.flow.estimator import FlowEstimator
@@ -29,7 +29,6 @@ from hmrm_lab.records import PICTURES, Clip, ClipKey, Floats, FlowSet, Frames, K
 KEPT_GRAINS = 32  # of 600 kB for a crop
 SIDE_PX = 112
 FRAMES = 16
-FPS = 100.0
 PEAK_PX = 1.5  # the farthest that a point of the face moves, in the crop of 224 px
 MOVING = 0.5  # a pixel moves if it goes this share of the farthest
 

@@ -48,9 +48,7 @@ def test_the_peak_is_found_wherever_it_is(apex: int, shift_px: float) -> None:
     assert max(found.parts, key=lambda name: found.parts[name].max()) == "mouth"
 
 
-def test_a_part_of_a_clip_and_one_that_ends_at_its_apex() -> None:
-    ending = spot_apex(smiling([0, 0, 0.2, 0.6, 1.1, 1.6]), mean_face(), to_offset=False)
-    assert ending.apex == 5
+def test_a_part_of_a_clip() -> None:
     inner = smiling([3, 3, 0, 0.5, 1.2, 0.5, 0, 3, 3])
     found = spot_apex(inner, mean_face(), onset=2, offset=6)
     assert (found.apex, found.frames.tolist()) == (4, [2, 3, 4, 5, 6])
@@ -92,7 +90,7 @@ def test_the_apex_of_procedural_clips_is_found_within_one_frame(every: int, blin
 def test_closing_eyes_are_told_from_lids_that_move_with_the_brows() -> None:
     blinking = synthetic(seed=SEED_NOT_TUNED_ON, blink_every=1)
     strong = synthetic(seed=SEED_NOT_TUNED_ON, difficulty=0.0)
-    lids = [clip for clip in strong if {"AU5", "AU6", "AU7"} & set(clip.frames.script.units)]
+    lids = [clip for clip in strong if {"5", "6", "7"} & set(clip.frames.script.units)]
     shut = 0
     for clip in blinking[:5]:
         closing, at = clip.frames.script.motion.lids.closing, clip.frames.landmarks(clip.onset)
@@ -102,7 +100,6 @@ def test_closing_eyes_are_told_from_lids_that_move_with_the_brows() -> None:
             assert is_blink(clip.frames, at, clip.onset, closed)
             found = spot_apex(clip.frames, at, clip.onset, clip.offset)
             assert closed in found.blinks
-            assert found.blink == (found.apex in found.blinks)
             assert not any(name.startswith("eye") for name in found.parts)
         pair = [clip.frames[int(closing.argmin())], clip.frames[int(closing.argmax())]]
         assert same_scene([to_grey(frame) for frame in pair]).all(), "a blink is no cut"

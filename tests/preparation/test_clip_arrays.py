@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from test_crops import TEMPLATE, Plain
 
 import hmrm_lab as lab
-from hmrm_lab.config.sections import PICTURE_SIDE_PX
+from hmrm_lab.config.sections import PICTURE_SIDE_PX, FacesConfig
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.manifest import write_manifest
 from hmrm_lab.datasets.video import open_recording
@@ -36,9 +36,10 @@ from hmrm_lab.preparation.clip_arrays import (
     Recipe,
     both_phases,
     clip_pictures,
-    identity,
+    even_frames,
+    file_of,
+    gray_clip,
     make_all,
-    resample,
     sequence,
     sequence_frames,
     standardise,
@@ -63,11 +64,11 @@ pytestmark = pytest.mark.usefixtures("empty_cache")
 def test_time_is_interpolated_from_onset_to_offset() -> None:
     ramp = [np.full((60, 40, 3), 10 * number, np.uint8) for number in range(12)]
     clip = Clip(ClipKey("a", "b", "c"), 0, ramp, 2, 4, 10, 100.0, classes=MEGC3.classes)
-    gray = resample(clip, length=5, side_px=20)
+    gray = even_frames(clip, 5, 20)
     assert gray.shape == (5, 20, 20)
     assert (gray == np.array([20, 40, 60, 80, 100])[:, None, None]).all()
-    assert resample(clip, length=17, side_px=20)[:4, 0, 0].tolist() == [20, 25, 30, 35]
-    assert (resample(replace(clip, offset=2), length=4, side_px=20) == 20).all()
+    assert even_frames(clip, 17, 20)[:4, 0, 0].tolist() == [20, 25, 30, 35]
+    assert (even_frames(replace(clip, offset=2), 4, 20) == 20).all()
     assert (standardise(np.full((4, 4), 7, np.float32)) == 0).all()
     for frames, until, numbers in (
         *((2, "apex", [3, 4]), (4, "apex", [3, 3, 4, 4]), (1, "apex", [3])),
@@ -79,7 +80,7 @@ def test_time_is_interpolated_from_onset_to_offset() -> None:
 @pytest.mark.parametrize(
     ("field", "system", "settings", "make"),
     [
-        ("clips", "lbp_top", (), resample),
+        ("clips", "lbp_top", (), gray_clip),
         ("pictures", "resnet18", MESTI, clip_pictures),
         ("maps", "hmrm", (BOTH,), None),
         ("sequence", "hmrm", (FIVE,), None),
@@ -105,12 +106,12 @@ def test_only_those_who_look_at_all_frames_get_them(
         assert 0.5 < min(alike) < 1, "the same movement, seen twice"
     else:
         assert (made.maps == plain.maps).all()
-        assert (found[1] == make(load_clips(config)[1])).all()
+        assert (found[1] == make(load_clips(config)[1])[field]).all()
     few = made.take([3, 1])
     assert (getattr(few, field) == found[[3, 1]]).all()
     assert not np.shares_memory(getattr(few, field), found)
-    assert len(list(cache_folder().glob("synthetic-*.npz"))) == 2  # the maps once, and these
-    monkeypatch.setattr(clip_arrays, "make_all", lambda *_, **__: pytest.fail("made again"))
+    assert len(list(cache_folder().rglob("*.npz"))) == 2 * len(made)  # the maps once, and these
+    monkeypatch.setattr(clip_arrays, "_make", lambda *_: pytest.fail("made again"))
     assert load_flowset(config).fingerprint() == made.fingerprint()
     with pytest.raises(ValueError, match=r"of 3 clips|must be"):
         replace(made, **{field: found[:-1]})
@@ -133,12 +134,13 @@ def test_recordings_are_aligned_and_kept_one_by_one(tmp_path: Path) -> None:
     write_manifest([drawn], tmp_path / "clips.csv", None)
     frames = open_recording(tmp_path / drawn.key.subject / drawn.key.clip).frames
     read = [replace(drawn, frames=frames)]
-    assert (make_all(GRAY, read, None)[0] == make_all(GRAY, [drawn], None)[0]).all()
+    (made,) = make_all(GRAY, read, None)
     (kept,) = (cache_folder() / "gray").rglob("*.npz")
+    assert (made["clips"] == make_all(GRAY, [drawn], None)[0]["clips"]).all()
     make_all(GRAY, read, TEMPLATE)  # another place of the face is another clip
-    assert len(list((cache_folder() / "gray").rglob("*.npz"))) == 2
+    assert len(list((cache_folder() / "gray").rglob("*.npz"))) == 3
     kept.write_bytes(b"half a fi")
-    assert (make_all(GRAY, read, None)[0] == make_all(GRAY, [drawn], None)[0]).all()
+    assert (make_all(GRAY, read, None)[0]["clips"] == made["clips"]).all()
 
 
 @pytest.mark.parametrize(
@@ -192,21 +194,21 @@ def test_what_a_result_depends_on_is_in_its_name(
         replace(clip, key=clip.key._replace(clip="another")),
         replace(clip, frames=Plain(clip.frames, "others")),
     ]
-    assert len({identity(GRAY, other, TEMPLATE) for other in (clip, *others)}) == 6
-    assert identity(GRAY, replace(clip), TEMPLATE) == identity(GRAY, clip, TEMPLATE)
+    assert len({file_of(GRAY, other, TEMPLATE) for other in (clip, *others)}) == 6
+    assert file_of(GRAY, replace(clip), TEMPLATE) == file_of(GRAY, clip, TEMPLATE)
     spotted = TEMPLATE.model_copy(update={"apex": "spotted"})
-    known = {identity(GRAY, clip, faces) for faces in (TEMPLATE, None, spotted)}
+    known = {file_of(GRAY, clip, faces) for faces in (TEMPLATE, None, spotted)}
     kinds = ("flow.phases=mm_cof", BOTH, "flow.name=farneback")
     recipes = (GRAY, PICTURED, *map(phases, kinds), *map(series, SERIES))
-    known |= {identity(recipe, clip, TEMPLATE) for recipe in recipes}
+    known |= {file_of(recipe, clip, TEMPLATE) for recipe in recipes}
     assert len(known) == 7 + len(SERIES)
-    uncut = identity(GRAY, clip, None)
+    uncut = file_of(GRAY, clip, None)
     monkeypatch.setattr(crops, "FORMAT", crops.FORMAT + 1)
-    after = {identity(recipe, clip, TEMPLATE) for recipe in recipes}
+    after = {file_of(recipe, clip, TEMPLATE) for recipe in recipes}
     assert not known & after
-    assert identity(GRAY, clip, None) == uncut, "nothing was cut out of it"
+    assert file_of(GRAY, clip, None) == uncut, "nothing was cut out of it"
     monkeypatch.setattr(clip_arrays, "MAP_FORMAT", clip_arrays.MAP_FORMAT + 1)
-    assert identity(phases(), clip, TEMPLATE) not in after
+    assert file_of(phases(), clip, TEMPLATE) not in after
 
 
 def test_what_recordings_gave_is_read_again(
@@ -274,10 +276,10 @@ def test_not_one_usable_clip_is_an_error(
     with pytest.raises(InputError, match=r"^img\d+.jpg: an empty file; copy it again$"):
         with_whole_clips(config, flowset.take([0]), known[:1], TEMPLATE)
 
-    def fail(_: str) -> NoReturn:
+    def fail(_: FacesConfig) -> NoReturn:
         raise InputError("no such provider", hint="take another")
 
-    monkeypatch.setattr(crops, "_provider", fail)
+    monkeypatch.setattr(crops, "face_provider", fail)
     with pytest.raises(InputError, match=r"^no such provider"):
         with_whole_clips(config, flowset, clips, TEMPLATE)
 

@@ -14,12 +14,11 @@ import numpy as np
 
 from hmrm_lab.datasets.flow_pairs import TruePair
 from hmrm_lab.datasets.synthetic import neutral_texture
-from hmrm_lab.datasets.synthetic.motion import pixel_grid
+from hmrm_lab.datasets.synthetic.motion import SIZE_PX, pixel_grid
 from hmrm_lab.records import Clip, Floats, KnownMotion
 
 SCALE = 2
 MARGIN_PX = 24
-FACE_PX = 224
 STOCK = 11  # the stream of random numbers of the stock of pictures
 
 
@@ -309,7 +308,7 @@ class FacialPairs:
 
 def moved_face(face: Floats, field: Floats) -> TruePair:
     """A whole face under a field of 224 x 224 pixels."""
-    wider = SCALE * MARGIN_PX - (face.shape[0] - SCALE * FACE_PX) // 2
+    wider = SCALE * MARGIN_PX - (face.shape[0] - SCALE * SIZE_PX) // 2
     canvas = np.pad(face, ((wider, wider), (wider, wider), (0, 0)), mode="reflect")
     return render([canvas], [], [field])
 
@@ -318,8 +317,8 @@ def facial_field(rng: np.random.Generator, kind: str, peak_px: float) -> Floats:
     """A `local` or a `smooth` field over a whole face: (2, 224, 224)."""
     if kind == "local":
         count = int(rng.integers(3, 7))
-        return local_bumps(rng, FACE_PX, peak_px, count=count, radii=(12.0, 32.0))
-    return smooth_field(rng, FACE_PX, peak_px, grain_px=75.0)
+        return local_bumps(rng, SIZE_PX, peak_px, count=count, radii=(12.0, 32.0))
+    return smooth_field(rng, SIZE_PX, peak_px, grain_px=75.0)
 
 
 def clip_pair(clip: Clip) -> TruePair:

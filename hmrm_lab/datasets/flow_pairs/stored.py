@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from hmrm_lab.datasets.flow_pairs import TruePair
-from hmrm_lab.datasets.images import read_image
+from hmrm_lab.datasets.images import decode, read_image
 from hmrm_lab.datasets.recordings.findings import bad_input
 from hmrm_lab.records import Floats
 from hmrm_lab.runtime.store import write_atomic_bytes
@@ -91,10 +91,7 @@ def _pfm_bytes(flow_px: Floats) -> bytes:
 
 
 def _read_png(path: Path) -> Floats:
-    try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
+    image = decode(path.read_bytes(), cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
         raise bad_input(path, "not a 16-bit RGB flow image", "write it with write_flow")
     flow = (image[..., :0:-1].astype(np.float32) - PNG_ZERO) * PNG_STEP_PX  # BGR: (valid, v, u)

@@ -52,7 +52,7 @@ from hmrm_lab.registry import datasets
 FPS = 100.0
 DRAWING = 1
 """Part of the name of every cache of drawn clips: raise it when the same arguments draw others."""
-FORMAT = DRAWING  # make it another when a guise alone looks otherwise
+GUISE_FORMAT = 1  # raise it when a guise alone looks otherwise
 MARGIN_ABOVE, CUT_AT_SIDES = 0.06, 0.04  # of the box of the landmarks, in a picture cut out tightly
 LEAST = 2  # clips of every class, of as many subjects; the composite's classes may have fewer
 DEALS = 1000
@@ -236,6 +236,13 @@ class RenderedFrames:
         frames = range(len(self))
         return self.script.motion.flow(frames[source], frames[target])
 
+    def identity(self, index: int) -> str:
+        motion, script = self.script.motion, self.script
+        course = (motion.bumps, motion.weights[index], motion.pose[index], script.gain[index])
+        settings = b"".join(values.tobytes() for values in course).hex()
+        names = f"{self.seed} {self.subject} {self.clip} {index}"
+        return f"{DRAWING} {names} {script.noise_level} {settings}"
+
 
 @dataclass(frozen=True)
 class Guise:
@@ -283,9 +290,7 @@ class GuisedFrames:
         return np.asarray(cv2.cvtColor(again, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
     def identity(self, index: int) -> str:
-        drawn, motion = self.drawn, self.drawn.script.motion
-        script = (motion.bumps.tobytes() + motion.weights[index].tobytes()).hex()  # all settings
-        return f"{FORMAT} {self.name} {drawn.seed} {drawn.subject} {drawn.clip} {index} {script}"
+        return f"{GUISE_FORMAT} {self.name} {self.drawn.identity(index)}"
 
     def to_scene(self) -> NDArray[np.float64]:
         """From a drawn frame to this picture: (2, 3), as OpenCV takes it."""
