@@ -5,7 +5,7 @@ Clips of different subjects that are the same recording are found by the motion 
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import cv2
