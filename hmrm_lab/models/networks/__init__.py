@@ -1,7 +1,6 @@
 """The systems that HMRM is compared with. Importing this folder registers them."""
 
 from hmrm_lab.models.networks import (
-    fmanet,
     htnet,
     mobilevit,
     multi_scale,
