@@ -42,7 +42,8 @@ def audit_records(records: Records) -> list[Check]:
     """Run every check that needs the records alone, in a fixed order."""
     checks = []
     for name, state, find, needs_data in CHECKS:
-        found = no_data(name) if needs_data and records.flowset is None else find(records)
+        lacking = needs_data and records.flowset is None
+        found: Found | Check = no_data(name) if lacking else find(records)
         checks.append(found if isinstance(found, Check) else verdict(name, state, *found))
     return checks
 
