@@ -21,12 +21,12 @@ from hmrm_lab.reporting.tables import ALL
 from hmrm_lab.runtime.processes import count_jobs
 from hmrm_lab.runtime.progress import progress_bars
 from hmrm_lab.studies.ablate import WHOLE, plan_ablation
-from hmrm_lab.studies.effects import CHANGES, plan_effects, run_effects
+from hmrm_lab.studies.effects import CHANGES, plan_effects
 from hmrm_lab.studies.evolve import Evolution, keep_evolved
 from hmrm_lab.studies.evolve import evolve as run_evolution
 from hmrm_lab.studies.search import POPULATION, RANDOM_TRIALS, points_of, run_grid
 from hmrm_lab.studies.search import search as run_search
-from hmrm_lab.studies.space import Range, grid, load_optuna, parse_range, parse_space
+from hmrm_lab.studies.space import grid, load_optuna, parse_range, parse_space
 from hmrm_lab.studies.study import (
     NETWORKS,
     SharedProtocol,
@@ -36,7 +36,7 @@ from hmrm_lab.studies.study import (
     reason_of,
     refuse_dishonest,
 )
-from hmrm_lab.studies.trials import Sweep, Trial, overrides_of, trials_table
+from hmrm_lab.studies.trials import Point, Sweep, Trial, overrides_of, trials_table
 
 Recipes = Sequence[Recipe] | SharedProtocol  # of several systems
 
@@ -158,9 +158,7 @@ def effects(
     config = settings(system, maps, seeds=seeds)
     own = CHANGES if variants is None else [_variant(config, *one) for one in variants.items()]
     plan, known = plan_effects(config, own), suited(maps_of(maps, jobs), config)
-    with progress_bars() as bars:
-        how: Any = {"jobs": count_jobs(jobs), "on_progress": bars.stage("settings")}
-        begun = run_effects(plan, known, Path(out), **how)
+    begun = _score_all(Sweep.of(config, known, Path(out)), known, list(plan.points.values()), jobs)
     trials = {name: begun.trial(point) for name, point in plan.points.items()}
     results = {name: _result_of(one) for name, one in trials.items() if one and not one.problem}
     table, caption = plan.table(begun), plan.caption(begun)
@@ -187,8 +185,7 @@ def sweep(
     begun, flowset, places = _begin(system, maps, values, seeds, out, jobs)
     axes = dict(zip(places, values.values(), strict=True))
     points = grid(axes)
-    with progress_bars() as bars:
-        run_grid(begun, flowset, points, jobs=count_jobs(jobs), on_progress=bars.stage("settings"))
+    _score_all(begun, flowset, points, jobs)
     study = _study_of_trials(begun, points, flowset, places)
     study.axes = axes
     return study
@@ -265,7 +262,7 @@ def evolve(
     ([1, 2], ['model.alpha', 'model.ratios', 'model.super_steps'])
     """
     config = settings(system, maps, seeds=seeds)
-    ranges = {"alphas": _fractions("alpha", alpha), "ratios": _fractions("ratio", ratio)}
+    ranges = {"alphas": parse_range("alpha", alpha), "ratios": parse_range("ratio", ratio)}
     bred = {"population": population, "generations": generations, "seed": seed}
     load_optuna()
     Evolution.check(config, **ranges, **bred)  # before there are maps
@@ -355,8 +352,15 @@ def _begin(
     return Sweep.of(config, maps, Path(out)), maps, places
 
 
+def _score_all(begun: Sweep, maps: MotionMaps, points: Sequence[Point], jobs: int) -> Sweep:
+    """Score the settings that have no trial yet."""
+    with progress_bars() as bars:
+        run_grid(begun, maps, points, jobs=count_jobs(jobs), on_progress=bars.stage("settings"))
+    return begun
+
+
 def _study_of_trials(
-    begun: Sweep, points: Sequence[Mapping[str, Any]], maps: MotionMaps, places: Mapping[str, str]
+    begun: Sweep, points: Sequence[Point], maps: MotionMaps, places: Mapping[str, str]
 ) -> Study:
     """The trials of a sweep as a study, its settings by the names that were given."""
     trials = [trial for point in points if (trial := begun.trial(point))]
@@ -372,8 +376,3 @@ def _study_of_trials(
 def _result_of(trial: Trial) -> Result:
     about = trial.metrics() | {"caption": trial.caption()}
     return Result(answers=trial.predictions, history=trial.history(), about=about)
-
-
-def _fractions(name: str, text: str) -> Range:
-    found = parse_range(name, text)
-    return Range(float(found.low), float(found.high), found.log, found.step)

@@ -24,6 +24,7 @@ from hmrm_lab.evaluation.summary import (
     summarise,
     summarise_run,
 )
+from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX
 from hmrm_lab.records import Predictions, probability_columns
 from hmrm_lab.reporting.svg import table_html
 from hmrm_lab.reporting.tables import display_table, results_table, scores_table, units_table
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from hmrm_lab.api.system import System
 
 Scored = str | Path | pd.DataFrame | MotionMaps
-MAP_SIDE_PX = 28
 NO_RUN = {"epoch_rule": "not known", "control": "none", "peeking": False, "complete": True}
 
 

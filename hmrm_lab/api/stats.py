@@ -40,8 +40,7 @@ from hmrm_lab.studies.trials import development_half
 
 def components(system: str) -> tuple[Variant, tuple[Variant, ...]]:
     """The full model and the variants that `lab.ablate` takes if none are named."""
-    full, variants = ABLATIONS[system]
-    return full, variants or ()
+    return ABLATIONS[system]
 
 
 def whole_numbers(**texts: str) -> dict[str, tuple[int, ...]]:

@@ -43,18 +43,13 @@ class PairsCommand(TyperCommand):
     """`-p KEY VALUE`, as papermill has it, is read as `-p KEY=VALUE`, like `--set`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, join_pairs(args))
-
-
-def join_pairs(args: list[str]) -> list[str]:
-    """The words of a command line with each key of `-p` and its value in one word."""
-    joined: list[str] = []
-    for word in args:
-        if joined[-2:-1] == ["-p"] and "=" not in joined[-1] and not word.startswith("--"):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
+        joined: list[str] = []
+        for word in args:
+            if joined[-2:-1] == ["-p"] and "=" not in joined[-1] and not word.startswith("--"):
+                joined[-1] += f"={word}"
+            else:
+                joined.append(word)
+        return super().parse_args(ctx, joined)
 
 
 @app.command("run", cls=PairsCommand)

@@ -14,7 +14,7 @@ from hmrm_lab.records import FlowSet, classes_of, probability_columns
 OK = "OK"  # checked, and nothing found
 LEAK = "LEAK"  # something of a test subject reached the training, or the choice of its epoch
 FAULT = "FAULT"  # no leak, but the records contradict each other, the settings or the data
-UNKNOWN = "not checkable"  # not recorded, or not at hand
+UNKNOWN = "not checkable"  # not known, or not at hand
 NAMED = 3  # in one sentence
 ROUNDING = 1e-4  # of probabilities that were written with six digits
 
@@ -59,12 +59,11 @@ class Records:
 
 
 class Rule(NamedTuple):
-    """A check: its name, what a problem means, what finds problems, and what that needs."""
+    """A check: its name, what a problem means, what finds problems, and whether it needs data."""
 
     name: str
     state: str
     find: Callable[[Records], Found | Check]
-    field: str = ""  # of the record of every fold
     data: bool = False
 
 
@@ -92,14 +91,14 @@ def find_incomplete(records: Records) -> Found:
         for (seed, key), count in answers.items()
         if count > 1
     ]
-    held_out = records.data.get("held_out", {})
+    held_out = records.data["held_out"]
     there = {(unit["fold"], unit["seed"]) for unit in records.units}
     asked = {(fold, seed) for fold in held_out for seed in records.config.evaluation.seeds}
     if missing := len(asked - there):
         wrong.append(f"{missing} of {len(asked)} folds are missing")
     for unit in records.units:
         count, due = len(unit["predictions"]), held_out.get(unit["fold"], "no")
-        if held_out and count != due:
+        if count != due:
             wrong.append(f"{unit['fold']} has {count} predictions for {due} clips held out")
     if records.flowset is not None:
         tested = set().union(*map(records.held_out, records.units))
@@ -156,7 +155,7 @@ def find_other_settings(records: Records) -> Found:
 
 
 def find_other_data(records: Records) -> Found:
-    now, then = records.clips.fingerprint(), str(records.data.get("fingerprint"))
+    now, then = records.clips.fingerprint(), records.data["fingerprint"]
     wrong = f"fingerprint {now[:8]}, and the run rests on {then[:8]}"
     return [] if now == then else [wrong], f"the data of the run ({then[:8]})"
 

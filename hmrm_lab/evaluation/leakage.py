@@ -5,7 +5,7 @@ Clips of different subjects that are the same recording are found by the motion 
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import cv2
@@ -41,21 +41,11 @@ NEAR_CORRELATION = 0.95  # there the most alike two of different subjects reach 
 def audit_records(records: Records) -> list[Check]:
     """Run every check that needs the records alone, in a fixed order."""
     checks = []
-    for name, state, find, field, data in CHECKS:
-        found: Found | Check | None = _unrecorded(name, records, field) if field else None
-        if data and records.flowset is None:
-            found = found or no_data(name)
-        found = found or find(records)
+    for name, state, find, needs_data in CHECKS:
+        lacking = needs_data and records.flowset is None
+        found: Found | Check = no_data(name) if lacking else find(records)
         checks.append(found if isinstance(found, Check) else verdict(name, state, *found))
     return checks
-
-
-def _unrecorded(name: str, records: Records, field: str) -> Check | None:
-    """The check where folds do not record this field; None if all do."""
-    empty: list[float] | None = [] if field == "losses" else None  # how the epochs went
-    lacking = sum(unit.get(field) in (None, empty) for unit in records.units)
-    why = f"{lacking} of {len(records.units)} folds do not record it; run them again"
-    return Check(name, UNKNOWN, why) if lacking else None
 
 
 def find_predicted_elsewhere(records: Records) -> Found:
@@ -96,7 +86,7 @@ def find_other_training(records: Records) -> Found:
 
 def find_like_names(records: Records) -> Found:
     spellings: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for subject in _subjects(records):
+    for subject in _subjects(records.data):
         spellings[_spelling(subject)].add(subject)
     wrong = [
         f"{' and '.join(sorted(names))} look like one subject in two folds; if they are, name them"
@@ -111,7 +101,7 @@ def find_partners(records: Records) -> Found:
     wrong = []
     for unit in records.units:
         held_out = records.held_out(unit)
-        trained_on = set(unit.get("training_persons", _subjects(records))) - held_out
+        trained_on = set(unit["training_persons"]) - held_out
         wrong += [
             f"fold {unit['fold']} mixed in motion of {partner}, "
             + ("whom it holds out" if partner in held_out else "who is not in its training")
@@ -128,15 +118,15 @@ def find_shared_scales(records: Records) -> Found:
         f"fold {unit['fold']} scaled its inputs by clips of {subject}"
         for unit in records.units
         for subject in unit["normalisation_persons"]
-        if subject not in set(unit.get("training_persons", ())) - records.held_out(unit)
+        if subject not in set(unit["training_persons"]) - records.held_out(unit)
     ]
     if any(unit["normalisation_persons"] for unit in records.units):
         return wrong, "fitted on training subjects alone"
     return wrong, f"{records.config.input.normalise}: each map on its own scale"
 
 
-def find_peeking(records: Records) -> Found | Check:
-    name, rule = "epoch rule", rule_of(records.config)
+def find_peeking(records: Records) -> Found:
+    rule = rule_of(records.config)
     if rule == NO_RULE:
         return [], "a non-iterative estimator: there is no epoch to choose"
     if rule in PEEKING:
@@ -146,8 +136,6 @@ def find_peeking(records: Records) -> Found | Check:
         for unit in records.units
         if unit.get("epoch_predictions")
     ]
-    if not wrong and (lacking := _unrecorded(name, records, "losses")):
-        return lacking
     return wrong, f"{rule}: no test clip is predicted before the end"
 
 
@@ -164,10 +152,10 @@ def find_other_epochs(records: Records) -> Found | Check:
     ends = sorted({row["epoch"] for _, row in records.rows})
     for unit in records.units:
         epochs = sorted({row["epoch"] for row in unit["predictions"]})
-        fold, trained = unit["fold"], len(unit.get("losses", ()))
+        fold, trained = unit["fold"], len(unit["losses"])
         if len(epochs) > 1:
             wrong.append(f"fold {fold} predicts from epochs {listed(epochs)} at once")
-        elif rule == "last" and trained and epochs != [trained]:
+        elif rule == "last" and epochs != [trained]:
             wrong.append(
                 f"fold {fold} predicts from epoch {epochs[0]} of {trained}, and the rule is last"
             )
@@ -175,55 +163,44 @@ def find_other_epochs(records: Records) -> Found | Check:
             wrong.append(f"fold {fold} predicts from epoch {epochs[-1]} of {limit}")
     if rule == "last" and len(ends) > 1 and not wrong:
         wrong.append(f"folds end after {listed(ends)} epochs, and the rule is last")
-    if not wrong and (lacking := _unrecorded(name, records, "losses")):
-        return lacking
     return wrong, f"as the rule {rule} allows ({listed(ends)})"
 
 
-def judge_weights(
-    config: ExperimentConfig, data: Mapping[str, Any], folds: Iterable[str] = ()
-) -> Check:
+def judge_weights(config: ExperimentConfig, data: Mapping[str, Any]) -> Check:
     """Judge by `data.json` whether weights that the training started from saw a test subject."""
     name, known = "starting weights", names_of_subject(config.evaluation.same_person)
-    brought = (config.model.options.get("weights"), config.flow.options.get("weights"))
-    if "weights" not in data and (any(brought) or config.training.pretrain_epochs):
-        return Check(name, UNKNOWN, "the run does not record whom they have seen; run it again")
     wrong, unstated = [], []
-    for one in data.get("weights", []):
+    for one in data["weights"]:
         seen = set(map(_spelling, one["subjects"]))
         if UNSTATED in one["subjects"]:
             unstated.append(f"the file of {one['setting']} does not say whom it has seen")
-        for subject in _subjects_in(data) or folds:
+        for subject in _subjects(data):
             names = subject_names(config, known.get(subject, {subject}))
             if not seen.isdisjoint(map(_spelling, names)):
                 wrong.append(f"{one['setting']} ({one['file']}) has been trained on {subject}")
     if unstated and not wrong:
         return Check(name, UNKNOWN, "; ".join(unstated))
-    fine = [f"{one['setting']}: no test subject" for one in data.get("weights", [])]
+    fine = [f"{one['setting']}: no test subject" for one in data["weights"]]
     return verdict(name, LEAK, [*wrong, *unstated], ", ".join(fine) or "none: drawn at random")
 
 
 CHECKS = (
     Rule("held-out subjects", LEAK, find_predicted_elsewhere),
-    Rule("subjects in training", LEAK, find_trained_on, "training_persons"),
-    Rule("clips in training", LEAK, find_other_training, "training_digest", data=True),
+    Rule("subjects in training", LEAK, find_trained_on),
+    Rule("clips in training", LEAK, find_other_training, data=True),
     Rule("subject names", LEAK, find_like_names),
-    Rule("starting weights", LEAK, lambda of: judge_weights(of.config, of.data, of.folds)),
-    Rule("augmentation partners", LEAK, find_partners, "motionmix_partners"),
-    Rule("normalisation", LEAK, find_shared_scales, "normalisation_persons"),
+    Rule("starting weights", LEAK, lambda of: judge_weights(of.config, of.data)),
+    Rule("augmentation partners", LEAK, find_partners),
+    Rule("normalisation", LEAK, find_shared_scales),
     Rule("epoch rule", LEAK, find_peeking),
     Rule("epochs", LEAK, find_other_epochs),
     *CONSISTENCY,
 )
 
 
-def _subjects_in(data: Mapping[str, Any]) -> list[str]:
+def _subjects(data: Mapping[str, Any]) -> list[str]:
     by_fold = data.get("subjects_by_fold", {})
-    return [one for subjects in by_fold.values() for one in subjects] or [*data.get("held_out", {})]
-
-
-def _subjects(records: Records) -> set[str]:
-    return set(_subjects_in(records.data)) or records.folds
+    return [one for subjects in by_fold.values() for one in subjects] or [*data["held_out"]]
 
 
 def _spelling(subject: str) -> tuple[str, str]:

@@ -214,9 +214,8 @@ def _split_file(maps: FlowSet, path: Path) -> list[Fold]:
         chosen.append(known[found][0] if found else "")
     for name in sorted(owners.pop("", ())):
         unused = known.keys() - owners.keys()
-        near = [*get_close_matches(name, unused, 1), *get_close_matches(name[-8:], unused, 1), ""][
-            0
-        ]
+        alike = get_close_matches(name, unused, 1) or get_close_matches(name[-8:], unused, 1)
+        near = alike[0] if alike else ""
         hint = f"row {known[near][1]} names '{near}', which is not in the data" if near else ""
         raise bad_input(path, f"no fold for {column} {name}", hint or "add its row")
     for name, of in owners.items():

@@ -91,11 +91,11 @@ class RecordingPrediction:
     onset_image: NDArray[np.uint8]  # (224, 224, 3), RGB, the canonical crop
     apex_image: NDArray[np.uint8]
     motion: Floats  # (3, H, W), order (u, v, strain), pixels of the crop
-    part_falls: dict[str, float]  # of the probability with a part, or `ELSEWHERE`, held still
-    parts: dict[str, NDArray[np.bool_]]  # (224, 224), the position of each in the crop
     outside_share: float  # of the crop's area: beyond the recording's frame, and left out
-    outside_energy: float  # likewise of its motion
-    caveats: tuple[str, ...]  # sentences on the probabilities; the first is the calibration
+    outside_energy: float = 0.0  # likewise of its motion
+    part_falls: dict[str, float] = field(default_factory=dict)  # with a part, or `ELSEWHERE`, still
+    parts: dict[str, NDArray[np.bool_]] = field(default_factory=dict)  # (224, 224), in the crop
+    caveats: tuple[str, ...] = ()  # sentences on the probabilities; the first is the calibration
     units: Mapping[str, float] = field(default_factory=dict)  # probability of each learnt unit
     warnings: tuple[ClipWarning, ...] = ()  # a meaningless one: no prediction, probabilities NaN
 

@@ -12,7 +12,7 @@ from hmrm_lab.errors import IncompleteRunError, InputError
 from hmrm_lab.evaluation.consistency import LEAK, OK, UNKNOWN
 from hmrm_lab.evaluation.fold import NO_RULE, PEEKING, rule_of
 from hmrm_lab.evaluation.leakage import judge_weights
-from hmrm_lab.evaluation.metrics import METRICS, confusion_by_subject, f1_per_class
+from hmrm_lab.evaluation.metrics import METRICS, Doubles, confusion_by_subject, f1_per_class
 from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.evaluation.significance import (
     LEVEL,
@@ -22,13 +22,13 @@ from hmrm_lab.evaluation.significance import (
     resampled_counts,
     three_averages,
 )
-from hmrm_lab.evaluation.unit_scores import unit_scores
-from hmrm_lab.records import PX, Predictions
+from hmrm_lab.records import CODED, PX, Predictions, units_of
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import RunFolder
 
 ANSWERED = ("dataset", "subject", "clip", "fold", "seed")
 DIGITS = 6
+THRESHOLD = 0.5  # the probability from which on an action unit is predicted
 REASONS = 3  # in one sentence
 WEIGHTS = {
     LEAK: "WEIGHTS TRAINED ON TEST SUBJECTS: not comparable with honest results",
@@ -118,6 +118,37 @@ def _figures(predictions: Predictions) -> dict[str, Any]:
         "uf1_mean_over_folds_not_comparable": round(mean_over_folds, DIGITS),
         **({"action_units": units} if (units := unit_scores(predictions)) else {}),
     }
+
+
+def unit_scores(predictions: Predictions) -> dict[str, dict[str, Any]]:
+    """Score the learnt action units that move in some clip, and their `mean`; empty without any.
+
+    Only coded clips count. `clips` are those that a unit moves in (of the mean: all of them), `f1`
+    is of the counts of all folds, and `always` the F1 of predicting the unit for every clip; see
+    decision 0023.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    drawn: list[Doubles] = []
+    for unit in units_of(predictions.table):
+        coded = predictions.table.dropna(subset=f"{unit}{CODED}")
+        truth = coded[f"{unit}{CODED}"].astype(int)
+        one = Predictions(coded.assign(truth=truth, prediction=coded[unit] >= THRESHOLD))
+        counts = confusion_by_subject(one)[2][..., :2, :2]  # (P, S, 2, 2)
+        clips, moving = counts[:, :1].sum(), counts[:, :1, 1].sum()
+        if moving:
+            drawn.append(f1_per_class(resampled_counts(counts))[..., 1].mean(1))
+            f1, always = f1_per_class(counts.sum(0))[:, 1].mean(), 2 * moving / (moving + clips)
+            found[unit] = _unit_figures(moving, drawn[-1], f1=f1, always=always)
+    if found:
+        means = {name: np.mean([of[name] for of in found.values()]) for name in ("f1", "always")}
+        found["mean"] = _unit_figures(clips, np.mean(drawn, axis=0), **means)
+    return found
+
+
+def _unit_figures(clips: int, drawn: Doubles, **figures: np.floating[Any]) -> dict[str, Any]:
+    rounded = {name: round(float(value), DIGITS) for name, value in figures.items()}
+    ends = [round(end, DIGITS) for end in interval(drawn)]
+    return {"clips": int(clips), **rounded, "f1_interval": ends}
 
 
 def fuse_answers(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import (
@@ -12,7 +12,6 @@ from pydantic import (
     ValidationError,
     create_model,
     field_validator,
-    model_validator,
 )
 
 from hmrm_lab.config import ExperimentConfig, override
@@ -196,8 +195,8 @@ class DataRecord(BaseModel, strict=True):
     unit: str
     folds: Count
     classes: dict[str, Count]
-    held_out: dict[str, Count] = {}
-    weights: list[WeightsRecord] = []
+    held_out: dict[str, Count]
+    weights: list[WeightsRecord]
 
     @field_validator("classes")
     @classmethod
@@ -212,19 +211,13 @@ class FoldRecord(BaseModel, strict=True):
 
     fold: str
     seed: int
-    losses: list[Any] = []
-    epoch_predictions: list[Any] = []
-    training_persons: list[str] = []
-    motionmix_partners: list[str] = []
-    normalisation_persons: list[str] = []
-    training_digest: str | None = None
-    training_clips: Count | None = None
-
-    @model_validator(mode="after")
-    def check_digest(self) -> Self:
-        if self.training_digest is not None and self.training_clips is None:
-            raise ValueError("'training_clips' is missing beside 'training_digest'")
-        return self
+    losses: list[Any]
+    epoch_predictions: list[Any] = []  # of a rule that peeks
+    training_persons: list[str]
+    training_clips: Count
+    training_digest: str
+    motionmix_partners: list[str]
+    normalisation_persons: list[str]
 
 
 def _fold_record(classes: tuple[str, ...]) -> type[BaseModel]:

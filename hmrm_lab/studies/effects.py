@@ -1,23 +1,22 @@
 """Effects of single changes to HMRM's recipe, on the development subjects.
 
-    plan = plan_effects(load_config("default", data="flowmaps"))
-    table = plan.table(run_effects(plan, flowset, jobs=2))
+    plan, sweep = plan_effects(recipe), Sweep.of(recipe, flowset)
+    run_grid(sweep, flowset, list(plan.points.values()))
+    table = plan.table(sweep)
 
 Every change of `effects.toml` is a trial of an ordinary sweep (decision 0013): no leave-one-
 subject-out score is looked at, and what has been tried is not trained again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from hmrm_lab.config import ExperimentConfig, parse_override
 from hmrm_lab.errors import ConfigError, MixtureError
-from hmrm_lab.records import FlowSet, Predictions
+from hmrm_lab.records import Predictions
 from hmrm_lab.reporting.study_table import effects_table
-from hmrm_lab.studies.search import run_grid
 from hmrm_lab.studies.study import Variant, read_table
 from hmrm_lab.studies.trials import NOT_A_TEST, Point, Sweep, changed
 
@@ -88,20 +87,6 @@ def plan_effects(recipe: ExperimentConfig, changes: Sequence[Variant] = CHANGES)
             plan.points[change.name] = point
             names[digest] = change.name
     return plan
-
-
-def run_effects(
-    plan: Effects,
-    flowset: FlowSet,
-    out: Path = Path("runs"),
-    *,
-    jobs: int = 1,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Sweep:
-    """Score every change that has no trial yet; see `run_grid`."""
-    sweep = Sweep.of(plan.recipe, flowset, out)
-    run_grid(sweep, flowset, list(plan.points.values()), jobs=jobs, on_progress=on_progress)
-    return sweep
 
 
 def ensemble(predictions: Predictions) -> Predictions:

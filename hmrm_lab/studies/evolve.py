@@ -181,7 +181,7 @@ def evolve(
     base = evolution.sweep.base.evaluation
     units = supernet.inner_units(half, base.seeds, base.train_on)
     with held(evolution.sweep.folder / LOCK):
-        supernet.train_supernets(evolution.sweep, half, units, jobs=jobs, on_progress=on_supernets)
+        supernet.train_supernets(evolution.sweep, half, units, jobs, on_supernets)
         journal = Journal.open(evolution.sweep.folder / JOURNAL, name_of(evolution), ["maximize"])
         pool = workers(min(jobs, len(units)))
         rate = partial(supernet.rate_choices, evolution.sweep, half, units, pool=pool)

@@ -186,11 +186,7 @@ def _predict(clip: Clip, asked: Asked, name: str, offset: int | None) -> Recordi
         onset_image=crop.clip.frames[0],
         apex_image=crop.clip.frames[1],
         motion=np.zeros((len(CHANNELS), MAP_SIDE_PX, MAP_SIDE_PX), np.float32),
-        part_falls={},
-        parts={},
         outside_share=crop.outside_share,
-        outside_energy=0.0,
-        caveats=(),
         warnings=crop.warnings,
     )
     if not seen.answered:

@@ -51,6 +51,11 @@ class Range:
         return all(isinstance(part, int) for part in (self.low, self.high, self.step or 1))
 
     @property
+    def fractions(self) -> "Range":
+        """The range with all numbers between its ends, whole ones or not."""
+        return replace(self, low=float(self.low), high=float(self.high))
+
+    @property
     def steps(self) -> int:
         return int((self.high - self.low) / (self.step or 1) + 1e-9)
 
@@ -83,11 +88,11 @@ def parse_space(texts: Iterable[str]) -> dict[str, Range | Sequence[Any]]:
 
 
 def parse_range(name: str, text: str) -> Range:
-    """The range that was typed for this setting; a `ConfigError` for anything else."""
+    """The range of fractions that was typed; a `ConfigError` for anything else."""
     found = RANGE.fullmatch(text.strip())
     if found is None:
         raise ConfigError(f"{name} '{text}' is not a range", hint=RANGE_FORM)
-    return _range(name, **found.groupdict())
+    return _range(name, **found.groupdict()).fractions
 
 
 def whole_numbers(name: str, text: str) -> tuple[int, ...]:
@@ -139,34 +144,28 @@ def in_kind(space: Space, settings: Mapping[str, Any]) -> dict[str, Range | Sequ
         known = settings.get(table)
         value = known.get(key) if isinstance(known, Mapping) else None
         if isinstance(values, Range) and isinstance(value, float):
-            kinds[name] = replace(values, low=float(values.low), high=float(values.high))
+            kinds[name] = values.fractions
     return kinds
 
 
-def suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
-    """A value for every setting, as the sampler of this trial proposes it."""
-    return {name: _suggest(trial, name, values) for name, values in space.items()}
-
-
-def chosen(trial: "optuna.trial.FrozenTrial", space: Space) -> dict[str, Any]:
-    """The values that were proposed in a trial, those that `suggest` gave."""
+def chosen(trial: "optuna.trial.BaseTrial", space: Space) -> dict[str, Any]:
+    """The values that were proposed in a trial."""
     return {
         name: values.tidy(trial.params[name]) if isinstance(values, Range) else trial.params[name]
         for name, values in space.items()
     }
 
 
-def _suggest(trial: "optuna.Trial", name: str, values: Range | Sequence[Any]) -> Any:
+def _distribution(values: Range | Sequence[Any]) -> Any:
+    """What Optuna draws a value from."""
+    kinds = load_optuna().distributions
     if not isinstance(values, Range):
-        return trial.suggest_categorical(name, list(values))
+        return kinds.CategoricalDistribution(list(values))
     high = values.low + values.steps * values.step if values.step else values.high
     if values.whole:
         step = int(values.step or 1)
-        return trial.suggest_int(name, int(values.low), int(high), log=values.log, step=step)
-    high = values.tidy(high)
-    return values.tidy(
-        trial.suggest_float(name, values.low, high, log=values.log, step=values.step)
-    )
+        return kinds.IntDistribution(int(values.low), int(high), values.log, step)
+    return kinds.FloatDistribution(values.low, values.tidy(high), values.log, values.step)
 
 
 def _range(name: str, low: str, high: str, how: str | None) -> Range:
@@ -254,6 +253,7 @@ class Journal:
         First come the proposals that have no answer yet. `sampler` makes a sampler of a seed,
         which is another one for each proposal.
         """
+        distributions = {name: _distribution(values) for name, values in space.items()}
         done = len(self.finished)
         on_trial(done, total)
         while done < total:
@@ -265,8 +265,8 @@ class Journal:
                 number = len(self._trials("COMPLETE", "PRUNED", "RUNNING"))
                 own = np.random.SeedSequence([seed, number]).generate_state(1)[0]
                 self.study.sampler = sampler(int(own))
-                trial = self.study.ask()
-                proposed.append((trial.number, suggest(trial, space)))
+                trial = self.study.ask(distributions)
+                proposed.append((trial.number, chosen(trial, space)))
                 trial.set_user_attr(WHOLE, start)
             answers = score([point for _, point in proposed])
             for (number, _), (values, notes) in zip(proposed, answers, strict=True):

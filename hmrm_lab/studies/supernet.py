@@ -6,7 +6,7 @@ every choice (decision 0020).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,6 +22,7 @@ from hmrm_lab.evaluation.protocols import inner_subject_folds
 from hmrm_lab.records import Floats, FlowSet
 from hmrm_lab.registry import systems
 from hmrm_lab.runtime.processes import settle_process, workers
+from hmrm_lab.studies.space import Progress
 from hmrm_lab.studies.trials import GROUPS, Sweep, refuse_peeking
 from hmrm_lab.training.learner import build_learner
 from hmrm_lab.training.trainer import fit, load_model, save_model
@@ -101,12 +102,7 @@ def supernet_file(sweep: Sweep, unit: FoldRun) -> Path:
 
 
 def train_supernets(
-    sweep: Sweep,
-    half: FlowSet,
-    units: Sequence[FoldRun],
-    *,
-    jobs: int = 1,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    sweep: Sweep, half: FlowSet, units: Sequence[FoldRun], jobs: int, on_progress: Progress
 ) -> None:
     """Train the super-networks that are not there yet, `jobs` at a time; each is kept at once."""
     files = {supernet_file(sweep, unit): unit for unit in units}

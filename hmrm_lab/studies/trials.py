@@ -105,12 +105,12 @@ class Trial:
         return history_of(self.record["units"])
 
     def metrics(self) -> dict[str, Any]:
-        sets = self.record.get("train_on")
+        sets = self.record["train_on"]
         return {
             **summarise(self.predictions),
             "epoch_rule": self.record["epoch_rule"],
             "control": self.record["control"],
-            "preset": self.record.get("preset"),
+            "preset": self.record["preset"],
             "protocol": f"inner folds trained on {sets}" if sets else LOSO,
             "peeking": False,
             "complete": True,

@@ -192,7 +192,7 @@ def test_a_hundred_random_shapes_of_ssd_agree_with_float64() -> None:
         arguments = draw(random.randint(1, 3), length, heads, channels, 4)
         chunk = random.choice([1, 4, 7, CHUNK])
         check_agreement(
-            lambda *tensors, chunk=chunk: ssd(*tensors, backend="chunked", chunk=chunk),
+            lambda *tensors, chunk=chunk: ssd_chunked(*tensors, chunk),
             lambda *tensors: ssd(*tensors, backend="reference"),
             arguments,
         )
@@ -203,7 +203,7 @@ def test_long_steps_of_ssd_forget_and_never_overflow() -> None:
     x, dt, B = torch.ones(1, 9, 2, 3), torch.full((1, 9, 2), 50.0), torch.ones(1, 9, 4)
     arguments = [x, dt, torch.full((2,), -30.0), B, B.clone(), torch.zeros(2)]
     arguments = [argument.requires_grad_() for argument in arguments]
-    y = ssd(*arguments, chunk=4)
+    y = ssd_chunked(*arguments, 4)
     torch.testing.assert_close(y, torch.full_like(y, 200.0))
     assert all(g.isfinite().all() for g in torch.autograd.grad(y.sum(), arguments))
 

@@ -22,7 +22,7 @@ NARROW = ("model.width=0.125", "model.side=32")
 LAST = ("head.", "classifier.")
 
 NAMES = tomllib.loads(Path(__file__).with_name("torchvision_names.toml").read_text())
-THEIRS = (resnet.torchvision_name, pictures.googlenet_name, pictures.efficientnet_name)
+THEIRS = (resnet.torchvision_name, pictures.googlenet_name, str)
 
 
 def network(system: str, channels: int = 3, **options: object) -> nn.Module:

@@ -61,6 +61,7 @@ def make_run(
         "held_out": {fold.name: len(fold.test) for fold in folds},
         "map_size": 28,
         "unit": flowset.unit,
+        "weights": [],
         "parameters": 19305,
         "flops": 402560,
     }

@@ -149,7 +149,7 @@ def test_sealed_clips_train_nothing(flowset: FlowSet, tmp_path: Path, monkeypatc
     assert dirty.table.equals(clean.table)
     unit, sweep = units[0], Evolution.of(toy_config(), flowset, tmp_path / "dirty").sweep
     held_out = np.isin(np.arange(len(half)), unit.fold.test)
-    supernet.train_supernets(sweep, poison(half, held_out), [unit])
+    supernet.train_supernets(sweep, poison(half, held_out), [unit], 1, lambda done, total: None)
     weights = supernet.supernet_file(sweep, unit).read_bytes()
     assert weights == supernet.supernet_file(clean.evolution.sweep, unit).read_bytes()
 

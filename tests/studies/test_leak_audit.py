@@ -133,7 +133,7 @@ WRONG_FOLDS: tuple[tuple[Callable[[dict[str, Any]], object], str], ...] = (
     (lambda unit: unit["motionmix_partners"].append([]), "motionmix_partners"),
     (lambda unit: unit.pop("training_clips"), "training_clips"),
 )
-DATA = {"fingerprint": "a", "unit": "px", "folds": 3, "classes": {"a": 1, "b": 1}}
+DATA = {"fingerprint": "a", "unit": "px", "folds": 3, "classes": {"a": 1, "b": 1}, "held_out": {}}
 WRONG_FILES = (
     ("data.json", "[", "not readable as JSON"),
     ("data.json", "[]", "not the record of a run's data"),

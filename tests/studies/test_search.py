@@ -207,6 +207,7 @@ def test_cut_off_it_proposes_what_it_would_have_proposed(
     sampler: str, searched: Sweep, flowset: FlowSet, monkeypatch: Patch
 ) -> None:
     """In a training, between two values of a trial, and amid those that are trained at a time."""
+    import optuna
 
     def cost_and_score(sweep: Sweep, half: FlowSet, point: dict[str, float]) -> SimpleNamespace:
         width, depth = point["model.width"], point["model.depth"]
@@ -219,7 +220,7 @@ def test_cut_off_it_proposes_what_it_would_have_proposed(
     elsewhere = Sweep(searched.base, searched.folder.parent / "uninterrupted")
     whole = search(elsewhere, flowset, scope, **how)
     cuts = [(search_module, "run_trial", 7)]
-    cuts += [(spaces, "_suggest", number) for number in (3, 16, 21)]
+    cuts += [(optuna.trial.Trial, "_suggest", number) for number in (3, 16, 21)]
     cuts += [(Journal, "record", number) for number in (2, 5)]
     for folder, (owner, name, number) in enumerate(cuts):
         cut = Sweep(searched.base, searched.folder.parent / str(folder))

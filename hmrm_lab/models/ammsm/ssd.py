@@ -30,15 +30,7 @@ CHUNK = 32  # tokens of a chunk
 
 
 def ssd(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    skip: Tensor,
-    *,
-    backend: SsdBackend = "auto",
-    chunk: int = CHUNK,
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, *, backend: SsdBackend
 ) -> Tensor:
     """Scan every sequence of L tokens, with H heads of P channels: x (S, L, H, P), as what returns.
 
@@ -48,12 +40,12 @@ def ssd(
     if backend == "reference":
         return ssd_reference(x, dt, A, B, C, skip)
     if backend != "mamba_ssm":
-        return ssd_chunked(x, dt, A, B, C, skip, chunk)
+        return ssd_chunked(x, dt, A, B, C, skip)
     if not x.is_cuda or x.dtype != torch.float32:
         problem = f"mamba_ssm computes float32 on CUDA devices, not {x.dtype} on {x.device}"
         raise ConfigError(problem, hint="use ssd=auto")
     scan = from_mamba_ssm("triton.ssd_combined", "mamba_chunk_scan_combined", option="ssd")
-    return scan(x, dt, A, B[:, :, None], C[:, :, None], chunk, D=skip)
+    return scan(x, dt, A, B[:, :, None], C[:, :, None], CHUNK, D=skip)
 
 
 def ssd_reference(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor) -> Tensor:

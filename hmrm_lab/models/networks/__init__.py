@@ -1,9 +1,6 @@
 """The systems that HMRM is compared with. Importing this folder registers them."""
 
 from hmrm_lab.models.networks import (
-    affine_transformer,
-    attribute_embedding,
-    fmanet,
     htnet,
     mobilevit,
     multi_scale,

@@ -121,7 +121,7 @@ OwnWeights = Annotated[str, AfterValidator(pin)]
 def register_backbone(
     name: str,
     network: Callable[..., nn.Module],
-    rename: Renaming,
+    rename: Renaming = str,
     *,
     dropout: float,
     family: str = "",

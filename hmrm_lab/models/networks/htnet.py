@@ -103,10 +103,10 @@ class Aggregation(nn.Module):
         self.side = side
         self.convolve = nn.Conv2d(width, width_out, kernel_size=3, padding=1)
         self.norm = nn.LayerNorm(width_out)
-        self.pool = nn.MaxPool2d(3, stride=side // side_out, padding=1)
-        self.pools = side != side_out
+        pool = nn.MaxPool2d(3, stride=side // side_out, padding=1)
+        self.pool = nn.Identity() if side == side_out else pool
 
     def forward(self, tokens: Tensor) -> Tensor:
         grid = self.convolve(tokens.mT.unflatten(2, (self.side, self.side)))
         grid = self.norm(grid.movedim(1, 3)).movedim(3, 1)  # (B, E, side, side)
-        return (self.pool(grid) if self.pools else grid).flatten(2).mT
+        return self.pool(grid).flatten(2).mT

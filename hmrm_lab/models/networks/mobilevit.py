@@ -1,7 +1,6 @@
 """MobileViT-XXS (Mehta and Rastegari, ICLR 2022), for maps of 28 px instead of 256."""
 
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,13 +65,9 @@ class MobileViTBlock(nn.Module):
         self.local = nn.Sequential(
             convolution(channels, channels, 3), nn.Conv2d(channels, width, 1, bias=False)
         )
-        layer: dict[str, Any] = {
-            "heads": HEADS,
-            "ffn_ratio": 2,
-            "dropout": dropout,
-            "activation": nn.SiLU,
-        }
-        self.layers = transformer(width, depth, **layer)
+        self.layers = transformer(
+            width, depth, heads=HEADS, ffn_ratio=2, dropout=dropout, activation=nn.SiLU
+        )
         self.project = convolution(width, channels, 1)
         self.fuse = convolution(2 * channels, channels, 3)
 

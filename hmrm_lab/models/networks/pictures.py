@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hmrm_lab.models.interface import Dropped, system
 from hmrm_lab.models.layers import Dropout
@@ -112,26 +113,23 @@ class GoogLeNet(nn.Module):
     ) -> None:
         super().__init__()
         first, second, given = (count_filters(filters, width) for filters in INCEPTION_STEM)
-        self.stem = nn.Sequential(
-            conv_norm(channels, first, 7, stride=2),
-            halving(),
-            conv_norm(first, second, 1),
-            conv_norm(second, given, 3),
-        )
-        self.stages = nn.Sequential()
-        for blocks in INCEPTION_STAGES:
-            self.stages.append(halving())
-            for published in blocks:
+        self.features = nn.Sequential()
+        self.features.conv1 = conv_norm(channels, first, 7, stride=2)
+        self.features.pool1 = halving()
+        self.features.conv2 = conv_norm(first, second, 1)
+        self.features.conv3 = conv_norm(second, given, 3)
+        for number, blocks in enumerate(INCEPTION_STAGES, start=3):
+            self.features.add_module(f"pool{number}", halving())
+            for letter, published in zip("abcde", blocks, strict=False):
                 block = Inception(given, published, width)
-                self.stages.append(block)
+                self.features.add_module(f"inception{number}{letter}", block)
                 given = block.filters
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(given, classes)
         begin_as_he(self)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        features = self.stages(self.stem(pictures)).mean((2, 3))
-        return self.head(self.dropout(features))
+        return self.head(self.dropout(self.features(pictures).mean((2, 3))))
 
 
 class Inception(nn.Module):
@@ -143,33 +141,20 @@ class Inception(nn.Module):
             count_filters(filters, width) for filters in published
         )
         self.filters = one + three + wide + pooled
-        self.ways = nn.ModuleList(
-            [
-                conv_norm(given, one, 1),
-                nn.Sequential(conv_norm(given, before, 1), conv_norm(before, three, 3)),
-                nn.Sequential(conv_norm(given, before_wide, 1), conv_norm(before_wide, wide, 3)),
-                nn.Sequential(nn.MaxPool2d(3, 1, 1), conv_norm(given, pooled, 1)),
-            ]
+        self.branch1 = conv_norm(given, one, 1)
+        self.branch2, self.branch3 = (
+            nn.Sequential(conv_norm(given, narrow, 1), conv_norm(narrow, filters, 3))
+            for narrow, filters in ((before, three), (before_wide, wide))
         )
+        self.branch4 = nn.Sequential(nn.MaxPool2d(3, 1, 1), conv_norm(given, pooled, 1))
 
     def forward(self, given: Tensor) -> Tensor:
-        return torch.cat([way(given) for way in self.ways], dim=1)
-
-
-INCEPTIONS = {"3a": 1, "3b": 2, "4a": 4, "4b": 5, "4c": 6, "4d": 7, "4e": 8, "5a": 10, "5b": 11}
-"""Positions in `GoogLeNet.stages`; a pooling lies at 0, 3 and 9."""
+        return torch.cat([way(given) for way in self.children()], dim=1)
 
 
 def googlenet_name(name: str) -> str:
-    """Translate `inception3a.branch2.1.conv.weight` to `stages.1.ways.1.1.0.weight`, etc."""
-
-    def way(found: re.Match[str]) -> str:
-        stage = INCEPTIONS.get(found[1])
-        return found[0] if stage is None else f"stages.{stage}.ways.{int(found[2]) - 1}"
-
-    name = re.sub(r"^inception(\w\w)\.branch(\d)", way, name)
-    name = re.sub(r"^conv1\.", "stem.0.", name)
-    name = re.sub(r"^conv([23])\.", r"stem.\1.", name)
+    """Translate `inception3a.branch1.conv.weight` to `features.inception3a.branch1.0.weight`."""
+    name = re.sub(r"^(conv\d|inception)", r"features.\1", name)
     name = name.replace(".conv.", ".0.").replace(".bn.", ".1.")
     return re.sub(r"^(fc|aux\d)\.", "head.", name)
 
@@ -193,30 +178,30 @@ convolution = partial(conv_norm, activation=nn.SiLU)
 
 
 class EfficientNetB0(nn.Module):
-    """Stem, sixteen inverted bottlenecks, 1x1 convolution, mean, linear (Tan and Le, ICML 2019)."""
+    """Stem, sixteen inverted bottlenecks, 1x1 convolution, mean, linear (Tan and Le, ICML 2019).
+
+    Parts have torchvision's names.
+    """
 
     def __init__(
         self, channels: int, classes: int, *, width: float = 1.0, dropout: float = 0.2
     ) -> None:
         super().__init__()
         given, last = count_filters(B0_STEM, width), count_filters(B0_LAST, width)
-        self.stem = convolution(channels, given, 3, stride=2)
-        self.blocks = nn.Sequential()
+        self.features = nn.Sequential(convolution(channels, given, 3, stride=2))
         for expansion, published, count, kernel, stride in B0_STAGES:
-            filters = count_filters(published, width)
+            filters, stage = count_filters(published, width), nn.Sequential()
             for place in range(count):
                 step = 1 if place else stride
-                block = InvertedBottleneck(given, filters, expansion, kernel, stride=step)
-                self.blocks.append(block)
+                stage.append(InvertedBottleneck(given, filters, expansion, kernel, stride=step))
                 given = filters
-        self.last = convolution(given, last, 1)
-        self.dropout = Dropout(dropout)
-        self.head = nn.Linear(last, classes)
+            self.features.append(stage)
+        self.features.append(convolution(given, last, 1))
+        self.classifier = nn.Sequential(Dropout(dropout), nn.Linear(last, classes))
         begin_as_he(self)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        features = self.last(self.blocks(self.stem(pictures))).mean((2, 3))
-        return self.head(self.dropout(features))
+        return self.classifier(self.features(pictures).mean((2, 3)))
 
 
 class InvertedBottleneck(nn.Module):
@@ -237,17 +222,17 @@ class InvertedBottleneck(nn.Module):
     ) -> None:
         super().__init__()
         inside = given * expansion
-        self.body = nn.Sequential()
+        self.block = nn.Sequential()
         if expansion > 1:
-            self.body.append(convolution(given, inside, 1))
-        self.body.append(convolution(inside, inside, kernel, stride=stride, groups=inside))
+            self.block.append(convolution(given, inside, 1))
+        self.block.append(convolution(inside, inside, kernel, stride=stride, groups=inside))
         if gated:
-            self.body.append(Gate(inside, max(1, given // SQUEEZE)))
-        self.body.append(convolution(inside, filters, 1, activation=None))
+            self.block.append(Gate(inside, max(1, given // SQUEEZE)))
+        self.block.append(convolution(inside, filters, 1, activation=None))
         self.adds = stride == 1 and given == filters
 
     def forward(self, given: Tensor) -> Tensor:
-        return given + self.body(given) if self.adds else self.body(given)
+        return given + self.block(given) if self.adds else self.block(given)
 
 
 class Gate(nn.Module):
@@ -255,25 +240,11 @@ class Gate(nn.Module):
 
     def __init__(self, filters: int, squeezed: int) -> None:
         super().__init__()
-        narrow, widen = nn.Conv2d(filters, squeezed, 1), nn.Conv2d(squeezed, filters, 1)
-        self.weigh = nn.Sequential(narrow, nn.SiLU(), widen, nn.Sigmoid())
+        self.fc1, self.fc2 = nn.Conv2d(filters, squeezed, 1), nn.Conv2d(squeezed, filters, 1)
 
     def forward(self, given: Tensor) -> Tensor:
-        return given * self.weigh(given.mean((2, 3), keepdim=True))
+        means = given.mean((2, 3), keepdim=True)
+        return given * torch.sigmoid(self.fc2(F.silu(self.fc1(means))))
 
 
-def efficientnet_name(name: str) -> str:
-    """Translate `features.2.1.block.2.fc1.weight` to `blocks.2.body.2.weigh.0.weight`, etc."""
-    counts = [count for _, _, count, _, _ in B0_STAGES]
-
-    def block(found: re.Match[str]) -> str:
-        return f"blocks.{sum(counts[: int(found[1]) - 1]) + int(found[2])}.body"
-
-    name = re.sub(r"^features\.(\d+)\.(\d+)\.block", block, name)
-    name = re.sub(r"^features\.0\.", "stem.", name)
-    name = re.sub(rf"^features\.{len(B0_STAGES) + 1}\.", "last.", name)
-    name = name.replace(".fc1.", ".weigh.0.").replace(".fc2.", ".weigh.2.")
-    return re.sub(r"^classifier\.1\.", "head.", name)
-
-
-backbone.register_backbone("efficientnet_b0", EfficientNetB0, efficientnet_name, dropout=0.2)
+backbone.register_backbone("efficientnet_b0", EfficientNetB0, dropout=0.2)
