@@ -11,19 +11,18 @@ from sklearn.svm import SVC
 
 from hmrm_lab.errors import ConfigError
 from hmrm_lab.models.handcrafted import svm as svm_module
-from hmrm_lab.models.handcrafted.descriptors import (
+from hmrm_lab.models.handcrafted.binary_patterns import (
     PLANES,
     UNIFORM,
     block_histograms,
     completed_planes,
     line_codes,
-    main_directions,
     pattern_codes,
     projected_patterns,
     three_planes,
     uniform_labels,
-    weighted_orientations,
 )
+from hmrm_lab.models.handcrafted.flow_blocks import main_directions, weighted_orientations
 from hmrm_lab.models.handcrafted.svm import NestedSVM, couple, standardise_by
 from hmrm_lab.models.interface import cached_descriptor
 

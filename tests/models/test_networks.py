@@ -13,17 +13,15 @@ from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.cost import count_parameters
 from hmrm_lab.models.layers import Attention, Dropout, Linear, in_bfloat16, patches
 from hmrm_lab.models.meganet import GradientAttention, MEGANet, attention_maps, gradient_size
+from hmrm_lab.models.networks.attribute_embedding import AttributeEmbedding
+from hmrm_lab.models.networks.capsulenet import CapsuleNet, ClassCapsules, squash
+from hmrm_lab.models.networks.efficientnet import EfficientNetB0
+from hmrm_lab.models.networks.fmanet import Modulation, split_phases
 from hmrm_lab.models.networks.htnet import HTNet, blocks_of, from_blocks
 from hmrm_lab.models.networks.mobilevit import MobileViT, fold_places, split_places
-from hmrm_lab.models.networks.over_time import Modulation, Retention, split_phases
-from hmrm_lab.models.networks.pictures import VGG, VGG16, VGG19, EfficientNetB0, GoogLeNet
-from hmrm_lab.models.networks.resnet import (
-    AttributeEmbedding,
-    CapsuleNet,
-    ClassCapsules,
-    ResNet,
-    squash,
-)
+from hmrm_lab.models.networks.over_time import Retention
+from hmrm_lab.models.networks.pictures import VGG, VGG16, VGG19, GoogLeNet
+from hmrm_lab.models.networks.resnet import ResNet
 from hmrm_lab.models.networks.shallow import OffApexNet, RegionMLP, STSTNet
 from hmrm_lab.models.networks.transformers import SLSTT
 from hmrm_lab.registry import systems

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hmrm_lab.models.interface import Dropped, Features, Layers, system
 from hmrm_lab.models.layers import Dropout, transformer
 from hmrm_lab.models.networks.backbone import enlarge
-from hmrm_lab.models.networks.pictures import InvertedBottleneck, convolution
+from hmrm_lab.models.networks.efficientnet import InvertedBottleneck, convolution
 
 STRIDES = (2, 2, 1)  # of stages 3 to 5
 EXPANSION, PATCH, HEADS = 2, 2, 4
