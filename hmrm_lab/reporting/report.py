@@ -145,14 +145,15 @@ def _claims_in_words(system: str) -> list[str]:
     """What each source claims of a system, on one data set after the other."""
     full = published().query("system == @system and variant == 'full'")
     words = []
-    for (classes, remark, source), claims in full.groupby(CLAIMED, sort=False):
+    for key, claims in full.groupby(CLAIMED, sort=False):
+        classes, remark, source = map(str, key)
         scores = []
         for data, rows in claims.groupby("data", sort=False):
             pairs = zip(rows["metric"].str.upper(), rows["value"].astype(float), strict=True)
             values = ", ".join(
                 f"{metric} {value:.4f}".replace(" 0.", " .") for metric, value in pairs
             )
-            scores.append(f"{values} on {'the composite' if data == 'all' else data}")
+            scores.append(f"{values} on {'the composite' if data == 'all' else str(data)}")
         of = "classes not stated" if classes == "not stated" else f"classes {classes}"
         words.append(f"{', '.join(scores)} ({'; '.join(filter(None, [of, remark, source]))})")
     return words
