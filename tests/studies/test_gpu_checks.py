@@ -16,7 +16,7 @@ def test_a_device_that_computes_what_the_cpu_does_passes_and_one_that_does_not_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     every = gpu_checks.families()
-    assert {"hmrm", "mlp", "ammsm"} <= {*every} <= {*systems}
+    assert len({systems[name].build.__module__ for name in every}) == len(every) > 10
     monkeypatch.setattr(gpu_checks, "families", lambda: ["mlp"])
     monkeypatch.setattr(gpu_checks, "selective_scan", off)
     found = {name: (state, detail) for name, state, detail in gpu_checks.examine("cpu")}
