@@ -1,8 +1,9 @@
 """What a GPU makes of it; skipped where there is none.
 
 The scan to the loop scan and to mamba-ssm's kernel, a training with recorded steps (CUDA graphs)
-to the same without, several folds on one GPU to one, in processes or stacked in one model, and the `paper` preset on synthetic clips of
-the size of the MEGC 2019 composite. `--epochs` makes the last one shorter.
+to the same without, several folds on one GPU to one, in processes or stacked in one model, with the
+memory that takes, and the `paper` preset on synthetic clips of the size of the MEGC 2019 composite.
+`--epochs` makes the last one shorter.
 """
 
 import os
