@@ -1,8 +1,9 @@
 """What a GPU makes of it; skipped where there is none.
 
 The scan to the loop scan and to mamba-ssm's kernel, a training with recorded steps (CUDA graphs)
-to the same without, several folds on one GPU to one, and the `paper` preset on synthetic clips of
-the size of the MEGC 2019 composite. `--epochs` makes the last one shorter.
+to the same without, several folds on one GPU to one, in processes or stacked in one model, with the
+memory that takes, and the `paper` preset on synthetic clips of the size of the MEGC 2019 composite.
+`--epochs` makes the last one shorter.
 """
 
 import os
@@ -25,11 +26,13 @@ from hmrm_lab.models.scan import selective_scan
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.records import FlowSet
 from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.training.stacked import FoldToFit, fit_stack
 from hmrm_lab.training.trainer import fit
 
 SHAPES = [(256, 384, 4, 16), (128, 384, 16, 16), (128, 384, 49, 16), (64, 384, 196, 16)]
 COMPOSITE = ("data.subjects=68", "data.clips=442")
-JOBS = 8  # folds at a time on one GPU
+JOBS, FOLDS = 8, 68  # folds at a time on one GPU; subjects of the composite
+WINDOWS = "model.tokens=windows"  # pixel tokens of so many folds do not fit
 MOST_S = 600.0
 
 
@@ -80,6 +83,18 @@ def _composite(options: Namespace) -> Iterator[Result]:
         taken = alternate(sides, 1, warm=0)
         name = f"GPU, LOSO{', recorded steps' if on else ''}: {JOBS} folds at a time to one"
         yield Ratio(name, f"68 folds, {few} epochs", "one", "several", *taken.values())
+    for stack in (JOBS, FOLDS):
+        sides = {
+            "processes": lambda: _loso(flowset, few, JOBS, True, WINDOWS),
+            "stacked": lambda stack=stack: _loso(flowset, few, 1, False, WINDOWS, stack=stack),
+        }
+        taken = alternate(sides, 1, warm=0)
+        name = f"GPU, LOSO: {stack} folds in one model to {JOBS} processes, recorded"
+        yield Ratio(name, f"68 folds, {few} epochs", "processes", "stacked", *taken.values())
+    for stack in (1, JOBS, FOLDS):
+        yield Level(
+            f"GPU, memory: {stack} folds", "most at once, one epoch", "GiB", [_peak(flowset, stack)]
+        )
     if options.quick:
         return
     epochs = options.epochs or config.training.epochs
@@ -92,22 +107,32 @@ def _train(flowset: FlowSet, epochs: int, recorded: bool) -> None:
     fit(_config(epochs, recorded), flowset, seed=0, device="cuda:0")
 
 
-def _loso(flowset: FlowSet, epochs: int, jobs: int, recorded: bool) -> float:
+def _peak(flowset: FlowSet, stack: int) -> float:
+    torch.cuda.reset_peak_memory_stats()
+    folds = [FoldToFit(flowset, seed, 0) for seed in range(stack)]
+    fit_stack(_config(1, False, WINDOWS), folds, device="cuda:0")
+    return torch.cuda.max_memory_allocated() / 2**30
+
+
+def _loso(
+    flowset: FlowSet, epochs: int, jobs: int, recorded: bool, *changes: str, stack: int = 1
+) -> float:
     with tempfile.TemporaryDirectory() as out:
         started = time.perf_counter()
         run_experiment(
-            _config(epochs, recorded),
+            _config(epochs, recorded, *changes),
             out=Path(out),
             jobs=jobs,
             devices=("cuda:0",),
+            stack=stack,
             flowset=flowset,
             final_model=False,
         )
         return time.perf_counter() - started
 
 
-def _config(epochs: int, recorded: bool):
-    changes = [f"training.epochs={epochs}", f"training.cuda_graphs={str(recorded).lower()}"]
+def _config(epochs: int, recorded: bool, *more: str):
+    changes = [*more, f"training.epochs={epochs}", f"training.cuda_graphs={str(recorded).lower()}"]
     return load_config(
         "paper-literal", system="hmrm", data="synthetic", overrides=[*COMPOSITE, *changes]
     )

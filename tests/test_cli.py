@@ -248,6 +248,10 @@ def test_doctor(tmp_path: Path) -> None:
     states = {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
     assert states["torch"] == states["python"] == states["cache"] == "ok"
     assert "torch" in hmrm("doctor", cwd=tmp_path).stdout
+    if states["cuda"] == "missing":
+        done = hmrm("doctor", "--gpu", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "finds no CUDA device; `nvidia-smi` should list a card" in done.stderr
 
 
 def test_help_names_every_command_once_and_cuts_no_line(tmp_path: Path) -> None:

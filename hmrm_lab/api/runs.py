@@ -46,6 +46,7 @@ def evaluate(
     devices: Sequence[str] = ("cpu",),
     executor: str | Executor = "processes",
     scheduler: str | None = None,
+    stack: int = 1,
     background: bool = False,
     final_model: bool = True,
 ) -> Result:
@@ -75,6 +76,8 @@ def evaluate(
         Processes (0: one per core), assigned to these devices in turn.
     executor, scheduler
         `processes`, or `dask` with the address of its scheduler, for a cluster.
+    stack
+        The most folds that are trained as one model, which a GPU does faster; not in background.
     background
         Return at once: the run goes on in a process of its own. See `Result.progress` and `wait`.
     final_model
@@ -102,6 +105,7 @@ def evaluate(
             out=out,
             devices=devices,
             execute=execute,
+            stack=stack,
             watch=bars,
             flowset=suited(known, config),
             final_model=final_model,

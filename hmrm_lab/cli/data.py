@@ -126,9 +126,14 @@ def prepare(
     show(facts, text, as_json)
 
 
-def doctor(as_json: bool = False) -> None:
+def doctor(gpu: bool = False, as_json: bool = False) -> None:
     """Check the packages and the hardware of this machine."""
-    checks = [dict(zip(("name", "state", "detail"), found, strict=True)) for found in _examine()]
+    every = _examine()
+    if gpu:
+        from hmrm_lab.studies.gpu_checks import examine
+
+        every = examine("cuda:0")
+    checks = [dict(zip(("name", "state", "detail"), found, strict=True)) for found in every]
     marks = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
     lines = [f"{marks[c['state']]}  {c['name']:<12} {c['detail']}".rstrip() for c in checks]
     show({"checks": checks}, "\n".join(lines), as_json)

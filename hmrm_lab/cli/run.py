@@ -27,6 +27,7 @@ def run(
     devices: str = "cpu",
     executor: str = "processes",
     scheduler: str | None = None,
+    stack: int = 1,
     as_json: bool = False,
 ) -> None:
     """Evaluate systems, leaving one subject out at a time."""
@@ -38,7 +39,7 @@ def run(
     configs = [
         load_config(preset, system=one, overrides=changes, name=name) for one in system or ["hmrm"]
     ]
-    _evaluate(configs, root, out, jobs, as_json, devices, executor, scheduler)
+    _evaluate(configs, root, out, jobs, as_json, devices, executor, scheduler, stack)
 
 
 def demo(
@@ -177,6 +178,7 @@ def _evaluate(
     devices: str = "cpu",
     executor: str = "processes",
     scheduler: str | None = None,
+    stack: int = 1,
 ) -> None:
     """Evaluate each system on the same folds, then write the report of the first.
 
@@ -197,6 +199,7 @@ def _evaluate(
     with open_executor(executor, jobs=processes, devices=known, scheduler=scheduler) as execute:
         maps = [lab.Clips(config, root).maps(jobs=jobs) for config in configs]
         where: Any = {"out": out, "devices": known, "executor": execute, "final_model": False}
+        where["stack"] = stack
         results = [lab.evaluate(*one, **where) for one in zip(configs, maps, strict=True)]
     _show_runs(results, lab.report(results), as_json)
     runs = [RunFolder(result.folder) for result in results]

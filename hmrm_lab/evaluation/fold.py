@@ -20,7 +20,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from hmrm_lab.records import CODED, Floats, FlowSet, Ints, digest_of_keys, proba
 from hmrm_lab.runtime.processes import settle_process
 from hmrm_lab.runtime.store import RunFolder, refuse_full_disk
 from hmrm_lab.training.checkpoint import RunningFold
+from hmrm_lab.training.stacked import FoldToFit, fit_stack
 from hmrm_lab.training.system_inputs import has_epochs
 from hmrm_lab.training.trainer import Classifier, Fitted, fit
 
@@ -61,9 +62,9 @@ class Failure:
     traceback: str | None = None  # of unexpected exceptions
 
 
-Work = Callable[[FoldRun, str], dict[str, Any]]  # from a fold and its device to its record
+Work = Callable[[Any, str], dict[str, Any]]  # from a fold, or a stack of some, and its device
 Outcome = dict[str, Any] | Failure
-Outcomes = Generator[tuple[FoldRun, Outcome], None, None]  # closing it ends the folds in work
+Outcomes = Generator[tuple[Any, Outcome], None, None]  # closing it ends the folds in work
 Executor = Callable[..., Outcomes]
 """`execute(work, folds, alone=False)`; `alone` is for a second attempt, in a new process."""
 
@@ -84,9 +85,12 @@ class Task:
     run_seed: int | None = None  # common to all folds (default: `seed`)
     device: str = "cpu"
     files: RunningFold | None = None  # of its progress and its checkpoint
+    trained: Fitted | None = None  # in a stack, by the rule `last`
 
     def fit(self, train: FlowSet, *, stage: str = "", **options: Any) -> Fitted:
         """Train on these clips; a training that another one follows has the name of its stage."""
+        if self.trained:
+            return self.trained
         checkpoint = self.files.checkpoint(stage) if self.files else None
         options |= {"run_seed": self.run_seed, "device": self.device, "checkpoint": checkpoint}
         return fit(self.config, train, seed=self.seed, **options)
@@ -143,6 +147,7 @@ def run_fold(
     device: str = "cpu",
     *,
     run: RunFolder | None = None,
+    trained: Fitted | None = None,
 ) -> dict[str, Any]:
     """Train on the training clips of a fold, then predict its test clips: its record."""
     settle_process(device)
@@ -151,7 +156,7 @@ def run_fold(
     train = control_labels(config, flowset.take(unit.fold.train), seed)
     files = RunningFold(run, name, seed) if run and run.path.is_dir() else None
     load = partial(flowset.take, unit.fold.test)
-    task = Task(config, train, load, fold_seed(name, seed), seed, device, files)
+    task = Task(config, train, load, fold_seed(name, seed), seed, device, files, trained)
     answer = RULES[config.evaluation.epoch_rule](task)
     record: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 3)}
     test = flowset.take(unit.fold.test)
@@ -195,6 +200,33 @@ def run_fold(
         "process": os.getpid(),
         "device": device,
     }
+
+
+def run_stack(
+    config: ExperimentConfig,
+    flowset: FlowSet,
+    stack: Sequence[FoldRun],
+    device: str = "cpu",
+    *,
+    run: RunFolder,
+) -> dict[str, Any]:
+    """Compute folds as `run_fold` does, trained as one model: their `outcomes`, in this order."""
+    settle_process(device)
+    started, folds = time.perf_counter(), []
+    outcomes: list[Outcome] = []
+    for fold, name, seed in ((unit.fold, unit.fold.name, unit.seed) for unit in stack):
+        train = control_labels(config, flowset.take(fold.train), seed)
+        tell = RunningFold(run, name, seed).checkpoint().tell
+        folds.append(FoldToFit(train, fold_seed(name, seed), seed, tell))
+    trained = fit_stack(config, folds, device=device)
+    share_s = round((time.perf_counter() - started) / len(stack), 3)
+    for unit, fitted in zip(stack, trained, strict=True):
+        if isinstance(fitted, DivergedError):
+            outcomes.append(failure_of(fitted))
+            continue
+        record = run_fold(config, flowset, unit, device, trained=fitted)
+        outcomes.append(record | {"seconds": share_s, "stacked": len(stack)})
+    return {"outcomes": outcomes}
 
 
 def history_of(units: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ others go on; one that may succeed on its own is tried once more at the end.
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing, contextmanager
@@ -31,18 +32,23 @@ from hmrm_lab.evaluation.fold import (
     Work,
     attempt,
     run_fold,
+    run_stack,
 )
 from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import ONE_THREAD, interrupts_held, settle_worker
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.training.checkpoint import RunningFold
+from hmrm_lab.training.learner import count_steps
 
 
 def run_loso(
-    config: ExperimentConfig, flowset: FlowSet, run: RunFolder, *, execute: Executor
+    config: ExperimentConfig, flowset: FlowSet, run: RunFolder, *, execute: Executor, stack: int = 1
 ) -> None:
-    """Compute every fold that the run folder lacks, and note in `failed/` why folds are missing."""
+    """Compute every fold that the run folder lacks, and note in `failed/` why folds are missing.
+
+    With `stack` above 1 up to so many folds are trained as one model.
+    """
     folds = Protocol.of(config.evaluation).folds(flowset)
     units = [FoldRun(fold, seed) for seed in config.evaluation.seeds for fold in folds]
     work = partial(run_fold, config, flowset, run=run)
@@ -64,7 +70,12 @@ def run_loso(
 
     try:
         # Checked one by one: another command may be filling the same folder.
-        with closing(execute(work, filter(is_missing, units))) as outcomes:
+        missing = filter(is_missing, units)
+        with closing(
+            execute(work, missing)
+            if stack == 1
+            else _in_stacks(config, flowset, run, execute, missing, stack)
+        ) as outcomes:
             for unit, outcome in outcomes:
                 keep(unit, outcome)
                 if isinstance(outcome, Failure) and outcome.kind != DIVERGED:
@@ -76,6 +87,27 @@ def run_loso(
         kept = sum(run.has_fold(unit.fold.name, unit.seed) for unit in units)
         error.add_note(f"{kept} of {len(units)} folds are kept")
         raise
+
+
+def _in_stacks(
+    config: ExperimentConfig,
+    flowset: FlowSet,
+    run: RunFolder,
+    execute: Executor,
+    units: Iterable[FoldRun],
+    most: int,
+) -> Outcomes:
+    """Compute folds in stacks of at most so many, whose epochs have the same number of steps."""
+    alike: dict[int, list[FoldRun]] = defaultdict(list)
+    for unit in units:
+        alike[count_steps(config, len(unit.fold.train))].append(unit)
+    stacks = [one[at : at + most] for one in alike.values() for at in range(0, len(one), most)]
+    with closing(execute(partial(run_stack, config, flowset, run=run), stacks)) as found:
+        for stack, outcome in found:
+            if isinstance(outcome, Failure):  # each is tried once more, alone
+                yield from ((unit, outcome) for unit in stack)
+            else:
+                yield from zip(stack, outcome["outcomes"], strict=True)
 
 
 def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:

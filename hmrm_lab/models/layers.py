@@ -4,7 +4,7 @@
 through oneDNN, as exact in float32 as MKL's, and dropout draws uniform numbers, not Bernoulli's.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from hmrm_lab.errors import ConfigError
+
+Draw = Callable[[Tensor], Tensor]  # uniform random numbers like a tensor
 
 TINY = 1e-30  # no division by zero where p = 1
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -30,7 +32,7 @@ class Linear(nn.Linear):
             product = F.linear(input.bfloat16(), self.weight.bfloat16()).to(input.dtype)
             return product if self.bias is None else product + self.bias
         plain = input.device.type == "cpu" and input.dtype == torch.float32
-        if ONEDNN and plain and input.ndim > 1 and input.numel() > 0:
+        if ONEDNN and plain and input.ndim > 1 and input.numel() > 0 and not is_stacked():
             return _OneDnnLinear.apply(input, self.weight, self.bias)
         return F.linear(input, self.weight, self.bias)
 
@@ -41,8 +43,46 @@ class Dropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return input
-        kept = torch.rand_like(input) >= self.p
+        kept = uniform_like(input) >= self.p
         return input * kept / max(1 - self.p, TINY)
+
+
+_draws: list[Draw] = []  # of stacked folds; global, as torch's own random numbers are
+
+
+def is_stacked() -> bool:
+    """Whether the network is that of several folds, each with its own weights, under `vmap`."""
+    return bool(_draws)
+
+
+@contextmanager
+def stacked_folds(draws: Sequence[Draw]) -> Iterator[None]:
+    """Let each of the stacked folds draw its random numbers by itself."""
+    _draws[:] = draws
+    try:
+        yield
+    finally:
+        _draws.clear()
+
+
+def uniform_like(x: Tensor) -> Tensor:
+    """Draw numbers in 0..1 of the shape of x."""
+    return _DrawByFold.apply(x.detach()) if is_stacked() else torch.rand_like(x)
+
+
+class _DrawByFold(Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return torch.rand_like(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int], x: Tensor) -> tuple[Tensor, int]:
+        folds = x.movedim(in_dims[0], 0)
+        return torch.stack([draw(one) for draw, one in zip(_draws, folds, strict=True)]), 0
 
 
 class _OneDnnLinear(Function):
@@ -133,7 +173,7 @@ class Attention(nn.Module):
         if guide is not None:
             logits = logits + guide
         if self.training and self.drop_key:
-            hidden = torch.rand_like(logits) < self.drop_key
+            hidden = uniform_like(logits) < self.drop_key
             logits = logits.masked_fill(hidden, -1e4)  # finite: all keys of a query may be hidden
         return logits.softmax(-1)
 

@@ -38,6 +38,7 @@ from hmrm_lab.runtime.store import (
 from hmrm_lab.training.action_units import units_to_learn
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.pretrained import starting_weights
+from hmrm_lab.training.stacked import check_stackable
 from hmrm_lab.training.trainer import MODEL_NAME, fit, pretrained_weights, save_model
 
 ALL_CLIPS = "all clips"  # in place of a fold's name
@@ -52,6 +53,7 @@ def run_experiment(
     jobs: int = 1,
     devices: Sequence[str] = ("cpu",),
     execute: Executor | None = None,
+    stack: int = 1,
     watch: Watcher = UNWATCHED,
     flowset: FlowSet | None = None,
     final_model: bool = True,
@@ -63,7 +65,8 @@ def run_experiment(
     and found usable. `final_model` trains once more on all clips, for `hmrm predict`; no figure
     depends on it. `label` names the run where its progress is shown, in place of its system.
 
-    The folds are computed by `jobs` processes, assigned to the `devices` in turn, or by `execute`.
+    The folds are computed by `jobs` processes, assigned to the `devices` in turn, or by `execute`;
+    with `stack` above 1 up to so many of them are trained as one model.
     Those that fail do not stop the others: see `RunFolder.failures`.
     """
     run = RunFolder.of(config, out)
@@ -73,6 +76,8 @@ def run_experiment(
     if flowset is None:
         flowset = load_flowset(config, root, jobs=jobs, watch=watch)
     flowset = flowset.with_same_person(config.evaluation.same_person)
+    if stack > 1:
+        check_stackable(config, flowset)
     if config.training.pretrain_epochs:
         for seed in config.evaluation.seeds:  # once, and not by every process
             pretrained_weights(config, seed, flowset)
@@ -80,7 +85,8 @@ def run_experiment(
     run.begin(config, data, describe_environment(sys.argv))
     try:
         with watching(run, watch, f"{label or config.model.name}: folds"):
-            run_loso(config, flowset, run, execute=execute or processes(jobs, devices))
+            execute = execute or processes(jobs, devices)
+            run_loso(config, flowset, run, execute=execute, stack=stack)
     except BaseException:  # stopped or failed; its finished folds were evaluated all the same
         with suppress(DiskFullError):  # which must not hide what ended the run
             record_evaluation(run)
@@ -176,7 +182,7 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": _processor(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in PACKAGES},
         "revision": _revision(),
     }
 
@@ -216,7 +222,7 @@ def _processor() -> str:
     return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:

@@ -26,7 +26,7 @@ from hmrm_lab.runtime.store import (
     refuse_full_disk,
     write_tensors,
 )
-from hmrm_lab.training.learner import Learner
+from hmrm_lab.training.learner import Learner, random_state, set_random_state
 
 FORM = 4  # of the checkpoint; files of another form are ignored
 EVERY_SECONDS = 10.0  # a checkpoint
@@ -95,15 +95,13 @@ def _tensors_of(learner: Learner) -> dict[str, Tensor]:
     pairs = sorted(learner.mix.provenance)
     parts: dict[str, dict[str, Tensor]] = {
         "model": learner.model.state_dict(),
-        "loss": learner.loss_of.state_dict(),
+        "loss": learner.loss.loss_of.state_dict(),
         "averaged": learner.averaged.state_dict() if learner.averaged else {},
-        "random": {"cpu": torch.get_rng_state()},
+        "random": random_state(learner.mix.labels.device),
         "mix": {"provenance": torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2)},
     }
     for number, moments in learner.optimizer.state_dict()["state"].items():
         parts[f"optimizer.{number}"] = moments
-    if learner.mix.labels.is_cuda:
-        parts["random"]["cuda"] = torch.cuda.get_rng_state(learner.mix.labels.device)
     return {f"{part}.{name}": value for part, of in parts.items() for name, value in of.items()}
 
 
@@ -114,7 +112,7 @@ def _restore(learner: Learner, tensors: dict[str, Tensor], state: dict[str, Any]
         return {n.removeprefix(start): value for n, value in tensors.items() if n.startswith(start)}
 
     learner.model.load_state_dict(part("model"))
-    learner.loss_of.load_state_dict(part("loss"))
+    learner.loss.loss_of.load_state_dict(part("loss"))
     if learner.averaged:
         learner.averaged.load_state_dict(part("averaged"))
     moments = {
@@ -126,9 +124,7 @@ def _restore(learner: Learner, tensors: dict[str, Tensor], state: dict[str, Any]
     learner.schedule.load_state_dict(state["schedule"])
     learner.mix.provenance.update((a, b) for a, b in tensors["mix.provenance"].tolist())
     learner.losses[:], learner.probes[:] = state["losses"], state["probes"]
-    torch.set_rng_state(tensors["random.cpu"])
-    if learner.mix.labels.is_cuda:
-        torch.cuda.set_rng_state(tensors["random.cuda"], learner.mix.labels.device)
+    set_random_state(part("random"), learner.mix.labels.device)
 
 
 @dataclass

@@ -63,7 +63,7 @@ class Learner:
             strength=config.augment.mix_lambda,
             regions=config.augment.mix_regions,
         )
-        self.loss_of = MSWCE(
+        loss_of = MSWCE(
             loss.scale_weights,
             gamma=loss.gamma,
             learn_scale_weights=loss.learn_scale_weights,
@@ -71,16 +71,17 @@ class Learner:
             label_smoothing=loss.label_smoothing,
             margin=loss.margin,
         ).to(device)
+        self.loss = BatchLoss(self.model, loss_of, loss.action_units)
         self.optimizer: Optimizer = {"adamw": AdamW, "adam": Adam}[training.optimizer](
-            parameter_groups(config, self.model, self.loss_of),
+            parameter_groups(config, self.model, loss_of),
             lr=training.lr,
             weight_decay=training.weight_decay,
             fused=True,
         )
-        steps = len(split_batches(labels, training.batch))
+        steps = count_steps(config, len(train))
         self.schedule = LambdaLR(self.optimizer, rate_schedule(training, steps))
         self.averaged = average_weights(self.model, training.ema) if training.ema else None
-        self.gradients = gradients_of(config, self.model, self.loss_of, device)
+        self.gradients = gradients_of(config, self.loss, device)
         self.losses: list[float] = []  # the mean of every epoch done
         self.probes: list[Any] = []  # likewise the results of the probe
 
@@ -101,6 +102,21 @@ class Learner:
 
     def step(self, rows: Tensor) -> Tensor:
         """Learn from the clips at these positions; returns their loss."""
+        loss = self.gradients(*self.augment(rows))
+        if self.config.training.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
+        self.advance()
+        return loss
+
+    def advance(self) -> None:
+        """Move weights, schedule and averages by the gradients."""
+        self.optimizer.step()
+        self.schedule.step()
+        if self.averaged:
+            self.averaged.update_parameters(self.model)
+
+    def augment(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return maps, labels and action units of these clips, mixed and moved at random."""
         augment, labels = self.config.augment, self.mix.labels[rows]
         maps, mixed_with = self.mix(rows)
         own, theirs = self.targets[rows], self.targets[mixed_with]
@@ -118,14 +134,46 @@ class Learner:
             maps, targets, partners = mix_clips(maps, targets, augment.mixup)
             labels, units = targets.tensor_split([self.classes], dim=1)
             self.mix.provenance.update(zip(rows.tolist(), rows[partners].tolist(), strict=True))
-        loss = self.gradients(maps, labels, units)
-        if self.config.training.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        if self.averaged:
-            self.averaged.update_parameters(self.model)
-        return loss
+        return maps, labels, units
+
+
+class BatchLoss(nn.Module):
+    """A network with its loss: maps, labels and action units of a batch to one number.
+
+    `weights` (B,) of the clips that count, in place of a mean over all, are of MSWCE alone.
+    """
+
+    def __init__(self, model: nn.Module, loss_of: MSWCE, unit_weight: float) -> None:
+        super().__init__()
+        self.model, self.loss_of, self.unit_weight = model, loss_of, unit_weight
+
+    def forward(
+        self, maps: Tensor, labels: Tensor, units: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        answers, extra = forward_tasks(self.model, maps)
+        if weights is not None and isinstance(extra, Tensor):
+            problem = "this system has a loss of a whole batch, which a stack fills up"
+            raise ConfigError(problem, hint="leave --stack out")
+        logits, of_units = action_units.split_logits(self.model, answers)
+        beside = action_units.unit_loss(of_units, units, self.loss_of.scale_weights)
+        return self.loss_of(logits, labels, weights) + extra + self.unit_weight * beside
+
+
+def count_steps(config: ExperimentConfig, clips: int) -> int:
+    """Count the steps of an epoch over so many clips."""
+    return len(split_batches(torch.arange(clips), config.training.batch))
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the state of torch's random numbers on the CPU, and on a CUDA device."""
+    on_card = {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"cpu": torch.get_rng_state(), **on_card}
+
+
+def set_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 def split_batches(order: Tensor, size: int) -> list[Tensor]:
@@ -192,17 +240,10 @@ def parameter_groups(
     return [{"params": system}, flow]
 
 
-def gradients_of(config: ExperimentConfig, model: nn.Module, loss_of: MSWCE, device: str) -> Loss:
+def gradients_of(config: ExperimentConfig, loss: BatchLoss, device: str) -> Loss:
     """Make the function that sets the gradients of a batch and returns its loss."""
-
-    def loss_of_batch(maps: Tensor, labels: Tensor, units: Tensor) -> Tensor:
-        answers, extra = forward_tasks(model, maps)
-        logits, of_units = action_units.split_logits(model, answers)
-        beside = action_units.unit_loss(of_units, units, loss_of.scale_weights)
-        return loss_of(logits, labels) + extra + config.loss.action_units * beside
-
     both = "training.cuda_graphs records the system alone, and flow.finetune trains the flow too"
-    gradients = RecordedGradients(loss_of_batch, [*model.parameters(), *loss_of.parameters()])
+    gradients = RecordedGradients(loss, [*loss.parameters()])
     if not config.training.cuda_graphs:
         return gradients.unrecorded
     if config.flow.finetune:

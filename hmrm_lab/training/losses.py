@@ -33,6 +33,7 @@ class MSWCE(nn.Module):
     learnt ones keep their sum (softmax), or zero would be optimal. Class weights and smoothing are
     not in the paper. Logits are (B, S, K); labels (B,), or (B, K) probabilities of mixed clips.
     With `margin` the logits are of capsules, and their margin loss takes the place of the entropy.
+    With `weights` (B,) of clips it is their sum, in place of the mean.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class MSWCE(nn.Module):
     def scale_weights(self) -> Tensor:
         return self.fixed if self.learnt is None else self.total * self.learnt.softmax(0)
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         scales, classes = logits.shape[1:]
         log_p = F.log_softmax(logits, dim=-1)  # (B, S, K)
         target = (F.one_hot(labels, classes) if labels.ndim == 1 else labels).to(log_p)
@@ -71,9 +72,10 @@ class MSWCE(nn.Module):
             entropy = entropy * (1 - (target[:, None] * log_p).sum(-1).exp()) ** self.gamma
         if self.class_weights is not None:
             known = labels.ndim == 1
-            weights = self.class_weights[labels] if known else target @ self.class_weights
-            entropy = entropy * weights[:, None]
-        return (entropy * self.scale_weights[:scales]).sum(1).mean()
+            of_classes = self.class_weights[labels] if known else target @ self.class_weights
+            entropy = entropy * of_classes[:, None]
+        of_clips = (entropy * self.scale_weights[:scales]).sum(1)
+        return of_clips.mean() if weights is None else (of_clips * weights).sum()
 
 
 def balance_classes(labels: Tensor, classes: int, power: float) -> Tensor | None:

@@ -89,16 +89,11 @@ def fit(
     """
     refuse_bent(config, train.unit)
     first = seed if run_seed is None else run_seed
-
-    def fitted(model: nn.Module | Estimator, **history: Any) -> Fitted:
-        seen, units = seen_subjects(config, train, first), units_to_learn(config, train)
-        history |= {"unit": train.unit, "subjects": seen, "action_units": units}
-        return Fitted(model, config, train.classes, **history)
-
     if not has_epochs(config):
         estimator = build_estimator(config, len(train.classes))
         estimator.fit(inputs_of(config, train), train.labels, train.subjects, seed=seed)
-        return fitted(estimator, statistics=tuple(sorted(set(train.subjects))))
+        statistics = tuple(sorted(set(train.subjects)))
+        return _fitted(config, train, first, estimator, statistics=statistics)
     count = epochs or config.training.epochs
     weights = None
     if config.training.pretrain_epochs:
@@ -111,16 +106,36 @@ def fit(
         while len(learner.losses) < count:
             loss = learner.run_epoch()
             if not math.isfinite(loss):
-                epoch = len(learner.losses) + 1
-                raise DivergedError(f"the loss is {loss} in epoch {epoch}; lower training.lr")
+                raise divergence(loss, len(learner.losses) + 1)
             learner.losses.append(loss)
             if probe:
                 learner.probes.append(probe(partial(classify, learner.answering, config)))
             if checkpoint:
                 checkpoint.after_epoch(learner)
+    return finished(config, train, first, learner)
+
+
+def divergence(loss: float, epoch: int) -> DivergedError:
+    return DivergedError(f"the loss is {loss} in epoch {epoch}; lower training.lr")
+
+
+def finished(config: ExperimentConfig, train: FlowSet, run_seed: int, learner: Learner) -> Fitted:
+    """Take the trained system of a learner, with the history of its training."""
     partners = tuple(sorted({train.subjects[other] for _, other in learner.mix.provenance}))
-    model, losses = learner.answering.eval(), learner.losses
-    return fitted(model, losses=losses, partners=partners, probes=learner.probes)
+    history = {"losses": learner.losses, "partners": partners, "probes": learner.probes}
+    return _fitted(config, train, run_seed, learner.answering.eval(), **history)
+
+
+def _fitted(
+    config: ExperimentConfig,
+    train: FlowSet,
+    run_seed: int,
+    model: nn.Module | Estimator,
+    **history: Any,
+) -> Fitted:
+    seen, units = seen_subjects(config, train, run_seed), units_to_learn(config, train)
+    history |= {"unit": train.unit, "subjects": seen, "action_units": units}
+    return Fitted(model, config, train.classes, **history)
 
 
 def build_estimator(config: ExperimentConfig, classes: int) -> Estimator:

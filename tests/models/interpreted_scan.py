@@ -32,6 +32,6 @@ class Interpreted(torch.autograd.Function):
 
 
 for number in range(int(sys.argv[1])):
-    triton_scan.LARGEST_STATES = 1 if number % 2 else 2**30  # sequences in turns, or at once
+    triton_scan.LARGEST_STATES = 1 if number % 2 else 2**30  # states in chunks, or all
     check_groups(Interpreted.apply, *random_case(number, longest=7))
     print(number, flush=True)

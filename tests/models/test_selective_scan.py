@@ -82,6 +82,32 @@ def test_the_kernels_for_a_gpu_agree_in_the_interpreter() -> None:
     assert done.stdout.split()[-1] == "11"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "capability", [90, *(pytest.param(other, marks=pytest.mark.full) for other in (80, 100))]
+)
+def test_the_kernels_compile_for_a_card_and_spill_no_registers(
+    capability: int, tmp_path: Path
+) -> None:
+    """At the paper's 16 states, ahead of time; takes seconds, as only ptxas counts what spills."""
+    triton = pytest.importorskip("triton", reason="Triton is not on this machine")
+    compiler = pytest.importorskip("triton.backends.nvidia.compiler")
+    from hmrm_lab.models.scan import triton_scan
+
+    kinds = {"NP": "constexpr", "BD": "constexpr", "reverse": "*i32"}
+    kinds |= dict.fromkeys(("per_group", "S", "chunks", "K", "L", "D", "N"), "i32")
+    target = triton.backends.compiler.GPUTarget("cuda", capability, 32)
+    for kernel in (triton_scan._forward, triton_scan._backward):
+        signature = {name: kinds.get(name, "*fp32") for name in kernel.arg_names}
+        constants = {"NP": 16, "BD": triton_scan.BLOCK}
+        source = triton.compiler.ASTSource(kernel, signature=signature, constexprs=constants)
+        (tmp_path / "kernel.ptx").write_text(triton.compile(source, target=target).asm["ptx"])
+        card = f"--gpu-name=sm_{capability}{'a' if capability >= 90 else ''}"
+        command = [compiler.get_ptxas(capability).path, "-v", card, "kernel.ptx"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert "0 bytes spill stores, 0 bytes spill loads" in done.stderr
+
+
 def test_a_machine_without_triton_has_a_slower_scan_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -14,6 +14,7 @@ from hmrm_lab.config import load_config
 from hmrm_lab.errors import ConfigError, MixtureError
 from hmrm_lab.training.learner import (
     WARM_UP,
+    BatchLoss,
     Learner,
     RecordedGradients,
     build_learner,
@@ -114,7 +115,7 @@ def test_recorded_steps_have_the_loss_and_the_gradients_of_plain_ones() -> None:
     model = build_model(TWO_TASKS, 28, 3).eval()
     parameters = list(model.parameters())
     optimizer = torch.optim.SGD(parameters, lr=0.01)
-    plain = gradients_of(TWO_TASKS, model, MSWCE((1.0,)), "cpu")
+    plain = gradients_of(TWO_TASKS, BatchLoss(model, MSWCE((1.0,)), 0.0), "cpu")
     recorded = RecordedGradients(plain.__self__.loss_of, parameters, Recorder(parameters))
     for _ in range(WARM_UP + 2):
         for size in (4, 2):  # as the last batch of an epoch is smaller

@@ -121,8 +121,8 @@ class AMMSM(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         return self.forward_tasks(maps)[0]
 
-    def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits and the loss of the magnification."""
+    def forward_tasks(self, maps: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Return the logits and the loss of the magnification, if there is one."""
         choice, flow = self._next_choice(), maps[:, :2]
         motion = self.magnify(flow, choice.alpha)
         selections = select_tokens(motion.flow, choice.ratios)
@@ -133,7 +133,7 @@ class AMMSM(nn.Module):
         tokens = self.temporal.run(range(FUSED_AFTER, len(SIDES)), tokens, selections)
         logits = self.head(self.dropout(self.temporal.end(tokens)))[:, None]
         if self.magnifier is None:
-            return logits, logits.new_zeros(())
+            return logits, 0.0
         return logits, magnification_loss(flow, motion, choice.alpha, self.price)
 
     def magnify(self, flow: Tensor, alpha: float) -> Magnified:

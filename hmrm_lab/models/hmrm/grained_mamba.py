@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrm_lab.models.hmrm.fused_block import fused_bidirectional_scan
-from hmrm_lab.models.layers import Linear
+from hmrm_lab.models.layers import Linear, is_stacked, uniform_like
 from hmrm_lab.models.scan import Backend, choose_backend, selective_scan
 
 DT_RANGE = (1e-3, 1e-1)  # of Mamba's initialisation
@@ -49,7 +49,7 @@ class BidirectionalScan(nn.Module):
         self.skip = nn.Parameter(torch.ones(2, width))
 
     def forward(self, xz: Tensor) -> Tensor:
-        if choose_backend(self.scan, xz) == "fused":
+        if choose_backend(self.scan, xz) == "fused" and not is_stacked():
             selection = self.select, self.dt_weight, self.dt_bias, -self.log_decay.exp().mT
             weights = self.conv_weight, self.conv_bias, *selection, self.skip
             return fused_bidirectional_scan(xz, *weights)
@@ -160,7 +160,7 @@ class Residual(nn.Module):
         branch = branch * self.scale
         if self.training and self.drop_path > 0:
             keep = 1 - self.drop_path
-            kept = torch.rand(len(branch), 1, 1, device=branch.device) < keep
+            kept = uniform_like(branch[:, :1, :1]) < keep
             branch = branch * kept / keep
         return tokens + branch
 

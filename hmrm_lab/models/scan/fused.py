@@ -83,6 +83,17 @@ def _differentiate(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
 fused_scan.register_autograd(_differentiate, setup_context=_save)
 
 
+@fused_scan.register_vmap
+def _(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+    """Scan stacked folds at once: the groups of one after those of another."""
+    *tensors, reverse = arguments
+    folds = info.batch_size
+    pairs = zip(tensors, in_dims, strict=False)  # the directions are of all folds
+    moved = [t.expand(folds, *t.shape) if at is None else t.movedim(at, 0) for t, at in pairs]
+    y = fused_scan(*(tensor.flatten(0, 1) for tensor in moved), reverse * folds)
+    return y.unflatten(0, (folds, -1)), 0
+
+
 def add_scan(scan: Tensors, reverse: Sequence[bool], y: Tensor) -> None:
     """Add the scan of sequence s of S to y[s mod S'], y (S', L, D); S' divides S."""
     prepared = _prepare(scan, reverse)
