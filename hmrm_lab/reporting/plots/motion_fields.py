@@ -71,7 +71,8 @@ def flow_figure(
     words = f"Longest vector {longest:.2f} px."
     if mode == "colour":
         add_wheel(figure, len(widths))
-        words += f" Full saturation {max_px or longest:.2f} px."
+        words += f" Full saturation is {max_px or longest:.2f} px"
+        words += "; longer vectors are darker." if max_px and longest > max_px else "."
     elif mode == "quiver":
         words += f" The longest arrow stands for {max_px or longest:.2f} px."
     else:
