@@ -22,7 +22,7 @@ import hmrm_lab
 
 ROOT = Path(__file__).parents[1]
 EXECUTED = ROOT / "build" / "notebooks"
-FIGURE = "application/vnd.plotly.v1+json"
+FIGURE, MARKDOWN = "application/vnd.plotly.v1+json", "text/markdown"
 LOADS_PLOTLY = '<script src="../_static/plotly.min.js"></script>'
 ARRAY = re.compile(r"[~.\w]*ndarray\[tuple\[[~.\w]*Any, \.\.\.\], [~.\w]*dtype\[[^\]]*\]\]")
 CONFIG = {"responsive": True, "displayModeBar": False}
@@ -72,9 +72,6 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 
-for name in ("plot", "stats", "steps"):  # attributes of the face that autodoc takes for modules
-    sys.modules[f"hmrm_lab.{name}"] = getattr(hmrm_lab, name)
-
 
 def show_executed(app: Sphinx, docname: str, content: list[str]) -> None:
     """Take the executed copy of a notebook, with its figures as HTML that needs no extension."""
@@ -86,6 +83,9 @@ def show_executed(app: Sphinx, docname: str, content: list[str]) -> None:
     app.env.note_dependency(path)
     book = nbformat.read(path, as_version=4)
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    for output in outputs:
+        if MARKDOWN in output.get("data", {}):
+            output.data[MARKDOWN] = without_links(output.data[MARKDOWN])
     figures = [output for output in outputs if FIGURE in output.get("data", {})]
     for number, output in enumerate(figures):
         drawn = figure_html(output.data[FIGURE], f"figure-{number}")
@@ -93,13 +93,14 @@ def show_executed(app: Sphinx, docname: str, content: list[str]) -> None:
     content[0] = nbformat.writes(book)
 
 
+def without_links(markdown: str) -> str:
+    """Name the files of a run, which are where the notebook was executed and nowhere else."""
+    return re.sub(r"\[(.+?)\]\((.+?)\)", r"\1: `\2`", markdown)
+
+
 def figure_html(figure: dict[str, Any], name: str) -> str:
     """Write what draws a figure. `<` has another spelling, so that no text ends the script."""
-    layout = figure.get("layout", {})
-    meta = layout.get("meta") or {}
-    widths = {"min-width": meta.get("least_width"), "max-width": meta.get("most_width")}
-    style = f"height:{layout.get('height', 450)}px;"
-    style += "".join(f"{key}:{px}px;" for key, px in widths.items() if px)
+    layout, style = figure.get("layout", {}), figure_style(figure)
     given = json.dumps([figure["data"], layout]).replace("<", "\\u003c")
     title = escape((layout.get("title") or {}).get("text") or "Figure")
     return (
@@ -107,6 +108,15 @@ def figure_html(figure: dict[str, Any], name: str) -> str:
         f'<div id="{name}" style="{style}"></div></div>'
         f'<script>Plotly.newPlot("{name}", ...{given}, {json.dumps(CONFIG)})</script>'
     )
+
+
+def figure_style(figure: dict[str, Any]) -> str:
+    """Height and wishes for the width of a figure, as CSS."""
+    layout = figure.get("layout", {})
+    meta = layout.get("meta") or {}
+    widths = {"min-width": meta.get("least_width"), "max-width": meta.get("most_width")}
+    style = f"height:{layout.get('height', 450)}px;"
+    return style + "".join(f"{key}:{px}px;" for key, px in widths.items() if px)
 
 
 def shorten_arrays(
@@ -139,6 +149,8 @@ def skip_borrowed(app: Sphinx, what: str, name: str, value: Any, skip: bool, opt
 
 
 def setup(app: Sphinx) -> None:
+    for name in ("plot", "stats", "steps"):  # attributes of the face that autodoc takes for modules
+        sys.modules[f"hmrm_lab.{name}"] = getattr(hmrm_lab, name)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("source-read", show_executed)
     app.connect("autodoc-process-docstring", head_examples, priority=400)  # before Napoleon

@@ -18,7 +18,7 @@ SETTLED_MS = 1500
 FIGURES = {  # the number of the figure, from 0
     "00_quickstart": 1,
     "01_faces_and_apex": 4,
-    "02_flow": 3,
+    "02_flow": 2,
     "03_motionmix": 1,
     "04_grained_mamba": 6,
     "05_loso": 1,

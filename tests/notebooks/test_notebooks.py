@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("papermill", reason="the extra 'jupyter' is not installed")
 
+import base64
 import json
 import re
 import sys
@@ -26,12 +27,16 @@ from nbformat.v4 import new_output
 
 from hmrm_lab.errors import HmrmError
 from hmrm_lab.studies.notebooks.faults import Fault, first_line
-from hmrm_lab.studies.notebooks.notebook import Notebook, parameters_of
-from hmrm_lab.studies.notebooks.run import MARK, Execution, problems
+from hmrm_lab.studies.notebooks.notebook import Notebook, code_digest, parameters_of
+from hmrm_lab.studies.notebooks.run import COMPARED, Execution, problems
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 LARGEST_BYTES = 1_000_000
+LARGEST_IMAGE_BYTES = 60_000
+IMAGES = {"image/png", "image/jpeg"}
+STATIC = {*IMAGES, "text/html", "text/markdown", "text/plain"}
+SCRIPT = re.compile(r"<script|<img|<svg|javascript:")
 LONGEST_CELL = 15
 PARAMETER = re.compile(r"\w+ = (\"[^\"]*\"|-?[\d.]+|True|False)(  # .*)?")
 PROGRAM = re.compile(r"^\s*(class|def|async def|try|while)\b", re.MULTILINE)
@@ -68,8 +73,27 @@ def broken_rules(path: Path) -> dict[str, bool]:
     notebook = json.loads(text)
     cells, code = notebook["cells"], code_cells(path)
     first, last, parameters = cells[0], cells[-1], code[0]
-    marked = [source(cell).startswith(MARK) for cell in code]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    shown = [output["data"] for output in outputs if "data" in output]
+    images = [base64.b64decode(data[kind]) for data in shown for kind in IMAGES & data.keys()]
+    compared = [cell for cell in code if COMPARED in cell["metadata"].get("tags", [])]
     return {
+        "outputs are of this code (`make notebooks`)": notebook["metadata"].get("hmrm")
+        != {"outputs_of": code_digest(Notebook(path).content)},
+        "all cells were executed in order": [cell["execution_count"] for cell in code]
+        != list(range(1, len(code) + 1)),
+        "outputs are text, tables and images": any(data.keys() - STATIC for data in shown),
+        "tables hold no script and no picture": any(
+            SCRIPT.search("".join(data.get("text/html", ""))) for data in shown
+        ),
+        f"no image has more than {LARGEST_IMAGE_BYTES} bytes": any(
+            len(image) > LARGEST_IMAGE_BYTES for image in images
+        ),
+        "figures are stored": not images,
+        "compared cells have outputs": not all(cell["outputs"] for cell in compared),
+        "cells show no time of their execution": any(
+            cell["metadata"].keys() - {"tags"} for cell in notebook["cells"]
+        ),
         "only the first code cell is tagged `parameters`": [
             "parameters" in cell["metadata"].get("tags", []) for cell in code
         ]
@@ -88,13 +112,7 @@ def broken_rules(path: Path) -> dict[str, bool]:
         "no state of widgets": "widgets" in notebook["metadata"],
         "the kernel is python3": notebook["metadata"]["kernelspec"]["name"] != "python3",
         "cells have ids of their own": len({cell["id"] for cell in cells}) < len(cells),
-        "marked cells have outputs, and no others": marked
-        != [bool(cell["outputs"]) for cell in code],
-        "cells with outputs have numbers": marked
-        != [cell["execution_count"] is not None for cell in code],
-        "nothing on standard error": any(
-            output.get("name") == "stderr" for cell in code for output in cell["outputs"]
-        ),
+        "nothing on standard error": any(output.get("name") == "stderr" for output in outputs),
         "it opens with what the reader will see": "You will see" not in source(first),
         "it ends with a question": "?" not in source(last) or last["cell_type"] != "markdown",
         f"it has less than {LARGEST_BYTES} bytes": len(text.encode()) >= LARGEST_BYTES,

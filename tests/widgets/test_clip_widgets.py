@@ -70,7 +70,7 @@ def test_the_explorer_opens_at_the_apex_of_every_clip(
     explorer: FlowExplorer, clips: list[Clip]
 ) -> None:
     assert pixels(explorer.face.value).shape == (224, 224, 3)
-    assert pixels(explorer.motion.value).shape == (224, 224, 3)
+    assert (explorer.display.label, explorer.steady.value) == ("Arrows", True)
     for number, clip in enumerate(clips):
         explorer.clip.value = number
         assert (explorer.frame.min, explorer.frame.max) == (clip.onset, clip.apex)
@@ -79,7 +79,7 @@ def test_the_explorer_opens_at_the_apex_of_every_clip(
 
 
 def test_the_onset_does_not_move(explorer: FlowExplorer) -> None:
-    explorer.method.value = "exact"
+    explorer.method.value, explorer.display.value = "exact", "colour"
     explorer.frame.value = explorer.frame.min
     assert (pixels(explorer.motion.value) == 255).all()
     assert "longest vector 0.00 px" in explorer.caption.value
@@ -143,6 +143,7 @@ def test_legends_and_labels_are_of_the_display(explorer: FlowExplorer) -> None:
 
 def test_a_point_of_the_flow_can_be_read(explorer: FlowExplorer, clips: list[Clip]) -> None:
     assert explorer.reading.value == ""
+    explorer.steady.value = False
     shown = explorer.face.value, explorer.motion.value
     explorer.method.value = "exact"
     u, v = clips[0].frames.flow(clips[0].onset, clips[0].apex)[:, 150, 90]
@@ -158,7 +159,7 @@ def test_a_point_of_the_flow_can_be_read(explorer: FlowExplorer, clips: list[Cli
 
 
 def test_the_reading_follows_the_controls(explorer: FlowExplorer) -> None:
-    explorer.motion.point = (90, 150)
+    explorer.motion.point, explorer.steady.value = (90, 150), False
     near = np.subtract(explorer.face.point, (90, 150))
     explorer.magnification.value = 10
     assert np.subtract(explorer.face.point, (90, 150)) == pytest.approx(10 * near, rel=1e-4)

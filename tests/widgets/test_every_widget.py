@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_what_goes_wrong_is_told_and_empties_the_views(
         widget.redraw()
         assert seen(widget) == before, name
         assert not widget.problem.value, name
+
+
+def test_without_a_kernel_a_page_shows_it_as_html(widgets: dict[str, Any]) -> None:
+    for name, widget in widgets.items():
+        if isinstance(widget, Viewer):
+            shown = [part for part in parts(widget) if part.layout.display != "none"]
+            html = widget._repr_mimebundle_()["text/html"]
+            pictures = sum(isinstance(getattr(part, "value", 0), bytes) for part in shown)
+            assert html.count("<img") == pictures, name
+            named = [part for part in shown if isinstance(part, CONTROLS)]
+            assert all(escape(part.description) in html for part in named), name
 
 
 def test_what_cannot_be_shown_is_refused(names: dict[str, Any]) -> None:

@@ -73,10 +73,10 @@ class FlowCanvas(anywidget.AnyWidget):
 class FlowExplorer(Viewer):
     """Controls for clip, frame, method, update and display above the moving face and its flow.
 
+    It opens at the apex, with arrows and without the head's motion, so that an expression is seen.
     A click on the flow, or the arrow keys, choose a point of the onset; its motion is told below,
     and a cross on the face shows where it has gone. Colours are scaled to the apex of the chosen
     clip and method, so that the frames of one clip and the updates of one method can be compared.
-    The views are pictures on a canvas: they leave nothing of size in a saved notebook.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ class FlowExplorer(Viewer):
         self.frame = control(w.IntSlider, "Frame")
         self.update = control(w.Dropdown, "Iteration")
         self.magnification = control(w.IntSlider, "Magnify motion", value=1, min=1, max=20)
-        self.display = buttons("Show", DISPLAYS, "9em")
-        self.steady = head_motion(taken_away=False)
+        self.display = buttons("Show", DISPLAYS, "9em", value="quiver")
+        self.steady = head_motion(taken_away=True)
         self.steady.layout.margin = "0 0 0 2em"
         layout = view("22rem", align_self="flex-start")
         self.face, self.motion = FlowCanvas(layout=layout), FlowCanvas(pointing=True, layout=layout)
@@ -223,7 +223,7 @@ class FlowExplorer(Viewer):
             scale=ARROW_SHARPNESS if mode == "quiver" else 1,
         )
         words = {
-            "colour": f"Full saturation is {top:.2f} px.",
+            "colour": f"Full saturation is {top:.2f} px; longer vectors are darker.",
             "quiver": f"The longest arrow at the apex stands for {top:.2f} px.",
             "strain": f"Yellow is {100 * strain:.1f} % strain or more, dark blue is none.",
         }

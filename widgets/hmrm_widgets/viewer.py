@@ -5,6 +5,7 @@ do; and `JobViewer`, with a button that starts and stops a job.
 """
 
 import asyncio
+import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -54,6 +55,10 @@ class Viewer(w.VBox):
         self.show(self.render())
         for control in controls:
             control.observe(self._on_change, "value")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Add what it shows now, as HTML, for pages without a kernel."""
+        return {**super()._repr_mimebundle_(**kwargs), "text/html": still_html(self)}
 
     def fit(self, changed: w.Widget | None) -> None:
         """Fit the controls to each other; `changed` is None at the beginning."""
@@ -127,6 +132,41 @@ def pictures_in(rows: Iterable[w.Widget]) -> list[Picture]:
         elif isinstance(item, w.Box):
             found += pictures_in(item.children)
     return found
+
+
+def still_html(widget: w.Widget) -> str:
+    """Write a widget as HTML that needs no kernel: what is chosen, pictures, and words."""
+    if isinstance(widget, w.Output) or widget.layout.display == "none":
+        return ""
+    if isinstance(widget, w.Box):
+        style = f"display:flex;flex-flow:{'row wrap' if isinstance(widget, w.HBox) else 'column'}"
+        if isinstance(widget, w.GridBox):
+            style = f"display:grid;grid-template-columns:{widget.layout.grid_template_columns}"
+        inside = "".join(map(still_html, widget.children))
+        return f'<div style="{style};gap:6px 20px">{inside}</div>'
+    value = getattr(widget, "value", None)
+    if isinstance(widget, w.HTML):
+        return f"<div>{value}</div>" if value else ""
+    if isinstance(value, bytes | memoryview):  # the latter where a kernel runs
+        kind = "png" if bytes(value[:4]) == b"\x89PNG" else "jpeg"
+        source = f"data:image/{kind};base64,{base64.b64encode(value).decode('ascii')}"
+        words = plain(getattr(widget, "words", "") or getattr(widget, "label", ""))
+        return f'<img src="{source}" alt="{words}" style="width:{widget.layout.width}">'
+    return f"<div>{_still_control(widget, value)}</div>"
+
+
+def _still_control(widget: w.Widget, value: Any) -> str:
+    """The name of a control and what it is set to."""
+    name = plain(getattr(widget, "description", ""))
+    if isinstance(widget, w.Checkbox):
+        return f"{'☑' if value else '☐'} {name}"
+    if isinstance(widget, w.ToggleButtons):
+        options = [plain(of[0] if isinstance(of, tuple) else of) for of in widget.options]
+        chosen = plain(widget.label)
+        return f"{name}: " + " · ".join(f"<b>{of}</b>" if of == chosen else of for of in options)
+    if isinstance(widget, w.Button | w.ToggleButton):
+        return f"<button disabled>{name}</button>"
+    return f"{name}: <b>{plain(getattr(widget, 'label', value))}</b>"
 
 
 class Poll:

@@ -51,8 +51,9 @@ def flow_figure(
     panels = [] if frame is None else [("frame", frame)]
     panels.append((f"longest vector {longest:.2f} px", picture))
     strain = Bar("strain (%)", 0.0, 100 * drawing.strain_peak(flow_px))
+    darker = "; longer vectors are darker" if max_px and longest > max_px else ""
     legends: dict[Mode, tuple[Legend, str]] = {
-        "colour": ("wheel", f"Full saturation {max_px or longest:.2f} px."),
+        "colour": ("wheel", f"Full saturation is {max_px or longest:.2f} px{darker}."),
         "quiver": (None, f"The longest arrow stands for {max_px or longest:.2f} px."),
         "strain": (strain, "Yellow is the peak and above."),
     }

@@ -5,6 +5,7 @@ anything is executed.
 """
 
 import ast
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -159,10 +160,18 @@ def _literal(text: str) -> Any:
 
 
 def strip_widgets(content: Any) -> None:
-    """Take the state of widgets out of a notebook; a line says where one was."""
+    """Take the state of widgets out of a notebook; what they show as HTML stays, below a line."""
     content.metadata.pop("widgets", None)
     for output in (output for cell in content.cells for output in cell.get("outputs", [])):
-        if WIDGET in output.get("data", {}):
+        if output.get("data", {}).pop(WIDGET, None):
             name = re.match(r"\w*", output.data.get("text/plain", ""))
-            shown = name[0] if name and name[0] else "Widget"
-            output.data = {"text/plain": f"{shown}: interactive where a kernel runs"}
+            words = f"{name[0] if name and name[0] else 'Widget'}: interactive where a kernel runs"
+            output.data["text/plain"] = words
+            if "text/html" in output.data:
+                output.data["text/html"] = f"<p><i>{words}</i></p>{output.data['text/html']}"
+
+
+def code_digest(content: Any) -> str:
+    """Name the code of a notebook, so that it is seen whether outputs were made by it."""
+    sources = [cell.source for cell in content.cells if cell.cell_type == "code"]
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]

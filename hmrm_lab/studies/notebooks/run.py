@@ -42,7 +42,7 @@ EXPECTS_STDERR = "expects-stderr"  # the tag of a cell that may print there
 KERNEL_STDERR = "stderr"  # a file for what the kernel says before and after its cells
 QUIET_S = 0.3  # nothing more is heard: the last words of threads and processes are in
 IOPUB_TIMEOUT_S = 60
-MARK = "# NBVAL_CHECK_OUTPUT"  # as nbval names it, which reads the same notebooks
+COMPARED = "nbval-check-output"  # the tag of a cell that prints the same each time, as nbval has it
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def problems(notebook: Notebook, done: Execution) -> list[str]:
     if not done.ok:
         return [done.sentence()]
     stored, executed = (
-        [cell for cell in book.content.cells if MARK in cell.source.splitlines()]
+        [cell for cell in book.content.cells if COMPARED in cell.metadata.get("tags", [])]
         for book in (notebook, Notebook(done.copy))
     )
     found = []

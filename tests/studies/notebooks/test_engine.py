@@ -166,9 +166,12 @@ def test_ctrl_c_ends_the_kernel_and_its_children(tmp_path: Path) -> None:
 
 def test_a_check_compares_marked_outputs_with_the_stored_ones(tmp_path: Path) -> None:
     made = 'Path("made here").touch()'
-    source = f"# NBVAL_CHECK_OUTPUT\nfrom pathlib import Path\n{made}\nprint(1)\n2"
+    source = f"from pathlib import Path\n{made}\nprint(1)\n2"
     stored = [v4.new_output("stream", text="1\n"), v4.new_output("execute_result")]
-    paths = [make_notebook(tmp_path / f"{name}.ipynb", source) for name in ("same", "other")]
+    paths = [
+        make_notebook(tmp_path / f"{name}.ipynb", source, tags=("nbval-check-output",))
+        for name in ("same", "other")
+    ]
     for path, result in zip(paths, ("2", "3"), strict=True):
         book = nbformat.read(path, as_version=4)
         stored[1].data = {"text/plain": result}
