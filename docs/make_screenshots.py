@@ -52,6 +52,7 @@ def main() -> None:
         page.set_default_timeout(PATIENCE_MS)
         run(page, address, "widgets", f".shows-{list(WIDGETS)[-1]}")
         page.set_viewport_size({"width": 1280, "height": 2000})
+        page.locator(".shows-FlowExplorer canvas").nth(1).wait_for()
         for name in WIDGETS:
             keep(page.locator(f".shows-{name}"), name)
         page.set_viewport_size({"width": 1280, "height": 800})
