@@ -27,7 +27,7 @@ PORT = 18_888
 PATIENCE_MS = 900_000
 SETTLED_MS = 3000
 WIDTH = 860  # px of a picture
-NOTEBOOK, HEADING = "00_quickstart", "2. Its optical flow"
+NOTEBOOK, HEADING, FIGURES = "00_quickstart", "2. Its optical flow", 3
 MAKING = """
 import hmrm_lab as lab
 clips = lab.load("synthetic", preset="smoke")
@@ -50,12 +50,13 @@ def main() -> None:
         browser = started.chromium.launch(**options)
         page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
         page.set_default_timeout(PATIENCE_MS)
-        run(page, address, "widgets")
+        run(page, address, "widgets", f".shows-{list(WIDGETS)[-1]}")
         page.set_viewport_size({"width": 1280, "height": 2000})
+        page.locator(".shows-FlowExplorer canvas").nth(1).wait_for()
         for name in WIDGETS:
             keep(page.locator(f".shows-{name}"), name)
         page.set_viewport_size({"width": 1280, "height": 800})
-        run(page, address, NOTEBOOK)
+        run(page, address, NOTEBOOK, f":nth-match(.figure-of-pictures, {FIGURES})")
         page.get_by_role("heading", name=re.compile(HEADING)).scroll_into_view_if_needed()
         keep(page.locator("#jp-main-content-panel"), NOTEBOOK)
         browser.close()
@@ -72,10 +73,15 @@ def serving(home: Path) -> Iterator[str]:
     book = new.new_notebook(cells=[new.new_code_cell(text) for text in cells])
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     (home / "widgets.ipynb").write_text(new.writes(book), encoding="utf-8")
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = '{"fetchNews": "false", "checkForUpdates": false}'
+    (settings / "notification.jupyterlab-settings").write_text(quiet, encoding="utf-8")
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", f"--ServerApp.root_dir={home}"]
     command += [f"--ServerApp.port={PORT}", "--ServerApp.open_browser=False"]
     command += ["--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1"]
     places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    places["JUPYTERLAB_SETTINGS_DIR"] = "settings"
     env = {**os.environ, **{name: str(home / of) for name, of in places.items()}}
     server = subprocess.Popen(command, env=env)
     try:
@@ -97,16 +103,14 @@ def wait_for(url: str, server: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError("JupyterLab did not start")
 
 
-def run(page: Page, address: str, notebook: str) -> None:
-    """Open a notebook and run all of its cells."""
+def run(page: Page, address: str, notebook: str, shows: str) -> None:
+    """Open a notebook and run its cells, until it shows what is named by a selector of CSS."""
     page.goto(f"{address}/lab/tree/{notebook}.ipynb?reset")
     page.get_by_text(re.compile(r"^Python 3 .* \| Idle$")).wait_for()
     for item in ("Run", "Run All Cells"):
         labels = page.locator(".lm-MenuBar-itemLabel, .lm-Menu-itemLabel")
         labels.filter(has_text=re.compile(f"^{item}$"), visible=True).click()
-    last = page.locator(".jp-CodeCell .jp-InputPrompt").last
-    last.filter(has_text=re.compile(r"\[\d+\]")).wait_for()
-    page.get_by_text(re.compile(r"^Python 3 .* \| Idle$")).wait_for()
+    page.locator(shows).last.wait_for(state="attached")
 
 
 def keep(what: Locator, name: str) -> None:

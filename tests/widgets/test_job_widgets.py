@@ -184,9 +184,7 @@ def bred(evolution: Evolution, generations: int) -> None:
 
 
 def captions(monitor: SearchMonitor) -> str:
-    figures = [figure for output in monitor.plot.outputs for figure in output["data"].values()]
-    notes = [note for figure in figures for note in figure["layout"]["annotations"]]
-    return " ".join(note.get("text", "") for note in notes).replace("<br>", " ")
+    return "".join(output["data"].get("text/html", "") for output in monitor.plot.outputs)
 
 
 def test_trials_of_a_search_arrive(evolution: Evolution) -> None:

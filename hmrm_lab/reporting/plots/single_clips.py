@@ -18,7 +18,7 @@ from hmrm_lab.reporting.plots.kit import image_panels
 from hmrm_lab.reporting.style import INK, finish, plain
 from hmrm_lab.reporting.tables import ALL, CLIP
 
-SHADES = [[0, "#d3e4f1"], [1, "#074b7d"]]
+SHADES = [[0, "#eaf3fa"], [1, "#62a9dd"]]  # dark letters can be read on all of them
 
 MANY, TALL = 36, 45  # from so many subjects or stacked clips on, squares are small
 SQUARE_PX, SMALL_PX = 17, 13
@@ -46,7 +46,8 @@ def confusion_figure(metrics: Mapping[str, Any], part: str = ALL) -> go.Figure:
     ]
     heat = go.Heatmap(z=shares, x=classes, y=rows, customdata=counts, colorscale=SHADES, text=words)
     hover = "true %{y}<br>predicted %{x}<br>%{customdata} (%{z:.0%})<extra></extra>"
-    look = {"zmin": 0, "zmax": 1, "xgap": 2, "ygap": 2, "showscale": False}
+    look: dict[str, Any] = {"zmin": 0, "zmax": 1, "xgap": 2, "ygap": 2, "showscale": False}
+    look["textfont_color"] = "#10202c"
     figure = go.Figure(heat.update(**look, hovertemplate=hover, texttemplate="%{text}"))
     seeds = len(metrics["seeds"])
     counted = f"Counts are clips times {seeds} seeds. " if seeds > 1 else ""
