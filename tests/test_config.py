@@ -142,8 +142,3 @@ def test_published_maps_are_not_turned_and_need_a_zero_for_directions() -> None:
         load_config(system=system, data="synthetic", overrides=changes)
     for system, changes in (("hmrm", [raw, *still]), ("ststnet", []), ("svm", [raw])):
         load_config(system=system, data="flowmaps", overrides=changes)
-
-
-def test_new_settings_rename_no_run() -> None:
-    assert load_config("demo").digest() == "ad334f90025aadc2"
-    assert load_config("default", system="resnet18", data="flowmaps").digest() == "27bde07f4d7b2b73"

@@ -192,10 +192,13 @@ def _evaluate(
     from hmrm_lab.runtime.progress import progress_bars
     from hmrm_lab.runtime.store import RunFolder, check_writable
     from hmrm_lab.studies.experiment import write_final_model
+    from hmrm_lab.training.stacked import check_stackable
 
     known = parse_devices(devices)
     check_writable(*(RunFolder.of(config, out).path for config in configs))
     processes = count_jobs(jobs, known)
+    for config in configs if stack > 1 else ():
+        check_stackable(config)
     with open_executor(executor, jobs=processes, devices=known, scheduler=scheduler) as execute:
         maps = [lab.Clips(config, root).maps(jobs=jobs) for config in configs]
         where: Any = {"out": out, "devices": known, "executor": execute, "final_model": False}

@@ -37,27 +37,6 @@ COMPONENTS = {"data": datasets, "faces": providers, "flow": flows, "model": syst
 OF_TRAINING = (
     *("augment.", "loss.", "training.", "flow.finetune", "evaluation.readout", "evaluation.tta_"),
 )  # how names of settings begin that only a training in epochs has a use for
-OMITTED_DEFAULTS = {
-    "data.classes": "megc3",
-    "data.guise": "",
-    "data.blink_every": 0,
-    "faces.face": 0,
-    "faces.search_px": 720,
-    "faces.border": 0.25,
-    "flow.phases": "onset_apex",
-    "input.frames": 1,
-    "input.until": "apex",
-    "augment.mixup": 0.0,
-    "loss.action_units": 0.0,
-    "loss.margin": False,
-    "training.pretrain_epochs": 0,
-    "training.bfloat16": False,
-    "model.weights": "",
-    "model.share_encoder": False,
-    "evaluation.same_person": [],
-    "evaluation.protocol": "loso",
-    "evaluation.train_on": [],
-}  # left out of the digest, so that adding such a setting renames no run
 
 
 class ExperimentConfig(Section):
@@ -80,10 +59,6 @@ class ExperimentConfig(Section):
         settings = self.model_dump(mode="json", exclude={"name", "preset"})
         if not self.flow.finetune:  # the settings of fine-tuning decide nothing
             settings["flow"] = {**self.flow.choice, "phases": self.flow.phases}
-        for name, default in OMITTED_DEFAULTS.items():
-            section, key = name.split(".")
-            if settings[section].get(key) == default:
-                del settings[section][key]
         canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -38,7 +38,7 @@ from hmrm_lab.runtime.store import (
 from hmrm_lab.training.action_units import units_to_learn
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.pretrained import starting_weights
-from hmrm_lab.training.stacked import check_stackable
+from hmrm_lab.training.stacked import check_stackable, try_stack
 from hmrm_lab.training.trainer import MODEL_NAME, fit, pretrained_weights, save_model
 
 ALL_CLIPS = "all clips"  # in place of a fold's name
@@ -73,11 +73,13 @@ def run_experiment(
     check_writable(run.path)
     read_ledger(out)  # complains of a damaged one before the work, not after it
     Protocol.of(config.evaluation).check()  # likewise
+    if stack > 1:
+        check_stackable(config)
     if flowset is None:
         flowset = load_flowset(config, root, jobs=jobs, watch=watch)
     flowset = flowset.with_same_person(config.evaluation.same_person)
     if stack > 1:
-        check_stackable(config, flowset)
+        try_stack(config, flowset)
     if config.training.pretrain_epochs:
         for seed in config.evaluation.seeds:  # once, and not by every process
             pretrained_weights(config, seed, flowset)

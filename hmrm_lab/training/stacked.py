@@ -22,10 +22,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hmrm_lab.config import ExperimentConfig
 from hmrm_lab.errors import ConfigError, DivergedError
 from hmrm_lab.models.layers import Draw, stacked_folds
+from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
 from hmrm_lab.training.checkpoint import Tell
 from hmrm_lab.training.learner import (
     Learner,
+    build_learner,
     random_state,
     set_random_state,
     split_batches,
@@ -181,11 +183,8 @@ class Stack:
             gradient.mul_(shares.view(-1, *[1] * (gradient.ndim - 1)))
 
 
-def check_stackable(config: ExperimentConfig, flowset: FlowSet) -> None:
-    """Raise `ConfigError` for settings whose folds cannot be trained as one model.
-
-    In the end two folds make one step on the CPU, in which `vmap` refuses what it cannot do.
-    """
+def check_stackable(config: ExperimentConfig) -> None:
+    """Raise `ConfigError` for settings whose folds cannot be trained as one model."""
     name = config.model.name
     problems = {
         f"{name} has no epochs to stack": not has_epochs(config),
@@ -197,15 +196,23 @@ def check_stackable(config: ExperimentConfig, flowset: FlowSet) -> None:
     for problem, found in problems.items():
         if found:
             raise ConfigError(problem, hint=HINT)
+    with torch.random.fork_rng(devices=[]):
+        learner = build_learner(without_own_weights(config), MAP_SIDE_PX, 2)
+    if any(isinstance(part, _BatchNorm) for part in learner.modules()):
+        problem = f"{name} normalises over the clips of a batch, which a stack fills up"
+        raise ConfigError(problem, hint=HINT)
+
+
+def try_stack(config: ExperimentConfig, flowset: FlowSet) -> None:
+    """Make one step of two folds on the CPU; raise `ConfigError` for what `vmap` cannot do."""
     fold = FoldToFit(flowset, 0, 0)
     with torch.random.fork_rng(devices=[]):
         stack = Stack(without_own_weights(config), [fold] * 2, device="cpu")
-        if any(isinstance(part, _BatchNorm) for part in stack.all.loss.modules()):
-            problem = f"{name} normalises over the clips of a batch, which a stack fills up"
-            raise ConfigError(problem, hint=HINT)
         try:
             stack.step([torch.arange(2)] * 2)
         except RuntimeError as error:
             if "vmap" not in str(error):
                 raise
-            raise ConfigError(f"{name} does what torch.vmap cannot do", hint=HINT) from error
+            raise ConfigError(
+                f"{config.model.name} does what torch.vmap cannot do", hint=HINT
+            ) from error

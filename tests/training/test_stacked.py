@@ -107,4 +107,4 @@ def test_what_cannot_be_stacked_is_refused() -> None:
         ((*AMMSM, "model.super_steps=3"), "does what torch.vmap cannot do"),
     ):
         with pytest.raises(ConfigError, match=f"{words}.*; leave --stack out"):
-            check_stackable(quick_config(*system), TOY)
+            check_stackable(quick_config(*system))
