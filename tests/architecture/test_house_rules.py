@@ -163,7 +163,7 @@ def test_pages_name_files_that_exist() -> None:
     missing = []
     for path in [*PAGES, *NOTEBOOKS, ROOT / "CHANGELOG.md"]:
         text = path.read_text(encoding="utf-8")
-        targets = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", text)
+        targets = re.findall(r"\]\((?!\w+:|#|\{)([^)#\s]+)", text)
         missing += [f"{path.name}: {one}" for one in targets if not (path.parent / one).exists()]
         named = re.findall(r"(?:python |`)((?:hmrm_lab|benchmarks|docs|notebooks)/[\w./-]+)", text)
         missing += [f"{path.name}: {one}" for one in named if not (ROOT / one).exists()]
