@@ -207,7 +207,9 @@ class Pictures(style.Figure):
         display(HTML(self.html()))
 
     def html(self) -> str:
-        title, caption = map(Markup, (self.layout.title.text, style.apart(self)[1]))
+        title, caption = map(
+            Markup, (self.layout.title.text.replace("<br>", " "), style.apart(self)[1])
+        )
         return piece("pictures", title, *self._shown, caption)
 
 
