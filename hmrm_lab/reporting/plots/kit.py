@@ -16,12 +16,11 @@ from plotly.subplots import make_subplots
 from hmrm_lab.reporting import style
 from hmrm_lab.reporting.drawing import Image, image_uri, wheel_picture
 from hmrm_lab.reporting.style import BLUE, INK, finish, plain
-from hmrm_lab.reporting.svg import legend_html, piece
+from hmrm_lab.reporting.svg import WHEEL_PX, legend_html, piece
 
 ROOM = 0.06  # of the range, beyond the last end of an interval
 ROW_PX, HEADING_PX = 260, 38  # of pictures, where they are no HTML; two lines above each
 PANEL_QUALITY = 80  # of JPEG: a notebook holds many pictures
-WHEEL_PX = 144
 
 
 def dots(
@@ -207,7 +206,8 @@ class Pictures(style.Figure):
         display(HTML(self.html()))
 
     def html(self) -> str:
-        title, caption = map(Markup, (self.layout.title.text, style.apart(self)[1]))
+        words = self.layout.title.text.replace("<br>", " "), style.apart(self)[1]
+        title, caption = map(Markup, words)
         return piece("pictures", title, *self._shown, caption)
 
 
