@@ -32,7 +32,7 @@ def test_the_wheel_runs_in_an_empty_environment(
     tracked = set(call("git", "-C", ROOT, "ls-files").split())
     inside = {name.partition("/")[2] for name in call("tar", "tzf", source).split()}
     assert inside - {"", "PKG-INFO"} <= tracked
-    library = {name for name in tracked if name.startswith("hmrm_lab/")}
+    library = {one.removeprefix("widgets/") for one in tracked if one.startswith(("hmrm", "wid"))}
     assert library <= set(zipfile.ZipFile(wheel).namelist())
 
     venv.create(user.parent, with_pip=True)
