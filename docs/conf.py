@@ -4,7 +4,6 @@ Sources keep their places in the repository, so that a link leads to the same pa
 Nothing is loaded from a network: formulas are MathML, and plotly's program lies beside the pages.
 """
 
-import inspect
 import json
 import re
 import sys
@@ -141,13 +140,6 @@ def write_formula(self: Any, node: nodes.math | nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
-def skip_borrowed(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool:
-    """Of a namespace of the face, show the functions of this library alone."""
-    if what != "module":
-        return skip
-    return skip or not (inspect.isfunction(value) and value.__module__.startswith("hmrm_lab"))
-
-
 def setup(app: Sphinx) -> None:
     for name in ("plot", "stats", "steps"):  # attributes of the face that autodoc takes for modules
         sys.modules[f"hmrm_lab.{name}"] = getattr(hmrm_lab, name)
@@ -155,4 +147,3 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", show_executed)
     app.connect("autodoc-process-docstring", head_examples, priority=400)  # before Napoleon
     app.connect("autodoc-process-signature", shorten_arrays)
-    app.connect("autodoc-skip-member", skip_borrowed)

@@ -33,8 +33,8 @@ def list_(as_json: bool = False) -> None:
     lines = []
     for entry in found:
         values = "  ".join(f"{name}={value!r}" for name, value in entry["parameters"].items())
-        words = textwrap.wrap(values, 76, break_long_words=False, break_on_hyphens=False)
-        lines += [f"{entry['name']}: {entry['title']}", *(f"    {line}" for line in words)]
+        for text in (f"{entry['name']}: {entry['title']}", f"    {values}"):
+            lines += textwrap.wrap(text, 80, subsequent_indent="    ", break_on_hyphens=False)
     lines += ["", f"Open them with `jupyter lab {all_notebooks()[0].path.parent}`."]
     show({"notebooks": found}, "\n".join(lines), as_json)
 

@@ -38,7 +38,7 @@ class Magnifier(nn.Module):
 def magnification_loss(flow: Tensor, magnified: Magnified, alpha: float, price: float) -> Tensor:
     """Compute `mean |alpha OF - OF_mag|`, the published loss, and a price on open gates.
 
-    At its minimum a gate is open where the mean of |u| and |v| is above `price`, whatever alpha
+    At its minimum a gate is open where the mean of `|u|` and `|v|` is above `price`, whatever alpha
     is, and closed elsewhere. `flow` (B, 2, S, S) is the input of the magnifier.
     """
     missing = (alpha * flow - magnified.flow).abs().mean()
