@@ -211,7 +211,7 @@ def try_stack(config: ExperimentConfig, flowset: FlowSet) -> None:
         try:
             stack.step([torch.arange(2)] * 2)
         except RuntimeError as error:
-            if "vmap" not in str(error):
+            if not any(word in str(error) for word in ("vmap", "Batching rule")):
                 raise
             raise ConfigError(
                 f"{config.model.name} does what torch.vmap cannot do", hint=HINT

@@ -105,6 +105,7 @@ def test_what_cannot_be_stacked_is_refused() -> None:
         (("hmrm", "training.cuda_graphs=true"), "exclude one another"),
         (("hmrm", "model.scan=mamba_ssm"), "kernels of mamba-ssm"),
         ((*AMMSM, "model.super_steps=3"), "does what torch.vmap cannot do"),
+        (("slstt",), "slstt does what torch.vmap cannot do"),
     ):
         with pytest.raises(ConfigError, match=f"{words}.*; leave --stack out"):
             check_stackable(quick_config(*system))
