@@ -28,6 +28,9 @@ PATIENCE_MS = 900_000
 SETTLED_MS = 3000
 WIDTH = 860  # px of a picture
 NOTEBOOK, HEADING, FIGURES = "00_quickstart", "2. Its optical flow", 3
+DRAWN = """[...document.querySelectorAll(".shows-FlowExplorer canvas")].every(
+    (canvas) => canvas.getContext("2d").getImageData(0, 0, 1, 1).data[3] > 0
+)"""
 MAKING = """
 import hmrm_lab as lab
 clips = lab.load("synthetic", preset="smoke")
@@ -35,9 +38,7 @@ maps = clips.maps()
 """
 WIDGETS = {
     "FlowExplorer": (
-        "widget = FlowExplorer(clips, methods=('dis', 'farneback'))\n"
-        "widget.steady.value = True\n"
-        "widget.magnification.value = 6"
+        "widget = FlowExplorer(clips, methods=('dis', 'farneback'))\nwidget.magnification.value = 6"
     ),
     "MotionMixStudio": "widget = MotionMixStudio(maps, clips)",
     "ScanPlayground": "widget = ScanPlayground()",
@@ -53,6 +54,7 @@ def main() -> None:
         run(page, address, "widgets", f".shows-{list(WIDGETS)[-1]}")
         page.set_viewport_size({"width": 1280, "height": 2000})
         page.locator(".shows-FlowExplorer canvas").nth(1).wait_for()
+        page.wait_for_function(DRAWN)
         for name in WIDGETS:
             keep(page.locator(f".shows-{name}"), name)
         page.set_viewport_size({"width": 1280, "height": 800})
