@@ -36,7 +36,6 @@ maps = clips.maps()
 WIDGETS = {
     "FlowExplorer": (
         "widget = FlowExplorer(clips, methods=('dis', 'farneback'))\n"
-        "widget.steady.value = True\n"
         "widget.magnification.value = 6"
     ),
     "MotionMixStudio": "widget = MotionMixStudio(maps, clips)",
