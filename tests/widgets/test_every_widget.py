@@ -104,8 +104,9 @@ def test_without_a_kernel_a_page_shows_it_as_html(widgets: dict[str, Any]) -> No
         if isinstance(widget, Viewer):
             shown = [part for part in parts(widget) if part.layout.display != "none"]
             html = widget._repr_mimebundle_()["text/html"]
-            pictures = sum(isinstance(getattr(part, "value", 0), bytes) for part in shown)
-            assert html.count("<img") == pictures, name
+            held = (getattr(part, "value", None) for part in shown)
+            drawn = any(isinstance(value, bytes | memoryview) for value in held)
+            assert drawn == ("<img" in html), name
             named = [part for part in shown if isinstance(part, CONTROLS)]
             assert all(escape(part.description) in html for part in named), name
 

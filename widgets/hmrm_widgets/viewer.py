@@ -143,7 +143,7 @@ def still_html(widget: w.Widget) -> str:
         if isinstance(widget, w.GridBox):
             style = f"display:grid;grid-template-columns:{widget.layout.grid_template_columns}"
         inside = "".join(map(still_html, widget.children))
-        return f'<div style="{style};gap:6px 20px">{inside}</div>'
+        return f'<div style="{style};gap:6px 20px;align-items:flex-start">{inside}</div>'
     value = getattr(widget, "value", None)
     if isinstance(widget, w.HTML):
         return f"<div>{value}</div>" if value else ""
