@@ -14,7 +14,7 @@ from hmrm_lab.preparation import load_flowset
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.training.learner import Learner
-from hmrm_lab.training.stacked import FoldToFit, Stack, check_stackable, fit_stack
+from hmrm_lab.training.stacked import FoldToFit, Stack, check_stackable, fit_stack, try_stack
 from hmrm_lab.training.trainer import fit
 
 EVERYTHING = (
@@ -107,5 +107,7 @@ def test_what_cannot_be_stacked_is_refused() -> None:
         ((*AMMSM, "model.super_steps=3"), "does what torch.vmap cannot do"),
         (("slstt",), "slstt does what torch.vmap cannot do"),
     ):
+        config = quick_config(*system)
         with pytest.raises(ConfigError, match=f"{words}.*; leave --stack out"):
-            check_stackable(quick_config(*system))
+            check_stackable(config)
+            try_stack(config, TOY)
