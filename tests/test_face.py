@@ -179,6 +179,8 @@ def test_k_folds_are_a_run_like_any_other(maps: lab.MotionMaps) -> None:
 
 def test_a_background_run_is_watched_stopped_and_resumed(maps: lab.MotionMaps) -> None:
     system = lab.system("mlp", preset="smoke", epochs=100)
+    with pytest.raises(ConfigError, match="is computed by processes on the CPU; leave out"):
+        lab.evaluate(system, maps, seeds=1, out="live", background=True, stack=2)
     result = lab.evaluate(system, maps, seeds=1, out="live", background=True)
     assert result.progress().going
     assert result.wait(SECONDS, folds=1).done >= 1

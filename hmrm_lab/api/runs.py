@@ -13,7 +13,7 @@ from hmrm_lab.api.system import System, suited
 from hmrm_lab.config import ExperimentConfig, override
 from hmrm_lab.config.sections import LOSO
 from hmrm_lab.datasets.video import check_recording
-from hmrm_lab.errors import InputError
+from hmrm_lab.errors import ConfigError, InputError
 from hmrm_lab.evaluation.loso import Executor, open_executor
 from hmrm_lab.evaluation.protocols import Protocol
 from hmrm_lab.evaluation.recording_prediction import RecordingPrediction
@@ -77,9 +77,10 @@ def evaluate(
     executor, scheduler
         `processes`, or `dask` with the address of its scheduler, for a cluster.
     stack
-        The most folds that are trained as one model, which a GPU does faster; not in background.
+        The most folds that are trained as one model, which a GPU does faster.
     background
-        Return at once: the run goes on in a process of its own. See `Result.progress` and `wait`.
+        Return at once: the run goes on in a process of its own, on the CPU. See `Result.progress`
+        and `wait`.
     final_model
         Train once more on all clips, for `lab.predict`. No figure depends on it.
 
@@ -91,6 +92,9 @@ def evaluate(
     config = settings(system, known, protocol, seeds, epoch_rule, control)
     root, out = known.source.root if known.source else None, Path(out)
     if background:
+        if stack > 1 or tuple(devices) != ("cpu",) or executor != "processes":
+            problem = "a run in the background is computed by processes on the CPU"
+            raise ConfigError(problem, hint="leave out devices, executor and stack, or background")
         later = Result(RunFolder.of(config, out), config=config, root=root_of(known), jobs=jobs)
         return later.resume()
     where: Any = {"jobs": count_jobs(jobs, tuple(devices)), "devices": tuple(devices)}

@@ -26,10 +26,14 @@ async function otherPictures([root, before, patience_s]) {
   }
 }
 
+function visible(e) {
+  return e.checkVisibility({checkVisibilityCSS: true});
+}
+
 function reachable(root) {
   const controls = root.querySelectorAll("select, input, button, textarea, [role=slider]");
   return Array.from(controls).filter(
-    (e) => e.checkVisibility() && !e.disabled && !e.closest(".js-plotly-plot"));
+    (e) => visible(e) && !e.disabled && !e.closest(".js-plotly-plot"));
 }
 
 function nameless(root) {
@@ -70,12 +74,12 @@ function cutOff(root) {
     const words = document.createRange(), style = getComputedStyle(e);
     words.selectNodeContents(e);
     const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-    return e.clientWidth && e.checkVisibility() && words.getBoundingClientRect().width > room + 1;
+    return e.clientWidth && visible(e) && words.getBoundingClientRect().width > room + 1;
   }).map((e) => e.textContent);
 }
 
 function shortSliders(root) {
   return Array.from(root.querySelectorAll(".widget-hslider .noUi-target"))
-    .filter((e) => e.checkVisibility() && e.clientWidth < 130)
+    .filter((e) => visible(e) && e.clientWidth < 130)
     .map((e) => `${e.closest(".widget-hslider").textContent}: ${e.clientWidth} px`);
 }

@@ -22,7 +22,7 @@ from hmrm_lab.evaluation.embedding import (
 )
 from hmrm_lab.evaluation.magnification import growth_of, growth_table, moving_region, without_head
 from hmrm_lab.evaluation.recording_prediction import hold_still, occlusion_falls, shares_of
-from hmrm_lab.models.handcrafted import descriptors
+from hmrm_lab.models.handcrafted import binary_patterns as descriptors
 from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.records import Clip, ClipKey, Floats, FlowSet
 from hmrm_lab.registry import systems
