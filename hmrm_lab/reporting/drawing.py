@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hmrm_lab.faces.align import FramesWithin
 from hmrm_lab.faces.face import five_points
 from hmrm_lab.faces.landmarks import core_regions, fit_similarity, mean_face, part_masks
 from hmrm_lab.flow.motion_maps import optical_strain
-from hmrm_lab.records import RELATIVE, Floats
+from hmrm_lab.records import RELATIVE, Floats, Frames
 from hmrm_lab.reporting.style import PART_COLOURS
 
 Image = NDArray[np.uint8]
@@ -32,7 +33,7 @@ WHEEL = (
 )
 BEYOND = 0.75  # flow longer than the scale is darkened by this factor
 WHEEL_REACH = 1.25  # radius of the wheel, of that of full saturation; beyond lies a dark rim
-UNKNOWN = 128  # grey of a pixel whose flow is not known
+UNKNOWN = 128  # grey of a pixel whose flow is not known, or that was not recorded
 ARROW_STEP_PX = 12
 ARROW_ROWS = 11  # at least, however small the field is
 ARROW_REACH = 1.6  # the longest arrow, in steps
@@ -44,6 +45,14 @@ INVERSIONS = 6  # fixed-point steps from flow of the onset to flow seen from the
 PART_TINT = 0.35
 LANDMARK = 0.013  # radius, of the distance between the outer eye corners
 FACE_PX = 448  # small frames are enlarged to this or more, so that lines are fine
+
+
+def frame_picture(frames: Frames, index: int) -> Image:
+    """A frame as it is shown, (H, W, 3): gray where its crop reaches beyond the recording."""
+    frame = frames[index]
+    if not isinstance(frames, FramesWithin):
+        return frame
+    return np.where(frames.inside()[..., None], frame, np.uint8(UNKNOWN))
 
 
 def flow_picture(

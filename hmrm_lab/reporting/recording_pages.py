@@ -232,7 +232,8 @@ def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: 
 def _sheet_cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
     if crop.clip is None or maps is None:
         return {"name": crop.key.clip, "problem": crop.problem, "remarks": []}
-    clip, beyond, onset = crop.clip, crop.outside_share, crop.clip.frames[0]
+    clip, beyond = crop.clip, crop.outside_share
+    onset, apex = (drawing.frame_picture(clip.frames, number) for number in (0, 1))
     face = resized(onset, SIDE_PX, cv2.INTER_AREA)
     landmarks = clip.frames.landmarks(0)  # type: ignore[attr-defined]
     drawing.mark_points(face, landmarks * (SIDE_PX / onset.shape[0]), 1)
@@ -240,7 +241,7 @@ def _sheet_cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
     motion = resized(drawing.flow_to_rgb(maps[:2], max_px=top), SIDE_PX, cv2.INTER_NEAREST)
     pictures = {
         "onset, landmarks": face,
-        f"apex, frame {crop.apex_frame}": resized(clip.frames[1], SIDE_PX, cv2.INTER_AREA),
+        f"apex, frame {crop.apex_frame}": resized(apex, SIDE_PX, cv2.INTER_AREA),
         f"motion to {top:.2f} px, longest {drawing.longest_px(maps[:2]):.2f}": motion,
     }
     outside = f"{beyond:.0%} outside the picture" if beyond > MUCH_OUTSIDE else ""

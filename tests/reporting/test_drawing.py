@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from reporting.shown import uniform
 
+from hmrm_lab.faces.align import AlignedFrames
 from hmrm_lab.faces.landmarks import Affine, core_regions, mean_face
 from hmrm_lab.reporting import drawing
 from hmrm_lab.reporting.drawing import core_outlines, face_picture, flow_to_rgb
@@ -23,6 +24,14 @@ def test_flow_has_the_colours_of_middlebury() -> None:
     for column, u in ((64, drawing.WHEEL_REACH), (48, drawing.WHEEL_REACH / 2)):
         colour = flow_to_rgb(uniform(u), max_px=1)[0, 0]
         np.testing.assert_array_equal(wheel[32, column, :3], colour, "the rim is of longer flow")
+
+
+def test_what_was_not_recorded_is_grey() -> None:
+    frames = AlignedFrames([GREY], Affine(np.eye(2), np.array([20.0, 0.0])))
+    shown = drawing.frame_picture(frames, 0)
+    assert shown[0, 10].tolist() == [128] * 3
+    assert shown[0, 30].tolist() == [120] * 3
+    assert drawing.frame_picture([GREY], 0) is GREY
 
 
 def test_heat_runs_from_low_to_high_and_the_unknown_is_grey() -> None:

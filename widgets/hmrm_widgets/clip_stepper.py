@@ -12,7 +12,7 @@ from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.landmarks import dense_landmarks
 from hmrm_lab.records import Clip, LandmarkedFrames
-from hmrm_lab.reporting.drawing import PART_COLOURS, Layer, face_picture, jpeg_bytes
+from hmrm_lab.reporting.drawing import PART_COLOURS, Layer, face_picture, frame_picture, jpeg_bytes
 from hmrm_lab.reporting.style import BLUE, GREEN, ORANGE, VERMILLION
 from hmrm_lab.reporting.svg import Plot
 from hmrm_widgets.parts import (
@@ -158,7 +158,7 @@ class ClipStepper(Viewer):
         points = dense_landmarks(track[frame])
         if crop:
             clip, points = cropped, crop_map(track[clip.onset]).points(points)
-        return jpeg_bytes(face_picture(clip.frames[frame], points, layers))
+        return jpeg_bytes(face_picture(frame_picture(clip.frames, frame), points, layers))
 
 
 def curve_svg(curve: ApexCurve, frame: int, annotated: int | None = None) -> str:
