@@ -50,7 +50,6 @@ autodoc_class_signature = "separated"  # the nouns are made by verbs
 autodoc_default_options = {"exclude-members": "__init__"}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-maximum_signature_line_length = 80
 napoleon_custom_sections = [("Shapes", "params_style")]
 
 html_theme = "pydata_sphinx_theme"
