@@ -65,9 +65,10 @@ class MSWCE(nn.Module):
         log_p = F.log_softmax(logits, dim=-1)  # (B, S, K)
         target = (F.one_hot(labels, classes) if labels.ndim == 1 else labels).to(log_p)
         smooth = target * (1 - self.label_smoothing) + self.label_smoothing / classes
-        entropy = -(smooth[:, None] * log_p).sum(-1)  # (B, S)
         if self.margin:
-            entropy = margin_loss(logits / SHARPNESS, smooth[:, None])
+            entropy = margin_loss(logits / SHARPNESS, smooth[:, None])  # (B, S)
+        else:
+            entropy = -(smooth[:, None] * log_p).sum(-1)
         if self.gamma:
             entropy = entropy * (1 - (target[:, None] * log_p).sum(-1).exp()) ** self.gamma
         if self.class_weights is not None:

@@ -22,7 +22,7 @@ from hmrm_lab.evaluation.embedding import (
 )
 from hmrm_lab.evaluation.magnification import growth_of, growth_table, moving_region, without_head
 from hmrm_lab.evaluation.recording_prediction import hold_still, occlusion_falls, shares_of
-from hmrm_lab.models.handcrafted import binary_patterns as descriptors
+from hmrm_lab.models.handcrafted import binary_patterns
 from hmrm_lab.models.hmrm import HMRM
 from hmrm_lab.records import Clip, ClipKey, Floats, FlowSet
 from hmrm_lab.registry import systems
@@ -68,9 +68,9 @@ def test_a_clip_is_described_again_in_every_timed_prediction(
 ) -> None:
     clips = make_clip_flowset(subjects=2)
     fitted = fit(quick_config("lbp_top"), clips, seed=0)
-    described, codes_of = [], descriptors.codes_of
+    described, codes_of = [], binary_patterns.codes_of
     monkeypatch.setattr(  # asked once for every plane
-        *(descriptors, "codes_of"), lambda bits: (described.append(1), codes_of(bits))[1]
+        *(binary_patterns, "codes_of"), lambda bits: (described.append(1), codes_of(bits))[1]
     )
     fitted.classify(clips.take([0]))
     assert not described, "remembered from the training"
