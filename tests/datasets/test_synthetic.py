@@ -31,6 +31,8 @@ def test_counts_follow_the_composite() -> None:
         assert [per_class[label] for label in range(3)] == classes
         assert len({clip.key.subject for clip in made}) == subjects
         assert len({clip.key for clip in made}) == len(made)
+    (large,) = [clip for clip in synthetic(subjects=3) if clip.key.clip == "s02_neg_05"]
+    assert len(large.frames[10]) == 224, "a large movement takes 44 iterations"
 
 
 def test_every_scheme_has_its_classes_on_two_faces_and_units_that_move() -> None:

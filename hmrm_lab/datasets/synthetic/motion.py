@@ -93,7 +93,7 @@ def _shaped(face: Floats, rng: np.random.Generator) -> Floats:
 
 
 TOLERANCE_PX = 1e-4
-ITERATIONS = 40
+ITERATIONS = 100
 LID_PX = 6.0  # of skin above the edge of an open eye that a blink stretches
 LASH_PX = 1.0  # the edge of the lid lies this much below the landmarks
 REACH_PX = 12.0  # no point moves farther, so that a bump's box widened by it holds its support
